@@ -1,0 +1,31 @@
+"""Packaging: everything that can be said in one place is said in `settings.ini`."""
+import configparser
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+ini = configparser.ConfigParser(delimiters=["="])
+ini.read(here / "settings.ini")
+cfg = ini["DEFAULT"]
+readme = here / "README.md"
+
+setup(
+    name=cfg["lib_name"],
+    version=cfg["version"],
+    description=cfg["description"],
+    long_description=readme.read_text(encoding="utf-8") if readme.exists() else "",
+    long_description_content_type="text/markdown",
+    author=cfg["author"],
+    author_email=cfg["author_email"],
+    url=cfg["git_url"],
+    license="Apache-2.0",
+    keywords=cfg["keywords"],
+    packages=find_packages(include=["taidpt", "taidpt.*"]),
+    package_data={"taidpt": ["data/**/*"]},
+    zip_safe=False,
+    python_requires=f">={cfg['min_python']}",
+    install_requires=cfg["requirements"].split(),
+    extras_require={name: cfg[f"{name}_requirements"].split() for name in ("dev", "docs")},
+    entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": ["taidpt=taidpt._modidx:d"]},
+)
