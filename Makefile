@@ -1,0 +1,54 @@
+# Each target does its own set-up: a virtual environment in .venv and everything in it.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check
+# How many processes the tests run in, one thread each
+WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
+
+.PHONY: help demo test docs readme clean
+
+help:
+	@echo "make demo    learn prompts from the bundled captions, tag the bundled photos, write report.html"
+	@echo "make test    run the notebooks and every other test"
+	@echo "make docs    build the site: docs/_build/html/index.html"
+	@echo "make readme  write README.md from nbs/index.ipynb"
+	@echo "make clean   remove what these commands made, $(VENV) included"
+	@echo "PYTHON=python3.12 make ... uses another Python (3.10 or newer) for a new $(VENV)"
+
+demo: $(VENV)/.installed
+	$(BIN)/taidpt demo
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests
+
+docs: $(VENV)/.dev
+	$(BIN)/python docs/build.py site
+	$(BIN)/python -m sphinx -q -c docs docs/_build/src docs/_build/html
+	@echo "The site is in docs/_build/html: open docs/_build/html/index.html"
+
+readme: $(VENV)/.dev
+	$(BIN)/python docs/build.py readme
+
+clean:
+	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache _proc _docs
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# What is installed follows settings.ini: a newer one installs again.
+$(VENV)/.installed: $(BIN)/python settings.ini setup.py pyproject.toml
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
+	$(PIP) -e '.[dev,docs]'
+	@touch $@ $(VENV)/.installed
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. On Debian or Ubuntu: sudo apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "$(PYTHON) is $$($(PYTHON) -V 2>&1), but taidpt needs 3.10 or newer. Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    v=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    echo "$(PYTHON) cannot make virtual environments. On Debian or Ubuntu: sudo apt install python3-venv   (or python$$v-venv)" >&2; exit 1; }
+	@rm -rf $(VENV)
+	$(PYTHON) -m venv $(VENV)

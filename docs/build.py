@@ -1,0 +1,129 @@
+"""Turn the notebooks into README.md and into the site's source.
+
+    python docs/build.py readme     nbs/index.ipynb -> README.md
+    python docs/build.py site       nbs/**/*.ipynb  -> docs/_build/src, for Sphinx with MyST-NB
+
+Nothing is executed: pages show the outputs that the notebooks hold. nbdev's processors do what its own site does with
+`#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted names. Unlike there, exported code stays visible, since it is
+what the notebooks explain. (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
+"""
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+from nbdev.config import get_config
+from nbdev.doclinks import NbdevLookup
+from nbdev.process import NBProcessor
+from nbdev.processors import filter_stream_, hide_line, strip_ansi
+
+root = Path(__file__).resolve().parent.parent
+nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
+sections = {'The method': '.', 'Tutorials': 'tutorials', 'Experiments': 'experiments'}
+
+
+def notebooks(folder: Path = nbs) -> list[Path]:
+    "Notebooks under `folder` in order; names that start with a dot or an underscore are left out"
+    return sorted(p for p in folder.rglob('*.ipynb') if not any(part[0] in '._' for part in p.relative_to(folder).parts))
+
+
+def visible(path: Path) -> nbformat.NotebookNode:
+    "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
+    proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
+    for cell in proc.nb.cells:                                     # nbdev's cells hold text as lists of lines
+        d = cell.directives_
+        tags = {'remove-input': d.get('echo:') == ['false'], 'remove-output': d.get('output:') == ['false'],
+                'hide-input': d.get('code-fold:') == ['true'],
+                'drop': {'hide', 'default_exp'} & d.keys() or d.get('include:') == ['false'] or 'nbdev_export(' in cell.source}
+        cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
+    proc.process()
+    nb = nbformat.v4.new_notebook(metadata=nbformat.read(path, as_version=4).metadata)
+    for cell in proc.nb.cells:
+        if cell.cell_type == 'raw' or 'drop' in cell.metadata['tags'] or not cell.source.strip(): continue
+        if cell.cell_type == 'markdown':
+            nb.cells.append(nbformat.v4.new_markdown_cell(cell.source))
+            continue
+        source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE)
+        outputs = [nbformat.from_dict(dict(o)) for o in cell.get('outputs', [])]
+        for o in outputs:
+            if isinstance(o.get('text'), list): o.text = ''.join(o.text)
+            for mime, data in o.get('data', {}).items():
+                if isinstance(data, list): o.data[mime] = ''.join(data)
+        nb.cells.append(nbformat.v4.new_code_cell(source, outputs=outputs, metadata=dict(tags=cell.metadata['tags'])))
+    return nb
+
+
+def readme() -> str:
+    "README.md's text, from the front page"
+    nb = visible(nbs/get_config().readme_nb)
+    for cell in nb.cells:
+        if 'remove-input' in cell.metadata.get('tags', []): cell.source = ''
+        if 'remove-output' in cell.metadata.get('tags', []): cell.outputs = []
+    text, resources = MarkdownExporter().from_notebook_node(nb)
+    if resources.get('outputs'):
+        sys.exit('index.ipynb has a figure among its outputs. Save it under docs/images, hide the cell that draws it, '
+                 'and show it in a text cell: ![what it shows](../docs/images/NAME.png)')
+    text = re.sub(r'(\]\(|src="|href=")\.\./', r'\1', text)                            # links leave from the root now
+    text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
+    text = re.sub(r'\n{3,}', '\n\n', text).strip()
+    return f'<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook, not this file. -->\n\n{text}\n'
+
+
+def definitions(source: str) -> list[str]:
+    "What a cell defines, spelt as in the anchors of nbdev's links: `local_scores`, `classset`, `classset.from_file`"
+    names, owner = [], None
+    for indent, kind, name in re.findall(r'^( {4})?(?:async )?(def|class) (\w+)', source, flags=re.MULTILINE):
+        if not indent: owner = name if kind == 'class' else None
+        if not indent or owner: names.append(f'{owner}.{name}' if indent else name)
+    return [n.lower() for n in names]
+
+
+def site():
+    "Write the pages that Sphinx reads"
+    cfg, lookup = get_config(), NbdevLookup()
+    ours = re.compile(r'\[(`[^`]+`)\]\(' + re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'(?:[\w-]+/)*([\w-]+)\.html(#[\w.]+)?\)')
+    where = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.stem.lower()): p.relative_to(nbs) for p in notebooks()}
+    shutil.rmtree(pages, ignore_errors=True)
+    anchored = set()
+    for path in notebooks():
+        page = path.relative_to(nbs)
+        up = '../'*(len(page.parts) - 1)
+        nb = visible(path)
+        cells, nb.cells = nb.cells, []
+        for cell in cells:
+            if cell.cell_type == 'markdown':
+                to_page = lambda m: f'<a href="{up}{where[m[2]].with_suffix(".html")}{m[3] or ""}"><code>{m[1][1:-1]}</code></a>'
+                text = ours.sub(to_page, lookup.linkify(cell.source))
+                cell.source = re.sub(r'(\]\(|src=")(\.\./)+docs/images/', rf'\1{up}images/', text)
+            elif new := [n for n in definitions(cell.source) if (page, n) not in anchored]:
+                anchored.update((page, n) for n in new)
+                nb.cells.append(nbformat.v4.new_markdown_cell(''.join(f'<a id="{n}"></a>' for n in new)))
+            nb.cells.append(cell)
+        if page.name == cfg.readme_nb: nb.cells.append(nbformat.v4.new_markdown_cell(contents()))
+        for i, cell in enumerate(nb.cells): cell['id'] = f'cell-{i}'
+        (pages/page).parent.mkdir(parents=True, exist_ok=True)
+        nbformat.write(nb, pages/page)
+    if not (pages/'index.ipynb').exists(): (pages/'index.md').write_text(f'# {cfg.title}\n\n{cfg.description}.\n\n{contents()}')
+    if images.is_dir(): shutil.copytree(images, pages/'images')
+    print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
+
+
+def contents() -> str:
+    "The site's table of contents"
+    text = ''
+    for title, folder in sections.items():
+        rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'))
+                if p in notebooks() and p.stem != 'index']
+        if rows: text += f'```{{toctree}}\n:caption: {title}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
+    return text
+
+
+def main():
+    if sys.argv[1:] == ['site']: site()
+    elif sys.argv[1:] == ['readme']: (root/'README.md').write_text(readme(), encoding='utf-8')
+    else: sys.exit(__doc__)
+
+
+if __name__ == '__main__': main()

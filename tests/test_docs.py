@@ -1,0 +1,39 @@
+"""README.md and the site follow from the notebooks."""
+import importlib.util
+import re
+import sys
+
+import pytest
+from conftest import ROOT, run
+
+spec = importlib.util.spec_from_file_location('build', ROOT/'docs/build.py')
+build = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(build)
+
+
+def test_readme_is_up_to_date():
+    assert (ROOT/'README.md').read_text(encoding='utf-8') == build.readme(), 'nbs/index.ipynb has changed: run `make readme`'
+
+
+def test_readme_links():
+    text = (ROOT/'README.md').read_text(encoding='utf-8')
+    links = re.findall(r'\]\(([^)#\s]+)|(?:src|href)="([^"#]+)"', text)
+    missing = [a or b for a, b in links if not re.match(r'https?:|mailto:', a or b) and not (ROOT/(a or b)).exists()]
+    assert not missing
+
+
+def test_site(tmp_path):
+    "It builds without a warning, with a page for each notebook, and its equations need no script from elsewhere"
+    pytest.importorskip('myst_nb')
+    assert run(sys.executable, 'docs/build.py', 'site').returncode == 0
+    done = run(sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', 'docs', 'docs/_build/src', tmp_path)
+    assert done.returncode == 0
+    pages = {p: (tmp_path/p.relative_to(build.nbs)).with_suffix('.html').read_text(encoding='utf-8') for p in build.notebooks()}
+    assert pages
+    for path, page in pages.items(): assert '<h1>' in page, path
+    scores = pages[build.nbs/'05_scores.ipynb']
+    assert '<math' in scores and 'id="local_scores"' in scores and 'test_eq' in scores and 'default_exp' not in scores
+    assert 'nbdev_export' not in scores and 'mathjax' not in scores.lower()
+    for path, page in pages.items():
+        for link in re.findall(r'href="([^":#]+\.html)(?:#[^"]*)?"', page):
+            assert ((tmp_path/path.relative_to(build.nbs)).parent/link).resolve().exists(), f'{path.name} links to {link}'

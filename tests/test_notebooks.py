@@ -1,0 +1,50 @@
+"""Every notebook runs from top to bottom, and holds what it should."""
+import json
+import re
+import shutil
+
+import nbformat
+import pytest
+import torch
+from conftest import ROOT, run, tool
+from nbdev.frontmatter import FrontmatterProc
+from nbdev.process import NBProcessor
+
+NBS = ROOT/'nbs'
+notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
+                   if not any(part[0] in '._' for part in p.relative_to(NBS).parts))
+
+
+@pytest.mark.parametrize('name', notebooks)
+def test_runs(name):
+    front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
+    if front.get('skip_exec'): pytest.skip('its front matter says skip_exec: it needs more than the package')
+    flags = ['--flags', 'cuda'] if torch.cuda.is_available() else []
+    done = run(tool('nbdev_test'), '--path', NBS/name, '--n_workers', 0, *flags)
+    assert done.returncode == 0 and 'Success.' in done.stdout
+
+
+@pytest.mark.parametrize('name', notebooks)
+def test_stored_outputs(name):
+    "No errors, and nothing of the machine that ran it"
+    nb = nbformat.read(NBS/name, as_version=4)
+    for cell in nb.cells:
+        for out in cell.get('outputs', []):
+            assert out.output_type != 'error', cell.source
+            text = json.dumps({k: v for k, v in out.get('data', out).items() if not k.startswith('image/')})
+            assert not re.search(r'/(root|home|tmp|Users|work)/', text), text
+
+
+def test_export_and_clean_change_nothing(tmp_path):
+    "On a copy, so that a tree that is being worked on is left alone"
+    for name in ('settings.ini', 'setup.py', 'pyproject.toml'): shutil.copy(ROOT/name, tmp_path)
+    shutil.copytree(NBS, tmp_path/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints', '__pycache__'))
+    shutil.copytree(ROOT/'taidpt', tmp_path/'taidpt', ignore=shutil.ignore_patterns('data', '__pycache__'))
+    contents = lambda: {p.relative_to(tmp_path).as_posix(): p.read_bytes() for pattern in ('nbs/**/*.ipynb', 'taidpt/**/*.py')
+                        for p in tmp_path.glob(pattern)}
+    before = contents()
+    for command in ('nbdev_export', 'nbdev_clean'):
+        assert run(tool(command), cwd=tmp_path).returncode == 0
+        after = contents()
+        changed = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+        assert not changed, f'{command} changes {changed}: run it and commit the result'
