@@ -21,6 +21,7 @@ setup(
     url=cfg["git_url"],
     license="Apache-2.0",
     keywords=cfg["keywords"],
+    classifiers=["Development Status :: 3 - Alpha", f"Intended Audience :: {cfg['audience']}", "Programming Language :: Python :: 3"],
     packages=find_packages(include=["taidpt", "taidpt.*"]),
     package_data={"taidpt": ["data/**/*"]},
     zip_safe=False,
