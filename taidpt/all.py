@@ -17,3 +17,6 @@ from .metrics import *
 from .cache import *
 from .learner import *
 from .zeroshot import *
+
+# %% ../nbs/99_all.ipynb #99-004
+__all__ = [n for n in globals() if not n.startswith('_')]   # what came in above is what goes out

@@ -1,0 +1,158 @@
+"""Agreement of the public API with the published implementation, on a tiny CLIP whose weights come from a seed.
+
+`golden/taidpt_voc_seed0.npz` holds inputs and outputs of the published code; `golden/weights.py` makes the weights.
+"""
+import copy
+import sys
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from taidpt.classes import VOC2007
+from taidpt.clip import FrozenCLIP
+from taidpt.losses import ranking_loss
+from taidpt.prompts import PromptLearner
+from taidpt.scores import global_scores, local_scores
+
+GOLDEN = Path(__file__).parent / "golden"
+sys.path.insert(0, str(GOLDEN))
+from weights import CONFIG, fill  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def golden():
+    with np.load(GOLDEN / "taidpt_voc_seed0.npz") as z:
+        return {k: torch.from_numpy(z[k]) if z[k].dtype.kind in "fi" else list(map(str, z[k])) for k in z.files}
+
+
+@pytest.fixture(scope="module")
+def clip():
+    model = open_clip.model.CLIP(**CONFIG)
+    missing, unexpected = model.load_state_dict(fill(model.state_dict(), 0), strict=False)
+    assert not missing and not unexpected
+    return FrozenCLIP(model, open_clip.get_tokenizer("RN50"))
+
+
+@pytest.fixture
+def contexts(golden):
+    return [golden[f"ctx_{branch}"].clone().requires_grad_() for branch in ("global", "local")]
+
+
+def close(ours, published, tolerance=1e-4):
+    "Relative to the size of the published tensor, as a whole and in the worst entry."
+    ours, published = ours.detach().double(), published.double()
+    assert ours.shape == published.shape
+    assert (ours - published).norm() <= tolerance * published.norm()
+    assert (ours - published).abs().max() <= tolerance * published.abs().max()
+
+
+def text_scores(contexts, clip, golden):
+    h, H, mask = clip.encode_texts(golden["caption_tokens"])
+    G, L = (clip.encode_prompts(ctx, golden["classnames"]) for ctx in contexts)
+    scale, tau = golden["logit_scale"].item(), 1 / golden["spatial_scale_text"].item()
+    return scale * global_scores(h, G), scale * local_scores(H, L, tau, mask)
+
+
+def text_loss(contexts, clip, golden):
+    y, margin = golden["labels"].bool(), golden["margin"].item()
+    return sum(ranking_loss(s, y, margin) for s in text_scores(contexts, clip, golden))
+
+
+def test_classes(golden):
+    assert VOC2007.names == golden["classnames"]
+
+
+def test_tokens(clip, golden):
+    assert torch.equal(clip.tokenize(golden["captions"]), golden["caption_tokens"])
+    ids, eot = clip.prompt_suffixes(golden["classnames"], 16)
+    suffixes = golden["prompt_tokens"][:, 17:]  # after SOT and the context
+    assert torch.equal(ids, suffixes[:, : ids.shape[1]]) and not suffixes[:, ids.shape[1] :].any()
+    assert torch.equal(eot, golden["prompt_tokens"].argmax(1) - 17)
+
+
+def test_sentence_features(clip, golden):
+    h, H, mask = clip.encode_texts(golden["caption_tokens"])
+    close(h, golden["sentence_features"])
+    close(H, golden["token_features"])
+    ends = golden["caption_tokens"].argmax(1)
+    assert torch.equal(mask, torch.arange(77) <= ends[:, None])
+
+
+@pytest.mark.parametrize("pos_embed", [False, True])
+def test_picture_features(clip, golden, pos_embed):
+    f, F = clip.encode_images(golden["images"], pos_embed=pos_embed)
+    close(f, golden["image_global_pos" if pos_embed else "image_global_nopos"])
+    close(F, golden["image_dense"])
+
+
+@pytest.mark.parametrize("branch", ["global", "local"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_class_embeddings(clip, golden, branch, shared):
+    ctx = golden[f"ctx_{branch}"]
+    close(clip.encode_prompts(ctx if shared else ctx.expand(20, -1, -1), golden["classnames"]), golden[f"class_{branch}"])
+
+
+def test_prompt_learner_gives_the_same_embeddings_at_unit_length(clip, golden):
+    prompts = PromptLearner(clip, golden["classnames"])
+    with torch.no_grad():
+        prompts.ctx_global.copy_(golden["ctx_global"])
+        prompts.ctx_local.copy_(golden["ctx_local"])
+    for ours, branch in zip(prompts(), ("global", "local")):
+        close(ours, torch.nn.functional.normalize(golden[f"class_{branch}"], dim=-1))
+
+
+def test_sentence_scores(clip, golden, contexts):
+    p, q = text_scores(contexts, clip, golden)
+    close(p, golden["text_scores_global"])
+    close(q, golden["text_scores_local"])
+
+
+def test_picture_scores(clip, golden, contexts):
+    f, F = clip.encode_images(golden["images"])
+    G, L = (clip.encode_prompts(ctx, golden["classnames"]) for ctx in contexts)
+    scale, tau = golden["logit_scale"].item(), 1 / golden["spatial_scale_image"].item()
+    close(scale * global_scores(f, G), golden["image_scores_global"])
+    close(scale * local_scores(F, L, tau), golden["image_scores_local"])
+
+
+def test_loss_on_given_logits(golden):
+    loss = ranking_loss(golden["loss_logits"], golden["loss_targets"].bool(), golden["margin"].item())
+    close(loss, golden["loss_ranking"])
+
+
+def test_loss_and_gradients(clip, golden, contexts):
+    loss = text_loss(contexts, clip, golden)
+    close(loss, golden["losses"][0])
+    loss.backward()
+    for ctx, branch in zip(contexts, ("global", "local")):
+        close(ctx.grad, golden[f"grad_ctx_{branch}"], 1e-3)
+
+
+def eight_steps(clip, golden, dtype):
+    "Contexts and losses of eight steps of gradient descent, all in `dtype`."
+    clip = FrozenCLIP(copy.deepcopy(clip.model).to(dtype), clip.tokenizer)
+    contexts = [golden[f"ctx_{branch}"].to(dtype).requires_grad_() for branch in ("global", "local")]
+    lr, momentum, decay = (golden[k].item() for k in ("lr", "momentum", "weight_decay"))
+    sgd, losses = torch.optim.SGD(contexts, lr, momentum, weight_decay=decay), []
+    for _ in range(len(golden["losses"])):
+        loss = text_loss(contexts, clip, golden)
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(loss.detach())
+    return contexts, torch.stack(losses)
+
+
+def test_eight_steps_of_sgd(clip, golden):
+    contexts, losses = eight_steps(clip, golden, torch.float32)
+    exact, _ = eight_steps(clip, golden, torch.float64)
+    close(losses, golden["losses"], 1e-3)
+    for ctx, ctx64, branch in zip(contexts, exact, ("global", "local")):
+        published = golden[f"ctx_{branch}_after"]
+        distance = ((ctx - published).norm() / published.norm()).item()
+        # In one step a pair stands on the hinge's edge within float32's rounding, and the side it falls on moves the result by
+        # 1.2e-3; the published run fell on the other side than exact arithmetic does. Being as near to the latter is right, too.
+        assert distance <= 1e-3 or (distance <= 2e-3 and (ctx - ctx64).norm() <= 1e-4 * ctx64.norm())
