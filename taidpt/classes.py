@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'squeeze', 'UnknownClass', 'write_whole', 'ClassSet', 'as_classset']
 
-# %% ../nbs/00_classes.ipynb #00-003
+# %% ../nbs/00_classes.ipynb #00-002
 import difflib, json, os, tempfile, unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-# %% ../nbs/00_classes.ipynb #00-006
+# %% ../nbs/00_classes.ipynb #00-005
 def squeeze(text:str # a class name or a phrase
            )->str: # the same without capitals, accents, spaces, hyphens, underscores and other punctuation
     "What is left of a name when spelling habits are taken away: 'Dining-Table' and 'diningtable' become the same."
@@ -24,7 +24,7 @@ def squeeze(text:str # a class name or a phrase
 class UnknownClass(ValueError):
     "A name that is no class of the class set, with the nearest class that is."
 
-# %% ../nbs/00_classes.ipynb #00-009
+# %% ../nbs/00_classes.ipynb #00-008
 @contextmanager
 def write_whole(path:str|Path # where the finished file goes; its folder is made if need be
                )->Iterator[Path]: # a temporary path in the same folder, to write to
@@ -42,7 +42,7 @@ def write_whole(path:str|Path # where the finished file goes; its folder is made
     finally:
         Path(tmp).unlink(missing_ok=True)
 
-# %% ../nbs/00_classes.ipynb #00-012
+# %% ../nbs/00_classes.ipynb #00-011
 class _Loader(yaml.SafeLoader):
     "YAML without surprises: a class that is listed twice is an error, not the last one."
     def construct_mapping(self, node, deep=False):
@@ -70,7 +70,7 @@ def _read_classes(path):
         raise ValueError(f"{path}: no classes in it; write a list of names, or names with synonyms such as 'cat: [kitten, tabby]'")
     return got, name, natural
 
-# %% ../nbs/00_classes.ipynb #00-014
+# %% ../nbs/00_classes.ipynb #00-013
 class ClassSet:
     "Class names in a fixed order, their natural spelling, and the phrases that name them in a sentence."
     def __init__(self,
@@ -169,49 +169,57 @@ def _checked(text, what):
     if not text.strip(): raise ValueError(f"{what} is empty")
     return ' '.join(text.split())
 
-# %% ../nbs/00_classes.ipynb #00-022
+# %% ../nbs/00_classes.ipynb #00-021
 def _words(**lists): return {name.replace('_', ' '): [p.strip() for p in text.split(',')] for name,text in lists.items()}
 
 # people, in all three data sets
 _PERSON = """human, people, man, men, woman, women, passenger, adult, child, children, kid, boy, girl, baby, toddler, infant, teen,
-    teenager, youth, youngster, lady, gentleman, guy, gal, dude, fellow, folk, pedestrian, player, rider, driver, skier, snowboarder,
-    surfer, skateboarder, skater, cyclist, bicyclist, biker, motorcyclist, bike rider, bicycle rider, horseback rider, boarder, worker,
-    chef, waiter, waitress, farmer, fisherman, policeman, policewoman, police officer, officer, cop, fireman, firefighter, fire fighter,
-    soldier, athlete, sportsman, batter, catcher, umpire, referee, goalie, outfielder, infielder, student, teacher, tourist, visitor, spectator,
-    audience, crowd, cowboy, cowgirl, jockey, horseman, vendor, shopper, businessman, businesswoman, doctor, nurse, dancer, musician,
-    singer, guitarist, photographer, swimmer, bather, sunbather, hiker, climber, backpacker, traveler, traveller, commuter, bystander, onlooker,
-    customer, mother, mom, father, dad, daughter, brother, sister, grandmother, grandma, grandfather, grandpa, husband, wife,
-    bride, groom, someone, somebody"""
-_BICYCLE = "bike, cycle, pushbike, two wheeler, cyclist, bicyclist, bike rider, bicycle rider"
+    teenager, youth, youngster, lady, gentleman, guy, gal, dude, fellow, folk, male, female, individual, pedestrian, crowd, player, rider,
+    driver, skier, skiier, snowboarder, surfer, surf boarder, skateboarder, skater, rollerblader, cyclist, bicyclist, biker, motorcyclist, racer,
+    runner, jogger, bike rider, bicycle rider, motorcycle rider, horseback rider, boarder, kayaker, rower, golfer, gymnast, worker, workman,
+    employee, chef, waiter, waitress, bartender, farmer, fisherman, policeman, policewoman, police officer, officer, cop, fireman,
+    firefighter, fire fighter, soldier, athlete, sportsman, batter, catcher, umpire, referee, goalie, outfielder, infielder, student, teacher,
+    tourist, visitor, spectator, audience, cowboy, cowgirl, jockey, horseman, vendor, shopper, businessman, businesswoman, doctor, nurse,
+    dancer, musician, singer, guitarist, drummer, artist, painter, performer, clown, photographer, swimmer, bather, sunbather, hiker, climber,
+    backpacker, traveler, traveller, commuter, bystander, onlooker, customer, friend, family, married couple, young couple, older couple,
+    elderly couple, old couple, parent, mother, mom, father, dad, son, daughter, brother, sister, grandmother, grandma, grandfather, grandpa,
+    husband, wife, bride, groom, newlywed, someone, somebody"""
+
+def _animal(*names): return ', '.join(f'{a} {n}' for n in names for a in ('baby', 'adult', 'mother', 'mama', 'father', 'male', 'female', 'family of'))
+
+_BICYCLE = "bike, cycle, pushbike, two wheeler, cyclist, bicyclist, bike rider, bicycle rider, biking, bicycling, mountain biker, bmx"
 _PLANE = """airplane, plane, air craft, aircraft, jet, air plane, airliner, jetliner, jumbo jet, jumbojet, fighter jet, biplane, seaplane,
-    passenger plane, warplane, airbus, boeing, jet plane"""
+    warplane, airbus, boeing, jet plane, passenger plane, passenger airplane, passenger jet, passenger aircraft, commuter plane, commuter jet"""
 _BIRD = """pigeon, dove, seagull, gull, duck, duckling, goose, gosling, swan, parrot, parakeet, macaw, cockatoo, eagle, hawk, falcon, owl,
     crow, raven, sparrow, robin, finch, hummingbird, woodpecker, blue jay, peacock, flamingo, pelican, heron, egret, stork, penguin, ostrich,
-    emu, rooster, hen, mallard, kingfisher, vulture, osprey, cormorant, magpie, fowl, songbird, waterfowl, baby bird, baby duck"""
+    emu, rooster, hen, mallard, kingfisher, vulture, osprey, cormorant, magpie, fowl, songbird, waterfowl, greylag, """ + _animal('bird', 'duck', 'goose', 'swan', 'peacock', 'ostrich')
 _BOAT = """raft, dinghy, ship, sailboat, sail boat, sailing boat, motorboat, speedboat, rowboat, row boat, houseboat, house boat, fishing boat,
-    swan boat, canoe, kayak, yacht, ferry, ferryboat, barge, tugboat, catamaran, schooner, paddleboat, lifeboat, cruise ship"""
+    swan boat, canoe, kayak, yacht, ferry, ferryboat, barge, tugboat, catamaran, schooner, paddleboat, lifeboat,
+    cruise ship, gondola, boating, canoeing, kayaking, kayaker, passenger boat, passenger ship, passenger ferry"""
 _BUS = """autobus, coach, charabanc, double decker, jitney, motor bus, motor coach, omnibus, minibus, mini bus, trolleybus, trolley bus,
-    double decker bus, tour bus, school bus, schoolbus"""
+    double decker bus, tour bus, school bus, schoolbus, passenger bus, commuter bus"""
 _CAR = """taxi, auto, automobile, motor car, motorcar, taxicab, taxi cab, cab, sedan, hatchback, limousine, limo, jeep, suv, van, minivan,
-    station wagon, police car, sports car, race car, racecar"""
-_CAT = "kitty, kitten, feline, tabby, tomcat, pussycat, kitty cat, house cat"
+    station wagon, police car, sports car, race car, racecar, passenger car"""
+_CAT = "kitty, kitten, feline, tabby, tomcat, pussycat, kitty cat, house cat, " + _animal('cat')
 _DOG = """pup, puppy, doggy, doggie, canine, hound, poodle, terrier, retriever, labrador, bulldog, german shepherd, dachshund, chihuahua,
-    pug, corgi, collie, beagle, husky, dalmatian, spaniel, rottweiler, pit bull, mutt, sheepdog, puppy dog"""
-_HORSE = """colt, equus, pony, foal, mare, stallion, filly, bronco, steed, horseback, horseback rider, equestrian, jockey, baby horse"""
-_SHEEP = "lamb, ram, ewe, baby sheep"
-_COW = "cattle, bull, calf, ox, heifer, bovine, longhorn, baby cow"
+    pug, corgi, collie, beagle, husky, dalmatian, spaniel, rottweiler, pit bull, mutt, sheepdog, puppy dog, greyhound, """ + _animal('dog')
+_HORSE = """colt, equus, pony, foal, mare, stallion, filly, bronco, steed, horseback, horseback rider, equestrian, jockey, """ + _animal('horse', 'pony')
+_SHEEP = "lamb, ram, ewe, " + _animal('sheep', 'lamb')
+_COW = "cattle, bull, calf, ox, heifer, bovine, longhorn, " + _animal('cow', 'calf', 'bull', 'cattle')
 _MOTORBIKE = """motor bike, motor cycle, motorcycle, motorbike, moped, scooter, motor scooter, dirt bike, dirtbike, vespa, motorcyclist,
-    motorcycle rider, motor bike rider, minibike"""
+    motorcycle rider, motor bike rider, minibike, motocross"""
 _POTTED = """house plant, houseplant, bonsai, pot plant, potted, potted plant, potted flower, potted tree, pot of flower, plant in pot, plant in a pot,
     flower pot, flowerpot, plant pot, planter, pots of flower, indoor plant"""
 _SOFA = "couch, loveseat, love seat, settee, futon, divan, sofa bed, sectional couch"
 _TRAIN = """rail way, railway, railroad, locomotive, railcar, rail car, railway car, railroad car, train car, subway car, tram, streetcar, street car,
-    steam engine, train engine, freight car"""
+    steam engine, train engine, freight car, passenger train, commuter train, dining car"""
 _TV = """tv, tvmonitor, tv monitor, monitor, television, telly, tv set, television set, flat screen, flatscreen, tv screen, television screen,
     computer screen, computer monitor"""
-_CHAIR = """arm chair, armchair, rocking chair, recliner, highchair, high chair, lawn chair, wheelchair, deckchair, deck chair, rocker,
+_CHAIR = """arm chair, armchair, rocking chair, recliner, highchair, high chair, lawn chair, wheelchair, deckchair, deck chair,
     office chair, folding chair"""
 _TABLE = "table, dining table, dinner table, din table, kitchen table, dining room table"
+
+_ANIMALS = ', '.join([_BIRD, _CAT, _DOG, _HORSE, _SHEEP, _COW])
 
 VOC2007 = ClassSet('voc2007',
     'aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep sofa train tvmonitor'.split(),
@@ -220,7 +228,7 @@ VOC2007 = ClassSet('voc2007',
            pottedplant=_POTTED, sheep=_SHEEP, sofa=_SOFA, train=_TRAIN, tvmonitor=_TV),
     dict(diningtable='dining table', pottedplant='potted plant', tvmonitor='tv monitor'))
 
-# %% ../nbs/00_classes.ipynb #00-023
+# %% ../nbs/00_classes.ipynb #00-022
 COCO = ClassSet('coco', [
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck', 'boat', 'traffic light', 'fire hydrant', 'stop sign',
     'parking meter', 'bench', 'bird', 'cat', 'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear', 'zebra', 'giraffe', 'backpack', 'umbrella',
@@ -230,22 +238,23 @@ COCO = ClassSet('coco', [
     'laptop', 'mouse', 'remote', 'keyboard', 'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book', 'clock', 'vase',
     'scissors', 'teddy bear', 'hair drier', 'toothbrush'],
     _words(person=_PERSON, bicycle=_BICYCLE, car=_CAR, motorcycle=_MOTORBIKE, airplane=_PLANE + ', aeroplane', bus=_BUS, train=_TRAIN,
-        truck='lorry, pickup, pick up truck, semi, tractor trailer, fire truck, firetruck, fire engine, dump truck, tow truck, big rig, eighteen wheeler',
+        truck='lorry, pickup, pick up truck, semi, semi truck, tractor trailer, fire truck, firetruck, fire engine, dump truck, tow truck, big rig, eighteen wheeler',
         boat=_BOAT,
         traffic_light='traffic signal, stoplight, stop light, traffic lamp, street signal',
         fire_hydrant='fire tap, hydrant, fireplug, fire plug', stop_sign='halt sign, stopsign', parking_meter='parking metre',
         bench='park bench', bird=_BIRD, cat=_CAT, dog=_DOG, horse=_HORSE, sheep=_SHEEP, cow=_COW,
-        elephant='baby elephant, pachyderm', bear='polar bear, grizzly, grizzly bear, panda, panda bear, bear cub, baby bear', zebra='baby zebra',
-        giraffe='camelopard, giraff, baby giraffe',
+        elephant='pachyderm, ' + _animal('elephant'),
+        bear='grizzly, panda, bear cub, ' + _animal('bear', 'polar bear', 'panda', 'panda bear', 'grizzly bear'), zebra=_animal('zebra'),
+        giraffe='camelopard, giraff, ' + _animal('giraffe'),
         backpack='back pack, knapsack, packsack, rucksack, haversack, bookbag, book bag, backpacker', umbrella='parasol, brolly, sunshade',
         handbag='hand bag, pocketbook, purse, tote bag, shoulder bag, satchel', tie='necktie, neck tie, bow tie, bowtie',
-        suitcase='suit case, luggage, baggage, valise', frisbee='flying disc, flying disk, frisby, frizbee',
-        skis='ski, skier, skiing', snowboard='snow board, snowboarder, snowboarding',
+        suitcase='suit case, luggage, baggage, valise', frisbee='flying disc, flying disk, frisby, frizbee, frisbe',
+        skis='ski, skier, skiing, skiis, skiier', snowboard='snow board, snowboarder, snowboarding',
         sports_ball="""sport ball, ball, football, soccer, tennis, basketball, baseball, volleyball, rugby, softball, soccer ball, tennis ball,
             beach ball, bowling ball, golf ball""",
         kite='kite flyer, kiteboard, kiteboarder, kitesurfer', baseball_bat='baseball game bat, bat, cricket bat',
         baseball_glove='baseball mitt, baseball game glove, catcher mitt, mitt', skateboard='skate board, skateboarder, skateboarding, longboard',
-        surfboard='surf board, surfer, surfing, boogie board, body board, paddle board',
+        surfboard='surf board, surfer, surfing, surf boarder, boogie board, body board, paddle board',
         tennis_racket='tennis racquet, racket, racquet, tennis raquet, raquet', bottle='wine bottle, beer bottle, water bottle',
         wine_glass="""vino glass, wineglass, glass of wine, glass of red wine, glass of white wine, champagne glass, champagne flute, goblet,
             glass of champagne, martini glass""",
@@ -265,13 +274,13 @@ COCO = ClassSet('coco', [
         microwave='microwave oven, micro wave', oven='roaster, stove, stovetop, stove top, cooker, toaster oven, kitchen range', toaster='bread toaster',
         sink='wash basin, washbasin, basin', refrigerator='icebox, fridge, freezer, refridgerator, refrigerater',
         book='textbook, paperback, cookbook, cook book, comic book, phone book, bookshelf, book shelf, bookcase, encyclopedia',
-        clock='clock tower, clocktower, alarm clock, timepiece, clock face', vase='flower vase, urn', scissors='scissor, shears, pair of scissors',
+        clock='clock tower, clocktower, alarm clock, grandfather clock, timepiece, clock face', vase='flower vase, urn', scissors='scissor, shears, pair of scissors',
         teddy_bear='teddy, stuffed bear, toy bear, teddybear, stuffed teddy bear',
         hair_drier="""blowing machine, hair dryer, dryer, blow dryer, blown dry, blow dry, hairdryer, blow drier, hairdrier, hair blower""",
         toothbrush='tooth brush'),
     dict(tv='television', remote='remote control'))
 
-# %% ../nbs/00_classes.ipynb #00-024
+# %% ../nbs/00_classes.ipynb #00-023
 NUSWIDE = ClassSet('nuswide',
     """airport animal beach bear birds boats book bridge buildings cars castle cat cityscape clouds computer coral cow dancing dog earthquake
     elk fire fish flags flowers food fox frost garden glacier grass harbor horses house lake leaf map military moon mountain nighttime ocean
@@ -279,43 +288,52 @@ NUSWIDE = ClassSet('nuswide',
     sunset surf swimmers tattoo temple tiger tower town toy train tree valley vehicle water waterfall wedding whales window zebra""".split(),
     _words(
         airport='air port, air field, airfield, runway, airport terminal, tarmac, airstrip',
-        animal='animals, wildlife, beast, mammal, creature, critter', beach='plage, coast, seashore, shore, seaside, coastline, shoreline',
-        bear='grizzly, polar bear, grizzly bear, panda, bear cub', birds='bird, ' + _BIRD, boats='boat, ' + _BOAT,
-        book='textbook, paperback, novel, notebook, bookshelf, bookcase', bridge='footbridge, viaduct, overpass, suspension bridge',
-        buildings='building, skyscraper, edifice, apartment, office building, high rise', cars='car, ' + _CAR,
-        castle='fortress, palace, citadel', cat=_CAT, cityscape='city, skyscraper, skyline, downtown, metropolis, city skyline',
-        clouds='cloud, cloudscape', computer='desktop, laptop, notebook computer, macbook, computer monitor, computer screen, pc', coral='coral reef, reef',
-        cow=_COW, dancing='dance, dancer, ballet, ballerina', dog=_DOG, earthquake='collapse building, break building, broken building, collapsed building, quake, rubble, seism',
-        elk='deer, moose, reindeer, stag, caribou, buck, doe, fawn', fire='flame, bonfire, campfire, camp fire, blaze, wildfire, inferno',
+        animal=f"""wildlife, beast, mammal, creature, critter, elephant, giraffe, lion, monkey, goat, pig, rabbit, squirrel, kangaroo, camel, donkey, leopard, cheetah,
+            wolf, bear, panda, bird, cat, cow, dog, elk, deer, moose, fish, shark, fox, horse, sheep, tiger, whale, dolphin, zebra, {_ANIMALS},
+            {_animal('animal', 'elephant', 'giraffe', 'lion', 'monkey', 'goat', 'pig', 'kangaroo', 'tiger', 'zebra', 'bear', 'deer')}""",
+        beach='plage, coast, seashore, shore, seaside, coastline, shoreline',
+        bear='grizzly, panda, bear cub, ' + _animal('bear', 'polar bear', 'panda', 'panda bear', 'grizzly bear'), birds='bird, ' + _BIRD,
+        boats='boat, ' + _BOAT, book='textbook, paperback, novel, notebook, bookshelf, bookcase', bridge='footbridge, viaduct, overpass, suspension bridge',
+        buildings='building, skyscraper, edifice, office building, high rise, apartment building, house, castle, church, temple, tower, clock tower',
+        cars='car, ' + _CAR, castle='fortress, palace, citadel', cat=_CAT,
+        cityscape='city, skyscraper, skyline, downtown, metropolis, city skyline', clouds='cloud, cloudscape',
+        computer='desktop, laptop, notebook computer, macbook, computer monitor, computer screen, pc', coral='coral reef, reef', cow=_COW,
+        dancing='dance, dancer, ballet, ballerina', dog=_DOG,
+        earthquake='collapse building, break building, broken building, collapsed building, quake, rubble',
+        elk='deer, moose, reindeer, caribou, stag, fawn, ' + _animal('deer'), fire='flame, bonfire, campfire, camp fire, blaze, wildfire, inferno',
         fish='goldfish, shark, salmon, trout, tuna, swordfish, clownfish', flags='flag, banner, pennant',
         flowers='flower, blossom, rose, tulip, daisy, sunflower, orchid, lily, daffodil, bouquet, wildflower, petal, sun flower',
         food="""meal, dish, snack, breakfast, lunch, dinner, dessert, cuisine, meat, bread, pizza, sandwich, salad, soup, pasta, cake, vegetable, fruit,
-            burger, sushi, noodle, cheese, seafood, sea food, ice cream, cupcake, chocolate, hot dog""",
-        fox='red fox, arctic fox', frost='forsted, frosted, frosty, hoarfrost, rime, icicle', garden='botanical garden, flower bed, backyard, vegetable garden',
-        glacier='ice, iceberg, ice cap, ice field', grass='lawn, meadow, grassland, pasture', harbor='port, harbour, marina, dock, wharf, pier, seaport',
-        horses='horse, ' + _HORSE, house='home, cottage, cabin, mansion, villa, bungalow, farmhouse, hut', lake='pond, lagoon, reservoir, lakeside',
-        leaf='leaves, foliage, autumn leaf', map='atlas, street map, world map', military='army, troops, troop, soldier, marine, navy, air force, infantry, tank',
-        moon='full moon, crescent moon, moonlight, lunar eclipse', mountain='hill, mountain range, mountainside, hillside, cliff, volcano, mountaintop',
-        nighttime='night time, night, midnight, evening', ocean='sea, pacific, atlantic', person=_PERSON, plane=_PLANE + ', aeroplane, airplane',
-        plants='plant, shrub, bush, fern, cactus, vegetation, houseplant, potted plant, seedling', police='policeman, policewoman, police officer, cop, police car',
-        protest='demonstration, rally, riot, protester, protestor, demonstrator, picket, strike', railroad='rail road, rail way, railway, rail, train track, railroad track, railway track',
-        rainbow='double rainbow', reflection='mirror image', road='path, way, highway, freeway, roadway, motorway, pathway, lane, trail',
-        rocks='rock, boulder, stone, cliff, pebble', running='run, runner, jogging, jogger, marathon, race, sprint, sprinter',
-        sand='sand dune, dune, sandcastle, sand castle, desert', sign='signboard, street sign, stop sign, road sign, billboard, signpost, traffic sign',
-        sky='skies, blue sky, heaven', snow='snowfall, snowman, snow man, snowstorm, blizzard, snowflake, snowdrift',
+            burger, sushi, noodle, cheese, seafood, sea food, ice cream, cupcake, chocolate, hot dog, wedding cake""",
+        fox='red fox, arctic fox', frost='forsted, frosted, frosty, hoarfrost, icicle', garden='botanical garden, flower bed, backyard, vegetable garden',
+        glacier='ice, iceberg, ice cap, ice field', grass='lawn, meadow, grassland, pasture',
+        harbor='port, harbour, marina, dock, wharf, pier, seaport', horses='horse, ' + _HORSE,
+        house='cottage, cabin, mansion, villa, bungalow, farmhouse', lake='pond, lagoon, reservoir', leaf='foliage', map='atlas, street map, world map',
+        military='army, troops, troop, soldier, navy, air force, infantry', moon='full moon, crescent moon, moonlight, lunar eclipse',
+        mountain='hill, mountain range, mountainside, hillside, cliff, volcano, mountaintop', nighttime='night time, night, midnight, evening',
+        ocean='sea, pacific ocean, atlantic ocean', person=_PERSON, plane=_PLANE + ', aeroplane',
+        plants='plant, shrub, bush, fern, cactus, vegetation, houseplant, potted plant, seedling',
+        police='policeman, policewoman, police officer, cop, police car', protest='demonstration, rally, riot, protester, protestor, demonstrator',
+        railroad='rail road, rail way, railway, train track, railroad track, railway track', rainbow='double rainbow', reflection='mirror image',
+        road='path, way, highway, freeway, roadway, motorway, pathway, lane, trail', rocks='rock, boulder, pebble',
+        running='run, runner, jogging, jogger, marathon, sprinter', sand='sand dune, dune, sandcastle, sand castle',
+        sign='signboard, street sign, stop sign, road sign, billboard, signpost, traffic sign', sky='blue sky',
+        snow='snowfall, snowman, snow man, snowstorm, blizzard, snowflake, snowdrift',
         soccer='football, soccer ball, football player, soccer player, football match, soccer match',
-        sports="""sport, football, soccer, tennis, basketball, baseball, volleyball, hockey, golf, rugby, cricket, softball, skiing, snowboarding, surfing, skateboarding,
-            swimming, cycling, boxing, gymnastics, athletics, soccer ball, football player, soccer player, football match, soccer match, marathon""",
-        statue='sculpture, monument, bust, figurine', street='avenue, boulevard, alley, sidewalk, crosswalk', sun='sunshine, sunlight, sunbeam, sunrise',
-        sunset='sundown, dusk, sun set', surf='surfing, surfer, surfboard, surf board', swimmers='swimmer, swimming, swim, bather, swimming pool',
-        tattoo='tattooing, tattooed, tattooist, body art', temple='shrine, pagoda', tiger='tigress, tiger cub', tower='clock tower, bell tower, steeple, spire, lighthouse, light house, skyscraper, minaret',
-        town='village, hamlet', toy='doll, teddy bear, teddy, stuffed animal, stuffed bear, lego, action figure, rubber duck, toy car, toy train, barbie',
-        train=_TRAIN, tree='oak, maple, pine, palm tree, pine tree, birch, willow, evergreen, christmas tree, sapling, fir',
-        valley='canyon, gorge, ravine, glen', vehicle='automobile, car, truck, bus, van, motorcycle, taxi, jeep, suv, pickup, lorry, tractor, fire truck, fire engine, pick up truck, police car',
-        water='river, stream, creek, waterway', waterfall='water fall, cascade, falls', wedding='engagement, bride, groom, bridesmaid, groomsman, wedding dress, wedding cake, marriage',
-        whales='whale, humpback, orca, killer whale, humpback whale', window='windowpane, window pane, windowsill, window sill', zebra='baby zebra'))
+        sports="""sport, football, soccer, tennis, basketball, baseball, volleyball, hockey, golf, rugby, softball, skiing, snowboarding, surfing, skateboarding,
+            swimming, gymnastics, soccer ball, tennis ball, football player, soccer player, tennis player, baseball player, football match, soccer match, marathon""",
+        statue='sculpture, monument, figurine', street='avenue, boulevard, alley, sidewalk, crosswalk', sun='sunshine, sunlight, sunbeam, sunrise',
+        sunset='sundown, dusk, sun set', surf='surfing, surfer, surfboard, surf board', swimmers='swimmer, swimming, swim, bather',
+        tattoo='tattooing, tattooed, tattooist, body art', temple='shrine, pagoda', tiger='tigress, tiger cub, ' + _animal('tiger'),
+        tower='clock tower, bell tower, steeple, spire, lighthouse, light house, skyscraper, minaret', town='village, hamlet',
+        toy='doll, teddy bear, teddy, stuffed animal, stuffed bear, lego, action figure, rubber duck, toy car, toy train, barbie', train=_TRAIN,
+        tree='palm tree, pine tree, oak tree, evergreen, christmas tree, sapling', valley='canyon, gorge, ravine, glen',
+        vehicle=f"""truck, tractor, plane, boat, train, lorry, pickup, pick up truck, fire truck, fire engine, car, {_CAR}, bus, {_BUS}, {_MOTORBIKE}""",
+        water='river, stream, creek, waterway, lake, pond, ocean, sea, waterfall, water fall', waterfall='water fall, cascade',
+        wedding='engagement, bride, groom, bridesmaid, groomsman, wedding dress, wedding cake, marriage, newlywed',
+        whales='whale, humpback, orca, killer whale, humpback whale', window='windowpane, window pane, windowsill, window sill', zebra=_animal('zebra')))
 
-# %% ../nbs/00_classes.ipynb #00-026
+# %% ../nbs/00_classes.ipynb #00-030
 def as_classset(classes:'ClassSet|Iterable[str]|str|Path' # a class set, a list of names, a YAML/JSON file, or 'voc2007', 'coco', 'nuswide'
                )->ClassSet: # the class set itself, or one made of the names or the file
     "Whatever says which classes are meant, as a `ClassSet`."
