@@ -134,7 +134,7 @@ def test_loss_and_gradients(clip, golden, contexts):
 def eight_steps(clip, golden, dtype):
     "Contexts and losses of eight steps of gradient descent, all in `dtype`."
     clip = FrozenCLIP(copy.deepcopy(clip.model).to(dtype), clip.tokenizer)
-    contexts = [golden[f"ctx_{branch}"].to(dtype).requires_grad_() for branch in ("global", "local")]
+    contexts = [golden[f"ctx_{branch}"].to(dtype, copy=True).requires_grad_() for branch in ("global", "local")]
     lr, momentum, decay = (golden[k].item() for k in ("lr", "momentum", "weight_decay"))
     sgd, losses = torch.optim.SGD(contexts, lr, momentum, weight_decay=decay), []
     for _ in range(len(golden["losses"])):
