@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 	$(BIN)/taidpt demo
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py site

@@ -3,10 +3,7 @@ import shutil
 import sys
 import zipfile
 
-import pytest
 from conftest import ROOT, run
-
-pytestmark = pytest.mark.xdist_group('installed')       # one process builds the wheel, once
 
 imported = '''
 import sys, taidpt
@@ -23,38 +20,30 @@ print('a caption:', next(iter(captions)))
 '''
 
 
-@pytest.fixture(scope='module')
-def wheel(tmp_path_factory):
-    "The wheel, built from a source archive, built from a copy of the tree"
-    here = tmp_path_factory.mktemp('build')
-    tree = shutil.copytree(ROOT, here/'tree', ignore=shutil.ignore_patterns('.*', 'build', 'dist', '_build', '*.egg-info', '__pycache__', 'demo'))
-    assert run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', here/'dist', tree).returncode == 0
-    assert len(list((here/'dist').glob('*.tar.gz'))) == 1
-    return next((here/'dist').glob('*.whl'))
+def test_wheel(tmp_path):
+    "In one test, so that the wheel is built once, in whatever process"
+    tree = shutil.copytree(ROOT, tmp_path/'tree', ignore=shutil.ignore_patterns('.*', 'build', 'dist', '_build', '*.egg-info', '__pycache__'))
+    dist, installed, empty = tmp_path/'dist', tmp_path/'installed', tmp_path/'empty'
+    empty.mkdir()
 
+    # a source archive, and from that a wheel
+    assert run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, tree).returncode == 0
+    assert len(list(dist.glob('*.tar.gz'))) == 1
+    wheel, = dist.glob('*.whl')
 
-@pytest.fixture(scope='module')
-def installed(wheel, tmp_path_factory):
-    "A folder into which the wheel is installed; what it requires is this environment's"
-    folder = tmp_path_factory.mktemp('installed')
-    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', folder, wheel).returncode == 0
-    return folder
-
-
-def test_wheel_holds_the_package_and_nothing_else(wheel):
+    # it holds the package with all its data, and nothing else
     names = zipfile.ZipFile(wheel).namelist()
     assert {n.split('/')[0] for n in names if not n.split('/')[0].endswith('.dist-info')} == {'taidpt'}
-    tracked = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*') if p.is_file() and '__pycache__' not in p.parts}
-    assert tracked <= set(names)
+    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*') if p.is_file() and '__pycache__' not in p.parts}
+    assert ours <= set(names), f'not in the wheel: {sorted(ours - set(names))}'
 
-
-def test_imports_from_an_empty_folder(installed, tmp_path):
-    "With no data of NLTK, no network and no reference data in reach"
-    done = run(sys.executable, '-c', imported, installed, cwd=tmp_path, PYTHONPATH=str(installed), NLTK_DATA=str(tmp_path), HOME=str(tmp_path))
+    # installed by itself (what it requires is this environment's), it works with no data of NLTK and no network in reach
+    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', installed, wheel).returncode == 0
+    env = dict(cwd=empty, PYTHONPATH=str(installed), NLTK_DATA=str(empty), HOME=str(empty))
+    done = run(sys.executable, '-c', imported, installed, **env)
     assert done.returncode == 0 and 'a caption:' in done.stdout
 
-
-@pytest.mark.parametrize('command', ['', 'demo', 'train', 'predict', 'evaluate', 'label'])
-def test_command_help(installed, command, tmp_path):
-    done = run(installed/'bin/taidpt', *command.split(), '--help', cwd=tmp_path, PYTHONPATH=str(installed))
-    assert done.returncode == 0 and 'usage: taidpt' in done.stdout
+    # and so does its command
+    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'label'):
+        done = run(installed/'bin/taidpt', *command.split(), '--help', **env)
+        assert done.returncode == 0 and 'usage: taidpt' in done.stdout
