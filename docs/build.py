@@ -39,7 +39,7 @@ def visible(path: Path) -> nbformat.NotebookNode:
                 'drop': {'hide', 'default_exp'} & d.keys() or d.get('include:') == ['false'] or 'nbdev_export(' in cell.source}
         cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
     proc.process()
-    nb = nbformat.v4.new_notebook(metadata=nbformat.read(path, as_version=4).metadata)
+    nb = nbformat.v4.new_notebook(metadata={**nbformat.read(path, as_version=4).metadata, 'language_info': {'name': 'python'}})
     for cell in proc.nb.cells:
         if cell.cell_type == 'raw' or 'drop' in cell.metadata['tags'] or not cell.source.strip(): continue
         if cell.cell_type == 'markdown':
@@ -96,7 +96,8 @@ def site():
             if cell.cell_type == 'markdown':
                 to_page = lambda m: f'<a href="{up}{where[m[2]].with_suffix(".html")}{m[3] or ""}"><code>{m[1][1:-1]}</code></a>'
                 text = ours.sub(to_page, lookup.linkify(cell.source))
-                cell.source = re.sub(r'(\]\(|src=")(\.\./)+docs/images/', rf'\1{up}images/', text)
+                text = re.sub(r'(\]\(|src=")(\.\./)+docs/images/', rf'\1{up}images/', text)
+                cell.source = re.sub(rf'\]\((\.\./){{{len(page.parts)}}}(?!\.)', f']({cfg.git_url}/blob/{cfg.branch}/', text)  # not a page
             elif new := [n for n in definitions(cell.source) if (page, n) not in anchored]:
                 anchored.update((page, n) for n in new)
                 nb.cells.append(nbformat.v4.new_markdown_cell(''.join(f'<a id="{n}"></a>' for n in new)))
