@@ -7,7 +7,7 @@ __all__ = ['FeatureStore', 'load_features', 'encode_sentences', 'UnreadablePictu
            'encode_pictures']
 
 # %% ../nbs/08_cache.ipynb #08-003
-import hashlib, json, math, os, struct, warnings
+import hashlib, json, math, os, shutil, struct, tempfile, warnings, weakref
 from pathlib import Path
 from typing import Iterator, Optional, Sequence, Union
 
@@ -116,7 +116,8 @@ def encode_sentences(
     texts:Sequence[str], # N sentences
     path:Optional[Union[str, Path]]=None, # safetensors file to write or, if it is there, to use; None keeps the features in memory
     batch_size:int=256, # sentences a step
-    progress:bool=True, # a bar, for more than a moment's work
+    progress:bool=True, # a bar
+    in_memory:int=4*2**30, # bytes up to which features without a path stay in memory; more go to a temporary file
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences, computed once; `ValueError` where `path` holds features of something else."
     texts = list(texts)
@@ -132,6 +133,8 @@ def encode_sentences(
                         for i in tqdm(range(0, len(texts), 4096), 'tokenizing', leave=False, disable=not progress)])
     lengths = clip.eot_positions(tokens).numpy() + 1
     order = np.argsort(lengths, kind='stable')                          # batches of like length: little padding
+    temporary = path is None and int(lengths.sum()) * clip.dim * 2 > in_memory
+    if temporary: path = Path(tempfile.mkdtemp(prefix='taidpt-'))/'features.safetensors'
     store, done, partial, note = None, 0, None, None
     if path:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +156,9 @@ def encode_sentences(
     if not path: return store
     _flush(store)
     os.replace(partial, path); note.unlink(missing_ok=True)
-    return load_features(path)
+    store = load_features(path)
+    if temporary: weakref.finalize(store, shutil.rmtree, path.parent, ignore_errors=True)
+    return store
 
 # %% ../nbs/08_cache.ipynb #08-017
 class UnreadablePicture(ValueError):
