@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['ranking_loss', 'bce_loss', 'focal_loss', 'asymmetric_loss']
 
-# %% ../nbs/06_losses.ipynb #06-003
+# %% ../nbs/06_losses.ipynb #06-002
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# %% ../nbs/06_losses.ipynb #06-006
+# %% ../nbs/06_losses.ipynb #06-005
 def _check(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # scores in float32 or wider, labels as bool
     "Raise unless `scores` are finite and `labels` mark each of them as positive (True, 1) or negative (False, 0)"
     if scores.ndim != 2 or scores.shape != labels.shape:
@@ -24,7 +24,7 @@ def _check(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # scores in f
         raise ValueError(f"scores must be finite, but row {bad.nonzero()[0, 0].item()} holds {scores[bad][0].item()}")
     return scores.to(torch.promote_types(scores.dtype, torch.float32)), labels.to(scores.device)
 
-# %% ../nbs/06_losses.ipynb #06-010
+# %% ../nbs/06_losses.ipynb #06-009
 def ranking_loss(
     scores:Tensor, # N × C; cosines are to be scaled by the caller, times 4 in the paper
     labels:Tensor, # N × C, bool or 0/1
@@ -47,7 +47,7 @@ def ranking_loss(
     pos = s.gather(1, lowest.indices)
     return ((reach * n).sum() - (pos * k).sum()).div(len(s)).to(scores.dtype)
 
-# %% ../nbs/06_losses.ipynb #06-020
+# %% ../nbs/06_losses.ipynb #06-019
 def bce_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
@@ -56,7 +56,7 @@ def bce_loss(
     scores, labels = _check(scores, labels)
     return F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
 
-# %% ../nbs/06_losses.ipynb #06-022
+# %% ../nbs/06_losses.ipynb #06-021
 def focal_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
@@ -69,7 +69,7 @@ def focal_loss(
     bce = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype), reduction='none')
     return ((-torch.expm1(-bce))**gamma * bce).mean()       # -expm1(-bce) = 1 - p_t
 
-# %% ../nbs/06_losses.ipynb #06-024
+# %% ../nbs/06_losses.ipynb #06-023
 def asymmetric_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1

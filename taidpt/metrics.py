@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['average_precision', 'mean_average_precision', 'precision_recall_f1']
 
-# %% ../nbs/07_metrics.ipynb #07-003
+# %% ../nbs/07_metrics.ipynb #07-002
 import warnings
 import numpy as np
 import torch
 from sklearn.metrics import average_precision_score
 
-# %% ../nbs/07_metrics.ipynb #07-007
+# %% ../nbs/07_metrics.ipynb #07-006
 def _prepare(labels, scores) -> tuple[np.ndarray, np.ndarray]: # bool N × C, float N × C
     "Labels and scores as NumPy arrays; raises `ValueError` if they do not fit together"
     arrays = []
@@ -31,7 +31,7 @@ def _prepare(labels, scores) -> tuple[np.ndarray, np.ndarray]: # bool N × C, fl
         raise ValueError(f"scores hold NaN in {len(bad)} of {len(scores)} rows: {rows}")
     return labels == 1, scores if scores.dtype.kind == 'f' else scores.astype(np.float64)
 
-# %% ../nbs/07_metrics.ipynb #07-009
+# %% ../nbs/07_metrics.ipynb #07-008
 def average_precision(
     labels, # N × C (or N, for one class), tensor or array: bool, 0/1 or 1/0/-1; 1 is a positive and the rest are negatives
     scores, # the same shape, higher means more likely
@@ -44,7 +44,7 @@ def average_precision(
     if labels.ndim == 1: return ap(labels, scores)
     return np.array([ap(y, s) for y, s in zip(labels.T, scores.T)])
 
-# %% ../nbs/07_metrics.ipynb #07-010
+# %% ../nbs/07_metrics.ipynb #07-009
 def mean_average_precision(
     labels, # N × C, tensor or array: bool, 0/1 or 1/0/-1; 1 is a positive and the rest are negatives
     scores, # N × C, higher means more likely
@@ -61,7 +61,7 @@ def mean_average_precision(
         warnings.warn(f"mAP over {(~empty).sum()} of {len(ap)} classes: no positive label in column {which}", stacklevel=2)
     return float(ap[~empty].mean())
 
-# %% ../nbs/07_metrics.ipynb #07-023
+# %% ../nbs/07_metrics.ipynb #07-022
 def precision_recall_f1(
     labels, # N × C, tensor or array: bool, 0/1 or 1/0/-1; 1 is a positive and the rest are negatives
     scores, # N × C, higher means more likely

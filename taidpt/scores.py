@@ -5,18 +5,18 @@
 # %% auto #0
 __all__ = ['global_scores', 'dense_scores', 'local_scores', 'fuse']
 
-# %% ../nbs/05_scores.ipynb #05-003
+# %% ../nbs/05_scores.ipynb #05-002
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-# %% ../nbs/05_scores.ipynb #05-007
+# %% ../nbs/05_scores.ipynb #05-006
 def _unit(x:Tensor) -> Tensor:
     "`x` with its last dimension scaled to length one, in float32 or wider"
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
-# %% ../nbs/05_scores.ipynb #05-008
+# %% ../nbs/05_scores.ipynb #05-007
 def _check_width(x:Tensor, name:str, ndim:int, classes:Tensor, classes_name:str):
     "Raise unless `x` has `ndim` dimensions and its vectors are as wide as those of `classes`"
     want = {2: 'N × D', 3: 'N × P × D'}[ndim]
@@ -26,7 +26,7 @@ def _check_width(x:Tensor, name:str, ndim:int, classes:Tensor, classes_name:str)
         raise ValueError(f"{name} has vectors of width {x.shape[-1]} and {classes_name} of width {classes.shape[-1]}: "
                          f"take both from the same CLIP model")
 
-# %% ../nbs/05_scores.ipynb #05-010
+# %% ../nbs/05_scores.ipynb #05-009
 def global_scores(
     u:Tensor, # features of whole pictures or sentences, N × D (or 1 × D), any length, any float type
     G:Tensor, # class embeddings of the global branch, C × D, any length
@@ -37,7 +37,7 @@ def global_scores(
     _check_width(u, 'u', 2, G, 'G')
     with torch.autocast(u.device.type, enabled=False): return _unit(u) @ _unit(G).T
 
-# %% ../nbs/05_scores.ipynb #05-015
+# %% ../nbs/05_scores.ipynb #05-014
 def dense_scores(
     U:Tensor, # features of every position, N × P × D, any length, any float type
     L:Tensor, # class embeddings of the local branch, C × D, any length
@@ -48,10 +48,10 @@ def dense_scores(
     _check_width(U, 'U', 3, L, 'L')
     with torch.autocast(U.device.type, enabled=False): return _unit(U) @ _unit(L).T
 
-# %% ../nbs/05_scores.ipynb #05-018
+# %% ../nbs/05_scores.ipynb #05-017
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
-# %% ../nbs/05_scores.ipynb #05-019
+# %% ../nbs/05_scores.ipynb #05-018
 def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor|None) -> Tensor:
     "Eq. 6 for one block of rows"
     if mask is not None: U = U.masked_fill(~mask[..., None], 0)      # padding may hold anything, NaN too
@@ -63,7 +63,7 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor|None) -> Tensor:
     logits = d / tau if pad is None else (d / tau).masked_fill(pad, -torch.inf)
     return m.squeeze(1) + (logits.softmax(1) * d).sum(1)
 
-# %% ../nbs/05_scores.ipynb #05-020
+# %% ../nbs/05_scores.ipynb #05-019
 def local_scores(
     U:Tensor, # features of every position, N × P × D, any length, any float type
     L:Tensor, # class embeddings of the local branch, C × D, any length
@@ -90,7 +90,7 @@ def local_scores(
         pool = lambda *args: checkpoint(_pool, *args, use_reentrant=False) if torch.is_grad_enabled() else _pool(*args)
         return torch.cat([pool(block, L, tau, m) for block, m in zip(U.split(rows), masks)])
 
-# %% ../nbs/05_scores.ipynb #05-037
+# %% ../nbs/05_scores.ipynb #05-036
 def fuse(
     p:Tensor, # scores of one branch, N × C; in the paper the global one
     q:Tensor, # scores of the other branch, N × C
