@@ -6,6 +6,7 @@
 __all__ = ['ZeroShotCLIP']
 
 # %% ../nbs/10_zeroshot.ipynb #10-003
+from functools import partial
 from pathlib import Path
 from typing import Optional, Sequence, Union
 
@@ -16,7 +17,7 @@ from torch import Tensor
 from .cache import iter_picture_features
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP
-from .learner import score_pictures
+from .learner import branch_scores, score_pictures
 from .scores import dense_scores, fuse
 
 # %% ../nbs/10_zeroshot.ipynb #10-005
@@ -45,19 +46,19 @@ class ZeroShotCLIP:
     def predict_branches(self,
         pictures, # as in `predict`
         **kwargs, # as in `predict`
-    ) -> tuple[Tensor, Optional[Tensor]]: # global and local scores, each N × C, times the logit scale; no local ones with local=False
-        "Scores of the two branches by themselves."
+    ) -> list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C, times the logit scale
+        "Scores of each branch by itself."
         G, s = self.embeddings(), self.clip.logit_scale
-        p, q = score_pictures(self.clip, pictures, G, G if self.local else None, 1/s, pos_embed=True, **kwargs)
-        return s * p, None if q is None else s * q
+        scores = partial(branch_scores, G=G, L=G if self.local else None, tau=1/s)
+        return [s * x for x in score_pictures(self.clip, pictures, scores, pos_embed=True, **kwargs)]
 
     def predict(self,
         pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
         **kwargs, # batch_size=32, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
     ) -> Tensor: # N × C, float32, on the CPU
         "Scores of pictures: the mean of both branches, or the global one with `local=False`. A `FeatureStore` must hold f with `pos_embed=True`."
-        p, q = self.predict_branches(pictures, **kwargs)
-        return p if q is None else fuse(p, q)
+        branches = self.predict_branches(pictures, **kwargs)
+        return fuse(*branches) if self.local else branches[0]
 
     def predict_dense(self,
         pictures, # as in `predict`, but no `FeatureStore`
