@@ -14,6 +14,7 @@ from functools import lru_cache
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
+from zlib import crc32
 
 import nltk
 import numpy as np
@@ -126,9 +127,9 @@ class Explanation:
         for m in self.matches:
             out.append(html.escape(self.text[at:m.start]))
             label = ', '.join(m.classes)
-            hue = sum(map(ord, label))*47 % 360
-            style = f'background:hsl({hue},70%,85%);color:#111' if label else 'text-decoration:line-through;opacity:.6'
-            out.append(f'<span style="{style};border-radius:3px;padding:0 3px">{html.escape(m.text)}<sub style="font-size:.7em"> {html.escape(label or "blocked")}</sub></span>')
+            color = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111' if label else 'text-decoration:line-through;opacity:.6'
+            tag = f' <span style="font-size:.7em;opacity:.75">{html.escape(label or "blocked")}</span>' if label.casefold() != m.text.casefold() else ''
+            out.append(f'<span style="{color};border-radius:4px;padding:1px 4px">{html.escape(m.text)}{tag}</span>')
             at = m.end
         out.append(html.escape(self.text[at:]))
         if not self.matches: out.append(' <i style="opacity:.6">(names no class)</i>')
