@@ -252,7 +252,7 @@ COCO = ClassSet('coco', [
         skis='ski, skier, skiing, skiis, skiier', snowboard='snow board, snowboarder, snowboarding',
         sports_ball="""sport ball, ball, football, soccer, tennis, basketball, baseball, volleyball, rugby, softball, soccer ball, tennis ball,
             beach ball, bowling ball, golf ball""",
-        kite='kite flyer, kiteboard, kiteboarder, kitesurfer', baseball_bat='baseball game bat, bat, cricket bat',
+        kite='kite flyer, kiteboard, kiteboarder, kitesurfer', baseball_bat='baseball game bat, bat',
         baseball_glove='baseball mitt, baseball game glove, catcher mitt, mitt', skateboard='skate board, skateboarder, skateboarding, longboard',
         surfboard='surf board, surfer, surfing, surf boarder, boogie board, body board, paddle board',
         tennis_racket='tennis racquet, racket, racquet, tennis raquet, raquet', bottle='wine bottle, beer bottle, water bottle',
@@ -269,7 +269,7 @@ COCO = ClassSet('coco', [
         laptop='lap top, laptop computer, notebook computer, macbook, netbook', mouse='computer mouse',
         remote='remote control, remote controller, tv remote, wii remote, wii controller, wiimote, game controller, controller',
         keyboard='key board, computer keyboard',
-        cell_phone="""phone, mobile phone, cellphone, cellular phone, smartphone, smart phone, iphone, telephone, cell, cellular telephone,
+        cell_phone="""phone, mobile phone, cellphone, cellular phone, smartphone, smart phone, iphone, telephone, cellular telephone,
             mobile telephone, flip phone""",
         microwave='microwave oven, micro wave', oven='roaster, stove, stovetop, stove top, cooker, toaster oven, kitchen range', toaster='bread toaster',
         sink='wash basin, washbasin, basin', refrigerator='icebox, fridge, freezer, refridgerator, refrigerater',
@@ -277,8 +277,7 @@ COCO = ClassSet('coco', [
         clock='clock tower, clocktower, alarm clock, grandfather clock, timepiece, clock face', vase='flower vase, urn', scissors='scissor, shears, pair of scissors',
         teddy_bear='teddy, stuffed bear, toy bear, teddybear, stuffed teddy bear',
         hair_drier="""blowing machine, hair dryer, dryer, blow dryer, blown dry, blow dry, hairdryer, blow drier, hairdrier, hair blower""",
-        toothbrush='tooth brush'),
-    dict(tv='television', remote='remote control'))
+        toothbrush='tooth brush'))
 
 # %% ../nbs/00_classes.ipynb #00-023
 NUSWIDE = ClassSet('nuswide',
