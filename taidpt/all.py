@@ -17,6 +17,12 @@ from .metrics import *
 from .cache import *
 from .learner import *
 from .zeroshot import *
+from .datasets import *
+from .coop import *
+from .dualcoop import *
+from .tipadapter import *
+from .ensemble import *
+from .visualize import *
 
 # %% ../nbs/99_all.ipynb #99-004
 __all__ = [n for n in globals() if not n.startswith('_')]   # what came in above is what goes out

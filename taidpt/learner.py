@@ -101,14 +101,15 @@ def score_pictures(
 class PromptTuner:
     "What prompts have in common, whatever they are learned from; `TaIDPT` adds the sentences."
     lr_default = 1e-4                                                   # where neither the caller nor the CLIP says otherwise
+    losses = LOSSES                                                     # by name
     pos_embed = False                                                   # whether f of pictures has the positional embedding
 
     def _set_up(self, clip, classes, **settings):
         "Keep the hyper-parameters under their names, and refuse what cannot work."
         self.clip, self.classes = clip, as_classset(classes)
         for name, value in settings.items(): setattr(self, name, value)
-        if isinstance(self.loss, str) and self.loss not in LOSSES:
-            raise ValueError(f'loss must be one of {", ".join(LOSSES)} or a function, got {self.loss!r}.')
+        if isinstance(self.loss, str) and self.loss not in self.losses:
+            raise ValueError(f'loss must be one of {", ".join(self.losses)} or a function, got {self.loss!r}.')
         if self.epochs < 1 or self.batch_size < 1:
             raise ValueError(f'epochs and batch_size must be at least 1, got {self.epochs} and {self.batch_size}.')
 
@@ -128,7 +129,7 @@ class PromptTuner:
 
     def _loss(self, scores, labels):
         "The loss of one branch: scaled cosines against labels."
-        loss = LOSSES[self.loss] if isinstance(self.loss, str) else self.loss
+        loss = self.losses[self.loss] if isinstance(self.loss, str) else self.loss
         margin = (self.margin,) if loss is ranking_loss else ()
         return loss(self.scale * scores, labels, *margin)
 
@@ -293,7 +294,7 @@ def load(cls:PromptTuner,
         warnings.warn(f'The prompts in {path} were learned on {meta["clip"] or "a CLIP"} with other weights than {clip.name or "this one"}.', stacklevel=2)
     c = meta['classes']
     model = cls(clip, ClassSet(c['name'], c['names'], c['synonyms'], c['natural']),
-                **{k: v for k, v in meta['settings'].items() if k != 'loss' or v in LOSSES})
+                **{k: v for k, v in meta['settings'].items() if k != 'loss' or v in cls.losses})
     model.prompts_ = PromptLearner(clip, model.classes.names, model.n_ctx, model.class_specific)
     with torch.no_grad():
         for n, p in model.prompts_.named_parameters(): p.copy_(tensors[n])
