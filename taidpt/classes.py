@@ -81,24 +81,26 @@ class ClassSet:
                 ):
         "Raises `TypeError` or `ValueError` for names that are no text, empty or double, `UnknownClass` for synonyms of no class."
         if isinstance(names, str): raise TypeError(f"names must be a list of names, not the text {names!r}; write [{names!r}]")
-        self.name, self.names = name, [_checked(n, 'a class name') for n in names]
+        for given,what in ((synonyms, 'synonyms'), (natural, 'natural')):
+            if not isinstance(given, (dict, type(None))): raise TypeError(f"{what} must map class names to phrases, not be {given!r}")
+        self.name, self.names = _checked(name, 'the name of a class set'), [_checked(n, 'a class name') for n in names]
         if not self.names: raise ValueError(f"class set {name!r} has no class; give at least one name")
         natural = dict(natural or {})
+        self.natural = [_checked(natural.get(n, n), f'the natural spelling of {n!r}') for n in self.names]
         self._columns = {}                       # squeezed name or natural spelling -> column
-        for i,n in enumerate(self.names):
-            for form in {squeeze(n), squeeze(natural.get(n, n))}:
+        for i,(n,nat) in enumerate(zip(self.names, self.natural)):
+            for form in {squeeze(n), squeeze(nat)}:
                 if form in self._columns: raise ValueError(f"class set {name!r} has two classes {self.names[self._columns[form]]!r} and {n!r} "
                                                            "that differ in spelling only; drop one")
                 self._columns[form] = i
-        self.natural = [_checked(natural.get(n, n), f'the natural spelling of {n!r}') for n in self.names]
         for given in (natural, synonyms or {}):
             for n in given:
                 if n not in self.names: raise self._unknown(n)
         self.synonyms = {}
         for n,nat in zip(self.names, self.natural):
             phrases = (synonyms or {}).get(n, ())
-            if phrases is None: phrases = ()
-            if isinstance(phrases, str): raise TypeError(f"the synonyms of {n!r} must be a list, not the text {phrases!r}; write [{phrases!r}]")
+            if phrases is None: phrases = ()             # an empty entry in a YAML file
+            if isinstance(phrases, str) or not isinstance(phrases, Iterable): raise TypeError(f"the synonyms of {n!r} must be a list, not {phrases!r}; write [{phrases!r}]")
             phrases = [_checked(p, f'a synonym of {n!r}') for p in phrases]
             self.synonyms[n] = list(dict.fromkeys([n, nat, *phrases]))    # in order, each once
         self._phrase_columns = {}                # squeezed synonym -> columns
@@ -124,8 +126,7 @@ class ClassSet:
         message = f"{name!r} is no class of {self.name}"
         if not near: return UnknownClass(f"{message}; its classes are {', '.join(self.names[:30])}{', …' if len(self) > 30 else ''}")
         columns = [self._columns[near[0]]] if near[0] in self._columns else self._phrase_columns[near[0]]
-        spelled = getattr(self, 'natural', self.names)
-        return UnknownClass(f"{message}; did you mean {' or '.join(repr(spelled[i]) for i in columns)}?")
+        return UnknownClass(f"{message}; did you mean {' or '.join(repr(self.natural[i]) for i in columns)}?")
 
     def spelled_naturally(self)->'ClassSet': # the same classes with `natural` as names
         "The same classes in the same order, with prompts in the natural spelling: 'dining table' in place of 'diningtable'."

@@ -230,7 +230,7 @@ class LabeledTexts:
                 part = torch.zeros(len(batch), len(classes), dtype=torch.bool)
                 lists = batch['labels']
                 row = np.repeat(np.arange(len(batch)), lists.value_lengths().to_numpy())
-                try: part[row, [columns[n] for n in lists.flatten().to_pylist()]] = True
+                try: part[torch.from_numpy(row), torch.tensor([columns[n] for n in lists.flatten().to_pylist()], dtype=torch.long)] = True
                 except KeyError as e: raise ValueError(f"{path}: label {e} is none of its classes; the file was changed") from None
                 texts += batch['text'].to_pylist(); labels.append(part)
         dropped = int(source.schema_arrow.metadata.get(b'taidpt.dropped', 0))
