@@ -351,7 +351,7 @@ class NounFilter:
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped=n - len(kept))
 
-# %% ../nbs/01_nounfilter.ipynb #01-049
+# %% ../nbs/01_nounfilter.ipynb #01-047
 @lru_cache(maxsize=1)
 def _first_meanings():
     "The first meaning of each noun in WordNet, and the nouns with the same first meaning."
