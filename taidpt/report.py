@@ -57,7 +57,7 @@ def _bar(
     kind:str, # CSS class: 'new' or 'old'
 )->str: # HTML
     "A bar with its value in figures."
-    return f'<span class="bar {kind}"><i style="width:{value:.1f}%"></i><b>{value:.1f}</b></span>'
+    return f'<span class="bar {kind}"><u><i style="width:{value:.1f}%"></i></u><b>{value:.1f}</b></span>'
 
 # %% ../nbs/16a_report.ipynb #16-009
 def _card(
@@ -89,13 +89,13 @@ def _card(
     source = (f'<a href="{escape(credit["source"])}">{escape(file)}</a>, COCO val2017, <a href="{escape(licence)}">{escape(short)}</a>, '
               f'{escape(credit.get("changes", ""))}' if credit else escape(file))
     return (f'<article class="card"><img class="photo" src="{_jpeg(seen)}" width="224" height="224" loading="lazy" '
-            f'alt="Photo. {escape(labelled.split(" <")[0])}"><div class="tags">{tags}</div>'
-            f'<p class="labels">{labelled}</p><p class="credit">{source}</p></article>')
+            f'alt="Photo. {escape(labelled.split(" <")[0])}"><div><div class="tags">{tags}</div>'
+            f'<p class="labels">{labelled}</p><p class="credit">{source}</p></div></article>')
 
 # %% ../nbs/16a_report.ipynb #16-011
 _STYLE = """
-:root{color-scheme:light dark;--bg:#fbfaf7;--fg:#1d2126;--soft:#5b636d;--line:#dcd9d1;--card:#fff;--new:#0b5fa5;--old:#9aa5b1;--yes:#0b5fa5;--no:#7c6a58;--code:#f0ede6}
-@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e6e8ea;--soft:#a2abb5;--line:#30363d;--card:#1c2127;--new:#5aaef2;--old:#66717d;--yes:#7cc0f7;--no:#c5ab8f;--code:#232930}}
+:root{color-scheme:light dark;--bg:#fbfaf7;--fg:#1d2126;--soft:#5b636d;--line:#dcd9d1;--card:#fff;--new:#0b5fa5;--old:#9aa5b1;--yes:#0b5fa5;--no:#7c6a58;--code:#f0ede6;--track:#efece4}
+@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e6e8ea;--soft:#a2abb5;--line:#30363d;--card:#1c2127;--new:#5aaef2;--old:#66717d;--yes:#7cc0f7;--no:#c5ab8f;--code:#232930;--track:#232930}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.55 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 main{max-width:1120px;margin:0 auto;padding:40px 24px 72px}
@@ -110,9 +110,10 @@ th,td{padding:.45em .8em .45em 0;border-bottom:1px solid var(--line);vertical-al
 td small,th small{display:block;color:var(--soft);font-weight:400}
 tr.best td:first-child{font-weight:650}
 .bar{display:flex;align-items:center;gap:.6em;min-width:150px}
-.bar i{display:block;height:11px;border-radius:2px;background:var(--old);flex:none;max-width:calc(100% - 3.2em)}
+.bar u{flex:1;background:var(--track);border-radius:2px}
+.bar i{display:block;height:11px;border-radius:2px;background:var(--old)}
 .bar.new i{background:var(--new)}
-.bar b{font-weight:500;font-size:.88rem;width:2.6em;flex:none}
+.bar b{font-weight:500;font-size:.88rem;width:2.7em;flex:none;text-align:right}
 .two{display:grid;grid-template-columns:3fr 2fr;gap:44px;align-items:start}
 .perclass td{padding:.28em .8em .28em 0}
 .perclass .bar i{height:8px}
@@ -126,19 +127,19 @@ tr.best td:first-child{font-weight:650}
 .curve line{stroke:var(--line)}
 .curve text{fill:var(--soft);font-size:12px}
 .grid{display:grid;grid-template-columns:repeat(2,1fr);gap:20px}
-.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;display:grid;grid-template-columns:40% 1fr;gap:6px 14px;align-content:start}
+.card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:14px;display:grid;grid-template-columns:38% 1fr;gap:14px;align-items:start}
 .card img{display:block;width:100%;height:auto;border-radius:5px}
-.card p{margin:0;grid-column:1/-1}
+.card p{margin:.45em 0 0}
 .tags{display:grid;grid-template-columns:repeat(3,1fr);gap:8px;align-content:start}
 .tags figure{margin:0}
 .tags figcaption{font-size:.84rem;line-height:1.25;margin-top:.4em;color:var(--no);overflow-wrap:anywhere}
 .tags .yes figcaption{color:var(--yes);font-weight:600}
-.tags small{font-weight:400;color:var(--soft);font-variant-numeric:tabular-nums}
-.labels{font-size:.92rem;margin-top:.3em!important}
+.tags small{display:block;font-weight:400;color:var(--soft);font-variant-numeric:tabular-nums}
+.labels{font-size:.9rem;line-height:1.35}
 .missed{color:var(--soft)}
-.credit{font-size:.74rem;color:var(--soft)}
+.credit{font-size:.72rem;line-height:1.35;color:var(--soft)}
 .credit a{color:inherit}
-pre{background:var(--code);border-radius:8px;padding:12px 16px;overflow-x:auto;font:.88rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
+pre{background:var(--code);border-radius:8px;padding:12px 16px;white-space:pre-wrap;overflow-wrap:anywhere;font:.84rem/1.55 ui-monospace,SFMono-Regular,Menlo,Consolas,"DejaVu Sans Mono",monospace}
 details summary{cursor:pointer;color:var(--new);margin:1em 0}
 footer{margin-top:3.5em;border-top:1px solid var(--line);padding-top:1em;font-size:.88rem;color:var(--soft)}
 @media(max-width:860px){.grid,.two{grid-template-columns:1fr}.two{gap:8px}}
@@ -150,18 +151,19 @@ def write_report(
     path:str|Path, # the .html file to write
     model:TaIDPT, # learned prompts, which the maps are of
     photos:LabeledPictures, # N photos, C classes
-    scores:dict[str, Tensor], # method -> N × C; the last is the model's, the last but one what it is compared with by class
+    scores:dict[str, Tensor], # method -> N × C; the last is the model's
     learned_from:str, # of which sentences, e.g. '18,000 captions'
     credits:dict[str, dict]|None=None, # file name -> license, license_url, source, changes
     about:dict[str, str]|None=None, # method -> what it is, in a few words
     commands:Sequence[str]=(), # what to type next
     top:int=3, # tags of each photo
+    against:str|None=None, # the method that the model is compared with class by class; None: the first
 )->None:
     "Write a page with the methods' mAP, each class's average precision, the learning curve, and every photo with its tags and maps."
     names, credits, about = model.classes.natural, credits or {}, about or {}
     ap = {m: average_precision(photos.labels, s) for m,s in scores.items()}
     mean = {m: float(np.nanmean(v)) for m,v in ap.items()}
-    *_, old, new = scores if len(scores) > 1 else [*scores, *scores]
+    new, old = list(scores)[-1], against or next(iter(scores))
     count = photos.labels.sum(0).tolist()
     shown = sorted((c for c in range(len(names)) if count[c]), key=lambda c: -ap[new][c])
 
@@ -178,25 +180,25 @@ def write_report(
     others = (f'<details><summary>{len(none)} photos that show none of these classes</summary><p>Every tag here is wrong; a good model gives them '
               f'low scores.</p><div class="grid">{"".join(map(card, none))}</div></details>') if none else ''
     best = photos.labels.gather(1, scores[new].argsort(1, descending=True)[:, :1])[some].float().mean().item() if some else 0
-    next_ = f'<h2>Your own classes, your own photos</h2><pre>{escape(chr(10).join(commands))}</pre>' if commands else ''
-    history = getattr(model, 'history_', [])
+    next_ = f'<h2>Your own classes, your own photos</h2><pre>{escape((chr(10)*2).join(commands))}</pre>' if commands else ''
+    curve = _curve(getattr(model, 'history_', []))
+    if curve: curve = f'<h2>Learning</h2><p>The loss by epoch. The first epoch only warms up, at a very small learning rate.</p>{curve}'
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>TaI-DPT: prompts learned from captions, tried on photos</title><style>{_STYLE}</style></head><body><main>
 <h1>Learned from captions, tried on photos</h1>
-<p class="lead">Prompts for {len(names)} classes were learned from {escape(learned_from)}, without a single picture. Here they tag {len(photos)} photos.
+<p class="lead">TaI-DPT prompts for {len(names)} classes, learned from {escape(learned_from)} without a single picture, tag {len(photos)} photos.
 The best tag is right on {best:.0%} of the {len(some)} photos that show one of the classes.</p>
 <h2>Mean average precision</h2>
 <p>In percent, over the {len(shown)} of {len(names)} classes that these photos show. {len(photos)} photos are few: a difference of a point or two means nothing.</p>
 <table><thead><tr><th>Method</th><th>mAP</th></tr></thead><tbody>{rows}</tbody></table>
 <div class="two"><section><h2>Average precision by class</h2><p class="key"><span class="new">{escape(new)}</span><span>{escape(old)}</span></p>
 <table class="perclass"><tbody>{by_class}</tbody></table></section>
-<section><h2>Learning</h2><p>The ranking loss of both branches, by epoch. The first epoch warms up at a very small learning rate.</p>{_curve(history)}</section></div>
+<section>{curve}{next_}</section></div>
 <h2>The photos</h2>
 <p>Each photo as the model sees it, its {min(top, len(names))} best tags with their scores, and where each class scores highest.
 ✓ marks tags that are labelled. The maps show where, not whether: each is stretched over its own range.</p>
 <div class="grid">{''.join(map(card, some))}</div>{others}
-{next_}
 <footer><p>Method: Guo et al., “Texts as Images in Prompt Tuning for Multi-Label Image Recognition”, CVPR 2023. CLIP: {escape(model.clip.name or 'one of your own')}.
 Maps over photos under CC BY-SA are adaptations under the same licence. COCO's labels and captions: CC BY 4.0, COCO Consortium.</p></footer>
 </main></body></html>

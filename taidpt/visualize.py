@@ -107,7 +107,8 @@ def show_words(
     top:int=5, # how many, where `classes` is None
 )->Figure:
     "Cosines of each token of a sentence with the local class embeddings (Fig. 3); a ring marks each class's best token."
-    clip, (G, L) = model.clip, model.embeddings() if isinstance(model, TaIDPT) else (None, model.embeddings())
+    clip, found = model.clip, model.embeddings()
+    G, L = found if isinstance(found, tuple) else (found, None)                       # zero-shot CLIP has one set for both branches
     _, H, mask = clip.encode_texts(clip.tokenize(sentence))
     P = dense_scores(H[:, mask[0]], G if L is None else L)[0].T.cpu()                 # C × L
     columns = P.amax(1).argsort(descending=True)[:top].tolist() if classes is None else [model.classes.index(c) for c in classes]

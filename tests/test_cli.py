@@ -1,0 +1,185 @@
+"""The `taidpt` command, on small data: what nbs/17_cli.ipynb does not show."""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run, tool
+from taidpt.cli import main
+from taidpt.corpus import bundled_captions, read_captions
+
+DEMO = ROOT/'taidpt/data/coco_demo'
+words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
+few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
+quick = ['--epochs', '2', '--batch-size', '128', '--n-ctx', '4']
+
+pytestmark = pytest.mark.xdist_group('cli')
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    "A folder with captions and with prompts that were learned from them"
+    here = tmp_path_factory.mktemp('cli')
+    (here/'my.txt').write_text('\n'.join(few))
+    assert main(['train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out', f'{here}/my.safetensors', *quick]) == 0
+    return here
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    "The command in this process, in an empty folder: exit status, standard output, standard error"
+    monkeypatch.chdir(tmp_path)
+    def call(*args):
+        capsys.readouterr()
+        try: status = main([str(a) for a in args])
+        except SystemExit as e: status = e.code
+        return status, *capsys.readouterr()
+    return call
+
+
+def error(result, *says):
+    "One line of error that says this, and nothing on standard output"
+    status, out, err = result
+    assert status == 1 and out == '' and len(re.findall('^taidpt: error: ', err, re.M)) == 1 and 'Traceback' not in err
+    assert all(s in err.splitlines()[-1] for s in says), err
+
+
+def test_help_is_quick():
+    "It imports neither PyTorch nor NLTK"
+    code = "import sys; from taidpt.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: print('heavy:', sorted({'torch', 'nltk', 'numpy'} & set(sys.modules)))"
+    assert run(sys.executable, '-c', code, cwd=ROOT.parent).stdout.endswith('heavy: []\n')
+
+
+def test_installed_command(folder, tmp_path):
+    done = run(tool('taidpt'), 'predict', folder/'my.safetensors', DEMO/'images/000000000785.jpg', '--top', 2, '--json', '--quiet', cwd=tmp_path)
+    (entry,) = json.loads(done.stdout)
+    assert done.returncode == 0 and len(entry['tags']) == 2 and {'cat', 'dog', 'bus', 'person'} > {t['class'] for t in entry['tags']}
+    assert run(tool('taidpt'), '--version', cwd=tmp_path).stdout.strip() == '0.1.0'
+
+
+def test_predict_forms(folder, command):
+    prompts, photos = folder/'my.safetensors', DEMO/'images'
+    status, out, err = command('predict', prompts, photos, '--csv', '--top', 1)
+    assert status == 0 and len(out.splitlines()) == 37 and out.startswith('picture,class,score\n') and err == ''
+    status, out, _ = command('predict', prompts, photos/'000000000285.jpg', photos/'000000000785.jpg', '--threshold', 2)
+    assert status == 0 and out.count('(no tag)') == 2
+    assert command('predict', prompts, photos, '--json', '--csv')[0] == 2
+
+
+def test_evaluate(folder, command):
+    status, out, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv')
+    assert status == 0 and 'zero-shot with DPT' in out and 'left out' in err and 'backpack (4)' in err
+    status, out, _ = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv', '--json', '--quiet')
+    got = json.loads(out)
+    assert got['pictures'] == 36 and got['classes'] == 2 and set(got['methods']) == {'zero-shot CLIP', 'zero-shot with DPT', 'TaI-DPT'}
+    for m in got['methods'].values(): assert m['mAP'] == pytest.approx(sum(m['AP'].values())/2) and set(m['AP']) == {'bus', 'person'}
+
+
+def test_synonyms_are_edited(folder, command):
+    "Written, edited and given back, they are taken at their word"
+    args = ['--captions', folder/'my.txt', '--out', 'x.safetensors', *quick]
+    status, _, err = command('train', '--classes', 'dog,"fire truck",bus', '--synonyms-out', 'my.yaml', *args)
+    assert status == 0 and 'fire engine' in err and 'my.yaml' in err and 'Few sentences name these classes: fire truck (0)' in err
+    text = Path('my.yaml').read_text()
+    assert 'fire engine' in text
+    Path('my.yaml').write_text(text.replace('fire engine', 'red engine'))
+    status, out, err = command('label', '--classes', 'my.yaml', '--explain', 'a red engine and a fire engine')
+    assert status == 0 and "'red engine' -> fire truck" in out and "'fire engine'" not in out
+
+
+def test_label(folder, command):
+    from taidpt.nounfilter import LabeledTexts
+    status, out, _ = command('label', folder/'my.txt', '--classes', 'voc2007', '--out', 'labelled.parquet')
+    assert status == 0 and len(LabeledTexts.load('labelled.parquet')) == int(re.match(r'(\d+) sentences', out)[1])
+
+
+def test_validation(folder, command):
+    status, out, _ = command('train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors', *quick,
+                             '--val', DEMO/'images', '--val-labels', DEMO/'labels.tsv', '--no-local', '--cache', 'features.safetensors')
+    assert status == 0 and 'validation mAP' in out and Path('features.safetensors').exists()
+
+
+@pytest.mark.parametrize('args, says', [
+    (['train', '--classes', 'voc2077', '--out', 'x.safetensors'], ['voc2077', 'voc2007']),
+    (['train', '--classes', 'cat', '--out', 'x.safetensors'], ['commas']),
+    (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml', 'no such file']),
+    (['train', '--classes', 'cat,dog,cat', '--out', 'x.safetensors'], ['cat']),
+    (['train', '--classes', 'cat,dog', '--captions', 'no.txt', '--out', 'x.safetensors'], ['no.txt']),
+    (['train', '--classes', 'cat,dog', '--captions', 'empty.txt', '--out', 'x.safetensors'], ['empty.txt', 'empty']),
+    (['train', '--classes', 'cat,dog', '--captions', 'torn.jsonl', '--out', 'x.safetensors'], ['torn.jsonl:2']),
+    (['train', '--classes', 'cat,dog', '--captions', 'table.csv', '--out', 'x.safetensors'], ['--column NAME']),
+    (['train', '--classes', 'cat,dog', '--captions', 'latin.txt', '--out', 'x.safetensors'], ['latin.txt:1', 'UTF-8']),
+    (['train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a', '--out', 'x.safetensors'], ['none of', 'synonyms']),
+    (['train', '--classes', 'cat,dog', '--out', 'x.txt'], ['.safetensors']),
+    (['train', '--classes', 'cat,dog', '--pretrained', 'openai', '--out', 'x.safetensors'], ['--clip']),
+    (['train', '--classes', 'cat,dog', '--clip', 'RN51', '--out', 'x.safetensors'], ['RN50']),
+    (['predict', 'no.safetensors', 'empty'], ['no.safetensors']),
+    (['predict', 'empty.txt', 'empty'], ['empty.txt']),
+    (['predict', 'PROMPTS', 'empty'], ['empty', 'no pictures']),
+    (['predict', 'PROMPTS', '*.jpg'], ['*.jpg']),
+    (['predict', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl', '--on-error skip']),
+    (['predict', 'PROMPTS', 'torn.jsonl', '--top', '0'], ['--top']),
+    (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
+    (['evaluate', 'PROMPTS', '--labels', 'no.tsv'], ['no.tsv']),
+    (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
+    (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
+    (['demo', '--out', 'empty.txt'], ['empty.txt', '--out']),
+], ids=lambda x: ' '.join(x) if x and x[0] in ('train', 'predict', 'evaluate', 'label', 'demo') else '')
+def test_bad_input(args, says, folder, command):
+    Path('empty').mkdir()
+    Path('empty.txt').touch()
+    Path('torn.jsonl').write_text('{"caption": "a cat"}\n{"caption": "a do')
+    Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
+    Path('latin.txt').write_bytes('a caf\xe9 with a cat\n'.encode('latin-1'))
+    Path('labels.tsv').write_text('gone.jpg\tcat\n')
+    before = sorted(os.listdir())
+    error(command(*(folder/'my.safetensors' if a == 'PROMPTS' else a for a in args)), *says)
+    assert sorted(os.listdir()) == before                # nothing was written
+
+
+def test_debug_shows_the_traceback(command):
+    with pytest.raises(FileNotFoundError): main(['label', 'no.json', '--classes', 'voc2007', '--debug'])
+
+
+def test_all_pictures_broken(folder, command):
+    Path('a.jpg').write_bytes(b'no picture')
+    status, out, err = command('predict', folder/'my.safetensors', 'a.jpg', 'b.jpg', '--on-error', 'skip', '--json')
+    assert status == 1 and [e['error'] for e in json.loads(out)] == ['cannot be read']*2 and err.count('note: Skipped') == 2
+
+
+def test_reader_that_stops_early(folder):
+    "taidpt predict … | head -1"
+    done = run('bash', '-c', f'set -o pipefail; {tool("taidpt")} predict {folder}/my.safetensors {DEMO}/images --csv | head -1')
+    assert done.stdout == 'picture,class,score\n' and done.returncode == 0
+
+
+def test_interrupted(folder, tmp_path):
+    "Ctrl-C says what was kept and how to go on"
+    args = [tool('taidpt'), 'train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors', '--epochs', '500', '--batch-size', '64']
+    p = subprocess.Popen([str(a) for a in args], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
+    checkpoint = tmp_path/'x.checkpoint.safetensors'
+    while not checkpoint.exists() and p.poll() is None: time.sleep(0.05)
+    p.send_signal(signal.SIGINT)
+    err = p.communicate(timeout=60)[1]
+    assert p.returncode == 130 and 'x.checkpoint.safetensors' in err and '--resume' in err and 'Traceback' not in err, err
+    assert checkpoint.exists() and not (tmp_path/'x.safetensors').exists()
+    assert main(['train', '--classes', 'cat,dog', '--captions', f'{folder}/my.txt', '--out', f'{tmp_path}/x.safetensors']) == 1    # not overwritten unasked
+    assert checkpoint.exists()
+
+
+def test_demo(command, monkeypatch):
+    "The whole demo, on fewer captions and for one epoch"
+    monkeypatch.setattr('taidpt.corpus.bundled_captions', lambda: read_captions(few))
+    status, out, err = command('demo', '--out', 'here', '--epochs', 1)
+    assert status == 0 and sorted(os.listdir('here')) == ['report.html', 'voc2007.safetensors']
+    for said in ('zero-shot CLIP', 'zero-shot with DPT', 'TaI ', 'TaI-DPT', 'here/report.html', 'predict here/voc2007.safetensors', '--classes cat,dog'): assert said in out
+    assert '[6/6]' in err and 'Traceback' not in err
+    page = Path('here/report.html').read_text()
+    assert page.count('<article') == 36 and not re.search(r'(src|url)\s*[=(]\s*["\']?http', page)
+    assert command('predict', 'here/voc2007.safetensors', DEMO/'images/000000000785.jpg')[0] == 0
