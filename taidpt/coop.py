@@ -53,7 +53,7 @@ def softmax_loss(
 # %% ../nbs/12_coop.ipynb #12-008
 class PictureTuner(PromptTuner):
     "Prompts learned from labelled pictures; the surface of `CoOp` and of `DualCoOp`."
-    lr_default, label_values = 2e-3, (0, 1)
+    defaults, label_values = dict(lr=2e-3), (0, 1)
 
     def _targets(self, y): return y == 1
 

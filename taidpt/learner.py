@@ -100,14 +100,15 @@ def score_pictures(
 # %% ../nbs/09_taidpt.ipynb #09-015
 class PromptTuner:
     "What prompts have in common, whatever they are learned from; `TaIDPT` adds the sentences."
-    lr_default = 1e-4                                                   # where neither the caller nor the CLIP says otherwise
+    defaults = {}                                                       # for what is left at None and the CLIP has no recommendation for
     losses = LOSSES                                                     # by name
     pos_embed = False                                                   # whether f of pictures has the positional embedding
 
     def _set_up(self, clip, classes, **settings):
-        "Keep the hyper-parameters under their names, and refuse what cannot work."
+        "Keep the hyper-parameters under their names, those left at None as the CLIP recommends or by default, and refuse what cannot work."
         self.clip, self.classes = clip, as_classset(classes)
-        for name, value in settings.items(): setattr(self, name, value)
+        for name, value in settings.items():
+            setattr(self, name, clip.recommended.get(name, self.defaults[name]) if value is None and name in self.defaults else value)
         if isinstance(self.loss, str) and self.loss not in self.losses:
             raise ValueError(f'loss must be one of {", ".join(self.losses)} or a function, got {self.loss!r}.')
         if self.epochs < 1 or self.batch_size < 1:
@@ -117,11 +118,6 @@ class PromptTuner:
         "Hyper-parameters, those that JSON can hold; a loss of one's own is given by its name."
         names = [n for n in inspect.signature(type(self).__init__).parameters if n not in ('self', 'clip', 'classes')]
         return {n: getattr(v, '__name__', repr(v)) if callable(v := getattr(self, n)) else v for n in names}
-
-    @property
-    def learning_rate(self) -> float:
-        "The full rate in force: `lr`, or the CLIP's recommendation, or the method's own."
-        return self.lr if self.lr is not None else self.clip.recommended.get('lr', self.lr_default)
 
     def _scores(self, u, U, G, L, tau, mask=None):
         "Scores of a batch, one matrix for each branch."
@@ -136,7 +132,7 @@ class PromptTuner:
     def _start(self):
         "Fresh prompts, optimizer and history."
         self.prompts_ = PromptLearner(self.clip, self.classes.names, self.n_ctx, self.class_specific, self.seed)
-        self.optimizer_ = torch.optim.SGD(self.prompts_.parameters(), self.learning_rate, self.momentum, weight_decay=self.weight_decay)
+        self.optimizer_ = torch.optim.SGD(self.prompts_.parameters(), self.lr, self.momentum, weight_decay=self.weight_decay)
         self.history_ = []
 
     def _begin(self, checkpoint, key, anew):
@@ -158,12 +154,12 @@ class PromptTuner:
         steps = max(1, len(features) // self.batch_size)
         with tqdm(total=steps * self.epochs, initial=steps * (first - 1), desc='learning prompts', unit='step', disable=not progress) as bar:
             for epoch in range(first, last + 1):
-                rate = learning_rate(epoch, self.learning_rate, self.epochs, self.warmup_lr)
+                rate = learning_rate(epoch, self.lr, self.epochs, self.warmup_lr)
                 for group in self.optimizer_.param_groups: group['lr'] = rate
                 order = torch.randperm(len(features), generator=torch.Generator().manual_seed(self.seed * 100_003 + epoch))
                 mean = train_epoch(self.prompts_, features, labels, self.optimizer_, order, partial(self._scores, tau=tau), self._loss,
                                    self.batch_size, self.local, bar)
-                if not math.isfinite(mean): raise FloatingPointError(f'The loss is {mean} in epoch {epoch}: lower the learning rate ({self.learning_rate}).')
+                if not math.isfinite(mean): raise FloatingPointError(f'The loss is {mean} in epoch {epoch}: lower the learning rate ({self.lr}).')
                 row = dict(epoch=epoch, lr=rate, loss=mean)
                 if val is not None: row['val_map'] = mean_average_precision(truth, self.predict(pictures, progress=False))
                 self.history_.append(row)
@@ -228,7 +224,7 @@ def _write(self:PromptTuner, path, momentum=False, data=''):
     about = dict(format='taidpt-prompts', method=type(self).__name__, version=__version__, clip=self.clip.name, weights=self.clip.fingerprint(), data=data,
                  classes=json.dumps(dict(name=self.classes.name, names=self.classes.names, synonyms=self.classes.synonyms,
                                          natural=dict(zip(self.classes.names, self.classes.natural)))),
-                 settings=json.dumps(self.get_params() | dict(lr=self.learning_rate)), history=json.dumps(self.history_))
+                 settings=json.dumps(self.get_params()), history=json.dumps(self.history_))
     with write_whole(path) as tmp: save_file(tensors, tmp, about)
 
 def _read(path) -> tuple[dict, dict]: # tensors; metadata with its JSON decoded
@@ -256,8 +252,7 @@ def _clip_by_label(label, path) -> FrozenCLIP:
 def _resume(self:PromptTuner, checkpoint, key):
     "Take up a checkpoint, which must belong to the same run."
     tensors, meta = _read(checkpoint)
-    mine = self.get_params() | dict(lr=self.learning_rate)
-    differ = [f'{n} ({meta["settings"].get(n)!r}, now {v!r})' for n, v in mine.items() if meta['settings'].get(n) != v]
+    differ = [f'{n} ({meta["settings"].get(n)!r}, now {v!r})' for n, v in self.get_params().items() if meta['settings'].get(n) != v]
     if meta['weights'] != self.clip.fingerprint(): differ.append(f'the CLIP ({meta["clip"]!r}, now {self.clip.name!r})')
     if meta['classes']['names'] != self.classes.names: differ.append('the classes')
     if meta['data'] != key: differ.append('the data')
@@ -304,13 +299,14 @@ def load(cls:PromptTuner,
 # %% ../nbs/09_taidpt.ipynb #09-021
 class TaIDPT(PromptTuner):
     "Double-grained prompts learned from sentences (Guo et al., 2023), for multi-label recognition of pictures."
+    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5) # the paper's
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:Union[ClassSet, list, str, Path], # C classes, or a list of names, or a YAML/JSON file of classes
         n_ctx:int=16, # M, learned vectors before the class name
         lr:Optional[float]=None, # full learning rate; None: what the CLIP recommends, else 1e-4
-        epochs:int=20, # passes over the sentences
-        batch_size:int=512, # sentences a step
+        epochs:Optional[int]=None, # passes over the sentences; None: what the CLIP recommends, else 20
+        batch_size:Optional[int]=None, # sentences a step; None: what the CLIP recommends, else 512
         margin:float=1.0, # of the ranking loss, Eq. 7
         scale:float=4.0, # factor on the cosines before the loss
         tau_text:float=0.02, # tau_s of Eq. 6 on sentences
@@ -321,7 +317,7 @@ class TaIDPT(PromptTuner):
         local:bool=True, # both branches, TaI-DPT; False: the global one alone, TaI
         class_specific:bool=False, # one context a class
         templates:bool=True, # add the 89 template sentences of each class to the captions
-        warmup_lr:float=1e-5, # of the first epoch
+        warmup_lr:Optional[float]=None, # of the first epoch; None: what the CLIP recommends, else 1e-5
         seed:int=0, # of the initial prompts and of the order of sentences
     ):
         self._set_up(clip, classes, n_ctx=n_ctx, lr=lr, epochs=epochs, batch_size=batch_size, margin=margin, scale=scale, tau_text=tau_text,
