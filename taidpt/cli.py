@@ -158,7 +158,7 @@ def _train(args):
     train = NounFilter(classes).label(captions, progress=_bars(args))
     step.note(f'{len(train):,} name a class, {train.dropped:,} do not: ' + ', '.join(f'{n} {k:,}' for n,k in list(train.counts().items())[:12])
               + (', …' if len(classes) > 12 else ''))
-    step(f'learning prompts, {model.epochs} epochs at a learning rate of {model.learning_rate:g}')
+    step(f'learning prompts, {model.epochs} epochs at a learning rate of {model.lr:g}')
     if args.resume and not checkpoint.exists(): step.note('no checkpoint there: starting from the beginning')
     try: model.partial_fit(train, val, checkpoint=checkpoint, cache=args.cache, progress=_bars(args))
     except KeyboardInterrupt:
@@ -354,7 +354,7 @@ def _parser():
         '  taidpt demo\n  taidpt demo --out /tmp/demo --seed 1')
     p.add_argument('--out', default='demo', metavar='FOLDER', help='where the report and the prompts go (default: demo)')
     p.add_argument('--seed', type=int, default=0, help='of the prompts and of the order of sentences (default: 0)')
-    p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: 20)')
+    p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
     p.add_argument('--top', type=int, default=3, metavar='K', help='tags of each photo (default: 3)')
 
     p = command('train', 'learn prompts for classes from sentences', _train,
@@ -367,9 +367,9 @@ def _parser():
     p.add_argument('--out', required=True, metavar='FILE', help='the .safetensors file for the prompts')
     p.add_argument('--synonyms-out', metavar='FILE', help='write the classes and their synonyms as YAML, to be edited and given to --classes')
     clip(p)
-    p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: 20)')
+    p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
     p.add_argument('--lr', type=float, help="learning rate (default: the CLIP's own, else 1e-4)")
-    p.add_argument('--batch-size', type=int, metavar='N', help='sentences a step (default: 512)')
+    p.add_argument('--batch-size', type=int, metavar='N', help="sentences a step (default: the CLIP's own, else 512)")
     p.add_argument('--n-ctx', type=int, metavar='M', help='learned vectors before the class name (default: 16)')
     p.add_argument('--seed', type=int, help='of the prompts and of the order of sentences (default: 0)')
     p.add_argument('--no-local', action='store_true', help='learn the global branch alone (TaI)')
