@@ -182,7 +182,7 @@ def write_report(
     best = photos.labels.gather(1, scores[new].argsort(1, descending=True)[:, :1])[some].float().mean().item() if some else 0
     next_ = f'<h2>Your own classes, your own photos</h2><pre>{escape((chr(10)*2).join(commands))}</pre>' if commands else ''
     curve = _curve(getattr(model, 'history_', []))
-    if curve: curve = f'<h2>Learning</h2><p>The loss by epoch. The first epoch only warms up, at a very small learning rate.</p>{curve}'
+    if curve: curve = f'<h2>Learning</h2><p>The loss by epoch.</p>{curve}'
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>TaI-DPT: prompts learned from captions, tried on photos</title><style>{_STYLE}</style></head><body><main>
