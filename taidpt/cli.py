@@ -351,7 +351,7 @@ def _parser():
     commands = parser.add_subparsers(metavar='COMMAND', title='commands')
 
     p = command('demo', 'learn prompts from the bundled captions, tag the bundled photos, write a report', _demo,
-        '  taidpt demo\n  taidpt demo --out /tmp/demo --seed 1')
+        '  taidpt demo\n  taidpt demo --out my_demo --seed 1')
     p.add_argument('--out', default='demo', metavar='FOLDER', help='where the report and the prompts go (default: demo)')
     p.add_argument('--seed', type=int, default=0, help='of the prompts and of the order of sentences (default: 0)')
     p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
