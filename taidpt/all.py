@@ -22,6 +22,7 @@ from .coop import *
 from .dualcoop import *
 from .tipadapter import *
 from .ensemble import *
+from .savedscores import *
 from .visualize import *
 
 # %% ../nbs/99_all.ipynb #99-004
