@@ -230,6 +230,7 @@ def _table(rows, head):
     return '\n'.join('  '.join(c.ljust(w) if l else c.rjust(w) for c,w,l in zip(r, width, left)).rstrip() for r in rows)
 
 def _evaluate(args):
+    if args.save_scores: _ready_to_write(args.save_scores, '.safetensors')
     model = _load(args)
     from taidpt.datasets import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
@@ -243,6 +244,11 @@ def _evaluate(args):
     scores = _methods(model, data.pictures, on_error=args.on_error, workers=args.workers, progress=_bars(args))
     read = ~next(iter(scores.values())).isnan().any(1)
     if not data.labels[read].any(): raise ValueError('no labelled picture could be read')
+    if args.save_scores:
+        from taidpt.savedscores import SavedScores
+        method = list(scores)[-1]
+        SavedScores(scores[method], data.pictures, model.classes.natural, method).save(args.save_scores)
+        if not args.quiet: _say(f'Written: {args.save_scores}, the scores of {method}')
     y, top = data.labels[read], min(args.top, len(model.classes))
     ap = {m: average_precision(y, s[read]) for m,s in scores.items()}
     f1 = {m: precision_recall_f1(y, s[read], top_k=top) for m,s in scores.items()}
@@ -259,6 +265,32 @@ def _evaluate(args):
     print(_table([[n, k, *(float(ap[m][c]) for m in scores)] for c,(n,k) in enumerate(zip(model.classes.natural, count)) if k], ['', 'pictures', *scores]))
 
 # %% ../nbs/17_cli.ipynb #17-020
+def _ensemble(args):
+    if args.out: _ready_to_write(args.out, '.safetensors')
+    elif not args.labels: raise ValueError('say what to do with the scores: --labels TABLE to measure them, --out FILE to keep them, or both')
+    from taidpt.savedscores import ensemble_saved, load_scores
+    members = [load_scores(p) for p in args.scores]
+    try: weights = [float(w) for w in args.weights.split(',')] if args.weights else None
+    except ValueError: raise ValueError(f'--weights must be numbers with commas between, not {args.weights!r}') from None
+    both = ensemble_saved(members, weights, None if args.normalize == 'none' else args.normalize)
+    if args.labels:
+        from taidpt.classes import ClassSet
+        from taidpt.datasets import read_labels
+        from taidpt.metrics import mean_average_precision
+        data = read_labels(args.labels, ClassSet('the scores', both.classes), args.pictures)
+        place = {f: i for i,f in enumerate(both.files)}
+        rows = [(place[p.name], i) for i,p in enumerate(data.pictures) if p.name in place]
+        if not rows: raise ValueError(f'{args.labels}: none of its {len(data)} pictures has a score in {args.scores[0]}')
+        if len(rows) < len(data) and not args.quiet: _say(f'taidpt: note: {len(data) - len(rows)} of {len(data)} labelled pictures have no scores and are left out')
+        files, y = [both.files[i] for i,_ in rows], data.labels[[j for _,j in rows]]
+        print(f'mAP on {len(rows)} pictures\n')
+        print(_table([[str(p), mean_average_precision(y, m.rows(files)[:, [m.classes.index(c) for c in both.classes]])] for p,m in zip(args.scores, members)]
+                     + [['together', mean_average_precision(y, both.rows(files))]], ['', 'mAP']))
+    if args.out:
+        both.save(args.out)
+        if not args.quiet: _say(f'Written: {args.out}')
+
+# %% ../nbs/17_cli.ipynb #17-022
 def _demo(args):
     if args.top < 1: raise ValueError(f'--top must be at least 1, not {args.top}')
     out, start = Path(args.out), time.time()
@@ -324,7 +356,7 @@ def _demo(args):
     print(f'\nDone in {time.time() - start:.0f} s.\n  report   {report}   (open it in a browser)\n  prompts  {prompts}\n\nNext, your own pictures and your own classes:\n')
     for c in commands[:3]: print(f'  {c}')
 
-# %% ../nbs/17_cli.ipynb #17-022
+# %% ../nbs/17_cli.ipynb #17-024
 def _parser():
     "All sub-commands and their options."
     def command(name, help, run, examples):
@@ -398,7 +430,17 @@ def _parser():
     p.add_argument('--labels', required=True, metavar='TABLE', help='.tsv or .csv of pictures and their labels')
     p.add_argument('--top', type=int, default=3, metavar='K', help='tags that CF1 and OF1 count (default: 3)')
     p.add_argument('--json', action='store_true', help='one JSON document')
+    p.add_argument('--save-scores', metavar='FILE', help="keep the prompts' scores in this .safetensors file, for the command ensemble")
     pictures(p); clip(p)
+
+    p = command('ensemble', 'put scores together that evaluate has kept', _ensemble,
+        '  taidpt ensemble texts.safetensors pictures.safetensors --weights 0.2,0.8 --labels labels.tsv --pictures photos')
+    p.add_argument('scores', nargs='+', metavar='SCORES', help='.safetensors files that evaluate --save-scores wrote, of the same pictures and classes')
+    p.add_argument('--weights', metavar='W,W', help='a number for each file (default: equal ones)')
+    p.add_argument('--normalize', choices=('minmax', 'class', 'rank', 'none'), default='minmax', help='how scores are brought to one scale (default: minmax, over all of a file)')
+    p.add_argument('--labels', metavar='TABLE', help='.tsv or .csv of pictures and their labels, to measure the scores')
+    p.add_argument('--pictures', metavar='FOLDER', help='where the pictures are (default: beside the table)')
+    p.add_argument('--out', metavar='FILE', help='keep the ensemble\'s scores in this .safetensors file')
 
     p = command('label', 'show which sentences name which class', _label,
         '  taidpt label captions.json --classes voc2007 --out labelled.parquet\n  taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."')
