@@ -77,10 +77,11 @@ def learning_rate(
     epoch:int, # from 1
     lr:float, # full rate
     epochs:int=20, # of the whole run
-    warmup_lr:float=1e-5, # of epoch 1
+    warmup_lr:float=1e-5, # of epoch 1, where there are more
 ) -> float: # the rate of this epoch
     "Constant for one epoch, then a cosine that is two epochs late: the published schedule."
-    return warmup_lr if epoch == 1 else lr * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / epochs))
+    if epoch == 1: return warmup_lr if epochs > 1 else lr
+    return lr * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / epochs))
 
 # %% ../nbs/09_taidpt.ipynb #09-013
 def score_pictures(
@@ -317,7 +318,7 @@ class TaIDPT(PromptTuner):
         local:bool=True, # both branches, TaI-DPT; False: the global one alone, TaI
         class_specific:bool=False, # one context a class
         templates:bool=True, # add the 89 template sentences of each class to the captions
-        warmup_lr:Optional[float]=None, # of the first epoch; None: what the CLIP recommends, else 1e-5
+        warmup_lr:Optional[float]=None, # of the first epoch of several; None: what the CLIP recommends, else 1e-5
         seed:int=0, # of the initial prompts and of the order of sentences
     ):
         self._set_up(clip, classes, n_ctx=n_ctx, lr=lr, epochs=epochs, batch_size=batch_size, margin=margin, scale=scale, tau_text=tau_text,
