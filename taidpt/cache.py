@@ -54,6 +54,15 @@ class FeatureStore:
         mask = torch.from_numpy(mask).to(device)
         return torch.from_numpy(self.whole[index]).to(device).float(), U * mask[..., None], mask
 
+    def take(self,
+        index:Union[Sequence[int], np.ndarray, Tensor], # B items, in any order
+    ) -> 'FeatureStore': # of these items, in memory
+        "Some items as a store of their own: a sample of few pictures, one half of the photos."
+        index = np.asarray(index, dtype=np.int64)
+        parts = [self.parts[self.offsets[i]:self.offsets[i + 1]] for i in index]
+        offsets = np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
+        return FeatureStore(np.asarray(self.whole[index]), np.concatenate(parts) if parts else self.parts[:0], offsets, self.metadata)
+
     def __repr__(self):
         return f'FeatureStore({len(self):,} items, {len(self.parts):,} parts, D={self.whole.shape[1]}, {self.nbytes/2**20:,.0f} MiB)'
 

@@ -6,7 +6,7 @@
 __all__ = ['check_labels', 'softmax_loss', 'PictureTuner', 'CoOp']
 
 # %% ../nbs/12_coop.ipynb #12-003
-import hashlib
+import hashlib, warnings
 from pathlib import Path
 from typing import Callable, Optional, Union
 
@@ -26,9 +26,11 @@ def check_labels(
     count:int, # pictures
     classes:ClassSet, # C classes
     values:tuple=(0, 1), # what may be in it
+    every:bool=True, # each class must be on a picture; False: a warning names those that are not
 ) -> Tensor: # N × C, int8
     "Labels of pictures, or a `ValueError` that says what is wrong with them; a class without a picture is named."
     y = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
+    if y.dtype == torch.bool: y = torch.where(y, 1, -1 if -1 in values else 0)   # False is absent, never unknown
     if tuple(y.shape) != (count, len(classes)):
         raise ValueError(f'{count} pictures of {len(classes)} classes need labels of {count} × {len(classes)}, got {" × ".join(map(str, y.shape))}.')
     wrong = ~torch.isin(y.float(), torch.tensor(values, dtype=torch.float32))
@@ -37,8 +39,10 @@ def check_labels(
         raise ValueError(f'Labels must be {" or ".join(map(str, values))}, but row {i} has {y[i, j].item()} for {classes.names[j]!r}.')
     y = y.to(torch.int8)
     empty = [n for n, k in zip(classes.names, (y == 1).sum(0).tolist()) if not k]
-    if empty: raise ValueError(f'No picture shows {", ".join(empty[:10])}{" and others" if len(empty) > 10 else ""}: '
-                               'a class needs at least one to be learned from.')
+    if empty:
+        message = f'No picture shows {", ".join(empty[:10])}{f" and {len(empty) - 10} more" if len(empty) > 10 else ""}'
+        if every: raise ValueError(f'{message}: a class needs at least one to be learned from.')
+        warnings.warn(f'{message}: what is learned from other classes has to do for them.', stacklevel=4)
     return y
 
 def softmax_loss(
@@ -56,12 +60,11 @@ class PictureTuner(PromptTuner):
     defaults, label_values = dict(lr=2e-3), (0, 1)
 
     def _targets(self, y): return y == 1
+    def _every_class(self): return True
 
     def _fit(self, pictures, labels, val, checkpoint, progress, epochs=None, anew=False):
         features = pictures if isinstance(pictures, FeatureStore) else encode_pictures(self.clip, pictures, self.pos_embed, progress=progress)
-        y = labels
-        if isinstance(y, Tensor) and y.dtype == torch.bool: y = y.to(torch.int8)
-        y = check_labels(y, len(features), self.classes, self.label_values)
+        y = check_labels(labels, len(features), self.classes, self.label_values, self._every_class())
         if np.isnan(features.whole).any(): raise ValueError('Some pictures could not be read: leave them and their labels out of training.')
         key = hashlib.sha256(np.ascontiguousarray(features.whole).tobytes() + y.numpy().tobytes()).hexdigest()[:16]
         if not self._begin(checkpoint, key, anew): return self

@@ -80,5 +80,6 @@ class DualCoOp(PictureTuner):
                      weight_decay=weight_decay, momentum=momentum, class_specific=class_specific, warmup_lr=warmup_lr, seed=seed, loss='asymmetric')
 
     def _targets(self, y): return y                                     # unknown labels stay unknown
+    def _every_class(self): return self.class_specific                  # a shared context serves classes that no picture is known to show
     def _scores(self, u, U, G, L, tau, mask=None): return [dual_local_scores(U, G, L, tau, self.scale)]
     def _loss(self, scores, labels): return partial_asymmetric_loss(scores, labels)
