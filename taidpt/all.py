@@ -23,6 +23,7 @@ from .dualcoop import *
 from .tipadapter import *
 from .ensemble import *
 from .savedscores import *
+from .experiments import *
 from .visualize import *
 
 # %% ../nbs/99_all.ipynb #99-004
