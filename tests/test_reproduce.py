@@ -1,0 +1,108 @@
+"""`taidpt reproduce`: every table end to end, on the bundled data and on real layouts in miniature."""
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from taidpt.classes import COCO, NUSWIDE, VOC2007
+from taidpt.cli import main
+from taidpt.corpus import bundled_captions
+from taidpt.datasets import bundled_photos
+from taidpt.reproduce import METHODS, PUBLISHED_MAP, TABLES
+
+pytestmark = pytest.mark.xdist_group('reproduce')
+
+
+def table(out, name):
+    "A written table, as JSON, after a look at its Markdown"
+    got = json.loads((out/f'{name}.json').read_text())
+    text = (out/f'{name}.md').read_text()
+    assert text.startswith(f'# {got["title"]}\n') and text.count('\n| ') == len(got['rows']) + 2
+    for r in got['rows']: assert 0 <= r['ours'] <= 100 and r['seeds'] == len(r['values'])
+    return got
+
+
+@pytest.mark.parametrize('what, args', [('table1', ['--datasets', 'voc2007']), ('fig7', []), ('ablations', [])])
+def test_bundled(what, args, tmp_path, capsys):
+    "Without --data: the same code, and a title that says so"
+    assert main(['reproduce', what, '--limit', '100', '--seeds', '1', '--out', str(tmp_path), *args]) == 0
+    got = table(tmp_path, what)
+    assert 'in miniature, no reproduction' in got['title'] and 'bundled captions' in got['title'] and '100 sentences' in got['title']
+    assert all(r['difference'] is None for r in got['rows']) and got['title'] in capsys.readouterr().out
+
+
+def test_every_table_is_tested():
+    assert set(TABLES) == {'table1', 'fig7', 'ablations'}
+
+
+@pytest.fixture(scope='module')
+def data(tmp_path_factory):
+    "The layouts of the data sets in miniature, with the bundled photos and captions"
+    d = tmp_path_factory.mktemp('data')
+    photos, captions = bundled_photos('coco'), list(bundled_captions())[:600]
+    def copy(folder, names):
+        folder.mkdir(parents=True)
+        for n, p in zip(names, photos.pictures):
+            (folder/n).parent.mkdir(exist_ok=True)
+            shutil.copy(p, folder/n)
+    voc = d/'VOCdevkit/VOC2007'
+    main_ = voc/'ImageSets/Main'; main_.mkdir(parents=True)
+    names = [f'{i:06}' for i in range(1, 37)]
+    copy(voc/'JPEGImages', [f'{n}.jpg' for n in names])
+    (main_/'test.txt').write_text('\n'.join(names))
+    labels = bundled_photos(VOC2007).labels
+    for c, n in enumerate(VOC2007.names): (main_/f'{n}_test.txt').write_text(''.join(f'{i} {1 if y[c] else -1}\n' for i, y in zip(names, labels)))
+    coco = d/'COCO'
+    files = [f'COCO_val2014_{p.name}' for p in photos.pictures]
+    copy(coco/'val2014', files)
+    (coco/'annotations').mkdir()
+    ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
+    (coco/'annotations/instances_val2014.json').write_text(json.dumps(dict(
+        images=[dict(id=i, file_name=f) for i, f in enumerate(files)], categories=[dict(id=i, name=n) for i, n in zip(ids, COCO.names)],
+        annotations=[dict(image_id=i, category_id=ids[c]) for i, y in enumerate(photos.labels) for c in y.nonzero()[:, 0].tolist()])))
+    (coco/'annotations/captions_train2017.json').write_text(json.dumps(dict(annotations=[dict(image_id=1, id=i, caption=c) for i, c in enumerate(captions)])))
+    nus = d/'NUSWIDE'
+    names = [f'{("zoo", "actor")[i % 2]}/{i:04}_{p.name}' for i, p in enumerate(photos.pictures)]
+    copy(nus/'Flickr', names)
+    (nus/'Flickr'/names[3]).unlink()                                       # gone from Flickr
+    (nus/'Flickr'/names[4]).write_bytes(b'not a picture')                  # and one that is something else
+    for folder in ('ImageList', 'TrainTestLabels'): (nus/folder).mkdir()
+    (nus/'Concepts81.txt').write_text('\n'.join(NUSWIDE.names))
+    (nus/'ImageList/TestImagelist.txt').write_text('\n'.join(n.replace('/', '\\') for n in names))
+    labels = bundled_photos(NUSWIDE).labels
+    for c, n in enumerate(NUSWIDE.names): (nus/f'TrainTestLabels/Labels_{n}_Test.txt').write_text(''.join(f'{int(y[c])}\n' for y in labels))
+    (d/'OpenImages/captions').mkdir(parents=True)
+    (d/'OpenImages/captions/open_images_train_v6_captions.jsonl').write_text(''.join(json.dumps(dict(image_id='x', caption=c)) + '\n' for c in captions))
+    return d
+
+
+def test_table1_from_the_data_sets(data, tmp_path, capsys):
+    "Twelve rows, with published numbers and differences; two pictures of NUS-WIDE are counted as missing"
+    call = ['reproduce', 'table1', '--data', str(data), '--seeds', '1', '--out', str(tmp_path)]
+    assert main(call) == 0
+    got = table(tmp_path, 'table1')
+    assert got['title'] == 'Table 1: the embedded CLIP'
+    assert [(r['data'], r['method']) for r in got['rows']] == [(d, m) for d in ('voc2007', 'coco', 'nuswide') for m in METHODS]
+    for r in got['rows']:
+        assert r['published'] == PUBLISHED_MAP[r['data'], r['method']] and r['difference'] == pytest.approx(r['ours'] - r['published'])
+    assert any('2 pictures were missing' in n for n in got['notes'])
+    cell = json.loads((tmp_path/'cells/table1.nuswide.seed1.json').read_text())['cell']
+    assert cell['pictures'] == 34 and cell['unread'] == 2
+    # finished cells are taken as they are, whatever became of the data
+    before = (tmp_path/'table1.json').read_text()
+    (tmp_path/'cells/table1.coco.seed1.json').unlink()                     # this one is measured again, from the kept prompts
+    (tmp_path/'table1.json').unlink()
+    assert main(call) == 0 and (tmp_path/'table1.json').read_text() == before
+    capsys.readouterr()
+    assert main([*call, '--limit', '5']) == 1 and 'limit (None, now 5)' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('args, says', [
+    (['table1', '--data', 'nowhere'], 'nowhere: there is no such folder'), (['table1', '--data', '.', '--datasets', 'coco'], 'annotations_trainval2017.zip'),
+    (['table1', '--seeds', 'one'], '--seeds'), (['table1', '--datasets', 'voc'], "'voc' is none of"), (['fig7', '--clip', 'embedded,embedded'], 'one CLIP'),
+    (['fig7', '--limit', '0'], 'limit'), (['table1', '--clip', 'RN51/openai', '--datasets', 'voc2007'], 'RN51')], ids=lambda x: ' '.join(x) if isinstance(x, list) else '')
+def test_bad_input(args, says, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(['reproduce', *args]) == 1
+    err = capsys.readouterr().err
+    assert says in err and 'Traceback' not in err and not list(Path().glob('reproduced/*/cells'))
