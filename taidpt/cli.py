@@ -106,6 +106,13 @@ def _show_synonyms(classes, args):
     if not getattr(args, 'synonyms_out', None): _say('To change them: --synonyms-out my.yaml, edit that file, then --classes my.yaml')
 
 # %% ../nbs/17_cli.ipynb #17-014
+def _epochs(n): return f'{n} epoch' + 's' * (n > 1)
+
+def _loss(model):
+    "The loss at both ends of the run."
+    first, *others = [f'{row["loss"]:.3f}' for row in model.history_]
+    return f'mean loss {first}' if not others else f'loss {first} in the first epoch, {others[-1]} in the last'
+
 def _checkpoint(out): return Path(out).with_suffix('.checkpoint.safetensors')
 
 def _ready_to_write(path, *suffixes):
@@ -158,7 +165,7 @@ def _train(args):
     train = NounFilter(classes).label(captions, progress=_bars(args))
     step.note(f'{len(train):,} name a class, {train.dropped:,} do not: ' + ', '.join(f'{n} {k:,}' for n,k in list(train.counts().items())[:12])
               + (', …' if len(classes) > 12 else ''))
-    step(f'learning prompts, {model.epochs} epochs at a learning rate of {model.lr:g}')
+    step(f'learning prompts, {_epochs(model.epochs)} at a learning rate of {model.lr:g}')
     if args.resume and not checkpoint.exists(): step.note('no checkpoint there: starting from the beginning')
     try: model.partial_fit(train, val, checkpoint=checkpoint, cache=args.cache, progress=_bars(args))
     except KeyboardInterrupt:
@@ -169,7 +176,7 @@ def _train(args):
     model.save(args.out)
     checkpoint.unlink(missing_ok=True)
     last = model.history_[-1]
-    print(f'Prompts for {len(classes)} classes: {args.out} (loss {model.history_[0]["loss"]:.3f} in the first epoch, {last["loss"]:.3f} in the last'
+    print(f'Prompts for {len(classes)} classes: {args.out} ({_loss(model)}'
           + (f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else '') + ')')
     if not args.quiet: _say(f'Next: {_command()} predict {shlex.quote(str(args.out))} photos/*.jpg --top {min(5, len(classes))}')
 
@@ -347,10 +354,10 @@ def _demo(args):
         models = {}
         for name in kind:
             model = TaIDPT(clip, classes, local=name == 'TaI-DPT', seed=args.seed, **({'epochs': args.epochs} if args.epochs else {}))
-            step(f'learning prompts for {kind[name]} ({name}), {model.epochs} epochs')
+            step(f'learning prompts for {kind[name]} ({name}), {_epochs(model.epochs)}')
             began = time.time()
             models[name] = model.fit(train, cache=cache, progress=bars)
-            step.note(f'loss {model.history_[0]["loss"]:.3f} in the first epoch, {model.history_[-1]["loss"]:.3f} in the last; {time.time() - began:.0f} s')
+            step.note(f'{_loss(model)}; {time.time() - began:.0f} s')
     model = models['TaI-DPT']
     prompts, report = out/'voc2007.safetensors', out/'report.html'
     model.save(prompts)
