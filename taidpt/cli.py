@@ -298,12 +298,12 @@ def _ensemble(args):
         if not args.quiet: _say(f'Written: {args.out}')
 
 # %% ../nbs/17_cli.ipynb #17-022
-def _named_clip(name):
-    "RN50/openai, hf-hub:…, a folder, or None for the embedded one."
+def _named_clip(name, size=None):
+    "RN50/openai, hf-hub:…, a folder, or None for the embedded one; at a picture size of its own or another."
     from taidpt.clip import load_clip
-    if name is None or name == 'embedded': return load_clip()
-    if name.startswith(('hf-hub:', 'local-dir:')) or Path(name).is_dir() or '/' not in name: return load_clip(name)
-    return load_clip(*name.split('/', 1))
+    if name is None or name == 'embedded': return load_clip(image_size=size)
+    if name.startswith(('hf-hub:', 'local-dir:')) or Path(name).is_dir() or '/' not in name: return load_clip(name, image_size=size)
+    return load_clip(*name.split('/', 1), image_size=size)
 
 def _reproduce(args):
     names = [n.strip() for n in args.clip.split(',')] if args.clip else [None]
@@ -314,11 +314,11 @@ def _reproduce(args):
     kwargs = {}
     if args.datasets: kwargs['datasets'] = [d.strip() for d in args.datasets.split(',')]
     if args.dataset: kwargs['name'] = args.dataset
-    if args.dataset and args.what == 'table1': raise ValueError('table1 is about several data sets: --datasets voc2007,coco')
+    if args.dataset and args.what in ('table1', 'table2'): raise ValueError('table1 is about several data sets, --datasets voc2007,coco; table2 about COCO')
     first = (names[0] or 'embedded').replace('/', '-').replace(':', '-')
     out = args.out or os.path.join('reproduced', first + ('' if args.data else '-bundled') + (f'-limit{args.limit}' if args.limit else ''))
     from taidpt.reproduce import reproduce
-    clips = [_named_clip(n) for n in names]
+    clips = [_named_clip(n, 448 if args.what == 'table3' and i == 1 and n != 'embedded' else None) for i,n in enumerate(names)]
     print(reproduce(args.what, args.data, clips, seeds, args.limit, out, progress=_bars(args), **kwargs))
     if not args.quiet: _say(f'Written: {os.path.join(out, args.what)}.md and .json')
 
@@ -476,10 +476,10 @@ def _parser():
 
     p = command('reproduce', "measure a table or figure of the paper, beside the published numbers", _reproduce,
         '  taidpt reproduce table1 --data DIR --clip RN50/openai\n  taidpt reproduce table1 --data DIR --clip RN50/openai --datasets voc2007 --seeds 1\n'
-        '  taidpt reproduce ablations --data DIR --clip RN50/openai,ViT-B-16/openai\n  taidpt reproduce fig7 --limit 500')
-    p.add_argument('what', choices=('table1', 'fig7', 'ablations'), help='which')
+        '  taidpt reproduce ablations --data DIR --clip RN50/openai,ViT-B-16/openai\n  taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007\n  taidpt reproduce fig7 --limit 500')
+    p.add_argument('what', choices=('table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'), help='which')
     p.add_argument('--data', metavar='DIR', help='folder with VOCdevkit, COCO, NUSWIDE, OpenImages; without it, the bundled captions and photos, which is no reproduction')
-    p.add_argument('--clip', metavar='NAME/TAG', help="a model of open_clip's and its weights; several with commas between for ablations; without it, the embedded small CLIP")
+    p.add_argument('--clip', metavar='NAME/TAG', help="a model of open_clip's and its weights; several with commas between for ablations; for table3 a second one for DualCoOp, at 448 × 448; without it, the embedded small CLIP")
     p.add_argument('--seeds', default='1,2,3', metavar='S,S', help='of the prompts (default: 1,2,3)')
     p.add_argument('--limit', type=int, metavar='N', help='at most so many sentences and pictures, for a quick look')
     p.add_argument('--datasets', metavar='D,D', help='for table1: some of voc2007,coco,nuswide (default: all)')
