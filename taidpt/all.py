@@ -25,6 +25,7 @@ from .ensemble import *
 from .savedscores import *
 from .experiments import *
 from .visualize import *
+from .shards import *
 
 # %% ../nbs/99_all.ipynb #99-004
 __all__ = [n for n in globals() if not n.startswith('_')]   # what came in above is what goes out

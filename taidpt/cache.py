@@ -7,7 +7,8 @@ __all__ = ['FeatureStore', 'load_features', 'encode_sentences', 'UnreadablePictu
            'encode_pictures']
 
 # %% ../nbs/08_cache.ipynb #08-003
-import hashlib, json, math, os, shutil, struct, tempfile, warnings, weakref
+import hashlib, io, json, math, mmap, os, shutil, struct, tempfile, warnings, weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator, Optional, Sequence, Union
 
@@ -16,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
@@ -24,6 +26,18 @@ from .classes import write_whole
 from .clip import FrozenCLIP
 
 # %% ../nbs/08_cache.ipynb #08-006
+def _tensor(a:Union[np.ndarray, Tensor]) -> Tensor:
+    "An array as a tensor on the same memory."
+    if isinstance(a, Tensor): return a
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore', UserWarning)                    # memory maps are read-only; so are we
+        return torch.from_numpy(a)
+
+def _send(t:Tensor, device:Union[str, torch.device]) -> Tensor:
+    "A tensor on a device; to a GPU from page-locked memory, so that the copy runs beside the work that is queued there."
+    if torch.device(device).type == 'cuda' and t.device.type == 'cpu': return t.pin_memory().to(device, non_blocking=True)
+    return t.to(device)
+
 class FeatureStore:
     "Unit-length features of N sentences or pictures and of their parts (tokens or positions), ragged, in half precision."
     def __init__(self,
@@ -40,19 +54,31 @@ class FeatureStore:
         "Bytes in memory or on disk."
         return self.whole.nbytes + self.parts.nbytes + self.offsets.nbytes
 
+    def to(self,
+        device:Union[str, torch.device], # e.g. 'cuda'
+    ) -> 'FeatureStore': # with tensors in place of arrays
+        "A copy on a device, where batches are then put together."
+        return FeatureStore(*(_tensor(a).to(device) for a in (self.whole, self.parts, self.offsets)), self.metadata)
+
     def batch(self,
         index:Union[Sequence[int], np.ndarray, Tensor], # B items, in any order
-        device:Union[str, torch.device]='cpu', # where the tensors are wanted
-    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × L × D, L the longest of these; mask: B × L, True on real parts
-        "Some items in float32, padded to the longest among them with zeros."
-        index = np.asarray(index)
-        start, length = self.offsets[index], self.offsets[index + 1] - self.offsets[index]
-        steps = np.arange(length.max(initial=1))
+        device:Optional[Union[str, torch.device]]=None, # where the tensors are wanted; None: where the features are
+        padded:bool=True, # False: U without padding, where lengths differ
+    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × L × D, L the longest of these, or without padding T × D, the parts of one item after another; mask: B × L, True on real parts
+        "Some items in float32, padded to the longest among them with zeros, or not padded."
+        whole, parts, offsets = map(_tensor, (self.whole, self.parts, self.offsets))
+        index = torch.as_tensor(np.asarray(index) if not isinstance(index, Tensor) else index).to(offsets.device)
+        start, length = offsets[index], offsets[index + 1] - offsets[index]
+        steps = torch.arange(int(length.max()), device=start.device)
         mask = steps < length[:, None]
-        rows = np.where(mask, start[:, None] + steps, start[:, None])
-        U = torch.from_numpy(self.parts[rows]).to(device).float()
-        mask = torch.from_numpy(mask).to(device)
-        return torch.from_numpy(self.whole[index]).to(device).float(), U * mask[..., None], mask
+        rows = (start[:, None] + steps)[mask]
+        u, U, mask = (_send(t, device or t.device) for t in (whole.index_select(0, index), parts.index_select(0, rows), mask))
+        u, U = u.float(), U.float()
+        for a in (self.whole, self.parts):                              # read, and not to stay
+            if isinstance(a, np.memmap) and hasattr(mmap, 'MADV_DONTNEED'): a._mmap.madvise(mmap.MADV_DONTNEED)
+        if len(U) == mask.numel(): U = U.unflatten(0, mask.shape)
+        elif padded: U = U.new_zeros(mask.numel(), U.shape[1]).index_copy(0, mask.flatten().nonzero()[:, 0], U).unflatten(0, mask.shape)
+        return u, U, mask
 
     def take(self,
         index:Union[Sequence[int], np.ndarray, Tensor], # B items, in any order
@@ -124,12 +150,12 @@ def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:Sequence[str], # N sentences
     path:Optional[Union[str, Path]]=None, # safetensors file to write or, if it is there, to use; None keeps the features in memory
-    batch_size:int=256, # sentences a step
+    batch_size:Optional[int]=None, # sentences a step; None: 64 on a CPU, whose caches hold no more, else 512
     progress:bool=True, # a bar
     in_memory:int=4*2**30, # bytes up to which features without a path stay in memory; more go to a temporary file
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences, computed once; `ValueError` where `path` holds features of something else."
-    texts = list(texts)
+    texts, batch_size = list(texts), batch_size or (64 if clip.device.type == 'cpu' else 512)
     if not texts: raise ValueError('There are no sentences to encode.')
     meta = dict(format='taidpt-features', kind='sentences', weights=clip.fingerprint(), source=_digest(texts))
     path = Path(path) if path else None
@@ -186,21 +212,44 @@ def list_pictures(
     return found
 
 class _Pictures(Dataset):
-    "Decodes pictures; one that cannot be read becomes its error message."
-    def __init__(self, pictures, preprocess): self.pictures, self.preprocess = pictures, preprocess
+    "Decodes pictures; one that cannot be read becomes its error message, one whose features are kept becomes these."
+    def __init__(self, pictures, preprocess, kept=None): self.pictures, self.preprocess, self.kept = pictures, preprocess, kept
     def __len__(self): return len(self.pictures)
     def __getitem__(self, i):
         pic = self.pictures[i]
-        if isinstance(pic, Tensor): return pic
         try:
-            if isinstance(pic, Image.Image): return self.preprocess(ImageOps.exif_transpose(pic).convert('RGB'))
-            with Image.open(pic) as im: return self.preprocess(ImageOps.exif_transpose(im).convert('RGB'))
+            content = None if isinstance(pic, (Tensor, Image.Image)) else Path(pic).read_bytes()
+            if self.kept and content is not None and (f := self.kept.find(content)): return f
+            if not isinstance(pic, Tensor):
+                with (Image.open(io.BytesIO(content)) if content is not None else pic.copy()) as im: pic = self.preprocess(ImageOps.exif_transpose(im).convert('RGB'))
+            if not self.kept: return pic
+            content = pic.contiguous().numpy().tobytes() if content is None else content
+            return self.kept.find(content) or dict(pixels=pic, key=self.kept.key(content))
         except FileNotFoundError: return f'{pic}: there is no such file'
         except Exception as e: return f'{pic if isinstance(pic, (str, Path)) else f"picture {i}"}: {e}'
 
+class _Kept:
+    "Features of pictures in a folder, each under a hash of the picture's content and of all else that they depend on."
+    def __init__(self, folder, clip, pos_embed): self.folder, self.recipe = Path(folder), f'{clip.fingerprint()} {clip.preprocess} {pos_embed}'.encode()
+    def key(self, content): return hashlib.sha256(self.recipe + content).hexdigest()
+    def path(self, key): return self.folder/key[:2]/f'{key}.safetensors'
+    def find(self, content):
+        path = self.path(self.key(content))
+        return load_file(path) if path.exists() else None
+    def keep(self, key, f, F_):
+        with write_whole(self.path(key)) as tmp: save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)
+
+def _read_ahead(batches:Iterator) -> Iterator:
+    "The same batches; the next one is made in a thread while the last one is used."
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = pool.submit(next, batches, None)
+            yield batch
+
 def _batches(
-    clip:FrozenCLIP, pictures, batch_size:int, workers:int
-) -> tuple[Iterator[list], Optional[int]]: # batches of pixel tensors and error messages; how many batches
+    clip:FrozenCLIP, pictures, batch_size:int, workers:int, kept:Optional[_Kept]
+) -> tuple[Iterator[list], Optional[int]]: # batches of pixel tensors, error messages, and features; how many batches
     "Pictures of any kind, decoded."
     if isinstance(pictures, DataLoader):
         return (list(b[0] if isinstance(b, (tuple, list)) else b) for b in pictures), len(pictures)
@@ -210,9 +259,8 @@ def _batches(
     if not len(pictures): raise ValueError('There are no pictures.')
     if clip.preprocess is None and not all(isinstance(p, Tensor) for p in pictures):
         raise ValueError('This FrozenCLIP has no preprocess, so it takes pictures as normalised tensors only.')
-    data = _Pictures(pictures, clip.preprocess)
-    loader = DataLoader(data, batch_size, num_workers=workers, collate_fn=list)
-    return iter(loader), len(loader)
+    loader = DataLoader(_Pictures(pictures, clip.preprocess, kept), batch_size, num_workers=workers, collate_fn=list)
+    return iter(loader) if workers else _read_ahead(iter(loader)), len(loader)
 
 def iter_picture_features(
     clip:FrozenCLIP, # the encoder
@@ -220,24 +268,36 @@ def iter_picture_features(
     pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
     batch_size:int=32, # pictures a step
     on_error:str='raise', # or 'skip': warn, and give NaN for what cannot be read
-    workers:int=0, # processes that decode
+    workers:int=0, # processes that decode; 0: a thread of this one, which decodes a batch ahead
     progress:bool=True, # a bar
-) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D, and F: B × h × w × D, not normalised
+    cache:Optional[Union[str, Path]]=None, # folder to keep features in, and to find them in
+) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D, and F: B × h × w × D, not normalised; with a cache of unit length
     "f and F (Eq. 4) of pictures, batch by batch; `UnreadablePicture` names a broken one."
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
-    batches, total = _batches(clip, pictures, batch_size, workers)
+    kept = _Kept(cache, clip, pos_embed) if cache else None
+    batches, total = _batches(clip, pictures, batch_size, workers, kept)
     for batch in tqdm(batches, 'pictures', total=total, disable=not progress):
-        broken = [isinstance(x, str) for x in batch]
         for message in (x for x in batch if isinstance(x, str)):
             if on_error == 'raise': raise UnreadablePicture(f"Cannot read {message}. Pass on_error='skip' to go on without it.")
             warnings.warn(f'Skipped {message}', stacklevel=2)
-        if any(broken):
-            blank = next((torch.zeros_like(x) for x in batch if not isinstance(x, str)), None)
-            if blank is None: blank = torch.zeros_like(clip.preprocess(Image.new('RGB', (64, 64))))
-            batch = [blank if b else x for x, b in zip(batch, broken)]
-        f, F_ = clip.encode_maps(torch.stack(batch), pos_embed)
-        if any(broken): f[broken], F_[broken] = torch.nan, torch.nan
-        yield f, F_
+        new = [i for i, x in enumerate(batch) if isinstance(x, Tensor) or isinstance(x, dict) and 'pixels' in x]
+        rows = [None] * len(batch)
+        if new:
+            pixels = torch.stack([batch[i] if isinstance(batch[i], Tensor) else batch[i]['pixels'] for i in new])
+            f, F_ = clip.encode_maps(_send(pixels, clip.device), pos_embed)
+            if not kept and len(new) == len(batch):
+                yield f, F_
+                continue
+            if kept: f, F_ = (F.normalize(x.float(), dim=-1).half().cpu() for x in (f, F_))
+            for i, *row in zip(new, f, F_):
+                rows[i] = row
+                if kept and isinstance(batch[i], dict): kept.keep(batch[i]['key'], *row)
+        for i, x in enumerate(batch):
+            if isinstance(x, dict) and 'f' in x: rows[i] = x['f'], x['F']
+        blank = next((r for r in rows if r is not None), None)
+        if blank is None: blank = [x[0] for x in clip.encode_maps(clip.preprocess(Image.new('RGB', (64, 64)))[None], pos_embed)]
+        rows = [[torch.full_like(x, torch.nan) for x in blank] if r is None else r for r in rows]
+        yield tuple(torch.stack(x).to(clip.device).float() for x in zip(*rows))
 
 def encode_pictures(
     clip:FrozenCLIP, # the encoder

@@ -30,7 +30,7 @@ def _command():
     if Path(me).name != 'taidpt': return 'taidpt'
     return 'taidpt' if shutil.which('taidpt') and os.path.realpath(shutil.which('taidpt')) == os.path.realpath(me) else os.path.relpath(me)
 
-_IN_PYTHON = (("Pass on_error='skip'", 'Add --on-error skip'), ('say column=…', 'say --column NAME'),
+_IN_PYTHON = (("Pass on_error='skip'", 'Add --on-error skip'), ('say column=…', 'say --column NAME'), ("pass on_error='skip'", 'add --on-error skip'),
               ('give names as a list', 'give two or more names with commas between'), ('pass pretrained="', 'pass --pretrained "'),
               ('load_clip() without arguments needs', 'without --clip there is'))
 
@@ -84,12 +84,30 @@ def _label(args):
     if args.explain is not None:
         print(NounFilter(classes).explain(args.explain))
         return
-    train = NounFilter(classes).label(_captions(args), progress=_bars(args))
+    if _sharded(args):
+        from taidpt.shards import label_shards
+        if args.captions is None: raise ValueError('which captions? Name a folder, a pattern or a URL of shards (.parquet, .jsonl)')
+        done = label_shards(classes, args.captions, args.out, args.column, args.on_error, _ray(args), args.workers or None, _bars(args))
+        _tell_shards(done, args.out, 'sentences name a class')
+        return
+    train = NounFilter(classes).label(_captions(args), progress=_bars(args), workers=args.workers)
     if args.out:
         train.save(args.out)
         _say(f'Written: {args.out}')
     print(f'{len(train):,} sentences name a class, {train.dropped:,} do not')
     for name,k in train.counts().items(): print(f'{k:8,}  {name}')
+
+def _sharded(args):
+    "Whether the work is done shard by shard: on Ray, or into a folder."
+    if args.ray is not None and not args.out: raise ValueError('--ray needs --out, a folder for the results')
+    return args.out and (args.ray is not None or Path(args.out).suffix.lower() not in ('.parquet', '.csv', '.json'))
+
+def _ray(args): return False if args.ray is None else args.ray or True
+
+def _tell_shards(done, out, what):
+    print(f'{len(done):,} shards done, in {out}: {sum(a["kept"] for a in done):,} of {sum(a["read"] for a in done):,} {what}')
+    for a in done:
+        for row,wrong in a['errors']: print(f'{a["name"]}, row {row}: left out, {wrong}')
 
 def _captions(args):
     from taidpt.corpus import bundled_captions, read_captions
@@ -203,6 +221,14 @@ def _tags(scores, names, top, threshold):
 
 def _predict(args):
     if args.top is not None and args.top < 1: raise ValueError(f'--top must be at least 1, not {args.top}')
+    if _sharded(args):
+        from taidpt.shards import score_shards
+        if len(args.pictures) > 1: raise ValueError('--out takes one folder, pattern or URL of pictures or shards')
+        if not Path(args.prompts).is_file(): raise FileNotFoundError(f'{args.prompts}: there is no such file of prompts')
+        clip = (args.clip, args.pretrained) if args.clip else None
+        done = score_shards(args.prompts, args.pictures[0], args.out, clip, args.on_error, _ray(args), args.workers or None, progress=_bars(args))
+        _tell_shards(done, args.out, 'pictures scored')
+        return
     model, pictures = _load(args), _files(args)
     scores = model.predict(pictures, on_error=args.on_error, workers=args.workers, progress=_bars(args))
     broken = scores.isnan().any(1).tolist()
@@ -409,6 +435,10 @@ def _parser():
         p.add_argument('--on-error', choices=('raise', 'skip'), default='raise', help='what to do about a picture that cannot be read (default: raise)')
         p.add_argument('--workers', type=int, default=0, metavar='N', help='processes that decode pictures (default: 0, none beside this one)')
 
+    def shards(p, out):
+        p.add_argument('--out', metavar='FOLDER', help=out)
+        p.add_argument('--ray', nargs='?', const='', metavar='ADDRESS', help='with --out: share the shards among processes with Ray, of this machine or of the cluster at ADDRESS')
+
     parser = argparse.ArgumentParser(prog='taidpt', description='Tag pictures with prompts that are learned from sentences.',
         epilog="Start with 'taidpt demo'. 'taidpt COMMAND --help' shows a command's options and examples.")
     parser.add_argument('--version', action='store_true', help='show the version')
@@ -444,7 +474,7 @@ def _parser():
 
     p = command('predict', 'tag pictures', _predict,
         '  taidpt predict my.safetensors photos/*.jpg --top 5\n  taidpt predict my.safetensors photos/ --threshold 0.25 --json > tags.json\n'
-        '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv')
+        '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv\n  taidpt predict my.safetensors photos/ --out scores/ --ray')
     p.add_argument('prompts', metavar='PROMPTS', help='the .safetensors file that train wrote')
     p.add_argument('pictures', nargs='+', metavar='PICTURE', help='picture files, or folders, which are searched with their subfolders')
     p.add_argument('--top', type=int, default=5, metavar='K', help='at most so many tags a picture (default: 5)')
@@ -452,7 +482,7 @@ def _parser():
     how = p.add_mutually_exclusive_group()
     how.add_argument('--json', action='store_true', help='one JSON document: [{"picture": …, "tags": [{"class": …, "score": …}, …]}, …]')
     how.add_argument('--csv', action='store_true', help='a table: picture, class, score')
-    pictures(p); clip(p)
+    pictures(p); clip(p); shards(p, 'for a folder or shards of pictures (.parquet, .jsonl): write all scores there, a file a shard; finished ones are skipped')
 
     p = command('evaluate', 'measure prompts on labelled pictures, beside zero-shot CLIP', _evaluate,
         '  taidpt evaluate my.safetensors --pictures photos --labels labels.tsv\n\n'
@@ -487,10 +517,12 @@ def _parser():
     p.add_argument('--out', metavar='FOLDER', help='for the table and all that is kept for going on (default: a folder in reproduced)')
 
     p = command('label', 'show which sentences name which class', _label,
-        '  taidpt label captions.json --classes voc2007 --out labelled.parquet\n  taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."')
+        '  taidpt label captions.json --classes voc2007 --out labelled.parquet\n  taidpt label s3://bucket/captions --classes voc2007 --out s3://bucket/labelled --ray\n  taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."')
     p.add_argument('captions', nargs='?', metavar='CAPTIONS', help='a file as for train --captions; without it, the bundled captions')
     classes(p)
-    p.add_argument('--out', metavar='FILE', help='a .parquet file for the sentences that name a class, with their labels')
+    shards(p, 'a .parquet file for the sentences that name a class, with their labels; or a folder, for CAPTIONS in many files (.parquet, .jsonl), finished ones are skipped')
+    p.add_argument('--on-error', choices=('raise', 'skip'), default='raise', help='with a folder: what to do about a broken record (default: raise, in the end)')
+    p.add_argument('--workers', type=int, default=0, metavar='N', help='processes that share the work (default: 0, none beside this one; on Ray: all cores)')
     p.add_argument('--synonyms-out', metavar='FILE', help=argparse.SUPPRESS)
     p.add_argument('--explain', metavar='SENTENCE', help='show which words of this sentence name which class')
     return parser

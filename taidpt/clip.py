@@ -19,7 +19,7 @@ from open_clip.modified_resnet import ModifiedResNet
 from open_clip.timm_model import TimmModel
 from fastcore.basics import patch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
 # %% ../nbs/03_clip.ipynb #03-006
@@ -110,22 +110,52 @@ def _timm_features(
     return f, head(parts).reshape(len(x), h, w, -1)
 
 # %% ../nbs/03_clip.ipynb #03-014
-def _causal_block(
-    block:ResidualAttentionBlock, # one block of the text transformer
-    x:Tensor, # B × S × W, positions after the past ones
-    past:Optional[tuple[Tensor, Tensor]]=None, # keys and values of earlier positions, each B × heads × P × d
-) -> tuple[Tensor, tuple[Tensor, Tensor]]: # output B × S × W; keys and values with x's own added
-    "A residual attention block on the tokens after a prefix whose keys and values are known."
-    attn, S = block.attn, x.shape[1]
-    q, k, v = (t.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2)
-               for t in F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias).chunk(3, -1))
-    if past is not None: k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-    mask = torch.ones(S, k.shape[2], dtype=torch.bool, device=x.device).tril(k.shape[2] - S)
-    o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-    x = x + block.ls_1(attn.out_proj(o.transpose(1, 2).flatten(2)))
-    return x + block.ls_2(block.mlp(block.ln_2(x))), (k, v)
+def _rows_of_names(
+    lengths:Sequence[int], # C, tokens of each name
+    room:int=12, # places in a row, more where a name is longer
+) -> tuple[list[tuple[int, int]], int, int]: # row and first place of each name; how many rows; places in a row
+    "Names put side by side in rows, long ones first."
+    room, row, free = max(room, *lengths), -1, 0
+    where = [None] * len(lengths)
+    for c in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if free < lengths[c]: row, free = row + 1, room
+        where[c] = row, room - free
+        free -= lengths[c]
+    return where, row + 1, room
 
-# %% ../nbs/03_clip.ipynb #03-016
+# %% ../nbs/03_clip.ipynb #03-018
+def _attend(
+    q:Tensor, # … × n × d
+    k:Tensor, # … × m × d
+    v:Tensor, # … × m × d
+    hidden:Tensor, # … × n × m bool, True where a token does not see another
+) -> Tensor: # … × n × d
+    "Attention, with the softmax in float32 or wider."
+    logits = (q @ k.transpose(-1, -2)).to(torch.promote_types(q.dtype, torch.float32)) * q.shape[-1] ** -0.5
+    return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
+
+def _prompt_block(
+    block:ResidualAttentionBlock, # one block of the text transformer
+    x:Tensor, # T × W: B prefixes of P tokens, then B times R rows of names
+    hidden:Tensor, # B·R × 1 × K × (P + K) bool, what the K tokens of a row do not see
+    prefixes:tuple[int, int], # B, P
+    ends:Optional[Tensor]=None, # which rows of x are wanted; None: all
+) -> Tensor: # T × W, or a row for each of `ends`
+    "A residual attention block on the tokens of many prompts with few prefixes."
+    (B, P), attn, K = prefixes, block.attn, hidden.shape[2]
+    heads = lambda t, n: t.unflatten(0, (-1, n)).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)  # 3 × sequences × heads × n × d
+    qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
+    (pq, pk, pv), (q, k, v) = heads(qkv[:B * P], P), heads(qkv[B * P:], K)
+    see = lambda past, own: torch.cat([past.repeat_interleave(len(own) // B, 0), own], 2)
+    o = [_attend(pq, pk, pv, torch.ones(P, P, dtype=torch.bool, device=x.device).triu(1)), _attend(q, see(pk, k), see(pv, v), hidden)]
+    o = torch.cat([t.transpose(1, 2).reshape(-1, x.shape[1]) for t in o])
+    if ends is not None: x, o = x.index_select(0, ends), o.index_select(0, ends)
+    x = x + block.ls_1(attn.out_proj(o))
+    h = block.mlp.c_fc(block.ln_2(x))
+    h = F.silu(1.702 * h) / 1.702 if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(h)  # x · sigmoid(1.702 x), with one tensor kept for the gradient
+    return x + block.ls_2(block.mlp.c_proj(h))
+
+# %% ../nbs/03_clip.ipynb #03-020
 class FrozenCLIP:
     "An open_clip model that never changes, and the features that the paper takes from it (Eq. 4)."
     def __init__(self,
@@ -140,7 +170,7 @@ class FrozenCLIP:
         self.name, self.recommended = name, dict(recommended or {})
         self.text = _text_tower(model)
         self._sot, self._eot = self.tokenize([''])[0, :2].tolist()
-        self._suffixes = {}
+        self._suffixes, self._layouts, self._block = {}, {}, _prompt_block
 
     @property
     def device(self) -> torch.device:
@@ -173,7 +203,12 @@ class FrozenCLIP:
     ) -> 'FrozenCLIP': # itself
         "Move the weights."
         self.model.to(device)
-        self._suffixes.clear()
+        self._suffixes.clear(); self._layouts.clear()
+        return self
+
+    def compile(self, **kwargs) -> 'FrozenCLIP': # itself
+        "Let `torch.compile`, to which `kwargs` go, fuse the blocks that prompts go through: a slow first step, then faster ones."
+        self._block = torch.compile(_prompt_block, **kwargs)
         return self
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
@@ -189,7 +224,7 @@ class FrozenCLIP:
         return (f'FrozenCLIP({self.name or type(self.model).__name__}: D={self.dim}, W={self.width}, '
                 f'{self.context_length} tokens, {self.dtype}, {self.device})')
 
-# %% ../nbs/03_clip.ipynb #03-018
+# %% ../nbs/03_clip.ipynb #03-022
 @patch
 def tokenize(self:FrozenCLIP,
     texts:Union[str, Sequence[str]], # sentences
@@ -211,7 +246,7 @@ def eot_positions(self:FrozenCLIP,
         raise ValueError(f'Row {(~ends).nonzero()[0].item()} of tokens has no end-of-text token ({self._eot}): was it cut short?')
     return is_eot.int().argmax(1)
 
-# %% ../nbs/03_clip.ipynb #03-020
+# %% ../nbs/03_clip.ipynb #03-024
 def _project(
     text:nn.Module, # text tower
     x:Tensor, # … × W, output of the transformer
@@ -233,7 +268,7 @@ def encode_texts(self:FrozenCLIP,
     mask = torch.arange(L, device=self.device) <= eot[:, None]
     return H[torch.arange(len(H), device=self.device), eot], H, mask
 
-# %% ../nbs/03_clip.ipynb #03-022
+# %% ../nbs/03_clip.ipynb #03-026
 @patch
 @torch.no_grad()
 def encode_maps(self:FrozenCLIP,
@@ -261,7 +296,7 @@ def encode_images(self:FrozenCLIP,
     f, F_ = self.encode_maps(pixels, pos_embed)
     return f, F_.flatten(1, 2)
 
-# %% ../nbs/03_clip.ipynb #03-024
+# %% ../nbs/03_clip.ipynb #03-028
 @patch
 def prompt_suffixes(self:FrozenCLIP,
     classnames:Sequence[str], # C names
@@ -282,6 +317,44 @@ def prompt_suffixes(self:FrozenCLIP,
     return ids, eot
 
 @patch
+def _prompt_layout(self:FrozenCLIP, classnames, n_ctx):
+    "For names in rows: token ids and positions, R × K; where each prompt ends, C; what a token does not see, R × 1 × K × (1 + M + K)."
+    key = tuple(classnames), n_ctx
+    if key not in self._layouts:
+        ids, eot = (t.cpu() for t in self.prompt_suffixes(*key))
+        where, R, K = _rows_of_names((eot + 1).tolist())
+        token, place, owner = torch.zeros(R, K).long(), torch.zeros(R, K).long(), torch.full((R, K), -1)
+        for c, (r, p) in enumerate(where):
+            here = r, slice(p, p + eot[c] + 1)
+            token[here], place[here], owner[here] = ids[c, :eot[c] + 1], 1 + n_ctx + torch.arange(eot[c] + 1), c
+        ends = torch.tensor([r * K + p for r, p in where]) + eot
+        sees = torch.cat([torch.ones(R, K, 1 + n_ctx).bool(), (owner[:, :, None] == owner[:, None]).tril()], 2)
+        self._layouts[key] = tuple(t.to(self.device) for t in (token, place, ends, ~sees[:, None]))
+    return self._layouts[key]
+
+@patch
+def encode_shared_prompts(self:FrozenCLIP,
+    contexts:Tensor, # B × M × W, each shared by all classes
+    classnames:Sequence[str], # C names
+) -> Tensor: # B × C × D, not normalised
+    "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
+    if contexts.ndim != 3 or contexts.shape[-1] != self.width:
+        raise ValueError(f'contexts must be B × M × {self.width} for this CLIP, got {tuple(contexts.shape)}.')
+    (B, M, W), C, text = contexts.shape, len(classnames), self.text
+    blocks = text.transformer.resblocks
+    if not all(type(b) is ResidualAttentionBlock for b in blocks):
+        return torch.stack([self.encode_prompts(c.expand(C, -1, -1), classnames) for c in contexts])
+    token, place, ends, hidden = self._prompt_layout(classnames, M)
+    emb, pos = (lambda t: text.token_embedding(t).to(self.dtype)), text.positional_embedding.to(self.dtype)
+    sot = emb(torch.tensor([self._sot], device=self.device)).expand(B, 1, W)
+    prefix = torch.cat([sot, contexts.to(self.device, self.dtype)], 1) + pos[:1 + M]
+    x = torch.cat([prefix.flatten(0, 1), (emb(token) + pos[place]).flatten(0, 1).repeat(B, 1)])
+    ends = (len(x) - B * token.numel() + token.numel() * torch.arange(B, device=self.device)[:, None] + ends).flatten()
+    hidden = hidden.repeat(B, 1, 1, 1)
+    for block in blocks: x = self._block(block, x, hidden, (B, 1 + M), ends if block is blocks[-1] else None)
+    return _project(text, x).unflatten(0, (B, C))
+
+@patch
 def encode_prompts(self:FrozenCLIP,
     context:Tensor, # M × W, shared by all classes, or C × M × W, one for each
     classnames:Sequence[str], # C names
@@ -291,25 +364,16 @@ def encode_prompts(self:FrozenCLIP,
     if context.ndim not in (2, 3) or context.shape[-1] != self.width or (context.ndim == 3 and len(context) != C):
         raise ValueError(f'context must be M × {self.width} or {C} × M × {self.width} for {C} classes and this CLIP, '
                          f'got {tuple(context.shape)}.')
-    M = context.shape[-2]
+    if context.ndim == 2: return self.encode_shared_prompts(context[None], classnames)[0]
+    M = context.shape[1]
     ids, eot = self.prompt_suffixes(classnames, M)
-    emb = lambda t: text.token_embedding(t).to(self.dtype)
-    pos = text.positional_embedding[:1 + M + ids.shape[1]].to(self.dtype)
-    sot, ctx = emb(torch.tensor([self._sot], device=self.device)), context.to(self.device, self.dtype)
-    suffix = emb(ids) + pos[1 + M:]
-    blocks = text.transformer.resblocks
-    if context.ndim == 2 and all(type(b) is ResidualAttentionBlock for b in blocks):
-        prefix = (torch.cat([sot, ctx]) + pos[:1 + M])[None]
-        for block in blocks:
-            prefix, past = _causal_block(block, prefix)
-            suffix, _ = _causal_block(block, suffix, tuple(t.expand(C, -1, -1, -1) for t in past))
-    else:
-        prefix = torch.cat([sot.expand(C, 1, -1), ctx.expand(C, M, -1)], 1) + pos[:1 + M]
-        L = len(pos)
-        suffix = text.transformer(torch.cat([prefix, suffix], 1), attn_mask=text.attn_mask[:L, :L])[:, 1 + M:]
-    return _project(text, suffix[torch.arange(C, device=self.device), eot])
+    emb, L = (lambda t: text.token_embedding(t).to(self.dtype)), 1 + M + ids.shape[1]
+    sot = emb(torch.tensor([self._sot], device=self.device)).expand(C, 1, -1)
+    x = torch.cat([sot, context.to(self.device, self.dtype), emb(ids)], 1) + text.positional_embedding[:L].to(self.dtype)
+    x = text.transformer(x, attn_mask=text.attn_mask[:L, :L])
+    return _project(text, x[torch.arange(C, device=self.device), 1 + M + eot])
 
-# %% ../nbs/03_clip.ipynb #03-026
+# %% ../nbs/03_clip.ipynb #03-030
 def _default_device() -> str:
     "CUDA, then MPS, then CPU."
     return 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'

@@ -52,20 +52,19 @@ def dense_scores(
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
 # %% ../nbs/05_scores.ipynb #05-018
-def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor|None) -> Tensor:
-    "Eq. 6 for one block of rows"
-    if mask is not None: U = U.masked_fill(~mask[..., None], 0)      # padding may hold anything, NaN too
-    P = _unit(U) @ _unit(L).T                                        # N × P × C
-    pad = None if mask is None else ~mask[..., None]
-    m = P.detach() if pad is None else P.detach().masked_fill(pad, -torch.inf)
-    m = m.amax(1, keepdim=True)                                      # the best position, a constant: see the formula with d
+def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
+    "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`"
+    U = U.to(torch.promote_types(U.dtype, torch.float32))
+    P = U @ _unit(L).T / torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)     # T × C
+    P = P.new_zeros(mask.numel(), len(L)).index_copy(0, mask.flatten().nonzero()[:, 0], P).unflatten(0, mask.shape)
+    pad = ~mask[..., None]                                           # N × P × C from here on
+    m = P.detach().masked_fill(pad, -torch.inf).amax(1, keepdim=True) # the best position, a constant: see the formula with d
     d = P - m
-    logits = d / tau if pad is None else (d / tau).masked_fill(pad, -torch.inf)
-    return m.squeeze(1) + (logits.softmax(1) * d).sum(1)
+    return m.squeeze(1) + ((d / tau).masked_fill(pad, -torch.inf).softmax(1) * d).sum(1)
 
 # %% ../nbs/05_scores.ipynb #05-019
 def local_scores(
-    U:Tensor, # features of every position, N × P × D, any length, any float type
+    U:Tensor, # features of every position, N × P × D, any length, any float type; or only of those that `mask` counts, T × D, row by row
     L:Tensor, # class embeddings of the local branch, C × D, any length
     tau:float=0.02, # tau_s: 0 is the limit, the maximum over positions; large values approach the mean
     mask:Tensor|None=None, # N × P bool, True on positions that count; None: all do
@@ -74,23 +73,29 @@ def local_scores(
 
     Positions where `mask` is False have no influence on the scores or their gradient, whatever they hold.
     Raises `ValueError` when shapes or widths disagree, `tau` is negative, or a row has no position that counts."""
-    _check_width(U, 'U', 3, L, 'L')
+    if U.ndim == 2 and mask is not None:
+        if len(U) != mask.sum(): raise ValueError(f"mask counts {mask.sum()} positions, but U has {len(U)}")
+        _check_width(U, 'U', 2, L, 'L')
+    else: _check_width(U, 'U', 3, L, 'L')
     if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
-    if mask is not None:
-        if mask.shape != U.shape[:2] or mask.dtype != torch.bool:
-            raise ValueError(f"mask must be bool, N × P = {tuple(U.shape[:2])}, but it is {mask.dtype}, {tuple(mask.shape)}")
+    if mask is None:
+        if U.shape[1] == 0: raise ValueError(f"U has no positions: its shape is {tuple(U.shape)}")
+        mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
+    else:
+        if mask.ndim != 2 or mask.dtype != torch.bool or U.ndim == 3 and mask.shape != U.shape[:2]:
+            raise ValueError(f"mask must be bool, N × P{f' = {tuple(U.shape[:2])}' if U.ndim == 3 else ''}, but it is {mask.dtype}, {tuple(mask.shape)}")
         if not (full := mask.any(1)).all():
             raise ValueError(f"no position counts in row {(~full).nonzero()[0].item()} of mask: drop empty inputs")
-    elif U.shape[1] == 0: raise ValueError(f"U has no positions: its shape is {tuple(U.shape)}")
+    if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
     tau = max(float(tau), 1e-30)
-    rows = max(1, _block // (U.shape[1] * max(1, len(L))))
+    rows = max(1, _block // (mask.shape[1] * max(1, len(L))))
     with torch.autocast(U.device.type, enabled=False):
-        if len(U) <= rows: return _pool(U, L, tau, mask)
-        masks = [None] * -(-len(U) // rows) if mask is None else mask.split(rows)
+        if len(mask) <= rows: return _pool(U, L, tau, mask)
+        masks = mask.split(rows)
         pool = lambda *args: checkpoint(_pool, *args, use_reentrant=False) if torch.is_grad_enabled() else _pool(*args)
-        return torch.cat([pool(block, L, tau, m) for block, m in zip(U.split(rows), masks)])
+        return torch.cat([pool(block, L, tau, m) for block, m in zip(U.split([int(m.sum()) for m in masks]), masks)])
 
-# %% ../nbs/05_scores.ipynb #05-036
+# %% ../nbs/05_scores.ipynb #05-038
 def fuse(
     p:Tensor, # scores of one branch, N × C; in the paper the global one
     q:Tensor, # scores of the other branch, N × C

@@ -1,0 +1,68 @@
+"""What the benchmarks share: two ways of doing one thing timed in turn, and the file that holds the results."""
+import json
+import os
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Callable
+
+import torch
+
+RESULTS = Path(__file__).with_name("results.json")
+
+
+def seconds(f: Callable) -> float:
+    start = time.perf_counter()
+    f()
+    return time.perf_counter() - start
+
+
+def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {}) -> dict[str, list[float]]:
+    """Seconds that each way takes in each of `repeats` rounds, in which the ways take turns. A way that is called several `times`
+    in a round counts with the median; what else the machine does then falls on all ways alike."""
+    taken = {name: [] for name in ways}
+    for _ in range(repeats):
+        for name, way in ways.items(): taken[name].append(statistics.median(seconds(way) for _ in range(times.get(name, 1))))
+    return taken
+
+
+def spread(numbers: list[float]) -> dict[str, float]:
+    "Median, least and greatest."
+    return dict(median=statistics.median(numbers), low=min(numbers), high=max(numbers))
+
+
+def compare(taken: dict[str, list[float]], ours: str = "ours", theirs: str = "published") -> dict:
+    "Seconds of both ways, and the ratio round by round."
+    return dict(seconds={n: spread(t) for n, t in taken.items()}, ratio=spread([b / a for a, b in zip(taken[ours], taken[theirs])]),
+                rounds=len(taken[ours]))
+
+
+def show(name: str, case: dict):
+    r, s = case["ratio"], case["seconds"]
+    print(f"{name}: " + ", ".join(f"{n} {t['median']:.4g} s" for n, t in s.items()) +
+          f"; ratio {r['median']:.1f} (from {r['low']:.1f} to {r['high']:.1f} in {case['rounds']} rounds)", flush=True)
+
+
+def cpu() -> str:
+    "The processor's name, where the system tells."
+    try: lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError: return platform.processor() or platform.machine()
+    return next((l.split(":", 1)[1].strip() for l in lines if l.startswith("model name")), platform.machine())
+
+
+def machine() -> dict:
+    "What a time depends on; no names."
+    libraries = "torch", "open_clip_torch", "nltk", "numpy", "pyarrow", "pillow"
+    return dict(cpu=cpu(), cores=os.cpu_count(), threads=torch.get_num_threads(), instructions=torch.backends.cpu.get_cpu_capability(),
+                python=platform.python_version(), **{n: version(n) for n in libraries})
+
+
+def record(name: str, figures: dict):
+    "Put one benchmark's figures into results.json; what the others left there stays."
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[name] = dict(figures, machine=machine())
+    new = RESULTS.with_suffix(".new")
+    new.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
+    new.replace(RESULTS)

@@ -1,0 +1,107 @@
+"""Memory: the store of features on disk and while training from it, and the ranking loss for many classes.
+
+    python benchmarks/memory.py [captions]
+"""
+import json
+import multiprocessing
+import statistics
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common import record, seconds
+from taidpt.cache import _allocate, _flush, load_features
+from taidpt.classes import COCO
+from taidpt.corpus import bundled_captions
+from taidpt.learner import branch_scores, train_epoch
+from taidpt.losses import ranking_loss
+from taidpt.prompts import PromptLearner
+from training import published_loss, text_tower
+
+D, BATCH = 1024, 512
+
+
+def resident(what: str = "VmRSS") -> int:
+    "Bytes of this process in memory, pages of mapped files included; VmHWM is the most there ever were."
+    line = next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith(what))
+    return int(line.split()[1]) * 1024
+
+
+def write_store(path: Path, captions: int) -> dict:
+    "As many captions as asked for, as long as real ones, with random features."
+    tokens = text_tower().tokenize(list(bundled_captions()))
+    lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
+    store, rng = _allocate(path, lengths, D, dict(format="taidpt-features")), np.random.default_rng(0)
+    block = rng.standard_normal((4096, D), np.float32)
+    block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
+    for start in range(0, len(store.parts), len(block)): store.parts[start:start + len(block)] = block[:len(store.parts) - start]
+    store.whole[:] = np.resize(block, store.whole.shape)
+    _flush(store)
+    return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size, padded_float32=captions * 77 * D * 4)
+
+
+def train_from_store(path: str, steps: int, out):
+    "Steps on random batches of the store; the most memory that was resident after one of them."
+    clip, store = text_tower(), load_features(path)
+    prompts, n = PromptLearner(clip, COCO.names, seed=0), len(store)
+    labels = torch.zeros(n, 80, dtype=torch.bool)
+    labels[torch.arange(n), torch.arange(n) % 80] = True
+    optimizer, after = torch.optim.SGD(prompts.parameters(), 1e-4), []
+    for _ in range(2): sum(e.sum() for e in prompts()).backward()  # what a step takes without any features
+    before = resident()
+    for order in torch.randperm(n)[:steps * BATCH].split(BATCH):
+        train_epoch(prompts, store, labels, optimizer, order, partial(branch_scores, tau=0.02), ranking_loss, BATCH)
+        after.append(resident())
+    out.put(dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after)))
+
+
+def loss_of(classes: int, loss=ranking_loss) -> float:
+    "Seconds of a ranking-loss step, forward and backward, 5 positives a row."
+    scores = torch.randn(BATCH, classes, requires_grad=True)
+    return seconds(lambda: loss(scores, torch.arange(classes).expand(BATCH, -1) < 5).backward())
+
+
+def loss_memory(classes: int, out):
+    torch.manual_seed(0)
+    before = resident()
+    loss_of(classes)
+    out.put(dict(classes=classes, resident_before=before, peak=resident("VmHWM")))
+
+
+def in_a_process(f, *args) -> dict:
+    "What `f` puts out, from a process of its own, whose memory nothing else has touched."
+    context = multiprocessing.get_context("spawn")
+    out = context.Queue()
+    process = context.Process(target=f, args=(*args, out))
+    process.start()
+    found = out.get()
+    process.join()
+    return found
+
+
+def main(captions: int = 100_000):
+    figures = {}
+    with tempfile.TemporaryDirectory() as d:
+        path = Path(d) / "features.safetensors"
+        figures["store"] = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
+    s = figures["store"]
+    print(f"{captions:,} captions of {s['tokens_a_caption']:.1f} tokens: {s['bytes_on_disk'] / 1e9:.2f} GB on disk, "
+          f"{s['resident'] / 1e9:.2f} GB resident while training, {s['resident_before'] / 1e9:.2f} GB of it without any features (PyTorch, the CLIP, a step on the prompts)")
+    figures["ranking loss"] = loss = in_a_process(loss_memory, 10_000)
+    print(f"ranking loss of {BATCH} × 10,000: a process of {loss['peak'] / 1e9:.2f} GB at most, {loss['resident_before'] / 1e9:.2f} before")
+    torch.manual_seed(0)
+    sizes, times = (80, 200, 1000, 2000, 5000, 10_000), {}
+    for _ in range(7):
+        for c in sizes:
+            times.setdefault(c, []).append(loss_of(c))
+            if c <= 200: times.setdefault(-c, []).append(loss_of(c, published_loss))
+    figures["ranking loss by classes"] = [dict(classes=c, seconds=statistics.median(times[c]), **({"all pairs": statistics.median(times[-c])} if -c in times else {})) for c in sizes]
+    for row in figures["ranking loss by classes"]: print("  ", json.dumps(row))
+    record("memory", figures)
+
+
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -1,0 +1,42 @@
+"""Two processes under torchrun learn and predict what one does."""
+import sys
+
+import torch
+from conftest import ROOT, run
+from safetensors.torch import load_file
+
+SCRIPT = """
+import sys, warnings
+from pathlib import Path
+from taidpt.all import *
+from taidpt.learner import is_first, join_processes
+warnings.simplefilter('ignore')
+torch.set_num_threads(1)
+join_processes()
+out, names = Path(sys.argv[1]), ['cat', 'dog', 'bus', 'person', 'chair']
+train = NounFilter(names).label(bundled_captions(), progress=False)[:400]
+photos = sorted(Path(sys.argv[2]).iterdir())[:5]
+for specific in (False, True):
+    model = TaIDPT(load_clip(device='cpu'), names, n_ctx=4, epochs=2, batch_size=128, templates=False, class_specific=specific)
+    model.fit(train, cache=out/'features.safetensors', checkpoint=out/f'{specific}.checkpoint.safetensors', progress=False)
+    scores = model.predict(photos, progress=False)
+    if is_first():
+        model.save(out/f'{specific}.safetensors')
+        torch.save(scores, out/f'{specific}.pt')
+""".replace("from taidpt.all import *", "import torch\nfrom taidpt.all import *")
+
+
+def test_the_same_prompts(tmp_path):
+    script = tmp_path/'train.py'
+    script.write_text(SCRIPT)
+    photos = ROOT/'taidpt/data/coco_demo/images'
+    for n, launch in ((1, ()), (2, ('-m', 'torch.distributed.run', '--nproc-per-node', 2, '--master-port', 29517))):
+        (tmp_path/str(n)).mkdir()
+        assert run(sys.executable, *launch, script, tmp_path/str(n), photos, OMP_NUM_THREADS='1').returncode == 0
+    for specific in (False, True):
+        alone, together = (load_file(tmp_path/n/f'{specific}.safetensors') for n in '12')
+        for name in alone:
+            away = (together[name] - alone[name]).norm() / alone[name].norm()
+            assert away <= 1e-5, f'{name}: {away}'
+        one, two = (torch.load(tmp_path/n/f'{specific}.pt') for n in '12')
+        assert one.shape == (5, 5) and torch.allclose(one, two, rtol=1e-5, atol=1e-5)
