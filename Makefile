@@ -6,11 +6,12 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: help demo test docs readme clean
+.PHONY: help demo test bench docs readme clean
 
 help:
 	@echo "make demo    learn prompts from the bundled captions, tag the bundled photos, write report.html"
 	@echo "make test    run the notebooks and every other test"
+	@echo "make bench   time everything beside the published way, in minutes: benchmarks/results.json"
 	@echo "make docs    build the site: docs/_build/html/index.html"
 	@echo "make readme  write README.md from nbs/index.ipynb"
 	@echo "make clean   remove what these commands made, $(VENV) included"
@@ -21,6 +22,9 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
+
+bench: $(VENV)/.dev
+	for b in training nounfilter memory pictures shards; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py site

@@ -1,0 +1,41 @@
+"""Labelling shards of captions: seconds a million sentences, in this process and on a local Ray.
+
+    python benchmarks/shards.py [sentences] [shards]
+"""
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from common import record, seconds
+from taidpt.classes import COCO
+from taidpt.corpus import bundled_captions
+from taidpt.shards import label_shards
+
+
+def main(sentences: int = 400_000, shards: int = 8):
+    texts, cores = list(bundled_captions()), os.cpu_count()
+    figures = dict(sentences=sentences, shards=shards, processes=cores, seconds={})
+    with tempfile.TemporaryDirectory() as d:
+        source, each = Path(d) / "captions", sentences // shards
+        source.mkdir()
+        for i in range(shards):
+            pq.write_table(pa.table(dict(caption=[texts[(i * each + j) % len(texts)] for j in range(each)])), source / f"{i:03}.parquet")
+        figures["seconds"]["alone"] = seconds(lambda: label_shards(COCO, source, Path(d) / "alone", progress=False))
+        try: import ray
+        except ImportError: print('Ray is not installed: pip install "taidpt[ray]"')
+        else:
+            ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            label_shards(COCO, source / "000.parquet", Path(d) / "warm", ray=True, progress=False)  # processes start, libraries load
+            figures["seconds"]["on Ray"] = seconds(lambda: label_shards(COCO, source, Path(d) / "ray", ray=True, progress=False))
+            ray.shutdown()
+        size = lambda folder: sum(p.stat().st_size for p in (Path(d) / folder).iterdir())
+        figures["bytes"] = dict(captions=size("captions"), labelled=size("alone"))
+    for name, s in figures["seconds"].items(): print(f"{name}: {sentences:,} sentences in {s:.1f} s, {1e6 * s / sentences:.1f} s a million")
+    record("shards", figures)
+
+
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))
