@@ -403,6 +403,7 @@ def load_clip(
     device:Optional[Union[str, torch.device]]=None, # None: CUDA where there is one, else MPS, else the CPU
     precision:str='fp32', # of the weights, as in open_clip: 'fp32', 'fp16', 'bf16'
     image_size:Optional[int]=None, # pixels a side that `preprocess` makes; None: the model's own
+    crop:bool=True, # cut the middle out; False squeezes the whole picture into the square, as published for DualCoOp
 ) -> FrozenCLIP:
     "A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files, `ConnectionError` when a download fails."
     device = device or _default_device()
@@ -430,7 +431,7 @@ def load_clip(
     try:
         with _quiet('huggingface_hub.utils._http', ''): model = open_clip.create_model(
             spec, pretrained if folder is None else None, precision=precision, device=device,
-            force_preprocess_cfg={'size': image_size} if image_size else None, **force)
+            force_preprocess_cfg=({'size': image_size} if image_size else {}) | ({} if crop else {'resize_mode': 'squash'}), **force)
     except (ValueError, TypeError, KeyError): raise
     except Exception as e:
         if folder is not None or (pretrained and Path(pretrained).is_file()): raise

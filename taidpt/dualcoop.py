@@ -62,7 +62,7 @@ class DualCoOp(PictureTuner):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
     label_values, local, losses = (-1, 0, 1), True, dict(asymmetric=partial_asymmetric_loss)
     def __init__(self,
-        clip:FrozenCLIP, # frozen encoder; as published `load_clip('RN101', 'openai', image_size=448)`
+        clip:FrozenCLIP, # frozen encoder; as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
         classes:Union[ClassSet, list, str, Path], # C classes
         n_ctx:int=16, # M, learned vectors before the class name
         lr:Optional[float]=None, # full learning rate; None: what the CLIP recommends, else 0.002

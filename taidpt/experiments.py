@@ -216,7 +216,7 @@ def _search(adapter, val):
 
 # %% ../nbs/15a_experiments.ipynb #15-023
 def table3(
-    clip:FrozenCLIP, # encoder for DualCoOp; as published `load_clip('RN101', 'openai', image_size=448)`
+    clip:FrozenCLIP, # encoder for DualCoOp; as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
     tai:TaIDPT, # fitted prompts from sentences, on a CLIP of their own or on the same
     train:LabeledPictures|EncodedPictures, # pictures to learn from, fully labelled
     test:LabeledPictures|EncodedPictures, # pictures to score, of the same classes
