@@ -14,6 +14,7 @@ from typing import Callable, Optional, Union
 
 import torch
 import torch.distributed as dist
+from PIL import Image, ImageOps
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -220,14 +221,42 @@ def predict_branches(self:PromptTuner,
     G, L = self.embeddings()
     return score_pictures(self.clip, pictures, partial(self._scores, G=G, L=L, tau=self.tau_image), self.pos_embed, **kwargs)
 
+class _Tiles:
+    "The n × n tiles of each picture, one after another; neighbours overlap by a quarter. Cut when they are asked for."
+    def __init__(self, pictures, n): self.pictures, self.n = pictures, n
+    def __len__(self): return len(self.pictures) * self.n**2
+    def __getitem__(self, i):
+        which, k = divmod(i, self.n**2)
+        pic = self.pictures[which]
+        try:
+            if not isinstance(pic, Image.Image):
+                with Image.open(pic) as im: im.load(); pic = im
+            im = ImageOps.exif_transpose(pic).convert('RGB')
+        except Exception: return pic                                    # whoever reads it next says what is wrong with it
+        w, h = (x / (1 + 0.75 * (self.n - 1)) for x in im.size)
+        x, y = 0.75 * w * (k % self.n), 0.75 * h * (k // self.n)
+        return im.crop((round(x), round(y), round(x + w), round(y + h)))
+
 @patch
 def predict(self:PromptTuner,
     pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
+    tiles:int=1, # n: look at n × n overlapping tiles of each picture, too; files and PIL pictures only
     **kwargs, # batch_size=32, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
 ) -> Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN where a picture was skipped
-    "Final scores, the mean of the branches; `UnreadablePicture` names a picture that cannot be read."
-    branches = self.predict_branches(pictures, **kwargs)
-    return fuse(*branches) if len(branches) == 2 else branches[0]
+    "Final scores, the mean of the branches, and with tiles the mean of the whole picture's and its best tile's; `UnreadablePicture` names a picture that cannot be read."
+    if tiles < 1: raise ValueError(f'tiles must be at least 1, got {tiles}.')
+    if tiles > 1:
+        if isinstance(pictures, (str, Path)): pictures = list_pictures(pictures) if Path(pictures).is_dir() else [pictures]
+        if isinstance(pictures, Image.Image): pictures = [pictures]
+        if not isinstance(pictures, (list, tuple)) or any(isinstance(p, Tensor) for p in pictures):
+            raise ValueError(f'Tiles are cut from files or PIL pictures, not from a {type(pictures).__name__} of pixels or features.')
+    final = lambda branches: fuse(*branches) if len(branches) == 2 else branches[0]
+    scores = final(self.predict_branches(pictures, **kwargs))
+    if tiles == 1: return scores
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Skipped')                        # it was said for the whole picture
+        best = [s.unflatten(0, (len(pictures), tiles**2)).amax(1) for s in self.predict_branches(_Tiles(pictures, tiles), **kwargs)]
+    return (scores + final(best)) / 2
 
 @patch
 def predict_dense(self:PromptTuner,
