@@ -25,6 +25,7 @@ from .ensemble import *
 from .savedscores import *
 from .experiments import *
 from .visualize import *
+from .sharing import *
 from .shards import *
 
 # %% ../nbs/99_all.ipynb #99-004

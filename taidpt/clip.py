@@ -107,7 +107,7 @@ def _timm_features(
         h, w = x.shape[-2:]
         parts = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
         if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC': parts = parts.permute(0, 2, 3, 1)
-    return f, head(parts).reshape(len(x), h, w, -1)
+    return f, head(parts).reshape(x.shape[0], h, w, -1)
 
 # %% ../nbs/03_clip.ipynb #03-014
 def _rows_of_names(
