@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 SCRIPT = """
 import sys, warnings
 from pathlib import Path
+import torch
 from taidpt.all import *
-from taidpt.learner import is_first, join_processes
 warnings.simplefilter('ignore')
 torch.set_num_threads(1)
 join_processes()
