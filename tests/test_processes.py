@@ -23,7 +23,7 @@ for specific in (False, True):
     if is_first():
         model.save(out/f'{specific}.safetensors')
         torch.save(scores, out/f'{specific}.pt')
-""".replace("from taidpt.all import *", "import torch\nfrom taidpt.all import *")
+"""
 
 
 def test_the_same_prompts(tmp_path):
