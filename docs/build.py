@@ -5,14 +5,18 @@
 
 Nothing is executed: pages show the outputs that the notebooks hold. nbdev's processors do what its own site does with
 `#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted names. Unlike there, exported code stays visible, since it is
-what the notebooks explain. (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
+what the notebooks explain. The reference, a page for each module, is read off the package itself: signatures, docments and
+docstrings. (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
 """
+import importlib
+import inspect
 import re
 import shutil
 import sys
 from pathlib import Path
 
 import nbformat
+from fastcore.docments import docments, empty
 from nbconvert import MarkdownExporter
 from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
@@ -21,7 +25,8 @@ from nbdev.processors import filter_stream_, hide_line, strip_ansi
 
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
-sections = {'The method': '.', 'Tutorials': 'tutorials', 'Experiments': 'experiments'}
+sections = {'Tutorials': 'tutorials', 'The method': '.', 'Experiments': 'experiments', 'Reference': 'reference'}
+first = ['learn', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling']      # in this order; others follow
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:
@@ -38,6 +43,7 @@ def visible(path: Path) -> nbformat.NotebookNode:
                 'hide-input': d.get('code-fold:') == ['true'],
                 'drop': {'hide', 'default_exp'} & d.keys() or d.get('include:') == ['false'] or 'nbdev_export(' in cell.source}
         cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
+        if cell.cell_type == 'code' and (alt := described(cell, d)): cell.metadata['mystnb'] = dict(image=dict(alt=alt))
     proc.process()
     nb = nbformat.v4.new_notebook(metadata={**nbformat.read(path, as_version=4).metadata, 'language_info': {'name': 'python'}})
     for cell in proc.nb.cells:
@@ -51,8 +57,18 @@ def visible(path: Path) -> nbformat.NotebookNode:
             if isinstance(o.get('text'), list): o.text = ''.join(o.text)
             for mime, data in o.get('data', {}).items():
                 if isinstance(data, list): o.data[mime] = ''.join(data)
-        nb.cells.append(nbformat.v4.new_code_cell(source, outputs=outputs, metadata=dict(tags=cell.metadata['tags'])))
+        nb.cells.append(nbformat.v4.new_code_cell(source, outputs=outputs, metadata={k: cell.metadata[k] for k in ('tags', 'mystnb') if k in cell.metadata}))
     return nb
+
+
+def described(cell, directives: dict) -> str:
+    "What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints as (`taidpt.visualize.DescribedFigure`)"
+    if 'fig-alt:' in directives: return ' '.join(directives['fig-alt:'])
+    for out in cell.get('outputs', []):
+        data = out.get('data', {})
+        text = ''.join(data.get('text/plain', ''))
+        if any(m.startswith('image/') for m in data): return '' if text.startswith('<') else ' '.join(text.split())
+    return ''
 
 
 def readme() -> str:
@@ -80,11 +96,20 @@ def definitions(source: str) -> list[str]:
     return [n.lower() for n in names]
 
 
-def site():
-    "Write the pages that Sphinx reads"
+def linker():
+    "A function that links public names in a text to the notebook that defines them, from a page `up` folders down"
     cfg, lookup = get_config(), NbdevLookup()
     ours = re.compile(r'\[(`[^`]+`)\]\(' + re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'(?:[\w-]+/)*([\w-]+)\.html(#[\w.]+)?\)')
     where = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.stem.lower()): p.relative_to(nbs) for p in notebooks()}
+    def link(text, up=''):
+        to_page = lambda m: f'<a href="{up}{where[m[2]].with_suffix(".html")}{m[3] or ""}"><code>{m[1][1:-1]}</code></a>'
+        return ours.sub(to_page, (lookup.linkify(text) or text) if text else "")
+    return link, where
+
+
+def site():
+    "Write the pages that Sphinx reads"
+    cfg, (link, where) = get_config(), linker()
     shutil.rmtree(pages, ignore_errors=True)
     anchored = set()
     for path in notebooks():
@@ -94,8 +119,7 @@ def site():
         cells, nb.cells = nb.cells, []
         for cell in cells:
             if cell.cell_type == 'markdown':
-                to_page = lambda m: f'<a href="{up}{where[m[2]].with_suffix(".html")}{m[3] or ""}"><code>{m[1][1:-1]}</code></a>'
-                text = ours.sub(to_page, lookup.linkify(cell.source))
+                text = link(cell.source, up)
                 text = re.sub(r'(\]\(|src=")(\.\./)+docs/images/', rf'\1{up}images/', text)
                 cell.source = re.sub(rf'\]\((\.\./){{{len(page.parts)}}}(?!\.)', f']({cfg.git_url}/blob/{cfg.branch}/', text)  # not a page
             elif new := [n for n in definitions(cell.source) if (page, n) not in anchored]:
@@ -106,17 +130,62 @@ def site():
         for i, cell in enumerate(nb.cells): cell['id'] = f'cell-{i}'
         (pages/page).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nb, pages/page)
+    reference(link, where)
     if not (pages/'index.ipynb').exists(): (pages/'index.md').write_text(f'# {cfg.title}\n\n{cfg.description}.\n\n{contents()}')
     if images.is_dir(): shutil.copytree(images, pages/'images')
     print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
+
+
+def table(f, link) -> str:
+    "The parameters of a function and what it gives, with types and defaults"
+    docs = {n: d for n, d in docments(f, full=True, returns=True).items() if n not in ('self', 'cls')}
+    kind = lambda a: '' if a is empty or a is None else f'`{inspect.formatannotation(a) if not isinstance(a, str) else a}`'.replace('typing.', '').replace('torch.Tensor', 'Tensor')
+    kind_ = lambda a: re.sub(r'\b(?:[a-z_]+\.)+(?=[A-Z])', '', kind(a)).replace('|', '\\|')
+    row = lambda n, d, default: f'| {n} | {kind_(d.anno)} | {default} | {link(" ".join((d.docment or "").split()), "../").replace("|", chr(92) + "|")} |'
+    rows = [row(f'`{n}`', d, '' if d.default is empty else '`' + re.sub(r' at 0x\w+', '', repr(d.default)).replace('|', '\\|') + '`')
+            for n, d in docs.items() if n != 'return']
+    if (r := docs.get('return')) and (r.docment or r.anno not in (empty, None)): rows.append(row('*gives*', r, ''))
+    return '| | type | default | |\n|---|---|---|---|\n' + '\n'.join(rows) + '\n\n' if rows else ''
+
+
+def modules() -> dict[str, list[str]]:
+    "Public names of each module, methods with their class, those that are added elsewhere included"
+    if str(root) not in sys.path: sys.path.insert(0, str(root))
+    names = {m: [k.removeprefix(f'{m}.') for k in owned] for m, owned in importlib.import_module('taidpt._modidx').d['syms'].items()}
+    return {m: [n for n in owned if not any(p.startswith('_') for p in n.split('.'))] for m, owned in names.items()}
+
+
+def reference(link, where):
+    "A page for each module: public names, signatures, docments, docstrings"
+    syms = importlib.import_module('taidpt._modidx').d['syms']
+    (pages/'reference').mkdir(exist_ok=True)
+    for name, owned in syms.items():
+        module, short = importlib.import_module(name), name.split('.')[-1]
+        if not (public := modules()[name]): continue
+        page = where[owned[f'{name}.{public[0]}'][0].split('#')[0].split('/')[-1].removesuffix('.html')]
+        text = f'# {short}\n\n{module.__doc__}. The notebook that explains it: [{page.stem}](../{page.as_posix()}).\n\n```python\nfrom {name} import *\n```\n\n'
+        for n in public:
+            thing = module
+            for part in n.split('.'): thing = inspect.getattr_static(thing, part, None) if inspect.isclass(thing) else getattr(thing, part, None)
+            if thing is None: continue
+            thing = getattr(thing, '__func__', thing)
+            f = thing.fget if isinstance(thing, property) else thing
+            if not callable(f): continue
+            plain = isinstance(thing, property) or inspect.isclass(thing) and not any('__init__' in vars(c) for c in thing.__mro__ if c.__module__.startswith('taidpt'))
+            parameters = '' if plain else table(f, link)
+            what = 'class ' if inspect.isclass(thing) else ''
+            text += f'{"###" if "." in n else "##"} {what}{n}\n\n{link(inspect.getdoc(f) or "", "../")}\n\n{parameters}'
+        (pages/'reference'/f'{short}.md').write_text(text, encoding='utf-8')
 
 
 def contents() -> str:
     "The site's table of contents"
     text = ''
     for title, folder in sections.items():
-        rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'))
+        place = lambda p: (first.index(p.stem) if p.stem in first else len(first), p.name)
+        rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'), key=place)
                 if p in notebooks() and p.stem != 'index']
+        if folder == 'reference': rows = [f'reference/{k.split(".")[-1]}' for k, v in modules().items() if v]
         if rows: text += f'```{{toctree}}\n:caption: {title}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
     return text
 

@@ -36,6 +36,12 @@ def math(display):
     return visit
 
 
+def edit_nothing(app, pagename, templatename, context, doctree):
+    "Pages of the reference are made from the package: there is no source file to edit"
+    if pagename.startswith('reference/'): context['page_source_suffix'] = context['theme_source_repository'] = None
+
+
 def setup(app):
     "Browsers draw MathML by themselves: pages need no script from elsewhere"
+    app.connect('html-page-context', edit_nothing)
     app.add_html_math_renderer('mathml', (math('inline'), None), (math('block'), None))

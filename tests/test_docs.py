@@ -1,4 +1,5 @@
 """README.md and the site follow from the notebooks."""
+import importlib
 import importlib.util
 import re
 import sys
@@ -37,3 +38,18 @@ def test_site(tmp_path):
     for path, page in pages.items():
         for link in re.findall(r'href="([^":#]+\.html)(?:#[^"]*)?"', page):
             assert ((tmp_path/path.relative_to(build.nbs)).parent/link).resolve().exists(), f'{path.name} links to {link}'
+    learn = pages[build.nbs/'tutorials/learn.ipynb']
+    assert 'alt="Cosine of each word of' in learn and '/edit/main/nbs/tutorials/learn.ipynb' in learn          # figures in words; "edit this page"
+    front = pages[build.nbs/'index.ipynb']
+    places = [front.index(f'href="tutorials/{name}.html"') for name in build.first]
+    assert places == sorted(places)
+    reference = (tmp_path/'reference/scores.html').read_text(encoding='utf-8')
+    assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../05_scores.html' in reference
+
+
+def test_every_public_name_is_in_the_reference():
+    modules = build.modules()
+    assert {'TaIDPT', 'TaIDPT.fit', 'PromptTuner.predict'} <= set(modules['taidpt.learner']) and 'TaIDPT.from_pretrained' in modules['taidpt.sharing']
+    for name, public in modules.items():
+        defined = {k for k, v in vars(importlib.import_module(name)).items() if getattr(v, '__module__', '') == name and callable(v) and k[0] != '_'}
+        assert defined <= set(public), name
