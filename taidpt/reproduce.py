@@ -417,12 +417,13 @@ def _scene(study, name, least, names=None, val=0):
     "Pictures to draw from, to score, and to search on, each encoded when it is first wanted; classes with too few photos are left out of a miniature."
     m = study.material(name)
     learn, test = m.halves
+    apart = set(_some(len(learn), min(val, len(learn)//2), 1).tolist()) if val and study.data is not None else set()
+    rest = [i for i in range(len(learn)) if i not in apart]
     if names is None or study.data is None or study.limit:
-        enough = (learn.labels.sum(0) >= least) & test.labels.any(0)
+        enough = (learn.labels[rest].sum(0) >= least) & test.labels.any(0)
         names = [n for n,e in zip(m.classes.names, enough.tolist()) if e]
         if len(names) < 2: raise ValueError(f'{len(names)} classes have {least} pictures to learn from and one to be tested on; two are needed: raise the limit, or give more photos')
-    apart = set(_some(len(learn), val, 1).tolist()) if val and study.data is not None else set()
-    parts = dict(train=learn[[i for i in range(len(learn)) if i not in apart]], test=test, val=learn[sorted(apart)] if apart else None)
+    parts = dict(train=learn[rest], test=test, val=learn[sorted(apart)] if apart else None)
     parts = {k: experiments.with_classes(p, names) if p else None for k,p in parts.items()}
     @cache
     def encoded(which, clip=study.clip): return parts[which] and experiments.encode_labeled(clip, parts[which], progress=study.progress)

@@ -49,17 +49,19 @@ def data(tmp_path_factory):
     main_ = voc/'ImageSets/Main'; main_.mkdir(parents=True)
     names = [f'{i:06}' for i in range(1, 37)]
     copy(voc/'JPEGImages', [f'{n}.jpg' for n in names])
-    (main_/'test.txt').write_text('\n'.join(names))
+    for split in ('test', 'trainval'): (main_/f'{split}.txt').write_text('\n'.join(names))
     labels = bundled_photos(VOC2007).labels
-    for c, n in enumerate(VOC2007.names): (main_/f'{n}_test.txt').write_text(''.join(f'{i} {1 if y[c] else -1}\n' for i, y in zip(names, labels)))
+    for c, n in enumerate(VOC2007.names):
+        for split in ('test', 'trainval'): (main_/f'{n}_{split}.txt').write_text(''.join(f'{i} {1 if y[c] else -1}\n' for i, y in zip(names, labels)))
     coco = d/'COCO'
-    files = [f'COCO_val2014_{p.name}' for p in photos.pictures]
-    copy(coco/'val2014', files)
-    (coco/'annotations').mkdir()
+    (coco/'annotations').mkdir(parents=True)
     ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
-    (coco/'annotations/instances_val2014.json').write_text(json.dumps(dict(
-        images=[dict(id=i, file_name=f) for i, f in enumerate(files)], categories=[dict(id=i, name=n) for i, n in zip(ids, COCO.names)],
-        annotations=[dict(image_id=i, category_id=ids[c]) for i, y in enumerate(photos.labels) for c in y.nonzero()[:, 0].tolist()])))
+    for split in ('val2014', 'train2014'):
+        files = [f'COCO_{split}_{p.name}' for p in photos.pictures]
+        copy(coco/split, files)
+        (coco/f'annotations/instances_{split}.json').write_text(json.dumps(dict(
+            images=[dict(id=i, file_name=f) for i, f in enumerate(files)], categories=[dict(id=i, name=n) for i, n in zip(ids, COCO.names)],
+            annotations=[dict(image_id=i, category_id=ids[c]) for i, y in enumerate(photos.labels) for c in y.nonzero()[:, 0].tolist()])))
     (coco/'annotations/captions_train2017.json').write_text(json.dumps(dict(annotations=[dict(image_id=1, id=i, caption=c) for i, c in enumerate(captions)])))
     nus = d/'NUSWIDE'
     names = [f'{("zoo", "actor")[i % 2]}/{i:04}_{p.name}' for i, p in enumerate(photos.pictures)]
@@ -95,6 +97,14 @@ def test_table1_from_the_data_sets(data, tmp_path, capsys):
     assert main(call) == 0 and (tmp_path/'table1.json').read_text() == before
     capsys.readouterr()
     assert main([*call, '--limit', '5']) == 1 and 'limit (None, now 5)' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('what, rows', [('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}), ('table2', {'TaI-DPT', 'Tip-Adapter'}), ('table3', {'DualCoOp'})])
+def test_few_pictures_from_the_data_sets(what, rows, data, tmp_path):
+    "Learned from the official training split, scored on the official test split"
+    assert main(['reproduce', what, '--data', str(data), '--limit', '36', '--seeds', '1', '--out', str(tmp_path)]) == 0
+    got = table(tmp_path, what)
+    assert rows <= {r['method'] for r in got['rows'] if r['values']} and any('36 pictures scored' in n or 'classes' in n for n in got['notes'])
 
 
 @pytest.mark.parametrize('args, says', [
