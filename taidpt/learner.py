@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LOSSES', 'branch_scores', 'train_epoch', 'join_processes', 'is_first', 'learning_rate', 'score_pictures',
-           'PromptTuner', 'TaIDPT']
+           'score_positions', 'PromptTuner', 'TaIDPT']
 
 # %% ../nbs/09_taidpt.ipynb #09-003
 import hashlib, inspect, json, math, os, warnings
@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import __version__
-from .cache import FeatureStore, encode_pictures, encode_sentences, iter_picture_features, list_pictures
+from .cache import FeatureStore, _digest, encode_pictures, encode_sentences, iter_picture_features, list_pictures
 from .classes import ClassSet, as_classset, write_whole
 from .clip import FrozenCLIP, load_clip
 from .corpus import rare_classes, template_sentences
@@ -117,6 +117,16 @@ def score_pictures(
     else: batches = ((f, F_.flatten(1, 2)) for f, F_ in iter_picture_features(clip, pictures if own == slice(None) else pictures[own], pos_embed, **kwargs))
     with torch.no_grad(): parts = [[s.cpu() for s in scores(u, U)] for u, U in batches]
     return [_gather(torch.cat(branch), own, pictures) for branch in zip(*parts)]
+
+def score_positions(
+    clip:FrozenCLIP, # encoder of the pictures
+    pictures, # as in `score_pictures`, but no `FeatureStore`
+    L:Tensor, # class embeddings, C × D
+    **kwargs, # as in `score_pictures`
+) -> Tensor: # N × C × h × w, cosines P of every position, on the CPU
+    "Scores of every position of pictures, as maps (Eq. 5)."
+    return torch.cat([dense_scores(F_.flatten(1, 2), L).transpose(1, 2).unflatten(2, F_.shape[1:3]).cpu()
+                      for _, F_ in iter_picture_features(clip, pictures, **kwargs)])
 
 def _gather(scores, own, pictures):
     "Scores of all pictures, from those that each process has."
@@ -223,19 +233,22 @@ def predict_branches(self:PromptTuner,
 
 class _Tiles:
     "The n × n tiles of each picture, one after another; neighbours overlap by a quarter. Cut when they are asked for."
-    def __init__(self, pictures, n): self.pictures, self.n = pictures, n
+    def __init__(self, pictures, n): self.pictures, self.n, self.last = pictures, n, (None, None)
     def __len__(self): return len(self.pictures) * self.n**2
     def __getitem__(self, i):
         which, k = divmod(i, self.n**2)
-        pic = self.pictures[which]
-        try:
-            if not isinstance(pic, Image.Image):
-                with Image.open(pic) as im: im.load(); pic = im
-            im = ImageOps.exif_transpose(pic).convert('RGB')
-        except Exception: return pic                                    # whoever reads it next says what is wrong with it
+        if self.last[0] != which: self.last = which, self._decoded(self.pictures[which])    # once for all its tiles
+        im = self.last[1]
+        if im is None: return self.pictures[which]                      # whoever reads it next says what is wrong with it
         w, h = (x / (1 + 0.75 * (self.n - 1)) for x in im.size)
         x, y = 0.75 * w * (k % self.n), 0.75 * h * (k // self.n)
         return im.crop((round(x), round(y), round(x + w), round(y + h)))
+
+    @staticmethod
+    def _decoded(pic):
+        try:
+            with (pic.copy() if isinstance(pic, Image.Image) else Image.open(pic)) as im: return ImageOps.exif_transpose(im).convert('RGB')
+        except Exception: return None
 
 @patch
 def predict(self:PromptTuner,
@@ -265,11 +278,7 @@ def predict_dense(self:PromptTuner,
 ) -> Tensor: # N × C × h × w, cosines P of every position
     "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
     G, L = self.embeddings()
-    maps = []
-    for _, F_ in iter_picture_features(self.clip, pictures, **kwargs):
-        P = dense_scores(F_.flatten(1, 2), G if L is None else L)
-        maps.append(P.transpose(1, 2).unflatten(2, F_.shape[1:3]).cpu())
-    return torch.cat(maps)
+    return score_positions(self.clip, pictures, G if L is None else L, **kwargs)
 
 # %% ../nbs/09_taidpt.ipynb #09-022
 @patch
@@ -427,7 +436,4 @@ class TaIDPT(PromptTuner):
 
 def _data_key(train:LabeledTexts) -> str:
     "A hash of sentences and labels."
-    sha = hashlib.sha256()
-    for t in train.texts: sha.update(t.encode('utf-8', 'surrogatepass') + b'\0')
-    sha.update(train.labels.numpy().tobytes())
-    return sha.hexdigest()[:16]
+    return hashlib.sha256(_digest(train.texts).encode() + train.labels.numpy().tobytes()).hexdigest()[:16]

@@ -80,9 +80,8 @@ def _fingerprint(models):
     "A hash of what the models' scores depend on, apart from the pictures."
     sha = hashlib.sha256()
     for name,m in models.items():
-        e = m.embeddings()
         sha.update(repr((name, type(m).__name__, m.clip.fingerprint(), list(m.classes.names), m.local, getattr(m, 'tau_image', None))).encode())
-        for x in e if isinstance(e, tuple) else (e,):
+        for x in m.embeddings():
             if x is not None: sha.update(x.detach().float().cpu().numpy().tobytes())
     return sha.hexdigest()[:16]
 
@@ -108,10 +107,10 @@ def score_in_shards(
         found = _read_shard(path, key) if path else None
         if found is None:
             found = {}
-            for pos in {getattr(m, 'pos_embed', True) for m in models.values()}:            # zero-shot CLIP: always True
+            for pos in {m.pos_embed for m in models.values()}:
                 features = encode_pictures(clip, some, pos_embed=pos, progress=False, **kwargs)
                 for n,m in models.items():
-                    if getattr(m, 'pos_embed', True) == pos:
+                    if m.pos_embed == pos:
                         for b,s in enumerate(m.predict_branches(features)): found[f'{n}.{b}'] = s.contiguous()
             if path:
                 with write_whole(path) as tmp: save_file(found, tmp, dict(format='taidpt-shard', key=key))

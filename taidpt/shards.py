@@ -18,13 +18,14 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from PIL import Image
 from tqdm.auto import tqdm
 
 from .cache import _ENDINGS
 from .classes import ClassSet, as_classset, write_whole
+from .clip import load_clip
 from .corpus import _field, _pick
+from .learner import TaIDPT
 from .nounfilter import LabelWriter, NounFilter
 
 # %% ../nbs/16c_shards.ipynb #16-006
@@ -136,8 +137,6 @@ class ScoreShard:
         on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
         batch_size:int=64, # pictures a step
     ):
-        from taidpt.clip import load_clip
-        from taidpt.learner import TaIDPT
         self.model, self.on_error, self.batch_size = TaIDPT.load(prompts, load_clip(*clip) if clip else None), on_error, batch_size
         self.prompts = hashlib.sha256(Path(prompts).read_bytes()).hexdigest()[:16]
 

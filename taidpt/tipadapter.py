@@ -66,7 +66,7 @@ class TipAdapter:
         y = check_labels(labels, len(store), self.classes, (-1, 0, 1)) == 1
         f = store.batch(range(len(store)), self.clip.device)[0]
         y = y.to(f.device)
-        self.text_ = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()
+        self.text_ = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()[0]
         self.keys_, self.values_ = F.normalize(f, dim=-1), y.float() / y.sum(0)
         if self.epochs: self._tune(f, y, progress)
         return self

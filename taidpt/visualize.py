@@ -133,8 +133,7 @@ def show_words(
     top:int=5, # how many, where `classes` is None
 )->DescribedFigure:
     "Cosines of each token of a sentence with the local class embeddings (Fig. 3); a ring marks each class's best token."
-    clip, found = model.clip, model.embeddings()
-    G, L = found if isinstance(found, tuple) else (found, None)                       # zero-shot CLIP has one set for both branches
+    clip, (G, L) = model.clip, model.embeddings()
     _, H, mask = clip.encode_texts(clip.tokenize(sentence))
     P = dense_scores(H[:, mask[0]], G if L is None else L)[0].T.cpu()                 # C × L
     columns = _columns(model, P.amax(1), classes, top)

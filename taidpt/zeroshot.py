@@ -14,15 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .cache import iter_picture_features
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP
-from .learner import branch_scores, score_pictures
-from .scores import dense_scores, fuse
+from .learner import branch_scores, score_pictures, score_positions
+from .scores import fuse
 
 # %% ../nbs/10_zeroshot.ipynb #10-005
 class ZeroShotCLIP:
     "CLIP with hand-written prompts, alone (`local=False`) or in both branches (zero-shot CLIP with DPT)."
+    pos_embed = True                                                    # f of pictures as CLIP has it
     def __init__(self,
         clip:FrozenCLIP, # the model
         classes:Union[ClassSet, list, str, Path], # C classes, or a list of names, or a YAML/JSON file of classes
@@ -35,22 +35,22 @@ class ZeroShotCLIP:
         for t in self.templates:
             if '{}' not in t: raise ValueError(f'The template {t!r} has no {{}} for the class name.')
 
-    def embeddings(self) -> Tensor: # C × D, of unit length
+    def embeddings(self) -> tuple[Tensor, Optional[Tensor]]: # G and L, each C × D, of unit length; the same for both branches, L is None where local=False
         "Class embeddings: the mean over templates of unit-length sentence features."
         means = []
         for name in self.classes.names:
             h, _, _ = self.clip.encode_texts(self.clip.tokenize([t.format(name) for t in self.templates]))
             means.append(F.normalize(h.float(), dim=-1).mean(0))
-        return F.normalize(torch.stack(means), dim=-1)
+        G = F.normalize(torch.stack(means), dim=-1)
+        return G, G if self.local else None
 
     def predict_branches(self,
         pictures, # as in `predict`
         **kwargs, # as in `predict`
     ) -> list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C, times the logit scale
         "Scores of each branch by itself."
-        G, s = self.embeddings(), self.clip.logit_scale
-        scores = partial(branch_scores, G=G, L=G if self.local else None, tau=1/s)
-        return [s * x for x in score_pictures(self.clip, pictures, scores, pos_embed=True, **kwargs)]
+        (G, L), s = self.embeddings(), self.clip.logit_scale
+        return [s * x for x in score_pictures(self.clip, pictures, partial(branch_scores, G=G, L=L, tau=1/s), self.pos_embed, **kwargs)]
 
     def predict(self,
         pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
@@ -65,9 +65,6 @@ class ZeroShotCLIP:
         **kwargs, # as in `predict`
     ) -> Tensor: # N × C × h × w, cosines of every position
         "Where each class is, as maps (Eq. 5)."
-        G, maps = self.embeddings(), []
-        for _, F_ in iter_picture_features(self.clip, pictures, **kwargs):
-            maps.append(dense_scores(F_.flatten(1, 2), G).transpose(1, 2).unflatten(2, F_.shape[1:3]).cpu())
-        return torch.cat(maps)
+        return score_positions(self.clip, pictures, self.embeddings()[0], **kwargs)
 
     def __repr__(self): return f'ZeroShotCLIP: {len(self.classes)} classes of {self.classes.name}, {len(self.templates)} template(s), local={self.local}, {self.clip!r}'
