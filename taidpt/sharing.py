@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from fastcore.basics import patch
 from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData, hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, RepositoryNotFoundError
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from .classes import write_whole
 from .clip import FrozenCLIP
 from .learner import TaIDPT
+from .scores import dense_scores, fuse, global_scores
 
 # %% ../nbs/16c_sharing.ipynb #16-007
 def model_card(
@@ -159,10 +159,10 @@ class _Scorer(nn.Module):
 
     def forward(self, pixels):
         f, F_ = self.clip.encode_images(pixels, self.pos_embed)
-        p = F.normalize(f.float(), dim=-1) @ self.G.T                      # N × C
+        p = global_scores(f, self.G)
         if self.L is None: return p
-        P = F.normalize(F_.float(), dim=-1) @ self.L.T                     # N × P × C
-        return (p + (P * (P / self.tau).softmax(1)).sum(1)) / 2
+        P = dense_scores(F_, self.L)                                        # pooled as by `local_scores`, which looks at its mask and cannot be traced
+        return fuse(p, (P * (P / self.tau).softmax(1)).sum(1))
 
 @patch
 def export_onnx(self:TaIDPT,
