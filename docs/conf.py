@@ -23,6 +23,7 @@ extensions = ['myst_nb']
 root_doc = 'index'
 nb_execution_mode = 'off'
 nb_merge_streams = True
+nb_render_markdown_format = 'myst'  # outputs may hold tables
 myst_enable_extensions = ['dollarmath', 'amsmath', 'attrs_inline']
 myst_heading_anchors = 3
 suppress_warnings = ['mystnb.unknown_mime_type', 'myst.header']
