@@ -281,7 +281,7 @@ def photo_credits()->dict[str,dict]: # file name -> license, license_url, source
     "Where each bundled photo is from, and its licence."
     return {c['image']: c for c in json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))}
 
-# %% ../nbs/11_datasets.ipynb #11-033
+# %% ../nbs/11_datasets.ipynb #11-035
 def _signs(
     labels, # N × C, tensor or array
 )->Tensor: # N × C, int8
@@ -320,7 +320,7 @@ def few_shot(
                 count += shown[i]
     return torch.tensor(list(chosen))
 
-# %% ../nbs/11_datasets.ipynb #11-038
+# %% ../nbs/11_datasets.ipynb #11-040
 def partial_labels(
     labels, # N × C, tensor or array: bool, 1 and 0 (absent), or 1, -1 and 0 (unknown)
     fraction:float, # of each picture's known labels that are kept, above 0 and up to 1
@@ -336,7 +336,7 @@ def partial_labels(
     place = chance.argsort(1).argsort(1)
     return y * (place < keep[:, None])
 
-# %% ../nbs/11_datasets.ipynb #11-042
+# %% ../nbs/11_datasets.ipynb #11-044
 LASO_NOVEL = ('bicycle', 'boat', 'stop sign', 'bird', 'backpack', 'frisbee', 'snowboard', 'surfboard', 'cup', 'fork', 'spoon', 'broccoli', 'chair',
               'keyboard', 'microwave', 'vase')                          # COCO's novel classes in the protocol of LaSO (CVPR 2019), in COCO's order
 
