@@ -218,9 +218,12 @@ class PromptTuner:
 # %% ../nbs/09_taidpt.ipynb #09-020
 @patch
 def embeddings(self:PromptTuner) -> tuple[Tensor, Optional[Tensor]]: # G and L, each C × D, of unit length; L is None where local=False
-    "The learned class embeddings."
+    "The learned class embeddings, computed once for prompts that stay as they are."
     self._check_fitted()
-    with torch.no_grad(): return self.prompts_(self.local)
+    now = (self.local, self.clip.device, *(p._version for p in self.prompts_.parameters()))
+    if getattr(self.prompts_, 'embedded_', (None,))[0] != now:
+        with torch.no_grad(): self.prompts_.embedded_ = now, self.prompts_(self.local)
+    return self.prompts_.embedded_[1]
 
 @patch
 def predict_branches(self:PromptTuner,
