@@ -54,7 +54,15 @@ def main(rounds: int = 3, photos: int = 72):
         taken = interleave(dict(bare=bare, predict=predict), rounds)
         more = spread([p / b - 1 for p, b in zip(taken["predict"], taken["bare"])])
         first = interleave({"first": lambda: model.predict(folder, progress=False, cache=cache)}, 1)
-        second = interleave({"second": lambda: model.predict(folder, progress=False, cache=cache), "prompts": model.embeddings}, rounds)
+
+        def another(use):
+            "Use of prompts that are new, whose class embeddings are not there yet"
+            def run():
+                model._start()
+                use()
+            return run
+
+        second = interleave({"second": another(lambda: model.predict(folder, progress=False, cache=cache)), "prompts": another(model.embeddings)}, rounds)
     figures = dict(photos=photos, size=list(pixels.shape[-2:]), rounds=rounds, seconds={n: spread(t) for n, t in (taken | first | second).items()}, overhead=more)
     print(f"{photos} photos: bare encoder {figures['seconds']['bare']['median']:.2f} s, predict {figures['seconds']['predict']['median']:.2f} s, "
           f"{more['median']:+.1%} (from {more['low']:+.1%} to {more['high']:+.1%}); a second set of prompts {figures['seconds']['second']['median']:.2f} s, "
