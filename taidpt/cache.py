@@ -195,7 +195,7 @@ def encode_sentences(
     if temporary: weakref.finalize(store, shutil.rmtree, path.parent, ignore_errors=True)
     return store
 
-# %% ../nbs/08_cache.ipynb #08-017
+# %% ../nbs/08_cache.ipynb #08-018
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FrozenCLIP', 'load_clip']
 
-# %% ../nbs/03_clip.ipynb #03-003
+# %% ../nbs/03_clip.ipynb #03-004
 import difflib, hashlib, json, logging
 from contextlib import contextmanager
 from importlib.resources import files
@@ -22,7 +22,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-# %% ../nbs/03_clip.ipynb #03-006
+# %% ../nbs/03_clip.ipynb #03-007
 def _text_tower(
     model:nn.Module, # an open_clip model
 ) -> nn.Module: # the module that holds the text transformer
@@ -39,7 +39,7 @@ def _text_tower(
                             "text transformer pooled at its end-of-text token, as in RN50, ViT-B-16 and their relatives.")
     return text
 
-# %% ../nbs/03_clip.ipynb #03-008
+# %% ../nbs/03_clip.ipynb #03-009
 def _resize_pos_embed(
     pos:Tensor, # (1 + h·w) × W, class or mean token first
     grid:tuple[int,int], # new h, w
@@ -67,7 +67,7 @@ def _resnet_features(
     o = F.scaled_dot_product_attention(heads(pool.q_proj(x[:, :1])), heads(pool.k_proj(x)), heads(pool.v_proj(x)))
     return pool.c_proj(o.transpose(1, 2).flatten(2))[:, 0], F_
 
-# %% ../nbs/03_clip.ipynb #03-010
+# %% ../nbs/03_clip.ipynb #03-011
 def _vit_features(
     visual:VisionTransformer, # image tower
     pixels:Tensor, # N × 3 × height × width
@@ -87,7 +87,7 @@ def _vit_features(
     x = visual.ln_post(x) @ visual.proj
     return (f[0] if isinstance(f, tuple) else f), x.unflatten(1, (h, w))
 
-# %% ../nbs/03_clip.ipynb #03-012
+# %% ../nbs/03_clip.ipynb #03-013
 def _timm_features(
     visual:TimmModel, # image tower
     pixels:Tensor, # N × 3 × height × width
@@ -109,7 +109,7 @@ def _timm_features(
         if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC': parts = parts.permute(0, 2, 3, 1)
     return f, head(parts).reshape(x.shape[0], h, w, -1)
 
-# %% ../nbs/03_clip.ipynb #03-014
+# %% ../nbs/03_clip.ipynb #03-015
 def _rows_of_names(
     lengths:Sequence[int], # C, tokens of each name
     room:int=12, # places in a row, more where a name is longer
@@ -123,7 +123,7 @@ def _rows_of_names(
         free -= lengths[c]
     return where, row + 1, room
 
-# %% ../nbs/03_clip.ipynb #03-018
+# %% ../nbs/03_clip.ipynb #03-019
 def _attend(
     q:Tensor, # … × n × d
     k:Tensor, # … × m × d
@@ -155,7 +155,7 @@ def _prompt_block(
     h = F.silu(1.702 * h) / 1.702 if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(h)  # x · sigmoid(1.702 x), with one tensor kept for the gradient
     return x + block.ls_2(block.mlp.c_proj(h))
 
-# %% ../nbs/03_clip.ipynb #03-020
+# %% ../nbs/03_clip.ipynb #03-021
 class FrozenCLIP:
     "An open_clip model that never changes, and the features that the paper takes from it (Eq. 4)."
     def __init__(self,
@@ -224,7 +224,7 @@ class FrozenCLIP:
         return (f'FrozenCLIP({self.name or type(self.model).__name__}: D={self.dim}, W={self.width}, '
                 f'{self.context_length} tokens, {self.dtype}, {self.device})')
 
-# %% ../nbs/03_clip.ipynb #03-022
+# %% ../nbs/03_clip.ipynb #03-023
 @patch
 def tokenize(self:FrozenCLIP,
     texts:Union[str, Sequence[str]], # sentences
@@ -246,7 +246,7 @@ def eot_positions(self:FrozenCLIP,
         raise ValueError(f'Row {(~ends).nonzero()[0].item()} of tokens has no end-of-text token ({self._eot}): was it cut short?')
     return is_eot.int().argmax(1)
 
-# %% ../nbs/03_clip.ipynb #03-024
+# %% ../nbs/03_clip.ipynb #03-025
 def _project(
     text:nn.Module, # text tower
     x:Tensor, # … × W, output of the transformer
@@ -268,7 +268,7 @@ def encode_texts(self:FrozenCLIP,
     mask = torch.arange(L, device=self.device) <= eot[:, None]
     return H[torch.arange(len(H), device=self.device), eot], H, mask
 
-# %% ../nbs/03_clip.ipynb #03-026
+# %% ../nbs/03_clip.ipynb #03-027
 @patch
 @torch.no_grad()
 def encode_maps(self:FrozenCLIP,
@@ -296,7 +296,7 @@ def encode_images(self:FrozenCLIP,
     f, F_ = self.encode_maps(pixels, pos_embed)
     return f, F_.flatten(1, 2)
 
-# %% ../nbs/03_clip.ipynb #03-028
+# %% ../nbs/03_clip.ipynb #03-029
 @patch
 def prompt_suffixes(self:FrozenCLIP,
     classnames:Sequence[str], # C names
@@ -373,7 +373,7 @@ def encode_prompts(self:FrozenCLIP,
     x = text.transformer(x, attn_mask=text.attn_mask[:L, :L])
     return _project(text, x[torch.arange(C, device=self.device), 1 + M + eot])
 
-# %% ../nbs/03_clip.ipynb #03-030
+# %% ../nbs/03_clip.ipynb #03-031
 def _default_device() -> str:
     "CUDA, then MPS, then CPU."
     return 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'

@@ -172,7 +172,7 @@ def read_voc2007(
     _all_there(f'VOC2007 {split}', pictures, tar)
     return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
 
-# %% ../nbs/11_datasets.ipynb #11-016
+# %% ../nbs/11_datasets.ipynb #11-017
 _COCO_URL = 'http://images.cocodataset.org/'
 
 def read_coco(
@@ -201,7 +201,7 @@ def read_coco(
     _all_there(f'MS-COCO {name}', pictures, f'{_COCO_URL}zips/{name}.zip')
     return LabeledPictures(pictures, y, COCO)
 
-# %% ../nbs/11_datasets.ipynb #11-020
+# %% ../nbs/11_datasets.ipynb #11-021
 _NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html'
 _NUS_BROKEN = ('Labels_lake_Train.txt', 78372, '-1130179')
 
@@ -247,7 +247,7 @@ def read_nuswide(
     kept = torch.tensor([not w for w in wrong])
     return LabeledPictures([p for p,w in zip(pictures, wrong) if not w], y[kept], NUSWIDE, missing=missing)
 
-# %% ../nbs/11_datasets.ipynb #11-024
+# %% ../nbs/11_datasets.ipynb #11-025
 _NARRATIVES = 'https://storage.googleapis.com/localized-narratives/annotations/open_images_train_v6_captions.jsonl'
 
 def read_coco_captions(
@@ -268,7 +268,7 @@ def read_narratives(
     path, = _require('Localized Narratives of Open Images V6', [([home/'captions'/name, home/name, home/'captions'/f'{name}.gz'], _NARRATIVES)])
     return read_captions(path, max_words=77)
 
-# %% ../nbs/11_datasets.ipynb #11-027
+# %% ../nbs/11_datasets.ipynb #11-028
 _BUNDLED = files('taidpt')/'data'/'coco_demo'
 
 def bundled_photos(
@@ -281,7 +281,7 @@ def photo_credits()->dict[str,dict]: # file name -> license, license_url, source
     "Where each bundled photo is from, and its licence."
     return {c['image']: c for c in json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))}
 
-# %% ../nbs/11_datasets.ipynb #11-035
+# %% ../nbs/11_datasets.ipynb #11-037
 def _signs(
     labels, # N × C, tensor or array
 )->Tensor: # N × C, int8
@@ -320,7 +320,7 @@ def few_shot(
                 count += shown[i]
     return torch.tensor(list(chosen))
 
-# %% ../nbs/11_datasets.ipynb #11-040
+# %% ../nbs/11_datasets.ipynb #11-042
 def partial_labels(
     labels, # N × C, tensor or array: bool, 1 and 0 (absent), or 1, -1 and 0 (unknown)
     fraction:float, # of each picture's known labels that are kept, above 0 and up to 1
@@ -336,7 +336,7 @@ def partial_labels(
     place = chance.argsort(1).argsort(1)
     return y * (place < keep[:, None])
 
-# %% ../nbs/11_datasets.ipynb #11-044
+# %% ../nbs/11_datasets.ipynb #11-047
 LASO_NOVEL = ('bicycle', 'boat', 'stop sign', 'bird', 'backpack', 'frisbee', 'snowboard', 'surfboard', 'cup', 'fork', 'spoon', 'broccoli', 'chair',
               'keyboard', 'microwave', 'vase')                          # COCO's novel classes in the protocol of LaSO (CVPR 2019), in COCO's order
 

@@ -60,7 +60,7 @@ def search_weight(
     curve = {float(w): mean_average_precision(labels, (1 - w) * one + w * two) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 
-# %% ../nbs/15_ensemble.ipynb #15-016
+# %% ../nbs/15_ensemble.ipynb #15-017
 class Ensemble:
     "Several models whose scores are put together."
     def __init__(self,

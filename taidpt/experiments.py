@@ -76,7 +76,7 @@ def with_classes(
     return LabeledPictures(pictures.pictures, pictures.labels[:, columns], fewer, pictures.unknown, pictures.renamed,
                            None if pictures.difficult is None else pictures.difficult[:, columns], pictures.missing)
 
-# %% ../nbs/15a_experiments.ipynb #15-009
+# %% ../nbs/15a_experiments.ipynb #15-010
 def captioned_pictures(
     table:str|Path, # .tsv: picture, tab, sentence; several lines a picture
     folder:str|Path, # with the pictures
@@ -98,7 +98,7 @@ def captioned_pictures(
     for row,n in enumerate(names): labels[row, list(found[n])] = True
     return LabeledPictures([folder/n for n in names], labels, classes)
 
-# %% ../nbs/15a_experiments.ipynb #15-012
+# %% ../nbs/15a_experiments.ipynb #15-013
 def both_scores(
     model:TaIDPT|CoOp, # fitted with both branches
     pictures:EncodedPictures, # encoded with the model's CLIP
@@ -116,7 +116,7 @@ def _map(labels, scores)->float: # percent
         warnings.filterwarnings('ignore', 'mAP over')                   # a small test set may lack a class; it is lacking in every row alike
         return mean_average_precision(labels, scores)
 
-# %% ../nbs/15a_experiments.ipynb #15-015
+# %% ../nbs/15a_experiments.ipynb #15-016
 def _tai_scores(clip, tai, test, given, **kwargs):
     "TaI's and TaI-DPT's scores of the test pictures, which are encoded again where TaI-DPT has a CLIP of its own."
     seen = test if tai.clip is clip else encode_labeled(tai.clip, given if isinstance(given, LabeledPictures) else given.pictures, **kwargs)
@@ -163,7 +163,7 @@ def fig6(
                 yield dict(method=method, shots=k, seed=s, map=_map(test.labels, scores))
     return rows()
 
-# %% ../nbs/15a_experiments.ipynb #15-020
+# %% ../nbs/15a_experiments.ipynb #15-021
 def table2(
     clip:FrozenCLIP, # encoder for what learns from pictures
     tai:TaIDPT, # fitted prompts from sentences, of these classes and perhaps more
@@ -214,7 +214,7 @@ def _search(adapter, val):
         warnings.filterwarnings('ignore', 'mAP over')
         adapter.search(val.placed, val.labels)
 
-# %% ../nbs/15a_experiments.ipynb #15-023
+# %% ../nbs/15a_experiments.ipynb #15-024
 def table3(
     clip:FrozenCLIP, # encoder for DualCoOp; as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
     tai:TaIDPT, # fitted prompts from sentences, on a CLIP of their own or on the same
@@ -241,7 +241,7 @@ def table3(
                 yield dict(method=method, share=p, seed=s, map=_map(test.labels, x))
     return rows()
 
-# %% ../nbs/15a_experiments.ipynb #15-026
+# %% ../nbs/15a_experiments.ipynb #15-027
 _REPEATED = 'repeated in "Class Concept Representation from Contextual Texts for Training-Free Multi-Label Recognition", Table {}'
 PUBLISHED = dict(                                                       # rows as the experiments yield them, with a source; share 'mean' is the average of 10 % to 90 %
     table2=[dict(method=m, shots=k, map=v, source=_REPEATED.format(3)) for m,numbers in
@@ -254,7 +254,7 @@ PUBLISHED = dict(                                                       # rows a
     table3_coco=[dict(method='SARB', share='mean', map=77.9, source=_REPEATED.format(4)),
                  dict(method='DualCoOp + TaI-DPT', share='mean', map=83.6, source='Papers with Code')])
 
-# %% ../nbs/15a_experiments.ipynb #15-029
+# %% ../nbs/15a_experiments.ipynb #15-030
 def summarize(
     rows:Iterable[dict], # method, shots or share, seed, map
 )->list[dict]: # the same without seed, with map (mean), sd (None for one seed) and seeds (how many)

@@ -6,7 +6,7 @@
 __all__ = ['LOSSES', 'branch_scores', 'train_epoch', 'join_processes', 'is_first', 'learning_rate', 'score_pictures',
            'score_positions', 'PromptTuner', 'TaIDPT']
 
-# %% ../nbs/09_taidpt.ipynb #09-003
+# %% ../nbs/09_taidpt.ipynb #09-004
 import hashlib, inspect, json, math, os, warnings
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from .nounfilter import LabeledTexts
 from .prompts import PromptLearner, add_up, own_share
 from .scores import dense_scores, fuse, global_scores, local_scores
 
-# %% ../nbs/09_taidpt.ipynb #09-006
+# %% ../nbs/09_taidpt.ipynb #09-007
 def branch_scores(
     u:Tensor, # features of whole items, B × D
     U:Tensor, # features of their parts, B × P × D
@@ -44,7 +44,7 @@ def branch_scores(
     "Scores of each branch."
     return [global_scores(u, G)] + ([] if L is None else [local_scores(U, L, tau, mask)])
 
-# %% ../nbs/09_taidpt.ipynb #09-008
+# %% ../nbs/09_taidpt.ipynb #09-009
 LOSSES = dict(ranking=ranking_loss, bce=bce_loss, focal=focal_loss, asymmetric=asymmetric_loss)
 
 def train_epoch(
@@ -77,7 +77,7 @@ def train_epoch(
         if bar: bar.update()
     return (total / len(batches)).item()
 
-# %% ../nbs/09_taidpt.ipynb #09-010
+# %% ../nbs/09_taidpt.ipynb #09-011
 def join_processes() -> int: # number of this process, from 0
     "Join the processes that torchrun started, each with a GPU of its own where there are some; alone, do nothing."
     if int(os.environ.get('WORLD_SIZE', 1)) > 1 and not dist.is_initialized():
@@ -90,7 +90,7 @@ def is_first() -> bool: # True where there is one process
     "Whether this process is the one that writes files and prints."
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
-# %% ../nbs/09_taidpt.ipynb #09-013
+# %% ../nbs/09_taidpt.ipynb #09-014
 def learning_rate(
     epoch:int, # from 1
     lr:float, # full rate
@@ -101,7 +101,7 @@ def learning_rate(
     if epoch == 1: return warmup_lr if epochs > 1 else lr
     return lr * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / epochs))
 
-# %% ../nbs/09_taidpt.ipynb #09-016
+# %% ../nbs/09_taidpt.ipynb #09-017
 def score_pictures(
     clip:FrozenCLIP, # encoder of the pictures
     pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` of pictures
@@ -135,7 +135,7 @@ def _gather(scores, own, pictures):
     whole[own] = scores
     return add_up(whole.to('cuda') if dist.get_backend() == 'nccl' else whole).cpu()
 
-# %% ../nbs/09_taidpt.ipynb #09-018
+# %% ../nbs/09_taidpt.ipynb #09-019
 class PromptTuner:
     "What prompts have in common, whatever they are learned from; `TaIDPT` adds the sentences."
     defaults = {}                                                       # for what is left at None and the CLIP has no recommendation for
@@ -215,7 +215,7 @@ class PromptTuner:
         return (f'{type(self).__name__}: {len(self.classes)} classes of {self.classes.name}, {"both branches" if self.local else "global branch"}, '
                 f'{len(getattr(self, "history_", []))} of {self.epochs} epochs, {self.clip!r}')
 
-# %% ../nbs/09_taidpt.ipynb #09-020
+# %% ../nbs/09_taidpt.ipynb #09-021
 @patch
 def embeddings(self:PromptTuner) -> tuple[Tensor, Optional[Tensor]]: # G and L, each C × D, of unit length; L is None where local=False
     "The learned class embeddings, computed once for prompts that stay as they are."
@@ -283,7 +283,7 @@ def predict_dense(self:PromptTuner,
     G, L = self.embeddings()
     return score_positions(self.clip, pictures, G if L is None else L, **kwargs)
 
-# %% ../nbs/09_taidpt.ipynb #09-022
+# %% ../nbs/09_taidpt.ipynb #09-023
 @patch
 def _write(self:PromptTuner, path, momentum=False, data=''):
     "Prompts, and what they need to be used or to be trained on, in one file."
@@ -366,7 +366,7 @@ def load(cls:PromptTuner,
     model.history_ = meta['history']
     return model
 
-# %% ../nbs/09_taidpt.ipynb #09-024
+# %% ../nbs/09_taidpt.ipynb #09-025
 class TaIDPT(PromptTuner):
     "Double-grained prompts learned from sentences (Guo et al., 2023), for multi-label recognition of pictures."
     defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5) # the paper's

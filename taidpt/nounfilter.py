@@ -87,7 +87,7 @@ def _is_noun(word):
     "Whether WordNet has a word as a noun, as it is."
     return nltk.corpus.wordnet.morphy(word, 'n') == word
 
-# %% ../nbs/01_nounfilter.ipynb #01-022
+# %% ../nbs/01_nounfilter.ipynb #01-023
 _BLOCKED = """
     hot dog, corn dog, chili dog, chilli dog, prairie dog, dog house, cat fish, cat walk, cat tail, hello kitty, big cat, teddy bear, stuffed bear, toy bear,
     gummy bear, sea horse, saw horse, rocking horse, hobby horse, horse shoe, horse fly, pommel horse, pony tail, red bull, bull dozer, bull eye,
@@ -113,7 +113,7 @@ BLOCKED = tuple(dict.fromkeys([' '.join(p.split()) for p in _BLOCKED.split(',')]
                    'polar bear', 'panda', 'monkey', 'pig', 'lion', 'tiger', 'deer', 'kangaroo', 'peacock', 'swan', 'ostrich')
     for a in ('baby', 'adult', 'mother', 'mama', 'father', 'male', 'female', 'family of')]))
 
-# %% ../nbs/01_nounfilter.ipynb #01-025
+# %% ../nbs/01_nounfilter.ipynb #01-026
 @dataclass(frozen=True)
 class Match:
     "A phrase in a sentence that names classes, or is blocked."
@@ -146,7 +146,7 @@ class Explanation:
         if not self.matches: out.append(' <i style="opacity:.6">(names no class)</i>')
         return f'<div style="line-height:1.9">{"".join(out)}</div>'
 
-# %% ../nbs/01_nounfilter.ipynb #01-027
+# %% ../nbs/01_nounfilter.ipynb #01-028
 class LabelWriter:
     "A parquet file of sentences and their labels: columns `text` and `labels` (class names), the class set in its metadata; a context manager."
     def __init__(self,
@@ -179,7 +179,7 @@ class LabelWriter:
         self.note(**{'taidpt.dropped': str(self.dropped)})
         self._out.close()
 
-# %% ../nbs/01_nounfilter.ipynb #01-028
+# %% ../nbs/01_nounfilter.ipynb #01-029
 class LabeledTexts:
     "Sentences and the classes that each of them names."
     def __init__(self,
@@ -265,7 +265,7 @@ class LabeledTexts:
         dropped = int(metadata.get(b'taidpt.dropped', 0))
         return cls(texts, torch.cat(labels) if labels else torch.zeros(0, len(classes), dtype=torch.bool), classes, dropped)
 
-# %% ../nbs/01_nounfilter.ipynb #01-032
+# %% ../nbs/01_nounfilter.ipynb #01-033
 def _dictionary_words(phrase):
     "A phrase of the dictionary as it is looked up: words that WordNet has as they are (men, glasses) stay, others become singular."
     folded = [fold_word(phrase[a:b]) for a,b in token_spans(phrase)]
@@ -409,7 +409,7 @@ def _columns_of(texts):
     "What a worker process does."
     return [_columns_of.filter.columns(t) for t in texts]
 
-# %% ../nbs/01_nounfilter.ipynb #01-052
+# %% ../nbs/01_nounfilter.ipynb #01-053
 @lru_cache(maxsize=1)
 def _first_meanings():
     "The first meaning of each noun in WordNet, and the nouns with the same first meaning."

@@ -123,7 +123,7 @@ def _read_shard(path, key):
         with safe_open(path, 'pt') as f: return {n: f.get_tensor(n) for n in f.keys()} if (f.metadata() or {}).get('key') == key else None
     except (SafetensorError, OSError): return None
 
-# %% ../nbs/15b_savedscores.ipynb #15-013
+# %% ../nbs/15b_savedscores.ipynb #15-014
 def ensemble_saved(
     members:Sequence[SavedScores], # of the same classes
     weights:Sequence[float]|None=None, # as in `ensemble_scores`

@@ -147,7 +147,7 @@ def export_head(self:TaIDPT,
         else: save_file({'global': G} | ({} if L is None else {'local': L}), tmp, dict(
             format='taidpt-head', classes=json.dumps(self.classes.natural), clip=self.clip.name, weights=self.clip.fingerprint(), tau_image=str(self.tau_image)))
 
-# %% ../nbs/16c_sharing.ipynb #16-020
+# %% ../nbs/16c_sharing.ipynb #16-021
 class _Scorer(nn.Module):
     "Pixels to final scores, in operations that ONNX has."
     def __init__(self, model):

@@ -6,7 +6,7 @@
 __all__ = ['model_view', 'DescribedFigure', 'heatmap_overlay', 'unit_range', 'show_heatmaps', 'words_of', 'show_words',
            'show_scores', 'compare', 'show_training', 'show_class_ap']
 
-# %% ../nbs/16_visualize.ipynb #16-003
+# %% ../nbs/16_visualize.ipynb #16-004
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from .learner import PromptTuner, TaIDPT
 from .scores import dense_scores
 from .zeroshot import ZeroShotCLIP
 
-# %% ../nbs/16_visualize.ipynb #16-007
+# %% ../nbs/16_visualize.ipynb #16-008
 def model_view(
     clip:FrozenCLIP, # its `preprocess` is used
     picture:str|Path|Image.Image, # a file or a PIL picture
@@ -38,10 +38,12 @@ def model_view(
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
     return Image.fromarray(((pixels * std + mean).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
 
-# %% ../nbs/16_visualize.ipynb #16-010
+# %% ../nbs/16_visualize.ipynb #16-011
 class DescribedFigure(Figure):
     "A matplotlib figure with a description in words, `alt`, which is also what it prints as."
-    alt = ''
+    def __init__(self, *args, **kwargs):                                # as matplotlib's
+        super().__init__(*args, **kwargs)
+        self.alt = ''
     def __repr__(self): return self.alt or super().__repr__()
 
 def _figure(*size):
@@ -59,7 +61,7 @@ def _columns(model, scores, classes, top):
     if classes is None: return scores.argsort(descending=True)[:top].tolist()
     return [model.classes.index(c) for c in ([classes] if isinstance(classes, str) else classes)]
 
-# %% ../nbs/16_visualize.ipynb #16-012
+# %% ../nbs/16_visualize.ipynb #16-013
 def heatmap_overlay(
     picture:Image.Image, # as `model_view` gives it
     weights, # h × w tensor or array, from 0 (not here) to 1 (here)
@@ -83,7 +85,7 @@ def unit_range(
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
     return (maps - low) / (high - low).clamp_min(1e-9)
 
-# %% ../nbs/16_visualize.ipynb #16-014
+# %% ../nbs/16_visualize.ipynb #16-015
 def _place(weights):
     "Where a map is highest, in words."
     h, w = weights.shape
@@ -115,7 +117,7 @@ def show_heatmaps(
         f'{model.classes.natural[c]} (score {scores[c]:.2f}) {_place(m)}' for c,m in zip(columns, maps)) + '.'
     return fig
 
-# %% ../nbs/16_visualize.ipynb #16-018
+# %% ../nbs/16_visualize.ipynb #16-019
 def words_of(
     clip:FrozenCLIP, # its tokenizer
     sentence:str, # a sentence
@@ -150,7 +152,7 @@ def show_words(
         f'for {model.classes.natural[c]}, “{words[row.argmax()]}” ({row.max():.2f})' for c,row in zip(columns, P)) + '.'
     return fig
 
-# %% ../nbs/16_visualize.ipynb #16-022
+# %% ../nbs/16_visualize.ipynb #16-023
 def _bars(ax, model, scores, labels, top, color='#0b5394'):
     "The best classes of a picture as bars, from the lowest score of all; gives their columns."
     best, low = _columns(model, scores, None, top), scores.min().item()
@@ -188,7 +190,7 @@ def show_scores(
     fig.alt = f'{_name(picture)} and its {len(best)} best classes with scores: {_in_words(model, scores, best, labels)}.'
     return fig
 
-# %% ../nbs/16_visualize.ipynb #16-026
+# %% ../nbs/16_visualize.ipynb #16-027
 def compare(
     models:Mapping[str, PromptTuner|ZeroShotCLIP], # what to call each model -> the model
     picture:str|Path|Image.Image, # a file or a PIL picture
@@ -209,7 +211,7 @@ def compare(
     fig.alt = f'{_name(picture)} and its best classes with scores. ' + '. '.join(words) + '.'
     return fig
 
-# %% ../nbs/16_visualize.ipynb #16-030
+# %% ../nbs/16_visualize.ipynb #16-031
 def show_training(
     model:PromptTuner, # after `fit` or `load`
 )->DescribedFigure:
@@ -229,7 +231,7 @@ def show_training(
     fig.alt = 'Learning by epoch: ' + '; '.join(words) + '.'
     return fig
 
-# %% ../nbs/16_visualize.ipynb #16-034
+# %% ../nbs/16_visualize.ipynb #16-036
 def show_class_ap(
     classes:Iterable[str], # C names
     ap, # C average precisions in percent; NaN for a class without a positive, which is left out

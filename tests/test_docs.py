@@ -2,10 +2,12 @@
 import importlib
 import importlib.util
 import re
+import shutil
 import sys
 
+import nbformat
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, run, tool
 
 spec = importlib.util.spec_from_file_location('build', ROOT/'docs/build.py')
 build = importlib.util.module_from_spec(spec)
@@ -45,6 +47,25 @@ def test_site(tmp_path):
     assert places == sorted(places)
     reference = (tmp_path/'reference/scores.html').read_text(encoding='utf-8')
     assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../05_scores.html' in reference
+
+
+def test_figures_are_told_in_words():
+    for path in build.notebooks():
+        for cell in build.visible(path).cells:
+            if any(mime.startswith('image/') for out in cell.get('outputs', []) for mime in out.get('data', {})):
+                assert cell.metadata.get('mystnb'), f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
+
+
+def test_source_for_quarto(tmp_path):
+    "What `nbdev_docs` hands to Quarto: nbdev's own processing runs every exported cell and writes what `show_doc` says of it"
+    for name in ('nbs', 'taidpt'): shutil.copytree(ROOT/name, tmp_path/name, ignore=shutil.ignore_patterns('.*', '__pycache__'))
+    for name in ('settings.ini', 'pyproject.toml', 'setup.py', 'README.md'): shutil.copy(ROOT/name, tmp_path)
+    done = run(tool('nbdev_proc_nbs'), '--n_workers', '0', cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 0
+    assert all((tmp_path/'_proc'/p.relative_to(build.nbs)).is_file() for p in build.notebooks())
+    shown = [''.join(out.data['text/markdown']) for cell in nbformat.read(tmp_path/'_proc/05_scores.ipynb', 4).cells
+             for out in cell.get('outputs', []) if 'text/markdown' in out.get('data', {})]
+    assert any('### local_scores' in text and 'tau_s' in text for text in shown)
 
 
 def test_every_public_name_is_in_the_reference():
