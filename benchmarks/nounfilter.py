@@ -18,7 +18,7 @@ from nltk.tokenize import word_tokenize
 from common import compare, interleave, record, seconds, show, spread
 from taidpt.classes import COCO
 from taidpt.corpus import bundled_captions
-from taidpt.nounfilter import _CLITICS, _PLAIN_QUOTES, _TOKEN, _TOKENIZER, NounFilter, use_wordnet
+from taidpt.nounfilter import _CLITICS, _PLAIN_QUOTES, _TOKEN, _tokenizer, NounFilter, use_wordnet
 
 
 def published_way(texts: list[str]) -> list[list[int]]:
@@ -40,7 +40,7 @@ def phrases(node: dict, words: tuple = ()):
 def tokens(text: str) -> list[str]:
     "NLTK's tokens of the whole sentence, then this package's cuts at hyphens and clitics."
     text = text.translate(_PLAIN_QUOTES)
-    return [m[0].lower() for a, b in _TOKENIZER.span_tokenize(text) if text[a:b].lower() not in _CLITICS for m in _TOKEN.finditer(text, a, b)]
+    return [m[0].lower() for a, b in _tokenizer().span_tokenize(text) if text[a:b].lower() not in _CLITICS for m in _TOKEN.finditer(text, a, b)]
 
 
 def published_way_same_rules(texts: list[str]) -> list[list[int]]:

@@ -239,13 +239,16 @@ class _Kept:
     def keep(self, key, f, F_):
         with write_whole(self.path(key)) as tmp: save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)
 
-def _read_ahead(batches:Iterator) -> Iterator:
-    "The same batches; the next one is made in a thread while the last one is used."
-    with ThreadPoolExecutor(1) as pool:
-        coming = pool.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = pool.submit(next, batches, None)
-            yield batch
+def _decoded(pictures:_Pictures, batch_size:int, ahead:bool) -> Iterator[list]:
+    "Batches whose pictures threads have decoded; with `ahead` the next one, too, while the last one is used."
+    with ThreadPoolExecutor(min(8, torch.get_num_threads())) as pool:
+        last = None
+        for start in range(0, len(pictures), batch_size):
+            batch = pool.map(pictures.__getitem__, range(start, min(start + batch_size, len(pictures))))
+            if not ahead: yield list(batch)
+            elif last: yield list(last)
+            last = batch
+        if ahead: yield list(last)
 
 def _batches(
     clip:FrozenCLIP, pictures, batch_size:int, workers:int, kept:Optional[_Kept]
@@ -259,8 +262,10 @@ def _batches(
     if not len(pictures): raise ValueError('There are no pictures.')
     if clip.preprocess is None and not all(isinstance(p, Tensor) for p in pictures):
         raise ValueError('This FrozenCLIP has no preprocess, so it takes pictures as normalised tensors only.')
-    loader = DataLoader(_Pictures(pictures, clip.preprocess, kept), batch_size, num_workers=workers, collate_fn=list)
-    return iter(loader) if workers else _read_ahead(iter(loader)), len(loader)
+    pictures = _Pictures(pictures, clip.preprocess, kept)
+    batches = (iter(DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)) if workers
+               else _decoded(pictures, batch_size, ahead=clip.device.type != 'cpu'))
+    return batches, math.ceil(len(pictures) / batch_size)
 
 def iter_picture_features(
     clip:FrozenCLIP, # the encoder
@@ -268,7 +273,7 @@ def iter_picture_features(
     pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
     batch_size:int=32, # pictures a step
     on_error:str='raise', # or 'skip': warn, and give NaN for what cannot be read
-    workers:int=0, # processes that decode; 0: a thread of this one, which decodes a batch ahead
+    workers:int=0, # processes that decode; 0: threads of this one
     progress:bool=True, # a bar
     cache:Optional[Union[str, Path]]=None, # folder to keep features in, and to find them in
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D, and F: B × h × w × D, not normalised; with a cache of unit length

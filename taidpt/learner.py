@@ -111,7 +111,7 @@ def score_pictures(
 ) -> list[Tensor]: # each N × C, float32, on the CPU; NaN for pictures that were skipped
     "Scores of pictures on every branch."
     if isinstance(pictures, (str, Path)): pictures = list_pictures(pictures) if Path(pictures).is_dir() else [pictures]
-    own = own_share(len(pictures)) if isinstance(pictures, (list, tuple, Tensor)) else slice(None)
+    own = own_share(len(pictures)) if isinstance(pictures, (list, tuple, Tensor)) and len(pictures) >= _processes() else slice(None)
     if isinstance(pictures, FeatureStore):
         batches = (pictures.batch(i, clip.device)[:2] for i in torch.arange(len(pictures)).split(kwargs.get('batch_size', 256)))
     else: batches = ((f, F_.flatten(1, 2)) for f, F_ in iter_picture_features(clip, pictures if own == slice(None) else pictures[own], pos_embed, **kwargs))
@@ -127,6 +127,8 @@ def score_positions(
     "Scores of every position of pictures, as maps (Eq. 5)."
     return torch.cat([dense_scores(F_.flatten(1, 2), L).transpose(1, 2).unflatten(2, F_.shape[1:3]).cpu()
                       for _, F_ in iter_picture_features(clip, pictures, **kwargs)])
+
+def _processes(): return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 def _gather(scores, own, pictures):
     "Scores of all pictures, from those that each process has."
@@ -240,8 +242,9 @@ class _Tiles:
     def __len__(self): return len(self.pictures) * self.n**2
     def __getitem__(self, i):
         which, k = divmod(i, self.n**2)
-        if self.last[0] != which: self.last = which, self._decoded(self.pictures[which])    # once for all its tiles
-        im = self.last[1]
+        last = self.last                                                # threads ask for tiles at the same time
+        if last[0] != which: self.last = last = which, self._decoded(self.pictures[which])
+        im = last[1]
         if im is None: return self.pictures[which]                      # whoever reads it next says what is wrong with it
         w, h = (x / (1 + 0.75 * (self.n - 1)) for x in im.size)
         x, y = 0.75 * w * (k % self.n), 0.75 * h * (k // self.n)

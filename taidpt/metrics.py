@@ -9,7 +9,6 @@ __all__ = ['average_precision', 'mean_average_precision', 'precision_recall_f1']
 import warnings
 import numpy as np
 import torch
-from sklearn.metrics import average_precision_score
 
 # %% ../nbs/07_metrics.ipynb #07-006
 def _prepare(labels, scores) -> tuple[np.ndarray, np.ndarray]: # bool N × C, float N × C
@@ -39,6 +38,7 @@ def average_precision(
     """Average precision of each class, in percent: the value of scikit-learn's `average_precision_score`.
 
     Raises `ValueError` for shapes that differ, other labels, NaN scores (naming their rows)."""
+    from sklearn.metrics import average_precision_score               # here, as training needs none of it
     labels, scores = _prepare(labels, scores)
     ap = lambda y, s: 100 * average_precision_score(y, s) if y.any() else np.nan
     if labels.ndim == 1: return ap(labels, scores)

@@ -18,20 +18,21 @@ from itertools import islice, product
 from pathlib import Path
 from zlib import crc32
 
-import nltk
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from nltk.stem import WordNetLemmatizer
-from nltk.tokenize import NLTKWordTokenizer
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .classes import ClassSet, as_classset, squeeze, write_whole
 
 # %% ../nbs/01_nounfilter.ipynb #01-007
-_TOKENIZER = NLTKWordTokenizer()
+@lru_cache(maxsize=1)
+def _tokenizer():
+    from nltk.tokenize import NLTKWordTokenizer
+    return NLTKWordTokenizer()
+
 _LETTER, _ALNUM = r'[^\W\d_][\u0300-\u036f]*', r'(?:[^\W_][\u0300-\u036f]*)+'   # accents may be characters of their own
 _TOKEN = re.compile(rf"(?:{_LETTER}\.)+{_LETTER}(?![^\W_])"      # T.V
                     rf"|{_ALNUM}(?:'{_ALNUM})*"                   # a run of letters and digits; o'clock
@@ -44,7 +45,7 @@ _PLAIN_QUOTES = str.maketrans({'\u2018': "'", '\u2019': "'", '`': "'", '"': ';',
 @lru_cache(maxsize=65536)
 def _cut(word):
     "Tokens of a word with an apostrophe."
-    return [m.span() for a,b in _TOKENIZER.span_tokenize(word) if word[a:b].lower() not in _CLITICS for m in _TOKEN.finditer(word, a, b)]
+    return [m.span() for a,b in _tokenizer().span_tokenize(word) if word[a:b].lower() not in _CLITICS for m in _TOKEN.finditer(word, a, b)]
 
 def token_spans(text:str # a sentence
           )->list[tuple[int,int]]: # start and end of each token, in characters
@@ -70,11 +71,15 @@ def _lower_words(text):
 # %% ../nbs/01_nounfilter.ipynb #01-013
 def use_wordnet()->None:
     "Let NLTK find WordNet: in its own data folders if it is there, else the nouns that come with this package."
+    import nltk
     ours = str(files('taidpt')/'data'/'nltk_data')
     if ours not in nltk.data.path: nltk.data.path.append(ours)   # at the end, so that the user's data come first
     nltk.corpus.wordnet.ensure_loaded()
 
-_LEMMATIZER = WordNetLemmatizer()
+@lru_cache(maxsize=1)
+def _lemmatizer():
+    from nltk.stem import WordNetLemmatizer
+    return WordNetLemmatizer()
 
 def fold_word(word:str # a word as written
         )->str: # as it is compared
@@ -85,7 +90,8 @@ def fold_word(word:str # a word as written
 
 def _is_noun(word):
     "Whether WordNet has a word as a noun, as it is."
-    return nltk.corpus.wordnet.morphy(word, 'n') == word
+    from nltk.corpus import wordnet
+    return wordnet.morphy(word, 'n') == word
 
 # %% ../nbs/01_nounfilter.ipynb #01-023
 _BLOCKED = """
@@ -269,7 +275,7 @@ class LabeledTexts:
 def _dictionary_words(phrase):
     "A phrase of the dictionary as it is looked up: words that WordNet has as they are (men, glasses) stay, others become singular."
     folded = [fold_word(phrase[a:b]) for a,b in token_spans(phrase)]
-    return tuple(w if _is_noun(w) else _LEMMATIZER.lemmatize(w) for w in folded if w[0].isalnum())
+    return tuple(w if _is_noun(w) else _lemmatizer().lemmatize(w) for w in folded if w[0].isalnum())
 
 def _together(phrase):
     "All ways of writing words together: (fire, hydrant) gives (firehydrant,)."
@@ -322,10 +328,11 @@ class NounFilter:
 
     def _look_up(self, word):
         "The dictionary's words that a word of a sentence may stand for: itself, its singular."
-        w, wordnet = fold_word(word), nltk.corpus.wordnet
+        from nltk.corpus import wordnet
+        w = fold_word(word)
         by_rule = [w[:-len(old)] + new for old,new in wordnet.MORPHOLOGICAL_SUBSTITUTIONS['n'] if w.endswith(old)]
         if self._vocabulary.isdisjoint((w, *by_rule, *wordnet._exception_map['n'].get(w, ()))): return ()   # no lemma can be in it
-        forms = [w, _LEMMATIZER.lemmatize(w)]
+        forms = [w, _lemmatizer().lemmatize(w)]
         if not _is_noun(forms[1]): forms += by_rule           # WordNet doesn't know it: its rules, against the dictionary
         return tuple(dict.fromkeys(f for f in forms if f in self._vocabulary))
 
@@ -413,9 +420,10 @@ def _columns_of(texts):
 @lru_cache(maxsize=1)
 def _first_meanings():
     "The first meaning of each noun in WordNet, and the nouns with the same first meaning."
+    from nltk.corpus import wordnet
     use_wordnet()
     meaning, nouns = {}, {}
-    with nltk.corpus.wordnet.open('index.noun') as lines:
+    with wordnet.open('index.noun') as lines:
         for line in lines:
             if line.startswith(' '): continue                 # the licence
             fields = line.split()                             # noun, n, meanings, p, p pointer symbols, meanings, ranked ones, the meanings' numbers
@@ -429,7 +437,7 @@ def wordnet_synonyms(name:str # a class name, such as 'fire truck'
     meaning, nouns = _first_meanings()
     words = [fold_word(name[a:b]) for a,b in token_spans(name)]
     if not words: return []
-    for last in dict.fromkeys((words[-1], _LEMMATIZER.lemmatize(words[-1]))):
+    for last in dict.fromkeys((words[-1], _lemmatizer().lemmatize(words[-1]))):
         for glue in ('_', '-', ''):
             noun = glue.join([*words[:-1], last])
             if noun in meaning: return [n.replace('_', ' ') for n in nouns[meaning[noun]] if squeeze(n) != squeeze(name) and n != noun]
