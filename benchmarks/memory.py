@@ -1,4 +1,5 @@
-"""Memory: the store of features on disk and while training from it, and the ranking loss for many classes.
+"""Memory: the store of features on disk and while training from it, the noun filter on millions of sentences, and the ranking
+loss for many classes.
 
     python benchmarks/memory.py [captions]
 """
@@ -19,6 +20,7 @@ from taidpt.classes import COCO
 from taidpt.corpus import bundled_captions
 from taidpt.learner import branch_scores, train_epoch
 from taidpt.losses import ranking_loss
+from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
 from training import published_loss, text_tower
 
@@ -72,6 +74,16 @@ def loss_memory(classes: int, out):
     out.put(dict(classes=classes, resident_before=before, peak=resident("VmHWM")))
 
 
+def label(sentences: int, out):
+    "A stream of captions, each with a word that no other has, through the noun filter; what is resident as it goes on."
+    captions, after, seen = list(bundled_captions()), [], 0
+    before = resident()
+    for _, columns in NounFilter(COCO).stream(f"{captions[i % len(captions)]} x{i:x}" for i in range(sentences)):
+        seen += 1
+        if seen % (sentences // 3) == 0: after.append(dict(sentences=seen, resident=resident()))
+    out.put(dict(resident_before=before, resident=after, peak=resident("VmHWM")))
+
+
 def in_a_process(f, *args) -> dict:
     "What `f` puts out, from a process of its own, whose memory nothing else has touched."
     context = multiprocessing.get_context("spawn")
@@ -91,6 +103,8 @@ def main(captions: int = 100_000):
     s = figures["store"]
     print(f"{captions:,} captions of {s['tokens_a_caption']:.1f} tokens: {s['bytes_on_disk'] / 1e9:.2f} GB on disk, "
           f"{s['resident'] / 1e9:.2f} GB resident while training, {s['resident_before'] / 1e9:.2f} GB of it without any features (PyTorch, the CLIP, a step on the prompts)")
+    figures["noun filter"] = words = in_a_process(label, 3_000_000)
+    print("noun filter: " + ", ".join(f"{r['resident'] / 1e9:.2f} GB after {r['sentences'] / 1e6:.0f} million sentences" for r in words["resident"]))
     figures["ranking loss"] = loss = in_a_process(loss_memory, 10_000)
     print(f"ranking loss of {BATCH} × 10,000: a process of {loss['peak'] / 1e9:.2f} GB at most, {loss['resident_before'] / 1e9:.2f} before")
     torch.manual_seed(0)
