@@ -221,16 +221,17 @@ def _tags(scores, names, top, threshold):
 
 def _predict(args):
     if args.top is not None and args.top < 1: raise ValueError(f'--top must be at least 1, not {args.top}')
+    if args.tiles < 1: raise ValueError(f'--tiles must be at least 1, not {args.tiles}')
     if _sharded(args):
         from taidpt.shards import score_shards
         if len(args.pictures) > 1: raise ValueError('--out takes one folder, pattern or URL of pictures or shards')
         if not Path(args.prompts).is_file(): raise FileNotFoundError(f'{args.prompts}: there is no such file of prompts')
         clip = (args.clip, args.pretrained) if args.clip else None
-        done = score_shards(args.prompts, args.pictures[0], args.out, clip, args.on_error, _ray(args), args.workers or None, progress=_bars(args))
+        done = score_shards(args.prompts, args.pictures[0], args.out, clip, args.on_error, _ray(args), args.workers or None, tiles=args.tiles, progress=_bars(args))
         _tell_shards(done, args.out, 'pictures scored')
         return
     model, pictures = _load(args), _files(args)
-    scores = model.predict(pictures, on_error=args.on_error, workers=args.workers, progress=_bars(args))
+    scores = model.predict(pictures, tiles=args.tiles, on_error=args.on_error, workers=args.workers, progress=_bars(args))
     broken = scores.isnan().any(1).tolist()
     names = model.classes.natural
     rows = [(str(p), None if bad else _tags(s, names, args.top, args.threshold)) for p,s,bad in zip(pictures, scores, broken)]
@@ -264,6 +265,7 @@ def _table(rows, head):
 
 def _evaluate(args):
     if args.save_scores: _ready_to_write(args.save_scores, '.safetensors')
+    if args.tiles < 1: raise ValueError(f'--tiles must be at least 1, not {args.tiles}')
     model = _load(args)
     from taidpt.datasets import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
@@ -274,7 +276,9 @@ def _evaluate(args):
     if not data.labels.any(): raise ValueError(f'{args.labels}: no picture shows a class of {model.classes.name}; there is nothing to measure')
     import numpy as np
     from taidpt.metrics import average_precision, precision_recall_f1
-    scores = _methods(model, data.pictures, on_error=args.on_error, workers=args.workers, progress=_bars(args))
+    how = dict(on_error=args.on_error, workers=args.workers, progress=_bars(args))
+    scores = _methods(model, data.pictures, **how)
+    if args.tiles > 1: scores[f'{list(scores)[-1]}, tiles'] = model.predict(data.pictures, tiles=args.tiles, **how)
     read = ~next(iter(scores.values())).isnan().any(1)
     if not data.labels[read].any(): raise ValueError('no labelled picture could be read')
     if args.save_scores:
@@ -434,6 +438,7 @@ def _parser():
     def pictures(p):
         p.add_argument('--on-error', choices=('raise', 'skip'), default='raise', help='what to do about a picture that cannot be read (default: raise)')
         p.add_argument('--workers', type=int, default=0, metavar='N', help='processes that decode pictures (default: 0, none beside this one)')
+        p.add_argument('--tiles', type=int, default=1, metavar='N', help='look at N x N overlapping tiles of each picture, too (default: 1, the whole picture alone)')
 
     def shards(p, out):
         p.add_argument('--out', metavar='FOLDER', help=out)
@@ -474,7 +479,7 @@ def _parser():
 
     p = command('predict', 'tag pictures', _predict,
         '  taidpt predict my.safetensors photos/*.jpg --top 5\n  taidpt predict my.safetensors photos/ --threshold 0.25 --json > tags.json\n'
-        '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv\n  taidpt predict my.safetensors photos/ --out scores/ --ray')
+        '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv\n  taidpt predict my.safetensors photos/ --tiles 2\n  taidpt predict my.safetensors photos/ --out scores/ --ray')
     p.add_argument('prompts', metavar='PROMPTS', help='the .safetensors file that train wrote')
     p.add_argument('pictures', nargs='+', metavar='PICTURE', help='picture files, or folders, which are searched with their subfolders')
     p.add_argument('--top', type=int, default=5, metavar='K', help='at most so many tags a picture (default: 5)')

@@ -30,7 +30,7 @@ from .losses import asymmetric_loss, bce_loss, focal_loss, ranking_loss
 from .metrics import mean_average_precision
 from .nounfilter import LabeledTexts
 from .prompts import PromptLearner, add_up, own_share
-from .scores import dense_scores, fuse, global_scores, local_scores
+from .scores import dense_scores, fuse, global_scores, local_scores, standardized
 
 # %% ../nbs/09_taidpt.ipynb #09-007
 def branch_scores(
@@ -260,16 +260,21 @@ class _Tiles:
 def predict(self:PromptTuner,
     pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
     tiles:int=1, # n: look at n × n overlapping tiles of each picture, too; files and PIL pictures only
+    weight:float=0.5, # of the global branch; the local one has the rest
+    standardize:bool=False, # give each class mean 0 and deviation 1 over these pictures, in each branch by itself, before they are fused
     **kwargs, # batch_size=32, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
 ) -> Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN where a picture was skipped
-    "Final scores, the mean of the branches, and with tiles the mean of the whole picture's and its best tile's; `UnreadablePicture` names a picture that cannot be read."
+    "Final scores, the mean of the branches, and with tiles the mean of the whole picture's and its best tile's; `UnreadablePicture` names a picture that cannot be read. Tiles, weight and standardize are not in the paper."
     if tiles < 1: raise ValueError(f'tiles must be at least 1, got {tiles}.')
     if tiles > 1:
         if isinstance(pictures, (str, Path)): pictures = list_pictures(pictures) if Path(pictures).is_dir() else [pictures]
         if isinstance(pictures, Image.Image): pictures = [pictures]
         if not isinstance(pictures, (list, tuple)) or any(isinstance(p, Tensor) for p in pictures):
             raise ValueError(f'Tiles are cut from files or PIL pictures, not from a {type(pictures).__name__} of pixels or features.')
-    final = lambda branches: fuse(*branches) if len(branches) == 2 else branches[0]
+    if not 0 <= weight <= 1: raise ValueError(f'weight must be between 0 and 1, got {weight}.')
+    def final(branches):
+        if standardize: branches = [standardized(s) for s in branches]
+        return fuse(*branches, weight) if len(branches) == 2 else branches[0]
     scores = final(self.predict_branches(pictures, **kwargs))
     if tiles == 1: return scores
     with warnings.catch_warnings():
