@@ -166,6 +166,7 @@ class FrozenCLIP:
         recommended:Optional[dict]=None, # training settings that suit this model, e.g. {'lr': 0.02}
     ):
         self.model = model.eval().requires_grad_(False)
+        model.visual.to(memory_format=torch.channels_last)                  # the order in which convolutions are fast
         self.tokenizer, self.preprocess = tokenizer, preprocess
         self.name, self.recommended = name, dict(recommended or {})
         self.text = _text_tower(model)

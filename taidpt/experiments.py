@@ -7,17 +7,16 @@ __all__ = ['PUBLISHED', 'EncodedPictures', 'encode_labeled', 'with_classes', 'ca
            'table2', 'table3', 'summarize', 'comparison_table']
 
 # %% ../nbs/15a_experiments.ipynb #15-003
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import hashlib, json, warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
-from open_clip.modified_resnet import ModifiedResNet
 from torch import Tensor
 
-from .cache import FeatureStore, encode_pictures
+from .cache import FeatureStore, about_pictures, encode_pictures, pos_embed_matters
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP
 from .coop import CoOp
@@ -31,14 +30,23 @@ from .tipadapter import TipAdapter
 from .zeroshot import ZeroShotCLIP
 
 # %% ../nbs/15a_experiments.ipynb #15-006
-@dataclass
 class EncodedPictures:
     "Labelled pictures with their features."
-    pictures: LabeledPictures # N pictures, their labels and classes
-    plain: FeatureStore # f without the positional embedding, and F
-    placed: FeatureStore # f with it, and F
+    def __init__(self,
+        pictures:LabeledPictures, # N pictures, their labels and classes
+        encode:Callable[[bool], FeatureStore], # their features, f without (False) or with (True) the positional embedding
+    ):
+        self.pictures, self._encode = pictures, cache(encode)
 
     def __len__(self): return len(self.pictures)
+    @property
+    def plain(self)->FeatureStore:
+        "f without the positional embedding, and F."
+        return self._encode(False)
+    @property
+    def placed(self)->FeatureStore:
+        "f with it, and F."
+        return self._encode(True)
     @property
     def classes(self)->ClassSet:
         "Of the labels."
@@ -47,22 +55,27 @@ class EncodedPictures:
     def labels(self)->Tensor: # N × C, int8
         "1 there, 0 difficult, -1 not there."
         return self.pictures.signed()
-    def take(self, rows)->'EncodedPictures': # of these rows
+    def take(self, rows)->'EncodedPictures': # of these rows, in memory
         "Some of the pictures."
         rows = torch.as_tensor(rows).long()
-        plain = self.plain.take(rows)
-        return EncodedPictures(self.pictures[rows.tolist()], plain, plain if self.placed is self.plain else self.placed.take(rows))
+        some = cache(lambda store: store.take(rows))                    # both forms may be one and the same
+        return EncodedPictures(self.pictures[rows.tolist()], lambda pos: some(self._encode(pos)))
 
 def encode_labeled(
     clip:FrozenCLIP, # the encoder
     pictures:LabeledPictures|EncodedPictures, # N labelled pictures; encoded ones are given back as they are
-    **kwargs, # of `iter_picture_features`: batch_size, workers, progress
-)->EncodedPictures: # in memory
+    folder:str|Path|None=None, # where files of features are kept and found; None: in memory
+    **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
+)->EncodedPictures: # encoded when they are first looked at
     "Features of labelled pictures in both forms."
     if isinstance(pictures, EncodedPictures): return pictures
-    plain = encode_pictures(clip, pictures.pictures, False, **kwargs)
-    both = isinstance(clip.model.visual, ModifiedResNet)
-    return EncodedPictures(pictures, plain, encode_pictures(clip, pictures.pictures, True, **kwargs) if both else plain)
+    files = pictures.pictures
+    @cache
+    def encode(pos):
+        if folder is None: return encode_pictures(clip, files, pos, **kwargs)
+        name = hashlib.sha256(json.dumps(about_pictures(clip, files, pos)).encode()).hexdigest()[:12]
+        return encode_pictures(clip, files, pos, Path(folder)/f'pictures-{name}.safetensors', **kwargs)
+    return EncodedPictures(pictures, lambda pos: encode(pos and pos_embed_matters(clip)))
 
 def with_classes(
     pictures:LabeledPictures, # N pictures
@@ -117,9 +130,9 @@ def _map(labels, scores)->float: # percent
         return mean_average_precision(labels, scores)
 
 # %% ../nbs/15a_experiments.ipynb #15-016
-def _tai_scores(clip, tai, test, given, **kwargs):
+def _tai_scores(clip, tai, test, given, folder, **kwargs):
     "TaI's and TaI-DPT's scores of the test pictures, which are encoded again where TaI-DPT has a CLIP of its own."
-    seen = test if tai.clip is clip else encode_labeled(tai.clip, given if isinstance(given, LabeledPictures) else given.pictures, **kwargs)
+    seen = test if tai.clip is clip else encode_labeled(tai.clip, given if isinstance(given, LabeledPictures) else given.pictures, folder, **kwargs)
     return both_scores(tai, seen, test.classes.names)
 
 def _drawn(clip, pictures, draws, **kwargs):
@@ -144,15 +157,16 @@ def fig6(
     seeds:Sequence[int]=(0,), # of the draws and of the prompts
     weight:float=0.5, # of CoOp-DPT in the ensemble
     coop:dict|None=None, # settings of `CoOp`
-    **kwargs, # of `iter_picture_features`: batch_size, workers, progress
+    folder:str|Path|None=None, # where features of whole sets are kept, as in `encode_labeled`; those of a draw of few pictures are in memory
+    **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
 )->Iterator[dict]: # rows: method, shots (0: no picture), seed, map in percent
     "mAP of CoOp, CoOp-DPT, TaI, TaI-DPT and CoOp-DPT + TaI-DPT over the number of pictures; raises what `few_shot` raises, before any work."
     _check_classes(train, test)
     y = train.labels
     draws = {(k, s): few_shot(y, k, s, train.classes) for s in seeds for k in shots}
     def rows(test=test):
-        given, test = test, encode_labeled(clip, test, **kwargs)
-        alone, dpt = _tai_scores(clip, tai, test, given, **kwargs)
+        given, test = test, encode_labeled(clip, test, folder, **kwargs)
+        alone, dpt = _tai_scores(clip, tai, test, given, folder, **kwargs)
         for method,scores in (('TaI', alone), ('TaI-DPT', dpt)): yield dict(method=method, shots=0, seed=None, map=_map(test.labels, scores))
         pick = _drawn(clip, train, draws.values(), **kwargs)
         for (k,s),draw in draws.items():
@@ -175,7 +189,8 @@ def table2(
     weight:float=0.5, # of CoOp-DPT in the ensemble
     coop:dict|None=None, # settings of `CoOp`
     tip:dict|None=None, # settings of the fine-tuned `TipAdapter`; None: 20 epochs
-    **kwargs, # of `iter_picture_features`: batch_size, workers, progress
+    folder:str|Path|None=None, # where features of whole sets are kept, as in `encode_labeled`; those of a draw of few pictures are in memory
+    **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
 )->Iterator[dict]: # rows: method, shots (0: no picture), seed, map in percent
     "mAP over novel classes of every method of Table 2 that is run here; raises what `few_shot` raises, before any work."
     _check_classes(train, test)
@@ -184,13 +199,13 @@ def table2(
     draws = {(k, s): few_shot(y, k, s, train.classes) for s in seeds for k in shots}
     shown = (test.labels == 1).any(1).nonzero()[:, 0].tolist()
     if not shown: raise ValueError('No test picture shows any of the classes.')
-    test = test.take(shown) if isinstance(test, EncodedPictures) else test[shown]
+    if len(shown) < len(test): test = test.take(shown) if isinstance(test, EncodedPictures) else test[shown]
     def rows(test=test, val=val):
-        given, test = test, encode_labeled(clip, test, **kwargs)
-        if val is not None: val = encode_labeled(clip, val, **kwargs)
+        given, test = test, encode_labeled(clip, test, folder, **kwargs)
+        if val is not None: val = encode_labeled(clip, val, folder, **kwargs)
         row = lambda method,k,s,scores: dict(method=method, shots=k, seed=s, map=_map(test.labels, scores))
         yield row('zero-shot CLIP', 0, None, ZeroShotCLIP(clip, test.classes, local=False).predict(test.placed, progress=False))
-        _, dpt = _tai_scores(clip, tai, test, given, **kwargs)
+        _, dpt = _tai_scores(clip, tai, test, given, folder, **kwargs)
         yield row('TaI-DPT', 0, None, dpt)
         pick = _drawn(clip, train, draws.values(), **kwargs)
         for (k,s),draw in draws.items():
@@ -224,15 +239,16 @@ def table3(
     seeds:Sequence[int]=(0,), # of what is kept, and of the prompts
     weight:float=0.8, # of DualCoOp in the ensemble
     dual:dict|None=None, # settings of `DualCoOp`
-    **kwargs, # of `iter_picture_features`: batch_size, workers, progress
+    folder:str|Path|None=None, # where features of whole sets are kept, as in `encode_labeled`; those of a draw of few pictures are in memory
+    **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
 )->Iterator[dict]: # rows: method, share (0: no picture), seed, map in percent
     "mAP of DualCoOp and of DualCoOp + TaI-DPT over the share of known labels; raises before any work for a share that is none."
     _check_classes(train, test)
     y = train.labels if isinstance(train, EncodedPictures) else train.signed()
     known = {(p, s): partial_labels(y, p, s) for s in seeds for p in shares}
     def rows(train=train, test=test):
-        given, train, test = test, encode_labeled(clip, train, **kwargs), encode_labeled(clip, test, **kwargs)
-        _, dpt = _tai_scores(clip, tai, test, given, **kwargs)
+        given, train, test = test, encode_labeled(clip, train, folder, **kwargs), encode_labeled(clip, test, folder, **kwargs)
+        _, dpt = _tai_scores(clip, tai, test, given, folder, **kwargs)
         yield dict(method='TaI-DPT', share=0, seed=None, map=_map(test.labels, dpt))
         for (p,s),labels in known.items():
             model = DualCoOp(clip, train.classes, seed=s, **(dual or {})).fit(train.plain, labels, progress=False)

@@ -262,7 +262,7 @@ def predict(self:PromptTuner,
     tiles:int=1, # n: look at n × n overlapping tiles of each picture, too; files and PIL pictures only
     weight:float=0.5, # of the global branch; the local one has the rest
     standardize:bool=False, # give each class mean 0 and deviation 1 over these pictures, in each branch by itself, before they are fused
-    **kwargs, # batch_size=32, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
+    **kwargs, # batch_size, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
 ) -> Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN where a picture was skipped
     "Final scores, the mean of the branches, and with tiles the mean of the whole picture's and its best tile's; `UnreadablePicture` names a picture that cannot be read. Tiles, weight and standardize are not in the paper."
     if tiles < 1: raise ValueError(f'tiles must be at least 1, got {tiles}.')

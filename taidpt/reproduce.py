@@ -248,7 +248,13 @@ class Study:
         "Sentences and pictures of a data set; classes in their natural spelling where the CLIP never met the published one."
         return Material(name, self.data, self.limit, self.data is None or self.clip.name == 'embedded', self.photos, self.progress)
     def learn(self, material, name, **settings)->TaIDPT: return learn_prompts(material, self.clip, self.folder, name, progress=self.progress, **settings)
-    def measure(self, group, makers, test, **kwargs): return measure(self.cells, group, makers, test, self.progress, **kwargs)
+    @property
+    def pictures(self)->dict:
+        "Where features of pictures are kept: of the data sets, each form in a file; of the few photos of a miniature, each by itself, for all of its parts."
+        return dict(folder=self.folder/'features') if self.data is not None else dict(cache=self.folder/'features'/'photos')
+    def measure(self, group, makers, test, **kwargs):
+        if self.data is None: kwargs |= self.pictures                       # whole data sets are scored in passing, and not kept
+        return measure(self.cells, group, makers, test, self.progress, **kwargs)
     def title(self, what):
         "The title of a table: what it is, and with what it was measured."
         clip = 'the embedded CLIP' if self.clip.name == 'embedded' else self.clip.name
@@ -414,8 +420,8 @@ def texts_or_pictures(
 
 # %% ../nbs/16b_reproduce.ipynb #16-039
 def _scene(study, name, least, names=None, val=0):
-    "Pictures to draw from, to score, and to search on, each encoded when it is first wanted; classes with too few photos are left out of a miniature."
-    m = study.material(name)
+    "Pictures to draw from, to score, and to search on, each encoded when it is first wanted; classes with too few photos are left out of a miniature, and pictures without any of `names` are not scored."
+    m, only = study.material(name), names is not None
     learn, test = m.halves
     apart = set(_some(len(learn), min(val, len(learn)//2), 1).tolist()) if val and study.data is not None else set()
     rest = [i for i in range(len(learn)) if i not in apart]
@@ -425,8 +431,9 @@ def _scene(study, name, least, names=None, val=0):
         if len(names) < 2: raise ValueError(f'{len(names)} classes have {least} pictures to learn from and one to be tested on; two are needed: raise the limit, or give more photos')
     parts = dict(train=learn[rest], test=test, val=learn[sorted(apart)] if apart else None)
     parts = {k: experiments.with_classes(p, names) if p else None for k,p in parts.items()}
+    if only: parts['test'] = parts['test'][parts['test'].labels.any(1)]
     @cache
-    def encoded(which, clip=study.clip): return parts[which] and experiments.encode_labeled(clip, parts[which], progress=study.progress)
+    def encoded(which, clip=study.clip): return parts[which] and experiments.encode_labeled(clip, parts[which], progress=study.progress, **study.pictures)
     return m, parts, encoded
 
 def _cells_of_rows(study, group, columns, run):
@@ -470,7 +477,7 @@ def fig6(
     shots = shots or ((1, 2, 4, 8, 16) if study.comparable else (1, 2))
     m, parts, encoded = _scene(study, name, max(shots))
     tai = cache(lambda: study.learn(m, f'{name}-seed{study.seeds[0]}', seed=study.seeds[0]))
-    rows = _cells_of_rows(study, f'fig6.{name}{_tag(coop)}', shots, lambda k,s: experiments.fig6(study.clip, tai(), parts['train'], encoded('test'), (k,), (s,), coop=coop, progress=study.progress))
+    rows = _cells_of_rows(study, f'fig6.{name}{_tag(coop)}', shots, lambda k,s: experiments.fig6(study.clip, tai(), parts['train'], encoded('test'), (k,), (s,), coop=coop, progress=study.progress, **study.pictures))
     return _picture_table(study, 'fig6', f'Fig. 6, mAP over pictures a class, {name}', rows, 'shots', notes=[f'{len(parts["test"].classes)} classes, {len(parts["test"]):,} pictures scored; 0 shots: no picture.'])
 
 def table2(
@@ -482,7 +489,7 @@ def table2(
     shots = shots or ((1, 5) if study.comparable else (1, 2))
     m, parts, encoded = _scene(study, 'coco', max(shots), LASO_NOVEL, val=1000)
     tai = cache(lambda: study.learn(m, f'coco-seed{study.seeds[0]}', seed=study.seeds[0]))
-    rows = _cells_of_rows(study, f'table2{_tag(coop)}', shots, lambda k,s: experiments.table2(study.clip, tai(), parts['train'], encoded('test'), encoded('val'), (k,), (s,), coop=coop, progress=study.progress))
+    rows = _cells_of_rows(study, f'table2{_tag(coop)}', shots, lambda k,s: experiments.table2(study.clip, tai(), parts['train'], encoded('test'), encoded('val'), (k,), (s,), coop=coop, progress=study.progress, **study.pictures))
     what = 'Table 2, mAP on novel classes' if study.comparable else 'Table 2, mAP from few pictures'
     return _picture_table(study, 'table2', what, rows, 'shots', experiments.PUBLISHED['table2'], [f'{len(parts["test"].classes)} classes: {", ".join(parts["test"].classes.names)}.'])
 
@@ -501,7 +508,7 @@ def table3(
     size = clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
     test = lambda: encoded('test') if dual_clip is None else parts['test']      # with a CLIP each, the experiment encodes them with both
     rows = _cells_of_rows(study, f'table3.{name}.{(clip.name or "clip").replace("/", "-")}-{size}{_tag(dual)}', shares,
-                          lambda p,s: experiments.table3(clip, tai(), encoded('train', clip), test(), (p,), (s,), dual=dual, progress=study.progress))
+                          lambda p,s: experiments.table3(clip, tai(), encoded('train', clip), test(), (p,), (s,), dual=dual, progress=study.progress, **study.pictures))
     return _picture_table(study, 'table3', f'Table 3, mAP over the share of known labels, {name}', rows, 'share', experiments.PUBLISHED[f'table3_{name}'], [f'{len(parts["test"].classes)} classes, {len(parts["test"]):,} pictures scored; share 0: no picture.'])
 
 # %% ../nbs/16b_reproduce.ipynb #16-042

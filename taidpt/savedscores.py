@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .cache import encode_pictures
+from .cache import encode_pictures, pos_embed_matters
 from .classes import write_whole
 from .ensemble import ensemble_scores
 from .learner import PromptTuner
@@ -91,7 +91,7 @@ def score_in_shards(
     folder:str|Path|None=None, # where finished shards are kept; None: nothing is kept
     shard:int=1024, # pictures a shard
     progress:bool=True, # a bar
-    **kwargs, # of `encode_pictures`: batch_size, on_error, workers
+    **kwargs, # of `encode_pictures`: batch_size, on_error, workers, cache
 )->dict[str, list[Tensor]]: # name -> scores of each branch, each N × C; NaN for pictures that were skipped
     "Scores of many pictures by several models, on every branch; shards that are finished are not computed again."
     if not models: raise ValueError('There is no model to score with.')
@@ -107,10 +107,11 @@ def score_in_shards(
         found = _read_shard(path, key) if path else None
         if found is None:
             found = {}
-            for pos in {m.pos_embed for m in models.values()}:
+            matters = pos_embed_matters(clip)
+            for pos in {m.pos_embed and matters for m in models.values()}:
                 features = encode_pictures(clip, some, pos_embed=pos, progress=False, **kwargs)
                 for n,m in models.items():
-                    if m.pos_embed == pos:
+                    if (m.pos_embed and matters) == pos:
                         for b,s in enumerate(m.predict_branches(features)): found[f'{n}.{b}'] = s.contiguous()
             if path:
                 with write_whole(path) as tmp: save_file(found, tmp, dict(format='taidpt-shard', key=key))

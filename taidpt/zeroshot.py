@@ -54,7 +54,7 @@ class ZeroShotCLIP:
 
     def predict(self,
         pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
-        **kwargs, # batch_size=32, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
+        **kwargs, # batch_size, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
     ) -> Tensor: # N × C, float32, on the CPU
         "Scores of pictures: the mean of both branches, or the global one with `local=False`. A `FeatureStore` must hold f with `pos_embed=True`."
         branches = self.predict_branches(pictures, **kwargs)
