@@ -26,7 +26,7 @@ from nbdev.processors import filter_stream_, hide_line, strip_ansi
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
 sections = {'Tutorials': 'tutorials', 'The method': '.', 'Experiments': 'experiments', 'Reference': 'reference'}
-first = ['learn', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling']      # in this order; others follow
+first = ['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling']      # in this order; others follow
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:
@@ -133,6 +133,7 @@ def site():
     reference(link, where)
     if not (pages/'index.ipynb').exists(): (pages/'index.md').write_text(f'# {cfg.title}\n\n{cfg.description}.\n\n{contents()}')
     if images.is_dir(): shutil.copytree(images, pages/'images')
+    for folder in nbs.rglob('images'): shutil.copytree(folder, pages/folder.relative_to(nbs))       # of notebooks that Voilà serves: it sees no other folder
     print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
 
 

@@ -16,6 +16,7 @@ html_theme = 'furo'
 html_theme_options = {'source_repository': cfg['git_url'], 'source_branch': cfg['branch'], 'source_directory': 'nbs/'}
 html_static_path = ['_static']
 html_css_files = ['site.css']
+html_favicon = '_static/favicon.svg'
 html_copy_source = False
 html_math_renderer = 'mathml'
 

@@ -26,6 +26,7 @@ from .savedscores import *
 from .experiments import *
 from .visualize import *
 from .sharing import *
+from .explorer import *
 from .shards import *
 
 # %% ../nbs/99_all.ipynb #99-004

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,3 +30,18 @@ def shared() -> Path:
     folder = ROOT.parent/'shared'
     if not folder.is_dir(): pytest.skip(f'no reference data beside the repository ({folder})')
     return folder
+
+
+@pytest.fixture(scope='session')
+def site(tmp_path_factory) -> Path:
+    "The folder of the built site; processes that test side by side build it once"
+    pytest.importorskip('myst_nb')
+    alone = 'PYTEST_XDIST_WORKER' not in os.environ
+    place = tmp_path_factory.getbasetemp() if alone else tmp_path_factory.getbasetemp().parent
+    done, html = place/'site.done', place/'site'
+    with FileLock(place/'site.lock'):
+        if not done.exists():
+            assert run(sys.executable, 'docs/build.py', 'site').returncode == 0
+            assert run(sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', 'docs', 'docs/_build/src', html).returncode == 0
+            done.touch()
+    return html

@@ -3,10 +3,8 @@ import importlib
 import importlib.util
 import re
 import shutil
-import sys
 
 import nbformat
-import pytest
 from conftest import ROOT, run, tool
 
 spec = importlib.util.spec_from_file_location('build', ROOT/'docs/build.py')
@@ -25,13 +23,9 @@ def test_readme_links():
     assert not missing
 
 
-def test_site(tmp_path):
+def test_site(site):
     "It builds without a warning, with a page for each notebook, and its equations need no script from elsewhere"
-    pytest.importorskip('myst_nb')
-    assert run(sys.executable, 'docs/build.py', 'site').returncode == 0
-    done = run(sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', 'docs', 'docs/_build/src', tmp_path)
-    assert done.returncode == 0
-    pages = {p: (tmp_path/p.relative_to(build.nbs)).with_suffix('.html').read_text(encoding='utf-8') for p in build.notebooks()}
+    pages = {p: (site/p.relative_to(build.nbs)).with_suffix('.html').read_text(encoding='utf-8') for p in build.notebooks()}
     assert pages
     for path, page in pages.items(): assert '<h1>' in page and not re.search(r'<p>\s*\|', page), path       # and tables are tables
     scores = pages[build.nbs/'05_scores.ipynb']
@@ -39,13 +33,13 @@ def test_site(tmp_path):
     assert 'nbdev_export' not in scores and not re.search(r'<script[^>]*src="https?:', scores)
     for path, page in pages.items():
         for link in re.findall(r'href="([^":#]+\.html)(?:#[^"]*)?"', page):
-            assert ((tmp_path/path.relative_to(build.nbs)).parent/link).resolve().exists(), f'{path.name} links to {link}'
+            assert ((site/path.relative_to(build.nbs)).parent/link).resolve().exists(), f'{path.name} links to {link}'
     learn = pages[build.nbs/'tutorials/learn.ipynb']
     assert 'alt="Cosine of each word of' in learn and '/edit/main/nbs/tutorials/learn.ipynb' in learn          # figures in words; "edit this page"
     front = pages[build.nbs/'index.ipynb']
     places = [front.index(f'href="tutorials/{name}.html"') for name in build.first]
     assert places == sorted(places)
-    reference = (tmp_path/'reference/scores.html').read_text(encoding='utf-8')
+    reference = (site/'reference/scores.html').read_text(encoding='utf-8')
     assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../05_scores.html' in reference
 
 

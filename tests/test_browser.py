@@ -1,0 +1,315 @@
+"""The site and the Explorer as a person meets them: in a browser, on a desk and on a phone.
+
+A screenshot of each state stays in tests/artifacts, or in the folder that TAIDPT_ARTIFACTS names.
+"""
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+pytest.importorskip('selenium')
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException, TimeoutException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import Select, WebDriverWait
+
+CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
+DRIVER = shutil.which('chromedriver')
+if not (CHROMIUM and DRIVER): pytest.skip('there is no Chromium with its chromedriver here: `make test-docs` installs them', allow_module_level=True)
+ARTIFACTS = Path(os.environ.get('TAIDPT_ARTIFACTS', ROOT/'tests/artifacts'))
+PHOTOS = ROOT/'taidpt/data/coco_demo/images'
+DESK, PHONE = (1280, 900), (390, 844)
+
+
+class Browser(webdriver.Chrome):
+    "Headless Chromium that keeps what went wrong on the pages it has been to"
+    def __init__(self):
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM
+        for flag in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--hide-scrollbars', '--force-color-profile=srgb'):
+            options.add_argument(flag)
+        options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+        super().__init__(options, Service(DRIVER))
+        self.set_page_load_timeout(180)
+        self.width(DESK)
+
+    def width(self, size):
+        "Be as wide and high as a desk's screen or a phone's"
+        self.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(width=size[0], height=size[1], deviceScaleFactor=1, mobile=size == PHONE))
+
+    def problems(self) -> list[str]:
+        "Errors on the console, answers of 400 and more, and requests to other machines, since the last call"
+        found = [e['message'] for e in self.get_log('browser') if e['level'] == 'SEVERE']
+        for entry in self.get_log('performance'):
+            event = json.loads(entry['message'])['message']
+            url = event['params'].get('request', {}).get('url', '')
+            if event['method'] == 'Network.requestWillBeSent' and not url.startswith(('http://127.0.0.1:', 'data:', 'blob:', 'chrome')): found.append(f'asks for {url}')
+            answer = event['params'].get('response', {})
+            if event['method'] == 'Network.responseReceived' and answer['status'] >= 400: found.append(f'{answer["status"]} for {answer["url"]}')
+        return found
+
+    def find(self, css): return self.find_element(By.CSS_SELECTOR, css)
+    def all(self, css): return self.find_elements(By.CSS_SELECTOR, css)
+
+    def until(self, what, about, seconds=60):
+        "Wait until `what` is true; fail with a picture of the page if it never is"
+        try: return WebDriverWait(self, seconds, 0.1, (NoSuchElementException, StaleElementReferenceException)).until(lambda _: what())
+        except TimeoutException:
+            self.shoot('failed')
+            raise AssertionError(f'{about}; on the page: {self.find("body").text[:2000]}') from None
+
+    def shoot(self, name, element=None):
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        (self.save_screenshot if element is None else element.screenshot)(str(ARTIFACTS/f'{name}.png'))
+
+
+@pytest.fixture
+def browser():
+    b = Browser()
+    try: yield b
+    finally: b.quit()
+
+
+# The site
+
+@pytest.fixture
+def served(site):
+    "The address of the built site"
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+CHECKS = '''
+const box = e => e.getBoundingClientRect(), flat = e => !(box(e).width && box(e).height);
+const shown = e => !e.closest('details:not([open]), .only-light, .only-dark');
+return {equations: document.querySelectorAll('math').length,
+        flat: [...document.querySelectorAll('article math')].filter(e => shown(e) && flat(e)).length,
+        pictures: [...document.images].filter(e => shown(e) && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0, 200)),
+        wide: document.documentElement.scrollWidth - document.documentElement.clientWidth};
+'''
+
+def test_every_page(site, served, browser):
+    "No error, no file that is missing, equations and pictures drawn, and nothing wider than a phone"
+    pages = sorted(p.relative_to(site).as_posix() for p in site.rglob('*.html'))
+    assert 'index.html' in pages and 'tutorials/explorer.html' in pages
+    wrong, equations = [], 0
+    for page in pages:
+        browser.get(f'{served}/{page}')
+        for size in (DESK, PHONE):
+            browser.width(size)
+            seen = browser.execute_script(CHECKS)
+            wrong += [f'{page} at {size[0]}: {k} {v}' for k, v in seen.items() if k != 'equations' and v]
+        equations += seen['equations']
+        browser.width(DESK)
+        wrong += [f'{page}: {p}' for p in browser.problems()]
+    assert not wrong, '\n'.join(wrong)
+    assert equations > 50
+
+
+def test_search(served, browser):
+    browser.get(f'{served}/index.html')
+    browser.shoot('site-front')
+    box = browser.find('.sidebar-search')
+    box.send_keys('ranking loss', Keys.ENTER)
+    found = browser.until(lambda: browser.all('#search-results li a'), 'the search finds nothing')
+    browser.until(lambda: browser.find('.search-summary').text.startswith(('Found', 'Search finished')), 'the search does not finish')
+    browser.shoot('site-search')
+    assert any('loss' in a.text.lower() for a in found)
+    found[0].click()
+    assert 'loss' in browser.find('article').text.lower() and not browser.problems()
+
+
+def test_phone(served, browser):
+    "The menu opens on a narrow screen, and leads to a page"
+    browser.width(PHONE)
+    browser.get(f'{served}/05_scores.html')
+    browser.shoot('site-phone')
+    link = browser.find('.sidebar-tree a[href="tutorials/learn.html"]')
+    inside = lambda: 0 <= link.rect['x'] < PHONE[0]
+    assert not inside()
+    browser.find('.mobile-header .nav-overlay-icon').click()
+    browser.until(inside, 'the menu does not open')
+    browser.shoot('site-phone-menu')
+    link.click()
+    browser.until(lambda: browser.current_url.endswith('tutorials/learn.html'), 'the menu leads nowhere')
+    assert not browser.problems()
+
+
+# The Explorer
+
+class Server:
+    "A server of Jupyter on this machine, for as long as the block lasts"
+    def __init__(self, tmp, *command):
+        with socket.socket() as s:
+            s.bind(('127.0.0.1', 0))
+            self.port = s.getsockname()[1]
+        self.log, self.command = tmp/'server.log', [sys.executable, '-m', *map(str, command), '--no-browser', f'--port={self.port}', '--ServerApp.ip=127.0.0.1']
+        folders = {v: str(tmp/v.lower()) for v in ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_SETTINGS_DIR', 'IPYTHONDIR')}
+        self.env = {**os.environ, **folders, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'HF_HUB_OFFLINE': '1'}
+        self.address = f'http://127.0.0.1:{self.port}'
+
+    def __enter__(self):
+        with open(self.log, 'w') as log: self.process = subprocess.Popen(self.command, cwd=ROOT, env=self.env, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        for _ in range(240):
+            assert self.process.poll() is None, self.log.read_text()
+            try: socket.create_connection(('127.0.0.1', self.port), 1).close()
+            except OSError: time.sleep(0.5)
+            else: return self
+        raise AssertionError(self.log.read_text())
+
+    def __exit__(self, *error):
+        print(self.log.read_text())
+        self.process.terminate()                                       # it ends its kernels first
+        try: self.process.wait(30)
+        except subprocess.TimeoutExpired: self.process.kill()
+
+
+class App:
+    "The Explorer on a page"
+    def __init__(self, browser):
+        self.b = browser
+        browser.until(self.classes, 'the Explorer does not appear', 240)
+    def classes(self): return self.b.all('.taidpt-explorer .classes [role=option]')
+    def names(self): return [o.get_attribute('data-name') for o in self.classes()]
+    def option(self, name): return self.b.find(f'.taidpt-explorer .classes [data-name="{name}"]')
+    def text(self, part): return self.b.find(f'.taidpt-explorer .{part}').text
+    def picture(self): return self.b.find('.taidpt-explorer .view').get_attribute('src')
+    def loaded(self): self.b.until(lambda: self.b.execute_script("return [...document.querySelectorAll('.taidpt-explorer img')].every(i => i.complete)"), 'pictures do not load')
+    def shoot(self, name, whole=False):
+        self.loaded()
+        self.b.shoot(name, None if whole else self.b.find('.taidpt-explorer'))
+    def colours(self):
+        "The picture that is shown, very small: 16 × 16 pixels in a row"
+        self.loaded()
+        return self.b.execute_script("""const x = new OffscreenCanvas(16, 16).getContext('2d');
+            x.drawImage(document.querySelector('.taidpt-explorer .view'), 0, 0, 16, 16); return [...x.getImageData(0, 0, 16, 16).data]""")
+    def quiet(self):
+        "Nothing is wrong on the page, but for the icons that Voilà's template asks the internet for and goes without"
+        wrong = [p for p in self.b.problems() if 'fontawesome-free' not in p]
+        assert not wrong, wrong
+
+
+def test_explorer_in_voila(tmp_path, browser):
+    "Look, point, add, read, upload: by pointer and by keyboard"
+    unwanted = '--VoilaConfiguration.extension_denylist=jupyterlab-jupytext'              # where it is installed, Voilà cannot load it and says so
+    with Server(tmp_path, 'voila', 'nbs/tutorials/explorer.ipynb', unwanted) as server:
+        browser.get(server.address)
+        app, pointer = App(browser), ActionChains(browser)
+        assert len(app.classes()) == 20 and 'Best:' in app.text('told')
+        app.shoot('explorer-voila', whole=True)
+
+        # a photo, and the class under the pointer
+        photo = PHOTOS/'000000011149.jpg'
+        browser.all('.gallery [role=option]')[sorted(PHOTOS.iterdir()).index(photo)].click()
+        browser.until(lambda: photo.stem in app.text('main figcaption'), 'the photo is not shown')
+        plain, colours = app.picture(), app.colours()
+        pointer.move_to_element(app.classes()[0]).perform()
+        first = app.names()[0]
+        browser.until(lambda: app.text('told').startswith(f'{first}: score'), 'pointing at a class changes nothing')
+        browser.until(lambda: app.picture() != plain and sum(abs(a - b) for a, b in zip(app.colours(), colours)) > 10 * len(colours), 'no map over the photo')
+        assert app.option(first).get_attribute('aria-selected') == 'true'
+        app.shoot('explorer-hover')
+
+        # how long it takes, seen from the page
+        took = browser.execute_async_script("""
+            const [done] = arguments, options = [...document.querySelectorAll('.classes [role=option]')], image = document.querySelector('.view'), took = [];
+            const next = () => {
+              const o = options[took.length + 1];
+              if (!o) return done(took);
+              const start = performance.now();
+              image.addEventListener('load', () => { took.push(performance.now() - start); next(); }, {once: true});
+              o.dispatchEvent(new MouseEvent('mouseover', {bubbles: true}));
+            };
+            next();""")
+        print(f'pointer to map on the page: {sorted(took)[len(took)//2]:.0f} ms in the median, at most {max(took):.0f} ms')
+        (ARTIFACTS/'hover_ms.json').write_text(json.dumps([round(t, 1) for t in took]))
+
+        # the same by keyboard, and other prompts
+        browser.execute_script('document.querySelector(\'.classes [tabindex="0"]\').focus()')
+        browser.until(lambda: app.text('told').startswith(f'{first}:'), 'focus does not show a class')
+        browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+        browser.until(lambda: app.text('told').startswith(f'{app.names()[1]}:'), 'the arrow key does not move')
+        scores = [o.get_attribute('aria-label') for o in app.classes()]
+        Select(browser.find('.taidpt-explorer select')).select_by_visible_text('zero-shot CLIP')
+        browser.until(lambda: [o.get_attribute('aria-label') for o in app.classes()] != scores, 'other prompts give the same scores')
+        app.shoot('explorer-zero-shot')
+        Select(browser.find('.taidpt-explorer select')).select_by_visible_text('TaI-DPT')
+        browser.until(lambda: [o.get_attribute('aria-label') for o in app.classes()] == scores, 'the first prompts are not back')
+
+        # a class is added by keyboard
+        browser.find('.gallery [role=option]').click()
+        browser.until(lambda: '000000000285' in app.text('main figcaption'), 'the photo is not shown')
+        browser.find('.side input').send_keys('bear', Keys.ENTER)
+        browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
+        assert len(app.classes()) == 21 and float(app.option('bear').find_element(By.CSS_SELECTOR, '.score').text)
+        app.shoot('explorer-added')
+        browser.find('.side input').send_keys('bear', Keys.ENTER)
+        browser.until(lambda: 'in the list already' in app.text('message'), 'no word on a class that is there')
+
+        # a sentence
+        browser.find('form input').send_keys('A man rides a horse past a parked bus while his dog runs behind.', Keys.ENTER)
+        browser.until(lambda: 'horse' in app.text('words'), 'the sentence is not shown')
+        pointer.move_to_element(app.option('horse')).perform()
+        browser.until(lambda: app.text('told').startswith('horse: score') and app.text('words .best'), 'no words for a class')
+        assert not app.text('message')
+        app.shoot('explorer-sentence')
+
+        # uploads: a photo, and what is none
+        photo = PHOTOS/'000000007281.jpg'
+        browser.find('input[type=file]').send_keys(str(photo))
+        browser.until(lambda: photo.name in app.text('main figcaption') and browser.find('.view').is_displayed(), 'the upload is not shown')
+        app.shoot('explorer-upload')
+        broken = tmp_path/'holiday.jpg'
+        broken.write_bytes(photo.read_bytes()[:5000])
+        browser.find('input[type=file]').send_keys(str(broken))
+        browser.until(lambda: 'holiday.jpg is a damaged picture' in app.text('message'), 'no word on a broken picture')
+        assert browser.find('.message').get_attribute('role') == 'alert' and 'Traceback' not in browser.page_source
+        app.shoot('explorer-broken-upload')
+
+        browser.width(PHONE)
+        browser.execute_script('arguments[0].scrollIntoView()', browser.find('.main'))
+        app.classes()[0].click()                                       # a tap
+        browser.until(lambda: app.text('told').startswith(f'{app.names()[0]}: score'), 'a tap shows nothing')
+        assert browser.execute_script("const e = document.querySelector('.taidpt-explorer'); return e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth")
+        app.shoot('explorer-phone', whole=True)
+        app.quiet()
+
+
+def test_explorer_in_jupyterlab(tmp_path, browser):
+    "It appears under its cell, and keys go to it and not to the notebook"
+    cells = [nbformat.v4.new_code_cell('from taidpt.all import *\nExplorer()'), nbformat.v4.new_code_cell('1 + 1')]
+    (tmp_path/'work').mkdir()
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python'))), tmp_path/'work/app.ipynb')
+    settings = tmp_path/'jupyterlab_settings_dir/@jupyterlab/apputils-extension'
+    settings.mkdir(parents=True)
+    (settings/'notification.jupyterlab-settings').write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    with Server(tmp_path, 'jupyterlab', '--allow-root', '--expose-app-in-browser', '--IdentityProvider.token=', f'--ServerApp.root_dir={tmp_path}/work') as server:
+        browser.get(f'{server.address}/lab/tree/app.ipynb')
+        ready = lambda: browser.execute_script("return window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'")
+        browser.until(ready, 'JupyterLab does not open the notebook', 240)
+        browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        app = App(browser)
+        name = app.names()[1]
+        browser.execute_script("document.querySelector('.classes [role=option]').focus()")
+        browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+        browser.until(lambda: app.text('told').startswith(f'{name}: score'), 'the arrow key does not move')
+        assert browser.switch_to.active_element.get_attribute('data-name') == name
+        app.shoot('explorer-jupyterlab', whole=True)
