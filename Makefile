@@ -6,15 +6,16 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: help demo test bench docs readme clean
+.PHONY: help demo test test-docs bench docs readme clean
 
 help:
-	@echo "make demo    learn prompts from the bundled captions, tag the bundled photos, write report.html"
-	@echo "make test    run the notebooks and every other test"
-	@echo "make bench   time everything beside the published way, in minutes: benchmarks/results.json"
-	@echo "make docs    build the site: docs/_build/html/index.html"
-	@echo "make readme  write README.md from nbs/index.ipynb"
-	@echo "make clean   remove what these commands made, $(VENV) included"
+	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
+	@echo "make test       run the notebooks and every other test"
+	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
+	@echo "make bench      time everything beside the published way, in minutes: benchmarks/results.json"
+	@echo "make docs       build the site: docs/_build/html/index.html"
+	@echo "make readme     write README.md from nbs/index.ipynb"
+	@echo "make clean      remove what these commands made, $(VENV) included"
 	@echo "PYTHON=python3.12 make ... uses another Python (3.10 or newer) for a new $(VENV)"
 
 demo: $(VENV)/.installed
@@ -22,6 +23,12 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
+
+# In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts
+test-docs: $(VENV)/.dev
+	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
+	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests/test_docs.py tests/test_browser.py
 
 bench: $(VENV)/.dev
 	for b in training nounfilter memory pictures shards; do $(BIN)/python benchmarks/$$b.py || exit 1; done
@@ -35,7 +42,7 @@ readme: $(VENV)/.dev
 	$(BIN)/python docs/build.py readme
 
 clean:
-	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache _proc _docs
+	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache _proc _docs tests/artifacts
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # What is installed follows settings.ini: a newer one installs again.

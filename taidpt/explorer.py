@@ -139,7 +139,7 @@ function render({model, el: root}) {
   gallery.addEventListener('keydown', e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); choose(e); } });
   prompts.addEventListener('change', () => { model.set('prompts', prompts.value); model.save_changes(); });
   read.addEventListener('submit', e => { e.preventDefault(); model.send({read: sentence.value}); });
-  add.addEventListener('submit', e => { e.preventDefault(); model.send({add: name.value}); name.value = ''; });
+  add.addEventListener('submit', e => { e.preventDefault(); model.send({add: name.value}); name.select(); });
   file.addEventListener('change', async () => {
     const chosen = file.files[0];
     if (!chosen) return;

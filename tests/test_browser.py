@@ -261,7 +261,7 @@ def test_explorer_in_voila(tmp_path, browser):
         browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
         assert len(app.classes()) == 21 and float(app.option('bear').find_element(By.CSS_SELECTOR, '.score').text)
         app.shoot('explorer-added')
-        browser.find('.side input').send_keys('bear', Keys.ENTER)
+        browser.find('.side input').send_keys(Keys.ENTER)               # the name still stands there
         browser.until(lambda: 'in the list already' in app.text('message'), 'no word on a class that is there')
 
         # a sentence
