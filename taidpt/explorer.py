@@ -73,10 +73,10 @@ def open_picture(
     except UnidentifiedImageError:
         raise UnreadablePicture(f'{name} is not a picture that can be read here. Save it as JPEG or PNG, and choose that file.') from None
     except Exception as e:
-        raise UnreadablePicture(f'{name} is a damaged picture ({e}). Download or save it again, or choose another.') from None
+        raise UnreadablePicture(f'{name} cannot be read ({e}). Download or save it again, or choose another.') from None
 
 # %% ../nbs/16d_explorer.ipynb #16-017
-_esm = '''
+_parts = '''
 const el = (tag, props = {}, ...children) => {
   const node = document.createElement(tag);
   for (const [k, v] of Object.entries(props)) k in node ? node[k] = v : node.setAttribute(k, v);
@@ -84,6 +84,33 @@ const el = (tag, props = {}, ...children) => {
   return node;
 };
 
+function page(root) {
+  const id = 'e' + Math.random().toString(36).slice(2);
+  const text = (name, placeholder) => el('input', {type: 'text', id: id + name, placeholder, autocomplete: 'off'});
+  const label = (name, words) => el('label', {htmlFor: id + name}, words);
+  const list = name => el('div', {role: 'listbox', 'aria-label': name});
+  const p = {
+    prompts: el('select', {id: id + 'prompts'}), file: el('input', {type: 'file', id: id + 'file', accept: 'image/*,.safetensors'}),
+    gallery: list('Pictures'), classes: list('Classes, best first'), sentence: text('sentence', 'A dog runs behind a bus.'), name: text('name', 'fire hydrant'),
+    view: el('img'), words: el('p'), told: el('p', {role: 'status'}), credit: el('figcaption'), message: el('p', {role: 'alert'}),
+  };
+  for (const name in p) p[name].classList.add(name);
+  p.read = el('form', {}, label('sentence', 'Or a sentence'), p.sentence, el('button', {type: 'submit'}, 'Read'));
+  p.add = el('form', {}, label('name', 'Add a class'), p.name, el('button', {type: 'submit'}, 'Add'));
+  const hint = el('p', {className: 'hint'}, 'Point at a class, or reach it with Tab and the arrow keys, to see where it looks.');
+  root.classList.add('taidpt-explorer');
+  root.setAttribute('data-lm-suppress-shortcuts', 'true');                     // keys are for the app, not for JupyterLab
+  root.append(
+    el('div', {className: 'bar'}, el('span', {}, label('prompts', 'Prompts'), p.prompts),
+       el('span', {}, label('file', 'Your picture, or a file of prompts'), p.file)),
+    p.gallery, p.read, p.message,
+    el('div', {className: 'main'}, el('figure', {}, p.view, p.words, p.told, p.credit), el('div', {className: 'side'}, hint, p.classes, p.add)));
+  return p;
+}
+'''
+
+# %% ../nbs/16d_explorer.ipynb #16-019
+_events = '''
 // One stop of the Tab key; two arrow keys, Home and End move within.
 function roving(box, back, on) {
   box.addEventListener('keydown', e => {
@@ -94,8 +121,7 @@ function roving(box, back, on) {
   box.addEventListener('focusin', e => { for (const c of box.children) c.tabIndex = c === e.target ? 0 : -1; });
 }
 
-// Jupyter closes a connection over which more than 10 MB come at once.
-async function small(file) {
+async function content(file) {
   if (file.size < 8e6) return file.arrayBuffer();
   const bitmap = await createImageBitmap(file), scale = Math.min(1, 2048 / Math.max(bitmap.width, bitmap.height));
   const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
@@ -103,78 +129,66 @@ async function small(file) {
   return (await canvas.convertToBlob({type: 'image/jpeg', quality: 0.95})).arrayBuffer();
 }
 
-function render({model, el: root}) {
-  const url = bytes => URL.createObjectURL(new Blob([bytes], {type: 'image/jpeg'}));
-  const id = 'e' + Math.random().toString(36).slice(2);
-  const prompts = el('select', {id: id + 'p'});
-  const file = el('input', {type: 'file', id: id + 'f', accept: 'image/*,.safetensors'});
-  const gallery = el('div', {className: 'gallery', role: 'listbox', 'aria-label': 'Pictures', 'aria-orientation': 'horizontal'});
-  const sentence = el('input', {type: 'text', id: id + 's', placeholder: 'A dog runs behind a bus.', autocomplete: 'off'});
-  const read = el('form', {}, el('label', {htmlFor: id + 's'}, 'Or a sentence'), sentence, el('button', {type: 'submit'}, 'Read'));
-  const image = el('img', {className: 'view'}), words = el('p', {className: 'words'}), credit = el('figcaption');
-  const told = el('p', {className: 'told', role: 'status'});
-  const classes = el('div', {className: 'classes', role: 'listbox', 'aria-label': 'Classes, best first'});
-  const name = el('input', {type: 'text', id: id + 'n', placeholder: 'fire hydrant', autocomplete: 'off'});
-  const add = el('form', {}, el('label', {htmlFor: id + 'n'}, 'Add a class'), name, el('button', {type: 'submit'}, 'Add'));
-  const message = el('p', {className: 'message', role: 'alert'});
-  root.classList.add('taidpt-explorer');
-  root.setAttribute('data-lm-suppress-shortcuts', 'true');                     // keys are ours, not JupyterLab's
-  root.append(
-    el('div', {className: 'bar'}, el('span', {}, el('label', {htmlFor: id + 'p'}, 'Prompts'), prompts),
-       el('span', {}, el('label', {htmlFor: id + 'f'}, 'Your picture, or a file of prompts'), file)),
-    gallery, read, message,
-    el('div', {className: 'main'}, el('figure', {}, image, words, told, credit), el('div', {className: 'side'}, el('p', {className: 'hint'}, 'Point at a class, or reach it with Tab and the arrow keys, to see where it looks.'), classes, add)));
-
-  const look = c => { if (c !== model.get('hover')) { model.set('hover', c); model.save_changes(); } };
+function listen(model, p) {
+  const set = (trait, value) => { if (value !== model.get(trait)) { model.set(trait, value); model.save_changes(); } };
   const option = e => e.target.closest('[role=option]');
-  const focused = () => classes.contains(document.activeElement) ? document.activeElement.dataset.name ?? '' : '';
-  roving(gallery, 'ArrowLeft', 'ArrowRight');
-  roving(classes, 'ArrowUp', 'ArrowDown');
-  classes.addEventListener('mouseover', e => { if (option(e)) look(option(e).dataset.name); });
-  classes.addEventListener('mouseleave', () => look(focused()));
-  classes.addEventListener('focusin', e => look(option(e).dataset.name));
-  classes.addEventListener('focusout', e => { if (!classes.contains(e.relatedTarget)) look(''); });
-  const choose = e => { if (option(e)) model.send({show: [...gallery.children].indexOf(option(e))}); };
-  gallery.addEventListener('click', choose);
-  gallery.addEventListener('keydown', e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); choose(e); } });
-  prompts.addEventListener('change', () => { model.set('prompts', prompts.value); model.save_changes(); });
-  read.addEventListener('submit', e => { e.preventDefault(); model.send({read: sentence.value}); });
-  add.addEventListener('submit', e => { e.preventDefault(); model.send({add: name.value}); name.select(); });
-  file.addEventListener('change', async () => {
-    const chosen = file.files[0];
-    if (!chosen) return;
-    try { model.send({upload: chosen.name}, undefined, [await small(chosen)]); }
-    catch { model.set('message', chosen.name + ' is too large, and no picture that can be made smaller here.'); model.save_changes(); }
-    file.value = '';                                                            // the same file may be chosen again
-  });
+  const focused = () => p.classes.contains(document.activeElement) ? document.activeElement.dataset.name ?? '' : '';
+  roving(p.classes, 'ArrowUp', 'ArrowDown');
+  p.classes.addEventListener('mouseover', e => { if (option(e)) set('hover', option(e).dataset.name); });
+  p.classes.addEventListener('mouseleave', () => set('hover', focused()));
+  p.classes.addEventListener('focusin', e => { if (option(e)) set('hover', option(e).dataset.name); });
+  p.classes.addEventListener('focusout', e => { if (!p.classes.contains(e.relatedTarget)) set('hover', ''); });
 
+  const choose = e => { if (option(e)) model.send({show: [...p.gallery.children].indexOf(option(e))}); };
+  roving(p.gallery, 'ArrowLeft', 'ArrowRight');
+  p.gallery.addEventListener('click', choose);
+  p.gallery.addEventListener('keydown', e => { if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); choose(e); } });
+
+  p.prompts.addEventListener('change', () => set('prompts', p.prompts.value));
+  p.read.addEventListener('submit', e => { e.preventDefault(); model.send({read: p.sentence.value}); });
+  p.add.addEventListener('submit', e => { e.preventDefault(); model.send({add: p.name.value}); p.name.select(); });
+  p.file.addEventListener('change', async () => {
+    const file = p.file.files[0];
+    if (!file) return;
+    try { model.send({upload: file.name}, undefined, [await content(file)]); }
+    catch { set('message', file.name + ' is too large, and no picture that can be made smaller here.'); }
+    p.file.value = '';                                                          // the same file may be chosen again
+  });
+}
+'''
+
+# %% ../nbs/16d_explorer.ipynb #16-021
+_drawing = '''
+function drawing(model, p) {
+  const url = bytes => URL.createObjectURL(new Blob([bytes], {type: 'image/jpeg'}));
   const draw = {
-    models() { prompts.replaceChildren(...model.get('models').map(m => el('option', {value: m}, m))); draw.prompts(); },
-    prompts() { prompts.value = model.get('prompts'); },
+    models() { p.prompts.replaceChildren(...model.get('models').map(m => el('option', {value: m}, m))); draw.prompts(); },
+    prompts() { p.prompts.value = model.get('prompts'); },
     gallery() {
-      gallery.replaceChildren(...model.get('gallery').map(([alt, bytes], i) =>
+      p.gallery.replaceChildren(...model.get('gallery').map(([alt, bytes], i) =>
         el('div', {role: 'option', tabIndex: i ? -1 : 0, 'aria-label': alt, title: alt}, el('img', {src: url(bytes), alt: ''}))));
       draw.shown();
     },
-    shown() { [...gallery.children].forEach((o, i) => o.setAttribute('aria-selected', i === model.get('shown'))); },
+    shown() { [...p.gallery.children].forEach((o, i) => o.setAttribute('aria-selected', i === model.get('shown'))); },
     view() {
       const bytes = model.get('view');
-      image.hidden = !bytes.byteLength;
-      URL.revokeObjectURL(image.src);
-      if (!image.hidden) image.src = url(bytes);
+      p.view.hidden = !bytes.byteLength;
+      URL.revokeObjectURL(p.view.src);
+      if (!p.view.hidden) p.view.src = url(bytes);
     },
     words() {
       const heights = model.get('weights'), best = Math.max(...heights);
-      words.hidden = !model.get('words').length;
-      words.replaceChildren(...model.get('words').map((w, i) => el('span', {className: heights.length && heights[i] === best ? 'best' : ''},
+      p.words.hidden = !model.get('words').length;
+      p.words.replaceChildren(...model.get('words').map((w, i) => el('span', {className: heights[i] === best ? 'best' : ''},
         el('i', {style: `height: ${2.5 * (heights[i] ?? 0)}em`}), w)));
     },
-    told() { told.textContent = model.get('told'); image.alt = model.get('told'); },
-    credit() { credit.textContent = model.get('credit'); },
-    message() { message.textContent = model.get('message'); },
+    weights() { draw.words(); },
+    told() { p.told.textContent = p.view.alt = model.get('told'); },
+    credit() { p.credit.textContent = model.get('credit'); },
+    message() { p.message.textContent = model.get('message'); },
     tags() {
-      const tags = model.get('tags'), low = Math.min(...tags.map(t => t[1])), high = Math.max(...tags.map(t => t[1]));
-      classes.replaceChildren(...tags.map(([c, score, added], i) => {
+      const tags = model.get('tags'), scores = tags.map(t => t[1]), low = Math.min(...scores), high = Math.max(...scores);
+      p.classes.replaceChildren(...tags.map(([c, score, added], i) => {
         const bar = el('i', {style: `width: ${100 * (score - low) / (high - low || 1)}%`});
         const o = el('div', {role: 'option', tabIndex: i ? -1 : 0, 'aria-label': `${c}, ${score.toFixed(2)}${added ? ', added' : ''}`},
                      el('span', {}, c + (added ? ' +' : '')), el('span', {className: 'track'}, bar), el('span', {className: 'score'}, score.toFixed(2)));
@@ -184,22 +198,27 @@ function render({model, el: root}) {
       draw.hover();
     },
     hover() {
-      for (const o of classes.children) {
+      for (const o of p.classes.children) {
         const here = o.dataset.name === model.get('hover');
         o.setAttribute('aria-selected', here);
-        if (here && !classes.matches(':hover, :focus-within')) classes.scrollTop = o.offsetTop - classes.clientHeight / 2;
+        if (here && !p.classes.matches(':hover, :focus-within')) p.classes.scrollTop = o.offsetTop - p.classes.clientHeight / 2;
       }
     },
   };
-  draw.weights = draw.words;
+  return draw;
+}
+
+function render({model, el: root}) {
+  const p = page(root), draw = drawing(model, p);
+  listen(model, p);
   for (const trait in draw) { draw[trait](); model.on('change:' + trait, draw[trait]); }
   return () => { for (const trait in draw) model.off('change:' + trait, draw[trait]); };
 }
 export default {render};
 '''
 
-# %% ../nbs/16d_explorer.ipynb #16-019
-_css = '''
+# %% ../nbs/16d_explorer.ipynb #16-023
+_style = '''
 .taidpt-explorer {
   --accent: #2f7fc1; --line: color-mix(in srgb, currentColor 45%, transparent);
   color: var(--jp-ui-font-color1, inherit); font: 14px/1.4 system-ui, sans-serif; max-width: 60em; padding: 4px;
@@ -244,7 +263,7 @@ _css = '''
 }
 '''
 
-# %% ../nbs/16d_explorer.ipynb #16-021
+# %% ../nbs/16d_explorer.ipynb #16-025
 def _jpeg(image):
     "A picture as the content of a file."
     out = io.BytesIO()
@@ -255,8 +274,8 @@ def _thumbnail(path):
     return _jpeg(ImageOps.fit(open_picture(path), (96, 96)))
 
 class Explorer(anywidget.AnyWidget):
-    "An app: tags of a picture or a sentence by several prompts, where each class looks, and classes added by name."
-    _esm, _css = _esm, _css
+    "An app: tags of a picture or a sentence by several prompts, where each class looks, and classes added by name. `prompts` and `hover` may be set, too."
+    _esm, _css = _parts + _events + _drawing, _style
     models = traitlets.List(traitlets.Unicode(), help='names of the prompts to choose from').tag(sync=True)
     prompts = traitlets.Unicode(help='the prompts that are used, one of `models`').tag(sync=True)
     hover = traitlets.Unicode(help='the class that is looked at, or nothing').tag(sync=True)
@@ -286,8 +305,8 @@ class Explorer(anywidget.AnyWidget):
         for name, m in models.items():
             if not isinstance(m, (TaIDPT, ZeroShotCLIP)): raise TypeError(f'{name} must be a TaIDPT or a ZeroShotCLIP, not {type(m).__name__}')
             if isinstance(m, TaIDPT): m._check_fitted()
-        self._models, self._added, self._rows = dict(models), [], {}      # by name; names that were typed in; their embeddings
-        self._item, self._features, self._maps = None, {}, {}                            # what is shown; its features
+        self._models, self._embedded, self._added = dict(models), {}, []  # by name; classes, G and L of each that was used; names that were typed in
+        self._item, self._features, self._maps = None, {}, {}             # what is shown; its features; a map of each class
         if pictures is None:
             photos, credits = bundled_photos(), photo_credits()
             self._pictures = list(photos.pictures)
@@ -312,7 +331,7 @@ class Explorer(anywidget.AnyWidget):
 
     def __repr__(self): return f'Explorer: {", ".join(self._models)}; {len(self._pictures)} pictures'
 
-# %% ../nbs/16d_explorer.ipynb #16-023
+# %% ../nbs/16d_explorer.ipynb #16-027
 @patch
 def show(self:Explorer,
     picture:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL picture
@@ -352,21 +371,24 @@ def _encoded(self:Explorer):
         else: self._features[key] = next(iter_picture_features(clip, [self._item], model.pos_embed, progress=False))
     return self._features[key]
 
-# %% ../nbs/16d_explorer.ipynb #16-025
+# %% ../nbs/16d_explorer.ipynb #16-029
+@patch
+def _embed(self:Explorer, name):
+    "Put the rows of one more class under those of the chosen prompts."
+    names, G, L = self._embedded[self.prompts]
+    g, l = embed_class(self._models[self.prompts], name)
+    self._embedded[self.prompts] = [*names, name], torch.cat([G, g]), None if L is None else torch.cat([L, l])
+
 @patch
 def _classes(self:Explorer):
-    "Names of the classes that are scored, those of the prompts and then those that were added, and their embeddings G and L."
+    "Names of the classes that are scored, those of the chosen prompts and then those that were added, and their G and L."
     model = self._models[self.prompts]
-    names, parts = list(model.classes.natural), [model.embeddings()]
+    if self.prompts not in self._embedded: self._embedded[self.prompts] = model.classes.natural, *model.embeddings()
     for name in self._added:
-        if name in model.classes: continue
-        key = self.prompts, name
-        try:
-            if key not in self._rows: self._rows[key] = embed_class(model, name)
-        except ValueError as e: self.message = str(e)
-        else: names, parts = [*names, name], [*parts, self._rows[key]]
-    G, L = zip(*parts)
-    return names, torch.cat(G), None if L[0] is None else torch.cat(L)
+        if name in model.classes or name in self._embedded[self.prompts][0]: continue
+        try: self._embed(name)
+        except ValueError as e: self.message = str(e)                    # class-specific: scored without it
+    return self._embedded[self.prompts]
 
 @patch
 def add_class(self:Explorer,
@@ -375,9 +397,8 @@ def add_class(self:Explorer,
     "Score one more class, with all prompts. Raises `ValueError` for a name that is there or does not fit, and for class-specific prompts."
     name = ' '.join(name.split())
     if not name: raise ValueError('Type the name of a class first, such as: fire hydrant.')
-    if same := [c for c in [*self._models[self.prompts].classes.natural, *self._added] if squeeze(c) == squeeze(name)]:
-        raise ValueError(f'{same[0]} is in the list already.')
-    self._rows[self.prompts, name] = embed_class(self._models[self.prompts], name)
+    if same := [c for c in [*self._classes()[0], *self._added] if squeeze(c) == squeeze(name)]: raise ValueError(f'{same[0]} is in the list already.')
+    self._embed(name)
     self._added.append(name)
     with self.hold_sync():
         self._score()
@@ -398,10 +419,11 @@ def add_prompts(self:Explorer,
     self.models = list(self._models)
     self.prompts = name
 
-# %% ../nbs/16d_explorer.ipynb #16-027
+# %% ../nbs/16d_explorer.ipynb #16-031
 @patch
 def _score(self:Explorer):
     "Scores and maps of all classes."
+    self.message = ''
     if self._item is None: return                                        # no picture yet
     (u, U), (names, G, L) = self._encoded(), self._classes()
     scores, P = explore_features(self._models[self.prompts], u, U.flatten(1, 2), G, L, isinstance(self._item, str))
@@ -426,7 +448,7 @@ def _look(self:Explorer):
             where = f'highest {_place(m)}' if self._seen is not None else f'highest at “{self.words[m[0].argmax()]}”'
             self.told = f'{self.hover}: score {self._scores[self.hover]:.2f}, {where}.'
 
-# %% ../nbs/16d_explorer.ipynb #16-029
+# %% ../nbs/16d_explorer.ipynb #16-033
 @patch
 def _asked(self:Explorer, _, content, buffers):
     "Do what the page asks for; what goes wrong becomes a message."
@@ -442,4 +464,4 @@ def _asked(self:Explorer, _, content, buffers):
                     try: self.add_prompts(path)
                     except ValueError as e: raise ValueError(str(e).replace(str(path), path.name)) from None
             case {'upload': str(name)}: self.show(bytes(buffers[0]), name)
-    except (OSError, ValueError) as e: self.message = str(e)
+    except Exception as e: self.message = str(e) or type(e).__name__

@@ -44,7 +44,7 @@ class Browser(webdriver.Chrome):
             options.add_argument(flag)
         options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
         super().__init__(options, Service(DRIVER))
-        self.set_page_load_timeout(180)
+        self.set_page_load_timeout(300)
         self.width(DESK)
 
     def width(self, size):
@@ -280,7 +280,7 @@ def test_explorer_in_voila(tmp_path, browser):
         broken = tmp_path/'holiday.jpg'
         broken.write_bytes(photo.read_bytes()[:5000])
         browser.find('input[type=file]').send_keys(str(broken))
-        browser.until(lambda: 'holiday.jpg is a damaged picture' in app.text('message'), 'no word on a broken picture')
+        browser.until(lambda: 'holiday.jpg cannot be read' in app.text('message'), 'no word on a broken picture')
         assert browser.find('.message').get_attribute('role') == 'alert' and 'Traceback' not in browser.page_source
         app.shoot('explorer-broken-upload')
 
