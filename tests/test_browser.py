@@ -235,7 +235,7 @@ def test_explorer_in_voila(tmp_path, browser):
               const o = options[took.length + 1];
               if (!o) return done(took);
               const start = performance.now();
-              image.addEventListener('load', () => { took.push(performance.now() - start); next(); }, {once: true});
+              image.addEventListener('load', () => { took.push(performance.now() - start); setTimeout(next, 100); }, {once: true});
               o.dispatchEvent(new MouseEvent('mouseover', {bubbles: true}));
             };
             next();""")
