@@ -67,7 +67,7 @@ def search_weight(
 def choose_weight(
     model:TaIDPT, # fitted, with both branches
     held:LabeledTexts, # labelled sentences that it did not learn from
-    weights:Sequence[float]=tuple(np.linspace(0, 1, 21).round(4)), # of the global branch, to be tried
+    weights:Sequence[float]=tuple(np.linspace(0, 1, 11).round(4)), # of the global branch, to be tried
     progress:bool=True, # a bar
 ) -> tuple[float, dict[float, float]]: # the best weight, for `predict`; each weight's mAP on the sentences
     "Weight of the global branch with which held-out sentences are ranked best; `ValueError` for sentences of other classes or a model without a local branch."

@@ -418,7 +418,9 @@ class TaIDPT(PromptTuner):
     def _fit(self, train, val, checkpoint, cache, progress, epochs=None, anew=False):
         train = self._check(train)
         key = _data_key(train)
+        if isinstance(cache, FeatureStore) and len(cache) != len(train): raise ValueError(f'{len(train):,} sentences, templates included, have {len(cache):,} features.')
         if not self._begin(checkpoint, key, anew): return self
+        if isinstance(cache, FeatureStore): return self._run(cache, train.labels, self.tau_text, key, val, checkpoint, progress, epochs)
         if cache and not is_first(): dist.barrier()                     # one process writes the file, the others read it
         features = encode_sentences(self.clip, train.texts, cache, progress=progress and is_first())
         if cache and is_first() and dist.is_available() and dist.is_initialized(): dist.barrier()
@@ -428,7 +430,7 @@ class TaIDPT(PromptTuner):
         train:LabeledTexts, # labelled sentences, of these classes
         val:Optional[tuple]=None, # (pictures or a `FeatureStore`, labels N × C), scored after each epoch
         checkpoint:Optional[Union[str, Path]]=None, # file to write after each epoch
-        cache:Optional[Union[str, Path]]=None, # file for the sentences' features; None keeps them in memory, or in a temporary file if they are large
+        cache:Optional[Union[str, Path, FeatureStore]]=None, # file for the sentences' features, or these themselves; None keeps them in memory, or in a temporary file if they are large
         progress:bool=True, # a bar with loss and score
     ) -> 'TaIDPT': # itself
         "Learn the prompts from the beginning. Raises before any work for labels of other classes or none at all."
@@ -438,7 +440,7 @@ class TaIDPT(PromptTuner):
         train:LabeledTexts, # the same sentences as before
         val:Optional[tuple]=None, # as in `fit`
         checkpoint:Optional[Union[str, Path]]=None, # file to go on from, where it exists, and to write after each epoch
-        cache:Optional[Union[str, Path]]=None, # as in `fit`
+        cache:Optional[Union[str, Path, FeatureStore]]=None, # as in `fit`
         epochs:Optional[int]=None, # how many more; None: to the end of `self.epochs`
         progress:bool=True, # as in `fit`
     ) -> 'TaIDPT': # itself

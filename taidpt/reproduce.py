@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from . import experiments
+from .cache import FeatureStore, encode_sentences
 from .classes import as_classset, write_whole
 from .clip import FrozenCLIP, load_clip
 from .coop import CoOp
@@ -155,16 +156,18 @@ def learn_prompts(
     folder:str|Path, # where prompts and features are kept
     name:str, # of the prompts' file
     train:LabeledTexts|None=None, # other sentences than the material's
+    features:FeatureStore|None=None, # of these; None: they are encoded
     progress:bool=False, # bars
     **settings, # of `TaIDPT`, where they are not the published ones
 )->TaIDPT:
     "Prompts of one run: read if they are finished, taken up if they were stopped, learned otherwise."
     model = TaIDPT(clip, material.classes, **published_settings(material.run, clip) | settings)
-    text = f'{material.run.data}-{(clip.name or "clip").replace("/", "-").replace(":", "-")}'
     with warnings.catch_warnings():
         if material.data is None or material.limit: warnings.filterwarnings('ignore', 'Few sentences name')     # a small run; everyone knows
         return model.partial_fit(material.train if train is None else train, checkpoint=Path(folder)/'prompts'/f'{name}.safetensors',
-                                 cache=Path(folder)/'features'/f'{text}.safetensors' if train is None else None, progress=progress)
+                                 cache=_features_file(material, clip, folder) if train is None else features, progress=progress)
+
+def _features_file(material, clip, folder): return Path(folder)/'features'/f'{material.run.data}-{(clip.name or "clip").replace("/", "-").replace(":", "-")}.safetensors'
 
 def measure(
     cells:Cells, # finished cells are taken from here, new ones go here
@@ -298,28 +301,35 @@ def fig7(
     equal_steps:bool=False, # as many steps for each size as for all; else as many epochs, as published
 )->list[dict]: # rows
     "Fig. 7: mAP over the number of sentences. Writes fig7.md and fig7.json."
-    m, rows, results = study.material(name), [], []
+    m, table, results = study.material(name), [], []
     if sizes is None:
         sizes, k = [0], 250
         while k < len(m.train): sizes, k = [*sizes, k], k*4
         sizes = [*sizes, len(m.train)]
     base = TaIDPT(study.clip, m.classes, **published_settings(m.run, study.clip))
     templates = template_sentences(m.classes)
+    def rows(k, s): return torch.cat([torch.randperm(len(m.train), generator=torch.Generator().manual_seed(s))[:k], torch.arange(len(templates)) + len(m.train)])
+    @cache
+    def encoded():
+        "All sentences that any sample draws, encoded once, and each one's place among them."
+        drawn = torch.cat([rows(max(sizes), s) for s in study.seeds]).unique()
+        texts, whole = (m.train + templates)[drawn].texts, len(drawn) == len(m.train) + len(templates)
+        return encode_sentences(study.clip, texts, _features_file(m, study.clip, study.folder) if whole else None, progress=study.progress), {r: i for i,r in enumerate(drawn.tolist())}
     def make(k, s):
-        order = torch.randperm(len(m.train), generator=torch.Generator().manual_seed(s))[:k]
-        some = m.train[order] + templates if k else templates
+        some = (m.train + templates)[rows(k, s)]
+        features, place = encoded()
         steps = lambda n: max(1, n // min(base.batch_size, n))
         epochs = round(base.epochs * steps(max(sizes) + len(templates)) / steps(len(some))) if equal_steps else base.epochs
-        return study.learn(m, f'fig7-{name}-{k}-seed{s}{"-steps" if equal_steps else ""}', train=some, templates=False, seed=s, epochs=epochs)
+        return study.learn(m, f'fig7-{name}-{k}-seed{s}{"-steps" if equal_steps else ""}', train=some, features=features.take([place[r] for r in rows(k, s).tolist()]), templates=False, seed=s, epochs=epochs)
     group = f'fig7.{name}{".steps" if equal_steps else ""}'
     got = study.measure(group, {f'{k}.seed{s}': lambda k=k, s=s: make(k, s) for k in sizes for s in study.seeds}, lambda: m.test)
     for k in sizes:
         cells = [got[f'{k}.seed{s}'] for s in study.seeds]; results += cells
-        for method,branch in (('TaI', 'global'), ('TaI-DPT', 'mAP')): rows.append(table_row({'data': name, 'sentences': k, 'method': method}, [c[branch] for c in cells]))
+        for method,branch in (('TaI', 'global'), ('TaI-DPT', 'mAP')): table.append(table_row({'data': name, 'sentences': k, 'method': method}, [c[branch] for c in cells]))
     how = 'As many steps for each size.' if equal_steps else 'As many epochs for each size, and so fewer steps for fewer sentences.'
-    write_table(study.folder/('fig7-steps' if equal_steps else 'fig7'), study.title('Fig. 7, mAP over the number of sentences'), rows,
+    write_table(study.folder/('fig7-steps' if equal_steps else 'fig7'), study.title('Fig. 7, mAP over the number of sentences'), table,
                 study.notes(results, f'{how} The {len(templates):,} template sentences are always there. Published values are in a figure only, and left blank.'))
-    return rows
+    return table
 
 # %% ../nbs/16b_reproduce.ipynb #16-033
 ABLATIONS = {
