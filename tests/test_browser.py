@@ -103,7 +103,7 @@ const shown = e => !e.closest('details:not([open]), .only-light, .only-dark');
 return {equations: document.querySelectorAll('math').length,
         flat: [...document.querySelectorAll('article math')].filter(e => shown(e) && flat(e)).length,
         pictures: [...document.images].filter(e => shown(e) && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0, 200)),
-        wide: document.documentElement.scrollWidth - document.documentElement.clientWidth};
+        wide: Math.max(...[document.documentElement, ...document.querySelectorAll('.content')].map(e => e.scrollWidth - e.clientWidth))};
 '''
 
 def test_every_page(site, served, browser):
@@ -209,6 +209,7 @@ class App:
 
 def test_explorer_in_voila(tmp_path, browser):
     "Look, point, add, read, upload: by pointer and by keyboard"
+    pytest.importorskip('voila')
     unwanted = '--VoilaConfiguration.extension_denylist=jupyterlab-jupytext'              # where it is installed, Voilà cannot load it and says so
     with Server(tmp_path, 'voila', 'nbs/tutorials/explorer.ipynb', unwanted) as server:
         browser.get(server.address)
@@ -295,6 +296,7 @@ def test_explorer_in_voila(tmp_path, browser):
 
 def test_explorer_in_jupyterlab(tmp_path, browser):
     "It appears under its cell, and keys go to it and not to the notebook"
+    pytest.importorskip('jupyterlab')
     cells = [nbformat.v4.new_code_cell('from taidpt.all import *\nExplorer()'), nbformat.v4.new_code_cell('1 + 1')]
     (tmp_path/'work').mkdir()
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python'))), tmp_path/'work/app.ipynb')
