@@ -236,7 +236,7 @@ class _Pictures(Dataset):
             content = pic.contiguous().numpy().tobytes() if content is None else content
             return self.kept.find(content) or dict(pixels=pic, key=self.kept.key(content))
         except FileNotFoundError: return f'{pic}: there is no such file'
-        except Exception as e: return f'{pic if isinstance(pic, (str, Path)) else f"picture {i}"}: {e}'
+        except Exception as e: return f'{pic if isinstance(pic, (str, Path)) else f"picture {i}"}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(e))
 
 def pos_embed_matters(
     clip:FrozenCLIP, # the encoder

@@ -42,9 +42,11 @@ def _one_line(error):
 
 @contextmanager
 def _notes(quiet):
-    "The package's warnings as one-line notes; other libraries' are kept back."
+    "The package's warnings as one-line notes, each once; other libraries' are kept back."
+    said = set()
     def show(message, category, filename, lineno, file=None, line=None):
-        if not quiet: _say(f'taidpt: note: {_one_line(message)}')
+        if not quiet and (text := _one_line(message)) not in said: _say(f'taidpt: note: {text}')
+        said.add(_one_line(message))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         warnings.filterwarnings('always', category=UserWarning, module=r'taidpt')

@@ -24,7 +24,7 @@ from .classes import as_classset, write_whole
 from .clip import FrozenCLIP, load_clip
 from .coop import CoOp
 from .corpus import Captions, bundled_captions, cap_per_class, template_sentences
-from .datasets import LASO_NOVEL, LabeledPictures, bundled_photos, read_coco, read_coco_captions, read_labels, read_narratives, read_nuswide, read_voc2007
+from .datasets import LASO_NOVEL, LabeledPictures, bundled_photos, few_shot, read_coco, read_coco_captions, read_labels, read_narratives, read_nuswide, read_voc2007
 from .ensemble import search_weight
 from .learner import PromptTuner, TaIDPT
 from .metrics import average_precision, precision_recall_f1
@@ -441,6 +441,7 @@ def _scene(study, name, least, names=None, val=0):
         if len(names) < 2: raise ValueError(f'{len(names)} classes have {least} pictures to learn from and one to be tested on; two are needed: raise the limit, or give more photos')
     parts = dict(train=learn[rest], test=test, val=learn[sorted(apart)] if apart else None)
     parts = {k: experiments.with_classes(p, names) if p else None for k,p in parts.items()}
+    few_shot(parts['train'].labels, least, classes=parts['train'].classes)  # classes with too few pictures are told before anything is learned
     if only: parts['test'] = parts['test'][parts['test'].labels.any(1)]
     @cache
     def encoded(which, clip=study.clip): return parts[which] and experiments.encode_labeled(clip, parts[which], progress=study.progress, **study.pictures)
