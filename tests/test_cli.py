@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,10 +10,13 @@ import time
 from itertools import islice
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+import torch
 from conftest import ROOT, run, tool
 from taidpt.cli import main
 from taidpt.corpus import bundled_captions, read_captions
+from taidpt.learner import TaIDPT
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
@@ -72,6 +76,22 @@ def test_predict_forms(folder, command):
     assert command('predict', prompts, photos, '--json', '--csv')[0] == 2
 
 
+def test_predict_tiles(folder, command, tmp_path):
+    "The same scores as in Python, in a table and in a folder of shards"
+    pictures = sorted((DEMO/'images').iterdir())[:2]
+    want = TaIDPT.load(folder/'my.safetensors').predict(pictures, tiles=2, progress=False)
+    status, out, _ = command('predict', folder/'my.safetensors', *pictures, '--tiles', 2, '--json', '--quiet')
+    assert status == 0
+    for scores, entry in zip(want, json.loads(out), strict=True):
+        assert [t['score'] for t in entry['tags']] == pytest.approx(scores.sort(descending=True).values.tolist(), abs=1e-3)
+    (tmp_path/'few').mkdir()
+    for p in pictures: shutil.copy(p, tmp_path/'few')
+    assert command('predict', folder/'my.safetensors', tmp_path/'few', '--tiles', 2, '--out', tmp_path/'scores')[0] == 0
+    (shard,) = (tmp_path/'scores').iterdir()
+    assert torch.tensor(pq.read_table(shard)['scores'].to_pylist()).allclose(want, atol=1e-3)
+    assert command('predict', '--help')[0] == 0 and '--tiles N' in command('predict', '--help')[1]
+
+
 def test_evaluate(folder, command):
     status, out, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv')
     assert status == 0 and 'zero-shot with DPT' in out and 'left out' in err and 'backpack (4)' in err
@@ -125,6 +145,7 @@ def test_validation(folder, command):
     (['predict', 'PROMPTS', '*.jpg'], ['*.jpg']),
     (['predict', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl', '--on-error skip']),
     (['predict', 'PROMPTS', 'torn.jsonl', '--top', '0'], ['--top']),
+    (['predict', 'PROMPTS', 'torn.jsonl', '--tiles', '0'], ['--tiles']),
     (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
     (['evaluate', 'PROMPTS', '--labels', 'no.tsv'], ['no.tsv']),
     (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
