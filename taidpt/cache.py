@@ -289,7 +289,7 @@ def iter_picture_features(
     clip:FrozenCLIP, # the encoder
     pictures:Union[str, Path, Image.Image, Sequence, Tensor, DataLoader], # a folder, a file, a PIL picture, a list of these, pixels N × 3 × height × width, or a loader of pixels
     pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
-    batch_size:Optional[int]=None, # pictures a step; None: 8 on a CPU, whose caches hold no more, else 32
+    batch_size:Optional[int]=None, # pictures a step; None: 4 on a CPU, whose caches hold no more, else 32
     on_error:str='raise', # or 'skip': warn, and give NaN for what cannot be read
     workers:int=0, # processes that decode; 0: threads of this one
     progress:bool=True, # a bar
@@ -297,7 +297,7 @@ def iter_picture_features(
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D, and F: B × h × w × D, not normalised; with a cache of unit length
     "f and F (Eq. 4) of pictures, batch by batch; `UnreadablePicture` names a broken one."
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
-    kept, batch_size = _Kept(cache, clip, pos_embed) if cache else None, batch_size or (8 if clip.device.type == 'cpu' else 32)
+    kept, batch_size = _Kept(cache, clip, pos_embed) if cache else None, batch_size or (4 if clip.device.type == 'cpu' else 32)
     batches, total = _batches(clip, pictures, batch_size, workers, kept)
     for batch in tqdm(batches, 'pictures', total=total, disable=not progress):
         for message in (x for x in batch if isinstance(x, str)):
