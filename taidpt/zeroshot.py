@@ -37,11 +37,10 @@ class ZeroShotCLIP:
 
     def embeddings(self) -> tuple[Tensor, Optional[Tensor]]: # G and L, each C × D, of unit length; the same for both branches, L is None where local=False
         "Class embeddings: the mean over templates of unit-length sentence features."
-        means = []
-        for name in self.classes.names:
-            h, _, _ = self.clip.encode_texts(self.clip.tokenize([t.format(name) for t in self.templates]))
-            means.append(F.normalize(h.float(), dim=-1).mean(0))
-        G = F.normalize(torch.stack(means), dim=-1)
+        tokens = self.clip.tokenize([t.format(name) for name in self.classes.names for t in self.templates])
+        tokens = tokens[:, :self.clip.eot_positions(tokens).max() + 1]      # nothing comes after the longest
+        h = torch.cat([F.normalize(self.clip.encode_texts(some)[0].float(), dim=-1) for some in tokens.split(64)])
+        G = F.normalize(h.unflatten(0, (len(self.classes), -1)).mean(1), dim=-1)
         return G, G if self.local else None
 
     def predict_branches(self,
