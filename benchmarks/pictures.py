@@ -1,6 +1,6 @@
 """`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already, and a second set of prompts.
 
-    python benchmarks/pictures.py [rounds] [photos]
+    python benchmarks/pictures.py [rounds] [photos] [pictures a batch]
 """
 import logging
 import shutil
@@ -31,7 +31,7 @@ def rn50() -> FrozenCLIP:
     return FrozenCLIP(model, open_clip.get_tokenizer("RN50"), image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False))
 
 
-def main(rounds: int = 3, photos: int = 72):
+def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):
     warnings.filterwarnings("ignore")
     clip = rn50()
     model = TaIDPT(clip, COCO)
@@ -46,9 +46,9 @@ def main(rounds: int = 3, photos: int = 72):
 
         @torch.no_grad()
         def bare():
-            for batch in pixels.split(32): clip.model.encode_image(batch)
+            for batch in pixels.split(batch_size): clip.model.encode_image(batch)
 
-        def predict(): model.predict(folder, progress=False)
+        def predict(): model.predict(folder, batch_size=batch_size, progress=False)
 
         bare(), predict()
         taken = interleave(dict(bare=bare, predict=predict), rounds)
@@ -63,7 +63,7 @@ def main(rounds: int = 3, photos: int = 72):
             return run
 
         second = interleave({"second": another(lambda: model.predict(folder, progress=False, cache=cache)), "prompts": another(model.embeddings)}, rounds)
-    figures = dict(photos=photos, size=list(pixels.shape[-2:]), rounds=rounds, seconds={n: spread(t) for n, t in (taken | first | second).items()}, overhead=more)
+    figures = dict(photos=photos, batch_size=batch_size, size=list(pixels.shape[-2:]), rounds=rounds, seconds={n: spread(t) for n, t in (taken | first | second).items()}, overhead=more)
     print(f"{photos} photos: bare encoder {figures['seconds']['bare']['median']:.2f} s, predict {figures['seconds']['predict']['median']:.2f} s, "
           f"{more['median']:+.1%} (from {more['low']:+.1%} to {more['high']:+.1%}); a second set of prompts {figures['seconds']['second']['median']:.2f} s, "
           f"{figures['seconds']['prompts']['median']:.2f} s of it for the embeddings of the prompts")

@@ -60,12 +60,17 @@ def _resnet_features(
     fmap = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)['image_intermediates'][0]
     pool, (N, _, h, w) = visual.attnpool, fmap.shape
     x = fmap.flatten(2).transpose(1, 2)                                # N × P × W
-    F_ = pool.c_proj(pool.v_proj(x)).reshape(N, h, w, -1)
     x = torch.cat([x.mean(1, keepdim=True), x], 1)                     # the mean asks, all answer
-    if pos_embed: x = x + _resize_pos_embed(pool.positional_embedding, (h, w)).to(x.dtype)
-    heads = lambda t: t.unflatten(-1, (pool.num_heads, -1)).transpose(1, 2)
-    o = F.scaled_dot_product_attention(heads(pool.q_proj(x[:, :1])), heads(pool.k_proj(x)), heads(pool.v_proj(x)))
-    return pool.c_proj(o.transpose(1, 2).flatten(2))[:, 0], F_
+    v = pool.v_proj(x)
+    F_ = pool.c_proj(v[:, 1:]).reshape(N, h, w, -1)
+    if pos_embed:
+        pos = _resize_pos_embed(pool.positional_embedding, (h, w)).to(x.dtype)
+        x, v = x + pos, v + F.linear(pos, pool.v_proj.weight)
+    heads = lambda t: t.unflatten(-1, (pool.num_heads, -1))
+    q = heads(pool.q_proj(x[:, 0])) * (x.shape[-1] // pool.num_heads)**-0.5                     # N × heads × W/heads
+    keys = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (pool.num_heads, -1)))    # W_k^T q
+    answer = torch.einsum('nhw,npw->nhp', keys, x).float().softmax(-1).to(v.dtype)
+    return pool.c_proj(torch.einsum('nhp,nphd->nhd', answer, heads(v)).flatten(1)), F_
 
 # %% ../nbs/03_clip.ipynb #03-011
 def _vit_features(

@@ -266,7 +266,6 @@ PUBLISHED = dict(                                                       # rows a
     table3_voc2007=[dict(method='SARB', share=p, map=v, source=_REPEATED.format(4)) for p,v in
                     zip((.1, .2, .3, .4, .5, .6, .7, .8, .9, 'mean'), (83.5, 88.6, 90.7, 91.4, 91.9, 92.2, 92.6, 92.8, 92.9, 90.7))] +
                    [dict(method='DualCoOp', share='mean', map=93.2, source='Wizwand'),
-                    dict(method='DualCoOp + TaI-DPT', share=.1, map=93.3, source='Wizwand'),
                     dict(method='DualCoOp + TaI-DPT', share='mean', map=94.8, source='Papers with Code')],
     table3_coco=[dict(method='SARB', share='mean', map=77.9, source=_REPEATED.format(4)),
                  dict(method='DualCoOp + TaI-DPT', share='mean', map=83.6, source='Papers with Code')])
