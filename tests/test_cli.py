@@ -183,7 +183,8 @@ def test_reader_that_stops_early(folder):
 def test_interrupted(folder, tmp_path):
     "Ctrl-C says what was kept and how to go on"
     args = [tool('taidpt'), 'train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors', '--epochs', '500', '--batch-size', '64']
-    p = subprocess.Popen([str(a) for a in args], cwd=tmp_path, text=True, stderr=subprocess.PIPE)
+    heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)            # also where these tests run in the background, which ignores Ctrl-C
+    p = subprocess.Popen([str(a) for a in args], cwd=tmp_path, text=True, stderr=subprocess.PIPE, preexec_fn=heed)
     checkpoint = tmp_path/'x.checkpoint.safetensors'
     while not checkpoint.exists() and p.poll() is None: time.sleep(0.05)
     p.send_signal(signal.SIGINT)
