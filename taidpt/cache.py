@@ -156,6 +156,34 @@ def _flush(store):
     "Write what was filled in to the disk, and give its memory back."
     for a in (store.whole, store.parts, store.offsets): a.flush(); _release(a)
 
+def _finished(path:Path, meta:dict[str, str], source:str) -> Optional[FeatureStore]:
+    "The file, where it is there; `ValueError` where it was made from something else."
+    if not path.exists(): return None
+    store = load_features(path)
+    differ = [dict(source=source, recipe='preprocessing').get(k, k) for k in meta if store.metadata.get(k) != meta[k]]
+    if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: name another file, or delete this one.')
+    return store
+
+class _Progress:
+    "An unfinished file, and a note beside it that says what it is made from and how much of it is done."
+    def __init__(self, path, *made_from):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path, self.made_from, self.done, self.store = path, list(made_from), 0, None
+        self.partial, self.note = (path.with_name(path.name + end) for end in ('.partial', '.partial.json'))
+        if self.partial.exists() and self.note.exists() and (was := json.loads(self.note.read_text()))['made_from'] == self.made_from:
+            self.store, self.done = _open(self.partial, 'r+'), was['done']
+        else: self.note.unlink(missing_ok=True)                         # it tells of another file than the one to come
+
+    def keep(self, done):
+        _flush(self.store)
+        with write_whole(self.note) as tmp: tmp.write_text(json.dumps(dict(made_from=self.made_from, done=done)))
+
+    def finish(self) -> FeatureStore:
+        _flush(self.store)
+        self.note.unlink(missing_ok=True)
+        os.replace(self.partial, self.path)
+        return load_features(self.path)
+
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:Sequence[str], # N sentences
@@ -169,25 +197,17 @@ def encode_sentences(
     if not texts: raise ValueError('There are no sentences to encode.')
     meta = dict(format='taidpt-features', kind='sentences', weights=clip.fingerprint(), source=_digest(texts))
     path = Path(path) if path else None
-    if path and path.exists():
-        store = load_features(path)
-        differ = [dict(source='sentences', weights='weights').get(k, k) for k in meta if store.metadata.get(k) != meta[k]]
-        if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: name another file, or delete this one.')
-        return store
+    if path and (store := _finished(path, meta, 'sentences')): return store
     tokens = torch.cat([clip.tokenize(texts[i:i + 4096]).int()
                         for i in tqdm(range(0, len(texts), 4096), 'tokenizing', leave=False, disable=not progress)])
     lengths = clip.eot_positions(tokens).numpy() + 1
     order = np.argsort(lengths, kind='stable')                          # batches of like length: little padding
     temporary = path is None and int(lengths.sum()) * clip.dim * 2 > in_memory
     if temporary: path = Path(tempfile.mkdtemp(prefix='taidpt-'))/'features.safetensors'
-    store, done, partial, note = None, 0, None, None
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial, note = (path.with_name(path.name + end) for end in ('.partial', '.partial.json'))
-        if partial.exists() and note.exists():
-            was = json.loads(note.read_text())
-            if was['made_from'] == [meta, batch_size]: store, done = _open(partial, 'r+'), was['done']
-    if store is None: store = _allocate(partial, lengths, clip.dim, meta)
+    file = _Progress(path, meta, batch_size) if path else None
+    store, done = (file.store, file.done) if file else (None, 0)
+    if store is None: store = _allocate(file and file.partial, lengths, clip.dim, meta)
+    if file: file.store = store
     starts = range(0, len(texts), batch_size)
     for step in tqdm(range(done, len(starts)), 'encoding sentences', initial=done, total=len(starts), disable=not progress):
         rows = order[starts[step]:starts[step] + batch_size]
@@ -195,13 +215,9 @@ def encode_sentences(
         store.whole[rows] = F.normalize(h.float(), dim=-1).half().cpu().numpy()
         for row, Hi in zip(rows, F.normalize(H.float(), dim=-1).half().cpu().numpy()):
             store.parts[store.offsets[row]:store.offsets[row + 1]] = Hi[:lengths[row]]
-        if path and (step + 1) % 64 == 0:
-            _flush(store)
-            with write_whole(note) as tmp: tmp.write_text(json.dumps(dict(made_from=[meta, batch_size], done=step + 1)))
-    if not path: return store
-    _flush(store)
-    os.replace(partial, path); note.unlink(missing_ok=True)
-    store = load_features(path)
+        if file and (step + 1) % 64 == 0: file.keep(step + 1)
+    if not file: return store
+    store = file.finish()
     if temporary: weakref.finalize(store, shutil.rmtree, path.parent, ignore_errors=True)
     return store
 
@@ -354,26 +370,22 @@ def _encode_to(path, clip, pictures, pos_embed, unit, progress, kwargs):
     if not isinstance(pictures, (list, tuple)) or not all(isinstance(p, (str, Path)) for p in pictures):
         raise ValueError('Features go to a file for pictures that are files: they are known by name and size.')
     meta = about_pictures(clip, pictures, pos_embed)
-    if path.exists():
-        store = load_features(path)
-        differ = [dict(source='pictures', recipe='preprocessing').get(k, k) for k in meta if store.metadata.get(k) != meta[k]]
-        if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: name another file, or delete this one.')
+    strict = kwargs.get('on_error', 'raise') == 'raise'
+    if store := _finished(path, meta, 'pictures'):
+        lost = np.isnan(store.whole[:, 0]).nonzero()[0]
+        if strict and len(lost): raise UnreadablePicture(f"{path} lacks {pictures[lost[0]]}, which could not be read. Pass on_error='skip' to go on without it.")
         return store
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial, note = (path.with_name(path.name + end) for end in ('.partial', '.partial.json'))
-    store, at = None, 0
-    if partial.exists() and note.exists() and (was := json.loads(note.read_text()))['made_from'] == meta: store, at = _open(partial, 'r+'), was['done']
+    file = _Progress(path, meta, strict)
+    at = file.done
     with tqdm(total=len(pictures), initial=at, desc='pictures', disable=not progress) as bar:
         for some in [pictures[i:i + 256] for i in range(at, len(pictures), 256)]:
             for f, F_ in iter_picture_features(clip, some, pos_embed, progress=False, **kwargs):
                 n, rows = F_.shape[1] * F_.shape[2], slice(at, at + len(f))
-                if store is None: store = _allocate(partial, np.full(len(pictures), n), f.shape[1], meta)
+                if file.store is None: file.store = _allocate(file.partial, np.full(len(pictures), n), f.shape[1], meta)
+                store = file.store
                 if store.offsets[1] != n: raise ValueError(f'{pictures[at]} has {n} positions, and the first picture {store.offsets[1]}: in one file, all must be of one size.')
                 store.whole[rows], store.parts[rows.start * n:rows.stop * n] = unit(f), unit(F_.flatten(0, 2))
                 at = rows.stop
                 bar.update(len(f))
-            _flush(store)
-            with write_whole(note) as tmp: tmp.write_text(json.dumps(dict(made_from=meta, done=at)))
-    del store
-    os.replace(partial, path); note.unlink(missing_ok=True)
-    return load_features(path)
+            file.keep(at)
+    return file.finish()
