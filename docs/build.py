@@ -100,7 +100,8 @@ def linker():
     "A function that links public names in a text to the notebook that defines them, from a page `up` folders down"
     cfg, lookup = get_config(), NbdevLookup()
     ours = re.compile(r'\[(`[^`]+`)\]\(' + re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'(?:[\w-]+/)*([\w-]+)\.html(#[\w.]+)?\)')
-    where = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.stem.lower()): p.relative_to(nbs) for p in notebooks()}
+    where = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.stem.lower()): p.relative_to(nbs)
+             for p in sorted(notebooks(), key=lambda p: p.parent == nbs)}      # a module's notebook wins over a tutorial of its name
     def link(text, up=''):
         to_page = lambda m: f'<a href="{up}{where[m[2]].with_suffix(".html")}{m[3] or ""}"><code>{m[1][1:-1]}</code></a>'
         return ours.sub(to_page, (lookup.linkify(text) or text) if text else "")

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import anywidget
 import torch
-import torch.nn.functional as F
 import traitlets
 from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .cache import UnreadablePicture, iter_picture_features
+from .cache import UnreadablePicture, iter_picture_features, pos_embed_matters
 from .classes import VOC2007, squeeze
 from .clip import load_clip
 from .datasets import bundled_photos, photo_credits
@@ -33,13 +32,15 @@ def embed_class(
     name:str, # of a class, one that the prompts know or another
 )->tuple[Tensor, Tensor|None]: # its rows of G and L, each 1 × D, of unit length; L is None for the global branch alone
     "Class embeddings of a name that prompts need not have been trained on (Eq. 1). Raises `ValueError` for class-specific prompts and names that do not fit."
-    if isinstance(model, ZeroShotCLIP): return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
+    if isinstance(model, ZeroShotCLIP):
+        model.clip.prompt_suffixes([name], 16)                          # refuses a name that holds no word or has no room after 16 vectors
+        return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
     model._check_fitted()
-    contexts = torch.stack([model.prompts_.ctx_global, model.prompts_.ctx_local][:1 + model.local])
-    if contexts.ndim == 4: raise ValueError(f'These prompts are class-specific: each class has learned vectors of its own, and {name!r} has none. '
-                                            'Choose prompts that share their vectors, or train on sentences with this class in the list.')
-    with torch.no_grad(): E = F.normalize(model.clip.encode_shared_prompts(contexts, [name]).float(), dim=-1)
-    return E[0], E[1] if model.local else None
+    if model.prompts_.ctx_global.ndim == 3: raise ValueError(f'These prompts are class-specific: each class has learned vectors of its own, and {name!r} has none. '
+                                                             'Choose prompts that share their vectors, or train on sentences with this class in the list.')
+    prompts = copy.copy(model.prompts_)                                 # the same vectors before another name
+    prompts.classnames = [name]
+    with torch.no_grad(): return prompts(model.local)
 
 # %% ../nbs/16d_explorer.ipynb #16-011
 def explore_features(
@@ -290,7 +291,7 @@ class Explorer(anywidget.AnyWidget):
     message = traitlets.Unicode(help='what went wrong, and what to do').tag(sync=True)
 
     def __init__(self,
-        models:TaIDPT|ZeroShotCLIP|Mapping[str, TaIDPT|ZeroShotCLIP]|None=None, # prompts by name, or one model, which zero-shot CLIP and TaI are added to; None: zero-shot CLIP, VOC2007
+        models:TaIDPT|ZeroShotCLIP|Mapping[str, TaIDPT|ZeroShotCLIP]|None=None, # one TaIDPT, which zero-shot CLIP and TaI are added to, or one ZeroShotCLIP, or a mapping name -> model; None: zero-shot CLIP, VOC2007
         pictures:Sequence[str|Path]|None=None, # files to choose from; None: the bundled photos
     ):
         "Raises `TypeError` for models of another kind, `RuntimeError` for prompts that have learned nothing, and what `open_picture` raises."
@@ -301,6 +302,7 @@ class Explorer(anywidget.AnyWidget):
             tai.local = False
             models = {'zero-shot CLIP': zero, 'TaI (global branch)': tai} | ({'TaI-DPT': models} if models.local else {})
         elif isinstance(models, ZeroShotCLIP): models = {'zero-shot CLIP with DPT' if models.local else 'zero-shot CLIP': models}
+        elif not isinstance(models, Mapping): raise TypeError(f'models must be a TaIDPT or a ZeroShotCLIP, or a mapping of names to them, not {type(models).__name__}')
         if not models: raise ValueError('there are no prompts to choose from')
         for name, m in models.items():
             if not isinstance(m, (TaIDPT, ZeroShotCLIP)): raise TypeError(f'{name} must be a TaIDPT or a ZeroShotCLIP, not {type(m).__name__}')
@@ -353,22 +355,27 @@ def read(self:Explorer,
 
 @patch
 def _begin(self:Explorer, item, i, credit):
-    "Look at something else."
+    "Look at something else, once it is encoded."
+    before = self._item, self._features
     self._item, self._features = item, {}
+    try: self._encoded()
+    except BaseException:
+        self._item, self._features = before
+        raise
     with self.hold_sync():
-        self.hover, self.shown, self.credit = '', i, credit
-        self._score()
+        self.shown, self.credit = i, credit
+        self._score('')
 
 @patch
 def _encoded(self:Explorer):
-    "u and U of what is shown, U as a grid: 1 × h × w × D, or 1 × 1 × words × D."
-    model = self._models[self.prompts]
-    clip, key = model.clip, (model.clip, model.pos_embed)
-    if key not in self._features:
-        if isinstance(self._item, str):
+    "u and U of what is shown, U as a grid: 1 × h × w × D, or 1 × 1 × words × D; and what the model sees: a picture, or a list of words."
+    model, sentence = self._models[self.prompts], isinstance(self._item, str)
+    clip, pos_embed = model.clip, not sentence and model.pos_embed and pos_embed_matters(model.clip)
+    if (key := (clip, pos_embed)) not in self._features:
+        if sentence:
             h, H, mask = clip.encode_texts(clip.tokenize(self._item))
-            self._features[key] = h, H[:, None, mask[0]]
-        else: self._features[key] = next(iter_picture_features(clip, [self._item], model.pos_embed, progress=False))
+            self._features[key] = h, H[:, None, mask[0]], words_of(clip, self._item)
+        else: self._features[key] = *next(iter_picture_features(clip, [self._item], pos_embed, progress=False)), model_view(clip, self._item)
     return self._features[key]
 
 # %% ../nbs/16d_explorer.ipynb #16-029
@@ -400,9 +407,7 @@ def add_class(self:Explorer,
     if same := [c for c in [*self._classes()[0], *self._added] if squeeze(c) == squeeze(name)]: raise ValueError(f'{same[0]} is in the list already.')
     self._embed(name)
     self._added.append(name)
-    with self.hold_sync():
-        self._score()
-        if self._item is not None: self.hover = name
+    self._score(name)
 
 @patch
 def add_prompts(self:Explorer,
@@ -421,20 +426,21 @@ def add_prompts(self:Explorer,
 
 # %% ../nbs/16d_explorer.ipynb #16-031
 @patch
-def _score(self:Explorer):
-    "Scores and maps of all classes."
+def _score(self:Explorer, hover=None):
+    "Scores and maps of all classes, and one look: at the class `hover`; None: at the one that is looked at already."
     self.message = ''
     if self._item is None: return                                        # no picture yet
-    (u, U), (names, G, L) = self._encoded(), self._classes()
-    scores, P = explore_features(self._models[self.prompts], u, U.flatten(1, 2), G, L, isinstance(self._item, str))
+    (u, U, seen), (names, G, L), sentence = self._encoded(), self._classes(), isinstance(self._item, str)
+    scores, P = explore_features(self._models[self.prompts], u, U.flatten(1, 2), G, L, sentence)
     self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))
     self._scores = dict(zip(names, scores.tolist()))
+    if hover is None: hover = self.hover
+    if hover not in self._maps: hover = ''
     with self.hold_sync():
         self.tags = sorted(([n, s, n in self._added] for n, s in self._scores.items()), key=lambda t: -t[1])
-        if isinstance(self._item, str): self._seen, self.words = None, words_of(self._models[self.prompts].clip, self._item)
-        else: self._seen, self.words = model_view(self._models[self.prompts].clip, self._item), []
-        if self.hover and self.hover not in self._maps: self.hover = ''
-        else: self._look()
+        self._seen, self.words = (None, seen) if sentence else (seen, [])
+        if hover == self.hover: self._look()
+        else: self.hover = hover                                         # which is observed, and looks
 
 @patch
 def _look(self:Explorer):

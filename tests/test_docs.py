@@ -41,6 +41,8 @@ def test_site(site):
     assert places == sorted(places)
     reference = (site/'reference/scores.html').read_text(encoding='utf-8')
     assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../05_scores.html' in reference
+    reference = (site/'reference/explorer.html').read_text(encoding='utf-8')
+    assert re.search(r'explains it: <a [^>]*href="../16d_explorer.html"', reference)                          # not the tutorial of that name
 
 
 def test_figures_are_told_in_words():
