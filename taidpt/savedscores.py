@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .cache import encode_pictures, pos_embed_matters
+from .cache import _recipe, encode_pictures, pos_embed_matters
 from .classes import write_whole
 from .ensemble import ensemble_scores
 from .learner import PromptTuner
@@ -80,7 +80,7 @@ def _fingerprint(models):
     "A hash of what the models' scores depend on, apart from the pictures."
     sha = hashlib.sha256()
     for name,m in models.items():
-        sha.update(repr((name, type(m).__name__, m.clip.fingerprint(), list(m.classes.names), m.local, getattr(m, 'tau_image', None))).encode())
+        sha.update(repr((name, type(m).__name__, _recipe(m.clip, m.pos_embed), list(m.classes.names), m.local, getattr(m, 'tau_image', None))).encode())
         for x in m.embeddings():
             if x is not None: sha.update(x.detach().float().cpu().numpy().tobytes())
     return sha.hexdigest()[:16]

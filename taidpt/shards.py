@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
-from .cache import _ENDINGS
+from .cache import _recipe, _ENDINGS
 from .classes import ClassSet, as_classset, write_whole
 from .clip import load_clip
 from .corpus import _field, _pick
@@ -145,7 +145,7 @@ class ScoreShard:
     def about(self) -> str: # JSON
         "What the results depend on."
         tiles = dict(tiles=self.tiles) if self.tiles > 1 else {}
-        return json.dumps(dict(work='score', prompts=self.prompts, clip=self.model.clip.fingerprint(), **tiles), sort_keys=True)
+        return json.dumps(dict(work='score', prompts=self.prompts, clip=_recipe(self.model.clip, self.model.pos_embed), **tiles), sort_keys=True)
 
     def _pictures(self, shard):
         "Row, name and bytes (or an error) of each picture."
