@@ -7,7 +7,7 @@ __all__ = ['LOSSES', 'branch_scores', 'train_epoch', 'join_processes', 'is_first
            'score_positions', 'PromptTuner', 'TaIDPT']
 
 # %% ../nbs/09_taidpt.ipynb #09-004
-import hashlib, inspect, json, math, os, warnings
+import hashlib, inspect, json, math, os, threading, warnings
 from functools import partial
 from pathlib import Path
 from typing import Callable, Optional, Union
@@ -236,15 +236,17 @@ def predict_branches(self:PromptTuner,
     G, L = self.embeddings()
     return score_pictures(self.clip, pictures, partial(self._scores, G=G, L=L, tau=self.tau_image), self.pos_embed, **kwargs)
 
+_one = threading.Lock()
+
 class _Tiles:
     "The n × n tiles of each picture, one after another; neighbours overlap by a quarter. Cut when they are asked for."
     def __init__(self, pictures, n): self.pictures, self.n, self.last = pictures, n, (None, None)
     def __len__(self): return len(self.pictures) * self.n**2
     def __getitem__(self, i):
         which, k = divmod(i, self.n**2)
-        last = self.last                                                # threads ask for tiles at the same time
-        if last[0] != which: self.last = last = which, self._decoded(self.pictures[which])
-        im = last[1]
+        with _one:                                                      # threads ask for tiles at the same time; one decodes for all
+            if self.last[0] != which: self.last = which, self._decoded(self.pictures[which])
+            im = self.last[1]
         if im is None: return self.pictures[which]                      # whoever reads it next says what is wrong with it
         w, h = (x / (1 + 0.75 * (self.n - 1)) for x in im.size)
         x, y = 0.75 * w * (k % self.n), 0.75 * h * (k // self.n)
