@@ -428,7 +428,7 @@ def texts_or_pictures(
             (f'CoOp-DPT, {n} pictures', [got[f'pictures.seed{s}']['mAP'] for s in study.seeds]),
             *((f'both, weight {w:g} for pictures', [c[w] for c in curves]) for w in curves[0] if 0 < w < 1)]
 
-# %% ../nbs/16b_reproduce.ipynb #16-039
+# %% ../nbs/16b_reproduce.ipynb #16-040
 def _scene(study, name, least, names=None, val=0):
     "Pictures to draw from, to score, and to search on, each encoded when it is first wanted; classes with too few photos are left out of a miniature, and pictures without any of `names` are not scored."
     m, only = study.material(name), names is not None
@@ -522,7 +522,7 @@ def table3(
                           lambda p,s: experiments.table3(clip, tai(), encoded('train', clip), test(), (p,), (s,), dual=dual, progress=study.progress, **study.pictures))
     return _picture_table(study, 'table3', f'Table 3, mAP over the share of known labels, {name}', rows, 'share', experiments.PUBLISHED[f'table3_{name}'], [f'{len(parts["test"].classes)} classes, {len(parts["test"]):,} pictures scored; share 0: no picture.'])
 
-# %% ../nbs/16b_reproduce.ipynb #16-042
+# %% ../nbs/16b_reproduce.ipynb #16-043
 TABLES = dict(table1=table1, fig6=fig6, fig7=fig7, table2=table2, table3=table3, ablations=ablations)
 
 def reproduce(
