@@ -273,16 +273,15 @@ class _Kept:
     def keep(self, key, f, F_):
         with write_whole(self.path(key)) as tmp: save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)
 
-def _decoded(pictures:_Pictures, batch_size:int, ahead:bool) -> Iterator[list]:
-    "Batches whose pictures threads have decoded; with `ahead` the next one, too, while the last one is used."
+def _decoded(pictures:_Pictures, batch_size:int) -> Iterator[list]:
+    "Batches whose pictures threads have decoded; they decode the next one while the last one is used."
     with ThreadPoolExecutor(min(8, torch.get_num_threads())) as pool:
         last = None
         for start in range(0, len(pictures), batch_size):
             batch = pool.map(pictures.__getitem__, range(start, min(start + batch_size, len(pictures))))
-            if not ahead: yield list(batch)
-            elif last: yield list(last)
+            if last: yield list(last)
             last = batch
-        if ahead: yield list(last)
+        yield list(last)
 
 def _batches(
     clip:FrozenCLIP, pictures, batch_size:int, workers:int, kept:Optional[_Kept]
@@ -297,8 +296,7 @@ def _batches(
     if clip.preprocess is None and not all(isinstance(p, Tensor) for p in pictures):
         raise ValueError('This FrozenCLIP has no preprocess, so it takes pictures as normalised tensors only.')
     pictures = _Pictures(pictures, clip.preprocess, kept)
-    batches = (iter(DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)) if workers
-               else _decoded(pictures, batch_size, ahead=clip.device.type != 'cpu'))
+    batches = iter(DataLoader(pictures, batch_size, num_workers=workers, collate_fn=list)) if workers else _decoded(pictures, batch_size)
     return batches, math.ceil(len(pictures) / batch_size)
 
 def iter_picture_features(
