@@ -202,9 +202,10 @@ def _train(args):
 
 # %% ../nbs/17_cli.ipynb #17-016
 def _load(args):
-    "Prompts, on the CLIP that they were learned on."
+    "Prompts, and others to average with, on the CLIP that they were learned on."
     from taidpt.learner import TaIDPT
-    return TaIDPT.load(args.prompts, _clip(args) if args.clip else None)
+    model = TaIDPT.load(args.prompts, _clip(args) if args.clip else None)
+    return model, [TaIDPT.load(p, model.clip) for p in args.others]
 
 def _files(args):
     "The pictures that a command line names; what is no file is an error now."
@@ -222,18 +223,16 @@ def _tags(scores, names, top, threshold):
     return [(names[c], round(scores[c].item(), 4)) for c in best if threshold is None or scores[c] >= threshold]
 
 def _predict(args):
-    if args.top is not None and args.top < 1: raise ValueError(f'--top must be at least 1, not {args.top}')
-    if args.tiles < 1: raise ValueError(f'--tiles must be at least 1, not {args.tiles}')
     if _sharded(args):
         from taidpt.shards import score_shards
         if len(args.pictures) > 1: raise ValueError('--out takes one folder, pattern or URL of pictures or shards')
         if not Path(args.prompts).is_file(): raise FileNotFoundError(f'{args.prompts}: there is no such file of prompts')
         clip = (args.clip, args.pretrained) if args.clip else None
-        done = score_shards(args.prompts, args.pictures[0], args.out, clip, args.on_error, _ray(args), args.workers or None, tiles=args.tiles, progress=_bars(args))
+        done = score_shards(args.prompts, args.pictures[0], args.out, clip, args.on_error, _ray(args), args.workers or None, tiles=args.tiles, others=args.others, progress=_bars(args))
         _tell_shards(done, args.out, 'pictures scored')
         return
-    model, pictures = _load(args), _files(args)
-    scores = model.predict(pictures, tiles=args.tiles, on_error=args.on_error, workers=args.workers, progress=_bars(args))
+    (model, others), pictures = _load(args), _files(args)
+    scores = model.predict(pictures, tiles=args.tiles, others=others, on_error=args.on_error, workers=args.workers, progress=_bars(args))
     broken = scores.isnan().any(1).tolist()
     names = model.classes.natural
     rows = [(str(p), None if bad else _tags(s, names, args.top, args.threshold)) for p,s,bad in zip(pictures, scores, broken)]
@@ -267,8 +266,7 @@ def _table(rows, head):
 
 def _evaluate(args):
     if args.save_scores: _ready_to_write(args.save_scores, '.safetensors')
-    if args.tiles < 1: raise ValueError(f'--tiles must be at least 1, not {args.tiles}')
-    model = _load(args)
+    model, others = _load(args)
     from taidpt.datasets import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
     if not args.quiet:
@@ -280,7 +278,8 @@ def _evaluate(args):
     from taidpt.metrics import average_precision, precision_recall_f1
     how = dict(on_error=args.on_error, workers=args.workers, progress=_bars(args))
     scores = _methods(model, data.pictures, **how)
-    if args.tiles > 1: scores[f'{list(scores)[-1]}, tiles'] = model.predict(data.pictures, tiles=args.tiles, **how)
+    asked = ([f'{len(others) + 1} prompts'] if others else []) + (['tiles'] if args.tiles > 1 else [])
+    if asked: scores[', '.join([list(scores)[-1], *asked])] = model.predict(data.pictures, tiles=args.tiles, others=others, **how)
     read = ~next(iter(scores.values())).isnan().any(1)
     if not data.labels[read].any(): raise ValueError('no labelled picture could be read')
     if args.save_scores:
@@ -356,7 +355,6 @@ def _reproduce(args):
 
 # %% ../nbs/17_cli.ipynb #17-024
 def _demo(args):
-    if args.top < 1: raise ValueError(f'--top must be at least 1, not {args.top}')
     out, start = Path(args.out), time.time()
     if out.exists() and not out.is_dir(): raise NotADirectoryError(f'{out} is a file; name a folder with --out')
     out.mkdir(parents=True, exist_ok=True)
@@ -421,6 +419,11 @@ def _demo(args):
     for c in commands[:3]: print(f'  {c}')
 
 # %% ../nbs/17_cli.ipynb #17-026
+def _count(text):
+    "A number of things, for argparse."
+    if not text.isdecimal() or int(text) < 1: raise argparse.ArgumentTypeError(f'must be a whole number, at least 1, not {text!r}')
+    return int(text)
+
 def _parser():
     "All sub-commands and their options."
     def command(name, help, run, examples):
@@ -440,7 +443,8 @@ def _parser():
     def pictures(p):
         p.add_argument('--on-error', choices=('raise', 'skip'), default='raise', help='what to do about a picture that cannot be read (default: raise)')
         p.add_argument('--workers', type=int, default=0, metavar='N', help='processes that decode pictures (default: 0, none beside this one)')
-        p.add_argument('--tiles', type=int, default=1, metavar='N', help='look at N x N overlapping tiles of each picture, too (default: 1, the whole picture alone)')
+        p.add_argument('--tiles', type=_count, default=1, metavar='N', help='look at N x N overlapping tiles of each picture, too (default: 1, the whole picture alone)')
+        p.add_argument('--others', type=lambda t: t.split(','), default=[], metavar='FILE,FILE', help='more prompts for the same classes, such as those of other seeds; scores are averaged over all')
 
     def shards(p, out):
         p.add_argument('--out', metavar='FOLDER', help=out)
@@ -455,8 +459,8 @@ def _parser():
         '  taidpt demo\n  taidpt demo --out my_demo --seed 1')
     p.add_argument('--out', default='demo', metavar='FOLDER', help='where the report and the prompts go (default: demo)')
     p.add_argument('--seed', type=int, default=0, help='of the prompts and of the order of sentences (default: 0)')
-    p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
-    p.add_argument('--top', type=int, default=3, metavar='K', help='tags of each photo (default: 3)')
+    p.add_argument('--epochs', type=_count, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
+    p.add_argument('--top', type=_count, default=3, metavar='K', help='tags of each photo (default: 3)')
 
     p = command('train', 'learn prompts for classes from sentences', _train,
         '  taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors\n'
@@ -468,10 +472,10 @@ def _parser():
     p.add_argument('--out', required=True, metavar='FILE', help='the .safetensors file for the prompts')
     p.add_argument('--synonyms-out', metavar='FILE', help='write the classes and their synonyms as YAML, to be edited and given to --classes')
     clip(p)
-    p.add_argument('--epochs', type=int, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
+    p.add_argument('--epochs', type=_count, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
     p.add_argument('--lr', type=float, help="learning rate (default: the CLIP's own, else 1e-4)")
-    p.add_argument('--batch-size', type=int, metavar='N', help="sentences a step (default: the CLIP's own, else 512)")
-    p.add_argument('--n-ctx', type=int, metavar='M', help='learned vectors before the class name (default: 16)')
+    p.add_argument('--batch-size', type=_count, metavar='N', help="sentences a step (default: the CLIP's own, else 512)")
+    p.add_argument('--n-ctx', type=_count, metavar='M', help='learned vectors before the class name (default: 16)')
     p.add_argument('--seed', type=int, help='of the prompts and of the order of sentences (default: 0)')
     p.add_argument('--no-local', action='store_true', help='learn the global branch alone (TaI)')
     p.add_argument('--cache', metavar='FILE', help="keep the sentences' features in this file, for further runs on the same sentences")
@@ -481,10 +485,10 @@ def _parser():
 
     p = command('predict', 'tag pictures', _predict,
         '  taidpt predict my.safetensors photos/*.jpg --top 5\n  taidpt predict my.safetensors photos/ --threshold 0.25 --json > tags.json\n'
-        '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv\n  taidpt predict my.safetensors photos/ --tiles 2\n  taidpt predict my.safetensors photos/ --out scores/ --ray')
+        '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv\n  taidpt predict my.safetensors photos/ --tiles 2\n  taidpt predict seed0.safetensors photos/ --others seed1.safetensors,seed2.safetensors\n  taidpt predict my.safetensors photos/ --out scores/ --ray')
     p.add_argument('prompts', metavar='PROMPTS', help='the .safetensors file that train wrote')
     p.add_argument('pictures', nargs='+', metavar='PICTURE', help='picture files, or folders, which are searched with their subfolders')
-    p.add_argument('--top', type=int, default=5, metavar='K', help='at most so many tags a picture (default: 5)')
+    p.add_argument('--top', type=_count, default=5, metavar='K', help='at most so many tags a picture (default: 5)')
     p.add_argument('--threshold', type=float, metavar='T', help='only tags with at least this score')
     how = p.add_mutually_exclusive_group()
     how.add_argument('--json', action='store_true', help='one JSON document: [{"picture": …, "tags": [{"class": …, "score": …}, …]}, …]')
@@ -497,7 +501,7 @@ def _parser():
     p.add_argument('prompts', metavar='PROMPTS', help='the .safetensors file that train wrote')
     p.add_argument('--pictures', metavar='FOLDER', help='where the pictures are (default: beside the table)')
     p.add_argument('--labels', required=True, metavar='TABLE', help='.tsv or .csv of pictures and their labels')
-    p.add_argument('--top', type=int, default=3, metavar='K', help='tags that CF1 and OF1 count (default: 3)')
+    p.add_argument('--top', type=_count, default=3, metavar='K', help='tags that CF1 and OF1 count (default: 3)')
     p.add_argument('--json', action='store_true', help='one JSON document')
     p.add_argument('--save-scores', metavar='FILE', help="keep the prompts' scores in this .safetensors file, for the command ensemble")
     pictures(p); clip(p)
@@ -518,7 +522,7 @@ def _parser():
     p.add_argument('--data', metavar='DIR', help='folder with VOCdevkit, COCO, NUSWIDE, OpenImages; without it, the bundled captions and photos, which is no reproduction')
     p.add_argument('--clip', metavar='NAME/TAG', help="a model of open_clip's and its weights; several with commas between for ablations; for table3 a second one for DualCoOp, at 448 × 448; without it, the embedded small CLIP")
     p.add_argument('--seeds', default='1,2,3', metavar='S,S', help='of the prompts (default: 1,2,3)')
-    p.add_argument('--limit', type=int, metavar='N', help='at most so many sentences and pictures, for a quick look')
+    p.add_argument('--limit', type=_count, metavar='N', help='at most so many sentences and pictures, for a quick look')
     p.add_argument('--datasets', metavar='D,D', help='for table1: some of voc2007,coco,nuswide (default: all)')
     p.add_argument('--dataset', metavar='D', help='for the others: voc2007, coco or nuswide (default: voc2007)')
     p.add_argument('--out', metavar='FOLDER', help='for the table and all that is kept for going on (default: a folder in reproduced)')

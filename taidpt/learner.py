@@ -10,7 +10,7 @@ __all__ = ['LOSSES', 'branch_scores', 'train_epoch', 'join_processes', 'is_first
 import hashlib, inspect, json, math, os, threading, warnings
 from functools import partial
 from pathlib import Path
-from typing import Callable, Optional, Union
+from typing import Callable, Optional, Sequence, Union
 
 import torch
 import torch.distributed as dist
@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import __version__
-from .cache import FeatureStore, _digest, encode_pictures, encode_sentences, iter_picture_features, list_pictures
+from .cache import FeatureStore, _digest, _recipe, encode_pictures, encode_sentences, iter_picture_features, list_pictures
 from .classes import ClassSet, as_classset, write_whole
 from .clip import FrozenCLIP, load_clip
 from .corpus import rare_classes, template_sentences
@@ -230,11 +230,18 @@ def embeddings(self:PromptTuner) -> tuple[Tensor, Optional[Tensor]]: # G and L, 
 @patch
 def predict_branches(self:PromptTuner,
     pictures, # as in `predict`
+    others:Sequence[PromptTuner]=(), # as in `predict`
     **kwargs, # as in `predict`
 ) -> list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
     "Scores of each branch by itself."
-    G, L = self.embeddings()
-    return score_pictures(self.clip, pictures, partial(self._scores, G=G, L=L, tau=self.tau_image), self.pos_embed, **kwargs)
+    for i, o in enumerate(others):
+        differ = [what for what, same in (('the method', type(o) is type(self)), ('the CLIP', _recipe(o.clip, o.pos_embed) == _recipe(self.clip, self.pos_embed)),
+                                          ('the classes', o.classes.names == self.classes.names), ('the branches', o.local == self.local)) if not same]
+        if differ: raise ValueError(f'others[{i}] differs in {" and ".join(differ)}; only prompts that are alike are averaged here. Put unlike ones together with Ensemble.')
+    def scores(u, U):
+        each = [m._scores(u, U, *m.embeddings(), m.tau_image) for m in (self, *others)]
+        return [torch.stack(branch).mean(0) for branch in zip(*each)]
+    return score_pictures(self.clip, pictures, scores, self.pos_embed, **kwargs)
 
 _one = threading.Lock()
 
@@ -264,9 +271,10 @@ def predict(self:PromptTuner,
     tiles:int=1, # n: look at n × n overlapping tiles of each picture, too; files and PIL pictures only
     weight:float=0.5, # of the global branch; the local one has the rest
     standardize:bool=False, # give each class mean 0 and deviation 1 over these pictures, in each branch by itself, before they are fused
+    others:Sequence[PromptTuner]=(), # prompts of the same kind, CLIP and classes, such as those of other seeds: each branch's scores are averaged over all, and a picture is encoded once
     **kwargs, # batch_size, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
 ) -> Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN where a picture was skipped
-    "Final scores, the mean of the branches, and with tiles the mean of the whole picture's and its best tile's; `UnreadablePicture` names a picture that cannot be read. Tiles, weight and standardize are not in the paper."
+    "Final scores, the mean of the branches, and with tiles the mean of the whole picture's and its best tile's; `UnreadablePicture` names a picture that cannot be read. Tiles, weight, standardize and others are not in the paper."
     if tiles < 1: raise ValueError(f'tiles must be at least 1, got {tiles}.')
     if tiles > 1:
         if isinstance(pictures, (str, Path)): pictures = list_pictures(pictures) if Path(pictures).is_dir() else [pictures]
@@ -277,11 +285,11 @@ def predict(self:PromptTuner,
     def final(branches):
         if standardize: branches = [standardized(s) for s in branches]
         return fuse(*branches, weight) if len(branches) == 2 else branches[0]
-    scores = final(self.predict_branches(pictures, **kwargs))
+    scores = final(self.predict_branches(pictures, others, **kwargs))
     if tiles == 1: return scores
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Skipped')                        # it was said for the whole picture
-        best = [s.unflatten(0, (len(pictures), tiles**2)).amax(1) for s in self.predict_branches(_Tiles(pictures, tiles), **kwargs)]
+        best = [s.unflatten(0, (len(pictures), tiles**2)).amax(1) for s in self.predict_branches(_Tiles(pictures, tiles), others, **kwargs)]
     return (scores + final(best)) / 2
 
 @patch
@@ -420,8 +428,11 @@ class TaIDPT(PromptTuner):
     def _fit(self, train, val, checkpoint, cache, progress, epochs=None, anew=False):
         train = self._check(train)
         key = _data_key(train)
-        if isinstance(cache, FeatureStore) and len(cache) != len(train): raise ValueError(f'{len(train):,} sentences, templates included, have {len(cache):,} features.')
+        def fits(store):
+            if isinstance(store, FeatureStore) and len(store) != len(train): raise ValueError(f'{len(train):,} sentences, templates included, have {len(store):,} features.')
+        fits(cache)
         if not self._begin(checkpoint, key, anew): return self
+        if callable(cache): fits(cache := cache())
         if isinstance(cache, FeatureStore): return self._run(cache, train.labels, self.tau_text, key, val, checkpoint, progress, epochs)
         if cache and not is_first(): dist.barrier()                     # one process writes the file, the others read it
         features = encode_sentences(self.clip, train.texts, cache, progress=progress and is_first())
@@ -432,7 +443,7 @@ class TaIDPT(PromptTuner):
         train:LabeledTexts, # labelled sentences, of these classes
         val:Optional[tuple]=None, # (pictures or a `FeatureStore`, labels N × C), scored after each epoch
         checkpoint:Optional[Union[str, Path]]=None, # file to write after each epoch
-        cache:Optional[Union[str, Path, FeatureStore]]=None, # file for the sentences' features, or these themselves; None keeps them in memory, or in a temporary file if they are large
+        cache:Optional[Union[str, Path, FeatureStore, Callable]]=None, # file for the sentences' features, or these themselves, or a function that gives them, called if there is anything left to learn; None keeps them in memory, or in a temporary file if they are large
         progress:bool=True, # a bar with loss and score
     ) -> 'TaIDPT': # itself
         "Learn the prompts from the beginning. Raises before any work for labels of other classes or none at all."
@@ -442,7 +453,7 @@ class TaIDPT(PromptTuner):
         train:LabeledTexts, # the same sentences as before
         val:Optional[tuple]=None, # as in `fit`
         checkpoint:Optional[Union[str, Path]]=None, # file to go on from, where it exists, and to write after each epoch
-        cache:Optional[Union[str, Path, FeatureStore]]=None, # as in `fit`
+        cache:Optional[Union[str, Path, FeatureStore, Callable]]=None, # as in `fit`
         epochs:Optional[int]=None, # how many more; None: to the end of `self.epochs`
         progress:bool=True, # as in `fit`
     ) -> 'TaIDPT': # itself

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Optional, Union
+from typing import Optional, Sequence, Union
 
 import fsspec
 import numpy as np
@@ -137,15 +137,17 @@ class ScoreShard:
         on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
         batch_size:int=64, # pictures a step
         tiles:int=1, # as in `TaIDPT.predict`
+        others:Sequence[Union[str, Path]]=(), # files of more prompts, as in `TaIDPT.predict`
     ):
         self.tiles = tiles
         self.model, self.on_error, self.batch_size = TaIDPT.load(prompts, load_clip(*clip) if clip else None), on_error, batch_size
-        self.prompts = hashlib.sha256(Path(prompts).read_bytes()).hexdigest()[:16]
+        self.others = [TaIDPT.load(p, self.model.clip) for p in others]
+        self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
     def about(self) -> str: # JSON
         "What the results depend on."
         tiles = dict(tiles=self.tiles) if self.tiles > 1 else {}
-        return json.dumps(dict(work='score', prompts=self.prompts, clip=_recipe(self.model.clip, self.model.pos_embed), **tiles), sort_keys=True)
+        return json.dumps(dict(work='score', prompts=','.join(self.prompts), clip=_recipe(self.model.clip, self.model.pos_embed), **tiles), sort_keys=True)
 
     def _pictures(self, shard):
         "Row, name and bytes (or an error) of each picture."
@@ -180,7 +182,7 @@ class ScoreShard:
                             with Image.open(io.BytesIO(data)) as im: im.load(); good.append(im.copy())
                         except Exception as e: wrong[i] = ' '.join(str(e).split()) or type(e).__name__; errors.append((row, wrong[i]))
                     if errors and self.on_error == 'raise': raise _Broken
-                    found = iter(self.model.predict(good, tiles=self.tiles, progress=False).tolist() if good else ())
+                    found = iter(self.model.predict(good, tiles=self.tiles, others=self.others, progress=False).tolist() if good else ())
                     out.write_table(pa.table([[n for _, n, _ in block], [None if w else next(found) for w in wrong], wrong], schema=schema))
                     read += len(block)
         except _Broken: read = 0
@@ -268,6 +270,7 @@ def score_shards(
     workers:Optional[int]=None, # as in `label_shards`; with GPUs, each process has one
     shard_size:int=1000, # pictures of a folder that make a shard
     tiles:int=1, # as in `TaIDPT.predict`
+    others:Sequence[Union[str, Path]]=(), # as in `ScoreShard`
     progress:bool=True, # a bar
 ) -> list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
@@ -275,7 +278,7 @@ def score_shards(
     except FileNotFoundError:
         pictures = list(list_files(source, tuple(_ENDINGS)).values())
         shards = [_shard(f'pictures-{i // shard_size:06d}', '', out) | dict(pictures=json.dumps(pictures[i:i + shard_size])) for i in range(0, len(pictures), shard_size)]
-    make = partial(ScoreShard, prompts, clip=clip, on_error=_checked(on_error), tiles=tiles)
+    make = partial(ScoreShard, prompts, clip=clip, on_error=_checked(on_error), tiles=tiles, others=others)
     return _run(make, shards, out, ray, workers, progress)
 
 def _checked(on_error):

@@ -31,7 +31,8 @@ def folder(tmp_path_factory):
     "A folder with captions and with prompts that were learned from them"
     here = tmp_path_factory.mktemp('cli')
     (here/'my.txt').write_text('\n'.join(few))
-    assert main(['train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out', f'{here}/my.safetensors', *quick]) == 0
+    for name, classes, seed in (('my', 'cat,dog,bus,person', 0), ('seed1', 'cat,dog,bus,person', 1), ('other', 'cat,dog', 0)):
+        assert main(['train', '--classes', classes, '--captions', f'{here}/my.txt', '--out', f'{here}/{name}.safetensors', '--seed', str(seed), *quick]) == 0
     return here
 
 
@@ -76,20 +77,27 @@ def test_predict_forms(folder, command):
     assert command('predict', prompts, photos, '--json', '--csv')[0] == 2
 
 
-def test_predict_tiles(folder, command, tmp_path):
-    "The same scores as in Python, in a table and in a folder of shards"
+@pytest.mark.parametrize('how', [['--tiles', '2'], ['--others', 'seed1.safetensors'], ['--tiles', '2', '--others', 'seed1.safetensors']], ids=' '.join)
+def test_predict_more(how, folder, command, tmp_path):
+    "Tiles and other prompts give the same scores as in Python, in a table and in a folder of shards"
+    for n in ('my', 'seed1'): shutil.copy(folder/f'{n}.safetensors', tmp_path)
     pictures = sorted((DEMO/'images').iterdir())[:2]
-    want = TaIDPT.load(folder/'my.safetensors').predict(pictures, tiles=2, progress=False)
-    status, out, _ = command('predict', folder/'my.safetensors', *pictures, '--tiles', 2, '--json', '--quiet')
+    model = TaIDPT.load('my.safetensors')
+    more = dict(others=[TaIDPT.load('seed1.safetensors', model.clip)]) if '--others' in how else {}
+    want = model.predict(pictures, tiles=2 if '--tiles' in how else 1, progress=False, **more)
+    assert (want - model.predict(pictures, progress=False)).abs().max() > 1e-3
+    status, out, _ = command('predict', 'my.safetensors', *pictures, *how, '--json', '--quiet')
     assert status == 0
     for scores, entry in zip(want, json.loads(out), strict=True):
         assert [t['score'] for t in entry['tags']] == pytest.approx(scores.sort(descending=True).values.tolist(), abs=1e-3)
     (tmp_path/'few').mkdir()
     for p in pictures: shutil.copy(p, tmp_path/'few')
-    assert command('predict', folder/'my.safetensors', tmp_path/'few', '--tiles', 2, '--out', tmp_path/'scores')[0] == 0
+    assert command('predict', 'my.safetensors', 'few', *how, '--out', 'scores')[0] == 0
     (shard,) = (tmp_path/'scores').iterdir()
     assert torch.tensor(pq.read_table(shard)['scores'].to_pylist()).allclose(want, atol=1e-3)
-    assert command('predict', '--help')[0] == 0 and '--tiles N' in command('predict', '--help')[1]
+    status, out, _ = command('evaluate', 'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv', *how, '--quiet')
+    asked = ', '.join(['TaI-DPT', *(['2 prompts'] if '--others' in how else []), *(['tiles'] if '--tiles' in how else [])])
+    assert status == 0 and re.search(f'^{asked} +[0-9.]+', out, re.M), out
 
 
 def test_evaluate(folder, command):
@@ -125,6 +133,13 @@ def test_validation(folder, command):
     assert status == 0 and 'validation mAP' in out and Path('features.safetensors').exists()
 
 
+@pytest.mark.parametrize('option', ['--top', '--tiles'])
+def test_counts(option, folder, command):
+    for wrong in ('0', '-3', '1.5', 'two'):
+        status, out, err = command('predict', folder/'my.safetensors', DEMO/'images', f'{option}={wrong}')
+        assert status == 2 and out == '' and f"{option}: must be a whole number, at least 1, not '{wrong}'" in err.splitlines()[-1]
+
+
 @pytest.mark.parametrize('args, says', [
     (['train', '--classes', 'voc2077', '--out', 'x.safetensors'], ['voc2077', 'voc2007']),
     (['train', '--classes', 'cat', '--out', 'x.safetensors'], ['commas']),
@@ -144,8 +159,8 @@ def test_validation(folder, command):
     (['predict', 'PROMPTS', 'empty'], ['empty', 'no pictures']),
     (['predict', 'PROMPTS', '*.jpg'], ['*.jpg']),
     (['predict', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl', '--on-error skip']),
-    (['predict', 'PROMPTS', 'torn.jsonl', '--top', '0'], ['--top']),
-    (['predict', 'PROMPTS', 'torn.jsonl', '--tiles', '0'], ['--tiles']),
+    (['predict', 'PROMPTS', 'PHOTOS', '--others', 'no.safetensors'], ['no.safetensors']),
+    (['predict', 'PROMPTS', 'PHOTOS', '--others', 'OTHER'], ['others[0] differs in the classes']),
     (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
     (['evaluate', 'PROMPTS', '--labels', 'no.tsv'], ['no.tsv']),
     (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
@@ -160,7 +175,8 @@ def test_bad_input(args, says, folder, command):
     Path('latin.txt').write_bytes('a caf\xe9 with a cat\n'.encode('latin-1'))
     Path('labels.tsv').write_text('gone.jpg\tcat\n')
     before = sorted(os.listdir())
-    error(command(*(folder/'my.safetensors' if a == 'PROMPTS' else a for a in args)), *says)
+    given = {'PROMPTS': folder/'my.safetensors', 'OTHER': folder/'other.safetensors', 'PHOTOS': DEMO/'images'}
+    error(command(*(given.get(a, a) for a in args)), *says)
     assert sorted(os.listdir()) == before                # nothing was written
 
 
