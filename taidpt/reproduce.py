@@ -156,7 +156,7 @@ def learn_prompts(
     folder:str|Path, # where prompts and features are kept
     name:str, # of the prompts' file
     train:LabeledTexts|None=None, # other sentences than the material's
-    features:FeatureStore|None=None, # of these; None: they are encoded
+    features:Callable[[], FeatureStore]|None=None, # gives the features of `train`, called if there is anything to learn; None: they are encoded
     progress:bool=False, # bars
     **settings, # of `TaIDPT`, where they are not the published ones
 )->TaIDPT:
@@ -308,19 +308,20 @@ def fig7(
         sizes = [*sizes, len(m.train)]
     base = TaIDPT(study.clip, m.classes, **published_settings(m.run, study.clip))
     templates = template_sentences(m.classes)
-    def rows(k, s): return torch.cat([torch.randperm(len(m.train), generator=torch.Generator().manual_seed(s))[:k], torch.arange(len(templates)) + len(m.train)])
+    def rows(k, s): return torch.cat([_some(len(m.train), k, s), torch.arange(len(templates)) + len(m.train)])
     @cache
     def encoded():
         "All sentences that any sample draws, encoded once, and each one's place among them."
         drawn = torch.cat([rows(max(sizes), s) for s in study.seeds]).unique()
         texts, whole = (m.train + templates)[drawn].texts, len(drawn) == len(m.train) + len(templates)
         return encode_sentences(study.clip, texts, _features_file(m, study.clip, study.folder) if whole else None, progress=study.progress), {r: i for i,r in enumerate(drawn.tolist())}
-    def make(k, s):
-        some = (m.train + templates)[rows(k, s)]
+    def sample(which):
         features, place = encoded()
-        steps = lambda n: max(1, n // min(base.batch_size, n))
-        epochs = round(base.epochs * steps(max(sizes) + len(templates)) / steps(len(some))) if equal_steps else base.epochs
-        return study.learn(m, f'fig7-{name}-{k}-seed{s}{"-steps" if equal_steps else ""}', train=some, features=features.take([place[r] for r in rows(k, s).tolist()]), templates=False, seed=s, epochs=epochs)
+        return features if len(which) == len(features) else features.take([place[r] for r in which.tolist()])    # all of them stay on disk
+    def make(k, s):
+        which, steps = rows(k, s), lambda n: max(1, n // min(base.batch_size, n))
+        epochs = round(base.epochs * steps(max(sizes) + len(templates)) / steps(len(which))) if equal_steps else base.epochs
+        return study.learn(m, f'fig7-{name}-{k}-seed{s}{"-steps" if equal_steps else ""}', train=(m.train + templates)[which], features=lambda: sample(which), templates=False, seed=s, epochs=epochs)
     group = f'fig7.{name}{".steps" if equal_steps else ""}'
     got = study.measure(group, {f'{k}.seed{s}': lambda k=k, s=s: make(k, s) for k in sizes for s in study.seeds}, lambda: m.test)
     for k in sizes:

@@ -111,7 +111,7 @@ def test_few_pictures_from_the_data_sets(what, rows, note, data, tmp_path):
 @pytest.mark.parametrize('args, says', [
     (['table1', '--data', 'nowhere'], 'nowhere: there is no such folder'), (['table1', '--data', '.', '--datasets', 'coco'], 'annotations_trainval2017.zip'),
     (['table1', '--seeds', 'one'], '--seeds'), (['table1', '--datasets', 'voc'], "'voc' is none of"), (['fig7', '--clip', 'embedded,embedded'], 'one CLIP'),
-    (['fig7', '--limit', '0'], 'limit'), (['table1', '--clip', 'RN51/openai', '--datasets', 'voc2007'], 'RN51')], ids=lambda x: ' '.join(x) if isinstance(x, list) else '')
+    (['table1', '--clip', 'RN51/openai', '--datasets', 'voc2007'], 'RN51')], ids=lambda x: ' '.join(x) if isinstance(x, list) else '')
 def test_bad_input(args, says, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(['reproduce', *args]) == 1
