@@ -348,9 +348,11 @@ def _reproduce(args):
     if args.dataset and args.what in ('table1', 'table2'): raise ValueError('table1 is about several data sets, --datasets voc2007,coco; table2 about COCO')
     first = (names[0] or 'embedded').replace('/', '-').replace(':', '-')
     out = args.out or os.path.join('reproduced', first + ('' if args.data else '-bundled') + (f'-limit{args.limit}' if args.limit else ''))
+    from taidpt.cache import UnreadablePicture
     from taidpt.reproduce import reproduce
     clips = [_named_clip(n, 448 if args.what == 'table3' and i == 1 and n != 'embedded' else None) for i,n in enumerate(names)]
-    print(reproduce(args.what, args.data, clips, seeds, args.limit, out, progress=_bars(args), **kwargs))
+    try: print(reproduce(args.what, args.data, clips, seeds, args.limit, out, progress=_bars(args), **kwargs))
+    except UnreadablePicture as e: raise ValueError(f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; the same command goes on where it stopped.') from None
     if not args.quiet: _say(f'Written: {os.path.join(out, args.what)}.md and .json')
 
 # %% ../nbs/17_cli.ipynb #17-024

@@ -11,7 +11,7 @@ __all__ = ['RUNS', 'METHODS', 'PUBLISHED_MAP', 'ABLATIONS', 'SHARES', 'TABLES', 
 import copy, hashlib, json, shutil, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -76,16 +76,21 @@ class Material:
         natural:bool=False, # prompts in the natural spelling of the classes, 'dining table' for 'diningtable'
         photos:str|Path|None=None, # a table of labelled photos in place of the bundled ones, where data is None
         progress:bool=False, # bars
+        verify:bool=False, # decode each picture of NUS-WIDE and leave out those that cannot be read, to learn from the others
     ):
         if name not in RUNS: raise ValueError(f'{name!r} is none of the published data sets {", ".join(RUNS)}')
         if limit is not None and limit < 1: raise ValueError(f'limit must be at least 1, not {limit}')
         if data is not None and photos is not None: raise ValueError('photos stand in for the bundled ones; with data, the pictures are those of the data set')
-        self.run, self.data, self.limit, self.photos, self.progress = RUNS[name], data, limit, photos, progress
+        self.run, self.data, self.limit, self.photos, self.progress, self.verify = RUNS[name], data, limit, photos, progress, verify
         self.classes = as_classset(name).spelled_naturally() if natural else as_classset(name)
 
     def _labelled(self):
         if self.photos: return read_labels(self.photos, self.classes, next((p for p in (Path(self.photos).parent/'images',) if p.is_dir()), None))
         return bundled_photos(self.classes)
+
+    def _split(self, train=False):
+        read, args = dict(voc2007=(read_voc2007, ['trainval']), coco=(read_coco, ['train']), nuswide=(partial(read_nuswide, verify=self.verify), ['train']))[self.run.data]
+        return replace(read(self.data, *(args if train else [])), classes=self.classes)
 
     def captions(self)->Captions:
         "The sentences as they are; raises `FileNotFoundError` with where to get them."
@@ -102,7 +107,7 @@ class Material:
     def test(self)->LabeledPictures:
         "Pictures to be scored."
         if self.data is None: got = self._labelled()
-        else: got = replace(dict(voc2007=read_voc2007, coco=read_coco, nuswide=read_nuswide)[self.run.data](self.data), classes=self.classes)
+        else: got = self._split()
         return got[_some(len(got), self.limit)] if self.limit else got
 
     @cached_property
@@ -114,9 +119,7 @@ class Material:
             order = max((torch.randperm(len(got), generator=torch.Generator().manual_seed(s)) for s in range(100)), key=served)    # most classes have two photos here and one there
             learn, test = got[order[:half].sort().values], got[order[half:].sort().values]
         else:
-            name = self.run.data
-            learn = read_voc2007(self.data, 'trainval') if name == 'voc2007' else read_coco(self.data, 'train') if name == 'coco' else read_nuswide(self.data, 'train')
-            learn, test = replace(learn, classes=self.classes), self.test
+            learn, test = self._split(train=True), self.test
         return (learn[_some(len(learn), self.limit)] if self.limit else learn), test
 
 # %% ../nbs/16b_reproduce.ipynb #16-015
@@ -247,9 +250,9 @@ class Study:
                                              limit=self.limit, recommended=self.clip.recommended, photos=None if self.photos is None else Path(self.photos).resolve().as_posix()))
     @property
     def comparable(self): return self.data is not None and not self.limit
-    def material(self, name)->Material:
+    def material(self, name, verify=False)->Material:
         "Sentences and pictures of a data set; classes in their natural spelling where the CLIP never met the published one."
-        return Material(name, self.data, self.limit, self.data is None or self.clip.name == 'embedded', self.photos, self.progress)
+        return Material(name, self.data, self.limit, self.data is None or self.clip.name == 'embedded', self.photos, self.progress, verify)
     def learn(self, material, name, **settings)->TaIDPT: return learn_prompts(material, self.clip, self.folder, name, progress=self.progress, **settings)
     @property
     def pictures(self)->dict:
@@ -355,7 +358,7 @@ def ablations(
     known = [*ABLATIONS, 'branches', 'texts, pictures', 'CLIP']
     groups = list(known if groups is None else groups)
     if wrong := [g for g in groups if g not in known]: raise ValueError(f'{wrong[0]!r} is no group of ablations; there are {", ".join(known)}')
-    m, rows, results = study.material(name), [], []
+    m, rows, results = study.material(name, verify='texts, pictures' in groups), [], []
     default = TaIDPT(study.clip, m.classes, **published_settings(m.run, study.clip))
     def key(settings): return ','.join(f'{k}={v}' for k,v in settings.items() if v != getattr(default, k)) or 'published'
     def make(settings, s):
@@ -432,7 +435,7 @@ def texts_or_pictures(
 # %% ../nbs/16b_reproduce.ipynb #16-040
 def _scene(study, name, least, names=None, val=0):
     "Pictures to draw from, to score, and to search on, each encoded when it is first wanted; classes with too few photos are left out of a miniature, and pictures without any of `names` are not scored."
-    m, only = study.material(name), names is not None
+    m, only = study.material(name, verify=True), names is not None
     learn, test = m.halves
     apart = set(_some(len(learn), min(val, len(learn)//2), 1).tolist()) if val and study.data is not None else set()
     rest = [i for i in range(len(learn)) if i not in apart]
@@ -461,7 +464,7 @@ def _cells_of_rows(study, group, columns, run):
                 if once not in seen: rows.append(r); seen.add(once)
     return rows
 
-def _picture_table(study, what, title, rows, by, published=(), notes=()):
+def _picture_table(study, what, title, rows, by, parts, published=()):
     "Rows of an experiment as a table; published rows of methods that are not run are marked as quoted."
     values, theirs = {}, {(p['method'], p[by]): p['map'] for p in published}
     for r in rows: values.setdefault((r['method'], r[by]), []).append(r['map'])
@@ -471,8 +474,11 @@ def _picture_table(study, what, title, rows, by, published=(), notes=()):
     out = [table_row({'method': m, by: c}, v, theirs.get((m, c)), study.comparable) for (m,c),v in values.items()]
     out += [table_row({'method': m if m in run else f'{m} (quoted)', by: c}, [], v) for (m,c),v in theirs.items() if (m, c) not in values]
     sources = sorted({f'{p["method"]}: {p["source"]}' for p in published})
-    few = ['Few photos: differences of some points are chance.'] if study.data is None else []
-    write_table(study.folder/what, study.title(title), out, [*(['Published, as far as it could be read in a source: ' + '; '.join(sources) + '.'] if sources else ['Published values could not be checked and are left blank.']), *notes, *few])
+    test, missing = parts['test'], sum(len(p.missing) for p in (parts['train'], parts['test']))
+    notes = [f'{len(test.classes)} classes' + (f': {", ".join(test.classes.names)}' if what == 'table2' else '') + f'; {len(test):,} pictures scored, {len(parts["train"]):,} to learn from; {by} 0: no picture.']
+    if missing: notes.append(f'{missing:,} more pictures were missing or could not be read and are not part of it.')
+    if study.data is None: notes.append('Few photos: differences of some points are chance.')
+    write_table(study.folder/what, study.title(title), out, [*(['Published, as far as it could be read in a source: ' + '; '.join(sources) + '.'] if sources else ['Published values could not be checked and are left blank.']), *notes])
     return out
 
 def _tag(settings): return '-' + hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:6] if settings else ''
@@ -490,7 +496,7 @@ def fig6(
     m, parts, encoded = _scene(study, name, max(shots))
     tai = cache(lambda: study.learn(m, f'{name}-seed{study.seeds[0]}', seed=study.seeds[0]))
     rows = _cells_of_rows(study, f'fig6.{name}{_tag(coop)}', shots, lambda k,s: experiments.fig6(study.clip, tai(), parts['train'], encoded('test'), (k,), (s,), coop=coop, progress=study.progress, **study.pictures))
-    return _picture_table(study, 'fig6', f'Fig. 6, mAP over pictures a class, {name}', rows, 'shots', notes=[f'{len(parts["test"].classes)} classes, {len(parts["test"]):,} pictures scored; 0 shots: no picture.'])
+    return _picture_table(study, 'fig6', f'Fig. 6, mAP over pictures a class, {name}', rows, 'shots', parts)
 
 def table2(
     study:Study, # CLIP, folder, data, seeds
@@ -503,17 +509,16 @@ def table2(
     tai = cache(lambda: study.learn(m, f'coco-seed{study.seeds[0]}', seed=study.seeds[0]))
     rows = _cells_of_rows(study, f'table2{_tag(coop)}', shots, lambda k,s: experiments.table2(study.clip, tai(), parts['train'], encoded('test'), encoded('val'), (k,), (s,), coop=coop, progress=study.progress, **study.pictures))
     what = 'Table 2, mAP on novel classes' if study.comparable else 'Table 2, mAP from few pictures'
-    return _picture_table(study, 'table2', what, rows, 'shots', experiments.PUBLISHED['table2'], [f'{len(parts["test"].classes)} classes: {", ".join(parts["test"].classes.names)}.'])
+    return _picture_table(study, 'table2', what, rows, 'shots', parts, experiments.PUBLISHED['table2'])
 
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
-    name:str='voc2007', # or 'coco'
+    name:str='voc2007', # data set
     shares:Sequence[float]|None=None, # of the labels that are known; None: 10 % to 90 %, in a miniature 30 % and 90 %
     dual_clip:FrozenCLIP|None=None, # CLIP of DualCoOp, as published RN101 at 448 × 448; None: the study's
     dual:dict|None=None, # settings of `DualCoOp`
 )->list[dict]: # rows
     "Table 3: mAP of DualCoOp and DualCoOp + TaI-DPT over the share of known labels. Writes table3.md and table3.json."
-    if name not in ('voc2007', 'coco'): raise ValueError(f"Table 3 is about voc2007 and coco here, not {name!r}")
     shares, clip = shares or (SHARES if study.comparable else (.3, .9)), dual_clip or study.clip
     m, parts, encoded = _scene(study, name, 2)
     tai = cache(lambda: study.learn(m, f'{name}-seed{study.seeds[0]}', seed=study.seeds[0]))
@@ -521,7 +526,7 @@ def table3(
     test = lambda: encoded('test') if dual_clip is None else parts['test']      # with a CLIP each, the experiment encodes them with both
     rows = _cells_of_rows(study, f'table3.{name}.{(clip.name or "clip").replace("/", "-")}-{size}{_tag(dual)}', shares,
                           lambda p,s: experiments.table3(clip, tai(), encoded('train', clip), test(), (p,), (s,), dual=dual, progress=study.progress, **study.pictures))
-    return _picture_table(study, 'table3', f'Table 3, mAP over the share of known labels, {name}', rows, 'share', experiments.PUBLISHED[f'table3_{name}'], [f'{len(parts["test"].classes)} classes, {len(parts["test"]):,} pictures scored; share 0: no picture.'])
+    return _picture_table(study, 'table3', f'Table 3, mAP over the share of known labels, {name}', rows, 'share', parts, experiments.PUBLISHED.get(f'table3_{name}', ()))
 
 # %% ../nbs/16b_reproduce.ipynb #16-043
 TABLES = dict(table1=table1, fig6=fig6, fig7=fig7, table2=table2, table3=table3, ablations=ablations)

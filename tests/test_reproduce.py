@@ -70,9 +70,10 @@ def data(tmp_path_factory):
     (nus/'Flickr'/names[4]).write_bytes(b'not a picture')                  # and one that is something else
     for folder in ('ImageList', 'TrainTestLabels'): (nus/folder).mkdir()
     (nus/'Concepts81.txt').write_text('\n'.join(NUSWIDE.names))
-    (nus/'ImageList/TestImagelist.txt').write_text('\n'.join(n.replace('/', '\\') for n in names))
     labels = bundled_photos(NUSWIDE).labels
-    for c, n in enumerate(NUSWIDE.names): (nus/f'TrainTestLabels/Labels_{n}_Test.txt').write_text(''.join(f'{int(y[c])}\n' for y in labels))
+    for split in ('Train', 'Test'):
+        (nus/f'ImageList/{split}Imagelist.txt').write_text('\n'.join(n.replace('/', '\\') for n in names))
+        for c, n in enumerate(NUSWIDE.names): (nus/f'TrainTestLabels/Labels_{n}_{split}.txt').write_text(''.join(f'{int(y[c])}\n' for y in labels))
     (d/'OpenImages/captions').mkdir(parents=True)
     (d/'OpenImages/captions/open_images_train_v6_captions.jsonl').write_text(''.join(json.dumps(dict(image_id='x', caption=c)) + '\n' for c in captions))
     return d
@@ -100,12 +101,25 @@ def test_table1_from_the_data_sets(data, tmp_path, capsys):
 
 
 @pytest.mark.parametrize('what, rows, note', [('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 pictures scored'), ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'classes: '),
-                                              ('table3', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '36 pictures scored')])
+                                              ('table3', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '36 pictures scored'),
+                                              ('table3 --dataset nuswide', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '34 pictures scored')])
 def test_few_pictures_from_the_data_sets(what, rows, note, data, tmp_path):
     "Learned from the official training split, scored on the official test split"
-    assert main(['reproduce', what, '--data', str(data), '--limit', '36', '--seeds', '1', '--out', str(tmp_path)]) == 0
+    what, *more = what.split()
+    assert main(['reproduce', what, '--data', str(data), '--limit', '36', '--seeds', '1', '--out', str(tmp_path), *more]) == 0
     got = table(tmp_path, what)
     assert rows <= {r['method'] for r in got['rows'] if r['values']} and any(note in n for n in got['notes']), got['notes']
+    assert 'nuswide' not in more or any(n.startswith('4 more pictures were missing') for n in got['notes']), got['notes']
+
+
+def test_broken_picture(data, tmp_path, capsys):
+    "Of a data set that should be whole: named before anything is learned from what is left"
+    broken = tmp_path/'data'
+    shutil.copytree(data, broken)
+    (broken/'VOCdevkit/VOC2007/JPEGImages/000004.jpg').write_bytes(b'')
+    assert main(['reproduce', 'table3', '--data', str(broken), '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'out')]) == 1
+    err = capsys.readouterr().err
+    assert '000004.jpg' in err and 'Unpack it' in err and 'on-error' not in err
 
 
 @pytest.mark.parametrize('args, says', [
