@@ -95,26 +95,30 @@ def _is_noun(word):
 
 # %% ../nbs/01_nounfilter.ipynb #01-023
 _BLOCKED = """
-    hot dog, corn dog, chili dog, chilli dog, prairie dog, dog house, cat fish, cat walk, cat tail, hello kitty, big cat, teddy bear, stuffed bear, toy bear,
-    gummy bear, sea horse, saw horse, rocking horse, hobby horse, horse shoe, horse fly, pommel horse, pony tail, red bull, bull dozer, bull eye,
-    rubber duck, rubber ducky, crow bar, robin hood, robin egg, elephant ear, zebra crossing, zebra print, mickey mouse, minnie mouse, mouse trap, star fish, fish eye,
-    snow man, gingerbread man, spider man, man made, men room, woman room, lady room, grandfather clock, baby carrot, baby grand, driver seat, driver side, passenger seat, passenger side,
-    dvd player, record player, cd player, mp3 player, music player, video player, media player, screw driver, dream catcher, family room,
-    jet ski, jet skiing, jet black, jet lag, water jet, jet of water, jet stream, cable car, box car, bumper car, gravy boat, hand truck, truck stop, bus stop, coach class, base coach, baseball coach, football coach,
-    basketball coach, soccer coach, tennis coach, head coach, auto shop, auto rickshaw, trash pickup, pickup line, ski gondola,
-    orange juice, apple juice, apple sauce, apple pie, apple cider, apple computer, apple laptop, apple logo, apple macbook, pine apple, banana bread, banana boat,
-    orange shirt, orange hat, orange jacket, orange vest, orange cone, orange bowl, orange cat, orange tabby, orange kitten, orange and white, orange and black, orange color, orange tile, orange wall, orange light,
-    pan cake, crab cake, rice cake, ice cream sandwich, super bowl, bowl cut, suction cup, world cup, pitch fork, tuning fork, fork lift,
-    meat ball, disco ball, cotton ball, crystal ball, christmas ball, ball gown, ball room, baseball cap, baseball hat, football helmet, tennis shoe, tie dye, railroad tie, zip tie, twist tie,
-    oven mitt, dutch oven, flower bed, river bed, truck bed, flat bed, garden bed, bed of truck, bed of a truck, bed of lettuce, bed of rice, bed and breakfast, bench press, chair lift, ski lift,
-    table tennis, ping pong table, monitor lizard, baby monitor, hand dryer, clothes dryer, washer and dryer, dryer and washer, washing machine and dryer, dryer machine,
-    telephone pole, telephone booth, telephone wire, telephone line, phone booth, phone pole, pay phone, head phone,
-    remote area, remote location, remote village, remote island, remote beach, remote road, remote place, remote control car, remote control plane, remote control boat, remote control helicopter,
-    army knife, tank top, fire hydrant, fire plug, fire place, fire works, fire extinguisher, fire escape, ice chest, ice cooler, ice cube, ice box, ice skate, ice skating, ice hockey, ice rink, ice tea, ice coffee,
-    pizza hut, pizza stone, lawn chair, lawn mower, satellite dish, dish washer, power plant, water melon, water bottle, sun glasses, sun screen, sun hat, sun bathing,
-    frosted cake, frosted cupcake, frosted donut, frosted doughnut, frosted cookie, frosted pastry, frosted glass,
-    on way, on its way, on his way, on her way, on their way, in the way, out of the way, all the way, half way, by the way, way of, making their way, making his way, making her way, makes it way, making it way"""
-BLOCKED = tuple(dict.fromkeys([' '.join(p.split()) for p in _BLOCKED.split(',')] + [f'{a} {animal}'
+    hot dog, corn dog, chili dog, chilli dog, prairie dog, dog (house), cat fish, hello kitty, teddy bear, stuffed bear, toy bear, gummy bear, sea horse, saw horse,
+    rocking horse, hobby horse, horse shoe, horse fly, pommel horse, pony tail, red bull, bull dozer, bull eye, rubber duck, rubber ducky, crow bar, robin hood, robin (egg),
+    zebra (crossing), zebra (print), mickey mouse, minnie mouse, mouse (trap), star fish, fish eye, snow man, gingerbread man, spider man, man made, men room, woman room, lady room,
+    grandfather (clock), baby (carrot), baby grand, driver (seat), driver (side), passenger (seat), passenger (side), family (room), screw driver, dream catcher,
+    dvd player, record player, cd player, mp3 player, music player, video player, media player,
+    jet ski, jet skiing, jet black, jet lag, (water) jet, jet of (water), jet stream, cable car, box car, bumper car, gravy boat, hand truck, truck (stop), bus (stop), coach class,
+    base coach, baseball coach, football coach, basketball coach, soccer coach, tennis coach, head coach, auto (shop), auto (rickshaw), trash pickup, pickup line, ski (gondola),
+    orange (juice), apple (juice), apple (sauce), apple (pie), apple (cider), apple (computer), apple (laptop), apple (logo), apple (macbook), pine apple, banana (bread), banana boat,
+    orange (shirt), orange (hat), orange (jacket), orange (vest), orange (cone), orange (bowl), orange (cat), orange (tabby), orange (kitten), orange and white, orange and black,
+    orange color, orange (tile), orange (wall), orange (light),
+    pan cake, (crab) cake, (rice) cake, (ice cream) sandwich, super bowl, bowl cut, suction cup, world cup, pitch fork, tuning fork, fork lift,
+    meat ball, disco ball, (cotton) ball, crystal ball, (christmas) ball, ball (gown), ball room, baseball (cap), baseball (hat), football (helmet), tennis (shoe), tie dye,
+    (railroad) tie, zip tie, twist tie, oven mitt, dutch oven, (flower) bed, (river) bed, (truck) bed, flat bed, (garden) bed, bed of (truck), bed of a (truck), bed of (lettuce),
+    bed of (rice), bed and breakfast, bench press, chair (lift), ski (lift), table tennis, ping pong table, monitor (lizard), baby (monitor), (hand) dryer, (clothes) dryer,
+    (washer) and dryer, dryer and (washer), (washing machine) and dryer, dryer machine,
+    telephone (pole), telephone (booth), telephone (wire), telephone (line), phone (booth), phone (pole), pay phone, head phone,
+    remote (area), remote (location), remote (village), remote (island), remote (beach), remote (road), remote (place), remote control (car), remote control (plane), remote control (boat),
+    remote control (helicopter), army (knife), tank top, fire (hydrant), fire plug, fire place, fire works, fire (extinguisher), fire (escape), ice (chest), ice (cooler), ice (cube),
+    ice (box), ice (skate), ice skating, ice hockey, ice (rink), ice (tea), ice (coffee), pizza (hut), pizza (stone), lawn (chair), lawn (mower), satellite (dish), dish washer, power plant,
+    water melon, water (bottle), sun glasses, sun screen, sun (hat), sun bathing,
+    frosted (cake), frosted (cupcake), frosted (donut), frosted (doughnut), frosted (cookie), frosted (pastry), frosted (glass),
+    on way, on its way, on his way, on her way, on their way, in the way, out of the way, all the way, half way, by the way, way of, making their way, making his way, making her way,
+    makes it way, making it way"""
+BLOCKED = tuple(dict.fromkeys([' '.join(p.split()) for p in _BLOCKED.split(',')] + [f'{a} ({animal})'
     for animal in ('animal', 'bird', 'duck', 'goose', 'cat', 'dog', 'horse', 'pony', 'sheep', 'lamb', 'goat', 'cow', 'bull', 'calf', 'cattle', 'elephant', 'giraffe', 'zebra', 'bear',
                    'polar bear', 'panda', 'monkey', 'pig', 'lion', 'tiger', 'deer', 'kangaroo', 'peacock', 'swan', 'ostrich')
     for a in ('baby', 'adult', 'mother', 'mama', 'father', 'male', 'female', 'family of')]))
@@ -290,6 +294,13 @@ def _apart(phrase):
         for i in range(3, len(word) - 2):
             if _is_noun(word[:i]) and _is_noun(word[i:]): yield word[:i], word[i:]
 
+def _blocked_words(phrase):
+    "Words of a blocked phrase, and the places of those that are hidden: baby (elephant) gives (baby, elephant), (0,)."
+    parts = [(p.startswith('('), _dictionary_words(p)) for p in re.split(r'(\([^()]*\))', phrase)]
+    shown = [in_sight for in_sight,words in parts for _ in words]
+    if False not in shown: raise ValueError(f"{phrase!r} blocks no word: those in parentheses stay in sight")
+    return tuple(w for _,words in parts for w in words), tuple(i for i,in_sight in enumerate(shown) if not in_sight)
+
 class _Memory(dict):
     "Remembers what a function returned for a word; forgets when random strings would fill the memory."
     def __init__(self, f): self.f = f
@@ -302,21 +313,25 @@ class NounFilter:
     "Reads class labels off sentences (Sec. 3.2): tokens, singulars, then the longest phrases of the class set's synonyms."
     def __init__(self,
                  classes:ClassSet|Iterable[str]|str|Path, # the classes to look for
-                 blocked:Iterable[str]=BLOCKED, # phrases that name no class but hide a word that does; a synonym goes before it
+                 blocked:Iterable[str]=BLOCKED, # phrases that name no class but hide words that do, all but those in parentheses; a synonym goes before it
                 ):
         "Raises `ValueError` for a synonym without a letter or digit."
         use_wordnet()
         self.classes, self.blocked = as_classset(classes), tuple(blocked)
-        entries = {}                                          # words -> (phrase, columns)
+        entries = {}                                          # words -> (phrase, columns, places of the words that it hides)
         for column,name in enumerate(self.classes.names):
             for phrase in self.classes.synonyms[name]:
                 key = _dictionary_words(phrase)
                 if not key: raise ValueError(f"{phrase!r}, a synonym of {name!r}, has no letter or digit in it")
-                columns = entries.setdefault(key, (phrase, []))[1]
+                columns = entries.setdefault(key, (phrase, [], ()))[1]
                 if column not in columns: columns.append(column)
-        for phrase in self.blocked: entries.setdefault(_dictionary_words(phrase), (phrase, []))
         for key,entry in list(entries.items()):
             for other in (*_together(key), *_apart(key)): entries.setdefault(other, entry)
+        for phrase in self.blocked:
+            key, hidden = _blocked_words(phrase)
+            entries.setdefault(key, (phrase, [], hidden))
+            if len(hidden) == len(key):
+                for other in (*_together(key), *_apart(key)): entries.setdefault(other, (phrase, [], tuple(range(len(other)))))
         entries.pop((), None)
         self._vocabulary = {w for key in entries for w in key}
         self._trie = {}                                       # word -> subtree; under None, the entry that ends here
@@ -349,12 +364,15 @@ class NounFilter:
     def _matches(self, words):
         "Phrases in a list of words, left to right: (first word, one past the last, (phrase, columns))."
         keys = list(map(self._known.__getitem__, words))
-        out, end = [], 0
-        for i,key in enumerate(keys):
-            if key and i >= end and (found := self._longest(self._trie, keys, i)):
-                end = found[0]
-                out.append((i, *found))
-        return out
+        out, i = [], 0
+        while i < len(keys):
+            found = self._longest(self._trie, keys, i) if keys[i] else None
+            if not found: i += 1; continue
+            end, (phrase, columns, hidden) = found
+            out.append((i + hidden[0], i + hidden[-1] + 1, (phrase, columns)) if hidden else (i, end, (phrase, columns)))
+            if not hidden: i = end
+            for k in hidden: keys[i + k] = ()                 # then the others of these words are looked at again
+        return sorted(out, key=lambda match: match[:2])
 
     def columns(self,
                 text:str # a sentence
