@@ -10,6 +10,7 @@ import math
 from pathlib import Path
 from typing import Optional, Union
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -78,6 +79,23 @@ class DualCoOp(PictureTuner):
     ):
         self._set_up(clip, classes, n_ctx=n_ctx, lr=lr, epochs=epochs, batch_size=batch_size, tau_image=tau_image, scale=scale,
                      weight_decay=weight_decay, momentum=momentum, class_specific=class_specific, warmup_lr=warmup_lr, seed=seed, loss='asymmetric')
+
+    def _fit(self, pictures, labels, *args, **kwargs):
+        y = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
+        if y.dtype != torch.bool and ((y == 0) | (y == 1)).all():
+            raise ValueError('No label is -1, and 0 stands for unknown here, so there would be no absent class to learn from: write -1 where a picture '
+                             'does not show the class, or give the labels as bool if all of them are known.')
+        return super()._fit(pictures, labels, *args, **kwargs)
+
+    def fit(self,
+        pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` of pictures
+        labels, # N × C: 1 where the picture shows the class, -1 where it does not, 0 where that is unknown; or bool, all of them known
+        val:Optional[tuple]=None, # (pictures, labels), scored after each epoch
+        checkpoint:Optional[Union[str, Path]]=None, # file to write after each epoch
+        progress:bool=True, # bars
+    ) -> 'DualCoOp': # itself
+        "Learn the prompts from the beginning; `ValueError` for labels that do not fit, or of which none is -1."
+        return super().fit(pictures, labels, val, checkpoint, progress)
 
     def _targets(self, y): return y                                     # unknown labels stay unknown
     def _every_class(self): return self.class_specific                  # a shared context serves classes that no picture is known to show
