@@ -7,7 +7,7 @@ __all__ = ['TEMPLATES', 'Captions', 'read_captions', 'bundled_captions', 'templa
            'drop_duplicates']
 
 # %% ../nbs/02_corpus.ipynb #02-002
-import csv, gzip, json, random, zlib
+import csv, gzip, json, random, re, zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
@@ -56,22 +56,22 @@ def _lines(path):
 # %% ../nbs/02_corpus.ipynb #02-007
 _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title', 'description', 'comment')
 
-def _pick(names, column, where):
-    "The caption column among named ones."
+def _pick(names, column, where, what='column'):
+    "The caption column, or field of a record, among named ones."
     if column in names: return column
     if column is None:
         lowered = {n.strip().lower(): n for n in reversed(names)}
         for usual in _USUAL_NAMES:
             if usual in lowered: return lowered[usual]
-        if len(names) == 1: return names[0]
-        raise ValueError(f"{where}: which column has the captions? There are {', '.join(map(repr, names))}; say column=…")
-    raise ValueError(f"{where}: there is no column {column!r}; there are {', '.join(map(repr, names))}")
+        if len(names) == 1 and what == 'column': return names[0]
+    there = f"there {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}"
+    raise ValueError(f"{where}: which {what} has the captions? T{there[1:]}; say column=…" if column is None else f"{where}: there is no {what} {column!r}; {there}")
 
 def _field(record, column, where):
     "The caption in one JSON record."
     if isinstance(record, str): return record
     if not isinstance(record, dict): raise ValueError(f"{where}: expected a sentence or an object with a caption, not {str(record)[:40]!r}")
-    text = record[_pick(list(record), column, where)]
+    text = record[_pick(list(record), column, where, 'field')]
     if not isinstance(text, str): raise ValueError(f"{where}: the caption is {str(text)[:40]!r}, not text")
     return text
 
@@ -121,12 +121,15 @@ def _read_json(path, column):
     if not isinstance(records, list): raise ValueError(f"{path}: JSON without captions that are known here: neither COCO's (a list under 'annotations') nor a list")
     for i,record in enumerate(records, 1): yield _field(record, column, f'{path}: record {i}')
 
-def _read_rows(path, column, rows, where):
-    "The caption column of a table's rows; `where` tells the line that was read last."
+def _read_rows(path, column, rows, where, remedy):
+    "The caption column of a table's rows; `where` tells the line that was read last, `remedy` what to do about a row with too many cells."
     head = [(where(), r) for r in islice(rows, 100)]
     if not head: return
     i, headings = _table_column([r for _,r in head], column, path)
+    width = len(head[0][1])
     for line,row in chain(head[headings:], ((where(), r) for r in rows)):
+        if any(c.strip() for c in row[width:]) or not headings and len(row) < width:
+            raise ValueError(f"{path}:{line}: {len(row)} column{'s' if len(row) > 1 else ''}, but {width} on the first line; {remedy}")
         if i >= len(row): raise ValueError(f"{path}:{line}: only {len(row)} column{'s' if len(row) > 1 else ''}, the captions are in column {i + 1}; repair or remove the line")
         yield row[i]
 
@@ -136,15 +139,15 @@ def _read_tsv(path, column):
         nonlocal line
         for line,text in _lines(path):                        # no quoting: in these files a quotation mark is one
             if text.strip(): yield text.rstrip('\r\n').split('\t')
-    return _read_rows(path, column, rows(), lambda: line)
+    return _read_rows(path, column, rows(), lambda: line, "take tabs out of the sentences")
 
 def _read_csv(path, column):
-    table = csv.reader((line for _,line in _lines(path)), strict=True)
-    def rows():
-        for row in table:
-            if table.line_num <= 1 and len(row) == 1 and '\t' in row[0]: raise ValueError(f"{path}: is not what its ending says but has tabs between columns; name it .tsv")
-            if row: yield row
-    try: yield from _read_rows(path, column, rows(), lambda: table.line_num)
+    lines = (line for _,line in _lines(path))
+    first = next(lines, '')
+    mark = m[1] if (m := re.match(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])', first)) else ','     # what comes after the first cell
+    if mark == '\t': raise ValueError(f"{path}: is not what its ending says but has tabs between columns; name it .tsv")
+    table = csv.reader(chain([first], lines), delimiter=mark, strict=True)
+    try: yield from _read_rows(path, column, (row for row in table if row), lambda: table.line_num, f"put sentences with {mark!r} in them in quotes, or name a file of bare sentences .txt")
     except csv.Error as e: raise ValueError(f"{path}:{table.line_num}: {e} (a quotation mark too many?)") from None
 
 def _read_parquet(path, column):
