@@ -63,15 +63,20 @@ class PictureTuner(PromptTuner):
     def _every_class(self): return True
 
     def _fit(self, pictures, labels, val, checkpoint, progress, epochs=None, anew=False):
-        features = pictures if isinstance(pictures, FeatureStore) else encode_pictures(self.clip, pictures, self.pos_embed, progress=progress)
-        y = check_labels(labels, len(features), self.classes, self.label_values, self._every_class())
-        if np.isnan(features.whole).any(): raise ValueError('Some pictures could not be read: leave them and their labels out of training.')
-        key = hashlib.sha256(np.ascontiguousarray(features.whole).tobytes() + y.numpy().tobytes()).hexdigest()[:16]
+        later = callable(pictures)
+        if not later: features = pictures if isinstance(pictures, FeatureStore) else encode_pictures(self.clip, pictures, self.pos_embed, progress=progress)
+        y = check_labels(labels, len(labels if later else features), self.classes, self.label_values, self._every_class())
+        def fits():
+            if len(features) != len(y): raise ValueError(f'{len(y):,} rows of labels, but {len(features):,} pictures have features.')
+            if np.isnan(features.whole).any(): raise ValueError('Some pictures could not be read: leave them and their labels out of training.')
+        if not later: fits()
+        key = hashlib.sha256((b'' if later else np.ascontiguousarray(features.whole).tobytes()) + y.numpy().tobytes()).hexdigest()[:16]
         if not self._begin(checkpoint, key, anew): return self
+        if later: features = pictures(); fits()
         return self._run(features, self._targets(y), self.tau_image, key, val, checkpoint, progress, epochs)
 
     def fit(self,
-        pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` of pictures
+        pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` of pictures, or a function that gives one, called if there is anything left to learn; a checkpoint is then known by the labels alone
         labels, # N × C: 1 or True where the picture shows the class, 0 or -1 where it does not
         val:Optional[tuple]=None, # (pictures, labels), scored after each epoch
         checkpoint:Optional[Union[str, Path]]=None, # file to write after each epoch

@@ -73,8 +73,13 @@ def encode_labeled(
     @cache
     def encode(pos):
         if folder is None: return encode_pictures(clip, files, pos, **kwargs)
-        name = hashlib.sha256(json.dumps(about_pictures(clip, files, pos)).encode()).hexdigest()[:12]
-        return encode_pictures(clip, files, pos, Path(folder)/f'pictures-{name}.safetensors', **kwargs)
+        about = about_pictures(clip, files, pos)
+        short = lambda *what: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
+        begin = f'pictures-{short(about["weights"], about["recipe"], [str(f) for f in files])}-'
+        path = Path(folder)/f'{begin}{short(about["source"])}.safetensors'
+        for p in Path(folder).glob(f'{begin}*.partial*'):               # begun before a picture was replaced: never to be gone on with
+            if not p.name.startswith(path.name): p.unlink()
+        return encode_pictures(clip, files, pos, path, **kwargs)
     return EncodedPictures(pictures, lambda pos: encode(pos and pos_embed_matters(clip)))
 
 def with_classes(

@@ -76,13 +76,11 @@ def load_scores(
     return SavedScores(scores, json.loads(meta['files']), json.loads(meta['classes']), meta.get('method', ''))
 
 # %% ../nbs/15b_savedscores.ipynb #15-009
-def _fingerprint(models):
-    "A hash of what the models' scores depend on, apart from the pictures."
-    sha = hashlib.sha256()
-    for name,m in models.items():
-        sha.update(repr((name, type(m).__name__, _recipe(m.clip, m.pos_embed), list(m.classes.names), m.local, getattr(m, 'tau_image', None))).encode())
-        for x in m.embeddings():
-            if x is not None: sha.update(x.detach().float().cpu().numpy().tobytes())
+def _fingerprint(m):
+    "A hash of what a model's scores depend on, apart from the pictures."
+    sha = hashlib.sha256(repr((type(m).__name__, _recipe(m.clip, m.pos_embed), list(m.classes.names), m.local, getattr(m, 'tau_image', None))).encode())
+    for x in m.embeddings():
+        if x is not None: sha.update(x.detach().float().cpu().numpy().tobytes())
     return sha.hexdigest()[:16]
 
 def score_in_shards(
@@ -93,36 +91,37 @@ def score_in_shards(
     progress:bool=True, # a bar
     **kwargs, # of `encode_pictures`: batch_size, on_error, workers, cache
 )->dict[str, list[Tensor]]: # name -> scores of each branch, each N × C; NaN for pictures that were skipped
-    "Scores of many pictures by several models, on every branch; shards that are finished are not computed again."
+    "Scores of many pictures by several models, on every branch; what finished shards hold is not computed again."
     if not models: raise ValueError('There is no model to score with.')
     if shard < 1: raise ValueError(f'shard must be at least 1, got {shard}')
     clips = {id(m.clip): m.clip for m in models.values()}
     if len(clips) > 1: raise ValueError('The models are on different CLIPs: score the pictures with each CLIP by itself.')
     clip, pictures = next(iter(clips.values())), list(pictures)
-    print_, parts = _fingerprint(models), {n: [] for n in models}
+    prints, parts, matters = {n: _fingerprint(m) for n,m in models.items()}, {n: [] for n in models}, pos_embed_matters(clip)
     for start in tqdm(range(0, len(pictures), shard), 'scoring', unit='shard', disable=not progress):
         some = pictures[start:start + shard]
-        key = hashlib.sha256('\0'.join([print_, *map(str, some)]).encode()).hexdigest()[:16]
+        key = hashlib.sha256('\0'.join(map(str, some)).encode()).hexdigest()[:16]
         path = None if folder is None else Path(folder)/f'shard-{start:07}.safetensors'
-        found = _read_shard(path, key) if path else None
-        if found is None:
-            found = {}
-            matters = pos_embed_matters(clip)
-            for pos in {m.pos_embed and matters for m in models.values()}:
-                features = encode_pictures(clip, some, pos_embed=pos, progress=False, **kwargs)
-                for n,m in models.items():
-                    if (m.pos_embed and matters) == pos:
-                        for b,s in enumerate(m.predict_branches(features)): found[f'{n}.{b}'] = s.contiguous()
-            if path:
-                with write_whole(path) as tmp: save_file(found, tmp, dict(format='taidpt-shard', key=key))
+        found, by = _read_shard(path, key) if path else ({}, {})
+        missing = {n: m for n,m in models.items() if by.get(n) != prints[n]}
+        for pos in {m.pos_embed and matters for m in missing.values()}:
+            features = encode_pictures(clip, some, pos_embed=pos, progress=False, **kwargs)
+            for n,m in missing.items():
+                if (m.pos_embed and matters) == pos:
+                    found = {k: s for k,s in found.items() if k.rsplit('.', 1)[0] != n} | {f'{n}.{b}': s.contiguous() for b,s in enumerate(m.predict_branches(features))}
+        if path and missing:
+            with write_whole(path) as tmp: save_file(found, tmp, dict(format='taidpt-shard', key=key, models=json.dumps(by | {n: prints[n] for n in missing})))
         for n in models: parts[n].append([found[k] for k in sorted(k for k in found if k.rsplit('.', 1)[0] == n)])
     return {n: [torch.cat(branch) for branch in zip(*p)] for n,p in parts.items()}
 
 def _read_shard(path, key):
-    "A finished shard, or None where there is none or it is of something else."
+    "Scores of a finished shard, and the fingerprints of the models that gave them; nothing where there is none or it is of other pictures."
     try:
-        with safe_open(path, 'pt') as f: return {n: f.get_tensor(n) for n in f.keys()} if (f.metadata() or {}).get('key') == key else None
-    except (SafetensorError, OSError): return None
+        with safe_open(path, 'pt') as f:
+            about = f.metadata() or {}
+            if about.get('key') == key and 'models' in about: return {n: f.get_tensor(n) for n in f.keys()}, json.loads(about['models'])
+    except (SafetensorError, OSError): pass
+    return {}, {}
 
 # %% ../nbs/15b_savedscores.ipynb #15-014
 def ensemble_saved(
@@ -140,4 +139,6 @@ def ensemble_saved(
     read = ~torch.stack(matrices).isnan().any(-1).any(0)
     if not read.all(): warnings.warn(f'{int((~read).sum())} of {len(read)} pictures were not scored by every member and are left out', stacklevel=2)
     files = [f for f,r in zip(first.files, read.tolist()) if r]
-    return SavedScores(ensemble_scores([m[read] for m in matrices], weights, normalize), files, first.classes, ' + '.join(m.method or '?' for m in members))
+    both = SavedScores(ensemble_scores([m[read] for m in matrices], weights, normalize), files, first.classes, ' + '.join(m.method or '?' for m in members))
+    both.files = files                                                      # named as in the members, though fewer may need less of their paths
+    return both
