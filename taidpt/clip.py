@@ -6,7 +6,7 @@
 __all__ = ['FrozenCLIP', 'load_clip']
 
 # %% ../nbs/03_clip.ipynb #03-004
-import difflib, hashlib, json, logging
+import difflib, hashlib, json, logging, warnings
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
@@ -404,7 +404,7 @@ def _quiet(*names):
         for log, level in levels: log.setLevel(level)
 
 def load_clip(
-    name:Optional[Union[str, Path]]=None, # open_clip's model name, a local folder in open_clip's format, 'hf-hub:org/repo', or None for the embedded model
+    name:Optional[Union[str, Path]]=None, # open_clip's model name, a local folder in open_clip's format, 'hf-hub:org/repo', or None or 'embedded' for the embedded model
     pretrained:Optional[str]=None, # with a model name: a tag of open_clip's, or a file with weights
     device:Optional[Union[str, torch.device]]=None, # None: CUDA where there is one, else MPS, else the CPU
     precision:str='fp32', # of the weights, as in open_clip: 'fp32', 'fp16', 'bf16'
@@ -412,7 +412,9 @@ def load_clip(
     crop:bool=True, # cut the middle out; False squeezes the whole picture into the square, as published for DualCoOp
 ) -> FrozenCLIP:
     "A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files, `ConnectionError` when a download fails."
-    device = device or _default_device()
+    if precision not in ('fp32', 'fp16', 'bf16'): raise ValueError(f"precision must be 'fp32', 'fp16' or 'bf16', got {precision!r}.")
+    if image_size is not None and image_size < 1: raise ValueError(f'image_size must be at least 1, got {image_size}.')
+    device, name = device or _default_device(), None if name == 'embedded' else name
     recommended, force = {}, {}
     folder = files('taidpt')/'data'/'mini_clip' if name is None else _folder(name)
     if folder is not None:
@@ -432,6 +434,8 @@ def load_clip(
         if pretrained is None: raise ValueError(f'{spec} needs weights: pass pretrained= one of {", ".join(tags) or "(no tags)"}, or a file.')
         if pretrained not in tags and not Path(pretrained).is_file():
             raise ValueError(f'{pretrained!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.{_did_you_mean(pretrained, tags)}')
+        if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
+            warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were trained with QuickGELU, load {spec}-quickgelu.', stacklevel=2)
         force['force_quick_gelu'] = bool((open_clip.get_pretrained_cfg(spec, pretrained) or {}).get('quick_gelu', False))
         label = f'{spec}/{pretrained}'
     try:
@@ -443,8 +447,9 @@ def load_clip(
         if folder is not None or (pretrained and Path(pretrained).is_file()): raise
         cfg = open_clip.get_pretrained_cfg(spec, pretrained) or {}
         where = ' and '.join(str(cfg[k]) for k in ('hf_hub', 'url') if cfg.get(k)) or spec
+        quick = f' of {spec}-quickgelu' if cfg.get('quick_gelu') and f'{spec}-quickgelu' in known else ''
         raise ConnectionError(f'Could not get the weights of {label}; tried {where} ({type(e).__name__}: {str(e).splitlines()[0][:200]}). '
-                              'Download them where there is internet, then pass pretrained="/path/to/weights.safetensors", or a '
+                              'Download them where there is internet, then pass pretrained="/path/to/weights.safetensors"{quick}, or a '
                               'folder in open_clip\'s format as the name; load_clip() without arguments needs no download.') from e
     preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
     return FrozenCLIP(model, open_clip.get_tokenizer(spec), preprocess, label, recommended)

@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from .cache import UnreadablePicture, iter_picture_features, pos_embed_matters
+from .cache import UnreadablePicture, iter_picture_features, pos_embed_matters, to_rgb
 from .classes import VOC2007, squeeze
 from .clip import load_clip
 from .datasets import bundled_photos, photo_credits
@@ -69,7 +69,7 @@ def open_picture(
     if isinstance(picture, bytes) and not picture: raise UnreadablePicture(f'{name} is empty. Choose another file.')
     try:
         with picture.copy() if isinstance(picture, Image.Image) else Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as im:
-            return ImageOps.exif_transpose(im).convert('RGB')
+            return to_rgb(im)
     except FileNotFoundError: raise
     except UnidentifiedImageError:
         raise UnreadablePicture(f'{name} is not a picture that can be read here. Save it as JPEG or PNG, and choose that file.') from None

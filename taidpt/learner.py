@@ -9,12 +9,14 @@ __all__ = ['LOSSES', 'branch_scores', 'train_epoch', 'join_processes', 'is_first
 # %% ../nbs/09_taidpt.ipynb #09-004
 import hashlib, inspect, json, math, os, threading, warnings
 from functools import partial
+from itertools import zip_longest
+from numbers import Integral, Real
 from pathlib import Path
-from typing import Callable, Optional, Sequence, Union
+from typing import Callable, Iterator, Optional, Sequence, Union
 
 import torch
 import torch.distributed as dist
-from PIL import Image, ImageOps
+from PIL import Image
 from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -22,7 +24,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import __version__
-from .cache import FeatureStore, _digest, _recipe, encode_pictures, encode_sentences, iter_picture_features, list_pictures
+from .cache import FeatureStore, _digest, _recipe, encode_pictures, encode_sentences, iter_picture_features, list_pictures, to_rgb
 from .classes import ClassSet, as_classset, write_whole
 from .clip import FrozenCLIP, load_clip
 from .corpus import rare_classes, template_sentences
@@ -111,11 +113,14 @@ def score_pictures(
 ) -> list[Tensor]: # each N × C, float32, on the CPU; NaN for pictures that were skipped
     "Scores of pictures on every branch."
     if isinstance(pictures, (str, Path)): pictures = list_pictures(pictures) if Path(pictures).is_dir() else [pictures]
+    if isinstance(pictures, Tensor) and pictures.ndim == 3: pictures = pictures[None]
+    if isinstance(pictures, Iterator): pictures = list(pictures)
     own = own_share(len(pictures)) if isinstance(pictures, (list, tuple, Tensor)) and len(pictures) >= _processes() else slice(None)
     if isinstance(pictures, FeatureStore):
         batches = (pictures.batch(i, clip.device)[:2] for i in torch.arange(len(pictures)).split(kwargs.get('batch_size', 256)))
     else: batches = ((f, F_.flatten(1, 2)) for f, F_ in iter_picture_features(clip, pictures if own == slice(None) else pictures[own], pos_embed, **kwargs))
     with torch.no_grad(): parts = [[s.cpu() for s in scores(u, U)] for u, U in batches]
+    if not parts: raise ValueError('There are no pictures.')
     return [_gather(torch.cat(branch), own, pictures) for branch in zip(*parts)]
 
 def score_positions(
@@ -138,6 +143,9 @@ def _gather(scores, own, pictures):
     return add_up(whole.to('cuda') if dist.get_backend() == 'nccl' else whole).cpu()
 
 # %% ../nbs/09_taidpt.ipynb #09-019
+_RANGES = dict(epochs=(1, ()), batch_size=(1, ()), n_ctx=(1, ()), seed=(0, ()), lr=(0, (0,)), tau_text=(0, (0,)), tau_image=(0, (0,)), scale=(0, (0,)),
+               warmup_lr=(0, ()), weight_decay=(0, ()), momentum=(0, ()), margin=(0, ()))  # least value, values that are excluded
+
 class PromptTuner:
     "What prompts have in common, whatever they are learned from; `TaIDPT` adds the sentences."
     defaults = {}                                                       # for what is left at None and the CLIP has no recommendation for
@@ -151,8 +159,12 @@ class PromptTuner:
             setattr(self, name, clip.recommended.get(name, self.defaults[name]) if value is None and name in self.defaults else value)
         if isinstance(self.loss, str) and self.loss not in self.losses:
             raise ValueError(f'loss must be one of {", ".join(self.losses)} or a function, got {self.loss!r}.')
-        if self.epochs < 1 or self.batch_size < 1:
-            raise ValueError(f'epochs and batch_size must be at least 1, got {self.epochs} and {self.batch_size}.')
+        for name, value in vars(self).items():
+            whole, what = name in ('epochs', 'batch_size', 'n_ctx', 'seed'), _RANGES.get(name)
+            if what and not (isinstance(value, Integral if whole else Real) and what[0] <= value < math.inf and value not in what[1]):
+                raise ValueError(f'{name} must be a {"whole " if whole else ""}number, {"more than" if what[1] else "at least"} {what[0]}, got {value!r}.')
+        if self.n_ctx > clip.context_length - 4: raise ValueError(f'n_ctx is {self.n_ctx}, but a prompt has {clip.context_length} tokens, and four are SOT, a class name, a full stop and EOT.')
+        self._by_default = settings.get('batch_size') is None
 
     def get_params(self) -> dict: # name -> value, as given to the constructor
         "Hyper-parameters, those that JSON can hold; a loss of one's own is given by its name."
@@ -162,6 +174,10 @@ class PromptTuner:
     def _scores(self, u, U, G, L, tau, mask=None):
         "Scores of a batch, one matrix for each branch."
         return branch_scores(u, U, G, L if self.local else None, tau, mask)
+
+    def _batch(self, n):
+        "Items a step: where none were asked for, at most a 32nd of all, for few sentences need their steps, too."
+        return max(1, min(self.batch_size, n // 32)) if self._by_default else self.batch_size
 
     def _loss(self, scores, labels):
         "The loss of one branch: scaled cosines against labels."
@@ -191,17 +207,22 @@ class PromptTuner:
         if val is not None:
             pictures, truth = val
             if not isinstance(pictures, FeatureStore): pictures = encode_pictures(self.clip, pictures, self.pos_embed, progress=progress)
+            if tuple(truth.shape) != (len(pictures), len(self.classes)):
+                raise ValueError(f'val has {len(pictures)} pictures and labels of {" × ".join(map(str, truth.shape))}; they must be {len(pictures)} × {len(self.classes)}.')
         device = self.clip.device
         if device.type == 'cuda' and features.nbytes < torch.cuda.mem_get_info(device)[0] / 2: features = features.to(device)
-        steps = max(1, len(features) // self.batch_size)
+        size = self._batch(len(features))
+        steps = max(1, len(features) // size)
         with tqdm(total=steps * self.epochs, initial=steps * (first - 1), desc='learning prompts', unit='step', disable=not progress) as bar:
             for epoch in range(first, last + 1):
                 rate = learning_rate(epoch, self.lr, self.epochs, self.warmup_lr)
                 for group in self.optimizer_.param_groups: group['lr'] = rate
                 order = torch.randperm(len(features), generator=torch.Generator().manual_seed(self.seed * 100_003 + epoch))
-                mean = train_epoch(self.prompts_, features, labels, self.optimizer_, order, partial(self._scores, tau=tau), self._loss,
-                                   self.batch_size, self.local, bar)
-                if not math.isfinite(mean): raise FloatingPointError(f'The loss is {mean} in epoch {epoch}: lower the learning rate ({self.lr}).')
+                try: mean = train_epoch(self.prompts_, features, labels, self.optimizer_, order, partial(self._scores, tau=tau), self._loss, size, self.local, bar)
+                except ValueError as e:
+                    if 'finite' not in str(e): raise                    # a loss was given scores that are none
+                    mean = math.nan
+                if not (math.isfinite(mean) and all(p.isfinite().all() for p in self.prompts_.parameters())): raise FloatingPointError(f'Learning went astray in epoch {epoch}, with a loss of {mean}: lower the learning rate ({self.lr}).')
                 row = dict(epoch=epoch, lr=rate, loss=mean)
                 if val is not None: row['val_map'] = mean_average_precision(truth, self.predict(pictures, progress=False))
                 self.history_.append(row)
@@ -262,7 +283,7 @@ class _Tiles:
     @staticmethod
     def _decoded(pic):
         try:
-            with (pic.copy() if isinstance(pic, Image.Image) else Image.open(pic)) as im: return ImageOps.exif_transpose(im).convert('RGB')
+            with (pic.copy() if isinstance(pic, Image.Image) else Image.open(pic)) as im: return to_rgb(im)
         except Exception: return None
 
 @patch
@@ -394,7 +415,7 @@ class TaIDPT(PromptTuner):
         n_ctx:int=16, # M, learned vectors before the class name
         lr:Optional[float]=None, # full learning rate; None: what the CLIP recommends, else 1e-4
         epochs:Optional[int]=None, # passes over the sentences; None: what the CLIP recommends, else 20
-        batch_size:Optional[int]=None, # sentences a step; None: what the CLIP recommends, else 512
+        batch_size:Optional[int]=None, # sentences a step; None: what the CLIP recommends, else 512, but no more than a 32nd of the sentences
         margin:float=1.0, # of the ranking loss, Eq. 7
         scale:float=4.0, # factor on the cosines before the loss
         tau_text:float=0.02, # tau_s of Eq. 6 on sentences
@@ -417,11 +438,12 @@ class TaIDPT(PromptTuner):
         if not isinstance(train, LabeledTexts):
             raise TypeError(f'fit takes LabeledTexts, as NounFilter(classes).label(sentences) gives, not {type(train).__name__}.')
         if list(train.classes.names) != list(self.classes.names):
-            raise ValueError(f'The sentences are labelled with {train.labels.shape[1]} classes of {train.classes.name}, these prompts are for '
-                             f'{len(self.classes)} of {self.classes.name}: label them with NounFilter of the same classes.')
+            i, (a, b) = next((i, ab) for i, ab in enumerate(zip_longest(train.classes.names, self.classes.names)) if ab[0] != ab[1])
+            raise ValueError(f'The sentences are labelled with {len(train.classes)} classes of {train.classes.name}, these prompts are for {len(self.classes)} of {self.classes.name}, '
+                             f'and class {i + 1} is {a!r} there and {b!r} here: label them with NounFilter of the same classes.')
         if not len(train) or not train.labels.any(): raise ValueError('No sentence names any class: there is nothing to learn from.')
         if rare := rare_classes(train): warnings.warn(
-            'Few sentences name these classes: ' + ', '.join(f'{n} ({k})' for n, k in rare.items()) +
+            'Few sentences name these classes: ' + ', '.join(f'{n} ({k})' for n, k in list(rare.items())[:10]) + (f' and {len(rare) - 10:,} more' if len(rare) > 10 else '') +
             '. They learn from templates and from being negatives; add captions or synonyms for them.', stacklevel=4)
         return train + template_sentences(self.classes) if self.templates else train
 

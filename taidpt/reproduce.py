@@ -150,8 +150,8 @@ def published_settings(
     clip:FrozenCLIP, # whose recommended settings come first
 )->dict: # of `TaIDPT`
     "The published settings of a run, apart from those that the CLIP recommends others for."
-    own = dict(lr=run.lr, epochs=run.epochs, batch_size=run.batch_size, warmup_lr=run.warmup_lr)
-    return {k: v for k,v in own.items() if k not in clip.recommended} | dict(tau_image=run.tau_image, n_ctx=run.n_ctx)
+    own = dict(lr=run.lr, epochs=run.epochs, warmup_lr=run.warmup_lr)
+    return {k: v for k,v in own.items() if k not in clip.recommended} | dict(batch_size=clip.recommended.get('batch_size', run.batch_size), tau_image=run.tau_image, n_ctx=run.n_ctx)
 
 def learn_prompts(
     material:Material, # sentences

@@ -16,7 +16,7 @@ import matplotlib.ticker
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from .clip import FrozenCLIP
@@ -31,8 +31,8 @@ def model_view(
 )->Image.Image: # what the image tower sees
     "A picture as the model sees it: resized, cropped, upright, in colours again. Raises `OSError` for a file that is no picture."
     if isinstance(picture, (str, Path)):
-        with Image.open(picture) as im: picture = ImageOps.exif_transpose(im).convert('RGB')
-    else: picture = ImageOps.exif_transpose(picture).convert('RGB')
+        with Image.open(picture) as im: picture = to_rgb(im)
+    else: picture = to_rgb(picture)
     pixels = clip.preprocess(picture)
     norm = next(t for t in clip.preprocess.transforms if hasattr(t, 'mean') and hasattr(t, 'std'))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
