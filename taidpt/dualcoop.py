@@ -53,9 +53,9 @@ def partial_asymmetric_loss(
     "Sum over known labels, mean over pictures; unknown labels have no influence."
     if scores.shape != labels.shape: raise ValueError(f'scores and labels must both be N × C, but they are {tuple(scores.shape)} and {tuple(labels.shape)}')
     p = scores.sigmoid()
-    p_m = (p - clip).clamp(min=0)
+    p_c = (p - clip).clamp(min=0)
     present = -(1 - p)**gamma_pos * torch.nn.functional.logsigmoid(scores)
-    absent = -p_m**gamma_neg * torch.log1p(-p_m.clamp(max=1 - 1e-8)) if clip > 0 else p**gamma_neg * torch.nn.functional.softplus(scores)
+    absent = -p_c**gamma_neg * torch.log1p(-p_c.clamp(max=1 - 1e-8)) if clip > 0 else p**gamma_neg * torch.nn.functional.softplus(scores)
     return (torch.where(labels == 1, present, 0.) + torch.where(labels == -1, absent, 0.)).sum(1).mean()
 
 # %% ../nbs/13_dualcoop.ipynb #13-013

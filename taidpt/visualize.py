@@ -137,7 +137,7 @@ def show_words(
     "Cosines of each token of a sentence with the local class embeddings (Fig. 3); a ring marks each class's best token."
     clip, (G, L) = model.clip, model.embeddings()
     _, H, mask = clip.encode_texts(clip.tokenize(sentence))
-    P = dense_scores(H[:, mask[0]], G if L is None else L)[0].T.cpu()                 # C × L
+    P = dense_scores(H[:, mask[0]], G if L is None else L)[0].T.cpu()                 # C × tokens
     columns = _columns(model, P.amax(1), classes, top)
     P, words = P[columns], words_of(clip, sentence)
     fig = _figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(columns))
