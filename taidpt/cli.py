@@ -32,7 +32,7 @@ def _command():
 
 _IN_PYTHON = (("Pass on_error='skip'", 'Add --on-error skip'), ('say column=…', 'say --column NAME'), ("pass on_error='skip'", 'add --on-error skip'),
               ('give names as a list', 'give two or more names with commas between'), ('pass pretrained="', 'pass --pretrained "'),
-              ('load_clip() without arguments needs', 'without --clip there is'))
+              ('load_clip() without arguments needs', 'without --clip there is'), ('pass pretrained= one of', 'add --pretrained with one of'), ('pass the CLIP', 'name it with --clip'))
 
 def _one_line(error):
     "An error's message, on one line, in the words of the command."
@@ -83,6 +83,11 @@ def _label(args):
     classes, guessed = parse_classes(args.classes, args.published_names)
     from taidpt.nounfilter import NounFilter
     if guessed: _show_synonyms(classes, args)
+    if args.synonyms_out:
+        _ready_to_write(args.synonyms_out, '.yaml', '.yml', '.json')
+        classes.save(args.synonyms_out)
+        _say(f'Written: {args.synonyms_out}')
+    if args.out and not _sharded(args): _ready_to_write(args.out, '.parquet')
     if args.explain is not None:
         print(NounFilter(classes).explain(args.explain))
         return
@@ -102,12 +107,13 @@ def _label(args):
 def _sharded(args):
     "Whether the work is done shard by shard: on Ray, or into a folder."
     if args.ray is not None and not args.out: raise ValueError('--ray needs --out, a folder for the results')
-    return args.out and (args.ray is not None or Path(args.out).suffix.lower() not in ('.parquet', '.csv', '.json'))
+    return args.out and (args.ray is not None or '://' in args.out or Path(args.out).is_dir() or not Path(args.out).suffix)
 
 def _ray(args): return False if args.ray is None else args.ray or True
 
 def _tell_shards(done, out, what):
-    print(f'{len(done):,} shards done, in {out}: {sum(a["kept"] for a in done):,} of {sum(a["read"] for a in done):,} {what}')
+    if not done: print(f'nothing is left to do: every shard has its result in {out}')
+    else: print(f'{len(done):,} {"shard" if len(done) == 1 else "shards"} done, in {out}: {sum(a["kept"] for a in done):,} of {sum(a["read"] for a in done):,} {what}')
     for a in done:
         for row,wrong in a['errors']: print(f'{a["name"]}, row {row}: left out, {wrong}')
 
@@ -143,6 +149,15 @@ def _ready_to_write(path, *suffixes):
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK): raise PermissionError(f'{path.parent}: no right to write in this folder')
 
+def _tell_labels(data, args):
+    "Labels of a table that were read as classes, or are none."
+    if args.quiet: return
+    from difflib import get_close_matches
+    def meant(label): return ''.join(f', did you mean {n}?' for n in get_close_matches(label, data.classes.natural, 1, .8))
+    if data.renamed: _say('taidpt: note: read as classes: ' + ', '.join(f'{l} as {n}' for l,n in data.renamed.items()))
+    if data.unknown: _say(f'taidpt: note: labels left out that are no class of {data.classes.name}: '
+                          + ', '.join(f'{l} ({k}{meant(l)})' for l,k in list(data.unknown.items())[:8]) + (', …' if len(data.unknown) > 8 else ''))
+
 def _clip(args):
     from taidpt.clip import load_clip
     if args.pretrained and not args.clip: raise ValueError('--pretrained says which weights of a model; say which model with --clip')
@@ -152,15 +167,18 @@ def _val(args, classes, clip, step):
     "Pictures to look at after each epoch, encoded once."
     if not (args.val or args.val_labels): return None
     if not args.val_labels: raise ValueError('--val needs --val-labels, a table of pictures and their labels')
-    from taidpt.cache import encode_pictures
+    from taidpt.cache import UnreadablePicture, encode_pictures
     from taidpt.datasets import read_labels
     val = read_labels(args.val_labels, classes, args.val)
     step.note(f'{len(val)} pictures to validate on')
-    return encode_pictures(clip, val.pictures, progress=_bars(args)), val.labels
+    _tell_labels(val, args)
+    try: return encode_pictures(clip, val.pictures, progress=_bars(args)), val.labels
+    except UnreadablePicture as e: raise ValueError(f'{str(e).partition(" Pass ")[0]} Take its line out of {args.val_labels}.') from None
 
 def _train(args):
     _ready_to_write(args.out, '.safetensors')
     if args.synonyms_out: _ready_to_write(args.synonyms_out, '.yaml', '.yml', '.json')
+    if args.cache: _ready_to_write(args.cache, '.safetensors')
     checkpoint = _checkpoint(args.out)
     if checkpoint.exists() and not args.resume:
         raise ValueError(f'{checkpoint} is left from a run that did not finish; add --resume to go on with it, or delete it to start afresh')
@@ -204,7 +222,7 @@ def _train(args):
 def _load(args):
     "Prompts, and others to average with, on the CLIP that they were learned on."
     from taidpt.learner import TaIDPT
-    model = TaIDPT.load(args.prompts, _clip(args) if args.clip else None)
+    model = TaIDPT.load(args.prompts, _clip(args) if args.clip or args.pretrained else None)
     return model, [TaIDPT.load(p, model.clip) for p in args.others]
 
 def _files(args):
@@ -223,9 +241,11 @@ def _tags(scores, names, top, threshold):
     return [(names[c], round(scores[c].item(), 4)) for c in best if threshold is None or scores[c] >= threshold]
 
 def _predict(args):
+    if args.out and not _sharded(args): raise ValueError(f'{args.out}: scores are written to a folder, a file a shard; name one without an ending')
     if _sharded(args):
         from taidpt.shards import score_shards
         if len(args.pictures) > 1: raise ValueError('--out takes one folder, pattern or URL of pictures or shards')
+        if args.json or args.csv or args.top or args.threshold is not None: raise ValueError('with --out all scores are written to parquet files: leave out --json, --csv, --top and --threshold')
         if not Path(args.prompts).is_file(): raise FileNotFoundError(f'{args.prompts}: there is no such file of prompts')
         clip = (args.clip, args.pretrained) if args.clip else None
         done = score_shards(args.prompts, args.pictures[0], args.out, clip, args.on_error, _ray(args), args.workers or None, tiles=args.tiles, others=args.others, progress=_bars(args))
@@ -235,7 +255,7 @@ def _predict(args):
     scores = model.predict(pictures, tiles=args.tiles, others=others, on_error=args.on_error, workers=args.workers, progress=_bars(args))
     broken = scores.isnan().any(1).tolist()
     names = model.classes.natural
-    rows = [(str(p), None if bad else _tags(s, names, args.top, args.threshold)) for p,s,bad in zip(pictures, scores, broken)]
+    rows = [(str(p), None if bad else _tags(s, names, args.top or 5, args.threshold)) for p,s,bad in zip(pictures, scores, broken)]
     if args.json:
         import json
         print(json.dumps([dict(picture=p, error='cannot be read') if tags is None else dict(picture=p, tags=[{'class': n, 'score': v} for n,v in tags])
@@ -269,10 +289,7 @@ def _evaluate(args):
     model, others = _load(args)
     from taidpt.datasets import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
-    if not args.quiet:
-        if data.renamed: _say('taidpt: note: read as classes: ' + ', '.join(f'{l} as {n}' for l,n in data.renamed.items()))
-        if data.unknown: _say(f'taidpt: note: left out {sum(data.unknown.values())} labels that are no class of {model.classes.name}: '
-                              + ', '.join(f'{l} ({k})' for l,k in list(data.unknown.items())[:8]) + (', …' if len(data.unknown) > 8 else ''))
+    _tell_labels(data, args)
     if not data.labels.any(): raise ValueError(f'{args.labels}: no picture shows a class of {model.classes.name}; there is nothing to measure')
     import numpy as np
     from taidpt.metrics import average_precision, precision_recall_f1
@@ -359,7 +376,7 @@ def _reproduce(args):
 def _demo(args):
     out, start = Path(args.out), time.time()
     if out.exists() and not out.is_dir(): raise NotADirectoryError(f'{out} is a file; name a folder with --out')
-    out.mkdir(parents=True, exist_ok=True)
+    _ready_to_write(out/'report.html', '.html')
     step, bars = _Steps(6, args.quiet), _bars(args)
     step('reading the bundled captions (COCO val2017, CC BY 4.0), and which of VOC2007\'s 20 classes each names')
     from taidpt.classes import VOC2007
@@ -421,10 +438,12 @@ def _demo(args):
     for c in commands[:3]: print(f'  {c}')
 
 # %% ../nbs/17_cli.ipynb #17-026
-def _count(text):
+def _count(text, least=1):
     "A number of things, for argparse."
-    if not text.isdecimal() or int(text) < 1: raise argparse.ArgumentTypeError(f'must be a whole number, at least 1, not {text!r}')
+    if not text.isdecimal() or int(text) < least: raise argparse.ArgumentTypeError(f'must be a whole number, at least {least}, not {text!r}')
     return int(text)
+
+def _count0(text): return _count(text, 0)
 
 def _parser():
     "All sub-commands and their options."
@@ -444,7 +463,7 @@ def _parser():
         p.add_argument('--pretrained', metavar='TAG', help="which weights of that model, e.g. openai; or a file of weights")
     def pictures(p):
         p.add_argument('--on-error', choices=('raise', 'skip'), default='raise', help='what to do about a picture that cannot be read (default: raise)')
-        p.add_argument('--workers', type=int, default=0, metavar='N', help='processes that decode pictures (default: 0, none beside this one)')
+        p.add_argument('--workers', type=_count0, default=0, metavar='N', help='processes that decode pictures (default: 0, none beside this one)')
         p.add_argument('--tiles', type=_count, default=1, metavar='N', help='look at N x N overlapping tiles of each picture, too (default: 1, the whole picture alone)')
         p.add_argument('--others', type=lambda t: t.split(','), default=[], metavar='FILE,FILE', help='more prompts for the same classes, such as those of other seeds; scores are averaged over all')
 
@@ -460,7 +479,7 @@ def _parser():
     p = command('demo', 'learn prompts from the bundled captions, tag the bundled photos, write a report', _demo,
         '  taidpt demo\n  taidpt demo --out my_demo --seed 1')
     p.add_argument('--out', default='demo', metavar='FOLDER', help='where the report and the prompts go (default: demo)')
-    p.add_argument('--seed', type=int, default=0, help='of the prompts and of the order of sentences (default: 0)')
+    p.add_argument('--seed', type=_count0, default=0, help='of the prompts and of the order of sentences (default: 0)')
     p.add_argument('--epochs', type=_count, metavar='N', help='passes over the sentences (default: what the CLIP recommends, else 20)')
     p.add_argument('--top', type=_count, default=3, metavar='K', help='tags of each photo (default: 3)')
 
@@ -478,7 +497,7 @@ def _parser():
     p.add_argument('--lr', type=float, help="learning rate (default: the CLIP's own, else 1e-4)")
     p.add_argument('--batch-size', type=_count, metavar='N', help="sentences a step (default: the CLIP's own, else 512)")
     p.add_argument('--n-ctx', type=_count, metavar='M', help='learned vectors before the class name (default: 16)')
-    p.add_argument('--seed', type=int, help='of the prompts and of the order of sentences (default: 0)')
+    p.add_argument('--seed', type=_count0, help='of the prompts and of the order of sentences (default: 0)')
     p.add_argument('--no-local', action='store_true', help='learn the global branch alone (TaI)')
     p.add_argument('--cache', metavar='FILE', help="keep the sentences' features in this file, for further runs on the same sentences")
     p.add_argument('--val', metavar='FOLDER', help='pictures to measure mAP on after each epoch')
@@ -490,7 +509,7 @@ def _parser():
         '  taidpt predict my.safetensors photos/ --on-error skip --csv > tags.csv\n  taidpt predict my.safetensors photos/ --tiles 2\n  taidpt predict seed0.safetensors photos/ --others seed1.safetensors,seed2.safetensors\n  taidpt predict my.safetensors photos/ --out scores/ --ray')
     p.add_argument('prompts', metavar='PROMPTS', help='the .safetensors file that train wrote')
     p.add_argument('pictures', nargs='+', metavar='PICTURE', help='picture files, or folders, which are searched with their subfolders')
-    p.add_argument('--top', type=_count, default=5, metavar='K', help='at most so many tags a picture (default: 5)')
+    p.add_argument('--top', type=_count, metavar='K', help='at most so many tags a picture (default: 5)')
     p.add_argument('--threshold', type=float, metavar='T', help='only tags with at least this score')
     how = p.add_mutually_exclusive_group()
     how.add_argument('--json', action='store_true', help='one JSON document: [{"picture": …, "tags": [{"class": …, "score": …}, …]}, …]')
@@ -535,8 +554,8 @@ def _parser():
     classes(p)
     shards(p, 'a .parquet file for the sentences that name a class, with their labels; or a folder, for CAPTIONS in many files (.parquet, .jsonl), finished ones are skipped')
     p.add_argument('--on-error', choices=('raise', 'skip'), default='raise', help='with a folder: what to do about a broken record (default: raise, in the end)')
-    p.add_argument('--workers', type=int, default=0, metavar='N', help='processes that share the work (default: 0, none beside this one; on Ray: all cores)')
-    p.add_argument('--synonyms-out', metavar='FILE', help=argparse.SUPPRESS)
+    p.add_argument('--workers', type=_count0, default=0, metavar='N', help='processes that share the work (default: 0, none beside this one; on Ray: all cores)')
+    p.add_argument('--synonyms-out', metavar='FILE', help='write the classes and their synonyms as YAML, to be edited and given to --classes')
     p.add_argument('--explain', metavar='SENTENCE', help='show which words of this sentence name which class')
     return parser
 
@@ -559,7 +578,7 @@ def main(
         return 0
     except KeyboardInterrupt as e:
         if args.debug: raise
-        _say(f'\ntaidpt: {e or "stopped"}')
+        _say(f'\ntaidpt: {str(e) or "stopped"}')
         return 130
     except BrokenPipeError:                                # `taidpt … | head` has read enough
         sys.stdout = open(os.devnull, 'w')

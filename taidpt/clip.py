@@ -423,6 +423,7 @@ def load_clip(
                                                          'e.g. open_clip_model.safetensors.')
         if not any(Path(folder).glob('*.safetensors')) and not any(Path(folder).glob('*.bin')) and not any(Path(folder).glob('*.pt')):
             raise FileNotFoundError(f'{folder} holds no weights (open_clip_model.safetensors).')
+        if pretrained is not None: raise ValueError(f'{folder} has weights of its own: leave out pretrained={pretrained!r}.')
         recommended = json.loads(config.read_text(encoding='utf-8')).get('taidpt', {})
         spec, label = f'local-dir:{folder}', 'embedded' if name is None else str(name)
     elif str(name).startswith('hf-hub:'): spec = label = str(name)

@@ -352,10 +352,9 @@ def _read(path) -> tuple[dict, dict]: # tensors; metadata with its JSON decoded
 
 def _clip_by_label(label, path) -> FrozenCLIP:
     "The CLIP that a file of prompts names."
-    if label == 'embedded': return load_clip()
     if not label: raise ValueError(f'{path} does not say which CLIP it was learned on: pass the CLIP.')
-    if label.startswith(('hf-hub:', 'local-dir:')) or Path(label).is_dir(): return load_clip(label)
-    return load_clip(*label.split('/', 1))
+    try: return load_clip(label) if label.startswith(('hf-hub:', 'local-dir:')) or Path(label).is_dir() else load_clip(*label.split('/', 1))
+    except (ValueError, FileNotFoundError) as e: raise type(e)(f'{path} was learned on {label!r}, which is not to be found from here: pass the CLIP. ({e})') from None
 
 @patch
 def _resume(self:PromptTuner, checkpoint, key):

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from .cache import to_rgb
 from .clip import FrozenCLIP
 from .learner import PromptTuner, TaIDPT
 from .scores import dense_scores

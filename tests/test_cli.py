@@ -166,6 +166,12 @@ def test_counts(option, folder, command):
     (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
     (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
     (['demo', '--out', 'empty.txt'], ['empty.txt', '--out']),
+    (['train', '--classes', 'cat,dog', '--n-ctx', '74', '--out', 'x.safetensors'], ['n_ctx is 74']),
+    (['train', '--classes', 'cat,dog', '--lr', 'nan', '--out', 'x.safetensors'], ['lr must be a number']),
+    (['train', '--classes', 'cat,dog', '--cache', 'x.txt', '--out', 'x.safetensors'], ['x.txt', '.safetensors']),
+    (['train', '--classes', 'cat,dog', '--clip', 'RN50', '--out', 'x.safetensors'], ['--pretrained with one of openai']),
+    (['train', '--classes', 'cat,dog', '--val', '.', '--val-labels', 'broken.tsv', '--out', 'x.safetensors'], ['empty.txt', 'out of broken.tsv']),
+    (['label', 'table.csv', '--classes', 'cat,dog', '--out', 'x.csv'], ['x.csv', '.parquet']),
 ], ids=lambda x: ' '.join(x) if x and x[0] in ('train', 'predict', 'evaluate', 'label', 'demo') else '')
 def test_bad_input(args, says, folder, command):
     Path('empty').mkdir()
@@ -174,10 +180,33 @@ def test_bad_input(args, says, folder, command):
     Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
     Path('latin.txt').write_bytes('a caf\xe9 with a cat\n'.encode('latin-1'))
     Path('labels.tsv').write_text('gone.jpg\tcat\n')
+    Path('broken.tsv').write_text('empty.txt\tcat\n')
     before = sorted(os.listdir())
     given = {'PROMPTS': folder/'my.safetensors', 'OTHER': folder/'other.safetensors', 'PHOTOS': DEMO/'images'}
     error(command(*(given.get(a, a) for a in args)), *says)
     assert sorted(os.listdir()) == before                # nothing was written
+
+
+def test_label_writes_synonyms(command):
+    status, out, err = command('label', '--classes', 'cat,dog', '--explain', 'a cat', '--synonyms-out', 'my.yaml')
+    assert status == 0 and 'true cat' in Path('my.yaml').read_text() and '--synonyms-out' not in err, err
+
+
+def test_unknown_labels_are_told(folder, command, tmp_path):
+    Path('labels.tsv').write_text('000000000785.jpg\tdogg,cat\n')
+    for args in (['evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', 'labels.tsv'],
+                 ['train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--val', DEMO/'images', '--val-labels', 'labels.tsv', '--out', 'x.safetensors', *quick]):
+        status, _, err = command(*args)
+        assert status == 0 and 'dogg (1, did you mean dog?)' in err, err
+
+
+def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
+    "Prompts that were learned on a CLIP in a folder say so where that folder is not"
+    shutil.copytree(ROOT/'taidpt/data/mini_clip', 'tiny')
+    assert command('train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'tiny', '--out', 'x.safetensors', *quick)[0] == 0
+    (tmp_path/'elsewhere').mkdir(); monkeypatch.chdir(tmp_path/'elsewhere')
+    error(command('predict', '../x.safetensors', DEMO/'images'), "x.safetensors was learned on 'tiny'", 'name it with --clip')
+    assert command('predict', '../x.safetensors', DEMO/'images/000000000785.jpg', '--clip', '../tiny')[0] == 0
 
 
 def test_debug_shows_the_traceback(command):

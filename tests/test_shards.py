@@ -68,7 +68,7 @@ def test_the_same_on_ray(here, taidpt, what, rest, row):
     # the next run does what is left
     kept = {p: p.stat().st_mtime_ns for p in on_ray.iterdir()}
     status, said = taidpt(*command, '--out', on_ray, '--ray', '--workers', 2, '--on-error', 'skip')
-    assert status == 0 and '1 shards done' in said and row in said
+    assert status == 0 and '1 shard done' in said and row in said
     assert {p: p.stat().st_mtime_ns for p in kept} == kept
 
     # and without Ray the files are the same
