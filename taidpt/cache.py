@@ -47,7 +47,7 @@ def _release(*arrays):
 class FeatureStore:
     "Unit-length features of N sentences or pictures and of their parts (tokens or positions), ragged, in half precision."
     def __init__(self,
-        whole:np.ndarray, # N × D, h or f
+        whole:np.ndarray, # N × D, h or f; N × K × D for K forms of f
         parts:np.ndarray, # T × D, H or F of all items, one after another
         offsets:np.ndarray, # N + 1, item i has the rows offsets[i] to offsets[i + 1] of parts
         metadata:Optional[dict]=None, # what the features were made from
@@ -60,6 +60,12 @@ class FeatureStore:
         "Bytes in memory or on disk."
         return self.whole.nbytes + self.parts.nbytes + self.offsets.nbytes
 
+    def form(self,
+        k:int, # which, from 0
+    ) -> 'FeatureStore': # on the same memory
+        "One of the forms of f, with the parts that all of them share; where there is only one, itself."
+        return FeatureStore(self.whole[:, k], self.parts, self.offsets, self.metadata) if self.whole.ndim == 3 else self
+
     def to(self,
         device:Union[str, torch.device], # e.g. 'cuda'
     ) -> 'FeatureStore': # with tensors in place of arrays
@@ -70,7 +76,7 @@ class FeatureStore:
         index:Union[Sequence[int], np.ndarray, Tensor], # B items, in any order
         device:Optional[Union[str, torch.device]]=None, # where the tensors are wanted; None: where the features are
         padded:bool=True, # False: U without padding, where lengths differ
-    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × L × D, L the longest of these, or without padding T × D, the parts of one item after another; mask: B × L, True on real parts
+    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D, or B × K × D; U: B × L × D, L the longest of these, or without padding T × D, the parts of one item after another; mask: B × L, True on real parts
         "Some items in float32, padded to the longest among them with zeros, or not padded."
         whole, parts, offsets = map(_tensor, (self.whole, self.parts, self.offsets))
         index = torch.as_tensor(np.asarray(index) if not isinstance(index, Tensor) else index).to(offsets.device)
@@ -95,7 +101,7 @@ class FeatureStore:
         return FeatureStore(np.asarray(self.whole[index]), np.concatenate(parts) if parts else self.parts[:0], offsets, self.metadata)
 
     def __repr__(self):
-        return f'FeatureStore({len(self):,} items, {len(self.parts):,} parts, D={self.whole.shape[1]}, {self.nbytes/2**20:,.0f} MiB)'
+        return f'FeatureStore({len(self):,} items, {len(self.parts):,} parts, D={self.whole.shape[-1]}, {self.nbytes/2**20:,.0f} MiB)'
 
 # %% ../nbs/08_cache.ipynb #08-008
 _F16, _I64 = np.dtype('<f2'), np.dtype('<i8')
@@ -120,16 +126,16 @@ def _open(
 def _allocate(
     path:Optional[Path], # file to lay out, None for memory
     lengths:np.ndarray, # N, parts of each item
-    dim:int, # D
+    shape:Sequence[int], # of an item's whole: D, or K × D
     metadata:dict[str, str], # goes into the file's header
 ) -> FeatureStore: # to be filled
     "Room for the features of items whose lengths are known."
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(_I64)
-    N, T = len(lengths), int(offsets[-1])
-    if path is None: return FeatureStore(np.zeros((N, dim), _F16), np.zeros((T, dim), _F16), offsets, metadata)
+    N, T, D = len(lengths), int(offsets[-1]), shape[-1]
+    if path is None: return FeatureStore(np.zeros((N, *shape), _F16), np.zeros((T, D), _F16), offsets, metadata)
     header, at = {'__metadata__': metadata}, 0
-    for n, shape, code, size in ('offsets', [N + 1], 'I64', 8), ('whole', [N, dim], 'F16', 2), ('parts', [T, dim], 'F16', 2):
-        header[n] = dict(dtype=code, shape=shape, data_offsets=[at, at := at + math.prod(shape) * size])
+    for n, dims, code, size in ('offsets', [N + 1], 'I64', 8), ('whole', [N, *shape], 'F16', 2), ('parts', [T, D], 'F16', 2):
+        header[n] = dict(dtype=code, shape=dims, data_offsets=[at, at := at + math.prod(dims) * size])
     if at > (free := shutil.disk_usage(path.parent).free):
         raise OSError(f'The features of {N:,} items need {at/1e9:.1f} GB in {path.parent}, where {free/1e9:.1f} GB are free.')
     if at > 1e9: warnings.warn(f'The features of {N:,} items take {at/1e9:.1f} GB: {path.with_suffix("")}', stacklevel=3)
@@ -206,7 +212,7 @@ def encode_sentences(
     if temporary: path = Path(tempfile.mkdtemp(prefix='taidpt-'))/'features.safetensors'
     file = _Progress(path, meta, batch_size) if path else None
     store, done = (file.store, file.done) if file else (None, 0)
-    if store is None: store = _allocate(file and file.partial, lengths, clip.dim, meta)
+    if store is None: store = _allocate(file and file.partial, lengths, [clip.dim], meta)
     if file: file.store = store
     starts = range(0, len(texts), batch_size)
     for step in tqdm(range(done, len(starts)), 'encoding sentences', initial=done, total=len(starts), disable=not progress):
@@ -271,7 +277,11 @@ def pos_embed_matters(
     "Whether f with the positional embedding is another one than f without."
     return isinstance(clip.model.visual, ModifiedResNet)
 
-def _recipe(clip, pos_embed): return re.sub(' at 0x[0-9a-f]+', '', f'{clip.fingerprint()} {clip.preprocess} {pos_embed and pos_embed_matters(clip)}')
+def _recipe(clip, pos_embed):
+    "What the features of a picture depend on, apart from the picture."
+    matters = pos_embed_matters(clip)
+    forms = tuple(p and matters for p in pos_embed) if isinstance(pos_embed, tuple) else pos_embed and matters
+    return re.sub(' at 0x[0-9a-f]+', '', f'{clip.fingerprint()} {clip.preprocess} {forms}')
 
 class _Kept:
     "Features of pictures in a folder, each under a hash of the picture's content and of all else that they depend on."
@@ -314,13 +324,13 @@ def _batches(
 def iter_picture_features(
     clip:FrozenCLIP, # the encoder
     pictures:Union[str, Path, Image.Image, Sequence, Tensor, DataLoader], # a folder, a file, a PIL picture, a list of these, pixels N × 3 × height × width, or a loader of pixels
-    pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
+    pos_embed:Union[bool, tuple[bool, ...]]=False, # as in `FrozenCLIP.encode_images`
     batch_size:Optional[int]=None, # pictures a step; None: 4 on a CPU, whose caches hold no more, else 32
     on_error:str='raise', # or 'skip': warn, and give NaN for what cannot be read
     workers:int=0, # processes that decode; 0: threads of this one
     progress:bool=True, # a bar
     cache:Optional[Union[str, Path]]=None, # folder to keep features in, and to find them in
-) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D, and F: B × h × w × D, not normalised; with a cache of unit length
+) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D, not normalised; with a cache of unit length
     "f and F (Eq. 4) of pictures, batch by batch; `UnreadablePicture` names a broken one."
     if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     kept, batch_size = _Kept(cache, clip, pos_embed) if cache else None, batch_size or (4 if clip.device.type == 'cpu' else 32)
@@ -351,7 +361,7 @@ def iter_picture_features(
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # as in `iter_picture_features`; with a path, a folder or files
-    pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
+    pos_embed:Union[bool, tuple[bool, ...]]=False, # as in `FrozenCLIP.encode_images`
     path:Optional[Union[str, Path]]=None, # safetensors file to write or, if it is there, to use; None keeps the features in memory
     progress:bool=True, # a bar
     **kwargs, # of `iter_picture_features`: batch_size, on_error, workers, cache
@@ -368,7 +378,7 @@ def encode_pictures(
 def about_pictures(
     clip:FrozenCLIP, # the encoder
     pictures:Sequence[Union[str, Path]], # N files
-    pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
+    pos_embed:Union[bool, tuple[bool, ...]]=False, # as in `FrozenCLIP.encode_images`
 ) -> dict[str, str]: # metadata of their feature file
     "What the features of pictures depend on: the weights, the way they are read, and names and sizes of the files."
     files = [f'{Path(p).name} {Path(p).stat().st_size if Path(p).is_file() else "missing"}' for p in pictures]
@@ -391,7 +401,7 @@ def _encode_to(path, clip, pictures, pos_embed, unit, progress, kwargs):
         for some in [pictures[i:i + 256] for i in range(at, len(pictures), 256)]:
             for f, F_ in iter_picture_features(clip, some, pos_embed, progress=False, **kwargs):
                 n, rows = F_.shape[1] * F_.shape[2], slice(at, at + len(f))
-                if file.store is None: file.store = _allocate(file.partial, np.full(len(pictures), n), f.shape[1], meta)
+                if file.store is None: file.store = _allocate(file.partial, np.full(len(pictures), n), f.shape[1:], meta)
                 store = file.store
                 if store.offsets[1] != n: raise ValueError(f'{pictures[at]} has {n} positions, and the first picture {store.offsets[1]}: in one file, all must be of one size.')
                 store.whole[rows], store.parts[rows.start * n:rows.stop * n] = unit(f), unit(F_.flatten(0, 2))

@@ -54,8 +54,8 @@ def _resize_pos_embed(
 def _resnet_features(
     visual:ModifiedResNet, # image tower
     pixels:Tensor, # N × 3 × height × width
-    pos_embed:bool, # add the positional embedding before pooling (to f; F never has it)
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
+    forms:Sequence[bool], # K forms of f: the positional embedding is added before pooling, or not (F never has it)
+) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
     "Attention pooling and its value path, Eq. 4."
     fmap = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)['image_intermediates'][0]
     pool, (N, _, h, w) = visual.attnpool, fmap.shape
@@ -63,14 +63,15 @@ def _resnet_features(
     x = torch.cat([x.mean(1, keepdim=True), x], 1)                     # the mean asks, all answer
     v = pool.v_proj(x)
     F_ = pool.c_proj(v[:, 1:]).reshape(N, h, w, -1)
-    if pos_embed:
-        pos = _resize_pos_embed(pool.positional_embedding, (h, w)).to(x.dtype)
-        x, v = x + pos, v + F.linear(pos, pool.v_proj.weight)
     heads = lambda t: t.unflatten(-1, (pool.num_heads, -1))
-    q = heads(pool.q_proj(x[:, 0])) * (x.shape[-1] // pool.num_heads)**-0.5                     # N × heads × W/heads
-    keys = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (pool.num_heads, -1)))    # W_k^T q
-    answer = torch.einsum('nhw,npw->nhp', keys, x).float().softmax(-1).to(v.dtype)
-    return pool.c_proj(torch.einsum('nhp,nphd->nhd', answer, heads(v)).flatten(1)), F_
+    def pooled(x, v):
+        q = heads(pool.q_proj(x[:, 0])) * (x.shape[-1] // pool.num_heads)**-0.5                     # N × heads × W/heads
+        keys = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (pool.num_heads, -1)))    # W_k^T q
+        answer = torch.einsum('nhw,npw->nhp', keys, x).float().softmax(-1).to(v.dtype)
+        return pool.c_proj(torch.einsum('nhp,nphd->nhd', answer, heads(v)).flatten(1))
+    pos = _resize_pos_embed(pool.positional_embedding, (h, w)).to(x.dtype) if any(forms) else None
+    f = [pooled(x + pos, v + F.linear(pos, pool.v_proj.weight)) if placed else pooled(x, v) for placed in forms]
+    return torch.stack(f, 1), F_
 
 # %% ../nbs/03_clip.ipynb #03-011
 def _vit_features(
@@ -279,25 +280,29 @@ def encode_texts(self:FrozenCLIP,
 @torch.no_grad()
 def encode_maps(self:FrozenCLIP,
     pixels:Tensor, # N × 3 × height × width, normalised as `preprocess` does it
-    pos_embed:bool=False, # ModifiedResNet: add the positional embedding before pooling f
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
+    pos_embed:Union[bool, tuple[bool, ...]]=False, # ModifiedResNet: add the positional embedding before pooling f; a tuple of K asks for K forms of f, (False, True) for both
+) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple N × K × D; F: N × h × w × D
     "Features of whole pictures and of their positions as a grid, Eq. 4, not normalised; `TypeError` for an unknown tower."
     if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
         raise ValueError(f'pixels must be N × 3 × height × width and floating point, got {pixels.dtype} of shape {tuple(pixels.shape)}.')
     visual = self.model.visual
     pixels = pixels.to(self.device, next(visual.parameters()).dtype)
-    if isinstance(visual, ModifiedResNet): return _resnet_features(visual, pixels, pos_embed)
+    several = isinstance(pos_embed, tuple)
+    if isinstance(visual, ModifiedResNet):
+        f, F_ = _resnet_features(visual, pixels, pos_embed if several else (pos_embed,))
+        return (f if several else f[:, 0]), F_
     if (isinstance(visual, VisionTransformer) and visual.attn_pool is None
-            and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)): return _vit_features(visual, pixels)
-    if isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()): return _timm_features(visual, pixels)
-    raise TypeError(f'No dense features are known for this {type(visual).__name__}; supported are ModifiedResNet, VisionTransformer '
+            and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)): f, F_ = _vit_features(visual, pixels)
+    elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()): f, F_ = _timm_features(visual, pixels)
+    else: raise TypeError(f'No dense features are known for this {type(visual).__name__}; supported are ModifiedResNet, VisionTransformer '
                     'without attentional pooling, and timm towers with a pooling and head of their own.')
+    return (f[:, None].expand(-1, len(pos_embed), -1) if several else f), F_
 
 @patch
 def encode_images(self:FrozenCLIP,
     pixels:Tensor, # N × 3 × height × width, any size that the tower takes
-    pos_embed:bool=False, # as in `encode_maps`
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × P × D with P = h·w positions, row by row
+    pos_embed:Union[bool, tuple[bool, ...]]=False, # as in `encode_maps`
+) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × P × D with P = h·w positions, row by row
     "Features of whole pictures and of their positions, Eq. 4, not normalised."
     f, F_ = self.encode_maps(pixels, pos_embed)
     return f, F_.flatten(1, 2)

@@ -34,7 +34,7 @@ class EncodedPictures:
     "Labelled pictures with their features."
     def __init__(self,
         pictures:LabeledPictures, # N pictures, their labels and classes
-        encode:Callable[[bool], FeatureStore], # their features, f without (False) or with (True) the positional embedding
+        encode:Callable[[], FeatureStore], # gives their features, f without and with the positional embedding
     ):
         self.pictures, self._encode = pictures, cache(encode)
 
@@ -42,11 +42,11 @@ class EncodedPictures:
     @property
     def plain(self)->FeatureStore:
         "f without the positional embedding, and F."
-        return self._encode(False)
+        return self._encode().form(0)
     @property
     def placed(self)->FeatureStore:
         "f with it, and F."
-        return self._encode(True)
+        return self._encode().form(1)
     @property
     def classes(self)->ClassSet:
         "Of the labels."
@@ -58,8 +58,7 @@ class EncodedPictures:
     def take(self, rows)->'EncodedPictures': # of these rows, in memory
         "Some of the pictures."
         rows = torch.as_tensor(rows).long()
-        some = cache(lambda store: store.take(rows))                    # both forms may be one and the same
-        return EncodedPictures(self.pictures[rows.tolist()], lambda pos: some(self._encode(pos)))
+        return EncodedPictures(self.pictures[rows.tolist()], lambda: self._encode().take(rows))
 
 def encode_labeled(
     clip:FrozenCLIP, # the encoder
@@ -69,9 +68,8 @@ def encode_labeled(
 )->EncodedPictures: # encoded when they are first looked at
     "Features of labelled pictures in both forms."
     if isinstance(pictures, EncodedPictures): return pictures
-    files = pictures.pictures
-    @cache
-    def encode(pos):
+    files, pos = pictures.pictures, (False, True) if pos_embed_matters(clip) else False
+    def encode():
         if folder is None: return encode_pictures(clip, files, pos, **kwargs)
         about = about_pictures(clip, files, pos)
         short = lambda *what: hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
@@ -80,7 +78,7 @@ def encode_labeled(
         for p in Path(folder).glob(f'{begin}*.partial*'):               # begun before a picture was replaced: never to be gone on with
             if not p.name.startswith(path.name): p.unlink()
         return encode_pictures(clip, files, pos, path, **kwargs)
-    return EncodedPictures(pictures, lambda pos: encode(pos and pos_embed_matters(clip)))
+    return EncodedPictures(pictures, encode)
 
 def with_classes(
     pictures:LabeledPictures, # N pictures

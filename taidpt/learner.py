@@ -108,7 +108,7 @@ def score_pictures(
     clip:FrozenCLIP, # encoder of the pictures
     pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` of pictures
     scores:Callable, # (u, U) -> list of B × C scores, one for each branch
-    pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
+    pos_embed:Union[bool, tuple[bool, ...]]=False, # as in `FrozenCLIP.encode_images`
     **kwargs, # of `iter_picture_features`: batch_size, on_error, workers, progress
 ) -> list[Tensor]: # each N × C, float32, on the CPU; NaN for pictures that were skipped
     "Scores of pictures on every branch."
@@ -249,6 +249,12 @@ def embeddings(self:PromptTuner) -> tuple[Tensor, Optional[Tensor]]: # G and L, 
     return self.prompts_.embedded_[1]
 
 @patch
+def scorer(self:PromptTuner) -> Callable: # (u: B × D, U: B × P × D) -> a list of B × C scores, one for each branch
+    "How pictures are scored once their features are there."
+    G, L = self.embeddings()
+    return lambda u, U: self._scores(u, U, G, L, self.tau_image)
+
+@patch
 def predict_branches(self:PromptTuner,
     pictures, # as in `predict`
     others:Sequence[PromptTuner]=(), # as in `predict`
@@ -259,9 +265,8 @@ def predict_branches(self:PromptTuner,
         differ = [what for what, same in (('the method', type(o) is type(self)), ('the CLIP', _recipe(o.clip, o.pos_embed) == _recipe(self.clip, self.pos_embed)),
                                           ('the classes', o.classes.names == self.classes.names), ('the branches', o.local == self.local)) if not same]
         if differ: raise ValueError(f'others[{i}] differs in {" and ".join(differ)}; only prompts that are alike are averaged here. Put unlike ones together with Ensemble.')
-    def scores(u, U):
-        each = [m._scores(u, U, *m.embeddings(), m.tau_image) for m in (self, *others)]
-        return [torch.stack(branch).mean(0) for branch in zip(*each)]
+    each = [m.scorer() for m in (self, *others)]
+    def scores(u, U): return [torch.stack(branch).mean(0) for branch in zip(*(score(u, U) for score in each))]
     return score_pictures(self.clip, pictures, scores, self.pos_embed, **kwargs)
 
 _one = threading.Lock()

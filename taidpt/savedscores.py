@@ -9,6 +9,7 @@ __all__ = ['SavedScores', 'load_scores', 'score_in_shards', 'ensemble_saved']
 import hashlib, json, warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -17,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .cache import _recipe, encode_pictures, pos_embed_matters
+from .cache import _recipe, pos_embed_matters
 from .classes import write_whole
 from .ensemble import ensemble_scores
-from .learner import PromptTuner
+from .learner import PromptTuner, score_pictures
 from .zeroshot import ZeroShotCLIP
 
 # %% ../nbs/15b_savedscores.ipynb #15-006
@@ -78,7 +79,7 @@ def load_scores(
 # %% ../nbs/15b_savedscores.ipynb #15-009
 def _fingerprint(m):
     "A hash of what a model's scores depend on, apart from the pictures."
-    sha = hashlib.sha256(repr((type(m).__name__, _recipe(m.clip, m.pos_embed), list(m.classes.names), m.local, getattr(m, 'tau_image', None))).encode())
+    sha = hashlib.sha256(repr((type(m).__name__, _recipe(m.clip, m.pos_embed), list(m.classes.names), m.local, getattr(m, 'tau_image', None), getattr(m, 'scale', None))).encode())
     for x in m.embeddings():
         if x is not None: sha.update(x.detach().float().cpu().numpy().tobytes())
     return sha.hexdigest()[:16]
@@ -89,7 +90,7 @@ def score_in_shards(
     folder:str|Path|None=None, # where finished shards are kept; None: nothing is kept
     shard:int=1024, # pictures a shard
     progress:bool=True, # a bar
-    **kwargs, # of `encode_pictures`: batch_size, on_error, workers, cache
+    **kwargs, # of `score_pictures`: batch_size, on_error, workers, cache
 )->dict[str, list[Tensor]]: # name -> scores of each branch, each N × C; NaN for pictures that were skipped
     "Scores of many pictures by several models, on every branch; what finished shards hold is not computed again."
     if not models: raise ValueError('There is no model to score with.')
@@ -97,21 +98,29 @@ def score_in_shards(
     clips = {id(m.clip): m.clip for m in models.values()}
     if len(clips) > 1: raise ValueError('The models are on different CLIPs: score the pictures with each CLIP by itself.')
     clip, pictures = next(iter(clips.values())), list(pictures)
-    prints, parts, matters = {n: _fingerprint(m) for n,m in models.items()}, {n: [] for n in models}, pos_embed_matters(clip)
-    for start in tqdm(range(0, len(pictures), shard), 'scoring', unit='shard', disable=not progress):
-        some = pictures[start:start + shard]
-        key = hashlib.sha256('\0'.join(map(str, some)).encode()).hexdigest()[:16]
-        path = None if folder is None else Path(folder)/f'shard-{start:07}.safetensors'
-        found, by = _read_shard(path, key) if path else ({}, {})
-        missing = {n: m for n,m in models.items() if by.get(n) != prints[n]}
-        for pos in {m.pos_embed and matters for m in missing.values()}:
-            features = encode_pictures(clip, some, pos_embed=pos, progress=False, **kwargs)
-            for n,m in missing.items():
-                if (m.pos_embed and matters) == pos:
-                    found = {k: s for k,s in found.items() if k.rsplit('.', 1)[0] != n} | {f'{n}.{b}': s.contiguous() for b,s in enumerate(m.predict_branches(features))}
-        if path and missing:
-            with write_whole(path) as tmp: save_file(found, tmp, dict(format='taidpt-shard', key=key, models=json.dumps(by | {n: prints[n] for n in missing})))
-        for n in models: parts[n].append([found[k] for k in sorted(k for k in found if k.rsplit('.', 1)[0] == n)])
+    prints, parts, placed = {n: _fingerprint(m) for n,m in models.items()}, {n: [] for n in models}, {n: m.pos_embed and pos_embed_matters(clip) for n,m in models.items()}
+    scorer = cache(lambda n: models[n].scorer())
+    with tqdm(total=len(pictures), desc='scoring', unit='picture', disable=not progress) as bar:
+        for start in range(0, len(pictures), shard):
+            some = pictures[start:start + shard]
+            key = hashlib.sha256('\0'.join(map(str, some)).encode()).hexdigest()[:16]
+            path = None if folder is None else Path(folder)/f'shard-{start:07}.safetensors'
+            found, by = _read_shard(path, key) if path else ({}, {})
+            missing, branches = [n for n in models if by.get(n) != prints[n]], {}
+            forms = tuple(sorted({placed[n] for n in missing}))             # of f that they look at
+            def score(u, U):
+                bar.update(len(u))
+                each = {n: scorer(n)(u[:, forms.index(placed[n])], U) for n in missing}
+                branches.update((n, len(s)) for n,s in each.items())
+                return [b for s in each.values() for b in s]
+            if not missing: bar.update(len(some))
+            else:
+                scores = iter(score_pictures(clip, some, score, forms, progress=False, **kwargs))
+                for n in missing:
+                    found = {k: s for k,s in found.items() if k.rsplit('.', 1)[0] != n} | {f'{n}.{b}': next(scores) for b in range(branches[n])}
+                if path:
+                    with write_whole(path) as tmp: save_file(found, tmp, dict(format='taidpt-shard', key=key, models=json.dumps(by | prints)))
+            for n in models: parts[n].append([found[k] for k in sorted(k for k in found if k.rsplit('.', 1)[0] == n)])
     return {n: [torch.cat(branch) for branch in zip(*p)] for n,p in parts.items()}
 
 def _read_shard(path, key):

@@ -6,9 +6,8 @@
 __all__ = ['ZeroShotCLIP']
 
 # %% ../nbs/10_zeroshot.ipynb #10-003
-from functools import partial
 from pathlib import Path
-from typing import Optional, Sequence, Union
+from typing import Callable, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
@@ -43,13 +42,17 @@ class ZeroShotCLIP:
         G = F.normalize(h.unflatten(0, (len(self.classes), -1)).mean(1), dim=-1)
         return G, G if self.local else None
 
+    def scorer(self) -> Callable: # (u: B × D, U: B × P × D) -> a list of B × C scores, one for each branch, times the logit scale
+        "How pictures are scored once their features are there."
+        (G, L), s = self.embeddings(), self.clip.logit_scale
+        return lambda u, U: [s * x for x in branch_scores(u, U, G, L, 1/s)]
+
     def predict_branches(self,
         pictures, # as in `predict`
         **kwargs, # as in `predict`
     ) -> list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C, times the logit scale
         "Scores of each branch by itself."
-        (G, L), s = self.embeddings(), self.clip.logit_scale
-        return [s * x for x in score_pictures(self.clip, pictures, partial(branch_scores, G=G, L=L, tau=1/s), self.pos_embed, **kwargs)]
+        return score_pictures(self.clip, pictures, self.scorer(), self.pos_embed, **kwargs)
 
     def predict(self,
         pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
