@@ -270,12 +270,15 @@ def _predict(args):
     if all(broken): raise ValueError('none of the pictures could be read')
 
 # %% ../nbs/17_cli.ipynb #17-018
-def _methods(model, pictures, **kwargs):
-    "Scores of zero-shot CLIP, of zero-shot CLIP with DPT, and of learned prompts."
+def _methods(models, pictures, folder=None, **kwargs):
+    "Scores of zero-shot CLIP, of zero-shot CLIP with DPT, and of learned prompts, whose name says which; in shards, which stay in the folder if there is one."
+    from taidpt.savedscores import score_in_shards
     from taidpt.scores import fuse
     from taidpt.zeroshot import ZeroShotCLIP
-    p, q = ZeroShotCLIP(model.clip, model.classes).predict_branches(pictures, **kwargs)
-    return {'zero-shot CLIP': p, 'zero-shot with DPT': fuse(p, q), 'TaI-DPT' if model.local else 'TaI': model.predict(pictures, **kwargs)}
+    model = next(iter(models.values()))
+    got = score_in_shards({'zero-shot': ZeroShotCLIP(model.clip, model.classes)} | models, pictures, folder, **kwargs)
+    final = {n: fuse(*branches) if len(branches) == 2 else branches[0] for n,branches in got.items()}
+    return {'zero-shot CLIP': got['zero-shot'][0], 'zero-shot with DPT': final.pop('zero-shot')} | final
 
 def _table(rows, head):
     "Rows as text; words to the left, figures to the right."
@@ -286,6 +289,7 @@ def _table(rows, head):
 
 def _evaluate(args):
     if args.save_scores: _ready_to_write(args.save_scores, '.safetensors')
+    if args.chart: _ready_to_write(args.chart, '.png', '.svg', '.pdf')
     model, others = _load(args)
     from taidpt.datasets import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
@@ -294,7 +298,8 @@ def _evaluate(args):
     import numpy as np
     from taidpt.metrics import average_precision, precision_recall_f1
     how = dict(on_error=args.on_error, workers=args.workers, progress=_bars(args))
-    scores = _methods(model, data.pictures, **how)
+    shards = args.save_scores and f'{args.save_scores}.shards'
+    scores = _methods({'TaI-DPT' if model.local else 'TaI': model}, data.pictures, shards, **how)
     asked = ([f'{len(others) + 1} prompts'] if others else []) + (['tiles'] if args.tiles > 1 else [])
     if asked: scores[', '.join([list(scores)[-1], *asked])] = model.predict(data.pictures, tiles=args.tiles, others=others, **how)
     read = ~next(iter(scores.values())).isnan().any(1)
@@ -303,11 +308,19 @@ def _evaluate(args):
         from taidpt.savedscores import SavedScores
         method = list(scores)[-1]
         SavedScores(scores[method], data.pictures, model.classes.natural, method).save(args.save_scores)
+        shutil.rmtree(shards)
         if not args.quiet: _say(f'Written: {args.save_scores}, the scores of {method}')
     y, top = data.labels[read], min(args.top, len(model.classes))
     ap = {m: average_precision(y, s[read]) for m,s in scores.items()}
     f1 = {m: precision_recall_f1(y, s[read], top_k=top) for m,s in scores.items()}
     count = y.sum(0).tolist()
+    if args.chart:
+        from taidpt.classes import write_whole
+        from taidpt.visualize import show_class_ap
+        method = list(scores)[-1]
+        chart = show_class_ap(model.classes, ap[method], ap['zero-shot CLIP'], (method, 'zero-shot CLIP'))
+        with write_whole(args.chart) as tmp: chart.savefig(tmp, dpi=150)
+        if not args.quiet: _say(f'Written: {args.chart}, average precision by class')
     if args.json:
         import json
         print(json.dumps(dict(pictures=len(y), classes=sum(k > 0 for k in count), top=top, methods={m: dict(
@@ -413,9 +426,7 @@ def _demo(args):
 
     photos = bundled_photos(classes)
     step(f'tagging {len(photos)} photos')
-    scores = _methods(model, photos.pictures, progress=bars)
-    scores = {'zero-shot CLIP': scores['zero-shot CLIP'], 'zero-shot with DPT': scores['zero-shot with DPT'],
-              'TaI': models['TaI'].predict(photos.pictures, progress=bars), 'TaI-DPT': scores['TaI-DPT']}
+    scores = _methods(models, photos.pictures, progress=bars)
     step('writing the report')
     me = _command()
     commands = [f'{me} predict {shlex.quote(str(prompts))} my_photos/ --top 3', f'{me} train --classes cat,dog,"fire truck" --out my.safetensors',
@@ -517,14 +528,15 @@ def _parser():
     pictures(p); clip(p); shards(p, 'for a folder or shards of pictures (.parquet, .jsonl): write all scores there, a file a shard; finished ones are skipped')
 
     p = command('evaluate', 'measure prompts on labelled pictures, beside zero-shot CLIP', _evaluate,
-        '  taidpt evaluate my.safetensors --pictures photos --labels labels.tsv\n\n'
+        '  taidpt evaluate my.safetensors --pictures photos --labels labels.tsv\n  taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --chart ap.png --save-scores scores.safetensors\n\n'
         'the table has a line a picture: its name, a tab, and its labels with commas between:\n  street.jpg\tperson,bus\n  cat.jpg\tcat')
     p.add_argument('prompts', metavar='PROMPTS', help='the .safetensors file that train wrote')
     p.add_argument('--pictures', metavar='FOLDER', help='where the pictures are (default: beside the table)')
     p.add_argument('--labels', required=True, metavar='TABLE', help='.tsv or .csv of pictures and their labels')
     p.add_argument('--top', type=_count, default=3, metavar='K', help='tags that CF1 and OF1 count (default: 3)')
     p.add_argument('--json', action='store_true', help='one JSON document')
-    p.add_argument('--save-scores', metavar='FILE', help="keep the prompts' scores in this .safetensors file, for the command ensemble")
+    p.add_argument('--chart', metavar='FILE', help='draw average precision by class beside zero-shot CLIP: .png, .svg or .pdf')
+    p.add_argument('--save-scores', metavar='FILE', help="keep the prompts' scores in this .safetensors file, for the command ensemble; a run that is stopped goes on where it was")
     pictures(p); clip(p)
 
     p = command('ensemble', 'put scores together that evaluate has kept', _ensemble,

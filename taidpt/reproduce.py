@@ -31,6 +31,7 @@ from .metrics import average_precision, precision_recall_f1
 from .nounfilter import LabeledTexts, NounFilter
 from .savedscores import SavedScores, load_scores, score_in_shards
 from .scores import fuse
+from .visualize import show_class_ap
 from .zeroshot import ZeroShotCLIP
 
 # %% ../nbs/16b_reproduce.ipynb #16-006
@@ -256,7 +257,7 @@ class Study:
     def learn(self, material, name, **settings)->TaIDPT: return learn_prompts(material, self.clip, self.folder, name, progress=self.progress, **settings)
     @property
     def pictures(self)->dict:
-        "Where features of pictures are kept: of the data sets, each form in a file; of the few photos of a miniature, each by itself, for all of its parts."
+        "Where features of pictures are kept: of the data sets, in files; of the few photos of a miniature, each by itself, for all of its parts."
         return dict(folder=self.folder/'features') if self.data is not None else dict(cache=self.folder/'features'/'photos')
     def measure(self, group, makers, test, **kwargs):
         if self.data is None: kwargs |= self.pictures                       # whole data sets are scored in passing, and not kept
@@ -280,7 +281,7 @@ def table1(
     study:Study, # CLIP, folder, data, seeds
     datasets:Sequence[str]=tuple(RUNS), # which
 )->list[dict]: # rows
-    "Table 1: mAP of zero-shot CLIP, zero-shot CLIP with DPT, TaI and TaI-DPT. Writes table1.md and table1.json."
+    "Table 1: mAP of zero-shot CLIP, zero-shot CLIP with DPT, TaI and TaI-DPT. Writes table1.md, table1.json, and for each data set a chart of its classes, table1-voc2007.png."
     rows, results, materials = [], [], {name: study.material(name) for name in datasets}
     if study.data is not None:                                              # what is missing anywhere is told before anything long begins
         for name,m in materials.items():
@@ -291,6 +292,9 @@ def table1(
         got = study.measure(f'table1.{name}', makers, lambda m=m: m.test)
         results += got.values()
         learned = [got[f'seed{s}'] for s in study.seeds]
+        zero = got['zero-shot']['AP']
+        chart = show_class_ap(zero, np.mean([[r['AP'][c] for c in zero] for r in learned], 0), list(zero.values()), ('TaI-DPT', 'zero-shot CLIP with DPT'))
+        with write_whole(study.folder/f'table1-{name}.png') as tmp: chart.savefig(tmp, dpi=150)
         for method,values in zip(METHODS, ([got['zero-shot']['global']], [got['zero-shot']['mAP']], [r['global'] for r in learned], [r['mAP'] for r in learned])):
             rows.append(table_row({'data': name, 'method': method}, values, PUBLISHED_MAP[name, method], study.comparable))
     write_table(study.folder/'table1', study.title('Table 1'), rows, study.notes(results, 'Published: Guo et al., CVPR 2023, Table 1, RN50.'))

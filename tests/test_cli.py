@@ -109,6 +109,22 @@ def test_evaluate(folder, command):
     for m in got['methods'].values(): assert m['mAP'] == pytest.approx(sum(m['AP'].values())/2) and set(m['AP']) == {'bus', 'person'}
 
 
+def test_evaluate_goes_on(folder, command, monkeypatch):
+    "A run that is stopped before its scores are written encodes no picture again"
+    from taidpt.clip import FrozenCLIP
+    from taidpt.savedscores import SavedScores
+    args = ['evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv', '--save-scores', 'scores.safetensors', '--chart', 'ap.png']
+    with monkeypatch.context() as m:
+        m.setattr(SavedScores, 'save', lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert command(*args)[0] == 130 and Path('scores.safetensors.shards').is_dir() and not Path('scores.safetensors').exists()
+    with monkeypatch.context() as m:
+        m.setattr(FrozenCLIP, 'encode_maps', None)
+        status, out, err = command(*args)
+    assert status == 0 and 'Written: scores.safetensors' in err and not Path('scores.safetensors.shards').exists()
+    assert Path('ap.png').read_bytes().startswith(b'\x89PNG') and 'Written: ap.png' in err
+    assert command(*args[:-4])[1] == out                               # the same figures without files
+
+
 def test_synonyms_are_edited(folder, command):
     "Written, edited and given back, they are taken at their word"
     args = ['--captions', folder/'my.txt', '--out', 'x.safetensors', *quick]
