@@ -1,4 +1,5 @@
-"""`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already, and a second set of prompts.
+"""`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already, a second set of prompts, and zero-shot
+CLIP with learned prompts, which want two forms of f, from one look at each photo and from two.
 
     python benchmarks/pictures.py [rounds] [photos] [pictures a batch]
 """
@@ -15,11 +16,13 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from common import interleave, record, spread
+from common import compare, interleave, record, show, spread
 from taidpt.cache import list_pictures
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP
 from taidpt.learner import TaIDPT
+from taidpt.savedscores import score_in_shards
+from taidpt.zeroshot import ZeroShotCLIP
 
 
 def rn50() -> FrozenCLIP:
@@ -63,10 +66,19 @@ def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):
             return run
 
         second = interleave({"second": another(lambda: model.predict(folder, progress=False, cache=cache)), "prompts": another(model.embeddings)}, rounds)
-    figures = dict(photos=photos, batch_size=batch_size, size=list(pixels.shape[-2:]), rounds=rounds, seconds={n: spread(t) for n, t in (taken | first | second).items()}, overhead=more)
+        models = dict(learned=model, zero=ZeroShotCLIP(clip, COCO))
+
+        def apart():
+            for m in models.values(): m.predict_branches(folder, batch_size=batch_size, progress=False)
+
+        def together(): score_in_shards(models, list_pictures(folder), batch_size=batch_size, progress=False)
+
+        forms = compare(interleave({"two looks": apart, "one look": together}, rounds), "one look", "two looks")
+    figures = dict(photos=photos, batch_size=batch_size, size=list(pixels.shape[-2:]), rounds=rounds, seconds={n: spread(t) for n, t in (taken | first | second).items()}, overhead=more, **{"both forms": forms})
     print(f"{photos} photos: bare encoder {figures['seconds']['bare']['median']:.2f} s, predict {figures['seconds']['predict']['median']:.2f} s, "
           f"{more['median']:+.1%} (from {more['low']:+.1%} to {more['high']:+.1%}); a second set of prompts {figures['seconds']['second']['median']:.2f} s, "
           f"{figures['seconds']['prompts']['median']:.2f} s of it for the embeddings of the prompts")
+    show("zero-shot CLIP and learned prompts", forms)
     record("pictures", figures)
 
 

@@ -41,6 +41,7 @@ class PublishedRun:
     data:str # name of its class set
     captions:str # which sentences
     test:str # which pictures
+    pictures:int # how many they are
     sentences:int|None # that name a class and were learned from, drawn at random; None: all
     per_class:int|None # the first so many of each class, a sentence counted for its rarest; None: no cap
     max_words:int|None # words of a sentence that labels are read off; None: all
@@ -54,9 +55,9 @@ class PublishedRun:
     seeds:tuple[int,...] = (1, 2, 3)
 
 RUNS = {r.data: r for r in (
-    PublishedRun('voc2007', 'COCO captions_train2017', 'test, 4,952', 66_087, None, None, 1e-4, 1/40),
-    PublishedRun('coco', 'COCO captions_train2017', 'val2014, 40,504', 100_543, None, None, 1e-4, 1/40),
-    PublishedRun('nuswide', 'Localized Narratives, Open Images V6', 'test, 107,859', None, 1000, 77, 1e-3, 1/4))}
+    PublishedRun('voc2007', 'COCO captions_train2017', 'test', 4_952, 66_087, None, None, 1e-4, 1/40),
+    PublishedRun('coco', 'COCO captions_train2017', 'val2014', 40_504, 100_543, None, None, 1e-4, 1/40),
+    PublishedRun('nuswide', 'Localized Narratives, Open Images V6', 'test', 107_859, None, 1000, 77, 1e-3, 1/4))}
 
 # %% ../nbs/16b_reproduce.ipynb #16-009
 METHODS = ('zero-shot CLIP', 'zero-shot CLIP with DPT', 'TaI', 'TaI-DPT')
@@ -269,8 +270,11 @@ class Study:
         if self.data is not None: return f'{what}: {clip}{quick}'
         return f'{what} in miniature, no reproduction: {clip}, bundled captions, {"labelled" if self.photos else "bundled"} photos{quick}'
     def notes(self, results, source='')->list[str]:
-        "What a reader of a table should know."
+        "What a reader of a table should know, from the results on each data set."
         out = [source] if source else []
+        for name,(r,*_) in results.items():
+            if self.comparable and (n := r['pictures'] + r['unread']) != RUNS[name].pictures: out.append(f'{name}: {n:,} test pictures, where the official list has {RUNS[name].pictures:,}.')
+        results = [r for of_one in results.values() for r in of_one]
         some = [r for r in results if r['unread']]
         if some: out.append(f'{max(r["unread"] for r in some):,} pictures were missing or could not be read and are not part of it.')
         if self.data is None: out.append('Few photos: ' + ', '.join(sorted({f'{r["pictures"]} with {r["classes"]} classes' for r in results})) + '. Differences of some points are chance.')
@@ -282,7 +286,7 @@ def table1(
     datasets:Sequence[str]=tuple(RUNS), # which
 )->list[dict]: # rows
     "Table 1: mAP of zero-shot CLIP, zero-shot CLIP with DPT, TaI and TaI-DPT. Writes table1.md, table1.json, and for each data set a chart of its classes, table1-voc2007.png."
-    rows, results, materials = [], [], {name: study.material(name) for name in datasets}
+    rows, results, materials = [], {}, {name: study.material(name) for name in datasets}
     if study.data is not None:                                              # what is missing anywhere is told before anything long begins
         for name,m in materials.items():
             if any(study.cells.get(f'table1.{name}.{c}') is None for c in ('zero-shot', *(f'seed{s}' for s in study.seeds))): m.captions(), m.test
@@ -290,7 +294,7 @@ def table1(
         makers = {'zero-shot': lambda m=m: ZeroShotCLIP(study.clip, m.classes)} | {
             f'seed{s}': lambda m=m, s=s: study.learn(m, f'{name}-seed{s}', seed=s) for s in study.seeds}
         got = study.measure(f'table1.{name}', makers, lambda m=m: m.test)
-        results += got.values()
+        results[name] = list(got.values())
         learned = [got[f'seed{s}'] for s in study.seeds]
         zero = got['zero-shot']['AP']
         chart = show_class_ap(zero, np.mean([[r['AP'][c] for c in zero] for r in learned], 0), list(zero.values()), ('TaI-DPT', 'zero-shot CLIP with DPT'))
@@ -336,7 +340,7 @@ def fig7(
         for method,branch in (('TaI', 'global'), ('TaI-DPT', 'mAP')): table.append(table_row({'data': name, 'sentences': k, 'method': method}, [c[branch] for c in cells]))
     how = 'As many steps for each size.' if equal_steps else 'As many epochs for each size, and so fewer steps for fewer sentences.'
     write_table(study.folder/('fig7-steps' if equal_steps else 'fig7'), study.title('Fig. 7, mAP over the number of sentences'), table,
-                study.notes(results, f'{how} The {len(templates):,} template sentences are always there. Published values are in a figure only, and left blank.'))
+                study.notes({name: results}, f'{how} The {len(templates):,} template sentences are always there. Published values are in a figure only, and left blank.'))
     return table
 
 # %% ../nbs/16b_reproduce.ipynb #16-033
@@ -396,7 +400,7 @@ def ablations(
         else:
             for what,values in texts_or_pictures(study, m): row(what, values)
     notes = ['Published values of these ablations could not be checked and are left blank.'] + (['No other CLIP was named, so there is one row of them.'] if 'CLIP' in groups and not clips else [])
-    write_table(study.folder/'ablations', study.title(f'Ablations on {name}'), rows, notes + (study.notes(results) if results else []))
+    write_table(study.folder/'ablations', study.title(f'Ablations on {name}'), rows, notes + (study.notes({name: results}) if results else []))
     return rows
 
 # %% ../nbs/16b_reproduce.ipynb #16-035

@@ -98,13 +98,14 @@ def score_in_shards(
     clips = {id(m.clip): m.clip for m in models.values()}
     if len(clips) > 1: raise ValueError('The models are on different CLIPs: score the pictures with each CLIP by itself.')
     clip, pictures = next(iter(clips.values())), list(pictures)
-    prints, parts, placed = {n: _fingerprint(m) for n,m in models.items()}, {n: [] for n in models}, {n: m.pos_embed and pos_embed_matters(clip) for n,m in models.items()}
+    prints, parts = {n: _fingerprint(m) if folder else '' for n,m in models.items()}, {n: [] for n in models}
+    placed = {n: m.pos_embed and pos_embed_matters(clip) for n,m in models.items()}
     scorer = cache(lambda n: models[n].scorer())
     with tqdm(total=len(pictures), desc='scoring', unit='picture', disable=not progress) as bar:
         for start in range(0, len(pictures), shard):
             some = pictures[start:start + shard]
             key = hashlib.sha256('\0'.join(map(str, some)).encode()).hexdigest()[:16]
-            path = None if folder is None else Path(folder)/f'shard-{start:07}.safetensors'
+            path = Path(folder)/f'shard-{start:07}.safetensors' if folder else None
             found, by = _read_shard(path, key) if path else ({}, {})
             missing, branches = [n for n in models if by.get(n) != prints[n]], {}
             forms = tuple(sorted({placed[n] for n in missing}))             # of f that they look at
