@@ -31,9 +31,9 @@ def published_way(texts: list[str]) -> list[list[int]]:
 
 
 def phrases(node: dict, words: tuple = ()):
-    "The dictionary as a list: words and columns."
+    "The dictionary as a list: words, columns, and the places of the words that a blocked phrase hides."
     for word, below in node.items():
-        if word is None: yield f" {' '.join(words)} ", len(words), below[1]
+        if word is None: yield f" {' '.join(words)} ", len(words), *below[1:]
         else: yield from phrases(below, (*words, word))
 
 
@@ -48,17 +48,23 @@ def published_way_same_rules(texts: list[str]) -> list[list[int]]:
     own, found = NounFilter(COCO), []
     dictionary = list(phrases(own._trie))
     for text in texts:
-        words = [own._look_up(word) for word in tokens(text)]  # lemmatized anew each time
-        columns, places, end = set(), {}, 0
-        for line in {" " + "".join(f"{w[i] if w else '-'} " for w in words) for i in (0, -1)}:  # glasses may be glasses, or more than one glass
-            for phrase, n, classes in dictionary:
-                at = line.find(phrase)
-                while at >= 0:
-                    start = line.count(" ", 0, at)
-                    if n > places.get(start, (0,))[0]: places[start] = n, classes
-                    at = line.find(phrase, at + 1)
-        for start in sorted(places):
-            if start >= end: end, columns = start + places[start][0], columns | set(places[start][1])
+        words, again = [own._look_up(word) for word in tokens(text)], True  # lemmatized anew each time
+        while again:
+            columns, places, end, again = set(), {}, 0, False
+            for line in {" " + "".join(f"{w[i] if w else '-'} " for w in words) for i in (0, -1)}:  # glasses may be glasses, or more than one glass
+                for phrase, n, classes, hidden in dictionary:
+                    at = line.find(phrase)
+                    while at >= 0:
+                        start = line.count(" ", 0, at)
+                        if n > places.get(start, (0,))[0]: places[start] = n, classes, hidden
+                        at = line.find(phrase, at + 1)
+            for start in sorted(places):
+                n, classes, hidden = places[start]
+                if start < end: continue
+                if again := bool(hidden):  # a blocked phrase: without the words that mislead, the sentence is looked at anew
+                    for k in hidden: words[start + k] = ()
+                    break
+                end, columns = start + n, columns | set(classes)
         found.append(sorted(columns))
     return found
 

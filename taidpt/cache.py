@@ -7,7 +7,7 @@ __all__ = ['FeatureStore', 'load_features', 'encode_sentences', 'UnreadablePictu
            'pos_embed_matters', 'iter_picture_features', 'encode_pictures', 'about_pictures']
 
 # %% ../nbs/08_cache.ipynb #08-003
-import hashlib, io, json, math, mmap, os, re, shutil, struct, tempfile, warnings, weakref
+import hashlib, io, json, math, mmap, os, re, shutil, struct, tempfile, threading, warnings, weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Iterator, Optional, Sequence, Union
@@ -294,9 +294,21 @@ class _Kept:
     def keep(self, key, f, F_):
         with write_whole(self.path(key)) as tmp: save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)
 
+def _threads(n:int) -> ThreadPoolExecutor:
+    "n threads in which PyTorch keeps to one core each; with teams of their own they would fight the encoder for the cores."
+    pool, all_here, cores = ThreadPoolExecutor(n), threading.Barrier(n), torch.get_num_threads()
+    def alone(_):
+        torch.get_num_threads()                                         # PyTorch counts for this thread now, not later, when it would undo the next line
+        torch.set_num_threads(1)
+        all_here.wait()
+    if cores > 1:
+        list(pool.map(alone, range(n)))
+        torch.set_num_threads(cores)                                    # of the thread that encodes, and of threads to come
+    return pool
+
 def _decoded(pictures:_Pictures, batch_size:int) -> Iterator[list]:
     "Batches whose pictures threads have decoded; they decode the next one while the last one is used."
-    with ThreadPoolExecutor(min(8, torch.get_num_threads())) as pool:
+    with _threads(min(8, torch.get_num_threads())) as pool:
         last = None
         for start in range(0, len(pictures), batch_size):
             batch = pool.map(pictures.__getitem__, range(start, min(start + batch_size, len(pictures))))
