@@ -37,7 +37,7 @@ def write_store(path: Path, captions: int) -> dict:
     "As many captions as asked for, as long as real ones, with random features."
     tokens = text_tower().tokenize(list(bundled_captions()))
     lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
-    store, rng = _allocate(path, lengths, D, dict(format="taidpt-features")), np.random.default_rng(0)
+    store, rng = _allocate(path, lengths, [D], dict(format="taidpt-features")), np.random.default_rng(0)
     block = rng.standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
     for start in range(0, len(store.parts), len(block)): store.parts[start:start + len(block)] = block[:len(store.parts) - start]
