@@ -383,7 +383,7 @@ def _reproduce(args):
     clips = [_named_clip(n, 448 if args.what == 'table3' and i == 1 and n != 'embedded' else None) for i,n in enumerate(names)]
     try: print(reproduce(args.what, args.data, clips, seeds, args.limit, out, progress=_bars(args), **kwargs))
     except UnreadablePicture as e: raise ValueError(f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; the same command goes on where it stopped.') from None
-    if not args.quiet: _say(f'Written: {os.path.join(out, args.what)}.md and .json')
+    if not args.quiet: _say(f'Written: {os.path.join(out, args.what)}.md and .json' + (', and charts of average precision by class, .png' if args.what == 'table1' else ''))
 
 # %% ../nbs/17_cli.ipynb #17-024
 def _demo(args):

@@ -8,7 +8,7 @@ __all__ = ['RUNS', 'METHODS', 'PUBLISHED_MAP', 'ABLATIONS', 'SHARES', 'TABLES', 
            'ablations', 'texts_or_pictures', 'fig6', 'table2', 'table3', 'reproduce']
 
 # %% ../nbs/16b_reproduce.ipynb #16-003
-import copy, hashlib, json, shutil, warnings
+import copy, hashlib, json, shutil, textwrap, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cache, cached_property, partial
@@ -187,7 +187,7 @@ def measure(
     if missing:
         data = test()                                                       # what is missing in a data set is told before anything is learned
         models = {n: makers[n]() for n in missing}
-        shards = cells.folder/'shards'/group
+        shards = cells.folder/f'{group}.shards'
         branches = score_in_shards(models, data.pictures, shards, progress=progress, on_error='skip', **kwargs)
         for n in missing:
             parts = branches[n]
@@ -298,6 +298,7 @@ def table1(
         learned = [got[f'seed{s}'] for s in study.seeds]
         zero = got['zero-shot']['AP']
         chart = show_class_ap(zero, np.mean([[r['AP'][c] for c in zero] for r in learned], 0), list(zero.values()), ('TaI-DPT', 'zero-shot CLIP with DPT'))
+        chart.axes[0].set_title(textwrap.fill(study.title(f'{name}, average precision by class'), 70), fontsize=8)
         with write_whole(study.folder/f'table1-{name}.png') as tmp: chart.savefig(tmp, dpi=150)
         for method,values in zip(METHODS, ([got['zero-shot']['global']], [got['zero-shot']['mAP']], [r['global'] for r in learned], [r['mAP'] for r in learned])):
             rows.append(table_row({'data': name, 'method': method}, values, PUBLISHED_MAP[name, method], study.comparable))

@@ -111,12 +111,12 @@ def score_in_shards(
             forms = tuple(sorted({placed[n] for n in missing}))             # of f that they look at
             def score(u, U):
                 bar.update(len(u))
-                each = {n: scorer(n)(u[:, forms.index(placed[n])], U) for n in missing}
+                each = {n: scorer(n)(u if len(forms) == 1 else u[:, forms.index(placed[n])], U) for n in missing}
                 branches.update((n, len(s)) for n,s in each.items())
                 return [b for s in each.values() for b in s]
             if not missing: bar.update(len(some))
             else:
-                scores = iter(score_pictures(clip, some, score, forms, progress=False, **kwargs))
+                scores = iter(score_pictures(clip, some, score, forms[0] if len(forms) == 1 else forms, progress=False, **kwargs))
                 for n in missing:
                     found = {k: s for k,s in found.items() if k.rsplit('.', 1)[0] != n} | {f'{n}.{b}': next(scores) for b in range(branches[n])}
                 if path:
