@@ -26,7 +26,8 @@ from nbdev.processors import filter_stream_, hide_line, strip_ansi
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
 sections = {'Tutorials': 'tutorials', 'The method': '.', 'Experiments': 'experiments', 'Reference': 'reference'}
-first = ['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling']      # in this order; others follow
+first = dict(tutorials=['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
+             experiments=['table1', 'table2_few_shot', 'table3_partial_labels', 'fig6_few_shot', 'fig7', 'ablations', 'beyond'])     # in this order; others follow
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:
@@ -184,7 +185,8 @@ def contents() -> str:
     "The site's table of contents"
     text = ''
     for title, folder in sections.items():
-        place = lambda p: (first.index(p.stem) if p.stem in first else len(first), p.name)
+        order = first.get(folder, [])
+        place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
         rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'), key=place)
                 if p in notebooks() and p.stem != 'index']
         if folder == 'reference': rows = [f'reference/{k.split(".")[-1]}' for k, v in modules().items() if v]

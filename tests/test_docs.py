@@ -37,7 +37,7 @@ def test_site(site):
     learn = pages[build.nbs/'tutorials/learn.ipynb']
     assert 'alt="Cosine of each word of' in learn and '/edit/main/nbs/tutorials/learn.ipynb' in learn          # figures in words; "edit this page"
     front = pages[build.nbs/'index.ipynb']
-    places = [front.index(f'href="tutorials/{name}.html"') for name in build.first]
+    places = [front.index(f'href="{folder}/{name}.html"') for folder, names in build.first.items() for name in names]
     assert places == sorted(places)
     reference = (site/'reference/scores.html').read_text(encoding='utf-8')
     assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../05_scores.html' in reference
