@@ -113,6 +113,15 @@ def test_few_pictures_from_the_data_sets(what, rows, note, data, tmp_path):
     assert 'nuswide' not in more or any(n.startswith('4 more pictures were missing') for n in got['notes']), got['notes']
 
 
+@pytest.mark.parametrize('what, dataset, rows', [('fig7', 'coco', {'TaI', 'TaI-DPT'}), ('ablations', 'nuswide', {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'})])
+def test_sentences_from_the_data_sets(what, dataset, rows, data, tmp_path):
+    "Learned from the data set's sentences, scored on its test pictures, with its own published settings"
+    assert main(['reproduce', what, '--data', str(data), '--dataset', dataset, '--limit', '60', '--seeds', '1', '--out', str(tmp_path)]) == 0
+    got = table(tmp_path, what)
+    assert rows <= {r.get('method', r.get('value')) for r in got['rows']} and dataset in json.dumps(got) and 'miniature' not in got['title']
+    assert dataset == 'coco' or any('2 pictures were missing' in n for n in got['notes']), got['notes']
+
+
 def test_broken_picture(data, tmp_path, capsys):
     "Of a data set that should be whole: named before anything is learned from what is left"
     broken = tmp_path/'data'
