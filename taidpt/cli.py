@@ -307,7 +307,7 @@ def _evaluate(args):
     if args.save_scores:
         from taidpt.savedscores import SavedScores
         method = list(scores)[-1]
-        SavedScores(scores[method], data.pictures, model.classes.natural, method).save(args.save_scores)
+        SavedScores(scores[method], data.pictures, model.classes, method).save(args.save_scores)
         shutil.rmtree(shards)
         if not args.quiet: _say(f'Written: {args.save_scores}, the scores of {method}')
     y, top = data.labels[read], min(args.top, len(model.classes))
@@ -345,7 +345,8 @@ def _ensemble(args):
         from taidpt.classes import ClassSet
         from taidpt.datasets import read_labels
         from taidpt.metrics import mean_average_precision
-        data = read_labels(args.labels, ClassSet('the scores', both.classes), args.pictures)
+        data = read_labels(args.labels, ClassSet('the scores', both.classes, both.synonyms), args.pictures)
+        _tell_labels(data, args)
         place = {f: i for i,f in enumerate(both.files)}
         rows = [(place[p.name], i) for i,p in enumerate(data.pictures) if p.name in place]
         if not rows: raise ValueError(f'{args.labels}: none of its {len(data)} pictures has a score in {args.scores[0]}')

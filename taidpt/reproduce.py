@@ -194,7 +194,7 @@ def measure(
             read = ~parts[0].isnan().any(1)
             y, s = data.labels[read], [p[read] for p in parts]
             both, names = fuse(*s) if len(s) == 2 else s[0], models[n].classes.natural
-            for which,scores in zip(('global', 'local'), parts): SavedScores(scores, data.pictures, names, f'{group} {n}, {which}').save(cells.folder/'scores'/f'{group}.{n}.{which}.safetensors')
+            for which,scores in zip(('global', 'local'), parts): SavedScores(scores, data.pictures, models[n].classes, f'{group} {n}, {which}').save(cells.folder/'scores'/f'{group}.{n}.{which}.safetensors')
             ap = average_precision(y, both)
             if np.isnan(ap).all(): raise ValueError(f'None of the {len(y)} pictures shows any class of {models[n].classes.name}: there is nothing to measure.')
             means = [float(np.nanmean(average_precision(y, x))) for x in s]

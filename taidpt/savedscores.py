@@ -8,7 +8,7 @@ __all__ = ['SavedScores', 'load_scores', 'score_in_shards', 'ensemble_saved']
 # %% ../nbs/15b_savedscores.ipynb #15-003
 import hashlib, json, warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .cache import _recipe, pos_embed_matters
-from .classes import write_whole
+from .classes import ClassSet, write_whole
 from .ensemble import ensemble_scores
 from .learner import PromptTuner, score_pictures
 from .zeroshot import ZeroShotCLIP
@@ -40,10 +40,12 @@ class SavedScores:
     "Scores with the names of their rows and columns."
     scores: Tensor # N × C, float32; NaN for a picture that could not be read
     files: list[str] # N names of pictures
-    classes: list[str] # C names of classes
+    classes: list[str]|ClassSet # C names of classes
     method: str = '' # what gave the scores, for the reader
+    synonyms: dict[str, list[str]] = field(default_factory=dict) # class -> what else a table of labels may call it; those of a `ClassSet` are kept
 
     def __post_init__(self):
+        if isinstance(self.classes, ClassSet): self.classes, self.synonyms = self.classes.natural, self.classes.spelled_naturally().synonyms
         self.scores = torch.as_tensor(self.scores).detach().float().cpu()
         self.files, self.classes = _row_names(self.files), list(self.classes)
         if tuple(self.scores.shape) != (len(self.files), len(self.classes)):
@@ -51,7 +53,7 @@ class SavedScores:
 
     def save(self, path:str|Path):
         "Write a .safetensors file; whole or not at all."
-        about = dict(format='taidpt-scores', files=json.dumps(self.files), classes=json.dumps(self.classes), method=self.method)
+        about = dict(format='taidpt-scores', method=self.method, **{k: json.dumps(getattr(self, k), ensure_ascii=False) for k in ('files', 'classes', 'synonyms')})
         with write_whole(path) as tmp: save_file({'scores': self.scores.contiguous()}, tmp, about)
 
     def rows(self, files:Iterable[str])->Tensor: # N × C, in the order of `files`
@@ -74,7 +76,7 @@ def load_scores(
         with safe_open(path, 'pt') as f: meta, scores = f.metadata() or {}, f.get_tensor('scores') if 'scores' in f.keys() else None
     except (SafetensorError, OSError) as e: raise ValueError(f'{path}: no safetensors file, or a torn one ({e})') from None
     if meta.get('format') != 'taidpt-scores' or scores is None: raise ValueError(f'{path}: a safetensors file, but no scores of taidpt')
-    return SavedScores(scores, json.loads(meta['files']), json.loads(meta['classes']), meta.get('method', ''))
+    return SavedScores(scores, *(json.loads(meta[k]) for k in ('files', 'classes')), meta['method'], json.loads(meta['synonyms']))
 
 # %% ../nbs/15b_savedscores.ipynb #15-009
 def _fingerprint(m):
@@ -149,6 +151,6 @@ def ensemble_saved(
     read = ~torch.stack(matrices).isnan().any(-1).any(0)
     if not read.all(): warnings.warn(f'{int((~read).sum())} of {len(read)} pictures were not scored by every member and are left out', stacklevel=2)
     files = [f for f,r in zip(first.files, read.tolist()) if r]
-    both = SavedScores(ensemble_scores([m[read] for m in matrices], weights, normalize), files, first.classes, ' + '.join(m.method or '?' for m in members))
+    both = SavedScores(ensemble_scores([m[read] for m in matrices], weights, normalize), files, first.classes, ' + '.join(m.method or '?' for m in members), first.synonyms)
     both.files = files                                                      # named as in the members, though fewer may need less of their paths
     return both

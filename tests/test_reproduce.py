@@ -1,5 +1,6 @@
 """`taidpt reproduce`: every table end to end, on the bundled data and on real layouts in miniature."""
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -92,6 +93,13 @@ def test_table1_from_the_data_sets(data, tmp_path, capsys):
     assert any('2 pictures were missing' in n for n in got['notes']) and 'nuswide: 36 test pictures, where the official list has 107,859.' in got['notes']
     cell = json.loads((tmp_path/'cells/table1.nuswide.seed1.json').read_text())['cell']
     assert cell['pictures'] == 34 and cell['unread'] == 2
+    # `ensemble` reads the kept scores, and gets the table's number from them
+    capsys.readouterr()
+    scores = [str(tmp_path/f'scores/table1.voc2007.seed1.{b}.safetensors') for b in ('global', 'local')]
+    (tmp_path/'labels.tsv').write_text('\n'.join(f'{i + 1:06}.jpg\t{",".join(bundled_photos().names(i))}' for i in range(36)))
+    assert main(['ensemble', *scores, '--normalize', 'none', '--labels', str(tmp_path/'labels.tsv'), '--pictures', str(data/'VOCdevkit/VOC2007/JPEGImages')]) == 0
+    ours = next(r['ours'] for r in got['rows'] if (r['data'], r['method']) == ('voc2007', 'TaI-DPT'))
+    assert float(re.search(r'together +([0-9.]+)', capsys.readouterr().out)[1]) == pytest.approx(ours, abs=.051)
     # finished cells are taken as they are, whatever became of the data
     before = (tmp_path/'table1.json').read_text()
     (tmp_path/'cells/table1.coco.seed1.json').unlink()                     # this one is measured again, from the kept prompts
