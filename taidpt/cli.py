@@ -223,7 +223,9 @@ def _load(args):
     "Prompts, and others to average with, on the CLIP that they were learned on."
     from taidpt.learner import TaIDPT
     model = TaIDPT.load(args.prompts, _clip(args) if args.clip or args.pretrained else None)
-    return model, [TaIDPT.load(p, model.clip) for p in args.others]
+    others = [TaIDPT.load(p, model.clip) for p in args.others]
+    model._check_alike(others)
+    return model, others
 
 def _files(args):
     "The pictures that a command line names; what is no file is an error now."
@@ -296,12 +298,15 @@ def _evaluate(args):
     _tell_labels(data, args)
     if not data.labels.any(): raise ValueError(f'{args.labels}: no picture shows a class of {model.classes.name}; there is nothing to measure')
     import numpy as np
+    import torch
     from taidpt.metrics import average_precision, precision_recall_f1
     how = dict(on_error=args.on_error, workers=args.workers, progress=_bars(args))
-    shards = args.save_scores and f'{args.save_scores}.shards'
-    scores = _methods({'TaI-DPT' if model.local else 'TaI': model}, data.pictures, shards, **how)
+    shards, name = args.save_scores and f'{args.save_scores}.shards', 'TaI-DPT' if model.local else 'TaI'
+    more = {f'other {i}': o for i,o in enumerate(others)} if args.tiles == 1 else {}    # tiles are for predict, with all prompts
+    scores = _methods({name: model} | more, data.pictures, shards, **how)
+    every = [scores[name], *map(scores.pop, more)]
     asked = ([f'{len(others) + 1} prompts'] if others else []) + (['tiles'] if args.tiles > 1 else [])
-    if asked: scores[', '.join([list(scores)[-1], *asked])] = model.predict(data.pictures, tiles=args.tiles, others=others, **how)
+    if asked: scores[', '.join([name, *asked])] = torch.stack(every).mean(0) if args.tiles == 1 else model.predict(data.pictures, tiles=args.tiles, others=others, **how)
     read = ~next(iter(scores.values())).isnan().any(1)
     if not data.labels[read].any(): raise ValueError('no labelled picture could be read')
     if args.save_scores:

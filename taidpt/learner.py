@@ -255,16 +255,21 @@ def scorer(self:PromptTuner) -> Callable: # (u: B × D, U: B × P × D) -> a lis
     return lambda u, U: self._scores(u, U, G, L, self.tau_image)
 
 @patch
+def _check_alike(self:PromptTuner, others):
+    "Refuse prompts whose scores cannot be averaged with these."
+    for i, o in enumerate(others):
+        differ = [what for what, same in (('the method', type(o) is type(self)), ('the CLIP', _recipe(o.clip, o.pos_embed) == _recipe(self.clip, self.pos_embed)),
+                                          ('the classes', o.classes.names == self.classes.names), ('the branches', o.local == self.local)) if not same]
+        if differ: raise ValueError(f'others[{i}] differs in {" and ".join(differ)}; only prompts that are alike are averaged here. Put unlike ones together with Ensemble.')
+
+@patch
 def predict_branches(self:PromptTuner,
     pictures, # as in `predict`
     others:Sequence[PromptTuner]=(), # as in `predict`
     **kwargs, # as in `predict`
 ) -> list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
     "Scores of each branch by itself."
-    for i, o in enumerate(others):
-        differ = [what for what, same in (('the method', type(o) is type(self)), ('the CLIP', _recipe(o.clip, o.pos_embed) == _recipe(self.clip, self.pos_embed)),
-                                          ('the classes', o.classes.names == self.classes.names), ('the branches', o.local == self.local)) if not same]
-        if differ: raise ValueError(f'others[{i}] differs in {" and ".join(differ)}; only prompts that are alike are averaged here. Put unlike ones together with Ensemble.')
+    self._check_alike(others)
     each = [m.scorer() for m in (self, *others)]
     def scores(u, U): return [torch.stack(branch).mean(0) for branch in zip(*(score(u, U) for score in each))]
     return score_pictures(self.clip, pictures, scores, self.pos_embed, **kwargs)

@@ -17,6 +17,7 @@ from conftest import ROOT, run, tool
 from taidpt.cli import main
 from taidpt.corpus import bundled_captions, read_captions
 from taidpt.learner import TaIDPT
+from taidpt.savedscores import load_scores
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
@@ -95,7 +96,8 @@ def test_predict_more(how, folder, command, tmp_path):
     assert command('predict', 'my.safetensors', 'few', *how, '--out', 'scores')[0] == 0
     (shard,) = (tmp_path/'scores').iterdir()
     assert torch.tensor(pq.read_table(shard)['scores'].to_pylist()).allclose(want, atol=1e-3)
-    status, out, _ = command('evaluate', 'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv', *how, '--quiet')
+    status, out, _ = command('evaluate', 'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv', *how, '--quiet', '--save-scores', 'kept.safetensors')
+    assert load_scores('kept.safetensors').rows([p.name for p in pictures]).allclose(want, atol=1e-3)
     asked = ', '.join(['TaI-DPT', *(['2 prompts'] if '--others' in how else []), *(['tiles'] if '--tiles' in how else [])])
     assert status == 0 and re.search(f'^{asked} +[0-9.]+', out, re.M), out
 
@@ -177,6 +179,7 @@ def test_counts(option, folder, command):
     (['predict', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl', '--on-error skip']),
     (['predict', 'PROMPTS', 'PHOTOS', '--others', 'no.safetensors'], ['no.safetensors']),
     (['predict', 'PROMPTS', 'PHOTOS', '--others', 'OTHER'], ['others[0] differs in the classes']),
+    (['evaluate', 'PROMPTS', '--labels', 'labels.tsv', '--others', 'OTHER'], ['others[0] differs in the classes']),
     (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
     (['evaluate', 'PROMPTS', '--labels', 'no.tsv'], ['no.tsv']),
     (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
