@@ -14,7 +14,7 @@ import torch
 
 from common import record
 from taidpt.classes import COCO, VOC2007
-from taidpt.corpus import bundled_captions
+from taidpt.texts import bundled_captions
 from taidpt.learner import TaIDPT
 from taidpt.nounfilter import LabeledTexts, NounFilter
 from training import text_tower

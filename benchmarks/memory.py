@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from common import record, seconds
-from taidpt.cache import _allocate, _flush, load_features
+from taidpt.support.encode import _allocate, _flush, load_features
 from taidpt.classes import COCO
-from taidpt.corpus import bundled_captions
+from taidpt.texts import bundled_captions
 from taidpt.learner import branch_scores, train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter

@@ -17,11 +17,11 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from common import compare, interleave, record, show, spread
-from taidpt.cache import list_pictures
+from taidpt.support.encode import list_pictures
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP
 from taidpt.learner import TaIDPT
-from taidpt.savedscores import score_in_shards
+from taidpt.support.scorefiles import score_in_shards
 from taidpt.zeroshot import ZeroShotCLIP
 
 

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 
 from common import record, seconds
 from taidpt.classes import COCO
-from taidpt.corpus import bundled_captions
-from taidpt.shards import label_shards
+from taidpt.texts import bundled_captions
+from taidpt.apps.shards import label_shards
 
 
 def main(sentences: int = 800_000, shards: int = 16):

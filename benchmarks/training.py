@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import compare, interleave, record, seconds, show, spread
-from taidpt.cache import encode_sentences
+from taidpt.support.encode import encode_sentences
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP
-from taidpt.corpus import bundled_captions
+from taidpt.texts import bundled_captions
 from taidpt.learner import branch_scores, train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter

@@ -6,28 +6,29 @@
 __all__ = []
 
 # %% ../nbs/99_all.ipynb #99-003
-from .classes import *
-from .nounfilter import *
-from .corpus import *
-from .clip import *
-from .prompts import *
-from .scores import *
-from .losses import *
-from .metrics import *
-from .cache import *
-from .learner import *
-from .zeroshot import *
-from .datasets import *
-from .coop import *
-from .dualcoop import *
-from .tipadapter import *
-from .ensemble import *
-from .savedscores import *
-from .experiments import *
-from .visualize import *
-from .sharing import *
-from .explorer import *
-from .shards import *
+from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass
+from .nounfilter import LabeledTexts, NounFilter, add_wordnet_synonyms
+from .texts import bundled_captions, read_captions, template_sentences
+from .clip import FrozenCLIP, load_clip
+from .support.encode import encode_pictures, encode_sentences
+from .prompts import PromptLearner
+from .scores import fuse, global_scores, local_scores
+from .losses import ranking_loss
+from .learner import TaIDPT
+from .zeroshot import ZeroShotCLIP
+from .baselines.coop import CoOp
+from .baselines.dualcoop import DualCoOp
+from .baselines.tipadapter import TipAdapter
+from .ensemble import Ensemble, ensemble_scores, search_weight
+from .datasets.labelled import LabeledPictures, bundled_photos, photo_credits, read_labels
+from .datasets.benchmarks import read_coco, read_nuswide, read_voc2007
+from .datasets.samples import few_shot, partial_labels
+from .metrics import average_precision, mean_average_precision, precision_recall_f1
+from taidpt.visualize import (
+    compare, show_class_ap, show_heatmaps, show_scores, show_training, show_words,
+)
+from .apps.explorer import Explorer
+from .apps import sharing as _sharing# gives TaIDPT its push_to_hub, from_pretrained and exports
 
 # %% ../nbs/99_all.ipynb #99-004
-__all__ = [n for n in globals() if not n.startswith('_')]   # what came in above is what goes out
+__all__ = [n for n in globals() if not n.startswith('_')]

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import ROOT, run, tool
-from taidpt.cli import main
-from taidpt.corpus import bundled_captions, read_captions
+from taidpt.apps.cli import main
+from taidpt.texts import bundled_captions, read_captions
 from taidpt.learner import TaIDPT
-from taidpt.savedscores import load_scores
+from taidpt.support.scorefiles import load_scores
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
@@ -58,7 +58,7 @@ def error(result, *says):
 
 def test_help_is_quick():
     "It imports neither PyTorch nor NLTK"
-    code = "import sys; from taidpt.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: print('heavy:', sorted({'torch', 'nltk', 'numpy'} & set(sys.modules)))"
+    code = "import sys; from taidpt.apps.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: print('heavy:', sorted({'torch', 'nltk', 'numpy'} & set(sys.modules)))"
     assert run(sys.executable, '-c', code, cwd=ROOT.parent).stdout.endswith('heavy: []\n')
 
 
@@ -114,7 +114,7 @@ def test_evaluate(folder, command):
 def test_evaluate_goes_on(folder, command, monkeypatch):
     "A run that is stopped before its scores are written encodes no picture again"
     from taidpt.clip import FrozenCLIP
-    from taidpt.savedscores import SavedScores
+    from taidpt.support.scorefiles import SavedScores
     args = ['evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv', '--save-scores', 'scores.safetensors', '--chart', 'ap.png']
     with monkeypatch.context() as m:
         m.setattr(SavedScores, 'save', lambda *a: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -261,7 +261,7 @@ def test_interrupted(folder, tmp_path):
 
 def test_demo(command, monkeypatch):
     "The whole demo, on fewer captions and for one epoch"
-    monkeypatch.setattr('taidpt.corpus.bundled_captions', lambda: read_captions(few))
+    monkeypatch.setattr('taidpt.texts.bundled_captions', lambda: read_captions(few))
     status, out, err = command('demo', '--out', 'here', '--epochs', 1)
     assert status == 0 and sorted(os.listdir('here')) == ['report.html', 'voc2007.safetensors']
     for said in ('zero-shot CLIP', 'zero-shot with DPT', 'TaI ', 'TaI-DPT', 'here/report.html', 'predict here/voc2007.safetensors', '--classes cat,dog'): assert said in out

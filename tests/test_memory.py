@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import Image
 from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP, load_clip
-from taidpt.datasets import LabeledPictures
-from taidpt.dualcoop import DualCoOp
-from taidpt.experiments import encode_labeled
+from taidpt.datasets.labelled import LabeledPictures
+from taidpt.baselines.dualcoop import DualCoOp
+from taidpt.paper.experiments import encode_labeled
 
 torch.set_num_threads(1)
 clip, folder, N = load_clip(device='cpu'), Path(sys.argv[1]), 4000

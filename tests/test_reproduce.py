@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from taidpt.classes import COCO, NUSWIDE, VOC2007
-from taidpt.cli import main
-from taidpt.corpus import bundled_captions
-from taidpt.datasets import bundled_photos
-from taidpt.reproduce import METHODS, PUBLISHED_MAP, TABLES
+from taidpt.apps.cli import main
+from taidpt.texts import bundled_captions
+from taidpt.datasets.labelled import bundled_photos
+from taidpt.paper.study import METHODS, PUBLISHED_MAP, TABLES
 
 pytestmark = pytest.mark.xdist_group('reproduce')
 

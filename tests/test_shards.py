@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from taidpt.cli import main
-from taidpt.corpus import bundled_captions
+from taidpt.apps.cli import main
+from taidpt.texts import bundled_captions
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "taidpt[ray]"')
 pytestmark = pytest.mark.xdist_group('ray')
