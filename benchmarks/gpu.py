@@ -14,9 +14,10 @@ import torch
 
 from common import record
 from taidpt.classes import COCO, VOC2007
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 from taidpt.learner import TaIDPT
-from taidpt.nounfilter import LabeledTexts, NounFilter
+from taidpt.nounfilter import NounFilter
+from taidpt.texts import LabeledTexts
 from training import text_tower
 
 RUNS = dict(voc2007=(VOC2007, 66_087, 639), coco=(COCO, 100_543, 1450))

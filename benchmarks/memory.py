@@ -17,7 +17,7 @@ import torch
 from common import record, seconds
 from taidpt.support.encode import _allocate, _flush, load_features
 from taidpt.classes import COCO
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 from taidpt.learner import branch_scores, train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter

@@ -17,7 +17,7 @@ from nltk.tokenize import word_tokenize
 
 from common import compare, interleave, record, seconds, show, spread
 from taidpt.classes import COCO
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 from taidpt.nounfilter import _CLITICS, _PLAIN_QUOTES, _TOKEN, _tokenizer, NounFilter, use_wordnet
 
 

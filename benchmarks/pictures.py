@@ -17,7 +17,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from common import compare, interleave, record, show, spread
-from taidpt.support.encode import list_pictures
+from taidpt.support.pictures import list_pictures
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP
 from taidpt.learner import TaIDPT

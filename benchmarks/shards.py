@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from common import record, seconds
 from taidpt.classes import COCO
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 from taidpt.apps.shards import label_shards
 
 

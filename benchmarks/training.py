@@ -21,7 +21,7 @@ from common import compare, interleave, record, seconds, show, spread
 from taidpt.support.encode import encode_sentences
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 from taidpt.learner import branch_scores, train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter

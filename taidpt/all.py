@@ -7,8 +7,10 @@ __all__ = []
 
 # %% ../nbs/99_all.ipynb #99-003
 from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass
-from .nounfilter import LabeledTexts, NounFilter, add_wordnet_synonyms
-from .texts import bundled_captions, read_captions, template_sentences
+from .nounfilter import NounFilter, add_wordnet_synonyms
+from .texts import LabeledTexts
+from .support.captions import bundled_captions, read_captions
+from .texts import template_sentences
 from .clip import FrozenCLIP, load_clip
 from .support.encode import encode_pictures, encode_sentences
 from .prompts import PromptLearner

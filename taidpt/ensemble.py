@@ -15,7 +15,7 @@ from torch import Tensor
 from .support.encode import encode_sentences
 from .learner import TaIDPT, branch_scores
 from .metrics import mean_average_precision
-from .nounfilter import LabeledTexts
+from .texts import LabeledTexts
 
 # %% ../nbs/13_ensemble.ipynb #15-006
 def normalize_scores(

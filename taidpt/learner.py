@@ -25,16 +25,16 @@ from tqdm.auto import tqdm
 
 from . import __version__
 from taidpt.support.encode import (
-    FeatureStore, text_digest, feature_recipe, encode_pictures, encode_sentences,
-    iter_picture_features, list_pictures, to_rgb,
+    FeatureStore, text_digest, feature_recipe, encode_pictures, encode_sentences, iter_picture_features,
 )
+from .support.pictures import list_pictures, to_rgb
 from .classes import ClassSet, as_classset
 from .support.files import write_whole
 from .clip import FrozenCLIP, load_clip
 from .texts import rare_classes, template_sentences
 from .losses import asymmetric_loss, bce_loss, focal_loss, ranking_loss
 from .metrics import mean_average_precision
-from .nounfilter import LabeledTexts
+from .texts import LabeledTexts
 from .prompts import PromptLearner
 from .scores import dense_scores, fuse, global_scores, local_scores, standardized
 from .support.distributed import add_up, is_first, own_share, process_count, wait_for_all

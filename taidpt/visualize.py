@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from .support.encode import to_rgb
+from .support.pictures import to_rgb
 from .clip import FrozenCLIP
 from .learner import PromptTuner, TaIDPT
 from .scores import dense_scores

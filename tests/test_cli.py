@@ -15,7 +15,7 @@ import pytest
 import torch
 from conftest import ROOT, run, tool
 from taidpt.apps.cli import main
-from taidpt.texts import bundled_captions, read_captions
+from taidpt.support.captions import bundled_captions, read_captions
 from taidpt.learner import TaIDPT
 from taidpt.support.scorefiles import load_scores
 
@@ -140,7 +140,7 @@ def test_synonyms_are_edited(folder, command):
 
 
 def test_label(folder, command):
-    from taidpt.nounfilter import LabeledTexts
+    from taidpt.texts import LabeledTexts
     status, out, _ = command('label', folder/'my.txt', '--classes', 'voc2007', '--out', 'labelled.parquet')
     assert status == 0 and len(LabeledTexts.load('labelled.parquet')) == int(re.match(r'(\d+) sentences', out)[1])
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from taidpt.classes import COCO, NUSWIDE, VOC2007
 from taidpt.apps.cli import main
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.paper.study import METHODS, PUBLISHED_MAP, TABLES
 

@@ -8,7 +8,7 @@ import torch
 from conftest import run, tool
 from safetensors import safe_open
 from safetensors.torch import load_file
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 
 
 def test_killed_and_resumed(tmp_path):

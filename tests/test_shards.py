@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
 from taidpt.apps.cli import main
-from taidpt.texts import bundled_captions
+from taidpt.support.captions import bundled_captions
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "taidpt[ray]"')
 pytestmark = pytest.mark.xdist_group('ray')

@@ -118,7 +118,7 @@ def _tell_shards(done, out, what):
         for row,wrong in a['errors']: print(f'{a["name"]}, row {row}: left out, {wrong}')
 
 def _captions(args):
-    from taidpt.texts import bundled_captions, read_captions
+    from taidpt.support.captions import bundled_captions, read_captions
     if args.captions is None: return bundled_captions()
     column = args.column if args.column is None or not args.column.isdigit() else int(args.column)
     return read_captions(args.captions, column=column)
@@ -167,7 +167,8 @@ def _val(args, classes, clip, step):
     "Pictures to look at after each epoch, encoded once."
     if not (args.val or args.val_labels): return None
     if not args.val_labels: raise ValueError('--val needs --val-labels, a table of pictures and their labels')
-    from taidpt.support.encode import UnreadablePicture, encode_pictures
+    from taidpt.support.encode import encode_pictures
+    from taidpt.support.pictures import UnreadablePicture
     from taidpt.datasets.labelled import read_labels
     val = read_labels(args.val_labels, classes, args.val)
     step.note(f'{len(val)} pictures to validate on')
@@ -229,7 +230,7 @@ def _load(args):
 
 def _files(args):
     "The pictures that a command line names; what is no file is an error now."
-    from taidpt.support.encode import list_pictures
+    from taidpt.support.pictures import list_pictures
     out = []
     for p in map(Path, args.pictures):
         if p.is_dir(): out += list_pictures(p)
@@ -384,7 +385,7 @@ def _reproduce(args):
     if args.dataset and args.what in ('table1', 'table2'): raise ValueError('table1 is about several data sets, --datasets voc2007,coco; table2 about COCO')
     first = (names[0] or 'embedded').replace('/', '-').replace(':', '-')
     out = args.out or os.path.join('reproduced', first + ('' if args.data else '-bundled') + (f'-limit{args.limit}' if args.limit else ''))
-    from taidpt.support.encode import UnreadablePicture
+    from taidpt.support.pictures import UnreadablePicture
     from taidpt.paper.study import reproduce
     clips = [_named_clip(n, 448 if args.what == 'table3' and i == 1 and n != 'embedded' else None) for i,n in enumerate(names)]
     try: print(reproduce(args.what, args.data, clips, seeds, args.limit, out, progress=_bars(args), **kwargs))
@@ -399,7 +400,8 @@ def _demo(args):
     step, bars = _Steps(6, args.quiet), _bars(args)
     step('reading the bundled captions (COCO val2017, CC BY 4.0), and which of VOC2007\'s 20 classes each names')
     from taidpt.classes import VOC2007
-    from taidpt.texts import bundled_captions, template_sentences
+    from taidpt.support.captions import bundled_captions
+    from taidpt.texts import template_sentences
     from taidpt.nounfilter import NounFilter
     classes = VOC2007.spelled_naturally()
     train = NounFilter(classes).label(bundled_captions(), progress=bars)

@@ -17,9 +17,8 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
-from taidpt.support.encode import (
-    UnreadablePicture, iter_picture_features, pos_embed_matters, to_rgb,
-)
+from ..support.encode import iter_picture_features, pos_embed_matters
+from ..support.pictures import UnreadablePicture, to_rgb
 from ..classes import VOC2007, squeeze
 from ..clip import load_clip
 from ..datasets.labelled import bundled_photos, photo_credits

@@ -21,13 +21,15 @@ import pyarrow.parquet as pq
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..support.encode import feature_recipe, PICTURE_ENDINGS
+from ..support.encode import feature_recipe
+from ..support.pictures import PICTURE_ENDINGS
 from ..classes import ClassSet, as_classset
 from ..support.files import write_whole
 from ..clip import load_clip
-from ..texts import caption_of, caption_column
+from ..support.captions import caption_of, caption_column
 from ..learner import TaIDPT
-from ..nounfilter import LabelWriter, NounFilter
+from ..nounfilter import NounFilter
+from ..support.labelfiles import LabelWriter
 
 # %% ../../nbs/apps/shards.ipynb #16-006
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')

@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, as_classset, squeeze
-from ..texts import Captions, read_captions
+from ..support.captions import Captions, read_captions
 from .labelled import LabeledPictures, bundled_photos, read_labels
 
 # %% ../../nbs/datasets/benchmarks.ipynb #11-010

@@ -24,7 +24,8 @@ from ..classes import as_classset
 from ..support.files import write_whole
 from ..clip import FrozenCLIP, load_clip
 from ..baselines.coop import CoOp
-from ..texts import Captions, bundled_captions, cap_per_class, template_sentences
+from ..support.captions import Captions, bundled_captions
+from ..texts import cap_per_class, template_sentences
 from taidpt.datasets.benchmarks import (
     read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
 )
@@ -33,7 +34,8 @@ from ..datasets.samples import LASO_NOVEL, few_shot
 from ..ensemble import search_weight
 from ..learner import PromptTuner, TaIDPT
 from ..metrics import average_precision, precision_recall_f1
-from ..nounfilter import LabeledTexts, NounFilter
+from ..nounfilter import NounFilter
+from ..texts import LabeledTexts
 from ..support.scorefiles import SavedScores, load_scores, score_in_shards
 from ..scores import fuse
 from ..visualize import show_class_ap
