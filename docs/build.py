@@ -25,9 +25,10 @@ from nbdev.processors import filter_stream_, hide_line, strip_ansi
 
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
-sections = {'Tutorials': 'tutorials', 'The method': '.', 'Experiments': 'experiments', 'Reference': 'reference'}
+sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', 'Baselines': 'baselines', 'Data sets': 'datasets',
+            'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
 first = dict(tutorials=['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
-             experiments=['table1', 'table2_few_shot', 'table3_partial_labels', 'fig6_few_shot', 'fig7', 'ablations', 'beyond'])     # in this order; others follow
+             paper=['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:
@@ -63,7 +64,7 @@ def visible(path: Path) -> nbformat.NotebookNode:
 
 
 def described(cell, directives: dict) -> str:
-    "What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints as (`taidpt.visualize.DescribedFigure`)"
+    "What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints as (`taidpt.support.charts.DescribedFigure`)"
     if 'fig-alt:' in directives: return ' '.join(directives['fig-alt:'])
     for out in cell.get('outputs', []):
         data = out.get('data', {})
@@ -94,15 +95,15 @@ def definitions(source: str) -> list[str]:
     for indent, kind, name in re.findall(r'^( {4})?(?:async )?(def|class) (\w+)', source, flags=re.MULTILINE):
         if not indent: owner = name if kind == 'class' else None
         if not indent or owner: names.append(f'{owner}.{name}' if indent else name)
-    return [n.lower() for n in names]
+    patched = re.findall(r'^@patch\b.*\n(?:@.*\n)*(?:async )?def (\w+)\(\s*(?:self|cls) *: *(\w+)', source, flags=re.MULTILINE)
+    return [n.lower() for n in names + [f'{owner}.{name}' for name, owner in patched]]
 
 
 def linker():
     "A function that links public names in a text to the notebook that defines them, from a page `up` folders down"
     cfg, lookup = get_config(), NbdevLookup()
-    ours = re.compile(r'\[(`[^`]+`)\]\(' + re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'(?:[\w-]+/)*([\w-]+)\.html(#[\w.]+)?\)')
-    where = {re.sub(r'^\d+[a-zA-Z0-9]*_', '', p.stem.lower()): p.relative_to(nbs)
-             for p in sorted(notebooks(), key=lambda p: p.parent == nbs)}      # a module's notebook wins over a tutorial of its name
+    ours = re.compile(r'\[(`[^`]+`)\]\(' + re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/') + r'((?:[\w-]+/)*[\w-]+)\.html(#[\w.]+)?\)')
+    where = {re.sub(r'(^|/)\d+_', r'\1', p.relative_to(nbs).with_suffix('').as_posix().lower()): p.relative_to(nbs) for p in notebooks()}
     def link(text, up=''):
         to_page = lambda m: f'<a href="{up}{where[m[2]].with_suffix(".html")}{m[3] or ""}"><code>{m[1][1:-1]}</code></a>'
         return ours.sub(to_page, (lookup.linkify(text) or text) if text else "")
@@ -163,9 +164,9 @@ def reference(link, where):
     syms = importlib.import_module('taidpt._modidx').d['syms']
     (pages/'reference').mkdir(exist_ok=True)
     for name, owned in syms.items():
-        module, short = importlib.import_module(name), name.split('.')[-1]
+        module, short = importlib.import_module(name), name.removeprefix('taidpt.')
         if not (public := modules()[name]): continue
-        page = where[owned[f'{name}.{public[0]}'][0].split('#')[0].split('/')[-1].removesuffix('.html')]
+        page = where[owned[f'{name}.{public[0]}'][0].split('#')[0].removesuffix('.html')]
         text = f'# {short}\n\n{module.__doc__}. The notebook that explains it: [{page.stem}](../{page.as_posix()}).\n\n```python\nfrom {name} import *\n```\n\n'
         for n in public:
             thing = module
@@ -189,7 +190,7 @@ def contents() -> str:
         place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
         rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'), key=place)
                 if p in notebooks() and p.stem != 'index']
-        if folder == 'reference': rows = [f'reference/{k.split(".")[-1]}' for k, v in modules().items() if v]
+        if folder == 'reference': rows = [f'reference/{k.removeprefix("taidpt.")}' for k, v in modules().items() if v]
         if rows: text += f'```{{toctree}}\n:caption: {title}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
     return text
 

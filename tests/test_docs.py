@@ -28,7 +28,7 @@ def test_site(site):
     pages = {p: (site/p.relative_to(build.nbs)).with_suffix('.html').read_text(encoding='utf-8') for p in build.notebooks()}
     assert pages
     for path, page in pages.items(): assert '<h1>' in page and not re.search(r'<p>\s*\|', page), path       # and tables are tables
-    scores = pages[build.nbs/'05_scores.ipynb']
+    scores = pages[build.nbs/'06_scores.ipynb']
     assert '<math' in scores and 'id="local_scores"' in scores and 'test_eq' in scores and 'default_exp' not in scores
     assert 'nbdev_export' not in scores and not re.search(r'<script[^>]*src="https?:', scores)
     for path, page in pages.items():
@@ -40,9 +40,9 @@ def test_site(site):
     places = [front.index(f'href="{folder}/{name}.html"') for folder, names in build.first.items() for name in names]
     assert places == sorted(places)
     reference = (site/'reference/scores.html').read_text(encoding='utf-8')
-    assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../05_scores.html' in reference
-    reference = (site/'reference/explorer.html').read_text(encoding='utf-8')
-    assert re.search(r'explains it: <a [^>]*href="../16d_explorer.html"', reference)                          # not the tutorial of that name
+    assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../06_scores.html' in reference
+    reference = (site/'reference/apps.explorer.html').read_text(encoding='utf-8')
+    assert re.search(r'explains it: <a [^>]*href="../apps/explorer.html"', reference)                          # not the tutorial of that name
 
 
 def test_figures_are_told_in_words():
@@ -59,14 +59,14 @@ def test_source_for_quarto(tmp_path):
     done = run(tool('nbdev_proc_nbs'), '--n_workers', '0', cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert done.returncode == 0
     assert all((tmp_path/'_proc'/p.relative_to(build.nbs)).is_file() for p in build.notebooks())
-    shown = [''.join(out.data['text/markdown']) for cell in nbformat.read(tmp_path/'_proc/05_scores.ipynb', 4).cells
+    shown = [''.join(out.data['text/markdown']) for cell in nbformat.read(tmp_path/'_proc/06_scores.ipynb', 4).cells
              for out in cell.get('outputs', []) if 'text/markdown' in out.get('data', {})]
     assert any('### local_scores' in text and 'tau_s' in text for text in shown)
 
 
 def test_every_public_name_is_in_the_reference():
     modules = build.modules()
-    assert {'TaIDPT', 'TaIDPT.fit', 'PromptTuner.predict'} <= set(modules['taidpt.learner']) and 'TaIDPT.from_pretrained' in modules['taidpt.sharing']
+    assert {'TaIDPT', 'TaIDPT.fit'} <= set(modules['taidpt.learner']) and 'TaIDPT.from_pretrained' in modules['taidpt.apps.sharing']
     for name, public in modules.items():
         defined = {k for k, v in vars(importlib.import_module(name)).items() if getattr(v, '__module__', '') == name and callable(v) and k[0] != '_'}
         assert defined <= set(public), name
