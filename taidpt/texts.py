@@ -20,7 +20,7 @@ from torch import Tensor
 from .classes import ClassSet, as_classset
 from .support.labelfiles import read_label_file, write_label_file
 
-# %% ../nbs/03_texts.ipynb #0b936eee
+# %% ../nbs/03_texts.ipynb #8b82a833
 class LabeledTexts:
     "Sentences and the classes that each of them names."
     def __init__(self,
@@ -31,14 +31,13 @@ class LabeledTexts:
     ):
         "Raises `ValueError` when the numbers of sentences, labels and classes don't fit together."
         self.texts, self.classes, self.dropped = list(texts), as_classset(classes), dropped
-        self.labels, (n, c) = torch.as_tensor(labels), (len(self.texts), len(self.classes))
-        if self.labels.shape != (n, c): raise ValueError(
-            f"labels are {' × '.join(map(str, self.labels.shape))}, but there are {n} sentences "
+        labels, n, c = torch.as_tensor(labels), len(self.texts), len(self.classes)
+        if labels.shape != (n, c): raise ValueError(
+            f"labels are {' × '.join(map(str, labels.shape))}, but there are {n} sentences "
             f"and {self.classes.name} has {c} classes; they must be {n} × {c}")
-        if self.labels.dtype != torch.bool:
-            if not ((self.labels == 0) | (self.labels == 1)).all():
-                raise ValueError("labels must be true or false, 1 or 0")
-            self.labels = self.labels.bool()
+        if labels.dtype != torch.bool and not ((labels == 0) | (labels == 1)).all():
+            raise ValueError("labels must be true or false, 1 or 0")
+        self.labels = labels.bool()
 
     def __len__(self)->int: return len(self.texts)
     def __iter__(self)->Iterator[tuple[str,Tensor]]: return zip(self.texts, self.labels)
