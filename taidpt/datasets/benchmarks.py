@@ -5,165 +5,262 @@
 # %% auto #0
 __all__ = ['read_voc2007', 'read_coco', 'read_nuswide', 'read_coco_captions', 'read_narratives']
 
-# %% ../../nbs/datasets/benchmarks.ipynb #11-003
-import csv, json, warnings
-from collections import Counter
-from collections.abc import Iterable
+# %% ../../nbs/datasets/benchmarks.ipynb #b3914159
+import json, warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from ..classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, as_classset, squeeze
+from ..classes import COCO, NUSWIDE, VOC2007
+from .labelled import LabeledPictures
 from ..support.captions import Captions, read_captions
-from .labelled import LabeledPictures, bundled_photos, read_labels
 
-# %% ../../nbs/datasets/benchmarks.ipynb #11-010
-def _home(root, *places):
-    "The folder of a data set in `root`: the first of `places` that exists; the first one if none does."
+# %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
+def _home(root:str|Path, *places:str)->Path:
+    "The folder of a data set in `root`: the first of `places` that exists, or else the first."
     root = Path(root)
-    if not root.is_dir(): raise FileNotFoundError(f'{root}: there is no such folder; name the one that the data sets were unpacked in')
+    if not root.is_dir(): raise FileNotFoundError(
+        f'{root}: there is no such folder; name the one that the data sets were unpacked in')
     return next((root/p for p in places if (root/p).is_dir()), root/places[0])
 
-def _require(what, parts):
-    "The first place that exists for each part of a data set, or one error that names all missing ones; parts: [(places, where it is to be had)]."
-    found = [next((p for p in places if p.exists()), None) for places,_ in parts]
-    lost = [f'{places[0]}{" (or " + ", ".join(map(str, places[1:])) + ")" if places[1:] else ""}, from {source}'
-            for (places,source),f in zip(parts, found) if f is None]
+# %% ../../nbs/datasets/benchmarks.ipynb #6399a8dd
+def _require(
+    what:str, # the data set, for the message
+    parts:list[tuple[list[Path],str]], # for each part, where it may be, and where to get it
+)->list[Path]: # where each part is
+    "The first place that exists for each part, or one error that names all missing ones."
+    found, lost = [], []
+    for places,source in parts:
+        there = [p for p in places if p.exists()]
+        found += there[:1]
+        others = f' (or {", ".join(map(str, places[1:]))})' if places[1:] else ''
+        if not there: lost.append(f'{places[0]}{others}, from {source}')
     if lost: raise FileNotFoundError(f'{what} needs what is not there: ' + '; '.join(lost))
     return found
 
-def _rows(path):
+# %% ../../nbs/datasets/benchmarks.ipynb #93fae6e7
+def _text_lines(path:Path)->list[tuple[int,str]]:
     "Numbered lines of a small text file, without empty ones."
-    return [(n, line.strip()) for n,line in enumerate(path.read_text(encoding='utf-8-sig').splitlines(), 1) if line.strip()]
+    lines = path.read_text(encoding='utf-8-sig').splitlines()
+    return [(n, line.strip()) for n,line in enumerate(lines, 1) if line.strip()]
 
-def _all_there(what, pictures, source):
-    "An error that counts pictures that are not there."
+def _check_pictures(what:str, pictures:list[Path], source:str)->None:
+    "An error that counts the pictures that are not there, and names the first."
     missing = [p for p in pictures if not p.is_file()]
-    if missing: raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures are not there, the first is {missing[0]}; get them from {source}')
+    if missing: raise FileNotFoundError(
+        f'{what}: {len(missing):,} of {len(pictures):,} pictures are not there, the first is '
+        f'{missing[0]}; get them from {source}')
 
-# %% ../../nbs/datasets/benchmarks.ipynb #11-012
+# %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
 
+def _voc_column(path:Path, row:dict[str,int], listed:Path, tar:str)->Tensor: # N, int8
+    "The labels of one class, 1, 0 or -1 for each picture; `row` has the number of each picture."
+    y = torch.full((len(row),), -2, dtype=torch.int8)
+    for n,line in _text_lines(path):
+        cells = line.split()
+        if len(cells) != 2 or cells[0] not in row or cells[1] not in ('1', '0', '-1'):
+            raise ValueError(f'{path}:{n}: expected a picture of {listed.name} and 1, 0 or -1, '
+                             f'not {line[:40]!r}; unpack {tar} again')
+        y[row[cells[0]]] = int(cells[1])
+    known = int((y != -2).sum())
+    if known < len(row): raise ValueError(
+        f'{path}: labels for {known:,} of the {len(row):,} pictures of {listed.name}; '
+        f'unpack {tar} again')
+    return y
+
+# %% ../../nbs/datasets/benchmarks.ipynb #51432f50
 def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
     split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
 )->LabeledPictures: # in the official order, 20 classes
-    "VOC2007 as unpacked. Raises `FileNotFoundError` for what is missing, `ValueError` with file and line for what cannot be read."
-    if split not in ('test', 'trainval', 'train', 'val'): raise ValueError(f"split must be 'test', 'trainval', 'train' or 'val', not {split!r}")
+    """VOC2007 as unpacked.
+
+    Raises `FileNotFoundError` for what is missing, `ValueError` for what cannot be read."""
+    if split not in ('test', 'trainval', 'train', 'val'):
+        raise ValueError(f"split must be 'test', 'trainval', 'train' or 'val', not {split!r}")
     home = _home(root, 'VOCdevkit/VOC2007', 'VOC2007', '.')
-    tar = _VOC + ('VOCtest_06-Nov-2007.tar' if split == 'test' else 'VOCtrainval_06-Nov-2007.tar')
+    tar = f"{_VOC}VOC{'test' if split == 'test' else 'trainval'}_06-Nov-2007.tar"
     sets = home/'ImageSets'/'Main'
-    listed, folder, *tables = _require(f'VOC2007 {split}', [([p], tar) for p in (sets/f'{split}.txt', home/'JPEGImages', *(sets/f'{n}_{split}.txt' for n in VOC2007.names))])
-    row = {line.split()[0]: i for i,(_,line) in enumerate(_rows(listed))}
-    y = torch.full((len(row), len(VOC2007)), -2, dtype=torch.int8)
-    for c,path in enumerate(tables):
-        for n,line in _rows(path):
-            cells = line.split()
-            if len(cells) != 2 or cells[0] not in row or cells[1] not in ('1', '0', '-1'):
-                raise ValueError(f'{path}:{n}: expected a picture of {listed.name} and 1, 0 or -1, not {line[:40]!r}; unpack {tar} again')
-            y[row[cells[0]], c] = int(cells[1])
-        if (y[:, c] == -2).any(): raise ValueError(f'{path}: labels for {int((y[:, c] != -2).sum()):,} of the {len(row):,} pictures of {listed.name}; unpack {tar} again')
+    tables = [sets/f'{name}_{split}.txt' for name in VOC2007.names]
+    parts = [([p], tar) for p in (sets/f'{split}.txt', home/'JPEGImages', *tables)]
+    listed, folder, *tables = _require(f'VOC2007 {split}', parts)
+    names = [line.split()[0] for _,line in _text_lines(listed)]
+    row = {name: i for i,name in enumerate(names)}
+    y = torch.stack([_voc_column(path, row, listed, tar) for path in tables], 1)
     pictures = [folder/f'{name}.jpg' for name in row]
-    _all_there(f'VOC2007 {split}', pictures, tar)
+    _check_pictures(f'VOC2007 {split}', pictures, tar)
     return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #11-017
+# %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
+def _instances(data:dict)->tuple[list[Path],list[str],set[tuple[int,int]]]:
+    "COCO's file of instances: N files, C categories, and where the N × C label matrix is true."
+    kinds = sorted(data['categories'], key=lambda kind: kind['id'])
+    row = {image['id']: i for i,image in enumerate(data['images'])}
+    names = [Path(image['file_name']) for image in data['images']]
+    column = {kind['id']: i for i,kind in enumerate(kinds)}
+    where = {(row[a['image_id']], column[a['category_id']]) for a in data['annotations']}
+    return names, [kind['name'] for kind in kinds], where
+
+# %% ../../nbs/datasets/benchmarks.ipynb #65a355d7
+def _read_instances(path:Path)->tuple[list[Path],Tensor]: # N files; N × 80, bool
+    "The files and labels in COCO's file of instances; `ValueError` for any other file."
+    try:
+        with open(path, encoding='utf-8') as f: names, kinds, where = _instances(json.load(f))
+    except json.JSONDecodeError as e:
+        what = f'no complete JSON ({e.msg})'
+        raise ValueError(f'{path}:{e.lineno}: {what}; unpack it again') from None
+    except (KeyError, TypeError) as e:
+        what = f'{type(e).__name__}: {e}'
+        raise ValueError(f'{path}: not the instances of COCO ({what}); unpack it again') from None
+    if kinds != COCO.names: raise ValueError(
+        f'{path}: its {len(kinds)} categories are not the 80 of COCO, or not in their order')
+    y = torch.zeros(len(names), len(COCO), dtype=torch.bool)
+    if where: y[tuple(torch.tensor(list(where)).T)] = True
+    return names, y
+
+# %% ../../nbs/datasets/benchmarks.ipynb #0ceadc7e
 _COCO_URL = 'http://images.cocodataset.org/'
+_COCO_PLACES = 'COCO', 'coco', 'MSCOCO', '.'
 
 def read_coco(
     root:str|Path, # folder with COCO in it, or COCO's own: annotations, val2014, …
     split:str='val', # 'val' or 'train'
     year:int=2014, # 2014: val has 40,504 pictures, train 82,783; 2017: 5,000 and 118,287
 )->LabeledPictures: # in the file's order, 80 classes
-    "MS-COCO as unpacked. Raises `FileNotFoundError` for what is missing, `ValueError` for a file that is not COCO's."
-    if split not in ('val', 'train') or year not in (2014, 2017): raise ValueError(f"split must be 'val' or 'train' and year 2014 or 2017, not {split!r} and {year!r}")
-    home, name = _home(root, 'COCO', 'coco', 'MSCOCO', '.'), f'{split}{year}'
-    path, folder = _require(f'MS-COCO {name}', [([home/'annotations'/f'instances_{name}.json'], f'{_COCO_URL}annotations/annotations_trainval{year}.zip'),
-                                                ([home/name], f'{_COCO_URL}zips/{name}.zip')])
-    try:
-        with open(path, encoding='utf-8') as f: data = json.load(f)
-        kinds = sorted(data['categories'], key=lambda c: c['id'])
-        row = {im['id']: i for i,im in enumerate(data['images'])}
-        pictures = [folder/im['file_name'] for im in data['images']]
-        column = {c['id']: i for i,c in enumerate(kinds)}
-        where = {(row[a['image_id']], column[a['category_id']]) for a in data['annotations']}
-        names = [c['name'] for c in kinds]
-    except json.JSONDecodeError as e: raise ValueError(f'{path}:{e.lineno}: no complete JSON ({e.msg}); unpack it again') from None
-    except (KeyError, TypeError) as e: raise ValueError(f'{path}: not the instances of COCO ({type(e).__name__}: {e}); unpack it again') from None
-    if names != COCO.names: raise ValueError(f'{path}: its {len(names)} categories are not the 80 of COCO, or not in their order')
-    y = torch.zeros(len(pictures), len(COCO), dtype=torch.bool)
-    if where: y[tuple(torch.tensor(sorted(where)).T)] = True
-    _all_there(f'MS-COCO {name}', pictures, f'{_COCO_URL}zips/{name}.zip')
-    return LabeledPictures(pictures, y, COCO)
+    """MS-COCO as unpacked.
 
-# %% ../../nbs/datasets/benchmarks.ipynb #11-021
+    Raises `FileNotFoundError` for what is missing, `ValueError` for a file that is not COCO's."""
+    if split not in ('val', 'train') or year not in (2014, 2017): raise ValueError(
+        f"split must be 'val' or 'train' and year 2014 or 2017, not {split!r} and {year!r}")
+    home, name = _home(root, *_COCO_PLACES), f'{split}{year}'
+    path, folder = _require(f'MS-COCO {name}', [
+        ([home/'annotations'/f'instances_{name}.json'],
+         f'{_COCO_URL}annotations/annotations_trainval{year}.zip'),
+        ([home/name], f'{_COCO_URL}zips/{name}.zip')])
+    names, labels = _read_instances(path)
+    pictures = [folder/n for n in names]
+    _check_pictures(f'MS-COCO {name}', pictures, f'{_COCO_URL}zips/{name}.zip')
+    return LabeledPictures(pictures, labels, COCO)
+
+# %% ../../nbs/datasets/benchmarks.ipynb #7dc99608
 _NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html'
+
+def _nus_parts(home:Path, split:str)->tuple[Path,list[Path],Path]:
+    "Where the list of pictures, the C tables of labels and the pictures are; concepts are checked."
+    what, part = f'NUS-WIDE {split}', split.capitalize()
+    truth = f'Groundtruth.zip of {_NUS}'
+    concepts, images, tables, folder = _require(what, [
+        ([home/'Concepts81.txt', home/'ConceptsList/Concepts81.txt'], f'ConceptsList.zip of {_NUS}'),
+        ([home/'ImageList'/f'{part}Imagelist.txt'], f'ImageList.zip of {_NUS}'),
+        ([home/'TrainTestLabels', home/'Groundtruth/TrainTestLabels'], truth),
+        ([home/'Flickr'], f'the links in NUS-WIDE-urls.zip of {_NUS}, or from its authors')])
+    if [name for _,name in _text_lines(concepts)] != NUSWIDE.names: raise ValueError(
+        f'{concepts}: not the 81 concepts of NUS-WIDE in their order; '
+        f'get ConceptsList.zip of {_NUS}')
+    files = [tables/f'Labels_{name}_{part}.txt' for name in NUSWIDE.names]
+    return images, _require(what, [([f], truth) for f in files]), folder
+
+# %% ../../nbs/datasets/benchmarks.ipynb #94355f14
 _NUS_BROKEN = ('Labels_lake_Train.txt', 78372, '-1130179')
 
-def _decode_error(path):
+def _check_nus_labels(path:Path, values:list[str])->None:
+    "An error for the first label that is not 0 or 1, a warning for the known one."
+    for n,value in enumerate(values, 1):
+        if value in ('0', '1'): continue
+        if (path.name, n, value) != _NUS_BROKEN: raise ValueError(
+            f'{path}:{n}: {value[:20]!r} is neither 0 nor 1; get Groundtruth.zip of {_NUS} again')
+        slip = f'{path.name}:{n}: {value}, read as 0 (a known slip of the official file)'
+        warnings.warn(slip, stacklevel=4)
+
+def _nus_column(path:Path, n:int, listed:Path)->Tensor: # N, bool
+    "The labels of one concept for the n pictures of a list."
+    values = path.read_text(encoding='utf-8-sig').split()
+    if len(values) != n: raise ValueError(
+        f'{path}: {len(values):,} labels for the {n:,} pictures of {listed.name}; '
+        f'get Groundtruth.zip of {_NUS} again')
+    if set(values) - {'0', '1'}: _check_nus_labels(path, values)
+    return torch.tensor([value == '1' for value in values])
+
+# %% ../../nbs/datasets/benchmarks.ipynb #88bd909f
+def _decode_error(path:Path)->str|None:
     "What is wrong with a picture file, or None."
     try:
-        with Image.open(path) as im: im.load()
+        with Image.open(path) as picture: picture.load()
     except Exception as e: return f'cannot be read ({e})'.replace(f'{path}', path.name)
 
+def _file_error(path:Path)->str|None:
+    "The same without decoding it."
+    if not path.is_file(): return 'is not there'
+    return None if path.stat().st_size else 'is empty'
+
+def _picture_errors(pictures:list[Path], verify:bool, workers:int)->list[str|None]:
+    "What is wrong with each picture, or None; each is decoded if `verify` says so."
+    wrong = [_file_error(p) for p in pictures]
+    if not verify: return wrong
+    whole = [p for p,error in zip(pictures, wrong) if not error]
+    with ThreadPoolExecutor(workers) as pool:
+        decoded = dict(zip(whole, pool.map(_decode_error, whole)))
+    return [error or decoded[p] for p,error in zip(pictures, wrong)]
+
+# %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
 def read_nuswide(
-    root:str|Path, # folder with NUSWIDE in it, or its own: Concepts81.txt, ImageList, TrainTestLabels, Flickr
+    root:str|Path, # folder with NUSWIDE in it, or its own: Concepts81.txt, ImageList, …
     split:str='test', # 'test' (107,859 pictures) or 'train' (161,789)
     verify:bool=False, # decode each picture, and leave out those that cannot be read
     workers:int=8, # threads that decode
 )->LabeledPictures: # in the official order, without those in its `missing`, 81 classes
-    "NUS-WIDE as unpacked. Pictures that are not there are left out, counted in a warning, and listed in `missing`; raises `FileNotFoundError`, `ValueError` for all else."
-    if split not in ('test', 'train'): raise ValueError(f"split must be 'test' or 'train', not {split!r}")
-    home, Split = _home(root, 'NUSWIDE', 'NUS-WIDE', 'nuswide', '.'), split.capitalize()
-    either = lambda *places: [home/p for p in places]
-    concepts, listed, tables, folder = _require(f'NUS-WIDE {split}', [
-        (either('Concepts81.txt', 'ConceptsList/Concepts81.txt'), f'ConceptsList.zip of {_NUS}'), (either(f'ImageList/{Split}Imagelist.txt'), f'ImageList.zip of {_NUS}'),
-        (either('TrainTestLabels', 'Groundtruth/TrainTestLabels'), f'Groundtruth.zip of {_NUS}'),
-        (either('Flickr'), f'the links in NUS-WIDE-urls.zip of {_NUS}, or from its authors')])
-    if [l for _,l in _rows(concepts)] != NUSWIDE.names: raise ValueError(f'{concepts}: not the 81 concepts of NUS-WIDE in their order; get ConceptsList.zip of {_NUS}')
-    paths = _require(f'NUS-WIDE {split}', [([tables/f'Labels_{n}_{Split}.txt'], f'Groundtruth.zip of {_NUS}') for n in NUSWIDE.names])
-    names = [l.replace('\\', '/') for _,l in _rows(listed)]
+    """NUS-WIDE as unpacked. Pictures that are not there are left out, with a warning.
+
+    Raises `FileNotFoundError` for what else is missing, `ValueError` for what cannot be read."""
+    if split not in ('test', 'train'):
+        raise ValueError(f"split must be 'test' or 'train', not {split!r}")
+    home = _home(root, 'NUSWIDE', 'NUS-WIDE', 'nuswide', '.')
+    listed, tables, folder = _nus_parts(home, split)
+    names = [line.replace('\\', '/') for _,line in _text_lines(listed)]  # from Windows
     y = torch.zeros(len(names), len(NUSWIDE), dtype=torch.bool)
-    for c,path in enumerate(paths):
-        values = path.read_text(encoding='utf-8-sig').split()
-        if len(values) != len(names): raise ValueError(f'{path}: {len(values):,} labels for the {len(names):,} pictures of {listed.name}; get Groundtruth.zip of {_NUS} again')
-        for n,value in enumerate(values, 1) if set(values) - {'0', '1'} else ():
-            if (path.name, n, value) == _NUS_BROKEN: warnings.warn(f'{path.name}:{n}: {value}, read as 0 (a known slip of the official file)', stacklevel=2)
-            elif value not in ('0', '1'): raise ValueError(f'{path}:{n}: {value[:20]!r} is neither 0 nor 1; get Groundtruth.zip of {_NUS} again')
-        y[:, c] = torch.tensor([v == '1' for v in values])
-    pictures = [folder/n for n in names]
-    wrong = ['is not there' if not p.is_file() else 'is empty' if not p.stat().st_size else None for p in pictures]
-    if verify:
-        with ThreadPoolExecutor(workers) as pool: wrong = list(pool.map(lambda p,w: w or _decode_error(p), pictures, wrong))
-    missing = {n: w for n,w in zip(names, wrong) if w}
-    if len(missing) == len(names): raise FileNotFoundError(f'{folder}: not one of the {len(names):,} pictures of {listed.name} can be read, such as {names[0]}')
-    if missing: warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are missing or broken and left out, such as '
-                              f'{", ".join(f"{n} ({w})" for n,w in list(missing.items())[:3])}', stacklevel=2)
-    kept = torch.tensor([not w for w in wrong])
-    return LabeledPictures([p for p,w in zip(pictures, wrong) if not w], y[kept], NUSWIDE, missing=missing)
+    for c,path in enumerate(tables): y[:, c] = _nus_column(path, len(names), listed)
+    wrong = _picture_errors([folder/n for n in names], verify, workers)
+    missing = {n: error for n,error in zip(names, wrong) if error}
+    kept = [n for n in names if n not in missing]
+    if not kept: raise FileNotFoundError(
+        f'{folder}: not one of the {len(names):,} pictures of {listed.name} can be read, '
+        f'such as {names[0]}')
+    if missing: warnings.warn(_left_out(missing, f'NUS-WIDE {split}', len(names)), stacklevel=2)
+    there = torch.tensor([not error for error in wrong])
+    return LabeledPictures([folder/n for n in kept], y[there], NUSWIDE, missing=missing)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #11-025
-_NARRATIVES = 'https://storage.googleapis.com/localized-narratives/annotations/open_images_train_v6_captions.jsonl'
+def _left_out(missing:dict[str,str], what:str, n:int)->str:
+    "A sentence that counts what is missing of n pictures, and names three."
+    some = ', '.join(f'{name} ({error})' for name,error in list(missing.items())[:3])
+    return (f'{what}: {len(missing):,} of {n:,} pictures are missing or broken and left out, '
+            f'such as {some}')
 
+# %% ../../nbs/datasets/benchmarks.ipynb #3d4cf3d1
 def read_coco_captions(
     root:str|Path, # folder with COCO in it, or COCO's own
     split:str='train', # 'train' or 'val'
     year:int=2017, # 2014 or 2017
 )->Captions: # the sentences that prompts for VOC2007 and MS-COCO are learned from
     "Captions of MS-COCO as unpacked. Raises `FileNotFoundError` with where to get them."
-    path, = _require(f'Captions of MS-COCO {split}{year}', [([_home(root, 'COCO', 'coco', 'MSCOCO', '.')/'annotations'/f'captions_{split}{year}.json'],
-                                                              f'{_COCO_URL}annotations/annotations_trainval{year}.zip')])
+    path = _home(root, *_COCO_PLACES)/'annotations'/f'captions_{split}{year}.json'
+    source = f'{_COCO_URL}annotations/annotations_trainval{year}.zip'
+    path, = _require(f'Captions of MS-COCO {split}{year}', [([path], source)])
     return read_captions(path)
+
+# %% ../../nbs/datasets/benchmarks.ipynb #1bf7acf7
+_NARRATIVES = 'open_images_train_v6_captions.jsonl'
+_NARRATIVES_URL = 'https://storage.googleapis.com/localized-narratives/annotations/'
 
 def read_narratives(
     root:str|Path, # folder with OpenImages in it, or its own
 )->Captions: # the sentences that prompts for NUS-WIDE are learned from, 77 words of each
     "Localized Narratives of Open Images V6. Raises `FileNotFoundError` with where to get them."
-    home, name = _home(root, 'OpenImages', 'openimages', '.'), _NARRATIVES.rsplit('/', 1)[1]
-    path, = _require('Localized Narratives of Open Images V6', [([home/'captions'/name, home/name, home/'captions'/f'{name}.gz'], _NARRATIVES)])
+    home = _home(root, 'OpenImages', 'openimages', '.')
+    places = [home/'captions'/_NARRATIVES, home/_NARRATIVES, home/'captions'/f'{_NARRATIVES}.gz']
+    source = _NARRATIVES_URL + _NARRATIVES
+    path, = _require('Localized Narratives of Open Images V6', [(places, source)])
     return read_captions(path, max_words=77)

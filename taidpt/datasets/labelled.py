@@ -5,167 +5,264 @@
 # %% auto #0
 __all__ = ['LabeledPictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes', 'captioned_pictures']
 
-# %% ../../nbs/datasets/labelled.ipynb #labelled-003
-import csv, json, warnings
+# %% ../../nbs/datasets/labelled.ipynb #9ac1b028
+import csv, json
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
 import torch
-from PIL import Image
+from fastcore.basics import patch
 from torch import Tensor
 
-from ..classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, as_classset, squeeze
-from ..support.captions import Captions, read_captions
+from ..classes import ClassSet, UnknownClass, as_classset, squeeze
 from ..nounfilter import NounFilter
 
-# %% ../../nbs/datasets/labelled.ipynb #labelled-005
+# %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass
 class LabeledPictures:
     "Pictures and the classes that each of them shows."
     pictures: list[Path] # N files
     labels: Tensor # N × C, bool
     classes: ClassSet # C classes
-    unknown: dict[str,int] = field(default_factory=dict) # label -> on how many pictures, for labels that are none of the classes
-    renamed: dict[str,str] = field(default_factory=dict) # label -> class, for labels that are a synonym
-    difficult: Tensor|None = None # N × C, bool: there, but hard to make out (VOC's 0); False in `labels`
-    missing: dict[str,str] = field(default_factory=dict) # picture -> what is wrong with it, for pictures that are listed but not among these
+    unknown: dict[str,int] = field(default_factory=dict) # label that is no class -> pictures
+    renamed: dict[str,str] = field(default_factory=dict) # label that is a synonym -> class
+    difficult: Tensor|None = None # N × C, bool: there, but hard to make out; False in `labels`
+    missing: dict[str,str] = field(default_factory=dict) # listed picture that is not here -> why
 
-    def __len__(self): return len(self.pictures)
-    def __getitem__(self, index)->'LabeledPictures': # a slice, a list of numbers, a bool mask
-        "Some of the pictures."
-        rows = torch.arange(len(self))[index].reshape(-1)
-        return LabeledPictures([self.pictures[i] for i in rows.tolist()], self.labels[rows], self.classes, self.unknown, self.renamed,
-                               None if self.difficult is None else self.difficult[rows], self.missing)
-    def names(self, i:int)->list[str]: # class names
-        "The classes of one picture."
-        return [n for n,there in zip(self.classes.names, self.labels[i].tolist()) if there]
-    def signed(self)->Tensor: # N × C, int8
-        "Labels as VOC writes them: 1 there, 0 difficult, -1 not there."
-        y = torch.where(self.labels, 1, -1).to(torch.int8)
-        return y if self.difficult is None else y.masked_fill(self.difficult & ~self.labels, 0)
-    def __repr__(self):
-        left = f', {sum(self.unknown.values())} labels of {len(self.unknown)} other classes left out' if self.unknown else ''
-        lost = f', {len(self.missing):,} more pictures missing' if self.missing else ''
-        return f'LabeledPictures({len(self):,} pictures, {len(self.classes)} classes of {self.classes.name}, {int(self.labels.sum()):,} labels{left}{lost})'
+    def __len__(self)->int: return len(self.pictures)
+    def __repr__(self)->str:
+        parts = [f'{len(self):,} pictures', f'{len(self.classes)} classes of {self.classes.name}',
+                 f'{int(self.labels.sum()):,} labels']
+        if self.unknown:
+            n = sum(self.unknown.values())
+            parts.append(f'{n} labels of {len(self.unknown)} other classes left out')
+        if self.missing: parts.append(f'{len(self.missing):,} more pictures missing')
+        return f"LabeledPictures({', '.join(parts)})"
 
-# %% ../../nbs/datasets/labelled.ipynb #labelled-007
-_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
+# %% ../../nbs/datasets/labelled.ipynb #2a351289
+@patch
+def names(self:LabeledPictures,
+    i:int, # number of a picture
+)->list[str]: # class names
+    "The classes of one picture."
+    return [self.classes.names[c] for c in self.labels[i].nonzero().flatten().tolist()]
 
-def _read_table(path)->tuple[dict[str, list[str]], dict[str, list[str]]]: # picture -> labels; picture -> labels that are difficult
-    "A table of labels as written, in either form."
+# %% ../../nbs/datasets/labelled.ipynb #b9434c47
+@patch
+def __getitem__(self:LabeledPictures,
+    index:slice|list|Tensor, # a slice, numbers, or a bool mask
+)->LabeledPictures:
+    "Some of the pictures."
+    rows = torch.arange(len(self))[index].reshape(-1)
+    pictures = [self.pictures[i] for i in rows.tolist()]
+    difficult = None if self.difficult is None else self.difficult[rows]
+    return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
+
+# %% ../../nbs/datasets/labelled.ipynb #8e22db21
+@patch
+def signed(self:LabeledPictures)->Tensor: # N × C, int8
+    "Labels as VOC writes them: 1 there, 0 difficult, -1 not there."
+    y = torch.where(self.labels, 1, -1).to(torch.int8)
+    return y if self.difficult is None else y.masked_fill(self.difficult & ~self.labels, 0)
+
+# %% ../../nbs/datasets/labelled.ipynb #33dd0ca5
+def _table_text(path:Path)->str:
+    "The text of a table. Raises `FileNotFoundError`, or `ValueError` if it is not UTF-8."
     if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such table of labels')
-    try: text = path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as e: raise ValueError(f'{path}: not UTF-8 (byte {e.start}); save it as UTF-8') from None
-    tabs = '\t' in text.split('\n', 1)[0] or path.suffix.lower() == '.tsv'
-    mark = 'a tab' if tabs else 'a comma'
-    rows = csv.reader(text.splitlines(), delimiter='\t') if tabs else csv.reader(text.splitlines())
-    found, columns, negative = {}, None, False                         # picture -> label -> 1 or 0
+    try: return path.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as e:
+        raise ValueError(f'{path}: not UTF-8 (byte {e.start}); save it as UTF-8') from None
+
+def _table_rows(text:str, tabs:bool, path:Path)->Iterator[tuple[str,list[str]]]:
+    "File and line number, and cells, of each row that is not empty."
+    rows = csv.reader(text.splitlines(), delimiter='\t' if tabs else ',')
     try:
         for row in rows:
-            cells = [c.strip() for c in row]
-            if not any(cells): continue
-            if not found and columns is None and cells[0].lower() in _HEADINGS:
-                columns = cells[1:]
-                if len(columns) > 1 and (twice := [c for c,k in Counter(columns).items() if k > 1 or not c]):
-                    raise ValueError(f'{path}:{rows.line_num}: {"a column without a name" if "" in twice else f"two columns {twice[0]!r}"}; each column is a class')
-                continue
-            if not cells[0]: raise ValueError(f'{path}:{rows.line_num}: there is no picture on this line')
-            there = found.setdefault(cells[0], {})
-            if columns is not None and len(columns) > 1:
-                if len(cells) != len(columns) + 1: raise ValueError(f'{path}:{rows.line_num}: {len(cells)} columns, but {len(columns) + 1} headings')
-                for name,value in zip(columns, cells[1:]):
-                    if value not in ('1', '0', '-1', ''): raise ValueError(f'{path}:{rows.line_num}: {value!r} under {name!r}; write 1 or 0')
-                    if value in ('1', '0'): there[name] = max(int(value), there.get(name, 0))
-                    negative |= value == '-1'
-                continue
-            if len(cells) > 2: raise ValueError(f'{path}:{rows.line_num}: {len(cells)} columns, not two; write a picture, {mark}, and its labels'
-                                                f'{"" if tabs else " in quotes"} with commas between, or the classes in the first line, after the word image')
-            there.update((l, 1) for l in map(str.strip, (cells[1] if len(cells) == 2 else '').split(',')) if l)
+            cells = [cell.strip() for cell in row]
+            if any(cells): yield f'{path}:{rows.line_num}', cells
     except csv.Error as e: raise ValueError(f'{path}:{rows.line_num}: {e}') from None
-    if not found: raise ValueError(f'{path}: there is no picture in it; write one a line, then {mark} and its labels')
-    pick = lambda v: {p: [l for l,k in there.items() if k == v] for p,there in found.items()}
-    return pick(1), pick(0) if negative else {}
 
+# %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
+def _listed(cells:list[str], tabs:bool, where:str)->dict[str,int]: # label -> 1
+    "One row of a table with a column of labels."
+    if len(cells) > 2:
+        mark, quotes = ('a tab', '') if tabs else ('a comma', ' in quotes')
+        raise ValueError(
+            f'{where}: {len(cells)} columns, not two; write a picture, {mark}, and its '
+            f'labels{quotes} with commas between, or the classes in the first line, after '
+            'the word image')
+    labels = cells[1].split(',') if len(cells) == 2 else []
+    return {label.strip(): 1 for label in labels if label.strip()}
+
+def _marked(cells:list[str], headings:list[str], where:str)->dict[str,int]: # label -> 1, 0 or -1
+    "One row of a table with a column for each class."
+    if len(cells) != len(headings) + 1:
+        raise ValueError(f'{where}: {len(cells)} columns, but {len(headings) + 1} headings')
+    for name,value in zip(headings, cells[1:]):
+        if value not in ('1', '0', '-1', ''):
+            raise ValueError(f'{where}: {value!r} under {name!r}; write 1 or 0')
+    return {name: int(value) for name,value in zip(headings, cells[1:]) if value}
+
+# %% ../../nbs/datasets/labelled.ipynb #57f07948
+_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
+
+def _class_headings(headings:list[str], where:str)->list[str]:
+    "The classes in the first line of a table; none if it has a single column of labels."
+    if len(headings) < 2: return []
+    twice = [name for name,k in Counter(headings).items() if k > 1 or not name]
+    if twice:
+        what = 'a column without a name' if '' in twice else f'two columns {twice[0]!r}'
+        raise ValueError(f'{where}: {what}; each column is a class')
+    return headings
+
+# %% ../../nbs/datasets/labelled.ipynb #3a2e5e1e
+def _read_table(path:Path)->tuple[dict[str,dict[str,int]],bool]:
+    "A table of labels as written: picture -> label -> 1, 0 or -1; and whether it has any -1."
+    text = _table_text(path)
+    tabs = '\t' in text.split('\n', 1)[0] or path.suffix.lower() == '.tsv'
+    table, headings, negative = {}, None, False
+    for where,cells in _table_rows(text, tabs, path):
+        if not table and headings is None and cells[0].lower() in _HEADINGS:
+            headings = _class_headings(cells[1:], where)
+            continue
+        if not cells[0]: raise ValueError(f'{where}: there is no picture on this line')
+        marks = _marked(cells, headings, where) if headings else _listed(cells, tabs, where)
+        negative = negative or -1 in marks.values()
+        known = table.setdefault(cells[0], {})
+        for label,mark in marks.items(): known[label] = max(mark, known.get(label, -1))
+    if not table:
+        mark = 'a tab' if tabs else 'a comma'
+        raise ValueError(f'{path}: there is no picture in it; write one a line, then {mark} '
+                         'and its labels')
+    return table, negative
+
+# %% ../../nbs/datasets/labelled.ipynb #c9109133
+def _own_names(classes:ClassSet)->set[str]:
+    "The names of classes and their natural spellings, squeezed."
+    return {squeeze(name) for name in (*classes.names, *classes.natural)}
+
+def _meanings(
+    used:Counter, # label -> on how many pictures
+    classes:ClassSet, # C classes
+    path:Path, # the table, for the message
+)->tuple[dict[str,int],dict[str,int]]: # label -> column; label that is no class -> pictures
+    "Which class each label means; `UnknownClass` if no label means any."
+    own = _own_names(classes)
+    taken = {classes.index(label) for label in used if squeeze(label) in own}
+    column, unknown, error = {}, {}, None
+    for label,k in sorted(used.items(), key=lambda item: (-item[1], item[0])):
+        try: i = classes.index(label)
+        except UnknownClass as e:
+            unknown[label], error = k, error or e
+            continue
+        if i in taken and squeeze(label) not in own: unknown[label] = k
+        else: column[label] = i
+    if unknown and not column: raise UnknownClass(f'{path}: {error}')
+    return column, unknown
+
+# %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
+def _label_matrix(table:dict, column:dict[str,int], c:int, mark:int)->Tensor: # N × C, bool
+    "Where a table has this mark, 1 or 0."
+    y = torch.zeros(len(table), c, dtype=torch.bool)
+    for row,marks in enumerate(table.values()):
+        for label,value in marks.items():
+            if value == mark and label in column: y[row, column[label]] = True
+    return y
+
+def _check_pictures(names:Iterable[str], folder:Path, path:Path)->None:
+    "An error that counts the pictures of a table that are not in the folder, and names three."
+    if not folder.is_dir():
+        raise FileNotFoundError(f'{folder}: there is no such folder of pictures')
+    names = list(names)
+    missing = [name for name in names if not (folder/name).is_file()]
+    if not missing: return
+    some = ', '.join(missing[:3]) + (', …' if len(missing) > 3 else '')
+    raise FileNotFoundError(
+        f'{path} names {len(missing)} of {len(names)} pictures that are not in {folder}: {some}; '
+        'name the folder that they are in')
+
+# %% ../../nbs/datasets/labelled.ipynb #f89c8c24
 def read_labels(
-    path:str|Path, # .tsv or .csv: picture and its labels with commas between, or a column of 1 and 0 for each class
+    path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes, which the labels are looked up in
     folder:str|Path|None=None, # where the pictures are; None: beside the table
 )->LabeledPictures:
-    "Labelled pictures from a table. Raises `FileNotFoundError` for a picture that is not there, `ValueError` with file and line, `UnknownClass` if no label is a class."
+    """Labelled pictures from a table.
+
+    Raises `FileNotFoundError` for a picture that is not there, `ValueError` with file and line,
+    `UnknownClass` if no label is a class."""
     path, classes = Path(path), as_classset(classes)
     folder = path.parent if folder is None else Path(folder)
-    table, unsure = _read_table(path)
-    if not folder.is_dir(): raise FileNotFoundError(f'{folder}: there is no such folder of pictures')
-    missing = [n for n in table if not (folder/n).is_file()]
-    if missing: raise FileNotFoundError(f'{path} names {len(missing)} of {len(table)} pictures that are not in {folder}: {", ".join(missing[:3])}'
-                                        f'{", …" if len(missing) > 3 else ""}; name the folder that they are in')
-    used = Counter(l for labels in table.values() for l in set(labels))
-    own = {squeeze(n) for n in (*classes.names, *classes.natural)}
-    taken = {classes.index(l) for l in used if squeeze(l) in own}
-    column, unknown, first = {}, {}, None
-    for l,k in sorted(used.items(), key=lambda lk: (-lk[1], lk[0])):
-        try:
-            if (i := classes.index(l)) in taken and squeeze(l) not in own: unknown[l] = k
-            else: column[l] = i
-        except UnknownClass as e: unknown[l], first = k, first or e
-    if unknown and not column: raise UnknownClass(f'{path}: {first}')
-    def matrix(table):
-        y = torch.zeros(len(table), len(classes), dtype=torch.bool)
-        for row,labels in enumerate(table.values()):
-            for l in labels:
-                if l in column: y[row, column[l]] = True
-        return y
-    renamed = {l: classes.names[i] for l,i in column.items() if squeeze(l) not in own}
-    return LabeledPictures([folder/n for n in table], matrix(table), classes, unknown, renamed, matrix(unsure) if unsure else None)
+    table, negative = _read_table(path)
+    _check_pictures(table, folder, path)
+    used = Counter(label for marks in table.values() for label,mark in marks.items() if mark == 1)
+    column, unknown = _meanings(used, classes, path)
+    own = _own_names(classes)
+    renamed = {label: classes.names[i] for label,i in column.items() if squeeze(label) not in own}
+    labels = _label_matrix(table, column, len(classes), 1)
+    difficult = _label_matrix(table, column, len(classes), 0) if negative else None
+    return LabeledPictures([folder/n for n in table], labels, classes, unknown, renamed, difficult)
 
-# %% ../../nbs/datasets/labelled.ipynb #labelled-010
-_BUNDLED = files('taidpt')/'data'/'coco_demo'
+# %% ../../nbs/datasets/labelled.ipynb #31438985
+_BUNDLED = Path(str(files('taidpt')))/'data'/'coco_demo'
 
 def bundled_photos(
     classes:ClassSet|Iterable[str]|str|Path='coco', # C classes
 )->LabeledPictures: # 36 photos
-    "The photos of COCO val2017 that come with this package (CC BY 2.0 and CC BY-SA 2.0, see `photo_credits`)."
-    return read_labels(Path(str(_BUNDLED/'labels.tsv')), classes, Path(str(_BUNDLED/'images')))
+    "The photos of COCO val2017 in this package (CC BY 2.0 and CC BY-SA 2.0, see `photo_credits`)."
+    return read_labels(_BUNDLED/'labels.tsv', classes, _BUNDLED/'images')
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Where each bundled photo is from, and its licence."
-    return {c['image']: c for c in json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))}
+    credits = json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))
+    return {credit['image']: credit for credit in credits}
 
-# %% ../../nbs/datasets/labelled.ipynb #labelled-019
+# %% ../../nbs/datasets/labelled.ipynb #2b70feee
 def with_classes(
     pictures:LabeledPictures, # N pictures
     names:Iterable[str], # of the classes to keep, in the order wanted
 )->LabeledPictures: # N pictures, fewer columns
-    "The same pictures, labelled with some of their classes; `UnknownClass` for a name that is none."
+    "The same pictures, labelled with some of their classes; `UnknownClass` for another name."
     c = pictures.classes
     columns = [c.index(n) for n in names]
     kept = [c.names[j] for j in columns]
-    fewer = ClassSet(c.name, kept, {n: c.synonyms[n] for n in kept}, {n: c.natural[j] for n,j in zip(kept, columns)})
-    return LabeledPictures(pictures.pictures, pictures.labels[:, columns], fewer, pictures.unknown, pictures.renamed,
-                           None if pictures.difficult is None else pictures.difficult[:, columns], pictures.missing)
+    natural = {c.names[j]: c.natural[j] for j in columns}
+    fewer = ClassSet(c.name, kept, {n: c.synonyms[n] for n in kept}, natural)
+    difficult = None if pictures.difficult is None else pictures.difficult[:, columns]
+    return replace(pictures, labels=pictures.labels[:, columns], classes=fewer, difficult=difficult)
 
-# %% ../../nbs/datasets/labelled.ipynb #labelled-021
+# %% ../../nbs/datasets/labelled.ipynb #a7dc27ae
+def _named_columns(table:Path, classes:ClassSet)->dict[str,set[int]]: # picture -> columns
+    "The classes that the sentences about each picture name."
+    if not table.is_file(): raise FileNotFoundError(f'{table}: there is no such table of captions')
+    found, reader = {}, NounFilter(classes)
+    for n,line in enumerate(table.read_text(encoding='utf-8').splitlines(), 1):
+        if '\t' not in line:
+            raise ValueError(f'{table}:{n}: no tab; write a picture, a tab and a sentence')
+        picture, sentence = line.split('\t', 1)
+        found.setdefault(picture, set()).update(reader.columns(sentence))
+    return found
+
+# %% ../../nbs/datasets/labelled.ipynb #65988332
 def captioned_pictures(
     table:str|Path, # .tsv: picture, tab, sentence; several lines a picture
     folder:str|Path, # with the pictures
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     names:Iterable[str]|None=None, # of the pictures wanted; None: all
 )->LabeledPictures: # a class counts for a picture if any of its sentences names it
-    "Pictures labelled with what their captions name. Raises `FileNotFoundError` for what is missing, `ValueError` with file and line for a line without a tab."
-    table, folder, classes = Path(table), Path(folder), as_classset(classes)
-    if not table.is_file(): raise FileNotFoundError(f'{table}: there is no such table of captions')
-    found, reader = {}, NounFilter(classes)
-    for n,line in enumerate(table.read_text(encoding='utf-8').splitlines(), 1):
-        if '\t' not in line: raise ValueError(f'{table}:{n}: no tab; write a picture, a tab and a sentence')
-        picture, sentence = line.split('\t', 1)
-        found.setdefault(picture, set()).update(reader.columns(sentence))
+    """Pictures labelled with what their captions name.
+
+    Raises `FileNotFoundError` for what is missing, `ValueError` for a line without a tab."""
+    folder, classes = Path(folder), as_classset(classes)
+    found = _named_columns(Path(table), classes)
     names = list(found if names is None else names)
     lost = [n for n in names if n not in found or not (folder/n).is_file()]
-    if lost: raise FileNotFoundError(f'{len(lost)} of {len(names)} pictures are not in {folder}, or have no caption in {table}; the first is {lost[0]}')
+    if lost: raise FileNotFoundError(
+        f'{len(lost)} of {len(names)} pictures are not in {folder}, or have no caption in {table}; '
+        f'the first is {lost[0]}')
     labels = torch.zeros(len(names), len(classes), dtype=torch.bool)
     for row,n in enumerate(names): labels[row, list(found[n])] = True
     return LabeledPictures([folder/n for n in names], labels, classes)

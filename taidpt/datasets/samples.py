@@ -5,91 +5,109 @@
 # %% auto #0
 __all__ = ['LASO_NOVEL', 'few_shot', 'partial_labels', 'split_classes']
 
-# %% ../../nbs/datasets/samples.ipynb #samples-003
-import csv, json, warnings
+# %% ../../nbs/datasets/samples.ipynb #81b1b5c7
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from ..classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, as_classset, squeeze
-from ..support.captions import Captions, read_captions
-from .labelled import bundled_photos
+from ..classes import ClassSet, as_classset
 
-# %% ../../nbs/datasets/samples.ipynb #samples-005
+# %% ../../nbs/datasets/samples.ipynb #c296a622
 def _signs(
-    labels, # N × C, tensor or array
+    labels:Tensor|np.ndarray|list, # N × C: bool, or 1, 0 and -1
 )->Tensor: # N × C, int8
     "Labels as 1, 0 and -1; `ValueError` with row, column and value for any other."
     y = torch.as_tensor(labels)
-    if y.ndim != 2 or 0 in y.shape: raise ValueError(f'labels must be N × C and not empty, but they are {tuple(y.shape)}')
+    if y.ndim != 2 or 0 in y.shape:
+        raise ValueError(f'labels must be N × C and not empty, but they are {tuple(y.shape)}')
     wrong = ~torch.isin(y.float(), torch.tensor([-1., 0., 1.]))
     if wrong.any():
         i, j = wrong.nonzero()[0].tolist()
-        raise ValueError(f'labels must be 1, 0 or -1 (or bool), but row {i}, column {j} holds {y[i, j].item()}')
+        raise ValueError(f'labels must be 1, 0 or -1 (or bool), but row {i}, column {j} '
+                         f'holds {y[i, j].item()}')
     return y.to(torch.int8)
 
+# %% ../../nbs/datasets/samples.ipynb #ae1f7643
+def _draw(shown:Tensor, shots:int, seed:int)->list[int]: # pictures in the order of the draw
+    "The draw in rounds; `shown` is N × C, bool, and each class has enough pictures."
+    order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
+    rarest_first = shown.sum(0).argsort(stable=True).tolist()
+    waiting = {c: iter(order[shown[order, c]].tolist()) for c in rarest_first}
+    chosen, count = {}, torch.zeros(shown.shape[1], dtype=torch.long)
+    for r in range(1, shots + 1):
+        for c,pictures in waiting.items():
+            if count[c] >= r: continue
+            i = next(i for i in pictures if i not in chosen)
+            chosen[i] = True
+            count += shown[i]
+    return list(chosen)
+
+# %% ../../nbs/datasets/samples.ipynb #24436b09
 def few_shot(
-    labels, # N × C, tensor or array: 1 or True where the picture shows the class; anything else is no shot
+    labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
     shots:int, # k, pictures a class
     seed:int=0, # of the draw
-    classes:ClassSet|Iterable[str]|None=None, # C classes, for the message if one has too few pictures
+    classes:ClassSet|Iterable[str]|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the chosen pictures, int64, in the order of the draw
-    "Pictures such that each class is on at least `shots` of them; `ValueError` names classes that have fewer."
+    "Pictures such that each class is on at least `shots` of them; `ValueError` if there are fewer."
     shown = _signs(labels) == 1
     if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
-    total = shown.sum(0)
-    if (total < shots).any():
-        names = list(getattr(classes, 'names', classes or [f'column {j}' for j in range(len(total))]))
-        few = [f'{n} has {k}' for n,k in zip(names, total.tolist()) if k < shots]
-        raise ValueError(f'{shots} shots a class were asked for, but {", ".join(few[:5])}{f" and {len(few) - 5} more classes have too few" if len(few) > 5 else ""}: '
-                         f'ask for at most {int(total.min())}, add pictures, or leave these classes out')
-    order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
-    waiting = {c: iter(order[shown[order, c]].tolist()) for c in total.argsort(stable=True).tolist()}
-    chosen, count = {}, torch.zeros_like(total)
-    for r in range(1, shots + 1):
-        for c,own in waiting.items():
-            if count[c] < r:
-                i = next(i for i in own if i not in chosen)
-                chosen[i] = True
-                count += shown[i]
-    return torch.tensor(list(chosen))
+    total = shown.sum(0).tolist()
+    if min(total) < shots:
+        columns = [f'column {j}' for j in range(len(total))]
+        names = list(getattr(classes, 'names', classes or columns))
+        raise ValueError(_too_few(names, total, shots))
+    return torch.tensor(_draw(shown, shots, seed))
 
-# %% ../../nbs/datasets/samples.ipynb #samples-010
+def _too_few(names:list[str], total:list[int], shots:int)->str:
+    "Which classes have fewer pictures than were asked for, and what to do."
+    few = [f'{n} has {k}' for n,k in zip(names, total) if k < shots]
+    more = f' and {len(few) - 5} more classes have too few' if len(few) > 5 else ''
+    return (f'{shots} shots a class were asked for, but {", ".join(few[:5])}{more}: '
+            f'ask for at most {min(total)}, add pictures, or leave these classes out')
+
+# %% ../../nbs/datasets/samples.ipynb #b19eeb17
 def partial_labels(
-    labels, # N × C, tensor or array: bool, 1 and 0 (absent), or 1, -1 and 0 (unknown)
+    labels:Tensor|np.ndarray|list, # N × C: bool, 1 and 0 (absent), or 1, -1 and 0 (unknown)
     fraction:float, # of each picture's known labels that are kept, above 0 and up to 1
     seed:int=0, # of the draw
 )->Tensor: # N × C, int8: 1 present, -1 absent, 0 unknown
     "Labels of which a share is known; a picture with any known label keeps one at least."
     y = _signs(labels)
-    if not 0 < fraction <= 1: raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
+    if not 0 < fraction <= 1:
+        raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
     if not (y == -1).any(): y = torch.where(y == 1, 1, -1).to(torch.int8)
     known = y != 0
     keep = (known.sum(1) * fraction).round().clamp(min=1)
-    chance = torch.rand(y.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).masked_fill(~known, 2)   # unknown ones come last
+    generator = torch.Generator().manual_seed(seed)
+    chance = torch.rand(y.shape, generator=generator, dtype=torch.float64)
+    chance = chance.masked_fill(~known, 2)                  # unknown ones come last
     place = chance.argsort(1).argsort(1)
     return y * (place < keep[:, None])
 
-# %% ../../nbs/datasets/samples.ipynb #samples-015
-LASO_NOVEL = ('bicycle', 'boat', 'stop sign', 'bird', 'backpack', 'frisbee', 'snowboard', 'surfboard', 'cup', 'fork', 'spoon', 'broccoli', 'chair',
-              'keyboard', 'microwave', 'vase')                          # COCO's novel classes in the protocol of LaSO (CVPR 2019), in COCO's order
+# %% ../../nbs/datasets/samples.ipynb #f57856d2
+LASO_NOVEL = ( # COCO's novel classes in the protocol of LaSO (CVPR 2019), in COCO's order
+    'bicycle', 'boat', 'stop sign', 'bird', 'backpack', 'frisbee', 'snowboard', 'surfboard', 'cup',
+    'fork', 'spoon', 'broccoli', 'chair', 'keyboard', 'microwave', 'vase')
 
+# %% ../../nbs/datasets/samples.ipynb #bd1738be
 def split_classes(
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     novel:Iterable[str]=LASO_NOVEL, # the names of those that are set aside
-)->tuple[list[int], list[int]]: # columns of the seen classes, columns of the novel ones, each in ascending order
-    "Where the seen and the novel classes are; `UnknownClass` for a novel one that is no class, `ValueError` if one is named twice or none is left."
+)->tuple[list[int],list[int]]: # columns of the seen classes, and of the novel ones, ascending
+    """Where the seen and the novel classes are.
+
+    Raises `UnknownClass` for a novel one that is no class, `ValueError` if one is named twice or
+    none is left."""
     classes = as_classset(classes)
     columns = Counter(classes.index(n) for n in novel)
     twice = [classes.names[j] for j,k in columns.items() if k > 1]
     if twice: raise ValueError(f'{", ".join(twice)}: named more than once among the novel classes')
-    if not 0 < len(columns) < len(classes):
-        raise ValueError(f'{len(columns)} of the {len(classes)} classes of {classes.name} are novel: name at least one, and leave at least one as seen')
+    if not 0 < len(columns) < len(classes): raise ValueError(
+        f'{len(columns)} of the {len(classes)} classes of {classes.name} are novel: '
+        'name at least one, and leave at least one as seen')
     return [j for j in range(len(classes)) if j not in columns], sorted(columns)

@@ -5,199 +5,317 @@
 # %% auto #0
 __all__ = ['caption_column', 'caption_of', 'Captions', 'read_captions', 'bundled_captions']
 
-# %% ../../nbs/support/captions.ipynb #0a1feb1c
+# %% ../../nbs/support/captions.ipynb #54e6b3dc
 import csv, gzip, json, re, zlib
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-# %% ../../nbs/support/captions.ipynb #02-005
-def _open(path):
+# %% ../../nbs/support/captions.ipynb #2445d089
+_GZIP = b'\x1f\x8b'
+_OTHER_KINDS = ( # how a file begins; what it is, and what to do about it
+    (_GZIP, "gzip; name it {path.name}.gz"),
+    (b'PK\x03\x04', "a zip file; unpack it first"),
+    (b'PAR1', "parquet; name it {path.stem}.parquet"),
+)
+
+def _open(path:Path)->BinaryIO:
     "A file's bytes, unpacked if its name ends in .gz."
     with open(path, 'rb') as f: start = f.read(4)
     if not start: raise ValueError(f"{path}: the file is empty")
-    if path.suffix.lower() == '.gz':
-        if not start.startswith(b'\x1f\x8b'): raise ValueError(f"{path}: is not gzip, as its ending says; name it {path.stem}")
-        return gzip.open(path, 'rb')
-    for magic,what in ((b'\x1f\x8b', f"gzip; name it {path.name}.gz"), (b'PK\x03\x04', "a zip file; unpack it first"), (b'PAR1', f"parquet; name it {path.stem}.parquet")):
-        if start.startswith(magic) and path.suffix.lower() != '.parquet': raise ValueError(f"{path}: is not what its ending says but {what}")
+    ending = path.suffix.lower()
+    if ending == '.gz':
+        if start.startswith(_GZIP): return gzip.open(path, 'rb')
+        raise ValueError(f"{path}: is not gzip, as its ending says; name it {path.stem}")
+    for magic,what in _OTHER_KINDS:
+        if start.startswith(magic) and ending != '.parquet':
+            raise ValueError(f"{path}: is not what its ending says but {what.format(path=path)}")
     return open(path, 'rb')
 
-def _decode(raw, path, line=1, byte=0):
-    "Bytes as text. Where they are not UTF-8, an error that says where; `line` and `byte` are where `raw` begins."
+# %% ../../nbs/support/captions.ipynb #2c330045
+def _decode(
+    raw:bytes, # a line, or a whole file
+    path:Path, # the file, for the message
+    line:int=1, # where in the file `raw` begins
+    byte:int=0, # the same, counted in bytes
+)->str:
+    "Bytes as text; `ValueError` says where they are not UTF-8."
     try:
         text = raw.decode('utf-8')
-        at = raw.find(0)                                      # UTF-16 without a mark, and data that are no text
+        at = raw.find(0)
     except UnicodeDecodeError as e: at = e.start
     if at < 0: return text
     what = "UTF-16, not UTF-8" if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else "not UTF-8 text"
-    raise ValueError(f"{path}:{line + raw.count(10, 0, at)}: {what} (byte {byte + at} of the file is 0x{raw[at]:02x}); save the file as UTF-8") from None
+    where = f"byte {byte + at} of the file is 0x{raw[at]:02x}"
+    line += raw.count(b'\n', 0, at)
+    raise ValueError(f"{path}:{line}: {what} ({where}); save the file as UTF-8") from None
 
-def _lines(path):
-    "Numbered lines of a text file."
+# %% ../../nbs/support/captions.ipynb #57373b59
+def _lines(path:Path)->Iterator[tuple[int,str]]:
+    "Numbered lines of a text file, from 1."
     byte = 0
     with _open(path) as f:
         for n,raw in enumerate(f, 1):
             line = _decode(raw, path, n, byte)
             byte += len(raw)
-            yield n, line.removeprefix('\ufeff') if n == 1 else line
+            yield n, line.removeprefix('\ufeff') if n == 1 else line      # a byte order mark
 
-# %% ../../nbs/support/captions.ipynb #02-007
-_USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title', 'description', 'comment')
+# %% ../../nbs/support/captions.ipynb #7050674f
+_USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title',
+                'description', 'comment')
 
-def caption_column(names, column, where, what='column'):
-    "The caption column, or field of a record, among named ones."
+def caption_column(
+    names:list[str], # of a table's columns, or of a record's fields
+    column:str|int|None, # the one that is asked for; None: one with a usual name
+    where:str|Path, # the file, and the line if there is one, for the message
+    what:str='column', # 'column' or 'field'
+)->str:
+    "The caption column among named ones. Raises `ValueError` that lists them."
     if column in names: return column
     if column is None:
         lowered = {n.strip().lower(): n for n in reversed(names)}
         for usual in _USUAL_NAMES:
             if usual in lowered: return lowered[usual]
         if len(names) == 1 and what == 'column': return names[0]
-    there = f"there {'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}"
-    raise ValueError(f"{where}: which {what} has the captions? T{there[1:]}; say column=…" if column is None else f"{where}: there is no {what} {column!r}; {there}")
+    there = f"{'is' if len(names) == 1 else 'are'} {', '.join(map(repr, names)) or 'none'}"
+    if column is None:
+        raise ValueError(f"{where}: which {what} has the captions? There {there}; say column=…")
+    raise ValueError(f"{where}: there is no {what} {column!r}; there {there}")
 
-def caption_of(record, column, where):
-    "The caption in one JSON record."
+# %% ../../nbs/support/captions.ipynb #c6d2f53b
+def caption_of(
+    record:str|dict, # what JSON gave
+    column:str|None, # the field with the caption; None: one with a usual name
+    where:str, # file and line, for the message
+)->str:
+    "The caption in one JSON record. Raises `ValueError` if there is none."
     if isinstance(record, str): return record
-    if not isinstance(record, dict): raise ValueError(f"{where}: expected a sentence or an object with a caption, not {str(record)[:40]!r}")
+    if not isinstance(record, dict):
+        got = repr(str(record)[:40])
+        raise ValueError(f"{where}: expected a sentence or an object with a caption, not {got}")
     text = record[caption_column(list(record), column, where, 'field')]
-    if not isinstance(text, str): raise ValueError(f"{where}: the caption is {str(text)[:40]!r}, not text")
+    if not isinstance(text, str):
+        raise ValueError(f"{where}: the caption is {str(text)[:40]!r}, not text")
     return text
 
-# %% ../../nbs/support/captions.ipynb #02-009
-def _table_column(rows, column, path):
-    "Which column of a table has the captions, and how many lines of headings it has (1 or 0), from its first rows."
-    first = rows[0]
-    if isinstance(column, int):
-        if 0 <= column < len(first): return column, 0
-        raise ValueError(f"{path}: there is no column {column}; it has {len(first)}, counted from 0")
-    if len(first) == 1 and column is None: return 0, int(first[0].strip().lower() in _USUAL_NAMES)
-    try: return first.index(caption_column(first, column, path)), 1
-    except ValueError:
-        if column is not None: raise
-        cells = [[r[i] for r in rows[1:] if i < len(r)] for i in range(len(first))]
-        wordy = [i for i,c in enumerate(cells) if c and sum(len(t.split()) for t in c) >= 3*len(c)]
-        if len(wordy) != 1: raise
-        return wordy[0], int(len(first[wordy[0]].split()) < 3)
-
-# %% ../../nbs/support/captions.ipynb #02-011
-def _read_txt(path, column):
+# %% ../../nbs/support/captions.ipynb #dba1e0db
+def _read_txt(path:Path, column=None)->Iterator[str]:
+    "The lines of a text file."
     for n,line in _lines(path):
-        if n == 1 and line.lstrip().startswith(('{"', '[{', '["')): raise ValueError(f"{path}: is not what its ending says but JSON; name it .json or .jsonl")
+        if n == 1 and line.lstrip().startswith(('{"', '[{', '["')):
+            what = "is not what its ending says but JSON; name it .json or .jsonl"
+            raise ValueError(f"{path}: {what}")
         yield line
 
-def _read_jsonl(path, column):
+# %% ../../nbs/support/captions.ipynb #6e104541
+def _json_error(e:json.JSONDecodeError)->str:
+    "Where and what is wrong in a piece of JSON."
+    return f"character {e.colno}: {e.msg.removesuffix(' starting at')}"
+
+_NOT_JSONL = " (if the whole file is one JSON document, name it .json; if it is plain text, .txt)"
+
+def _read_jsonl(path:Path, column:str|None=None)->Iterator[str]:
+    "The captions of a file with a JSON record on each line."
     for n,line in _lines(path):
         if not line.strip(): continue
         try: record = json.loads(line)
         except json.JSONDecodeError as e:
-            other = " (if the whole file is one JSON document, name it .json; if it is plain text, .txt)" if n == 1 else ""
-            raise ValueError(f"{path}:{n}: no complete JSON on this line (character {e.colno}: {e.msg.removesuffix(' starting at')}); repair or remove the line{other}") from None
+            what = f"no complete JSON on this line ({_json_error(e)}); repair or remove the line"
+            raise ValueError(f"{path}:{n}: {what}{_NOT_JSONL if n == 1 else ''}") from None
         yield caption_of(record, column, f'{path}:{n}')
 
-def _read_json(path, column):
+# %% ../../nbs/support/captions.ipynb #b16a5e6b
+def _records(data:object, path:Path)->list: # what `caption_of` takes
+    "The records in a JSON document; `ValueError` if it has none of the known shapes."
+    records = data.get('annotations') if isinstance(data, dict) else data
+    if records is None and isinstance(data, dict) and isinstance(data.get('images'), list):
+        records = []
+        for image in data['images']:
+            if isinstance(image, dict): records += image.get('sentences', ())
+    if isinstance(records, list): return records
+    raise ValueError(f"{path}: JSON without captions that are known here: "
+                     "neither COCO's (a list under 'annotations') nor a list")
+
+# %% ../../nbs/support/captions.ipynb #554de8d7
+def _parse_json(path:Path)->object:
+    "A JSON document; `ValueError` with the line where it ends too early or goes on too long."
     with _open(path) as f: text = _decode(f.read(), path).removeprefix('\ufeff')
-    try: data = json.loads(text)
+    try: return json.loads(text)
     except json.JSONDecodeError as e:
-        if e.msg == 'Extra data': raise ValueError(f"{path}:{e.lineno}: a second JSON document begins here; if there is one on each line, name the file .jsonl") from None
-        other = " (if it is plain text, name it .txt)" if e.pos == 0 else ""
-        raise ValueError(f"{path}:{e.lineno}: no complete JSON (character {e.colno}: {e.msg.removesuffix(' starting at')}); download or write the file again{other}") from None
-    del text
-    records = data
-    if isinstance(data, dict): records = data.get('annotations')                           # COCO's captions
-    if records is None and isinstance(data.get('images'), list):                           # Karpathy's splits
-        records = [s for image in data['images'] if isinstance(image, dict) for s in image.get('sentences', ())]
-    if not isinstance(records, list): raise ValueError(f"{path}: JSON without captions that are known here: neither COCO's (a list under 'annotations') nor a list")
-    for i,record in enumerate(records, 1): yield caption_of(record, column, f'{path}: record {i}')
+        if e.msg == 'Extra data':
+            what = ("a second JSON document begins here; "
+                    "if there is one on each line, name the file .jsonl")
+        else:
+            what = f"no complete JSON ({_json_error(e)}); download or write the file again"
+            if e.pos == 0: what += " (if it is plain text, name it .txt)"
+        raise ValueError(f"{path}:{e.lineno}: {what}") from None
 
-def _read_rows(path, column, rows, where, remedy):
-    "The caption column of a table's rows; `where` tells the line that was read last, `remedy` what to do about a row with too many cells."
-    head = [(where(), r) for r in islice(rows, 100)]
+def _read_json(path:Path, column:str|None=None)->Iterator[str]:
+    "The captions of a JSON document."
+    for i,record in enumerate(_records(_parse_json(path), path), 1):
+        yield caption_of(record, column, f'{path}: record {i}')
+
+# %% ../../nbs/support/captions.ipynb #f83af888
+def _wordy_column(rows:list[list[str]])->int|None:
+    "The only column with three words or more in its cells, on average; None if there are others."
+    wordy = []
+    for i in range(len(rows[0])):
+        cells = [row[i] for row in rows[1:] if i < len(row)]
+        words = sum(len(cell.split()) for cell in cells)
+        if cells and words >= 3*len(cells): wordy.append(i)
+    return wordy[0] if len(wordy) == 1 else None
+
+# %% ../../nbs/support/captions.ipynb #7a157c58
+def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[int,int]:
+    "The caption column, and the number of lines of headings (1 or 0), from a table's first rows."
+    first = rows[0]
+    if isinstance(column, int):
+        if 0 <= column < len(first): return column, 0
+        n = len(first)
+        raise ValueError(f"{path}: there is no column {column}; it has {n}, counted from 0")
+    if len(first) == 1 and column is None: return 0, int(first[0].strip().lower() in _USUAL_NAMES)
+    try: return first.index(caption_column(first, column, path)), 1
+    except ValueError:
+        i = _wordy_column(rows) if column is None else None
+        if i is None: raise
+        return i, int(len(first[i].split()) < 3)
+
+# %% ../../nbs/support/captions.ipynb #ea11266c
+def _caption_cells(
+    path:Path, # the table, for the message
+    column:str|int|None, # the column asked for
+    rows:Iterator[tuple[int,list[str]]], # line number and cells
+    remedy:str, # what to do about a row with too many cells
+)->Iterator[str]:
+    "The caption column of a table's rows."
+    head = list(islice(rows, 100))
     if not head: return
-    i, headings = _table_column([r for _,r in head], column, path)
+    i, headings = _table_column([cells for _,cells in head], column, path)
     width = len(head[0][1])
-    for line,row in chain(head[headings:], ((where(), r) for r in rows)):
-        if any(c.strip() for c in row[width:]) or not headings and len(row) < width:
-            raise ValueError(f"{path}:{line}: {len(row)} column{'s' if len(row) > 1 else ''}, but {width} on the first line; {remedy}")
-        if i >= len(row): raise ValueError(f"{path}:{line}: only {len(row)} column{'s' if len(row) > 1 else ''}, the captions are in column {i + 1}; repair or remove the line")
-        yield row[i]
+    for line,cells in chain(head[headings:], rows):
+        if any(c.strip() for c in cells[width:]) or not headings and len(cells) < width:
+            what = f"{_columns(cells)}, but {width} on the first line; {remedy}"
+            raise ValueError(f"{path}:{line}: {what}")
+        if i >= len(cells):
+            what = f"the captions are in column {i + 1}; repair or remove the line"
+            raise ValueError(f"{path}:{line}: only {_columns(cells)}, {what}")
+        yield cells[i]
 
-def _read_tsv(path, column):
-    line = 0
-    def rows():
-        nonlocal line
-        for line,text in _lines(path):                        # no quoting: in these files a quotation mark is one
-            if text.strip(): yield text.rstrip('\r\n').split('\t')
-    return _read_rows(path, column, rows(), lambda: line, "take tabs out of the sentences")
+def _columns(cells:list[str])->str: return f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
 
-def _read_csv(path, column):
+# %% ../../nbs/support/captions.ipynb #79712d3e
+def _read_tsv(path:Path, column:str|int|None=None)->Iterator[str]:
+    "The captions of a table with tabs between its columns."
+    rows = ((n, text.rstrip('\r\n').split('\t')) for n,text in _lines(path) if text.strip())
+    return _caption_cells(path, column, rows, "take tabs out of the sentences")
+
+# %% ../../nbs/support/captions.ipynb #ee1ed514
+_FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
+
+def _delimiter(line:str, path:Path)->str:
+    "What stands between the columns of a .csv file."
+    found = _FIRST_CELL.match(line)
+    mark = found[1] if found else ','
+    if mark != '\t': return mark
+    what = "is not what its ending says but has tabs between columns; name it .tsv"
+    raise ValueError(f"{path}: {what}")
+
+# %% ../../nbs/support/captions.ipynb #47ff28c5
+def _read_csv(path:Path, column:str|int|None=None)->Iterator[str]:
+    "The captions of a table with commas or semicolons between its columns."
     lines = (line for _,line in _lines(path))
     first = next(lines, '')
-    mark = m[1] if (m := re.match(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])', first)) else ','     # what comes after the first cell
-    if mark == '\t': raise ValueError(f"{path}: is not what its ending says but has tabs between columns; name it .tsv")
+    mark = _delimiter(first, path)
     table = csv.reader(chain([first], lines), delimiter=mark, strict=True)
-    try: yield from _read_rows(path, column, (row for row in table if row), lambda: table.line_num, f"put sentences with {mark!r} in them in quotes, or name a file of bare sentences .txt")
-    except csv.Error as e: raise ValueError(f"{path}:{table.line_num}: {e} (a quotation mark too many?)") from None
+    rows = ((table.line_num, cells) for cells in table if cells)
+    remedy = f"put sentences with {mark!r} in them in quotes, or name a file of bare sentences .txt"
+    try: yield from _caption_cells(path, column, rows, remedy)
+    except csv.Error as e:
+        raise ValueError(f"{path}:{table.line_num}: {e} (a quotation mark too many?)") from None
 
-def _read_parquet(path, column):
-    with _open(path) as f:
-        try: source = pq.ParquetFile(BytesIO(f.read()) if path.suffix.lower() == '.gz' else path)
-        except (pa.ArrowInvalid, OSError) as e: raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
-        with source:
-            name = caption_column(source.schema_arrow.names, column, path)
-            for batch in source.iter_batches(columns=[name]):
-                for value in batch.column(0).to_pylist():
-                    for text in value if isinstance(value, list) else (value,):      # some have a list of captions a picture
-                        if text is not None and not isinstance(text, str): raise ValueError(f"{path}: column {name!r} has {text!r} in it, not text")
-                        yield text or ''
+# %% ../../nbs/support/captions.ipynb #2fadd106
+def _parquet_file(path:Path)->pq.ParquetFile:
+    "A parquet file, opened; `ValueError` if it is none."
+    with _open(path) as f: content = BytesIO(f.read()) if path.suffix.lower() == '.gz' else None
+    try: return pq.ParquetFile(content or path)
+    except (pa.ArrowInvalid, OSError) as e:
+        raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
 
-# %% ../../nbs/support/captions.ipynb #02-013
-_READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl, '.tsv': _read_tsv, '.csv': _read_csv, '.parquet': _read_parquet}
+def _read_parquet(path:Path, column:str|None=None)->Iterator[str]:
+    "The captions of a parquet file, a caption or a list of captions a row."
+    with _parquet_file(path) as source:
+        name = caption_column(source.schema_arrow.names, column, path)
+        for batch in source.iter_batches(columns=[name]):
+            for value in batch.column(0).to_pylist():
+                for text in value if isinstance(value, list) else [value]:
+                    if not isinstance(text, (str, type(None))):
+                        raise ValueError(f"{path}: column {name!r} has {text!r} in it, not text")
+                    yield text or ''
 
-def _format(path):
+# %% ../../nbs/support/captions.ipynb #82d0d76c
+_READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl,
+            '.tsv': _read_tsv, '.csv': _read_csv, '.parquet': _read_parquet}
+
+def _format(path:Path)->str:
     "A file's ending, without .gz."
     return (path.with_suffix('') if path.suffix.lower() == '.gz' else path).suffix.lower()
 
+# %% ../../nbs/support/captions.ipynb #af93f22e
 class Captions:
     "The sentences of a file, or of any iterable, read each time they are asked for."
-    def __init__(self, source:Path|Iterable[str], column:str|int|None=None, max_words:int|None=None):
-        self.source, self.column, self.max_words = source, column, max_words
+    def __init__(self,
+        source:Path|Iterable[str], # a file of captions, or sentences
+        column:str|int|None=None, # the column or JSON field with the captions
+        max_words:int|None=None, # keep this many words of a sentence
+    ): self.source, self.column, self.max_words = source, column, max_words
 
     def __iter__(self)->Iterator[str]:
-        "Sentences one by one, without empty ones, single spaces between words. Raises `ValueError` with file, line and remedy."
-        name, found = self.source if isinstance(self.source, Path) else 'these sentences', False
+        "Sentences without empty ones. Raises `ValueError` with file, line and remedy."
+        from_file, found = isinstance(self.source, Path), False
+        name = self.source if from_file else 'these sentences'
         try:
-            for n,text in enumerate(_READERS[_format(name)](name, self.column) if isinstance(name, Path) else self.source, 1):
+            texts = _READERS[_format(name)](name, self.column) if from_file else self.source
+            for n,text in enumerate(texts, 1):
                 if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
-                words = text.split()
-                if words:
+                if words := text.split():
                     found = True
                     yield ' '.join(words[:self.max_words])
-        except (gzip.BadGzipFile, EOFError, zlib.error) as e: raise ValueError(f"{name}: a torn gzip file ({e}); download or write it again") from None
-        if not found: raise ValueError(f"{name}: there is no caption" + ("" if isinstance(name, Path) else "; a generator gives its sentences once only"))
+        except (gzip.BadGzipFile, EOFError, zlib.error) as e:
+            what = f"a torn gzip file ({e}); download or write it again"
+            raise ValueError(f"{name}: {what}") from None
+        once = "" if from_file else "; a generator gives its sentences once only"
+        if not found: raise ValueError(f"{name}: there is no caption{once}")
 
-    def __repr__(self): return f"Captions({self.source.name if isinstance(self.source, Path) else type(self.source).__name__})"
+    def __repr__(self)->str:
+        name = self.source.name if isinstance(self.source, Path) else type(self.source).__name__
+        return f"Captions({name})"
 
-def read_captions(path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, .parquet, any of these .gz; or an iterable of sentences
-                  column:str|int|None=None, # the column or JSON field with the captions; a number, from 0, for a table without headings
-                  max_words:int|None=None, # keep this many words of a sentence; 77 for the narratives that the paper learns NUS-WIDE from
-                 )->Captions: # sentences, one by one, as often as one asks
+# %% ../../nbs/support/captions.ipynb #f368733e
+def read_captions(
+    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, .parquet, any .gz; or sentences
+    column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
+    max_words:int|None=None, # keep this many words; the paper learns from 77 of a narrative
+)->Captions: # sentences, one by one, as often as one asks
     "Captions of a file. Raises `FileNotFoundError`, or `ValueError` with file, line and remedy."
-    if max_words is not None and max_words < 1: raise ValueError(f"max_words must be 1 or more, not {max_words}")
+    if max_words is not None and max_words < 1:
+        raise ValueError(f"max_words must be 1 or more, not {max_words}")
     if not isinstance(path, (str, Path)): return Captions(path, column, max_words)
     path = Path(path)
     if path.is_dir(): raise IsADirectoryError(f"{path} is a folder; give a file of captions")
     if not path.exists(): raise FileNotFoundError(f"{path}: there is no such file of captions")
-    if _format(path) not in _READERS: raise ValueError(f"{path}: captions are read from {', '.join(_READERS)} and .gz of these")
-    _open(path).close()                                       # empty, or obviously something else: say so now
+    if _format(path) not in _READERS:
+        raise ValueError(f"{path}: captions are read from {', '.join(_READERS)} and .gz of these")
+    _open(path).close()                                       # empty, or obviously something else
     return Captions(path, column, max_words)
 
-# %% ../../nbs/support/captions.ipynb #02-020
+# %% ../../nbs/support/captions.ipynb #582baf63
 def bundled_captions()->Captions: # 24,373 sentences
     "The captions of COCO val2017 that come with this package (CC BY 4.0)."
-    return read_captions(Path(str(files('taidpt')/'data'/'captions'/'coco_captions_val2017.json.gz')))
+    folder = Path(str(files('taidpt')))/'data'/'captions'
+    return read_captions(folder/'coco_captions_val2017.json.gz')

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['write_whole', 'read_safetensors']
 
-# %% ../../nbs/support/files.ipynb #files-003
+# %% ../../nbs/support/files.ipynb #3707bda9
 import os, tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,38 +13,45 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-# %% ../../nbs/support/files.ipynb #files-005
+# %% ../../nbs/support/files.ipynb #08ecb4f4
 @contextmanager
-def write_whole(path:str|Path # where the finished file goes; its folder is made if need be
-               )->Iterator[Path]: # a temporary path in the same folder, to write to
-    "Write a file whole or not at all: give out a temporary path, rename it to `path` when the block ends without an error."
+def write_whole(
+    path:str|Path, # where the finished file goes; its folder is made if need be
+)->Iterator[Path]: # a temporary path in the same folder, to write to
+    "Give out a temporary path, and rename it to `path` when the block ends without an error."
     path = Path(path)
-    if path.is_dir(): raise IsADirectoryError(f"{path} is a folder; give the name of a file to write")
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; give the name of a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
-    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:80]}.', suffix=path.suffix)  # writers that look at the ending see the right one
+    fd, tmp = tempfile.mkstemp(dir=path.parent, prefix=f'.{path.name[:80]}.', suffix=path.suffix)
     os.close(fd)
     try:
         yield Path(tmp)
-        umask = os.umask(0); os.umask(umask)   # mkstemp makes a private file; give it the rights of an ordinary one
-        os.chmod(tmp, 0o666 & ~umask)
+        os.chmod(tmp, 0o666 & ~_umask())
         os.replace(tmp, path)
     finally:
         Path(tmp).unlink(missing_ok=True)
 
-# %% ../../nbs/support/files.ipynb #files-008
+def _umask()->int:
+    "The rights that new files do not get. It can only be read by setting it."
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+# %% ../../nbs/support/files.ipynb #0776435a
 def read_safetensors(
     path:str|Path, # file to read
     format:str, # what the header calls its format, e.g. 'taidpt-prompts'
     what:str, # what the file holds, in words, e.g. 'prompts'
-) -> tuple[dict, dict]: # tensors by name; the header's metadata
-    "Read a file of tensors. Raises `FileNotFoundError`, or `ValueError` for a torn file or one of another kind."
+)->tuple[dict,dict]: # tensors by name; the header, text by name
+    "Tensors and header. Raises `FileNotFoundError`, or `ValueError` for a torn or other file."
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such file of {what}')
     try:
         with safe_open(path, 'pt') as f:
-            tensors, metadata = {n: f.get_tensor(n) for n in f.keys()}, f.metadata() or {}
+            tensors, header = {n: f.get_tensor(n) for n in f.keys()}, f.metadata() or {}
     except (SafetensorError, OSError) as e:
         raise ValueError(f'{path}: no safetensors file, or a torn one ({e})') from None
-    if metadata.get('format') != format:
+    if header.get('format') != format:
         raise ValueError(f'{path}: a safetensors file, but it holds no {what} of taidpt')
-    return tensors, metadata
+    return tensors, header
