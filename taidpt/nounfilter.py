@@ -77,7 +77,7 @@ class NounFilter:
     "Reads class labels off sentences: the longest phrases of the class set's synonyms (Sec. 3.2)."
     def __init__(self,
         classes:ClassSet|Iterable[str]|str|Path, # the classes to look for
-        blocked:Iterable[str]=BLOCKED, # phrases that hide their words, but those in parentheses
+        blocked:Iterable[str]=BLOCKED, # phrases that name no class; words in parentheses count
     ):
         "Raises `ValueError` for a synonym without a letter or digit. Synonyms go before blocks."
         self.classes, self.blocked = as_classset(classes), tuple(blocked)
@@ -107,13 +107,13 @@ def explain(self:NounFilter,
 
 # %% ../nbs/02_nounfilter.ipynb #nounfilter-042
 def _refuse_one_text(texts):
-    "A text is a sequence of letters, and labelling those would do nothing useful."
+    "Raise `TypeError` for a single text, which would be read letter by letter."
     if isinstance(texts, str):
         raise TypeError("label takes many sentences, not one text; "
                         f"write label([{texts[:40]!r}])")
 
 def _checked(texts):
-    "Sentences one by one; what is no text is named with its place."
+    "Sentences one by one. Raises `TypeError` with the place of what is no text."
     for n,text in enumerate(texts, 1):
         if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
         yield text
@@ -137,7 +137,7 @@ def label(self:NounFilter,
     progress:bool=True, # show a progress bar
     workers:int=0, # processes to share the work, as in `stream`
 )->LabeledTexts: # sentences that name a class; how many don't is in `.dropped`
-    "Label sentences, drop those without a class. Raises `ValueError` if all are, or `TypeError`."
+    "Label sentences and drop those without a class. Raises `ValueError` if none is left."
     _refuse_one_text(texts)
     texts = tqdm(texts, desc='labelling', unit=' sentences', disable=not progress)
     kept, rows, columns, n = [], [], [], 0

@@ -56,7 +56,7 @@ def wordnet_synonyms(
 def add_wordnet_synonyms(
     classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
 )->ClassSet: # the same with WordNet's synonyms for classes that had none
-    "WordNet's synonyms for classes that have none of their own, but none that fits two."
+    "Give WordNet's synonyms to classes without any; a phrase that fits two goes to neither."
     classes = as_classset(classes)
     own, new, taken = {}, {}, Counter()
     for name,natural in zip(classes.names, classes.natural):
