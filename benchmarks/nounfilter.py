@@ -10,15 +10,16 @@ too, since a caption is one.
 """
 import os
 import sys
-import time
 
 from nltk.stem import WordNetLemmatizer
 from nltk.tokenize import word_tokenize
 
 from common import compare, interleave, record, seconds, show, spread
 from taidpt.classes import COCO
+from taidpt.nounfilter import NounFilter
 from taidpt.support.captions import bundled_captions
-from taidpt.nounfilter import _CLITICS, _PLAIN_QUOTES, _TOKEN, _tokenizer, NounFilter, use_wordnet
+from taidpt.support.phrases import PhraseDictionary, phrase_entries
+from taidpt.support.words import nltk_spans, use_wordnet
 
 
 def published_way(texts: list[str]) -> list[list[int]]:
@@ -30,42 +31,42 @@ def published_way(texts: list[str]) -> list[list[int]]:
     return found
 
 
-def phrases(node: dict, words: tuple = ()):
-    "The dictionary as a list: words, columns, and the places of the words that a blocked phrase hides."
-    for word, below in node.items():
-        if word is None: yield f" {' '.join(words)} ", len(words), *below[1:]
-        else: yield from phrases(below, (*words, word))
+def phrases_in(words: list[tuple[str, ...]], dictionary: list) -> dict[int, tuple]:
+    "At each place of a sentence, the longest phrase: its length and its entry."
+    places = {}
+    lines = {" " + "".join(f"{w[form] if w else '-'} " for w in words) for form in (0, -1)}
+    for line in lines:  # usually one; glasses may be glasses, or more than one glass
+        for phrase, n, entry in dictionary:
+            at = line.find(phrase)
+            while at >= 0:
+                start = line.count(" ", 0, at)
+                if n > places.get(start, (0,))[0]: places[start] = n, entry
+                at = line.find(phrase, at + 1)
+    return places
 
 
-def tokens(text: str) -> list[str]:
-    "NLTK's tokens of the whole sentence, then this package's cuts at hyphens and clitics."
-    text = text.translate(_PLAIN_QUOTES)
-    return [m[0].lower() for a, b in _tokenizer().span_tokenize(text) if text[a:b].lower() not in _CLITICS for m in _TOKEN.finditer(text, a, b)]
+def columns_of(words: list[tuple[str, ...]], dictionary: list) -> list[int]:
+    "Columns of a sentence: from the left, the longest phrase wins; without what a blocked one hides, all is looked at anew."
+    columns, end, places = set(), 0, phrases_in(words, dictionary)
+    for start in sorted(places):
+        n, entry = places[start]
+        if start < end: continue
+        if entry.hidden:
+            for k in entry.hidden: words[start + k] = ()
+            return columns_of(words, dictionary)
+        end, columns = start + n, columns | set(entry.columns)
+    return sorted(columns)
 
 
 def published_way_same_rules(texts: list[str]) -> list[list[int]]:
     "The same, with this package's dictionary and rules: the longest phrase from the left wins."
-    own, found = NounFilter(COCO), []
-    dictionary = list(phrases(own._trie))
+    entries = phrase_entries(COCO)
+    own = PhraseDictionary(entries)
+    dictionary = [(f" {' '.join(words)} ", len(words), entry) for words, entry in entries.items()]
+    found = []
     for text in texts:
-        words, again = [own._look_up(word) for word in tokens(text)], True  # lemmatized anew each time
-        while again:
-            columns, places, end, again = set(), {}, 0, False
-            for line in {" " + "".join(f"{w[i] if w else '-'} " for w in words) for i in (0, -1)}:  # glasses may be glasses, or more than one glass
-                for phrase, n, classes, hidden in dictionary:
-                    at = line.find(phrase)
-                    while at >= 0:
-                        start = line.count(" ", 0, at)
-                        if n > places.get(start, (0,))[0]: places[start] = n, classes, hidden
-                        at = line.find(phrase, at + 1)
-            for start in sorted(places):
-                n, classes, hidden = places[start]
-                if start < end: continue
-                if again := bool(hidden):  # a blocked phrase: without the words that mislead, the sentence is looked at anew
-                    for k in hidden: words[start + k] = ()
-                    break
-                end, columns = start + n, columns | set(classes)
-        found.append(sorted(columns))
+        words = [own.look_up(text[a:b].lower()) for a, b in nltk_spans(text)]  # lemmatized anew each time
+        found.append(columns_of(words, dictionary))
     return found
 
 
@@ -89,7 +90,8 @@ def main(sentences: int = 8000, rounds: int = 3):
     many = texts * (200_000 // len(texts))  # long enough for processes to be worth their start
     cores = min(os.cpu_count(), 8)
     alone, together = ([seconds(lambda: sum(1 for _ in NounFilter(COCO).stream(many, w))) for _ in range(2)] for w in (0, cores))
-    figures["processes"] = dict(sentences=len(many), processes=cores, alone=min(alone), together=min(together), ratio=spread([a / t for a, t in zip(alone, together)]),
+    figures["processes"] = dict(sentences=len(many), processes=cores, alone=min(alone), together=min(together),
+                                ratio=spread([a / t for a, t in zip(alone, together)]),
                                 seconds_a_million=1e6 * min(alone) / len(many))
     print(f"{len(many):,} sentences: {min(alone):.1f} s in one process, {min(together):.1f} s in {cores}")
     record("noun filter", figures)

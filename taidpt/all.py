@@ -7,7 +7,8 @@ __all__ = []
 
 # %% ../nbs/99_all.ipynb #99-003
 from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass
-from .nounfilter import NounFilter, add_wordnet_synonyms
+from .nounfilter import NounFilter
+from .support.synonyms import add_wordnet_synonyms
 from .texts import LabeledTexts
 from .support.captions import bundled_captions, read_captions
 from .texts import template_sentences

@@ -66,7 +66,7 @@ def parse_classes(
 )->tuple: # ClassSet; whether its synonyms are WordNet's
     "The classes that a command line means. Raises `ValueError`, `FileNotFoundError`."
     from taidpt.classes import ClassSet, as_classset
-    from taidpt.nounfilter import add_wordnet_synonyms
+    from taidpt.support.synonyms import add_wordnet_synonyms
     names = [n.strip().strip('"\'').strip() for n in text.split(',')]
     names = [n for n in names if n]
     if len(names) > 1: return add_wordnet_synonyms(ClassSet('yours', names)), True
