@@ -7,7 +7,7 @@ __all__ = ['name_suffixes', 'check_room', 'add_sot', 'check_contexts', 'check_co
            'PromptRows', 'lay_out_prompts', 'attend', 'split_heads', 'attend_to_prefix', 'activate', 'prompt_block',
            'has_plain_blocks', 'encode_shared_prefix']
 
-# %% ../../nbs/support/prefix.ipynb #dfefd629
+# %% ../../nbs/support/prefix.ipynb #911ea10a
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .towers import project
 
-# %% ../../nbs/support/prefix.ipynb #23b26258
+# %% ../../nbs/support/prefix.ipynb #454f0b89
 def name_suffixes(
     classnames:Sequence[str], # C names
     tokenize:Callable, # list of str -> N × T token ids, SOT first
@@ -31,7 +31,7 @@ def name_suffixes(
     eot = find_ends(tokens)
     return tokens[:, 1:eot.max() + 1], eot - 1
 
-# %% ../../nbs/support/prefix.ipynb #7296b370
+# %% ../../nbs/support/prefix.ipynb #b4732f0d
 def check_room(
     classnames:Sequence[str], # C names
     suffixes:tuple[Tensor, Tensor], # their tokens and where they end, as `name_suffixes` gives them
@@ -46,7 +46,7 @@ def check_room(
             f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with {n_ctx} context '
             f'vectors, but this CLIP reads {context_length}: shorten the name or the context.')
 
-# %% ../../nbs/support/prefix.ipynb #3ccd2465
+# %% ../../nbs/support/prefix.ipynb #a42be8e5
 def add_sot(
     text:nn.Module, # text tower
     sot:int, # the token id of SOT
@@ -58,7 +58,7 @@ def add_sot(
     contexts = contexts.to(words.device, text.transformer.get_cast_dtype())
     return torch.cat([start.to(contexts.dtype).expand(len(contexts), 1, -1), contexts], 1)
 
-# %% ../../nbs/support/prefix.ipynb #4c6cbf0d
+# %% ../../nbs/support/prefix.ipynb #a9899e62
 def check_contexts(
     contexts:Tensor, # should be B × M × W, each shared by all classes
     width:int, # W of the text tower
@@ -80,7 +80,7 @@ def check_context(
         raise ValueError(f'context must be M × {width} or {n_classes} × M × {width} '
                          f'for {n_classes} classes and this CLIP, got {shape}.')
 
-# %% ../../nbs/support/prefix.ipynb #11c49557
+# %% ../../nbs/support/prefix.ipynb #a3519856
 def encode_whole_prompts(
     text:nn.Module, # text tower
     prefixes:Tensor, # C × P × W: SOT and the M vectors of each class
@@ -95,7 +95,7 @@ def encode_whole_prompts(
     x = text.transformer(x, attn_mask=text.attn_mask[:T, :T])
     return project(text, x[torch.arange(C, device=x.device), P + eot])
 
-# %% ../../nbs/support/prefix.ipynb #adaf5fcd
+# %% ../../nbs/support/prefix.ipynb #853d1876
 def pack_names(
     lengths:Sequence[int], # C, tokens of each name
     room:int=12, # places in a row, more where a name is longer
@@ -109,7 +109,7 @@ def pack_names(
         free -= lengths[c]
     return where, row + 1, room
 
-# %% ../../nbs/support/prefix.ipynb #a15e872e
+# %% ../../nbs/support/prefix.ipynb #9b92e01e
 class PromptRows(NamedTuple):
     "The tokens that follow a shared prefix of P tokens, in R rows of K places."
     token:Tensor # R × K, token ids
@@ -119,7 +119,7 @@ class PromptRows(NamedTuple):
     ids:Tensor # C × S, the same token ids, a row for each class
     eot:Tensor # C, where each of them ends
 
-# %% ../../nbs/support/prefix.ipynb #7ef54fa6
+# %% ../../nbs/support/prefix.ipynb #3df5b805
 def lay_out_prompts(
     ids:Tensor, # C × S token ids of 'name', '.', EOT, then anything
     eot:Tensor, # C, where EOT is
@@ -140,7 +140,7 @@ def lay_out_prompts(
     rows = [t.to(suffixes[0].device) for t in (token, place, ends, ~sees[:, None])]
     return PromptRows(*rows, *suffixes)
 
-# %% ../../nbs/support/prefix.ipynb #969effbd
+# %% ../../nbs/support/prefix.ipynb #dc944166
 def attend(
     q:Tensor, # … × n × d
     k:Tensor, # … × m × d
@@ -152,7 +152,7 @@ def attend(
     logits = (q @ k.transpose(-1, -2)).to(wide) * q.shape[-1] ** -0.5
     return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
 
-# %% ../../nbs/support/prefix.ipynb #6b85228f
+# %% ../../nbs/support/prefix.ipynb #9333dbbf
 def split_heads(
     qkv:Tensor, # T × 3W, queries, keys and values of all tokens
     length:int, # tokens in a sequence
@@ -178,7 +178,7 @@ def attend_to_prefix(
     both = attend(pq, pk, pv, later), attend(q, k, v, hidden)
     return torch.cat([o.transpose(1, 2).flatten(0, 1).flatten(1) for o in both])
 
-# %% ../../nbs/support/prefix.ipynb #ccfd077b
+# %% ../../nbs/support/prefix.ipynb #ca240752
 def activate(
     gelu:nn.Module, # the activation of a block
     x:Tensor, # any shape
@@ -186,7 +186,7 @@ def activate(
     "What `gelu` gives, with one tensor kept for the gradient."
     return F.silu(1.702 * x) / 1.702 if isinstance(gelu, QuickGELU) else gelu(x)
 
-# %% ../../nbs/support/prefix.ipynb #3a1a7d36
+# %% ../../nbs/support/prefix.ipynb #62a2ba0e
 def prompt_block(
     block:ResidualAttentionBlock, # one block of the text transformer
     x:Tensor, # T × W: B prefixes of P tokens, then B times R rows of names
@@ -203,12 +203,12 @@ def prompt_block(
     h = activate(mlp.gelu, mlp.c_fc(block.ln_2(x)))
     return x + block.ls_2(mlp.c_proj(h))
 
-# %% ../../nbs/support/prefix.ipynb #a73f9078
+# %% ../../nbs/support/prefix.ipynb #190c25e3
 def has_plain_blocks(text:nn.Module) -> bool: # text tower
     "Whether every block of the text tower is a `ResidualAttentionBlock` and nothing more special."
     return all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
 
-# %% ../../nbs/support/prefix.ipynb #d85310f6
+# %% ../../nbs/support/prefix.ipynb #6c66eb4f
 def encode_shared_prefix(
     text:nn.Module, # text tower
     prefixes:Tensor, # B × P × W: SOT and the M vectors of each context
