@@ -5,457 +5,158 @@
 # %% auto #0
 __all__ = ['FrozenCLIP', 'load_clip']
 
-# %% ../nbs/04_clip.ipynb #03-004
-import difflib, hashlib, json, logging, warnings
-from contextlib import contextmanager
-from importlib.resources import files
+# %% ../nbs/04_clip.ipynb #483db389
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Optional, Sequence, Union
 
 import open_clip
 import torch
-import torch.nn.functional as F
-from open_clip.modified_resnet import ModifiedResNet
-from open_clip.timm_model import TimmModel
 from fastcore.basics import patch
-from open_clip.transform import PreprocessCfg, image_transform_v2
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
 
-# %% ../nbs/04_clip.ipynb #03-007
-def _text_tower(
-    model:nn.Module, # an open_clip model
-) -> nn.Module: # the module that holds the text transformer
-    "The causal text tower of `model`; raises `TypeError` where the text encoder is not of CLIP's kind."
-    text = getattr(model, 'text', model)
-    needed = 'transformer', 'token_embedding', 'positional_embedding', 'ln_final', 'text_projection'
-    missing = [n for n in needed if not hasattr(text, n)]
-    pool = getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
-    why = (f'it has no {", ".join(missing)}' if missing else
-           'it is not causal' if getattr(text, 'attn_mask', None) is None else
-           'it adds a class token' if getattr(text, 'cls_emb', None) is not None else
-           f'it is pooled by {pool!r}, not at the end-of-text token' if pool not in ('argmax', 'eos') else None)
-    if why: raise TypeError(f"The text encoder of {type(model).__name__} is not of CLIP's kind: {why}. Prompts need a causal "
-                            "text transformer pooled at its end-of-text token, as in RN50, ViT-B-16 and their relatives.")
-    return text
+from taidpt.support.models import (
+    ModelFacts, best_device, build_clip, find_clip, model_options, preprocessing,
+)
+from taidpt.support.prefix import (
+    add_sot, check_context, check_contexts, check_room, encode_shared_prefix, encode_whole_prompts,
+    lay_out_prompts, name_suffixes, prompt_block,
+)
+from .support.towers import check_pixels, dense_features, find_ends, project, text_tower
 
-# %% ../nbs/04_clip.ipynb #03-009
-def _resize_pos_embed(
-    pos:Tensor, # (1 + h·w) × W, class or mean token first
-    grid:tuple[int,int], # new h, w
-) -> Tensor: # (1 + h·w) × W for the new grid
-    "Positional embedding of another grid, interpolated bicubically as open_clip does it; a square grid is assumed for the old."
-    side = round((len(pos) - 1) ** 0.5)
-    if (side, side) == tuple(grid): return pos
-    maps = pos[1:].T.reshape(1, -1, side, side).float()
-    maps = F.interpolate(maps, size=grid, mode='bicubic', antialias=True, align_corners=False)
-    return torch.cat([pos[:1], maps.flatten(2)[0].T.to(pos.dtype)])
-
-def _resnet_features(
-    visual:ModifiedResNet, # image tower
-    pixels:Tensor, # N × 3 × height × width
-    forms:Sequence[bool], # K forms of f: the positional embedding is added before pooling, or not (F never has it)
-) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
-    "Attention pooling and its value path, Eq. 4."
-    fmap = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)['image_intermediates'][0]
-    pool, (N, _, h, w) = visual.attnpool, fmap.shape
-    x = fmap.flatten(2).transpose(1, 2)                                # N × P × W
-    x = torch.cat([x.mean(1, keepdim=True), x], 1)                     # the mean asks, all answer
-    v = pool.v_proj(x)
-    F_ = pool.c_proj(v[:, 1:]).reshape(N, h, w, -1)
-    heads = lambda t: t.unflatten(-1, (pool.num_heads, -1))
-    def pooled(x, v):
-        q = heads(pool.q_proj(x[:, 0])) * (x.shape[-1] // pool.num_heads)**-0.5                     # N × heads × W/heads
-        keys = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (pool.num_heads, -1)))    # W_k^T q
-        answer = torch.einsum('nhw,npw->nhp', keys, x).float().softmax(-1).to(v.dtype)
-        return pool.c_proj(torch.einsum('nhp,nphd->nhd', answer, heads(v)).flatten(1))
-    pos = _resize_pos_embed(pool.positional_embedding, (h, w)).to(x.dtype) if any(forms) else None
-    f = [pooled(x + pos, v + F.linear(pos, pool.v_proj.weight)) if placed else pooled(x, v) for placed in forms]
-    return torch.stack(f, 1), F_
-
-# %% ../nbs/04_clip.ipynb #03-011
-def _vit_features(
-    visual:VisionTransformer, # image tower
-    pixels:Tensor, # N × 3 × height × width
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
-    "The tower's own pooled feature, and its patches through the value path of the last block."
-    block, seen = visual.transformer.resblocks[-1], {}
-    h, w = (s // p for s, p in zip(pixels.shape[-2:], visual.patch_size))
-    pos = _resize_pos_embed(visual.positional_embedding, (h, w))
-    hook = block.register_forward_pre_hook(lambda _, args: seen.update(x=args[0]))
-    try: f = torch.func.functional_call(visual, {'positional_embedding': pos}, (pixels,))
-    finally: hook.remove()
-    x = seen['x'] if visual.transformer.batch_first else seen['x'].transpose(0, 1)
-    x = x[:, 1:]                                                       # patches only
-    W, b = (t.chunk(3)[2] for t in (block.attn.in_proj_weight, block.attn.in_proj_bias))
-    x = x + block.ls_1(block.attn.out_proj(F.linear(block.ln_1(x), W, b)))
-    x = x + block.ls_2(block.mlp(block.ln_2(x)))
-    x = visual.ln_post(x) @ visual.proj
-    return (f[0] if isinstance(f, tuple) else f), x.unflatten(1, (h, w))
-
-# %% ../nbs/04_clip.ipynb #03-013
-def _timm_features(
-    visual:TimmModel, # image tower
-    pixels:Tensor, # N × 3 × height × width
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
-    "The tower's own pooled feature, and every position through the same head."
-    trunk = visual.trunk
-    head = lambda x: visual.head(trunk.forward_head(x))
-    x = trunk.forward_features(pixels)
-    f = head(x)
-    if x.ndim == 3:                                                    # tokens; the first few are no positions
-        n = getattr(trunk, 'num_prefix_tokens', 0)
-        h, w = trunk.patch_embed.dynamic_feat_size(pixels.shape[-2:])
-        # a sequence that holds nothing but one position: the class token's place, too, is taken by it
-        parts = x[:, n:].reshape(-1, 1, x.shape[-1]).expand(-1, n + 1, -1)
-    else:
-        if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC': x = x.permute(0, 3, 1, 2)
-        h, w = x.shape[-2:]
-        parts = x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
-        if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC': parts = parts.permute(0, 2, 3, 1)
-    return f, head(parts).reshape(x.shape[0], h, w, -1)
-
-# %% ../nbs/04_clip.ipynb #03-015
-def _rows_of_names(
-    lengths:Sequence[int], # C, tokens of each name
-    room:int=12, # places in a row, more where a name is longer
-) -> tuple[list[tuple[int, int]], int, int]: # row and first place of each name; how many rows; places in a row
-    "Names put side by side in rows, long ones first."
-    room, row, free = max(room, *lengths), -1, 0
-    where = [None] * len(lengths)
-    for c in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        if free < lengths[c]: row, free = row + 1, room
-        where[c] = row, room - free
-        free -= lengths[c]
-    return where, row + 1, room
-
-# %% ../nbs/04_clip.ipynb #03-019
-def _attend(
-    q:Tensor, # … × n × d
-    k:Tensor, # … × m × d
-    v:Tensor, # … × m × d
-    hidden:Tensor, # … × n × m bool, True where a token does not see another
-) -> Tensor: # … × n × d
-    "Attention, with the softmax in float32 or wider."
-    logits = (q @ k.transpose(-1, -2)).to(torch.promote_types(q.dtype, torch.float32)) * q.shape[-1] ** -0.5
-    return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
-
-def _prompt_block(
-    block:ResidualAttentionBlock, # one block of the text transformer
-    x:Tensor, # T × W: B prefixes of P tokens, then B times R rows of names
-    hidden:Tensor, # B·R × 1 × K × (P + K) bool, what the K tokens of a row do not see
-    prefixes:tuple[int, int], # B, P
-    ends:Optional[Tensor]=None, # which rows of x are wanted; None: all
-) -> Tensor: # T × W, or a row for each of `ends`
-    "A residual attention block on the tokens of many prompts with few prefixes."
-    (B, P), attn, K = prefixes, block.attn, hidden.shape[2]
-    heads = lambda t, n: t.unflatten(0, (-1, n)).unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)  # 3 × sequences × heads × n × d
-    qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
-    (pq, pk, pv), (q, k, v) = heads(qkv[:B * P], P), heads(qkv[B * P:], K)
-    see = lambda past, own: torch.cat([past.repeat_interleave(len(own) // B, 0), own], 2)
-    o = [_attend(pq, pk, pv, torch.ones(P, P, dtype=torch.bool, device=x.device).triu(1)), _attend(q, see(pk, k), see(pv, v), hidden)]
-    o = torch.cat([t.transpose(1, 2).reshape(-1, x.shape[1]) for t in o])
-    if ends is not None: x, o = x.index_select(0, ends), o.index_select(0, ends)
-    x = x + block.ls_1(attn.out_proj(o))
-    h = block.mlp.c_fc(block.ln_2(x))
-    h = F.silu(1.702 * h) / 1.702 if isinstance(block.mlp.gelu, QuickGELU) else block.mlp.gelu(h)  # x · sigmoid(1.702 x), with one tensor kept for the gradient
-    return x + block.ls_2(block.mlp.c_proj(h))
-
-# %% ../nbs/04_clip.ipynb #03-021
-class FrozenCLIP:
+# %% ../nbs/04_clip.ipynb #9e4e7a6d
+class FrozenCLIP(ModelFacts):
     "An open_clip model that never changes, and the features that the paper takes from it (Eq. 4)."
     def __init__(self,
         model:nn.Module, # open_clip's `CLIP` or `CustomTextCLIP`
         tokenizer:Callable, # list of str -> N × 77 token ids, as `open_clip.get_tokenizer` gives
-        preprocess:Optional[Callable]=None, # PIL picture -> 3 × height × width; needed for pictures given as files
-        name:str='', # for messages and for the metadata of saved prompts, e.g. 'RN50/openai'
-        recommended:Optional[dict]=None, # training settings that suit this model, e.g. {'lr': 0.02}
+        preprocess:Callable|None=None, # PIL picture -> 3 × height × width; needed for picture files
+        name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
+        recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
     ):
-        self.model = model.eval().requires_grad_(False)
-        model.visual.to(memory_format=torch.channels_last)                  # the order in which convolutions are fast
+        self.model, self.text = model.eval().requires_grad_(False), text_tower(model)
+        model.visual.to(memory_format=torch.channels_last)      # in which convolutions are fast
         self.tokenizer, self.preprocess = tokenizer, preprocess
         self.name, self.recommended = name, dict(recommended or {})
-        self.text = _text_tower(model)
-        self._sot, self._eot = self.tokenize([''])[0, :2].tolist()
-        self._suffixes, self._layouts, self._block = {}, {}, _prompt_block
+        self._sot, self._eot = tokenizer([''])[0, :2].tolist()
+        self._suffixes, self._rows, self._block = {}, {}, prompt_block      # of prompts, see below
 
-    @property
-    def device(self) -> torch.device:
-        "Where the weights are."
-        return self.model.logit_scale.device
-    @property
-    def dtype(self) -> torch.dtype:
-        "Floating-point type of the text tower's weights."
-        return self.text.transformer.get_cast_dtype()
-    @property
-    def dim(self) -> int:
-        "D, the dimensions that pictures and sentences share."
-        p = self.text.text_projection
-        return self.width if p is None else p.out_features if isinstance(p, nn.Linear) else p.shape[1]
-    @property
-    def width(self) -> int:
-        "W, the width of the text transformer, where prompts live."
-        return self.text.token_embedding.weight.shape[1]
-    @property
-    def context_length(self) -> int:
-        "The longest sentence in tokens, SOT and EOT included."
-        return self.text.positional_embedding.shape[0]
-    @property
-    def logit_scale(self) -> float:
-        "CLIP's own factor on cosine similarities, 100 for OpenAI's models."
-        return self.model.logit_scale.exp().item()
+# %% ../nbs/04_clip.ipynb #c733bcc2
+def load_clip(
+    name:str|Path|None=None, # a model, a folder, 'hf-hub:org/repo'; None or 'embedded': ours
+    pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
+    device:str|torch.device|None=None, # None: CUDA where there is one, else MPS, else the CPU
+    precision:str='fp32', # of the weights, as in open_clip: 'fp32', 'fp16', 'bf16'
+    image_size:int|None=None, # pixels a side that `preprocess` makes; None: the model's own
+    crop:bool=True, # cut the middle out; False squeezes the picture into the square
+) -> FrozenCLIP:
+    """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
+    `ConnectionError` when a download fails."""
+    source = find_clip(name, pretrained)
+    options = model_options(source, precision, image_size, crop)
+    model = build_clip(source, device or best_device(), **options)
+    return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model),
+                      source.label, source.recommended)
 
-    def to(self, 
-        device:Union[str, torch.device], # e.g. 'cuda'
-    ) -> 'FrozenCLIP': # itself
-        "Move the weights."
-        self.model.to(device)
-        self._suffixes.clear(); self._layouts.clear()
-        return self
-
-    def compile(self, **kwargs) -> 'FrozenCLIP': # itself
-        "Let `torch.compile`, to which `kwargs` go, fuse the blocks that prompts go through: a slow first step, then faster ones."
-        self._block = torch.compile(_prompt_block, **kwargs)
-        return self
-
-    def fingerprint(self) -> str: # 16 hexadecimal digits
-        "A hash of the weights: the same weights give the same features."
-        if not hasattr(self, '_fingerprint'):
-            sha = hashlib.sha256()
-            for k, v in sorted(self.model.state_dict().items()):
-                sha.update(k.encode()); sha.update(v.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-            self._fingerprint = sha.hexdigest()[:16]
-        return self._fingerprint
-
-    def __repr__(self):
-        return (f'FrozenCLIP({self.name or type(self.model).__name__}: D={self.dim}, W={self.width}, '
-                f'{self.context_length} tokens, {self.dtype}, {self.device})')
-
-# %% ../nbs/04_clip.ipynb #03-023
+# %% ../nbs/04_clip.ipynb #c16dda4b
 @patch
 def tokenize(self:FrozenCLIP,
-    texts:Union[str, Sequence[str]], # sentences
+    texts:str|Sequence[str], # sentences
 ) -> Tensor: # N × context length, int64, on the CPU
     "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
     return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
 
 @patch
 def eot_positions(self:FrozenCLIP,
-    tokens:Tensor, # N × L token ids
+    tokens:Tensor, # N × T token ids
 ) -> Tensor: # N
-    "Where each sentence ends; `ValueError` for what is no token matrix, or naming a row that has no end."
-    if tokens.ndim != 2 or tokens.is_floating_point() or tokens.shape[1] > self.context_length:
-        raise ValueError(f'tokens must be N × L integers with L at most {self.context_length}, '
-                         f'got {tokens.dtype} of shape {tuple(tokens.shape)}; clip.tokenize(texts) makes them.')
-    is_eot = tokens == self._eot
-    ends = is_eot.any(1)
-    if not ends.all():
-        raise ValueError(f'Row {(~ends).nonzero()[0].item()} of tokens has no end-of-text token ({self._eot}): was it cut short?')
-    return is_eot.int().argmax(1)
+    "Where each sentence ends; `ValueError` for other than tokens, or a row without an end."
+    return find_ends(tokens, self._eot, self.context_length)
 
-# %% ../nbs/04_clip.ipynb #03-025
-def _project(
-    text:nn.Module, # text tower
-    x:Tensor, # … × W, output of the transformer
-) -> Tensor: # … × D
-    "`ln_final` and the text projection, at every position alike."
-    x, p = text.ln_final(x), text.text_projection
-    return x if p is None else p(x) if isinstance(p, nn.Linear) else x @ p
-
+# %% ../nbs/04_clip.ipynb #14843ed3
 @patch
 @torch.no_grad()
 def encode_texts(self:FrozenCLIP,
-    tokens:Tensor, # N × L token ids, L up to the context length
-) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × L × D; mask: N × L, True on real tokens, SOT and EOT too
-    "Features of whole sentences and of their tokens, Eq. 4, not normalised."
-    tokens = tokens.to(self.device)
-    eot, L, text = self.eot_positions(tokens), tokens.shape[1], self.text
-    x = text.token_embedding(tokens).to(self.dtype) + text.positional_embedding[:L].to(self.dtype)
-    H = _project(text, text.transformer(x, attn_mask=text.attn_mask[:L, :L]))
-    mask = torch.arange(L, device=self.device) <= eot[:, None]
-    return H[torch.arange(len(H), device=self.device), eot], H, mask
+    tokens:Tensor, # N × T token ids, T up to the context length
+) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × T × D; mask: N × T, True up to EOT
+    "Features of whole sentences and of their tokens (Eq. 4), not normalised."
+    tokens, text, T = tokens.to(self.device), self.text, tokens.shape[1]
+    eot = self.eot_positions(tokens)
+    x = text.token_embedding(tokens).to(self.dtype) + text.positional_embedding[:T].to(self.dtype)
+    x = text.transformer(x, attn_mask=text.attn_mask[:T, :T])           # N × T × W
+    H = project(text, x)                                                # `ln_final`, then to D
+    h = H[torch.arange(len(H), device=self.device), eot]
+    mask = torch.arange(T, device=self.device) <= eot[:, None]
+    return h, H, mask
 
-# %% ../nbs/04_clip.ipynb #03-027
+# %% ../nbs/04_clip.ipynb #0b9cdb21
 @patch
 @torch.no_grad()
 def encode_maps(self:FrozenCLIP,
     pixels:Tensor, # N × 3 × height × width, normalised as `preprocess` does it
-    pos_embed:Union[bool, tuple[bool, ...]]=False, # ModifiedResNet: add the positional embedding before pooling f; a tuple of K asks for K forms of f, (False, True) for both
-) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple N × K × D; F: N × h × w × D
-    "Features of whole pictures and of their positions as a grid, Eq. 4, not normalised; `TypeError` for an unknown tower."
-    if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
-        raise ValueError(f'pixels must be N × 3 × height × width and floating point, got {pixels.dtype} of shape {tuple(pixels.shape)}.')
-    visual = self.model.visual
+    pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
+) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
+    "Features of pictures and of a grid of positions (Eq. 4); `TypeError` for an unknown tower."
+    check_pixels(pixels)
+    visual, several = self.model.visual, isinstance(pos_embed, tuple)
     pixels = pixels.to(self.device, next(visual.parameters()).dtype)
-    several = isinstance(pos_embed, tuple)
-    if isinstance(visual, ModifiedResNet):
-        f, F_ = _resnet_features(visual, pixels, pos_embed if several else (pos_embed,))
-        return (f if several else f[:, 0]), F_
-    if (isinstance(visual, VisionTransformer) and visual.attn_pool is None
-            and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)): f, F_ = _vit_features(visual, pixels)
-    elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()): f, F_ = _timm_features(visual, pixels)
-    else: raise TypeError(f'No dense features are known for this {type(visual).__name__}; supported are ModifiedResNet, VisionTransformer '
-                    'without attentional pooling, and timm towers with a pooling and head of their own.')
-    return (f[:, None].expand(-1, len(pos_embed), -1) if several else f), F_
+    f, F_ = dense_features(visual, pixels, pos_embed if several else (pos_embed,))
+    return (f if several else f[:, 0]), F_
 
 @patch
 def encode_images(self:FrozenCLIP,
     pixels:Tensor, # N × 3 × height × width, any size that the tower takes
-    pos_embed:Union[bool, tuple[bool, ...]]=False, # as in `encode_maps`
-) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × P × D with P = h·w positions, row by row
-    "Features of whole pictures and of their positions, Eq. 4, not normalised."
+    pos_embed:bool|tuple[bool, ...]=False, # as in `encode_maps`
+) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × P × D, P = h·w, row by row
+    "Features of whole pictures and of their positions (Eq. 4), not normalised."
     f, F_ = self.encode_maps(pixels, pos_embed)
     return f, F_.flatten(1, 2)
 
-# %% ../nbs/04_clip.ipynb #03-029
+# %% ../nbs/04_clip.ipynb #671b3c3a
 @patch
 def prompt_suffixes(self:FrozenCLIP,
     classnames:Sequence[str], # C names
     n_ctx:int, # M, the vectors before the name
 ) -> tuple[Tensor, Tensor]: # token ids C × S of 'name', '.', EOT, then zeros; where EOT is, C
     "What follows the context in each prompt; `ValueError` names a class that is empty or too long."
-    key = tuple(classnames)
+    key = names, device = tuple(classnames), self.device
     if key not in self._suffixes:
-        tokens = self.tokenize([f'{n}.' for n in key])
-        eot = self.eot_positions(tokens)
-        for n, e, bare in zip(key, eot.tolist(), self.eot_positions(self.tokenize(key)).tolist()):
-            if bare == 1: raise ValueError(f'The class name {n!r} holds no word.')
-        self._suffixes[key] = tokens[:, 1:eot.max() + 1].to(self.device), (eot - 1).to(self.device)
-    ids, eot = self._suffixes[key]
-    if (total := 1 + n_ctx + ids.shape[1]) > self.context_length:
-        raise ValueError(f'The prompt of {key[eot.argmax()]!r} has {total} tokens with {n_ctx} context vectors, but this CLIP '
-                         f'reads {self.context_length}: shorten the name or the context.')
-    return ids, eot
+        both = name_suffixes(names, self.tokenize, self.eot_positions)
+        self._suffixes[key] = tuple(t.to(device) for t in both)
+    check_room(names, self._suffixes[key], n_ctx, self.context_length)
+    return self._suffixes[key]
 
-@patch
-def _prompt_layout(self:FrozenCLIP, classnames, n_ctx):
-    "For names in rows: token ids and positions, R × K; where each prompt ends, C; what a token does not see, R × 1 × K × (1 + M + K)."
-    key = tuple(classnames), n_ctx
-    if key not in self._layouts:
-        ids, eot = (t.cpu() for t in self.prompt_suffixes(*key))
-        where, R, K = _rows_of_names((eot + 1).tolist())
-        token, place, owner = torch.zeros(R, K).long(), torch.zeros(R, K).long(), torch.full((R, K), -1)
-        for c, (r, p) in enumerate(where):
-            here = r, slice(p, p + eot[c] + 1)
-            token[here], place[here], owner[here] = ids[c, :eot[c] + 1], 1 + n_ctx + torch.arange(eot[c] + 1), c
-        ends = torch.tensor([r * K + p for r, p in where]) + eot
-        sees = torch.cat([torch.ones(R, K, 1 + n_ctx).bool(), (owner[:, :, None] == owner[:, None]).tril()], 2)
-        self._layouts[key] = tuple(t.to(self.device) for t in (token, place, ends, ~sees[:, None]))
-    return self._layouts[key]
-
+# %% ../nbs/04_clip.ipynb #a578ab73
 @patch
 def encode_shared_prompts(self:FrozenCLIP,
     contexts:Tensor, # B × M × W, each shared by all classes
     classnames:Sequence[str], # C names
 ) -> Tensor: # B × C × D, not normalised
     "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
-    if contexts.ndim != 3 or contexts.shape[-1] != self.width:
-        raise ValueError(f'contexts must be B × M × {self.width} for this CLIP, got {tuple(contexts.shape)}.')
-    (B, M, W), C, text = contexts.shape, len(classnames), self.text
-    blocks = text.transformer.resblocks
-    if not all(type(b) is ResidualAttentionBlock for b in blocks):
-        return torch.stack([self.encode_prompts(c.expand(C, -1, -1), classnames) for c in contexts])
-    token, place, ends, hidden = self._prompt_layout(classnames, M)
-    emb, pos = (lambda t: text.token_embedding(t).to(self.dtype)), text.positional_embedding.to(self.dtype)
-    sot = emb(torch.tensor([self._sot], device=self.device)).expand(B, 1, W)
-    prefix = torch.cat([sot, contexts.to(self.device, self.dtype)], 1) + pos[:1 + M]
-    x = torch.cat([prefix.flatten(0, 1), (emb(token) + pos[place]).flatten(0, 1).repeat(B, 1)])
-    ends = (len(x) - B * token.numel() + token.numel() * torch.arange(B, device=self.device)[:, None] + ends).flatten()
-    hidden = hidden.repeat(B, 1, 1, 1)
-    for block in blocks: x = self._block(block, x, hidden, (B, 1 + M), ends if block is blocks[-1] else None)
-    return _project(text, x).unflatten(0, (B, C))
+    check_contexts(contexts, self.width)
+    M = contexts.shape[1]
+    key = tuple(classnames), M, self.device
+    if key not in self._rows:
+        self._rows[key] = lay_out_prompts(*self.prompt_suffixes(classnames, M), 1 + M)
+    prefixes = add_sot(self.text, self._sot, contexts)
+    return encode_shared_prefix(self.text, prefixes, self._rows[key], self._block)
 
+# %% ../nbs/04_clip.ipynb #097d0a8d
 @patch
 def encode_prompts(self:FrozenCLIP,
     context:Tensor, # M × W, shared by all classes, or C × M × W, one for each
     classnames:Sequence[str], # C names
 ) -> Tensor: # C × D, not normalised
-    "Class embeddings of the prompts 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
-    C, text = len(classnames), self.text
-    if context.ndim not in (2, 3) or context.shape[-1] != self.width or (context.ndim == 3 and len(context) != C):
-        raise ValueError(f'context must be M × {self.width} or {C} × M × {self.width} for {C} classes and this CLIP, '
-                         f'got {tuple(context.shape)}.')
+    "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
+    check_context(context, len(classnames), self.width)
     if context.ndim == 2: return self.encode_shared_prompts(context[None], classnames)[0]
-    M = context.shape[1]
-    ids, eot = self.prompt_suffixes(classnames, M)
-    emb, L = (lambda t: text.token_embedding(t).to(self.dtype)), 1 + M + ids.shape[1]
-    sot = emb(torch.tensor([self._sot], device=self.device)).expand(C, 1, -1)
-    x = torch.cat([sot, context.to(self.device, self.dtype), emb(ids)], 1) + text.positional_embedding[:L].to(self.dtype)
-    x = text.transformer(x, attn_mask=text.attn_mask[:L, :L])
-    return _project(text, x[torch.arange(C, device=self.device), 1 + M + eot])
+    ids, eot = self.prompt_suffixes(classnames, context.shape[1])
+    return encode_whole_prompts(self.text, add_sot(self.text, self._sot, context), ids, eot)
 
-# %% ../nbs/04_clip.ipynb #03-031
-def _default_device() -> str:
-    "CUDA, then MPS, then CPU."
-    return 'cuda' if torch.cuda.is_available() else 'mps' if torch.backends.mps.is_available() else 'cpu'
-
-def _did_you_mean(name, names):
-    close = difflib.get_close_matches(name, names, 3, 0.5)
-    return f' Did you mean {" or ".join(map(repr, close))}?' if close else ''
-
-def _folder(name) -> Optional[Path]:
-    "The folder that `name` means, if it means one."
-    name = str(name)
-    path = Path(name.removeprefix('local-dir:')).expanduser()
-    return path if name.startswith('local-dir:') or path.is_dir() else None
-
-@contextmanager
-def _quiet(*names):
-    "Keep these loggers' warnings to themselves: what matters of them is in the error raised."
-    levels = [(log, log.level) for log in map(logging.getLogger, names)]
-    for log, _ in levels: log.setLevel(logging.CRITICAL)
-    try: yield
-    finally:
-        for log, level in levels: log.setLevel(level)
-
-def load_clip(
-    name:Optional[Union[str, Path]]=None, # open_clip's model name, a local folder in open_clip's format, 'hf-hub:org/repo', or None or 'embedded' for the embedded model
-    pretrained:Optional[str]=None, # with a model name: a tag of open_clip's, or a file with weights
-    device:Optional[Union[str, torch.device]]=None, # None: CUDA where there is one, else MPS, else the CPU
-    precision:str='fp32', # of the weights, as in open_clip: 'fp32', 'fp16', 'bf16'
-    image_size:Optional[int]=None, # pixels a side that `preprocess` makes; None: the model's own
-    crop:bool=True, # cut the middle out; False squeezes the whole picture into the square, as published for DualCoOp
-) -> FrozenCLIP:
-    "A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files, `ConnectionError` when a download fails."
-    if precision not in ('fp32', 'fp16', 'bf16'): raise ValueError(f"precision must be 'fp32', 'fp16' or 'bf16', got {precision!r}.")
-    if image_size is not None and image_size < 1: raise ValueError(f'image_size must be at least 1, got {image_size}.')
-    device, name = device or _default_device(), None if name == 'embedded' else name
-    recommended, force = {}, {}
-    folder = files('taidpt')/'data'/'mini_clip' if name is None else _folder(name)
-    if folder is not None:
-        config = Path(folder)/'open_clip_config.json'
-        if not config.is_file(): raise FileNotFoundError(f'{config} is missing: a CLIP folder holds open_clip_config.json and its weights, '
-                                                         'e.g. open_clip_model.safetensors.')
-        if not any(Path(folder).glob('*.safetensors')) and not any(Path(folder).glob('*.bin')) and not any(Path(folder).glob('*.pt')):
-            raise FileNotFoundError(f'{folder} holds no weights (open_clip_model.safetensors).')
-        if pretrained is not None: raise ValueError(f'{folder} has weights of its own: leave out pretrained={pretrained!r}.')
-        recommended = json.loads(config.read_text(encoding='utf-8')).get('taidpt', {})
-        spec, label = f'local-dir:{folder}', 'embedded' if name is None else str(name)
-    elif str(name).startswith('hf-hub:'): spec = label = str(name)
-    else:
-        spec = str(name).replace('/', '-')
-        if spec not in (known := open_clip.list_models()):
-            raise ValueError(f'open_clip knows no model {name!r}, and there is no such folder.{_did_you_mean(spec, known)}')
-        tags = open_clip.list_pretrained_tags_by_model(spec)
-        if pretrained is None: raise ValueError(f'{spec} needs weights: pass pretrained= one of {", ".join(tags) or "(no tags)"}, or a file.')
-        if pretrained not in tags and not Path(pretrained).is_file():
-            raise ValueError(f'{pretrained!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.{_did_you_mean(pretrained, tags)}')
-        if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
-            warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were trained with QuickGELU, load {spec}-quickgelu.', stacklevel=2)
-        force['force_quick_gelu'] = bool((open_clip.get_pretrained_cfg(spec, pretrained) or {}).get('quick_gelu', False))
-        label = f'{spec}/{pretrained}'
-    try:
-        with _quiet('huggingface_hub.utils._http', ''): model = open_clip.create_model(
-            spec, pretrained if folder is None else None, precision=precision, device=device,
-            force_preprocess_cfg=({'size': image_size} if image_size else {}) | ({} if crop else {'resize_mode': 'squash'}), **force)
-    except (ValueError, TypeError, KeyError): raise
-    except Exception as e:
-        if folder is not None or (pretrained and Path(pretrained).is_file()): raise
-        cfg = open_clip.get_pretrained_cfg(spec, pretrained) or {}
-        where = ' and '.join(str(cfg[k]) for k in ('hf_hub', 'url') if cfg.get(k)) or spec
-        quick = f' of {spec}-quickgelu' if cfg.get('quick_gelu') and f'{spec}-quickgelu' in known else ''
-        raise ConnectionError(f'Could not get the weights of {label}; tried {where} ({type(e).__name__}: {str(e).splitlines()[0][:200]}). '
-                              'Download them where there is internet, then pass pretrained="/path/to/weights.safetensors"{quick}, or a '
-                              'folder in open_clip\'s format as the name; load_clip() without arguments needs no download.') from e
-    preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-    return FrozenCLIP(model, open_clip.get_tokenizer(spec), preprocess, label, recommended)
+# %% ../nbs/04_clip.ipynb #6ed221bb
+@patch
+def compile(self:FrozenCLIP,
+    **kwargs, # of `torch.compile`
+) -> FrozenCLIP: # itself
+    "Let `torch.compile` fuse the blocks of prompts: a slow first step, then faster ones."
+    self._block = torch.compile(prompt_block, **kwargs)
+    return self

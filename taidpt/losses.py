@@ -11,17 +11,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 # %% ../nbs/07_losses.ipynb #06-005
-def _check(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # scores in float32 or wider, labels as bool
-    "Raise unless `scores` are finite and `labels` mark each of them as positive (True, 1) or negative (False, 0)"
+def _refuse(bad:Tensor, values:Tensor, must:str) -> None:
+    "Raise if any entry is `bad`: name its row and its value"
+    if not bad.any(): return
+    row, value = bad.nonzero()[0, 0].item(), values[bad][0].item()
+    raise ValueError(f"{must}, but row {row} holds {value}")
+
+def _check(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # float32 or wider; bool
+    "Raise unless `scores` are finite and `labels` mark each of them as positive or negative"
     if scores.ndim != 2 or scores.shape != labels.shape:
-        raise ValueError(f"scores and labels must both be N × C, but they are {tuple(scores.shape)} and {tuple(labels.shape)}")
+        raise ValueError(f"scores and labels must both be N × C, but they are "
+                         f"{tuple(scores.shape)} and {tuple(labels.shape)}")
     if 0 in scores.shape: raise ValueError(f"nothing to compare: scores are {tuple(scores.shape)}")
     if labels.dtype != torch.bool:
-        if (bad := (labels != 0) & (labels != 1)).any():
-            raise ValueError(f"labels must be 0 or 1, but row {bad.nonzero()[0, 0].item()} holds {labels[bad][0].item()}")
+        _refuse((labels != 0) & (labels != 1), labels, "labels must be 0 or 1")
         labels = labels.bool()
-    if (bad := ~scores.detach().isfinite()).any():
-        raise ValueError(f"scores must be finite, but row {bad.nonzero()[0, 0].item()} holds {scores[bad][0].item()}")
+    _refuse(~scores.detach().isfinite(), scores, "scores must be finite")
     return scores.to(torch.promote_types(scores.dtype, torch.float32)), labels.to(scores.device)
 
 # %% ../nbs/07_losses.ipynb #06-009
@@ -30,20 +35,21 @@ def ranking_loss(
     labels:Tensor, # N × C, bool or 0/1
     margin:float=1.0, # how far each positive should be above each negative
 ) -> Tensor: # a single number, differentiable in scores
-    """Sum over (positive, negative) pairs of max(0, margin - s_pos + s_neg), mean over the rows (Eq. 7).
+    """Sum over (positive, negative) pairs of max(0, margin - s_pos + s_neg), mean of rows (Eq. 7).
 
     Exact, in memory linear in C. Rows without a positive or without a negative count as 0.
-    Raises `ValueError` for shapes that differ, labels other than 0 and 1, scores that are not finite."""
+    Raises `ValueError` for shapes that differ, labels other than 0 and 1, scores not finite."""
     scores, labels = _check(scores, labels)
     s = scores if scores.device.type == 'mps' else scores.double()
     reach = s + margin                                               # p_j + m
     with torch.no_grad():
         n_pos = max(1, int(labels.sum(1).max()))
-        lowest = s.masked_fill(~labels, torch.inf).topk(n_pos, dim=1, largest=False) # positives from low to high, then inf
-        n = torch.searchsorted(lowest.values, reach).masked_fill(labels, 0)          # n_j
+        only_pos = s.masked_fill(~labels, torch.inf)
+        lowest = only_pos.topk(n_pos, dim=1, largest=False)          # from low to high, then inf
+        n = torch.searchsorted(lowest.values, reach).masked_fill(labels, 0)         # n_j
         hist = torch.zeros_like(s[:, :1], dtype=torch.long).repeat(1, n_pos + 1)
-        hist.scatter_add_(1, n, torch.ones_like(n))                                  # how many negatives have n_j = 0, 1, …
-        k = hist[:, 1:].flip(1).cumsum(1).flip(1)                                    # k_i
+        hist.scatter_add_(1, n, torch.ones_like(n))                  # how often n_j is 0, 1, …
+        k = hist[:, 1:].flip(1).cumsum(1).flip(1)                                   # k_i
     pos = s.gather(1, lowest.indices)
     return ((reach * n).sum() - (pos * k).sum()).div(len(s)).to(scores.dtype)
 
@@ -52,7 +58,9 @@ def bce_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
 ) -> Tensor: # a single number
-    """Binary cross-entropy of each class, mean over all entries. Raises `ValueError` as `ranking_loss` does."""
+    """Binary cross-entropy of each class, mean over all entries.
+
+    Raises `ValueError` as `ranking_loss` does."""
     scores, labels = _check(scores, labels)
     return F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
 

@@ -5,51 +5,52 @@
 # %% auto #0
 __all__ = ['PromptLearner']
 
-# %% ../nbs/05_prompts.ipynb #04-003
-from typing import Optional, Sequence
+# %% ../nbs/05_prompts.ipynb #83657ed1
+from collections.abc import Sequence
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .clip import FrozenCLIP
-from .support.distributed import add_up, own_share
+from .support.distributed import join_shares, own_share
 
-# %% ../nbs/05_prompts.ipynb #04-006
+# %% ../nbs/05_prompts.ipynb #21e1499a
 class PromptLearner(nn.Module):
-    "The learnable contexts of the global and the local branch; called, it gives the class embeddings G and L (Eq. 1, 3)."
+    "Learnable contexts of both branches; called, it gives class embeddings G and L (Eq. 1, 3)."
     def __init__(self,
         clip:FrozenCLIP, # turns prompts into embeddings, itself unchanged
         classnames:Sequence[str], # C names, as they are to stand in the prompt
         n_ctx:int=16, # M, vectors before the name
         class_specific:bool=False, # one context a class (C × M × W) in place of one for all (M × W)
-        seed:Optional[int]=None, # of the initial vectors, the same on every device; None draws from torch's global generator
+        seed:int|None=None, # of the initial vectors; None draws from torch's global generator
     ):
         super().__init__()
         if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
         self.clip, self.classnames = clip, list(classnames)
         if not self.classnames: raise ValueError('There are no class names to learn prompts for.')
-        clip.prompt_suffixes(self.classnames, n_ctx)                    # a name that does not fit fails here, not in training
-        shape = ((len(self.classnames),) if class_specific else ()) + (n_ctx, clip.width)
+        clip.prompt_suffixes(self.classnames, n_ctx)        # a name that does not fit fails here
+        shape = (len(self.classnames), n_ctx, clip.width) if class_specific else (n_ctx, clip.width)
         rng = None if seed is None else torch.Generator().manual_seed(seed)
-        draw = lambda: nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
-        self.ctx_global, self.ctx_local = draw(), draw()
+        self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
+        self.ctx_local = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
 
-    def forward(self,
-        local:bool=True, # also the local branch; False saves half the work where only G is wanted
-    ) -> tuple[Tensor, Optional[Tensor]]: # G and L, each C × D, of unit length, float32; L is None without `local`
-        "Class embeddings, differentiable in the contexts."
-        contexts, own = torch.stack([self.ctx_global, self.ctx_local][:1 + local]), own_share(len(self.classnames))
-        names = self.classnames[own]
-        if not names: raise RuntimeError(f'There are more processes than the {len(self.classnames)} classes.')
-        if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, names)     # both branches in one pass
-        else: E = torch.stack([self.clip.encode_prompts(ctx[own], names) for ctx in contexts])
-        E = F.normalize(E.float(), dim=-1)
-        if len(names) < len(self.classnames):                           # those of the other processes, which are constants here
-            all_of_them = E.new_zeros(len(E), len(self.classnames), E.shape[-1])
-            all_of_them[:, own] = E.detach()
-            E = torch.cat([add_up(all_of_them)[:, :own.start], E, all_of_them[:, own.stop:]], 1)
-        return E[0], E[1] if local else None
+    def extra_repr(self) -> str:
+        return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'
 
-    def extra_repr(self): return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'
+# %% ../nbs/05_prompts.ipynb #d631b8ae
+@patch
+def forward(self:PromptLearner,
+    local:bool=True, # also the local branch; False saves half the work where only G is wanted
+) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
+    "Class embeddings, differentiable in the contexts."
+    own = own_share(len(self.classnames))
+    names = self.classnames[own]
+    if not names:
+        raise RuntimeError(f'There are more processes than the {len(self.classnames)} classes.')
+    contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
+    if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)
+    else: E = torch.stack([self.clip.encode_prompts(ctx[own], names) for ctx in contexts])
+    E = join_shares(F.normalize(E.float(), dim=-1), own, len(self.classnames))
+    return E[0], E[1] if local else None
