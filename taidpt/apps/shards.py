@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['list_files', 'read_records', 'LabelShard', 'ScoreShard', 'BrokenRecords', 'label_shards', 'score_shards']
 
-# %% ../../nbs/apps/shards.ipynb #369d9952
+# %% ../../nbs/apps/shards.ipynb #37882286
 import hashlib, io, json, logging, os, tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,20 +31,21 @@ from ..support.files import write_whole
 from ..support.labelfiles import LabelWriter
 from ..support.pictures import PICTURE_ENDINGS, check_on_error
 
-# %% ../../nbs/apps/shards.ipynb #f8a1886b
+# %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
 
 def _is_local(fs:fsspec.AbstractFileSystem)->bool:
     "Whether a file system is this machine's own."
     return 'file' in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
+# %% ../../nbs/apps/shards.ipynb #be30672b
 def _find(fs:fsspec.AbstractFileSystem, path:str)->list[str]:
     "The files that a file, a folder or a pattern with * stands for."
     if '*' in path: return fs.glob(path)
     if fs.isdir(path): return fs.find(path)
     return [path] if fs.exists(path) else []
 
-# %% ../../nbs/apps/shards.ipynb #76be1235
+# %% ../../nbs/apps/shards.ipynb #16442d25
 def list_files(
     source:str|Path, # a file, a folder with its subfolders, or a pattern with *; a path or a URL
     endings:tuple[str, ...]=_SHARDS, # which files
@@ -59,7 +60,7 @@ def list_files(
         files[name] = f if _is_local(fs) else fs.unstrip_protocol(f)
     return files
 
-# %% ../../nbs/apps/shards.ipynb #5373a2ce
+# %% ../../nbs/apps/shards.ipynb #e86ec740
 @contextmanager
 def _written(
     url:str, # where the result goes; a path or a URL
@@ -74,7 +75,7 @@ def _written(
         fs.makedirs(path.rsplit('/', 1)[0], exist_ok=True)
         fs.put_file(str(tmp), path)
 
-# %% ../../nbs/apps/shards.ipynb #638dec40
+# %% ../../nbs/apps/shards.ipynb #5e21ebf2
 def _json_lines(f)->Iterator[tuple[int, dict|str|ValueError]]:
     "Rows of an open JSONL file."
     for row, line in enumerate(f, 1):
@@ -82,6 +83,7 @@ def _json_lines(f)->Iterator[tuple[int, dict|str|ValueError]]:
         try: yield row, json.loads(line.decode('utf-8-sig'))
         except ValueError as e: yield row, ValueError(f'no JSON in UTF-8 ({e})')
 
+# %% ../../nbs/apps/shards.ipynb #029aa60b
 def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueError]]:
     "Rows of an open parquet file."
     row = 0
@@ -93,9 +95,10 @@ def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueErro
     except (pa.ArrowException, OSError) as e:
         yield row + 1, ValueError(f'parquet cannot be read on from here ({e})')
 
-# %% ../../nbs/apps/shards.ipynb #02131cd2
+# %% ../../nbs/apps/shards.ipynb #e0c1b315
 def _is_parquet(url:str)->bool: return url.lower().endswith('.parquet')
 
+# %% ../../nbs/apps/shards.ipynb #8f10ca47
 def read_records(
     url:str, # a parquet or JSONL file
     columns:list[str]|None=None, # of a parquet file; None: all
@@ -104,7 +107,7 @@ def read_records(
     with fsspec.open(url, 'rb', compression='infer') as f:
         yield from _parquet_rows(f, columns) if _is_parquet(url) else _json_lines(f)
 
-# %% ../../nbs/apps/shards.ipynb #3a0b9f23
+# %% ../../nbs/apps/shards.ipynb #1cd76c1c
 def _parquet_column(
     url:str, # a parquet file
     column:str|None, # the column that was asked for; None: one with a usual name
@@ -115,14 +118,19 @@ def _parquet_column(
     except pa.ArrowException: return None
     return caption_column(names, column, url)
 
-def _texts(record, field:str|None, column:str|None)->list:
-    "The captions in a record, or the error that says why there are none; `field` is the column of a parquet file."
+# %% ../../nbs/apps/shards.ipynb #13de3dc0
+def _texts(
+    record:dict|str|Exception,
+    field:str|None, # of a parquet file: the column with the captions
+    column:str|None, # of a JSONL file: the field that was asked for
+)->list:
+    "The captions in a record, or the error that says why there are none."
     if isinstance(record, Exception): return [record]
     if field: return record[field] if isinstance(record[field], list) else [record[field]]
     try: return [caption_of(record, column, 'record')]
     except ValueError as e: return [ValueError(str(e).removeprefix('record: '))]
 
-# %% ../../nbs/apps/shards.ipynb #cf909203
+# %% ../../nbs/apps/shards.ipynb #c387eb61
 def _captions(
     url:str, # a shard
     column:str|None, # column or field with the captions; None: the one with a usual name
@@ -137,15 +145,41 @@ def _captions(
             elif isinstance(text, Exception): errors.append((row, str(text)))
             elif text is not None: errors.append((row, f'{str(text)[:40]!r} is no text'))
 
-# %% ../../nbs/apps/shards.ipynb #97389e4c
+# %% ../../nbs/apps/shards.ipynb #b299e629
 class _Broken(Exception): "A shard is given up."
 
 def _give_up_on(errors:list, on_error:str):
     "End the work on a shard that has errors, unless they are to be skipped."
     if errors and on_error == 'raise': raise _Broken
 
-class LabelShard:
-    "Reads the labels off the captions of a shard (Sec. 3.2); called with a shard, gives an account of it."
+# %% ../../nbs/apps/shards.ipynb #6bef2efe
+class _Worker:
+    "Works on shards: `write` does the work, `about` says what the results depend on."
+    def __call__(self,
+        shard:dict, # 'url' of the shard and 'out', where its result goes
+    )->dict: # the shard with counts 'read' and 'kept', and 'errors' as JSON: [[row, what is wrong], …]
+        "Work on a shard; nothing is left of one that is given up."
+        errors = []
+        try:
+            with _written(shard['out']) as tmp: read, kept = self.write(tmp, shard, errors)
+        except _Broken: read = kept = 0
+        return dict(shard, read=read, kept=kept, errors=json.dumps(errors))
+
+# %% ../../nbs/apps/shards.ipynb #75fa001b
+def _write_block(
+    out:LabelWriter,
+    block:list[tuple[str, list[int]]], # sentences and the columns of their classes
+)->int: # how many name a class
+    "Write the sentences that name a class."
+    named = [(text, columns) for text, columns in block if columns]
+    row = np.repeat(np.arange(len(named)), [len(columns) for _, columns in named])
+    column = np.concatenate([[], *(columns for _, columns in named)]).astype(int)
+    out.write([text for text, _ in named], row, column)
+    return len(named)
+
+# %% ../../nbs/apps/shards.ipynb #6c17b300
+class LabelShard(_Worker):
+    "Labels the captions of a shard (Sec. 3.2); called with a shard, gives an account of it."
     def __init__(self,
         classes:ClassSet, # the classes to look for
         column:str|None=None, # column or field with the captions; None: the one with a usual name
@@ -159,49 +193,20 @@ class LabelShard:
         about = dict(work='label', classes=classes.names, synonyms=classes.synonyms, column=self.column)
         return json.dumps(about, sort_keys=True)
 
-# %% ../../nbs/apps/shards.ipynb #eaf61c88
-def _write_block(
-    out:LabelWriter,
-    block:list[tuple[str, list[int]]], # sentences and the columns of their classes
-)->int: # how many name a class
-    "Write the sentences that name a class."
-    named = [(text, columns) for text, columns in block if columns]
-    row = np.repeat(np.arange(len(named)), [len(columns) for _, columns in named])
-    column = np.concatenate([[], *(columns for _, columns in named)]).astype(int)
-    out.write([text for text, _ in named], row, column)
-    return len(named)
+    def write(self, path:Path, shard:dict, errors:list)->tuple[int, int]: # captions read and kept
+        "Label the captions of a shard into a file; what is wrong with others goes to `errors`."
+        labels, read, kept = self.filter.stream(_captions(shard['url'], self.column, errors)), 0, 0
+        with LabelWriter(path, self.filter.classes, **{'taidpt.made_from': self.about()}) as out:
+            while block := list(islice(labels, 16384)):
+                kept += _write_block(out, block)
+                read += len(block)
+                _give_up_on(errors, self.on_error)
+            _give_up_on(errors, self.on_error)
+            out.dropped = read - kept
+            out.note(**{'taidpt.errors': json.dumps(errors)})
+        return read, kept
 
-# %% ../../nbs/apps/shards.ipynb #eb1cddd6
-@patch
-def write(self:LabelShard,
-    out:LabelWriter,
-    url:str, # of the shard
-    errors:list, # gets (row, what is wrong)
-)->tuple[int, int]: # sentences that were read and kept
-    "Label the captions of a shard and write them."
-    labels, read, kept = self.filter.stream(_captions(url, self.column, errors)), 0, 0
-    while block := list(islice(labels, 16384)):
-        kept += _write_block(out, block)
-        read += len(block)
-        _give_up_on(errors, self.on_error)
-    _give_up_on(errors, self.on_error)
-    out.dropped = read - kept
-    out.note(**{'taidpt.errors': json.dumps(errors)})
-    return read, kept
-
-@patch
-def __call__(self:LabelShard,
-    shard:dict, # 'url' of the shard and 'out', where its result goes
-)->dict: # the shard with 'read' and 'kept' sentences, and 'errors' as JSON: [[row, what is wrong], …]
-    "Label a shard."
-    errors, made_from = [], {'taidpt.made_from': self.about()}
-    try:
-        with _written(shard['out']) as tmp, LabelWriter(tmp, self.filter.classes, **made_from) as out:
-            read, kept = self.write(out, shard['url'], errors)
-    except _Broken: read = kept = 0
-    return dict(shard, read=read, kept=kept, errors=json.dumps(errors))
-
-# %% ../../nbs/apps/shards.ipynb #53820fd2
+# %% ../../nbs/apps/shards.ipynb #17d56129
 _BYTES = ('image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img')
 _PATHS = ('path', 'file_name', 'filename', 'name', 'key', 'picture', 'image')
 
@@ -209,6 +214,7 @@ def _first(record:dict, columns:Sequence[str], kinds:tuple[type, ...]):
     "What is in the first of these columns that holds one of these types; None where there is none."
     return next((record[c] for c in columns if isinstance(record.get(c), kinds)), None)
 
+# %% ../../nbs/apps/shards.ipynb #b2df78fb
 def _bytes_of(record:dict, name:str)->tuple[str, bytes|None]:
     "Name and bytes of the picture in a record; None where it holds no bytes."
     data = _first(record, _BYTES, (bytes, dict))
@@ -216,7 +222,7 @@ def _bytes_of(record:dict, name:str)->tuple[str, bytes|None]:
     given = _first(record, _PATHS, (str, int))
     return (name if given is None else str(given)), data
 
-# %% ../../nbs/apps/shards.ipynb #4d77cffe
+# %% ../../nbs/apps/shards.ipynb #122a8af2
 def _picture_of(
     record:dict|str, # of a shard; a text is a path
     url:str, # of the shard, below whose folder relative paths are
@@ -231,9 +237,10 @@ def _picture_of(
         there = ', '.join(map(repr, record)) or 'no columns'
         raise ValueError(f'neither the bytes of a picture nor a path to one; there are {there}')
     absolute = '://' in path or Path(path).is_absolute()
-    with fsspec.open(path if absolute else f'{url.rsplit("/", 1)[0]}/{path}', 'rb') as f: return path, f.read()
+    at = path if absolute else f'{url.rsplit("/", 1)[0]}/{path}'
+    with fsspec.open(at, 'rb') as f: return path, f.read()
 
-# %% ../../nbs/apps/shards.ipynb #1eb5e5ad
+# %% ../../nbs/apps/shards.ipynb #81a802b3
 def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes of pictures that are files."
     for row, url in enumerate(urls, 1):
@@ -242,6 +249,7 @@ def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]
         except OSError as e: data = e
         yield row, url, data
 
+# %% ../../nbs/apps/shards.ipynb #43881478
 def _recorded_pictures(url:str)->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes of the pictures in a shard's records."
     for row, record in read_records(url):
@@ -251,15 +259,16 @@ def _recorded_pictures(url:str)->Iterator[tuple[int, str, bytes|Exception]]:
             except (OSError, ValueError) as e: data = e
         yield row, name, data
 
+# %% ../../nbs/apps/shards.ipynb #bcf74b19
 def _pictures(shard:dict)->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes (or what is wrong) of each picture of a shard."
     if shard.get('pictures'): return _listed_pictures(json.loads(shard['pictures']))
     return _recorded_pictures(shard['url'])
 
-# %% ../../nbs/apps/shards.ipynb #a85edf3a
+# %% ../../nbs/apps/shards.ipynb #988df74b
 def _decoded(
     block:list[tuple[int, str, bytes|Exception]], # row, name and bytes of some pictures
-)->tuple[list[Image.Image], list[str|None]]: # those that could be decoded; for each of the block what is wrong, or None
+)->tuple[list[Image.Image], list[str|None]]: # decoded ones; what is wrong with each, or None
     "Decode some pictures."
     good, wrong = [], []
     for _, _, data in block:
@@ -272,8 +281,8 @@ def _decoded(
         except Exception as e: wrong.append(' '.join(str(e).split()) or type(e).__name__)
     return good, wrong
 
-# %% ../../nbs/apps/shards.ipynb #bcf2db36
-class ScoreShard:
+# %% ../../nbs/apps/shards.ipynb #af13a880
+class ScoreShard(_Worker):
     "Scores the pictures of a shard with learned prompts; called with a shard, gives an account of it."
     def __init__(self,
         prompts:str|Path, # file that `TaIDPT.save` wrote
@@ -295,7 +304,7 @@ class ScoreShard:
         if self.tiles > 1: about['tiles'] = self.tiles
         return json.dumps(about, sort_keys=True)
 
-# %% ../../nbs/apps/shards.ipynb #42580311
+# %% ../../nbs/apps/shards.ipynb #6daab4f4
 @patch
 def schema(self:ScoreShard)->pa.Schema:
     "The columns of a result, with the classes in the metadata."
@@ -303,6 +312,7 @@ def schema(self:ScoreShard)->pa.Schema:
     columns = [('picture', pa.string()), ('scores', pa.list_(pa.float32())), ('error', pa.string())]
     return pa.schema(columns, metadata=about)
 
+# %% ../../nbs/apps/shards.ipynb #6c552aa1
 @patch
 def scores(self:ScoreShard,
     pictures:list[Image.Image], # N pictures
@@ -311,42 +321,33 @@ def scores(self:ScoreShard,
     if not pictures: return []
     return self.model.predict(pictures, tiles=self.tiles, others=self.others, progress=False).tolist()
 
-# %% ../../nbs/apps/shards.ipynb #a3707b7f
+# %% ../../nbs/apps/shards.ipynb #36f9a453
 @patch
 def write(self:ScoreShard,
-    out:pq.ParquetWriter,
-    shard:dict, # as in a call
+    path:Path, # where the result goes
+    shard:dict, # 'url' of the shard, or 'pictures', a JSON list of paths
     errors:list, # gets (row, what is wrong)
-)->int: # pictures that were read, broken ones too
-    "Score the pictures of a shard and write them."
+)->tuple[int, int]: # pictures that were read, broken ones too, and scored
+    "Score the pictures of a shard into a file."
     pictures, read = _pictures(shard), 0
-    while block := list(islice(pictures, self.batch_size)):
-        good, wrong = _decoded(block)
-        errors += [(row, what) for (row, _, _), what in zip(block, wrong) if what]
-        _give_up_on(errors, self.on_error)
-        found = iter(self.scores(good))
-        scores = [None if what else next(found) for what in wrong]
-        out.write_table(pa.table([[name for _, name, _ in block], scores, wrong], schema=self.schema()))
-        read += len(block)
-    return read
+    with pq.ParquetWriter(path, self.schema(), compression='zstd') as out:
+        while block := list(islice(pictures, self.batch_size)):
+            good, wrong = _decoded(block)
+            errors += [(row, what) for (row, _, _), what in zip(block, wrong) if what]
+            _give_up_on(errors, self.on_error)
+            found = iter(self.scores(good))
+            scores = [None if what else next(found) for what in wrong]
+            columns = [[name for _, name, _ in block], scores, wrong]
+            out.write_table(pa.table(columns, schema=self.schema()))
+            read += len(block)
+    return read, read - len(errors)
 
-@patch
-def __call__(self:ScoreShard,
-    shard:dict, # 'url' of the shard, or 'pictures', a JSON list of paths; 'out', where its result goes
-)->dict: # the shard with how many were 'read' and 'kept', and 'errors' as JSON: [[row, what is wrong], …]
-    "Score a shard."
-    errors = []
-    try:
-        with _written(shard['out']) as tmp, pq.ParquetWriter(tmp, self.schema(), compression='zstd') as out:
-            read = self.write(out, shard, errors)
-    except _Broken: read = 0
-    return dict(shard, read=read, kept=read - len(errors) if read else 0, errors=json.dumps(errors))
-
-# %% ../../nbs/apps/shards.ipynb #172871dc
+# %% ../../nbs/apps/shards.ipynb #23a04cf0
 def _shard(name:str, url:str, out:str|Path)->dict:
     "A shard and where its result goes."
     return dict(name=name, url=url, out=f'{str(out).rstrip("/")}/{name.replace("/", "--")}.parquet')
 
+# %% ../../nbs/apps/shards.ipynb #fe8741bd
 def _split(
     shards:list[dict],
     out:str|Path, # folder of the results
@@ -360,7 +361,7 @@ def _split(
         (done if path in there else left).append(shard)
     return done, left
 
-# %% ../../nbs/apps/shards.ipynb #a7a96d9f
+# %% ../../nbs/apps/shards.ipynb #9e5d15ff
 def _check_same_run(shard:dict, about:str):
     "Raise `ValueError` if the result of a shard was made from something else than `about` says."
     with fsspec.open(shard['out'], 'rb') as f: metadata = pq.ParquetFile(f).metadata.metadata or {}
@@ -368,7 +369,7 @@ def _check_same_run(shard:dict, about:str):
         raise ValueError(f'{shard["out"]} was made by another run (other classes, prompts or column): '
                          'name another folder')
 
-# %% ../../nbs/apps/shards.ipynb #c1ae107e
+# %% ../../nbs/apps/shards.ipynb #9e6348da
 def _start_ray(
     ray:bool|str, # True: a Ray of this machine; a text: the address of a cluster
     workers:int|None, # processes of a Ray of this machine; None: one for each core
@@ -381,7 +382,7 @@ def _start_ray(
     where = dict(num_cpus=workers) if ray is True else dict(address=ray)
     ray_itself.init(include_dashboard=False, log_to_driver=False, logging_level='ERROR', **where)
 
-# %% ../../nbs/apps/shards.ipynb #baf64963
+# %% ../../nbs/apps/shards.ipynb #c8f429f4
 def _on_ray(
     make:partial, # of `LabelShard` or `ScoreShard`
     shards:list[dict],
@@ -390,7 +391,8 @@ def _on_ray(
 )->Iterator[dict]: # accounts, in the order in which shards are done
     "Work on shards in the processes of a Ray."
     try: import ray.data as ray_data
-    except ImportError as e: raise ImportError(f'Ray is not installed ({e}): pip install "taidpt[ray]"') from None
+    except ImportError as e:
+        raise ImportError(f'Ray is not installed ({e}): pip install "taidpt[ray]"') from None
     _start_ray(ray, workers)
     from ray import cluster_resources
     there = cluster_resources()
@@ -402,10 +404,11 @@ def _on_ray(
     yield from data.map(make.func, fn_constructor_args=make.args, fn_constructor_kwargs=make.keywords,
                         compute=pool, num_cpus=1, **gpus).iter_rows()
 
-# %% ../../nbs/apps/shards.ipynb #1995a8eb
+# %% ../../nbs/apps/shards.ipynb #9cec2954
 class BrokenRecords(ValueError):
     "Records that could not be read, with shard and row."
 
+# %% ../../nbs/apps/shards.ipynb #c09626be
 def _complain(accounts:list[dict], total:int, out:str|Path):
     "Raise `BrokenRecords` if a shard was given up."
     broken = [(a['name'], row, what) for a in accounts for row, what in a['errors']]
@@ -413,11 +416,11 @@ def _complain(accounts:list[dict], total:int, out:str|Path):
     names = {name for name, _, _ in broken}
     first = '; '.join(f'{name}, row {row}: {what}' for name, row, what in broken[:5])
     more = ' …' if len(broken) > 5 else ''
-    raise BrokenRecords(f'{len(names)} of {total} shards have a broken record and were not written, the others are '
-                        f"in {out}: {first}{more}. Repair them and run again, or pass on_error='skip' to leave "
-                        'broken records out.')
+    raise BrokenRecords(f'{len(names)} of {total} shards have a broken record and were not written, '
+                        f'the others are in {out}: {first}{more}. Repair them and run again, '
+                        "or pass on_error='skip' to leave broken records out.")
 
-# %% ../../nbs/apps/shards.ipynb #4e714bb9
+# %% ../../nbs/apps/shards.ipynb #ca102cf8
 def _run(
     make:partial, # makes the worker: `LabelShard` or `ScoreShard` with its arguments
     shards:list[dict],
@@ -431,29 +434,29 @@ def _run(
     if done: _check_same_run(done[0], make().about())
     if not left: return []
     results = _on_ray(make, left, ray, workers) if ray else map(make(), left)
-    bar = tqdm(results, 'shards', total=len(shards), initial=len(done), unit='shard', disable=not progress)
+    bar = tqdm(results, 'shards', len(shards), initial=len(done), unit='shard', disable=not progress)
     accounts = sorted(bar, key=lambda account: account['name'])
     for a in accounts: a['errors'] = [tuple(e) for e in json.loads(a['errors'])]
     if make.keywords['on_error'] == 'raise': _complain(accounts, len(shards), out)
     return accounts
 
-# %% ../../nbs/apps/shards.ipynb #14518528
+# %% ../../nbs/apps/shards.ipynb #c03f197d
 def label_shards(
     classes:ClassSet|list|str|Path, # the classes to look for
     source:str|Path, # shards of captions: a folder, a file or a pattern; a path or a URL
     out:str|Path, # folder for the labelled sentences, a parquet file for each shard; a path or a URL
     column:str|None=None, # column or field with the captions
     on_error:str='raise', # or 'skip': leave broken records out
-    ray:bool|str=False, # True: a Ray on this machine, or the one this process belongs to; a text: a cluster's address
+    ray:bool|str=False, # True: a Ray here, or the one this process is part of; or a cluster's address
     workers:int|None=None, # on Ray: at most so many processes; None: all cores
     progress:bool=True, # a bar
-)->list[dict]: # an account of each shard worked on: 'name', 'read', 'kept', 'errors' [(row, what is wrong), …]
+)->list[dict]: # an account of each shard worked on: 'name', 'read', 'kept', 'errors' [(row, what), …]
     "Label captions shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     make = partial(LabelShard, as_classset(classes), column=column, on_error=check_on_error(on_error))
     shards = [_shard(name, url, out) for name, url in list_files(source).items()]
     return _run(make, shards, out, ray, workers, progress)
 
-# %% ../../nbs/apps/shards.ipynb #aba5cbee
+# %% ../../nbs/apps/shards.ipynb #1865550f
 def _picture_shards(
     source:str|Path, # shards of pictures, or a folder of them
     out:str|Path, # folder of the results
@@ -468,7 +471,7 @@ def _picture_shards(
         shards.append(shard | dict(pictures=json.dumps(pictures[i:i + size])))
     return shards
 
-# %% ../../nbs/apps/shards.ipynb #ff10363d
+# %% ../../nbs/apps/shards.ipynb #37d12562
 def score_shards(
     prompts:str|Path, # file that `TaIDPT.save` wrote
     source:str|Path, # shards of pictures, or a folder of them; a path or a URL
@@ -484,5 +487,6 @@ def score_shards(
 )->list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     shards = _picture_shards(source, out, shard_size)
-    make = partial(ScoreShard, prompts, clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others)
+    settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others)
+    make = partial(ScoreShard, prompts, **settings)
     return _run(make, shards, out, ray, workers, progress)

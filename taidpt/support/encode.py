@@ -6,7 +6,7 @@
 __all__ = ['text_digest', 'encode_sentences', 'pos_embed_matters', 'feature_recipe', 'iter_picture_features', 'about_pictures',
            'encode_pictures']
 
-# %% ../../nbs/support/encode.ipynb #b18dc44c
+# %% ../../nbs/support/encode.ipynb #ddd49857
 import hashlib, math, re, shutil, tempfile, warnings, weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -22,13 +22,14 @@ from tqdm.auto import tqdm
 
 from ..clip import FrozenCLIP
 from taidpt.support.features import (
-    FeatureCache, FeatureStore, UnfinishedFeatures, find_features, offsets_of, store_in_memory, to_device, unit_half,
+    FeatureCache, FeatureStore, UnfinishedFeatures, find_features, offsets_of, store_in_memory,
+    to_device, unit_half,
 )
 from taidpt.support.pictures import (
     UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, what_is_wrong,
 )
 
-# %% ../../nbs/support/encode.ipynb #08565dde
+# %% ../../nbs/support/encode.ipynb #a9c4b312
 def _tokens(
     clip:FrozenCLIP,
     texts:list[str], # N sentences
@@ -39,7 +40,7 @@ def _tokens(
     tokens = torch.cat([clip.tokenize(texts[i:i + 4096]).int() for i in blocks])
     return tokens, clip.eot_positions(tokens).numpy() + 1
 
-# %% ../../nbs/support/encode.ipynb #efc19b79
+# %% ../../nbs/support/encode.ipynb #324dff0b
 def _fill(
     store:FeatureStore, # with room for all sentences
     clip:FrozenCLIP,
@@ -52,8 +53,8 @@ def _fill(
     "Encode sentences into a store, short ones first."
     order = np.argsort(lengths, kind='stable')
     starts = range(0, len(order), batch_size)
-    bar = tqdm(range(done, len(starts)), 'encoding sentences', initial=done, total=len(starts), disable=not progress)
-    for step in bar:
+    how = dict(desc='encoding sentences', total=len(starts), initial=done, disable=not progress)
+    for step in tqdm(range(done, len(starts)), **how):
         rows = order[starts[step]:starts[step] + batch_size]
         h, H, _ = clip.encode_texts(tokens[rows, :lengths[rows].max()].long())
         store.whole[rows] = unit_half(h).numpy()
@@ -61,7 +62,7 @@ def _fill(
             store.parts[store.offsets[row]:store.offsets[row + 1]] = parts[:lengths[row]]
         yield step + 1
 
-# %% ../../nbs/support/encode.ipynb #5807675a
+# %% ../../nbs/support/encode.ipynb #e2a4fbbe
 def _sentences_to_file(
     path:Path, # file to write
     made_from:dict[str, str], # metadata of the store
@@ -78,7 +79,7 @@ def _sentences_to_file(
         if done % 64 == 0: file.keep(done)
     return file.finish()
 
-# %% ../../nbs/support/encode.ipynb #3633fda2
+# %% ../../nbs/support/encode.ipynb #6fb948c5
 def _sentences_to_temporary(*args, **kwargs)->FeatureStore:
     "As `_sentences_to_file`, to a file that lives as long as the store."
     folder = Path(tempfile.mkdtemp(prefix='taidpt-'))
@@ -86,7 +87,7 @@ def _sentences_to_temporary(*args, **kwargs)->FeatureStore:
     weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
     return store
 
-# %% ../../nbs/support/encode.ipynb #31ceb074
+# %% ../../nbs/support/encode.ipynb #7c08d3b6
 def text_digest(
     texts:Sequence[str], # in their order
 )->str: # 16 hexadecimal digits
@@ -95,7 +96,7 @@ def text_digest(
     for t in texts: sha.update(t.encode('utf-8', 'surrogatepass') + b'\0')
     return sha.hexdigest()[:16]
 
-# %% ../../nbs/support/encode.ipynb #7786fb0f
+# %% ../../nbs/support/encode.ipynb #e2f2cb40
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:Sequence[str], # N sentences
@@ -108,7 +109,8 @@ def encode_sentences(
     texts = list(texts)
     if not texts: raise ValueError('There are no sentences to encode.')
     batch_size = batch_size or (64 if clip.device.type == 'cpu' else 512)
-    made_from = dict(format='taidpt-features', kind='sentences', weights=clip.fingerprint(), source=text_digest(texts))
+    made_from = dict(format='taidpt-features', kind='sentences', weights=clip.fingerprint(),
+                     source=text_digest(texts))
     if path and (store := find_features(Path(path), made_from, 'sentences')): return store
 
     tokens, lengths = _tokens(clip, texts, progress)
@@ -119,13 +121,14 @@ def encode_sentences(
     for _ in _fill(store, clip, tokens, lengths, batch_size, progress=progress): pass
     return store
 
-# %% ../../nbs/support/encode.ipynb #5e4d1a85
+# %% ../../nbs/support/encode.ipynb #018e1a39
 def pos_embed_matters(
     clip:FrozenCLIP, # the encoder
 )->bool: # True for the ResNets of CLIP
     "Whether f with the positional embedding differs from f without."
     return isinstance(clip.model.visual, ModifiedResNet)
 
+# %% ../../nbs/support/encode.ipynb #f10c089c
 def feature_recipe(
     clip:FrozenCLIP, # the encoder
     pos_embed:bool|tuple[bool, ...], # as in `FrozenCLIP.encode_images`
@@ -136,7 +139,7 @@ def feature_recipe(
     forms = tuple(p and matters for p in pos_embed) if several else pos_embed and matters
     return re.sub(' at 0x[0-9a-f]+', '', f'{clip.fingerprint()} {clip.preprocess} {forms}')
 
-# %% ../../nbs/support/encode.ipynb #5251cd11
+# %% ../../nbs/support/encode.ipynb #cbbd1235
 @dataclass
 class _Read:
     "A picture that was read."
@@ -145,11 +148,12 @@ class _Read:
     features:tuple[Tensor, Tensor]|None=None # f and F, where they are known
     error:str='' # what is wrong with it
 
-# %% ../../nbs/support/encode.ipynb #dd6c10d6
+# %% ../../nbs/support/encode.ipynb #70cb131c
 def _content(picture:str|Path|Image.Image|Tensor)->bytes|Image.Image|Tensor:
     "What is in a file; anything else as it is."
     return picture if isinstance(picture, (Tensor, Image.Image)) else Path(picture).read_bytes()
 
+# %% ../../nbs/support/encode.ipynb #4b942e43
 def _read(
     picture:str|Path|Image.Image|Tensor,
     preprocess:Callable, # PIL picture -> pixels
@@ -164,23 +168,26 @@ def _read(
     if found := cache.find(key): return _Read(features=found)
     return _Read(as_pixels(content, preprocess) if is_file else pixels, key)
 
-# %% ../../nbs/support/encode.ipynb #94f834af
+# %% ../../nbs/support/encode.ipynb #21777890
 class _Pictures:
     "Pictures that are read when they are asked for."
-    def __init__(self, pictures, preprocess, cache): self.pictures, self.how = pictures, (preprocess, cache)
+    def __init__(self, pictures, preprocess, cache):
+        self.pictures, self.how = pictures, (preprocess, cache)
+
     def __len__(self): return len(self.pictures)
     def __getitem__(self, i):
         picture = self.pictures[i]
         try: return _read(picture, *self.how)
         except Exception as e: return _Read(error=what_is_wrong(picture, i, e))
 
-# %% ../../nbs/support/encode.ipynb #39eb11c6
+# %% ../../nbs/support/encode.ipynb #02d2659f
 def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
     "The batches of somebody's own loader, which gives pixels, alone or with labels."
     for batch in loader:
         pixels = batch[0] if isinstance(batch, (tuple, list)) else batch
         yield [_Read(x) for x in pixels]
 
+# %% ../../nbs/support/encode.ipynb #68b5453d
 def _batches(
     clip:FrozenCLIP,
     pictures, # as in `iter_picture_features`
@@ -193,18 +200,19 @@ def _batches(
     pictures = as_pictures(pictures)
     if not len(pictures): raise ValueError('There are no pictures.')
     if clip.preprocess is None and not all(isinstance(p, Tensor) for p in pictures):
-        raise ValueError('This FrozenCLIP has no preprocess, so it takes pictures as normalised tensors only.')
+        raise ValueError('This FrozenCLIP has no preprocess, '
+                         'so it takes pictures as normalised tensors only.')
     read, total = _Pictures(pictures, clip.preprocess, cache), math.ceil(len(pictures) / batch_size)
     if workers: return iter(DataLoader(read, batch_size, num_workers=workers, collate_fn=list)), total
     return batches_in_threads(read, batch_size), total
 
-# %% ../../nbs/support/encode.ipynb #c06e642d
+# %% ../../nbs/support/encode.ipynb #a6bccb2c
 def _encoded(clip:FrozenCLIP, batch:list[_Read], pos_embed:bool|tuple[bool, ...])->tuple[Tensor, Tensor]:
     "f and F of pictures that all have pixels."
     pixels = torch.stack([read.pixels for read in batch])
     return clip.encode_maps(to_device(pixels, clip.device), pos_embed)
 
-# %% ../../nbs/support/encode.ipynb #46098565
+# %% ../../nbs/support/encode.ipynb #5e183cae
 def _known(
     clip:FrozenCLIP,
     batch:list[_Read], # B pictures
@@ -221,15 +229,17 @@ def _known(
             if read.key: cache.keep(read.key, *features)
     return [read.features for read in batch]
 
+# %% ../../nbs/support/encode.ipynb #8b35be5a
 def _with_blanks(clip, known, pos_embed)->list[tuple[Tensor, Tensor]]:
     "The same with NaN in place of what is None."
     one = next((features for features in known if features), None)
     if one is None:                                          # how large they would be
-        one = [x[0] for x in clip.encode_maps(clip.preprocess(Image.new('RGB', (64, 64)))[None], pos_embed)]
+        pixels = clip.preprocess(Image.new('RGB', (64, 64)))
+        one = [x[0] for x in clip.encode_maps(pixels[None], pos_embed)]
     blank = [torch.full_like(x, torch.nan) for x in one]
     return [features or blank for features in known]
 
-# %% ../../nbs/support/encode.ipynb #4c55b906
+# %% ../../nbs/support/encode.ipynb #4827fc9b
 def _features(
     clip:FrozenCLIP,
     batch:list[_Read], # B pictures
@@ -237,12 +247,13 @@ def _features(
     cache:FeatureCache|None,
 )->tuple[Tensor, Tensor]: # f: B × D or B × K × D; F: B × h × w × D
     "f and F of a batch, NaN where a picture could not be read."
-    if cache is None and all(read.pixels is not None for read in batch): return _encoded(clip, batch, pos_embed)
+    if cache is None and all(read.pixels is not None for read in batch):
+        return _encoded(clip, batch, pos_embed)
     rows = _with_blanks(clip, _known(clip, batch, pos_embed, cache), pos_embed)
     f, F_ = (torch.stack(x).to(clip.device).float() for x in zip(*rows))
     return f, F_
 
-# %% ../../nbs/support/encode.ipynb #d630c67e
+# %% ../../nbs/support/encode.ipynb #e1e8ccbf
 def _tell(
     batch:list[_Read],
     on_error:str, # 'raise' or 'skip'
@@ -251,13 +262,14 @@ def _tell(
     for read in batch:
         if not read.error: continue
         if on_error == 'raise':
-            raise UnreadablePicture(f"Cannot read {read.error}. Pass on_error='skip' to go on without it.")
+            raise UnreadablePicture(f"Cannot read {read.error}. "
+                                    "Pass on_error='skip' to go on without it.")
         warnings.warn(f'Skipped {read.error}', stacklevel=3)
 
-# %% ../../nbs/support/encode.ipynb #b6c305a1
+# %% ../../nbs/support/encode.ipynb #b5deb9f0
 def iter_picture_features(
     clip:FrozenCLIP, # the encoder
-    pictures:str|Path|Image.Image|Sequence|Iterator|Tensor|DataLoader, # as in `as_pictures`, or a loader of pixels
+    pictures:str|Path|Image.Image|Sequence|Iterator|Tensor|DataLoader, # `DataLoader`: of pixels
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_images`
     batch_size:int|None=None, # pictures a step; None: 4 on a CPU, whose caches hold no more, else 32
     on_error:str='raise', # or 'skip': warn, and give NaN for what cannot be read
@@ -276,7 +288,7 @@ def iter_picture_features(
         _tell(batch, on_error)
         yield _features(clip, batch, pos_embed, kept)
 
-# %% ../../nbs/support/encode.ipynb #ac4e72dd
+# %% ../../nbs/support/encode.ipynb #afe7c58a
 def _pictures_to_memory(batches:Iterator[tuple[Tensor, Tensor]], made_from:dict[str, str])->FeatureStore:
     "A store of all batches of f and F; the number of positions may differ from batch to batch."
     whole, parts, lengths = [], [], []
@@ -286,7 +298,7 @@ def _pictures_to_memory(batches:Iterator[tuple[Tensor, Tensor]], made_from:dict[
         lengths += [F_.shape[1] * F_.shape[2]] * len(f)
     return FeatureStore(np.concatenate(whole), np.concatenate(parts), offsets_of(lengths), made_from)
 
-# %% ../../nbs/support/encode.ipynb #bd574fd1
+# %% ../../nbs/support/encode.ipynb #cf78dcfc
 def about_pictures(
     clip:FrozenCLIP, # the encoder
     pictures:Sequence[str|Path], # N files
@@ -294,11 +306,12 @@ def about_pictures(
 )->dict[str, str]: # metadata of their feature file
     "What the features of pictures depend on: weights, preprocessing, and names and sizes of the files."
     known = []
-    for p in map(Path, pictures): known.append(f'{p.name} {p.stat().st_size if p.is_file() else "missing"}')
+    for p in map(Path, pictures):
+        known.append(f'{p.name} {p.stat().st_size if p.is_file() else "missing"}')
     return dict(format='taidpt-features', kind='pictures', weights=clip.fingerprint(),
                 source=text_digest(known), recipe=text_digest([feature_recipe(clip, pos_embed)]))
 
-# %% ../../nbs/support/encode.ipynb #1f4ee81a
+# %% ../../nbs/support/encode.ipynb #86bc154f
 def _check_read(store:FeatureStore, path:Path, files:list[str|Path]):
     "Raise `UnreadablePicture` if a picture in a feature file was skipped."
     lost = np.isnan(store.whole[:, 0]).nonzero()[0]
@@ -306,9 +319,16 @@ def _check_read(store:FeatureStore, path:Path, files:list[str|Path]):
         raise UnreadablePicture(f"{path} lacks {files[lost[0]]}, which could not be read. "
                                 "Pass on_error='skip' to go on without it.")
 
-# %% ../../nbs/support/encode.ipynb #22481f99
-def _put(file:UnfinishedFeatures, at:int, f:Tensor, F_:Tensor, files:list[str|Path], made_from:dict[str, str])->int:
-    "Write the features of a batch, whose first picture is number `at`; gives the number of the next one."
+# %% ../../nbs/support/encode.ipynb #4fb0712b
+def _put(
+    file:UnfinishedFeatures, # of all pictures
+    at:int, # number of the batch's first picture
+    f:Tensor, # B × D or B × K × D
+    F_:Tensor, # B × h × w × D
+    files:list[str|Path], # N pictures
+    made_from:dict[str, str], # metadata of the file
+)->int: # number of the next picture
+    "Write the features of a batch."
     n, end = F_.shape[1] * F_.shape[2], at + len(f)
     store = file.allocate(np.full(len(files), n), f.shape[1:], made_from)
     if store.offsets[1] != n:
@@ -318,7 +338,7 @@ def _put(file:UnfinishedFeatures, at:int, f:Tensor, F_:Tensor, files:list[str|Pa
     store.parts[at * n:end * n] = unit_half(F_.flatten(0, 2)).numpy()
     return end
 
-# %% ../../nbs/support/encode.ipynb #43363162
+# %% ../../nbs/support/encode.ipynb #38715901
 def _pictures_to_file(
     path:Path, # file to write, or to use if it is there
     clip:FrozenCLIP,
@@ -334,24 +354,27 @@ def _pictures_to_file(
         if strict: _check_read(store, path, files)
         return store
     file = UnfinishedFeatures(path, [made_from, strict])
+    how = dict(kwargs, on_error=on_error, progress=False)
     at = file.done
     with tqdm(total=len(files), initial=at, desc='pictures', disable=not progress) as bar:
         for start in range(at, len(files), 256):
             some = files[start:start + 256]
-            for f, F_ in iter_picture_features(clip, some, pos_embed, on_error=on_error, progress=False, **kwargs):
+            for f, F_ in iter_picture_features(clip, some, pos_embed, **how):
                 at = _put(file, at, f, F_, files, made_from)
                 bar.update(len(f))
             file.keep(at)
     return file.finish()
 
-# %% ../../nbs/support/encode.ipynb #60106fe0
+# %% ../../nbs/support/encode.ipynb #494bf55f
 def _as_files(pictures)->list[str|Path]:
     "Pictures that are files; `ValueError` for others."
     pictures = as_pictures(pictures)
     if not isinstance(pictures, (list, tuple)) or not all(isinstance(p, (str, Path)) for p in pictures):
-        raise ValueError('Features go to a file for pictures that are files: they are known by name and size.')
+        raise ValueError('Features go to a file for pictures that are files: '
+                         'they are known by name and size.')
     return pictures
 
+# %% ../../nbs/support/encode.ipynb #b7c25262
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # as in `iter_picture_features`; with a path, a folder or files
@@ -362,8 +385,9 @@ def encode_pictures(
 )->FeatureStore: # N items, the positions row by row
     """f and F (Eq. 4) of pictures, kept to be scored many times.
 
-    Raises `ValueError` if `path` holds features of something else, `OSError` if they do not fit on the disk."""
-    if path is not None: return _pictures_to_file(Path(path), clip, _as_files(pictures), pos_embed, progress, **kwargs)
+    Raises `ValueError` if `path` holds features of something else, `OSError` if the disk is too full."""
+    if path is not None:
+        return _pictures_to_file(Path(path), clip, _as_files(pictures), pos_embed, progress, **kwargs)
     batches = iter_picture_features(clip, pictures, pos_embed, progress=progress, **kwargs)
     made_from = dict(format='taidpt-features', kind='pictures', weights=clip.fingerprint())
     return _pictures_to_memory(batches, made_from)

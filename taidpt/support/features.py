@@ -6,7 +6,7 @@
 __all__ = ['unit_half', 'FeatureStore', 'offsets_of', 'to_device', 'load_features', 'store_in_memory', 'store_in_file',
            'UnfinishedFeatures', 'find_features', 'FeatureCache']
 
-# %% ../../nbs/support/features.ipynb #354ac540
+# %% ../../nbs/support/features.ipynb #976826a9
 import hashlib, json, math, mmap, os, shutil, struct, warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,14 +21,14 @@ from torch import Tensor
 
 from .files import write_whole
 
-# %% ../../nbs/support/features.ipynb #c87e5565
+# %% ../../nbs/support/features.ipynb #8687d794
 def unit_half(
     x:Tensor, # … × D, of any length
 )->Tensor: # … × D, on the CPU
     "Vectors at unit length and in half precision: what is stored of a feature."
     return F.normalize(x.float(), dim=-1).half().cpu()
 
-# %% ../../nbs/support/features.ipynb #de4a068b
+# %% ../../nbs/support/features.ipynb #06474c66
 class FeatureStore:
     "Unit-length features of N sentences or pictures and of their parts, ragged, in half precision."
     def __init__(self,
@@ -42,7 +42,7 @@ class FeatureStore:
 
     def __len__(self): return len(self.whole)
 
-# %% ../../nbs/support/features.ipynb #81d4f84c
+# %% ../../nbs/support/features.ipynb #049bb43b
 @patch(as_prop=True)
 def nbytes(self:FeatureStore)->int:
     "Bytes in memory or on disk."
@@ -53,14 +53,14 @@ def __repr__(self:FeatureStore):
     return (f'FeatureStore({len(self):,} items, {len(self.parts):,} parts, '
             f'D={self.whole.shape[-1]}, {self.nbytes/2**20:,.0f} MiB)')
 
-# %% ../../nbs/support/features.ipynb #82ed7c42
+# %% ../../nbs/support/features.ipynb #24a86382
 def offsets_of(
     lengths:Sequence[int], # N, parts of each item
 )->np.ndarray: # N + 1
     "Where the parts of each item begin, and where the last ones end."
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
-# %% ../../nbs/support/features.ipynb #7895e31f
+# %% ../../nbs/support/features.ipynb #99392560
 def _rows(
     offsets:Tensor, # N + 1
     index:Tensor, # B items
@@ -71,7 +71,7 @@ def _rows(
     mask = steps < length[:, None]
     return (start[:, None] + steps)[mask], mask
 
-# %% ../../nbs/support/features.ipynb #70135a35
+# %% ../../nbs/support/features.ipynb #1ea58b75
 def _padded(
     U:Tensor, # T × D, the parts of one item after another
     mask:Tensor, # B × n, True in T places
@@ -80,7 +80,7 @@ def _padded(
     empty = U.new_zeros(mask.numel(), U.shape[1])
     return empty.index_copy(0, mask.flatten().nonzero()[:, 0], U).unflatten(0, mask.shape)
 
-# %% ../../nbs/support/features.ipynb #58e14bf5
+# %% ../../nbs/support/features.ipynb #bb8f7a50
 def _tensor(a:np.ndarray|Tensor)->Tensor:
     "An array as a tensor on the same memory."
     if isinstance(a, Tensor): return a
@@ -88,13 +88,14 @@ def _tensor(a:np.ndarray|Tensor)->Tensor:
         warnings.simplefilter('ignore', UserWarning)        # maps are read-only, and so are we
         return torch.from_numpy(a)
 
+# %% ../../nbs/support/features.ipynb #c643b2ea
 def _release(*arrays:np.ndarray):
     "Give back the memory of what was read from a file or written to it."
     for a in arrays:
         if isinstance(a, np.memmap) and hasattr(mmap, 'MADV_DONTNEED'):
             a._mmap.madvise(mmap.MADV_DONTNEED)
 
-# %% ../../nbs/support/features.ipynb #084b1ba3
+# %% ../../nbs/support/features.ipynb #bd7bb1e0
 def to_device(
     t:Tensor,
     device:str|torch.device, # e.g. 'cuda'
@@ -104,7 +105,7 @@ def to_device(
         return t.pin_memory().to(device, non_blocking=True)
     return t.to(device)
 
-# %% ../../nbs/support/features.ipynb #76487cb2
+# %% ../../nbs/support/features.ipynb #892b422e
 @patch
 def batch(self:FeatureStore,
     index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
@@ -124,7 +125,7 @@ def batch(self:FeatureStore,
     elif padded: U = _padded(U, mask)
     return u, U, mask
 
-# %% ../../nbs/support/features.ipynb #6d227d5e
+# %% ../../nbs/support/features.ipynb #2c4dd95c
 @patch
 def take(self:FeatureStore,
     index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
@@ -135,7 +136,7 @@ def take(self:FeatureStore,
     whole, offsets = np.asarray(self.whole[index]), offsets_of([len(p) for p in parts])
     return FeatureStore(whole, np.concatenate(parts) if parts else self.parts[:0], offsets, self.metadata)
 
-# %% ../../nbs/support/features.ipynb #f20d2d75
+# %% ../../nbs/support/features.ipynb #4a58963a
 @patch
 def to(self:FeatureStore,
     device:str|torch.device, # e.g. 'cuda'
@@ -144,7 +145,7 @@ def to(self:FeatureStore,
     arrays = self.whole, self.parts, self.offsets
     return FeatureStore(*(_tensor(a).to(device) for a in arrays), self.metadata)
 
-# %% ../../nbs/support/features.ipynb #02d8879a
+# %% ../../nbs/support/features.ipynb #8c0e29bd
 @patch
 def form(self:FeatureStore,
     k:int, # which form, from 0
@@ -153,8 +154,9 @@ def form(self:FeatureStore,
     if self.whole.ndim == 2: return self
     return FeatureStore(self.whole[:, k], self.parts, self.offsets, self.metadata)
 
-# %% ../../nbs/support/features.ipynb #528ac28b
-_TENSORS = dict(offsets=('I64', np.dtype('<i8')), whole=('F16', np.dtype('<f2')), parts=('F16', np.dtype('<f2')))
+# %% ../../nbs/support/features.ipynb #11e3c6a0
+_F16, _I64 = ('F16', np.dtype('<f2')), ('I64', np.dtype('<i8'))
+_TENSORS = dict(offsets=_I64, whole=_F16, parts=_F16)       # in the order in which they lie in the file
 
 def _header(
     shapes:dict[str, list[int]], # of each tensor
@@ -170,7 +172,7 @@ def _header(
     text += b' ' * (-len(text) % 8)
     return struct.pack('<Q', len(text)) + text, at
 
-# %% ../../nbs/support/features.ipynb #018982b0
+# %% ../../nbs/support/features.ipynb #1ac8f16c
 def _read_header(
     path:Path, # a feature file
 )->tuple[dict, int]: # the header; where the tensors begin
@@ -179,13 +181,15 @@ def _read_header(
     try:
         with safe_open(path, 'np') as f: metadata, names = f.metadata() or {}, set(f.keys())
     except (SafetensorError, OSError) as e:
-        raise ValueError(f'{path} is no readable feature file ({e}); delete it to compute it anew.') from None
+        raise ValueError(f'{path} is no readable feature file ({e}); '
+                         'delete it to compute it anew.') from None
     if metadata.get('format') != 'taidpt-features' or names != set(_TENSORS):
         raise ValueError(f'{path} is a safetensors file, but holds no features of taidpt.')
     with open(path, 'rb') as f:
         size, = struct.unpack('<Q', f.read(8))
         return json.loads(f.read(size)), 8 + size
 
+# %% ../../nbs/support/features.ipynb #792d8e45
 def _map(
     path:Path, # a feature file
     mode:str, # 'r' to read, 'r+' to fill in
@@ -198,14 +202,14 @@ def _map(
         maps[name] = np.memmap(path, dtype, mode, place, tuple(header[name]['shape']))
     return FeatureStore(**maps, metadata=header['__metadata__'])
 
-# %% ../../nbs/support/features.ipynb #3c0019ae
+# %% ../../nbs/support/features.ipynb #a9077a60
 def load_features(
     path:str|Path, # file that `encode_sentences` or `encode_pictures` wrote
 )->FeatureStore: # memory-mapped
     "Features from a file. Raises `FileNotFoundError`, or `ValueError` where it holds none."
     return _map(Path(path), 'r')
 
-# %% ../../nbs/support/features.ipynb #79991531
+# %% ../../nbs/support/features.ipynb #731257e8
 def store_in_memory(
     lengths:Sequence[int], # N, parts of each item
     shape:Sequence[int], # of an item's whole: D, or K × D
@@ -216,7 +220,7 @@ def store_in_memory(
     whole = np.zeros((len(lengths), *shape), np.float16)
     return FeatureStore(whole, np.zeros((offsets[-1], shape[-1]), np.float16), offsets, metadata)
 
-# %% ../../nbs/support/features.ipynb #b8a6d7a7
+# %% ../../nbs/support/features.ipynb #69d9ae63
 def store_in_file(
     path:Path, # file to lay out
     lengths:Sequence[int], # N, parts of each item
@@ -242,9 +246,10 @@ def _check_room(path:Path, size:int, items:int):
         raise OSError(f'The features of {items:,} items need {size/1e9:.1f} GB in {path.parent}, '
                       f'where {free/1e9:.1f} GB are free.')
     if size > 1e9:
-        warnings.warn(f'The features of {items:,} items take {size/1e9:.1f} GB: {path.with_suffix("")}', stacklevel=4)
+        warnings.warn(f'The features of {items:,} items take {size/1e9:.1f} GB: '
+                      f'{path.with_suffix("")}', stacklevel=4)
 
-# %% ../../nbs/support/features.ipynb #58e6309a
+# %% ../../nbs/support/features.ipynb #6ce74b15
 @patch
 def flush(self:FeatureStore):
     "Write what was filled in to the disk, and give its memory back; in memory, do nothing."
@@ -253,7 +258,7 @@ def flush(self:FeatureStore):
             a.flush()
             _release(a)
 
-# %% ../../nbs/support/features.ipynb #31745b8f
+# %% ../../nbs/support/features.ipynb #1714888d
 class UnfinishedFeatures:
     "A file that is being filled, and a note beside it of what it is made from and how much is done."
     def __init__(self,
@@ -266,13 +271,14 @@ class UnfinishedFeatures:
         self.note = path.with_name(path.name + '.partial.json')
         self.store, self.done = None, 0
         if self._goes_on(): self.store, self.done = _map(self.partial, 'r+'), self._noted()['done']
-        else: self.note.unlink(missing_ok=True)             # it is about another file than the one to come
+        else: self.note.unlink(missing_ok=True)         # it is about another file than the one to come
 
     def _noted(self): return json.loads(self.note.read_text())
     def _goes_on(self):
-        return self.partial.exists() and self.note.exists() and self._noted()['made_from'] == self.made_from
+        both = self.partial.exists() and self.note.exists()
+        return both and self._noted()['made_from'] == self.made_from
 
-# %% ../../nbs/support/features.ipynb #521bdd3e
+# %% ../../nbs/support/features.ipynb #baeab8a6
 @patch
 def allocate(self:UnfinishedFeatures,
     lengths:Sequence[int], # as in `store_in_file`
@@ -283,6 +289,7 @@ def allocate(self:UnfinishedFeatures,
     if self.store is None: self.store = store_in_file(self.partial, lengths, shape, metadata)
     return self.store
 
+# %% ../../nbs/support/features.ipynb #d6c5d188
 @patch
 def keep(self:UnfinishedFeatures,
     done:int, # how much is filled in, in whatever unit the caller counts
@@ -292,6 +299,7 @@ def keep(self:UnfinishedFeatures,
     with write_whole(self.note) as tmp:
         tmp.write_text(json.dumps(dict(made_from=self.made_from, done=done)))
 
+# %% ../../nbs/support/features.ipynb #92a80b8e
 @patch
 def finish(self:UnfinishedFeatures)->FeatureStore: # of the finished file
     "Give the file its name."
@@ -300,7 +308,7 @@ def finish(self:UnfinishedFeatures)->FeatureStore: # of the finished file
     os.replace(self.partial, self.path)
     return load_features(self.path)
 
-# %% ../../nbs/support/features.ipynb #eab75458
+# %% ../../nbs/support/features.ipynb #a205f370
 def find_features(
     path:Path, # a feature file, which may be there or not
     made_from:dict[str, str], # metadata that it must have
@@ -312,10 +320,11 @@ def find_features(
     words = dict(source=what, recipe='preprocessing')
     differ = [words.get(k, k) for k in made_from if store.metadata.get(k) != made_from[k]]
     if differ:
-        raise ValueError(f'{path} was made from other {" and ".join(differ)}: name another file, or delete this one.')
+        raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
+                         'name another file, or delete this one.')
     return store
 
-# %% ../../nbs/support/features.ipynb #9bc2c1c0
+# %% ../../nbs/support/features.ipynb #4647ac75
 class FeatureCache:
     "Features of pictures in a folder, each under a hash of the picture's content and of the recipe."
     def __init__(self,
@@ -332,23 +341,13 @@ class FeatureCache:
         "The file of a key."
         return self.folder/key[:2]/f'{key}.safetensors'
 
-# %% ../../nbs/support/features.ipynb #c9bbeeb1
-@patch
-def find(self:FeatureCache,
-    key:str, # of the picture's content
-)->tuple[Tensor, Tensor]|None: # f: D or K × D; F: h × w × D; None if they are not there
-    "Features that were kept."
-    path = self.path(key)
-    if not path.exists(): return None
-    kept = load_file(path)
-    return kept['f'], kept['F']
+    def find(self, key:str)->tuple[Tensor, Tensor]|None: # f: D or K × D; F: h × w × D
+        "Features that were kept under a key, or None."
+        if not self.path(key).exists(): return None
+        kept = load_file(self.path(key))
+        return kept['f'], kept['F']
 
-@patch
-def keep(self:FeatureCache,
-    key:str, # of the picture's content
-    f:Tensor, # D or K × D
-    F_:Tensor, # h × w × D
-):
-    "Keep the features of a picture."
-    with write_whole(self.path(key)) as tmp:
-        save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)
+    def keep(self, key:str, f:Tensor, F_:Tensor):
+        "Keep the features of a picture."
+        with write_whole(self.path(key)) as tmp:
+            save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)

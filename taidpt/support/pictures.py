@@ -6,7 +6,7 @@
 __all__ = ['PICTURE_ENDINGS', 'list_pictures', 'as_pictures', 'to_rgb', 'as_pixels', 'UnreadablePicture', 'what_is_wrong',
            'check_on_error', 'one_core_threads', 'batches_in_threads']
 
-# %% ../../nbs/support/pictures.ipynb #f7416e8e
+# %% ../../nbs/support/pictures.ipynb #55bcd4d7
 import io, re, threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-# %% ../../nbs/support/pictures.ipynb #13b5167d
+# %% ../../nbs/support/pictures.ipynb #b5df0394
 PICTURE_ENDINGS = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff'}
 
 def list_pictures(
@@ -32,9 +32,9 @@ def list_pictures(
     if not found: raise FileNotFoundError(f'{folder} holds no pictures ({endings}).')
     return found
 
-# %% ../../nbs/support/pictures.ipynb #da6ce869
+# %% ../../nbs/support/pictures.ipynb #7d84f47c
 def as_pictures(
-    pictures:str|Path|Image.Image|Tensor|Sequence|Iterator, # a folder, a file, a picture, pixels, or several
+    pictures:str|Path|Image.Image|Tensor|Sequence|Iterator, # one or several; a folder, too
 )->Sequence: # N files, pictures or tensors of pixels
     "One picture or many, as a sequence. Pixels are 3 × height × width, or N × 3 × height × width."
     if isinstance(pictures, (str, Path)):
@@ -44,7 +44,7 @@ def as_pictures(
     if isinstance(pictures, Iterator): return list(pictures)
     return pictures
 
-# %% ../../nbs/support/pictures.ipynb #474e49cb
+# %% ../../nbs/support/pictures.ipynb #96aab1a6
 def to_rgb(
     picture:Image.Image, # of any mode
 )->Image.Image: # 8 bits a channel
@@ -57,7 +57,7 @@ def to_rgb(
         picture = Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
     return picture.convert('RGB')
 
-# %% ../../nbs/support/pictures.ipynb #9b3b5a83
+# %% ../../nbs/support/pictures.ipynb #1832ba74
 def as_pixels(
     picture:bytes|Image.Image|Tensor, # what is in a file, an opened picture, or pixels
     preprocess:Callable, # PIL picture -> 3 × height × width, normalised
@@ -67,7 +67,7 @@ def as_pixels(
     with (Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture.copy()) as opened:
         return preprocess(to_rgb(opened))
 
-# %% ../../nbs/support/pictures.ipynb #340a592b
+# %% ../../nbs/support/pictures.ipynb #b097f0b1
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
@@ -81,22 +81,23 @@ def what_is_wrong(
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error))
 
-# %% ../../nbs/support/pictures.ipynb #5aeddfbf
+# %% ../../nbs/support/pictures.ipynb #077e9d66
 def check_on_error(
     on_error:str, # 'raise', or 'skip' to go on without what cannot be read
 )->str: # the same
     "Raise `ValueError` for another word."
-    if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
+    if on_error not in ('raise', 'skip'):
+        raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     return on_error
 
-# %% ../../nbs/support/pictures.ipynb #76af8409
+# %% ../../nbs/support/pictures.ipynb #7e9d3e6f
 def one_core_threads(
     n:int, # how many
 )->ThreadPoolExecutor:
     "Threads in which PyTorch uses one core each; the calling thread keeps all its cores."
     pool, all_here, cores = ThreadPoolExecutor(n), threading.Barrier(n), torch.get_num_threads()
     def keep_to_one(_):
-        torch.get_num_threads()      # PyTorch sets this thread up now, and not later, when it would undo the next line
+        torch.get_num_threads()      # PyTorch sets this thread up now; later it would undo the next line
         torch.set_num_threads(1)
         all_here.wait()              # until every thread has come here
     if cores > 1:
@@ -104,7 +105,7 @@ def one_core_threads(
         torch.set_num_threads(cores) # for this thread, and for threads to come
     return pool
 
-# %% ../../nbs/support/pictures.ipynb #b7410fba
+# %% ../../nbs/support/pictures.ipynb #212ce1e9
 def batches_in_threads(
     items:Sequence, # N things that take a while to get: items[i] decodes a picture
     batch_size:int, # B
