@@ -369,7 +369,7 @@ def _check_same_run(shard:dict, about:str):
         raise ValueError(f'{shard["out"]} was made by another run (other classes, prompts or column): '
                          'name another folder')
 
-# %% ../../nbs/apps/shards.ipynb #9e6348da
+# %% ../../nbs/apps/shards.ipynb #83a9533d
 def _start_ray(
     ray:bool|str, # True: a Ray of this machine; a text: the address of a cluster
     workers:int|None, # processes of a Ray of this machine; None: one for each core
@@ -378,7 +378,7 @@ def _start_ray(
     import ray as ray_itself
     for name in ('ray', 'ray.data'): logging.getLogger(name).setLevel(logging.ERROR)
     if ray_itself.is_initialized(): return
-    os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')             # it reports much that is no error
+    os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')             # it logs much that is no error
     where = dict(num_cpus=workers) if ray is True else dict(address=ray)
     ray_itself.init(include_dashboard=False, log_to_driver=False, logging_level='ERROR', **where)
 

@@ -180,9 +180,9 @@ class _Pictures:
         try: return _read(picture, *self.how)
         except Exception as e: return _Read(error=what_is_wrong(picture, i, e))
 
-# %% ../../nbs/support/encode.ipynb #02d2659f
+# %% ../../nbs/support/encode.ipynb #a39a9d9a
 def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
-    "The batches of somebody's own loader, which gives pixels, alone or with labels."
+    "The batches of a loader that gives pixels, alone or with labels."
     for batch in loader:
         pixels = batch[0] if isinstance(batch, (tuple, list)) else batch
         yield [_Read(x) for x in pixels]

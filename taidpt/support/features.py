@@ -258,12 +258,12 @@ def flush(self:FeatureStore):
             a.flush()
             _release(a)
 
-# %% ../../nbs/support/features.ipynb #1714888d
+# %% ../../nbs/support/features.ipynb #75d4e5c4
 class UnfinishedFeatures:
     "A file that is being filled, and a note beside it of what it is made from and how much is done."
     def __init__(self,
         path:Path, # the finished file
-        made_from:list, # all that decides what goes into the file, in order; what JSON can hold
+        made_from:list, # all that decides what is in the file; must fit into JSON
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.made_from = path, made_from
