@@ -365,10 +365,11 @@ def _pictures_to_file(
             file.keep(at)
     return file.finish()
 
-# %% ../../nbs/support/encode.ipynb #494bf55f
+# %% ../../nbs/support/encode.ipynb #ec7bc8c1
 def _as_files(pictures)->list[str|Path]:
     "Pictures that are files; `ValueError` for others."
     pictures = as_pictures(pictures)
+    if not len(pictures): raise ValueError('There are no pictures.')
     if not isinstance(pictures, (list, tuple)) or not all(isinstance(p, (str, Path)) for p in pictures):
         raise ValueError('Features go to a file for pictures that are files: '
                          'they are known by name and size.')
