@@ -1,5 +1,5 @@
-"""Memory: the store of features on disk and while training from it, the noun filter on millions of sentences, and the ranking
-loss for many classes.
+"""Memory: the store of features on disk and while training from it, the noun filter on millions of sentences,
+and the ranking loss for many classes.
 
     python benchmarks/memory.py [captions]
 """
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 
 from common import record, seconds
-from taidpt.support.encode import _allocate, _flush, load_features
 from taidpt.classes import COCO
-from taidpt.support.captions import bundled_captions
 from taidpt.learner import branch_scores, train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
+from taidpt.support.captions import bundled_captions
+from taidpt.support.features import load_features, store_in_file
 from training import published_loss, text_tower
 
 D, BATCH = 1024, 512
@@ -37,13 +37,16 @@ def write_store(path: Path, captions: int) -> dict:
     "As many captions as asked for, as long as real ones, with random features."
     tokens = text_tower().tokenize(list(bundled_captions()))
     lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
-    store, rng = _allocate(path, lengths, [D], dict(format="taidpt-features")), np.random.default_rng(0)
+    store = store_in_file(path, lengths, [D], dict(format="taidpt-features"))
+    rng = np.random.default_rng(0)
     block = rng.standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
-    for start in range(0, len(store.parts), len(block)): store.parts[start:start + len(block)] = block[:len(store.parts) - start]
+    for start in range(0, len(store.parts), len(block)):
+        store.parts[start:start + len(block)] = block[:len(store.parts) - start]
     store.whole[:] = np.resize(block, store.whole.shape)
-    _flush(store)
-    return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size, padded_float32=captions * 77 * D * 4)
+    store.flush()
+    return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size,
+                padded_float32=captions * 77 * D * 4)
 
 
 def train_from_store(path: str, steps: int, out):
@@ -55,8 +58,9 @@ def train_from_store(path: str, steps: int, out):
     optimizer, after = torch.optim.SGD(prompts.parameters(), 1e-4), []
     for _ in range(2): sum(e.sum() for e in prompts()).backward()  # what a step takes without any features
     before = resident()
+    scores = partial(branch_scores, tau=0.02)
     for order in torch.randperm(n)[:steps * BATCH].split(BATCH):
-        train_epoch(prompts, store, labels, optimizer, order, partial(branch_scores, tau=0.02), ranking_loss, BATCH)
+        train_epoch(prompts, store, labels, optimizer, order, scores, ranking_loss, BATCH)
         after.append(resident())
     out.put(dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after)))
 
@@ -65,6 +69,20 @@ def loss_of(classes: int, loss=ranking_loss) -> float:
     "Seconds of a ranking-loss step, forward and backward, 5 positives a row."
     scores = torch.randn(BATCH, classes, requires_grad=True)
     return seconds(lambda: loss(scores, torch.arange(classes).expand(BATCH, -1) < 5).backward())
+
+
+def loss_by_classes(sizes: tuple[int, ...], rounds: int = 7) -> list[dict]:
+    "Median seconds of a step for each number of classes; for few of them also with all pairs in one tensor."
+    torch.manual_seed(0)
+    ours, pairs = {c: [] for c in sizes}, {c: [] for c in sizes if c <= 200}
+    for _ in range(rounds):
+        for c in sizes:
+            ours[c].append(loss_of(c))
+            if c in pairs: pairs[c].append(loss_of(c, published_loss))
+    rows = [dict(classes=c, seconds=statistics.median(ours[c])) for c in sizes]
+    for row in rows:
+        if row["classes"] in pairs: row["all pairs"] = statistics.median(pairs[row["classes"]])
+    return rows
 
 
 def loss_memory(classes: int, out):
@@ -78,7 +96,8 @@ def label(sentences: int, out):
     "A stream of captions, each with a word that no other has, through the noun filter; what is resident as it goes on."
     captions, after, seen = list(bundled_captions()), [], 0
     before = resident()
-    for _, columns in NounFilter(COCO).stream(f"{captions[i % len(captions)]} x{i:x}" for i in range(sentences)):
+    stream = (f"{captions[i % len(captions)]} x{i:x}" for i in range(sentences))
+    for _ in NounFilter(COCO).stream(stream):
         seen += 1
         if seen % (sentences // 3) == 0: after.append(dict(sentences=seen, resident=resident()))
     out.put(dict(resident_before=before, resident=after, peak=resident("VmHWM")))
@@ -102,18 +121,15 @@ def main(captions: int = 100_000):
         figures["store"] = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
     s = figures["store"]
     print(f"{captions:,} captions of {s['tokens_a_caption']:.1f} tokens: {s['bytes_on_disk'] / 1e9:.2f} GB on disk, "
-          f"{s['resident'] / 1e9:.2f} GB resident while training, {s['resident_before'] / 1e9:.2f} GB of it without any features (PyTorch, the CLIP, a step on the prompts)")
+          f"{s['resident'] / 1e9:.2f} GB resident while training, {s['resident_before'] / 1e9:.2f} GB of it "
+          "without any features (PyTorch, the CLIP, a step on the prompts)")
     figures["noun filter"] = words = in_a_process(label, 3_000_000)
-    print("noun filter: " + ", ".join(f"{r['resident'] / 1e9:.2f} GB after {r['sentences'] / 1e6:.0f} million sentences" for r in words["resident"]))
+    after = (f"{r['resident'] / 1e9:.2f} GB after {r['sentences'] / 1e6:.0f} million sentences" for r in words["resident"])
+    print("noun filter: " + ", ".join(after))
     figures["ranking loss"] = loss = in_a_process(loss_memory, 10_000)
-    print(f"ranking loss of {BATCH} × 10,000: a process of {loss['peak'] / 1e9:.2f} GB at most, {loss['resident_before'] / 1e9:.2f} before")
-    torch.manual_seed(0)
-    sizes, times = (80, 200, 1000, 2000, 5000, 10_000), {}
-    for _ in range(7):
-        for c in sizes:
-            times.setdefault(c, []).append(loss_of(c))
-            if c <= 200: times.setdefault(-c, []).append(loss_of(c, published_loss))
-    figures["ranking loss by classes"] = [dict(classes=c, seconds=statistics.median(times[c]), **({"all pairs": statistics.median(times[-c])} if -c in times else {})) for c in sizes]
+    print(f"ranking loss of {BATCH} × 10,000: a process of {loss['peak'] / 1e9:.2f} GB at most, "
+          f"{loss['resident_before'] / 1e9:.2f} before")
+    figures["ranking loss by classes"] = loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))
     for row in figures["ranking loss by classes"]: print("  ", json.dumps(row))
     record("memory", figures)
 

@@ -25,8 +25,9 @@ from tqdm.auto import tqdm
 
 from . import __version__
 from taidpt.support.encode import (
-    FeatureStore, text_digest, feature_recipe, encode_pictures, encode_sentences, iter_picture_features,
+    text_digest, feature_recipe, encode_pictures, encode_sentences, iter_picture_features,
 )
+from .support.features import FeatureStore
 from .support.pictures import list_pictures, to_rgb
 from .classes import ClassSet, as_classset
 from .support.files import write_whole

@@ -5,285 +5,488 @@
 # %% auto #0
 __all__ = ['list_files', 'read_records', 'LabelShard', 'ScoreShard', 'BrokenRecords', 'label_shards', 'score_shards']
 
-# %% ../../nbs/apps/shards.ipynb #16-003
+# %% ../../nbs/apps/shards.ipynb #37882286
 import hashlib, io, json, logging, os, tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Optional, Sequence, Union
 
 import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fastcore.basics import patch
 from PIL import Image
 from tqdm.auto import tqdm
 
-from ..support.encode import feature_recipe
-from ..support.pictures import PICTURE_ENDINGS
 from ..classes import ClassSet, as_classset
-from ..support.files import write_whole
 from ..clip import load_clip
-from ..support.captions import caption_of, caption_column
 from ..learner import TaIDPT
 from ..nounfilter import NounFilter
+from ..support.captions import caption_column, caption_of
+from ..support.encode import feature_recipe
+from ..support.files import write_whole
 from ..support.labelfiles import LabelWriter
+from ..support.pictures import PICTURE_ENDINGS, check_on_error
 
-# %% ../../nbs/apps/shards.ipynb #16-006
+# %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
 
+def _is_local(fs:fsspec.AbstractFileSystem)->bool:
+    "Whether a file system is this machine's own."
+    return 'file' in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
+
+# %% ../../nbs/apps/shards.ipynb #be30672b
+def _find(fs:fsspec.AbstractFileSystem, path:str)->list[str]:
+    "The files that a file, a folder or a pattern with * stands for."
+    if '*' in path: return fs.glob(path)
+    if fs.isdir(path): return fs.find(path)
+    return [path] if fs.exists(path) else []
+
+# %% ../../nbs/apps/shards.ipynb #16442d25
 def list_files(
-    source:Union[str, Path], # a file, a folder, which is searched with its subfolders, or a pattern with *; a path or a URL
+    source:str|Path, # a file, a folder with its subfolders, or a pattern with *; a path or a URL
     endings:tuple[str, ...]=_SHARDS, # which files
-) -> dict[str, str]: # name below the folder -> path or URL, sorted
+)->dict[str, str]: # name below the folder -> path or URL, sorted
     "Files of a kind; `FileNotFoundError` where there is none."
     fs, path = fsspec.core.url_to_fs(str(source))
-    local = 'file' in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
-    found = sorted(fs.glob(path) if '*' in path else fs.find(path) if fs.isdir(path) else [path] if fs.exists(path) else [])
-    found = [f for f in found if f.lower().endswith(endings)]
+    found = [f for f in sorted(_find(fs, path)) if f.lower().endswith(endings)]
     if not found: raise FileNotFoundError(f'{source}: there is no file that ends in {", ".join(endings)}')
-    root = path.rstrip('/') + '/' if fs.isdir(path) else ''
-    return {f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1]: f if local else fs.unstrip_protocol(f) for f in found}
+    root, files = path.rstrip('/') + '/' if fs.isdir(path) else '', {}
+    for f in found:
+        name = f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1]
+        files[name] = f if _is_local(fs) else fs.unstrip_protocol(f)
+    return files
 
+# %% ../../nbs/apps/shards.ipynb #e86ec740
 @contextmanager
-def _written(url):
-    "A local path to write to; what is there at the end goes to `url`, whole or not at all."
+def _written(
+    url:str, # where the result goes; a path or a URL
+)->Iterator[Path]: # a local path to write to
+    "What is at the local path at the end goes to `url`, whole or not at all."
     fs, path = fsspec.core.url_to_fs(url)
-    if 'file' in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,)):
+    if _is_local(fs):
         with write_whole(path) as tmp: yield tmp
         return
     with tempfile.TemporaryDirectory() as d:
         yield (tmp := Path(d)/'shard')
         fs.makedirs(path.rsplit('/', 1)[0], exist_ok=True)
-        fs.put_file(str(tmp), path)                                     # object stores show an upload once it is complete
+        fs.put_file(str(tmp), path)
 
-# %% ../../nbs/apps/shards.ipynb #16-008
+# %% ../../nbs/apps/shards.ipynb #5e21ebf2
+def _json_lines(f)->Iterator[tuple[int, dict|str|ValueError]]:
+    "Rows of an open JSONL file."
+    for row, line in enumerate(f, 1):
+        if not line.strip(): continue
+        try: yield row, json.loads(line.decode('utf-8-sig'))
+        except ValueError as e: yield row, ValueError(f'no JSON in UTF-8 ({e})')
+
+# %% ../../nbs/apps/shards.ipynb #029aa60b
+def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueError]]:
+    "Rows of an open parquet file."
+    row = 0
+    try:
+        for batch in pq.ParquetFile(f).iter_batches(256, columns=columns):
+            for record in batch.to_pylist():
+                row += 1
+                yield row, record
+    except (pa.ArrowException, OSError) as e:
+        yield row + 1, ValueError(f'parquet cannot be read on from here ({e})')
+
+# %% ../../nbs/apps/shards.ipynb #e0c1b315
+def _is_parquet(url:str)->bool: return url.lower().endswith('.parquet')
+
+# %% ../../nbs/apps/shards.ipynb #8f10ca47
 def read_records(
     url:str, # a parquet or JSONL file
-    columns:Optional[list[str]]=None, # of a parquet file; None: all
-) -> Iterator[tuple[int, Union[dict, str, Exception]]]: # row, from 1; the record, or what is wrong with it
+    columns:list[str]|None=None, # of a parquet file; None: all
+)->Iterator[tuple[int, dict|str|Exception]]: # row, from 1; the record, or what is wrong with it
     "Records of a shard, one after the other."
     with fsspec.open(url, 'rb', compression='infer') as f:
-        if not url.lower().endswith('.parquet'):
-            for row, line in enumerate(f, 1):
-                if not line.strip(): continue
-                try: record = json.loads(line.decode('utf-8-sig'))
-                except ValueError as e: record = ValueError(f'no JSON in UTF-8 ({e})')
-                yield row, record
-            return
-        row = 0
-        try:
-            for batch in pq.ParquetFile(f).iter_batches(256, columns=columns):
-                for record in batch.to_pylist(): yield (row := row + 1), record
-        except (pa.ArrowException, OSError) as e: yield row + 1, ValueError(f'parquet cannot be read on from here ({e})')
+        yield from _parquet_rows(f, columns) if _is_parquet(url) else _json_lines(f)
 
-# %% ../../nbs/apps/shards.ipynb #16-011
+# %% ../../nbs/apps/shards.ipynb #1cd76c1c
+def _parquet_column(
+    url:str, # a parquet file
+    column:str|None, # the column that was asked for; None: one with a usual name
+)->str|None: # None for a file that cannot be opened, of which `read_records` will say so
+    "The column with the captions."
+    try:
+        with fsspec.open(url, 'rb') as f: names = pq.ParquetFile(f).schema_arrow.names
+    except pa.ArrowException: return None
+    return caption_column(names, column, url)
+
+# %% ../../nbs/apps/shards.ipynb #13de3dc0
+def _texts(
+    record:dict|str|Exception,
+    field:str|None, # of a parquet file: the column with the captions
+    column:str|None, # of a JSONL file: the field that was asked for
+)->list:
+    "The captions in a record, or the error that says why there are none."
+    if isinstance(record, Exception): return [record]
+    if field: return record[field] if isinstance(record[field], list) else [record[field]]
+    try: return [caption_of(record, column, 'record')]
+    except ValueError as e: return [ValueError(str(e).removeprefix('record: '))]
+
+# %% ../../nbs/apps/shards.ipynb #c387eb61
+def _captions(
+    url:str, # a shard
+    column:str|None, # column or field with the captions; None: the one with a usual name
+    errors:list, # gets (row, what is wrong)
+)->Iterator[str]:
+    "Captions of a shard, without line breaks and double spaces; empty ones are left out."
+    field = _parquet_column(url, column) if _is_parquet(url) else None
+    for row, record in read_records(url, [field] if field else None):
+        for text in _texts(record, field, column):
+            if isinstance(text, str):
+                if text := ' '.join(text.split()): yield text
+            elif isinstance(text, Exception): errors.append((row, str(text)))
+            elif text is not None: errors.append((row, f'{str(text)[:40]!r} is no text'))
+
+# %% ../../nbs/apps/shards.ipynb #b299e629
 class _Broken(Exception): "A shard is given up."
 
-class LabelShard:
-    "Reads the labels off the captions of a shard (Sec. 3.2); called with a shard, gives an account of it."
-    def __init__(self,
-        classes:ClassSet, # the classes to look for
-        column:Optional[str]=None, # column or field with the captions; None: the one with a usual name
-        on_error:str='raise', # or 'skip': leave broken records out
-    ): self.filter, self.column, self.on_error = NounFilter(classes), column, on_error
+def _give_up_on(errors:list, on_error:str):
+    "End the work on a shard that has errors, unless they are to be skipped."
+    if errors and on_error == 'raise': raise _Broken
 
-    def about(self) -> str: # JSON
-        "What the results depend on."
-        return json.dumps(dict(work='label', classes=self.filter.classes.names, synonyms=self.filter.classes.synonyms, column=self.column), sort_keys=True)
-
-    def _sentences(self, url, errors):
-        columns = None
-        if url.lower().endswith('.parquet'):
-            try:
-                with fsspec.open(url, 'rb') as f: columns = [caption_column(pq.ParquetFile(f).schema_arrow.names, self.column, url)]
-            except pa.ArrowException: pass                              # `read_records` says so
-        for row, record in read_records(url, columns):
-            if not isinstance(record, Exception):
-                try: record = record[columns[0]] if columns else caption_of(record, self.column, 'record')
-                except ValueError as e: record = ValueError(str(e).removeprefix('record: '))
-            for text in record if columns and isinstance(record, list) else [record]:   # some have a list of captions a picture
-                if isinstance(text, str):
-                    if text := ' '.join(text.split()): yield text
-                elif text is not None: errors.append((row, str(text) if isinstance(text, Exception) else f'{str(text)[:40]!r} is no text'))
-
+# %% ../../nbs/apps/shards.ipynb #6bef2efe
+class _Worker:
+    "Works on shards: `write` does the work, `about` says what the results depend on."
     def __call__(self,
         shard:dict, # 'url' of the shard and 'out', where its result goes
-    ) -> dict: # the shard with 'read' and 'kept' sentences, and 'errors' as JSON: [[row, what is wrong], …]
-        "Label a shard."
-        errors, read, kept = [], 0, 0
-        labels = self.filter.stream(self._sentences(shard['url'], errors))
+    )->dict: # the shard with counts 'read' and 'kept', and 'errors' as JSON: [[row, what is wrong], …]
+        "Work on a shard; nothing is left of one that is given up."
+        errors = []
         try:
-            with _written(shard['out']) as tmp, LabelWriter(tmp, self.filter.classes, **{'taidpt.made_from': self.about()}) as out:
-                while block := list(islice(labels, 16384)):
-                    named = [(t, c) for t, c in block if c]
-                    row, column = np.repeat(np.arange(len(named)), [len(c) for _, c in named]), np.concatenate([[], *(c for _, c in named)]).astype(int)
-                    out.write([t for t, _ in named], row, column)
-                    read, kept = read + len(block), kept + len(named)
-                    if errors and self.on_error == 'raise': raise _Broken
-                if errors and self.on_error == 'raise': raise _Broken
-                out.dropped = read - kept
-                out.note(**{'taidpt.errors': json.dumps(errors)})
+            with _written(shard['out']) as tmp: read, kept = self.write(tmp, shard, errors)
         except _Broken: read = kept = 0
         return dict(shard, read=read, kept=kept, errors=json.dumps(errors))
 
-# %% ../../nbs/apps/shards.ipynb #16-013
-_BYTES, _PATHS = ('image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'), ('path', 'file_name', 'filename', 'name', 'key', 'picture', 'image')
+# %% ../../nbs/apps/shards.ipynb #75fa001b
+def _write_block(
+    out:LabelWriter,
+    block:list[tuple[str, list[int]]], # sentences and the columns of their classes
+)->int: # how many name a class
+    "Write the sentences that name a class."
+    named = [(text, columns) for text, columns in block if columns]
+    row = np.repeat(np.arange(len(named)), [len(columns) for _, columns in named])
+    column = np.concatenate([[], *(columns for _, columns in named)]).astype(int)
+    out.write([text for text, _ in named], row, column)
+    return len(named)
 
-class ScoreShard:
+# %% ../../nbs/apps/shards.ipynb #6c17b300
+class LabelShard(_Worker):
+    "Labels the captions of a shard (Sec. 3.2); called with a shard, gives an account of it."
+    def __init__(self,
+        classes:ClassSet, # the classes to look for
+        column:str|None=None, # column or field with the captions; None: the one with a usual name
+        on_error:str='raise', # or 'skip': leave broken records out
+    ):
+        self.filter, self.column, self.on_error = NounFilter(classes), column, on_error
+
+    def about(self)->str: # JSON
+        "What the results depend on."
+        classes = self.filter.classes
+        about = dict(work='label', classes=classes.names, synonyms=classes.synonyms, column=self.column)
+        return json.dumps(about, sort_keys=True)
+
+    def write(self, path:Path, shard:dict, errors:list)->tuple[int, int]: # captions read and kept
+        "Label the captions of a shard into a file; what is wrong with others goes to `errors`."
+        labels, read, kept = self.filter.stream(_captions(shard['url'], self.column, errors)), 0, 0
+        with LabelWriter(path, self.filter.classes, **{'taidpt.made_from': self.about()}) as out:
+            while block := list(islice(labels, 16384)):
+                kept += _write_block(out, block)
+                read += len(block)
+                _give_up_on(errors, self.on_error)
+            _give_up_on(errors, self.on_error)
+            out.dropped = read - kept
+            out.note(**{'taidpt.errors': json.dumps(errors)})
+        return read, kept
+
+# %% ../../nbs/apps/shards.ipynb #17d56129
+_BYTES = ('image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img')
+_PATHS = ('path', 'file_name', 'filename', 'name', 'key', 'picture', 'image')
+
+def _first(record:dict, columns:Sequence[str], kinds:tuple[type, ...]):
+    "What is in the first of these columns that holds one of these types; None where there is none."
+    return next((record[c] for c in columns if isinstance(record.get(c), kinds)), None)
+
+# %% ../../nbs/apps/shards.ipynb #b2df78fb
+def _bytes_of(record:dict, name:str)->tuple[str, bytes|None]:
+    "Name and bytes of the picture in a record; None where it holds no bytes."
+    data = _first(record, _BYTES, (bytes, dict))
+    if isinstance(data, dict): return data.get('path') or name, data.get('bytes')
+    given = _first(record, _PATHS, (str, int))
+    return (name if given is None else str(given)), data
+
+# %% ../../nbs/apps/shards.ipynb #122a8af2
+def _picture_of(
+    record:dict|str, # of a shard; a text is a path
+    url:str, # of the shard, below whose folder relative paths are
+    name:str, # of a picture that has no name in the record
+)->tuple[str, bytes]: # name and bytes
+    "The picture in a record; `ValueError` where there is none, `OSError` where it cannot be read."
+    if isinstance(record, str): record = dict(path=record)
+    known_as, data = _bytes_of(record, name)
+    if data: return known_as, data
+    path = _first(record, _PATHS, (str,))
+    if path is None:
+        there = ', '.join(map(repr, record)) or 'no columns'
+        raise ValueError(f'neither the bytes of a picture nor a path to one; there are {there}')
+    absolute = '://' in path or Path(path).is_absolute()
+    at = path if absolute else f'{url.rsplit("/", 1)[0]}/{path}'
+    with fsspec.open(at, 'rb') as f: return path, f.read()
+
+# %% ../../nbs/apps/shards.ipynb #81a802b3
+def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]:
+    "Row, name and bytes of pictures that are files."
+    for row, url in enumerate(urls, 1):
+        try:
+            with fsspec.open(url, 'rb') as f: data = f.read()
+        except OSError as e: data = e
+        yield row, url, data
+
+# %% ../../nbs/apps/shards.ipynb #43881478
+def _recorded_pictures(url:str)->Iterator[tuple[int, str, bytes|Exception]]:
+    "Row, name and bytes of the pictures in a shard's records."
+    for row, record in read_records(url):
+        name, data = f'{url}:{row}', record
+        if not isinstance(record, Exception):
+            try: name, data = _picture_of(record, url, name)
+            except (OSError, ValueError) as e: data = e
+        yield row, name, data
+
+# %% ../../nbs/apps/shards.ipynb #bcf74b19
+def _pictures(shard:dict)->Iterator[tuple[int, str, bytes|Exception]]:
+    "Row, name and bytes (or what is wrong) of each picture of a shard."
+    if shard.get('pictures'): return _listed_pictures(json.loads(shard['pictures']))
+    return _recorded_pictures(shard['url'])
+
+# %% ../../nbs/apps/shards.ipynb #988df74b
+def _decoded(
+    block:list[tuple[int, str, bytes|Exception]], # row, name and bytes of some pictures
+)->tuple[list[Image.Image], list[str|None]]: # decoded ones; what is wrong with each, or None
+    "Decode some pictures."
+    good, wrong = [], []
+    for _, _, data in block:
+        try:
+            if isinstance(data, Exception): raise data
+            with Image.open(io.BytesIO(data)) as picture:
+                picture.load()
+                good.append(picture.copy())
+            wrong.append(None)
+        except Exception as e: wrong.append(' '.join(str(e).split()) or type(e).__name__)
+    return good, wrong
+
+# %% ../../nbs/apps/shards.ipynb #af13a880
+class ScoreShard(_Worker):
     "Scores the pictures of a shard with learned prompts; called with a shard, gives an account of it."
     def __init__(self,
-        prompts:Union[str, Path], # file that `TaIDPT.save` wrote
-        clip:Optional[tuple]=None, # arguments of `load_clip`; None: the CLIP that the prompts name
+        prompts:str|Path, # file that `TaIDPT.save` wrote
+        clip:tuple|None=None, # arguments of `load_clip`; None: the CLIP that the prompts name
         on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
         batch_size:int=64, # pictures a step
         tiles:int=1, # as in `TaIDPT.predict`
-        others:Sequence[Union[str, Path]]=(), # files of more prompts, as in `TaIDPT.predict`
+        others:Sequence[str|Path]=(), # files of more prompts, as in `TaIDPT.predict`
     ):
-        self.tiles = tiles
-        self.model, self.on_error, self.batch_size = TaIDPT.load(prompts, load_clip(*clip) if clip else None), on_error, batch_size
+        self.on_error, self.batch_size, self.tiles = on_error, batch_size, tiles
+        self.model = TaIDPT.load(prompts, load_clip(*clip) if clip else None)
         self.others = [TaIDPT.load(p, self.model.clip) for p in others]
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
-    def about(self) -> str: # JSON
+    def about(self)->str: # JSON
         "What the results depend on."
-        tiles = dict(tiles=self.tiles) if self.tiles > 1 else {}
-        return json.dumps(dict(work='score', prompts=','.join(self.prompts), clip=feature_recipe(self.model.clip, self.model.pos_embed), **tiles), sort_keys=True)
+        clip = feature_recipe(self.model.clip, self.model.pos_embed)
+        about = dict(work='score', prompts=','.join(self.prompts), clip=clip)
+        if self.tiles > 1: about['tiles'] = self.tiles
+        return json.dumps(about, sort_keys=True)
 
-    def _pictures(self, shard):
-        "Row, name and bytes (or an error) of each picture."
-        if shard.get('pictures'):
-            for row, url in enumerate(json.loads(shard['pictures']), 1):
-                try:
-                    with fsspec.open(url, 'rb') as f: yield row, url, f.read()
-                except OSError as e: yield row, url, e
-            return
-        for row, record in read_records(shard['url']):
-            name = f'{shard["url"]}:{row}'
-            if isinstance(record, Exception): yield row, name, record; continue
-            if isinstance(record, str): record = dict(path=record)
-            try: name, data = _picture_of(record, shard['url'], name)
-            except (OSError, ValueError) as e: data = e
-            yield row, name, data
+# %% ../../nbs/apps/shards.ipynb #6daab4f4
+@patch
+def schema(self:ScoreShard)->pa.Schema:
+    "The columns of a result, with the classes in the metadata."
+    about = {'taidpt.classes': json.dumps(self.model.classes.names), 'taidpt.made_from': self.about()}
+    columns = [('picture', pa.string()), ('scores', pa.list_(pa.float32())), ('error', pa.string())]
+    return pa.schema(columns, metadata=about)
 
-    def __call__(self,
-        shard:dict, # 'url' of the shard, or 'pictures', a JSON list of paths; 'out', where its result goes
-    ) -> dict: # the shard with how many were 'read' and 'kept', and 'errors' as JSON: [[row, what is wrong], …]
-        "Score a shard."
-        errors, read, classes, pictures = [], 0, self.model.classes, self._pictures(shard)
-        schema = pa.schema([('picture', pa.string()), ('scores', pa.list_(pa.float32())), ('error', pa.string())],
-                           metadata={'taidpt.classes': json.dumps(classes.names), 'taidpt.made_from': self.about()})
-        try:
-            with _written(shard['out']) as tmp, pq.ParquetWriter(tmp, schema, compression='zstd') as out:
-                while block := list(islice(pictures, self.batch_size)):
-                    good, wrong = [], [None] * len(block)
-                    for i, (row, _, data) in enumerate(block):
-                        try:
-                            if isinstance(data, Exception): raise data
-                            with Image.open(io.BytesIO(data)) as im: im.load(); good.append(im.copy())
-                        except Exception as e: wrong[i] = ' '.join(str(e).split()) or type(e).__name__; errors.append((row, wrong[i]))
-                    if errors and self.on_error == 'raise': raise _Broken
-                    found = iter(self.model.predict(good, tiles=self.tiles, others=self.others, progress=False).tolist() if good else ())
-                    out.write_table(pa.table([[n for _, n, _ in block], [None if w else next(found) for w in wrong], wrong], schema=schema))
-                    read += len(block)
-        except _Broken: read = 0
-        return dict(shard, read=read, kept=read - len(errors) if read else 0, errors=json.dumps(errors))
+# %% ../../nbs/apps/shards.ipynb #6c552aa1
+@patch
+def scores(self:ScoreShard,
+    pictures:list[Image.Image], # N pictures
+)->list[list[float]]: # N × C
+    "Scores of some pictures."
+    if not pictures: return []
+    return self.model.predict(pictures, tiles=self.tiles, others=self.others, progress=False).tolist()
 
-def _picture_of(record:dict, url:str, name:str) -> tuple[str, bytes]:
-    "Name and bytes of the picture in a record of the shard `url`."
-    column = next((c for c in _BYTES if isinstance(record.get(c), (bytes, dict))), None)
-    if column:
-        data = record[column]
-        if isinstance(data, dict): name, data = data.get('path') or name, data.get('bytes')
-        else: name = next((str(record[c]) for c in _PATHS if isinstance(record.get(c), (str, int))), name)
-        if data: return name, data
-    path = next((record[c] for c in _PATHS if isinstance(record.get(c), str)), None)
-    if path is None: raise ValueError(f'neither the bytes of a picture nor a path to one; there are {", ".join(map(repr, record)) or "no columns"}')
-    at = path if '://' in path or Path(path).is_absolute() else f'{url.rsplit("/", 1)[0]}/{path}'
-    with fsspec.open(at, 'rb') as f: return path, f.read()
+# %% ../../nbs/apps/shards.ipynb #36f9a453
+@patch
+def write(self:ScoreShard,
+    path:Path, # where the result goes
+    shard:dict, # 'url' of the shard, or 'pictures', a JSON list of paths
+    errors:list, # gets (row, what is wrong)
+)->tuple[int, int]: # pictures that were read, broken ones too, and scored
+    "Score the pictures of a shard into a file."
+    pictures, read = _pictures(shard), 0
+    with pq.ParquetWriter(path, self.schema(), compression='zstd') as out:
+        while block := list(islice(pictures, self.batch_size)):
+            good, wrong = _decoded(block)
+            errors += [(row, what) for (row, _, _), what in zip(block, wrong) if what]
+            _give_up_on(errors, self.on_error)
+            found = iter(self.scores(good))
+            scores = [None if what else next(found) for what in wrong]
+            columns = [[name for _, name, _ in block], scores, wrong]
+            out.write_table(pa.table(columns, schema=self.schema()))
+            read += len(block)
+    return read, read - len(errors)
 
-# %% ../../nbs/apps/shards.ipynb #16-015
+# %% ../../nbs/apps/shards.ipynb #23a04cf0
+def _shard(name:str, url:str, out:str|Path)->dict:
+    "A shard and where its result goes."
+    return dict(name=name, url=url, out=f'{str(out).rstrip("/")}/{name.replace("/", "--")}.parquet')
+
+# %% ../../nbs/apps/shards.ipynb #fe8741bd
+def _split(
+    shards:list[dict],
+    out:str|Path, # folder of the results
+)->tuple[list[dict], list[dict]]: # shards that are done, and those that are left
+    "Shards whose result is there, and the others."
+    fs, folder = fsspec.core.url_to_fs(str(out))
+    there = set(fs.find(folder)) if fs.isdir(folder) else set()
+    done, left = [], []
+    for shard in shards:
+        _, path = fsspec.core.url_to_fs(shard['out'])
+        (done if path in there else left).append(shard)
+    return done, left
+
+# %% ../../nbs/apps/shards.ipynb #9e5d15ff
+def _check_same_run(shard:dict, about:str):
+    "Raise `ValueError` if the result of a shard was made from something else than `about` says."
+    with fsspec.open(shard['out'], 'rb') as f: metadata = pq.ParquetFile(f).metadata.metadata or {}
+    if metadata.get(b'taidpt.made_from', b'').decode() != about:
+        raise ValueError(f'{shard["out"]} was made by another run (other classes, prompts or column): '
+                         'name another folder')
+
+# %% ../../nbs/apps/shards.ipynb #83a9533d
+def _start_ray(
+    ray:bool|str, # True: a Ray of this machine; a text: the address of a cluster
+    workers:int|None, # processes of a Ray of this machine; None: one for each core
+):
+    "Connect this process to Ray, if it is not connected, and keep Ray quiet."
+    import ray as ray_itself
+    for name in ('ray', 'ray.data'): logging.getLogger(name).setLevel(logging.ERROR)
+    if ray_itself.is_initialized(): return
+    os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')             # it logs much that is no error
+    where = dict(num_cpus=workers) if ray is True else dict(address=ray)
+    ray_itself.init(include_dashboard=False, log_to_driver=False, logging_level='ERROR', **where)
+
+# %% ../../nbs/apps/shards.ipynb #c8f429f4
+def _on_ray(
+    make:partial, # of `LabelShard` or `ScoreShard`
+    shards:list[dict],
+    ray:bool|str, # as in `label_shards`
+    workers:int|None, # as in `label_shards`
+)->Iterator[dict]: # accounts, in the order in which shards are done
+    "Work on shards in the processes of a Ray."
+    try: import ray.data as ray_data
+    except ImportError as e:
+        raise ImportError(f'Ray is not installed ({e}): pip install "taidpt[ray]"') from None
+    _start_ray(ray, workers)
+    from ray import cluster_resources
+    there = cluster_resources()
+    most = min(len(shards), workers or int(there.get('CPU', 1)))
+    gpus = dict(num_gpus=1) if make.func is ScoreShard and there.get('GPU') else {}
+    ray_data.DataContext.get_current().enable_progress_bars = False     # there is one already
+    data = ray_data.from_items(shards, override_num_blocks=len(shards))
+    pool = ray_data.ActorPoolStrategy(min_size=1, max_size=most)
+    yield from data.map(make.func, fn_constructor_args=make.args, fn_constructor_kwargs=make.keywords,
+                        compute=pool, num_cpus=1, **gpus).iter_rows()
+
+# %% ../../nbs/apps/shards.ipynb #9cec2954
 class BrokenRecords(ValueError):
     "Records that could not be read, with shard and row."
 
-def _results(make, shards, ray, workers):
-    "The account of each shard, as it is done."
-    if not ray:
-        work = make()
-        yield from map(work, shards)
-        return
-    try: import ray.data as rd, ray as _ray
-    except ImportError as e: raise ImportError(f'Ray is not installed ({e}): pip install "taidpt[ray]"') from None
-    for name in ('ray', 'ray.data'): logging.getLogger(name).setLevel(logging.ERROR)
-    if not _ray.is_initialized():
-        os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')         # it tells much that is no error
-        _ray.init(address=None if ray is True else ray, num_cpus=workers if ray is True else None, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
-    rd.DataContext.get_current().enable_progress_bars = False           # there is one already
-    cores = int(_ray.cluster_resources().get('CPU', 1))
-    many = min(len(shards), workers or cores)
-    gpus = dict(num_gpus=1) if make.func is ScoreShard and _ray.cluster_resources().get('GPU') else {}
-    data = rd.from_items(shards, override_num_blocks=len(shards))
-    yield from data.map(make.func, fn_constructor_args=make.args, fn_constructor_kwargs=make.keywords, 
-                        compute=rd.ActorPoolStrategy(min_size=1, max_size=many), num_cpus=1, **gpus).iter_rows()
-
-def _run(make, shards, out, ray, workers, progress):
-    "Do what is not done yet; raise in the end for what is broken."
-    fs, folder = fsspec.core.url_to_fs(str(out))
-    done = set(fs.find(folder)) if fs.isdir(folder) else set()
-    at = lambda shard: fsspec.core.url_to_fs(shard['out'])[1]
-    left = [s for s in shards if at(s) not in done]
-    if len(left) < len(shards):                                         # one of them says what all were made from
-        first = next(s for s in shards if at(s) in done)
-        with fs.open(at(first), 'rb') as f: was = (pq.ParquetFile(f).metadata.metadata or {}).get(b'taidpt.made_from', b'').decode()
-        if was != make().about(): raise ValueError(f'{first["out"]} was made by another run (other classes, prompts or column): name another folder')
-    accounts = list(tqdm(_results(make, left, ray, workers), 'shards', total=len(shards), initial=len(shards) - len(left), unit='shard', disable=not progress)) if left else []
-    for a in accounts: a['errors'] = [tuple(e) for e in json.loads(a['errors'])]
+# %% ../../nbs/apps/shards.ipynb #c09626be
+def _complain(accounts:list[dict], total:int, out:str|Path):
+    "Raise `BrokenRecords` if a shard was given up."
     broken = [(a['name'], row, what) for a in accounts for row, what in a['errors']]
-    if broken and make.keywords.get('on_error', 'raise') == 'raise':
-        raise BrokenRecords(f'{len({b[0] for b in broken})} of {len(shards)} shards have a broken record and were not written, the others are in {out}: '
-                            + '; '.join(f'{name}, row {row}: {what}' for name, row, what in broken[:5]) + (' …' if len(broken) > 5 else '')
-                            + ". Repair them and run again, or pass on_error='skip' to leave broken records out.")
-    return sorted(accounts, key=lambda a: a['name'])
+    if not broken: return
+    names = {name for name, _, _ in broken}
+    first = '; '.join(f'{name}, row {row}: {what}' for name, row, what in broken[:5])
+    more = ' …' if len(broken) > 5 else ''
+    raise BrokenRecords(f'{len(names)} of {total} shards have a broken record and were not written, '
+                        f'the others are in {out}: {first}{more}. Repair them and run again, '
+                        "or pass on_error='skip' to leave broken records out.")
 
-def _shard(name, url, out): return dict(name=name, url=url, out=f'{str(out).rstrip("/")}/{name.replace("/", "--")}.parquet')
+# %% ../../nbs/apps/shards.ipynb #ca102cf8
+def _run(
+    make:partial, # makes the worker: `LabelShard` or `ScoreShard` with its arguments
+    shards:list[dict],
+    out:str|Path, # folder of the results
+    ray:bool|str, # as in `label_shards`
+    workers:int|None, # as in `label_shards`
+    progress:bool, # a bar
+)->list[dict]: # an account of each shard that was worked on
+    "Do what is not done yet; raise in the end for what is broken."
+    done, left = _split(shards, out)
+    if done: _check_same_run(done[0], make().about())
+    if not left: return []
+    results = _on_ray(make, left, ray, workers) if ray else map(make(), left)
+    bar = tqdm(results, 'shards', len(shards), initial=len(done), unit='shard', disable=not progress)
+    accounts = sorted(bar, key=lambda account: account['name'])
+    for a in accounts: a['errors'] = [tuple(e) for e in json.loads(a['errors'])]
+    if make.keywords['on_error'] == 'raise': _complain(accounts, len(shards), out)
+    return accounts
 
+# %% ../../nbs/apps/shards.ipynb #c03f197d
 def label_shards(
-    classes:Union[ClassSet, list, str, Path], # the classes to look for
-    source:Union[str, Path], # shards of captions: a folder, a file or a pattern; a path or a URL
-    out:Union[str, Path], # folder for the labelled sentences, a parquet file for each shard; a path or a URL
-    column:Optional[str]=None, # column or field with the captions
+    classes:ClassSet|list|str|Path, # the classes to look for
+    source:str|Path, # shards of captions: a folder, a file or a pattern; a path or a URL
+    out:str|Path, # folder for the labelled sentences, a parquet file for each shard; a path or a URL
+    column:str|None=None, # column or field with the captions
     on_error:str='raise', # or 'skip': leave broken records out
-    ray:Union[bool, str]=False, # True: a Ray of its own on this machine, or the one that this process belongs to; a text: the address of a cluster
-    workers:Optional[int]=None, # on Ray: at most so many processes; None: all cores
+    ray:bool|str=False, # True: a Ray here, or the one this process is part of; or a cluster's address
+    workers:int|None=None, # on Ray: at most so many processes; None: all cores
     progress:bool=True, # a bar
-) -> list[dict]: # an account of each shard that was worked on: 'name', 'read', 'kept', 'errors' [(row, what is wrong), …]
+)->list[dict]: # an account of each shard worked on: 'name', 'read', 'kept', 'errors' [(row, what), …]
     "Label captions shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
-    make = partial(LabelShard, as_classset(classes), column=column, on_error=_checked(on_error))
-    return _run(make, [_shard(n, u, out) for n, u in list_files(source).items()], out, ray, workers, progress)
-
-def score_shards(
-    prompts:Union[str, Path], # file that `TaIDPT.save` wrote
-    source:Union[str, Path], # shards of pictures, or a folder of them; a path or a URL
-    out:Union[str, Path], # folder for the scores, a parquet file for each shard; a path or a URL
-    clip:Optional[tuple]=None, # arguments of `load_clip`; None: the CLIP that the prompts name
-    on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
-    ray:Union[bool, str]=False, # as in `label_shards`
-    workers:Optional[int]=None, # as in `label_shards`; with GPUs, each process has one
-    shard_size:int=1000, # pictures of a folder that make a shard
-    tiles:int=1, # as in `TaIDPT.predict`
-    others:Sequence[Union[str, Path]]=(), # as in `ScoreShard`
-    progress:bool=True, # a bar
-) -> list[dict]: # an account of each shard that was worked on
-    "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
-    try: shards = [_shard(n, u, out) for n, u in list_files(source).items()]
-    except FileNotFoundError:
-        pictures = list(list_files(source, tuple(PICTURE_ENDINGS)).values())
-        shards = [_shard(f'pictures-{i // shard_size:06d}', '', out) | dict(pictures=json.dumps(pictures[i:i + shard_size])) for i in range(0, len(pictures), shard_size)]
-    make = partial(ScoreShard, prompts, clip=clip, on_error=_checked(on_error), tiles=tiles, others=others)
+    make = partial(LabelShard, as_classset(classes), column=column, on_error=check_on_error(on_error))
+    shards = [_shard(name, url, out) for name, url in list_files(source).items()]
     return _run(make, shards, out, ray, workers, progress)
 
-def _checked(on_error):
-    if on_error not in ('raise', 'skip'): raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
-    return on_error
+# %% ../../nbs/apps/shards.ipynb #1865550f
+def _picture_shards(
+    source:str|Path, # shards of pictures, or a folder of them
+    out:str|Path, # folder of the results
+    size:int, # pictures of a folder that make a shard
+)->list[dict]:
+    "Shards of pictures."
+    try: return [_shard(name, url, out) for name, url in list_files(source).items()]
+    except FileNotFoundError: pictures = list(list_files(source, tuple(PICTURE_ENDINGS)).values())
+    shards = []
+    for i in range(0, len(pictures), size):
+        shard = _shard(f'pictures-{i // size:06d}', '', out)
+        shards.append(shard | dict(pictures=json.dumps(pictures[i:i + size])))
+    return shards
+
+# %% ../../nbs/apps/shards.ipynb #37d12562
+def score_shards(
+    prompts:str|Path, # file that `TaIDPT.save` wrote
+    source:str|Path, # shards of pictures, or a folder of them; a path or a URL
+    out:str|Path, # folder for the scores, a parquet file for each shard; a path or a URL
+    clip:tuple|None=None, # arguments of `load_clip`; None: the CLIP that the prompts name
+    on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
+    ray:bool|str=False, # as in `label_shards`
+    workers:int|None=None, # as in `label_shards`; with GPUs, each process has one
+    shard_size:int=1000, # pictures of a folder that make a shard
+    tiles:int=1, # as in `TaIDPT.predict`
+    others:Sequence[str|Path]=(), # as in `ScoreShard`
+    progress:bool=True, # a bar
+)->list[dict]: # an account of each shard that was worked on
+    "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
+    shards = _picture_shards(source, out, shard_size)
+    settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others)
+    make = partial(ScoreShard, prompts, **settings)
+    return _run(make, shards, out, ray, workers, progress)

@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..support.encode import FeatureStore, encode_pictures
+from ..support.encode import encode_pictures
+from ..support.features import FeatureStore
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..learner import LOSSES, PromptTuner

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .. import __version__
-from ..support.encode import FeatureStore, encode_pictures
+from ..support.encode import encode_pictures
+from ..support.features import FeatureStore
 from ..classes import ClassSet, as_classset
 from ..support.files import write_whole
 from ..clip import FrozenCLIP

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..support.encode import FeatureStore, about_pictures, encode_pictures, pos_embed_matters
+from ..support.encode import about_pictures, encode_pictures, pos_embed_matters
+from ..support.features import FeatureStore
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..baselines.coop import CoOp

@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from . import experiments
-from ..support.encode import FeatureStore, encode_sentences
+from ..support.encode import encode_sentences
+from ..support.features import FeatureStore
 from ..classes import as_classset
 from ..support.files import write_whole
 from ..clip import FrozenCLIP, load_clip
