@@ -90,10 +90,9 @@ def warn_of_rare_classes(
     "Warn of classes that few sentences name."
     rare = [f'{name} ({n})' for name, n in rare_classes(train).items()]
     more = f' and {len(rare) - 10:,} more' if len(rare) > 10 else ''
-    if rare: warnings.warn(
-        f'Few sentences name these classes: {", ".join(rare[:10])}{more}. They learn from '
-        'templates and from being negatives; add captions or synonyms for them.',
-        stacklevel=stacklevel + 1)
+    message = (f'Few sentences name these classes: {", ".join(rare[:10])}{more}. They learn from '
+               'templates and from being negatives; add captions or synonyms for them.')
+    if rare: warnings.warn(message, stacklevel=stacklevel + 1)
 
 # %% ../nbs/09_taidpt.ipynb #09-012
 def sentence_features(
