@@ -67,8 +67,8 @@ def check_alike(self:Predictor,
         if other.classes.names != self.classes.names: differ.append('the classes')
         if other.local != self.local: differ.append('the branches')
         if differ: raise ValueError(
-            f'others[{i}] differs in {" and ".join(differ)}; only prompts that are alike are averaged '
-            'here. Put unlike ones together with Ensemble.')
+            f'others[{i}] differs in {" and ".join(differ)}; only prompts that are alike are '
+            'averaged here. Put unlike ones together with Ensemble.')
 
 # %% ../nbs/10_predict.ipynb #10-019
 @patch

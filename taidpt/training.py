@@ -98,8 +98,8 @@ class PromptTuner(LearnedPrompts):
 
 # %% ../nbs/08_training.ipynb #08-021
 @patch
-def learn_epoch(self:PromptTuner, epoch:int, features:FeatureStore, labels:Tensor, tau:float,
-                bar:tqdm)->dict: # epoch, lr, loss
+def _learn_epoch(self:PromptTuner, epoch:int, features:FeatureStore, labels:Tensor, tau:float,
+                 bar:tqdm)->dict: # epoch, lr, loss
     "The next epoch. Raises `FloatingPointError` if scores, loss or prompts are no longer finite."
     rate = learning_rate(epoch, self.lr, self.epochs, self.warmup_lr)
     for group in self.optimizer_.param_groups: group['lr'] = rate
@@ -132,13 +132,13 @@ def learn(self:PromptTuner,
     "The epochs that are left."
     first, steps = len(self.history_) + 1, max(1, len(features) // self.step_size(len(features)))
     last = min(self.epochs, first - 1 + epochs) if epochs else self.epochs
-    if val is not None: val = self.validation(*val, progress)
+    if val is not None: val = self._validation(*val, progress)
     features = near(features, self.clip.device)
     bar = tqdm(desc='learning prompts', unit='step', disable=not progress,
                total=steps*self.epochs, initial=steps*(first - 1))
     with bar:
         for epoch in range(first, last + 1):
-            row = self.learn_epoch(epoch, features, labels, tau, bar)
+            row = self._learn_epoch(epoch, features, labels, tau, bar)
             told = dict(epoch=epoch, loss=f'{row["loss"]:.3f}')
             if val is not None:
                 scores = self.predict(val[0], progress=False)
@@ -151,7 +151,7 @@ def learn(self:PromptTuner,
 
 # %% ../nbs/08_training.ipynb #08-023
 @patch
-def validation(self:PromptTuner, pictures, labels, progress:bool=True)->tuple[FeatureStore, Tensor]:
+def _validation(self:PromptTuner, pictures, labels, progress)->tuple[FeatureStore, Tensor]:
     "Features and labels of pictures for validation; `ValueError` if they do not fit together."
     features = as_features(self.clip, pictures, self.pos_embed, progress)
     want, got = (len(features), len(self.classes)), tuple(labels.shape)

@@ -10,6 +10,7 @@ import sys, warnings
 from pathlib import Path
 import torch
 from taidpt.all import *
+from taidpt.support.distributed import is_first, join_processes
 warnings.simplefilter('ignore')
 torch.set_num_threads(1)
 join_processes()

@@ -88,6 +88,9 @@ class PictureTuner(PromptTuner):
         "Whether each class must be on a picture."
         return True
 
+    def check_given(self, labels:Tensor|np.ndarray|list)->None:
+        "Raise `ValueError` for labels that cannot be meant as they are, before a picture is read."
+
 # %% ../../nbs/baselines/coop.ipynb #co-013
 def check_readable(
     features:FeatureStore, # of pictures
@@ -106,6 +109,7 @@ def check_readable(
 def _fit(self:PictureTuner, pictures, labels, make_features=None, checkpoint=None, anew=False,
          progress=True, **how):
     features = None
+    self.check_given(labels)
     if make_features is None: features = as_features(self.clip, pictures, self.pos_embed, progress)
     count = len(labels) if features is None else len(features)
     y = check_labels(labels, count, self.classes, self.label_values, self.needs_every_class())

@@ -121,10 +121,12 @@ def needs_every_class(self:DualCoOp)->bool:
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-022
 @patch
-def _fit(self:DualCoOp, pictures, labels, *args, **kwargs):
+def check_given(self:DualCoOp,
+    labels:Tensor|np.ndarray|list, # N × C
+)->None:
+    "Raise `ValueError` for labels of 1 and 0 alone."
     y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
     if y.dtype != torch.bool and ((y == 0) | (y == 1)).all():
         raise ValueError('No label is -1, and 0 stands for unknown here, so there would be no '
                          'absent class to learn from: write -1 where a picture does not show the '
                          'class, or give the labels as bool if all of them are known.')
-    return PictureTuner._fit(self, pictures, labels, *args, **kwargs)
