@@ -5,68 +5,58 @@
 # %% auto #0
 __all__ = ['ZeroShotCLIP']
 
-# %% ../nbs/12_zeroshot.ipynb #10-003
+# %% ../nbs/12_zeroshot.ipynb #12-003
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Callable, Optional, Sequence, Union
 
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP
-from .learner import branch_scores, score_pictures, score_positions
-from .scores import fuse
+from .predict import Predictor, branch_scores
 
-# %% ../nbs/12_zeroshot.ipynb #10-005
-class ZeroShotCLIP:
-    "CLIP with hand-written prompts, alone (`local=False`) or in both branches (zero-shot CLIP with DPT)."
-    pos_embed = True                                                    # f of pictures as CLIP has it
+# %% ../nbs/12_zeroshot.ipynb #12-005
+class ZeroShotCLIP(Predictor):
+    "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
+    pos_embed = True                                    # f of pictures as CLIP has it
     def __init__(self,
         clip:FrozenCLIP, # the model
-        classes:Union[ClassSet, list, str, Path], # C classes, or a list of names, or a YAML/JSON file of classes
-        templates:Optional[Sequence[str]]=None, # sentences with {} for the class; None: the paper's single 'a photo of a {}.'
+        classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
+        templates:str|Sequence[str]|None=None, # with {} for the class; None: 'a photo of a {}.'
         local:bool=True, # score positions, too
     ):
         self.clip, self.classes, self.local = clip, as_classset(classes), local
-        self.templates = ['a photo of a {}.'] if templates is None else [templates] if isinstance(templates, str) else list(templates)
+        if templates is None: templates = 'a photo of a {}.'
+        self.templates = [templates] if isinstance(templates, str) else list(templates)
         if not self.templates: raise ValueError('There is no template.')
         for t in self.templates:
-            if '{}' not in t: raise ValueError(f'The template {t!r} has no {{}} for the class name.')
+            if '{}' not in t:
+                raise ValueError(f'The template {t!r} has no {{}} for the class name.')
 
-    def embeddings(self) -> tuple[Tensor, Optional[Tensor]]: # G and L, each C × D, of unit length; the same for both branches, L is None where local=False
-        "Class embeddings: the mean over templates of unit-length sentence features."
-        tokens = self.clip.tokenize([t.format(name) for name in self.classes.names for t in self.templates])
-        tokens = tokens[:, :self.clip.eot_positions(tokens).max() + 1]      # nothing comes after the longest
-        h = torch.cat([F.normalize(self.clip.encode_texts(some)[0].float(), dim=-1) for some in tokens.split(64)])
-        G = F.normalize(h.unflatten(0, (len(self.classes), -1)).mean(1), dim=-1)
-        return G, G if self.local else None
+    def __repr__(self)->str:
+        return (f'ZeroShotCLIP: {len(self.classes)} classes of {self.classes.name}, '
+                f'{len(self.templates)} template(s), local={self.local}, {self.clip!r}')
 
-    def scorer(self) -> Callable: # (u: B × D, U: B × P × D) -> a list of B × C scores, one for each branch, times the logit scale
-        "How pictures are scored once their features are there."
-        (G, L), s = self.embeddings(), self.clip.logit_scale
-        return lambda u, U: [s * x for x in branch_scores(u, U, G, L, 1/s)]
+# %% ../nbs/12_zeroshot.ipynb #12-007
+@patch
+def embeddings(self:ZeroShotCLIP,
+)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, of unit length; or G and None
+    "Class embeddings: the mean over templates of unit-length sentence features."
+    sentences = [t.format(name) for name in self.classes.names for t in self.templates]
+    tokens = self.clip.tokenize(sentences)
+    tokens = tokens[:, :self.clip.eot_positions(tokens).max() + 1]          # cut after the longest
+    h = torch.cat([self.clip.encode_texts(some)[0].float() for some in tokens.split(64)])
+    h = F.normalize(h, dim=-1).unflatten(0, (len(self.classes), -1))        # C × templates × D
+    G = F.normalize(h.mean(1), dim=-1)
+    return G, G if self.local else None
 
-    def predict_branches(self,
-        pictures, # as in `predict`
-        **kwargs, # as in `predict`
-    ) -> list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C, times the logit scale
-        "Scores of each branch by itself."
-        return score_pictures(self.clip, pictures, self.scorer(), self.pos_embed, **kwargs)
-
-    def predict(self,
-        pictures, # a folder, a file, a list of files or PIL pictures, pixels N × 3 × height × width, a DataLoader of pixels, or a `FeatureStore`
-        **kwargs, # batch_size, on_error='raise' or 'skip', workers=0 processes that decode, progress=True
-    ) -> Tensor: # N × C, float32, on the CPU
-        "Scores of pictures: the mean of both branches, or the global one with `local=False`. A `FeatureStore` must hold f with `pos_embed=True`."
-        branches = self.predict_branches(pictures, **kwargs)
-        return fuse(*branches) if self.local else branches[0]
-
-    def predict_dense(self,
-        pictures, # as in `predict`, but no `FeatureStore`
-        **kwargs, # as in `predict`
-    ) -> Tensor: # N × C × h × w, cosines of every position
-        "Where each class is, as maps (Eq. 5)."
-        return score_positions(self.clip, pictures, self.embeddings()[0], **kwargs)
-
-    def __repr__(self): return f'ZeroShotCLIP: {len(self.classes)} classes of {self.classes.name}, {len(self.templates)} template(s), local={self.local}, {self.clip!r}'
+# %% ../nbs/12_zeroshot.ipynb #12-008
+@patch
+def scorer(self:ZeroShotCLIP)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
+    "How pictures are scored once their features are there: cosines times the logit scale."
+    (G, L), s = self.embeddings(), self.clip.logit_scale
+    def scores(u, U): return [s * x for x in branch_scores(u, U, G, L, 1/s)]
+    return scores

@@ -5,21 +5,23 @@
 # %% auto #0
 __all__ = ['DUAL_SCALE', 'DUAL_TAU', 'dual_global_scores', 'dual_local_scores', 'partial_asymmetric_loss', 'DualCoOp']
 
-# %% ../../nbs/baselines/dualcoop.ipynb #13-003
+# %% ../../nbs/baselines/dualcoop.ipynb #du-003
 import math
 from pathlib import Path
-from typing import Optional, Union
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor
 
-from ..classes import ClassSet
-from ..clip import FrozenCLIP
 from .coop import PictureTuner
+from ..classes import ClassSet, as_classset
+from ..clip import FrozenCLIP
 from ..scores import dense_scores, global_scores
+from ..support.settings import check_settings, recommended
 
-# %% ../../nbs/baselines/dualcoop.ipynb #13-006
+# %% ../../nbs/baselines/dualcoop.ipynb #du-005
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
 
 def dual_global_scores(
@@ -27,46 +29,53 @@ def dual_global_scores(
     positive:Tensor, # embeddings of the positive prompts, C × D
     negative:Tensor, # embeddings of the negative prompts, C × D
     scale:float=DUAL_SCALE, # logit scale
-) -> Tensor: # N × C logits
+)->Tensor: # N × C logits
     "How much more each picture looks like the positive prompt than like the negative one."
     return scale * (global_scores(f, positive) - global_scores(f, negative))
 
+# %% ../../nbs/baselines/dualcoop.ipynb #du-006
 def dual_local_scores(
     F_:Tensor, # features of positions, N × P × D
     positive:Tensor, # embeddings of the positive prompts, C × D
     negative:Tensor, # embeddings of the negative prompts, C × D
     tau:float=DUAL_TAU, # temperature of the pooling
     scale:float=DUAL_SCALE, # logit scale
-) -> Tensor: # N × C logits
+)->Tensor: # N × C logits
     "The same at every position, pooled where the positive prompt looks."
     P, Q = dense_scores(F_, positive), dense_scores(F_, negative)
     return scale * ((P / tau).softmax(1) * (P - Q)).sum(1)
 
-# %% ../../nbs/baselines/dualcoop.ipynb #13-010
+# %% ../../nbs/baselines/dualcoop.ipynb #du-010
 def partial_asymmetric_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C: 1 present, -1 absent, 0 unknown
     gamma_neg:float=2.0, # exponent for absent classes
     gamma_pos:float=1.0, # exponent for present classes
     clip:float=0.05, # an absent class with a probability below this costs nothing
-) -> Tensor: # a single number
+)->Tensor: # a single number
     "Sum over known labels, mean over pictures; unknown labels have no influence."
-    if scores.shape != labels.shape: raise ValueError(f'scores and labels must both be N × C, but they are {tuple(scores.shape)} and {tuple(labels.shape)}')
+    if scores.shape != labels.shape:
+        raise ValueError('scores and labels must both be N × C, '
+                         f'but they are {tuple(scores.shape)} and {tuple(labels.shape)}')
     p = scores.sigmoid()
-    p_c = (p - clip).clamp(min=0)
-    present = -(1 - p)**gamma_pos * torch.nn.functional.logsigmoid(scores)
-    absent = -p_c**gamma_neg * torch.log1p(-p_c.clamp(max=1 - 1e-8)) if clip > 0 else p**gamma_neg * torch.nn.functional.softplus(scores)
-    return (torch.where(labels == 1, present, 0.) + torch.where(labels == -1, absent, 0.)).sum(1).mean()
+    present = -(1 - p)**gamma_pos * F.logsigmoid(scores)
+    if clip > 0:
+        p_c = (p - clip).clamp(min=0)
+        absent = -p_c**gamma_neg * torch.log1p(-p_c.clamp(max=1 - 1e-8))
+    else: absent = p**gamma_neg * F.softplus(scores)
+    known = torch.where(labels == 1, present, 0.) + torch.where(labels == -1, absent, 0.)
+    return known.sum(1).mean()
 
-# %% ../../nbs/baselines/dualcoop.ipynb #13-013
+# %% ../../nbs/baselines/dualcoop.ipynb #du-015
 class DualCoOp(PictureTuner):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
-    label_values, local, losses = (-1, 0, 1), True, dict(asymmetric=partial_asymmetric_loss)
+    label_values, local = (-1, 0, 1), True
+    loss, losses = 'asymmetric', dict(asymmetric=partial_asymmetric_loss)
     def __init__(self,
-        clip:FrozenCLIP, # frozen encoder; as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
-        classes:Union[ClassSet, list, str, Path], # C classes
+        clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
+        classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         n_ctx:int=16, # M, learned vectors before the class name
-        lr:Optional[float]=None, # full learning rate; None: what the CLIP recommends, else 0.002
+        lr:float|None=None, # full learning rate; None: what the CLIP recommends, else 0.002
         epochs:int=50, # passes over the pictures
         batch_size:int=64, # pictures a step
         tau_image:float=DUAL_TAU, # temperature of the pooling
@@ -77,27 +86,47 @@ class DualCoOp(PictureTuner):
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
     ):
-        self._set_up(clip, classes, n_ctx=n_ctx, lr=lr, epochs=epochs, batch_size=batch_size, tau_image=tau_image, scale=scale,
-                     weight_decay=weight_decay, momentum=momentum, class_specific=class_specific, warmup_lr=warmup_lr, seed=seed, loss='asymmetric')
+        self.clip, self.classes = clip, as_classset(classes)
+        self.n_ctx, self.class_specific = n_ctx, class_specific
+        self.lr, self.warmup_lr = recommended(clip, 'lr', lr, 2e-3), warmup_lr
+        self.epochs, self.batch_size = epochs, batch_size
+        self.tau_image, self.scale = tau_image, scale
+        self.weight_decay, self.momentum, self.seed = weight_decay, momentum, seed
+        check_settings(self)
 
-    def _fit(self, pictures, labels, *args, **kwargs):
-        y = torch.as_tensor(np.asarray(labels) if not isinstance(labels, Tensor) else labels)
-        if y.dtype != torch.bool and ((y == 0) | (y == 1)).all():
-            raise ValueError('No label is -1, and 0 stands for unknown here, so there would be no absent class to learn from: write -1 where a picture '
-                             'does not show the class, or give the labels as bool if all of them are known.')
-        return super()._fit(pictures, labels, *args, **kwargs)
+# %% ../../nbs/baselines/dualcoop.ipynb #du-017
+@patch
+def batch_scores(self:DualCoOp, u:Tensor, U:Tensor, G:Tensor, L:Tensor, tau:float,
+                 mask:Tensor|None=None)->list[Tensor]: # one B × C matrix
+    "Scores of a batch; G holds the positive prompts and L the negative ones."
+    return [dual_local_scores(U, G, L, tau, self.scale)]
 
-    def fit(self,
-        pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` of pictures
-        labels, # N × C: 1 where the picture shows the class, -1 where it does not, 0 where that is unknown; or bool, all of them known
-        val:Optional[tuple]=None, # (pictures, labels), scored after each epoch
-        checkpoint:Optional[Union[str, Path]]=None, # file to write after each epoch
-        progress:bool=True, # bars
-    ) -> 'DualCoOp': # itself
-        "Learn the prompts from the beginning; `ValueError` for labels that do not fit, or of which none is -1."
-        return super().fit(pictures, labels, val, checkpoint, progress)
+# %% ../../nbs/baselines/dualcoop.ipynb #du-018
+@patch
+def branch_loss(self:DualCoOp, scores:Tensor, labels:Tensor)->Tensor: # both B × C -> a number
+    "The loss on known labels; the scores are scaled already."
+    return partial_asymmetric_loss(scores, labels)
 
-    def _targets(self, y): return y                                     # unknown labels stay unknown
-    def _every_class(self): return self.class_specific                  # a shared context serves classes that no picture is known to show
-    def _scores(self, u, U, G, L, tau, mask=None): return [dual_local_scores(U, G, L, tau, self.scale)]
-    def _loss(self, scores, labels): return partial_asymmetric_loss(scores, labels)
+# %% ../../nbs/baselines/dualcoop.ipynb #du-019
+@patch
+def targets(self:DualCoOp, y:Tensor)->Tensor: # N × C: 1, -1, or 0 for unknown
+    "Labels as they are."
+    return y
+
+# %% ../../nbs/baselines/dualcoop.ipynb #du-020
+@patch
+def needs_every_class(self:DualCoOp)->bool:
+    "Only contexts of their own need a picture each."
+    return self.class_specific
+
+# %% ../../nbs/baselines/dualcoop.ipynb #du-022
+@patch
+def check_given(self:DualCoOp,
+    labels:Tensor|np.ndarray|list, # N × C
+)->None:
+    "Raise `ValueError` for labels of 1 and 0 alone."
+    y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
+    if y.dtype != torch.bool and ((y == 0) | (y == 1)).all():
+        raise ValueError('No label is -1, and 0 stands for unknown here, so there would be no '
+                         'absent class to learn from: write -1 where a picture does not show the '
+                         'class, or give the labels as bool if all of them are known.')

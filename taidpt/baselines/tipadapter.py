@@ -5,48 +5,49 @@
 # %% auto #0
 __all__ = ['cache_scores', 'TipAdapter']
 
-# %% ../../nbs/baselines/tipadapter.ipynb #14-003
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-003
 import json
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Optional, Sequence, Union
 
+import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
+from fastcore.basics import patch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .. import __version__
-from ..support.encode import encode_pictures
-from ..support.features import FeatureStore
-from ..classes import ClassSet, as_classset
-from ..support.files import write_whole
-from ..clip import FrozenCLIP
 from .coop import check_labels
-from ..learner import score_pictures
+from ..classes import ClassSet, as_classset
+from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import mean_average_precision
 from ..scores import global_scores
+from ..support.files import read_safetensors, write_whole
+from ..support.scoring import Pictures, as_features, score_pictures
+from ..support.settings import settings_of
 from ..zeroshot import ZeroShotCLIP
 
-# %% ../../nbs/baselines/tipadapter.ipynb #14-005
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-005
 def cache_scores(
     f:Tensor, # features of pictures, N × D
     keys:Tensor, # features of the K pictures in the cache, K × D
     values:Tensor, # their label vectors, K × C
     beta:float, # sharpness, at least 0
-) -> Tensor: # N × C
+)->Tensor: # N × C
     "Labels of the cached pictures, weighted by likeness."
     return torch.exp(-beta * (1 - global_scores(f, keys))) @ values
 
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter:
-    "Zero-shot CLIP with a cache of labelled pictures (Zhang et al., 2022); `epochs` > 0 is the fine-tuned form."
+    "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
-        classes:Union[ClassSet, list, str, Path], # C classes
-        templates:Optional[Sequence[str]]=None, # as in `ZeroShotCLIP`
+        classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
+        templates:str|Sequence[str]|None=None, # as in `ZeroShotCLIP`
         alpha:float=1.0, # weight of the cache
         beta:float=5.5, # sharpness of likeness
         epochs:int=0, # of fine-tuning the keys; 0 for none
@@ -55,87 +56,129 @@ class TipAdapter:
         seed:int=0, # of the order of pictures
     ):
         self.clip, self.classes, self.templates = clip, as_classset(classes), templates
-        self.alpha, self.beta, self.epochs, self.lr, self.batch_size, self.seed = alpha, beta, epochs, lr, batch_size, seed
-        if alpha < 0 or beta < 0 or epochs < 0: raise ValueError(f'alpha, beta and epochs must not be negative, got {alpha}, {beta} and {epochs}.')
+        self.alpha, self.beta = alpha, beta
+        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
+        if alpha < 0 or beta < 0 or epochs < 0: raise ValueError(
+            f'alpha, beta and epochs must not be negative, got {alpha}, {beta} and {epochs}.')
 
-    def fit(self,
-        pictures, # K labelled pictures: a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` made with `pos_embed=True`
-        labels, # K × C: 1 or True where the picture shows the class
-        progress:bool=True, # bars
-    ) -> 'TipAdapter': # itself
-        "Fill the cache, and fine-tune its keys if `epochs` says so; `ValueError` for labels that do not fit."
-        store = pictures if isinstance(pictures, FeatureStore) else encode_pictures(self.clip, pictures, pos_embed=True, progress=progress)
-        y = check_labels(labels, len(store), self.classes, (-1, 0, 1)) == 1
-        f = store.batch(range(len(store)), self.clip.device)[0]
-        y = y.to(f.device)
-        self.text_ = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()[0]
-        self.keys_, self.values_ = F.normalize(f, dim=-1), y.float() / y.sum(0)
-        if self.epochs: self._tune(f, y, progress)
-        return self
+    def check_fitted(self)->None:
+        "Raise `RuntimeError` if the cache is empty."
+        if not hasattr(self, 'keys_'): raise RuntimeError(
+            'The cache is empty: call fit(pictures, labels), or TipAdapter.load.')
 
-    def _tune(self, f, y, progress):
-        "Fine-tune the keys with the ranking loss."
-        keys = nn.Parameter(self.keys_.clone())
-        steps = self.epochs * max(1, len(f) // self.batch_size)
-        optimizer = torch.optim.AdamW([keys], self.lr)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        rng = torch.Generator().manual_seed(self.seed)
-        size = min(self.batch_size, len(f))
-        for _ in tqdm(range(self.epochs), 'fine-tuning the cache', disable=not progress):
-            for index in torch.randperm(len(f), generator=rng).split(size)[:len(f) // size]:
-                loss = ranking_loss(self._combine(f[index], keys), y[index])
-                optimizer.zero_grad(); loss.backward(); optimizer.step(); schedule.step()
-        self.keys_ = keys.detach()
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-011
+@patch
+def scores(self:TipAdapter,
+    f:Tensor, # features of whole pictures, N × D
+    keys:Tensor, # K × D
+    alpha:float, # weight of the cache
+    beta:float, # sharpness of likeness
+)->Tensor: # N × C
+    "Zero-shot scores and those of the cache, added up."
+    zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
+    return zero_shot + alpha * cache_scores(f, keys, self.values_, beta)
 
-    def _combine(self, f, keys=None, alpha=None, beta=None):
-        keys = self.keys_ if keys is None else keys
-        alpha, beta = self.alpha if alpha is None else alpha, self.beta if beta is None else beta
-        return self.clip.logit_scale * global_scores(f, self.text_) + alpha * cache_scores(f, keys, self.values_, beta)
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-013
+@patch
+def whole_features(self:TipAdapter, pictures:Pictures, progress:bool=True)->Tensor: # N × D
+    "f of pictures, with the positional embedding."
+    store = as_features(self.clip, pictures, pos_embed=True, progress=progress)
+    return store.batch(range(len(store)), self.clip.device)[0]
 
-    def search(self,
-        pictures, # validation pictures, as in `fit`
-        labels, # their labels, N × C
-        alphas:Sequence[float]=(0., .1, .3, 1., 3., 10., 30., 100., 300.), # to be tried
-        betas:Sequence[float]=(1., 2., 5.5, 10., 20.), # to be tried
-    ) -> dict[tuple[float, float], float]: # (alpha, beta) -> mAP
-        "Set `alpha` and `beta` to the best pair on validation pictures."
-        store = pictures if isinstance(pictures, FeatureStore) else encode_pictures(self.clip, pictures, pos_embed=True)
-        f = store.batch(range(len(store)), self.clip.device)[0]
-        found = {(a, b): mean_average_precision(labels, self._combine(f, alpha=a, beta=b)) for a, b in product(alphas, betas)}
-        self.alpha, self.beta = max(found, key=found.get)
-        return found
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-014
+@patch
+def fit(self:TipAdapter,
+    pictures:Pictures, # K labelled pictures, in any form; features made with `pos_embed=True`
+    labels:Tensor|np.ndarray|list, # K × C: 1 or True where the picture shows the class
+    progress:bool=True, # bars
+)->TipAdapter: # itself
+    "Fill the cache, and fine-tune its keys if `epochs` is not 0; `ValueError` for unfit labels."
+    f = self.whole_features(pictures, progress)
+    y = check_labels(labels, len(f), self.classes, (-1, 0, 1)).to(f.device) == 1
+    self.text_ = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()[0]
+    self.keys_, self.values_ = F.normalize(f, dim=-1), y.float() / y.sum(0)
+    if self.epochs: self.fine_tune(f, y, progress)
+    return self
 
-    def predict(self,
-        pictures, # a folder, files, PIL pictures, pixels, a DataLoader, or a `FeatureStore` made with `pos_embed=True`
-        **kwargs, # of `iter_picture_features`: batch_size, on_error, workers, progress
-    ) -> Tensor: # N × C, float32, on the CPU
-        "Scores of pictures."
-        if not hasattr(self, 'keys_'): raise RuntimeError('The cache is empty: call fit(pictures, labels), or TipAdapter.load.')
-        return score_pictures(self.clip, pictures, lambda u, U: [self._combine(u)], pos_embed=True, **kwargs)[0]
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-015
+@patch
+def fine_tune(self:TipAdapter,
+    f:Tensor, # features of the K pictures, K × D
+    y:Tensor, # K × C bool, their labels
+    progress:bool=True, # a bar
+)->None:
+    "Learn the keys with the ranking loss, from where they are."
+    keys = nn.Parameter(self.keys_.clone())
+    optimizer = torch.optim.AdamW([keys], self.lr)
+    size = min(self.batch_size, len(f))
+    steps = self.epochs * max(1, len(f) // self.batch_size)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    rng = torch.Generator().manual_seed(self.seed)
+    for _ in tqdm(range(self.epochs), 'fine-tuning the cache', disable=not progress):
+        for index in torch.randperm(len(f), generator=rng).split(size)[:len(f) // size]:
+            loss = ranking_loss(self.scores(f[index], keys, self.alpha, self.beta), y[index])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    self.keys_ = keys.detach()
 
-    def save(self,
-        path:Union[str, Path], # a .safetensors file
-    ):
-        "Write the cache, whole or not at all."
-        if not hasattr(self, 'keys_'): raise RuntimeError('The cache is empty: call fit(pictures, labels).')
-        about = dict(format='taidpt-tipadapter', version=__version__, clip=self.clip.name, weights=self.clip.fingerprint(),
-                     classes=json.dumps(dict(name=self.classes.name, names=self.classes.names)),
-                     settings=json.dumps(dict(templates=self.templates, alpha=self.alpha, beta=self.beta, epochs=self.epochs, lr=self.lr,
-                                              batch_size=self.batch_size, seed=self.seed)))
-        with write_whole(path) as tmp: save_file({n: getattr(self, n + '_').cpu().contiguous() for n in ('keys', 'values', 'text')}, tmp, about)
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-016
+@patch
+def predict(self:TipAdapter,
+    pictures:Pictures, # N, in any form; features made with `pos_embed=True`
+    **kwargs, # of `score_pictures`: batch_size, on_error, workers, progress, cache
+)->Tensor: # N × C, float32, on the CPU
+    "Scores of pictures."
+    self.check_fitted()
+    def scores(u, U): return [self.scores(u, self.keys_, self.alpha, self.beta)]
+    return score_pictures(self.clip, pictures, scores, pos_embed=True, **kwargs)[0]
 
-    @classmethod
-    def load(cls,
-        path:Union[str, Path], # file that `save` wrote
-        clip:FrozenCLIP, # the CLIP that it was made with
-    ) -> 'TipAdapter': # ready to predict
-        "Read a cache; `ValueError` for another kind of file, or for another CLIP's."
-        if not Path(path).is_file(): raise FileNotFoundError(f'There is no file {path}.')
-        try:
-            with safe_open(path, 'pt') as f: tensors, meta = {n: f.get_tensor(n) for n in f.keys()}, f.metadata() or {}
-        except SafetensorError as e: raise ValueError(f'{path} is no safetensors file ({e}).') from None
-        if meta.get('format') != 'taidpt-tipadapter': raise ValueError(f'{path} is a safetensors file, but holds no cache of TipAdapter.')
-        if meta['weights'] != clip.fingerprint(): raise ValueError(f'The cache in {path} was made with {meta["clip"] or "a CLIP"}, whose features are not those of {clip.name or "this CLIP"}.')
-        model = cls(clip, ClassSet(**json.loads(meta['classes'])), **json.loads(meta['settings']))
-        for n in ('keys', 'values', 'text'): setattr(model, n + '_', tensors[n].to(clip.device))
-        return model
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-018
+@patch
+def search(self:TipAdapter,
+    pictures:Pictures, # N validation pictures, as in `fit`
+    labels:Tensor|np.ndarray|list, # their labels, N × C
+    alphas:Sequence[float]=(0., .1, .3, 1., 3., 10., 30., 100., 300.), # to be tried
+    betas:Sequence[float]=(1., 2., 5.5, 10., 20.), # to be tried
+)->dict[tuple[float, float], float]: # (alpha, beta) -> mAP
+    "Set `alpha` and `beta` to the best pair on validation pictures."
+    f, found = self.whole_features(pictures), {}
+    for alpha, beta in product(alphas, betas):
+        scores = self.scores(f, self.keys_, alpha, beta)
+        found[alpha, beta] = mean_average_precision(labels, scores)
+    self.alpha, self.beta = max(found, key=found.get)
+    return found
+
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-020
+@patch
+def save(self:TipAdapter,
+    path:str|Path, # a .safetensors file
+)->None:
+    "Write the cache, whole or not at all."
+    self.check_fitted()
+    tensors = dict(keys=self.keys_, values=self.values_, text=self.text_)
+    about = dict(format='taidpt-tipadapter', version=__version__, clip=self.clip.name,
+                 weights=self.clip.fingerprint(), classes=json.dumps(self.classes.to_dict()),
+                 settings=json.dumps(settings_of(self)))
+    with write_whole(path) as tmp:
+        save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, tmp, about)
+
+# %% ../../nbs/baselines/tipadapter.ipynb #ti-021
+@patch(cls_method=True)
+def load(cls:TipAdapter,
+    path:str|Path, # file that `save` wrote
+    clip:FrozenCLIP, # the CLIP that it was made with
+)->TipAdapter: # ready to predict
+    "Read a cache; `ValueError` for another kind of file, or for another CLIP's."
+    tensors, about = read_safetensors(path, 'taidpt-tipadapter', 'cache of TipAdapter')
+    if about['weights'] != clip.fingerprint():
+        was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
+        raise ValueError(f'The cache in {path} was made with {was}, '
+                         f'whose features are not those of {now}.')
+    classes = ClassSet.from_dict(json.loads(about['classes']))
+    model = cls(clip, classes, **json.loads(about['settings']))
+    model.keys_ = tensors['keys'].to(clip.device)
+    model.values_ = tensors['values'].to(clip.device)
+    model.text_ = tensors['text'].to(clip.device)
+    return model
