@@ -16,7 +16,8 @@ import torch
 
 from common import record, seconds
 from taidpt.classes import COCO
-from taidpt.learner import branch_scores, train_epoch
+from taidpt.scores import branch_scores
+from taidpt.training import train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner

@@ -24,7 +24,7 @@ from taidpt.clip import FrozenCLIP
 from taidpt.support.captions import bundled_captions
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
-from taidpt.predict import branch_scores
+from taidpt.scores import branch_scores
 from taidpt.prompts import PromptLearner
 from taidpt.training import feature_batches, train_epoch
 

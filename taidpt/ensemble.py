@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .learner import TaIDPT
 from .metrics import mean_average_precision
-from .predict import branch_scores
+from .scores import branch_scores
 from .support.encode import encode_sentences
 from .support.scoring import Pictures
 from .texts import LabeledTexts

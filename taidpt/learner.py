@@ -16,7 +16,8 @@ from fastcore.basics import patch
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP
 from .support.distributed import is_first, wait_for_all
-from .support.encode import FeatureStore, encode_sentences, text_digest
+from .support.encode import encode_sentences, text_digest
+from .support.features import FeatureStore
 from .support.promptfiles import begin, data_hash
 from .support.settings import at_least, check_settings, more_than, recommended
 from .texts import LabeledTexts, rare_classes, template_sentences

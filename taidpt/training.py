@@ -20,7 +20,7 @@ from .losses import asymmetric_loss, bce_loss, focal_loss, ranking_loss
 from .metrics import mean_average_precision
 from .prompts import PromptLearner
 from .support.distributed import add_up, is_first
-from .support.encode import FeatureStore
+from .support.features import FeatureStore
 from .support.promptfiles import LearnedPrompts, write_prompts
 from .support.scoring import as_features, near
 

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from .support.pictures import to_rgb
 from .clip import FrozenCLIP
-from .learner import PromptTuner, TaIDPT
+from .learner import TaIDPT
+from .training import PromptTuner
 from .scores import dense_scores
 from .zeroshot import ZeroShotCLIP
 

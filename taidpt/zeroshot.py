@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP
-from .predict import Predictor, branch_scores
+from .predict import Predictor
+from .scores import branch_scores
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):

@@ -22,7 +22,8 @@ from ..support.pictures import UnreadablePicture, to_rgb
 from ..classes import VOC2007, squeeze
 from ..clip import load_clip
 from ..datasets.labelled import bundled_photos, photo_credits
-from ..learner import TaIDPT, branch_scores
+from ..learner import TaIDPT
+from ..scores import branch_scores
 from ..scores import dense_scores, fuse
 from ..visualize import where_highest, heatmap_overlay, model_view, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
-from ..support.encode import FeatureStore
+from ..support.features import FeatureStore
 from ..support.promptfiles import begin, data_hash
 from ..support.scoring import Pictures, as_features
 from ..support.settings import at_least, check_settings, recommended

@@ -33,7 +33,8 @@ from taidpt.datasets.benchmarks import (
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..datasets.samples import LASO_NOVEL, few_shot
 from ..ensemble import search_weight
-from ..learner import PromptTuner, TaIDPT
+from ..learner import TaIDPT
+from ..training import PromptTuner
 from ..metrics import average_precision, precision_recall_f1
 from ..nounfilter import NounFilter
 from ..texts import LabeledTexts

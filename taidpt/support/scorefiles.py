@@ -20,7 +20,8 @@ from tqdm.auto import tqdm
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..ensemble import ensemble_scores
-from ..learner import PromptTuner, score_pictures
+from .scoring import score_pictures
+from ..training import PromptTuner
 from .encode import feature_recipe, pos_embed_matters
 from .files import read_safetensors, write_whole
 from ..zeroshot import ZeroShotCLIP

@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from ..clip import FrozenCLIP
 from ..scores import dense_scores
 from .distributed import add_up, own_share, process_count
-from .encode import FeatureStore, encode_pictures, iter_picture_features
+from .encode import encode_pictures, iter_picture_features
+from .features import FeatureStore
 from .pictures import as_pictures
 
 # %% ../../nbs/support/scoring.ipynb #sc-007
