@@ -101,7 +101,7 @@ def compare(
     labels:Tensor|None=None, # C bool: classes that are there, drawn darker and marked
     top:int=5, # how many classes of each model
 )->DescribedFigure:
-    "A picture beside several models' best classes. `ValueError` for no model or labels that do not fit."
+    "A picture beside several models' best classes. `ValueError` for no model or wrong labels."
     if not models: raise ValueError('there is no model to compare')
     found = {name: _seen_and_scored(m, picture, labels) for name, m in models.items()}
     fig = blank_figure(2 + 2.5*len(models), 2.3)
