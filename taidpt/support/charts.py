@@ -60,8 +60,11 @@ def _bars(
 # %% ../../nbs/support/charts.ipynb #charts-015
 def _in_words(names:Sequence[str], scores:Tensor, best:list[int], labels:Sequence[bool]|None)->str:
     "Some classes with their scores."
-    mark = lambda c: ' (labelled)' if labels is not None and labels[c] else ''
-    return ', '.join(f'{names[c]} {scores[c]:.2f}{mark(c)}' for c in best)
+    words = []
+    for c in best:
+        mark = ' (labelled)' if labels is not None and labels[c] else ''
+        words.append(f'{names[c]} {scores[c]:.2f}{mark}')
+    return ', '.join(words)
 
 # %% ../../nbs/support/charts.ipynb #charts-019
 def _seen_and_scored(
@@ -189,7 +192,7 @@ def show_class_ap(
     labels, ap, baseline = [labels[c] for c in order], ap[order], baseline[order]
     fig = blank_figure(5.6, 0.9 + 0.2*len(order))
     _draw_class_ap(fig.subplots(), labels, ap, baseline, names)
-    each = [f'{l} {a:.0f} and {b:.0f}' for l, a, b in zip(labels, ap, baseline)]
+    each = [f'{name} {a:.0f} and {b:.0f}' for name, a, b in zip(labels, ap, baseline)]
     fig.alt = (f'Average precision of each class in percent, {names[0]} (mean {ap.mean():.1f}) '
                f'and {names[1]} (mean {baseline.mean():.1f}): {"; ".join(each)}.')
     return fig
