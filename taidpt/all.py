@@ -27,9 +27,8 @@ from .datasets.labelled import LabeledPictures, bundled_photos, photo_credits, r
 from .datasets.benchmarks import read_coco, read_nuswide, read_voc2007
 from .datasets.samples import few_shot, partial_labels
 from .metrics import average_precision, mean_average_precision, precision_recall_f1
-from taidpt.visualize import (
-    compare, show_class_ap, show_heatmaps, show_scores, show_training, show_words,
-)
+from .support.charts import compare, show_class_ap, show_scores, show_training
+from .visualize import show_heatmaps, show_words
 from .apps.explorer import Explorer
 from .apps import sharing as _sharing# gives TaIDPT its push_to_hub, from_pretrained and exports
 

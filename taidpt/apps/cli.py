@@ -322,7 +322,7 @@ def _evaluate(args):
     count = y.sum(0).tolist()
     if args.chart:
         from taidpt.support.files import write_whole
-        from taidpt.visualize import show_class_ap
+        from taidpt.support.charts import show_class_ap
         method = list(scores)[-1]
         chart = show_class_ap(model.classes, ap[method], ap['zero-shot CLIP'], (method, 'zero-shot CLIP'))
         with write_whole(args.chart) as tmp: chart.savefig(tmp, dpi=150)

@@ -40,7 +40,7 @@ from ..nounfilter import NounFilter
 from ..texts import LabeledTexts
 from ..support.scorefiles import SavedScores, load_scores, score_in_shards
 from ..scores import fuse
-from ..visualize import show_class_ap
+from ..support.charts import show_class_ap
 from ..zeroshot import ZeroShotCLIP
 from ..datasets.labelled import with_classes
 
