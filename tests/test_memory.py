@@ -13,7 +13,7 @@ from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.datasets.labelled import LabeledPictures
 from taidpt.baselines.dualcoop import DualCoOp
-from taidpt.paper.experiments import encode_labeled
+from taidpt.paper.study import encode_labeled
 
 torch.set_num_threads(1)
 clip, folder, N = load_clip(device='cpu'), Path(sys.argv[1]), 4000

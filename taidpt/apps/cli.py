@@ -386,7 +386,7 @@ def _reproduce(args):
     first = (names[0] or 'embedded').replace('/', '-').replace(':', '-')
     out = args.out or os.path.join('reproduced', first + ('' if args.data else '-bundled') + (f'-limit{args.limit}' if args.limit else ''))
     from taidpt.support.pictures import UnreadablePicture
-    from taidpt.paper.study import reproduce
+    from taidpt.paper.reproduce import reproduce
     clips = [_named_clip(n, 448 if args.what == 'table3' and i == 1 and n != 'embedded' else None) for i,n in enumerate(names)]
     try: print(reproduce(args.what, args.data, clips, seeds, args.limit, out, progress=_bars(args), **kwargs))
     except UnreadablePicture as e: raise ValueError(f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; the same command goes on where it stopped.') from None
