@@ -1,4 +1,4 @@
-"""The `taidpt` command, on small data: what nbs/17_cli.ipynb does not show."""
+"""The `taidpt` command, on small data: what its notebooks, nbs/apps/cli*.ipynb, do not show."""
 import json
 import os
 import re
@@ -15,8 +15,8 @@ import pytest
 import torch
 from conftest import ROOT, run, tool
 from taidpt.apps.cli import main
-from taidpt.support.captions import bundled_captions, read_captions
 from taidpt.learner import TaIDPT
+from taidpt.support.captions import bundled_captions
 from taidpt.support.scorefiles import load_scores
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -54,12 +54,6 @@ def error(result, *says):
     status, out, err = result
     assert status == 1 and out == '' and len(re.findall('^taidpt: error: ', err, re.M)) == 1 and 'Traceback' not in err
     assert all(s in err.splitlines()[-1] for s in says), err
-
-
-def test_help_is_quick():
-    "It imports neither PyTorch nor NLTK"
-    code = "import sys; from taidpt.apps.cli import main\ntry: main(['train', '--help'])\nexcept SystemExit: print('heavy:', sorted({'torch', 'nltk', 'numpy'} & set(sys.modules)))"
-    assert run(sys.executable, '-c', code, cwd=ROOT.parent).stdout.endswith('heavy: []\n')
 
 
 def test_installed_command(folder, tmp_path):
@@ -257,15 +251,3 @@ def test_interrupted(folder, tmp_path):
     assert checkpoint.exists() and not (tmp_path/'x.safetensors').exists()
     assert main(['train', '--classes', 'cat,dog', '--captions', f'{folder}/my.txt', '--out', f'{tmp_path}/x.safetensors']) == 1    # not overwritten unasked
     assert checkpoint.exists()
-
-
-def test_demo(command, monkeypatch):
-    "The whole demo, on fewer captions and for one epoch"
-    monkeypatch.setattr('taidpt.texts.bundled_captions', lambda: read_captions(few))
-    status, out, err = command('demo', '--out', 'here', '--epochs', 1)
-    assert status == 0 and sorted(os.listdir('here')) == ['report.html', 'voc2007.safetensors']
-    for said in ('zero-shot CLIP', 'zero-shot with DPT', 'TaI ', 'TaI-DPT', 'here/report.html', 'predict here/voc2007.safetensors', '--classes cat,dog'): assert said in out
-    assert '[6/6]' in err and 'Traceback' not in err
-    page = Path('here/report.html').read_text()
-    assert page.count('<article') == 36 and not re.search(r'(src|url)\s*[=(]\s*["\']?http', page)
-    assert command('predict', 'here/voc2007.safetensors', DEMO/'images/000000000785.jpg')[0] == 0
