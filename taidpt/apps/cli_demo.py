@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEMO_EXAMPLES', 'KINDS', 'ABOUT_METHODS', 'add_demo', 'demo_sentences', 'demo_prompts', 'learn_kind', 'next_commands',
-           'print_map', 'print_some_tags', 'run_demo']
+           'print_map', 'print_some_tags', 'print_next', 'run_demo']
 
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-003
 import argparse, shlex, tempfile, time
@@ -47,7 +47,7 @@ def add_demo(
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-008
 def demo_sentences(
     classes:'ClassSet', # VOC2007
-    console:Console, # where it is told
+    console:Console, # for messages
 )->'LabeledTexts':
     "Read the bundled captions and which classes each names; show two of them."
     console.step('reading the bundled captions (COCO val2017, CC BY 4.0), '
@@ -68,7 +68,7 @@ def demo_prompts(
     args:argparse.Namespace, # what was typed
     clip:'FrozenCLIP', # the embedded one
     train:'LabeledTexts', # sentences
-    console:Console, # where it is told
+    console:Console, # for messages
 )->dict[str, 'TaIDPT']: # by method
     "Learn prompts for the global branch alone, and for both."
     from taidpt.support.encode import encode_sentences
@@ -89,9 +89,9 @@ def learn_kind(
     clip:'FrozenCLIP', # the embedded one
     train:'LabeledTexts', # sentences
     cache:Path, # file with the features of the sentences
-    console:Console, # where it is told
+    console:Console, # for messages
 )->'TaIDPT':
-    "Learn one kind of prompts and tell how it went."
+    "Learn one kind of prompts, and say how it went."
     from taidpt.learner import TaIDPT
     epochs = dict(epochs=args.epochs) if args.epochs else {}
     model = TaIDPT(clip, train.classes, local=name == 'TaI-DPT', seed=args.seed, **epochs)
@@ -154,7 +154,18 @@ def print_some_tags(
         print(f'  {photos.pictures[i].name}  {", ".join(tags)}   '
               f'(labelled: {", ".join(labelled)})')
 
-# %% ../../nbs/apps/cli_demo.ipynb #cli_demo-019
+# %% ../../nbs/apps/cli_demo.ipynb #cli_demo-018
+def print_next(
+    report:Path, # the page
+    prompts:Path, # the file of prompts
+    commands:list[str], # what to type next
+)->None:
+    "Where the results are and what to do with them."
+    print(f'  report   {report}   (open it in a browser)\n  prompts  {prompts}\n\n'
+          'Next, your own pictures and your own classes:\n')
+    for line in commands[:3]: print(f'  {line}')
+
+# %% ../../nbs/apps/cli_demo.ipynb #cli_demo-020
 def run_demo(
     args:argparse.Namespace, # what was typed
 )->None:
@@ -186,7 +197,5 @@ def run_demo(
 
     print_map(scores, photos)
     print_some_tags(scores['TaI-DPT'], photos, args.top)
-    print(f'\nDone in {time.time() - start:.0f} s.\n'
-          f'  report   {report}   (open it in a browser)\n  prompts  {prompts}\n\n'
-          'Next, your own pictures and your own classes:\n')
-    for line in commands[:3]: print(f'  {line}')
+    print(f'\nDone in {time.time() - start:.0f} s.')
+    print_next(report, prompts, commands)

@@ -48,7 +48,7 @@ def add_ensemble(
 def scored_labels(
     data:'LabeledPictures', # some pictures
     files:Sequence[str], # names of the pictures that have scores
-    console:Console, # where it is told how many have none
+    console:Console, # for a note on those that have none
 )->tuple[list[str], 'Tensor']: # names of labelled pictures that have scores; their labels
     "The labelled pictures that have scores."
     scored = set(files)

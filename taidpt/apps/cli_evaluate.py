@@ -199,7 +199,7 @@ def keep_scores(
     path:str, # a .safetensors file
     scores:dict[str, 'Tensor'], # N × C by method; the last one is kept
     data:'LabeledPictures', # N of them
-    console:Console, # where it is told
+    console:Console, # for messages
 )->None:
     "Write the scores that were asked for, and delete the shards they came from."
     from taidpt.support.scorefiles import SavedScores

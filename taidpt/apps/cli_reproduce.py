@@ -28,6 +28,7 @@ REPRODUCE_EXAMPLES = [
 ]
 STUDIES = 'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'
 
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-007
 def add_reproduce(
     commands:argparse._SubParsersAction, # of the parser
 )->None:
@@ -55,7 +56,7 @@ def add_reproduce(
                    help='for the table and all that is kept for going on '
                         '(default: a folder in reproduced)')
 
-# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-008
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-009
 def clip_by_name(
     name:str|None, # 'RN50/openai', 'hf-hub:…', a folder; None or 'embedded': the embedded one
     size:int|None=None, # of its pictures; None: its own
@@ -67,7 +68,7 @@ def clip_by_name(
     if is_whole: return load_clip(name, image_size=size)
     return load_clip(*name.split('/', 1), image_size=size)
 
-# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-010
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-011
 def second_size(
     what:str, # which table or figure
     place:int, # of a CLIP among those that were typed, from 0
@@ -76,7 +77,7 @@ def second_size(
     "The size of its pictures: 448 for the CLIP of DualCoOp in table3, unless it is embedded."
     return 448 if what == 'table3' and place == 1 and name != 'embedded' else None
 
-# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-013
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-014
 def study_settings(
     args:argparse.Namespace, # what was typed
 )->dict: # arguments of the table's function
@@ -91,7 +92,7 @@ def study_settings(
     if args.dataset: settings['name'] = args.dataset
     return settings
 
-# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-016
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-017
 def results_folder(
     args:argparse.Namespace, # what was typed
 )->str:
@@ -103,7 +104,7 @@ def results_folder(
     if args.limit: name += f'-limit{args.limit}'
     return os.path.join('reproduced', name)
 
-# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-019
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-020
 def run_reproduce(
     args:argparse.Namespace, # what was typed
 )->None:

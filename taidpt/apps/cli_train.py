@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TRAIN_EXAMPLES', 'EPOCHS_HELP', 'SEED_HELP', 'add_train', 'add_settings', 'new_model', 'add_validation',
            'validation_set', 'checkpoint_beside', 'check_train', 'epochs_in_words', 'loss_in_words', 'counts_in_words',
-           'learn', 'told_classes', 'run_train', 'finish_train']
+           'learn', 'read_classes', 'run_train', 'finish_train']
 
 # %% ../../nbs/apps/cli_train.ipynb #cli_train-003
 import argparse, shlex
@@ -151,7 +151,7 @@ def loss_in_words(
 
 def counts_in_words(
     train:'LabeledTexts', # sentences
-    most:int=12, # how many classes are told
+    most:int=12, # classes that are listed
 )->str:
     "How many sentences name a class, and how many name each of the first classes."
     counts = [f'{name} {count:,}' for name, count in list(train.counts().items())[:most]]
@@ -178,11 +178,11 @@ def learn(
             'The same command with --resume goes on from there') from None
 
 # %% ../../nbs/apps/cli_train.ipynb #cli_train-018
-def told_classes(
+def read_classes(
     args:argparse.Namespace, # what was typed
-    console:Console, # where they are told
+    console:Console, # for messages
 )->'ClassSet':
-    "The classes of `train`, shown and written as was asked."
+    "Read the classes of `train`, show them, and write their synonyms where `--synonyms-out` says."
     classes, guessed = parse_classes(args.classes, args.published_names)
     more = ', …' if len(classes) > 6 else ''
     console.step(f'{len(classes)} classes: {", ".join(classes.names[:6])}{more}')
@@ -200,7 +200,7 @@ def run_train(
     "`taidpt train`: from captions to a file of prompts."
     check_train(args)
     console = Console(args.quiet, steps=4)
-    classes = told_classes(args, console)
+    classes = read_classes(args, console)
 
     captions = named_captions(args.captions, args.column)  # if it is not there, fail now
     clip = named_clip(args.clip, args.pretrained)
@@ -227,7 +227,7 @@ def finish_train(
     args:argparse.Namespace, # what was typed
     console:Console, # for what to do next
 )->None:
-    "Write the prompts, delete the checkpoint, tell how it went."
+    "Write the prompts, delete the checkpoint, say how it went."
     model.save(args.out)
     checkpoint_beside(args.out).unlink(missing_ok=True)
     last = model.history_[-1]

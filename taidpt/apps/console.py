@@ -21,7 +21,7 @@ def say(
 
 # %% ../../nbs/apps/console.ipynb #console-008
 class Console:
-    "What one command tells on standard error while it works; nothing if `quiet`."
+    "What one command says on standard error while it works; nothing if `quiet`."
     def __init__(self,
         quiet:bool=False, # say nothing
         steps:int=0, # how many steps the command has
@@ -110,16 +110,16 @@ def without_advice(
 def warnings_as_notes(
     quiet:bool, # keep back the package's warnings, too
 )->Iterator[None]:
-    "Within the block, tell the package's warnings as notes and no other library's."
-    told = set()
-    def tell(message, category, filename, lineno, file=None, line=None):
+    "Within the block, print the package's warnings as notes and hide all others."
+    seen = set()
+    def show(message, category, filename, lineno, file=None, line=None):
         text = one_line(message)
-        if text not in told: Console(quiet).note(text)
-        told.add(text)
+        if text not in seen: Console(quiet).note(text)
+        seen.add(text)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         warnings.filterwarnings('always', category=UserWarning, module=r'taidpt')
-        warnings.showwarning = tell
+        warnings.showwarning = show
         yield
 
 # %% ../../nbs/apps/console.ipynb #console-026
@@ -140,7 +140,7 @@ def exit_status(
     quiet:bool=False, # no notes
     debug:bool=False, # let errors through, with their traceback
 )->int: # 0; 1 for an error; 130 after Ctrl-C
-    "Do the work, and tell in one line what stopped it."
+    "Do the work; an error ends it with one line."
     try:
         with warnings_as_notes(quiet): run()
         sys.stdout.flush()

@@ -175,19 +175,19 @@ def named_pictures(
 def in_words(
     unknown:dict[str, int], # labels that are no class, and how often they stand in the table
     names:Sequence[str], # of the classes
-    most:int=8, # how many are told
+    most:int=8, # labels that are listed
 )->str: # one line
     "Unknown labels, each with the class that was perhaps meant."
     from difflib import get_close_matches
-    told = []
+    listed = []
     for label, count in list(unknown.items())[:most]:
         meant = get_close_matches(label, names, n=1, cutoff=0.8)
-        told.append(f'{label} ({count}' + ''.join(f', did you mean {m}?' for m in meant) + ')')
-    return ', '.join(told) + (', …' if len(unknown) > most else '')
+        listed.append(f'{label} ({count}' + ''.join(f', did you mean {m}?' for m in meant) + ')')
+    return ', '.join(listed) + (', …' if len(unknown) > most else '')
 
 def tell_labels(
     data:'LabeledPictures', # as `read_labels` gives them
-    console:Console, # where it is told
+    console:Console, # for messages
 )->None:
     "Labels of a table that were read as classes, or are none."
     if data.renamed:

@@ -10,6 +10,7 @@ __all__ = ['CARD', 'PROMPTS_FILE', 'card_metadata', 'rows_in_markdown', 'results
 # %% ../../nbs/apps/sharing.ipynb #sharing-003
 import json, logging, re, tempfile, warnings
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -330,7 +331,7 @@ def export_onnx(
     """Write image tower and head as ONNX, or raise `ImportError` without onnx and onnxscript.
 
     `pixels`, N × 3 × height × width, float32, go in; `scores`, N × C, come out."""
-    try: import onnx, onnxscript  # noqa: F401
+    try: onnx, _ = import_module('onnx'), import_module('onnxscript')
     except ImportError as e:
         raise ImportError('export_onnx needs two more packages: pip install onnx onnxscript') from e
     graph = traced_scorer(self)
