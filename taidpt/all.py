@@ -5,32 +5,39 @@
 # %% auto #0
 __all__ = []
 
-# %% ../nbs/99_all.ipynb #99-003
+# %% ../nbs/99_all.ipynb #all-004
 from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass
 from .nounfilter import NounFilter
 from .support.synonyms import add_wordnet_synonyms
-from .texts import LabeledTexts
 from .support.captions import bundled_captions, read_captions
-from .texts import template_sentences
+from .texts import LabeledTexts, template_sentences
+
+# %% ../nbs/99_all.ipynb #all-006
 from .clip import FrozenCLIP, load_clip
 from .support.encode import encode_pictures, encode_sentences
 from .prompts import PromptLearner
 from .scores import fuse, global_scores, local_scores
 from .losses import ranking_loss
+
+# %% ../nbs/99_all.ipynb #all-008
 from .learner import TaIDPT
 from .zeroshot import ZeroShotCLIP
 from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
 from .baselines.tipadapter import TipAdapter
 from .ensemble import Ensemble, ensemble_scores, search_weight
+from .apps.sharing import model_card
+
+# %% ../nbs/99_all.ipynb #all-010
 from .datasets.labelled import LabeledPictures, bundled_photos, photo_credits, read_labels
 from .datasets.benchmarks import read_coco, read_nuswide, read_voc2007
 from .datasets.samples import few_shot, partial_labels
+
+# %% ../nbs/99_all.ipynb #all-012
 from .metrics import average_precision, mean_average_precision, precision_recall_f1
 from .support.charts import compare, show_class_ap, show_scores, show_training
 from .visualize import show_heatmaps, show_words
 from .apps.explorer import Explorer
-from .apps import sharing as _sharing# gives TaIDPT its push_to_hub, from_pretrained and exports
 
-# %% ../nbs/99_all.ipynb #99-004
-__all__ = [n for n in globals() if not n.startswith('_')]
+# %% ../nbs/99_all.ipynb #all-014
+__all__ = [name for name in globals() if not name.startswith('_')]

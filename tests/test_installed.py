@@ -1,4 +1,4 @@
-"""What is packaged is whole: a wheel, built from the source archive, works from an empty folder with its data."""
+"""What is packaged is whole: a wheel, built from the source archive, works from an empty folder."""
 import shutil
 import sys
 import zipfile
@@ -10,7 +10,8 @@ import sys, taidpt
 from pathlib import Path
 assert Path(taidpt.__file__).is_relative_to(sys.argv[1]), taidpt.__file__
 from taidpt.all import *
-assert not {'nltk', 'sklearn', 'scipy'} & sys.modules.keys()                # loaded when they are needed: 130 MB that training can do without
+# loaded when they are needed: 130 MB that training can do without
+assert not {'nltk', 'sklearn', 'scipy'} & sys.modules.keys()
 clip = load_clip()
 h, H, mask = clip.encode_texts(clip.tokenize(['a dog on a sofa']))
 labeled = NounFilter(VOC2007).label(['Two puppies near a couch.', 'Nothing at all.'])
@@ -23,28 +24,34 @@ print('a caption:', next(iter(captions)))
 
 def test_wheel(tmp_path):
     "In one test, so that the wheel is built once, in whatever process"
-    tree = shutil.copytree(ROOT, tmp_path/'tree', ignore=shutil.ignore_patterns('.*', 'build', 'dist', '_build', '*.egg-info', '__pycache__'))
+    left_out = shutil.ignore_patterns('.*', 'build', 'dist', '_build', '*.egg-info', '__pycache__')
+    tree = shutil.copytree(ROOT, tmp_path/'tree', ignore=left_out)
     dist, installed, empty = tmp_path/'dist', tmp_path/'installed', tmp_path/'empty'
     empty.mkdir()
 
     # a source archive, and from that a wheel
-    assert run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, tree).returncode == 0
+    build = '-m', 'build', '--no-isolation'
+    assert run(sys.executable, *build, '--outdir', dist, tree).returncode == 0
     assert len(list(dist.glob('*.tar.gz'))) == 1
     wheel, = dist.glob('*.whl')
 
     # it holds the package with all its data, and nothing else
     names = zipfile.ZipFile(wheel).namelist()
-    assert {n.split('/')[0] for n in names if not n.split('/')[0].endswith('.dist-info')} == {'taidpt'}
-    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*') if p.is_file() and '__pycache__' not in p.parts}
+    folders = {n.split('/')[0] for n in names}
+    assert {f for f in folders if not f.endswith('.dist-info')} == {'taidpt'}
+    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*')
+            if p.is_file() and '__pycache__' not in p.parts}
     assert ours <= set(names), f'not in the wheel: {sorted(ours - set(names))}'
 
-    # installed by itself (what it requires is this environment's), it works with no data of NLTK and no network in reach
-    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', installed, wheel).returncode == 0
+    # installed by itself (what it requires is this environment's), it works with no data of NLTK
+    # and no network in reach
+    install = '-m', 'pip', 'install', '--quiet', '--no-deps'
+    assert run(sys.executable, *install, '--target', installed, wheel).returncode == 0
     env = dict(cwd=empty, PYTHONPATH=str(installed), NLTK_DATA=str(empty), HOME=str(empty))
     done = run(sys.executable, '-c', imported, installed, **env)
     assert done.returncode == 0 and 'a caption:' in done.stdout
 
     # and so does its command
-    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'label'):
+    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'ensemble', 'reproduce', 'label'):
         done = run(installed/'bin/taidpt', *command.split(), '--help', **env)
         assert done.returncode == 0 and 'usage: taidpt' in done.stdout

@@ -8,7 +8,8 @@ from conftest import ROOT, run
 pytestmark = pytest.mark.skipif(shutil.which('make') is None, reason='make is not installed')
 
 
-def make(tmp_path, target, python): return run('make', '-C', ROOT, target, f'PYTHON={python}', f'VENV={tmp_path}/venv')
+def make(tmp_path, target, python):
+    return run('make', '-C', ROOT, target, f'PYTHON={python}', f'VENV={tmp_path}/venv')
 
 
 def fake_python(path, body):
@@ -24,7 +25,8 @@ def test_help(tmp_path):
 
 @pytest.mark.parametrize('body, says', [
     (None, 'apt install python3 python3-venv'),
-    ('case "$2" in *version_info*10*) exit 1;; *) echo "Python 3.8.1";; esac', 'needs 3.10 or newer'),
+    ('case "$2" in *version_info*10*) exit 1;; *) echo "Python 3.8.1";; esac',
+     'needs 3.10 or newer'),
     ('case "$2" in *ensurepip*) exit 1;; *print*) echo 3.11;; esac', 'apt install python3-venv'),
 ], ids=['no python', 'old python', 'no venv'])
 def test_missing(tmp_path, body, says):
