@@ -17,7 +17,7 @@ import torch
 from common import record, seconds
 from taidpt.classes import COCO
 from taidpt.scores import branch_scores
-from taidpt.training import train_epoch
+from taidpt.training import feature_batches, train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
@@ -61,7 +61,7 @@ def train_from_store(path: str, steps: int, out):
     before = resident()
     scores = partial(branch_scores, tau=0.02)
     for order in torch.randperm(n)[:steps * BATCH].split(BATCH):
-        train_epoch(prompts, store, labels, optimizer, order, scores, ranking_loss, BATCH)
+        train_epoch(prompts, feature_batches(store, labels, order, BATCH), optimizer, scores)
         after.append(resident())
     out.put(dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after)))
 

@@ -9,6 +9,7 @@ import torch
 from conftest import ROOT, run, tool
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
+from notebooks import run_forked
 
 NBS = ROOT/'nbs'
 notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
@@ -16,12 +17,21 @@ notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
 
 
 @pytest.mark.parametrize('name', notebooks)
-def test_runs(name):
+def test_runs(name, tmp_path):
     front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
     if front.get('skip_exec'): pytest.skip('its front matter says skip_exec: it needs more than the package')
-    flags = ['--flags', 'cuda'] if torch.cuda.is_available() else []
-    done = run(tool('nbdev_test'), '--path', NBS/name, '--n_workers', 0, *flags)
-    assert done.returncode == 0 and 'Success.' in done.stdout
+    log = tmp_path/'log.txt'
+    passed = run_forked(NBS/name, log, ['cuda'] if torch.cuda.is_available() else [])
+    print(log.read_text(encoding='utf-8'))
+    assert passed
+
+
+def test_a_notebook_that_fails_is_told(tmp_path):
+    cell = nbformat.v4.new_code_cell
+    bad = nbformat.v4.new_notebook(cells=[cell('print("so far")'), cell('assert 1 + 1 == 3, "no such sum"')])
+    nbformat.write(bad, tmp_path/'bad.ipynb')
+    assert not run_forked(tmp_path/'bad.ipynb', tmp_path/'log.txt')
+    assert 'no such sum' in (tmp_path/'log.txt').read_text()
 
 
 @pytest.mark.parametrize('name', notebooks)

@@ -212,12 +212,14 @@ def learn_prompts(
 )->TaIDPT:
     "Prompts of one run: read if they are finished, taken up if they were stopped, else learned."
     model = TaIDPT(clip, material.classes, **published_settings(material.run, clip) | settings)
-    if train is None: train, features = material.train, features_file(material, clip, folder)
+    cache = features_file(material, clip, folder) if train is None else None
+    sentences = material.train if train is None else train
     file = Path(folder)/'prompts'/f'{name}.safetensors'
     with warnings.catch_warnings():
         if material.data is None or material.limit:                     # a small run: we know
             warnings.filterwarnings('ignore', 'Few sentences name')
-        return model.partial_fit(train, checkpoint=file, cache=features, progress=progress)
+        return model.partial_fit(sentences, checkpoint=file, cache=cache,
+                                 make_features=features, progress=progress)
 
 # %% ../../nbs/paper/study.ipynb #study-031
 def mean_ap(labels, scores)->float: # percent
