@@ -22,13 +22,13 @@ demo: $(VENV)/.installed
 	$(BIN)/taidpt demo
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests
 
 # In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts
 test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests/test_docs.py tests/test_browser.py
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py
 
 bench: $(VENV)/.dev
 	for b in training nounfilter memory pictures shards; do $(BIN)/python benchmarks/$$b.py || exit 1; done

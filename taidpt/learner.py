@@ -26,6 +26,8 @@ from .training import PromptTuner
 # %% ../nbs/09_taidpt.ipynb #09-005
 class TaIDPT(PromptTuner):
     "Double-grained prompts learned from sentences (Guo et al., 2023), to tell what pictures show."
+    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5)                 # the paper's
+
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -49,10 +51,10 @@ class TaIDPT(PromptTuner):
         self.clip, self.classes = clip, as_classset(classes)
         self.n_ctx, self.class_specific = n_ctx, class_specific
         self.local, self.templates = local, templates
-        self.lr = recommended(clip, 'lr', lr, 1e-4)
-        self.warmup_lr = recommended(clip, 'warmup_lr', warmup_lr, 1e-5)
-        self.epochs = recommended(clip, 'epochs', epochs, 20)
-        self.batch_size = recommended(clip, 'batch_size', batch_size, 512)
+        self.lr = recommended(clip, 'lr', lr, self.defaults['lr'])
+        self.warmup_lr = recommended(clip, 'warmup_lr', warmup_lr, self.defaults['warmup_lr'])
+        self.epochs = recommended(clip, 'epochs', epochs, self.defaults['epochs'])
+        self.batch_size = recommended(clip, 'batch_size', batch_size, self.defaults['batch_size'])
         self.batch_size_asked = batch_size is not None
         self.loss, self.margin, self.scale = loss, margin, scale
         self.tau_text, self.tau_image = tau_text, tau_image

@@ -45,3 +45,10 @@ def site(tmp_path_factory) -> Path:
             assert run(sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', 'docs', 'docs/_build/src', html).returncode == 0
             done.touch()
     return html
+
+
+def pytest_collection_modifyitems(items):
+    "Tests that share what takes long to make, the site or a Ray, run in one process (`--dist loadgroup`), which makes it once"
+    for item in items:
+        if 'site' in item.fixturenames: item.add_marker(pytest.mark.xdist_group('site'))
+        elif item.path.name == 'test_shards.py': item.add_marker(pytest.mark.xdist_group('ray'))

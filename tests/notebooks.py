@@ -18,6 +18,7 @@ def run_here(path: Path, force_flags: list[str], log: Path):
     "The notebook's cells from top to bottom; ends the process, with 1 if one of them fails"
     from nbdev.config import get_config
     from nbdev.test import test_nb
+    multiprocessing.set_start_method(None, force=True)                  # what a notebook would have without all this
     out = os.open(log, os.O_WRONLY | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
     passed, _ = test_nb(path, skip_flags=get_config().tst_flags.split(), force_flags=force_flags, basepath=ROOT)

@@ -140,7 +140,7 @@ def test_search(served, browser):
 def test_phone(served, browser):
     "The menu opens on a narrow screen, and leads to a page"
     browser.width(PHONE)
-    browser.get(f'{served}/05_scores.html')
+    browser.get(f'{served}/06_scores.html')
     browser.shoot('site-phone')
     link = browser.find('.sidebar-tree a[href="tutorials/learn.html"]')
     inside = lambda: 0 <= link.rect['x'] < PHONE[0]
