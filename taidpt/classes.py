@@ -20,7 +20,7 @@ from .support.classfiles import clean_phrases, clean_text
 def squeeze(
     text:str, # a class name or a phrase
 )->str: # the same without capitals, accents, spaces, hyphens and other punctuation
-    "What is left of a name without its spelling: 'Dining-Table' and 'diningtable' become the same."
+    "A name squeezed to its letters and digits: 'Dining-Table' and 'diningtable' become the same."
     folded = unicodedata.normalize('NFKD', text.casefold())
     return ''.join(c for c in folded if c.isalnum()) or text.casefold().strip()
 
