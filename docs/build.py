@@ -73,12 +73,23 @@ def described(cell, directives: dict) -> str:
     return ''
 
 
+def joined(cells: list) -> list:
+    "Code cells that follow each other without an output between them as one, so that imports and their use are copied together"
+    out = []
+    for cell in cells:
+        before = out[-1] if out else None
+        if before and before.cell_type == cell.cell_type == 'code' and not before.outputs: before.source, before.outputs = f'{before.source}\n\n{cell.source}', cell.outputs
+        else: out.append(cell)
+    return out
+
+
 def readme() -> str:
     "README.md's text, from the front page"
     nb = visible(nbs/get_config().readme_nb)
     for cell in nb.cells:
         if 'remove-input' in cell.metadata.get('tags', []): cell.source = ''
         if 'remove-output' in cell.metadata.get('tags', []): cell.outputs = []
+    nb.cells = joined(nb.cells)
     text, resources = MarkdownExporter().from_notebook_node(nb)
     if resources.get('outputs'):
         sys.exit('index.ipynb has a figure among its outputs. Save it under docs/images, hide the cell that draws it, '
