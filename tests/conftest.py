@@ -47,6 +47,7 @@ def site(tmp_path_factory) -> Path:
     return html
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     "Tests that share what takes long to make, the site or a Ray, run in one process (`--dist loadgroup`), which makes it once"
     for item in items:

@@ -13,7 +13,7 @@ from taidpt.support.captions import bundled_captions
 
 def test_killed_and_resumed(tmp_path):
     (tmp_path/'captions.txt').write_text('\n'.join(islice(bundled_captions(), 1500)))
-    train = lambda out: [str(a) for a in (tool('taidpt'), 'train', '--classes', 'voc2007', '--captions', 'captions.txt', '--out', out, '--epochs', 6,
+    train = lambda out: [str(a) for a in (tool('taidpt'), 'train', '--classes', 'person,dog,cat,car,bus,train,horse,bird', '--captions', 'captions.txt', '--out', out, '--epochs', 6,
                                           '--batch-size', 256, '--n-ctx', 4, '--lr', 0.02, '--cache', 'features.safetensors')]
     env = dict(OMP_NUM_THREADS='1')
     assert run(*train('unbroken.safetensors'), cwd=tmp_path, **env).returncode == 0
