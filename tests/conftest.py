@@ -47,9 +47,11 @@ def site(tmp_path_factory) -> Path:
     return html
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items):
-    "Tests that share what takes long to make, the site or a Ray, run in one process (`--dist loadgroup`), which makes it once"
+    "Tests that share what takes long to make, the site or a Ray, run first and in one process (`--dist loadgroup`), which makes it once"
+    def group(item): return 'site' if 'site' in item.fixturenames else 'ray' if item.path.name == 'test_shards.py' else ''
     for item in items:
-        if 'site' in item.fixturenames: item.add_marker(pytest.mark.xdist_group('site'))
-        elif item.path.name == 'test_shards.py': item.add_marker(pytest.mark.xdist_group('ray'))
+        if group(item): item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: not group(item))
+    return (yield)
