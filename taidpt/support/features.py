@@ -15,11 +15,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from .files import write_whole
+from .files import open_safetensors, write_whole
 
 # %% ../../nbs/support/features.ipynb #8687d794
 def unit_half(
@@ -177,14 +176,9 @@ def _read_header(
     path:Path, # a feature file
 )->tuple[dict, int]: # the header; where the tensors begin
     "The header of a feature file; `ValueError` where it is none."
-    if not path.exists(): raise FileNotFoundError(f'There is no feature file {path}.')
-    try:
-        with safe_open(path, 'np') as f: metadata, names = f.metadata() or {}, set(f.keys())
-    except (SafetensorError, OSError) as e:
-        raise ValueError(f'{path} is no readable feature file ({e}); '
-                         'delete it to compute it anew.') from None
-    if metadata.get('format') != 'taidpt-features' or names != set(_TENSORS):
-        raise ValueError(f'{path} is a safetensors file, but holds no features of taidpt.')
+    with open_safetensors(path, 'taidpt-features', 'features') as (file, _):
+        names = set(file.keys())
+    if names != set(_TENSORS): raise ValueError(f'{path}: holds no features of taidpt, but {names}')
     with open(path, 'rb') as f:
         size, = struct.unpack('<Q', f.read(8))
         return json.loads(f.read(size)), 8 + size
