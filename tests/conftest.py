@@ -49,9 +49,8 @@ def site(tmp_path_factory) -> Path:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items):
-    "Tests that share what takes long to make, the site or a Ray, run first and in one process (`--dist loadgroup`), which makes it once"
-    def group(item): return 'site' if 'site' in item.fixturenames else 'ray' if item.path.name == 'test_shards.py' else ''
+    "Tests that share what takes long to make run in one process (`--dist loadgroup`), which makes it once; they come first"
     for item in items:
-        if group(item): item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=lambda item: not group(item))
+        if 'site' in item.fixturenames: item.add_marker(pytest.mark.xdist_group('site'))
+    items.sort(key=lambda item: item.get_closest_marker('xdist_group') is None)
     return (yield)
