@@ -8,7 +8,9 @@ import pytest
 from taidpt.classes import COCO, NUSWIDE, VOC2007
 from taidpt.apps.cli import main
 from taidpt.support.captions import bundled_captions
+from taidpt.support.features import load_features
 from taidpt.datasets.labelled import bundled_photos
+from taidpt.nounfilter import NounFilter
 from taidpt.paper.ablations import ABLATIONS
 from taidpt.paper.published import METHODS, PUBLISHED_MAP
 from taidpt.paper.reproduce import TABLES
@@ -131,6 +133,20 @@ def test_sentences_from_the_data_sets(what, dataset, rows, data, tmp_path, monke
     got = table(tmp_path, what)
     assert rows <= {r.get('method', r.get('value')) for r in got['rows']} and dataset in json.dumps(got) and 'miniature' not in got['title']
     assert dataset == 'coco' or any('2 pictures were missing' in n for n in got['notes']), got['notes']
+
+
+def test_listed_captions(data, tmp_path, capsys):
+    "Prompts learn from the captions of a list and no others, which is part of what a folder of results belongs to"
+    (tmp_path/'ids.txt').write_text('\n'.join(map(str, range(60))))
+    call = ['reproduce', 'table1', '--data', str(data), '--datasets', 'voc2007', '--seeds', '1', '--out', str(tmp_path/'out')]
+    assert main([*call, '--caption-ids', str(tmp_path/'ids.txt')]) == 0
+    assert not any('at random' in n for n in table(tmp_path/'out', 'table1')['notes'])
+    listed = NounFilter('voc2007', rules='published').label(list(bundled_captions())[:60], progress=False)
+    kept = load_features(next((tmp_path/'out/features').glob('voc2007-*.safetensors')))
+    assert len(kept) == len(listed) + 89*20
+    capsys.readouterr()
+    assert main(call) == 1 and 'captions (' in capsys.readouterr().err
+    assert main(['reproduce', 'table1', '--caption-ids', str(tmp_path/'ids.txt')]) == 1 and '--data' in capsys.readouterr().err
 
 
 def test_broken_picture(data, tmp_path, capsys):
