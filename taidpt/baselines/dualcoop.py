@@ -139,7 +139,7 @@ def load(cls:DualCoOp,
     path:str|Path, # what `save` or a checkpoint wrote
     clip:FrozenCLIP|None=None, # the CLIP they were learned on; None loads it by its name
 )->DualCoOp: # ready to predict
-    "Read prompts, with scale and temperature if they were learned; raises as `LearnedPrompts.load`."
+    "Read prompts, with scale and temperature if they were learned; raises as `PromptTuner.load`."
     model = super(DualCoOp, cls).load(path, clip)
     if model.learn_scale:
         add_scales(model.prompts_, model.scale, model.tau_image)
