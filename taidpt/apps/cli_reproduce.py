@@ -52,6 +52,11 @@ def add_reproduce(
                    help='for table1: some of voc2007,coco,nuswide (default: all)')
     p.add_argument('--dataset', metavar='D',
                    help='for the others: voc2007, coco or nuswide (default: voc2007)')
+    p.add_argument('--test', choices=('all', 'balanced', 'shown'),
+                   help="for table2: which test pictures count; balanced: LaSO's draws "
+                        '(default: all)')
+    p.add_argument('--coop-loss', choices=('ranking', 'soft_softmax', 'bce'),
+                   help="for fig6 and table2: CoOp's loss (default: ranking)")
     p.add_argument('--out', metavar='FOLDER',
                    help='for the table and all that is kept for going on '
                         '(default: a folder in reproduced)')
@@ -81,15 +86,20 @@ def second_size(
 def study_settings(
     args:argparse.Namespace, # what was typed
 )->dict: # arguments of the table's function
-    "Which data sets a table is about. Raises `ValueError` for an option of another table."
+    "Data sets, test and loss of a table. Raises `ValueError` for an option of another table."
     if args.datasets and args.what != 'table1':
         raise ValueError('--datasets is for table1; the others are about one data set, --dataset')
     if args.dataset and args.what in ('table1', 'table2'):
         raise ValueError('table1 is about several data sets, --datasets voc2007,coco; '
                          'table2 about COCO')
+    if args.test and args.what != 'table2': raise ValueError('--test is for table2')
+    if args.coop_loss and args.what not in ('fig6', 'table2'):
+        raise ValueError('--coop-loss is for fig6 and table2')
     settings = {}
     if args.datasets: settings['datasets'] = [name.strip() for name in split_commas(args.datasets)]
     if args.dataset: settings['name'] = args.dataset
+    if args.test: settings['test'] = args.test
+    if args.coop_loss: settings['coop'] = dict(loss=args.coop_loss)
     return settings
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-017
