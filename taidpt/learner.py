@@ -26,7 +26,7 @@ from .training import PromptTuner
 # %% ../nbs/09_taidpt.ipynb #09-005
 class TaIDPT(PromptTuner):
     "Double-grained prompts learned from sentences (Guo et al., 2023), to tell what pictures show."
-    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5)                 # the paper's
+    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5)                 # as published
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder

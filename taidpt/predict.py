@@ -92,7 +92,7 @@ def predict(self:Predictor,
     others:Sequence[Predictor]=(), # prompts like these, e.g. of other seeds, to average with
     **kwargs, # batch_size, on_error='raise' or 'skip', workers=0 that decode, progress=True
 )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
-    """Scores of pictures: the mean of the branches. All options are off in the paper.
+    """Scores of pictures: the mean of the branches. All options are off as published.
 
     Raises `UnreadablePicture` with the name of a picture that cannot be read."""
     if not 0 <= weight <= 1: raise ValueError(f'weight must be between 0 and 1, got {weight}.')

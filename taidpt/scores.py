@@ -130,11 +130,11 @@ def branch_scores(
 
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(
-    p:Tensor, # scores of one branch, N × C; in the paper the global one
+    p:Tensor, # scores of one branch, N × C; as published the global one
     q:Tensor, # scores of the other branch, N × C
     weight:float=0.5, # weight of p, between 0 and 1; q gets the rest
 ) -> Tensor: # weight * p + (1 - weight) * q, N × C
-    """Weighted mean of the scores of two branches; the paper's final score is their plain mean.
+    """Weighted mean of the scores of two branches; the published code takes their plain mean.
 
     Raises `ValueError` when the shapes differ or `weight` is not between 0 and 1."""
     if p.shape != q.shape:

@@ -56,6 +56,11 @@ def add_reproduce(
     p.add_argument('--caption-ids', metavar='FILE',
                    help='the ids of the captions to learn from, as the published code lists them: a '
                         'pickle of whole numbers, JSON or text (default: as many at random)')
+    p.add_argument('--test', choices=('all', 'balanced', 'shown'),
+                   help="for table2: which test pictures count; balanced: LaSO's draws "
+                        '(default: all)')
+    p.add_argument('--coop-loss', choices=('ranking', 'soft_softmax', 'bce'),
+                   help="for fig6 and table2: CoOp's loss (default: ranking)")
     p.add_argument('--out', metavar='FOLDER',
                    help='for the table and all that is kept for going on '
                         '(default: a folder in reproduced)')
@@ -87,7 +92,7 @@ def second_size(
 def study_settings(
     args:argparse.Namespace, # what was typed
 )->dict: # arguments of the table's function
-    "Which data sets a table is about. Raises `ValueError` for an option of another table."
+    "Data sets, test and loss of a table. Raises `ValueError` for an option of another table."
     if args.datasets and args.what != 'table1':
         raise ValueError('--datasets is for table1; the others are about one data set, --dataset')
     if args.dataset and args.what in ('table1', 'table2'):
@@ -95,9 +100,14 @@ def study_settings(
                          'table2 about COCO')
     if args.caption_ids and not args.data:
         raise ValueError('--caption-ids are those of COCO train2017; name its folder with --data')
+    if args.test and args.what != 'table2': raise ValueError('--test is for table2')
+    if args.coop_loss and args.what not in ('fig6', 'table2'):
+        raise ValueError('--coop-loss is for fig6 and table2')
     settings = {}
     if args.datasets: settings['datasets'] = [name.strip() for name in split_commas(args.datasets)]
     if args.dataset: settings['name'] = args.dataset
+    if args.test: settings['test'] = args.test
+    if args.coop_loss: settings['coop'] = dict(loss=args.coop_loss)
     return settings
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-017

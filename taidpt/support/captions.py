@@ -300,7 +300,7 @@ class Captions:
 def read_captions(
     path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, .parquet, any .gz; or sentences
     column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
-    max_words:int|None=None, # keep this many words; the paper learns from 77 of a narrative
+    max_words:int|None=None, # keep this many words; the published code reads labels off 77
 )->Captions: # sentences, one by one, as often as one asks
     "Captions of a file. Raises `FileNotFoundError`, or `ValueError` with file, line and remedy."
     if max_words is not None and max_words < 1:
