@@ -55,10 +55,10 @@ def run_import(
 )->None:
     "`taidpt import`: a checkpoint of the published code becomes a file of prompts."
     from taidpt.paper.published import RUNS, published_settings
-    from taidpt.support.checkpoints import import_checkpoint, read_checkpoint
+    from taidpt.support.checkpoints import import_checkpoint, prompt_tensors, read_checkpoint
     classes, _ = parse_classes(args.data, published=True)
     out = import_to(args.out, classes.name)
-    read_checkpoint(args.checkpoint)                # what is wrong with it, before a CLIP is loaded
+    prompt_tensors(read_checkpoint(args.checkpoint), args.checkpoint)   # before a CLIP is loaded
     clip = named_clip(args.clip, args.pretrained)
     known = classes.name in RUNS
     settings = published_settings(RUNS[classes.name], clip) if known else {}
