@@ -42,7 +42,8 @@ def text_config_fault(
     if text.get('no_causal_mask'): return 'it is not causal'
     if text.get('embed_cls'): return 'it adds a class token'
     pool = text.get('pool_type', 'argmax')
-    if pool not in ('argmax', 'eos'): return f'it is pooled by {pool!r}, not at the end-of-text token'
+    if pool not in ('argmax', 'eos'):
+        return f'it is pooled by {pool!r}, not at the end-of-text token'
 
 # %% ../../nbs/support/models.ipynb #c46a0b95
 def check_text_config(
@@ -68,7 +69,8 @@ def clip_in_folder(
     folder:Path, # in open_clip's format
     label:str, # what it is to be called
 ) -> ClipSource:
-    "A CLIP on this disk; `FileNotFoundError` names what is missing, `TypeError` what cannot be used."
+    """A CLIP on this disk. `FileNotFoundError` names what is missing;
+    `TypeError` for a model that prompts cannot use."""
     config = folder/'open_clip_config.json'
     if not config.is_file():
         raise FileNotFoundError(f'{config} is missing: a CLIP folder holds open_clip_config.json '
