@@ -50,10 +50,11 @@ def load_clip(
     crop:bool=True, # cut the middle out; False squeezes the picture into the square
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
-    `ConnectionError` when a download fails."""
+    `TypeError` for text encoders of another kind, `ConnectionError` when a download fails."""
     source = find_clip(name, pretrained)
     options = model_options(source, precision, image_size, crop)
     model = build_clip(source, device or best_device(), **options)
+    text_tower(model)                               # what is wrong with it, before its tokenizer
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model),
                       source.label, source.recommended)
 

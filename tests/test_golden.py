@@ -16,6 +16,8 @@ from taidpt.clip import FrozenCLIP
 from taidpt.losses import ranking_loss
 from taidpt.prompts import PromptLearner
 from taidpt.scores import global_scores, local_scores
+from taidpt.support.checkpoints import import_checkpoint
+from taidpt.support.features import FeatureStore
 
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))
@@ -116,6 +118,21 @@ def test_picture_scores(clip, golden, contexts):
     scale, tau = golden["logit_scale"].item(), 1 / golden["spatial_scale_image"].item()
     close(scale * global_scores(f, G), golden["image_scores_global"])
     close(scale * local_scores(F, L, tau), golden["image_scores_local"])
+
+
+def test_imported_checkpoint(clip, golden, tmp_path):
+    "A checkpoint with the published contexts and tokens scores pictures as the published code does."
+    words = clip.text.token_embedding(golden["prompt_tokens"])
+    state = dict(ctx=golden["ctx_global"], ctx_double=golden["ctx_local"], token_prefix=words[:, :1], token_suffix=words[:, 17:])
+    torch.save(dict(state_dict=state, epoch=20), tmp_path / "model.pth.tar-20")
+    tau, scale = 1 / golden["spatial_scale_image"].item(), golden["logit_scale"].item()
+    model = import_checkpoint(tmp_path / "model.pth.tar-20", clip, "voc2007", tau_image=tau)
+    f, F = clip.encode_images(golden["images"])
+    pictures = FeatureStore(f, F.flatten(0, 1), torch.arange(len(F) + 1) * F.shape[1])
+    for ours, branch in zip(model.predict_branches(pictures), ("global", "local"), strict=True):
+        close(scale * ours, golden[f"image_scores_{branch}"])
+    with pytest.raises(ValueError, match="for other classes"):
+        import_checkpoint(tmp_path / "model.pth.tar-20", clip, VOC2007.spelled_naturally())
 
 
 def test_loss_on_given_logits(golden):

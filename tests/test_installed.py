@@ -52,6 +52,6 @@ def test_wheel(tmp_path):
     assert done.returncode == 0 and 'a caption:' in done.stdout
 
     # and so does its command
-    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'ensemble', 'reproduce', 'label'):
+    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'ensemble', 'reproduce', 'label', 'import'):
         done = run(installed/'bin/taidpt', *command.split(), '--help', **env)
         assert done.returncode == 0 and 'usage: taidpt' in done.stdout

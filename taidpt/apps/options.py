@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
-           'named_captions', 'add_clip_options', 'named_clip', 'add_picture_options', 'named_prompts', 'named_pictures',
-           'in_words', 'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
+           'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_picture_options', 'named_prompts',
+           'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -127,7 +127,16 @@ def named_clip(
     from taidpt.clip import load_clip
     if pretrained and not clip:
         raise ValueError('--pretrained says which weights of a model; say which model with --clip')
+    if clip and not pretrained: clip, pretrained = model_and_tag(clip)
     return load_clip(clip, pretrained)
+
+def model_and_tag(
+    label:str, # e.g. 'RN50/openai', or a model's name alone
+)->tuple[str, str|None]: # the model; the tag of its weights, if there is one
+    "What `--clip` names: 'RN50/openai' is a model and a tag, 'ViT-B/16' a model."
+    from open_clip import list_pretrained_tags_by_model
+    name, _, tag = label.partition('/')
+    return (name, tag) if tag in list_pretrained_tags_by_model(name) else (label, None)
 
 # %% ../../nbs/apps/options.ipynb #options-026
 def add_picture_options(

@@ -176,6 +176,8 @@ class LearnedPrompts(Predictor):
     def __repr__(self)->str:
         branches = 'both branches' if self.local else 'global branch'
         done = f'{len(getattr(self, "history_", []))} of {self.epochs} epochs'
+        if getattr(self, 'history_', None) == [] and not hasattr(self, 'optimizer_'):
+            done = 'learned elsewhere'
         classes = f'{len(self.classes)} classes of {self.classes.name}'
         return f'{type(self).__name__}: {classes}, {branches}, {done}, {self.clip!r}'
 
