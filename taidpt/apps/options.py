@@ -56,6 +56,7 @@ def parse_classes(
     "The classes that a command line means. Raises `ValueError`, `FileNotFoundError`."
     from taidpt.classes import ClassSet, as_classset
     from taidpt.support.synonyms import add_wordnet_synonyms
+    from taidpt.support.wholewords import with_published_names
     names = [name.strip().strip('"\'').strip() for name in split_commas(text)]
     names = [name for name in names if name]
     if not names: raise ValueError('--classes is empty; give names with commas between, '
@@ -67,7 +68,8 @@ def parse_classes(
         raise ValueError(f'{names[0]} has a single class; prompts are learned by ranking classes, '
                          'so there must be two or more')
     is_file = Path(names[0]).suffix.lower() in ('.yaml', '.yml', '.json')
-    if not is_file: return (classes if published else classes.spelled_naturally()), False
+    if not is_file:
+        return (with_published_names(classes) if published else classes.spelled_naturally()), False
     if is_bare_list(names[0]): return add_wordnet_synonyms(classes), True
     return classes, False
 
