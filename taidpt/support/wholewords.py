@@ -15,7 +15,8 @@ import yaml
 from fastcore.basics import patch
 
 from ..classes import ClassSet, UnknownClass, as_classset
-from .lemmas import published_lemmas
+from .lemmas import lemma, published_lemmas, published_tokens, tag_words
+from .phrases import Memory
 
 # %% ../../nbs/support/wholewords.ipynb #wholewords-005
 @lru_cache(maxsize=1)
@@ -98,12 +99,23 @@ class WholeWords:
         classes:ClassSet, # C classes
     ):
         self.names, self.first = search_order(words_of(classes)), _FIRST.get(classes.name)
+        self.vocabulary = {word for name in self.names for word in name.words}
+        self.matters = Memory(self.depends_on_tag)
+
+    def depends_on_tag(self,
+        word:str, # in lower case
+    )->bool:
+        "Whether a word may be part of a name as one part of speech, and not as another."
+        forms = {lemma(word, tag) for tag in ('NN', 'VB', 'JJ', 'RB')}
+        return len(forms) > 1 and not forms.isdisjoint(self.vocabulary)
 
     def columns(self,
         text:str, # one sentence or several
     )->list[int]: # of the label matrix, in ascending order
         "The classes that a text names."
-        _, lemmas = published_lemmas(text, self.first)
+        words = published_tokens(text)[:self.first]
+        if any(self.matters[w] for w in words): lemmas = [lemma(w, t) for w,t in tag_words(words)]
+        else: lemmas = [lemma(w) for w in words]
         return sorted({name.column for _,name in take_out(lemmas, self.names)})
 
 # %% ../../nbs/support/wholewords.ipynb #wholewords-027
