@@ -289,15 +289,15 @@ def measure(
 def table_row(
     labels:dict[str, str], # column -> what the row is
     values:Sequence[float], # of each seed; none for a row that is quoted
-    published:float|None=None, # in the paper
-    comparable:bool=True, # whether it is the same measurement
+    published:float|None=None, # in the paper, where it is the same measurement
 )->dict:
-    "A row of a table."
+    "A row of a table; the published number and the difference are part of it where they are given."
     ours = float(np.mean(values)) if len(values) else None
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    difference = ours - published if None not in (ours, published) and comparable else None
-    return dict(**labels, ours=ours, deviation=deviation, seeds=len(values),
-                values=[float(v) for v in values], published=published, difference=difference)
+    row = dict(**labels, ours=ours, deviation=deviation, seeds=len(values),
+               values=[float(v) for v in values])
+    if published is None: return row
+    return row | dict(published=published, difference=None if ours is None else ours - published)
 
 # %% ../../nbs/paper/study.ipynb #study-039
 def markdown_table(
@@ -320,12 +320,14 @@ NUMBERS = ('ours', 'deviation', 'seeds', 'values', 'published', 'difference')
 # %% ../../nbs/paper/study.ipynb #study-042
 def row_cells(
     row:dict, # of `table_row`
-)->list[str]: # labels, mAP, deviation and seeds, published, difference
+    compared:bool=True, # whether the table has published numbers
+)->list[str]: # labels, mAP, deviation and seeds; where compared, published and difference
     "A row as it is written in Markdown."
     labels = [str(v) for k,v in row.items() if k not in NUMBERS]
     seeds = f'{written(row["deviation"])} ({row["seeds"]})'.strip() if row['seeds'] else ''
-    return [*labels, written(row['ours']), seeds, written(row['published']),
-            written(row['difference'], '+')]
+    cells = [*labels, written(row['ours']), seeds]
+    if not compared: return cells
+    return [*cells, written(row.get('published')), written(row.get('difference'), '+')]
 
 # %% ../../nbs/paper/study.ipynb #study-043
 def write_table(
@@ -336,8 +338,10 @@ def write_table(
 )->str: # the table in Markdown
     "Write a table as Markdown and as JSON, each whole or not at all."
     labels = [k for k in rows[0] if k not in NUMBERS]
-    head = [*labels, 'mAP', '± (seeds)', 'published', 'difference']
-    text = f'# {title}\n\n' + markdown_table(head, map(row_cells, rows), len(labels)) + '\n'
+    compared = any('published' in r for r in rows)
+    head = [*labels, 'mAP', '± (seeds)', *(['published', 'difference'] if compared else [])]
+    lines = [row_cells(r, compared) for r in rows]
+    text = f'# {title}\n\n' + markdown_table(head, lines, len(labels)) + '\n'
     text += ''.join(f'\n{n}\n' for n in notes)
     data = json.dumps(dict(title=title, rows=rows, notes=list(notes)), indent=1, ensure_ascii=False)
     for end,content in (('.md', text), ('.json', data + '\n')):
@@ -725,13 +729,13 @@ def picture_rows(
     rows:Iterable[dict], # of an experiment
     published:Iterable[dict], # rows of `PUBLISHED`
     by:str, # 'shots' or 'share'
-    comparable:bool, # whether it is the same measurement
+    comparable:bool, # whether it is the same measurement; else nothing published is in the table
 )->list[dict]: # of `table_row`
     "Rows of a table; published rows of methods that are not run are marked as quoted."
-    values, theirs = by_column(rows, by), {(p['method'], p[by]): p['map'] for p in published}
+    values, theirs = by_column(rows, by), {}
+    if comparable: theirs = {(p['method'], p[by]): p['map'] for p in published}
     run = {m for m,_ in values}
-    out = [table_row({'method': m, by: c}, v, theirs.get((m, c)), comparable)
-           for (m,c),v in values.items()]
+    out = [table_row({'method': m, by: c}, v, theirs.get((m, c))) for (m,c),v in values.items()]
     for (m,c),v in theirs.items():
         name = m if m in run else f'{m} (quoted)'
         if (m, c) not in values: out.append(table_row({'method': name, by: c}, [], v))
@@ -744,12 +748,13 @@ def write(self:Scene,
     title:str, # of the table
     rows:list[dict], # of `table_row`
     by:str, # what the columns are
-    source:str, # says where the published numbers are from
+    source:str='', # says where the published numbers are from, if there are any
 ):
     "Write the table of an experiment with notes on its pictures."
     names = f': {", ".join(self.test.classes.names)}' if what == 'table2' else ''
-    notes = [source, f'{len(self.test.classes)} classes{names}; {len(self.test):,} pictures scored, '
-                     f'{len(self.train):,} to learn from; {by} 0: no picture.']
+    notes = [source] if source and any('published' in r for r in rows) else []
+    notes += [f'{len(self.test.classes)} classes{names}; {len(self.test):,} pictures scored, '
+              f'{len(self.train):,} to learn from; {by} 0: no picture.']
     if missing := len(self.train.missing) + len(self.test.missing):
         notes.append(f'{missing:,} more pictures were missing or could not be read '
                      'and are not part of it.')

@@ -39,7 +39,8 @@ def table1_rows(
     zero, learned = cells['zero-shot'], [cells[f'seed{s}'] for s in study.seeds]
     values = ([zero['global']], [zero['mAP']],
               [c['global'] for c in learned], [c['mAP'] for c in learned])
-    return [table_row({'data': name, 'method': m}, v, PUBLISHED_MAP[name, m], study.comparable)
+    theirs = {m: PUBLISHED_MAP[name, m] for m in METHODS} if study.comparable else {}
+    return [table_row({'data': name, 'method': m}, v, theirs.get(m))
             for m,v in zip(METHODS, values)]
 
 # %% ../../nbs/paper/table1.ipynb #table1-010
@@ -83,6 +84,7 @@ def table1(
         rows += table1_rows(study, name, cells)
         results[name] = list(cells.values())
         write_class_chart(study, name, cells)
-    notes = study.notes(results, 'Published: Guo et al., CVPR 2023, Table 1, RN50.')
+    source = 'Published: Guo et al., CVPR 2023, Table 1, RN50.' if study.comparable else ''
+    notes = study.notes(results, source)
     write_table(study.folder/'table1', study.title('Table 1'), rows, notes)
     return rows
