@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['NUMBERS', 'draw', 'published_captions', 'published_pictures', 'photo_halves', 'Material', 'Cells', 'file_name',
-           'features_file', 'learn_prompts', 'mean_ap', 'score_cell', 'scores_file', 'measure', 'table_row',
-           'markdown_table', 'written', 'row_cells', 'write_table', 'Study', 'EncodedPictures', 'pictures_file',
-           'encode_labeled', 'both_scores', 'tai_scores', 'check_classes', 'Draws', 'coop_scores', 'summarize',
-           'by_column', 'spread', 'heading', 'comparison_table', 'served_classes', 'Scene', 'settings_tag',
-           'picture_rows', 'shared_data', 'miniature', 'flickr8k', 'joined', 'bundled_split', 'miniature_photos',
-           'photo_counts', 'quick_prompts']
+           'features_file', 'is_learned', 'learn_prompts', 'mean_ap', 'score_cell', 'scores_file', 'measure',
+           'table_row', 'markdown_table', 'written', 'row_cells', 'write_table', 'Study', 'EncodedPictures',
+           'pictures_file', 'encode_labeled', 'seed_name', 'both_scores', 'tai_scores', 'check_classes', 'Draws',
+           'coop_scores', 'summarize', 'by_column', 'spread', 'heading', 'comparison_table', 'served_classes', 'Scene',
+           'settings_tag', 'picture_rows', 'shared_data', 'miniature', 'flickr8k', 'joined', 'bundled_split',
+           'miniature_photos', 'photo_counts', 'quick_prompts']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import hashlib, json, os, shutil, tempfile, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,7 @@ from ..support.captions import Captions, bundled_captions
 from ..support.encode import about_pictures, encode_pictures, pos_embed_matters
 from ..support.features import FeatureStore
 from ..support.files import write_whole
+from ..support.promptfiles import read_prompts
 from ..support.scorefiles import SavedScores, score_in_shards
 from ..texts import LabeledTexts, cap_per_class
 from ..zeroshot import ZeroShotCLIP
@@ -199,6 +200,14 @@ def features_file(
     "Where the features of all sentences of a data set are kept."
     return Path(folder)/'features'/f'{material.run.data}-{file_name(clip.name)}.safetensors'
 
+# %% ../../nbs/paper/study.ipynb #study-028a
+def is_learned(
+    file:Path, # of prompts
+    epochs:int, # of the whole run
+)->bool:
+    "Whether the prompts of a run are finished."
+    return file.exists() and len(read_prompts(file)[1]['history']) >= epochs
+
 # %% ../../nbs/paper/study.ipynb #study-029
 def learn_prompts(
     material:Material, # sentences
@@ -207,6 +216,7 @@ def learn_prompts(
     name:str, # of the prompts' file
     train:LabeledTexts|None=None, # other sentences than the material's
     features:Callable[[], FeatureStore]|None=None, # gives features of `train`; None: encode it
+    val:Callable[[], tuple|None]|None=None, # gives pictures and labels to look at after each epoch
     progress:bool=False, # bars
     **settings, # of `TaIDPT`, where they are not the published ones
 )->TaIDPT:
@@ -215,10 +225,12 @@ def learn_prompts(
     cache = features_file(material, clip, folder) if train is None else None
     sentences = material.train if train is None else train
     file = Path(folder)/'prompts'/f'{name}.safetensors'
+    if val is not None: val = None if is_learned(file, model.epochs) else val()
     with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'mAP over')       # pictures of `val` may lack a class
         if material.data is None or material.limit:                     # a small run: we know
             warnings.filterwarnings('ignore', 'Few sentences name')
-        return model.partial_fit(sentences, checkpoint=file, cache=cache,
+        return model.partial_fit(sentences, val=val, checkpoint=file, cache=cache,
                                  make_features=features, progress=progress)
 
 # %% ../../nbs/paper/study.ipynb #study-031
@@ -499,6 +511,39 @@ def encode_labeled(
         return encode_pictures(clip, files, forms, path, **kwargs)
     return EncodedPictures(pictures, encode)
 
+# %% ../../nbs/paper/study.ipynb #study-066b
+@patch
+def watched(self:Study,
+    material:Material, # of a data set
+)->tuple[FeatureStore, Tensor]|None: # features and labels; None if no picture shows a class
+    "The pictures that are looked at after each epoch, some of the test pictures."
+    pictures = material.test[list(range(0, len(material.test), material.run.val_every))]
+    more = dict(progress=self.progress, on_error='skip', **self.pictures)
+    store = encode_labeled(self.clip, pictures, **more).plain
+    rows = torch.from_numpy(~np.isnan(np.array(store.whole[:, 0]))).nonzero()[:, 0]
+    if len(rows) < len(store): store, pictures = store.take(rows), pictures[rows.tolist()]
+    return (store, pictures.signed()) if pictures.labels.any() else None
+
+# %% ../../nbs/paper/study.ipynb #study-066c
+def seed_name(
+    material:Material, # of a data set
+    seed:int, # of the prompts
+)->str:
+    "What the published run with one seed is called in the names of files."
+    return f'{material.run.data}-seed{seed}'
+
+# %% ../../nbs/paper/study.ipynb #study-066d
+@patch
+def learn_seed(self:Study,
+    material:Material, # sentences, and pictures to look at
+    seed:int, # of the prompts
+    curves:bool|None=None, # look at pictures after each epoch; None: on a data set
+)->TaIDPT:
+    "The published run with one seed, for Table 1 and all that needs its prompts."
+    if curves is None: curves = self.data is not None
+    val = partial(self.watched, material) if curves else None
+    return self.learn(material, seed_name(material, seed), val=val, seed=seed)
+
 # %% ../../nbs/paper/study.ipynb #study-068
 def both_scores(
     model:TaIDPT|CoOp, # fitted with both branches
@@ -674,8 +719,7 @@ class Scene:
     @cached_property
     def tai(self)->TaIDPT:
         "The prompts from sentences: those of Table 1 with the first seed."
-        name, seed = self.material.run.data, self.study.seeds[0]
-        return self.study.learn(self.material, f'{name}-seed{seed}', seed=seed)
+        return self.study.learn_seed(self.material, self.study.seeds[0])
 
 # %% ../../nbs/paper/study.ipynb #study-092
 @patch
