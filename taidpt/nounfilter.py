@@ -18,6 +18,7 @@ from tqdm.auto import tqdm
 
 from .classes import ClassSet, as_classset
 from .support.phrases import BLOCKED, PhraseDictionary, phrase_entries
+from .support.wholewords import WholeWords
 from .support.words import lower_words, token_spans
 from .support.workers import map_in_processes
 from .texts import LabeledTexts
@@ -74,21 +75,26 @@ def _repr_html_(self:Explanation)->str: # HTML
 
 # %% ../nbs/02_nounfilter.ipynb #nounfilter-018
 class NounFilter:
-    "Reads class labels off sentences: the longest phrases of the class set's synonyms (Sec. 3.2)."
+    "Reads class labels off sentences, by the words that name each class (Sec. 3.2)."
     def __init__(self,
         classes:ClassSet|Iterable[str]|str|Path, # the classes to look for
         blocked:Iterable[str]=BLOCKED, # phrases that name no class; words in parentheses count
+        rules:str='careful', # or 'published': as the authors' code does it, nothing blocked
     ):
-        "Raises `ValueError` for a synonym without a letter or digit. Synonyms go before blocks."
-        self.classes, self.blocked = as_classset(classes), tuple(blocked)
-        self.phrases = PhraseDictionary(phrase_entries(self.classes, self.blocked))
+        "Raises `ValueError` for other rules, or a synonym without a letter or digit."
+        self.classes, self.blocked, self.rules = as_classset(classes), tuple(blocked), rules
+        if rules == 'published': self.words = WholeWords(self.classes)
+        elif rules == 'careful':
+            self.phrases = PhraseDictionary(phrase_entries(self.classes, self.blocked))
+        else: raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
 
-    def __reduce__(self): return type(self), (self.classes, self.blocked)
+    def __reduce__(self): return type(self), (self.classes, self.blocked, self.rules)
 
     def columns(self,
         text:str, # a sentence
     )->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
+        if self.rules == 'published': return self.words.columns(text)
         found = self.phrases.find(lower_words(text))
         return sorted({column for _,_,entry in found for column in entry.columns})
 
@@ -98,12 +104,15 @@ def explain(self:NounFilter,
     text:str, # a sentence
 )->Explanation: # which shows itself in a notebook
     "Which words of a sentence gave which class, and which were blocked."
-    spans, matches = token_spans(text), []
-    for first,after,entry in self.phrases.find([text[a:b].lower() for a,b in spans]):
-        start, end = spans[first][0], spans[after-1][1]
-        names = tuple(self.classes.names[column] for column in entry.columns)
-        matches.append(Match(text[start:end], start, end, entry.phrase, names))
-    return Explanation(text, matches)
+    if self.rules == 'published':
+        found = [(a, b, ' '.join(name.words), [name.column]) for a,b,name in self.words.find(text)]
+    else:
+        spans = token_spans(text)
+        named = self.phrases.find([text[a:b].lower() for a,b in spans])
+        found = [(spans[i][0], spans[j-1][1], e.phrase, e.columns) for i,j,e in named]
+    return Explanation(text, [
+        Match(text[a:b], a, b, phrase, tuple(self.classes.names[c] for c in columns))
+        for a,b,phrase,columns in found])
 
 # %% ../nbs/02_nounfilter.ipynb #nounfilter-042
 def _refuse_one_text(texts):

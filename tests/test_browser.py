@@ -106,6 +106,13 @@ return {equations: document.querySelectorAll('math').length,
         wide: Math.max(...[document.documentElement, ...document.querySelectorAll('.content')].map(e => e.scrollWidth - e.clientWidth))};
 '''
 
+def settled(browser, seconds=10) -> dict:
+    "What `CHECKS` see once all pictures are there, or after `seconds` without some of them"
+    end = time.monotonic() + seconds
+    while (seen := browser.execute_script(CHECKS))['pictures'] and time.monotonic() < end: time.sleep(.1)
+    return seen
+
+
 def test_every_page(site, served, browser):
     "No error, no file that is missing, equations and pictures drawn, and nothing wider than a phone"
     pages = sorted(p.relative_to(site).as_posix() for p in site.rglob('*.html'))
@@ -115,7 +122,7 @@ def test_every_page(site, served, browser):
         browser.get(f'{served}/{page}')
         for size in (DESK, PHONE):
             browser.width(size)
-            seen = browser.execute_script(CHECKS)
+            seen = settled(browser)
             wrong += [f'{page} at {size[0]}: {k} {v}' for k, v in seen.items() if k != 'equations' and v]
         equations += seen['equations']
         browser.width(DESK)

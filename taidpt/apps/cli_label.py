@@ -56,7 +56,8 @@ def label_file(
     from taidpt.nounfilter import NounFilter
     captions = named_captions(args.captions, args.column)
     bars = Console(args.quiet).bars
-    train = NounFilter(classes).label(captions, progress=bars, workers=args.workers)
+    reader = NounFilter(classes, rules=args.rules)
+    train = reader.label(captions, progress=bars, workers=args.workers)
     if args.out:
         train.save(args.out)
         say(f'Written: {args.out}')
@@ -73,7 +74,8 @@ def label_folder(
     if args.captions is None: raise ValueError('which captions? Name a folder, a pattern or a URL '
                                                'of shards (.parquet, .jsonl)')
     done = label_shards(classes, args.captions, args.out, args.column, args.on_error,
-                        ray_cluster(args.ray), args.workers or None, Console(args.quiet).bars)
+                        ray_cluster(args.ray), args.workers or None, Console(args.quiet).bars,
+                        args.rules)
     tell_shards(done, args.out, 'sentences name a class')
 
 # %% ../../nbs/apps/cli_label.ipynb #cli_label-010
@@ -91,6 +93,6 @@ def run_label(
     if args.out and not is_sharded(args.out, args.ray): check_writable(args.out, '.parquet')
     if args.explain is not None:
         from taidpt.nounfilter import NounFilter
-        print(NounFilter(classes).explain(args.explain))
+        print(NounFilter(classes, rules=args.rules).explain(args.explain))
     elif is_sharded(args.out, args.ray): label_folder(args, classes)
     else: label_file(args, classes)

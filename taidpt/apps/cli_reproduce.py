@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-006
 REPRODUCE_EXAMPLES = [
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
-    'taidpt reproduce table1 --data DIR --clip RN50/openai --datasets voc2007 --seeds 1',
+    'taidpt reproduce table1 --data DIR --clip RN50/openai --datasets voc2007 --seeds 1 '
+    '--caption-ids coco_caption_text_embed_sampled_idx.pkl',
     'taidpt reproduce ablations --data DIR --clip RN50/openai,ViT-B-16/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
     'taidpt reproduce fig7 --limit 500',
@@ -52,6 +53,9 @@ def add_reproduce(
                    help='for table1: some of voc2007,coco,nuswide (default: all)')
     p.add_argument('--dataset', metavar='D',
                    help='for the others: voc2007, coco or nuswide (default: voc2007)')
+    p.add_argument('--caption-ids', metavar='FILE',
+                   help='the ids of the captions to learn from, as the published code lists them: a '
+                        'pickle of whole numbers, JSON or text (default: as many at random)')
     p.add_argument('--out', metavar='FOLDER',
                    help='for the table and all that is kept for going on '
                         '(default: a folder in reproduced)')
@@ -59,14 +63,14 @@ def add_reproduce(
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-009
 def clip_by_name(
     name:str|None, # 'RN50/openai', 'hf-hub:…', a folder; None or 'embedded': the embedded one
-    size:int|None=None, # of its pictures; None: its own
+    size:int|None=None, # of its pictures, squeezed into a square; None: its own, cropped
 )->'FrozenCLIP':
     "A CLIP whose weights are named in one word, at a picture size of its own or another."
     from taidpt.clip import load_clip
-    if name is None or name == 'embedded': return load_clip(image_size=size)
+    how = dict(image_size=size, crop=size is None)
+    if name is None or name == 'embedded': return load_clip(**how)
     is_whole = name.startswith(('hf-hub:', 'local-dir:')) or Path(name).is_dir() or '/' not in name
-    if is_whole: return load_clip(name, image_size=size)
-    return load_clip(*name.split('/', 1), image_size=size)
+    return load_clip(*([name] if is_whole else name.split('/', 1)), **how)
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-011
 def second_size(
@@ -75,7 +79,9 @@ def second_size(
     name:str|None, # of that CLIP
 )->int|None: # None: its own
     "The size of its pictures: 448 for the CLIP of DualCoOp in table3, unless it is embedded."
-    return 448 if what == 'table3' and place == 1 and name != 'embedded' else None
+    if what != 'table3' or place != 1 or name == 'embedded': return None
+    from taidpt.paper.published import DUALCOOP
+    return DUALCOOP['voc2007'].image_size                   # the same for all data sets
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-014
 def study_settings(
@@ -87,6 +93,8 @@ def study_settings(
     if args.dataset and args.what in ('table1', 'table2'):
         raise ValueError('table1 is about several data sets, --datasets voc2007,coco; '
                          'table2 about COCO')
+    if args.caption_ids and not args.data:
+        raise ValueError('--caption-ids are those of COCO train2017; name its folder with --data')
     settings = {}
     if args.datasets: settings['datasets'] = [name.strip() for name in split_commas(args.datasets)]
     if args.dataset: settings['name'] = args.dataset
@@ -130,7 +138,7 @@ def run_reproduce(
     from taidpt.support.pictures import UnreadablePicture
     console = Console(args.quiet)
     try: print(reproduce(args.what, args.data, clips, seeds, args.limit, out,
-                         progress=console.bars, **settings))
+                         progress=console.bars, caption_ids=args.caption_ids, **settings))
     except UnreadablePicture as e: raise ValueError(
         f'{without_advice(e)} Unpack it from the data set again; '
         'the same command goes on where it stopped.') from None

@@ -211,7 +211,7 @@ def run_train(
     from taidpt.nounfilter import NounFilter
     source = args.captions or 'the bundled captions of COCO val2017'
     console.step(f'reading sentences from {source}')
-    train = NounFilter(classes).label(captions, progress=console.bars)
+    train = NounFilter(classes, rules=args.rules).label(captions, progress=console.bars)
     console.detail(counts_in_words(train))
 
     epochs = epochs_in_words(model.epochs)

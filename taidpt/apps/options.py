@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 def add_class_options(
     p:argparse.ArgumentParser, # of a sub-command
 )->None:
-    "`--classes`, how its names are spelled, and `--column` of the captions."
+    "`--classes`, how its names are spelled and looked for, and `--column` of the captions."
     p.add_argument('--classes', required=True, metavar='CLASSES',
                    help='names with commas between; or voc2007, coco, nuswide; '
                         'or a YAML or JSON file')
     p.add_argument('--published-names', action='store_true',
                    help="a data set's prompt names as published ('diningtable' for 'dining table')")
+    p.add_argument('--rules', choices=('careful', 'published'), default='careful',
+                   help='how sentences are searched for classes: careful knows more words, '
+                        'published labels as the authors\' code does (default: careful)')
     p.add_argument('--column', metavar='NAME',
                    help='column or field of the captions file that has the captions; '
                         'a number counts from 0')

@@ -184,13 +184,16 @@ class LabelShard(_Worker):
         classes:ClassSet, # the classes to look for
         column:str|None=None, # column or field with the captions; None: the one with a usual name
         on_error:str='raise', # or 'skip': leave broken records out
+        rules:str='careful', # or 'published', as in `NounFilter`
     ):
-        self.filter, self.column, self.on_error = NounFilter(classes), column, on_error
+        self.filter = NounFilter(classes, rules=rules)
+        self.column, self.on_error = column, on_error
 
     def about(self)->str: # JSON
         "What the results depend on."
         classes = self.filter.classes
         about = dict(work='label', classes=classes.names, synonyms=classes.synonyms, column=self.column)
+        if self.filter.rules != 'careful': about['rules'] = self.filter.rules
         return json.dumps(about, sort_keys=True)
 
     def write(self, path:Path, shard:dict, errors:list)->tuple[int, int]: # captions read and kept
@@ -450,9 +453,11 @@ def label_shards(
     ray:bool|str=False, # True: a Ray here, or the one this process is part of; or a cluster's address
     workers:int|None=None, # on Ray: at most so many processes; None: all cores
     progress:bool=True, # a bar
+    rules:str='careful', # or 'published', as in `NounFilter`
 )->list[dict]: # an account of each shard worked on: 'name', 'read', 'kept', 'errors' [(row, what), …]
     "Label captions shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
-    make = partial(LabelShard, as_classset(classes), column=column, on_error=check_on_error(on_error))
+    make = partial(LabelShard, as_classset(classes), column=column,
+                   on_error=check_on_error(on_error), rules=rules)
     shards = [_shard(name, url, out) for name, url in list_files(source).items()]
     return _run(make, shards, out, ray, workers, progress)
 

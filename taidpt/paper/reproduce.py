@@ -43,13 +43,14 @@ def reproduce(
     out:str|Path='reproduced', # folder for the table, its cells, prompts, scores and features
     photos:str|Path|None=None, # table of labelled photos in place of the bundled ones
     progress:bool=True, # bars
+    caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
     "Measure a table or figure of the paper; what is finished in `out` is not measured again."
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
     clips = [clip] if isinstance(clip, FrozenCLIP) else list(clip or [load_clip()])
     more = further_clips(what, clips[1:])
-    study = Study(clips[0], out, data, tuple(seeds), limit, photos, progress)
+    study = Study(clips[0], out, data, tuple(seeds), limit, photos, progress, caption_ids)
     TABLES[what](study, **more | kwargs)
     name = 'fig7-steps' if kwargs.get('equal_steps') else what
     return (study.folder/f'{name}.md').read_text(encoding='utf-8')

@@ -27,7 +27,7 @@ from ..baselines.coop import CoOp
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP, load_clip
 from taidpt.datasets.benchmarks import (
-    read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
+    read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
 )
 from taidpt.datasets.labelled import (
     LabeledPictures, bundled_photos, captioned_pictures, read_labels, with_classes,
@@ -43,8 +43,9 @@ from ..support.captions import Captions, bundled_captions
 from ..support.encode import about_pictures, encode_pictures, pos_embed_matters
 from ..support.features import FeatureStore
 from ..support.files import write_whole
-from ..support.promptfiles import read_prompts
+from ..support.promptfiles import data_hash, read_prompts
 from ..support.scorefiles import SavedScores, score_in_shards
+from ..support.wholewords import published_classes
 from ..texts import LabeledTexts, cap_per_class
 from ..zeroshot import ZeroShotCLIP
 
@@ -62,9 +63,11 @@ def draw(
 def published_captions(
     run:PublishedRun, # of the data set
     data:str|Path, # folder with the data sets
+    ids:str|Path|None=None, # file with the ids of COCO's captions; None: all captions
 )->Captions:
     "The sentences of a run; raises `FileNotFoundError` with where to get them."
-    return read_narratives(data) if run.data == 'nuswide' else read_coco_captions(data)
+    if run.data == 'nuswide': return read_narratives(data)
+    return read_coco_captions(data, ids=None if ids is None else read_caption_ids(ids))
 
 # %% ../../nbs/paper/study.ipynb #study-011
 def published_pictures(
@@ -102,6 +105,7 @@ class Material:
         photos:str|Path|None=None, # table of labelled photos in place of the bundled ones
         progress:bool=False, # bars
         verify:bool=False, # learn from NUS-WIDE without the pictures that cannot be decoded
+        caption_ids:str|Path|None=None, # file with ids of COCO's captions; None: drawn at random
     ):
         if name not in RUNS:
             raise ValueError(f'{name!r} is none of the published data sets {", ".join(RUNS)}')
@@ -110,16 +114,17 @@ class Material:
             raise ValueError('photos stand in for the bundled ones; '
                              'with data, the pictures are those of the data set')
         self.run, self.data, self.limit, self.photos = RUNS[name], data, limit, photos
-        self.progress, self.verify = progress, verify
-        self.classes = as_classset(name)
+        self.progress, self.verify, self.caption_ids = progress, verify, caption_ids
+        self.classes = published_classes(name)
         if natural: self.classes = self.classes.spelled_naturally()
 
     @cached_property
     def train(self)->LabeledTexts:
         "Labelled sentences, filtered and capped as published."
-        found = NounFilter(self.classes).label(self.captions(), progress=self.progress)
+        reader = NounFilter(self.classes, rules='published')
+        found = reader.label(self.captions(), progress=self.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
-        wanted = [n for n in (self.run.sentences, self.limit) if n]
+        wanted = [n for n in (None if self.listed else self.run.sentences, self.limit) if n]
         return found[draw(len(found), min(wanted, default=None))]
 
     @cached_property
@@ -128,11 +133,17 @@ class Material:
         found = self.labelled()
         return found[draw(len(found), self.limit)] if self.limit else found
 
+    @property
+    def listed(self)->bool:
+        "Whether the captions are those of a list, and not drawn at random."
+        return self.caption_ids is not None and self.data is not None and self.run.data != 'nuswide'
+
 # %% ../../nbs/paper/study.ipynb #study-017
 @patch
 def captions(self:Material)->Captions:
     "The sentences as they are; raises `FileNotFoundError` with where to get them."
-    return bundled_captions() if self.data is None else published_captions(self.run, self.data)
+    if self.data is None: return bundled_captions()
+    return published_captions(self.run, self.data, self.caption_ids)
 
 # %% ../../nbs/paper/study.ipynb #study-018
 @patch
@@ -142,10 +153,11 @@ def labelled(self:Material,
     "All labelled pictures of a split, or the photos that stand in for both."
     if self.data is not None:
         found = published_pictures(self.run, self.data, train, self.verify)
-        return replace(found, classes=self.classes)
-    if self.photos is None: return bundled_photos(self.classes)
-    beside = Path(self.photos).parent/'images'
-    return read_labels(self.photos, self.classes, beside if beside.is_dir() else None)
+    elif self.photos is None: found = bundled_photos(as_classset(self.run.data))
+    else:
+        beside = Path(self.photos).parent/'images'
+        found = read_labels(self.photos, self.run.data, beside if beside.is_dir() else None)
+    return replace(found, classes=self.classes)
 
 # %% ../../nbs/paper/study.ipynb #study-019
 @patch(as_prop=True)
@@ -371,15 +383,23 @@ class Study:
     limit: int|None = None # sentences and pictures, for a quick look
     photos: str|Path|None = None # labelled photos in place of the bundled ones
     progress: bool = False # bars
+    caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
 
     def __post_init__(self):
         self.folder = Path(self.folder)
         if not self.seeds: raise ValueError('A run needs a seed.')
+        if self.caption_ids is not None and self.data is None: raise ValueError(
+            'caption ids are those of COCO train2017: name the folder of the data sets, too')
         self.cells = Cells(self.folder, dict(
             clip=self.clip.name, weights=self.clip.fingerprint(),
             data=None if self.data is None else str(Path(self.data).resolve()),
-            limit=self.limit, recommended=self.clip.recommended,
+            limit=self.limit, recommended=self.clip.recommended, rules='published',
+            captions=None if self.caption_ids is None else self.ids_hash(),
             photos=None if self.photos is None else Path(self.photos).resolve().as_posix()))
+
+    def ids_hash(self)->str:
+        "A hash of the captions' ids; raises what `read_caption_ids` raises, before any work."
+        return data_hash(json.dumps(read_caption_ids(self.caption_ids)).encode())
 
     @property
     def comparable(self)->bool:
@@ -405,7 +425,8 @@ def material(self:Study,
 )->Material:
     "Sentences and pictures of a data set, its classes spelled as the CLIP knows them."
     natural = self.data is None or self.clip.name == 'embedded'
-    return Material(name, self.data, self.limit, natural, self.photos, self.progress, verify)
+    return Material(name, self.data, self.limit, natural, self.photos, self.progress, verify,
+                    self.caption_ids)
 
 # %% ../../nbs/paper/study.ipynb #study-049
 @patch
@@ -437,6 +458,10 @@ def notes(self:Study,
 )->list[str]:
     "What a reader of a table should know."
     out = [source] if source else []
+    drawn = [RUNS[name].sentences for name in results if RUNS[name].sentences]
+    if self.comparable and drawn and self.caption_ids is None:
+        how = "at random; --caption-ids takes the published list"
+        out.append(f'Captions: {" and ".join(f"{n:,}" for n in drawn)}, drawn {how}.')
     for name,(first,*_) in results.items():
         n, official = first['pictures'] + first['unread'], RUNS[name].pictures
         if self.comparable and n != official:

@@ -90,7 +90,7 @@ def fold_word(
 
 # %% ../../nbs/support/words.ipynb #words-025
 def use_wordnet()->None:
-    "Let NLTK find WordNet: in its own data folders if it is there, else the nouns in this package."
+    "Let NLTK find WordNet: in its own data folders if it is there, else the word lists in this package."
     import nltk
     ours = str(files('taidpt')/'data'/'nltk_data')
     if ours not in nltk.data.path: nltk.data.path.append(ours)   # at the end: the user's come first
