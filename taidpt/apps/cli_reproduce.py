@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REPRODUCE_EXAMPLES', 'STUDIES', 'add_reproduce', 'clip_by_name', 'second_size', 'study_settings', 'results_folder',
-           'run_reproduce']
+           'also_written', 'run_reproduce']
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-003
 import argparse, os
@@ -122,6 +122,16 @@ def results_folder(
     if args.limit: name += f'-limit{args.limit}'
     return os.path.join('reproduced', name)
 
+# %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-019a
+def also_written(
+    args:argparse.Namespace, # what was typed
+)->str:
+    "What there is beside the table, in words."
+    if args.what != 'table1': return ''
+    charts = ', and charts of average precision by class, .png'
+    if not args.data: return charts
+    return f'{charts}; loss and mAP of each run by epoch, .json and .png, in curves'
+
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-020
 def run_reproduce(
     args:argparse.Namespace, # what was typed
@@ -142,5 +152,4 @@ def run_reproduce(
     except UnreadablePicture as e: raise ValueError(
         f'{without_advice(e)} Unpack it from the data set again; '
         'the same command goes on where it stopped.') from None
-    charts = ', and charts of average precision by class, .png' if args.what == 'table1' else ''
-    console.tell(f'Written: {os.path.join(out, args.what)}.md and .json{charts}')
+    console.tell(f'Written: {os.path.join(out, args.what)}.md and .json{also_written(args)}')

@@ -239,7 +239,7 @@ def ablations(
         elif g == 'CLIP': found = clip_rows(variants, cells, clips)
         else: found = texts_or_pictures(study, m)
         rows += [table_row({'ablation': g, 'value': what}, values) for what,values in found]
-    notes = ['Published values of these ablations could not be checked and are left blank.']
+    notes = []
     if 'CLIP' in groups and not clips:
         notes.append('No other CLIP was named, so there is one row of them.')
     if cells: notes += study.notes({name: list(cells.values())})

@@ -64,6 +64,5 @@ def fig6(
                          coop=coop, progress=study.progress, **study.pictures)
     rows = study.rows_of_cells(f'fig6.{name}{settings_tag(coop)}', shots, run)
     table = picture_rows(rows, (), 'shots', study.comparable)
-    scene.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', table, 'shots',
-                'Published values are in a figure only, and left blank.')
+    scene.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', table, 'shots')
     return table

@@ -126,8 +126,7 @@ def fig7(
             rows.append(table_row(labels, [c[branch] for c in cells]))
     how = ('As many steps for each size.' if equal_steps else
            'As many epochs for each size, and so fewer steps for fewer sentences.')
-    how += (f' The {len(samples.templates):,} template sentences are always there. '
-            'Published values are in a figure only, and left blank.')
+    how += f' The {len(samples.templates):,} template sentences are always there.'
     write_table(study.folder/('fig7-steps' if equal_steps else 'fig7'),
                 study.title('Fig. 7, mAP over the number of sentences'), rows,
                 study.notes({name: results}, how))

@@ -4,18 +4,18 @@
 
 # %% auto #0
 __all__ = ['NUMBERS', 'draw', 'published_captions', 'published_pictures', 'photo_halves', 'Material', 'Cells', 'file_name',
-           'features_file', 'learn_prompts', 'mean_ap', 'score_cell', 'scores_file', 'measure', 'table_row',
-           'markdown_table', 'written', 'row_cells', 'write_table', 'Study', 'EncodedPictures', 'pictures_file',
-           'encode_labeled', 'both_scores', 'tai_scores', 'check_classes', 'Draws', 'coop_scores', 'summarize',
-           'by_column', 'spread', 'heading', 'comparison_table', 'served_classes', 'Scene', 'settings_tag',
-           'picture_rows', 'shared_data', 'miniature', 'flickr8k', 'joined', 'bundled_split', 'miniature_photos',
-           'photo_counts', 'quick_prompts']
+           'features_file', 'is_learned', 'learn_prompts', 'mean_ap', 'score_cell', 'scores_file', 'measure',
+           'table_row', 'markdown_table', 'written', 'row_cells', 'write_table', 'Study', 'EncodedPictures',
+           'pictures_file', 'encode_labeled', 'seed_name', 'both_scores', 'tai_scores', 'check_classes', 'Draws',
+           'coop_scores', 'summarize', 'by_column', 'spread', 'heading', 'comparison_table', 'served_classes', 'Scene',
+           'settings_tag', 'picture_rows', 'shared_data', 'miniature', 'flickr8k', 'joined', 'bundled_split',
+           'miniature_photos', 'photo_counts', 'quick_prompts']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import hashlib, json, os, shutil, tempfile, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +43,7 @@ from ..support.captions import Captions, bundled_captions
 from ..support.encode import about_pictures, encode_pictures, pos_embed_matters
 from ..support.features import FeatureStore
 from ..support.files import write_whole
-from ..support.promptfiles import data_hash
+from ..support.promptfiles import data_hash, read_prompts
 from ..support.scorefiles import SavedScores, score_in_shards
 from ..support.wholewords import published_classes
 from ..texts import LabeledTexts, cap_per_class
@@ -212,6 +212,14 @@ def features_file(
     "Where the features of all sentences of a data set are kept."
     return Path(folder)/'features'/f'{material.run.data}-{file_name(clip.name)}.safetensors'
 
+# %% ../../nbs/paper/study.ipynb #study-028a
+def is_learned(
+    file:Path, # of prompts
+    epochs:int, # of the whole run
+)->bool:
+    "Whether the prompts of a run are finished."
+    return file.exists() and len(read_prompts(file)[1]['history']) >= epochs
+
 # %% ../../nbs/paper/study.ipynb #study-029
 def learn_prompts(
     material:Material, # sentences
@@ -220,6 +228,7 @@ def learn_prompts(
     name:str, # of the prompts' file
     train:LabeledTexts|None=None, # other sentences than the material's
     features:Callable[[], FeatureStore]|None=None, # gives features of `train`; None: encode it
+    val:Callable[[], tuple|None]|None=None, # gives pictures and labels to look at after each epoch
     progress:bool=False, # bars
     **settings, # of `TaIDPT`, where they are not the published ones
 )->TaIDPT:
@@ -228,10 +237,12 @@ def learn_prompts(
     cache = features_file(material, clip, folder) if train is None else None
     sentences = material.train if train is None else train
     file = Path(folder)/'prompts'/f'{name}.safetensors'
+    if val is not None: val = None if is_learned(file, model.epochs) else val()
     with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'mAP over')       # pictures of `val` may lack a class
         if material.data is None or material.limit:                     # a small run: we know
             warnings.filterwarnings('ignore', 'Few sentences name')
-        return model.partial_fit(sentences, checkpoint=file, cache=cache,
+        return model.partial_fit(sentences, val=val, checkpoint=file, cache=cache,
                                  make_features=features, progress=progress)
 
 # %% ../../nbs/paper/study.ipynb #study-031
@@ -302,15 +313,15 @@ def measure(
 def table_row(
     labels:dict[str, str], # column -> what the row is
     values:Sequence[float], # of each seed; none for a row that is quoted
-    published:float|None=None, # in the paper
-    comparable:bool=True, # whether it is the same measurement
+    published:float|None=None, # in the paper, where it is the same measurement
 )->dict:
-    "A row of a table."
+    "A row of a table; the published number and the difference are part of it where they are given."
     ours = float(np.mean(values)) if len(values) else None
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    difference = ours - published if None not in (ours, published) and comparable else None
-    return dict(**labels, ours=ours, deviation=deviation, seeds=len(values),
-                values=[float(v) for v in values], published=published, difference=difference)
+    row = dict(**labels, ours=ours, deviation=deviation, seeds=len(values),
+               values=[float(v) for v in values])
+    if published is None: return row
+    return row | dict(published=published, difference=None if ours is None else ours - published)
 
 # %% ../../nbs/paper/study.ipynb #study-039
 def markdown_table(
@@ -333,12 +344,14 @@ NUMBERS = ('ours', 'deviation', 'seeds', 'values', 'published', 'difference')
 # %% ../../nbs/paper/study.ipynb #study-042
 def row_cells(
     row:dict, # of `table_row`
-)->list[str]: # labels, mAP, deviation and seeds, published, difference
+    compared:bool=True, # whether the table has published numbers
+)->list[str]: # labels, mAP, deviation and seeds; where compared, published and difference
     "A row as it is written in Markdown."
     labels = [str(v) for k,v in row.items() if k not in NUMBERS]
     seeds = f'{written(row["deviation"])} ({row["seeds"]})'.strip() if row['seeds'] else ''
-    return [*labels, written(row['ours']), seeds, written(row['published']),
-            written(row['difference'], '+')]
+    cells = [*labels, written(row['ours']), seeds]
+    if not compared: return cells
+    return [*cells, written(row.get('published')), written(row.get('difference'), '+')]
 
 # %% ../../nbs/paper/study.ipynb #study-043
 def write_table(
@@ -349,8 +362,10 @@ def write_table(
 )->str: # the table in Markdown
     "Write a table as Markdown and as JSON, each whole or not at all."
     labels = [k for k in rows[0] if k not in NUMBERS]
-    head = [*labels, 'mAP', '± (seeds)', 'published', 'difference']
-    text = f'# {title}\n\n' + markdown_table(head, map(row_cells, rows), len(labels)) + '\n'
+    compared = any('published' in r for r in rows)
+    head = [*labels, 'mAP', '± (seeds)', *(['published', 'difference'] if compared else [])]
+    lines = [row_cells(r, compared) for r in rows]
+    text = f'# {title}\n\n' + markdown_table(head, lines, len(labels)) + '\n'
     text += ''.join(f'\n{n}\n' for n in notes)
     data = json.dumps(dict(title=title, rows=rows, notes=list(notes)), indent=1, ensure_ascii=False)
     for end,content in (('.md', text), ('.json', data + '\n')):
@@ -520,6 +535,39 @@ def encode_labeled(
         path = None if folder is None else pictures_file(clip, files, forms, folder)
         return encode_pictures(clip, files, forms, path, **kwargs)
     return EncodedPictures(pictures, encode)
+
+# %% ../../nbs/paper/study.ipynb #study-066b
+@patch
+def watched(self:Study,
+    material:Material, # of a data set
+)->tuple[FeatureStore, Tensor]|None: # features and labels; None if no picture shows a class
+    "The pictures that are looked at after each epoch, some of the test pictures."
+    pictures = material.test[list(range(0, len(material.test), material.run.val_every))]
+    more = dict(progress=self.progress, on_error='skip', **self.pictures)
+    store = encode_labeled(self.clip, pictures, **more).plain
+    rows = torch.from_numpy(~np.isnan(np.array(store.whole[:, 0]))).nonzero()[:, 0]
+    if len(rows) < len(store): store, pictures = store.take(rows), pictures[rows.tolist()]
+    return (store, pictures.signed()) if pictures.labels.any() else None
+
+# %% ../../nbs/paper/study.ipynb #study-066c
+def seed_name(
+    material:Material, # of a data set
+    seed:int, # of the prompts
+)->str:
+    "What the published run with one seed is called in the names of files."
+    return f'{material.run.data}-seed{seed}'
+
+# %% ../../nbs/paper/study.ipynb #study-066d
+@patch
+def learn_seed(self:Study,
+    material:Material, # sentences, and pictures to look at
+    seed:int, # of the prompts
+    curves:bool|None=None, # look at pictures after each epoch; None: on a data set
+)->TaIDPT:
+    "The published run with one seed, for Table 1 and all that needs its prompts."
+    if curves is None: curves = self.data is not None
+    val = partial(self.watched, material) if curves else None
+    return self.learn(material, seed_name(material, seed), val=val, seed=seed)
 
 # %% ../../nbs/paper/study.ipynb #study-068
 def both_scores(
@@ -696,8 +744,7 @@ class Scene:
     @cached_property
     def tai(self)->TaIDPT:
         "The prompts from sentences: those of Table 1 with the first seed."
-        name, seed = self.material.run.data, self.study.seeds[0]
-        return self.study.learn(self.material, f'{name}-seed{seed}', seed=seed)
+        return self.study.learn_seed(self.material, self.study.seeds[0])
 
 # %% ../../nbs/paper/study.ipynb #study-092
 @patch
@@ -751,13 +798,13 @@ def picture_rows(
     rows:Iterable[dict], # of an experiment
     published:Iterable[dict], # rows of `PUBLISHED`
     by:str, # 'shots' or 'share'
-    comparable:bool, # whether it is the same measurement
+    comparable:bool, # whether it is the same measurement; else nothing published is in the table
 )->list[dict]: # of `table_row`
     "Rows of a table; published rows of methods that are not run are marked as quoted."
-    values, theirs = by_column(rows, by), {(p['method'], p[by]): p['map'] for p in published}
+    values, theirs = by_column(rows, by), {}
+    if comparable: theirs = {(p['method'], p[by]): p['map'] for p in published}
     run = {m for m,_ in values}
-    out = [table_row({'method': m, by: c}, v, theirs.get((m, c)), comparable)
-           for (m,c),v in values.items()]
+    out = [table_row({'method': m, by: c}, v, theirs.get((m, c))) for (m,c),v in values.items()]
     for (m,c),v in theirs.items():
         name = m if m in run else f'{m} (quoted)'
         if (m, c) not in values: out.append(table_row({'method': name, by: c}, [], v))
@@ -770,12 +817,13 @@ def write(self:Scene,
     title:str, # of the table
     rows:list[dict], # of `table_row`
     by:str, # what the columns are
-    source:str, # says where the published numbers are from
+    source:str='', # says where the published numbers are from, if there are any
 ):
     "Write the table of an experiment with notes on its pictures."
     names = f': {", ".join(self.test.classes.names)}' if what == 'table2' else ''
-    notes = [source, f'{len(self.test.classes)} classes{names}; {len(self.test):,} pictures scored, '
-                     f'{len(self.train):,} to learn from; {by} 0: no picture.']
+    notes = [source] if source and any('published' in r for r in rows) else []
+    notes += [f'{len(self.test.classes)} classes{names}; {len(self.test):,} pictures scored, '
+              f'{len(self.train):,} to learn from; {by} 0: no picture.']
     if missing := len(self.train.missing) + len(self.test.missing):
         notes.append(f'{missing:,} more pictures were missing or could not be read '
                      'and are not part of it.')
