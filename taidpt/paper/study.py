@@ -121,8 +121,9 @@ class Material:
     @cached_property
     def train(self)->LabeledTexts:
         "Labelled sentences, filtered and capped as published."
-        reader = NounFilter(self.classes, rules='published')
-        found = reader.label(self.captions(), progress=self.progress)
+        reader, captions = NounFilter(self.classes, rules='published'), self.captions()
+        if self.limit: captions = self.enough(reader, list(captions))
+        found = reader.label(captions, progress=self.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
         wanted = [n for n in (None if self.listed else self.run.sentences, self.limit) if n]
         return found[draw(len(found), min(wanted, default=None))]
@@ -144,6 +145,20 @@ def captions(self:Material)->Captions:
     "The sentences as they are; raises `FileNotFoundError` with where to get them."
     if self.data is None: return bundled_captions()
     return published_captions(self.run, self.data, self.caption_ids)
+
+# %% ../../nbs/paper/study.ipynb #study-017a
+@patch
+def enough(self:Material,
+    reader:NounFilter, # finds classes in sentences
+    captions:list[str], # all there are
+)->list[str]: # some of them
+    "Captions in random order, up to the one with which `limit` of them name a class."
+    order = torch.randperm(len(captions), generator=torch.Generator().manual_seed(0)).tolist()
+    left = self.limit
+    for n,i in enumerate(order, 1):
+        left -= bool(reader.columns(captions[i]))
+        if not left: break
+    return [captions[i] for i in order[:n]]
 
 # %% ../../nbs/paper/study.ipynb #study-018
 @patch
@@ -818,10 +833,12 @@ def write(self:Scene,
     rows:list[dict], # of `table_row`
     by:str, # what the columns are
     source:str='', # says where the published numbers are from, if there are any
+    how:str='', # says how it was measured, where there is a choice
 ):
     "Write the table of an experiment with notes on its pictures."
     names = f': {", ".join(self.test.classes.names)}' if what == 'table2' else ''
     notes = [source] if source and any('published' in r for r in rows) else []
+    if how: notes.append(how)
     notes += [f'{len(self.test.classes)} classes{names}; {len(self.test):,} pictures scored, '
               f'{len(self.train):,} to learn from; {by} 0: no picture.']
     if missing := len(self.train.missing) + len(self.test.missing):

@@ -138,6 +138,6 @@ def table2(
     table = picture_rows(rows, PUBLISHED['table2'], 'shots', study.comparable)
     what = 'mAP on novel classes' if study.comparable else 'mAP from few pictures'
     scene.write('table2', f'Table 2, {what}', table, 'shots',
-                f'{TABLE2_NOTES[test]} Published: Guo et al., CVPR 2023, Table 2, RN50; '
-                'which test pictures count there is not said.')
+                'Published: Guo et al., CVPR 2023, Table 2, RN50; '
+                'which test pictures count there is not said.', TABLE2_NOTES[test])
     return table
