@@ -1376,4 +1376,6 @@ d = { 'settings': { 'branch': 'main',
                                  'taidpt.zeroshot.ZeroShotCLIP.__init__': ('zeroshot.html#zeroshotclip.__init__', 'taidpt/zeroshot.py'),
                                  'taidpt.zeroshot.ZeroShotCLIP.__repr__': ('zeroshot.html#zeroshotclip.__repr__', 'taidpt/zeroshot.py'),
                                  'taidpt.zeroshot.ZeroShotCLIP.embeddings': ('zeroshot.html#zeroshotclip.embeddings', 'taidpt/zeroshot.py'),
+                                 'taidpt.zeroshot.ZeroShotCLIP.relative_scale': ( 'zeroshot.html#zeroshotclip.relative_scale',
+                                                                                  'taidpt/zeroshot.py'),
                                  'taidpt.zeroshot.ZeroShotCLIP.scorer': ('zeroshot.html#zeroshotclip.scorer', 'taidpt/zeroshot.py')}}}
