@@ -38,6 +38,6 @@ def bootstrap_interval(
     drawn:np.ndarray, # B values, one of each draw
     level:float=0.95, # share of the draws between the limits
 )->Interval:
-    "A number with the middle of what the draws gave."
-    low, high = np.quantile(drawn, [(1 - level)/2, (1 + level)/2])
-    return Interval(value, float(low), float(high))
+    "A number with the middle of what the draws gave, moved to where it was measured."
+    below, above = np.quantile(drawn - np.mean(drawn), [(1 - level)/2, (1 + level)/2])
+    return Interval(value, value + float(below), value + float(above))
