@@ -105,7 +105,7 @@ def _learn_epoch(self:PromptTuner, epoch:int, features:FeatureStore, labels:Tens
     for group in self.optimizer_.param_groups: group['lr'] = rate
     rng = torch.Generator().manual_seed(self.seed*100_003 + epoch)
     order, size = torch.randperm(len(features), generator=rng), self.step_size(len(features))
-    batches = feature_batches(features, labels, order, size, self.clip.device, bar)
+    batches = feature_batches(features.of_epoch(epoch), labels, order, size, self.clip.device, bar)
     scores = partial(self.batch_scores, tau=tau)
     try: mean = train_epoch(self.prompts_, batches, self.optimizer_, scores, self.branch_loss,
                             self.local)

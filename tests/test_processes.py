@@ -10,6 +10,7 @@ import sys, warnings
 from pathlib import Path
 import torch
 from taidpt.all import *
+from taidpt.baselines.dualcoop import DualCoOp
 from taidpt.support.distributed import is_first, join_processes
 warnings.simplefilter('ignore')
 torch.set_num_threads(1)
@@ -25,6 +26,9 @@ for specific in (False, True):
     if is_first():
         model.save(out/f'{specific}.safetensors')
         torch.save(scores, out/f'{specific}.pt')
+dual = DualCoOp(load_clip(device='cpu'), names, n_ctx=4, lr=.05, epochs=3, batch_size=5, class_specific=True, learn_scale=True)
+dual.fit(photos, 2*torch.eye(5) - 1, progress=False)                                              # scale and temperature are no class's
+if is_first(): dual.save(out/'dual.safetensors')
 """
 
 
@@ -35,10 +39,12 @@ def test_the_same_prompts(tmp_path):
     for n, launch in ((1, ()), (2, ('-m', 'torch.distributed.run', '--nproc-per-node', 2, '--master-port', 29517))):
         (tmp_path/str(n)).mkdir()
         assert run(sys.executable, *launch, script, tmp_path/str(n), photos, OMP_NUM_THREADS='1').returncode == 0
-    for specific in (False, True):
-        alone, together = (load_file(tmp_path/n/f'{specific}.safetensors') for n in '12')
+    for file in (False, True, 'dual'):
+        alone, together = (load_file(tmp_path/n/f'{file}.safetensors') for n in '12')
         for name in alone:
             away = (together[name] - alone[name]).norm() / alone[name].norm()
-            assert away <= 1e-5, f'{name}: {away}'
+            assert away <= 1e-5, f'{file}, {name}: {away}'
+    assert len(alone) == 4
+    for specific in (False, True):
         one, two = (torch.load(tmp_path/n/f'{specific}.pt') for n in '12')
         assert one.shape == (5, 5) and torch.allclose(one, two, rtol=1e-5, atol=1e-5)

@@ -2,17 +2,20 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from taidpt.classes import COCO, NUSWIDE, VOC2007
 from taidpt.apps.cli import main
+from taidpt.baselines.dualcoop import DualCoOp
+from taidpt.clip import load_clip
 from taidpt.support.captions import bundled_captions
 from taidpt.support.features import load_features
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.ablations import ABLATIONS
-from taidpt.paper.published import METHODS, PUBLISHED_MAP
+from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED, PUBLISHED_MAP
 from taidpt.paper.reproduce import TABLES
 
 pytestmark = pytest.mark.xdist_group('reproduce')
@@ -123,6 +126,26 @@ def test_few_pictures_from_the_data_sets(what, rows, note, data, tmp_path):
     got = table(tmp_path, what)
     assert rows <= {r['method'] for r in got['rows'] if r['values']} and any(note in n for n in got['notes']), got['notes']
     assert 'nuswide' not in more or any(n.startswith('4 more pictures were missing') for n in got['notes']), got['notes']
+
+
+@pytest.mark.parametrize('name, pictures', [('nuswide', 34), ('coco', 36)])
+def test_dualcoop_as_published(name, pictures, data, tmp_path, monkeypatch):
+    "Without --limit, Table 3 has the recipe of DualCoOp*, under that name, beside its numbers; two epochs and one share for a test"
+    monkeypatch.setitem(DUALCOOP, name, replace(DUALCOOP[name], epochs=2, batch_size=16))
+    monkeypatch.setattr('taidpt.paper.table3.SHARES', (.9,))
+    call = ['reproduce', 'table3', '--data', str(data), '--dataset', name, '--seeds', '1', '--out', str(tmp_path)]
+    assert main(call) == 0
+    got = table(tmp_path, 'table3')
+    assert got['title'] == f'Table 3, mAP over the share of known labels, {name}: the embedded CLIP' and any(f'{pictures} pictures scored' in n for n in got['notes'])
+    ours = {r['method']: r for r in got['rows'] if r['values']}
+    assert set(ours) == {'TaI-DPT', 'DualCoOp*', 'DualCoOp* + TaI-DPT'}
+    for method in ('DualCoOp*', 'DualCoOp* + TaI-DPT'):
+        published = next(p['map'] for p in PUBLISHED[f'table3_{name}'] if (p['method'], p['share']) == (method, .9))
+        assert ours[method]['published'] == published and ours[method]['difference'] == pytest.approx(ours[method]['ours'] - published)
+    file, = tmp_path.glob(f'prompts/table3.{name}.embedded-*.0.9.seed1.safetensors')
+    model = DualCoOp.load(file, load_clip(device='cpu'))
+    assert model.get_params() == model.get_params() | dict(class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16)
+    assert model.scales()[0] != model.scale and len(model.history_) == 2 and model.prompts_.ctx_global.ndim == 3
 
 
 @pytest.mark.parametrize('what, dataset, rows', [('fig7', 'coco', {'TaI', 'TaI-DPT'}), ('ablations', 'nuswide', {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'})])

@@ -63,14 +63,14 @@ def add_reproduce(
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-009
 def clip_by_name(
     name:str|None, # 'RN50/openai', 'hf-hub:…', a folder; None or 'embedded': the embedded one
-    size:int|None=None, # of its pictures; None: its own
+    size:int|None=None, # of its pictures, squeezed into a square; None: its own, cropped
 )->'FrozenCLIP':
     "A CLIP whose weights are named in one word, at a picture size of its own or another."
     from taidpt.clip import load_clip
-    if name is None or name == 'embedded': return load_clip(image_size=size)
+    how = dict(image_size=size, crop=size is None)
+    if name is None or name == 'embedded': return load_clip(**how)
     is_whole = name.startswith(('hf-hub:', 'local-dir:')) or Path(name).is_dir() or '/' not in name
-    if is_whole: return load_clip(name, image_size=size)
-    return load_clip(*name.split('/', 1), image_size=size)
+    return load_clip(*([name] if is_whole else name.split('/', 1)), **how)
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-011
 def second_size(
@@ -79,7 +79,9 @@ def second_size(
     name:str|None, # of that CLIP
 )->int|None: # None: its own
     "The size of its pictures: 448 for the CLIP of DualCoOp in table3, unless it is embedded."
-    return 448 if what == 'table3' and place == 1 and name != 'embedded' else None
+    if what != 'table3' or place != 1 or name == 'embedded': return None
+    from taidpt.paper.published import DUALCOOP
+    return DUALCOOP['voc2007'].image_size                   # the same for all data sets
 
 # %% ../../nbs/apps/cli_reproduce.ipynb #cli_reproduce-014
 def study_settings(

@@ -97,20 +97,31 @@ def read_voc2007(
     return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
-def _instances(data:dict)->tuple[list[Path],list[str],set[tuple[int,int]]]:
-    "COCO's file of instances: N files, C categories, and where the N × C label matrix is true."
+def _counts(note:dict, crowds:bool, tiny:bool)->bool:
+    "Whether an annotation counts; without a box it is not tiny."
+    if not crowds and note.get('iscrowd'): return False
+    return tiny or min(note.get('bbox', (0, 0, 1, 1))[2:]) >= 1
+
+def _instances(
+    data:dict, # what is in COCO's file of instances
+    crowds:bool=True, # crowds count
+    tiny:bool=True, # boxes under a pixel count
+)->tuple[list[Path],list[str],set[tuple[int,int]]]:
+    "COCO's instances: N files, C categories, and where the N × C label matrix is true."
     kinds = sorted(data['categories'], key=lambda kind: kind['id'])
     row = {image['id']: i for i,image in enumerate(data['images'])}
     names = [Path(image['file_name']) for image in data['images']]
     column = {kind['id']: i for i,kind in enumerate(kinds)}
-    where = {(row[a['image_id']], column[a['category_id']]) for a in data['annotations']}
+    counted = [note for note in data['annotations'] if _counts(note, crowds, tiny)]
+    where = {(row[note['image_id']], column[note['category_id']]) for note in counted}
     return names, [kind['name'] for kind in kinds], where
 
 # %% ../../nbs/datasets/benchmarks.ipynb #65a355d7
-def _read_instances(path:Path)->tuple[list[Path],Tensor]: # N files; N × 80, bool
+def _read_instances(path:Path, **which)->tuple[list[Path],Tensor]: # N files; N × 80, bool
     "The files and labels in COCO's file of instances; `ValueError` for any other file."
     try:
-        with open(path, encoding='utf-8') as f: names, kinds, where = _instances(json.load(f))
+        with open(path, encoding='utf-8') as f:
+            names, kinds, where = _instances(json.load(f), **which)
     except json.JSONDecodeError as e:
         what = f'no complete JSON ({e.msg})'
         raise ValueError(f'{path}:{e.lineno}: {what}; unpack it again') from None
@@ -131,6 +142,8 @@ def read_coco(
     root:str|Path, # folder with COCO in it, or COCO's own: annotations, val2014, …
     split:str='val', # 'val' or 'train'
     year:int=2014, # 2014: val has 40,504 pictures, train 82,783; 2017: 5,000 and 118,287
+    crowds:bool=True, # annotations of crowds count
+    tiny:bool=True, # boxes that are not one pixel wide or high count
 )->LabeledPictures: # in the file's order, 80 classes
     """MS-COCO as unpacked.
 
@@ -142,7 +155,7 @@ def read_coco(
         ([home/'annotations'/f'instances_{name}.json'],
          f'{_COCO_URL}annotations/annotations_trainval{year}.zip'),
         ([home/name], f'{_COCO_URL}zips/{name}.zip')])
-    names, labels = _read_instances(path)
+    names, labels = _read_instances(path, crowds=crowds, tiny=tiny)
     pictures = [folder/n for n in names]
     _check_pictures(f'MS-COCO {name}', pictures, f'{_COCO_URL}zips/{name}.zip')
     return LabeledPictures(pictures, labels, COCO)

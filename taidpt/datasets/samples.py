@@ -75,16 +75,20 @@ def partial_labels(
     labels:Tensor|np.ndarray|list, # N × C: bool, 1 and 0 (absent), or 1, -1 and 0 (unknown)
     fraction:float, # of each picture's known labels that are kept, above 0 and up to 1
     seed:int=0, # of the draw
+    per_label:bool=False, # keep each label with this probability, whatever becomes of the others
 )->Tensor: # N × C, int8: 1 present, -1 absent, 0 unknown
-    "Labels of which a share is known; a picture with any known label keeps one at least."
+    """Labels of which a share is known; without `per_label`, any picture keeps one at least.
+
+    Raises `ValueError` for another share, or for labels of other values."""
     y = _signs(labels)
     if not 0 < fraction <= 1:
         raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
     if not (y == -1).any(): y = torch.where(y == 1, 1, -1).to(torch.int8)
     known = y != 0
-    keep = (known.sum(1) * fraction).round().clamp(min=1)
     generator = torch.Generator().manual_seed(seed)
     chance = torch.rand(y.shape, generator=generator, dtype=torch.float64)
+    if per_label: return y * (chance < fraction)
+    keep = (known.sum(1) * fraction).round().clamp(min=1)
     chance = chance.masked_fill(~known, 2)                  # unknown ones come last
     place = chance.argsort(1).argsort(1)
     return y * (place < keep[:, None])

@@ -153,6 +153,14 @@ def form(self:FeatureStore,
     if self.whole.ndim == 2: return self
     return FeatureStore(self.whole[:, k], self.parts, self.offsets, self.metadata)
 
+# %% ../../nbs/support/features.ipynb #fe-epoch-1
+@patch
+def of_epoch(self:FeatureStore,
+    epoch:int, # from 1
+)->FeatureStore: # the store itself
+    "What an epoch learns from."
+    return self
+
 # %% ../../nbs/support/features.ipynb #11e3c6a0
 _F16, _I64 = ('F16', np.dtype('<f2')), ('I64', np.dtype('<i8'))
 _TENSORS = dict(offsets=_I64, whole=_F16, parts=_F16)       # in the order in which they lie in the file
