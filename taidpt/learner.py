@@ -26,7 +26,7 @@ from .training import PromptTuner
 # %% ../nbs/09_taidpt.ipynb #09-005
 class TaIDPT(PromptTuner):
     "Double-grained prompts learned from sentences (Guo et al., 2023), to tell what pictures show."
-    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5)                 # as published
+    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5, scale=4.)      # as published
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
@@ -36,7 +36,7 @@ class TaIDPT(PromptTuner):
         epochs:int|None=None, # passes over the sentences; None: what the CLIP recommends, else 20
         batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
         margin:float=1.0, # of the ranking loss, Eq. 7
-        scale:float=4.0, # factor on the cosines before the loss
+        scale:float|None=None, # factor on the cosines before the loss; None: the CLIP's, else 4
         tau_text:float=0.02, # tau_s of Eq. 6 on sentences
         tau_image:float=0.025, # the same on pictures; 0.25 for NUS-WIDE
         weight_decay:float=5e-4, # of SGD
@@ -56,7 +56,8 @@ class TaIDPT(PromptTuner):
         self.epochs = recommended(clip, 'epochs', epochs, self.defaults['epochs'])
         self.batch_size = recommended(clip, 'batch_size', batch_size, self.defaults['batch_size'])
         self.batch_size_asked = batch_size is not None
-        self.loss, self.margin, self.scale = loss, margin, scale
+        self.loss, self.margin = loss, margin
+        self.scale = recommended(clip, 'scale', scale, self.defaults['scale'])
         self.tau_text, self.tau_image = tau_text, tau_image
         self.weight_decay, self.momentum, self.seed = weight_decay, momentum, seed
         check_settings(self)

@@ -14,7 +14,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 
-from .scores import branch_scores, fuse, standardized
+from .scores import branch_scores, fuse, relative_scores, standardized
 from .support.encode import feature_recipe
 from .support.scoring import Pictures, score_pictures, score_positions
 from .support.tiles import as_tiles
@@ -24,6 +24,7 @@ class Predictor:
     "What recognises pictures, once it has class embeddings: scores, maps and options."
     local = True                                        # False: the global branch alone
     pos_embed = False                                   # f of pictures has the positional embedding
+    relative_scale = 16.                                # of `relative_scores`, for cosines
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length
         "Class embeddings of both branches."
@@ -90,21 +91,26 @@ def predict(self:Predictor,
     weight:float=0.5, # of the global branch; the local one has the rest
     standardize:bool=False, # give each class mean 0 and deviation 1 over these pictures first
     others:Sequence[Predictor]=(), # prompts like these, e.g. of other seeds, to average with
+    relative:bool|None=None, # `relative_scores` in the end; None: what the CLIP recommends, else no
     **kwargs, # batch_size, on_error='raise' or 'skip', workers=0 that decode, progress=True
 )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
-    """Scores of pictures: the mean of the branches. All options are off as published.
+    """Scores of pictures: the mean of the branches; all other options are off as published.
 
     Raises `UnreadablePicture` with the name of a picture that cannot be read."""
     if not 0 <= weight <= 1: raise ValueError(f'weight must be between 0 and 1, got {weight}.')
+    if relative and standardize:
+        raise ValueError('relative scores are made of cosines: leave standardize out, or relative.')
     final = partial(fuse_branches, weight=weight, standardize=standardize)
-    if tiles == 1: return final(self.predict_branches(pictures, others, **kwargs))
+    if relative is None: relative = self.clip.recommended.get('relative', False)
+    beside = partial(relative_scores, scale=self.relative_scale) if relative else lambda s: s
+    if tiles == 1: return beside(final(self.predict_branches(pictures, others, **kwargs)))
     pieces = as_tiles(pictures, tiles)
     whole = final(self.predict_branches(pieces.pictures, others, **kwargs))
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Skipped')                    # said for the whole picture
         branches = self.predict_branches(pieces, others, **kwargs)
     best = final([s.unflatten(0, (-1, tiles**2)).amax(1) for s in branches])
-    return (whole + best) / 2
+    return beside((whole + best) / 2)
 
 # %% ../nbs/10_predict.ipynb #10-025
 @patch

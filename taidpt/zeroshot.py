@@ -37,6 +37,11 @@ class ZeroShotCLIP(Predictor):
             if '{}' not in t:
                 raise ValueError(f'The template {t!r} has no {{}} for the class name.')
 
+    @property
+    def relative_scale(self)->float: # for cosines times the logit scale
+        "As `Predictor.relative_scale`."
+        return Predictor.relative_scale / self.clip.logit_scale
+
     def __repr__(self)->str:
         return (f'ZeroShotCLIP: {len(self.classes)} classes of {self.classes.name}, '
                 f'{len(self.templates)} template(s), local={self.local}, {self.clip!r}')
