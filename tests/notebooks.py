@@ -29,6 +29,7 @@ def run_here(path: Path, force_flags: list[str], log: Path):
 def run_forked(path: Path, log: Path, force_flags: list[str] = (), timeout: float = 900) -> bool:
     "Whether the notebook runs; what it printed is in `log`"
     os.environ |= dict(HF_HUB_OFFLINE='1', TQDM_DISABLE='1', MPLBACKEND='agg')     # the first call starts the process that is forked
+    os.environ.setdefault('TAIDPT_SHARED', '/nowhere')                 # the pages' thousands of photos take minutes: name their folder to run on them
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(LOADED)
     process = context.Process(target=run_here, args=(path, list(force_flags), log))

@@ -133,6 +133,12 @@ def scales(self:DualCoOp)->tuple[float|Tensor, float|Tensor]: # logit scale; tem
     self.check_fitted()
     return self.prompts_.log_scale.exp(), (-self.prompts_.log_sharpness).exp()
 
+# %% ../../nbs/baselines/dualcoop.ipynb #du-rel
+@patch(as_prop=True)
+def relative_scale(self:DualCoOp)->float: # for cosines times the logit scale
+    "As `Predictor.relative_scale`."
+    return 16 / float(self.scales()[0])
+
 # %% ../../nbs/baselines/dualcoop.ipynb #du-016e
 @patch(cls_method=True)
 def load(cls:DualCoOp,
