@@ -42,6 +42,10 @@ class ClassVectors(Predictor):
         "What is kept in a file."
         return dict(vectors=self.vectors_)
 
+    def take_tensors(self, tensors:dict[str, Tensor])->None:
+        "Take over what a file kept."
+        self.vectors_ = tensors['vectors']
+
     def check_fitted(self)->None:
         "Raise `RuntimeError` if there are no vectors yet."
         if not hasattr(self, 'vectors_'): raise RuntimeError(
@@ -104,7 +108,7 @@ def load(cls:ClassVectors,
         f'The vectors in {path} were made with {about["clip"] or "another CLIP"}, '
         f'whose features are not those of {clip.name or "this CLIP"}.')
     model = cls(clip, ClassSet.from_dict(json.loads(about['classes'])), **json.loads(about['settings']))
-    for name,t in tensors.items(): setattr(model, f'{name}_', t.to(clip.device))
+    model.take_tensors({name: t.to(clip.device) for name,t in tensors.items()})
     return model
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
@@ -132,6 +136,11 @@ class TextConcepts(ClassVectors):
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file: with attention, the sentences as well."
         return dict(vectors=self.vectors_) | (dict(texts=self.texts_) if self.attention else {})
+
+    def take_tensors(self, tensors:dict[str, Tensor])->None:
+        "Take over what a file kept."
+        self.vectors_ = tensors['vectors']
+        if self.attention: self.texts_ = tensors['texts']
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-015
 @patch
