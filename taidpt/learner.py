@@ -36,7 +36,7 @@ class TaIDPT(PromptTuner):
         epochs:int|None=None, # passes over the sentences; None: what the CLIP recommends, else 20
         batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
         margin:float=1.0, # of the ranking loss, Eq. 7
-        scale:float|None=None, # factor on the cosines before the loss; None: the CLIP's, else 4
+        scale:float|None=None, # factor on the cosines; None: what the CLIP recommends, else 4
         tau_text:float=0.02, # tau_s of Eq. 6 on sentences
         tau_image:float=0.025, # the same on pictures; 0.25 for NUS-WIDE
         weight_decay:float=5e-4, # of SGD
