@@ -136,8 +136,9 @@ def test_search(served, browser):
     browser.shoot('site-front')
     box = browser.find('.sidebar-search')
     box.send_keys('ranking loss', Keys.ENTER)
-    found = browser.until(lambda: browser.all('#search-results li a'), 'the search finds nothing')
+    browser.until(lambda: browser.all('#search-results li a'), 'the search finds nothing')
     browser.until(lambda: browser.find('.search-summary').text.startswith(('Found', 'Search finished')), 'the search does not finish')
+    found = browser.all('#search-results li a')  # again: results come in one after the other until it has finished
     browser.shoot('site-search')
     assert any('loss' in a.text.lower() for a in found)
     found[0].click()
