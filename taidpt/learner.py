@@ -18,6 +18,7 @@ from .clip import FrozenCLIP
 from .support.distributed import is_first, wait_for_all
 from .support.encode import encode_sentences, text_digest
 from .support.features import FeatureStore
+from .support.parts import owned
 from .support.promptfiles import begin, data_hash
 from .support.settings import at_least, check_settings, more_than, recommended
 from .texts import LabeledTexts, rare_classes, template_sentences
@@ -130,12 +131,13 @@ def _fit(self:TaIDPT, train, cache, features, make_features=None, checkpoint=Non
     if self.templates: train = train + template_sentences(self.classes)
     data = data_hash(text_digest(train.texts).encode(), train.labels.numpy().tobytes())
     if features is not None: check_count(features, train)
-    if not begin(self, checkpoint, data, anew): return self
-    if make_features is not None: features = make_features()
-    if features is None: features = sentence_features(self.clip, train.texts, cache, progress)
-    check_count(features, train)
-    return self.learn(features, train.labels, self.tau_text, data, checkpoint=checkpoint,
-                      progress=progress, **how)
+    with owned(checkpoint if is_first() else None):
+        if not begin(self, checkpoint, data, anew): return self
+        if make_features is not None: features = make_features()
+        if features is None: features = sentence_features(self.clip, train.texts, cache, progress)
+        check_count(features, train)
+        return self.learn(features, train.labels, self.tau_text, data, checkpoint=checkpoint,
+                          progress=progress, **how)
 
 # %% ../nbs/09_taidpt.ipynb #09-017
 @patch

@@ -7,7 +7,7 @@ __all__ = ['DEMO_EXAMPLES', 'KINDS', 'ABOUT_METHODS', 'add_demo', 'demo_sentence
            'print_map', 'print_some_tags', 'print_next', 'run_demo']
 
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-003
-import argparse, shlex, tempfile, time
+import argparse, shlex, time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,10 +72,11 @@ def demo_prompts(
 )->dict[str, 'TaIDPT']: # by method
     "Learn prompts for the global branch alone, and for both."
     from taidpt.support.encode import encode_sentences
+    from taidpt.support.parts import scratch
     from taidpt.texts import template_sentences
     models = {}
-    with tempfile.TemporaryDirectory(dir=args.out, prefix='.features-') as folder:
-        cache = Path(folder)/'sentences.safetensors'
+    with scratch(args.out, 'features') as folder:
+        cache = folder/'sentences.safetensors'
         console.step(f'encoding the sentences once with the embedded CLIP, on {clip.device}')
         texts = (train + template_sentences(train.classes)).texts
         encode_sentences(clip, texts, cache, progress=console.bars)

@@ -225,11 +225,13 @@ def run_evaluate(
                          'there is nothing to measure')
 
     folder = f'{args.save_scores}.shards' if args.save_scores else None
-    scores = score_as_asked(
-        model, others, data.pictures, args.tiles, folder,
-        on_error=args.on_error, workers=args.workers, progress=console.bars)
-    measured = measure_methods(scores, data, args.top)
-    if args.save_scores: keep_scores(args.save_scores, scores, data, console)
+    from taidpt.support.parts import owned
+    with owned(folder):
+        scores = score_as_asked(
+            model, others, data.pictures, args.tiles, folder,
+            on_error=args.on_error, workers=args.workers, progress=console.bars)
+        measured = measure_methods(scores, data, args.top)
+        if args.save_scores: keep_scores(args.save_scores, scores, data, console)
     if args.chart:
         write_chart(args.chart, measured)
         console.tell(f'Written: {args.chart}, average precision by class')

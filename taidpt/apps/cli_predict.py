@@ -49,6 +49,9 @@ def add_predict(
     add_clip_options(p)
     add_shard_options(p, 'for a folder or shards of pictures (.parquet, .jsonl): '
                          'write all scores there, a file a shard; finished ones are skipped')
+    p.add_argument('--allow-outside', action='store_true',
+                   help='with --out: shards may name pictures outside the folder of the shards, '
+                        'and URLs')
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-008
 def add_forms(
@@ -142,7 +145,7 @@ def predict_folder(
     done = score_shards(
         args.prompts, args.pictures[0], args.out, clip, args.on_error, ray_cluster(args.ray),
         args.workers or None, tiles=args.tiles, others=args.others,
-        progress=Console(args.quiet).bars)
+        progress=Console(args.quiet).bars, outside=args.allow_outside)
     tell_shards(done, args.out, 'pictures scored')
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-021

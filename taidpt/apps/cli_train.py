@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TRAIN_EXAMPLES', 'EPOCHS_HELP', 'SEED_HELP', 'add_train', 'add_settings', 'new_model', 'add_validation',
            'validation_set', 'checkpoint_beside', 'check_train', 'epochs_in_words', 'loss_in_words', 'counts_in_words',
-           'learn', 'read_classes', 'run_train', 'finish_train']
+           'learn', 'read_classes', 'run_train', 'train_prompts', 'finish_train']
 
 # %% ../../nbs/apps/cli_train.ipynb #cli_train-003
 import argparse, shlex
@@ -198,8 +198,16 @@ def run_train(
     args:argparse.Namespace, # what was typed
 )->None:
     "`taidpt train`: from captions to a file of prompts."
-    check_train(args)
-    console = Console(args.quiet, steps=4)
+    from taidpt.support.parts import owned
+    with owned(args.out, wait=False):
+        check_train(args)
+        train_prompts(args, Console(args.quiet, steps=4))
+
+def train_prompts(
+    args:argparse.Namespace, # what was typed
+    console:Console, # for messages
+)->None:
+    "Read, encode, learn and write."
     classes = read_classes(args, console)
 
     captions = named_captions(args.captions, args.column)  # if it is not there, fail now

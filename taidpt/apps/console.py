@@ -162,7 +162,9 @@ def check_writable(
     path:str|Path, # file to be written; its folder is made
     *suffixes:str, # endings that it may have
 )->None:
-    "Fail now rather than after the work: `IsADirectoryError`, `ValueError`, `PermissionError`."
+    """Fail now rather than after the work: `IsADirectoryError`, `ValueError`, `PermissionError`.
+
+    What killed runs left unfinished in the folder goes."""
     path = Path(path)
     if path.is_dir(): raise IsADirectoryError(f'{path} is a folder; name a file to write')
     if path.suffix.lower() not in suffixes:
@@ -170,6 +172,8 @@ def check_writable(
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f'{path.parent}: no right to write in this folder')
+    from taidpt.support.parts import clean
+    clean(path.parent)
 
 # %% ../../nbs/apps/console.ipynb #console-034
 def whole_number(

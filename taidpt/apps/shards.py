@@ -6,8 +6,9 @@
 __all__ = ['list_files', 'read_records', 'LabelShard', 'ScoreShard', 'BrokenRecords', 'label_shards', 'score_shards']
 
 # %% ../../nbs/apps/shards.ipynb #37882286
-import hashlib, io, json, logging, os, tempfile
+import hashlib, io, json, logging, os, posixpath, tempfile, warnings
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -27,9 +28,9 @@ from ..learner import TaIDPT
 from ..nounfilter import NounFilter
 from ..support.captions import caption_column, caption_of
 from ..support.encode import feature_recipe
-from ..support.files import write_whole
 from ..support.labelfiles import LabelWriter
-from ..support.pictures import PICTURE_ENDINGS, check_on_error
+from ..support.parts import clean, fingerprint, owned, scratch, write_whole
+from ..support.pictures import PICTURE_ENDINGS, check_on_error, to_rgb
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
@@ -70,8 +71,8 @@ def _written(
     if _is_local(fs):
         with write_whole(path) as tmp: yield tmp
         return
-    with tempfile.TemporaryDirectory() as d:
-        yield (tmp := Path(d)/'shard')
+    with scratch(tempfile.gettempdir()) as folder:
+        yield (tmp := folder/'shard')
         fs.makedirs(path.rsplit('/', 1)[0], exist_ok=True)
         fs.put_file(str(tmp), path)
 
@@ -81,19 +82,18 @@ def _json_lines(f)->Iterator[tuple[int, dict|str|ValueError]]:
     for row, line in enumerate(f, 1):
         if not line.strip(): continue
         try: yield row, json.loads(line.decode('utf-8-sig'))
-        except ValueError as e: yield row, ValueError(f'no JSON in UTF-8 ({e})')
+        except (ValueError, RecursionError) as e: yield row, ValueError(f'no JSON in UTF-8 ({e})')
 
 # %% ../../nbs/apps/shards.ipynb #029aa60b
 def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueError]]:
     "Rows of an open parquet file."
     row = 0
-    try:
-        for batch in pq.ParquetFile(f).iter_batches(256, columns=columns):
-            for record in batch.to_pylist():
-                row += 1
-                yield row, record
-    except (pa.ArrowException, OSError) as e:
-        yield row + 1, ValueError(f'parquet cannot be read on from here ({e})')
+    for batch in pq.ParquetFile(f).iter_batches(256, columns=columns):
+        for i in range(len(batch)):
+            row += 1
+            try: record = batch.slice(i, 1).to_pylist()[0]
+            except Exception as e: record = ValueError(f'no record ({e})')
+            yield row, record
 
 # %% ../../nbs/apps/shards.ipynb #e0c1b315
 def _is_parquet(url:str)->bool: return url.lower().endswith('.parquet')
@@ -104,8 +104,14 @@ def read_records(
     columns:list[str]|None=None, # of a parquet file; None: all
 )->Iterator[tuple[int, dict|str|Exception]]: # row, from 1; the record, or what is wrong with it
     "Records of a shard, one after the other."
-    with fsspec.open(url, 'rb', compression='infer') as f:
-        yield from _parquet_rows(f, columns) if _is_parquet(url) else _json_lines(f)
+    row = 0
+    try:
+        with fsspec.open(url, 'rb', compression='infer') as f:
+            rows = _parquet_rows(f, columns) if _is_parquet(url) else _json_lines(f)
+            for row, record in rows: yield row, record
+    except Exception as e:
+        kind = 'parquet' if _is_parquet(url) else 'the file'
+        yield row + 1, ValueError(f'{kind} cannot be read on from here ({str(e) or type(e).__name__})')
 
 # %% ../../nbs/apps/shards.ipynb #1cd76c1c
 def _parquet_column(
@@ -115,7 +121,7 @@ def _parquet_column(
     "The column with the captions."
     try:
         with fsspec.open(url, 'rb') as f: names = pq.ParquetFile(f).schema_arrow.names
-    except pa.ArrowException: return None
+    except (pa.ArrowException, OSError): return None
     return caption_column(names, column, url)
 
 # %% ../../nbs/apps/shards.ipynb #13de3dc0
@@ -126,9 +132,20 @@ def _texts(
 )->list:
     "The captions in a record, or the error that says why there are none."
     if isinstance(record, Exception): return [record]
-    if field: return record[field] if isinstance(record[field], list) else [record[field]]
-    try: return [caption_of(record, column, 'record')]
-    except ValueError as e: return [ValueError(str(e).removeprefix('record: '))]
+    try:
+        if field: return record[field] if isinstance(record[field], list) else [record[field]]
+        return [caption_of(record, column, 'record')]
+    except Exception as e: return [ValueError(str(e).removeprefix('record: '))]
+
+def _checked(text)->str|None|ValueError: # a caption, without line breaks and double spaces
+    "A text as a caption, or what is wrong with it."
+    if isinstance(text, Exception) or text is None: return text
+    try:
+        if not isinstance(text, str): return ValueError(f'{str(text)[:40]!r} is no text')
+        text.encode()
+        return ' '.join(text.split())
+    except UnicodeEncodeError: return ValueError('half of a character (a lone surrogate) in the text')
+    except RecursionError as e: return ValueError(f'no text ({e})')
 
 # %% ../../nbs/apps/shards.ipynb #c387eb61
 def _captions(
@@ -139,11 +156,14 @@ def _captions(
     "Captions of a shard, without line breaks and double spaces; empty ones are left out."
     field = _parquet_column(url, column) if _is_parquet(url) else None
     for row, record in read_records(url, [field] if field else None):
-        for text in _texts(record, field, column):
-            if isinstance(text, str):
-                if text := ' '.join(text.split()): yield text
-            elif isinstance(text, Exception): errors.append((row, str(text)))
-            elif text is not None: errors.append((row, f'{str(text)[:40]!r} is no text'))
+        for text in map(_checked, _texts(record, field, column)):
+            if isinstance(text, Exception): errors.append((row, _plain(text)))
+            elif text: yield text
+
+def _plain(what)->str:
+    "A text on one line that any file can hold."
+    said = ' '.join(str(what).split()) or type(what).__name__
+    return said.encode('utf-8', 'backslashreplace').decode()
 
 # %% ../../nbs/apps/shards.ipynb #b299e629
 class _Broken(Exception): "A shard is given up."
@@ -159,11 +179,18 @@ class _Worker:
         shard:dict, # 'url' of the shard and 'out', where its result goes
     )->dict: # the shard with counts 'read' and 'kept', and 'errors' as JSON: [[row, what is wrong], …]
         "Work on a shard; nothing is left of one that is given up."
-        errors = []
-        try:
-            with _written(shard['out']) as tmp: read, kept = self.write(tmp, shard, errors)
-        except _Broken: read = kept = 0
+        errors, (fs, path) = [], fsspec.core.url_to_fs(shard['out'])
+        with owned(path if _is_local(fs) else None):
+            if shard.get('inputs') and not self.wrong(shard):           # we have waited for it
+                return dict(shard, **_account(shard['out']))
+            try:
+                with _written(shard['out']) as tmp: read, kept = self.write(tmp, shard, errors)
+            except _Broken: read = kept = 0
         return dict(shard, read=read, kept=kept, errors=json.dumps(errors))
+
+def _notes(read:int, kept:int, errors:list)->dict[str, str]:
+    "What the metadata of a result say at its end."
+    return {'taidpt.errors': json.dumps(errors), 'taidpt.counts': json.dumps([read, kept])}
 
 # %% ../../nbs/apps/shards.ipynb #75fa001b
 def _write_block(
@@ -199,14 +226,15 @@ class LabelShard(_Worker):
     def write(self, path:Path, shard:dict, errors:list)->tuple[int, int]: # captions read and kept
         "Label the captions of a shard into a file; what is wrong with others goes to `errors`."
         labels, read, kept = self.filter.stream(_captions(shard['url'], self.column, errors)), 0, 0
-        with LabelWriter(path, self.filter.classes, **{'taidpt.made_from': self.about()}) as out:
+        about = {'taidpt.made_from': self.about(), 'taidpt.inputs': shard.get('inputs', '')}
+        with LabelWriter(path, self.filter.classes, **about) as out:
             while block := list(islice(labels, 16384)):
                 kept += _write_block(out, block)
                 read += len(block)
                 _give_up_on(errors, self.on_error)
             _give_up_on(errors, self.on_error)
             out.dropped = read - kept
-            out.note(**{'taidpt.errors': json.dumps(errors)})
+            out.note(**_notes(read, kept, errors))
         return read, kept
 
 # %% ../../nbs/apps/shards.ipynb #17d56129
@@ -226,22 +254,37 @@ def _bytes_of(record:dict, name:str)->tuple[str, bytes|None]:
     return (name if given is None else str(given)), data
 
 # %% ../../nbs/apps/shards.ipynb #122a8af2
+def _place(
+    path:str, # in a record
+    url:str, # of its shard, below whose folder relative paths are
+    root:str, # the folder that pictures must be in
+    outside:bool, # or anywhere
+)->str: # a path or URL
+    "Where a picture is. Raises `ValueError` for one that is not below the root."
+    absolute = '://' in path or os.path.isabs(path)
+    kind, to, at = (path if absolute else f'{url.rsplit("/", 1)[0]}/{path}').rpartition('://')
+    at = f'{kind}{to}{posixpath.normpath(at)}'
+    inside = at.startswith(root.rstrip('/') + '/') and '::' not in at.removeprefix(root)
+    if outside or inside: return at
+    raise ValueError(f'{path} is not in {root}; outside=True or --allow-outside allows it')
+
 def _picture_of(
     record:dict|str, # of a shard; a text is a path
-    url:str, # of the shard, below whose folder relative paths are
+    url:str, # of the shard
     name:str, # of a picture that has no name in the record
+    root:str='/', # as in `_place`
+    outside:bool=False, # as in `_place`
 )->tuple[str, bytes]: # name and bytes
     "The picture in a record; `ValueError` where there is none, `OSError` where it cannot be read."
     if isinstance(record, str): record = dict(path=record)
+    if not isinstance(record, dict): raise ValueError('neither a path nor an object with one')
     known_as, data = _bytes_of(record, name)
     if data: return known_as, data
     path = _first(record, _PATHS, (str,))
     if path is None:
         there = ', '.join(map(repr, record)) or 'no columns'
         raise ValueError(f'neither the bytes of a picture nor a path to one; there are {there}')
-    absolute = '://' in path or Path(path).is_absolute()
-    at = path if absolute else f'{url.rsplit("/", 1)[0]}/{path}'
-    with fsspec.open(at, 'rb') as f: return path, f.read()
+    with fsspec.open(_place(path, url, root, outside), 'rb') as f: return path, f.read()
 
 # %% ../../nbs/apps/shards.ipynb #81a802b3
 def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]:
@@ -249,24 +292,28 @@ def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]
     for row, url in enumerate(urls, 1):
         try:
             with fsspec.open(url, 'rb') as f: data = f.read()
-        except OSError as e: data = e
+        except Exception as e: data = e                 # each kind of place has its own
         yield row, url, data
 
 # %% ../../nbs/apps/shards.ipynb #43881478
-def _recorded_pictures(url:str)->Iterator[tuple[int, str, bytes|Exception]]:
+def _recorded_pictures(
+    shard:dict, # its 'url', and the 'root' of paths in it
+    outside:bool, # as in `_place`
+)->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes of the pictures in a shard's records."
+    url = shard['url']
     for row, record in read_records(url):
         name, data = f'{url}:{row}', record
         if not isinstance(record, Exception):
-            try: name, data = _picture_of(record, url, name)
-            except (OSError, ValueError) as e: data = e
+            try: name, data = _picture_of(record, url, name, shard['root'], outside)
+            except Exception as e: data = e
         yield row, name, data
 
 # %% ../../nbs/apps/shards.ipynb #bcf74b19
-def _pictures(shard:dict)->Iterator[tuple[int, str, bytes|Exception]]:
+def _pictures(shard:dict, outside:bool)->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes (or what is wrong) of each picture of a shard."
     if shard.get('pictures'): return _listed_pictures(json.loads(shard['pictures']))
-    return _recorded_pictures(shard['url'])
+    return _recorded_pictures(shard, outside)
 
 # %% ../../nbs/apps/shards.ipynb #988df74b
 def _decoded(
@@ -278,10 +325,9 @@ def _decoded(
         try:
             if isinstance(data, Exception): raise data
             with Image.open(io.BytesIO(data)) as picture:
-                picture.load()
-                good.append(picture.copy())
+                good.append(to_rgb(picture))
             wrong.append(None)
-        except Exception as e: wrong.append(' '.join(str(e).split()) or type(e).__name__)
+        except Exception as e: wrong.append(_plain(e))
     return good, wrong
 
 # %% ../../nbs/apps/shards.ipynb #af13a880
@@ -294,8 +340,9 @@ class ScoreShard(_Worker):
         batch_size:int=64, # pictures a step
         tiles:int=1, # as in `TaIDPT.predict`
         others:Sequence[str|Path]=(), # files of more prompts, as in `TaIDPT.predict`
+        outside:bool=False, # records may name pictures outside the folder of their shards
     ):
-        self.on_error, self.batch_size, self.tiles = on_error, batch_size, tiles
+        self.on_error, self.batch_size, self.tiles, self.outside = on_error, batch_size, tiles, outside
         self.model = TaIDPT.load(prompts, load_clip(*clip) if clip else None)
         self.others = [TaIDPT.load(p, self.model.clip) for p in others]
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
@@ -332,45 +379,120 @@ def write(self:ScoreShard,
     errors:list, # gets (row, what is wrong)
 )->tuple[int, int]: # pictures that were read, broken ones too, and scored
     "Score the pictures of a shard into a file."
-    pictures, read = _pictures(shard), 0
-    with pq.ParquetWriter(path, self.schema(), compression='zstd') as out:
+    pictures, read, schema = _pictures(shard, self.outside), 0, self.schema()
+    with pq.ParquetWriter(path, schema, compression='zstd', write_page_checksum=True) as out:
         while block := list(islice(pictures, self.batch_size)):
             good, wrong = _decoded(block)
             errors += [(row, what) for (row, _, _), what in zip(block, wrong) if what]
             _give_up_on(errors, self.on_error)
             found = iter(self.scores(good))
             scores = [None if what else next(found) for what in wrong]
-            columns = [[name for _, name, _ in block], scores, wrong]
-            out.write_table(pa.table(columns, schema=self.schema()))
+            columns = [[_plain(name) for _, name, _ in block], scores, wrong]
+            out.write_table(pa.table(columns, schema=schema))
             read += len(block)
-    return read, read - len(errors)
+        kept = read - len(errors)
+        about = {'taidpt.inputs': shard.get('inputs', '')}
+        out.add_key_value_metadata(about | _notes(read, kept, errors))
+    return read, kept
 
 # %% ../../nbs/apps/shards.ipynb #23a04cf0
-def _shard(name:str, url:str, out:str|Path)->dict:
+def _shard(
+    name:str, # below the folder of shards
+    url:str, # path or URL; '' for listed pictures
+    out:str|Path, # folder of the results
+    root:str='', # of paths in it; '': its folder
+)->dict:
     "A shard and where its result goes."
-    return dict(name=name, url=url, out=f'{str(out).rstrip("/")}/{name.replace("/", "--")}.parquet')
+    file = name.replace('%', '%25').replace('/', '%2F')
+    return dict(name=name, url=url, out=f'{str(out).rstrip("/")}/{file}.parquet',
+                root=root or url.rpartition('/')[0])
+
+def _shards(source:str|Path, out:str|Path)->list[dict]:
+    "The shards in a folder, a file or a pattern; `FileNotFoundError` where there are none."
+    fs, path = fsspec.core.url_to_fs(str(source))
+    files, root = list_files(source), path.partition('*')[0].rpartition('/')[0] if '*' in path else path
+    if '*' not in path and not fs.isdir(path): root = path.rpartition('/')[0]
+    root = root if _is_local(fs) else fs.unstrip_protocol(root)
+    return [_shard(name, url, out, root) for name, url in files.items()]
 
 # %% ../../nbs/apps/shards.ipynb #fe8741bd
-def _split(
-    shards:list[dict],
-    out:str|Path, # folder of the results
-)->tuple[list[dict], list[dict]]: # shards that are done, and those that are left
-    "Shards whose result is there, and the others."
-    fs, folder = fsspec.core.url_to_fs(str(out))
-    there = set(fs.find(folder)) if fs.isdir(folder) else set()
-    done, left = [], []
-    for shard in shards:
-        _, path = fsspec.core.url_to_fs(shard['out'])
-        (done if path in there else left).append(shard)
-    return done, left
+def _path_columns(url:str)->list[str]|None: # of a parquet file; None for a JSONL file
+    "Columns with paths to pictures; none where there are the pictures themselves."
+    if not _is_parquet(url): return None
+    with fsspec.open(url, 'rb') as f: columns = pq.ParquetFile(f).schema_arrow
+    def is_bytes(t): return pa.types.is_struct(t) or pa.types.is_binary(t) or pa.types.is_large_binary(t)
+    if any(c.name in _BYTES and is_bytes(c.type) for c in columns): return []
+    return [c.name for c in columns if c.name in _PATHS]
+
+def _linked(shard:dict)->Iterator[str]:
+    "Pictures that the records of a shard name."
+    try: columns = _path_columns(shard['url'])
+    except Exception: return                            # told when the shard is read
+    if columns == []: return
+    for _, record in read_records(shard['url'], columns):
+        path = record if isinstance(record, str) else None
+        if isinstance(record, dict) and not _first(record, _BYTES, (bytes, dict)):
+            path = _first(record, _PATHS, (str,))
+        if path: yield _place(path, shard['url'], shard['root'], True)
+
+def _inputs(shard:dict, work:type)->str:
+    "A hash of the state of all files that a result is made from."
+    if shard.get('pictures'): return fingerprint(json.loads(shard['pictures']))
+    return fingerprint([shard['url'], *(_linked(shard) if work is ScoreShard else ())])
 
 # %% ../../nbs/apps/shards.ipynb #9e5d15ff
-def _check_same_run(shard:dict, about:str):
-    "Raise `ValueError` if the result of a shard was made from something else than `about` says."
-    with fsspec.open(shard['out'], 'rb') as f: metadata = pq.ParquetFile(f).metadata.metadata or {}
-    if metadata.get(b'taidpt.made_from', b'').decode() != about:
+def _metadata(out:str)->dict[str, str]:
+    "The metadata of a result whose pages are all as they were written; raises if they are not."
+    with fsspec.open(out, 'rb') as f:
+        file = pq.ParquetFile(f, page_checksum_verification=True)
+        for _ in file.iter_batches(): pass
+        return {k.decode(): v.decode() for k, v in (file.metadata.metadata or {}).items()}
+
+def _account(out:str)->dict:
+    "Counts and errors of a finished shard."
+    about = _metadata(out)
+    read, kept = json.loads(about['taidpt.counts'])
+    return dict(read=read, kept=kept, errors=about['taidpt.errors'])
+
+@patch
+def wrong(self:_Worker,
+    shard:dict, # with its 'inputs'
+)->str: # '' where nothing is
+    "Why the result of a shard does not count; `ValueError` for one of another run."
+    fs, path = fsspec.core.url_to_fs(shard['out'])
+    if not fs.exists(path): return 'new'
+    try: about = _metadata(shard['out'])
+    except Exception: return 'its result is damaged'
+    if about.get('taidpt.made_from') != self.about():
         raise ValueError(f'{shard["out"]} was made by another run (other classes, prompts or column): '
                          'name another folder')
+    if 'taidpt.inputs' not in about: return 'its result is of an earlier version'
+    if about['taidpt.inputs'] != shard['inputs']: return 'it has changed'
+    left_out = json.loads(about['taidpt.errors'])
+    return 'its result lacks broken records' if left_out and self.on_error == 'raise' else ''
+
+# %% ../../nbs/apps/shards.ipynb #shards-001
+def _unfinished(
+    shards:list[dict], # all, with their 'inputs'
+    out:str|Path, # folder of the results
+    worker:_Worker,
+)->list[dict]:
+    "Shards that have to be worked on; says which of them had a result that does not count."
+    with ThreadPoolExecutor(16) as pool: why = list(pool.map(worker.wrong, shards))
+    again = [f'{s["name"]} ({w})' for s, w in zip(shards, why) if w and w != 'new']
+    more = f' and {len(again) - 5:,} more' if len(again) > 5 else ''
+    if again: warnings.warn(f'Done again: {", ".join(again[:5])}{more}', stacklevel=4)
+    return [s for s, w in zip(shards, why) if w]
+
+def _tell_others(shards:list[dict], out:str|Path):
+    "Warn of results in the folder that are of none of these shards; remove what killed runs left."
+    fs, folder = fsspec.core.url_to_fs(str(out))
+    if _is_local(fs): clean(folder)
+    ours = {fsspec.core.url_to_fs(s['out'])[1] for s in shards}
+    found = fs.find(folder) if fs.isdir(folder) else []
+    others = [f for f in found if f.endswith('.parquet') and f not in ours and '/.' not in f]
+    if others: warnings.warn(f'{out} holds {len(others):,} results that are of none of these shards, '
+                             f'such as {others[0]}: delete them if their shards are gone', stacklevel=4)
 
 # %% ../../nbs/apps/shards.ipynb #83a9533d
 def _start_ray(
@@ -433,11 +555,13 @@ def _run(
     progress:bool, # a bar
 )->list[dict]: # an account of each shard that was worked on
     "Do what is not done yet; raise in the end for what is broken."
-    done, left = _split(shards, out)
-    if done: _check_same_run(done[0], make().about())
+    _tell_others(shards, out)
+    shards = [dict(s, inputs=_inputs(s, make.func)) for s in shards]
+    left = _unfinished(shards, out, worker := make())
     if not left: return []
-    results = _on_ray(make, left, ray, workers) if ray else map(make(), left)
-    bar = tqdm(results, 'shards', len(shards), initial=len(done), unit='shard', disable=not progress)
+    results = _on_ray(make, left, ray, workers) if ray else map(worker, left)
+    bar = tqdm(results, 'shards', len(shards), initial=len(shards) - len(left), unit='shard',
+               disable=not progress)
     accounts = sorted(bar, key=lambda account: account['name'])
     for a in accounts: a['errors'] = [tuple(e) for e in json.loads(a['errors'])]
     if make.keywords['on_error'] == 'raise': _complain(accounts, len(shards), out)
@@ -458,8 +582,7 @@ def label_shards(
     "Label captions shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     make = partial(LabelShard, as_classset(classes), column=column,
                    on_error=check_on_error(on_error), rules=rules)
-    shards = [_shard(name, url, out) for name, url in list_files(source).items()]
-    return _run(make, shards, out, ray, workers, progress)
+    return _run(make, _shards(source, out), out, ray, workers, progress)
 
 # %% ../../nbs/apps/shards.ipynb #1865550f
 def _picture_shards(
@@ -468,7 +591,7 @@ def _picture_shards(
     size:int, # pictures of a folder that make a shard
 )->list[dict]:
     "Shards of pictures."
-    try: return [_shard(name, url, out) for name, url in list_files(source).items()]
+    try: return _shards(source, out)
     except FileNotFoundError: pictures = list(list_files(source, tuple(PICTURE_ENDINGS)).values())
     shards = []
     for i in range(0, len(pictures), size):
@@ -489,9 +612,11 @@ def score_shards(
     tiles:int=1, # as in `TaIDPT.predict`
     others:Sequence[str|Path]=(), # as in `ScoreShard`
     progress:bool=True, # a bar
+    outside:bool=False, # records may name pictures outside the folder of their shards
 )->list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     shards = _picture_shards(source, out, shard_size)
-    settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others)
+    settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others,
+                    outside=outside)
     make = partial(ScoreShard, prompts, **settings)
     return _run(make, shards, out, ray, workers, progress)

@@ -19,6 +19,8 @@ from torch import Tensor
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..support.features import FeatureStore
+from ..support.distributed import is_first
+from ..support.parts import owned
 from ..support.promptfiles import begin, data_hash
 from ..support.scoring import Pictures, as_features
 from ..support.settings import at_least, check_settings, recommended
@@ -127,10 +129,11 @@ def _fit(self:PictureTuner, pictures, labels, make_features=None, checkpoint=Non
         check_readable(features, y)
         seen = np.ascontiguousarray(features.whole).tobytes()
     data = data_hash(seen, y.numpy().tobytes())
-    if not begin(self, checkpoint, data, anew): return self
-    if features is None: check_readable(features := make_features(), y)
-    return self.learn(features, self.targets(y), self.tau_image, data, checkpoint=checkpoint,
-                      progress=progress, **how)
+    with owned(checkpoint if is_first() else None):
+        if not begin(self, checkpoint, data, anew): return self
+        if features is None: check_readable(features := make_features(), y)
+        return self.learn(features, self.targets(y), self.tau_image, data, checkpoint=checkpoint,
+                          progress=progress, **how)
 
 # %% ../../nbs/baselines/coop.ipynb #co-015
 @patch

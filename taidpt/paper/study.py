@@ -14,6 +14,7 @@ __all__ = ['NUMBERS', 'draw', 'published_captions', 'published_pictures', 'photo
 # %% ../../nbs/paper/study.ipynb #study-003
 import hashlib, json, os, shutil, tempfile, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -42,7 +43,7 @@ from ..scores import fuse
 from ..support.captions import Captions, bundled_captions
 from ..support.encode import about_pictures, encode_pictures, pos_embed_matters
 from ..support.features import FeatureStore
-from ..support.files import write_whole
+from ..support.parts import InUse, checksum, clean, owned, write_whole
 from ..support.promptfiles import data_hash, read_prompts
 from ..support.scorefiles import SavedScores, score_in_shards
 from ..support.wholewords import published_classes
@@ -183,6 +184,18 @@ def halves(self:Material)->tuple[LabeledPictures, LabeledPictures]:
     return (learn[draw(len(learn), self.limit)] if self.limit else learn), test
 
 # %% ../../nbs/paper/study.ipynb #study-024
+def _check_cell(path:Path, kept:dict, about:dict):
+    "Raise `ValueError` if a cell is of another run, or not as it was written."
+    was = kept.get('about', {})
+    differ = [f'{k} ({was.get(k)!r}, now {v!r})' for k,v in about.items() if was.get(k) != v]
+    if differ:
+        raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
+                         'Name another folder, or delete this one.')
+    if kept.get('crc32', crc := _cell_crc(kept.get('cell'))) != crc:
+        raise ValueError(f'{path}: not as it was written; delete it to measure it anew')
+
+def _cell_crc(cell)->str: return checksum([json.dumps(cell, sort_keys=True).encode()])
+
 class Cells:
     "Finished cells of a table, a small JSON file each."
     def __init__(self,
@@ -195,23 +208,20 @@ class Cells:
         return self.folder/'cells'/f'{name}.json'
 
     def get(self, name:str)->dict|None:
-        "A finished cell, or None. Raises `ValueError` for a cell of another run."
+        "A finished cell, or None. Raises `ValueError` for a cell of another run, or a damaged one."
         path = self.path(name)
         if not path.exists(): return None
         try: kept = json.loads(path.read_text(encoding='utf-8'))
         except ValueError:
             raise ValueError(f'{path}: no JSON; delete it to measure it anew') from None
-        was = kept.get('about', {})
-        differ = [f'{k} ({was.get(k)!r}, now {v!r})' for k,v in self.about.items() if was.get(k) != v]
-        if differ:
-            raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
-                             'Name another folder, or delete this one.')
+        _check_cell(path, kept, self.about)
         return kept['cell']
 
     def put(self, name:str, cell:dict):
         "Keep a finished cell."
-        kept = json.dumps(dict(about=self.about, cell=cell), indent=1, ensure_ascii=False)
-        with write_whole(self.path(name)) as tmp: tmp.write_text(kept + '\n', encoding='utf-8')
+        kept = dict(about=self.about, crc32=_cell_crc(cell), cell=cell)
+        text = json.dumps(kept, indent=1, ensure_ascii=False) + '\n'
+        with write_whole(self.path(name)) as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../../nbs/paper/study.ipynb #study-027
 def file_name(name:str|None)->str:
@@ -299,6 +309,18 @@ def scores_file(
     return Path(folder)/'scores'/f'{name}.{branch}.safetensors'
 
 # %% ../../nbs/paper/study.ipynb #study-036
+def _measure(cells, group, makers, pictures, shards, progress, kwargs):
+    "Measure models, and keep scores and cells."
+    models = {n: make() for n, make in makers.items()}
+    scores = score_in_shards(models, pictures.pictures, shards, progress=progress,
+                             on_error='skip', **kwargs)
+    for n, model in models.items():
+        name, classes = f'{group}.{n}', model.classes
+        for branch,s in zip(('global', 'local'), scores[n]):
+            kept = SavedScores(s, pictures.pictures, classes, f'{group} {n}, {branch}')
+            kept.save(scores_file(cells.folder, name, branch))
+        cells.put(name, score_cell(scores[n], pictures, classes))
+
 def measure(
     cells:Cells, # finished cells are taken from here, new ones go here
     group:str, # what the models have in common: the first part of their cells' names
@@ -308,20 +330,13 @@ def measure(
     **kwargs, # of `score_in_shards`: shard, workers, cache
 )->dict[str, dict]: # name -> its cell, as of `score_cell`
     "Measure models on the same pictures; keep their scores and a cell for each."
-    missing = [n for n in makers if cells.get(f'{group}.{n}') is None]
-    if missing:
-        pictures = test()                   # tells what the data set lacks, before all learning
-        models = {n: makers[n]() for n in missing}
-        shards = cells.folder/f'{group}.shards'
-        scores = score_in_shards(models, pictures.pictures, shards, progress=progress,
-                                 on_error='skip', **kwargs)
-        for n in missing:
-            name, classes = f'{group}.{n}', models[n].classes
-            for branch,s in zip(('global', 'local'), scores[n]):
-                kept = SavedScores(s, pictures.pictures, classes, f'{group} {n}, {branch}')
-                kept.save(scores_file(cells.folder, name, branch))
-            cells.put(name, score_cell(scores[n], pictures, classes))
-        shutil.rmtree(shards, ignore_errors=True)
+    def missing(): return [n for n in makers if cells.get(f'{group}.{n}') is None]
+    shards = cells.folder/f'{group}.shards'
+    if missing():
+        with owned(shards):
+            if left := missing():       # unless another process has just measured them
+                _measure(cells, group, {n: makers[n] for n in left}, test(), shards, progress, kwargs)
+            shutil.rmtree(shards, ignore_errors=True)
     return {n: cells.get(f'{group}.{n}') for n in makers}
 
 # %% ../../nbs/paper/study.ipynb #study-038
@@ -402,6 +417,7 @@ class Study:
 
     def __post_init__(self):
         self.folder = Path(self.folder)
+        for folder in ('', 'cells', 'prompts', 'scores', 'features'): clean(self.folder/folder)
         if not self.seeds: raise ValueError('A run needs a seed.')
         if self.caption_ids is not None and self.data is None: raise ValueError(
             'caption ids are those of COCO train2017: name the folder of the data sets, too')
@@ -532,7 +548,8 @@ def pictures_file(
     begin = f'pictures-{short(about["weights"], about["recipe"], [str(f) for f in files])}-'
     path = Path(folder)/f'{begin}{short(about["source"])}.safetensors'
     for p in Path(folder).glob(f'{begin}*.partial*'):
-        if not p.name.startswith(path.name): p.unlink()
+        if not p.name.startswith(path.name):
+            with suppress(InUse), owned(p.with_name(p.name.split('.partial')[0]), wait=False): p.unlink()
     return path
 
 # %% ../../nbs/paper/study.ipynb #study-060

@@ -7,8 +7,9 @@ __all__ = ['text_digest', 'encode_sentences', 'pos_embed_matters', 'feature_reci
            'encode_pictures']
 
 # %% ../../nbs/support/encode.ipynb #ddd49857
-import hashlib, math, re, shutil, tempfile, warnings, weakref
+import hashlib, math, re, tempfile, warnings, weakref
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from taidpt.support.features import (
     FeatureCache, FeatureStore, UnfinishedFeatures, find_features, offsets_of, store_in_memory,
     to_device, unit_half,
 )
+from .parts import scratch
 from taidpt.support.pictures import (
     UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, what_is_wrong,
 )
@@ -73,19 +75,21 @@ def _sentences_to_file(
     progress:bool, # a bar
 )->FeatureStore: # memory-mapped
     "Encode sentences into a file, going on where an earlier run stopped."
-    file = UnfinishedFeatures(path, [made_from, batch_size])
-    store = file.allocate(lengths, [clip.dim], made_from)
-    for done in _fill(store, clip, tokens, lengths, batch_size, file.done, progress):
-        if done % 64 == 0: file.keep(done)
-    return file.finish()
+    with UnfinishedFeatures(path, [made_from, batch_size]) as file:
+        if store := find_features(path, made_from, 'sentences'): return store   # we have waited for it
+        store = file.allocate(lengths, [clip.dim], made_from)
+        for done in _fill(store, clip, tokens, lengths, batch_size, file.done, progress):
+            if done % 64 == 0: file.keep(done)
+        return file.finish()
 
 # %% ../../nbs/support/encode.ipynb #6fb948c5
 def _sentences_to_temporary(*args, **kwargs)->FeatureStore:
     "As `_sentences_to_file`, to a file that lives as long as the store."
-    folder = Path(tempfile.mkdtemp(prefix='taidpt-'))
-    store = _sentences_to_file(folder/'features.safetensors', *args, **kwargs)
-    weakref.finalize(store, shutil.rmtree, folder, ignore_errors=True)
-    return store
+    with ExitStack() as stack:
+        folder = stack.enter_context(scratch(tempfile.gettempdir()))
+        store = _sentences_to_file(folder/'features.safetensors', *args, **kwargs)
+        weakref.finalize(store, stack.pop_all().close)
+        return store
 
 # %% ../../nbs/support/encode.ipynb #7c08d3b6
 def text_digest(
@@ -319,6 +323,12 @@ def _check_read(store:FeatureStore, path:Path, files:list[str|Path]):
         raise UnreadablePicture(f"{path} lacks {files[lost[0]]}, which could not be read. "
                                 "Pass on_error='skip' to go on without it.")
 
+def _finished(path:Path, made_from:dict, strict:bool, files:list[str|Path])->FeatureStore|None:
+    "A finished file, looked through if no picture may be missing."
+    store = find_features(path, made_from, 'pictures')
+    if store and strict: _check_read(store, path, files)
+    return store
+
 # %% ../../nbs/support/encode.ipynb #4fb0712b
 def _put(
     file:UnfinishedFeatures, # of all pictures
@@ -350,20 +360,19 @@ def _pictures_to_file(
 )->FeatureStore: # memory-mapped
     "Encode pictures into a file, going on where an earlier run stopped."
     made_from, strict = about_pictures(clip, files, pos_embed), on_error == 'raise'
-    if store := find_features(path, made_from, 'pictures'):
-        if strict: _check_read(store, path, files)
-        return store
-    file = UnfinishedFeatures(path, [made_from, strict])
-    how = dict(kwargs, on_error=on_error, progress=False)
-    at = file.done
-    with tqdm(total=len(files), initial=at, desc='pictures', disable=not progress) as bar:
-        for start in range(at, len(files), 256):
-            some = files[start:start + 256]
-            for f, F_ in iter_picture_features(clip, some, pos_embed, **how):
-                at = _put(file, at, f, F_, files, made_from)
-                bar.update(len(f))
-            file.keep(at)
-    return file.finish()
+    if store := _finished(path, made_from, strict, files): return store
+    with UnfinishedFeatures(path, [made_from, strict]) as file:
+        if store := _finished(path, made_from, strict, files): return store     # we have waited for it
+        how = dict(kwargs, on_error=on_error, progress=False)
+        at = file.done
+        with tqdm(total=len(files), initial=at, desc='pictures', disable=not progress) as bar:
+            for start in range(at, len(files), 256):
+                some = files[start:start + 256]
+                for f, F_ in iter_picture_features(clip, some, pos_embed, **how):
+                    at = _put(file, at, f, F_, files, made_from)
+                    bar.update(len(f))
+                file.keep(at)
+        return file.finish()
 
 # %% ../../nbs/support/encode.ipynb #ec7bc8c1
 def _as_files(pictures)->list[str|Path]:

@@ -15,10 +15,14 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
-from .files import open_safetensors, write_whole
+from .files import open_safetensors, write_safetensors
+from taidpt.support.parts import (
+    NO_CHECKSUM, check_seal, owned, reserve, seal, to_disk, write_whole,
+)
 
 # %% ../../nbs/support/features.ipynb #8687d794
 def unit_half(
@@ -208,8 +212,12 @@ def _map(
 def load_features(
     path:str|Path, # file that `encode_sentences` or `encode_pictures` wrote
 )->FeatureStore: # memory-mapped
-    "Features from a file. Raises `FileNotFoundError`, or `ValueError` where it holds none."
-    return _map(Path(path), 'r')
+    "Features from a file. Raises `FileNotFoundError`, or `ValueError` where it holds none, or damaged ones."
+    store = _map(path := Path(path), 'r')
+    if not check_seal(path):
+        warnings.warn(f'{path} is of an earlier version and carries no checksum; it is used as it is. '
+                      'Delete it to have it made again with one.', stacklevel=2)
+    return store
 
 # %% ../../nbs/support/features.ipynb #731257e8
 def store_in_memory(
@@ -234,9 +242,8 @@ def store_in_file(
     N, T = len(lengths), int(offsets[-1])
     start, size = _header(dict(offsets=[N + 1], whole=[N, *shape], parts=[T, shape[-1]]), metadata)
     _check_room(path, size, N)
-    with open(path, 'wb') as f:
-        f.write(start)
-        f.truncate(len(start) + size)
+    reserve(path, len(start) + size)
+    with open(path, 'r+b') as f: f.write(start)
     store = _map(path, 'r+')
     store.offsets[:] = offsets
     return store
@@ -262,23 +269,34 @@ def flush(self:FeatureStore):
 
 # %% ../../nbs/support/features.ipynb #75d4e5c4
 class UnfinishedFeatures:
-    "A file that is being filled, and a note beside it of what it is made from and how much is done."
+    "A file that is being filled, by this process alone, and a note of what is done; a context manager."
     def __init__(self,
         path:Path, # the finished file
         made_from:list, # all that decides what is in the file; must fit into JSON
     ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.made_from = path, made_from
-        self.partial = path.with_name(path.name + '.partial')
-        self.note = path.with_name(path.name + '.partial.json')
+        self.path, self.made_from = Path(path), made_from
+        self.partial = self.path.with_name(self.path.name + '.partial')
+        self.note = self.path.with_name(self.path.name + '.partial.json')
         self.store, self.done = None, 0
-        if self._goes_on(): self.store, self.done = _map(self.partial, 'r+'), self._noted()['done']
-        else: self.note.unlink(missing_ok=True)         # it is about another file than the one to come
 
-    def _noted(self): return json.loads(self.note.read_text())
-    def _goes_on(self):
-        both = self.partial.exists() and self.note.exists()
-        return both and self._noted()['made_from'] == self.made_from
+    def __enter__(self):
+        self._owned = owned(self.path)
+        self._owned.__enter__()
+        if (done := self._noted()) is None: self.note.unlink(missing_ok=True)  # of another file
+        else: self.store, self.done = _map(self.partial, 'r+'), done
+        return self
+
+    def __exit__(self, *error): return self._owned.__exit__(*error)
+
+# %% ../../nbs/support/features.ipynb #features-001
+@patch
+def _noted(self:UnfinishedFeatures)->int|None: # None where there is nothing to go on from
+    "How much an earlier run has done of the same file."
+    try:
+        note, (header, _) = json.loads(self.note.read_text()), _read_header(self.partial)
+        same = note['made_from'] == json.loads(json.dumps(self.made_from))
+    except (OSError, ValueError, KeyError): return None
+    return note['done'] if same and 'crc32' in header['__metadata__'] else None
 
 # %% ../../nbs/support/features.ipynb #baeab8a6
 @patch
@@ -288,7 +306,8 @@ def allocate(self:UnfinishedFeatures,
     metadata:dict[str, str], # as in `store_in_file`
 )->FeatureStore: # to be filled
     "The store: the one of an earlier run that goes on here, or a new one."
-    if self.store is None: self.store = store_in_file(self.partial, lengths, shape, metadata)
+    if self.store is None:
+        self.store = store_in_file(self.partial, lengths, shape, metadata | NO_CHECKSUM)
     return self.store
 
 # %% ../../nbs/support/features.ipynb #d6c5d188
@@ -298,17 +317,21 @@ def keep(self:UnfinishedFeatures,
 ):
     "Note how much is done, once it is on the disk."
     self.store.flush()
+    to_disk(self.partial)
     with write_whole(self.note) as tmp:
         tmp.write_text(json.dumps(dict(made_from=self.made_from, done=done)))
 
 # %% ../../nbs/support/features.ipynb #92a80b8e
 @patch
 def finish(self:UnfinishedFeatures)->FeatureStore: # of the finished file
-    "Give the file its name."
+    "Give the file its checksum and its name."
     self.store.flush()
-    self.note.unlink(missing_ok=True)
+    seal(self.partial)
+    to_disk(self.partial)
     os.replace(self.partial, self.path)
-    return load_features(self.path)
+    to_disk(self.path.parent)
+    self.note.unlink(missing_ok=True)
+    return _map(self.path, 'r')
 
 # %% ../../nbs/support/features.ipynb #a205f370
 def find_features(
@@ -319,6 +342,7 @@ def find_features(
     "A finished file; `ValueError` if it was made from something else."
     if not path.exists(): return None
     store = load_features(path)
+    path.with_name(path.name + '.partial.json').unlink(missing_ok=True)    # of a run killed at its end
     words = dict(source=what, recipe='preprocessing')
     differ = [words.get(k, k) for k in made_from if store.metadata.get(k) != made_from[k]]
     if differ:
@@ -344,12 +368,13 @@ class FeatureCache:
         return self.folder/key[:2]/f'{key}.safetensors'
 
     def find(self, key:str)->tuple[Tensor, Tensor]|None: # f: D or K × D; F: h × w × D
-        "Features that were kept under a key, or None."
-        if not self.path(key).exists(): return None
-        kept = load_file(self.path(key))
-        return kept['f'], kept['F']
+        "Features that were kept under a key; None where there are none, or damaged ones."
+        try:
+            check_seal(self.path(key))
+            kept = load_file(self.path(key))
+            return kept['f'], kept['F']
+        except (OSError, ValueError, KeyError, SafetensorError): return None
 
     def keep(self, key:str, f:Tensor, F_:Tensor):
         "Keep the features of a picture."
-        with write_whole(self.path(key)) as tmp:
-            save_file(dict(f=f.contiguous(), F=F_.contiguous()), tmp)
+        write_safetensors(self.path(key), dict(f=f, F=F_), {}, sync=False)

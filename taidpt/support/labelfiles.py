@@ -31,7 +31,7 @@ class LabelWriter:
         about = json.dumps(classes.to_dict(), ensure_ascii=False)
         columns = [('text', pa.string()), ('labels', pa.list_(pa.string()))]
         self._schema = pa.schema(columns, metadata={'taidpt.classes': about, **metadata})
-        self._out = pq.ParquetWriter(path, self._schema, compression='zstd')
+        self._out = pq.ParquetWriter(path, self._schema, compression='zstd', write_page_checksum=True)
 
     def __enter__(self): return self
     def __exit__(self, *error):

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from fastcore.basics import patch
-from safetensors.torch import save_file
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -23,7 +22,8 @@ from ..ensemble import ensemble_scores
 from .scoring import score_pictures
 from ..training import PromptTuner
 from .encode import feature_recipe, pos_embed_matters
-from .files import read_safetensors, write_whole
+from .files import read_safetensors, write_safetensors
+from .parts import fingerprint
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/support/scorefiles.ipynb #3919ad25
@@ -91,7 +91,7 @@ def save(self:SavedScores,
     names = dict(files=self.files, classes=self.classes, synonyms=self.synonyms)
     about = dict(format='taidpt-scores', method=self.method)
     for key, value in names.items(): about[key] = json.dumps(value, ensure_ascii=False)
-    with write_whole(path) as tmp: save_file({'scores': self.scores.contiguous()}, tmp, about)
+    write_safetensors(path, {'scores': self.scores}, about)
 
 # %% ../../nbs/support/scorefiles.ipynb #91d1d8d7
 def load_scores(
@@ -152,11 +152,6 @@ def _fingerprint(model:PromptTuner|ZeroShotCLIP)->str:
         if x is not None: sha.update(x.detach().float().cpu().numpy().tobytes())
     return sha.hexdigest()[:16]
 
-# %% ../../nbs/support/scorefiles.ipynb #6c284897
-def _pictures_key(pictures:Sequence)->str:
-    "A hash of the names of pictures, in their order."
-    return hashlib.sha256('\0'.join(map(str, pictures)).encode()).hexdigest()[:16]
-
 # %% ../../nbs/support/scorefiles.ipynb #17fbb02d
 @dataclass
 class _Shard:
@@ -169,14 +164,19 @@ def _write_shard(path:Path, key:str, shard:_Shard):
     "Write a shard of the pictures with this key; whole or not at all."
     tensors = {f'{n}.{i}': s for n, branches in shard.scores.items() for i, s in enumerate(branches)}
     about = dict(format='taidpt-shard', key=key, models=json.dumps(shard.prints))
-    with write_whole(path) as tmp: save_file(tensors, tmp, about)
+    write_safetensors(path, tensors, about)
 
 # %% ../../nbs/support/scorefiles.ipynb #ea1ee396
-def _read_shard(path:Path, key:str)->_Shard:
+def _read_shard(
+    path:Path, # a shard, which may be there or not
+    key:str, # of its pictures
+    complete:bool, # every picture must have scores
+)->_Shard:
     "A finished shard of the pictures with this key, or an empty one."
     try: tensors, about = read_safetensors(path, 'taidpt-shard', 'scores')
     except (FileNotFoundError, ValueError): return _Shard({}, {})
     if about.get('key') != key or 'models' not in about: return _Shard({}, {})
+    if complete and any(t.isnan().any() for t in tensors.values()): return _Shard({}, {})
     scores = {}
     for name in sorted(tensors): scores.setdefault(name.rsplit('.', 1)[0], []).append(tensors[name])
     return _Shard(scores, json.loads(about['models']))
@@ -225,9 +225,10 @@ def score_in_shards(
     with tqdm(total=len(pictures), desc='scoring', unit='picture', disable=not progress) as bar:
         for start in range(0, len(pictures), shard):
             some = pictures[start:start + shard]
-            key, found = _pictures_key(some), _Shard({}, {})
-            path = Path(folder)/f'shard-{start:07}.safetensors' if folder else None
-            if path: found = _read_shard(path, key)
+            found, path, key = _Shard({}, {}), None, ''
+            if folder:
+                path, key = Path(folder)/f'shard-{start:07}.safetensors', fingerprint(some)
+                found = _read_shard(path, key, kwargs.get('on_error', 'raise') == 'raise')
             new = _complete(found, prints, look, some, bar, **kwargs)
             if new and path: _write_shard(path, key, found)
             for n in models: parts[n].append(found.scores[n])
