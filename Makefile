@@ -6,12 +6,13 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: help demo test test-docs bench docs readme clean
+.PHONY: help demo test test-docs chaos bench docs readme clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
 	@echo "make test       run the notebooks and every other test"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
+	@echo "make chaos      kill commands, fill their disk, run two at once: two minutes of it; MINUTES=60 SEED=7 for more and other"
 	@echo "make bench      time everything beside the published way, in minutes: benchmarks/results.json"
 	@echo "make docs       build the site: docs/_build/html/index.html"
 	@echo "make readme     write README.md from nbs/index.ipynb"
@@ -29,6 +30,11 @@ test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py
+
+MINUTES ?= 2
+SEED    ?= 0
+chaos: $(VENV)/.dev
+	$(BIN)/python tests/chaos.py --minutes $(MINUTES) --seed $(SEED)
 
 bench: $(VENV)/.dev
 	for b in training nounfilter memory pictures shards; do $(BIN)/python benchmarks/$$b.py || exit 1; done

@@ -1,0 +1,288 @@
+"""Break runs in every way that machines break them, and see that they end as if nothing had happened.
+
+    python tests/chaos.py --minutes 60 --seed 0              for an hour
+    python tests/chaos.py --minutes 5 --jobs train,evaluate  only these commands
+
+It begins with two trials that are always the same, of two processes that encode into one file and two that score into one.
+
+A trial takes one command and breaks it up to three times: killed at a random moment, killed before or after its k-th step
+on the disk (a file opened for writing, synced, renamed, removed or laid out), with a disk that is full, or with the same
+command beside it, which may be killed, too. Then the command runs to its end, and all that it has written must equal what
+an unbroken run writes: tensor for tensor and, where there are no tensors, byte for byte. Nothing may lie beside it, no
+process may be left, and a full disk must be told in a sentence that names a file.
+
+Nothing of this is in the package: the process that runs a command is a fork of this one, and breaks itself.
+"""
+import argparse
+import builtins
+import importlib
+import io
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from itertools import islice
+from pathlib import Path
+
+os.environ |= dict(OMP_NUM_THREADS='1', TQDM_DISABLE='1', HF_HUB_OFFLINE='1', MPLBACKEND='agg')
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+import torch
+from safetensors import safe_open
+from taidpt.apps.cli import main
+from taidpt.clip import load_clip
+from taidpt.support.captions import bundled_captions
+from taidpt.support.encode import encode_sentences
+
+for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.metrics', 'taidpt.all', 'taidpt.apps.shards', 'taidpt.paper.reproduce'):
+    importlib.import_module(module)       # what the commands import when they need it, so that each fork has it
+
+PHOTOS = sorted((Path(__file__).resolve().parent.parent/'taidpt/data/coco_demo/images').iterdir())[:6]
+CLASSES = 'person,dog,cat,bus'
+JOBS = {
+    'label': 'label captions --classes person,dog --out labelled',
+    'label-file': f'label captions.txt --classes {CLASSES} --out labelled.parquet --workers 2',
+    'encode': 'encode features.safetensors',
+    'train': f'train --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors '
+             '--epochs 3 --n-ctx 2 --batch-size 64 --quiet --resume',
+    'predict': 'predict prompts.safetensors shards --out scores --on-error skip',
+    'predict-folder': 'predict prompts.safetensors pictures --out scores',
+    'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --save-scores scores.safetensors',
+    'reproduce': 'reproduce table1 --datasets voc2007 --seeds 1 --limit 24 --out table',
+}
+
+
+# A command in a fork of this process, with what is to happen to it
+
+class Step:
+    "Kills its own process at the k-th step on the disk; 0: never, and the steps are counted in a file"
+    def __init__(self, k: int, before: bool): self.k, self.before, self.n = k, before, 0
+
+    def around(self, function, counts=lambda *args, **kwargs: True):
+        def call(*args, **kwargs):
+            if not counts(*args, **kwargs): return function(*args, **kwargs)
+            self.n += 1
+            if self.n == self.k and self.before: os.kill(os.getpid(), signal.SIGKILL)
+            result = function(*args, **kwargs)
+            if self.n == self.k: os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        return call
+
+    def watch(self):
+        writes = lambda file, mode='r', *args, **kwargs: any(c in mode for c in 'wax+')
+        builtins.open = io.open = self.around(open, writes)
+        for name in ('fsync', 'replace', 'rename', 'unlink', 'mkdir', 'posix_fallocate'):
+            if hasattr(os, name): setattr(os, name, self.around(getattr(os, name)))
+
+
+def work(command: str, step: Step | None) -> int:
+    "Run a command here; its exit status"
+    if step: step.watch()
+    what, *args = command.split()
+    if what != 'encode': return main([what, *args])
+    texts = Path('captions.txt').read_text().split('\n')[:200]
+    try: encode_sentences(load_clip(device='cpu'), texts, args[0], batch_size=2, progress=False)
+    except OSError as e:
+        print(e)
+        return 1
+    return 0
+
+
+def start(command: str, folder: Path, log: Path, step: Step | None = None, room: int | None = None, count: Path | None = None) -> int:
+    "The number of a process that runs a command in a folder"
+    sys.stdout.flush()
+    if pid := os.fork(): return pid
+    status = 99
+    try:
+        os.setsid()
+        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for stream in (1, 2): os.dup2(out, stream)
+        os.chdir(folder)
+        if room is not None: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+        status = work(command, step)
+        if count: os.write(os.open(count, os.O_WRONLY | os.O_CREAT), str(step.n).encode())
+    except SystemExit as e: status = e.code if isinstance(e.code, int) else 98
+    except BaseException: traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try: stream.flush()
+            except OSError: pass
+        os._exit(status)
+
+
+def end(pid: int) -> int:
+    "Wait for a process: its exit status, negative if it was killed"
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def left_alive(pid: int, seconds: float = 20) -> list[int]:
+    "Processes that a run has started and that are still there after a while"
+    if not Path('/proc/self/stat').exists(): return []
+    give_up = time.monotonic() + seconds
+    while True:
+        alive = []
+        for stat in Path('/proc').glob('[0-9]*/stat'):
+            try: state, _, _, session = stat.read_text().rsplit(')', 1)[1].split()[:4]
+            except (OSError, ValueError): continue
+            if int(session) == pid and state != 'Z': alive.append(int(stat.parent.name))
+        if not alive or time.monotonic() > give_up: return alive
+        time.sleep(.1)
+
+
+# What a run has written
+
+def contents(folder: Path, given: set[str]) -> dict:
+    "What is in each file of a folder, but for those that were given: tensors and header, or bytes"
+    found = {}
+    for path in sorted(p for p in folder.rglob('*') if p.is_file()):
+        name = str(path.relative_to(folder))
+        if name in given: continue
+        found[name] = path.read_bytes()
+        if path.suffix == '.safetensors' and '.part' not in name:
+            with safe_open(path, 'pt') as f: found[name] = ({k: f.get_tensor(k) for k in f.keys()}, dict(f.metadata() or {}))
+    return found
+
+
+def difference(name: str, a, b) -> str:
+    "What differs between two files, '' for nothing"
+    if a is None or b is None: return f'{name} is {"missing" if a is None else "left over"}'
+    if isinstance(a, bytes) or isinstance(b, bytes): return '' if a == b else f'{name} has other bytes'
+    if a[0].keys() != b[0].keys(): return f'{name} has other tensors'
+    for k in a[0]:
+        if not torch.equal(a[0][k].nan_to_num(7), b[0][k].nan_to_num(7)): return f'{name}: {k} differs'
+    return '' if {k: v for k, v in a[1].items() if k != 'crc32'} == {k: v for k, v in b[1].items() if k != 'crc32'} else f'{name} has another header'
+
+
+class Chaos:
+    "Commands, what they write when nothing happens, and what happened in trials"
+    def __init__(self, seed: int, folder: Path):
+        self.random, self.folder, self.counts, self.failures = random.Random(seed), folder, Counter(), []
+        self.given, self.here, self.unbroken = folder/'given', folder/'here', {}
+        self.make_given()
+
+    def make_given(self):
+        "Captions, pictures, labels, prompts"
+        given, captions = self.given, list(islice(bundled_captions(), 360))
+        for name in ('captions/more', 'pictures', 'shards/images'): (given/name).mkdir(parents=True)
+        (given/'captions.txt').write_text('\n'.join(captions))
+        for i, name in enumerate(('0', 'more/1', 'more--1')):
+            lines = [json.dumps(dict(caption=c)) for c in captions[i::3]]
+            (given/f'captions/{name}.jsonl').write_text('\n'.join(lines))
+        for p in PHOTOS:
+            for to in ('pictures', 'shards/images'): shutil.copy2(p, given/to)
+        (given/'labels.tsv').write_text(''.join(f'{p.name}\t{"person" if i % 2 else "dog,cat"}\n' for i, p in enumerate(PHOTOS)))
+        for i in range(3):
+            lines = [json.dumps(dict(path=f'images/{p.name}')) for p in PHOTOS[i::3]] + ['{"path": "../../nothing.jpg"}'] * (i == 2)
+            (given/f'shards/{i}.jsonl').write_text('\n'.join(lines))
+        log = self.folder/'prompts.log'
+        pid = start(f'train --classes {CLASSES} --captions captions.txt --out prompts.safetensors --epochs 1 --n-ctx 2', given, log)
+        if end(pid): raise SystemExit(f'no prompts: {log.read_text()}')
+        self.names = {str(p.relative_to(given)) for p in given.rglob('*') if p.is_file()}
+
+    def fresh(self):
+        "The folder as it is before a run; paths and times of change are always the same"
+        shutil.rmtree(self.here, ignore_errors=True)
+        shutil.copytree(self.given, self.here)
+        self.log = self.folder/'log'
+        self.log.unlink(missing_ok=True)
+
+    def whole(self, job: str) -> tuple[dict, float, int, int]:
+        "What a command writes if nothing happens, how long that takes, its steps on the disk, its largest file in bytes"
+        if job not in self.unbroken:
+            self.fresh()
+            count, began = self.folder/'steps', time.monotonic()
+            status = end(start(JOBS[job], self.here, self.log, Step(0, True), count=count))
+            if status: raise SystemExit(f'{job} fails by itself: {self.log.read_text()}')
+            took, found = time.monotonic() - began, contents(self.here, self.names)
+            largest = max((self.here/name).stat().st_size for name in found)
+            self.unbroken[job] = found, took, int(count.read_text()), largest
+            count.unlink()
+            print(f'{job}: {len(found)} files in {took:.1f} s, {self.unbroken[job][2]} steps on the disk', flush=True)
+        return self.unbroken[job]
+
+    def break_once(self, job: str, how: str) -> str:
+        "Break a run in some way; in words"
+        _, took, steps, largest = self.whole(job)
+        k, before, room = self.random.randint(1, steps), self.random.random() < .5, int(2000 * (largest/2000 + 1)**self.random.random())
+        moment = self.random.uniform(0, took)
+        if how == 'step':
+            status = end(pid := start(JOBS[job], self.here, self.log, Step(k, before)))
+            self.expect(status in (0, -signal.SIGKILL), f'status {status}')
+            self.expect_nobody(pid)
+            return f'killed {"before" if before else "after"} step {k}'
+        if how == 'full disk':
+            self.log.unlink(missing_ok=True)
+            status = end(start(JOBS[job], self.here, self.log, room=room))
+            said = self.log.read_text(errors='replace')
+            self.expect(status in (0, 1), f'status {status} on a full disk')
+            told = re.search(r"(\w+[.-]\w+.*: file too large|file too large.*'\S+')", said, re.IGNORECASE)
+            self.expect(status == 0 or (told and 'Traceback' not in said), 'a full disk is not told')
+            return f'no file over {room:,} bytes'
+        pids = [start(JOBS[job], self.here, self.log) for _ in range(1 if how == 'moment' else 2)]
+        if how != 'two':
+            time.sleep(moment)
+            try: os.kill(pids[0], signal.SIGKILL)
+            except ProcessLookupError: pass
+        statuses = [end(p) for p in pids]
+        for pid in pids: self.expect_nobody(pid)
+        refused = 1 if job == 'train' and 'in use' in self.log.read_text(errors='replace') else 0
+        allowed = {0, refused} | (set() if how == 'two' else {-signal.SIGKILL})
+        self.expect(set(statuses) <= allowed and (how == 'moment' or statuses[-1] in (0, refused)), f'statuses {statuses}')
+        if how == 'two': self.expect(0 in statuses, f'statuses {statuses}')
+        return {'moment': 'killed', 'two': 'two at once', 'two, one killed': 'two at once, one killed'}[how] + (f' after {moment:.2f} s' if how != 'two' else '')
+
+    def expect(self, holds: bool, otherwise: str):
+        if not holds: self.wrong.append(otherwise)
+
+    def expect_nobody(self, pid: int):
+        self.expect(not (left := left_alive(pid)), f'processes are left: {left}')
+        for p in left: os.kill(p, signal.SIGKILL)
+
+    def trial(self, job: str, *how: str):
+        "Break a command in some ways, let it end, and compare"
+        want = self.whole(job)[0]
+        self.fresh()
+        self.wrong, done = [], []
+        for way in how: done.append(self.break_once(job, way))
+        status = end(start(JOBS[job], self.here, self.log))
+        self.expect(status == 0, f'status {status} in the end')
+        got = contents(self.here, self.names) if status == 0 else want
+        self.wrong += filter(None, (difference(n, want.get(n), got.get(n)) for n in sorted(want.keys() | got.keys())))
+        self.counts[job] += 1
+        print(f'{job}: {"; ".join(done)}: {"the same" if not self.wrong else "WRONG: " + "; ".join(self.wrong)}', flush=True)
+        if self.wrong:
+            self.failures.append((job, done, self.wrong))
+            print(self.log.read_text(errors='replace')[-3000:], flush=True)
+
+
+def run(minutes: float, seed: int, jobs: list[str]) -> int:
+    "Trials for some minutes; how many failed"
+    torch.set_num_threads(1)
+    end_at = time.monotonic() + 60*minutes
+    with tempfile.TemporaryDirectory() as folder:
+        chaos = Chaos(seed, Path(folder))
+        for job in ('encode', 'evaluate'):
+            if job in jobs: chaos.trial(job, 'two')
+        while time.monotonic() < end_at:
+            ways = chaos.random.choices(('moment', 'step', 'step', 'full disk', 'two', 'two, one killed'), k=chaos.random.choice((1, 1, 2, 3)))
+            chaos.trial(chaos.random.choice(jobs), *ways)
+    print(f'\nseed {seed}: {chaos.counts.total()} trials, {len(chaos.failures)} failures')
+    for job, n in sorted(chaos.counts.items()): print(f'{n:6}  {job}')
+    for job, done, wrong in chaos.failures: print(f'FAILED  {job}: {"; ".join(done)}: {"; ".join(wrong)}')
+    return len(chaos.failures)
+
+
+if __name__ == '__main__':
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('--minutes', type=float, default=2, help='how long (default: 2); a trial that has begun is finished')
+    p.add_argument('--seed', type=int, default=0, help='of what is drawn (default: 0); moments depend on the machine all the same')
+    p.add_argument('--jobs', default=','.join(JOBS), help='commands (default: all)')
+    args = p.parse_args()
+    sys.exit(run(args.minutes, args.seed, args.jobs.split(',')) > 0)
