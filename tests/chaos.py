@@ -151,8 +151,8 @@ def contents(folder: Path, given: set[str]) -> dict:
 
 
 def difference(name: str, a, b) -> str:
-    "What differs between two files, '' for nothing"
-    if a is None or b is None: return f'{name} is {"missing" if a is None else "left over"}'
+    "What differs between a file of an unbroken run and of another, '' for nothing; None where there is none"
+    if a is None or b is None: return f'{name} is {"left over" if a is None else "missing"}'
     if isinstance(a, bytes) or isinstance(b, bytes): return '' if a == b else f'{name} has other bytes'
     if a[0].keys() != b[0].keys(): return f'{name} has other tensors'
     for k in a[0]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .files import open_safetensors, write_safetensors
 from taidpt.support.parts import (
-    NO_CHECKSUM, check_seal, owned, reserve, seal, to_disk, write_whole,
+    NO_CHECKSUM, check_seal, clean, owned, reserve, seal, to_disk, write_whole,
 )
 
 # %% ../../nbs/support/features.ipynb #8687d794
@@ -340,6 +340,7 @@ def find_features(
     what:str, # what was encoded, in words: 'sentences' or 'pictures'
 )->FeatureStore|None: # None where there is no such file
     "A finished file; `ValueError` if it was made from something else."
+    clean(path.parent)
     if not path.exists(): return None
     store = load_features(path)
     path.with_name(path.name + '.partial.json').unlink(missing_ok=True)    # of a run killed at its end
