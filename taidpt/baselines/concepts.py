@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from .. import __version__
@@ -22,7 +21,7 @@ from ..learner import check_count, check_sentences, sentence_features
 from ..predict import Predictor
 from ..scores import branch_scores, global_scores
 from ..support.features import FeatureStore
-from ..support.files import read_safetensors, write_whole
+from ..support.files import read_safetensors, write_safetensors
 from ..support.promptfiles import clip_of_label
 from ..support.settings import more_than, settings_of
 from ..texts import LabeledTexts, template_sentences
@@ -91,8 +90,7 @@ def save(self:ClassVectors,
     about = dict(format='taidpt-vectors', method=type(self).__name__, version=__version__,
                  clip=self.clip.name, weights=self.clip.fingerprint(),
                  classes=json.dumps(self.classes.to_dict()), settings=json.dumps(settings_of(self)))
-    kept = {n: t.cpu().contiguous() for n,t in self.tensors().items()}
-    with write_whole(path) as tmp: save_file(kept, tmp, about)
+    write_safetensors(path, self.tensors(), about)
 
 @patch(cls_method=True)
 def load(cls:ClassVectors,

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -24,7 +23,7 @@ from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..scores import global_scores
-from ..support.files import read_safetensors, write_whole
+from ..support.files import read_safetensors, write_safetensors
 from ..support.scoring import Pictures, as_features, score_pictures
 from ..support.settings import settings_of
 from ..zeroshot import ZeroShotCLIP
@@ -194,8 +193,7 @@ def save(self:TipAdapter,
     about = dict(format='taidpt-tipadapter', version=__version__, clip=self.clip.name,
                  weights=self.clip.fingerprint(), classes=json.dumps(self.classes.to_dict()),
                  settings=json.dumps(settings_of(self)))
-    with write_whole(path) as tmp:
-        save_file({name: t.cpu().contiguous() for name, t in tensors.items()}, tmp, about)
+    write_safetensors(path, tensors, about)
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-020b
 def todays_units(

@@ -58,4 +58,5 @@ def read_safetensors(
     "Tensors and header. Raises as `open_safetensors` does, and `ValueError` for a damaged file."
     with open_safetensors(path, format, what) as (file, header):
         check_seal(path)
+        header.pop('crc32', None)                       # of this file, and of no copy with a change
         return {name: file.get_tensor(name) for name in file.keys()}, header
