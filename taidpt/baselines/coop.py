@@ -21,7 +21,7 @@ from ..clip import FrozenCLIP
 from ..support.features import FeatureStore
 from ..support.promptfiles import begin, data_hash
 from ..support.scoring import Pictures, as_features
-from ..support.settings import at_least, check_settings, recommended
+from ..support.settings import at_least, check_settings, more_than, recommended
 from ..training import PromptTuner
 
 # %% ../../nbs/baselines/coop.ipynb #co-005
@@ -190,6 +190,7 @@ class CoOp(PictureTuner):
         self.weight_decay, self.momentum, self.seed = weight_decay, momentum, seed
         check_settings(self)
         at_least(0, margin=margin)
+        more_than(0, scale=scale)
 
 # %% ../../nbs/baselines/coop.ipynb #co-020
 @patch

@@ -23,7 +23,7 @@ from ..prompts import PromptLearner
 from ..scores import dense_scores, global_scores
 from ..support.distributed import process_count
 from ..support.promptfiles import copy_into, read_prompts
-from ..support.settings import check_settings, recommended
+from ..support.settings import check_settings, more_than, recommended
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-005
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
@@ -102,6 +102,7 @@ class DualCoOp(PictureTuner):
         self.weight_decay, self.momentum, self.seed = weight_decay, momentum, seed
         self.weight_grad = weight_grad
         check_settings(self)
+        more_than(0, scale=scale)
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-016a
 def add_scales(

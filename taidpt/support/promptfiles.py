@@ -163,6 +163,11 @@ class LearnedPrompts(Predictor):
     "Prompts with their CLIP, classes, settings and history: what a file of prompts holds."
     losses = {}                                         # by name; each learner has its own
 
+    @property
+    def relative_scale(self)->float: # published, 4 times scores that are 4 cosines: 16
+        "As `Predictor.relative_scale`: the softmax is over 4 times the scores that the loss sees."
+        return 4 * self.scale
+
     def get_params(self)->dict: # name -> value, as given to the constructor
         "Settings that JSON can hold; a loss of one's own is given by its name."
         return settings_of(self)

@@ -54,7 +54,7 @@ def check_settings(
     at_least(1, whole=True, epochs=model.epochs, batch_size=model.batch_size, n_ctx=model.n_ctx)
     at_least(0, whole=True, seed=model.seed)
     at_least(0, warmup_lr=model.warmup_lr, weight_decay=model.weight_decay, momentum=model.momentum)
-    more_than(0, lr=model.lr, scale=model.scale, tau_image=model.tau_image)
+    more_than(0, lr=model.lr, tau_image=model.tau_image)
     tokens = model.clip.context_length
     if model.n_ctx > tokens - 4:
         raise ValueError(f'n_ctx is {model.n_ctx}, but a prompt has {tokens} tokens, and four are '
