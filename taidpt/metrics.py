@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import torch
 
-from .support.bootstrap import Interval, bootstrap_interval, weighted_ap
+from .support.bootstrap import Interval, bootstrap_interval, drawn_ap
 
 # %% ../nbs/11_metrics.ipynb #11-005
 def as_array(
@@ -87,10 +87,7 @@ def drawn_map(
     labels, scores = _prepare(labels, scores)
     shown = labels.any(0)
     if not shown.any(): raise ValueError('no class has a positive label: there is nothing to rank')
-    n, rng = len(labels), np.random.default_rng(seed)
-    weights = rng.multinomial(n, np.full(n, 1/n), draws).astype(np.float32)
-    pairs = zip(labels.T[shown], scores.T[shown])
-    return np.nanmean([weighted_ap(y, s, weights) for y, s in pairs], axis=0)
+    return np.nanmean(drawn_ap(labels[:, shown], scores[:, shown], draws, seed), axis=1)
 
 # %% ../nbs/11_metrics.ipynb #11-boot-5
 def map_interval(

@@ -127,7 +127,11 @@ def test_evaluate(folder, command):
     assert set(got['methods']) == {'zero-shot CLIP', 'zero-shot with DPT', 'TaI-DPT'}
     for m in got['methods'].values():
         assert m['mAP'] == pytest.approx(sum(m['AP'].values())/2)
-        assert set(m['AP']) == {'bus', 'person'}
+        assert set(m['AP']) == set(m['AP_interval']) == {'bus', 'person'}
+        assert m['mAP_interval'][0] <= m['mAP'] <= m['mAP_interval'][1]
+    shown = [line.split('\t')[1] for line in (DEMO/'labels.tsv').read_text().splitlines()]
+    buses = sum('bus' in labels.split(',') for labels in shown)
+    assert 0 < buses < 5 and got['few'] == {'bus': buses}
 
 
 def test_evaluate_goes_on(folder, command, monkeypatch):
@@ -221,6 +225,10 @@ BAD_INPUT = [
     (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
     (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
     (['demo', '--out', 'empty.txt'], ['empty.txt', '--out']),
+    (['compare', '--out', 'table.csv'], ['table.csv:1', 'the headings are not those of results']),
+    (['compare', '--data', 'empty'], ['empty', 'labels.tsv', 'VOC2007 test needs']),
+    (['compare', '--data', 'labels.tsv'], ['gone.jpg']),
+    (['compare', '--clip', 'RN51/openai', '--captions', 'cats.txt'], ['RN51']),
     (['import', 'no.pth.tar', '--data', 'voc2007'], ['no.pth.tar']),
     (['import', 'empty.txt', '--data', 'voc2007'], ['empty.txt', 'no checkpoint']),
     (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
@@ -241,6 +249,7 @@ def test_bad_input(args, says, folder, command):
     Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
     Path('latin.txt').write_bytes('a caf\xe9 with a cat\n'.encode('latin-1'))
     Path('labels.tsv').write_text('gone.jpg\tcat\n')
+    Path('cats.txt').write_text('a cat\n')
     Path('broken.tsv').write_text('empty.txt\tcat\n')
     before = sorted(os.listdir())
     given = {'PROMPTS': folder/'my.safetensors', 'OTHER': folder/'other.safetensors',
