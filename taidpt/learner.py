@@ -21,6 +21,7 @@ from .support.features import FeatureStore
 from .support.noise import NoisyFeatures
 from .support.promptfiles import begin, data_hash
 from .support.scales import auto_scale
+from .support.scoring import check_features
 from .support.settings import at_least, check_settings, more_than, recommended
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
 from .training import PromptTuner
@@ -65,8 +66,7 @@ class TaIDPT(PromptTuner):
         self.weight_decay, self.momentum, self.noise, self.seed = weight_decay, momentum, noise, seed
         check_settings(self)
         at_least(0, margin=margin, noise=noise)
-        more_than(0, tau_text=tau_text)
-        if scale != 'auto': more_than(0, scale=self.scale)
+        more_than(0, tau_text=tau_text, scale=1 if scale == 'auto' else self.scale)
 
     def step_size(self, n:int)->int: # sentences a step
         "Sentences a step, if there are n: few sentences need their steps, too."
@@ -133,7 +133,7 @@ def _fit(self:TaIDPT, train, cache, features, make_features=None, checkpoint=Non
     warn_of_rare_classes(train, stacklevel=3)
     if self.templates: train = train + template_sentences(self.classes)
     data = data_hash(text_digest(train.texts).encode(), train.labels.numpy().tobytes())
-    if features is not None: check_count(features, train)
+    if features is not None: check_count(check_features(features), train)
     if self.scale == 'auto': self.scale = scale_for(self.clip, train, self.margin)
     if not begin(self, checkpoint, data, anew): return self
     if make_features is not None: features = make_features()

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 from fastcore.basics import patch
 
 from .console import Console, add_command, as_table, check_writable, positive_number
-from .options import add_clip_options, add_picture_options, named_prompts, tell_labels
+from taidpt.apps.options import (
+    add_clip_options, add_picture_options, add_trust, named_prompts, tell_labels,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +58,7 @@ def add_evaluate(
     add_evaluate_outputs(p)
     add_picture_options(p)
     add_clip_options(p)
+    add_trust(p)
 
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-007
 def add_evaluate_outputs(
@@ -271,7 +274,8 @@ def run_evaluate(
     if args.save_scores: check_writable(args.save_scores, '.safetensors')
     if args.chart: check_writable(args.chart, '.png', '.svg', '.pdf')
     console = Console(args.quiet)
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained)
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained,
+                                  args.trust)
     from taidpt.datasets.labelled import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
     tell_labels(data, console)

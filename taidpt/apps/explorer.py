@@ -28,6 +28,7 @@ from ..scores import branch_scores
 from ..scores import dense_scores, fuse
 from ..support.encode import iter_picture_features, pos_embed_matters
 from ..support.figures import as_jpeg, where_highest
+from ..support.headers import NoChecksum
 from ..support.pictures import UnreadablePicture, as_pictures, to_rgb
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP
@@ -363,6 +364,7 @@ def add_prompts(self:Explorer,
     "Choose prompts from a file. Raises as `TaIDPT.load`, and `ValueError` for another CLIP's."
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
+        warnings.simplefilter('default', NoChecksum)
         try: model = TaIDPT.load(path, self._models[self.prompts].clip)
         except UserWarning as e:
             raise ValueError(f'{e} Here their scores would mean nothing.') from None

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
-           'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_picture_options', 'named_prompts',
-           'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
+           'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_trust', 'add_picture_options',
+           'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded',
+           'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -43,10 +44,8 @@ def is_bare_list(
     path:str|Path, # a YAML or JSON file of classes
 )->bool:
     "Whether a file lists names and says nothing about synonyms."
-    import yaml
-    data = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    if isinstance(data, dict): data = data.get('classes')
-    return isinstance(data, list)
+    from taidpt.support.classfiles import read_class_file
+    return read_class_file(path)['synonyms'] is None
 
 # %% ../../nbs/apps/options.ipynb #options-012
 def parse_classes(
@@ -140,6 +139,15 @@ def model_and_tag(
     name, _, tag = label.partition('/')
     return (name, tag) if tag in list_pretrained_tags_by_model(name) else (label, None)
 
+# %% ../../nbs/apps/options.ipynb #options-trust
+def add_trust(
+    p:argparse.ArgumentParser, # of a sub-command that loads prompts
+)->None:
+    "`--trust`, for prompts that name a CLIP of somebody's own."
+    p.add_argument('--trust', action='store_true',
+                   help='fetch or open the CLIP that the prompts name even if it is a repository, '
+                        'a folder or a file, and not one that open_clip knows')
+
 # %% ../../nbs/apps/options.ipynb #options-026
 def add_picture_options(
     p:argparse.ArgumentParser, # of a sub-command
@@ -162,11 +170,12 @@ def named_prompts(
     others:Sequence[str]=(), # more of them, for the same classes
     clip:str|None=None, # what was typed; None: the CLIP that the prompts name
     pretrained:str|None=None, # what was typed
+    trust:bool=False, # the file may name any CLIP, wherever it is
 )->tuple: # a TaIDPT; a list of others, on the same CLIP
     "The prompts of a command line. Raises `ValueError` for others that cannot be averaged with."
     from taidpt.learner import TaIDPT
     own = named_clip(clip, pretrained) if clip or pretrained else None
-    model = TaIDPT.load(path, own)
+    model = TaIDPT.load(path, own, trust)
     more = [TaIDPT.load(other, model.clip) for other in others]
     model.check_alike(more)
     return model, more

@@ -25,7 +25,7 @@ from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..learner import TaIDPT
 from ..nounfilter import NounFilter
-from ..support.captions import caption_column, caption_of
+from ..support.captions import TORN, caption_column, caption_of
 from ..support.encode import feature_recipe
 from ..support.files import write_whole
 from ..support.labelfiles import LabelWriter
@@ -81,7 +81,8 @@ def _json_lines(f)->Iterator[tuple[int, dict|str|ValueError]]:
     for row, line in enumerate(f, 1):
         if not line.strip(): continue
         try: yield row, json.loads(line.decode('utf-8-sig'))
-        except ValueError as e: yield row, ValueError(f'no JSON in UTF-8 ({e})')
+        except (ValueError, RecursionError) as e:
+            yield row, ValueError(f'no JSON in UTF-8 ({e})')
 
 # %% ../../nbs/apps/shards.ipynb #029aa60b
 def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueError]]:
@@ -92,7 +93,7 @@ def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueErro
             for record in batch.to_pylist():
                 row += 1
                 yield row, record
-    except (pa.ArrowException, OSError) as e:
+    except TORN as e:
         yield row + 1, ValueError(f'parquet cannot be read on from here ({e})')
 
 # %% ../../nbs/apps/shards.ipynb #e0c1b315
@@ -115,7 +116,7 @@ def _parquet_column(
     "The column with the captions."
     try:
         with fsspec.open(url, 'rb') as f: names = pq.ParquetFile(f).schema_arrow.names
-    except pa.ArrowException: return None
+    except TORN: return None
     return caption_column(names, column, url)
 
 # %% ../../nbs/apps/shards.ipynb #13de3dc0
@@ -233,6 +234,7 @@ def _picture_of(
 )->tuple[str, bytes]: # name and bytes
     "The picture in a record; `ValueError` where there is none, `OSError` where it cannot be read."
     if isinstance(record, str): record = dict(path=record)
+    if not isinstance(record, dict): raise ValueError('neither an object nor a path')
     known_as, data = _bytes_of(record, name)
     if data: return known_as, data
     path = _first(record, _PATHS, (str,))
@@ -294,9 +296,10 @@ class ScoreShard(_Worker):
         batch_size:int=64, # pictures a step
         tiles:int=1, # as in `TaIDPT.predict`
         others:Sequence[str|Path]=(), # files of more prompts, as in `TaIDPT.predict`
+        trust:bool=False, # as in `TaIDPT.load`
     ):
         self.on_error, self.batch_size, self.tiles = on_error, batch_size, tiles
-        self.model = TaIDPT.load(prompts, load_clip(*clip) if clip else None)
+        self.model = TaIDPT.load(prompts, load_clip(*clip) if clip else None, trust)
         self.others = [TaIDPT.load(p, self.model.clip) for p in others]
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
@@ -489,9 +492,11 @@ def score_shards(
     tiles:int=1, # as in `TaIDPT.predict`
     others:Sequence[str|Path]=(), # as in `ScoreShard`
     progress:bool=True, # a bar
+    trust:bool=False, # as in `TaIDPT.load`
 )->list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     shards = _picture_shards(source, out, shard_size)
-    settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others)
+    settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others,
+                    trust=trust)
     make = partial(ScoreShard, prompts, **settings)
     return _run(make, shards, out, ray, workers, progress)

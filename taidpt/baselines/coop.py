@@ -112,6 +112,8 @@ def check_readable(
     if np.isnan(features.whole).any():
         raise ValueError('Some pictures could not be read: '
                          'leave them and their labels out of training.')
+    if np.isinf(features.whole).any():
+        raise ValueError('Some features of pictures are infinite: encode the pictures again.')
 
 # %% ../../nbs/baselines/coop.ipynb #co-014
 @patch

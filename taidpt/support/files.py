@@ -66,4 +66,7 @@ def read_safetensors(
 )->tuple[dict,dict]: # tensors by name; the header, text by name
     "Tensors and header. Raises as `open_safetensors` does."
     with open_safetensors(path, format, what) as (file, header):
-        return {name: file.get_tensor(name) for name in file.keys()}, header
+        try: return {name: file.get_tensor(name) for name in file.keys()}, header
+        except Exception as e:                      # a type of numbers that PyTorch does not know
+            what = f'its tensors cannot be read ({e}); copy or download it again'
+            raise ValueError(f'{path}: {what}') from None
