@@ -298,6 +298,39 @@ def test_all_pictures_broken(folder, command):
     assert err.count('note: Skipped') == 2
 
 
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no named pipes here')
+def test_odd_files(folder, command):
+    "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
+    def too_long(*_): raise TimeoutError('waits for a pipe')
+    for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):
+        Path('odd', name).parent.mkdir(parents=True, exist_ok=True)
+        Path('odd', name).write_bytes(b'no picture')
+    shutil.copy(PHOTO, 'odd/a::b.jpg')
+    shutil.copy(PHOTO, 'odd/caf\udce9.jpg')                # a byte that is no UTF-8
+    os.mkfifo('odd/pipe.jpg')
+    shown = ['odd/a::b.jpg', r'odd/caf\xe9.jpg']
+    prompts = folder/'my.safetensors'
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(120)
+    try:
+        status, out, err = command('predict', prompts, 'odd', '--json')
+        assert status == 0 and [e['picture'] for e in json.loads(out)] == shown, err
+        status, out, err = command('predict', prompts, 'odd', '--out', 'scores')
+        assert status == 0 and '2 of 2 pictures scored' in out, err
+        (shard,) = Path('scores').iterdir()
+        assert [str(Path(p).relative_to(Path.cwd())) for p in pq.read_table(shard)['picture'].to_pylist()] == shown
+        status, out, err = command('predict', prompts, 'odd/a::b.jpg', '--out', 'one')
+        assert status == 0 and '1 of 1 pictures scored' in out, err
+        pipe = 'odd/pipe.jpg: it is a named pipe, not a file'
+        error(command('predict', prompts, 'odd/pipe.jpg'), pipe)
+        error(command('predict', prompts, 'odd/pipe.jpg', '--out', 'two'), pipe)
+        status, out, err = command('predict', prompts, PHOTO, 'odd/pipe.jpg', '--on-error', 'skip', '--json')
+        assert status == 0 and json.loads(out)[1]['error'] == 'cannot be read' and pipe in err
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_reader_that_stops_early(folder):
     "taidpt predict … | head -1"
     pipe = f'{tool("taidpt")} predict {folder}/my.safetensors {DEMO}/images --csv | head -1'

@@ -110,6 +110,7 @@ def predict_pictures(
     args:argparse.Namespace, # what was typed
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
+    from taidpt.support.pictures import shown_name
     model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained,
                                   args.trust)
     pictures = named_pictures(args.pictures, args.on_error)
@@ -121,7 +122,7 @@ def predict_pictures(
     tagged = []
     for picture, row, bad in zip(pictures, scores, broken):
         tags = None if bad else best_tags(row, names, top, args.threshold)
-        tagged.append((str(picture), tags))
+        tagged.append((shown_name(picture), tags))
     if args.json: print_json(tagged)
     elif args.csv: print_csv(tagged)
     else: print_lines(tagged)

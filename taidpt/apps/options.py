@@ -185,11 +185,12 @@ def named_pictures(
     names:Sequence[str], # files, and folders, which are searched with their subfolders
     on_error:str='raise', # or 'skip', to keep the name of a file that is not there
 )->list[Path]:
-    "The pictures that a command line names. Raises `FileNotFoundError`."
-    from taidpt.support.pictures import as_pictures
+    "The pictures that a command line names. Raises `FileNotFoundError`, `OSError` for a pipe."
+    from taidpt.support.pictures import as_pictures, regular_file
     pictures = []
     for path in map(Path, names):
         if not (path.is_dir() or path.is_file() or on_error == 'skip'):
+            regular_file(path)
             raise FileNotFoundError(f'{path}: there is no such picture or folder')
         pictures += as_pictures(path)
     return pictures
@@ -254,6 +255,7 @@ def tell_shards(
     what:str, # what was kept, e.g. 'pictures scored'
 )->None:
     "Print what was done, and every record that was left out."
+    from taidpt.support.pictures import shown_name
     if not done: print(f'nothing is left to do: every shard has its result in {out}')
     else:
         shards = 'shard' if len(done) == 1 else 'shards'
@@ -261,4 +263,4 @@ def tell_shards(
         print(f'{len(done):,} {shards} done, in {out}: {kept:,} of {read:,} {what}')
     for account in done:
         for row, wrong in account['errors']:
-            print(f'{account["name"]}, row {row}: left out, {wrong}')
+            print(f'{shown_name(account["name"])}, row {row}: left out, {wrong}')

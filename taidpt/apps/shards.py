@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fastcore.basics import patch
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 from tqdm.auto import tqdm
 
@@ -29,36 +30,57 @@ from ..support.captions import TORN, caption_column, caption_of
 from ..support.encode import feature_recipe
 from ..support.files import write_whole
 from ..support.labelfiles import LabelWriter
-from ..support.pictures import PICTURE_ENDINGS, check_on_error
+from taidpt.support.pictures import (
+    PICTURE_ENDINGS, check_on_error, is_hidden, regular_file, shown_name,
+)
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
+
+def _place(
+    url:str|Path, # a path, or a URL, which has :// in it
+)->tuple[fsspec.AbstractFileSystem, str]: # and the path in that file system
+    "Where something is. A path is taken as it is: `a::b.jpg` is no chain of file systems."
+    if '://' in str(url): return fsspec.core.url_to_fs(str(url))
+    here = LocalFileSystem()
+    return here, here._strip_protocol(os.path.abspath(os.path.expanduser(url)))
 
 def _is_local(fs:fsspec.AbstractFileSystem)->bool:
     "Whether a file system is this machine's own."
     return 'file' in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 # %% ../../nbs/apps/shards.ipynb #be30672b
-def _find(fs:fsspec.AbstractFileSystem, path:str)->list[str]:
-    "The files that a file, a folder or a pattern with * stands for."
-    if '*' in path: return fs.glob(path)
-    if fs.isdir(path): return fs.find(path)
-    return [path] if fs.exists(path) else []
+def _find(fs:fsspec.AbstractFileSystem, path:str)->dict[str, str]: # name below the folder -> path
+    "The files that a file, a folder or a pattern with * stands for; hidden ones must be named."
+    if fs.isdir(path): root, found = path.rstrip('/') + '/', fs.find(path)
+    elif '*' in path: root, found = '', fs.glob(path)
+    else: return {path.rsplit('/', 1)[-1]: path} if fs.exists(path) else {}
+    names = [f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1] for f in found]
+    return {name: f for name, f in sorted(zip(names, found), key=lambda file: file[1])
+            if not is_hidden(name) and (not _is_local(fs) or Path(f).is_file())}
 
 # %% ../../nbs/apps/shards.ipynb #16442d25
 def list_files(
     source:str|Path, # a file, a folder with its subfolders, or a pattern with *; a path or a URL
     endings:tuple[str, ...]=_SHARDS, # which files
 )->dict[str, str]: # name below the folder -> path or URL, sorted
-    "Files of a kind; `FileNotFoundError` where there is none."
-    fs, path = fsspec.core.url_to_fs(str(source))
-    found = [f for f in sorted(_find(fs, path)) if f.lower().endswith(endings)]
-    if not found: raise FileNotFoundError(f'{source}: there is no file that ends in {", ".join(endings)}')
-    root, files = path.rstrip('/') + '/' if fs.isdir(path) else '', {}
-    for f in found:
-        name = f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1]
-        files[name] = f if _is_local(fs) else fs.unstrip_protocol(f)
-    return files
+    "Files of a kind; `FileNotFoundError` where there is none, `OSError` for a pipe or a device."
+    fs, path = _place(source)
+    if _is_local(fs): regular_file(path)
+    found = {name: f for name, f in _find(fs, path).items() if f.lower().endswith(endings)}
+    if not found: raise FileNotFoundError(
+        f'{source}: there is no file that ends in {", ".join(endings)}')
+    return found if _is_local(fs) else {n: fs.unstrip_protocol(f) for n, f in found.items()}
+
+# %% ../../nbs/apps/shards.ipynb #sh-open-1
+def _open(
+    url:str, # a path or a URL
+    compression:str|None=None, # 'infer': what its ending says
+)->fsspec.core.OpenFile: # to be read, in a with statement
+    "A file, wherever it is. Raises `OSError` for a pipe or a device."
+    fs, path = _place(url)
+    if _is_local(fs): regular_file(path)
+    return fsspec.core.OpenFile(fs, path, 'rb', fsspec.core.get_compression(path, compression))
 
 # %% ../../nbs/apps/shards.ipynb #e86ec740
 @contextmanager
@@ -66,7 +88,7 @@ def _written(
     url:str, # where the result goes; a path or a URL
 )->Iterator[Path]: # a local path to write to
     "What is at the local path at the end goes to `url`, whole or not at all."
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = _place(url)
     if _is_local(fs):
         with write_whole(path) as tmp: yield tmp
         return
@@ -105,7 +127,7 @@ def read_records(
     columns:list[str]|None=None, # of a parquet file; None: all
 )->Iterator[tuple[int, dict|str|Exception]]: # row, from 1; the record, or what is wrong with it
     "Records of a shard, one after the other."
-    with fsspec.open(url, 'rb', compression='infer') as f:
+    with _open(url, 'infer') as f:
         yield from _parquet_rows(f, columns) if _is_parquet(url) else _json_lines(f)
 
 # %% ../../nbs/apps/shards.ipynb #1cd76c1c
@@ -115,7 +137,7 @@ def _parquet_column(
 )->str|None: # None for a file that cannot be opened, of which `read_records` will say so
     "The column with the captions."
     try:
-        with fsspec.open(url, 'rb') as f: names = pq.ParquetFile(f).schema_arrow.names
+        with _open(url) as f: names = pq.ParquetFile(f).schema_arrow.names
     except TORN: return None
     return caption_column(names, column, url)
 
@@ -243,14 +265,14 @@ def _picture_of(
         raise ValueError(f'neither the bytes of a picture nor a path to one; there are {there}')
     absolute = '://' in path or Path(path).is_absolute()
     at = path if absolute else f'{url.rsplit("/", 1)[0]}/{path}'
-    with fsspec.open(at, 'rb') as f: return path, f.read()
+    with _open(at) as f: return path, f.read()
 
 # %% ../../nbs/apps/shards.ipynb #81a802b3
 def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes of pictures that are files."
     for row, url in enumerate(urls, 1):
         try:
-            with fsspec.open(url, 'rb') as f: data = f.read()
+            with _open(url) as f: data = f.read()
         except OSError as e: data = e
         yield row, url, data
 
@@ -343,7 +365,7 @@ def write(self:ScoreShard,
             _give_up_on(errors, self.on_error)
             found = iter(self.scores(good))
             scores = [None if what else next(found) for what in wrong]
-            columns = [[name for _, name, _ in block], scores, wrong]
+            columns = [[shown_name(name) for _, name, _ in block], scores, wrong]
             out.write_table(pa.table(columns, schema=self.schema()))
             read += len(block)
     return read, read - len(errors)
@@ -359,18 +381,18 @@ def _split(
     out:str|Path, # folder of the results
 )->tuple[list[dict], list[dict]]: # shards that are done, and those that are left
     "Shards whose result is there, and the others."
-    fs, folder = fsspec.core.url_to_fs(str(out))
+    fs, folder = _place(out)
     there = set(fs.find(folder)) if fs.isdir(folder) else set()
     done, left = [], []
     for shard in shards:
-        _, path = fsspec.core.url_to_fs(shard['out'])
+        _, path = _place(shard['out'])
         (done if path in there else left).append(shard)
     return done, left
 
 # %% ../../nbs/apps/shards.ipynb #9e5d15ff
 def _check_same_run(shard:dict, about:str):
     "Raise `ValueError` if the result of a shard was made from something else than `about` says."
-    with fsspec.open(shard['out'], 'rb') as f: metadata = pq.ParquetFile(f).metadata.metadata or {}
+    with _open(shard['out']) as f: metadata = pq.ParquetFile(f).metadata.metadata or {}
     if metadata.get(b'taidpt.made_from', b'').decode() != about:
         raise ValueError(f'{shard["out"]} was made by another run (other classes, prompts or column): '
                          'name another folder')

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -345,8 +346,12 @@ class FeatureCache:
 
     def find(self, key:str)->tuple[Tensor, Tensor]|None: # f: D or K × D; F: h × w × D
         "Features that were kept under a key, or None."
-        if not self.path(key).exists(): return None
-        kept = load_file(self.path(key))
+        path = self.path(key)
+        if not path.exists(): return None
+        try: kept = load_file(path)
+        except (SafetensorError, OSError) as e:
+            warnings.warn(f'{path} is damaged ({e}); its features are computed again', stacklevel=2)
+            return None
         return kept['f'], kept['F']
 
     def keep(self, key:str, f:Tensor, F_:Tensor):
