@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from taidpt.classes import ClassSet
     from taidpt.datasets.labelled import LabeledPictures
     from taidpt.learner import TaIDPT
+    from taidpt.predict import Predictor
     from taidpt.support.bootstrap import Interval
 
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-006
@@ -92,12 +93,13 @@ def score_methods(
 
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-014
 def method_names(
-    local:bool, # both branches, or the global one alone
+    model:'Predictor', # prompts of both branches, or of the global one alone; or class vectors
     others:int=0, # how many more prompts
     tiles:int=1, # n: n × n tiles
 )->tuple[str, str|None]: # the prompts by themselves; with others and tiles, if there are any
     "What the prompts are called in a table."
-    name = 'TaI-DPT' if local else 'TaI'
+    name = dict(TextConcepts='concepts', TextLinear='linear').get(type(model).__name__)
+    name = name or ('TaI-DPT' if model.local else 'TaI')
     asked = [name]
     if others: asked.append(f'{others + 1} prompts')
     if tiles > 1: asked.append('tiles')
@@ -114,7 +116,7 @@ def score_as_asked(
 )->dict[str, 'Tensor']: # N × C by method; the last one is what was asked for
     "Scores of zero-shot CLIP, of the prompts, and of the prompts with others and tiles."
     import torch
-    name, asked = method_names(model.local, len(others), tiles)
+    name, asked = method_names(model, len(others), tiles)
     more = {f'other {i}': other for i, other in enumerate(others)} if tiles == 1 else {}
     scores = score_methods({name: model} | more, pictures, folder, **kwargs)
     every = [scores[name], *(scores.pop(other) for other in more)]

@@ -166,17 +166,17 @@ def add_picture_options(
 
 # %% ../../nbs/apps/options.ipynb #options-028
 def named_prompts(
-    path:str, # a file that `taidpt train` wrote
-    others:Sequence[str]=(), # more of them, for the same classes
+    path:str, # a file that `taidpt train` or `taidpt demo` wrote
+    others:Sequence[str]=(), # more of them, of the same method, for the same classes
     clip:str|None=None, # what was typed; None: the CLIP that the prompts name
     pretrained:str|None=None, # what was typed
     trust:bool=False, # the file may name any CLIP, wherever it is
-)->tuple: # a TaIDPT; a list of others, on the same CLIP
+)->tuple: # a TaIDPT, or class vectors; a list of others, on the same CLIP
     "The prompts of a command line. Raises `ValueError` for others that cannot be averaged with."
-    from taidpt.learner import TaIDPT
+    from taidpt.baselines.linear import load_predictor
     own = named_clip(clip, pretrained) if clip or pretrained else None
-    model = TaIDPT.load(path, own, trust)
-    more = [TaIDPT.load(other, model.clip) for other in others]
+    model = load_predictor(path, own, trust)
+    more = [load_predictor(other, model.clip) for other in others]
     model.check_alike(more)
     return model, more
 

@@ -22,9 +22,9 @@ from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 from tqdm.auto import tqdm
 
+from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
-from ..learner import TaIDPT
 from ..nounfilter import NounFilter
 from ..support.captions import TORN, caption_column, caption_of
 from ..support.encode import feature_recipe
@@ -312,7 +312,7 @@ def _decoded(
 class ScoreShard(_Worker):
     "Scores the pictures of a shard with learned prompts; called with a shard, gives an account of it."
     def __init__(self,
-        prompts:str|Path, # file that `TaIDPT.save` wrote
+        prompts:str|Path, # file that `save` wrote, of prompts or class vectors
         clip:tuple|None=None, # arguments of `load_clip`; None: the CLIP that the prompts name
         on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
         batch_size:int=64, # pictures a step
@@ -321,8 +321,8 @@ class ScoreShard(_Worker):
         trust:bool=False, # as in `TaIDPT.load`
     ):
         self.on_error, self.batch_size, self.tiles = on_error, batch_size, tiles
-        self.model = TaIDPT.load(prompts, load_clip(*clip) if clip else None, trust)
-        self.others = [TaIDPT.load(p, self.model.clip) for p in others]
+        self.model = load_predictor(prompts, load_clip(*clip) if clip else None, trust)
+        self.others = [load_predictor(p, self.model.clip) for p in others]
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
     def about(self)->str: # JSON
@@ -503,7 +503,7 @@ def _picture_shards(
 
 # %% ../../nbs/apps/shards.ipynb #37d12562
 def score_shards(
-    prompts:str|Path, # file that `TaIDPT.save` wrote
+    prompts:str|Path, # file that `save` wrote, of prompts or class vectors
     source:str|Path, # shards of pictures, or a folder of them; a path or a URL
     out:str|Path, # folder for the scores, a parquet file for each shard; a path or a URL
     clip:tuple|None=None, # arguments of `load_clip`; None: the CLIP that the prompts name
