@@ -6,13 +6,20 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
-.PHONY: help demo test test-docs chaos bench docs readme clean
+# Where the lowest versions of everything go, and the Python they are tested on
+LOWEST        ?= .venv-lowest
+LOWEST_PYTHON ?= 3.10
+
+.PHONY: help demo test test-docs test-lowest chaos audit bench docs readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
 	@echo "make test       run the notebooks and every other test"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make chaos      kill commands, fill their disk, run two at once: two minutes of it; MINUTES=60 SEED=7 for more and other"
+	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
+	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
+	@echo "make wheel      build the packages in dist/, twice: they must be the same to the byte"
 	@echo "make bench      time everything beside the published way, in minutes: benchmarks/results.json"
 	@echo "make docs       build the site: docs/_build/html/index.html"
 	@echo "make readme     write README.md from nbs/index.ipynb"
@@ -36,6 +43,19 @@ SEED    ?= 0
 chaos: $(VENV)/.dev
 	$(BIN)/python tests/chaos.py --minutes $(MINUTES) --seed $(SEED)
 
+# uv finds LOWEST_PYTHON, or fetches it; a path to a Python will do, too
+test-lowest: $(LOWEST)/.installed
+	TAIDPT_LOWEST=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
+	    tests/test_lowest.py tests/test_golden.py tests/test_cli.py tests/test_notebooks.py \
+	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
+
+audit: $(VENV)/.installed
+	$(PIP) pip-audit
+	$(BIN)/pip-audit --local --skip-editable
+
+wheel: $(VENV)/.dev
+	$(BIN)/python docs/wheel.py dist
+
 bench: $(VENV)/.dev
 	for b in training nounfilter memory pictures shards; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
@@ -48,7 +68,7 @@ readme: $(VENV)/.dev
 	$(BIN)/python docs/build.py readme
 
 clean:
-	rm -rf $(VENV) docs/_build build dist *.egg-info .pytest_cache _proc _docs tests/artifacts
+	rm -rf $(VENV) $(LOWEST) docs/_build build dist *.egg-info .pytest_cache _proc _docs tests/artifacts
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # What is installed follows settings.ini: a newer one installs again.
@@ -59,6 +79,15 @@ $(VENV)/.installed: $(BIN)/python settings.ini setup.py pyproject.toml
 $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
 	$(PIP) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
+
+$(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/lowest.py
+	rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)/uv
+	$(LOWEST)/uv/bin/python -m pip install --disable-pip-version-check --quiet uv packaging
+	$(LOWEST)/uv/bin/uv venv --quiet --python $(LOWEST_PYTHON) $(LOWEST)/env
+	$(LOWEST)/uv/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/uv/bin/uv pip install --python $(LOWEST)/env/bin/python -c $(LOWEST)/lowest.txt -e '.[dev,docs]'
+	@touch $@
 
 $(BIN)/python:
 	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. On Debian or Ubuntu: sudo apt install python3 python3-venv" >&2; exit 1; }

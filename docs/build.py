@@ -27,8 +27,9 @@ root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
 sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', 'Baselines': 'baselines', 'Data sets': 'datasets',
             'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
+about = ['SECURITY.md', 'LICENSES.md']                             # of the root, shown as they are
 first = dict(tutorials=['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
-             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
+             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:
@@ -145,6 +146,11 @@ def site():
         (pages/page).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nb, pages/page)
     reference(link, where)
+    for name in about:
+        text = (root/name).read_text(encoding='utf-8')
+        for other in about: text = text.replace(f']({other})', f']({other.lower()})')
+        text = re.sub(r'\]\((?![a-z]+:|#)(?!(?:' + '|'.join(map(str.lower, about)) + r')\))', f']({cfg.git_url}/blob/{cfg.branch}/', text)
+        (pages/name.lower()).write_text(text, encoding='utf-8')
     if not (pages/'index.ipynb').exists(): (pages/'index.md').write_text(f'# {cfg.title}\n\n{cfg.description}.\n\n{contents()}')
     if images.is_dir(): shutil.copytree(images, pages/'images')
     for folder in nbs.rglob('images'): shutil.copytree(folder, pages/folder.relative_to(nbs))       # of notebooks that Voilà serves: it sees no other folder
@@ -193,6 +199,11 @@ def reference(link, where):
         (pages/'reference'/f'{short}.md').write_text(text, encoding='utf-8')
 
 
+def toctree(title: str, rows: list[str]) -> str:
+    "A part of the table of contents"
+    return f'```{{toctree}}\n:caption: {title}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
+
+
 def contents() -> str:
     "The site's table of contents"
     text = ''
@@ -202,8 +213,8 @@ def contents() -> str:
         rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'), key=place)
                 if p in notebooks() and p.stem != 'index']
         if folder == 'reference': rows = [f'reference/{k.removeprefix("taidpt.")}' for k, v in modules().items() if v]
-        if rows: text += f'```{{toctree}}\n:caption: {title}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
-    return text
+        if rows: text += toctree(title, rows)
+    return text + toctree('About', [Path(name).stem.lower() for name in about])
 
 
 def main():

@@ -137,7 +137,8 @@ def from_file(cls:ClassSet,
     "A class set from a text file. Raises `FileNotFoundError`, or `ValueError` with file and line."
     about = read_class_file(path)
     try: return cls.from_dict(about)
-    except (TypeError, ValueError) as e: raise type(e)(f"{path}: {e}") from None
+    except UnknownClass as e: raise UnknownClass(f"{path}: {e}") from None
+    except (TypeError, ValueError) as e: raise ValueError(f"{path}: {e}") from None
 
 @patch
 def save(self:ClassSet,

@@ -75,8 +75,8 @@ def ensemble_scores(
         raise ValueError('Members must score the same pictures and classes, '
                          f'but their shapes are {", ".join(map(str, shapes))}.')
     w = torch.as_tensor([1.]*len(members) if weights is None else weights, dtype=torch.float64)
-    if w.shape != (len(members),) or (w < 0).any() or not w.sum() > 0:
-        raise ValueError(f'{len(members)} members need as many weights, none negative and '
+    if w.shape != (len(members),) or (w < 0).any() or not 0 < w.sum() < torch.inf:
+        raise ValueError(f'{len(members)} members need as many weights, finite, none negative and '
                          f'not all zero, got {weights}.')
     return sum(wk * normalize_scores(m, normalize) for wk, m in zip(w / w.sum(), members))
 

@@ -12,7 +12,7 @@ import warnings
 import numpy as np
 import torch
 
-from .support.bootstrap import Interval, bootstrap_interval, weighted_ap
+from .support.bootstrap import Interval, bootstrap_interval, drawn_ap
 
 # %% ../nbs/11_metrics.ipynb #11-005
 def as_array(
@@ -38,10 +38,10 @@ def _prepare(
         odd = labels[~np.isin(labels, (-1, 0, 1))]
         if len(odd): raise ValueError(f'labels must be bool, 0/1 or 1/0/-1, but they hold {odd[0]}')
     if scores.dtype.kind != 'f': scores = scores.astype(np.float64)
-    bad = np.isnan(scores).reshape(len(scores), -1).any(1).nonzero()[0]
+    bad = (~np.isfinite(scores)).reshape(len(scores), -1).any(1).nonzero()[0]
     if len(bad):
         rows = ', '.join(map(str, bad[:5])) + (', …' if len(bad) > 5 else '')
-        raise ValueError(f'scores hold NaN in {len(bad)} of {len(scores)} rows: {rows}')
+        raise ValueError(f'scores hold NaN or infinity in {len(bad)} of {len(scores)} rows: {rows}')
     return labels == 1, scores
 
 # %% ../nbs/11_metrics.ipynb #11-012
@@ -51,7 +51,7 @@ def average_precision(
 )->np.ndarray: # C average precisions, NaN for a class without a positive; one float for one class
     """Average precision of each class, in percent, as scikit-learn's `average_precision_score`.
 
-    Raises `ValueError` for shapes that differ, other labels, NaN scores (naming their rows)."""
+    Raises `ValueError` for shapes that differ, other labels, scores that are not finite (naming their rows)."""
     from sklearn.metrics import average_precision_score     # here, as training needs none of it
     labels, scores = _prepare(labels, scores)
     def ap(y, s): return 100*average_precision_score(y, s) if y.any() else np.nan
@@ -87,10 +87,7 @@ def drawn_map(
     labels, scores = _prepare(labels, scores)
     shown = labels.any(0)
     if not shown.any(): raise ValueError('no class has a positive label: there is nothing to rank')
-    n, rng = len(labels), np.random.default_rng(seed)
-    weights = rng.multinomial(n, np.full(n, 1/n), draws).astype(np.float32)
-    pairs = zip(labels.T[shown], scores.T[shown])
-    return np.nanmean([weighted_ap(y, s, weights) for y, s in pairs], axis=0)
+    return np.nanmean(drawn_ap(labels[:, shown], scores[:, shown], draws, seed), axis=1)
 
 # %% ../nbs/11_metrics.ipynb #11-boot-5
 def map_interval(
@@ -127,6 +124,8 @@ def tags_of(
     "Which classes each picture is tagged with; `ValueError` without threshold and top_k."
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
+    if threshold is not None and not np.isfinite(threshold):
+        raise ValueError(f'threshold must be a number, but it is {threshold}')
     tags = np.ones(scores.shape, bool) if threshold is None else scores >= threshold
     if top_k is None: return tags
     if not 1 <= top_k <= scores.shape[1]:

@@ -166,5 +166,5 @@ def relative_scores(
 
     Raises `ValueError` unless scores are N × C and `scale` is positive."""
     if scores.ndim != 2: raise ValueError(f"scores must be N × C, but they are {tuple(scores.shape)}")
-    if not scale > 0: raise ValueError(f"scale must be positive, but it is {scale}")
+    if not 0 < scale < torch.inf: raise ValueError(f"scale must be positive, but it is {scale}")
     return (scale * scores.float()).softmax(1)

@@ -127,7 +127,11 @@ def test_evaluate(folder, command):
     assert set(got['methods']) == {'zero-shot CLIP', 'zero-shot with DPT', 'TaI-DPT'}
     for m in got['methods'].values():
         assert m['mAP'] == pytest.approx(sum(m['AP'].values())/2)
-        assert set(m['AP']) == {'bus', 'person'}
+        assert set(m['AP']) == set(m['AP_interval']) == {'bus', 'person'}
+        assert m['mAP_interval'][0] <= m['mAP'] <= m['mAP_interval'][1]
+    shown = [line.split('\t')[1] for line in (DEMO/'labels.tsv').read_text().splitlines()]
+    buses = sum('bus' in labels.split(',') for labels in shown)
+    assert 0 < buses < 5 and got['few'] == {'bus': buses}
 
 
 def test_evaluate_goes_on(folder, command, monkeypatch):
@@ -221,6 +225,10 @@ BAD_INPUT = [
     (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
     (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
     (['demo', '--out', 'empty.txt'], ['empty.txt', '--out']),
+    (['compare', '--out', 'table.csv'], ['table.csv:1', 'the headings are not those of results']),
+    (['compare', '--data', 'empty'], ['empty', 'labels.tsv', 'VOC2007 test needs']),
+    (['compare', '--data', 'labels.tsv'], ['gone.jpg']),
+    (['compare', '--clip', 'RN51/openai', '--captions', 'cats.txt'], ['RN51']),
     (['import', 'no.pth.tar', '--data', 'voc2007'], ['no.pth.tar']),
     (['import', 'empty.txt', '--data', 'voc2007'], ['empty.txt', 'no checkpoint']),
     (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
@@ -241,6 +249,7 @@ def test_bad_input(args, says, folder, command):
     Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
     Path('latin.txt').write_bytes('a caf\xe9 with a cat\n'.encode('latin-1'))
     Path('labels.tsv').write_text('gone.jpg\tcat\n')
+    Path('cats.txt').write_text('a cat\n')
     Path('broken.tsv').write_text('empty.txt\tcat\n')
     before = sorted(os.listdir())
     given = {'PROMPTS': folder/'my.safetensors', 'OTHER': folder/'other.safetensors',
@@ -287,6 +296,39 @@ def test_all_pictures_broken(folder, command):
                                '--on-error', 'skip', '--json')
     assert status == 1 and [e['error'] for e in json.loads(out)] == ['cannot be read']*2
     assert err.count('note: Skipped') == 2
+
+
+@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no named pipes here')
+def test_odd_files(folder, command):
+    "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
+    def too_long(*_): raise TimeoutError('waits for a pipe')
+    for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):
+        Path('odd', name).parent.mkdir(parents=True, exist_ok=True)
+        Path('odd', name).write_bytes(b'no picture')
+    shutil.copy(PHOTO, 'odd/a::b.jpg')
+    shutil.copy(PHOTO, 'odd/caf\udce9.jpg')                # a byte that is no UTF-8
+    os.mkfifo('odd/pipe.jpg')
+    shown = ['odd/a::b.jpg', r'odd/caf\xe9.jpg']
+    prompts = folder/'my.safetensors'
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.alarm(120)
+    try:
+        status, out, err = command('predict', prompts, 'odd', '--json')
+        assert status == 0 and [e['picture'] for e in json.loads(out)] == shown, err
+        status, out, err = command('predict', prompts, 'odd', '--out', 'scores')
+        assert status == 0 and '2 of 2 pictures scored' in out, err
+        (shard,) = Path('scores').iterdir()
+        assert [str(Path(p).relative_to(Path.cwd())) for p in pq.read_table(shard)['picture'].to_pylist()] == shown
+        status, out, err = command('predict', prompts, 'odd/a::b.jpg', '--out', 'one')
+        assert status == 0 and '1 of 1 pictures scored' in out, err
+        pipe = 'odd/pipe.jpg: it is a named pipe, not a file'
+        error(command('predict', prompts, 'odd/pipe.jpg'), pipe)
+        error(command('predict', prompts, 'odd/pipe.jpg', '--out', 'two'), pipe)
+        status, out, err = command('predict', prompts, PHOTO, 'odd/pipe.jpg', '--on-error', 'skip', '--json')
+        assert status == 0 and json.loads(out)[1]['error'] == 'cannot be read' and pipe in err
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_reader_that_stops_early(folder):

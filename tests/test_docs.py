@@ -46,6 +46,14 @@ def test_site(site):
     assert re.search(r'explains it: <a [^>]*href="../apps/explorer.html"', reference)                          # not the tutorial of that name
 
 
+def test_pages_about_the_package(site):
+    for name in build.about:
+        page = (site/name.lower()).with_suffix('.html').read_text(encoding='utf-8')
+        assert '<h1>' in page and '/edit/main/' not in page and not re.search(r'<p>\s*\|', page)
+    security = (site/'security.html').read_text(encoding='utf-8')
+    assert 'href="licenses.html"' in security and '/blob/main/settings.ini"' in security and '/blob/main/https:' not in security
+
+
 def test_figures_are_told_in_words():
     for path in build.notebooks():
         for cell in build.visible(path).cells:

@@ -1,4 +1,5 @@
 """What is packaged is whole: a wheel, built from the source archive, works from an empty folder."""
+import re
 import shutil
 import sys
 import zipfile
@@ -42,6 +43,11 @@ def test_wheel(tmp_path):
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*')
             if p.is_file() and '__pycache__' not in p.parts}
     assert ours <= set(names), f'not in the wheel: {sorted(ours - set(names))}'
+    about = {n.split('.dist-info/')[1] for n in names if '.dist-info/' in n}
+    assert {'licenses/LICENSE', 'licenses/LICENSES.md'} <= about
+    metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('.dist-info/METADATA'))).decode()
+    assert not re.search(r'\]\((?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
+    for minor in range(10, 14): assert f'Programming Language :: Python :: 3.{minor}\n' in metadata
 
     # installed by itself (what it requires is this environment's), it works with no data of NLTK
     # and no network in reach

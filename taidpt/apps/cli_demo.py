@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from taidpt.clip import FrozenCLIP
     from taidpt.datasets.labelled import LabeledPictures
     from taidpt.learner import TaIDPT
+    from taidpt.predict import Predictor
     from taidpt.texts import LabeledTexts
 
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-006
@@ -69,8 +70,9 @@ def demo_prompts(
     clip:'FrozenCLIP', # the embedded one
     train:'LabeledTexts', # sentences
     console:Console, # for messages
-)->dict[str, 'TaIDPT']: # by method
-    "Learn prompts for the global branch alone, and for both."
+)->dict[str, 'Predictor']: # by method
+    "Learn prompts for the global branch alone, and for both; and take means of the sentences."
+    from taidpt.baselines.concepts import TextConcepts
     from taidpt.support.encode import encode_sentences
     from taidpt.support.parts import scratch
     from taidpt.texts import template_sentences
@@ -79,8 +81,11 @@ def demo_prompts(
         cache = folder/'sentences.safetensors'
         console.step(f'encoding the sentences once with the embedded CLIP, on {clip.device}')
         texts = (train + template_sentences(train.classes)).texts
-        encode_sentences(clip, texts, cache, progress=console.bars)
+        features = encode_sentences(clip, texts, cache, progress=console.bars)
         for name in KINDS: models[name] = learn_kind(name, args, clip, train, cache, console)
+        console.step('taking the mean of the sentences that name each class (concepts)')
+        concepts = TextConcepts(clip, train.classes, attention=.02)
+        models['concepts'] = concepts.fit(train, features=features, progress=False)
     return models
 
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-011
@@ -120,6 +125,7 @@ ABOUT_METHODS = {
     'zero-shot with DPT': 'the same, whole picture and positions',
     'TaI': 'learned from captions, whole picture',
     'TaI-DPT': 'learned from captions, whole picture and positions',
+    'concepts': 'means of captions with attention, whole picture and positions',
 }
 
 def print_map(
@@ -146,7 +152,7 @@ def print_some_tags(
     most:int=6, # photos
 )->None:
     "Best tags of some photos that show several classes, beside their labels."
-    print('\nBest tags of some photos (* labelled)\n')
+    print('\nBest tags of some photos by concepts (* labelled)\n')
     some = [i for i in range(len(photos)) if photos.labels[i].sum() > 1][:most]
     for i in some:
         labelled = photos.names(i)
@@ -158,11 +164,13 @@ def print_some_tags(
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-018
 def print_next(
     report:Path, # the page
-    prompts:Path, # the file of prompts
+    vectors:Path, # the file of class concepts
+    prompts:Path, # the file of TaI-DPT's prompts
     commands:list[str], # what to type next
 )->None:
     "Where the results are and what to do with them."
-    print(f'  report   {report}   (open it in a browser)\n  prompts  {prompts}\n\n'
+    print(f'  report    {report}   (open it in a browser)\n  concepts  {vectors}\n'
+          f'  prompts   {prompts}\n\n'
           'Next, your own pictures and your own classes:\n')
     for line in commands[:3]: print(f'  {line}')
 
@@ -174,9 +182,10 @@ def run_demo(
     out, start = Path(args.out), time.time()
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f'{out} is a file; name a folder with --out')
-    prompts, report = out/'voc2007.safetensors', out/'report.html'
+    prompts, vectors = out/'voc2007.safetensors', out/'concepts.safetensors'
+    report = out/'report.html'
     check_writable(report, '.html')
-    console = Console(args.quiet, steps=6)
+    console = Console(args.quiet, steps=7)
     from taidpt.classes import VOC2007
     classes = VOC2007.spelled_naturally()
     train = demo_sentences(classes, console)
@@ -185,18 +194,19 @@ def run_demo(
     from taidpt.clip import load_clip
     from taidpt.datasets.labelled import bundled_photos, photo_credits
     models = demo_prompts(args, load_clip(), train, console)
-    model = models['TaI-DPT']
-    model.save(prompts)
+    model = models['concepts']
+    model.save(vectors)
+    models['TaI-DPT'].save(prompts)
 
     photos = bundled_photos(classes)
     console.step(f'tagging {len(photos)} photos')
     scores = score_methods(models, photos.pictures, progress=console.bars)
     console.step('writing the report')
-    commands = next_commands(prompts)
+    commands = next_commands(vectors)
     write_report(report, model, photos, scores, f'{len(train):,} captions', photo_credits(),
-                 ABOUT_METHODS, commands, args.top, 'zero-shot with DPT')
+                 ABOUT_METHODS, commands, args.top, 'TaI-DPT')
 
     print_map(scores, photos)
-    print_some_tags(scores['TaI-DPT'], photos, args.top)
+    print_some_tags(scores['concepts'], photos, args.top)
     print(f'\nDone in {time.time() - start:.0f} s.')
-    print_next(report, prompts, commands)
+    print_next(report, vectors, prompts, commands)

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .console import Console, add_command, positive_number
+from .console import Console, add_command, finite_number, positive_number
 from taidpt.apps.options import (
-    add_clip_options, add_picture_options, add_shard_options, is_sharded, named_pictures,
-    named_prompts, ray_cluster, tell_shards,
+    add_clip_options, add_picture_options, add_shard_options, add_trust, is_sharded,
+    named_pictures, named_prompts, ray_cluster, tell_shards,
 )
 
 if TYPE_CHECKING:
@@ -42,11 +42,12 @@ def add_predict(
                    help='picture files, or folders, which are searched with their subfolders')
     p.add_argument('--top', type=positive_number, metavar='K',
                    help='at most so many tags a picture (default: 5)')
-    p.add_argument('--threshold', type=float, metavar='T',
+    p.add_argument('--threshold', type=finite_number, metavar='T',
                    help='only tags with at least this score')
     add_forms(p)
     add_picture_options(p)
     add_clip_options(p)
+    add_trust(p)
     add_shard_options(p, 'for a folder or shards of pictures (.parquet, .jsonl): '
                          'write all scores there, a file a shard; finished ones are skipped')
     p.add_argument('--allow-outside', action='store_true',
@@ -112,7 +113,9 @@ def predict_pictures(
     args:argparse.Namespace, # what was typed
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained)
+    from taidpt.support.pictures import shown_name
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained,
+                                  args.trust)
     pictures = named_pictures(args.pictures, args.on_error)
     scores = model.predict(
         pictures, tiles=args.tiles, others=others, on_error=args.on_error, workers=args.workers,
@@ -122,7 +125,7 @@ def predict_pictures(
     tagged = []
     for picture, row, bad in zip(pictures, scores, broken):
         tags = None if bad else best_tags(row, names, top, args.threshold)
-        tagged.append((str(picture), tags))
+        tagged.append((shown_name(picture), tags))
     if args.json: print_json(tagged)
     elif args.csv: print_csv(tagged)
     else: print_lines(tagged)
@@ -144,7 +147,7 @@ def predict_folder(
     clip = (args.clip, args.pretrained) if args.clip else None
     done = score_shards(
         args.prompts, args.pictures[0], args.out, clip, args.on_error, ray_cluster(args.ray),
-        args.workers or None, tiles=args.tiles, others=args.others,
+        args.workers or None, tiles=args.tiles, others=args.others, trust=args.trust,
         progress=Console(args.quiet).bars, outside=args.allow_outside)
     tell_shards(done, args.out, 'pictures scored')
 

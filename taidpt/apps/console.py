@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['IN_PYTHON', 'EXPECTED', 'say', 'Console', 'as_table', 'typed_command', 'one_line', 'without_advice',
            'warnings_as_notes', 'error_line', 'exit_status', 'check_writable', 'whole_number', 'positive_number',
-           'split_commas', 'numbers_in', 'add_command', 'make_parser', 'run_command', 'call_command']
+           'finite_number', 'split_commas', 'numbers_in', 'add_command', 'make_parser', 'run_command', 'call_command']
 
 # %% ../../nbs/apps/console.ipynb #console-003
-import argparse, contextlib, io, os, shutil, sys, warnings
+import argparse, contextlib, io, math, os, shutil, sys, warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -86,6 +86,7 @@ IN_PYTHON = {
     'pass pretrained= one of': 'add --pretrained with one of',
     'load_clip() without arguments needs': 'without --clip there is',
     'pass the CLIP': 'name it with --clip',
+    'say trust=True': 'add --trust',
 }
 
 def one_line(
@@ -187,6 +188,14 @@ def whole_number(
 def positive_number(text:str)->int:
     "1, 2, 3, … for argparse."
     return whole_number(text, 1)
+
+# %% ../../nbs/apps/console.ipynb #console-035a
+def finite_number(text:str)->float:
+    "Any number but NaN and infinity, for argparse."
+    try: value = float(text)
+    except ValueError: value = math.nan
+    if math.isfinite(value): return value
+    raise argparse.ArgumentTypeError(f'must be a number, not {text!r}')
 
 # %% ../../nbs/apps/console.ipynb #console-037
 def split_commas(text:str)->list[str]:

@@ -28,7 +28,10 @@ from ..scores import branch_scores
 from ..scores import dense_scores, fuse
 from ..support.encode import iter_picture_features, pos_embed_matters
 from ..support.figures import as_jpeg, where_highest
-from ..support.pictures import UnreadablePicture, as_pictures, to_rgb
+from ..support.headers import NoChecksum
+from taidpt.support.pictures import (
+    UnreadablePicture, as_pictures, regular_file, shown_name, to_rgb,
+)
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP
 
@@ -73,7 +76,7 @@ def explore_features(
 def _opened(picture:str|Path|bytes|Image.Image)->Image.Image:
     "A picture that can be closed, perhaps not decoded yet."
     if isinstance(picture, Image.Image): return picture.copy()
-    return Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture)
+    return Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else regular_file(picture))
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-018
 def open_picture(
@@ -166,7 +169,7 @@ def own_choices(
     pictures:str|Path|Sequence[str|Path], # files, or a folder of them
 )->list[Choice]:
     "Pictures of one's own, called by their files' names."
-    return [Choice(p, p.name, p.name) for p in map(Path, as_pictures(pictures))]
+    return [Choice(p, *[shown_name(p.name)] * 2) for p in map(Path, as_pictures(pictures))]
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-039
 def thumbnail(
@@ -363,6 +366,7 @@ def add_prompts(self:Explorer,
     "Choose prompts from a file. Raises as `TaIDPT.load`, and `ValueError` for another CLIP's."
     with warnings.catch_warnings():
         warnings.simplefilter('error', UserWarning)
+        warnings.simplefilter('default', NoChecksum)
         try: model = TaIDPT.load(path, self._models[self.prompts].clip)
         except UserWarning as e:
             raise ValueError(f'{e} Here their scores would mean nothing.') from None

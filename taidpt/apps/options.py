@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
-           'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_picture_options', 'named_prompts',
-           'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
+           'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_trust', 'add_picture_options',
+           'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded',
+           'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -43,10 +44,8 @@ def is_bare_list(
     path:str|Path, # a YAML or JSON file of classes
 )->bool:
     "Whether a file lists names and says nothing about synonyms."
-    import yaml
-    data = yaml.safe_load(Path(path).read_text(encoding='utf-8'))
-    if isinstance(data, dict): data = data.get('classes')
-    return isinstance(data, list)
+    from taidpt.support.classfiles import read_class_file
+    return read_class_file(path)['synonyms'] is None
 
 # %% ../../nbs/apps/options.ipynb #options-012
 def parse_classes(
@@ -140,6 +139,15 @@ def model_and_tag(
     name, _, tag = label.partition('/')
     return (name, tag) if tag in list_pretrained_tags_by_model(name) else (label, None)
 
+# %% ../../nbs/apps/options.ipynb #options-trust
+def add_trust(
+    p:argparse.ArgumentParser, # of a sub-command that loads prompts
+)->None:
+    "`--trust`, for prompts that name a CLIP of somebody's own."
+    p.add_argument('--trust', action='store_true',
+                   help='fetch or open the CLIP that the prompts name even if it is a repository, '
+                        'a folder or a file, and not one that open_clip knows')
+
 # %% ../../nbs/apps/options.ipynb #options-026
 def add_picture_options(
     p:argparse.ArgumentParser, # of a sub-command
@@ -158,16 +166,17 @@ def add_picture_options(
 
 # %% ../../nbs/apps/options.ipynb #options-028
 def named_prompts(
-    path:str, # a file that `taidpt train` wrote
-    others:Sequence[str]=(), # more of them, for the same classes
+    path:str, # a file that `taidpt train` or `taidpt demo` wrote
+    others:Sequence[str]=(), # more of them, of the same method, for the same classes
     clip:str|None=None, # what was typed; None: the CLIP that the prompts name
     pretrained:str|None=None, # what was typed
-)->tuple: # a TaIDPT; a list of others, on the same CLIP
+    trust:bool=False, # the file may name any CLIP, wherever it is
+)->tuple: # a TaIDPT, or class vectors; a list of others, on the same CLIP
     "The prompts of a command line. Raises `ValueError` for others that cannot be averaged with."
-    from taidpt.learner import TaIDPT
+    from taidpt.baselines.linear import load_predictor
     own = named_clip(clip, pretrained) if clip or pretrained else None
-    model = TaIDPT.load(path, own)
-    more = [TaIDPT.load(other, model.clip) for other in others]
+    model = load_predictor(path, own, trust)
+    more = [load_predictor(other, model.clip) for other in others]
     model.check_alike(more)
     return model, more
 
@@ -176,11 +185,12 @@ def named_pictures(
     names:Sequence[str], # files, and folders, which are searched with their subfolders
     on_error:str='raise', # or 'skip', to keep the name of a file that is not there
 )->list[Path]:
-    "The pictures that a command line names. Raises `FileNotFoundError`."
-    from taidpt.support.pictures import as_pictures
+    "The pictures that a command line names. Raises `FileNotFoundError`, `OSError` for a pipe."
+    from taidpt.support.pictures import as_pictures, regular_file
     pictures = []
     for path in map(Path, names):
         if not (path.is_dir() or path.is_file() or on_error == 'skip'):
+            regular_file(path)
             raise FileNotFoundError(f'{path}: there is no such picture or folder')
         pictures += as_pictures(path)
     return pictures
@@ -245,6 +255,7 @@ def tell_shards(
     what:str, # what was kept, e.g. 'pictures scored'
 )->None:
     "Print what was done, and every record that was left out."
+    from taidpt.support.pictures import shown_name
     if not done: print(f'nothing is left to do: every shard has its result in {out}')
     else:
         shards = 'shard' if len(done) == 1 else 'shards'
@@ -252,4 +263,4 @@ def tell_shards(
         print(f'{len(done):,} {shards} done, in {out}: {kept:,} of {read:,} {what}')
     for account in done:
         for row, wrong in account['errors']:
-            print(f'{account["name"]}, row {row}: left out, {wrong}')
+            print(f'{shown_name(account["name"])}, row {row}: left out, {wrong}')

@@ -19,47 +19,69 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fastcore.basics import patch
+from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 from tqdm.auto import tqdm
 
+from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
-from ..learner import TaIDPT
 from ..nounfilter import NounFilter
-from ..support.captions import caption_column, caption_of
+from ..support.captions import TORN, caption_column, caption_of
 from ..support.encode import feature_recipe
 from ..support.labelfiles import LabelWriter
 from ..support.parts import clean, fingerprint, owned, scratch, write_whole
-from ..support.pictures import PICTURE_ENDINGS, check_on_error, to_rgb
+from taidpt.support.pictures import (
+    PICTURE_ENDINGS, check_on_error, is_hidden, regular_file, shown_name, to_rgb,
+)
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
+
+def _place(
+    url:str|Path, # a path, or a URL, which has :// in it
+)->tuple[fsspec.AbstractFileSystem, str]: # and the path in that file system
+    "Where something is. A path is taken as it is: `a::b.jpg` is no chain of file systems."
+    if '://' in str(url): return fsspec.core.url_to_fs(str(url))
+    here = LocalFileSystem()
+    return here, here._strip_protocol(os.path.abspath(os.path.expanduser(url)))
 
 def _is_local(fs:fsspec.AbstractFileSystem)->bool:
     "Whether a file system is this machine's own."
     return 'file' in (fs.protocol if isinstance(fs.protocol, tuple) else (fs.protocol,))
 
 # %% ../../nbs/apps/shards.ipynb #be30672b
-def _find(fs:fsspec.AbstractFileSystem, path:str)->list[str]:
-    "The files that a file, a folder or a pattern with * stands for."
-    if '*' in path: return fs.glob(path)
-    if fs.isdir(path): return fs.find(path)
-    return [path] if fs.exists(path) else []
+def _find(fs:fsspec.AbstractFileSystem, path:str)->dict[str, str]: # name below the folder -> path
+    "The files that a file, a folder or a pattern with * stands for; hidden ones must be named."
+    if fs.isdir(path): root, found = path.rstrip('/') + '/', fs.find(path)
+    elif '*' in path: root, found = '', fs.glob(path)
+    else: return {path.rsplit('/', 1)[-1]: path} if fs.exists(path) else {}
+    names = [f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1] for f in found]
+    return {name: f for name, f in sorted(zip(names, found), key=lambda file: file[1])
+            if not is_hidden(name) and (not _is_local(fs) or Path(f).is_file())}
 
 # %% ../../nbs/apps/shards.ipynb #16442d25
 def list_files(
     source:str|Path, # a file, a folder with its subfolders, or a pattern with *; a path or a URL
     endings:tuple[str, ...]=_SHARDS, # which files
 )->dict[str, str]: # name below the folder -> path or URL, sorted
-    "Files of a kind; `FileNotFoundError` where there is none."
-    fs, path = fsspec.core.url_to_fs(str(source))
-    found = [f for f in sorted(_find(fs, path)) if f.lower().endswith(endings)]
-    if not found: raise FileNotFoundError(f'{source}: there is no file that ends in {", ".join(endings)}')
-    root, files = path.rstrip('/') + '/' if fs.isdir(path) else '', {}
-    for f in found:
-        name = f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1]
-        files[name] = f if _is_local(fs) else fs.unstrip_protocol(f)
-    return files
+    "Files of a kind; `FileNotFoundError` where there is none, `OSError` for a pipe or a device."
+    fs, path = _place(source)
+    if _is_local(fs): regular_file(path)
+    found = {name: f for name, f in _find(fs, path).items() if f.lower().endswith(endings)}
+    if not found: raise FileNotFoundError(
+        f'{source}: there is no file that ends in {", ".join(endings)}')
+    return found if _is_local(fs) else {n: fs.unstrip_protocol(f) for n, f in found.items()}
+
+# %% ../../nbs/apps/shards.ipynb #sh-open-1
+def _open(
+    url:str, # a path or a URL
+    compression:str|None=None, # 'infer': what its ending says
+)->fsspec.core.OpenFile: # to be read, in a with statement
+    "A file, wherever it is. Raises `OSError` for a pipe or a device."
+    fs, path = _place(url)
+    if _is_local(fs): regular_file(path)
+    return fsspec.core.OpenFile(fs, path, 'rb', fsspec.core.get_compression(path, compression))
 
 # %% ../../nbs/apps/shards.ipynb #e86ec740
 @contextmanager
@@ -67,7 +89,7 @@ def _written(
     url:str, # where the result goes; a path or a URL
 )->Iterator[Path]: # a local path to write to
     "What is at the local path at the end goes to `url`, whole or not at all."
-    fs, path = fsspec.core.url_to_fs(url)
+    fs, path = _place(url)
     if _is_local(fs):
         with write_whole(path) as tmp: yield tmp
         return
@@ -82,7 +104,8 @@ def _json_lines(f)->Iterator[tuple[int, dict|str|ValueError]]:
     for row, line in enumerate(f, 1):
         if not line.strip(): continue
         try: yield row, json.loads(line.decode('utf-8-sig'))
-        except (ValueError, RecursionError) as e: yield row, ValueError(f'no JSON in UTF-8 ({e})')
+        except (ValueError, RecursionError) as e:
+            yield row, ValueError(f'no JSON in UTF-8 ({e})')
 
 # %% ../../nbs/apps/shards.ipynb #029aa60b
 def _parquet_rows(f, columns:list[str]|None)->Iterator[tuple[int, dict|ValueError]]:
@@ -106,12 +129,12 @@ def read_records(
     "Records of a shard, one after the other."
     row = 0
     try:
-        with fsspec.open(url, 'rb', compression='infer') as f:
+        with _open(url, 'infer') as f:
             rows = _parquet_rows(f, columns) if _is_parquet(url) else _json_lines(f)
             for row, record in rows: yield row, record
     except Exception as e:
-        kind = 'parquet' if _is_parquet(url) else 'the file'
-        yield row + 1, ValueError(f'{kind} cannot be read on from here ({str(e) or type(e).__name__})')
+        kind, why = 'parquet' if _is_parquet(url) else 'the file', str(e) or type(e).__name__
+        yield row + 1, ValueError(f'{kind} cannot be read on from here ({why})')
 
 # %% ../../nbs/apps/shards.ipynb #1cd76c1c
 def _parquet_column(
@@ -120,8 +143,8 @@ def _parquet_column(
 )->str|None: # None for a file that cannot be opened, of which `read_records` will say so
     "The column with the captions."
     try:
-        with fsspec.open(url, 'rb') as f: names = pq.ParquetFile(f).schema_arrow.names
-    except (pa.ArrowException, OSError): return None
+        with _open(url) as f: names = pq.ParquetFile(f).schema_arrow.names
+    except TORN: return None
     return caption_column(names, column, url)
 
 # %% ../../nbs/apps/shards.ipynb #13de3dc0
@@ -179,7 +202,7 @@ class _Worker:
         shard:dict, # 'url' of the shard and 'out', where its result goes
     )->dict: # the shard with counts 'read' and 'kept', and 'errors' as JSON: [[row, what is wrong], …]
         "Work on a shard; nothing is left of one that is given up."
-        errors, (fs, path) = [], fsspec.core.url_to_fs(shard['out'])
+        errors, (fs, path) = [], _place(shard['out'])
         with owned(path if _is_local(fs) else None):
             if shard.get('inputs') and not self.wrong(shard):           # we have waited for it
                 return dict(shard, **_account(shard['out']))
@@ -254,7 +277,7 @@ def _bytes_of(record:dict, name:str)->tuple[str, bytes|None]:
     return (name if given is None else str(given)), data
 
 # %% ../../nbs/apps/shards.ipynb #122a8af2
-def _place(
+def _picture_place(
     path:str, # in a record
     url:str, # of its shard, below whose folder relative paths are
     root:str, # the folder that pictures must be in
@@ -264,16 +287,16 @@ def _place(
     absolute = '://' in path or os.path.isabs(path)
     kind, to, at = (path if absolute else f'{url.rsplit("/", 1)[0]}/{path}').rpartition('://')
     at = f'{kind}{to}{posixpath.normpath(at)}'
-    inside = at.startswith(root.rstrip('/') + '/') and '::' not in at.removeprefix(root)
-    if outside or inside: return at
+    chained = '://' in at and '::' in at.removeprefix(root)     # of one file system in another
+    if outside or at.startswith(root.rstrip('/') + '/') and not chained: return at
     raise ValueError(f'{path} is not in {root}; outside=True or --allow-outside allows it')
 
 def _picture_of(
     record:dict|str, # of a shard; a text is a path
     url:str, # of the shard
     name:str, # of a picture that has no name in the record
-    root:str='/', # as in `_place`
-    outside:bool=False, # as in `_place`
+    root:str='/', # as in `_picture_place`
+    outside:bool=False, # as in `_picture_place`
 )->tuple[str, bytes]: # name and bytes
     "The picture in a record; `ValueError` where there is none, `OSError` where it cannot be read."
     if isinstance(record, str): record = dict(path=record)
@@ -284,21 +307,21 @@ def _picture_of(
     if path is None:
         there = ', '.join(map(repr, record)) or 'no columns'
         raise ValueError(f'neither the bytes of a picture nor a path to one; there are {there}')
-    with fsspec.open(_place(path, url, root, outside), 'rb') as f: return path, f.read()
+    with _open(_picture_place(path, url, root, outside)) as f: return path, f.read()
 
 # %% ../../nbs/apps/shards.ipynb #81a802b3
 def _listed_pictures(urls:list[str])->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes of pictures that are files."
     for row, url in enumerate(urls, 1):
         try:
-            with fsspec.open(url, 'rb') as f: data = f.read()
+            with _open(url) as f: data = f.read()
         except Exception as e: data = e                 # each kind of place has its own
         yield row, url, data
 
 # %% ../../nbs/apps/shards.ipynb #43881478
 def _recorded_pictures(
     shard:dict, # its 'url', and the 'root' of paths in it
-    outside:bool, # as in `_place`
+    outside:bool, # as in `_picture_place`
 )->Iterator[tuple[int, str, bytes|Exception]]:
     "Row, name and bytes of the pictures in a shard's records."
     url = shard['url']
@@ -334,17 +357,18 @@ def _decoded(
 class ScoreShard(_Worker):
     "Scores the pictures of a shard with learned prompts; called with a shard, gives an account of it."
     def __init__(self,
-        prompts:str|Path, # file that `TaIDPT.save` wrote
+        prompts:str|Path, # file that `save` wrote, of prompts or class vectors
         clip:tuple|None=None, # arguments of `load_clip`; None: the CLIP that the prompts name
         on_error:str='raise', # or 'skip': a message in place of the scores of a broken picture
         batch_size:int=64, # pictures a step
         tiles:int=1, # as in `TaIDPT.predict`
         others:Sequence[str|Path]=(), # files of more prompts, as in `TaIDPT.predict`
         outside:bool=False, # records may name pictures outside the folder of their shards
+        trust:bool=False, # as in `TaIDPT.load`
     ):
         self.on_error, self.batch_size, self.tiles, self.outside = on_error, batch_size, tiles, outside
-        self.model = TaIDPT.load(prompts, load_clip(*clip) if clip else None)
-        self.others = [TaIDPT.load(p, self.model.clip) for p in others]
+        self.model = load_predictor(prompts, load_clip(*clip) if clip else None, trust)
+        self.others = [load_predictor(p, self.model.clip) for p in others]
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
     def about(self)->str: # JSON
@@ -387,7 +411,7 @@ def write(self:ScoreShard,
             _give_up_on(errors, self.on_error)
             found = iter(self.scores(good))
             scores = [None if what else next(found) for what in wrong]
-            columns = [[_plain(name) for _, name, _ in block], scores, wrong]
+            columns = [[shown_name(name) for _, name, _ in block], scores, wrong]
             out.write_table(pa.table(columns, schema=schema))
             read += len(block)
         kept = read - len(errors)
@@ -409,9 +433,9 @@ def _shard(
 
 def _shards(source:str|Path, out:str|Path)->list[dict]:
     "The shards in a folder, a file or a pattern; `FileNotFoundError` where there are none."
-    fs, path = fsspec.core.url_to_fs(str(source))
-    files, root = list_files(source), path.partition('*')[0].rpartition('/')[0] if '*' in path else path
-    if '*' not in path and not fs.isdir(path): root = path.rpartition('/')[0]
+    fs, path = _place(source)
+    files, root = list_files(source), path
+    if not fs.isdir(path): root = path.partition('*')[0].rpartition('/')[0]
     root = root if _is_local(fs) else fs.unstrip_protocol(root)
     return [_shard(name, url, out, root) for name, url in files.items()]
 
@@ -419,13 +443,13 @@ def _shards(source:str|Path, out:str|Path)->list[dict]:
 def _path_columns(url:str)->list[str]|None: # of a parquet file; None for a JSONL file
     "Columns with paths to pictures; none where there are the pictures themselves."
     if not _is_parquet(url): return None
-    with fsspec.open(url, 'rb') as f: columns = pq.ParquetFile(f).schema_arrow
+    with _open(url) as f: columns = pq.ParquetFile(f).schema_arrow
     def is_bytes(t): return pa.types.is_struct(t) or pa.types.is_binary(t) or pa.types.is_large_binary(t)
     if any(c.name in _BYTES and is_bytes(c.type) for c in columns): return []
     return [c.name for c in columns if c.name in _PATHS]
 
-def _linked(shard:dict)->Iterator[str]:
-    "Pictures that the records of a shard name."
+def _linked(shard:dict, outside:bool)->Iterator[str]:
+    "Pictures that the records of a shard name, and may name."
     try: columns = _path_columns(shard['url'])
     except Exception: return                            # told when the shard is read
     if columns == []: return
@@ -433,17 +457,23 @@ def _linked(shard:dict)->Iterator[str]:
         path = record if isinstance(record, str) else None
         if isinstance(record, dict) and not _first(record, _BYTES, (bytes, dict)):
             path = _first(record, _PATHS, (str,))
-        if path: yield _place(path, shard['url'], shard['root'], True)
+        try: place = path and _picture_place(path, shard['url'], shard['root'], outside)
+        except ValueError: continue                     # nor is it looked at
+        if place: yield place
 
-def _inputs(shard:dict, work:type)->str:
+def _inputs(
+    shard:dict,
+    make:partial, # makes the worker
+)->str:
     "A hash of the state of all files that a result is made from."
     if shard.get('pictures'): return fingerprint(json.loads(shard['pictures']))
-    return fingerprint([shard['url'], *(_linked(shard) if work is ScoreShard else ())])
+    linked = _linked(shard, make.keywords['outside']) if make.func is ScoreShard else ()
+    return fingerprint([shard['url'], *linked])
 
 # %% ../../nbs/apps/shards.ipynb #9e5d15ff
 def _metadata(out:str)->dict[str, str]:
     "The metadata of a result whose pages are all as they were written; raises if they are not."
-    with fsspec.open(out, 'rb') as f:
+    with _open(out) as f:
         file = pq.ParquetFile(f, page_checksum_verification=True)
         for _ in file.iter_batches(): pass
         return {k.decode(): v.decode() for k, v in (file.metadata.metadata or {}).items()}
@@ -459,7 +489,7 @@ def wrong(self:_Worker,
     shard:dict, # with its 'inputs'
 )->str: # '' where nothing is
     "Why the result of a shard does not count; `ValueError` for one of another run."
-    fs, path = fsspec.core.url_to_fs(shard['out'])
+    fs, path = _place(shard['out'])
     if not fs.exists(path): return 'new'
     try: about = _metadata(shard['out'])
     except Exception: return 'its result is damaged'
@@ -486,9 +516,9 @@ def _unfinished(
 
 def _tell_others(shards:list[dict], out:str|Path):
     "Warn of results in the folder that are of none of these shards; remove what killed runs left."
-    fs, folder = fsspec.core.url_to_fs(str(out))
+    fs, folder = _place(out)
     if _is_local(fs): clean(folder)
-    ours = {fsspec.core.url_to_fs(s['out'])[1] for s in shards}
+    ours = {_place(s['out'])[1] for s in shards}
     found = fs.find(folder) if fs.isdir(folder) else []
     others = [f for f in found if f.endswith('.parquet') and f not in ours and '/.' not in f]
     if others: warnings.warn(f'{out} holds {len(others):,} results that are of none of these shards, '
@@ -556,7 +586,7 @@ def _run(
 )->list[dict]: # an account of each shard that was worked on
     "Do what is not done yet; raise in the end for what is broken."
     _tell_others(shards, out)
-    shards = [dict(s, inputs=_inputs(s, make.func)) for s in shards]
+    shards = [dict(s, inputs=_inputs(s, make)) for s in shards]
     left = _unfinished(shards, out, worker := make())
     if not left: return []
     results = _on_ray(make, left, ray, workers) if ray else map(worker, left)
@@ -601,7 +631,7 @@ def _picture_shards(
 
 # %% ../../nbs/apps/shards.ipynb #37d12562
 def score_shards(
-    prompts:str|Path, # file that `TaIDPT.save` wrote
+    prompts:str|Path, # file that `save` wrote, of prompts or class vectors
     source:str|Path, # shards of pictures, or a folder of them; a path or a URL
     out:str|Path, # folder for the scores, a parquet file for each shard; a path or a URL
     clip:tuple|None=None, # arguments of `load_clip`; None: the CLIP that the prompts name
@@ -613,10 +643,11 @@ def score_shards(
     others:Sequence[str|Path]=(), # as in `ScoreShard`
     progress:bool=True, # a bar
     outside:bool=False, # records may name pictures outside the folder of their shards
+    trust:bool=False, # as in `TaIDPT.load`
 )->list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     shards = _picture_shards(source, out, shard_size)
     settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others,
-                    outside=outside)
+                    outside=outside, trust=trust)
     make = partial(ScoreShard, prompts, **settings)
     return _run(make, shards, out, ray, workers, progress)

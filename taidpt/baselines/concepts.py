@@ -21,9 +21,13 @@ from ..learner import check_count, check_sentences, sentence_features
 from ..predict import Predictor
 from ..scores import branch_scores, global_scores
 from ..support.features import FeatureStore
-from ..support.files import read_safetensors, write_safetensors
+from taidpt.support.headers import (
+    check_numbers, class_text, hash_text, plain_text, read_sealed, settings_text, word_text,
+    write_sealed,
+)
 from ..support.promptfiles import clip_of_label
-from ..support.settings import more_than, settings_of
+from ..support.scoring import check_features
+from ..support.settings import check_kept_settings, more_than, settings_of
 from ..texts import LabeledTexts, template_sentences
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
@@ -40,6 +44,11 @@ class ClassVectors(Predictor):
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file."
         return dict(vectors=self.vectors_)
+
+    @classmethod
+    def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
+        "Which tensors a file should hold, by its header."
+        return dict(vectors=(len(about['classes']['names']), 'D'))
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."
@@ -76,6 +85,7 @@ def fit(self:ClassVectors,
         f'No sentence names {", ".join(lost[:10])}: add captions or synonyms, or leave templates on.')
     if features is None: features = sentence_features(self.clip, train.texts, cache, progress)
     check_count(features, train)
+    check_features(features)
     h = torch.as_tensor(features.whole, device=self.clip.device).float()
     self.vectors_ = self.solve(h, train.labels.to(h.device).float())
     return self
@@ -90,22 +100,34 @@ def save(self:ClassVectors,
     about = dict(format='taidpt-vectors', method=type(self).__name__, version=__version__,
                  clip=self.clip.name, weights=self.clip.fingerprint(),
                  classes=json.dumps(self.classes.to_dict()), settings=json.dumps(settings_of(self)))
-    write_safetensors(path, self.tensors(), about)
+    write_sealed(path, self.tensors(), about)
+
+# %% ../../nbs/baselines/concepts.ipynb #concepts-012b
+_HEADER = dict(method=word_text, version=plain_text, clip=plain_text, weights=hash_text,
+               classes=class_text, settings=settings_text)
 
 @patch(cls_method=True)
 def load(cls:ClassVectors,
     path:str|Path, # what `save` wrote
     clip:FrozenCLIP|None=None, # the CLIP it was made with; None loads it by its name
+    trust:bool=False, # follow that name to a repository, folder or file, too
 )->ClassVectors: # of the class that it is called on, ready to predict
-    "Read vectors; `ValueError` for another kind of file, or another CLIP's."
-    tensors, about = read_safetensors(path, 'taidpt-vectors', 'class vectors')
-    if about['method'] != cls.__name__: raise ValueError(
-        f'The vectors in {path} are of {about["method"]}: load them with {about["method"]}.load.')
-    if clip is None: clip = clip_of_label(about['clip'], path)
+    "Read vectors; `ValueError` for another kind of file, a damaged one, or another CLIP's."
+    def shapes(about, names):
+        if about['method'] == cls.__name__: return cls.shapes(about, names)
+        raise ValueError(f'The vectors in {path} are of {about["method"]}: '
+                         f'load them with {about["method"]}.load.')
+    tensors, about = read_sealed(path, 'taidpt-vectors', 'class vectors', _HEADER, shapes)
+    check_kept_settings(cls, about['settings'], path)
+    check_numbers(tensors, path)
+    if clip is None: clip = clip_of_label(about['clip'], path, trust)
     if about['weights'] != clip.fingerprint(): raise ValueError(
         f'The vectors in {path} were made with {about["clip"] or "another CLIP"}, '
         f'whose features are not those of {clip.name or "this CLIP"}.')
-    model = cls(clip, ClassSet.from_dict(json.loads(about['classes'])), **json.loads(about['settings']))
+    if tensors['vectors'].shape[1] != clip.dim: raise ValueError(
+        f'The vectors in {path} have {tensors["vectors"].shape[1]} numbers, features {clip.dim}.')
+    try: model = cls(clip, ClassSet.from_dict(about['classes']), **about['settings'])
+    except ValueError as e: raise ValueError(f'{path}: {e}') from None
     model.take_tensors({name: t.to(clip.device) for name,t in tensors.items()})
     return model
 
@@ -134,6 +156,12 @@ class TextConcepts(ClassVectors):
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file: with attention, the sentences as well."
         return dict(vectors=self.vectors_) | (dict(texts=self.texts_) if self.attention else {})
+
+    @classmethod
+    def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
+        "Which tensors a file should hold: with attention, the sentences as well."
+        more = dict(texts=('N', 'D')) if about['settings'].get('attention') else {}
+        return ClassVectors.shapes(about, names) | more
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."

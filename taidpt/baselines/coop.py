@@ -23,7 +23,7 @@ from ..support.distributed import is_first
 from ..support.parts import owned
 from ..support.promptfiles import begin, data_hash
 from ..support.scoring import Pictures, as_features
-from ..support.settings import at_least, check_settings, recommended
+from ..support.settings import at_least, check_settings, more_than, recommended
 from ..training import PromptTuner
 
 # %% ../../nbs/baselines/coop.ipynb #co-005
@@ -114,6 +114,8 @@ def check_readable(
     if np.isnan(features.whole).any():
         raise ValueError('Some pictures could not be read: '
                          'leave them and their labels out of training.')
+    if np.isinf(features.whole).any():
+        raise ValueError('Some features of pictures are infinite: encode the pictures again.')
 
 # %% ../../nbs/baselines/coop.ipynb #co-014
 @patch
@@ -193,6 +195,7 @@ class CoOp(PictureTuner):
         self.weight_decay, self.momentum, self.seed = weight_decay, momentum, seed
         check_settings(self)
         at_least(0, margin=margin)
+        more_than(0, scale=scale)
 
 # %% ../../nbs/baselines/coop.ipynb #co-020
 @patch

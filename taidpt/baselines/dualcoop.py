@@ -22,8 +22,9 @@ from ..clip import FrozenCLIP
 from ..prompts import PromptLearner
 from ..scores import dense_scores, global_scores
 from ..support.distributed import process_count
-from ..support.promptfiles import copy_into, read_prompts
-from ..support.settings import check_settings, recommended
+from ..support.promptfiles import copy_into
+from ..support.settings import check_settings, more_than, recommended
+
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-005
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
@@ -102,6 +103,7 @@ class DualCoOp(PictureTuner):
         self.weight_decay, self.momentum, self.seed = weight_decay, momentum, seed
         self.weight_grad = weight_grad
         check_settings(self)
+        more_than(0, scale=scale)
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-016a
 def add_scales(
@@ -140,17 +142,15 @@ def relative_scale(self:DualCoOp)->float: # for cosines times the logit scale
     return 16 / float(self.scales()[0])
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-016e
-@patch(cls_method=True)
-def load(cls:DualCoOp,
-    path:str|Path, # what `save` or a checkpoint wrote
-    clip:FrozenCLIP|None=None, # the CLIP they were learned on; None loads it by its name
-)->DualCoOp: # ready to predict
-    "Read prompts, with scale and temperature if they were learned; raises as `PromptTuner.load`."
-    model = super(DualCoOp, cls).load(path, clip)
-    if model.learn_scale:
-        add_scales(model.prompts_, model.scale, model.tau_image)
-        copy_into(model.prompts_, read_prompts(path)[0])
-    return model
+@patch
+def take_tensors(self:DualCoOp,
+    tensors:dict[str, Tensor], # contexts by name, with scale and sharpness if they were learned
+)->None:
+    "Take over what a file kept."
+    PictureTuner.take_tensors(self, tensors)
+    if self.learn_scale:
+        add_scales(self.prompts_, self.scale, self.tau_image)
+        copy_into(self.prompts_, tensors)
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-017
 @patch

@@ -7,7 +7,7 @@ __all__ = ['read_voc2007', 'read_coco', 'read_nuswide', 'read_coco_captions', 'r
            'captions_by_id']
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b3914159
-import io, json, pickle, warnings
+import pickletools, warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch import Tensor
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures
 from ..support.captions import Captions, read_captions
+from ..support.plaindata import parse_json, read_json, utf8_text
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
 def _home(root:str|Path, *places:str)->Path:
@@ -45,7 +46,7 @@ def _require(
 # %% ../../nbs/datasets/benchmarks.ipynb #93fae6e7
 def _text_lines(path:Path)->list[tuple[int,str]]:
     "Numbered lines of a small text file, without empty ones."
-    lines = path.read_text(encoding='utf-8-sig').splitlines()
+    lines = utf8_text(path).splitlines()
     return [(n, line.strip()) for n,line in enumerate(lines, 1) if line.strip()]
 
 def _check_pictures(what:str, pictures:list[Path], source:str)->None:
@@ -119,13 +120,10 @@ def _instances(
 # %% ../../nbs/datasets/benchmarks.ipynb #65a355d7
 def _read_instances(path:Path, **which)->tuple[list[Path],Tensor]: # N files; N × 80, bool
     "The files and labels in COCO's file of instances; `ValueError` for any other file."
-    try:
-        with open(path, encoding='utf-8') as f:
-            names, kinds, where = _instances(json.load(f), **which)
-    except json.JSONDecodeError as e:
-        what = f'no complete JSON ({e.msg})'
-        raise ValueError(f'{path}:{e.lineno}: {what}; unpack it again') from None
-    except (KeyError, TypeError) as e:
+    try: data = read_json(path)
+    except ValueError as e: raise ValueError(f'{e}; unpack it again') from None
+    try: names, kinds, where = _instances(data, **which)
+    except (KeyError, TypeError, AttributeError, ValueError) as e:
         what = f'{type(e).__name__}: {e}'
         raise ValueError(f'{path}: not the instances of COCO ({what}); unpack it again') from None
     if kinds != COCO.names: raise ValueError(
@@ -192,7 +190,7 @@ def _check_nus_labels(path:Path, values:list[str])->None:
 
 def _nus_column(path:Path, n:int, listed:Path)->Tensor: # N, bool
     "The labels of one concept for the n pictures of a list."
-    values = path.read_text(encoding='utf-8-sig').split()
+    values = utf8_text(path).split()
     if len(values) != n: raise ValueError(
         f'{path}: {len(values):,} labels for the {n:,} pictures of {listed.name}; '
         f'get Groundtruth.zip of {_NUS} again')
@@ -281,16 +279,25 @@ def read_narratives(
     return read_captions(path, max_words=77)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-1
-class _Numbers(pickle.Unpickler):
-    "Reads lists of numbers; whatever else a pickle asks for is refused."
-    def find_class(self, module, name):
-        raise pickle.UnpicklingError(f'it asks for {module}.{name}, and a list of ids needs nothing')
+_NUMBERS = {'BININT', 'BININT1', 'BININT2', 'INT', 'LONG1'}
+_LIST = {'PROTO', 'FRAME', 'EMPTY_LIST', 'MARK', 'MEMOIZE', 'BINPUT', 'LONG_BINPUT', 'APPEND',
+         'APPENDS', 'STOP'}
+
+def _pickled_numbers(raw:bytes)->list[int]:
+    "The numbers in a pickle of a list, which is looked through and not run."
+    found, lists = [], 0
+    for code,arg,_ in pickletools.genops(raw):
+        if code.name in _NUMBERS: found.append(arg)
+        elif code.name in _LIST: lists += code.name == 'EMPTY_LIST'
+        else: raise ValueError(f'it holds {code.name} {arg!r:.60}, and a list of ids needs none')
+    if lists != 1: raise ValueError(f'it holds {lists} lists')
+    return found
 
 def _parse_ids(path:Path)->object:
     "What is in a file of ids, which may be a pickle, JSON or text."
     raw = path.read_bytes()
-    if raw[:1] == b'\x80': return _Numbers(io.BytesIO(raw)).load()
-    if raw.lstrip()[:1] == b'[': return json.loads(raw)
+    if raw[:1] == b'\x80': return _pickled_numbers(raw)
+    if raw.lstrip()[:1] == b'[': return parse_json(raw, 'its JSON')
     return [int(line) for line in raw.split()]
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-2
@@ -301,7 +308,7 @@ def read_caption_ids(
     path = Path(path)
     if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such file of caption ids')
     try: ids = _parse_ids(path)
-    except (pickle.UnpicklingError, ValueError, EOFError, IndexError, KeyError, TypeError) as e:
+    except ValueError as e:
         raise ValueError(f'{path}: no list of caption ids ({e})') from None
     if not isinstance(ids, list) or not ids or not all(type(i) is int for i in ids):
         raise ValueError(f'{path}: no list of caption ids, which are whole numbers')
@@ -314,7 +321,7 @@ def captions_by_id(
     ids:list[int], # of the captions that are wanted
 )->Captions: # in the order of the ids
     "Some captions of COCO. Raises `ValueError` for another file, or ids that it does not have."
-    try: text = {a['id']: a['caption'] for a in json.loads(Path(path).read_bytes())['annotations']}
+    try: text = {a['id']: a['caption'] for a in read_json(path)['annotations']}
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: not the captions of COCO ({e}); unpack it again') from None
     if lost := [i for i in ids if i not in text]: raise ValueError(

@@ -6,7 +6,7 @@
 __all__ = ['LabeledPictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes', 'captioned_pictures']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import csv, json
+import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset, squeeze
 from ..nounfilter import NounFilter
+from ..support.plaindata import read_json, utf8_text
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass
@@ -72,9 +73,7 @@ def signed(self:LabeledPictures)->Tensor: # N × C, int8
 def _table_text(path:Path)->str:
     "The text of a table. Raises `FileNotFoundError`, or `ValueError` if it is not UTF-8."
     if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such table of labels')
-    try: return path.read_text(encoding='utf-8-sig')
-    except UnicodeDecodeError as e:
-        raise ValueError(f'{path}: not UTF-8 (byte {e.start}); save it as UTF-8') from None
+    return utf8_text(path)
 
 def _table_rows(text:str, tabs:bool, path:Path)->Iterator[tuple[str,list[str]]]:
     "File and line number, and cells, of each row that is not empty."
@@ -172,14 +171,19 @@ def _label_matrix(table:dict, column:dict[str,int], c:int, mark:int)->Tensor: # 
             if value == mark and label in column: y[row, column[label]] = True
     return y
 
+def _is_file(path:Path)->bool:
+    "Whether there is such a file; a name that is too long for one is none."
+    try: return path.is_file()
+    except (OSError, ValueError): return False
+
 def _check_pictures(names:Iterable[str], folder:Path, path:Path)->None:
     "An error that counts the pictures of a table that are not in the folder, and names three."
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: there is no such folder of pictures')
     names = list(names)
-    missing = [name for name in names if not (folder/name).is_file()]
+    missing = [name for name in names if not _is_file(folder/name)]
     if not missing: return
-    some = ', '.join(missing[:3]) + (', …' if len(missing) > 3 else '')
+    some = ', '.join(f'{name:.200}' for name in missing[:3]) + (', …' if len(missing) > 3 else '')
     raise FileNotFoundError(
         f'{path} names {len(missing)} of {len(names)} pictures that are not in {folder}: {some}; '
         'name the folder that they are in')
@@ -217,7 +221,7 @@ def bundled_photos(
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Where each bundled photo is from, and its licence."
-    credits = json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))
+    credits = read_json(_BUNDLED/'attribution.json')
     return {credit['image']: credit for credit in credits}
 
 # %% ../../nbs/datasets/labelled.ipynb #2b70feee
@@ -239,7 +243,7 @@ def _named_columns(table:Path, classes:ClassSet)->dict[str,set[int]]: # picture 
     "The classes that the sentences about each picture name."
     if not table.is_file(): raise FileNotFoundError(f'{table}: there is no such table of captions')
     found, reader = {}, NounFilter(classes)
-    for n,line in enumerate(table.read_text(encoding='utf-8').splitlines(), 1):
+    for n,line in enumerate(utf8_text(table).splitlines(), 1):
         if '\t' not in line:
             raise ValueError(f'{table}:{n}: no tab; write a picture, a tab and a sentence')
         picture, sentence = line.split('\t', 1)
@@ -259,7 +263,7 @@ def captioned_pictures(
     folder, classes = Path(folder), as_classset(classes)
     found = _named_columns(Path(table), classes)
     names = list(found if names is None else names)
-    lost = [n for n in names if n not in found or not (folder/n).is_file()]
+    lost = [n for n in names if n not in found or not _is_file(folder/n)]
     if lost: raise FileNotFoundError(
         f'{len(lost)} of {len(names)} pictures are not in {folder}, or have no caption in {table}; '
         f'the first is {lost[0]}')

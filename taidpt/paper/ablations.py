@@ -23,7 +23,7 @@ from ..ensemble import search_weight
 from ..learner import TaIDPT
 from .published import published_settings
 from taidpt.paper.study import (
-    Material, Study, draw, file_name, mean_ap, scores_file, table_row, write_table,
+    Material, Study, cells_row, draw, file_name, mean_ap, scores_file, table_row, write_table,
 )
 from ..scores import fuse
 from ..support.scorefiles import load_scores
@@ -95,13 +95,14 @@ def setting_rows(
     variants:Variants, # TaI-DPT
     group:str, # of `ABLATIONS`
     cells:dict[str, dict], # what was measured
-)->list[tuple[str, list[float]]]: # what, mAP of each seed
+)->list[dict]:
     "The rows of a group that changes one setting."
-    rows = []
+    rows, here = [], variants.study.clip.recommended
     for v in ABLATIONS[group]:
-        key = variants.key(v)
-        name = setting_name(v) + (' (as published)' if key == 'published' else '')
-        rows.append((name, [cells[f'{key}.seed{s}']['mAP'] for s in variants.study.seeds]))
+        key, name = variants.key(v), setting_name(v)
+        if key == 'published': name += " (the CLIP's)" if set(v) & set(here) else ' (as published)'
+        mine = [cells[f'{key}.seed{s}'] for s in variants.study.seeds]
+        rows.append(cells_row({'ablation': group, 'value': name}, mine))
     return rows
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
@@ -234,8 +235,10 @@ def ablations(
     for g in groups: wanted += ABLATIONS.get(g, [] if g == 'texts, pictures' else [{}])
     cells = variants.measure(wanted)
     for g in groups:
-        if g in ABLATIONS: found = setting_rows(variants, g, cells)
-        elif g == 'branches': found = branch_rows(variants)
+        if g in ABLATIONS:
+            rows += setting_rows(variants, g, cells)
+            continue
+        if g == 'branches': found = branch_rows(variants)
         elif g == 'CLIP': found = clip_rows(variants, cells, clips)
         else: found = texts_or_pictures(study, m)
         rows += [table_row({'ablation': g, 'value': what}, values) for what,values in found]

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..learner import TaIDPT
 from .published import published_settings
-from .study import Study, draw, features_file, table_row, write_table
+from .study import Study, cells_row, draw, features_file, write_table
 from ..support.encode import encode_sentences, text_digest
 from ..support.features import FeatureStore
 from ..texts import LabeledTexts, template_sentences
@@ -123,7 +123,7 @@ def fig7(
         results += cells
         for method,branch in (('TaI', 'global'), ('TaI-DPT', 'mAP')):
             labels = {'data': name, 'sentences': k, 'method': method}
-            rows.append(table_row(labels, [c[branch] for c in cells]))
+            rows.append(cells_row(labels, cells, branch))
     how = ('As many steps for each size.' if equal_steps else
            'As many epochs for each size, and so fewer steps for fewer sentences.')
     how += f' The {len(samples.templates):,} template sentences are always there.'

@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['NUMBERS', 'draw', 'published_captions', 'published_pictures', 'photo_halves', 'Material', 'Cells', 'file_name',
-           'features_file', 'is_learned', 'learn_prompts', 'mean_ap', 'score_cell', 'scores_file', 'measure',
-           'table_row', 'markdown_table', 'written', 'row_cells', 'write_table', 'Study', 'EncodedPictures',
-           'pictures_file', 'encode_labeled', 'seed_name', 'both_scores', 'tai_scores', 'check_classes', 'Draws',
-           'coop_scores', 'summarize', 'by_column', 'spread', 'heading', 'comparison_table', 'served_classes', 'Scene',
-           'settings_tag', 'picture_rows', 'shared_data', 'miniature', 'flickr8k', 'joined', 'bundled_split',
-           'miniature_photos', 'photo_counts', 'quick_prompts']
+           'features_file', 'is_learned', 'learn_prompts', 'mean_ap', 'score_cell', 'cells_interval', 'scores_file',
+           'measure', 'table_row', 'cells_row', 'markdown_table', 'written', 'row_cells', 'write_table', 'Study',
+           'EncodedPictures', 'pictures_file', 'encode_labeled', 'seed_name', 'both_scores', 'tai_scores',
+           'check_classes', 'Draws', 'coop_scores', 'summarize', 'by_column', 'spread', 'heading', 'comparison_table',
+           'served_classes', 'Scene', 'settings_tag', 'picture_rows', 'shared_data', 'common_labels', 'miniature',
+           'flickr8k', 'joined', 'bundled_split', 'miniature_photos', 'photo_counts', 'quick_prompts']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import hashlib, json, os, shutil, tempfile, warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -36,7 +37,9 @@ from taidpt.datasets.labelled import (
 from ..datasets.samples import few_shot
 from ..learner import TaIDPT
 from ..training import PromptTuner
-from ..metrics import average_precision, mean_average_precision, precision_recall_f1
+from taidpt.metrics import (
+    Interval, average_precision, bootstrap_interval, drawn_map, mean_average_precision, precision_recall_f1,
+)
 from ..nounfilter import NounFilter
 from .published import RUNS, SHARES, PublishedRun, published_settings
 from ..scores import fuse
@@ -282,8 +285,11 @@ def score_cell(
     branches:Sequence[Tensor], # scores of each branch, each N × C; NaN for what was not read
     pictures:LabeledPictures, # N pictures
     classes:ClassSet, # of the model
-)->dict: # mAP, global, local, CF1, OF1, pictures, unread, classes, AP by class
-    "What is measured on the scores of one model; `ValueError` where no class is shown."
+)->dict: # mAP, global, local, CF1, OF1, pictures, unread, classes, AP by class, draws
+    """What is measured on the scores of one model; `ValueError` where no class is shown.
+
+    `draws` has the mAP of each branch and of both in 200 draws of the pictures, the same draws for
+    all models on the same pictures."""
     read = ~branches[0].isnan().any(1)
     y, parts = pictures.labels[read], [s[read] for s in branches]
     if not y.any():
@@ -293,11 +299,25 @@ def score_cell(
     ap = dict(zip(classes.natural, average_precision(y, both)))
     ap = {c: float(a) for c,a in ap.items() if not np.isnan(a)}
     f1 = precision_recall_f1(y, both, top_k=min(3, y.shape[1]))
+    kinds = dict(mAP=both) | dict(zip(('global', 'local'), parts))
     return dict(
-        mAP=mean_ap(y, both), **{n: mean_ap(y, s) for n,s in zip(('global', 'local'), parts)},
-        CF1=f1['CF1'], OF1=f1['OF1'], pictures=len(y),
+        **{n: mean_ap(y, s) for n,s in kinds.items()}, CF1=f1['CF1'], OF1=f1['OF1'], pictures=len(y),
         unread=int((~read).sum()) + len(pictures.missing), classes=len(ap),
-        AP={c: round(a, 3) for c,a in ap.items()})
+        AP={c: round(a, 3) for c,a in ap.items()},
+        draws={n: drawn_map(y, s, 200).round(3).tolist() for n,s in kinds.items()})
+
+# %% ../../nbs/paper/study.ipynb #study-032b
+def cells_interval(
+    cells:Sequence[dict], # of each seed, as of `score_cell`
+    branch:str='mAP', # or 'global', 'local'
+    other:Sequence[dict]|None=None, # of what it is compared with, on the same pictures
+)->Interval|None: # of the mean over seeds, or of the difference; None for cells without draws
+    "The mean of some cells with its interval over pictures."
+    if not all('draws' in c for c in (*cells, *(other or ()))): return None
+    def mean(cells, draws): return np.mean([c['draws'][branch] if draws else c[branch] for c in cells], 0)
+    value, drawn = mean(cells, False), mean(cells, True)
+    if other: value, drawn = value - mean(other, False), drawn - mean(other, True)
+    return bootstrap_interval(float(value), drawn)
 
 # %% ../../nbs/paper/study.ipynb #study-035
 def scores_file(
@@ -344,14 +364,27 @@ def table_row(
     labels:dict[str, str], # column -> what the row is
     values:Sequence[float], # of each seed; none for a row that is quoted
     published:float|None=None, # in the paper, where it is the same measurement
+    interval:Sequence[float]|None=None, # where chance in the choice of pictures puts it, low and high
 )->dict:
-    "A row of a table; the published number and the difference are part of it where they are given."
+    "A row of a table; interval, published number and difference are part of it where they are given."
     ours = float(np.mean(values)) if len(values) else None
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     row = dict(**labels, ours=ours, deviation=deviation, seeds=len(values),
                values=[float(v) for v in values])
+    if interval is not None: row['interval'] = [round(float(v), 3) for v in interval]
     if published is None: return row
     return row | dict(published=published, difference=None if ours is None else ours - published)
+
+# %% ../../nbs/paper/study.ipynb #study-038a
+def cells_row(
+    labels:dict[str, str], # column -> what the row is
+    cells:Sequence[dict], # of each seed, as of `score_cell`
+    branch:str='mAP', # or 'global', 'local'
+    published:float|None=None, # as in `table_row`
+)->dict:
+    "A row of a table from its cells, with its interval."
+    found = cells_interval(cells, branch)
+    return table_row(labels, [c[branch] for c in cells], published, found and found[1:])
 
 # %% ../../nbs/paper/study.ipynb #study-039
 def markdown_table(
@@ -369,17 +402,19 @@ def written(value:float|None, sign:str='')->str:
     return '' if value is None else f'{value:{sign}.1f}'
 
 # %% ../../nbs/paper/study.ipynb #study-041
-NUMBERS = ('ours', 'deviation', 'seeds', 'values', 'published', 'difference')
+NUMBERS = ('ours', 'interval', 'deviation', 'seeds', 'values', 'published', 'difference')
 
 # %% ../../nbs/paper/study.ipynb #study-042
 def row_cells(
     row:dict, # of `table_row`
     compared:bool=True, # whether the table has published numbers
-)->list[str]: # labels, mAP, deviation and seeds; where compared, published and difference
+    intervals:bool=False, # whether it has intervals
+)->list[str]: # labels, mAP, interval, deviation and seeds; where compared, published and difference
     "A row as it is written in Markdown."
     labels = [str(v) for k,v in row.items() if k not in NUMBERS]
     seeds = f'{written(row["deviation"])} ({row["seeds"]})'.strip() if row['seeds'] else ''
-    cells = [*labels, written(row['ours']), seeds]
+    limits = ' to '.join(written(v) for v in row.get('interval', ()))
+    cells = [*labels, written(row['ours']), *([limits] if intervals else []), seeds]
     if not compared: return cells
     return [*cells, written(row.get('published')), written(row.get('difference'), '+')]
 
@@ -393,8 +428,10 @@ def write_table(
     "Write a table as Markdown and as JSON, each whole or not at all."
     labels = [k for k in rows[0] if k not in NUMBERS]
     compared = any('published' in r for r in rows)
-    head = [*labels, 'mAP', '± (seeds)', *(['published', 'difference'] if compared else [])]
-    lines = [row_cells(r, compared) for r in rows]
+    intervals = any('interval' in r for r in rows)
+    head = [*labels, 'mAP', *(['95 % of draws'] if intervals else []), '± (seeds)',
+            *(['published', 'difference'] if compared else [])]
+    lines = [row_cells(r, compared, intervals) for r in rows]
     text = f'# {title}\n\n' + markdown_table(head, lines, len(labels)) + '\n'
     text += ''.join(f'\n{n}\n' for n in notes)
     data = json.dumps(dict(title=title, rows=rows, notes=list(notes)), indent=1, ensure_ascii=False)
@@ -872,14 +909,32 @@ def shared_data()->Path|None:
     def whole(data): return (data/'coco_dev').is_dir() and (data/'flickr8k').is_dir()
     return next((p/'data' for p in beside if whole(p/'data')), None)
 
+# %% ../../nbs/paper/study.ipynb #study-100b
+def common_labels(
+    folder:Path, # with labels.tsv and images
+    least:int, # photos that show a class
+    out:Path, # where the new table goes
+)->Path: # the new table
+    "A table of labels without those of classes that fewer photos show."
+    head, *lines = (folder/'labels.tsv').read_text(encoding='utf-8').splitlines()
+    pairs = [(name, [n for n in labels.split(',') if n])
+             for name, labels in (line.split('\t') for line in lines)]
+    shown = Counter(n for _,labels in pairs for n in labels)
+    text = [f'{folder/"images"/name}\t{",".join(n for n in labels if shown[n] >= least)}'
+            for name,labels in pairs]
+    with write_whole(out) as tmp: tmp.write_text('\n'.join([head, *text]) + '\n', encoding='utf-8')
+    return out
+
 # %% ../../nbs/paper/study.ipynb #study-101
 def miniature(
+    photos:str='coco_dev', # folder of `shared_data` with the photos to be scored
+    least:int=1, # photos that show a class; the labels of rarer ones are left out
     **kwargs, # of `Study`: seeds, limit
 )->Study:
-    "A study on the embedded CLIP, in a temporary folder, with the photos that are at hand."
-    shared = shared_data()
-    photos = shared/'coco_dev'/'labels.tsv' if shared else None
-    return Study(load_clip(device='cpu'), tempfile.mkdtemp(), photos=photos, **kwargs)
+    "A study on the embedded CLIP, in a temporary folder; without `shared_data` on the bundled photos."
+    folder, shared = Path(tempfile.mkdtemp()), shared_data()
+    table = common_labels(shared/photos, least, folder/'photos.tsv') if shared else None
+    return Study(load_clip(device='cpu'), folder, photos=table, **kwargs)
 
 # %% ../../nbs/paper/study.ipynb #study-103
 def flickr8k(

@@ -14,7 +14,7 @@ import numpy as np
 
 from .expect import RERUN_CLIPS, run_log, show_run
 from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Material, Study, seed_name, table_row, write_table
+from .study import Material, Study, cells_row, seed_name, write_table
 from ..support.charts import show_class_ap
 from ..support.files import write_whole
 from ..support.promptfiles import read_prompts
@@ -40,11 +40,9 @@ def table1_rows(
 )->list[dict]: # four rows
     "The four rows of one data set."
     zero, learned = cells['zero-shot'], [cells[f'seed{s}'] for s in study.seeds]
-    values = ([zero['global']], [zero['mAP']],
-              [c['global'] for c in learned], [c['mAP'] for c in learned])
+    which = ([zero], 'global'), ([zero], 'mAP'), (learned, 'global'), (learned, 'mAP')
     theirs = {m: PUBLISHED_MAP[name, m] for m in METHODS} if study.comparable else {}
-    return [table_row({'data': name, 'method': m}, v, theirs.get(m))
-            for m,v in zip(METHODS, values)]
+    return [cells_row({'data': name, 'method': m}, *w, theirs.get(m)) for m,w in zip(METHODS, which)]
 
 # %% ../../nbs/paper/table1.ipynb #table1-010
 def write_class_chart(

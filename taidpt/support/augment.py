@@ -11,7 +11,6 @@ import copy, math
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -25,7 +24,9 @@ from torchvision.transforms import InterpolationMode
 from ..clip import FrozenCLIP
 from .encode import iter_picture_features
 from .features import FeatureStore, unit_half
-from .pictures import UnreadablePicture, as_pixels, as_pictures, what_is_wrong
+from taidpt.support.pictures import (
+    UnreadablePicture, as_pixels, as_pictures, regular_file, what_is_wrong,
+)
 
 # %% ../../nbs/support/augment.ipynb #au-006
 def random_box(
@@ -170,8 +171,8 @@ def pixels(self:AugmentedPictures,
     picture, rng = self.pictures[i], Random(f'{self.seed} {self.epoch} {i}')
     def look(p): return self.clip.preprocess(p if self.change is None else self.change(p, rng))
     try:
-        content = picture if isinstance(picture, Image.Image) else Path(picture).read_bytes()
-        return as_pixels(content, look)
+        is_open = isinstance(picture, Image.Image)
+        return as_pixels(picture if is_open else regular_file(picture).read_bytes(), look)
     except Exception as e:
         raise UnreadablePicture(f'Cannot read {what_is_wrong(picture, i, e)}.') from None
 

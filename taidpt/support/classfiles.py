@@ -6,37 +6,19 @@
 __all__ = ['CLASS_ENDINGS', 'read_class_file', 'write_class_file', 'clean_text', 'clean_phrases']
 
 # %% ../../nbs/support/classfiles.ipynb #0e59df82
-import json
+import json, unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
 
 from .files import write_whole
-
-# %% ../../nbs/support/classfiles.ipynb #8062390e
-class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    "YAML in which a class that is listed twice is an error."
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key,_ in node.value:
-            k = self.construct_object(key, deep=True)
-            if k in seen:
-                what = f'{k!r} is there twice; drop one'
-                raise yaml.constructor.ConstructorError(None, None, what, key.start_mark)
-            seen.add(k)
-        return super().construct_mapping(node, deep)
+from .plaindata import parse_yaml, utf8_text
 
 # %% ../../nbs/support/classfiles.ipynb #a716f75b
 def _parse(path:Path)->object: # lists, dictionaries, text
     "What a YAML or JSON file says. Raises `ValueError` with the file, the line and what is wrong."
-    try: return yaml.load(path.read_text(encoding='utf-8'), _Loader)
-    except UnicodeDecodeError as e:
-        raise ValueError(f"{path}: not UTF-8 (byte {e.start}); save it as UTF-8") from None
-    except yaml.MarkedYAMLError as e:
-        line = f':{e.problem_mark.line + 1}' if e.problem_mark else ''
-        raise ValueError(f"{path}{line}: {e.problem}") from None
-    except yaml.YAMLError as e: raise ValueError(f"{path}: {e}") from None
+    return parse_yaml(utf8_text(path), path)
 
 # %% ../../nbs/support/classfiles.ipynb #1af7de5e
 CLASS_ENDINGS = '.yaml', '.yml', '.json'
@@ -96,9 +78,12 @@ def clean_text(
 )->str: # with one space between words
     "Text that is not empty. Raises `TypeError` or `ValueError` otherwise."
     if not isinstance(text, str):
-        raise TypeError(f"{what} must be text, not {text!r}; put it in quotes")
-    if not text.strip(): raise ValueError(f"{what} is empty")
-    return ' '.join(text.split())
+        raise TypeError(f"{what} must be text, not {text!r:.60}; put it in quotes")
+    text = ' '.join(text.split())
+    if not text: raise ValueError(f"{what} is empty")
+    odd = next((c for c in text if unicodedata.category(c) in ('Cc', 'Cs')), None)
+    if odd: raise ValueError(f"{what} has the character {odd!r} in it; write it without")
+    return text
 
 # %% ../../nbs/support/classfiles.ipynb #1af7a08c
 def clean_phrases(
@@ -109,7 +94,7 @@ def clean_phrases(
     "All phrases that name a class. Raises `TypeError` or `ValueError` for what is no list of text."
     if given is None: given = ()
     if isinstance(given, str) or not isinstance(given, Iterable):
-        raise TypeError(f"the synonyms of {name!r} must be a list, not {given!r}; "
-                        f"write [{given!r}]")
+        raise TypeError(f"the synonyms of {name!r} must be a list, not {given!r:.60}; "
+                        f"write [{given!r:.60}]")
     given = [clean_text(p, f'a synonym of {name!r}') for p in given]
     return list(dict.fromkeys([name, natural, *given]))

@@ -28,7 +28,8 @@ from taidpt.support.features import (
 )
 from .parts import scratch
 from taidpt.support.pictures import (
-    UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, what_is_wrong,
+    UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, regular_file,
+    what_is_wrong,
 )
 
 # %% ../../nbs/support/encode.ipynb #a9c4b312
@@ -155,7 +156,8 @@ class _Read:
 # %% ../../nbs/support/encode.ipynb #70cb131c
 def _content(picture:str|Path|Image.Image|Tensor)->bytes|Image.Image|Tensor:
     "What is in a file; anything else as it is."
-    return picture if isinstance(picture, (Tensor, Image.Image)) else Path(picture).read_bytes()
+    if isinstance(picture, (Tensor, Image.Image)): return picture
+    return regular_file(picture).read_bytes()
 
 # %% ../../nbs/support/encode.ipynb #4b942e43
 def _read(

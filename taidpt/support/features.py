@@ -369,12 +369,17 @@ class FeatureCache:
         return self.folder/key[:2]/f'{key}.safetensors'
 
     def find(self, key:str)->tuple[Tensor, Tensor]|None: # f: D or K × D; F: h × w × D
-        "Features that were kept under a key; None where there are none, or damaged ones."
+        "Features that were kept under a key, or None; warns of damaged ones."
+        path = self.path(key)
         try:
-            check_seal(self.path(key))
-            kept = load_file(self.path(key))
+            check_seal(path)
+            kept = load_file(path)
             return kept['f'], kept['F']
-        except (OSError, ValueError, KeyError, SafetensorError): return None
+        except FileNotFoundError: return None
+        except (OSError, ValueError, KeyError, SafetensorError) as e:
+            why = str(e).removeprefix(f'{path}: damaged, ').split(';')[0]
+            warnings.warn(f'{path} is damaged ({why}); its features are computed again', stacklevel=2)
+            return None
 
     def keep(self, key:str, f:Tensor, F_:Tensor):
         "Keep the features of a picture."

@@ -57,6 +57,8 @@ def read_safetensors(
 )->tuple[dict,dict]: # tensors by name; the header, text by name
     "Tensors and header. Raises as `open_safetensors` does, and `ValueError` for a damaged file."
     with open_safetensors(path, format, what) as (file, header):
-        check_seal(path)
-        header.pop('crc32', None)                       # of this file, and of no copy with a change
-        return {name: file.get_tensor(name) for name in file.keys()}, header
+        if header.pop('crc32', None): check_seal(path)  # of this file, and of no copy with a change
+        try: return {name: file.get_tensor(name) for name in file.keys()}, header
+        except Exception as e:                      # a type of numbers that PyTorch does not know
+            what = f'its tensors cannot be read ({e}); copy or download it again'
+            raise ValueError(f'{path}: {what}') from None

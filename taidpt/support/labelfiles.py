@@ -17,7 +17,10 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..classes import ClassSet
+from .captions import open_parquet, parquet_batches
 from .files import write_whole
+from .headers import class_set
+from .plaindata import parse_json
 
 # %% ../../nbs/support/labelfiles.ipynb #805404a4
 class LabelWriter:
@@ -84,15 +87,24 @@ def _classes_of(source:pq.ParquetFile, path:Path)->ClassSet:
     if about is None:
         raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
                          f"NounFilter(classes).label(read_captions({str(path)!r}))")
-    return ClassSet.from_dict(json.loads(about))
+    return class_set(parse_json(about, f"{path}: its classes"), path)
+
+# %% ../../nbs/support/labelfiles.ipynb #lf-drop
+def _dropped(source:pq.ParquetFile, path:Path)->int:
+    "How many sentences were left out; `ValueError` for anything but a number."
+    text = source.metadata.metadata.get(b'taidpt.dropped', b'0')
+    if text.isdigit() and len(text) < 16: return int(text)
+    raise ValueError(f"{path}: says that {text[:20]!r} sentences were left out, which is no number")
 
 # %% ../../nbs/support/labelfiles.ipynb #6699cd0a
 def _label_rows(lists:pa.ListArray, classes:ClassSet, path:Path)->Tensor: # N × C, bool
     "Lists of class names as a matrix; `ValueError` for a name that is no class."
+    if not pa.types.is_list(lists.type) or lists.null_count:
+        raise ValueError(f"{path}: its labels are not lists of names; the file was changed")
     columns = {n: i for i,n in enumerate(classes.names)}
     row = np.repeat(np.arange(len(lists)), lists.value_lengths().to_numpy())
     try: column = [columns[n] for n in lists.flatten().to_pylist()]
-    except KeyError as e:
+    except (KeyError, TypeError) as e:
         what = f"label {e} is none of its classes; the file was changed"
         raise ValueError(f"{path}: {what}") from None
     labels = torch.zeros(len(lists), len(classes), dtype=torch.bool)
@@ -107,14 +119,15 @@ def read_label_file(
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
-    try: source = pq.ParquetFile(path)
-    except (pa.ArrowInvalid, OSError) as e:
-        raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
-    with source:
+    with open_parquet(path) as source:
         classes, texts = _classes_of(source, path), []
+        dropped = _dropped(source, path)
         labels = [torch.zeros(0, len(classes), dtype=torch.bool)]
-        for batch in source.iter_batches():
+        for row,batch in parquet_batches(source, path, ['text', 'labels']):
+            if batch.schema.names != ['text', 'labels'] or batch['text'].type != pa.string():
+                raise ValueError(f"{path}: its columns are not text and labels")
+            if batch['text'].null_count:
+                raise ValueError(f"{path}: a row from {row:,} on has no sentence")
             texts += batch['text'].to_pylist()
             labels.append(_label_rows(batch['labels'], classes, path))
-        dropped = int(source.metadata.metadata.get(b'taidpt.dropped', 0))
     return texts, torch.cat(labels), classes, dropped

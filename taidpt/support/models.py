@@ -4,11 +4,12 @@
 
 # %% auto #0
 __all__ = ['ClipSource', 'text_config_fault', 'check_text_config', 'model_folder', 'clip_in_folder', 'embedded_clip',
-           'did_you_mean', 'clip_by_name', 'check_weights_file', 'find_clip', 'quiet_loggers', 'download_failed',
-           'best_device', 'model_options', 'build_clip', 'preprocessing', 'ModelFacts', 'weights_fingerprint']
+           'did_you_mean', 'clip_by_name', 'check_weights_file', 'find_clip', 'is_known_clip', 'opened_by_label',
+           'quiet_loggers', 'download_failed', 'best_device', 'model_options', 'weights_alone', 'build_clip',
+           'preprocessing', 'ModelFacts', 'weights_fingerprint']
 
 # %% ../../nbs/support/models.ipynb #056a7cc7
-import difflib, hashlib, importlib.util, json, logging, warnings
+import difflib, hashlib, importlib.util, logging, os, pickle, warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from fastcore.basics import patch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import nn
 
+from .plaindata import read_json
 from .towers import wrong_text_tower
 
 # %% ../../nbs/support/models.ipynb #a4ac1740
@@ -77,10 +79,12 @@ def clip_in_folder(
                                 'and its weights, e.g. open_clip_model.safetensors.')
     if not any(f.suffix in ('.safetensors', '.bin', '.pt') for f in folder.iterdir()):
         raise FileNotFoundError(f'{folder} holds no weights (open_clip_model.safetensors).')
-    about = json.loads(config.read_text(encoding='utf-8'))
-    check_text_config(label, about.get('model_cfg', {}))
-    recommended = about.get('taidpt', {})
-    return ClipSource(f'local-dir:{folder}', label, folder=folder, recommended=recommended)
+    about = read_json(config)
+    parts = [about.get(k, {}) if isinstance(about, dict) else None for k in ('model_cfg', 'taidpt')]
+    if not all(isinstance(part, dict) for part in parts):
+        raise ValueError(f'{config}: no description of a model of open_clip')
+    check_text_config(label, parts[0])
+    return ClipSource(f'local-dir:{folder}', label, folder=folder, recommended=parts[1])
 
 # %% ../../nbs/support/models.ipynb #7f70ba2c
 def embedded_clip() -> ClipSource:
@@ -144,6 +148,23 @@ def find_clip(
                          f'leave out pretrained={pretrained!r}.')
     return source
 
+# %% ../../nbs/support/models.ipynb #mo-know-2
+def is_known_clip(
+    label:str, # e.g. 'RN50/openai'; `FrozenCLIP.name`
+) -> bool:
+    "Whether a name means the embedded CLIP, or one of open_clip's models with a tag of its list."
+    name, _, tag = label.partition('/')
+    return label == 'embedded' or tag in open_clip.list_pretrained_tags_by_model(name)
+
+def opened_by_label(
+    label:str, # of a CLIP that is not known
+) -> str: # in words
+    "What loading a CLIP by this name would do."
+    name, _, rest = label.partition('/')
+    if label.startswith('hf-hub:'): return f'fetch {label[7:]!r} from the Hugging Face Hub'
+    if rest and name in open_clip.list_models(): return f'open the file {rest!r} as its weights'
+    return 'open whatever folder has that name'
+
 # %% ../../nbs/support/models.ipynb #aeb8b39d
 @contextmanager
 def quiet_loggers(*names:str) -> Iterator[None]:
@@ -200,17 +221,33 @@ def model_options(
         options['force_quick_gelu'] = bool(cfg.get('quick_gelu', False))
     return options
 
+# %% ../../nbs/support/models.ipynb #mo-safe-2
+@contextmanager
+def weights_alone() -> Iterator[None]:
+    "Within the block `torch.load` reads tensors and plain data alone, and runs no code of a file."
+    name = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
+    before = os.environ.get(name)
+    os.environ[name] = '1'
+    try: yield
+    finally:
+        if before is None: del os.environ[name]
+        else: os.environ[name] = before
+
 # %% ../../nbs/support/models.ipynb #5de3f5aa
 def build_clip(
     source:ClipSource, # what to build
     device:str|torch.device, # where the weights go
     **options, # as `model_options` gives them
 ) -> nn.Module: # an open_clip model with its weights
-    "Build the model and load its weights; `ConnectionError` when a download fails."
+    """Build the model and load its weights; `ConnectionError` when a download fails, `ValueError`
+    for weights that hold more than tensors."""
     try:
-        with quiet_loggers('huggingface_hub.utils._http', ''):
+        with quiet_loggers('huggingface_hub.utils._http', ''), weights_alone():
             return open_clip.create_model(source.spec, source.pretrained, device=device, **options)
     except (ValueError, TypeError, KeyError): raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(f'The weights of {source.label} are no tensors alone: the file is refused, '
+                         'and nothing of it was run.') from error
     except Exception as error:
         local = source.folder or source.pretrained and Path(source.pretrained).is_file()
         if local: raise

@@ -124,7 +124,7 @@ def reserve(
 
 # %% ../../nbs/support/parts.ipynb #parts-020
 NO_CHECKSUM = dict(crc32='0'*8) # in the header of a file that is to be sealed
-_CRC = re.compile(rb'"crc32": *"([0-9a-f]{8})"')
+_CRC = re.compile(rb'"crc32": *"([^"]{8})"')
 
 def checksum(
     blocks:Iterable[bytes], # one after the other
@@ -164,7 +164,7 @@ def check_seal(
 )->bool: # False: it carries no checksum, as files of earlier versions
     "Look at a file's checksum. Raises `ValueError` if its bytes are not those that were sealed."
     with open(path, 'rb') as f: crc, kept = _crc_of(f)
-    if kept and kept[1].decode() != crc:
+    if kept and kept[1] != crc.encode():
         raise ValueError(f'{path}: damaged, its bytes have another checksum than when it was '
                          'written; delete it and make it again')
     return kept is not None

@@ -67,7 +67,7 @@ def token_spans(
     return spans
 
 # %% ../../nbs/support/words.ipynb #words-019
-_SIMPLE = re.compile(r'[a-z0-9, ]*\.?\s*')
+_SIMPLE = re.compile(r'[a-z0-9, ]*(?:(?:\.|[^\S ])\s*)?')
 _CUT_WORDS = 'cannot', 'gimme', 'gonna', 'gotta', 'lemme', 'wanna'
 
 def lower_words(

@@ -1,0 +1,250 @@
+"""Files that nobody meant to write, given to everything that reads files.
+
+    python tests/fuzz.py --minutes 5            all readers in turn, with another seed each time
+    python tests/fuzz.py --minutes 5 --only class_file --seed 7
+
+A reader may take a file, or refuse it with one of the errors that its documentation names, `ValueError` and what is derived
+from it, or `OSError`, and then the message names the file. Anything else is a fault: it is told with the file that brought
+it about, which is kept in tests/artifacts. `tests/test_fuzz.py` runs a few hundred cases of the same, always the same ones,
+and every file of tests/corpus, which are cases that once were faults.
+"""
+import argparse
+import gzip
+import io
+import json
+import logging
+import random
+import sys
+import tempfile
+import time
+import warnings
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from taidpt.baselines.concepts import TextConcepts
+from taidpt.classes import ClassSet
+from taidpt.clip import load_clip
+from taidpt.datasets.benchmarks import captions_by_id, read_caption_ids
+from taidpt.datasets.labelled import read_labels
+from taidpt.learner import TaIDPT
+from taidpt.nounfilter import NounFilter
+from taidpt.support.captions import read_captions
+from taidpt.support.checkpoints import learned_settings, prompt_tensors, read_checkpoint
+from taidpt.support.encode import iter_picture_features
+from taidpt.support.labelfiles import read_label_file, write_label_file
+from taidpt.support.scorefiles import SavedScores, load_scores
+from taidpt.support.words import lower_words, token_spans
+
+logging.getLogger('PIL').setLevel(logging.CRITICAL)
+PETS = ClassSet('pets', ['cat', 'dog'], {'dog': ['puppy']})
+CORPUS = Path(__file__).parent/'corpus'
+
+
+@cache
+def clip(): return load_clip(device='cpu')
+
+
+@cache
+def prompts() -> TaIDPT:
+    model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
+    model.start()
+    model.history_ = [dict(epoch=1, lr=1e-5, loss=2.5), dict(epoch=2, lr=.1, loss=2.25)]
+    return model
+
+
+@cache
+def noun_filter(): return NounFilter(PETS)
+
+
+# What the files are before they are spoilt
+
+def saved(write, ending: str) -> bytes:
+    "What a function writes to a file"
+    with tempfile.TemporaryDirectory() as d:
+        write(path := Path(d)/f'a{ending}')
+        return path.read_bytes()
+
+
+def parquet(**columns) -> bytes:
+    pq.write_table(pa.table(columns), out := io.BytesIO())
+    return out.getvalue()
+
+
+def picture(kind: str, **options) -> bytes:
+    image = Image.linear_gradient('L').resize((48, 40))
+    Image.merge('RGB', [image, image.rotate(90), image.rotate(180)]).save(out := io.BytesIO(), kind, **options)
+    return out.getvalue()
+
+
+@cache
+def seeds(reader: str) -> list[tuple[str, bytes]]:
+    "Names and contents of good files for a reader"
+    coco = json.dumps(dict(annotations=[dict(id=3, caption='A cat on a "sofa".'), dict(id=4, caption='Zwei Hünde 😀')])).encode()
+    lines = '{"caption": "A cat.", "x": [1, -2.5e3, null, true]}\n"Two dogs"\n'.encode()
+    vectors = TextConcepts(clip(), PETS)
+    vectors.vectors_ = torch.ones(2, clip().dim)
+    values = dict(ctx=torch.ones(2, 8), ctx_double=torch.ones(2, 8), temperature=torch.tensor(3.))
+    checkpoint = dict(state_dict=values, epoch=1, optimizer=dict(param_groups=[dict(initial_lr=.002, momentum=.9)]))
+    many = dict(
+        sentence=[('a.txt', "A cat isn't on the T.V., o'clock -- dining-table.".encode())],
+        captions=[('a.json', coco), ('b.json', b'["a cat", "a dog"]'), ('a.jsonl', lines), ('a.txt', 'A cat\nzwei Hünde\n'.encode()),
+                  ('a.tsv', b'image\tcaption\n1.jpg\ta cat\n'), ('a.csv', b'image,caption\n1.jpg,"a cat, a ""dog"""\n'),
+                  ('a.json.gz', gzip.compress(coco)), ('a.parquet', parquet(caption=['a cat', None, 'a dog']*3)),
+                  ('b.parquet', parquet(caption=[['a cat'], ['a dog', 'two']]))],
+        class_file=[('a.yaml', b'name: pets\nclasses: {cat: [kitten, 1a], bullterrier: }\nnatural: {bullterrier: bull terrier}\n'),
+                    ('b.yaml', b'- cat\n- "dog"\n'), ('a.json', b'{"cat": ["kitten"], "dog": null}')],
+        label_table=[('a.tsv', b'image\tlabels\na.jpg\tcat,dog\nb.jpg\t\n'), ('a.csv', b'image,cat,dog\na.jpg,1,0\nb.jpg,0,-1\n')],
+        label_file=[('a.parquet', saved(lambda p: write_label_file(p, ['a cat', 'dogs'], torch.eye(2).bool(), PETS, 3), '.parquet'))],
+        prompts=[('a.safetensors', saved(prompts().save, '.safetensors'))],
+        prompt_header=[('a.safetensors', saved(prompts().save, '.safetensors'))],
+        vectors=[('a.safetensors', saved(vectors.save, '.safetensors'))],
+        scores=[('a.safetensors', saved(SavedScores(torch.ones(2, 2), ['a.jpg', 'b.jpg'], PETS).save, '.safetensors'))],
+        checkpoint=[('a.pth', saved(lambda p: torch.save(checkpoint, p), '.pth'))],
+        ids=[('a.json', b'[3, 4]'), ('a.txt', b'3\n4\n'), ('a.pkl', b'\x80\x04\x95\t\x00\x00\x00\x00\x00\x00\x00]\x94(K\x03K\x04e.')],
+        coco=[('a.json', coco)],
+        pictures=[('a.jpg', picture('JPEG')), ('a.png', picture('PNG')), ('a.gif', picture('GIF')), ('a.webp', picture('WEBP')),
+                  ('a.bmp', picture('BMP')[:400]), ('a.tif', picture('TIFF'))])
+    return many[reader]
+
+
+# How they are read; what is wrong with what was read is an `AssertionError`
+
+def read_sentence(path: Path):
+    text = path.read_bytes().decode('utf-8', 'replace')
+    assert lower_words(text) == [text[a:b].lower() for a, b in token_spans(text)]
+    noun_filter().columns(text)
+
+
+def read_table(path: Path):
+    for name in ('a.jpg', 'b.jpg'): (path.parent/name).touch()
+    read_labels(path, PETS)
+
+
+def read_prompts(path: Path):
+    "Whatever is read of a changed file with its checksum is what was in it"
+    model, was = TaIDPT.load(path, clip()), prompts()
+    assert model.get_params() == was.get_params() and model.history_ == was.history_ and model.classes == was.classes
+    assert all(torch.equal(a, b) for a, b in zip(model.prompts_.parameters(), was.prompts_.parameters()))
+
+
+def read_pth(path: Path):
+    checkpoint = read_checkpoint(path)
+    learned_settings(checkpoint, prompt_tensors(checkpoint, path), path)
+
+
+READERS = dict(
+    sentence=read_sentence,
+    captions=lambda path: list(read_captions(path)),
+    class_file=lambda path: ClassSet.from_file(path),
+    label_table=read_table,
+    label_file=read_label_file,
+    prompts=read_prompts,
+    prompt_header=lambda path: TaIDPT.load(path, clip()),
+    vectors=lambda path: TextConcepts.load(path, clip()),
+    scores=load_scores,
+    checkpoint=read_pth,
+    ids=read_caption_ids,
+    coco=lambda path: list(captions_by_id(path, [3])),
+    pictures=lambda path: list(iter_picture_features(clip(), [path], progress=False)))
+
+
+class Fault(Exception):
+    "A file was answered with something else than its documented errors"
+
+
+def try_file(reader: str, name: str, content: bytes) -> str:
+    "What a reader says to a file: '' if it reads it, or its error. Raises `Fault`."
+    with tempfile.TemporaryDirectory() as d, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        (path := Path(d)/name).write_bytes(content)
+        try: READERS[reader](path)
+        except (ValueError, OSError) as e:
+            if name not in str(e): raise Fault(f'{reader}, {name}: the error does not name the file: {type(e).__name__}: {e}') from e
+            return str(e).replace(f'{d}/', '')
+        except Exception as e: raise Fault(f'{reader}, {name}: {type(e).__name__}: {e}') from e
+    return ''
+
+
+# How they are spoilt
+
+PIECES = [b'[', b'[' * 3000, b'{"a":' * 3000, b'- ' * 200, b'null', b'NaN', b'Infinity', b'1e999', b'-1', b'5' * 5000, b'""', b'"', b"'", b'\\',
+          b'\\ud800', b'\x00', b'\xff\xfe', b'\xef\xbb\xbf', b'\r', b'\n', b'\t', b',', b':', b'&a [*a, *a]', b'*a', b'<<: ', b'!!int ', b'? ',
+          b'%', b'---\n', b'{}', b'[]', b'true', b'"caption"', b'"annotations"', b'"images"', b'"sentences"', b'2024-99-99', b'<script>', b' ' * 999,
+          b'\xe2\x80\xa8', b'\xcc\x81' * 40, b'a.' * 200, b'9' * 30, b'{', b'}', b']', b'K\xff', b'\x8c\x02os', b'R', b'classes', b'names']
+
+
+def spoil(content: bytes, rng: random.Random) -> bytes:
+    "A content with one to four changes: bits, pieces, cuts, repetitions"
+    raw = bytearray(content)
+    for _ in range(rng.choice([1, 1, 1, 2, 4])):
+        at, how = rng.randrange(len(raw) + 1), rng.randrange(7)
+        if how <= 1 and at < len(raw): raw[at] ^= 1 << rng.randrange(8)
+        elif how == 2 and at < len(raw): raw[at] = rng.randrange(256)
+        elif how == 3: raw[at:at] = rng.choice(PIECES)
+        elif how == 4: raw[at:at + rng.randrange(1, 30)] = rng.choice(PIECES)
+        elif how == 5: del raw[at:at + rng.choice([1, 4, 60, len(raw)])]
+        else: raw[at:at] = raw[at:at + rng.randrange(1, 40)]
+    return bytes(raw)
+
+
+HEADER_VALUES = ['null', '[]', '{}', '""', 'x', '-1', '1e999', 'NaN', '[' * 3000, '5' * 5000, '[1]', '{"a": 1}', '["a"]', '{"a": ["b"]}', '"<b>"',
+                 '{"name": "a", "names": ["cat", "dog"]}', '{"names": [[]]}', '{"lr": {}}', '{"n_ctx": 2, "class_specific": false, "lr": "x"}',
+                 '{"n_ctx": 2, "class_specific": false, "epochs": -1}', '[{"epoch": "<b>", "lr": 1, "loss": 1}]', '\n', '0' * 16, 'hf-hub:a/b']
+TENSORS = [torch.zeros(0), torch.zeros(()), torch.zeros(1, 256), torch.full((2, 256), 3e38), torch.full((2, 256), torch.nan), torch.ones(2, 256).long(),
+           torch.ones(2, 256).half(), torch.ones(2, 2), torch.ones(5, 256), torch.ones(2, 2, 256)]
+
+
+def spoil_header(content: bytes, rng: random.Random) -> bytes:
+    "A safetensors file with other words or tensors, and no checksum that would tell"
+    with tempfile.TemporaryDirectory() as d:
+        (path := Path(d)/'a.safetensors').write_bytes(content)
+        with safe_open(path, 'pt') as f: about, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+        del about['checksum']
+        for _ in range(rng.choice([1, 1, 2])):
+            if rng.random() < .7: about[rng.choice([*about, 'more'])] = rng.choice(HEADER_VALUES)
+            else: tensors[rng.choice([*tensors, 'more'])] = rng.choice(TENSORS).clone()
+            if rng.random() < .1: about.pop(rng.choice([w for w in about if w != 'format']), None)
+        save_file(tensors, path, about)
+        return path.read_bytes()
+
+
+def one_case(reader: str, rng: random.Random) -> tuple[str, bytes]:
+    "Name and content of a spoilt file"
+    name, content = rng.choice(seeds(reader))
+    if reader == 'prompt_header' or reader in ('vectors', 'scores') and rng.random() < .7: return name, spoil_header(content, rng)
+    return name, spoil(content, rng)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--minutes', type=float, default=1)
+    parser.add_argument('--seed', type=int, default=int(time.time()))
+    parser.add_argument('--only', choices=READERS)
+    args = parser.parse_args()
+    rng, end, counts, faults = random.Random(args.seed), time.time() + 60*args.minutes, dict.fromkeys(READERS, 0), {}
+    kept = Path(__file__).parent/'artifacts'
+    while time.time() < end:
+        for reader in [args.only] if args.only else READERS:
+            began, (name, content) = time.time(), one_case(reader, rng)
+            try: try_file(reader, name, content)
+            except Fault as e:
+                kind = f'{reader} {Path(name).suffix} {str(e).split(": ", 1)[-1][:60]}'
+                if kind not in faults:
+                    kept.mkdir(exist_ok=True)
+                    (kept/f'fuzz-{reader}-{len(faults)}-{name}').write_bytes(content)
+                    print(e, kept/f'fuzz-{reader}-{len(faults)}-{name}', sep='\n', flush=True)
+                faults[kind] = faults.get(kind, 0) + 1
+            if (took := time.time() - began) > 5: print(f'{reader}, {name}: {took:.1f} s for {len(content)} bytes, {content[:80]}', flush=True)
+            counts[reader] += 1
+    print(f'seed {args.seed}:', ', '.join(f'{n:,} {reader}' for reader, n in counts.items() if n))
+    sys.exit(f'{len(faults)} kinds of faults' if faults else 0)
+
+
+if __name__ == '__main__': main()
