@@ -100,7 +100,7 @@ def load_predictor(
 )->Predictor:
     "What a file holds, ready to predict; raises what the `load` of its method raises."
     try:
-        with open_safetensors(path, 'taidpt-vectors', 'class vectors') as (_, about): pass
+        with open_safetensors(path, 'taidpt-vectors', 'prompts') as (_, about): pass
     except ValueError: return TaIDPT.load(path, clip, trust)
     kinds = {kind.__name__: kind for kind in (TextConcepts, TextLinear)}
     if about.get('method') not in kinds: raise ValueError(

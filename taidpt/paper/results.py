@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from ..support.bootstrap import Interval
-from ..support.files import write_whole
+from ..support.parts import owned, write_whole
 
 # %% ../../nbs/paper/results.ipynb #results-005
 @dataclass(frozen=True)
@@ -138,8 +138,9 @@ def keep_results(
     results:Iterable[Result], # new rows
 )->list[Result]: # all that are in the file now
     "Put rows in a file, in place of those for the same thing. Raises what `read_results` does."
-    rows = {r.key: r for r in read_results(path)} | {r.key: r for r in results}
-    with write_whole(path) as tmp: tmp.write_text(results_text(rows.values()), encoding='utf-8')
+    with owned(path):
+        rows = {r.key: r for r in read_results(path)} | {r.key: r for r in results}
+        with write_whole(path) as tmp: tmp.write_text(results_text(rows.values()), encoding='utf-8')
     return list(rows.values())
 
 # %% ../../nbs/paper/results.ipynb #results-019

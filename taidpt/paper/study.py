@@ -972,14 +972,17 @@ def miniature_photos(
     names:Sequence[str]|None=None, # the classes wanted; None: all
     halve:bool=False, # learn from half of COCO's development photos, too
 )->tuple[LabeledPictures, LabeledPictures]: # to learn from, to be tested on
-    "Photos of Flickr8k to learn from, of COCO to be tested on; needs `shared_data`."
-    folder = shared_data()/'coco_dev'
-    coco = read_labels(folder/'labels.tsv', classes, folder/'images')
+    "Photos of Flickr8k to learn from, of COCO and VOC2012 to be tested on; needs `shared_data`."
+    def photos_of(name):
+        folder = shared_data()/name
+        return read_labels(folder/'labels.tsv', classes, folder/'images')
+    coco = photos_of('coco_dev')
     order, half = torch.arange(len(coco)), 0
     if halve:
         order = torch.randperm(len(coco), generator=torch.Generator().manual_seed(0))
         half = len(coco)//2
     test, pool = joined(coco[order[half:]], bundled_photos(classes)), flickr8k('train', classes)
+    if classes.name == 'voc2007': test = joined(test, photos_of('voc2012_dev'))
     enough = (pool.labels.sum(0) >= least) & (test.labels.sum(0) >= 2)
     names = [n for n in names or classes.names if enough[classes.index(n)]]
     pool = with_classes(pool, names)
