@@ -74,7 +74,7 @@ def read_json(
     return parse_json(utf8_text(path), path)
 
 # %% ../../nbs/support/plaindata.ipynb #pd-013
-def _fault(node:yaml.Node, what:str)->yaml.MarkedYAMLError:
+def _fault(node:yaml.Node|yaml.Event, what:str)->yaml.MarkedYAMLError:
     "The error for a place in YAML."
     return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
 
@@ -98,26 +98,24 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
 # %% ../../nbs/support/plaindata.ipynb #pd-014
 _LEVELS = 20                                            # of lists and mappings in each other
 
-def _check_nodes(root:yaml.Node)->None:
-    "Raise `MarkedYAMLError` for what is repeated with an anchor, or is nested too deep."
-    seen, left = set(), [(root, 1)]
-    while left:
-        node, level = left.pop()
-        if id(node) in seen:
-            raise _fault(node, 'this is repeated with an anchor (& and *); write it out each time')
-        if level > _LEVELS: raise _fault(node, f'lists in each other, more than {_LEVELS} deep')
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode): left += [(n, level + 1) for n in node.value]
-        if isinstance(node, yaml.MappingNode):
-            for pair in node.value: left += [(n, level + 1) for n in pair]
+def _check_events(text:str)->None:
+    """Raise `MarkedYAMLError` for what is repeated with an anchor, or is nested too deep.
+
+    Events come one after the other, so that this needs no stack, however deep it goes."""
+    level = 0
+    for event in yaml.parse(text, _Loader):
+        what = ''
+        if isinstance(event, yaml.AliasEvent):
+            what = 'this is repeated with an anchor (& and *); write it out each time'
+        level += isinstance(event, yaml.CollectionStartEvent)
+        level -= isinstance(event, yaml.CollectionEndEvent)
+        if level > _LEVELS: what = f'lists in each other, more than {_LEVELS} deep'
+        if what: raise _fault(event, what)
 
 def _read_yaml(text:str)->object:
+    _check_events(text)
     loader = _Loader(text)
-    try:
-        root = loader.get_single_node()
-        if root is None: return None
-        _check_nodes(root)
-        return loader.construct_document(root)
+    try: return loader.get_single_data()
     finally: loader.dispose()
 
 # %% ../../nbs/support/plaindata.ipynb #pd-015
