@@ -11,9 +11,6 @@ command beside it, which may be killed, too. Then the command runs to its end, a
 an unbroken run writes: tensor for tensor and, where there are no tensors, byte for byte. Nothing may lie beside it, no
 process may be left, and a full disk must be told in a sentence that names a file.
 
-One thing may differ, by ROUNDING: features that are kept picture by picture, and scores from them. The last digit that a
-picture tower gives depends on how many pictures it is given at once, and a run that goes on has other batches.
-
 Nothing of this is in the package: the process that runs a command is a fork of this one, and breaks itself.
 """
 import argparse
@@ -141,10 +138,6 @@ def left_alive(pid: int, seconds: float = 20) -> list[int]:
 
 # What a run has written
 
-
-ROUNDING = 2e-6                          # of numbers up to 1, in half precision
-
-
 def contents(folder: Path, given: set[str]) -> dict:
     "What is in each file of a folder, but for those that were given: tensors and header, or bytes"
     found = {}
@@ -162,12 +155,9 @@ def difference(name: str, a, b) -> str:
     if a is None or b is None: return f'{name} is {"left over" if a is None else "missing"}'
     if isinstance(a, bytes) or isinstance(b, bytes): return '' if a == b else f'{name} has other bytes'
     if a[0].keys() != b[0].keys(): return f'{name} has other tensors'
-    rounding = ROUNDING if '/photos/' in name or '/scores/' in name else 0
     for k in a[0]:
-        one, other = (x[0][k].nan_to_num(7) for x in (a, b))
-        if one.shape != other.shape or not torch.allclose(one.double(), other.double(), rtol=0, atol=rounding): return f'{name}: {k} differs'
-    one, other = ({k: v for k, v in x[1].items() if k != 'crc32' and not (rounding and k == 'checksum')} for x in (a, b))
-    return '' if one == other else f'{name} has another header'
+        if not torch.equal(a[0][k].nan_to_num(7), b[0][k].nan_to_num(7)): return f'{name}: {k} differs'
+    return '' if {k: v for k, v in a[1].items() if k != 'crc32'} == {k: v for k, v in b[1].items() if k != 'crc32'} else f'{name} has another header'
 
 
 class Chaos:

@@ -225,10 +225,13 @@ def _known(
     pos_embed:bool|tuple[bool, ...],
     cache:FeatureCache|None, # where new features are kept
 )->list[tuple[Tensor, Tensor]|None]: # f and F of each picture; None where it could not be read
-    "Features of pictures, computed only where they are not there."
+    """Features of pictures, computed only where they are not there.
+
+    As many go through the tower as the batch has, since the last digit depends on how many there
+    are: what is computed now is what would have been computed with all of them."""
     new = [read for read in batch if read.pixels is not None]
     if new:
-        f, F_ = _encoded(clip, new, pos_embed)
+        f, F_ = _encoded(clip, new + new[-1:]*(len(batch) - len(new)), pos_embed)
         if cache: f, F_ = unit_half(f), unit_half(F_)
         for read, *features in zip(new, f, F_):
             read.features = features
