@@ -359,6 +359,7 @@ class FeatureCache:
         recipe:str, # all that the features depend on besides the picture
     ):
         self.folder, self.recipe = Path(folder), recipe.encode()
+        for part in self.folder.glob('??'): clean(part)         # what a run that was killed left
 
     def key(self, content:bytes)->str:
         "The name under which the features of a picture with this content are kept."
