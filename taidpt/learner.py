@@ -30,7 +30,7 @@ from .training import PromptTuner
 # %% ../nbs/09_taidpt.ipynb #09-005
 class TaIDPT(PromptTuner):
     "Double-grained prompts learned from sentences (Guo et al., 2023), to tell what pictures show."
-    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5, scale=4.)      # as published
+    defaults = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5, scale=4.)  # published
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
