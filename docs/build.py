@@ -176,9 +176,23 @@ def modules() -> dict[str, list[str]]:
     return {m: [n for n in owned if not any(p.startswith('_') for p in n.split('.'))] for m, owned in names.items()}
 
 
+def inherited(cls: type, owner: dict[str, str], link) -> str:
+    "Public methods that a class has from the package's other classes, each with a link to its arguments; `owner`: the page of each method"
+    rows, own = [], set(vars(cls))
+    for base in cls.__mro__[1:]:
+        for name, thing in vars(base).items():
+            page = owner.get(f'{base.__name__}.{name}')
+            if name in own or not page: continue
+            own.add(name)
+            told = link(' '.join((inspect.getdoc(getattr(base, name)) or '').split('\n\n')[0].split()), '../').replace('|', chr(92) + '|')
+            rows.append(f'| [`{cls.__name__}.{name}`]({page}.md#{base.__name__.lower()}{name.lower()}) | {told} | `{base.__name__}` |')
+    return '| it also has | | from |\n|---|---|---|\n' + '\n'.join(rows) + '\n\n' if rows else ''
+
+
 def reference(link, where):
-    "A page for each module: public names, signatures, docments, docstrings"
+    "A page for each module: public names, signatures, docments, docstrings; a class with what it inherits"
     syms = importlib.import_module('taidpt._modidx').d['syms']
+    owner = {n: m.removeprefix('taidpt.') for m, names in modules().items() for n in names if '.' in n}
     (pages/'reference').mkdir(exist_ok=True)
     for name, owned in syms.items():
         module, short = importlib.import_module(name), name.removeprefix('taidpt.')
@@ -189,13 +203,15 @@ def reference(link, where):
             thing = module
             for part in n.split('.'): thing = inspect.getattr_static(thing, part, None) if inspect.isclass(thing) else getattr(thing, part, None)
             if thing is None: continue
-            thing = getattr(thing, '__func__', thing)
+            thing = getattr(thing, '__func__', getattr(thing, 'f', thing))      # a class method, Python's or fastcore's
             f = thing.fget if isinstance(thing, property) else thing
             if not callable(f): continue
             plain = isinstance(thing, property) or inspect.isclass(thing) and not any('__init__' in vars(c) for c in thing.__mro__ if c.__module__.startswith('taidpt'))
             parameters = '' if plain else table(f, link)
             what = 'class ' if inspect.isclass(thing) else ''
-            text += f'{"###" if "." in n else "##"} {what}{n}\n\n{link(inspect.getdoc(f) or "", "../")}\n\n{parameters}'
+            told = link(inspect.getdoc(inspect.unwrap(f) if inspect.isfunction(f) else f) or '', '../')                # without the arguments, which the table has
+            text += f'{"###" if "." in n else "##"} {what}{n}\n\n{told}\n\n{parameters}'
+            if inspect.isclass(thing): text += inherited(thing, owner, link)
         (pages/'reference'/f'{short}.md').write_text(text, encoding='utf-8')
 
 

@@ -161,3 +161,9 @@ def compile(self:FrozenCLIP,
     "Let `torch.compile` fuse the blocks of prompts: a slow first step, then faster ones."
     self._block = torch.compile(prompt_block, **kwargs)
     return self
+
+# %% ../nbs/04_clip.ipynb #04-clone-1
+@patch
+def __sklearn_clone__(self:FrozenCLIP) -> FrozenCLIP: # itself
+    "What scikit-learn's `clone` of a model puts into the clone."
+    return self

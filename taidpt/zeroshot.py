@@ -14,28 +14,32 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 
-from .classes import ClassSet, as_classset
+from .classes import ClassSet
 from .clip import FrozenCLIP
 from .predict import Predictor
 from .scores import branch_scores
+from .support.calls import clip_and_classes, explained
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
     "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it
+    @explained
     def __init__(self,
         clip:FrozenCLIP, # the model
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         templates:str|Sequence[str]|None=None, # with {} for the class; None: 'a photo of a {}.'
         local:bool=True, # score positions, too
     ):
-        self.clip, self.classes, self.local = clip, as_classset(classes), local
-        if templates is None: templates = 'a photo of a {}.'
-        self.templates = [templates] if isinstance(templates, str) else list(templates)
+        self.clip, self.classes = clip_and_classes(self, clip, classes)
+        self.local = local
+        asked = 'a photo of a {}.' if templates is None else templates
+        self.templates = [asked] if isinstance(asked, str) else list(asked)
         if not self.templates: raise ValueError('There is no template.')
         for t in self.templates:
             if '{}' not in t:
                 raise ValueError(f'The template {t!r} has no {{}} for the class name.')
+        self.keep_given(locals())
 
     @property
     def relative_scale(self)->float: # for cosines times the logit scale

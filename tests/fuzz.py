@@ -40,6 +40,7 @@ from taidpt.support.checkpoints import learned_settings, prompt_tensors, read_ch
 from taidpt.support.encode import iter_picture_features
 from taidpt.support.labelfiles import read_label_file, write_label_file
 from taidpt.support.scorefiles import SavedScores, load_scores
+from taidpt.support.settings import settings_of
 from taidpt.support.words import lower_words, token_spans
 
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
@@ -130,7 +131,7 @@ def read_table(path: Path):
 def read_prompts(path: Path):
     "Whatever is read of a changed file with its checksum is what was in it"
     model, was = TaIDPT.load(path, clip()), prompts()
-    assert model.get_params() == was.get_params() and model.history_ == was.history_ and model.classes == was.classes
+    assert settings_of(model) == settings_of(was) and model.history_ == was.history_ and model.classes == was.classes
     assert all(torch.equal(a, b) for a, b in zip(model.prompts_.parameters(), was.prompts_.parameters()))
 
 

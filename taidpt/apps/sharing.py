@@ -29,6 +29,7 @@ from ..clip import FrozenCLIP
 from ..learner import TaIDPT
 from ..scores import dense_scores, fuse, global_scores
 from ..support.models import is_known_clip
+from ..support.settings import settings_of
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-007
 def card_metadata(
@@ -152,7 +153,7 @@ def card_text(
         which='' if known else f', load_clip({model.clip.name!r})',
         classes=in_markdown(', '.join(model.classes.natural)), license=licence, clip_licence=caution,
         captions=captions or 'The sentences were not named.', results=results_in_words(scores),
-        history=history_in_words(model.history_), settings=rows_in_markdown(model.get_params()))
+        history=history_in_words(model.history_), settings=rows_in_markdown(settings_of(model)))
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-016
 def model_card(

@@ -7,6 +7,7 @@ __all__ = ['ClassVectors', 'TextConcepts']
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -15,11 +16,12 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from .. import __version__
-from ..classes import ClassSet, as_classset
+from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..learner import check_count, check_sentences, sentence_features
+from ..learner import sentence_features
 from ..predict import Predictor
 from ..scores import branch_scores, global_scores
+from ..support.calls import clip_and_classes, explained
 from ..support.features import FeatureStore
 from taidpt.support.headers import (
     check_numbers, class_text, hash_text, plain_text, read_sealed, settings_text, word_text,
@@ -27,6 +29,7 @@ from taidpt.support.headers import (
 )
 from ..support.promptfiles import clip_of_label
 from ..support.scoring import check_features
+from ..support.sentences import check_count, labelled_sentences
 from ..support.settings import check_kept_settings, more_than, settings_of
 from ..texts import LabeledTexts, template_sentences
 
@@ -72,14 +75,15 @@ class ClassVectors(Predictor):
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-010
 @patch
+@explained
 def fit(self:ClassVectors,
-    train:LabeledTexts, # labelled sentences, of these classes
+    train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
     cache:str|Path|None=None, # file for the sentences' features; None: memory
     progress:bool=True, # a bar
     features:FeatureStore|None=None, # of sentences and templates, if they are there already
 )->ClassVectors: # itself
     "Work the vectors out. Labels of other classes, or none, raise `ValueError` before any work."
-    check_sentences(train, self.classes)
+    train = labelled_sentences(train, self.classes, progress)
     if self.templates: train = train + template_sentences(self.classes)
     if lost := [n for n,k in train.counts().items() if not k]: raise ValueError(
         f'No sentence names {", ".join(lost[:10])}: add captions or synonyms, or leave templates on.')
@@ -134,6 +138,8 @@ def load(cls:ClassVectors,
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
 class TextConcepts(ClassVectors):
     "The mean of the sentences that name a class, less the mean of all (Class Concept)."
+    tied = 'clip', 'classes', 'attention'
+    @explained
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -142,11 +148,12 @@ class TextConcepts(ClassVectors):
         templates:bool=True, # add the 89 template sentences of each class to the captions
         attention:float|None=None, # tau_a of attention over all sentences; None: no attention
     ):
-        self.clip, self.classes = clip, as_classset(classes)
+        self.clip, self.classes = clip_and_classes(self, clip, classes)
         self.local, self.tau_image, self.templates = local, tau_image, templates
         self.attention = attention
         more_than(0, tau_image=tau_image)
         if attention is not None: more_than(0, attention=attention)
+        self.keep_given(locals())
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Means of the sentences of each class, less the mean of all."

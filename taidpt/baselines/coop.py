@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor
 
-from ..classes import ClassSet, as_classset
+from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..support.features import FeatureStore
+from ..support.calls import clip_and_classes, explained
 from ..support.distributed import is_first
 from ..support.parts import owned
 from ..support.promptfiles import begin, data_hash
@@ -169,6 +170,7 @@ class CoOp(PictureTuner):
     "Prompts learned from pictures (Zhou et al., 2022), by default with the ranking loss."
     label_values, pos_embed = (-1, 0, 1), True
     losses = PromptTuner.losses | dict(softmax=softmax_loss, soft_softmax=soft_softmax_loss)
+    @explained
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -187,7 +189,7 @@ class CoOp(PictureTuner):
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
     ):
-        self.clip, self.classes = clip, as_classset(classes)
+        self.clip, self.classes = clip_and_classes(self, clip, classes)
         self.n_ctx, self.class_specific, self.local = n_ctx, class_specific, local
         self.lr, self.warmup_lr = recommended(clip, 'lr', lr, 2e-3), warmup_lr
         self.epochs, self.batch_size = epochs, batch_size
@@ -196,6 +198,7 @@ class CoOp(PictureTuner):
         check_settings(self)
         at_least(0, margin=margin)
         more_than(0, scale=scale)
+        self.keep_given(locals())
 
 # %% ../../nbs/baselines/coop.ipynb #co-020
 @patch

@@ -17,10 +17,11 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .coop import PictureTuner
-from ..classes import ClassSet, as_classset
+from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..prompts import PromptLearner
 from ..scores import dense_scores, global_scores
+from ..support.calls import clip_and_classes, explained
 from ..support.distributed import process_count
 from ..support.promptfiles import copy_into
 from ..support.settings import check_settings, more_than, recommended
@@ -78,6 +79,7 @@ class DualCoOp(PictureTuner):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
     label_values, local = (-1, 0, 1), True
     loss, losses = 'asymmetric', dict(asymmetric=partial_asymmetric_loss)
+    @explained
     def __init__(self,
         clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -95,7 +97,7 @@ class DualCoOp(PictureTuner):
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`
         weight_grad:bool=True, # of the loss, as in `partial_asymmetric_loss`
     ):
-        self.clip, self.classes = clip, as_classset(classes)
+        self.clip, self.classes = clip_and_classes(self, clip, classes)
         self.n_ctx, self.class_specific = n_ctx, class_specific
         self.lr, self.warmup_lr = recommended(clip, 'lr', lr, 2e-3), warmup_lr
         self.epochs, self.batch_size = epochs, batch_size
@@ -104,6 +106,7 @@ class DualCoOp(PictureTuner):
         self.weight_grad = weight_grad
         check_settings(self)
         more_than(0, scale=scale)
+        self.keep_given(locals())
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-016a
 def add_scales(

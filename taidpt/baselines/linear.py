@@ -13,11 +13,12 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .concepts import ClassVectors, TextConcepts
-from ..classes import ClassSet, as_classset
+from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..learner import TaIDPT
 from ..losses import bce_loss
 from ..predict import Predictor
+from ..support.calls import clip_and_classes, explained
 from ..support.files import open_safetensors
 from ..support.settings import at_least, more_than
 
@@ -62,6 +63,7 @@ def train_head(
 # %% ../../nbs/baselines/linear.ipynb #linear-012
 class TextLinear(ClassVectors):
     "A linear head on sentence features: ridge regression, or trained with noise."
+    @explained
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -77,7 +79,8 @@ class TextLinear(ClassVectors):
         seed:int=0, # of the order and of the noise; for 'bce'
     ):
         "Raises `ValueError` for another loss, or for settings that cannot work."
-        self.clip, self.classes, self.loss = clip, as_classset(classes), loss
+        self.clip, self.classes = clip_and_classes(self, clip, classes)
+        self.loss = loss
         self.penalty, self.noise, self.epochs, self.lr = penalty, noise, epochs, lr
         self.batch_size, self.local, self.tau_image = batch_size, local, tau_image
         self.templates, self.seed = templates, seed
@@ -86,6 +89,7 @@ class TextLinear(ClassVectors):
         more_than(0, penalty=penalty, lr=lr, tau_image=tau_image)
         at_least(0, noise=noise)
         at_least(1, whole=True, epochs=epochs, batch_size=batch_size)
+        self.keep_given(locals())
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Weights in closed form, or trained."

@@ -19,10 +19,12 @@ from tqdm.auto import tqdm
 
 from .. import __version__
 from .coop import check_labels, soft_softmax_loss
-from ..classes import ClassSet, as_classset
+from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..scores import global_scores
+from ..support.calls import clip_and_classes, explained
+from ..support.estimator import Estimator
 from taidpt.support.headers import (
     check_numbers, class_text, hash_text, plain_text, read_sealed, settings_text, write_sealed,
 )
@@ -50,9 +52,11 @@ def cache_scores(
     return torch.exp(-beta * (1 - F.normalize(f, dim=-1) @ keys.T)) @ values
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
-class TipAdapter:
+class TipAdapter(Estimator):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
     losses = dict(softmax=soft_softmax_loss, ranking=ranking_loss)
+    tied = 'clip', 'classes', 'templates'
+    @explained
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -65,8 +69,8 @@ class TipAdapter:
         loss:str='softmax', # of fine-tuning; or 'ranking'
         seed:int=0, # of the order of pictures
     ):
-        self.clip, self.classes, self.templates = clip, as_classset(classes), templates
-        self.alpha, self.beta, self.loss = alpha, beta, loss
+        self.clip, self.classes = clip_and_classes(self, clip, classes)
+        self.templates, self.alpha, self.beta, self.loss = templates, alpha, beta, loss
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
         at_least(0, alpha=alpha, beta=beta)
         at_least(0, whole=True, epochs=epochs, seed=seed)
@@ -74,11 +78,17 @@ class TipAdapter:
         more_than(0, lr=lr)
         if loss not in self.losses: raise ValueError(
             f'loss must be one of {", ".join(self.losses)}, got {loss!r}.')
+        self.keep_given(locals())
 
     def check_fitted(self)->None:
         "Raise `RuntimeError` if the cache is empty."
         if not hasattr(self, 'keys_'): raise RuntimeError(
             'The cache is empty: call fit(pictures, labels), or TipAdapter.load.')
+
+    def __repr__(self)->str:
+        known = f'{len(self.keys_)} pictures' if hasattr(self, 'keys_') else 'not fitted yet'
+        classes = f'{len(self.classes)} classes of {self.classes.name}'
+        return f'TipAdapter: {classes}, epochs={self.epochs}, {known}, {self.clip!r}'
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-011
 @patch

@@ -50,7 +50,7 @@ def write_prompts(
     about = dict(format='taidpt-prompts', method=type(model).__name__, version=__version__,
                  clip=model.clip.name, weights=model.clip.fingerprint(), data=data,
                  classes=json.dumps(model.classes.to_dict()),
-                 settings=json.dumps(model.get_params()), history=json.dumps(model.history_))
+                 settings=json.dumps(settings_of(model)), history=json.dumps(model.history_))
     write_sealed(path, tensors, about)
 
 # %% ../../nbs/support/promptfiles.ipynb #pr-008
@@ -150,7 +150,7 @@ def check_same_run(
     path:str|Path, # the checkpoint, for the message
 )->None:
     "Raise `ValueError` with all that differs, if the checkpoint is of another run."
-    was, now = about['settings'], model.get_params()
+    was, now = about['settings'], settings_of(model)
     differ = [f'{n} ({was.get(n)!r}, now {v!r})' for n, v in now.items() if was.get(n) != v]
     if about['weights'] != model.clip.fingerprint():
         differ.append(f'the CLIP ({about["clip"]!r}, now {model.clip.name!r})')
@@ -194,15 +194,12 @@ def begin(
 class LearnedPrompts(Predictor):
     "Prompts with their CLIP, classes, settings and history: what a file of prompts holds."
     losses = {}                                         # by name; each learner has its own
+    tied = 'clip', 'classes', 'n_ctx', 'class_specific', 'learn_scale'
 
     @property
     def relative_scale(self)->float: # published, 4 times scores that are 4 cosines: 16
         "As `Predictor.relative_scale`: the softmax is over 4 times the scores that the loss sees."
         return 4 * self.scale
-
-    def get_params(self)->dict: # name -> value, as given to the constructor
-        "Settings that JSON can hold; a loss of one's own is given by its name."
-        return settings_of(self)
 
     def check_fitted(self)->None:
         "Raise `RuntimeError` if nothing was learned or loaded yet."

@@ -107,14 +107,19 @@ def score_pictures(
     pictures:Pictures, # N, in any form
     scores:Callable, # (u, U) -> B × C scores of each branch
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_images`
-    **kwargs, # of `iter_picture_features`: batch_size, on_error, workers, progress, cache
+    batch_size:int|None=None, # pictures a step; None: as `iter_picture_features`, 256 of features
+    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
+    workers:int=0, # processes that decode pictures; 0: threads of this one
+    progress:bool=True, # show a bar
+    cache:str|Path|None=None, # folder to keep features in, and to find them in
 )->list[Tensor]: # of each branch, N × C, float32, on the CPU; NaN for skipped pictures
     "Scores of pictures on every branch."
     if isinstance(pictures, FeatureStore):
-        given = given_batches(pictures, clip.device, kwargs.get('batch_size', 256))
+        given = given_batches(pictures, clip.device, batch_size or 256)
         return score_batches(given, scores)
     def score(some):
-        found = iter_picture_features(clip, some, pos_embed, **kwargs)
+        found = iter_picture_features(clip, some, pos_embed, batch_size, on_error, workers,
+                                      progress, cache)
         return score_batches(((f, F_.flatten(1, 2)) for f, F_ in found), scores)
     return score_share(as_pictures(pictures), score)
 
@@ -123,11 +128,17 @@ def score_positions(
     clip:FrozenCLIP, # encoder of the pictures
     pictures:Pictures, # N, in any form but a `FeatureStore`
     L:Tensor, # class embeddings, C × D
-    **kwargs, # as in `score_pictures`
+    batch_size:int|None=None, # pictures a step; None: as `iter_picture_features`
+    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
+    workers:int=0, # processes that decode pictures; 0: threads of this one
+    progress:bool=True, # show a bar
+    cache:str|Path|None=None, # folder to keep features in, and to find them in
 )->Tensor: # N × C × h × w, cosines P of every position, on the CPU
     "Scores of every position of pictures, as maps (Eq. 5)."
     maps = []
-    for _, F_ in iter_picture_features(clip, pictures, **kwargs):
+    found = iter_picture_features(clip, pictures, False, batch_size, on_error, workers, progress,
+                                  cache)
+    for _, F_ in found:
         P = dense_scores(F_.flatten(1, 2), L).transpose(1, 2)           # B × C × positions
         maps.append(P.unflatten(2, F_.shape[1:3]).cpu())
     return torch.cat(maps)
