@@ -97,6 +97,7 @@ class Regions:
 # %% ../../nbs/baselines/rescore.ipynb #rescore-020
 class Rescored(Predictor):
     "A model that looks again at the region of each likely class (TagCLIP)."
+    tied = 'model',
     def __init__(self,
         model:Predictor, # ready to predict
         likely:float=0.5, # theta, which classes get a second look: 0 all of them, 1 the best alone
@@ -117,6 +118,10 @@ class Rescored(Predictor):
     def relative_scale(self)->float: # of the model's scores
         "As `Predictor.relative_scale`."
         return self.model.relative_scale
+
+    def check_fitted(self)->None:
+        "Raise `RuntimeError` unless the model can predict."
+        self.model.check_fitted()
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length
         "Those of the model, with its maps."

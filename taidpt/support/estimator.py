@@ -75,7 +75,7 @@ def score(self:Estimator,
     labels:Tensor|np.ndarray|list, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     **kwargs, # of `predict`
 )->float: # mAP in percent
-    "mAP of pictures; raises what `predict` and `mean_average_precision` raise."
+    "mAP of pictures, in percent; raises what `predict` and `mean_average_precision` raise."
     return mean_average_precision(labels, self.predict(pictures, **kwargs))
 
 # %% ../../nbs/support/estimator.ipynb #est-013
