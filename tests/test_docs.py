@@ -45,7 +45,7 @@ def test_site(site):
     learner, predict = ((site/f'reference/{name}.html').read_text(encoding='utf-8') for name in ('learner', 'predict'))
     for name in ('fit', 'partial_fit'): assert f'TaIDPT.{name}<' in learner
     for name in ('predict', 'predict_dense'):                                                                  # found under the class that people use
-        assert re.search(rf'href="predict.html#predictor{name.replace("_", "-")}"[^>]*>.*?TaIDPT.{name}<', learner), name
+        assert re.search(rf'href="predict.html#predictor-{name.replace("_", "-")}"[^>]*>.*?TaIDPT.{name}<', learner), name
     for name in ('save', 'load', 'score', 'set_params'): assert f'TaIDPT.{name}<' in learner
     for name in ('batch_size', 'on_error', 'workers', 'progress'): assert predict.count(f'>{name}<') == 3, name
     reference = (site/'reference/apps.explorer.html').read_text(encoding='utf-8')
