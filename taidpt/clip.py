@@ -9,7 +9,6 @@ __all__ = ['FrozenCLIP', 'load_clip']
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import open_clip
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
@@ -51,6 +50,7 @@ def load_clip(
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `TypeError` for text encoders of another kind, `ConnectionError` when a download fails."""
+    import open_clip                                # here, as it takes a second
     source = find_clip(name, pretrained)
     options = model_options(source, precision, image_size, crop)
     model = build_clip(source, device or best_device(), **options)

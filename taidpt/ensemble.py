@@ -87,10 +87,12 @@ def search_weight(
     second:Tensor|np.ndarray|list, # N × C scores of the second member
     weights:Sequence[float]=tuple(np.linspace(0, 1, 21).round(4)), # of the second, to be tried
     normalize:str|None='minmax', # as in `normalize_scores`
+    names:Sequence[str]|None=None, # C names of classes, for a warning of those that none shows
 )->tuple[float, dict[float, float]]: # the best weight of the second member; each weight's mAP
     "mAP of the ensemble over the second's weight; of equals, the weight nearest to 1/2 wins."
     one, two = normalize_scores(first, normalize), normalize_scores(second, normalize)
-    curve = {float(w): mean_average_precision(labels, (1 - w)*one + w*two) for w in weights}
+    def score(w): return mean_average_precision(labels, (1 - w)*one + w*two, names)
+    curve = {float(w): score(w) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 
 # %% ../nbs/13_ensemble.ipynb #13-021

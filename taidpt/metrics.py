@@ -8,6 +8,7 @@ __all__ = ['as_array', 'average_precision', 'mean_average_precision', 'drawn_map
 
 # %% ../nbs/11_metrics.ipynb #11-002
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -62,18 +63,20 @@ def average_precision(
 def mean_average_precision(
     labels:torch.Tensor|np.ndarray|list, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:torch.Tensor|np.ndarray|list, # N × C, higher means more likely
+    names:Sequence[str]|None=None, # C names of classes, for messages; None: numbers of columns
 )->float: # mAP in percent
     """Mean over classes of `average_precision`, in percent.
 
-    Leaves out classes without a positive, with a warning that numbers them.
+    Leaves out classes without a positive, with a warning that names or numbers them.
     Raises `ValueError` if no class has a positive, and what `average_precision` raises."""
     ap = np.atleast_1d(average_precision(labels, scores))
     empty = np.isnan(ap)
     if empty.all(): raise ValueError('no class has a positive label: there is nothing to rank')
     if empty.any():
-        which = ', '.join(map(str, empty.nonzero()[0][:10])) + (', …' if empty.sum() > 10 else '')
+        which = [str(c if names is None else names[c]) for c in empty.nonzero()[0]]
+        which = ', '.join(which[:10]) + (', …' if len(which) > 10 else '')
         warnings.warn(f'mAP over {(~empty).sum()} of {len(ap)} classes: '
-                      f'no positive label in column {which}', stacklevel=2)
+                      f'no positive label {"in column" if names is None else "of"} {which}', stacklevel=2)
     return float(ap[~empty].mean())
 
 # %% ../nbs/11_metrics.ipynb #11-boot-4
@@ -96,9 +99,10 @@ def map_interval(
     level:float=0.95, # how likely it is that the interval holds the mAP of all such pictures
     draws:int=1000, # the more, the less the limits depend on `seed`
     seed:int=0, # of the draws
+    names:Sequence[str]|None=None, # as in `mean_average_precision`
 )->Interval: # in percent
     "mAP and its bootstrap interval over pictures. Raises what `mean_average_precision` raises."
-    value = mean_average_precision(labels, scores)
+    value = mean_average_precision(labels, scores, names)
     return bootstrap_interval(value, drawn_map(labels, scores, draws, seed), level)
 
 # %% ../nbs/11_metrics.ipynb #11-boot-7
@@ -109,11 +113,12 @@ def map_difference(
     level:float=0.95, # as in `map_interval`
     draws:int=1000, # as in `map_interval`
     seed:int=0, # of the draws
+    names:Sequence[str]|None=None, # as in `mean_average_precision`
 )->Interval: # in percent; above 0 where the first is better
     "How much more mAP the first model has, with its bootstrap interval on the same pictures."
-    value = mean_average_precision(labels, first) - mean_average_precision(labels, second)
+    one, two = (mean_average_precision(labels, s, names) for s in (first, second))
     drawn = [drawn_map(labels, s, draws, seed) for s in (first, second)]
-    return bootstrap_interval(value, drawn[0] - drawn[1], level)
+    return bootstrap_interval(one - two, drawn[0] - drawn[1], level)
 
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(

@@ -10,18 +10,18 @@ import html
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zlib import crc32
 
-import torch
 from fastcore.basics import patch
-from tqdm.auto import tqdm
 
 from .classes import ClassSet, as_classset
 from .support.phrases import BLOCKED, PhraseDictionary, phrase_entries
 from .support.wholewords import WholeWords
 from .support.words import lower_words, token_spans
 from .support.workers import map_in_processes
-from .texts import LabeledTexts
+
+if TYPE_CHECKING: from taidpt.texts import LabeledTexts
 
 # %% ../nbs/02_nounfilter.ipynb #nounfilter-011
 @dataclass(frozen=True)
@@ -145,8 +145,11 @@ def label(self:NounFilter,
     texts:Iterable[str], # sentences; anything that gives one after the other
     progress:bool=True, # show a progress bar
     workers:int=0, # processes to share the work, as in `stream`
-)->LabeledTexts: # sentences that name a class; how many don't is in `.dropped`
+)->'LabeledTexts': # sentences that name a class; how many don't is in `.dropped`
     "Label sentences and drop those without a class. Raises `ValueError` if none is left."
+    import torch                                # here, as explaining needs none of it
+    from tqdm.auto import tqdm
+    from taidpt.texts import LabeledTexts
     _refuse_one_text(texts)
     texts = tqdm(texts, desc='labelling', unit=' sentences', disable=not progress)
     kept, rows, columns, n = [], [], [], 0

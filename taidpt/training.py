@@ -122,13 +122,12 @@ def _learn_epoch(self:PromptTuner, epoch:int, features:FeatureStore, labels:Tens
 def branch_maps(
     branches:list[Tensor], # global scores and perhaps local ones, each N × C
     labels:Tensor, # N × C: bool, 0/1 or 1/0/-1
+    names:list[str]|None=None, # C names of classes, for messages; None: numbers of columns
 )->dict[str, float]: # val_map and, for two branches, val_global and val_local, in percent
     "mAP of the final score and of each branch; raises what `mean_average_precision` raises."
-    maps = dict(val_map=mean_average_precision(labels, fuse_branches(branches)))
-    if len(branches) == 2:
-        for name, s in zip(('val_global', 'val_local'), branches):
-            maps[name] = mean_average_precision(labels, s)
-    return maps
+    scores = dict(val_map=fuse_branches(branches))
+    if len(branches) == 2: scores |= dict(val_global=branches[0], val_local=branches[1])
+    return {name: mean_average_precision(labels, s, names) for name, s in scores.items()}
 
 # %% ../nbs/08_training.ipynb #08-022
 @patch
@@ -154,7 +153,8 @@ def learn(self:PromptTuner,
             row = self._learn_epoch(epoch, features, labels, tau, bar)
             told = dict(epoch=epoch, loss=f'{row["loss"]:.3f}')
             if val is not None:
-                row |= branch_maps(self.predict_branches(val[0], progress=False), val[1])
+                branches = self.predict_branches(val[0], progress=False)
+                row |= branch_maps(branches, val[1], self.classes.names)
                 told['mAP'] = f'{row["val_map"]:.1f}'
             self.history_.append(row)
             bar.set_postfix(told)

@@ -9,7 +9,6 @@ __all__ = ['model_view', 'unit_range', 'heatmap_overlay', 'show_heatmaps', 'word
 from collections.abc import Iterable
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 from PIL import Image
@@ -62,7 +61,8 @@ def heatmap_overlay(
 )->Image.Image: # of the picture's size
     "A picture, bright and tinted where the weights are high, dark and grey where they are low."
     w = _enlarged(weights, picture.size)
-    tint = matplotlib.colormaps['inferno'](w)[..., :3].astype(np.float32)
+    from matplotlib import colormaps                # here, as other modules draw nothing
+    tint = colormaps['inferno'](w)[..., :3].astype(np.float32)
     w = w[..., None]
     rgb = np.asarray(picture.convert('RGB'), dtype=np.float32) / 255
     grey = rgb @ np.float32([[.299], [.587], [.114]])

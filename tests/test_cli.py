@@ -209,9 +209,10 @@ BAD_INPUT = [
     (['train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a',
       '--out', 'x.safetensors'], ['none of', 'synonyms']),
     (['train', '--classes', 'cat,dog', '--out', 'x.txt'], ['.safetensors']),
-    (train('--pretrained', 'openai'), ['--clip']),
     (train('--clip', 'RN51'), ['RN50']),
     (['predict', 'no.safetensors', 'empty'], ['no.safetensors']),
+    (['predict', 'PROMPTS', 'PHOTOS', '--clip', 'RN50/openai'], ['learned on embedded, not on RN50/openai', 'leave out --clip']),
+    (['evaluate', 'no.safetensors', '--labels', 'labels.tsv'], ['no.safetensors: there is no such file of prompts']),
     (['predict', 'empty.txt', 'empty'], ['empty.txt']),
     (['predict', 'PROMPTS', 'empty'], ['empty', 'no pictures']),
     (['predict', 'PROMPTS', '*.jpg'], ['*.jpg']),
@@ -235,7 +236,7 @@ BAD_INPUT = [
     (train('--n-ctx', '74'), ['n_ctx is 74']),
     (train('--lr', 'nan'), ['lr must be a number']),
     (train('--cache', 'x.txt'), ['x.txt', '.safetensors']),
-    (train('--clip', 'RN50'), ['--pretrained with one of openai']),
+    (train('--clip', 'RN50'), ['add to --clip a / and one of openai']),
     (train('--val', '.', '--val-labels', 'broken.tsv'), ['empty.txt', 'out of broken.tsv']),
     (['label', 'table.csv', '--classes', 'cat,dog', '--out', 'x.csv'], ['x.csv', '.parquet']),
 ]
@@ -256,6 +257,18 @@ def test_bad_input(args, says, folder, command):
              'PHOTOS': DEMO/'images'}
     error(command(*(given.get(a, a) for a in args)), *says)
     assert sorted(os.listdir()) == before                # nothing was written
+
+
+@pytest.mark.parametrize('args, says', [
+    (['train', '--clases', 'cat,dog', '--out', 'x.safetensors'], 'required: --classes'),
+    (['train', '--classes', 'cat,dog', '--out', 'x.safetensors', '--epoch-count', '3'], 'unrecognized arguments: --epoch-count'),
+    (['train', '--classes', 'cat,dog', '--out', 'x.safetensors', '--pretrained', 'openai'], '--clip NAME/openai'),
+    (['label', 'my.txt', '--captions', 'my.txt', '--classes', 'cat,dog'], 'not allowed with'),
+    (['predict', 'my.safetensors', 'a.jpg', '--loud'], 'unrecognized arguments: --loud')])
+def test_wrong_options(args, says, command):
+    "The usage is that of the sub-command, and not of the whole"
+    status, out, err = command(*args)
+    assert status == 2 and out == '' and err.startswith(f'usage: taidpt {args[0]} [-h]') and says in err.splitlines()[-1]
 
 
 def test_label_writes_synonyms(command):

@@ -13,9 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cli_reproduce import clip_by_name
 from .console import Console, add_command, as_table, check_writable, positive_number
-from .options import named_captions, parse_classes, tell_labels
+from .options import add_clip_options, named_captions, named_clip, parse_classes, tell_labels
 
 if TYPE_CHECKING:
     from taidpt.classes import ClassSet
@@ -45,9 +44,7 @@ def add_compare(
     p = add_command(commands, 'compare',
                     'measure all that learns from sentences on labelled pictures',
                     run_compare, COMPARE_EXAMPLES, ABOUT_PLACES)
-    p.add_argument('--clip', metavar='NAME/TAG',
-                   help="a model of open_clip's and its weights, or a folder in its format; "
-                        'without it, the embedded small CLIP')
+    add_clip_options(p)
     p.add_argument('--data', metavar='DIR',
                    help='labelled pictures; without it, the 36 bundled photos')
     p.add_argument('--classes', default='voc2007', metavar='CLASSES',
@@ -182,7 +179,7 @@ def run_compare(
     name, photos = labelled_pictures(args.data, classes)
     captions = named_captions(args.captions)
     tell_labels(photos, console)
-    clip = clip_by_name(args.clip)
+    clip = named_clip(args.clip)
     train = NounFilter(classes).label(captions, progress=console.bars)
     family = TextFamily(clip, train, args.seeds, folder=args.cache, progress=console.bars)
     comparison = Comparison(family, photos, args.least)

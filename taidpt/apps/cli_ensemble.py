@@ -78,8 +78,9 @@ def measure_saved(
     rows = []
     for path, member in zip(args.scores, members):
         column = [member.classes.index(name) for name in both.classes]
-        rows.append([str(path), mean_average_precision(labels, member.rows(files)[:, column])])
-    rows.append(['together', mean_average_precision(labels, both.rows(files))])
+        rows.append([str(path), mean_average_precision(
+            labels, member.rows(files)[:, column], both.classes)])
+    rows.append(['together', mean_average_precision(labels, both.rows(files), both.classes)])
     print(f'mAP on {len(files)} pictures\n')
     print(as_table(rows, ['', 'mAP']))
 

@@ -276,8 +276,7 @@ def run_evaluate(
     if args.save_scores: check_writable(args.save_scores, '.safetensors')
     if args.chart: check_writable(args.chart, '.png', '.svg', '.pdf')
     console = Console(args.quiet)
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained,
-                                  args.trust)
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust)
     from taidpt.datasets.labelled import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
     tell_labels(data, console)

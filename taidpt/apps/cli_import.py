@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 
 from .console import Console, add_command, check_writable, typed_command
-from .options import named_clip, parse_classes
+from .options import add_clip_options, named_clip, parse_classes
 
 # %% ../../nbs/apps/cli_import.ipynb #cli_import-005
 IMPORT_EXAMPLES = [
@@ -30,10 +30,7 @@ def add_import(
     p.add_argument('--data', required=True, metavar='CLASSES',
                    help='what it was learned for: voc2007, coco, nuswide; or a YAML or JSON file, '
                         'or names with commas between, as they stood in the prompts')
-    p.add_argument('--clip', default='RN50/openai', metavar='NAME',
-                   help='the CLIP that it was learned on (default: RN50/openai)')
-    p.add_argument('--pretrained', metavar='TAG',
-                   help='which weights of that model; or a file of weights')
+    add_clip_options(p, 'RN50/openai')
     p.add_argument('--out', metavar='FILE',
                    help='the .safetensors file to write (default: voc2007.safetensors for voc2007)')
 
@@ -59,7 +56,7 @@ def run_import(
     classes, _ = parse_classes(args.data, published=True)
     out = import_to(args.out, classes.name)
     prompt_tensors(read_checkpoint(args.checkpoint), args.checkpoint)   # before a CLIP is loaded
-    clip = named_clip(args.clip, args.pretrained)
+    clip = named_clip(args.clip)
     known = classes.name in RUNS
     settings = published_settings(RUNS[classes.name], clip) if known else {}
     model = import_checkpoint(args.checkpoint, clip, classes, **settings)

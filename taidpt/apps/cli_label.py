@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from .console import Console, add_command, check_writable, say, whole_number
 from taidpt.apps.options import (
-    SYNONYM_FILES, add_class_options, add_shard_options, add_synonyms_out, is_sharded,
-    named_captions, parse_classes, ray_cluster, show_synonyms, tell_shards,
+    SYNONYM_FILES, add_captions, add_class_options, add_shard_options, add_synonyms_out,
+    is_sharded, named_captions, parse_classes, ray_cluster, show_synonyms, tell_shards,
 )
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def add_label(
     "The sub-command `label`."
     p = add_command(commands, 'label', 'show which sentences name which class', run_label,
                     LABEL_EXAMPLES)
-    p.add_argument('captions', nargs='?', metavar='CAPTIONS',
-                   help='a file as for train --captions; without it, the bundled captions')
+    add_captions(p, ', or many such files with --out')
     add_class_options(p)
     add_shard_options(p, 'a .parquet file for the sentences that name a class, with their labels; '
                          'or a folder, for CAPTIONS in many files (.parquet, .jsonl), '

@@ -9,13 +9,12 @@ __all__ = ['PREDICT_EXAMPLES', 'add_predict', 'add_forms', 'best_tags', 'print_l
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-003
 import argparse, csv, json, sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import Console, add_command, finite_number, positive_number
 from taidpt.apps.options import (
-    add_clip_options, add_picture_options, add_shard_options, add_trust, is_sharded,
-    named_pictures, named_prompts, ray_cluster, tell_shards,
+    add_clip_options, add_picture_options, add_shard_options, add_trust, check_named_clip,
+    check_prompts, is_sharded, model_and_tag, named_pictures, named_prompts, ray_cluster, tell_shards,
 )
 
 if TYPE_CHECKING:
@@ -113,9 +112,8 @@ def predict_pictures(
     args:argparse.Namespace, # what was typed
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust)
     from taidpt.support.pictures import shown_name
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.pretrained,
-                                  args.trust)
     pictures = named_pictures(args.pictures, args.on_error)
     scores = model.predict(
         pictures, tiles=args.tiles, others=others, on_error=args.on_error, workers=args.workers,
@@ -141,10 +139,10 @@ def predict_folder(
     if args.json or args.csv or args.top or args.threshold is not None:
         raise ValueError('with --out all scores are written to parquet files: '
                          'leave out --json, --csv, --top and --threshold')
-    if not Path(args.prompts).is_file():
-        raise FileNotFoundError(f'{args.prompts}: there is no such file of prompts')
+    check_prompts(args.prompts, *args.others)
+    check_named_clip(args.prompts, args.clip)
     from taidpt.apps.shards import score_shards
-    clip = (args.clip, args.pretrained) if args.clip else None
+    clip = model_and_tag(args.clip) if args.clip else None
     done = score_shards(
         args.prompts, args.pictures[0], args.out, clip, args.on_error, ray_cluster(args.ray),
         args.workers or None, tiles=args.tiles, others=args.others, trust=args.trust,

@@ -17,7 +17,7 @@ from taidpt.apps.console import (
     without_advice,
 )
 from taidpt.apps.options import (
-    SYNONYM_FILES, add_class_options, add_clip_options, add_synonyms_out, named_captions,
+    SYNONYM_FILES, add_captions, add_class_options, add_clip_options, add_synonyms_out, named_captions,
     named_clip, parse_classes, show_synonyms, tell_labels,
 )
 
@@ -32,7 +32,7 @@ TRAIN_EXAMPLES = [
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
     'taidpt train --classes cat,dog,"fire truck" --synonyms-out my.yaml --out my.safetensors',
     'taidpt train --classes my.yaml --out my.safetensors --resume',
-    'taidpt train --classes voc2007 --clip RN50 --pretrained openai '
+    'taidpt train --classes voc2007 --clip RN50/openai '
     '--captions captions_train2017.json --out voc.safetensors',
 ]
 
@@ -43,9 +43,7 @@ def add_train(
     p = add_command(commands, 'train', 'learn prompts for classes from sentences', run_train,
                     TRAIN_EXAMPLES)
     add_class_options(p)
-    p.add_argument('--captions', metavar='FILE',
-                   help='.json (COCO), .jsonl (Localized Narratives), .tsv, .csv, .txt, .parquet, '
-                        'or .gz of these; without it, the bundled captions')
+    add_captions(p)
     p.add_argument('--out', required=True, metavar='FILE',
                    help='the .safetensors file for the prompts')
     add_synonyms_out(p)
@@ -219,7 +217,7 @@ def train_prompts(
     classes = read_classes(args, console)
 
     captions = named_captions(args.captions, args.column)  # if it is not there, fail now
-    clip = named_clip(args.clip, args.pretrained)
+    clip = named_clip(args.clip)
     console.step(f'encoder: {clip.name} on {clip.device}')
     model = new_model(args, clip, classes)
     val = validation_set(args, clip, classes, console)

@@ -82,8 +82,8 @@ IN_PYTHON = {
     "pass on_error='skip'": 'add --on-error skip',
     'say column=…': 'say --column NAME',
     'give names as a list': 'give two or more names with commas between',
-    'pass pretrained="': 'pass --pretrained "',
-    'pass pretrained= one of': 'add --pretrained with one of',
+    'pass pretrained="/path/to/weights.safetensors"': 'write --clip NAME//path/to/weights.safetensors',
+    'pass pretrained= one of': 'add to --clip a / and one of',
     'load_clip() without arguments needs': 'without --clip there is',
     'pass the CLIP': 'name it with --clip',
     'say trust=True': 'add --trust',
@@ -226,7 +226,7 @@ def add_command(
     p = commands.add_parser(
         name, help=help, description=help[0].upper() + help[1:] + '.', epilog=epilog + more,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.set_defaults(run=run)
+    p.set_defaults(run=run, refuse=p.error)
     p.add_argument('--quiet', '-q', action='store_true',
                    help='no progress and no notes, results and errors only')
     p.add_argument('--debug', action='store_true', help='show the traceback of an error')
@@ -253,7 +253,9 @@ def run_command(
 )->int: # exit status; a wrong command line is 2, as `SystemExit`
     "Read what was typed and do it."
     parser = make_parser(add)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:                                         # with the usage of the sub-command
+        getattr(args, 'refuse', parser.error)(f'unrecognized arguments: {" ".join(unknown)}')
     if args.version:
         from taidpt import __version__
         print(__version__)

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
-           'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_trust', 'add_picture_options',
-           'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded',
-           'ray_cluster', 'tell_shards']
+           'add_captions', 'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_trust',
+           'add_picture_options', 'check_prompts', 'check_named_clip', 'named_prompts', 'named_pictures', 'in_words',
+           'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -99,6 +99,17 @@ def show_synonyms(
         'To change them: --synonyms-out my.yaml, edit that file, then --classes my.yaml')
 
 # %% ../../nbs/apps/options.ipynb #options-020
+def add_captions(
+    p:argparse.ArgumentParser, # of a sub-command
+    more:str='', # what else it may be, for the help
+)->None:
+    "The captions, bare or after `--captions`."
+    how = p.add_mutually_exclusive_group()
+    how.add_argument('captions', nargs='?', metavar='CAPTIONS', default=argparse.SUPPRESS,
+                     help='.json (COCO), .jsonl (Localized Narratives), .tsv, .csv, .txt, .parquet, '
+                          f'or .gz of these{more}; without it, the bundled captions')
+    how.add_argument('--captions', metavar='CAPTIONS', help='the same')
+
 def named_captions(
     path:str|None, # what was typed; None: the bundled captions
     column:str|None=None, # name or number of the column that holds captions
@@ -112,32 +123,40 @@ def named_captions(
 # %% ../../nbs/apps/options.ipynb #options-023
 def add_clip_options(
     p:argparse.ArgumentParser, # of a sub-command
+    default:str|None=None, # None: what the prompts name, or the embedded one
 )->None:
-    "`--clip` and `--pretrained`."
-    p.add_argument('--clip', metavar='NAME',
-                   help="a model of open_clip's, or a folder in its format; "
-                        'without it, the embedded small CLIP')
-    p.add_argument('--pretrained', metavar='TAG',
-                   help='which weights of that model, e.g. openai; or a file of weights')
+    "`--clip`, and a word for who types `--pretrained`."
+    without = 'the one that the prompts name, or the embedded small CLIP'
+    p.add_argument('--clip', metavar='NAME/TAG', default=default,
+                   help="a model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, "
+                        f'or a folder in its format; without it, {default or without}')
+    p.add_argument('--pretrained', type=_with_the_model, help=argparse.SUPPRESS)
+
+def _with_the_model(tag:str):
+    raise argparse.ArgumentTypeError(f'weights are named with their model: --clip NAME/{tag}')
 
 def named_clip(
-    clip:str|None, # what was typed
-    pretrained:str|None=None, # what was typed
+    clip:str|None, # what was typed; None or 'embedded': the embedded one
+    size:int|None=None, # of its pictures, squeezed into a square; None: its own, cropped
 )->'FrozenCLIP':
-    "The CLIP of a command line. Raises `ValueError` for weights without a model."
+    "The CLIP of a command line. Raises what `load_clip` raises."
     from taidpt.clip import load_clip
-    if pretrained and not clip:
-        raise ValueError('--pretrained says which weights of a model; say which model with --clip')
-    if clip and not pretrained: clip, pretrained = model_and_tag(clip)
-    return load_clip(clip, pretrained)
+    return load_clip(*model_and_tag(clip), image_size=size, crop=size is None)
 
+# %% ../../nbs/apps/options.ipynb #options-023b
 def model_and_tag(
-    label:str, # e.g. 'RN50/openai', or a model's name alone
-)->tuple[str, str|None]: # the model; the tag of its weights, if there is one
+    label:str|None, # e.g. 'RN50/openai', or a model's name alone
+)->tuple[str|None, str|None]: # the model; its weights, if they are named
     "What `--clip` names: 'RN50/openai' is a model and a tag, 'ViT-B/16' a model."
-    from open_clip import list_pretrained_tags_by_model
-    name, _, tag = label.partition('/')
-    return (name, tag) if tag in list_pretrained_tags_by_model(name) else (label, None)
+    is_whole = label is None or '/' not in label or label.startswith(('hf-hub:', 'local-dir:'))
+    if is_whole or Path(label).is_dir(): return label, None
+    from open_clip import list_models, list_pretrained_models_by_tag
+    parts = label.split('/')
+    for n in 1, 2:                                          # RN50, ViT-B/16
+        name, weights = '-'.join(parts[:n]), '/'.join(parts[n:])
+        if name in list_models(): return name, weights or None
+    name, _, tag = label.rpartition('/')                    # a slip in the name of the model
+    return (name, tag) if list_pretrained_models_by_tag(tag) else (label, None)
 
 # %% ../../nbs/apps/options.ipynb #options-trust
 def add_trust(
@@ -164,17 +183,42 @@ def add_picture_options(
                    help='more prompts for the same classes, such as those of other seeds; '
                         'scores are averaged over all')
 
+# %% ../../nbs/apps/options.ipynb #options-027b
+def check_prompts(
+    *paths:str, # files of prompts
+)->None:
+    "Raise `FileNotFoundError` for a file that is not there, before anything is loaded."
+    for path in paths:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f'{path}: there is no such file of prompts')
+
+def check_named_clip(
+    path:str, # a file of prompts
+    clip:str|None, # what was typed
+)->None:
+    "Raise `ValueError` if prompts were learned on one of open_clip's models, and this is another."
+    if clip is None: return
+    from safetensors import SafetensorError, safe_open
+    from taidpt.support.models import is_known_clip
+    try:
+        with safe_open(path, 'numpy') as f: was = (f.metadata() or {}).get('clip', '')
+    except (SafetensorError, OSError): return                   # to read it will say what is wrong
+    now = '/'.join(filter(None, model_and_tag(clip)))
+    if was != now and is_known_clip(was) and is_known_clip(now):
+        raise ValueError(f'{path} was learned on {was}, not on {now}; leave out --clip')
+
 # %% ../../nbs/apps/options.ipynb #options-028
 def named_prompts(
     path:str, # a file that `taidpt train` or `taidpt demo` wrote
     others:Sequence[str]=(), # more of them, of the same method, for the same classes
     clip:str|None=None, # what was typed; None: the CLIP that the prompts name
-    pretrained:str|None=None, # what was typed
     trust:bool=False, # the file may name any CLIP, wherever it is
 )->tuple: # a TaIDPT, or class vectors; a list of others, on the same CLIP
     "The prompts of a command line. Raises `ValueError` for others that cannot be averaged with."
+    check_prompts(path, *others)
+    check_named_clip(path, clip)
     from taidpt.baselines.linear import load_predictor
-    own = named_clip(clip, pretrained) if clip or pretrained else None
+    own = None if clip is None else named_clip(clip)
     model = load_predictor(path, own, trust)
     more = [load_predictor(other, model.clip) for other in others]
     model.check_alike(more)

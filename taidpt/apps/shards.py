@@ -27,7 +27,7 @@ from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..nounfilter import NounFilter
-from ..support.captions import TORN, caption_column, caption_of
+from ..support.captions import caption_column, caption_of, torn_errors
 from ..support.encode import feature_recipe
 from ..support.labelfiles import LabelWriter
 from ..support.parts import clean, fingerprint, owned, scratch, write_whole
@@ -144,7 +144,7 @@ def _parquet_column(
     "The column with the captions."
     try:
         with _open(url) as f: names = pq.ParquetFile(f).schema_arrow.names
-    except TORN: return None
+    except torn_errors(): return None
     return caption_column(names, column, url)
 
 # %% ../../nbs/apps/shards.ipynb #13de3dc0

@@ -12,15 +12,11 @@ import json, logging, re, tempfile, warnings
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from fastcore.basics import patch
-from huggingface_hub import EvalResult, HfApi, ModelCard, ModelCardData, hf_hub_download
-from huggingface_hub.errors import (
-    EntryNotFoundError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-)
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -28,16 +24,19 @@ from ..support.files import write_whole
 from ..clip import FrozenCLIP
 from ..learner import TaIDPT
 from ..scores import dense_scores, fuse, global_scores
-from ..support.models import is_known_clip
+from ..support.models import is_known_clip, quick_hub
 from ..support.settings import settings_of
+
+if TYPE_CHECKING: from huggingface_hub import ModelCard, ModelCardData
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-007
 def card_metadata(
     name:str, # of the model
     scores:Mapping[str, float]|None=None, # what it was measured on -> mAP in percent
     license:str|None=None, # of the prompts, as the Hub spells it, e.g. 'cc-by-4.0'
-)->ModelCardData:
+)->'ModelCardData':
     "What the Hub reads of a card."
+    from huggingface_hub import EvalResult, ModelCardData   # here, as little else needs it
     results = []
     for data, value in (scores or {}).items():
         if not 0 <= value <= 100: raise ValueError(f'the mAP on {data} is {value}, not a percentage')
@@ -162,8 +161,9 @@ def model_card(
     scores:Mapping[str, float]|None=None, # what it was measured on -> mAP in percent
     license:str|None=None, # of the prompts, as the Hub spells it, e.g. 'cc-by-4.0'
     repo:str='', # where the card will be, e.g. 'me/street-tags', for the lines that load it
-)->ModelCard:
+)->'ModelCard':
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
+    from huggingface_hub import ModelCard
     model.check_fitted()
     name = repo.split('/')[-1] or f'taidpt-{model.classes.name}'
     text = card_text(model, name, captions, scores, license, repo)
@@ -191,37 +191,45 @@ def download_prompts(
     token:str|None=None, # for private repositories
 )->str: # path of the file, in the cache of huggingface_hub
     "Prompts from the Hub, downloaded once. Raises `FileNotFoundError`, `ConnectionError`."
-    try: return hf_hub_download(repo, PROMPTS_FILE, revision=revision, token=token)
-    except HFValidationError: raise FileNotFoundError(
-        f'{repo} is neither a folder nor a repository of the form user/name.') from None
-    except LocalEntryNotFoundError as e: raise ConnectionError(
-        f'There is no folder {repo}, and the Hub cannot be reached for a repository of that name. '
-        'Go online once, or copy the repository to a folder and name the folder.') from e
-    except RepositoryNotFoundError as e: raise FileNotFoundError(
+    from huggingface_hub import errors, hf_hub_download
+    try:
+        with quick_hub() as fault:
+            return hf_hub_download(repo, PROMPTS_FILE, revision=revision, token=token)
+    except errors.HFValidationError: raise FileNotFoundError(
+        f'{repo} is neither a folder, a file nor a repository of the form user/name.') from None
+    except errors.LocalEntryNotFoundError as e: raise ConnectionError(
+        f'There is no folder or file {repo}, and the Hub cannot be reached for a repository of '
+        f'that name ({fault or e}). Go online once, or copy the repository to a folder and name '
+        'the folder.') from e
+    except errors.RepositoryNotFoundError as e: raise FileNotFoundError(
         f'There is neither a folder {repo} nor such a repository on the Hub; '
         'a private one needs a token.') from e
-    except EntryNotFoundError as e: raise FileNotFoundError(
+    except errors.EntryNotFoundError as e: raise FileNotFoundError(
         f'The repository {repo} holds no {PROMPTS_FILE}: it is not of taidpt.') from e
-    except HfHubHTTPError as e:
+    except errors.HfHubHTTPError as e:
         raise ConnectionError(f'{repo} could not be downloaded: {e}') from e
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-023
 @patch(cls_method=True)
 def from_pretrained(
     cls:TaIDPT,
-    repo_or_folder:str|Path, # 'user/name' on the Hub, or a folder that `save_pretrained` wrote
+    source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:FrozenCLIP|None=None, # the CLIP that it was learned on; None loads it by its name
     revision:str|None=None, # branch, tag or commit of the repository
     token:str|None=None, # for private repositories
     trust:bool=False, # as in `load`
 )->TaIDPT:
-    "Prompts from a folder or the Hub. Raises what `download_prompts` and `load` raise."
-    folder = Path(repo_or_folder)
-    if not folder.is_dir():
-        return cls.load(download_prompts(str(repo_or_folder), revision, token), clip, trust)
-    if not (folder/PROMPTS_FILE).is_file(): raise FileNotFoundError(
-        f'The folder {folder} holds no {PROMPTS_FILE}; model.save_pretrained(folder) writes it.')
-    return cls.load(folder/PROMPTS_FILE, clip, trust)
+    "Prompts from a folder, a file or the Hub. Raises what `download_prompts` and `load` raise."
+    path = Path(source)
+    if path.is_dir():
+        if not (path/PROMPTS_FILE).is_file(): raise FileNotFoundError(
+            f'The folder {path} holds no {PROMPTS_FILE}; model.save_pretrained(folder) writes it.')
+        path = path/PROMPTS_FILE
+    elif not path.is_file():
+        if path.suffix == '.safetensors':
+            raise FileNotFoundError(f'{path}: there is no such file of prompts')
+        path = download_prompts(str(source), revision, token)
+    return cls.load(path, clip, trust)
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-026
 @patch
@@ -234,6 +242,7 @@ def push_to_hub(
     **card, # of `model_card`: captions, scores, license
 )->str: # address of the commit
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
+    from huggingface_hub import HfApi
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory() as d:
         self.save_pretrained(d, repo=repo, **card)
@@ -345,14 +354,16 @@ def traced_scorer(
 def export_onnx(
     self:TaIDPT,
     path:str|Path, # an .onnx file, image tower included
-)->None:
+)->Path: # the file
     """Write image tower and head as ONNX, or raise `ImportError` without onnx and onnxscript.
 
     `pixels`, N × 3 × height × width, float32, go in; `scores`, N × C, come out."""
     try: onnx, _ = import_module('onnx'), import_module('onnxscript')
     except ImportError as e:
-        raise ImportError('export_onnx needs two more packages: pip install onnx onnxscript') from e
+        raise ImportError(
+            'export_onnx needs two more packages: pip install "taidpt[onnx]"') from e
     graph = traced_scorer(self)
     onnx.helper.set_model_props(graph, onnx_metadata(self))
     graph = without_traces(graph)
     with write_whole(path) as tmp: onnx.save(graph, str(tmp))
+    return Path(path)

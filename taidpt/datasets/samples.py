@@ -58,10 +58,12 @@ def few_shot(
     if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
     total = shown.sum(0).tolist()
     if min(total) < shots:
-        columns = [f'column {j}' for j in range(len(total))]
-        names = list(getattr(classes, 'names', classes or columns))
-        raise ValueError(_too_few(names, total, shots))
+        raise ValueError(_too_few(_names_of(classes, len(total)), total, shots))
     return torch.tensor(_draw(shown, shots, seed))
+
+def _names_of(classes, count:int)->list[str]:
+    "What the columns are called."
+    return list(getattr(classes, 'names', classes or [f'column {j}' for j in range(count)]))
 
 def _too_few(names:list[str], total:list[int], shots:int)->str:
     "Which classes have fewer pictures than were asked for, and what to do."
@@ -121,11 +123,13 @@ def balanced_draws(
     labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
     draws:int|None=None, # how many; None: as many as there are pictures
     seed:int=0, # which of the classes that are shown equally little comes next
+    classes:ClassSet|Iterable[str]|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the drawn pictures, int64, some of them many times
     "Draws that are each for the class shown least so far; `ValueError` if no picture shows one."
     shown = _signs(labels).cpu().numpy() == 1
     if not (there := shown.any(0)).all():
-        raise ValueError(f'No picture shows column {there.argmin()}: leave this class out')
+        name = _names_of(classes, len(there))[there.argmin()]
+        raise ValueError(f'No picture shows {name}: leave this class out')
     of_class = [column.nonzero()[0] for column in shown.T]
     count, chosen = np.zeros(len(of_class), int), []
     starts = np.random.default_rng(seed).integers(len(of_class), size=draws or len(shown))

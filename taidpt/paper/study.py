@@ -962,7 +962,7 @@ def bundled_split(
 )->tuple[LabeledPictures, LabeledPictures]: # to learn from, to be tested on
     "Some of the 36 bundled photos, and the others."
     photos = with_classes(bundled_photos(), names)
-    drawn = few_shot(photos.labels, shots).tolist()
+    drawn = few_shot(photos.labels, shots, classes=photos.classes).tolist()
     return photos[drawn], photos[[i for i in range(len(photos)) if i not in drawn]]
 
 # %% ../../nbs/paper/study.ipynb #study-107
@@ -986,7 +986,7 @@ def miniature_photos(
     enough = (pool.labels.sum(0) >= least) & (test.labels.sum(0) >= 2)
     names = [n for n in names or classes.names if enough[classes.index(n)]]
     pool = with_classes(pool, names)
-    pool = pool[few_shot(pool.labels, least).tolist()]
+    pool = pool[few_shot(pool.labels, least, classes=pool.classes).tolist()]
     if halve: pool = joined(with_classes(coco[order[:half]], names), pool)
     return pool, with_classes(test, names)
 

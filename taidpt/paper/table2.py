@@ -50,7 +50,8 @@ def table2_test(
     if how != 'all': pictures = showing(pictures)
     if how != 'balanced': return pictures, torch.arange(len(pictures))
     draws = LASO_DRAWS if len(pictures) > 1000 else 1000
-    return pictures, balanced_draws(torch.as_tensor(pictures.labels) == 1, draws)
+    return pictures, balanced_draws(
+        torch.as_tensor(pictures.labels) == 1, draws, classes=pictures.classes)
 
 # %% ../../nbs/paper/table2.ipynb #table2-009
 def tip_scores(

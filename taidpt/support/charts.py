@@ -8,10 +8,9 @@ __all__ = ['show_scores', 'compare', 'show_training', 'show_class_ap']
 # %% ../../nbs/support/charts.ipynb #charts-004
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from torch import Tensor
 
@@ -20,11 +19,13 @@ from .figures import DescribedFigure, blank_figure, picture_name
 from ..visualize import model_view
 from ..zeroshot import ZeroShotCLIP
 
+if TYPE_CHECKING: from matplotlib.axes import Axes
+
 # %% ../../nbs/support/charts.ipynb #charts-008
 _BLUE, _ORANGE, _PALE = '#0b5394', '#d55e00', '#b9c3cf'
 
 def _bare(
-    ax:Axes,
+    ax:'Axes',
     *sides:str, # of the frame, to be left out
 ):
     "Small labels, and no more of a frame than is needed."
@@ -40,7 +41,7 @@ def _best(scores:Tensor, top:int)->list[int]: # C; how many
 
 # %% ../../nbs/support/charts.ipynb #charts-011
 def _bars(
-    ax:Axes,
+    ax:'Axes',
     names:Sequence[str], # C
     scores:Tensor, # C
     best:list[int], # columns to draw
@@ -121,8 +122,9 @@ def compare(
     return fig
 
 # %% ../../nbs/support/charts.ipynb #charts-028
-def _line(ax:Axes, epochs:list[int], values:list[float], label:str, color:str):
+def _line(ax:'Axes', epochs:list[int], values:list[float], label:str, color:str):
     "One number by epoch."
+    from matplotlib.ticker import MaxNLocator       # here, as other modules draw nothing
     ax.plot(epochs, values, 'o-', color=color, ms=4, clip_on=False)
     ax.set(xlabel='epoch', ylabel=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
@@ -157,7 +159,7 @@ def show_training(
 
 # %% ../../nbs/support/charts.ipynb #charts-036
 def _draw_class_ap(
-    ax:Axes,
+    ax:'Axes',
     labels:list[str], # C names, from top to bottom
     ap:np.ndarray, # C, drawn as bars
     baseline:np.ndarray, # C, drawn as marks

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from .files import write_whole
+from .parts import write_whole
 from .plaindata import parse_yaml, utf8_text
 
 # %% ../../nbs/support/classfiles.ipynb #a716f75b

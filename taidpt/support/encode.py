@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from open_clip.modified_resnet import ModifiedResNet
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -131,6 +130,7 @@ def pos_embed_matters(
     clip:FrozenCLIP, # the encoder
 )->bool: # True for the ResNets of CLIP
     "Whether f with the positional embedding differs from f without."
+    from open_clip.modified_resnet import ModifiedResNet    # here, as it takes a second
     return isinstance(clip.model.visual, ModifiedResNet)
 
 # %% ../../nbs/support/encode.ipynb #f10c089c

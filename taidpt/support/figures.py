@@ -9,18 +9,13 @@ __all__ = ['DescribedFigure', 'blank_figure', 'picture_name', 'where_highest', '
 import io
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
 # %% ../../nbs/support/figures.ipynb #figures-005
-class DescribedFigure(Figure):
-    "A matplotlib figure with a description in words, `alt`, which is also what it prints as."
-    def __init__(self, *args, **kwargs): # as matplotlib's
-        super().__init__(*args, **kwargs)
-        self.alt = ''
-
+class DescribedFigure:
+    "What a figure of ours has besides matplotlib's: `alt`, a description, which it prints as."
+    alt = ''
     def __repr__(self): return self.alt or super().__repr__()
 
 # %% ../../nbs/support/figures.ipynb #figures-007
@@ -29,7 +24,10 @@ def blank_figure(
     height:float, # inches
 )->DescribedFigure: # without axes
     "A figure that belongs to its caller: matplotlib does not keep it."
-    fig = plt.figure(figsize=(width, height), layout='constrained', FigureClass=DescribedFigure)
+    import matplotlib.pyplot as plt             # here, as learning and tagging draw nothing
+    from matplotlib.figure import Figure
+    kind = type('DescribedFigure', (DescribedFigure, Figure), {})
+    fig = plt.figure(figsize=(width, height), layout='constrained', FigureClass=kind)
     plt.close(fig)
     return fig
 

@@ -8,19 +8,22 @@ __all__ = ['LabelWriter', 'write_label_file', 'read_label_file']
 # %% ../../nbs/support/labelfiles.ipynb #f93d4f38
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from fastcore.basics import patch
 from torch import Tensor
 
 from ..classes import ClassSet
 from .captions import open_parquet, parquet_batches
-from .files import write_whole
 from .headers import class_set
+from .parts import write_whole
 from .plaindata import parse_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # %% ../../nbs/support/labelfiles.ipynb #805404a4
 class LabelWriter:
@@ -30,6 +33,8 @@ class LabelWriter:
         classes:ClassSet, # C classes
         **metadata:str, # more to keep in the file's metadata
     ):
+        import pyarrow as pa                    # here, as all else needs none of it
+        import pyarrow.parquet as pq
         self.dropped, self._names = 0, np.array(classes.names, dtype=object)
         about = json.dumps(classes.to_dict(), ensure_ascii=False)
         columns = [('text', pa.string()), ('labels', pa.list_(pa.string()))]
@@ -49,6 +54,7 @@ def write(self:LabelWriter,
     column:np.ndarray, # K, the class of each label
 )->None:
     "Add N sentences and their K labels."
+    import pyarrow as pa
     ends = np.searchsorted(row, np.arange(len(texts) + 1)).astype(np.int32)
     names = pa.array(self._names[column], pa.string())
     lists = pa.ListArray.from_arrays(ends, names)
@@ -81,7 +87,7 @@ def write_label_file(
         out.dropped = dropped
 
 # %% ../../nbs/support/labelfiles.ipynb #02d13b38
-def _classes_of(source:pq.ParquetFile, path:Path)->ClassSet:
+def _classes_of(source:'pq.ParquetFile', path:Path)->ClassSet:
     "The class set in the metadata of a file; `ValueError` if there is none."
     about = (source.metadata.metadata or {}).get(b'taidpt.classes')
     if about is None:
@@ -90,15 +96,16 @@ def _classes_of(source:pq.ParquetFile, path:Path)->ClassSet:
     return class_set(parse_json(about, f"{path}: its classes"), path)
 
 # %% ../../nbs/support/labelfiles.ipynb #lf-drop
-def _dropped(source:pq.ParquetFile, path:Path)->int:
+def _dropped(source:'pq.ParquetFile', path:Path)->int:
     "How many sentences were left out; `ValueError` for anything but a number."
     text = source.metadata.metadata.get(b'taidpt.dropped', b'0')
     if text.isdigit() and len(text) < 16: return int(text)
     raise ValueError(f"{path}: says that {text[:20]!r} sentences were left out, which is no number")
 
 # %% ../../nbs/support/labelfiles.ipynb #6699cd0a
-def _label_rows(lists:pa.ListArray, classes:ClassSet, path:Path)->Tensor: # N × C, bool
+def _label_rows(lists:'pa.ListArray', classes:ClassSet, path:Path)->Tensor: # N × C, bool
     "Lists of class names as a matrix; `ValueError` for a name that is no class."
+    import pyarrow as pa
     if not pa.types.is_list(lists.type) or lists.null_count:
         raise ValueError(f"{path}: its labels are not lists of names; the file was changed")
     columns = {n: i for i,n in enumerate(classes.names)}
@@ -116,6 +123,7 @@ def read_label_file(
     path:str|Path, # a file of `write_label_file` or `LabelWriter`
 )->tuple[list[str],Tensor,ClassSet,int]: # N sentences, N × C labels, C classes, sentences dropped
     "Labelled sentences. Raises `FileNotFoundError`, or `ValueError` for a file without any."
+    import pyarrow as pa
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")

@@ -10,7 +10,7 @@ import gzip, json, re
 from functools import lru_cache
 from importlib.resources import files
 
-from .words import use_wordnet
+from .words import shortest_lemma
 
 # %% ../../nbs/support/lemmas.ipynb #lemmas-006
 @lru_cache(maxsize=1)
@@ -68,19 +68,13 @@ def tag_words(
 # %% ../../nbs/support/lemmas.ipynb #lemmas-015
 _PARTS = dict(J='a', V='v', R='r')       # Penn Treebank -> WordNet; the rest are nouns
 
-@lru_cache(maxsize=1)
-def _lemmatizer():
-    from nltk.stem import WordNetLemmatizer
-    use_wordnet()
-    return WordNetLemmatizer()
-
 @lru_cache(maxsize=65536)
 def lemma(
     word:str, # in lower case
     tag:str='NN', # of the Penn Treebank
 )->str: # the shortest that WordNet has for this part of speech, else the word itself
     "A word's lemma as the part of speech that its tag says."
-    return _lemmatizer().lemmatize(word, _PARTS.get(tag[:1], 'n'))
+    return shortest_lemma(word, _PARTS.get(tag[:1], 'n'))
 
 # %% ../../nbs/support/lemmas.ipynb #lemmas-019
 def published_lemmas(

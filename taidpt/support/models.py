@@ -5,21 +5,19 @@
 # %% auto #0
 __all__ = ['ClipSource', 'text_config_fault', 'check_text_config', 'model_folder', 'clip_in_folder', 'embedded_clip',
            'did_you_mean', 'clip_by_name', 'check_weights_file', 'find_clip', 'is_known_clip', 'opened_by_label',
-           'quiet_loggers', 'download_failed', 'best_device', 'model_options', 'weights_alone', 'build_clip',
-           'preprocessing', 'ModelFacts', 'weights_fingerprint']
+           'quiet_loggers', 'hub_fault', 'quick_hub', 'download_failed', 'best_device', 'model_options',
+           'weights_alone', 'build_clip', 'preprocessing', 'ModelFacts', 'weights_fingerprint']
 
 # %% ../../nbs/support/models.ipynb #056a7cc7
 import difflib, hashlib, importlib.util, logging, os, pickle, warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-import open_clip
 import torch
 from fastcore.basics import patch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import nn
 
 from .plaindata import read_json
@@ -107,6 +105,7 @@ def clip_by_name(
 ) -> ClipSource:
     """One of open_clip's models; `ValueError` for unknown names and tags, or if there is none;
     `TypeError` for a model that prompts cannot use."""
+    import open_clip                                # here, as it takes a second
     spec, known = name.replace('/', '-'), open_clip.list_models()
     if spec not in known:
         raise ValueError(f'open_clip knows no model {name!r}, and there is no such folder.'
@@ -129,6 +128,7 @@ def check_weights_file(
     if not Path(path).is_file():
         raise ValueError(f'{str(path)!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.'
                          f'{did_you_mean(path, tags)}')
+    import open_clip
     if 'openai' in tags and f'{spec}-quickgelu' in open_clip.list_models():
         warnings.warn(f'{spec} has GELU. If {path} holds weights of OpenAI, which were trained '
                       f'with QuickGELU, load {spec}-quickgelu.', stacklevel=5)
@@ -153,13 +153,16 @@ def is_known_clip(
     label:str, # e.g. 'RN50/openai'; `FrozenCLIP.name`
 ) -> bool:
     "Whether a name means the embedded CLIP, or one of open_clip's models with a tag of its list."
+    if label == 'embedded': return True
+    import open_clip
     name, _, tag = label.partition('/')
-    return label == 'embedded' or tag in open_clip.list_pretrained_tags_by_model(name)
+    return tag in open_clip.list_pretrained_tags_by_model(name)
 
 def opened_by_label(
     label:str, # of a CLIP that is not known
 ) -> str: # in words
     "What loading a CLIP by this name would do."
+    import open_clip
     name, _, rest = label.partition('/')
     if label.startswith('hf-hub:'): return f'fetch {label[7:]!r} from the Hugging Face Hub'
     if rest and name in open_clip.list_models(): return f'open the file {rest!r} as its weights'
@@ -176,15 +179,37 @@ def quiet_loggers(*names:str) -> Iterator[None]:
     finally:
         for log, level in zip(loggers, levels): log.setLevel(level)
 
+# %% ../../nbs/support/models.ipynb #mo-hub-2
+def hub_fault(
+    seconds:float=5, # to wait for an answer
+) -> Exception|None:
+    "What comes in place of an answer of the Hugging Face Hub; None: it answers, or is not wanted."
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+    if constants.HF_HUB_OFFLINE: return None
+    try: get_session().head(constants.ENDPOINT, timeout=seconds)
+    except Exception as error: return error
+
+@contextmanager
+def quick_hub() -> Iterator[Exception|None]: # what `hub_fault` gave
+    "Within the block, a Hub that cannot be reached is not asked again: its cache has to do."
+    from huggingface_hub import constants
+    before, fault = constants.HF_HUB_OFFLINE, hub_fault()
+    constants.HF_HUB_OFFLINE = before or fault is not None
+    try:
+        with quiet_loggers('huggingface_hub.utils._http'): yield fault
+    finally: constants.HF_HUB_OFFLINE = before
+
 # %% ../../nbs/support/models.ipynb #693ab42c
 def download_failed(
     source:ClipSource, # what was wanted
     error:Exception, # what came in its place
 ) -> ConnectionError:
     "The error to raise where weights could not be fetched."
+    import open_clip
     cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
     tried = ' and '.join(str(cfg[k]) for k in ('hf_hub', 'url') if cfg.get(k)) or source.spec
-    why = f'{type(error).__name__}: {str(error).splitlines()[0][:200]}'
+    why = f'{type(error).__name__}: {" ".join(str(error).split())}'
     quick = f'{source.spec}-quickgelu'
     wants_quick = cfg.get('quick_gelu') and quick in open_clip.list_models()
     named = f' with the name {quick}' if wants_quick else ''
@@ -217,6 +242,7 @@ def model_options(
     if not crop: pictures['resize_mode'] = 'squash'
     options = dict(precision=precision, force_preprocess_cfg=pictures)
     if source.pretrained is not None:
+        import open_clip
         cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
         options['force_quick_gelu'] = bool(cfg.get('quick_gelu', False))
     return options
@@ -241,21 +267,23 @@ def build_clip(
 ) -> nn.Module: # an open_clip model with its weights
     """Build the model and load its weights; `ConnectionError` when a download fails, `ValueError`
     for weights that hold more than tensors."""
+    import open_clip
+    local = source.folder or source.pretrained and Path(source.pretrained).is_file()
     try:
-        with quiet_loggers('huggingface_hub.utils._http', ''), weights_alone():
+        with nullcontext() if local else quick_hub() as fault, quiet_loggers(''), weights_alone():
             return open_clip.create_model(source.spec, source.pretrained, device=device, **options)
     except (ValueError, TypeError, KeyError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is refused, '
                          'and nothing of it was run.') from error
     except Exception as error:
-        local = source.folder or source.pretrained and Path(source.pretrained).is_file()
         if local: raise
-        raise download_failed(source, error) from error
+        raise download_failed(source, fault or error) from error
 
 # %% ../../nbs/support/models.ipynb #81796ff2
 def preprocessing(model:nn.Module) -> Callable: # PIL picture -> 3 × height × width
     "The picture transform of a model, without the random parts that training adds."
+    from open_clip.transform import PreprocessCfg, image_transform_v2
     return image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
 
 # %% ../../nbs/support/models.ipynb #a7fe0d1a

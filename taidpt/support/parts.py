@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import fsspec
 from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
@@ -178,6 +177,7 @@ def _state(path:str|Path)->tuple:
         try: found = os.stat(path)
         except (OSError, ValueError): return str(path), 'missing'
         return str(path), found.st_size, found.st_mtime_ns
+    import fsspec                               # here, as files on this disk need none of it
     try: info = (lambda fs, at: fs.info(at))(*fsspec.core.url_to_fs(str(path)))
     except Exception as e: return str(path), type(e).__name__          # each kind has its own
     return str(path), info.get('size'), next((str(info[k]) for k in _CHANGED if k in info), '')

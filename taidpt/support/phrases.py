@@ -19,7 +19,7 @@ from fastcore.basics import patch
 
 from ..classes import ClassSet
 from .words import (
-    by_exception, by_suffix, fold_word, is_noun, singular, token_spans, use_wordnet)
+    by_exception, by_suffix, fold_word, is_noun, singular, token_spans)
 
 # %% ../../nbs/support/phrases.ipynb #phrases-005
 def blocked_phrases()->tuple[str,...]: # such as 'hot dog', 'baby (elephant)'
@@ -116,7 +116,6 @@ def phrase_entries(
     blocked:Iterable[str]=BLOCKED, # phrases that name no class
 )->dict[tuple[str,...], Entry]: # words -> what they stand for
     "The whole dictionary. Raises `ValueError` for a phrase that can be no entry."
-    use_wordnet()
     entries = class_entries(classes)
     for words,entry in list(entries.items()):
         for other in (*written_together(words), *written_apart(words)):

@@ -9,14 +9,15 @@ __all__ = ['name_suffixes', 'check_room', 'add_sot', 'check_contexts', 'check_co
 
 # %% ../../nbs/support/prefix.ipynb #911ea10a
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from open_clip.transformer import QuickGELU, ResidualAttentionBlock
 from torch import Tensor, nn
 
 from .towers import project
+
+if TYPE_CHECKING: from open_clip.transformer import ResidualAttentionBlock
 
 # %% ../../nbs/support/prefix.ipynb #454f0b89
 def name_suffixes(
@@ -184,11 +185,12 @@ def activate(
     x:Tensor, # any shape
 ) -> Tensor: # the same
     "What `gelu` gives, with one tensor kept for the gradient."
-    return F.silu(1.702 * x) / 1.702 if isinstance(gelu, QuickGELU) else gelu(x)
+    is_quick = type(gelu).__name__ == 'QuickGELU'   # open_clip's, which takes a second to import
+    return F.silu(1.702 * x) / 1.702 if is_quick else gelu(x)
 
 # %% ../../nbs/support/prefix.ipynb #62a2ba0e
 def prompt_block(
-    block:ResidualAttentionBlock, # one block of the text transformer
+    block:'ResidualAttentionBlock', # one block of the text transformer
     x:Tensor, # T × W: B prefixes of P tokens, then B times R rows of names
     hidden:Tensor, # B·R × 1 × K × (P + K) bool, what the K tokens of a row do not see
     prefixes:tuple[int, int], # B, P
@@ -206,6 +208,7 @@ def prompt_block(
 # %% ../../nbs/support/prefix.ipynb #190c25e3
 def has_plain_blocks(text:nn.Module) -> bool: # text tower
     "Whether every block of the text tower is a `ResidualAttentionBlock` and nothing more special."
+    from open_clip.transformer import ResidualAttentionBlock
     return all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
 
 # %% ../../nbs/support/prefix.ipynb #6c66eb4f

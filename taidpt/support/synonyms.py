@@ -12,22 +12,19 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..classes import ClassSet, as_classset, squeeze
-from .words import fold_word, singular, token_spans, use_wordnet
+from .words import fold_word, singular, token_spans, wordnet_file
 
 # %% ../../nbs/support/synonyms.ipynb #synonyms-005
 @lru_cache(maxsize=1)
 def _first_meanings():
     "The first meaning of each noun in WordNet, and the nouns of each first meaning."
-    from nltk.corpus import wordnet
-    use_wordnet()
     meaning, nouns = {}, {}
-    with wordnet.open('index.noun') as lines:
-        for line in lines:
-            if line.startswith(' '): continue         # the licence
-            noun, _, _, pointers, *rest = line.split()
-            first = rest[int(pointers) + 2]           # behind the pointers and two counts
-            meaning[noun] = first
-            nouns.setdefault(first, []).append(noun)
+    for line in wordnet_file('index.noun').splitlines():
+        if line.startswith(' '): continue             # the licence
+        noun, _, _, pointers, *rest = line.split()
+        first = rest[int(pointers) + 2]               # behind the pointers and two counts
+        meaning[noun] = first
+        nouns.setdefault(first, []).append(noun)
     return meaning, nouns
 
 # %% ../../nbs/support/synonyms.ipynb #synonyms-007

@@ -9,13 +9,16 @@ __all__ = ['text_tower_fault', 'text_tower', 'wrong_text_tower', 'find_ends', 'p
 
 # %% ../../nbs/support/towers.ipynb #9bab9bb4
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
-from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
-from open_clip.timm_model import TimmModel
-from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
+    from open_clip.timm_model import TimmModel
+    from open_clip.transformer import VisionTransformer
 
 # %% ../../nbs/support/towers.ipynb #36dc829a
 def text_tower_fault(
@@ -93,7 +96,7 @@ def resize_pos_embed(
 
 # %% ../../nbs/support/towers.ipynb #440d508a
 def pool_by_attention(
-    pool:AttentionPool2d, # the tower's last layer
+    pool:'AttentionPool2d', # the tower's last layer
     x:Tensor, # N × (1 + P) × W, the mean of the positions, then each of them
     v:Tensor, # N × (1 + P) × W, their values
 ) -> Tensor: # N × D
@@ -106,7 +109,7 @@ def pool_by_attention(
 
 # %% ../../nbs/support/towers.ipynb #d39226c4
 def resnet_features(
-    visual:ModifiedResNet, # image tower
+    visual:'ModifiedResNet', # image tower
     pixels:Tensor, # N × 3 × height × width
     pos_embeds:Sequence[bool], # K forms of f: with the positional embedding, or without
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
@@ -128,7 +131,7 @@ def resnet_features(
 
 # %% ../../nbs/support/towers.ipynb #152df4fe
 def vit_values(
-    visual:VisionTransformer, # image tower
+    visual:'VisionTransformer', # image tower
     x:Tensor, # N × P × W, patches as they enter the last block
 ) -> Tensor: # N × P × D
     "Patches through the last block's value path, `ln_post` and the projection."
@@ -141,7 +144,7 @@ def vit_values(
 
 # %% ../../nbs/support/towers.ipynb #dc6a6e04
 def vit_features(
-    visual:VisionTransformer, # image tower
+    visual:'VisionTransformer', # image tower
     pixels:Tensor, # N × 3 × height × width
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and its patches through the value path of the last block."
@@ -176,7 +179,7 @@ def token_positions(
 
 # %% ../../nbs/support/towers.ipynb #2ee5d8b1
 def timm_features(
-    visual:TimmModel, # image tower
+    visual:'TimmModel', # image tower
     pixels:Tensor, # N × 3 × height × width
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and every position through the same head."
@@ -187,7 +190,8 @@ def timm_features(
         grid = trunk.patch_embed.dynamic_feat_size(pixels.shape[-2:])
         parts = token_positions(x, getattr(trunk, 'num_prefix_tokens', 0))
     else: parts, grid = map_positions(x, getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC')
-    return head(x), head(parts).reshape(len(x), *grid, -1)
+    n = x.shape[0]                              # `len` would be fixed in an exported graph
+    return head(x), head(parts).reshape(n, *grid, -1)
 
 # %% ../../nbs/support/towers.ipynb #da57c2c0
 def dense_features(
@@ -196,6 +200,7 @@ def dense_features(
     pos_embeds:Sequence[bool]=(False,), # K forms of f, as in `resnet_features`; all alike elsewhere
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
     "Features of whole pictures and of their positions (Eq. 4); `TypeError` for an unknown tower."
+    from open_clip.modified_resnet import ModifiedResNet    # here, as it takes a second
     if isinstance(visual, ModifiedResNet): return resnet_features(visual, pixels, pos_embeds)
     if is_plain_vit(visual): f, F_ = vit_features(visual, pixels)
     elif is_plain_timm(visual): f, F_ = timm_features(visual, pixels)
@@ -208,11 +213,13 @@ def dense_features(
 
 def is_plain_vit(visual:nn.Module) -> bool:
     "Whether it is a VisionTransformer with a class token and plain blocks."
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
     return (isinstance(visual, VisionTransformer) and visual.attn_pool is None
             and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock))
 
 def is_plain_timm(visual:nn.Module) -> bool:
     "Whether it is a timm tower whose pooling is timm's own."
+    from open_clip.timm_model import TimmModel
     return isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children())
 
 # %% ../../nbs/support/towers.ipynb #d98c0f1f
