@@ -85,12 +85,15 @@ def drawn_map(
     scores:torch.Tensor|np.ndarray|list, # N × C, higher means more likely
     draws:int=1000, # B
     seed:int=0, # the same one draws the same pictures, whatever the scores
-)->np.ndarray: # B mAPs in percent
+)->np.ndarray: # B mAPs in percent; NaN for a draw without any positive
     "mAP on pictures drawn with putting back; raises what `average_precision` raises."
     labels, scores = _prepare(labels, scores)
     shown = labels.any(0)
     if not shown.any(): raise ValueError('no class has a positive label: there is nothing to rank')
-    return np.nanmean(drawn_ap(labels[:, shown], scores[:, shown], draws, seed), axis=1)
+    ap = drawn_ap(labels[:, shown], scores[:, shown], draws, seed)
+    there = ~np.isnan(ap)
+    return np.divide(np.where(there, ap, 0).sum(1), there.sum(1), where=there.any(1),
+                     out=np.full(len(ap), np.nan))
 
 # %% ../nbs/11_metrics.ipynb #11-boot-5
 def map_interval(

@@ -32,6 +32,17 @@ def shared() -> Path:
     return folder
 
 
+@pytest.fixture
+def taidpt(capsys):
+    "The command, in this process: exit status and all that it says"
+    from taidpt.apps.cli import main
+    def call(*args):
+        capsys.readouterr()
+        status = main([str(a) for a in args])
+        return status, ''.join(capsys.readouterr())
+    return call
+
+
 @pytest.fixture(scope='session')
 def site(tmp_path_factory) -> Path:
     "The folder of the built site; processes that test side by side build it once"

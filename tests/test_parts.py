@@ -12,7 +12,6 @@ import textwrap
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from taidpt.apps.cli import main
 from taidpt.clip import load_clip
 from taidpt.learner import TaIDPT
 from taidpt.prompts import PromptLearner
@@ -33,16 +32,6 @@ def prompts(clip, tmp_path_factory):
     model.prompts_, model.history_ = PromptLearner(clip, ['cat', 'dog'], 2, seed=0), []
     model.save(path)
     return path
-
-
-@pytest.fixture
-def taidpt(capsys):
-    "The command: exit status and all that it says"
-    def call(*args):
-        capsys.readouterr()
-        status = main([str(a) for a in args])
-        return status, ''.join(capsys.readouterr())
-    return call
 
 
 @pytest.fixture

@@ -21,16 +21,6 @@ def two_workers():
     ray.shutdown()
 
 
-@pytest.fixture
-def taidpt(capsys):
-    "The command: exit status and all that it says"
-    def call(*args):
-        capsys.readouterr()
-        status = main([str(a) for a in args])
-        return status, ''.join(capsys.readouterr())
-    return call
-
-
 @pytest.fixture(scope='module')
 def here(tmp_path_factory):
     "Three shards of captions, one with a broken record; two of pictures, one broken; prompts"

@@ -54,9 +54,9 @@ def _is_local(fs:fsspec.AbstractFileSystem)->bool:
 def _find(fs:fsspec.AbstractFileSystem, path:str)->dict[str, str]: # name below the folder -> path
     "The files that a file, a folder or a pattern with * stands for; hidden ones must be named."
     if fs.isdir(path): root, found = path.rstrip('/') + '/', fs.find(path)
-    elif '*' in path: root, found = '', fs.glob(path)
+    elif '*' in path: root, found = path.split('*')[0].rsplit('/', 1)[0] + '/', fs.glob(path)
     else: return {path.rsplit('/', 1)[-1]: path} if fs.exists(path) else {}
-    names = [f[len(root):] if root and f.startswith(root) else f.rsplit('/', 1)[-1] for f in found]
+    names = [f[len(root):] if f.startswith(root) else f.rsplit('/', 1)[-1] for f in found]
     return {name: f for name, f in sorted(zip(names, found), key=lambda file: file[1])
             if not is_hidden(name) and (not _is_local(fs) or Path(f).is_file())}
 

@@ -14,8 +14,8 @@ from ..datasets.labelled import LabeledPictures
 from ..ensemble import ensemble_scores
 from ..learner import TaIDPT
 from taidpt.paper.study import (
-    Draws, EncodedPictures, Study, check_classes, coop_scores, encode_labeled, mean_ap,
-    picture_rows, settings_tag, tai_scores,
+    Draws, EncodedPictures, Study, check_classes, coop_scores, encode_labeled,
+    measured_row, picture_rows, settings_tag, tai_scores,
 )
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
@@ -30,14 +30,14 @@ def fig6_rows(
     coop:dict|None=None, # settings of `CoOp`
     folder:str|Path|None=None, # where features of whole sets are kept; those of draws are in memory
     **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
-)->Iterator[dict]: # rows: method, shots (0: no picture), seed, map in percent
+)->Iterator[dict]: # rows as of `measured_row`; shots are 0 for what needs no picture
     "mAP of the five methods of Fig. 6; raises what `few_shot` raises, before any work."
     check_classes(train, test)
     draws = Draws(clip, train, shots, seeds, **kwargs)
     def rows():
         seen = encode_labeled(clip, test, folder, **kwargs)
         def row(method, scores, k=0, s=None):
-            return dict(method=method, shots=k, seed=s, map=mean_ap(seen.labels, scores))
+            return measured_row(seen.labels, scores, method=method, shots=k, seed=s)
         tai_alone, tai_dpt = tai_scores(tai, seen, clip, folder=folder, **kwargs)
         yield row('TaI', tai_alone)
         yield row('TaI-DPT', tai_dpt)

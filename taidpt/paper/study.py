@@ -7,9 +7,10 @@ __all__ = ['NUMBERS', 'draw', 'published_captions', 'published_pictures', 'photo
            'features_file', 'is_learned', 'learn_prompts', 'mean_ap', 'score_cell', 'cells_interval', 'scores_file',
            'measure', 'table_row', 'cells_row', 'markdown_table', 'written', 'row_cells', 'write_table', 'Study',
            'EncodedPictures', 'pictures_file', 'encode_labeled', 'seed_name', 'both_scores', 'tai_scores',
-           'check_classes', 'Draws', 'coop_scores', 'summarize', 'by_column', 'spread', 'heading', 'comparison_table',
-           'served_classes', 'Scene', 'settings_tag', 'picture_rows', 'shared_data', 'common_labels', 'miniature',
-           'flickr8k', 'joined', 'bundled_split', 'miniature_photos', 'photo_counts', 'quick_prompts']
+           'check_classes', 'Draws', 'coop_scores', 'measured_row', 'summarize', 'by_column', 'column_interval',
+           'spread', 'heading', 'comparison_table', 'served_classes', 'Scene', 'settings_tag', 'picture_rows',
+           'shared_data', 'common_labels', 'miniature', 'flickr8k', 'joined', 'bundled_split', 'miniature_photos',
+           'photo_counts', 'quick_prompts']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import hashlib, json, os, shutil, tempfile, warnings
@@ -715,39 +716,69 @@ def coop_scores(
     model = CoOp(clip, some.classes, local=True, seed=seed, **settings)
     return both_scores(model.fit(some.placed, some.labels, progress=False), test)
 
+# %% ../../nbs/paper/study.ipynb #study-079a
+def measured_row(
+    labels:Tensor, # N × C, 1 is a positive
+    scores:Tensor, # N × C
+    draws:int=200, # of the pictures, the same ones for all scores of these pictures; 0: none
+    **what, # method, shots or share, seed
+)->dict: # what, map in percent, draws (mAP in each)
+    "A row of an experiment, with what chance in the choice of pictures can do to it."
+    row = dict(**what, map=mean_ap(labels, scores))
+    if draws: row['draws'] = drawn_map(labels, scores, draws).round(3).tolist()
+    return row
+
 # %% ../../nbs/paper/study.ipynb #study-080
 def summarize(
     rows:Iterable[dict], # method, shots or share, seed, map
-)->list[dict]: # the same without seed, with map (mean), sd (None for one seed) and seeds
-    "Mean and standard deviation over seeds, in the order in which the rows first appear."
-    groups = {}
-    for r in rows:
-        key = tuple((k, v) for k,v in r.items() if k not in ('seed', 'map'))
-        groups.setdefault(key, []).append(r['map'])
-    return [dict(key, map=float(np.mean(v)), sd=float(np.std(v, ddof=1)) if len(v) > 1 else None,
-                 seeds=len(v)) for key,v in groups.items()]
+    by:str='shots', # or 'share'
+)->list[dict]: # method, shots or share, map (mean), sd (None for one seed), seeds, interval
+    "Mean, standard deviation over seeds and interval, in the order in which the rows first appear."
+    rows, out = list(rows), []
+    for (method,column),v in by_column(rows, by).items():
+        sd = float(np.std(v, ddof=1)) if len(v) > 1 else None
+        out.append({'method': method, by: column, 'map': float(np.mean(v)), 'sd': sd,
+                    'seeds': len(v), 'interval': column_interval(rows, (method, column), by=by)})
+    return out
 
 # %% ../../nbs/paper/study.ipynb #study-081
 def by_column(
     rows:Iterable[dict], # method, shots or share, map
     by:str, # 'shots' or 'share'
-)->dict[tuple, list[float]]: # (method, column) -> mAP of each seed
+    what:str='map', # or 'draws'
+)->dict[tuple, list]: # (method, column) -> mAP of each seed, or its draws
     "Numbers by method and column, and a 'mean' for a method that has all nine published shares."
     values = {}
-    for r in rows: values.setdefault((r['method'], r[by]), []).append(r['map'])
+    for r in rows:
+        if what in r: values.setdefault((r['method'], r[by]), []).append(r[what])
     for method in dict.fromkeys(m for m,_ in values):
         nine = [values[method, p] for p in SHARES if (method, p) in values]
         if by == 'share' and len(nine) == len(SHARES):
             values[method, 'mean'] = np.mean(nine, 0).tolist()
     return values
 
+# %% ../../nbs/paper/study.ipynb #study-081a
+def column_interval(
+    rows:Iterable[dict], # of an experiment, as of `measured_row`
+    which:tuple, # (method, column)
+    other:tuple|None=None, # what it is compared with
+    by:str='shots', # or 'share'
+)->Interval|None: # of the mean over seeds, or of the difference; None for rows without draws
+    "A number of a table, or the difference of two, with its interval over pictures."
+    maps, drawn = (by_column(rows, by, what) for what in ('map', 'draws'))
+    if which not in drawn or other is not None and other not in drawn: return None
+    def mean(of): return np.mean(of[which], 0) - (0 if other is None else np.mean(of[other], 0))
+    return bootstrap_interval(float(mean(maps)), mean(drawn))
+
 # %% ../../nbs/paper/study.ipynb #study-082
 def spread(
     values:Sequence[float]|None, # of each seed
+    interval:Interval|None=None, # of their mean
 )->str:
-    "Mean and deviation over seeds as they are written in a table."
+    "Mean and deviation over seeds as they are written in a table, and the interval below."
     if not values: return ''
-    return f'{np.mean(values):.1f}' + (f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else '')
+    text = f'{np.mean(values):.1f}' + (f' ± {np.std(values, ddof=1):.1f}' if len(values) > 1 else '')
+    return text + (f'<br>{interval.low:.1f} to {interval.high:.1f}' if interval else '')
 
 # %% ../../nbs/paper/study.ipynb #study-083
 def heading(
@@ -765,12 +796,14 @@ def comparison_table(
     by:str='shots', # or 'share': what the columns are
 )->str: # Markdown
     "A line a method for what was run here, and one for what was published or is only quoted."
+    rows = list(rows)
     ours, theirs = by_column(rows, by), by_column(published, by)
+    def here(key): return spread(ours.get(key), column_interval(rows, key, by=by))
     columns = sorted({c for _,c in (*ours, *theirs)}, key=lambda c: (isinstance(c, str), c))
     run, lines = dict.fromkeys(m for m,_ in ours), []
     for method in dict.fromkeys([m for m,_ in theirs if m not in run] + list(run)):
         if method in run:
-            lines.append([method, 'here'] + [spread(ours.get((method, c))) for c in columns])
+            lines.append([method, 'here'] + [here((method, c)) for c in columns])
         if any((method, c) in theirs for c in columns):
             kind = 'published' if method in run else 'quoted'
             lines.append([method, kind] + [spread(theirs.get((method, c))) for c in columns])
@@ -870,10 +903,13 @@ def picture_rows(
     comparable:bool, # whether it is the same measurement; else nothing published is in the table
 )->list[dict]: # of `table_row`
     "Rows of a table; published rows of methods that are not run are marked as quoted."
+    rows = list(rows)
     values, theirs = by_column(rows, by), {}
+    def limits(key): return (found := column_interval(rows, key, by=by)) and found[1:]
     if comparable: theirs = {(p['method'], p[by]): p['map'] for p in published}
     run = {m for m,_ in values}
-    out = [table_row({'method': m, by: c}, v, theirs.get((m, c))) for (m,c),v in values.items()]
+    out = [table_row({'method': m, by: c}, v, theirs.get((m, c)), limits((m, c)))
+           for (m,c),v in values.items()]
     for (m,c),v in theirs.items():
         name = m if m in run else f'{m} (quoted)'
         if (m, c) not in values: out.append(table_row({'method': name, by: c}, [], v))

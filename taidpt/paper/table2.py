@@ -21,8 +21,8 @@ from ..ensemble import ensemble_scores
 from ..learner import TaIDPT
 from .published import PUBLISHED
 from taidpt.paper.study import (
-    Draws, EncodedPictures, Study, check_classes, coop_scores, encode_labeled, mean_ap,
-    picture_rows, settings_tag, tai_scores,
+    Draws, EncodedPictures, Study, check_classes, coop_scores, encode_labeled,
+    measured_row, picture_rows, settings_tag, tai_scores,
 )
 from ..zeroshot import ZeroShotCLIP
 
@@ -85,18 +85,18 @@ def table2_rows(
     tip:dict|None=None, # settings of the fine-tuned `TipAdapter`
     folder:str|Path|None=None, # where features of whole sets are kept; those of draws are in memory
     **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
-)->Iterator[dict]: # rows: method, shots (0: no picture), seed, map in percent
+)->Iterator[dict]: # rows as of `measured_row`; shots are 0 for what needs no picture
     "mAP over novel classes of the methods of Table 2; raises what `few_shot` raises, before any work."
     for part in (test, val):
         if part is not None: check_classes(train, part)
     draws = Draws(clip, train, shots, seeds, **kwargs)
     scored, count = table2_test(test, how)
+    chance = 0 if how == 'balanced' else 200        # drawn again, repeated pictures would look sure
     def rows():
         seen = encode_labeled(clip, scored, folder, **kwargs)
         search = None if val is None else encode_labeled(clip, val, folder, **kwargs)
         def row(method, scores, k=0, s=None):
-            value = mean_ap(seen.labels[count], scores[count])
-            return dict(method=method, shots=k, seed=s, map=value)
+            return measured_row(seen.labels[count], scores[count], chance, method=method, shots=k, seed=s)
         zero = ZeroShotCLIP(clip, seen.classes, local=False)
         yield row('zero-shot CLIP', zero.predict(seen.placed, progress=False))
         _, tai_dpt = tai_scores(tai, seen, clip, folder=folder, **kwargs)

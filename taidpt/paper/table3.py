@@ -24,8 +24,8 @@ from taidpt.paper.published import (
     DUALCOOP, DUALCOOP_WEIGHT, PUBLISHED, SHARES, published_change, published_dualcoop,
 )
 from taidpt.paper.study import (
-    EncodedPictures, Scene, Study, check_classes, encode_labeled, file_name, mean_ap,
-    picture_rows, settings_tag, tai_scores,
+    EncodedPictures, Scene, Study, check_classes, encode_labeled, file_name,
+    measured_row, picture_rows, settings_tag, tai_scores,
 )
 from ..support.augment import AugmentedPictures
 
@@ -73,7 +73,7 @@ def table3_rows(
     prompts:str|Path|None=None, # beginning of the files of prompts, where pictures change
     folder:str|Path|None=None, # where features are kept; None: in memory
     **kwargs, # of `iter_picture_features`: batch_size, workers, progress, cache
-)->Iterator[dict]: # rows: method, share (0: no picture), seed, map in percent
+)->Iterator[dict]: # rows as of `measured_row`; the share is 0 for what needs no picture
     "mAP of DualCoOp and with TaI-DPT over known labels; raises before any work for a wrong share."
     check_classes(train, test)
     known, name = {}, 'DualCoOp*' if starred else 'DualCoOp'
@@ -82,7 +82,7 @@ def table3_rows(
     def rows():
         learn, seen = (encode_labeled(clip, x, folder, **kwargs) for x in (train, test))
         def row(method, scores, p=0, s=None):
-            return dict(method=method, share=p, seed=s, map=mean_ap(seen.labels, scores))
+            return measured_row(seen.labels, scores, method=method, share=p, seed=s)
         _, tai_dpt = tai_scores(tai, seen, clip, folder=folder, **kwargs)
         yield row('TaI-DPT', tai_dpt)
         for (p,s),y in known.items():

@@ -51,9 +51,10 @@ class Interval(NamedTuple):
 
 def bootstrap_interval(
     value:float, # as measured
-    drawn:np.ndarray, # B values, one of each draw
+    drawn:np.ndarray, # B values, one of each draw; NaN, a draw without a positive, is left out
     level:float=0.95, # share of the draws between the limits
 )->Interval:
     "A number with the middle of what the draws gave, moved to where it was measured."
+    drawn = np.asarray(drawn)[~np.isnan(drawn)]
     below, above = np.quantile(drawn - np.mean(drawn), [(1 - level)/2, (1 + level)/2])
     return Interval(value, value + float(below), value + float(above))
