@@ -18,7 +18,7 @@ from common import compare, interleave, record, seconds, show, spread
 from taidpt.classes import COCO
 from taidpt.nounfilter import NounFilter
 from taidpt.support.captions import bundled_captions
-from taidpt.support.phrases import PhraseDictionary, phrase_entries
+from taidpt.support.phrases import PhraseDictionary, denied, phrase_entries
 from taidpt.support.words import nltk_spans, use_wordnet
 
 
@@ -45,16 +45,18 @@ def phrases_in(words: list[tuple[str, ...]], dictionary: list) -> dict[int, tupl
     return places
 
 
-def columns_of(words: list[tuple[str, ...]], dictionary: list) -> list[int]:
+def columns_of(words: list[tuple[str, ...]], tokens: list[str], dictionary: list) -> list[int]:
     "Columns of a sentence: from the left, the longest phrase wins; without what a blocked one hides, all is looked at anew."
-    columns, end, places = set(), 0, phrases_in(words, dictionary)
+    columns, end, places, found = set(), 0, phrases_in(words, dictionary), []
     for start in sorted(places):
         n, entry = places[start]
         if start < end: continue
         if entry.hidden:
             for k in entry.hidden: words[start + k] = ()
-            return columns_of(words, dictionary)
-        end, columns = start + n, columns | set(entry.columns)
+            return columns_of(words, tokens, dictionary)
+        end, first = start + n, denied(tokens, start, found)
+        if first is None: columns |= set(entry.columns)
+        found.append((start, end, entry) if first is None else (first, end, entry._replace(columns=[])))
     return sorted(columns)
 
 
@@ -65,8 +67,8 @@ def published_way_same_rules(texts: list[str]) -> list[list[int]]:
     dictionary = [(f" {' '.join(words)} ", len(words), entry) for words, entry in entries.items()]
     found = []
     for text in texts:
-        words = [own.look_up(text[a:b].lower()) for a, b in nltk_spans(text)]  # lemmatized anew each time
-        found.append(columns_of(words, dictionary))
+        tokens = [text[a:b].lower() for a, b in nltk_spans(text)]
+        found.append(columns_of(list(map(own.look_up, tokens)), tokens, dictionary))  # lemmatized anew each time
     return found
 
 

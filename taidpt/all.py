@@ -8,7 +8,7 @@ __all__ = []
 # %% ../nbs/99_all.ipynb #all-004
 from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass
 from .nounfilter import NounFilter
-from .support.synonyms import add_wordnet_synonyms
+from .support.synonyms import add_synonyms, add_wordnet_synonyms
 from .support.captions import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
 

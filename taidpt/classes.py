@@ -15,6 +15,7 @@ from fastcore.basics import patch
 
 from .support.classfiles import CLASS_ENDINGS, read_class_file, write_class_file
 from .support.classfiles import clean_phrases, clean_text
+from .support.names import curated_words
 
 # %% ../nbs/01_classes.ipynb #105e3379
 def squeeze(
@@ -159,7 +160,9 @@ def as_classset(
 )->ClassSet: # the class set itself, or one made of the names or the file
     "Whatever says which classes are meant, as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
-    if not isinstance(classes, (str, Path)): return ClassSet('classes', classes)
+    if not isinstance(classes, (str, Path)):
+        bare = ClassSet('classes', classes)
+        return ClassSet('classes', bare.names, curated_words(bare.names, (COCO, VOC2007, NUSWIDE)))
     for known in (VOC2007, COCO, NUSWIDE):
         if squeeze(str(classes)) == squeeze(known.name): return known
     if Path(classes).suffix.lower() in CLASS_ENDINGS: return ClassSet.from_file(classes)

@@ -156,7 +156,7 @@ def test_evaluate_goes_on(folder, command, monkeypatch):
 def test_synonyms_are_edited(folder, command):
     "Written, edited and given back, they are taken at their word"
     args = ['--captions', folder/'my.txt', '--out', 'x.safetensors', *quick]
-    status, _, err = command('train', '--classes', 'dog,"fire truck",bus',
+    status, _, err = command('train', '--classes', 'dog,"fire truck",bus', '--yes',
                              '--synonyms-out', 'my.yaml', *args)
     assert status == 0 and 'fire engine' in err and 'my.yaml' in err
     assert 'Few sentences name these classes: fire truck (0)' in err
@@ -272,10 +272,42 @@ def test_wrong_options(args, says, command):
 
 
 def test_label_writes_synonyms(command):
-    status, out, err = command('label', '--classes', 'cat,dog', '--explain', 'a cat',
+    status, out, err = command('label', '--classes', 'cat,dog', '--explain', 'a kitten',
                                '--synonyms-out', 'my.yaml')
-    assert status == 0 and 'true cat' in Path('my.yaml').read_text()
+    assert status == 0 and "'kitten' -> cat" in out and 'tabby' in Path('my.yaml').read_text()
     assert '--synonyms-out' not in err, err
+
+
+def test_names_are_the_same_in_python(command):
+    "A list of names in Python and on the command line is about the same words; the notice is one line, said once"
+    from taidpt.classes import COCO
+    from taidpt.nounfilter import NounFilter
+    captions, names = [*islice(bundled_captions(), 2000), 'A puppy on a sofa.'], ['person', 'sofa', 'dog', 'puppy']
+    Path('some.txt').write_text('\n'.join(captions))
+    status, out, err = command('label', 'some.txt', '--classes', ','.join(names), '--out', 'labelled.parquet')
+    assert status == 0 and len(re.findall('these words', err)) == 1 and 'person (human, people, man' in err
+    ours = NounFilter(names)
+    counts, theirs = (f.label(captions, progress=False).counts() for f in (ours, NounFilter(COCO)))
+    for name, count in counts.items(): assert f'{count:8,}  {name}\n' in out
+    assert counts['person'] >= theirs['person'] > 500 and counts['sofa'] == theirs['couch'] > 1
+    assert theirs['dog'] - counts['puppy'] <= counts['dog'] < theirs['dog']
+    assert ours.explain('a poodle and a puppy').classes == ['dog', 'puppy']
+
+
+def test_hyponyms_on_request(command):
+    for more, found in ((), 'names no class'), (('--hyponyms',), "'guitar' -> musical instrument"):
+        status, out, _ = command('label', '--classes', 'musical instrument,dog', *more, '--explain', 'a guitar')
+        assert status == 0 and found in out
+
+
+def test_a_name_that_no_sentence_has(folder, command):
+    for args in (['train', '--classes', 'cat,dgo', '--captions', folder/'my.txt', '--out', 'x.safetensors', *quick],
+                 ['label', folder/'my.txt', '--classes', 'cat,dgo', '--out', 'x.parquet']):
+        error(command(*args), 'no sentence names dgo (did you mean dog', '--yes')
+        assert not os.listdir()
+    status, out, err = command('label', folder/'my.txt', '--classes', 'cat,dgo', '--yes')
+    assert status == 0 and '       0  dgo\n' in out and 'did you mean dog' in err
+    assert command('label', folder/'my.txt', '--classes', 'voc2007')[0] == 0      # the names of a data set need not be there
 
 
 def test_unknown_labels_are_told(folder, command, tmp_path):

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from .console import Console, add_command, check_writable, say, whole_number
 from taidpt.apps.options import (
     SYNONYM_FILES, add_captions, add_class_options, add_shard_options, add_synonyms_out,
-    is_sharded, named_captions, parse_classes, ray_cluster, show_synonyms, tell_shards,
+    is_sharded, label_captions, named_captions, parse_classes, ray_cluster, show_synonyms,
+    tell_shards,
 )
 
 if TYPE_CHECKING:
@@ -50,13 +51,11 @@ def add_label(
 def label_file(
     args:argparse.Namespace, # what was typed
     classes:'ClassSet', # what to look for
+    guessed:bool=False, # the classes are names, and their words were guessed
 )->None:
     "Label the captions of one file and print the counts."
-    from taidpt.nounfilter import NounFilter
     captions = named_captions(args.captions, args.column)
-    bars = Console(args.quiet).bars
-    reader = NounFilter(classes, rules=args.rules)
-    train = reader.label(captions, progress=bars, workers=args.workers)
+    train = label_captions(captions, classes, guessed, args, Console(args.quiet))
     if args.out:
         train.save(args.out)
         say(f'Written: {args.out}')
@@ -82,7 +81,7 @@ def run_label(
     args:argparse.Namespace, # what was typed
 )->None:
     "`taidpt label`: count, keep or explain what sentences say about the classes (Sec. 3.2)."
-    classes, guessed = parse_classes(args.classes, args.published_names)
+    classes, guessed = parse_classes(args.classes, args.published_names, args.hyponyms)
     if guessed: show_synonyms(classes, Console(args.quiet), not args.synonyms_out)
     if args.synonyms_out:
         check_writable(args.synonyms_out, *SYNONYM_FILES)
@@ -94,4 +93,4 @@ def run_label(
         from taidpt.nounfilter import NounFilter
         print(NounFilter(classes, rules=args.rules).explain(args.explain))
     elif is_sharded(args.out, args.ray): label_folder(args, classes)
-    else: label_file(args, classes)
+    else: label_file(args, classes, guessed)

@@ -17,8 +17,8 @@ from taidpt.apps.console import (
     without_advice,
 )
 from taidpt.apps.options import (
-    SYNONYM_FILES, add_captions, add_class_options, add_clip_options, add_synonyms_out, named_captions,
-    named_clip, parse_classes, show_synonyms, tell_labels,
+    SYNONYM_FILES, add_captions, add_class_options, add_clip_options, add_synonyms_out,
+    label_captions, named_captions, named_clip, parse_classes, show_synonyms, tell_labels,
 )
 
 if TYPE_CHECKING:
@@ -187,9 +187,9 @@ def learn(
 def read_classes(
     args:argparse.Namespace, # what was typed
     console:Console, # for messages
-)->'ClassSet':
+)->tuple['ClassSet', bool]: # the classes; whether their synonyms were guessed
     "Read the classes of `train`, show them, and write their synonyms where `--synonyms-out` says."
-    classes, guessed = parse_classes(args.classes, args.published_names)
+    classes, guessed = parse_classes(args.classes, args.published_names, args.hyponyms)
     more = ', …' if len(classes) > 6 else ''
     console.step(f'{len(classes)} classes: {", ".join(classes.names[:6])}{more}')
     if guessed: show_synonyms(classes, console, not args.synonyms_out)
@@ -197,7 +197,7 @@ def read_classes(
         classes.save(args.synonyms_out)
         console.detail(f'synonyms written to {args.synonyms_out}; '
                        'edit it, and pass it as --classes')
-    return classes
+    return classes, guessed
 
 # %% ../../nbs/apps/cli_train.ipynb #cli_train-019
 def run_train(
@@ -214,7 +214,7 @@ def train_prompts(
     console:Console, # for messages
 )->None:
     "Read, encode, learn and write."
-    classes = read_classes(args, console)
+    classes, guessed = read_classes(args, console)
 
     captions = named_captions(args.captions, args.column)  # if it is not there, fail now
     clip = named_clip(args.clip)
@@ -222,10 +222,9 @@ def train_prompts(
     model = new_model(args, clip, classes)
     val = validation_set(args, clip, classes, console)
 
-    from taidpt.nounfilter import NounFilter
     source = args.captions or 'the bundled captions of COCO val2017'
     console.step(f'reading sentences from {source}')
-    train = NounFilter(classes, rules=args.rules).label(captions, progress=console.bars)
+    train = label_captions(captions, classes, guessed, args, console)
     console.detail(counts_in_words(train))
 
     epochs = epochs_in_words(model.epochs)

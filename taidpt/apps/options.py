@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
-           'add_captions', 'named_captions', 'add_clip_options', 'named_clip', 'model_and_tag', 'add_trust',
-           'add_picture_options', 'check_prompts', 'check_named_clip', 'named_prompts', 'named_pictures', 'in_words',
-           'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
+           'add_captions', 'named_captions', 'missing_in_words', 'label_captions', 'add_clip_options', 'named_clip',
+           'model_and_tag', 'add_trust', 'add_picture_options', 'check_prompts', 'check_named_clip', 'named_prompts',
+           'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from taidpt.clip import FrozenCLIP
     from taidpt.datasets.labelled import LabeledPictures
     from taidpt.support.captions import Captions
+    from taidpt.texts import LabeledTexts
 
 # %% ../../nbs/apps/options.ipynb #options-007
 def add_class_options(
@@ -30,6 +33,11 @@ def add_class_options(
     p.add_argument('--classes', required=True, metavar='CLASSES',
                    help='names with commas between; or voc2007, coco, nuswide; '
                         'or a YAML or JSON file')
+    p.add_argument('--hyponyms', action='store_true',
+                   help='for names that no data set knows, also look for the kinds that WordNet '
+                        'has of them: a guitar for "musical instrument"')
+    p.add_argument('--yes', action='store_true',
+                   help='go on even if no sentence names one of the classes')
     p.add_argument('--published-names', action='store_true',
                    help="a data set's prompt names as published ('diningtable' for 'dining table')")
     p.add_argument('--rules', choices=('careful', 'published'), default='careful',
@@ -51,16 +59,17 @@ def is_bare_list(
 def parse_classes(
     text:str, # 'voc2007', 'coco', 'nuswide', a .yaml or .json file, or names with commas between
     published:bool=False, # names as published ('diningtable'), not as one writes ('dining table')
-)->tuple['ClassSet', bool]: # the classes; whether their synonyms are WordNet's
+    hyponyms:bool=False, # where WordNet is asked, kinds of a thing, too
+)->tuple['ClassSet', bool]: # the classes; whether their synonyms were guessed from names
     "The classes that a command line means. Raises `ValueError`, `FileNotFoundError`."
     from taidpt.classes import ClassSet, as_classset
-    from taidpt.support.synonyms import add_wordnet_synonyms
+    from taidpt.support.synonyms import add_synonyms
     from taidpt.support.wholewords import with_published_names
     names = [name.strip().strip('"\'').strip() for name in split_commas(text)]
     names = [name for name in names if name]
     if not names: raise ValueError('--classes is empty; give names with commas between, '
                                    'or voc2007, coco, nuswide, or a file')
-    if len(names) > 1: return add_wordnet_synonyms(ClassSet('yours', names)), True
+    if len(names) > 1: return add_synonyms(ClassSet('yours', names), hyponyms), True
 
     classes = as_classset(names[0])
     if len(classes) < 2:
@@ -69,7 +78,7 @@ def parse_classes(
     is_file = Path(names[0]).suffix.lower() in ('.yaml', '.yml', '.json')
     if not is_file:
         return (with_published_names(classes) if published else classes.spelled_naturally()), False
-    if is_bare_list(names[0]): return add_wordnet_synonyms(classes), True
+    if is_bare_list(names[0]): return add_synonyms(classes, hyponyms), True
     return classes, False
 
 # %% ../../nbs/apps/options.ipynb #options-016
@@ -85,18 +94,21 @@ def add_synonyms_out(
 
 # %% ../../nbs/apps/options.ipynb #options-017
 def show_synonyms(
-    classes:'ClassSet', # with synonyms from WordNet
+    classes:'ClassSet', # with synonyms that were guessed
     console:Console, # where they are shown
-    how_to_change:bool=True, # add a line about --synonyms-out
+    how_to_change:bool=True, # say what --synonyms-out is for
+    most:int=6, # classes that are listed
 )->None:
-    "Synonyms that were guessed, and how to change them."
-    width = max(map(len, classes.names))
-    console.tell('Sentences are matched with these words (from WordNet):')
-    for name in classes.names:
-        others = classes.synonyms[name][1:] or ['(no other word)']
-        console.tell(f'    {name:{width}}  ' + ', '.join(others))
-    if how_to_change: console.tell(
-        'To change them: --synonyms-out my.yaml, edit that file, then --classes my.yaml')
+    "One line about the words that were guessed, and how to see and change them."
+    listed = []
+    for name,natural in list(zip(classes.names, classes.natural))[:most]:
+        words = [w for w in classes.synonyms[name] if w not in (name, natural)]
+        more = f' … {len(words)} in all' if len(words) > 3 else ''
+        listed.append(f'{name} ({", ".join(words[:3]) or "no other word"}{more})')
+    more = ', …' if len(classes) > most else ''
+    how = '; --synonyms-out my.yaml writes them all, to be edited and given to --classes'
+    console.note(f'sentences name a class by these words, too: {", ".join(listed)}{more}'
+                 + how*how_to_change)
 
 # %% ../../nbs/apps/options.ipynb #options-020
 def add_captions(
@@ -119,6 +131,46 @@ def named_captions(
     if path is None: return bundled_captions()
     if column is not None and column.isdigit(): return read_captions(path, column=int(column))
     return read_captions(path, column=column)
+
+# %% ../../nbs/apps/options.ipynb #options-missing-1
+def missing_in_words(
+    missing:Sequence[str], # class names that no sentence has
+    captions:Iterable[str], # the sentences; the first hundred thousand are looked at
+)->str: # e.g. 'dgo (did you mean dog?), yak'
+    "Names that no sentence has, and what each was probably meant to be."
+    from taidpt.classes import COCO, NUSWIDE, VOC2007
+    from taidpt.support.names import probably_meant
+    from taidpt.support.words import lower_words
+    words = Counter(w for text in islice(captions, 100_000) for w in lower_words(text))
+    known, listed = [n for c in (COCO, VOC2007, NUSWIDE) for n in c.natural], []
+    for name in missing:
+        meant = probably_meant(name, words, known)
+        listed.append(name + (f' (did you mean {" or ".join(meant)}?)' if meant else ''))
+    return ', '.join(listed)
+
+# %% ../../nbs/apps/options.ipynb #options-missing-3
+def label_captions(
+    captions:'Captions', # as `named_captions` gives them
+    classes:'ClassSet', # what to look for
+    guessed:bool, # the classes are names, and their words were guessed
+    args:argparse.Namespace, # what was typed
+    console:Console, # for messages
+)->'LabeledTexts': # the sentences that name a class
+    "Label captions. Raises `ValueError` for a name that no sentence has, unless `--yes` was typed."
+    from taidpt.nounfilter import NothingNamed, NounFilter
+    reader, workers = NounFilter(classes, rules=args.rules), getattr(args, 'workers', 0)
+    try: found = reader.label(captions, progress=console.bars, workers=workers)
+    except NothingNamed as e:
+        if not guessed: raise
+        raise ValueError(f'{e}. No sentence has {missing_in_words(classes.names, captions)}') from None
+    missing = [name for name, count in found.counts().items() if not count]
+    if guessed and missing:
+        text = f'no sentence names {missing_in_words(missing, captions)}'
+        how = ('correct --classes, write more words for it (--synonyms-out), '
+               'or add --yes to go on without')
+        if not args.yes: raise ValueError(f'{text}; {how}')
+        console.note(text)
+    return found
 
 # %% ../../nbs/apps/options.ipynb #options-023
 def add_clip_options(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLOCKED', 'blocked_phrases', 'phrase_words', 'blocked_words', 'written_together', 'written_apart', 'Entry',
            'class_entries', 'blocked_entries', 'phrase_entries', 'phrase_trie', 'longest_phrase', 'forms_of', 'Memory',
-           'PhraseDictionary']
+           'denied', 'PhraseDictionary']
 
 # %% ../../nbs/support/phrases.ipynb #phrases-002
 import re
@@ -176,6 +176,22 @@ class Memory(dict):
         found = self[word] = self.f(word)
         return found
 
+# %% ../../nbs/support/phrases.ipynb #phrases-deny-1
+def denied(
+    words:list[str], # a sentence's tokens
+    start:int, # the first word of a phrase
+    found:list[tuple[int,int,Entry]]=(), # phrases before it, those that are denied without columns
+)->int|None: # the word at which the denial starts; None: the phrase counts
+    "Where a sentence says that what follows is not there: 'no dogs', 'without a dog', 'no cats or dogs'."
+    before = words[max(start - 2, 0):start]
+    if before[-1:] in (['no'], ['without']): return start - 1
+    if before[:1] == ['without'] and before[1:] in (['a'], ['an'], ['any']): return start - 2
+    if before[-1:] in (['or'], ['nor']) and found:
+        first, end, entry = found[-1]
+        no = not entry.columns and words[first] in ('no', 'without', 'or', 'nor')
+        if no and end == start - 1: return end
+    return None
+
 # %% ../../nbs/support/phrases.ipynb #phrases-038
 class PhraseDictionary:
     "Phrases, and where a sentence has them."
@@ -197,7 +213,7 @@ class PhraseDictionary:
 def find(self:PhraseDictionary,
     words:list[str], # a sentence's tokens
 )->list[tuple[int,int,Entry]]: # first word, one past the last, entry; in order
-    "The phrases in a sentence. Of a blocked one, its first hidden word to its last."
+    "The phrases in a sentence. Of a blocked one, its first hidden word to its last; or from 'no'."
     forms, found, i = list(map(self.forms.__getitem__, words)), [], 0
     while i < len(forms):
         longest = longest_phrase(self.trie, forms, i) if forms[i] else None
@@ -205,7 +221,10 @@ def find(self:PhraseDictionary,
             i += 1
             continue
         end, entry = longest
-        if entry.hidden:
+        if entry.columns and (start := denied(words, i, found)) is not None:
+            found.append((start, end, entry._replace(columns=[])))
+            i = end
+        elif entry.hidden:
             found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
             for k in entry.hidden: forms[i + k] = ()     # and the others are looked at again
         else:
