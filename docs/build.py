@@ -29,7 +29,7 @@ sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', '
             'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
 about = ['SECURITY.md', 'LICENSES.md']                             # of the root, shown as they are
 first = dict(tutorials=['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
-             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
+             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'tags', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:

@@ -107,6 +107,7 @@ def _fit(self:TaIDPT, train, cache, features, make_features=None, checkpoint=Non
          progress=True, **how):
     train = labelled_sentences(train, self.classes, progress)
     warn_of_rare_classes(train, stacklevel=4)
+    self.note_frequency(train)
     if self.templates: train = train + template_sentences(self.classes)
     data = data_hash(text_digest(train.texts).encode(), train.labels.numpy().tobytes())
     if features is not None: check_count(check_features(features), train)

@@ -125,13 +125,13 @@ def map_difference(
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(
     scores:np.ndarray, # N × C
-    threshold:float|None=None, # tags are the classes with at least this score
+    threshold:float|np.ndarray|None=None, # tags are the classes with at least this score; or C of them
     top_k:int|None=None, # tags are the best k classes of each row (of equals, the first)
 )->np.ndarray: # N × C, bool
     "Which classes each picture is tagged with; `ValueError` without threshold and top_k."
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
-    if threshold is not None and not np.isfinite(threshold):
+    if threshold is not None and not np.isfinite(threshold := as_array(threshold)).all():
         raise ValueError(f'threshold must be a number, but it is {threshold}')
     tags = np.ones(scores.shape, bool) if threshold is None else scores >= threshold
     if top_k is None: return tags
@@ -163,7 +163,7 @@ def _f1(
 def precision_recall_f1(
     labels:torch.Tensor|np.ndarray|list, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:torch.Tensor|np.ndarray|list, # N × C, higher means more likely
-    threshold:float|None=None, # tags are the classes with at least this score
+    threshold:float|np.ndarray|None=None, # tags are the classes with at least this score; or C of them
     top_k:int|None=None, # tags are the best k classes of each row
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class arrays precision, recall, f1
     """Precision, recall and F1 of the tags, per class (C) and overall (O).

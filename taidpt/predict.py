@@ -20,10 +20,12 @@ from .support.calls import explained
 from .support.encode import feature_recipe
 from .support.estimator import Estimator
 from .support.scoring import Pictures, score_pictures, score_positions
+from .support.tagging import Tagging
+from .support.thresholds import Tag, as_tags, as_thresholds
 from .support.tiles import as_tiles
 
 # %% ../nbs/10_predict.ipynb #10-014
-class Predictor(Estimator):
+class Predictor(Estimator, Tagging):
     "What recognises pictures, once it has class embeddings: scores, maps and options."
     local = True                                        # False: the global branch alone
     pos_embed = False                                   # f of pictures has the positional embedding
@@ -142,3 +144,17 @@ def predict_dense(self:Predictor,
     G, L = self.embeddings()
     return score_positions(self.clip, pictures, G if L is None else L, batch_size, on_error,
                            workers, progress, cache)
+
+# %% ../nbs/10_predict.ipynb #10-tags-1
+@patch
+def tags(self:Predictor,
+    pictures:Pictures, # N, in any form
+    threshold:float|Sequence[float]|Tensor|None=None, # for all classes, or C; None: `thresholds`
+    **kwargs, # of `predict`
+)->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
+    "The classes of each picture, the surest first: those that are present, then the others."
+    if threshold is None: kwargs = self.tag_options(**kwargs)
+    else: threshold = as_thresholds(threshold, len(self.classes))
+    scores = self.predict(pictures, **kwargs)
+    if threshold is None: threshold = self.thresholds(**kwargs)
+    return as_tags(scores, self.classes.names, threshold)

@@ -142,6 +142,7 @@ def learn(self:PromptTuner,
     progress:bool=True, # a bar
 )->PromptTuner: # itself
     "The epochs that are left."
+    self.calibration = None                             # that of other prompts
     first, steps = len(self.history_) + 1, max(1, len(features) // self.step_size(len(features)))
     last = min(self.epochs, first - 1 + epochs) if epochs else self.epochs
     if val is not None: val = self._validation(*val, progress)

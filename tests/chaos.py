@@ -41,7 +41,7 @@ from taidpt.clip import load_clip
 from taidpt.support.captions import bundled_captions
 from taidpt.support.encode import encode_sentences
 
-for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.metrics', 'taidpt.all', 'taidpt.apps.shards', 'taidpt.paper.reproduce'):
+for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.linear_model', 'sklearn.metrics', 'taidpt.all', 'taidpt.apps.shards', 'taidpt.paper.reproduce'):
     importlib.import_module(module)       # what the commands import when they need it, so that each fork has it
 
 PHOTOS = sorted((Path(__file__).resolve().parent.parent/'taidpt/data/coco_demo/images').iterdir())[:6]
@@ -55,6 +55,7 @@ JOBS = {
     'predict': 'predict prompts.safetensors shards --out scores --on-error skip',
     'predict-folder': 'predict prompts.safetensors pictures --out scores',
     'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --save-scores scores.safetensors',
+    'calibrate': 'calibrate prompts.safetensors --pictures pictures --labels labels.tsv --out tuned.safetensors',
     'reproduce': 'reproduce table1 --datasets voc2007 --seeds 1 --limit 24 --out table',
 }
 

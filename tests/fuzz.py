@@ -41,6 +41,7 @@ from taidpt.support.encode import iter_picture_features
 from taidpt.support.labelfiles import read_label_file, write_label_file
 from taidpt.support.scorefiles import SavedScores, load_scores
 from taidpt.support.settings import settings_of
+from taidpt.support.thresholds import PUBLISHED_OPTIONS, Calibration
 from taidpt.support.words import lower_words, token_spans
 
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
@@ -57,6 +58,9 @@ def prompts() -> TaIDPT:
     model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
     model.start()
     model.history_ = [dict(epoch=1, lr=1e-5, loss=2.5), dict(epoch=2, lr=.1, loss=2.25)]
+    curves = [[4., -1.], [3.5, -.5]]
+    model.calibration = Calibration(PETS.names, 'platt', [.25, .125], curves, [9, 3], 20, 'labels.tsv', PUBLISHED_OPTIONS)
+    model.frequency_ = [.25, .03]
     return model
 
 
@@ -132,6 +136,7 @@ def read_prompts(path: Path):
     "Whatever is read of a changed file with its checksum is what was in it"
     model, was = TaIDPT.load(path, clip()), prompts()
     assert settings_of(model) == settings_of(was) and model.history_ == was.history_ and model.classes == was.classes
+    assert model.calibration == was.calibration and model.frequency_ == was.frequency_
     assert all(torch.equal(a, b) for a, b in zip(model.prompts_.parameters(), was.prompts_.parameters()))
 
 

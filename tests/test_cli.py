@@ -134,6 +134,23 @@ def test_evaluate(folder, command):
     assert 0 < buses < 5 and got['few'] == {'bus': buses}
 
 
+def test_calibrate(folder, command):
+    "Thresholds from labelled pictures are what evaluate then uses, with the options that they are for alone"
+    prompts = folder/'my.safetensors'
+    status, out, err = command('calibrate', prompts, *LABELLED, '--out', 'tuned.safetensors')
+    assert status == 0 and 'bus' in out and 'default' in out and 'On fewer than 5 pictures' in err
+    def tags(*how):
+        status, out, err = command('evaluate', *how, *LABELLED, '--json')
+        assert status == 0
+        return json.loads(out)['methods'], err
+    (before, _), (after, note) = tags(prompts), tags('tuned.safetensors')
+    assert before['TaI-DPT']['tags']['thresholds'] == 'default' and after['TaI-DPT']['tags']['thresholds'] == 'calibrated'
+    assert before['zero-shot CLIP'] == after['zero-shot CLIP'] and 'the thresholds were fitted to labels.tsv' in note
+    person = [m['TaI-DPT']['tags']['classes']['person'] for m in (before, after)]
+    f1 = [2*p['precision']*p['recall']/(p['precision'] + p['recall']) for p in person]
+    assert f1[1] >= f1[0] and person[0]['threshold'] != person[1]['threshold']
+
+
 def test_evaluate_goes_on(folder, command, monkeypatch):
     "A run that is stopped before its scores are written encodes no picture again"
     from taidpt.clip import FrozenCLIP
@@ -145,9 +162,14 @@ def test_evaluate_goes_on(folder, command, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(SavedScores, 'save', stop)
         assert command(*evaluate, *files)[0] == 130 and shards.is_dir() and not scores.exists()
+    seen, encode_maps = [], FrozenCLIP.encode_maps
+    def counted(self, pixels, *args, **kwargs):
+        seen.append(len(pixels))
+        return encode_maps(self, pixels, *args, **kwargs)
     with monkeypatch.context() as m:
-        m.setattr(FrozenCLIP, 'encode_maps', None)
+        m.setattr(FrozenCLIP, 'encode_maps', counted)
         status, out, err = command(*evaluate, *files)
+    assert sum(seen) == 36                                        # those that say which scores are usual, and no more
     assert status == 0 and 'Written: scores.safetensors' in err and not shards.exists()
     assert Path('ap.png').read_bytes().startswith(b'\x89PNG') and 'Written: ap.png' in err
     assert command(*evaluate)[1] == out                           # the same figures without files

@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['EVALUATE_EXAMPLES', 'ABOUT_TABLES', 'FEW', 'add_evaluate', 'add_evaluate_outputs', 'score_methods', 'method_names',
-           'score_as_asked', 'Measured', 'limits', 'measure_methods', 'print_measured', 'in_brackets',
-           'measured_as_dict', 'write_chart', 'keep_scores', 'run_evaluate']
+           'score_as_asked', 'Measured', 'limits', 'measure_methods', 'method_thresholds', 'Tagged', 'measure_tags',
+           'print_tagged', 'tagged_as_dict', 'print_measured', 'in_brackets', 'measured_as_dict', 'write_chart',
+           'keep_scores', 'run_evaluate']
 
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-003
 import argparse, json, shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -136,6 +137,7 @@ class Measured:
     ap:dict[str, Sequence] # C percentages by method; NaN for a class in no picture
     drawn:dict[str, 'np.ndarray'] # B × C percentages by method, in B draws of the pictures
     f1:dict[str, dict] # CF1 and OF1 in percent by method
+    tagged:dict[str, 'Tagged']|None=None # tags by thresholds, by method
 
     def mean_ap(self, method:str)->float:
         "Mean average precision over the classes that are in some picture."
@@ -197,11 +199,92 @@ def class_intervals(self:Measured,
     each = zip(self.classes.natural, self.counts(), self.ap[method], self.drawn[method].T)
     return {name: limits(float(ap), drawn) for name, count, ap, drawn in each if count}
 
+# %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-tags-1
+def method_thresholds(
+    model:'Predictor', # prompts or class vectors
+    others:Sequence['Predictor']=(), # more of them, to average with
+    tiles:int=1, # n: n × n tiles
+)->dict[str, tuple]: # by method, as in `score_as_asked`: C thresholds, and what they are
+    "Thresholds of zero-shot CLIP, of the prompts, and of the prompts with others and tiles."
+    from taidpt.zeroshot import ZeroShotCLIP
+    name, asked = method_names(model, len(others), tiles)
+    plain, with_dpt = (ZeroShotCLIP(model.clip, model.classes, local=b) for b in (False, True))
+    found = {'zero-shot CLIP': (plain.thresholds(relative=False), 'default'),
+             'zero-shot with DPT': (with_dpt.thresholds(relative=False), 'default')}
+    for method, how in {name: {}, asked: dict(others=others, tiles=tiles)}.items():
+        if method is None: continue
+        kept = model.calibration and model.calibration.options
+        fits = kept == model.kept_options(relative=False, **how)
+        if fits: found[method] = model.thresholds(relative=False, **how), 'calibrated'
+        else: found[method] = model.default_thresholds(**how), 'default'
+    return found
+
+# %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-tags-2
+@dataclass
+class Tagged:
+    "What tags by thresholds are worth."
+    thresholds:'Tensor' # C
+    kind:str # 'calibrated' or 'default'
+    found:dict # precision, recall and f1 of each class, CF1 and OF1, in percent
+    intervals:dict[str, 'Interval'] # of CF1 and OF1
+    each:float # tags a picture
+
+def measure_tags(
+    scores:dict[str, 'Tensor'], # N × C by method
+    data:'LabeledPictures', # N of them
+    limits:dict[str, tuple], # as `method_thresholds` gives them
+)->dict[str, Tagged]: # by method
+    "Precision, recall and F1 of tags by threshold, over the classes that are in some picture."
+    from taidpt.metrics import precision_recall_f1
+    from taidpt.support.bootstrap import bootstrap_interval, drawn_f1, weighted_f1
+    import numpy as np
+    measured = {}
+    for method, s in scores.items():
+        thresholds, kind = limits[method]
+        read = ~s.isnan().any(1)
+        y, tags = data.labels[read].numpy(), (s[read].double() >= thresholds).numpy()
+        value = weighted_f1(y, tags, np.ones((1, len(y)), np.float32))[0]
+        drawn = drawn_f1(y, tags, 500)
+        each = {k: bootstrap_interval(float(v), d) for k, v, d in zip(('CF1', 'OF1'), value, drawn.T)}
+        found = precision_recall_f1(y, s[read].double(), thresholds)
+        measured[method] = Tagged(thresholds, kind, found, each, float(tags.sum(1).mean()))
+    return measured
+
+# %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-tags-4
+def print_tagged(
+    measured:Measured, # with tags
+)->None:
+    "Tables of tags by threshold: over all classes, and by class."
+    rows = [[method, t.kind, *(str(t.intervals[f]) for f in ('CF1', 'OF1')), t.each]
+            for method, t in measured.tagged.items()]
+    print('\nTags by threshold, with 95 % intervals\n')
+    print(as_table(rows, ['', 'thresholds', 'CF1', 'OF1', 'tags a picture']))
+    (last, ours), plain = list(measured.tagged.items())[-1], measured.tagged['zero-shot CLIP']
+    print(f'\nPrecision and recall by class, of {last} and of zero-shot CLIP\n')
+    rows = [[name, count, f'{ours.thresholds[c]:7.3f}',
+             *(float(t.found[part][c]) for t in (ours, plain) for part in ('precision', 'recall'))]
+            for c, (name, count) in enumerate(zip(measured.classes.natural, measured.counts())) if count]
+    print(as_table(rows, ['', 'pictures', 'threshold', 'precision', 'recall',
+                          'zero-shot precision', 'recall']))
+
+def tagged_as_dict(
+    measured:Measured, # with tags
+    method:str, # one of those that were measured
+)->dict: # for JSON
+    "Figures of the tags of a method by name."
+    t = measured.tagged[method]
+    said = dict(thresholds=t.kind, tags_a_picture=t.each)
+    for f, (value, *ends) in t.intervals.items(): said |= {f: value, f'{f}_interval': ends}
+    each = zip(measured.classes.natural, measured.counts(), t.thresholds.tolist(),
+               t.found['precision'].tolist(), t.found['recall'].tolist())
+    return said | dict(classes={name: dict(pictures=count, threshold=at, precision=p, recall=r)
+                                for name, count, at, p, r in each if count})
+
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-023
 def print_measured(
     measured:Measured, # figures of each method
 )->None:
-    "Two tables: over all classes, and by class; and the classes on few pictures."
+    "Tables: over all classes, and by class; tags by threshold; and the classes on few pictures."
     counts = measured.counts()
     present = sum(count > 0 for count in counts)
     print(f'{len(measured.labels)} pictures, {present} of {len(counts)} classes in them; '
@@ -217,6 +300,7 @@ def print_measured(
         if count: rows.append([name, count, *(float(ap[c]) for ap in measured.ap.values()),
                                in_brackets(intervals[name])])
     print(as_table(rows, ['', 'pictures', *measured.ap, '95 %']))
+    if measured.tagged: print_tagged(measured)
     if few := measured.few():
         print(f'\nOn fewer than {FEW} pictures, so that one more or less would change much: '
               + ', '.join(f'{name} ({count})' for name, count in few.items()))
@@ -237,6 +321,7 @@ def measured_as_dict(
             mAP=value, mAP_interval=ends, CF1=f1['CF1'], OF1=f1['OF1'],
             AP={name: i.value for name, i in by_class.items()},
             AP_interval={name: [i.low, i.high] for name, i in by_class.items()})
+        if measured.tagged: methods[method]['tags'] = tagged_as_dict(measured, method)
     present = sum(count > 0 for count in counts)
     return dict(pictures=len(measured.labels), classes=present, top=measured.top,
                 few=measured.few(), methods=methods)
@@ -291,9 +376,14 @@ def run_evaluate(
             model, others, data.pictures, args.tiles, folder,
             on_error=args.on_error, workers=args.workers, progress=console.bars)
         measured = measure_methods(scores, data, args.top)
+        limits = method_thresholds(model, others, args.tiles)
+        measured = replace(measured, tagged=measure_tags(scores, data, limits))
         if args.save_scores: keep_scores(args.save_scores, scores, data, console)
     if args.chart:
         write_chart(args.chart, measured)
         console.tell(f'Written: {args.chart}, average precision by class')
+    if model.calibration and model.calibration.source == Path(args.labels).name: console.note(
+        f'the thresholds were fitted to {model.calibration.source}: if that is this table, '
+        'other pictures will have less precision and recall')
     if args.json: print(json.dumps(measured_as_dict(measured), indent=1, ensure_ascii=False))
     else: print_measured(measured)

@@ -138,16 +138,19 @@ def read_header(
     about:dict[str, str], # header of a file
     schema:dict[str, Callable], # word -> (text, where) -> what it says
     path:str|Path, # the file, for messages
+    optional:dict[str, Callable]|None=None, # the same for words that may be missing
 )->dict: # word -> what it says
     "What a header says. Raises `ValueError` for a word that is missing, unknown or unfit."
+    more = {word: fit for word, fit in (optional or {}).items() if word in about}
     for word in about:
-        if word not in schema and word not in ('format', 'checksum'):
+        if word not in schema and word not in more and word not in ('format', 'checksum'):
             raise ValueError(f'{path}: its header says something about {word!r:.60}, which taidpt '
                              f'{__version__} does not know: it is of a newer taidpt, or damaged.')
     for word in schema:
         if word not in about: raise ValueError(f'{path}: its header says nothing about {word!r}; '
                                                'copy or download it again.')
-    return about | {word: fit(about[word], f'{path}: {word}') for word,fit in schema.items()}
+    fits = schema | more
+    return about | {word: fit(about[word], f'{path}: {word}') for word,fit in fits.items()}
 
 # %% ../../nbs/support/headers.ipynb #hd-014
 def read_sealed(
@@ -157,11 +160,12 @@ def read_sealed(
     schema:dict[str, Callable], # as in `read_header`
     shapes:Callable|None, # (header, names of tensors) -> what `check_shapes` takes; None: any
     stacklevel:int=2, # as in `warnings.warn`
+    optional:dict[str, Callable]|None=None, # as in `read_header`
 )->tuple[dict[str, Tensor], dict]: # tensors by name; the header, decoded
     "Tensors and header. Raises `FileNotFoundError`, or `ValueError` that names the file."
     tensors, about = read_safetensors(path, format, what)
     if 'checksum' in about: check_seal(tensors, about, path)
-    said = read_header(about, schema, path)
+    said = read_header(about, schema, path, optional)
     if shapes: check_shapes(tensors, shapes(said, tensors.keys()), path)
     if 'checksum' not in about: check_seal(tensors, about, path, stacklevel + 1)
     return tensors, said

@@ -25,6 +25,7 @@ from taidpt.support.headers import (
 )
 from .models import is_known_clip, opened_by_label
 from .settings import check_kept_settings, settings_of
+from .thresholds import TAG_WORDS, tag_words, take_tag_words
 
 # %% ../../nbs/support/promptfiles.ipynb #pr-005
 def momenta(
@@ -51,7 +52,7 @@ def write_prompts(
                  clip=model.clip.name, weights=model.clip.fingerprint(), data=data,
                  classes=json.dumps(model.classes.to_dict()),
                  settings=json.dumps(settings_of(model)), history=json.dumps(model.history_))
-    write_sealed(path, tensors, about)
+    write_sealed(path, tensors, about | tag_words(model))
 
 # %% ../../nbs/support/promptfiles.ipynb #pr-008
 def prompt_settings(text:str, where:str)->dict: # name -> value
@@ -85,7 +86,8 @@ def read_prompts(
     path:str|Path, # what `write_prompts` wrote
 )->tuple[dict[str, Tensor], dict]: # tensors by name; the header, its JSON decoded
     "Read prompts. Raises `FileNotFoundError`, or `ValueError` for another kind of file or NaN."
-    tensors, about = read_sealed(path, 'taidpt-prompts', 'prompts', HEADER, prompt_shapes, 3)
+    tensors, about = read_sealed(path, 'taidpt-prompts', 'prompts', HEADER, prompt_shapes, 3,
+                                 TAG_WORDS)
     for name, t in tensors.items():
         most = 1e30 if name.startswith('momentum.') else 20 if name.startswith('log_') else 1e6
         check_numbers({name: t}, path, most, WENT_WRONG)
@@ -173,7 +175,7 @@ def resume(
     for name, p in model.prompts_.named_parameters():
         buffer = tensors.get(f'momentum.{name}')
         if buffer is not None: model.optimizer_.state[p]['momentum_buffer'] = buffer.to(p.device)
-    model.history_ = about['history']
+    model.history_, model.calibration = about['history'], None
 
 # %% ../../nbs/support/promptfiles.ipynb #pr-018
 def begin(
@@ -265,4 +267,5 @@ def load(cls:LearnedPrompts,
         model.take_tensors(tensors)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
     model.history_ = about['history']
+    take_tag_words(model, about, path)
     return model
