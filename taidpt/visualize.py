@@ -19,18 +19,16 @@ from .clip import FrozenCLIP
 from .learner import TaIDPT
 from .scores import dense_scores
 from .support.figures import DescribedFigure, blank_figure, picture_name, where_highest
-from .support.pictures import regular_file, to_rgb
+from .support.pictures import open_rgb
 from .zeroshot import ZeroShotCLIP
 
 # %% ../nbs/14_visualize.ipynb #visualize-013
 def model_view(
     clip:FrozenCLIP, # its `preprocess` is used
-    picture:str|Path|Image.Image, # a file or a PIL picture
+    picture:str|Path|Image.Image, # a file, a URL, an array or a PIL picture
 )->Image.Image: # what the image tower sees
     "A picture resized, cropped and upright, in true colours. Raises `OSError` for no picture."
-    if isinstance(picture, (str, Path)):
-        with Image.open(regular_file(picture)) as im: rgb = to_rgb(im)
-    else: rgb = to_rgb(picture)
+    rgb = open_rgb(picture)
     steps = clip.preprocess.transforms
     norm = next(t for t in steps if hasattr(t, 'mean') and hasattr(t, 'std'))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))

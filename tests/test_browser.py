@@ -6,6 +6,7 @@ import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -161,6 +162,38 @@ def test_phone(served, browser):
     assert not browser.problems()
 
 
+# The report
+
+def test_report(tmp_path, browser):
+    "It filters without a script, by pointer and by keyboard, and is no wider than a phone"
+    from taidpt.apps.report import write_report
+    from taidpt.classes import VOC2007
+    from taidpt.clip import load_clip
+    from taidpt.datasets.labelled import bundled_photos
+    from taidpt.zeroshot import ZeroShotCLIP
+    photos = bundled_photos(VOC2007.spelled_naturally())[:12]
+    model = ZeroShotCLIP(load_clip(), photos.classes, local=False)
+    write_report(tmp_path/'report.html', model, photos, {'zero-shot CLIP': model.predict(photos.pictures, progress=False)}, '')
+    browser.get((tmp_path/'report.html').as_uri())
+    def shown(): return [c.get_attribute('class') for c in browser.all('.card') if c.is_displayed()]
+    assert len(shown()) == 12 and not browser.find('.none').is_displayed()
+    browser.find('#wrong').click()
+    wrong = shown()
+    assert 0 < len(wrong) < 12 and all('wrong' in c.split() for c in wrong)
+    browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
+    assert len(shown()) == 12 - len(wrong) and all('right' in c.split() for c in shown())
+    browser.find('#any').click()
+    select = Select(browser.find('.filters select'))
+    person = next(o for o in select.options if o.text.startswith('person ('))
+    select.select_by_visible_text(person.text)
+    assert len(shown()) == int(person.text[8:-1]) and all(person.get_attribute('class') in c.split() for c in shown())
+    for size in (DESK, PHONE):
+        browser.width(size)
+        assert settled(browser)['wide'] <= 0
+        browser.shoot(f'report-{size[0]}')
+    assert not [p for p in browser.problems() if not p.startswith('asks for file:')]
+
+
 # The Explorer
 
 class Server:
@@ -300,6 +333,36 @@ def test_explorer_in_voila(tmp_path, browser):
         assert browser.execute_script("const e = document.querySelector('.taidpt-explorer'); return e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth")
         app.shoot('explorer-phone', whole=True)
         app.quiet()
+
+
+def test_app(tmp_path, browser):
+    "One command serves it, behind a token; Ctrl-C ends it"
+    pytest.importorskip('voila')
+    command = [sys.executable, '-c', 'import sys; from taidpt.apps.cli import main; sys.exit(main(sys.argv[1:]))', 'app', '--no-browser', '--quiet']
+    folders = {v: str(tmp_path/v.lower()) for v in ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR', 'IPYTHONDIR')}
+    (tmp_path/'jupyter_config_dir').mkdir()
+    (tmp_path/'jupyter_config_dir/voila.json').write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')
+    env = {**os.environ, **folders, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'HF_HUB_OFFLINE': '1'}
+    with open(tmp_path/'log', 'w') as log, subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        try:
+            address = process.stdout.readline().strip()
+            plain, _, token = address.partition('?token=')
+            assert plain.startswith('http://127.0.0.1:') and len(token) == 48, (tmp_path/'log').read_text()
+            port = int(plain.rpartition(':')[2].strip('/'))
+            def listens(host):
+                try: socket.create_connection((host, port), 1).close()
+                except OSError: return False
+                return True
+            browser.until(lambda: listens('127.0.0.1'), 'nothing is served', 120)
+            assert not listens('127.0.0.2')                            # another address of this machine
+            browser.get(plain)
+            assert '/login' in browser.current_url and not browser.all('.taidpt-explorer')
+            browser.get(address)
+            app = App(browser)
+            assert len(app.classes()) == 20 and browser.all('.classes .absent b')
+            app.shoot('app', whole=True)
+        finally: process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
 
 
 def test_explorer_in_jupyterlab(tmp_path, browser):

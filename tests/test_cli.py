@@ -73,7 +73,7 @@ def test_predict_forms(folder, command):
     prompts, photos = folder/'my.safetensors', DEMO/'images'
     status, out, err = command('predict', prompts, photos, '--csv', '--top', 1)
     assert status == 0 and len(out.splitlines()) == 37 and err == ''
-    assert out.startswith('picture,class,score\n')
+    assert out.startswith('picture,class,score,present\n')
     two = photos/'000000000285.jpg', photos/'000000000785.jpg'
     status, out, _ = command('predict', prompts, *two, '--threshold', 2)
     assert status == 0 and out.count('(no tag)') == 2

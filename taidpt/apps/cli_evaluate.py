@@ -6,7 +6,7 @@
 __all__ = ['EVALUATE_EXAMPLES', 'ABOUT_TABLES', 'FEW', 'add_evaluate', 'add_evaluate_outputs', 'score_methods', 'method_names',
            'score_as_asked', 'Measured', 'limits', 'measure_methods', 'method_thresholds', 'Tagged', 'measure_tags',
            'print_tagged', 'tagged_as_dict', 'print_measured', 'in_brackets', 'measured_as_dict', 'write_chart',
-           'keep_scores', 'run_evaluate']
+           'report_scores', 'keep_scores', 'run_evaluate']
 
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-003
 import argparse, json, shutil
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from fastcore.basics import patch
 
+from .cli_tag import add_report
 from .console import Console, add_command, as_table, check_writable, positive_number
 from taidpt.apps.options import (
     add_clip_options, add_picture_options, add_trust, named_prompts, tell_labels,
@@ -36,6 +37,7 @@ EVALUATE_EXAMPLES = [
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv',
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv '
     '--chart ap.png --save-scores scores.safetensors',
+    'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
 ]
 ABOUT_TABLES = """
 
@@ -68,6 +70,7 @@ def add_evaluate_outputs(
 )->None:
     "What is written, and where to."
     p.add_argument('--json', action='store_true', help='one JSON document')
+    add_report(p)
     p.add_argument('--chart', metavar='FILE',
                    help='draw average precision by class beside zero-shot CLIP: .png, .svg or .pdf')
     p.add_argument('--save-scores', metavar='FILE',
@@ -339,6 +342,20 @@ def write_chart(
     chart = show_class_ap(measured.classes, ap[method], ap[plain], (method, plain))
     with write_whole(path) as tmp: chart.savefig(tmp, dpi=150)
 
+# %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-rep-1
+def report_scores(
+    path:str|Path, # the .html file to write
+    model:'TaIDPT', # learned prompts
+    data:'LabeledPictures', # N of them
+    scores:dict[str, 'Tensor'], # N × C by method; the last is shown picture by picture
+    console:Console, # for messages
+    **options, # of `predict`, with which the last was made: tiles, others
+)->None:
+    "Write a page with the figures and every picture."
+    from taidpt.apps.report import write_report
+    write_report(path, model, data, scores, '', thresholds=model.thresholds(**options))
+    console.tell(f'Written: {path}, every picture with its tags')
+
 # %% ../../nbs/apps/cli_evaluate.ipynb #cli_evaluate-029
 def keep_scores(
     path:str, # a .safetensors file
@@ -360,6 +377,7 @@ def run_evaluate(
     "`taidpt evaluate`: measure prompts beside zero-shot CLIP."
     if args.save_scores: check_writable(args.save_scores, '.safetensors')
     if args.chart: check_writable(args.chart, '.png', '.svg', '.pdf')
+    if args.report: check_writable(args.report, '.html')
     console = Console(args.quiet)
     model, others = named_prompts(args.prompts, args.others, args.clip, args.trust)
     from taidpt.datasets.labelled import read_labels
@@ -382,6 +400,8 @@ def run_evaluate(
     if args.chart:
         write_chart(args.chart, measured)
         console.tell(f'Written: {args.chart}, average precision by class')
+    if args.report:
+        report_scores(args.report, model, data, scores, console, tiles=args.tiles, others=others)
     if model.calibration and model.calibration.source == Path(args.labels).name: console.note(
         f'the thresholds were fitted to {model.calibration.source}: if that is this table, '
         'other pictures will have less precision and recall')

@@ -20,6 +20,7 @@ from fastcore.basics import patch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from ..baselines.concepts import ClassVectors
 from ..classes import VOC2007, squeeze
 from ..clip import FrozenCLIP, load_clip
 from ..datasets.labelled import bundled_photos, photo_credits
@@ -45,6 +46,9 @@ def embed_class(
         model.clip.prompt_suffixes([name], 16)          # refuses what has no room after 16 vectors
         return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
     model.check_fitted()
+    if isinstance(model, ClassVectors):
+        raise ValueError(f'These are vectors worked out from sentences, and {name!r} has none. '
+                         'Choose zero-shot CLIP or learned prompts.')
     if model.prompts_.ctx_global.ndim == 3:
         raise ValueError(
             'These prompts are class-specific: each class has learned vectors of its own, '
@@ -66,8 +70,10 @@ def explore_features(
     "The score of each class, and its cosine with each part (Eq. 5, 6)."
     zero = isinstance(model, ZeroShotCLIP)
     scale = model.clip.logit_scale if zero else 1.
-    tau = 1/scale if zero else model.tau_text if sentence else model.tau_image
-    branches = branch_scores(u, U, G, L, tau)
+    tau = 1/scale if zero else model.tau_image
+    if sentence: tau = getattr(model, 'tau_text', tau)
+    score = branch_scores if zero else model.batch_scores
+    branches = score(u, U, G, L, tau)
     final = fuse(*branches) if L is not None else branches[0]
     P = dense_scores(U, G if L is None else L)[0].T
     return (scale * final)[0].float().cpu(), P.float().cpu()
@@ -107,6 +113,7 @@ class ExplorerPage(anywidget.AnyWidget):
     prompts = traitlets.Unicode(help='the prompts that are used, one of `models`').tag(sync=True)
     hover = traitlets.Unicode(help='the class that is looked at, or nothing').tag(sync=True)
     tags = traitlets.List(help='[class, score, was added], best first').tag(sync=True)
+    thresholds = traitlets.Dict(help='class -> from which score on it is present').tag(sync=True)
     gallery = traitlets.List(help='[description, JPEG] of each picture').tag(sync=True)
     shown = traitlets.Int(-1, help='picture of the gallery, or -1').tag(sync=True)
     view = traitlets.Bytes(help='the picture with the map of the class, a JPEG').tag(sync=True)
@@ -140,9 +147,9 @@ def named_prompts(
                         f'not {type(models).__name__}')
     if not models: raise ValueError('there are no prompts to choose from')
     for name, m in models.items():
-        if not isinstance(m, (TaIDPT, ZeroShotCLIP)):
+        if not isinstance(m, (TaIDPT, ClassVectors, ZeroShotCLIP)):
             raise TypeError(f'{name} must be a TaIDPT or a ZeroShotCLIP, not {type(m).__name__}')
-        if isinstance(m, TaIDPT): m.check_fitted()
+        if not isinstance(m, ZeroShotCLIP): m.check_fitted()
     return dict(models)
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-033
@@ -190,6 +197,7 @@ class Explorer(ExplorerPage):
         if models is None:
             models = ZeroShotCLIP(load_clip(), VOC2007.spelled_naturally(), local=False)
         self._models, self._embedded = named_prompts(models), {}  # by name; their class names, G, L
+        self._thresholds = {}                                     # by name of the prompts
         self._added = []                                          # classes that were typed in
         self._item, self._features = None, {}                     # a picture or a sentence
         self._seen, self._scores, self._maps = None, {}, {}       # of the item, by class
@@ -287,6 +295,18 @@ def _look(self:Explorer):
             self.view, self.weights = as_jpeg(shown), []
         self.told = self._in_words(weights)
 
+# %% ../../nbs/apps/explorer.ipynb #explorer-limits-1
+@patch
+def _limits(self:Explorer):
+    "From which score on each class is present, as far as that is known."
+    model = self._models[self.prompts]
+    if isinstance(self._item, str): return {}
+    if self.prompts not in self._thresholds:
+        try: limits = model.thresholds(relative=False).tolist()
+        except ValueError: limits = []                 # calibrated for other scores
+        self._thresholds[self.prompts] = dict(zip(model.classes.natural, limits))
+    return self._thresholds[self.prompts]
+
 # %% ../../nbs/apps/explorer.ipynb #explorer-064
 @patch
 def _score(self:Explorer, hover=None):
@@ -303,6 +323,7 @@ def _score(self:Explorer, hover=None):
     with self.hold_sync():
         best_first = sorted(self._scores.items(), key=lambda t: -t[1])
         self.tags = [[n, s, n in self._added] for n, s in best_first]
+        self.thresholds = self._limits()
         self._seen, self.words = (None, seen) if sentence else (seen, [])
         if hover == self.hover: self._look()
         else: self.hover = hover                      # which is observed, and looks

@@ -278,14 +278,17 @@ def named_prompts(
 
 # %% ../../nbs/apps/options.ipynb #options-031
 def named_pictures(
-    names:Sequence[str], # files, and folders, which are searched with their subfolders
+    names:Sequence[str], # files, folders with their subfolders, patterns, and URLs of these
     on_error:str='raise', # or 'skip', to keep the name of a file that is not there
-)->list[Path]:
+)->list[Path|str]: # a text is a URL
     "The pictures that a command line names. Raises `FileNotFoundError`, `OSError` for a pipe."
     from taidpt.support.pictures import as_pictures, regular_file
+    from taidpt.support.sources import is_pattern, is_url, without_file_scheme
     pictures = []
-    for path in map(Path, names):
-        if not (path.is_dir() or path.is_file() or on_error == 'skip'):
+    for name in map(without_file_scheme, map(str, names)):
+        path = name if is_url(name) else Path(name)
+        there = is_url(name) or is_pattern(name) or path.is_dir() or path.is_file()
+        if not (there or on_error == 'skip'):
             regular_file(path)
             raise FileNotFoundError(f'{path}: there is no such picture or folder')
         pictures += as_pictures(path)

@@ -27,9 +27,10 @@ from taidpt.support.features import (
 )
 from .parts import scratch
 from taidpt.support.pictures import (
-    UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, regular_file,
-    what_is_wrong,
+    UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, one_core_threads,
+    picture_content, what_is_wrong,
 )
+from .sources import in_batches, is_stream, tell_places
 
 # %% ../../nbs/support/encode.ipynb #a9c4b312
 def _tokens(
@@ -153,12 +154,6 @@ class _Read:
     features:tuple[Tensor, Tensor]|None=None # f and F, where they are known
     error:str='' # what is wrong with it
 
-# %% ../../nbs/support/encode.ipynb #70cb131c
-def _content(picture:str|Path|Image.Image|Tensor)->bytes|Image.Image|Tensor:
-    "What is in a file; anything else as it is."
-    if isinstance(picture, (Tensor, Image.Image)): return picture
-    return regular_file(picture).read_bytes()
-
 # %% ../../nbs/support/encode.ipynb #4b942e43
 def _read(
     picture:str|Path|Image.Image|Tensor,
@@ -166,7 +161,7 @@ def _read(
     cache:FeatureCache|None, # where features may be found
 )->_Read:
     "Read a picture, as far as it is needed."
-    content = _content(picture)
+    content = picture_content(picture)
     if cache is None: return _Read(as_pixels(content, preprocess))
     is_file = isinstance(content, bytes)
     pixels = None if is_file else as_pixels(content, preprocess)
@@ -177,14 +172,14 @@ def _read(
 # %% ../../nbs/support/encode.ipynb #21777890
 class _Pictures:
     "Pictures that are read when they are asked for."
-    def __init__(self, pictures, preprocess, cache):
-        self.pictures, self.how = pictures, (preprocess, cache)
+    def __init__(self, pictures, preprocess, cache, first=0):
+        self.pictures, self.how, self.first = pictures, (preprocess, cache), first
 
     def __len__(self): return len(self.pictures)
     def __getitem__(self, i):
         picture = self.pictures[i]
         try: return _read(picture, *self.how)
-        except Exception as e: return _Read(error=what_is_wrong(picture, i, e))
+        except Exception as e: return _Read(error=what_is_wrong(picture, self.first + i, e))
 
 # %% ../../nbs/support/encode.ipynb #a39a9d9a
 def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
@@ -193,6 +188,20 @@ def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
         pixels = batch[0] if isinstance(batch, (tuple, list)) else batch
         yield [_Read(x) for x in pixels]
 
+# %% ../../nbs/support/encode.ipynb #enc-stream-1
+def _streamed(clip:FrozenCLIP, pictures, batch_size:int, cache:FeatureCache|None)->Iterator[list[_Read]]:
+    "Batches of pictures that come one after another, read."
+    last, first, told = None, 0, set()
+    with one_core_threads(min(8, torch.get_num_threads())) as pool:
+        for some in in_batches(pictures, batch_size):
+            tell_places(some, told)
+            read = _Pictures(some, clip.preprocess, cache, first)
+            batch = pool.map(read.__getitem__, range(len(some)))
+            if last: yield list(last)
+            last, first = batch, first + len(some)
+        if last is None: raise ValueError('There are no pictures.')
+        yield list(last)
+
 # %% ../../nbs/support/encode.ipynb #68b5453d
 def _batches(
     clip:FrozenCLIP,
@@ -200,10 +209,12 @@ def _batches(
     batch_size:int, # pictures a batch
     workers:int, # processes that read; 0: threads
     cache:FeatureCache|None,
-)->tuple[Iterator[list[_Read]], int]: # batches; how many
+)->tuple[Iterator[list[_Read]], int|None]: # batches; how many, if that is known
     "Pictures of any kind, read."
     if isinstance(pictures, DataLoader): return _loaded(pictures), len(pictures)
+    if is_stream(pictures): return _streamed(clip, pictures, batch_size, cache), None
     pictures = as_pictures(pictures)
+    if isinstance(pictures, (list, tuple)): tell_places(pictures)
     if not len(pictures): raise ValueError('There are no pictures.')
     if clip.preprocess is None and not all(isinstance(p, Tensor) for p in pictures):
         raise ValueError('This FrozenCLIP has no preprocess, '

@@ -10,6 +10,7 @@ __all__ = ['Pictures', 'as_features', 'check_features', 'near', 'score_batches',
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from PIL import Image
@@ -22,9 +23,11 @@ from .distributed import add_up, own_share, process_count
 from .encode import encode_pictures, iter_picture_features
 from .features import FeatureStore
 from .pictures import as_pictures
+from .sources import is_stream
 
 # %% ../../nbs/support/scoring.ipynb #sc-007
-Pictures = str|Path|Image.Image|Tensor|Sequence|Iterator|DataLoader|FeatureStore
+Pictures = (str|Path|bytes|Image.Image|np.ndarray|Tensor|Sequence|Iterable|DataLoader
+            |FeatureStore)
 
 def as_features(
     clip:FrozenCLIP, # encoder of the pictures
@@ -121,7 +124,8 @@ def score_pictures(
         found = iter_picture_features(clip, some, pos_embed, batch_size, on_error, workers,
                                       progress, cache)
         return score_batches(((f, F_.flatten(1, 2)) for f, F_ in found), scores)
-    return score_share(as_pictures(pictures), score)
+    alone = process_count() == 1                           # several share a list
+    return score_share(pictures if alone and is_stream(pictures) else as_pictures(pictures), score)
 
 # %% ../../nbs/support/scoring.ipynb #sc-019
 def score_positions(

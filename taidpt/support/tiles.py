@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from .pictures import as_pictures, regular_file, to_rgb
+from .pictures import as_pictures, open_rgb
 
 # %% ../../nbs/support/tiles.ipynb #ti-005
 def tile_box(
@@ -51,10 +51,7 @@ class Tiles:
     @staticmethod
     def decode(picture)->Image.Image|None: # None if that is not possible
         "A picture in RGB."
-        try:
-            is_open = isinstance(picture, Image.Image)
-            with picture.copy() if is_open else Image.open(regular_file(picture)) as im:
-                return to_rgb(im)
+        try: return open_rgb(picture)
         except Exception: return None
 
 # %% ../../nbs/support/tiles.ipynb #ti-012

@@ -159,19 +159,24 @@ function drawing(model, p) {
     message() { p.message.textContent = model.get('message'); },
     tags() {
       const tags = model.get('tags'), scores = tags.map(t => t[1]);
-      const low = Math.min(...scores), high = Math.max(...scores);
+      const limits = model.get('thresholds'), known = tags.map(t => limits[t[0]]).filter(t => t !== undefined);
+      const low = Math.min(...scores, ...known), high = Math.max(...scores, ...known);
+      const at = score => `${100 * (score - low) / (high - low || 1)}%`;
       p.classes.replaceChildren(...tags.map(([name, score, added], i) => {
-        const said = `${name}, ${score.toFixed(2)}${added ? ', added' : ''}`;
-        const bar = el('i', {style: `width: ${100 * (score - low) / (high - low || 1)}%`});
-        const o = el('div', {role: 'option', tabIndex: i ? -1 : 0, 'aria-label': said},
+        const limit = limits[name], has = limit === undefined ? '' : score >= limit ? 'present' : 'absent';
+        const said = `${name}, ${score.toFixed(2)}${added ? ', added' : ''}${has && ', ' + has}`;
+        const track = el('span', {className: 'track'}, el('i', {style: `width: ${at(score)}`}));
+        if (has) track.append(el('b', {style: `left: ${at(limit)}`, title: `present from ${limit.toFixed(2)} on`}));
+        const o = el('div', {role: 'option', className: has, tabIndex: i ? -1 : 0, 'aria-label': said},
                      el('span', {}, name + (added ? ' +' : '')),
-                     el('span', {className: 'track'}, bar),
+                     track,
                      el('span', {className: 'score'}, score.toFixed(2)));
         o.dataset.name = name;
         return o;
       }));
       draw.hover();
     },
+    thresholds() { draw.tags(); },
     hover() {
       for (const o of p.classes.children) {
         const here = o.dataset.name === model.get('hover');
