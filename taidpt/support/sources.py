@@ -12,9 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 
-import fsspec
 import numpy as np
-from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
 from torch import Tensor
 
@@ -48,6 +46,7 @@ def without_file_scheme(
 ):
     "The path of a `file://` URL; all else as it is."
     if not (is_url(name) and name.lower().startswith('file://')): return name
+    from fsspec.implementations.local import LocalFileSystem            # here, as in `url_bytes`
     return LocalFileSystem._strip_protocol('file' + name[4:])
 
 # %% ../../nbs/support/sources.ipynb #src-011
@@ -71,6 +70,7 @@ def url_bytes(
     url:str, # of one picture
 )->bytes: # a file's content
     "What is at a URL. Raises `OSError` that says why it cannot be fetched."
+    import fsspec                               # here, as files on this disk need none of it
     try:
         with fsspec.open(url, 'rb') as f: content = f.read(MOST_BYTES + 1)
     except ImportError: raise
@@ -87,6 +87,7 @@ def pictures_at(
 )->list[str]: # URLs, sorted
     "The pictures that a URL stands for; `FileNotFoundError` for a folder or pattern without any."
     if url.lower().startswith(('http://', 'https://')): return [url]
+    import fsspec                                               # here, as in `url_bytes`
     fs, path = fsspec.core.url_to_fs(url)
     if '*' in path: found = fs.glob(path)
     elif fs.isdir(path): found = fs.find(path)
