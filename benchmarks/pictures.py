@@ -1,5 +1,7 @@
 """`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already, a second set of
 prompts, and zero-shot CLIP with learned prompts, which want two forms of f, from one look at each photo and from two.
+Then photos of 12 megapixels, decoded at a fraction of their size and whole: pictures a second by the number of processes that
+decode, and how far scores move, beside what other filters would move them.
 
     python benchmarks/pictures.py [rounds] [photos] [pictures a batch]
 """
@@ -8,17 +10,21 @@ import shutil
 import sys
 import tempfile
 import warnings
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import open_clip
 import torch
+import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
+from torchvision.transforms import Compose, InterpolationMode, Resize
 
 from common import compare, interleave, record, show, spread
 from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP
+from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.learner import TaIDPT
 from taidpt.prompts import PromptLearner
 from taidpt.support.pictures import list_pictures
@@ -91,6 +97,74 @@ def both_forms(model: TaIDPT, folder: Path, rounds: int, batch_size: int) -> dic
     return compare(interleave({"two looks": apart, "one look": together}, rounds), "one look", "two looks")
 
 
+def enlarge(paths: list[Path], folder: Path, megapixels: int = 12):
+    "Photos as a phone would take them: bicubically enlarged, with a little noise, as JPEG."
+    folder.mkdir()
+    noise = np.random.default_rng(0)
+    for path in paths:
+        photo = Image.open(path).convert("RGB")
+        longer = (megapixels * 1e6 / (photo.width * photo.height)) ** 0.5
+        photo = photo.resize([round(longer * side) for side in photo.size], Image.Resampling.BICUBIC)
+        pixels = np.asarray(photo) + noise.normal(0, 4, (photo.height, photo.width, 1)).astype(np.float32)
+        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(folder / path.name, quality=90)
+
+
+def by_workers(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    "Pictures a second of `predict`, by the number of processes that decode."
+    def predict(folder, draft, workers):
+        model.clip.preprocess.draft = draft
+        model.predict(folder, workers=workers, progress=False)
+
+    kinds = {"small": ("small", True), "large": ("large", True), "large, whole": ("large", False)}
+    ways = {(kind, n): partial(predict, folders[name], draft, n) for kind, (name, draft) in kinds.items() for n in (0, 1, 2, 4)}
+    taken = interleave(ways, rounds)
+    model.clip.preprocess.draft = True
+    count = {name: len(list_pictures(folder)) for name, folder in folders.items()}
+    return {kind: {str(n): spread([count[name] / t for t in taken[kind, n]]) for n in (0, 1, 2, 4)} for kind, (name, _) in kinds.items()}
+
+
+def no_antialias(picture: Image.Image, side: int = 224) -> Image.Image:
+    "Bicubic between the nearest pixels, whatever lies between them."
+    pixels = torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None].float()
+    size = [round(n * side / min(pixels.shape[2:])) for n in pixels.shape[2:]]
+    small = F.interpolate(pixels, size, mode="bicubic", antialias=False)[0].clamp(0, 255).round().byte()
+    return Image.fromarray(small.permute(1, 2, 0).numpy())
+
+
+def moved_scores(clip: FrozenCLIP, folder: Path) -> dict[str, dict[str, float]]:
+    "How far cosines of photos are from those of photos that are decoded whole and resized by CLIP's filter."
+    side, steps = clip.preprocess.side, clip.preprocess.transforms[1:]
+    ways = {"whole": clip.preprocess.transform, "draft": clip.preprocess,
+            "lanczos": Compose([Resize(side, InterpolationMode.LANCZOS), *steps]),
+            "box": Compose([Resize(side, InterpolationMode.BOX), *steps]),
+            "bilinear": Compose([Resize(side, InterpolationMode.BILINEAR), *steps]),
+            "no antialias": Compose([no_antialias, *steps])}
+    found = {name: ZeroShotCLIP(FrozenCLIP(clip.model, clip.tokenizer, way), COCO).predict(folder, progress=False) / clip.logit_scale
+             for name, way in ways.items()}
+    whole = found.pop("whole")
+    return {name: dict(mean=(s - whole).abs().mean().item(), largest=(s - whole).abs().max().item(),
+                       same_best=(s.argmax(1) == whole.argmax(1)).float().mean().item()) for name, s in found.items()}
+
+
+def large_photos(rounds: int = 3, times: int = 2):
+    "Photos of 12 megapixels beside those that they were made of, on the embedded CLIP."
+    clip = load_clip(device="cpu")
+    bundled = list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
+    with tempfile.TemporaryDirectory() as d:
+        folders = dict(small=Path(d) / "small", large=Path(d) / "large")
+        enlarge(bundled, folders["large"])
+        moved = moved_scores(clip, folders["large"])
+        copies(times * len(bundled), folders["small"])
+        for path in list_pictures(folders["large"]):
+            for i in range(times - 1): shutil.copy(path, path.with_name(f"{i}-{path.name}"))
+        size = sum(p.stat().st_size for p in list_pictures(folders["large"])) / (times * len(bundled))
+        speed = by_workers(ZeroShotCLIP(clip, COCO), folders, rounds)
+    for kind, row in speed.items():
+        print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second with {n} processes" for n, r in row.items()))
+    for name, m in moved.items(): print(f"{name}: cosines {m['mean']:.4f} away, {m['largest']:.4f} at most, best tags {m['same_best']:.0%} the same")
+    record("large photos", dict(photos=times * len(bundled), bytes=size, rounds=rounds, speed=speed, moved=moved))
+
+
 def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):
     warnings.filterwarnings("ignore")
     model = TaIDPT(rn50(), COCO)
@@ -111,6 +185,7 @@ def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):
     size = list(size) if isinstance(size, (tuple, list)) else [size, size]
     record("pictures", dict(photos=photos, batch_size=batch_size, size=size, rounds=rounds, seconds=seconds,
                             overhead=more, **{"both forms": forms}))
+    large_photos(min(rounds, 3))
 
 
 if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -47,6 +47,7 @@ def load_clip(
     precision:str='fp32', # of the weights, as in open_clip: 'fp32', 'fp16', 'bf16'
     image_size:int|None=None, # pixels a side that `preprocess` makes; None: the model's own
     crop:bool=True, # cut the middle out; False squeezes the picture into the square
+    draft:bool=True, # decode large JPEGs at a fraction of their size; False: whole, for each pixel
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `TypeError` for text encoders of another kind, `ConnectionError` when a download fails."""
@@ -55,8 +56,8 @@ def load_clip(
     options = model_options(source, precision, image_size, crop)
     model = build_clip(source, device or best_device(), **options)
     text_tower(model)                               # what is wrong with it, before its tokenizer
-    return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model),
-                      source.label, source.recommended)
+    return FrozenCLIP(model, open_clip.get_tokenizer(source.spec),
+                      preprocessing(model, draft), source.label, source.recommended)
 
 # %% ../nbs/04_clip.ipynb #c16dda4b
 @patch

@@ -402,7 +402,7 @@ def test_reader_that_stops_early(folder):
     "taidpt predict … | head -1"
     pipe = f'{tool("taidpt")} predict {folder}/my.safetensors {DEMO}/images --csv | head -1'
     done = run('bash', '-c', f'set -o pipefail; {pipe}')
-    assert done.stdout == 'picture,class,score\n' and done.returncode == 0
+    assert done.stdout == 'picture,class,score,present\n' and done.returncode == 0
 
 
 def test_interrupted(folder, tmp_path):

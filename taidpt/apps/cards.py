@@ -79,6 +79,7 @@ def kind_of(
     if tag.label in labels: return 'hit' if tag.present else 'miss'
     return 'false' if tag.present else 'no'
 
+# %% ../../nbs/apps/cards.ipynb #cards-013b
 def tag_figure(
     tag:Tag, # a class in a photo
     threshold:float, # from which score on it is present
@@ -105,6 +106,7 @@ def marks_of(
         found += [f'c{number[n]}', f'{"w" if n in tagged ^ card.labels else "r"}{number[n]}']
     return sorted(found)
 
+# %% ../../nbs/apps/cards.ipynb #cards-016b
 def card_html(
     card:Card, # a photo
     number:dict[str, int], # class -> its number in the filter
@@ -146,6 +148,7 @@ def filter_rules(
                            for how in ('right', 'wrong')]
     return Html('\n'.join(rules))
 
+# %% ../../nbs/apps/cards.ipynb #cards-022b
 def filter_bar(
     cards:Sequence[Card], # all of the page
     names:Sequence[str], # classes in the list
@@ -168,6 +171,7 @@ def name_of(
     if isinstance(picture, str): return shown_name(picture.rpartition('/')[2] or picture)
     return shown_name(picture.name) if isinstance(picture, Path) else f'picture {place}'
 
+# %% ../../nbs/apps/cards.ipynb #cards-025b
 def cards_of(
     model:Predictor, # whose maps are shown
     pictures:Sequence, # N pictures that can be read
@@ -189,6 +193,7 @@ def cards_of(
             cards.append(Card(name_of(pictures[i], i), small(view), shown, thresholds, maps, known))
     return cards
 
+# %% ../../nbs/apps/cards.ipynb #cards-025c
 def small(
     picture:Image.Image, # as the model sees it
     most:int=224, # pixels a side

@@ -26,6 +26,7 @@ def port_number(text:str)->int:
     if port < 2**16: return port
     raise argparse.ArgumentTypeError(f'must be at most 65535, not {text!r}')
 
+# %% ../../nbs/apps/cli_app.ipynb #cli_app-005b
 def add_app(
     commands:argparse._SubParsersAction, # of the parser
 )->None:
@@ -105,6 +106,7 @@ def voila_arguments(
             f'--token={token}', '--Voila.log_level=ERROR']
     return told if browser else [*told, '--no-browser']
 
+# %% ../../nbs/apps/cli_app.ipynb #cli_app-015b
 def run_app(
     args:argparse.Namespace, # what was typed
 )->None:

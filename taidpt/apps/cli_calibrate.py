@@ -74,8 +74,7 @@ def run_calibrate(
     out = args.out or args.prompts
     check_writable(out, '.safetensors')
     console = Console(args.quiet)
-    model, others = named_prompts(args.prompts, args.others, args.clip,
-                                  args.trust)
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     from taidpt.datasets.labelled import read_labels
     from taidpt.support.tagging import add_calibration
     from taidpt.support.thresholds import calibrate_scores

@@ -379,7 +379,7 @@ def run_evaluate(
     if args.chart: check_writable(args.chart, '.png', '.svg', '.pdf')
     if args.report: check_writable(args.report, '.html')
     console = Console(args.quiet)
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust)
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     from taidpt.datasets.labelled import read_labels
     data = read_labels(args.labels, model.classes, args.pictures)
     tell_labels(data, console)

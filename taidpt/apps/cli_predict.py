@@ -128,7 +128,7 @@ def predict_pictures(
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
     if args.report: check_writable(args.report, '.html')
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust)
+    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     pictures = named_pictures(args.pictures, args.on_error)
     how, top = dict(tiles=args.tiles, others=others), args.top or 5
     tags = model.tags(pictures, args.threshold, on_error=args.on_error, workers=args.workers,
@@ -158,7 +158,7 @@ def predict_folder(
     done = score_shards(
         args.prompts, args.pictures[0], args.out, clip, args.on_error, ray_cluster(args.ray),
         args.workers or None, tiles=args.tiles, others=args.others, trust=args.trust,
-        progress=Console(args.quiet).bars, outside=args.allow_outside)
+        progress=Console(args.quiet).bars, outside=args.allow_outside, draft=args.draft)
     tell_shards(done, args.out, 'pictures scored')
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-021

@@ -68,6 +68,7 @@ def add_tag_outputs(
                         '.json, .jsonl or .csv')
     add_report(p)
 
+# %% ../../nbs/apps/cli_tag.ipynb #cli_tag-006b
 def add_report(
     p:argparse.ArgumentParser, # of a sub-command
 )->None:
@@ -85,6 +86,7 @@ class TaggedPicture(NamedTuple):
         "Those that are in the picture."
         return [tag for tag in self.tags or () if tag.present]
 
+# %% ../../nbs/apps/cli_tag.ipynb #cli_tag-008b
 def tagged_pictures(
     pictures:Sequence, # N names
     tags:Sequence[list['Tag']], # of each, as `Predictor.tags` gives them
@@ -105,6 +107,7 @@ def in_words(
     name = tag.label if tag.present else f'not {tag.label}'
     return f'{name} {tag.score:.3f}' if scores else name
 
+# %% ../../nbs/apps/cli_tag.ipynb #cli_tag-009b
 def tag_line(
     tagged:TaggedPicture, # one picture
     scores:bool=False, # with scores
@@ -126,6 +129,7 @@ def tag_entry(
     return dict(picture=tagged.picture, tags=[
         {'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown])
 
+# %% ../../nbs/apps/cli_tag.ipynb #cli_tag-013b
 def tags_csv(
     tagged:Sequence[TaggedPicture], # N pictures
     scores:bool=False, # a column for each class, with its scores
@@ -181,6 +185,7 @@ def method_in_words(
     known = dict(TextConcepts='concepts', TextLinear='a linear head', ZeroShotCLIP='zero-shot with DPT')
     return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
 
+# %% ../../nbs/apps/cli_tag.ipynb #cli_tag-021b
 def report_tags(
     path:str|Path, # the .html file to write
     model:'Predictor', # what made the tags
@@ -205,14 +210,16 @@ def named_tagger(
 )->tuple['Predictor', list]: # what tags, and others to be averaged with it
     "Learned prompts, or what needs no training. Raises `ValueError` for others without prompts."
     if args.prompts:
-        return named_prompts(args.prompts, args.others, args.clip, args.trust)
+        return named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     if args.others: raise ValueError('--others are more prompts like those of --prompts')
     classes = classes_to_tag(args.classes)
     from taidpt.apps.ready import free_method, ready_to_tag
     clip = named_clip(args.clip)
+    clip.preprocess.draft = args.draft
     console.tell(f'Tagging by {free_method(clip)}, which needs no training')
     return ready_to_tag(clip, classes, progress=console.bars), []
 
+# %% ../../nbs/apps/cli_tag.ipynb #cli_tag-023b
 def run_tag(
     args:argparse.Namespace, # what was typed
 )->None:

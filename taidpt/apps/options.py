@@ -228,6 +228,9 @@ def add_picture_options(
                    help='what to do about a picture that cannot be read (default: raise)')
     p.add_argument('--workers', type=whole_number, default=0, metavar='N',
                    help='processes that decode pictures (default: 0, none beside this one)')
+    p.add_argument('--no-draft', dest='draft', action='store_false',
+                   help='decode large JPEGs whole, several times as slowly, not at the smallest '
+                        'scale that has twice the pixels that CLIP looks at')
     p.add_argument('--tiles', type=positive_number, default=1, metavar='N',
                    help='look at N x N overlapping tiles of each picture, too '
                         '(default: 1, the whole picture alone)')
@@ -265,6 +268,7 @@ def named_prompts(
     others:Sequence[str]=(), # more of them, of the same method, for the same classes
     clip:str|None=None, # what was typed; None: the CLIP that the prompts name
     trust:bool=False, # the file may name any CLIP, wherever it is
+    draft:bool=True, # as in `load_clip`
 )->tuple: # a TaIDPT, or class vectors; a list of others, on the same CLIP
     "The prompts of a command line. Raises `ValueError` for others that cannot be averaged with."
     check_prompts(path, *others)
@@ -272,6 +276,7 @@ def named_prompts(
     from taidpt.baselines.linear import load_predictor
     own = None if clip is None else named_clip(clip)
     model = load_predictor(path, own, trust)
+    model.clip.preprocess.draft = draft
     more = [load_predictor(other, model.clip) for other in others]
     model.check_alike(more)
     return model, more

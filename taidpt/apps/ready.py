@@ -72,6 +72,7 @@ def some_captions(
         if not left and min(count) >= each: break
     return LabeledTexts(kept, as_matrix(rows, len(classes)), classes), [k/looked for k in named]
 
+# %% ../../nbs/apps/ready.ipynb #ready-011b
 def as_matrix(
     rows:Iterable[list[int]], # N lists of columns
     c:int, # C columns
@@ -101,6 +102,7 @@ def ready_to_tag(
     model.frequency_ = share                        # of all captions, not of those that were kept
     return model
 
+# %% ../../nbs/apps/ready.ipynb #ready-015b
 def zero_shot(clip:FrozenCLIP, classes:ClassSet)->Predictor:
     "Zero-shot CLIP with DPT."
     return next(m for m in FAMILY if m.name == 'zero-shot CLIP with DPT').make(clip, classes, 0)

@@ -6,7 +6,7 @@
 __all__ = ['list_files', 'read_records', 'LabelShard', 'ScoreShard', 'BrokenRecords', 'label_shards', 'score_shards']
 
 # %% ../../nbs/apps/shards.ipynb #37882286
-import hashlib, io, json, logging, os, posixpath, tempfile, warnings
+import hashlib, json, logging, os, posixpath, tempfile, warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -18,6 +18,7 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 from fastcore.basics import patch
 from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
@@ -32,7 +33,7 @@ from ..support.encode import feature_recipe
 from ..support.labelfiles import LabelWriter
 from ..support.parts import clean, fingerprint, owned, scratch, write_whole
 from taidpt.support.pictures import (
-    PICTURE_ENDINGS, check_on_error, is_hidden, regular_file, shown_name, to_rgb,
+    PICTURE_ENDINGS, check_on_error, decoded, is_hidden, one_core_threads, regular_file, shown_name,
 )
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
@@ -341,17 +342,18 @@ def _pictures(shard:dict, outside:bool)->Iterator[tuple[int, str, bytes|Exceptio
 # %% ../../nbs/apps/shards.ipynb #988df74b
 def _decoded(
     block:list[tuple[int, str, bytes|Exception]], # row, name and bytes of some pictures
+    least:int|None=None, # as in `decoded`
 )->tuple[list[Image.Image], list[str|None]]: # decoded ones; what is wrong with each, or None
-    "Decode some pictures."
-    good, wrong = [], []
-    for _, _, data in block:
+    "Decode some pictures, in threads."
+    def one(data):
         try:
             if isinstance(data, Exception): raise data
-            with Image.open(io.BytesIO(data)) as picture:
-                good.append(to_rgb(picture))
-            wrong.append(None)
-        except Exception as e: wrong.append(_plain(e))
-    return good, wrong
+            return decoded(data, least)
+        except Exception as e: return _plain(e)
+    with one_core_threads(min(8, torch.get_num_threads())) as pool:
+        found = list(pool.map(one, [data for _, _, data in block]))
+    wrong = [None if isinstance(x, Image.Image) else x for x in found]
+    return [x for x in found if isinstance(x, Image.Image)], wrong
 
 # %% ../../nbs/apps/shards.ipynb #af13a880
 class ScoreShard(_Worker):
@@ -365,9 +367,12 @@ class ScoreShard(_Worker):
         others:Sequence[str|Path]=(), # files of more prompts, as in `TaIDPT.predict`
         outside:bool=False, # records may name pictures outside the folder of their shards
         trust:bool=False, # as in `TaIDPT.load`
+        draft:bool=True, # as in `load_clip`
     ):
         self.on_error, self.batch_size, self.tiles, self.outside = on_error, batch_size, tiles, outside
         self.model = load_predictor(prompts, load_clip(*clip) if clip else None, trust)
+        self.model.clip.preprocess.draft = draft
+        self.least = self.model.clip.preprocess.least if tiles == 1 else None   # tiles want all pixels
         self.others = [load_predictor(p, self.model.clip) for p in others]
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
@@ -406,7 +411,7 @@ def write(self:ScoreShard,
     pictures, read, schema = _pictures(shard, self.outside), 0, self.schema()
     with pq.ParquetWriter(path, schema, compression='zstd', write_page_checksum=True) as out:
         while block := list(islice(pictures, self.batch_size)):
-            good, wrong = _decoded(block)
+            good, wrong = _decoded(block, self.least)
             errors += [(row, what) for (row, _, _), what in zip(block, wrong) if what]
             _give_up_on(errors, self.on_error)
             found = iter(self.scores(good))
@@ -644,10 +649,11 @@ def score_shards(
     progress:bool=True, # a bar
     outside:bool=False, # records may name pictures outside the folder of their shards
     trust:bool=False, # as in `TaIDPT.load`
+    draft:bool=True, # decode large JPEGs at a fraction of their size, as in `load_clip`
 )->list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     shards = _picture_shards(source, out, shard_size)
     settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others,
-                    outside=outside, trust=trust)
+                    outside=outside, trust=trust, draft=draft)
     make = partial(ScoreShard, prompts, **settings)
     return _run(make, shards, out, ray, workers, progress)

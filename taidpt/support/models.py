@@ -10,7 +10,7 @@ __all__ = ['ClipSource', 'text_config_fault', 'check_text_config', 'model_folder
 
 # %% ../../nbs/support/models.ipynb #056a7cc7
 import difflib, hashlib, importlib.util, logging, os, pickle, warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -20,6 +20,7 @@ import torch
 from fastcore.basics import patch
 from torch import nn
 
+from .pictures import Preprocess
 from .plaindata import read_json
 from .towers import wrong_text_tower
 
@@ -281,10 +282,15 @@ def build_clip(
         raise download_failed(source, fault or error) from error
 
 # %% ../../nbs/support/models.ipynb #81796ff2
-def preprocessing(model:nn.Module) -> Callable: # PIL picture -> 3 × height × width
+def preprocessing(
+    model:nn.Module, # an open_clip model
+    draft:bool=True, # decode JPEGs far larger than the model's pictures at a fraction of their size
+) -> Preprocess: # PIL picture -> 3 × height × width
     "The picture transform of a model, without the random parts that training adds."
     from open_clip.transform import PreprocessCfg, image_transform_v2
-    return image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    config = PreprocessCfg(**model.visual.preprocess_cfg)
+    side = max(config.size) if isinstance(config.size, (tuple, list)) else config.size
+    return Preprocess(image_transform_v2(config, is_train=False), side, draft)
 
 # %% ../../nbs/support/models.ipynb #a7fe0d1a
 class ModelFacts:

@@ -49,6 +49,7 @@ def names_of(
     pairs = [*zip(classes.natural, classes.names), *zip(classes.names, classes.names)]
     return {fold_word(spelled): name for spelled,name in pairs}
 
+# %% ../../nbs/support/names.ipynb #names-009b
 def known_class(
     name:str, # a class name
     known:list[dict[str,str]], # `names_of` each data set; the first that has the name wins

@@ -4,18 +4,20 @@
 
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'is_hidden', 'list_pictures', 'named_by', 'as_pictures', 'shown_name', 'special_kind',
-           'regular_file', 'to_rgb', 'picture_content', 'open_rgb', 'as_pixels', 'UnreadablePicture', 'what_is_wrong',
-           'check_on_error', 'one_core_threads', 'batches_in_threads']
+           'regular_file', 'check_extent', 'to_rgb', 'decoded', 'Preprocess', 'picture_content', 'open_rgb',
+           'as_pixels', 'UnreadablePicture', 'what_is_wrong', 'check_on_error', 'one_core_threads',
+           'batches_in_threads']
 
 # %% ../../nbs/support/pictures.ipynb #55bcd4d7
-import io, os, re, stat, threading
+import io, math, os, re, stat, threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from taidpt.support.sources import (
@@ -96,18 +98,75 @@ def regular_file(
         f'{shown_name(path)}: it is {kind}, not a file; copy what comes out of it into a file')
     return Path(path)
 
+# %% ../../nbs/support/pictures.ipynb #pic-limit-1
+def check_extent(
+    size:tuple[int, int], # width and height of a picture that is to be decoded
+)->None:
+    "`ValueError` for more pixels than `PIL.Image.MAX_IMAGE_PIXELS`; None there allows any number."
+    pixels, most = size[0] * size[1], Image.MAX_IMAGE_PIXELS
+    if most is not None and pixels > most: raise ValueError(
+        f'it has {size[0]} × {size[1]} pixels, and only {most:,} are taken for safe; make a smaller '
+        f'copy of it, or allow so many in Python: PIL.Image.MAX_IMAGE_PIXELS = {pixels}')
+
 # %% ../../nbs/support/pictures.ipynb #96aab1a6
+_ORIENTATION = 0x0112                                       # of EXIF: how to turn the picture
+
 def to_rgb(
     picture:Image.Image, # of any mode
 )->Image.Image: # 8 bits a channel
-    "A picture upright and in RGB."
-    picture = ImageOps.exif_transpose(picture)
+    "A picture upright and in RGB. `ValueError` for a file with more pixels than `check_extent` allows."
+    if isinstance(picture, ImageFile.ImageFile): check_extent(picture.size)
+    picture.load()
+    if picture.getexif().get(_ORIENTATION, 1) != 1: picture = ImageOps.exif_transpose(picture)
     if picture.mode[0] in 'IF':
         grey = np.asarray(picture, dtype=np.float32)
         full = 65535 if picture.mode != 'F' else 255 if grey.max() > 1 else 1
         grey = grey / max(full, grey.max()) * 255
         picture = Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
-    return picture.convert('RGB')
+    return picture if picture.mode == 'RGB' else picture.convert('RGB')
+
+# %% ../../nbs/support/pictures.ipynb #pic-draft-1
+def decoded(
+    content:bytes, # what is in a file
+    least:int|None=None, # pixels that both sides of a JPEG must keep; None: all of them
+)->Image.Image: # upright, in RGB
+    "A picture decoded, a JPEG at a fraction of its size. Raises `ValueError` as `to_rgb` does."
+    try: opened = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError as e:
+        raise ValueError(f'{e}; make a smaller copy of it, or allow more in Python: '
+                         'PIL.Image.MAX_IMAGE_PIXELS = …') from None
+    with opened:
+        if least: opened.draft(None, (least, least))
+        return to_rgb(opened)
+
+# %% ../../nbs/support/pictures.ipynb #pic-draft-8
+class Preprocess:
+    "A picture transform, and whether large JPEGs may be decoded at a fraction of their size for it."
+    def __init__(self,
+        transform:Callable, # PIL picture -> 3 × height × width, normalised
+        side:int, # pixels of the longer side of what it makes
+        draft:bool=True, # decode large JPEGs so that twice the side is left
+    ):
+        self.transform, self.side, self.draft = transform, side, draft
+
+    @property
+    def least(self)->int|None: # as in `decoded`
+        "Pixels that both sides of a JPEG must keep."
+        return 2*self.side if self.draft else None
+
+    @property
+    def transforms(self)->list: return self.transform.transforms    # its steps
+
+    def __call__(self, picture:Image.Image)->Tensor: # 3 × height × width
+        short, long = sorted(picture.size)
+        most = Image.MAX_IMAGE_PIXELS
+        if most is not None and long * self.side**2 > most * short: raise ValueError(
+            f'it has {picture.width} × {picture.height} pixels, too narrow for the size that '
+            'CLIP wants; cut a piece out of it')
+        return self.transform(picture)
+
+    def __repr__(self):
+        return f'{self.transform}' + (f' from JPEGs at {self.least} pixels or more' if self.draft else '')
 
 # %% ../../nbs/support/pictures.ipynb #pic-content-1
 def picture_content(
@@ -119,6 +178,7 @@ def picture_content(
     picture = without_file_scheme(picture)
     return url_bytes(picture) if is_url(picture) else regular_file(picture).read_bytes()
 
+# %% ../../nbs/support/pictures.ipynb #pic-content-1b
 def open_rgb(
     picture:str|Path|bytes|Image.Image|np.ndarray, # one picture in any form but pixels
 )->Image.Image: # upright, 8 bits a channel, decoded
@@ -134,8 +194,9 @@ def as_pixels(
 )->Tensor: # 3 × height × width; pixels stay as they are
     "The pixels of a picture, as CLIP wants them."
     if isinstance(picture, Tensor): return picture
-    with (Image.open(io.BytesIO(picture)) if isinstance(picture, bytes) else picture.copy()) as opened:
-        return preprocess(to_rgb(opened))
+    least = getattr(preprocess, 'least', None)
+    if isinstance(picture, bytes): return preprocess(decoded(picture, least))
+    with picture.copy() as opened: return preprocess(to_rgb(opened))
 
 # %% ../../nbs/support/pictures.ipynb #b097f0b1
 class UnreadablePicture(ValueError):
@@ -180,12 +241,12 @@ def batches_in_threads(
     items:Sequence, # N things that take a while to get: items[i] decodes a picture
     batch_size:int, # B
 )->Iterator[list]: # B items each, in order
-    "Batches of items; threads get the next batch while this one is used."
-    with one_core_threads(min(8, torch.get_num_threads())) as pool:
-        last = None
+    "Batches of items; threads get the next ones while this one is used, as many as keep them busy."
+    n = min(8, torch.get_num_threads())
+    ahead, coming = math.ceil(n / batch_size), deque()
+    with one_core_threads(n) as pool:
         for start in range(0, len(items), batch_size):
             places = range(start, min(start + batch_size, len(items)))
-            batch = pool.map(items.__getitem__, places)
-            if last: yield list(last)
-            last = batch
-        yield list(last)
+            coming.append(pool.map(items.__getitem__, places))
+            if len(coming) > ahead: yield list(coming.popleft())
+        for batch in coming: yield list(batch)

@@ -23,6 +23,7 @@ def is_pattern(
     "Whether a name stands for others: it has `*`, `?` or `[`, and no file has it."
     return has_magic(str(name)) and not Path(name).exists()
 
+# %% ../../nbs/support/sources.ipynb #src-005b
 def matching_pictures(
     pattern:str|Path, # with *, ? or [; ** for any folders
     endings:set[str], # of pictures
@@ -41,6 +42,7 @@ def is_url(
     "Whether this is text that starts with a scheme and ://. A `Path` is none."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
+# %% ../../nbs/support/sources.ipynb #src-008b
 def without_file_scheme(
     name, # of a picture, or anything else
 ):
@@ -109,6 +111,7 @@ def _remedy(array:np.ndarray)->str:
     if array.dtype == np.uint16: return 'give (a >> 8).astype(np.uint8)'
     return 'give H × W × 3 of uint8'
 
+# %% ../../nbs/support/sources.ipynb #src-021b
 def array_picture(
     array:np.ndarray, # H × W × 3, uint8, red first
 )->Image.Image: # RGB
@@ -136,6 +139,7 @@ def is_stream(
     "Whether pictures come one after another, and cannot be asked for by number."
     return isinstance(pictures, Iterable) and not isinstance(pictures, (Sequence, Tensor, np.ndarray))
 
+# %% ../../nbs/support/sources.ipynb #src-027b
 def in_batches(
     pictures:Iterable, # N, one after another
     batch_size:int, # B

@@ -114,6 +114,7 @@ def _below():
         for other in above: below.setdefault(other, []).append(here)
     return below
 
+# %% ../../nbs/support/synonyms.ipynb #syn-kinds-2b
 def wordnet_kinds(
     name:str, # a class name, such as 'musical instrument'
 )->list[str]: # such as ['guitar', 'piano', …]; none if WordNet doesn't know the name

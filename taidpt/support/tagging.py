@@ -40,6 +40,7 @@ def reference_photos()->list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
     return sorted((Path(str(files('taidpt')))/'data'/'coco_demo'/'images').glob('*.jpg'))
 
+# %% ../../nbs/support/tagging.ipynb #tagging-008b
 def reference_features(
     clip, # a `FrozenCLIP`
     pos_embed:bool, # as in `FrozenCLIP.encode_images`
@@ -61,6 +62,7 @@ def scoring_state(
         if t is not None: sha.update(t.detach().cpu().float().numpy().tobytes())
     return sha.hexdigest()
 
+# %% ../../nbs/support/tagging.ipynb #tagging-010b
 def remembered(
     model, # a `Predictor`, which keeps the result
     key:tuple, # what the result depends on
@@ -121,6 +123,7 @@ def default_thresholds(self:Tagging,
         return self.predict(photos, progress=False, **kept | dict(others=others))
     return above_usual(remembered(self, key, scores), getattr(self, 'frequency_', None))
 
+# %% ../../nbs/support/tagging.ipynb #tagging-013b
 @patch
 def thresholds(self:Tagging,
     **kwargs, # options of `predict`; those that are left out are the calibration's
@@ -130,6 +133,7 @@ def thresholds(self:Tagging,
     if self.calibration: return torch.tensor(self.calibration.thresholds, dtype=torch.float64)
     return self.default_thresholds(**{k: options[k] for k in PUBLISHED_OPTIONS})
 
+# %% ../../nbs/support/tagging.ipynb #tagging-013c
 @patch
 def probabilities(self:Tagging,
     scores:Tensor, # N × C, as `predict` gives them with the options of the calibration

@@ -46,6 +46,7 @@ def rare_classes(
     "The classes on fewer than `FEW` pictures."
     return {name: int(k) for name,k in zip(names, positives) if k < FEW}
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-012b
 def class_thresholds(
     labels:np.ndarray, # N × C, bool
     scores:np.ndarray, # N × C
@@ -72,6 +73,7 @@ def platt(
     a = curve.coef_[0, 0]/width
     return [float(a), float(curve.intercept_[0] - a*middle)]
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-015b
 def isotonic(
     y:np.ndarray, # n, bool
     s:np.ndarray, # n scores
@@ -173,6 +175,7 @@ def _check_curve(curve, method:str)->bool:
     x, p = curve
     return (0 < len(x) == len(p) and x == sorted(x) and p == sorted(p) and 0 <= p[0] and p[-1] <= 1)
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-029b
 def _check_options(o)->bool:
     "Whether these can be options of `predict`."
     if not isinstance(o, dict) or o.keys() != PUBLISHED_OPTIONS.keys(): return False
@@ -204,10 +207,12 @@ def calibration_of(
     need(_check_options(c.options), 'its options are none of predict')
     return c
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-030b
 def calibration_text(text:str, where:str)->Calibration:
     "A calibration as JSON, in the header of a file."
     return calibration_of(parse_json(text, where), where)
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-030c
 def calibration_words(
     calibration:Calibration|None, # of a model
 )->dict[str, str]: # for the header of a file; nothing where there is none
@@ -251,6 +256,7 @@ class Tag(NamedTuple):
     score:float
     present:bool # whether the score reaches the threshold of the class
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-035b
 def as_tags(
     scores:Tensor, # N × C; NaN where a picture was skipped
     names:Sequence[str], # C classes
@@ -262,6 +268,7 @@ def as_tags(
             [Tag(names[c], s[c].item(), row[c].item() >= 0) for c in row.argsort(descending=True, stable=True).tolist()]
             for row,s in zip(above, scores)]
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-035c
 def as_thresholds(
     given:float|Sequence[float]|Tensor, # one for all, or one a class
     classes:int, # C

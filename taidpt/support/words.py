@@ -60,6 +60,7 @@ def _parts_of(text, start, end):
     cut = start + _TWO.get(text[start:end].lower(), 0)
     return [(start, end)] if cut == start else [(start, cut), (cut + (text[cut] == "'"), end)]
 
+# %% ../../nbs/support/words.ipynb #words-013b
 def token_spans(
     text:str, # a sentence
 )->list[tuple[int,int]]: # start and end of each token, in characters
@@ -109,6 +110,7 @@ def wordnet_file(
     packed = files('taidpt')/'data'/'nltk_data'/'corpora'/'wordnet.zip'
     with packed.open('rb') as f, zipfile.ZipFile(f) as z: return z.read(f'wordnet/{name}').decode()
 
+# %% ../../nbs/support/words.ipynb #words-w2b
 @lru_cache(maxsize=len(_LISTS))
 def word_lists(
     part:str, # of speech: n, v, a or r
@@ -140,12 +142,14 @@ def shortest_lemma(
     others = exceptions[word] if word in exceptions else by_suffix(word, part)
     return min((w for w in (word, *others) if w in words), key=len, default=word)
 
+# %% ../../nbs/support/words.ipynb #words-w5b
 def singular(
     word:str, # a word without capitals and accents
 )->str: # its lemma as a noun, or the word itself
     "A noun's singular by WordNet."
     return shortest_lemma(word)
 
+# %% ../../nbs/support/words.ipynb #words-w5c
 def is_noun(
     word:str, # a word without capitals and accents
 )->bool:
