@@ -13,14 +13,15 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
-from taidpt.support.models import (
-    ModelFacts, best_device, build_clip, find_clip, model_options, preprocessing,
-)
-from taidpt.support.prefix import (
-    add_sot, check_context, check_contexts, check_room, encode_shared_prefix, encode_whole_prompts,
-    lay_out_prompts, name_suffixes, prompt_block,
-)
-from .support.towers import check_pixels, dense_features, find_ends, project, text_tower
+from .support.dense import dense_way
+from .support.models import (
+    ModelFacts, best_device, build_clip, find_clip, model_options, preprocessing)
+from .support.prefix import (
+    add_sot, check_context, check_contexts, check_room, encode_any_prompts, encode_shared_prefix,
+    encode_whole_prompts, lay_out_prompts, name_suffixes, prompt_block)
+from .support.towers import (
+    check_pixels, features_at, find_ends, frame_of, is_causal, pixel_dtype, project, text_tower,
+    tower_for, whole_text_features)
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 class FrozenCLIP(ModelFacts):
@@ -31,13 +32,15 @@ class FrozenCLIP(ModelFacts):
         preprocess:Callable|None=None, # PIL picture -> 3 × height × width; needed for picture files
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
+        dense:str|None=None, # how a ViT's patches get their features: `support/dense`; None: values
     ):
         self.model, self.text = model.eval().requires_grad_(False), text_tower(model)
         model.visual.to(memory_format=torch.channels_last)      # in which convolutions are fast
-        self.tokenizer, self.preprocess = tokenizer, preprocess
-        self.name, self.recommended = name, dict(recommended or {})
-        self._sot, self._eot = tokenizer([''])[0, :2].tolist()
+        self.tokenizer, self.preprocess, self.name = tokenizer, preprocess, name
+        self.recommended, self.dense = dict(recommended or {}), dense
+        self.causal, self.frame = is_causal(model), frame_of(tokenizer)
         self._suffixes, self._rows, self._block = {}, {}, prompt_block      # of prompts, see below
+        self._dense, self._sized = dense_way(model.visual, dense), (None, model.visual)
 
 # %% ../nbs/04_clip.ipynb #c733bcc2
 def load_clip(
@@ -48,16 +51,17 @@ def load_clip(
     image_size:int|None=None, # pixels a side that `preprocess` makes; None: the model's own
     crop:bool=True, # cut the middle out; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: whole, for each pixel
+    dense:str|None=None, # of a ViT's patches: 'values', 'sclip', 'clearclip', 'naclip', 'surgery'
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
-    `TypeError` for text encoders of another kind, `ConnectionError` when a download fails."""
+    `ImportError` for a missing tokenizer, `ConnectionError` when a download fails."""
     import open_clip                                # here, as it takes a second
     source = find_clip(name, pretrained)
     options = model_options(source, precision, image_size, crop)
     model = build_clip(source, device or best_device(), **options)
-    text_tower(model)                               # what is wrong with it, before its tokenizer
+    if image_size: tower_for(model.visual, (image_size, image_size))       # what is wrong with it
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec),
-                      preprocessing(model, draft), source.label, source.recommended)
+                      preprocessing(model, draft), source.label, source.recommended, dense)
 
 # %% ../nbs/04_clip.ipynb #c16dda4b
 @patch
@@ -72,7 +76,7 @@ def eot_positions(self:FrozenCLIP,
     tokens:Tensor, # N × T token ids
 ) -> Tensor: # N
     "Where each sentence ends; `ValueError` for other than tokens, or a row without an end."
-    return find_ends(tokens, self._eot, self.context_length)
+    return find_ends(tokens, self.frame.eot, self.context_length)
 
 # %% ../nbs/04_clip.ipynb #14843ed3
 @patch
@@ -83,12 +87,12 @@ def encode_texts(self:FrozenCLIP,
     "Features of whole sentences and of their tokens (Eq. 4), not normalised."
     tokens, text, T = tokens.to(self.device), self.text, tokens.shape[1]
     eot = self.eot_positions(tokens)
+    mask = torch.arange(T, device=self.device) <= eot[:, None]
+    if not self.causal: return *whole_text_features(self.model, tokens, self.frame.blank), mask
     x = text.token_embedding(tokens).to(self.dtype) + text.positional_embedding[:T].to(self.dtype)
     x = text.transformer(x, attn_mask=text.attn_mask[:T, :T])           # N × T × W
     H = project(text, x)                                                # `ln_final`, then to D
-    h = H[torch.arange(len(H), device=self.device), eot]
-    mask = torch.arange(T, device=self.device) <= eot[:, None]
-    return h, H, mask
+    return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
 
 # %% ../nbs/04_clip.ipynb #0b9cdb21
 @patch
@@ -97,11 +101,13 @@ def encode_maps(self:FrozenCLIP,
     pixels:Tensor, # N × 3 × height × width, normalised as `preprocess` does it
     pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
 ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
-    "Features of pictures and of a grid of positions (Eq. 4); `TypeError` for an unknown tower."
+    "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
     check_pixels(pixels)
     visual, several = self.model.visual, isinstance(pos_embed, tuple)
-    pixels = pixels.to(self.device, next(visual.parameters()).dtype)
-    f, F_ = dense_features(visual, pixels, pos_embed if several else (pos_embed,))
+    pixels = pixels.to(self.device, pixel_dtype(visual))
+    key = (size := pixels.shape[-2:]), pixels.device, pixels.dtype
+    if self._sized[0] != key: self._sized = key, tower_for(visual, size)
+    f, F_ = features_at(self._sized[1], pixels, pos_embed if several else (pos_embed,), self._dense)
     return (f if several else f[:, 0]), F_
 
 @patch
@@ -122,9 +128,9 @@ def prompt_suffixes(self:FrozenCLIP,
     "What follows the context in each prompt; `ValueError` names a class that is empty or too long."
     key = names, device = tuple(classnames), self.device
     if key not in self._suffixes:
-        both = name_suffixes(names, self.tokenize, self.eot_positions)
+        both = name_suffixes(names, self.tokenize, self.eot_positions, self.frame.start)
         self._suffixes[key] = tuple(t.to(device) for t in both)
-    check_room(names, self._suffixes[key], n_ctx, self.context_length)
+    check_room(names, self._suffixes[key], n_ctx, self.context_length, self.frame.start)
     return self._suffixes[key]
 
 # %% ../nbs/04_clip.ipynb #a578ab73
@@ -135,11 +141,12 @@ def encode_shared_prompts(self:FrozenCLIP,
 ) -> Tensor: # B × C × D, not normalised
     "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
     check_contexts(contexts, self.width)
-    M = contexts.shape[1]
-    key = tuple(classnames), M, self.device
+    each, start = contexts[:, None].expand(-1, len(classnames), -1, -1), self.frame.start
+    if not self.causal: return torch.stack([self.encode_prompts(c, classnames) for c in each])
+    key = tuple(classnames), (M := contexts.shape[1]), self.device
     if key not in self._rows:
-        self._rows[key] = lay_out_prompts(*self.prompt_suffixes(classnames, M), 1 + M)
-    prefixes = add_sot(self.text, self._sot, contexts)
+        self._rows[key] = lay_out_prompts(*self.prompt_suffixes(classnames, M), start + M)
+    prefixes = add_sot(self.text, self.frame.sot, contexts)
     return encode_shared_prefix(self.text, prefixes, self._rows[key], self._block)
 
 # %% ../nbs/04_clip.ipynb #097d0a8d
@@ -152,7 +159,8 @@ def encode_prompts(self:FrozenCLIP,
     check_context(context, len(classnames), self.width)
     if context.ndim == 2: return self.encode_shared_prompts(context[None], classnames)[0]
     ids, eot = self.prompt_suffixes(classnames, context.shape[1])
-    return encode_whole_prompts(self.text, add_sot(self.text, self._sot, context), ids, eot)
+    if not self.causal: return encode_any_prompts(self.model, self.frame, context, ids)
+    return encode_whole_prompts(self.text, add_sot(self.text, self.frame.sot, context), ids, eot)
 
 # %% ../nbs/04_clip.ipynb #6ed221bb
 @patch

@@ -117,7 +117,8 @@ def words_of(
     tokens = clip.tokenize(sentence)
     ids = tokens[0, :clip.eot_positions(tokens)[0] + 1].tolist()
     decode = getattr(clip.tokenizer, 'tokenizer', clip.tokenizer).decode
-    return ['SOT', *(decode([t]).strip() for t in ids[1:-1]), 'EOT']
+    start = clip.frame.start
+    return [*['SOT'][:start], *(decode([t]).strip() for t in ids[start:-1]), 'EOT']
 
 # %% ../nbs/14_visualize.ipynb #visualize-042
 def _word_map(P, words, names): # C × tokens

@@ -143,7 +143,8 @@ def feature_recipe(
     matters = pos_embed_matters(clip)
     several = isinstance(pos_embed, tuple)
     forms = tuple(p and matters for p in pos_embed) if several else pos_embed and matters
-    return re.sub(' at 0x[0-9a-f]+', '', f'{clip.fingerprint()} {clip.preprocess} {forms}')
+    dense = f' {clip.dense}' if clip.dense not in (None, 'values') else ''
+    return re.sub(' at 0x[0-9a-f]+', '', f'{clip.fingerprint()} {clip.preprocess} {forms}{dense}')
 
 # %% ../../nbs/support/encode.ipynb #cbbd1235
 @dataclass
