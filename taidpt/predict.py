@@ -74,6 +74,8 @@ def predict_branches(self:Predictor,
     workers:int=0, # processes that decode pictures; 0: threads of this one
     progress:bool=True, # show a bar
     cache:str|Path|None=None, # folder to keep features in, and to find them in
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
     "Scores of each branch by itself."
     self.check_alike(others)
@@ -82,7 +84,7 @@ def predict_branches(self:Predictor,
         each = [score(u, U) for score in scorers]
         return [torch.stack(branch).mean(0) for branch in zip(*each)]
     return score_pictures(self.clip, pictures, scores, self.pos_embed, batch_size, on_error,
-                          workers, progress, cache)
+                          workers, progress, cache, engine, precision)
 
 # %% ../nbs/10_predict.ipynb #10-022
 def fuse_branches(
@@ -109,6 +111,8 @@ def predict(self:Predictor,
     workers:int=0, # processes that decode pictures; 0: threads of this one
     progress:bool=True, # show a bar
     cache:str|Path|None=None, # folder to keep features in, and to find them in
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
     """Scores of pictures: the mean of the branches; all other options are off as published.
 
@@ -119,7 +123,7 @@ def predict(self:Predictor,
     final = partial(fuse_branches, weight=weight, standardize=standardize)
     if relative is None: relative = self.clip.recommended.get('relative', False)
     beside = partial(relative_scores, scale=self.relative_scale) if relative else lambda s: s
-    how = others, batch_size, on_error, workers, progress, cache
+    how = others, batch_size, on_error, workers, progress, cache, engine, precision
     if tiles == 1: return beside(final(self.predict_branches(pictures, *how)))
     pieces = as_tiles(pictures, tiles)
     whole = final(self.predict_branches(pieces.pictures, *how))
@@ -139,11 +143,13 @@ def predict_dense(self:Predictor,
     workers:int=0, # processes that decode pictures; 0: threads of this one
     progress:bool=True, # show a bar
     cache:str|Path|None=None, # folder to keep features in, and to find them in
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->Tensor: # N × C × h × w, cosines P of every position
     "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
     G, L = self.embeddings()
     return score_positions(self.clip, pictures, G if L is None else L, batch_size, on_error,
-                           workers, progress, cache)
+                           workers, progress, cache, engine, precision)
 
 # %% ../nbs/10_predict.ipynb #10-tags-1
 @patch

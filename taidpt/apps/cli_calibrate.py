@@ -86,7 +86,8 @@ def run_calibrate(
     model.calibration = None                                # found anew
     how = model.tag_options(tiles=args.tiles, others=others)
     scores = model.predict(data.pictures, on_error=args.on_error, workers=args.workers,
-                           progress=console.bars, **how)
+                           progress=console.bars, engine=args.engine, precision=args.precision,
+                           **how)
     found = calibrate_scores(data.labels, scores, model.classes.names,
                              model.default_thresholds(**how), args.method,
                              Path(args.labels).name, model.kept_options(**how))

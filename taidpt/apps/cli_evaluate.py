@@ -392,7 +392,8 @@ def run_evaluate(
     with owned(folder):
         scores = score_as_asked(
             model, others, data.pictures, args.tiles, folder,
-            on_error=args.on_error, workers=args.workers, progress=console.bars)
+            on_error=args.on_error, workers=args.workers, progress=console.bars,
+            engine=args.engine, precision=args.precision)
         measured = measure_methods(scores, data, args.top)
         limits = method_thresholds(model, others, args.tiles)
         measured = replace(measured, tagged=measure_tags(scores, data, limits))

@@ -132,7 +132,8 @@ def predict_pictures(
     pictures = named_pictures(args.pictures, args.on_error)
     how, top = dict(tiles=args.tiles, others=others), args.top or 5
     tags = model.tags(pictures, args.threshold, on_error=args.on_error, workers=args.workers,
-                      progress=Console(args.quiet).bars, **how)
+                      progress=Console(args.quiet).bars, engine=args.engine,
+                      precision=args.precision, **how)
     tagged = [(t.picture, t.tags and top_tags(t.tags, top, args.threshold))
               for t in tagged_pictures(pictures, tags, model.classes)]
     if args.report: report_tags(args.report, model, pictures, tags, args.threshold, args.top or 3, **how)
@@ -158,7 +159,8 @@ def predict_folder(
     done = score_shards(
         args.prompts, args.pictures[0], args.out, clip, args.on_error, ray_cluster(args.ray),
         args.workers or None, tiles=args.tiles, others=args.others, trust=args.trust,
-        progress=Console(args.quiet).bars, outside=args.allow_outside, draft=args.draft)
+        progress=Console(args.quiet).bars, outside=args.allow_outside, draft=args.draft,
+        engine=args.engine, precision=args.precision)
     tell_shards(done, args.out, 'pictures scored')
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-021

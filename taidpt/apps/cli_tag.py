@@ -230,7 +230,8 @@ def run_tag(
     pictures = named_pictures(args.pictures, args.on_error)
     model, others = named_tagger(args, console)
     tags = model.tags(pictures, args.threshold, tiles=args.tiles, others=others, progress=console.bars,
-                      on_error=args.on_error, workers=args.workers)
+                      on_error=args.on_error, workers=args.workers, engine=args.engine,
+                      precision=args.precision)
     tagged = tagged_pictures(pictures, tags, model.classes)
     if args.report:
         report_tags(args.report, model, pictures, tags, args.threshold, tiles=args.tiles, others=others)

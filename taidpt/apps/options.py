@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
            'add_captions', 'named_captions', 'missing_in_words', 'label_captions', 'add_clip_options', 'named_clip',
-           'model_and_tag', 'add_trust', 'add_picture_options', 'check_prompts', 'check_named_clip', 'named_prompts',
-           'named_pictures', 'in_words', 'tell_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
+           'model_and_tag', 'add_trust', 'add_picture_options', 'add_engine_options', 'check_prompts',
+           'check_named_clip', 'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'add_shard_options',
+           'is_sharded', 'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -237,6 +238,17 @@ def add_picture_options(
     p.add_argument('--others', type=split_commas, default=[], metavar='FILE,FILE',
                    help='more prompts for the same classes, such as those of other seeds; '
                         'scores are averaged over all')
+    add_engine_options(p)
+
+def add_engine_options(
+    p:argparse.ArgumentParser, # of a sub-command that encodes pictures
+)->None:
+    "`--engine` and `--precision`."
+    p.add_argument('--engine', choices=('torch', 'onnx', 'openvino', 'auto'), default='torch',
+                   help='what encodes pictures on a CPU; the others are extras of this package, '
+                        'auto takes the fastest that is installed (default: torch)')
+    p.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32',
+                   help='that the engine computes in; openvino knows both (default: float32)')
 
 # %% ../../nbs/apps/options.ipynb #options-027b
 def check_prompts(

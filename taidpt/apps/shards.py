@@ -30,6 +30,7 @@ from ..clip import load_clip
 from ..nounfilter import NounFilter
 from ..support.captions import caption_column, caption_of, torn_errors
 from ..support.encode import feature_recipe
+from ..support.engines import named_engine
 from ..support.labelfiles import LabelWriter
 from ..support.parts import clean, fingerprint, owned, scratch, write_whole
 from taidpt.support.pictures import (
@@ -368,12 +369,15 @@ class ScoreShard(_Worker):
         outside:bool=False, # records may name pictures outside the folder of their shards
         trust:bool=False, # as in `TaIDPT.load`
         draft:bool=True, # as in `load_clip`
+        engine:str='torch', # as in `with_engine`
+        precision:str='float32', # as in `with_engine`
     ):
         self.on_error, self.batch_size, self.tiles, self.outside = on_error, batch_size, tiles, outside
         self.model = load_predictor(prompts, load_clip(*clip) if clip else None, trust)
         self.model.clip.preprocess.draft = draft
         self.least = self.model.clip.preprocess.least if tiles == 1 else None   # tiles want all pixels
         self.others = [load_predictor(p, self.model.clip) for p in others]
+        self.how = dict(engine=named_engine(self.model.clip, engine, precision), precision=precision)
         self.prompts = [hashlib.sha256(Path(p).read_bytes()).hexdigest()[:16] for p in (prompts, *others)]
 
     def about(self)->str: # JSON
@@ -381,6 +385,7 @@ class ScoreShard(_Worker):
         clip = feature_recipe(self.model.clip, self.model.pos_embed)
         about = dict(work='score', prompts=','.join(self.prompts), clip=clip)
         if self.tiles > 1: about['tiles'] = self.tiles
+        if self.how['engine'] != 'torch': about |= self.how
         return json.dumps(about, sort_keys=True)
 
 # %% ../../nbs/apps/shards.ipynb #6daab4f4
@@ -398,7 +403,9 @@ def scores(self:ScoreShard,
 )->list[list[float]]: # N × C
     "Scores of some pictures."
     if not pictures: return []
-    return self.model.predict(pictures, tiles=self.tiles, others=self.others, progress=False).tolist()
+    scores = self.model.predict(pictures, tiles=self.tiles, others=self.others, progress=False,
+                                **self.how)
+    return scores.tolist()
 
 # %% ../../nbs/apps/shards.ipynb #36f9a453
 @patch
@@ -650,10 +657,13 @@ def score_shards(
     outside:bool=False, # records may name pictures outside the folder of their shards
     trust:bool=False, # as in `TaIDPT.load`
     draft:bool=True, # decode large JPEGs at a fraction of their size, as in `load_clip`
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->list[dict]: # an account of each shard that was worked on
     "Score pictures shard by shard; finished shards are skipped. Raises `BrokenRecords` in the end."
     shards = _picture_shards(source, out, shard_size)
     settings = dict(clip=clip, on_error=check_on_error(on_error), tiles=tiles, others=others,
-                    outside=outside, trust=trust, draft=draft)
+                    outside=outside, trust=trust, draft=draft, engine=engine,
+                    precision=precision)
     make = partial(ScoreShard, prompts, **settings)
     return _run(make, shards, out, ray, workers, progress)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['CARD', 'PROMPTS_FILE', 'card_metadata', 'in_markdown', 'rows_in_markdown', 'results_in_words', 'history_in_words',
-           'card_text', 'model_card', 'download_prompts', 'PixelScorer', 'picture_size', 'pixel_statistics',
-           'onnx_metadata', 'without_traces', 'traced_scorer']
+           'card_text', 'model_card', 'download_prompts', 'PixelScorer', 'pixel_statistics', 'onnx_metadata',
+           'without_traces', 'traced_scorer']
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-003
 import json, logging, re, tempfile, warnings
@@ -24,6 +24,7 @@ from ..support.files import write_whole
 from ..clip import FrozenCLIP
 from ..learner import TaIDPT
 from ..scores import dense_scores, fuse, global_scores
+from ..support.engines import picture_size
 from ..support.models import is_known_clip, quick_hub
 from ..support.settings import settings_of
 
@@ -292,15 +293,6 @@ class PixelScorer(nn.Module):
         return fuse(p, (P * (P / self.tau).softmax(1)).sum(1))       # Eq. 6
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-039
-def picture_size(
-    clip:FrozenCLIP, # any open_clip model
-)->tuple[int, int]: # height, width
-    "The size of pictures that the image tower takes."
-    visual = clip.model.visual
-    if hasattr(visual, 'preprocess_cfg'): size = visual.preprocess_cfg['size']
-    else: size = visual.image_size
-    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-
 def pixel_statistics(
     clip:FrozenCLIP, # any open_clip model
 )->dict: # 'mean' and 'std' of the colours, if `preprocess` normalises them

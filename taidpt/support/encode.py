@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from ..clip import FrozenCLIP
+from .engines import EngineCLIP, with_engine
 from taidpt.support.features import (
     FeatureCache, FeatureStore, UnfinishedFeatures, find_features, offsets_of, store_in_memory,
     to_device, unit_half,
@@ -144,7 +145,9 @@ def feature_recipe(
     several = isinstance(pos_embed, tuple)
     forms = tuple(p and matters for p in pos_embed) if several else pos_embed and matters
     dense = f' {clip.dense}' if clip.dense not in (None, 'values') else ''
-    return re.sub(' at 0x[0-9a-f]+', '', f'{clip.fingerprint()} {clip.preprocess} {forms}{dense}')
+    by = f' {clip.engine} {clip.precision}' if isinstance(clip, EngineCLIP) else ''
+    what = f'{clip.fingerprint()} {clip.preprocess} {forms}{dense}{by}'
+    return re.sub(' at 0x[0-9a-f]+', '', what)
 
 # %% ../../nbs/support/encode.ipynb #cbbd1235
 @dataclass
@@ -297,11 +300,14 @@ def iter_picture_features(
     workers:int=0, # processes that decode; 0: threads of this one
     progress:bool=True, # a bar
     cache:str|Path|None=None, # folder to keep features in, and to find them in
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     """f and F (Eq. 4) of pictures, batch by batch; `UnreadablePicture` names a broken one.
 
     They are not normalised; with a cache they are of unit length."""
     check_on_error(on_error)
+    clip = with_engine(clip, engine, precision, cache)
     batch_size = batch_size or (4 if clip.device.type == 'cpu' else 32)
     kept = FeatureCache(cache, feature_recipe(clip, pos_embed)) if cache else None
     batches, total = _batches(clip, pictures, batch_size, workers, kept)
@@ -408,11 +414,14 @@ def encode_pictures(
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_images`
     path:str|Path|None=None, # safetensors file to write, or to use if it is there; None: in memory
     progress:bool=True, # a bar
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
     **kwargs, # of `iter_picture_features`: batch_size, on_error, workers, cache
 )->FeatureStore: # N items, the positions row by row
     """f and F (Eq. 4) of pictures, kept to be scored many times.
 
     Raises `ValueError` if `path` holds features of something else, `OSError` if the disk is too full."""
+    clip = with_engine(clip, engine, precision, kwargs.get('cache'))
     if path is not None:
         return _pictures_to_file(Path(path), clip, _as_files(pictures), pos_embed, progress, **kwargs)
     batches = iter_picture_features(clip, pictures, pos_embed, progress=progress, **kwargs)

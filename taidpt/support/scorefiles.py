@@ -21,6 +21,7 @@ from ..clip import FrozenCLIP
 from ..ensemble import ensemble_scores
 from .scoring import score_pictures
 from ..training import PromptTuner
+from .engines import with_engine
 from .encode import feature_recipe, pos_embed_matters
 from taidpt.support.headers import (
     NoChecksum, names_text, plain_text, read_sealed, settings_text, synonyms_text, write_sealed,
@@ -164,9 +165,9 @@ def scores(self:_OneLook,
     return {n: [next(flat) for _ in range(branches[n])] for n in names}
 
 # %% ../../nbs/support/scorefiles.ipynb #99bff0a0
-def _fingerprint(model:PromptTuner|ZeroShotCLIP)->str:
-    "A hash of what a model's scores depend on, apart from the pictures."
-    about = (type(model).__name__, feature_recipe(model.clip, model.pos_embed),
+def _fingerprint(model:PromptTuner|ZeroShotCLIP, clip:FrozenCLIP)->str:
+    "A hash of what a model's scores depend on, apart from the pictures: encoded by this CLIP."
+    about = (type(model).__name__, feature_recipe(clip, model.pos_embed),
              list(model.classes.names), model.local,
              getattr(model, 'tau_image', None), getattr(model, 'scale', None))
     sha = hashlib.sha256(repr(about).encode())
@@ -241,12 +242,15 @@ def score_in_shards(
     folder:str|Path|None=None, # where finished shards are kept; None: nothing is kept
     shard:int=1024, # pictures a shard
     progress:bool=True, # a bar
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
     **kwargs, # of `score_pictures`: batch_size, on_error, workers, cache
 )->dict[str, list[Tensor]]: # name -> scores of each branch, N × C; NaN where a picture was skipped
     "Scores of many pictures by several models; what finished shards hold is not computed again."
-    look, pictures = _OneLook(models, _common_clip(models)), list(pictures)
+    clip = with_engine(_common_clip(models), engine, precision, kwargs.get('cache'))
+    look, pictures = _OneLook(models, clip), list(pictures)
     if shard < 1: raise ValueError(f'shard must be at least 1, got {shard}')
-    prints = {n: _fingerprint(model) if folder else '' for n, model in models.items()}
+    prints = {n: _fingerprint(model, clip) if folder else '' for n, model in models.items()}
     parts = {n: [] for n in models}
     with tqdm(total=len(pictures), desc='scoring', unit='picture', disable=not progress) as bar:
         for start in range(0, len(pictures), shard):

@@ -115,6 +115,8 @@ def score_pictures(
     workers:int=0, # processes that decode pictures; 0: threads of this one
     progress:bool=True, # show a bar
     cache:str|Path|None=None, # folder to keep features in, and to find them in
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->list[Tensor]: # of each branch, N × C, float32, on the CPU; NaN for skipped pictures
     "Scores of pictures on every branch."
     if isinstance(pictures, FeatureStore):
@@ -122,7 +124,7 @@ def score_pictures(
         return score_batches(given, scores)
     def score(some):
         found = iter_picture_features(clip, some, pos_embed, batch_size, on_error, workers,
-                                      progress, cache)
+                                      progress, cache, engine, precision)
         return score_batches(((f, F_.flatten(1, 2)) for f, F_ in found), scores)
     alone = process_count() == 1                           # several share a list
     return score_share(pictures if alone and is_stream(pictures) else as_pictures(pictures), score)
@@ -137,11 +139,13 @@ def score_positions(
     workers:int=0, # processes that decode pictures; 0: threads of this one
     progress:bool=True, # show a bar
     cache:str|Path|None=None, # folder to keep features in, and to find them in
+    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
+    precision:str='float32', # of the engine; with openvino also 'bfloat16'
 )->Tensor: # N × C × h × w, cosines P of every position, on the CPU
     "Scores of every position of pictures, as maps (Eq. 5)."
     maps = []
     found = iter_picture_features(clip, pictures, False, batch_size, on_error, workers, progress,
-                                  cache)
+                                  cache, engine, precision)
     for _, F_ in found:
         P = dense_scores(F_.flatten(1, 2), L).transpose(1, 2)           # B × C × positions
         maps.append(P.unflatten(2, F_.shape[1:3]).cpu())

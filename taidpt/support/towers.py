@@ -253,7 +253,9 @@ def vit_features(
     pos = resize_pos_embed(visual.positional_embedding, grid)
     last = visual.transformer.resblocks[-1 if dense is None else -6:]
     hooks = [block.register_forward_pre_hook(keep) for block in last]
-    try: f = torch.func.functional_call(visual, {'positional_embedding': pos}, (pixels,))
+    try:
+        if pos is visual.positional_embedding: f = visual(pixels)           # which can be traced
+        else: f = torch.func.functional_call(visual, {'positional_embedding': pos}, (pixels,))
     finally:
         for hook in hooks: hook.remove()
     if isinstance(f, tuple): f = f[0]
