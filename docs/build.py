@@ -27,7 +27,7 @@ root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
 sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', 'Baselines': 'baselines', 'Data sets': 'datasets',
             'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
-about = ['SECURITY.md', 'LICENSES.md']                             # of the root, shown as they are
+about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = dict(tutorials=['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
              paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'tags', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
 
@@ -101,6 +101,15 @@ def readme() -> str:
     return f'<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook, not this file. -->\n\n{text}\n'
 
 
+def with_colab(path: Path, text: str) -> str:
+    "A tutorial's first cell with a link to Colab under the title; a notebook that reads files of the repository cannot run there"
+    if path.parent.name != 'tutorials' or 'settings.ini' in path.read_text(encoding='utf-8'): return text
+    cfg = get_config()
+    where = f'{cfg.git_url.replace("//github.com", "//colab.research.google.com/github")}/blob/{cfg.branch}/{path.relative_to(root).as_posix()}'
+    line = f'[Open in Colab]({where}), and first run `%pip install --quiet git+{cfg.git_url}` in a cell of your own there.'
+    return re.sub(r'\A# .+\n\n> .+', lambda m: f'{m[0]}\n\n{line}', text)
+
+
 def definitions(source: str) -> list[str]:
     "What a cell defines, spelt as in the anchors of nbdev's links: `local_scores`, `classset`, `classset.from_file`"
     names, owner = [], None
@@ -131,6 +140,7 @@ def site():
         page = path.relative_to(nbs)
         up = '../'*(len(page.parts) - 1)
         nb = visible(path)
+        nb.cells[0].source = with_colab(path, nb.cells[0].source)
         cells, nb.cells = nb.cells, []
         for cell in cells:
             if cell.cell_type == 'markdown':

@@ -40,7 +40,7 @@ def math(display):
 
 def edit_nothing(app, pagename, templatename, context, doctree):
     "Pages of the reference are made from the package, and those about it lie elsewhere: there is no source file to edit"
-    if pagename.startswith('reference/') or pagename in ('security', 'licenses'): context['page_source_suffix'] = context['theme_source_repository'] = None
+    if pagename.startswith('reference/') or pagename in ('changelog', 'security', 'licenses'): context['page_source_suffix'] = context['theme_source_repository'] = None
 
 
 def setup(app):

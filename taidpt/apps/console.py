@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['IN_PYTHON', 'EXPECTED', 'say', 'Console', 'as_table', 'typed_command', 'one_line', 'without_advice',
            'warnings_as_notes', 'error_line', 'exit_status', 'check_writable', 'whole_number', 'positive_number',
-           'finite_number', 'split_commas', 'numbers_in', 'add_command', 'make_parser', 'run_command', 'call_command']
+           'finite_number', 'split_commas', 'numbers_in', 'installed', 'versions', 'add_command', 'make_parser',
+           'run_command', 'call_command']
 
 # %% ../../nbs/apps/console.ipynb #console-003
 import argparse, contextlib, io, math, os, shutil, sys, warnings
@@ -212,6 +213,21 @@ def numbers_in(
     except ValueError: pass
     raise ValueError(f'{must} with commas between, not {text!r}')
 
+# %% ../../nbs/apps/console.ipynb #console-ver-2
+def installed(
+    package:str, # as PyPI calls it
+)->str: # e.g. '2.6.0', or 'not installed'
+    "The version of a package, which is not imported."
+    from importlib.metadata import PackageNotFoundError, version
+    try: return version(package)
+    except PackageNotFoundError: return 'not installed'
+
+def versions()->str: # one line
+    "Versions of taidpt and of what its results depend on."
+    from taidpt import __version__
+    return (f'taidpt {__version__}, torch {installed("torch")}, open_clip '
+            f'{installed("open_clip_torch")}, Python {sys.version.split()[0]}')
+
 # %% ../../nbs/apps/console.ipynb #console-040
 def add_command(
     commands:argparse._SubParsersAction, # what `ArgumentParser.add_subparsers` gave
@@ -241,7 +257,8 @@ def make_parser(
         prog='taidpt', description='Tag pictures with prompts that are learned from sentences.',
         epilog="Start with 'taidpt demo'. "
                "'taidpt COMMAND --help' shows a command's options and examples.")
-    parser.add_argument('--version', action='store_true', help='show the version')
+    parser.add_argument('--version', action='store_true',
+                        help='show versions: taidpt, torch, open_clip, Python')
     commands = parser.add_subparsers(metavar='COMMAND', title='commands')
     for add_one in add: add_one(commands)
     return parser
@@ -257,8 +274,7 @@ def run_command(
     if unknown:                                         # with the usage of the sub-command
         getattr(args, 'refuse', parser.error)(f'unrecognized arguments: {" ".join(unknown)}')
     if args.version:
-        from taidpt import __version__
-        print(__version__)
+        print(versions())
         return 0
     if not hasattr(args, 'run'):
         parser.print_help()

@@ -140,6 +140,7 @@ def spelled(
     natural = dict(zip(classes.names, classes.natural))
     return [[t._replace(label=natural[t.label]) for t in some] for some in tags]
 
+# %% ../../nbs/apps/report.ipynb #report-spell-1b
 def limits_by_name(
     thresholds:Tensor, # C, or one for all
     classes:ClassSet, # C classes
