@@ -13,18 +13,19 @@ import torch
 RESULTS = Path(__file__).with_name("results.json")
 
 
-def seconds(f: Callable) -> float:
-    start = time.perf_counter()
+def seconds(f: Callable, clock: Callable = time.perf_counter) -> float:
+    start = clock()
     f()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {}) -> dict[str, list[float]]:
+def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {},
+               clock: Callable = time.perf_counter) -> dict[str, list[float]]:
     """Seconds that each way takes in each of `repeats` rounds, in which the ways take turns. A way that is called several `times`
     in a round counts with the median; what else the machine does then falls on all ways alike."""
     taken = {name: [] for name in ways}
     for _ in range(repeats):
-        for name, way in ways.items(): taken[name].append(statistics.median(seconds(way) for _ in range(times.get(name, 1))))
+        for name, way in ways.items(): taken[name].append(statistics.median(seconds(way, clock) for _ in range(times.get(name, 1))))
     return taken
 
 
