@@ -203,7 +203,8 @@ def calibration_of(
     need(all(_check_curve(curve, c.method) for curve in c.curves), 'a curve is none')
     need(type(c.pictures) is int and 0 < c.pictures < 2**53, 'its number of pictures is none')
     need(all(type(k) is int and 0 <= k <= c.pictures for k in c.positives), 'its positives are no numbers of pictures')
-    need(isinstance(c.source, str) and len(c.source) <= 1000 and c.source.isprintable(), 'its source must be text on one line')
+    plain = isinstance(c.source, str) and len(c.source) <= 1000 and c.source.isprintable()
+    need(plain, 'its source must be text on one line')
     need(_check_options(c.options), 'its options are none of predict')
     return c
 
