@@ -83,8 +83,9 @@ def predict_branches(self:Predictor,
     def scores(u, U):
         each = [score(u, U) for score in scorers]
         return [torch.stack(branch).mean(0) for branch in zip(*each)]
-    return score_pictures(self.clip, pictures, scores, self.pos_embed, batch_size, on_error,
-                          workers, progress, cache, engine, precision)
+    return score_pictures(self.clip, pictures, scores, self.pos_embed, batch_size=batch_size,
+                          on_error=on_error, workers=workers, progress=progress, cache=cache,
+                          engine=engine, precision=precision)
 
 # %% ../nbs/10_predict.ipynb #10-022
 def fuse_branches(
@@ -148,8 +149,9 @@ def predict_dense(self:Predictor,
 )->Tensor: # N × C × h × w, cosines P of every position
     "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
     G, L = self.embeddings()
-    return score_positions(self.clip, pictures, G if L is None else L, batch_size, on_error,
-                           workers, progress, cache, engine, precision)
+    return score_positions(self.clip, pictures, G if L is None else L, batch_size=batch_size,
+                           on_error=on_error, workers=workers, progress=progress, cache=cache,
+                           engine=engine, precision=precision)
 
 # %% ../nbs/10_predict.ipynb #10-tags-1
 @patch

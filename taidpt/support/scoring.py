@@ -110,21 +110,14 @@ def score_pictures(
     pictures:Pictures, # N, in any form
     scores:Callable, # (u, U) -> B × C scores of each branch
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_images`
-    batch_size:int|None=None, # pictures a step; None: as `iter_picture_features`, 256 of features
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-    workers:int=0, # processes that decode pictures; 0: threads of this one
-    progress:bool=True, # show a bar
-    cache:str|Path|None=None, # folder to keep features in, and to find them in
-    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
-    precision:str='float32', # of the engine; with openvino also 'bfloat16'
+    **how, # of `iter_picture_features`: batch_size (of features 256 unless given), engine, …
 )->list[Tensor]: # of each branch, N × C, float32, on the CPU; NaN for skipped pictures
     "Scores of pictures on every branch."
     if isinstance(pictures, FeatureStore):
-        given = given_batches(pictures, clip.device, batch_size or 256)
+        given = given_batches(pictures, clip.device, how.get('batch_size') or 256)
         return score_batches(given, scores)
     def score(some):
-        found = iter_picture_features(clip, some, pos_embed, batch_size, on_error, workers,
-                                      progress, cache, engine, precision)
+        found = iter_picture_features(clip, some, pos_embed, **how)
         return score_batches(((f, F_.flatten(1, 2)) for f, F_ in found), scores)
     alone = process_count() == 1                           # several share a list
     return score_share(pictures if alone and is_stream(pictures) else as_pictures(pictures), score)
@@ -134,19 +127,11 @@ def score_positions(
     clip:FrozenCLIP, # encoder of the pictures
     pictures:Pictures, # N, in any form but a `FeatureStore`
     L:Tensor, # class embeddings, C × D
-    batch_size:int|None=None, # pictures a step; None: as `iter_picture_features`
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-    workers:int=0, # processes that decode pictures; 0: threads of this one
-    progress:bool=True, # show a bar
-    cache:str|Path|None=None, # folder to keep features in, and to find them in
-    engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
-    precision:str='float32', # of the engine; with openvino also 'bfloat16'
+    **how, # of `iter_picture_features`
 )->Tensor: # N × C × h × w, cosines P of every position, on the CPU
     "Scores of every position of pictures, as maps (Eq. 5)."
     maps = []
-    found = iter_picture_features(clip, pictures, False, batch_size, on_error, workers, progress,
-                                  cache, engine, precision)
-    for _, F_ in found:
+    for _, F_ in iter_picture_features(clip, pictures, **how):
         P = dense_scores(F_.flatten(1, 2), L).transpose(1, 2)           # B × C × positions
         maps.append(P.unflatten(2, F_.shape[1:3]).cpu())
     return torch.cat(maps)
