@@ -114,9 +114,9 @@ def next_commands(
 )->list[str]:
     "Commands for people's own pictures and classes."
     me = typed_command()
-    return [f'{me} predict {shlex.quote(str(prompts))} my_photos/ --top 3',
-            f'{me} train --classes cat,dog,"fire truck" --out my.safetensors',
-            f'{me} predict my.safetensors my_photos/*.jpg --top 3 --json',
+    return [f'{me} tag --prompts {shlex.quote(str(prompts))} my_photos/',
+            f'{me} tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
+            f'{me} train --classes "cat,dog,fire truck" --captions my.txt --out my.safetensors',
             f'{me} --help']
 
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-016
