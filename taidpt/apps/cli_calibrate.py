@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from .console import Console, add_command, as_table, check_writable
 from taidpt.apps.options import (
-    add_clip_options, add_picture_options, add_trust, named_prompts, tell_labels,
+    add_clip_options, add_picture_options, add_trust, named_labels, named_prompts,
 )
 
 if TYPE_CHECKING:
@@ -75,14 +75,9 @@ def run_calibrate(
     check_writable(out, '.safetensors')
     console = Console(args.quiet)
     model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
-    from taidpt.datasets.labelled import read_labels
     from taidpt.support.tagging import add_calibration
     from taidpt.support.thresholds import calibrate_scores
-    data = read_labels(args.labels, model.classes, args.pictures)
-    tell_labels(data, console)
-    if not data.labels.any():
-        raise ValueError(f'{args.labels}: no picture shows a class of {model.classes.name}; '
-                         'there is nothing to calibrate with')
+    data = named_labels(args.labels, model.classes, args.pictures, console, 'calibrate with')
     model.calibration = None                                # found anew
     how = model.tag_options(tiles=args.tiles, others=others)
     scores = model.predict(data.pictures, on_error=args.on_error, workers=args.workers,

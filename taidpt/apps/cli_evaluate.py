@@ -20,7 +20,7 @@ from fastcore.basics import patch
 from .cli_tag import add_report
 from .console import Console, add_command, as_table, check_writable, positive_number
 from taidpt.apps.options import (
-    add_clip_options, add_picture_options, add_trust, named_prompts, tell_labels,
+    add_clip_options, add_picture_options, add_trust, named_labels, named_prompts,
 )
 
 if TYPE_CHECKING:
@@ -380,12 +380,7 @@ def run_evaluate(
     if args.report: check_writable(args.report, '.html')
     console = Console(args.quiet)
     model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
-    from taidpt.datasets.labelled import read_labels
-    data = read_labels(args.labels, model.classes, args.pictures)
-    tell_labels(data, console)
-    if not data.labels.any():
-        raise ValueError(f'{args.labels}: no picture shows a class of {model.classes.name}; '
-                         'there is nothing to measure')
+    data = named_labels(args.labels, model.classes, args.pictures, console, 'measure')
 
     folder = f'{args.save_scores}.shards' if args.save_scores else None
     from taidpt.support.parts import owned

@@ -6,8 +6,8 @@
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
            'add_captions', 'named_captions', 'missing_in_words', 'label_captions', 'add_clip_options', 'named_clip',
            'model_and_tag', 'add_trust', 'add_picture_options', 'add_engine_options', 'check_prompts',
-           'check_named_clip', 'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'add_shard_options',
-           'is_sharded', 'ray_cluster', 'tell_shards']
+           'check_named_clip', 'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'named_labels',
+           'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -336,6 +336,21 @@ def tell_labels(
     if data.unknown:
         console.note(f'labels left out that are no class of {data.classes.name}: '
                      + in_words(data.unknown, data.classes.natural))
+
+# %% ../../nbs/apps/options.ipynb #options-034b
+def named_labels(
+    table:str, # file that was typed
+    classes:'ClassSet', # C classes
+    folder:str, # with the pictures
+    console:Console, # for messages
+    purpose:str, # what the labels are wanted for, such as 'measure'
+)->'LabeledPictures':
+    "Labelled pictures of a command line. Raises `ValueError` if none shows a class."
+    from taidpt.datasets.labelled import read_labels
+    data = read_labels(table, classes, folder)
+    tell_labels(data, console)
+    if data.labels.any(): return data
+    raise ValueError(f'{table}: no picture shows a class of {classes.name}; there is nothing to {purpose}')
 
 # %% ../../nbs/apps/options.ipynb #options-037
 def add_shard_options(

@@ -31,7 +31,7 @@ from ..support.promptfiles import clip_of_label
 from ..support.scoring import check_features
 from ..support.sentences import check_count, labelled_sentences
 from ..support.settings import check_kept_settings, more_than, settings_of
-from ..support.thresholds import TAG_WORDS, tag_words, take_tag_words
+from ..support.thresholds import TAGGING_WORDS, tagging_words, take_tagging_words
 from ..texts import LabeledTexts, template_sentences
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
@@ -106,7 +106,7 @@ def save(self:ClassVectors,
     about = dict(format='taidpt-vectors', method=type(self).__name__, version=__version__,
                  clip=self.clip.name, weights=self.clip.fingerprint(),
                  classes=json.dumps(self.classes.to_dict()), settings=json.dumps(settings_of(self)))
-    write_sealed(path, self.tensors(), about | tag_words(self))
+    write_sealed(path, self.tensors(), about | tagging_words(self))
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-012b
 _HEADER = dict(method=word_text, version=plain_text, clip=plain_text, weights=hash_text,
@@ -124,7 +124,7 @@ def load(cls:ClassVectors,
         raise ValueError(f'The vectors in {path} are of {about["method"]}: '
                          f'load them with {about["method"]}.load.')
     tensors, about = read_sealed(path, 'taidpt-vectors', 'class vectors', _HEADER, shapes,
-                                 optional=TAG_WORDS)
+                                 optional=TAGGING_WORDS)
     check_kept_settings(cls, about['settings'], path)
     check_numbers(tensors, path)
     if clip is None: clip = clip_of_label(about['clip'], path, trust)
@@ -136,7 +136,7 @@ def load(cls:ClassVectors,
     try: model = cls(clip, ClassSet.from_dict(about['classes']), **about['settings'])
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
     model.take_tensors({name: t.to(clip.device) for name,t in tensors.items()})
-    take_tag_words(model, about, path)
+    take_tagging_words(model, about, path)
     return model
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014

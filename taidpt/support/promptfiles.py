@@ -25,7 +25,7 @@ from taidpt.support.headers import (
 )
 from .models import is_known_clip, opened_by_label
 from .settings import check_kept_settings, settings_of
-from .thresholds import TAG_WORDS, tag_words, take_tag_words
+from .thresholds import TAGGING_WORDS, tagging_words, take_tagging_words
 
 # %% ../../nbs/support/promptfiles.ipynb #pr-005
 def momenta(
@@ -52,7 +52,7 @@ def write_prompts(
                  clip=model.clip.name, weights=model.clip.fingerprint(), data=data,
                  classes=json.dumps(model.classes.to_dict()),
                  settings=json.dumps(settings_of(model)), history=json.dumps(model.history_))
-    write_sealed(path, tensors, about | tag_words(model))
+    write_sealed(path, tensors, about | tagging_words(model))
 
 # %% ../../nbs/support/promptfiles.ipynb #pr-008
 def prompt_settings(text:str, where:str)->dict: # name -> value
@@ -87,7 +87,7 @@ def read_prompts(
 )->tuple[dict[str, Tensor], dict]: # tensors by name; the header, its JSON decoded
     "Read prompts. Raises `FileNotFoundError`, or `ValueError` for another kind of file or NaN."
     tensors, about = read_sealed(path, 'taidpt-prompts', 'prompts', HEADER, prompt_shapes, 3,
-                                 TAG_WORDS)
+                                 TAGGING_WORDS)
     for name, t in tensors.items():
         most = 1e30 if name.startswith('momentum.') else 20 if name.startswith('log_') else 1e6
         check_numbers({name: t}, path, most, WENT_WRONG)
@@ -267,5 +267,5 @@ def load(cls:LearnedPrompts,
         model.take_tensors(tensors)
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
     model.history_ = about['history']
-    take_tag_words(model, about, path)
+    take_tagging_words(model, about, path)
     return model
