@@ -1,6 +1,7 @@
 """README.md and the site follow from the notebooks."""
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -67,6 +68,41 @@ def test_figures_are_told_in_words():
         for cell in build.visible(path).cells:
             if any(mime.startswith('image/') for out in cell.get('outputs', []) for mime in out.get('data', {})):
                 assert cell.metadata.get('mystnb'), f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
+
+
+def text_of(path):
+    "What the text cells of a notebook say"
+    return [''.join(cell['source']) for cell in json.loads(path.read_text(encoding='utf-8'))['cells'] if cell['cell_type'] == 'markdown']
+
+
+def slug(heading):
+    "The anchor that the site gives a heading"
+    return re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')
+
+
+def test_terms_are_in_the_glossary():
+    "Its terms are in order, each with a page that exists; links from other pages lead to a term; tutorials and spine have some"
+    glossary = build.nbs/'glossary.ipynb'
+    entries = re.findall(r'^### (.+)\n\n((?:.+\n?)+)', '\n\n'.join(text_of(glossary)), flags=re.MULTILINE)
+    terms = [term for term, _ in entries]
+    assert len(terms) > 50 and terms == sorted(set(terms), key=str.lower)
+    known = {slug(term) for term in terms}
+    for term, told in entries:
+        assert (page := re.search(r'\]\(([\w/]+\.ipynb)\)$', told.strip())) and (build.nbs/page[1]).is_file(), term
+        assert set(re.findall(r'\]\(#([^)]+)\)', told)) <= known, term
+    for path in build.notebooks():
+        links = re.findall(r'\]\(([^)#\s]*glossary\.ipynb)#([^)\s]+)\)', '\n'.join(text_of(path)))
+        for page, term in links: assert (path.parent/page).resolve() == glossary and term in known, f'{path.name}: {page}#{term}'
+        assert links or not (path.parent.name == 'tutorials' or re.match(r'[01]\d_', path.name)), path.name
+
+
+def test_pages_say_what_is_learned_and_what_is_next():
+    for path in build.notebooks():
+        if not (path.parent.name == 'tutorials' or re.match(r'[01]\d_|glossary', path.name)): continue
+        title, learned, *_, last = text_of(path)
+        assert re.fullmatch(r'# .+\n\n> .+', title) and learned.startswith('**What you learn here:** '), path.name
+        after = re.match(r'\*\*Next:\*\* \[[^\]]+\]\(([^)#]+)\)', last)
+        assert after and (path.parent/after[1]).is_file(), path.name
 
 
 def test_source_for_quarto(tmp_path):
