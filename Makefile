@@ -36,7 +36,7 @@ test: $(VENV)/.dev
 test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py tests/test_touch.py
 
 MINUTES ?= 2
 SEED    ?= 0

@@ -28,7 +28,7 @@ nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
 sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', 'Baselines': 'baselines', 'Data sets': 'datasets',
             'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
-first = dict(tutorials=['learn', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
+first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
              paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'tags', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
 
 
