@@ -12,7 +12,7 @@ cfg = ini["DEFAULT"]
 readme = here / "README.md"
 text = readme.read_text(encoding="utf-8") if readme.exists() else ""
 # links of the README leave from the repository, and PyPI shows it elsewhere
-text = re.sub(r'(\]\(|src="|href=")(?!https?:|mailto:|#)', rf'\1{cfg["git_url"]}/raw/{cfg["branch"]}/', text)
+text = re.sub(r'(\]\(|src="|srcset="|href=")(?!https?:|mailto:|#)', rf'\1{cfg["git_url"]}/raw/{cfg["branch"]}/', text)
 text = re.sub(r'/raw/(\S+?\.(?:md|ipynb)|\w+/LICENSE)\b', r'/blob/\1', text)
 first, last = (int(cfg[f"{end}_python"].removeprefix("3.")) for end in ("min", "max"))  # those that are tested
 pythons = [f"Programming Language :: Python :: 3.{minor}" for minor in range(first, last + 1)]

@@ -95,7 +95,7 @@ def readme() -> str:
     if resources.get('outputs'):
         sys.exit('index.ipynb has a figure among its outputs. Save it under docs/images, hide the cell that draws it, '
                  'and show it in a text cell: ![what it shows](../docs/images/NAME.png)')
-    text = re.sub(r'(\]\(|src="|href=")\.\./', r'\1', text)                            # links leave from the root now
+    text = re.sub(r'(\]\(|src="|srcset="|href=")\.\./', r'\1', text)                            # links leave from the root now
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
     return f'<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook, not this file. -->\n\n{text}\n'
@@ -145,7 +145,8 @@ def site():
         for cell in cells:
             if cell.cell_type == 'markdown':
                 text = link(cell.source, up)
-                text = re.sub(r'(\]\(|src=")(\.\./)+docs/images/', rf'\1{up}images/', text)
+                text = re.sub(r'(\]\()(\.\./)+docs/images/', rf'\1{up}images/', text)
+                text = re.sub(r'(src="|srcset=")(\.\./)+docs/images/', rf'\1{up}_static/', text)               # HTML, which Sphinx leaves as it is
                 cell.source = re.sub(rf'\]\((\.\./){{{len(page.parts)}}}(?!\.)', f']({cfg.git_url}/blob/{cfg.branch}/', text)  # not a page
             elif new := [n for n in definitions(cell.source) if (page, n) not in anchored]:
                 anchored.update((page, n) for n in new)

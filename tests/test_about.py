@@ -41,7 +41,7 @@ def test_changelog():
 
 def test_addresses():
     readme = text('README.md')
-    assert f'git clone {cfg["git_url"]} && cd {cfg["repo"]}\nmake demo ' in readme and f']({SITE})' in readme
+    assert f'git clone {cfg["git_url"]}\ncd {cfg["repo"]}\nmake demo ' in readme and f']({SITE})' in readme
 
 
 def test_forms():

@@ -3,6 +3,7 @@
 A screenshot of each state stays in tests/artifacts, or in the folder that TAIDPT_ARTIFACTS names.
 """
 import http.server
+import io
 import json
 import os
 import shutil
@@ -16,8 +17,10 @@ from functools import partial
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
 
 pytest.importorskip('selenium')
 from selenium import webdriver
@@ -160,6 +163,25 @@ def test_phone(served, browser):
     link.click()
     browser.until(lambda: browser.current_url.endswith('tutorials/learn.html'), 'the menu leads nowhere')
     assert not browser.problems()
+
+
+@pytest.mark.parametrize('size', [DESK, PHONE])
+def test_front_page(served, browser, size):
+    "The idea and the two commands are on the first screen, in the layout for its width, and dark where the page is dark"
+    browser.width(size)
+    light = {}
+    for theme in ('light', 'dark'):
+        system = 'dark' if theme == 'light' else 'light'                     # the page's switch says other than the system
+        browser.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[dict(name='prefers-color-scheme', value=system)]))
+        browser.get(f'{served}/index.html')
+        browser.execute_script(f'document.body.dataset.theme = "{theme}"')
+        browser.until(lambda: not settled(browser)['pictures'], 'the drawings do not load')
+        idea, commands = browser.find('article picture img'), browser.find('article .highlight')
+        assert idea.get_property('currentSrc').endswith('/idea.svg' if size == DESK else '/idea-tall.svg')
+        assert 'make demo' in commands.text and commands.rect['y'] + 70 <= size[1]                   # three lines of it
+        browser.shoot(f'site-front-{size[0]}-{theme}')
+        light[theme] = np.asarray(Image.open(io.BytesIO(idea.screenshot_as_png)).convert('L')).mean()
+    assert light['dark'] < 90 < 180 < light['light'], light
 
 
 # The report

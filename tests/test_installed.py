@@ -46,7 +46,7 @@ def test_wheel(tmp_path):
     about = {n.split('.dist-info/')[1] for n in names if '.dist-info/' in n}
     assert {'licenses/LICENSE', 'licenses/LICENSES.md'} <= about
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('.dist-info/METADATA'))).decode()
-    assert not re.search(r'\]\((?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
+    assert not re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
     for minor in range(10, 14): assert f'Programming Language :: Python :: 3.{minor}\n' in metadata
 
     # installed by itself (what it requires is this environment's), it works with no data of NLTK

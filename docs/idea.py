@@ -1,0 +1,174 @@
+"""Draw the idea in one picture: docs/images/idea.svg for a desk, docs/images/idea-tall.svg for a phone.
+
+    python docs/idea.py
+
+Both are on the front page and in tutorials/learn. They follow the light or dark colours that the reader prefers. The caption
+is one of the bundled ones; the photo, idea.jpg, is the square that the embedded CLIP sees of 000000011149.jpg. The coloured
+places are the three best of each class, which the front page looks up again when it is run.
+"""
+import base64
+from pathlib import Path
+
+images = Path(__file__).resolve().parent/'images'
+CAPTION = 'One bicycle is parked next to many motorcycles.'
+WORDS = {'bicycle': 'a', 'motorcycles': 'b'}                       # the nouns, each with the look of its class
+TAGS = {'bicycle': 'a', 'motorbike': 'b'}
+PLACES = {'bicycle': [(3, 4), (3, 5), (3, 2)], 'motorbike': [(5, 0), (4, 0), (3, 0)]}      # row and column of 7 × 7
+ABOUT = ('Learning, with sentences in the place of pictures: the frozen text encoder of CLIP turns the caption “One bicycle is '
+         'parked next to many motorcycles.” into a vector h for the whole and a vector for each word, H. Prompts are 16 learned '
+         'vectors before the name of a class, and the text encoder turns them into G, compared with the whole, and L, compared '
+         'with the words. The ranking loss puts bicycle and motorbike, which the nouns name, above all other classes. Use, with '
+         'the same prompts on a picture: the frozen image encoder turns a photo into f for the whole and a vector for each of '
+         '7 × 7 places, F. G is compared with f and L with F, and the tags are bicycle and motorbike.')
+
+STYLE = '''
+  .card { fill: #ffffff; } .panel { fill: #f3f5f8; } text { fill: #1c2430; } .soft { fill: #566171; }
+  .bold { font-weight: 600; } .said { font-family: Georgia, 'DejaVu Serif', serif; font-style: italic; }
+  .frozen { fill: #dbe9f8; stroke: #3b78b5; } .whole { fill: #f6c98f; stroke: #b3701a; } .part { fill: #a9d8b4; stroke: #33804a; }
+  .loss { fill: #f7d4d4; stroke: #b64a4a; } .name { fill: #ffffff; stroke: #8994a3; } .word { fill: #ffffff; stroke: #33804a; }
+  .a { fill: #ddd0f7; stroke: #6b3fc4; } .b { fill: #fbd2e4; stroke: #bf2a6c; } .cell.a { fill: #8a5ce0; } .cell.b { fill: #dc3f84; }
+  .nouna { fill: #5a2fb4; } .nounb { fill: #a81e5b; } .nouna, .nounb { font-weight: bold; text-decoration: underline; }
+  .line { fill: none; stroke: #566171; stroke-width: 1.5; } .tip { fill: #566171; }
+  .back { fill: none; stroke: #b64a4a; stroke-width: 1.5; stroke-dasharray: 4 3; } .backtip { fill: #b64a4a; }
+  .grid { fill: none; stroke: #ffffff; stroke-opacity: .55; stroke-width: .7; }
+  @media (prefers-color-scheme: dark) {
+    .card { fill: #14181e; } .panel { fill: #1e242d; } text { fill: #e8ecf2; } .soft { fill: #adb7c4; }
+    .frozen { fill: #1f3850; stroke: #6ea6dd; } .whole { fill: #84561a; stroke: #f0b567; } .part { fill: #2a643c; stroke: #7fcf96; }
+    .loss { fill: #5a2a2c; stroke: #e58a8a; } .name { fill: #2a323d; stroke: #8b97a6; } .word { fill: #1e242d; stroke: #7fcf96; }
+    .a { fill: #4a358a; stroke: #b9a0f5; } .b { fill: #7a2350; stroke: #f590bf; } .cell.a { fill: #9a72ea; } .cell.b { fill: #e0508f; }
+    .nouna { fill: #c3aefa; } .nounb { fill: #f8a3ca; }
+    .line { stroke: #adb7c4; } .tip { fill: #adb7c4; } .back { stroke: #e58a8a; } .backtip { fill: #e58a8a; }
+  }'''
+HEAD = '''<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="12.5" role="img" aria-labelledby="title about">
+<title id="title">The idea: prompts for pictures, learned from sentences</title>
+<desc id="about">{about}</desc>
+<style>{style}
+</style>
+<defs>
+  <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" orient="auto-start-reverse"><path class="tip" d="M0 0 8 4 0 8z"/></marker>
+  <marker id="backtip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" orient="auto"><path class="backtip" d="M0 0 8 4 0 8z"/></marker>
+</defs>
+<rect class="card" width="{w}" height="{h}" rx="10"/>'''
+
+
+def box(x, y, w, h, look, rx=5):
+    "A rectangle with rounded corners"
+    return f'<rect class="{look}" x="{x}" y="{y}" width="{w}" height="{h}" rx="{rx}"/>'
+
+
+def text(x, y, words, look='', size=12.5, anchor='start'):
+    "A line of text"
+    return f'<text x="{x}" y="{y}" class="{look}" font-size="{size}" text-anchor="{anchor}">{words}</text>'
+
+
+def label(x, y, w, h, words, look, size=12.5):
+    "A box with text in its middle"
+    return box(x, y, w, h, look) + text(x + w/2, y + h/2 + .36*size, words, '', size, 'middle')
+
+
+def arrow(path, both=False):
+    "A line with a tip at its end, or at both"
+    return f'<path class="line" d="{path}" marker-end="url(#tip)"{" marker-start=" + chr(34) + "url(#tip)" + chr(34) if both else ""}/>'
+
+
+def back(path):
+    "What learning changes"
+    return f'<path class="back" d="{path}" marker-end="url(#backtip)"/>'
+
+
+def said(words):
+    "A part of the caption, with its nouns marked"
+    mark = lambda w: f'<tspan class="noun{WORDS[w.strip(".")]}">{w}</tspan>' if w.strip('.') in WORDS else w
+    return ' '.join(mark(w) for w in words.split())
+
+
+def prompt(x, y, look, name='class name'):
+    "Learned vectors, then the name of a class"
+    return ''.join(box(x + 9*i, y, 7, 18, look, 2) for i in range(5)) + label(x + 47, y, 4 + 7*len(name), 18, name, 'name', 11)
+
+
+def token_rows(x, y, widths):
+    "A box for each word of the caption, four a row"
+    out = []
+    for i, word in enumerate(CAPTION.strip('.').split()):
+        out.append(label(x + sum(widths[i//4*4:i]) + 4*(i % 4), y + 24*(i//4), widths[i], 20, word.lower(), WORDS.get(word, 'word'), 11.5))
+    return ''.join(out)
+
+
+def places(x, y, side, look):
+    "The best places of both classes, as squares of a picture's 7 × 7"
+    s = side/7
+    return ''.join(f'<rect class="cell {TAGS[name]}" x="{x + s*c:.1f}" y="{y + s*r:.1f}" width="{s:.1f}" height="{s:.1f}"{look}/>' for name, found in PLACES.items() for r, c in found)
+
+
+def photo(x, y, side):
+    "The photo under the lines of its places"
+    data = base64.b64encode((images/'idea.jpg').read_bytes()).decode()
+    lines = ''.join(f'M{x + side*i/7:.1f} {y}v{side}M{x} {y + side*i/7:.1f}h{side}' for i in range(1, 7))
+    return (f'<image x="{x}" y="{y}" width="{side}" height="{side}" href="data:image/jpeg;base64,{data}"/><path class="grid" d="{lines}"/>'
+            + places(x, y, side, ' fill-opacity=".5"'))
+
+
+def grid(x, y, side):
+    "A vector for each place: F"
+    s = side/7
+    cells = ''.join(box(round(x + s*c, 1), round(y + s*r, 1), round(s, 1), round(s, 1), 'word', 0) for r in range(7) for c in range(7))
+    return f'<g stroke-width=".7">{cells}{places(x, y, side, "")}</g>'
+
+
+def tags(x, y):
+    "The classes that are named, or found"
+    return label(x, y, 62, 21, 'bicycle', 'a') + label(x + 68, y, 78, 21, 'motorbike', 'b')
+
+
+def wide():
+    "Learning on the left, use on the right, and between them the prompts that both are compared with"
+    return [box(8, 8, 262, 414, 'panel', 8), box(410, 8, 262, 414, 'panel', 8),
+            text(20, 29, 'Learning', 'bold', 15.5), text(20, 47, 'sentences take the place of pictures', 'soft'),
+            text(340, 29, 'Prompts', 'bold', 15.5, 'middle'), text(340, 47, 'all that learns', 'soft', 12.5, 'middle'),
+            text(422, 29, 'Use', 'bold', 15.5), text(422, 47, 'the same prompts on a picture', 'soft'),
+            text(20, 79, f'“{said("One bicycle is parked")}', 'said', 16), text(20, 101, f'{said("next to many motorcycles.")}”', 'said', 16),
+            text(20, 132, 'its labels:', 'soft'), tags(96, 117), arrow('M139 145v18'),
+            label(20, 168, 238, 26, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M139 194v18'),
+            prompt(280, 66, 'whole'), prompt(280, 92, 'part'), text(340, 132, '16 learned vectors', 'soft', 12.5, 'middle'), arrow('M340 145v18'),
+            label(280, 168, 120, 26, 'text encoder', 'frozen'), arrow('M340 194v18'),
+            photo(493, 54, 96), arrow('M541 152v11'),
+            label(422, 168, 238, 26, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M541 194v18'),
+            text(20, 237, 'the whole sentence', 'soft'), label(222, 218, 36, 30, 'h', 'whole', 15), arrow('M266 233h46', True),
+            label(320, 218, 40, 30, 'G', 'whole', 15), arrow('M368 233h46', True), label(422, 218, 36, 30, 'f', 'whole', 15), text(468, 237, 'the whole picture', 'soft'),
+            text(20, 279, 'each word', 'soft'), text(258, 279, 'H', '', 15, 'end'), token_rows(20, 288, [34, 56, 24, 50, 40, 24, 44, 80]), arrow('M266 310h46', True),
+            label(320, 295, 40, 30, 'L', 'part', 15), arrow('M368 310h46', True), grid(422, 266, 84), text(516, 279, 'F', '', 15), text(516, 300, 'each of 7 × 7 places', 'soft'),
+            label(20, 364, 238, 46, '', 'loss'), text(139, 383, 'ranking loss: the named classes', '', 12.5, 'middle'), text(139, 400, 'above all others', '', 12.5, 'middle'),
+            arrow('M139 336v23'), back('M258 387h82v-57'), text(340, 404, 'the prompts learn', 'soft', 12.5, 'middle'),
+            arrow('M464 352v22'), text(476, 369, 'mean of both scores', 'soft'), text(422, 396, 'Tags', 'bold', 14), tags(466, 381)]
+
+
+def tall():
+    "Learning above, use below, and between them the prompts"
+    return [box(6, 6, 346, 148, 'panel', 8), box(6, 252, 346, 182, 'panel', 8),
+            text(16, 25, '<tspan class="bold">Learning:</tspan> sentences take the place of pictures'),
+            text(16, 50, f'<tspan textLength="324" lengthAdjust="spacingAndGlyphs">“{said(CAPTION)}”</tspan>', 'said', 13.5),
+            arrow('M120 56v8'), label(16, 69, 208, 22, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M31 91v8'), arrow('M175 91v8'),
+            label(16, 104, 30, 30, 'h', 'whole', 15), text(52, 123, 'whole', 'soft'), text(112, 123, 'H', '', 15), token_rows(128, 104, [34, 56, 24, 50, 40, 24, 44, 80]),
+            arrow('M289 56v8'), label(236, 69, 106, 22, 'ranking loss', 'loss'), back('M336 90v101h-14'),
+            arrow('M31 138v34', True), label(16, 176, 30, 30, 'G', 'whole', 15), prompt(54, 182, 'whole', 'name'), arrow('M31 212v66', True),
+            arrow('M300 152v20', True), label(285, 176, 30, 30, 'L', 'part', 15), prompt(200, 182, 'part', 'name'), arrow('M300 212v66', True),
+            text(165, 226, 'Prompts, all that learns:', '', 12.5, 'middle'), text(165, 243, '16 vectors, then a class’s name', 'soft', 12, 'middle'),
+            text(50, 271, '<tspan class="bold">Use:</tspan> the same prompts on a picture'),
+            label(16, 284, 30, 30, 'f', 'whole', 15), text(52, 303, 'whole', 'soft'), photo(126, 281, 80), text(248, 297, 'F', '', 15), grid(267, 284, 66),
+            arrow('M166 362v8'), label(16, 375, 326, 22, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M31 375V320'), arrow('M300 375V354'),
+            text(16, 420, '<tspan class="bold">Tags</tspan>, by the mean of both:', '', 12), tags(188, 405)]
+
+
+def picture(w, h, parts):
+    "The whole file"
+    return HEAD.format(w=w, h=h, about=ABOUT, style=STYLE) + '\n' + '\n'.join(parts) + '\n</svg>\n'
+
+
+def drawings() -> dict[str, str]:
+    "What each file holds"
+    return {'idea.svg': picture(680, 430, wide()), 'idea-tall.svg': picture(358, 440, tall())}
+
+
+if __name__ == '__main__':
+    for name, svg in drawings().items(): (images/name).write_text(svg, encoding='utf-8')

@@ -1,0 +1,81 @@
+"""The drawings of the front page: they are what their script writes, fit a phone, know the dark, and are told in words."""
+import base64
+import gzip
+import html
+import importlib.util
+import io
+import re
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+from conftest import ROOT
+from PIL import Image
+
+IMAGES, SVG = ROOT/'docs/images', '{http://www.w3.org/2000/svg}'
+NAMES = [f'{name}{end}.svg' for name in ('idea', 'found', 'wrong') for end in ('', '-tall')]
+README = (ROOT/'README.md').read_text(encoding='utf-8')
+
+
+def described(name: str) -> str:
+    return ElementTree.parse(IMAGES/name).getroot().find(f'{SVG}desc').text
+
+
+def test_the_idea_is_what_its_script_draws():
+    spec = importlib.util.spec_from_file_location('idea', ROOT/'docs/idea.py')
+    idea = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(idea)
+    for name, svg in idea.drawings().items():
+        assert (IMAGES/name).read_text(encoding='utf-8') == svg, 'docs/idea.py has changed: run it'
+        assert len(svg.encode()) < 60_000
+    assert idea.ABOUT in (ROOT/'nbs/tutorials/learn.ipynb').read_text(encoding='utf-8')
+    [captions] = (ROOT/'taidpt/data/captions').glob('*.json.gz')
+    assert idea.CAPTION in gzip.decompress(captions.read_bytes()).decode()
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_drawing(name):
+    root = ElementTree.parse(IMAGES/name).getroot()
+    text = (IMAGES/name).read_text(encoding='utf-8')
+    width, height = map(float, root.get('viewBox').split()[2:])
+    shown = 358 if name.endswith('-tall.svg') else 700                   # a phone of 390 has margins; a desk gives 736
+    sizes = [float(t.get('font-size')) * shown / width for t in root.iter(f'{SVG}text')]
+    assert sizes and min(sizes) >= 11
+    assert root.find(f'{SVG}title').text and '@media (prefers-color-scheme: dark)' in text
+    known = set(re.findall(r'\.(\w+)\b[^{}]*\{', root.find(f'{SVG}style').text))
+    used = {word for e in root.iter() for word in (e.get('class') or '').split()}
+    assert used <= known, f'without a look: {used - known}'
+    pictures = [e.get('href') for e in root.iter(f'{SVG}image')]
+    for data in pictures: Image.open(io.BytesIO(base64.b64decode(data.removeprefix('data:image/jpeg;base64,')))).verify()
+    assert len(pictures) == (1 if name.startswith('idea') else 9)
+    for e in root.iter(f'{SVG}rect'):
+        assert 0 <= float(e.get('x') or 0) and float(e.get('x') or 0) + float(e.get('width')) <= width
+        assert float(e.get('y') or 0) + float(e.get('height')) <= height
+
+
+@pytest.mark.parametrize('name', ['idea', 'found', 'wrong'])
+def test_drawing_is_told_in_words(name):
+    [alt] = re.findall(rf'<img src="docs/images/{name}.svg"[^>]* alt="([^"]+)">', README)
+    assert html.unescape(alt) == described(f'{name}.svg') == described(f'{name}-tall.svg')
+    assert f'<source media="(max-width: 560px)" srcset="docs/images/{name}-tall.svg">' in README
+
+
+@pytest.mark.parametrize('name', ['found', 'wrong'])
+def test_numbers_are_those_of_the_run_on_the_page(name):
+    printed = {line.split()[0]: line for line in README.splitlines() if re.match(r'    \d{12}\.jpg', line)}
+    photos = re.findall(r'(\d{12}\.jpg) shows [^:]+: (.+?)\.(?= \d{12}|$)', described(f'{name}.svg'))
+    assert len(photos) == 3
+    for photo, told in photos:
+        for tag, how in re.findall(r'([a-z][a-z ]+ -?\d\.\d\d) \((\w+)\)', told):
+            assert f'{dict(right="✓", wrong="✗", missed="○")[how]} {tag}' in printed[photo].split('  ')
+        if name == 'found': assert '✗' not in printed[photo]
+
+
+def test_photos_are_jpegs():
+    "On a dark page, charts are turned dark and photos are not: charts are PNG"
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
+        for cell in nbformat.read(path, 4).cells:
+            for out in cell.get('outputs', []):
+                if data := out.get('data', {}).get('image/png'):
+                    colours = Image.open(io.BytesIO(base64.b64decode(data))).convert('RGB').getcolors(5000)
+                    assert colours, f'a figure with a photo in {path.name}: set_matplotlib_formats("jpeg")\n{cell.source}'
