@@ -264,6 +264,23 @@ class App:
         self.loaded()
         return self.b.execute_script("""const x = new OffscreenCanvas(16, 16).getContext('2d');
             x.drawImage(document.querySelector('.taidpt-explorer .view'), 0, 0, 16, 16); return [...x.getImageData(0, 0, 16, 16).data]""")
+    def dark(self, on):
+        "As the system asks for"
+        self.b.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[dict(name='prefers-color-scheme', value='dark' if on else 'light')]))
+    def white(self):
+        "Which share of the page is nearly white, apart from the pictures"
+        self.b.execute_script("for (const i of document.images) i.style.visibility = 'hidden'")
+        page = Image.open(io.BytesIO(self.b.get_screenshot_as_png())).convert('L')
+        self.b.execute_script("for (const i of document.images) i.style.visibility = ''")
+        return sum(page.histogram()[225:])/(page.width*page.height)
+    def columns(self):
+        "Whether the bars are beside the pictures; nothing may be wider than the page"
+        left, right, wide = self.b.execute_script("""
+            const app = document.querySelector('.taidpt-explorer'), box = e => e.getBoundingClientRect();
+            const out = [...app.querySelectorAll('*')].filter(e => box(e).width && !e.closest('.gallery > *') && (box(e).right > innerWidth + 1 || box(e).left < -1));
+            return [box(app.querySelector('.seen')), box(app.querySelector('.bars')), out.map(e => e.outerHTML.slice(0, 99)).concat(document.documentElement.scrollWidth > innerWidth ? ['the page'] : [])]""")
+        assert not wide, wide
+        return 2 if right['left'] >= left['right'] else 1
     def quiet(self):
         "Nothing is wrong on the page, but for the icons that Voilà's template asks the internet for and goes without"
         wrong = [p for p in self.b.problems() if 'fontawesome-free' not in p]
@@ -277,26 +294,42 @@ def test_explorer_in_voila(tmp_path, browser):
     with Server(tmp_path, 'voila', 'nbs/tutorials/explorer.ipynb', unwanted) as server:
         browser.get(server.address)
         app, pointer = App(browser), ActionChains(browser)
-        assert len(app.classes()) == 20 and 'Best:' in app.text('told')
+        first, second = app.names()[:2]
+        assert len(app.classes()) == 20 and first in app.text('about').partition('labelled')[2]
+        assert app.text('told').startswith(f'Present: {first}') and app.option(first).get_attribute('class') == 'present'
+        assert app.option(first).find_element(By.CSS_SELECTOR, '.sign').text == '✓' and 'present, threshold' in app.option(first).get_attribute('aria-label')
+        assert all(o.find_elements(By.CSS_SELECTOR, '.track b') for o in app.classes()) and len(browser.all('.axis s')) > 3
+        assert all(browser.find(f'.{p}').get_attribute('alt') for p in ('photo', 'view'))
+        assert app.columns() == 2
         app.shoot('explorer-voila', whole=True)
+        app.shoot('explorer-first')
 
-        # a photo, and the class under the pointer
-        photo = PHOTOS/'000000011149.jpg'
-        browser.all('.gallery [role=option]')[sorted(PHOTOS.iterdir()).index(photo)].click()
-        browser.until(lambda: photo.stem in app.text('main figcaption'), 'the photo is not shown')
+        # light and dark, wide and narrow
+        assert app.white() > .5                                         # which is what the next lines would not see
+        app.dark(True)
+        browser.until(lambda: app.white() < .02, 'a page that is to be dark has white areas')
+        app.shoot('explorer-dark')
+        browser.width(PHONE)
+        assert app.columns() == 1 and app.white() < .02
+        browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
+        app.shoot('explorer-phone-dark', whole=True)
+        app.dark(False)
+        browser.width(DESK)
+
+        # the class under the pointer
+        browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
         plain, colours = app.picture(), app.colours()
-        pointer.move_to_element(app.classes()[0]).perform()
-        first = app.names()[0]
-        browser.until(lambda: app.text('told').startswith(f'{first}: score'), 'pointing at a class changes nothing')
-        browser.until(lambda: app.picture() != plain and sum(abs(a - b) for a, b in zip(app.colours(), colours)) > 10 * len(colours), 'no map over the photo')
-        assert app.option(first).get_attribute('aria-selected') == 'true'
+        pointer.move_to_element(app.option(second)).perform()
+        browser.until(lambda: app.text('told').startswith(f'{second}: score'), 'pointing at a class changes nothing')
+        browser.until(lambda: app.picture() != plain and sum(abs(a - b) for a, b in zip(app.colours(), colours)) > 5 * len(colours), 'no other map')
+        assert app.option(second).get_attribute('aria-selected') == 'true'
         app.shoot('explorer-hover')
 
         # how long it takes, seen from the page
         took = browser.execute_async_script("""
-            const [done] = arguments, options = [...document.querySelectorAll('.classes [role=option]')], image = document.querySelector('.view'), took = [];
+            const [done] = arguments, options = [...document.querySelectorAll('.classes [aria-selected=false]')].slice(0, 10), image = document.querySelector('.view'), took = [];
             const next = () => {
-              const o = options[took.length + 1];
+              const o = options[took.length];
               if (!o) return done(took);
               const start = performance.now();
               image.addEventListener('load', () => { took.push(performance.now() - start); setTimeout(next, 100); }, {once: true});
@@ -320,17 +353,29 @@ def test_explorer_in_voila(tmp_path, browser):
 
         # a class is added by keyboard
         browser.find('.gallery [role=option]').click()
-        browser.until(lambda: '000000000285' in app.text('main figcaption'), 'the photo is not shown')
-        browser.find('.side input').send_keys('bear', Keys.ENTER)
+        browser.until(lambda: '000000000285' in app.text('credit'), 'the photo is not shown')
+        browser.execute_script("""
+            window.signs = [];
+            const busy = document.querySelector('.busy'), typed = document.querySelector('.right input[type=text]');
+            new MutationObserver(() => signs.push([busy.textContent, typed.disabled])).observe(busy, {childList: true});""")
+        name = browser.find('.right input[type=text]')
+        name.send_keys('bear', Keys.ENTER)
         browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
+        browser.until(lambda: browser.execute_script('return signs.length == 2 && !signs[1][0]'), 'it stays busy')
+        assert browser.execute_script('return signs[0]') == ['Encoding “bear” …', True] and name.is_enabled() and not name.get_attribute('value')
         assert len(app.classes()) == 21 and float(app.option('bear').find_element(By.CSS_SELECTOR, '.score').text)
+        assert app.names()[0] == 'bear' and app.option('bear').get_attribute('class') == 'present'
         app.shoot('explorer-added')
-        browser.find('.side input').send_keys(Keys.ENTER)               # the name still stands there
-        browser.until(lambda: 'in the list already' in app.text('message'), 'no word on a class that is there')
+        name.send_keys('bear', Keys.ENTER)
+        browser.until(lambda: 'in the list already' in app.text('message') and name.is_enabled(), 'no word on a class that is there')
+        browser.find('.added button').send_keys(Keys.ENTER)
+        browser.until(lambda: len(app.classes()) == 20 and not browser.all('.added button'), 'the class is not taken away')
+        assert 'bear' not in app.names() and not app.text('message')
 
         # a sentence
-        browser.find('form input').send_keys('A man rides a horse past a parked bus while his dog runs behind.', Keys.ENTER)
-        browser.until(lambda: 'horse' in app.text('words'), 'the sentence is not shown')
+        browser.find('.left input').send_keys('A man rides a horse past a parked bus while his dog runs behind.', Keys.ENTER)
+        browser.until(lambda: 'horse' in app.text('words') and not app.text('busy'), 'the sentence is not shown')
+        assert not browser.find('.view').is_displayed() and not browser.all('.track b')
         pointer.move_to_element(app.option('horse')).perform()
         browser.until(lambda: app.text('told').startswith('horse: score') and app.text('words .best'), 'no words for a class')
         assert not app.text('message')
@@ -339,7 +384,7 @@ def test_explorer_in_voila(tmp_path, browser):
         # uploads: a photo, and what is none
         photo = PHOTOS/'000000007281.jpg'
         browser.find('input[type=file]').send_keys(str(photo))
-        browser.until(lambda: photo.name in app.text('main figcaption') and browser.find('.view').is_displayed(), 'the upload is not shown')
+        browser.until(lambda: photo.name in app.text('about') and browser.find('.view').is_displayed(), 'the upload is not shown')
         app.shoot('explorer-upload')
         broken = tmp_path/'holiday.jpg'
         broken.write_bytes(photo.read_bytes()[:5000])
@@ -349,10 +394,10 @@ def test_explorer_in_voila(tmp_path, browser):
         app.shoot('explorer-broken-upload')
 
         browser.width(PHONE)
-        browser.execute_script('arguments[0].scrollIntoView()', browser.find('.main'))
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", app.classes()[0])
         app.classes()[0].click()                                       # a tap
         browser.until(lambda: app.text('told').startswith(f'{app.names()[0]}: score'), 'a tap shows nothing')
-        assert browser.execute_script("const e = document.querySelector('.taidpt-explorer'); return e.scrollWidth <= e.clientWidth && e.getBoundingClientRect().right <= innerWidth")
+        assert app.columns() == 1
         app.shoot('explorer-phone', whole=True)
         app.quiet()
 
@@ -407,4 +452,7 @@ def test_explorer_in_jupyterlab(tmp_path, browser):
         browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
         browser.until(lambda: app.text('told').startswith(f'{name}: score'), 'the arrow key does not move')
         assert browser.switch_to.active_element.get_attribute('data-name') == name
+        browser.execute_script("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
+        scheme = "return getComputedStyle(document.querySelector('.taidpt-explorer')).colorScheme"
+        browser.until(lambda: browser.execute_script(scheme) == 'dark', 'it is not dark in a dark JupyterLab')
         app.shoot('explorer-jupyterlab', whole=True)
