@@ -61,7 +61,7 @@ bench: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py site
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs docs/_build/src docs/_build/html
+	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d docs/_build/doctrees docs/_build/src docs/_build/html
 	@echo "The site is in docs/_build/html: open docs/_build/html/index.html"
 
 readme: $(VENV)/.dev

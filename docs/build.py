@@ -8,12 +8,17 @@ Nothing is executed: pages show the outputs that the notebooks hold. nbdev's pro
 what the notebooks explain. The reference, a page for each module, is read off the package itself: signatures, docments and
 docstrings. (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
 """
+import ast
+import base64
 import importlib
 import inspect
+import io
 import re
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
+from uuid import uuid4
 
 import nbformat
 from fastcore.docments import docments, empty
@@ -22,14 +27,24 @@ from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor
 from nbdev.processors import filter_stream_, hide_line, strip_ansi
+from PIL import Image
 
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
 sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', 'Baselines': 'baselines', 'Data sets': 'datasets',
             'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
+LONG = 20                                                          # a section of more pages gets a page that lists them, and folds in the menu
 first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
              paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'tags', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
+
+
+SITE = '''# This site
+
+Made from {notebooks} notebooks, each with the outputs that are stored in it, and from the docstrings of {modules} modules. Nothing is run to make it, and nothing of it comes from another server: no script, no font, no picture. It weighs SITE-WEIGHT altogether.
+
+It is made with [Sphinx](https://www.sphinx-doc.org), [MyST-NB](https://myst-nb.readthedocs.io), [Furo](https://pradyunsg.me/furo/) and [sphinx-copybutton](https://sphinx-copybutton.readthedocs.io). `make docs` builds it.
+'''
 
 
 def notebooks(folder: Path = nbs) -> list[Path]:
@@ -40,6 +55,7 @@ def notebooks(folder: Path = nbs) -> list[Path]:
 def visible(path: Path) -> nbformat.NotebookNode:
     "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
     proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
+    helpers = test_helpers(proc.nb.cells)
     for cell in proc.nb.cells:                                     # nbdev's cells hold text as lists of lines
         d = cell.directives_
         tags = {'remove-input': d.get('echo:') == ['false'], 'remove-output': d.get('output:') == ['false'],
@@ -47,12 +63,15 @@ def visible(path: Path) -> nbformat.NotebookNode:
                 'drop': {'hide', 'default_exp'} & d.keys() or d.get('include:') == ['false'] or 'nbdev_export(' in cell.source}
         cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
         if cell.cell_type == 'code' and (alt := described(cell, d)): cell.metadata['mystnb'] = dict(image=dict(alt=alt))
+        if cell.cell_type == 'code' and (kind := folded(cell, helpers)):
+            cell.metadata['tags'] = [*{*cell.metadata['tags'], 'hide-input'}]
+            cell.metadata['mystnb'] = dict(code_prompt_show=kind, code_prompt_hide=kind)
     proc.process()
     nb = nbformat.v4.new_notebook(metadata={**nbformat.read(path, as_version=4).metadata, 'language_info': {'name': 'python'}})
     for cell in proc.nb.cells:
         if cell.cell_type == 'raw' or 'drop' in cell.metadata['tags'] or not cell.source.strip(): continue
         if cell.cell_type == 'markdown':
-            nb.cells.append(nbformat.v4.new_markdown_cell(cell.source))
+            nb.cells.append(made('markdown', cell.source))
             continue
         source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE)
         outputs = [nbformat.from_dict(dict(o)) for o in cell.get('outputs', [])]
@@ -60,8 +79,67 @@ def visible(path: Path) -> nbformat.NotebookNode:
             if isinstance(o.get('text'), list): o.text = ''.join(o.text)
             for mime, data in o.get('data', {}).items():
                 if isinstance(data, list): o.data[mime] = ''.join(data)
-        nb.cells.append(nbformat.v4.new_code_cell(source, outputs=outputs, metadata={k: cell.metadata[k] for k in ('tags', 'mystnb') if k in cell.metadata}))
+        nb.cells.append(made('code', source, {k: cell.metadata[k] for k in ('tags', 'mystnb') if k in cell.metadata}, outputs=outputs, execution_count=None))
     return nb
+
+
+def made(kind: str, source: str, metadata: dict|None = None, **more) -> nbformat.NotebookNode:
+    "A cell; `nbformat.write` checks all of a notebook's at once"
+    return nbformat.from_dict(dict(cell_type=kind, id=uuid4().hex[:8], source=source, metadata=metadata or {}, **more))
+
+
+def checks(node: ast.AST, helpers: set[str]) -> bool:
+    "Does a statement assert something, itself or by a call of `test_…` or of a helper?"
+    calls = (n.func for n in ast.walk(node) if isinstance(n, ast.Call))
+    called = [getattr(f, 'id', getattr(f, 'attr', '')) for f in calls]
+    return any(isinstance(n, ast.Assert) for n in ast.walk(node)) or any(n.startswith('test_') or n in helpers for n in called)
+
+
+def test_helpers(cells: list) -> set[str]:
+    "Names of the functions that a notebook's tests define for themselves"
+    found = set()
+    for cell in cells:
+        if cell.cell_type != 'code' or 'export' in cell.directives_: continue
+        try: body = ast.parse(cell.source).body
+        except SyntaxError: continue                               # `%` and `!` are not Python
+        found |= {s.name for s in body if isinstance(s, ast.FunctionDef) and checks(s, found)}
+    return found
+
+
+def folded(cell, helpers: set[str]) -> str:
+    """What a cell is a click away as: 'Imports' if it does nothing else, 'Tests' if most of its lines check something, '' for one that is in sight.
+
+    Exported code, code with an output, and up to three lines of tests stay in sight."""
+    try: body = ast.parse(cell.source).body
+    except SyntaxError: return ''
+    if not body or cell.get('outputs'): return ''
+    if all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in body): return 'Imports'
+    lines = [(s.end_lineno - s.lineno + 1, checks(s, helpers)) for s in body]
+    whole = sum(n for n, _ in lines)
+    return 'Tests' if 'export' not in cell.directives_ and whole > 3 and 2*sum(n for n, test in lines if test) >= whole else ''
+
+
+def side_by_side(cells: list) -> list:
+    "Cells that are folded away as the same thing, one after the other, as one"
+    out = []
+    label = lambda c: c.metadata.get('mystnb', {}).get('code_prompt_show')
+    for cell in cells:
+        if out and cell.cell_type == out[-1].cell_type == 'code' and label(cell) and label(cell) == label(out[-1]): out[-1].source += f'\n\n{cell.source}'
+        else: out.append(cell)
+    return out
+
+
+def lighter(data: dict) -> dict:
+    "An output whose PNG takes fewer bytes and looks the same: a chart with 256 colours, a photo as JPEG"
+    if 'image/png' not in data: return data
+    with Image.open(io.BytesIO(base64.b64decode(data['image/png']))) as picture: picture = picture.convert('RGBA')
+    if picture.getchannel('A').getextrema()[0] < 255: return data
+    picture, out = picture.convert('RGB'), io.BytesIO()
+    if chart := picture.getcolors(4096) is not None: picture.quantize(256, dither=Image.Dither.NONE).save(out, 'PNG', optimize=True)
+    else: picture.save(out, 'JPEG', quality=88, optimize=True, progressive=True)
+    text = base64.b64encode(out.getvalue()).decode()
+    if len(text) >= len(data['image/png']): return data
+    return {k: v for k, v in data.items() if k != 'image/png'} | {'image/png' if chart else 'image/jpeg': text}
 
 
 def described(cell, directives: dict) -> str:
@@ -141,7 +219,7 @@ def site():
         up = '../'*(len(page.parts) - 1)
         nb = visible(path)
         nb.cells[0].source = with_colab(path, nb.cells[0].source)
-        cells, nb.cells = nb.cells, []
+        cells, nb.cells = side_by_side(nb.cells), []
         for cell in cells:
             if cell.cell_type == 'markdown':
                 text = link(cell.source, up)
@@ -150,18 +228,22 @@ def site():
                 cell.source = re.sub(rf'\]\((\.\./){{{len(page.parts)}}}(?!\.)', f']({cfg.git_url}/blob/{cfg.branch}/', text)  # not a page
             elif new := [n for n in definitions(cell.source) if (page, n) not in anchored]:
                 anchored.update((page, n) for n in new)
-                nb.cells.append(nbformat.v4.new_markdown_cell(''.join(f'<a id="{n}"></a>' for n in new)))
+                nb.cells.append(made('markdown', ''.join(f'<a id="{n}"></a>' for n in new)))
+            for out in cell.get('outputs', []):
+                if 'data' in out: out.data = nbformat.from_dict(lighter(out.data))
             nb.cells.append(cell)
-        if page.name == cfg.readme_nb: nb.cells.append(nbformat.v4.new_markdown_cell(contents()))
+        if page.name == cfg.readme_nb: nb.cells.append(made('markdown', contents()))
         for i, cell in enumerate(nb.cells): cell['id'] = f'cell-{i}'
         (pages/page).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nb, pages/page)
     reference(link, where)
+    overviews()
     for name in about:
         text = (root/name).read_text(encoding='utf-8')
         for other in about: text = text.replace(f']({other})', f']({other.lower()})')
         text = re.sub(r'\]\((?![a-z]+:|#)(?!(?:' + '|'.join(map(str.lower, about)) + r')\))', f']({cfg.git_url}/blob/{cfg.branch}/', text)
         (pages/name.lower()).write_text(text, encoding='utf-8')
+    (pages/'site.md').write_text(SITE.format(notebooks=len(notebooks()), modules=len(entries('reference'))), encoding='utf-8')
     if not (pages/'index.ipynb').exists(): (pages/'index.md').write_text(f'# {cfg.title}\n\n{cfg.description}.\n\n{contents()}')
     if images.is_dir(): shutil.copytree(images, pages/'images')
     for folder in nbs.rglob('images'): shutil.copytree(folder, pages/folder.relative_to(nbs))       # of notebooks that Voilà serves: it sees no other folder
@@ -187,16 +269,25 @@ def modules() -> dict[str, list[str]]:
     return {m: [n for n in owned if not any(p.startswith('_') for p in n.split('.'))] for m, owned in names.items()}
 
 
+def source(thing) -> str:
+    "The module that a method, class method or property was written in"
+    f = thing.fget if isinstance(thing, property) else getattr(thing, '__func__', getattr(thing, 'f', thing))
+    return getattr(f, '__module__', '')
+
+
 def inherited(cls: type, owner: dict[str, str], link) -> str:
-    "Public methods that a class has from the package's other classes, each with a link to its arguments; `owner`: the page of each method"
-    rows, own = [], set(vars(cls))
-    for base in cls.__mro__[1:]:
+    """Public methods that a class has from elsewhere, each with a link to its arguments; `owner`: the page of each method.
+
+    From elsewhere: from the package's other classes, or added to this one in another module."""
+    rows, own = [], {name for name, thing in vars(cls).items() if source(thing) in ('', cls.__module__)}
+    for base in cls.__mro__:
         for name, thing in vars(base).items():
             page = owner.get(f'{base.__name__}.{name}')
-            if name in own or not page: continue
+            if name in own or not page or source(thing) != f'taidpt.{page}': continue
             own.add(name)
             told = link(' '.join((inspect.getdoc(getattr(base, name)) or '').split('\n\n')[0].split()), '../').replace('|', chr(92) + '|')
-            rows.append(f'| [`{cls.__name__}.{name}`]({page}.md#{base.__name__.lower()}{name.lower()}) | {told} | `{base.__name__}` |')
+            origin = page if base is cls else base.__name__
+            rows.append(f'| [`{cls.__name__}.{name}`]({page}.md#{base.__name__.lower()}{name.lower()}) | {told} | `{origin}` |')
     return '| it also has | | from |\n|---|---|---|\n' + '\n'.join(rows) + '\n\n' if rows else ''
 
 
@@ -228,20 +319,48 @@ def reference(link, where):
 
 def toctree(title: str, rows: list[str]) -> str:
     "A part of the table of contents"
-    return f'```{{toctree}}\n:caption: {title}\n:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
+    caption = f':caption: {title}\n' if title else ''
+    return f'```{{toctree}}\n{caption}:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
+
+
+@cache
+def entries(folder: str) -> dict[str, str]:
+    "The pages of a section in order, each with what it says of itself in one line"
+    if folder == 'reference': return {f'reference/{k.removeprefix("taidpt.")}': f'{importlib.import_module(k).__doc__}' for k, v in modules().items() if v}
+    order, known = first.get(folder, []), notebooks()
+    place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
+    found = [p for p in sorted((nbs/folder).glob('*.ipynb'), key=place) if p in known and p.stem != 'index']
+    line = lambda p: (re.findall(r'^> *(.+)', nbformat.read(p, as_version=4).cells[0].source, flags=re.MULTILINE) or [''])[0]
+    return {p.relative_to(nbs).with_suffix('').as_posix(): line(p) for p in found}
+
+
+def overview(title: str, rows: dict[str, str], ending: str) -> str:
+    "A page that lists others of its folder, with what each says of itself"
+    table = ''.join(f'| [{Path(page).name}]({Path(page).name}.{ending}) | {line.replace("|", chr(92) + "|")} |\n' for page, line in rows.items())
+    return f'# {title}\n\n| page | what is in it |\n|---|---|\n{table}\n' + toctree('', [Path(page).name for page in rows])
+
+
+def overviews():
+    "A page for each long section, and one for each wing of the reference"
+    for title, folder in sections.items():
+        rows, ending = entries(folder), 'ipynb'
+        if len(rows) <= LONG: continue
+        if folder == 'reference':
+            wings, ending = {'method': {}}, 'md'
+            for page, line in rows.items(): wings.setdefault(Path(page).name.rpartition('.')[0] or 'method', {})[page] = line
+            for wing, own in wings.items(): (pages/folder/f'{wing}.md').write_text(overview(f'Reference: {wing}', own, ending), encoding='utf-8')
+            rows = {f'{folder}/{wing}': ', '.join(Path(page).name.removeprefix(f'{wing}.') for page in own) for wing, own in wings.items()}
+        (pages/folder/'index.md').write_text(overview(title, rows, ending), encoding='utf-8')
 
 
 def contents() -> str:
     "The site's table of contents"
-    text = ''
+    text, long = '', []
     for title, folder in sections.items():
-        order = first.get(folder, [])
-        place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
-        rows = [p.relative_to(nbs).with_suffix('').as_posix() for p in sorted((nbs/folder).glob('*.ipynb'), key=place)
-                if p in notebooks() and p.stem != 'index']
-        if folder == 'reference': rows = [f'reference/{k.removeprefix("taidpt.")}' for k, v in modules().items() if v]
-        if rows: text += toctree(title, rows)
-    return text + toctree('About', [Path(name).stem.lower() for name in about])
+        rows = list(entries(folder))
+        if len(rows) > LONG: long.append(f'{folder}/index')
+        elif rows: text += toctree(title, rows)
+    return text + toctree('The package', long) + toctree('About', [*(Path(name).stem.lower() for name in about), 'site'])
 
 
 def main():

@@ -1,9 +1,15 @@
 """Sphinx's settings: notebooks through MyST-NB, shown with the outputs they hold. `make docs` builds the site."""
 import configparser
+import re
+from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+from pygments.lexers import PythonLexer
+from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
+from sphinx.search.en import SearchEnglish
 
 ini = configparser.ConfigParser(delimiters=['='])
 ini.read(Path(__file__).parent.parent/'settings.ini')
@@ -15,16 +21,20 @@ html_title = project
 html_theme = 'furo'
 html_theme_options = {'source_repository': cfg['git_url'], 'source_branch': cfg['branch'], 'source_directory': 'nbs/'}
 html_static_path = ['_static', 'images']  # pages show drawings of docs/images in <picture>, too
+templates_path = ['_templates']
 html_css_files = ['site.css', 'figures.css', 'touch.css']
 html_js_files = [('touch.js', {'defer': 'defer'})]
 html_favicon = '_static/favicon.svg'
 html_copy_source = False
 html_math_renderer = 'mathml'
 
-extensions = ['myst_nb']
+extensions = ['myst_nb', 'sphinx_copybutton']
+copybutton_selector = 'div:not(.output) > div.highlight > pre'      # code, and not what it printed
+copybutton_exclude = '.linenos, .gp, .go'
 root_doc = 'index'
 nb_execution_mode = 'off'
 nb_merge_streams = True
+nb_code_prompt_show = nb_code_prompt_hide = 'The code'
 nb_render_markdown_format = 'myst'  # outputs may hold tables
 myst_enable_extensions = ['dollarmath', 'amsmath', 'attrs_inline']
 myst_heading_anchors = 3
@@ -41,10 +51,61 @@ def math(display):
 
 def edit_nothing(app, pagename, templatename, context, doctree):
     "Pages of the reference are made from the package, and those about it lie elsewhere: there is no source file to edit"
-    if pagename.startswith('reference/') or pagename in ('changelog', 'security', 'licenses'): context['page_source_suffix'] = context['theme_source_repository'] = None
+    if pagename.startswith('reference/') or pagename.endswith('/index') or pagename in ('changelog', 'security', 'licenses', 'site'): context['page_source_suffix'] = context['theme_source_repository'] = None
+
+
+class Lean(PythonLexer):
+    "Python with marks around what has a colour of its own only: half of the page's bytes, and of a browser's work"
+    def get_tokens(self, text, **options):
+        plain = lambda kind: kind in (Name, Name.Namespace, Name.Builtin, Name.Builtin.Pseudo, Operator, Punctuation, Whitespace, String.Interpol)
+        merged = lambda kind: Text if plain(kind) else String if kind in (String.Affix, String.Single, String.Double) else kind
+        for kind, tokens in groupby(super().get_tokens(text, **options), lambda token: merged(token[0])):
+            yield kind, ''.join(value for _, value in tokens)
+
+
+class English(SearchEnglish):
+    "Sphinx's index of words, which looks at each word once"
+    def init(self, options):
+        super().init(options)
+        self.stem = cache(super().stem)
+
+
+def lean_body(app, pagename, templatename, context, doctree):
+    "Without marks that nothing looks at; code within a sentence may go on in the next line, after a space or a slash"
+    inline = lambda m: '<code class="literal">' + re.sub('</?span[^>]*>', '', m[1]).replace('/', '/<wbr>') + '</code>'
+    body = re.sub(r'<code class="docutils literal notranslate">(.*?)</code>', inline,
+                  context.get('body', ''), flags=re.DOTALL)
+    body = re.sub(r'<(tr class="row-(?:odd|even)"|th class="head")>', lambda m: f'<{m[1][:2]}>', body)
+    context['body'] = re.sub(r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t', r'<\1>\2</t', body, flags=re.DOTALL)
+
+
+def fold_menu(app, pagename, templatename, context, doctree):
+    "The menu lists the pages of a long section on those pages alone, before Furo makes it"
+    if not (toctree := context.get('toctree')): return
+    lean = lambda html: html.replace('class="reference internal"', 'class="reference"').replace(' role="heading"', '')     # a caption, and no heading of the page
+    context['toctree'] = lambda **how: lean(toctree(**how | dict(collapse=True)))
+
+
+def weigh(app, error):
+    "Say what the site weighs, here and on its own page"
+    if error or app.builder.name != 'html': return
+    weight = sum(f.stat().st_size for f in site_files(Path(app.outdir)))
+    page = Path(app.outdir)/'site.html'
+    page.write_text(page.read_text(encoding='utf-8').replace('SITE-WEIGHT', f'{weight/1e6:.1f} MB'), encoding='utf-8')
+    print(f'The site weighs {weight/1e6:.1f} MB.')
+
+
+def site_files(folder):
+    "The files that are served, without Sphinx's own notes"
+    return [f for f in folder.rglob('*') if f.is_file() and not any(part[0] == '.' for part in f.relative_to(folder).parts)]
 
 
 def setup(app):
     "Browsers draw MathML by themselves: pages need no script from elsewhere"
     app.connect('html-page-context', edit_nothing)
+    app.connect('html-page-context', lean_body)
+    app.connect('html-page-context', fold_menu, priority=400)
+    app.connect('build-finished', weigh)
+    app.add_lexer('python', Lean)
+    app.add_search_language(English)
     app.add_html_math_renderer('mathml', (math('inline'), None), (math('block'), None))

@@ -41,24 +41,30 @@ DESK, PHONE = (1280, 900), (390, 844)
 
 class Browser(webdriver.Chrome):
     "Headless Chromium that keeps what went wrong on the pages it has been to"
-    def __init__(self):
+    def __init__(self, watched=True):
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
         for flag in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--hide-scrollbars', '--force-color-profile=srgb'):
             options.add_argument(flag)
-        options.set_capability('goog:loggingPrefs', {'browser': 'ALL', 'performance': 'ALL'})
+        options.set_capability('goog:loggingPrefs', {'browser': 'ALL'} | ({'performance': 'ALL'} if watched else {}))
         super().__init__(options, Service(DRIVER))
         self.set_page_load_timeout(300)
+        self.set_script_timeout(300)
+        self.watched = watched
         self.width(DESK)
 
     def width(self, size):
         "Be as wide and high as a desk's screen or a phone's"
         self.execute_cdp_cmd('Emulation.setDeviceMetricsOverride', dict(width=size[0], height=size[1], deviceScaleFactor=1, mobile=size == PHONE))
 
+    def theme(self, name):
+        "Prefer 'light' or 'dark', as a person's system does"
+        self.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[dict(name='prefers-color-scheme', value=name)]))
+
     def problems(self) -> list[str]:
         "Errors on the console, answers of 400 and more, and requests to other machines, since the last call"
         found = [e['message'] for e in self.get_log('browser') if e['level'] == 'SEVERE']
-        for entry in self.get_log('performance'):
+        for entry in self.get_log('performance') if self.watched else ():
             event = json.loads(entry['message'])['message']
             url = event['params'].get('request', {}).get('url', '')
             if event['method'] == 'Network.requestWillBeSent' and not url.startswith(('http://127.0.0.1:', 'data:', 'blob:', 'chrome')): found.append(f'asks for {url}')
@@ -94,7 +100,11 @@ def browser():
 def served(site):
     "The address of the built site"
     class Quiet(http.server.SimpleHTTPRequestHandler):
+        protocol_version = 'HTTP/1.1'                                  # one connection for many files, and each file once
         def log_message(self, *args): pass
+        def end_headers(self):
+            self.send_header('Cache-Control', 'max-age=3600')
+            super().end_headers()
     with http.server.ThreadingHTTPServer(('127.0.0.1', 0), partial(Quiet, directory=site)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f'http://127.0.0.1:{server.server_port}'
@@ -103,36 +113,145 @@ def served(site):
 
 CHECKS = '''
 const box = e => e.getBoundingClientRect(), flat = e => !(box(e).width && box(e).height);
-const shown = e => !e.closest('details:not([open]), .only-light, .only-dark');
-return {equations: document.querySelectorAll('math').length,
-        flat: [...document.querySelectorAll('article math')].filter(e => shown(e) && flat(e)).length,
-        pictures: [...document.images].filter(e => shown(e) && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0, 200)),
-        wide: Math.max(...[document.documentElement, ...document.querySelectorAll('.content')].map(e => e.scrollWidth - e.clientWidth))};
+const scrolls = e => e.scrollWidth - e.clientWidth > 1;
+const check = d => {
+  const all = css => [...d.querySelectorAll(css)], text = e => e.textContent.trim().slice(0, 80);
+  const shown = e => !e.closest('details:not([open]), .only-light, .only-dark');
+  const boxed = e => e.closest('.math-wrapper, .table-wrapper');
+  return {equations: all('math').length,
+          flat: all('article math').filter(e => shown(e) && flat(e)).length,
+          pictures: all('img').filter(e => shown(e) && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0, 200)),
+          wide: Math.max(...[d.documentElement, ...all('.content')].map(e => e.scrollWidth - e.clientWidth)),
+          equation: all('article math').filter(e => shown(e) && !boxed(e) && box(e).right > d.documentElement.clientWidth).map(text),
+          code: all('article pre').filter(e => shown(e) && scrolls(e)).map(text)};
+};
+'''
+
+PAGES = CHECKS + '''
+const [pages, sizes, done] = arguments, found = {};
+const told = d => {
+  const all = css => [...d.querySelectorAll(css)], levels = all('article :is(h1, h2, h3, h4, h5, h6)').map(h => +h.tagName[1]);
+  const w = d.defaultView, asked = w.performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:'));
+  return {lang: d.documentElement.lang ? [] : ['none'],
+          headings: levels.filter((n, i) => n > (levels[i - 1] ?? 0) + 1 || n === 1 && i),
+          alt: all('article img').filter(e => !e.alt.trim()).map(e => e.src.slice(-80)),
+          next: all('.related-pages a').map(a => a.className),
+          elsewhere: asked.filter(e => !e.name.startsWith(w.location.origin)).map(e => e.name),
+          missing: asked.filter(e => e.responseStatus >= 400).map(e => e.name)};
+};
+const next = pages.values();
+const look = async () => {
+  const frame = document.createElement('iframe');
+  Object.assign(frame.style, {position: 'fixed', inset: 0, border: 0, visibility: 'hidden'});
+  document.body.append(frame);
+  for (const page of next) {
+    const there = new Promise(go => { frame.onload = go; });
+    [frame.style.width, frame.style.height] = sizes[0].map(n => n + 'px');
+    frame.src = page;
+    await there;
+    const d = frame.contentDocument;
+    d.querySelectorAll('details').forEach(e => { e.open = true; });
+    found[page] = [told(d), ...sizes.map(([width, height]) => {
+      [frame.style.width, frame.style.height] = [width + 'px', height + 'px'];
+      return check(d);
+    })];
+  }
+};
+Promise.all([look(), look()]).then(() => done(found));                // while one page comes, others are looked at
 '''
 
 def settled(browser, seconds=10) -> dict:
     "What `CHECKS` see once all pictures are there, or after `seconds` without some of them"
     end = time.monotonic() + seconds
-    while (seen := browser.execute_script(CHECKS))['pictures'] and time.monotonic() < end: time.sleep(.1)
+    while (seen := browser.execute_script(f'{CHECKS} return check(document);'))['pictures'] and time.monotonic() < end: time.sleep(.1)
     return seen
 
 
-def test_every_page(site, served, browser):
-    "No error, no file that is missing, equations and pictures drawn, and nothing wider than a phone"
+def test_every_page(site, served):
+    "One load of each page, looked at on a desk and on a phone: no error, nothing that is missing, cut off or without words, and a way on"
     pages = sorted(p.relative_to(site).as_posix() for p in site.rglob('*.html'))
     assert 'index.html' in pages and 'tutorials/explorer.html' in pages
-    wrong, equations = [], 0
-    for page in pages:
-        browser.get(f'{served}/{page}')
-        for size in (DESK, PHONE):
-            browser.width(size)
-            seen = settled(browser)
-            wrong += [f'{page} at {size[0]}: {k} {v}' for k, v in seen.items() if k != 'equations' and v]
-        equations += seen['equations']
-        browser.width(DESK)
-        wrong += [f'{page}: {p}' for p in browser.problems()]
+    alone = {'genindex.html', 'search.html'}                           # Sphinx's own, which stand in no order
+    browser = Browser(watched=False)
+    try:
+        browser.get(f'{served}/site.html')
+        found = browser.execute_async_script(PAGES, pages, [DESK, PHONE])
+        wrong = browser.problems()
+    finally: browser.quit()
+    assert sorted(found) == pages
+    for page, (told, *seen) in found.items():
+        ways = [] if page in alone else told.pop('next')
+        if page not in alone and 'next-page' not in ways and page != 'site.html': wrong.append(f'{page}: no next page')
+        if page not in alone and 'prev-page' not in ways and page != 'index.html': wrong.append(f'{page}: no page before')
+        wrong += [f'{page}: {k} {v}' for k, v in told.items() if v and k != 'next']
+        for size, state in zip((DESK, PHONE), seen):
+            wrong += [f'{page} at {size[0]}: {k} {v}' for k, v in state.items() if k != 'equations' and v]
     assert not wrong, '\n'.join(wrong)
-    assert equations > 50
+    assert sum(seen[0]['equations'] for _, *seen in found.values()) > 50
+
+
+def test_readable_by_all(served):
+    "axe finds nothing on a page of each kind: contrast in both themes, names of links and buttons, order of headings, languages"
+    script = pytest.importorskip('axe_core_python.base').AXE_SCRIPT
+    every = dict(runOnly=['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'], resultTypes=['violations'],
+                 rules={'region': dict(enabled=False), 'landmark-unique': dict(enabled=False)})            # of Furo's frame
+    contrast = dict(runOnly=['color-contrast'], resultTypes=['violations'])
+    browser, wrong = Browser(watched=False), []
+    def look(page, theme, options):
+        browser.theme(theme)
+        found = browser.execute_async_script('axe.run(document, arguments[0]).then(r => arguments[1](r.violations))', options)
+        wrong.extend(f'{page}, {theme}: {fault["id"]}: {node["html"][:150]} {node["failureSummary"][:300]}' for fault in found for node in fault['nodes'][:3])
+    try:
+        for page in ('index.html', '05_prompts.html', 'paper/table1.html', 'reference/scores.html', 'licenses.html'):
+            browser.get(f'{served}/{page}')
+            browser.execute_script(script)
+            look(page, 'light', every)
+            if page != 'licenses.html': look(page, 'dark', contrast)
+    finally: browser.quit()
+    assert not wrong, '\n'.join(wrong)
+
+
+FOCUS = '''
+const e = document.activeElement, s = getComputedStyle(e), b = e.getBoundingClientRect();
+window.went = window.went || [];
+const before = window.went.at(-1);
+window.went.push(e);
+return {what: e === document.body ? '' : `${e.tagName} ${e.textContent.trim().slice(0, 40)}`,
+        after: !before || !!(before.compareDocumentPosition(e) & Node.DOCUMENT_POSITION_FOLLOWING),
+        seen: s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) > 0 && +s.opacity > 0 && b.width > 0 && b.height > 0};
+'''
+
+def test_keyboard(served, browser):
+    "Tab goes through the front page in the order of reading, and one sees where one is"
+    browser.get(f'{served}/index.html')
+    steps = []
+    for _ in range(400):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        steps.append(browser.execute_script(FOCUS))
+        if not steps[-1]['what']: break
+    steps = [s for s in steps if s['what']]
+    wrong = [s for s in steps if not (s['after'] and s['seen'])]
+    assert len(steps) > 50 and not wrong, wrong
+
+
+def test_code_is_copied(served, browser):
+    "The button copies a cell's code, and there is none on what a cell printed; imports and tests are a click away"
+    browser.execute_cdp_cmd('Browser.grantPermissions', dict(origin=served, permissions=['clipboardReadWrite', 'clipboardSanitizedWrite']))
+    browser.get(f'{served}/06_scores.html')
+    labels = [s.text for s in browser.all('details.hide > summary')]
+    assert 'Imports' in labels and 'Tests' in labels
+    assert not browser.find('details.hide pre').is_displayed()
+    browser.find('details.hide > summary').click()
+    browser.until(lambda: browser.find('details.hide pre').is_displayed(), 'a click does not show the imports')
+    browser.find('details.hide > summary').click()
+    assert browser.all('.cell_output pre') and not browser.all('.cell_output button.copybtn')
+    cell = next(c for c in browser.all('div.cell') if c.find_elements(By.CSS_SELECTOR, '.cell_output pre') and c.find_elements(By.CSS_SELECTOR, 'button.copybtn'))
+    code = cell.find_element(By.CSS_SELECTOR, '.cell_input pre')
+    ActionChains(browser).move_to_element(code).perform()
+    cell.find_element(By.CSS_SELECTOR, 'button.copybtn').click()
+    read = lambda: browser.execute_async_script('navigator.clipboard.readText().then(arguments[0], e => arguments[0](`${e}`))').replace('\r', '')
+    browser.until(lambda: read().strip() == code.text.strip(), 'the button does not copy')
+    browser.shoot('site-code')
 
 
 def test_search(served, browser):

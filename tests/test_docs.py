@@ -49,10 +49,30 @@ def test_site(site):
     for name in ('fit', 'partial_fit'): assert f'TaIDPT.{name}<' in learner
     for name in ('predict', 'predict_dense'):                                                                  # found under the class that people use
         assert re.search(rf'href="predict.html#predictor-{name.replace("_", "-")}"[^>]*>.*?TaIDPT.{name}<', learner), name
-    for name in ('save', 'load', 'score', 'set_params'): assert f'TaIDPT.{name}<' in learner
+    for name in ('save', 'load', 'score', 'set_params', 'from_pretrained', 'export_onnx'): assert f'TaIDPT.{name}<' in learner
     for name in ('batch_size', 'on_error', 'workers', 'progress'): assert predict.count(f'>{name}<') == 3, name
     reference = (site/'reference/apps.explorer.html').read_text(encoding='utf-8')
     assert re.search(r'explains it: <a [^>]*href="../apps/explorer.html"', reference)                          # not the tutorial of that name
+
+
+def test_cells_that_fold():
+    "Imports and walls of tests do; what is exported, short, or has something to show does not"
+    def kind(source, helpers=(), export=False, outputs=()):
+        cell = nbformat.from_dict(dict(cell_type='code', source=source, outputs=list(outputs), directives_={'export': []} if export else {}))
+        return build.folded(cell, set(helpers))
+    assert kind('import torch\nfrom pathlib import Path') == kind('import torch', export=True) == 'Imports'
+    assert kind('import torch\nx = 1') == kind('%time f()') == kind('') == ''
+    wall = 'x = f(1)\ntest_eq(x, 1)\nassert x\nfor y in x: test_close(y, 1)'
+    assert kind(wall) == 'Tests' and kind(wall, export=True) == kind(wall, outputs=[{}]) == ''
+    assert kind('a = 1\nb = 2\nc = 3\ntest_eq(a + b, c)') == kind('assert a\nassert b\nassert c') == ''
+    assert kind('a = 1\nb = 2\nfails(a)\nfails(b)') == '' and kind('a = 1\nb = 2\nfails(a)\nfails(b)', ['fails']) == 'Tests'
+
+
+def test_weight(site):
+    files = [f for f in site.rglob('*') if f.is_file() and not any(part[0] == '.' for part in f.relative_to(site).parts)]
+    weight = sum(f.stat().st_size for f in files)
+    assert weight < 15e6, sorted((f.stat().st_size, f.name) for f in files)[-20:]
+    assert f'{weight/1e6:.1f} MB altogether' in (site/'site.html').read_text(encoding='utf-8')
 
 
 def test_pages_about_the_package(site):
