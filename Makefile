@@ -46,7 +46,7 @@ chaos: $(VENV)/.dev
 # uv finds LOWEST_PYTHON, or fetches it; a path to a Python will do, too
 test-lowest: $(LOWEST)/.installed
 	TAIDPT_LOWEST=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
-	    tests/test_lowest.py tests/test_golden.py tests/test_cli.py tests/test_notebooks.py \
+	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
 	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
 
 audit: $(VENV)/.installed

@@ -158,11 +158,13 @@ def predict_dense(self:Predictor,
 def tags(self:Predictor,
     pictures:Pictures, # N, in any form
     threshold:float|Sequence[float]|Tensor|None=None, # for all classes, or C; None: `thresholds`
+    probability:float|None=None, # instead: present from this probability on
     **kwargs, # of `predict`
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
-    if threshold is None: kwargs = self.tag_options(**kwargs)
+    if threshold is None: kwargs = self.tag_options(probability, **kwargs)
+    elif probability is not None: raise ValueError('give a threshold or a probability, not both')
     else: threshold = as_thresholds(threshold, len(self.classes))
     scores = self.predict(pictures, **kwargs)
-    if threshold is None: threshold = self.thresholds(**kwargs)
+    if threshold is None: threshold = self.thresholds(probability, **kwargs)
     return as_tags(scores, self.classes.names, threshold)

@@ -42,6 +42,11 @@ class ZeroShotCLIP(Predictor):
         self.keep_given(locals())
 
     @property
+    def cosine_scale(self)->float: # the logit scale
+        "As `Predictor.cosine_scale`."
+        return self.clip.logit_scale
+
+    @property
     def relative_scale(self)->float: # for cosines times the logit scale
         "As `Predictor.relative_scale`."
         return Predictor.relative_scale / self.clip.logit_scale

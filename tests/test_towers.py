@@ -8,15 +8,18 @@ from collections import defaultdict
 
 import open_clip, timm, torch
 import pytest
+from packaging.version import Version
 from PIL import Image
 from safetensors.torch import save_file
 
 import taidpt.clip, taidpt.support.models
+from taidpt.apps.cli import main
 from taidpt.clip import load_clip
 from taidpt.classes import as_classset
 from taidpt.learner import TaIDPT
 from taidpt.support.towers import word_embedding
 from taidpt.texts import LabeledTexts
+from taidpt.zeroshot import ZeroShotCLIP
 
 NUMBERS = {'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size', 'context_length', 'mlp_ratio',
            'timm_drop', 'timm_drop_path', 'timm_model_pretrained', 'hf_tokenizer_name', 'attn_pooler_heads', 'eos_id'}
@@ -48,6 +51,10 @@ KINDS = defaultdict(list)
 for name in open_clip.list_models(): KINDS[kind(name)].append(name)
 HUGGING = [names[0] for k, names in KINDS.items() if 'hf_model_name' in k]
 OTHERS = [names[0] for k, names in KINDS.items() if 'hf_model_name' not in k]
+
+# timm's towers that take their own size alone, as they had no `set_input_size` yet
+TIMM = Version(timm.__version__)
+ONE_SIZE = {name for name, first in (('Eva', '1.0.18'), ('VisionTransformerRelPos', '1.0.31')) if TIMM < Version(first)}
 
 
 # Small towers
@@ -161,6 +168,10 @@ def check_pictures(clip, spec):
     model, native = clip.model, small_size(clip)
     for size in (native, native + 32):
         pixels = torch.randn(2, 3, size, size)
+        if size != native and type(getattr(model.visual, 'trunk', None)).__name__ in ONE_SIZE:
+            with pytest.raises(ValueError, match=f'takes no pictures of {size} × {size}, only {native} × {native} alone'):
+                clip.encode_maps(pixels)
+            continue
         f, maps = clip.encode_maps(pixels, pos_embed=True)
         assert maps.ndim == 4 and maps.shape[1] == maps.shape[2] and maps.isfinite().all() and maps.shape[-1] == 32
         other = model
@@ -171,7 +182,7 @@ def check_pictures(clip, spec):
     trunk = getattr(model.visual, 'trunk', model.visual)
     patch = getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', (1, 1))
     if max(patch) > 1:                                      # towers of convolutions take the smallest
-        with pytest.raises(ValueError, match=r'takes no pictures of 1 × 1, only any of at least \d+ × \d+'):
+        with pytest.raises(ValueError, match=r'takes no pictures of 1 × 1, only (any of at least )?\d+ × \d+'):
             clip.encode_maps(torch.zeros(1, 3, 1, 1))
 
 def small_size(clip):
@@ -190,6 +201,9 @@ def check_all(name, folder):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         clip = load_clip(spec, device='cpu')
+        text = open_clip.get_model_config(name)['text_cfg']         # the shared prefix is on wherever it can be
+        others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]
+        assert clip.causal == (not any(others) and text.get('pool_type', 'argmax') in ('argmax', 'eos'))
         check_sentences(clip)
         check_prompts(clip)
         check_pictures(clip, f'local-dir:{spec}')
@@ -216,3 +230,39 @@ def test_half_precision(name, folder):
     context = torch.zeros(4, clip.width, requires_grad=True)
     clip.encode_prompts(context, ['cat', 'dog']).float().sum().backward()
     assert context.grad.abs().sum() > 0 and clip.encode_images(torch.zeros(1, 3, 96, 96))[0].isfinite().all()
+
+
+def test_sigmoid(folder, tmp_path, capsys):
+    "SigLIP's probabilities, as the model itself gives them, choose the tags: in Python and on the command line"
+    names = ['cat', 'dog', 'fire truck', 'bus']
+    photos = []
+    for i in range(4):
+        photos.append(tmp_path/f'{i}.png')
+        Image.effect_noise((120, 100), 20 + 60*i).convert('RGB').save(photos[-1])
+    where = folder('ViT-B-16-SigLIP')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        clip = load_clip(where, device='cpu')
+        model = TaIDPT(clip, names, n_ctx=2, epochs=1, templates=False).fit(['a cat', 'a dog', 'a bus'], progress=False)
+    pixels = torch.stack([clip.preprocess(Image.open(p)) for p in photos])
+    with torch.no_grad(): f, h, scale, bias = clip.model(pixels, clip.tokenize([f'a photo of a {n}.' for n in names]))
+    own = (scale * f @ h.T + bias).sigmoid()
+    ranked = own.flatten().sort().values
+    p = ranked[7:9].mean().item()                           # half of them are above
+    want = [{n for n, x in zip(names, row) if x >= p} for row in own]
+    for tagger in (ZeroShotCLIP(clip, names), ZeroShotCLIP(clip, names, local=False)):
+        tags = tagger.tags(photos, probability=p, progress=False)
+        assert [{t.label for t in row if t.present} for row in tags] == want
+        same(tagger.probabilities(tagger.predict(photos, weight=1, progress=False)), own)
+
+    def told(*args):
+        assert main([*map(str, args), '--probability', str(p), '--quiet']) == 0
+        return capsys.readouterr().out.splitlines()
+    lines = told('tag', '--classes', ','.join(names), '--clip', where, *photos, '--report', tmp_path/'tags.html')
+    assert [{n for n in names if n in line} for line in lines] == want and (tmp_path/'tags.html').exists()
+    model.save(tmp_path/'my.safetensors')
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        lines = told('predict', tmp_path/'my.safetensors', '--clip', where, *photos, '--csv', '--top', 4)
+        tags = model.tags(photos, probability=p, progress=False)
+    assert len(lines) - 1 == sum(t.present for row in tags for t in row)

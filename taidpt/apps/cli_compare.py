@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['COMPARE_EXAMPLES', 'ABOUT_PLACES', 'add_compare', 'add_compare_settings', 'table_in', 'labelled_pictures',
-           'member_rows', 'compare_table', 'tell_few', 'all_rows', 'run_compare']
+           'member_rows', 'compare_table', 'tell_few', 'by_ways', 'all_rows', 'run_compare']
 
 # %% ../../nbs/apps/cli_compare.ipynb #cli_compare-003
 import argparse
@@ -28,6 +28,7 @@ COMPARE_EXAMPLES = [
     'taidpt compare --clip RN50/openai --data photos --classes coco --cache features',
     'taidpt compare --clip ViT-B-16/openai --data DIR --classes voc2007 '
     '--captions captions_train2017.json --cache features',
+    'taidpt compare --clip ViT-B-16/openai --data photos --classes coco --dense sclip,naclip',
 ]
 ABOUT_PLACES = """
 
@@ -64,6 +65,9 @@ def add_compare_settings(
                    help='runs of what depends on chance, averaged (default: 3)')
     p.add_argument('--least', type=positive_number, default=1, metavar='N',
                    help='leave classes on fewer pictures out of mAP (default: 1)')
+    p.add_argument('--dense', metavar='WAYS',
+                   help='measure the local branch with other features of patches, too: sclip, '
+                        'clearclip, naclip, surgery, with commas between, or all')
     p.add_argument('--out', default='results.csv', metavar='FILE',
                    help='the .csv file that rows are added to (default: results.csv)')
     p.add_argument('--again', action='store_true',
@@ -108,15 +112,16 @@ def member_rows(
     about:'Result', # what all rows have in common
     path:str|Path, # the .csv file
     again:bool=False, # measure what is in the file, too
+    way:str='', # of dense features, for the name of the row; '': the CLIP's own
 )->list['Result']: # of scores as they are, and of relative ones
     "The rows of a member: from the file, or measured and written."
     from taidpt.paper.results import is_measured, keep_results, read_results
-    runs = comparison.family.runs(name)
-    wanted = [replace(about, method=name, relative=r, seeds=runs) for r in (False, True)]
+    runs, told = comparison.family.runs(name), f'{name}, {way}' if way else name
+    wanted = [replace(about, method=told, relative=r, seeds=runs) for r in (False, True)]
     known = read_results(path)
     found = [None if again else is_measured(known, w) for w in wanted]
     if all(found): return found
-    new = [comparison.result(about, name, r) for r in (False, True)]
+    new = [replace(comparison.result(about, name, r), method=told) for r in (False, True)]
     keep_results(path, new)
     return [is_measured(read_results(path), w) for w in wanted]
 
@@ -147,21 +152,44 @@ def tell_few(
     console.note(f'{len(listed)} classes are on fewer than {few} pictures, so that one more or less '
                  f'would change much: {", ".join(listed[:12])}{more}; --least {few} leaves them out')
 
+# %% ../../nbs/apps/cli_compare.ipynb #cli_compare-dense-2
+def by_ways(
+    comparison:'Comparison', # the family on the pictures
+    ways:str|None, # what was typed: names with commas between, or all
+)->list[tuple[str, 'Comparison']]: # each way, and the same family on the same pictures seen so
+    "Other dense features. `ValueError` for unknown names, and for towers that have one way alone."
+    from taidpt.clip import FrozenCLIP
+    from taidpt.paper.family import Comparison
+    from taidpt.paper.study import encode_labeled
+    from taidpt.support.dense import ways as known
+    if not ways: return []
+    family, found = comparison.family, []
+    clip, pictures = family.clip, comparison.photos.pictures
+    for way in known if ways == 'all' else dict.fromkeys(w.strip() for w in ways.split(',')):
+        other = FrozenCLIP(clip.model, clip.tokenizer, clip.preprocess, clip.name, clip.recommended, way)
+        photos = encode_labeled(other, pictures, family.folder, progress=family.progress)
+        found.append((way, Comparison(family, photos, comparison.least)))
+    return found
+
 # %% ../../nbs/apps/cli_compare.ipynb #cli_compare-019
 def all_rows(
     comparison:'Comparison', # the family on the pictures
     about:'Result', # what all rows have in common
     args:argparse.Namespace, # what was typed
     console:Console, # for messages
+    seen:Sequence[tuple[str, 'Comparison']]=(), # ways of dense features, as `by_ways` gives them
 )->list['Result']: # two of each member
     "The rows of all members. Ctrl-C says what was kept."
-    rows = []
-    for name in comparison.family.members:
-        try: rows += member_rows(comparison, name, about, args.out, args.again)
+    family, rows = comparison.family, []
+    local = [n for n, m in family.members.items() if m.make(family.clip, family.train.classes, 1).local]
+    todo = [(comparison, name, '') for name in family.members]
+    todo += [(other, name, way) for way, other in seen for name in local]
+    for which, name, way in todo:
+        try: rows += member_rows(which, name, about, args.out, args.again, way)
         except KeyboardInterrupt: raise KeyboardInterrupt(
             f'stopped at {name}; {len(rows)} rows are in {args.out}. '
             'The same command goes on from there') from None
-        console.tell(f'{name}: {rows[-2].interval}')
+        console.tell(f'{rows[-2].method}: {rows[-2].interval}')
     return rows
 
 # %% ../../nbs/apps/cli_compare.ipynb #cli_compare-020
@@ -184,9 +212,9 @@ def run_compare(
     family = TextFamily(clip, train, args.seeds, folder=args.cache, progress=console.bars)
     comparison = Comparison(family, photos, args.least)
     source = Path(args.captions).name if args.captions else 'COCO val2017'
-    about = comparison.about(name, args.classes, source)
+    seen, about = by_ways(comparison, args.dense), comparison.about(name, args.classes, source)
     console.tell(f'{clip.name}: {len(train):,} sentences; {about.n_photos:,} pictures, {name}, '
                  f'{about.n_classes} of {len(classes)} classes measured')
     tell_few(comparison, console)
-    print(compare_table(all_rows(comparison, about, args, console)))
+    print(compare_table(all_rows(comparison, about, args, console, seen)))
     console.tell(f'Written: {args.out}; the gain is over zero-shot CLIP, with the same pictures')

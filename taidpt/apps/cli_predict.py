@@ -11,8 +11,8 @@ import argparse, csv, json, sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .cli_tag import add_report, in_words, report_tags, tagged_pictures
-from .console import Console, add_command, check_writable, finite_number, positive_number
+from .cli_tag import add_present, add_report, in_words, report_tags, tagged_pictures
+from .console import Console, add_command, check_writable, positive_number
 from taidpt.apps.options import (
     add_clip_options, add_picture_options, add_shard_options, add_trust, check_named_clip,
     check_prompts, is_sharded, model_and_tag, named_pictures, named_prompts, ray_cluster, tell_shards,
@@ -44,8 +44,7 @@ def add_predict(
                         'their subfolders')
     p.add_argument('--top', type=positive_number, metavar='K',
                    help='at most so many tags a picture (default: 5)')
-    p.add_argument('--threshold', type=finite_number, metavar='T',
-                   help='only tags with at least this score')
+    add_present(p, 'only tags')
     add_forms(p)
     add_report(p)
     add_picture_options(p)
@@ -83,11 +82,11 @@ def best_tags(
 def top_tags(
     tags:Sequence['Tag'], # of one picture, all classes
     top:int, # at most so many
-    threshold:float|None=None, # only classes with at least this score
+    present:bool=False, # only classes that are present
 )->list['Tag']: # the best score first
     "The best tags of one picture."
     best = sorted(tags, key=lambda tag: -tag.score)[:top]
-    return [t for t in best if threshold is None or t.score >= threshold]
+    return [t for t in best if t.present or not present]
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-013
 def print_lines(
@@ -130,13 +129,13 @@ def predict_pictures(
     if args.report: check_writable(args.report, '.html')
     model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     pictures = named_pictures(args.pictures, args.on_error)
-    how, top = dict(tiles=args.tiles, others=others), args.top or 5
-    tags = model.tags(pictures, args.threshold, on_error=args.on_error, workers=args.workers,
+    how, present = dict(tiles=args.tiles, others=others), (args.threshold, args.probability)
+    tags = model.tags(pictures, *present, on_error=args.on_error, workers=args.workers,
                       progress=Console(args.quiet).bars, engine=args.engine,
                       precision=args.precision, **how)
-    tagged = [(t.picture, t.tags and top_tags(t.tags, top, args.threshold))
+    tagged = [(t.picture, t.tags and top_tags(t.tags, args.top or 5, present != (None, None)))
               for t in tagged_pictures(pictures, tags, model.classes)]
-    if args.report: report_tags(args.report, model, pictures, tags, args.threshold, args.top or 3, **how)
+    if args.report: report_tags(args.report, model, pictures, tags, *present, args.top or 3, **how)
     if args.json: print_json(tagged)
     elif args.csv: print_csv(tagged)
     else: print_lines(tagged)
@@ -149,9 +148,10 @@ def predict_folder(
     "Score pictures shard by shard. Raises `ValueError` for options that do not go with it."
     if len(args.pictures) > 1:
         raise ValueError('--out takes one folder, pattern or URL of pictures or shards')
-    if args.json or args.csv or args.top or args.threshold is not None or args.report:
-        raise ValueError('with --out all scores are written to parquet files: '
-                         'leave out --json, --csv, --top, --threshold and --report')
+    unfit = args.json, args.csv, args.top, args.report, args.probability, args.threshold is not None
+    if any(unfit): raise ValueError(
+        'with --out all scores are written to parquet files: leave out --json, --csv, --top, '
+        '--threshold, --probability and --report')
     check_prompts(args.prompts, *args.others)
     check_named_clip(args.prompts, args.clip)
     from taidpt.apps.shards import score_shards

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['IN_PYTHON', 'EXPECTED', 'say', 'Console', 'as_table', 'typed_command', 'one_line', 'without_advice',
            'warnings_as_notes', 'error_line', 'exit_status', 'check_writable', 'whole_number', 'positive_number',
-           'finite_number', 'split_commas', 'numbers_in', 'installed', 'versions', 'add_command', 'make_parser',
-           'run_command', 'call_command']
+           'finite_number', 'between_0_and_1', 'split_commas', 'numbers_in', 'installed', 'versions', 'add_command',
+           'make_parser', 'run_command', 'call_command']
 
 # %% ../../nbs/apps/console.ipynb #console-003
 import argparse, contextlib, io, math, os, shutil, sys, warnings
@@ -197,6 +197,12 @@ def finite_number(text:str)->float:
     except ValueError: value = math.nan
     if math.isfinite(value): return value
     raise argparse.ArgumentTypeError(f'must be a number, not {text!r}')
+
+def between_0_and_1(text:str)->float:
+    "A number more than 0 and less than 1, for argparse."
+    value = finite_number(text)
+    if 0 < value < 1: return value
+    raise argparse.ArgumentTypeError(f'must be more than 0 and less than 1, not {text!r}')
 
 # %% ../../nbs/apps/console.ipynb #console-037
 def split_commas(text:str)->list[str]:

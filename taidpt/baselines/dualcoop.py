@@ -79,6 +79,7 @@ class DualCoOp(PictureTuner):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
     label_values, local = (-1, 0, 1), True
     loss, losses = 'asymmetric', dict(asymmetric=partial_asymmetric_loss)
+    cosine_scale = None                                 # scores are differences of cosines
     @explained
     def __init__(self,
         clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`

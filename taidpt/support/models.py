@@ -137,8 +137,8 @@ def with_known_settings(
     settings = known_settings(source.label)
     if settings is None:
         warnings.warn(f'No settings are known for {source.label}. TaIDPT takes the published ones, '
-                      'found on RN50/openai: try lr and tau_image with some labelled pictures as '
-                      "val, and scale='auto'.", stacklevel=4)
+                      "found on RN50/openai: try scale='auto' and tau_image='auto', and lr with some "
+                      'labelled pictures as val.', stacklevel=4)
     source.recommended = settings or {}
     return source
 
@@ -149,7 +149,9 @@ def find_clip(
 ) -> ClipSource:
     "What a name means; `ValueError` for unknown names, `FileNotFoundError` for missing files."
     if name is None or name == 'embedded': source = embedded_clip()
-    elif folder := model_folder(name): source = clip_in_folder(folder, str(name))
+    elif folder := model_folder(name):
+        source = clip_in_folder(folder, str(name))
+        if not source.recommended: source = with_known_settings(source)
     else:
         hub = str(name).startswith('hf-hub:')
         source = (ClipSource(str(name), str(name), pretrained) if hub else

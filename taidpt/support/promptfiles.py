@@ -197,6 +197,7 @@ class LearnedPrompts(Predictor):
     "Prompts with their CLIP, classes, settings and history: what a file of prompts holds."
     losses = {}                                         # by name; each learner has its own
     tied = 'clip', 'classes', 'n_ctx', 'class_specific', 'learn_scale'
+    cosine_scale = 1.
 
     @property
     def relative_scale(self)->float: # published, 4 times scores that are 4 cosines: 16
@@ -208,6 +209,9 @@ class LearnedPrompts(Predictor):
         if not hasattr(self, 'prompts_'):
             raise RuntimeError('These prompts have learned nothing yet: '
                                f'call fit, or load a file with {type(self).__name__}.load.')
+        for n, value in vars(self).items():
+            if isinstance(value, str) and value == 'auto': raise RuntimeError(
+                f"{n} is 'auto', which fit chooses from the sentences: call fit, or set a number.")
 
     def __repr__(self)->str:
         branches = 'both branches' if self.local else 'global branch'

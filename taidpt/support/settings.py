@@ -7,6 +7,7 @@ __all__ = ['recommended', 'at_least', 'more_than', 'check_settings', 'settings_o
 
 # %% ../../nbs/support/settings.ipynb #se-002
 import inspect, math
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from types import UnionType
@@ -49,6 +50,7 @@ def more_than(
 # %% ../../nbs/support/settings.ipynb #se-012
 def check_settings(
     model, # keeps its settings under their names
+    auto:Sequence[str]=(), # settings that may be 'auto', to be chosen from what is learned
 )->None:
     "Raise `ValueError` for a setting that cannot work, by name."
     if isinstance(model.loss, str) and model.loss not in model.losses:
@@ -57,7 +59,8 @@ def check_settings(
     at_least(1, whole=True, epochs=model.epochs, batch_size=model.batch_size, n_ctx=model.n_ctx)
     at_least(0, whole=True, seed=model.seed)
     at_least(0, warmup_lr=model.warmup_lr, weight_decay=model.weight_decay, momentum=model.momentum)
-    more_than(0, lr=model.lr, tau_image=model.tau_image)
+    rates = dict(lr=model.lr, tau_image=model.tau_image)
+    more_than(0, **{n: v for n, v in rates.items() if not (v == 'auto' and n in auto)})
     tokens = model.clip.context_length
     if model.n_ctx > tokens - 4:
         raise ValueError(f'n_ctx is {model.n_ctx}, but a prompt has {tokens} tokens, and four are '
@@ -94,6 +97,8 @@ def check_kept_settings(
         if name not in known or name in ('clip', 'classes'):
             raise ValueError(f'{path}: {cls.__name__} has no setting {name!r:.60}: '
                              'the file is of a newer taidpt, or was changed.')
+        if value == 'auto': raise ValueError(f"{path}: its setting {name} is 'auto', but what was "
+                                             'learned has a number there: the file was changed.')
         if not fits_hint(value, known[name].annotation):
             raise ValueError(f'{path}: its setting {name} is {value!r:.60}, '
                              f'which cannot be one of {cls.__name__}.')

@@ -7,7 +7,7 @@ __all__ = ['ENCODING', 'above_usual', 'reference_photos', 'reference_features', 
            'add_calibration']
 
 # %% ../../nbs/support/tagging.ipynb #tagging-002
-import hashlib
+import hashlib, warnings
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,8 @@ from .features import FeatureStore
 from .files import open_safetensors
 from .headers import write_sealed
 from taidpt.support.thresholds import (
-    PUBLISHED_OPTIONS, Calibration, calibrate_scores, calibration_words,
+    PUBLISHED_OPTIONS, Calibration, calibrate_scores, calibration_words, check_probability,
+    score_at,
 )
 
 # %% ../../nbs/support/tagging.ipynb #tagging-005
@@ -88,6 +89,7 @@ def remembered(
 class Tagging:
     "Thresholds and probabilities for what has `predict`, `clip` and `classes`."
     calibration:Calibration|None = None         # found with labels; None: `above_usual`
+    cosine_scale:float|None = None              # on cosines with sentences; None: scores are others
 
     def note_frequency(self,
         train, # `LabeledTexts`, without templates
@@ -96,13 +98,16 @@ class Tagging:
         n = len(train) + train.dropped
         self.frequency_ = [k/n for k in train.labels.sum(0).tolist()]
 
-    def tag_options(self, **kwargs)->dict: # of `predict`
+    def tag_options(self, probability:float|None=None, **kwargs)->dict: # of `predict`
         "Options of `predict` with which pictures are to be scored. `ValueError` for unfit ones."
         if kwargs.pop('standardize', False): raise ValueError(
             'standardized scores depend on the other pictures, so no threshold fits them: '
             'leave standardize out.')
         wanted = {k: v for k,v in kwargs.items() if v is not None}
         base = PUBLISHED_OPTIONS | dict(relative=self.clip.recommended.get('relative', False), others=())
+        if probability is not None:
+            check_probability(probability)
+            base |= self.sigmoid_options(**wanted)
         kept = self.calibration.options if self.calibration else {}
         found = base | {k: v for k,v in kept.items() if k != 'others'} | wanted
         if len(self.classes) == 1: found['relative'] = False
@@ -137,23 +142,62 @@ def default_thresholds(self:Tagging,
 # %% ../../nbs/support/tagging.ipynb #tagging-013b
 @patch
 def thresholds(self:Tagging,
+    probability:float|None=None, # from which on a class is present; None: by the best F1, or default
     **kwargs, # options of `predict`; those that are left out are the calibration's
 )->Tensor: # C, float64
     "From which score on each class is present: as calibrated, or else by default."
-    options = self.tag_options(**kwargs)
+    options = self.tag_options(probability, **kwargs)
+    if probability is not None: return self.thresholds_at(probability)
     if self.calibration: return torch.tensor(self.calibration.thresholds, dtype=torch.float64)
     known = (*PUBLISHED_OPTIONS, *ENCODING)
     return self.default_thresholds(**{k: v for k,v in options.items() if k in known})
+
+# %% ../../nbs/support/tagging.ipynb #tagging-sig-1
+@patch
+def sigmoid_options(self:Tagging,
+    **kwargs, # of `predict`
+)->dict: # of `predict`
+    "Options for the CLIP's own probabilities; none if calibrated. `ValueError` if it has none."
+    if self.calibration: return {}
+    cause = None
+    if self.clip.logit_bias is None:
+        cause = f'{self.clip.name or "this CLIP"} was trained with a softmax, whose scores have none'
+    elif self.cosine_scale is None:
+        cause = f'scores of {type(self).__name__} are no cosines with sentences, as its CLIP wants'
+    elif kwargs.get('relative'): cause = 'relative scores are no cosines'
+    if cause: raise ValueError(f'No probabilities: {cause}. Calibrate with labelled pictures '
+                               '(calibrate, or taidpt calibrate), or give a threshold.')
+    return dict(weight=1., relative=False)
+
+@patch
+def sigmoid_scale(self:Tagging)->float:
+    "The factor on cosines in scores, for the CLIP's sigmoid; warns if prompts were learned."
+    self.sigmoid_options()
+    if hasattr(self, 'prompts_'): warnings.warn(
+        "Probabilities of learned prompts by the CLIP's sigmoid, which was trained on sentences: "
+        'calibrate with labelled pictures for better ones.', stacklevel=4)
+    return self.cosine_scale
 
 # %% ../../nbs/support/tagging.ipynb #tagging-013c
 @patch
 def probabilities(self:Tagging,
     scores:Tensor, # N × C, as `predict` gives them with the options of the calibration
 )->Tensor: # N × C, between 0 and 1; NaN for skipped pictures
-    "How likely each class is in each picture. Raises `RuntimeError` before `calibrate`."
-    if self.calibration is None: raise RuntimeError(
-        'Probabilities take labelled pictures: call calibrate, or taidpt calibrate.')
-    return self.calibration.probabilities(scores)
+    "How likely each class is in each picture: as calibrated, or else by the CLIP's sigmoid."
+    if self.calibration: return self.calibration.probabilities(scores)
+    return self.clip.probabilities(scores / self.sigmoid_scale())
+
+@patch
+def thresholds_at(self:Tagging,
+    p:float, # a probability
+)->Tensor: # C, float64; may be infinite
+    "From which score on each class is at least so likely: as calibrated, or else by the sigmoid."
+    C, clip = len(self.classes), self.clip
+    if self.calibration: found = self.calibration.thresholds_at(p)
+    else:
+        scale = self.sigmoid_scale()
+        found = [scale * score_at([clip.logit_scale, clip.logit_bias], p)] * C
+    return torch.tensor(found, dtype=torch.float64)
 
 # %% ../../nbs/support/tagging.ipynb #tagging-014
 @patch

@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['FEW', 'METHODS', 'PUBLISHED_OPTIONS', 'TAGGING_WORDS', 'best_threshold', 'rare_classes', 'class_thresholds', 'platt',
-           'isotonic', 'probability', 'class_curves', 'Calibration', 'calibrate_scores', 'calibration_of',
-           'calibration_text', 'calibration_words', 'frequency_text', 'tagging_words', 'take_tagging_words', 'Tag',
-           'as_tags', 'as_thresholds']
+           'isotonic', 'probability', 'check_probability', 'score_at', 'class_curves', 'Calibration',
+           'calibrate_scores', 'calibration_of', 'calibration_text', 'calibration_words', 'frequency_text',
+           'tagging_words', 'take_tagging_words', 'Tag', 'as_tags', 'as_thresholds']
 
 # %% ../../nbs/support/thresholds.ipynb #thresholds-002
-import json, warnings
+import json, math, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -92,6 +92,29 @@ def probability(
     if isinstance(curve[0], list): return np.interp(s, *curve)
     return 1/(1 + np.exp(-np.clip(curve[0]*s + curve[1], -500, 500)))
 
+# %% ../../nbs/support/thresholds.ipynb #thresholds-at-1
+def check_probability(
+    p:float, # what was given
+)->None:
+    "Raise `ValueError` unless it is a number between 0 and 1."
+    if not (is_number(p) and 0 < p < 1):
+        raise ValueError(f'probability must be a number more than 0 and less than 1, got {p!r:.40}')
+
+def score_at(
+    curve:list, # what `platt` or `isotonic` gave
+    p:float, # a probability
+)->float: # minus infinity: any score; infinity: none
+    "The score from which on the class is at least so likely."
+    check_probability(p)
+    if isinstance(curve[0], list):
+        x, P = curve
+        k = int(np.searchsorted(P, p))                  # the first corner that is high enough
+        if k in (0, len(P)): return -math.inf if k == 0 else math.inf
+        return x[k-1] + (x[k] - x[k-1])*(p - P[k-1])/(P[k] - P[k-1])
+    a, b = curve
+    at = math.log(p/(1 - p)) - b
+    return at/a if a > 0 else math.inf if a < 0 or at > 0 else -math.inf
+
 # %% ../../nbs/support/thresholds.ipynb #thresholds-022
 def class_curves(
     labels:np.ndarray, # N × C, bool
@@ -133,6 +156,12 @@ class Calibration:
         if s.ndim != 2 or s.shape[1] != len(self.names): raise ValueError(
             f'scores must be N × {len(self.names)}, but they are {tuple(scores.shape)}')
         return torch.from_numpy(np.stack([probability(*pair) for pair in zip(self.curves, s.T)], 1)).float()
+
+    def thresholds_at(self,
+        p:float, # a probability
+    )->list[float]: # C scores; may be infinite
+        "From which score on each class is at least so likely."
+        return [score_at(curve, p) for curve in self.curves]
 
     def to_dict(self)->dict: # for JSON
         "All of it by name."
