@@ -306,32 +306,52 @@ def test_front_page(served, browser, size):
 # The report
 
 def test_report(tmp_path, browser):
-    "It filters without a script, by pointer and by keyboard, and is no wider than a phone"
+    "It filters and shows more by pointer and by keyboard, runs no other script, and a phone can scroll it"
     from taidpt.apps.report import write_report
     from taidpt.classes import VOC2007
     from taidpt.clip import load_clip
     from taidpt.datasets.labelled import bundled_photos
     from taidpt.zeroshot import ZeroShotCLIP
-    photos = bundled_photos(VOC2007.spelled_naturally())[:12]
+    photos = bundled_photos(VOC2007.spelled_naturally())[:20]
     model = ZeroShotCLIP(load_clip(), photos.classes, local=False)
     write_report(tmp_path/'report.html', model, photos, {'zero-shot CLIP': model.predict(photos.pictures, progress=False)}, '')
+    page = (tmp_path/'report.html').read_text()
+    (tmp_path/'report.html').write_text(page.replace('</main>', '<script>document.title = "another script"</script></main>'))
     browser.get((tmp_path/'report.html').as_uri())
-    def shown(): return [c.get_attribute('class') for c in browser.all('.card') if c.is_displayed()]
-    assert len(shown()) == 12 and not browser.find('.none').is_displayed()
-    browser.find('#wrong').click()
-    wrong = shown()
-    assert 0 < len(wrong) < 12 and all('wrong' in c.split() for c in wrong)
+    assert browser.title != 'another script'
+    assert [p for p in browser.problems() if 'Content Security Policy' in p]                  # of the script that was put in
+    def shown(): return [set(c.get_attribute('class').split()) for c in browser.all('.card') if c.is_displayed()]
+    def told(): return browser.find('.told').text
+    assert (len(shown()), told(), browser.find('.more').text) == (12, '12 of 20 photos shown', 'Show 8 more')
+    browser.find('.more').send_keys(Keys.ENTER)
+    assert (len(shown()), told(), browser.find('.more').is_displayed()) == (20, '20 of 20 photos shown', False)
+    assert browser.switch_to.active_element == browser.all('.card')[12]                       # a keyboard goes on from there
+    for how in ('right', 'wrong', 'missed'):
+        radio = browser.find(f'[value={how}]')
+        radio.click()
+        count = int(radio.find_element(By.XPATH, '..').text.split('(')[1][:-1])
+        assert 0 < len(shown()) == min(count, 12) and all(how in marks for marks in shown())
     browser.switch_to.active_element.send_keys(Keys.ARROW_LEFT)
-    assert len(shown()) == 12 - len(wrong) and all('right' in c.split() for c in shown())
-    browser.find('#any').click()
+    assert all('wrong' in marks for marks in shown())
+    browser.find('[name=how]').click()
     select = Select(browser.find('.filters select'))
-    person = next(o for o in select.options if o.text.startswith('person ('))
-    select.select_by_visible_text(person.text)
-    assert len(shown()) == int(person.text[8:-1]) and all(person.get_attribute('class') in c.split() for c in shown())
+    bus = next(o for o in select.options if o.text.startswith('bus ('))
+    select.select_by_visible_text(bus.text)
+    mark = bus.get_attribute('value')
+    assert len(shown()) == int(bus.text[5:-1]) and all(f'c{mark}' in marks for marks in shown())
+    there = {kind: sum(f'{kind[0]}{mark}' in marks for marks in shown()) for kind in ('right', 'wrong', 'missed')}
+    for how, count in there.items():
+        browser.find(f'[value={how}]').click()
+        assert len(shown()) == count and (count or told() == 'No photo fits both.')
+    assert 0 in there.values()
+    browser.find('[name=how]').click()
+    select.select_by_index(0)
     for size in (DESK, PHONE):
         browser.width(size)
-        assert settled(browser)['wide'] <= 0
+        assert settled(browser)['wide'] <= 0 and len(shown()) == 12
         browser.shoot(f'report-{size[0]}')
+    heights = [c.size['height'] for c in browser.all('.card') if c.is_displayed()]
+    assert max(heights) < PHONE[1]                                                            # each photo with its tags on one screen
     assert not [p for p in browser.problems() if not p.startswith('asks for file:')]
 
 

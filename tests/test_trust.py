@@ -82,7 +82,7 @@ def test_names_are_text_in_a_report(clip, tmp_path):
     write_report(tmp_path/'report.html', model, photos, scores, EVIL, {p.name: dict.fromkeys(('source', 'license', 'license_url', 'changes'), EVIL)
                                                                      for p in photos.pictures}, {'TaI-DPT': EVIL}, [EVIL])
     page = (tmp_path/'report.html').read_text()
-    assert '<script' not in page.lower() and page.count('&lt;script&gt;') > 5
+    assert page.lower().count('<script') == 1 and page.count('&lt;script&gt;') > 5          # the one is the page's own
 
 
 def test_no_number_that_is_none(tmp_path, capsys):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['COMPARE_EXAMPLES', 'ABOUT_PLACES', 'add_compare', 'add_compare_settings', 'table_in', 'labelled_pictures',
-           'member_rows', 'compare_table', 'tell_few', 'by_ways', 'all_rows', 'run_compare']
+           'compare_command', 'member_rows', 'compare_table', 'tell_few', 'by_ways', 'all_rows', 'run_compare']
 
 # %% ../../nbs/apps/cli_compare.ipynb #cli_compare-003
-import argparse
+import argparse, shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -105,25 +105,35 @@ def labelled_pictures(
     except FileNotFoundError as e: raise FileNotFoundError(f'{wanted}, and {e}') from None
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
+# %% ../../nbs/apps/cli_compare.ipynb #cli_compare-013a
+def compare_command(
+    args:argparse.Namespace, # what was typed
+)->str: # a line to type
+    "The command with all that its numbers depend on."
+    names = 'clip', 'data', 'classes', 'captions', 'seeds', 'least', 'dense'
+    given = {n: v for n in names if (v := getattr(args, n)) is not None}
+    words = [w for n, v in given.items() for w in (f'--{n}', str(v))]
+    return shlex.join(['taidpt', 'compare', *words])
+
 # %% ../../nbs/apps/cli_compare.ipynb #cli_compare-014
 def member_rows(
     comparison:'Comparison', # the family on the pictures
     name:str, # of a member
     about:'Result', # what all rows have in common
-    path:str|Path, # the .csv file
-    again:bool=False, # measure what is in the file, too
+    args:argparse.Namespace, # what was typed: out, again, and what the log says
     way:str='', # of dense features, for the name of the row; '': the CLIP's own
 )->list['Result']: # of scores as they are, and of relative ones
     "The rows of a member: from the file, or measured and written."
     from taidpt.paper.results import is_measured, keep_results, read_results
     runs, told = comparison.family.runs(name), f'{name}, {way}' if way else name
     wanted = [replace(about, method=told, relative=r, seeds=runs) for r in (False, True)]
-    known = read_results(path)
-    found = [None if again else is_measured(known, w) for w in wanted]
+    known = read_results(args.out)
+    found = [None if args.again else is_measured(known, w) for w in wanted]
     if all(found): return found
     new = [replace(comparison.result(about, name, r), method=told) for r in (False, True)]
-    keep_results(path, new)
-    return [is_measured(read_results(path), w) for w in wanted]
+    logs = {r.key: comparison.log(name, r.relative, compare_command(args)) for r in new}
+    keep_results(args.out, new, logs)
+    return [is_measured(read_results(args.out), w) for w in wanted]
 
 # %% ../../nbs/apps/cli_compare.ipynb #cli_compare-015
 def compare_table(
@@ -185,7 +195,7 @@ def all_rows(
     todo = [(comparison, name, '') for name in family.members]
     todo += [(other, name, way) for way, other in seen for name in local]
     for which, name, way in todo:
-        try: rows += member_rows(which, name, about, args.out, args.again, way)
+        try: rows += member_rows(which, name, about, args, way)
         except KeyboardInterrupt: raise KeyboardInterrupt(
             f'stopped at {name}; {len(rows)} rows are in {args.out}. '
             'The same command goes on from there') from None
@@ -199,9 +209,10 @@ def run_compare(
     "`taidpt compare`: rows of the family, printed and kept."
     from taidpt.nounfilter import NounFilter
     from taidpt.paper.family import Comparison, TextFamily
-    from taidpt.paper.results import read_results
+    from taidpt.paper.results import log_path, read_logs, read_results
     check_writable(args.out, '.csv')
     read_results(args.out)                                 # if a line of it is wrong, fail now
+    read_logs(log_path(args.out))
     console = Console(args.quiet)
     classes, _ = parse_classes(args.classes)
     name, photos = labelled_pictures(args.data, classes)
@@ -217,4 +228,5 @@ def run_compare(
                  f'{about.n_classes} of {len(classes)} classes measured')
     tell_few(comparison, console)
     print(compare_table(all_rows(comparison, about, args, console, seen)))
-    console.tell(f'Written: {args.out}; the gain is over zero-shot CLIP, with the same pictures')
+    console.tell(f'Written: {args.out}, and how each row came about in {log_path(args.out)}; '
+                 'the gain is over zero-shot CLIP, with the same pictures')

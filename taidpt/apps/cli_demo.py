@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DEMO_EXAMPLES', 'KINDS', 'ABOUT_METHODS', 'add_demo', 'demo_sentences', 'demo_prompts', 'learn_kind', 'next_commands',
-           'print_map', 'print_some_tags', 'print_next', 'run_demo']
+           'print_map', 'print_some_tags', 'print_next', 'elsewhere', 'run_demo']
 
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-003
 import argparse, shlex, time
@@ -20,6 +20,7 @@ from taidpt.apps.console import (
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from taidpt.apps.markup import Html
     from taidpt.classes import ClassSet
     from taidpt.clip import FrozenCLIP
     from taidpt.datasets.labelled import LabeledPictures
@@ -174,6 +175,21 @@ def print_next(
           'Next, your own pictures and your own classes:\n')
     for line in commands[:3]: print(f'  {line}')
 
+# %% ../../nbs/apps/cli_demo.ipynb #cli_demo-018b
+def elsewhere(
+    clip:'FrozenCLIP', # the embedded one
+)->list['Html']: # no sentence if this CLIP was not measured there
+    "What the same concepts, of the same captions, are worth on 1,759 photos of VOC2012."
+    from taidpt.apps.report import claim
+    from taidpt.paper.results import bundled_results
+    wanted = clip.fingerprint(), 'voc2012_dev', 'voc2007', False
+    rows = {r.method: r for r in bundled_results()
+            if (r.weights, r.photos, r.classes, r.relative) == wanted}
+    if not rows: return []
+    one, plain = rows['concepts with attention'], rows['zero-shot CLIP']
+    where = f'{one.n_photos:,} other photos, of VOC2012'
+    return [claim('concepts', one.map, plain.map, one.over_zeroshot, where, one.n_photos)]
+
 # %% ../../nbs/apps/cli_demo.ipynb #cli_demo-020
 def run_demo(
     args:argparse.Namespace, # what was typed
@@ -204,7 +220,7 @@ def run_demo(
     console.step('writing the report')
     commands = next_commands(vectors)
     write_report(report, model, photos, scores, f'{len(train):,} captions', photo_credits(),
-                 ABOUT_METHODS, commands, args.top, 'TaI-DPT')
+                 ABOUT_METHODS, commands, args.top, 'TaI-DPT', claims=elsewhere(model.clip))
 
     print_map(scores, photos)
     print_some_tags(scores['concepts'], photos, args.top)
