@@ -16,7 +16,7 @@ from .console import Console, add_command, whole_number
 from .options import add_trust
 
 if TYPE_CHECKING:
-    from IPython.display import HTML
+    from ipywidgets import HTML
     from taidpt.apps.explorer import Explorer
 
 # %% ../../nbs/apps/cli_app.ipynb #cli_app-005
@@ -67,7 +67,7 @@ def explore_or_say(
 )->'Explorer|HTML': # a paragraph where there is nothing to explore
     "The Explorer, or what is wrong with the file, to be shown on a page."
     from html import escape
-    from IPython.display import HTML
+    from ipywidgets import HTML
     try: return explore(prompts, trust)
     except (OSError, ValueError) as e: return HTML(f'<p role="alert">{escape(str(e))}</p>')
 
