@@ -180,12 +180,11 @@ def readme() -> str:
 
 
 def with_colab(path: Path, text: str) -> str:
-    "A tutorial's first cell with a link to Colab under the title; a notebook that reads files of the repository cannot run there"
-    if path.parent.name != 'tutorials' or 'settings.ini' in path.read_text(encoding='utf-8'): return text
+    "A notebook's first cell with a link to Colab under the title, if a cell of it installs the package there"
+    if '[ -e /content ]' not in path.read_text(encoding='utf-8'): return text
     cfg = get_config()
     where = f'{cfg.git_url.replace("//github.com", "//colab.research.google.com/github")}/blob/{cfg.branch}/{path.relative_to(root).as_posix()}'
-    line = f'[Open in Colab]({where}), and first run `%pip install --quiet git+{cfg.git_url}` in a cell of your own there.'
-    return re.sub(r'\A# .+\n\n> .+', lambda m: f'{m[0]}\n\n{line}', text)
+    return re.sub(r'\A# .+\n\n> .+', lambda m: f'{m[0]}\n\n[Open in Colab]({where})', text)
 
 
 def definitions(source: str) -> list[str]:

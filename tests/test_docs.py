@@ -38,8 +38,9 @@ def test_site(site):
             assert ((site/path.relative_to(build.nbs)).parent/link).resolve().exists(), f'{path.name} links to {link}'
     learn = pages[build.nbs/'tutorials/learn.ipynb']
     assert 'alt="Cosine of each word of' in learn and '/edit/main/nbs/tutorials/learn.ipynb' in learn          # figures in words; "edit this page"
-    colab = 'href="https://colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/tutorials/'
-    assert f'{colab}learn.ipynb"' in learn and colab not in pages[build.nbs/'tutorials/scaling.ipynb']        # which reads the repository's files
+    colab = 'href="https://colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/'
+    assert f'{colab}tutorials/learn.ipynb"' in learn and f'{colab}paper/table1.ipynb"' in pages[build.nbs/'paper/table1.ipynb']
+    assert colab not in pages[build.nbs/'tutorials/scaling.ipynb']        # which reads the repository's files
     front = pages[build.nbs/'index.ipynb']
     places = [front.index(f'href="{folder}/{name}.html"') for folder, names in build.first.items() for name in names]
     assert places == sorted(places)
