@@ -549,7 +549,8 @@ def test_app(tmp_path, browser):
     (tmp_path/'jupyter_config_dir').mkdir()
     (tmp_path/'jupyter_config_dir/voila.json').write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')
     env = {**os.environ, **folders, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'HF_HUB_OFFLINE': '1'}
-    with open(tmp_path/'log', 'w') as log, subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+    with open(tmp_path/'log', 'w') as log, subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=log, text=True,
+                                                                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) as process:
         try:
             address = process.stdout.readline().strip()
             plain, _, token = address.partition('?token=')
@@ -568,7 +569,8 @@ def test_app(tmp_path, browser):
             assert len(app.classes()) == 20 and browser.all('.classes .absent b')
             app.shoot('app', whole=True)
         finally: process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        try: assert process.wait(30) == 0
+        finally: process.kill()                                        # or this test would wait for it for ever
 
 
 def test_explorer_in_jupyterlab(tmp_path, browser):
