@@ -211,7 +211,7 @@ def limits_by_name(
 
 # %% ../../nbs/apps/report.ipynb #report-body-1
 def script_hash(
-    script:str, # between <script> and </script>
+    script:str, # what stands in the element `script`
 )->str: # for a Content-Security-Policy
     "A script's name for the page's rule of what may run."
     return f'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'
