@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from .markup import Html, data_url, fill, joined
+from ..metrics import average_precision
 from ..predict import Predictor
 from ..support.pictures import shown_name
 from ..support.thresholds import Tag
@@ -139,9 +140,8 @@ def photo_ap(
     labels:set[str]|None, # classes that the photo is known to show
 )->float|None: # in percent; None where no class is known
     "Average precision of one photo, over its classes."
-    ranks = [rank for rank, t in enumerate(tags, 1) if t.label in (labels or ())]
-    if not ranks: return None
-    return 100*sum(found/rank for found, rank in enumerate(ranks, 1)) / len(ranks)
+    there = [t.label in (labels or ()) for t in tags]
+    return float(average_precision(there, range(len(tags), 0, -1))) if any(there) else None
 
 # %% ../../nbs/apps/cards.ipynb #cards-020d
 def examples(
