@@ -238,12 +238,12 @@ def test_code_is_copied(served, browser):
     "The button copies a cell's code, and there is none on what a cell printed; imports and tests are a click away"
     browser.execute_cdp_cmd('Browser.grantPermissions', dict(origin=served, permissions=['clipboardReadWrite', 'clipboardSanitizedWrite']))
     browser.get(f'{served}/06_scores.html')
-    labels = [s.text for s in browser.all('details.hide > summary')]
-    assert 'Imports' in labels and 'Tests' in labels
-    assert not browser.find('details.hide pre').is_displayed()
+    browser.until(lambda: {'Imports', 'Tests'} <= {s.text for s in browser.all('details.hide > summary')}, 'nothing is folded')
+    browser.until(lambda: not browser.find('details.hide pre').is_displayed(), 'the imports are not folded')
     browser.find('details.hide > summary').click()
     browser.until(lambda: browser.find('details.hide pre').is_displayed(), 'a click does not show the imports')
     browser.find('details.hide > summary').click()
+    browser.until(lambda: browser.all('button.copybtn'), 'there are no buttons to copy')
     assert browser.all('.cell_output pre') and not browser.all('.cell_output button.copybtn')
     cell = next(c for c in browser.all('div.cell') if c.find_elements(By.CSS_SELECTOR, '.cell_output pre') and c.find_elements(By.CSS_SELECTOR, 'button.copybtn'))
     code = cell.find_element(By.CSS_SELECTOR, '.cell_input pre')
@@ -288,7 +288,6 @@ def test_phone(served, browser):
 def test_front_page(served, browser, size):
     "The idea and the two commands are on the first screen, in the layout for its width, and dark where the page is dark"
     browser.width(size)
-    light = {}
     for theme in ('light', 'dark'):
         system = 'dark' if theme == 'light' else 'light'                     # the page's switch says other than the system
         browser.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[dict(name='prefers-color-scheme', value=system)]))
@@ -299,8 +298,8 @@ def test_front_page(served, browser, size):
         assert idea.get_property('currentSrc').endswith('/idea.svg' if size == DESK else '/idea-tall.svg')
         assert 'make demo' in commands.text and commands.rect['y'] + 70 <= size[1]                   # three lines of it
         browser.shoot(f'site-front-{size[0]}-{theme}')
-        light[theme] = np.asarray(Image.open(io.BytesIO(idea.screenshot_as_png)).convert('L')).mean()
-    assert light['dark'] < 90 < 180 < light['light'], light
+        brightness = lambda: np.asarray(Image.open(io.BytesIO(idea.screenshot_as_png)).convert('L')).mean()
+        browser.until(lambda: brightness() < 90 if theme == 'dark' else brightness() > 180, f'the idea is not {theme} on a {theme} page')
 
 
 # The report
