@@ -57,7 +57,7 @@ wheel: $(VENV)/.dev
 	$(BIN)/python docs/wheel.py dist
 
 bench: $(VENV)/.dev
-	for b in training towers nounfilter memory pictures engines shards table; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in training towers nounfilter memory pictures engines latency shards table; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py site

@@ -27,7 +27,7 @@ from taidpt.learner import TaIDPT
 from taidpt.metrics import mean_average_precision
 from taidpt.support.engines import ENGINES as PACKAGES
 from taidpt.support.engines import PictureTower, picture_size, with_engine
-from taidpt.support.pictures import list_pictures
+from taidpt.support.picturefiles import list_pictures
 from taidpt.zeroshot import ZeroShotCLIP
 
 ENGINES = dict(onnx=("onnx", "float32"), openvino=("openvino", "float32"), bfloat16=("openvino", "bfloat16"))

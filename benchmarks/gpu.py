@@ -34,7 +34,7 @@ from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
 from taidpt.support.captions import bundled_captions
 from taidpt.support.encode import encode_sentences
-from taidpt.support.pictures import list_pictures
+from taidpt.support.picturefiles import list_pictures
 from taidpt.texts import LabeledTexts, template_sentences
 
 ROOT = Path(__file__).resolve().parent.parent

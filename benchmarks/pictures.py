@@ -27,7 +27,7 @@ from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.learner import TaIDPT
 from taidpt.prompts import PromptLearner
-from taidpt.support.pictures import list_pictures
+from taidpt.support.picturefiles import list_pictures
 from taidpt.support.scorefiles import score_in_shards
 from taidpt.zeroshot import ZeroShotCLIP
 

@@ -32,7 +32,7 @@ from common import record
 from pictures import rn50
 from taidpt.classes import NUSWIDE, VOC2007
 from taidpt.support.captions import bundled_captions, read_captions
-from taidpt.support.pictures import list_pictures
+from taidpt.support.picturefiles import list_pictures
 
 SHARED = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 STAGES = "labels", "pictures", "sentences", "learning", "scores"  # in the order in which a run goes through them

@@ -19,7 +19,7 @@ from .clip import FrozenCLIP
 from .learner import TaIDPT
 from .scores import dense_scores
 from .support.figures import DescribedFigure, blank_figure, picture_name, where_highest
-from .support.pictures import open_rgb
+from .support.picturefiles import open_rgb
 from .zeroshot import ZeroShotCLIP
 
 # %% ../nbs/14_visualize.ipynb #visualize-013

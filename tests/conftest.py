@@ -24,6 +24,15 @@ def tool(name: str) -> Path:
     return Path(sys.executable).parent/name
 
 
+@pytest.fixture(scope='session', autouse=True)
+def user_cache(tmp_path_factory):
+    "What commands keep for the next time in the user's folder, they keep where these tests keep their files"
+    before, os.environ['XDG_CACHE_HOME'] = os.environ.get('XDG_CACHE_HOME'), str(tmp_path_factory.getbasetemp()/'cache')
+    yield
+    if before is None: del os.environ['XDG_CACHE_HOME']
+    else: os.environ['XDG_CACHE_HOME'] = before
+
+
 @pytest.fixture
 def shared() -> Path:
     "The folder of reference data beside the repository; tests that need it are skipped where it is absent"

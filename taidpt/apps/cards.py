@@ -19,8 +19,8 @@ from torch import Tensor
 from .markup import Html, data_url, fill, joined
 from ..metrics import average_precision
 from ..predict import Predictor
-from ..support.pictures import shown_name
-from ..support.thresholds import Tag
+from ..support.picturefiles import shown_name
+from ..support.tags import Tag
 from ..visualize import model_view, unit_range
 
 # %% ../../nbs/apps/cards.ipynb #cards-005

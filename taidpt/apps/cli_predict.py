@@ -11,16 +11,18 @@ import argparse, csv, json, sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .cli_tag import add_present, add_report, in_words, report_tags, tagged_pictures
+from taidpt.apps.cli_tag import (
+    add_present, add_report, in_words, kept_tagger, tags_of_file, tags_of_model,
+)
 from .console import Console, add_command, check_writable, positive_number
 from taidpt.apps.options import (
     add_clip_options, add_picture_options, add_shard_options, add_trust, check_named_clip,
-    check_prompts, is_sharded, model_and_tag, named_pictures, named_prompts, ray_cluster, tell_shards,
+    check_prompts, is_sharded, model_and_tag, named_pictures, ray_cluster, tell_shards,
 )
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from taidpt.support.thresholds import Tag
+    from taidpt.support.tags import Tag
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-006
 PREDICT_EXAMPLES = [
@@ -127,19 +129,16 @@ def predict_pictures(
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
     if args.report: check_writable(args.report, '.html')
-    model, others = named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     pictures = named_pictures(args.pictures, args.on_error)
-    how, present = dict(tiles=args.tiles, others=others), (args.threshold, args.probability)
-    tags = model.tags(pictures, *present, on_error=args.on_error, workers=args.workers,
-                      progress=Console(args.quiet).bars, engine=args.engine,
-                      precision=args.precision, **how)
-    tagged = [(t.picture, t.tags and top_tags(t.tags, args.top or 5, present != (None, None)))
-              for t in tagged_pictures(pictures, tags, model.classes)]
-    if args.report: report_tags(args.report, model, pictures, tags, *present, args.top or 3, **how)
+    file = kept_tagger(args)
+    if file and file.is_file(): found = tags_of_file(args, pictures, file)
+    else: found = tags_of_model(args, pictures, Console(args.quiet), file, args.top or 3)
+    present = (args.threshold, args.probability) != (None, None)
+    tagged = [(t.picture, t.tags and top_tags(t.tags, args.top or 5, present)) for t in found]
     if args.json: print_json(tagged)
     elif args.csv: print_csv(tagged)
     else: print_lines(tagged)
-    if not any(tags): raise ValueError('none of the pictures could be read')
+    if all(t.tags is None for t in found): raise ValueError('none of the pictures could be read')
 
 # %% ../../nbs/apps/cli_predict.ipynb #cli_predict-020
 def predict_folder(

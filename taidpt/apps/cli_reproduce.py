@@ -130,7 +130,7 @@ def run_reproduce(
     clips = [named_clip(name, second_size(args.what, i, name)) for i, name in enumerate(names)]
 
     from taidpt.paper.reproduce import reproduce
-    from taidpt.support.pictures import UnreadablePicture
+    from taidpt.support.picturefiles import UnreadablePicture
     console = Console(args.quiet)
     try: print(reproduce(args.what, args.data, clips, seeds, args.limit, out,
                          progress=console.bars, caption_ids=args.caption_ids, **settings))

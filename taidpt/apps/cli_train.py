@@ -117,7 +117,7 @@ def validation_set(
         raise ValueError('--val needs --val-labels, a table of pictures and their labels')
     from taidpt.datasets.labelled import read_labels
     from taidpt.support.encode import encode_pictures
-    from taidpt.support.pictures import UnreadablePicture
+    from taidpt.support.picturefiles import UnreadablePicture
     val = read_labels(args.val_labels, classes, args.val)
     console.detail(f'{len(val)} pictures to validate on')
     tell_labels(val, console)

@@ -6,8 +6,8 @@
 __all__ = ['SYNONYM_FILES', 'add_class_options', 'is_bare_list', 'parse_classes', 'add_synonyms_out', 'show_synonyms',
            'add_captions', 'named_captions', 'missing_in_words', 'label_captions', 'add_clip_options', 'named_clip',
            'model_and_tag', 'add_trust', 'add_picture_options', 'add_engine_options', 'check_prompts',
-           'check_named_clip', 'named_prompts', 'named_pictures', 'in_words', 'tell_labels', 'named_labels',
-           'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
+           'check_named_clip', 'named_prompts', 'find_reference', 'named_pictures', 'in_words', 'tell_labels',
+           'named_labels', 'add_shard_options', 'is_sharded', 'ray_cluster', 'tell_shards']
 
 # %% ../../nbs/apps/options.ipynb #options-003
 import argparse
@@ -293,13 +293,25 @@ def named_prompts(
     model.check_alike(more)
     return model, more
 
+# %% ../../nbs/apps/options.ipynb #options-029c
+def find_reference(
+    model, # a `Predictor`
+    args:argparse.Namespace, # what was typed
+)->None:
+    "Take what default thresholds want from the user's folder, or put it there."
+    from taidpt.support.parts import user_cache
+    given = args.threshold is not None or args.probability is not None
+    if given or model.calibration or args.tiles != 1 or not (folder := user_cache()): return
+    from taidpt.support.tagging import reference_features
+    reference_features(model.clip, model.pos_embed, args.engine, args.precision, folder)
+
 # %% ../../nbs/apps/options.ipynb #options-031
 def named_pictures(
     names:Sequence[str], # files, folders with their subfolders, patterns, and URLs of these
     on_error:str='raise', # or 'skip', to keep the name of a file that is not there
 )->list[Path|str]: # a text is a URL
     "The pictures that a command line names. Raises `FileNotFoundError`, `OSError` for a pipe."
-    from taidpt.support.pictures import as_pictures, regular_file
+    from taidpt.support.picturefiles import named_by, regular_file
     from taidpt.support.sources import is_pattern, is_url, without_file_scheme
     pictures = []
     for name in map(without_file_scheme, map(str, names)):
@@ -308,7 +320,7 @@ def named_pictures(
         if not (there or on_error == 'skip'):
             regular_file(path)
             raise FileNotFoundError(f'{path}: there is no such picture or folder')
-        pictures += as_pictures(path)
+        pictures += named_by(path)
     return pictures
 
 # %% ../../nbs/apps/options.ipynb #options-034
@@ -386,7 +398,7 @@ def tell_shards(
     what:str, # what was kept, e.g. 'pictures scored'
 )->None:
     "Print what was done, and every record that was left out."
-    from taidpt.support.pictures import shown_name
+    from taidpt.support.picturefiles import shown_name
     if not done: print(f'nothing is left to do: every shard has its result in {out}')
     else:
         shards = 'shard' if len(done) == 1 else 'shards'

@@ -25,7 +25,7 @@ from ..metrics import average_precision, drawn_map
 from ..predict import Predictor
 from ..support.bootstrap import Interval, bootstrap_interval
 from ..support.files import write_whole
-from ..support.thresholds import Tag, as_tags
+from ..support.tags import Tag, as_tags
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/apps/report.ipynb #report-013

@@ -33,9 +33,11 @@ from ..support.encode import feature_recipe
 from ..support.engines import named_engine
 from ..support.labelfiles import LabelWriter
 from ..support.parts import clean, fingerprint, owned, scratch, write_whole
-from taidpt.support.pictures import (
-    PICTURE_ENDINGS, check_on_error, decoded, is_hidden, one_core_threads, regular_file, shown_name,
+from taidpt.support.picturefiles import (
+    PICTURE_ENDINGS, decoded, is_hidden, regular_file, shown_name,
 )
+from ..support.picturefiles import check_on_error
+from ..support.pictures import one_core_threads
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')

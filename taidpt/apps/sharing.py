@@ -4,27 +4,22 @@
 
 # %% auto #0
 __all__ = ['CARD', 'PROMPTS_FILE', 'hub_repository', 'card_metadata', 'in_markdown', 'rows_in_markdown', 'results_in_words',
-           'history_in_words', 'card_text', 'model_card', 'download_prompts', 'PixelScorer', 'pixel_statistics',
-           'onnx_metadata', 'without_traces', 'traced_scorer']
+           'history_in_words', 'card_text', 'model_card', 'download_prompts']
 
 # %% ../../nbs/apps/sharing.ipynb #sharing-003
-import json, logging, re, tempfile, warnings
+import json, re, tempfile
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from fastcore.basics import patch
 from safetensors.torch import save_file
-from torch import Tensor, nn
 
+from .export import export_tagger
 from ..support.files import write_whole
 from ..clip import FrozenCLIP
 from ..learner import TaIDPT
-from ..scores import dense_scores, fuse, global_scores
-from ..support.engines import picture_size
 from ..support.models import is_known_clip, quick_hub
 from ..support.settings import settings_of
 
@@ -290,91 +285,12 @@ def export_head(
         if kind == '.npy': np.save(tmp, tensors['global'].numpy())
         else: save_file(tensors, tmp, header)
 
-# %% ../../nbs/apps/sharing.ipynb #sharing-036
-class PixelScorer(nn.Module):
-    "Pixels to final scores, in operations that ONNX has."
-    def __init__(self,
-        model:TaIDPT, # after `fit` or `load`
-    ):
-        super().__init__()
-        self.clip, self.pos_embed, self.tau = model.clip, model.pos_embed, model.tau_image
-        self.visual = model.clip.model.visual
-        G, L = model.embeddings()
-        self.register_buffer('G', G)
-        self.register_buffer('L', L)
-
-    def forward(self, pixels:Tensor)->Tensor:
-        "N × 3 × height × width to N × C."
-        f, F = self.clip.encode_images(pixels, self.pos_embed)
-        p = global_scores(f, self.G)
-        if self.L is None: return p
-        P = dense_scores(F, self.L)
-        return fuse(p, (P * (P / self.tau).softmax(1)).sum(1))       # Eq. 6
-
-# %% ../../nbs/apps/sharing.ipynb #sharing-039
-def pixel_statistics(
-    clip:FrozenCLIP, # any open_clip model
-)->dict: # 'mean' and 'std' of the colours, if `preprocess` normalises them
-    "What is taken off pixels, and what they are divided by."
-    for step in getattr(clip.preprocess, 'transforms', ()):
-        if hasattr(step, 'mean') and hasattr(step, 'std'):
-            return dict(mean=list(step.mean), std=list(step.std))
-    return {}
-
-def onnx_metadata(
-    model:TaIDPT, # after `fit` or `load`
-)->dict[str, str]: # JSON, but for the name of the CLIP
-    "What a program needs to know of the file."
-    size = list(picture_size(model.clip))
-    about = dict(classes=model.classes.natural, size=size) | pixel_statistics(model.clip)
-    return dict(clip=model.clip.name) | {name: json.dumps(value) for name, value in about.items()}
-
-# %% ../../nbs/apps/sharing.ipynb #sharing-042
-def without_traces(
-    graph, # an onnx ModelProto
-): # the same graph
-    "Delete the exporter's notes on source files, which name folders of this machine."
-    nodes = list(graph.graph.node)
-    for function in graph.functions: nodes += function.node
-    for node in nodes:
-        node.doc_string = ''
-        del node.metadata_props[:]
-    return graph
-
-# %% ../../nbs/apps/sharing.ipynb #sharing-043
-def traced_scorer(
-    model:TaIDPT, # after `fit` or `load`
-): # an onnx ModelProto
-    "The graph from `pixels` to `scores`, for any number of pictures."
-    h, w = picture_size(model.clip)
-    example = torch.zeros(2, 3, h, w, device=model.clip.device)
-    log = logging.getLogger('onnxscript')
-    level = log.level
-    log.setLevel(logging.ERROR)
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            return torch.onnx.export(
-                PixelScorer(model).eval(), (example,), dynamo=True, verbose=False,
-                input_names=['pixels'], output_names=['scores'],
-                dynamic_shapes=({0: torch.export.Dim('pictures')},)).model_proto
-    finally: log.setLevel(level)
-
 # %% ../../nbs/apps/sharing.ipynb #sharing-044
 @patch
 def export_onnx(
     self:TaIDPT,
-    path:str|Path, # an .onnx file, image tower included
+    path:str|Path, # an .onnx file, picture tower included
 )->Path: # the file
-    """Write image tower and head as ONNX, or raise `ImportError` without onnx and onnxscript.
-
-    `pixels`, N × 3 × height × width, float32, go in; `scores`, N × C, come out."""
-    try: onnx, _ = import_module('onnx'), import_module('onnxscript')
-    except ImportError as e:
-        raise ImportError(
-            'export_onnx needs two more packages: pip install "taidpt[onnx]"') from e
-    graph = traced_scorer(self)
-    onnx.helper.set_model_props(graph, onnx_metadata(self))
-    graph = without_traces(graph)
-    with write_whole(path) as tmp: onnx.save(graph, str(tmp))
+    "Write a tagger in one file. Raises what `export_tagger` raises."
+    export_tagger(self, path)
     return Path(path)

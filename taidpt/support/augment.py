@@ -24,9 +24,9 @@ from torchvision.transforms import InterpolationMode
 from ..clip import FrozenCLIP
 from .encode import iter_picture_features
 from .features import FeatureStore, unit_half
-from taidpt.support.pictures import (
-    UnreadablePicture, as_pixels, as_pictures, regular_file, what_is_wrong,
-)
+from .picturefiles import regular_file
+from .picturefiles import UnreadablePicture, what_is_wrong
+from .pictures import as_pixels, as_pictures
 
 # %% ../../nbs/support/augment.ipynb #au-006
 def random_box(

@@ -27,10 +27,10 @@ from taidpt.support.features import (
     to_device, unit_half,
 )
 from .parts import scratch
-from taidpt.support.pictures import (
-    UnreadablePicture, as_pictures, as_pixels, batches_in_threads, check_on_error, one_core_threads,
-    picture_content, what_is_wrong,
+from taidpt.support.picturefiles import (
+    UnreadablePicture, check_on_error, picture_content, what_is_wrong,
 )
+from .pictures import as_pictures, as_pixels, batches_in_threads, one_core_threads
 from .sources import in_batches, is_stream, tell_places
 
 # %% ../../nbs/support/encode.ipynb #a9c4b312

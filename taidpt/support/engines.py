@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'PRECISIONS', 'fastest_engine', 'named_engine', 'PictureTower', 'picture_size', 'check_traceable',
-           'plain_attention', 'traced_tower', 'onnx_runner', 'import_openvino', 'openvino_runner', 'opened',
+           'plain_attention', 'traced', 'traced_tower', 'onnx_runner', 'import_openvino', 'openvino_runner', 'opened',
            'tower_file', 'check_graph', 'exported_tower', 'EngineCLIP', 'with_engine']
 
 # %% ../../nbs/support/engines.ipynb #engines-004
-import hashlib, io, os, sys, warnings
-from collections.abc import Callable
+import hashlib, io, sys, warnings
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..clip import FrozenCLIP
 from .dense import dense_way
-from .parts import write_whole
+from .parts import user_folder, write_whole
 from .towers import check_pixels, dense_features, tower_for
 
 # %% ../../nbs/support/engines.ipynb #engines-006
@@ -75,7 +75,8 @@ class PictureTower(nn.Module):
     def features(self, pixels): return dense_features(self.visual, pixels, (False, True), self.dense)
 
     def forward(self, pixels): # N × 3 × height × width -> f: N × 2 × D; F: N × h × w × D
-        return tuple(x.reshape(-1, *shape) for x, shape in zip(self.features(pixels), self.shapes))
+        N = pixels.shape[0]                         # of -1 the exporter may make a constant
+        return tuple(x.reshape(N, *shape) for x, shape in zip(self.features(pixels), self.shapes))
 
 # %% ../../nbs/support/engines.ipynb #engines-014
 def picture_size(
@@ -112,22 +113,31 @@ def plain_attention():
     finally: torch.backends.mha.set_fastpath_enabled(before)
 
 # %% ../../nbs/support/engines.ipynb #engines-020
-def traced_tower(
-    clip:FrozenCLIP, # float32, on the CPU
-)->bytes: # an ONNX graph from `pixels` to `f` and `F`
-    "The picture tower for any number of pictures. Raises `ImportError`, `ValueError`."
-    check_traceable(clip)
-    graph, example = io.BytesIO(), torch.zeros(2, 3, *picture_size(clip))
-    tower, names = PictureTower(clip, picture_size(clip)).eval(), ('pixels', 'f', 'F')
+def traced(
+    module:nn.Module, # pixels -> one tensor or several
+    example:Tensor, # pixels, N × 3 × height × width
+    outputs:Sequence[str], # names of what it gives
+)->bytes: # an ONNX graph from `pixels` to the outputs
+    "What happens to pixels in a module, for any number of pictures. Raises `ValueError` for what cannot be traced."
+    graph, names = io.BytesIO(), ('pixels', *outputs)
     with torch.no_grad(), plain_attention(), warnings.catch_warnings():
         warnings.simplefilter('ignore')                     # sizes that become constants, as they may
-        try: torch.onnx.export(tower, (example,), graph, dynamo=False, opset_version=17,
+        try: torch.onnx.export(module, (example,), graph, dynamo=False, opset_version=17,
                                input_names=names[:1], output_names=names[1:],
                                dynamic_axes={name: {0: 'pictures'} for name in names})
         except (RuntimeError, torch.onnx.errors.OnnxExporterError) as e:
             raise ValueError('this picture tower cannot be traced for pictures of this size '
                              f'({str(e).splitlines()[0]:.80}): leave engine out.') from e
     return graph.getvalue()
+
+# %% ../../nbs/support/engines.ipynb #engines-020b
+def traced_tower(
+    clip:FrozenCLIP, # float32, on the CPU
+)->bytes: # an ONNX graph from `pixels` to `f` and `F`
+    "The picture tower for any number of pictures. Raises `ImportError`, `ValueError`."
+    check_traceable(clip)
+    size = picture_size(clip)
+    return traced(PictureTower(clip, size).eval(), torch.zeros(2, 3, *size), ('f', 'F'))
 
 # %% ../../nbs/support/engines.ipynb #engines-022
 def onnx_runner(
@@ -187,10 +197,9 @@ def tower_file(
     cache:str|Path|None=None, # folder of kept features; None: the user's cache
 )->Path: # of the graph, which may not be there yet
     "Where the graph of a picture tower is kept."
-    user = Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'taidpt'
     known = f'1 {clip.fingerprint()} {clip.model.visual} {picture_size(clip)} {clip.dense}'
     key = hashlib.sha256(known.encode()).hexdigest()[:16]
-    return Path(cache or user)/'engines'/f'{key}.onnx'
+    return Path(cache or user_folder())/'engines'/f'{key}.onnx'
 
 # %% ../../nbs/support/engines.ipynb #engines-028
 def check_graph(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NO_CHECKSUM', 'to_disk', 'InUse', 'owned', 'write_whole', 'reserve', 'checksum', 'seal', 'check_seal', 'fingerprint',
-           'clean', 'scratch']
+           'clean', 'scratch', 'user_folder', 'user_cache']
 
 # %% ../../nbs/support/parts.ipynb #parts-002
 import errno, hashlib, os, re, secrets, shutil, warnings, zlib
@@ -217,3 +217,15 @@ def scratch(
         folder.mkdir()
         try: yield folder
         finally: shutil.rmtree(folder, ignore_errors=True)
+
+# %% ../../nbs/support/parts.ipynb #parts-031
+def user_folder()->Path:
+    "The user's folder for what can be made again; it may not be there yet."
+    return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'taidpt'
+
+def user_cache()->Path|None:
+    "The same folder, made if need be; None if nothing can be written there."
+    folder = user_folder()
+    try: folder.mkdir(parents=True, exist_ok=True)
+    except OSError: return None
+    return folder if os.access(folder, os.W_OK) else None

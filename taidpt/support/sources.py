@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 # %% ../../nbs/support/sources.ipynb #src-005
 def is_pattern(
@@ -137,7 +136,8 @@ def is_stream(
     pictures, # of any kind
 )->bool:
     "Whether pictures come one after another, and cannot be asked for by number."
-    return isinstance(pictures, Iterable) and not isinstance(pictures, (Sequence, Tensor, np.ndarray))
+    is_tensor = hasattr(pictures, 'data_ptr')               # asked so, PyTorch need not be there
+    return isinstance(pictures, Iterable) and not (isinstance(pictures, (Sequence, np.ndarray)) or is_tensor)
 
 # %% ../../nbs/support/sources.ipynb #src-027b
 def in_batches(

@@ -6,14 +6,13 @@
 __all__ = ['FEW', 'METHODS', 'PUBLISHED_OPTIONS', 'TAGGING_WORDS', 'best_threshold', 'rare_classes', 'class_thresholds', 'platt',
            'isotonic', 'probability', 'check_probability', 'score_at', 'class_curves', 'Calibration',
            'calibrate_scores', 'calibration_of', 'calibration_text', 'calibration_words', 'frequency_text',
-           'tagging_words', 'take_tagging_words', 'Tag', 'as_tags', 'as_thresholds']
+           'tagging_words', 'take_tagging_words', 'as_thresholds']
 
 # %% ../../nbs/support/thresholds.ipynb #thresholds-002
 import json, math, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -278,25 +277,6 @@ def take_tagging_words(
         raise ValueError(f'{path}: its thresholds are for other classes than its prompts')
     model.calibration = found
     if often is not None: model.frequency_ = often
-
-# %% ../../nbs/support/thresholds.ipynb #thresholds-035
-class Tag(NamedTuple):
-    "A class in a picture."
-    label:str # its name
-    score:float
-    present:bool # whether the score reaches the threshold of the class
-
-# %% ../../nbs/support/thresholds.ipynb #thresholds-035b
-def as_tags(
-    scores:Tensor, # N × C; NaN where a picture was skipped
-    names:Sequence[str], # C classes
-    thresholds:Tensor, # C, or one for all
-)->list[list[Tag]]: # for each picture its classes, the surest first; [] for a skipped one
-    "Tags of pictures, in the order of score less threshold."
-    above = scores.double() - thresholds
-    return [[] if row.isnan().any() else
-            [Tag(names[c], s[c].item(), row[c].item() >= 0) for c in row.argsort(descending=True, stable=True).tolist()]
-            for row,s in zip(above, scores)]
 
 # %% ../../nbs/support/thresholds.ipynb #thresholds-035c
 def as_thresholds(

@@ -13,7 +13,8 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from .pictures import as_pictures, open_rgb
+from .picturefiles import open_rgb
+from .pictures import as_pictures
 
 # %% ../../nbs/support/tiles.ipynb #ti-005
 def tile_box(
