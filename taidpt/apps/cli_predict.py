@@ -129,6 +129,7 @@ def predict_pictures(
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
     if args.report: check_writable(args.report, '.html')
+    check_prompts(args.prompts, *args.others)
     pictures = named_pictures(args.pictures, args.on_error)
     file = kept_tagger(args)
     if file and file.is_file(): found = tags_of_file(args, pictures, file)

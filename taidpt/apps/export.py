@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.transforms import CenterCrop, Normalize, Resize
 
 from .. import __version__
 from .tagger import Tagger
@@ -49,6 +48,7 @@ def picture_words(
     clip:FrozenCLIP, # whose transform it is
 )->dict: # for `Tagger`
     "How pictures become pixels. Raises `ValueError` for a transform that a tagger does not know."
+    from torchvision.transforms import CenterCrop, Normalize, Resize        # here, as it takes a second
     size, steps = picture_size(clip), list(getattr(clip.preprocess, 'transforms', []))
     known = [s for s in steps if isinstance(s, (Resize, CenterCrop, Normalize))]
     others = {type(s).__name__ for s in steps if s not in known} - {'MaybeConvertMode', 'MaybeToTensor'}
