@@ -11,7 +11,9 @@ import logging
 import sys
 import warnings
 from functools import partial
+from itertools import islice
 
+import numpy as np
 import open_clip
 import torch
 import torch.nn.functional as F
@@ -22,6 +24,7 @@ from taidpt.support.encode import encode_sentences
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP
 from taidpt.support.captions import bundled_captions
+from taidpt.support.features import store_in_memory
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.scores import branch_scores
@@ -29,7 +32,9 @@ from taidpt.prompts import PromptLearner
 from taidpt.training import feature_batches, train_epoch
 
 BATCH, M, TAU, SCALE = 512, 16, 0.02, 4.0
-COCO_RUN = dict(captions=100_543, templates=89 * 80, epochs=20)  # what the published run on MS-COCO learns from
+EPOCHS, TEMPLATES = 20, 89  # for each class
+RUNS = {"VOC2007": (66_087, 20, False), "COCO": (100_543, 80, False), "NUS-WIDE": (81_000, 81, True),  # sentences, classes, long ones
+        "a million captions": (1_000_000, 80, False)}  # NUS-WIDE: at most 1,000 narratives of each class
 
 
 def text_tower(name: str = "RN50-quickgelu", dtype: torch.dtype = torch.float32) -> FrozenCLIP:
@@ -155,14 +160,53 @@ def away_after(side: Ours, published: PublishedWay, start: list[Tensor], losses:
             "change of the prompts": max(away(a, b) for a, b in changes)}
 
 
-def whole_run(ours: list[float], published: list[float], each: float) -> dict:
-    "Seconds of a run on COCO: steps multiplied out; on our side `each` caption is encoded once."
-    N = COCO_RUN["captions"] + COCO_RUN["templates"]
-    steps = N // BATCH * COCO_RUN["epochs"]
-    whole = {"ours": [each * N + steps * s for s in ours], "published": [steps * s for s in published]}
+def whole_run(run: str, step: float, each: float) -> dict[str, float]:
+    "Seconds of a run: a sentence is encoded once, and steps are multiplied out."
+    sentences, classes, _ = RUNS[run]
+    n = sentences + TEMPLATES * classes
+    return dict(sentences=n, steps=n // BATCH * EPOCHS, encoding=each * n, learning=n // BATCH * EPOCHS * step)
+
+
+def beside(ours: list[float], published: list[float], each: float) -> dict:
+    "COCO's run on both sides."
+    run = whole_run("COCO", 1., each)
+    whole = {"ours": [run["encoding"] + run["steps"] * s for s in ours], "published": [run["steps"] * s for s in published]}
     ratio = spread([p / o for p, o in zip(whole["published"], whole["ours"])])
-    return dict(COCO_RUN, steps=steps, encoding_once=each * N, milliseconds_a_caption=1e3 * each,
-                seconds={k: spread(v) for k, v in whole.items()}, ratio=ratio)
+    return dict(captions=RUNS["COCO"][0], templates=TEMPLATES * RUNS["COCO"][1], epochs=EPOCHS, steps=run["steps"], encoding_once=run["encoding"],
+                milliseconds_a_caption=1e3 * each, seconds={k: spread(v) for k, v in whole.items()}, ratio=ratio)
+
+
+def compiled(clip: FrozenCLIP) -> FrozenCLIP:
+    "The same with `torch.compile`, in a copy."
+    return FrozenCLIP(clip.model, clip.tokenizer).compile()
+
+
+def long_sentences(n: int) -> list[str]:
+    "Sentences that fill all 77 tokens, as narratives do."
+    words = " ".join(islice(bundled_captions(), 200)).split()
+    return [" ".join((words[i:] + words)[:90]) for i in range(n)]
+
+
+def long_store(clip: FrozenCLIP, n: int):
+    "Features of n sentences of 77 tokens; random, as time does not depend on them."
+    store = store_in_memory(np.full(n, 77), [clip.dim], dict(format="random"))
+    rng = np.random.default_rng(0)
+    for x in (store.whole, store.parts): x[:] = (rng.standard_normal(x.shape, np.float32) / clip.dim**.5).astype(x.dtype)
+    return store
+
+
+def matrix_speed(dtype: torch.dtype, width: int = 512) -> float:
+    "Multiplications and additions a second of the products that a step is made of: 562 tokens, one layer of the text tower."
+    x, w = torch.randn(562, width, dtype=dtype), torch.randn(4 * width, width, dtype=dtype)
+    for _ in range(20): F.linear(x, w)
+    return 2 * x.numel() * 4 * width / min(seconds(lambda: [F.linear(x, w) for _ in range(50)]) / 50 for _ in range(7))
+
+
+def step_products(clip: FrozenCLIP) -> float:
+    "Multiplications and additions in the weights' products of a step, forward and back; the last block has the ends alone after its values."
+    block, W = 12 * clip.width**2, clip.width
+    tokens, ends, layers = 2 * (17 + 264), 2 * len(COCO), len(clip.text.transformer.resblocks)
+    return 2 * 2 * (tokens * block * (layers - 1) + tokens * 3 * W * W + ends * 9 * W * W)
 
 
 def main(rounds: int = 3):
@@ -172,15 +216,16 @@ def main(rounds: int = 3):
     texts, labels, first = train.texts, train.labels, torch.arange(BATCH)
     start = [p.detach() for p in PromptLearner(clip, COCO.names, M, seed=0).parameters()]
 
-    store = {}
-    encoding = [seconds(lambda: store.update(features=encode_sentences(clip, texts, progress=False)))]
-    make = partial(Ours, features=store["features"], labels=labels, contexts=start, lr=lr)
+    features = encode_sentences(clip, texts, progress=False)
+    make = partial(Ours, features=features, labels=labels, contexts=start, lr=lr)
     published, sides = PublishedWay(clip, start, lr), {"ours": make(clip)}
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        sides["bfloat16"] = make(FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer))
+        half = FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer)
+        sides |= {"bfloat16": make(half), "bfloat16, compiled": make(compiled(half))}
 
     scores = away_before(sides, published, texts[:BATCH], first)
-    for side in sides.values(): make(side.prompts.clip).step(first)  # the first step of all is slow
+    for side in sides.values():
+        for _ in range(2): make(side.prompts.clip).step(first)  # the first step of all is slow
     taken, losses = take_turns(sides, published, texts, labels, rounds)
 
     figures = {}
@@ -191,13 +236,29 @@ def main(rounds: int = 3):
         show(f"step, {name}", case)
         print("   relative distance: " + ", ".join(f"{k} {v:.1e}" for k, v in case["agreement"].items()))
 
-    # more of our own steps, which are short, for the figure that is multiplied out
-    extra = interleave({name: partial(side.step, first) for name, side in sides.items()}, 5)
-    encoding.append(seconds(lambda: encode_sentences(clip, texts, progress=False)))
-    each = min(encoding) / len(texts)
-    figures["whole run"] = case = whole_run(taken["ours"] + extra["ours"], taken["published"], each)
+    # more of our own steps, which are short, and encoding, for the figures that are multiplied out
+    extra = interleave({name: partial(side.step, first) for name, side in sides.items()}, 7)
+    many, wide = texts[:256], long_sentences(64)
+    encoding = interleave({(name, kind): partial(encode_sentences, side.prompts.clip, some, progress=False) for name, side in sides.items()
+                           if "compiled" not in name for kind, some in (("short", many), ("long", wide))}, 5)
+    each = {(name, kind): min(t) / len(many if kind == "short" else wide) for (name, kind), t in encoding.items()}
+    longer = long_store(clip, 2 * BATCH)
+    slow = interleave({name: partial(Ours(side.prompts.clip, longer, labels, start, lr).step, first) for name, side in sides.items()}, 3)
+    figures["whole run"] = case = beside(taken["ours"] + extra["ours"], taken["published"], each["ours", "short"])
     case["rounds"] = rounds
     show("20 epochs over COCO's captions, steps multiplied out, encoding included", case)
+    figures["runs"] = {}
+    for name in sides:
+        encoder = name.split(",")[0]
+        figures["runs"][name] = {run: whole_run(run, min(slow[name]) if wide else spread(extra[name])["median"], each[encoder, "long" if wide else "short"])
+                                 for run, (_, _, wide) in RUNS.items()}
+        for run, r in figures["runs"][name].items():
+            print(f"   {name}, {run}: encoding {r['encoding'] / 60:.1f} min, learning {r['learning'] / 60:.1f} min, both {(r['encoding'] + r['learning']) / 60:.1f} min")
+    products = step_products(clip)
+    figures["arithmetic"] = {name: dict(products=products, speed=matrix_speed(dtype), step=spread(extra[name]))
+                             for name, dtype in {"ours": torch.float32, "bfloat16": torch.bfloat16, "bfloat16, compiled": torch.bfloat16}.items() if name in sides}
+    for name, a in figures["arithmetic"].items():
+        print(f"   {name}: the products alone take {1e3 * a['products'] / a['speed']:.0f} ms at {a['speed'] / 1e9:.0f} billion operations a second, a step {1e3 * a['step']['median']:.0f} ms")
     record("training", figures)
 
 

@@ -17,7 +17,7 @@ from taidpt.apps.cli_tag import (
 from .console import Console, add_command, check_writable, positive_number
 from taidpt.apps.options import (
     add_clip_options, add_picture_options, add_shard_options, add_trust, check_named_clip,
-    check_prompts, is_sharded, model_and_tag, named_pictures, ray_cluster, tell_shards,
+    check_prompts, is_sharded, model_and_tag, named_pictures, named_prompts, ray_cluster, tell_shards,
 )
 
 if TYPE_CHECKING:
@@ -129,11 +129,12 @@ def predict_pictures(
 )->None:
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
     if args.report: check_writable(args.report, '.html')
-    check_prompts(args.prompts, *args.others)
-    pictures = named_pictures(args.pictures, args.on_error)
     file = kept_tagger(args)
-    if file and file.is_file(): found = tags_of_file(args, pictures, file)
-    else: found = tags_of_model(args, pictures, Console(args.quiet), file, args.top or 3)
+    kept = file and file.is_file()
+    how = () if kept else named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
+    pictures = named_pictures(args.pictures, args.on_error)
+    if kept: found = tags_of_file(args, pictures, file)
+    else: found = tags_of_model(args, *how, pictures, file, args.top or 3)
     present = (args.threshold, args.probability) != (None, None)
     tagged = [(t.picture, t.tags and top_tags(t.tags, args.top or 5, present)) for t in found]
     if args.json: print_json(tagged)

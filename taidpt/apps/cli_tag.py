@@ -244,13 +244,14 @@ def named_tagger(
 # %% ../../nbs/apps/cli_tag.ipynb #cli_tag-023b
 def tags_of_model(
     args:argparse.Namespace, # what was typed
+    model:'Predictor', # what tags
+    others:list, # to be averaged with it
     pictures:Sequence, # N names
-    console:Console, # for messages
     file:Path|None=None, # where a tagger of this model is to be kept
     top:int=3, # tags of each picture on the page, if no more are present
 )->list[TaggedPicture]: # N
     "Tags by a model in PyTorch; writes the page of `--report`."
-    model, others = named_tagger(args, console)
+    console = Console(args.quiet)
     present, how = (args.threshold, args.probability), dict(tiles=args.tiles, others=others)
     find_reference(model, args)
     tags = model.tags(pictures, *present, progress=console.bars, on_error=args.on_error,
@@ -320,7 +321,7 @@ def run_tag(
     pictures = named_pictures(args.pictures, args.on_error)
     file = args.tagger or kept_tagger(args)
     if args.tagger or file and file.is_file(): tagged = tags_of_file(args, pictures, file)
-    else: tagged = tags_of_model(args, pictures, Console(args.quiet), file)
+    else: tagged = tags_of_model(args, *named_tagger(args, Console(args.quiet)), pictures, file)
     if args.out: write_tags(args.out, tagged, args.scores, args.all)
     for t in tagged: print(tag_line(t, args.scores, args.all))
     if all(t.tags is None for t in tagged): raise ValueError('none of the pictures could be read')
