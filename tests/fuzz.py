@@ -21,6 +21,8 @@ import warnings
 from functools import cache
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -28,6 +30,8 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from taidpt.apps.export import with_words
+from taidpt.apps.tagger import Tagger
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
 from taidpt.clip import load_clip
@@ -82,6 +86,17 @@ def parquet(**columns) -> bytes:
     return out.getvalue()
 
 
+def tagger() -> bytes:
+    "A graph that looks at the mean colour, with the words of a tagger"
+    words = dict(format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2], mean=[.5]*3, std=[.5]*3, crop=True, least=16)
+    value, numbers = onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), 'w')
+    nodes = [onnx.helper.make_node('GlobalAveragePool', ['pixels'], ['m']), onnx.helper.make_node('Flatten', ['m'], ['f']),
+             onnx.helper.make_node('MatMul', ['f', 'w'], ['scores'])]
+    graph = onnx.helper.make_graph(nodes, 'g', [value('pixels', 1, ['pictures', 3, 8, 8])], [value('scores', 1, ['pictures', 2])], [numbers])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
+    return with_words(model.SerializeToString(), words)
+
+
 def picture(kind: str, **options) -> bytes:
     image = Image.linear_gradient('L').resize((48, 40))
     Image.merge('RGB', [image, image.rotate(90), image.rotate(180)]).save(out := io.BytesIO(), kind, **options)
@@ -114,6 +129,7 @@ def seeds(reader: str) -> list[tuple[str, bytes]]:
         checkpoint=[('a.pth', saved(lambda p: torch.save(checkpoint, p), '.pth'))],
         ids=[('a.json', b'[3, 4]'), ('a.txt', b'3\n4\n'), ('a.pkl', b'\x80\x04\x95\t\x00\x00\x00\x00\x00\x00\x00]\x94(K\x03K\x04e.')],
         coco=[('a.json', coco)],
+        tagger=[('a.onnx', tagger())],
         pictures=[('a.jpg', picture('JPEG')), ('a.png', picture('PNG')), ('a.gif', picture('GIF')), ('a.webp', picture('WEBP')),
                   ('a.bmp', picture('BMP')[:400]), ('a.tif', picture('TIFF'))])
     return many[reader]
@@ -158,6 +174,7 @@ READERS = dict(
     checkpoint=read_pth,
     ids=read_caption_ids,
     coco=lambda path: list(captions_by_id(path, [3])),
+    tagger=lambda path: Tagger(path, threads=1).predict(Image.new('RGB', (9, 8))),
     pictures=lambda path: list(iter_picture_features(clip(), [path], progress=False)))
 
 
