@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from taidpt.apps.cli_tag import (
-    add_present, add_report, in_words, kept_tagger, tags_of_file, tags_of_model,
+    add_present, add_report, in_words, kept_tagger, opened_if_kept, tags_of_file, tags_of_model,
 )
 from .console import Console, add_command, check_writable, positive_number
 from taidpt.apps.options import (
@@ -130,10 +130,10 @@ def predict_pictures(
     "Print the tags of pictures. Raises `ValueError` if none of them could be read."
     if args.report: check_writable(args.report, '.html')
     file = kept_tagger(args)
-    kept = file and file.is_file()
-    how = () if kept else named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
+    tagger = opened_if_kept(file)
+    how = () if tagger else named_prompts(args.prompts, args.others, args.clip, args.trust, args.draft)
     pictures = named_pictures(args.pictures, args.on_error)
-    if kept: found = tags_of_file(args, pictures, file)
+    if tagger: found = tags_of_file(args, pictures, tagger)
     else: found = tags_of_model(args, *how, pictures, file, args.top or 3)
     present = (args.threshold, args.probability) != (None, None)
     tagged = [(t.picture, t.tags and top_tags(t.tags, args.top or 5, present)) for t in found]

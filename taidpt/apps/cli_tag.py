@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TAG_EXAMPLES', 'TABLES', 'FIXED', 'add_tag', 'add_tag_outputs', 'add_report', 'add_present', 'TaggedPicture',
            'tagged_pictures', 'in_words', 'tag_line', 'tag_entry', 'tags_csv', 'write_tags', 'classes_to_tag',
-           'method_in_words', 'report_tags', 'named_tagger', 'tags_of_model', 'tags_of_file', 'check_fixed',
-           'kept_tagger', 'keep_tagger', 'run_tag']
+           'method_in_words', 'report_tags', 'named_tagger', 'tags_of_model', 'tags_of_file', 'named_file',
+           'kept_tagger', 'opened_if_kept', 'keep_tagger', 'run_tag']
 
 # %% ../../nbs/apps/cli_tag.ipynb #cli_tag-003
 import argparse, csv, hashlib, io, json
@@ -24,6 +24,7 @@ from taidpt.apps.options import (
 )
 
 if TYPE_CHECKING:
+    from taidpt.apps.tagger import Tagger
     from taidpt.classes import ClassSet
     from taidpt.predict import Predictor
     from taidpt.support.tags import Tag
@@ -269,20 +270,22 @@ FIXED = dict(clip=None, trust=False, others=[], tiles=1, engine='torch', precisi
 def tags_of_file(
     args:argparse.Namespace, # what was typed
     pictures:Sequence, # N names
-    tagger:str|Path, # an .onnx file
+    tagger:'Tagger', # that tags them
 )->list[TaggedPicture]: # N
     "Tags by a tagger."
-    from taidpt.apps.tagger import Tagger
     from taidpt.support.picturefiles import shown_name
-    tags = Tagger(tagger).tags(pictures, args.threshold, args.on_error)
+    tags = tagger.tags(pictures, args.threshold, args.on_error)
     return [TaggedPicture(shown_name(p), found or None) for p, found in zip(pictures, tags, strict=True)]
 
-def check_fixed(
+def named_file(
     args:argparse.Namespace, # what was typed
-)->None:
-    "Raise `ValueError` for options that do not go with a tagger."
+)->'Tagger|None':
+    "The tagger of `--tagger`. Raises `ValueError` for options that do not go with it."
+    if not args.tagger: return None
     unfit = [f'--{"no-draft" if k == "draft" else k}' for k,v in FIXED.items() if getattr(args, k) != v]
     if unfit: raise ValueError(f'a tagger is fixed in its file: leave out {" and ".join(unfit)}')
+    from taidpt.apps.tagger import Tagger
+    return Tagger(args.tagger)
 
 # %% ../../nbs/apps/cli_tag.ipynb #cli_tag-023g
 def kept_tagger(
@@ -299,6 +302,15 @@ def kept_tagger(
     content = [p.read_bytes().hex() if (p := Path(f or '')).is_file() else f for f in (args.prompts, classes)]
     known = [__version__, fingerprint([weights]), content, clip, args.draft]
     return folder/'taggers'/f'{hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]}.onnx'
+
+def opened_if_kept(
+    path:Path|None, # as `kept_tagger` gives it
+)->'Tagger|None': # None if it is not there, or damaged
+    "The tagger that an earlier command has kept."
+    from taidpt.apps.tagger import Tagger
+    if path is None or not path.is_file(): return None
+    try: return Tagger(path)
+    except (OSError, ValueError): return None
 
 def keep_tagger(
     path:Path|None, # as `kept_tagger` gives it
@@ -317,10 +329,9 @@ def run_tag(
     "`taidpt tag`: print the tags of pictures. Raises `ValueError` if none of them could be read."
     if args.out: check_writable(args.out, *TABLES)
     if args.report: check_writable(args.report, '.html')
-    if args.tagger: check_fixed(args)
     pictures = named_pictures(args.pictures, args.on_error)
-    file = args.tagger or kept_tagger(args)
-    if args.tagger or file and file.is_file(): tagged = tags_of_file(args, pictures, file)
+    file = kept_tagger(args)
+    if tagger := named_file(args) or opened_if_kept(file): tagged = tags_of_file(args, pictures, tagger)
     else: tagged = tags_of_model(args, *named_tagger(args, Console(args.quiet)), pictures, file)
     if args.out: write_tags(args.out, tagged, args.scores, args.all)
     for t in tagged: print(tag_line(t, args.scores, args.all))
