@@ -13,6 +13,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from .support.blocks import run_causal
 from .support.dense import dense_way
 from .support.models import (
     ModelFacts, best_device, build_clip, find_clip, model_options, preprocessing)
@@ -90,8 +91,7 @@ def encode_texts(self:FrozenCLIP,
     mask = torch.arange(T, device=self.device) <= eot[:, None]
     if not self.causal: return *whole_text_features(self.model, tokens, self.frame.blank), mask
     x = text.token_embedding(tokens).to(self.dtype) + text.positional_embedding[:T].to(self.dtype)
-    x = text.transformer(x, attn_mask=text.attn_mask[:T, :T])           # N × T × W
-    H = project(text, x)                                                # `ln_final`, then to D
+    H = project(text, run_causal(text, x))                              # blocks, `ln_final`, to D
     return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
 
 # %% ../nbs/04_clip.ipynb #0b9cdb21

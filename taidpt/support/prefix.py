@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['name_suffixes', 'check_room', 'add_sot', 'check_contexts', 'check_context', 'encode_whole_prompts',
-           'encode_any_prompts', 'pack_names', 'PromptRows', 'lay_out_prompts', 'attend', 'split_heads',
-           'attend_to_prefix', 'activate', 'prompt_block', 'has_plain_blocks', 'encode_shared_prefix']
+           'encode_any_prompts', 'pack_names', 'PromptRows', 'lay_out_prompts', 'attend', 'attend_to_prefix',
+           'prompt_block', 'encode_shared_prefix']
 
 # %% ../../nbs/support/prefix.ipynb #911ea10a
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from taidpt.support.blocks import (
+    after_attention, has_plain_blocks, queries_keys_values, run_causal, split_heads,
+)
 from taidpt.support.towers import (
     Frame, fill_up, is_hugging_face, project, text_tower, vectors_for_words,
 )
@@ -98,7 +100,7 @@ def encode_whole_prompts(
     x = torch.cat([prefixes, text.token_embedding(ids).to(prefixes.dtype)], 1)
     T = x.shape[1]
     x = x + text.positional_embedding[:T].to(x.dtype)
-    x = text.transformer(x, attn_mask=text.attn_mask[:T, :T])
+    x = run_causal(text, x)
     return project(text, x[torch.arange(C, device=x.device), P + eot])
 
 # %% ../../nbs/support/prefix.ipynb #any-7408be
@@ -175,14 +177,6 @@ def attend(
     return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
 
 # %% ../../nbs/support/prefix.ipynb #9333dbbf
-def split_heads(
-    qkv:Tensor, # T × 3W, queries, keys and values of all tokens
-    length:int, # tokens in a sequence
-    heads:int, # of the attention
-) -> Tensor: # 3 × sequences × heads × length × d
-    "Queries, keys and values, by sequence and head."
-    return qkv.unflatten(0, (-1, length)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-
 def attend_to_prefix(
     qkv:Tensor, # T × 3W, of B prefixes of P tokens, then of B times R rows
     hidden:Tensor, # B·R × 1 × K × (P + K) bool, what the K tokens of a row do not see
@@ -200,15 +194,6 @@ def attend_to_prefix(
     both = attend(pq, pk, pv, later), attend(q, k, v, hidden)
     return torch.cat([o.transpose(1, 2).flatten(0, 1).flatten(1) for o in both])
 
-# %% ../../nbs/support/prefix.ipynb #ca240752
-def activate(
-    gelu:nn.Module, # the activation of a block
-    x:Tensor, # any shape
-) -> Tensor: # the same
-    "What `gelu` gives, with one tensor kept for the gradient."
-    is_quick = type(gelu).__name__ == 'QuickGELU'   # open_clip's, which takes a second to import
-    return F.silu(1.702 * x) / 1.702 if is_quick else gelu(x)
-
 # %% ../../nbs/support/prefix.ipynb #62a2ba0e
 def prompt_block(
     block:'ResidualAttentionBlock', # one block of the text transformer
@@ -218,19 +203,10 @@ def prompt_block(
     ends:Tensor|None=None, # which rows of x are wanted; None: all
 ) -> Tensor: # T × W, or a row for each of `ends`
     "A residual attention block on the tokens of many prompts with few prefixes."
-    attn, mlp = block.attn, block.mlp
-    qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
-    o = attend_to_prefix(qkv, hidden, prefixes, attn.num_heads)
+    qkv = queries_keys_values(block, x)
+    o = attend_to_prefix(qkv, hidden, prefixes, block.attn.num_heads)
     if ends is not None: x, o = x.index_select(0, ends), o.index_select(0, ends)
-    x = x + block.ls_1(attn.out_proj(o))
-    h = activate(mlp.gelu, mlp.c_fc(block.ln_2(x)))
-    return x + block.ls_2(mlp.c_proj(h))
-
-# %% ../../nbs/support/prefix.ipynb #190c25e3
-def has_plain_blocks(text:nn.Module) -> bool: # text tower
-    "Whether every block of the text tower is a `ResidualAttentionBlock` and nothing more special."
-    from open_clip.transformer import ResidualAttentionBlock
-    return all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
+    return after_attention(block, x, o)
 
 # %% ../../nbs/support/prefix.ipynb #6c66eb4f
 def encode_shared_prefix(

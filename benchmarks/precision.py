@@ -1,0 +1,61 @@
+"""What bfloat16 does to learning: TaI-DPT learned by the embedded CLIP in float32 and in bfloat16, sentences encoded in the same
+precision, and both used on pictures in float32. mAP over seeds, and the difference with its interval over draws of the photos.
+
+    python benchmarks/precision.py [--labels ../shared/data/coco_dev/labels.tsv] [--seeds 3]
+"""
+import argparse
+from pathlib import Path
+
+import torch
+
+from common import record, seconds
+from taidpt.classes import COCO
+from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.datasets.labelled import bundled_photos, read_labels
+from taidpt.learner import TaIDPT
+from taidpt.nounfilter import NounFilter
+from taidpt.paper.family import measured
+from taidpt.support.captions import bundled_captions
+from taidpt.support.encode import encode_pictures, encode_sentences
+from taidpt.texts import LabeledTexts, template_sentences
+
+
+def learned(clip: FrozenCLIP, train: LabeledTexts, seeds: int) -> tuple[list[TaIDPT], float]:
+    "A model for each seed, and the seconds of it all."
+    models = [TaIDPT(clip, train.classes, seed=seed) for seed in range(seeds)]
+    def run():
+        features = encode_sentences(clip, (train + template_sentences(train.classes)).texts, progress=False)
+        for model in models: model.fit(train, features=features, progress=False)
+    return models, seconds(run)
+
+
+def on(clip: FrozenCLIP, model: TaIDPT) -> TaIDPT:
+    "The same prompts on another CLIP."
+    other = TaIDPT(clip, model.classes, seed=model.seed)
+    other.start()
+    with torch.no_grad():
+        for a, b in zip(other.prompts_.parameters(), model.prompts_.parameters()): a.copy_(b)
+    return other
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p.add_argument("--labels", type=Path)
+    p.add_argument("--seeds", type=int, default=3)
+    args = p.parse_args()
+    photos = read_labels(args.labels, COCO, args.labels.parent/"images") if args.labels else bundled_photos(COCO)
+    train = NounFilter(COCO).label(list(bundled_captions()), progress=False)
+    clip, half = load_clip(device="cpu"), load_clip(device="cpu", precision="bf16")
+    store, found, took = encode_pictures(clip, photos.pictures, progress=False), {}, {}
+    for name, c in dict(float32=clip, bfloat16=half).items():
+        models, took[name] = learned(c, train, args.seeds)
+        found[name] = measured(photos.labels, [on(clip, m).predict(store, progress=False) for m in models])
+    more = found["bfloat16"].over(found["float32"])
+    for name, m in found.items(): print(f"{name}: mAP {m.interval()}, seeds {', '.join(f'{v:.2f}' for v in m.each)}, {took[name]:.0f} s")
+    print(f"bfloat16 less float32: {more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]")
+    record("precision", dict(photos=len(photos), set="the bundled photos" if not args.labels else args.labels.parent.name, seeds=args.seeds,
+                             map={name: m.value for name, m in found.items()}, each={name: m.each for name, m in found.items()},
+                             difference=dict(value=more.value, low=more.low, high=more.high), seconds=took))
+
+
+if __name__ == "__main__": main()
