@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from functools import partial
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.learner import TaIDPT
 from taidpt.prompts import PromptLearner
+from taidpt.support.engines import ENGINES
 from taidpt.support.picturefiles import list_pictures
 from taidpt.support.scorefiles import score_in_shards
 from taidpt.zeroshot import ZeroShotCLIP
@@ -123,6 +125,22 @@ def by_workers(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[s
     return {kind: {str(n): spread([count[name] / t for t in taken[kind, n]]) for n in (0, 1, 2, 4)} for kind, (name, _) in kinds.items()}
 
 
+def by_engine(model, folder: Path, rounds: int) -> dict[str, dict]:
+    "Pictures a second of `predict` on large photos, decoded whole and encoded by PyTorch, or decoded at a fraction and encoded by an engine."
+    def predict(draft, engine, precision="float32"):
+        model.clip.preprocess.draft = draft
+        model.predict(folder, progress=False, engine=engine, precision=precision)
+
+    ways = {"whole, torch": partial(predict, False, "torch"), "torch": partial(predict, True, "torch")}
+    ways |= {name: partial(predict, True, name) for name, package in ENGINES.items() if find_spec(package)}
+    if find_spec("openvino") and torch.ops.mkldnn._is_mkldnn_bf16_supported(): ways["bfloat16"] = partial(predict, True, "openvino", "bfloat16")
+    for way in ways.values(): way()
+    taken, n = interleave(ways, rounds), len(list_pictures(folder))
+    model.clip.preprocess.draft = True
+    whole = taken["whole, torch"]
+    return {name: dict(speed=spread([n / s for s in t]), ratio=spread([w / s for w, s in zip(whole, t)])) for name, t in taken.items()}
+
+
 def no_antialias(picture: Image.Image, side: int = 224) -> Image.Image:
     "Bicubic between the nearest pixels, whatever lies between them."
     pixels = torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None].float()
@@ -158,11 +176,12 @@ def large_photos(rounds: int = 3, times: int = 2):
         for path in list_pictures(folders["large"]):
             for i in range(times - 1): shutil.copy(path, path.with_name(f"{i}-{path.name}"))
         size = sum(p.stat().st_size for p in list_pictures(folders["large"])) / (times * len(bundled))
-        speed = by_workers(ZeroShotCLIP(clip, COCO), folders, rounds)
+        speed, engines = by_workers(ZeroShotCLIP(clip, COCO), folders, rounds), by_engine(ZeroShotCLIP(clip, COCO), folders["large"], rounds)
     for kind, row in speed.items():
         print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second with {n} processes" for n, r in row.items()))
     for name, m in moved.items(): print(f"{name}: cosines {m['mean']:.4f} away, {m['largest']:.4f} at most, best tags {m['same_best']:.0%} the same")
-    record("large photos", dict(photos=times * len(bundled), bytes=size, rounds=rounds, speed=speed, moved=moved))
+    for name, e in engines.items(): print(f"{name}: {e['speed']['median']:.0f} a second, {e['ratio']['median']:.1f} times as fast as whole in PyTorch")
+    record("large photos", dict(photos=times * len(bundled), bytes=size, rounds=rounds, speed=speed, engines=engines, moved=moved))
 
 
 def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):

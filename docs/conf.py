@@ -82,13 +82,17 @@ def lean_body(app, pagename, templatename, context, doctree):
 def fold_menu(app, pagename, templatename, context, doctree):
     "The menu lists the pages of a long section on those pages alone, before Furo makes it"
     if not (toctree := context.get('toctree')): return
-    lean = lambda html: html.replace('class="reference internal"', 'class="reference"').replace(' role="heading"', '')     # a caption, and no heading of the page
+    def lean(html):
+        "Without what takes a fifth of the menu and is said in site.css; a caption is no heading of the page"
+        html = html.replace('class="reference internal"', 'class="reference"').replace(' role="heading"', '')
+        return html.replace('<li class="toctree-l1">', '<li>').replace('</li>\n', '</li>')
     context['toctree'] = lambda **how: lean(toctree(**how | dict(collapse=True)))
 
 
 def weigh(app, error):
-    "Say what the site weighs, here and on its own page"
+    "Say what the site weighs, here and on its own page, without maps of the theme's sources, which nobody debugs here"
     if error or app.builder.name != 'html': return
+    for theirs in Path(app.outdir, '_static').rglob('*.map'): theirs.unlink()
     weight = sum(f.stat().st_size for f in site_files(Path(app.outdir)))
     page = Path(app.outdir)/'site.html'
     page.write_text(page.read_text(encoding='utf-8').replace('SITE-WEIGHT', f'{weight/1e6:.1f} MB'), encoding='utf-8')

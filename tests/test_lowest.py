@@ -47,7 +47,7 @@ def test_what_is_imported_is_required():
             if isinstance(node, ast.Import): names |= {alias.name.split('.')[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level: names.add(node.module.split('.')[0])
     others = names - sys.stdlib_module_names - {'taidpt'}
-    needed = {need.name for need in promised('requirements', 'ray_requirements', 'app_requirements')}
+    needed = {need.name for need in promised('requirements', 'ray_requirements', 'app_requirements', 'onnx_requirements')}
     assert {MODULES.get(name, name) for name in others} <= needed
 
 
