@@ -21,8 +21,7 @@ from .support.encode import feature_recipe
 from .support.estimator import Estimator
 from .support.scoring import Pictures, score_pictures, score_positions
 from .support.tagging import Tagging
-from .support.tags import Tag, as_tags
-from .support.thresholds import as_thresholds
+from .support.tags import Tag, as_tags, as_thresholds
 from .support.tiles import as_tiles
 
 # %% ../nbs/10_predict.ipynb #10-014

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .cli_tag import named_tagger
 from .console import Console, add_command, check_writable
-from .options import add_clip_options, add_trust, find_reference
+from .options import add_clip_options, add_trust
 
 # %% ../../nbs/apps/cli_export.ipynb #cli_export-005
 EXPORT_EXAMPLES = [
@@ -36,7 +36,7 @@ def add_export(
                    help='let the tagger decode large JPEGs whole, several times as slowly')
     add_clip_options(p)
     add_trust(p)
-    p.set_defaults(others=[], threshold=None, probability=None, tiles=1, engine='torch', precision='float32')
+    p.set_defaults(others=[])
 
 # %% ../../nbs/apps/cli_export.ipynb #cli_export-007
 def run_export(
@@ -47,7 +47,6 @@ def run_export(
     from taidpt.apps.export import export_tagger
     console = Console(args.quiet)
     model, _ = named_tagger(args, console)
-    find_reference(model, args)
     export_tagger(model, args.out)
     size = Path(args.out).stat().st_size
     console.tell(f'Written: {args.out}, {len(model.classes)} classes in {size/1e6:.0f} MB; '

@@ -220,7 +220,7 @@ def report_tags(
 )->None:
     "Write a page with the tags of pictures."
     from taidpt.apps.report import write_tag_report
-    from taidpt.support.thresholds import as_thresholds
+    from taidpt.support.tags import as_thresholds
     if threshold is None: limits = model.thresholds(probability, tiles=tiles, others=others)
     else: limits = as_thresholds(threshold, len(model.classes))
     write_tag_report(path, model, pictures, tags, limits, method_in_words(model), top, tiles=tiles)

@@ -31,9 +31,9 @@ from ..scores import dense_scores, fuse
 from ..support.encode import iter_picture_features, pos_embed_matters
 from ..support.figures import as_jpeg, where_highest
 from ..support.headers import NoChecksum
-from ..support.picturefiles import regular_file, shown_name, to_rgb
-from ..support.picturefiles import UnreadablePicture
-from ..support.pictures import as_pictures
+from taidpt.support.picturefiles import (
+    as_pictures, regular_file, shown_name, to_rgb, UnreadablePicture,
+)
 from ..support.tagging import above_usual, reference_features
 from ..support.thresholds import PUBLISHED_OPTIONS
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of

@@ -129,15 +129,14 @@ def ready_to_tag(
     model = next(m for m in FAMILY if m.name == name).make(clip, classes, 0)
     if not hasattr(model, 'fit'): return model
     path = cache and vectors_file(model, name, cache)
-    known = path and kept_vectors(type(model), path, clip)
-    if not known: model = fit_to_captions(model, progress)
-    else: model = known
+    kept = path and kept_vectors(type(model), path, clip)
+    model = kept or fit_to_captions(model, progress)
     if unknown := [name for name, share in zip(classes.names, model.frequency_) if not share]:
         told = ', '.join(unknown[:5]) + (', …' if len(unknown) > 5 else '')
         warnings.warn(f'No bundled caption names {told}: "a photo of a {unknown[0]}." and the '
                       'like stand for it', stacklevel=2)
     if len(unknown) == len(classes): return zero_shot(clip, classes)
-    if path and not known: model.save(path)
+    if path and not kept: model.save(path)
     return model
 
 # %% ../../nbs/apps/ready.ipynb #ready-015b

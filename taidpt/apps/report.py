@@ -203,11 +203,11 @@ def spelled(
 
 # %% ../../nbs/apps/report.ipynb #report-spell-1b
 def limits_by_name(
-    thresholds:Tensor, # C, or one for all
+    thresholds:Tensor|np.ndarray, # C, or one for all
     classes:ClassSet, # C classes
 )->dict[str, float]: # class -> from which score on it is present
     "Thresholds under natural names."
-    return dict(zip(classes.natural, thresholds.expand(len(classes)).tolist()))
+    return dict(zip(classes.natural, np.broadcast_to(thresholds, len(classes)).tolist()))
 
 # %% ../../nbs/apps/report.ipynb #report-body-1
 def script_hash(

@@ -34,9 +34,8 @@ from ..support.engines import named_engine
 from ..support.labelfiles import LabelWriter
 from ..support.parts import clean, fingerprint, owned, scratch, write_whole
 from taidpt.support.picturefiles import (
-    PICTURE_ENDINGS, decoded, is_hidden, regular_file, shown_name,
+    check_on_error, decoded, is_hidden, regular_file, shown_name, PICTURE_ENDINGS,
 )
-from ..support.picturefiles import check_on_error
 from ..support.pictures import one_core_threads
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['JSON', 'cut_to', 'normalised', 'is_numbers', 'wrong_words', 'read_about', 'one_ahead', 'opened_graph', 'told_by',
-           'Tagger', 'as_list']
+           'Tagger']
 
 # %% ../../nbs/apps/tagger.ipynb #tagger-002
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,11 +19,11 @@ from fastcore.basics import patch
 from PIL import Image
 
 from taidpt.support.picturefiles import (
-    UnreadablePicture, check_on_error, decoded, named_by, picture_content, regular_file, to_rgb,
-    what_is_wrong,
+    as_pictures, check_narrow, check_on_error, decoded, picture_content, regular_file,
+    tell_unreadable, to_rgb, what_is_wrong,
 )
 from ..support.plaindata import is_text_list, parse_json
-from ..support.tags import Tag, as_tags
+from ..support.tags import Tag, as_tags, as_thresholds
 
 # %% ../../nbs/apps/tagger.ipynb #tagger-005
 def cut_to(
@@ -36,10 +35,8 @@ def cut_to(
     "A picture resized as torchvision does it. Raises `ValueError` for a strip that is too narrow."
     h, w = size
     if not crop: return picture.resize((w, h), filter)
-    short, long = sorted(picture.size)
-    if Image.MAX_IMAGE_PIXELS and long * h**2 > Image.MAX_IMAGE_PIXELS * short: raise ValueError(
-        f'it has {picture.width} × {picture.height} pixels, too narrow for the size that '
-        'CLIP wants; cut a piece out of it')
+    check_narrow(picture.size, h)
+    short = min(picture.size)
     W, H = [h if side == short else int(h * side / short) for side in picture.size]
     picture = picture.resize((W, H), filter)
     left, top = round((W - w) / 2), round((H - h) / 2)
@@ -183,27 +180,13 @@ def predict(self:Tagger,
         try: return self.pixels(picture)
         except (OSError, ValueError, SyntaxError) as e: return e
     check_on_error(on_error)
-    pictures, rows = as_list(pictures), []
+    pictures, rows = as_pictures(pictures), []
     for place,x in enumerate(one_ahead(read, pictures)):
-        if not isinstance(x, Exception): row = self.score(x)
-        else:
-            what = what_is_wrong(pictures[place], place, x)
-            if on_error == 'raise': raise UnreadablePicture(
-                f"Cannot read {what}. Pass on_error='skip' to go on without it.") from x
-            warnings.warn(f'Skipped {what}', stacklevel=2)
-            row = np.full(len(self.classes), np.nan, np.float32)
-        rows.append(row)
+        if isinstance(x, Exception):
+            tell_unreadable(what_is_wrong(pictures[place], place, x), on_error)
+            rows.append(np.full(len(self.classes), np.nan, np.float32))
+        else: rows.append(self.score(x))
     return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
-
-# %% ../../nbs/apps/tagger.ipynb #tagger-019
-def as_list(
-    pictures, # one or several, in any form
-)->Sequence: # N pictures
-    "One picture or many."
-    if isinstance(pictures, (str, Path)): return named_by(pictures)
-    if isinstance(pictures, (bytes, Image.Image)): return [pictures]
-    if isinstance(pictures, np.ndarray) and pictures.ndim == 3: return [pictures]
-    return list(pictures)
 
 # %% ../../nbs/apps/tagger.ipynb #tagger-020
 @patch
@@ -213,7 +196,5 @@ def tags(self:Tagger,
     on_error:str='raise', # as in `predict`
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
-    t = self.thresholds if threshold is None else np.asarray(threshold, float)
-    if t.shape not in ((), (len(self.classes),)) or not np.isfinite(t).all(): raise ValueError(
-        f'threshold must be a number, or {len(self.classes)} numbers, one a class, got {threshold!r:.80}')
+    t = self.thresholds if threshold is None else as_thresholds(threshold, len(self.classes))
     return as_tags(self.predict(pictures, on_error), self.classes, t)

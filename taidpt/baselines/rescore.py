@@ -18,7 +18,7 @@ from torchvision.transforms import CenterCrop, Resize
 from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores, relative_scores
 from ..support.encode import iter_picture_features
-from ..support.pictures import as_pictures
+from ..support.picturefiles import as_pictures
 from ..support.scoring import score_share
 from ..support.tiles import Tiles
 

@@ -24,9 +24,8 @@ from torchvision.transforms import InterpolationMode
 from ..clip import FrozenCLIP
 from .encode import iter_picture_features
 from .features import FeatureStore, unit_half
-from .picturefiles import regular_file
-from .picturefiles import UnreadablePicture, what_is_wrong
-from .pictures import as_pixels, as_pictures
+from .picturefiles import as_pictures, regular_file, what_is_wrong, UnreadablePicture
+from .pictures import as_pixels
 
 # %% ../../nbs/support/augment.ipynb #au-006
 def random_box(

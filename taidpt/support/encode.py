@@ -7,7 +7,7 @@ __all__ = ['text_digest', 'encode_sentences', 'pos_embed_matters', 'feature_reci
            'encode_pictures']
 
 # %% ../../nbs/support/encode.ipynb #ddd49857
-import hashlib, math, re, tempfile, warnings, weakref
+import hashlib, math, re, tempfile, weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,9 +28,10 @@ from taidpt.support.features import (
 )
 from .parts import scratch
 from taidpt.support.picturefiles import (
-    UnreadablePicture, check_on_error, picture_content, what_is_wrong,
+    as_pictures, check_on_error, picture_content, tell_unreadable, what_is_wrong,
+    UnreadablePicture,
 )
-from .pictures import as_pictures, as_pixels, batches_in_threads, one_core_threads
+from .pictures import as_pixels, batches_in_threads, one_core_threads
 from .sources import in_batches, is_stream, tell_places
 
 # %% ../../nbs/support/encode.ipynb #a9c4b312
@@ -284,11 +285,7 @@ def _tell(
 ):
     "Say which pictures could not be read."
     for read in batch:
-        if not read.error: continue
-        if on_error == 'raise':
-            raise UnreadablePicture(f"Cannot read {read.error}. "
-                                    "Pass on_error='skip' to go on without it.")
-        warnings.warn(f'Skipped {read.error}', stacklevel=3)
+        if read.error: tell_unreadable(read.error, on_error)
 
 # %% ../../nbs/support/encode.ipynb #b5deb9f0
 def iter_picture_features(

@@ -22,7 +22,7 @@ from ..scores import dense_scores
 from .distributed import add_up, own_share, process_count
 from .encode import encode_pictures, iter_picture_features
 from .features import FeatureStore
-from .pictures import as_pictures
+from .picturefiles import as_pictures
 from .sources import is_stream
 
 # %% ../../nbs/support/scoring.ipynb #sc-007

@@ -6,7 +6,7 @@
 __all__ = ['FEW', 'METHODS', 'PUBLISHED_OPTIONS', 'TAGGING_WORDS', 'best_threshold', 'rare_classes', 'class_thresholds', 'platt',
            'isotonic', 'probability', 'check_probability', 'score_at', 'class_curves', 'Calibration',
            'calibrate_scores', 'calibration_of', 'calibration_text', 'calibration_words', 'frequency_text',
-           'tagging_words', 'take_tagging_words', 'as_thresholds']
+           'tagging_words', 'take_tagging_words']
 
 # %% ../../nbs/support/thresholds.ipynb #thresholds-002
 import json, math, warnings
@@ -277,14 +277,3 @@ def take_tagging_words(
         raise ValueError(f'{path}: its thresholds are for other classes than its prompts')
     model.calibration = found
     if often is not None: model.frequency_ = often
-
-# %% ../../nbs/support/thresholds.ipynb #thresholds-035c
-def as_thresholds(
-    given:float|Sequence[float]|Tensor, # one for all, or one a class
-    classes:int, # C
-)->Tensor: # C, float64
-    "Thresholds that a user gave. Raises `ValueError` unless they are one or C, and finite."
-    t = torch.as_tensor(given, dtype=torch.float64).cpu()
-    if t.shape not in ((), (classes,)) or not t.isfinite().all(): raise ValueError(
-        f'threshold must be a number, or {classes} numbers, one a class, got {given!r:.80}')
-    return t.expand(classes)

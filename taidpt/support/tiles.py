@@ -13,8 +13,7 @@ from pathlib import Path
 from PIL import Image
 from torch import Tensor
 
-from .picturefiles import open_rgb
-from .pictures import as_pictures
+from .picturefiles import as_pictures, open_rgb
 
 # %% ../../nbs/support/tiles.ipynb #ti-005
 def tile_box(
