@@ -106,8 +106,8 @@ def encode_maps(self:FrozenCLIP,
     visual, several = self.model.visual, isinstance(pos_embed, tuple)
     pixels = pixels.to(self.device, pixel_dtype(visual))
     key = (size := pixels.shape[-2:]), pixels.device, pixels.dtype
-    if self._sized[0] != key: self._sized = key, tower_for(visual, size)
-    f, F_ = features_at(self._sized[1], pixels, pos_embed if several else (pos_embed,), self._dense)
+    sized = self._sized = self._sized if self._sized[0] == key else (key, tower_for(visual, size))
+    f, F_ = features_at(sized[1], pixels, pos_embed if several else (pos_embed,), self._dense)
     return (f if several else f[:, 0]), F_
 
 @patch

@@ -36,7 +36,7 @@ from ..support.parts import clean, fingerprint, owned, scratch, write_whole
 from taidpt.support.picturefiles import (
     check_on_error, decoded, is_hidden, regular_file, shown_name, PICTURE_ENDINGS,
 )
-from ..support.pictures import one_core_threads
+from ..support.pictures import core_threads
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
@@ -352,7 +352,7 @@ def _decoded(
             if isinstance(data, Exception): raise data
             return decoded(data, least)
         except Exception as e: return _plain(e)
-    with one_core_threads(min(8, torch.get_num_threads())) as pool:
+    with core_threads(min(8, torch.get_num_threads())) as pool:
         found = list(pool.map(one, [data for _, _, data in block]))
     wrong = [None if isinstance(x, Image.Image) else x for x in found]
     return [x for x in found if isinstance(x, Image.Image)], wrong

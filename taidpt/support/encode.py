@@ -12,12 +12,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from ..clip import FrozenCLIP
@@ -31,7 +32,7 @@ from taidpt.support.picturefiles import (
     as_pictures, check_on_error, picture_content, tell_unreadable, what_is_wrong,
     UnreadablePicture,
 )
-from .pictures import as_pixels, batches_in_threads, one_core_threads
+from .pictures import as_pixels, batches_in_threads, core_threads, side_by_side
 from .sources import in_batches, is_stream, tell_places
 
 # %% ../../nbs/support/encode.ipynb #a9c4b312
@@ -186,6 +187,15 @@ class _Pictures:
         try: return _read(picture, *self.how)
         except Exception as e: return _Read(error=what_is_wrong(picture, self.first + i, e))
 
+# %% ../../nbs/support/encode.ipynb #enc-once-1
+def _at_once(
+    clip:FrozenCLIP,
+    total:int|None, # batches, if that is known
+)->int:
+    "How many batches are encoded at a time."
+    n = min(8, torch.get_num_threads())
+    return n if clip.device.type == 'cpu' and total and total >= n else 1
+
 # %% ../../nbs/support/encode.ipynb #a39a9d9a
 def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
     "The batches of a loader that gives pixels, alone or with labels."
@@ -197,7 +207,7 @@ def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
 def _streamed(clip:FrozenCLIP, pictures, batch_size:int, cache:FeatureCache|None)->Iterator[list[_Read]]:
     "Batches of pictures that come one after another, read."
     last, first, told = None, 0, set()
-    with one_core_threads(min(8, torch.get_num_threads())) as pool:
+    with core_threads(min(8, torch.get_num_threads())) as pool:
         for some in in_batches(pictures, batch_size):
             tell_places(some, told)
             read = _Pictures(some, clip.preprocess, cache, first)
@@ -214,8 +224,8 @@ def _batches(
     batch_size:int, # pictures a batch
     workers:int, # processes that read; 0: threads
     cache:FeatureCache|None,
-)->tuple[Iterator[list[_Read]], int|None]: # batches; how many, if that is known
-    "Pictures of any kind, read."
+)->tuple[Iterator[Sequence[_Read]], int|None]: # batches; how many, if that is known
+    "Pictures of any kind, read, or to be read when they are asked for."
     if isinstance(pictures, DataLoader): return _loaded(pictures), len(pictures)
     if is_stream(pictures): return _streamed(clip, pictures, batch_size, cache), None
     pictures = as_pictures(pictures)
@@ -226,7 +236,9 @@ def _batches(
                          'so it takes pictures as normalised tensors only.')
     read, total = _Pictures(pictures, clip.preprocess, cache), math.ceil(len(pictures) / batch_size)
     if workers: return iter(DataLoader(read, batch_size, num_workers=workers, collate_fn=list)), total
-    return batches_in_threads(read, batch_size), total
+    if _at_once(clip, total) == 1: return batches_in_threads(read, batch_size), total
+    places = range(len(read))
+    return (Subset(read, places[k:k + batch_size]) for k in places[::batch_size]), total
 
 # %% ../../nbs/support/encode.ipynb #a6bccb2c
 def _encoded(clip:FrozenCLIP, batch:list[_Read], pos_embed:bool|tuple[bool, ...])->tuple[Tensor, Tensor]:
@@ -239,7 +251,7 @@ def _known(
     clip:FrozenCLIP,
     batch:list[_Read], # B pictures
     pos_embed:bool|tuple[bool, ...],
-    cache:FeatureCache|None, # where new features are kept
+    halved:bool, # new features become as a cache keeps them
 )->list[tuple[Tensor, Tensor]|None]: # f and F of each picture; None where it could not be read
     """Features of pictures, computed only where they are not there.
 
@@ -248,10 +260,8 @@ def _known(
     new = [read for read in batch if read.pixels is not None]
     if new:
         f, F_ = _encoded(clip, new + new[-1:]*(len(batch) - len(new)), pos_embed)
-        if cache: f, F_ = unit_half(f), unit_half(F_)
-        for read, *features in zip(new, f, F_):
-            read.features = features
-            if read.key: cache.keep(read.key, *features)
+        if halved: f, F_ = unit_half(f), unit_half(F_)
+        for read, *features in zip(new, f, F_): read.features = features
     return [read.features for read in batch]
 
 # %% ../../nbs/support/encode.ipynb #8b35be5a
@@ -269,14 +279,30 @@ def _features(
     clip:FrozenCLIP,
     batch:list[_Read], # B pictures
     pos_embed:bool|tuple[bool, ...],
-    cache:FeatureCache|None,
+    cached:bool, # with a cache
 )->tuple[Tensor, Tensor]: # f: B × D or B × K × D; F: B × h × w × D
     "f and F of a batch, NaN where a picture could not be read."
-    if cache is None and all(read.pixels is not None for read in batch):
+    if not cached and all(read.pixels is not None for read in batch):
         return _encoded(clip, batch, pos_embed)
-    rows = _with_blanks(clip, _known(clip, batch, pos_embed, cache), pos_embed)
+    rows = _with_blanks(clip, _known(clip, batch, pos_embed, cached), pos_embed)
     f, F_ = (torch.stack(x).to(clip.device).float() for x in zip(*rows))
     return f, F_
+
+# %% ../../nbs/support/encode.ipynb #enc-all-1
+def _all_features(
+    clip:FrozenCLIP,
+    batches:Iterator[Sequence[_Read]],
+    n:int, # batches at a time
+    pos_embed:bool|tuple[bool, ...],
+    cached:bool, # with a cache
+    then:Callable, # f, F -> what is wanted of them
+)->Iterator[tuple[list[_Read], Any]]: # batches, with what is wanted
+    "Batches, read, and their features."
+    def one(batch):
+        batch = [batch[i] for i in range(len(batch))]
+        return batch, then(*_features(clip, batch, pos_embed, cached))
+    if isinstance(clip, EngineCLIP): clip = EngineCLIP(clip, clip.graph, clip.engine, clip.precision, n)
+    return map(one, batches) if n == 1 else side_by_side(one, batches, n)
 
 # %% ../../nbs/support/encode.ipynb #e1e8ccbf
 def _tell(
@@ -299,6 +325,7 @@ def iter_picture_features(
     cache:str|Path|None=None, # folder to keep features in, and to find them in
     engine:str='torch', # of the picture tower; or 'onnx', 'openvino', 'auto', as in `with_engine`
     precision:str='float32', # of the engine; with openvino also 'bfloat16'
+    then:Callable=lambda f, F_: (f, F_), # what to give instead; several threads call it at a time
 )->Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     """f and F (Eq. 4) of pictures, batch by batch; `UnreadablePicture` names a broken one.
 
@@ -308,18 +335,26 @@ def iter_picture_features(
     batch_size = batch_size or (4 if clip.device.type == 'cpu' else 32)
     kept = FeatureCache(cache, feature_recipe(clip, pos_embed)) if cache else None
     batches, total = _batches(clip, pictures, batch_size, workers, kept)
-    for batch in tqdm(batches, 'pictures', total=total, disable=not progress):
+    found = _all_features(clip, batches, _at_once(clip, total), pos_embed, kept is not None, then)
+    for batch, wanted in tqdm(found, 'pictures', total=total, disable=not progress):
         _tell(batch, on_error)
-        yield _features(clip, batch, pos_embed, kept)
+        for read in batch:
+            if read.key and read.features: kept.keep(read.key, *read.features)
+        yield wanted
 
 # %% ../../nbs/support/encode.ipynb #afe7c58a
-def _pictures_to_memory(batches:Iterator[tuple[Tensor, Tensor]], made_from:dict[str, str])->FeatureStore:
-    "A store of all batches of f and F; the number of positions may differ from batch to batch."
+def _as_kept(f, F_)->tuple[np.ndarray, np.ndarray, list[int]]:
+    "f and F as a store keeps them, and how many positions each picture has."
+    n = F_.shape[1] * F_.shape[2]
+    return unit_half(f).numpy(), unit_half(F_.flatten(0, 2)).numpy(), [n]*len(f)
+
+def _pictures_to_memory(batches:Iterator, made_from:dict[str, str])->FeatureStore:
+    "A store of batches `_as_kept`; the number of positions may differ from batch to batch."
     whole, parts, lengths = [], [], []
-    for f, F_ in batches:
-        whole.append(unit_half(f).numpy())
-        parts.append(unit_half(F_.flatten(0, 2)).numpy())
-        lengths += [F_.shape[1] * F_.shape[2]] * len(f)
+    for f, F_, n in batches:
+        whole.append(f)
+        parts.append(F_)
+        lengths += n
     return FeatureStore(np.concatenate(whole), np.concatenate(parts), offsets_of(lengths), made_from)
 
 # %% ../../nbs/support/encode.ipynb #cf78dcfc
@@ -421,6 +456,6 @@ def encode_pictures(
     clip = with_engine(clip, engine, precision, kwargs.get('cache'))
     if path is not None:
         return _pictures_to_file(Path(path), clip, _as_files(pictures), pos_embed, progress, **kwargs)
-    batches = iter_picture_features(clip, pictures, pos_embed, progress=progress, **kwargs)
+    batches = iter_picture_features(clip, pictures, pos_embed, progress=progress, then=_as_kept, **kwargs)
     made_from = dict(format='taidpt-features', kind='pictures', weights=clip.fingerprint())
     return _pictures_to_memory(batches, made_from)

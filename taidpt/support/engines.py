@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'PRECISIONS', 'fastest_engine', 'named_engine', 'PictureTower', 'picture_size', 'check_traceable',
-           'plain_attention', 'traced', 'traced_tower', 'onnx_runner', 'import_openvino', 'openvino_runner', 'opened',
-           'tower_file', 'check_graph', 'exported_tower', 'EngineCLIP', 'with_engine']
+           'plain_attention', 'traced', 'traced_tower', 'onnx_runner', 'import_openvino', 'openvino_runner',
+           'graph_runner', 'opened', 'tower_file', 'check_graph', 'exported_tower', 'EngineCLIP', 'with_engine']
 
 # %% ../../nbs/support/engines.ipynb #engines-004
 import hashlib, io, sys, warnings
@@ -15,6 +15,8 @@ from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 
 import torch
 from torch import Tensor, nn
@@ -142,9 +144,9 @@ def traced_tower(
 # %% ../../nbs/support/engines.ipynb #engines-022
 def onnx_runner(
     graph:str, # an ONNX file
-    threads:int, # that compute
+    threads:int, # that compute a call
 )->Callable: # N × 3 × height × width -> f, F; NumPy arrays
-    "The graph in ONNX Runtime."
+    "The graph in ONNX Runtime. Any number of threads may call it at a time."
     ort = import_module('onnxruntime')
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -167,29 +169,40 @@ def import_openvino():
 # %% ../../nbs/support/engines.ipynb #engines-024
 def openvino_runner(
     graph:str, # an ONNX file
-    threads:int, # that compute
+    threads:int, # that compute a call
     precision:str='float32', # or 'bfloat16'
+    at_once:int=1, # calls that are computed at a time; more of them wait
 )->Callable: # N × 3 × height × width -> f, F; NumPy arrays
-    "The graph in OpenVINO."
+    "The graph in OpenVINO. Any number of threads may call it at a time."
     settings = dict(INFERENCE_PRECISION_HINT=dict(float32='f32', bfloat16='bf16')[precision],
-                    INFERENCE_NUM_THREADS=threads, PERFORMANCE_HINT='LATENCY')
-    compiled = import_openvino().Core().compile_model(graph, 'CPU', settings)
+                    INFERENCE_NUM_THREADS=threads*at_once, NUM_STREAMS=at_once)
+    compiled, free = import_openvino().Core().compile_model(graph, 'CPU', settings), SimpleQueue()
+    for _ in range(at_once): free.put(compiled.create_infer_request())
     def run(pixels):
-        found = compiled(dict(pixels=pixels))
-        return [found[name].copy() for name in ('f', 'F')]  # the next call writes to the same place
+        request = free.get()
+        try:
+            found = request.infer(dict(pixels=pixels))
+            return [found[name].copy() for name in ('f', 'F')]  # the next call writes to the same place
+        finally: free.put(request)
     return run
 
 # %% ../../nbs/support/engines.ipynb #engines-025
-@lru_cache(maxsize=4)
-def opened(
+def graph_runner(
     graph:str, # an ONNX file
     engine:str, # 'onnx' or 'openvino'
     precision:str, # as in `named_engine`
-    threads:int, # that compute
+    threads:int, # that compute a call
+    at_once:int=1, # calls that are computed at a time
 )->Callable: # N × 3 × height × width -> f, F; NumPy arrays
-    "A graph in an engine; the last four stay open."
+    "A graph in an engine."
     if engine == 'onnx': return onnx_runner(graph, threads)
-    return openvino_runner(graph, threads, precision)
+    return openvino_runner(graph, threads, precision, at_once)
+
+_kept_open, _opening = lru_cache(maxsize=4)(graph_runner), Lock()
+
+def opened(*how)->Callable: # as in `graph_runner`
+    "A graph in an engine; the last four stay open. Threads that want the same get the same."
+    with _opening: return _kept_open(*how)
 
 # %% ../../nbs/support/engines.ipynb #engines-027
 def tower_file(
@@ -225,7 +238,7 @@ def exported_tower(
     graph = traced_tower(clip)
     with write_whole(path) as part:
         part.write_bytes(graph)
-        check_graph(clip, opened.__wrapped__(str(part), engine, 'float32', threads))
+        check_graph(clip, graph_runner(str(part), engine, 'float32', threads))
     return path
 
 # %% ../../nbs/support/engines.ipynb #engines-031
@@ -236,9 +249,10 @@ class EngineCLIP(FrozenCLIP):
         graph:str|Path, # its picture tower, as `exported_tower` wrote it
         engine:str, # 'onnx' or 'openvino'
         precision:str='float32', # as in `named_engine`
+        at_once:int=1, # threads that will encode pictures at a time
     ):
         vars(self).update(vars(clip))
-        self.graph, self.engine, self.precision = str(graph), engine, precision
+        self.graph, self.engine, self.precision, self.at_once = str(graph), engine, precision, at_once
 
     def encode_maps(self,
         pixels:Tensor, # N × 3 × height × width, of the tower's own size
@@ -249,7 +263,7 @@ class EngineCLIP(FrozenCLIP):
         if pixels.shape[2:] != (size := picture_size(self)): raise ValueError(
             f'engine={self.engine!r} takes pictures of {size[0]} × {size[1]} pixels, got '
             f"{pixels.shape[2]} × {pixels.shape[3]}: engine='torch' takes other sizes.")
-        run = opened(self.graph, self.engine, self.precision, torch.get_num_threads())
+        run = opened(self.graph, self.engine, self.precision, torch.get_num_threads(), self.at_once)
         f, F_ = map(torch.from_numpy, run(pixels.float().contiguous().numpy()))
         several = isinstance(pos_embed, tuple)
         return f[:, [int(p) for p in pos_embed]] if several else f[:, int(pos_embed)], F_

@@ -151,12 +151,13 @@ def scores(self:_OneLook,
 )->dict[str, list[Tensor]]: # name -> scores of each branch, each N × C
     "Scores of pictures on every branch of every model."
     forms, branches = sorted({self.placed[n] for n in names}), {}
-    def of_all(u, U):
-        bar.update(len(u))
+    scorers = [self.scorer(n) for n in names]
+    def of_all(u, U):                                       # several threads may be here
+        with bar.get_lock(): bar.update(len(u))
         found = []
-        for n in names:
+        for n, scorer in zip(names, scorers):
             own = u if len(forms) == 1 else u[:, forms.index(self.placed[n])]
-            each = self.scorer(n)(own, U)
+            each = scorer(own, U)
             branches[n] = len(each)
             found += each
         return found

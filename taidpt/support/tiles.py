@@ -8,8 +8,10 @@ __all__ = ['tile_box', 'Tiles', 'as_tiles']
 # %% ../../nbs/support/tiles.ipynb #ti-002
 import threading
 from collections.abc import Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -27,7 +29,7 @@ def tile_box(
     return round(left), round(upper), round(left + width), round(upper + height)
 
 # %% ../../nbs/support/tiles.ipynb #ti-009
-_decoding = threading.Lock()
+_looking = threading.Lock()
 
 class Tiles:
     "The n × n tiles of each picture, one after another, cut when they are asked for."
@@ -36,15 +38,19 @@ class Tiles:
         n:int, # tiles a side
     ):
         self.pictures, self.n = pictures, n
-        self.last = None, None                              # what was decoded last: number, pixels
+        self.kept, self.most = {}, 1 + min(8, torch.get_num_threads())  # number -> decoded, or to be
 
     def __len__(self)->int: return len(self.pictures) * self.n**2
 
     def __getitem__(self, i:int)->Image.Image: # the file itself, if it cannot be decoded
         which, k = divmod(i, self.n**2)
-        with _decoding:
-            if self.last[0] != which: self.last = which, self.decode(self.pictures[which])
-            whole = self.last[1]
+        with _looking:
+            if first := which not in self.kept:
+                self.kept[which] = Future()
+                if len(self.kept) > self.most: self.kept.pop(next(iter(self.kept)))
+            coming = self.kept[which]
+        if first: coming.set_result(self.decode(self.pictures[which]))
+        whole = coming.result()
         if whole is None: return self.pictures[which]     # its reader will complain
         return whole.crop(tile_box(whole.size, self.n, k))
 
