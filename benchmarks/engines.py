@@ -1,5 +1,6 @@
 """The picture tower in PyTorch, ONNX Runtime and OpenVINO, in turn: pictures a second on pixels, and `predict` on a folder of
-photos of COCO's size. Beside them what PyTorch itself gains from other layouts. With the table of labelled photos, also what
+photos of COCO's size. "Eager" is PyTorch with all cores on one batch after another; beside it what PyTorch itself gains from
+other layouts, and from a batch a core, as `predict` works. So do the engines. With the table of labelled photos, also what
 bfloat16 does to scores, best tags and average precision.
 
     python benchmarks/engines.py [--rounds 9] [--photos 144] [--labels ../shared/data/voc2012_dev/labels.tsv] [--compile]
@@ -26,8 +27,9 @@ from taidpt.datasets.labelled import read_labels
 from taidpt.learner import TaIDPT
 from taidpt.metrics import mean_average_precision
 from taidpt.support.engines import ENGINES as PACKAGES
-from taidpt.support.engines import PictureTower, picture_size, with_engine
+from taidpt.support.engines import EngineCLIP, PictureTower, picture_size, with_engine
 from taidpt.support.picturefiles import list_pictures
+from taidpt.support.pictures import as_pixels, batches_in_threads, side_by_side
 from taidpt.zeroshot import ZeroShotCLIP
 
 ENGINES = dict(onnx=("onnx", "float32"), openvino=("openvino", "float32"), bfloat16=("openvino", "bfloat16"))
@@ -71,20 +73,28 @@ def variants(clip: FrozenCLIP, compiled: bool) -> dict[str, FrozenCLIP]:
     return ways
 
 
-def on_pixels(clip: FrozenCLIP, cache: str, rounds: int, compiled: bool, batches: int = 3) -> dict[str, list[float]]:
+def on_pixels(clip: FrozenCLIP, cache: str, rounds: int, compiled: bool, batches: int = 4) -> dict[str, list[float]]:
     "Seconds a picture of each way, in batches of four."
-    pixels = torch.randn(4, 3, *picture_size(clip))
-    ways = dict(eager=clip, **variants(clip, compiled), **{n: with_engine(clip, *how, cache) for n, how in ENGINES.items()})
+    pixels, n = torch.randn(4, 3, *picture_size(clip)), torch.get_num_threads()
+    one_by_one = dict(eager=clip, **variants(clip, compiled))
+    a_core_each = {"a batch a core": clip}
+    for name, how in ENGINES.items():
+        one = with_engine(clip, *how, cache)
+        a_core_each[name] = EngineCLIP(one, one.graph, *how, at_once=n)
     want = clip.encode_images(pixels)[0]
-    for name, way in ways.items():                                          # warm, and right
-        far = (way.encode_images(pixels)[0] - want).norm(dim=-1).max() / want.norm(dim=-1).max()
-        assert far < (.1 if name == "bfloat16" else 1e-3), (name, far)
 
     def run(way):
-        for _ in range(batches): way.encode_images(pixels)
+        for _ in range(batches): found = way.encode_images(pixels)
+        return found[0]
 
-    taken = interleave({n: lambda way=way: run(way) for n, way in ways.items()}, rounds)
-    return {n: [t / batches / len(pixels) for t in times] for n, times in taken.items()}
+    def run_side_by_side(way): return list(side_by_side(way.encode_images, [pixels] * batches, n))[-1][0]
+
+    ways = {name: lambda way=way: run(way) for name, way in one_by_one.items()}
+    ways |= {name: lambda way=way: run_side_by_side(way) for name, way in a_core_each.items()}
+    for name, way in ways.items():                                          # warm, and right
+        far = (way() - want).norm(dim=-1).max() / want.norm(dim=-1).max()
+        assert far < (.1 if name == "bfloat16" else 1e-3), (name, far)
+    return {name: [t / batches / len(pixels) for t in times] for name, times in interleave(ways, rounds).items()}
 
 
 def photos_of_coco(photos: int, folder: Path) -> Path:
@@ -98,21 +108,39 @@ def photos_of_coco(photos: int, folder: Path) -> Path:
     return folder
 
 
+class Decoded:
+    "Pixels of files, decoded when they are asked for."
+    def __init__(self, paths, clip): self.paths, self.clip = paths, clip
+    def __len__(self): return len(self.paths)
+    def __getitem__(self, i): return as_pixels(self.paths[i].read_bytes(), self.clip.preprocess)
+
+
+@torch.no_grad()
+def batch_after_batch(model: TaIDPT, folder: Path) -> torch.Tensor:
+    "Scores as one would write it: all cores on one batch, and threads that decode the next one meanwhile."
+    scorer, found = model.scorer(), []
+    for batch in batches_in_threads(Decoded(list_pictures(folder), model.clip), 4):
+        found.append(sum(scorer(*model.clip.encode_images(torch.stack(batch)))) / 2)
+    return torch.cat(found)
+
+
 def on_photos(folder: Path, cache: str, rounds: int, photos: int) -> dict[str, list[float]]:
     "Seconds a photo of `predict` with the embedded CLIP, from files to scores."
     model = TaIDPT(load_clip(device="cpu"), COCO)
     fresh_prompts(model)
 
-    def predict(engine, precision):
+    def predict(engine="torch", precision="float32"):
         clip = model.clip
         model.clip = with_engine(clip, engine, precision, cache)
-        model.predict(folder, progress=False)
+        scores = model.predict(folder, progress=False)
         model.clip = clip
+        return scores
 
-    ways = dict(eager=("torch", "float32"), **ENGINES)
-    for how in ways.values(): predict(*how)
-    taken = interleave({n: lambda how=how: predict(*how) for n, how in ways.items()}, rounds)
-    return {n: [t / photos for t in times] for n, times in taken.items()}
+    ways = {"eager": lambda: batch_after_batch(model, folder), "a batch a core": predict}
+    ways |= {name: lambda how=how: predict(*how) for name, how in ENGINES.items()}
+    want = ways["eager"]()
+    for name, way in ways.items(): assert (way() - want).abs().max() < (.1 if name == "bfloat16" else 1e-3), name
+    return {name: [t / photos for t in times] for name, times in interleave(ways, rounds).items()}
 
 
 def beside_float32(table: str, cache: str) -> dict:

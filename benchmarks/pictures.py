@@ -1,11 +1,12 @@
 """`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already, a second set of
 prompts, and zero-shot CLIP with learned prompts, which want two forms of f, from one look at each photo and from two.
 Then photos of 12 megapixels, decoded at a fraction of their size and whole: pictures a second by the number of processes that
-decode, and how far scores move, beside what other filters would move them.
+decode and by the number of cores, and how far scores move, beside what other filters would move them.
 
     python benchmarks/pictures.py [rounds] [photos] [pictures a batch]
 """
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -125,6 +126,23 @@ def by_workers(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[s
     return {kind: {str(n): spread([count[name] / t for t in taken[kind, n]]) for n in (0, 1, 2, 4)} for kind, (name, _) in kinds.items()}
 
 
+def by_cores(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+    "Pictures a second of `predict` by the number of cores that the process may use, where the system lets one choose."
+    if not hasattr(os, "sched_setaffinity"): return {}
+    allowed, threads = sorted(os.sched_getaffinity(0)), torch.get_num_threads()
+
+    def predict(folder, cores):
+        os.sched_setaffinity(0, allowed[:cores])                            # threads that begin later keep to them, too
+        torch.set_num_threads(cores)
+        model.predict(folder, progress=False)
+
+    steps = sorted({len(allowed) >> k for k in range(len(allowed).bit_length())} - {0})
+    taken = interleave({(kind, n): partial(predict, folder, n) for kind, folder in folders.items() for n in steps}, rounds)
+    os.sched_setaffinity(0, allowed)
+    torch.set_num_threads(threads)
+    return {kind: {str(n): spread([len(list_pictures(folder)) / t for t in taken[kind, n]]) for n in steps} for kind, folder in folders.items()}
+
+
 def by_engine(model, folder: Path, rounds: int) -> dict[str, dict]:
     "Pictures a second of `predict` on large photos, decoded whole and encoded by PyTorch, or decoded at a fraction and encoded by an engine."
     def predict(draft, engine, precision="float32"):
@@ -176,12 +194,15 @@ def large_photos(rounds: int = 3, times: int = 2):
         for path in list_pictures(folders["large"]):
             for i in range(times - 1): shutil.copy(path, path.with_name(f"{i}-{path.name}"))
         size = sum(p.stat().st_size for p in list_pictures(folders["large"])) / (times * len(bundled))
-        speed, engines = by_workers(ZeroShotCLIP(clip, COCO), folders, rounds), by_engine(ZeroShotCLIP(clip, COCO), folders["large"], rounds)
+        model = ZeroShotCLIP(clip, COCO)
+        speed, cores = by_workers(model, folders, rounds), by_cores(model, folders, rounds)
+        engines = by_engine(model, folders["large"], rounds)
     for kind, row in speed.items():
         print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second with {n} processes" for n, r in row.items()))
+    for kind, row in cores.items(): print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second on {n} cores" for n, r in row.items()))
     for name, m in moved.items(): print(f"{name}: cosines {m['mean']:.4f} away, {m['largest']:.4f} at most, best tags {m['same_best']:.0%} the same")
     for name, e in engines.items(): print(f"{name}: {e['speed']['median']:.0f} a second, {e['ratio']['median']:.1f} times as fast as whole in PyTorch")
-    record("large photos", dict(photos=times * len(bundled), bytes=size, rounds=rounds, speed=speed, engines=engines, moved=moved))
+    record("large photos", dict(photos=times * len(bundled), bytes=size, rounds=rounds, speed=speed, cores=cores, engines=engines, moved=moved))
 
 
 def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):

@@ -89,10 +89,18 @@ def fold_menu(app, pagename, templatename, context, doctree):
     context['toctree'] = lambda **how: lean(toctree(**how | dict(collapse=True)))
 
 
+def dense(html):
+    "A page without the indentation and the empty lines of the theme's templates; what is within the article stays as it is"
+    before, start, rest = html.partition('<article')
+    article, end, after = rest.rpartition('</article>')
+    return re.sub(r'\n\s+', '\n', before) + start + article + end + re.sub(r'\n\s+', '\n', after)
+
+
 def weigh(app, error):
     "Say what the site weighs, here and on its own page, without maps of the theme's sources, which nobody debugs here"
     if error or app.builder.name != 'html': return
     for theirs in Path(app.outdir, '_static').rglob('*.map'): theirs.unlink()
+    for page in Path(app.outdir).rglob('*.html'): page.write_text(dense(page.read_text(encoding='utf-8')), encoding='utf-8')
     weight = sum(f.stat().st_size for f in site_files(Path(app.outdir)))
     page = Path(app.outdir)/'site.html'
     page.write_text(page.read_text(encoding='utf-8').replace('SITE-WEIGHT', f'{weight/1e6:.1f} MB'), encoding='utf-8')
