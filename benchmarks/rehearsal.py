@@ -196,7 +196,9 @@ def main(arguments: list[str]):
         seen = watch(list(map(str, command)), out, options.kill_after or None)
         print(told(seen))
         if options.small: return print("Nothing is recorded.")
-    record(f"rehearsal {options.data}", dict(pictures=pictures, texts=texts, threads=torch.get_num_threads(), stages=seen))
+        learned = re.findall(r"The features of ([\d,]+) items", out.with_suffix(".log").read_text())
+    more = dict(sentences=int(learned[-1].replace(",", ""))) if learned else {}  # templates included
+    record(f"rehearsal {options.data}", dict(pictures=pictures, texts=texts, **more, threads=torch.get_num_threads(), stages=seen))
 
 
 if __name__ == "__main__": main(sys.argv[1:])
