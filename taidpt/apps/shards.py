@@ -18,7 +18,6 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from fastcore.basics import patch
 from fsspec.implementations.local import LocalFileSystem
 from PIL import Image
@@ -36,7 +35,7 @@ from ..support.parts import clean, fingerprint, owned, scratch, write_whole
 from taidpt.support.picturefiles import (
     check_on_error, decoded, is_hidden, regular_file, shown_name, PICTURE_ENDINGS,
 )
-from ..support.pictures import core_threads
+from ..support.pictures import core_threads, thread_count
 
 # %% ../../nbs/apps/shards.ipynb #6e621ce0
 _SHARDS = ('.parquet', '.jsonl', '.jsonl.gz', '.jsonl.zst', '.jsonl.bz2')
@@ -352,7 +351,7 @@ def _decoded(
             if isinstance(data, Exception): raise data
             return decoded(data, least)
         except Exception as e: return _plain(e)
-    with core_threads(min(8, torch.get_num_threads())) as pool:
+    with core_threads(thread_count()) as pool:
         found = list(pool.map(one, [data for _, _, data in block]))
     wrong = [None if isinstance(x, Image.Image) else x for x in found]
     return [x for x in found if isinstance(x, Image.Image)], wrong

@@ -32,7 +32,9 @@ from taidpt.support.picturefiles import (
     as_pictures, check_on_error, picture_content, tell_unreadable, what_is_wrong,
     UnreadablePicture,
 )
-from .pictures import as_pixels, batches_in_threads, core_threads, side_by_side
+from taidpt.support.pictures import (
+    as_pixels, batches_in_threads, core_threads, side_by_side, thread_count,
+)
 from .sources import in_batches, is_stream, tell_places
 
 # %% ../../nbs/support/encode.ipynb #a9c4b312
@@ -193,7 +195,7 @@ def _at_once(
     total:int|None, # batches, if that is known
 )->int:
     "How many batches are encoded at a time."
-    n = min(8, torch.get_num_threads())
+    n = thread_count()
     return n if clip.device.type == 'cpu' and total and total >= n else 1
 
 # %% ../../nbs/support/encode.ipynb #a39a9d9a
@@ -207,7 +209,7 @@ def _loaded(loader:DataLoader)->Iterator[list[_Read]]:
 def _streamed(clip:FrozenCLIP, pictures, batch_size:int, cache:FeatureCache|None)->Iterator[list[_Read]]:
     "Batches of pictures that come one after another, read."
     last, first, told = None, 0, set()
-    with core_threads(min(8, torch.get_num_threads())) as pool:
+    with core_threads(thread_count()) as pool:
         for some in in_batches(pictures, batch_size):
             tell_places(some, told)
             read = _Pictures(some, clip.preprocess, cache, first)

@@ -120,7 +120,7 @@ def traced(
     example:Tensor, # pixels, N × 3 × height × width
     outputs:Sequence[str], # names of what it gives
 )->bytes: # an ONNX graph from `pixels` to the outputs
-    "What happens to pixels in a module, for any number of pictures. Raises `ValueError` for what cannot be traced."
+    "A module as a graph, for any number of pictures. `ValueError` for what cannot be traced."
     graph, names = io.BytesIO(), ('pixels', *outputs)
     with torch.no_grad(), plain_attention(), warnings.catch_warnings():
         warnings.simplefilter('ignore')                     # sizes that become constants, as they may

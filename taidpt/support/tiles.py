@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from .picturefiles import as_pictures, open_rgb
+from .pictures import thread_count
 
 # %% ../../nbs/support/tiles.ipynb #ti-005
 def tile_box(
@@ -38,7 +38,7 @@ class Tiles:
         n:int, # tiles a side
     ):
         self.pictures, self.n = pictures, n
-        self.kept, self.most = {}, 1 + min(8, torch.get_num_threads())  # number -> decoded, or to be
+        self.kept, self.most = {}, 1 + thread_count()       # number -> decoded, or to be
 
     def __len__(self)->int: return len(self.pictures) * self.n**2
 
