@@ -288,18 +288,21 @@ def test_phone(served, browser):
 def test_front_page(served, browser, size):
     "The idea and the two commands are on the first screen, in the layout for its width, and dark where the page is dark"
     browser.width(size)
-    for theme in ('light', 'dark'):
-        system = 'dark' if theme == 'light' else 'light'                     # the page's switch says other than the system
-        browser.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[dict(name='prefers-color-scheme', value=system)]))
-        browser.get(f'{served}/index.html')
-        browser.execute_script(f'document.body.dataset.theme = "{theme}"')
+    browser.get(f'{served}/index.html')
+    def shown(theme):
+        "The page as one who chose `theme` by its switch finds it again, and how bright its drawing is"
+        browser.theme('dark' if theme == 'light' else 'light')                           # the system says otherwise
+        browser.execute_script('localStorage.setItem("theme", arguments[0])', theme)
+        browser.refresh()
         browser.until(lambda: not settled(browser)['pictures'], 'the drawings do not load')
+        assert browser.find('body').get_attribute('data-theme') == theme
+        return np.asarray(Image.open(io.BytesIO(browser.find('article picture img').screenshot_as_png)).convert('L')).mean()
+    for theme in ('light', 'dark'):
+        browser.until(lambda: shown(theme) < 90 if theme == 'dark' else shown(theme) > 180, f'the idea is not {theme} on a {theme} page')
         idea, commands = browser.find('article picture img'), browser.find('article .highlight')
         assert idea.get_property('currentSrc').endswith('/idea.svg' if size == DESK else '/idea-tall.svg')
         assert 'make demo' in commands.text and commands.rect['y'] + 70 <= size[1]                   # three lines of it
         browser.shoot(f'site-front-{size[0]}-{theme}')
-        brightness = lambda: np.asarray(Image.open(io.BytesIO(idea.screenshot_as_png)).convert('L')).mean()
-        browser.until(lambda: brightness() < 90 if theme == 'dark' else brightness() > 180, f'the idea is not {theme} on a {theme} page')
 
 
 # The report
