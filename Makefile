@@ -20,7 +20,7 @@ help:
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/, twice: they must be the same to the byte"
-	@echo "make bench      time everything beside the published way, in minutes: benchmarks/results.json"
+	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for what takes hours, too"
 	@echo "make docs       build the site: docs/_build/html/index.html"
 	@echo "make readme     write README.md from nbs/index.ipynb"
 	@echo "make clean      remove what these commands made, $(VENV) included"
@@ -56,8 +56,17 @@ audit: $(VENV)/.installed
 wheel: $(VENV)/.dev
 	$(BIN)/python docs/wheel.py dist
 
+# FULL=1: what takes hours, another package or a GPU as well
 bench: $(VENV)/.dev
-	for b in training towers nounfilter memory pictures engines latency shards table; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in training towers nounfilter memory pictures engines latency shards precision; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+ifdef FULL
+	$(PIP) pyahocorasick
+	$(BIN)/python benchmarks/matchers.py
+	for d in voc2007 nuswide; do $(BIN)/python benchmarks/rehearsal.py $$d || exit 1; done
+	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+	then $(BIN)/python benchmarks/gpu.py; else echo "benchmarks/gpu.py is left out: there is no CUDA device here"; fi
+endif
+	$(BIN)/python benchmarks/table.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py site

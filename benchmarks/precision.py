@@ -1,9 +1,11 @@
 """What bfloat16 does to learning: TaI-DPT learned by the embedded CLIP in float32 and in bfloat16, sentences encoded in the same
 precision, and both used on pictures in float32. mAP over seeds, and the difference with its interval over draws of the photos.
 
-    python benchmarks/precision.py [--labels ../shared/data/coco_dev/labels.tsv] [--seeds 3]
+    python benchmarks/precision.py [--labels labels.tsv] [--seeds 3]    without --labels, the 126 photos of COCO for development, if they
+                                                                        are beside the project, else the bundled ones
 """
 import argparse
+import os
 from pathlib import Path
 
 import torch
@@ -18,6 +20,8 @@ from taidpt.paper.family import measured
 from taidpt.support.captions import bundled_captions
 from taidpt.support.encode import encode_pictures, encode_sentences
 from taidpt.texts import LabeledTexts, template_sentences
+
+DEV = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data/coco_dev/labels.tsv"
 
 
 def learned(clip: FrozenCLIP, train: LabeledTexts, seeds: int) -> tuple[list[TaIDPT], float]:
@@ -40,7 +44,7 @@ def on(clip: FrozenCLIP, model: TaIDPT) -> TaIDPT:
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--labels", type=Path)
+    p.add_argument("--labels", type=Path, default=DEV if DEV.is_file() else None)
     p.add_argument("--seeds", type=int, default=3)
     args = p.parse_args()
     photos = read_labels(args.labels, COCO, args.labels.parent/"images") if args.labels else bundled_photos(COCO)

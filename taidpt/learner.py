@@ -20,7 +20,7 @@ from .support.features import FeatureStore
 from .support.noise import NoisyFeatures
 from .support.parts import owned
 from .support.promptfiles import begin, data_hash
-from .support.scales import AUTO, choose_settings
+from .support.scales import AUTO, chosen_settings
 from .support.scoring import check_features
 from .support.sentences import check_count, labelled_sentences
 from .support.settings import at_least, check_settings, more_than, recommended
@@ -100,7 +100,9 @@ def _fit(self:TaIDPT, train, cache, features, make_features=None, checkpoint=Non
     data = data_hash(text_digest(train.texts).encode(), train.labels.numpy().tobytes())
     if features is not None: check_count(check_features(features), train)
     with owned(checkpoint if is_first() else None):
-        choose_settings(self, train, anew)
+        for name, value in chosen_settings(self, train, anew).items():
+            setattr(self, name, value)
+            self.given[name] = 'auto', value
         if not begin(self, checkpoint, data, anew): return self
         if make_features is not None: features = make_features()
         if features is None: features = sentence_features(self.clip, train.texts, cache, progress)

@@ -79,6 +79,9 @@ def add_settings(
                    help="deviation of noise on the sentences' features (default: 0, none)")
     p.add_argument('--seed', type=whole_number, help=SEED_HELP)
     p.add_argument('--no-local', action='store_true', help='learn the global branch alone (TaI)')
+    p.add_argument('--precision', choices=('float32', 'bfloat16'), default='float32',
+                   help='that CLIP computes in while it learns; bfloat16 is up to twice as fast on '
+                        'processors that multiply in it (default: float32)')
     p.add_argument('--cache', metavar='FILE',
                    help="keep the sentences' features in this file, "
                         'for further runs on the same sentences')
@@ -219,7 +222,7 @@ def train_prompts(
     classes, guessed = read_classes(args, console)
 
     captions = named_captions(args.captions, args.column)  # if it is not there, fail now
-    clip = named_clip(args.clip)
+    clip = named_clip(args.clip, precision=args.precision)
     console.step(f'encoder: {clip.name} on {clip.device}')
     model = new_model(args, clip, classes)
     val = validation_set(args, clip, classes, console)
@@ -244,6 +247,7 @@ def finish_train(
 )->None:
     "Write the prompts, delete the checkpoint, say how it went."
     from taidpt.support.scales import AUTO
+    if args.precision != 'float32': model.clip = named_clip(args.clip)     # with which they are used
     model.save(args.out)
     checkpoint_beside(args.out).unlink(missing_ok=True)
     chosen = [f'{n} {getattr(model, n):g}' for n in AUTO if model.get_params()[n] == 'auto']

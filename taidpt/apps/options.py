@@ -191,10 +191,12 @@ def _with_the_model(tag:str):
 def named_clip(
     clip:str|None, # what was typed; None or 'embedded': the embedded one
     size:int|None=None, # of its pictures, squeezed into a square; None: its own, cropped
+    precision:str='float32', # or 'bfloat16', that it computes in
 )->'FrozenCLIP':
     "The CLIP of a command line. Raises what `load_clip` raises."
     from taidpt.clip import load_clip
-    return load_clip(*model_and_tag(clip), image_size=size, crop=size is None)
+    weights = dict(float32='fp32', bfloat16='bf16')[precision]
+    return load_clip(*model_and_tag(clip), precision=weights, image_size=size, crop=size is None)
 
 # %% ../../nbs/apps/options.ipynb #options-023b
 def model_and_tag(

@@ -155,7 +155,9 @@ def check_same_run(
     was, now = about['settings'], settings_of(model)
     differ = [f'{n} ({was.get(n)!r}, now {v!r})' for n, v in now.items() if was.get(n) != v]
     if about['weights'] != model.clip.fingerprint():
-        differ.append(f'the CLIP ({about["clip"]!r}, now {model.clip.name!r})')
+        one, other = about['clip'], model.clip.name
+        differ.append(f'the CLIP ({one!r}, now {other!r})' if one != other
+                      else 'the weights of the CLIP, or their precision')
     if about['classes']['names'] != model.classes.names: differ.append('the classes')
     if about['data'] != data: differ.append('the data')
     if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
