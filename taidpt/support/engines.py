@@ -18,6 +18,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -176,7 +177,9 @@ def openvino_runner(
     "The graph in OpenVINO. Any number of threads may call it at a time."
     settings = dict(INFERENCE_PRECISION_HINT=dict(float32='f32', bfloat16='bf16')[precision],
                     INFERENCE_NUM_THREADS=threads*at_once, NUM_STREAMS=at_once)
-    compiled, free = import_openvino().Core().compile_model(graph, 'CPU', settings), SimpleQueue()
+    openvino, free = import_openvino(), SimpleQueue()
+    openvino.Tensor(np.zeros(1, np.float32)).data   # its first array, for which two threads would wait forever
+    compiled = openvino.Core().compile_model(graph, 'CPU', settings)
     for _ in range(at_once): free.put(compiled.create_infer_request())
     def run(pixels):
         request = free.get()
