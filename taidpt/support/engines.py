@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ENGINES', 'PRECISIONS', 'fastest_engine', 'named_engine', 'PictureTower', 'picture_size', 'check_traceable',
-           'plain_attention', 'traced', 'traced_tower', 'onnx_runner', 'import_openvino', 'openvino_runner',
+           'plain_attention', 'traced', 'traced_tower', 'onnx_runner', 'import_openvino', 'OpenVINOGraph',
            'graph_runner', 'opened', 'tower_file', 'check_graph', 'exported_tower', 'EngineCLIP', 'with_engine']
 
 # %% ../../nbs/support/engines.ipynb #engines-004
@@ -168,26 +168,44 @@ def import_openvino():
         sys.modules.update(before)
 
 # %% ../../nbs/support/engines.ipynb #engines-024
-def openvino_runner(
-    graph:str, # an ONNX file
-    threads:int, # that compute a call
-    precision:str='float32', # or 'bfloat16'
-    at_once:int=1, # calls that are computed at a time; more of them wait
-)->Callable: # N × 3 × height × width -> f, F; NumPy arrays
-    "The graph in OpenVINO. Any number of threads may call it at a time."
-    settings = dict(INFERENCE_PRECISION_HINT=dict(float32='f32', bfloat16='bf16')[precision],
-                    INFERENCE_NUM_THREADS=threads*at_once, NUM_STREAMS=at_once)
-    openvino, free = import_openvino(), SimpleQueue()
-    openvino.Tensor(np.zeros(1, np.float32)).data   # its first array, for which two threads would wait forever
-    compiled = openvino.Core().compile_model(graph, 'CPU', settings)
-    for _ in range(at_once): free.put(compiled.create_infer_request())
-    def run(pixels):
+class OpenVINOGraph:
+    "A graph in OpenVINO. Any number of threads may call it at a time."
+    def __init__(self,
+        graph:str, # an ONNX file
+        threads:int, # that compute a call
+        precision:str='float32', # or 'bfloat16'
+        at_once:int=1, # calls that are computed at a time; more of them wait
+    ):
+        openvino = import_openvino()
+        openvino.Tensor(np.zeros(1, np.float32)).data   # its first array, for which two threads would wait forever
+        self.core, self.graph, self.at_once = openvino.Core(), graph, at_once
+        self.settings = dict(INFERENCE_PRECISION_HINT=dict(float32='f32', bfloat16='bf16')[precision],
+                             INFERENCE_NUM_THREADS=threads*at_once, NUM_STREAMS=at_once)
+        self.lock, self.usual, self.free = Lock(), None, {}
+
+    def compiled(self, n:int|None)->SimpleQueue: # requests that are free
+        "The graph for n pictures, or for any number of them."
+        model, free = self.core.read_model(self.graph), SimpleQueue()
+        if n: model.reshape([n, *model.input().partial_shape[1:]])
+        compiled = self.core.compile_model(model, 'CPU', self.settings)
+        for _ in range(self.at_once): free.put(compiled.create_infer_request())
+        return free
+
+    def requests(self, n:int)->SimpleQueue: # as in `compiled`
+        "Those for n pictures if the first call had as many, else those for any number."
+        with self.lock:
+            self.usual = self.usual or n
+            size = n if n == self.usual else None
+            if size not in self.free: self.free[size] = self.compiled(size)
+            return self.free[size]
+
+    def __call__(self, pixels:np.ndarray)->list[np.ndarray]: # N × 3 × height × width -> f, F
+        free = self.requests(len(pixels))
         request = free.get()
         try:
             found = request.infer(dict(pixels=pixels))
             return [found[name].copy() for name in ('f', 'F')]  # the next call writes to the same place
         finally: free.put(request)
-    return run
 
 # %% ../../nbs/support/engines.ipynb #engines-025
 def graph_runner(
@@ -199,7 +217,7 @@ def graph_runner(
 )->Callable: # N × 3 × height × width -> f, F; NumPy arrays
     "A graph in an engine."
     if engine == 'onnx': return onnx_runner(graph, threads)
-    return openvino_runner(graph, threads, precision, at_once)
+    return OpenVINOGraph(graph, threads, precision, at_once)
 
 _kept_open, _opening = lru_cache(maxsize=4)(graph_runner), Lock()
 
