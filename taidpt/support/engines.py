@@ -203,7 +203,7 @@ class OpenVINOGraph:
         free = self.requests(len(pixels))
         request = free.get()
         try:
-            found = request.infer(dict(pixels=pixels))
+            found = request.infer(dict(pixels=pixels), share_inputs=True, share_outputs=True)
             return [found[name].copy() for name in ('f', 'F')]  # the next call writes to the same place
         finally: free.put(request)
 
