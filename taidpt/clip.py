@@ -103,10 +103,10 @@ def encode_maps(self:FrozenCLIP,
 ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
     "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
     check_pixels(pixels)
-    visual, several = self.model.visual, isinstance(pos_embed, tuple)
+    visual, several, sized = self.model.visual, isinstance(pos_embed, tuple), self._sized
     pixels = pixels.to(self.device, pixel_dtype(visual))
     key = (size := pixels.shape[-2:]), pixels.device, pixels.dtype
-    sized = self._sized = self._sized if self._sized[0] == key else (key, tower_for(visual, size))
+    self._sized = sized = sized if sized[0] == key else (key, tower_for(visual, size))
     f, F_ = features_at(sized[1], pixels, pos_embed if several else (pos_embed,), self._dense)
     return (f if several else f[:, 0]), F_
 

@@ -17,6 +17,7 @@ from taidpt.apps.cli import main
 from taidpt.clip import load_clip
 from taidpt.classes import as_classset
 from taidpt.learner import TaIDPT
+from taidpt.support.pictures import core_threads
 from taidpt.support.towers import word_embedding
 from taidpt.texts import LabeledTexts
 from taidpt.zeroshot import ZeroShotCLIP
@@ -185,6 +186,14 @@ def check_pictures(clip, spec):
         with pytest.raises(ValueError, match=r'takes no pictures of 1 × 1, only (any of at least )?\d+ × \d+'):
             clip.encode_maps(torch.zeros(1, 3, 1, 1))
 
+def check_threads(clip):
+    "Pictures in two threads at a time get what they get one after another"
+    side = small_size(clip)
+    batches = torch.randn(16, 2, 3, side, side)
+    with core_threads(2) as pool:
+        for here, there in zip(map(clip.encode_maps, batches), pool.map(clip.encode_maps, batches), strict=True):
+            for one, other in zip(here, there, strict=True): same(other, one)
+
 def small_size(clip):
     size = clip.model.visual.image_size
     return size if isinstance(size, int) else size[0]
@@ -207,6 +216,7 @@ def check_all(name, folder):
         check_sentences(clip)
         check_prompts(clip)
         check_pictures(clip, f'local-dir:{spec}')
+        check_threads(clip)
         check_learning(clip)
 
 @pytest.mark.parametrize('name', OTHERS)

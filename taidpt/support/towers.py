@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['is_hugging_face', 'is_timm', 'text_pool', 'text_tower', 'is_causal', 'Frame', 'frame_of', 'find_ends', 'project',
            'fill_up', 'whole_text_features', 'word_embedding', 'vectors_for_words', 'resize_pos_embed',
-           'pool_by_attention', 'resnet_features', 'vit_head', 'vit_values', 'vit_features', 'map_positions',
-           'token_positions', 'timm_features', 'native_size', 'least_side', 'sizes_taken', 'wrong_size', 'tower_for',
-           'dense_features', 'is_plain_vit', 'is_plain_timm', 'features_at', 'check_pixels', 'pixel_dtype']
+           'pool_by_attention', 'resnet_features', 'vit_head', 'vit_values', 'WatchedBlocks', 'with_parts',
+           'vit_features', 'map_positions', 'token_positions', 'timm_features', 'native_size', 'least_side',
+           'sizes_taken', 'wrong_size', 'tower_for', 'dense_features', 'is_plain_vit', 'is_plain_timm', 'features_at',
+           'check_pixels', 'pixel_dtype']
 
 # %% ../../nbs/support/towers.ipynb #9bab9bb4
 import copy
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
@@ -239,6 +241,37 @@ def vit_values(
     x = x + block.ls_2(block.mlp(block.ln_2(x)))
     return vit_head(visual, x)
 
+# %% ../../nbs/support/towers.ipynb #tw-watched
+class WatchedBlocks(nn.Module):
+    "The blocks of a ViT, and what enters the last of them."
+    def __init__(self,
+        transformer:nn.Module, # of an image tower
+        last:int=1, # how many blocks are watched
+    ):
+        super().__init__()
+        self.blocks, self.batch_first = transformer.resblocks, transformer.batch_first
+        self.seen = deque(maxlen=last)
+
+    def forward(self, x:Tensor) -> Tensor: # N × T × W, tokens
+        "Tokens through all blocks."
+        def turned(x): return x if self.batch_first else x.transpose(0, 1)
+        x = turned(x)
+        for block in self.blocks:
+            self.seen.append(turned(x))
+            x = block(x)
+        return turned(x)
+
+def with_parts(
+    module:nn.Module, # stays as it is
+    **parts:nn.Module|Tensor, # what the copy has in the place of its own parts
+) -> nn.Module: # shares all else with it
+    "A copy of a module with some other parts."
+    twin = copy.copy(module)
+    for kind in '_modules', '_parameters':
+        own = vars(module)[kind]
+        vars(twin)[kind] = own | {name: part for name, part in parts.items() if name in own}
+    return twin
+
 # %% ../../nbs/support/towers.ipynb #dc6a6e04
 def vit_features(
     visual:'VisionTransformer', # image tower
@@ -246,20 +279,13 @@ def vit_features(
     dense:Callable|None=None, # what enters the last six blocks -> F; None: `vit_values`
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and its patches, by default through the last value path."
-    seen, first = [], visual.transformer.batch_first
-    def keep(block, args): seen.append(args[0] if first else args[0].transpose(0, 1))
     height, width = visual.patch_size
     grid = pixels.shape[-2] // height, pixels.shape[-1] // width
+    blocks = WatchedBlocks(visual.transformer, 1 if dense is None else 6)
     pos = resize_pos_embed(visual.positional_embedding, grid)
-    last = visual.transformer.resblocks[-1 if dense is None else -6:]
-    hooks = [block.register_forward_pre_hook(keep) for block in last]
-    try:
-        if pos is visual.positional_embedding: f = visual(pixels)           # which can be traced
-        else: f = torch.func.functional_call(visual, {'positional_embedding': pos}, (pixels,))
-    finally:
-        for hook in hooks: hook.remove()
+    f = with_parts(visual, transformer=blocks, positional_embedding=pos)(pixels)
     if isinstance(f, tuple): f = f[0]
-    F_ = dense(visual, seen, grid) if dense else vit_values(visual, seen[-1][:, 1:])
+    F_ = dense(visual, list(blocks.seen), grid) if dense else vit_values(visual, blocks.seen[-1][:, 1:])
     return f, F_.unflatten(1, grid)                                     # without the class token
 
 # %% ../../nbs/support/towers.ipynb #88c2e43c
