@@ -11,6 +11,7 @@ from typing import Callable
 import torch
 
 RESULTS = Path(__file__).with_name("results.json")
+SHARED = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"    # may not be there
 
 
 def seconds(f: Callable, clock: Callable = time.perf_counter) -> float:

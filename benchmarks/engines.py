@@ -19,7 +19,7 @@ from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from common import interleave, record, spread
+from common import SHARED, interleave, record, spread
 from pictures import fresh_prompts, rn50
 from taidpt.classes import COCO, VOC2007
 from taidpt.clip import FrozenCLIP, load_clip
@@ -143,9 +143,9 @@ def on_photos(folder: Path, cache: str, rounds: int, photos: int) -> dict[str, l
     return {name: [t / photos for t in times] for name, times in interleave(ways, rounds).items()}
 
 
-def beside_float32(table: str, cache: str) -> dict:
+def beside_float32(table: Path, cache: str) -> dict:
     "What engines do to cosines, best tags and mAP of zero-shot CLIP with the embedded CLIP on labelled photos."
-    folder = Path(table).with_name("images")
+    folder = table.with_name("images")
     data, clip = read_labels(table, VOC2007.spelled_naturally(), folder), load_clip(device="cpu")
 
     def predict(clip): return ZeroShotCLIP(clip, data.classes).predict(data.pictures, progress=False) / clip.logit_scale
@@ -175,7 +175,7 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--photos", type=int, default=144)
-    p.add_argument("--labels", default="../shared/data/voc2012_dev/labels.tsv")
+    p.add_argument("--labels", type=Path, default=SHARED / "voc2012_dev/labels.tsv")
     p.add_argument("--compile", action="store_true", help="torch.compile, too, which needs a C++ compiler and a minute a model")
     args = p.parse_args()
     warnings.filterwarnings("ignore")
@@ -186,7 +186,7 @@ def main():
         folder = photos_of_coco(args.photos, Path(d) / "photos")
         show("predict on photos", cases.setdefault("predict", ratios(on_photos(folder, d, args.rounds, args.photos))))
         figures = dict(cases=cases, photos=args.photos)
-        if Path(args.labels).is_file():
+        if args.labels.is_file():
             figures["scores"] = beside_float32(args.labels, d)
             print(figures["scores"])
     record("engines", figures)

@@ -1,16 +1,14 @@
 """What bfloat16 does to learning: TaI-DPT learned by the embedded CLIP in float32 and in bfloat16, sentences encoded in the same
 precision, and both used on pictures in float32. mAP over seeds, and the difference with its interval over draws of the photos.
 
-    python benchmarks/precision.py [--labels labels.tsv] [--seeds 3]    without --labels, the 126 photos of COCO for development, if they
-                                                                        are beside the project, else the bundled ones
+    python benchmarks/precision.py [--labels ../shared/data/coco_dev/labels.tsv] [--seeds 3]    without the table, the bundled photos
 """
 import argparse
-import os
 from pathlib import Path
 
 import torch
 
-from common import record, seconds
+from common import SHARED, record, seconds
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.datasets.labelled import bundled_photos, read_labels
@@ -20,8 +18,7 @@ from taidpt.paper.family import measured
 from taidpt.support.captions import bundled_captions
 from taidpt.support.encode import encode_pictures, encode_sentences
 from taidpt.texts import LabeledTexts, template_sentences
-
-DEV = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data/coco_dev/labels.tsv"
+TABLE = SHARED / "coco_dev/labels.tsv"
 
 
 def learned(clip: FrozenCLIP, train: LabeledTexts, seeds: int) -> tuple[list[TaIDPT], float]:
@@ -44,7 +41,7 @@ def on(clip: FrozenCLIP, model: TaIDPT) -> TaIDPT:
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--labels", type=Path, default=DEV if DEV.is_file() else None)
+    p.add_argument("--labels", type=Path, default=TABLE if TABLE.is_file() else None)
     p.add_argument("--seeds", type=int, default=3)
     args = p.parse_args()
     photos = read_labels(args.labels, COCO, args.labels.parent/"images") if args.labels else bundled_photos(COCO)
@@ -57,7 +54,7 @@ def main():
     more = found["bfloat16"].over(found["float32"])
     for name, m in found.items(): print(f"{name}: mAP {m.interval()}, seeds {', '.join(f'{v:.2f}' for v in m.each)}, {took[name]:.0f} s")
     print(f"bfloat16 less float32: {more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]")
-    record("precision", dict(photos=len(photos), set="the bundled photos" if not args.labels else args.labels.parent.name, seeds=args.seeds,
+    record("precision", dict(photos=len(photos), set=args.labels.parent.name if args.labels else "the bundled photos", seeds=args.seeds,
                              map={name: m.value for name, m in found.items()}, each={name: m.each for name, m in found.items()},
                              difference=dict(value=more.value, low=more.low, high=more.high), seconds=took))
 

@@ -28,13 +28,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from common import record
+from common import SHARED, record
 from pictures import rn50
 from taidpt.classes import NUSWIDE, VOC2007
 from taidpt.support.captions import bundled_captions, read_captions
 from taidpt.support.picturefiles import list_pictures
 
-SHARED = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 STAGES = "labels", "pictures", "sentences", "learning", "scores"  # in the order in which a run goes through them
 SIZES = dict(voc2007=(4_952, 118_287), nuswide=(10_786, 50_745))  # pictures, texts; NUS-WIDE's are a tenth
 SMALL = 40, 1_500
