@@ -20,8 +20,7 @@ from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007, ClassSet
 from .labelled import LabeledPictures
-from ..support.plaindata import parse_json, read_json, utf8_text
-from ..support.parts import write_whole
+from ..files import parse_json, read_json, utf8_text, write_whole
 from ..metrics import average_precision
 from ..predict import Predictor
 from ..support.captions import Captions, read_captions

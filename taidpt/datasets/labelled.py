@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset, squeeze
 from ..nounfilter import NounFilter
-from ..support.plaindata import read_json, utf8_text
+from ..files import read_json, utf8_text
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass
