@@ -84,16 +84,20 @@ def mean_average_precision(
 def _weighted_ap(
     y:np.ndarray, # N, bool: whether each picture shows the class
     s:np.ndarray, # N scores
-    weights:np.ndarray, # B × N, how often each picture counts in each of B draws
+    weights:np.ndarray, # N × B, how often each picture counts in each of B draws
 )->np.ndarray: # B average precisions in percent; NaN where no positive was drawn
     "Average precision of one class in many draws."
+    if not y.any(): return np.full(weights.shape[1], np.nan)
     order = np.argsort(-s, kind='stable')
-    last = np.append(np.diff(s[order]) != 0, True)          # of pictures with the same score
-    seen = weights[:, order].cumsum(1, dtype=np.float64)[:, last]
-    right = (weights*y)[:, order].cumsum(1, dtype=np.float64)[:, last]
+    y, s, w = y[order], s[order], weights[order]
+    last = np.append(np.diff(s) != 0, True)                 # of the pictures with the same score
+    ends = last.nonzero()[0][np.unique(np.append(0, last.cumsum()[:-1])[y])]  # with a positive
+    starts = np.append(0, ends[:-1] + 1)
+    seen = np.add.reduceat(w[:ends[-1] + 1], starts).cumsum(0, dtype=np.float64)
+    found = np.add.reduceat(w[y], np.searchsorted(y.nonzero()[0], starts)).astype(np.float64)
+    right = found.cumsum(0)
     precision = np.divide(right, seen, out=np.zeros_like(right), where=seen > 0)
-    found = np.diff(right, axis=1, prepend=0)
-    with np.errstate(invalid='ignore'): return 100*(found*precision).sum(1) / right[:, -1]
+    with np.errstate(invalid='ignore'): return 100*(found*precision).sum(0) / right[-1]
 
 # %% ../nbs/11_metrics.ipynb #11-boot-3
 def bootstrap_ap(
@@ -107,7 +111,8 @@ def bootstrap_ap(
     n, rng, found = len(y), np.random.default_rng(seed), []
     step = max(1, at_once // n)
     for start in range(0, draws, step):
-        some = rng.multinomial(n, np.full(n, 1/n), min(step, draws - start)).astype(np.float32)
+        some = rng.multinomial(n, np.full(n, 1/n), min(step, draws - start))
+        some = np.ascontiguousarray(some.T, dtype=np.float32)
         found.append(np.stack([_weighted_ap(a, b, some) for a, b in zip(y.T, s.T)], 1))
     return np.concatenate(found)
 
@@ -125,9 +130,7 @@ def drawn_map(
 
 def _mean_over_classes(ap:np.ndarray)->np.ndarray: # B × C, with NaN -> B
     "Mean of those that are there; NaN where none is."
-    with warnings.catch_warnings():
-        warnings.filterwarnings('ignore', 'Mean of empty')              # no positive in a draw
-        return np.nanmean(ap, axis=1)
+    with np.errstate(invalid='ignore'): return np.nansum(ap, 1) / (~np.isnan(ap)).sum(1)
 
 # %% ../nbs/11_metrics.ipynb #11-interval
 class Interval(NamedTuple):
@@ -240,13 +243,8 @@ def precision_recall_f1(
     return _judged(labels, tags)
 
 # %% ../nbs/11_metrics.ipynb #11-f1-draws
-def _bootstrap_f1(
-    y:np.ndarray, # N × C, bool: which classes each picture shows
-    tags:np.ndarray, # N × C, bool: with which it is tagged
-    draws:int, # B
-    seed:int=0, # the same one draws the same pictures, whatever the tags
-)->np.ndarray: # B × 2: CF1 and OF1 in percent
-    "F1 by class and overall; classes on no picture of a draw are left out of its class means."
+def _bootstrap_f1(y:np.ndarray, tags:np.ndarray, draws:int, seed:int)->np.ndarray:
+    "CF1 and OF1 in B draws (B × 2), of tags and labels (N × C, bool), as of the pictures drawn."
     weights = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1/len(y)), draws)
     weights = weights.astype(np.float32)
     right, given, wanted = (weights @ x.astype(np.float32) for x in (y & tags, tags, y))
@@ -269,7 +267,8 @@ class Measured:
         labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
         scores:ArrayLike, # N × C; or several such, of runs that are averaged
         names:Sequence[str]|None=None, # C names of classes; None: numbers
-        draws:int=500, # of the pictures, for the intervals
+        draws:int=1000, # of the pictures, for the intervals
+        seed:int=0, # of the draws
     ):
         if not len(scores): raise ValueError('There are no scores to measure.')
         runs = scores if np.ndim(scores[0]) == 2 else [scores]
@@ -278,41 +277,41 @@ class Measured:
         self.labels = _prepare(labels[self.read], runs[0][self.read])[0]
         self.runs = [_prepare(self.labels, s[self.read])[1] for s in runs]
         self.names = list(range(labels.shape[1]) if names is None else names)
-        self.draws, self.counts = draws, self.labels.sum(0).tolist()
+        self.draws, self.seed, self.counts = draws, seed, self.labels.sum(0).tolist()
         if not self.labels.any(): raise ValueError('no picture that could be read shows any class')
-        each = np.array([average_precision(self.labels, s) for s in self.runs])
-        self.maps = np.nanmean(each, 1).tolist()            # of each run
-        self._ap = each.mean(0)
+        self._ap = np.array([average_precision(self.labels, s) for s in self.runs])
+        self.each = np.nanmean(self._ap, 1).tolist()        # mAP of each run
 
     def __repr__(self)->str:
         return (f'Measured({len(self.labels)} pictures, {sum(k > 0 for k in self.counts)} of '
                 f'{len(self.counts)} classes in them: mAP {self.map()})')
 
     @cached_property
-    def _drawn(self)->np.ndarray: # runs × draws × C; NaN where no positive was drawn
-        "Average precision of each class in draws of the pictures."
-        return np.array([bootstrap_ap(self.labels, s, self.draws) for s in self.runs])
+    def _drawn_ap(self)->np.ndarray: # runs × draws × C; NaN where no positive was drawn
+        return np.array([bootstrap_ap(self.labels, s, self.draws, self.seed) for s in self.runs])
 
-    def _drawn_map(self)->np.ndarray: # one value a draw
-        "mAP in draws of the pictures."
-        return np.mean([_mean_over_classes(ap) for ap in self._drawn], 0)
+    @cached_property
+    def drawn(self)->np.ndarray: # one a draw
+        "mAP in draws of the pictures, mean of all runs."
+        return np.mean([_mean_over_classes(ap) for ap in self._drawn_ap], 0)
 
     def map(self)->Interval: # in percent
-        "mAP over the classes that some picture shows."
-        return _percent_interval(np.mean(self.maps), self._drawn_map())
+        "mAP over the classes that some picture shows, mean of all runs."
+        return _percent_interval(np.mean(self.each), self.drawn)
 
     def gain(self,
         over:'Measured', # on the same pictures and draws
     )->Interval: # in percent; above 0 where this one is better
         "How much more mAP it has than another."
-        if not np.array_equal(self.labels, over.labels) or self.draws != over.draws:
+        same = (self.draws, self.seed) == (over.draws, over.seed)
+        if not (same and np.array_equal(self.labels, over.labels)):
             raise ValueError('Both must be measured on the same pictures, with the same labels.')
-        drawn = self._drawn_map() - over._drawn_map()
-        return bootstrap_interval(float(np.mean(self.maps) - np.mean(over.maps)), drawn)
+        return bootstrap_interval(float(np.mean(self.each) - np.mean(over.each)),
+                                  self.drawn - over.drawn)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
-        "Average precision of each class that some picture shows."
-        each = zip(self.names, self.counts, self._ap, self._drawn.mean(0).T)
+        "Average precision of each class that some picture shows, mean of all runs."
+        each = zip(self.names, self.counts, self._ap.mean(0), self._drawn_ap.mean(0).T)
         return {name: _percent_interval(ap, drawn) for name, k, ap, drawn in each if k}
 
     def f1(self,
@@ -320,6 +319,7 @@ class Measured:
     )->dict: # as `precision_recall_f1`, with CF1 and OF1 as `Interval`s
         "Precision, recall and F1 of tags; classes that no picture shows are in no class mean."
         tags = as_array(tags)[self.read].astype(bool)
-        found, drawn = _judged(self.labels, tags), _bootstrap_f1(self.labels, tags, self.draws)
+        found = _judged(self.labels, tags)
+        drawn = _bootstrap_f1(self.labels, tags, self.draws, self.seed)
         limits = {k: _percent_interval(found[k], d) for k, d in zip(('CF1', 'OF1'), drawn.T)}
         return found | limits

@@ -18,9 +18,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .files import is_number, is_text_list, parse_json
 from .metrics import as_array
-from .support.headers import is_number
-from .support.plaindata import is_text_list, parse_json
 
 # %% ../nbs/15_tags.ipynb #15-tag
 class Tag(NamedTuple):
