@@ -7,9 +7,12 @@ __all__ = ['app', 'shared', 'main', 'tag', 'label', 'train', 'evaluate', 'demo',
 
 # %% ../../nbs/apps/cli.ipynb #cli-003
 import csv, json, os, secrets, shlex, socket, sys, tempfile, time
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -23,11 +26,9 @@ if TYPE_CHECKING:
     from taidpt.classes import ClassSet
     from taidpt.clip import FrozenCLIP
     from taidpt.datasets.labelled import LabeledPictures
-    from taidpt.learner import TaIDPT
     from taidpt.metrics import Measured
     from taidpt.predict import Predictor
     from taidpt.tags import Tag
-    from taidpt.text.corpora import Captions
     from taidpt.texts import LabeledTexts
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
@@ -47,8 +48,7 @@ def shared(
     ctx:typer.Context, # keeps what was typed for `Command`
     quiet:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True,
-                                   help='Show versions: taidpt, torch, open_clip, Python.')]=False,
+    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True, help='Show versions.')]=False,
 )->None:
     "Tag pictures with prompts that are learned from sentences."
     ctx.obj = dict(quiet=quiet, debug=debug)
@@ -63,37 +63,32 @@ def main(
     except SystemExit as e: return e.code or 0
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
-_Classes = Annotated[str, Option('--classes', metavar='CLASSES', help=(
-    'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'))]
-_AnyClasses = Annotated[str|None, Option('--classes', metavar='CLASSES', help=(
-    'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'))]
+_CLASSES = 'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'
 _CAPTIONS = ('.json (COCO), .jsonl (Localized Narratives), .tsv, .csv, .txt, .parquet, or .gz of '
-             'these; without it, the bundled captions.')
-_CaptionsFile = Annotated[str|None, Option('--captions', metavar='FILE', help=_CAPTIONS)]
+             'these (default: the bundled captions).')
+_Classes = Annotated[str, Option('--classes', metavar='CLASSES', help=_CLASSES)]
+_AnyClasses = Annotated[str|None, Option('--classes', metavar='CLASSES', help=_CLASSES)]
+_Captions = Annotated[str|None, Option(metavar='FILE', help=_CAPTIONS)]
 _Column = Annotated[str|None, Option(metavar='NAME', help=(
-    'Column or field of the file that has the captions; a number counts from 0.'))]
+    'Column or field of the captions; a number counts from 0.'))]
 _Rules = Annotated[Literal['careful', 'published'], Option(help=(
-    'How sentences are searched: careful knows more words; published is as in the authors\' code, '
-    'and so are the names of classes.'))]
+    "careful knows more words; published labels, and names classes, as the authors' code does."))]
 _Yes = Annotated[bool, Option('--yes', help='Go on even if no sentence names one of the classes.')]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
-    'format; without it, the one that the prompts name, or the embedded small CLIP.'))]
+    'format (default: the one that the prompts name, or the embedded small CLIP).'))]
 _Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
-_Precision = Annotated[Literal['float32', 'float16', 'bfloat16'],
-                       Option(help='That the CLIP computes in.')]
+_Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help=(
     'Fetch or open the CLIP that the prompts name even if open_clip does not know it.'))]
-_OnError = Annotated[Literal['raise', 'skip'],
-                     Option(help='What to do about a picture that cannot be read.')]
+_OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
 _Tiles = Annotated[int, Option(min=1, metavar='N', help='Look at N x N overlapping tiles, too.')]
 _Prompts = Annotated[str|None, Option(metavar='FILE', help='The .safetensors that train wrote.')]
 _Report = Annotated[str|None, Option(metavar='FILE', help=(
     'Write a page with every picture, its tags and where each scores: .html.'))]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
-_Seed = Annotated[int, Option(min=0, help='Of the prompts and the order of sentences.')]
 _Epochs = Annotated[int|None, Option(min=1, metavar='N', help=(
-    "Passes over the sentences; without it, the CLIP's own number, else 20."))]
+    'Passes over the sentences (default: what suits the CLIP).'))]
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
 _CLASS_FILES = '.yaml', '.yml', '.json'
@@ -105,11 +100,8 @@ def _parse_classes(
     min:int=2, # classes
 )->tuple['ClassSet', bool]: # the classes; whether their synonyms were guessed from names
     "The classes that a command line means. Raises `ValueError`, `FileNotFoundError`."
-    from difflib import get_close_matches
-    from taidpt.classes import ClassSet, as_classset
+    from taidpt.classes import ClassSet, add_synonyms, as_classset, with_published_names
     from taidpt.files import read_class_file
-    from taidpt.text.published_labels import with_published_names
-    from taidpt.text.synonyms import add_synonyms
     names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
     if not names: raise ValueError('--classes is empty; give names with commas between, '
                                    'or voc2007, coco, nuswide, or a file')
@@ -137,16 +129,14 @@ def _tell_synonyms(classes:'ClassSet')->None:
          'all, to be edited and given to --classes')
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
-def _named_captions(path:str|None, column:str|None)->'Captions': # read when they are asked for
-    "The captions of a command line. Raises `FileNotFoundError`."
+def _named_captions(path:str|None, column:str|None=None):
+    "The captions of a command line, read when they are asked for. Raises `FileNotFoundError`."
     from taidpt.text.corpora import bundled_captions, read_captions
     if path is None: return bundled_captions()
     return read_captions(path, column=int(column) if column and column.isdigit() else column)
 
-def _probably(missing:Sequence[str], captions:'Captions')->str: # 'dgo (did you mean dog?), yak'
+def _probably(missing:Sequence[str], captions)->str: # such as 'dgo (did you mean dog?), yak'
     "Names that no sentence has, and what each was probably meant to be."
-    from collections import Counter
-    from itertools import islice
     from taidpt.classes import COCO, NUSWIDE, VOC2007
     from taidpt.text.synonyms import probably_meant
     from taidpt.text.words import lower_words
@@ -155,21 +145,14 @@ def _probably(missing:Sequence[str], captions:'Captions')->str: # 'dgo (did you 
     meant = {name: ' or '.join(probably_meant(name, words, known)) for name in missing}
     return ', '.join(name + f' (did you mean {m}?)'*bool(m) for name, m in meant.items())
 
-def _label_captions(
-    captions:'Captions', # as `_named_captions` gives them
-    classes:'ClassSet', # what to look for
-    guessed:bool=False, # the classes are names, and their words were guessed
-    rules:str='careful', # or 'published'
-    yes:bool=False, # go on without a class
-)->'LabeledTexts': # the sentences that name a class
-    "Label captions. Raises `ValueError` for a name that no sentence has, unless `--yes` was typed."
+def _label_captions(captions, classes:'ClassSet', guessed=False, rules='careful', yes=False)->'LabeledTexts':
+    "Label captions. Raises `ValueError` for a guessed name that no sentence has, unless `yes`."
     from taidpt.nounfilter import NothingNamed, NounFilter
     try: found = NounFilter(classes, rules=rules).label(captions, progress=bars())
     except NothingNamed as e:
         if not guessed: raise
         raise ValueError(f'{e}. No sentence has {_probably(classes.names, captions)}') from None
-    missing = [name for name, count in found.counts().items() if not count]
-    if guessed and missing:
+    if guessed and (missing := [name for name, count in found.counts().items() if not count]):
         told = f'no sentence names {_probably(missing, captions)}'
         if not yes: raise ValueError(f'{told}; correct --classes, write more words for it '
                                      '(--synonyms-out), or add --yes to go on without')
@@ -177,7 +160,7 @@ def _label_captions(
     return found
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
-def _load_clip(clip:str|None, engine:str='torch', precision:str='float32', **how)->'FrozenCLIP':
+def _load_clip(clip:str|None, engine='torch', precision='float32', **how)->'FrozenCLIP':
     "The CLIP of a command line; None is the embedded one. Raises what `load_clip` raises."
     from taidpt.clip import load_clip
     from taidpt.encoders.weights import model_and_tag
@@ -206,10 +189,29 @@ def _load_prompts(
     if other and not clip and (trust or is_known_clip(was)): clip = was
     return load_predictor(path, clip and _load_clip(clip, engine, precision), trust)
 
+def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, **how)->'Predictor':
+    "Learned prompts, or what tags any classes without training."
+    if prompts: return _load_prompts(prompts, clip, trust, **how)
+    from taidpt.baselines.concepts import ready_to_tag
+    return ready_to_tag(_load_clip(clip, **how), _parse_classes(classes, min=1)[0], progress=bars())
+
+def _method_name(model:'Predictor')->str:
+    "What a model is called in a table and on a page."
+    known = dict(TextConcepts='concepts', TextLinear='linear', ZeroShotCLIP='zero-shot with DPT')
+    return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
+
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
+def _named_pictures(names:Sequence[str], on_error:str)->list[Path|str]: # what was typed
+    "The pictures that a command line names. Raises `FileNotFoundError`."
+    from taidpt.encoders.pictures import as_pictures, is_url
+    pictures = [p for name in names for p in as_pictures(name)]
+    gone = [p for p in pictures if not (is_url(p) or Path(p).exists())]
+    if gone and on_error == 'raise':
+        raise FileNotFoundError(f'{gone[0]}: there is no such picture or folder')
+    return pictures
+
 def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictures':
     "Labelled pictures of a command line, with notes on labels that are no class."
-    from difflib import get_close_matches
     from taidpt.datasets.labelled import read_labels
     data = read_labels(table, classes, folder)
     if data.renamed:
@@ -222,31 +224,8 @@ def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictur
     return data
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
-def _print_tags(
-    pictures:Sequence, # N names
-    found:Sequence[Sequence['Tag']], # of each, all classes, the surest first; [] where it could not be read
-    top:int|None=None, # so many classes, present or not; None: those that are present
-    scores:bool=False, # with scores
-    as_json:bool=False, # print JSON and not lines
-    out:str|None=None, # a .csv, .json or .jsonl to write
-)->None:
-    "Tags of pictures on standard output and in a file. Raises `ValueError` if none could be read."
-    from taidpt.encoders.pictures import shown_name
-    entries = []
-    for picture, tags in zip(map(shown_name, pictures), found, strict=True):
-        shown = [t for t in tags if t.present] if top is None else tags[:top]
-        entry = dict(tags=[{'class': t.label, 'score': round(t.score, 4), 'present': t.present}
-                           for t in shown]) if tags else dict(error='cannot be read')
-        entries.append(dict(picture=picture) | entry)
-        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
-        line = (', '.join(words) or 'nothing') if tags else entry['error']
-        if not as_json: print(f'{picture}: {line}')
-    if as_json: print(json.dumps(entries, indent=1, ensure_ascii=False))
-    if out: _write_tags(out, entries, found if scores else ())
-    if all('error' in e for e in entries): raise ValueError('none of the pictures could be read')
-
 def _write_tags(path:str, entries:Sequence[Mapping], scores:Sequence[Sequence['Tag']])->None:
-    "Write the tags of pictures, whole or not at all; a CSV with a column of scores for each class."
+    "Write the tags of pictures, whole or not at all; a CSV with the scores of all classes, if given."
     from taidpt.files import write_whole
     names = sorted({t.label for tags in scores for t in tags})
     torn = any('error' in e for e in entries)
@@ -263,26 +242,31 @@ def _write_tags(path:str, entries:Sequence[Mapping], scores:Sequence[Sequence['T
             table.writerow([e['picture'], present, *(score.get(n, '') for n in names)]
                            + [e.get('error', '')]*torn)
 
-# %% ../../nbs/apps/cli.ipynb #cli-tag-2
-def _method_name(model:'Predictor')->str:
-    "What a model is called in a table and on a page."
-    known = dict(TextConcepts='concepts', TextLinear='linear', ZeroShotCLIP='zero-shot with DPT')
-    return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
-
-def _find_model(
-    prompts:str|None, # a file
-    classes:str|None, # what was typed, where there is no file
-    clip:str|None, # what was typed
-    *how, # trust, engine, precision
-)->'Predictor':
-    "Learned prompts, or what tags any classes without training."
-    if prompts: return _load_prompts(prompts, clip, *how)
-    from taidpt.baselines.concepts import ready_to_tag
-    names = _parse_classes(classes, min=1)[0]
-    return ready_to_tag(_load_clip(clip, *how[1:]), names, progress=bars())
+def _print_tags(
+    pictures:Sequence, # N names
+    found:Sequence[Sequence['Tag']], # N times all classes, the surest first; [] if unreadable
+    top:int|None=None, # so many classes, present or not; None: those that are present
+    scores:bool=False, # with scores
+    as_json:bool=False, # print JSON and not lines
+    out:str|None=None, # a .csv, .json or .jsonl to write
+)->None:
+    "Tags of pictures on standard output and in a file. Raises `ValueError` if none could be read."
+    from taidpt.encoders.pictures import shown_name
+    entries = []
+    for picture, tags in zip(map(shown_name, pictures), found, strict=True):
+        shown = [t for t in tags if t.present] if top is None else tags[:top]
+        told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown]
+        entries.append(dict(picture=picture, tags=told) if tags else
+                       dict(picture=picture, error='cannot be read'))
+        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
+        line = (', '.join(words) or 'nothing') if tags else 'cannot be read'
+        if not as_json: print(f'{picture}: {line}')
+    if as_json: print(json.dumps(entries, indent=1, ensure_ascii=False))
+    if out: _write_tags(out, entries, found if scores else ())
+    if not any(found): raise ValueError('none of the pictures could be read')
 
 def _model_tags(model:'Predictor', pictures:Sequence, tiles:int, on_error:str, report:str|None, **present):
-    "Tags by a model under natural names, N lists; and a page that shows them."
+    "Tags by a model under natural names, N lists, and a page that shows them."
     from taidpt.ensemble import Tiled
     from taidpt.tags import thresholds_of
     looks = Tiled(model, tiles) if tiles > 1 else model
@@ -309,11 +293,10 @@ def tag(
     prompts:_Prompts=None,
     tagger:Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]=None,
     threshold:Annotated[float|None, Option(metavar='T', help=(
-        'A class is present from this score on; without it, each class has a threshold.'))]=None,
+        'A class is present from this score on (default: each class has a threshold).'))]=None,
     probability:Annotated[float|None, Option(metavar='P', help=(
         'A class is present from this probability on.'))]=None,
-    scores:Annotated[bool, Option('--scores', help=(
-        'Show scores, too; in a .csv those of all classes.'))]=False,
+    scores:Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]=False,
     top:Annotated[int|None, Option(min=1, metavar='K', help=(
         'Show the K surest classes with their scores, present or not.'))]=None,
     as_json:_Json=False,
@@ -322,14 +305,13 @@ def tag(
     report:_Report=None, on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
-    "Say which classes are in pictures, with no step before it."
+    "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
     if None not in (threshold, probability): raise BadParameter('--threshold or --probability')
     if out: check_writable(out, '.csv', '.json', '.jsonl')
     if report: check_writable(report, '.html')
-    from taidpt.encoders.pictures import list_pictures
-    names = list_pictures(pictures, on_error)
+    names = _named_pictures(pictures, on_error)
     if tagger:
         fixed = dict(probability=probability, report=report, clip=clip, trust=trust,
                      tiles=tiles > 1, engine=engine != 'torch', precision=precision != 'float32')
@@ -338,7 +320,7 @@ def tag(
         from taidpt.apps.onnx import Tagger
         found = Tagger(tagger).tags(names, threshold, on_error)
     else:
-        model = _find_model(prompts, classes, clip, trust, engine, precision)
+        model = _find_model(prompts, classes, clip, trust, engine=engine, precision=precision)
         found = _model_tags(model, names, tiles, on_error, report,
                             threshold=threshold, probability=probability)
     _print_tags(names, found, top, scores or top is not None, as_json, out)
@@ -384,7 +366,6 @@ def _how_it_went(history:Sequence[Mapping])->str: # a row for each epoch
     "The loss at both ends of the run, and the last mAP that was measured."
     first, last = history[0], history[-1]
     told = f'loss {first["loss"]:.3f} in the first epoch, {last["loss"]:.3f} in the last'
-    if len(history) == 1: told = f'mean loss {first["loss"]:.3f}'
     return told + (f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else '')
 
 def _validation(clip:'FrozenCLIP', classes:'ClassSet', folder:str|None, table:str|None)->tuple|None:
@@ -399,29 +380,12 @@ def _validation(clip:'FrozenCLIP', classes:'ClassSet', folder:str|None, table:st
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Take its line out of {table}.') from None
 
-def _learn(
-    model:'TaIDPT', # has its settings
-    sentences:'LabeledTexts', # without templates
-    val:tuple|None, # features and labels
-    out:str, # file for the prompts
-    cache:str|None, # file for the sentences' features
-)->None:
-    "Learn from the checkpoint or from the start, and save. Ctrl-C says what was kept."
+def _sentence_features(clip:'FrozenCLIP', sentences:'LabeledTexts', path:str|None=None):
+    "Features of captions and templates, for all that learns from them."
     from taidpt.clip import encode_sentences
     from taidpt.texts import template_sentences
-    checkpoint, features = Path(out).with_suffix('.checkpoint.safetensors'), None
-    if checkpoint.exists(): say(f'going on from {checkpoint}')
-    if cache:
-        texts = (sentences + template_sentences(sentences.classes)).texts
-        features = encode_sentences(model.clip, texts, cache, progress=bars())
-    try: model.fit(sentences, val, checkpoint, features, progress=bars())
-    except KeyboardInterrupt:
-        if not checkpoint.exists(): raise KeyboardInterrupt(
-            'stopped before the first epoch was done; nothing was kept') from None
-        raise KeyboardInterrupt(f'stopped; what was learned is kept in {checkpoint}. '
-                                'The same command goes on from there') from None
-    model.save(out)
-    checkpoint.unlink(missing_ok=True)
+    texts = (sentences + template_sentences(sentences.classes)).texts
+    return encode_sentences(clip, texts, path, progress=bars())
 
 @app.command(cls=Command, epilog=examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
@@ -433,14 +397,13 @@ def train(
     out:Annotated[str, Option(metavar='FILE', help=(
         'The .safetensors for the prompts. Beside it a stopped run leaves a checkpoint, from '
         'which the same command goes on.'))],
-    captions:_CaptionsFile=None, column:_Column=None, rules:_Rules='careful', yes:_Yes=False,
-    clip:_Clip=None, precision:_Precision='float32', epochs:_Epochs=None, seed:_Seed=0,
+    captions:_Captions=None, column:_Column=None, rules:_Rules='careful', yes:_Yes=False,
+    clip:_Clip=None, precision:_Precision='float32', epochs:_Epochs=None,
+    seed:Annotated[int, Option(min=0, help='Of the prompts and the order of sentences.')]=0,
     lr:Annotated[float|None, Option(help='Learning rate (default: what suits the CLIP).')]=None,
-    batch_size:Annotated[int|None, Option(min=1, metavar='N', help=(
-        'Sentences a step (default: what suits the CLIP).'))]=None,
+    batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
     n_ctx:Annotated[int, Option(min=1, help='Learned vectors before the class name.')]=16,
-    scale:Annotated[float|None, Option(help=(
-        'Factor on the cosines in the loss (default: what suits the CLIP).'))]=None,
+    scale:Annotated[float|None, Option(help='On cosines in the loss (default: as lr).')]=None,
     local:Annotated[bool, Option('--local/--no-local', help='Learn the local branch, too.')]=True,
     cache:Annotated[str|None, Option(metavar='FILE', help=(
         "Keep the sentences' features in this file, for further runs."))]=None,
@@ -456,16 +419,23 @@ def train(
     if guessed: _tell_synonyms(names)
     texts = _named_captions(captions, column)               # if it is not there, fail now
     encoder = _load_clip(clip, precision=precision)
-    say(f'encoder: {encoder.name} on {encoder.device}')
     from taidpt.learner import TaIDPT
     model = TaIDPT(encoder, names, n_ctx, lr, epochs, batch_size, scale, local=local, seed=seed)
     pictures = _validation(encoder, names, val, val_labels)
-    say(f'reading sentences from {captions or "the bundled captions of COCO val2017"}')
+    say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
     found = _label_captions(texts, names, guessed, rules, yes)
-    counts = [f'{n} {k:,}' for n, k in found.counts().items()]
-    say(f'{len(found):,} name a class, {found.dropped:,} do not: {", ".join(counts[:12])}'
-        f'{", …" if len(counts) > 12 else ""}')
-    _learn(model, found, pictures, out, cache)
+    say(f'{len(found):,} name a class, {found.dropped:,} do not: '
+        + ', '.join(f'{n} {k:,}' for n, k in list(found.counts().items())[:12]))
+    checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
+    say(f'Learning prompts with {encoder.name} on {encoder.device}'
+        + f', going on from {checkpoint}'*checkpoint.exists())
+    features = _sentence_features(encoder, found, cache) if cache else None
+    try: model.fit(found, pictures, checkpoint, features, progress=bars())
+    except KeyboardInterrupt: raise KeyboardInterrupt(
+        f'stopped; what was learned is kept in {checkpoint}. The same command goes on from there'
+        if checkpoint.exists() else 'stopped before the first epoch was done') from None
+    model.save(out)
+    checkpoint.unlink(missing_ok=True)
     print(f'Prompts for {len(names)} classes: {out} ({_how_it_went(model.history_)})')
     say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/')
 
@@ -501,21 +471,20 @@ def _figures(
     methods = {}
     for name, m in measured.items():
         s, limits = scores[name].numpy(), thresholds_of(models[name])
-        best, tags = tags_of(s, top_k=min(top, s.shape[1])), tags_of(s, limits)
-        best, found, ap, (value, *ends) = m.f1(best), m.f1(tags), m.ap(), m.map()
-        each = zip(m.names, m.counts, map(float, limits), found['precision'], found['recall'])
+        tags, best = tags_of(s, limits), m.f1(tags_of(s, top_k=min(top, s.shape[1])))
+        found, ap, (value, *ends) = m.f1(tags), m.ap(), m.map()
+        rows = zip(m.names, m.counts, limits.tolist(), *(found[k].tolist() for k in ('precision', 'recall')))
+        each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
+                for n, *row in rows if row[0]}
         said = dict(thresholds='calibrated' if models[name].thresholds else 'default',
-                    tags_a_picture=float(tags[m.read].sum(1).mean()), classes={
-                        n: dict(pictures=int(k), threshold=t, precision=float(p), recall=float(r))
-                        for n, k, t, p, r in each if k})
+                    tags_a_picture=float(tags[m.read].sum(1).mean()), classes=each)
         for f in 'CF1', 'OF1': said |= {f: found[f].value, f'{f}_interval': list(found[f][1:])}
         methods[name] = dict(mAP=value, mAP_interval=ends, tags=said,
                              CF1=best['CF1'].value, OF1=best['OF1'].value,
                              AP={n: i.value for n, i in ap.items()},
                              AP_interval={n: list(i[1:]) for n, i in ap.items()})
-    shown = {n: c['pictures'] for n, c in said['classes'].items()}
-    return dict(pictures=len(m.labels), classes=len(shown), top=top, methods=methods,
-                few={n: k for n, k in shown.items() if k < 5})
+    few = {n: c['pictures'] for n, c in each.items() if c['pictures'] < 5}
+    return dict(pictures=len(m.labels), classes=len(each), top=top, methods=methods, few=few)
 
 def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the prompts
     "Tables: over all classes, tags by threshold, and by class; the classes on few pictures."
@@ -569,17 +538,17 @@ def evaluate(
     pictures:Annotated[str|None, Option(metavar='FOLDER', help=(
         'Where the pictures are (default: beside the table).'))]=None,
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
-        'Find thresholds on these pictures and write the prompts with them; may be PROMPTS.'))]=None,
+        'Find thresholds here and write the prompts with them; may be PROMPTS.'))]=None,
     top:Annotated[int, Option(min=1, metavar='K', help='Tags that CF1 and OF1 count.')]=3,
     as_json:_Json=False, report:_Report=None,
     chart:Annotated[str|None, Option(metavar='FILE', help=(
-        'Draw average precision by class beside zero-shot CLIP: .png, .svg or .pdf.'))]=None,
+        'Draw average precision by class: .png, .svg or .pdf.'))]=None,
     save_scores:Annotated[str|None, Option(metavar='FILE', help=(
         'Keep the scores, for ensembles: .safetensors.'))]=None,
     on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
-    "Measure prompts on labelled pictures, beside zero-shot CLIP; find thresholds."
+    "Measure prompts on labelled pictures; find thresholds."
     if calibrate and tiles > 1: raise BadParameter('--calibrate is for whole pictures: no --tiles')
     for path, endings in ((save_scores, ['.safetensors']), (calibrate, ['.safetensors']),
                           (chart, ['.png', '.svg', '.pdf']), (report, ['.html'])):
@@ -596,7 +565,7 @@ def evaluate(
         models[name] = Tiled(model, tiles)
         scores[name] = models[name].predict(data.pictures, on_error, bars())
     from taidpt.metrics import Measured
-    measured = {n: Measured(data.labels, s, data.classes.natural) for n, s in scores.items()}
+    measured = {n: Measured(data.labels, s, data.classes.natural, 500) for n, s in scores.items()}
     figures = _figures(measured, scores, models, top)
     if save_scores:
         from taidpt.ensemble import SavedScores
@@ -625,12 +594,9 @@ _ABOUT = {
 def _demo_models(clip:'FrozenCLIP', sentences:'LabeledTexts', epochs:int|None):
     "Prompts for the global branch alone and for both, and means of the sentences, by name."
     from taidpt.baselines.concepts import TextConcepts
-    from taidpt.clip import encode_sentences
     from taidpt.learner import TaIDPT
-    from taidpt.texts import template_sentences
     say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
-    texts = (sentences + template_sentences(sentences.classes)).texts
-    features, models = encode_sentences(clip, texts, progress=bars()), {}
+    features, models = _sentence_features(clip, sentences), {}
     for name, kind in (('TaI', 'the global branch alone'), ('TaI-DPT', 'both branches')):
         say(f'Learning prompts for {kind} ({name})')
         models[name] = TaIDPT(clip, sentences.classes, epochs=epochs, local=name == 'TaI-DPT')
@@ -640,7 +606,7 @@ def _demo_models(clip:'FrozenCLIP', sentences:'LabeledTexts', epochs:int|None):
     concepts = TextConcepts(clip, sentences.classes, attention=.02)
     return models | dict(concepts=concepts.fit(sentences, features, progress=False))
 
-def _elsewhere(clip:'FrozenCLIP')->list[dict]: # of `claim`; none if this CLIP was not measured there
+def _elsewhere(clip:'FrozenCLIP')->list[dict]: # none if this CLIP was not measured there
     "What the same concepts, of the same captions, are worth on 1,759 photos of VOC2012."
     from taidpt.apps.report import claim
     from taidpt.paper.family import bundled_results
@@ -652,56 +618,42 @@ def _elsewhere(clip:'FrozenCLIP')->list[dict]: # of `claim`; none if this CLIP w
     where = f'{one.n_photos:,} other photos, of VOC2012'
     return [claim('concepts', one.map, plain.map, one.over_zeroshot, where, one.n_photos)]
 
-def _print_demo(scores:Mapping[str, 'Tensor'], photos:'LabeledPictures')->None:
-    "mAP of each method, and the best tags of some photos beside their labels."
-    from taidpt.metrics import Measured
-    names, shown = photos.classes.names, int(photos.labels.any(0).sum())
-    print(f'\nMean average precision on {len(photos)} photos, '
-          f'over the {shown} of {len(names)} classes that they show\n')
-    rows = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
-    print(as_table(rows, ['', 'mAP', '']))
-    print('\nBest tags of some photos by concepts (* labelled)\n')
-    for i in (photos.labels.sum(1) > 1).nonzero()[:6, 0].tolist():
-        s, known = scores['concepts'][i], photos.names(i)
-        tags = [f'{names[c]}{"*"*(names[c] in known)} {s[c]:.2f}' for c in s.topk(3).indices]
-        print(f'  {photos.pictures[i].name}  {", ".join(tags)}   (labelled: {", ".join(known)})')
-
 @app.command(cls=Command, epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
     out:Annotated[str, Option(metavar='FOLDER', help='For the report and the prompts.')]='demo',
     epochs:_Epochs=None,
 )->None:
-    "Learn from the bundled captions, tag the bundled photos, write a report."
+    "Learn from bundled captions, tag bundled photos."
     folder, start = Path(out), time.time()
     if folder.is_file(): raise NotADirectoryError(f'{out} is a file; name a folder with --out')
-    names = 'report.html', 'concepts.safetensors', 'voc2007.safetensors'
-    report, vectors, prompts = (folder/name for name in names)
+    report, vectors, prompts = (folder/f for f in ('report.html', 'concepts.safetensors', 'voc2007.safetensors'))
     check_writable(report, '.html')
     say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
         "and which of VOC2007's 20 classes each names")
-    from taidpt.classes import VOC2007
-    sentences = _label_captions(_named_captions(None, None), VOC2007.spelled_naturally())
-    named = [n for n, there in zip(sentences.classes.names, sentences.labels[0]) if there]
-    say(f'      {len(sentences):,} captions name a class, {sentences.dropped:,} do not; '
-        f'“{sentences.texts[0]}”: {", ".join(named)}')
     from taidpt.apps.report import write_report
+    from taidpt.classes import VOC2007
     from taidpt.datasets.labelled import bundled_photos, photo_credits
+    from taidpt.metrics import Measured
+    sentences = _label_captions(_named_captions(None), VOC2007.spelled_naturally())
+    say(f'      {len(sentences):,} captions name a class, {sentences.dropped:,} do not')
     models = _demo_models(_load_clip(None), sentences, epochs)
-    model, photos = models['concepts'], bundled_photos(sentences.classes)
-    model.save(vectors)
+    models['concepts'].save(vectors)
     models['TaI-DPT'].save(prompts)
+    photos = bundled_photos(sentences.classes)
     say(f'Tagging {len(photos)} photos and writing the report')
     scores = _beside_zero_shot(models, photos.pictures)[1]
     commands = [f'taidpt tag --prompts {shlex.quote(str(vectors))} my_photos/',
                 'taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
                 'taidpt train --classes "cat,dog,fire truck" --captions my.txt --out my.safetensors']
-    write_report(report, model, photos, scores, f'{len(sentences):,} captions', photo_credits(),
-                 _ABOUT, commands, against='TaI-DPT', claims=_elsewhere(model.clip))
-    _print_demo(scores, photos)
-    print(f'\nDone in {time.time() - start:.0f} s.\n'
-          f'  report    {report}   (open it in a browser)\n  concepts  {vectors}\n'
-          f'  prompts   {prompts}\n\nNext, your own pictures and your own classes:\n')
-    for line in commands: print(f'  {line}')
+    write_report(report, models['concepts'], photos, scores, f'{len(sentences):,} captions',
+                 photo_credits(), _ABOUT, commands, against='TaI-DPT',
+                 claims=_elsewhere(models['concepts'].clip))
+    print(f'Mean average precision on {len(photos)} photos, over the classes that they show\n')
+    rows = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
+    print(as_table(rows, ['', 'mAP', '']), f'\n\nDone in {time.time() - start:.0f} s.',
+          f'  report    {report}   (open it in a browser)', f'  concepts  {vectors}',
+          f'  prompts   {prompts}', '\nNext, your own pictures and your own classes:\n',
+          *(f'  {line}' for line in commands), sep='\n')
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
 _TABLES = 'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'
@@ -730,16 +682,15 @@ def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; 
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
 def reproduce(
     what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
-                   Argument(metavar='WHAT', help=f'{", ".join(_TABLES)} or family.')],
+                   Argument(metavar='WHAT')],
     data:Annotated[str|None, Option(metavar='DIR', help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
-        'labelled pictures; without it, the bundled captions and photos.'))]=None,
+        'labelled pictures (default: the bundled captions and photos).'))]=None,
     clip:Annotated[str|None, Option(metavar='NAME/TAG', help=(
         "A model of open_clip's and its weights; for ablations several with commas between, for "
-        'table3 a second one for DualCoOp; without it, the embedded small CLIP.'))]=None,
+        'table3 a second one for DualCoOp (default: the embedded small CLIP).'))]=None,
     seeds:Annotated[str, Option(metavar='S,S', help='Of the prompts.')]='1,2,3',
-    limit:Annotated[int|None, Option(min=1, metavar='N', help=(
-        'At most so many sentences and pictures, for a quick look.'))]=None,
+    limit:Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]=None,
     dataset:Annotated[str|None, Option('--dataset', '--datasets', metavar='D', help=(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
     caption_ids:Annotated[str|None, Option(metavar='FILE', help=(
@@ -748,13 +699,12 @@ def reproduce(
         "For table2: which test pictures count; balanced: LaSO's draws."))]=None,
     coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None, Option(help=(
         "For fig6 and table2: CoOp's loss."))]=None,
-    classes:_AnyClasses=None, captions:_CaptionsFile=None,
-    least:Annotated[int|None, Option(min=1, metavar='N', help=(
-        'For family: leave classes on fewer pictures out.'))]=None,
+    classes:_AnyClasses=None, captions:_Captions=None,
+    least:Annotated[int|None, Option(min=1, help='For family: pictures a class must be on.')]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help=(
         'For the table and all that is kept for going on (default: in reproduced).'))]=None,
 )->None:
-    "Measure a table or figure of the paper, beside the published numbers."
+    "Measure a table or figure of the paper."
     settings = _study_settings(what, dict(
         dataset=dataset, caption_ids=caption_ids, limit=limit, test=test, coop_loss=coop_loss,
         classes=classes, captions=captions, least=least))
@@ -764,31 +714,25 @@ def reproduce(
         raise FileNotFoundError(f'{data}: there is no such folder of data sets')
     if caption_ids and not data: raise ValueError(
         '--caption-ids are those of COCO train2017; name its folder with --data')
-    names = [name.strip() for name in (clip or 'embedded').split(',')]
+    names, runs = (clip or 'embedded').split(','), tuple(map(int, seeds.split(',')))
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
-    out = out or os.path.join('reproduced', kept + (f'-limit{limit}' if limit else ''))
-    squeezed = {1: dict(image_size=448, crop=False)} if what == 'table3' else {}    # DualCoOp's
-    clips = [_load_clip(name, **squeezed.get(i if name != 'embedded' else 0, {}))
+    out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
+    squeezed = dict(image_size=448, crop=False)             # DualCoOp's pictures
+    clips = [_load_clip(name.strip(), **squeezed if (what, i) == ('table3', 1) and name != 'embedded' else {})
              for i, name in enumerate(names)]
-    runs = tuple(int(seed) for seed in seeds.split(','))
-    if what == 'family': return _compare(clips[0], data, classes, captions, runs, least, out)
+    if what == 'family':
+        from taidpt.paper.family import compare
+        table, found = os.path.join(out, 'results.csv'), _parse_classes(classes or 'voc2007')[0]
+        print(compare(clips[0], data, found, captions, len(runs), least or 1, table, bars()))
+        return say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.paper import reproduce as paper
-    try: print(paper.reproduce(what, data, clips, runs, limit, out, progress=bars(),
-                               caption_ids=caption_ids, **settings))
+    how = dict(progress=bars(), caption_ids=caption_ids, **settings)
+    try: print(paper.reproduce(what, data, clips, runs, limit, out, **how))
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; '
         'the same command goes on where it stopped.') from None
-    say(f'Written: {os.path.join(out, what)}.md and .json'
-        + ', with charts and curves, .png'*(what == 'table1'))
-
-def _compare(clip, data, classes, captions, runs, least, out)->None: # what was typed
-    "Rows of the family, printed and kept."
-    from taidpt.paper.family import compare
-    table = os.path.join(out, 'results.csv')
-    names = _parse_classes(classes or 'voc2007')[0]
-    print(compare(clip, data, names, captions, len(runs), least or 1, table, bars()))
-    say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
+    say(f'Written: {os.path.join(out, what)}.md and .json')
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1
 @app.command('import', cls=Command, epilog=examples(
@@ -798,13 +742,12 @@ def import_(
     checkpoint:Annotated[str, Argument(metavar='CHECKPOINT', help=(
         'A file of the published code, e.g. prompt_learner/model-best.pth.tar.'))],
     data:Annotated[str, Option(metavar='CLASSES', help=(
-        'What it was learned for: voc2007, coco, nuswide; or a YAML or JSON file, or names with '
-        'commas between, as they stood in the prompts.'))],
+        'What it was learned for: as --classes elsewhere, with names as they stood in prompts.'))],
     clip:_Clip='RN50/openai',
     out:Annotated[str|None, Option(metavar='FILE', help=(
         'The .safetensors to write (default: voc2007.safetensors for voc2007).'))]=None,
 )->None:
-    "Take over prompts that the published code has learned."
+    "Take over prompts that the published code learned."
     classes, _ = _parse_classes(data, published=True)
     path = out or f'{classes.name}.safetensors'
     check_writable(path, '.safetensors')
@@ -830,7 +773,7 @@ def export(
     out:Annotated[str, Option(metavar='FILE', help='The file to write: .onnx.')],
     classes:_AnyClasses=None, prompts:_Prompts=None, clip:_Clip=None, trust:_Trust=False,
 )->None:
-    "Write a tagger in one file, which starts at once and needs no PyTorch."
+    "Write a tagger in one file, without PyTorch."
     if bool(classes) == bool(prompts): raise BadParameter('name either --classes or --prompts')
     check_writable(out, '.onnx')
     model = _find_model(prompts, classes, clip, trust)
@@ -842,7 +785,7 @@ def export(
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
 def _app_notebook(prompts:str|None, trust:bool)->str: # JSON
     "A notebook that shows the Explorer."
-    path = None if prompts is None else str(Path(prompts).absolute())
+    path = prompts and str(Path(prompts).absolute())
     code = f'from taidpt.apps.explorer import explore\nexplore({ascii(path)}, trust={trust})'
     cell = dict(cell_type='code', id='explorer', metadata={}, execution_count=None, outputs=[],
                 source=code)
@@ -863,13 +806,13 @@ def _free_port(port:int|None)->int: # what was typed
     'taidpt app', 'taidpt app my.safetensors', 'taidpt app --port 8866 --no-browser'))
 def app_(
     prompts:Annotated[str|None, Argument(metavar='PROMPTS', help=(
-        "The .safetensors that train or demo wrote (default: bundled prompts for VOC2007)."))]=None,
-    port:Annotated[int|None, Option(min=1, max=65535, metavar='N', help=(
-        'Where it is served: http://127.0.0.1:N (default: a free port).'))]=None,
+        'The .safetensors that train or demo wrote (default: prompts for VOC2007).'))]=None,
+    port:Annotated[int|None, Option(min=1, max=65535, help=(
+        'Where it is served: http://127.0.0.1:PORT (default: a free port).'))]=None,
     browser:Annotated[bool, Option('--browser/--no-browser', help='Open a browser.')]=True,
     trust:_Trust=False,
 )->None:
-    "Open the Explorer in a browser, on this machine alone."
+    "Open the Explorer in a browser."
     if not find_spec('voila'): raise ImportError(
         "the app needs Voilà, which is not installed here: pip install 'taidpt[app]'")
     if prompts and not Path(prompts).is_file():

@@ -71,7 +71,7 @@ class _Card:
         return kind, *_KINDS[kind]
 
     def doubt(self)->float: # the higher, the earlier on the page
-        "How far the worst mistake is from its threshold; without labels, minus how near the nearest is."
+        "How far the worst mistake is from its threshold; without labels, how near the nearest is."
         off = {t.label: t.score - self.thresholds[t.label] for t in self.tags}
         if self.labels is None: return -min(map(abs, off.values()), default=0)
         return max(off[n] if n not in self.labels else -off[n] for n in off)
@@ -118,8 +118,8 @@ def _shade_url(
 )->str:
     "A map as a PNG of h × w pixels: clear at its highest place, dark elsewhere."
     dark = ((1 - unit_range(weights.float())) * 215).round().byte()
-    size = dark.shape[::-1]
-    return _data_url(Image.merge('LA', [Image.new('L', size), Image.fromarray(dark.cpu().numpy())]), 'PNG')
+    black = Image.new('L', dark.shape[::-1])
+    return _data_url(Image.merge('LA', [black, Image.fromarray(dark.cpu().numpy())]), 'PNG')
 
 # %% ../../nbs/apps/report.ipynb #report-cards-code
 def _spelled(tags:Sequence[Sequence[Tag]], classes:ClassSet)->list[list[Tag]]: # N lists
@@ -129,8 +129,8 @@ def _spelled(tags:Sequence[Sequence[Tag]], classes:ClassSet)->list[list[Tag]]: #
 
 def _name_of(picture, place:int)->str: # any form; its place in the list
     "What to call a picture: a file's name without its folders, or its number."
-    if isinstance(picture, str): return shown_name(picture.rpartition('/')[2] or picture)
-    return shown_name(picture.name) if isinstance(picture, Path) else f'picture {place}'
+    if not isinstance(picture, str|Path): return f'picture {place}'
+    return shown_name(str(picture).rpartition('/')[2] or picture)
 
 def _cards(
     model:Predictor, # whose maps are shown
@@ -149,12 +149,13 @@ def _cards(
         some = range(len(pictures))[start:start + 16]
         seen = [model_view(model.clip, pictures[i]) for i in some]
         for i, view, P in zip(some, seen, model.predict_dense(seen, progress=False)):
-            known, name = None if labels is None else labels[i], _name_of(pictures[i], i)
+            known, name = labels and labels[i], _name_of(pictures[i], i)
             if max(view.size) > side: view = view.resize((side, side), Image.LANCZOS)
             shown = _tags_to_show(tags[i], known, top)
             shades = {t.label: _shade_url(P[names.index(t.label)]) for t in shown}
-            cards.append(_Card(name, _data_url(view, 'JPEG', quality=70), shown, limits, shades, known,
-                               (credits or {}).get(name, {}), _photo_ap(tags[i], known)))
+            photo, credit = _data_url(view, 'JPEG', quality=70), (credits or {}).get(name, {})
+            cards.append(_Card(name, photo, shown, limits, shades, known, credit,
+                               _photo_ap(tags[i], known)))
     return cards
 
 # %% ../../nbs/apps/report.ipynb #report-page-code
@@ -168,10 +169,10 @@ def _templates()->Environment:
 def _write_page(
     path:str|Path, # the .html file to write
     title:str, # of the page
-    cards:Sequence[_Card], # of all photos
     model:Predictor, # what found the tags
     broken:Sequence[str], # names of pictures that could not be read
     labelled:bool, # whether labels are known
+    cards:Sequence[_Card], # of all photos
     **headline, # what measured.html or found.html tells
 )->None:
     "Write a whole page: headline, filters, cards, and what could not be read."
@@ -183,18 +184,11 @@ def _write_page(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _templates().get_template('page.html').render(
         title=title, cards=ordered, places=places, listed=listed, count=count, broken=broken,
-        labelled=labelled, script=Markup(script), allowed=f'sha256-{digest}',
-        clip=model.clip.name or 'one of your own', photos=len(cards), classes=len(model.classes), **headline)
+        labelled=labelled, script=Markup(script), allowed=f'sha256-{digest}', photos=len(cards),
+        clip=model.clip.name or 'one of your own', classes=len(model.classes), **headline)
     with write_whole(path) as tmp: tmp.write_text(page, encoding='utf-8')
 
 # %% ../../nbs/apps/report.ipynb #report-claim-1
-def _verdict(gain:Interval, photos:int)->str: # of two methods on the same photos; that show a class
-    "What an interval of a difference says; of fewer than ten photos even that says little."
-    if photos < 10: return 'Too few photos to tell:'
-    if gain.low > 0: return 'Better, beyond chance:'
-    if gain.high < 0: return 'Worse, beyond chance:'
-    return 'This may be chance:'
-
 def claim(
     new:str, # a method
     value:float, # its mAP in percent
@@ -204,9 +198,10 @@ def claim(
     photos:int, # how many of them show a class
     old:str='zero-shot CLIP', # the other method
 )->dict: # for measured.html
-    "How much better a method is, and whether that is more than chance."
-    return dict(new=new, value=value, plain=plain, gain=gain, where=where, old=old,
-                verdict=_verdict(gain, photos))
+    "How much better a method is, and what the interval of that says; of few photos it says little."
+    verdict = ('Too few photos to tell:' if photos < 10 else 'Better, beyond chance:' if gain.low > 0
+               else 'Worse, beyond chance:' if gain.high < 0 else 'This may be chance:')
+    return dict(new=new, value=value, plain=plain, gain=gain, where=where, old=old, verdict=verdict)
 
 # %% ../../nbs/apps/report.ipynb #report-023
 def _loss_curve(
@@ -214,27 +209,25 @@ def _loss_curve(
 )->dict|None: # for measured.html; None for a single epoch
     "The loss of each epoch as a line."
     if len(history) < 2: return None
-    left, right, top, bottom = 44, 508, 12, 162
     loss = [r['loss'] for r in history]
-    high, low = max(loss), min(loss)
-    def x(i): return round(left + (right - left) * i / (len(loss) - 1), 1)
-    def y(v): return round(top + (bottom - top) * (high - v) / (high - low or 1), 1)
-    ticks = range(0, len(loss), max(1, len(loss) // 5))
-    return dict(first=f'{loss[0]:.2f}', last=f'{loss[-1]:.2f}',
-                rules=[(y(v), f'{v:.2f}') for v in (high, (high + low) / 2, low)],
-                ticks=[(x(i), history[i]['epoch']) for i in ticks],
-                points=[(x(i), y(v)) for i, v in enumerate(loss)])
+    high, low, n = max(loss), min(loss), len(loss)
+    xs = [round(44 + 464*i/(n - 1), 1) for i in range(n)]
+    ys = [round(12 + 150*(high - v)/(high - low or 1), 1) for v in loss]
+    rules = [(y, f'{v:.2f}') for y, v in ((12, high), (87, (high + low)/2), (162, low))]
+    ticks = [(xs[i], history[i]['epoch']) for i in range(0, n, max(1, n//5))]
+    return dict(first=f'{loss[0]:.2f}', last=f'{loss[-1]:.2f}', rules=rules, ticks=ticks,
+                points=list(zip(xs, ys)))
 
 # %% ../../nbs/apps/report.ipynb #report-head
 def _headline(
     labels:Tensor, # N × C, bool
     scores:Tensor, # N × C
-    tagged:Sequence[set[str]], # N, the classes that are present
+    tags:Sequence[Sequence[Tag]], # N lists
     known:Sequence[set[str]], # N, the classes that are there
 )->dict: # right: a share of the photos that show a class; exact: photos
     "How often the best tag is right, and how often all are."
     first = labels.gather(1, scores.argmax(1, keepdim=True))[labels.any(1)]
-    exact = sum(a == b for a, b in zip(tagged, known))
+    exact = sum({t.label for t in some if t.present} == b for some, b in zip(tags, known))
     return dict(right=first.float().mean().item() if len(first) else 0, exact=exact)
 
 def _measured_rows(
@@ -243,14 +236,12 @@ def _measured_rows(
     about:Mapping[str, str], # method -> what it is, in a few words
 )->dict: # for measured.html
     "mAP and gain of each method, and the average precision of each class, the best first."
-    plain = measured.get('zero-shot CLIP')
+    plain, last = measured.get('zero-shot CLIP'), list(measured.values())[-1]
     methods = [dict(name=name, about=about.get(name, ''), map=m.map(),
                     gain=None if plain in (None, m) else m.gain(plain)) for name, m in measured.items()]
-    def bar(interval): return dict(share=interval.value, told=f'{interval.value:.1f}')
-    last = list(measured.values())[-1]
-    ours, theirs, photos = last.ap(), measured[old].ap(), dict(zip(last.names, last.counts))
-    rows = [dict(name=n, photos=int(photos[n]), new=bar(ours[n]), old=bar(theirs[n]))
-            for n in sorted(ours, key=lambda n: -ours[n].value)]
+    both, photos = (last.ap(), measured[old].ap()), dict(zip(last.names, last.counts))
+    rows = [dict(name=n, photos=photos[n], bars=[(ap[n].value, f'{ap[n].value:.1f}') for ap in both])
+            for n in sorted(both[0], key=lambda n: -both[0][n].value)]
     return dict(methods=methods, rows=rows)
 
 # %% ../../nbs/apps/report.ipynb #report-049
@@ -272,27 +263,26 @@ def write_report(
     read = ~next(iter(scores.values())).isnan().any(1)
     broken = [_name_of(p, i) for i, p in enumerate(photos.pictures) if not read[i]]
     photos, scores = photos[read], {m: s[read] for m, s in scores.items()}
-    new, classes, y = list(scores)[-1], model.classes, photos.labels
-    old, showing = against or next(iter(scores)), int(y.any(1).sum())
+    new, y, classes = list(scores)[-1], photos.labels, model.classes
     known = [{classes.natural[c] for c in row.nonzero()[:, 0].tolist()} for row in y]
-    def tagged(s, limits): return _spelled(as_tags(s, classes.names, limits), classes)
-    def headline(s, tags): return _headline(y, s, [{t.label for t in some if t.present} for some in tags], known)
+    measured = {m: Measured(y, s, classes.natural, 500) for m, s in scores.items()}
+    table = _measured_rows(measured, against or next(iter(scores)), about or {})
     limits = thresholds_of(model) if thresholds is None else thresholds
-    tags, plain = tagged(scores[new], limits), None
-    if 'zero-shot CLIP' in scores:
+    tags, plain = _spelled(as_tags(scores[new], classes.names, limits), classes), None
+    if (s := scores.get('zero-shot CLIP')) is not None:
         zero = ZeroShotCLIP(model.clip, classes, local=False)
-        plain = headline(scores['zero-shot CLIP'], tagged(scores['zero-shot CLIP'], thresholds_of(zero)))
-    measured = {m: Measured(y, s, classes.natural) for m, s in scores.items()}
-    table = _measured_rows(measured, old, about or {})
-    if plain and new != 'zero-shot CLIP':
-        both = [measured[m].map().value for m in (new, 'zero-shot CLIP')]
-        gain, here = table['methods'][-1]['gain'], f'the {len(photos)} photos below'
-        claims = [*claims, claim(new, *both, gain, here, showing)]
-    cards = _cards(model, photos.pictures, tags, limits, known, credits, top)
-    _write_page(path, f'{new} on {len(photos)} photos', cards, model, broken, True, new=new, old=old,
-                showing=showing, plain=plain, claims=claims, learned_from=learned_from,
-                loss=_loss_curve(getattr(model, 'history_', [])), commands=commands,
-                **headline(scores[new], tags), **table)
+        found = _spelled(as_tags(s, classes.names, thresholds_of(zero)), classes)
+        plain = _headline(y, s, found, known)
+        if new != 'zero-shot CLIP':
+            values = [measured[m].map().value for m in (new, 'zero-shot CLIP')]
+            here, gain = f'the {len(photos)} photos below', table['methods'][-1]['gain']
+            claims = [*claims, claim(new, *values, gain, here, int(y.any(1).sum()))]
+    _write_page(path, f'{new} on {len(photos)} photos', model, broken, True,
+                _cards(model, photos.pictures, tags, limits, known, credits, top), new=new,
+                old=against or next(iter(scores)), showing=int(y.any(1).sum()), plain=plain,
+                claims=claims, learned_from=learned_from, commands=commands,
+                loss=_loss_curve(getattr(model, 'history_', [])),
+                **_headline(y, scores[new], tags, known), **table)
 
 # %% ../../nbs/apps/report.ipynb #report-tag-2
 def write_tag_report(
@@ -310,12 +300,12 @@ def write_tag_report(
     if not seen: raise ValueError('none of the pictures could be read')
     classes = model.classes
     plain = ZeroShotCLIP(model.clip, classes, local=False).tags(seen, progress=False)
-    ours, theirs = _spelled(filter(None, tags), classes), _spelled(plain, classes)
-    def tagged(lists): return sum(any(t.present for t in some) for some in lists)
-    def having(lists): return Counter(t.label for some in lists for t in some if t.present)
-    def bar(n): return dict(share=100*n/len(seen), told=str(n))
-    new, old = having(ours), having(theirs)
-    rows = [dict(name=n, photos=0, new=bar(new[n]), old=bar(old[n]))
-            for n in sorted(classes.natural, key=lambda n: -new[n]) if new[n] or old[n]]
-    _write_page(path, f'Tags of {len(seen)} photos', _cards(model, seen, ours, thresholds, top=top),
-                model, broken, False, new=method, rows=rows, tagged=tagged(ours), plain=tagged(theirs))
+    both = [_spelled(lists, classes) for lists in (filter(None, tags), plain)]
+    there = [[{t.label for t in some if t.present} for some in lists] for lists in both]
+    counts = [Counter(n for names in lists for n in names) for lists in there]
+    rows = [dict(name=n, photos=0, bars=[(100*k[n]/len(seen), k[n]) for k in counts])
+            for n in sorted(classes.natural, key=lambda n: -counts[0][n]) if any(k[n] for k in counts)]
+    tagged, zero = (sum(map(bool, lists)) for lists in there)
+    _write_page(path, f'Tags of {len(seen)} photos', model, broken, False,
+                _cards(model, seen, both[0], thresholds, top=top),
+                new=method, rows=rows, tagged=tagged, plain=zero)
