@@ -47,7 +47,6 @@ def _require(
     if lost: raise FileNotFoundError(f'{what} needs what is not there: ' + '; '.join(lost))
     return found
 
-# %% ../../nbs/datasets/benchmarks.ipynb #93fae6e7
 def _text_lines(path:Path)->list[tuple[int,str]]:
     "Numbered lines of a small text file, without empty ones."
     lines = utf8_text(path).splitlines()
@@ -78,7 +77,6 @@ def _voc_column(path:Path, row:dict[str,int], listed:Path, tar:str)->Tensor: # N
         f'unpack {tar} again')
     return y
 
-# %% ../../nbs/datasets/benchmarks.ipynb #51432f50
 def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
     split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
@@ -196,7 +194,6 @@ def _nus_column(path:Path, count:int, listed:Path)->Tensor: # N, bool
                       stacklevel=3)
     return torch.tensor([value == '1' for value in values])
 
-# %% ../../nbs/datasets/benchmarks.ipynb #88bd909f
 def _picture_error(path:Path, verify:bool)->str|None:
     "What is wrong with a picture file, or None; it is decoded if `verify` says so."
     if not path.is_file(): return 'is not there'
@@ -247,7 +244,6 @@ def read_coco_captions(
     path, = _require(f'Captions of MS-COCO {split}{year}', [([path], source)])
     return read_captions(path) if ids is None else captions_by_id(path, ids)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #1bf7acf7
 _NARRATIVES = 'open_images_train_v6_captions.jsonl'
 _NARRATIVES_URL = 'https://storage.googleapis.com/localized-narratives/annotations/'
 
@@ -276,7 +272,6 @@ def _pickled_numbers(raw:bytes)->list[int]:
     if lists != 1: raise ValueError(f'it holds {lists} lists')
     return found
 
-# %% ../../nbs/datasets/benchmarks.ipynb #capids-2
 def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
@@ -347,7 +342,6 @@ def write_benchmark(
                  metrics=dict(mean_average_precision=result.map/100), language=result.language)
     with write_whole(path) as tmp: tmp.write_text(json.dumps(about), encoding='utf-8')
 
-# %% ../../nbs/datasets/benchmarks.ipynb #cb-020
 _NO_RESULT = ('no result of clip_benchmark with a mean average precision; '
               'run it with --dataset voc2007_multilabel --task zeroshot_classification')
 

@@ -104,7 +104,6 @@ def _check_headings(headings:list[str], where:str)->None:
         what = 'a column without a name' if '' in twice else f'two columns {twice[0]!r}'
         raise ValueError(f'{where}: {what}; each column is a class')
 
-# %% ../../nbs/datasets/labelled.ipynb #3a2e5e1e
 def _read_table(path:Path)->tuple[dict[str,dict[str,int]],bool]:
     "A table of labels as written: picture -> label -> 1, 0 or -1; and whether it has any -1."
     if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such table of labels')
@@ -169,7 +168,6 @@ def _check_pictures(names:Iterable[str], folder:Path, path:Path)->None:
         f'{path} names {len(missing)} of {len(names)} pictures that are not in {folder}: {some}; '
         'name the folder that they are in')
 
-# %% ../../nbs/datasets/labelled.ipynb #f89c8c24
 def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes, which the labels are looked up in
