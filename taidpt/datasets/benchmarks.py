@@ -23,7 +23,7 @@ from .labelled import LabeledPictures, check_pictures
 from ..files import parse_json, read_json, utf8_text, write_whole
 from ..metrics import average_precision
 from ..predict import Predictor
-from ..support.captions import Captions, read_captions
+from ..text.corpora import Captions, read_captions
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
 def _home(root:str|Path, *places:str)->Path:
