@@ -39,43 +39,10 @@ def _stored_batches(features:FeatureStore, device)->Iterator: # of u: B × D, U:
                                  'encode it again.')
         yield u, U
 
-def _score_pictures(
-    model:'Predictor', # has `scorer`: (u: B × D, U: B × P × D) -> B × C scores of each branch
-    pictures, # N, in any form
-    on_error:str, # 'raise' or 'skip', at a picture that cannot be read
-    progress:bool, # a bar
-)->list[Tensor]: # of each branch, N × C, float32, on the CPU; NaN for skipped pictures
-    "Scores of pictures on every branch."
-    scores = model.scorer()
-    @torch.no_grad()
-    def of_batch(f, F_): return [s.cpu() for s in scores(f, F_ if F_.ndim == 3 else F_.flatten(1, 2))]
-    if isinstance(pictures, FeatureStore):
-        parts = [of_batch(u, U) for u, U in _stored_batches(pictures, model.clip.device)]
-    else:
-        parts = [*picture_batches(model.clip, pictures, model.pos_embed, on_error, progress, of_batch)]
-    if not parts: raise ValueError('There are no pictures.')
-    return [torch.cat(branch) for branch in zip(*parts)]
-
 # %% ../nbs/10_predict.ipynb #10-022
-def fuse_branches(
-    branches:list[Tensor], # global scores and perhaps local ones, each N × C
-)->Tensor: # N × C
+def fuse_branches(branches:list[Tensor])->Tensor: # of global scores and perhaps local ones, N × C
     "The final score of each picture."
     return fuse(*branches) if len(branches) == 2 else branches[0]
-
-# %% ../nbs/10_predict.ipynb #10-map-1
-def _score_positions(
-    clip:FrozenCLIP, # encoder of the pictures
-    pictures, # N, in any form but a `FeatureStore`
-    L:Tensor, # class embeddings, C × D
-    on_error:str, # 'raise' or 'skip', at a picture that cannot be read
-    progress:bool, # a bar
-)->Tensor: # N × C × h × w, cosines P of every position, on the CPU
-    "Scores of every position of pictures, as maps (Eq. 5)."
-    def of_batch(f, F_):
-        P = dense_scores(F_.flatten(1, 2), L).transpose(1, 2)           # B × C × positions
-        return P.unflatten(2, F_.shape[1:3]).cpu()
-    return torch.cat([*picture_batches(clip, pictures, False, on_error, progress, of_batch)])
 
 # %% ../nbs/10_predict.ipynb #10-val-1
 def validation(
@@ -104,26 +71,19 @@ def _function_name(f:Callable)->str:
     fixed = [*map(repr, f.args), *(f'{name}={value!r}' for name, value in f.keywords.items())]
     return f'{_function_name(f.func)}({", ".join(fixed)})'
 
-def settings_of(
-    model:'Predictor', # keeps each argument of its constructor under its name
-)->dict: # name -> value, as JSON can hold it; names in `_` are what was settled for None
-    "Settings of a model, without its CLIP and classes; a function is given by its name."
+def settings_of(model:'Predictor')->dict: # name -> value; names in `_` are what was settled for None
+    "Settings of a model, as JSON can hold them; a function is given by its name."
     values = {n: v for n, v in model.get_params().items() if n not in ('clip', 'classes')}
     values |= {f'{n}_': getattr(model, f'{n}_') for n in model.published if hasattr(model, f'{n}_')}
     return {n: f'function {_function_name(v)}' if callable(v) else v for n, v in values.items()}
 
-def model_about(
-    model:'Predictor', # that learns, or has learned
-)->dict[str, str]: # words of a header
+def model_about(model:'Predictor')->dict[str, str]: # words of a header
     "What a model is, apart from what it learned: a checkpoint must agree in all of it."
     settings = json.dumps(settings_of(model), default=lambda number: number.item())
     return dict(method=type(model).__name__, clip=model.clip.name, weights=model.clip.fingerprint(),
                 classes=json.dumps(model.classes.to_dict()), settings=settings)
 
-def save_model(
-    path:str|Path, # a .safetensors file
-    model:'Predictor', # fitted
-)->None:
+def save_model(path:str|Path, model:'Predictor')->None: # a .safetensors file
     "Write a model and all that it needs to be used, whole or not at all."
     model.check_fitted()
     header = model_about(model) | dict(format='taidpt-model', version=__version__)
@@ -274,7 +234,15 @@ class Predictor:
         progress:bool=True, # a bar
     )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
         "Scores of each branch by itself."
-        return _score_pictures(self, pictures, on_error, progress)
+        scores = self.scorer()
+        @torch.no_grad()
+        def of_batch(f, F_): return [s.cpu() for s in scores(f, F_ if F_.ndim == 3 else F_.flatten(1, 2))]
+        if isinstance(pictures, FeatureStore):
+            found = [of_batch(u, U) for u, U in _stored_batches(pictures, self.clip.device)]
+        else:
+            found = [*picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, of_batch)]
+        if not found: raise ValueError('There are no pictures.')
+        return [torch.cat(branch) for branch in zip(*found)]
 
     def predict(self,
         pictures, # N: files, folders, URLs, PIL pictures, arrays, tensors, or a `FeatureStore`
@@ -291,7 +259,10 @@ class Predictor:
     )->Tensor: # N × C × h × w, cosines P of every position
         "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
         G, L = self.embeddings()
-        return _score_positions(self.clip, pictures, G if L is None else L, on_error, progress)
+        def of_batch(f, F_):
+            P = dense_scores(F_.flatten(1, 2), G if L is None else L).transpose(1, 2)  # B × C × h·w
+            return P.unflatten(2, F_.shape[1:3]).cpu()
+        return torch.cat([*picture_batches(self.clip, pictures, False, on_error, progress, of_batch)])
 
     def tags(self,
         pictures, # N, in any form
@@ -323,15 +294,11 @@ class Predictor:
         except RuntimeError as e: raise AttributeError(f'There is no classes_ yet. {e}') from None
         return np.array(self.classes.names)
 
-    def get_params(self,
-        deep:bool=True, # for scikit-learn: a CLIP and classes have no parameters of their own
-    )->dict: # name -> value
+    def get_params(self, deep:bool=True)->dict: # name -> value; nothing in it has parameters of its own
         "Arguments of the constructor, as they are kept."
         return {name: getattr(self, name) for name in _arguments(type(self))}
 
-    def set_params(self,
-        **params, # name=value, as for the constructor
-    )->'Predictor': # itself
+    def set_params(self, **params)->'Predictor': # name=value, as for the constructor; itself
         "Change parameters. Raises what the constructor raises, or `ValueError` for an unknown name."
         known = self.get_params()
         for name in params:
@@ -342,9 +309,7 @@ class Predictor:
         vars(self).update(vars(fresh))
         return self
 
-    def save(self,
-        path:str|Path, # a .safetensors file
-    )->None:
+    def save(self, path:str|Path)->None: # a .safetensors file
         "Write what was learned, with classes, CLIP, settings and history in the header."
         save_model(path, self)
 
@@ -359,12 +324,11 @@ class Predictor:
         return load_model(cls, path, clip, trust, **given)
 
     def __repr__(self)->str:
-        done = getattr(self, 'history_', [])
-        learned = f'{len(done)} epochs learned, ' if done else 'learned, '
-        if not self.learned: learned = ''
-        elif not hasattr(self, self.learned): learned = 'nothing learned yet, '
+        done = len(getattr(self, 'history_', []))
+        state = '' if not self.learned else f'{done} epochs learned, ' if done else 'learned, '
+        if self.learned and not hasattr(self, self.learned): state = 'nothing learned yet, '
         return (f'{type(self).__name__}: {len(self.classes)} classes of {self.classes.name}, '
-                f'{"both branches" if self.local else "global branch"}, {learned}{self.clip!r}')
+                f'{"both branches" if self.local else "global branch"}, {state}{self.clip!r}')
 
     def __sklearn_tags__(self): # `sklearn.utils.Tags`
         "What scikit-learn's searches ask first: an estimator of no kind that it has a name for."

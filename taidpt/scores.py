@@ -18,7 +18,6 @@ def _unit(x:Tensor) -> Tensor:
     "`x` with its last dimension scaled to length one, in float32 or wider"
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
-# %% ../nbs/06_scores.ipynb #05-007
 def _check_width(x:Tensor, name:str, ndim:int, classes:Tensor, classes_name:str) -> None:
     "Raise unless `x` has `ndim` dimensions and its vectors are as wide as those of `classes`"
     want = {2: 'N × D', 3: 'N × P × D'}[ndim]
@@ -54,7 +53,6 @@ def dense_scores(
 # %% ../nbs/06_scores.ipynb #05-017
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
-# %% ../nbs/06_scores.ipynb #05-018
 def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`"
     U = U.to(torch.promote_types(U.dtype, torch.float32))
@@ -67,7 +65,6 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     d = P - m
     return m.squeeze(1) + ((d / tau).masked_fill(pad, -torch.inf).softmax(1) * d).sum(1)
 
-# %% ../nbs/06_scores.ipynb #f2705aa9
 def _pool_blocks(U:Tensor, L:Tensor, tau:float, mask:Tensor, rows:int) -> Tensor:
     "Eq. 6, `rows` rows at a time; the backward pass computes each block's P again"
     if len(mask) <= rows: return _pool(U, L, tau, mask)
@@ -78,7 +75,6 @@ def _pool_blocks(U:Tensor, L:Tensor, tau:float, mask:Tensor, rows:int) -> Tensor
         pooled.append(p)
     return torch.cat(pooled)
 
-# %% ../nbs/06_scores.ipynb #740ae085
 def _which_count(U:Tensor, L:Tensor, mask:Tensor|None) -> Tensor: # N × P bool
     "Which positions count, all of them where there is no mask; raise unless U, L and `mask` fit"
     if U.ndim == 2 and mask is not None:
@@ -172,11 +168,7 @@ def relative_scores(
     return (scale * scores.float()).softmax(1)
 
 # %% ../nbs/06_scores.ipynb #scales-008
-def _widest_gap(
-    features, # a `FeatureStore` of N sentences
-    labels:Tensor, # N × C, bool or 0/1
-    share:float=.95, # of the pairs that have no wider gap
-)->float:
+def _widest_gap(features, labels:Tensor, share:float=.95)->float: # of the pairs that have no wider gap
     "How far apart sentences can set two classes. `ValueError` if there are no pairs."
     some = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:2000]
     h = F.normalize(torch.as_tensor(features.global_)[some].float().cpu(), dim=-1)
@@ -194,20 +186,17 @@ def auto_scale(
     features, # a `FeatureStore` of N sentences
     labels:Tensor, # N × C, bool or 0/1
     margin:float=1., # m
-    max:float=4., # the published scale
-)->float: # with two digits
+)->float: # with two digits, at most the published 4
     "The scale at which nearly all pairs teach to the end, for `TaIDPT(scale=…)`."
     gap = _widest_gap(features, labels)
-    return float(f'{min(max, margin/gap) if gap > 0 else max:.2g}')
+    return float(f'{min(4., margin/gap) if gap > 0 else 4.:.2g}')
 
 def auto_tau(
     features, # a `FeatureStore` of N sentences
     labels:Tensor, # N × C, bool or 0/1
-    tau:float=.025, # the published tau_s on pictures
-    gap:float=.25, # the gap that it goes with: at the published scale of 4 a pair leaves there
 )->float: # with two digits
     "A tau_s for pictures that follows the spread of a CLIP's cosines, for `TaIDPT(tau_image=…)`."
-    wide = _widest_gap(features, labels)
-    if wide < 1e-4: raise ValueError('This CLIP cannot tell the sentences apart by their classes: '
-                                     'give tau_image as a number.')
-    return float(f'{tau*wide/gap:.2g}')
+    gap = _widest_gap(features, labels)
+    if gap < 1e-4: raise ValueError('This CLIP cannot tell the sentences apart by their classes: '
+                                    'give tau_image as a number.')
+    return float(f'{.025*gap/.25:.2g}')

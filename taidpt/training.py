@@ -100,6 +100,7 @@ def _batches(
     schedule:Schedule, # says how many a step, and the seed
     epoch:int, # from 1
     device:str|torch.device='cpu', # where the batches are wanted
+    bar:tqdm|None=None, # moved on by one after each
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
     "The full batches of an epoch, in its own order and with its own noise."
     start = schedule.seed*100_003 + epoch
@@ -112,6 +113,7 @@ def _batches(
             u, U = (x + schedule.noise*torch.randn(x.shape, generator=rng, device=x.device)
                     for x in (u, U))
         yield u, U, mask, labels[index].to(device, non_blocking=True)
+        if bar is not None: bar.update()
 
 # %% ../nbs/08_training.ipynb #08-check-1
 def data_hash(*parts:bytes)->str: # 16 hexadecimal digits
@@ -201,13 +203,9 @@ def learn(
         steps = max(1, len(features) // schedule.batch_size)
         bar = tqdm(desc='learning prompts', unit='step', disable=not progress,
                    total=steps*schedule.epochs, initial=steps*len(history))
-        def counted(batches):
-            for batch in batches:
-                yield batch
-                bar.update()
         with bar:
             for epoch in range(len(history) + 1, schedule.epochs + 1):
-                batches = counted(_batches(features, labels, schedule, epoch, device))
+                batches = _batches(features, labels, schedule, epoch, device, bar)
                 row = _learn_epoch(prompts, batches, optimizer, scores, loss, local, epoch, schedule)
                 if val: row |= val()
                 history.append(row)

@@ -18,19 +18,16 @@ from torch import Tensor
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..learner import check_learner, prompt_shapes, prompts_for, schedule_of, settled
+from ..learner import (
+    check_learner, copy_into, prompt_shapes, prompts_for, schedule_of, settled)
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
 from ..prompts import PromptLearner
 from ..training import data_hash, learn
 
 # %% ../../nbs/baselines/coop.ipynb #co-006
-def _check_every_class(
-    y:Tensor, # N × C, 1 where the picture shows the class
-    classes:ClassSet, # C classes
-    every:bool, # raise; False: warn
-)->None:
-    "Raise `ValueError`, or warn, if no picture shows one of the classes."
+def _check_every_class(y:Tensor, classes:ClassSet, every:bool)->None: # y: N × C
+    "Raise `ValueError`, or warn unless `every`, if no picture shows one of the classes."
     empty = [name for name, n in zip(classes.names, (y == 1).sum(0).tolist()) if not n]
     if not empty: return
     more = f' and {len(empty) - 10} more' if len(empty) > 10 else ''
@@ -38,7 +35,6 @@ def _check_every_class(
     if every: raise ValueError(f'{message}: a class needs at least one to be learned from.')
     warnings.warn(f'{message}: what other classes teach has to do for them.', stacklevel=5)
 
-# %% ../../nbs/baselines/coop.ipynb #co-005
 def check_labels(
     labels:Tensor|np.ndarray|list, # N × C
     count:int, # pictures
@@ -86,8 +82,7 @@ def soft_softmax_loss(
 
 # %% ../../nbs/baselines/coop.ipynb #co-013
 def learn_from_pictures(
-    model:Predictor, # `CoOp` or `DualCoOp`
-    prompts:PromptLearner, # fresh ones
+    model:'CoOp', # that learns
     pictures, # N, in any form
     labels:Tensor|np.ndarray|list, # N × C
     loss:Callable, # of the scores of one branch
@@ -106,9 +101,9 @@ def learn_from_pictures(
         'leave them and their labels out of training, or encode them again.')
     vars(model).update({f'{name}_': x for name, x in settled(model).items()})
     about = model_about(model) | dict(data=data_hash(seen.tobytes(), y.numpy().tobytes()))
-    model.prompts_, model.history_, model.thresholds = prompts, [], None
+    model.prompts_, model.history_, model.thresholds = model.fresh_prompts(), [], None
     model.history_ = learn(
-        prompts, features, targets(y), loss, schedule_of(model),
+        model.prompts_, features, targets(y), loss, schedule_of(model),
         partial(model.batch_scores, tau=model.tau_image), validation(model, val, progress),
         checkpoint, about, model.local, progress)
 
@@ -151,9 +146,13 @@ class CoOp(Predictor):
         "Learn the prompts; `ValueError` for labels that do not fit."
         scale = self.clip.logit_scale if self.loss == 'softmax' else self.scale
         loss = scaled_loss(self.loss, scale, self.losses)
-        learn_from_pictures(self, prompts_for(self), pictures, labels, loss, lambda y: y == 1,
+        learn_from_pictures(self, pictures, labels, loss, lambda y: y == 1,
                             True, val, checkpoint, progress)
         return self
+
+    def fresh_prompts(self)->PromptLearner:
+        "Prompts that have learned nothing."
+        return prompts_for(self)
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
         "The learned class embeddings, computed once for prompts that stay as they are."
@@ -168,4 +167,4 @@ class CoOp(Predictor):
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."
-        self.prompts_ = prompts_for(self, tensors)
+        self.prompts_ = copy_into(self.fresh_prompts(), tensors)

@@ -70,29 +70,6 @@ def partial_asymmetric_loss(
     known = torch.where(labels == 1, present, 0.) + torch.where(labels == -1, absent, 0.)
     return known.sum(1).mean()
 
-# %% ../../nbs/baselines/dualcoop.ipynb #du-016a
-def _with_scales(
-    prompts:PromptLearner, # gets two more parameters
-    scale:float, # logit scale to start from
-    tau:float, # temperature to start from
-)->PromptLearner: # the same
-    "Logit scale and temperature as parameters of prompts, in logarithms (guozix/TaI-DPT)."
-    for name, x in (('log_scale', math.log(scale)), ('log_sharpness', -math.log(tau))):
-        p = torch.tensor(x, dtype=torch.float32, device=prompts.clip.device)
-        setattr(prompts, name, nn.Parameter(p))
-    return prompts
-
-# %% ../../nbs/baselines/dualcoop.ipynb #du-022
-def _check_absent(
-    labels:Tensor|np.ndarray|list, # N × C
-)->None:
-    "Raise `ValueError` for labels of 1 and 0 alone."
-    y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
-    if y.dtype != torch.bool and ((y == 0) | (y == 1)).all():
-        raise ValueError('No label is -1, and 0 stands for unknown here, so there would be no '
-                         'absent class to learn from: write -1 where a picture does not show the '
-                         'class, or give the labels as bool if all of them are known.')
-
 # %% ../../nbs/baselines/dualcoop.ipynb #du-015
 class DualCoOp(CoOp):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
@@ -129,16 +106,24 @@ class DualCoOp(CoOp):
         progress:bool=True, # bars
     )->'DualCoOp': # itself
         "Learn the prompts; `ValueError` for labels that do not fit."
-        _check_absent(labels)
+        y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
+        if y.dtype != torch.bool and ((y == 0) | (y == 1)).all(): raise ValueError(
+            'No label is -1, and 0 stands for unknown here, so there would be no absent class to '
+            'learn from: write -1 where a picture does not show the class, or give the labels as '
+            'bool if all of them are known.')
         loss = partial(partial_asymmetric_loss, weight_grad=self.weight_grad)
-        learn_from_pictures(self, self.fresh_prompts(), pictures, labels, loss, lambda y: y,
+        learn_from_pictures(self, pictures, y, loss, lambda y: y,
                             self.class_specific, val, checkpoint, progress)
         return self
 
     def fresh_prompts(self)->PromptLearner:
         "Prompts that have learned nothing; scale and temperature are part of them if learned."
         prompts = prompts_for(self)
-        return _with_scales(prompts, self.scale, self.tau_image) if self.learn_scale else prompts
+        start = dict(log_scale=math.log(self.scale), log_sharpness=-math.log(self.tau_image))
+        for name, x in start.items() if self.learn_scale else ():
+            p = torch.tensor(x, dtype=torch.float32, device=self.clip.device)
+            setattr(prompts, name, nn.Parameter(p))
+        return prompts
 
     def scales(self)->tuple[float|Tensor, float|Tensor]: # logit scale; temperature
         "What scores are multiplied by, and what the pooling divides by: as set, or as learned."
@@ -153,13 +138,7 @@ class DualCoOp(CoOp):
         return [dual_local_scores(U, G, L, learned if self.learn_scale else tau, scale)]
 
     @staticmethod
-    def shapes(about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
+    def shapes(about:dict, names)->dict[str, tuple]: # as in `prompt_shapes`
         "Which tensors a file should hold: with learned scales, these as well."
         more = dict(log_scale=(), log_sharpness=()) if about['settings'].get('learn_scale') else {}
         return prompt_shapes(about, names) | more
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
-        self.prompts_ = self.fresh_prompts()
-        with torch.no_grad():
-            for name, p in self.prompts_.named_parameters(): p.copy_(tensors[name])
