@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from .classes import ClassSet
-from .clip import FrozenCLIP, check_features, encode_sentences, text_digest
-from .encoders.features import FeatureStore
+from .clip import FrozenCLIP, encode_sentences, text_digest
+from .encoders.features import FeatureStore, check_features
 from .losses import LOSSES, scaled_loss
 from .nounfilter import NounFilter
 from .predict import Predictor, clip_and_classes, model_about, validation
