@@ -454,9 +454,12 @@ def _beside_zero_shot(
     plain, dpt = (ZeroShotCLIP(model.clip, model.classes, local=b) for b in (False, True))
     models = {'zero-shot CLIP': plain, 'zero-shot with DPT': dpt} | models
     scorers = [(int(m.pos_embed), m.scorer()) for m in models.values()]
-    def scored(f, F): return torch.stack([fuse_branches(s(f[:, form], F)) for form, s in scorers])
+    @torch.no_grad()
+    def scored(f, F):
+        U = F.flatten(1, 2)
+        return torch.stack([fuse_branches(s(f[:, form], U)).cpu() for form, s in scorers])
     batches = picture_batches(model.clip, pictures, (False, True), on_error, bars(), scored)
-    return models, dict(zip(models, torch.cat([s.cpu() for s in batches], 1)))
+    return models, dict(zip(models, torch.cat([*batches], 1)))
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
 def _figures(
@@ -660,7 +663,7 @@ _TABLES = 'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'
 _ONLY = dict(                               # option -> tables that it is for
     dataset=('table1', 'fig6', 'fig7', 'table3', 'ablations'), caption_ids=_TABLES, limit=_TABLES,
     test=('table2',), coop_loss=('fig6', 'table2'),
-    classes=('family',), captions=('family',), least=('family',))
+    classes=('family',), captions=('family',), min_photos=('family',))
 
 def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; None: it was not
     "Arguments of a table's function. Raises `BadParameter` for an option of another table."
@@ -700,14 +703,14 @@ def reproduce(
     coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None, Option(help=(
         "For fig6 and table2: CoOp's loss."))]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
-    least:Annotated[int|None, Option(min=1, help='For family: pictures a class must be on.')]=None,
+    min_photos:Annotated[int|None, Option(min=1, help='For family: that a class is on.')]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help=(
         'For the table and all that is kept for going on (default: in reproduced).'))]=None,
 )->None:
     "Measure a table or figure of the paper."
     settings = _study_settings(what, dict(
         dataset=dataset, caption_ids=caption_ids, limit=limit, test=test, coop_loss=coop_loss,
-        classes=classes, captions=captions, least=least))
+        classes=classes, captions=captions, min_photos=min_photos))
     if not seeds.replace(',', '').isdecimal():
         raise ValueError(f'--seeds must be whole numbers with commas between, not {seeds!r}')
     if data and not Path(data).exists():
@@ -723,7 +726,7 @@ def reproduce(
     if what == 'family':
         from taidpt.paper.family import compare
         table, found = os.path.join(out, 'results.csv'), _parse_classes(classes or 'voc2007')[0]
-        print(compare(clips[0], data, found, captions, len(runs), least or 1, table, bars()))
+        print(compare(clips[0], data, found, captions, len(runs), min_photos or 1, table, bars()))
         return say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.paper import reproduce as paper
