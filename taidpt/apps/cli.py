@@ -86,6 +86,8 @@ _Tiles = Annotated[int, Option(min=1, metavar='N', help='Look at N x N overlappi
 _Prompts = Annotated[str|None, Option(metavar='FILE', help='The .safetensors that train wrote.')]
 _Report = Annotated[str|None, Option(metavar='FILE', help=(
     'Write a page with every picture, its tags and where each scores: .html.'))]
+_Ray = Annotated[str|None, Option(metavar='ADDRESS', help=(
+    'Share the files of a folder among the processes of this Ray; local: of a new one here.'))]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, metavar='N', help=(
     'Passes over the sentences (default: what suits the CLIP).'))]
@@ -201,6 +203,14 @@ def _method_name(model:'Predictor')->str:
     return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
+def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `score_files`
+    "Work on the files of a folder one by one, on Ray or here, and print what was done."
+    done = work(*args, ray=ray is not None and (ray == 'local' or ray), progress=bars(), **how)
+    for file in done:
+        for told in file['told']: note(f'{file["name"]}: {told}')
+        print(f'{file["out"]}: {file["kept"]:,} of {file["read"]:,} kept')
+    print(f'{len(done)} files done; those that were finished before stay as they are')
+
 def _named_pictures(names:Sequence[str], on_error:str)->list[Path|str]: # what was typed
     "The pictures that a command line names. Raises `FileNotFoundError`."
     from taidpt.encoders.pictures import as_pictures, is_url
@@ -301,14 +311,20 @@ def tag(
         'Show the K surest classes with their scores, present or not.'))]=None,
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write a row for every picture: .csv, .json or .jsonl.'))]=None,
+        'Write a row for every picture: .csv, .json or .jsonl; or a folder, for all scores of '
+        '--prompts on a folder of pictures.'))]=None,
     report:_Report=None, on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
-    engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
+    engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False, ray:_Ray=None,
 )->None:
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
     if None not in (threshold, probability): raise BadParameter('--threshold or --probability')
+    if out and prompts and not Path(out).suffix:
+        from taidpt.apps.cluster import score_files
+        from taidpt.encoders.weights import model_and_tag
+        return _print_files(score_files, prompts, pictures[0], out, clip and model_and_tag(clip),
+                            on_error, trust=trust, ray=ray)
     if out: check_writable(out, '.csv', '.json', '.jsonl')
     if report: check_writable(report, '.html')
     names = _named_pictures(pictures, on_error)
@@ -334,18 +350,19 @@ def label(
     classes:_Classes,
     captions:Annotated[str|None, Argument(metavar='CAPTIONS', help=_CAPTIONS)]=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write the sentences that name a class, with their labels: .parquet.'))]=None,
+        'Write the sentences that name a class, with their labels: .parquet; or a folder, for '
+        'captions in a folder of files.'))]=None,
     explain:Annotated[str|None, Option(metavar='SENTENCE', help=(
         'Show which words of this sentence name which class.'))]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to be edited and given to --classes.'))]=None,
     kinds:Annotated[bool, Option('--hyponyms', help=(
         'For names that no data set knows, also look for kinds of them in WordNet.'))]=False,
-    rules:_Rules='careful', column:_Column=None, yes:_Yes=False,
+    rules:_Rules='careful', column:_Column=None, yes:_Yes=False, ray:_Ray=None,
 )->None:
     "Show which sentences name which class."
     found, guessed = _parse_classes(classes, rules == 'published', kinds)
-    if out: check_writable(out, '.parquet')
+    if out and Path(out).suffix: check_writable(out, '.parquet')
     if guessed and not synonyms_out: _tell_synonyms(found)
     if synonyms_out:
         check_writable(synonyms_out, *_CLASS_FILES)
@@ -354,6 +371,9 @@ def label(
     if explain is not None:
         from taidpt.nounfilter import NounFilter
         return print(NounFilter(found, rules=rules).explain(explain))
+    if captions and out and not Path(out).suffix:
+        from taidpt.apps.cluster import label_files
+        return _print_files(label_files, found, captions, out, column, rules, ray=ray)
     labelled = _label_captions(_named_captions(captions, column), found, guessed, rules, yes)
     if out:
         labelled.save(out)
