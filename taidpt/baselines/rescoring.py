@@ -26,7 +26,7 @@ def _seen_box(
 )->tuple[float, float, float, float]: # left, upper, right and lower edge, in pixels
     "What a centre crop after scaling by the short side leaves; the whole without one of the two."
     width, height = size
-    steps = getattr(preprocess, 'transforms', ())
+    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
     resize = next((t for t in steps if isinstance(t, Resize)), None)
     crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
     if crop is None or resize is None or not isinstance(resize.size, int):
