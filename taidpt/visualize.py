@@ -28,7 +28,7 @@ def model_view(
 )->Image.Image: # what the image tower sees
     "A picture resized, cropped and upright, in true colours. Raises `OSError` for no picture."
     rgb = open_rgb(picture)
-    steps = clip.preprocess.transforms
+    steps = getattr(clip.preprocess, 'transform', clip.preprocess).transforms
     norm = next(t for t in steps if hasattr(t, 'mean') and hasattr(t, 'std'))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
     pixels = (clip.preprocess(rgb) * std + mean).clamp(0, 1)
