@@ -15,6 +15,7 @@ from torchvision.transforms import CenterCrop, Resize
 from tqdm.auto import tqdm
 
 from ..clip import picture_batches
+from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures, open_rgb
 from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores, standardized
@@ -133,7 +134,7 @@ class Rescored(Predictor):
         """Scores of pictures, those of likely classes with a second look at their regions.
 
         Raises `ValueError` for pixels and features, which regions cannot be cut from."""
-        pictures = as_pictures(pictures)
+        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         if not isinstance(pictures, (list, tuple)) or any(isinstance(p, Tensor) for p in pictures):
             raise ValueError('A second look cuts regions from files or PIL pictures, not from a '
                              f'{type(pictures).__name__} of pixels or features.')
