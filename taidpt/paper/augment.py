@@ -100,7 +100,7 @@ class AugmentedPictures(FeatureStore):
         self.clip, self.pictures, self.change, self.seed = clip, list(pictures), change, seed
         self.epoch, nothing = 0, (np.zeros((0, clip.dim), np.float16), np.zeros(1, np.int64))
         whole = [f for f,_ in self.looks(self.pictures, progress)]
-        super().__init__(np.concatenate(whole), *nothing)
+        super().__init__(torch.cat(whole).numpy(), *nothing)
 
     def preprocess(self, picture:Image.Image)->Tensor: # 3 × height × width, as CLIP wants them
         "A picture as it looks in this epoch."

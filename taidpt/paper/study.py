@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from ..baselines.coop import CoOp
-from ..classes import ClassSet, as_classset
-from ..clip import FrozenCLIP, encode_pictures, encode_sentences, feature_recipe, load_clip
+from ..classes import ClassSet, as_classset, published_classes
+from taidpt.clip import (
+    FrozenCLIP, encode_pictures, encode_sentences, feature_recipe, load_clip, text_digest,
+)
 from taidpt.datasets.benchmarks import (
     read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
 )
@@ -28,18 +30,16 @@ from taidpt.datasets.labelled import (
     LabeledPictures, bundled_photos, captioned_pictures, read_labels, with_classes,
 )
 from ..datasets.samples import few_shot
-from ..encoders.features import FeatureStore, text_digest
+from ..encoders.features import FeatureStore
 from ..ensemble import ensemble_scores
 from ..files import fingerprint, locked, read_safetensors, write_safetensors, write_whole
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
-from .published import RUNS
-from .published import published_settings
+from .published import RUNS, published_settings
 from ..predict import settings_of
 from ..scores import fuse
 from ..text.corpora import bundled_captions
-from ..classes import published_classes
 from ..texts import LabeledTexts, cap_per_class, template_sentences
 
 # %% ../../nbs/paper/study.ipynb #study-007
@@ -143,8 +143,7 @@ class Study:
     )->FeatureStore: # `form(0)` without the positional embedding, `form(1)` with it
         "Features of pictures, from one file."
         clip, forms, files = clip or self.clip, (False, True), pictures.pictures
-        recipe = json.dumps(feature_recipe(clip, forms))
-        key = text_digest([clip.fingerprint(), recipe, fingerprint(files), str(skip)])
+        key = text_digest([feature_recipe(clip, forms), fingerprint(files)])
         path = self.folder/'features'/f'pictures-{key}.safetensors'
         if key not in self.stores: self.stores[key] = encode_pictures(
             clip, files, path, 'skip' if skip else 'raise', forms, self.progress)
@@ -152,8 +151,11 @@ class Study:
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one file."
-        name = f'sentences-{text_digest([self.clip.fingerprint(), *texts])}.safetensors'
-        return encode_sentences(self.clip, texts, self.folder/'features'/name, self.progress)
+        key = text_digest([self.clip.fingerprint(), *texts])
+        path = self.folder/'features'/f'sentences-{key}.safetensors'
+        if key not in self.stores:
+            self.stores[key] = encode_sentences(self.clip, texts, path, self.progress)
+        return self.stores[key]
 
     def cell(self,
         name:str, # of the cell
@@ -164,8 +166,8 @@ class Study:
     )->Cell:
         "What a model says of pictures: read from a file, or made and kept in one."
         clip = model.clip
-        about = dict(clip=clip.name, weights=clip.fingerprint(), recommended=clip.recommended,
-                     recipe=feature_recipe(clip, model.pos_embed), source=source,
+        about = dict(clip=clip.name, recommended=clip.recommended, source=source,
+                     recipe=feature_recipe(clip, model.pos_embed),
                      method=type(model).__name__, settings=settings_of(model),
                      learns=model.classes.names, scores=pictures.classes.names,
                      pictures=fingerprint(pictures.pictures))
