@@ -229,9 +229,10 @@ class Material:
 
     @cached_property
     def source(self)->str:
-        "A hash of the file of captions, and of what is taken from it."
-        what = self.study.limit, self.study.ids
-        return text_digest([fingerprint([self.captions.path]), json.dumps(what)])
+        "A hash of the file of captions, or of listed ones, and of how many are taken."
+        path = self.captions.path
+        known = text_digest(self.captions) if path is None else fingerprint([path])
+        return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
         "All labelled pictures of a split, or the photos that stand in for both."
