@@ -114,15 +114,16 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     how, (t, p) = dict(epochs=50, batch_size=32, warmup_lr=1e-5, templates=False), ([], [])
     if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
     for s in study.seeds:
-        prompts = m.prompts(f'texts-{m.name}-seed{s}', s, lambda: texts, classes=test.classes, **how)
+        prompts = m.prompts(f'texts-{m.name}-seed{s}', s, lambda: texts, classes=test.classes,
+                            source=f'{m.source} {len(texts)}', **how)
         t.append(study.cell(f'{name}.texts.seed{s}', test, *prompts).both)
         coop = CoOp(study.clip, test.classes, n_ctx=m.run.n_ctx, local=True,
                     tau_image=m.run.tau_image, seed=s)
-        path = study.folder/'prompts'/f'pictures-{m.name}-seed{s}.safetensors'
+        source = labels_digest(pictures)
+        path = study.checkpoint(f'pictures-{m.name}-seed{s}', coop, source)
         def learn():
             features = study.features(pictures).form(1)
             return coop.fit(features, pictures.labels, checkpoint=path, progress=study.progress)
-        source = labels_digest(pictures)
         p.append(study.cell(f'{name}.pictures.seed{s}', test, coop, learn, source).both)
     found = {f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
              f'TaI-DPT, {len(texts)} sentences': t, f'CoOp-DPT, {len(pictures)} pictures': p}

@@ -46,7 +46,7 @@ def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)-
         epochs = _equal_epochs(len(rows), most, epochs, how['batch_size'])
     def features(): return study.sentence_features(every.texts).take(rows)
     prompts = m.prompts(f'fig7-{m.name}-{size}-seed{seed}{ending}', seed, lambda: every[rows],
-                        features, templates=False, epochs=epochs)
+                        features, templates=False, epochs=epochs, source=f'{m.source} {size}')
     return study.cell(f'fig7.{m.name}{ending}.{size}.seed{seed}', m.test, *prompts)
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-020

@@ -89,6 +89,12 @@ class Cell:
     @property
     def read(self)->Tensor: return ~self.alone.isnan().any(1) # N, bool
 
+def _made_from(model, source:str)->dict:
+    "What a model depends on; source is a hash of what it learns from."
+    return dict(clip=model.clip.name, weights=model.clip.fingerprint(), source=source,
+                recommended=model.clip.recommended, method=type(model).__name__,
+                settings=settings_of(model), classes=model.classes.names)
+
 def _write_cell(path:Path, cell:Cell, about:dict):
     told = dict(about=about, history=cell.history, seconds=cell.seconds)
     header = dict(format='taidpt-cell') | {k: json.dumps(v) for k,v in told.items()}
@@ -96,7 +102,8 @@ def _write_cell(path:Path, cell:Cell, about:dict):
 
 def _read_cell(path:Path)->Cell:
     tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
-    return Cell([s for _,s in sorted(tensors.items())], *(json.loads(header[k]) for k in ('history', 'seconds')))
+    told = (json.loads(header[k]) for k in ('history', 'seconds'))
+    return Cell([s for _,s in sorted(tensors.items())], *told)
 
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
@@ -145,9 +152,9 @@ class Study:
         clip, forms, files = clip or self.clip, (False, True), pictures.pictures
         key = text_digest([feature_recipe(clip, forms), fingerprint(files)])
         path = self.folder/'features'/f'pictures-{key}.safetensors'
-        if key not in self.stores: self.stores[key] = encode_pictures(
+        if (key, skip) not in self.stores: self.stores[key, skip] = encode_pictures(
             clip, files, path, 'skip' if skip else 'raise', forms, self.progress)
-        return self.stores[key]
+        return self.stores[key, skip]
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one file."
@@ -157,6 +164,11 @@ class Study:
             self.stores[key] = encode_sentences(self.clip, texts, path, self.progress)
         return self.stores[key]
 
+    def checkpoint(self, name:str, model, source:str)->Path:
+        "Where a model's prompts are kept while it learns, and afterwards."
+        hashed = text_digest([json.dumps(_made_from(model, source), sort_keys=True)])
+        return self.folder/'prompts'/f'{name}-{hashed}.safetensors'
+
     def cell(self,
         name:str, # of the cell
         pictures:LabeledPictures, # N test pictures, of C classes that the model knows
@@ -165,12 +177,9 @@ class Study:
         source:str='', # a hash of what it learns from
     )->Cell:
         "What a model says of pictures: read from a file, or made and kept in one."
-        clip = model.clip
-        about = dict(clip=clip.name, recommended=clip.recommended, source=source,
-                     recipe=feature_recipe(clip, model.pos_embed),
-                     method=type(model).__name__, settings=settings_of(model),
-                     learns=model.classes.names, scores=pictures.classes.names,
-                     pictures=fingerprint(pictures.pictures))
+        about = _made_from(model, source) | dict(
+            recipe=feature_recipe(model.clip, model.pos_embed), scores=pictures.classes.names,
+            pictures=fingerprint(pictures.pictures))
         hashed = text_digest([json.dumps(about, sort_keys=True)])
         path = self.folder/'scores'/f'{name}-{hashed}.safetensors'
         with locked(path):
@@ -178,9 +187,10 @@ class Study:
                 begin = time.perf_counter()
                 if learn: model = learn()
                 seconds = time.perf_counter() - begin if learn else 0.
-                features = self.features(pictures, clip, skip=True).form(int(model.pos_embed))
+                features = self.features(pictures, model.clip, skip=True)
                 columns = [model.classes.index(c) for c in pictures.classes.names]
-                found = [s[:, columns] for s in model.predict_branches(features, progress=False)]
+                branches = model.predict_branches(features.form(int(model.pos_embed)), progress=False)
+                found = [s[:, columns] for s in branches]
                 _write_cell(path, Cell(found, getattr(model, 'history_', []), seconds), about)
         return _read_cell(path)
 
@@ -274,12 +284,13 @@ class Material:
         features:Callable|None=None, # () -> their features
         val:Callable|None=None, # () -> pictures and labels to look at after each epoch
         classes:ClassSet|None=None, # other classes than the material's
+        source:str='', # a hash of other sentences
         **settings, # of `TaIDPT`, where they are not the published ones
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
         "A model, a function that learns its prompts or reads them, and what it learns from."
-        study, path = self.study, self.study.folder/'prompts'/f'{name}.safetensors'
-        settings = published_settings(self.run, study.clip) | settings
+        study, settings = self.study, published_settings(self.run, self.study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
+        path = study.checkpoint(name, model, source or self.source)
         def learn():
             texts = train() if train else self.train
             more = template_sentences(model.classes).texts if model.templates else []
@@ -290,7 +301,7 @@ class Material:
                     warnings.filterwarnings('ignore', 'Few sentences name')
                 return model.fit(texts, val=val and val(), checkpoint=path, features=encode,
                                  progress=study.progress)
-        return model, learn, self.source
+        return model, learn, source or self.source
 
     def published(self,
         seed:int, # of the prompts

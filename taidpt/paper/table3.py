@@ -40,10 +40,11 @@ def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int
     def learn():
         if change is None: features = study.features(train, clip).form(0)
         else: features = AugmentedPictures(clip, train.pictures, change, seed, bars)
-        path = study.folder/'prompts'/f'{name}.safetensors'
-        return model.fit(features, labels, checkpoint=path, progress=bars)
+        return model.fit(features, labels, checkpoint=study.checkpoint(name, model, source),
+                         progress=bars)
     how = sorted(getattr(change, 'keywords', {}).items())
-    return study.cell(name, scene.test, model, learn, f'{labels_digest(train)} {share} {how}')
+    source = f'{labels_digest(train)} {share} {how}'
+    return study.cell(name, scene.test, model, learn, source)
 
 # %% ../../nbs/paper/table3.ipynb #table3-013a
 def _relabelled(pictures:LabeledPictures, found:LabeledPictures)->LabeledPictures:
