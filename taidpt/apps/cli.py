@@ -360,7 +360,8 @@ def label(
 def _how_it_went(history:Sequence[Mapping])->str: # a row for each epoch
     "The loss at both ends of the run, and the last mAP that was measured."
     first, last = history[0], history[-1]
-    told = f'loss {first["loss"]:.3f} in the first epoch, {last["loss"]:.3f} in the last'
+    told = f'loss {first["loss"]:.3f}'
+    if len(history) > 1: told += f' in the first epoch, {last["loss"]:.3f} in the last'
     return told + (f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else '')
 
 def _validation(clip:'FrozenCLIP', classes:'ClassSet', folder:str|None, table:str|None)->tuple|None:
