@@ -7,8 +7,7 @@ __all__ = ['Tagger', 'with_words', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -149,19 +148,6 @@ def _opened_graph(
     except Exception as e:                              # ONNX Runtime's own have no class in common
         raise ValueError(f'{path}: ONNX Runtime cannot read it ({str(e).splitlines()[0]:.120})') from None
 
-# %% ../../nbs/apps/onnx.ipynb #onnx-018
-def _one_ahead(
-    get, # item -> what is made of it
-    items:Iterable, # N
-)->Iterator: # N results, in order
-    "Results, of which a thread makes the next while this one is used."
-    with ThreadPoolExecutor(1) as pool:
-        coming = None
-        for item in items:
-            now, coming = coming, pool.submit(get, item)
-            if now: yield now.result()
-        if coming: yield coming.result()
-
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
     "Classes of pictures by a file that `export_tagger` wrote; PyTorch is not needed."
@@ -193,28 +179,22 @@ class Tagger:
         image = decoded(content, least) if isinstance(content, bytes) else to_rgb(content.copy())
         return _as_pixels(image, self.size, self.about)[None]
 
-    def _score(self, pixels:np.ndarray)->np.ndarray: # C
-        "What the graph gives. Raises `ValueError` for a graph that cannot be run."
-        try: [[scores]] = self.session.run(None, {'pixels': pixels})
-        except Exception as e: raise ValueError(
-            f'{self.path}: its graph cannot be run ({str(e).splitlines()[0]:.120})') from None
-        return scores
-
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
         on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
     )->np.ndarray: # N × C, float32
         "Scores of pictures, as `predict` of the model gave them. Raises `UnreadablePicture`."
-        def read(picture):
-            try: return self._pixels(picture)
-            except (OSError, ValueError, SyntaxError) as e: return e
         check_on_error(on_error)
-        pictures, rows = as_pictures(pictures), []
-        for place, x in enumerate(_one_ahead(read, pictures)):
-            if isinstance(x, Exception):
-                tell_unreadable(what_is_wrong(pictures[place], place, x), on_error)
+        rows = []
+        for place, picture in enumerate(as_pictures(pictures)):
+            try: pixels = self._pixels(picture)
+            except (OSError, ValueError, SyntaxError) as e:
+                tell_unreadable(what_is_wrong(picture, place, e), on_error)
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
-            else: rows.append(self._score(x))
+                continue
+            try: rows.append(self.session.run(None, {'pixels': pixels})[0][0])
+            except Exception as e: raise ValueError(    # ONNX Runtime's own have no class in common
+                f'{self.path}: its graph cannot be run ({str(e).splitlines()[0]:.120})') from None
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
 
     def tags(self,
