@@ -17,7 +17,7 @@ from taidpt.losses import ranking_loss
 from taidpt.prompts import PromptLearner
 from taidpt.scores import global_scores, local_scores
 from taidpt.support.checkpoints import import_checkpoint
-from taidpt.support.features import FeatureStore
+from taidpt.encoders.features import FeatureStore
 
 GOLDEN = Path(__file__).parent / "golden"
 sys.path.insert(0, str(GOLDEN))

@@ -6,7 +6,7 @@
 __all__ = ['LabeledPictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes', 'captioned_pictures']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import csv
+import csv, io, os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,12 +14,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from fastcore.basics import patch
 from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset, squeeze
 from ..nounfilter import NounFilter
-from ..support.plaindata import read_json, utf8_text
+from ..files import read_json, utf8_text
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass
@@ -34,6 +33,7 @@ class LabeledPictures:
     missing: dict[str,str] = field(default_factory=dict) # listed picture that is not here -> why
 
     def __len__(self)->int: return len(self.pictures)
+
     def __repr__(self)->str:
         parts = [f'{len(self):,} pictures', f'{len(self.classes)} classes of {self.classes.name}',
                  f'{int(self.labels.sum()):,} labels']
@@ -43,52 +43,44 @@ class LabeledPictures:
         if self.missing: parts.append(f'{len(self.missing):,} more pictures missing')
         return f"LabeledPictures({', '.join(parts)})"
 
-# %% ../../nbs/datasets/labelled.ipynb #2a351289
-@patch
-def names(self:LabeledPictures,
-    i:int, # number of a picture
-)->list[str]: # class names
-    "The classes of one picture."
-    return [self.classes.names[c] for c in self.labels[i].nonzero().flatten().tolist()]
+    def __getitem__(self,
+        index:slice|list|Tensor, # a slice, numbers, or a bool mask
+    )->'LabeledPictures':
+        "Some of the pictures."
+        rows = torch.arange(len(self))[index].reshape(-1)
+        pictures = [self.pictures[i] for i in rows.tolist()]
+        difficult = None if self.difficult is None else self.difficult[rows]
+        return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
 
-# %% ../../nbs/datasets/labelled.ipynb #b9434c47
-@patch
-def __getitem__(self:LabeledPictures,
-    index:slice|list|Tensor, # a slice, numbers, or a bool mask
-)->LabeledPictures:
-    "Some of the pictures."
-    rows = torch.arange(len(self))[index].reshape(-1)
-    pictures = [self.pictures[i] for i in rows.tolist()]
-    difficult = None if self.difficult is None else self.difficult[rows]
-    return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
+    def names(self,
+        i:int, # number of a picture
+    )->list[str]: # class names
+        "The classes of one picture."
+        return [self.classes.names[c] for c in self.labels[i].nonzero().flatten().tolist()]
 
-# %% ../../nbs/datasets/labelled.ipynb #8e22db21
-@patch
-def signed(self:LabeledPictures)->Tensor: # N × C, int8
-    "Labels as VOC writes them: 1 there, 0 difficult, -1 not there."
-    y = torch.where(self.labels, 1, -1).to(torch.int8)
-    return y if self.difficult is None else y.masked_fill(self.difficult & ~self.labels, 0)
+    def signed(self)->Tensor: # N × C, int8
+        "Labels as VOC writes them: 1 there, 0 difficult, -1 not there."
+        y = torch.where(self.labels, 1, -1).to(torch.int8)
+        return y if self.difficult is None else y.masked_fill(self.difficult & ~self.labels, 0)
 
 # %% ../../nbs/datasets/labelled.ipynb #33dd0ca5
-def _table_text(path:Path)->str:
-    "The text of a table. Raises `FileNotFoundError`, or `ValueError` if it is not UTF-8."
-    if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such table of labels')
-    return utf8_text(path)
-
 def _table_rows(text:str, tabs:bool, path:Path)->Iterator[tuple[str,list[str]]]:
     "File and line number, and cells, of each row that is not empty."
-    rows = csv.reader(text.splitlines(), delimiter='\t' if tabs else ',')
-    try:
-        for row in rows:
-            cells = [cell.strip() for cell in row]
-            if any(cells): yield f'{path}:{rows.line_num}', cells
-    except csv.Error as e: raise ValueError(f'{path}:{rows.line_num}: {e}') from None
+    for n,line in enumerate(io.StringIO(text, newline=None), 1):
+        try: row = next(csv.reader([line], delimiter='\t' if tabs else ',', strict=True), [])
+        except csv.Error as e:
+            raise ValueError(f'{path}:{n}: a quotation mark is not closed, or not followed by the '
+                             f'next column ({e}); write "sofa, tv" on one line') from None
+        cells = [cell.strip() for cell in row]
+        if any(cells): yield f'{path}:{n}', cells
 
 # %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
+_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
+
 def _listed(cells:list[str], tabs:bool, where:str)->dict[str,int]: # label -> 1
     "One row of a table with a column of labels."
     if len(cells) > 2:
-        mark, quotes = ('a tab', '') if tabs else ('a comma', ' in quotes')
+        mark, quotes = ('a tab', '') if tabs else ('a comma', ' in quotation marks')
         raise ValueError(
             f'{where}: {len(cells)} columns, not two; write a picture, {mark}, and its '
             f'labels{quotes} with commas between, or the classes in the first line, after '
@@ -105,27 +97,24 @@ def _marked(cells:list[str], headings:list[str], where:str)->dict[str,int]: # la
             raise ValueError(f'{where}: {value!r} under {name!r}; write 1 or 0')
     return {name: int(value) for name,value in zip(headings, cells[1:]) if value}
 
-# %% ../../nbs/datasets/labelled.ipynb #57f07948
-_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
-
-def _class_headings(headings:list[str], where:str)->list[str]:
-    "The classes in the first line of a table; none if it has a single column of labels."
-    if len(headings) < 2: return []
+def _check_headings(headings:list[str], where:str)->None:
+    "An error for a class without a name, or one that has two columns."
     twice = [name for name,k in Counter(headings).items() if k > 1 or not name]
     if twice:
         what = 'a column without a name' if '' in twice else f'two columns {twice[0]!r}'
         raise ValueError(f'{where}: {what}; each column is a class')
-    return headings
 
 # %% ../../nbs/datasets/labelled.ipynb #3a2e5e1e
 def _read_table(path:Path)->tuple[dict[str,dict[str,int]],bool]:
     "A table of labels as written: picture -> label -> 1, 0 or -1; and whether it has any -1."
-    text = _table_text(path)
+    if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such table of labels')
+    text = utf8_text(path)
     tabs = '\t' in text.split('\n', 1)[0] or path.suffix.lower() == '.tsv'
     table, headings, negative = {}, None, False
     for where,cells in _table_rows(text, tabs, path):
         if not table and headings is None and cells[0].lower() in _HEADINGS:
-            headings = _class_headings(cells[1:], where)
+            headings = cells[1:] if len(cells) > 2 else []
+            _check_headings(headings, where)
             continue
         if not cells[0]: raise ValueError(f'{where}: there is no picture on this line')
         marks = _marked(cells, headings, where) if headings else _listed(cells, tabs, where)
@@ -139,28 +128,26 @@ def _read_table(path:Path)->tuple[dict[str,dict[str,int]],bool]:
     return table, negative
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
-def _own_names(classes:ClassSet)->set[str]:
-    "The names of classes and their natural spellings, squeezed."
-    return {squeeze(name) for name in (*classes.names, *classes.natural)}
-
 def _meanings(
     used:Counter, # label -> on how many pictures
     classes:ClassSet, # C classes
     path:Path, # the table, for the message
-)->tuple[dict[str,int],dict[str,int]]: # label -> column; label that is no class -> pictures
+)->tuple[dict[str,int],dict[str,int],dict[str,str]]: # columns; `unknown` and `renamed` labels
     "Which class each label means; `UnknownClass` if no label means any."
-    own = _own_names(classes)
-    taken = {classes.index(label) for label in used if squeeze(label) in own}
+    spelled = {squeeze(name) for name in (*classes.names, *classes.natural)}
+    own = {label for label in used if squeeze(label) in spelled}
+    taken = {classes.index(label) for label in own}
     column, unknown, error = {}, {}, None
     for label,k in sorted(used.items(), key=lambda item: (-item[1], item[0])):
         try: i = classes.index(label)
         except UnknownClass as e:
             unknown[label], error = k, error or e
             continue
-        if i in taken and squeeze(label) not in own: unknown[label] = k
+        if i in taken and label not in own: unknown[label] = k
         else: column[label] = i
     if unknown and not column: raise UnknownClass(f'{path}: {error}')
-    return column, unknown
+    renamed = {label: classes.names[i] for label,i in column.items() if label not in own}
+    return column, unknown, renamed
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
 def _label_matrix(table:dict, column:dict[str,int], c:int, mark:int)->Tensor: # N × C, bool
@@ -171,17 +158,11 @@ def _label_matrix(table:dict, column:dict[str,int], c:int, mark:int)->Tensor: # 
             if value == mark and label in column: y[row, column[label]] = True
     return y
 
-def _is_file(path:Path)->bool:
-    "Whether there is such a file; a name that is too long for one is none."
-    try: return path.is_file()
-    except (OSError, ValueError): return False
-
 def _check_pictures(names:Iterable[str], folder:Path, path:Path)->None:
     "An error that counts the pictures of a table that are not in the folder, and names three."
     if not folder.is_dir():
         raise FileNotFoundError(f'{folder}: there is no such folder of pictures')
-    names = list(names)
-    missing = [name for name in names if not _is_file(folder/name)]
+    missing = [name for name in names if not os.path.isfile(folder/name)]
     if not missing: return
     some = ', '.join(f'{name:.200}' for name in missing[:3]) + (', …' if len(missing) > 3 else '')
     raise FileNotFoundError(
@@ -203,9 +184,7 @@ def read_labels(
     table, negative = _read_table(path)
     _check_pictures(table, folder, path)
     used = Counter(label for marks in table.values() for label,mark in marks.items() if mark == 1)
-    column, unknown = _meanings(used, classes, path)
-    own = _own_names(classes)
-    renamed = {label: classes.names[i] for label,i in column.items() if squeeze(label) not in own}
+    column, unknown, renamed = _meanings(used, classes, path)
     labels = _label_matrix(table, column, len(classes), 1)
     difficult = _label_matrix(table, column, len(classes), 0) if negative else None
     return LabeledPictures([folder/n for n in table], labels, classes, unknown, renamed, difficult)
@@ -221,8 +200,7 @@ def bundled_photos(
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Where each bundled photo is from, and its licence."
-    credits = read_json(_BUNDLED/'attribution.json')
-    return {credit['image']: credit for credit in credits}
+    return {credit['image']: credit for credit in read_json(_BUNDLED/'attribution.json')}
 
 # %% ../../nbs/datasets/labelled.ipynb #2b70feee
 def with_classes(
@@ -238,18 +216,6 @@ def with_classes(
     difficult = None if pictures.difficult is None else pictures.difficult[:, columns]
     return replace(pictures, labels=pictures.labels[:, columns], classes=fewer, difficult=difficult)
 
-# %% ../../nbs/datasets/labelled.ipynb #a7dc27ae
-def _named_columns(table:Path, classes:ClassSet)->dict[str,set[int]]: # picture -> columns
-    "The classes that the sentences about each picture name."
-    if not table.is_file(): raise FileNotFoundError(f'{table}: there is no such table of captions')
-    found, reader = {}, NounFilter(classes)
-    for n,line in enumerate(utf8_text(table).splitlines(), 1):
-        if '\t' not in line:
-            raise ValueError(f'{table}:{n}: no tab; write a picture, a tab and a sentence')
-        picture, sentence = line.split('\t', 1)
-        found.setdefault(picture, set()).update(reader.columns(sentence))
-    return found
-
 # %% ../../nbs/datasets/labelled.ipynb #65988332
 def captioned_pictures(
     table:str|Path, # .tsv: picture, tab, sentence; several lines a picture
@@ -260,10 +226,15 @@ def captioned_pictures(
     """Pictures labelled with what their captions name.
 
     Raises `FileNotFoundError` for what is missing, `ValueError` for a line without a tab."""
-    folder, classes = Path(folder), as_classset(classes)
-    found = _named_columns(Path(table), classes)
+    table, folder, classes = Path(table), Path(folder), as_classset(classes)
+    if not table.is_file(): raise FileNotFoundError(f'{table}: there is no such table of captions')
+    found, reader = {}, NounFilter(classes)
+    for n,line in enumerate(utf8_text(table).splitlines(), 1):
+        picture, tab, sentence = line.partition('\t')
+        if not tab: raise ValueError(f'{table}:{n}: no tab; write a picture, a tab and a sentence')
+        found.setdefault(picture, set()).update(reader.columns(sentence))
     names = list(found if names is None else names)
-    lost = [n for n in names if n not in found or not _is_file(folder/n)]
+    lost = [n for n in names if n not in found or not os.path.isfile(folder/n)]
     if lost: raise FileNotFoundError(
         f'{len(lost)} of {len(names)} pictures are not in {folder}, or have no caption in {table}; '
         f'the first is {lost[0]}')

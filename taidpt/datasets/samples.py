@@ -47,6 +47,11 @@ def _draw(shown:Tensor, shots:int, seed:int)->list[int]: # pictures in the order
     return list(chosen)
 
 # %% ../../nbs/datasets/samples.ipynb #24436b09
+def _name_of(classes:ClassSet|Iterable[str]|None, j:int)->str:
+    "What column j is called."
+    names = getattr(classes, 'names', None) or list(classes or ())
+    return names[j] if names else f'column {j}'
+
 def few_shot(
     labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
     shots:int, # k, pictures a class
@@ -57,20 +62,13 @@ def few_shot(
     shown = _signs(labels) == 1
     if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
     total = shown.sum(0).tolist()
-    if min(total) < shots:
-        raise ValueError(_too_few(_names_of(classes, len(total)), total, shots))
-    return torch.tensor(_draw(shown, shots, seed))
-
-def _names_of(classes, count:int)->list[str]:
-    "What the columns are called."
-    return list(getattr(classes, 'names', classes or [f'column {j}' for j in range(count)]))
-
-def _too_few(names:list[str], total:list[int], shots:int)->str:
-    "Which classes have fewer pictures than were asked for, and what to do."
-    few = [f'{n} has {k}' for n,k in zip(names, total) if k < shots]
-    more = f' and {len(few) - 5} more classes have too few' if len(few) > 5 else ''
-    return (f'{shots} shots a class were asked for, but {", ".join(few[:5])}{more}: '
+    few = [f'{_name_of(classes, j)} has {k}' for j,k in enumerate(total) if k < shots]
+    if few:
+        more = f' and {len(few) - 5} more classes have too few' if len(few) > 5 else ''
+        raise ValueError(
+            f'{shots} shots a class were asked for, but {", ".join(few[:5])}{more}: '
             f'ask for at most {min(total)}, add pictures, or leave these classes out')
+    return torch.tensor(_draw(shown, shots, seed))
 
 # %% ../../nbs/datasets/samples.ipynb #b19eeb17
 def partial_labels(
@@ -128,7 +126,7 @@ def balanced_draws(
     "Draws that are each for the class shown least so far; `ValueError` if no picture shows one."
     shown = _signs(labels).cpu().numpy() == 1
     if not (there := shown.any(0)).all():
-        name = _names_of(classes, len(there))[there.argmin()]
+        name = _name_of(classes, there.argmin())
         raise ValueError(f'No picture shows {name}: leave this class out')
     of_class = [column.nonzero()[0] for column in shown.T]
     count, chosen = np.zeros(len(of_class), int), []
