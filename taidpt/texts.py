@@ -7,8 +7,7 @@ __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'rare_classes', 'w
            'drop_duplicates']
 
 # %% ../nbs/03_texts.ipynb #69674800
-import random
-import warnings
+import hashlib, json, random, warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
@@ -16,13 +15,27 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fastcore.basics import patch
 from torch import Tensor
 
-from .classes import ClassSet, as_classset
-from .support.labelfiles import read_label_file, write_label_file
+from .classes import ClassSet, as_classset, class_text
+from .files import write_whole
 
 # %% ../nbs/03_texts.ipynb #8b82a833
+def _checksum(texts:list[str], labels:Tensor, about:str, dropped:str)->str:
+    "SHA-256 of what a file of labelled sentences holds."
+    sha = hashlib.sha256(json.dumps([about, dropped, list(labels.shape)]).encode())
+    sha.update(np.packbits(labels.numpy()))
+    for text in texts: sha.update(text.encode() + b'\0')
+    return sha.hexdigest()
+
+def _label_matrix(lists:list[list[str]], classes:ClassSet)->Tensor: # N × C, bool
+    "Lists of class names as a matrix. Raises `KeyError` for a name that is no class."
+    columns = {n: i for i,n in enumerate(classes.names)}
+    labels = torch.zeros(len(lists), len(classes), dtype=torch.bool)
+    row = [i for i,names in enumerate(lists) for _ in names]
+    labels[row, [columns[n] for names in lists for n in names]] = True
+    return labels
+
 class LabeledTexts:
     "Sentences and the classes that each of them names."
     def __init__(self,
@@ -48,58 +61,79 @@ class LabeledTexts:
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
                 f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
 
-# %% ../nbs/03_texts.ipynb #b9980023
-@patch
-def __getitem__(self:LabeledTexts, i:int|slice|list|Tensor):
-    "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
-    if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
-    if isinstance(i, slice): return LabeledTexts(self.texts[i], self.labels[i], self.classes)
-    i, n = torch.as_tensor(i), len(self)
-    if i.dtype == torch.bool:
-        if i.shape != (n,):
-            raise IndexError(f"a mask for {n} sentences must have {n} entries, not {i.numel()}")
-        i = i.nonzero()
-    i = i.reshape(-1).long()
-    return LabeledTexts([self.texts[j] for j in i.tolist()], self.labels[i], self.classes)
+    def __getitem__(self, i:int|slice|list|Tensor):
+        "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
+        if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
+        if isinstance(i, slice): return LabeledTexts(self.texts[i], self.labels[i], self.classes)
+        i, n = torch.as_tensor(i), len(self)
+        if i.dtype == torch.bool:
+            if i.shape != (n,):
+                raise IndexError(f"a mask for {n} sentences must have {n} entries, not {i.numel()}")
+            i = i.nonzero()
+        i = i.reshape(-1).long()
+        return LabeledTexts([self.texts[j] for j in i.tolist()], self.labels[i], self.classes)
 
-# %% ../nbs/03_texts.ipynb #ca398105
-@patch
-def __add__(self:LabeledTexts, other:LabeledTexts)->LabeledTexts:
-    "Both corpora in one; `ValueError` unless they have the same classes."
-    if not isinstance(other, LabeledTexts): return NotImplemented
-    if self.classes.names != other.classes.names: raise ValueError(
-        f"sentences of different classes don't add up: {self.classes} and {other.classes}")
-    labels = torch.cat([self.labels, other.labels])
-    dropped = self.dropped + other.dropped
-    return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped)
+    def __add__(self, other:'LabeledTexts')->'LabeledTexts':
+        "Both corpora in one; `ValueError` unless they have the same classes."
+        if not isinstance(other, LabeledTexts): return NotImplemented
+        if self.classes.names != other.classes.names: raise ValueError(
+            f"sentences of different classes don't add up: {self.classes} and {other.classes}")
+        labels = torch.cat([self.labels, other.labels])
+        dropped = self.dropped + other.dropped
+        return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped)
 
-# %% ../nbs/03_texts.ipynb #435ae19a
-@patch
-def counts(self:LabeledTexts)->dict[str,int]: # class name -> number of sentences that name it
-    "How many sentences name each class."
-    return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
+    def counts(self)->dict[str,int]: # class name -> number of sentences that name it
+        "How many sentences name each class."
+        return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
 
-# %% ../nbs/03_texts.ipynb #db49d7e9
-@patch
-def save(self:LabeledTexts,
-    path:str|Path, # a .parquet file
-    rows:int=16384, # sentences to write at a time
-)->None:
-    "Write to a parquet file: columns `text` and `labels`, the class set in the metadata."
-    write_label_file(path, self.texts, self.labels, self.classes, self.dropped, rows)
+    def save(self,
+        path:str|Path, # a .parquet file
+    )->None:
+        "Write to a parquet file: columns `text` and `labels`, the class set in the metadata."
+        import pyarrow as pa                    # here, as all else needs none of it
+        import pyarrow.parquet as pq
+        path, names = Path(path), np.array(self.classes.names, dtype=object)
+        if path.suffix.lower() != '.parquet':
+            raise ValueError(f"{path}: labelled sentences are saved as .parquet")
+        about, dropped = json.dumps(self.classes.to_dict(), ensure_ascii=False), str(self.dropped)
+        sha = _checksum(self.texts, self.labels, about, dropped)
+        metadata = {'taidpt.classes': about, 'taidpt.dropped': dropped, 'taidpt.checksum': sha}
+        schema = pa.schema(dict(text=pa.string(), labels=pa.list_(pa.string())), metadata)
+        rows = [names[row].tolist() for row in self.labels.numpy()]
+        with write_whole(path) as tmp:
+            pq.write_table(pa.table([self.texts, rows], schema=schema), tmp, compression='zstd')
 
-@patch(cls_method=True)
-def load(cls:LabeledTexts,
-    path:str|Path, # a file that `save` wrote
-)->LabeledTexts:
-    "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a file without labels."
-    return cls(*read_label_file(path))
+    @classmethod
+    def load(cls,
+        path:str|Path, # a file that `save` wrote
+    )->'LabeledTexts':
+        "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
+        import pyarrow.parquet as pq
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
+        try: about = pq.read_schema(path).metadata or {}
+        except Exception as e:                  # pyarrow raises a dozen kinds for torn files
+            raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
+        if b'taidpt.checksum' not in about:
+            raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
+                             f"NounFilter(classes).label(read_captions({str(path)!r}))")
+        try:
+            text, dropped, sha = (about[f'taidpt.{k}'.encode()].decode()
+                                  for k in ('classes', 'dropped', 'checksum'))
+            classes, table = class_text(text, f'{path}: its classes'), pq.read_table(path)
+            texts, labels = table['text'].to_pylist(), table['labels'].to_pylist()
+            labels = _label_matrix(labels, classes)
+            if _checksum(texts, labels, text, dropped) != sha:
+                raise ValueError('its checksum is another')
+            return cls(texts, labels, classes, int(dropped))
+        except Exception as e:
+            raise ValueError(f"{path} was changed or damaged after it was written ({e}); "
+                             "copy, download or make it again") from None
 
 # %% ../nbs/03_texts.ipynb #7dbe855f
 _lines = (files('taidpt')/'data'/'templates.txt').read_text(encoding='utf-8').splitlines()
 TEMPLATES = tuple(line for line in _lines if not line.startswith('#'))
 
-# %% ../nbs/03_texts.ipynb #8157c9bf
 def template_sentences(
     classes:ClassSet|Iterable[str]|str|Path, # C classes
 )->LabeledTexts: # 89 × C sentences with one positive label each
@@ -119,7 +153,6 @@ def rare_classes(
     rare = [(k, n) for n,k in labeled.counts().items() if k < at_least]
     return {n: k for k,n in sorted(rare, key=lambda pair: pair[0])}
 
-# %% ../nbs/03_texts.ipynb #03-warn1
 def warn_of_rare_classes(
     labeled:LabeledTexts, # to be learned from
     stacklevel:int=2, # as in `warnings.warn`
