@@ -6,8 +6,8 @@
 __all__ = ['Work', 'BrokenFiles', 'label_files', 'score_files']
 
 # %% ../../nbs/apps/cluster.ipynb #cl-002
-import hashlib, json, logging, os, posixpath, tempfile, warnings
-from collections.abc import Callable, Iterable, Iterator
+import hashlib, json, os, posixpath, tempfile, warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +21,10 @@ from tqdm.auto import tqdm
 from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
+from ..encoders.pictures import PICTURE_ENDINGS
+from ..files import fingerprint, scratch, write_whole
 from ..nounfilter import NounFilter
-from ..support.captions import read_captions
-from ..support.parts import fingerprint, scratch, write_whole
-from ..support.picturefiles import PICTURE_ENDINGS, check_on_error, is_hidden
+from ..text.corpora import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
 def _place(url:str|Path)->tuple[fsspec.AbstractFileSystem, str]: # and the path in that file system
@@ -32,27 +32,21 @@ def _place(url:str|Path)->tuple[fsspec.AbstractFileSystem, str]: # and the path 
     if '://' in str(url): return fsspec.core.url_to_fs(str(url))
     return LocalFileSystem(), os.path.abspath(os.path.expanduser(url))
 
-def _list_files(
-    source:str|Path, # a file, a folder with its subfolders, or a pattern with *; a path or a URL
-    endings:Iterable[str], # which files
-)->dict[str, str]: # name below the folder -> path or URL, sorted
-    "Files of a kind but hidden ones, none if there are none."
+def _list_files(source:str|Path, *endings:str)->dict[str, str]: # name -> path or URL, sorted
+    "Files in a folder or of a pattern, or the file itself; hidden ones must be named."
     fs, path = _place(source)
     root, found = posixpath.dirname(path.split('*')[0]), [path]
     if fs.isdir(path): root, found = path.rstrip('/'), fs.find(path)
     elif '*' in path: found = fs.glob(path)
     names = {f.removeprefix(root).lstrip('/'): f for f in sorted(found)}
-    return {name: f if '://' not in str(source) else fs.unstrip_protocol(f)
-            for name, f in names.items()
-            if f.lower().endswith(tuple(endings)) and not is_hidden(name) and fs.isfile(f)}
+    return {name: f if '://' not in str(source) else fs.unstrip_protocol(f) for name, f in names.items()
+            if f.lower().endswith(endings) and fs.isfile(f)
+            and (f == path or not any(part.startswith('.') for part in name.split('/')))}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-009
 @contextmanager
-def _on_this_machine(
-    url:str, # of a file; a path or a URL
-    new:bool=False, # it is to be written
-)->Iterator[Path]:
-    "A path to read a file from, or to write it to: whole or not at all."
+def _on_this_machine(url:str, new:bool=False)->Iterator[Path]:
+    "A path to read the file at a path or URL from, or to write a new one to: whole or not at all."
     if '://' not in url and new:
         with write_whole(url) as part: yield part
     elif '://' not in url: yield Path(url)
@@ -82,10 +76,8 @@ def _labelling(classes:ClassSet, column:str|None, rules:str)->Work:
 # %% ../../nbs/apps/cluster.ipynb #cl-014
 _COLUMNS = 'image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'
 
-def _pictures_in(
-    file:Path, # parquet
-)->tuple[list[str], list[bytes]]: # names, contents
-    "The pictures of a file. Raises `ValueError` where no column has any."
+def _pictures_in(file:Path)->tuple[list[str], list[bytes]]: # names, contents
+    "The pictures in the rows of a parquet file. Raises `ValueError` where no column has any."
     table = pq.read_table(file)
     column = next((c for c in _COLUMNS if c in table.column_names), None)
     cells = table[column].to_pylist() if column else []
@@ -121,9 +113,8 @@ class _Worker:
     "Does tasks with a piece of work that is made when the worker is; what goes wrong is told."
     def __init__(self, make:Callable[..., Work], *settings): self.work = make(*settings)
 
-    def __call__(self,
-        task:dict, # name, files, out, made_from
-    )->dict: # name, out, read, kept, told (warnings), error
+    def __call__(self, task:dict)->dict: # name, files, out, … -> name, out, read, kept, told, error
+        "Make one result. Warnings are told; an error, too, as one bad file must not end a long job."
         read, kept, error = 0, 0, ''
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
@@ -131,29 +122,19 @@ class _Worker:
                 with _on_this_machine(task['out'], new=True) as part:
                     read, kept = self.work(list(task['files']), part)
                     table = pq.read_table(part)
-                    about = pq.read_metadata(part).metadata | {b'taidpt.made_from': task['made_from']}
-                    about.pop(b'ARROW:schema', None)        # written anew
+                    about = (table.schema.metadata or {}) | {b'taidpt.made_from': task['made_from']}
                     pq.write_table(table.replace_schema_metadata(about), part, compression='zstd')
-            except Exception as e: error = f'{task["name"]}: {e}'     # one bad file must not end a long job
+            except Exception as e: error = f'{task["name"]}: {e}'
         told = [str(w.message) for w in told]
         return dict(name=task['name'], out=task['out'], read=read, kept=kept, told=told, error=error)
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
-def _on_ray(
-    make:tuple, # what a `_Worker` is made from
-    tasks:list[dict],
-    address:bool|str, # True: the Ray this process is part of, or one of this machine; or a cluster's
-)->Iterator[dict]: # in the order in which they are done
-    "Do tasks in the processes of a Ray."
-    try: import ray
+def _on_ray(make:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
+    "Do tasks in the processes of a Ray, with workers that are made from `make`."
+    try: import ray, ray.data
     except ImportError as e:
         raise ImportError(f'Ray is not installed ({e}): pip install "taidpt[ray]"') from None
-    import ray.data
-    for name in ('ray', 'ray.data'): logging.getLogger(name).setLevel(logging.ERROR)
-    os.environ.setdefault('RAY_BACKEND_LOG_LEVEL', 'fatal')             # it logs much that is no error
-    if not ray.is_initialized(): ray.init(
-        address=None if address is True else address, include_dashboard=False, log_to_driver=False,
-        logging_level='ERROR')
+    if not ray.is_initialized(): ray.init(None if address is True else address, log_to_driver=False)
     there = ray.cluster_resources()
     gpus = 1 if make[0] is _scoring and there.get('GPU') else 0
     most = min(len(tasks), int(there.get('GPU' if gpus else 'CPU', 1)))
@@ -164,15 +145,9 @@ def _on_ray(
 class BrokenFiles(ValueError):
     "Files that could not be worked on; all others are done."
 
-def _do(
-    files:dict[str, list[str]], # name of each result -> files that it is made from
-    out:str|Path, # folder of the results
-    make:tuple, # what a `_Worker` is made from
-    about:dict, # what results depend on beside their files
-    ray:bool|str, # as in `label_files`
-    progress:bool, # a bar
-)->list[dict]: # what was done: name, out, read, kept, told
-    "Make the results that are not there or not current. Raises `BrokenFiles` in the end."
+def _do(files:dict[str, list[str]], out:str|Path, make:tuple, about:dict, ray:bool|str,
+        progress:bool)->list[dict]:
+    "Make the results that are not there, or not current, of `files` and of what else is in `about`."
     settings = json.dumps(about, sort_keys=True)
     tasks = [dict(name=name, files=some, out=f'{str(out).rstrip("/")}/{name.replace("/", "%2F")}.parquet',
                   made_from=hashlib.sha256(f'{settings}{fingerprint(some)}'.encode()).hexdigest()[:16])
@@ -190,7 +165,7 @@ def _do(
     return done
 
 # %% ../../nbs/apps/cluster.ipynb #cl-019
-_CAPTIONS = '.parquet', '.json', '.jsonl', '.txt', '.tsv', '.csv', '.gz', '.zst', '.bz2'
+_CAPTIONS = '.parquet', '.json', '.jsonl', '.txt', '.tsv', '.csv', '.gz'
 
 def label_files(
     classes:ClassSet|list|str|Path, # the classes to look for
@@ -202,7 +177,7 @@ def label_files(
     progress:bool=True, # a bar
 )->list[dict]: # what was done: name, out, captions read and kept, warnings told
     "Label captions file by file; finished and current files are skipped. Raises `BrokenFiles`."
-    classes, files = as_classset(classes), _list_files(source, _CAPTIONS)
+    classes, files = as_classset(classes), _list_files(source, *_CAPTIONS)
     if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
     about = dict(classes=classes.to_dict(), column=column, rules=rules)
     return _do({name: [file] for name, file in files.items()}, out, (_labelling, classes, column, rules),
@@ -220,11 +195,11 @@ def score_files(
     progress:bool=True, # a bar
 )->list[dict]: # what was done: name, out, pictures read and scored, warnings told
     "Score pictures file by file; finished and current files are skipped. Raises `BrokenFiles`."
-    files = {name: [file] for name, file in _list_files(source, ['.parquet']).items()}
+    files = {name: [file] for name, file in _list_files(source, '.parquet').items()}
     if not files:
-        found = list(_list_files(source, PICTURE_ENDINGS).values())
+        found = list(_list_files(source, *PICTURE_ENDINGS).values())
         files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
     if not files: raise FileNotFoundError(f'{source}: there are no pictures, nor parquet files of them')
     prompts, clip = os.path.abspath(prompts), tuple(clip or ()) or None
     about = dict(prompts=hashlib.sha256(Path(prompts).read_bytes()).hexdigest(), clip=clip)
-    return _do(files, out, (_scoring, prompts, clip, check_on_error(on_error), trust), about, ray, progress)
+    return _do(files, out, (_scoring, prompts, clip, on_error, trust), about, ray, progress)

@@ -26,12 +26,8 @@ from ..tags import Tag, as_tags, as_thresholds, reference_photos, thresholds_of
 if TYPE_CHECKING: from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
-def _as_pixels(
-    picture:Image.Image, # of any size, RGB
-    size:tuple[int, int], # height and width that the graph takes
-    about:dict, # of a tagger: crop, filter, mean, std
-)->np.ndarray: # 3 × height × width, float32
-    "Pixels as torchvision makes them."
+def _as_pixels(picture:Image.Image, size:tuple[int, int], about:dict)->np.ndarray: # 3 × height × width
+    "Pixels of an RGB picture as torchvision makes them, by a tagger's crop, filter, mean and std."
     (h, w), filter = size, Image.Resampling[about['filter']]
     if about['crop']:
         short = min(picture.size)
@@ -44,10 +40,8 @@ def _as_pixels(
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-009
-def _fields(
-    message:memoryview, # protobuf
-)->Iterator[tuple[int, int|memoryview]]: # number of each field, and what is in it
-    "The fields of a message. Raises `ValueError` for bytes that are none."
+def _fields(message:memoryview)->Iterator[tuple[int, int|memoryview]]: # number, content
+    "The fields of a protobuf message. Raises `ValueError` for bytes that are none."
     at, end = 0, len(message)
     def varint()->int:
         nonlocal at
@@ -84,10 +78,7 @@ _MESSAGES = { # for each kind of message its plain fields, and those that hold m
     'attribute': dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20)) | {5: 'tensor'},
     'tensor': dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))}
 
-def _check_graph(
-    message:memoryview, # of a file
-    kind:str='model', # of message
-)->None:
+def _check_graph(message:memoryview, kind:str='model')->None:
     "Raise `ValueError` for a graph with anything that `export_tagger` does not write."
     for number, value in _fields(message):
         inside = _MESSAGES[kind].get(number, 'refused')
@@ -105,11 +96,8 @@ def _is_numbers(x:object, n:int)->bool:
     return (isinstance(x, list) and len(x) == n
             and all(type(v) in (int, float) and abs(v) < 1e30 for v in x))
 
-def _read_about(
-    words:dict[str, str], # of an ONNX file
-    where:str|Path, # the file, for messages
-)->dict:
-    "What a tagger says of itself. Raises `ValueError` for anything else."
+def _read_about(words:dict[str, str], where:str|Path)->dict:
+    "What a tagger says of itself in the texts of its file. Raises `ValueError` for anything else."
     if words.get('format') != 'taidpt-tagger': raise ValueError(
         f'{where}: this is no tagger; write one with taidpt export')
     in_json = 'classes', 'thresholds', 'mean', 'std', 'crop', 'draft'
@@ -126,10 +114,7 @@ def _read_about(
     return about
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-016
-def _opened_graph(
-    path:str|Path, # an ONNX file
-    threads:int|None=None, # that compute; None: one for each core
-): # an `InferenceSession`
+def _opened_graph(path:str|Path, threads:int|None=None): # an `InferenceSession`
     "A graph in ONNX Runtime. Raises `ImportError`, `FileNotFoundError`, `ValueError`."
     if find_spec('onnxruntime') is None: raise ImportError(
         'onnxruntime is not installed: pip install "taidpt[onnx]"')
@@ -202,10 +187,8 @@ class Tagger:
         return as_tags(self.predict(pictures, on_error), self.classes, t)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
-def _traced_scores(
-    model:'Predictor', # on the CPU
-)->tuple[bytes, tuple[int, int]]: # an ONNX graph from `pixels` to `scores`; height, width of pictures
-    "Pixels to scores, as `predict` does it. `ValueError` for what cannot be traced."
+def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, width of pictures
+    "An ONNX graph from `pixels` to `scores`, as `predict` does it; `ValueError` if there can be none."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
     from taidpt.encoders.patch_features import patch_features
@@ -238,10 +221,7 @@ def _traced_scores(
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
 _PLAIN = {'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'}   # steps, by open_clip's versions
 
-def _transform_words(
-    clip, # a `FrozenCLIP`
-    size:tuple[int, int], # of the pictures that its tower takes
-)->dict: # for `Tagger`
+def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
     "How pictures become pixels. Raises `ValueError` for a transform that a tagger does not know."
     from torchvision.transforms import CenterCrop, Normalize, Resize        # here, as it takes a second
     steps = list(clip.preprocess.transform.transforms)
