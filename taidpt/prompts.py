@@ -10,11 +10,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
 from torch import Tensor, nn
 
 from .clip import FrozenCLIP
-from .support.distributed import join_shares, own_share
 
 # %% ../nbs/05_prompts.ipynb #21e1499a
 class PromptLearner(nn.Module):
@@ -36,21 +34,26 @@ class PromptLearner(nn.Module):
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
         self.ctx_local = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
 
+        self._embedded = None, None
+
+    def forward(self,
+        local:bool=True, # also the local branch; False saves half the work where only G is wanted
+    ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
+        "Class embeddings, differentiable in the contexts."
+        names, contexts = self.classnames, [self.ctx_global, self.ctx_local][:1 + local]
+        if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)
+        else: E = torch.stack([self.clip.encode_prompts(context, names) for context in contexts])
+        E = F.normalize(E.float(), dim=-1)
+        return E[0], E[1] if local else None
+
+    def embeddings(self,
+        local:bool=True, # as in `forward`
+    ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
+        "Class embeddings without gradients, kept for prompts that stay as they are."
+        now = local, self.clip.device, *(p._version for p in self.parameters())
+        if self._embedded[0] != now:
+            with torch.no_grad(): self._embedded = now, self(local)
+        return self._embedded[1]
+
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'
-
-# %% ../nbs/05_prompts.ipynb #d631b8ae
-@patch
-def forward(self:PromptLearner,
-    local:bool=True, # also the local branch; False saves half the work where only G is wanted
-) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
-    "Class embeddings, differentiable in the contexts."
-    own = own_share(len(self.classnames))
-    names = self.classnames[own]
-    if not names:
-        raise RuntimeError(f'There are more processes than the {len(self.classnames)} classes.')
-    contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
-    if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)
-    else: E = torch.stack([self.clip.encode_prompts(ctx[own], names) for ctx in contexts])
-    E = join_shares(F.normalize(E.float(), dim=-1), own, len(self.classnames))
-    return E[0], E[1] if local else None

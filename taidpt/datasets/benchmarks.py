@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['read_voc2007', 'read_coco', 'read_nuswide', 'read_coco_captions', 'read_narratives', 'read_caption_ids',
-           'captions_by_id', 'count_difficult', 'benchmark_map', 'BenchmarkResult', 'write_benchmark', 'read_benchmark',
+           'captions_by_id', 'count_difficult', 'benchmark_map', 'write_benchmark', 'read_benchmark',
            'write_classifier']
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b3914159
 import json, pickletools, warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +19,11 @@ from PIL import Image
 from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007, ClassSet
-from .labelled import LabeledPictures
+from .labelled import LabeledPictures, check_pictures
 from ..files import parse_json, read_json, utf8_text, write_whole
 from ..metrics import average_precision
 from ..predict import Predictor
-from ..support.captions import Captions, read_captions
+from ..text.corpora import Captions, read_captions
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
 def _home(root:str|Path, *places:str)->Path:
@@ -47,18 +47,10 @@ def _require(
     if lost: raise FileNotFoundError(f'{what} needs what is not there: ' + '; '.join(lost))
     return found
 
-# %% ../../nbs/datasets/benchmarks.ipynb #93fae6e7
 def _text_lines(path:Path)->list[tuple[int,str]]:
     "Numbered lines of a small text file, without empty ones."
     lines = utf8_text(path).splitlines()
     return [(n, line.strip()) for n,line in enumerate(lines, 1) if line.strip()]
-
-def _check_pictures(what:str, pictures:list[Path], source:str)->None:
-    "An error that counts the pictures that are not there, and names the first."
-    missing = [p for p in pictures if not p.is_file()]
-    if missing: raise FileNotFoundError(
-        f'{what}: {len(missing):,} of {len(pictures):,} pictures are not there, the first is '
-        f'{missing[0]}; get them from {source}')
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
@@ -78,7 +70,6 @@ def _voc_column(path:Path, row:dict[str,int], listed:Path, tar:str)->Tensor: # N
         f'unpack {tar} again')
     return y
 
-# %% ../../nbs/datasets/benchmarks.ipynb #51432f50
 def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
     split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
@@ -98,40 +89,32 @@ def read_voc2007(
     row = {name: i for i,name in enumerate(names)}
     y = torch.stack([_voc_column(path, row, listed, tar) for path in tables], 1)
     pictures = [folder/f'{name}.jpg' for name in row]
-    _check_pictures(f'VOC2007 {split}', pictures, tar)
+    check_pictures(pictures, f'VOC2007 {split}', f'get them from {tar}')
     return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
-def _instances(
-    data:dict, # what is in COCO's file of instances
-    crowds:bool=True, # crowds count
-    tiny:bool=True, # boxes under a pixel count
-)->tuple[list[Path],list[str],set[tuple[int,int]]]:
-    "COCO's instances: N files, C categories, and where the N × C label matrix is true."
-    kinds = sorted(data['categories'], key=lambda kind: kind['id'])
-    row = {image['id']: i for i,image in enumerate(data['images'])}
-    names = [Path(image['file_name']) for image in data['images']]
-    column = {kind['id']: i for i,kind in enumerate(kinds)}
-    where = set()
-    for note in data['annotations']:
-        if not crowds and note.get('iscrowd'): continue
-        if not tiny and min(note.get('bbox', (0, 0, 1, 1))[2:]) < 1: continue
-        where.add((row[note['image_id']], column[note['category_id']]))
-    return names, [kind['name'] for kind in kinds], where
-
-# %% ../../nbs/datasets/benchmarks.ipynb #65a355d7
-def _read_instances(path:Path, **which)->tuple[list[Path],Tensor]: # N files; N × 80, bool
+def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[Path],Tensor]: # N; N × 80, bool
     "The files and labels in COCO's file of instances; `ValueError` for any other file."
     try: data = read_json(path)
     except ValueError as e: raise ValueError(f'{e}; unpack it again') from None
-    try: names, kinds, where = _instances(data, **which)
+    where = []
+    try:
+        kinds = sorted(data['categories'], key=lambda kind: kind['id'])
+        column = {kind['id']: i for i,kind in enumerate(kinds)}
+        row = {image['id']: i for i,image in enumerate(data['images'])}
+        names = [Path(image['file_name']) for image in data['images']]
+        for note in data['annotations']:
+            if not crowds and note.get('iscrowd'): continue
+            if not tiny and min(note.get('bbox', (0, 0, 1, 1))[2:]) < 1: continue
+            where.append((row[note['image_id']], column[note['category_id']]))
+        kinds = [kind['name'] for kind in kinds]
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         what = f'{type(e).__name__}: {e}'
         raise ValueError(f'{path}: not the instances of COCO ({what}); unpack it again') from None
     if kinds != COCO.names: raise ValueError(
         f'{path}: its {len(kinds)} categories are not the 80 of COCO, or not in their order')
     y = torch.zeros(len(names), len(COCO), dtype=torch.bool)
-    if where: y[tuple(torch.tensor(list(where)).T)] = True
+    if where: y[tuple(torch.tensor(where).T)] = True
     return names, y
 
 # %% ../../nbs/datasets/benchmarks.ipynb #0ceadc7e
@@ -155,9 +138,9 @@ def read_coco(
         ([home/'annotations'/f'instances_{name}.json'],
          f'{_COCO_URL}annotations/annotations_trainval{year}.zip'),
         ([home/name], f'{_COCO_URL}zips/{name}.zip')])
-    names, labels = _read_instances(path, crowds=crowds, tiny=tiny)
+    names, labels = _instances(path, crowds, tiny)
     pictures = [folder/n for n in names]
-    _check_pictures(f'MS-COCO {name}', pictures, f'{_COCO_URL}zips/{name}.zip')
+    check_pictures(pictures, f'MS-COCO {name}', f'get them from {_COCO_URL}zips/{name}.zip')
     return LabeledPictures(pictures, labels, COCO)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #7dc99608
@@ -196,7 +179,6 @@ def _nus_column(path:Path, count:int, listed:Path)->Tensor: # N, bool
                       stacklevel=3)
     return torch.tensor([value == '1' for value in values])
 
-# %% ../../nbs/datasets/benchmarks.ipynb #88bd909f
 def _picture_error(path:Path, verify:bool)->str|None:
     "What is wrong with a picture file, or None; it is decoded if `verify` says so."
     if not path.is_file(): return 'is not there'
@@ -247,7 +229,6 @@ def read_coco_captions(
     path, = _require(f'Captions of MS-COCO {split}{year}', [([path], source)])
     return read_captions(path) if ids is None else captions_by_id(path, ids)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #1bf7acf7
 _NARRATIVES = 'open_images_train_v6_captions.jsonl'
 _NARRATIVES_URL = 'https://storage.googleapis.com/localized-narratives/annotations/'
 
@@ -276,7 +257,6 @@ def _pickled_numbers(raw:bytes)->list[int]:
     if lists != 1: raise ValueError(f'it holds {lists} lists')
     return found
 
-# %% ../../nbs/datasets/benchmarks.ipynb #capids-2
 def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
@@ -328,44 +308,35 @@ def benchmark_map(
     return float(np.nan_to_num(average_precision(labels, scores)).mean())
 
 # %% ../../nbs/datasets/benchmarks.ipynb #cb-017
-@dataclass(frozen=True)
-class BenchmarkResult:
-    "What clip_benchmark says of a model on a data set with several labels a picture."
-    model:str # of open_clip, e.g. 'RN50'
-    pretrained:str # its weights, e.g. 'openai'
-    map:float # as `benchmark_map` counts it, in percent
-    dataset:str='voc2007_multilabel'
-    language:str='en' # of the prompts
-
 def write_benchmark(
     path:str|Path, # .json
-    result:BenchmarkResult,
+    model:str, # of open_clip, e.g. 'RN50'
+    pretrained:str, # its weights, e.g. 'openai'
+    map:float, # as `benchmark_map` counts it, in percent
+    dataset:str='voc2007_multilabel',
+    language:str='en', # of the prompts
 )->None:
     "Write a result as clip_benchmark does; whole or not at all."
-    about = dict(dataset=result.dataset, model=result.model, pretrained=result.pretrained,
-                 task='zeroshot_classification',
-                 metrics=dict(mean_average_precision=result.map/100), language=result.language)
+    about = dict(dataset=dataset, model=model, pretrained=pretrained, language=language,
+                 task='zeroshot_classification', metrics=dict(mean_average_precision=map/100))
     with write_whole(path) as tmp: tmp.write_text(json.dumps(about), encoding='utf-8')
-
-# %% ../../nbs/datasets/benchmarks.ipynb #cb-020
-_NO_RESULT = ('no result of clip_benchmark with a mean average precision; '
-              'run it with --dataset voc2007_multilabel --task zeroshot_classification')
 
 def read_benchmark(
     path:str|Path, # .json, one that clip_benchmark or `write_benchmark` wrote
-)->BenchmarkResult:
+)->dict: # model, pretrained, map (in percent), dataset, language
     "A result. Raises `FileNotFoundError`, or `ValueError` with the file for what is none."
     about = read_json(path)
     try:
         value = about['metrics']['mean_average_precision']
-        names = [about['model'], about['pretrained'], about['dataset'], about.get('language', 'en')]
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f'{path}: {_NO_RESULT}') from None
+        found = {name: about[name] for name in ('model', 'pretrained', 'dataset')}
+        found['language'] = about.get('language', 'en')
+        if not all(isinstance(text, str) for text in found.values()): raise TypeError
+    except (KeyError, TypeError, AttributeError): raise ValueError(
+        f'{path}: no result of clip_benchmark with a mean average precision; '
+        'run it with --dataset voc2007_multilabel --task zeroshot_classification') from None
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise ValueError(f'{path}: mean_average_precision must be from 0 to 1, not {value!r:.40}')
-    if not all(isinstance(name, str) for name in names): raise ValueError(f'{path}: {_NO_RESULT}')
-    model, pretrained, dataset, language = names
-    return BenchmarkResult(model, pretrained, 100*value, dataset, language)
+    return found | dict(map=100*value)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #cb-026
 def write_classifier(
