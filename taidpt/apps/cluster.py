@@ -39,9 +39,9 @@ def _list_files(source:str|Path, *endings:str)->dict[str, str]: # name -> path o
     if fs.isdir(path): root, found = path.rstrip('/'), fs.find(path)
     elif '*' in path: found = fs.glob(path)
     names = {f.removeprefix(root).lstrip('/'): f for f in sorted(found)}
-    return {name: f if '://' not in str(source) else fs.unstrip_protocol(f) for name, f in names.items()
-            if f.lower().endswith(endings) and fs.isfile(f)
-            and (f == path or not any(part.startswith('.') for part in name.split('/')))}
+    url = fs.unstrip_protocol if '://' in str(source) else str
+    return {name: url(f) for name, f in names.items() if f.lower().endswith(endings)
+            and fs.isfile(f) and (f == path or not f'/{name}'.count('/.'))}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-009
 @contextmanager
@@ -84,7 +84,8 @@ def _pictures_in(file:Path)->tuple[list[str], list[bytes]]: # names, contents
     cells = [c if isinstance(c, dict) else dict(bytes=c) for c in cells]
     if not all(isinstance(c.get('bytes'), bytes) for c in cells) or not cells: raise ValueError(
         f'there are no pictures in it; its columns are {", ".join(table.column_names)}')
-    return [c.get('path') or f'{file.name}:{i}' for i, c in enumerate(cells, 1)], [c['bytes'] for c in cells]
+    names = [c.get('path') or f'{file.name}:{i}' for i, c in enumerate(cells, 1)]
+    return names, [c['bytes'] for c in cells]
 
 def _scoring(prompts:str, clip:tuple|None, on_error:str, trust:bool)->Work:
     "Scores pictures with learned prompts or class vectors."
@@ -114,7 +115,7 @@ class _Worker:
     def __init__(self, make:Callable[..., Work], *settings): self.work = make(*settings)
 
     def __call__(self, task:dict)->dict: # name, files, out, … -> name, out, read, kept, told, error
-        "Make one result. Warnings are told; an error, too, as one bad file must not end a long job."
+        "Make one result. What goes wrong is told, as one bad file must not end a long job."
         read, kept, error = 0, 0, ''
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
@@ -125,8 +126,8 @@ class _Worker:
                     about = (table.schema.metadata or {}) | {b'taidpt.made_from': task['made_from']}
                     pq.write_table(table.replace_schema_metadata(about), part, compression='zstd')
             except Exception as e: error = f'{task["name"]}: {e}'
-        told = [str(w.message) for w in told]
-        return dict(name=task['name'], out=task['out'], read=read, kept=kept, told=told, error=error)
+        about = {name: task[name] for name in ('name', 'out')}
+        return about | dict(read=read, kept=kept, error=error, told=[str(w.message) for w in told])
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
 def _on_ray(make:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
@@ -139,29 +140,32 @@ def _on_ray(make:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
     gpus = 1 if make[0] is _scoring and there.get('GPU') else 0
     most = min(len(tasks), int(there.get('GPU' if gpus else 'CPU', 1)))
     ray.data.DataContext.get_current().enable_progress_bars = False     # there is one already
-    yield from ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
-        _Worker, fn_constructor_args=make, concurrency=(1, most), num_cpus=1, num_gpus=gpus).iter_rows()
+    data = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+    yield from data.map(_Worker, fn_constructor_args=make, concurrency=(1, most), num_cpus=1,
+                        num_gpus=gpus).iter_rows()
 
 class BrokenFiles(ValueError):
     "Files that could not be worked on; all others are done."
 
 def _do(files:dict[str, list[str]], out:str|Path, make:tuple, about:dict, ray:bool|str,
         progress:bool)->list[dict]:
-    "Make the results that are not there, or not current, of `files` and of what else is in `about`."
-    settings = json.dumps(about, sort_keys=True)
-    tasks = [dict(name=name, files=some, out=f'{str(out).rstrip("/")}/{name.replace("/", "%2F")}.parquet',
-                  made_from=hashlib.sha256(f'{settings}{fingerprint(some)}'.encode()).hexdigest()[:16])
-             for name, some in files.items()]
-    with ThreadPoolExecutor(16) as pool: there = list(pool.map(lambda t: _made_from(t['out']), tasks))
+    "Make the results of `files`, by settings `about`, that are not there or not current."
+    settings, folder, tasks = json.dumps(about, sort_keys=True), str(out).rstrip('/'), []
+    for name, some in files.items():
+        made_from = hashlib.sha256(f'{settings}{fingerprint(some)}'.encode()).hexdigest()[:16]
+        tasks.append(dict(name=name, files=some, made_from=made_from,
+                          out=f'{folder}/{name.replace("/", "%2F")}.parquet'))
+    with ThreadPoolExecutor(16) as pool: there = [*pool.map(_made_from, [t['out'] for t in tasks])]
     left = [t for t, made_from in zip(tasks, there) if t['made_from'] != made_from]
     if not left: return []
     results = _on_ray(make, left, ray) if ray else map(_Worker(*make), left)
     bar = tqdm(results, 'files', len(tasks), initial=len(tasks) - len(left), disable=not progress)
     done = sorted(bar, key=lambda task: task['name'])
     broken = [error for task in done if (error := task.pop('error'))]
+    more = ' …' if len(broken) > 5 else ''
     if broken: raise BrokenFiles(
-        f'{len(broken)} of {len(tasks)} files are broken, the others are done: {"; ".join(broken[:5])}'
-        f'{" …" if len(broken) > 5 else ""}. Repair them and run again.')
+        f'{len(broken)} of {len(tasks)} files are broken, the others are done: '
+        f'{"; ".join(broken[:5])}{more}. Repair them and run again.')
     return done
 
 # %% ../../nbs/apps/cluster.ipynb #cl-019
@@ -173,15 +177,15 @@ def label_files(
     out:str|Path, # folder for the labelled sentences, a parquet file for each file; a path or a URL
     column:str|None=None, # column or field with the captions, as in `read_captions`
     rules:str='careful', # or 'published', as in `NounFilter`
-    ray:bool|str=False, # True: a Ray here, or the one this process is part of; or a cluster's address
+    ray:bool|str=False, # True: a Ray here, or the one we are part of; or a cluster's address
     progress:bool=True, # a bar
 )->list[dict]: # what was done: name, out, captions read and kept, warnings told
     "Label captions file by file; finished and current files are skipped. Raises `BrokenFiles`."
     classes, files = as_classset(classes), _list_files(source, *_CAPTIONS)
     if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
     about = dict(classes=classes.to_dict(), column=column, rules=rules)
-    return _do({name: [file] for name, file in files.items()}, out, (_labelling, classes, column, rules),
-               about, ray, progress)
+    files = {name: [file] for name, file in files.items()}
+    return _do(files, out, (_labelling, classes, column, rules), about, ray, progress)
 
 def score_files(
     prompts:str|Path, # file that `save` wrote, of prompts or class vectors
@@ -199,7 +203,8 @@ def score_files(
     if not files:
         found = list(_list_files(source, *PICTURE_ENDINGS).values())
         files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
-    if not files: raise FileNotFoundError(f'{source}: there are no pictures, nor parquet files of them')
+    if not files: raise FileNotFoundError(
+        f'{source}: there are no pictures, nor parquet files of them')
     prompts, clip = os.path.abspath(prompts), tuple(clip or ()) or None
     about = dict(prompts=hashlib.sha256(Path(prompts).read_bytes()).hexdigest(), clip=clip)
     return _do(files, out, (_scoring, prompts, clip, on_error, trust), about, ray, progress)

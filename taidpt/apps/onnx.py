@@ -26,7 +26,7 @@ from ..tags import Tag, as_tags, as_thresholds, reference_photos, thresholds_of
 if TYPE_CHECKING: from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
-def _as_pixels(picture:Image.Image, size:tuple[int, int], about:dict)->np.ndarray: # 3 × height × width
+def _as_pixels(picture:Image.Image, size:tuple[int, int], about:dict)->np.ndarray: # 3 × h × w
     "Pixels of an RGB picture as torchvision makes them, by a tagger's crop, filter, mean and std."
     (h, w), filter = size, Image.Resampling[about['filter']]
     if about['crop']:
@@ -64,11 +64,12 @@ def _fields(message:memoryview)->Iterator[tuple[int, int|memoryview]]: # number,
 # %% ../../nbs/apps/onnx.ipynb #onnx-011
 _OPERATORS = set("""
     Abs Add And AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
-    Cos Div Einsum Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm GlobalAveragePool Greater
-    HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Less Log MatMul Max
-    MaxPool Min Mod Mul Neg NonZero Not Or Pad Pow Range Reciprocal ReduceL2 ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum Relu Reshape ScatterElements ScatterND Shape Sigmoid Sin Slice Softmax Softplus
-    Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze Where
+    Cos Div Einsum Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm GlobalAveragePool
+    Greater HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Less
+    Log MatMul Max MaxPool Min Mod Mul Neg NonZero Not Or Pad Pow Range Reciprocal ReduceL2
+    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape ScatterElements ScatterND
+    Shape Sigmoid Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze
+    Where
 """.split())
 
 _MESSAGES = { # for each kind of message its plain fields, and those that hold more
@@ -82,7 +83,7 @@ def _check_graph(message:memoryview, kind:str='model')->None:
     "Raise `ValueError` for a graph with anything that `export_tagger` does not write."
     for number, value in _fields(message):
         inside = _MESSAGES[kind].get(number, 'refused')
-        if inside == 'refused': raise ValueError(f'a {kind} with field {number}, which no tagger has')
+        if inside == 'refused': raise ValueError(f'field {number} of a {kind}, which no tagger has')
         if inside and isinstance(value, int): raise ValueError('no ONNX')
         if inside == 'operator' and (name := str(value, 'utf-8', 'replace')) not in _OPERATORS:
             raise ValueError(f'the operator {name:.40}, which no tagger has')
@@ -106,7 +107,8 @@ def _read_about(words:dict[str, str], where:str|Path)->dict:
     named = is_text_list(names) and 0 < len(names) == len(set(names))
     right = dict(
         classes=named, thresholds=named and _is_numbers(about['thresholds'], len(names)),
-        mean=_is_numbers(about['mean'], 3), std=_is_numbers(about['std'], 3) and min(about['std']) > 0,
+        mean=_is_numbers(about['mean'], 3),
+        std=_is_numbers(about['std'], 3) and min(about['std']) > 0,
         crop=isinstance(about['crop'], bool), draft=isinstance(about['draft'], bool),
         filter=str(about.get('filter')) in Image.Resampling.__members__)
     if wrong := [name for name, ok in right.items() if not ok]: raise ValueError(
@@ -126,10 +128,10 @@ def _opened_graph(path:str|Path, threads:int|None=None): # an `InferenceSession`
     ort = import_module('onnxruntime')                  # here, as not everybody has it
     options = ort.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads or 0
-    how = dict(providers=['CPUExecutionProvider'], enable_fallback=0)       # a second try would print
+    how = dict(providers=['CPUExecutionProvider'], enable_fallback=0)   # a second try would print
     try: return ort.InferenceSession(content, options, **how)
-    except Exception as e:                              # ONNX Runtime's own have no class in common
-        raise ValueError(f'{path}: ONNX Runtime cannot read it ({str(e).splitlines()[0]:.120})') from None
+    except Exception as e: raise ValueError(            # ONNX Runtime's own have no class in common
+        f'{path}: ONNX Runtime cannot read it ({str(e).splitlines()[0]:.120})') from None
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
@@ -147,7 +149,8 @@ class Tagger:
         self.thresholds = np.array(self.about['thresholds'])        # C
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         match [x.shape for x in (*inputs, *outputs)]:
-            case [_, 3, int(h), int(w)], [_, int(C)] if C == len(self.classes) and 0 < min(h, w) <= max(h, w) <= 4096:
+            case [_, 3, int(h), int(w)], [_, int(C)] if (
+                    C == len(self.classes) and 0 < min(h, w) <= max(h, w) <= 4096):
                 self.size = h, w                        # of the pictures that the graph takes
                 transform = partial(_as_pixels, size=self.size, about=self.about)
                 self.preprocess = Preprocess(transform, max(h, w), self.about['draft'])
@@ -155,7 +158,8 @@ class Tagger:
 
     def __repr__(self)->str:
         how = ' with '.join(str(self.about[k]) for k in ('method', 'clip') if self.about.get(k))
-        return f'Tagger: {len(self.classes)} classes, {how}, pictures of {self.size[0]} × {self.size[1]}'
+        return (f'Tagger: {len(self.classes)} classes, {how}, '
+                f'pictures of {self.size[0]} × {self.size[1]}')
 
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
@@ -188,7 +192,7 @@ class Tagger:
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
 def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, width of pictures
-    "An ONNX graph from `pixels` to `scores`, as `predict` does it; `ValueError` if there can be none."
+    "An ONNX graph from `pixels` to `scores`; `ValueError` for what cannot be traced."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
     from taidpt.encoders.patch_features import patch_features
@@ -219,11 +223,11 @@ def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, 
     return graph.getvalue(), scores.tower.size
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
-_PLAIN = {'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'}   # steps, by open_clip's versions
+_PLAIN = {'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'}   # other steps
 
 def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
     "How pictures become pixels. Raises `ValueError` for a transform that a tagger does not know."
-    from torchvision.transforms import CenterCrop, Normalize, Resize        # here, as it takes a second
+    from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
     steps = list(clip.preprocess.transform.transforms)
     known = [s for s in steps if isinstance(s, (Resize, CenterCrop, Normalize))]
     others = {getattr(s, '__name__', type(s).__name__) for s in steps if s not in known} - _PLAIN
@@ -232,8 +236,8 @@ def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
             crop, right = True, (short, short) == size == tuple(cut.size)
         case [Resize(size=[h, w]), Normalize() as norm]: crop, right = False, (h, w) == size
         case _: right = False
-    if others or not right: raise ValueError(
-        f'{clip.name or "this CLIP"} prepares its pictures in another way than resizing them to a square')
+    if others or not right: raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
+                                             'in another way than resizing them to a square')
     return dict(crop=crop, filter=known[0].interpolation.name, mean=[*map(float, norm.mean)],
                 std=[*map(float, norm.std)], draft=clip.preprocess.min_side is not None)
 
@@ -242,7 +246,7 @@ def export_tagger(
     model:'Predictor', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
     path:str|Path, # the .onnx file to write
 )->None:
-    "Write a model as one file for `Tagger`, whole or not at all. Raises `ImportError`, `ValueError`."
+    "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
     if find_spec('onnx') is None: raise ImportError(
         'A tagger is written with onnx: pip install "taidpt[onnx]"')
     import onnx                                         # here, as a tagger does without
@@ -255,9 +259,10 @@ def export_tagger(
     if 4*sum(w.numel() for w in weights) > 2**31 - 2**20: raise ValueError(
         'this picture tower has more weights than the 2 GiB that an ONNX file holds')
     graph, size = _traced_scores(model)
-    about = dict(format='taidpt-tagger', version=__version__, method=type(model).__name__,
-                 clip=clip.name, weights=clip.fingerprint(), size=size, **_transform_words(clip, size),
-                 classes=list(model.classes.natural), thresholds=[*map(float, thresholds_of(model))])
+    about = _transform_words(clip, size) | dict(
+        format='taidpt-tagger', version=__version__, method=type(model).__name__, clip=clip.name,
+        weights=clip.fingerprint(), size=size, classes=list(model.classes.natural),
+        thresholds=[*map(float, thresholds_of(model))])
     graph, some = onnx.load_from_string(graph), reference_photos()[:4]
     want = model.predict(some, progress=False).numpy()
     words = {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
