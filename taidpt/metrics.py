@@ -23,11 +23,8 @@ def as_array(x:ArrayLike)->np.ndarray:
         if 'bfloat16' in str(x.dtype): x = x.float()
     return np.asarray(x)
 
-def _prepare(
-    labels:ArrayLike, # N × C (or N): bool, 0/1 or 1/0/-1
-    scores:ArrayLike, # the same shape
-)->tuple[np.ndarray, np.ndarray]: # labels as bool, scores as floats
-    "Labels and scores as arrays; `ValueError` for shapes or numbers that do not fit."
+def _prepare(labels:ArrayLike, scores:ArrayLike)->tuple[np.ndarray, np.ndarray]:
+    "Labels as bool, scores as floats; `ValueError` for shapes or numbers that do not fit."
     labels, scores = as_array(labels), as_array(scores)
     if labels.shape != scores.shape or labels.ndim not in (1, 2) or 0 in labels.shape:
         raise ValueError('labels and scores must both be N × C (or N, for one class) and '
@@ -52,9 +49,9 @@ def average_precision(
     Raises `ValueError` for shapes that differ, other labels, scores that are not finite."""
     from sklearn.metrics import average_precision_score     # here, as training needs none of it
     labels, scores = _prepare(labels, scores)
-    def ap(y, s): return 100*average_precision_score(y, s) if y.any() else np.nan
-    if labels.ndim == 1: return ap(labels, scores)
-    return np.array([ap(y, s) for y, s in zip(labels.T, scores.T)])
+    if labels.ndim == 1: return average_precision(labels[:, None], scores[:, None])[0]
+    return np.array([100*average_precision_score(y, s) if y.any() else np.nan
+                     for y, s in zip(labels.T, scores.T)])
 
 # %% ../nbs/11_metrics.ipynb #11-015
 def _warn_of_absent(what:str, shown:np.ndarray, names:Sequence[str]|None)->None:
@@ -81,12 +78,8 @@ def mean_average_precision(
     return float(ap[shown].mean())
 
 # %% ../nbs/11_metrics.ipynb #11-weighted-ap
-def _weighted_ap(
-    y:np.ndarray, # N, bool: whether each picture shows the class
-    s:np.ndarray, # N scores
-    weights:np.ndarray, # N × B, how often each picture counts in each of B draws
-)->np.ndarray: # B average precisions in percent; NaN where no positive was drawn
-    "Average precision of one class in many draws."
+def _weighted_ap(y:np.ndarray, s:np.ndarray, weights:np.ndarray)->np.ndarray: # B; or NaN
+    "Average precision of a class (N bool, N scores) where pictures count as N × B weights say."
     if not y.any(): return np.full(weights.shape[1], np.nan)
     order = np.argsort(-s, kind='stable')
     y, s, w = y[order], s[order], weights[order]
@@ -117,10 +110,8 @@ def bootstrap_ap(
     return np.concatenate(found)
 
 def drawn_map(
-    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    scores:ArrayLike, # N × C, higher means more likely
-    draws:int=1000, # B
-    seed:int=0, # the same one draws the same pictures, whatever the scores
+    labels:ArrayLike, scores:ArrayLike, # N × C both, as in `mean_average_precision`
+    draws:int=1000, seed:int=0, # as in `bootstrap_ap`
 )->np.ndarray: # B mAPs in percent; NaN for a draw without any positive
     "mAP on pictures drawn with putting back, over the classes that some drawn picture shows."
     labels, scores = _prepare(labels, scores)
@@ -152,11 +143,9 @@ def bootstrap_interval(
 
 # %% ../nbs/11_metrics.ipynb #11-boot-6
 def map_interval(
-    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    scores:ArrayLike, # N × C, higher means more likely
+    labels:ArrayLike, scores:ArrayLike, # N × C both, as in `mean_average_precision`
     level:float=0.95, # how likely it is that the interval holds the mAP of all such pictures
-    draws:int=1000, # the more, the less the limits depend on `seed`
-    seed:int=0, # of the draws
+    draws:int=1000, seed:int=0, # the more draws, the less the limits depend on their seed
     names:Sequence[str]|None=None, # as in `mean_average_precision`
 )->Interval: # in percent
     "mAP and its bootstrap interval over pictures. Raises what `mean_average_precision` raises."
@@ -165,12 +154,9 @@ def map_interval(
 
 # %% ../nbs/11_metrics.ipynb #11-boot-8
 def map_difference(
-    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    first:ArrayLike, # N × C, scores of one model
-    second:ArrayLike, # N × C, scores of the other
-    level:float=0.95, # as in `map_interval`
-    draws:int=1000, # as in `map_interval`
-    seed:int=0, # of the draws
+    labels:ArrayLike, # N × C
+    first:ArrayLike, second:ArrayLike, # N × C, scores of one model and of the other
+    level:float=0.95, draws:int=1000, seed:int=0, # as in `map_interval`
     names:Sequence[str]|None=None, # as in `mean_average_precision`
 )->Interval: # in percent; above 0 where the first is better
     "How much more mAP the first model has, with its bootstrap interval on the same pictures."
@@ -201,27 +187,22 @@ def tags_of(
     return tags & among_best
 
 # %% ../nbs/11_metrics.ipynb #11-027
-def _percent(
-    part:np.ndarray|float, # counts
-    of:np.ndarray|float, # counts
-)->np.ndarray: # of the same shape; 0 where `of` is 0
-    "How many percent the one is of the other."
+def _percent(part, of)->np.ndarray: # counts -> the same shape
+    "How many percent the one is of the other; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
 
 def _f1(p, r)->np.ndarray: # precision and recall in percent -> the same shape, in percent
     "Harmonic mean of precision and recall."
     return _percent(2*p*r/100, p + r)
 
-def _judged(
-    labels:np.ndarray, # N × C, bool
-    tags:np.ndarray, # N × C, bool
-)->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class arrays precision, recall, f1
-    "Precision, recall and F1 of tags."
-    right, given, wanted = (labels & tags).sum(0), tags.sum(0), labels.sum(0)
+def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
+    "Precision, recall and F1 of tags (N × C, bool) where pictures count as B × N weights say."
+    right, given, wanted = (weights @ x.astype(np.float32) for x in (labels & tags, tags, labels))
     p, r, shown = _percent(right, given), _percent(right, wanted), wanted > 0
-    CP, CR = (float(x[shown].mean()) if shown.any() else 0. for x in (p, r))
-    OP, OR = float(_percent(right.sum(), given.sum())), float(_percent(right.sum(), wanted.sum()))
-    return dict(CP=CP, CR=CR, CF1=float(_f1(CP, CR)), OP=OP, OR=OR, OF1=float(_f1(OP, OR)),
+    CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
+    right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
+    OP, OR = _percent(right, given), _percent(right, wanted)
+    return dict(CP=CP, CR=CR, CF1=_f1(CP, CR), OP=OP, OR=OR, OF1=_f1(OP, OR),
                 precision=p, recall=r, f1=_f1(p, r))
 
 def precision_recall_f1(
@@ -240,20 +221,8 @@ def precision_recall_f1(
         raise ValueError(f'labels and scores must be N × C, but they are {labels.shape}')
     tags = tags_of(scores, threshold, top_k)
     _warn_of_absent('CF1', labels.any(0), names)
-    return _judged(labels, tags)
-
-# %% ../nbs/11_metrics.ipynb #11-f1-draws
-def _bootstrap_f1(y:np.ndarray, tags:np.ndarray, draws:int, seed:int)->np.ndarray:
-    "CF1 and OF1 in B draws (B × 2), of tags and labels (N × C, bool), as of the pictures drawn."
-    weights = np.random.default_rng(seed).multinomial(len(y), np.full(len(y), 1/len(y)), draws)
-    weights = weights.astype(np.float32)
-    right, given, wanted = (weights @ x.astype(np.float32) for x in (y & tags, tags, y))
-    def share(part, of): return np.divide(part, of, out=np.zeros_like(part), where=of > 0)
-    def mean(x): return (x*(wanted > 0)).sum(1) / np.maximum((wanted > 0).sum(1), 1)
-    def f1(p, r): return 100*share(2*p*r, p + r)
-    by_class = f1(mean(share(right, given)), mean(share(right, wanted)))
-    right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
-    return np.stack([by_class, f1(share(right, given), share(right, wanted))], 1)
+    found = _judged(labels, tags, np.ones((1, len(tags))))
+    return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in found.items()}
 
 # %% ../nbs/11_metrics.ipynb #11-measured
 def _percent_interval(value:float, drawn:np.ndarray)->Interval:
@@ -267,12 +236,10 @@ class Measured:
         labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
         scores:ArrayLike, # N × C; or several such, of runs that are averaged
         names:Sequence[str]|None=None, # C names of classes; None: numbers
-        draws:int=1000, # of the pictures, for the intervals
-        seed:int=0, # of the draws
+        draws:int=1000, seed:int=0, # of the pictures, for the intervals
     ):
-        if not len(scores): raise ValueError('There are no scores to measure.')
-        runs = scores if np.ndim(scores[0]) == 2 else [scores]
-        runs, labels = [as_array(s) for s in runs], as_array(labels)
+        several = len(scores) and np.ndim(scores[0]) == 2
+        runs, labels = [as_array(s) for s in (scores if several else [scores])], as_array(labels)
         self.read = ~np.any([np.isnan(s).all(-1) for s in runs], axis=0)    # in every run
         self.labels = _prepare(labels[self.read], runs[0][self.read])[0]
         self.runs = [_prepare(self.labels, s[self.read])[1] for s in runs]
@@ -318,8 +285,9 @@ class Measured:
         tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
     )->dict: # as `precision_recall_f1`, with CF1 and OF1 as `Interval`s
         "Precision, recall and F1 of tags; classes that no picture shows are in no class mean."
-        tags = as_array(tags)[self.read].astype(bool)
-        found = _judged(self.labels, tags)
-        drawn = _bootstrap_f1(self.labels, tags, self.draws, self.seed)
-        limits = {k: _percent_interval(found[k], d) for k, d in zip(('CF1', 'OF1'), drawn.T)}
-        return found | limits
+        tags, n = as_array(tags)[self.read].astype(bool), len(self.labels)
+        with warnings.catch_warnings(action='ignore'):          # of classes that are not shown
+            found = precision_recall_f1(self.labels, tags.astype(float), 0.5)
+        weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
+        drawn = _judged(self.labels, tags, weights.astype(np.float32))
+        return found | {k: _percent_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}
