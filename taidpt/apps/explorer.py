@@ -117,7 +117,7 @@ class Explorer(ipywidgets.VBox):
         self.look, self.message, self.others = _Look(), ipywidgets.HTML(), ipywidgets.Box()
         self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
         self.upload = ipywidgets.FileUpload(accept='image/*,.safetensors', description='Your file')
-        self.sentence = ipywidgets.Text(placeholder='A dog runs behind a bus.', description='Sentence', **text)
+        self.sentence = ipywidgets.Text(placeholder='A dog behind a bus.', description='Sentence', **text)
         self.name = ipywidgets.Text(placeholder='fire hydrant', description='Add a class', **text)
         inputs = {self.prompts: lambda _: self._score(), self.upload: self._uploaded,
                   self.sentence: self.read, self.name: self.add}
@@ -229,7 +229,7 @@ class Explorer(ipywidgets.VBox):
         name = name or (file.name if file else 'a picture')
         try: image = open_rgb(picture)
         except (OSError, ValueError, SyntaxError) as e: raise UnreadablePicture(
-            f'{what_is_wrong(Path(name), 0, e)}. Choose another file, or save it as JPEG or PNG.') from None
+            f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG or PNG.') from None
         known = [c[0] for c in self._choices]
         if file in known: self._begin(image, i := known.index(file), *self._choices[i][1:])
         else: self._begin(image, -1, name)

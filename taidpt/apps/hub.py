@@ -116,7 +116,7 @@ def from_pretrained(
         from huggingface_hub import errors, hf_hub_download
         try: path = hf_hub_download(str(source), _FILE, revision=revision, token=token)
         except errors.HFValidationError: raise FileNotFoundError(
-            f'{source} is neither a file, a folder nor a repository of the form user/name.') from None
+            f'{source} is neither file, folder nor repository (of the form user/name).') from None
         except errors.LocalEntryNotFoundError as e: raise ConnectionError(
             f'There is no file or folder {source}, and the Hub cannot be reached for a repository '
             f'of that name ({e}). Go online once, or copy the repository to a folder.') from e
