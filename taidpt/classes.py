@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text', 'published_classes', 'with_published_names',
-           'as_classset', 'add_wordnet_synonyms', 'add_synonyms']
+           'as_classset', 'add_synonyms']
 
 # %% ../nbs/01_classes.ipynb #b67bdfac
 import difflib
@@ -52,7 +52,7 @@ class ClassSet:
         synonyms, natural = synonyms or {}, natural or {}
         self.name = clean_text(name, 'the name of a class set')
         self.names = [clean_text(n, 'a class name') for n in names]
-        if not self.names: raise ValueError(f"class set {name!r} has no class; give it at least one")
+        if not self.names: raise ValueError(f"class set {name!r} has no class; give at least one")
         self.natural = [clean_text(natural.get(n, n), f'the natural spelling of {n!r}')
                         for n in self.names]
         self._columns = _name_columns(name, self.names, self.natural)
@@ -109,9 +109,7 @@ class ClassSet:
         return dict(name=self.name, names=self.names, synonyms=self.synonyms, natural=natural)
 
     @classmethod
-    def from_dict(cls,
-        about:dict, # what `to_dict` gave
-    )->'ClassSet':
+    def from_dict(cls, about:dict)->'ClassSet':
         "A class set from what `to_dict` gave."
         return cls(about['name'], about['names'], about.get('synonyms'), about.get('natural'))
 
@@ -125,10 +123,8 @@ class ClassSet:
         except UnknownClass as e: raise UnknownClass(f"{path}: {e}") from None
         except (TypeError, ValueError) as e: raise ValueError(f"{path}: {e}") from None
 
-    def save(self,
-        path:str|Path, # a .yaml, .yml or .json file
-    )->None:
-        "Write the class set to a file that `from_file` reads and people edit."
+    def save(self, path:str|Path)->None:
+        "Write the class set to a .yaml, .yml or .json file that `from_file` reads and people edit."
         write_class_file(path, self.to_dict())
 
 # %% ../nbs/01_classes.ipynb #classes-text
@@ -152,16 +148,12 @@ COCO = ClassSet.from_file(_folder/'coco.yaml')
 NUSWIDE = ClassSet.from_file(_folder/'nuswide.yaml')
 
 # %% ../nbs/01_classes.ipynb #classes-published
-def published_classes(
-    name:str, # 'voc2007', 'coco' or 'nuswide'
-)->ClassSet: # in the official order
+def published_classes(name:str)->ClassSet: # 'voc2007', 'coco' or 'nuswide'
     "A data set's classes with the names in the published prompts, and the paper's synonyms alone."
     names, official = published_names()[name], as_classset(name)
     return ClassSet(name, list(names), names, dict(zip(names, official.natural)))
 
-def with_published_names(
-    classes:ClassSet, # VOC2007, COCO or NUSWIDE
-)->ClassSet: # the same classes and synonyms
+def with_published_names(classes:ClassSet)->ClassSet: # the same classes and synonyms
     "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
     names = list(published_names()[classes.name])
     synonyms = dict(zip(names, classes.synonyms.values()))
@@ -189,27 +181,16 @@ def as_classset(
                      "file; give names as a list")
 
 # %% ../nbs/01_classes.ipynb #classes-add
-def add_wordnet_synonyms(
-    classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
-    hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
-    curated:dict[str,list[str]]|None=None, # natural spelling -> words that come before WordNet's
-)->ClassSet: # the same with WordNet's synonyms for classes that had none
-    "Give WordNet's common synonyms to classes without any; a phrase that fits two goes to neither."
-    classes = as_classset(classes)
-    own = {nat: [p for p in classes.synonyms[n] if p not in (n, nat)]
-           for n,nat in zip(classes.names, classes.natural)}
-    taken = {squeeze(p) for phrases in own.values() for p in phrases}
-    for nat,words in (curated or {}).items():
-        own[nat] = own[nat] or [p for p in words if squeeze(p) not in taken and p != nat]
-    words = wordnet_words(own, hyponyms).values()
-    natural = dict(zip(classes.names, classes.natural))
-    return ClassSet(classes.name, classes.names, dict(zip(classes.names, words)), natural)
-
 def add_synonyms(
     classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
     hyponyms:bool=False, # where WordNet is asked, kinds of a thing, too
 )->ClassSet: # the same with synonyms for classes that had none
     "Give classes without synonyms the data sets' words or, if there are none, WordNet's."
     classes = as_classset(classes)
-    words = curated_words(classes.natural, _known_words())
-    return add_wordnet_synonyms(classes, hyponyms, words)
+    natural = dict(zip(classes.names, classes.natural))
+    own = {nat: [p for p in classes.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
+    taken = {squeeze(p) for phrases in own.values() for p in phrases}
+    for nat,words in curated_words(classes.natural, _known_words()).items():
+        own[nat] = own[nat] or [p for p in words if squeeze(p) not in taken and p != nat]
+    words = wordnet_words(own, hyponyms).values()
+    return ClassSet(classes.name, classes.names, dict(zip(classes.names, words)), natural)

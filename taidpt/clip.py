@@ -28,9 +28,9 @@ from .encoders.pictures import what_is_wrong
 from .encoders.shared_prefix import check_context, check_room, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
-from .encoders.towers import check_pixels, checked_features, find_ends, is_causal
-from .encoders.towers import is_hugging_face, pixel_dtype, project, special_tokens, text_tower
-from .encoders.towers import tower_for, whole_text_features, word_embedding
+from .encoders.towers import checked_features, find_ends, is_causal, is_hugging_face, project
+from .encoders.towers import ready_pixels, special_tokens, text_tower, tower_for
+from .encoders.towers import whole_text_features, widths, word_embedding
 from .encoders.weights import build_clip, find_clip, preprocessing, weights_fingerprint
 from .files import file_identity
 
@@ -50,58 +50,27 @@ class FrozenCLIP:
         model.visual.to(memory_format=torch.channels_last)      # in which convolutions are fast
         self.tokenizer, self.preprocess, self.name = tokenizer, preprocess, name
         self.recommended, self.dense, self.tower = dict(recommended or {}), dense, tower
+        self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
+        self.precision = tower.precision if tower else str(self.dtype).removeprefix('torch.')
         self.causal, self.special = is_causal(model), special_tokens(tokenizer)
+        self.width, self.dim, n = widths(model)                 # W of the text transformer; D
+        self.context_length = n or len(self.special.blank)      # the longest sentence in tokens
         self._suffixes, self._rows, self._block = {}, {}, prompt_block
         self._dense, self._sized = patch_features(model.visual, dense), (None, model.visual)
 
     @property
-    def device(self) -> torch.device:
-        "Where the weights are."
-        return self.model.logit_scale.device
+    def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
 
     @property
-    def dtype(self) -> torch.dtype:
-        "Floating-point type of the text tower's weights."
+    def dtype(self) -> torch.dtype: # floating-point type of the text tower's weights
         if is_hugging_face(self.text): return word_embedding(self.text).weight.dtype
         return self.text.transformer.get_cast_dtype()
 
     @property
-    def engine(self) -> str:
-        "What computes the picture tower: 'torch' or 'openvino'."
-        return 'openvino' if self.tower else 'torch'
+    def logit_scale(self) -> float: return self.model.logit_scale.exp().item() # on cosines, e.g. 100
 
     @property
-    def precision(self) -> str:
-        "In which type of number pictures are encoded, e.g. 'float32'."
-        return self.tower.precision if self.tower else str(self.dtype).removeprefix('torch.')
-
-    @property
-    def width(self) -> int:
-        "W, the width of the text transformer, where prompts live."
-        return word_embedding(self.text).weight.shape[1]
-
-    @property
-    def dim(self) -> int:
-        "D, the dimensions that pictures and sentences share."
-        if is_hugging_face(self.text): return self.text.output_dim
-        p = self.text.text_projection
-        if p is None: return self.width
-        return p.out_features if isinstance(p, nn.Linear) else p.shape[1]
-
-    @property
-    def context_length(self) -> int:
-        "The longest sentence in tokens, SOT and EOT included."
-        if is_hugging_face(self.text): return len(self.special.blank)
-        return len(self.text.positional_embedding) - (getattr(self.text, 'cls_emb', None) is not None)
-
-    @property
-    def logit_scale(self) -> float:
-        "CLIP's own factor on cosine similarities, 100 for OpenAI's models."
-        return self.model.logit_scale.exp().item()
-
-    @property
-    def logit_bias(self) -> float|None:
-        "What SigLIP and its kind add to the scaled cosines, around -10; None: nothing is added."
+    def logit_bias(self) -> float|None: # SigLIP and its kind add it to scaled cosines, e.g. -10
         bias = getattr(self.model, 'logit_bias', None)
         return None if bias is None else bias.item()
 
@@ -110,15 +79,11 @@ class FrozenCLIP:
         return (f'{type(self).__name__}({self.name or type(self.model).__name__}: D={self.dim}, '
                 f'W={self.width}, {self.context_length} tokens, {self.dtype}, {self.device}{by})')
 
-    def tokenize(self,
-        texts:str|Sequence[str], # sentences
-    ) -> Tensor: # N × context length, int64, on the CPU
+    def tokenize(self, texts:str|Sequence[str]) -> Tensor: # N × context length, int64, on the CPU
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
         return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
 
-    def eot_positions(self,
-        tokens:Tensor, # N × T token ids
-    ) -> Tensor: # N
+    def eot_positions(self, tokens:Tensor) -> Tensor: # N × T token ids -> N
         "Where each sentence ends; `ValueError` for other than tokens, or a row without an end."
         return find_ends(tokens, self.special.eot, self.context_length)
 
@@ -141,12 +106,11 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
-        check_pixels(pixels)
-        several = isinstance(pos_embed, tuple)
-        forms, visual, sized = pos_embed if several else (pos_embed,), self.model.visual, self._sized
-        if self.tower: f, F_ = (x.to(self.device) for x in self.tower(pixels, forms))
+        visual, several, sized = self.model.visual, isinstance(pos_embed, tuple), self._sized
+        forms = pos_embed if several else (pos_embed,)
+        pixels = ready_pixels(visual, pixels, self.device)
+        if self.tower: f, F_ = self.tower(pixels, forms)
         else:
-            pixels = pixels.to(self.device, pixel_dtype(visual))
             key = (size := pixels.shape[-2:]), pixels.device, pixels.dtype
             self._sized = sized = sized if sized[0] == key else (key, tower_for(visual, size))
             f, F_ = checked_features(sized[1], pixels, forms, self._dense)
@@ -169,7 +133,7 @@ class FrozenCLIP:
         if key not in self._suffixes:
             both = name_suffixes(names, self.tokenize, self.eot_positions, self.special.start)
             self._suffixes[key] = tuple(t.to(device) for t in both)
-        check_room(names, self._suffixes[key], n_ctx, self.context_length, self.special.start)
+        check_room(names, self._suffixes[key], self.special.start + n_ctx, self.context_length)
         return self._suffixes[key]
 
     def encode_shared_prompts(self,
@@ -196,9 +160,7 @@ class FrozenCLIP:
         if not self.causal: return encode_any_prompts(self.model, self.special, context, ids)
         return encode_whole_prompts(self.text, self.special.sot, context, ids, eot)
 
-    def probabilities(self,
-        cosines:Tensor, # any shape, e.g. N × C
-    ) -> Tensor: # the same shape, between 0 and 1
+    def probabilities(self, cosines:Tensor) -> Tensor: # any shape -> the same, between 0 and 1
         "How likely picture and class belong together; `ValueError` for a CLIP without bias."
         if self.logit_bias is None:
             raise ValueError(f'{self.name or "This CLIP"} was trained with a softmax and has no bias, '
@@ -210,16 +172,12 @@ class FrozenCLIP:
         if not hasattr(self, '_fingerprint'): self._fingerprint = weights_fingerprint(self.model)
         return self._fingerprint
 
-    def to(self,
-        device:str|torch.device, # e.g. 'cuda'
-    ) -> 'FrozenCLIP': # itself
+    def to(self, device:str|torch.device) -> 'FrozenCLIP': # itself
         "Move the weights."
         self.model.to(device)
         return self
 
-    def compile(self,
-        **kwargs, # of `torch.compile`
-    ) -> 'FrozenCLIP': # itself
+    def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Let `torch.compile` fuse the blocks of prompts: a slow first step, then faster ones."
         self._block = torch.compile(prompt_block, **kwargs)
         return self

@@ -7,7 +7,7 @@ __all__ = ['NO_CHECKSUM', 'CLASS_ENDINGS', 'to_disk', 'InUse', 'locked', 'write_
            'read_json', 'is_text_list', 'parse_yaml', 'seal', 'write_safetensors', 'open_safetensors',
            'read_safetensors', 'is_number', 'plain_text', 'word_text', 'hash_text', 'names_text', 'settings_text',
            'history_text', 'check_shapes', 'check_numbers', 'read_sealed', 'file_identity', 'fingerprint', 'clean',
-           'scratch', 'user_cache', 'read_class_file', 'write_class_file', 'clean_text', 'clean_phrases']
+           'scratch', 'read_class_file', 'write_class_file', 'clean_text', 'clean_phrases']
 
 # %% ../nbs/files.ipynb #files-002
 import errno, hashlib, json, os, re, secrets, shutil, unicodedata, warnings
@@ -18,16 +18,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 from filelock import FileLock, Timeout
-from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 
 if TYPE_CHECKING: from torch import Tensor
 
 # %% ../nbs/files.ipynb #files-005
-def to_disk(
-    path:str|Path, # a file, or a folder for the names in it
-)->None:
-    "Wait until a file's content, or a folder's names, are on the disk."
+def to_disk(path:str|Path)->None:
+    "Wait until a file's content, or the names in a folder, are on the disk."
     folder = os.path.isdir(path)
     if folder and os.name == 'nt': return               # Windows has no such thing
     fd = os.open(path, os.O_RDONLY if folder else os.O_RDWR)
@@ -37,9 +34,11 @@ def to_disk(
 # %% ../nbs/files.ipynb #files-007
 _LOCK, _PART = '.taidpt-lock', '.part'
 
-def _short(name:str)->str:
-    "A file's name, or a hash in its place if it is too long to be added to."
-    return name if len(os.fsencode(name)) < 200 else hashlib.sha256(os.fsencode(name)).hexdigest()
+def _beside(path:Path, what:str)->Path:
+    "The name of a helper file; a hash stands for a name that is too long to be added to."
+    raw = os.fsencode(path.name)
+    stem = path.name if len(raw) < 200 else hashlib.sha256(raw).hexdigest()
+    return path.with_name(f'.{stem.removesuffix(path.suffix)}{what}')
 
 class InUse(OSError):
     "Another process is at work on a file."
@@ -53,7 +52,7 @@ def locked(
     if path is None: return (yield)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.with_name(f'.{_short(path.name)}{_LOCK}')
+    file = _beside(path, f'{path.suffix}{_LOCK}')
     lock = FileLock(file)
     try: lock.acquire(timeout=0)
     except Timeout:
@@ -93,8 +92,7 @@ def write_whole(
     path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f'{path} is a folder; give the name of a file to write')
-    stem = _short(path.name).removesuffix(path.suffix)
-    part = path.with_name(f'.{stem}{_PART}{path.suffix}')    # some writers go by the ending
+    part = _beside(path, f'{_PART}{path.suffix}')            # some writers go by the ending
     with _naming(path), locked(part):
         part.unlink(missing_ok=True)                         # of a process that was killed
         try:
@@ -105,22 +103,13 @@ def write_whole(
         finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/files.ipynb #files-013
-def reserve(
-    path:str|Path, # file to lay out; what is in it goes
-    size:int, # bytes
-)->None:
+def reserve(path:str|Path, size:int)->None:
     "A file of zeros whose bytes are really on the disk. Raises `OSError` where there is no room."
     with _naming(path), open(path, 'wb') as f:
-        with suppress(AttributeError, ValueError):      # not on Windows, nor for no bytes
-            try: return os.posix_fallocate(f.fileno(), 0, size)
-            except OSError as e:
-                if e.errno not in (errno.EINVAL, errno.EOPNOTSUPP): raise
         for at in range(0, size, 2**20): f.write(bytes(min(2**20, size - at)))
 
 # %% ../nbs/files.ipynb #files-037
-def utf8_text(
-    path:str|Path, # a file
-)->str: # what is in it, without a byte order mark
+def utf8_text(path:str|Path)->str:
     "The text of a file. Raises `ValueError` with the file and the line for other than UTF-8."
     raw = Path(path).read_bytes()
     try: return raw.decode('utf-8-sig')
@@ -129,21 +118,7 @@ def utf8_text(
         raise ValueError(f'{path}:{line}: not UTF-8 (byte {e.start}); save it as UTF-8') from None
 
 # %% ../nbs/files.ipynb #files-039
-_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]|\d+|NaN|-?Infinity', re.DOTALL)
-_DEPTH, _DIGITS = 100, 4300                    # what is deeper or longer is named in the message
 _HALF = re.compile('[\ud800-\udfff]')
-
-def _odd_place(text:str)->tuple[int, str]:
-    "Where in JSON something is that Python cannot read, though it may be well-formed; what it is."
-    depth = 0
-    for m in _PIECE.finditer(text):
-        piece, what = m[0], ''
-        depth += (piece in '[{') - (piece in ']}')
-        if depth > _DEPTH: what = f'lists or objects in each other, more than {_DEPTH} deep'
-        elif piece.isdigit() and len(piece) > _DIGITS: what = f'a number of {len(piece):,} digits'
-        elif piece[0] in 'NI-': what = f'{piece}, which is no number'
-        if what: return text.count('\n', 0, m.start()), what
-    return 0, 'JSON that is too long or too deep'
 
 def _no_number(word:str): raise ValueError(word)
 
@@ -162,24 +137,20 @@ def parse_json(
     except json.JSONDecodeError as e:
         what = e.msg.removesuffix(' starting at')
         at, what = e.lineno - 1, f'no complete JSON (character {e.colno}: {what})'
-    except (ValueError, RecursionError): at, what = _odd_place(text)
+    except RecursionError: at, what = 0, 'lists or objects too deep in each other'
+    except ValueError as e:                     # NaN, or an integer of 5,000 digits
+        at, what = text.count('\n', 0, max(0, text.find(str(e)))), f'{e}: no number for JSON'
     raise ValueError(f'{where}:{line + at}: {what}')
 
-def read_json(
-    path:str|Path, # a file
-)->object: # as `parse_json` gives it
+def read_json(path:str|Path)->object:
     "What a JSON file says. Raises `ValueError` with file and line, whatever is wrong with it."
     return parse_json(utf8_text(path), path)
 
-def is_text_list(
-    x:object, # read from JSON
-)->bool:
-    "Whether it is a list of text, without half a character in it."
+def is_text_list(x:object)->bool:
+    "Whether what JSON gave is a list of text, without half a character in it."
     return isinstance(x, list) and all(isinstance(t, str) and not _HALF.search(t) for t in x)
 
 # %% ../nbs/files.ipynb #files-042
-_LEVELS = 20                                            # of lists and mappings in each other
-
 def _fault(node:yaml.Node|yaml.Event, what:str)->yaml.MarkedYAMLError:
     "The error for a place in YAML."
     return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
@@ -201,23 +172,16 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
             what = f'{str(node.value):.40} cannot be read as {node.tag.rsplit(":")[-1]:.40}'
             raise _fault(node, f'{what}; put text in quotes') from None
 
-def _check_events(text:str)->None:
-    "Raise `MarkedYAMLError` for an anchor that is repeated, or lists too deep; needs no stack."
-    level = 0
-    for event in yaml.parse(text, _Loader):
-        if isinstance(event, yaml.AliasEvent):
-            raise _fault(event, 'this is repeated with an anchor (& and *); write it out each time')
-        level += isinstance(event, yaml.CollectionStartEvent)
-        level -= isinstance(event, yaml.CollectionEndEvent)
-        if level > _LEVELS: raise _fault(event, f'lists in each other, more than {_LEVELS} deep')
-
-def parse_yaml(
-    text:str, # a YAML document, or JSON
-    where:str|Path, # its file, for messages
-)->object: # lists, dictionaries, text, numbers, dates, bool, None
-    "What YAML says. Raises `ValueError` with the file, the line and what is wrong."
+def parse_yaml(text:str, where:str|Path)->object:
+    "What YAML, or JSON, says. Raises `ValueError` with the file, the line and what is wrong."
     try:
-        _check_events(text)
+        level = 0
+        for event in yaml.parse(text, _Loader):            # this needs no stack, however deep
+            if isinstance(event, yaml.AliasEvent):
+                raise _fault(event, 'this is repeated with an anchor (& and *); write it out')
+            level += isinstance(event, yaml.CollectionStartEvent)
+            level -= isinstance(event, yaml.CollectionEndEvent)
+            if level > 20: raise _fault(event, 'lists in each other, more than 20 deep')
         return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as e:
         mark, at = getattr(e, 'problem_mark', None), getattr(e, 'position', None)
@@ -240,10 +204,8 @@ def _sha256(f)->tuple[str, re.Match|None]:
     while block := f.read(2**20): sha.update(block)
     return sha.hexdigest(), kept
 
-def seal(
-    path:str|Path, # a safetensors file whose header has `NO_CHECKSUM`
-)->None:
-    "Write a file's checksum into its header."
+def seal(path:str|Path)->None:
+    "Write the checksum of a file whose header has `NO_CHECKSUM` into its header."
     with open(path, 'r+b') as f:
         sha, kept = _sha256(f)
         f.seek(kept.start(1))
@@ -262,10 +224,9 @@ def write_safetensors(
         save_file(tensors, tmp, header | NO_CHECKSUM)
         seal(tmp)
 
-# %% ../nbs/files.ipynb #files-017
 @contextmanager
 def open_safetensors(
-    path:str|Path, # file to open
+    path:str|Path,
     format:str, # what the header calls its format, e.g. 'taidpt-features'
     what:str, # what the file holds, in words, e.g. 'features'
 )->Iterator[tuple]: # the open file, which reads a tensor when asked; the header, text by name
@@ -285,12 +246,8 @@ def open_safetensors(
                              f'{"another" if kept else "missing"}; copy, download or make it again')
         yield file, header
 
-def read_safetensors(
-    path:str|Path, # file to read
-    format:str, # what the header calls its format, e.g. 'taidpt-scores'
-    what:str, # what the file holds, in words, e.g. 'scores'
-)->tuple[dict[str, 'Tensor'], dict[str, str]]: # tensors by name; the header, text by name
-    "Tensors and header. Raises as `open_safetensors` does."
+def read_safetensors(path:str|Path, format:str, what:str)->tuple[dict, dict]:
+    "Tensors by name, and the header. Raises as `open_safetensors` does."
     with open_safetensors(path, format, what) as (file, header):
         try: return {name: file.get_tensor(name) for name in file.keys()}, header
         except Exception as e:                      # a type of numbers that PyTorch does not know
@@ -342,11 +299,10 @@ def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
         _expect(fits, row, f'{where}, row {i},', f'epoch {i} with its lr and loss, all numbers')
     return rows
 
-# %% ../nbs/files.ipynb #files-022
 def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds
     shapes:dict[str, tuple], # name -> sizes: numbers, or a letter for the same size everywhere
-    path:str|Path, # the file, for messages
+    path:str|Path,
 )->None:
     "Raise `ValueError` for a tensor too many or too few, or one of another shape or type."
     if tensors.keys() != shapes.keys():
@@ -375,7 +331,6 @@ def check_numbers(
         if worst > max: raise ValueError(f'{name} in {path} holds numbers up to {worst:.2g}, '
                                          f'with which scores overflow: {why}.')
 
-# %% ../nbs/files.ipynb #files-024
 def read_sealed(
     path:str|Path, # what `write_safetensors` wrote
     format:str, # what the header calls its format, e.g. 'taidpt-model'
@@ -400,9 +355,7 @@ def read_sealed(
 # %% ../nbs/files.ipynb #files-030
 _CHANGED = ('ETag', 'etag', 'mtime', 'LastModified', 'last_modified', 'updated', 'created')
 
-def file_identity(
-    path:str|Path, # a path or a URL
-)->tuple: # path, size, and when it changed
+def file_identity(path:str|Path)->tuple: # path or URL, size, and when it changed
     "What tells one state of a file from another; a missing file has an identity, too."
     if '://' not in str(path):
         try: found = os.stat(path)
@@ -415,20 +368,16 @@ def file_identity(
     except Exception as e: return str(path), type(e).__name__          # each kind has its own
     return str(path), info.get('size'), next((str(info[k]) for k in _CHANGED if k in info), '')
 
-def fingerprint(
-    files:Iterable[str|Path], # in their order; paths or URLs
-)->str: # 16 hexadecimal digits
-    "A hash of the identities of files."
+def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
+    "A hash of the identities of files, in their order."
     sha = hashlib.sha256()
     for path in files:
         sha.update(repr(file_identity(path)).encode('utf-8', 'surrogatepass') + b'\0')
     return sha.hexdigest()[:16]
 
 # %% ../nbs/files.ipynb #files-033
-def clean(
-    folder:str|Path, # not its subfolders; need not be there
-)->list[Path]: # what was removed, locks apart
-    "Remove what dead processes left in a folder: unfinished files, temporary folders, locks."
+def clean(folder:str|Path)->list[Path]: # what was removed, locks apart
+    "Remove unfinished files, temporary folders and locks that dead processes left in a folder."
     gone = []
     for lock in Path(folder).glob(f'.*{_LOCK}'):
         with suppress(OSError, Timeout), FileLock(lock, timeout=0):
@@ -440,10 +389,7 @@ def clean(
     return gone
 
 @contextmanager
-def scratch(
-    parent:str|Path, # where to make it
-    name:str='taidpt', # what its name begins with
-)->Iterator[Path]:
+def scratch(parent:str|Path, name:str='taidpt')->Iterator[Path]:
     "A temporary folder for as long as the block, or the process, lives."
     clean(parent)
     folder = Path(parent)/f'.{name}-{secrets.token_hex(8)}{_PART}'
@@ -452,28 +398,16 @@ def scratch(
         try: yield folder
         finally: shutil.rmtree(folder, ignore_errors=True)
 
-# %% ../nbs/files.ipynb #files-035
-def user_cache()->Path|None:
-    "The user's folder for what can be made again; None if nothing can be written there."
-    xdg = os.environ.get('XDG_CACHE_HOME')
-    folder = Path(xdg)/'taidpt' if xdg else user_cache_path('taidpt', appauthor=False)
-    try: folder.mkdir(parents=True, exist_ok=True)
-    except OSError: return None
-    return folder if os.access(folder, os.W_OK) else None
-
 # %% ../nbs/files.ipynb #files-045
 CLASS_ENDINGS = '.yaml', '.yml', '.json'
-
-def _class_file(path:str|Path)->Path:
-    "The path. Raises `ValueError` for another ending."
-    if Path(path).suffix.lower() in CLASS_ENDINGS: return Path(path)
-    raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
 
 def read_class_file(
     path:str|Path, # a .yaml, .yml or .json file in one of the three shapes
 )->dict: # name, names, synonyms, natural
     "A file of classes as plain data. Raises `FileNotFoundError`, or `ValueError` with its line."
-    path = _class_file(path)
+    path = Path(path)
+    if path.suffix.lower() not in CLASS_ENDINGS:
+        raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
     got = parse_yaml(utf8_text(path), path)
     whole = (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
@@ -492,7 +426,9 @@ def write_class_file(
     about:dict, # name, names, synonyms, natural: what `ClassSet.to_dict` gives
 )->None:
     "Write classes to a file that `read_class_file` reads and people edit."
-    path, natural = _class_file(path), about['natural']
+    path, natural = Path(path), about['natural']
+    if path.suffix.lower() not in CLASS_ENDINGS:
+        raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     own = {n: [p for p in about['synonyms'][n] if p not in (n, natural[n])] for n in about['names']}
     data = dict(name=about['name'], classes=own)
     other = {n: spelling for n,spelling in natural.items() if spelling != n}
@@ -503,11 +439,8 @@ def write_class_file(
     with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/files.ipynb #files-048
-def clean_text(
-    text:str, # a name or a phrase
-    what:str, # what it is, for the message, e.g. 'a class name'
-)->str: # with one space between words
-    "Text that is not empty. Raises `TypeError` or `ValueError` otherwise."
+def clean_text(text:str, what:str)->str:
+    "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."
     if not isinstance(text, str):
         raise TypeError(f"{what} must be text, not {text!r:.60}; put it in quotes")
     text = ' '.join(text.split())

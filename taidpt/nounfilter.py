@@ -42,14 +42,11 @@ def _marked(m:Match)->str: # HTML
 
 class Explanation:
     "Which words of a sentence gave which class."
-    def __init__(self,
-        text:str, # the sentence
-        matches:list[Match], # from left to right
-    ): self.text, self.matches = text, matches
+    def __init__(self, text:str, matches:list[Match]): self.text, self.matches = text, matches
 
     @property
-    def classes(self)->list[str]: # in the order in which the sentence names them
-        "The classes that the sentence names."
+    def classes(self)->list[str]:
+        "The classes that the sentence names, in that order."
         return list(dict.fromkeys(name for m in self.matches for name in m.classes))
 
     def __repr__(self):
@@ -98,17 +95,13 @@ class NounFilter:
 
     def __reduce__(self): return type(self), (self.classes, self.blocked, self.rules)
 
-    def columns(self,
-        text:str, # a sentence
-    )->list[int]: # columns of the label matrix, in ascending order
+    def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
         if self.rules == 'published': return self.words.columns(text)
         found = self.phrases.find(lower_words(text))
         return sorted({column for _,_,entry in found for column in entry.columns})
 
-    def explain(self,
-        text:str, # a sentence
-    )->Explanation: # which shows itself in a notebook
+    def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Which words of a sentence gave which class, and which were blocked."
         if self.rules == 'published':
             found = [(a, b, ' '.join(name.words), [name.column])
@@ -150,8 +143,8 @@ class NounFilter:
         if not kept:
             few, more = ', '.join(self.classes.natural[:5]), ', …' if len(self.classes) > 5 else ''
             raise NothingNamed(
-                f"none of {n:,} sentences names a class of {self.classes.name} ({few}{more}); check that "
-                "these are English sentences about them, or give the classes more synonyms")
+                f"none of {n:,} sentences names a class of {self.classes.name} ({few}{more}); are "
+                "these English sentences about them? Else give the classes more synonyms")
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped=n - len(kept))

@@ -82,14 +82,12 @@ class LabeledTexts:
         dropped = self.dropped + other.dropped
         return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped)
 
-    def counts(self)->dict[str,int]: # class name -> number of sentences that name it
+    def counts(self)->dict[str,int]:
         "How many sentences name each class."
         return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
 
-    def save(self,
-        path:str|Path, # a .parquet file
-    )->None:
-        "Write to a parquet file: columns `text` and `labels`, the class set in the metadata."
+    def save(self, path:str|Path)->None:
+        "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
         import pyarrow as pa                    # here, as all else needs none of it
         import pyarrow.parquet as pq
         path, names = Path(path), np.array(self.classes.names, dtype=object)
@@ -104,9 +102,7 @@ class LabeledTexts:
             pq.write_table(pa.table([self.texts, rows], schema=schema), tmp, compression='zstd')
 
     @classmethod
-    def load(cls,
-        path:str|Path, # a file that `save` wrote
-    )->'LabeledTexts':
+    def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
         import pyarrow.parquet as pq
         if not Path(path).is_file():
@@ -187,9 +183,7 @@ def _plain(text:str)->str:
     "A sentence without capitals, double spaces and the full stop at its end."
     return ' '.join(text.casefold().split()).rstrip(' .')
 
-def drop_duplicates(
-    labeled:LabeledTexts, # sentences with labels
-)->LabeledTexts: # the first of each group of equal sentences, in order
+def drop_duplicates(labeled:LabeledTexts)->LabeledTexts:
     "Drop sentences that came before, but for capitals, spaces and a full stop at the end."
     first = {}
     for i,text in enumerate(labeled.texts): first.setdefault(_plain(text), i)

@@ -86,22 +86,19 @@ class OpenVINOTower:
         self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
         self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}
 
-    def _compiled(self, n:int, each:int) -> SimpleQueue: # requests that are free
-        "The graph for n pictures, or -1 for any number, and for threads with so many cores each."
-        graph, free, streams = self.graph.clone(), SimpleQueue(), max(1, self.cores // each)
-        graph.reshape([n, 3, *self.size])
-        hint = dict(float32='f32', bfloat16='bf16')[self.precision]
-        compiled = self.core.compile_model(graph, 'CPU', dict(
-            INFERENCE_PRECISION_HINT=hint, INFERENCE_NUM_THREADS=each*streams, NUM_STREAMS=streams))
-        for _ in range(streams): free.put(compiled.create_infer_request())
-        return free
-
-    def _requests(self, n:int) -> SimpleQueue:
+    def _requests(self, n:int) -> SimpleQueue: # requests that are free
         "Those for n pictures if the first call had as many, else those for any number."
         with self.lock:
-            self.usual = self.usual or n
-            key = n if n == self.usual else -1, torch.get_num_threads()
-            if key not in self.free: self.free[key] = self._compiled(*key)
+            self.usual, each = self.usual or n, torch.get_num_threads()     # cores of this thread
+            key = n if n == self.usual else -1, each
+            if key not in self.free:
+                graph, streams = self.graph.clone(), max(1, self.cores // each)
+                graph.reshape([key[0], 3, *self.size])
+                compiled = self.core.compile_model(graph, 'CPU', dict(
+                    INFERENCE_PRECISION_HINT=dict(float32='f32', bfloat16='bf16')[self.precision],
+                    INFERENCE_NUM_THREADS=each*streams, NUM_STREAMS=streams))
+                self.free[key] = SimpleQueue()
+                for _ in range(streams): self.free[key].put(compiled.create_infer_request())
             return self.free[key]
 
     def __call__(self,

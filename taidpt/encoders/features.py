@@ -27,21 +27,15 @@ def normalized_fp16(
     return F.normalize(x.float(), dim=-1).half().cpu()
 
 # %% ../../nbs/encoders/features.ipynb #99392560
-def _rows(
-    offsets:Tensor, # N + 1
-    index:Tensor, # B items
-) -> tuple[Tensor, Tensor]: # rows of `local`, T; mask, B × n, where the longest item has n
+def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B items -> T; B × n bool
     "Which rows of `local` belong to some items, and where they go in a padded batch."
     start, length = offsets[index], offsets[index + 1] - offsets[index]
     steps = torch.arange(int(length.max()), device=start.device)
     mask = steps < length[:, None]
     return (start[:, None] + steps)[mask], mask
 
-def _padded(
-    U:Tensor, # T × D, the rows of one item after another
-    mask:Tensor, # B × n, True in T places
-) -> Tensor: # B × n × D, zero where the mask is False
-    "Rows with padding in between."
+def _padded(U:Tensor, mask:Tensor) -> Tensor: # T × D, one item after another; B × n bool -> B × n × D
+    "Rows with zeros in between."
     empty = U.new_zeros(mask.numel(), U.shape[1])
     return empty.index_copy(0, mask.flatten().nonzero()[:, 0], U).unflatten(0, mask.shape)
 
@@ -58,10 +52,7 @@ def _release(*arrays:np.ndarray) -> None:
         if isinstance(a, np.memmap) and hasattr(mmap, 'MADV_DONTNEED'):
             a._mmap.madvise(mmap.MADV_DONTNEED)
 
-def to_device(
-    t:Tensor,
-    device:str|torch.device, # e.g. 'cuda'
-) -> Tensor:
+def to_device(t:Tensor, device:str|torch.device) -> Tensor:
     "A tensor on a device; from the CPU to a GPU without waiting for the work that is queued there."
     if torch.device(device).type == 'cuda' and t.device.type == 'cpu':
         return t.pin_memory().to(device, non_blocking=True)
@@ -118,17 +109,13 @@ class FeatureStore:
         local = np.concatenate(local) if local else self.local[:0]
         return FeatureStore(np.asarray(self.global_[index]), local, offsets, self.metadata)
 
-    def to(self,
-        device:str|torch.device, # e.g. 'cuda'
-    ) -> 'FeatureStore': # with tensors in place of arrays
+    def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays
         "A copy on a device."
         arrays = self.global_, self.local, self.offsets
         return FeatureStore(*(_tensor(a).to(device) for a in arrays), self.metadata)
 
-    def form(self,
-        k:int, # which form, from 0
-    ) -> 'FeatureStore': # on the same memory
-        "One of the forms of f, with the rows that all forms share; the store itself if it has one."
+    def form(self, k:int) -> 'FeatureStore': # on the same memory
+        "The form k of f, from 0, with the rows that all forms share; the store itself if it has one."
         if self.global_.ndim == 2: return self
         return FeatureStore(self.global_[:, k], self.local, self.offsets, self.metadata)
 
@@ -136,25 +123,18 @@ class FeatureStore:
         "What an epoch, from 1, learns from."
         return self
 
-def offsets_of(
-    lengths:Sequence[int], # N, rows of each item
-) -> np.ndarray: # N + 1
+def offsets_of(lengths:Sequence[int]) -> np.ndarray: # N, rows of each item -> N + 1
     "Where the rows of each item begin, and where the last ones end."
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 # %% ../../nbs/encoders/features.ipynb #fs-gpu-1
-def to_gpu_if_fits(
-    features:FeatureStore, # in memory or on disk
-    device:torch.device, # where batches will be wanted
-) -> FeatureStore:
+def to_gpu_if_fits(features:FeatureStore, device:torch.device) -> FeatureStore:
     "The features on a GPU, if they fit in half of its free memory; otherwise as they are."
     if device.type != 'cuda': return features
     free, _ = torch.cuda.mem_get_info(device)
     return features.to(device) if features.nbytes < free / 2 else features
 
-def check_features(
-    features:FeatureStore, # N items
-) -> FeatureStore: # the same
+def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
     "Raise `ValueError` that numbers the first item whose features hold NaN or infinity."
     def sound(index):
         u, U, _ = features.batch(index, padded=False)
@@ -169,11 +149,8 @@ def check_features(
 _F16, _I64 = ('F16', np.dtype('<f2')), ('I64', np.dtype('<i8'))
 _TENSORS = dict(offsets=_I64, global_=_F16, local=_F16)     # in the order in which they lie in the file
 
-def _header(
-    shapes:dict[str, list[int]], # of each tensor
-    metadata:dict[str, str],
-) -> tuple[bytes, int]: # the file's beginning; bytes that the tensors take after it
-    "The beginning of a safetensors file of features."
+def _header(shapes:dict[str, list[int]], metadata:dict[str, str]) -> tuple[bytes, int]:
+    "The beginning of a safetensors file of features; bytes that the tensors take after it."
     header, at = {'__metadata__': metadata}, 0
     for name, (code, dtype) in _TENSORS.items():
         end = at + math.prod(shapes[name]) * dtype.itemsize
@@ -183,18 +160,14 @@ def _header(
     text += b' ' * (-len(text) % 8)
     return struct.pack('<Q', len(text)) + text, at
 
-def _map(
-    path:Path, # a file of features
-    mode:str, # 'r' to read, 'r+' to fill in
-) -> FeatureStore: # memory-mapped
-    "The features in a file, without reading them."
+def _map(path:Path, mode:str) -> FeatureStore: # a file of features; 'r' to read, 'r+' to fill in
+    "The features in a file, mapped into memory and not read."
     with open(path, 'rb') as f:
         size, = struct.unpack('<Q', f.read(8))
         header = json.loads(f.read(size))
-    def mapped(name, dtype):
-        place = 8 + size + header[name]['data_offsets'][0]
-        return np.memmap(path, dtype, mode, place, tuple(header[name]['shape']))
-    maps = {name: mapped(name, dtype) for name, (_, dtype) in _TENSORS.items()}
+    where = {name: 8 + size + header[name]['data_offsets'][0] for name in _TENSORS}
+    maps = {name: np.memmap(path, dtype, mode, where[name], tuple(header[name]['shape']))
+            for name, (_, dtype) in _TENSORS.items()}
     return FeatureStore(**maps, metadata=header['__metadata__'])
 
 def load_features(
@@ -231,10 +204,7 @@ def _empty(
     return store
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
-def _find_features(
-    path:Path, # a file of features, which may be there or not
-    made_from:dict[str, str], # metadata that it must have
-) -> FeatureStore|None: # None where there is no such file
+def _find_features(path:Path, made_from:dict[str, str]) -> FeatureStore|None: # None: there is no such file
     "A finished file; `ValueError` if it was made from something else."
     clean(path.parent)
     if not path.exists(): return None
@@ -247,12 +217,8 @@ def _find_features(
                          'name another file, or delete this one.')
     return store
 
-def _begun(
-    partial:Path, # a file that may have been begun
-    note:Path, # what is said about it
-    made_from:dict[str, str], # as in `stored_features`
-) -> tuple[FeatureStore|None, int]: # to be filled; items that are done
-    "What an earlier run has done of the same file."
+def _begun(partial:Path, note:Path, made_from:dict[str, str]) -> tuple[FeatureStore|None, int]:
+    "What an earlier run has done of the same file: a store to be filled; items that are done."
     try:
         said, store = json.loads(note.read_text()), _map(partial, 'r+')
         if said['made_from'] == made_from: return store, int(said['done'])

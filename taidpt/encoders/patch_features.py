@@ -7,7 +7,7 @@ __all__ = ['PATCH_FEATURES', 'patch_features']
 
 # %% ../../nbs/encoders/patch_features.ipynb #dense-003
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,64 +15,42 @@ from torch import Tensor, nn
 
 from .towers import is_plain_vit, vit_head
 
-if TYPE_CHECKING: from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-
 # %% ../../nbs/encoders/patch_features.ipynb #dense-005
-def _queries_keys_values(
-    block:'ResidualAttentionBlock', # of an image tower
-    x:Tensor, # N × (1 + P) × W, tokens as they enter the block
-) -> Tensor: # 3 × N × heads × (1 + P) × d
+def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # N × T × W, as it enters -> 3 × N × heads × T × d
     "Queries, keys and values of all heads."
     qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
     return qkv.unflatten(-1, (3, block.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
 
-def _from_heads(
-    block:'ResidualAttentionBlock', # of an image tower
-    o:Tensor, # N × heads × T × d, what attention gives
-) -> Tensor: # N × T × W
+def _from_heads(block:nn.Module, o:Tensor) -> Tensor: # N × heads × T × d, what attention gives -> N × T × W
     "The heads side by side, through the output layer of the attention."
     return block.attn.out_proj(o.transpose(1, 2).flatten(2))
 
-# %% ../../nbs/encoders/patch_features.ipynb #dense-007
-def _sclip(
-    visual:'VisionTransformer', # image tower
-    xs:list[Tensor], # N × (1 + P) × W, what enters each of the last blocks; here the last counts
-    grid:tuple[int, int], # h, w: P = h·w
-) -> Tensor: # N × P × D
-    "SCLIP: patches ask those with like queries, and those with like keys."
-    block, x, attend = visual.transformer.resblocks[-1], xs[-1], F.scaled_dot_product_attention
-    q, k, v = _queries_keys_values(block, x)
-    x = x + block.ls_1(_from_heads(block, attend(q, q, v) + attend(k, k, v)))
-    x = x + block.ls_2(block.mlp(block.ln_2(x)))
-    return vit_head(visual, x[:, 1:])
-
-def _clearclip(visual:'VisionTransformer', xs:list[Tensor], grid:tuple[int, int]) -> Tensor:
-    "ClearCLIP: like queries, and nothing but the output of the attention."
-    block = visual.transformer.resblocks[-1]
-    q, _, v = _queries_keys_values(block, xs[-1])
-    x = _from_heads(block, F.scaled_dot_product_attention(q, q, v))
-    return vit_head(visual, x[:, 1:])
-
-# %% ../../nbs/encoders/patch_features.ipynb #dense-009
-def _neighbours(
-    grid:tuple[int, int], # h, w
-    sigma:float=5., # width of the hill in patches
-) -> Tensor: # (1 + h·w) × (1 + h·w); the class token's row and column are zero
-    "A Gaussian of the distance between two patches."
+def _neighbours(grid:tuple[int, int], sigma:float) -> Tensor: # h, w; in patches -> (1 + h·w) × (1 + h·w)
+    "A Gaussian of the distance between two patches; the class token's row and column are zero."
     at = torch.cartesian_prod(*[torch.arange(n).float() for n in grid])
     hill = torch.exp(-torch.cdist(at, at)**2 / (2*sigma**2))
     return F.pad(hill, (1, 0, 1, 0))
 
-def _naclip(visual:'VisionTransformer', xs:list[Tensor], grid:tuple[int, int]) -> Tensor:
-    "NACLIP: like keys nearby, and nothing but the output of the attention."
-    block = visual.transformer.resblocks[-1]
-    _, k, v = _queries_keys_values(block, xs[-1])
-    hill = _neighbours(grid).to(v)
-    x = _from_heads(block, F.scaled_dot_product_attention(k, k, v, hill))
-    return vit_head(visual, x[:, 1:])
+def _last_block(
+    visual:nn.Module, # image tower, a `VisionTransformer`
+    xs:list[Tensor], # N × (1 + P) × W, what enters each of the last six blocks; here the last counts
+    grid:tuple[int, int], # h, w: P = h·w
+    like:str, # who asks those like itself: 'q' queries, 'k' keys, 'qk' both, added up
+    sigma:float|None=None, # width of the hill in patches; None: no hill
+    rest:bool=False, # with the residual and the MLP of the block
+) -> Tensor: # N × P × D
+    "Patches from another attention in the last block."
+    block, x = visual.transformer.resblocks[-1], xs[-1]
+    q, k, v = _queries_keys_values(block, x)
+    hill = None if sigma is None else _neighbours(grid, sigma).to(v)
+    asked = [dict(q=q, k=k)[letter] for letter in like]
+    o = _from_heads(block, sum(F.scaled_dot_product_attention(t, t, v, hill) for t in asked))
+    if not rest: return vit_head(visual, o[:, 1:])
+    x = x + block.ls_1(o)
+    return vit_head(visual, (x + block.ls_2(block.mlp(block.ln_2(x))))[:, 1:])
 
 # %% ../../nbs/encoders/patch_features.ipynb #dense-012
-def _surgery(visual:'VisionTransformer', xs:list[Tensor], grid:tuple[int, int]) -> Tensor:
+def _surgery(visual:nn.Module, xs:list[Tensor], grid:tuple[int, int]) -> Tensor: # as `_last_block`
     "CLIP Surgery: a second path of value-to-value attentions, without their MLPs."
     path = xs[0]
     for block, x in zip(visual.transformer.resblocks[-len(xs):], xs):
@@ -81,19 +59,21 @@ def _surgery(visual:'VisionTransformer', xs:list[Tensor], grid:tuple[int, int]) 
     return vit_head(visual, path[:, 1:])
 
 # %% ../../nbs/encoders/patch_features.ipynb #dense-014
-_WAYS = dict(sclip=_sclip, clearclip=_clearclip, naclip=_naclip, surgery=_surgery)
-PATCH_FEATURES = ('values', *_WAYS)
+_WAYS = dict(values=None, sclip=partial(_last_block, like='qk', rest=True),
+             clearclip=partial(_last_block, like='q'), naclip=partial(_last_block, like='k', sigma=5.),
+             surgery=_surgery)
+PATCH_FEATURES = tuple(_WAYS)
 
 def patch_features(
     visual:nn.Module, # image tower
     name:str|None, # 'values', 'sclip', 'clearclip', 'naclip' or 'surgery'; None: the tower's own
-) -> Callable|None: # as `_sclip`; None: the tower's own way
+) -> Callable|None: # tower, what enters its last six blocks, h and w -> F; None: the tower's own way
     "How patches get their features; `ValueError` for unknown names, and where there is no choice."
     if name is None: return None
-    if name not in PATCH_FEATURES:
-        raise ValueError(f"dense must be one of {', '.join(PATCH_FEATURES)} or None, got {name!r}.")
+    if name not in _WAYS:
+        raise ValueError(f"dense must be one of {', '.join(_WAYS)} or None, got {name!r}.")
     if not is_plain_vit(visual):
         kind = type(getattr(visual, 'trunk', visual)).__name__
         raise ValueError(f'dense={name!r} is for the vision transformers of open_clip, and this '
                          f'tower is a {kind}, which has one way alone: leave dense out.')
-    return _WAYS.get(name)
+    return _WAYS[name]

@@ -28,6 +28,10 @@ def is_url(name) -> bool: # of a picture, or anything else
     "Whether this is text that starts with a scheme and ://. A `Path` is none."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
+def _local(name): # of a picture, or anything else
+    "The path of a `file://` URL; all else as it is."
+    return name[7:] if isinstance(name, str) and name.lower().startswith('file://') else name
+
 def _fetched(url:str) -> Iterable[str]: # URLs
     "The files that the URL of a folder, or one with *, stands for; else itself."
     if url.lower().startswith(('http://', 'https://')): return [url]
@@ -40,6 +44,7 @@ def list_pictures(
     place:str|Path, # a folder, searched with its subfolders; a pattern with *; or a URL of these
 ) -> list[Path|str]: # paths or URLs, sorted
     "All pictures at a place but hidden ones; `FileNotFoundError` where there are none."
+    place = _local(place)
     def shown(file): return not any(part.startswith('.') for part in Path(file).parts)
     if is_url(place): found = [f for f in _fetched(place) if shown(f.rpartition('/')[2])]
     elif (folder := Path(place).expanduser()).is_dir():
@@ -53,35 +58,24 @@ def list_pictures(
     return found
 
 # %% ../../nbs/encoders/pictures.ipynb #src-021b
-def _remedy(array:np.ndarray) -> str:
-    "How to make a picture of an array that is none."
-    if array.ndim == 2: return 'for grey, give np.stack([a]*3, axis=-1)'
-    if array.ndim == 3 and array.shape[2] != 3:
-        if array.shape[0] == 3: return 'give a.transpose(1, 2, 0)'
-        if array.shape[2] == 4: return 'leave the fourth channel out: a[..., :3]'
-        if array.shape[2] == 1: return 'for grey, give np.repeat(a, 3, axis=2)'
-    if array.dtype.kind == 'f': return 'from 0 to 1: give (a * 255).round().astype(np.uint8)'
-    if array.dtype == np.uint16: return 'give (a >> 8).astype(np.uint8)'
-    return 'give H × W × 3 of uint8'
-
 def _array_picture(array:np.ndarray) -> Image.Image: # H × W × 3, uint8, red first -> RGB
     "A picture of an array. Raises `ValueError` for other shapes and kinds, with the remedy."
-    if array.dtype == np.uint8 and array.ndim == 3 and array.shape[2] == 3 and array.size:
-        return Image.fromarray(np.ascontiguousarray(array))
-    shape = ' × '.join(map(str, array.shape))
-    raise ValueError(f'an array of {shape} {array.dtype} is not taken as a picture, which is '
-                     f'H × W × 3 of uint8, red first: {_remedy(array)}')
-
-# %% ../../nbs/encoders/pictures.ipynb #7d84f47c
-def _local(name): # of a picture, or anything else
-    "The path of a `file://` URL; all else as it is."
-    if not (is_url(name) and name.lower().startswith('file://')): return name
-    from fsspec.implementations.local import LocalFileSystem            # here, as in `_fetched`
-    return LocalFileSystem._strip_protocol('file' + name[4:])
+    a, kind = array, array.dtype
+    if kind == np.uint8 and a.ndim == 3 and a.shape[2] == 3 and a.size:
+        return Image.fromarray(np.ascontiguousarray(a))
+    last = a.shape[2] if a.ndim == 3 else 0
+    remedy = ('for grey, give np.stack([a]*3, axis=-1)' if a.ndim == 2 else
+              'give a.transpose(1, 2, 0)' if last not in (0, 3) and a.shape[0] == 3 else
+              'leave the fourth channel out: a[..., :3]' if last == 4 else
+              'for grey, give np.repeat(a, 3, axis=2)' if last == 1 else
+              'from 0 to 1: give (a * 255).round().astype(np.uint8)' if kind.kind == 'f' else
+              'give (a >> 8).astype(np.uint8)' if kind == np.uint16 else 'give H × W × 3 of uint8')
+    raise ValueError(f'an array of {" × ".join(map(str, a.shape))} {kind} is not taken as a picture, '
+                     f'which is H × W × 3 of uint8, red first: {remedy}')
 
 def _tell_places(pictures:Iterable) -> None:
     "Warn of the places that pictures will be fetched from."
-    urls = [p for p in pictures if is_url(p) and not p.lower().startswith('file://')]
+    urls = [p for p in map(_local, pictures) if is_url(p)]
     found = [re.match(r'([^/]+//)(?:[^/?#]*@)?([^/?#]*)', url).groups() for url in urls]
     for place in dict.fromkeys(map(''.join, found)):
         warnings.warn(f'Fetching pictures from {place}', stacklevel=4)
@@ -91,11 +85,11 @@ def as_pictures(
 ) -> Sequence: # N names, pictures, arrays or tensors of pixels
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (str, Path)):
-        name = _local(pictures)
-        _tell_places([name])
-        if is_url(name): return [name] if list(_fetched(name)) == [name] else list_pictures(name)
-        several = Path(name).is_dir() or has_magic(str(name)) and not Path(name).exists()
-        return list_pictures(name) if several else [name]
+        pictures = _local(pictures)
+        _tell_places([pictures])
+        if is_url(pictures): several = list(_fetched(pictures)) != [pictures]
+        else: several = Path(pictures).is_dir() or has_magic(str(pictures)) and not Path(pictures).exists()
+        return list_pictures(pictures) if several else [pictures]
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
     if isinstance(pictures, np.ndarray):
         if pictures.dtype.kind in 'OU' and pictures.ndim == 1: return as_pictures(pictures.tolist())
@@ -103,8 +97,7 @@ def as_pictures(
         if len(pictures): _array_picture(pictures[0])       # refuses now what it would refuse later
         return list(pictures)
     if hasattr(pictures, 'data_ptr'): return pictures[None] if pictures.ndim == 3 else pictures  # a tensor
-    if not isinstance(pictures, (list, tuple)) and not hasattr(pictures, '__getitem__'):
-        pictures = list(pictures)
+    if not hasattr(pictures, '__getitem__'): pictures = list(pictures)
     if isinstance(pictures, (list, tuple)): _tell_places(pictures)
     return pictures
 
@@ -118,9 +111,7 @@ def _check_extent(size:tuple[int, int]) -> None: # width and height of a picture
         f'it has {size[0]} × {size[1]} pixels, and only {limit:,} are taken for safe; make a smaller '
         f'copy of it, or allow so many in Python: PIL.Image.MAX_IMAGE_PIXELS = {pixels}')
 
-def to_rgb(
-    picture:Image.Image, # of any mode
-) -> Image.Image: # 8 bits a channel
+def to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
     "A picture upright and in RGB. `ValueError` for a file with more pixels than are safe."
     if isinstance(picture, ImageFile.ImageFile): _check_extent(picture.size)
     picture.load()
@@ -171,25 +162,21 @@ class Preprocess:
 # %% ../../nbs/encoders/pictures.ipynb #pic-content-1
 _MAX_BYTES = 2**28
 
-def shown_name(
-    path:str|Path, # of a file
-) -> str: # can be printed, and written to any file of text
+def shown_name(path:str|Path) -> str: # can be printed, and written to any file of text
     r"The path as text; a byte of it that is not UTF-8 is written as \xNN."
     text = re.sub('[\udc80-\udcff]', lambda byte: rf'\x{ord(byte[0]) - 0xdc00:x}', str(path))
     return text.encode('utf-8', 'backslashreplace').decode()
 
-def _file_bytes(path:str|Path) -> bytes:
-    "What is in a file; `OSError` for a pipe, a socket or a device."
-    mode = os.stat(path).st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)): raise OSError(
-        'it is a pipe, a socket or a device, not a file; copy what comes out of it into a file')
-    return Path(path).read_bytes()
-
-def _url_bytes(url:str) -> bytes:
-    "What is at a URL. Raises `OSError` that says why it cannot be fetched."
+def _content(name:str|Path) -> bytes:
+    "What is in a file or at a URL. Raises `OSError` that says why it cannot be read."
+    if not is_url(name := _local(name)):
+        mode = os.stat(name).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)): raise OSError(
+            'it is a pipe, a socket or a device, not a file; copy what comes out of it into a file')
+        return Path(name).read_bytes()
     import fsspec                                                       # here, as in `_fetched`
     try:
-        with fsspec.open(url, 'rb') as f: content = f.read(_MAX_BYTES + 1)
+        with fsspec.open(name, 'rb') as f: content = f.read(_MAX_BYTES + 1)
     except (ImportError, FileNotFoundError): raise
     except Exception as e:
         raise OSError(f'cannot be fetched ({type(e).__name__}: {e})') from None
@@ -201,9 +188,7 @@ def open_rgb(
     min_side:int|None=None, # as in `decoded`
 ) -> Image.Image: # upright, 8 bits a channel, decoded
     "A picture to look at. Raises `OSError` or `ValueError` for what is none."
-    if isinstance(picture, (str, Path)):
-        picture = _local(picture)
-        picture = _url_bytes(picture) if is_url(picture) else _file_bytes(picture)
+    if isinstance(picture, (str, Path)): picture = _content(picture)
     if isinstance(picture, bytes): return decoded(picture, min_side)
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
     with picture.copy() as opened: return to_rgb(opened)
@@ -220,22 +205,15 @@ def read_pixels(
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
-def what_is_wrong(
-    picture, # in any form
-    place:int, # in the list, to name a picture that is no file
-    error:Exception, # what happened when it was read
-) -> str:
-    "Which picture could not be read, and why."
+def what_is_wrong(picture, place:int, error:Exception) -> str:
+    "Which picture, at a place in a list, could not be read, and why."
     name = shown_name(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
 
 # %% ../../nbs/encoders/pictures.ipynb #7e9d3e6f
-def core_threads(
-    n:int, # how many
-    each:int=1, # cores that PyTorch uses in each
-) -> ThreadPoolExecutor:
-    "Threads in which PyTorch uses so few cores; the calling thread keeps all its cores."
+def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
+    "n threads in which PyTorch uses so few cores each; the calling thread keeps all its cores."
     import torch                                        # here, as it takes a second
     pool, all_here, cores = ThreadPoolExecutor(n), Barrier(n), torch.get_num_threads()
     def keep_to_few(_):

@@ -8,7 +8,7 @@ __all__ = ['run_causal', 'name_suffixes', 'check_room', 'encode_whole_prompts', 
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #911ea10a
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,27 +17,17 @@ from torch import Tensor, nn
 from .towers import SpecialTokens, fill_up, is_hugging_face, project
 from .towers import text_tower, vectors_for_words
 
-if TYPE_CHECKING: from open_clip.transformer import ResidualAttentionBlock
-
 # %% ../../nbs/encoders/shared_prefix.ipynb #blocks-005
-def _queries_keys_values(
-    block:'ResidualAttentionBlock', # one block of the text transformer
-    x:Tensor, # T × W
-) -> Tensor: # T × 3W
+def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # a block; T × W -> T × 3W
     "What the tokens attend with."
-    attn = block.attn
-    return F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
+    return F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
-def _split_heads(
-    qkv:Tensor, # T × 3W, queries, keys and values of all tokens
-    length:int, # tokens in a sequence
-    heads:int, # of the attention
-) -> Tensor: # 3 × sequences × heads × length × d
-    "Queries, keys and values, by sequence and head."
+def _split_heads(qkv:Tensor, length:int, heads:int) -> Tensor: # T × 3W -> 3 × sequences × heads × length × d
+    "Queries, keys and values, by sequence of some length and by head."
     return qkv.unflatten(0, (-1, length)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
 
 def _after_attention(
-    block:'ResidualAttentionBlock', # one block of the text transformer
+    block:nn.Module, # of the text transformer
     x:Tensor, # T × W, what went into it
     o:Tensor, # T × W, what its attention gave for the same tokens
 ) -> Tensor: # T × W
@@ -50,11 +40,7 @@ def _after_attention(
     return x + block.ls_2(mlp.c_proj(h))
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #blocks-012
-def _causal_block(
-    block:'ResidualAttentionBlock', # one block of the text transformer
-    x:Tensor, # N·T × W, the tokens of N sentences of T tokens, one sentence after another
-    length:int, # T
-) -> Tensor: # N·T × W
+def _causal_block(block:nn.Module, x:Tensor, length:int) -> Tensor: # N·T × W, N sentences; T -> the same
     "A block in which tokens see themselves and those before them in their sentence."
     q, k, v = _split_heads(_queries_keys_values(block, x), length, block.attn.num_heads)
     o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -93,25 +79,18 @@ def name_suffixes(
 def check_room(
     classnames:Sequence[str], # C names
     suffixes:tuple[Tensor, Tensor], # their tokens and where they end, as `name_suffixes` gives them
-    n_ctx:int, # M, vectors before the name
+    before:int, # tokens before the name: SOT and the M vectors
     context_length:int, # tokens that the tower reads
-    start:int=1, # tokens before the context
 ) -> None:
     "`ValueError` if a prompt does not fit: it names the class."
-    ids, eot = suffixes
-    total = start + n_ctx + ids.shape[1]
-    if total > context_length:
-        raise ValueError(
-            f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with {n_ctx} context '
-            f'vectors, but this CLIP reads {context_length}: shorten the name or the context.')
+    (ids, eot), total = suffixes, before + suffixes[0].shape[1]
+    if total > context_length: raise ValueError(
+        f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with its context vectors, '
+        f'but this CLIP reads {context_length}: shorten the name or the context.')
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #a42be8e5
-def _add_sot(
-    text:nn.Module, # text tower
-    sot:int|None, # the token id of SOT; None: sentences have none
-    contexts:Tensor, # B × M × W
-) -> Tensor: # B × (1 + M) × W, in the tower's type and on its device
-    "The vector of SOT before each context."
+def _with_sot(text:nn.Module, sot:int|None, contexts:Tensor) -> Tensor: # B × M × W -> B × (1 + M) × W
+    "The vector of SOT before each context, in the tower's type and on its device."
     words = text.token_embedding.weight
     contexts = contexts.to(words.device, text.transformer.get_cast_dtype())
     if sot is None: return contexts
@@ -126,12 +105,10 @@ def encode_whole_prompts(
     eot:Tensor, # C, where that ends
 ) -> Tensor: # C × D, not normalised
     "Class embeddings (Eq. 1, 3) of whole prompts, a context for each; differentiable in them."
-    prefixes = _add_sot(text, sot, contexts)
-    C, P, _ = prefixes.shape
+    prefixes = _with_sot(text, sot, contexts)
     x = torch.cat([prefixes, text.token_embedding(ids).to(prefixes.dtype)], 1)
-    x = x + text.positional_embedding[:x.shape[1]].to(x.dtype)
-    x = run_causal(text, x)
-    return project(text, x[torch.arange(C, device=x.device), P + eot])
+    x = run_causal(text, x + text.positional_embedding[:x.shape[1]].to(x.dtype))
+    return project(text, x[torch.arange(len(x), device=x.device), prefixes.shape[1] + eot])
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #any-7408be
 def encode_any_prompts(
@@ -150,11 +127,8 @@ def encode_any_prompts(
         return model.encode_text(tokens, normalize=False)
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #853d1876
-def _pack_names(
-    lengths:Sequence[int], # C, tokens of each name
-    room:int=12, # places in a row, more where a name is longer
-) -> tuple[list[tuple[int, int]], int, int]: # row and first place of each; rows; places in a row
-    "Names put side by side in rows, long ones first."
+def _pack_names(lengths:Sequence[int], room:int=12) -> tuple[list[tuple[int, int]], int, int]:
+    "Names put side by side in rows, long ones first: row and first place of each; rows; places in a row."
     room, row, free = max(room, *lengths), -1, 0
     where = [None] * len(lengths)
     for c in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
@@ -194,13 +168,8 @@ def lay_out_prompts(
     return PromptRows(*rows, *suffixes)
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #dc944166
-def _attend(
-    q:Tensor, # … × n × d
-    k:Tensor, # … × m × d
-    v:Tensor, # … × m × d
-    hidden:Tensor, # … × n × m bool, True where a token does not see another
-) -> Tensor: # … × n × d
-    "Attention, with the softmax in float32 or wider."
+def _attend(q:Tensor, k:Tensor, v:Tensor, hidden:Tensor) -> Tensor: # … × n × d, … × m × d, … × n × m bool
+    "Attention, with the softmax in float32 or wider; `hidden` where a token does not see another."
     wide = torch.promote_types(q.dtype, torch.float32)
     logits = (q @ k.transpose(-1, -2)).to(wide) * q.shape[-1] ** -0.5
     return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
@@ -225,7 +194,7 @@ def _attend_to_prefix(
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #62a2ba0e
 def prompt_block(
-    block:'ResidualAttentionBlock', # one block of the text transformer
+    block:nn.Module, # of the text transformer
     x:Tensor, # T × W: B prefixes of P tokens, then B times R rows of names
     hidden:Tensor, # B·R × 1 × K × (P + K) bool, what the K tokens of a row do not see
     prefixes:tuple[int, int], # B, P
@@ -249,7 +218,7 @@ def encode_shared_prefix(
     if not _has_plain_blocks(text):
         each = [c.expand(len(rows.ids), -1, -1) for c in contexts]
         return torch.stack([encode_whole_prompts(text, sot, c, rows.ids, rows.eot) for c in each])
-    prefixes = _add_sot(text, sot, contexts)
+    prefixes = _with_sot(text, sot, contexts)
     (B, P, _), n = prefixes.shape, rows.token.numel()
     pos = text.positional_embedding.to(prefixes.dtype)
     names = text.token_embedding(rows.token).to(prefixes.dtype) + pos[rows.place]
@@ -269,8 +238,8 @@ def check_context(
     n_classes:int|None=None, # C; None: should be B × M × W, each shared by all classes
 ) -> None:
     "`ValueError` unless these are context vectors for this tower."
-    shape = tuple(context.shape)
-    wanted = f'M × {width} or {n_classes} × M × {width} for {n_classes} classes and this CLIP'
-    if n_classes is None: fits, wanted = len(shape) == 3, f'B × M × {width} for this CLIP'
-    else: fits = len(shape) == 2 or len(shape) == 3 and shape[0] == n_classes
-    if not fits or shape[-1] != width: raise ValueError(f'context must be {wanted}, got {shape}.')
+    shape, C = tuple(context.shape), n_classes
+    wanted = f'B × M × {width}' if C is None else f'M × {width} or {C} × M × {width} for {C} classes'
+    fits = len(shape) == 3 and C in (None, shape[0]) or len(shape) == 2 and C is not None
+    if not fits or shape[-1] != width:
+        raise ValueError(f'context must be {wanted} and this CLIP, got {shape}.')

@@ -4,24 +4,19 @@
 
 # %% auto #0
 __all__ = ['is_hugging_face', 'text_tower', 'is_causal', 'SpecialTokens', 'special_tokens', 'find_ends', 'project', 'fill_up',
-           'whole_text_features', 'word_embedding', 'vectors_for_words', 'vit_head', 'tower_for', 'is_plain_vit',
-           'picture_features', 'check_pixels', 'pixel_dtype', 'checked_features']
+           'whole_text_features', 'word_embedding', 'vectors_for_words', 'widths', 'vit_head', 'tower_for',
+           'is_plain_vit', 'picture_features', 'ready_pixels', 'checked_features']
 
 # %% ../../nbs/encoders/towers.ipynb #9bab9bb4
 import copy
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    from open_clip.modified_resnet import AttentionPool2d, ModifiedResNet
-    from open_clip.timm_model import TimmModel
-    from open_clip.transformer import VisionTransformer
 
 # %% ../../nbs/encoders/towers.ipynb #36dc829a
 def is_hugging_face(text:nn.Module) -> bool:
@@ -31,8 +26,7 @@ def is_hugging_face(text:nn.Module) -> bool:
 
 def _text_pool(model:nn.Module) -> str|None: # 'argmax' and 'eos' are both at EOT
     "How the outputs at all tokens become one sentence feature."
-    text = getattr(model, 'text', model)
-    return getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
+    return getattr(getattr(model, 'text', model), 'pool_type', getattr(model, 'text_pool_type', None))
 
 def text_tower(
     model:nn.Module, # an open_clip model
@@ -63,16 +57,8 @@ class SpecialTokens(NamedTuple):
     blank:Tensor # T token ids of the empty sentence; T is the context length
     start:int # tokens before the first word: 1 with SOT, 0 without
     word:int # the id of a common word, to stand where a prompt has vectors
-
-    @property
-    def sot(self) -> int|None:
-        "The id of what comes before the words: SOT; None where there is nothing."
-        return self.blank[0].item() if self.start else None
-
-    @property
-    def eot(self) -> int:
-        "The id of what comes after the words: EOT, or padding where there is none."
-        return self.blank[self.start].item()
+    sot:int|None # the id of what comes before the words; None where there is nothing
+    eot:int # the id of what comes after the words: EOT, or padding where there is none
 
 def special_tokens(
     tokenizer:Callable, # list of str -> N × T token ids
@@ -81,7 +67,8 @@ def special_tokens(
     blank, one = tokenizer(['', 'a']).long()
     if torch.equal(blank, one): raise ValueError("The tokenizer makes the same of '' and of 'a'.")
     start = (blank == one).int().cumprod(0).sum().item()
-    return SpecialTokens(blank, start, one[start].item())
+    sot, eot = blank[0].item() if start else None, blank[start].item()
+    return SpecialTokens(blank, start, one[start].item(), sot, eot)
 
 def find_ends(
     tokens:Tensor, # N × T token ids
@@ -101,10 +88,7 @@ def find_ends(
     return is_eot.int().argmax(1)
 
 # %% ../../nbs/encoders/towers.ipynb #450be98b
-def project(
-    text:nn.Module, # text tower
-    x:Tensor, # … × W, output of the transformer
-) -> Tensor: # … × D
+def project(text:nn.Module, x:Tensor) -> Tensor: # text tower; … × W, output of its transformer -> … × D
     "`ln_final` and the text projection, at every position alike."
     if is_hugging_face(text): return text.proj(x)             # has its own norm inside
     x, p = text.ln_final(x), text.text_projection
@@ -112,10 +96,7 @@ def project(
     return p(x) if isinstance(p, nn.Linear) else x @ p
 
 # %% ../../nbs/encoders/towers.ipynb #any-c67f4d
-def fill_up(
-    tokens:Tensor, # N × T token ids
-    blank:Tensor, # of the empty sentence, `SpecialTokens.blank`
-) -> Tensor: # N × context length
+def fill_up(tokens:Tensor, blank:Tensor) -> Tensor: # N × T; `SpecialTokens.blank` -> N × context length
     "Rows of tokens with their padding."
     rest = blank[tokens.shape[1]:].to(tokens.device)
     return torch.cat([tokens, rest.expand(len(tokens), -1)], 1)
@@ -126,18 +107,15 @@ def whole_text_features(
     blank:Tensor, # of the empty sentence
 ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × T × D
     "Features of sentences and of their tokens from a text tower of any kind."
-    text, T, seen = text_tower(model), tokens.shape[1], {}
-    def keep(module, args, out): seen['x'] = getattr(out, 'last_hidden_state', out)
+    text, T, seen = text_tower(model), tokens.shape[1], []
     if not is_hugging_face(text): tokens = fill_up(tokens, blank)
-    hook = text.transformer.register_forward_hook(keep)
+    hook = text.transformer.register_forward_hook(lambda module, args, out: seen.append(out))
     try: h = model.encode_text(tokens, normalize=False)
     finally: hook.remove()
-    return h, project(text, seen['x'][:, :T])
+    return h, project(text, getattr(seen[0], 'last_hidden_state', seen[0])[:, :T])
 
 # %% ../../nbs/encoders/towers.ipynb #any-aa9a0a
-def word_embedding(
-    text:nn.Module, # text tower
-) -> nn.Module: # token ids -> vectors
+def word_embedding(text:nn.Module) -> nn.Module: # text tower -> token ids to vectors
     "The layer that looks up the vector of each token."
     if is_hugging_face(text): return text.transformer.get_input_embeddings()
     return text.token_embedding
@@ -150,15 +128,23 @@ def vectors_for_words(
 ) -> Iterator[None]:
     "Within the block, the tower sees these vectors at M places of C sentences, whatever is there."
     end = start + vectors.shape[1]
-    def replace(module, args, out):
-        return torch.cat([out[:, :start], vectors.to(out), out[:, end:]], 1)
-    hook = word_embedding(text).register_forward_hook(replace)
+    hook = word_embedding(text).register_forward_hook(
+        lambda module, args, out: torch.cat([out[:, :start], vectors.to(out), out[:, end:]], 1))
     try: yield
     finally: hook.remove()
 
+def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
+    "W of its text transformer; D of features; tokens that it reads, where that is written in it."
+    text = text_tower(model)
+    W = word_embedding(text).weight.shape[1]
+    if is_hugging_face(text): return W, text.output_dim, None
+    p, n = text.text_projection, len(text.positional_embedding)
+    D = W if p is None else p.out_features if isinstance(p, nn.Linear) else p.shape[1]
+    return W, D, n - (getattr(text, 'cls_emb', None) is not None)
+
 # %% ../../nbs/encoders/towers.ipynb #440d508a
 def _pool_by_attention(
-    pool:'AttentionPool2d', # the tower's last layer
+    pool:nn.Module, # the tower's last layer, an `AttentionPool2d`
     x:Tensor, # N × (1 + P) × W, the mean of the positions, then each of them
     v:Tensor, # N × (1 + P) × W, their values
 ) -> Tensor: # N × D
@@ -170,19 +156,16 @@ def _pool_by_attention(
     return pool.c_proj(torch.einsum('nhp,nphd->nhd', a, v.unflatten(-1, (n, d))).flatten(1))
 
 # %% ../../nbs/encoders/towers.ipynb #692a4912
-def _resize_pos_embed(
-    pos:Tensor, # (1 + h·w) × W, class or mean token first; the grid is square
-    grid:tuple[int, int], # new h, w
-) -> Tensor: # (1 + h·w) × W for the new grid
+def _resize_pos_embed(pos:Tensor, grid:tuple[int, int]) -> Tensor: # (1 + P) × W; h, w -> (1 + h·w) × W
     "Positional embedding for another grid, interpolated bicubically as open_clip does it."
-    side = round((len(pos) - 1) ** 0.5)
+    side = round((len(pos) - 1) ** 0.5)                         # the first is that of a class or mean token
     if (side, side) == tuple(grid): return pos
     maps = pos[1:].T.reshape(1, -1, side, side).float()
     maps = F.interpolate(maps, size=grid, mode='bicubic', antialias=True, align_corners=False)
     return torch.cat([pos[:1], maps.flatten(2)[0].T.to(pos.dtype)])
 
 def _resnet_features(
-    visual:'ModifiedResNet', # image tower
+    visual:nn.Module, # image tower, a `ModifiedResNet`
     pixels:Tensor, # N × 3 × height × width
     pos_embeds:Sequence[bool], # K forms of f: with the positional embedding, or without
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
@@ -192,76 +175,49 @@ def _resnet_features(
     pool, grid = visual.attnpool, fmap.shape[2:]
     x = fmap.flatten(2).transpose(1, 2)                                         # N × P × W
     x = torch.cat([x.mean(1, keepdim=True), x], 1)
-    v = pool.v_proj(x)
-    F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
-    f = []
+    v, f = pool.v_proj(x), []
     for wanted in pos_embeds:
         if not wanted: f.append(_pool_by_attention(pool, x, v))
         else:
             pos = _resize_pos_embed(pool.positional_embedding, grid).to(x.dtype)
             f.append(_pool_by_attention(pool, x + pos, v + F.linear(pos, pool.v_proj.weight)))
-    return torch.stack(f, 1), F_
+    return torch.stack(f, 1), pool.c_proj(v[:, 1:]).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
-def vit_head(
-    visual:'VisionTransformer', # image tower
-    x:Tensor, # N × P × W, patches as they leave the last block
-) -> Tensor: # N × P × D
+def vit_head(visual:nn.Module, x:Tensor) -> Tensor: # N × P × W, as patches leave the last block -> N × P × D
     "Each patch through what makes f of the whole: pooling by attention, norm, projection."
     if visual.attn_pool is not None:
         pool = visual.attn_pool.attn
         value = pool.in_proj_weight if pool._qkv_same_embed_dim else pool.v_proj_weight
-        v = F.linear(visual.attn_pool.ln_k(x), value[-pool.embed_dim:],
-                     pool.in_proj_bias[-pool.embed_dim:])
-        x = pool.out_proj(v)
+        x = F.linear(visual.attn_pool.ln_k(x), value[-pool.embed_dim:], pool.in_proj_bias[-pool.embed_dim:])
+        x = pool.out_proj(x)
     return visual.ln_post(x) @ visual.proj
 
-def _vit_values(
-    visual:'VisionTransformer', # image tower
-    x:Tensor, # N × P × W, patches as they enter the last block
-) -> Tensor: # N × P × D
+def _vit_values(visual:nn.Module, x:Tensor) -> Tensor: # N × P × W, as they enter it -> N × P × D
     "Patches through the last block's value path, `ln_post` and the projection."
     block = visual.transformer.resblocks[-1]
     _, _, weight = block.attn.in_proj_weight.chunk(3)                           # of q, k and v
     _, _, bias = block.attn.in_proj_bias.chunk(3)
     x = x + block.ls_1(block.attn.out_proj(F.linear(block.ln_1(x), weight, bias)))
-    x = x + block.ls_2(block.mlp(block.ln_2(x)))
-    return vit_head(visual, x)
+    return vit_head(visual, x + block.ls_2(block.mlp(block.ln_2(x))))
 
 # %% ../../nbs/encoders/towers.ipynb #tw-watched
 class _WatchedBlocks(nn.Module):
     "The blocks of a ViT, and what enters the last of them."
-    def __init__(self,
-        transformer:nn.Module, # of an image tower
-        last:int=1, # how many blocks are watched
-    ):
+    def __init__(self, transformer:nn.Module, last:int): # of an image tower; blocks that are watched
         super().__init__()
         self.blocks, self.batch_first = transformer.resblocks, transformer.batch_first
         self.seen = deque(maxlen=last)
 
-    def forward(self, x:Tensor) -> Tensor: # N × T × W, tokens
-        "Tokens through all blocks."
-        def turned(x): return x if self.batch_first else x.transpose(0, 1)
-        x = turned(x)
+    def forward(self, x:Tensor) -> Tensor: # N × T × W, tokens -> the same
+        if not self.batch_first: x = x.transpose(0, 1)
         for block in self.blocks:
-            self.seen.append(turned(x))
+            self.seen.append(x if self.batch_first else x.transpose(0, 1))
             x = block(x)
-        return turned(x)
+        return x if self.batch_first else x.transpose(0, 1)
 
-def _with_parts(
-    module:nn.Module, # stays as it is
-    **parts:nn.Module|Tensor, # what the copy has in the place of its own parts
-) -> nn.Module: # shares all else with it
-    "A copy of a module with some other parts."
-    twin = copy.copy(module)
-    for kind in '_modules', '_parameters':
-        own = vars(module)[kind]
-        vars(twin)[kind] = own | {name: part for name, part in parts.items() if name in own}
-    return twin
-
-# %% ../../nbs/encoders/towers.ipynb #dc6a6e04
 def _vit_features(
-    visual:'VisionTransformer', # image tower
+    visual:nn.Module, # image tower, a `VisionTransformer`
     pixels:Tensor, # N × 3 × height × width
     dense:Callable|None=None, # what enters the last six blocks -> F; None: `_vit_values`
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
@@ -270,20 +226,17 @@ def _vit_features(
     grid = pixels.shape[-2] // height, pixels.shape[-1] // width
     blocks = _WatchedBlocks(visual.transformer, 1 if dense is None else 6)
     pos = _resize_pos_embed(visual.positional_embedding, grid)
-    f = _with_parts(visual, transformer=blocks, positional_embedding=pos)(pixels)
-    if isinstance(f, tuple): f = f[0]
-    x = blocks.seen[-1][:, 1:]                                          # without the class token
+    twin = copy.copy(visual)                                            # its weights are the same
+    twin._modules = visual._modules | dict(transformer=blocks)
+    twin._parameters = visual._parameters | dict(positional_embedding=pos)
+    f, x = twin(pixels), blocks.seen[-1][:, 1:]                         # without the class token
     F_ = dense(visual, list(blocks.seen), grid) if dense else _vit_values(visual, x)
-    return f, F_.unflatten(1, grid)
+    return f[0] if isinstance(f, tuple) else f, F_.unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #2ee5d8b1
-def _timm_features(
-    visual:'TimmModel', # image tower
-    pixels:Tensor, # N × 3 × height × width
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
+def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # -> N × D; N × h × w × D
     "The tower's own pooled feature, and every position through the same head."
     trunk = visual.trunk
-    def head(x): return visual.head(trunk.forward_head(x))
     x = trunk.forward_features(pixels)
     if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
         grid = trunk.patch_embed.dynamic_feat_size(pixels.shape[-2:])
@@ -293,21 +246,16 @@ def _timm_features(
         grid, each = x.shape[1:3], x.reshape(-1, 1, 1, x.shape[-1])
     else:                                                   # a map, N × W × h × w
         grid, each = x.shape[2:], x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
-    n = x.shape[0]                              # `len` would be fixed in an exported graph
-    return head(x), head(each).reshape(n, *grid, -1)
+    f, F_ = (visual.head(trunk.forward_head(y)) for y in (x, each))
+    return f, F_.reshape(x.shape[0], *grid, -1)             # `len` would be fixed in an exported graph
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
-def _is_timm(visual:nn.Module) -> bool:
-    "Whether it is an image tower of timm's, inside open_clip's wrapper."
-    from open_clip.timm_model import TimmModel              # here, as it takes a second
-    return isinstance(visual, TimmModel)
-
 def _native_size(visual:nn.Module) -> tuple[int, int]|None: # height, width; None: no size is its own
     "The size of picture that the tower's positions were learned for."
-    made = getattr(getattr(visual, 'trunk', visual), 'patch_embed', visual)
+    is_timm = hasattr(visual, 'trunk')
+    made = getattr(visual.trunk if is_timm else visual, 'patch_embed', None if is_timm else visual)
     size = getattr(made, 'img_size', getattr(made, 'image_size', None))
-    if size is None or _is_timm(visual) and made is visual: return None
-    return (size, size) if isinstance(size, int) else tuple(size)
+    return (size, size) if isinstance(size, int) else size and tuple(size)
 
 def _min_side(visual:nn.Module) -> int: # pixels
     "How large pictures must be: a patch, or what becomes one position."
@@ -316,13 +264,10 @@ def _min_side(visual:nn.Module) -> int: # pixels
     patch = getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None)
     return max(patch) if patch and max(patch) > 1 else max(s['reduction'] for s in stages)
 
-def _wrong_size(
-    visual:nn.Module, # image tower
-    size:tuple[int, int], # height, width
-) -> ValueError:
+def _wrong_size(visual:nn.Module, size:tuple[int, int]) -> ValueError: # height, width
     "The error to raise for pictures of a size that the tower cannot take."
     trunk, native, side = getattr(visual, 'trunk', visual), _native_size(visual), _min_side(visual)
-    fixed = _is_timm(visual) and native and not hasattr(trunk, 'set_input_size')
+    fixed = trunk is not visual and native and not hasattr(trunk, 'set_input_size')
     taken = f'{native[0]} × {native[1]} alone' if fixed else f'any of at least {side} × {side}'
     return ValueError(f'This {type(trunk).__name__} takes no pictures of {size[0]} × {size[1]}, '
                       f'only {taken}: give load_clip another image_size, or none.')
@@ -332,8 +277,7 @@ def tower_for(
     size:tuple[int, int], # height, width of pictures
 ) -> nn.Module: # itself, or a tower with the same weights and other positions
     "The tower for pictures of a size; `ValueError` where there is none."
-    fits = _native_size(visual) in (None, tuple(size))
-    if fits or not _is_timm(visual): return visual
+    if _native_size(visual) in (None, tuple(size)) or not hasattr(visual, 'trunk'): return visual
     if not hasattr(visual.trunk, 'set_input_size'): raise _wrong_size(visual, size)
     twin = copy.deepcopy(visual, {id(p): p for p in visual.parameters()})
     try: twin.trunk.set_input_size(tuple(size))
@@ -356,30 +300,29 @@ def picture_features(
     dense:Callable|None=None, # of a ViT: what enters its last blocks -> F, as in `patch_features`
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
     "Features of whole pictures and of their positions (Eq. 4); `TypeError` for an unknown tower."
-    from open_clip.modified_resnet import ModifiedResNet    # here, as it takes a second
+    from open_clip.modified_resnet import ModifiedResNet    # here, as these take a second
+    from open_clip.timm_model import TimmModel
     if isinstance(visual, ModifiedResNet): return _resnet_features(visual, pixels, pos_embeds)
     if is_plain_vit(visual): f, F_ = _vit_features(visual, pixels, dense)
-    elif _is_timm(visual) and 'pool' not in dict(visual.head.named_children()):     # timm's own
-        f, F_ = _timm_features(visual, pixels)
-    else:
-        raise TypeError(
-            f'No dense features are known for this {type(visual).__name__}; supported are '
-            'ModifiedResNet, VisionTransformer, and timm towers with a pooling of their own.')
+    elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()):
+        f, F_ = _timm_features(visual, pixels)              # its pooling is timm's own
+    else: raise TypeError(
+        f'No dense features are known for this {type(visual).__name__}; supported are '
+        'ModifiedResNet, VisionTransformer, and timm towers with a pooling of their own.')
     return f[:, None].expand(-1, len(pos_embeds), -1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #any-9bafd9
-def check_pixels(pixels:Tensor) -> None:
-    "`ValueError` unless `pixels` is N × 3 × height × width and floating point."
+def ready_pixels(
+    visual:nn.Module, # image tower
+    pixels:Tensor, # N × 3 × height × width
+    device:torch.device, # where the tower is
+) -> Tensor: # there, and in the type of the tower's first convolution
+    "Pixels for a tower; `ValueError` unless they are N × 3 × height × width and floating point."
     if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
         raise ValueError('pixels must be N × 3 × height × width and floating point, '
                          f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
-
-def pixel_dtype(
-    visual:nn.Module, # image tower
-) -> torch.dtype:
-    "The floating-point type in which a tower takes pixels: that of its first convolution."
     convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
-    return next(convolutions, next(visual.parameters())).dtype
+    return pixels.to(device, next(convolutions, next(visual.parameters())).dtype)
 
 def checked_features(
     visual:nn.Module, # image tower

@@ -30,10 +30,7 @@ class ClipSource:
     recommended:dict = field(default_factory=dict) # training settings that suit this model
 
 # %% ../../nbs/encoders/weights.ipynb #c46a0b95
-def _check_tokenizer(
-    name:str, # of the model, for messages
-    config:dict, # open_clip's description of it
-) -> None:
+def _check_tokenizer(name:str, config:dict) -> None: # of a model; open_clip's description of it
     "`ImportError` where the package of its tokenizer is missing."
     text = config.get('text_cfg', {})
     tokenizer = text.get('hf_tokenizer_name') or text.get('hf_model_name')
@@ -41,10 +38,7 @@ def _check_tokenizer(
         raise ImportError(f'{name} cuts sentences into tokens with {tokenizer} of transformers, '
                           'which is not installed: pip install transformers sentencepiece.')
 
-def _clip_in_folder(
-    folder:Path, # in open_clip's format
-    label:str, # what it is to be called
-) -> ClipSource:
+def _clip_in_folder(folder:Path, label:str) -> ClipSource: # in open_clip's format; what it is to be called
     "A CLIP on this disk. `FileNotFoundError` names what is missing."
     config = folder/'open_clip_config.json'
     if not config.is_file():
@@ -64,10 +58,7 @@ def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, 
     close = difflib.get_close_matches(str(name), known, 3, 0.5)
     return f' Did you mean {" or ".join(map(repr, close))}?' if close else ''
 
-def _clip_by_name(
-    name:str, # open_clip's model name; / may stand for -
-    pretrained:str|Path|None, # a tag of open_clip's, or a file with weights
-) -> ClipSource:
+def _clip_by_name(name:str, pretrained:str|Path|None) -> ClipSource: # open_clip's; / may stand for -
     "One of open_clip's models; `ValueError` for unknown names and tags, or if there is none."
     import open_clip                                # here, as it takes a second
     spec, known = name.replace('/', '-'), open_clip.list_models()
@@ -115,18 +106,14 @@ def find_clip(
     return source
 
 # %% ../../nbs/encoders/weights.ipynb #mo-know-2
-def is_known_clip(
-    label:str, # e.g. 'RN50/openai'; `FrozenCLIP.name`
-) -> bool:
+def is_known_clip(label:str) -> bool: # e.g. 'RN50/openai'; `FrozenCLIP.name`
     "Whether a name means the embedded CLIP, or one of open_clip's models with a tag of its list."
     if label == 'embedded': return True
     import open_clip
     name, _, tag = label.partition('/')
     return tag in open_clip.list_pretrained_tags_by_model(name)
 
-def opened_by_label(
-    label:str, # of a CLIP that is not known
-) -> str: # in words
+def opened_by_label(label:str) -> str: # of a CLIP that is not known -> in words
     "What loading a CLIP by this name would do."
     import open_clip
     name, _, rest = label.partition('/')
@@ -149,10 +136,7 @@ def model_and_tag(
     return (name, tag) if list_pretrained_models_by_tag(tag) else (label, None)
 
 # %% ../../nbs/encoders/weights.ipynb #5de3f5aa
-def _download_failed(
-    source:ClipSource, # what was wanted
-    error:Exception, # what came in its place
-) -> ConnectionError:
+def _download_failed(source:ClipSource, error:Exception) -> ConnectionError:
     "The error to raise where weights could not be fetched."
     import open_clip
     cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
@@ -166,15 +150,6 @@ def _download_failed(
         f'there is internet, then pass pretrained="/path/to/weights.safetensors"{named}, or a '
         "folder in open_clip's format as the name; load_clip() without arguments needs no "
         'download.')
-
-def _quietly(make, *names:str): # what `make` gives
-    "Call with these loggers kept quiet: what matters of their warnings is in the error raised."
-    loggers = [logging.getLogger(name) for name in names]
-    levels = [log.level for log in loggers]
-    for log in loggers: log.setLevel(logging.CRITICAL)
-    try: return make()
-    finally:
-        for log, level in zip(loggers, levels): log.setLevel(level)
 
 _PRECISIONS = dict(float32='fp32', float16='fp16', bfloat16='bf16')     # and open_clip's names
 
@@ -197,8 +172,9 @@ def build_clip(
     if source.pretrained is not None:
         cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
         options['force_quick_gelu'] = bool(cfg.get('quick_gelu', False))
-    try: model = _quietly(lambda: open_clip.create_model(source.spec, source.pretrained, **options),
-                          '', 'huggingface_hub.utils._http')
+    before = logging.root.manager.disable
+    logging.disable()                               # what matters of their warnings is in the error
+    try: model = open_clip.create_model(source.spec, source.pretrained, **options)
     except (ValueError, TypeError, KeyError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is refused, '
@@ -206,6 +182,7 @@ def build_clip(
     except Exception as error:
         if source.folder or source.pretrained and Path(source.pretrained).is_file(): raise
         raise _download_failed(source, error) from error
+    finally: logging.disable(before)
     for name, weight in model.state_dict().items():
         if weight.isnan().any(): raise ValueError(f'{name} of {source.label} holds NaN: the weights '
                                                   'are damaged; download or copy them again.')

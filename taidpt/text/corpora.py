@@ -17,23 +17,19 @@ from typing import BinaryIO
 from ..files import is_text_list, parse_json
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
-_GZIP = b'\x1f\x8b'
-_OTHER_KINDS = ( # how a file begins; what it is, and what to do about it
-    (_GZIP, "gzip; name it {0.name}.gz"), (b'PK\x03\x04', "a zip file; unpack it first"),
-    (b'PAR1', "parquet; name it {0.stem}.parquet"))
+_MAGIC = (b'\x1f\x8b', '.gz'), (b'PK\x03\x04', '.zip'), (b'PAR1', '.parquet')
 
 def _open(path:Path)->BinaryIO:
     "A file's bytes, unpacked if its name ends in .gz. `ValueError` if it is obviously wrong."
     with open(path, 'rb') as f: start = f.read(4)
     if not start: raise ValueError(f"{path}: the file is empty")
     ending = path.suffix.lower()
-    if ending == '.gz':
-        if start.startswith(_GZIP): return gzip.open(path, 'rb')
-        raise ValueError(f"{path}: is not gzip, as its ending says; name it {path.stem}")
-    for magic,what in _OTHER_KINDS:
-        if start.startswith(magic) and ending != '.parquet':
-            raise ValueError(f"{path}: is not what its ending says but {what.format(path)}")
-    return open(path, 'rb')
+    for magic,kind in _MAGIC:
+        if start.startswith(magic) != (ending == kind):
+            article = 'no' if ending == kind else 'a'
+            raise ValueError(f"{path}: its ending is wrong, this is {article} {kind} file; "
+                             "rename it, or unpack a .zip")
+    return gzip.open(path, 'rb') if ending == '.gz' else open(path, 'rb')
 
 def _text(raw:bytes, path:Path, line:int=1)->str:
     "A line, or a file, without a byte order mark; `ValueError` says where it is not UTF-8."
@@ -55,8 +51,7 @@ def _read_txt(path:Path, column:None)->Iterator[str]:
     "The lines of a text file; JSON under the wrong name would pass for text."
     for n,line in _lines(path):
         if n == 1 and line.lstrip().startswith(('{"', '[{', '["')):
-            raise ValueError(f"{path}: is not what its ending says but JSON; "
-                             "name it .json or .jsonl")
+            raise ValueError(f"{path}: its ending is wrong, this is JSON; name it .json or .jsonl")
         yield line
 
 # %% ../../nbs/text/corpora.ipynb #corpora-009
@@ -66,52 +61,45 @@ _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', '
 def _column(names:list[str], column:str|None, where:str|Path, what:str='column')->str:
     "The caption column (or field) among named ones. Raises `ValueError` that lists them."
     if column in names: return column
+    asked = f"there is no {what} {column!r}"
     if column is None:
         lowered = {n.strip().lower(): n for n in reversed(names)}
-        usual = next((n for n in _USUAL_NAMES if n in lowered), None)
-        if usual: return lowered[usual]
+        for usual in _USUAL_NAMES:
+            if usual in lowered: return lowered[usual]
         if len(names) == 1 and what == 'column': return names[0]
+        asked = f"which {what} has the captions? Say column=…"
     listed = ', '.join(map(repr, names[:30])) + (', …' if len(names) > 30 else '')
-    there = f"{'is' if len(names) == 1 else 'are'} {listed or 'none'}"
-    if column is None:
-        raise ValueError(f"{where}: which {what} has the captions? There {there}; say column=…")
-    raise ValueError(f"{where}: there is no {what} {column!r}; there {there}")
+    raise ValueError(f"{where}: {asked}; its {what}s are {listed or 'none'}")
 
 def _caption(record:object, column:str|None, where:str)->str:
     "The caption in one JSON record. Raises `ValueError` if there is none."
     if isinstance(record, dict): text = record[_column(list(record), column, where, 'field')]
     elif isinstance(record, str): text = record
     else: raise ValueError(f"{where}: expected a sentence or an object with a caption, "
-                           f"not {repr(reprlib.repr(record)[:40])}")
+                           f"not {reprlib.repr(record)[:40]!r}")
     if is_text_list([text]): return text
-    what = 'half of a character in it' if isinstance(text, str) else 'no text'
-    raise ValueError(f"{where}: the caption is {reprlib.repr(text)[:40]!r}, with {what}")
+    raise ValueError(f"{where}: the caption is {reprlib.repr(text)[:40]!r}, which is no whole text")
 
 # %% ../../nbs/text/corpora.ipynb #corpora-012
-_WHOLE = " (if the whole file is one JSON document, name it .json; if it is plain text, .txt)"
-
 def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
     "The captions of a file with a JSON record on each line."
     for n,line in _lines(path):
         if not line.strip(): continue
         try: record = parse_json(line, path, n, nan=True)
         except ValueError as e:
-            raise ValueError(f"{e}; repair or remove the line{_WHOLE if n == 1 else ''}") from None
+            more = "; if it is one JSON document, name it .json; if plain text, .txt"*(n == 1)
+            raise ValueError(f"{e}; repair or remove the line{more}") from None
         yield _caption(record, column, f'{path}:{n}')
-
-def _document(path:Path)->object:
-    "A JSON document; `ValueError` with the line where it ends too early or goes on too long."
-    with _open(path) as f: text = _text(f.read(), path)
-    try: return parse_json(text, path, nan=True)
-    except ValueError as e:
-        what = '; download or write the file again'
-        if 'Extra data' in str(e): what = '; if there is a document on each line, name it .jsonl'
-        elif text.lstrip()[:1] not in '[{': what += ' (if it is plain text, name it .txt)'
-        raise ValueError(f'{e}{what}') from None
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document in one of the three shapes."
-    data = _document(path)
+    with _open(path) as f: text = _text(f.read(), path)
+    try: data = parse_json(text, path, nan=True)
+    except ValueError as e:
+        what = "download or write the file again; if it is plain text, name it .txt"
+        if 'Extra data' in str(e): what = "if there is a document on each line, name it .jsonl"
+        raise ValueError(f"{e}; {what}") from None
+    del text
     records = data.get('annotations') if isinstance(data, dict) else data
     if isinstance(data, dict) and records is None and isinstance(data.get('images'), list):
         some = [image.get('sentences') for image in data['images'] if isinstance(image, dict)]
@@ -127,8 +115,7 @@ def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[i
     first = rows[0]
     if isinstance(column, int):
         if 0 <= column < len(first): return column, 0
-        what = f"there is no column {column}; it has {len(first)}, counted from 0"
-        raise ValueError(f"{path}: {what}")
+        raise ValueError(f"{path}: there is no column {column}; it has {len(first)}, from 0 on")
     if len(first) == 1 and column is None: return 0, int(first[0].strip().lower() in _USUAL_NAMES)
     try: return first.index(_column(first, column, path)), 1
     except ValueError:
@@ -147,98 +134,72 @@ def _caption_cells(rows:Iterator[tuple[int,list[str]]], column:str|int|None, pat
     i, headings = _table_column([cells for _,cells in head], column, path)
     width = len(head[0][1])
     for line,cells in chain(head[headings:], rows):
-        what, n = '', f"{len(cells)} column{'s' if len(cells) > 1 else ''}"
-        if any(c.strip() for c in cells[width:]) or not headings and len(cells) < width:
-            what = f"{n}, but {width} on the first line; {remedy}"
-        elif i >= len(cells):
-            what = f"only {n}, the captions are in column {i + 1}; repair or remove the line"
-        if what: raise ValueError(f"{path}:{line}: {what}")
+        short = len(cells) <= i or not headings and len(cells) < width
+        if short or any(c.strip() for c in cells[width:]):
+            raise ValueError(f"{path}:{line}: {len(cells)} columns, but {width} on the first line; "
+                             f"{'repair or remove the line' if short else remedy}")
         yield cells[i]
-
-def _read_tsv(path:Path, column:str|int|None)->Iterator[str]:
-    "The captions of a table with tabs between its columns; a quotation mark is just a mark."
-    rows = ((n, text.rstrip('\r\n').split('\t')) for n,text in _lines(path) if text.strip())
-    return _caption_cells(rows, column, path, "take tabs out of the sentences")
 
 # %% ../../nbs/text/corpora.ipynb #corpora-017
 _FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
-def _csv_rows(lines:Iterator[tuple[int,str]], mark:str, path:Path)->Iterator[tuple[int,list[str]]]:
-    "Rows of a table with quotes, each with the line on which it begins."
-    held, width = [], None
-    def texts():
-        for n,text in lines:
-            held.append(n)
-            yield text
-    def fault(what): return ValueError(
-        f"{path}:{held[0]}: {what}: is a quotation mark not closed, or one too many? "
-        "Line breaks within a sentence must go")
+def _rows(table, mark:str, path:Path)->Iterator[tuple[int,list[str]]]:
+    "Rows that Python's csv reader gives, each with the line on which it begins."
+    line, width = 1, None
     try:
-        for cells in csv.reader(texts(), delimiter=mark, strict=True):
-            if cells:
-                width = width or len(cells)
-                more = [part for cell in cells for part in cell.splitlines()[1:]]
-                if any(part.count(mark) >= width - 1 for part in more):
-                    raise fault('a row in a cell')
-                yield held[0], cells
-            held.clear()
-    except csv.Error as e: raise fault(e) from None
+        for cells in table:
+            width = width or len(cells)
+            more = [part for cell in cells for part in cell.splitlines()[1:]]
+            if any(part.count(mark) >= width - 1 for part in more):
+                raise csv.Error('a row in a cell')
+            if any(map(str.strip, cells)): yield line, cells
+            line = table.line_num + 1
+    except csv.Error as e:
+        raise ValueError(f"{path}:{line}: {e}: is a quotation mark not closed, or one too many? "
+                         "Line breaks within a sentence must go") from None
 
-def _read_csv(path:Path, column:str|int|None)->Iterator[str]:
-    "The captions of a table with commas or semicolons between its columns."
-    lines = _lines(path)
-    first = next(lines)
-    found = _FIRST_CELL.match(first[1])
-    mark = found[1] if found else ','
-    if mark == '\t':
-        what = "is not what its ending says but has tabs between columns; name it .tsv"
-        raise ValueError(f"{path}: {what}")
+def _read_table(path:Path, column:str|int|None)->Iterator[str]:
+    "The captions of a table with tabs, commas or semicolons between its columns."
+    lines = (text for _,text in _lines(path))
+    first, quoting = next(lines), csv.QUOTE_MINIMAL
+    mark = (_FIRST_CELL.match(first) or [',', ','])[1]
     remedy = f"put sentences with {mark!r} in them in quotes, or name a file of bare sentences .txt"
-    yield from _caption_cells(_csv_rows(chain([first], lines), mark, path), column, path, remedy)
+    if path.name.lower().removesuffix('.gz').endswith('.tsv'):
+        mark, quoting, remedy = '\t', csv.QUOTE_NONE, "take tabs out of the sentences"
+    table = csv.reader(chain([first], lines), delimiter=mark, quoting=quoting, strict=True)
+    yield from _caption_cells(_rows(table, mark, path), column, path, remedy)
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
 def _read_parquet(path:Path, column:str|None)->Iterator[str]:
     "The captions of a parquet file, a caption or a list of captions a row."
     import pyarrow.parquet as pq                # here, as other files need none of it
     with _open(path) as f: content = BytesIO(f.read()) if path.suffix.lower() == '.gz' else None
+    row = 0
     try:
         file = pq.ParquetFile(content or path, page_checksum_verification=True)
-        names = file.schema_arrow.names
+        name = _column(file.schema_arrow.names, column, path)
+        for batch in file.iter_batches(columns=[name]):
+            batch.validate(full=True)
+            for row,value in enumerate(batch.column(0).to_pylist(), row + 1):
+                for text in value if isinstance(value, list) else [value]:
+                    yield '' if text is None else _caption(text, None, f'{path}: row {row:,}')
     except Exception as e:                      # pyarrow raises a dozen kinds for torn files
-        raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
-    name, row = _column(names, column, path), 1
-    batches = file.iter_batches(columns=[name])
-    while True:
-        try:
-            batch = next(batches, None)
-            if batch is not None: batch.validate(full=True)
-        except Exception as e:
-            what = f"cannot be read from row {row:,} on ({e}); download or write it again"
-            raise ValueError(f"{path}: {what}") from None
-        if batch is None: return
-        for row,value in enumerate(batch.column(0).to_pylist(), row):
-            for text in value if isinstance(value, list) else [value]:
-                if not isinstance(text, str|None):
-                    what = f"column {name!r} has {reprlib.repr(text)} in it, not text"
-                    raise ValueError(f"{path}: row {row:,}: {what}")
-                yield text or ''
-        row += 1
+        if str(e).startswith(str(path)): raise
+        raise ValueError(f"{path}: no parquet file, or torn behind row {row:,} ({e}); "
+                         "download or write it again") from None
 
 # %% ../../nbs/text/corpora.ipynb #corpora-023
 _READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl,
-            '.tsv': _read_tsv, '.csv': _read_csv, '.parquet': _read_parquet}
+            '.tsv': _read_table, '.csv': _read_table, '.parquet': _read_parquet}
 
 def _reader(path:Path)->Callable|None:
     "What reads a file of this ending, without .gz; None: nothing does."
-    return _READERS.get(Path(re.sub(r'\.gz$', '', path.name, flags=re.IGNORECASE)).suffix.lower())
+    return _READERS.get(Path(path.name.lower().removesuffix('.gz')).suffix)
 
 class Captions:
     "The sentences of a file, or of any iterable, read each time they are asked for."
-    def __init__(self,
-        source:Path|Iterable[str], # a file of captions, or sentences
-        column:str|int|None=None, # the column or JSON field with the captions
-        max_words:int|None=None, # keep this many words of a sentence
-    ):
+    def __init__(self, source:Path|Iterable[str], column:str|int|None=None,
+                 max_words:int|None=None):
         self.source, self.column, self.max_words = source, column, max_words
         self.path = source if isinstance(source, Path) else None
 
@@ -253,8 +214,7 @@ class Captions:
                     found = True
                     yield ' '.join(words[:self.max_words])
         except (gzip.BadGzipFile, EOFError, zlib.error) as e:
-            what = f"a torn gzip file ({e}); download or write it again"
-            raise ValueError(f"{name}: {what}") from None
+            raise ValueError(f"{name}: a torn gzip file ({e}); download it again") from None
         once = "" if self.path else "; a generator gives its sentences once only"
         if not found: raise ValueError(f"{name}: there is no caption{once}")
 

@@ -95,12 +95,8 @@ def _trie(entries:dict[tuple[str,...], Entry])->dict:
         node[None] = entry
     return trie
 
-def longest_phrase(
-    node:dict, # a trie, or a tree below one of its words
-    forms:list[tuple[str,...]], # for each word of a sentence, its forms in the dictionary
-    start:int, # the word to go on with
-)->tuple[int,Entry]|None: # one past the last word of the phrase, and its entry
-    "The longest phrase in a tree that a sentence spells from a place on, if there is one."
+def longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,Entry]|None:
+    "The longest phrase in a tree that the forms from a place on spell: its end and its entry."
     best = (start, node[None]) if None in node else None
     if start < len(forms):
         for word in forms[start]:
@@ -125,7 +121,7 @@ def denied(
     start:int, # the first word of a phrase
     found:list[tuple[int,int,Entry]]=(), # phrases before it, those that are denied without columns
 )->int|None: # the word at which the denial starts; None: the phrase counts
-    "Where a sentence says that what follows is not there: 'no dogs', 'without a dog', 'no cats or dogs'."
+    "Where a sentence says that what follows is not there: 'no dogs', 'no cats or dogs'."
     before = words[max(start - 2, 0):start]
     if before[-1:] in (['no'], ['without']): return start - 1
     if before[:1] == ['without'] and before[1:] in (['a'], ['an'], ['any']): return start - 2
@@ -148,7 +144,7 @@ class PhraseDictionary:
     def find(self,
         words:list[str], # a sentence's tokens
     )->list[tuple[int,int,Entry]]: # first word, one past the last, entry; in order
-        "The phrases in a sentence. Of a blocked one, its first hidden word to its last; or from 'no'."
+        "Phrases in a sentence: of a blocked one its hidden words, of a denied one all from 'no'."
         forms, found, i = list(map(self.forms, words)), [], 0
         while i < len(forms):
             longest = longest_phrase(self.trie, forms, i) if forms[i] else None

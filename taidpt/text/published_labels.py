@@ -28,18 +28,13 @@ def _cutters():
     except LookupError: sentences = PunktSentenceTokenizer()
     return sentences, NLTKWordTokenizer()
 
-def _tokens_by_nltk(text:str)->list[str]:
-    "Tokens of a text in lower case as NLTK's `word_tokenize` gives them: the plain way, and slow."
+def published_tokens(text:str)->list[str]: # words and punctuation marks in lower case
+    "Tokens of one sentence or several as NLTK's `word_tokenize` gives them."
+    text = text.lower().strip()
+    if _PLAIN.fullmatch(text) and not _CUT.search(text):
+        return text.replace(',', ' , ').replace('.', ' . ').split()
     sentences, words = _cutters()
     return [w for s in sentences.tokenize(text) for w in words.tokenize(s)]
-
-def published_tokens(
-    text:str, # one sentence or several
-)->list[str]: # words and punctuation marks in lower case
-    "Tokens as NLTK's `word_tokenize` gives them."
-    text = text.lower().strip()
-    if not _PLAIN.fullmatch(text) or _CUT.search(text): return _tokens_by_nltk(text)
-    return text.replace(',', ' , ').replace('.', ' . ').split()
 
 # %% ../../nbs/text/published_labels.ipynb #published-010
 @lru_cache(maxsize=1)
@@ -54,24 +49,18 @@ def _tagger():
     tagger.classes = tagger.model.classes = set(learned['classes'])
     return tagger
 
-def tag_words(
-    words:list[str], # of a sentence, in order
-)->list[tuple[str,str]]: # each word with its tag of the Penn Treebank
-    "The part of speech of each word."
+def tag_words(words:list[str])->list[tuple[str,str]]:
+    "Each word of a sentence with its part of speech, a tag of the Penn Treebank."
     return _tagger().tag(words)
 
 # %% ../../nbs/text/published_labels.ipynb #lemmas-015
 _PARTS = dict(J='a', V='v', R='r')       # Penn Treebank -> WordNet; the rest are nouns
 
 @lru_cache(maxsize=65536)
-def lemma(
-    word:str, # in lower case
-    tag:str='NN', # of the Penn Treebank
-)->str: # the shortest that WordNet has for this part of speech, else the word itself
-    "A word's lemma as the part of speech that its tag says."
+def lemma(word:str, tag:str='NN')->str:
+    "The lemma of a word in lower case as the part of speech that its tag says."
     return shortest_lemma(word, _PARTS.get(tag[:1], 'n'))
 
-# %% ../../nbs/text/published_labels.ipynb #published-019
 def published_lemmas(
     text:str, # one sentence or several
     first:int|None=None, # only so many tokens of it; None: all
@@ -92,10 +81,8 @@ class Name(NamedTuple):
     words:tuple[str,...] # one or several
     column:int # of its class
 
-def search_order(
-    words:list[list[str]], # for each class, its names
-)->list[Name]: # in the order of the search
-    "Names of several words first, then single words; the former also written together."
+def search_order(words:list[list[str]])->list[Name]:
+    "Each class's names: those of several words first, also written together, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
         for name in names:
@@ -139,25 +126,19 @@ class WholeWords:
         self.vocabulary = {word for name in self.names for word in name.words}
         self.matters = lru_cache(1_000_000)(self.depends_on_tag)
 
-    def depends_on_tag(self,
-        word:str, # in lower case
-    )->bool:
+    def depends_on_tag(self, word:str)->bool:
         "Whether a word may be part of a name as one part of speech, and not as another."
         forms = {lemma(word, tag) for tag in ('NN', 'VB', 'JJ', 'RB')}
         return len(forms) > 1 and not forms.isdisjoint(self.vocabulary)
 
-    def columns(self,
-        text:str, # one sentence or several
-    )->list[int]: # of the label matrix, in ascending order
+    def columns(self, text:str)->list[int]: # of the label matrix, in ascending order
         "The classes that a text names."
         words = published_tokens(text)[:self.first]
         if any(map(self.matters, words)): lemmas = [lemma(w, t) for w,t in tag_words(words)]
         else: lemmas = [lemma(w) for w in words]
         return sorted({name.column for _,name in _take_out(lemmas, self.names)})
 
-    def find(self,
-        text:str, # one sentence or several
-    )->list[tuple[int,int,Name]]: # start, end, name; from left to right
+    def find(self, text:str)->list[tuple[int,int,Name]]: # start, end, name; from left to right
         "The names in a text, from the first character of each to its last."
         tokens, lemmas = published_lemmas(text, self.first)
         places = _token_places(text.lower(), tokens)

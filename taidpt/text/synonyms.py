@@ -106,9 +106,7 @@ def wordnet_synonyms(
     return [n.replace('_', ' ') for n in nouns[found[1]]
             if n != found[0] and squeeze(n) != squeeze(name) and (rare or n in common)]
 
-def wordnet_kinds(
-    name:str, # a class name, such as 'musical instrument'
-)->list[str]: # such as ['guitar', 'piano', …]; none if WordNet doesn't know the name
+def wordnet_kinds(name:str)->list[str]: # such as ['guitar', 'piano', …]
     "The common kinds of a thing in WordNet, the most frequent in the bundled captions first."
     if (found := _meaning_of(name)) is None: return []
     meaning, _, _, below = _nouns()

@@ -38,9 +38,7 @@ def _parts_of(text, start, end):
     cut = start + _TWO.get(text[start:end].lower(), 0)
     return [(start, end)] if cut == start else [(start, cut), (cut + (text[cut] == "'"), end)]
 
-def token_spans(
-    text:str, # a sentence
-)->list[tuple[int,int]]: # start and end of each token, in characters
+def token_spans(text:str)->list[tuple[int,int]]: # start and end of each token, in characters
     "Words and punctuation marks: NLTK's tokens, cut at hyphens and slashes, without clitics ('s)."
     if _QUOTE.search(text): text = text.translate(_PLAIN_QUOTES)
     spans = [m.span() for m in _TOKEN.finditer(text)]
@@ -50,9 +48,7 @@ def token_spans(
 # %% ../../nbs/text/words.ipynb #words-019
 _SIMPLE = re.compile(r'[a-z0-9, ]*(?:(?:\.|[^\S ])\s*)?')
 
-def lower_words(
-    text:str, # a sentence
-)->list[str]: # its tokens in lower case
+def lower_words(text:str)->list[str]:
     "The tokens of `token_spans` in lower case, without their positions, and faster."
     low = text.lower()
     if _SIMPLE.fullmatch(low) and not any(w in low for w in _CUT_WORDS):
@@ -60,9 +56,7 @@ def lower_words(
     return [text[a:b].lower() for a,b in token_spans(text)]
 
 # %% ../../nbs/text/words.ipynb #words-022
-def squeeze(
-    text:str, # a word, a class name or a phrase
-)->str: # the same without capitals, accents, spaces, hyphens and other punctuation
+def squeeze(text:str)->str: # without capitals, accents, spaces, hyphens and other punctuation
     "Letters and digits alone: 'Dining-Table' and 'diningtable' become the same, T.V. and tv, too."
     text = text.casefold()
     if text.isalnum() and text.isascii(): return text
@@ -75,10 +69,8 @@ _ENDINGS = {part: [pair.split('>') for pair in pairs.split()] for part,pairs in 
     n='s> ses>s ves>f xes>x zes>z ches>ch shes>sh men>man ies>y',
     v='s> ies>y es>e es> ed>e ed> ing>e ing>', a='er> est> er>e est>e', r='').items()}
 
-def wordnet_file(
-    name:str, # such as 'index.noun'
-)->str:
-    "A file of the WordNet in this package."
+def wordnet_file(name:str)->str:
+    "A file of the WordNet in this package, such as 'index.noun'."
     packed = files('taidpt')/'data'/'nltk_data'/'corpora'/'wordnet.zip'
     with packed.open('rb') as f, zipfile.ZipFile(f) as z: return z.read(f'wordnet/{name}').decode()
 
@@ -89,13 +81,10 @@ def _word_lists(part):
     rows = map(str.split, wordnet_file(f'{_LISTS[part]}.exc').splitlines())
     return words, {word: lemmas for word,*lemmas in rows}
 
-def by_rule(
-    word:str, # squeezed
-    part:str='n', # of speech: n, v, a or r
-)->list[str]: # words that WordNet need not have
+def by_rule(word:str, part:str='n')->list[str]: # words that WordNet need not have
     "What WordNet's exceptions (mice gives mouse) or else its suffix rules make of a word."
-    endings = ((word.removesuffix(end) + new) for end,new in _ENDINGS[part] if word.endswith(end))
-    return _word_lists(part)[1].get(word) or list(endings)
+    if found := _word_lists(part)[1].get(word): return found
+    return [word.removesuffix(end) + new for end,new in _ENDINGS[part] if word.endswith(end)]
 
 def shortest_lemma(
     word:str, # squeezed
@@ -105,8 +94,6 @@ def shortest_lemma(
     known = _word_lists(part)[0]
     return min((w for w in (word, *by_rule(word, part)) if w in known), key=len, default=word)
 
-def is_noun(
-    word:str, # squeezed
-)->bool:
-    "Whether WordNet has a word as a noun, as it is."
+def is_noun(word:str)->bool:
+    "Whether WordNet has a squeezed word as a noun, as it is."
     return word in _word_lists('n')[0]
