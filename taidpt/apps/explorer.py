@@ -116,15 +116,13 @@ class Explorer(ipywidgets.VBox):
         names, text = list(self._models), dict(continuous_update=False)    # read on Enter
         self.look, self.message, self.others = _Look(), ipywidgets.HTML(), ipywidgets.Box()
         self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
-        self.upload = ipywidgets.FileUpload(accept='image/*,.safetensors', description='Your file')
         self.sentence = ipywidgets.Text(placeholder='A dog behind a bus.', description='Sentence', **text)
         self.name = ipywidgets.Text(placeholder='fire hydrant', description='Add a class', **text)
-        inputs = {self.prompts: lambda _: self._score(), self.upload: self._uploaded,
-                  self.sentence: self.read, self.name: self.add}
+        inputs = {self.prompts: lambda _: self._score(), self.sentence: self.read, self.name: self.add}
         for widget in inputs: widget.observe(
             lambda change: change.new and self._asked(inputs[change.owner], change.new), 'value')
         self.look.observe(lambda _: self._look(), 'hover')
-        self.look.on_msg(lambda _, i, __: self._asked(self.show, self._choices[i['show']][0]))
+        self.look.on_msg(lambda _, *sent: self._asked(self._sent, *sent))
         self.look.gallery = [[about, as_jpeg(ImageOps.fit(open_rgb(file), (96, 96)))]
                              for file, about, _ in self._choices]
         super().__init__([ipywidgets.Box([*inputs, self.others]), self.look, self.message])
@@ -267,9 +265,10 @@ class Explorer(ipywidgets.VBox):
         self.others.children = buttons
         self._score(hover)
 
-    def _uploaded(self, uploads):
-        "Look at a picture, or choose prompts that were learned on the same CLIP."
-        name, data = uploads[0]['name'], bytes(uploads[0]['content'])
+    def _sent(self, asked, buffers):
+        "Look at a picture of the gallery or an uploaded one, or choose uploaded prompts."
+        if 'show' in asked: return self.show(self._choices[asked['show']][0])
+        name, data = asked['upload'], bytes(buffers[0])
         if not name.endswith('.safetensors'): return self.show(data, name)
         with tempfile.TemporaryDirectory() as d:
             path = Path(d)/Path(name).name

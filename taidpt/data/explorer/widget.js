@@ -17,6 +17,7 @@ function page(root) {
     gallery: list('Pictures'), classes: list('Classes, best first'), axis: el('div', {'aria-hidden': 'true'}),
     photo: el('img'), view: el('img'), words: el('p'), about: el('figcaption'), where: el('figcaption'),
     told: el('p', {role: 'status'}), credit: el('p'), hint: el('p'),
+    file: el('input', {type: 'file', accept: 'image/*,.safetensors'}),
   };
   for (const name in p) p[name].classList.add(name);
   p.bars = el('div', {className: 'bars'}, p.axis, p.classes);
@@ -25,7 +26,7 @@ function page(root) {
   root.append(el('div', {className: 'main'},
     el('div', {className: 'left'},
        el('div', {className: 'seen'}, el('figure', {}, p.photo, p.about), el('figure', {}, p.view, p.where)),
-       p.words, p.told, p.gallery, p.credit),
+       p.words, p.told, p.gallery, el('label', {}, 'Your picture, or prompts ', p.file), p.credit),
     el('div', {className: 'right'}, p.hint, p.bars)));
   return p;
 }
@@ -47,6 +48,16 @@ function roving(box, back, on) {
   });
 }
 
+// A file as it is, or a large picture made smaller: Jupyter takes at most 10 MB at once.
+async function content(file) {
+  if (file.size < 8e6) return file.arrayBuffer();
+  const bitmap = await createImageBitmap(file);
+  const scale = Math.min(1, 2048 / Math.max(bitmap.width, bitmap.height));
+  const canvas = new OffscreenCanvas(Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
+  canvas.getContext('2d').drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  return (await canvas.convertToBlob({type: 'image/jpeg', quality: 0.95})).arrayBuffer();
+}
+
 function listen(model, p) {
   const set = (trait, value) => {
     if (value !== model.get(trait)) { model.set(trait, value); model.save_changes(); }
@@ -65,6 +76,14 @@ function listen(model, p) {
   p.gallery.addEventListener('click', choose);
   p.gallery.addEventListener('keydown', e => {
     if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); choose(e); }
+  });
+
+  p.file.addEventListener('change', async () => {
+    const file = p.file.files[0];
+    if (!file) return;
+    try { model.send({upload: file.name}, undefined, [await content(file)]); }
+    catch { model.send({upload: file.name}, undefined, [new ArrayBuffer(0)]); }   // Python says what is wrong
+    p.file.value = '';                                      // the same file may be chosen again
   });
 }
 
