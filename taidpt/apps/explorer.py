@@ -113,12 +113,13 @@ class Explorer(ipywidgets.VBox):
         self._rows, self._usual = {}, {}                # by prompts and classes, kept
         self._item, self._features = None, {}           # a picture or a sentence
         self._seen, self._maps = None, {}               # the item as the model sees it; by class
-        names, text = list(self._models), dict(continuous_update=False)    # read on Enter
+        names, text = list(self._models), dict(continuous_update=False)     # read on Enter
         self.look, self.message, self.others = _Look(), ipywidgets.HTML(), ipywidgets.Box()
         self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
-        self.sentence = ipywidgets.Text(placeholder='A dog behind a bus.', description='Sentence', **text)
+        self.sentence = ipywidgets.Text(placeholder='A dog runs.', description='Sentence', **text)
         self.name = ipywidgets.Text(placeholder='fire hydrant', description='Add a class', **text)
-        inputs = {self.prompts: lambda _: self._score(), self.sentence: self.read, self.name: self.add}
+        inputs = {self.prompts: lambda _: self._score(), self.sentence: self.read,
+                  self.name: self.add}
         for widget in inputs: widget.observe(
             lambda change: change.new and self._asked(inputs[change.owner], change.new), 'value')
         self.look.observe(lambda _: self._look(), 'hover')
@@ -227,7 +228,7 @@ class Explorer(ipywidgets.VBox):
         name = name or (file.name if file else 'a picture')
         try: image = open_rgb(picture)
         except (OSError, ValueError, SyntaxError) as e: raise UnreadablePicture(
-            f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG or PNG.') from None
+            f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG.') from None
         known = [c[0] for c in self._choices]
         if file in known: self._begin(image, i := known.index(file), *self._choices[i][1:])
         else: self._begin(image, -1, name)
