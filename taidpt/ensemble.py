@@ -87,8 +87,7 @@ def search_weight(
 )->tuple[float, dict[float, float]]: # the best weight of the second member; each weight's mAP
     "mAP of the ensemble over the second's weight; of equals, the weight nearest to 1/2 wins."
     one, two = normalize_scores(first, normalize), normalize_scores(second, normalize)
-    def score(w): return mean_average_precision(labels, (1 - w)*one + w*two, names)
-    curve = {float(w): score(w) for w in weights}
+    curve = {float(w): mean_average_precision(labels, (1 - w)*one + w*two, names) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 
 # %% ../nbs/13_ensemble.ipynb #13-021
@@ -198,10 +197,6 @@ class Tiled:
             scores[some] = (scores[some] + best) / 2
         return scores
 
-    def predict_dense(self, pictures, **kwargs)->Tensor: # N × C × h × w
-        "Maps of the whole pictures, as the model gives them."
-        return self.model.predict_dense(pictures, **kwargs)
-
     def tags(self, pictures, **kwargs)->list: # as `tagged`
         "The classes of each picture, the surest first."
         return tagged(self, pictures, **kwargs)
@@ -265,8 +260,8 @@ def load_scores(
     path:str|Path, # file that `SavedScores.save` wrote
 )->SavedScores:
     "Scores with their names. Raises `FileNotFoundError`, or `ValueError` for another kind of file."
-    header = dict(method=plain_text, files=names_text, classes=names_text)
-    def shapes(about, names): return dict(scores=(len(about['files']), len(about['classes'])))
-    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, shapes)
+    tensors, about = read_sealed(
+        path, 'taidpt-scores', 'scores', dict(method=plain_text, files=names_text, classes=names_text),
+        lambda about, _: dict(scores=(len(about['files']), len(about['classes']))))
     try: return SavedScores(tensors['scores'], about['files'], about['classes'], about['method'])
     except ValueError as e: raise ValueError(f'{path}: {e}') from None

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_array', 'average_precision', 'mean_average_precision', 'bootstrap_ap', 'Interval', 'bootstrap_interval', 'tags_of',
-           'precision_recall_f1', 'Measured']
+           'precision_recall_f1', 'Measured', 'map_interval', 'map_difference']
 
 # %% ../nbs/11_metrics.ipynb #11-002
 import warnings
@@ -256,3 +256,11 @@ class Measured:
         weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
         drawn = _judged(self.labels, tags, weights.astype(np.float32))
         return found | {k: _percent_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}
+
+def map_interval(labels:ArrayLike, scores:ArrayLike, **how)->Interval: # `how` of `Measured`
+    "mAP and its bootstrap interval over pictures."
+    return Measured(labels, scores, **how).map()
+
+def map_difference(labels:ArrayLike, first:ArrayLike, second:ArrayLike, **how)->Interval:
+    "How much more mAP the first scores have than the second, on the same draws of pictures."
+    return Measured(labels, first, **how).gain(Measured(labels, second, **how))

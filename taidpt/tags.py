@@ -137,13 +137,16 @@ def _score_at(curve:list, p:float)->float: # minus infinity: any score; infinity
 # %% ../nbs/15_tags.ipynb #15-thr
 FEW = 5                                     # pictures that a class must be on for a threshold of its own
 
+def _are_numbers(x)->bool: # credible scores or probabilities
+    return isinstance(x, list) and all(is_number(v) and abs(v) < 1e9 for v in x)
+
 def _is_curve(curve, method:str)->bool:
     "Whether it can be a curve of this method."
-    def numbers(x): return isinstance(x, list) and all(is_number(v) and abs(v) < 1e9 for v in x)
-    if method == 'platt': return numbers(curve) and len(curve) == 2
-    if not (isinstance(curve, list) and len(curve) == 2 and all(map(numbers, curve))): return False
+    if not (isinstance(curve, list) and len(curve) == 2): return False
+    if method == 'platt': return _are_numbers(curve)
     x, p = curve
-    return 0 < len(x) == len(p) and x == sorted(x) and p == sorted(p) and 0 <= p[0] and p[-1] <= 1
+    return (_are_numbers(x) and _are_numbers(p) and 0 < len(x) == len(p)
+            and x == sorted(x) and p == sorted(p) and 0 <= p[0] and p[-1] <= 1)
 
 @dataclass
 class Thresholds:
@@ -202,7 +205,7 @@ class Thresholds:
         need(isinstance(t.method, str) and t.method in _FITS, f'the method is {t.method!r:.40}')
         for x in (t.values, t.curves, t.positives):
             need(isinstance(x, list) and len(x) == len(t.names), 'something is not one a class')
-        need(all(is_number(x) and abs(x) < 1e9 for x in t.values), 'a threshold is no number')
+        need(_are_numbers(t.values), 'a threshold is no number')
         need(all(_is_curve(curve, t.method) for curve in t.curves), 'a curve is none')
         need(type(t.pictures) is int and 0 < t.pictures < 2**53, 'the number of pictures is none')
         need(all(type(k) is int and 0 <= k <= t.pictures for k in t.positives),
