@@ -130,7 +130,7 @@ def bootstrap_interval(
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(
     scores:ArrayLike, # N × C
-    threshold:float|np.ndarray|None=None, # tags are the classes with at least this score; or C of them
+    threshold:float|np.ndarray|None=None, # a tag has at least this score; one for all, or C of them
     top_k:int|None=None, # tags are the best k classes of each row (of equals, the first)
 )->np.ndarray: # N × C, bool
     "Which classes each picture is tagged with; `ValueError` without threshold and top_k."
@@ -171,7 +171,7 @@ def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # N × C, higher means more likely
-    threshold:float|np.ndarray|None=None, # tags are the classes with at least this score; or C of them
+    threshold:float|np.ndarray|None=None, # a tag has at least this score; one for all, or C of them
     top_k:int|None=None, # tags are the best k classes of each row
     names:Sequence[str]|None=None, # C names of classes, for messages; None: numbers of columns
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class arrays precision, recall, f1

@@ -65,7 +65,8 @@ def reference_features(
     from taidpt.clip import encode_pictures, feature_recipe
     kept, recipe = vars(clip).setdefault('reference_', {}), feature_recipe(clip, pos_embed)
     if recipe not in kept:
-        kept[recipe] = encode_pictures(clip, reference_photos(), pos_embed=pos_embed, progress=False)
+        photos = reference_photos()
+        kept[recipe] = encode_pictures(clip, photos, pos_embed=pos_embed, progress=False)
     return kept[recipe]
 
 def default_thresholds(
@@ -135,7 +136,7 @@ def _score_at(curve:list, p:float)->float: # minus infinity: any score; infinity
     return at/a if a > 0 else math.inf if a < 0 or at > 0 else -math.inf
 
 # %% ../nbs/15_tags.ipynb #15-thr
-FEW = 5                                     # pictures that a class must be on for a threshold of its own
+FEW = 5                         # pictures that a class must be on for a threshold of its own
 
 def _are_numbers(x)->bool: # credible scores or probabilities
     return isinstance(x, list) and all(is_number(v) and abs(v) < 1e9 for v in x)
@@ -259,9 +260,9 @@ def calibrate(
     progress:bool=True, # show a bar
 )->Thresholds: # also `model.thresholds`
     "Find thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
-    default = default_thresholds(model)
+    default, names = default_thresholds(model), model.classes.names
     scores = model.predict(pictures, on_error=on_error, progress=progress)
-    model.thresholds = calibrate_scores(labels, scores, model.classes.names, default, method, source)
+    model.thresholds = calibrate_scores(labels, scores, names, default, method, source)
     return model.thresholds
 
 # %% ../nbs/15_tags.ipynb #15-sig
@@ -303,7 +304,8 @@ def thresholds_of(
     if threshold is not None:
         if probability is None: return as_thresholds(threshold, len(model.classes))
         raise ValueError('give a threshold or a probability, not both')
-    if probability is not None: return (model.thresholds or sigmoid_thresholds(model)).at(probability)
+    if probability is not None:
+        return (model.thresholds or sigmoid_thresholds(model)).at(probability)
     return np.array(model.thresholds.values) if model.thresholds else default_thresholds(model)
 
 def tagged(
@@ -316,8 +318,9 @@ def tagged(
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
     limits = thresholds_of(model, threshold, probability)
-    by_sigmoid, how = probability is not None and not model.thresholds, (on_error, progress)
-    scores = model.predict_branches(pictures, *how)[0] if by_sigmoid else model.predict(pictures, *how)
+    by_sigmoid = probability is not None and not model.thresholds
+    if by_sigmoid: scores = model.predict_branches(pictures, on_error, progress)[0]
+    else: scores = model.predict(pictures, on_error, progress)
     return as_tags(scores, model.classes.names, limits)
 
 # %% ../nbs/15_tags.ipynb #15-header
