@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .classes import ClassSet
 from .clip import encode_sentences
 from .encoders.pictures import as_pictures, open_rgb
-from .files import names_text, plain_text, read_sealed, write_safetensors
+from .files import names_text, plain_text, read_safetensors, write_safetensors
 from .learner import TaIDPT
 from .metrics import as_array, mean_average_precision
 from .predict import Predictor, fuse_branches
@@ -31,14 +31,6 @@ from .tags import tagged
 from .texts import LabeledTexts
 
 # %% ../nbs/13_ensemble.ipynb #13-010
-def _ranks(s:Tensor)->Tensor: # N × C -> the same shape, between 0 and 1
-    "Rank of each score within its class; equal scores share the mean of their ranks."
-    columns = s.T.contiguous()
-    ordered = columns.sort(1).values
-    first = torch.searchsorted(ordered, columns)
-    last = torch.searchsorted(ordered, columns, right=True) - 1
-    return (first + last).T / 2 / max(1, len(s) - 1)
-
 def normalize_scores(
     scores:ArrayLike, # N × C
     how:str|None='minmax', # or 'class', 'rank' (both within each class), or None: as they are
@@ -52,7 +44,12 @@ def normalize_scores(
     bad = (~s.isfinite()).any(1).nonzero()[:, 0].tolist()
     if bad: raise ValueError(f'scores are not finite in row {bad[0]}')
     if how is None: return s
-    if how == 'rank': return _ranks(s)
+    if how == 'rank':                               # equal scores share the mean of their ranks
+        columns = s.T.contiguous()
+        ordered = columns.sort(1).values
+        first = torch.searchsorted(ordered, columns)
+        last = torch.searchsorted(ordered, columns, right=True) - 1
+        return (first + last).T / 2 / max(1, len(s) - 1)
     low, high = (s.amin(0), s.amax(0)) if how == 'class' else (s.min(), s.max())
     if how == 'minmax' and low == high:
         raise ValueError(f'all scores are {low.item():g}: this member says nothing, leave it out')
@@ -158,9 +155,7 @@ class Ensemble:
             both[read] = ensemble_scores(some, self.weights, self.normalize).float()
         return both
 
-    def tags(self, pictures, **kwargs)->list: # as `tagged`
-        "The classes of each picture, the surest first; only with `normalize=None`."
-        return tagged(self, pictures, **kwargs)
+    tags = tagged                                   # only with `normalize=None`
 
 # %% ../nbs/13_ensemble.ipynb #13-tile-box
 def _tile_box(size:tuple[int, int], n:int, k:int)->tuple[int, int, int, int]: # edges, in pixels
@@ -197,9 +192,7 @@ class Tiled:
             scores[some] = (scores[some] + best) / 2
         return scores
 
-    def tags(self, pictures, **kwargs)->list: # as `tagged`
-        "The classes of each picture, the surest first."
-        return tagged(self, pictures, **kwargs)
+    tags = tagged
 
 # %% ../nbs/13_ensemble.ipynb #13-saved
 def _row_names(pictures:Sequence[str|Path])->list[str]:
@@ -261,7 +254,7 @@ def load_scores(
 )->SavedScores:
     "Scores with their names. Raises `FileNotFoundError`, or `ValueError` for another kind of file."
     header = dict(method=plain_text, files=names_text, classes=names_text)
-    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, lambda about, _: dict(
-        scores=(len(about['files']), len(about['classes']))))
+    def shapes(about, names): return dict(scores=(len(about['files']), len(about['classes'])))
+    tensors, about = read_safetensors(path, 'taidpt-scores', 'scores', header, shapes=shapes)
     try: return SavedScores(tensors['scores'], about['files'], about['classes'], about['method'])
     except ValueError as e: raise ValueError(f'{path}: {e}') from None

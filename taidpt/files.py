@@ -4,14 +4,13 @@
 
 # %% auto #0
 __all__ = ['NO_CHECKSUM', 'CLASS_ENDINGS', 'to_disk', 'locked', 'write_whole', 'reserve', 'utf8_text', 'parse_json', 'read_json',
-           'is_text_list', 'parse_yaml', 'seal', 'write_safetensors', 'open_safetensors', 'read_safetensors',
-           'is_number', 'plain_text', 'word_text', 'hash_text', 'names_text', 'settings_text', 'history_text',
-           'check_shapes', 'check_numbers', 'read_sealed', 'file_identity', 'fingerprint', 'clean', 'scratch',
-           'read_class_file', 'write_class_file', 'clean_text', 'clean_phrases']
+           'is_text_list', 'parse_yaml', 'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text',
+           'names_text', 'settings_text', 'history_text', 'check_shapes', 'check_numbers', 'read_safetensors',
+           'file_identity', 'fingerprint', 'clean', 'scratch', 'read_class_file', 'write_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import errno, hashlib, json, os, re, secrets, shutil, unicodedata, warnings
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,7 +83,6 @@ def _naming(path:str|Path)->Iterator[None]:
 @contextmanager
 def write_whole(
     path:str|Path, # where the finished file goes; its folder is made if need be
-    sync:bool=True, # wait until it is on the disk
 )->Iterator[Path]: # a temporary path in the same folder, to write to
     "Give out a temporary path, and rename it to `path` when the block ends without an error."
     path = Path(path)
@@ -95,9 +93,9 @@ def write_whole(
         part.unlink(missing_ok=True)                         # of a process that was killed
         try:
             yield part
-            if sync: to_disk(part)
+            to_disk(part)
             os.replace(part, path)
-            if sync: to_disk(path.parent)
+            to_disk(path.parent)
         finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/files.ipynb #files-013
@@ -149,44 +147,35 @@ def is_text_list(x:object)->bool:
     return isinstance(x, list) and all(isinstance(t, str) and not _HALF.search(t) for t in x)
 
 # %% ../nbs/files.ipynb #files-042
-def _fault(node:yaml.Node|yaml.Event, what:str)->yaml.MarkedYAMLError:
-    "The error for a place in YAML."
-    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
-
 class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    "YAML in which a key that is there twice is an error, and every error has its place."
+    "YAML in which a key that is there twice is an error."
     def construct_mapping(self, node, deep=False):
         seen = set()
-        for key,_ in node.value if isinstance(node, yaml.MappingNode) else ():
-            k = self.construct_object(key, deep=True)
-            if not isinstance(k, Hashable): raise _fault(key, 'a list cannot be a name')
-            if k in seen: raise _fault(key, f'{k!r:.60} is there twice; drop one')
-            seen.add(k)
+        for key,_ in node.value:
+            name = str(key.value)
+            if name in seen:
+                what = f'{name!r:.60} is there twice; drop one'
+                raise yaml.MarkedYAMLError(problem=what, problem_mark=key.start_mark)
+            seen.add(name)
         return super().construct_mapping(node, deep)
-
-    def construct_object(self, node, deep=False):
-        try: return super().construct_object(node, deep)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            what = f'{str(node.value):.40} cannot be read as {node.tag.rsplit(":")[-1]:.40}'
-            raise _fault(node, f'{what}; put text in quotes') from None
 
 def parse_yaml(text:str, where:str|Path)->object:
     "What YAML, or JSON, says. Raises `ValueError` with the file, the line and what is wrong."
     try:
-        level = 0
+        level, what = 0, ''
         for event in yaml.parse(text, _Loader):            # this needs no stack, however deep
-            if isinstance(event, yaml.AliasEvent):
-                raise _fault(event, 'this is repeated with an anchor (& and *); write it out')
             level += isinstance(event, yaml.CollectionStartEvent)
             level -= isinstance(event, yaml.CollectionEndEvent)
-            if level > 20: raise _fault(event, 'lists in each other, more than 20 deep')
+            if isinstance(event, yaml.AliasEvent):
+                what = 'this is repeated with an anchor (& and *); write it out'
+            if level > 20: what = 'lists in each other, more than 20 deep'
+            if what: raise yaml.MarkedYAMLError(problem=what, problem_mark=event.start_mark)
         return yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as e:
-        mark, at = getattr(e, 'problem_mark', None), getattr(e, 'position', None)
+    except Exception as e:          # a dozen kinds: PyYAML's know the line, those of values don't
+        mark = getattr(e, 'problem_mark', None)
         line = f':{mark.line + 1}' if mark else ''
-        if isinstance(at, int): line = f":{1 + text.count(chr(10), 0, at)}"
-        what = getattr(e, 'problem', None) or getattr(e, 'reason', None) or str(e)
-        raise ValueError(f'{where}{line}: {what or type(e).__name__}') from None
+        what = getattr(e, 'problem', None) or getattr(e, 'reason', None) or f'{e}; put text in quotes'
+        raise ValueError(f'{where}{line}: {what}') from None
 
 # %% ../nbs/files.ipynb #files-015
 NO_CHECKSUM = dict(checksum='0'*64) # in the header of a file that is to be sealed
@@ -213,12 +202,11 @@ def write_safetensors(
     path:str|Path, # a .safetensors file
     tensors:dict[str, 'Tensor'], # by name
     header:dict[str, str], # text by name; its 'format' says what the file is
-    sync:bool=True, # wait until it is on the disk
 )->None:
     "Write tensors with a header and a checksum. Raises `OSError` for a full disk."
     from safetensors.torch import save_file     # here, as reading classes needs no PyTorch
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    with write_whole(path, sync) as tmp:
+    with write_whole(path) as tmp:
         save_file(tensors, tmp, header | NO_CHECKSUM)
         seal(tmp)
 
@@ -244,39 +232,24 @@ def open_safetensors(
                              f'{"another" if kept else "missing"}; copy, download or make it again')
         yield file, header
 
-def read_safetensors(path:str|Path, format:str, what:str)->tuple[dict, dict]:
-    "Tensors by name, and the header. Raises as `open_safetensors` does."
-    with open_safetensors(path, format, what) as (file, header):
-        try: return {name: file.get_tensor(name) for name in file.keys()}, header
-        except Exception as e:                      # a type of numbers that PyTorch does not know
-            raise ValueError(f'{path}: its tensors cannot be read ({e}); '
-                             'copy or download it again') from None
-
 # %% ../nbs/files.ipynb #files-020
 def is_number(x:object)->bool:
     "Whether it is a finite number, and not a bool."
     return isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e300
 
-def _expect(fits:object, text:object, where:str, what:str)->object: # the same
+def _expect(fits:object, found:object, where:str, what:str)->object: # what was found
     "Raise `ValueError` that says what must stand at a place."
-    if fits: return text
-    raise ValueError(f'{where} must be {what}, not {text!r:.60}')
+    if fits: return found
+    raise ValueError(f'{where} must be {what}, not {found!r:.60}')
 
 def plain_text(text:str, where:str)->str: # the same
     "Any text on one line, up to 1,000 characters."
     return _expect(len(text) <= 1000 and text.isprintable(), text, where, 'text on one line')
 
-def word_text(text:str, where:str)->str: # the same
-    "The name of a class in Python."
-    return _expect(text.isidentifier() and len(text) <= 100, text, where, 'the name of a method')
-
-def hash_text(text:str, where:str)->str: # the same
-    "16 hexadecimal digits, or nothing."
-    return _expect(re.fullmatch('(?:[0-9a-f]{16})?', text), text, where, '16 hexadecimal digits')
-
 def names_text(text:str, where:str)->list[str]:
     "A list of text as JSON."
-    return _expect(is_text_list(got := parse_json(text, where)), got, where, 'a list of text')
+    names = parse_json(text, where)
+    return _expect(is_text_list(names), names, where, 'a list of text')
 
 def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
     "Settings of a model as JSON; its class says whether they are its own."
@@ -327,16 +300,21 @@ def check_numbers(
         if worst > max: raise ValueError(f'{name} in {path} holds numbers up to {worst:.2g}, '
                                          f'with which scores overflow: {why}.')
 
-def read_sealed(
+def read_safetensors(
     path:str|Path, # what `write_safetensors` wrote
     format:str, # what the header calls its format, e.g. 'taidpt-model'
     what:str, # what the file holds, in words, e.g. 'prompts'
-    decode:dict[str, Callable], # word of the header -> (text, where) -> what it says
+    decode:dict[str, Callable]|None=None, # word of the header -> (text, where) -> what it says
+    optional:dict[str, Callable]|None=None, # the same for words that may be missing
     shapes:Callable|None=None, # (header, names of tensors) -> what `check_shapes` takes; None: any
-    optional:dict[str, Callable]|None=None, # the same as `decode`, for words that may be missing
-)->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, decoded
+)->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, without `decode` as it is
     "Tensors and header, checked. Raises `FileNotFoundError`, or `ValueError` that names the file."
-    tensors, about = read_safetensors(path, format, what)
+    with open_safetensors(path, format, what) as (file, about):
+        try: tensors = {name: file.get_tensor(name) for name in file.keys()}
+        except Exception as e:                      # a type of numbers that PyTorch does not know
+            raise ValueError(f'{path}: its tensors cannot be read ({e}); '
+                             'copy or download it again') from None
+    if decode is None: return tensors, about
     known = decode | (optional or {})
     if odd := about.keys() - known.keys() - {'format', 'checksum'}:
         raise ValueError(f'{path}: its header says something about {min(odd)!r:.60}, which this '
@@ -385,10 +363,10 @@ def clean(folder:str|Path)->list[Path]: # what was removed, locks apart
     return gone
 
 @contextmanager
-def scratch(parent:str|Path, name:str='taidpt')->Iterator[Path]:
+def scratch(parent:str|Path)->Iterator[Path]:
     "A temporary folder for as long as the block, or the process, lives."
     clean(parent)
-    folder = Path(parent)/f'.{name}-{secrets.token_hex(8)}{_PART}'
+    folder = Path(parent)/f'.taidpt-{secrets.token_hex(8)}{_PART}'
     with locked(folder):
         folder.mkdir()
         try: yield folder
@@ -397,13 +375,15 @@ def scratch(parent:str|Path, name:str='taidpt')->Iterator[Path]:
 # %% ../nbs/files.ipynb #files-045
 CLASS_ENDINGS = '.yaml', '.yml', '.json'
 
+def _class_path(path:str|Path)->Path:
+    if Path(path).suffix.lower() in CLASS_ENDINGS: return Path(path)
+    raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
+
 def read_class_file(
     path:str|Path, # a .yaml, .yml or .json file in one of the three shapes
 )->dict: # name, names, synonyms, natural
     "A file of classes as plain data. Raises `FileNotFoundError`, or `ValueError` with its line."
-    path = Path(path)
-    if path.suffix.lower() not in CLASS_ENDINGS:
-        raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
+    path = _class_path(path)
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
     got = parse_yaml(utf8_text(path), path)
     whole = (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
@@ -422,9 +402,7 @@ def write_class_file(
     about:dict, # name, names, synonyms, natural: what `ClassSet.to_dict` gives
 )->None:
     "Write classes to a file that `read_class_file` reads and people edit."
-    path, natural = Path(path), about['natural']
-    if path.suffix.lower() not in CLASS_ENDINGS:
-        raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
+    path, natural = _class_path(path), about['natural']
     own = {n: [p for p in about['synonyms'][n] if p not in (n, natural[n])] for n in about['names']}
     data = dict(name=about['name'], classes=own)
     other = {n: spelling for n,spelling in natural.items() if spelling != n}
@@ -444,15 +422,3 @@ def clean_text(text:str, what:str)->str:
     odd = next((c for c in text if unicodedata.category(c) in ('Cc', 'Cs')), None)
     if odd: raise ValueError(f"{what} has the character {odd!r} in it; write it without")
     return text
-
-def clean_phrases(
-    given:Iterable[str]|None, # the synonyms of a class
-    name:str, # the class's name
-    natural:str, # its natural spelling
-)->list[str]: # name, natural spelling, synonyms, each once
-    "All phrases that name a class. Raises `TypeError` or `ValueError` for what is no list of text."
-    if isinstance(given, str) or not isinstance(given, Iterable|None):
-        raise TypeError(f"the synonyms of {name!r} must be a list, not {given!r:.60}; "
-                        f"write [{given!r:.60}]")
-    given = [clean_text(p, f'a synonym of {name!r}') for p in given or ()]
-    return list(dict.fromkeys([name, natural, *given]))

@@ -507,10 +507,10 @@ def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-4
 def _calibrate(model:'Predictor', data:'LabeledPictures', scores:'Tensor', source:str, out:str):
     "Find thresholds and probabilities on labelled pictures, and write the model with them."
-    from taidpt.tags import calibrate_scores, default_thresholds
+    from taidpt.tags import calibrate_scores, thresholds_of
     model.thresholds = None
     model.thresholds = calibrate_scores(data.labels, scores, model.classes.names,
-                                        default_thresholds(model), source=source)
+                                        thresholds_of(model, default=True), source=source)
     model.save(out)
     say(f'Written: {out}, thresholds and probabilities from {model.thresholds.pictures} pictures')
 
