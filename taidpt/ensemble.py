@@ -157,14 +157,13 @@ class Ensemble:
 
     tags = tagged                                   # only with `normalize=None`
 
-# %% ../nbs/13_ensemble.ipynb #13-tile-box
+# %% ../nbs/13_ensemble.ipynb #13-tiled
 def _tile_box(size:tuple[int, int], n:int, k:int)->tuple[int, int, int, int]: # edges, in pixels
     "Where tile k, counted row by row from 0, of n × n lies in a picture of this width and height."
     width, height = (side / (1 + 0.75*(n - 1)) for side in size)
     left, upper = 0.75*width * (k % n), 0.75*height * (k // n)
     return round(left), round(upper), round(left + width), round(upper + height)
 
-# %% ../nbs/13_ensemble.ipynb #13-tiled
 class Tiled:
     "A model that also looks at n × n tiles of each picture, closely."
     thresholds = None                               # found by `calibrate`
@@ -195,17 +194,6 @@ class Tiled:
     tags = tagged
 
 # %% ../nbs/13_ensemble.ipynb #13-saved
-def _row_names(pictures:Sequence[str|Path])->list[str]:
-    "File names, or paths below the folder that all share where names repeat."
-    paths = [Path(p) for p in pictures]
-    names = [p.name for p in paths]
-    if len(set(names)) == len(names): return names
-    shared = os.path.commonpath([p.parent for p in paths])
-    names = [p.relative_to(shared).as_posix() for p in paths]
-    if twice := [n for n, k in Counter(names).items() if k > 1]:
-        raise ValueError(f'{twice[0]} is there twice; each picture is scored once')
-    return names
-
 @dataclass
 class SavedScores:
     "Scores with the names of their rows and columns."
@@ -216,7 +204,13 @@ class SavedScores:
 
     def __post_init__(self):
         self.scores = torch.as_tensor(self.scores).detach().float().cpu()
-        self.files = _row_names(self.files)
+        paths = [Path(p) for p in self.files]
+        self.files = [p.name for p in paths]
+        if len(set(self.files)) < len(paths):           # then their paths below a common folder
+            shared = os.path.commonpath([p.parent for p in paths])
+            self.files = [p.relative_to(shared).as_posix() for p in paths]
+        if twice := [n for n, k in Counter(self.files).items() if k > 1]:
+            raise ValueError(f'{twice[0]} is there twice; each picture is scored once')
         self.classes = list(getattr(self.classes, 'natural', self.classes))
         if tuple(self.scores.shape) != (len(self.files), len(self.classes)):
             raise ValueError(f'{len(self.files)} pictures and {len(self.classes)} classes need '

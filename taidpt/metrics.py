@@ -154,10 +154,6 @@ def _percent(part, of)->np.ndarray: # counts -> the same shape
     "How many percent the one is of the other; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
 
-def _f1(p, r)->np.ndarray: # precision and recall in percent -> the same shape, in percent
-    "Harmonic mean of precision and recall."
-    return _percent(2*p*r/100, p + r)
-
 def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
     "Precision, recall and F1 of tags (N × C, bool) where pictures count as B × N weights say."
     right, given, wanted = (weights @ x.astype(np.float32) for x in (labels & tags, tags, labels))
@@ -165,8 +161,8 @@ def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
     CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
     right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
     OP, OR = _percent(right, given), _percent(right, wanted)
-    return dict(CP=CP, CR=CR, CF1=_f1(CP, CR), OP=OP, OR=OR, OF1=_f1(OP, OR),
-                precision=p, recall=r, f1=_f1(p, r))
+    f1, CF1, OF1 = (_percent(2*a*b/100, a + b) for a, b in ((p, r), (CP, CR), (OP, OR)))
+    return dict(CP=CP, CR=CR, CF1=CF1, OP=OP, OR=OR, OF1=OF1, precision=p, recall=r, f1=f1)
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive

@@ -37,7 +37,6 @@ def blank_figure(
     plt.close(fig)
     return fig
 
-# %% ../nbs/plots.ipynb #plots-009
 def picture_name(
     picture:str|Path|Image.Image, # a file or a PIL picture
 )->str:

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEW', 'Tag', 'as_tags', 'reference_thresholds', 'reference_photos', 'reference_features', 'best_threshold',
-           'Thresholds', 'calibrate_scores', 'calibrate', 'sigmoid_thresholds', 'as_thresholds', 'thresholds_of',
-           'tagged', 'frequency_text']
+           'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'sigmoid_thresholds', 'as_thresholds',
+           'thresholds_of', 'tagged']
 
 # %% ../nbs/15_tags.ipynb #15-imports
 import math, warnings
@@ -197,6 +197,12 @@ class Thresholds:
              'the source must be text on one line')
         return t
 
+def frequency_text(text:str, where:str)->list[float]: # C shares
+    "Shares between 0 and 1 as JSON, in the header of a file."
+    got = parse_json(text, where)
+    if isinstance(got, list) and all(is_number(x) and 0 <= x <= 1 for x in got): return got
+    raise ValueError(f'{where} must be a list of shares between 0 and 1')
+
 # %% ../nbs/15_tags.ipynb #15-cal
 def calibrate_scores(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
@@ -311,10 +317,3 @@ def tagged(
     if by_sigmoid: scores = model.predict_branches(pictures, on_error, progress)[0]
     else: scores = model.predict(pictures, on_error, progress)
     return as_tags(scores, model.classes.names, limits)
-
-# %% ../nbs/15_tags.ipynb #15-header
-def frequency_text(text:str, where:str)->list[float]: # C shares
-    "Shares between 0 and 1 as JSON, in the header of a file."
-    got = parse_json(text, where)
-    if isinstance(got, list) and all(is_number(x) and 0 <= x <= 1 for x in got): return got
-    raise ValueError(f'{where} must be a list of shares between 0 and 1')
