@@ -7,13 +7,15 @@ __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text
            'as_classset', 'add_synonyms']
 
 # %% ../nbs/01_classes.ipynb #b67bdfac
-import difflib
+import difflib, json
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
+import yaml
+
 from .files import CLASS_ENDINGS, clean_text, is_text_list, parse_json, read_class_file
-from .files import write_class_file
+from .files import write_whole
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -114,7 +116,16 @@ class ClassSet:
 
     def save(self, path:str|Path)->None:
         "Write the class set to a .yaml, .yml or .json file that `from_file` reads and people edit."
-        write_class_file(path, self.to_dict())
+        path, natural = Path(path), dict(zip(self.names, self.natural))
+        if path.suffix.lower() not in CLASS_ENDINGS:
+            raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
+        own = {n: [p for p in self.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
+        about = dict(name=self.name, classes=own)
+        if other := {n: nat for n,nat in natural.items() if nat != n}: about['natural'] = other
+        how = dict(sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+        text = json.dumps(about, indent=1, ensure_ascii=False) + '\n'
+        if path.suffix.lower() != '.json': text = yaml.safe_dump(about, **how)
+        with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/01_classes.ipynb #classes-text
 def class_text(

@@ -127,20 +127,16 @@ class Ensemble:
     ):
         self.members, self.weights, self.normalize = list(members), weights, normalize
         if not self.members: raise ValueError('An ensemble needs members.')
-        for m in self.members:
-            if not callable(getattr(m, 'predict', None)):
-                raise TypeError(f'{type(m).__name__} has no predict(pictures), '
-                                'so it cannot be a member.')
         known = [m.classes for m in self.members if hasattr(m, 'classes')]
         if any(list(c.names) != list(known[0].names) for c in known):
             raise ValueError('The members score different classes, '
                              'or the same ones in another order.')
         self.classes = known[0] if known else None
         self.frequency_ = getattr(self.members[0], 'frequency_', None)
-        first, plain = self.members[0], [m for m in self.members
-                                         if getattr(type(m), 'predict', None) is Predictor.predict]
-        alike = plain == self.members and all(
-            m.clip is first.clip and m.pos_embed == first.pos_embed for m in plain)
+        first = self.members[0]
+        alike = all(getattr(type(m), 'predict', None) is Predictor.predict
+                    and m.clip is first.clip and m.pos_embed == first.pos_embed
+                    for m in self.members)
         self.clip, self.pos_embed = (first.clip, first.pos_embed) if alike else (None, None)
 
     def predict(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C

@@ -6,10 +6,10 @@
 __all__ = ['NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'to_disk', 'write_whole', 'reserve', 'utf8_text', 'parse_json', 'read_json',
            'is_text_list', 'parse_yaml', 'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text',
            'names_text', 'settings_text', 'history_text', 'check_shapes', 'check_numbers', 'read_safetensors',
-           'file_identity', 'fingerprint', 'clean', 'scratch', 'read_class_file', 'write_class_file', 'clean_text']
+           'file_identity', 'fingerprint', 'clean', 'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
-import errno, hashlib, json, os, re, secrets, shutil, unicodedata, warnings
+import errno, hashlib, json, os, re, unicodedata, warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -348,39 +348,27 @@ def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
 
 # %% ../nbs/files.ipynb #files-033
 def clean(folder:str|Path)->list[Path]: # what was removed, locks apart
-    "Remove unfinished files, temporary folders and locks that dead processes left in a folder."
+    "Remove unfinished files and locks that dead processes left in a folder."
     gone = []
     for lock in Path(folder).glob(f'.*{_LOCK}'):
         with suppress(OSError, Timeout), FileLock(lock, timeout=0):
             thing = lock.with_name(lock.name[1:-len(_LOCK)])
             if thing.name.startswith('.') and _PART in thing.name and thing.exists():
-                shutil.rmtree(thing) if thing.is_dir() else thing.unlink()
+                thing.unlink()
                 gone.append(thing)
             lock.unlink()
     return gone
 
-@contextmanager
-def scratch(parent:str|Path)->Iterator[Path]:
-    "A temporary folder for as long as the block, or the process, lives."
-    clean(parent)
-    folder = Path(parent)/f'.taidpt-{secrets.token_hex(8)}{_PART}'
-    with locked(folder):
-        folder.mkdir()
-        try: yield folder
-        finally: shutil.rmtree(folder, ignore_errors=True)
-
 # %% ../nbs/files.ipynb #files-045
 CLASS_ENDINGS = '.yaml', '.yml', '.json'
-
-def _class_path(path:str|Path)->Path:
-    if Path(path).suffix.lower() in CLASS_ENDINGS: return Path(path)
-    raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
 
 def read_class_file(
     path:str|Path, # a .yaml, .yml or .json file in one of the three shapes
 )->dict: # name, names, synonyms, natural
     "A file of classes as plain data. Raises `FileNotFoundError`, or `ValueError` with its line."
-    path = _class_path(path)
+    path = Path(path)
+    if path.suffix.lower() not in CLASS_ENDINGS:
+        raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
     got = parse_yaml(utf8_text(path), path)
     whole = (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
@@ -393,21 +381,6 @@ def read_class_file(
     return dict(name=about.get('name', path.stem), names=list(classes),
                 synonyms=classes if isinstance(classes, dict) else None,
                 natural=about.get('natural'))
-
-def write_class_file(
-    path:str|Path, # a .yaml, .yml or .json file
-    about:dict, # name, names, synonyms, natural: what `ClassSet.to_dict` gives
-)->None:
-    "Write classes to a file that `read_class_file` reads and people edit."
-    path, natural = _class_path(path), about['natural']
-    own = {n: [p for p in about['synonyms'][n] if p not in (n, natural[n])] for n in about['names']}
-    data = dict(name=about['name'], classes=own)
-    other = {n: spelling for n,spelling in natural.items() if spelling != n}
-    if other: data['natural'] = other
-    if path.suffix.lower() == '.json': text = json.dumps(data, indent=1, ensure_ascii=False) + '\n'
-    else: text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True,
-                                default_flow_style=None, width=110)
-    with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
 def clean_text(text:str, what:str)->str:
     "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."
