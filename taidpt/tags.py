@@ -294,7 +294,7 @@ def thresholds_of(
         raise ValueError('give a threshold or a probability, not both')
     if probability is not None:
         return (model.thresholds or sigmoid_thresholds(model)).at(probability)
-    if model.thresholds and not default: return np.array(model.thresholds.values)
+    if not default and model.thresholds: return np.array(model.thresholds.values)
     if getattr(model, 'normalize', None): raise ValueError(
         'Scores that are normalised over the pictures depend on the other pictures, so no '
         'threshold fits them: use normalize=None.')
