@@ -147,7 +147,7 @@ class TaIDPT(Predictor):
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise before any work."
         train = as_labelled(train, self.classes, progress)
-        warn_of_rare_classes(train, stacklevel=3)
+        warn_of_rare_classes(train)
         self.frequency_, self.thresholds = name_frequency(train), None
         if self.templates: train = train + template_sentences(self.classes)
         if features is None: features = partial(encode_sentences, self.clip, train.texts, None, progress)
@@ -165,7 +165,7 @@ class TaIDPT(Predictor):
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
         "The learned class embeddings, computed once for prompts that stay as they are."
         self.check_fitted()
-        return self.prompts_.embeddings(self.local)
+        with torch.no_grad(): return self.prompts_(self.local)
 
     def tensors(self)->dict[str, Tensor]: # by name
         "What a file keeps."
