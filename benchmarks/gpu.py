@@ -7,7 +7,7 @@ run on a GPU: none was at hand when it was written, and results.json therefore h
 neither on which sentences and photos these are nor on the weights. So the bundled captions and photos stand in for
 COCO's, again and again, and RN50's architecture with random weights from a seed for CLIP's.
 
-    python benchmarks/gpu.py [--precision bf16] [--compile]    made to end within ten minutes on a card such as an H100; needs nbdev
+    python benchmarks/gpu.py [--precision bfloat16] [--compile]    made to end within ten minutes on a card such as an H100; needs nbdev
     python benchmarks/gpu.py --small                           the same code, in seconds on the CPU; nothing is recorded
 """
 import argparse
@@ -29,12 +29,11 @@ from common import record
 from pictures import rn50
 from training import BATCH
 from taidpt.classes import COCO, VOC2007, ClassSet
-from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.clip import FrozenCLIP, encode_sentences, load_clip
+from taidpt.encoders.pictures import list_pictures
 from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
-from taidpt.support.captions import bundled_captions
-from taidpt.support.encode import encode_sentences
-from taidpt.support.picturefiles import list_pictures
+from taidpt.text.corpora import bundled_captions
 from taidpt.texts import LabeledTexts, template_sentences
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -121,7 +120,7 @@ def notebooks(names: list[str]) -> dict[str, str]:
 
 def prepared(precision: str, compiled: bool) -> FrozenCLIP:
     "RN50 with random weights, on the GPU."
-    clip, dtype = rn50(), dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)[precision]
+    clip, dtype = rn50(), getattr(torch, precision)
     clip = FrozenCLIP(clip.model.to("cuda", dtype), clip.tokenizer, clip.preprocess, "RN50-quickgelu")
     return clip.compile() if compiled else clip
 
@@ -130,7 +129,7 @@ def main(arguments: list[str]) -> int:
     "The exit status: 1 if a notebook fails, 2 if there is no GPU."
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--small", action="store_true", help="a few sentences and pictures, with the embedded CLIP on the CPU")
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="of the weights")
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], default="float32", help="of the weights")
     parser.add_argument("--compile", action="store_true", help="let torch.compile fuse the blocks of prompts")
     options = parser.parse_args(arguments)
     if not (options.small or torch.cuda.is_available()):

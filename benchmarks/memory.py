@@ -17,12 +17,12 @@ import torch
 from common import record, seconds
 from taidpt.classes import COCO
 from taidpt.scores import branch_scores
-from taidpt.training import feature_batches, train_epoch
+from taidpt.training import train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
-from taidpt.support.captions import bundled_captions
-from taidpt.support.features import load_features, store_in_file
+from taidpt.encoders.features import load_features, stored_features
+from taidpt.text.corpora import bundled_captions
 from training import published_loss, text_tower
 
 D, BATCH = 1024, 512
@@ -38,14 +38,16 @@ def write_store(path: Path, captions: int) -> dict:
     "As many captions as asked for, as long as real ones, with random features."
     tokens = text_tower().tokenize(list(bundled_captions()))
     lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
-    store = store_in_file(path, lengths, [D], dict(format="taidpt-features"))
-    rng = np.random.default_rng(0)
-    block = rng.standard_normal((4096, D), np.float32)
+    block = np.random.default_rng(0).standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
-    for start in range(0, len(store.parts), len(block)):
-        store.parts[start:start + len(block)] = block[:len(store.parts) - start]
-    store.whole[:] = np.resize(block, store.whole.shape)
-    store.flush()
+
+    def fill(store, done):
+        for start in range(0, len(store.local), len(block)):
+            store.local[start:start + len(block)] = block[:len(store.local) - start]
+        store.global_[:] = np.resize(block, store.global_.shape)
+        yield captions
+
+    stored_features(path, dict(kind="random"), fill, lambda: (lengths, [D]))
     return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size,
                 padded_float32=captions * 77 * D * 4)
 
@@ -61,7 +63,7 @@ def train_from_store(path: str, steps: int, out):
     before = resident()
     scores = partial(branch_scores, tau=0.02)
     for order in torch.randperm(n)[:steps * BATCH].split(BATCH):
-        train_epoch(prompts, feature_batches(store, labels, order, BATCH), optimizer, scores)
+        train_epoch(prompts, [(*store.batch(order, padded=False), labels[order])], optimizer, scores)
         after.append(resident())
     out.put(dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after)))
 

@@ -6,17 +6,14 @@ precision, and both used on pictures in float32. mAP over seeds, and the differe
 import argparse
 from pathlib import Path
 
-import torch
-
 from common import SHARED, record, seconds
 from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
 from taidpt.datasets.labelled import bundled_photos, read_labels
 from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
-from taidpt.paper.family import measured
-from taidpt.support.captions import bundled_captions
-from taidpt.support.encode import encode_pictures, encode_sentences
+from taidpt.metrics import Measured
+from taidpt.text.corpora import bundled_captions
 from taidpt.texts import LabeledTexts, template_sentences
 TABLE = SHARED / "coco_dev/labels.tsv"
 
@@ -33,9 +30,7 @@ def learned(clip: FrozenCLIP, train: LabeledTexts, seeds: int) -> tuple[list[TaI
 def on(clip: FrozenCLIP, model: TaIDPT) -> TaIDPT:
     "The same prompts on another CLIP."
     other = TaIDPT(clip, model.classes, seed=model.seed)
-    other.start()
-    with torch.no_grad():
-        for a, b in zip(other.prompts_.parameters(), model.prompts_.parameters()): a.copy_(b)
+    other.take_tensors(model.tensors())
     return other
 
 
@@ -46,16 +41,16 @@ def main():
     args = p.parse_args()
     photos = read_labels(args.labels, COCO, args.labels.parent/"images") if args.labels else bundled_photos(COCO)
     train = NounFilter(COCO).label(list(bundled_captions()), progress=False)
-    clip, half = load_clip(device="cpu"), load_clip(device="cpu", precision="bf16")
+    clip, half = load_clip(device="cpu"), load_clip(device="cpu", precision="bfloat16")
     store, found, took = encode_pictures(clip, photos.pictures, progress=False), {}, {}
     for name, c in dict(float32=clip, bfloat16=half).items():
         models, took[name] = learned(c, train, args.seeds)
-        found[name] = measured(photos.labels, [on(clip, m).predict(store, progress=False) for m in models])
-    more = found["bfloat16"].over(found["float32"])
-    for name, m in found.items(): print(f"{name}: mAP {m.interval()}, seeds {', '.join(f'{v:.2f}' for v in m.each)}, {took[name]:.0f} s")
+        found[name] = Measured(photos.labels, [on(clip, m).predict(store, progress=False) for m in models], draws=500)
+    more = found["bfloat16"].gain(found["float32"])
+    for name, m in found.items(): print(f"{name}: mAP {m.map()}, seeds {', '.join(f'{v:.2f}' for v in m.each)}, {took[name]:.0f} s")
     print(f"bfloat16 less float32: {more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]")
     record("precision", dict(photos=len(photos), set=args.labels.parent.name if args.labels else "the bundled photos", seeds=args.seeds,
-                             map={name: m.value for name, m in found.items()}, each={name: m.each for name, m in found.items()},
+                             map={name: m.map().value for name, m in found.items()}, each={name: m.each for name, m in found.items()},
                              difference=dict(value=more.value, low=more.low, high=more.high), seconds=took))
 
 

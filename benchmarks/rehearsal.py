@@ -31,8 +31,8 @@ from safetensors.torch import save_file
 from common import SHARED, record
 from pictures import rn50
 from taidpt.classes import NUSWIDE, VOC2007
-from taidpt.support.captions import bundled_captions, read_captions
-from taidpt.support.picturefiles import list_pictures
+from taidpt.encoders.pictures import list_pictures
+from taidpt.text.corpora import bundled_captions, read_captions
 
 STAGES = "labels", "pictures", "sentences", "learning", "scores"  # in the order in which a run goes through them
 SIZES = dict(voc2007=(4_952, 118_287), nuswide=(10_786, 50_745))  # pictures, texts; NUS-WIDE's are a tenth

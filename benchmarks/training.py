@@ -20,16 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import compare, interleave, record, seconds, show, spread
-from taidpt.support.encode import encode_sentences
 from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP
-from taidpt.support.captions import bundled_captions
-from taidpt.support.features import store_in_memory
+from taidpt.clip import FrozenCLIP, encode_sentences
+from taidpt.encoders.features import FeatureStore, offsets_of
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.scores import branch_scores
 from taidpt.prompts import PromptLearner
-from taidpt.training import feature_batches, train_epoch
+from taidpt.text.corpora import bundled_captions
+from taidpt.training import train_epoch
 
 BATCH, M, TAU, SCALE = 512, 16, 0.02, 4.0
 EPOCHS, TEMPLATES = 20, 89  # for each class
@@ -118,8 +117,8 @@ class Ours:
         return [SCALE * s for s in branch_scores(u, U, *self.prompts(), TAU, mask)]
 
     def step(self, items: Tensor) -> float:
-        batches = feature_batches(self.features, self.labels, items, BATCH)
-        return train_epoch(self.prompts, batches, self.optimizer, partial(branch_scores, tau=TAU), self.loss)
+        batch = *self.features.batch(items, padded=False), self.labels[items]
+        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU), self.loss)
 
 
 # What is measured
@@ -189,10 +188,9 @@ def long_sentences(n: int) -> list[str]:
 
 def long_store(clip: FrozenCLIP, n: int):
     "Features of n sentences of 77 tokens; random, as time does not depend on them."
-    store = store_in_memory(np.full(n, 77), [clip.dim], dict(format="random"))
     rng = np.random.default_rng(0)
-    for x in (store.whole, store.parts): x[:] = (rng.standard_normal(x.shape, np.float32) / clip.dim**.5).astype(x.dtype)
-    return store
+    def unit(rows): return (rng.standard_normal((rows, clip.dim), np.float32) / clip.dim**.5).astype(np.float16)
+    return FeatureStore(unit(n), unit(77 * n), offsets_of([77] * n))
 
 
 def matrix_speed(dtype: torch.dtype, width: int = 512) -> float:
