@@ -7,7 +7,9 @@ Part-of-speech tagging is left out, which favours it, and NLTK's sentence splitt
     python benchmarks/nounfilter.py [sentences] [rounds]
 """
 import sys
+from importlib.resources import files
 
+import nltk
 from nltk.stem import WordNetLemmatizer
 from nltk.tokenize import word_tokenize
 
@@ -15,7 +17,6 @@ from common import compare, interleave, record, show
 from taidpt.classes import COCO
 from taidpt.nounfilter import NounFilter
 from taidpt.text.corpora import bundled_captions
-from taidpt.text.published_labels import use_wordnet
 
 
 def published_way(texts: list[str]) -> list[list[int]]:
@@ -28,7 +29,8 @@ def published_way(texts: list[str]) -> list[list[int]]:
 
 
 def main(sentences: int = 8000, rounds: int = 3):
-    use_wordnet()
+    nltk.data.path.append(str(files("taidpt")/"data"/"nltk_data"))                  # at the end: the user's come first
+    nltk.corpus.wordnet.ensure_loaded()
     texts, labels = list(bundled_captions())[:sentences], {}
 
     def ours(): labels["ours"] = [found for _, found in NounFilter(COCO).stream(texts)]  # a new filter: nothing remembered
