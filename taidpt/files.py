@@ -282,22 +282,20 @@ def names_text(text:str, where:str)->list[str]:
 
 def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
     "Settings of a model as JSON; its class says whether they are its own."
+    def fits(x): return (x is None or isinstance(x, bool) or is_number(x)
+                         or is_text_list(x if isinstance(x, list) else [x]))
     got = parse_json(text, where)
-    for name,x in _expect(isinstance(got, dict), got, where, 'settings by name').items():
-        if not (x is None or isinstance(x, bool) or is_number(x) or is_text_list(x)
-                or is_text_list([x])):
-            raise ValueError(f'{where}: {name!r:.60} is {x!r:.60}, which no setting can be')
-    return got
+    good = isinstance(got, dict) and all(map(fits, got.values()))
+    return _expect(good, got, where, 'settings by name: numbers, text, lists of text')
 
 def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
     "What happened in each epoch, as JSON."
-    rows = parse_json(text, where)
-    for i,row in enumerate(_expect(isinstance(rows, list), rows, where, 'a list of epochs'), 1):
-        fits = (isinstance(row, dict) and {'epoch', 'lr', 'loss'} <= row.keys()
-                and row['epoch'] == i and all(map(is_number, row.values()))
-                and all(map(str.isidentifier, row)))
-        _expect(fits, row, f'{where}, row {i},', f'epoch {i} with its lr and loss, all numbers')
-    return rows
+    rows, keys = parse_json(text, where), {'epoch', 'lr', 'loss'}
+    good = isinstance(rows, list) and all(
+        isinstance(row, dict) and keys <= row.keys() and row['epoch'] == i
+        and all(map(is_number, row.values())) and all(map(str.isidentifier, row))
+        for i,row in enumerate(rows, 1))
+    return _expect(good, rows, where, 'a list of epochs with their lr and loss, all numbers')
 
 def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds

@@ -34,26 +34,22 @@ class PromptLearner(nn.Module):
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
         self.ctx_local = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
 
-        self._embedded = None, None
+        self._kept = None, None                             # contexts and their embeddings
 
     def forward(self,
         local:bool=True, # also the local branch; False saves half the work where only G is wanted
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
-        "Class embeddings, differentiable in the contexts."
-        names, contexts = self.classnames, [self.ctx_global, self.ctx_local][:1 + local]
+        "Class embeddings, differentiable in the contexts; without gradients kept until these change."
+        learning, names = torch.is_grad_enabled(), self.classnames
+        now = local, self.clip.device, *(p._version for p in self.parameters())
+        if not learning and self._kept[0] == now: return self._kept[1]
+        contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
         if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)
         else: E = torch.stack([self.clip.encode_prompts(context, names) for context in contexts])
         E = F.normalize(E.float(), dim=-1)
-        return E[0], E[1] if local else None
-
-    def embeddings(self,
-        local:bool=True, # as in `forward`
-    ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
-        "Class embeddings without gradients, kept for prompts that stay as they are."
-        now = local, self.clip.device, *(p._version for p in self.parameters())
-        if self._embedded[0] != now:
-            with torch.no_grad(): self._embedded = now, self(local)
-        return self._embedded[1]
+        found = E[0], E[1] if local else None
+        if not learning: self._kept = now, found
+        return found
 
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'

@@ -30,8 +30,7 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from taidpt.apps.export import with_words
-from taidpt.apps.tagger import Tagger
+from taidpt.apps.onnx import Tagger
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
 from taidpt.clip import load_clip
@@ -94,7 +93,8 @@ def tagger() -> bytes:
              onnx.helper.make_node('MatMul', ['f', 'w'], ['scores'])]
     graph = onnx.helper.make_graph(nodes, 'g', [value('pixels', 1, ['pictures', 3, 8, 8])], [value('scores', 1, ['pictures', 2])], [numbers])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
-    return with_words(model.SerializeToString(), words)
+    onnx.helper.set_model_props(model, {name: x if isinstance(x, str) else json.dumps(x) for name, x in words.items()})
+    return model.SerializeToString()
 
 
 def picture(kind: str, **options) -> bytes:

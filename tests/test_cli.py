@@ -217,7 +217,7 @@ BAD_INPUT = [
     (['tag', '--prompts', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl', '--on-error skip']),
     (['tag', '--classes', 'bus', 'PHOTOS', '--out', 'tags.txt'], ['tags.txt', '.csv']),
     (['tag', '--classes', 'bus', 'PHOTOS', '--probability', '.5'], ['trained with a softmax']),
-    (['tag', '--tagger', 'my.onnx', 'PHOTOS', '--clip', 'RN50', '--tiles', '2'], ['leave out --clip and --tiles']),
+    (['tag', '--tagger', 'my.onnx', 'PHOTOS'], ['my.onnx', 'no such']),
     (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip', '.onnx']),
     (['app', 'no.safetensors'], ['no.safetensors']),
     (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
@@ -262,6 +262,7 @@ def test_bad_input(args, says, folder, command):
     (['tag', 'a.jpg'], '--classes, --prompts and --tagger'),
     (['tag', '--classes', 'cat', '--prompts', 'my.safetensors', 'a.jpg'], '--classes, --prompts and --tagger'),
     (['tag', '--classes', 'cat', 'a.jpg', '--threshold', '.1', '--probability', '.1'], '--threshold or --probability'),
+    (['tag', '--tagger', 'my.onnx', 'a.jpg', '--clip', 'RN50'], 'a tagger is fixed in its file'),
     (['export', '--out', 'x.onnx'], '--classes or --prompts'),
     (['reproduce', 'table1', '--test', 'balanced'], '--test is for table2'),
     (['reproduce', 'family', '--limit', '5'], '--limit is for table1'),
@@ -361,7 +362,7 @@ def test_odd_files(folder, command):
     try:
         status, out, err = command('tag', '--prompts', prompts, 'odd', '--json')
         assert status == 0 and [e['picture'] for e in json.loads(out)] == shown, err
-        pipe = 'odd/pipe.jpg: it is a named pipe, not a file'
+        pipe = 'odd/pipe.jpg: it is a pipe'
         error(command('tag', '--prompts', prompts, 'odd/pipe.jpg'), pipe)
         status, out, err = command('tag', '--prompts', prompts, PHOTO, 'odd/pipe.jpg', '--on-error', 'skip', '--json')
         assert status == 0 and json.loads(out)[1]['error'] == 'cannot be read' and pipe in err

@@ -43,12 +43,12 @@ def _show_version(asked:bool)->None:
           f'{version("open_clip_torch")}, Python {sys.version.split()[0]}')
     raise typer.Exit
 
-@app.callback(epilog="Start with 'taidpt demo'. 'taidpt COMMAND --help' shows options and examples.")
+@app.callback(epilog="Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
 def shared(
     ctx:typer.Context, # keeps what was typed for `Command`
     quiet:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True, help='Show versions.')]=False,
+    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True)]=False,
 )->None:
     "Tag pictures with prompts that are learned from sentences."
     ctx.obj = dict(quiet=quiet, debug=debug)
@@ -66,31 +66,25 @@ def main(
 _CLASSES = 'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'
 _CAPTIONS = ('.json (COCO), .jsonl (Localized Narratives), .tsv, .csv, .txt, .parquet, or .gz of '
              'these (default: the bundled captions).')
-_Classes = Annotated[str, Option('--classes', metavar='CLASSES', help=_CLASSES)]
-_AnyClasses = Annotated[str|None, Option('--classes', metavar='CLASSES', help=_CLASSES)]
+_Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
+_AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
 _Captions = Annotated[str|None, Option(metavar='FILE', help=_CAPTIONS)]
-_Column = Annotated[str|None, Option(metavar='NAME', help=(
-    'Column or field of the captions; a number counts from 0.'))]
-_Rules = Annotated[Literal['careful', 'published'], Option(help=(
-    "careful knows more words; published labels, and names classes, as the authors' code does."))]
+_Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.')]
+_Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _Yes = Annotated[bool, Option('--yes', help='Go on even if no sentence names one of the classes.')]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
     'format (default: the one that the prompts name, or the embedded small CLIP).'))]
 _Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
 _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
-_Trust = Annotated[bool, Option('--trust', help=(
-    'Fetch or open the CLIP that the prompts name even if open_clip does not know it.'))]
+_Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the prompts name.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
 _Tiles = Annotated[int, Option(min=1, metavar='N', help='Look at N x N overlapping tiles, too.')]
 _Prompts = Annotated[str|None, Option(metavar='FILE', help='The .safetensors that train wrote.')]
-_Report = Annotated[str|None, Option(metavar='FILE', help=(
-    'Write a page with every picture, its tags and where each scores: .html.'))]
-_Ray = Annotated[str|None, Option(metavar='ADDRESS', help=(
-    'Share the files of a folder among the processes of this Ray; local: of a new one here.'))]
+_Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
+_Ray = Annotated[str|None, Option(metavar='ADDRESS', help='Of a Ray, for folders; or local.')]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
-_Epochs = Annotated[int|None, Option(min=1, metavar='N', help=(
-    'Passes over the sentences (default: what suits the CLIP).'))]
+_Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
 _CLASS_FILES = '.yaml', '.yml', '.json'
@@ -121,14 +115,11 @@ def _parse_classes(
 
 def _tell_synonyms(classes:'ClassSet')->None:
     "One line about the words that were guessed, and how to see and change them."
-    listed = []
-    for name in classes.names[:6]:
-        words = [w for w in classes.synonyms[name] if w != name]
-        more = f' … {len(words)} in all' if len(words) > 3 else ''
-        listed.append(f'{name} ({", ".join(words[:3]) or "no other word"}{more})')
-    note(f'sentences name a class by these words, too: {", ".join(listed)}'
-         f'{", …" if len(classes) > 6 else ""}; taidpt label --synonyms-out my.yaml writes them '
-         'all, to be edited and given to --classes')
+    others = {n: [w for w in classes.synonyms[n] if w != n] for n in classes.names[:6]}
+    listed = [f'{n} ({", ".join(words[:3]) or "no other word"}{", …"*(len(words) > 3)})'
+              for n, words in others.items()] + ['…']*(len(classes) > 6)
+    note(f'sentences name a class by these words, too: {", ".join(listed)}; taidpt label '
+         '--synonyms-out my.yaml writes them all, to be edited and given to --classes')
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
 def _named_captions(path:str|None, column:str|None=None):
@@ -147,7 +138,7 @@ def _probably(missing:Sequence[str], captions)->str: # such as 'dgo (did you mea
     meant = {name: ' or '.join(probably_meant(name, words, known)) for name in missing}
     return ', '.join(name + f' (did you mean {m}?)'*bool(m) for name, m in meant.items())
 
-def _label_captions(captions, classes:'ClassSet', guessed=False, rules='careful', yes=False)->'LabeledTexts':
+def _label_captions(captions, classes, guessed=False, rules='careful', yes=False)->'LabeledTexts':
     "Label captions. Raises `ValueError` for a guessed name that no sentence has, unless `yes`."
     from taidpt.nounfilter import NothingNamed, NounFilter
     try: found = NounFilter(classes, rules=rules).label(captions, progress=bars())
@@ -176,14 +167,10 @@ def _load_prompts(
     precision:str='float32', # as in `load_clip`
 )->'Predictor': # a TaIDPT, or class vectors
     "Learned prompts or vectors. Raises `ValueError` if they were learned on another CLIP."
-    if not Path(path).is_file():
-        raise FileNotFoundError(f'{path}: there is no such file of prompts')
-    from safetensors import SafetensorError, safe_open
+    from taidpt.files import open_safetensors
+    with open_safetensors(path, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
     from taidpt.baselines.linear import load_predictor
     from taidpt.encoders.weights import is_known_clip, model_and_tag
-    try:
-        with safe_open(path, 'numpy') as f: was = (f.metadata() or {}).get('clip', '')
-    except (SafetensorError, OSError): was = ''             # to read it will say what is wrong
     now = clip and '/'.join(filter(None, model_and_tag(clip)))
     if clip and was != now and is_known_clip(was) and is_known_clip(now):
         raise ValueError(f'{path} was learned on {was}, not on {now}; leave out --clip')
@@ -235,7 +222,7 @@ def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictur
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
 def _write_tags(path:str, entries:Sequence[Mapping], scores:Sequence[Sequence['Tag']])->None:
-    "Write the tags of pictures, whole or not at all; a CSV with the scores of all classes, if given."
+    "Write the tags of pictures, whole or not at all; a CSV with the scores of all classes."
     from taidpt.files import write_whole
     names = sorted({t.label for tags in scores for t in tags})
     torn = any('error' in e for e in entries)
@@ -275,7 +262,7 @@ def _print_tags(
     if out: _write_tags(out, entries, found if scores else ())
     if not any(found): raise ValueError('none of the pictures could be read')
 
-def _model_tags(model:'Predictor', pictures:Sequence, tiles:int, on_error:str, report:str|None, **present):
+def _model_tags(model:'Predictor', pictures, tiles, on_error, report, **present)->list[list['Tag']]:
     "Tags by a model under natural names, N lists, and a page that shows them."
     from taidpt.ensemble import Tiled
     from taidpt.tags import thresholds_of
@@ -290,29 +277,22 @@ def _model_tags(model:'Predictor', pictures:Sequence, tiles:int, on_error:str, r
     return [[t._replace(label=natural[t.label]) for t in tags] for tags in found]
 
 @app.command(cls=Command, epilog=examples(
-    'taidpt tag --classes "cat,dog,fire truck" photos/',
-    'taidpt tag --classes voc2007 photos/*.jpg --scores',
-    'taidpt tag --prompts my.safetensors photos/ --out tags.csv',
+    'taidpt tag --classes "cat,dog,fire truck" photos/ --report tags.html',
+    'taidpt tag --prompts my.safetensors photos/*.jpg --out tags.csv --scores',
     'taidpt tag --prompts my.safetensors photos/ --top 5 --json',
-    'taidpt tag --tagger my.onnx photos/',
-    'taidpt tag --classes coco photos/ --report tags.html'))
+    'taidpt tag --tagger my.onnx photos/'))
 def tag(
-    pictures:Annotated[list[str], Argument(metavar='PICTURE', help=(
-        'Picture files, folders with their subfolders, patterns or URLs.'))],
+    pictures:Annotated[list[str], Argument(help='Files, folders, patterns or URLs.')],
     classes:_AnyClasses=None,
     prompts:_Prompts=None,
     tagger:Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]=None,
-    threshold:Annotated[float|None, Option(metavar='T', help=(
-        'A class is present from this score on (default: each class has a threshold).'))]=None,
-    probability:Annotated[float|None, Option(metavar='P', help=(
-        'A class is present from this probability on.'))]=None,
+    threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
+    probability:Annotated[float|None, Option(help='Present from this probability on.')]=None,
     scores:Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]=False,
-    top:Annotated[int|None, Option(min=1, metavar='K', help=(
-        'Show the K surest classes with their scores, present or not.'))]=None,
+    top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write a row for every picture: .csv, .json or .jsonl; or a folder, for all scores of '
-        '--prompts on a folder of pictures.'))]=None,
+        'For a row a picture: .csv, .json, .jsonl; a folder, for all scores of a folder.'))]=None,
     report:_Report=None, on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False, ray:_Ray=None,
 )->None:
@@ -320,6 +300,8 @@ def tag(
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
     if None not in (threshold, probability): raise BadParameter('--threshold or --probability')
+    if tagger and any((probability, report, clip, trust, tiles > 1)): raise BadParameter(
+        'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
     if out and prompts and not Path(out).suffix:
         from taidpt.apps.cluster import score_files
         from taidpt.encoders.weights import model_and_tag
@@ -329,10 +311,6 @@ def tag(
     if report: check_writable(report, '.html')
     names = _named_pictures(pictures, on_error)
     if tagger:
-        fixed = dict(probability=probability, report=report, clip=clip, trust=trust,
-                     tiles=tiles > 1, engine=engine != 'torch', precision=precision != 'float32')
-        if typed := [f'--{name}' for name, given in fixed.items() if given]:
-            raise ValueError(f'a tagger is fixed in its file: leave out {" and ".join(typed)}')
         from taidpt.apps.onnx import Tagger
         found = Tagger(tagger).tags(names, threshold, on_error)
     else:
@@ -350,14 +328,11 @@ def label(
     classes:_Classes,
     captions:Annotated[str|None, Argument(metavar='CAPTIONS', help=_CAPTIONS)]=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write the sentences that name a class, with their labels: .parquet; or a folder, for '
-        'captions in a folder of files.'))]=None,
-    explain:Annotated[str|None, Option(metavar='SENTENCE', help=(
-        'Show which words of this sentence name which class.'))]=None,
+        'For the sentences that name a class: .parquet; a folder, for a folder of files.'))]=None,
+    explain:Annotated[str|None, Option(metavar='SENTENCE', help='Show what its words name.')]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to be edited and given to --classes.'))]=None,
-    kinds:Annotated[bool, Option('--hyponyms', help=(
-        'For names that no data set knows, also look for kinds of them in WordNet.'))]=False,
+    kinds:Annotated[bool, Option('--hyponyms', help='Ask WordNet for kinds of things, too.')]=False,
     rules:_Rules='careful', column:_Column=None, yes:_Yes=False, ray:_Ray=None,
 )->None:
     "Show which sentences name which class."
@@ -385,7 +360,8 @@ def label(
 def _how_it_went(history:Sequence[Mapping])->str: # a row for each epoch
     "The loss at both ends of the run, and the last mAP that was measured."
     first, last = history[0], history[-1]
-    told = f'loss {first["loss"]:.3f} in the first epoch, {last["loss"]:.3f} in the last'
+    told = f'loss {first["loss"]:.3f}'
+    if len(history) > 1: told += f' in the first epoch, {last["loss"]:.3f} in the last'
     return told + (f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else '')
 
 def _validation(clip:'FrozenCLIP', classes:'ClassSet', folder:str|None, table:str|None)->tuple|None:
@@ -415,22 +391,18 @@ def _sentence_features(clip:'FrozenCLIP', sentences:'LabeledTexts', path:str|Non
 def train(
     classes:_Classes,
     out:Annotated[str, Option(metavar='FILE', help=(
-        'The .safetensors for the prompts. Beside it a stopped run leaves a checkpoint, from '
-        'which the same command goes on.'))],
+        'The .safetensors for the prompts; after a stop the same command goes on.'))],
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', yes:_Yes=False,
     clip:_Clip=None, precision:_Precision='float32', epochs:_Epochs=None,
-    seed:Annotated[int, Option(min=0, help='Of the prompts and the order of sentences.')]=0,
+    seed:Annotated[int, Option(min=0, help='Of prompts and order of sentences.')]=0,
     lr:Annotated[float|None, Option(help='Learning rate (default: what suits the CLIP).')]=None,
     batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
     n_ctx:Annotated[int, Option(min=1, help='Learned vectors before the class name.')]=16,
     scale:Annotated[float|None, Option(help='On cosines in the loss (default: as lr).')]=None,
-    local:Annotated[bool, Option('--local/--no-local', help='Learn the local branch, too.')]=True,
-    cache:Annotated[str|None, Option(metavar='FILE', help=(
-        "Keep the sentences' features in this file, for further runs."))]=None,
-    val:Annotated[str|None, Option(metavar='FOLDER', help=(
-        'Pictures to measure mAP on after each epoch.'))]=None,
-    val_labels:Annotated[str|None, Option(metavar='TABLE', help=(
-        'Their labels: picture, tab, labels with commas between.'))]=None,
+    local:Annotated[bool, Option(help='Learn the local branch, too.')]=True,
+    cache:Annotated[str|None, Option(metavar='FILE', help="Keep sentences' features here.")]=None,
+    val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure mAP on.')]=None,
+    val_labels:Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]=None,
 )->None:
     "Learn prompts for classes from sentences."
     for path in filter(None, (out, cache)): check_writable(path, '.safetensors')
@@ -496,9 +468,9 @@ def _figures(
         s, limits = scores[name].numpy(), thresholds_of(models[name])
         tags, best = tags_of(s, limits), m.f1(tags_of(s, top_k=min(top, s.shape[1])))
         found, ap, (value, *ends) = m.f1(tags), m.ap(), m.map()
-        rows = zip(m.names, m.counts, limits.tolist(), *(found[k].tolist() for k in ('precision', 'recall')))
+        rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
         each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
-                for n, *row in rows if row[0]}
+                for n, row in zip(m.names, rows) if row[0]}
         said = dict(thresholds='calibrated' if models[name].thresholds else 'default',
                     tags_a_picture=float(tags[m.read].sum(1).mean()), classes=each)
         for f in 'CF1', 'OF1': said |= {f: found[f].value, f'{f}_interval': list(found[f][1:])}
@@ -524,7 +496,8 @@ def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the 
     ours, last = list(methods.items())[-1]
     print(f'\nAverage precision by class; 95 %, threshold, precision and recall are of {ours}\n')
     print(as_table([[n, t['pictures'], *(m['AP'][n] for m in methods.values()),
-                     limits(*last['AP_interval'][n]), f'{t["threshold"]:7.3f}', t['precision'], t['recall']]
+                     limits(*last['AP_interval'][n]),
+                     f'{t["threshold"]:7.3f}', t['precision'], t['recall']]
                     for n, t in last['tags']['classes'].items()],
                    ['', 'pictures', *methods, '95 %', 'threshold', 'precision', 'recall']))
     if figures['few']: print('\nOn fewer than 5 pictures, so that one more or less would change '
@@ -558,16 +531,13 @@ def _write_chart(path:str, measured:Mapping[str, 'Measured'])->None:
 def evaluate(
     prompts:Annotated[str, Argument(metavar='PROMPTS', help='The .safetensors that train wrote.')],
     labels:Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')],
-    pictures:Annotated[str|None, Option(metavar='FOLDER', help=(
-        'Where the pictures are (default: beside the table).'))]=None,
+    pictures:Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]=None,
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
-        'Find thresholds here and write the prompts with them; may be PROMPTS.'))]=None,
-    top:Annotated[int, Option(min=1, metavar='K', help='Tags that CF1 and OF1 count.')]=3,
+        'For the prompts with thresholds that suit these pictures; may be PROMPTS.'))]=None,
+    top:Annotated[int, Option(min=1, help='Tags that CF1 and OF1 count.')]=3,
     as_json:_Json=False, report:_Report=None,
-    chart:Annotated[str|None, Option(metavar='FILE', help=(
-        'Draw average precision by class: .png, .svg or .pdf.'))]=None,
-    save_scores:Annotated[str|None, Option(metavar='FILE', help=(
-        'Keep the scores, for ensembles: .safetensors.'))]=None,
+    chart:Annotated[str|None, Option(metavar='FILE', help='AP by class: .png, .svg, .pdf.')]=None,
+    save_scores:Annotated[str|None, Option(metavar='FILE', help='Keep them, for ensembles.')]=None,
     on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
@@ -577,7 +547,8 @@ def evaluate(
                           (chart, ['.png', '.svg', '.pdf']), (report, ['.html'])):
         if path: check_writable(path, *endings)
     model = _load_prompts(prompts, clip, trust, engine, precision)
-    data, name, source = _read_labels(labels, model.classes, pictures), _method_name(model), Path(labels).name
+    data, name = _read_labels(labels, model.classes, pictures), _method_name(model)
+    source = Path(labels).name
     if not data.labels.any(): raise ValueError(
         f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
     models, scores = _beside_zero_shot({name: model}, data.pictures, on_error)
@@ -649,7 +620,8 @@ def demo(
     "Learn from bundled captions, tag bundled photos."
     folder, start = Path(out), time.time()
     if folder.is_file(): raise NotADirectoryError(f'{out} is a file; name a folder with --out')
-    report, vectors, prompts = (folder/f for f in ('report.html', 'concepts.safetensors', 'voc2007.safetensors'))
+    report, vectors = folder/'report.html', folder/'concepts.safetensors'
+    prompts = folder/'voc2007.safetensors'
     check_writable(report, '.html')
     say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
         "and which of VOC2007's 20 classes each names")
@@ -667,7 +639,7 @@ def demo(
     scores = _beside_zero_shot(models, photos.pictures)[1]
     commands = [f'taidpt tag --prompts {shlex.quote(str(vectors))} my_photos/',
                 'taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
-                'taidpt train --classes "cat,dog,fire truck" --captions my.txt --out my.safetensors']
+                'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
     write_report(report, models['concepts'], photos, scores, f'{len(sentences):,} captions',
                  photo_credits(), _ABOUT, commands, against='TaI-DPT',
                  claims=_elsewhere(models['concepts'].clip))
@@ -705,7 +677,7 @@ def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; 
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
 def reproduce(
     what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
-                   Argument(metavar='WHAT')],
+                   Argument()],
     data:Annotated[str|None, Option(metavar='DIR', help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,
@@ -714,18 +686,14 @@ def reproduce(
         'table3 a second one for DualCoOp (default: the embedded small CLIP).'))]=None,
     seeds:Annotated[str, Option(metavar='S,S', help='Of the prompts.')]='1,2,3',
     limit:Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]=None,
-    dataset:Annotated[str|None, Option('--dataset', '--datasets', metavar='D', help=(
+    dataset:Annotated[str|None, Option('--dataset', '--datasets', help=(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
-    caption_ids:Annotated[str|None, Option(metavar='FILE', help=(
-        'Ids of the captions to learn from, as the published code lists them.'))]=None,
-    test:Annotated[Literal['all', 'balanced', 'shown']|None, Option(help=(
-        "For table2: which test pictures count; balanced: LaSO's draws."))]=None,
-    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None, Option(help=(
-        "For fig6 and table2: CoOp's loss."))]=None,
+    caption_ids:Annotated[str|None, Option(metavar='FILE', help='Which to learn from.')]=None,
+    test:Annotated[Literal['all', 'balanced', 'shown']|None, Option(help='For table2.')]=None,
+    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None, Option(help='Of CoOp.')]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
-    min_photos:Annotated[int|None, Option(min=1, help='For family: that a class is on.')]=None,
-    out:Annotated[str|None, Option(metavar='FOLDER', help=(
-        'For the table and all that is kept for going on (default: in reproduced).'))]=None,
+    min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
+    out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
     settings = _study_settings(what, dict(
@@ -741,7 +709,8 @@ def reproduce(
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
     squeezed = dict(image_size=448, crop=False)             # DualCoOp's pictures
-    clips = [_load_clip(name.strip(), **squeezed if (what, i) == ('table3', 1) and name != 'embedded' else {})
+    clips = [_load_clip(name.strip(), **(squeezed if what == 'table3' and i and
+                          name.strip() != 'embedded' else {}))
              for i, name in enumerate(names)]
     if what == 'family':
         from taidpt.paper.family import compare
@@ -762,13 +731,10 @@ def reproduce(
     'taidpt import output/voc2007/prompt_learner/model-best.pth.tar --data voc2007',
     'taidpt import model.pth.tar-20 --data my.yaml --clip RN101/openai --out my.safetensors'))
 def import_(
-    checkpoint:Annotated[str, Argument(metavar='CHECKPOINT', help=(
-        'A file of the published code, e.g. prompt_learner/model-best.pth.tar.'))],
-    data:Annotated[str, Option(metavar='CLASSES', help=(
-        'What it was learned for: as --classes elsewhere, with names as they stood in prompts.'))],
+    checkpoint:Annotated[str, Argument(help='A file of the published code.')],
+    data:Annotated[str, Option(metavar='CLASSES', help='As they stood in the prompts.')],
     clip:_Clip='RN50/openai',
-    out:Annotated[str|None, Option(metavar='FILE', help=(
-        'The .safetensors to write (default: voc2007.safetensors for voc2007).'))]=None,
+    out:Annotated[str|None, Option(metavar='FILE', help='(default: CLASSES.safetensors)')]=None,
 )->None:
     "Take over prompts that the published code learned."
     classes, _ = _parse_classes(data, published=True)
@@ -783,8 +749,8 @@ def import_(
     settings = published_settings(known, encoder) if known else {}
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
     model.save(path)
-    say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors for each '
-        f'branch, on {encoder.name}, tau_image {model.tau_image:g}\n'
+    say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors each, '
+        f'on {encoder.name}, tau_image {model.tau_image:g}\n'
         f'Tag pictures: taidpt tag --prompts {shlex.quote(path)} photos/')
 
 # %% ../../nbs/apps/cli.ipynb #cli-export-1
@@ -816,23 +782,12 @@ def _app_notebook(prompts:str|None, trust:bool)->str: # JSON
     return json.dumps(dict(nbformat=4, nbformat_minor=5, cells=[cell],
                            metadata=dict(kernelspec=python, title='taidpt')))
 
-def _free_port(port:int|None)->int: # what was typed
-    "A port that can be served at. Raises `OSError` if the one that was typed cannot."
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try: s.bind(('127.0.0.1', port or 0))
-        except OSError: raise OSError(f'port {port} is taken or not allowed; '
-                                      'name another one, or leave --port out') from None
-        return s.getsockname()[1]
-
 @app.command('app', cls=Command, epilog=examples(
-    'taidpt app', 'taidpt app my.safetensors', 'taidpt app --port 8866 --no-browser'))
+    'taidpt app', 'taidpt app my.safetensors --port 8866 --no-browser'))
 def app_(
-    prompts:Annotated[str|None, Argument(metavar='PROMPTS', help=(
-        'The .safetensors that train or demo wrote (default: prompts for VOC2007).'))]=None,
-    port:Annotated[int|None, Option(min=1, max=65535, help=(
-        'Where it is served: http://127.0.0.1:PORT (default: a free port).'))]=None,
-    browser:Annotated[bool, Option('--browser/--no-browser', help='Open a browser.')]=True,
+    prompts:Annotated[str|None, Argument(help='The .safetensors that train wrote.')]=None,
+    port:Annotated[int, Option(min=0, max=65535, help='0: one that is free.')]=0,
+    browser:Annotated[bool, Option(help='Open a browser.')]=True,
     trust:_Trust=False,
 )->None:
     "Open the Explorer in a browser."
@@ -840,13 +795,18 @@ def app_(
         "the app needs Voilà, which is not installed here: pip install 'taidpt[app]'")
     if prompts and not Path(prompts).is_file():
         raise FileNotFoundError(f'{prompts}: there is no such file of prompts')
-    at, token = _free_port(port), secrets.token_hex(24)
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try: s.bind(('127.0.0.1', port))
+        except OSError: raise OSError(f'port {port} is taken or not allowed; '
+                                      'name another one, or leave --port out') from None
+        port, token = s.getsockname()[1], secrets.token_hex(24)
     from voila.app import Voila
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder)/'taidpt.ipynb'
         notebook.write_text(_app_notebook(prompts, trust), encoding='utf-8')
-        print(f'http://127.0.0.1:{at}/?token={token}', flush=True)
+        print(f'http://127.0.0.1:{port}/?token={token}', flush=True)
         say('The Explorer is at this address, for this machine alone; Ctrl-C ends it.')
-        how = [f'--port={at}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1',
+        how = [f'--port={port}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1',
                f'--token={token}', '--Voila.log_level=ERROR']
         Voila.launch_instance([str(notebook), *how, *['--no-browser']*(not browser)])

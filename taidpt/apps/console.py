@@ -57,7 +57,7 @@ def examples(*lines:str)->str:
 _IN_PYTHON = {
     "Pass on_error='skip'": 'Add --on-error skip',
     "pass on_error='skip'": 'add --on-error skip',
-    'say column=…': 'say --column NAME',
+    'Say column=…': 'Say --column NAME',
     'give names as a list': 'give two or more names with commas between',
     'pass pretrained="/path/to/weights.safetensors"':
         'write --clip NAME//path/to/weights.safetensors',

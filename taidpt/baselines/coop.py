@@ -157,7 +157,7 @@ class CoOp(Predictor):
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
         "The learned class embeddings, computed once for prompts that stay as they are."
         self.check_fitted()
-        return self.prompts_.embeddings(self.local)
+        with torch.no_grad(): return self.prompts_(self.local)
 
     def tensors(self)->dict[str, Tensor]: # by name
         "What a file keeps."

@@ -15,6 +15,7 @@ from torchvision.transforms import CenterCrop, Resize
 from tqdm.auto import tqdm
 
 from ..clip import picture_batches
+from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures, open_rgb
 from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores, standardized
@@ -26,7 +27,7 @@ def _seen_box(
 )->tuple[float, float, float, float]: # left, upper, right and lower edge, in pixels
     "What a centre crop after scaling by the short side leaves; the whole without one of the two."
     width, height = size
-    steps = getattr(preprocess, 'transforms', ())
+    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
     resize = next((t for t in steps if isinstance(t, Resize)), None)
     crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
     if crop is None or resize is None or not isinstance(resize.size, int):
@@ -133,7 +134,7 @@ class Rescored(Predictor):
         """Scores of pictures, those of likely classes with a second look at their regions.
 
         Raises `ValueError` for pixels and features, which regions cannot be cut from."""
-        pictures = as_pictures(pictures)
+        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         if not isinstance(pictures, (list, tuple)) or any(isinstance(p, Tensor) for p in pictures):
             raise ValueError('A second look cuts regions from files or PIL pictures, not from a '
                              f'{type(pictures).__name__} of pixels or features.')
