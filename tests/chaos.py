@@ -37,25 +37,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from safetensors import safe_open
 from taidpt.apps.cli import main
-from taidpt.clip import load_clip
-from taidpt.support.captions import bundled_captions
-from taidpt.support.encode import encode_sentences
+from taidpt.clip import encode_sentences, load_clip
+from taidpt.text.corpora import bundled_captions
 
-for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.linear_model', 'sklearn.metrics', 'taidpt.all', 'taidpt.apps.shards', 'taidpt.paper.reproduce'):
+for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.linear_model', 'sklearn.metrics', 'taidpt.all', 'taidpt.paper.reproduce'):
     importlib.import_module(module)       # what the commands import when they need it, so that each fork has it
 
 PHOTOS = sorted((Path(__file__).resolve().parent.parent/'taidpt/data/coco_demo/images').iterdir())[:6]
 CLASSES = 'person,dog,cat,bus'
 JOBS = {
-    'label': 'label captions --classes person,dog --out labelled',
-    'label-file': f'label captions.txt --classes {CLASSES} --out labelled.parquet --workers 2',
+    'label': f'label captions.txt --classes {CLASSES} --out labelled.parquet',
     'encode': 'encode features.safetensors',
-    'train': f'train --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors '
-             '--epochs 3 --n-ctx 2 --batch-size 64 --quiet --resume',
-    'predict': 'predict prompts.safetensors shards --out scores --on-error skip',
-    'predict-folder': 'predict prompts.safetensors pictures --out scores',
-    'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --save-scores scores.safetensors',
-    'calibrate': 'calibrate prompts.safetensors --pictures pictures --labels labels.tsv --out tuned.safetensors',
+    'train': f'train --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors --epochs 3 --n-ctx 2 --batch-size 64 --quiet',
+    'tag': 'tag --prompts prompts.safetensors pictures --out tags.csv',
+    'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --calibrate tuned.safetensors',
     'reproduce': 'reproduce table1 --datasets voc2007 --seeds 1 --limit 24 --out table',
 }
 
@@ -88,8 +83,8 @@ def work(command: str, step: Step | None) -> int:
     if step: step.watch()
     what, *args = command.split()
     if what != 'encode': return main([what, *args])
-    texts = Path('captions.txt').read_text().split('\n')[:200]
-    try: encode_sentences(load_clip(device='cpu'), texts, args[0], batch_size=2, progress=False)
+    texts = Path('captions.txt').read_text().split('\n') * 3
+    try: encode_sentences(load_clip(device='cpu'), texts, args[0], progress=False)
     except OSError as e:
         print(e)
         return 1
@@ -158,7 +153,8 @@ def difference(name: str, a, b) -> str:
     if a[0].keys() != b[0].keys(): return f'{name} has other tensors'
     for k in a[0]:
         if not torch.equal(a[0][k].nan_to_num(7), b[0][k].nan_to_num(7)): return f'{name}: {k} differs'
-    return '' if {k: v for k, v in a[1].items() if k != 'crc32'} == {k: v for k, v in b[1].items() if k != 'crc32'} else f'{name} has another header'
+    other = [k for k in sorted(a[1].keys() | b[1].keys()) if k != 'checksum' and a[1].get(k) != b[1].get(k)]
+    return f'{name} has other words: {", ".join(other)}' if other else ''
 
 
 class Chaos:

@@ -305,6 +305,22 @@ def test_front_page(served, browser, size):
         browser.shoot(f'site-front-{size[0]}-{theme}')
 
 
+@pytest.mark.parametrize('theme, system, ground', [('light', 'dark', 'light'), ('dark', 'light', 'dark'), ('auto', 'light', 'light'), ('auto', 'dark', 'dark')])
+def test_charts_have_the_ground_of_the_page(served, browser, theme, system, ground):
+    "A chart, which is black on white, is turned dark on dark pages alone: whatever the system prefers, if the page's switch says otherwise"
+    browser.width(DESK)
+    browser.theme(system)
+    browser.get(f'{served}/07_losses.html')
+    browser.execute_script('localStorage.setItem("theme", arguments[0])', theme)
+    browser.refresh()
+    browser.until(lambda: not settled(browser)['pictures'], 'the charts do not load')
+    def light():
+        "Whether the chart's ground is light; None as long as the chart is not painted"
+        shot = np.asarray(Image.open(io.BytesIO(browser.find('.cell_output img[src$=".png"]').screenshot_as_png)).convert('L'))
+        return None if shot.std() < 5 else shot[8:16, 8:16].mean() > 127
+    browser.until(lambda: light() == (ground == 'light'), f'the chart has no {ground} ground')
+
+
 # The report
 
 def test_report(tmp_path, browser):

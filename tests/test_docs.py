@@ -150,3 +150,10 @@ def test_every_public_name_is_in_the_reference():
     for name, public in modules.items():
         defined = {k for k, v in vars(importlib.import_module(name)).items() if getattr(v, '__module__', '') == name and callable(v) and k[0] != '_'}
         assert defined <= set(public), name
+
+
+def test_calligraphic_letters_have_braces():
+    r"`\mathcal L` without braces shows a plain L, which is the matrix of class embeddings"
+    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
+        for cell in nbformat.read(path, as_version=4).cells:
+            assert not re.search(r'\\mathcal\s*[A-Za-z]', cell.source), f'{path.name}: {cell.source}'
