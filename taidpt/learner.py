@@ -147,7 +147,7 @@ class TaIDPT(Predictor):
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise before any work."
         train = as_labelled(train, self.classes, progress)
-        warn_of_rare_classes(train, stacklevel=3)
+        warn_of_rare_classes(train)
         self.frequency_, self.thresholds = name_frequency(train), None
         if self.templates: train = train + template_sentences(self.classes)
         if features is None: features = partial(encode_sentences, self.clip, train.texts, None, progress)

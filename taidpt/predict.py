@@ -135,17 +135,19 @@ def _check_settings(
     given:dict, # functions, by the name of their setting
     path:str|Path, # the file, for messages
 )->None:
-    "Raise `ValueError` for what cannot be a setting of this class; a None is the constructor's to check."
+    "Raise `ValueError` for what cannot be a setting of this class."
     known = _arguments(cls) | {f'{name}_': x for name, x in cls.published.items()}
     if odd := settings.keys() - known.keys() | settings.keys() & {'clip', 'classes'}: raise ValueError(
         f'{path}: {cls.__name__} has no setting {min(odd)!r:.60}: '
         'the file is of a newer taidpt, or was changed.')
     for name, value in settings.items():
-        if name in given or (usual := known[name]) is None: continue
+        usual = known[name]
+        if name in given: continue
         if str(value).startswith('function '): raise ValueError(
             f'{path} was learned with a function for its {name}, {value[9:]:.60}, which no file can '
             f'hold: give it back, {cls.__name__}.load(…, {name}=…).')
-        if not (type(value) is type(usual) or is_number(value) and is_number(usual)): raise ValueError(
+        alike = type(value) is type(usual) or is_number(value) and is_number(usual)
+        if not (alike or usual is None and not isinstance(value, bool)): raise ValueError(
             f'{path}: its setting {name} is {value!r:.60}, which cannot be one of {cls.__name__}.')
 
 # %% ../nbs/10_predict.ipynb #10-file-6
@@ -155,14 +157,8 @@ _MORE = dict(data=hash_text, thresholds=thresholds_text, frequency=frequency_tex
 _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower learning rate, '
                'or go back to an earlier file')
 
-def load_model(
-    cls:type, # e.g. `TaIDPT`
-    path:str|Path, # what `save_model`, or `learn` with a checkpoint, wrote
-    clip:FrozenCLIP|None=None, # the CLIP it was learned on; None loads it by its name
-    trust:bool=False, # follow that name to a repository, folder or file, too
-    **given, # functions among the settings, which a file names but cannot hold: loss=…
-)->'Predictor': # of this class, ready to predict
-    "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
+def load_model(cls:type, path:str|Path, clip=None, trust=False, **given)->'Predictor':
+    "Read a model of a class; all as in `Predictor.load`."
     def wanted(about, names):
         if about['method'] != cls.__name__: raise ValueError(
             f'{path} is of {about["method"]}: load it with {about["method"]}.load.')

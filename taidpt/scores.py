@@ -33,9 +33,7 @@ def global_scores(
     u:Tensor, # features of whole pictures or sentences, N × D, any length, any float type
     G:Tensor, # class embeddings of the global branch, C × D, any length
 ) -> Tensor: # p, cosines, N × C, float32
-    """Cosine of every whole input with every class (Eq. 5).
-
-    Raises `ValueError` when a shape is not as above or the widths differ."""
+    "Cosine of every whole input with every class (Eq. 5); `ValueError` for shapes that do not fit."
     _check_width(u, 'u', 2, G, 'G')
     with torch.autocast(u.device.type, enabled=False): return _unit(u) @ _unit(G).T
 
@@ -44,9 +42,7 @@ def dense_scores(
     U:Tensor, # features of every position, N × P × D, any length, any float type
     L:Tensor, # class embeddings of the local branch, C × D, any length
 ) -> Tensor: # P, cosines, N × P × C, float32
-    """Cosine of every position of every input with every class (Eq. 5).
-
-    Raises `ValueError` when a shape is not as above or the widths differ."""
+    "Cosine of every position with every class (Eq. 5); `ValueError` for shapes that do not fit."
     _check_width(U, 'U', 3, L, 'L')
     with torch.autocast(U.device.type, enabled=False): return _unit(U) @ _unit(L).T
 
@@ -132,9 +128,7 @@ def fuse(
     q:Tensor, # scores of the other branch, N × C
     weight:float=0.5, # weight of p, between 0 and 1; q gets the rest
 ) -> Tensor: # weight * p + (1 - weight) * q, N × C
-    """Weighted mean of the scores of two branches; the published code takes their plain mean.
-
-    Raises `ValueError` when the shapes differ or `weight` is not between 0 and 1."""
+    "Weighted mean of two branches, as published the plain one; `ValueError` for unfit arguments."
     if p.shape != q.shape:
         raise ValueError(f"scores to fuse must have one shape, but they have {tuple(p.shape)} "
                          f"and {tuple(q.shape)}")
@@ -146,9 +140,7 @@ def fuse(
 def standardized(
     scores:Tensor, # N × C, of N pictures; NaN where one was skipped
 ) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the pictures
-    """Scores of each class, shifted and scaled by what they are over these pictures.
-
-    Raises `ValueError` for fewer than two pictures."""
+    "Scores, shifted and scaled by class over these pictures; `ValueError` for fewer than two."
     read = scores[~scores.isnan().any(1)]
     if len(read) < 2:
         raise ValueError("to standardize scores takes two pictures or more, "
@@ -160,9 +152,7 @@ def relative_scores(
     scores:Tensor, # N × C; NaN where a picture was skipped
     scale:float=16., # kappa: for cosines 16; for the published code's scores, which are 4 cosines, 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
-    """Scores beside those of the other classes of the same picture: softmax(scale * scores).
-
-    Raises `ValueError` unless scores are N × C and `scale` is positive."""
+    "Scores beside those of the picture's other classes: softmax(scale * scores)."
     if scores.ndim != 2: raise ValueError(f"scores must be N × C, but they are {tuple(scores.shape)}")
     if not 0 < scale < torch.inf: raise ValueError(f"scale must be positive, but it is {scale}")
     return (scale * scores.float()).softmax(1)

@@ -103,7 +103,9 @@ class Comparison:
         "Scores of a member, or relative ones made of them."
         found = [c.both for c in self.cells(name)]
         if not relative: return found
-        scale = 4*getattr(self.models(name)[0], 'scale_', 4.)   # of scores as the loss sees them
+        model, clip = self.models(name)[0], self.study.clip
+        scale = 16/(model.cosine_scale or 1)
+        if isinstance(model, TaIDPT): scale = 4*clip.recommended.get('scale', 4.)   # as the loss sees
         return [relative_scores(s, scale) for s in found]
 
     def measured(self, name:str, relative:bool=False)->Measured:
