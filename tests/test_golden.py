@@ -16,7 +16,7 @@ from taidpt.clip import FrozenCLIP
 from taidpt.losses import ranking_loss
 from taidpt.prompts import PromptLearner
 from taidpt.scores import global_scores, local_scores
-from taidpt.support.checkpoints import import_checkpoint
+from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.encoders.features import FeatureStore
 
 GOLDEN = Path(__file__).parent / "golden"
