@@ -2,7 +2,7 @@
 COCO's size. "Eager" is PyTorch with all cores on one batch after another; `predict` and the engine take a batch a core. With
 the table of labelled photos, also what bfloat16 does to scores, best tags and average precision.
 
-    python benchmarks/engines.py [--rounds 9] [--photos 144] [--labels ../shared/data/voc2012_dev/labels.tsv]
+    python benchmarks/engines.py [--rounds 9] [--photos 144]
 """
 import argparse
 import tempfile
@@ -11,10 +11,9 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from common import SHARED, interleave, record, spread
-from pictures import fresh_prompts, rn50
+from pictures import copies, enlarge, fresh_prompts, rn50
 from taidpt.classes import COCO, VOC2007
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.datasets.labelled import read_labels
@@ -56,23 +55,8 @@ def on_pixels(clip: FrozenCLIP, rounds: int, batches: int = 4) -> dict[str, list
 
 def photos_of_coco(photos: int, folder: Path) -> Path:
     "A folder of so many photos with COCO's 640 pixels on the long side: the bundled ones, enlarged, again and again."
-    folder.mkdir()
     bundled = list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
-    for i in range(photos):
-        picture = Image.open(bundled[i % len(bundled)]).convert("RGB")
-        factor = 640 / max(picture.size)
-        picture.resize([round(x * factor) for x in picture.size], Image.Resampling.BICUBIC).save(folder / f"{i:04}.jpg", quality=92)
-    return folder
-
-
-@torch.no_grad()
-def batch_after_batch(model: TaIDPT, paths: list[Path]) -> torch.Tensor:
-    "Scores as one would write them first: decode four photos, then all cores on these."
-    scorer, found = model.scorer(), []
-    for i in range(0, len(paths), 4):
-        pixels = torch.stack([model.clip.preprocess(open_rgb(p)) for p in paths[i:i + 4]])
-        found.append(sum(scorer(*model.clip.encode_images(pixels))) / 2)
-    return torch.cat(found)
+    return copies(enlarge(bundled, folder / "once", .3), photos, folder / "photos")
 
 
 def on_photos(folder: Path, rounds: int, photos: int) -> dict[str, list[float]]:
@@ -80,10 +64,19 @@ def on_photos(folder: Path, rounds: int, photos: int) -> dict[str, list[float]]:
     models = {name: TaIDPT(load_clip(device="cpu", engine=engine, precision=precision), COCO)
               for name, (engine, precision) in {"a batch a core": ("torch", "float32"), **WAYS}.items()}
     for model in models.values(): fresh_prompts(model)
-    paths = list_pictures(folder)
-    ways = {"eager": lambda: batch_after_batch(models["a batch a core"], paths)}
-    ways |= {name: lambda model=model: model.predict(folder, progress=False) for name, model in models.items()}
-    want = ways["eager"]()
+    plain, paths = models["a batch a core"], list_pictures(folder)
+
+    @torch.no_grad()
+    def eager():
+        "As one would write it first: decode four photos, then all cores on these."
+        scorer, found = plain.scorer(), []
+        for i in range(0, len(paths), 4):
+            pixels = torch.stack([plain.clip.preprocess(open_rgb(p)) for p in paths[i:i + 4]])
+            found.append(sum(scorer(*plain.clip.encode_images(pixels))) / 2)
+        return torch.cat(found)
+
+    ways = {"eager": eager} | {name: lambda model=model: model.predict(folder, progress=False) for name, model in models.items()}
+    want = eager()
     for name, way in ways.items(): assert (way() - want).abs().max() < (.1 if "bfloat16" in name else 1e-3), name
     return {name: [t / photos for t in times] for name, times in interleave(ways, rounds).items()}
 
@@ -121,18 +114,17 @@ def main():
     p = argparse.ArgumentParser()
     p.add_argument("--rounds", type=int, default=9)
     p.add_argument("--photos", type=int, default=144)
-    p.add_argument("--labels", type=Path, default=SHARED / "voc2012_dev/labels.tsv")
-    args = p.parse_args()
+    args, table = p.parse_args(), SHARED / "voc2012_dev/labels.tsv"
     warnings.filterwarnings("ignore")
     cases = {}
     for name, clip in {"embedded": load_clip(device="cpu"), "RN50": rn50()}.items():
         show(name, cases.setdefault(name, ratios(on_pixels(clip, args.rounds))))
     with tempfile.TemporaryDirectory() as d:
-        folder = photos_of_coco(args.photos, Path(d) / "photos")
+        folder = photos_of_coco(args.photos, Path(d))
         show("predict on photos", cases.setdefault("predict", ratios(on_photos(folder, args.rounds, args.photos))))
     figures = dict(cases=cases, photos=args.photos)
-    if args.labels.is_file():
-        figures["scores"] = beside_float32(args.labels)
+    if table.is_file():
+        figures["scores"] = beside_float32(table)
         print(figures["scores"])
     record("engines", figures)
 

@@ -1,9 +1,9 @@
 """One photo by the command: seconds from typing to the answer, by what tags it, and where they go. Then the second photo in the
 same process, beside the bare picture tower.
 
-    python benchmarks/latency.py [--rounds 7]
+    python benchmarks/latency.py [rounds]
 """
-import argparse
+import json
 import os
 import re
 import subprocess
@@ -68,10 +68,8 @@ def second_photo(tagger: Path, rounds: int) -> dict[str, dict]:
     return {name: spread([t / len(photos) for t in taken]) for name, taken in interleave(ways, rounds).items()}
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--rounds", type=int, default=7)
-    rounds, photo = p.parse_args().rounds, reference_photos()[9]
+def main(rounds: int = 7):
+    photo = reference_photos()[9]
     with tempfile.TemporaryDirectory() as d:
         ways = commands(Path(d), photo)
         for way in ways.values(): way()
@@ -80,10 +78,8 @@ def main():
         imports = {name: import_seconds(TAIDPT, "tag", "-q", photo, *how) for name, how in
                    dict(classes=("--classes", "voc2007"), tagger=("--tagger", f"{d}/voc2007.onnx")).items()}
         second = second_photo(Path(d)/"voc2007.onnx", rounds)
-    for name, s in taken.items(): print(f"{name:30} {s['median']:.2f} s  ({s['low']:.2f} to {s['high']:.2f})")
-    for name, parts in imports.items(): print(f"imports, {name}: " + ", ".join(f"{part} {s:.2f}" for part, s in parts.items()))
-    for name, s in second.items(): print(f"second photo, {name:15} {1e3*s['median']:.1f} ms  ({1e3*s['low']:.1f} to {1e3*s['high']:.1f})")
+    for name, found in dict(commands=taken, imports=imports, second=second).items(): print(f"{name}: {json.dumps(found)}")
     record("latency", dict(commands=taken, imports=imports, second=second, rounds=rounds))
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))

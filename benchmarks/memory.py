@@ -76,16 +76,8 @@ def loss_of(classes: int, loss=ranking_loss) -> float:
 
 def loss_by_classes(sizes: tuple[int, ...], rounds: int = 7) -> list[dict]:
     "Median seconds of a step for each number of classes; for few of them also with all pairs in one tensor."
-    torch.manual_seed(0)
-    ours, pairs = {c: [] for c in sizes}, {c: [] for c in sizes if c <= 200}
-    for _ in range(rounds):
-        for c in sizes:
-            ours[c].append(loss_of(c))
-            if c in pairs: pairs[c].append(loss_of(c, published_loss))
-    rows = [dict(classes=c, seconds=statistics.median(ours[c])) for c in sizes]
-    for row in rows:
-        if row["classes"] in pairs: row["all pairs"] = statistics.median(pairs[row["classes"]])
-    return rows
+    def median(*how): return statistics.median(loss_of(*how) for _ in range(rounds))
+    return [dict(classes=c, seconds=median(c)) | ({"all pairs": median(c, published_loss)} if c <= 200 else {}) for c in sizes]
 
 
 def loss_memory(classes: int, out):
@@ -118,22 +110,12 @@ def in_a_process(f, *args) -> dict:
 
 
 def main(captions: int = 100_000):
-    figures = {}
     with tempfile.TemporaryDirectory() as d:
         path = Path(d) / "features.safetensors"
-        figures["store"] = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
-    s = figures["store"]
-    print(f"{captions:,} captions of {s['tokens_a_caption']:.1f} tokens: {s['bytes_on_disk'] / 1e9:.2f} GB on disk, "
-          f"{s['resident'] / 1e9:.2f} GB resident while training, {s['resident_before'] / 1e9:.2f} GB of it "
-          "without any features (PyTorch, the CLIP, a step on the prompts)")
-    figures["noun filter"] = words = in_a_process(label, 3_000_000)
-    after = (f"{r['resident'] / 1e9:.2f} GB after {r['sentences'] / 1e6:.0f} million sentences" for r in words["resident"])
-    print("noun filter: " + ", ".join(after))
-    figures["ranking loss"] = loss = in_a_process(loss_memory, 10_000)
-    print(f"ranking loss of {BATCH} × 10,000: a process of {loss['peak'] / 1e9:.2f} GB at most, "
-          f"{loss['resident_before'] / 1e9:.2f} before")
-    figures["ranking loss by classes"] = loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))
-    for row in figures["ranking loss by classes"]: print("  ", json.dumps(row))
+        store = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
+    figures = {"store": store, "noun filter": in_a_process(label, 3_000_000), "ranking loss": in_a_process(loss_memory, 10_000),
+               "ranking loss by classes": loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))}
+    for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")
     record("memory", figures)
 
 

@@ -4,6 +4,7 @@ scores move, beside what other filters would move them.
 
     python benchmarks/pictures.py [rounds] [photos]
 """
+import json
 import logging
 import os
 import shutil
@@ -68,7 +69,7 @@ def beside_the_encoder(folder: Path, rounds: int) -> dict[str, list[float]]:
     return interleave(dict(bare=bare, predict=predict), rounds)
 
 
-def enlarge(paths: list[Path], folder: Path, megapixels: int = 12) -> list[Path]:
+def enlarge(paths: list[Path], folder: Path, megapixels: float = 12) -> list[Path]:
     "Photos as a phone would take them: bicubically enlarged, with a little noise, as JPEG."
     folder.mkdir()
     noise = np.random.default_rng(0)
@@ -130,9 +131,7 @@ def large_photos(rounds: int = 3, photos: int = 72):
         moved = moved_scores(clip, Path(d) / "once")
         folders = dict(small=copies(bundled, photos, Path(d) / "small"), large=copies(large, photos, Path(d) / "large"))
         cores, engines = by_cores(clip, folders, rounds), by_engine(folders["large"], rounds)
-    for kind, row in cores.items(): print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second on {n} cores" for n, r in row.items()))
-    for name, m in moved.items(): print(f"{name}: cosines {m['mean']:.4f} away, {m['largest']:.4f} at most, best tags {m['same_best']:.0%} the same")
-    for name, e in engines.items(): print(f"{name}: {e['speed']['median']:.0f} a second, {e['ratio']['median']:.1f} times as fast as whole in PyTorch")
+    for name, found in dict(cores=cores, engines=engines, moved=moved).items(): print(f"{name}: {json.dumps(found)}")
     record("large photos", dict(photos=photos, bytes=size, rounds=rounds, cores=cores, engines=engines, moved=moved))
 
 

@@ -33,7 +33,6 @@ def test_wheel(tmp_path):
     # a source archive, and from that a wheel
     build = '-m', 'build', '--no-isolation'
     assert run(sys.executable, *build, '--outdir', dist, tree).returncode == 0
-    assert len(list(dist.glob('*.tar.gz'))) == 1
     wheel, = dist.glob('*.whl')
 
     # it holds the package with all its data, and nothing else
@@ -47,7 +46,6 @@ def test_wheel(tmp_path):
     assert {'licenses/LICENSE', 'licenses/LICENSES.md'} <= about
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('.dist-info/METADATA'))).decode()
     assert not re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
-    for minor in range(10, 14): assert f'Programming Language :: Python :: 3.{minor}\n' in metadata
 
     # installed by itself (what it requires is this environment's), it works with no data of NLTK
     # and no network in reach
@@ -58,6 +56,5 @@ def test_wheel(tmp_path):
     assert done.returncode == 0 and 'a caption:' in done.stdout
 
     # and so does its command
-    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'ensemble', 'reproduce', 'label', 'import'):
-        done = run(installed/'bin/taidpt', *command.split(), '--help', **env)
-        assert done.returncode == 0 and 'usage: taidpt' in done.stdout
+    done = run(installed/'bin/taidpt', 'label', '--classes', 'cat,dog', '--explain', 'a puppy', **env)
+    assert done.returncode == 0 and "'puppy' -> dog" in done.stdout

@@ -27,11 +27,6 @@ def test_explaining_needs_no_torch(classes):
     assert modules == '' and any("'dogs' ->" in line and 'dog' in line.split('->')[1] for line in said)
 
 
-@pytest.mark.parametrize('command', [['tag', '--prompts', 'no.safetensors', '.'], ['evaluate', 'no.safetensors', '--labels', 'no.tsv']], ids=' '.join)
-def test_missing_prompts_are_told_at_once(command):
-    assert loaded(f'from taidpt.apps.cli import main; assert main({command!r}) == 1', ['torch', *HEAVY]) == ['']
-
-
 def test_a_tagger_needs_no_torch():
     assert loaded('import taidpt.apps.onnx', ['torch', *HEAVY]) == ['']
 

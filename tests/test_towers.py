@@ -245,15 +245,12 @@ def test_half_precision(name, folder):
 def test_sigmoid(folder, tmp_path, capsys):
     "SigLIP's probabilities, as the model itself gives them, choose the tags: in Python and on the command line"
     names = ['cat', 'dog', 'fire truck', 'bus']
-    photos = []
-    for i in range(4):
-        photos.append(tmp_path/f'{i}.png')
-        Image.effect_noise((120, 100), 20 + 60*i).convert('RGB').save(photos[-1])
+    photos = [tmp_path/f'{i}.png' for i in range(4)]
+    for i, photo in enumerate(photos): Image.effect_noise((120, 100), 20 + 60*i).convert('RGB').save(photo)
     where = folder('ViT-B-16-SigLIP')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         clip = load_clip(where, device='cpu')
-        model = TaIDPT(clip, names, n_ctx=2, epochs=1, templates=False).fit(['a cat', 'a dog', 'a bus'], progress=False)
     pixels = torch.stack([clip.preprocess(Image.open(p)) for p in photos])
     with torch.no_grad(): f, h, scale, bias = clip.model(pixels, clip.tokenize([f'a photo of a {n}.' for n in names]))
     own = (scale * f @ h.T + bias).sigmoid()
@@ -265,14 +262,7 @@ def test_sigmoid(folder, tmp_path, capsys):
         assert [{t.label for t in row if t.present} for row in tags] == want
         same(clip.probabilities(tagger.predict_branches(photos, progress=False)[0] / clip.logit_scale), own)
 
-    def told(*args):
-        assert main([*map(str, args), '--probability', str(p), '--quiet']) == 0
-        return capsys.readouterr().out.splitlines()
-    lines = told('tag', '--classes', ','.join(names), '--clip', where, *photos, '--report', tmp_path/'tags.html')
-    assert [{n for n in names if n in line} for line in lines] == want and (tmp_path/'tags.html').exists()
-    model.save(tmp_path/'my.safetensors')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        lines = told('tag', '--prompts', tmp_path/'my.safetensors', '--clip', where, *photos, '--csv', '--top', 4)
-        tags = model.tags(photos, probability=p, progress=False)
-    assert len(lines) - 1 == sum(t.present for row in tags for t in row)
+    capsys.readouterr()
+    assert main(['tag', '--classes', ','.join(names), '--clip', where, *map(str, photos), '--probability', str(p), '--quiet']) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [{n for n in names if n in line} for line in lines] == want
