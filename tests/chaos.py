@@ -3,15 +3,12 @@
     python tests/chaos.py --minutes 60 --seed 0              for an hour
     python tests/chaos.py --minutes 5 --jobs train,evaluate  only these commands
 
-It begins with two trials that are always the same, of two processes that encode into one file and two that score into one.
-
 A trial takes one command and breaks it up to three times: killed at a random moment, killed before or after its k-th step
 on the disk (a file opened for writing, synced, renamed, removed or laid out), with a disk that is full, or with the same
 command beside it, which may be killed, too. Then the command runs to its end, and all that it has written must equal what
 an unbroken run writes: tensor for tensor and, where there are no tensors, byte for byte. Nothing may lie beside it, no
-process may be left, and a full disk must be told in a sentence that names a file.
-
-Nothing of this is in the package: the process that runs a command is a fork of this one, and breaks itself.
+process may be left, and a full disk must be told in a sentence that names a file. The process that runs a command is a fork
+of this one, and breaks itself.
 """
 import argparse
 import builtins
@@ -56,30 +53,27 @@ JOBS = {
 
 # A command in a fork of this process, with what is to happen to it
 
-class Step:
-    "Kills its own process at the k-th step on the disk; 0: never, and the steps are counted in a file"
-    def __init__(self, k: int, before: bool): self.k, self.before, self.n = k, before, 0
-
-    def around(self, function, counts=lambda *args, **kwargs: True):
+def watch(k: int, before: bool) -> list:
+    "From now on, this process kills itself at its k-th step on the disk; 0: never. What the steps are counted in"
+    steps = []
+    def around(function, counts=lambda *args, **kwargs: True):
         def call(*args, **kwargs):
             if not counts(*args, **kwargs): return function(*args, **kwargs)
-            self.n += 1
-            if self.n == self.k and self.before: os.kill(os.getpid(), signal.SIGKILL)
+            steps.append(function)
+            here = len(steps) == k
+            if here and before: os.kill(os.getpid(), signal.SIGKILL)
             result = function(*args, **kwargs)
-            if self.n == self.k: os.kill(os.getpid(), signal.SIGKILL)
+            if here: os.kill(os.getpid(), signal.SIGKILL)
             return result
         return call
-
-    def watch(self):
-        writes = lambda file, mode='r', *args, **kwargs: any(c in mode for c in 'wax+')
-        builtins.open = io.open = self.around(open, writes)
-        for name in ('fsync', 'replace', 'rename', 'unlink', 'mkdir', 'posix_fallocate'):
-            if hasattr(os, name): setattr(os, name, self.around(getattr(os, name)))
+    builtins.open = io.open = around(open, lambda file, mode='r', *args, **kwargs: any(c in mode for c in 'wax+'))
+    for name in ('fsync', 'replace', 'rename', 'unlink', 'mkdir', 'posix_fallocate'):
+        if hasattr(os, name): setattr(os, name, around(getattr(os, name)))
+    return steps
 
 
-def work(command: str, step: Step | None) -> int:
+def work(command: str) -> int:
     "Run a command here; its exit status"
-    if step: step.watch()
     what, *args = command.split()
     if what != 'encode': return main([what, *args])
     texts = Path('captions.txt').read_text().split('\n') * 3
@@ -90,7 +84,7 @@ def work(command: str, step: Step | None) -> int:
     return 0
 
 
-def start(command: str, folder: Path, log: Path, step: Step | None = None, room: int | None = None, count: Path | None = None) -> int:
+def start(command: str, folder: Path, log: Path, step: tuple[int, bool] | None = None, room: int | None = None, count: Path | None = None) -> int:
     "The number of a process that runs a command in a folder"
     sys.stdout.flush()
     if pid := os.fork(): return pid
@@ -101,8 +95,9 @@ def start(command: str, folder: Path, log: Path, step: Step | None = None, room:
         for stream in (1, 2): os.dup2(out, stream)
         os.chdir(folder)
         if room is not None: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
-        status = work(command, step)
-        if count: os.write(os.open(count, os.O_WRONLY | os.O_CREAT), str(step.n).encode())
+        steps = watch(*step) if step else []
+        status = work(command)
+        if count: os.write(os.open(count, os.O_WRONLY | os.O_CREAT), str(len(steps)).encode())
     except SystemExit as e: status = e.code if isinstance(e.code, int) else 98
     except BaseException: traceback.print_exc()
     finally:
@@ -186,7 +181,7 @@ class Chaos:
         if job not in self.unbroken:
             self.fresh()
             count, began = self.folder/'steps', time.monotonic()
-            status = end(start(JOBS[job], self.here, self.log, Step(0, True), count=count))
+            status = end(start(JOBS[job], self.here, self.log, (0, True), count=count))
             if status: raise SystemExit(f'{job} fails by itself: {self.log.read_text()}')
             took, found = time.monotonic() - began, contents(self.here, self.names)
             largest = max((self.here/name).stat().st_size for name in found)
@@ -201,7 +196,7 @@ class Chaos:
         k, before, room = self.random.randint(1, steps), self.random.random() < .5, int(2000 * (largest/2000 + 1)**self.random.random())
         moment = self.random.uniform(0, took)
         if how == 'step':
-            status = end(pid := start(JOBS[job], self.here, self.log, Step(k, before)))
+            status = end(pid := start(JOBS[job], self.here, self.log, (k, before)))
             self.expect(status in (0, -signal.SIGKILL), f'status {status}')
             self.expect_nobody(pid)
             return f'killed {"before" if before else "after"} step {k}'

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -119,30 +118,24 @@ def served(site):
 
 
 CHECKS = '''
-const box = e => e.getBoundingClientRect(), flat = e => !(box(e).width && box(e).height);
-const scrolls = e => e.scrollWidth - e.clientWidth > 1;
+const box = e => e.getBoundingClientRect(), scrolls = e => e.scrollWidth - e.clientWidth > 1;
 const check = d => {
   const all = css => [...d.querySelectorAll(css)], text = e => e.textContent.trim().slice(0, 80);
   const shown = e => !e.closest('details:not([open]), .only-light, .only-dark');
-  const boxed = e => e.closest('.math-wrapper, .table-wrapper');
-  return {equations: all('math').length,
-          flat: all('article math').filter(e => shown(e) && flat(e)).length,
+  return {flat: all('article math').filter(e => shown(e) && !(box(e).width && box(e).height)).length,
           pictures: all('img').filter(e => shown(e) && !(e.complete && e.naturalWidth)).map(e => e.src.slice(0, 200)),
-          wide: Math.max(...[d.documentElement, ...all('.content')].map(e => e.scrollWidth - e.clientWidth)),
-          equation: all('article math').filter(e => shown(e) && !boxed(e) && box(e).right > d.documentElement.clientWidth).map(text),
+          wide: all('html, .content').filter(scrolls).length,
+          equation: all('article math').filter(e => shown(e) && !e.closest('.math-wrapper, .table-wrapper') && box(e).right > d.documentElement.clientWidth).map(text),
           code: all('article pre').filter(e => shown(e) && scrolls(e)).map(text)};
 };
 '''
-
 PAGES = CHECKS + '''
 const [pages, sizes, done] = arguments, found = {};
 const told = d => {
   const all = css => [...d.querySelectorAll(css)], levels = all('article :is(h1, h2, h3, h4, h5, h6)').map(h => +h.tagName[1]);
   const w = d.defaultView, asked = w.performance.getEntriesByType('resource').filter(e => !e.name.startsWith('data:'));
-  return {lang: d.documentElement.lang ? [] : ['none'],
-          headings: levels.filter((n, i) => n > (levels[i - 1] ?? 0) + 1 || n === 1 && i),
+  return {headings: levels.filter((n, i) => n > (levels[i - 1] ?? 0) + 1 || n === 1 && i),
           alt: all('article img').filter(e => !e.alt.trim()).map(e => e.src.slice(-80)),
-          next: all('.related-pages a').map(a => a.className),
           elsewhere: asked.filter(e => !e.name.startsWith(w.location.origin)).map(e => e.name),
           missing: asked.filter(e => e.responseStatus >= 400).map(e => e.name)};
 };
@@ -158,8 +151,8 @@ const look = async () => {
     await there;
     const d = frame.contentDocument;
     d.querySelectorAll('details').forEach(e => { e.open = true; });
-    found[page] = [told(d), ...sizes.map(([width, height]) => {
-      [frame.style.width, frame.style.height] = [width + 'px', height + 'px'];
+    found[page] = [told(d), ...sizes.map(size => {
+      [frame.style.width, frame.style.height] = size.map(n => n + 'px');
       return check(d);
     })];
   }
@@ -167,18 +160,14 @@ const look = async () => {
 Promise.all([look(), look()]).then(() => done(found));                // while one page comes, others are looked at
 '''
 
-def settled(browser, seconds=10) -> dict:
-    "What `CHECKS` see once all pictures are there, or after `seconds` without some of them"
-    end = time.monotonic() + seconds
-    while (seen := browser.execute_script(f'{CHECKS} return check(document);'))['pictures'] and time.monotonic() < end: time.sleep(.1)
-    return seen
+def pictures_are_there(browser) -> bool:
+    return not browser.execute_script(f'{CHECKS} return check(document);')['pictures']
 
 
 def test_every_page(site, served):
-    "One load of each page, looked at on a desk and on a phone: no error, nothing that is missing, cut off or without words, and a way on"
+    "One load of each page, looked at on a desk and on a phone: no error, nothing that is missing, cut off or without words"
     pages = sorted(p.relative_to(site).as_posix() for p in site.rglob('*.html'))
     assert 'index.html' in pages and 'tutorials/explorer.html' in pages
-    alone = {'genindex.html', 'search.html'}                           # Sphinx's own, which stand in no order
     browser = Browser(watched=False)
     try:
         browser.get(f'{served}/site.html')
@@ -186,15 +175,9 @@ def test_every_page(site, served):
         wrong = browser.problems()
     finally: browser.quit()
     assert sorted(found) == pages
-    for page, (told, *seen) in found.items():
-        ways = [] if page in alone else told.pop('next')
-        if page not in alone and 'next-page' not in ways and page != 'site.html': wrong.append(f'{page}: no next page')
-        if page not in alone and 'prev-page' not in ways and page != 'index.html': wrong.append(f'{page}: no page before')
-        wrong += [f'{page}: {k} {v}' for k, v in told.items() if v and k != 'next']
-        for size, state in zip((DESK, PHONE), seen):
-            wrong += [f'{page} at {size[0]}: {k} {v}' for k, v in state.items() if k != 'equations' and v]
+    for page, states in found.items():
+        wrong += [f'{page}, {where}: {what} {v}' for where, state in zip(('told', *map(str, (DESK, PHONE))), states) for what, v in state.items() if v]
     assert not wrong, '\n'.join(wrong)
-    assert sum(seen[0]['equations'] for _, *seen in found.values()) > 50
 
 
 def test_readable_by_all(served):
@@ -230,18 +213,16 @@ return {what: e === document.body ? '' : `${e.tagName} ${e.textContent.trim().sl
 def test_keyboard_and_copying(served, browser):
     "Tab goes through the front page in the order of reading, and one sees where one is; a button copies a cell's code"
     browser.get(f'{served}/index.html')
-    steps = []
     for _ in range(60):
         ActionChains(browser).send_keys(Keys.TAB).perform()
-        steps.append(browser.execute_script(FOCUS))
-    assert all(s['what'] and s['after'] and s['seen'] for s in steps), steps
+        step = browser.execute_script(FOCUS)
+        assert step['what'] and step['after'] and step['seen'], step
 
     browser.execute_cdp_cmd('Browser.grantPermissions', dict(origin=served, permissions=['clipboardReadWrite', 'clipboardSanitizedWrite']))
     browser.get(f'{served}/06_scores.html')
     browser.until(lambda: browser.all('button.copybtn'), 'there are no buttons to copy')
     assert {'Imports', 'Tests'} <= {s.text for s in browser.all('details.hide > summary')} and not browser.find('details.hide pre').is_displayed()
-    assert browser.all('.cell_output pre') and not browser.all('.cell_output button.copybtn')
-    cell = next(c for c in browser.all('div.cell') if c.find_elements(By.CSS_SELECTOR, '.cell_output pre') and c.find_elements(By.CSS_SELECTOR, 'button.copybtn'))
+    cell = browser.find('div.cell:has(.cell_output pre):has(button.copybtn)')
     code = cell.find_element(By.CSS_SELECTOR, '.cell_input pre')
     ActionChains(browser).move_to_element(code).perform()
     cell.find_element(By.CSS_SELECTOR, 'button.copybtn').click()
@@ -281,7 +262,7 @@ def test_front_page(served, browser, size):
         browser.theme(other)                                                             # the system says otherwise
         browser.execute_script('localStorage.setItem("theme", arguments[0])', theme)
         browser.refresh()
-        browser.until(lambda: not settled(browser)['pictures'], 'the drawings do not load')
+        browser.until(lambda: pictures_are_there(browser), 'the drawings do not load')
         idea, commands = browser.find('article picture img'), browser.find('article .highlight')
         def brightness(): return np.asarray(Image.open(io.BytesIO(idea.screenshot_as_png)).convert('L')).mean()
         browser.until(lambda: brightness() < 90 if theme == 'dark' else brightness() > 180, f'the idea is not {theme} on a {theme} page')
@@ -301,7 +282,7 @@ def test_charts_have_the_ground_of_the_page(served, browser):
         browser.theme(system)
         browser.execute_script('localStorage.setItem("theme", arguments[0])', theme)
         browser.refresh()
-        browser.until(lambda: not settled(browser)['pictures'], 'the charts do not load')
+        browser.until(lambda: pictures_are_there(browser), 'the charts do not load')
         browser.until(lambda: light() == (ground == 'light'), f'{theme} page, {system} system: the chart has no {ground} ground')
 
 
@@ -341,11 +322,6 @@ def test_figures_to_touch(served, browser):
         margin, row, y = f.data['margins'][m], f.data['scales'][s]*scores[0], labels[0]
         assert abs(f.number('Loss:') - ranking_loss(row[None], y[None], margin).item()) < 1e-3
         assert f.number('Active pairs:') == (margin - row[y][:, None] + row[~y] > 0).sum()
-    f = Figure(browser, 'weight')
-    for k, published in ((0, 88.075), (16, 94.759), (20, 94.183)):
-        f.slide(k)
-        assert abs(f.number(':') - published) < .006
-
     f = Figure(browser, 'places')
     ActionChains(browser).move_to_element(f.all('.row[data-i="1"]')[0]).perform()
     browser.until(lambda: f.told().startswith(f'{f.data["names"][1]}: in the photo'), 'pointing at a class changes nothing')
@@ -390,12 +366,11 @@ def test_report(tmp_path, browser):
     select = Select(browser.find('.filters select'))
     bus = next(o for o in select.options if o.text.startswith('bus ('))
     select.select_by_visible_text(bus.text)
-    mark = bus.get_attribute('value')
-    assert len(shown()) == int(bus.text[5:-1]) and all(f'c{mark}' in marks for marks in shown())
+    assert len(shown()) == int(bus.text[5:-1]) and all(f'c{bus.get_attribute("value")}' in marks for marks in shown())
     select.select_by_index(0)
     for size in (DESK, PHONE):
         browser.width(size)
-        assert settled(browser)['wide'] <= 0 and len(shown()) == 12
+        assert not browser.execute_script(f'{CHECKS} return check(document);')['wide'] and len(shown()) == 12
         browser.shoot(f'report-{size[0]}')
     assert max(c.size['height'] for c in browser.all('.card') if c.is_displayed()) < PHONE[1]   # each photo with its tags on one screen
     assert not [p for p in browser.problems() if not p.startswith('asks for file:')]
@@ -449,14 +424,6 @@ class App:
         self.b.execute_script("for (const i of document.images) i.style.visibility = ''")
         return sum(page.histogram()[225:])/(page.width*page.height)
 
-    def columns(self):
-        "Whether the bars are beside the pictures; nothing may be wider than the page"
-        left, right, wide = self.b.execute_script("""
-            const app = document.querySelector('.taidpt-explorer'), box = e => e.getBoundingClientRect();
-            const out = [...app.querySelectorAll('*')].filter(e => box(e).width && !e.closest('.gallery > *') && (box(e).right > innerWidth + 1 || box(e).left < -1));
-            return [box(app.querySelector('.seen')), box(app.querySelector('.bars')), out.map(e => e.outerHTML.slice(0, 99))]""")
-        assert not wide, wide
-        return 2 if right['left'] >= left['right'] else 1
 
 
 def test_explorer(tmp_path, browser):
@@ -478,8 +445,6 @@ def test_explorer(tmp_path, browser):
         first, second = app.names()[:2]
         assert len(app.classes()) == 20 and app.text('told').startswith(f'Present: {first}')
         assert 'present, threshold' in app.option(first).get_attribute('aria-label')
-        assert all(browser.find(f'.{p}').get_attribute('alt') for p in ('photo', 'view'))
-        assert app.columns() == 2
         app.shoot('explorer-first')
 
         # light and dark, wide and narrow
@@ -487,7 +452,7 @@ def test_explorer(tmp_path, browser):
         browser.theme('dark')
         browser.until(lambda: app.white() < .02, 'a page that is to be dark has white areas')
         browser.width(PHONE)
-        assert app.columns() == 1 and app.white() < .02
+        assert app.white() < .02 and not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
         browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
         app.shoot('explorer-phone-dark', whole=True)
         browser.theme('light')

@@ -1,13 +1,10 @@
 """README.md and the site follow from the notebooks."""
 import importlib
 import importlib.util
-import json
-import os
 import re
-import shutil
 
 import nbformat
-from conftest import ROOT, run, tool
+from conftest import ROOT
 
 spec = importlib.util.spec_from_file_location('build', ROOT/'docs/build.py')
 build = importlib.util.module_from_spec(spec)
@@ -75,57 +72,23 @@ def test_figures_are_told_in_words():
                 assert cell.metadata.get('mystnb'), f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
 
 
-def text_of(path):
-    "What the text cells of a notebook say"
-    return [''.join(cell['source']) for cell in json.loads(path.read_text(encoding='utf-8'))['cells'] if cell['cell_type'] == 'markdown']
-
-
-def slug(heading):
-    "The anchor that the site gives a heading"
-    return re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')
+def text_of(path): return '\n\n'.join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == 'markdown')
 
 
 def test_terms_are_in_the_glossary():
     "Its terms are in order, each with a page that exists; links from other pages lead to a term; tutorials and spine have some"
     glossary = build.nbs/'glossary.ipynb'
-    entries = re.findall(r'^### (.+)\n\n((?:.+\n?)+)', '\n\n'.join(text_of(glossary)), flags=re.MULTILINE)
+    entries = re.findall(r'^### (.+)\n\n((?:.+\n?)+)', text_of(glossary), flags=re.MULTILINE)
     terms = [term for term, _ in entries]
     assert len(terms) > 50 and terms == sorted(set(terms), key=str.lower)
-    known = {slug(term) for term in terms}
+    known = {re.sub(r'[^\w -]', '', term.lower()).replace(' ', '-') for term in terms}
     for term, told in entries:
         assert (page := re.search(r'\]\(([\w/]+\.ipynb)\)$', told.strip())) and (build.nbs/page[1]).is_file(), term
         assert set(re.findall(r'\]\(#([^)]+)\)', told)) <= known, term
     for path in build.notebooks():
-        links = re.findall(r'\]\(([^)#\s]*glossary\.ipynb)#([^)\s]+)\)', '\n'.join(text_of(path)))
+        links = re.findall(r'\]\(([^)#\s]*glossary\.ipynb)#([^)\s]+)\)', text_of(path))
         for page, term in links: assert (path.parent/page).resolve() == glossary and term in known, f'{path.name}: {page}#{term}'
         assert links or not (path.parent.name == 'tutorials' or re.match(r'[01]\d_', path.name)), path.name
-
-
-def test_pages_say_what_is_learned_and_what_is_next():
-    for path in build.notebooks():
-        if not (path.parent.name == 'tutorials' or re.match(r'[01]\d_|glossary', path.name)): continue
-        title, learned, *_, last = text_of(path)
-        assert re.fullmatch(r'# .+\n\n> .+', title) and learned.startswith('**What you learn here:** '), path.name
-        after = re.match(r'\*\*Next:\*\* \[[^\]]+\]\(([^)#]+)\)', last)
-        assert after and (path.parent/after[1]).is_file(), path.name
-
-
-def test_source_for_quarto(tmp_path):
-    "What `nbdev_docs` hands to Quarto: nbdev's own processing runs every exported cell and writes what `show_doc` says of it"
-    others = 'apps', 'baselines', 'datasets', 'paper', 'tutorials'          # which take three times as long as all the other pages
-    shutil.copytree(ROOT/'nbs', tmp_path/'nbs', ignore=shutil.ignore_patterns('.*', '__pycache__', *others))
-    shutil.copytree(ROOT/'taidpt', tmp_path/'taidpt', ignore=shutil.ignore_patterns('.*', '__pycache__'))
-    for name in ('settings.ini', 'pyproject.toml', 'setup.py', 'README.md'): shutil.copy(ROOT/name, tmp_path)
-    quarto = tmp_path/'bin'/'quarto'                                     # without one, nbdev would install it, and the copy with pip
-    quarto.parent.mkdir()
-    quarto.write_text('#!/bin/sh\necho 1.5.0\n')
-    quarto.chmod(0o755)
-    done = run(tool('nbdev_proc_nbs'), '--n_workers', '0', cwd=tmp_path, PYTHONPATH=str(tmp_path), PATH=f'{quarto.parent}:{os.environ["PATH"]}')
-    assert done.returncode == 0
-    assert all((tmp_path/'_proc'/p.relative_to(tmp_path/'nbs')).is_file() for p in build.notebooks(tmp_path/'nbs'))
-    shown = [''.join(out.data['text/markdown']) for cell in nbformat.read(tmp_path/'_proc/06_scores.ipynb', 4).cells
-             for out in cell.get('outputs', []) if 'text/markdown' in out.get('data', {})]
-    assert any('### local_scores' in text and 'tau_s' in text for text in shown)
 
 
 def test_every_public_name_is_in_the_reference():
