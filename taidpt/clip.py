@@ -8,7 +8,7 @@ __all__ = ['FrozenCLIP', 'load_clip', 'text_digest', 'encode_sentences', 'pictur
 
 # %% ../nbs/04_clip.ipynb #483db389
 import hashlib, math, re, warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -43,7 +43,7 @@ class FrozenCLIP:
         preprocess:Callable|None=None, # PIL picture -> 3 × height × width; needed for picture files
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
-        dense:str|None=None, # how a ViT's patches get their features: `patch_features`; None: values
+        dense:str|None=None, # how a ViT's patches get features: `patch_features`; None: values
         tower:OpenVINOTower|None=None, # encodes pictures in the place of the model's own tower
     ):
         self.model, self.text = model.eval().requires_grad_(False), text_tower(model)
@@ -67,7 +67,7 @@ class FrozenCLIP:
         return self.text.transformer.get_cast_dtype()
 
     @property
-    def logit_scale(self) -> float: return self.model.logit_scale.exp().item() # on cosines, e.g. 100
+    def logit_scale(self) -> float: return self.model.logit_scale.exp().item() # e.g. 100
 
     @property
     def logit_bias(self) -> float|None: # SigLIP and its kind add it to scaled cosines, e.g. -10
@@ -95,9 +95,10 @@ class FrozenCLIP:
         tokens, text, T = tokens.to(self.device), self.text, tokens.shape[1]
         eot = self.eot_positions(tokens)
         mask = torch.arange(T, device=self.device) <= eot[:, None]
-        if not self.causal: return *whole_text_features(self.model, tokens, self.special.blank), mask
-        x = text.token_embedding(tokens).to(self.dtype) + text.positional_embedding[:T].to(self.dtype)
-        H = project(text, run_causal(text, x))                              # blocks, `ln_final`, to D
+        if not self.causal:
+            return *whole_text_features(self.model, tokens, self.special.blank), mask
+        words, pos = text.token_embedding(tokens), text.positional_embedding[:T]
+        H = project(text, run_causal(text, words.to(self.dtype) + pos.to(self.dtype)))
         return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
 
     @torch.no_grad()
@@ -117,7 +118,7 @@ class FrozenCLIP:
         return (f if several else f[:, 0]), F_
 
     def encode_images(self,
-        pixels:Tensor, # N × 3 × height × width, any size that the tower takes
+        pixels:Tensor, # as in `encode_maps`
         pos_embed:bool|tuple[bool, ...]=False, # as in `encode_maps`
     ) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × P × D, P = h·w, row by row
         "Features of whole pictures and of their positions (Eq. 4), not normalised."
@@ -128,7 +129,7 @@ class FrozenCLIP:
         classnames:Sequence[str], # C names
         n_ctx:int, # M, the vectors before the name
     ) -> tuple[Tensor, Tensor]: # token ids C × S of 'name', '.', EOT, then zeros; where EOT is, C
-        "What follows the context in each prompt; `ValueError` names a class that is empty or too long."
+        "What follows the context in each prompt; `ValueError` names an empty or a too long class."
         key = names, device = tuple(classnames), self.device
         if key not in self._suffixes:
             both = name_suffixes(names, self.tokenize, self.eot_positions, self.special.start)
@@ -147,7 +148,8 @@ class FrozenCLIP:
         key = tuple(classnames), (M := contexts.shape[1]), self.device
         if key not in self._rows:
             self._rows[key] = lay_out_prompts(*self.prompt_suffixes(classnames, M), start + M)
-        return encode_shared_prefix(self.text, self.special.sot, contexts, self._rows[key], self._block)
+        rows = self._rows[key]
+        return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
 
     def encode_prompts(self,
         context:Tensor, # M × W, shared by all classes, or C × M × W, one for each
@@ -163,8 +165,9 @@ class FrozenCLIP:
     def probabilities(self, cosines:Tensor) -> Tensor: # any shape -> the same, between 0 and 1
         "How likely picture and class belong together; `ValueError` for a CLIP without bias."
         if self.logit_bias is None:
-            raise ValueError(f'{self.name or "This CLIP"} was trained with a softmax and has no bias, '
-                             'so its cosines give no probabilities: relative_scores compares classes.')
+            raise ValueError(f'{self.name or "This CLIP"} was trained with a softmax and has no '
+                             'bias, so its cosines give no probabilities: relative_scores compares '
+                             'classes.')
         return (self.logit_scale * cosines + self.logit_bias).sigmoid()
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
@@ -208,7 +211,8 @@ def load_clip(
     if on_engine and torch.device(device).type != 'cpu': raise ValueError(
         f"engine='openvino' works on the CPU: leave engine or device={str(device)!r} out.")
     source = find_clip(name, pretrained)
-    model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop).eval()
+    weights = 'float32' if on_engine else precision
+    model = build_clip(source, device, weights, image_size, crop).eval()
     if image_size: tower_for(model.visual, (image_size, image_size))       # what is wrong with it
     way = patch_features(model.visual, dense)
     tower = openvino_tower(model.visual, way, precision) if on_engine else None
@@ -218,9 +222,7 @@ def load_clip(
 # %% ../nbs/04_clip.ipynb #e2f2cb40
 _IN_MEMORY = 4*2**30                    # bytes of features that may stay in memory
 
-def text_digest(
-    texts:Sequence[str], # in their order
-) -> str: # 16 hexadecimal digits
+def text_digest(texts:Iterable[str]) -> str: # 16 hexadecimal digits
     "A hash of sentences: the same sentences in the same order give the same."
     sha = hashlib.sha256()
     for t in texts: sha.update(t.encode('utf-8', 'surrogatepass') + b'\0')
@@ -229,11 +231,11 @@ def text_digest(
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:Sequence[str], # N sentences
-    path:str|Path|None=None, # safetensors file to write, or to use if it is there; None: none is kept
+    path:str|Path|None=None, # file to write, or to use if it is there; None: none is kept
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; `ValueError` if `path` holds features of something else."
-    texts, size = list(texts), 64 if clip.device.type == 'cpu' else 512     # more do not fit its caches
+    texts, size = list(texts), 64 if clip.device.type == 'cpu' else 512     # what fits its caches
     if not texts: raise ValueError('There are no sentences to encode.')
     @cache
     def tokenized():
@@ -243,7 +245,8 @@ def encode_sentences(
     def fill(store, done):
         tokens, lengths = tokenized()
         order = np.argsort(lengths, kind='stable')
-        with tqdm(desc='encoding sentences', total=len(order), initial=done, disable=not progress) as bar:
+        how = dict(total=len(order), initial=done, disable=not progress)
+        with tqdm(desc='encoding sentences', **how) as bar:
             for start in range(done, len(order), size):
                 rows = order[start:start + size]
                 h, H, _ = clip.encode_texts(tokens[rows, :lengths[rows].max()].long())
@@ -256,24 +259,22 @@ def encode_sentences(
     if path is None and 2 * clip.dim * int(tokenized()[1].sum()) > _IN_MEMORY:
         path = Path((folder := TemporaryDirectory(prefix='taidpt-')).name)/'features.safetensors'
     made_from = dict(kind='sentences', weights=clip.fingerprint(), source=text_digest(texts))
-    store = stored_features(path, made_from, fill, lambda: (tokenized()[1], [clip.dim]), every=64*size)
+    def make_room(): return tokenized()[1], [clip.dim]
+    store = stored_features(path, made_from, fill, make_room, every=64*size)
     store.folder = folder                                   # goes with the store
     return store
 
 # %% ../nbs/04_clip.ipynb #b5deb9f0
-def _features_of(
-    clip:FrozenCLIP,
-    pixels:Sequence[Tensor|None], # B pictures, 3 × height × width; None where one could not be read
-    pos_embed:bool|tuple[bool, ...],
-) -> tuple[Tensor, Tensor]: # f: B × D or B × K × D; F: B × h × w × D
-    "f and F of a batch, NaN where a picture could not be read."
+def _features_of(clip:FrozenCLIP, pixels:Sequence[Tensor|None], pos_embed) -> tuple[Tensor, Tensor]:
+    "f and F of B pictures, 3 × height × width; NaN where one could not be read and is None."
     blank = next((p for p in pixels if p is not None), None)
-    if blank is None: blank = clip.preprocess(Image.new('RGB', (64, 64)))       # for the shape alone
+    if blank is None: blank = clip.preprocess(Image.new('RGB', (64, 64)))       # for its shape
     given = torch.stack([blank if p is None else p for p in pixels])
     f, F_ = clip.encode_maps(to_device(given, clip.device), pos_embed)
     lost = torch.tensor([p is None for p in pixels], device=f.device)
     if not lost.any(): return f, F_
-    return tuple(x.float().masked_fill(lost.view(-1, *[1]*(x.ndim - 1)), torch.nan) for x in (f, F_))
+    def marked(x): return x.float().masked_fill(lost.view(-1, *[1]*(x.ndim - 1)), torch.nan)
+    return marked(f), marked(F_)
 
 def picture_batches(
     clip:FrozenCLIP, # the encoder
@@ -283,7 +284,7 @@ def picture_batches(
     progress:bool=True, # a bar
     then:Callable=lambda f, F_: (f, F_), # what to give instead; several threads call it at a time
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
-    "f and F (Eq. 4) of pictures, not normalised, batch by batch; `UnreadablePicture` names a broken one."
+    "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
     if on_error not in ('raise', 'skip'):
         raise ValueError(f"on_error must be 'raise' or 'skip', got {on_error!r}.")
     pictures = as_pictures(pictures)
@@ -300,7 +301,8 @@ def picture_batches(
     on_cpu = clip.device.type == 'cpu'
     size = 4 if on_cpu else 32                              # a core's caches hold no more
     found = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
-    for errors, wanted in tqdm(found, 'pictures', math.ceil(len(pictures) / size), disable=not progress):
+    total = math.ceil(len(pictures) / size)
+    for errors, wanted in tqdm(found, 'pictures', total, disable=not progress):
         for what in errors:
             if on_error == 'raise': raise UnreadablePicture(
                 f"Cannot read {what}. Pass on_error='skip' to go on without it.")
@@ -308,10 +310,7 @@ def picture_batches(
         yield wanted
 
 # %% ../nbs/04_clip.ipynb #b7c25262
-def feature_recipe(
-    clip:FrozenCLIP, # the encoder
-    pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_maps`
-) -> str:
+def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> str:
     "All that the features of a picture depend on, apart from the picture."
     matters = type(clip.model.visual).__name__ == 'ModifiedResNet'
     several = isinstance(pos_embed, tuple)
@@ -322,7 +321,7 @@ def feature_recipe(
     return f'{clip.fingerprint()} {preprocess} {forms}{dense}{by}'
 
 def _identity(picture) -> str: # in any form
-    "What tells a picture from others: a file's path, size and time of change, or a hash of the content."
+    "What tells a picture from others: a file's path, size and time, or a hash of the content."
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
     if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
@@ -336,12 +335,12 @@ def encode_pictures(
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_maps`
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
-    """f and F (Eq. 4) of pictures, kept to be scored many times. `ValueError` if `path` holds features
-    of something else, `UnreadablePicture` for a broken picture, `OSError` if the disk is too full."""
+    """f and F (Eq. 4) of pictures, kept to be scored many times. `ValueError` if `path` holds
+    features of something else, `UnreadablePicture` for a broken one, `OSError` for a full disk."""
     pictures = as_pictures(pictures)
+    how, begun = (pos_embed, on_error, progress), []
     def kept(f, F_): return normalized_fp16(f).numpy(), normalized_fp16(F_.flatten(1, 2)).numpy()
-    def batches_from(i): return picture_batches(clip, pictures[i:], pos_embed, on_error, progress, kept)
-    begun = []
+    def batches_from(i): return picture_batches(clip, pictures[i:], *how, kept)
     def make_room():
         batches = batches_from(0)
         f, F_ = next(batches)
@@ -350,8 +349,9 @@ def encode_pictures(
     def fill(store, done):
         n = int(store.offsets[1])
         for f, F_ in begun[0] if begun else batches_from(done) if done < len(pictures) else ():
-            if F_.shape[1] != n: raise ValueError(f'picture {done} has {F_.shape[1]} positions, and the '
-                                                  f'first {n}: in one store, all must be of one size.')
+            if F_.shape[1] != n: raise ValueError(
+                f'picture {done} has {F_.shape[1]} positions, and the first {n}: '
+                'in one store, all must be of one size.')
             end = done + len(f)
             store.global_[done:end], store.local[done*n:end*n] = f, F_.reshape(-1, F_.shape[-1])
             yield (done := end)
@@ -361,16 +361,11 @@ def encode_pictures(
     store = stored_features(path, made_from, fill, make_room)
     lost = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
     if len(lost) and on_error == 'raise': raise UnreadablePicture(
-        f"{path} lacks {what_is_wrong(pictures[lost[0]], lost[0], ValueError('it could not be read'))}. "
+        f'{path} lacks picture {lost[0]}, {pictures[lost[0]]!s:.200}, which could not be read. '
         "Pass on_error='skip' to go on without it.")
     return store
 
-def as_features(
-    clip:FrozenCLIP, # the encoder
-    pictures, # N, in any form, or their features
-    pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_maps`
-    progress:bool=True, # a bar
-) -> FeatureStore: # N items
-    "Features of pictures: those that are given, or encoded."
+def as_features(clip:FrozenCLIP, pictures, pos_embed=False, progress:bool=True) -> FeatureStore:
+    "Features of pictures: those that are given, or encoded as `encode_pictures` does."
     if isinstance(pictures, FeatureStore): return pictures
     return encode_pictures(clip, pictures, pos_embed=pos_embed, progress=progress)

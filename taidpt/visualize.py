@@ -141,7 +141,8 @@ def show_words(
     _, H, mask = clip.encode_texts(clip.tokenize(sentence))
     P = dense_scores(H[:, mask[0]], G if L is None else L)[0].T.cpu()         # C × tokens
     columns = _columns(model.classes, P.amax(1), classes, top)
-    P, words, names = P[columns], words_of(clip, sentence), [model.classes.natural[c] for c in columns]
+    words, names = words_of(clip, sentence), [model.classes.natural[c] for c in columns]
+    P = P[columns]
     fig = blank_figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(names))
     ax = fig.subplots()
     im = ax.imshow(P, cmap='cividis', aspect='auto')

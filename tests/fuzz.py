@@ -33,19 +33,19 @@ from safetensors.torch import save_file
 from taidpt.apps.onnx import Tagger
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
-from taidpt.clip import load_clip
+from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import captions_by_id, read_caption_ids
 from taidpt.datasets.labelled import read_labels
-from taidpt.learner import TaIDPT
+from taidpt.ensemble import SavedScores, load_scores
+from taidpt.files import NO_CHECKSUM, seal
+from taidpt.learner import TaIDPT, prompts_for
 from taidpt.nounfilter import NounFilter
-from taidpt.support.captions import read_captions
-from taidpt.support.checkpoints import learned_settings, prompt_tensors, read_checkpoint
-from taidpt.support.encode import iter_picture_features
-from taidpt.support.labelfiles import read_label_file, write_label_file
-from taidpt.support.scorefiles import SavedScores, load_scores
-from taidpt.support.settings import settings_of
-from taidpt.support.thresholds import PUBLISHED_OPTIONS, Calibration
-from taidpt.support.words import lower_words, token_spans
+from taidpt.paper.checkpoints import learned_settings, prompt_tensors, read_checkpoint
+from taidpt.predict import settings_of
+from taidpt.tags import Thresholds
+from taidpt.text.corpora import read_captions
+from taidpt.text.words import lower_words, token_spans
+from taidpt.texts import LabeledTexts
 
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
 PETS = ClassSet('pets', ['cat', 'dog'], {'dog': ['puppy']})
@@ -59,10 +59,10 @@ def clip(): return load_clip(device='cpu')
 @cache
 def prompts() -> TaIDPT:
     model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
-    model.start()
+    model.prompts_ = prompts_for(model)
     model.history_ = [dict(epoch=1, lr=1e-5, loss=2.5), dict(epoch=2, lr=.1, loss=2.25)]
     curves = [[4., -1.], [3.5, -.5]]
-    model.calibration = Calibration(PETS.names, 'platt', [.25, .125], curves, [9, 3], 20, 'labels.tsv', PUBLISHED_OPTIONS)
+    model.thresholds = Thresholds(PETS.names, 'platt', [.25, .125], curves, [9, 3], 20, 'labels.tsv')
     model.frequency_ = [.25, .03]
     return model
 
@@ -87,7 +87,7 @@ def parquet(**columns) -> bytes:
 
 def tagger() -> bytes:
     "A graph that looks at the mean colour, with the words of a tagger"
-    words = dict(format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2], mean=[.5]*3, std=[.5]*3, crop=True, least=16)
+    words = dict(format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2], mean=[.5]*3, std=[.5]*3, crop=True, draft=True)
     value, numbers = onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), 'w')
     nodes = [onnx.helper.make_node('GlobalAveragePool', ['pixels'], ['m']), onnx.helper.make_node('Flatten', ['m'], ['f']),
              onnx.helper.make_node('MatMul', ['f', 'w'], ['scores'])]
@@ -121,7 +121,7 @@ def seeds(reader: str) -> list[tuple[str, bytes]]:
         class_file=[('a.yaml', b'name: pets\nclasses: {cat: [kitten, 1a], bullterrier: }\nnatural: {bullterrier: bull terrier}\n'),
                     ('b.yaml', b'- cat\n- "dog"\n'), ('a.json', b'{"cat": ["kitten"], "dog": null}')],
         label_table=[('a.tsv', b'image\tlabels\na.jpg\tcat,dog\nb.jpg\t\n'), ('a.csv', b'image,cat,dog\na.jpg,1,0\nb.jpg,0,-1\n')],
-        label_file=[('a.parquet', saved(lambda p: write_label_file(p, ['a cat', 'dogs'], torch.eye(2).bool(), PETS, 3), '.parquet'))],
+        label_file=[('a.parquet', saved(LabeledTexts(['a cat', 'dogs'], torch.eye(2).bool(), PETS, 3).save, '.parquet'))],
         prompts=[('a.safetensors', saved(prompts().save, '.safetensors'))],
         prompt_header=[('a.safetensors', saved(prompts().save, '.safetensors'))],
         vectors=[('a.safetensors', saved(vectors.save, '.safetensors'))],
@@ -152,13 +152,13 @@ def read_prompts(path: Path):
     "Whatever is read of a changed file with its checksum is what was in it"
     model, was = TaIDPT.load(path, clip()), prompts()
     assert settings_of(model) == settings_of(was) and model.history_ == was.history_ and model.classes == was.classes
-    assert model.calibration == was.calibration and model.frequency_ == was.frequency_
+    assert model.thresholds == was.thresholds and model.frequency_ == was.frequency_
     assert all(torch.equal(a, b) for a, b in zip(model.prompts_.parameters(), was.prompts_.parameters()))
 
 
 def read_pth(path: Path):
     checkpoint = read_checkpoint(path)
-    learned_settings(checkpoint, prompt_tensors(checkpoint, path), path)
+    learned_settings(prompt_tensors(checkpoint, path), path)
 
 
 READERS = dict(
@@ -166,7 +166,7 @@ READERS = dict(
     captions=lambda path: list(read_captions(path)),
     class_file=lambda path: ClassSet.from_file(path),
     label_table=read_table,
-    label_file=read_label_file,
+    label_file=LabeledTexts.load,
     prompts=read_prompts,
     prompt_header=lambda path: TaIDPT.load(path, clip()),
     vectors=lambda path: TextConcepts.load(path, clip()),
@@ -175,7 +175,7 @@ READERS = dict(
     ids=read_caption_ids,
     coco=lambda path: list(captions_by_id(path, [3])),
     tagger=lambda path: Tagger(path, threads=1).predict(Image.new('RGB', (9, 8))),
-    pictures=lambda path: list(iter_picture_features(clip(), [path], progress=False)))
+    pictures=lambda path: list(picture_batches(clip(), [path], progress=False)))
 
 
 class Fault(Exception):
@@ -225,16 +225,16 @@ TENSORS = [torch.zeros(0), torch.zeros(()), torch.zeros(1, 256), torch.full((2, 
 
 
 def spoil_header(content: bytes, rng: random.Random) -> bytes:
-    "A safetensors file with other words or tensors, and no checksum that would tell"
+    "A safetensors file with other words or tensors, and a checksum that does not tell"
     with tempfile.TemporaryDirectory() as d:
         (path := Path(d)/'a.safetensors').write_bytes(content)
         with safe_open(path, 'pt') as f: about, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
-        del about['checksum']
         for _ in range(rng.choice([1, 1, 2])):
-            if rng.random() < .7: about[rng.choice([*about, 'more'])] = rng.choice(HEADER_VALUES)
+            if rng.random() < .7: about[rng.choice([w for w in about if w != 'checksum'] + ['more'])] = rng.choice(HEADER_VALUES)
             else: tensors[rng.choice([*tensors, 'more'])] = rng.choice(TENSORS).clone()
-            if rng.random() < .1: about.pop(rng.choice([w for w in about if w != 'format']), None)
-        save_file(tensors, path, about)
+            if rng.random() < .1: about.pop(rng.choice([w for w in about if w not in ('format', 'checksum')]), None)
+        save_file(tensors, path, about | NO_CHECKSUM)
+        seal(path)
         return path.read_bytes()
 
 

@@ -9,7 +9,7 @@ import pytest
 hypothesis = pytest.importorskip('hypothesis')
 from hypothesis import HealthCheck, example, given, settings, strategies as st     # noqa: E402
 
-from taidpt.support.words import lower_words, token_spans                          # noqa: E402
+from taidpt.text.words import lower_words, token_spans                          # noqa: E402
 
 few = settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 pytestmark = pytest.mark.xdist_group('fuzz')

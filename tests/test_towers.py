@@ -12,13 +12,13 @@ from packaging.version import Version
 from PIL import Image
 from safetensors.torch import save_file
 
-import taidpt.clip, taidpt.support.models
+import taidpt.clip, taidpt.encoders.weights
 from taidpt.apps.cli import main
 from taidpt.clip import load_clip
 from taidpt.classes import as_classset
 from taidpt.learner import TaIDPT
-from taidpt.support.pictures import core_threads
-from taidpt.support.towers import word_embedding
+from taidpt.encoders.pictures import core_threads
+from taidpt.encoders.towers import word_embedding
 from taidpt.texts import LabeledTexts
 from taidpt.zeroshot import ZeroShotCLIP
 
@@ -130,7 +130,7 @@ def folder(monkeypatch, tmp_path):
         if (which := tokenizer_kind(text)) != 'CLIP':       # the real ones read files of the Hub
             words = Words(which, text.get('context_length', 77))
             monkeypatch.setattr(open_clip, 'get_tokenizer', lambda spec: words)
-            monkeypatch.setattr(taidpt.support.models, 'check_text_config', lambda *args: None)
+            monkeypatch.setattr(taidpt.encoders.weights, '_check_tokenizer', lambda *args: None)
         (tmp_path/'open_clip_config.json').write_text(json.dumps(dict(model_cfg=config)))
         model = open_clip.create_model(f'local-dir:{tmp_path}', load_weights=False, pretrained_text=False)
         for p in model.parameters():                        # some begin with zeros: let them say something
@@ -150,12 +150,12 @@ def check_sentences(clip):
     h, H, mask = clip.encode_texts(tokens)
     same(h, want)
     assert H.shape == (*tokens.shape, clip.dim) and H.isfinite().all() and clip.dim == 32
-    assert mask.sum(1).tolist() == [len(t.split()) + clip.frame.start + 1 for t in ('two dogs on a beach', 'a cat')]
+    assert mask.sum(1).tolist() == [len(t.split()) + clip.special.start + 1 for t in ('two dogs on a beach', 'a cat')]
     cut = int(mask.sum(1).max())
     same(clip.encode_texts(tokens[:, :cut])[0], want)       # whatever the batch is cut to
 
 def check_prompts(clip):
-    names, model, start = ['cat', 'potted plant'], clip.model, clip.frame.start
+    names, model, start = ['cat', 'potted plant'], clip.model, clip.special.start
     sentences = clip.tokenize([f'a photo of a {name}.' for name in names])
     words = word_embedding(clip.text)(sentences[:1, start:start + 4])[0].detach().requires_grad_()
     with torch.no_grad(): want = model.encode_text(sentences, normalize=False)
@@ -232,7 +232,7 @@ def test_half_precision(name, folder):
     "Weights in bfloat16: features and prompts follow, and gradients reach the vectors"
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        clip = load_clip(folder(name), device='cpu', precision='bf16')
+        clip = load_clip(folder(name), device='cpu', precision='bfloat16')
     assert clip.dtype == torch.bfloat16
     tokens = clip.tokenize(['two dogs on a beach'])
     h, H, _ = clip.encode_texts(tokens)
@@ -263,7 +263,7 @@ def test_sigmoid(folder, tmp_path, capsys):
     for tagger in (ZeroShotCLIP(clip, names), ZeroShotCLIP(clip, names, local=False)):
         tags = tagger.tags(photos, probability=p, progress=False)
         assert [{t.label for t in row if t.present} for row in tags] == want
-        same(tagger.probabilities(tagger.predict(photos, weight=1, progress=False)), own)
+        same(clip.probabilities(tagger.predict_branches(photos, progress=False)[0] / clip.logit_scale), own)
 
     def told(*args):
         assert main([*map(str, args), '--probability', str(p), '--quiet']) == 0
@@ -273,6 +273,6 @@ def test_sigmoid(folder, tmp_path, capsys):
     model.save(tmp_path/'my.safetensors')
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        lines = told('predict', tmp_path/'my.safetensors', '--clip', where, *photos, '--csv', '--top', 4)
+        lines = told('tag', '--prompts', tmp_path/'my.safetensors', '--clip', where, *photos, '--csv', '--top', 4)
         tags = model.tags(photos, probability=p, progress=False)
     assert len(lines) - 1 == sum(t.present for row in tags for t in row)

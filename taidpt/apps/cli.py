@@ -48,7 +48,8 @@ def shared(
     ctx:typer.Context, # keeps what was typed for `Command`
     quiet:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True)]=False,
+    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True,
+                                   help='Show versions.')]=False,
 )->None:
     "Tag pictures with prompts that are learned from sentences."
     ctx.obj = dict(quiet=quiet, debug=debug)
@@ -292,7 +293,7 @@ def tag(
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'For a row a picture: .csv, .json, .jsonl; a folder, for all scores of a folder.'))]=None,
+        'For a row a picture: .csv, .json, .jsonl; a folder, for the scores of a folder.'))]=None,
     report:_Report=None, on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False, ray:_Ray=None,
 )->None:
@@ -426,6 +427,7 @@ def train(
     except KeyboardInterrupt: raise KeyboardInterrupt(
         f'stopped; what was learned is kept in {checkpoint}. The same command goes on from there'
         if checkpoint.exists() else 'stopped before the first epoch was done') from None
+    if precision != 'float32': model.clip = _load_clip(clip)        # with which they are used
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'Prompts for {len(names)} classes: {out} ({_how_it_went(model.history_)})')
@@ -690,7 +692,8 @@ def reproduce(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
     caption_ids:Annotated[str|None, Option(metavar='FILE', help='Which to learn from.')]=None,
     test:Annotated[Literal['all', 'balanced', 'shown']|None, Option(help='For table2.')]=None,
-    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None, Option(help='Of CoOp.')]=None,
+    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None,
+                        Option(help='For fig6 and table2.')]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
     min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
@@ -749,7 +752,7 @@ def import_(
     settings = published_settings(known, encoder) if known else {}
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
     model.save(path)
-    say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors each, '
+    say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors, '
         f'on {encoder.name}, tau_image {model.tau_image:g}\n'
         f'Tag pictures: taidpt tag --prompts {shlex.quote(path)} photos/')
 

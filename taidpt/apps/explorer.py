@@ -15,6 +15,7 @@ from pathlib import Path
 import anywidget, ipywidgets, torch, traitlets
 from PIL import Image, ImageOps
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ..baselines.linear import load_predictor
 from ..classes import squeeze
@@ -35,12 +36,13 @@ def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × 
     if isinstance(model, ZeroShotCLIP):
         model.clip.prompt_suffixes([name], 16)          # refuses what has no room after 16 vectors
         return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
-    prompts = copy.copy(getattr(model, 'prompts_', None))
+    prompts = getattr(model, 'prompts_', None)
     if prompts is None or prompts.ctx_global.ndim == 3: raise ValueError(
         f'These prompts are class-specific: each class has vectors of its own, and {name!r} '
         'has none. Choose zero-shot CLIP or prompts that share their vectors.')
-    prompts.classnames = [name]                         # the same vectors before another name
-    with torch.no_grad(): return prompts(model.local)
+    contexts = torch.stack([prompts.ctx_global, prompts.ctx_local][:1 + model.local])
+    with torch.no_grad(): E = model.clip.encode_shared_prompts(contexts, [name]).float()
+    return tuple(normalize(E, dim=-1)) if model.local else (normalize(E[0], dim=-1), None)
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-013
 def _class_scores(model:Predictor, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None,
@@ -56,7 +58,7 @@ def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[
     u, U, _ = photos.batch(list(range(len(photos))), model.clip.device)
     usual = _class_scores(model, u, U, G, L)
     own = [float(t) for t in thresholds_of(model)]
-    return usual, own + reference_thresholds(usual[:, len(own):]).tolist()
+    return usual, own + reference_thresholds(usual)[len(own):].tolist()
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-022
 _DATA = Path(str(files('taidpt')/'data'))
@@ -110,8 +112,7 @@ class Explorer(ipywidgets.VBox):
     ):
         "Raises `RuntimeError` for a model that has learned nothing, `UnreadablePicture`."
         self._models, self._choices, self.added = _named_models(models), _choices(pictures), []
-        self._rows, self._usual = {}, {}                # by prompts and classes, kept
-        self._item, self._features = None, {}           # a picture or a sentence
+        self._kept, self._item, self._features = {}, None, {}       # item: a picture or a sentence
         self._seen, self._maps = None, {}               # the item as the model sees it; by class
         names, text = list(self._models), dict(continuous_update=False)     # read on Enter
         self.look, self.message, self.others = _Look(), ipywidgets.HTML(), ipywidgets.Box()
@@ -143,41 +144,40 @@ class Explorer(ipywidgets.VBox):
         except Exception as e:
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
-    def _classes(self):
-        "Names of all classes, those of the prompts and then the added ones; their G and L."
-        chosen = self.prompts.value
-        model, rows = self._models[chosen], self._rows
-        names = list(model.classes.natural)
-        if chosen not in rows: rows[chosen] = model.embeddings()
-        for key in [(chosen, n) for n in self.added if (chosen, n) not in rows]:
-            try: rows[key] = None if key[1] in names else _embed_class(model, key[1])
-            except ValueError: rows[key] = None         # these prompts cannot take it
-        new = [n for n in self.added if rows[chosen, n]]
-        G, L = zip(rows[chosen], *(rows[chosen, n] for n in new))
-        return names + new, torch.cat(G), None if L[0] is None else torch.cat(L)
+    def _once(self, make, *key):
+        "What has been worked out for the chosen prompts, or is now."
+        if (key := (self.prompts.value, *key)) not in self._kept: self._kept[key] = make()
+        return self._kept[key]
 
-    def _encoded(self):
-        "u, U as a grid, and what the model sees, for the chosen prompts."
-        model, item = self._models[self.prompts.value], self._item
+    def _classes(self, model):
+        "Names of all classes, those of the prompts and then the added ones; their G and L."
+        names, rows = list(model.classes.natural), [self._once(model.embeddings)]
+        for name in [n for n in self.added if n not in names]:
+            try: rows.append(self._once(lambda: _embed_class(model, name), name))
+            except ValueError: continue                 # these prompts cannot take it
+            names.append(name)
+        G, L = zip(*rows)
+        return names, torch.cat(G), None if L[0] is None else torch.cat(L)
+
+    def _encoded(self, item, known):
+        "u, U as a grid, and what the model sees, for the CLIP and form of f of the chosen prompts."
+        model = self._models[self.prompts.value]
         clip, key = model.clip, (model.clip, model.pos_embed)
-        if key in self._features: return self._features[key]
+        if key in known: return {key: known[key]}
         if isinstance(item, str):
             h, H, mask = clip.encode_texts(clip.tokenize(item))
-            found = h, H[:, None, mask[0]], words_of(clip, item)
-        else:
-            f, F = next(picture_batches(clip, [item], model.pos_embed, progress=False))
-            found = f, F, model_view(clip, item)
-        self._features[key] = found
-        return found
+            return {key: (h, H[:, None, mask[0]], words_of(clip, item))}
+        f, F = next(picture_batches(clip, [item], model.pos_embed, progress=False))
+        return {key: (f, F, model_view(clip, item))}
 
     def _score(self, hover=None):
         "Scores and maps of all classes, and one look at the class `hover`; None: as before."
         if self._item is None: return                   # nothing to show yet
-        (u, U, seen), (names, G, L) = self._encoded(), self._classes()
         model, sentence = self._models[self.prompts.value], isinstance(self._item, str)
-        key, parts = (self.prompts.value, *names), U.flatten(1, 2)
-        if key not in self._usual: self._usual[key] = _usual_scores(model, G, L)
-        usual, limits = self._usual[key]
+        self._features |= (found := self._encoded(self._item, self._features))
+        [(u, U, seen)], (names, G, L) = found.values(), self._classes(model)
+        usual, limits = self._once(lambda: _usual_scores(model, G, L), *names)
+        parts = U.flatten(1, 2)
         scores = _class_scores(model, u, parts, G, L, sentence)[0].tolist()
         P = dense_scores(parts, G if L is None else L)[0].T.float().cpu()
         self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))
@@ -209,12 +209,7 @@ class Explorer(ipywidgets.VBox):
 
     def _begin(self, item, shown=-1, about='', credit=''):
         "Look at something else, once it is encoded."
-        before = self._item, self._features
-        self._item, self._features = item, {}
-        try: self._encoded()
-        except BaseException:
-            self._item, self._features = before
-            raise
+        self._features, self._item = self._encoded(item, {}), item
         with self.look.hold_sync():
             self.look.shown, self.look.about, self.look.credit = shown, about, credit
             self._score('')
@@ -245,10 +240,10 @@ class Explorer(ipywidgets.VBox):
         name:str, # of a class, as it is to stand in the prompts
     ):
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
-        name, chosen = ' '.join(name.split()), self.prompts.value
-        for there in [*self._models[chosen].classes.natural, *self.added]:
+        name, model = ' '.join(name.split()), self._models[self.prompts.value]
+        for there in [*model.classes.natural, *self.added]:
             if squeeze(there) == squeeze(name): raise ValueError(f'{there} is in the list already.')
-        self._rows[chosen, name] = _embed_class(self._models[chosen], name)
+        self._once(lambda: _embed_class(model, name), name)
         self._change([*self.added, name], name)
         self.name.value = ''
 
@@ -279,11 +274,11 @@ class Explorer(ipywidgets.VBox):
                 try: model = load_predictor(path, self._models[self.prompts.value].clip)
                 except (ValueError, UserWarning) as e:
                     raise ValueError(str(e).replace(f'{d}/', '')) from None
-        self._models[path.stem] = model
-        self._rows = {k: v for k, v in self._rows.items() if path.stem not in (k, k[0])}
-        self._usual = {k: v for k, v in self._usual.items() if k[0] != path.stem}
+        name = path.stem
+        while name in self._models: name += ' again'
+        self._models[name] = model
         self.prompts.options = list(self._models)
-        self.prompts.value = path.stem
+        self.prompts.value = name
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-111
 def explore(

@@ -63,13 +63,14 @@ def model_card(
         pipeline_tag='image-classification', datasets=list(datasets) or None, model_name=name,
         metrics=['mAP'] if results else None, eval_results=results or None,
         tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'])
+    known = settings_of(model)                          # what is learned or resolved ends in _
     template = (files('taidpt')/'data'/'model_card.md').read_text(encoding='utf-8')
     return ModelCard.from_template(
         about, template_str=template, plain=_in_markdown, name=name, kind=type(model).__name__,
         clip=clip, fingerprint=model.clip.fingerprint(), classes=list(model.classes.natural),
         given=f', load_clip({clip!r})' if clip and not is_known_clip(clip) else '', repo=repo,
         captions=captions, history=getattr(model, 'history_', []), scores=scores, license=license,
-        settings=settings_of(model))
+        settings={k: known.get(f'{k}_', v) for k, v in known.items() if not k.endswith('_')})
 
 # %% ../../nbs/apps/hub.ipynb #hub-015
 _FILE = 'prompts.safetensors'

@@ -199,8 +199,9 @@ def claim(
     old:str='zero-shot CLIP', # the other method
 )->dict: # for measured.html
     "How much better a method is, and what the interval of that says; of few photos it says little."
-    verdict = ('Too few photos to tell:' if photos < 10 else 'Better, beyond chance:' if gain.low > 0
-               else 'Worse, beyond chance:' if gain.high < 0 else 'This may be chance:')
+    verdict = ('Too few photos to tell:' if photos < 10 else
+               'Better, beyond chance:' if gain.low > 0 else
+               'Worse, beyond chance:' if gain.high < 0 else 'This may be chance:')
     return dict(new=new, value=value, plain=plain, gain=gain, where=where, old=old, verdict=verdict)
 
 # %% ../../nbs/apps/report.ipynb #report-023
@@ -238,10 +239,12 @@ def _measured_rows(
     "mAP and gain of each method, and the average precision of each class, the best first."
     plain, last = measured.get('zero-shot CLIP'), list(measured.values())[-1]
     methods = [dict(name=name, about=about.get(name, ''), map=m.map(),
-                    gain=None if plain in (None, m) else m.gain(plain)) for name, m in measured.items()]
+                    gain=None if plain in (None, m) else m.gain(plain))
+               for name, m in measured.items()]
     both, photos = (last.ap(), measured[old].ap()), dict(zip(last.names, last.counts))
-    rows = [dict(name=n, photos=photos[n], bars=[(ap[n].value, f'{ap[n].value:.1f}') for ap in both])
-            for n in sorted(both[0], key=lambda n: -both[0][n].value)]
+    bars = {n: [(ap[n].value, f'{ap[n].value:.1f}') for ap in both] for n in both[0]}
+    rows = [dict(name=n, photos=photos[n], bars=bars[n])
+            for n in sorted(bars, key=lambda n: -bars[n][0][0])]
     return dict(methods=methods, rows=rows)
 
 # %% ../../nbs/apps/report.ipynb #report-049
@@ -289,7 +292,7 @@ def write_tag_report(
     path:str|Path, # the .html file to write
     model:Predictor, # what made the tags, which the maps are of
     pictures:Sequence, # N pictures, in any form but pixels
-    tags:Sequence[Sequence[Tag]], # of each, as `model.tags` gives them; [] where it could not be read
+    tags:Sequence[Sequence[Tag]], # of each, as `model.tags` gives them; [] if unreadable
     thresholds:Iterable[float], # C, from which scores on classes are present
     method:str, # what made the tags, in a few words
     top:int=3, # tags of each photo, if no more are present
@@ -303,8 +306,9 @@ def write_tag_report(
     both = [_spelled(lists, classes) for lists in (filter(None, tags), plain)]
     there = [[{t.label for t in some if t.present} for some in lists] for lists in both]
     counts = [Counter(n for names in lists for n in names) for lists in there]
+    shown = [n for n in classes.natural if any(k[n] for k in counts)]
     rows = [dict(name=n, photos=0, bars=[(100*k[n]/len(seen), k[n]) for k in counts])
-            for n in sorted(classes.natural, key=lambda n: -counts[0][n]) if any(k[n] for k in counts)]
+            for n in sorted(shown, key=lambda n: -counts[0][n])]
     tagged, zero = (sum(map(bool, lists)) for lists in there)
     _write_page(path, f'Tags of {len(seen)} photos', model, broken, False,
                 _cards(model, seen, both[0], thresholds, top=top),

@@ -20,9 +20,7 @@ from ..files import NO_CHECKSUM, clean, locked, open_safetensors, reserve, seal,
 from ..files import write_whole
 
 # %% ../../nbs/encoders/features.ipynb #8687d794
-def normalized_fp16(
-    x:Tensor, # … × D, of any length
-) -> Tensor: # … × D, on the CPU
+def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, on the CPU
     "Vectors at unit length and in half precision: what is stored of a feature."
     return F.normalize(x.float(), dim=-1).half().cpu()
 
@@ -34,8 +32,8 @@ def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B ite
     mask = steps < length[:, None]
     return (start[:, None] + steps)[mask], mask
 
-def _padded(U:Tensor, mask:Tensor) -> Tensor: # T × D, one item after another; B × n bool -> B × n × D
-    "Rows with zeros in between."
+def _padded(U:Tensor, mask:Tensor) -> Tensor: # T × D; B × n bool -> B × n × D
+    "Rows of one item after another, with zeros in between."
     empty = U.new_zeros(mask.numel(), U.shape[1])
     return empty.index_copy(0, mask.flatten().nonzero()[:, 0], U).unflatten(0, mask.shape)
 
@@ -85,7 +83,7 @@ class FeatureStore:
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
         device:str|torch.device|None=None, # where to put the tensors; None: where the features are
         padded:bool=True, # False: U without padding, T × D, where lengths differ
-    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × n × D; mask: B × n, True on real rows
+    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × n × D; mask: B × n bool
         "Some items in float32, padded with zeros to the longest among them, or not padded."
         global_, local, offsets = map(_tensor, (self.global_, self.local, self.offsets))
         if not isinstance(index, Tensor): index = torch.as_tensor(np.asarray(index))
@@ -115,7 +113,7 @@ class FeatureStore:
         return FeatureStore(*(_tensor(a).to(device) for a in arrays), self.metadata)
 
     def form(self, k:int) -> 'FeatureStore': # on the same memory
-        "The form k of f, from 0, with the rows that all forms share; the store itself if it has one."
+        "The form k of f, from 0, with the rows that all share; the store itself if it has one."
         if self.global_.ndim == 2: return self
         return FeatureStore(self.global_[:, k], self.local, self.offsets, self.metadata)
 
@@ -147,7 +145,7 @@ def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
 
 # %% ../../nbs/encoders/features.ipynb #11e3c6a0
 _F16, _I64 = ('F16', np.dtype('<f2')), ('I64', np.dtype('<i8'))
-_TENSORS = dict(offsets=_I64, global_=_F16, local=_F16)     # in the order in which they lie in the file
+_TENSORS = dict(offsets=_I64, global_=_F16, local=_F16)     # as they lie in the file
 
 def _header(shapes:dict[str, list[int]], metadata:dict[str, str]) -> tuple[bytes, int]:
     "The beginning of a safetensors file of features; bytes that the tensors take after it."
@@ -170,11 +168,10 @@ def _map(path:Path, mode:str) -> FeatureStore: # a file of features; 'r' to read
             for name, (_, dtype) in _TENSORS.items()}
     return FeatureStore(**maps, metadata=header['__metadata__'])
 
-def load_features(
-    path:str|Path, # file that `encode_sentences` or `encode_pictures` wrote
-) -> FeatureStore: # memory-mapped
+def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
     "Features from a file. Raises `FileNotFoundError`, or `ValueError` for other or damaged ones."
-    with open_safetensors(path, 'taidpt-features', 'features') as (file, _): names = set(file.keys())
+    with open_safetensors(path, 'taidpt-features', 'features') as (file, _):
+        names = set(file.keys())
     if names != set(_TENSORS): raise ValueError(f'{path}: holds no features of taidpt, but {names}')
     return _map(Path(path), 'r')
 
@@ -204,12 +201,12 @@ def _empty(
     return store
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
-def _find_features(path:Path, made_from:dict[str, str]) -> FeatureStore|None: # None: there is no such file
-    "A finished file; `ValueError` if it was made from something else."
+def _find_features(path:Path, made_from:dict[str, str]) -> FeatureStore|None:
+    "A finished file, if it is there; `ValueError` if it was made from something else."
     clean(path.parent)
     if not path.exists(): return None
     store = load_features(path)
-    path.with_name(path.name + '.partial.json').unlink(missing_ok=True)    # of a run killed at its end
+    path.with_name(path.name + '.partial.json').unlink(missing_ok=True)     # of a run killed late
     words = dict(source=made_from.get('kind', 'source'), recipe='preprocessing')
     differ = [words.get(k, k) for k in made_from if store.metadata.get(k) != made_from[k]]
     if differ:
@@ -228,12 +225,12 @@ def _begun(partial:Path, note:Path, made_from:dict[str, str]) -> tuple[FeatureSt
 
 def stored_features(
     path:str|Path|None, # file to write, or to use if it is there; None: in memory
-    made_from:dict[str, str], # all that decides what is in the store; 'kind': 'sentences' or 'pictures'
-    fill:Callable, # (store, done) -> fills the items from there on; how many are done after each step
+    made_from:dict[str, str], # all that decides what is in it; 'kind': 'sentences' or 'pictures'
+    fill:Callable, # (store, done) -> fills items from there on; says how many are done
     make_room:Callable, # () -> lengths and shape, as in `_empty`
     every:int=256, # items after which a note is made
 ) -> FeatureStore: # memory-mapped, or in memory
-    "Features from a file, or filled in, going on where an earlier run stopped. Raises `ValueError`."
+    "Features from a file, or filled in, going on where an earlier run stopped; `ValueError`."
     made_from = dict(format='taidpt-features') | made_from
     if path is None:
         for _ in fill(store := _empty(None, *make_room(), made_from), 0): pass
@@ -252,8 +249,8 @@ def stored_features(
         for done in fill(store, kept):
             if done < kept + every: continue
             keep()
-            with write_whole(note) as tmp: tmp.write_text(json.dumps(dict(made_from=made_from, done=done)))
-            kept = done
+            kept, said = done, json.dumps(dict(made_from=made_from, done=done))
+            with write_whole(note) as tmp: tmp.write_text(said)
         keep()
         seal(partial)
         to_disk(partial)

@@ -16,16 +16,16 @@ from torch import Tensor, nn
 from .towers import is_plain_vit, vit_head
 
 # %% ../../nbs/encoders/patch_features.ipynb #dense-005
-def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # N × T × W, as it enters -> 3 × N × heads × T × d
-    "Queries, keys and values of all heads."
+def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # -> 3 × N × heads × T × d
+    "Queries, keys and values of all heads, of tokens as they enter a block, N × T × W."
     qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
     return qkv.unflatten(-1, (3, block.attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
 
-def _from_heads(block:nn.Module, o:Tensor) -> Tensor: # N × heads × T × d, what attention gives -> N × T × W
+def _from_heads(block:nn.Module, o:Tensor) -> Tensor: # N × heads × T × d -> N × T × W
     "The heads side by side, through the output layer of the attention."
     return block.attn.out_proj(o.transpose(1, 2).flatten(2))
 
-def _neighbours(grid:tuple[int, int], sigma:float) -> Tensor: # h, w; in patches -> (1 + h·w) × (1 + h·w)
+def _neighbours(grid:tuple[int, int], sigma:float) -> Tensor: # h, w -> (1 + h·w) × (1 + h·w)
     "A Gaussian of the distance between two patches; the class token's row and column are zero."
     at = torch.cartesian_prod(*[torch.arange(n).float() for n in grid])
     hill = torch.exp(-torch.cdist(at, at)**2 / (2*sigma**2))
@@ -33,7 +33,7 @@ def _neighbours(grid:tuple[int, int], sigma:float) -> Tensor: # h, w; in patches
 
 def _last_block(
     visual:nn.Module, # image tower, a `VisionTransformer`
-    xs:list[Tensor], # N × (1 + P) × W, what enters each of the last six blocks; here the last counts
+    xs:list[Tensor], # N × (1 + P) × W, what enters each of the last six blocks; here the last
     grid:tuple[int, int], # h, w: P = h·w
     like:str, # who asks those like itself: 'q' queries, 'k' keys, 'qk' both, added up
     sigma:float|None=None, # width of the hill in patches; None: no hill
@@ -60,14 +60,14 @@ def _surgery(visual:nn.Module, xs:list[Tensor], grid:tuple[int, int]) -> Tensor:
 
 # %% ../../nbs/encoders/patch_features.ipynb #dense-014
 _WAYS = dict(values=None, sclip=partial(_last_block, like='qk', rest=True),
-             clearclip=partial(_last_block, like='q'), naclip=partial(_last_block, like='k', sigma=5.),
-             surgery=_surgery)
+             clearclip=partial(_last_block, like='q'),
+             naclip=partial(_last_block, like='k', sigma=5.), surgery=_surgery)
 PATCH_FEATURES = tuple(_WAYS)
 
 def patch_features(
     visual:nn.Module, # image tower
     name:str|None, # 'values', 'sclip', 'clearclip', 'naclip' or 'surgery'; None: the tower's own
-) -> Callable|None: # tower, what enters its last six blocks, h and w -> F; None: the tower's own way
+) -> Callable|None: # as `_last_block`: tower, xs, grid -> F; None: the tower's own way
     "How patches get their features; `ValueError` for unknown names, and where there is no choice."
     if name is None: return None
     if name not in _WAYS:

@@ -40,10 +40,8 @@ def _fetched(url:str) -> Iterable[str]: # URLs
     if '*' not in path and not fs.isdir(path): return [url]
     return map(fs.unstrip_protocol, fs.glob(path) if '*' in path else fs.find(path))
 
-def list_pictures(
-    place:str|Path, # a folder, searched with its subfolders; a pattern with *; or a URL of these
-) -> list[Path|str]: # paths or URLs, sorted
-    "All pictures at a place but hidden ones; `FileNotFoundError` where there are none."
+def list_pictures(place:str|Path) -> list[Path|str]: # paths or URLs, sorted
+    "Pictures in a folder, under a pattern or a URL, hidden ones aside; `FileNotFoundError` if none."
     place = _local(place)
     def shown(file): return not any(part.startswith('.') for part in Path(file).parts)
     if is_url(place): found = [f for f in _fetched(place) if shown(f.rpartition('/')[2])]
@@ -54,7 +52,8 @@ def list_pictures(
     found = sorted(f for f in found if Path(f).suffix.lower() in PICTURE_ENDINGS
                    and (isinstance(f, str) or f.is_file()))
     if not found:
-        raise FileNotFoundError(f'{place} holds no pictures ({", ".join(sorted(PICTURE_ENDINGS))}).')
+        endings = ', '.join(sorted(PICTURE_ENDINGS))
+        raise FileNotFoundError(f'{place} holds no pictures ({endings}).')
     return found
 
 # %% ../../nbs/encoders/pictures.ipynb #src-021b
@@ -70,8 +69,8 @@ def _array_picture(array:np.ndarray) -> Image.Image: # H × W × 3, uint8, red f
               'for grey, give np.repeat(a, 3, axis=2)' if last == 1 else
               'from 0 to 1: give (a * 255).round().astype(np.uint8)' if kind.kind == 'f' else
               'give (a >> 8).astype(np.uint8)' if kind == np.uint16 else 'give H × W × 3 of uint8')
-    raise ValueError(f'an array of {" × ".join(map(str, a.shape))} {kind} is not taken as a picture, '
-                     f'which is H × W × 3 of uint8, red first: {remedy}')
+    raise ValueError(f'an array of {" × ".join(map(str, a.shape))} {kind} is not taken as a picture'
+                     f', which is H × W × 3 of uint8, red first: {remedy}')
 
 def _tell_places(pictures:Iterable) -> None:
     "Warn of the places that pictures will be fetched from."
@@ -81,14 +80,16 @@ def _tell_places(pictures:Iterable) -> None:
         warnings.warn(f'Fetching pictures from {place}', stacklevel=4)
 
 def as_pictures(
-    pictures:str|Path|bytes|Image.Image|np.ndarray|Iterable, # one or several, in any form; also a tensor
+    pictures:str|Path|bytes|Image.Image|np.ndarray|Iterable, # in any form; also a tensor
 ) -> Sequence: # N names, pictures, arrays or tensors of pixels
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (str, Path)):
         pictures = _local(pictures)
         _tell_places([pictures])
         if is_url(pictures): several = list(_fetched(pictures)) != [pictures]
-        else: several = Path(pictures).is_dir() or has_magic(str(pictures)) and not Path(pictures).exists()
+        else:
+            path = Path(pictures)
+            several = path.is_dir() or has_magic(str(path)) and not path.exists()
         return list_pictures(pictures) if several else [pictures]
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
     if isinstance(pictures, np.ndarray):
@@ -96,7 +97,7 @@ def as_pictures(
         if pictures.ndim != 4: pictures = pictures[None]
         if len(pictures): _array_picture(pictures[0])       # refuses now what it would refuse later
         return list(pictures)
-    if hasattr(pictures, 'data_ptr'): return pictures[None] if pictures.ndim == 3 else pictures  # a tensor
+    if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
     if not hasattr(pictures, '__getitem__'): pictures = list(pictures)
     if isinstance(pictures, (list, tuple)): _tell_places(pictures)
     return pictures
@@ -108,8 +109,8 @@ def _check_extent(size:tuple[int, int]) -> None: # width and height of a picture
     "`ValueError` for more pixels than `PIL.Image.MAX_IMAGE_PIXELS`; None there allows any number."
     pixels, limit = size[0] * size[1], Image.MAX_IMAGE_PIXELS
     if limit is not None and pixels > limit: raise ValueError(
-        f'it has {size[0]} × {size[1]} pixels, and only {limit:,} are taken for safe; make a smaller '
-        f'copy of it, or allow so many in Python: PIL.Image.MAX_IMAGE_PIXELS = {pixels}')
+        f'it has {size[0]} × {size[1]} pixels, and only {limit:,} are taken for safe; make a '
+        f'smaller copy of it, or allow so many in Python: PIL.Image.MAX_IMAGE_PIXELS = {pixels}')
 
 def to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
     "A picture upright and in RGB. `ValueError` for a file with more pixels than are safe."
@@ -124,11 +125,8 @@ def to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channe
     return picture if picture.mode == 'RGB' else picture.convert('RGB')
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-draft-1
-def decoded(
-    content:bytes, # what is in a file
-    min_side:int|None=None, # pixels that both sides of a JPEG must keep; None: all of them
-) -> Image.Image: # upright, in RGB
-    "A picture decoded, a JPEG at a fraction of its size. Raises `ValueError` as `to_rgb` does."
+def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -> upright, in RGB
+    "A picture decoded; a JPEG at a fraction of its size, where both sides keep so many pixels."
     try: opened = Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as e:
         raise ValueError(f'{e}; make a smaller copy of it, or allow more in Python: '
@@ -139,7 +137,7 @@ def decoded(
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-draft-8
 class Preprocess:
-    "A picture transform, and whether large JPEGs may be decoded at a fraction of their size for it."
+    "A picture transform, and how small large JPEGs may be decoded for it."
     def __init__(self,
         transform:Callable, # PIL picture -> 3 × height × width, normalised
         side:int, # pixels of the longer side of what it makes
@@ -193,11 +191,8 @@ def open_rgb(
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
     with picture.copy() as opened: return to_rgb(opened)
 
-def read_pixels(
-    picture, # one picture in any form
-    preprocess:Callable, # PIL picture -> 3 × height × width, normalised
-) -> 'Tensor': # 3 × height × width; pixels stay as they are
-    "The pixels of a picture, as CLIP wants them. Raises as `open_rgb` does."
+def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 × height × width
+    "The pixels of a picture, as CLIP wants them; a tensor as it is. Raises as `open_rgb` does."
     if hasattr(picture, 'data_ptr'): return picture
     return preprocess(open_rgb(picture, getattr(preprocess, 'min_side', None)))
 
@@ -217,7 +212,7 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
     import torch                                        # here, as it takes a second
     pool, all_here, cores = ThreadPoolExecutor(n), Barrier(n), torch.get_num_threads()
     def keep_to_few(_):
-        torch.get_num_threads()      # PyTorch sets this thread up now; later it would undo the next line
+        torch.get_num_threads()      # sets this thread up now; later it would undo the next line
         torch.set_num_threads(each)
         all_here.wait()              # until every thread has come here
     if cores > each:

@@ -22,8 +22,8 @@ def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # a block; T × W
     "What the tokens attend with."
     return F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
-def _split_heads(qkv:Tensor, length:int, heads:int) -> Tensor: # T × 3W -> 3 × sequences × heads × length × d
-    "Queries, keys and values, by sequence of some length and by head."
+def _split_heads(qkv:Tensor, length:int, heads:int) -> Tensor: # T × 3W -> 3 × T/length × heads × …
+    "Queries, keys and values, by sequence of some length and by head: … × length × d."
     return qkv.unflatten(0, (-1, length)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
 
 def _after_attention(
@@ -35,13 +35,13 @@ def _after_attention(
     mlp = block.mlp
     x = x + block.ls_1(block.attn.out_proj(o))
     h = mlp.c_fc(block.ln_2(x))
-    is_quick = type(mlp.gelu).__name__ == 'QuickGELU'   # open_clip's, which takes a second to import
+    is_quick = type(mlp.gelu).__name__ == 'QuickGELU'   # open_clip's, slow to import
     h = F.silu(1.702 * h) / 1.702 if is_quick else mlp.gelu(h)
     return x + block.ls_2(mlp.c_proj(h))
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #blocks-012
-def _causal_block(block:nn.Module, x:Tensor, length:int) -> Tensor: # N·T × W, N sentences; T -> the same
-    "A block in which tokens see themselves and those before them in their sentence."
+def _causal_block(block:nn.Module, x:Tensor, length:int) -> Tensor: # N·T × W -> the same
+    "A block in which tokens see themselves and those before them in N sentences of T tokens."
     q, k, v = _split_heads(_queries_keys_values(block, x), length, block.attn.num_heads)
     o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
     return _after_attention(block, x, o.transpose(1, 2).flatten(0, 1).flatten(1))
@@ -51,11 +51,8 @@ def _has_plain_blocks(text:nn.Module) -> bool: # text tower
     from open_clip.transformer import ResidualAttentionBlock
     return all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
 
-def run_causal(
-    text:nn.Module, # causal text tower
-    x:Tensor, # N × T × W, word vectors with their positions
-) -> Tensor: # N × T × W
-    "Sentences through all blocks of a tower; differentiable."
+def run_causal(text:nn.Module, x:Tensor) -> Tensor: # N × T × W -> the same
+    "Word vectors, with positions, through all blocks of a causal text tower; differentiable."
     N, T, _ = x.shape
     if not _has_plain_blocks(text): return text.transformer(x, attn_mask=text.attn_mask[:T, :T])
     x = x.flatten(0, 1)
@@ -76,20 +73,15 @@ def name_suffixes(
     eot = find_ends(tokens)
     return tokens[:, start:eot.max() + 1], eot - start
 
-def check_room(
-    classnames:Sequence[str], # C names
-    suffixes:tuple[Tensor, Tensor], # their tokens and where they end, as `name_suffixes` gives them
-    before:int, # tokens before the name: SOT and the M vectors
-    context_length:int, # tokens that the tower reads
-) -> None:
-    "`ValueError` if a prompt does not fit: it names the class."
-    (ids, eot), total = suffixes, before + suffixes[0].shape[1]
+def check_room(classnames:Sequence[str], suffixes:tuple, before:int, context_length:int) -> None:
+    "`ValueError` that names a class if a prompt does not fit, with so many tokens before the name."
+    (ids, eot), total = suffixes, before + suffixes[0].shape[1]     # of `name_suffixes`
     if total > context_length: raise ValueError(
         f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with its context vectors, '
         f'but this CLIP reads {context_length}: shorten the name or the context.')
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #a42be8e5
-def _with_sot(text:nn.Module, sot:int|None, contexts:Tensor) -> Tensor: # B × M × W -> B × (1 + M) × W
+def _with_sot(text:nn.Module, sot:int|None, contexts:Tensor) -> Tensor: # B × M × W -> B × P × W
     "The vector of SOT before each context, in the tower's type and on its device."
     words = text.token_embedding.weight
     contexts = contexts.to(words.device, text.transformer.get_cast_dtype())
@@ -128,7 +120,7 @@ def encode_any_prompts(
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #853d1876
 def _pack_names(lengths:Sequence[int], room:int=12) -> tuple[list[tuple[int, int]], int, int]:
-    "Names put side by side in rows, long ones first: row and first place of each; rows; places in a row."
+    "Names side by side in rows, long ones first: row and place of each; rows; places in a row."
     room, row, free = max(room, *lengths), -1, 0
     where = [None] * len(lengths)
     for c in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
@@ -168,8 +160,8 @@ def lay_out_prompts(
     return PromptRows(*rows, *suffixes)
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #dc944166
-def _attend(q:Tensor, k:Tensor, v:Tensor, hidden:Tensor) -> Tensor: # … × n × d, … × m × d, … × n × m bool
-    "Attention, with the softmax in float32 or wider; `hidden` where a token does not see another."
+def _attend(q:Tensor, k:Tensor, v:Tensor, hidden:Tensor) -> Tensor: # -> … × n × d
+    "Attention, softmax in float32 or wider; `hidden`, … × n × m bool, where one does not see."
     wide = torch.promote_types(q.dtype, torch.float32)
     logits = (q @ k.transpose(-1, -2)).to(wide) * q.shape[-1] ** -0.5
     return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
@@ -232,14 +224,11 @@ def encode_shared_prefix(
     return project(text, x).unflatten(0, (B, -1))
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #a9899e62
-def check_context(
-    context:Tensor, # should be M × W, or C × M × W
-    width:int, # W of the text tower
-    n_classes:int|None=None, # C; None: should be B × M × W, each shared by all classes
-) -> None:
-    "`ValueError` unless these are context vectors for this tower."
-    shape, C = tuple(context.shape), n_classes
-    wanted = f'B × M × {width}' if C is None else f'M × {width} or {C} × M × {width} for {C} classes'
+def check_context(context:Tensor, width:int, C:int|None=None) -> None:
+    "`ValueError` unless it is M × W or C × M × W for C classes; without C, B × M × W, shared."
+    shape = tuple(context.shape)
+    wanted = f'M × {width} or {C} × M × {width} for {C} classes'
+    if C is None: wanted = f'B × M × {width}'
     fits = len(shape) == 3 and C in (None, shape[0]) or len(shape) == 2 and C is not None
     if not fits or shape[-1] != width:
         raise ValueError(f'context must be {wanted} and this CLIP, got {shape}.')

@@ -26,11 +26,10 @@ def is_hugging_face(text:nn.Module) -> bool:
 
 def _text_pool(model:nn.Module) -> str|None: # 'argmax' and 'eos' are both at EOT
     "How the outputs at all tokens become one sentence feature."
-    return getattr(getattr(model, 'text', model), 'pool_type', getattr(model, 'text_pool_type', None))
+    text = getattr(model, 'text', model)
+    return getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
 
-def text_tower(
-    model:nn.Module, # an open_clip model
-) -> nn.Module: # the module that holds the text transformer
+def text_tower(model:nn.Module) -> nn.Module: # what holds the text transformer
     "The text tower of `model`; raises `TypeError` where it is none that gives sentences a feature."
     text = getattr(model, 'text', model)
     if is_hugging_face(text): return text
@@ -43,9 +42,7 @@ def text_tower(
     return text
 
 # %% ../../nbs/encoders/towers.ipynb #any-6debb4
-def is_causal(
-    model:nn.Module, # an open_clip model
-) -> bool:
+def is_causal(model:nn.Module) -> bool: # an open_clip model
     "Whether no token sees what follows it, and a sentence's feature is the output at its EOT."
     text = text_tower(model)
     if is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None: return False
@@ -60,9 +57,7 @@ class SpecialTokens(NamedTuple):
     sot:int|None # the id of what comes before the words; None where there is nothing
     eot:int # the id of what comes after the words: EOT, or padding where there is none
 
-def special_tokens(
-    tokenizer:Callable, # list of str -> N × T token ids
-) -> SpecialTokens:
+def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × T token ids
     "What stands before and after words; `ValueError` for a tokenizer that does not see them."
     blank, one = tokenizer(['', 'a']).long()
     if torch.equal(blank, one): raise ValueError("The tokenizer makes the same of '' and of 'a'.")
@@ -70,11 +65,7 @@ def special_tokens(
     sot, eot = blank[0].item() if start else None, blank[start].item()
     return SpecialTokens(blank, start, one[start].item(), sot, eot)
 
-def find_ends(
-    tokens:Tensor, # N × T token ids
-    eot:int, # the id of EOT
-    context_length:int, # tokens that the tower reads
-) -> Tensor: # N
+def find_ends(tokens:Tensor, eot:int, context_length:int) -> Tensor: # N × T token ids; of EOT -> N
     "Where each sentence ends; `ValueError` for other than tokens, or naming a row without an end."
     if tokens.ndim != 2 or tokens.is_floating_point() or tokens.shape[1] > context_length:
         raise ValueError(
@@ -88,7 +79,7 @@ def find_ends(
     return is_eot.int().argmax(1)
 
 # %% ../../nbs/encoders/towers.ipynb #450be98b
-def project(text:nn.Module, x:Tensor) -> Tensor: # text tower; … × W, output of its transformer -> … × D
+def project(text:nn.Module, x:Tensor) -> Tensor: # a tower; … × W, its output -> … × D
     "`ln_final` and the text projection, at every position alike."
     if is_hugging_face(text): return text.proj(x)             # has its own norm inside
     x, p = text.ln_final(x), text.text_projection
@@ -96,17 +87,13 @@ def project(text:nn.Module, x:Tensor) -> Tensor: # text tower; … × W, output 
     return p(x) if isinstance(p, nn.Linear) else x @ p
 
 # %% ../../nbs/encoders/towers.ipynb #any-c67f4d
-def fill_up(tokens:Tensor, blank:Tensor) -> Tensor: # N × T; `SpecialTokens.blank` -> N × context length
-    "Rows of tokens with their padding."
+def fill_up(tokens:Tensor, blank:Tensor) -> Tensor: # N × T -> N × context length
+    "Rows of tokens with their padding, which is that of `SpecialTokens.blank`."
     rest = blank[tokens.shape[1]:].to(tokens.device)
     return torch.cat([tokens, rest.expand(len(tokens), -1)], 1)
 
-def whole_text_features(
-    model:nn.Module, # an open_clip model
-    tokens:Tensor, # N × T token ids
-    blank:Tensor, # of the empty sentence
-) -> tuple[Tensor, Tensor]: # h: N × D; H: N × T × D
-    "Features of sentences and of their tokens from a text tower of any kind."
+def whole_text_features(model:nn.Module, tokens:Tensor, blank:Tensor) -> tuple[Tensor, Tensor]:
+    "h, N × D, and H, N × T × D, of token ids, N × T, from a text tower of any kind."
     text, T, seen = text_tower(model), tokens.shape[1], []
     if not is_hugging_face(text): tokens = fill_up(tokens, blank)
     hook = text.transformer.register_forward_hook(lambda module, args, out: seen.append(out))
@@ -121,12 +108,8 @@ def word_embedding(text:nn.Module) -> nn.Module: # text tower -> token ids to ve
     return text.token_embedding
 
 @contextmanager
-def vectors_for_words(
-    text:nn.Module, # text tower
-    start:int, # place of the first vector
-    vectors:Tensor, # C × M × W
-) -> Iterator[None]:
-    "Within the block, the tower sees these vectors at M places of C sentences, whatever is there."
+def vectors_for_words(text:nn.Module, start:int, vectors:Tensor) -> Iterator[None]: # C × M × W
+    "Within the block, the tower sees these vectors in C sentences, from place `start` on."
     end = start + vectors.shape[1]
     hook = word_embedding(text).register_forward_hook(
         lambda module, args, out: torch.cat([out[:, :start], vectors.to(out), out[:, end:]], 1))
@@ -156,9 +139,9 @@ def _pool_by_attention(
     return pool.c_proj(torch.einsum('nhp,nphd->nhd', a, v.unflatten(-1, (n, d))).flatten(1))
 
 # %% ../../nbs/encoders/towers.ipynb #692a4912
-def _resize_pos_embed(pos:Tensor, grid:tuple[int, int]) -> Tensor: # (1 + P) × W; h, w -> (1 + h·w) × W
+def _resize_pos_embed(pos:Tensor, grid:tuple[int, int]) -> Tensor: # -> (1 + h·w) × W
     "Positional embedding for another grid, interpolated bicubically as open_clip does it."
-    side = round((len(pos) - 1) ** 0.5)                         # the first is that of a class or mean token
+    side = round((len(pos) - 1) ** 0.5)         # (1 + P) × W; the first is of a class or mean token
     if (side, side) == tuple(grid): return pos
     maps = pos[1:].T.reshape(1, -1, side, side).float()
     maps = F.interpolate(maps, size=grid, mode='bicubic', antialias=True, align_corners=False)
@@ -184,13 +167,13 @@ def _resnet_features(
     return torch.stack(f, 1), pool.c_proj(v[:, 1:]).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
-def vit_head(visual:nn.Module, x:Tensor) -> Tensor: # N × P × W, as patches leave the last block -> N × P × D
+def vit_head(visual:nn.Module, x:Tensor) -> Tensor: # N × P × W, from the last block -> N × P × D
     "Each patch through what makes f of the whole: pooling by attention, norm, projection."
     if visual.attn_pool is not None:
         pool = visual.attn_pool.attn
         value = pool.in_proj_weight if pool._qkv_same_embed_dim else pool.v_proj_weight
-        x = F.linear(visual.attn_pool.ln_k(x), value[-pool.embed_dim:], pool.in_proj_bias[-pool.embed_dim:])
-        x = pool.out_proj(x)
+        value, bias = value[-pool.embed_dim:], pool.in_proj_bias[-pool.embed_dim:]
+        x = pool.out_proj(F.linear(visual.attn_pool.ln_k(x), value, bias))
     return visual.ln_post(x) @ visual.proj
 
 def _vit_values(visual:nn.Module, x:Tensor) -> Tensor: # N × P × W, as they enter it -> N × P × D
@@ -204,7 +187,7 @@ def _vit_values(visual:nn.Module, x:Tensor) -> Tensor: # N × P × W, as they en
 # %% ../../nbs/encoders/towers.ipynb #tw-watched
 class _WatchedBlocks(nn.Module):
     "The blocks of a ViT, and what enters the last of them."
-    def __init__(self, transformer:nn.Module, last:int): # of an image tower; blocks that are watched
+    def __init__(self, transformer:nn.Module, last:int): # blocks that are watched
         super().__init__()
         self.blocks, self.batch_first = transformer.resblocks, transformer.batch_first
         self.seen = deque(maxlen=last)
@@ -234,7 +217,7 @@ def _vit_features(
     return f[0] if isinstance(f, tuple) else f, F_.unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #2ee5d8b1
-def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # -> N × D; N × h × w × D
+def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # f; F
     "The tower's own pooled feature, and every position through the same head."
     trunk = visual.trunk
     x = trunk.forward_features(pixels)
@@ -247,10 +230,10 @@ def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # 
     else:                                                   # a map, N × W × h × w
         grid, each = x.shape[2:], x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
     f, F_ = (visual.head(trunk.forward_head(y)) for y in (x, each))
-    return f, F_.reshape(x.shape[0], *grid, -1)             # `len` would be fixed in an exported graph
+    return f, F_.reshape(x.shape[0], *grid, -1)             # `len` would be fixed in a traced graph
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
-def _native_size(visual:nn.Module) -> tuple[int, int]|None: # height, width; None: no size is its own
+def _native_size(visual:nn.Module) -> tuple[int, int]|None: # None: no size is its own
     "The size of picture that the tower's positions were learned for."
     is_timm = hasattr(visual, 'trunk')
     made = getattr(visual.trunk if is_timm else visual, 'patch_embed', None if is_timm else visual)
@@ -272,11 +255,8 @@ def _wrong_size(visual:nn.Module, size:tuple[int, int]) -> ValueError: # height,
     return ValueError(f'This {type(trunk).__name__} takes no pictures of {size[0]} × {size[1]}, '
                       f'only {taken}: give load_clip another image_size, or none.')
 
-def tower_for(
-    visual:nn.Module, # image tower
-    size:tuple[int, int], # height, width of pictures
-) -> nn.Module: # itself, or a tower with the same weights and other positions
-    "The tower for pictures of a size; `ValueError` where there is none."
+def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
+    "The tower, or one with the same weights and positions for this size; `ValueError` for none."
     if _native_size(visual) in (None, tuple(size)) or not hasattr(visual, 'trunk'): return visual
     if not hasattr(visual.trunk, 'set_input_size'): raise _wrong_size(visual, size)
     twin = copy.deepcopy(visual, {id(p): p for p in visual.parameters()})
@@ -312,27 +292,18 @@ def picture_features(
     return f[:, None].expand(-1, len(pos_embeds), -1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #any-9bafd9
-def ready_pixels(
-    visual:nn.Module, # image tower
-    pixels:Tensor, # N × 3 × height × width
-    device:torch.device, # where the tower is
-) -> Tensor: # there, and in the type of the tower's first convolution
-    "Pixels for a tower; `ValueError` unless they are N × 3 × height × width and floating point."
+def ready_pixels(visual:nn.Module, pixels:Tensor, device:torch.device) -> Tensor:
+    "Pixels as a tower takes them; `ValueError` unless N × 3 × height × width and floating point."
     if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
         raise ValueError('pixels must be N × 3 × height × width and floating point, '
                          f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
     convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
     return pixels.to(device, next(convolutions, next(visual.parameters())).dtype)
 
-def checked_features(
-    visual:nn.Module, # image tower
-    pixels:Tensor, # N × 3 × height × width
-    pos_embeds:Sequence[bool]=(False,), # as in `picture_features`
-    dense:Callable|None=None, # as in `picture_features`
-) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
-    "`picture_features`; `ValueError` that names the sizes that the tower takes, where this is none."
+def checked_features(visual:nn.Module, pixels:Tensor, *how) -> tuple[Tensor, Tensor]:
+    "`picture_features`; for a wrong size a `ValueError` that names the sizes that the tower takes."
     size = tuple(pixels.shape[-2:])
-    try: f, F_ = picture_features(visual, pixels, pos_embeds, dense)
+    try: f, F_ = picture_features(visual, pixels, *how)
     except torch.OutOfMemoryError: raise
     except (AssertionError, RuntimeError, ZeroDivisionError) as e:
         if min(size) >= _min_side(visual): raise                 # it is something else

@@ -38,7 +38,7 @@ def _check_tokenizer(name:str, config:dict) -> None: # of a model; open_clip's d
         raise ImportError(f'{name} cuts sentences into tokens with {tokenizer} of transformers, '
                           'which is not installed: pip install transformers sentencepiece.')
 
-def _clip_in_folder(folder:Path, label:str) -> ClipSource: # in open_clip's format; what it is to be called
+def _clip_in_folder(folder:Path, label:str) -> ClipSource: # what it is to be called
     "A CLIP on this disk. `FileNotFoundError` names what is missing."
     config = folder/'open_clip_config.json'
     if not config.is_file():
@@ -58,8 +58,8 @@ def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, 
     close = difflib.get_close_matches(str(name), known, 3, 0.5)
     return f' Did you mean {" or ".join(map(repr, close))}?' if close else ''
 
-def _clip_by_name(name:str, pretrained:str|Path|None) -> ClipSource: # open_clip's; / may stand for -
-    "One of open_clip's models; `ValueError` for unknown names and tags, or if there is none."
+def _clip_by_name(name:str, pretrained:str|Path|None) -> ClipSource: 
+    "One of open_clip's models, / may stand for -; `ValueError` for unknown names or tags."
     import open_clip                                # here, as it takes a second
     spec, known = name.replace('/', '-'), open_clip.list_models()
     if spec not in known:
@@ -71,11 +71,11 @@ def _clip_by_name(name:str, pretrained:str|Path|None) -> ClipSource: # open_clip
         raise ValueError(f'{spec} needs weights: pass pretrained= one of '
                          f'{", ".join(tags) or "(no tags)"}, or a file.')
     if pretrained not in tags and not Path(pretrained).is_file():
-        raise ValueError(f'{str(pretrained)!r} is neither a tag of {spec} ({", ".join(tags)}) nor a '
-                         f'file.{_did_you_mean(pretrained, tags)}')
+        raise ValueError(f'{str(pretrained)!r} is neither a tag of {spec} ({", ".join(tags)}) nor '
+                         f'a file.{_did_you_mean(pretrained, tags)}')
     if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
-        warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were trained '
-                      f'with QuickGELU, load {spec}-quickgelu.', stacklevel=4)
+        warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were '
+                      f'trained with QuickGELU, load {spec}-quickgelu.', stacklevel=4)
     return ClipSource(spec, f'{spec}/{pretrained}', pretrained)
 
 # %% ../../nbs/encoders/weights.ipynb #c94e3496
@@ -96,7 +96,8 @@ def find_clip(
     "What a name means; `ValueError` for unknown names, `FileNotFoundError` for missing files."
     name = 'embedded' if name is None else str(name)
     folder = Path(name.removeprefix('local-dir:')).expanduser()
-    if name == 'embedded': source = _clip_in_folder(Path(str(files('taidpt')/'data'/'mini_clip')), name)
+    ours = Path(str(files('taidpt')/'data'/'mini_clip'))
+    if name == 'embedded': source = _clip_in_folder(ours, name)
     elif name.startswith('local-dir:') or folder.is_dir(): source = _clip_in_folder(folder, name)
     elif name.startswith('hf-hub:'): source = ClipSource(name, name, pretrained)
     else: source = _clip_by_name(name, pretrained)
@@ -121,10 +122,8 @@ def opened_by_label(label:str) -> str: # of a CLIP that is not known -> in words
     if rest and name in open_clip.list_models(): return f'open the file {rest!r} as its weights'
     return 'open whatever folder has that name'
 
-def model_and_tag(
-    label:str|None, # e.g. 'RN50/openai', 'ViT-B/16', 'RN50/my/weights.pt', a folder, 'hf-hub:…'
-) -> tuple[str|None, str|None]: # what `load_clip` takes: the model; its weights, if they are named
-    "A CLIP's label as a name and weights."
+def model_and_tag(label:str|None) -> tuple[str|None, str|None]: # what `load_clip` takes
+    "A CLIP's label, e.g. 'RN50/openai' or 'ViT-B/16', as a name and weights, if they are named."
     is_whole = label is None or '/' not in label or label.startswith(('hf-hub:', 'local-dir:'))
     if is_whole or Path(label).is_dir(): return label, None
     from open_clip import list_models, list_pretrained_models_by_tag
@@ -167,7 +166,8 @@ def build_clip(
         raise ValueError(f'precision must be one of {", ".join(_PRECISIONS)}, got {precision!r}.')
     if image_size is not None and image_size < 1:
         raise ValueError(f'image_size must be at least 1, got {image_size}.')
-    pictures = (dict(size=image_size) if image_size else {}) | ({} if crop else dict(resize_mode='squash'))
+    pictures = dict(size=image_size) if image_size else {}
+    if not crop: pictures['resize_mode'] = 'squash'
     options = dict(precision=_PRECISIONS[precision], device=device, force_preprocess_cfg=pictures)
     if source.pretrained is not None:
         cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
@@ -177,25 +177,23 @@ def build_clip(
     try: model = open_clip.create_model(source.spec, source.pretrained, **options)
     except (ValueError, TypeError, KeyError): raise
     except pickle.UnpicklingError as error:
-        raise ValueError(f'The weights of {source.label} are no tensors alone: the file is refused, '
-                         'and nothing of it was run.') from error
+        raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
+                         'refused, and nothing of it was run.') from error
     except Exception as error:
         if source.folder or source.pretrained and Path(source.pretrained).is_file(): raise
         raise _download_failed(source, error) from error
     finally: logging.disable(before)
     for name, weight in model.state_dict().items():
-        if weight.isnan().any(): raise ValueError(f'{name} of {source.label} holds NaN: the weights '
-                                                  'are damaged; download or copy them again.')
+        if weight.isnan().any() and not name.startswith('text_decoder.'):   # CoCa's, not used
+            raise ValueError(f'{name} of {source.label} holds NaN: the weights are damaged; '
+                             'download or copy them again.')
     text = getattr(model, 'text', model)
     if getattr(text, 'cls_emb', None) is not None:              # open_clip leaves CoCa's in float32
         text.cls_emb.data = text.cls_emb.data.to(text.transformer.get_cast_dtype())
     return model
 
-def preprocessing(
-    model:nn.Module, # an open_clip model
-    draft:bool=True, # decode JPEGs far larger than the model's pictures at a fraction of their size
-) -> Preprocess: # PIL picture -> 3 × height × width
-    "The picture transform of a model, without the random parts that training adds."
+def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 3 × h × w
+    "The picture transform of a model; with drafts of much larger JPEGs, or without."
     from open_clip.transform import PreprocessCfg, image_transform_v2
     config = PreprocessCfg(**model.visual.preprocess_cfg)
     side = max(config.size) if isinstance(config.size, (tuple, list)) else config.size

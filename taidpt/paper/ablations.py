@@ -7,7 +7,7 @@ __all__ = ['ABLATIONS', 'OTHER_GROUPS', 'ablations']
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-003
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -149,7 +149,8 @@ def ablations(
     for g in groups: found |= others[g](m) if g in others else _setting_results(m, g)
     if 'CLIP' in groups and not clips:
         notes.append('No other CLIP was named, so there is one row of them.')
-    notes += m.notes(m.test, [])
+    seen = [_variant_cell(m, study.seeds[0])] if {*groups} - {'texts, pictures'} else []
+    notes += m.notes(m.test, seen)
     title = study.title(f'Ablations on {name}')
     write_table(study.folder/'ablations', title, ['ablation', 'value'], found, notes=notes)
     return found
