@@ -37,6 +37,7 @@ from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import captions_by_id, read_caption_ids
 from taidpt.datasets.labelled import read_labels
 from taidpt.ensemble import SavedScores, load_scores
+from taidpt.files import NO_CHECKSUM, seal
 from taidpt.learner import TaIDPT, prompts_for
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.checkpoints import import_checkpoint
@@ -216,16 +217,16 @@ TENSORS = [torch.zeros(0), torch.zeros(()), torch.full((2, 256), torch.nan), tor
 
 
 def spoil_header(content: bytes, rng: random.Random) -> bytes:
-    "A safetensors file with other words or tensors, and no checksum that would tell"
+    "A safetensors file with other words or tensors, and a checksum that does not tell"
     with tempfile.TemporaryDirectory() as d:
         (path := Path(d)/'a.safetensors').write_bytes(content)
         with safe_open(path, 'pt') as f: about, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
-        del about['checksum']
         for _ in range(rng.choice([1, 1, 2])):
-            if rng.random() < .7: about[rng.choice([*about, 'more'])] = rng.choice(HEADER_VALUES)
+            if rng.random() < .7: about[rng.choice([w for w in about if w != 'checksum'] + ['more'])] = rng.choice(HEADER_VALUES)
             else: tensors[rng.choice([*tensors, 'more'])] = rng.choice(TENSORS).clone()
-            if rng.random() < .1: about.pop(rng.choice([w for w in about if w != 'format']), None)
-        save_file(tensors, path, about)
+            if rng.random() < .1: about.pop(rng.choice([w for w in about if w not in ('format', 'checksum')]), None)
+        save_file(tensors, path, about | NO_CHECKSUM)
+        seal(path)
         return path.read_bytes()
 
 

@@ -427,6 +427,7 @@ def train(
     except KeyboardInterrupt: raise KeyboardInterrupt(
         f'stopped; what was learned is kept in {checkpoint}. The same command goes on from there'
         if checkpoint.exists() else 'stopped before the first epoch was done') from None
+    if precision != 'float32': model.clip = _load_clip(clip)        # with which they are used
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'Prompts for {len(names)} classes: {out} ({_how_it_went(model.history_)})')

@@ -141,14 +141,16 @@ class Tagger:
         threads:int|None=None, # that compute; None: one for each core
     ):
         self.path, self.session = Path(path), _opened_graph(path, threads)
-        try: words = self.session.get_modelmeta().custom_metadata_map
+        ends = *self.session.get_inputs(), *self.session.get_outputs()
+        try:
+            words = self.session.get_modelmeta().custom_metadata_map
+            shapes = [x.shape for x in ends]
         except UnicodeDecodeError: raise ValueError(
             f'{path}: this tagger is damaged; export it again') from None
         self.about = _read_about(words, path)
         self.classes = self.about['classes']            # C names, as one writes them
         self.thresholds = np.array(self.about['thresholds'])        # C
-        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        match [x.shape for x in (*inputs, *outputs)]:
+        match shapes:
             case [_, 3, int(h), int(w)], [_, int(C)] if (
                     C == len(self.classes) and 0 < min(h, w) <= max(h, w) <= 4096):
                 self.size = h, w                        # of the pictures that the graph takes
