@@ -161,6 +161,7 @@ def ready_to_tag(
 )->Predictor: # ready to tag
     "Concepts with attention from the bundled captions; zero-shot CLIP where none names a class."
     model = TextConcepts(clip, classes, attention=.02)
+    if clip.logit_bias is not None: return ZeroShotCLIP(clip, model.classes)    # a sigmoid's own
     names = model.classes.names
     train, share = _some_captions(model.classes, bundled_captions())
     if unknown := [name for name, k in zip(names, share) if not k]:

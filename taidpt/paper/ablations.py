@@ -7,7 +7,7 @@ __all__ = ['ABLATIONS', 'OTHER_GROUPS', 'ablations']
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-003
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 

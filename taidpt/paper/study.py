@@ -10,7 +10,7 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'Material', 'measured'
 # %% ../../nbs/paper/study.ipynb #study-003
 import json, os, tempfile, time, warnings
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
