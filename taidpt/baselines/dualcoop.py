@@ -99,7 +99,7 @@ class DualCoOp(CoOp):
     def fresh_prompts(self)->PromptLearner:
         "Prompts that have learned nothing; scale and temperature are part of them if learned."
         prompts = prompts_for(self)
-        start = dict(log_scale=math.log(self.scale), log_sharpness=-math.log(self.tau_image))
+        start = {'log_scale': math.log(self.scale), 'log_sharpness': -math.log(self.tau_image)}
         for name, x in start.items() if self.learn_scale else ():
             p = torch.tensor(x, dtype=torch.float32, device=self.clip.device)
             setattr(prompts, name, nn.Parameter(p))
@@ -120,5 +120,5 @@ class DualCoOp(CoOp):
     @staticmethod
     def shapes(about:dict, names)->dict[str, tuple]: # as in `prompt_shapes`
         "Which tensors a file should hold: with learned scales, these as well."
-        more = dict(log_scale=(), log_sharpness=()) if about['settings'].get('learn_scale') else {}
+        more = {'log_scale': (), 'log_sharpness': ()} if about['settings'].get('learn_scale') else {}
         return prompt_shapes(about, names) | more
