@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -100,7 +101,7 @@ def learn_from_pictures(
         'Some pictures could not be read, or their features hold NaN or infinity: '
         'leave them and their labels out of training, or encode them again.')
     vars(model).update({f'{name}_': x for name, x in settled(model).items()})
-    about = model_about(model) | dict(data=data_hash(seen.tobytes(), y.numpy().tobytes()))
+    about = model_about(model) | {'data': data_hash(seen.tobytes(), y.numpy().tobytes())}
     model.prompts_, model.history_, model.thresholds = model.fresh_prompts(), [], None
     model.history_ = learn(
         model.prompts_, features, targets(y), loss, schedule_of(model),
@@ -110,8 +111,8 @@ def learn_from_pictures(
 # %% ../../nbs/baselines/coop.ipynb #co-019
 class CoOp(Predictor):
     "Prompts learned from pictures (Zhou et al., 2022), by default with the ranking loss."
-    losses = LOSSES | dict(softmax=_softmax_loss, soft_softmax=soft_softmax_loss)
-    published = dict(lr=2e-3)
+    losses = LOSSES | {'softmax': _softmax_loss, 'soft_softmax': soft_softmax_loss}
+    published: ClassVar[dict] = {'lr': 2e-3}
     learned, tied = 'prompts_', ('clip', 'classes', 'n_ctx', 'class_specific')
     pos_embed, cosine_scale = True, 1.
 
