@@ -127,12 +127,12 @@ def _keep(path, prompts, optimizer, history:list[dict], about:dict[str, str])->N
     tensors = dict(prompts.named_parameters())
     momenta = {name: optimizer.state[p].get('momentum_buffer') for name, p in tensors.items()}
     tensors |= {f'momentum.{name}': m for name, m in momenta.items() if m is not None}
-    header = dict(format='taidpt-model', version=__version__, history=json.dumps(history))
+    header = {'format': 'taidpt-model', 'version': __version__, 'history': json.dumps(history)}
     write_safetensors(path, tensors, about | header)
 
 # %% ../nbs/08_training.ipynb #08-check-3
-_IN_WORDS = dict(method='the method', clip='the CLIP', classes='the classes', data='the data',
-                 weights='the weights of the CLIP, or their precision')
+_IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes', 'data': 'the data',
+             'weights': 'the weights of the CLIP, or their precision'}
 
 def _check_same_run(was:dict[str, str], now:dict[str, str], path:str|Path)->None:
     "Raise `ValueError` with all that differs: settings one by one, the rest in words."
@@ -201,7 +201,7 @@ def learn(
                 if not fine: raise FloatingPointError(
                     f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
                     f'lower the learning rate ({schedule.lr}).')
-                row = dict(epoch=epoch, lr=rate, loss=mean)
+                row = {'epoch': epoch, 'lr': rate, 'loss': mean}
                 if val: row |= val()
                 history.append(row)
                 bar.set_postfix({name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map')

@@ -81,7 +81,7 @@ def _pictures_in(file:Path)->tuple[list[str], list[bytes]]: # names, contents
     table = pq.read_table(file)
     column = next((c for c in _COLUMNS if c in table.column_names), None)
     cells = table[column].to_pylist() if column else []
-    cells = [c if isinstance(c, dict) else dict(bytes=c) for c in cells]
+    cells = [c if isinstance(c, dict) else {'bytes': c} for c in cells]
     if not all(isinstance(c.get('bytes'), bytes) for c in cells) or not cells: raise ValueError(
         f'there are no pictures in it; its columns are {", ".join(table.column_names)}')
     names = [c.get('path') or f'{file.name}:{i}' for i, c in enumerate(cells, 1)]
@@ -97,7 +97,7 @@ def _scoring(prompts:str, clip:tuple|None, on_error:str, trust:bool)->_Work:
             with _on_this_machine(files[0]) as file: names, pictures = _pictures_in(file)
         scores = model.predict(pictures, on_error=on_error, progress=False)
         rows = [None if row.isnan().any() else row.tolist() for row in scores]
-        table = pa.table(dict(picture=names, scores=pa.array(rows, pa.list_(pa.float32()))))
+        table = pa.table({'picture': names, 'scores': pa.array(rows, pa.list_(pa.float32()))})
         pq.write_table(table.replace_schema_metadata(about), out)
         return len(rows), len(rows) - rows.count(None)
     return work
@@ -108,7 +108,7 @@ def _made_from(out:str)->str: # '' where there is no result, or a torn one
     fs, path = _place(out)
     try:
         with fs.open(path) as f: return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
-    except Exception: return ''                         # each file system has its own
+    except Exception: return ''                         # each file system has its own  # noqa: BLE001
 
 class _Worker:
     "Does tasks with a piece of work that is made when the worker is; what goes wrong is told."
@@ -125,9 +125,9 @@ class _Worker:
                     table = pq.read_table(part)
                     about = (table.schema.metadata or {}) | {b'taidpt.made_from': task['made_from']}
                     pq.write_table(table.replace_schema_metadata(about), part, compression='zstd')
-            except Exception as e: error = f'{task["name"]}: {e}'
+            except Exception as e: error = f'{task["name"]}: {e}'  # noqa: BLE001
         about = {name: task[name] for name in ('name', 'out')}
-        return about | dict(read=read, kept=kept, error=error, told=[str(w.message) for w in told])
+        return about | {'read': read, 'kept': kept, 'error': error, 'told': [str(w.message) for w in told]}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
 def _on_ray(make:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
@@ -153,8 +153,8 @@ def _do(files:dict[str, list[str]], out:str|Path, make:tuple, about:dict, ray:bo
     settings, folder, tasks = json.dumps(about, sort_keys=True), str(out).rstrip('/'), []
     for name, some in files.items():
         made_from = hashlib.sha256(f'{settings}{fingerprint(some)}'.encode()).hexdigest()[:16]
-        tasks.append(dict(name=name, files=some, made_from=made_from,
-                          out=f'{folder}/{name.replace("/", "%2F")}.parquet'))
+        tasks.append({'name': name, 'files': some, 'made_from': made_from,
+                      'out': f'{folder}/{name.replace("/", "%2F")}.parquet'})
     with ThreadPoolExecutor(16) as pool: there = [*pool.map(_made_from, [t['out'] for t in tasks])]
     left = [t for t, made_from in zip(tasks, there) if t['made_from'] != made_from]
     if not left: return []
@@ -183,7 +183,7 @@ def label_files(
     "Label captions file by file; finished and current files are skipped. Raises `BrokenFiles`."
     classes, files = as_classset(classes), _list_files(source, *_CAPTIONS)
     if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
-    about = dict(classes=classes.to_dict(), column=column, rules=rules)
+    about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
     files = {name: [file] for name, file in files.items()}
     return _do(files, out, (_labelling, classes, column, rules), about, ray, progress)
 
@@ -206,5 +206,5 @@ def score_files(
     if not files: raise FileNotFoundError(
         f'{source}: there are no pictures, nor parquet files of them')
     prompts, clip = os.path.abspath(prompts), tuple(clip or ()) or None
-    about = dict(prompts=hashlib.sha256(Path(prompts).read_bytes()).hexdigest(), clip=clip)
+    about = {'prompts': hashlib.sha256(Path(prompts).read_bytes()).hexdigest(), 'clip': clip}
     return _do(files, out, (_scoring, prompts, clip, on_error, trust), about, ray, progress)

@@ -88,7 +88,7 @@ class Rescored(Predictor):
         if not isinstance(model, Predictor): raise TypeError(
             f'{type(model).__name__} has no map of each class, so there is no region to look at: '
             'take zero-shot CLIP, learned prompts, or class vectors.')
-        for name,value in dict(likely=likely, level=level, weight=weight).items():
+        for name,value in {'likely': likely, 'level': level, 'weight': weight}.items():
             if not 0 <= value <= 1: raise ValueError(f'{name} must be from 0 to 1, got {value!r}.')
         self.model, self.likely, self.level, self.weight = model, likely, level, weight
         self.clip, self.classes, self.local = model.clip, model.classes, model.local

@@ -9,6 +9,7 @@ __all__ = ['map_of_many', 'TipAdapter']
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -79,7 +80,7 @@ def map_of_many(
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
-    losses = dict(softmax=soft_softmax_loss, ranking=ranking_loss)
+    losses: ClassVar[dict] = {'softmax': soft_softmax_loss, 'ranking': ranking_loss}
     local, pos_embed, learned = False, True, 'keys_'
     tied = 'clip', 'classes', 'templates'
 
@@ -164,13 +165,13 @@ class TipAdapter(Predictor):
 
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file."
-        return dict(keys=self.keys_, values=self.values_, text=self.text_)
+        return {'keys': self.keys_, 'values': self.values_, 'text': self.text_}
 
     @classmethod
     def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
         "Which tensors a file should hold, by its header."
         C = len(about['classes'])
-        return dict(keys=('K', 'D'), values=('K', C), text=(C, 'D'))
+        return {'keys': ('K', 'D'), 'values': ('K', C), 'text': (C, 'D')}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."

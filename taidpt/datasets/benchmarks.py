@@ -179,7 +179,7 @@ def _picture_error(path:Path, verify:bool)->str|None:
     if not verify: return None
     try:
         with Image.open(path) as picture: picture.load()
-    except Exception as e: return f'cannot be read ({e})'.replace(f'{path}', path.name)
+    except Exception as e: return f'cannot be read ({e})'.replace(f'{path}', path.name)  # noqa: BLE001
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
 def read_nuswide(
@@ -306,8 +306,8 @@ def write_benchmark(
     language:str='en', # of the prompts
 )->None:
     "Write a result as clip_benchmark does; whole or not at all."
-    about = dict(dataset=dataset, model=model, pretrained=pretrained, language=language,
-                 task='zeroshot_classification', metrics=dict(mean_average_precision=map/100))
+    about = {'dataset': dataset, 'model': model, 'pretrained': pretrained, 'language': language,
+             'task': 'zeroshot_classification', 'metrics': {'mean_average_precision': map/100}}
     with write_whole(path) as tmp: tmp.write_text(json.dumps(about), encoding='utf-8')
 
 def read_benchmark(
@@ -325,7 +325,7 @@ def read_benchmark(
         'run it with --dataset voc2007_multilabel --task zeroshot_classification') from None
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise ValueError(f'{path}: mean_average_precision must be from 0 to 1, not {value!r:.40}')
-    return found | dict(map=100*value)
+    return found | {'map': 100*value}
 
 # %% ../../nbs/datasets/benchmarks.ipynb #cb-026
 def write_classifier(

@@ -152,7 +152,7 @@ def check_pictures(
     "An error that counts the pictures that are not there, and names three."
     missing = [p for p in pictures if not os.path.isfile(p)]
     if not missing: return
-    some = ', '.join(f'{str(p):.400}' for p in missing[:3]) + (', …' if len(missing) > 3 else '')
+    some = ', '.join(f'{p!s:.400}' for p in missing[:3]) + (', …' if len(missing) > 3 else '')
     raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures are not '
                             f'there, such as {some}; {remedy}')
 

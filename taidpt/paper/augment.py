@@ -63,7 +63,7 @@ class _PublishedPolicy(AutoAugment):
         space = super()._augmentation_space(num_bins, image_size)
         levels = {name: torch.zeros(num_bins) for name,(x, _) in space.items() if not x.ndim}
         space |= {name: (x, False) for name,x in levels.items()}
-        return space | dict(Rotate=(space['Rotate'][0], False))
+        return space | {'Rotate': (space['Rotate'][0], False)}
 
     def get_params(self, transform_num:int)->tuple[int, list, list]: # pair, chances, signs
         rng = self.rng

@@ -47,10 +47,10 @@ def read_checkpoint(
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter('ignore')                 # of pickles in other formats
             return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001
         asked = re.search(r'GLOBAL (\S+\.\S+)', str(e))
         what = f'wants to load {asked[1]}' if asked else 'holds more than tensors'
-        if isinstance(e, pickle.UnpicklingError): raise ValueError(
+        if isinstance(e, pickle.UnpicklingError): raise ValueError(  # noqa: TRY004
             f'{path} {what}, which the published code does not keep: '
             'it is refused, and nothing of it was run.') from None
         line = (str(e).splitlines() or [type(e).__name__])[0]
@@ -123,7 +123,7 @@ def _learned_settings(
     path:str|Path='the checkpoint', # the file, for messages
 )->dict: # settings of `TaIDPT`
     "The settings that a checkpoint knows; `ValueError` for what cannot be one."
-    found = dict(n_ctx=state['ctx'].shape[-2], class_specific=state['ctx'].ndim == 3)
+    found = {'n_ctx': state['ctx'].shape[-2], 'class_specific': state['ctx'].ndim == 3}
     for name in ('temperature', 'spatial_T'):
         if name in state and not (state[name].numel() == 1 and state[name].abs() < 20):
             raise ValueError(f'{name} in {path} is no number between -20 and 20.')

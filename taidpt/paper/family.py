@@ -93,7 +93,7 @@ class Comparison:
             learn = None
             if hasattr(model, 'fit'):
                 features = self.study.sentence_features(texts)
-                def learn(): return model.fit(train, features=features, progress=False)
+                def learn(model=model, features=features): return model.fit(train, features=features, progress=False)
             key = f'family-{self.data}.{name.replace(" ", "-")}.{i}'
             found.append(self.study.cell(key, self.photos, model, learn, self.data))
         return found
@@ -126,14 +126,14 @@ class Comparison:
         "How the row of a member came about, with settings, and mAP and losses of each seed."
         models, runs = self.models(name), []
         for model,cell,value in zip(models, self.cells(name), self.measured(name, relative).each):
-            run = dict(seed=model.seed) if self.members[name].chance else {}
+            run = {'seed': model.seed} if self.members[name].chance else {}
             losses = [round(float(row['loss']), 4) for row in cell.history]
-            runs.append(run | dict(map=round(value, 2)) | (dict(losses=losses) if losses else {}))
+            runs.append(run | {'map': round(value, 2)} | ({'losses': losses} if losses else {}))
         settings = {k: v for k,v in settings_of(models[0]).items() if k != 'seed'}
         today = datetime.now(timezone.utc).date().isoformat()
         device = str(self.study.clip.device)
-        return dict(command=command, date=today, versions=_versions(), device=device, threads=torch.get_num_threads(),
-                    sentences=len(self.train), least=self.min_photos, draws=500, settings=settings, runs=runs)
+        return {'command': command, 'date': today, 'versions': _versions(), 'device': device, 'threads': torch.get_num_threads(),
+                'sentences': len(self.train), 'least': self.min_photos, 'draws': 500, 'settings': settings, 'runs': runs}
 
 # %% ../../nbs/paper/family.ipynb #family-021
 _ROW_KEY = 'weights', 'photos', 'classes', 'captions', 'method', 'relative'
@@ -173,7 +173,7 @@ class Result:
 
 def _versions()->dict[str, str]: # package -> version
     "What is installed, as far as numbers depend on it."
-    found = dict(taidpt=__version__, python=platform.python_version())
+    found = {'taidpt': __version__, 'python': platform.python_version()}
     for package in ('torch', 'open_clip_torch', 'numpy', 'nltk'):
         try: found[package] = version(package)
         except PackageNotFoundError: found[package] = 'unknown'     # of a copy nobody installed
@@ -216,7 +216,7 @@ def keep_results(
         with open(path.with_name(f'{path.stem}_log.jsonl'), 'a', encoding='utf-8') as f:
             for r,log in results.items():
                 row = dict(zip(_ROW_KEY, r.key), map=round(r.map, 2))
-                f.write(json.dumps(dict(row=row, run=log), ensure_ascii=False) + '\n')
+                f.write(json.dumps({'row': row, 'run': log}, ensure_ascii=False) + '\n')
         with write_whole(path) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
             table = csv.writer(f, lineterminator='\n')
             table.writerow([f.name for f in fields(Result)])

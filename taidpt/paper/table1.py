@@ -123,7 +123,7 @@ def _write_curve(
         line, beside = check_run(name, history), reruns(name)
     of = f'every {every}th test picture' if every > 1 else 'all test pictures'
     title = f'{name}, seed {seed}: ' + study.title(f'TaI-DPT, mAP on {of}')
-    log = dict(data=name, seed=seed, about=title, epochs=history, check=line)
+    log = {'data': name, 'seed': seed, 'about': title, 'epochs': history, 'check': line}
     with write_whole(path) as tmp:
         tmp.write_text(json.dumps(log, indent=1, ensure_ascii=False) + '\n', encoding='utf-8')
     chart = show_run(history, beside, title)
@@ -137,7 +137,7 @@ def table1(
 )->dict[tuple, Measured]: # by data set and method
     "Table 1, four methods on each data set. Writes table1.md and JSON, charts, curves of the runs."
     materials, results, notes = [Material(study, name) for name in datasets], {}, []
-    for m in materials: m.captions, m.test                  # what is missing is told at once
+    for m in materials: _ = m.captions, m.test                  # what is missing is told at once
     for m in materials:
         found, cells = _table1_results(study, m, curves)
         results |= found

@@ -22,10 +22,10 @@ from taidpt.paper.study import (
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table2.ipynb #t2-tests
-_TABLE2_TESTS = dict(
-    all='Each test picture counts once, also without any of the classes.',
-    balanced="Tested on LaSO's balanced draws from the pictures that show one of the classes.",
-    shown='Each test picture that shows one of the classes counts once.')
+_TABLE2_TESTS = {
+    'all': 'Each test picture counts once, also without any of the classes.',
+    'balanced': "Tested on LaSO's balanced draws from the pictures that show one of the classes.",
+    'shown': 'Each test picture that shows one of the classes counts once.'}
 
 def _measured_on(how:str, pictures:LabeledPictures, scores:Sequence[Tensor])->Measured|list[float]:
     "mAP on the pictures that count; without an interval where draws would be drawn again."
@@ -79,8 +79,8 @@ def table2(
                   ('Tip-Adapter', k): on(*(c.both for c in plain)),
                   ('Tip-Adapter-F', k): on(*(c.both for c in tuned)),
                   ('CoOp-DPT + TaI-DPT', k): on(*both)}
-    notes = ['Published: Guo et al., CVPR 2023, Table 2, RN50; '
-             'which test pictures count there is not said.']
+    notes = [('Published: Guo et al., CVPR 2023, Table 2, RN50; '
+              'which test pictures count there is not said.')]
     what = 'mAP on novel classes' if study.comparable else 'mAP from few pictures'
     seen.write('table2', f'Table 2, {what}', 'shots', found, tai.read, PUBLISHED['table2'],
                [*notes*study.comparable, _TABLE2_TESTS[test]])
