@@ -8,7 +8,7 @@ __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text
 
 # %% ../nbs/01_classes.ipynb #b67bdfac
 import difflib, json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -29,7 +29,7 @@ class ClassSet:
     def __init__(self,
         name:str, # what the set is called, in messages and files
         names:Iterable[str], # C class names, in the order of the columns, as they go into prompts
-        synonyms:dict[str,Iterable[str]]|None=None, # class name -> phrases that name it
+        synonyms:Mapping[str,Iterable[str]]|None=None, # class name -> phrases that name it
         natural:dict[str,str]|None=None, # class name -> natural spelling, where it differs
     ):
         "Raises `TypeError` or `ValueError` for bad names, `UnknownClass` for synonyms of no class."
@@ -102,7 +102,7 @@ class ClassSet:
     def to_dict(self)->dict: # name, names, synonyms, natural: what JSON can hold
         "The class set as plain lists and dictionaries, for a file's header."
         natural = dict(zip(self.names, self.natural))
-        return dict(name=self.name, names=self.names, synonyms=self.synonyms, natural=natural)
+        return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms, 'natural': natural}
 
     @classmethod
     def from_file(cls,
@@ -120,11 +120,11 @@ class ClassSet:
         if path.suffix.lower() not in CLASS_ENDINGS:
             raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
         own = {n: [p for p in self.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
-        about = dict(name=self.name, classes=own)
+        about = {'name': self.name, 'classes': own}
         if other := {n: nat for n,nat in natural.items() if nat != n}: about['natural'] = other
-        how = dict(sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-        text = json.dumps(about, indent=1, ensure_ascii=False) + '\n'
-        if path.suffix.lower() != '.json': text = yaml.safe_dump(about, **how)
+        if path.suffix.lower() == '.json': text = json.dumps(about, indent=1, ensure_ascii=False)
+        else: text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True,
+                                    default_flow_style=None, width=110)
         with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/01_classes.ipynb #classes-text

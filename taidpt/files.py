@@ -100,7 +100,7 @@ def write_whole(
 def reserve(path:str|Path, size:int)->None:
     "A file of zeros whose bytes are really on the disk. Raises `OSError` where there is no room."
     with _naming(path), open(path, 'wb') as f:
-        for at in range(0, size, 2**20): f.write(bytes(min(2**20, size - at)))
+        f.writelines(bytes(min(2**20, size - at)) for at in range(0, size, 2**20))
 
 # %% ../nbs/files.ipynb #files-039
 def utf8_text(path:str|Path)->str:
@@ -168,14 +168,14 @@ def parse_yaml(text:str, where:str|Path)->object:
             if level > 20: what = 'lists in each other, more than 20 deep'
             if what: raise yaml.MarkedYAMLError(problem=what, problem_mark=event.start_mark)
         return yaml.load(text, _Loader)
-    except Exception as e:          # a dozen kinds: PyYAML's know the line, those of values don't
+    except Exception as e:          # PyYAML's kinds know the line, those of values don't  # noqa: BLE001
         mark = getattr(e, 'problem_mark', None)
         line = f':{mark.line + 1}' if mark else ''
         what = getattr(e, 'problem', None) or getattr(e, 'reason', None) or f'{e}; put text in quotes'
         raise ValueError(f'{where}{line}: {what}') from None
 
 # %% ../nbs/files.ipynb #files-015
-NO_CHECKSUM = dict(checksum='0'*64) # in the header of a file that is to be sealed
+NO_CHECKSUM = {'checksum': '0'*64} # in the header of a file that is to be sealed
 _SEAL = re.compile(rb'"checksum": *"([0-9a-f]{64})"')
 
 def _sha256(f)->tuple[str, re.Match|None]:
@@ -307,8 +307,8 @@ def read_safetensors(
 )->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, without `decode` as it is
     "Tensors and header, checked. Raises `FileNotFoundError`, or `ValueError` that names the file."
     with open_safetensors(path, format, what) as (file, about):
-        try: tensors = {name: file.get_tensor(name) for name in file.keys()}
-        except Exception as e:                      # a type of numbers that PyTorch does not know
+        try: tensors = {name: file.get_tensor(name) for name in file}
+        except Exception as e:                      # a type of numbers that PyTorch does not know  # noqa: BLE001
             raise ValueError(f'{path}: its tensors cannot be read ({e}); '
                              'copy or download it again') from None
     if decode is None: return tensors, about
@@ -336,7 +336,7 @@ def file_identity(path:str|Path)->tuple: # path or URL, size, and when it change
     try:
         fs, there = fsspec.core.url_to_fs(str(path))
         info = fs.info(there)
-    except Exception as e: return str(path), type(e).__name__          # each kind has its own
+    except Exception as e: return str(path), type(e).__name__          # each kind has its own  # noqa: BLE001
     return str(path), info.get('size'), next((str(info[k]) for k in _CHANGED if k in info), '')
 
 def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
@@ -373,14 +373,14 @@ def read_class_file(
     got = parse_yaml(utf8_text(path), path)
     whole = (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
              and set(got) <= {'name', 'classes', 'natural'})
-    about = got if whole else dict(classes=got)
+    about = got if whole else {'classes': got}
     classes = about['classes']
     if not classes or not isinstance(classes, (list, dict)):
         raise ValueError(f"{path}: no classes in it; write a list of names, "
                          "or names with synonyms such as 'cat: [kitten, tabby]'")
-    return dict(name=about.get('name', path.stem), names=list(classes),
-                synonyms=classes if isinstance(classes, dict) else None,
-                natural=about.get('natural'))
+    return {'name': about.get('name', path.stem), 'names': list(classes),
+            'synonyms': classes if isinstance(classes, dict) else None,
+            'natural': about.get('natural')}
 
 def clean_text(text:str, what:str)->str:
     "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."

@@ -162,7 +162,8 @@ def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
     right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
     OP, OR = _percent(right, given), _percent(right, wanted)
     f1, CF1, OF1 = (_percent(2*a*b/100, a + b) for a, b in ((p, r), (CP, CR), (OP, OR)))
-    return dict(CP=CP, CR=CR, CF1=CF1, OP=OP, OR=OR, OF1=OF1, precision=p, recall=r, f1=f1)
+    return {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
+            'precision': p, 'recall': r, 'f1': f1}
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive

@@ -51,8 +51,9 @@ class Explanation:
         for m in self.matches:
             label, look = ', '.join(m.classes), 'text-decoration:line-through;opacity:.6'
             if label: look = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111'
-            parts += [html.escape(self.text[at:m.start]), '<span style="border-radius:4px;'
-                      f'padding:1px 4px;{look}">{html.escape(m.text)}']
+            style = f'{look};border-radius:4px;padding:1px 4px'
+            parts += [html.escape(self.text[at:m.start]),
+                      f'<span style="{style}">{html.escape(m.text)}']
             if label.casefold() != m.text.casefold():
                 named = html.escape(label or 'blocked')
                 parts.append(f' <span style="font-size:.7em;opacity:.75">{named}</span>')
