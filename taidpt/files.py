@@ -307,7 +307,7 @@ def read_safetensors(
 )->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, without `decode` as it is
     "Tensors and header, checked. Raises `FileNotFoundError`, or `ValueError` that names the file."
     with open_safetensors(path, format, what) as (file, about):
-        try: tensors = {name: file.get_tensor(name) for name in file}
+        try: tensors = {name: file.get_tensor(name) for name in file.keys()}     # noqa: SIM118
         except Exception as e:                      # a type of numbers that PyTorch does not know  # noqa: BLE001
             raise ValueError(f'{path}: its tensors cannot be read ({e}); '
                              'copy or download it again') from None
