@@ -56,7 +56,7 @@ def normalize_scores(
     low, high = (s.amin(0), s.amax(0)) if how == 'class' else (s.min(), s.max())
     if how == 'minmax' and low == high:
         raise ValueError(f'all scores are {low.item():g}: this member says nothing, leave it out')
-    return torch.where(high > low, (s - low) / (high - low).clamp(min=torch.finfo(s.dtype).tiny), 0.)
+    return torch.where(high > low, (s - low) / (high - low).clamp(min=1e-300), 0.)
 
 # %% ../nbs/13_ensemble.ipynb #13-013
 def ensemble_scores(
@@ -87,8 +87,7 @@ def search_weight(
 )->tuple[float, dict[float, float]]: # the best weight of the second member; each weight's mAP
     "mAP of the ensemble over the second's weight; of equals, the weight nearest to 1/2 wins."
     one, two = normalize_scores(first, normalize), normalize_scores(second, normalize)
-    def score(w): return mean_average_precision(labels, (1 - w)*one + w*two, names)
-    curve = {float(w): score(w) for w in weights}
+    curve = {float(w): mean_average_precision(labels, (1 - w)*one + w*two, names) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 
 # %% ../nbs/13_ensemble.ipynb #13-021
@@ -149,7 +148,7 @@ class Ensemble:
 
     def predict(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C
         "Scores of the members, normalised over these pictures, and their weighted mean."
-        how = dict(on_error=on_error, progress=progress)
+        how = {'on_error': on_error, 'progress': progress}
         if self.clip: scores = _Together(self.members).predict_branches(pictures, **how)
         else: scores = [m.predict(pictures, **how) for m in self.members]
         read = ~torch.stack(scores).isnan().all(-1).any(0)
@@ -191,16 +190,12 @@ class Tiled:
         scores = self.model.predict(pictures, on_error, progress)
         read = (~scores.isnan().any(1)).nonzero()[:, 0]
         for some in tqdm(read.split(32), desc='tiles', disable=not progress):
-            with ThreadPoolExecutor() as pool: opened = pool.map(open_rgb, [pictures[i] for i in some])
+            with ThreadPoolExecutor() as pool: opened = pool.map(lambda i: open_rgb(pictures[i]), some)
             tiles = [p.crop(_tile_box(p.size, self.n, k)) for p in opened for k in range(self.n**2)]
             branches = self.model.predict_branches(tiles, progress=False)
             best = fuse_branches([s.unflatten(0, (-1, self.n**2)).amax(1) for s in branches])
             scores[some] = (scores[some] + best) / 2
         return scores
-
-    def predict_dense(self, pictures, **kwargs)->Tensor: # N × C × h × w
-        "Maps of the whole pictures, as the model gives them."
-        return self.model.predict_dense(pictures, **kwargs)
 
     def tags(self, pictures, **kwargs)->list: # as `tagged`
         "The classes of each picture, the surest first."
@@ -231,8 +226,8 @@ class SavedScores:
         self.files = _row_names(self.files)
         self.classes = list(getattr(self.classes, 'natural', self.classes))
         if tuple(self.scores.shape) != (len(self.files), len(self.classes)):
-            raise ValueError(f'{len(self.files)} pictures and {len(self.classes)} classes need scores '
-                             f'of that shape, not {tuple(self.scores.shape)}')
+            raise ValueError(f'{len(self.files)} pictures and {len(self.classes)} classes need '
+                             f'scores of that shape, not {tuple(self.scores.shape)}')
         bad = ~(self.scores.isfinite().all(1) | self.scores.isnan().all(1))
         if bad.any(): raise ValueError(
             f'{int(bad.sum())} of {len(bad)} pictures have NaN or infinity among their scores, '
@@ -248,7 +243,7 @@ class SavedScores:
     )->Tensor: # N × C, in the order of both
         "Scores by name; `ValueError` for a picture or a class that was not scored."
         index, columns = [], self.classes if classes is None else classes
-        for what, have, want in (('pictures', self.files, files), ('classes', self.classes, columns)):
+        for what, have, want in ('pictures', self.files, files), ('classes', self.classes, columns):
             place = {n: k for k, n in enumerate(have)}
             if lost := [n for n in want if n not in place]: raise ValueError(
                 f'{len(lost)} of {len(want)} {what} have no scores, such as {lost[0]}')
@@ -258,15 +253,15 @@ class SavedScores:
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write scores and names to a file; whole or not at all."
         names = {k: json.dumps(getattr(self, k), ensure_ascii=False) for k in ('files', 'classes')}
-        about = dict(format='taidpt-scores', method=self.method)
-        write_safetensors(path, dict(scores=self.scores), about | names)
+        about = {'format': 'taidpt-scores', 'method': self.method}
+        write_safetensors(path, {'scores': self.scores}, about | names)
 
 def load_scores(
     path:str|Path, # file that `SavedScores.save` wrote
 )->SavedScores:
     "Scores with their names. Raises `FileNotFoundError`, or `ValueError` for another kind of file."
-    header = dict(method=plain_text, files=names_text, classes=names_text)
-    def shapes(about, names): return dict(scores=(len(about['files']), len(about['classes'])))
-    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, shapes)
+    header = {'method': plain_text, 'files': names_text, 'classes': names_text}
+    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, lambda about, _: {
+        'scores': (len(about['files']), len(about['classes']))})
     try: return SavedScores(tensors['scores'], about['files'], about['classes'], about['method'])
     except ValueError as e: raise ValueError(f'{path}: {e}') from None

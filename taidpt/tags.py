@@ -65,7 +65,8 @@ def reference_features(
     from taidpt.clip import encode_pictures, feature_recipe
     kept, recipe = vars(clip).setdefault('reference_', {}), feature_recipe(clip, pos_embed)
     if recipe not in kept:
-        kept[recipe] = encode_pictures(clip, reference_photos(), pos_embed=pos_embed, progress=False)
+        photos = reference_photos()
+        kept[recipe] = encode_pictures(clip, photos, pos_embed=pos_embed, progress=False)
     return kept[recipe]
 
 def default_thresholds(
@@ -113,7 +114,7 @@ def _isotonic(y:np.ndarray, s:np.ndarray)->list[list[float]]: # -> scores, and p
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds='clip').fit(s.astype(float), y)
     return [curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()]
 
-_FITS = dict(platt=_platt, isotonic=_isotonic)
+_FITS = {'platt': _platt, 'isotonic': _isotonic}
 
 def _probability(curve:list, s:np.ndarray)->np.ndarray: # of the same shape
     "How likely a class is at each score, by a curve of `_platt` or `_isotonic`."
@@ -135,15 +136,18 @@ def _score_at(curve:list, p:float)->float: # minus infinity: any score; infinity
     return at/a if a > 0 else math.inf if a < 0 or at > 0 else -math.inf
 
 # %% ../nbs/15_tags.ipynb #15-thr
-FEW = 5                                     # pictures that a class must be on for a threshold of its own
+FEW = 5                         # pictures that a class must be on for a threshold of its own
+
+def _are_numbers(x)->bool: # credible scores or probabilities
+    return isinstance(x, list) and all(is_number(v) and abs(v) < 1e9 for v in x)
 
 def _is_curve(curve, method:str)->bool:
     "Whether it can be a curve of this method."
-    def numbers(x): return isinstance(x, list) and all(is_number(v) and abs(v) < 1e9 for v in x)
-    if method == 'platt': return numbers(curve) and len(curve) == 2
-    if not (isinstance(curve, list) and len(curve) == 2 and all(map(numbers, curve))): return False
+    if not (isinstance(curve, list) and len(curve) == 2): return False
+    if method == 'platt': return _are_numbers(curve)
     x, p = curve
-    return 0 < len(x) == len(p) and x == sorted(x) and p == sorted(p) and 0 <= p[0] and p[-1] <= 1
+    return (_are_numbers(x) and _are_numbers(p) and 0 < len(x) == len(p)
+            and x == sorted(x) and p == sorted(p) and 0 <= p[0] and p[-1] <= 1)
 
 @dataclass
 class Thresholds:
@@ -202,7 +206,7 @@ class Thresholds:
         need(isinstance(t.method, str) and t.method in _FITS, f'the method is {t.method!r:.40}')
         for x in (t.values, t.curves, t.positives):
             need(isinstance(x, list) and len(x) == len(t.names), 'something is not one a class')
-        need(all(is_number(x) and abs(x) < 1e9 for x in t.values), 'a threshold is no number')
+        need(_are_numbers(t.values), 'a threshold is no number')
         need(all(_is_curve(curve, t.method) for curve in t.curves), 'a curve is none')
         need(type(t.pictures) is int and 0 < t.pictures < 2**53, 'the number of pictures is none')
         need(all(type(k) is int and 0 <= k <= t.pictures for k in t.positives),
@@ -256,9 +260,9 @@ def calibrate(
     progress:bool=True, # show a bar
 )->Thresholds: # also `model.thresholds`
     "Find thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
-    default = default_thresholds(model)
+    default, names = default_thresholds(model), model.classes.names
     scores = model.predict(pictures, on_error=on_error, progress=progress)
-    model.thresholds = calibrate_scores(labels, scores, model.classes.names, default, method, source)
+    model.thresholds = calibrate_scores(labels, scores, names, default, method, source)
     return model.thresholds
 
 # %% ../nbs/15_tags.ipynb #15-sig
@@ -300,7 +304,8 @@ def thresholds_of(
     if threshold is not None:
         if probability is None: return as_thresholds(threshold, len(model.classes))
         raise ValueError('give a threshold or a probability, not both')
-    if probability is not None: return (model.thresholds or sigmoid_thresholds(model)).at(probability)
+    if probability is not None:
+        return (model.thresholds or sigmoid_thresholds(model)).at(probability)
     return np.array(model.thresholds.values) if model.thresholds else default_thresholds(model)
 
 def tagged(
@@ -313,8 +318,9 @@ def tagged(
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
     limits = thresholds_of(model, threshold, probability)
-    by_sigmoid, how = probability is not None and not model.thresholds, (on_error, progress)
-    scores = model.predict_branches(pictures, *how)[0] if by_sigmoid else model.predict(pictures, *how)
+    by_sigmoid = probability is not None and not model.thresholds
+    if by_sigmoid: scores = model.predict_branches(pictures, on_error, progress)[0]
+    else: scores = model.predict(pictures, on_error, progress)
     return as_tags(scores, model.classes.names, limits)
 
 # %% ../nbs/15_tags.ipynb #15-header

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -61,7 +62,11 @@ class LabeledTexts:
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
                 f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
 
-    def __getitem__(self, i:int|slice|list|Tensor):
+    @overload
+    def __getitem__(self, i:int)->tuple[str,Tensor]: ...
+    @overload
+    def __getitem__(self, i:slice|list|Tensor)->'LabeledTexts': ...
+    def __getitem__(self, i):
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
         if isinstance(i, slice): return LabeledTexts(self.texts[i], self.labels[i], self.classes)
@@ -96,7 +101,7 @@ class LabeledTexts:
         about, dropped = json.dumps(self.classes.to_dict(), ensure_ascii=False), str(self.dropped)
         sha = _checksum(self.texts, self.labels, about, dropped)
         metadata = {'taidpt.classes': about, 'taidpt.dropped': dropped, 'taidpt.checksum': sha}
-        schema = pa.schema(dict(text=pa.string(), labels=pa.list_(pa.string())), metadata)
+        schema = pa.schema({'text': pa.string(), 'labels': pa.list_(pa.string())}, metadata)
         rows = [names[row].tolist() for row in self.labels.numpy()]
         with write_whole(path) as tmp:
             pq.write_table(pa.table([self.texts, rows], schema=schema), tmp, compression='zstd')
@@ -108,7 +113,7 @@ class LabeledTexts:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
         try: about = pq.read_schema(path).metadata or {}
-        except Exception as e:                  # pyarrow raises a dozen kinds for torn files
+        except Exception as e:                  # pyarrow raises a dozen kinds for torn files  # noqa: BLE001
             raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
         if b'taidpt.checksum' not in about:
             raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
@@ -122,7 +127,7 @@ class LabeledTexts:
             if _checksum(texts, labels, text, dropped) != sha:
                 raise ValueError('its checksum is another')
             return cls(texts, labels, classes, int(dropped))
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001
             raise ValueError(f"{path} was changed or damaged after it was written ({e}); "
                              "copy, download or make it again") from None
 

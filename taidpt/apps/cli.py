@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
-                  context_settings=dict(help_option_names=['-h', '--help']))
+                  context_settings={'help_option_names': ['-h', '--help']})
 
 def _show_version(asked:bool)->None:
     "Versions of taidpt and of what its results depend on; none of it is imported."
@@ -48,10 +48,11 @@ def shared(
     ctx:typer.Context, # keeps what was typed for `Command`
     quiet:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
-    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True)]=False,
+    version:Annotated[bool, Option('--version', callback=_show_version, is_eager=True,
+                                   help='Show versions.')]=False,
 )->None:
     "Tag pictures with prompts that are learned from sentences."
-    ctx.obj = dict(quiet=quiet, debug=debug)
+    ctx.obj = {'quiet': quiet, 'debug': debug}
 
 def main(
     argv:Sequence[str]|None=None, # arguments; None: the program's own
@@ -186,7 +187,7 @@ def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, 
 
 def _method_name(model:'Predictor')->str:
     "What a model is called in a table and on a page."
-    known = dict(TextConcepts='concepts', TextLinear='linear', ZeroShotCLIP='zero-shot with DPT')
+    known = {'TextConcepts': 'concepts', 'TextLinear': 'linear', 'ZeroShotCLIP': 'zero-shot with DPT'}
     return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
@@ -253,8 +254,8 @@ def _print_tags(
     for picture, tags in zip(map(shown_name, pictures), found, strict=True):
         shown = [t for t in tags if t.present] if top is None else tags[:top]
         told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown]
-        entries.append(dict(picture=picture, tags=told) if tags else
-                       dict(picture=picture, error='cannot be read'))
+        entries.append({'picture': picture, 'tags': told} if tags else
+                       {'picture': picture, 'error': 'cannot be read'})
         words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
         line = (', '.join(words) or 'nothing') if tags else 'cannot be read'
         if not as_json: print(f'{picture}: {line}')
@@ -292,7 +293,7 @@ def tag(
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'For a row a picture: .csv, .json, .jsonl; a folder, for all scores of a folder.'))]=None,
+        'For a row a picture: .csv, .json, .jsonl; a folder, for the scores of a folder.'))]=None,
     report:_Report=None, on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False, ray:_Ray=None,
 )->None:
@@ -426,6 +427,7 @@ def train(
     except KeyboardInterrupt: raise KeyboardInterrupt(
         f'stopped; what was learned is kept in {checkpoint}. The same command goes on from there'
         if checkpoint.exists() else 'stopped before the first epoch was done') from None
+    if precision != 'float32': model.clip = _load_clip(clip)        # with which they are used
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'Prompts for {len(names)} classes: {out} ({_how_it_went(model.history_)})')
@@ -471,15 +473,15 @@ def _figures(
         rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
         each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
                 for n, row in zip(m.names, rows) if row[0]}
-        said = dict(thresholds='calibrated' if models[name].thresholds else 'default',
-                    tags_a_picture=float(tags[m.read].sum(1).mean()), classes=each)
+        said = {'thresholds': 'calibrated' if models[name].thresholds else 'default',
+                'tags_a_picture': float(tags[m.read].sum(1).mean()), 'classes': each}
         for f in 'CF1', 'OF1': said |= {f: found[f].value, f'{f}_interval': list(found[f][1:])}
-        methods[name] = dict(mAP=value, mAP_interval=ends, tags=said,
-                             CF1=best['CF1'].value, OF1=best['OF1'].value,
-                             AP={n: i.value for n, i in ap.items()},
-                             AP_interval={n: list(i[1:]) for n, i in ap.items()})
+        methods[name] = {'mAP': value, 'mAP_interval': ends, 'tags': said,
+                         'CF1': best['CF1'].value, 'OF1': best['OF1'].value,
+                         'AP': {n: i.value for n, i in ap.items()},
+                         'AP_interval': {n: list(i[1:]) for n, i in ap.items()}}
     few = {n: c['pictures'] for n, c in each.items() if c['pictures'] < 5}
-    return dict(pictures=len(m.labels), classes=len(each), top=top, methods=methods, few=few)
+    return {'pictures': len(m.labels), 'classes': len(each), 'top': top, 'methods': methods, 'few': few}
 
 def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the prompts
     "Tables: over all classes, tags by threshold, and by class; the classes on few pictures."
@@ -598,7 +600,7 @@ def _demo_models(clip:'FrozenCLIP', sentences:'LabeledTexts', epochs:int|None):
         say(f'      {_how_it_went(models[name].history_)}')
     say('Taking the mean of the sentences that name each class (concepts)')
     concepts = TextConcepts(clip, sentences.classes, attention=.02)
-    return models | dict(concepts=concepts.fit(sentences, features, progress=False))
+    return models | {'concepts': concepts.fit(sentences, features, progress=False)}
 
 def _elsewhere(clip:'FrozenCLIP')->list[dict]: # none if this CLIP was not measured there
     "What the same concepts, of the same captions, are worth on 1,759 photos of VOC2012."
@@ -652,22 +654,22 @@ def demo(
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
 _TABLES = 'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'
-_ONLY = dict(                               # option -> tables that it is for
-    dataset=('table1', 'fig6', 'fig7', 'table3', 'ablations'), caption_ids=_TABLES, limit=_TABLES,
-    test=('table2',), coop_loss=('fig6', 'table2'),
-    classes=('family',), captions=('family',), min_photos=('family',))
+_ONLY = {                               # option -> tables that it is for
+    'dataset': ('table1', 'fig6', 'fig7', 'table3', 'ablations'), 'caption_ids': _TABLES, 'limit': _TABLES,
+    'test': ('table2',), 'coop_loss': ('fig6', 'table2'),
+    'classes': ('family',), 'captions': ('family',), 'min_photos': ('family',)}
 
 def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; None: it was not
     "Arguments of a table's function. Raises `BadParameter` for an option of another table."
     for name, value in given.items():
         if value is not None and what not in _ONLY[name]:
             raise BadParameter(f'--{name.replace("_", "-")} is for {", ".join(_ONLY[name])}')
-    settings = dict(test=given['test']) if given['test'] else {}
-    if given['coop_loss']: settings['coop'] = dict(loss=given['coop_loss'])
+    settings = {'test': given['test']} if given['test'] else {}
+    if given['coop_loss']: settings['coop'] = {'loss': given['coop_loss']}
     names = [name.strip() for name in (given['dataset'] or '').split(',') if name.strip()]
-    if what == 'table1' and names: return settings | dict(datasets=names)
+    if what == 'table1' and names: return settings | {'datasets': names}
     if len(names) > 1: raise BadParameter(f'{what} is about one data set')
-    return settings | (dict(name=names[0]) if names else {})
+    return settings | ({'name': names[0]} if names else {})
 
 @app.command(cls=Command, epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
@@ -690,15 +692,16 @@ def reproduce(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
     caption_ids:Annotated[str|None, Option(metavar='FILE', help='Which to learn from.')]=None,
     test:Annotated[Literal['all', 'balanced', 'shown']|None, Option(help='For table2.')]=None,
-    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None, Option(help='Of CoOp.')]=None,
+    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None,
+                        Option(help='For fig6 and table2.')]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
     min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
-    settings = _study_settings(what, dict(
-        dataset=dataset, caption_ids=caption_ids, limit=limit, test=test, coop_loss=coop_loss,
-        classes=classes, captions=captions, min_photos=min_photos))
+    settings = _study_settings(what, {
+        'dataset': dataset, 'caption_ids': caption_ids, 'limit': limit, 'test': test, 'coop_loss': coop_loss,
+        'classes': classes, 'captions': captions, 'min_photos': min_photos})
     if not seeds.replace(',', '').isdecimal():
         raise ValueError(f'--seeds must be whole numbers with commas between, not {seeds!r}')
     if data and not Path(data).exists():
@@ -708,7 +711,7 @@ def reproduce(
     names, runs = (clip or 'embedded').split(','), tuple(map(int, seeds.split(',')))
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
-    squeezed = dict(image_size=448, crop=False)             # DualCoOp's pictures
+    squeezed = {'image_size': 448, 'crop': False}             # DualCoOp's pictures
     clips = [_load_clip(name.strip(), **(squeezed if what == 'table3' and i and
                           name.strip() != 'embedded' else {}))
              for i, name in enumerate(names)]
@@ -749,7 +752,7 @@ def import_(
     settings = published_settings(known, encoder) if known else {}
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
     model.save(path)
-    say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors each, '
+    say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors, '
         f'on {encoder.name}, tau_image {model.tau_image:g}\n'
         f'Tag pictures: taidpt tag --prompts {shlex.quote(path)} photos/')
 
@@ -775,12 +778,12 @@ def export(
 def _app_notebook(prompts:str|None, trust:bool)->str: # JSON
     "A notebook that shows the Explorer."
     path = prompts and str(Path(prompts).absolute())
-    code = f'from taidpt.apps.explorer import explore\nexplore({ascii(path)}, trust={trust})'
-    cell = dict(cell_type='code', id='explorer', metadata={}, execution_count=None, outputs=[],
-                source=code)
-    python = dict(name='python3', display_name='Python 3', language='python')
-    return json.dumps(dict(nbformat=4, nbformat_minor=5, cells=[cell],
-                           metadata=dict(kernelspec=python, title='taidpt')))
+    code = f'from taidpt.apps.explorer import explore\nexplore({path!a}, trust={trust})'
+    cell = {'cell_type': 'code', 'id': 'explorer', 'metadata': {}, 'execution_count': None, 'outputs': [],
+            'source': code}
+    python = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
+    return json.dumps({'nbformat': 4, 'nbformat_minor': 5, 'cells': [cell],
+                       'metadata': {'kernelspec': python, 'title': 'taidpt'}})
 
 @app.command('app', cls=Command, epilog=examples(
     'taidpt app', 'taidpt app my.safetensors --port 8866 --no-browser'))

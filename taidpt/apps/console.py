@@ -104,7 +104,7 @@ class Command(TyperCommand):
         try:
             with _warnings_as_notes(): super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError: sys.stdout = open(os.devnull, 'w')      # `| head` has read enough
+        except BrokenPipeError: sys.stdout = open(os.devnull, 'w')  # noqa: SIM115 - `| head` has read enough
         except typer.BadParameter: raise
         except (Exception, KeyboardInterrupt) as e:
             if ctx.obj['debug']: raise

@@ -14,7 +14,6 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
-import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
@@ -44,8 +43,8 @@ def _tags_to_show(
     return [t for t in tags if t in wanted or t in more]
 
 # %% ../../nbs/apps/report.ipynb #report-card
-_KINDS = dict(hit=('✓', 'right'), false=('✗', 'a false alarm'), miss=('✗', 'missed'),
-              yes=('✓', 'present'), no=('–', 'not present'))
+_KINDS = {'hit': ('✓', 'right'), 'false': ('✗', 'a false alarm'), 'miss': ('✗', 'missed'),
+          'yes': ('✓', 'present'), 'no': ('–', 'not present')}
 
 @dataclass(eq=False)
 class _Card:
@@ -80,9 +79,9 @@ class _Card:
         "What the page's filters find it by; `listed` are the classes in the filter."
         tagged, number = self.tagged(), {n: i for i, n in enumerate(listed)}
         if self.labels is None: return sorted(f'c{number[n]}' for n in tagged)
-        kinds = dict(r=tagged & self.labels, w=tagged - self.labels, m=self.labels - tagged,
-                     c=tagged | self.labels)
-        whole = dict(right=tagged == self.labels, wrong=kinds['w'], missed=kinds['m'])
+        kinds = {'r': tagged & self.labels, 'w': tagged - self.labels, 'm': self.labels - tagged,
+                 'c': tagged | self.labels}
+        whole = {'right': tagged == self.labels, 'wrong': kinds['w'], 'missed': kinds['m']}
         found = sorted(f'{kind}{number[n]}' for kind, names in kinds.items() for n in names)
         return found + [mark for mark, fits in whole.items() if fits]
 
@@ -199,9 +198,10 @@ def claim(
     old:str='zero-shot CLIP', # the other method
 )->dict: # for measured.html
     "How much better a method is, and what the interval of that says; of few photos it says little."
-    verdict = ('Too few photos to tell:' if photos < 10 else 'Better, beyond chance:' if gain.low > 0
-               else 'Worse, beyond chance:' if gain.high < 0 else 'This may be chance:')
-    return dict(new=new, value=value, plain=plain, gain=gain, where=where, old=old, verdict=verdict)
+    verdict = ('Too few photos to tell:' if photos < 10 else
+               'Better, beyond chance:' if gain.low > 0 else
+               'Worse, beyond chance:' if gain.high < 0 else 'This may be chance:')
+    return {'new': new, 'value': value, 'plain': plain, 'gain': gain, 'where': where, 'old': old, 'verdict': verdict}
 
 # %% ../../nbs/apps/report.ipynb #report-023
 def _loss_curve(
@@ -215,8 +215,8 @@ def _loss_curve(
     ys = [round(12 + 150*(high - v)/(high - low or 1), 1) for v in loss]
     rules = [(y, f'{v:.2f}') for y, v in ((12, high), (87, (high + low)/2), (162, low))]
     ticks = [(xs[i], history[i]['epoch']) for i in range(0, n, max(1, n//5))]
-    return dict(first=f'{loss[0]:.2f}', last=f'{loss[-1]:.2f}', rules=rules, ticks=ticks,
-                points=list(zip(xs, ys)))
+    return {'first': f'{loss[0]:.2f}', 'last': f'{loss[-1]:.2f}', 'rules': rules, 'ticks': ticks,
+            'points': list(zip(xs, ys))}
 
 # %% ../../nbs/apps/report.ipynb #report-head
 def _headline(
@@ -228,7 +228,7 @@ def _headline(
     "How often the best tag is right, and how often all are."
     first = labels.gather(1, scores.argmax(1, keepdim=True))[labels.any(1)]
     exact = sum({t.label for t in some if t.present} == b for some, b in zip(tags, known))
-    return dict(right=first.float().mean().item() if len(first) else 0, exact=exact)
+    return {'right': first.float().mean().item() if len(first) else 0, 'exact': exact}
 
 def _measured_rows(
     measured:Mapping[str, Measured], # by method; the last is the model's
@@ -237,12 +237,14 @@ def _measured_rows(
 )->dict: # for measured.html
     "mAP and gain of each method, and the average precision of each class, the best first."
     plain, last = measured.get('zero-shot CLIP'), list(measured.values())[-1]
-    methods = [dict(name=name, about=about.get(name, ''), map=m.map(),
-                    gain=None if plain in (None, m) else m.gain(plain)) for name, m in measured.items()]
+    methods = [{'name': name, 'about': about.get(name, ''), 'map': m.map(),
+                'gain': None if plain in (None, m) else m.gain(plain)}
+               for name, m in measured.items()]
     both, photos = (last.ap(), measured[old].ap()), dict(zip(last.names, last.counts))
-    rows = [dict(name=n, photos=photos[n], bars=[(ap[n].value, f'{ap[n].value:.1f}') for ap in both])
-            for n in sorted(both[0], key=lambda n: -both[0][n].value)]
-    return dict(methods=methods, rows=rows)
+    bars = {n: [(ap[n].value, f'{ap[n].value:.1f}') for ap in both] for n in both[0]}
+    rows = [{'name': n, 'photos': photos[n], 'bars': bars[n]}
+            for n in sorted(bars, key=lambda n: -bars[n][0][0])]
+    return {'methods': methods, 'rows': rows}
 
 # %% ../../nbs/apps/report.ipynb #report-049
 def write_report(
@@ -289,7 +291,7 @@ def write_tag_report(
     path:str|Path, # the .html file to write
     model:Predictor, # what made the tags, which the maps are of
     pictures:Sequence, # N pictures, in any form but pixels
-    tags:Sequence[Sequence[Tag]], # of each, as `model.tags` gives them; [] where it could not be read
+    tags:Sequence[Sequence[Tag]], # of each, as `model.tags` gives them; [] if unreadable
     thresholds:Iterable[float], # C, from which scores on classes are present
     method:str, # what made the tags, in a few words
     top:int=3, # tags of each photo, if no more are present
@@ -303,8 +305,9 @@ def write_tag_report(
     both = [_spelled(lists, classes) for lists in (filter(None, tags), plain)]
     there = [[{t.label for t in some if t.present} for some in lists] for lists in both]
     counts = [Counter(n for names in lists for n in names) for lists in there]
-    rows = [dict(name=n, photos=0, bars=[(100*k[n]/len(seen), k[n]) for k in counts])
-            for n in sorted(classes.natural, key=lambda n: -counts[0][n]) if any(k[n] for k in counts)]
+    shown = [n for n in classes.natural if any(k[n] for k in counts)]
+    rows = [{'name': n, 'photos': 0, 'bars': [(100*k[n]/len(seen), k[n]) for k in counts]}
+            for n in sorted(shown, key=lambda n: -counts[0][n])]
     tagged, zero = (sum(map(bool, lists)) for lists in there)
     _write_page(path, f'Tags of {len(seen)} photos', model, broken, False,
                 _cards(model, seen, both[0], thresholds, top=top),
