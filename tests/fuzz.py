@@ -34,7 +34,7 @@ from taidpt.apps.onnx import Tagger
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
 from taidpt.clip import load_clip, picture_batches
-from taidpt.datasets.benchmarks import captions_by_id, read_caption_ids
+from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
 from taidpt.datasets.labelled import read_labels
 from taidpt.ensemble import SavedScores, load_scores
 from taidpt.files import NO_CHECKSUM, seal
@@ -167,7 +167,7 @@ READERS = dict(
     scores=load_scores,
     checkpoint=lambda path: import_checkpoint(path, clip(), PETS),
     ids=read_caption_ids,
-    coco=lambda path: list(captions_by_id(path, [3])),
+    coco=lambda path: list(_captions_by_id(path, [3])),
     tagger=lambda path: Tagger(path, threads=1).predict(Image.new('RGB', (9, 8))),
     pictures=lambda path: list(picture_batches(clip(), [path], progress=False)))
 

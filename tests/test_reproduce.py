@@ -11,7 +11,7 @@ from taidpt.baselines.dualcoop import DualCoOp
 from taidpt.clip import load_clip
 from taidpt.text.corpora import bundled_captions
 from taidpt.datasets.labelled import bundled_photos
-from taidpt.paper.ablations import ABLATIONS
+from taidpt.paper.ablations import _ABLATIONS
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED, PUBLISHED_MAP
 
 pytestmark = pytest.mark.xdist_group('reproduce')
@@ -130,7 +130,7 @@ def test_dualcoop_as_published(data, tmp_path, monkeypatch):
 
 def test_sentences_from_the_data_sets(data, tmp_path, monkeypatch):
     "Learned from the data set's sentences, scored on its test pictures, with its own published settings; `test_bundled` has all ablations"
-    monkeypatch.setattr('taidpt.paper.ablations.ABLATIONS', {k: ABLATIONS[k] for k in ('loss', 'tau_s on pictures')})
+    monkeypatch.setattr('taidpt.paper.ablations._ABLATIONS', {k: _ABLATIONS[k] for k in ('loss', 'tau_s on pictures')})
     assert main(['reproduce', 'ablations', '--data', str(data), '--dataset', 'nuswide', '--limit', '60', '--seeds', '1', '--out', str(tmp_path)]) == 0
     got = table(tmp_path, 'ablations')
     assert {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'} <= {r.get('method', r.get('value')) for r in got['rows']}
