@@ -89,12 +89,12 @@ $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
 	$(PIP) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
-$(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/lowest.py
+$(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/test_lowest.py
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv $(LOWEST)/uv
 	$(LOWEST)/uv/bin/python -m pip install --disable-pip-version-check --quiet uv packaging
 	$(LOWEST)/uv/bin/uv venv --quiet --python $(LOWEST_PYTHON) $(LOWEST)/env
-	$(LOWEST)/uv/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/uv/bin/python tests/test_lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/uv/bin/uv pip install --python $(LOWEST)/env/bin/python -c $(LOWEST)/lowest.txt -e '.[dev,docs]'
 	@touch $@
 

@@ -1,76 +1,88 @@
-"""Measure the house: how long its cells and lines are, what imports what, and whether the spine stands by itself.
+"""Measure the house: how much there is of it, what imports what, how deep a call goes, and how much one has to choose.
 
-    python docs/house.py            figures of the whole and a line for each module of the spine
-    python docs/house.py FOLDER     the same of another checkout's notebooks
+    python docs/house.py            the figures, each beside its bound, and what is wrong
+    python docs/house.py FOLDER     the same of another checkout; calls and commands are those of the installed package
 
-What it finds wrong is told at the end, and `tests/test_house.py` asserts that there is nothing.
+`tests/test_house.py` asserts that no bound is passed and that nothing is wrong.
 """
 import ast
+import inspect
 import re
 import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median, quantiles
 
 import nbformat
 
-WINGS = 'support', 'datasets', 'baselines', 'paper', 'apps'
-SPINE_LINES = 150
-COMPREHENSIONS = ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp
+FLOORS = dict(files=0, plots=0, text=1, encoders=1, datasets=3, baselines=3, paper=4, apps=5, all=6, __main__=6)   # others: 2, the method
+BOUNDS = {'exported lines': 9_500, 'modules': 60, 'notebooks': 82, 'functions and classes': 750, 'lines of tests and benchmarks': 3_500,
+          'names that nobody uses': 0, 'imports that run upward': 0, 'circles of imports': 0, 'private names that are taken': 0,
+          'frames of fit': 9, 'frames of predict': 10, 'frames of tag': 14,
+          'parameters of TaIDPT': 16, 'parameters of fit': 5, 'parameters of predict': 3, 'options of all commands': 90}
 
 
 @dataclass
-class Room:
-    "A notebook that exports a module"
-    notebook: Path
-    module: str                     # without the package's name: 'scores', 'support.files'
-    cells: list[str]                # what it exports, cell by cell
+class Module:
+    "A module of the package, without the package's name: 'scores', 'text.words'"
+    name: str
+    code: str
 
     @property
-    def lines(self) -> list[str]: return [line for cell in self.cells for line in cell.splitlines()]
+    def tree(self) -> ast.Module: return ast.parse(self.code)
 
     @property
-    def tree(self) -> ast.Module: return ast.parse('\n'.join(self.cells))
+    def floor(self) -> int: return FLOORS.get(self.name.split('.')[0], 2)
 
     @property
-    def spine(self) -> bool: return '.' not in self.module and self.module != 'all'
+    def public(self) -> list[str]:
+        "The names of its `__all__`"
+        found = [n.value for n in self.tree.body if isinstance(n, ast.Assign) and getattr(n.targets[0], 'id', '') == '__all__']
+        return [e.value for n in found if isinstance(n, ast.List) for e in n.elts]
 
 
-def rooms(root: Path) -> list[Room]:
-    "All notebooks of a checkout that export something"
-    found = []
+def modules(root: Path) -> list[Module]:
+    "All modules of a checkout but those that nbdev writes by itself"
+    paths = sorted(p for p in (root/'taidpt').rglob('*.py') if p.name not in ('_modidx.py', '__init__.py'))
+    return [Module('.'.join(p.relative_to(root/'taidpt').with_suffix('').parts), p.read_text(encoding='utf-8')) for p in paths]
+
+
+def pages(root: Path) -> dict[Path, str]:
+    "The code of each notebook"
+    found = {}
     for path in sorted((root/'nbs').rglob('*.ipynb')):
         if any(part.startswith('.') for part in path.parts): continue
         cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code']
-        name = next((m[1] for c in cells if (m := re.search(r'^#\| *default_exp +(\S+)', c, flags=re.MULTILINE))), None)
-        exported = [c.split('\n', 1)[1] for c in cells if re.match(r'#\| *export\b.*\n', c)]
-        if name and exported: found.append(Room(path.relative_to(root), name, exported))
+        found[path.relative_to(root/'nbs')] = '\n'.join(re.sub(r'^\s*[%!].*$', '', c, flags=re.MULTILINE) for c in cells)
     return found
 
 
-def nested(tree: ast.AST) -> int:
-    "How many comprehensions hold another, or run over two things at once"
-    return sum(len(node.generators) > 1 or any(isinstance(inner, COMPREHENSIONS) for inner in ast.walk(node) if inner is not node)
-               for node in ast.walk(tree) if isinstance(node, COMPREHENSIONS))
-
-
-def imports(room: Room) -> dict[str, set[str]]:
-    "The package's modules that a room imports, wherever in its code, and the names that it takes from each"
-    found = {}
-    for node in ast.walk(room.tree):
-        if isinstance(node, ast.ImportFrom) and (node.module or '').split('.')[0] == 'taidpt':
-            module, names = node.module.partition('.')[2], {a.name for a in node.names}
-            if module in ('', *WINGS):                           # from taidpt.apps import sharing
-                for name in names: found.setdefault(f'{module}.{name}'.strip('.'), set())
-            else: found.setdefault(module, set()).update(names)
-        elif isinstance(node, ast.Import):
-            for a in node.names:
-                if a.name.startswith('taidpt.'): found.setdefault(a.name.partition('.')[2], set())
+def taken(code: str, package: str = '', known: set[str] = frozenset()) -> set[tuple[str, str]]:
+    "Modules of the package that code imports, and the names that it takes of each; '' for the whole module"
+    found = set()
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import):
+            found |= {(a.name.partition('.')[2], '') for a in node.names if a.name.startswith('taidpt.')}
+        if not isinstance(node, ast.ImportFrom): continue
+        if node.level:
+            above = package.split('.')[:len(package.split('.')) - node.level + 1] if package else []
+            module = '.'.join([*filter(None, above), *filter(None, [node.module])])
+        elif (node.module or '').split('.')[0] == 'taidpt': module = node.module.partition('.')[2]
+        else: continue
+        for a in node.names:
+            inner = f'{module}.{a.name}'.strip('.')
+            found.add((inner, '') if inner in known else (module, a.name))
     return found
 
 
-def circle(needs: dict[str, set[str]]) -> list[str]:
-    "Modules that import each other in a circle; none if there is no circle"
+def imports(found: list[Module]) -> dict[str, set[tuple[str, str]]]:
+    "What each module takes of others"
+    known = {m.name for m in found}
+    return {m.name: taken(m.code, m.name.rpartition('.')[0], known) for m in found}
+
+
+def circles(needs: dict[str, set[str]]) -> list[str]:
+    "Modules that import each other in a circle"
     done, path = set(), []
 
     def walk(module):
@@ -78,60 +90,106 @@ def circle(needs: dict[str, set[str]]) -> list[str]:
         if module in done: return []
         path.append(module)
         for other in sorted(needs.get(module, ())):
-            if found := walk(other): return found
+            if around := walk(other): return around
         path.pop()
         done.add(module)
         return []
 
-    for module in sorted(needs):
-        if found := walk(module): return found
-    return []
+    return next(([' > '.join(around)] for module in sorted(needs) if (around := walk(module))), [])
 
 
-def faults(found: list[Room]) -> list[str]:
-    "What is not as CONTRIBUTING says"
-    wrong, needs = [], {room.module: imports(room) for room in found}
-    for room in found:
-        if room.spine and len(room.lines) > SPINE_LINES:
-            wrong.append(f'{room.notebook} exports {len(room.lines)} lines; a module of the spine has at most {SPINE_LINES}')
-        for module, names in needs[room.module].items():
-            wing = module.split('.')[0]
-            if room.spine and wing in ('paper', 'apps'): wrong.append(f'{room.notebook} is of the spine and imports {module}')
-            wrong += [f'{room.notebook} imports {name} from {module}, which is private there' for name in sorted(names) if name.startswith('_')]
-        wing = room.module.rpartition('.')[0]
-        if room.module != 'all' and wing != (room.notebook.parts[1] if len(room.notebook.parts) > 2 else ''):
-            wrong.append(f'{room.notebook} exports {room.module}, which belongs into another folder')
-    if around := circle({module: set(names) for module, names in needs.items()}): wrong.append('a circle of imports: ' + ' > '.join(around))
+def unused(found: list[Module], books: dict[Path, str]) -> list[str]:
+    "Public names outside the method that no other module and no other page uses"
+    used = {pair for pairs in imports(found).values() for pair in pairs}
+    words = {book: set(re.findall(r'\w+', code)) for book, code in books.items()}
+    wrong = []
+    for m in found:
+        if m.floor in (2, 6): continue
+        own = Path(*m.name.split('.')).with_suffix('.ipynb')
+        elsewhere = set().union(*(w for book, w in words.items() if book != own))
+        wrong += [f'{m.name}.{name}' for name in m.public if (m.name, name) not in used and name not in elsewhere]
     return wrong
 
 
-def figures(found: list[Room]) -> dict[str, float]:
-    "The figures of all exported code"
-    sizes = [len(cell.splitlines()) for room in found for cell in room.cells]
-    lines = [line for room in found for line in room.lines]
-    return dict(cells=len(sizes), lines=len(lines), median=median(sizes), ninth=quantiles(sizes, n=10)[-1], longest=max(sizes),
-                wide=100*sum(len(line) > 120 for line in lines)/len(lines), over=100*sum(len(line) > 100 for line in lines)/len(lines),
-                nested=1000*sum(nested(room.tree) for room in found)/len(lines))
+def wrong_imports(found: list[Module]) -> dict[str, list[str]]:
+    "Imports that run upward, circles, and private names that are taken"
+    floors, needs = {m.name: m.floor for m in found}, imports(found)
+    around = {name: {other for other, _ in pairs if other != name} for name, pairs in needs.items()}
+    return {'imports that run upward': [f'{m} imports {other}' for m, others in around.items() for other in sorted(others) if floors.get(other, 0) > floors[m]],
+            'circles of imports': circles(around),
+            'private names that are taken': [f'{m} takes {name} of {other}' for m, pairs in needs.items() for other, name in sorted(pairs)
+                                             if name.startswith('_') and not name.startswith('__')]}
 
 
-def public(found: list[Room]) -> set[str]:
-    "What `from taidpt.all import *` gives, as far as it is imported name by name"
-    return {name for room in found if room.module == 'all' for names in imports(room).values() for name in names if name != '*'}
+def frames(call) -> int:
+    "How many frames of the package are on top of each other at most while something is called, in whatever thread"
+    import taidpt
+    home, most = str(Path(taidpt.__file__).parent), 0
+
+    def look(frame, event, _):
+        nonlocal most
+        if event != 'call' or not frame.f_code.co_filename.startswith(home): return
+        depth, at = 0, frame
+        while at is not None:
+            depth += at.f_code.co_filename.startswith(home) and at.f_code.co_name[0] != '<'
+            at = at.f_back
+        most = max(most, depth)
+
+    threading.setprofile(look)
+    sys.setprofile(look)
+    try: call()
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    return most
 
 
-def main(root: Path):
-    found = rooms(root)
-    f = figures(found)
-    print(f'{f["cells"]} exported cells, {f["lines"]:,} lines; lines in a cell: median {f["median"]:.0f}, '
-          f'nine in ten at most {f["ninth"]:.0f}, longest {f["longest"]}')
-    print(f'lines over 120 characters {f["wide"]:.1f} %, over 100 {f["over"]:.1f} %; nested comprehensions {f["nested"]:.1f} in 1,000 lines')
-    print(f'names in taidpt.all: {len(public(found)) or "imported whole"}')
-    print('\nThe spine, exported lines:')
-    for room in found:
-        if room.spine: print(f'{len(room.lines):5}  {room.notebook}')
-    wrong = faults(found)
-    print('', *(wrong or ['Nothing is wrong.']), sep='\n')
-    return len(wrong)
+def depths() -> dict[str, int]:
+    "Frames of learning, of prediction and of the command that tags"
+    from contextlib import redirect_stdout
+    from io import StringIO
+
+    from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_photos, load_clip
+    from taidpt.apps.cli import main
+    clip = load_clip()
+    photos = [str(p) for p in bundled_photos().pictures[:2]]
+    train = NounFilter(VOC2007).label(['a dog beside a bus', 'two people on a sofa with a cat'], progress=False)
+    model = TaIDPT(clip, VOC2007, epochs=1, templates=False)
+    with redirect_stdout(StringIO()):
+        return {'frames of fit': frames(lambda: model.fit(train, progress=False)),
+                'frames of predict': frames(lambda: model.predict(photos, progress=False)),
+                'frames of tag': frames(lambda: main(['tag', '--classes', 'cat,dog', *photos]))}
 
 
-if __name__ == '__main__': sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).resolve().parent.parent) > 0)
+def choices() -> dict[str, int]:
+    "Parameters of the learner and options of all commands"
+    from typer.main import get_command
+
+    from taidpt.all import TaIDPT
+    from taidpt.apps.cli import app
+    def count(f): return sum(name != 'self' for name in inspect.signature(f).parameters)
+    options = [p for c in get_command(app).commands.values() for p in c.params if p.param_type_name == 'option' and p.name != 'help']
+    return {'parameters of TaIDPT': count(TaIDPT.__init__), 'parameters of fit': count(TaIDPT.fit),
+            'parameters of predict': count(TaIDPT.predict), 'options of all commands': len(options)}
+
+
+def measure(root: Path) -> tuple[dict[str, int], list[str]]:
+    "The figures of a checkout, and what is wrong in words"
+    found, books = modules(root), pages(root)
+    told = wrong_imports(found) | {'names that nobody uses': unused(found, books)}
+    defined = sum(isinstance(n, (ast.FunctionDef, ast.ClassDef)) for m in found for n in ast.walk(m.tree))
+    beside = [p for folder in ('tests', 'benchmarks') for p in (root/folder).glob('*.py')]
+    figures = {'exported lines': sum(len(m.code.splitlines()) for m in found), 'modules': len(found), 'notebooks': len(books),
+               'functions and classes': defined, 'lines of tests and benchmarks': sum(len(p.read_text().splitlines()) for p in beside)}
+    figures |= {name: len(wrong) for name, wrong in told.items()} | depths() | choices()
+    return figures, [f'{name}: {one}' for name, wrong in told.items() for one in wrong]
+
+
+def main(root: Path) -> bool:
+    figures, wrong = measure(root)
+    for name, value in figures.items(): print(f'{value:8,}  {name}, at most {BOUNDS[name]:,}' + ('   <- too many' if value > BOUNDS[name] else ''))
+    if wrong: print('', *wrong, sep='\n')
+    return any(value > BOUNDS[name] for name, value in figures.items())
+
+
+if __name__ == '__main__': sys.exit(main(Path(sys.argv[1]) if sys.argv[1:] else Path(__file__).resolve().parent.parent))

@@ -106,7 +106,7 @@ class ClassSet:
     def to_dict(self)->dict: # name, names, synonyms, natural: what JSON can hold
         "The class set as plain lists and dictionaries, for a file's header."
         natural = dict(zip(self.names, self.natural))
-        return dict(name=self.name, names=self.names, synonyms=self.synonyms, natural=natural)
+        return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms, 'natural': natural}
 
     @classmethod
     def from_dict(cls, about:dict)->'ClassSet':

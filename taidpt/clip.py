@@ -245,7 +245,7 @@ def encode_sentences(
     def fill(store, done):
         tokens, lengths = tokenized()
         order = np.argsort(lengths, kind='stable')
-        how = dict(total=len(order), initial=done, disable=not progress)
+        how = {'total': len(order), 'initial': done, 'disable': not progress}
         with tqdm(desc='encoding sentences', **how) as bar:
             for start in range(done, len(order), size):
                 rows = order[start:start + size]
@@ -258,7 +258,7 @@ def encode_sentences(
     folder = None
     if path is None and 2 * clip.dim * int(tokenized()[1].sum()) > _IN_MEMORY:
         path = Path((folder := TemporaryDirectory(prefix='taidpt-')).name)/'features.safetensors'
-    made_from = dict(kind='sentences', weights=clip.fingerprint(), source=text_digest(texts))
+    made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': text_digest(texts)}
     def make_room(): return tokenized()[1], [clip.dim]
     store = stored_features(path, made_from, fill, make_room, every=64*size)
     store.folder = folder                                   # goes with the store
@@ -294,7 +294,7 @@ def picture_batches(
                          'so it takes pictures as normalised tensors only.')
     def read(i):
         try: return read_pixels(pictures[i], clip.preprocess), ''
-        except Exception as e: return None, what_is_wrong(pictures[i], i, e)
+        except Exception as e: return None, what_is_wrong(pictures[i], i, e)  # noqa: BLE001
     def encode(batch):
         pixels, errors = zip(*batch)
         return list(filter(None, errors)), then(*_features_of(clip, pixels, pos_embed))
@@ -355,9 +355,9 @@ def encode_pictures(
             end = done + len(f)
             store.global_[done:end], store.local[done*n:end*n] = f, F_.reshape(-1, F_.shape[-1])
             yield (done := end)
-    made_from = dict(kind='pictures', weights=clip.fingerprint())
-    if path is not None: made_from |= dict(source=text_digest(map(_identity, pictures)),
-                                           recipe=text_digest([feature_recipe(clip, pos_embed)]))
+    made_from = {'kind': 'pictures', 'weights': clip.fingerprint()}
+    if path is not None: made_from |= {'source': text_digest(map(_identity, pictures)),
+                                       'recipe': text_digest([feature_recipe(clip, pos_embed)])}
     store = stored_features(path, made_from, fill, make_room)
     lost = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
     if len(lost) and on_error == 'raise': raise UnreadablePicture(

@@ -148,7 +148,7 @@ class Ensemble:
 
     def predict(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C
         "Scores of the members, normalised over these pictures, and their weighted mean."
-        how = dict(on_error=on_error, progress=progress)
+        how = {'on_error': on_error, 'progress': progress}
         if self.clip: scores = _Together(self.members).predict_branches(pictures, **how)
         else: scores = [m.predict(pictures, **how) for m in self.members]
         read = ~torch.stack(scores).isnan().all(-1).any(0)
@@ -253,15 +253,15 @@ class SavedScores:
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write scores and names to a file; whole or not at all."
         names = {k: json.dumps(getattr(self, k), ensure_ascii=False) for k in ('files', 'classes')}
-        about = dict(format='taidpt-scores', method=self.method)
-        write_safetensors(path, dict(scores=self.scores), about | names)
+        about = {'format': 'taidpt-scores', 'method': self.method}
+        write_safetensors(path, {'scores': self.scores}, about | names)
 
 def load_scores(
     path:str|Path, # file that `SavedScores.save` wrote
 )->SavedScores:
     "Scores with their names. Raises `FileNotFoundError`, or `ValueError` for another kind of file."
-    header = dict(method=plain_text, files=names_text, classes=names_text)
-    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, lambda about, _: dict(
-        scores=(len(about['files']), len(about['classes']))))
+    header = {'method': plain_text, 'files': names_text, 'classes': names_text}
+    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, lambda about, _: {
+        'scores': (len(about['files']), len(about['classes']))})
     try: return SavedScores(tensors['scores'], about['files'], about['classes'], about['method'])
     except ValueError as e: raise ValueError(f'{path}: {e}') from None

@@ -104,7 +104,7 @@ def write_whole(
 def reserve(path:str|Path, size:int)->None:
     "A file of zeros whose bytes are really on the disk. Raises `OSError` where there is no room."
     with _naming(path), open(path, 'wb') as f:
-        for at in range(0, size, 2**20): f.write(bytes(min(2**20, size - at)))
+        f.writelines(bytes(min(2**20, size - at)) for at in range(0, size, 2**20))
 
 # %% ../nbs/files.ipynb #files-037
 def utf8_text(path:str|Path)->str:
@@ -167,7 +167,7 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
     def construct_object(self, node, deep=False):
         try: return super().construct_object(node, deep)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-            what = f'{str(node.value):.40} cannot be read as {node.tag.rsplit(":")[-1]:.40}'
+            what = f'{node.value!s:.40} cannot be read as {node.tag.rsplit(":")[-1]:.40}'
             raise _fault(node, f'{what}; put text in quotes') from None
 
 def parse_yaml(text:str, where:str|Path)->object:
@@ -189,7 +189,7 @@ def parse_yaml(text:str, where:str|Path)->object:
         raise ValueError(f'{where}{line}: {what or type(e).__name__}') from None
 
 # %% ../nbs/files.ipynb #files-015
-NO_CHECKSUM = dict(checksum='0'*64) # in the header of a file that is to be sealed
+NO_CHECKSUM = {'checksum': '0'*64} # in the header of a file that is to be sealed
 _SEAL = re.compile(rb'"checksum": *"([0-9a-f]{64})"')
 
 def _sha256(f)->tuple[str, re.Match|None]:
@@ -247,8 +247,8 @@ def open_safetensors(
 def read_safetensors(path:str|Path, format:str, what:str)->tuple[dict, dict]:
     "Tensors by name, and the header. Raises as `open_safetensors` does."
     with open_safetensors(path, format, what) as (file, header):
-        try: return {name: file.get_tensor(name) for name in file.keys()}, header
-        except Exception as e:                      # a type of numbers that PyTorch does not know
+        try: return {name: file.get_tensor(name) for name in file}, header
+        except Exception as e:                      # a type of numbers that PyTorch does not know  # noqa: BLE001
             raise ValueError(f'{path}: its tensors cannot be read ({e}); '
                              'copy or download it again') from None
 
@@ -361,7 +361,7 @@ def file_identity(path:str|Path)->tuple: # path or URL, size, and when it change
     try:
         fs, there = fsspec.core.url_to_fs(str(path))
         info = fs.info(there)
-    except Exception as e: return str(path), type(e).__name__          # each kind has its own
+    except Exception as e: return str(path), type(e).__name__          # each kind has its own  # noqa: BLE001
     return str(path), info.get('size'), next((str(info[k]) for k in _CHANGED if k in info), '')
 
 def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
@@ -408,14 +408,14 @@ def read_class_file(
     got = parse_yaml(utf8_text(path), path)
     whole = (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
              and set(got) <= {'name', 'classes', 'natural'})
-    about = got if whole else dict(classes=got)
+    about = got if whole else {'classes': got}
     classes = about['classes']
     if not classes or not isinstance(classes, (list, dict)):
         raise ValueError(f"{path}: no classes in it; write a list of names, "
                          "or names with synonyms such as 'cat: [kitten, tabby]'")
-    return dict(name=about.get('name', path.stem), names=list(classes),
-                synonyms=classes if isinstance(classes, dict) else None,
-                natural=about.get('natural'))
+    return {'name': about.get('name', path.stem), 'names': list(classes),
+            'synonyms': classes if isinstance(classes, dict) else None,
+            'natural': about.get('natural')}
 
 def write_class_file(
     path:str|Path, # a .yaml, .yml or .json file
@@ -426,7 +426,7 @@ def write_class_file(
     if path.suffix.lower() not in CLASS_ENDINGS:
         raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     own = {n: [p for p in about['synonyms'][n] if p not in (n, natural[n])] for n in about['names']}
-    data = dict(name=about['name'], classes=own)
+    data = {'name': about['name'], 'classes': own}
     other = {n: spelling for n,spelling in natural.items() if spelling != n}
     if other: data['natural'] = other
     if path.suffix.lower() == '.json': text = json.dumps(data, indent=1, ensure_ascii=False) + '\n'

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -93,7 +94,7 @@ def prompt_shapes(about:dict, names)->dict[str, tuple]: # of the header and the 
     if type(n_ctx) is not int or n_ctx < 1 or type(specific) is not bool:
         raise ValueError('its settings must have n_ctx, a whole number, and class_specific, a bool')
     context = (len(about['classes']),)*specific + (n_ctx, 'W')
-    return dict(ctx_global=context, ctx_local=context)
+    return {'ctx_global': context, 'ctx_local': context}
 
 def prompts_for(model:Predictor)->PromptLearner:
     "The prompts of a model before they have learned."
@@ -108,7 +109,7 @@ def copy_into(prompts:PromptLearner, tensors:dict[str, Tensor])->PromptLearner: 
 # %% ../nbs/09_taidpt.ipynb #09-005
 class TaIDPT(Predictor):
     "Double-grained prompts learned from sentences (Guo et al., 2023), to tell what pictures show."
-    published = dict(lr=1e-4, epochs=20, batch_size=512, warmup_lr=1e-5, scale=4.)
+    published: ClassVar[dict] = {'lr': 1e-4, 'epochs': 20, 'batch_size': 512, 'warmup_lr': 1e-5, 'scale': 4.}
     learned, tied = 'prompts_', ('clip', 'classes', 'n_ctx', 'class_specific')
     cosine_scale = 1.
 
@@ -159,7 +160,7 @@ class TaIDPT(Predictor):
         self.history_ = learn(
             self.prompts_, features, train.labels, scaled_loss(self.loss, self.scale_), schedule,
             partial(self.batch_scores, tau=self.tau_text), validation(self, val, progress),
-            checkpoint, model_about(self) | dict(data=data), self.local, progress)
+            checkpoint, model_about(self) | {'data': data}, self.local, progress)
         return self
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`

@@ -102,7 +102,7 @@ def asymmetric_loss(
     return asymmetric_entries(*_check(scores, labels), **how).mean()
 
 # %% ../nbs/07_losses.ipynb #lo-name-1
-LOSSES = dict(ranking=ranking_loss, bce=bce_loss, focal=focal_loss, asymmetric=asymmetric_loss)
+LOSSES = {'ranking': ranking_loss, 'bce': bce_loss, 'focal': focal_loss, 'asymmetric': asymmetric_loss}
 
 def scaled_loss(
     loss:str|Callable, # a name, or (scores, labels) -> a number

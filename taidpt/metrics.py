@@ -165,8 +165,8 @@ def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
     CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
     right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
     OP, OR = _percent(right, given), _percent(right, wanted)
-    return dict(CP=CP, CR=CR, CF1=_f1(CP, CR), OP=OP, OR=OR, OF1=_f1(OP, OR),
-                precision=p, recall=r, f1=_f1(p, r))
+    return {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR), 'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
+            'precision': p, 'recall': r, 'f1': _f1(p, r)}
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive

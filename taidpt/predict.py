@@ -11,6 +11,7 @@ import inspect, json, warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -59,8 +60,8 @@ def validation(
         f'they must be {len(features)} × {len(names)}.')
     def look():
         branches = model.predict_branches(features, progress=False)
-        scores = dict(val_map=fuse_branches(branches))
-        if len(branches) == 2: scores |= dict(val_global=branches[0], val_local=branches[1])
+        scores = {'val_map': fuse_branches(branches)}
+        if len(branches) == 2: scores |= {'val_global': branches[0], 'val_local': branches[1]}
         return {name: mean_average_precision(labels, s, names) for name, s in scores.items()}
     return look
 
@@ -80,13 +81,13 @@ def settings_of(model:'Predictor')->dict: # name -> value; names in `_` are what
 def model_about(model:'Predictor')->dict[str, str]: # words of a header
     "What a model is, apart from what it learned: a checkpoint must agree in all of it."
     settings = json.dumps(settings_of(model), default=lambda number: number.item())
-    return dict(method=type(model).__name__, clip=model.clip.name, weights=model.clip.fingerprint(),
-                classes=json.dumps(model.classes.to_dict()), settings=settings)
+    return {'method': type(model).__name__, 'clip': model.clip.name, 'weights': model.clip.fingerprint(),
+            'classes': json.dumps(model.classes.to_dict()), 'settings': settings}
 
 def save_model(path:str|Path, model:'Predictor')->None: # a .safetensors file
     "Write a model and all that it needs to be used, whole or not at all."
     model.check_fitted()
-    header = model_about(model) | dict(format='taidpt-model', version=__version__)
+    header = model_about(model) | {'format': 'taidpt-model', 'version': __version__}
     header['history'] = json.dumps(getattr(model, 'history_', []))
     if model.thresholds: header['thresholds'] = json.dumps(model.thresholds.to_dict())
     if hasattr(model, 'frequency_'): header['frequency'] = json.dumps(model.frequency_)
@@ -117,7 +118,7 @@ def _check_clip(
     was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
     for name, shape in shapes.items():
         for size, n in zip(tensors[name].shape, shape):
-            want = dict(W=clip.width, D=clip.dim).get(n, size)
+            want = {'W': clip.width, 'D': clip.dim}.get(n, size)
             if size != want: raise ValueError(
                 f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '
                 f'have {want}: load it with the CLIP it was learned on.')
@@ -151,9 +152,9 @@ def _check_settings(
             f'{path}: its setting {name} is {value!r:.60}, which cannot be one of {cls.__name__}.')
 
 # %% ../nbs/10_predict.ipynb #10-file-6
-_HEADER = dict(method=word_text, version=plain_text, clip=plain_text, weights=hash_text,
-               classes=class_text, settings=settings_text, history=history_text)
-_MORE = dict(data=hash_text, thresholds=thresholds_text, frequency=frequency_text)
+_HEADER = {'method': word_text, 'version': plain_text, 'clip': plain_text, 'weights': hash_text,
+           'classes': class_text, 'settings': settings_text, 'history': history_text}
+_MORE = {'data': hash_text, 'thresholds': thresholds_text, 'frequency': frequency_text}
 _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower learning rate, '
                'or go back to an earlier file')
 
@@ -207,7 +208,7 @@ class Predictor:
     cosine_scale:float|None = None                      # of scores that are cosines with sentences
     thresholds = None                                   # fitted to labelled pictures: `calibrate`
     learned:str|None = None                             # the attribute that `fit` or `load` sets
-    published = {}                                      # numbers for settings that are left at None
+    published: ClassVar[dict] = {}                                      # numbers for settings that are left at None
     tied = 'clip', 'classes'                            # what was learned is of no use to others
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length

@@ -39,9 +39,9 @@ class PromptLearner(nn.Module):
     def forward(self,
         local:bool=True, # also the local branch; False saves half the work where only G is wanted
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
-        "Class embeddings, differentiable in the contexts; without gradients kept until these change."
+        "Class embeddings, differentiable in the contexts; without gradients kept until they change."
         learning, names = torch.is_grad_enabled(), self.classnames
-        now = local, self.clip.device, *(p._version for p in self.parameters())
+        now = local, tuple(names), self.clip.device, *(p._version for p in self.parameters())
         if not learning and self._kept[0] == now: return self._kept[1]
         contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
         if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)

@@ -7,6 +7,8 @@ __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fu
            'auto_scale', 'auto_tau']
 
 # %% ../nbs/06_scores.ipynb #05-002
+from functools import partial
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -50,26 +52,16 @@ def dense_scores(
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
 def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
-    "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`"
+    "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`; L of unit length"
     U = U.to(torch.promote_types(U.dtype, torch.float32))
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
-    P = U @ _unit(L).T / length                                      # T × C
+    P = U @ L.T / length                                             # T × C
     where = mask.flatten().nonzero()[:, 0]
     P = P.new_zeros(mask.numel(), len(L)).index_copy(0, where, P).unflatten(0, mask.shape)
     pad = ~mask[..., None]                                           # N × P × C from here on
     m = P.detach().masked_fill(pad, -torch.inf).amax(1, keepdim=True) # the best, a constant
     d = P - m
     return m.squeeze(1) + ((d / tau).masked_fill(pad, -torch.inf).softmax(1) * d).sum(1)
-
-def _pool_blocks(U:Tensor, L:Tensor, tau:float, mask:Tensor, rows:int) -> Tensor:
-    "Eq. 6, `rows` rows at a time; the backward pass computes each block's P again"
-    if len(mask) <= rows: return _pool(U, L, tau, mask)
-    pooled, masks = [], mask.split(rows)
-    for part, m in zip(U.split([int(m.sum()) for m in masks]), masks):
-        if not torch.is_grad_enabled(): p = _pool(part, L, tau, m)
-        else: p = checkpoint(_pool, part, L, tau, m, use_reentrant=False)
-        pooled.append(p)
-    return torch.cat(pooled)
 
 def _which_count(U:Tensor, L:Tensor, mask:Tensor|None) -> Tensor: # N × P bool
     "Which positions count, all of them where there is no mask; raise unless U, L and `mask` fit"
@@ -105,9 +97,15 @@ def local_scores(
     if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
     mask = _which_count(U, L, mask)
     if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
-    rows = max(1, _block // (mask.shape[1] * max(1, len(L))))
+    tau, rows = max(float(tau), 1e-30), max(1, _block // (mask.shape[1] * max(1, len(L))))
+    L = _unit(L)
     with torch.autocast(U.device.type, enabled=False):
-        return _pool_blocks(U, L, max(float(tau), 1e-30), mask, rows)
+        if len(mask) <= rows: return _pool(U, L, tau, mask)
+        again = partial(checkpoint, _pool, use_reentrant=False)      # P is not kept for gradients
+        pool = again if torch.is_grad_enabled() else _pool
+        masks = mask.split(rows)
+        parts = U.split([int(m.sum()) for m in masks])
+        return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
 
 # %% ../nbs/06_scores.ipynb #8a014028
 def branch_scores(

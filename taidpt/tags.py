@@ -114,7 +114,7 @@ def _isotonic(y:np.ndarray, s:np.ndarray)->list[list[float]]: # -> scores, and p
     curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds='clip').fit(s.astype(float), y)
     return [curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()]
 
-_FITS = dict(platt=_platt, isotonic=_isotonic)
+_FITS = {'platt': _platt, 'isotonic': _isotonic}
 
 def _probability(curve:list, s:np.ndarray)->np.ndarray: # of the same shape
     "How likely a class is at each score, by a curve of `_platt` or `_isotonic`."

@@ -96,7 +96,7 @@ class LabeledTexts:
         about, dropped = json.dumps(self.classes.to_dict(), ensure_ascii=False), str(self.dropped)
         sha = _checksum(self.texts, self.labels, about, dropped)
         metadata = {'taidpt.classes': about, 'taidpt.dropped': dropped, 'taidpt.checksum': sha}
-        schema = pa.schema(dict(text=pa.string(), labels=pa.list_(pa.string())), metadata)
+        schema = pa.schema({'text': pa.string(), 'labels': pa.list_(pa.string())}, metadata)
         rows = [names[row].tolist() for row in self.labels.numpy()]
         with write_whole(path) as tmp:
             pq.write_table(pa.table([self.texts, rows], schema=schema), tmp, compression='zstd')
@@ -108,7 +108,7 @@ class LabeledTexts:
         if not Path(path).is_file():
             raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
         try: about = pq.read_schema(path).metadata or {}
-        except Exception as e:                  # pyarrow raises a dozen kinds for torn files
+        except Exception as e:                  # pyarrow raises a dozen kinds for torn files  # noqa: BLE001
             raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
         if b'taidpt.checksum' not in about:
             raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
@@ -122,7 +122,7 @@ class LabeledTexts:
             if _checksum(texts, labels, text, dropped) != sha:
                 raise ValueError('its checksum is another')
             return cls(texts, labels, classes, int(dropped))
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001
             raise ValueError(f"{path} was changed or damaged after it was written ({e}); "
                              "copy, download or make it again") from None
 

@@ -81,12 +81,14 @@ def train_epoch(
     scores:Callable, # (u, U, G, L, mask=mask) -> B × C scores of each branch
     loss:Callable=ranking_loss, # (scores, labels), each B × C -> a number
     local:bool=True, # the local branch is used, too
-)->float: # mean loss of the steps
+)->float: # mean loss of the steps; NaN where scores were no longer finite
     "One pass over the batches, each a step of gradient descent."
     costs = []
     for u, U, mask, labels in batches:
         G, L = prompts(local)
-        cost = sum(loss(s, labels) for s in scores(u, U, G, L, mask=mask))
+        parts = scores(u, U, G, L, mask=mask)
+        if not all(s.isfinite().all() for s in parts): return math.nan
+        cost = sum(loss(s, labels) for s in parts)
         optimizer.zero_grad()
         cost.backward()
         optimizer.step()
@@ -125,12 +127,12 @@ def _keep(path, prompts, optimizer, history:list[dict], about:dict[str, str])->N
     tensors = dict(prompts.named_parameters())
     momenta = {name: optimizer.state[p].get('momentum_buffer') for name, p in tensors.items()}
     tensors |= {f'momentum.{name}': m for name, m in momenta.items() if m is not None}
-    header = dict(format='taidpt-model', version=__version__, history=json.dumps(history))
+    header = {'format': 'taidpt-model', 'version': __version__, 'history': json.dumps(history)}
     write_safetensors(path, tensors, about | header)
 
 # %% ../nbs/08_training.ipynb #08-check-3
-_IN_WORDS = dict(method='the method', clip='the CLIP', classes='the classes', data='the data',
-                 weights='the weights of the CLIP, or their precision')
+_IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes', 'data': 'the data',
+             'weights': 'the weights of the CLIP, or their precision'}
 
 def _check_same_run(was:dict[str, str], now:dict[str, str], path:str|Path)->None:
     "Raise `ValueError` with all that differs: settings one by one, the rest in words."
@@ -159,20 +161,6 @@ def _go_on(path, prompts, optimizer, about:dict[str, str])->list[dict]: # the hi
         if (m := tensors.get(f'momentum.{name}')) is not None:
             optimizer.state[p]['momentum_buffer'] = m.to(p.device)
     return history_text(header.get('history', ''), f'{path}: history')
-
-# %% ../nbs/08_training.ipynb #08-021
-def _learn_epoch(prompts, batches, optimizer, scores, loss, local, epoch, schedule)->dict:
-    "One epoch: epoch, lr, loss. `FloatingPointError` if anything is no longer finite."
-    rate = schedule.rate(epoch)
-    for group in optimizer.param_groups: group['lr'] = rate
-    try: mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
-    except ValueError as e:
-        if 'finite' not in str(e): raise                # what the losses say of NaN
-        mean = math.nan
-    if not (math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())):
-        raise FloatingPointError(f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
-                                 f'lower the learning rate ({schedule.lr}).')
-    return dict(epoch=epoch, lr=rate, loss=mean)
 
 # %% ../nbs/08_training.ipynb #08-022
 def learn(
@@ -205,8 +193,15 @@ def learn(
                    total=steps*schedule.epochs, initial=steps*len(history))
         with bar:
             for epoch in range(len(history) + 1, schedule.epochs + 1):
+                rate = schedule.rate(epoch)
+                for group in optimizer.param_groups: group['lr'] = rate
                 batches = _batches(features, labels, schedule, epoch, device, bar)
-                row = _learn_epoch(prompts, batches, optimizer, scores, loss, local, epoch, schedule)
+                mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
+                fine = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
+                if not fine: raise FloatingPointError(
+                    f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
+                    f'lower the learning rate ({schedule.lr}).')
+                row = {'epoch': epoch, 'lr': rate, 'loss': mean}
                 if val: row |= val()
                 history.append(row)
                 bar.set_postfix({name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map')

@@ -12,9 +12,8 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-import typer
 from conftest import ROOT, run, tool
-from taidpt.apps.cli import app, main
+from taidpt.apps.cli import main
 from taidpt.learner import TaIDPT
 from taidpt.ensemble import Tiled, load_scores
 from taidpt.text.corpora import bundled_captions
@@ -65,14 +64,6 @@ def test_installed_command(folder, tmp_path):
     assert run(sys.executable, '-m', 'taidpt', '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
 
 
-def test_help():
-    "Every command has examples; ninety options in all"
-    commands = typer.main.get_command(app).commands
-    assert set(commands) == {'demo', 'tag', 'train', 'evaluate', 'label', 'reproduce', 'export', 'import', 'app'}
-    assert all(f'taidpt {name}' in command.epilog for name, command in commands.items())
-    assert sum(len(command.params) for command in commands.values()) <= 90
-
-
 def test_tag_forms(folder, command):
     tag = ['tag', '--prompts', folder/'my.safetensors', DEMO/'images', '--quiet']
     status, out, err = command(*tag, '--out', 'tags.csv', '--scores')
@@ -85,7 +76,6 @@ def test_tag_forms(folder, command):
     for row, entry in zip(rows, entries, strict=True):
         (best,) = entry['tags']
         assert row['picture'] == entry['picture'] and best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
-        assert best['present'] == (best['class'] in row['tags'].split(','))
     status, out, _ = command(*tag, '--threshold', 2)
     assert status == 0 and out.count(': nothing') == 36
 
@@ -106,9 +96,6 @@ def test_tiles(folder, command):
 
 def test_evaluate(folder, command):
     evaluate = ['evaluate', folder/'my.safetensors', *LABELLED]
-    status, out, err = command(*evaluate)
-    assert status == 0 and 'zero-shot with DPT' in out
-    assert 'left out' in err and 'backpack (4)' in err
     status, out, _ = command(*evaluate, '--json', '--quiet')
     got = json.loads(out)
     assert got['pictures'] == 36 and got['classes'] == 2
@@ -117,27 +104,18 @@ def test_evaluate(folder, command):
         assert m['mAP'] == pytest.approx(sum(m['AP'].values())/2)
         assert set(m['AP']) == set(m['AP_interval']) == {'bus', 'person'}
         assert m['mAP_interval'][0] <= m['mAP'] <= m['mAP_interval'][1]
-    shown = [line.split('\t')[1] for line in (DEMO/'labels.tsv').read_text().splitlines()]
-    buses = sum('bus' in labels.split(',') for labels in shown)
-    assert 0 < buses < 5 and got['few'] == {'bus': buses}
 
 
 def test_calibrate(folder, command):
     "Thresholds from labelled pictures are what evaluate and tag then use"
     prompts = folder/'my.safetensors'
     def tags(*how):
-        status, out, err = command('evaluate', *how, *LABELLED, '--json')
+        status, out, _ = command('evaluate', *how, *LABELLED, '--json')
         assert status == 0
-        return json.loads(out)['methods'], err
-    before, _ = tags(prompts)
-    after, err = tags(prompts, '--calibrate', 'tuned.safetensors')
-    again, note = tags('tuned.safetensors')
-    assert after == again and 'On fewer than 5 pictures' in err and 'Written: tuned.safetensors' in err
+        return json.loads(out)['methods']
+    before, after, again = tags(prompts), tags(prompts, '--calibrate', 'tuned.safetensors'), tags('tuned.safetensors')
+    assert after == again and before['zero-shot CLIP'] == after['zero-shot CLIP']
     assert before['TaI-DPT']['tags']['thresholds'] == 'default' and after['TaI-DPT']['tags']['thresholds'] == 'calibrated'
-    assert before['zero-shot CLIP'] == after['zero-shot CLIP'] and 'the thresholds were fitted to labels.tsv' in note
-    person = [m['TaI-DPT']['tags']['classes']['person'] for m in (before, after)]
-    f1 = [2*p['precision']*p['recall']/(p['precision'] + p['recall']) for p in person]
-    assert f1[1] >= f1[0] and person[0]['threshold'] != person[1]['threshold']
     found = [command('tag', '--prompts', p, DEMO/'images')[1] for p in (prompts, 'tuned.safetensors')]
     assert found[0] != found[1]
 
@@ -168,27 +146,10 @@ def test_synonyms_are_edited(folder, command):
     assert status == 0 and 'Few sentences name these classes: fire truck (0)' in err
 
 
-def test_label(folder, command):
-    from taidpt.texts import LabeledTexts
-    status, out, _ = command('label', folder/'my.txt', '--classes', 'voc2007',
-                             '--out', 'labelled.parquet')
-    count = int(re.match(r'(\d+) sentences', out)[1])
-    assert status == 0 and len(LabeledTexts.load('labelled.parquet')) == count
-
-
 def test_validation(folder, command):
-    status, out, _ = command(
-        'train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt',
-        '--out', 'x.safetensors', *quick, '--val', DEMO/'images', '--val-labels', DEMO/'labels.tsv',
-        '--no-local', '--cache', 'features.safetensors')
+    status, out, _ = command('train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors', *quick,
+                             '--val', DEMO/'images', '--val-labels', DEMO/'labels.tsv', '--no-local', '--cache', 'features.safetensors')
     assert status == 0 and 'validation mAP' in out and Path('features.safetensors').exists()
-
-
-@pytest.mark.parametrize('option', ['--top', '--tiles'])
-def test_counts(option, folder, command):
-    for wrong in ('0', '-3', '1.5', 'two'):
-        status, out, err = command('tag', '--prompts', folder/'my.safetensors', DEMO/'images', f'{option}={wrong}')
-        assert status == 2 and out == '' and f"'{option}'" in err.splitlines()[-1]
 
 
 def train(*args): return ['train', '--classes', 'cat,dog', *args, '--out', 'x.safetensors']
@@ -196,47 +157,30 @@ def train(*args): return ['train', '--classes', 'cat,dog', *args, '--out', 'x.sa
 
 BAD_INPUT = [
     (['train', '--classes', 'voc2077', '--out', 'x.safetensors'], ['voc2077', 'voc2007']),
-    (['train', '--classes', 'cat', '--out', 'x.safetensors'], ['commas']),
-    (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml', 'no such file']),
-    (['train', '--classes', 'cat,dog,cat', '--out', 'x.safetensors'], ['cat']),
+    (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml']),
     (train('--captions', 'no.txt'), ['no.txt']),
-    (train('--captions', 'empty.txt'), ['empty.txt', 'empty']),
+    (train('--captions', 'empty.txt'), ['empty.txt']),
     (train('--captions', 'torn.jsonl'), ['torn.jsonl:2']),
-    (train('--captions', 'table.csv'), ['--column NAME']),
     (train('--captions', 'latin.txt'), ['latin.txt:1', 'UTF-8']),
-    (['train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a',
-      '--out', 'x.safetensors'], ['none of', 'synonyms']),
+    (['train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a', '--out', 'x.safetensors'], ['none of']),
     (['train', '--classes', 'cat,dog', '--out', 'x.txt'], ['.safetensors']),
     (train('--clip', 'RN51'), ['RN50']),
-    (['tag', '--prompts', 'no.safetensors', 'PHOTOS'], ['no.safetensors']),
-    (['tag', '--prompts', 'PROMPTS', 'PHOTOS', '--clip', 'RN50/openai'], ['learned on embedded, not on RN50/openai', 'leave out --clip']),
-    (['evaluate', 'no.safetensors', '--labels', 'labels.tsv'], ['no.safetensors: there is no such file of prompts']),
-    (['tag', '--prompts', 'empty.txt', 'PHOTOS'], ['empty.txt']),
-    (['tag', '--prompts', 'PROMPTS', 'empty'], ['empty', 'no pictures']),
-    (['tag', '--prompts', 'PROMPTS', '*.jpg'], ['*.jpg']),
-    (['tag', '--prompts', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl', '--on-error skip']),
-    (['tag', '--classes', 'bus', 'PHOTOS', '--out', 'tags.txt'], ['tags.txt', '.csv']),
-    (['tag', '--classes', 'bus', 'PHOTOS', '--probability', '.5'], ['trained with a softmax']),
-    (['tag', '--tagger', 'my.onnx', 'PHOTOS'], ['my.onnx', 'no such']),
-    (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip', '.onnx']),
-    (['app', 'no.safetensors'], ['no.safetensors']),
-    (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
-    (['evaluate', 'PROMPTS', '--labels', 'no.tsv'], ['no.tsv']),
-    (['label', 'no.json', '--classes', 'voc2007'], ['no.json']),
-    (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
-    (['demo', '--out', 'empty.txt'], ['empty.txt', '--out']),
-    (['reproduce', 'family', '--data', 'empty'], ['empty', 'labels.tsv', 'VOC2007 test needs']),
-    (['reproduce', 'family', '--data', 'labels.tsv'], ['gone.jpg']),
-    (['reproduce', 'family', '--clip', 'RN51/openai'], ['RN51']),
-    (['import', 'no.pth.tar', '--data', 'voc2007'], ['no.pth.tar']),
-    (['import', 'empty.txt', '--data', 'voc2007'], ['empty.txt', 'no checkpoint']),
-    (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
     (train('--n-ctx', '74'), ['n_ctx is 74']),
     (train('--lr', 'nan'), ['lr must be a number']),
-    (train('--cache', 'x.txt'), ['x.txt', '.safetensors']),
-    (train('--clip', 'RN50'), ['add to --clip a / and one of openai']),
-    (train('--val', '.', '--val-labels', 'broken.tsv'), ['empty.txt', 'out of broken.tsv']),
-    (['label', 'table.csv', '--classes', 'cat,dog', '--out', 'x.csv'], ['x.csv', '.parquet']),
+    (train('--val', '.', '--val-labels', 'broken.tsv'), ['empty.txt', 'broken.tsv']),
+    (['tag', '--prompts', 'no.safetensors', 'PHOTOS'], ['no.safetensors']),
+    (['tag', '--prompts', 'PROMPTS', 'PHOTOS', '--clip', 'RN50/openai'], ['RN50/openai']),
+    (['tag', '--prompts', 'PROMPTS', 'empty'], ['empty']),
+    (['tag', '--prompts', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl']),
+    (['tag', '--tagger', 'my.onnx', 'PHOTOS'], ['my.onnx']),
+    (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
+    (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
+    (['demo', '--out', 'empty.txt'], ['empty.txt']),
+    (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip']),
+    (['app', 'no.safetensors'], ['no.safetensors']),
+    (['reproduce', 'family', '--data', 'empty'], ['labels.tsv']),
+    (['import', 'empty.txt', '--data', 'voc2007'], ['empty.txt']),
+    (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
 ]
 
 
@@ -258,14 +202,8 @@ def test_bad_input(args, says, folder, command):
 
 @pytest.mark.parametrize('args, says', [
     (['train', '--clases', 'cat,dog', '--out', 'x.safetensors'], '--clases'),
-    (['train', '--classes', 'cat,dog', '--out', 'x.safetensors', '--epoch-count', '3'], '--epoch-count'),
     (['tag', 'a.jpg'], '--classes, --prompts and --tagger'),
-    (['tag', '--classes', 'cat', '--prompts', 'my.safetensors', 'a.jpg'], '--classes, --prompts and --tagger'),
-    (['tag', '--classes', 'cat', 'a.jpg', '--threshold', '.1', '--probability', '.1'], '--threshold or --probability'),
-    (['tag', '--tagger', 'my.onnx', 'a.jpg', '--clip', 'RN50'], 'a tagger is fixed in its file'),
-    (['export', '--out', 'x.onnx'], '--classes or --prompts'),
     (['reproduce', 'table1', '--test', 'balanced'], '--test is for table2'),
-    (['reproduce', 'family', '--limit', '5'], '--limit is for table1'),
     (['evaluate', 'my.safetensors', '--labels', 'a.tsv', '--tiles', '2', '--calibrate', 'x.safetensors'], 'no --tiles')])
 def test_wrong_options(args, says, command):
     "The usage is that of the command, and not of the whole"
@@ -273,68 +211,15 @@ def test_wrong_options(args, says, command):
     assert status == 2 and out == '' and err.startswith(f'Usage: taidpt {args[0]} ') and says in err.splitlines()[-1], err
 
 
-def test_label_writes_synonyms(command):
-    status, out, err = command('label', '--classes', 'cat,dog', '--explain', 'a kitten',
-                               '--synonyms-out', 'my.yaml')
-    assert status == 0 and "'kitten' -> cat" in out and 'tabby' in Path('my.yaml').read_text()
-    assert 'these words' not in err, err
-
-
-def test_names_are_the_same_in_python(command):
-    "A list of names in Python and on the command line is about the same words; the notice is one line, said once"
-    from taidpt.classes import COCO
-    from taidpt.nounfilter import NounFilter
-    captions, names = [*islice(bundled_captions(), 2000), 'A puppy on a sofa.'], ['person', 'sofa', 'dog', 'puppy']
-    Path('some.txt').write_text('\n'.join(captions))
-    status, out, err = command('label', 'some.txt', '--classes', ','.join(names), '--out', 'labelled.parquet')
-    assert status == 0 and len(re.findall('these words', err)) == 1 and 'person (human, people, man' in err
-    ours = NounFilter(names)
-    counts, theirs = (f.label(captions, progress=False).counts() for f in (ours, NounFilter(COCO)))
-    for name, count in counts.items(): assert f'{count:8,}  {name}\n' in out
-    assert counts['person'] >= theirs['person'] > 500 and counts['sofa'] == theirs['couch'] > 1
-    assert theirs['dog'] - counts['puppy'] <= counts['dog'] < theirs['dog']
-    assert ours.explain('a poodle and a puppy').classes == ['dog', 'puppy']
-
-
-def test_hyponyms_on_request(command):
-    for more, found in ((), 'names no class'), (('--hyponyms',), "'guitar' -> musical instrument"):
-        status, out, _ = command('label', '--classes', 'musical instrument,dog', *more, '--explain', 'a guitar')
-        assert status == 0 and found in out
-
-
-def test_a_name_that_no_sentence_has(folder, command):
-    for args in (['train', '--classes', 'cat,dgo', '--captions', folder/'my.txt', '--out', 'x.safetensors', *quick],
-                 ['label', folder/'my.txt', '--classes', 'cat,dgo', '--out', 'x.parquet']):
-        error(command(*args), 'no sentence names dgo (did you mean dog', '--yes')
-        assert not os.listdir()
-    status, out, err = command('label', folder/'my.txt', '--classes', 'cat,dgo', '--yes')
-    assert status == 0 and '       0  dgo\n' in out and 'did you mean dog' in err
-    assert command('label', folder/'my.txt', '--classes', 'voc2007')[0] == 0      # the names of a data set need not be there
-
-
-def test_unknown_labels_are_told(folder, command, tmp_path):
-    Path('labels.tsv').write_text('000000000785.jpg\tdogg,cat\n')
-    for args in (['evaluate', folder/'my.safetensors', '--pictures', DEMO/'images',
-                  '--labels', 'labels.tsv'],
-                 train('--captions', folder/'my.txt', '--val', DEMO/'images',
-                       '--val-labels', 'labels.tsv', *quick)):
-        status, _, err = command(*args)
-        assert status == 0 and 'dogg (1, did you mean dog?)' in err, err
-
-
 def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     "Prompts that were learned on a CLIP in a folder say so where that folder is not"
     shutil.copytree(ROOT/'taidpt/data/mini_clip', 'tiny')
     assert command(*train('--captions', folder/'my.txt', '--clip', 'tiny', *quick))[0] == 0
-    (tmp_path/'elsewhere').mkdir(); monkeypatch.chdir(tmp_path/'elsewhere')
+    (tmp_path/'elsewhere').mkdir()
+    monkeypatch.chdir(tmp_path/'elsewhere')
     error(command('tag', '--prompts', '../x.safetensors', DEMO/'images'),
           "x.safetensors was learned on 'tiny'", 'name it with --clip')
     assert command('tag', '--prompts', '../x.safetensors', PHOTO, '--clip', '../tiny')[0] == 0
-
-
-def test_debug_shows_the_traceback(command):
-    with pytest.raises(FileNotFoundError):
-        main(['label', 'no.json', '--classes', 'voc2007', '--debug'])
 
 
 def test_all_pictures_broken(folder, command):
@@ -345,30 +230,19 @@ def test_all_pictures_broken(folder, command):
     assert err.count('note: Skipped') == 2
 
 
-@pytest.mark.skipif(not hasattr(os, 'mkfifo'), reason='there are no named pipes here')
 def test_odd_files(folder, command):
     "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
-    def too_long(*_): raise TimeoutError('waits for a pipe')
     for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):
         Path('odd', name).parent.mkdir(parents=True, exist_ok=True)
         Path('odd', name).write_bytes(b'no picture')
     shutil.copy(PHOTO, 'odd/a::b.jpg')
     shutil.copy(PHOTO, 'odd/caf\udce9.jpg')                # a byte that is no UTF-8
     os.mkfifo('odd/pipe.jpg')
-    shown = ['odd/a::b.jpg', r'odd/caf\xe9.jpg']
-    prompts = folder/'my.safetensors'
-    before = signal.signal(signal.SIGALRM, too_long)
-    signal.alarm(120)
-    try:
-        status, out, err = command('tag', '--prompts', prompts, 'odd', '--json')
-        assert status == 0 and [e['picture'] for e in json.loads(out)] == shown, err
-        pipe = 'odd/pipe.jpg: it is a pipe'
-        error(command('tag', '--prompts', prompts, 'odd/pipe.jpg'), pipe)
-        status, out, err = command('tag', '--prompts', prompts, PHOTO, 'odd/pipe.jpg', '--on-error', 'skip', '--json')
-        assert status == 0 and json.loads(out)[1]['error'] == 'cannot be read' and pipe in err
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+    signal.alarm(120)                                       # ends this process if it waits for the pipe
+    status, out, err = command('tag', '--prompts', folder/'my.safetensors', 'odd', '--json')
+    assert status == 0 and [e['picture'] for e in json.loads(out)] == ['odd/a::b.jpg', r'odd/caf\xe9.jpg'], err
+    error(command('tag', '--prompts', folder/'my.safetensors', 'odd/pipe.jpg'), 'odd/pipe.jpg: it is a pipe')
+    signal.alarm(0)
 
 
 def test_reader_that_stops_early(folder):
@@ -380,13 +254,10 @@ def test_reader_that_stops_early(folder):
 
 def test_interrupted(folder, tmp_path):
     "Ctrl-C says what was kept and how to go on"
-    args = [tool('taidpt'), 'train', '--classes', 'cat,dog,bus,person',
-            '--captions', folder/'my.txt', '--out', 'x.safetensors', '--epochs', '500',
-            '--batch-size', '64']
-    def heed():                       # where these tests run in the background, Ctrl-C is ignored
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    args = [tool('taidpt'), 'train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors',
+            '--epochs', '500', '--batch-size', '64']
     p = subprocess.Popen([str(a) for a in args], cwd=tmp_path, text=True, stderr=subprocess.PIPE,
-                         preexec_fn=heed)
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # in the background, Ctrl-C is ignored
     checkpoint = tmp_path/'x.checkpoint.safetensors'
     while not checkpoint.exists() and p.poll() is None: time.sleep(0.05)
     p.send_signal(signal.SIGINT)

@@ -1,15 +1,21 @@
 """Photos that this project develops with, for the pages of this folder: ../shared has them, the package does not."""
 import torch
-from taidpt.datasets.labelled import LabeledPictures, bundled_photos, captioned_pictures, read_labels, with_classes
+from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels, with_classes
 from taidpt.datasets.samples import few_shot
+from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import shared_data
 
 
 def flickr8k(split, classes):
     "Photos of Flickr8k ('train', 'dev' or 'test') labelled with what their five captions name."
-    folder = shared_data()/'flickr8k'
+    folder, reader = shared_data()/'flickr8k', NounFilter(classes)
     names = (folder/f'{split}_images.txt').read_text().split()
-    return captioned_pictures(folder/'captions.tsv', folder/'images', classes, names)
+    row = {name: i for i,name in enumerate(names)}
+    labels = torch.zeros(len(names), len(classes), dtype=torch.bool)
+    for line in (folder/'captions.tsv').read_text(encoding='utf-8').splitlines():
+        name, sentence = line.split('\t', 1)
+        if name in row: labels[row[name], list(reader.columns(sentence))] = True
+    return LabeledPictures([folder/'images'/name for name in names], labels, classes)
 
 
 def joined(*sets):

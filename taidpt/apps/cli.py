@@ -22,7 +22,7 @@ from typer import Argument, BadParameter, Option
 from .console import Command, as_table, bars, check_writable, examples, note, say
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
-                  context_settings=dict(help_option_names=['-h', '--help']))
+                  context_settings={'help_option_names': ['-h', '--help']})
 
 @app.callback(invoke_without_command=True,
               epilog="Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
@@ -33,7 +33,7 @@ def _shared(
     versions:Annotated[bool, Option('--version', help='Show versions.')]=False,
 )->None:
     "Tag pictures with prompts that are learned from sentences."
-    ctx.obj = dict(quiet=quiet, debug=debug)
+    ctx.obj = {'quiet': quiet, 'debug': debug}
     if versions:
         from taidpt import __version__
         print(f'taidpt {__version__}, torch {version("torch")}, open_clip '
@@ -158,13 +158,14 @@ def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, 
     now = clip and '/'.join(filter(None, model_and_tag(clip)))
     if clip and was != now and is_known_clip(was) and is_known_clip(now):
         raise ValueError(f'{prompts} was learned on {was}, not on {now}; leave out --clip')
-    other = how.items() - dict(engine='torch', precision='float32').items()
+    other = how.items() - {'engine': 'torch', 'precision': 'float32'}.items()
     if other and not clip and (trust or is_known_clip(was)): clip = was
     return load_predictor(prompts, clip and _load_clip(clip, **how), trust)
 
 def _method_name(model)->str:
     "What a model is called in a table and on a page."
-    known = dict(TextConcepts='concepts', TextLinear='linear', ZeroShotCLIP='zero-shot with DPT')
+    known = {'TextConcepts': 'concepts', 'TextLinear': 'linear',
+             'ZeroShotCLIP': 'zero-shot with DPT'}
     return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
@@ -217,8 +218,8 @@ def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None
     for picture, tags in zip(map(shown_name, pictures), found, strict=True):
         shown = [t for t in tags if t.present] if top is None else tags[:top]
         told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown]
-        about = dict(tags=told) if tags else dict(error='cannot be read')
-        entries.append(dict(picture=picture) | about)
+        about = {'tags': told} if tags else {'error': 'cannot be read'}
+        entries.append({'picture': picture} | about)
         words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
         line = about.get('error') or ', '.join(words) or 'nothing'
         if not as_json: print(f'{picture}: {line}')
@@ -263,7 +264,7 @@ def tag(
     gone = [p for p in names if not (is_url(p) or Path(p).exists())]
     if gone and on_error == 'raise':
         raise FileNotFoundError(f'{gone[0]}: there is no such picture or folder')
-    how = dict(top=top, scores=scores or top is not None, as_json=as_json, out=out)
+    how = {'top': top, 'scores': scores or top is not None, 'as_json': as_json, 'out': out}
     if tagger:
         from taidpt.apps.onnx import Tagger
         return _print_tags(names, Tagger(tagger).tags(names, threshold, on_error), **how)
@@ -417,15 +418,16 @@ def _figures(measured:Mapping, scores:Mapping, models:Mapping, top:int)->dict: #
         rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
         each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
                 for n, row in zip(m.names, rows) if row[0]}
-        said = dict(thresholds='calibrated' if models[name].thresholds else 'default',
-                    tags_a_picture=float(tags[m.read].sum(1).mean()), classes=each)
+        said = {'thresholds': 'calibrated' if models[name].thresholds else 'default',
+                'tags_a_picture': float(tags[m.read].sum(1).mean()), 'classes': each}
         for f in 'CF1', 'OF1': said |= {f: found[f].value, f'{f}_interval': list(found[f][1:])}
-        methods[name] = dict(mAP=value, mAP_interval=ends, tags=said,
-                             CF1=best['CF1'].value, OF1=best['OF1'].value,
-                             AP={n: i.value for n, i in ap.items()},
-                             AP_interval={n: list(i[1:]) for n, i in ap.items()})
+        methods[name] = {'mAP': value, 'mAP_interval': ends, 'tags': said,
+                         'CF1': best['CF1'].value, 'OF1': best['OF1'].value,
+                         'AP': {n: i.value for n, i in ap.items()},
+                         'AP_interval': {n: list(i[1:]) for n, i in ap.items()}}
     few = {n: c['pictures'] for n, c in each.items() if c['pictures'] < 5}
-    return dict(pictures=len(m.labels), classes=len(each), top=top, methods=methods, few=few)
+    return {'pictures': len(m.labels), 'classes': len(each), 'top': top, 'methods': methods,
+            'few': few}
 
 def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the prompts
     "Tables: over all classes, tags by threshold, and by class; the classes on few pictures."
@@ -536,7 +538,7 @@ def _demo_models(clip, sentences, epochs:int|None)->dict:
         say(f'      {_how_it_went(model.history_)}')
     say('Taking the mean of the sentences that name each class (concepts)')
     concepts = TextConcepts(clip, sentences.classes, attention=.02)
-    return models | dict(concepts=concepts.fit(sentences, features, progress=False))
+    return models | {'concepts': concepts.fit(sentences, features, progress=False)}
 
 def _elsewhere(clip)->list[dict]: # none if this CLIP was not measured there
     "What the same concepts, of the same captions, are worth on 1,759 photos of VOC2012."
@@ -545,8 +547,8 @@ def _elsewhere(clip)->list[dict]: # none if this CLIP was not measured there
     rows = {r.method: r for r in bundled_results()
             if (r.weights, r.photos, r.classes, r.relative) == wanted}
     plain = rows.get('zero-shot CLIP')
-    return [dict(new='concepts', value=r.map, plain=plain.map, gain=r.over_zeroshot,
-                 where=f'{r.n_photos:,} other photos, of VOC2012', photos=r.n_photos)
+    return [{'new': 'concepts', 'value': r.map, 'plain': plain.map, 'gain': r.over_zeroshot,
+             'where': f'{r.n_photos:,} other photos, of VOC2012', 'photos': r.n_photos}
             for name, r in rows.items() if name == 'concepts with attention']
 
 @app.command(cls=Command, epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
@@ -589,10 +591,10 @@ def demo(
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
 _TABLES = 'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'
-_ONLY = dict(                               # option -> tables that it is for
-    dataset=('table1', 'fig6', 'fig7', 'table3', 'ablations'), caption_ids=_TABLES, limit=_TABLES,
-    test=('table2',), coop_loss=('fig6', 'table2'),
-    classes=('family',), captions=('family',), min_photos=('family',))
+_ONLY = {                               # option -> tables that it is for
+    'dataset': ('table1', 'fig6', 'fig7', 'table3', 'ablations'), 'caption_ids': _TABLES,
+    'limit': _TABLES, 'test': ('table2',), 'coop_loss': ('fig6', 'table2'),
+    'classes': ('family',), 'captions': ('family',), 'min_photos': ('family',)}
 
 def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; None: it was not
     "Arguments of a table's function. Raises `BadParameter` for an option of another table."
@@ -601,9 +603,9 @@ def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; 
             raise BadParameter(f'--{name.replace("_", "-")} is for {", ".join(_ONLY[name])}')
     names = [name.strip() for name in (given['dataset'] or '').split(',') if name.strip()]
     if len(names) > 1 and what != 'table1': raise BadParameter(f'{what} is about one data set')
-    of = dict(datasets=names) if what == 'table1' else dict(name=''.join(names))
-    coop = dict(loss=given['coop_loss']) if given['coop_loss'] else None
-    settings = dict(test=given['test'], coop=coop) | (of if names else {})
+    of = {'datasets': names} if what == 'table1' else {'name': ''.join(names)}
+    coop = {'loss': given['coop_loss']} if given['coop_loss'] else None
+    settings = {'test': given['test'], 'coop': coop} | (of if names else {})
     return {name: value for name, value in settings.items() if value}
 
 @app.command(cls=Command, epilog=examples(
@@ -613,7 +615,8 @@ def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; 
     'taidpt reproduce fig7 --limit 500',
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
 def reproduce(
-    what:Annotated[Literal[*_TABLES, 'family'], Argument()],
+    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
+                   Argument()],
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,
@@ -633,9 +636,10 @@ def reproduce(
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
-    settings = _study_settings(what, dict(
-        dataset=dataset, caption_ids=caption_ids, limit=limit, test=test, coop_loss=coop_loss,
-        classes=classes, captions=captions, min_photos=min_photos))
+    settings = _study_settings(what, {
+        'dataset': dataset, 'caption_ids': caption_ids, 'limit': limit, 'test': test,
+        'coop_loss': coop_loss, 'classes': classes, 'captions': captions,
+        'min_photos': min_photos})
     if not seeds.replace(',', '').isdecimal():
         raise ValueError(f'--seeds must be whole numbers with commas between, not {seeds!r}')
     if caption_ids and not data: raise ValueError(
@@ -644,7 +648,7 @@ def reproduce(
     runs = tuple(map(int, seeds.split(',')))
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
-    squeezed = dict(image_size=448, crop=False)             # DualCoOp's pictures
+    squeezed = {'image_size': 448, 'crop': False}             # DualCoOp's pictures
     clips = [_load_clip(name, **squeezed if what == 'table3' and i and name != 'embedded'
                         else {}) for i, name in enumerate(names)]
     if what == 'family':
@@ -729,8 +733,8 @@ def _app(
     from nbformat import v4, write
     from voila.app import Voila
     code = ('from taidpt.apps.explorer import explore\n'
-            f'explore({ascii(prompts and str(Path(prompts).absolute()))}, trust={trust})')
-    about = dict(title='taidpt', kernelspec=dict(name='python3', display_name='Python 3'))
+            f'explore({prompts and str(Path(prompts).absolute())!a}, trust={trust})')
+    about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder)/'taidpt.ipynb'
         write(v4.new_notebook(cells=[v4.new_code_cell(code)], metadata=about), notebook)

@@ -86,12 +86,13 @@ class Command(TyperCommand):
             if (text := _one_line(warning)) not in noted: note(text)
             noted.add(text)
         try:
-            with warnings.catch_warnings(action='ignore'):
+            with warnings.catch_warnings():
+                warnings.simplefilter('ignore')
                 warnings.filterwarnings('always', category=UserWarning, module=r'taidpt')
                 warnings.showwarning = show
                 super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError: sys.stdout = open(os.devnull, 'w')      # `| head` has read enough
+        except BrokenPipeError: sys.stdout = open(os.devnull, 'w')  # noqa: SIM115 - `| head` has read enough
         except typer.BadParameter: raise
         except (Exception, KeyboardInterrupt) as e:
             if ctx.obj['debug']: raise

@@ -19,7 +19,7 @@ from torch.nn.functional import normalize
 
 from ..baselines.linear import load_predictor
 from ..classes import squeeze
-from ..clip import FrozenCLIP, picture_batches
+from ..clip import picture_batches
 from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.pictures import UnreadablePicture, as_pictures, open_rgb, what_is_wrong
 from ..learner import TaIDPT
@@ -114,7 +114,7 @@ class Explorer(ipywidgets.VBox):
         self._models, self._choices, self.added = _named_models(models), _choices(pictures), []
         self._kept, self._item, self._features = {}, None, {}       # item: a picture or a sentence
         self._seen, self._maps = None, {}               # the item as the model sees it; by class
-        names, text = list(self._models), dict(continuous_update=False)     # read on Enter
+        names, text = list(self._models), {'continuous_update': False}     # read on Enter
         self.look, self.message, self.others = _Look(), ipywidgets.HTML(), ipywidgets.Box()
         self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
         self.sentence = ipywidgets.Text(placeholder='A dog runs.', description='Sentence', **text)
@@ -141,7 +141,7 @@ class Explorer(ipywidgets.VBox):
         try:
             act(*args)
             self.message.value = ''
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
     def _once(self, make, *key):
@@ -153,7 +153,7 @@ class Explorer(ipywidgets.VBox):
         "Names of all classes, those of the prompts and then the added ones; their G and L."
         names, rows = list(model.classes.natural), [self._once(model.embeddings)]
         for name in [n for n in self.added if n not in names]:
-            try: rows.append(self._once(lambda: _embed_class(model, name), name))
+            try: rows.append(self._once(lambda name=name: _embed_class(model, name), name))
             except ValueError: continue                 # these prompts cannot take it
             names.append(name)
         G, L = zip(*rows)

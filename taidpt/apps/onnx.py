@@ -62,15 +62,7 @@ def _fields(message:memoryview)->Iterator[tuple[int, int|memoryview]]: # number,
             at += size
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-011
-_OPERATORS = set("""
-    Abs Add And AveragePool BatchNormalization Cast Ceil Clip Concat Constant ConstantOfShape Conv
-    Cos Div Einsum Equal Erf Exp Expand Flatten Floor Gather GatherElements Gemm GlobalAveragePool
-    Greater HardSigmoid HardSwish Identity InstanceNormalization LayerNormalization LeakyRelu Less
-    Log MatMul Max MaxPool Min Mod Mul Neg NonZero Not Or Pad Pow Range Reciprocal ReduceL2
-    ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum Relu Reshape ScatterElements ScatterND
-    Shape Sigmoid Sin Slice Softmax Softplus Split Sqrt Squeeze Sub Tanh Tile Transpose Unsqueeze
-    Where
-""".split())
+_OPERATORS = {"Abs", "Add", "And", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv", "Cos", "Div", "Einsum", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "Gemm", "GlobalAveragePool", "Greater", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization", "LeakyRelu", "Less", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "NonZero", "Not", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu", "Reshape", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where"}
 
 _MESSAGES = { # for each kind of message its plain fields, and those that hold more
     'model': dict.fromkeys((1, 2, 3, 4, 5, 6, 8, 14)) | {7: 'graph'},
@@ -105,12 +97,12 @@ def _read_about(words:dict[str, str], where:str|Path)->dict:
     about = words | {name: parse_json(words.get(name, 'null'), where) for name in in_json}
     names = about['classes']
     named = is_text_list(names) and 0 < len(names) == len(set(names))
-    right = dict(
-        classes=named, thresholds=named and _is_numbers(about['thresholds'], len(names)),
-        mean=_is_numbers(about['mean'], 3),
-        std=_is_numbers(about['std'], 3) and min(about['std']) > 0,
-        crop=isinstance(about['crop'], bool), draft=isinstance(about['draft'], bool),
-        filter=str(about.get('filter')) in Image.Resampling.__members__)
+    right = {
+        'classes': named, 'thresholds': named and _is_numbers(about['thresholds'], len(names)),
+        'mean': _is_numbers(about['mean'], 3),
+        'std': _is_numbers(about['std'], 3) and min(about['std']) > 0,
+        'crop': isinstance(about['crop'], bool), 'draft': isinstance(about['draft'], bool),
+        'filter': str(about.get('filter')) in Image.Resampling.__members__}
     if wrong := [name for name, ok in right.items() if not ok]: raise ValueError(
         f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
     return about
@@ -128,9 +120,9 @@ def _opened_graph(path:str|Path, threads:int|None=None): # an `InferenceSession`
     ort = import_module('onnxruntime')                  # here, as not everybody has it
     options = ort.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, threads or 0
-    how = dict(providers=['CPUExecutionProvider'], enable_fallback=0)   # a second try would print
+    how = {'providers': ['CPUExecutionProvider'], 'enable_fallback': 0}   # a second try would print
     try: return ort.InferenceSession(content, options, **how)
-    except Exception as e: raise ValueError(            # ONNX Runtime's own have no class in common
+    except Exception as e: raise ValueError(            # ONNX Runtime's own have no class in common  # noqa: BLE001
         f'{path}: ONNX Runtime cannot read it ({str(e).splitlines()[0]:.120})') from None
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
@@ -141,14 +133,16 @@ class Tagger:
         threads:int|None=None, # that compute; None: one for each core
     ):
         self.path, self.session = Path(path), _opened_graph(path, threads)
-        try: words = self.session.get_modelmeta().custom_metadata_map
+        ends = *self.session.get_inputs(), *self.session.get_outputs()
+        try:
+            words = self.session.get_modelmeta().custom_metadata_map
+            shapes = [x.shape for x in ends]
         except UnicodeDecodeError: raise ValueError(
             f'{path}: this tagger is damaged; export it again') from None
         self.about = _read_about(words, path)
         self.classes = self.about['classes']            # C names, as one writes them
         self.thresholds = np.array(self.about['thresholds'])        # C
-        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        match [x.shape for x in (*inputs, *outputs)]:
+        match shapes:
             case [_, 3, int(h), int(w)], [_, int(C)] if (
                     C == len(self.classes) and 0 < min(h, w) <= max(h, w) <= 4096):
                 self.size = h, w                        # of the pictures that the graph takes
@@ -177,7 +171,7 @@ class Tagger:
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
                 continue
             try: rows.append(self.session.run(None, {'pixels': pixels})[0][0])
-            except Exception as e: raise ValueError(    # ONNX Runtime's own have no class in common
+            except Exception as e: raise ValueError(    # ONNX Runtime's own have no class in common  # noqa: BLE001
                 f'{self.path}: its graph cannot be run ({str(e).splitlines()[0]:.120})') from None
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
 
@@ -238,8 +232,8 @@ def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
         case _: right = False
     if others or not right: raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
                                              'in another way than resizing them to a square')
-    return dict(crop=crop, filter=known[0].interpolation.name, mean=[*map(float, norm.mean)],
-                std=[*map(float, norm.std)], draft=clip.preprocess.min_side is not None)
+    return {'crop': crop, 'filter': known[0].interpolation.name, 'mean': [*map(float, norm.mean)],
+            'std': [*map(float, norm.std)], 'draft': clip.preprocess.min_side is not None}
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-026
 def export_tagger(
@@ -259,10 +253,10 @@ def export_tagger(
     if 4*sum(w.numel() for w in weights) > 2**31 - 2**20: raise ValueError(
         'this picture tower has more weights than the 2 GiB that an ONNX file holds')
     graph, size = _traced_scores(model)
-    about = _transform_words(clip, size) | dict(
-        format='taidpt-tagger', version=__version__, method=type(model).__name__, clip=clip.name,
-        weights=clip.fingerprint(), size=size, classes=list(model.classes.natural),
-        thresholds=[*map(float, thresholds_of(model))])
+    about = _transform_words(clip, size) | {
+        'format': 'taidpt-tagger', 'version': __version__, 'method': type(model).__name__, 'clip': clip.name,
+        'weights': clip.fingerprint(), 'size': size, 'classes': list(model.classes.natural),
+        'thresholds': [*map(float, thresholds_of(model))]}
     graph, some = onnx.load_from_string(graph), reference_photos()[:4]
     want = model.predict(some, progress=False).numpy()
     words = {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}

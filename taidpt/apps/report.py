@@ -66,9 +66,9 @@ class _Card:
         "What the page's filters find it by; `listed` are the classes in the filter."
         tagged, number = self.tagged(), {n: i for i, n in enumerate(listed)}
         if self.labels is None: return sorted(f'c{number[n]}' for n in tagged)
-        kinds = dict(r=tagged & self.labels, w=tagged - self.labels, m=self.labels - tagged,
-                     c=tagged | self.labels)
-        whole = dict(right=tagged == self.labels, wrong=kinds['w'], missed=kinds['m'])
+        kinds = {'r': tagged & self.labels, 'w': tagged - self.labels, 'm': self.labels - tagged,
+                 'c': tagged | self.labels}
+        whole = {'right': tagged == self.labels, 'wrong': kinds['w'], 'missed': kinds['m']}
         found = sorted(f'{kind}{number[n]}' for kind, names in kinds.items() for n in names)
         return found + [mark for mark, fits in whole.items() if fits]
 
@@ -160,7 +160,7 @@ def _headline(labels:Tensor, scores:Tensor, tags:Sequence, known:Sequence[set[st
     "On what share of the photos with a class the best tag is right, and on how many all are exact."
     first = labels.gather(1, scores.argmax(1, keepdim=True))[labels.any(1)]
     exact = sum({t.label for t in some if t.present} == b for some, b in zip(tags, known))
-    return dict(right=first.float().mean().item() if len(first) else 0, exact=exact)
+    return {'right': first.float().mean().item() if len(first) else 0, 'exact': exact}
 
 def write_report(
     path:str|Path, # the .html file to write
@@ -188,13 +188,13 @@ def write_report(
     if zero in scores:
         usual = thresholds_of(ZeroShotCLIP(model.clip, model.classes, local=False))
         plain = _headline(y, scores[zero], as_tags(scores[zero], names, usual), known)
-    if zero in scores and new != zero: claims = [*claims, dict(
-        new=new, value=measured[new].map().value, plain=measured[zero].map().value,
-        gain=measured[new].gain(measured[zero]), where=f'the {len(photos)} photos below',
-        photos=showing)]
+    if zero in scores and new != zero: claims = [*claims, {
+        'new': new, 'value': measured[new].map().value, 'plain': measured[zero].map().value,
+        'gain': measured[new].gain(measured[zero]), 'where': f'the {len(photos)} photos below',
+        'photos': showing}]
     ap, other, shown = measured[new].ap(), measured[old].ap(), measured[new].counts
-    rows = [dict(name=n, photos=k, bars=[(a.value, f'{a.value:.1f}') for a in (ap[n], other[n])])
-            for n, k in zip(names, shown) if k]
+    bars = {n: [(a.value, f'{a.value:.1f}') for a in (ap[n], other[n])] for n in ap}
+    rows = [{'name': n, 'photos': k, 'bars': bars[n]} for n, k in zip(names, shown) if k]
     _write_page(path, f'{new} on {len(photos)} photos', model, broken, True,
                 _cards(model, photos.pictures, tags, limits, known, credits), new=new, old=old,
                 showing=showing, plain=plain, claims=claims, learned_from=learned_from,
@@ -220,7 +220,7 @@ def write_tag_report(
     others = as_tags(zero.predict(seen, progress=False), names, thresholds_of(zero))
     there = [[[t.label for t in some if t.present] for some in lists] for lists in (tags, others)]
     counts = [Counter(n for found in lists for n in found) for lists in there]
-    rows = [dict(name=n, photos=0, bars=[(100*k[n]/len(seen), k[n]) for k in counts])
+    rows = [{'name': n, 'photos': 0, 'bars': [(100*k[n]/len(seen), k[n]) for k in counts]}
             for n in names if any(k[n] for k in counts)]
     tagged, plain = (sum(map(bool, lists)) for lists in there)
     _write_page(path, f'Tags of {len(seen)} photos', model, broken, False,

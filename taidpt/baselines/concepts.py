@@ -68,12 +68,12 @@ class ClassVectors(Predictor):
 
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file."
-        return dict(vectors=self.vectors_)
+        return {'vectors': self.vectors_}
 
     @classmethod
     def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
         "Which tensors a file should hold, by its header."
-        return dict(vectors=(len(about['classes']), 'D'))
+        return {'vectors': (len(about['classes']), 'D')}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."
@@ -115,12 +115,12 @@ class TextConcepts(ClassVectors):
 
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file: with attention, the sentences as well."
-        return super().tensors() | (dict(texts=self.texts_) if self.attention else {})
+        return super().tensors() | ({'texts': self.texts_} if self.attention else {})
 
     @classmethod
     def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
         "Which tensors a file should hold: with attention, the sentences as well."
-        more = dict(texts=('N', 'D')) if about['settings'].get('attention') else {}
+        more = {'texts': ('N', 'D')} if about['settings'].get('attention') else {}
         return super().shapes(about, names) | more
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
@@ -161,6 +161,7 @@ def ready_to_tag(
 )->Predictor: # ready to tag
     "Concepts with attention from the bundled captions; zero-shot CLIP where none names a class."
     model = TextConcepts(clip, classes, attention=.02)
+    if clip.logit_bias is not None: return ZeroShotCLIP(clip, model.classes)    # a sigmoid's own
     names = model.classes.names
     train, share = _some_captions(model.classes, bundled_captions())
     if unknown := [name for name, k in zip(names, share) if not k]:

@@ -99,7 +99,7 @@ def load_predictor(
     trust:bool=False, # follow that name to a repository, folder or file, too
 )->Predictor:
     "What a file holds, ready to predict; raises what the `load` of its method raises."
-    kinds = dict(TextConcepts=TextConcepts, TextLinear=TextLinear)
+    kinds = {'TextConcepts': TextConcepts, 'TextLinear': TextLinear}
     with open_safetensors(path, 'taidpt-model', 'prompts') as (_, about):
         kind = kinds.get(about.get('method'), TaIDPT)
     return kind.load(path, clip, trust)

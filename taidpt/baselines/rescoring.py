@@ -21,11 +21,8 @@ from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores, standardized
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-006
-def _seen_box(
-    preprocess:Callable, # a CLIP's, of PIL pictures
-    size:tuple[int, int], # width and height of a picture
-)->tuple[float, float, float, float]: # left, upper, right and lower edge, in pixels
-    "What a centre crop after scaling by the short side leaves; the whole without one of the two."
+def _seen_box(preprocess:Callable, size:tuple[int, int])->tuple[float, ...]: # edges, in pixels
+    "Left, upper, right and lower edge of what a CLIP's transform leaves of width × height pixels."
     width, height = size
     steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
     resize = next((t for t in steps if isinstance(t, Resize)), None)
@@ -68,12 +65,8 @@ def _likely_regions(
     return regions
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-017
-def _cut(
-    picture:Image.Image, # RGB, in full size
-    box:tuple[float, ...], # left, upper, right and lower edge, in shares of what the tower sees
-    preprocess:Callable, # of the model's CLIP
-)->Image.Image:
-    "The region of a picture."
+def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image.Image:
+    "The region of a picture; the box is in shares of what the tower sees."
     x, y, to_x, to_y = _seen_box(preprocess, picture.size)
     left, upper, right, lower = box
     w, h = to_x - x, to_y - y
@@ -95,7 +88,7 @@ class Rescored(Predictor):
         if not isinstance(model, Predictor): raise TypeError(
             f'{type(model).__name__} has no map of each class, so there is no region to look at: '
             'take zero-shot CLIP, learned prompts, or class vectors.')
-        for name,value in dict(likely=likely, level=level, weight=weight).items():
+        for name,value in {'likely': likely, 'level': level, 'weight': weight}.items():
             if not 0 <= value <= 1: raise ValueError(f'{name} must be from 0 to 1, got {value!r}.')
         self.model, self.likely, self.level, self.weight = model, likely, level, weight
         self.clip, self.classes, self.local = model.clip, model.classes, model.local
@@ -131,9 +124,7 @@ class Rescored(Predictor):
         on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
         progress:bool=True, # bars
     )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
-        """Scores of pictures, those of likely classes with a second look at their regions.
-
-        Raises `ValueError` for pixels and features, which regions cannot be cut from."""
+        "Scores with a second look at regions of likely classes. `ValueError` for pixels, features."
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         if not isinstance(pictures, (list, tuple)) or any(isinstance(p, Tensor) for p in pictures):
             raise ValueError('A second look cuts regions from files or PIL pictures, not from a '
@@ -157,10 +148,7 @@ class Rescored(Predictor):
 def standardized_in_pictures(
     scores:Tensor, # N × C, of C classes; NaN where a picture was skipped
 )->Tensor: # N × C, float32, each picture with mean 0 and standard deviation 1 over the classes
-    """Scores of each picture, shifted and scaled by what they are over its classes.
-
-    The first of the two steps of SPARC's normalisation (Miller et al., CVPR 2025).
-    Raises `ValueError` unless scores are N × C, of two classes or more."""
+    "The first step of SPARC's normalisation. `ValueError` for fewer than two classes."
     if scores.ndim != 2 or scores.shape[1] < 2:
         raise ValueError('to standardize scores within pictures takes N × C scores of two classes '
                          f'or more, but they are {tuple(scores.shape)}')
@@ -172,8 +160,5 @@ def standardized_in_pictures(
 def debiased_scores(
     scores:Tensor, # N × C; NaN where a picture was skipped
 )->Tensor: # N × C, float32, each class with mean 0 and standard deviation 1 over the pictures
-    """Scores standardized in each picture, then in each class.
-
-    The normalisation with which SPARC begins (Miller et al., CVPR 2025), for any scores.
-    Raises `ValueError` for fewer than two pictures or two classes."""
+    "Scores standardized in each picture, then in each class, as SPARC begins (CVPR 2025)."
     return standardized(standardized_in_pictures(scores))

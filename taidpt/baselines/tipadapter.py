@@ -9,6 +9,7 @@ __all__ = ['map_of_many', 'TipAdapter']
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -44,15 +45,8 @@ def _cache_scores(
     return torch.exp(-beta * (1 - F.normalize(f, dim=-1) @ keys.T)) @ values
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
-def _fine_tuned(
-    keys:Tensor, # K × D, where learning starts
-    scores:Callable, # (features: B × D, keys: K × D) -> scores, B × C
-    f:Tensor, # features of the K pictures, K × D
-    y:Tensor, # K × C bool, their labels
-    model:'TipAdapter', # for its settings
-    progress:bool=True, # a bar
-)->Tensor: # K × D
-    "Keys, free of length, that were learned from the pictures themselves (Tip-Adapter-F)."
+def _fine_tuned(model:'TipAdapter', keys:Tensor, f:Tensor, y:Tensor, progress:bool)->Tensor:
+    "Keys learned from the features f, K × D, and labels y, K × C bool, of the cached pictures."
     keys, loss = nn.Parameter(keys.clone()), model.losses[model.loss]
     optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
     steps = model.epochs * math.ceil(len(f) / model.batch_size)
@@ -60,7 +54,7 @@ def _fine_tuned(
     rng = torch.Generator().manual_seed(model.seed)
     for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
         for index in torch.randperm(len(f), generator=rng).split(model.batch_size):
-            cost = loss(scores(f[index], keys), y[index])
+            cost = loss(model._scores(f[index], keys), y[index])
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
@@ -68,10 +62,7 @@ def _fine_tuned(
     return keys.detach()
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-017e
-def _search_steps(
-    top:float, # upper end, left out
-    steps:int, # how many
-)->tuple[float, ...]:
+def _search_steps(top:float, steps:int)->tuple[float, ...]: # without the top itself
     "Values from 0.1 in even steps, as in the search of Tip-Adapter's code."
     return tuple(.1 + i * (top - .1) / steps for i in range(steps))
 
@@ -89,7 +80,7 @@ def map_of_many(
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
-    losses = dict(softmax=soft_softmax_loss, ranking=ranking_loss)
+    losses: ClassVar[dict] = {'softmax': soft_softmax_loss, 'ranking': ranking_loss}
     local, pos_embed, learned = False, True, 'keys_'
     tied = 'clip', 'classes', 'templates'
 
@@ -125,7 +116,7 @@ class TipAdapter(Predictor):
         zero_shot = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False)
         self.text_ = zero_shot.embeddings()[0]
         keys, self.values_, self.thresholds = F.normalize(f, dim=-1), _cache_values(y), None
-        if self.epochs: keys = _fine_tuned(keys, self._scores, f, y, self, progress)
+        if self.epochs: keys = _fine_tuned(self, keys, f, y, progress)
         self.keys_ = keys
         return self
 
@@ -174,13 +165,13 @@ class TipAdapter(Predictor):
 
     def tensors(self)->dict[str, Tensor]: # by name
         "What is kept in a file."
-        return dict(keys=self.keys_, values=self.values_, text=self.text_)
+        return {'keys': self.keys_, 'values': self.values_, 'text': self.text_}
 
     @classmethod
     def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
         "Which tensors a file should hold, by its header."
         C = len(about['classes'])
-        return dict(keys=('K', 'D'), values=('K', C), text=(C, 'D'))
+        return {'keys': ('K', 'D'), 'values': ('K', C), 'text': (C, 'D')}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."

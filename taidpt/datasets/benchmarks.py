@@ -33,10 +33,7 @@ def _home(root:str|Path, *places:str)->Path:
         f'{root}: there is no such folder; name the one that the data sets were unpacked in')
     return next((root/p for p in places if (root/p).is_dir()), root/places[0])
 
-def _require(
-    what:str, # the data set, for the message
-    parts:list[tuple[list[Path],str]], # for each part, where it may be, and where to get it
-)->list[Path]: # where each part is
+def _require(what:str, parts:list[tuple[list[Path],str]])->list[Path]: # (places, source) of each
     "The first place that exists for each part, or one error that names all missing ones."
     found, lost = [], []
     for places,source in parts:
@@ -74,9 +71,7 @@ def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
     split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
 )->LabeledPictures: # in the official order, 20 classes
-    """VOC2007 as unpacked.
-
-    Raises `FileNotFoundError` for what is missing, `ValueError` for what cannot be read."""
+    "VOC2007. `FileNotFoundError` for what is missing, `ValueError` for what cannot be read."
     if split not in ('test', 'trainval', 'train', 'val'):
         raise ValueError(f"split must be 'test', 'trainval', 'train' or 'val', not {split!r}")
     home = _home(root, 'VOCdevkit/VOC2007', 'VOC2007', '.')
@@ -128,9 +123,7 @@ def read_coco(
     crowds:bool=True, # annotations of crowds count
     tiny:bool=True, # boxes that are not one pixel wide or high count
 )->LabeledPictures: # in the file's order, 80 classes
-    """MS-COCO as unpacked.
-
-    Raises `FileNotFoundError` for what is missing, `ValueError` for a file that is not COCO's."""
+    "MS-COCO. `FileNotFoundError` for what is missing, `ValueError` for a file that is not COCO's."
     if split not in ('val', 'train') or year not in (2014, 2017): raise ValueError(
         f"split must be 'val' or 'train' and year 2014 or 2017, not {split!r} and {year!r}")
     home, name = _home(root, *_COCO_PLACES), f'{split}{year}'
@@ -186,7 +179,7 @@ def _picture_error(path:Path, verify:bool)->str|None:
     if not verify: return None
     try:
         with Image.open(path) as picture: picture.load()
-    except Exception as e: return f'cannot be read ({e})'.replace(f'{path}', path.name)
+    except Exception as e: return f'cannot be read ({e})'.replace(f'{path}', path.name)  # noqa: BLE001
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
 def read_nuswide(
@@ -194,9 +187,7 @@ def read_nuswide(
     split:str='test', # 'test' (107,859 pictures) or 'train' (161,789)
     verify:bool=False, # decode each picture, and leave out those that cannot be read
 )->LabeledPictures: # in the official order, without those in its `missing`, 81 classes
-    """NUS-WIDE as unpacked. Pictures that are not there are left out, with a warning.
-
-    Raises `FileNotFoundError` for what else is missing, `ValueError` for what cannot be read."""
+    "NUS-WIDE. Pictures that are not there are left out, with a warning; for the rest as VOC2007."
     if split not in ('test', 'train'):
         raise ValueError(f"split must be 'test' or 'train', not {split!r}")
     listed, tables, folder = _nus_parts(_home(root, 'NUSWIDE', 'NUS-WIDE', 'nuswide', '.'), split)
@@ -302,9 +293,7 @@ def benchmark_map(
     labels:Tensor, # N × C, bool
     scores:Tensor, # N × C, higher means more likely
 )->float: # in percent
-    """Mean average precision as clip_benchmark counts it: a class without a positive is 0.
-
-    Raises what `average_precision` raises."""
+    "Mean average precision as clip_benchmark counts it: a class without a positive is 0."
     return float(np.nan_to_num(average_precision(labels, scores)).mean())
 
 # %% ../../nbs/datasets/benchmarks.ipynb #cb-017
@@ -317,8 +306,8 @@ def write_benchmark(
     language:str='en', # of the prompts
 )->None:
     "Write a result as clip_benchmark does; whole or not at all."
-    about = dict(dataset=dataset, model=model, pretrained=pretrained, language=language,
-                 task='zeroshot_classification', metrics=dict(mean_average_precision=map/100))
+    about = {'dataset': dataset, 'model': model, 'pretrained': pretrained, 'language': language,
+             'task': 'zeroshot_classification', 'metrics': {'mean_average_precision': map/100}}
     with write_whole(path) as tmp: tmp.write_text(json.dumps(about), encoding='utf-8')
 
 def read_benchmark(
@@ -336,7 +325,7 @@ def read_benchmark(
         'run it with --dataset voc2007_multilabel --task zeroshot_classification') from None
     if type(value) not in (int, float) or not 0 <= value <= 1:
         raise ValueError(f'{path}: mean_average_precision must be from 0 to 1, not {value!r:.40}')
-    return found | dict(map=100*value)
+    return found | {'map': 100*value}
 
 # %% ../../nbs/datasets/benchmarks.ipynb #cb-026
 def write_classifier(
@@ -344,9 +333,7 @@ def write_classifier(
     model:Predictor, # e.g. a `TaIDPT` or a `ZeroShotCLIP`
     classes:ClassSet=VOC2007, # of the data set
 )->None:
-    """Write the class vectors of the global branch, D × C, for clip_benchmark's `--load_clfs`.
-
-    Raises `ValueError` for a model of other classes, or in another order."""
+    "Write a model's global class vectors, D × C, for clip_benchmark's `--load_clfs`."
     if model.classes.natural != classes.natural:
         raise ValueError(f'{path}: the model has the classes of {model.classes.name}, not those of '
                          f'{classes.name} in their order: {", ".join(classes.natural[:3])}, …')

@@ -36,12 +36,11 @@ class LabeledPictures:
     def __len__(self)->int: return len(self.pictures)
 
     def __repr__(self)->str:
+        out, n = sum(self.unknown.values()), len(self.unknown)
         parts = [f'{len(self):,} pictures', f'{len(self.classes)} classes of {self.classes.name}',
-                 f'{int(self.labels.sum()):,} labels']
-        if self.unknown:
-            n = sum(self.unknown.values())
-            parts.append(f'{n} labels of {len(self.unknown)} other classes left out')
-        if self.missing: parts.append(f'{len(self.missing):,} more pictures missing')
+                 f'{int(self.labels.sum()):,} labels',
+                 *[f'{out} labels of {n} other classes left out']*bool(n),
+                 *[f'{len(self.missing):,} more pictures missing']*bool(self.missing)]
         return f"LabeledPictures({', '.join(parts)})"
 
     def __getitem__(self,
@@ -153,7 +152,7 @@ def check_pictures(
     "An error that counts the pictures that are not there, and names three."
     missing = [p for p in pictures if not os.path.isfile(p)]
     if not missing: return
-    some = ', '.join(f'{str(p):.400}' for p in missing[:3]) + (', …' if len(missing) > 3 else '')
+    some = ', '.join(f'{p!s:.400}' for p in missing[:3]) + (', …' if len(missing) > 3 else '')
     raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures are not '
                             f'there, such as {some}; {remedy}')
 
@@ -162,10 +161,8 @@ def read_labels(
     classes:ClassSet|Iterable[str]|str|Path, # C classes, which the labels are looked up in
     folder:str|Path|None=None, # where the pictures are; None: beside the table
 )->LabeledPictures:
-    """Labelled pictures from a table.
-
-    Raises `FileNotFoundError` for a picture that is not there, `ValueError` with file and line,
-    `UnknownClass` if no label is a class."""
+    """Labelled pictures from a table. `FileNotFoundError` for a picture that is not there,
+    `ValueError` with file and line, `UnknownClass` if no label is a class."""
     path, classes = Path(path), as_classset(classes)
     folder = path.parent if folder is None else Path(folder)
     table, negative = _read_table(path)
@@ -214,9 +211,7 @@ def captioned_pictures(
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     names:Iterable[str]|None=None, # of the pictures wanted; None: all
 )->LabeledPictures: # a class counts for a picture if any of its sentences names it
-    """Pictures labelled with what their captions name.
-
-    Raises `FileNotFoundError` for what is missing, `ValueError` for a line without a tab."""
+    "Pictures labelled with what their captions name. `FileNotFoundError` for what is missing."
     table, folder, classes = Path(table), Path(folder), as_classset(classes)
     if not table.is_file(): raise FileNotFoundError(f'{table}: there is no such table of captions')
     found, reader = {}, NounFilter(classes)

@@ -83,7 +83,7 @@ class OpenVINOTower:
         precision:str='float32', # or 'bfloat16'
     ):
         openvino = _import_openvino()
-        openvino.Tensor(np.zeros(1, np.float32)).data   # the first: two threads could hang on it
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data   # the first: two threads could hang on it
         self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
         self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}
 
@@ -95,9 +95,9 @@ class OpenVINOTower:
             if key not in self.free:
                 graph, streams = self.graph.clone(), max(1, self.cores // each)
                 graph.reshape([key[0], 3, *self.size])
-                compiled = self.core.compile_model(graph, 'CPU', dict(
-                    INFERENCE_PRECISION_HINT=dict(float32='f32', bfloat16='bf16')[self.precision],
-                    INFERENCE_NUM_THREADS=each*streams, NUM_STREAMS=streams))
+                compiled = self.core.compile_model(graph, 'CPU', {
+                    'INFERENCE_PRECISION_HINT': {'float32': 'f32', 'bfloat16': 'bf16'}[self.precision],
+                    'INFERENCE_NUM_THREADS': each*streams, 'NUM_STREAMS': streams})
                 self.free[key] = SimpleQueue()
                 for _ in range(streams): self.free[key].put(compiled.create_infer_request())
             return self.free[key]

@@ -145,14 +145,14 @@ def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
 
 # %% ../../nbs/encoders/features.ipynb #11e3c6a0
 _F16, _I64 = ('F16', np.dtype('<f2')), ('I64', np.dtype('<i8'))
-_TENSORS = dict(offsets=_I64, global_=_F16, local=_F16)     # as they lie in the file
+_TENSORS = {'offsets': _I64, 'global_': _F16, 'local': _F16}     # as they lie in the file
 
 def _header(shapes:dict[str, list[int]], metadata:dict[str, str]) -> tuple[bytes, int]:
     "The beginning of a safetensors file of features; bytes that the tensors take after it."
     header, at = {'__metadata__': metadata}, 0
     for name, (code, dtype) in _TENSORS.items():
         end = at + math.prod(shapes[name]) * dtype.itemsize
-        header[name] = dict(dtype=code, shape=shapes[name], data_offsets=[at, end])
+        header[name] = {'dtype': code, 'shape': shapes[name], 'data_offsets': [at, end]}
         at = end
     text = json.dumps(header).encode()
     text += b' ' * (-len(text) % 8)
@@ -184,7 +184,7 @@ def _empty(
 ) -> FeatureStore: # all zeros
     "Room for the features of items whose lengths are known; `OSError` if the disk is too full."
     offsets, N = offsets_of(lengths), len(lengths)
-    shapes = dict(offsets=[N + 1], global_=[N, *shape], local=[int(offsets[-1]), shape[-1]])
+    shapes = {'offsets': [N + 1], 'global_': [N, *shape], 'local': [int(offsets[-1]), shape[-1]]}
     if path is None:
         global_, local = (np.zeros(shapes[name], np.float16) for name in ('global_', 'local'))
         return FeatureStore(global_, local, offsets, metadata)
@@ -207,7 +207,7 @@ def _find_features(path:Path, made_from:dict[str, str]) -> FeatureStore|None:
     if not path.exists(): return None
     store = load_features(path)
     path.with_name(path.name + '.partial.json').unlink(missing_ok=True)     # of a run killed late
-    words = dict(source=made_from.get('kind', 'source'), recipe='preprocessing')
+    words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
     differ = [words.get(k, k) for k in made_from if store.metadata.get(k) != made_from[k]]
     if differ:
         raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
@@ -231,7 +231,7 @@ def stored_features(
     every:int=256, # items after which a note is made
 ) -> FeatureStore: # memory-mapped, or in memory
     "Features from a file, or filled in, going on where an earlier run stopped; `ValueError`."
-    made_from = dict(format='taidpt-features') | made_from
+    made_from = {'format': 'taidpt-features'} | made_from
     if path is None:
         for _ in fill(store := _empty(None, *make_room(), made_from), 0): pass
         return store
@@ -249,7 +249,7 @@ def stored_features(
         for done in fill(store, kept):
             if done < kept + every: continue
             keep()
-            kept, said = done, json.dumps(dict(made_from=made_from, done=done))
+            kept, said = done, json.dumps({'made_from': made_from, 'done': done})
             with write_whole(note) as tmp: tmp.write_text(said)
         keep()
         seal(partial)

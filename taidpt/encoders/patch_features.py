@@ -43,7 +43,7 @@ def _last_block(
     block, x = visual.transformer.resblocks[-1], xs[-1]
     q, k, v = _queries_keys_values(block, x)
     hill = None if sigma is None else _neighbours(grid, sigma).to(v)
-    asked = [dict(q=q, k=k)[letter] for letter in like]
+    asked = [{'q': q, 'k': k}[letter] for letter in like]
     o = _from_heads(block, sum(F.scaled_dot_product_attention(t, t, v, hill) for t in asked))
     if not rest: return vit_head(visual, o[:, 1:])
     x = x + block.ls_1(o)
@@ -59,9 +59,9 @@ def _surgery(visual:nn.Module, xs:list[Tensor], grid:tuple[int, int]) -> Tensor:
     return vit_head(visual, path[:, 1:])
 
 # %% ../../nbs/encoders/patch_features.ipynb #dense-014
-_WAYS = dict(values=None, sclip=partial(_last_block, like='qk', rest=True),
-             clearclip=partial(_last_block, like='q'),
-             naclip=partial(_last_block, like='k', sigma=5.), surgery=_surgery)
+_WAYS = {'values': None, 'sclip': partial(_last_block, like='qk', rest=True),
+         'clearclip': partial(_last_block, like='q'),
+         'naclip': partial(_last_block, like='k', sigma=5.), 'surgery': _surgery}
 PATCH_FEATURES = tuple(_WAYS)
 
 def patch_features(

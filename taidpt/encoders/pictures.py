@@ -176,7 +176,7 @@ def _content(name:str|Path) -> bytes:
     try:
         with fsspec.open(name, 'rb') as f: content = f.read(_MAX_BYTES + 1)
     except (ImportError, FileNotFoundError): raise
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001
         raise OSError(f'cannot be fetched ({type(e).__name__}: {e})') from None
     if len(content) <= _MAX_BYTES: return content
     raise OSError(f'more than {_MAX_BYTES >> 20} MB, too large for a picture')

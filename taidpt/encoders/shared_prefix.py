@@ -75,7 +75,7 @@ def name_suffixes(
 
 def check_room(classnames:Sequence[str], suffixes:tuple, before:int, context_length:int) -> None:
     "`ValueError` that names a class if a prompt does not fit, with so many tokens before the name."
-    (ids, eot), total = suffixes, before + suffixes[0].shape[1]     # of `name_suffixes`
+    (_, eot), total = suffixes, before + suffixes[0].shape[1]     # of `name_suffixes`
     if total > context_length: raise ValueError(
         f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with its context vectors, '
         f'but this CLIP reads {context_length}: shorten the name or the context.')

@@ -210,8 +210,8 @@ def _vit_features(
     blocks = _WatchedBlocks(visual.transformer, 1 if dense is None else 6)
     pos = _resize_pos_embed(visual.positional_embedding, grid)
     twin = copy.copy(visual)                                            # its weights are the same
-    twin._modules = visual._modules | dict(transformer=blocks)
-    twin._parameters = visual._parameters | dict(positional_embedding=pos)
+    twin._modules = visual._modules | {'transformer': blocks}
+    twin._parameters = visual._parameters | {'positional_embedding': pos}
     f, x = twin(pixels), blocks.seen[-1][:, 1:]                         # without the class token
     F_ = dense(visual, list(blocks.seen), grid) if dense else _vit_values(visual, x)
     return f[0] if isinstance(f, tuple) else f, F_.unflatten(1, grid)
@@ -243,7 +243,7 @@ def _native_size(visual:nn.Module) -> tuple[int, int]|None: # None: no size is i
 def _min_side(visual:nn.Module) -> int: # pixels
     "How large pictures must be: a patch, or what becomes one position."
     trunk = getattr(visual, 'trunk', visual)
-    stages = getattr(trunk, 'feature_info', None) or [dict(reduction=32)]
+    stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
     patch = getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None)
     return max(patch) if patch and max(patch) > 1 else max(s['reduction'] for s in stages)
 

@@ -150,7 +150,7 @@ def _download_failed(source:ClipSource, error:Exception) -> ConnectionError:
         "folder in open_clip's format as the name; load_clip() without arguments needs no "
         'download.')
 
-_PRECISIONS = dict(float32='fp32', float16='fp16', bfloat16='bf16')     # and open_clip's names
+_PRECISIONS = {'float32': 'fp32', 'float16': 'fp16', 'bfloat16': 'bf16'}     # and open_clip's names
 
 def build_clip(
     source:ClipSource, # what to build
@@ -166,9 +166,9 @@ def build_clip(
         raise ValueError(f'precision must be one of {", ".join(_PRECISIONS)}, got {precision!r}.')
     if image_size is not None and image_size < 1:
         raise ValueError(f'image_size must be at least 1, got {image_size}.')
-    pictures = dict(size=image_size) if image_size else {}
+    pictures = {'size': image_size} if image_size else {}
     if not crop: pictures['resize_mode'] = 'squash'
-    options = dict(precision=_PRECISIONS[precision], device=device, force_preprocess_cfg=pictures)
+    options = {'precision': _PRECISIONS[precision], 'device': device, 'force_preprocess_cfg': pictures}
     if source.pretrained is not None:
         cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
         options['force_quick_gelu'] = bool(cfg.get('quick_gelu', False))

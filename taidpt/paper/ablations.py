@@ -7,7 +7,7 @@ __all__ = ['ABLATIONS', 'OTHER_GROUPS', 'ablations']
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-003
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -30,10 +30,10 @@ def _each(setting:str, *values)->dict: # name of a value -> settings
 
 ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
-    'margin': {str(m): dict(loss=partial(ranking_loss, margin=m)) for m in (.25, .5, 1., 2.)},
+    'margin': {str(m): {'loss': partial(ranking_loss, margin=m)} for m in (.25, .5, 1., 2.)},
     'scale': _each('scale', 1., 2., 4., 8., 16.),
     'prompt length': _each('n_ctx', 4, 8, 16, 32),
-    'context': {'shared': {}, 'class-specific': dict(class_specific=True)},
+    'context': {'shared': {}, 'class-specific': {'class_specific': True}},
     'tau_s on sentences': _each('tau_text', .01, .02, .05, .1, 1.),
     'tau_s on pictures': _each('tau_image', .01, .025, .05, .1, .25, 1.),
 }
@@ -42,7 +42,7 @@ OTHER_GROUPS = ('branches', 'texts, pictures', 'CLIP')
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
 def _changed(m:Material, group:str, value:str)->dict:
     "The settings of a value that differ from those of Table 1, or from the CLIP's own."
-    standard = dict(loss='ranking', scale=4., n_ctx=16, tau_text=.02, tau_image=m.run.tau_image)
+    standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02, 'tau_image': m.run.tau_image}
     standard |= m.study.clip.recommended
     settings = {} if (group, value) == ('margin', '1.0') else ABLATIONS[group][value]
     return {k: v for k,v in settings.items() if standard.get(k) != v}
@@ -111,7 +111,7 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     "Prompts from sentences, from as many pictures, and both over the weight of the latter."
     study, (pictures, texts, test), name = m.study, _equal_halves(m), f'texts-pictures.{m.name}'
     zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, test.classes))
-    how, (t, p) = dict(epochs=50, batch_size=32, warmup_lr=1e-5, templates=False), ([], [])
+    how, (t, p) = {'epochs': 50, 'batch_size': 32, 'warmup_lr': 1e-5, 'templates': False}, ([], [])
     if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
     for s in study.seeds:
         prompts = m.prompts(f'texts-{m.name}-seed{s}', s, lambda: texts, classes=test.classes,
@@ -121,7 +121,7 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
                     tau_image=m.run.tau_image, seed=s)
         source = labels_digest(pictures)
         path = study.checkpoint(f'pictures-{m.name}-seed{s}', coop, source)
-        def learn():
+        def learn(coop=coop, path=path):
             features = study.features(pictures).form(1)
             return coop.fit(features, pictures.labels, checkpoint=path, progress=study.progress)
         p.append(study.cell(f'{name}.pictures.seed{s}', test, coop, learn, source).both)

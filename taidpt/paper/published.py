@@ -37,12 +37,12 @@ class PublishedRun:
 
 _COCO = 'COCO captions_train2017'
 _NARRATIVES = 'Localized Narratives, Open Images V6'
-RUNS = dict(
-    voc2007=PublishedRun('voc2007', _COCO, 'test', 4_952, 66_087, None, None, 1e-4, 1/40),
-    coco=PublishedRun('coco', _COCO, 'val2014', 40_504, 100_543, None, None, 1e-4, 1/40,
-                      val_every=10),
-    nuswide=PublishedRun('nuswide', _NARRATIVES, 'test', 107_859, None, 1000, 77, 1e-3, 1/4,
-                         val_every=20))
+RUNS = {
+    'voc2007': PublishedRun('voc2007', _COCO, 'test', 4_952, 66_087, None, None, 1e-4, 1/40),
+    'coco': PublishedRun('coco', _COCO, 'val2014', 40_504, 100_543, None, None, 1e-4, 1/40,
+                  val_every=10),
+    'nuswide': PublishedRun('nuswide', _NARRATIVES, 'test', 107_859, None, 1000, 77, 1e-3, 1/4,
+                     val_every=20)}
 
 # %% ../../nbs/paper/published.ipynb #published-014
 def published_settings(
@@ -50,10 +50,10 @@ def published_settings(
     clip:FrozenCLIP, # its recommended settings come first
 )->dict: # of `TaIDPT`
     "The published settings of a run, apart from those that the CLIP recommends others for."
-    own = dict(lr=run.lr, epochs=run.epochs, warmup_lr=run.warmup_lr)
+    own = {'lr': run.lr, 'epochs': run.epochs, 'warmup_lr': run.warmup_lr}
     own = {k: v for k,v in own.items() if k not in clip.recommended}
     batch_size = clip.recommended.get('batch_size', run.batch_size)
-    return own | dict(batch_size=batch_size, tau_image=run.tau_image, n_ctx=run.n_ctx)
+    return own | {'batch_size': batch_size, 'tau_image': run.tau_image, 'n_ctx': run.n_ctx}
 
 # %% ../../nbs/paper/published.ipynb #published-017
 @dataclass(frozen=True)
@@ -70,17 +70,17 @@ class PublishedDualCoOp:
 
     def settings(self, clip:FrozenCLIP)->dict: # of `DualCoOp`
         "Those of DualCoOp*, but for a learning rate that the CLIP recommends."
-        own = {} if 'lr' in clip.recommended else dict(lr=self.lr)
-        return own | dict(n_ctx=self.n_ctx, epochs=self.epochs, batch_size=self.batch_size,
-                          class_specific=True, warmup_lr=self.warmup_lr, learn_scale=True,
-                          weight_grad=False)
+        own = {} if 'lr' in clip.recommended else {'lr': self.lr}
+        return own | {'n_ctx': self.n_ctx, 'epochs': self.epochs, 'batch_size': self.batch_size,
+                      'class_specific': True, 'warmup_lr': self.warmup_lr, 'learn_scale': True,
+                      'weight_grad': False}
 
     def change(self, size:int)->Callable: # (RGB picture, rng) -> picture, for `AugmentedPictures`
         "How pictures look in an epoch, with so many pixels a side."
         return partial(augmented, size=size, smallest=self.smallest, cover=self.cover)
 
-DUALCOOP = dict(voc2007=PublishedDualCoOp(), coco=PublishedDualCoOp(),
-                nuswide=PublishedDualCoOp(batch_size=192, smallest=.6))
+DUALCOOP = {'voc2007': PublishedDualCoOp(), 'coco': PublishedDualCoOp(),
+            'nuswide': PublishedDualCoOp(batch_size=192, smallest=.6)}
 DUALCOOP_WEIGHT = 0.9                       # in the sum with TaI-DPT: the repository's example
 
 # %% ../../nbs/paper/published.ipynb #published-021
@@ -101,21 +101,21 @@ def _table(columns, **methods): # -> (method, column) -> mAP
     return {(m, c): v for m,row in methods.items() for c,v in zip(columns, row) if v is not None}
 
 _shares = partial(_table, (*SHARES, 'mean'))
-PUBLISHED = dict(
-    table2=_table((0, 1, 5), **{
+PUBLISHED = {
+    'table2': _table((0, 1, 5), **{
         'LaSO': (None, 45.3, 58.1), 'ML-FSL': (None, 54.4, 63.6), 'zero-shot CLIP': (40.2,),
         'CoOp': (None, 46.9, 55.6), 'Tip-Adapter': (None, 53.8, 59.7), 'TaI-DPT': (59.2,)}),
-    table3_voc2007=_shares(**{
+    'table3_voc2007': _shares(**{
         'SARB': (83.5, 88.6, 90.7, 91.4, 91.9, 92.2, 92.6, 92.8, 92.9, 90.7),
         'DualCoOp': (90.3, 92.2, 92.8, 93.3, 93.6, 93.9, 94.0, 94.1, 94.2, 93.2),
         'DualCoOp*': (91.4, 93.8, 93.8, 94.3, 94.6, 94.7, 94.8, 94.9, 94.9, 94.1),
         'DualCoOp* + TaI-DPT': (93.3, 94.6, 94.8, 94.9, 95.1, 95.0, 95.1, 95.3, 95.5, 94.8)}),
-    table3_coco=_shares(**{
+    'table3_coco': _shares(**{
         'SARB': (71.2, 75.0, 77.1, 78.3, 78.9, 79.6, 79.8, 80.5, 80.5, 77.9),
         'DualCoOp': (78.7, 80.9, 81.7, 82.0, 82.5, 82.7, 82.8, 83.0, 83.1, 81.9),
         'DualCoOp*': (81.0, 82.3, 82.9, 83.4, 83.5, 83.9, 84.0, 84.1, 84.3, 83.3),
         'DualCoOp* + TaI-DPT': (81.5, 82.6, 83.3, 83.7, 83.9, 84.0, 84.2, 84.4, 84.5, 83.6)}),
-    table3_nuswide=_shares(**{
+    'table3_nuswide': _shares(**{
         'DualCoOp*': (54.0, 56.2, 56.9, 57.4, 57.9, 57.9, 57.6, 58.2, 58.8, 57.2),
         'DualCoOp* + TaI-DPT': (56.4, 57.9, 57.8, 58.1, 58.5, 58.8, 58.6, 59.1, 59.4, 58.3)}),
-)
+}

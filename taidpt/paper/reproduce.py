@@ -19,8 +19,8 @@ from .table2 import table2
 from .table3 import table3
 
 # %% ../../nbs/paper/reproduce.ipynb #reproduce-005
-TABLES = dict(table1=table1, fig6=fig6, fig7=fig7, table2=table2, table3=table3,
-              ablations=ablations)
+TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table3': table3,
+          'ablations': ablations}
 
 def reproduce(
     what:str, # one of `TABLES`

@@ -9,10 +9,11 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'Material', 'measured'
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import json, os, tempfile, time, warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -91,13 +92,13 @@ class Cell:
 
 def _made_from(model, source:str)->dict:
     "What a model depends on; source is a hash of what it learns from."
-    return dict(clip=model.clip.name, weights=model.clip.fingerprint(), source=source,
-                recommended=model.clip.recommended, method=type(model).__name__,
-                settings=settings_of(model), classes=model.classes.names)
+    return {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
+            'recommended': model.clip.recommended, 'method': type(model).__name__,
+            'settings': settings_of(model), 'classes': model.classes.names}
 
 def _write_cell(path:Path, cell:Cell, about:dict):
-    told = dict(about=about, history=cell.history, seconds=cell.seconds)
-    header = dict(format='taidpt-cell') | {k: json.dumps(v) for k,v in told.items()}
+    told = {'about': about, 'history': cell.history, 'seconds': cell.seconds}
+    header = {'format': 'taidpt-cell'} | {k: json.dumps(v) for k,v in told.items()}
     write_safetensors(path, {f'branch{i}': s for i,s in enumerate(cell.branches)}, header)
 
 def _read_cell(path:Path)->Cell:
@@ -177,9 +178,9 @@ class Study:
         source:str='', # a hash of what it learns from
     )->Cell:
         "What a model says of pictures: read from a file, or made and kept in one."
-        about = _made_from(model, source) | dict(
-            recipe=feature_recipe(model.clip, model.pos_embed), scores=pictures.classes.names,
-            pictures=fingerprint(pictures.pictures))
+        about = _made_from(model, source) | {
+            'recipe': feature_recipe(model.clip, model.pos_embed), 'scores': pictures.classes.names,
+            'pictures': fingerprint(pictures.pictures)}
         hashed = text_digest([json.dumps(about, sort_keys=True)])
         path = self.folder/'scores'/f'{name}-{hashed}.safetensors'
         with locked(path):
@@ -365,13 +366,13 @@ def _rows(head:Sequence[str], results:dict, published:dict)->list[dict]:
         row = dict(zip(head, key), ours=ours, deviation=deviation, seeds=len(values), values=values)
         if isinstance(found, Measured): row['interval'] = [round(v, 3) for v in found.map()[1:]]
         gain = ours - theirs if values and theirs else None
-        rows.append(row | ({} if theirs is None else dict(published=theirs, difference=gain)))
+        rows.append(row | ({} if theirs is None else {'published': theirs, 'difference': gain}))
     return rows
 
 def table_text(
     head:Sequence[str], # what the parts of a key are called
     results:dict[tuple, Measured|list], # by key; a list has the mAP of each seed
-    published:dict[tuple, float]={}, # mAP by key
+    published:Mapping[tuple, float]=MappingProxyType({}), # mAP by key
 )->str: # Markdown
     "A table as it is read: mAP, interval, deviation and number of seeds, published, difference."
     def told(value, sign=''): return '' if value is None else f'{value:{sign}.1f}'
@@ -392,13 +393,13 @@ def write_table(
     title:str, # says what was measured with what
     head:Sequence[str], # as in `table_text`
     results:dict[tuple, Measured|list], # as in `table_text`
-    published:dict[tuple, float]={}, # as in `table_text`
+    published:Mapping[tuple, float]=MappingProxyType({}), # as in `table_text`
     notes:Sequence[str]=(), # what the reader should know
 )->None:
     "Write a table as Markdown and as JSON, each whole or not at all."
     table, rows = table_text(head, results, published), _rows(head, results, published)
     text = '\n\n'.join([f'# {title}', table, *notes]) + '\n'
-    data = json.dumps(dict(title=title, rows=rows, notes=list(notes)), indent=1, ensure_ascii=False)
+    data = json.dumps({'title': title, 'rows': rows, 'notes': list(notes)}, indent=1, ensure_ascii=False)
     for end,content in (('.md', text), ('.json', data + '\n')):
         with write_whole(Path(f'{path}{end}')) as tmp: tmp.write_text(content, encoding='utf-8')
 
@@ -430,8 +431,8 @@ class Scene:
         theirs = {(m if m in run else f'{m} (quoted)', c): v for (m, c),v in published.items()}
         lost = int((~read).sum()) + len(self.train.missing) + len(self.test.missing)
         named = f': {", ".join(names)}' if len(names) <= 16 else ''
-        notes = [*notes, f'{len(names)} classes{named}; {int(read.sum()):,} pictures scored, '
-                 f'{len(self.train):,} to learn from; {by} 0: no picture.']
+        notes = [*notes, (f'{len(names)} classes{named}; {int(read.sum()):,} pictures scored, '
+                          f'{len(self.train):,} to learn from; {by} 0: no picture.')]
         if lost: notes.append(f'{lost:,} more pictures {_LOST}')
         if study.data is None: notes.append('Few photos: differences of some points are chance.')
         write_table(study.folder/what, study.title(title), ['method', by], results,

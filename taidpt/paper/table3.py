@@ -8,7 +8,6 @@ __all__ = ['table3']
 # %% ../../nbs/paper/table3.ipynb #table3-003
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from PIL import Image

@@ -75,7 +75,7 @@ def _caption(record:object, column:str|None, where:str)->str:
     "The caption in one JSON record. Raises `ValueError` if there is none."
     if isinstance(record, dict): text = record[_column(list(record), column, where, 'field')]
     elif isinstance(record, str): text = record
-    else: raise ValueError(f"{where}: expected a sentence or an object with a caption, "
+    else: raise ValueError(f"{where}: expected a sentence or an object with a caption, "  # noqa: TRY004
                            f"not {reprlib.repr(record)[:40]!r}")
     if is_text_list([text]): return text
     raise ValueError(f"{where}: the caption is {reprlib.repr(text)[:40]!r}, which is no whole text")
@@ -105,7 +105,7 @@ def _read_json(path:Path, column:str|None)->Iterator[str]:
         some = [image.get('sentences') for image in data['images'] if isinstance(image, dict)]
         records = [sentence for s in some if isinstance(s, list) for sentence in s]
     if not isinstance(records, list):
-        raise ValueError(f"{path}: JSON without captions that are known here: "
+        raise ValueError(f"{path}: JSON without captions that are known here: "  # noqa: TRY004
                          "neither COCO's (a list under 'annotations') nor a list")
     for i,record in enumerate(records, 1): yield _caption(record, column, f'{path}: record {i}')
 
@@ -180,7 +180,8 @@ def _read_parquet(path:Path, column:str|None)->Iterator[str]:
         name = _column(file.schema_arrow.names, column, path)
         for batch in file.iter_batches(columns=[name]):
             batch.validate(full=True)
-            for row,value in enumerate(batch.column(0).to_pylist(), row + 1):
+            for value in batch.column(0).to_pylist():
+                row += 1
                 for text in value if isinstance(value, list) else [value]:
                     yield '' if text is None else _caption(text, None, f'{path}: row {row:,}')
     except Exception as e:                      # pyarrow raises a dozen kinds for torn files

@@ -50,7 +50,7 @@ def _tagger():
     return tagger
 
 # %% ../../nbs/text/published_labels.ipynb #lemmas-015
-_PARTS = dict(J='a', V='v', R='r')       # Penn Treebank -> WordNet; the rest are nouns
+_PARTS = {'J': 'a', 'V': 'v', 'R': 'r'}       # Penn Treebank -> WordNet; the rest are nouns
 
 @lru_cache(maxsize=65536)
 def _lemma(word:str, tag:str='NN')->str:

@@ -64,10 +64,10 @@ def squeeze(text:str)->str: # without capitals, accents, spaces, hyphens and oth
     return ''.join(c for c in folded if c.isalnum()) or text.strip()
 
 # %% ../../nbs/text/words.ipynb #words-w2
-_LISTS = dict(n='noun', v='verb', a='adj', r='adv')      # as WordNet's files are called
-_ENDINGS = {part: [pair.split('>') for pair in pairs.split()] for part,pairs in dict(
-    n='s> ses>s ves>f xes>x zes>z ches>ch shes>sh men>man ies>y',
-    v='s> ies>y es>e es> ed>e ed> ing>e ing>', a='er> est> er>e est>e', r='').items()}
+_LISTS = {'n': 'noun', 'v': 'verb', 'a': 'adj', 'r': 'adv'}      # as WordNet's files are called
+_ENDINGS = {part: [pair.split('>') for pair in pairs.split()] for part,pairs in {
+    'n': 's> ses>s ves>f xes>x zes>z ches>ch shes>sh men>man ies>y',
+    'v': 's> ies>y es>e es> ed>e ed> ing>e ing>', 'a': 'er> est> er>e est>e', 'r': ''}.items()}
 
 def wordnet_file(name:str)->str:
     "A file of the WordNet in this package, such as 'index.noun'."
