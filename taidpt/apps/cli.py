@@ -75,7 +75,7 @@ _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
-def _parse_classes(text:str, published=False, kinds=False, min=2)->tuple['ClassSet', bool]:
+def _parse_classes(text:str, published=False, kinds=False, min=2)->tuple: # of `ClassSet`, bool
     """The classes that a command line means, and whether their synonyms were guessed.
 
     Names are as one writes them ('dining table') or as `published` ('diningtable'). Where WordNet
@@ -122,7 +122,7 @@ def _probably(missing:Sequence[str], captions)->str: # such as 'dgo (did you mea
     meant = {name: ' or '.join(probably_meant(name, words, known)) for name in missing}
     return ', '.join(name + f' (did you mean {m}?)'*bool(m) for name, m in meant.items())
 
-def _label_captions(captions, classes, guessed=False, rules='careful', yes=False)->'LabeledTexts':
+def _label_captions(captions, classes, guessed=False, rules='careful', yes=False): # `LabeledTexts`
     "Label captions. Raises `ValueError` for a guessed name that no sentence has, unless `yes`."
     from taidpt.nounfilter import NothingNamed, NounFilter
     try: found = NounFilter(classes, rules=rules).label(captions, progress=bars())
@@ -143,8 +143,8 @@ def _load_clip(clip:str|None, **how):
     from taidpt.encoders.weights import model_and_tag
     return load_clip(*model_and_tag(clip), **how)
 
-def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, **how)->'Predictor':
-    """Learned prompts or vectors, or else what tags any classes without training.
+def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, **how):
+    """A `Predictor`: learned prompts or vectors, or else what tags any classes without training.
 
     `how` is engine and precision. Raises `ValueError` for prompts of another CLIP than `clip`."""
     if not prompts:
@@ -177,7 +177,7 @@ def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `sc
         print(f'{file["out"]}: {file["kept"]:,} of {file["read"]:,} kept')
     print(f'{len(done)} files done; those that were finished before stay as they are')
 
-def _read_labels(table:str, classes, folder:str|None)->'LabeledPictures':
+def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
     "Labelled pictures of a command line, with notes on labels that are no class."
     from taidpt.datasets.labelled import read_labels
     data, told = read_labels(table, classes, folder), []
@@ -325,7 +325,7 @@ def _how_it_went(history:Sequence[Mapping])->str: # a row for each epoch
     told = f'loss {first["loss"]:.3f} in the first epoch, {last["loss"]:.3f} in the last'
     return told + (f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else '')
 
-def _sentence_features(clip, sentences, path:str|None=None)->'FeatureStore':
+def _sentence_features(clip, sentences, path:str|None=None): # `FeatureStore`
     "Features of captions and templates, for all that learns from them."
     from taidpt.clip import encode_sentences
     from taidpt.texts import template_sentences
