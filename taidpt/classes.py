@@ -8,7 +8,7 @@ __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text
 
 # %% ../nbs/01_classes.ipynb #b67bdfac
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -40,7 +40,7 @@ class ClassSet:
     def __init__(self,
         name:str, # what the set is called, in messages and files
         names:Iterable[str], # C class names, in the order of the columns, as they go into prompts
-        synonyms:dict[str,Iterable[str]]|None=None, # class name -> phrases that name it
+        synonyms:Mapping[str,Iterable[str]]|None=None, # class name -> phrases that name it
         natural:dict[str,str]|None=None, # class name -> natural spelling, where it differs
     ):
         "Raises `TypeError` or `ValueError` for bad names, `UnknownClass` for synonyms of no class."

@@ -74,7 +74,7 @@ def _bare(ax:'Axes', *sides:str):
     ax.yaxis.label.set_size(9)
 
 def _bars(ax:'Axes', names:Sequence[str], scores:'Tensor', top:int,
-          labels:Sequence[bool]|None)->str:
+          labels:Sequence[bool]|np.ndarray|None)->str:
     "The best classes as bars that start at the lowest score of all; the same in words."
     best, low = scores.argsort(descending=True)[:top].tolist(), scores.min().item()
     there = [labels is not None and bool(labels[c]) for c in best]
@@ -91,7 +91,7 @@ def _bars(ax:'Axes', names:Sequence[str], scores:'Tensor', top:int,
 def score_bars(
     picture:Image.Image, # as the model sees it
     panels:Mapping[str, tuple], # title -> names of C classes, and C scores
-    labels:Sequence[bool]|None=None, # C: classes that are there, drawn darker and marked
+    labels:Sequence[bool]|np.ndarray|None=None, # C: classes that are there, drawn darker and marked
     top:int=5, # how many classes
     called:str='a picture', # what to call the picture in the description
 )->DescribedFigure:
@@ -137,8 +137,8 @@ def show_training(
 # %% ../nbs/plots.ipynb #plots-021
 def show_class_ap(
     classes:Iterable[str], # C names
-    ap:Sequence[float], # C average precisions in percent; NaN for a class without a positive
-    baseline:Sequence[float], # C average precisions of what it is compared with
+    ap:Sequence[float]|np.ndarray, # C average precisions in percent; NaN for a class without a positive
+    baseline:Sequence[float]|np.ndarray, # C average precisions of what it is compared with
     names:tuple[str, str]=('TaI-DPT', 'zero-shot CLIP'), # of the two
 )->DescribedFigure:
     "Average precision of each class beside a baseline's. `ValueError` if the numbers do not fit."

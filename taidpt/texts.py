@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
@@ -61,7 +62,11 @@ class LabeledTexts:
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
                 f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
 
-    def __getitem__(self, i:int|slice|list|Tensor):
+    @overload
+    def __getitem__(self, i:int)->tuple[str,Tensor]: ...
+    @overload
+    def __getitem__(self, i:slice|list|Tensor)->'LabeledTexts': ...
+    def __getitem__(self, i):
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
         if isinstance(i, slice): return LabeledTexts(self.texts[i], self.labels[i], self.classes)

@@ -98,7 +98,7 @@ def show_heatmaps(
 def show_scores(
     model:Predictor, # gives scores
     picture:str|Path|Image.Image, # a file or a PIL picture
-    labels:Sequence[bool]|None=None, # C: classes that are there, drawn darker and marked
+    labels:Sequence[bool]|Tensor|None=None, # C: classes that are there, drawn darker and marked
     top:int=6, # how many classes
 )->DescribedFigure:
     "A picture beside its best classes. Raises `ValueError` if the labels are of other classes."
@@ -107,7 +107,7 @@ def show_scores(
 def compare(
     models:Mapping[str, Predictor], # what to call each model -> the model
     picture:str|Path|Image.Image, # a file or a PIL picture
-    labels:Sequence[bool]|None=None, # C: classes that are there, drawn darker and marked
+    labels:Sequence[bool]|Tensor|None=None, # C: classes that are there, drawn darker and marked
     top:int=5, # how many classes of each model
 )->DescribedFigure:
     "A picture beside several models' best classes. `ValueError` for no model or wrong labels."
