@@ -247,7 +247,7 @@ def open_safetensors(
 def read_safetensors(path:str|Path, format:str, what:str)->tuple[dict, dict]:
     "Tensors by name, and the header. Raises as `open_safetensors` does."
     with open_safetensors(path, format, what) as (file, header):
-        try: return {name: file.get_tensor(name) for name in file}, header
+        try: return {name: file.get_tensor(name) for name in file.keys()}, header   # noqa: SIM118
         except Exception as e:                      # a type of numbers that PyTorch does not know  # noqa: BLE001
             raise ValueError(f'{path}: its tensors cannot be read ({e}); '
                              'copy or download it again') from None
