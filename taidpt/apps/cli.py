@@ -480,10 +480,10 @@ def evaluate(
         f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
     models, scores = _beside_zero_shot({name: model}, data.pictures, on_error)
     if calibrate:
-        from taidpt.tags import calibrate_scores, default_thresholds
+        from taidpt.tags import calibrate_scores, thresholds_of
         model.thresholds = None
         model.thresholds = calibrate_scores(data.labels, scores[name], model.classes.names,
-                                            default_thresholds(model), source=source)
+                                            thresholds_of(model, default=True), source=source)
         model.save(calibrate)
         say(f'Written: {calibrate}, thresholds from {model.thresholds.pictures} pictures')
     if tiles > 1:
