@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['read_voc2007', 'read_coco', 'read_nuswide', 'read_coco_captions', 'read_narratives', 'read_caption_ids',
-           'captions_by_id', 'count_difficult', 'benchmark_map', 'write_benchmark', 'read_benchmark',
-           'write_classifier']
+           'count_difficult', 'benchmark_map', 'write_benchmark', 'read_benchmark', 'write_classifier']
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b3914159
 import json, pickletools, warnings
@@ -214,11 +213,11 @@ def read_coco_captions(
     year:int=2017, # 2014 or 2017
     ids:list[int]|None=None, # of the captions wanted, in this order; None: all
 )->Captions: # the sentences that prompts for VOC2007 and MS-COCO are learned from
-    "Captions of MS-COCO as unpacked. Raises `FileNotFoundError`, or what `captions_by_id` raises."
+    "Captions of MS-COCO as unpacked. Raises `FileNotFoundError`, or what `_captions_by_id` raises."
     path = _home(root, *_COCO_PLACES)/'annotations'/f'captions_{split}{year}.json'
     source = f'{_COCO_URL}annotations/annotations_trainval{year}.zip'
     path, = _require(f'Captions of MS-COCO {split}{year}', [([path], source)])
-    return read_captions(path) if ids is None else captions_by_id(path, ids)
+    return read_captions(path) if ids is None else _captions_by_id(path, ids)
 
 _NARRATIVES = 'open_images_train_v6_captions.jsonl'
 _NARRATIVES_URL = 'https://storage.googleapis.com/localized-narratives/annotations/'
@@ -267,7 +266,7 @@ def read_caption_ids(
     return ids
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-4
-def captions_by_id(
+def _captions_by_id(
     path:str|Path, # COCO's file of captions
     ids:list[int], # of the captions that are wanted
 )->Captions: # in the order of the ids
