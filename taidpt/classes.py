@@ -7,29 +7,18 @@ __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text
            'as_classset', 'add_synonyms']
 
 # %% ../nbs/01_classes.ipynb #b67bdfac
-import difflib
+import difflib, json
 from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
-from .files import CLASS_ENDINGS, clean_phrases, clean_text, is_text_list, parse_json
-from .files import read_class_file, write_class_file
+import yaml
+
+from .files import CLASS_ENDINGS, clean_text, is_text_list, parse_json, read_class_file
+from .files import write_whole
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
-
-# %% ../nbs/01_classes.ipynb #36511b41
-def _name_columns(name:str, names:list[str], natural:list[str])->dict[str,int]:
-    "The column of each squeezed name and natural spelling, in a class set called `name`."
-    columns = {}
-    for i,spellings in enumerate(zip(names, natural)):
-        for form in set(map(squeeze, spellings)):
-            if form in columns: raise ValueError(
-                f"class set {name!r} has two classes {names[columns[form]]!r} and {names[i]!r} "
-                "that differ in spelling only; drop one")
-            columns[form] = i
-    return columns
 
 # %% ../nbs/01_classes.ipynb #8dd070d7
 class UnknownClass(ValueError):
@@ -55,10 +44,17 @@ class ClassSet:
         if not self.names: raise ValueError(f"class set {name!r} has no class; give at least one")
         self.natural = [clean_text(natural.get(n, n), f'the natural spelling of {n!r}')
                         for n in self.names]
-        self._columns = _name_columns(name, self.names, self.natural)
-        self.synonyms, self._phrase_columns = {}, {}
+        self.synonyms, self._columns, self._phrase_columns = {}, {}, {}
         for i,(n,nat) in enumerate(zip(self.names, self.natural)):
-            self.synonyms[n] = clean_phrases(synonyms.get(n), n, nat)
+            for form in {squeeze(n), squeeze(nat)}:
+                if (j := self._columns.setdefault(form, i)) != i: raise ValueError(
+                    f"class set {name!r} has two classes {self.names[j]!r} and {n!r} that differ "
+                    "in spelling only; drop one")
+            own = synonyms.get(n) or []
+            if isinstance(own, str) or not isinstance(own, Iterable): raise TypeError(
+                f"the synonyms of {n!r} must be a list, not {own!r:.60}; write [{own!r:.60}]")
+            own = [clean_text(p, f'a synonym of {n!r}') for p in own]
+            self.synonyms[n] = list(dict.fromkeys([n, nat, *own]))
             for form in dict.fromkeys(map(squeeze, self.synonyms[n])):
                 self._phrase_columns.setdefault(form, []).append(i)
         for n in (*natural, *synonyms):
@@ -109,23 +105,27 @@ class ClassSet:
         return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms, 'natural': natural}
 
     @classmethod
-    def from_dict(cls, about:dict)->'ClassSet':
-        "A class set from what `to_dict` gave."
-        return cls(about['name'], about['names'], about.get('synonyms'), about.get('natural'))
-
-    @classmethod
     def from_file(cls,
         path:str|Path, # a .yaml, .yml or .json file: names, names with synonyms, or a whole set
     )->'ClassSet':
         "A class set from a text file. Raises `FileNotFoundError`, or `ValueError` with its line."
         about = read_class_file(path)
-        try: return cls.from_dict(about)
+        try: return cls(**about)
         except UnknownClass as e: raise UnknownClass(f"{path}: {e}") from None
         except (TypeError, ValueError) as e: raise ValueError(f"{path}: {e}") from None
 
     def save(self, path:str|Path)->None:
         "Write the class set to a .yaml, .yml or .json file that `from_file` reads and people edit."
-        write_class_file(path, self.to_dict())
+        path, natural = Path(path), dict(zip(self.names, self.natural))
+        if path.suffix.lower() not in CLASS_ENDINGS:
+            raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
+        own = {n: [p for p in self.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
+        about = {'name': self.name, 'classes': own}
+        if other := {n: nat for n,nat in natural.items() if nat != n}: about['natural'] = other
+        if path.suffix.lower() == '.json': text = json.dumps(about, indent=1, ensure_ascii=False)
+        else: text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True,
+                                    default_flow_style=None, width=110)
+        with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
 # %% ../nbs/01_classes.ipynb #classes-text
 def class_text(
@@ -136,10 +136,9 @@ def class_text(
     about = parse_json(text, where)
     try:
         if not is_text_list(about['names']): raise TypeError('names must be a list of text')
-        return ClassSet.from_dict(about)
-    except (KeyError, TypeError, AttributeError, ValueError) as e:
-        what = f'there is no {e}' if isinstance(e, KeyError) else e
-        raise ValueError(f'{where}: no set of classes: {what}') from None
+        return ClassSet(**about)
+    except (KeyError, TypeError, ValueError) as e:
+        raise ValueError(f'{where}: no set of classes: {e}') from None
 
 # %% ../nbs/01_classes.ipynb #44c660bf
 _folder = Path(str(files('taidpt')))/'data'/'classes'
@@ -160,11 +159,8 @@ def with_published_names(classes:ClassSet)->ClassSet: # the same classes and syn
     return ClassSet(classes.name, names, synonyms, dict(zip(names, classes.natural)))
 
 # %% ../nbs/01_classes.ipynb #8d663f7d
-@lru_cache(maxsize=1)
-def _known_words()->list[dict[str,list[str]]]:
-    "For each data set, the words of a class by its squeezed name and natural spelling."
-    return [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}
-            for c in (COCO, VOC2007, NUSWIDE)]
+_KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}
+          for c in (COCO, VOC2007, NUSWIDE)]    # squeezed name or natural spelling -> words
 
 def as_classset(
     classes:ClassSet|Iterable[str]|str|Path, # a class set, names, a file, 'voc2007', 'coco' …
@@ -173,7 +169,7 @@ def as_classset(
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):
         bare = ClassSet('classes', classes)
-        return ClassSet('classes', bare.names, curated_words(bare.names, _known_words()))
+        return ClassSet('classes', bare.names, curated_words(bare.names, _KNOWN))
     for known in (VOC2007, COCO, NUSWIDE):
         if squeeze(str(classes)) == squeeze(known.name): return known
     if Path(classes).suffix.lower() in CLASS_ENDINGS: return ClassSet.from_file(classes)
@@ -190,7 +186,7 @@ def add_synonyms(
     natural = dict(zip(classes.names, classes.natural))
     own = {nat: [p for p in classes.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
     taken = {squeeze(p) for phrases in own.values() for p in phrases}
-    for nat,words in curated_words(classes.natural, _known_words()).items():
+    for nat,words in curated_words(classes.natural, _KNOWN).items():
         own[nat] = own[nat] or [p for p in words if squeeze(p) not in taken and p != nat]
     words = wordnet_words(own, hyponyms).values()
     return ClassSet(classes.name, classes.names, dict(zip(classes.names, words)), natural)

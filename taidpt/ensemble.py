@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from .classes import ClassSet
 from .clip import encode_sentences
 from .encoders.pictures import as_pictures, open_rgb
-from .files import names_text, plain_text, read_sealed, write_safetensors
+from .files import names_text, plain_text, read_safetensors, write_safetensors
 from .learner import TaIDPT
 from .metrics import as_array, mean_average_precision
 from .predict import Predictor, fuse_branches
@@ -31,14 +31,6 @@ from .tags import tagged
 from .texts import LabeledTexts
 
 # %% ../nbs/13_ensemble.ipynb #13-010
-def _ranks(s:Tensor)->Tensor: # N × C -> the same shape, between 0 and 1
-    "Rank of each score within its class; equal scores share the mean of their ranks."
-    columns = s.T.contiguous()
-    ordered = columns.sort(1).values
-    first = torch.searchsorted(ordered, columns)
-    last = torch.searchsorted(ordered, columns, right=True) - 1
-    return (first + last).T / 2 / max(1, len(s) - 1)
-
 def normalize_scores(
     scores:ArrayLike, # N × C
     how:str|None='minmax', # or 'class', 'rank' (both within each class), or None: as they are
@@ -52,7 +44,12 @@ def normalize_scores(
     bad = (~s.isfinite()).any(1).nonzero()[:, 0].tolist()
     if bad: raise ValueError(f'scores are not finite in row {bad[0]}')
     if how is None: return s
-    if how == 'rank': return _ranks(s)
+    if how == 'rank':                               # equal scores share the mean of their ranks
+        columns = s.T.contiguous()
+        ordered = columns.sort(1).values
+        first = torch.searchsorted(ordered, columns)
+        last = torch.searchsorted(ordered, columns, right=True) - 1
+        return (first + last).T / 2 / max(1, len(s) - 1)
     low, high = (s.amin(0), s.amax(0)) if how == 'class' else (s.min(), s.max())
     if how == 'minmax' and low == high:
         raise ValueError(f'all scores are {low.item():g}: this member says nothing, leave it out')
@@ -130,20 +127,16 @@ class Ensemble:
     ):
         self.members, self.weights, self.normalize = list(members), weights, normalize
         if not self.members: raise ValueError('An ensemble needs members.')
-        for m in self.members:
-            if not callable(getattr(m, 'predict', None)):
-                raise TypeError(f'{type(m).__name__} has no predict(pictures), '
-                                'so it cannot be a member.')
         known = [m.classes for m in self.members if hasattr(m, 'classes')]
         if any(list(c.names) != list(known[0].names) for c in known):
             raise ValueError('The members score different classes, '
                              'or the same ones in another order.')
         self.classes = known[0] if known else None
         self.frequency_ = getattr(self.members[0], 'frequency_', None)
-        first, plain = self.members[0], [m for m in self.members
-                                         if getattr(type(m), 'predict', None) is Predictor.predict]
-        alike = plain == self.members and all(
-            m.clip is first.clip and m.pos_embed == first.pos_embed for m in plain)
+        first = self.members[0]
+        alike = all(getattr(type(m), 'predict', None) is Predictor.predict
+                    and m.clip is first.clip and m.pos_embed == first.pos_embed
+                    for m in self.members)
         self.clip, self.pos_embed = (first.clip, first.pos_embed) if alike else (None, None)
 
     def predict(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C
@@ -158,18 +151,15 @@ class Ensemble:
             both[read] = ensemble_scores(some, self.weights, self.normalize).float()
         return both
 
-    def tags(self, pictures, **kwargs)->list: # as `tagged`
-        "The classes of each picture, the surest first; only with `normalize=None`."
-        return tagged(self, pictures, **kwargs)
+    tags = tagged                                   # only with `normalize=None`
 
-# %% ../nbs/13_ensemble.ipynb #13-tile-box
+# %% ../nbs/13_ensemble.ipynb #13-tiled
 def _tile_box(size:tuple[int, int], n:int, k:int)->tuple[int, int, int, int]: # edges, in pixels
     "Where tile k, counted row by row from 0, of n × n lies in a picture of this width and height."
     width, height = (side / (1 + 0.75*(n - 1)) for side in size)
     left, upper = 0.75*width * (k % n), 0.75*height * (k // n)
     return round(left), round(upper), round(left + width), round(upper + height)
 
-# %% ../nbs/13_ensemble.ipynb #13-tiled
 class Tiled:
     "A model that also looks at n × n tiles of each picture, closely."
     thresholds = None                               # found by `calibrate`
@@ -197,22 +187,9 @@ class Tiled:
             scores[some] = (scores[some] + best) / 2
         return scores
 
-    def tags(self, pictures, **kwargs)->list: # as `tagged`
-        "The classes of each picture, the surest first."
-        return tagged(self, pictures, **kwargs)
+    tags = tagged
 
 # %% ../nbs/13_ensemble.ipynb #13-saved
-def _row_names(pictures:Sequence[str|Path])->list[str]:
-    "File names, or paths below the folder that all share where names repeat."
-    paths = [Path(p) for p in pictures]
-    names = [p.name for p in paths]
-    if len(set(names)) == len(names): return names
-    shared = os.path.commonpath([p.parent for p in paths])
-    names = [p.relative_to(shared).as_posix() for p in paths]
-    if twice := [n for n, k in Counter(names).items() if k > 1]:
-        raise ValueError(f'{twice[0]} is there twice; each picture is scored once')
-    return names
-
 @dataclass
 class SavedScores:
     "Scores with the names of their rows and columns."
@@ -223,7 +200,13 @@ class SavedScores:
 
     def __post_init__(self):
         self.scores = torch.as_tensor(self.scores).detach().float().cpu()
-        self.files = _row_names(self.files)
+        paths = [Path(p) for p in self.files]
+        self.files = [p.name for p in paths]
+        if len(set(self.files)) < len(paths):           # then their paths below a common folder
+            shared = os.path.commonpath([p.parent for p in paths])
+            self.files = [p.relative_to(shared).as_posix() for p in paths]
+        if twice := [n for n, k in Counter(self.files).items() if k > 1]:
+            raise ValueError(f'{twice[0]} is there twice; each picture is scored once')
         self.classes = list(getattr(self.classes, 'natural', self.classes))
         if tuple(self.scores.shape) != (len(self.files), len(self.classes)):
             raise ValueError(f'{len(self.files)} pictures and {len(self.classes)} classes need '
@@ -261,7 +244,7 @@ def load_scores(
 )->SavedScores:
     "Scores with their names. Raises `FileNotFoundError`, or `ValueError` for another kind of file."
     header = {'method': plain_text, 'files': names_text, 'classes': names_text}
-    tensors, about = read_sealed(path, 'taidpt-scores', 'scores', header, lambda about, _: {
-        'scores': (len(about['files']), len(about['classes']))})
+    def shapes(about, names): return {'scores': (len(about['files']), len(about['classes']))}
+    tensors, about = read_safetensors(path, 'taidpt-scores', 'scores', header, shapes=shapes)
     try: return SavedScores(tensors['scores'], about['files'], about['classes'], about['method'])
     except ValueError as e: raise ValueError(f'{path}: {e}') from None

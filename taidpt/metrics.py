@@ -120,12 +120,14 @@ class Interval(NamedTuple):
 def bootstrap_interval(
     value:float, # as measured
     drawn:np.ndarray, # B values, one of each draw; NaN, a draw without a positive, is left out
+    lowest:float=0., highest:float=100., # what the limits cannot pass
     level:float=0.95, # share of the draws between the limits
 )->Interval:
     "A number with the middle of what the draws gave, moved to where it was measured."
     drawn = np.asarray(drawn)[~np.isnan(drawn)]
     below, above = np.quantile(drawn - np.mean(drawn), [(1 - level)/2, (1 + level)/2])
-    return Interval(value, value + float(below), value + float(above))
+    value = float(value)
+    return Interval(value, max(lowest, value + float(below)), min(highest, value + float(above)))
 
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(
@@ -144,19 +146,13 @@ def tags_of(
     if not 1 <= top_k <= scores.shape[1]:
         raise ValueError(f'top_k must be between 1 and the {scores.shape[1]} classes, '
                          f'but it is {top_k}')
-    best = np.argsort(-scores, axis=1, kind='stable')[:, :top_k]
-    among_best = np.zeros(scores.shape, bool)
-    np.put_along_axis(among_best, best, True, axis=1)
-    return tags & among_best
+    place = np.argsort(-scores, axis=1, kind='stable').argsort(1)      # of each class in its row
+    return tags & (place < top_k)
 
 # %% ../nbs/11_metrics.ipynb #11-027
 def _percent(part, of)->np.ndarray: # counts -> the same shape
     "How many percent the one is of the other; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
-
-def _f1(p, r)->np.ndarray: # precision and recall in percent -> the same shape, in percent
-    "Harmonic mean of precision and recall."
-    return _percent(2*p*r/100, p + r)
 
 def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
     "Precision, recall and F1 of tags (N × C, bool) where pictures count as B × N weights say."
@@ -165,8 +161,9 @@ def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
     CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
     right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
     OP, OR = _percent(right, given), _percent(right, wanted)
-    return {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR), 'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
-            'precision': p, 'recall': r, 'f1': _f1(p, r)}
+    f1, CF1, OF1 = (_percent(2*a*b/100, a + b) for a, b in ((p, r), (CP, CR), (OP, OR)))
+    return {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
+            'precision': p, 'recall': r, 'f1': f1}
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
@@ -188,11 +185,6 @@ def precision_recall_f1(
     return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in found.items()}
 
 # %% ../nbs/11_metrics.ipynb #11-measured
-def _percent_interval(value:float, drawn:np.ndarray)->Interval:
-    "The interval of a percentage, which ends at 0 and 100."
-    found = bootstrap_interval(float(value), drawn)
-    return Interval(found.value, max(0., found.low), min(100., found.high))
-
 class Measured:
     "What scores are worth on labelled pictures, and how much of it is chance."
     def __init__(self,
@@ -229,7 +221,7 @@ class Measured:
 
     def map(self)->Interval: # in percent
         "mAP over the classes that some picture shows, mean of all runs."
-        return _percent_interval(np.mean(self.each), self.drawn)
+        return bootstrap_interval(np.mean(self.each), self.drawn)
 
     def gain(self,
         over:'Measured', # on the same pictures and draws
@@ -238,13 +230,13 @@ class Measured:
         same = (self.draws, self.seed) == (over.draws, over.seed)
         if not (same and np.array_equal(self.labels, over.labels)):
             raise ValueError('Both must be measured on the same pictures, with the same labels.')
-        return bootstrap_interval(float(np.mean(self.each) - np.mean(over.each)),
-                                  self.drawn - over.drawn)
+        more = np.mean(self.each) - np.mean(over.each)
+        return bootstrap_interval(more, self.drawn - over.drawn, lowest=-100)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
         "Average precision of each class that some picture shows, mean of all runs."
         each = zip(self.names, self.counts, self._ap.mean(0), self._drawn_ap.mean(0).T)
-        return {name: _percent_interval(ap, drawn) for name, k, ap, drawn in each if k}
+        return {name: bootstrap_interval(ap, drawn) for name, k, ap, drawn in each if k}
 
     def f1(self,
         tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
@@ -255,7 +247,7 @@ class Measured:
             found = precision_recall_f1(self.labels, tags.astype(float), 0.5)
         weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
         drawn = _judged(self.labels, tags, weights.astype(np.float32))
-        return found | {k: _percent_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}
+        return found | {k: bootstrap_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}
 
 def map_interval(labels:ArrayLike, scores:ArrayLike, **how)->Interval: # `how` of `Measured`
     "mAP and its bootstrap interval over pictures."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zlib import crc32
 
-from .classes import ClassSet, UnknownClass, as_classset
+from .classes import ClassSet, as_classset
 from .text.phrases import BLOCKED, PhraseDictionary, phrase_entries
 from .text.published_labels import WholeWords, published_names
 from .text.words import lower_words, token_spans
@@ -30,19 +30,11 @@ class Match:
     synonym:str # the entry of the dictionary
     classes:tuple[str,...] # the classes that it names; none for a blocked phrase
 
-def _marked(m:Match)->str: # HTML
-    "The words of a match, in the colour of their class; struck out if it is blocked."
-    label, tag = ', '.join(m.classes), ''
-    look = 'text-decoration:line-through;opacity:.6'
-    if label: look = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111'
-    if label.casefold() != m.text.casefold():
-        tag = f' <span style="font-size:.7em;opacity:.75">{html.escape(label or "blocked")}</span>'
-    style = f'{look};border-radius:4px;padding:1px 4px'
-    return f'<span style="{style}">{html.escape(m.text)}{tag}</span>'
-
+@dataclass(repr=False)
 class Explanation:
     "Which words of a sentence gave which class."
-    def __init__(self, text:str, matches:list[Match]): self.text, self.matches = text, matches
+    text:str # the sentence
+    matches:list[Match] # from left to right
 
     @property
     def classes(self)->list[str]:
@@ -54,10 +46,18 @@ class Explanation:
         return '\n  '.join([self.text, *(lines or ['names no class'])])
 
     def _repr_html_(self)->str: # HTML
-        "The sentence with its matches marked, in a notebook."
+        "The sentence in a notebook, its matches in the colour of their class or struck out."
         parts, at = [], 0
         for m in self.matches:
-            parts += [html.escape(self.text[at:m.start]), _marked(m)]
+            label, look = ', '.join(m.classes), 'text-decoration:line-through;opacity:.6'
+            if label: look = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111'
+            style = f'{look};border-radius:4px;padding:1px 4px'
+            parts += [html.escape(self.text[at:m.start]),
+                      f'<span style="{style}">{html.escape(m.text)}']
+            if label.casefold() != m.text.casefold():
+                named = html.escape(label or 'blocked')
+                parts.append(f' <span style="font-size:.7em;opacity:.75">{named}</span>')
+            parts.append('</span>')
             at = m.end
         parts.append(html.escape(self.text[at:]))
         if not self.matches: parts.append(' <i style="opacity:.6">(names no class)</i>')
@@ -68,11 +68,9 @@ def _paper_words(classes:ClassSet)->list[list[str]]:
     "The paper's words for each class of the three data sets; for others, their own synonyms."
     published = published_names().get(classes.name, {})
     if not published: return list(classes.synonyms.values())
-    official, rows, words = as_classset(classes.name), list(published.values()), []
-    for name in classes.names:
-        try: words.append(rows[official.index(name)])
-        except UnknownClass: words.append(classes.synonyms[name])
-    return words
+    official, rows = as_classset(classes.name), list(published.values())
+    return [rows[official.index(name)] if name in official else classes.synonyms[name]
+            for name in classes.names]
 
 class NothingNamed(ValueError):
     "No sentence names a class; the message says what to look at."

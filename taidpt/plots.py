@@ -37,7 +37,6 @@ def blank_figure(
     plt.close(fig)
     return fig
 
-# %% ../nbs/plots.ipynb #plots-009
 def picture_name(
     picture:str|Path|Image.Image, # a file or a PIL picture
 )->str:
@@ -73,21 +72,6 @@ def _bare(ax:'Axes', *sides:str):
     ax.xaxis.label.set_size(9)
     ax.yaxis.label.set_size(9)
 
-def _bars(ax:'Axes', names:Sequence[str], scores:'Tensor', top:int,
-          labels:Sequence[bool]|np.ndarray|None)->str:
-    "The best classes as bars that start at the lowest score of all; the same in words."
-    best, low = scores.argsort(descending=True)[:top].tolist(), scores.min().item()
-    there = [labels is not None and bool(labels[c]) for c in best]
-    ax.barh(range(len(best)), [scores[c].item() - low for c in best], left=low, height=0.62,
-            color=[_BLUE if labels is None or t else _PALE for t in there])
-    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*t for c, t in zip(best, there)])
-    ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
-    ax.invert_yaxis()
-    ax.tick_params(length=0)
-    ax.locator_params(axis='x', nbins=4)
-    _bare(ax, 'top', 'right', 'left')
-    return ', '.join(f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*t for c, t in zip(best, there))
-
 def score_bars(
     picture:Image.Image, # as the model sees it
     panels:Mapping[str, tuple], # title -> names of C classes, and C scores
@@ -104,8 +88,19 @@ def score_bars(
     for ax, (title, (names, scores)) in zip(axes, panels.items()):
         if labels is not None and len(labels) != len(names):
             raise ValueError(f'{len(labels)} labels for {len(names)} classes')
+        best, low = scores.argsort(descending=True)[:top].tolist(), scores.min().item()
+        there = [labels is not None and bool(labels[c]) for c in best]
+        ax.barh(range(len(best)), [scores[c].item() - low for c in best], left=low, height=0.62,
+                color=[_BLUE if labels is None or t else _PALE for t in there])
+        ax.set_yticks(range(len(best)), [names[c] + ' ✓'*t for c, t in zip(best, there)])
+        ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
         if title: ax.set_title(title, fontsize=10)
-        said.append(f'{title}: '*bool(title) + _bars(ax, names, scores, top, labels))
+        ax.invert_yaxis()
+        ax.tick_params(length=0)
+        ax.locator_params(axis='x', nbins=4)
+        _bare(ax, 'top', 'right', 'left')
+        bars = [f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*t for c, t in zip(best, there)]
+        said.append(f'{title}: '*bool(title) + ', '.join(bars))
     fig.alt = f'{called} and its best classes with scores. {". ".join(said)}.'
     return fig
 

@@ -23,11 +23,11 @@ from .clip import FrozenCLIP, as_features, load_clip, picture_batches
 from .encoders.features import FeatureStore
 from .encoders.weights import is_known_clip, model_and_tag, opened_by_label
 from .files import (
-    check_numbers, hash_text, history_text, is_number, plain_text, read_sealed,
-    settings_text, word_text, write_safetensors)
+    check_numbers, history_text, is_number, plain_text, read_safetensors, settings_text,
+    write_safetensors)
 from .metrics import mean_average_precision
 from .scores import branch_scores, dense_scores, fuse
-from .tags import Tag, frequency_text, tagged, thresholds_text
+from .tags import Thresholds, frequency_text, tagged
 
 # %% ../nbs/10_predict.ipynb #10-011
 def _stored_batches(features:FeatureStore, device)->Iterator: # of u: B × D, U: B × P × D
@@ -152,9 +152,9 @@ def _check_settings(
             f'{path}: its setting {name} is {value!r:.60}, which cannot be one of {cls.__name__}.')
 
 # %% ../nbs/10_predict.ipynb #10-file-6
-_HEADER = {'method': word_text, 'version': plain_text, 'clip': plain_text, 'weights': hash_text,
+_HEADER = {'method': plain_text, 'version': plain_text, 'clip': plain_text, 'weights': plain_text,
            'classes': class_text, 'settings': settings_text, 'history': history_text}
-_MORE = {'data': hash_text, 'thresholds': thresholds_text, 'frequency': frequency_text}
+_MORE = {'data': plain_text, 'thresholds': Thresholds.from_text, 'frequency': frequency_text}
 _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower learning rate, '
                'or go back to an earlier file')
 
@@ -166,7 +166,7 @@ def load_model(cls:type, path:str|Path, clip=None, trust=False, **given)->'Predi
         try: shapes = cls.shapes(about, names)
         except ValueError as e: raise ValueError(f'{path}: {e}') from None
         return shapes | {n: shapes[n[9:]] for n in names if n[:9] == 'momentum.' and n[9:] in shapes}
-    tensors, about = read_sealed(path, 'taidpt-model', 'prompts', _HEADER, wanted, _MORE)
+    tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE, wanted)
     kept = {name: t for name, t in tensors.items() if not name.startswith('momentum.')}
     for name, t in kept.items():                        # logarithms are of small numbers
         check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
@@ -261,15 +261,7 @@ class Predictor:
             return P.unflatten(2, F_.shape[1:3]).cpu()
         return torch.cat([*picture_batches(self.clip, pictures, False, on_error, progress, of_batch)])
 
-    def tags(self,
-        pictures, # N, in any form
-        threshold=None, # a number for all classes, or C; None: `thresholds`, or usual ones
-        probability:float|None=None, # instead: present from this probability on
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give []
-        progress:bool=True, # a bar
-    )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
-        "The classes of each picture, the surest first: those that are present, then the others."
-        return tagged(self, pictures, threshold, probability, on_error, progress)
+    tags = tagged                   # (pictures, threshold=None, probability=None, …) -> `Tag`s
 
     def score(self,
         pictures, # N, in any form

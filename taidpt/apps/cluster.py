@@ -22,7 +22,7 @@ from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS
-from ..files import fingerprint, scratch, write_whole
+from ..files import fingerprint, write_whole
 from ..nounfilter import NounFilter
 from ..text.corpora import read_captions
 
@@ -52,8 +52,8 @@ def _on_this_machine(url:str, new:bool=False)->Iterator[Path]:
     elif '://' not in url: yield Path(url)
     else:
         fs, path = _place(url)
-        with scratch(tempfile.gettempdir()) as folder:
-            copy = folder/posixpath.basename(path)
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder)/posixpath.basename(path)
             if not new: fs.get_file(path, str(copy))
             yield copy
             if new:

@@ -109,7 +109,7 @@ def _read_json(path:Path, column:str|None)->Iterator[str]:
                          "neither COCO's (a list under 'annotations') nor a list")
     for i,record in enumerate(records, 1): yield _caption(record, column, f'{path}: record {i}')
 
-# %% ../../nbs/text/corpora.ipynb #corpora-015
+# %% ../../nbs/text/corpora.ipynb #corpora-017
 def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[int,int]:
     "The caption column, and the number of lines of headings (1 or 0), from a table's first rows."
     first = rows[0]
@@ -126,21 +126,6 @@ def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[i
         if column is not None or len(wordy) != 1: raise
         return wordy[0], int(len(first[wordy[0]].split()) < 3)
 
-def _caption_cells(rows:Iterator[tuple[int,list[str]]], column:str|int|None, path:Path,
-                   remedy:str)->Iterator[str]:
-    "The caption column of numbered rows."
-    head = list(islice(rows, 100))
-    if not head: return
-    i, headings = _table_column([cells for _,cells in head], column, path)
-    width = len(head[0][1])
-    for line,cells in chain(head[headings:], rows):
-        short = len(cells) <= i or not headings and len(cells) < width
-        if short or any(c.strip() for c in cells[width:]):
-            raise ValueError(f"{path}:{line}: {len(cells)} columns, but {width} on the first line; "
-                             f"{'repair or remove the line' if short else remedy}")
-        yield cells[i]
-
-# %% ../../nbs/text/corpora.ipynb #corpora-017
 _FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
 def _rows(table, mark:str, path:Path)->Iterator[tuple[int,list[str]]]:
@@ -167,7 +152,17 @@ def _read_table(path:Path, column:str|int|None)->Iterator[str]:
     if path.name.lower().removesuffix('.gz').endswith('.tsv'):
         mark, quoting, remedy = '\t', csv.QUOTE_NONE, "take tabs out of the sentences"
     table = csv.reader(chain([first], lines), delimiter=mark, quoting=quoting, strict=True)
-    yield from _caption_cells(_rows(table, mark, path), column, path, remedy)
+    rows = _rows(table, mark, path)
+    head = list(islice(rows, 100))
+    if not head: return
+    i, headings = _table_column([cells for _,cells in head], column, path)
+    width = len(head[0][1])
+    for line,cells in chain(head[headings:], rows):
+        short = len(cells) <= i or not headings and len(cells) < width
+        if short or any(c.strip() for c in cells[width:]):
+            raise ValueError(f"{path}:{line}: {len(cells)} columns, but {width} on the first line; "
+                             f"{'repair or remove the line' if short else remedy}")
+        yield cells[i]
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
 def _read_parquet(path:Path, column:str|None)->Iterator[str]:
@@ -239,7 +234,6 @@ def read_captions(
     _open(path).close()                                       # empty, or obviously something else
     return Captions(path, column, max_words)
 
-# %% ../../nbs/text/corpora.ipynb #corpora-026
 def bundled_captions()->Captions: # 24,373 sentences
     "The captions of COCO val2017 that come with this package (CC BY 4.0)."
     folder = Path(str(files('taidpt')))/'data'/'captions'

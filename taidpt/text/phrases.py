@@ -36,14 +36,10 @@ def _other_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
             yield tuple(text.split())
 
 # %% ../../nbs/text/phrases.ipynb #phrases-006
-def _blocked_phrases()->tuple[str,...]: # such as 'hot dog', 'baby (elephant)'
-    "The phrases that this package blocks, each once."
-    listed = yaml.safe_load((files('taidpt')/'data'/'blocked_phrases.yaml').read_text('utf-8'))
-    phrases = [phrase for group in listed['phrases'].values() for phrase in group]
-    phrases += [f'{word} ({animal})' for animal in listed['animals'] for word in listed['family']]
-    return tuple(dict.fromkeys(phrases))
-
-BLOCKED = _blocked_phrases()
+_listed = yaml.safe_load((files('taidpt')/'data'/'blocked_phrases.yaml').read_text('utf-8'))
+_phrases = [phrase for group in _listed['phrases'].values() for phrase in group]
+_phrases += [f'{word} ({animal})' for animal in _listed['animals'] for word in _listed['family']]
+BLOCKED = tuple(dict.fromkeys(_phrases))                # such as 'hot dog', 'baby (elephant)'
 
 def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
     "Words of a blocked phrase, and the places of those it hides. `ValueError` if it hides none."
@@ -86,15 +82,6 @@ def phrase_entries(
     return entries
 
 # %% ../../nbs/text/phrases.ipynb #phrases-028
-def _trie(entries:dict[tuple[str,...], _Entry])->dict:
-    "Phrases as a tree in which each step is a word; None leads to the entry that ends here."
-    trie = {}
-    for words,entry in entries.items():
-        node = trie
-        for word in words: node = node.setdefault(word, {})
-        node[None] = entry
-    return trie
-
 def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
     "The longest phrase in a tree that the forms from a place on spell: its end and its entry."
     best = (start, node[None]) if None in node else None
@@ -137,8 +124,11 @@ class PhraseDictionary:
     def __init__(self,
         entries:dict[tuple[str,...], _Entry], # words -> what they stand for, from `phrase_entries`
     ):
-        vocabulary = {word for words in entries for word in words}
-        self.trie = _trie(entries)
+        vocabulary, self.trie = {word for words in entries for word in words}, {}
+        for words,entry in entries.items():
+            node = self.trie
+            for word in words: node = node.setdefault(word, {})
+            node[None] = entry                          # of the phrase that ends here
         self.forms = lru_cache(1_000_000)(lambda word: _forms(word, vocabulary))
 
     def find(self,

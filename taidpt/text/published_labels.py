@@ -99,16 +99,6 @@ def _take_out(lemmas:list[str], names:list[Name])->list[tuple[list[int], Name]]:
     return found
 
 # %% ../../nbs/text/published_labels.ipynb #published-027
-def _token_places(text:str, tokens:list[str])->list[tuple[int,int]]:
-    "Start and end of tokens in their text; NLTK writes quotation marks in ways of its own."
-    places, at = [], 0
-    for token in tokens:
-        start = text.find(token, at)
-        if start < 0: start, token = at, ''
-        at = start + len(token)
-        places.append((start, at))
-    return places
-
 class WholeWords:
     "The published code's names, and where a text has them."
     def __init__(self,
@@ -134,6 +124,11 @@ class WholeWords:
     def find(self, text:str)->list[tuple[int,int,Name]]: # start, end, name; from left to right
         "The names in a text, from the first character of each to its last."
         tokens, lemmas = _lemmas(text, self.first)
-        places = _token_places(text.lower(), tokens)
+        text, places, at = text.lower(), [], 0
+        for token in tokens:
+            start = text.find(token, at)
+            if start < 0: start, token = at, ''         # NLTK's own way to write quotation marks
+            at = start + len(token)
+            places.append((start, at))
         found = _take_out(lemmas, self.names)
         return sorted((places[k[0]][0], places[k[-1]][1], name) for k,name in found)

@@ -63,7 +63,7 @@ def curated_words(
         if words: found[name] = words
     return found
 
-# %% ../../nbs/text/synonyms.ipynb #synonyms-021
+# %% ../../nbs/text/synonyms.ipynb #synonyms-023
 def _table(name:str)->list[list[str]]:
     "The rows of a table of nouns in this package."
     text = (files('taidpt')/'data'/'nouns'/name).read_text('utf-8')
@@ -85,7 +85,6 @@ def _nouns()->tuple[dict[str,str], dict[str,list[str]], dict[str,None], dict[str
         for other in above: below.setdefault(other, []).append(here)
     return meaning, nouns, common, below
 
-# %% ../../nbs/text/synonyms.ipynb #synonyms-023
 def _meaning_of(name:str)->tuple[str, str]|None:
     "A name as WordNet spells it, and its first meaning."
     meaning = _nouns()[0]
@@ -115,7 +114,6 @@ def _wordnet_kinds(name:str)->list[str]: # such as ['guitar', 'piano', …]
     frequent = (noun for noun,_ in _table('common.tsv'))
     return [n for n in frequent if meaning[n.replace(' ', '_')] in seen]
 
-# %% ../../nbs/text/synonyms.ipynb #synonyms-026
 def wordnet_words(
     own:dict[str,list[str]], # name -> words that it has already; none: WordNet is asked
     hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
