@@ -22,7 +22,7 @@ from torch import Tensor
 from common import compare, interleave, record, seconds, show, spread
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP, encode_sentences
-from taidpt.encoders.features import FeatureStore, offsets_of
+from taidpt.encoders.features import FeatureStore
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.scores import branch_scores
@@ -158,7 +158,7 @@ def long_store(clip: FrozenCLIP, n: int) -> FeatureStore:
     "Features of n sentences of 77 tokens; random, as time does not depend on them."
     rng = np.random.default_rng(0)
     def unit(rows): return (rng.standard_normal((rows, clip.dim), np.float32) / clip.dim**.5).astype(np.float16)
-    return FeatureStore(unit(n), unit(77 * n), offsets_of([77] * n))
+    return FeatureStore(unit(n), unit(77 * n), np.arange(0, 77 * n + 1, 77))
 
 
 def arithmetic(clip: FrozenCLIP) -> dict[str, float]:
