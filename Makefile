@@ -20,7 +20,7 @@ help:
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/, twice: they must be the same to the byte"
-	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for what takes hours, too"
+	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
 	@echo "make docs       build the site: docs/_build/html/index.html"
 	@echo "make readme     write README.md from nbs/index.ipynb"
 	@echo "make clean      remove what these commands made, $(VENV) included"
@@ -36,7 +36,7 @@ test: $(VENV)/.dev
 test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py tests/test_touch.py
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py
 
 MINUTES ?= 2
 SEED    ?= 0
@@ -56,13 +56,10 @@ audit: $(VENV)/.installed
 wheel: $(VENV)/.dev
 	$(BIN)/python docs/wheel.py dist
 
-# FULL=1: what takes hours, another package or a GPU as well
+# FULL=1: what takes a GPU as well
 bench: $(VENV)/.dev
-	for b in training towers nounfilter memory pictures engines latency shards precision; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in training nounfilter memory pictures engines latency precision; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 ifdef FULL
-	$(PIP) pyahocorasick
-	$(BIN)/python benchmarks/matchers.py
-	for d in voc2007 nuswide; do $(BIN)/python benchmarks/rehearsal.py $$d || exit 1; done
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
 	then $(BIN)/python benchmarks/gpu.py; else echo "benchmarks/gpu.py is left out: there is no CUDA device here"; fi
 endif
@@ -89,12 +86,12 @@ $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
 	$(PIP) -e '.[dev,docs]'
 	@touch $@ $(VENV)/.installed
 
-$(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/lowest.py
+$(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/test_lowest.py
 	rm -rf $(LOWEST)
 	$(PYTHON) -m venv $(LOWEST)/uv
 	$(LOWEST)/uv/bin/python -m pip install --disable-pip-version-check --quiet uv packaging
 	$(LOWEST)/uv/bin/uv venv --quiet --python $(LOWEST_PYTHON) $(LOWEST)/env
-	$(LOWEST)/uv/bin/python tests/lowest.py > $(LOWEST)/lowest.txt
+	$(LOWEST)/uv/bin/python tests/test_lowest.py > $(LOWEST)/lowest.txt
 	$(LOWEST)/uv/bin/uv pip install --python $(LOWEST)/env/bin/python -c $(LOWEST)/lowest.txt -e '.[dev,docs]'
 	@touch $@
 

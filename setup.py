@@ -31,7 +31,7 @@ setup(
     keywords=cfg["keywords"],
     classifiers=["Development Status :: 3 - Alpha", f"Intended Audience :: {cfg['audience']}", "Programming Language :: Python :: 3", *pythons],
     packages=find_packages(include=["taidpt", "taidpt.*"]),
-    package_data={"taidpt": ["data/**/*"]},
+    package_data={"taidpt": ["py.typed", "data/**/*"]},
     zip_safe=False,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),

@@ -22,8 +22,7 @@ def seconds(f: Callable, clock: Callable = time.perf_counter) -> float:
 
 def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {},
                clock: Callable = time.perf_counter) -> dict[str, list[float]]:
-    """Seconds that each way takes in each of `repeats` rounds, in which the ways take turns. A way that is called several `times`
-    in a round counts with the median; what else the machine does then falls on all ways alike."""
+    "Seconds that each way takes in each round, in which the ways take turns; of a way that is called several `times`, the median."
     taken = {name: [] for name in ways}
     for _ in range(repeats):
         for name, way in ways.items(): taken[name].append(statistics.median(seconds(way, clock) for _ in range(times.get(name, 1))))

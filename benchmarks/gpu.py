@@ -7,7 +7,7 @@ run on a GPU: none was at hand when it was written, and results.json therefore h
 neither on which sentences and photos these are nor on the weights. So the bundled captions and photos stand in for
 COCO's, again and again, and RN50's architecture with random weights from a seed for CLIP's.
 
-    python benchmarks/gpu.py [--precision bf16] [--compile]    made to end within ten minutes on a card such as an H100; needs nbdev
+    python benchmarks/gpu.py [--precision bfloat16] [--compile]    made to end within ten minutes on a card such as an H100; needs nbdev
     python benchmarks/gpu.py --small                           the same code, in seconds on the CPU; nothing is recorded
 """
 import argparse
@@ -29,12 +29,11 @@ from common import record
 from pictures import rn50
 from training import BATCH
 from taidpt.classes import COCO, VOC2007, ClassSet
-from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.clip import FrozenCLIP, encode_sentences, load_clip
+from taidpt.encoders.pictures import list_pictures
 from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
-from taidpt.support.captions import bundled_captions
-from taidpt.support.encode import encode_sentences
-from taidpt.support.picturefiles import list_pictures
+from taidpt.text.corpora import bundled_captions
 from taidpt.texts import LabeledTexts, template_sentences
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,9 +88,8 @@ def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int = 1) -> dict:
 def told(name: str, figures: dict) -> str:
     "One data set's seconds, in words."
     s = figures["seconds"]
-    return (f"{name}: {s['encoding'] + s['learning']:.1f} s, {s['encoding']:.1f} s of it to encode {figures['sentences']:,} sentences and "
-            f"{s['learning']:.1f} s for {figures['epochs']} epochs (target: under {figures['target']} s; published code on an RTX 3090: "
-            f"{figures['published_on_rtx3090']:,} s); {figures['pictures']:,} pictures scored in {s['scoring']:.1f} s")
+    return (f"{name}: {s['encoding']:.1f} s to encode {figures['sentences']:,} sentences, {s['learning']:.1f} s for {figures['epochs']} epochs "
+            f"(target for both: {figures['target']} s); {figures['pictures']:,} pictures scored in {s['scoring']:.1f} s")
 
 
 def flagged() -> list[str]:
@@ -103,25 +101,16 @@ def flagged() -> list[str]:
 
 def run_notebook(name: str, limit: int = 240) -> str:
     "Run a notebook with its cells for a GPU: an empty text, or what went wrong."
-    test = Path(sys.executable).with_name("nbdev_test")
-    if not test.exists(): return "not run, as nbdev is not installed: pip install -e '.[dev]'"
     environment = os.environ | dict(HF_HUB_OFFLINE="1", TQDM_DISABLE="1", MPLBACKEND="agg", TAIDPT_SHARED="/nowhere")
-    command = [test, "--path", f"nbs/{name}", "--flags", "cuda", "--n_workers", "0"]
+    command = [Path(sys.executable).with_name("nbdev_test"), "--path", f"nbs/{name}", "--flags", "cuda", "--n_workers", "0"]
     try: done = subprocess.run(command, cwd=ROOT, env=environment, timeout=limit, text=True, capture_output=True)
     except subprocess.TimeoutExpired: return f"not done after {limit} s"
     return "" if done.returncode == 0 else (done.stdout + done.stderr)[-2000:]
 
 
-def notebooks(names: list[str]) -> dict[str, str]:
-    "What went wrong in each notebook, four at a time."
-    with ThreadPoolExecutor(4) as pool: faults = dict(zip(names, pool.map(run_notebook, names)))
-    for name, fault in faults.items(): print(f"{name} with its cells for a GPU: {fault or 'passed'}", flush=True)
-    return faults
-
-
 def prepared(precision: str, compiled: bool) -> FrozenCLIP:
     "RN50 with random weights, on the GPU."
-    clip, dtype = rn50(), dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)[precision]
+    clip, dtype = rn50(), getattr(torch, precision)
     clip = FrozenCLIP(clip.model.to("cuda", dtype), clip.tokenizer, clip.preprocess, "RN50-quickgelu")
     return clip.compile() if compiled else clip
 
@@ -130,24 +119,22 @@ def main(arguments: list[str]) -> int:
     "The exit status: 1 if a notebook fails, 2 if there is no GPU."
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--small", action="store_true", help="a few sentences and pictures, with the embedded CLIP on the CPU")
-    parser.add_argument("--precision", choices=["fp32", "bf16", "fp16"], default="fp32", help="of the weights")
+    parser.add_argument("--precision", choices=["float32", "bfloat16", "float16"], default="float32", help="of the weights")
     parser.add_argument("--compile", action="store_true", help="let torch.compile fuse the blocks of prompts")
     options = parser.parse_args(arguments)
     if not (options.small or torch.cuda.is_available()):
         print("There is no CUDA GPU here; --small runs the same code on the CPU.", file=sys.stderr)
         return 2
     warnings.filterwarnings("ignore")
-    if options.small: clip, few = load_clip(device="cpu"), dict(epochs=2, every=20)
-    else: clip, few = prepared(options.precision, options.compile), dict(epochs=20)
-    runs = {}
+    clip, runs = load_clip(device="cpu") if options.small else prepared(options.precision, options.compile), {}
     for name, run in RUNS.items():
-        if options.small: run = run._replace(captions=200, pictures=8)
-        runs[name] = whole_run(clip, run, **few)
+        if options.small: runs[name] = whole_run(clip, run._replace(captions=200, pictures=8), epochs=2, every=20)
+        else: runs[name] = whole_run(clip, run, epochs=20)
         print(told(name, runs[name]), flush=True)
-    if options.small:
-        print(f"Not run here: {len(flagged())} notebooks with cells for a GPU. Nothing is recorded.")
-        return 0
-    memory, faults = torch.cuda.max_memory_allocated(), notebooks(flagged())
+    if options.small: return 0
+    memory, names = torch.cuda.max_memory_allocated(), flagged()
+    with ThreadPoolExecutor(4) as pool: faults = dict(zip(names, pool.map(run_notebook, names)))
+    for name, fault in faults.items(): print(f"{name} with its cells for a GPU: {fault or 'passed'}", flush=True)
     record("gpu", dict(gpu=torch.cuda.get_device_name(), precision=options.precision, compiled=options.compile,
                        memory=memory, runs=runs, notebooks={name: not fault for name, fault in faults.items()}))
     return int(any(faults.values()))

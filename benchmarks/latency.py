@@ -1,9 +1,9 @@
 """One photo by the command: seconds from typing to the answer, by what tags it, and where they go. Then the second photo in the
 same process, beside the bare picture tower.
 
-    python benchmarks/latency.py [--rounds 7]
+    python benchmarks/latency.py [rounds]
 """
-import argparse
+import json
 import os
 import re
 import subprocess
@@ -16,11 +16,10 @@ from pathlib import Path
 from PIL import Image
 
 from common import interleave, record, spread
-from taidpt.apps.tagger import Tagger
+from taidpt.apps.onnx import Tagger
 from taidpt.clip import load_clip
 from taidpt.learner import TaIDPT
-from taidpt.support.engines import with_engine
-from taidpt.support.tagging import reference_photos
+from taidpt.tags import reference_photos
 
 PROMPTS = files("taidpt")/"data"/"prompts"/"voc2007.safetensors"
 TAIDPT = Path(sys.executable).with_name("taidpt")
@@ -48,13 +47,11 @@ def import_seconds(*command) -> dict[str, float]:
 
 def commands(folder: Path, photo: Path) -> dict[str, Callable]:
     "The ways to tag one photo, each a command."
-    kept, fresh = dict(XDG_CACHE_HOME=str(folder/"kept")), (dict(XDG_CACHE_HOME=str(folder/f"fresh{i}")) for i in range(10**6))
+    kept = dict(XDG_CACHE_HOME=str(folder/"kept"))
     tag, classes, prompts = (TAIDPT, "tag", "-q", photo), ("--classes", "voc2007"), ("--prompts", PROMPTS)
     run(TAIDPT, "export", "-q", *classes, "--out", folder/"voc2007.onnx", **kept)
     return {"import torch": lambda: run(sys.executable, "-c", "import torch"),
-            "classes, for the first time": lambda: run(*tag, *classes, **next(fresh)),
             "classes": lambda: run(*tag, *classes, **kept),
-            "classes, onnx": lambda: run(*tag, *classes, "--engine", "onnx", **kept),
             "prompts": lambda: run(*tag, *prompts, **kept),
             "tagger": lambda: run(*tag, "--tagger", folder/"voc2007.onnx", **kept)}
 
@@ -62,33 +59,27 @@ def commands(folder: Path, photo: Path) -> dict[str, Callable]:
 def second_photo(tagger: Path, rounds: int) -> dict[str, dict]:
     "Seconds for one more photo, decoded and tagged, and of the bare tower on pixels that are there."
     clip, photos = load_clip(device="cpu"), reference_photos()
-    model, in_onnx, file = TaIDPT.load(PROMPTS, clip), with_engine(clip, "onnx"), Tagger(tagger)
+    model, file = TaIDPT.load(PROMPTS, clip), Tagger(tagger)
     pixels = [clip.preprocess(Image.open(p).convert("RGB"))[None] for p in photos]
     def each(f, items): return lambda: [f(x) for x in items]
     ways = {"torch": each(lambda p: model.tags(p, progress=False), photos), "torch, bare": each(clip.encode_maps, pixels),
-            "onnx": each(lambda p: model.tags(p, progress=False, engine="onnx"), photos), "onnx, bare": each(in_onnx.encode_maps, pixels),
             "tagger": each(file.tags, photos)}
     for way in ways.values(): way()
     return {name: spread([t / len(photos) for t in taken]) for name, taken in interleave(ways, rounds).items()}
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--rounds", type=int, default=7)
-    rounds, photo = p.parse_args().rounds, reference_photos()[9]
+def main(rounds: int = 7):
+    photo = reference_photos()[9]
     with tempfile.TemporaryDirectory() as d:
         ways = commands(Path(d), photo)
-        for name in ways:
-            if "first" not in name: ways[name]()                     # what is kept is there
+        for way in ways.values(): way()
         taken = {name: spread(t) for name, t in interleave(ways, rounds).items()}
         os.environ["XDG_CACHE_HOME"] = f"{d}/kept"
         imports = {name: import_seconds(TAIDPT, "tag", "-q", photo, *how) for name, how in
                    dict(classes=("--classes", "voc2007"), tagger=("--tagger", f"{d}/voc2007.onnx")).items()}
         second = second_photo(Path(d)/"voc2007.onnx", rounds)
-    for name, s in taken.items(): print(f"{name:30} {s['median']:.2f} s  ({s['low']:.2f} to {s['high']:.2f})")
-    for name, parts in imports.items(): print(f"imports, {name}: " + ", ".join(f"{part} {s:.2f}" for part, s in parts.items()))
-    for name, s in second.items(): print(f"second photo, {name:15} {1e3*s['median']:.1f} ms  ({1e3*s['low']:.1f} to {1e3*s['high']:.1f})")
+    for name, found in dict(commands=taken, imports=imports, second=second).items(): print(f"{name}: {json.dumps(found)}")
     record("latency", dict(commands=taken, imports=imports, second=second, rounds=rounds))
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -17,12 +17,12 @@ import torch
 from common import record, seconds
 from taidpt.classes import COCO
 from taidpt.scores import branch_scores
-from taidpt.training import feature_batches, train_epoch
+from taidpt.training import train_epoch
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
-from taidpt.support.captions import bundled_captions
-from taidpt.support.features import load_features, store_in_file
+from taidpt.encoders.features import load_features, stored_features
+from taidpt.text.corpora import bundled_captions
 from training import published_loss, text_tower
 
 D, BATCH = 1024, 512
@@ -38,14 +38,16 @@ def write_store(path: Path, captions: int) -> dict:
     "As many captions as asked for, as long as real ones, with random features."
     tokens = text_tower().tokenize(list(bundled_captions()))
     lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
-    store = store_in_file(path, lengths, [D], dict(format="taidpt-features"))
-    rng = np.random.default_rng(0)
-    block = rng.standard_normal((4096, D), np.float32)
+    block = np.random.default_rng(0).standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
-    for start in range(0, len(store.parts), len(block)):
-        store.parts[start:start + len(block)] = block[:len(store.parts) - start]
-    store.whole[:] = np.resize(block, store.whole.shape)
-    store.flush()
+
+    def fill(store, done):
+        for start in range(0, len(store.local), len(block)):
+            store.local[start:start + len(block)] = block[:len(store.local) - start]
+        store.global_[:] = np.resize(block, store.global_.shape)
+        yield captions
+
+    stored_features(path, dict(kind="random"), fill, lambda: (lengths, [D]))
     return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size,
                 padded_float32=captions * 77 * D * 4)
 
@@ -61,7 +63,7 @@ def train_from_store(path: str, steps: int, out):
     before = resident()
     scores = partial(branch_scores, tau=0.02)
     for order in torch.randperm(n)[:steps * BATCH].split(BATCH):
-        train_epoch(prompts, feature_batches(store, labels, order, BATCH), optimizer, scores)
+        train_epoch(prompts, [(*store.batch(order, padded=False), labels[order])], optimizer, scores)
         after.append(resident())
     out.put(dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after)))
 
@@ -74,16 +76,8 @@ def loss_of(classes: int, loss=ranking_loss) -> float:
 
 def loss_by_classes(sizes: tuple[int, ...], rounds: int = 7) -> list[dict]:
     "Median seconds of a step for each number of classes; for few of them also with all pairs in one tensor."
-    torch.manual_seed(0)
-    ours, pairs = {c: [] for c in sizes}, {c: [] for c in sizes if c <= 200}
-    for _ in range(rounds):
-        for c in sizes:
-            ours[c].append(loss_of(c))
-            if c in pairs: pairs[c].append(loss_of(c, published_loss))
-    rows = [dict(classes=c, seconds=statistics.median(ours[c])) for c in sizes]
-    for row in rows:
-        if row["classes"] in pairs: row["all pairs"] = statistics.median(pairs[row["classes"]])
-    return rows
+    def median(*how): return statistics.median(loss_of(*how) for _ in range(rounds))
+    return [dict(classes=c, seconds=median(c)) | ({"all pairs": median(c, published_loss)} if c <= 200 else {}) for c in sizes]
 
 
 def loss_memory(classes: int, out):
@@ -116,22 +110,12 @@ def in_a_process(f, *args) -> dict:
 
 
 def main(captions: int = 100_000):
-    figures = {}
     with tempfile.TemporaryDirectory() as d:
         path = Path(d) / "features.safetensors"
-        figures["store"] = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
-    s = figures["store"]
-    print(f"{captions:,} captions of {s['tokens_a_caption']:.1f} tokens: {s['bytes_on_disk'] / 1e9:.2f} GB on disk, "
-          f"{s['resident'] / 1e9:.2f} GB resident while training, {s['resident_before'] / 1e9:.2f} GB of it "
-          "without any features (PyTorch, the CLIP, a step on the prompts)")
-    figures["noun filter"] = words = in_a_process(label, 3_000_000)
-    after = (f"{r['resident'] / 1e9:.2f} GB after {r['sentences'] / 1e6:.0f} million sentences" for r in words["resident"])
-    print("noun filter: " + ", ".join(after))
-    figures["ranking loss"] = loss = in_a_process(loss_memory, 10_000)
-    print(f"ranking loss of {BATCH} × 10,000: a process of {loss['peak'] / 1e9:.2f} GB at most, "
-          f"{loss['resident_before'] / 1e9:.2f} before")
-    figures["ranking loss by classes"] = loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))
-    for row in figures["ranking loss by classes"]: print("  ", json.dumps(row))
+        store = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
+    figures = {"store": store, "noun filter": in_a_process(label, 3_000_000), "ranking loss": in_a_process(loss_memory, 10_000),
+               "ranking loss by classes": loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))}
+    for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")
     record("memory", figures)
 
 

@@ -1,10 +1,10 @@
-"""`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already, a second set of
-prompts, and zero-shot CLIP with learned prompts, which want two forms of f, from one look at each photo and from two.
-Then photos of 12 megapixels, decoded at a fraction of their size and whole: pictures a second by the number of processes that
-decode and by the number of cores, and how far scores move, beside what other filters would move them.
+"""`predict` on a folder of photos beside the bare image encoder on pixels that are decoded already. Then photos of 12
+megapixels, decoded at a fraction of their size and whole: pictures a second by the number of cores and by engine, and how far
+scores move, beside what other filters would move them.
 
-    python benchmarks/pictures.py [rounds] [photos] [pictures a batch]
+    python benchmarks/pictures.py [rounds] [photos]
 """
+import json
 import logging
 import os
 import shutil
@@ -13,25 +13,21 @@ import tempfile
 import warnings
 from functools import partial
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
-import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torchvision.transforms import Compose, InterpolationMode, Resize
 
-from common import compare, interleave, record, show, spread
+from common import interleave, record, spread
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.encoders.pictures import list_pictures
 from taidpt.learner import TaIDPT
 from taidpt.prompts import PromptLearner
-from taidpt.support.engines import ENGINES
-from taidpt.support.picturefiles import list_pictures
-from taidpt.support.scorefiles import score_in_shards
 from taidpt.zeroshot import ZeroShotCLIP
 
 
@@ -50,57 +46,30 @@ def fresh_prompts(model: TaIDPT):
     model.prompts_ = PromptLearner(model.clip, model.classes.names, model.n_ctx, seed=0)
 
 
-def copies(photos: int, folder: Path) -> Path:
-    "A folder of so many photos, the bundled ones again and again."
+def copies(paths: list[Path], photos: int, folder: Path) -> Path:
+    "A folder of so many photos, these again and again."
     folder.mkdir()
-    bundled = list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
-    for i in range(photos): shutil.copy(bundled[i % len(bundled)], folder / f"{i:04}.jpg")
+    for i in range(photos): shutil.copy(paths[i % len(paths)], folder / f"{i:04}.jpg")
     return folder
 
 
-def beside_the_encoder(model: TaIDPT, folder: Path, rounds: int, batch_size: int) -> dict[str, list[float]]:
-    "Seconds of `predict` on files, and of the encoder alone on pixels."
-    clip = model.clip
-    pixels = torch.stack([clip.preprocess(Image.open(p).convert("RGB")) for p in list_pictures(folder)])
+def beside_the_encoder(folder: Path, rounds: int) -> dict[str, list[float]]:
+    "Seconds of `predict` on files with RN50, and of the encoder alone on pixels, four at a time."
+    model = TaIDPT(rn50(), COCO)
+    fresh_prompts(model)
+    pixels = torch.stack([model.clip.preprocess(Image.open(p).convert("RGB")) for p in list_pictures(folder)])
 
     @torch.no_grad()
     def bare():
-        for batch in pixels.split(batch_size): clip.model.encode_image(batch)
+        for batch in pixels.split(4): model.clip.model.encode_image(batch)
 
-    def predict(): model.predict(folder, batch_size=batch_size, progress=False)
+    def predict(): model.predict(folder, progress=False)
 
     bare(), predict()
     return interleave(dict(bare=bare, predict=predict), rounds)
 
 
-def another_set_of_prompts(model: TaIDPT, folder: Path, cache: Path, rounds: int) -> dict[str, list[float]]:
-    "Seconds of the first look at the photos, of a second set of prompts on the kept features, and of its embeddings."
-    def predict(): model.predict(folder, progress=False, cache=cache)
-
-    def second():
-        fresh_prompts(model)
-        predict()
-
-    def prompts():
-        fresh_prompts(model)
-        model.embeddings()
-
-    return interleave(dict(first=predict), 1) | interleave(dict(second=second, prompts=prompts), rounds)
-
-
-def both_forms(model: TaIDPT, folder: Path, rounds: int, batch_size: int) -> dict:
-    "Learned prompts and zero-shot CLIP, each by itself and together."
-    models = dict(learned=model, zero=ZeroShotCLIP(model.clip, COCO))
-
-    def apart():
-        for m in models.values(): m.predict_branches(folder, batch_size=batch_size, progress=False)
-
-    def together(): score_in_shards(models, list_pictures(folder), batch_size=batch_size, progress=False)
-
-    return compare(interleave({"two looks": apart, "one look": together}, rounds), "one look", "two looks")
-
-
-def enlarge(paths: list[Path], folder: Path, megapixels: int = 12):
+def enlarge(paths: list[Path], folder: Path, megapixels: float = 12) -> list[Path]:
     "Photos as a phone would take them: bicubically enlarged, with a little noise, as JPEG."
     folder.mkdir()
     noise = np.random.default_rng(0)
@@ -110,26 +79,13 @@ def enlarge(paths: list[Path], folder: Path, megapixels: int = 12):
         photo = photo.resize([round(longer * side) for side in photo.size], Image.Resampling.BICUBIC)
         pixels = np.asarray(photo) + noise.normal(0, 4, (photo.height, photo.width, 1)).astype(np.float32)
         Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(folder / path.name, quality=90)
+    return list_pictures(folder)
 
 
-def by_workers(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
-    "Pictures a second of `predict`, by the number of processes that decode."
-    def predict(folder, draft, workers):
-        model.clip.preprocess.draft = draft
-        model.predict(folder, workers=workers, progress=False)
-
-    kinds = {"small": ("small", True), "large": ("large", True), "large, whole": ("large", False)}
-    ways = {(kind, n): partial(predict, folders[name], draft, n) for kind, (name, draft) in kinds.items() for n in (0, 1, 2, 4)}
-    taken = interleave(ways, rounds)
-    model.clip.preprocess.draft = True
-    count = {name: len(list_pictures(folder)) for name, folder in folders.items()}
-    return {kind: {str(n): spread([count[name] / t for t in taken[kind, n]]) for n in (0, 1, 2, 4)} for kind, (name, _) in kinds.items()}
-
-
-def by_cores(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
+def by_cores(clip: FrozenCLIP, folders: dict[str, Path], rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     "Pictures a second of `predict` by the number of cores that the process may use, where the system lets one choose."
     if not hasattr(os, "sched_setaffinity"): return {}
-    allowed, threads = sorted(os.sched_getaffinity(0)), torch.get_num_threads()
+    allowed, threads, model = sorted(os.sched_getaffinity(0)), torch.get_num_threads(), ZeroShotCLIP(clip, COCO)
 
     def predict(folder, cores):
         os.sched_setaffinity(0, allowed[:cores])                            # threads that begin later keep to them, too
@@ -143,38 +99,22 @@ def by_cores(model, folders: dict[str, Path], rounds: int) -> dict[str, dict[str
     return {kind: {str(n): spread([len(list_pictures(folder)) / t for t in taken[kind, n]]) for n in steps} for kind, folder in folders.items()}
 
 
-def by_engine(model, folder: Path, rounds: int) -> dict[str, dict]:
-    "Pictures a second of `predict` on large photos, decoded whole and encoded by PyTorch, or decoded at a fraction and encoded by an engine."
-    def predict(draft, engine, precision="float32"):
-        model.clip.preprocess.draft = draft
-        model.predict(folder, progress=False, engine=engine, precision=precision)
-
-    ways = {"whole, torch": partial(predict, False, "torch"), "torch": partial(predict, True, "torch")}
-    ways |= {name: partial(predict, True, name) for name, package in ENGINES.items() if find_spec(package)}
-    if find_spec("openvino") and torch.ops.mkldnn._is_mkldnn_bf16_supported(): ways["bfloat16"] = partial(predict, True, "openvino", "bfloat16")
+def by_engine(folder: Path, rounds: int) -> dict[str, dict]:
+    "Pictures a second of `predict` on large photos, decoded whole by PyTorch's side, or at a fraction, with either engine."
+    clips = {"whole, torch": load_clip(device="cpu", draft=False), "torch": load_clip(device="cpu"),
+             "openvino": load_clip(device="cpu", engine="openvino"), "bfloat16": load_clip(device="cpu", engine="openvino", precision="bfloat16")}
+    ways = {name: partial(ZeroShotCLIP(clip, COCO).predict, folder, progress=False) for name, clip in clips.items()}
     for way in ways.values(): way()
     taken, n = interleave(ways, rounds), len(list_pictures(folder))
-    model.clip.preprocess.draft = True
     whole = taken["whole, torch"]
     return {name: dict(speed=spread([n / s for s in t]), ratio=spread([w / s for w, s in zip(whole, t)])) for name, t in taken.items()}
-
-
-def no_antialias(picture: Image.Image, side: int = 224) -> Image.Image:
-    "Bicubic between the nearest pixels, whatever lies between them."
-    pixels = torch.tensor(np.asarray(picture)).permute(2, 0, 1)[None].float()
-    size = [round(n * side / min(pixels.shape[2:])) for n in pixels.shape[2:]]
-    small = F.interpolate(pixels, size, mode="bicubic", antialias=False)[0].clamp(0, 255).round().byte()
-    return Image.fromarray(small.permute(1, 2, 0).numpy())
 
 
 def moved_scores(clip: FrozenCLIP, folder: Path) -> dict[str, dict[str, float]]:
     "How far cosines of photos are from those of photos that are decoded whole and resized by CLIP's filter."
     side, steps = clip.preprocess.side, clip.preprocess.transforms[1:]
-    ways = {"whole": clip.preprocess.transform, "draft": clip.preprocess,
-            "lanczos": Compose([Resize(side, InterpolationMode.LANCZOS), *steps]),
-            "box": Compose([Resize(side, InterpolationMode.BOX), *steps]),
-            "bilinear": Compose([Resize(side, InterpolationMode.BILINEAR), *steps]),
-            "no antialias": Compose([no_antialias, *steps])}
+    ways = {"whole": clip.preprocess.transform, "draft": clip.preprocess}
+    ways |= {mode.value: Compose([Resize(side, mode), *steps]) for mode in (InterpolationMode.LANCZOS, InterpolationMode.BOX, InterpolationMode.BILINEAR)}
     found = {name: ZeroShotCLIP(FrozenCLIP(clip.model, clip.tokenizer, way), COCO).predict(folder, progress=False) / clip.logit_scale
              for name, way in ways.items()}
     whole = found.pop("whole")
@@ -182,49 +122,27 @@ def moved_scores(clip: FrozenCLIP, folder: Path) -> dict[str, dict[str, float]]:
                        same_best=(s.argmax(1) == whole.argmax(1)).float().mean().item()) for name, s in found.items()}
 
 
-def large_photos(rounds: int = 3, times: int = 2):
+def large_photos(rounds: int = 3, photos: int = 72):
     "Photos of 12 megapixels beside those that they were made of, on the embedded CLIP."
-    clip = load_clip(device="cpu")
-    bundled = list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
+    clip, bundled = load_clip(device="cpu"), list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
     with tempfile.TemporaryDirectory() as d:
-        folders = dict(small=Path(d) / "small", large=Path(d) / "large")
-        enlarge(bundled, folders["large"])
-        moved = moved_scores(clip, folders["large"])
-        copies(times * len(bundled), folders["small"])
-        for path in list_pictures(folders["large"]):
-            for i in range(times - 1): shutil.copy(path, path.with_name(f"{i}-{path.name}"))
-        size = sum(p.stat().st_size for p in list_pictures(folders["large"])) / (times * len(bundled))
-        model = ZeroShotCLIP(clip, COCO)
-        speed, cores = by_workers(model, folders, rounds), by_cores(model, folders, rounds)
-        engines = by_engine(model, folders["large"], rounds)
-    for kind, row in speed.items():
-        print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second with {n} processes" for n, r in row.items()))
-    for kind, row in cores.items(): print(f"{kind}: " + ", ".join(f"{r['median']:.0f} a second on {n} cores" for n, r in row.items()))
-    for name, m in moved.items(): print(f"{name}: cosines {m['mean']:.4f} away, {m['largest']:.4f} at most, best tags {m['same_best']:.0%} the same")
-    for name, e in engines.items(): print(f"{name}: {e['speed']['median']:.0f} a second, {e['ratio']['median']:.1f} times as fast as whole in PyTorch")
-    record("large photos", dict(photos=times * len(bundled), bytes=size, rounds=rounds, speed=speed, cores=cores, engines=engines, moved=moved))
+        large = enlarge(bundled, Path(d) / "once")
+        size = sum(p.stat().st_size for p in large) / len(large)
+        moved = moved_scores(clip, Path(d) / "once")
+        folders = dict(small=copies(bundled, photos, Path(d) / "small"), large=copies(large, photos, Path(d) / "large"))
+        cores, engines = by_cores(clip, folders, rounds), by_engine(folders["large"], rounds)
+    for name, found in dict(cores=cores, engines=engines, moved=moved).items(): print(f"{name}: {json.dumps(found)}")
+    record("large photos", dict(photos=photos, bytes=size, rounds=rounds, cores=cores, engines=engines, moved=moved))
 
 
-def main(rounds: int = 5, photos: int = 72, batch_size: int = 4):
+def main(rounds: int = 5, photos: int = 72):
     warnings.filterwarnings("ignore")
-    model = TaIDPT(rn50(), COCO)
-    fresh_prompts(model)
-    with tempfile.TemporaryDirectory() as d:
-        folder = copies(photos, Path(d) / "photos")
-        taken = beside_the_encoder(model, folder, rounds, batch_size)
-        cached = another_set_of_prompts(model, folder, Path(d) / "cache", rounds)
-        forms = both_forms(model, folder, rounds, batch_size)
-    more = spread([p / b - 1 for p, b in zip(taken["predict"], taken["bare"])])
-    seconds = {n: spread(t) for n, t in (taken | cached).items()}
-    median = {n: s["median"] for n, s in seconds.items()}
-    print(f"{photos} photos: bare encoder {median['bare']:.2f} s, predict {median['predict']:.2f} s, "
-          f"{more['median']:+.1%} (from {more['low']:+.1%} to {more['high']:+.1%}); a second set of prompts "
-          f"{median['second']:.2f} s, {median['prompts']:.2f} s of it for the embeddings of the prompts")
-    show("zero-shot CLIP and learned prompts", forms)
-    size = model.clip.model.visual.image_size
-    size = list(size) if isinstance(size, (tuple, list)) else [size, size]
-    record("pictures", dict(photos=photos, batch_size=batch_size, size=size, rounds=rounds, seconds=seconds,
-                            overhead=more, **{"both forms": forms}))
+    bundled = list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
+    with tempfile.TemporaryDirectory() as d: taken = beside_the_encoder(copies(bundled, photos, Path(d) / "photos"), rounds)
+    more, seconds = spread([p / b - 1 for p, b in zip(taken["predict"], taken["bare"])]), {n: spread(t) for n, t in taken.items()}
+    print(f"{photos} photos: bare encoder {seconds['bare']['median']:.2f} s, predict {seconds['predict']['median']:.2f} s, "
+          f"{more['median']:+.1%} (from {more['low']:+.1%} to {more['high']:+.1%})")
+    record("pictures", dict(photos=photos, size=[224, 224], rounds=rounds, seconds=seconds, overhead=more))
     large_photos(min(rounds, 3))
 
 

@@ -1,22 +1,18 @@
 """What bfloat16 does to learning: TaI-DPT learned by the embedded CLIP in float32 and in bfloat16, sentences encoded in the same
 precision, and both used on pictures in float32. mAP over seeds, and the difference with its interval over draws of the photos.
 
-    python benchmarks/precision.py [--labels ../shared/data/coco_dev/labels.tsv] [--seeds 3]    without the table, the bundled photos
+    python benchmarks/precision.py [seeds]    on the photos of coco_dev if they are at hand, or the bundled ones
 """
-import argparse
-from pathlib import Path
-
-import torch
+import sys
 
 from common import SHARED, record, seconds
 from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
 from taidpt.datasets.labelled import bundled_photos, read_labels
 from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
-from taidpt.paper.family import measured
-from taidpt.support.captions import bundled_captions
-from taidpt.support.encode import encode_pictures, encode_sentences
+from taidpt.metrics import Measured
+from taidpt.text.corpora import bundled_captions
 from taidpt.texts import LabeledTexts, template_sentences
 TABLE = SHARED / "coco_dev/labels.tsv"
 
@@ -33,30 +29,24 @@ def learned(clip: FrozenCLIP, train: LabeledTexts, seeds: int) -> tuple[list[TaI
 def on(clip: FrozenCLIP, model: TaIDPT) -> TaIDPT:
     "The same prompts on another CLIP."
     other = TaIDPT(clip, model.classes, seed=model.seed)
-    other.start()
-    with torch.no_grad():
-        for a, b in zip(other.prompts_.parameters(), model.prompts_.parameters()): a.copy_(b)
+    other.take_tensors(model.tensors())
     return other
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--labels", type=Path, default=TABLE if TABLE.is_file() else None)
-    p.add_argument("--seeds", type=int, default=3)
-    args = p.parse_args()
-    photos = read_labels(args.labels, COCO, args.labels.parent/"images") if args.labels else bundled_photos(COCO)
+def main(seeds: int = 3):
+    photos = read_labels(TABLE, COCO, TABLE.parent/"images") if TABLE.is_file() else bundled_photos(COCO)
     train = NounFilter(COCO).label(list(bundled_captions()), progress=False)
-    clip, half = load_clip(device="cpu"), load_clip(device="cpu", precision="bf16")
+    clip, half = load_clip(device="cpu"), load_clip(device="cpu", precision="bfloat16")
     store, found, took = encode_pictures(clip, photos.pictures, progress=False), {}, {}
     for name, c in dict(float32=clip, bfloat16=half).items():
-        models, took[name] = learned(c, train, args.seeds)
-        found[name] = measured(photos.labels, [on(clip, m).predict(store, progress=False) for m in models])
-    more = found["bfloat16"].over(found["float32"])
-    for name, m in found.items(): print(f"{name}: mAP {m.interval()}, seeds {', '.join(f'{v:.2f}' for v in m.each)}, {took[name]:.0f} s")
+        models, took[name] = learned(c, train, seeds)
+        found[name] = Measured(photos.labels, [on(clip, m).predict(store, progress=False) for m in models], draws=500)
+    more = found["bfloat16"].gain(found["float32"])
+    for name, m in found.items(): print(f"{name}: mAP {m.map()}, seeds {', '.join(f'{v:.2f}' for v in m.each)}, {took[name]:.0f} s")
     print(f"bfloat16 less float32: {more.value:+.2f} [{more.low:+.2f}, {more.high:+.2f}]")
-    record("precision", dict(photos=len(photos), set=args.labels.parent.name if args.labels else "the bundled photos", seeds=args.seeds,
-                             map={name: m.value for name, m in found.items()}, each={name: m.each for name, m in found.items()},
+    record("precision", dict(photos=len(photos), set=TABLE.parent.name if TABLE.is_file() else "the bundled photos", seeds=seeds,
+                             map={name: m.map().value for name, m in found.items()}, each={name: m.each for name, m in found.items()},
                              difference=dict(value=more.value, low=more.low, high=more.high), seconds=took))
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -20,16 +20,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import compare, interleave, record, seconds, show, spread
-from taidpt.support.encode import encode_sentences
 from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP
-from taidpt.support.captions import bundled_captions
-from taidpt.support.features import store_in_memory
+from taidpt.clip import FrozenCLIP, encode_sentences
+from taidpt.encoders.features import FeatureStore
 from taidpt.losses import ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.scores import branch_scores
 from taidpt.prompts import PromptLearner
-from taidpt.training import feature_batches, train_epoch
+from taidpt.text.corpora import bundled_captions
+from taidpt.training import train_epoch
 
 BATCH, M, TAU, SCALE = 512, 16, 0.02, 4.0
 EPOCHS, TEMPLATES = 20, 89  # for each class
@@ -48,7 +47,6 @@ def text_tower(name: str = "RN50-quickgelu", dtype: torch.dtype = torch.float32)
 
 
 # The published procedure
-
 
 def encode(clip: FrozenCLIP, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
     "Word vectors N × 77 × W to h, N × D, and H, N × 77 × D."
@@ -99,7 +97,6 @@ class PublishedWay:
 
 # This package
 
-
 class Ours:
     "The same with `taidpt`: features computed once, then `train_epoch`."
 
@@ -118,46 +115,22 @@ class Ours:
         return [SCALE * s for s in branch_scores(u, U, *self.prompts(), TAU, mask)]
 
     def step(self, items: Tensor) -> float:
-        batches = feature_batches(self.features, self.labels, items, BATCH)
-        return train_epoch(self.prompts, batches, self.optimizer, partial(branch_scores, tau=TAU), self.loss)
+        batch = *self.features.batch(items, padded=False), self.labels[items]
+        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU), self.loss)
 
 
 # What is measured
-
 
 def away(ours: Tensor, theirs: Tensor) -> float:
     "Distance relative to the size of what the published way gives."
     return ((ours.detach().float() - theirs.detach()).norm() / theirs.detach().norm()).item()
 
 
-@torch.no_grad()
-def away_before(sides: dict, published: PublishedWay, texts: list[str], items: Tensor) -> dict[str, float]:
-    "How far each side's scores are from the published ones, before a step is taken."
-    theirs = published.scores(published.clip.tokenize(texts))
-    return {name: max(away(a, b) for a, b in zip(side.scores(items), theirs)) for name, side in sides.items()}
-
-
-def take_turns(sides: dict, published: PublishedWay, texts: list[str], labels: Tensor, rounds: int):
-    "Steps of all sides in turn, on batches that alternate: seconds, and losses."
-    batches = torch.arange(2 * BATCH).split(BATCH)
-    losses = {name: [] for name in (*sides, "published")}
-
-    def step(name):
-        batch = batches[len(losses[name]) % 2]
-        if name == "published": loss = published.step([texts[i] for i in batch], labels[batch])
-        else: loss = sides[name].step(batch)
-        losses[name].append(loss)
-
-    return interleave({name: partial(step, name) for name in losses}, rounds), losses
-
-
-def away_after(side: Ours, published: PublishedWay, start: list[Tensor], losses: dict, name: str) -> dict[str, float]:
+def agreement(side: Ours, published: PublishedWay, start: list[Tensor], ours: list[float], theirs: list[float]) -> dict[str, float]:
     "How far losses and prompts are from the published ones, after as many steps."
     pairs = list(zip(side.prompts.parameters(), published.contexts))
-    changes = [(a.detach() - c, b.detach() - c) for (a, b), c in zip(pairs, start)]
-    return {"loss": max(abs(a - b) / b for a, b in zip(losses[name], losses["published"])),
-            "prompts": max(away(a, b) for a, b in pairs),
-            "change of the prompts": max(away(a, b) for a, b in changes)}
+    return {"loss": max(abs(a - b) / b for a, b in zip(ours, theirs)), "prompts": max(away(a, b) for a, b in pairs),
+            "change of the prompts": max(away(a.detach() - c, b.detach() - c) for (a, b), c in zip(pairs, start))}
 
 
 def whole_run(run: str, step: float, each: float) -> dict[str, float]:
@@ -171,14 +144,8 @@ def beside(ours: list[float], published: list[float], each: float) -> dict:
     "COCO's run on both sides."
     run = whole_run("COCO", 1., each)
     whole = {"ours": [run["encoding"] + run["steps"] * s for s in ours], "published": [run["steps"] * s for s in published]}
-    ratio = spread([p / o for p, o in zip(whole["published"], whole["ours"])])
     return dict(captions=RUNS["COCO"][0], templates=TEMPLATES * RUNS["COCO"][1], epochs=EPOCHS, steps=run["steps"], encoding_once=run["encoding"],
-                milliseconds_a_caption=1e3 * each, seconds={k: spread(v) for k, v in whole.items()}, ratio=ratio)
-
-
-def compiled(clip: FrozenCLIP) -> FrozenCLIP:
-    "The same with `torch.compile`, in a copy."
-    return FrozenCLIP(clip.model, clip.tokenizer).compile()
+                milliseconds_a_caption=1e3 * each, **compare(whole))
 
 
 def long_sentences(n: int) -> list[str]:
@@ -187,26 +154,22 @@ def long_sentences(n: int) -> list[str]:
     return [" ".join((words[i:] + words)[:90]) for i in range(n)]
 
 
-def long_store(clip: FrozenCLIP, n: int):
+def long_store(clip: FrozenCLIP, n: int) -> FeatureStore:
     "Features of n sentences of 77 tokens; random, as time does not depend on them."
-    store = store_in_memory(np.full(n, 77), [clip.dim], dict(format="random"))
     rng = np.random.default_rng(0)
-    for x in (store.whole, store.parts): x[:] = (rng.standard_normal(x.shape, np.float32) / clip.dim**.5).astype(x.dtype)
-    return store
+    def unit(rows): return (rng.standard_normal((rows, clip.dim), np.float32) / clip.dim**.5).astype(np.float16)
+    return FeatureStore(unit(n), unit(77 * n), np.arange(0, 77 * n + 1, 77))
 
 
-def matrix_speed(dtype: torch.dtype, width: int = 512) -> float:
-    "Multiplications and additions a second of the products that a step is made of: 562 tokens, one layer of the text tower."
-    x, w = torch.randn(562, width, dtype=dtype), torch.randn(4 * width, width, dtype=dtype)
+def arithmetic(clip: FrozenCLIP) -> dict[str, float]:
+    "Multiplications and additions in the weights' products of a step, and how many a second products of that size do."
+    dtype, W, tokens, ends = clip.dtype, clip.width, 2 * (17 + 264), 2 * len(COCO)
+    layers = len(clip.text.transformer.resblocks)                        # the last has the ends alone after its values
+    products = 2 * 2 * (tokens * 12 * W * W * (layers - 1) + tokens * 3 * W * W + ends * 9 * W * W)
+    x, w = torch.randn(tokens, W, dtype=dtype), torch.randn(4 * W, W, dtype=dtype)
     for _ in range(20): F.linear(x, w)
-    return 2 * x.numel() * 4 * width / min(seconds(lambda: [F.linear(x, w) for _ in range(50)]) / 50 for _ in range(7))
-
-
-def step_products(clip: FrozenCLIP) -> float:
-    "Multiplications and additions in the weights' products of a step, forward and back; the last block has the ends alone after its values."
-    block, W = 12 * clip.width**2, clip.width
-    tokens, ends, layers = 2 * (17 + 264), 2 * len(COCO), len(clip.text.transformer.resblocks)
-    return 2 * 2 * (tokens * block * (layers - 1) + tokens * 3 * W * W + ends * 9 * W * W)
+    took = min(seconds(lambda: [F.linear(x, w) for _ in range(50)]) / 50 for _ in range(7))
+    return dict(products=products, speed=2 * x.numel() * 4 * W / took)
 
 
 def main(rounds: int = 3):
@@ -215,50 +178,45 @@ def main(rounds: int = 3):
     train = NounFilter(COCO).label(list(bundled_captions())[:4000], progress=False)[:BATCH * 2]
     texts, labels, first = train.texts, train.labels, torch.arange(BATCH)
     start = [p.detach() for p in PromptLearner(clip, COCO.names, M, seed=0).parameters()]
-
-    features = encode_sentences(clip, texts, progress=False)
-    make = partial(Ours, features=features, labels=labels, contexts=start, lr=lr)
+    make = partial(Ours, features=encode_sentences(clip, texts, progress=False), labels=labels, contexts=start, lr=lr)
     published, sides = PublishedWay(clip, start, lr), {"ours": make(clip)}
     if torch.ops.mkldnn._is_mkldnn_bf16_supported():
         half = FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer)
-        sides |= {"bfloat16": make(half), "bfloat16, compiled": make(compiled(half))}
-
-    scores = away_before(sides, published, texts[:BATCH], first)
+        sides |= {"bfloat16": make(half), "bfloat16, compiled": make(FrozenCLIP(half.model, half.tokenizer).compile())}
+    with torch.no_grad():
+        theirs = published.scores(clip.tokenize(texts[:BATCH]))
+        scores = {name: max(map(away, side.scores(first), theirs)) for name, side in sides.items()}
     for side in sides.values():
-        for _ in range(2): make(side.prompts.clip).step(first)  # the first step of all is slow
-    taken, losses = take_turns(sides, published, texts, labels, rounds)
+        for _ in range(2): make(side.prompts.clip).step(first)           # the first step of all is slow
 
-    figures = {}
+    # steps of all sides in turn, on two batches that alternate
+    losses = {name: [] for name in (*sides, "published")}
+
+    def step(name):
+        batch = torch.arange(2 * BATCH).split(BATCH)[len(losses[name]) % 2]
+        if name == "published": losses[name].append(published.step([texts[i] for i in batch], labels[batch]))
+        else: losses[name].append(sides[name].step(batch))
+
+    taken, figures = interleave({name: partial(step, name) for name in losses}, rounds), {}
     for name, side in sides.items():
-        figures[f"step, {'float32' if name == 'ours' else name}"] = case = compare(
-            {"ours": taken[name], "published": taken["published"]})
-        case["agreement"] = dict(scores=scores[name]) | away_after(side, published, start, losses, name)
+        figures[f"step, {'float32' if name == 'ours' else name}"] = case = compare({"ours": taken[name], "published": taken["published"]})
+        case["agreement"] = dict(scores=scores[name]) | agreement(side, published, start, losses[name], losses["published"])
         show(f"step, {name}", case)
         print("   relative distance: " + ", ".join(f"{k} {v:.1e}" for k, v in case["agreement"].items()))
 
     # more of our own steps, which are short, and encoding, for the figures that are multiplied out
     extra = interleave({name: partial(side.step, first) for name, side in sides.items()}, 7)
-    many, wide = texts[:256], long_sentences(64)
+    several, longer = dict(short=texts[:256], long=long_sentences(64)), long_store(clip, 2 * BATCH)
     encoding = interleave({(name, kind): partial(encode_sentences, side.prompts.clip, some, progress=False) for name, side in sides.items()
-                           if "compiled" not in name for kind, some in (("short", many), ("long", wide))}, 5)
-    each = {(name, kind): min(t) / len(many if kind == "short" else wide) for (name, kind), t in encoding.items()}
-    longer = long_store(clip, 2 * BATCH)
+                           if "compiled" not in name for kind, some in several.items()}, 5)
+    each = {(name, kind): min(t) / len(several[kind]) for (name, kind), t in encoding.items()}
     slow = interleave({name: partial(Ours(side.prompts.clip, longer, labels, start, lr).step, first) for name, side in sides.items()}, 3)
     figures["whole run"] = case = beside(taken["ours"] + extra["ours"], taken["published"], each["ours", "short"])
-    case["rounds"] = rounds
     show("20 epochs over COCO's captions, steps multiplied out, encoding included", case)
-    figures["runs"] = {}
-    for name in sides:
-        encoder = name.split(",")[0]
-        figures["runs"][name] = {run: whole_run(run, min(slow[name]) if wide else spread(extra[name])["median"], each[encoder, "long" if wide else "short"])
-                                 for run, (_, _, wide) in RUNS.items()}
-        for run, r in figures["runs"][name].items():
-            print(f"   {name}, {run}: encoding {r['encoding'] / 60:.1f} min, learning {r['learning'] / 60:.1f} min, both {(r['encoding'] + r['learning']) / 60:.1f} min")
-    products = step_products(clip)
-    figures["arithmetic"] = {name: dict(products=products, speed=matrix_speed(dtype), step=spread(extra[name]))
-                             for name, dtype in {"ours": torch.float32, "bfloat16": torch.bfloat16, "bfloat16, compiled": torch.bfloat16}.items() if name in sides}
-    for name, a in figures["arithmetic"].items():
-        print(f"   {name}: the products alone take {1e3 * a['products'] / a['speed']:.0f} ms at {a['speed'] / 1e9:.0f} billion operations a second, a step {1e3 * a['step']['median']:.0f} ms")
+    figures["runs"] = {name: {run: whole_run(run, min(slow[name]) if wide else spread(extra[name])["median"],
+                                             each[name.split(",")[0], "long" if wide else "short"])
+                              for run, (_, _, wide) in RUNS.items()} for name in sides}
+    figures["arithmetic"] = {name: arithmetic(side.prompts.clip) | dict(step=spread(extra[name])) for name, side in sides.items()}
     record("training", figures)
 
 

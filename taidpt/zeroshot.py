@@ -6,40 +6,36 @@
 __all__ = ['ZeroShotCLIP']
 
 # %% ../nbs/12_zeroshot.ipynb #12-003
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from fastcore.basics import patch
 from torch import Tensor
 
 from .classes import ClassSet
 from .clip import FrozenCLIP
-from .predict import Predictor
+from .predict import Predictor, clip_and_classes
 from .scores import branch_scores
-from .support.calls import clip_and_classes, explained
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
     "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it
-    @explained
     def __init__(self,
         clip:FrozenCLIP, # the model
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         templates:str|Sequence[str]|None=None, # with {} for the class; None: 'a photo of a {}.'
         local:bool=True, # score positions, too
     ):
-        self.clip, self.classes = clip_and_classes(self, clip, classes)
-        self.local = local
+        self.clip, self.classes = clip_and_classes(clip, classes)
+        self.templates, self.local = templates, local
         asked = 'a photo of a {}.' if templates is None else templates
-        self.templates = [asked] if isinstance(asked, str) else list(asked)
-        if not self.templates: raise ValueError('There is no template.')
-        for t in self.templates:
+        self.templates_ = [asked] if isinstance(asked, str) else list(asked)
+        if not self.templates_: raise ValueError('There is no template.')
+        for t in self.templates_:
             if '{}' not in t:
                 raise ValueError(f'The template {t!r} has no {{}} for the class name.')
-        self.keep_given(locals())
 
     @property
     def cosine_scale(self)->float: # the logit scale
@@ -47,31 +43,26 @@ class ZeroShotCLIP(Predictor):
         return self.clip.logit_scale
 
     @property
-    def relative_scale(self)->float: # for cosines times the logit scale
-        "As `Predictor.relative_scale`."
-        return Predictor.relative_scale / self.clip.logit_scale
+    def tau_image(self)->float:
+        "Temperature of the local softmax on pictures."
+        return 1 / self.clip.logit_scale
+
+    def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
+        "Class embeddings: the mean over templates of unit-length sentence features."
+        sentences = [t.format(name) for name in self.classes.names for t in self.templates_]
+        tokens = self.clip.tokenize(sentences)
+        tokens = tokens[:, :self.clip.eot_positions(tokens).max() + 1]      # cut after the longest
+        h = torch.cat([self.clip.encode_texts(some)[0].float() for some in tokens.split(64)])
+        h = F.normalize(h, dim=-1).unflatten(0, (len(self.classes), -1))    # C × templates × D
+        G = F.normalize(h.mean(1), dim=-1)
+        return G, G if self.local else None
+
+    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
+                     mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
+        "Cosines times the logit scale, on each branch."
+        cosines = branch_scores(u, U, G, L if self.local else None, tau, mask)
+        return [self.clip.logit_scale * s for s in cosines]
 
     def __repr__(self)->str:
         return (f'ZeroShotCLIP: {len(self.classes)} classes of {self.classes.name}, '
-                f'{len(self.templates)} template(s), local={self.local}, {self.clip!r}')
-
-# %% ../nbs/12_zeroshot.ipynb #12-007
-@patch
-def embeddings(self:ZeroShotCLIP,
-)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, of unit length; or G and None
-    "Class embeddings: the mean over templates of unit-length sentence features."
-    sentences = [t.format(name) for name in self.classes.names for t in self.templates]
-    tokens = self.clip.tokenize(sentences)
-    tokens = tokens[:, :self.clip.eot_positions(tokens).max() + 1]          # cut after the longest
-    h = torch.cat([self.clip.encode_texts(some)[0].float() for some in tokens.split(64)])
-    h = F.normalize(h, dim=-1).unflatten(0, (len(self.classes), -1))        # C × templates × D
-    G = F.normalize(h.mean(1), dim=-1)
-    return G, G if self.local else None
-
-# %% ../nbs/12_zeroshot.ipynb #12-008
-@patch
-def scorer(self:ZeroShotCLIP)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
-    "How pictures are scored once their features are there: cosines times the logit scale."
-    (G, L), s = self.embeddings(), self.clip.logit_scale
-    def scores(u, U): return [s * x for x in branch_scores(u, U, G, L, 1/s)]
-    return scores
+                f'{len(self.templates_)} template(s), local={self.local}, {self.clip!r}')

@@ -30,23 +30,22 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from taidpt.apps.export import with_words
-from taidpt.apps.tagger import Tagger
+from taidpt.apps.onnx import Tagger
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
-from taidpt.clip import load_clip
-from taidpt.datasets.benchmarks import captions_by_id, read_caption_ids
+from taidpt.clip import load_clip, picture_batches
+from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
 from taidpt.datasets.labelled import read_labels
-from taidpt.learner import TaIDPT
+from taidpt.ensemble import SavedScores, load_scores
+from taidpt.files import NO_CHECKSUM, seal
+from taidpt.learner import TaIDPT, prompts_for
 from taidpt.nounfilter import NounFilter
-from taidpt.support.captions import read_captions
-from taidpt.support.checkpoints import learned_settings, prompt_tensors, read_checkpoint
-from taidpt.support.encode import iter_picture_features
-from taidpt.support.labelfiles import read_label_file, write_label_file
-from taidpt.support.scorefiles import SavedScores, load_scores
-from taidpt.support.settings import settings_of
-from taidpt.support.thresholds import PUBLISHED_OPTIONS, Calibration
-from taidpt.support.words import lower_words, token_spans
+from taidpt.paper.checkpoints import import_checkpoint
+from taidpt.predict import settings_of
+from taidpt.tags import Thresholds
+from taidpt.text.corpora import read_captions
+from taidpt.text.words import lower_words, token_spans
+from taidpt.texts import LabeledTexts
 
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
 PETS = ClassSet('pets', ['cat', 'dog'], {'dog': ['puppy']})
@@ -60,10 +59,9 @@ def clip(): return load_clip(device='cpu')
 @cache
 def prompts() -> TaIDPT:
     model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
-    model.start()
+    model.prompts_ = prompts_for(model)
     model.history_ = [dict(epoch=1, lr=1e-5, loss=2.5), dict(epoch=2, lr=.1, loss=2.25)]
-    curves = [[4., -1.], [3.5, -.5]]
-    model.calibration = Calibration(PETS.names, 'platt', [.25, .125], curves, [9, 3], 20, 'labels.tsv', PUBLISHED_OPTIONS)
+    model.thresholds = Thresholds(PETS.names, 'platt', [.25, .125], [[4., -1.], [3.5, -.5]], [9, 3], 20, 'labels.tsv')
     model.frequency_ = [.25, .03]
     return model
 
@@ -74,7 +72,7 @@ def noun_filter(): return NounFilter(PETS)
 
 # What the files are before they are spoilt
 
-def saved(write, ending: str) -> bytes:
+def saved(write, ending: str = '.safetensors') -> bytes:
     "What a function writes to a file"
     with tempfile.TemporaryDirectory() as d:
         write(path := Path(d)/f'a{ending}')
@@ -88,18 +86,19 @@ def parquet(**columns) -> bytes:
 
 def tagger() -> bytes:
     "A graph that looks at the mean colour, with the words of a tagger"
-    words = dict(format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2], mean=[.5]*3, std=[.5]*3, crop=True, least=16)
-    value, numbers = onnx.helper.make_tensor_value_info, onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), 'w')
-    nodes = [onnx.helper.make_node('GlobalAveragePool', ['pixels'], ['m']), onnx.helper.make_node('Flatten', ['m'], ['f']),
-             onnx.helper.make_node('MatMul', ['f', 'w'], ['scores'])]
-    graph = onnx.helper.make_graph(nodes, 'g', [value('pixels', 1, ['pictures', 3, 8, 8])], [value('scores', 1, ['pictures', 2])], [numbers])
+    words = dict(format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2], mean=[.5]*3, std=[.5]*3, crop=True, draft=False)
+    make, value = onnx.helper.make_node, onnx.helper.make_tensor_value_info
+    nodes = [make('GlobalAveragePool', ['pixels'], ['m']), make('Flatten', ['m'], ['f']), make('MatMul', ['f', 'w'], ['scores'])]
+    graph = onnx.helper.make_graph(nodes, 'g', [value('pixels', 1, ['pictures', 3, 8, 8])], [value('scores', 1, ['pictures', 2])],
+                                   [onnx.numpy_helper.from_array(np.ones((3, 2), np.float32), 'w')])
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid('', 17)], ir_version=8)
-    return with_words(model.SerializeToString(), words)
+    onnx.helper.set_model_props(model, {name: x if isinstance(x, str) else json.dumps(x) for name, x in words.items()})
+    return model.SerializeToString()
 
 
-def picture(kind: str, **options) -> bytes:
+def picture(kind: str) -> bytes:
     image = Image.linear_gradient('L').resize((48, 40))
-    Image.merge('RGB', [image, image.rotate(90), image.rotate(180)]).save(out := io.BytesIO(), kind, **options)
+    Image.merge('RGB', [image, image.rotate(90), image.rotate(180)]).save(out := io.BytesIO(), kind)
     return out.getvalue()
 
 
@@ -110,7 +109,7 @@ def seeds(reader: str) -> list[tuple[str, bytes]]:
     lines = '{"caption": "A cat.", "x": [1, -2.5e3, null, true]}\n"Two dogs"\n'.encode()
     vectors = TextConcepts(clip(), PETS)
     vectors.vectors_ = torch.ones(2, clip().dim)
-    values = dict(ctx=torch.ones(2, 8), ctx_double=torch.ones(2, 8), temperature=torch.tensor(3.))
+    values = dict(ctx=torch.ones(2, 256), ctx_double=torch.ones(2, 256), temperature=torch.tensor(3.))
     checkpoint = dict(state_dict=values, epoch=1, optimizer=dict(param_groups=[dict(initial_lr=.002, momentum=.9)]))
     many = dict(
         sentence=[('a.txt', "A cat isn't on the T.V., o'clock -- dining-table.".encode())],
@@ -121,11 +120,11 @@ def seeds(reader: str) -> list[tuple[str, bytes]]:
         class_file=[('a.yaml', b'name: pets\nclasses: {cat: [kitten, 1a], bullterrier: }\nnatural: {bullterrier: bull terrier}\n'),
                     ('b.yaml', b'- cat\n- "dog"\n'), ('a.json', b'{"cat": ["kitten"], "dog": null}')],
         label_table=[('a.tsv', b'image\tlabels\na.jpg\tcat,dog\nb.jpg\t\n'), ('a.csv', b'image,cat,dog\na.jpg,1,0\nb.jpg,0,-1\n')],
-        label_file=[('a.parquet', saved(lambda p: write_label_file(p, ['a cat', 'dogs'], torch.eye(2).bool(), PETS, 3), '.parquet'))],
-        prompts=[('a.safetensors', saved(prompts().save, '.safetensors'))],
-        prompt_header=[('a.safetensors', saved(prompts().save, '.safetensors'))],
-        vectors=[('a.safetensors', saved(vectors.save, '.safetensors'))],
-        scores=[('a.safetensors', saved(SavedScores(torch.ones(2, 2), ['a.jpg', 'b.jpg'], PETS).save, '.safetensors'))],
+        label_file=[('a.parquet', saved(LabeledTexts(['a cat', 'dogs'], torch.eye(2).bool(), PETS, 3).save, '.parquet'))],
+        prompts=[('a.safetensors', saved(prompts().save))],
+        prompt_header=[('a.safetensors', saved(prompts().save))],
+        vectors=[('a.safetensors', saved(vectors.save))],
+        scores=[('a.safetensors', saved(SavedScores(torch.ones(2, 2), ['a.jpg', 'b.jpg'], PETS).save))],
         checkpoint=[('a.pth', saved(lambda p: torch.save(checkpoint, p), '.pth'))],
         ids=[('a.json', b'[3, 4]'), ('a.txt', b'3\n4\n'), ('a.pkl', b'\x80\x04\x95\t\x00\x00\x00\x00\x00\x00\x00]\x94(K\x03K\x04e.')],
         coco=[('a.json', coco)],
@@ -152,13 +151,8 @@ def read_prompts(path: Path):
     "Whatever is read of a changed file with its checksum is what was in it"
     model, was = TaIDPT.load(path, clip()), prompts()
     assert settings_of(model) == settings_of(was) and model.history_ == was.history_ and model.classes == was.classes
-    assert model.calibration == was.calibration and model.frequency_ == was.frequency_
+    assert model.thresholds == was.thresholds and model.frequency_ == was.frequency_
     assert all(torch.equal(a, b) for a, b in zip(model.prompts_.parameters(), was.prompts_.parameters()))
-
-
-def read_pth(path: Path):
-    checkpoint = read_checkpoint(path)
-    learned_settings(checkpoint, prompt_tensors(checkpoint, path), path)
 
 
 READERS = dict(
@@ -166,16 +160,16 @@ READERS = dict(
     captions=lambda path: list(read_captions(path)),
     class_file=lambda path: ClassSet.from_file(path),
     label_table=read_table,
-    label_file=read_label_file,
+    label_file=LabeledTexts.load,
     prompts=read_prompts,
     prompt_header=lambda path: TaIDPT.load(path, clip()),
     vectors=lambda path: TextConcepts.load(path, clip()),
     scores=load_scores,
-    checkpoint=read_pth,
+    checkpoint=lambda path: import_checkpoint(path, clip(), PETS),
     ids=read_caption_ids,
-    coco=lambda path: list(captions_by_id(path, [3])),
+    coco=lambda path: list(_captions_by_id(path, [3])),
     tagger=lambda path: Tagger(path, threads=1).predict(Image.new('RGB', (9, 8))),
-    pictures=lambda path: list(iter_picture_features(clip(), [path], progress=False)))
+    pictures=lambda path: list(picture_batches(clip(), [path], progress=False)))
 
 
 class Fault(Exception):
@@ -217,24 +211,22 @@ def spoil(content: bytes, rng: random.Random) -> bytes:
     return bytes(raw)
 
 
-HEADER_VALUES = ['null', '[]', '{}', '""', 'x', '-1', '1e999', 'NaN', '[' * 3000, '5' * 5000, '[1]', '{"a": 1}', '["a"]', '{"a": ["b"]}', '"<b>"',
-                 '{"name": "a", "names": ["cat", "dog"]}', '{"names": [[]]}', '{"lr": {}}', '{"n_ctx": 2, "class_specific": false, "lr": "x"}',
-                 '{"n_ctx": 2, "class_specific": false, "epochs": -1}', '[{"epoch": "<b>", "lr": 1, "loss": 1}]', '\n', '0' * 16, 'hf-hub:a/b']
-TENSORS = [torch.zeros(0), torch.zeros(()), torch.zeros(1, 256), torch.full((2, 256), 3e38), torch.full((2, 256), torch.nan), torch.ones(2, 256).long(),
-           torch.ones(2, 256).half(), torch.ones(2, 2), torch.ones(5, 256), torch.ones(2, 2, 256)]
+HEADER_VALUES = ['null', '[]', '{}', '""', 'x', '-1', '1e999', 'NaN', '[' * 3000, '5' * 5000, '[1]', '{"a": 1}', '["a"]', '"<b>"', '\n', 'hf-hub:a/b',
+                 '{"name": "a", "names": ["cat", "dog"]}', '{"names": [[]]}', '{"n_ctx": 2, "lr": "x"}', '{"epochs": -1}', '[{"epoch": "<b>", "lr": 1}]']
+TENSORS = [torch.zeros(0), torch.zeros(()), torch.full((2, 256), torch.nan), torch.ones(2, 256).long(), torch.ones(2, 2), torch.ones(2, 2, 256)]
 
 
 def spoil_header(content: bytes, rng: random.Random) -> bytes:
-    "A safetensors file with other words or tensors, and no checksum that would tell"
+    "A safetensors file with other words or tensors, and a checksum that does not tell"
     with tempfile.TemporaryDirectory() as d:
         (path := Path(d)/'a.safetensors').write_bytes(content)
         with safe_open(path, 'pt') as f: about, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
-        del about['checksum']
         for _ in range(rng.choice([1, 1, 2])):
-            if rng.random() < .7: about[rng.choice([*about, 'more'])] = rng.choice(HEADER_VALUES)
+            if rng.random() < .7: about[rng.choice([w for w in about if w != 'checksum'] + ['more'])] = rng.choice(HEADER_VALUES)
             else: tensors[rng.choice([*tensors, 'more'])] = rng.choice(TENSORS).clone()
-            if rng.random() < .1: about.pop(rng.choice([w for w in about if w != 'format']), None)
-        save_file(tensors, path, about)
+            if rng.random() < .1: about.pop(rng.choice([w for w in about if w not in ('format', 'checksum')]), None)
+        save_file(tensors, path, about | NO_CHECKSUM)
+        seal(path)
         return path.read_bytes()
 
 
@@ -251,23 +243,20 @@ def main():
     parser.add_argument('--seed', type=int, default=int(time.time()))
     parser.add_argument('--only', choices=READERS)
     args = parser.parse_args()
-    rng, end, counts, faults = random.Random(args.seed), time.time() + 60*args.minutes, dict.fromkeys(READERS, 0), {}
+    rng, end, cases, faults = random.Random(args.seed), time.time() + 60*args.minutes, 0, 0
     kept = Path(__file__).parent/'artifacts'
+    kept.mkdir(exist_ok=True)
     while time.time() < end:
         for reader in [args.only] if args.only else READERS:
-            began, (name, content) = time.time(), one_case(reader, rng)
+            name, content = one_case(reader, rng)
+            cases += 1
             try: try_file(reader, name, content)
             except Fault as e:
-                kind = f'{reader} {Path(name).suffix} {str(e).split(": ", 1)[-1][:60]}'
-                if kind not in faults:
-                    kept.mkdir(exist_ok=True)
-                    (kept/f'fuzz-{reader}-{len(faults)}-{name}').write_bytes(content)
-                    print(e, kept/f'fuzz-{reader}-{len(faults)}-{name}', sep='\n', flush=True)
-                faults[kind] = faults.get(kind, 0) + 1
-            if (took := time.time() - began) > 5: print(f'{reader}, {name}: {took:.1f} s for {len(content)} bytes, {content[:80]}', flush=True)
-            counts[reader] += 1
-    print(f'seed {args.seed}:', ', '.join(f'{n:,} {reader}' for reader, n in counts.items() if n))
-    sys.exit(f'{len(faults)} kinds of faults' if faults else 0)
+                faults += 1
+                (file := kept/f'fuzz-{reader}-{faults}-{name}').write_bytes(content)
+                print(e, file, sep='\n', flush=True)
+    print(f'seed {args.seed}: {cases:,} cases, {faults} faults')
+    sys.exit(faults > 0)
 
 
 if __name__ == '__main__': main()

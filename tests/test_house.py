@@ -46,8 +46,3 @@ def test_the_spine_is_in_order():
     assert [n for n in flat if not re.match(r'\d\d_', n)] == ['files', 'glossary', 'index', 'plots']
     folders = {p.relative_to(ROOT/'nbs').parts[0] for p in (ROOT/'nbs').glob('*/**/*.ipynb') if not p.parts[-2].startswith('.')}
     assert folders == {name for name in house.FLOORS if (ROOT/'nbs'/name).is_dir()} | {'tutorials'}
-
-
-def test_hints_have_one_style():
-    "X|None, not Optional[X]"
-    for m in house.modules(ROOT): assert not re.search(r'\b(?:Optional|Union|List|Dict|Tuple)\[', m.code), m.name

@@ -18,8 +18,7 @@ h, H, mask = clip.encode_texts(clip.tokenize(['a dog on a sofa']))
 labeled = NounFilter(VOC2007).label(['Two puppies near a couch.', 'Nothing at all.'])
 named = [n for n, l in zip(labeled.classes.names, labeled.labels[0]) if l]
 assert named == ['dog', 'sofa'] and len(labeled) == 1, named
-captions = bundled_captions()
-print('a caption:', next(iter(captions)))
+print('a caption:', next(iter(bundled_captions())))
 '''
 
 
@@ -33,21 +32,17 @@ def test_wheel(tmp_path):
     # a source archive, and from that a wheel
     build = '-m', 'build', '--no-isolation'
     assert run(sys.executable, *build, '--outdir', dist, tree).returncode == 0
-    assert len(list(dist.glob('*.tar.gz'))) == 1
     wheel, = dist.glob('*.whl')
 
     # it holds the package with all its data, and nothing else
     names = zipfile.ZipFile(wheel).namelist()
-    folders = {n.split('/')[0] for n in names}
-    assert {f for f in folders if not f.endswith('.dist-info')} == {'taidpt'}
+    assert {n.split('/')[0] for n in names if '.dist-info/' not in n} == {'taidpt'}
     ours = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*')
             if p.is_file() and '__pycache__' not in p.parts}
     assert ours <= set(names), f'not in the wheel: {sorted(ours - set(names))}'
-    about = {n.split('.dist-info/')[1] for n in names if '.dist-info/' in n}
-    assert {'licenses/LICENSE', 'licenses/LICENSES.md'} <= about
+    assert {n.split('.dist-info/')[1] for n in names if '.dist-info/' in n} >= {'licenses/LICENSE', 'licenses/LICENSES.md'}
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('.dist-info/METADATA'))).decode()
     assert not re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
-    for minor in range(10, 14): assert f'Programming Language :: Python :: 3.{minor}\n' in metadata
 
     # installed by itself (what it requires is this environment's), it works with no data of NLTK
     # and no network in reach
@@ -58,6 +53,5 @@ def test_wheel(tmp_path):
     assert done.returncode == 0 and 'a caption:' in done.stdout
 
     # and so does its command
-    for command in ('', 'demo', 'train', 'predict', 'evaluate', 'ensemble', 'reproduce', 'label', 'import'):
-        done = run(installed/'bin/taidpt', *command.split(), '--help', **env)
-        assert done.returncode == 0 and 'usage: taidpt' in done.stdout
+    done = run(installed/'bin/taidpt', 'label', '--classes', 'cat,dog', '--explain', 'a puppy', **env)
+    assert done.returncode == 0 and "'puppy' -> dog" in done.stdout

@@ -10,10 +10,8 @@ import sys, threading, time, torch
 from pathlib import Path
 from PIL import Image
 from taidpt.classes import ClassSet
-from taidpt.clip import FrozenCLIP, load_clip
-from taidpt.datasets.labelled import LabeledPictures
+from taidpt.clip import FrozenCLIP, encode_pictures, load_clip
 from taidpt.baselines.dualcoop import DualCoOp
-from taidpt.paper.study import encode_labeled
 
 torch.set_num_threads(1)
 clip, folder, N = load_clip(device='cpu'), Path(sys.argv[1]), 4000
@@ -24,7 +22,7 @@ class Quick(FrozenCLIP):
 
 quick = Quick(clip.model, clip.tokenizer, lambda im: torch.zeros(3, 4, 4))
 Image.new('RGB', (8, 8)).save(folder/'a.png')
-pictures = LabeledPictures([folder/'a.png']*N, torch.rand(N, 2) < .5, ClassSet('two', ['cat', 'dog']))
+classes, labels = ClassSet('two', ['cat', 'dog']), torch.rand(N, 2) < .5
 start, peak = used(), 0
 def watch():
     global peak
@@ -32,8 +30,8 @@ def watch():
         peak = max(peak, used())
         time.sleep(.01)
 threading.Thread(target=watch, daemon=True).start()
-features = encode_labeled(quick, pictures, folder, progress=False).plain
-DualCoOp(quick, pictures.classes, epochs=1).fit(features, pictures.labels, progress=False).predict(features, progress=False)
+features = encode_pictures(quick, [folder/'a.png']*N, folder/'features.safetensors', progress=False)
+DualCoOp(quick, classes, epochs=1).fit(features, labels, progress=False).predict(features, progress=False)
 print(round(features.nbytes / 2**20), round(peak - start))
 '''
 

