@@ -76,6 +76,7 @@ def settings_of(model:'Predictor')->dict: # name -> value; names in `_` are what
     "Settings of a model, as JSON can hold them; a function is given by its name."
     values = {n: v for n, v in model.get_params().items() if n not in ('clip', 'classes')}
     values |= {f'{n}_': getattr(model, f'{n}_') for n in model.published if hasattr(model, f'{n}_')}
+    values = {n: None if isinstance(v, Tensor) else v for n, v in values.items()}     # where it began
     return {n: f'function {_function_name(v)}' if callable(v) else v for n, v in values.items()}
 
 def model_about(model:'Predictor')->dict[str, str]: # words of a header
@@ -165,9 +166,10 @@ def load_model(cls:type, path:str|Path, clip=None, trust=False, **given)->'Predi
             f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
         try: shapes = cls.shapes(about, names)
         except ValueError as e: raise ValueError(f'{path}: {e}') from None
-        return shapes | {n: shapes[n[9:]] for n in names if n[:9] == 'momentum.' and n[9:] in shapes}
+        state = {n: n.split('.', 2) for n in names if n.startswith('optimizer.')}
+        return shapes | {n: () if s[1] == 'step' else shapes.get(s[2], ('?',)) for n, s in state.items() if len(s) > 2}
     tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE, wanted)
-    kept = {name: t for name, t in tensors.items() if not name.startswith('momentum.')}
+    kept = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
     for name, t in kept.items():                        # logarithms are of small numbers
         check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
     if clip is None: clip = _clip_of_label(about['clip'], path, trust)
@@ -208,7 +210,8 @@ class Predictor:
     cosine_scale:float|None = None                      # of scores that are cosines with sentences
     thresholds = None                                   # fitted to labelled pictures: `calibrate`
     learned:str|None = None                             # the attribute that `fit` or `load` sets
-    published: ClassVar[dict] = {}                                      # numbers for settings that are left at None
+    published: ClassVar[dict] = {}                      # numbers for settings that are left at None
+    of_loss: ClassVar[dict] = {}                        # loss -> numbers in place of these, for Adam
     tied = 'clip', 'classes'                            # what was learned is of no use to others
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length
