@@ -206,7 +206,8 @@ class TaIDPT(Predictor):
         elif not callable(features): check_features(features)
         schedule = schedule_of(self, len(train))
         vars(self).update({f'{name}_': x for name, x in settled(self, len(train)).items()})
-        data = data_hash(text_digest(train.texts).encode(), train.labels.numpy().tobytes())
+        parts = train.labels, *([self.init] if isinstance(self.init, Tensor) else [])
+        data = data_hash(text_digest(train.texts).encode(), *(x.cpu().numpy().tobytes() for x in parts))
         self.prompts_, self.history_ = prompts_for(self), []
         if self.init is not None and not (checkpoint and Path(checkpoint).exists()):
             if callable(features): features = features()

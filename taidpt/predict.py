@@ -167,7 +167,8 @@ def load_model(cls:type, path:str|Path, clip=None, trust=False, **given)->'Predi
         try: shapes = cls.shapes(about, names)
         except ValueError as e: raise ValueError(f'{path}: {e}') from None
         state = {n: n.split('.', 2) for n in names if n.startswith('optimizer.')}
-        return shapes | {n: () if s[1] == 'step' else shapes.get(s[2], ('?',)) for n, s in state.items() if len(s) > 2}
+        return shapes | {n: () if s[1] == 'step' else shapes[s[2]] for n, s in state.items()
+                         if len(s) > 2 and s[2] in shapes}
     tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE, wanted)
     kept = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
     for name, t in kept.items():                        # logarithms are of small numbers

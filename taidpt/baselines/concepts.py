@@ -17,7 +17,7 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..encoders.features import FeatureStore, check_features
-from ..learner import as_labelled, name_frequency
+from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
 from ..predict import Predictor, clip_and_classes
 from ..scores import branch_scores, global_scores
@@ -31,6 +31,7 @@ from ..zeroshot import ZeroShotCLIP
 class ClassVectors(Predictor):
     "A vector for each class, worked out from labelled sentences; a subclass says how."
     learned = 'vectors_'
+    keep_unnamed = False                                # sentences that name no class take part
 
     def solve(self,
         h:Tensor, # features of sentences, N × D, of unit length
@@ -45,7 +46,7 @@ class ClassVectors(Predictor):
         progress:bool=True, # a bar
     )->'ClassVectors': # itself
         "Work the vectors out. `ValueError` for labels of other classes, or none, before any work."
-        train = as_labelled(train, self.classes, progress)
+        train = as_labelled(train, self.classes, progress, self.keep_unnamed)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
         if lost := [n for n,k in train.counts().items() if not k]:
@@ -101,7 +102,7 @@ class TextConcepts(ClassVectors):
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Means of the sentences of each class, less the mean of all."
         if self.attention: self.texts_ = h.half()
-        return (y.T @ h) / y.sum(0)[:, None] - h.mean(0)
+        return class_means(h, y)
 
     def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
                      mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
