@@ -16,6 +16,7 @@ from tqdm.auto import tqdm
 from .concepts import ClassVectors, TextConcepts
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
+from ..ensemble import Attended
 from ..files import open_safetensors
 from ..learner import RANKING, TaIDPT, class_means
 from ..losses import auc_loss, bce_loss
@@ -118,12 +119,15 @@ class TextLinear(ClassVectors):
 
 # %% ../../nbs/baselines/linear.ipynb #linear-017b
 def load_predictor(
-    path:str|Path, # what `TaIDPT`, `TextConcepts` or `TextLinear` saved
+    path:str|Path, # what `TaIDPT`, `TextConcepts`, `TextLinear` or `Attended` saved
     clip:FrozenCLIP|None=None, # the CLIP it was made with; None loads it by its name
     trust:bool=False, # follow that name to a repository, folder or file, too
 )->Predictor:
     "What a file holds, ready to predict; raises what the `load` of its method raises."
     kinds = {'TextConcepts': TextConcepts, 'TextLinear': TextLinear}
-    with open_safetensors(path, 'taidpt-model', 'prompts') as (_, about):
-        kind = kinds.get(about.get('method'), TaIDPT)
-    return kind.load(path, clip, trust)
+    with open_safetensors(path, 'taidpt-model', 'prompts') as (file, about):
+        kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')
+        sentences = tau and file.get_tensor('attention.sentences')
+    model = kind.load(path, clip, trust)
+    try: return model if tau is None else Attended(model, sentences, float(tau))
+    except ValueError as e: raise ValueError(f'{path}: attention: {e}') from None
