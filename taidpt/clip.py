@@ -190,8 +190,9 @@ def load_clip(
     on_engine = engine == 'openvino'
     if device is None: device = ('cpu' if on_engine else 'cuda' if torch.cuda.is_available() else
                                  'mps' if torch.backends.mps.is_available() else 'cpu')
-    if engine != 'torch' and (not on_engine or torch.device(device).type != 'cpu'): raise ValueError(
-        f"engine must be 'torch' or 'openvino', which works on the CPU; got {engine!r}, {device}.")
+    if engine != 'torch' and not (on_engine and torch.device(device).type == 'cpu'):
+        raise ValueError("engine must be 'torch' or 'openvino', which works on the CPU; "
+                         f'got {engine!r}, {device}.')
     source = find_clip(name, pretrained)
     weights = 'float32' if on_engine else precision
     model = build_clip(source, device, weights, image_size, crop).eval()

@@ -43,15 +43,11 @@ class PictureTower(nn.Module):
         return tuple(x.reshape(N, *shape) for x, shape in zip(found, self.shapes))
 
 # %% ../../nbs/encoders/engines.ipynb #engines-023
-def _import_openvino():
-    "The module `openvino`; it would tell its makers of each import, and is kept from that."
-    sys.modules.setdefault('openvino_telemetry', None)  # as if not installed, which is allowed
-    import openvino
-    return openvino
-
 def _as_graph(tower:PictureTower): # -> openvino.Model
     "The tower as OpenVINO's own graph. `ValueError` for what cannot be traced."
-    openvino, example = _import_openvino(), torch.zeros(2, 3, *tower.size)
+    sys.modules.setdefault('openvino_telemetry', None)  # it would tell its makers of each import
+    import openvino
+    example = torch.zeros(2, 3, *tower.size)
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
     try:
@@ -76,7 +72,7 @@ class OpenVINOTower:
         size:tuple[int, int], # height, width of pictures
         precision:str='float32', # or 'bfloat16'
     ):
-        openvino = _import_openvino()
+        import openvino                                     # here, as few need it
         _ = openvino.Tensor(np.zeros(1, np.float32)).data   # the first: two threads could hang on it
         self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
         self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}

@@ -6,7 +6,7 @@
 __all__ = ['normalized_fp16', 'to_device', 'FeatureStore', 'to_gpu_if_fits', 'check_features', 'load_features', 'stored_features']
 
 # %% ../../nbs/encoders/features.ipynb #976826a9
-import json, math, mmap, os, shutil, struct, warnings
+import json, math, mmap, os, shutil, struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..files import NO_CHECKSUM, clean, locked, open_safetensors, reserve, seal, to_disk
+from ..files import NO_CHECKSUM, locked, open_safetensors, reserve, seal, to_disk
 
 # %% ../../nbs/encoders/features.ipynb #8687d794
 def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, on the CPU
@@ -166,8 +166,6 @@ def _empty(
     free = shutil.disk_usage(path.parent).free
     if size > free: raise OSError(f'The features of {N:,} items need {size/1e9:.1f} GB in '
                                   f'{path.parent}, where {free/1e9:.1f} GB are free.')
-    if size > 1e9: warnings.warn(f'The features of {N:,} items take {size/1e9:.1f} GB: '
-                                 f'{path.with_suffix("")}', stacklevel=4)
     reserve(path, 8 + len(text) + size)
     with open(path, 'r+b') as f: f.write(struct.pack('<Q', len(text)) + text)
     store, done = _map(path, 'r+')
@@ -177,10 +175,7 @@ def _empty(
 # %% ../../nbs/encoders/features.ipynb #a205f370
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
     "Features from a file. Raises `FileNotFoundError`, or `ValueError` for other or damaged ones."
-    with open_safetensors(path, 'taidpt-features', 'features') as (file, _):
-        names = set(file.keys())
-    if names != set(_TENSORS): raise ValueError(f'{path}: holds no features of taidpt, but {names}')
-    return _map(Path(path), 'c')[0]
+    with open_safetensors(path, 'taidpt-features', 'features'): return _map(Path(path), 'c')[0]
 
 def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> None:
     "Put batches into a store, from the first item that is not done; all as in `stored_features`."
@@ -206,32 +201,24 @@ def stored_features(
     every:int=256, # items after which the file is safe
 ) -> FeatureStore: # memory-mapped, or in memory
     "Features from a file, or filled in, going on where an earlier run stopped; `ValueError`."
-    made_from = {'format': 'taidpt-features'} | made_from
-    if path is None:
-        _fill(*(new := _empty(None, *sizes(), made_from)), batches, every)
-        return new[0]
-    path = Path(path)
-    clean(path.parent)
-    if not path.exists():
-        with locked(path):
-            if not path.exists(): return _made(path, made_from, sizes, batches, every)
-    store = load_features(path)
-    words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
-    differ = [words.get(k, k) for k in made_from if store.metadata.get(k) != made_from[k]]
-    if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
-                                'name another file, or delete this one.')
-    return store
-
-def _made(path:Path, made_from:dict, sizes:Callable, *how) -> FeatureStore: # as in `stored_features`
-    "A new file of features, or one that was begun and is finished now."
-    partial, begun = path.with_name(path.name + '.partial'), None
-    try: begun = _map(partial, 'r+')
-    except (OSError, ValueError, KeyError, TypeError, struct.error): pass       # none, or no such
-    if not begun or begun[0].metadata | NO_CHECKSUM != made_from | NO_CHECKSUM:
-        begun = _empty(partial, *sizes(), made_from)
-    _fill(*begun, *how)
-    seal(partial)
-    to_disk(partial)
-    os.replace(partial, path)
-    to_disk(path.parent)
-    return _map(path, 'c')[0]
+    made_from, path = {'format': 'taidpt-features'} | made_from, path and Path(path)
+    with locked(path if path and not path.exists() else None):
+        if path and path.exists():                      # since long, or made while we waited
+            store = load_features(path)
+            words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
+            differ = [words.get(k, k) for k, x in made_from.items() if store.metadata.get(k) != x]
+            if not differ: return store
+            raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
+                             'name another file, or delete this one.')
+        partial, begun = path and path.with_name(path.name + '.partial'), None
+        try: begun = path and _map(partial, 'r+')
+        except (OSError, ValueError, KeyError, TypeError, struct.error): pass   # none, or no such
+        if not begun or begun[0].metadata | NO_CHECKSUM != made_from | NO_CHECKSUM:
+            begun = _empty(partial, *sizes(), made_from)
+        _fill(*begun, batches, every)
+        if path is None: return begun[0]
+        seal(partial)
+        to_disk(partial)
+        os.replace(partial, path)
+        to_disk(path.parent)
+        return _map(path, 'c')[0]

@@ -196,16 +196,12 @@ def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # 
     return f, F_.reshape(x.shape[0], *grid, -1)             # `len` would be fixed in a traced graph
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
-def _min_side(visual:nn.Module) -> int: # pixels
-    "How large pictures must be: a patch, or what becomes one position."
-    trunk = getattr(visual, 'trunk', visual)
-    stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
-    patch = getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None)
-    return max(patch) if patch and max(patch) > 1 else max(s['reduction'] for s in stages)
-
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
     "The tower, or one with the same weights and positions for this size; `ValueError` for none."
-    trunk, side = getattr(visual, 'trunk', visual), _min_side(visual)
+    trunk = getattr(visual, 'trunk', visual)
+    stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
+    patch = max(getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None) or [1])
+    side = patch if patch > 1 else max(s['reduction'] for s in stages)  # becomes one position
     native = getattr(getattr(trunk, 'patch_embed', None), 'img_size', None) or size     # of timm's
     fixed = native != size and not hasattr(trunk, 'set_input_size')
     taken = f'{native[0]} × {native[1]} alone' if fixed else f'any of at least {side} × {side}'
@@ -243,7 +239,6 @@ def picture_features(
         'ModifiedResNet, VisionTransformer, and timm towers with a pooling of their own.')
     return f[:, None].expand(-1, len(pos_embeds), -1), F_
 
-# %% ../../nbs/encoders/towers.ipynb #any-9bafd9
 def ready_pixels(visual:nn.Module, pixels:Tensor, device:torch.device) -> Tensor:
     "Pixels as a tower takes them; `ValueError` unless N × 3 × height × width and floating point."
     if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():

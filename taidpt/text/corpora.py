@@ -13,26 +13,17 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from ..files import is_text_list, parse_json
+from ..files import is_text_list, parse_json, utf8
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
     "A file's bytes, unpacked if its name ends in .gz."
     return gzip.open(path, 'rb') if path.suffix.lower() == '.gz' else open(path, 'rb')
 
-def _text(raw:bytes, path:Path, line:int=1)->str:
-    "A line, or a file, without a byte order mark; `ValueError` says where it is not UTF-8."
-    try: text = raw.decode('utf-8')
-    except UnicodeDecodeError as e:
-        line += raw.count(b'\n', 0, e.start)
-        raise ValueError(f"{path}:{line}: not UTF-8 text (a byte is 0x{raw[e.start]:02x}); "
-                         "save the file as UTF-8, and name it by what it is") from None
-    return text.removeprefix('\ufeff') if line == 1 else text
-
 def _lines(path:Path)->Iterator[tuple[int,str]]:
     "Numbered lines of a text file, from 1."
     with _open(path) as f:
-        for n,raw in enumerate(f, 1): yield n, _text(raw, path, n)
+        for n,raw in enumerate(f, 1): yield n, utf8(raw, path, n)
 
 def _read_txt(path:Path, column:None)->Iterator[str]:
     "The lines of a text file."
@@ -72,7 +63,7 @@ def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document in one of the three shapes."
-    with _open(path) as f: text = _text(f.read(), path)
+    with _open(path) as f: text = utf8(f.read(), path)
     data = parse_json(text, path, nan=True)
     del text
     records = data.get('annotations') if isinstance(data, dict) else data
