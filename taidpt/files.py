@@ -103,14 +103,12 @@ def parse_json(
     text:str|bytes, # a JSON document
     where:str|Path, # its file, or its place in one, for messages
     line:int=1, # the line of the file on which it begins
-    nan:bool=False, # take NaN and Infinity for numbers, as Python does
 )->object: # lists, dictionaries, text, numbers, bool, None
     "What JSON says. Raises `ValueError` with place and line, whatever is wrong with it."
-    def no_number(word): raise ValueError(f'{word} is no number for JSON')
-    try: return json.loads(text, parse_constant=None if nan else no_number)
+    try: return json.loads(text)
     except json.JSONDecodeError as e:
         line, what = line + e.lineno - 1, f'no complete JSON ({e.msg}, character {e.colno})'
-    except (ValueError, RecursionError) as e: what = e  # other numbers; too deep; not UTF-8
+    except (ValueError, RecursionError) as e: what = e  # an endless number; too deep; not UTF-8
     raise ValueError(f'{where}:{line}: {what}')
 
 def read_json(path:str|Path)->object:

@@ -59,12 +59,12 @@ def _caption(record:object, column:str|None, where:str)->str:
 def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
     "The captions of a file with a JSON record on each line."
     for n,line in _lines(path):
-        if line.strip(): yield _caption(parse_json(line, path, n, nan=True), column, f'{path}:{n}')
+        if line.strip(): yield _caption(parse_json(line, path, n), column, f'{path}:{n}')
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document in one of the three shapes."
     with _open(path) as f: text = utf8(f.read(), path)
-    data = parse_json(text, path, nan=True)
+    data = parse_json(text, path)
     del text
     records = data.get('annotations') if isinstance(data, dict) else data
     if isinstance(data, dict) and records is None and isinstance(data.get('images'), list):
