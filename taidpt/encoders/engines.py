@@ -26,8 +26,7 @@ class PictureTower(nn.Module):
         dense:Callable|None=None, # as in `picture_features`
     ):
         super().__init__()
-        preprocess = getattr(visual, 'preprocess_cfg', None)
-        size = preprocess['size'] if preprocess else visual.image_size
+        size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
         self.visual, self.dense, self.shapes = tower_for(visual, self.size), dense, None
         with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))

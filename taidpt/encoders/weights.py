@@ -50,16 +50,14 @@ def _clip_by_name(name:str, pretrained:str|Path|None) -> _ClipSource:
     "One of open_clip's models, / may stand for -; `ValueError` for unknown names or tags."
     import open_clip                                # here, as it takes a second
     spec, known = name.replace('/', '-'), open_clip.list_models()
-    if spec not in known:
-        raise ValueError(f'open_clip knows no model {name!r}, and there is no such folder.'
-                         f'{_did_you_mean(spec, known)}')
+    if spec not in known: raise ValueError(f'open_clip knows no model {name!r}, and there is no '
+                                           f'such folder.{_did_you_mean(spec, known)}')
     tags = open_clip.list_pretrained_tags_by_model(spec)
-    if pretrained is None:
-        raise ValueError(f'{spec} needs weights: pass pretrained= one of '
-                         f'{", ".join(tags) or "(no tags)"}, or a file.')
-    if pretrained not in tags and not Path(pretrained).is_file():
-        raise ValueError(f'{str(pretrained)!r} is neither a tag of {spec} ({", ".join(tags)}) nor '
-                         f'a file.{_did_you_mean(pretrained, tags)}')
+    if pretrained is None: raise ValueError(f'{spec} needs weights: pass pretrained= one of '
+                                            f'{", ".join(tags) or "(no tags)"}, or a file.')
+    if pretrained not in tags and not Path(pretrained).is_file(): raise ValueError(
+        f'{str(pretrained)!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.'
+        f'{_did_you_mean(pretrained, tags)}')
     if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
         warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were '
                       f'trained with QuickGELU, load {spec}-quickgelu.', stacklevel=4)
@@ -154,7 +152,7 @@ def build_clip(
     options = {'precision': _PRECISIONS[precision], 'device': device, 'force_preprocess_cfg': pictures}
     if source.pretrained is not None:
         cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
-        options['force_quick_gelu'] = bool(cfg.get('quick_gelu', False))
+        options['force_quick_gelu'] = cfg.get('quick_gelu', False)
     before = logging.root.manager.disable
     logging.disable()                               # what matters of their warnings is in the error
     try: model = open_clip.create_model(source.spec, source.pretrained, **options)
