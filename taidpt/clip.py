@@ -54,19 +54,14 @@ class FrozenCLIP:
         blocks = self.text.transformer                          # with its floating-point type
         self.dtype = blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
         self.precision = tower.precision if tower else str(self.dtype).removeprefix('torch.')
+        bias = getattr(model, 'logit_bias', None)               # of SigLIP and its kind, e.g. -10
+        self.logit_bias = None if bias is None else bias.item()
+        self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         self._rows, self._block = {}, prompt_block
         self._dense, self._sized = patch_features(model.visual, dense), (None, model.visual)
 
     @property
     def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
-
-    @property
-    def logit_scale(self) -> float: return self.model.logit_scale.exp().item() # e.g. 100
-
-    @property
-    def logit_bias(self) -> float|None: # SigLIP and its kind add it to scaled cosines, e.g. -10
-        bias = getattr(self.model, 'logit_bias', None)
-        return None if bias is None else bias.item()
 
     def __repr__(self):
         by = '' if self.engine == 'torch' else f', pictures by {self.engine} in {self.precision}'

@@ -83,23 +83,17 @@ def _nouns()->tuple[dict[str,str], dict[str,list[str]], dict[str,None], dict[str
         for other in above: below.setdefault(other, []).append(here)
     return meaning, nouns, common, below
 
-def _meaning_of(name:str)->tuple[str, str]|None:
-    "A name as WordNet spells it, and its first meaning."
-    meaning = _nouns()[0]
-    words = [squeeze(name[a:b]) for a,b in token_spans(name)]
-    for last in (words[-1], shortest_lemma(words[-1])) if words else ():
-        for glue in ('_', '-', ''):
-            noun = glue.join([*words[:-1], last])
-            if noun in meaning: return noun, meaning[noun]
-    return None
-
 def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['guitar', 'piano', …]
     "Common nouns whose first meaning is that of the name, or kinds of it, the frequent first."
-    if (found := _meaning_of(name)) is None: return []
     meaning, nouns, common, below = _nouns()
-    if not hyponyms: return [n.replace('_', ' ') for n in nouns[found[1]]
-                             if n in common and n != found[0] and squeeze(n) != squeeze(name)]
-    left, seen = list(below.get(found[1], [])), set()
+    words = [squeeze(name[a:b]) for a,b in token_spans(name)]
+    lasts = (words[-1], shortest_lemma(words[-1])) if words else ()
+    spelled = (glue.join([*words[:-1], last]) for last in lasts for glue in ('_', '-', ''))
+    own = next((noun for noun in spelled if noun in meaning), None)      # as WordNet spells it
+    if own is None: return []
+    if not hyponyms: return [n.replace('_', ' ') for n in nouns[meaning[own]]
+                             if n in common and n != own and squeeze(n) != squeeze(name)]
+    left, seen = list(below.get(meaning[own], [])), set()
     while left:
         here = left.pop()
         if here not in seen: left += below.get(here, [])
