@@ -1,4 +1,5 @@
 """What several tests need: where things are, and a way to run a command."""
+import importlib.util
 import os
 import subprocess
 import sys
@@ -17,6 +18,14 @@ def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(' '.join(map(str, command)), done.stdout, sep='\n')
     return done
+
+
+def docs_module(name: str):
+    "A script of docs/ as a module"
+    spec = importlib.util.spec_from_file_location(name, ROOT/f'docs/{name}.py')
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def tool(name: str) -> Path:
