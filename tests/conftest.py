@@ -42,25 +42,6 @@ def user_cache(tmp_path_factory):
     else: os.environ['XDG_CACHE_HOME'] = before
 
 
-@pytest.fixture
-def shared() -> Path:
-    "The folder of reference data beside the repository; tests that need it are skipped where it is absent"
-    folder = ROOT.parent/'shared'
-    if not folder.is_dir(): pytest.skip(f'no reference data beside the repository ({folder})')
-    return folder
-
-
-@pytest.fixture
-def taidpt(capsys):
-    "The command, in this process: exit status and all that it says"
-    from taidpt.apps.cli import main
-    def call(*args):
-        capsys.readouterr()
-        status = main([str(a) for a in args])
-        return status, ''.join(capsys.readouterr())
-    return call
-
-
 @pytest.fixture(scope='session')
 def site(tmp_path_factory) -> Path:
     "The folder of the built site; processes that test side by side build it once"
