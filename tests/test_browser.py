@@ -15,7 +15,6 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import nbformat
 import numpy as np

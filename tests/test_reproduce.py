@@ -2,7 +2,6 @@
 import json
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from taidpt.classes import COCO, NUSWIDE, VOC2007
