@@ -12,7 +12,6 @@ from packaging.version import Version
 from PIL import Image
 from safetensors.torch import save_file
 
-import taidpt.clip, taidpt.encoders.weights
 from taidpt.clip import load_clip
 from taidpt.classes import as_classset
 from taidpt.learner import TaIDPT
