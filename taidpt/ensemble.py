@@ -191,7 +191,7 @@ class Attended(Predictor):
         self.sentences = F.normalize(h.to(model.clip.device).float(), dim=-1).half()
         self.clip, self.classes, self.local = model.clip, model.classes, model.local
         self.pos_embed, self.cosine_scale = model.pos_embed, model.cosine_scale
-        self.tau_image = model.tau_image
+        self.tau_image = model.picture_tau()
         if hasattr(model, 'frequency_'): self.frequency_ = model.frequency_
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D

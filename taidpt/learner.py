@@ -91,7 +91,7 @@ def check_learner(
     schedule_of(model)
     scaled_loss(getattr(model, 'loss', 'ranking'), 1., losses)
     at_least(1, whole=True, n_ctx=model.n_ctx)
-    more_than(0, tau_image=model.tau_image, **positive)
+    more_than(0, tau_image=model.picture_tau(), **positive)
     tokens = model.clip.context_length
     if model.n_ctx > tokens - 4:
         raise ValueError(f'n_ctx is {model.n_ctx}, but a prompt has {tokens} tokens, and four are '
@@ -100,7 +100,8 @@ def check_learner(
 # %% ../nbs/09_taidpt.ipynb #09-prompts-1
 def prompt_shapes(about:dict, names)->dict[str, tuple]: # of the header and the tensors of a file
     "Which tensors a file of prompts should hold, as `check_shapes` takes them."
-    n_ctx, specific = (about['settings'].get(name) for name in ('n_ctx', 'class_specific'))
+    n_ctx, specific, loss = map(about['settings'].get, ('n_ctx', 'class_specific', 'loss'))
+    if specific is None: specific = loss == 'auc'
     if type(n_ctx) is not int or n_ctx < 1 or type(specific) is not bool:
         raise ValueError('its settings must have n_ctx, a whole number, and class_specific, a bool')
     context = (len(about['classes']),)*specific + (n_ctx, 'W')
@@ -108,7 +109,8 @@ def prompt_shapes(about:dict, names)->dict[str, tuple]: # of the header and the 
 
 def prompts_for(model:Predictor)->PromptLearner:
     "The prompts of a model before they have learned."
-    return PromptLearner(model.clip, model.classes.names, model.n_ctx, model.class_specific, model.seed)
+    own = model.loss == 'auc' if model.class_specific is None else model.class_specific
+    return PromptLearner(model.clip, model.classes.names, model.n_ctx, own, model.seed)
 
 def class_means(
     h:Tensor, # features of sentences, N × D
@@ -168,10 +170,10 @@ class TaIDPT(Predictor):
         batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
         scale:float|None=None, # on the cosines; None: what the CLIP recommends, else 4
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'auc'
-        tau_image:float=0.025, # on pictures; 0.25 for NUS-WIDE
+        tau_image:float|None=None, # on pictures; None: 0.025, or 0.05 with 'auc'; 0.25 for NUS-WIDE
         loss:str|Callable='ranking', # or 'auc', 'bce', 'focal', 'asymmetric', (scores, labels) -> number
         local:bool=True, # both branches, TaI-DPT; False: the global one alone, TaI
-        class_specific:bool=False, # one context a class
+        class_specific:bool|None=None, # one context a class; None: with 'auc' alone
         templates:bool=True, # add the 89 template sentences of each class to the captions
         init:str|Tensor|None=None, # begin near the 'concepts' of the sentences, or C × D vectors
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0
@@ -220,6 +222,10 @@ class TaIDPT(Predictor):
             partial(sentence_scores, tau=tau), validation(self, val, progress),
             checkpoint, model_about(self) | {'data': data}, self.local, progress)
         return self
+
+    def picture_tau(self)->float: # tau_s of Eq. 6
+        "Temperature on pictures."
+        return (.05 if self.loss == 'auc' else .025) if self.tau_image is None else self.tau_image
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
         "The learned class embeddings, computed once for prompts that stay as they are."

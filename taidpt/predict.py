@@ -199,12 +199,16 @@ class Predictor:
         "Class embeddings of both branches."
         raise NotImplementedError
 
+    def picture_tau(self)->float: # tau_s of Eq. 6
+        "Temperature on pictures."
+        return self.tau_image
+
     batch_scores = staticmethod(branch_scores)          # how a batch is scored on each branch
 
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
         "How pictures are scored once their features are there."
         G, L = self.embeddings()
-        return lambda u, U: self.batch_scores(u, U, G, L, self.tau_image)
+        return lambda u, U: self.batch_scores(u, U, G, L, self.picture_tau())
 
     def predict_branches(self,
         pictures, # N, in any form

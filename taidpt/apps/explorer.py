@@ -48,7 +48,7 @@ def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × 
 def _class_scores(model:Predictor, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None,
                   sentence:bool=False)->Tensor: # N × C, on the CPU
     "The score of each class (Eq. 5, 6); the parts of a sentence are its words."
-    tau = getattr(model, 'tau_text', model.tau_image) if sentence else model.tau_image
+    tau = getattr(model, 'tau_text', None) or .02 if sentence else model.picture_tau()
     with torch.no_grad(): return fuse_branches(model.batch_scores(u, U, G, L, tau)).float().cpu()
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-usual-4
