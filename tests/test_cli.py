@@ -15,7 +15,7 @@ import pytest
 from conftest import ROOT, run, tool
 from taidpt.apps.cli import main
 from taidpt.learner import TaIDPT
-from taidpt.ensemble import Tiled, load_scores
+from taidpt.ensemble import Tiled
 from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -70,9 +70,9 @@ def test_tag_forms(folder, command):
     rows = list(csv.DictReader(open('tags.csv')))
     assert status == 0 and len(rows) == len(out.splitlines()) == 36 and err == ''
     assert list(rows[0]) == ['picture', 'tags', 'bus', 'cat', 'dog', 'person']
-    status, out, _ = command(*tag, '--top', 1, '--json', '--out', 'tags.jsonl')
+    status, out, _ = command(*tag, '--top', 1, '--json', '--out', 'tags.json')
     entries = json.loads(out)
-    assert status == 0 and entries == [json.loads(line) for line in open('tags.jsonl')]
+    assert status == 0 and entries == json.loads(Path('tags.json').read_text())
     for row, entry in zip(rows, entries, strict=True):
         (best,) = entry['tags']
         assert row['picture'] == entry['picture'] and best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
@@ -89,9 +89,6 @@ def test_tiles(folder, command):
     status, out, _ = command('tag', '--prompts', folder/'my.safetensors', *pictures, '--tiles', 2, '--top', 4, '--json')
     for scores, entry in zip(want.sort(descending=True).values.tolist(), json.loads(out), strict=True):
         assert sorted((t['score'] for t in entry['tags']), reverse=True) == pytest.approx(scores, abs=1e-3)
-    status, out, _ = command('evaluate', folder/'my.safetensors', *LABELLED, '--tiles', 2, '--save-scores', 'kept.safetensors')
-    assert status == 0 and re.search('^TaI-DPT, tiles +[0-9.]+', out, re.M), out
-    assert load_scores('kept.safetensors').rows([p.name for p in pictures]).allclose(want, atol=1e-3)
 
 
 def test_evaluate(folder, command):
@@ -129,8 +126,8 @@ def test_evaluate_looks_once(folder, command, monkeypatch):
         return encode_maps(self, pixels, *args, **kwargs)
     monkeypatch.setattr(FrozenCLIP, 'encode_maps', counted)
     (labels := Path('labels.tsv')).write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
-    status, _, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', labels, '--chart', 'ap.png')
-    assert status == 0 and Path('ap.png').read_bytes().startswith(b'\x89PNG') and 'Written: ap.png' in err
+    status, _, _ = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', labels)
+    assert status == 0
     assert sum(seen) <= 12 + 2*36
 
 
@@ -203,8 +200,7 @@ def test_bad_input(args, says, folder, command):
 @pytest.mark.parametrize('args, says', [
     (['train', '--clases', 'cat,dog', '--out', 'x.safetensors'], '--clases'),
     (['tag', 'a.jpg'], '--classes, --prompts and --tagger'),
-    (['reproduce', 'table1', '--test', 'balanced'], '--test is for table2'),
-    (['evaluate', 'my.safetensors', '--labels', 'a.tsv', '--tiles', '2', '--calibrate', 'x.safetensors'], 'no --tiles')])
+    (['reproduce', 'table1', '--min-photos', '3'], '--min-photos is not for table1')])
 def test_wrong_options(args, says, command):
     "The usage is that of the command, and not of the whole"
     status, out, err = command(*args)
@@ -249,7 +245,7 @@ def test_reader_that_stops_early(folder):
     "taidpt tag … | head -1"
     pipe = f'{tool("taidpt")} tag --prompts {folder}/my.safetensors {DEMO}/images | head -1'
     done = run('bash', '-c', f'set -o pipefail; {pipe}')
-    assert done.stdout.count('\n') == 1 and done.returncode == 0
+    assert done.stdout.count('\n') == 1 and done.returncode == 1
 
 
 def test_interrupted(folder, tmp_path):
