@@ -220,17 +220,13 @@ class Explorer(ipywidgets.VBox):
         if file in known: self._begin(image, i := known.index(file), *self._choices[i][1:])
         else: self._begin(image, -1, name)
 
-    def read(self,
-        sentence:str, # its words are scored as a picture's positions are
-    ):
+    def read(self, sentence:str): # its words are scored as a picture's positions are
         "Look at a sentence. Raises `ValueError` if it is empty."
         sentence = ' '.join(sentence.split())
         if not sentence: raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
         self._begin(sentence)
 
-    def add(self,
-        name:str, # of a class, as it is to stand in the prompts
-    ):
+    def add(self, name:str): # of a class, as it is to stand in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
         name, model = ' '.join(name.split()), self._models[self.prompts.value]
         for there in [*model.classes.natural, *self.added]:

@@ -68,14 +68,9 @@ def _shade_url(weights:Tensor)->str: # h × w, any range
     return _data_url(Image.merge('LA', [black, Image.fromarray(dark.cpu().numpy())]), 'PNG')
 
 # %% ../../nbs/apps/report.ipynb #report-cards-code
-def _name_of(picture, place:int)->str: # any form; its place in the list
-    "What to call a picture: a file's name without its folders, or its number."
-    if not isinstance(picture, str|Path): return f'picture {place}'
-    return shown_name(str(picture).rpartition('/')[2] or picture)
-
 def _cards(
     model:Predictor, # whose maps are shown
-    pictures:Sequence, # N pictures that can be read
+    pictures:Sequence[str|Path], # N files or URLs that can be read
     tags:Sequence[Sequence], # of each, `Tag`s of all classes under natural names, the surest first
     thresholds:Iterable[float], # C, from which scores on classes are present
     labels:Sequence[set[str]]|None=None, # of each; None: nothing is known
@@ -89,7 +84,7 @@ def _cards(
         seen = [model_view(model.clip, p) for p in pictures[start:start + 16]]
         maps = model.predict_dense(seen, progress=False)
         for i, (view, P) in enumerate(zip(seen, maps), start):
-            known, name = labels and labels[i], _name_of(pictures[i], i)
+            known, name = labels and labels[i], shown_name(Path(pictures[i]).name)
             shown = _tags_to_show(tags[i], known or ())
             off = {t.label: t.score - limits[t.label] for t in shown}
             tagged = {t.label for t in shown if t.present}
@@ -111,12 +106,10 @@ _TEMPLATES = Environment(loader=PackageLoader('taidpt', 'data/report'), autoesca
 
 def _write_page(
     path:str|Path, # the .html file to write
-    title:str, # of the page
     model:Predictor, # what found the tags
-    broken:Sequence[str], # names of pictures that could not be read
-    labelled:bool, # whether labels are known
-    cards:Sequence[dict], # of all photos
-    **headline, # what measured.html or found.html tells
+    broken:Sequence[str|Path], # pictures that could not be read
+    cards:Sequence[dict], # of all others
+    **words, # title, labelled, and what measured.html or found.html tells
 )->None:
     "Write a whole page: headline, filters, cards, and what could not be read."
     count = Counter(mark for card in cards for mark in card['marks'])
@@ -125,9 +118,10 @@ def _write_page(
     script = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _TEMPLATES.get_template('page.html').render(
-        title=title, cards=ordered, places=places, listed=listed, count=count, broken=broken,
-        labelled=labelled, script=Markup(script), allowed=f'sha256-{digest}', photos=len(cards),
-        clip=model.clip.name or 'one of your own', classes=len(model.classes), **headline)
+        cards=ordered, places=places, listed=listed, count=count, photos=len(cards),
+        broken=[shown_name(Path(p).name) for p in broken], classes=len(model.classes),
+        script=Markup(script), allowed=f'sha256-{digest}',
+        clip=model.clip.name or 'one of your own', **words)
     with write_whole(path) as tmp: tmp.write_text(page, encoding='utf-8')
 
 # %% ../../nbs/apps/report.ipynb #report-049
@@ -151,7 +145,7 @@ def write_report(
 )->None:
     "Write a page with the methods' mAP, each class's average precision, the loss, and every photo."
     read = ~next(iter(scores.values())).isnan().any(1)
-    broken = [_name_of(p, i) for i, p in enumerate(photos.pictures) if not read[i]]
+    broken = [p for p, fine in zip(photos.pictures, read) if not fine]
     photos, scores = photos[read], {m: s[read] for m, s in scores.items()}
     names, y, showing = model.classes.natural, photos.labels, int(photos.labels.any(1).sum())
     known = [{names[c] for c in row.nonzero()[:, 0].tolist()} for row in y]
@@ -170,17 +164,18 @@ def write_report(
     bars = {n: [(a.value, f'{a.value:.1f}') for a in (ours, theirs)] for (n, ours), theirs in each}
     rows = [{'name': n, 'photos': k, 'bars': bars[n]}
             for n, k in zip(names, measured[new].counts) if k]
-    _write_page(path, f'{new} on {len(photos)} photos', model, broken, True,
-                _cards(model, photos.pictures, tags, limits, known, credits), new=new, old=old,
-                showing=showing, plain=plain, claims=claims, learned_from=learned_from,
-                commands=commands, measured=measured, about=about or {}, rows=rows,
-                history=getattr(model, 'history_', []), **_headline(y, scores[new], tags, known))
+    cards = _cards(model, photos.pictures, tags, limits, known, credits)
+    _write_page(path, model, broken, cards, title=f'{new} on {len(photos)} photos', labelled=True,
+                new=new, old=old, showing=showing, plain=plain, claims=claims, rows=rows,
+                learned_from=learned_from, commands=commands, measured=measured,
+                about=about or {}, history=getattr(model, 'history_', []),
+                **_headline(y, scores[new], tags, known))
 
 # %% ../../nbs/apps/report.ipynb #report-tag-2
 def write_tag_report(
     path:str|Path, # the .html file to write
     model:Predictor, # what gave the scores, which the maps are of
-    pictures:Sequence, # N pictures, in any form but pixels
+    pictures:Sequence[str|Path], # N files or URLs
     scores:Tensor, # N × C; NaN: could not be read
     thresholds:Iterable[float], # C, from which scores on classes are present
     method:str, # what made the tags, in a few words
@@ -189,7 +184,7 @@ def write_tag_report(
     names, read = model.classes.natural, ~scores.isnan().any(1)
     if not read.any(): raise ValueError('none of the pictures could be read')
     seen = [p for p, fine in zip(pictures, read, strict=True) if fine]
-    broken = [_name_of(p, i) for i, p in enumerate(pictures) if not read[i]]
+    broken = [p for p, fine in zip(pictures, read) if not fine]
     zero = ZeroShotCLIP(model.clip, model.classes, local=False)
     tags = as_tags(scores[read], names, thresholds)
     others = as_tags(zero.predict(seen, progress=False), names, thresholds_of(zero))
@@ -198,6 +193,6 @@ def write_tag_report(
     rows = [{'name': n, 'photos': 0, 'bars': [(100*k[n]/len(seen), k[n]) for k in counts]}
             for n in names if any(k[n] for k in counts)]
     tagged, plain = (sum(map(bool, lists)) for lists in there)
-    _write_page(path, f'Tags of {len(seen)} photos', model, broken, False,
-                _cards(model, seen, tags, thresholds),
-                new=method, rows=rows, tagged=tagged, plain=plain)
+    _write_page(path, model, broken, _cards(model, seen, tags, thresholds), labelled=False,
+                title=f'Tags of {len(seen)} photos', new=method, rows=rows, tagged=tagged,
+                plain=plain)
