@@ -133,7 +133,7 @@ def test_evaluate_looks_once(folder, command, monkeypatch):
 
 def test_synonyms_are_edited(folder, command):
     "Written, edited and given back, they are taken at their word"
-    status, _, err = command('label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--yes', '--synonyms-out', 'my.yaml')
+    status, _, err = command('label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--synonyms-out', 'my.yaml')
     text = Path('my.yaml').read_text()
     assert status == 0 and 'fire engine' in text and 'my.yaml' in err
     Path('my.yaml').write_text(text.replace('fire engine', 'red engine'))

@@ -69,7 +69,6 @@ _AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
 _Captions = Annotated[str|None, Option(metavar='FILE', help=_CAPTIONS)]
 _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.')]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
-_Yes = Annotated[bool, Option('--yes', help='Go on even if no sentence names one of the classes.')]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
     'format (default: the one that the prompts name, or the embedded small CLIP).'))]
@@ -113,8 +112,8 @@ def _named_captions(path:str|None, column:str|None=None):
     if path is None: return bundled_captions()
     return read_captions(path, column=int(column) if column and column.isdigit() else column)
 
-def _label_captions(captions, classes, guessed=False, rules='careful', yes=False): # `LabeledTexts`
-    "Label captions. Raises `ValueError` for a guessed name that no sentence has, unless `yes`."
+def _label_captions(captions, classes, guessed=False, rules='careful'): # `LabeledTexts`
+    "Label captions. Raises `ValueError` if no sentence has a name whose synonyms were guessed."
     from taidpt.nounfilter import NounFilter
     from taidpt.text.synonyms import probably_meant
     from taidpt.text.words import lower_words
@@ -123,12 +122,9 @@ def _label_captions(captions, classes, guessed=False, rules='careful', yes=False
     if not missing: return found
     words = Counter(w for text in islice(captions, 100_000) for w in lower_words(text))
     meant = {name: ' or '.join(probably_meant(name, words)) for name in missing}
-    told = 'no sentence names ' + ', '.join(
-        name + f' (did you mean {near}?)'*bool(near) for name, near in meant.items())
-    if not yes: raise ValueError(f'{told}; correct --classes, write more words for it '
-                                 '(--synonyms-out), or add --yes to go on without')
-    note(told)
-    return found
+    told = [name + f' (did you mean {near}?)'*bool(near) for name, near in meant.items()]
+    raise ValueError(f'no sentence names {", ".join(told)}; correct --classes, or give it a file '
+                     'with more words, which taidpt label --synonyms-out begins')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
 def _load_clip(clip:str|None, **how):
@@ -270,7 +266,7 @@ def label(
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Show what its words name.')]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to be edited and given to --classes.'))]=None,
-    rules:_Rules='careful', column:_Column=None, yes:_Yes=False, ray:_Ray=None,
+    rules:_Rules='careful', column:_Column=None, ray:_Ray=None,
 )->None:
     "Show which sentences name which class."
     found, guessed = _parse_classes(classes, rules == 'published')
@@ -286,7 +282,8 @@ def label(
     if captions and out and not Path(out).suffix:
         from taidpt.apps.cluster import label_files
         return _print_files(label_files, found, captions, out, column, rules, ray=ray)
-    labelled = _label_captions(_named_captions(captions, column), found, guessed, rules, yes)
+    typed = guessed and not synonyms_out                    # which are not to be edited yet
+    labelled = _label_captions(_named_captions(captions, column), found, typed, rules)
     if out:
         labelled.save(out)
         say(f'Written: {out}')
@@ -302,8 +299,8 @@ def train(
     classes:_Classes,
     out:Annotated[str, Option(metavar='FILE', help=(
         'The .safetensors for the prompts; after a stop the same command goes on.'))],
-    captions:_Captions=None, column:_Column=None, rules:_Rules='careful', yes:_Yes=False,
-    clip:_Clip=None, precision:_Precision='float32', epochs:_Epochs=None,
+    captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
+    precision:_Precision='float32', epochs:_Epochs=None,
     seed:Annotated[int, Option(min=0, help='Of prompts and order of sentences.')]=0,
     lr:Annotated[float|None, Option(help='Learning rate (default: what suits the CLIP).')]=None,
     batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
@@ -332,7 +329,7 @@ def train(
     model = TaIDPT(encoder, names, n_ctx, lr, epochs, batch_size, scale, local=local, seed=seed)
     data = _read_labels(val_labels, names, val) if val_labels else None
     say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
-    found = _label_captions(texts, names, guessed, rules, yes)
+    found = _label_captions(texts, names, guessed, rules)
     say(f'{len(found):,} name a class, {found.dropped:,} do not: '
         + ', '.join(f'{n} {k:,}' for n, k in islice(found.counts().items(), 12)))
     checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
@@ -557,7 +554,7 @@ def reproduce(
     for name, value in (tables if what == 'family' else family).items():
         if value is not None: raise BadParameter(f'--{name} is not for {what}')
     try: runs = tuple(map(int, seeds.split(',')))
-    except ValueError: raise BadParameter(f'--seeds are numbers, as in 1,2,3, not {seeds}') from None
+    except ValueError: raise BadParameter(f'--seeds are numbers, as in 1,2, not {seeds}') from None
     names = [name.strip() for name in (clip or 'embedded').split(',')]
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
