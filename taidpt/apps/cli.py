@@ -9,6 +9,7 @@ __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduc
 import copy, csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -50,8 +51,9 @@ def main(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            warnings.filterwarnings('default', category=UserWarning, module='taidpt')
-            warnings.showwarning = lambda warning, *_: note(one_line(warning))
+            warnings.filterwarnings('always', category=UserWarning, module='taidpt')
+            tell = cache(note)
+            warnings.showwarning = lambda warning, *_: tell(one_line(warning))
             typer.main.get_command(app).main(argv, prog_name='taidpt')
     except SystemExit as e: return e.code or 0
     except Exception as e:
