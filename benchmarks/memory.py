@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import record, seconds
+from common import record, rn50, seconds
 from taidpt.classes import COCO
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
@@ -23,7 +23,7 @@ from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
 from taidpt.encoders.features import load_features, stored_features
 from taidpt.text.corpora import bundled_captions
-from training import published_loss, text_tower
+from training import published_loss
 
 D, BATCH = 1024, 512
 
@@ -36,25 +36,23 @@ def resident(what: str = "VmRSS") -> int:
 
 def write_store(path: Path, captions: int) -> dict:
     "As many captions as asked for, as long as real ones, with random features."
-    tokens = text_tower().tokenize(list(bundled_captions()))
+    tokens = rn50().tokenize(list(bundled_captions()))
     lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
     block = np.random.default_rng(0).standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
 
-    def fill(store, done):
-        for start in range(0, len(store.local), len(block)):
-            store.local[start:start + len(block)] = block[:len(store.local) - start]
-        store.global_[:] = np.resize(block, store.global_.shape)
-        yield captions
+    def batches(done):
+        for rows in np.array_split(np.arange(captions), max(1, captions // 1000)):
+            yield rows, block[:len(rows)], np.resize(block, (int(lengths[rows].sum()), D))
 
-    stored_features(path, dict(kind="random"), fill, lambda: (lengths, [D]))
+    stored_features(path, dict(kind="random"), lambda: (lengths, [D]), batches, every=100_000)
     return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size,
                 padded_float32=captions * 77 * D * 4)
 
 
 def train_from_store(path: str, steps: int, out):
     "Steps on random batches of the store; the most memory that was resident after one of them."
-    clip, store = text_tower(), load_features(path)
+    clip, store = rn50(), load_features(path)
     prompts, n = PromptLearner(clip, COCO.names, seed=0), len(store)
     labels = torch.zeros(n, 80, dtype=torch.bool)
     labels[torch.arange(n), torch.arange(n) % 80] = True
