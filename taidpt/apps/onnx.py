@@ -144,24 +144,24 @@ def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, 
     from taidpt.predict import fuse_branches
     visual, score, graph = model.clip.model.visual, model.scorer(), io.BytesIO()
 
-    class Scores(PictureTower):
+    class Scores(torch.nn.Module):
         def forward(self, pixels): # N × 3 × height × width -> N × C
-            f, F = super().forward(pixels)
+            f, F = self.tower(pixels)
             return fuse_branches(score(f[:, int(model.pos_embed)], F.flatten(1, 2)))
 
-    scores = Scores(visual, patch_features(visual, model.clip.dense)).eval()
-    fused = torch.backends.mha.get_fastpath_enabled()
+    scores, fused = Scores().eval(), torch.backends.mha.get_fastpath_enabled()
+    scores.tower = tower = PictureTower(visual, patch_features(visual, model.clip.dense)).eval()
     torch.backends.mha.set_fastpath_enabled(False)      # attention from operations that ONNX has
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')             # sizes that become constants, as they may
-            torch.onnx.export(scores, (torch.zeros(2, 3, *scores.size),), graph, dynamo=False,
+            torch.onnx.export(scores, (torch.zeros(2, 3, *tower.size),), graph, dynamo=False,
                               opset_version=17, input_names=['pixels'], output_names=['scores'],
                               dynamic_axes={name: {0: 'pictures'} for name in ('pixels', 'scores')})
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as e: raise ValueError(
         f'this model cannot be traced ({str(e).splitlines()[0]:.80})') from e
     finally: torch.backends.mha.set_fastpath_enabled(fused)
-    return graph.getvalue(), scores.size
+    return graph.getvalue(), tower.size
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
 def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
