@@ -21,7 +21,9 @@ from ..datasets.samples import partial_labels
 from ..metrics import Measured
 from .augment import AugmentedPictures
 from .published import DUALCOOP, DUALCOOP_WEIGHT, PUBLISHED, SHARES
-from .study import Cell, Scene, Study, labels_digest, measured, scene, together
+from taidpt.paper.study import (
+    Cell, Material, Scene, Study, labels_digest, measured, scene, together,
+)
 
 # %% ../../nbs/paper/table3.ipynb #table3-006a
 def _known_labels(train:LabeledPictures, share:float, seed:int, starred:bool)->Tensor: # N × C, int8
@@ -65,7 +67,7 @@ def table3(
 )->dict[tuple, Measured|list]: # by method and share, which is 0 for what needs no picture
     "Table 3: mAP of DualCoOp, and with TaI-DPT. Writes table3.md and table3.json."
     shares = shares or (SHARES if study.comparable else (.3, .9))
-    seen, clip = pictures or scene(study, name, 2), dual_clip or study.clip
+    seen, clip = pictures or scene(Material(study, name), 2), dual_clip or study.clip
     size = clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
     if study.comparable and dual is None:
         dual, change = DUALCOOP[name].settings(clip), DUALCOOP[name].change(size)
