@@ -14,8 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from .files import CLASS_ENDINGS, clean_text, is_text_list, parse_json, read_class_file
-from .files import write_whole
+from .files import CLASS_ENDINGS, clean_text, parse_json, read_class_file, write_whole
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -75,18 +74,13 @@ class ClassSet:
         "The error for a name that is no class."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
         near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
-        meant = [repr(self.natural[i]) for i in forms[near[0]]] if near else []
-        listed = ', '.join(self.names[:30]) + (', …' if len(self) > 30 else '')
-        hint = f"did you mean {' or '.join(meant)}?" if near else f"its classes are {listed}"
+        hint = f"its classes are {', '.join(self.names[:30])}" + (', …' if len(self) > 30 else '')
+        if near: hint = f"did you mean {' or '.join(repr(self.natural[i]) for i in forms[near[0]])}?"
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 
-    def index(self,
-        name:str, # a class name, its natural spelling, or a synonym of exactly one class
-    )->int: # the class's column
+    def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
         "The column of a class. Raises `UnknownClass` with the nearest class that there is."
-        if not isinstance(name, str):
-            raise TypeError(f"a class is looked up by its name, not by {name!r}")
-        form = squeeze(name)
+        form = squeeze(str(name))
         if form in self._columns: return self._columns[form]
         columns = self._phrase_columns.get(form, [])
         if not columns: raise self._unknown(name)
@@ -96,8 +90,7 @@ class ClassSet:
 
     def spelled_naturally(self)->'ClassSet': # the same classes with `natural` as names
         "The same classes in the same order, with 'dining table' in prompts, not 'diningtable'."
-        synonyms = dict(zip(self.natural, self.synonyms.values()))
-        return ClassSet(self.name, self.natural, synonyms)
+        return ClassSet(self.name, self.natural, dict(zip(self.natural, self.synonyms.values())))
 
     def to_dict(self)->dict: # name, names, synonyms, natural: what JSON can hold
         "The class set as plain lists and dictionaries, for a file's header."
@@ -105,13 +98,10 @@ class ClassSet:
         return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms, 'natural': natural}
 
     @classmethod
-    def from_file(cls,
-        path:str|Path, # a .yaml, .yml or .json file: names, names with synonyms, or a whole set
-    )->'ClassSet':
+    def from_file(cls, path:str|Path)->'ClassSet': # .yaml, .yml or .json: names, or a whole set
         "A class set from a text file. Raises `FileNotFoundError`, or `ValueError` with its line."
         about = read_class_file(path)
         try: return cls(**about)
-        except UnknownClass as e: raise UnknownClass(f"{path}: {e}") from None
         except (TypeError, ValueError) as e: raise ValueError(f"{path}: {e}") from None
 
     def save(self, path:str|Path)->None:
@@ -127,24 +117,16 @@ class ClassSet:
                                     default_flow_style=None, width=110)
         with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
-# %% ../nbs/01_classes.ipynb #classes-text
-def class_text(
-    text:str, # JSON of what `ClassSet.to_dict` gives
-    where:str|Path, # its place, for messages
-)->ClassSet:
+def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`; its place
     "A class set in a file's header. Raises `ValueError` if it describes none."
     about = parse_json(text, where)
-    try:
-        if not is_text_list(about['names']): raise TypeError('names must be a list of text')
-        return ClassSet(**about)
-    except (KeyError, TypeError, ValueError) as e:
+    try: return ClassSet(**about)
+    except (TypeError, ValueError) as e:
         raise ValueError(f'{where}: no set of classes: {e}') from None
 
 # %% ../nbs/01_classes.ipynb #44c660bf
-_folder = Path(str(files('taidpt')))/'data'/'classes'
-VOC2007 = ClassSet.from_file(_folder/'voc2007.yaml')
-COCO = ClassSet.from_file(_folder/'coco.yaml')
-NUSWIDE = ClassSet.from_file(_folder/'nuswide.yaml')
+VOC2007, COCO, NUSWIDE = [ClassSet.from_file(Path(str(files('taidpt')))/'data'/'classes'/f'{name}.yaml')
+                          for name in ('voc2007', 'coco', 'nuswide')]
 
 # %% ../nbs/01_classes.ipynb #classes-published
 def published_classes(name:str)->ClassSet: # 'voc2007', 'coco' or 'nuswide'

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_array', 'average_precision', 'mean_average_precision', 'bootstrap_ap', 'Interval', 'bootstrap_interval', 'tags_of',
-           'precision_recall_f1', 'Measured', 'map_interval', 'map_difference']
+           'precision_recall_f1', 'Measured']
 
 # %% ../nbs/11_metrics.ipynb #11-002
 import warnings
@@ -33,10 +33,9 @@ def _prepare(labels:ArrayLike, scores:ArrayLike)->tuple[np.ndarray, np.ndarray]:
         odd = labels[~np.isin(labels, (-1, 0, 1))]
         if len(odd): raise ValueError(f'labels must be bool, 0/1 or 1/0/-1, but they hold {odd[0]}')
     if scores.dtype.kind != 'f': scores = scores.astype(np.float64)
-    bad = (~np.isfinite(scores)).reshape(len(scores), -1).any(1).nonzero()[0]
-    if len(bad):
-        rows = ', '.join(map(str, bad[:5])) + (', …' if len(bad) > 5 else '')
-        raise ValueError(f'scores hold NaN or infinity in {len(bad)} of {len(scores)} rows: {rows}')
+    bad = (~np.isfinite(scores)).reshape(len(scores), -1).any(1).nonzero()[0].tolist()
+    if bad: raise ValueError(
+        f'scores hold NaN or infinity in {len(bad)} of {len(scores)} rows, such as {bad[0]}')
     return labels == 1, scores
 
 # %% ../nbs/11_metrics.ipynb #11-012
@@ -121,11 +120,10 @@ def bootstrap_interval(
     value:float, # as measured
     drawn:np.ndarray, # B values, one of each draw; NaN, a draw without a positive, is left out
     lowest:float=0., highest:float=100., # what the limits cannot pass
-    level:float=0.95, # share of the draws between the limits
 )->Interval:
-    "A number with the middle of what the draws gave, moved to where it was measured."
+    "A number with the middle 95 % of what the draws gave, moved to where it was measured."
     drawn = np.asarray(drawn)[~np.isnan(drawn)]
-    below, above = np.quantile(drawn - np.mean(drawn), [(1 - level)/2, (1 + level)/2])
+    below, above = np.quantile(drawn - np.mean(drawn), [.025, .975])
     value = float(value)
     return Interval(value, max(lowest, value + float(below)), min(highest, value + float(above)))
 
@@ -136,16 +134,11 @@ def tags_of(
     top_k:int|None=None, # tags are the best k classes of each row (of equals, the first)
 )->np.ndarray: # N × C, bool
     "Which classes each picture is tagged with; `ValueError` without threshold and top_k."
-    scores = as_array(scores)
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
-    if threshold is not None and not np.isfinite(threshold := as_array(threshold)).all():
-        raise ValueError(f'threshold must be a number, but it is {threshold}')
-    tags = np.ones(scores.shape, bool) if threshold is None else scores >= threshold
+    scores = as_array(scores)
+    tags = np.ones(scores.shape, bool) if threshold is None else scores >= as_array(threshold)
     if top_k is None: return tags
-    if not 1 <= top_k <= scores.shape[1]:
-        raise ValueError(f'top_k must be between 1 and the {scores.shape[1]} classes, '
-                         f'but it is {top_k}')
     place = np.argsort(-scores, axis=1, kind='stable').argsort(1)      # of each class in its row
     return tags & (place < top_k)
 
@@ -167,21 +160,15 @@ def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    scores:ArrayLike, # N × C, higher means more likely
-    threshold:float|np.ndarray|None=None, # a tag has at least this score; one for all, or C of them
-    top_k:int|None=None, # tags are the best k classes of each row
+    tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
     names:Sequence[str]|None=None, # C names of classes, for messages; None: numbers of columns
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class arrays precision, recall, f1
-    """Precision, recall and F1 of the tags, per class (C) and overall (O).
+    """Precision, recall and F1 of tags, per class (C) and overall (O).
 
-    Leaves classes that no picture shows out of CP, CR and CF1, with a warning.
-    Raises `ValueError` without threshold and top_k, and what `average_precision` raises."""
-    labels, scores = _prepare(labels, scores)
-    if labels.ndim != 2:
-        raise ValueError(f'labels and scores must be N × C, but they are {labels.shape}')
-    tags = tags_of(scores, threshold, top_k)
+    Leaves classes that no picture shows out of CP, CR and CF1, with a warning."""
+    labels, tags = _prepare(labels, tags)
     _warn_of_absent('CF1', labels.any(0), names)
-    found = _judged(labels, tags, np.ones((1, len(tags))))
+    found = _judged(labels, tags > 0, np.ones((1, len(tags))))
     return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in found.items()}
 
 # %% ../nbs/11_metrics.ipynb #11-measured
@@ -244,15 +231,7 @@ class Measured:
         "Precision, recall and F1 of tags; classes that no picture shows are in no class mean."
         tags, n = as_array(tags)[self.read].astype(bool), len(self.labels)
         with warnings.catch_warnings(action='ignore'):          # of classes that are not shown
-            found = precision_recall_f1(self.labels, tags.astype(float), 0.5)
+            found = precision_recall_f1(self.labels, tags)
         weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
         drawn = _judged(self.labels, tags, weights.astype(np.float32))
         return found | {k: bootstrap_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}
-
-def map_interval(labels:ArrayLike, scores:ArrayLike, **how)->Interval: # `how` of `Measured`
-    "mAP and its bootstrap interval over pictures."
-    return Measured(labels, scores, **how).map()
-
-def map_difference(labels:ArrayLike, first:ArrayLike, second:ArrayLike, **how)->Interval:
-    "How much more mAP the first scores have than the second, on the same draws of pictures."
-    return Measured(labels, first, **how).gain(Measured(labels, second, **how))

@@ -20,15 +20,11 @@ def _unit(x:Tensor) -> Tensor:
     "`x` with its last dimension scaled to length one, in float32 or wider"
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
-def _check_width(x:Tensor, name:str, ndim:int, classes:Tensor, classes_name:str) -> None:
-    "Raise unless `x` has `ndim` dimensions and its vectors are as wide as those of `classes`"
-    want = {2: 'N × D', 3: 'N × P × D'}[ndim]
-    if x.ndim != ndim: raise ValueError(f"{name} must be {want}, but its shape is {tuple(x.shape)}")
-    if classes.ndim != 2:
-        raise ValueError(f"{classes_name} must be C × D, but its shape is {tuple(classes.shape)}")
-    if x.shape[-1] != classes.shape[-1]:
-        raise ValueError(f"{name} has vectors of width {x.shape[-1]} and {classes_name} of width "
-                         f"{classes.shape[-1]}: take both from the same CLIP model")
+def _check_width(x:Tensor, name:str, shape:str, classes:Tensor) -> None:
+    "Raise unless `x` is N × D or N × P × D, with vectors as wide as those of `classes`, C × D"
+    if (x.ndim, classes.ndim) != (len(shape.split('×')), 2) or x.shape[-1] != classes.shape[-1]:
+        raise ValueError(f"{name} must be {shape} and the class embeddings C × D, both of one CLIP "
+                         f"model, but they are {tuple(x.shape)} and {tuple(classes.shape)}")
 
 # %% ../nbs/06_scores.ipynb #05-009
 def global_scores(
@@ -36,7 +32,7 @@ def global_scores(
     G:Tensor, # class embeddings of the global branch, C × D, any length
 ) -> Tensor: # p, cosines, N × C, float32
     "Cosine of every whole input with every class (Eq. 5); `ValueError` for shapes that do not fit."
-    _check_width(u, 'u', 2, G, 'G')
+    _check_width(u, 'u', 'N × D', G)
     with torch.autocast(u.device.type, enabled=False): return _unit(u) @ _unit(G).T
 
 # %% ../nbs/06_scores.ipynb #05-014
@@ -45,7 +41,7 @@ def dense_scores(
     L:Tensor, # class embeddings of the local branch, C × D, any length
 ) -> Tensor: # P, cosines, N × P × C, float32
     "Cosine of every position with every class (Eq. 5); `ValueError` for shapes that do not fit."
-    _check_width(U, 'U', 3, L, 'L')
+    _check_width(U, 'U', 'N × P × D', L)
     with torch.autocast(U.device.type, enabled=False): return _unit(U) @ _unit(L).T
 
 # %% ../nbs/06_scores.ipynb #05-017
@@ -63,23 +59,15 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     d = P - m
     return m.squeeze(1) + ((d / tau).masked_fill(pad, -torch.inf).softmax(1) * d).sum(1)
 
-def _which_count(U:Tensor, L:Tensor, mask:Tensor|None) -> Tensor: # N × P bool
-    "Which positions count, all of them where there is no mask; raise unless U, L and `mask` fit"
-    if U.ndim == 2 and mask is not None:
-        if len(U) != mask.sum():
-            raise ValueError(f"mask counts {mask.sum()} positions, but U has {len(U)}")
-        _check_width(U, 'U', 2, L, 'L')
-    else: _check_width(U, 'U', 3, L, 'L')
-    if mask is None:
-        if U.shape[1] == 0: raise ValueError(f"U has no positions: its shape is {tuple(U.shape)}")
-        return torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
-    if mask.ndim != 2 or mask.dtype != torch.bool or U.ndim == 3 and mask.shape != U.shape[:2]:
-        want = f'N × P = {tuple(U.shape[:2])}' if U.ndim == 3 else 'N × P'
-        raise ValueError(f"mask must be bool, {want}, but it is {mask.dtype}, {tuple(mask.shape)}")
-    full = mask.any(1)
-    if not full.all():
-        row = (~full).nonzero()[0].item()
-        raise ValueError(f"no position counts in row {row} of mask: drop empty inputs")
+def _which_count(U:Tensor, mask:Tensor|None) -> Tensor: # N × P bool
+    "Which positions count, all of them where there is no mask; raise unless they are those of U"
+    if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
+    fits = mask.ndim == 2 and mask.dtype == torch.bool
+    if not fits or (len(U) != mask.sum() if U.ndim == 2 else mask.shape != U.shape[:2]):
+        raise ValueError("mask must be bool, N × P, and count the positions of U, but it is "
+                         f"{mask.dtype}, {tuple(mask.shape)} beside {tuple(U.shape)}")
+    empty = (~mask.any(1)).nonzero()[:, 0].tolist()
+    if empty: raise ValueError(f"no position counts in row {empty[0]}: drop empty inputs")
     return mask
 
 # %% ../nbs/06_scores.ipynb #05-019
@@ -95,9 +83,10 @@ def local_scores(
     hold. Raises `ValueError` when shapes or widths disagree, `tau` is negative, or a row has no
     position that counts."""
     if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
-    mask = _which_count(U, L, mask)
+    _check_width(U, 'U', 'N × P × D' if U.ndim == 3 or mask is None else 'T × D', L)
+    mask = _which_count(U, mask)
     if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
-    tau, rows = max(float(tau), 1e-30), max(1, _block // (mask.shape[1] * max(1, len(L))))
+    tau, rows = max(float(tau), 1e-30), max(1, _block // max(1, mask.shape[1]*len(L)))
     L = _unit(L)
     with torch.autocast(U.device.type, enabled=False):
         if len(mask) <= rows: return _pool(U, L, tau, mask)
@@ -126,23 +115,16 @@ def fuse(
     q:Tensor, # scores of the other branch, N × C
     weight:float=0.5, # weight of p, between 0 and 1; q gets the rest
 ) -> Tensor: # weight * p + (1 - weight) * q, N × C
-    "Weighted mean of two branches, as published the plain one; `ValueError` for unfit arguments."
-    if p.shape != q.shape:
-        raise ValueError(f"scores to fuse must have one shape, but they have {tuple(p.shape)} "
-                         f"and {tuple(q.shape)}")
-    if not 0 <= weight <= 1:
-        raise ValueError(f"weight must be between 0 and 1, but it is {weight}")
+    "Weighted mean of two branches, as published the plain one; `ValueError` for another weight."
+    if not 0 <= weight <= 1: raise ValueError(f"weight must be between 0 and 1, but it is {weight}")
     return weight*p + (1 - weight)*q
 
 # %% ../nbs/06_scores.ipynb #05-041
 def standardized(
-    scores:Tensor, # N × C, of N pictures; NaN where one was skipped
+    scores:Tensor, # N × C, of N pictures, at least two; NaN where one was skipped
 ) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the pictures
-    "Scores, shifted and scaled by class over these pictures; `ValueError` for fewer than two."
+    "Scores, shifted and scaled by class over these pictures."
     read = scores[~scores.isnan().any(1)]
-    if len(read) < 2:
-        raise ValueError("to standardize scores takes two pictures or more, "
-                         f"but there are {len(read)}")
     return (scores - read.mean(0)) / read.std(0).clamp(min=1e-12)
 
 # %% ../nbs/06_scores.ipynb #06-rel-1
@@ -151,8 +133,6 @@ def relative_scores(
     scale:float=16., # kappa: for cosines 16; for the published code's scores, which are 4 cosines, 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
     "Scores beside those of the picture's other classes: softmax(scale * scores)."
-    if scores.ndim != 2: raise ValueError(f"scores must be N × C, but they are {tuple(scores.shape)}")
-    if not 0 < scale < torch.inf: raise ValueError(f"scale must be positive, but it is {scale}")
     return (scale * scores.float()).softmax(1)
 
 # %% ../nbs/06_scores.ipynb #scales-008

@@ -4,13 +4,12 @@
 
 # %% auto #0
 __all__ = ['FEW', 'Tag', 'as_tags', 'reference_thresholds', 'reference_photos', 'reference_features', 'best_threshold',
-           'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'sigmoid_thresholds', 'as_thresholds',
-           'thresholds_of', 'tagged']
+           'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'as_thresholds', 'thresholds_of', 'tagged']
 
 # %% ../nbs/15_tags.ipynb #15-imports
 import math, warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .files import is_number, is_text_list, parse_json
+from .files import is_number, parse_json
 from .metrics import as_array
 
 # %% ../nbs/15_tags.ipynb #15-tag
@@ -84,7 +83,7 @@ def best_threshold(
     return float((s[k] + s[min(k + 1, len(s) - 1)]) / 2)
 
 # %% ../nbs/15_tags.ipynb #15-platt
-def _platt(y:np.ndarray, s:np.ndarray)->list[float]: # n bool, n scores -> a and b
+def _platt(y:np.ndarray, s:np.ndarray)->tuple[float, float]: # n bool, n scores -> a and b
     "Slope and offset of the logistic curve."
     from sklearn.linear_model import LogisticRegression     # here, as most need none of it
     n, k = len(y), int(y.sum())
@@ -94,56 +93,18 @@ def _platt(y:np.ndarray, s:np.ndarray)->list[float]: # n bool, n scores -> a and
     curve = LogisticRegression(C=1e10, tol=1e-8, max_iter=1000)     # as good as without a penalty
     curve.fit(np.tile(x, 2)[:, None], shown, np.concatenate([target, 1 - target]))
     a = curve.coef_[0, 0]/width
-    return [float(a), float(curve.intercept_[0] - a*middle)]
-
-def _isotonic(y:np.ndarray, s:np.ndarray)->list[list[float]]: # -> scores, and probabilities
-    "Corners of the isotonic curve, from left to right."
-    from sklearn.isotonic import IsotonicRegression
-    curve = IsotonicRegression(y_min=0, y_max=1, out_of_bounds='clip').fit(s.astype(float), y)
-    return [curve.X_thresholds_.tolist(), curve.y_thresholds_.tolist()]
-
-_FITS = {'platt': _platt, 'isotonic': _isotonic}
-
-def _probability(curve:list, s:np.ndarray)->np.ndarray: # of the same shape
-    "How likely a class is at each score, by a curve of `_platt` or `_isotonic`."
-    if isinstance(curve[0], list): return np.interp(s, *curve)
-    return 1/(1 + np.exp(-np.clip(curve[0]*s + curve[1], -500, 500)))
-
-# %% ../nbs/15_tags.ipynb #15-at
-def _score_at(curve:list, p:float)->float: # minus infinity: any score; infinity: none
-    "The score from which on a class has at least the probability `p`."
-    if not (is_number(p) and 0 < p < 1):
-        raise ValueError(f'probability must be a number more than 0 and less than 1, got {p!r:.40}')
-    if isinstance(curve[0], list):
-        x, P = curve
-        k = int(np.searchsorted(P, p))                  # the first corner that is high enough
-        if k in (0, len(P)): return -math.inf if k == 0 else math.inf
-        return x[k-1] + (x[k] - x[k-1])*(p - P[k-1])/(P[k] - P[k-1])
-    a, b = curve
-    at = math.log(p/(1 - p)) - b
-    return at/a if a > 0 else math.inf if a < 0 or at > 0 else -math.inf
+    return float(a), float(curve.intercept_[0] - a*middle)
 
 # %% ../nbs/15_tags.ipynb #15-thr
 FEW = 5                         # pictures that a class must be on for a threshold of its own
-
-def _are_numbers(x)->bool: # credible scores or probabilities
-    return isinstance(x, list) and all(is_number(v) and abs(v) < 1e9 for v in x)
-
-def _is_curve(curve, method:str)->bool:
-    "Whether it can be a curve of this method."
-    if not (isinstance(curve, list) and len(curve) == 2): return False
-    if method == 'platt': return _are_numbers(curve)
-    x, p = curve
-    return (_are_numbers(x) and _are_numbers(p) and 0 < len(x) == len(p)
-            and x == sorted(x) and p == sorted(p) and 0 <= p[0] and p[-1] <= 1)
 
 @dataclass
 class Thresholds:
     "Thresholds and probabilities of C classes, and what they were fitted on."
     names:list[str] # C classes
-    method:str # of the curves: 'platt' or 'isotonic'
     values:list[float] # C: a class is present from this score on
-    curves:list[list] # C: [a, b], or [scores, probabilities]
+    slopes:list[float] # C: a of Platt's curve
+    offsets:list[float] # C: b
     positives:list[int] # C: pictures that show each class
     pictures:int # how many there were
     source:str='' # where they were from, e.g. the name of a table
@@ -156,46 +117,36 @@ class Thresholds:
         scores:ArrayLike, # N × C; NaN where a picture was skipped
     )->np.ndarray: # N × C, between 0 and 1
         "How likely each class is in each picture, by its score."
-        s = as_array(scores).astype(np.float64)
-        if s.ndim != 2 or s.shape[1] != len(self.names):
-            raise ValueError(f'scores must be N × {len(self.names)}, but they are {s.shape}')
-        return np.stack([_probability(*pair) for pair in zip(self.curves, s.T)], 1)
+        from scipy.special import expit                         # here, as most need none of it
+        return expit(as_array(scores).astype(np.float64)*self.slopes + self.offsets)
 
     def at(self,
         p:float, # a probability
-    )->np.ndarray: # C scores; may be infinite
+    )->np.ndarray: # C scores; infinite where higher scores are not likelier
         "From which score on each class is at least so likely."
-        return np.array([_score_at(curve, p) for curve in self.curves])
-
-    def to_dict(self)->dict: # for JSON
-        "All of it by name."
-        return asdict(self)
+        if not (is_number(p) and 0 < p < 1):
+            raise ValueError(f'probability must be more than 0 and less than 1, got {p!r:.40}')
+        a, distance = np.array(self.slopes), math.log(p/(1 - p)) - np.array(self.offsets)
+        return np.divide(distance, a, out=np.full(len(a), np.inf), where=a > 0)
 
     @classmethod
     def from_text(cls,
-        text:str, # JSON of what `to_dict` gave, in the header of a file
+        text:str, # JSON of its fields by name, in the header of a file
         where:str, # its place, for messages
     )->'Thresholds':
         "Thresholds that a file describes. Raises `ValueError` if it describes none."
-        def need(fine, what):
-            if not fine: raise ValueError(
-                f'{where}: {what}: the file was changed, or is of a newer taidpt')
-        about, wanted = parse_json(text, where), {f.name for f in fields(cls)}
-        need(isinstance(about, dict) and about.keys() == wanted,
-             f'thresholds have {", ".join(sorted(wanted))} and nothing else')
-        t = cls(**about)
-        need(is_text_list(t.names) and t.names, 'the names must be a list of text')
-        need(isinstance(t.method, str) and t.method in _FITS, f'the method is {t.method!r:.40}')
-        for x in (t.values, t.curves, t.positives):
-            need(isinstance(x, list) and len(x) == len(t.names), 'something is not one a class')
-        need(_are_numbers(t.values), 'a threshold is no number')
-        need(all(_is_curve(curve, t.method) for curve in t.curves), 'a curve is none')
-        need(type(t.pictures) is int and 0 < t.pictures < 2**53, 'the number of pictures is none')
-        need(all(type(k) is int and 0 <= k <= t.pictures for k in t.positives),
-             'the positives are no numbers of pictures')
-        need(isinstance(t.source, str) and len(t.source) <= 1000 and t.source.isprintable(),
-             'the source must be text on one line')
-        return t
+        def credible(x): return is_number(x) and abs(x) < 1e9
+        def count(x): return type(x) is int and 0 <= x < 2**53
+        def line(x): return isinstance(x, str) and x.isprintable() and len(x) <= 1000
+        columns = {'names': line, 'values': credible, 'slopes': credible, 'offsets': credible,
+                   'positives': count}                  # lists, one entry a class
+        about, known = parse_json(text, where), {*columns, 'pictures', 'source'}
+        if (isinstance(about, dict) and about.keys() == known and count(about['pictures'])
+                and line(about['source']) and all(isinstance(about[k], list) for k in columns)
+                and len({len(about[k]) for k in columns}) == 1
+                and all(all(map(fits, about[k])) for k, fits in columns.items())): return cls(**about)
+        raise ValueError(f'{where} must have {", ".join(columns)} of each class, pictures and source: '
+                         'the file was changed, or is of another taidpt')
 
 def frequency_text(text:str, where:str)->list[float]: # C shares
     "Shares between 0 and 1 as JSON, in the header of a file."
@@ -209,28 +160,22 @@ def calibrate_scores(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
     names:Sequence[str], # C classes
     default:ArrayLike, # C thresholds, for classes on few pictures
-    method:str='platt', # or 'isotonic'
     source:str='', # where the pictures were from
 )->Thresholds:
     "Thresholds and curves from labelled scores; warns of classes on few pictures."
-    if method not in _FITS:
-        raise ValueError(f'method must be {" or ".join(map(repr, _FITS))}, not {method!r}')
     y, s = as_array(labels) == 1, as_array(scores).astype(np.float64)
     if y.shape != s.shape or y.shape[1:] != (len(names),): raise ValueError(
         f'labels and scores must both be N × {len(names)}, but they are {y.shape} and {s.shape}')
     read = np.isfinite(s).all(1)
     y, s = y[read], s[read]
     if not y.any(): raise ValueError('no picture that could be read shows any of the classes')
-    t = np.array([best_threshold(a, b) if a.sum() >= FEW else float(d)
-                  for a, b, d in zip(y.T, s.T, as_array(default))])
-    fit, curves = _FITS[method], []
-    a, b = fit(y.ravel(), (s - t).ravel())              # of all classes, by what is above them
-    for shown, own, limit in zip(y.T, s.T, t.tolist()):
-        if shown.sum() >= FEW: curves.append(fit(shown, own))
-        elif method == 'platt': curves.append([a, b - a*limit])
-        else: curves.append([[x + limit for x in a], b])
-    positives = y.sum(0).tolist()
-    found = Thresholds(list(names), method, t.tolist(), curves, positives, len(y), source)
+    own = y.sum(0) >= FEW
+    t = np.array([best_threshold(y[:, c], s[:, c]) if own[c] else float(d)
+                  for c, d in enumerate(as_array(default))])
+    a, b = _platt(y.ravel(), (s - t).ravel())           # of all classes, by what is above them
+    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*t[c]) for c in range(len(t))]
+    slopes, offsets = map(list, zip(*curves))
+    found = Thresholds(list(names), t.tolist(), slopes, offsets, y.sum(0).tolist(), len(y), source)
     if few := found.few(): warnings.warn(
         f'On fewer than {FEW} pictures, so the default threshold stays: '
         + ', '.join(f'{name} ({k})' for name, k in few.items()), stacklevel=3)
@@ -241,7 +186,6 @@ def calibrate(
     model, # has `predict` and `classes`; gets `thresholds`
     pictures, # N, in any form
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    method:str='platt', # or 'isotonic': how probabilities are fitted
     source:str='', # where the pictures are from, to be kept
     on_error:str='raise', # at a picture that cannot be read; or 'skip'
     progress:bool=True, # show a bar
@@ -249,11 +193,11 @@ def calibrate(
     "Find thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
     default, names = thresholds_of(model, default=True), model.classes.names
     scores = model.predict(pictures, on_error=on_error, progress=progress)
-    model.thresholds = calibrate_scores(labels, scores, names, default, method, source)
+    model.thresholds = calibrate_scores(labels, scores, names, default, source)
     return model.thresholds
 
 # %% ../nbs/15_tags.ipynb #15-sig
-def sigmoid_thresholds(
+def _sigmoid_thresholds(
     model, # on a CLIP with a sigmoid; its global scores are cosines times `cosine_scale`
 )->Thresholds: # of the global branch's scores
     "Thresholds and probabilities by the CLIP's own sigmoid. Raises `ValueError` if it has none."
@@ -269,7 +213,7 @@ def sigmoid_thresholds(
         "Probabilities of learned prompts by the CLIP's sigmoid, which was trained on sentences: "
         'calibrate with labelled pictures for better ones.', stacklevel=4)
     C, a, b = len(model.classes), clip.logit_scale/scale, clip.logit_bias
-    return Thresholds(model.classes.names, 'platt', [-b/a]*C, [[a, b]]*C, [0]*C, 0, 'a sigmoid')
+    return Thresholds(model.classes.names, [-b/a]*C, [a]*C, [b]*C, [0]*C, 0, 'a sigmoid')
 
 # %% ../nbs/15_tags.ipynb #15-tagged
 def as_thresholds(
@@ -293,7 +237,7 @@ def thresholds_of(
         if probability is None: return as_thresholds(threshold, len(model.classes))
         raise ValueError('give a threshold or a probability, not both')
     if probability is not None:
-        return (model.thresholds or sigmoid_thresholds(model)).at(probability)
+        return (model.thresholds or _sigmoid_thresholds(model)).at(probability)
     if not default and model.thresholds: return np.array(model.thresholds.values)
     if getattr(model, 'normalize', None): raise ValueError(
         'Scores that are normalised over the pictures depend on the other pictures, so no '

@@ -30,22 +30,13 @@ class ZeroShotCLIP(Predictor):
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
         self.templates, self.local = templates, local
+        self.cosine_scale, self.tau_image = clip.logit_scale, 1/clip.logit_scale
         asked = 'a photo of a {}.' if templates is None else templates
         self.templates_ = [asked] if isinstance(asked, str) else list(asked)
         if not self.templates_: raise ValueError('There is no template.')
         for t in self.templates_:
             if '{}' not in t:
                 raise ValueError(f'The template {t!r} has no {{}} for the class name.')
-
-    @property
-    def cosine_scale(self)->float: # the logit scale
-        "As `Predictor.cosine_scale`."
-        return self.clip.logit_scale
-
-    @property
-    def tau_image(self)->float:
-        "Temperature of the local softmax on pictures."
-        return 1 / self.clip.logit_scale
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
@@ -60,9 +51,4 @@ class ZeroShotCLIP(Predictor):
     def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
                      mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
         "Cosines times the logit scale, on each branch."
-        cosines = branch_scores(u, U, G, L if self.local else None, tau, mask)
-        return [self.clip.logit_scale * s for s in cosines]
-
-    def __repr__(self)->str:
-        return (f'ZeroShotCLIP: {len(self.classes)} classes of {self.classes.name}, '
-                f'{len(self.templates_)} template(s), local={self.local}, {self.clip!r}')
+        return [self.cosine_scale * s for s in branch_scores(u, U, G, L, tau, mask)]

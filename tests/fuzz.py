@@ -61,7 +61,7 @@ def prompts() -> TaIDPT:
     model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
     model.prompts_ = prompts_for(model)
     model.history_ = [dict(epoch=1, lr=1e-5, loss=2.5), dict(epoch=2, lr=.1, loss=2.25)]
-    model.thresholds = Thresholds(PETS.names, 'platt', [.25, .125], [[4., -1.], [3.5, -.5]], [9, 3], 20, 'labels.tsv')
+    model.thresholds = Thresholds(PETS.names, [.25, .125], [4., 3.5], [-1., -.5], [9, 3], 20, 'labels.tsv')
     model.frequency_ = [.25, .03]
     return model
 

@@ -19,23 +19,15 @@ from torch import Tensor
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
+from ..encoders.features import check_features
 from ..learner import (
-    check_learner, copy_into, prompt_shapes, prompts_for, schedule_of, settled)
+    TaIDPT, check_learner, copy_into, prompt_shapes, prompts_for, schedule_of, settled)
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
 from ..prompts import PromptLearner
 from ..training import data_hash, learn
 
 # %% ../../nbs/baselines/coop.ipynb #co-006
-def _check_every_class(y:Tensor, classes:ClassSet, every:bool)->None: # y: N × C
-    "Raise `ValueError`, or warn unless `every`, if no picture shows one of the classes."
-    empty = [name for name, n in zip(classes.names, (y == 1).sum(0).tolist()) if not n]
-    if not empty: return
-    more = f' and {len(empty) - 10} more' if len(empty) > 10 else ''
-    message = f'No picture shows {", ".join(empty[:10])}{more}'
-    if every: raise ValueError(f'{message}: a class needs at least one to be learned from.')
-    warnings.warn(f'{message}: what other classes teach has to do for them.', stacklevel=5)
-
 def check_labels(
     labels:Tensor|np.ndarray|list, # N × C
     count:int, # pictures
@@ -50,27 +42,14 @@ def check_labels(
     if tuple(y.shape) != (count, len(classes)):
         raise ValueError(f'{count} pictures of {len(classes)} classes need labels of '
                          f'{count} × {len(classes)}, got {" × ".join(map(str, y.shape))}.')
-    wrong = ~torch.isin(y.float(), torch.tensor(values, dtype=torch.float32))
-    if wrong.any():
-        i, j = wrong.nonzero()[0].tolist()
-        raise ValueError(f'Labels must be {" or ".join(map(str, values))}, '
-                         f'but row {i} has {y[i, j].item()} for {classes.names[j]!r}.')
-    y = y.to(torch.int8)
-    _check_every_class(y, classes, every)
-    return y
-
-# %% ../../nbs/baselines/coop.ipynb #co-009
-def _softmax_loss(
-    scores:Tensor, # N × C, times the logit scale
-    labels:Tensor, # N × C, one positive a row
-)->Tensor: # mean over rows
-    "Cross-entropy of the softmax (Eq. 2); `ValueError` unless each row has one positive."
-    positives = labels.sum(1)
-    if (bad := (positives != 1).nonzero()[:, 0].tolist()):
-        raise ValueError('The softmax loss needs one class a picture, '
-                         f'but row {bad[0]} of a batch has '
-                         f"{int(positives[bad[0]])}: use loss='soft_softmax' or 'ranking'.")
-    return F.cross_entropy(scores, labels.float().argmax(1))
+    wrong = (~torch.isin(y.float(), torch.tensor(values, dtype=torch.float32))).nonzero().tolist()
+    if wrong: raise ValueError(f'Labels must be {" or ".join(map(str, values))}, but row {wrong[0][0]} '
+                               f'has {y[tuple(wrong[0])].item()} for {classes.names[wrong[0][1]]!r}.')
+    if empty := [name for name, shown in zip(classes.names, (y == 1).any(0)) if not shown]:
+        message = f'No picture shows {", ".join(empty[:10])}' + (', …' if len(empty) > 10 else '')
+        if every: raise ValueError(f'{message}: a class needs at least one to be learned from.')
+        warnings.warn(f'{message}: what other classes teach has to do for them.', stacklevel=4)
+    return y.to(torch.int8)
 
 # %% ../../nbs/baselines/coop.ipynb #co-010c
 def soft_softmax_loss(
@@ -96,12 +75,9 @@ def learn_from_pictures(
     "Learn prompts, which the model keeps; `ValueError` for labels that do not fit the pictures."
     features = as_features(model.clip, pictures, model.pos_embed, progress)
     y = check_labels(labels, len(features), model.classes, (-1, 0, 1), every)
-    seen = np.ascontiguousarray(features.global_)
-    if not np.isfinite(seen).all(): raise ValueError(
-        'Some pictures could not be read, or their features hold NaN or infinity: '
-        'leave them and their labels out of training, or encode them again.')
+    check_features(features)
     vars(model).update({f'{name}_': x for name, x in settled(model).items()})
-    about = model_about(model) | {'data': data_hash(seen.tobytes(), y.numpy().tobytes())}
+    about = model_about(model) | {'data': data_hash(np.ascontiguousarray(features.global_).tobytes(), y.numpy().tobytes())}
     model.prompts_, model.history_, model.thresholds = model.fresh_prompts(), [], None
     model.history_ = learn(
         model.prompts_, features, targets(y), loss, schedule_of(model),
@@ -111,7 +87,7 @@ def learn_from_pictures(
 # %% ../../nbs/baselines/coop.ipynb #co-019
 class CoOp(Predictor):
     "Prompts learned from pictures (Zhou et al., 2022), by default with the ranking loss."
-    losses = LOSSES | {'softmax': _softmax_loss, 'soft_softmax': soft_softmax_loss}
+    losses = LOSSES | {'soft_softmax': soft_softmax_loss}
     published: ClassVar[dict] = {'lr': 2e-3}
     learned, tied = 'prompts_', ('clip', 'classes', 'n_ctx', 'class_specific')
     pos_embed, cosine_scale = True, 1.
@@ -125,7 +101,7 @@ class CoOp(Predictor):
         batch_size:int=32, # pictures a step
         scale:float=4.0, # factor on the cosines before the loss
         tau_image:float=0.025, # tau_s of Eq. 6
-        loss:str|Callable='ranking', # 'bce', 'soft_softmax', 'softmax', or what `TaIDPT` takes
+        loss:str|Callable='ranking', # 'bce', 'soft_softmax', or what `TaIDPT` takes
         local:bool=False, # both branches: CoOp-DPT
         class_specific:bool=False, # one context a class
         warmup_lr:float=1e-5, # of the first epoch
@@ -145,8 +121,7 @@ class CoOp(Predictor):
         progress:bool=True, # bars
     )->'CoOp': # itself
         "Learn the prompts; `ValueError` for labels that do not fit."
-        scale = self.clip.logit_scale if self.loss == 'softmax' else self.scale
-        loss = scaled_loss(self.loss, scale, self.losses)
+        loss = scaled_loss(self.loss, self.scale, self.losses)
         learn_from_pictures(self, pictures, labels, loss, lambda y: y == 1,
                             True, val, checkpoint, progress)
         return self
@@ -155,16 +130,7 @@ class CoOp(Predictor):
         "Prompts that have learned nothing."
         return prompts_for(self)
 
-    def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
-        "The learned class embeddings, computed once for prompts that stay as they are."
-        self.check_fitted()
-        with torch.no_grad(): return self.prompts_(self.local)
-
-    def tensors(self)->dict[str, Tensor]: # by name
-        "What a file keeps."
-        return dict(self.prompts_.named_parameters())
-
-    shapes = staticmethod(prompt_shapes)
+    embeddings, tensors, shapes = TaIDPT.embeddings, TaIDPT.tensors, staticmethod(prompt_shapes)
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."

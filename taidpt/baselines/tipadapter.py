@@ -9,7 +9,6 @@ __all__ = ['TipAdapter']
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +19,6 @@ from tqdm.auto import tqdm
 from .coop import check_labels, soft_softmax_loss
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..losses import ranking_loss
 from ..predict import Predictor, clip_and_classes
 from ..scores import global_scores
 from ..training import at_least, more_than
@@ -47,14 +45,14 @@ def _cache_scores(
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
 def _fine_tuned(model:'TipAdapter', keys:Tensor, f:Tensor, y:Tensor, progress:bool)->Tensor:
     "Keys learned from the features f, K × D, and labels y, K × C bool, of the cached pictures."
-    keys, loss = nn.Parameter(keys.clone()), model.losses[model.loss]
+    keys = nn.Parameter(keys.clone())
     optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
     steps = model.epochs * math.ceil(len(f) / model.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
     for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
         for index in torch.randperm(len(f), generator=rng).split(model.batch_size):
-            cost = loss(model._scores(f[index], keys), y[index])
+            cost = soft_softmax_loss(model._scores(f[index], keys), y[index])
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
@@ -62,10 +60,6 @@ def _fine_tuned(model:'TipAdapter', keys:Tensor, f:Tensor, y:Tensor, progress:bo
     return keys.detach()
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-017e
-def _search_steps(top:float, steps:int)->tuple[float, ...]: # without the top itself
-    "Values from 0.1 in even steps, as in the search of Tip-Adapter's code."
-    return tuple(.1 + i * (top - .1) / steps for i in range(steps))
-
 def _map_of_many(
     labels:Tensor, # N × C bool
     scores:Tensor, # A × N × C, A score matrices
@@ -80,7 +74,6 @@ def _map_of_many(
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
-    losses: ClassVar[dict] = {'softmax': soft_softmax_loss, 'ranking': ranking_loss}
     local, pos_embed, learned = False, True, 'keys_'
     tied = 'clip', 'classes', 'templates'
 
@@ -93,18 +86,15 @@ class TipAdapter(Predictor):
         epochs:int=0, # of fine-tuning the keys; 0 for none, 20 as published
         lr:float=1e-3, # of AdamW, falling along a cosine
         batch_size:int=256, # pictures a step of fine-tuning
-        loss:str='softmax', # of fine-tuning; or 'ranking'
         seed:int=0, # of the order of pictures
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
-        self.templates, self.alpha, self.beta, self.loss = templates, alpha, beta, loss
+        self.templates, self.alpha, self.beta = templates, alpha, beta
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
         at_least(0, alpha=alpha, beta=beta)
         at_least(0, whole=True, epochs=epochs, seed=seed)
         at_least(1, whole=True, batch_size=batch_size)
         more_than(0, lr=lr)
-        if loss not in self.losses: raise ValueError(
-            f'loss must be one of {", ".join(self.losses)}, got {loss!r}.')
 
     def fit(self,
         pictures, # K labelled pictures, in any form; features made with `pos_embed=True`
@@ -113,24 +103,23 @@ class TipAdapter(Predictor):
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
         f, y = self._encoded(pictures, labels, progress)
-        zero_shot = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False)
-        self.text_ = zero_shot.embeddings()[0]
+        self.text_, _ = ZeroShotCLIP(self.clip, self.classes, self.templates, False).embeddings()
         keys, self.values_, self.thresholds = F.normalize(f, dim=-1), _cache_values(y), None
-        if self.epochs: keys = _fine_tuned(self, keys, f, y, progress)
-        self.keys_ = keys
+        self.keys_ = _fine_tuned(self, keys, f, y, progress) if self.epochs else keys
         return self
 
     def search(self,
         pictures, # N validation pictures, as in `fit`
         labels:Tensor|np.ndarray|list, # their labels, N × C
-        alphas:Sequence[float]=_search_steps(3, 20), # to be tried
-        betas:Sequence[float]=_search_steps(7, 200), # to be tried
+        alphas:Sequence[float]=np.linspace(.1, 3, 20, endpoint=False).tolist(), # to be tried
+        betas:Sequence[float]=np.linspace(.1, 7, 200, endpoint=False).tolist(), # to be tried
         progress:bool=True, # a bar
-    )->dict[tuple[float, float], float]: # (alpha, beta) -> mAP
+    )->dict[tuple, float]: # (alpha, beta) -> mAP
         "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
         self.check_fitted()
         f, y = self._encoded(pictures, labels, progress, every=False)
-        zero_shot, weights = self._zero_shot(f), f.new_tensor(alphas)[:, None, None]
+        zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
+        weights = f.new_tensor(alphas)[:, None, None]
         found = {}
         for beta in betas:
             cache = _cache_scores(f, self.keys_, self.values_, beta)
@@ -145,13 +134,10 @@ class TipAdapter(Predictor):
         f = store.batch(range(len(store)), self.clip.device)[0]
         return f, check_labels(labels, len(f), self.classes, (-1, 0, 1), every).to(f.device) == 1
 
-    def _zero_shot(self, f:Tensor)->Tensor: # N × C
-        "CLIP's own scores."
-        return self.clip.logit_scale * global_scores(f, self.text_)
-
     def _scores(self, f:Tensor, keys:Tensor)->Tensor: # N × C
-        "Zero-shot scores and those of the cache, added up."
-        return self._zero_shot(f) + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
+        "CLIP's own scores and those of the cache, added up."
+        zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
+        return zero_shot + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
 
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of the only branch
         "How pictures are scored once their features are there."
