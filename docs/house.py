@@ -24,9 +24,7 @@ AIMS = {'exported lines': 9_500, 'functions and classes': 750, 'lines of tests a
 # Names that are there for users alone: their pages show them at work
 FOR_USERS = {
     'apps.cli': {'import_', 'app_'}, 'apps.cluster': {'BrokenFiles'}, 'encoders.features': {'load_features'},
-    'baselines.rescoring': {'Rescored'}, 'datasets.labelled': {'captioned_pictures'},
-    'datasets.benchmarks': {'count_difficult', 'benchmark_map', 'write_benchmark', 'read_benchmark', 'write_classifier'},
-    'paper.family': {'FAMILY', 'Member', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
+    'baselines.rescoring': {'Rescored'}, 'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
     'paper.published': {'PublishedRun', 'PublishedDualCoOp'}}
 
 

@@ -48,12 +48,12 @@ def _changed(m:Material, settings:dict)->dict:
 
 def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
     "What TaI-DPT says of the test pictures, as published or with some settings changed."
-    model, learn, source = m.published(seed)
+    model, learn, source = m.prompts(seed)
     if settings.keys() == {'tau_image'}:
         published, model = learn, copy.copy(model).set_params(**settings)
         def learn(): return copy.copy(published()).set_params(**settings)
     elif settings: model, learn, source = m.prompts(
-        f'ablations-{m.name}-{name}-seed{seed}', seed, **settings)
+        seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
     return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, learn, source)
 
 def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
@@ -101,7 +101,7 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     how = {'epochs': 50, 'batch_size': 32, 'warmup_lr': 1e-5, 'templates': False}
     if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
     for s in study.seeds:
-        prompts = m.prompts(f'texts-{m.name}-seed{s}', s, lambda: texts, classes=test.classes,
+        prompts = m.prompts(s, f'texts-{m.name}-seed{s}', lambda: texts, classes=test.classes,
                             source=f'{m.source} {len(texts)}', **how)
         t.append(study.cell(f'{name}.texts.seed{s}', test, *prompts).both)
         coop = CoOp(study.clip, test.classes, n_ctx=m.run.n_ctx, local=True,

@@ -225,39 +225,35 @@ class Material:
         return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
-        "All labelled pictures of a split, or the photos that stand in for both."
+        "Labelled pictures of a split, or photos that stand in for both; as many as the study takes."
         name, data = self.name, self.study.data
         found = self.study.photos(name) if data is None else published_pictures(name, data, train)
-        return replace(found, classes=self.classes)
-
-    def some(self, pictures:LabeledPictures)->LabeledPictures:
-        "As many of the pictures as the study takes, at random."
-        return pictures[draw(len(pictures), self.study.limit)]
+        return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
     @cached_property
-    def test(self)->LabeledPictures: return self.some(self.labelled())
+    def test(self)->LabeledPictures: return self.labelled()
 
     @cached_property
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
         "Pictures to learn from and pictures for the test: the official split, or two halves."
-        if self.study.data is not None: return self.some(self.labelled(train=True)), self.test
-        learn, test = _photo_halves(self.labelled())
-        return self.some(learn), test
+        return _photo_halves(self.test) if self.study.data is None else (self.labelled(True), self.test)
 
     def prompts(self,
-        name:str, # of the file that keeps them
         seed:int, # of the prompts
+        name:str='', # of the file that keeps them; '': that of the published run
         train:Callable|None=None, # () -> other sentences than the material's
         features:Callable|None=None, # () -> their features
         classes:ClassSet|None=None, # other classes than the material's
         source:str='', # a hash of other sentences
         **settings, # of `TaIDPT`, where they are not the published ones
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
-        "A model, a function that learns its prompts or reads them, and what it learns from."
+        """A model, a function that learns its prompts or reads them, and what it learns from.
+
+        Without other arguments than the seed: the run of Table 1, whose prompts all tables share."""
         study, source = self.study, source or self.source
         settings = published_settings(self.run, study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
-        path = study.checkpoint(name, model, source)
+        path = study.checkpoint(name or f'{self.name}-seed{seed}', model, source)
         def learn():
             texts = train() if train else self.train
             more = template_sentences(model.classes).texts if model.templates else []
@@ -266,10 +262,6 @@ class Material:
                 if not study.comparable: warnings.filterwarnings('ignore', 'Few sentences name')
                 return model.fit(texts, checkpoint=path, features=encode, progress=study.progress)
         return model, learn, source
-
-    def published(self, seed:int)->tuple[TaIDPT, Callable, str]:
-        "The published run with one seed, for Table 1 and all that needs its prompts."
-        return self.prompts(f'{self.name}-seed{seed}', seed)
 
     def notes(self, pictures:LabeledPictures, cells:Iterable[Cell])->list[str]:
         "What a reader of a table should know of its captions and pictures."
@@ -418,7 +410,7 @@ def scene(
             'on; two are needed: raise the limit, or give more photos')
     train, test = with_classes(rest, names), with_classes(test, names)
     some = with_classes(learn[apart], names) if len(apart) else None
-    found = Scene(study, m.published(study.seeds[0]), train, test, some)
+    found = Scene(study, m.prompts(study.seeds[0]), train, test, some)
     found.drawn(min_shots, 0)
     return found
 

@@ -21,7 +21,7 @@ def _table1_results(study:Study, m:Material)->tuple[dict, list]: # m: one data s
     "The four methods, measured; and the cells: zero-shot CLIP's, and one of each seed."
     name, test = f'table1.{m.name}', m.test
     zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, m.classes))
-    learned = [study.cell(f'{name}.seed{s}', test, *m.published(s)) for s in study.seeds]
+    learned = [study.cell(f'{name}.seed{s}', test, *m.prompts(s)) for s in study.seeds]
     scores = ([zero.alone], [zero.both], [c.alone for c in learned], [c.both for c in learned])
     found = {(m.name, method): measured(test, s) for method,s in zip(METHODS, scores)}
     return found, [zero, *learned]
