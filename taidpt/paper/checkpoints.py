@@ -97,7 +97,8 @@ def _check_fit(state:dict[str, Tensor], clip:FrozenCLIP, classes:ClassSet, path:
     ids, ends = clip.prompt_suffixes(classes.names, ctx.shape[-2])
     padding = torch.arange(ids.shape[1]) > ends.cpu()[:, None]
     fit = (same(words[1][:, :ids.shape[1]], embed(ids).float().cpu()) | padding).all(1).tolist()
-    odd = [f'{n!r} (class {i})' for i, (n, fits) in enumerate(zip(classes.names, fit), 1) if not fits]
+    names = enumerate(zip(classes.names, fit), 1)
+    odd = [f'{n!r} (class {i})' for i, (n, fits) in names if not fits]
     if odd: raise ValueError(
         f'The prompts in {path} are for other classes, or in another order: it has other words in '
         f'the place of {", ".join(odd[:5])}{" and more" if odd[5:] else ""}. Give the names '

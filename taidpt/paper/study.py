@@ -225,7 +225,7 @@ class Material:
         return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
-        "Labelled pictures of a split, or photos that stand in for both; as many as the study takes."
+        "As many labelled pictures of a split as the study takes, or photos in place of both splits."
         name, data = self.name, self.study.data
         found = self.study.photos(name) if data is None else published_pictures(name, data, train)
         return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
@@ -236,7 +236,8 @@ class Material:
     @cached_property
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
         "Pictures to learn from and pictures for the test: the official split, or two halves."
-        return _photo_halves(self.test) if self.study.data is None else (self.labelled(True), self.test)
+        if self.study.data is None: return _photo_halves(self.test)
+        return self.labelled(train=True), self.test
 
     def prompts(self,
         seed:int, # of the prompts
@@ -249,7 +250,7 @@ class Material:
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
         """A model, a function that learns its prompts or reads them, and what it learns from.
 
-        Without other arguments than the seed: the run of Table 1, whose prompts all tables share."""
+        With the seed alone it is the run of Table 1, whose prompts all tables share."""
         study, source = self.study, source or self.source
         settings = published_settings(self.run, study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
