@@ -107,7 +107,7 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
         coop = CoOp(study.clip, test.classes, n_ctx=m.run.n_ctx, local=True,
                     tau_image=m.run.tau_image, seed=s)
         source = labels_digest(pictures)
-        path = study.checkpoint(f'pictures-{m.name}-seed{s}', coop, source)
+        path = study.path('prompts', f'pictures-{m.name}-seed{s}', coop, source)
         def learn(coop=coop, path=path):
             features = study.features(pictures).form(1)
             return coop.fit(features, pictures.labels, checkpoint=path, progress=study.progress)

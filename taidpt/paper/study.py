@@ -87,12 +87,6 @@ class Cell:
     @property
     def read(self)->Tensor: return ~self.alone.isnan().any(1) # N, bool
 
-def _made_from(model, source:str)->dict:
-    "What a model depends on; source is a hash of what it learns from."
-    return {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
-            'recommended': model.clip.recommended, 'method': type(model).__name__,
-            'settings': settings_of(model), 'classes': model.classes.names}
-
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
 class Study:
@@ -144,14 +138,19 @@ class Study:
             self.stores[key] = encode_sentences(self.clip, texts, path, self.progress)
         return self.stores[key]
 
-    def path(self, kind:str, name:str, about:dict)->Path:
-        "Where something is kept that is made from all that `about` says."
+    def path(self,
+        kind:str, # 'prompts', which are kept while a model learns and afterwards, or 'scores'
+        name:str, # beginning of the file's name
+        model, # which learns or scores
+        source:str, # a hash of what it learns from
+        **more, # what else the content depends on
+    )->Path:
+        "Where something is kept; the name has a hash of all that it depends on."
+        about = {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
+                 'recommended': model.clip.recommended, 'method': type(model).__name__,
+                 'settings': settings_of(model), 'classes': model.classes.names} | more
         hashed = text_digest([json.dumps(about, sort_keys=True)])
         return self.folder/kind/f'{name}-{hashed}.safetensors'
-
-    def checkpoint(self, name:str, model, source:str)->Path:
-        "Where a model's prompts are kept while it learns, and afterwards."
-        return self.path('prompts', name, _made_from(model, source))
 
     def cell(self,
         name:str, # of the cell
@@ -161,15 +160,14 @@ class Study:
         source:str='', # a hash of what it learns from
     )->Cell:
         "What a model says of pictures: read from a file, or made and kept in one."
-        about = _made_from(model, source) | {
-            'recipe': feature_recipe(model.clip, model.pos_embed), 'scores': pictures.classes.names,
-            'pictures': fingerprint(pictures.pictures)}
-        path = self.path('scores', name, about)
+        path = self.path('scores', name, model, source, scores=pictures.classes.names,
+                         recipe=feature_recipe(model.clip, model.pos_embed),
+                         pictures=fingerprint(pictures.pictures))
         with locked(path):
             if not path.exists():
                 begin = time.perf_counter()
                 if learn: model = learn()
-                told = {'about': about, 'history': getattr(model, 'history_', []),
+                told = {'settings': settings_of(model), 'history': getattr(model, 'history_', []),
                         'seconds': time.perf_counter() - begin if learn else 0.}
                 header = {'format': 'taidpt-cell'} | {k: json.dumps(v) for k,v in told.items()}
                 features = self.features(pictures, model.clip, skip=True).form(int(model.pos_embed))
@@ -254,7 +252,7 @@ class Material:
         study, source = self.study, source or self.source
         settings = published_settings(self.run, study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
-        path = study.checkpoint(name or f'{self.name}-seed{seed}', model, source)
+        path = study.path('prompts', name or f'{self.name}-seed{seed}', model, source)
         def learn():
             texts = train() if train else self.train
             more = template_sentences(model.classes).texts if model.templates else []

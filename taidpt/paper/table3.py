@@ -41,8 +41,8 @@ def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int
     def learn():
         if change is None: features = study.features(train, clip).form(0)
         else: features = AugmentedPictures(clip, train.pictures, change, seed, bars)
-        return model.fit(features, labels, checkpoint=study.checkpoint(name, model, source),
-                         progress=bars)
+        path = study.path('prompts', name, model, source)
+        return model.fit(features, labels, checkpoint=path, progress=bars)
     how = sorted(getattr(change, 'keywords', {}).items())
     source = f'{labels_digest(train)} {share} {how}'
     return study.cell(name, scene.test, model, learn, source)
