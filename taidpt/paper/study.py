@@ -165,9 +165,9 @@ class Study:
                          pictures=fingerprint(pictures.pictures))
         with locked(path):
             if not path.exists():
-                begin = time.perf_counter()
+                begin, settings = time.perf_counter(), settings_of(model)
                 if learn: model = learn()
-                told = {'settings': settings_of(model), 'history': getattr(model, 'history_', []),
+                told = {'settings': settings, 'history': getattr(model, 'history_', []),
                         'seconds': time.perf_counter() - begin if learn else 0.}
                 header = {'format': 'taidpt-cell'} | {k: json.dumps(v) for k,v in told.items()}
                 features = self.features(pictures, model.clip, skip=True).form(int(model.pos_embed))
