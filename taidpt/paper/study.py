@@ -96,7 +96,7 @@ class Study:
     data: str|Path|None = None # folder with the data sets; None: bundled captions and photos
     seeds: Sequence[int] = (1, 2, 3)
     limit: int|None = None # sentences and pictures, for a quick look
-    photos: Callable = bundled_photos # (data set) -> labelled photos, in place of its own
+    photos: Callable = bundled_photos # (data set) -> labelled photos, where data is None
     progress: bool = False # bars
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
 
