@@ -173,7 +173,7 @@ def calibrate_scores(
     t = np.array([best_threshold(y[:, c], s[:, c]) if own[c] else float(d)
                   for c, d in enumerate(as_array(default))])
     a, b = _platt(y.ravel(), (s - t).ravel())           # of all classes, by what is above them
-    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*t[c]) for c in range(len(t))]
+    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*float(t[c])) for c in range(len(t))]
     slopes, offsets = map(list, zip(*curves))
     found = Thresholds(list(names), t.tolist(), slopes, offsets, y.sum(0).tolist(), len(y), source)
     if few := found.few(): warnings.warn(
