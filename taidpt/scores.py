@@ -77,11 +77,7 @@ def local_scores(
     tau:float=0.02, # tau_s: at 0 the maximum over positions; large values approach the mean
     mask:Tensor|None=None, # N × P bool, True on positions that count; None: all do
 ) -> Tensor: # p', N × C, float32
-    """Cosines of positions with classes, pooled with weights softmax(P / tau) (Eq. 6).
-
-    Positions where `mask` is False have no influence on the scores or their gradient, whatever they
-    hold. Raises `ValueError` when shapes or widths disagree, `tau` is negative, or a row has no
-    position that counts."""
+    "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for shapes that do not fit."
     if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
     _check_width(U, 'U', 'N × P × D' if U.ndim == 3 or mask is None else 'T × D', L)
     mask = _which_count(U, mask)

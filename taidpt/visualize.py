@@ -83,7 +83,8 @@ def show_heatmaps(
         ax.imshow(image)
         ax.set_title(title, fontsize=9)
     where = '; '.join(f'{title} {where_highest(weights)}' for title, weights in zip(titles, maps))
-    fig.alt = f'{picture_name(picture)} as the model sees it, and where each class scores highest: {where}.'
+    fig.alt = (f'{picture_name(picture)} as the model sees it, '
+               f'and where each class scores highest: {where}.')
     return fig
 
 # %% ../nbs/14_visualize.ipynb #visualize-sc
@@ -99,8 +100,8 @@ def compare(
               for view, (name, m) in zip(seen, models.items())}
     return score_bars(seen[0], panels, labels, top, picture_name(picture))
 
-def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigure: # as in `compare`
-    "A picture beside its best classes."
+def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigure:
+    "A picture beside its best classes by one model, as in `compare`."
     return compare({'': model}, picture, labels, top)
 
 # %% ../nbs/14_visualize.ipynb #visualize-038
