@@ -138,24 +138,23 @@ def _percent(part, of)->np.ndarray: # counts -> the same shape
     "How many percent the one is of the other; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
 
-def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
-    "Precision, recall and F1 of tags (N × C, bool) where pictures count as B × N weights say."
-    right, given, wanted = (weights @ x.astype(np.float32) for x in (labels & tags, tags, labels))
+def precision_recall_f1(
+    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
+    tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
+    weights:np.ndarray|None=None, # B × N, how much each picture counts in each of B draws
+)->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
+    "Precision, recall and F1, per class (C; of classes that a picture shows) and overall (O)."
+    labels, tags = _prepare(labels, tags)
+    w = np.ones((1, len(labels))) if weights is None else weights
+    right, given, wanted = (w @ x.astype(np.float32) for x in (labels & (tags > 0), tags, labels))
     p, r, shown = _percent(right, given), _percent(right, wanted), wanted > 0
     CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
     right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
     OP, OR = _percent(right, given), _percent(right, wanted)
     f1, CF1, OF1 = (_percent(2*a*b/100, a + b) for a, b in ((p, r), (CP, CR), (OP, OR)))
-    return {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
-            'precision': p, 'recall': r, 'f1': f1}
-
-def precision_recall_f1(
-    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
-)->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class arrays precision, recall, f1
-    "Precision, recall and F1, per class (C; of classes that a picture shows) and overall (O)."
-    labels, tags = _prepare(labels, tags)
-    found = _judged(labels, tags > 0, np.ones((1, len(tags))))
+    found = {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
+             'precision': p, 'recall': r, 'f1': f1}
+    if weights is not None: return found
     return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in found.items()}
 
 # %% ../nbs/11_metrics.ipynb #11-measured
@@ -219,5 +218,5 @@ class Measured:
         tags, n = as_array(tags)[self.read].astype(bool), len(self.labels)
         found = precision_recall_f1(self.labels, tags)
         weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
-        drawn = _judged(self.labels, tags, weights.astype(np.float32))
+        drawn = precision_recall_f1(self.labels, tags, weights.astype(np.float32))
         return found | {k: bootstrap_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .files import is_number, parse_json
+from .files import is_number, is_text_list, parse_json
 from .metrics import as_array
 
 # %% ../nbs/15_tags.ipynb #15-tag
@@ -118,19 +118,14 @@ class Thresholds:
     @classmethod
     def from_text(cls, text:str, where:str)->'Thresholds': # JSON of its fields; its place
         "Thresholds that a file describes. Raises `ValueError` if it describes none."
-        def credible(x): return is_number(x) and abs(x) < 1e9
-        def count(x): return type(x) is int and 0 <= x < 2**53
-        def line(x): return isinstance(x, str) and x.isprintable() and len(x) <= 1000
-        single = {'pictures': count, 'source': line}
-        columns = {'names': line, 'values': credible, 'slopes': credible, 'offsets': credible,
-                   'positives': count}                  # lists, one entry a class
-        about = parse_json(text, where)
-        if (isinstance(about, dict) and about.keys() == single.keys() | columns.keys()
-                and all(fits(about[k]) for k, fits in single.items())
-                and all(isinstance(about[k], list) for k in columns)
-                and all(all(map(fits, about[k])) for k, fits in columns.items())
-                and len({len(about[k]) for k in columns}) == 1): return cls(**about)
-        raise ValueError(f'{where} must have {", ".join(columns)} of each class, pictures and '
+        about, numbers = parse_json(text, where), ('values', 'slopes', 'offsets', 'positives')
+        if (isinstance(about, dict) and about.keys() == {'names', *numbers, 'pictures', 'source'}
+                and is_text_list(about['names']) and all(isinstance(about[k], list) for k in numbers)
+                and all(len(about[k]) == len(about['names']) > 0 for k in numbers)
+                and all(map(is_number, [about['pictures'], *(x for k in numbers for x in about[k])]))
+                and isinstance(about['source'], str) and about['source'].isprintable()):
+            return cls(**about)
+        raise ValueError(f'{where} must have names, {", ".join(numbers)} of each class, pictures and '
                          'source: the file was changed, or is of another taidpt')
 
 def frequency_text(text:str, where:str)->list[float]: # C shares
