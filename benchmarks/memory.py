@@ -41,13 +41,11 @@ def write_store(path: Path, captions: int) -> dict:
     block = np.random.default_rng(0).standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
 
-    def fill(store, done):
-        for start in range(0, len(store.local), len(block)):
-            store.local[start:start + len(block)] = block[:len(store.local) - start]
-        store.global_[:] = np.resize(block, store.global_.shape)
-        yield captions
+    def batches(done):
+        for rows in np.array_split(np.arange(captions), max(1, captions // 1000)):
+            yield rows, block[:len(rows)], np.resize(block, (int(lengths[rows].sum()), D))
 
-    stored_features(path, dict(kind="random"), fill, lambda: (lengths, [D]))
+    stored_features(path, dict(kind="random"), lambda: (lengths, [D]), batches, every=100_000)
     return dict(captions=captions, tokens_a_caption=float(lengths.mean()), bytes_on_disk=path.stat().st_size,
                 padded_float32=captions * 77 * D * 4)
 

@@ -30,7 +30,7 @@ from .zeroshot import ZeroShotCLIP
 # %% ../nbs/99_all.ipynb #all-010
 from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
-from .plots import show_class_ap, show_training
+from .plots import show_class_ap
 from .tags import Thresholds, calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
 
@@ -46,6 +46,6 @@ __all__ = [
     'local_scores', 'relative_scores', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear',
     'TipAdapter', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
     'ZeroShotCLIP', 'bundled_photos', 'photo_credits', 'read_labels', 'Measured',
-    'average_precision', 'mean_average_precision', 'show_class_ap', 'show_training',
+    'average_precision', 'mean_average_precision', 'show_class_ap',
     'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
     'Explorer', 'from_pretrained', 'model_card', 'push_to_hub']

@@ -35,7 +35,7 @@ def test_scores_are_those_of_torch(model, fast, photos):
 
 @needs_openvino
 def test_pytorch_encodes_no_picture(fast, photos, monkeypatch):
-    monkeypatch.setattr('taidpt.clip.checked_features', None)
+    monkeypatch.setattr('taidpt.clip.picture_features', None)
     assert fast.predict(photos, progress=False).isfinite().all()
 
 

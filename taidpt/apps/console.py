@@ -110,9 +110,7 @@ def check_writable(
     path:str|Path, # file to be written; its folder is made
     *endings:str, # that it may have
 )->None:
-    """Fail now rather than after the work: `IsADirectoryError`, `ValueError`, `PermissionError`.
-
-    What killed runs left unfinished in the folder goes."""
+    "Fail now rather than after the work: `IsADirectoryError`, `ValueError`, `PermissionError`."
     path = Path(path)
     if path.is_dir(): raise IsADirectoryError(f'{path} is a folder; name a file to write')
     if path.suffix.lower() not in endings:
@@ -120,5 +118,3 @@ def check_writable(
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
         raise PermissionError(f'{path.parent}: no right to write in this folder')
-    from taidpt.files import clean
-    clean(path.parent)

@@ -8,7 +8,6 @@ __all__ = ['PictureTower', 'OpenVINOTower', 'openvino_tower']
 # %% ../../nbs/encoders/engines.ipynb #engines-004
 import sys, warnings
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from importlib.util import find_spec
 from queue import SimpleQueue
 from threading import Lock
@@ -27,38 +26,27 @@ class PictureTower(nn.Module):
         dense:Callable|None=None, # as in `picture_features`
     ):
         super().__init__()
-        preprocess = getattr(visual, 'preprocess_cfg', None)
-        size = preprocess['size'] if preprocess else visual.image_size
+        size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        self.visual, self.dense = tower_for(visual, self.size), dense
-        with torch.no_grad(): f, F_ = self._features(torch.zeros(1, 3, *self.size))
+        self.visual, self.dense, self.shapes = tower_for(visual, self.size), dense, None
+        with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))
         self.shapes = f.shape[1:], F_.shape[1:]
-
-    def _features(self, pixels):
-        return picture_features(self.visual, pixels, (False, True), self.dense)
 
     def forward(self,
         pixels:Tensor, # N × 3 × height × width
     ) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D
         "Features of pictures of the CLIP's own size."
+        found = picture_features(self.visual, pixels, (False, True), self.dense)
+        if not self.shapes: return found
         N = pixels.shape[0]                         # of -1 a tracer may make a constant
-        return tuple(x.reshape(N, *shape) for x, shape in zip(self._features(pixels), self.shapes))
+        return tuple(x.reshape(N, *shape) for x, shape in zip(found, self.shapes))
 
 # %% ../../nbs/encoders/engines.ipynb #engines-023
-def _import_openvino():
-    "The module `openvino`; it would tell its makers of each import, and is kept from that."
-    name = 'openvino_telemetry'
-    if 'openvino' in sys.modules: return sys.modules['openvino']
-    before = {name: sys.modules[name]} if name in sys.modules else {}
-    sys.modules[name] = None                    # as if it were not installed, which is allowed
-    try: return import_module('openvino')
-    finally:
-        del sys.modules[name]
-        sys.modules.update(before)
-
 def _as_graph(tower:PictureTower): # -> openvino.Model
     "The tower as OpenVINO's own graph. `ValueError` for what cannot be traced."
-    openvino, example = _import_openvino(), torch.zeros(2, 3, *tower.size)
+    sys.modules.setdefault('openvino_telemetry', None)  # it would tell its makers of each import
+    import openvino
+    example = torch.zeros(2, 3, *tower.size)
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
     try:
@@ -74,15 +62,16 @@ def _as_graph(tower:PictureTower): # -> openvino.Model
     return graph
 
 # %% ../../nbs/encoders/engines.ipynb #engines-024
+_HINTS = {'float32': 'f32', 'bfloat16': 'bf16'}                 # precisions, and OpenVINO's names
+
 class OpenVINOTower:
     "A picture tower in OpenVINO. Any number of threads may call it at a time."
-    engine = 'openvino'
     def __init__(self,
         graph, # an openvino.Model, from pixels to f and F
         size:tuple[int, int], # height, width of pictures
         precision:str='float32', # or 'bfloat16'
     ):
-        openvino = _import_openvino()
+        import openvino                                     # here, as few need it
         _ = openvino.Tensor(np.zeros(1, np.float32)).data   # the first: two threads could hang on it
         self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
         self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}
@@ -96,7 +85,7 @@ class OpenVINOTower:
                 graph, streams = self.graph.clone(), max(1, self.cores // each)
                 graph.reshape([key[0], 3, *self.size])
                 compiled = self.core.compile_model(graph, 'CPU', {
-                    'INFERENCE_PRECISION_HINT': {'float32': 'f32', 'bfloat16': 'bf16'}[self.precision],
+                    'INFERENCE_PRECISION_HINT': _HINTS[self.precision],
                     'INFERENCE_NUM_THREADS': each*streams, 'NUM_STREAMS': streams})
                 self.free[key] = SimpleQueue()
                 for _ in range(streams): self.free[key].put(compiled.create_infer_request())
@@ -119,14 +108,13 @@ class OpenVINOTower:
         finally: free.put(request)
         return f[:, [int(p) for p in pos_embeds]], F_
 
-# %% ../../nbs/encoders/engines.ipynb #engines-029
 def openvino_tower(
     visual:nn.Module, # image tower of an open_clip model, float32, on the CPU
     dense:Callable|None=None, # as in `picture_features`
     precision:str='float32', # that it computes in; or 'bfloat16'
 ) -> OpenVINOTower:
     "The tower in OpenVINO. `ImportError` without it, `ValueError` for a tower that it gets wrong."
-    if precision not in ('float32', 'bfloat16'): raise ValueError(
+    if precision not in _HINTS: raise ValueError(
         f"precision of engine='openvino' must be 'float32' or 'bfloat16', got {precision!r}.")
     if find_spec('openvino') is None: raise ImportError(
         'openvino is not installed: pip install "taidpt[openvino]", or leave engine out.')

@@ -6,7 +6,7 @@
 __all__ = ['normalized_fp16', 'to_device', 'FeatureStore', 'to_gpu_if_fits', 'check_features', 'load_features', 'stored_features']
 
 # %% ../../nbs/encoders/features.ipynb #976826a9
-import json, math, mmap, os, shutil, struct, warnings
+import json, math, mmap, os, shutil, struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..files import NO_CHECKSUM, clean, locked, open_safetensors, reserve, seal, to_disk
-from ..files import write_whole
+from ..files import NO_CHECKSUM, locked, open_safetensors, reserve, seal, to_disk
 
 # %% ../../nbs/encoders/features.ipynb #8687d794
 def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, on the CPU
@@ -35,13 +34,6 @@ def _padded(U:Tensor, mask:Tensor) -> Tensor: # T × D; B × n bool -> B × n ×
     "Rows of one item after another, with zeros in between."
     empty = U.new_zeros(mask.numel(), U.shape[1])
     return empty.index_copy(0, mask.flatten().nonzero()[:, 0], U).unflatten(0, mask.shape)
-
-def _tensor(a:np.ndarray|Tensor) -> Tensor:
-    "An array as a tensor on the same memory."
-    if isinstance(a, Tensor): return a
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore', UserWarning)        # maps are read-only, and so are we
-        return torch.from_numpy(a)
 
 def _release(*arrays:np.ndarray) -> None:
     "Give back the memory of what was read from a file or written to it."
@@ -70,8 +62,7 @@ class FeatureStore:
     def __len__(self): return len(self.global_)
 
     @property
-    def nbytes(self) -> int:
-        "Bytes in memory or on disk."
+    def nbytes(self) -> int: # in memory or on disk
         return self.global_.nbytes + self.local.nbytes + self.offsets.nbytes
 
     def __repr__(self):
@@ -84,9 +75,9 @@ class FeatureStore:
         padded:bool=True, # False: U without padding, T × D, where lengths differ
     ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × n × D; mask: B × n bool
         "Some items in float32, padded with zeros to the longest among them, or not padded."
-        global_, local, offsets = map(_tensor, (self.global_, self.local, self.offsets))
-        if not isinstance(index, Tensor): index = torch.as_tensor(np.asarray(index))
-        index = index.to(offsets.device)
+        global_, local, offsets = map(torch.as_tensor, (self.global_, self.local, self.offsets))
+        index = torch.as_tensor(index if isinstance(index, Tensor) else np.asarray(index),
+                                device=offsets.device)
         rows, mask = _rows(offsets, index)
         chosen = global_.index_select(0, index), local.index_select(0, rows), mask
         u, U, mask = (to_device(t, device or t.device) for t in chosen)
@@ -109,16 +100,14 @@ class FeatureStore:
     def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays
         "A copy on a device."
         arrays = self.global_, self.local, self.offsets
-        return FeatureStore(*(_tensor(a).to(device) for a in arrays), self.metadata)
+        return FeatureStore(*(torch.as_tensor(a, device=device) for a in arrays), self.metadata)
 
     def form(self, k:int) -> 'FeatureStore': # on the same memory
         "The form k of f, from 0, with the rows that all share; the store itself if it has one."
         if self.global_.ndim == 2: return self
         return FeatureStore(self.global_[:, k], self.local, self.offsets, self.metadata)
 
-    def of_epoch(self, epoch:int) -> 'FeatureStore': # itself
-        "What an epoch, from 1, learns from."
-        return self
+    def of_epoch(self, epoch:int) -> 'FeatureStore': return self # what an epoch, from 1, learns from
 
 def _offsets_of(lengths:Sequence[int]) -> np.ndarray: # N, rows of each item -> N + 1
     "Where the rows of each item begin, and where the last ones end."
@@ -133,127 +122,103 @@ def to_gpu_if_fits(features:FeatureStore, device:torch.device) -> FeatureStore:
 
 def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
     "Raise `ValueError` that numbers the first item whose features hold NaN or infinity."
-    def sound(index):
-        u, U, _ = features.batch(index, padded=False)
-        return u.isfinite().all() and U.isfinite().all()
     for some in torch.arange(len(features)).split(256):
-        if not sound(some):
-            first = next(i for i in some.tolist() if not sound([i]))
-            raise ValueError(f'The features of item {first} hold NaN or infinity: encode it again.')
+        u, U, _ = features.batch(some)
+        sound = (u.isfinite().flatten(1).all(1) & U.isfinite().flatten(1).all(1)).cpu()
+        if not sound.all(): raise ValueError(f'The features of item {some[~sound][0]} hold NaN or '
+                                             'infinity: encode it again.')
     return features
 
 # %% ../../nbs/encoders/features.ipynb #11e3c6a0
-_F16, _I64 = ('F16', np.dtype('<f2')), ('I64', np.dtype('<i8'))
-_TENSORS = {'offsets': _I64, 'global_': _F16, 'local': _F16}     # as they lie in the file
+_I64, _F16 = ('I64', np.dtype('<i8')), ('F16', np.dtype('<f2'))
+_TENSORS = {'done': _I64, 'offsets': _I64, 'global_': _F16, 'local': _F16}   # as they lie in a file
 
-def _header(shapes:dict[str, list[int]], metadata:dict[str, str]) -> tuple[bytes, int]:
-    "The beginning of a safetensors file of features; bytes that the tensors take after it."
-    header, at = {'__metadata__': metadata}, 0
-    for name, (code, dtype) in _TENSORS.items():
-        end = at + math.prod(shapes[name]) * dtype.itemsize
-        header[name] = {'dtype': code, 'shape': shapes[name], 'data_offsets': [at, end]}
-        at = end
-    text = json.dumps(header).encode()
-    text += b' ' * (-len(text) % 8)
-    return struct.pack('<Q', len(text)) + text, at
-
-def _map(path:Path, mode:str) -> FeatureStore: # a file of features; 'r' to read, 'r+' to fill in
-    "The features in a file, mapped into memory and not read."
+def _map(path:Path, mode:str) -> tuple[FeatureStore, np.ndarray]: # 'c' to read, 'r+' to fill in
+    "The features in a file, mapped into memory and not read; how many items are done."
     with open(path, 'rb') as f:
         size, = struct.unpack('<Q', f.read(8))
         header = json.loads(f.read(size))
-    where = {name: 8 + size + header[name]['data_offsets'][0] for name in _TENSORS}
-    maps = {name: np.memmap(path, dtype, mode, where[name], tuple(header[name]['shape']))
-            for name, (_, dtype) in _TENSORS.items()}
-    return FeatureStore(**maps, metadata=header['__metadata__'])
+    def mapped(name):
+        at, shape = 8 + size + header[name]['data_offsets'][0], tuple(header[name]['shape'])
+        return np.memmap(path, _TENSORS[name][1], mode, at, shape)
+    done, offsets, global_, local = map(mapped, _TENSORS)
+    return FeatureStore(global_, local, offsets, header['__metadata__']), done
 
-def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
-    "Features from a file. Raises `FileNotFoundError`, or `ValueError` for other or damaged ones."
-    with open_safetensors(path, 'taidpt-features', 'features') as (file, _):
-        names = set(file.keys())
-    if names != set(_TENSORS): raise ValueError(f'{path}: holds no features of taidpt, but {names}')
-    return _map(Path(path), 'r')
-
-# %% ../../nbs/encoders/features.ipynb #69d9ae63
 def _empty(
     path:Path|None, # file to lay out; None: in memory
     lengths:Sequence[int], # N, rows of each item
     shape:Sequence[int], # of an item's global_: D, or K × D
     metadata:dict[str, str], # goes into the file's header
-) -> FeatureStore: # all zeros
+) -> tuple[FeatureStore, np.ndarray]: # all zeros; how many items are done: none
     "Room for the features of items whose lengths are known; `OSError` if the disk is too full."
     offsets, N = _offsets_of(lengths), len(lengths)
-    shapes = {'offsets': [N + 1], 'global_': [N, *shape], 'local': [int(offsets[-1]), shape[-1]]}
+    shapes = {'done': [1], 'offsets': [N + 1], 'global_': [N, *shape],
+              'local': [int(offsets[-1]), shape[-1]]}
     if path is None:
-        global_, local = (np.zeros(shapes[name], np.float16) for name in ('global_', 'local'))
-        return FeatureStore(global_, local, offsets, metadata)
-    start, size = _header(shapes, metadata | NO_CHECKSUM)
+        done, _, global_, local = (np.zeros(shapes[n], _TENSORS[n][1]) for n in _TENSORS)
+        return FeatureStore(global_, local, offsets, metadata), done
+    header, size = {'__metadata__': metadata | NO_CHECKSUM}, 0
+    for name, (code, dtype) in _TENSORS.items():
+        start, size = size, size + math.prod(shapes[name]) * dtype.itemsize
+        header[name] = {'dtype': code, 'shape': shapes[name], 'data_offsets': [start, size]}
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)
     free = shutil.disk_usage(path.parent).free
     if size > free: raise OSError(f'The features of {N:,} items need {size/1e9:.1f} GB in '
                                   f'{path.parent}, where {free/1e9:.1f} GB are free.')
-    if size > 1e9: warnings.warn(f'The features of {N:,} items take {size/1e9:.1f} GB: '
-                                 f'{path.with_suffix("")}', stacklevel=4)
-    reserve(path, len(start) + size)
-    with open(path, 'r+b') as f: f.write(start)
-    store = _map(path, 'r+')
+    reserve(path, 8 + len(text) + size)
+    with open(path, 'r+b') as f: f.write(struct.pack('<Q', len(text)) + text)
+    store, done = _map(path, 'r+')
     store.offsets[:] = offsets
-    return store
+    return store, done
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
-def _find_features(path:Path, made_from:dict[str, str]) -> FeatureStore|None:
-    "A finished file, if it is there; `ValueError` if it was made from something else."
-    clean(path.parent)
-    if not path.exists(): return None
-    store = load_features(path)
-    path.with_name(path.name + '.partial.json').unlink(missing_ok=True)     # of a run killed late
-    words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
-    differ = [words.get(k, k) for k in made_from if store.metadata.get(k) != made_from[k]]
-    if differ:
-        raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
-                         'name another file, or delete this one.')
-    return store
+def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
+    "Features from a file. Raises `FileNotFoundError`, or `ValueError` for other or damaged ones."
+    with open_safetensors(path, 'taidpt-features', 'features'): return _map(Path(path), 'c')[0]
 
-def _begun(partial:Path, note:Path, made_from:dict[str, str]) -> tuple[FeatureStore|None, int]:
-    "What an earlier run has done of the same file: a store to be filled; items that are done."
-    try:
-        said, store = json.loads(note.read_text()), _map(partial, 'r+')
-        if said['made_from'] == made_from: return store, int(said['done'])
-    except (OSError, ValueError, KeyError, TypeError, struct.error): pass
-    note.unlink(missing_ok=True)                                            # of another file
-    return None, 0
+def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> None:
+    "Put batches into a store, from the first item that is not done; all as in `stored_features`."
+    kept = now = int(done[0])
+    for index, global_, local in batches(kept):
+        rows, _ = _rows(torch.as_tensor(store.offsets), torch.as_tensor(index))
+        if len(rows) != len(local): raise ValueError(
+            f'{len(local)} rows for items {list(index)}, and the first item has '
+            f'{store.offsets[1]}: in one store, all pictures must be of one size.')
+        store.global_[index], store.local[rows] = global_, local
+        now += len(index)
+        if isinstance(store.local, np.memmap) and (now >= kept + every or now == len(store)):
+            for a in (store.global_, store.local, store.offsets): a.flush()
+            _release(store.global_, store.local)
+            done[0] = kept = now
+            done.flush()
 
 def stored_features(
     path:str|Path|None, # file to write, or to use if it is there; None: in memory
     made_from:dict[str, str], # all that decides what is in it; 'kind': 'sentences' or 'pictures'
-    fill:Callable, # (store, done) -> fills items from there on; says how many are done
-    make_room:Callable, # () -> lengths and shape, as in `_empty`
-    every:int=256, # items after which a note is made
+    sizes:Callable, # () -> lengths and shape, as in `_empty`
+    batches:Callable, # items done -> batches of the others: B items, their global_, rows of local
+    every:int=256, # items after which the file is safe
 ) -> FeatureStore: # memory-mapped, or in memory
     "Features from a file, or filled in, going on where an earlier run stopped; `ValueError`."
-    made_from = {'format': 'taidpt-features'} | made_from
-    if path is None:
-        for _ in fill(store := _empty(None, *make_room(), made_from), 0): pass
-        return store
-    path = Path(path)
-    if store := _find_features(path, made_from): return store
-    partial, note = (path.with_name(path.name + end) for end in ('.partial', '.partial.json'))
-    with locked(path):
-        if store := _find_features(path, made_from): return store           # we have waited for it
-        store, kept = _begun(partial, note, made_from)
-        store = store or _empty(partial, *make_room(), made_from)
-        def keep():
-            for a in (store.global_, store.local, store.offsets): a.flush()
-            _release(store.global_, store.local)
-            to_disk(partial)
-        for done in fill(store, kept):
-            if done < kept + every: continue
-            keep()
-            kept, said = done, json.dumps({'made_from': made_from, 'done': done})
-            with write_whole(note) as tmp: tmp.write_text(said)
-        keep()
+    made_from, path = {'format': 'taidpt-features'} | made_from, path and Path(path)
+    with locked(path if path and not path.exists() else None):
+        if path and path.exists():                      # since long, or made while we waited
+            store = load_features(path)
+            words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
+            differ = [words.get(k, k) for k, x in made_from.items() if store.metadata.get(k) != x]
+            if not differ: return store
+            raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
+                             'name another file, or delete this one.')
+        partial, begun = path and path.with_name(path.name + '.partial'), None
+        try: begun = path and _map(partial, 'r+')
+        except (OSError, ValueError, KeyError, TypeError, struct.error): pass   # none, or no such
+        if not begun or begun[0].metadata | NO_CHECKSUM != made_from | NO_CHECKSUM:
+            begun = _empty(partial, *sizes(), made_from)
+        _fill(*begun, batches, every)
+        if path is None: return begun[0]
         seal(partial)
         to_disk(partial)
         os.replace(partial, path)
         to_disk(path.parent)
-        note.unlink(missing_ok=True)
-        return _map(path, 'r')
+        return _map(path, 'c')[0]

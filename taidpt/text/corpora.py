@@ -9,50 +9,25 @@ __all__ = ['Captions', 'read_captions', 'bundled_captions']
 import csv, gzip, re, reprlib, zlib
 from collections.abc import Callable, Iterable, Iterator
 from importlib.resources import files
-from io import BytesIO
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from ..files import is_text_list, parse_json
+from ..files import is_text_list, parse_json, utf8
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
-_MAGIC = (b'\x1f\x8b', '.gz'), (b'PK\x03\x04', '.zip'), (b'PAR1', '.parquet')
-
 def _open(path:Path)->BinaryIO:
-    "A file's bytes, unpacked if its name ends in .gz. `ValueError` if it is obviously wrong."
-    with open(path, 'rb') as f: start = f.read(4)
-    if not start: raise ValueError(f"{path}: the file is empty")
-    ending = path.suffix.lower()
-    for magic,kind in _MAGIC:
-        if start.startswith(magic) != (ending == kind):
-            article = 'no' if ending == kind else 'a'
-            raise ValueError(f"{path}: its ending is wrong, this is {article} {kind} file; "
-                             "rename it, or unpack a .zip")
-    return gzip.open(path, 'rb') if ending == '.gz' else open(path, 'rb')
-
-def _text(raw:bytes, path:Path, line:int=1)->str:
-    "A line, or a file, without a byte order mark; `ValueError` says where it is not UTF-8."
-    try:
-        text = raw.decode('utf-8')
-        at = raw.find(0)
-    except UnicodeDecodeError as e: at = e.start
-    if at < 0: return text.removeprefix('\ufeff') if line == 1 else text
-    what = "UTF-16, not UTF-8" if raw[:2] in (b'\xff\xfe', b'\xfe\xff') else "not UTF-8 text"
-    line += raw.count(b'\n', 0, at)
-    raise ValueError(f"{path}:{line}: {what} (a byte is 0x{raw[at]:02x}); save the file as UTF-8")
+    "A file's bytes, unpacked if its name ends in .gz."
+    return gzip.open(path, 'rb') if path.suffix.lower() == '.gz' else open(path, 'rb')
 
 def _lines(path:Path)->Iterator[tuple[int,str]]:
     "Numbered lines of a text file, from 1."
     with _open(path) as f:
-        for n,raw in enumerate(f, 1): yield n, _text(raw, path, n)
+        for n,raw in enumerate(f, 1): yield n, utf8(raw, path, n)
 
 def _read_txt(path:Path, column:None)->Iterator[str]:
-    "The lines of a text file; JSON under the wrong name would pass for text."
-    for n,line in _lines(path):
-        if n == 1 and line.lstrip().startswith(('{"', '[{', '["')):
-            raise ValueError(f"{path}: its ending is wrong, this is JSON; name it .json or .jsonl")
-        yield line
+    "The lines of a text file."
+    for _,line in _lines(path): yield line
 
 # %% ../../nbs/text/corpora.ipynb #corpora-009
 _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title',
@@ -84,21 +59,12 @@ def _caption(record:object, column:str|None, where:str)->str:
 def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
     "The captions of a file with a JSON record on each line."
     for n,line in _lines(path):
-        if not line.strip(): continue
-        try: record = parse_json(line, path, n, nan=True)
-        except ValueError as e:
-            more = "; if it is one JSON document, name it .json; if plain text, .txt"*(n == 1)
-            raise ValueError(f"{e}; repair or remove the line{more}") from None
-        yield _caption(record, column, f'{path}:{n}')
+        if line.strip(): yield _caption(parse_json(line, path, n), column, f'{path}:{n}')
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document in one of the three shapes."
-    with _open(path) as f: text = _text(f.read(), path)
-    try: data = parse_json(text, path, nan=True)
-    except ValueError as e:
-        what = "download or write the file again; if it is plain text, name it .txt"
-        if 'Extra data' in str(e): what = "if there is a document on each line, name it .jsonl"
-        raise ValueError(f"{e}; {what}") from None
+    with _open(path) as f: text = utf8(f.read(), path)
+    data = parse_json(text, path)
     del text
     records = data.get('annotations') if isinstance(data, dict) else data
     if isinstance(data, dict) and records is None and isinstance(data.get('images'), list):
@@ -128,55 +94,45 @@ def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[i
 
 _FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
-def _rows(table, mark:str, path:Path)->Iterator[tuple[int,list[str]]]:
-    "Rows that Python's csv reader gives, each with the line on which it begins."
-    line, width = 1, None
+def _rows(path:Path)->Iterator[tuple[int,list[str]]]:
+    "The rows of a table that are not empty, each with its line."
+    lines = (text for _,text in _lines(path))
+    first, quoting = next(lines, ''), csv.QUOTE_MINIMAL
+    mark = (_FIRST_CELL.match(first) or [',', ','])[1]
+    if path.name.lower().removesuffix('.gz').endswith('.tsv'): mark, quoting = '\t', csv.QUOTE_NONE
+    table = csv.reader(chain([first], lines), delimiter=mark, quoting=quoting, strict=True)
     try:
         for cells in table:
-            width = width or len(cells)
-            more = [part for cell in cells for part in cell.splitlines()[1:]]
-            if any(part.count(mark) >= width - 1 for part in more):
-                raise csv.Error('a row in a cell')
-            if any(map(str.strip, cells)): yield line, cells
-            line = table.line_num + 1
+            if any(map(str.strip, cells)): yield table.line_num, cells
     except csv.Error as e:
-        raise ValueError(f"{path}:{line}: {e}: is a quotation mark not closed, or one too many? "
-                         "Line breaks within a sentence must go") from None
+        raise ValueError(f"{path}:{table.line_num}: {e}: is a quotation mark not closed, or one "
+                         "too many?") from None
 
 def _read_table(path:Path, column:str|int|None)->Iterator[str]:
     "The captions of a table with tabs, commas or semicolons between its columns."
-    lines = (text for _,text in _lines(path))
-    first, quoting = next(lines), csv.QUOTE_MINIMAL
-    mark = (_FIRST_CELL.match(first) or [',', ','])[1]
-    remedy = f"put sentences with {mark!r} in them in quotes, or name a file of bare sentences .txt"
-    if path.name.lower().removesuffix('.gz').endswith('.tsv'):
-        mark, quoting, remedy = '\t', csv.QUOTE_NONE, "take tabs out of the sentences"
-    table = csv.reader(chain([first], lines), delimiter=mark, quoting=quoting, strict=True)
-    rows = _rows(table, mark, path)
+    rows = _rows(path)
     head = list(islice(rows, 100))
     if not head: return
     i, headings = _table_column([cells for _,cells in head], column, path)
     width = len(head[0][1])
     for line,cells in chain(head[headings:], rows):
         short = len(cells) <= i or not headings and len(cells) < width
-        if short or any(c.strip() for c in cells[width:]):
-            raise ValueError(f"{path}:{line}: {len(cells)} columns, but {width} on the first line; "
-                             f"{'repair or remove the line' if short else remedy}")
+        if short or any(c.strip() for c in cells[width:]): raise ValueError(
+            f"{path}:{line}: {len(cells)} columns, but {width} on the first line; put sentences "
+            "with the separator in them in quotes, or name a file of bare sentences .txt")
         yield cells[i]
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
 def _read_parquet(path:Path, column:str|None)->Iterator[str]:
     "The captions of a parquet file, a caption or a list of captions a row."
     import pyarrow.parquet as pq                # here, as other files need none of it
-    with _open(path) as f: content = BytesIO(f.read()) if path.suffix.lower() == '.gz' else None
     row = 0
     try:
-        file = pq.ParquetFile(content or path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         name = _column(file.schema_arrow.names, column, path)
         for batch in file.iter_batches(columns=[name]):
             batch.validate(full=True)
-            for value in batch.column(0).to_pylist():
-                row += 1
+            for row,value in enumerate(batch.column(0).to_pylist(), row + 1):
                 for text in value if isinstance(value, list) else [value]:
                     yield '' if text is None else _caption(text, None, f'{path}: row {row:,}')
     except Exception as e:                      # pyarrow raises a dozen kinds for torn files
@@ -218,7 +174,7 @@ class Captions:
         return f"Captions({self.path.name if self.path else type(self.source).__name__})"
 
 def read_captions(
-    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, .parquet, any .gz; or sentences
+    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, packed as .gz or not; .parquet; or sentences
     column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
     max_words:int|None=None, # keep this many words; the published code reads labels off 77
 )->Captions: # sentences, one by one, as often as one asks
@@ -231,7 +187,6 @@ def read_captions(
     if not path.exists(): raise FileNotFoundError(f"{path}: there is no such file of captions")
     if not _reader(path):
         raise ValueError(f"{path}: captions are read from {', '.join(_READERS)} and .gz of these")
-    _open(path).close()                                       # empty, or obviously something else
     return Captions(path, column, max_words)
 
 def bundled_captions()->Captions: # 24,373 sentences

@@ -57,11 +57,6 @@ def _lemma(word:str, tag:str='NN')->str:
     "The lemma of a word in lower case as the part of speech that its tag says."
     return shortest_lemma(word, _PARTS.get(tag[:1], 'n'))
 
-def _lemmas(text:str, first:int|None=None)->tuple[list[str], list[str]]:
-    "The first tokens of a text, or all, and the lemma of each, as the published code has them."
-    words = _tokens(text)[:first]
-    return words, [_lemma(word, tag) for word,tag in _tagger().tag(words)]
-
 # %% ../../nbs/text/published_labels.ipynb #published-022
 @lru_cache(maxsize=1)
 def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prompts -> words
@@ -114,21 +109,21 @@ class WholeWords:
         forms = {_lemma(word, tag) for tag in ('NN', 'VB', 'JJ', 'RB')}
         return len(forms) > 1 and not forms.isdisjoint(self.vocabulary)
 
+    def _found(self, words:list[str])->list[tuple[list[int], Name]]: # as `_take_out`
+        nouns = [(word, 'NN') for word in words]
+        tagged = _tagger().tag(words) if any(map(self.matters, words)) else nouns
+        return _take_out([_lemma(word, tag) for word,tag in tagged], self.names)
+
     def columns(self, text:str)->list[int]: # of the label matrix, in ascending order
         "The classes that a text names."
-        words = _tokens(text)[:self.first]
-        if any(map(self.matters, words)): lemmas = [_lemma(w, t) for w,t in _tagger().tag(words)]
-        else: lemmas = [_lemma(w) for w in words]
-        return sorted({name.column for _,name in _take_out(lemmas, self.names)})
+        return sorted({name.column for _,name in self._found(_tokens(text)[:self.first])})
 
     def find(self, text:str)->list[tuple[int,int,Name]]: # start, end, name; from left to right
         "The names in a text, from the first character of each to its last."
-        tokens, lemmas = _lemmas(text, self.first)
-        text, places, at = text.lower(), [], 0
+        tokens, text, places, at = _tokens(text)[:self.first], text.lower(), [], 0
         for token in tokens:
             start = text.find(token, at)
             if start < 0: start, token = at, ''         # NLTK's own way to write quotation marks
             at = start + len(token)
             places.append((start, at))
-        found = _take_out(lemmas, self.names)
-        return sorted((places[k[0]][0], places[k[-1]][1], name) for k,name in found)
+        return sorted((places[k[0]][0], places[k[-1]][1], name) for k,name in self._found(tokens))

@@ -8,7 +8,7 @@ __all__ = ['curated_words', 'wordnet_words', 'probably_meant']
 # %% ../../nbs/text/synonyms.ipynb #synonyms-002
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib.resources import files
@@ -26,18 +26,16 @@ def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
     classes = {squeeze(n): name for name,others in same for n in (name, *others)}
     return classes, {squeeze(word): words for words in listed['kinds'] for word in words}
 
-def _spellings(name:str)->Iterator[str]:
+def _spellings(name:str)->list[str]:
     "A squeezed name as it is, its singular if it is a plural, its plural if it is a singular."
     name = squeeze(name)
-    yield name
-    if name.endswith('ies'): yield name[:-3] + 'y'
-    if re.search('(s|x|z|ch|sh|o)es$', name): yield name[:-2]
-    if name.endswith('s'): yield name[:-1]
-    yield name + 's'
+    singulars = [(name[:-3] + 'y', name.endswith('ies')), (name[:-1], name.endswith('s')),
+                 (name[:-2], re.search('(s|x|z|ch|sh|o)es$', name))]
+    return [name, *(one for one, fits in singulars if fits), name + 's']
 
 def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
     "The words of the data sets' class that a name stands for, its own name first; or none."
-    same, forms = _same_words()[0], list(_spellings(name))
+    same, forms = _same_words()[0], _spellings(name)
     there = next((squeeze(same[form]) for form in forms if form in same), None)
     if there: return next((words[there] for words in known if there in words), [])
     return next((words[form] for words in known for form in forms if form in words), [])
@@ -85,44 +83,32 @@ def _nouns()->tuple[dict[str,str], dict[str,list[str]], dict[str,None], dict[str
         for other in above: below.setdefault(other, []).append(here)
     return meaning, nouns, common, below
 
-def _meaning_of(name:str)->tuple[str, str]|None:
-    "A name as WordNet spells it, and its first meaning."
-    meaning = _nouns()[0]
+def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['guitar', 'piano', …]
+    "Common nouns whose first meaning is that of the name, or kinds of it, the frequent first."
+    meaning, nouns, common, below = _nouns()
     words = [squeeze(name[a:b]) for a,b in token_spans(name)]
-    for last in (words[-1], shortest_lemma(words[-1])) if words else ():
-        for glue in ('_', '-', ''):
-            noun = glue.join([*words[:-1], last])
-            if noun in meaning: return noun, meaning[noun]
-    return None
-
-def _wordnet_synonyms(name:str, rare:bool=False)->list[str]:
-    "The nouns whose most frequent meaning in WordNet is that of the name; also rare ones."
-    if (found := _meaning_of(name)) is None: return []
-    _, nouns, common, _ = _nouns()
-    return [n.replace('_', ' ') for n in nouns[found[1]]
-            if n != found[0] and squeeze(n) != squeeze(name) and (rare or n in common)]
-
-def _wordnet_kinds(name:str)->list[str]: # such as ['guitar', 'piano', …]
-    "The common kinds of a thing in WordNet, the most frequent in the bundled captions first."
-    if (found := _meaning_of(name)) is None: return []
-    meaning, _, _, below = _nouns()
-    left, seen = list(below.get(found[1], [])), set()
+    lasts = (words[-1], shortest_lemma(words[-1])) if words else ()
+    spelled = (glue.join([*words[:-1], last]) for last in lasts for glue in ('_', '-', ''))
+    own = next((noun for noun in spelled if noun in meaning), None)      # as WordNet spells it
+    if own is None: return []
+    if not hyponyms: return [n.replace('_', ' ') for n in nouns[meaning[own]]
+                             if n in common and n != own and squeeze(n) != squeeze(name)]
+    left, seen = list(below.get(meaning[own], [])), set()
     while left:
         here = left.pop()
         if here not in seen: left += below.get(here, [])
         seen.add(here)
-    frequent = (noun for noun,_ in _table('common.tsv'))
-    return [n for n in frequent if meaning[n.replace(' ', '_')] in seen]
+    return [n for n,_ in _table('common.tsv') if meaning[n.replace(' ', '_')] in seen]
 
 def wordnet_words(
     own:dict[str,list[str]], # name -> words that it has already; none: WordNet is asked
     hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
 )->dict[str,list[str]]: # name -> its words, or WordNet's common ones
     "WordNet's words for names without any; a phrase that fits two goes to neither."
-    new = {name: [] if words else _wordnet_synonyms(name) for name,words in own.items()}
-    for name,words in own.items():
-        if hyponyms and not words:
-            new[name] += [w for w in _wordnet_kinds(name) if w not in new[name]]
+    def found(name):
+        kinds = _nouns_like(name, True) if hyponyms else []
+        return list(dict.fromkeys(_nouns_like(name) + kinds))
+    new = {name: [] if words else found(name) for name,words in own.items()}
     taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
             for name,words in own.items()}
@@ -135,12 +121,6 @@ def probably_meant(
     n:int=3, # how many to give
 )->list[str]: # none if nothing is near
     "What a name was probably meant to be."
-    frequent = [word for word,_ in words.most_common(5000) if len(word) > 2]
-    low = name.casefold()
-    near = [*get_close_matches(low, dict.fromkeys(names), n, .65),
-            *get_close_matches(low, frequent, n, .65)]
-    parts = low.split()
-    if len(parts) > 1:
-        mended = [p if p in words else (get_close_matches(p, frequent, 1) or [p])[0] for p in parts]
-        near.insert(0, ' '.join(mended))
+    low, frequent = name.casefold(), [word for word,_ in words.most_common(5000) if len(word) > 2]
+    near = [x for some in (names, frequent) for x in get_close_matches(low, dict.fromkeys(some), n, .65)]
     return [x for x in dict.fromkeys(near) if x != low][:n]
