@@ -146,9 +146,7 @@ def with_published_names(classes:ClassSet)->ClassSet: # the same classes and syn
 _KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}
           for c in (COCO, VOC2007, NUSWIDE)]    # squeezed name or natural spelling -> words
 
-def as_classset(
-    classes:ClassSet|Iterable[str]|str|Path, # a class set, names, a file, 'voc2007', 'coco' …
-)->ClassSet: # the class set itself, or one made of the names or the file
+def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file, 'voc2007', 'coco' …
     "Whatever says which classes are meant, as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):

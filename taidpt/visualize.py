@@ -22,16 +22,12 @@ from .predict import Predictor
 from .scores import dense_scores
 
 # %% ../nbs/14_visualize.ipynb #visualize-013
-def model_view(
-    clip:FrozenCLIP, # its `preprocess` is used
-    picture:str|Path|Image.Image, # a file, a URL, an array or a PIL picture
-)->Image.Image: # what the image tower sees
-    "A picture resized, cropped and upright, in true colours. Raises `OSError` for no picture."
-    rgb = open_rgb(picture)
+def model_view(clip:FrozenCLIP, picture)->Image.Image: # a file, a URL, an array, a PIL picture
+    "What the image tower sees, in true colours. Raises `OSError` for what is no picture."
     steps = getattr(clip.preprocess, 'transform', clip.preprocess).transforms
     norm = next(t for t in steps if hasattr(t, 'mean') and hasattr(t, 'std'))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
-    pixels = (clip.preprocess(rgb) * std + mean).clamp(0, 1)
+    pixels = (clip.preprocess(open_rgb(picture)) * std + mean).clamp(0, 1)
     return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
 
 # %% ../nbs/14_visualize.ipynb #visualize-018
@@ -41,10 +37,7 @@ def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, e
     return (maps - low) / (high - low).clamp_min(1e-9)
 
 # %% ../nbs/14_visualize.ipynb #visualize-024
-def heatmap_overlay(
-    picture:Image.Image, # as `model_view` gives it
-    weights:Tensor|np.ndarray, # h × w, from 0 (not here) to 1 (here)
-)->Image.Image: # of the picture's size
+def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1 (here)
     "A picture, bright and tinted where the weights are high, dark and grey where they are low."
     w = np.asarray(weights, dtype=np.float32)
     from matplotlib import colormaps                # here, as other modules draw nothing
