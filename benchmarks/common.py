@@ -1,17 +1,45 @@
 """What the benchmarks share: two ways of doing one thing timed in turn, and the file that holds the results."""
 import json
+import logging
 import os
 import platform
+import shutil
 import statistics
 import time
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Callable
 
+import open_clip
 import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+
+from taidpt.clip import FrozenCLIP
+from taidpt.encoders.pictures import list_pictures
 
 RESULTS = Path(__file__).with_name("results.json")
 SHARED = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"    # may not be there
+
+
+def rn50() -> FrozenCLIP:
+    "The paper's model with random weights from a seed, as speed does not depend on them."
+    torch.manual_seed(0)
+    logging.disable(logging.WARNING)  # open_clip says that the weights are random
+    model = open_clip.create_model("RN50-quickgelu")
+    logging.disable(logging.NOTSET)
+    preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+    return FrozenCLIP(model, open_clip.get_tokenizer("RN50"), preprocess, "RN50-quickgelu")
+
+
+def bundled_paths() -> list[Path]: return list_pictures(files("taidpt")/"data/coco_demo/images")
+
+
+def copies(paths: list[Path], photos: int, folder: Path) -> Path:
+    "A folder of so many photos, these again and again."
+    folder.mkdir()
+    for i in range(photos): shutil.copy(paths[i % len(paths)], folder/f"{i:04}.jpg")
+    return folder
 
 
 def seconds(f: Callable, clock: Callable = time.perf_counter) -> float:

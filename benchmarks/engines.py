@@ -7,19 +7,18 @@ the table of labelled photos, also what bfloat16 does to scores, best tags and a
 import argparse
 import tempfile
 import warnings
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 
-from common import SHARED, interleave, record, spread
-from pictures import copies, enlarge, fresh_prompts, rn50
+from common import SHARED, bundled_paths, copies, interleave, record, rn50, spread
+from pictures import enlarge
 from taidpt.classes import COCO, VOC2007
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.engines import openvino_tower
 from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
-from taidpt.learner import TaIDPT
+from taidpt.learner import TaIDPT, prompts_for
 from taidpt.metrics import mean_average_precision
 from taidpt.zeroshot import ZeroShotCLIP
 
@@ -53,17 +52,11 @@ def on_pixels(clip: FrozenCLIP, rounds: int, batches: int = 4) -> dict[str, list
     return {name: [t / batches / len(pixels) for t in times] for name, times in interleave(ways, rounds).items()}
 
 
-def photos_of_coco(photos: int, folder: Path) -> Path:
-    "A folder of so many photos with COCO's 640 pixels on the long side: the bundled ones, enlarged, again and again."
-    bundled = list_pictures(files("taidpt") / "data" / "coco_demo" / "images")
-    return copies(enlarge(bundled, folder / "once", .3), photos, folder / "photos")
-
-
 def on_photos(folder: Path, rounds: int, photos: int) -> dict[str, list[float]]:
     "Seconds a photo of `predict` with the embedded CLIP, from files to scores."
     models = {name: TaIDPT(load_clip(device="cpu", engine=engine, precision=precision), COCO)
               for name, (engine, precision) in {"a batch a core": ("torch", "float32"), **WAYS}.items()}
-    for model in models.values(): fresh_prompts(model)
+    for model in models.values(): model.prompts_ = prompts_for(model)
     plain, paths = models["a batch a core"], list_pictures(folder)
 
     @torch.no_grad()
@@ -120,7 +113,7 @@ def main():
     for name, clip in {"embedded": load_clip(device="cpu"), "RN50": rn50()}.items():
         show(name, cases.setdefault(name, ratios(on_pixels(clip, args.rounds))))
     with tempfile.TemporaryDirectory() as d:
-        folder = photos_of_coco(args.photos, Path(d))
+        folder = copies(enlarge(bundled_paths(), Path(d)/"once", .3), args.photos, Path(d)/"photos")      # 640 pixels on the long side
         show("predict on photos", cases.setdefault("predict", ratios(on_photos(folder, args.rounds, args.photos))))
     figures = dict(cases=cases, photos=args.photos)
     if table.is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import record, seconds
+from common import record, rn50, seconds
 from taidpt.classes import COCO
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
@@ -23,7 +23,7 @@ from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
 from taidpt.encoders.features import load_features, stored_features
 from taidpt.text.corpora import bundled_captions
-from training import published_loss, text_tower
+from training import published_loss
 
 D, BATCH = 1024, 512
 
@@ -36,7 +36,7 @@ def resident(what: str = "VmRSS") -> int:
 
 def write_store(path: Path, captions: int) -> dict:
     "As many captions as asked for, as long as real ones, with random features."
-    tokens = text_tower().tokenize(list(bundled_captions()))
+    tokens = rn50().tokenize(list(bundled_captions()))
     lengths = np.resize((tokens != 0).sum(1).numpy(), captions)
     block = np.random.default_rng(0).standard_normal((4096, D), np.float32)
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
@@ -52,7 +52,7 @@ def write_store(path: Path, captions: int) -> dict:
 
 def train_from_store(path: str, steps: int, out):
     "Steps on random batches of the store; the most memory that was resident after one of them."
-    clip, store = text_tower(), load_features(path)
+    clip, store = rn50(), load_features(path)
     prompts, n = PromptLearner(clip, COCO.names, seed=0), len(store)
     labels = torch.zeros(n, 80, dtype=torch.bool)
     labels[torch.arange(n), torch.arange(n) % 80] = True

@@ -6,9 +6,9 @@
 A trial takes one command and breaks it up to three times: killed at a random moment, killed before or after its k-th step
 on the disk (a file opened for writing, synced, renamed, removed or laid out), with a disk that is full, or with the same
 command beside it, which may be killed, too. Then the command runs to its end, and all that it has written must equal what
-an unbroken run writes: tensor for tensor and, where there are no tensors, byte for byte. Nothing may lie beside it, no
-process may be left, and a full disk must be told in a sentence that names a file. The process that runs a command is a fork
-of this one, and breaks itself.
+an unbroken run writes: tensor for tensor and, where there are no tensors, byte for byte. Nothing may lie beside it, and a
+full disk must be told in a sentence that names a file. The process that runs a command is a fork of this one, and breaks
+itself.
 """
 import argparse
 import builtins
@@ -24,7 +24,6 @@ import sys
 import tempfile
 import time
 import traceback
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -90,7 +89,6 @@ def start(command: str, folder: Path, log: Path, step: tuple[int, bool] | None =
     if pid := os.fork(): return pid
     status = 99
     try:
-        os.setsid()
         out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for stream in (1, 2): os.dup2(out, stream)
         os.chdir(folder)
@@ -110,19 +108,6 @@ def start(command: str, folder: Path, log: Path, step: tuple[int, bool] | None =
 def end(pid: int) -> int:
     "Wait for a process: its exit status, negative if it was killed"
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-
-
-def left_alive(pid: int, seconds: float = 20) -> list[int]:
-    "Processes that a run has started and that are still there after a while"
-    give_up = time.monotonic() + seconds
-    while True:
-        alive = []
-        for stat in Path('/proc').glob('[0-9]*/stat'):
-            try: state, _, _, session = stat.read_text().rsplit(')', 1)[1].split()[:4]
-            except (OSError, ValueError): continue
-            if int(session) == pid and state != 'Z': alive.append(int(stat.parent.name))
-        if not alive or time.monotonic() > give_up: return alive
-        time.sleep(.1)
 
 
 # What a run has written
@@ -153,12 +138,8 @@ def difference(name: str, a, b) -> str:
 class Chaos:
     "Commands, what they write when nothing happens, and what happened in trials"
     def __init__(self, seed: int, folder: Path):
-        self.random, self.folder, self.counts, self.failures = random.Random(seed), folder, Counter(), []
+        self.random, self.folder, self.trials, self.failures = random.Random(seed), folder, 0, 0
         self.given, self.here, self.unbroken = folder/'given', folder/'here', {}
-        self.make_given()
-
-    def make_given(self):
-        "Captions, pictures, labels, prompts"
         given, captions = self.given, list(islice(bundled_captions(), 360))
         (given/'pictures').mkdir(parents=True)
         (given/'captions.txt').write_text('\n'.join(captions))
@@ -196,9 +177,8 @@ class Chaos:
         k, before, room = self.random.randint(1, steps), self.random.random() < .5, int(2000 * (largest/2000 + 1)**self.random.random())
         moment = self.random.uniform(0, took)
         if how == 'step':
-            status = end(pid := start(JOBS[job], self.here, self.log, (k, before)))
+            status = end(start(JOBS[job], self.here, self.log, (k, before)))
             self.expect(status in (0, -signal.SIGKILL), f'status {status}')
-            self.expect_nobody(pid)
             return f'killed {"before" if before else "after"} step {k}'
         if how == 'full disk':
             self.log.unlink(missing_ok=True)
@@ -214,7 +194,6 @@ class Chaos:
             try: os.kill(pids[0], signal.SIGKILL)
             except ProcessLookupError: pass
         statuses = [end(p) for p in pids]
-        for pid in pids: self.expect_nobody(pid)
         refused = 1 if job == 'train' and 'in use' in self.log.read_text(errors='replace') else 0
         allowed = {0, refused} | (set() if how == 'two at once' else {-signal.SIGKILL})
         self.expect(set(statuses) <= allowed and (how == 'killed' or statuses[-1] in (0, refused)), f'statuses {statuses}')
@@ -223,10 +202,6 @@ class Chaos:
 
     def expect(self, holds: bool, otherwise: str):
         if not holds: self.wrong.append(otherwise)
-
-    def expect_nobody(self, pid: int):
-        self.expect(not (left := left_alive(pid)), f'processes are left: {left}')
-        for p in left: os.kill(p, signal.SIGKILL)
 
     def trial(self, job: str, *how: str):
         "Break a command in some ways, let it end, and compare"
@@ -238,10 +213,10 @@ class Chaos:
         self.expect(status == 0, f'status {status} in the end')
         got = contents(self.here, self.names) if status == 0 else want
         self.wrong += filter(None, (difference(n, want.get(n), got.get(n)) for n in sorted(want.keys() | got.keys())))
-        self.counts[job] += 1
+        self.trials += 1
         print(f'{job}: {"; ".join(done)}: {"the same" if not self.wrong else "WRONG: " + "; ".join(self.wrong)}', flush=True)
         if self.wrong:
-            self.failures.append((job, done, self.wrong))
+            self.failures += 1
             print(self.log.read_text(errors='replace')[-3000:], flush=True)
 
 
@@ -256,10 +231,8 @@ def run(minutes: float, seed: int, jobs: list[str]) -> int:
         while time.monotonic() < end_at:
             ways = chaos.random.choices(('killed', 'step', 'step', 'full disk', 'two at once', 'two at once, one killed'), k=chaos.random.choice((1, 1, 2, 3)))
             chaos.trial(chaos.random.choice(jobs), *ways)
-    print(f'\nseed {seed}: {chaos.counts.total()} trials, {len(chaos.failures)} failures')
-    for job, n in sorted(chaos.counts.items()): print(f'{n:6}  {job}')
-    for job, done, wrong in chaos.failures: print(f'FAILED  {job}: {"; ".join(done)}: {"; ".join(wrong)}')
-    return len(chaos.failures)
+    print(f'\nseed {seed}: {chaos.trials} trials, {chaos.failures} failures')
+    return chaos.failures
 
 
 if __name__ == '__main__':

@@ -1,4 +1,5 @@
 """What several tests need: where things are, and a way to run a command."""
+import importlib.util
 import os
 import subprocess
 import sys
@@ -19,6 +20,14 @@ def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
     return done
 
 
+def docs_module(name: str):
+    "A script of docs/ as a module"
+    spec = importlib.util.spec_from_file_location(name, ROOT/f'docs/{name}.py')
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def tool(name: str) -> Path:
     "A command installed next to this Python"
     return Path(sys.executable).parent/name
@@ -31,25 +40,6 @@ def user_cache(tmp_path_factory):
     yield
     if before is None: del os.environ['XDG_CACHE_HOME']
     else: os.environ['XDG_CACHE_HOME'] = before
-
-
-@pytest.fixture
-def shared() -> Path:
-    "The folder of reference data beside the repository; tests that need it are skipped where it is absent"
-    folder = ROOT.parent/'shared'
-    if not folder.is_dir(): pytest.skip(f'no reference data beside the repository ({folder})')
-    return folder
-
-
-@pytest.fixture
-def taidpt(capsys):
-    "The command, in this process: exit status and all that it says"
-    from taidpt.apps.cli import main
-    def call(*args):
-        capsys.readouterr()
-        status = main([str(a) for a in args])
-        return status, ''.join(capsys.readouterr())
-    return call
 
 
 @pytest.fixture(scope='session')

@@ -1,4 +1,4 @@
-"""The files about the package agree with it and with each other: citation, changelog, README, licences, model card."""
+"""The files about the package agree with it and with each other: citation, README, licences."""
 import configparser
 import json
 import re
@@ -6,7 +6,6 @@ from fnmatch import fnmatch
 
 import yaml
 from conftest import ROOT
-from huggingface_hub import ModelCard
 
 import taidpt
 
@@ -32,14 +31,6 @@ def test_citation():
     bibtex = dict(re.findall(r'^  (\w+) += \{(.+)\},?$', text('README.md'), re.MULTILINE))
     assert bibtex == dict(title=paper['title'], author=authors, booktitle=paper['collection-title'], year=str(paper['year']))
     assert f']({paper["url"]})' in text('README.md')
-
-
-def test_changelog():
-    "The newest section is this version's, and each section has a link"
-    log = text('CHANGELOG.md')
-    sections = re.findall(r'^## \[(.+?)\] - (Unreleased|\d{4}-\d\d-\d\d)$', log, re.MULTILINE)
-    assert len(sections) == len(re.findall('^## ', log, re.MULTILINE)) and sections[0][0] == taidpt.__version__
-    for version, _ in sections: assert re.search(rf'^\[{re.escape(version)}\]: {cfg["git_url"]}', log, re.MULTILINE)
 
 
 def test_links_of_the_readme():
@@ -69,31 +60,7 @@ def test_each_file_of_data_has_a_licence():
         assert re.search('Apache 2.0|MIT|CC BY|WordNet 3.0 licence', licence), f'{pattern}: {licence}'
 
 
-def test_data_stand_in_these_folders():
-    "A picture elsewhere would need an entry, too"
-    endings = {'.jpg', '.jpeg', '.png', '.gif', '.svg', '.npz', '.safetensors', '.zip', '.gz', '.ttf', '.woff', '.woff2', '.js', '.css'}
-    places = [ROOT/name for name in ('taidpt', 'nbs', 'docs', 'tests', 'benchmarks')]
-    found = {p.relative_to(ROOT).as_posix() for place in places for p in place.rglob('*') if p.suffix in endings and p.is_file()}
-    made = {f for f in found if re.search(r'(^|/)(_build|artifacts|\.ipynb_checkpoints)/', f)}
-    assert found - made <= set(data_files())
-
-
 def test_photos_are_credited():
     credits = json.loads(text('taidpt/data/coco_demo/attribution.json'))
     assert {c['image'] for c in credits} == {p.name for p in (ROOT/'taidpt/data/coco_demo/images').iterdir()}
-    by = sum(c['license_url'].endswith('/by/2.0/') for c in credits)
-    alike = sum(c['license_url'].endswith('/by-sa/2.0/') for c in credits)
-    assert by + alike == len(credits)
-    assert entries()['taidpt/data/coco_demo/images/*'][1].startswith(f'{by} under CC BY 2.0, {alike} under CC BY-SA 2.0')
-
-
-def test_card_of_the_embedded_clip():
-    "The library of the Hugging Face Hub reads it, and its numbers are those of its text"
-    card = ModelCard.load(ROOT/'taidpt/data/mini_clip/README.md')
-    about, lines = card.data, card.text.splitlines()
-    assert (about.library_name, about.pipeline_tag) == ('open_clip', 'zero-shot-image-classification')
-    assert about.license == 'other' and about.license_name and about.license_link.endswith('/LICENSES.md')
-    head, row = (next(line for line in lines if line.startswith(f'| {name} |')) for name in ('mAP', 'zero-shot CLIP'))
-    shown = dict(zip([c.strip() for c in head.split('|')[2:-1]], [float(c) for c in row.split('|')[2:-1]]))
-    assert shown == {r.dataset_name.removeprefix('COCO val2017, '): r.metric_value for r in about.eval_results}
-    assert len(shown) == 4
+    for c in credits: assert c['license_url'].endswith(('/by/2.0/', '/by-sa/2.0/'))

@@ -1,6 +1,6 @@
 """The site and the Explorer as a person meets them: in a browser, on a desk and on a phone.
 
-A screenshot of each state stays in tests/artifacts, or in the folder that TAIDPT_ARTIFACTS names.
+A screenshot of what fails stays in tests/artifacts.
 """
 import http.server
 import io
@@ -15,7 +15,6 @@ import sys
 import threading
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -39,23 +38,22 @@ from taidpt.scores import local_scores
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 DRIVER = shutil.which('chromedriver')
 if not (CHROMIUM and DRIVER): pytest.skip('there is no Chromium with its chromedriver here: `make test-docs` installs them', allow_module_level=True)
-ARTIFACTS = Path(os.environ.get('TAIDPT_ARTIFACTS', ROOT/'tests/artifacts'))
+ARTIFACTS = ROOT/'tests/artifacts'
 PHOTOS = ROOT/'taidpt/data/coco_demo/images'
 DESK, PHONE = (1280, 900), (390, 844)
 
 
 class Browser(webdriver.Chrome):
     "Headless Chromium that keeps what went wrong on the pages it has been to"
-    def __init__(self, watched=True):
+    def __init__(self):
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
         for flag in ('--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--hide-scrollbars', '--force-color-profile=srgb'):
             options.add_argument(flag)
-        options.set_capability('goog:loggingPrefs', {'browser': 'ALL'} | ({'performance': 'ALL'} if watched else {}))
+        options.set_capability('goog:loggingPrefs', {'browser': 'ALL'})
         super().__init__(options, Service(DRIVER))
         self.set_page_load_timeout(300)
         self.set_script_timeout(300)
-        self.watched = watched
         self.width(DESK)
 
     def width(self, size):
@@ -67,15 +65,8 @@ class Browser(webdriver.Chrome):
         self.execute_cdp_cmd('Emulation.setEmulatedMedia', dict(features=[dict(name='prefers-color-scheme', value=name)]))
 
     def problems(self) -> list[str]:
-        "Errors on the console, answers of 400 and more, and requests to other machines, since the last call"
-        found = [e['message'] for e in self.get_log('browser') if e['level'] == 'SEVERE']
-        for entry in self.get_log('performance') if self.watched else ():
-            event = json.loads(entry['message'])['message']
-            url = event['params'].get('request', {}).get('url', '')
-            if event['method'] == 'Network.requestWillBeSent' and not url.startswith(('http://127.0.0.1:', 'data:', 'blob:', 'chrome')): found.append(f'asks for {url}')
-            answer = event['params'].get('response', {})
-            if event['method'] == 'Network.responseReceived' and answer['status'] >= 400: found.append(f'{answer["status"]} for {answer["url"]}')
-        return found
+        "Errors on the console since the last call, missing files among them"
+        return [e['message'] for e in self.get_log('browser') if e['level'] == 'SEVERE']
 
     def find(self, css): return self.find_element(By.CSS_SELECTOR, css)
 
@@ -85,12 +76,9 @@ class Browser(webdriver.Chrome):
         "Wait until `what` is true; fail with a picture of the page if it never is"
         try: return WebDriverWait(self, seconds, 0.1, (NoSuchElementException, StaleElementReferenceException)).until(lambda _: what())
         except TimeoutException:
-            self.shoot('failed')
+            ARTIFACTS.mkdir(parents=True, exist_ok=True)
+            self.save_screenshot(str(ARTIFACTS/'failed.png'))
             raise AssertionError(f'{about}; on the page: {self.find("body").text[:2000]}') from None
-
-    def shoot(self, name, element=None):
-        ARTIFACTS.mkdir(parents=True, exist_ok=True)
-        (self.save_screenshot if element is None else element.screenshot)(str(ARTIFACTS/f'{name}.png'))
 
 
 @pytest.fixture
@@ -164,40 +152,34 @@ def pictures_are_there(browser) -> bool:
     return not browser.execute_script(f'{CHECKS} return check(document);')['pictures']
 
 
-def test_every_page(site, served):
+def test_every_page(site, served, browser):
     "One load of each page, looked at on a desk and on a phone: no error, nothing that is missing, cut off or without words"
     pages = sorted(p.relative_to(site).as_posix() for p in site.rglob('*.html'))
-    assert 'index.html' in pages and 'tutorials/explorer.html' in pages
-    browser = Browser(watched=False)
-    try:
-        browser.get(f'{served}/site.html')
-        found = browser.execute_async_script(PAGES, pages, [DESK, PHONE])
-        wrong = browser.problems()
-    finally: browser.quit()
-    assert sorted(found) == pages
+    browser.get(f'{served}/site.html')
+    found = browser.execute_async_script(PAGES, pages, [DESK, PHONE])
+    wrong = browser.problems()
+    assert sorted(found) == pages and 'tutorials/explorer.html' in pages
     for page, states in found.items():
         wrong += [f'{page}, {where}: {what} {v}' for where, state in zip(('told', *map(str, (DESK, PHONE))), states) for what, v in state.items() if v]
     assert not wrong, '\n'.join(wrong)
 
 
-def test_readable_by_all(served):
+def test_readable_by_all(served, browser):
     "axe finds nothing on a page of each kind: contrast in both themes, names of links and buttons, order of headings, languages"
     script = pytest.importorskip('axe_core_python.base').AXE_SCRIPT
     every = dict(runOnly=['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'], resultTypes=['violations'],
                  rules={'region': dict(enabled=False), 'landmark-unique': dict(enabled=False)})            # of Furo's frame
     contrast = dict(runOnly=['color-contrast'], resultTypes=['violations'])
-    browser, wrong = Browser(watched=False), []
+    wrong = []
     def look(page, theme, options):
         browser.theme(theme)
         found = browser.execute_async_script('axe.run(document, arguments[0]).then(r => arguments[1](r.violations))', options)
         wrong.extend(f'{page}, {theme}: {fault["id"]}: {node["html"][:150]} {node["failureSummary"][:300]}' for fault in found for node in fault['nodes'][:3])
-    try:
-        for page in ('index.html', '05_prompts.html', 'paper/table1.html', 'reference/scores.html', 'licenses.html'):
-            browser.get(f'{served}/{page}')
-            browser.execute_script(script)
-            look(page, 'light', every)
-            if page != 'licenses.html': look(page, 'dark', contrast)
-    finally: browser.quit()
+    for page in ('index.html', '05_prompts.html', 'paper/table1.html', 'reference/scores.html', 'licenses.html'):
+        browser.get(f'{served}/{page}')
+        browser.execute_script(script)
+        look(page, 'light', every)
+        if page != 'licenses.html': look(page, 'dark', contrast)
     assert not wrong, '\n'.join(wrong)
 
 
@@ -230,29 +212,6 @@ def test_keyboard_and_copying(served, browser):
     browser.until(lambda: read().strip() == code.text.strip(), 'the button does not copy')
 
 
-def test_search_and_menu(served, browser):
-    "The search finds pages; on a narrow screen the menu opens and leads to one"
-    browser.get(f'{served}/index.html')
-    browser.find('.sidebar-search').send_keys('ranking loss', Keys.ENTER)
-    browser.until(lambda: browser.find('.search-summary').text.startswith(('Found', 'Search finished')), 'the search does not finish')
-    found = browser.all('#search-results li a')
-    assert any('loss' in a.text.lower() for a in found)
-    found[0].click()
-    assert 'loss' in browser.find('article').text.lower() and not browser.problems()
-
-    browser.width(PHONE)
-    browser.get(f'{served}/06_scores.html')
-    link = browser.find('.sidebar-tree a[href="tutorials/learn.html"]')
-    inside = lambda: 0 <= link.rect['x'] < PHONE[0]
-    assert not inside()
-    browser.find('.mobile-header .nav-overlay-icon').click()
-    browser.until(inside, 'the menu does not open')
-    browser.shoot('site-phone-menu')
-    link.click()
-    browser.until(lambda: browser.current_url.endswith('tutorials/learn.html'), 'the menu leads nowhere')
-    assert not browser.problems()
-
-
 @pytest.mark.parametrize('size', [DESK, PHONE])
 def test_front_page(served, browser, size):
     "The idea and the two commands are on the first screen, in the layout for its width, and dark where the page is dark"
@@ -268,7 +227,6 @@ def test_front_page(served, browser, size):
         browser.until(lambda: brightness() < 90 if theme == 'dark' else brightness() > 180, f'the idea is not {theme} on a {theme} page')
         assert idea.get_property('currentSrc').endswith('/idea.svg' if size == DESK else '/idea-tall.svg')
         assert 'make demo' in commands.text and commands.rect['y'] + 70 <= size[1]                   # three lines of it
-        browser.shoot(f'site-front-{size[0]}-{theme}')
 
 
 def test_charts_have_the_ground_of_the_page(served, browser):
@@ -371,7 +329,6 @@ def test_report(tmp_path, browser):
     for size in (DESK, PHONE):
         browser.width(size)
         assert not browser.execute_script(f'{CHECKS} return check(document);')['wide'] and len(shown()) == 12
-        browser.shoot(f'report-{size[0]}')
     assert max(c.size['height'] for c in browser.all('.card') if c.is_displayed()) < PHONE[1]   # each photo with its tags on one screen
     assert not [p for p in browser.problems() if not p.startswith('asks for file:')]
 
@@ -411,11 +368,6 @@ class App:
     def option(self, name): return self.b.find(f'.taidpt-explorer .classes [data-name="{name}"]')
     def text(self, part): return self.b.find(f'.taidpt-explorer .{part}').text
 
-    def shoot(self, name, whole=False):
-        loaded = "return [...document.querySelectorAll('.taidpt-explorer img')].every(i => i.complete)"
-        self.b.until(lambda: self.b.execute_script(loaded), 'pictures do not load')
-        self.b.shoot(name, None if whole else self.b.find('.taidpt-explorer'))
-
     def white(self):
         "Which share of the page is nearly white, apart from the pictures"
         self.b.execute_script("for (const i of document.images) i.style.visibility = 'hidden'")
@@ -444,7 +396,6 @@ def test_explorer(tmp_path, browser):
         first, second = app.names()[:2]
         assert len(app.classes()) == 20 and app.text('told').startswith(f'Present: {first}')
         assert 'present, threshold' in app.option(first).get_attribute('aria-label')
-        app.shoot('explorer-first')
 
         # light and dark, wide and narrow
         assert app.white() > .5                                         # which is what the next lines would not see
@@ -453,7 +404,6 @@ def test_explorer(tmp_path, browser):
         browser.width(PHONE)
         assert app.white() < .02 and not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
         browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
-        app.shoot('explorer-phone-dark', whole=True)
         browser.theme('light')
         browser.width(DESK)
 
@@ -475,7 +425,6 @@ def test_explorer(tmp_path, browser):
         name.send_keys('bear', Keys.ENTER)
         browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
         assert len(app.classes()) == 21 and app.names()[0] == 'bear' and app.option('bear').get_attribute('class') == 'present'
-        app.shoot('explorer-added')
         browser.find('.taidpt-app .controls button').send_keys(Keys.ENTER)
         browser.until(lambda: len(app.classes()) == 20 and 'bear' not in app.names(), 'the class is not taken away')
 
@@ -484,7 +433,6 @@ def test_explorer(tmp_path, browser):
         browser.until(lambda: 'horse' in app.text('words'), 'the sentence is not shown')
         pointer.move_to_element(app.option('horse')).perform()
         browser.until(lambda: app.text('told').startswith('horse: score') and app.text('words .best'), 'no words for a class')
-        app.shoot('explorer-sentence')
 
         # uploads: a photo, and what is none
         photo, broken = PHOTOS/'000000007281.jpg', tmp_path/'holiday.jpg'

@@ -5,9 +5,7 @@ import os
 import re
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pytest
 from conftest import ROOT, run, tool
 from taidpt.apps.cli import main
 from taidpt.learner import TaIDPT
-from taidpt.ensemble import Tiled, load_scores
+from taidpt.ensemble import Tiled
 from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -55,29 +53,21 @@ def error(result, *says):
     assert all(s in err.splitlines()[-1] for s in says), err
 
 
-def test_installed_command(folder, tmp_path):
-    done = run(tool('taidpt'), 'tag', '--prompts', folder/'my.safetensors', PHOTO, '--top', 2, '--json', '--quiet', cwd=tmp_path)
-    (entry,) = json.loads(done.stdout)
-    assert done.returncode == 0 and len(entry['tags']) == 2
-    assert {'cat', 'dog', 'bus', 'person'} > {t['class'] for t in entry['tags']}
-    assert run(tool('taidpt'), '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
+def test_module_is_the_command(tmp_path):
     assert run(sys.executable, '-m', 'taidpt', '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
 
 
-def test_tag_forms(folder, command):
+def test_files_of_tags_agree(folder, command):
+    "The table of scores, the lines of JSON and what is printed"
     tag = ['tag', '--prompts', folder/'my.safetensors', DEMO/'images', '--quiet']
-    status, out, err = command(*tag, '--out', 'tags.csv', '--scores')
+    assert command(*tag, '--out', 'tags.csv', '--scores')[0] == 0
     rows = list(csv.DictReader(open('tags.csv')))
-    assert status == 0 and len(rows) == len(out.splitlines()) == 36 and err == ''
-    assert list(rows[0]) == ['picture', 'tags', 'bus', 'cat', 'dog', 'person']
-    status, out, _ = command(*tag, '--top', 1, '--json', '--out', 'tags.jsonl')
+    status, out, _ = command(*tag, '--top', 1, '--json', '--out', 'tags.json')
     entries = json.loads(out)
-    assert status == 0 and entries == [json.loads(line) for line in open('tags.jsonl')]
+    assert status == 0 and entries == json.loads(Path('tags.json').read_text())
     for row, entry in zip(rows, entries, strict=True):
         (best,) = entry['tags']
         assert row['picture'] == entry['picture'] and best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
-    status, out, _ = command(*tag, '--threshold', 2)
-    assert status == 0 and out.count(': nothing') == 36
 
 
 def test_tiles(folder, command):
@@ -89,35 +79,14 @@ def test_tiles(folder, command):
     status, out, _ = command('tag', '--prompts', folder/'my.safetensors', *pictures, '--tiles', 2, '--top', 4, '--json')
     for scores, entry in zip(want.sort(descending=True).values.tolist(), json.loads(out), strict=True):
         assert sorted((t['score'] for t in entry['tags']), reverse=True) == pytest.approx(scores, abs=1e-3)
-    status, out, _ = command('evaluate', folder/'my.safetensors', *LABELLED, '--tiles', 2, '--save-scores', 'kept.safetensors')
-    assert status == 0 and re.search('^TaI-DPT, tiles +[0-9.]+', out, re.M), out
-    assert load_scores('kept.safetensors').rows([p.name for p in pictures]).allclose(want, atol=1e-3)
-
-
-def test_evaluate(folder, command):
-    evaluate = ['evaluate', folder/'my.safetensors', *LABELLED]
-    status, out, _ = command(*evaluate, '--json', '--quiet')
-    got = json.loads(out)
-    assert got['pictures'] == 36 and got['classes'] == 2
-    assert set(got['methods']) == {'zero-shot CLIP', 'zero-shot with DPT', 'TaI-DPT'}
-    for m in got['methods'].values():
-        assert m['mAP'] == pytest.approx(sum(m['AP'].values())/2)
-        assert set(m['AP']) == set(m['AP_interval']) == {'bus', 'person'}
-        assert m['mAP_interval'][0] <= m['mAP'] <= m['mAP_interval'][1]
 
 
 def test_calibrate(folder, command):
-    "Thresholds from labelled pictures are what evaluate and tag then use"
-    prompts = folder/'my.safetensors'
-    def tags(*how):
-        status, out, _ = command('evaluate', *how, *LABELLED, '--json')
-        assert status == 0
-        return json.loads(out)['methods']
-    before, after, again = tags(prompts), tags(prompts, '--calibrate', 'tuned.safetensors'), tags('tuned.safetensors')
-    assert after == again and before['zero-shot CLIP'] == after['zero-shot CLIP']
-    assert before['TaI-DPT']['tags']['thresholds'] == 'default' and after['TaI-DPT']['tags']['thresholds'] == 'calibrated'
-    found = [command('tag', '--prompts', p, DEMO/'images')[1] for p in (prompts, 'tuned.safetensors')]
-    assert found[0] != found[1]
+    "Thresholds from labelled pictures are what evaluate then uses"
+    def tags(*how): return json.loads(command('evaluate', *how, *LABELLED, '--json')[1])['methods']
+    before, after = tags(folder/'my.safetensors'), tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
+    assert after == tags('tuned.safetensors') and before['zero-shot CLIP'] == after['zero-shot CLIP']
+    assert [m['TaI-DPT']['tags']['thresholds'] for m in (before, after)] == ['default', 'calibrated']
 
 
 def test_evaluate_looks_once(folder, command, monkeypatch):
@@ -129,14 +98,14 @@ def test_evaluate_looks_once(folder, command, monkeypatch):
         return encode_maps(self, pixels, *args, **kwargs)
     monkeypatch.setattr(FrozenCLIP, 'encode_maps', counted)
     (labels := Path('labels.tsv')).write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
-    status, _, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', labels, '--chart', 'ap.png')
-    assert status == 0 and Path('ap.png').read_bytes().startswith(b'\x89PNG') and 'Written: ap.png' in err
+    status, _, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', labels)
+    assert status == 0
     assert sum(seen) <= 12 + 2*36
 
 
 def test_synonyms_are_edited(folder, command):
     "Written, edited and given back, they are taken at their word"
-    status, _, err = command('label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--yes', '--synonyms-out', 'my.yaml')
+    status, _, err = command('label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--synonyms-out', 'my.yaml')
     text = Path('my.yaml').read_text()
     assert status == 0 and 'fire engine' in text and 'my.yaml' in err
     Path('my.yaml').write_text(text.replace('fire engine', 'red engine'))
@@ -146,30 +115,13 @@ def test_synonyms_are_edited(folder, command):
     assert status == 0 and 'Few sentences name these classes: fire truck (0)' in err
 
 
-def test_validation(folder, command):
-    status, out, _ = command('train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors', *quick,
-                             '--val', DEMO/'images', '--val-labels', DEMO/'labels.tsv', '--no-local', '--cache', 'features.safetensors')
-    assert status == 0 and 'validation mAP' in out and Path('features.safetensors').exists()
-
-
-def train(*args): return ['train', '--classes', 'cat,dog', *args, '--out', 'x.safetensors']
-
-
-BAD_INPUT = [
-    (['train', '--classes', 'voc2077', '--out', 'x.safetensors'], ['voc2077', 'voc2007']),
+BAD_INPUT = [                                       # nbs/apps/cli.ipynb has what is wrong in the options themselves
     (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml']),
-    (train('--captions', 'no.txt'), ['no.txt']),
-    (train('--captions', 'empty.txt'), ['empty.txt']),
-    (train('--captions', 'torn.jsonl'), ['torn.jsonl:2']),
-    (train('--captions', 'latin.txt'), ['latin.txt:1', 'UTF-8']),
+    (['train', '--classes', 'cat,dog', '--captions', 'empty.txt', '--out', 'x.safetensors'], ['empty.txt']),
+    (['train', '--classes', 'cat,dog', '--captions', 'torn.jsonl', '--out', 'x.safetensors'], ['torn.jsonl:2']),
     (['train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a', '--out', 'x.safetensors'], ['none of']),
-    (['train', '--classes', 'cat,dog', '--out', 'x.txt'], ['.safetensors']),
-    (train('--clip', 'RN51'), ['RN50']),
-    (train('--n-ctx', '74'), ['n_ctx is 74']),
-    (train('--lr', 'nan'), ['lr must be a number']),
-    (train('--val', '.', '--val-labels', 'broken.tsv'), ['empty.txt', 'broken.tsv']),
+    (['train', '--classes', 'cat,dog', '--val', '.', '--val-labels', 'broken.tsv', '--out', 'x.safetensors'], ['empty.txt', 'broken.tsv']),
     (['tag', '--prompts', 'no.safetensors', 'PHOTOS'], ['no.safetensors']),
-    (['tag', '--prompts', 'PROMPTS', 'PHOTOS', '--clip', 'RN50/openai'], ['RN50/openai']),
     (['tag', '--prompts', 'PROMPTS', 'empty'], ['empty']),
     (['tag', '--prompts', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl']),
     (['tag', '--tagger', 'my.onnx', 'PHOTOS'], ['my.onnx']),
@@ -179,7 +131,6 @@ BAD_INPUT = [
     (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip']),
     (['app', 'no.safetensors'], ['no.safetensors']),
     (['reproduce', 'family', '--data', 'empty'], ['labels.tsv']),
-    (['import', 'empty.txt', '--data', 'voc2007'], ['empty.txt']),
     (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
 ]
 
@@ -190,9 +141,7 @@ def test_bad_input(args, says, folder, command):
     Path('empty.txt').touch()
     Path('torn.jsonl').write_text('{"caption": "a cat"}\n{"caption": "a do')
     Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
-    Path('latin.txt').write_bytes('a caf\xe9 with a cat\n'.encode('latin-1'))
     Path('labels.tsv').write_text('gone.jpg\tcat\n')
-    Path('cats.txt').write_text('a cat\n')
     Path('broken.tsv').write_text('empty.txt\tcat\n')
     before = sorted(os.listdir())
     given = {'PROMPTS': folder/'my.safetensors', 'PHOTOS': DEMO/'images'}
@@ -200,34 +149,15 @@ def test_bad_input(args, says, folder, command):
     assert sorted(os.listdir()) == before                # nothing was written
 
 
-@pytest.mark.parametrize('args, says', [
-    (['train', '--clases', 'cat,dog', '--out', 'x.safetensors'], '--clases'),
-    (['tag', 'a.jpg'], '--classes, --prompts and --tagger'),
-    (['reproduce', 'table1', '--test', 'balanced'], '--test is for table2'),
-    (['evaluate', 'my.safetensors', '--labels', 'a.tsv', '--tiles', '2', '--calibrate', 'x.safetensors'], 'no --tiles')])
-def test_wrong_options(args, says, command):
-    "The usage is that of the command, and not of the whole"
-    status, out, err = command(*args)
-    assert status == 2 and out == '' and err.startswith(f'Usage: taidpt {args[0]} ') and says in err.splitlines()[-1], err
-
-
 def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     "Prompts that were learned on a CLIP in a folder say so where that folder is not"
     shutil.copytree(ROOT/'taidpt/data/mini_clip', 'tiny')
-    assert command(*train('--captions', folder/'my.txt', '--clip', 'tiny', *quick))[0] == 0
+    assert command('train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'tiny', *quick, '--out', 'x.safetensors')[0] == 0
     (tmp_path/'elsewhere').mkdir()
     monkeypatch.chdir(tmp_path/'elsewhere')
     error(command('tag', '--prompts', '../x.safetensors', DEMO/'images'),
           "x.safetensors was learned on 'tiny'", 'name it with --clip')
     assert command('tag', '--prompts', '../x.safetensors', PHOTO, '--clip', '../tiny')[0] == 0
-
-
-def test_all_pictures_broken(folder, command):
-    Path('a.jpg').write_bytes(b'no picture')
-    status, out, err = command('tag', '--prompts', folder/'my.safetensors', 'a.jpg', 'b.jpg',
-                               '--on-error', 'skip', '--json')
-    assert status == 1 and [e['error'] for e in json.loads(out)] == ['cannot be read']*2
-    assert err.count('note: Skipped') == 2
 
 
 def test_odd_files(folder, command):
@@ -249,22 +179,4 @@ def test_reader_that_stops_early(folder):
     "taidpt tag … | head -1"
     pipe = f'{tool("taidpt")} tag --prompts {folder}/my.safetensors {DEMO}/images | head -1'
     done = run('bash', '-c', f'set -o pipefail; {pipe}')
-    assert done.stdout.count('\n') == 1 and done.returncode == 0
-
-
-def test_interrupted(folder, tmp_path):
-    "Ctrl-C says what was kept and how to go on"
-    args = [tool('taidpt'), 'train', '--classes', 'cat,dog,bus,person', '--captions', folder/'my.txt', '--out', 'x.safetensors',
-            '--epochs', '500', '--batch-size', '64']
-    p = subprocess.Popen([str(a) for a in args], cwd=tmp_path, text=True, stderr=subprocess.PIPE,
-                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))      # in the background, Ctrl-C is ignored
-    checkpoint = tmp_path/'x.checkpoint.safetensors'
-    while not checkpoint.exists() and p.poll() is None: time.sleep(0.05)
-    p.send_signal(signal.SIGINT)
-    err = p.communicate(timeout=60)[1]
-    assert p.returncode == 130 and 'x.checkpoint.safetensors' in err and 'goes on from there' in err, err
-    assert 'Traceback' not in err
-    assert checkpoint.exists() and not (tmp_path/'x.safetensors').exists()
-    assert main(['train', '--classes', 'cat,dog', '--captions', f'{folder}/my.txt',
-                 '--out', f'{tmp_path}/x.safetensors']) == 1           # not overwritten unasked
-    assert checkpoint.exists()
+    assert done.stdout.count('\n') == 1 and done.returncode == 1

@@ -8,10 +8,8 @@ from taidpt.paper.family import FAMILY, Comparison, bundled_results
 from taidpt.paper.study import Study
 from taidpt.texts import LabeledTexts
 
-NAMES = [m.name for m in FAMILY]
-SETS = {('voc2012_dev', 'voc2007'): (1759, 13), ('coco_dev', 'voc2007'): (126, 18),
-        ('coco_dev', 'coco'): (126, 71), ('coco_demo', 'voc2007'): (36, 14),
-        ('coco_demo', 'coco'): (36, 51)}
+NAMES = list(FAMILY)
+SETS = {('voc2012_dev', 'voc2007'), ('coco_dev', 'voc2007'), ('coco_dev', 'coco'), ('coco_demo', 'voc2007'), ('coco_demo', 'coco')}
 
 
 def test_every_set_has_every_method():
@@ -19,8 +17,8 @@ def test_every_set_has_every_method():
     rows = bundled_results()
     by_set = {}
     for r in rows: by_set.setdefault((r.photos, r.classes), []).append(r)
-    assert {s: (r[0].n_photos, r[0].n_classes) for s, r in by_set.items()} == SETS
-    wanted = {(m.name, r): 3 if m.chance else 1 for m in FAMILY for r in (False, True)}
+    assert by_set.keys() == SETS
+    wanted = {(m, r): 3 if 'TaI' in m else 1 for m in FAMILY for r in (False, True)}
     for some in by_set.values():
         assert some[0].method == NAMES[0] and not some[0].relative
         assert {(r.method, r.relative): r.seeds for r in some} == wanted, \
@@ -28,7 +26,6 @@ def test_every_set_has_every_method():
         assert len({(r.clip, r.weights, r.captions, r.data) for r in some}) == 1
         assert some[0].over_zeroshot == (0, 0, 0)
         assert all(r.gain == pytest.approx(r.map - some[0].map, abs=.011) for r in some)
-        assert (some[0].seconds, min(r.seconds for r in some if r.method == 'TaI-DPT') > 0) == (0, True)
 
 
 @pytest.mark.parametrize('classes', [VOC2007.spelled_naturally(), COCO], ids=['voc2007', 'coco'])

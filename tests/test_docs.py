@@ -1,14 +1,11 @@
 """README.md and the site follow from the notebooks."""
 import importlib
-import importlib.util
 import re
 
 import nbformat
-from conftest import ROOT
+from conftest import ROOT, docs_module
 
-spec = importlib.util.spec_from_file_location('build', ROOT/'docs/build.py')
-build = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(build)
+build = docs_module('build')
 
 
 def test_readme_is_up_to_date():
@@ -22,47 +19,18 @@ def test_site(site):
     for path, page in pages.items(): assert '<h1>' in page and not re.search(r'<p>\s*\|', page), path       # and tables are tables
     scores = pages[build.nbs/'06_scores.ipynb']
     assert '<math' in scores and 'id="local_scores"' in scores and 'test_eq' in scores and 'default_exp' not in scores
-    assert 'nbdev_export' not in scores and not re.search(r'<script[^>]*src="https?:', scores)
+    assert not re.search(r'<script[^>]*src="https?:', scores)
     for path, page in pages.items():
         for link in re.findall(r'href="([^":#]+\.html)(?:#[^"]*)?"', page):
             assert ((site/path.relative_to(build.nbs)).parent/link).resolve().exists(), f'{path.name} links to {link}'
     learn = pages[build.nbs/'tutorials/learn.ipynb']
     assert 'alt="Cosine of each word of' in learn and '/edit/main/nbs/tutorials/learn.ipynb' in learn          # figures in words; "edit this page"
     assert 'href="https://colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/tutorials/learn.ipynb"' in learn
-    front = pages[build.nbs/'index.ipynb']
-    places = [front.index(f'href="{folder}/{name}.html"') for folder, names in build.first.items() for name in names]
-    assert places == sorted(places)
+    for name in build.about: assert '<h1>' in (site/name.lower()).with_suffix('.html').read_text(encoding='utf-8')
     reference = (site/'reference/scores.html').read_text(encoding='utf-8')
     assert '<code' in reference and 'tau_s' in reference and '0.02' in reference and '../06_scores.html' in reference
     learner = (site/'reference/learner.html').read_text(encoding='utf-8')
     for name in ('fit', 'predict', 'predict_dense', 'save', 'load', 'score', 'set_params'): assert f'TaIDPT.{name}<' in learner
-    reference = (site/'reference/apps.explorer.html').read_text(encoding='utf-8')
-    assert re.search(r'explains it: <a [^>]*href="../apps/explorer.html"', reference)                          # not the tutorial of that name
-
-
-def test_cells_that_fold():
-    "Imports and walls of tests do; what is exported, short, or has something to show does not"
-    def kind(source, export=False, outputs=()):
-        cell = nbformat.from_dict(dict(cell_type='code', source=source, outputs=list(outputs), directives_={'export': []} if export else {}))
-        return build.folded(cell, set())
-    wall = 'x = f(1)\ntest_eq(x, 1)\nassert x\nfor y in x: test_close(y, 1)'
-    assert kind('import torch\nfrom pathlib import Path') == 'Imports' and kind(wall) == 'Tests'
-    assert kind('import torch\nx = 1') == kind('%time f()') == kind(wall, export=True) == kind(wall, outputs=[{}]) == ''
-
-
-def test_weight(site):
-    files = [f for f in site.rglob('*') if f.is_file() and not any(part[0] == '.' for part in f.relative_to(site).parts)]
-    weight = sum(f.stat().st_size for f in files)
-    assert weight < 15e6, sorted((f.stat().st_size, f.name) for f in files)[-20:]
-    assert f'{weight/1e6:.1f} MB altogether' in (site/'site.html').read_text(encoding='utf-8')
-
-
-def test_pages_about_the_package(site):
-    for name in build.about:
-        page = (site/name.lower()).with_suffix('.html').read_text(encoding='utf-8')
-        assert '<h1>' in page and '/edit/main/' not in page and not re.search(r'<p>\s*\|', page)
-    security = (site/'security.html').read_text(encoding='utf-8')
-    assert 'href="licenses.html"' in security and '/blob/main/settings.ini"' in security and '/blob/main/https:' not in security
 
 
 def test_figures_are_told_in_words():

@@ -10,7 +10,7 @@ from taidpt.ensemble import Tiled
 from taidpt.zeroshot import ZeroShotCLIP
 
 NAMES = ['bicycle', 'bear', 'bus']
-needs_openvino = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install "taidpt[openvino]"')
+pytestmark = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install "taidpt[openvino]"')
 
 
 @pytest.fixture(scope='module')
@@ -25,7 +25,6 @@ def fast(): return ZeroShotCLIP(load_clip(engine='openvino'), NAMES)
 def photos(): return [str(p) for p in bundled_photos(NAMES).pictures[:5]]
 
 
-@needs_openvino
 def test_scores_are_those_of_torch(model, fast, photos):
     def same(a, b): return torch.allclose(torch.as_tensor(a), torch.as_tensor(b), atol=1e-4 * model.clip.logit_scale)
     assert same(fast.predict(photos, progress=False), model.predict(photos, progress=False))
@@ -33,13 +32,11 @@ def test_scores_are_those_of_torch(model, fast, photos):
     assert same(Tiled(fast, 2).predict(photos[:2], progress=False), Tiled(model, 2).predict(photos[:2], progress=False))
 
 
-@needs_openvino
 def test_pytorch_encodes_no_picture(fast, photos, monkeypatch):
     monkeypatch.setattr('taidpt.clip.picture_features', None)
     assert fast.predict(photos, progress=False).isfinite().all()
 
 
-@needs_openvino
 def test_features_are_known_by_their_engine(model, fast, photos, tmp_path):
     half = load_clip(engine='openvino', precision='bfloat16')
     assert len({feature_recipe(clip) for clip in (model.clip, fast.clip, half)}) == 3
@@ -47,10 +44,3 @@ def test_features_are_known_by_their_engine(model, fast, photos, tmp_path):
     assert len(kept) == 5
     with pytest.raises(ValueError, match='other preprocessing'):
         encode_pictures(model.clip, photos, tmp_path/'f.safetensors', progress=False)
-
-
-def test_an_engine_that_is_not_there(monkeypatch):
-    "The line that installs it"
-    monkeypatch.setattr('taidpt.encoders.engines.find_spec', lambda name: None)
-    with pytest.raises(ImportError, match=r'openvino is not installed: pip install "taidpt\[openvino\]"'):
-        load_clip(engine='openvino')

@@ -1,15 +1,9 @@
 """The house is as light as it is meant to be, and its floors carry what is above them."""
-import importlib.util
-import re
-import sys
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import ROOT, docs_module
 
-spec = importlib.util.spec_from_file_location('house', ROOT/'docs/house.py')
-house = importlib.util.module_from_spec(spec)
-sys.modules['house'] = house
-spec.loader.exec_module(house)
+house = docs_module('house')
 
 
 def test_no_bound_is_passed():
@@ -31,18 +25,9 @@ def test_what_is_wrong_is_found():
     assert house.unused([files, house.Module('scores', 'from .files import kept')], {Path('files.ipynb'): 'lost()', Path('a.ipynb'): 'lost()'}) == []
 
 
-def test_frames_are_counted():
-    from taidpt.scores import global_scores, local_scores
-    import torch
-    x = torch.ones(1, 2)
-    assert house.frames(lambda: torch.ones(2)) == 0
-    assert house.frames(lambda: global_scores(x, x)) < house.frames(lambda: local_scores(x[None], x))
-
-
 def test_the_spine_is_in_order():
-    "00 to 15 without a gap; the overview exports nothing; other notebooks are on a floor"
-    flat = sorted(p.stem for p in (ROOT/'nbs').glob('*.ipynb'))
-    assert [int(n[:2]) for n in flat if re.match(r'\d\d_', n)] == [*range(16), 99]
-    assert [n for n in flat if not re.match(r'\d\d_', n)] == ['files', 'glossary', 'index', 'plots']
+    "00 to 15 without a gap; other notebooks are on a floor"
+    spine = sorted(int(p.stem[:2]) for p in (ROOT/'nbs').glob('[0-9]*.ipynb'))
+    assert spine == [*range(16), 99]
     folders = {p.relative_to(ROOT/'nbs').parts[0] for p in (ROOT/'nbs').glob('*/**/*.ipynb') if not p.parts[-2].startswith('.')}
     assert folders == {name for name in house.FLOORS if (ROOT/'nbs'/name).is_dir()} | {'tutorials'}
