@@ -18,7 +18,6 @@ from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTO = DEMO/'images/000000000785.jpg'
-LABELLED = ['--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv']
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
 few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
 quick = ['--epochs', '2', '--batch-size', '128', '--n-ctx', '4']
@@ -31,6 +30,7 @@ def folder(tmp_path_factory):
     "A folder with captions and with prompts that were learned from them"
     here = tmp_path_factory.mktemp('cli')
     (here/'my.txt').write_text('\n'.join(few))
+    (here/'labels.tsv').write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
     assert main(['train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out', f'{here}/my.safetensors', *quick]) == 0
     return here
 
@@ -76,14 +76,15 @@ def test_tiles(folder, command):
     model = TaIDPT.load(folder/'my.safetensors')
     want = Tiled(model, 2).predict(pictures, progress=False)
     assert (want - model.predict(pictures, progress=False)).abs().max() > 1e-3
-    status, out, _ = command('evaluate', folder/'my.safetensors', *LABELLED, '--tiles', 2, '--save-scores', 'kept.safetensors')
+    status, out, _ = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--tiles', 2, '--save-scores', 'kept.safetensors')
     assert status == 0 and re.search('^TaI-DPT, tiles +[0-9.]+', out, re.M), out
     assert load_scores('kept.safetensors').rows([p.name for p in pictures]).allclose(want, atol=1e-3)
 
 
 def test_calibrate(folder, command):
     "Thresholds from labelled pictures are what evaluate then uses"
-    def tags(*how): return json.loads(command('evaluate', *how, *LABELLED, '--json')[1])['methods']
+    pictures = '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--json'
+    def tags(*how): return json.loads(command('evaluate', *how, *pictures)[1])['methods']
     before, after = tags(folder/'my.safetensors'), tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
     assert after == tags('tuned.safetensors') and before['zero-shot CLIP'] == after['zero-shot CLIP']
     assert [m['TaI-DPT']['tags']['thresholds'] for m in (before, after)] == ['default', 'calibrated']
@@ -97,8 +98,7 @@ def test_evaluate_looks_once(folder, command, monkeypatch):
         seen.append(len(pixels))
         return encode_maps(self, pixels, *args, **kwargs)
     monkeypatch.setattr(FrozenCLIP, 'encode_maps', counted)
-    (labels := Path('labels.tsv')).write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
-    status, _, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', labels, '--chart', 'ap.png')
+    status, _, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--chart', 'ap.png')
     assert status == 0 and Path('ap.png').read_bytes().startswith(b'\x89PNG') and 'Written: ap.png' in err
     assert sum(seen) <= 12 + 2*36
 
