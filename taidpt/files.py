@@ -144,7 +144,7 @@ def parse_yaml(text:str, where:str|Path)->object:
         return yaml.load(text, _Loader)
     except Exception as e:          # PyYAML's kinds know the line, those of values don't  # noqa: BLE001
         line = f':{e.problem_mark.line + 1}' if getattr(e, 'problem_mark', None) else ''
-        what = getattr(e, 'problem', None) or getattr(e, 'reason', None) or f'{e}; put text in quotes'
+        what = getattr(e, 'problem', None) or getattr(e, 'reason', f'{e}; put text in quotes')
         raise ValueError(f'{where}{line}: {what}') from None
 
 # %% ../nbs/files.ipynb #files-015

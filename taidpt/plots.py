@@ -99,7 +99,7 @@ def score_bars(
 # %% ../nbs/plots.ipynb #plots-021
 def show_class_ap(
     classes:Iterable[str], # C names
-    ap:Sequence[float]|np.ndarray, # C average precisions in percent; NaN for a class without a positive
+    ap:Sequence[float]|np.ndarray, # C average precisions, %; NaN for a class without a positive
     baseline:Sequence[float]|np.ndarray, # C average precisions of what it is compared with
     names:tuple[str, str]=('TaI-DPT', 'zero-shot CLIP'), # of the two
 )->DescribedFigure:

@@ -72,7 +72,7 @@ class OpenVINOTower:
         precision:str='float32', # or 'bfloat16'
     ):
         import openvino                                     # here, as few need it
-        _ = openvino.Tensor(np.zeros(1, np.float32)).data   # the first: two threads could hang on it
+        _ = openvino.Tensor(np.zeros(1, np.float32)).data   # two threads could hang on the first
         self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
         self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}
 

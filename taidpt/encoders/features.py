@@ -107,7 +107,7 @@ class FeatureStore:
         if self.global_.ndim == 2: return self
         return FeatureStore(self.global_[:, k], self.local, self.offsets, self.metadata)
 
-    def of_epoch(self, epoch:int) -> 'FeatureStore': return self # what an epoch, from 1, learns from
+    def of_epoch(self, epoch:int) -> 'FeatureStore': return self # what it learns from
 
 def _offsets_of(lengths:Sequence[int]) -> np.ndarray: # N, rows of each item -> N + 1
     "Where the rows of each item begin, and where the last ones end."

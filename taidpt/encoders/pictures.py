@@ -37,7 +37,7 @@ def _fetched(url:str) -> Iterable[str]: # URLs
     return map(fs.unstrip_protocol, fs.glob(path) if '*' in path else fs.find(path))
 
 def list_pictures(place:str|Path) -> list[Path|str]: # paths or URLs, sorted
-    "Pictures in a folder, under a pattern or a URL, hidden ones aside; `FileNotFoundError` if none."
+    "Pictures in a folder or under a pattern or URL, but for hidden ones; `FileNotFoundError`."
     def shown(file): return not any(part.startswith('.') for part in Path(file).parts)
     if is_url(place): found = [f for f in _fetched(place) if shown(f.rpartition('/')[2])]
     elif (folder := Path(place).expanduser()).is_dir():

@@ -149,7 +149,8 @@ def build_clip(
         raise ValueError(f'precision must be one of {", ".join(_PRECISIONS)}, got {precision!r}.')
     pictures = {'size': image_size} if image_size else {}
     if not crop: pictures['resize_mode'] = 'squash'
-    options = {'precision': _PRECISIONS[precision], 'device': device, 'force_preprocess_cfg': pictures}
+    options = {'precision': _PRECISIONS[precision], 'device': device,
+               'force_preprocess_cfg': pictures}
     if source.pretrained is not None:
         cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
         options['force_quick_gelu'] = cfg.get('quick_gelu', False)

@@ -174,7 +174,7 @@ class Captions:
         return f"Captions({self.path.name if self.path else type(self.source).__name__})"
 
 def read_captions(
-    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, packed as .gz or not; .parquet; or sentences
+    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, each also .gz; .parquet; sentences
     column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
     max_words:int|None=None, # keep this many words; the published code reads labels off 77
 )->Captions: # sentences, one by one, as often as one asks

@@ -122,5 +122,6 @@ def probably_meant(
 )->list[str]: # none if nothing is near
     "What a name was probably meant to be."
     low, frequent = name.casefold(), [word for word,_ in words.most_common(5000) if len(word) > 2]
-    near = [x for some in (names, frequent) for x in get_close_matches(low, dict.fromkeys(some), n, .65)]
+    near = [x for known in (dict.fromkeys(names), frequent)
+            for x in get_close_matches(low, known, n, .65)]
     return [x for x in dict.fromkeys(near) if x != low][:n]
