@@ -594,9 +594,9 @@ def _import(
     path = out or f'{classes.name}.safetensors'
     check_writable(path, '.safetensors')
     if not out and Path(path).exists(): raise FileExistsError(f'{path} is there; say --out FILE')
-    from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors, read_checkpoint
+    from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors
     from taidpt.paper.published import RUNS, published_settings
-    prompt_tensors(read_checkpoint(checkpoint), checkpoint)     # before a CLIP is loaded
+    prompt_tensors(checkpoint)                                  # before a CLIP is loaded
     encoder, known = _load_clip(clip), RUNS.get(classes.name)
     settings = published_settings(known, encoder) if known else {}
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
