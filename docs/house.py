@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nbformat
@@ -23,10 +24,8 @@ BOUNDS = {'exported lines': 11_700, 'modules': 60, 'notebooks': 82, 'functions a
 AIMS = {'exported lines': 9_500, 'functions and classes': 750, 'lines of tests and benchmarks': 3_500}       # bounds go down to these, never up
 # Names that are there for users alone: their pages show them at work
 FOR_USERS = {
-    'apps.cli': {'import_', 'app_'}, 'apps.cluster': {'BrokenFiles'}, 'encoders.features': {'load_features'},
-    'baselines.rescoring': {'Rescored'}, 'datasets.labelled': {'captioned_pictures'},
-    'datasets.benchmarks': {'count_difficult', 'benchmark_map', 'write_benchmark', 'read_benchmark', 'write_classifier'},
-    'paper.family': {'FAMILY', 'Member', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
+    'encoders.features': {'load_features'}, 'baselines.rescoring': {'Rescored'},
+    'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
     'paper.published': {'PublishedRun', 'PublishedDualCoOp'}}
 
 
@@ -36,7 +35,7 @@ class Module:
     name: str
     code: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module: return ast.parse(self.code)
 
     @property

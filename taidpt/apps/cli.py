@@ -6,10 +6,10 @@
 __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduce', 'export']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import csv, json, os, secrets, shlex, socket, sys, tempfile, time
+import copy, csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -19,7 +19,8 @@ from typing import Annotated, Literal
 import typer
 from typer import Argument, BadParameter, Option
 
-from .console import Command, as_table, bars, check_writable, examples, note, say
+from .console import (
+    EXPECTED, as_table, bars, check_writable, examples, note, one_line, quiet, say)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -27,28 +28,39 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=T
 @app.callback(invoke_without_command=True,
               epilog="Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
 def _shared(
-    ctx:typer.Context, # keeps what was typed for `Command`
-    quiet:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
+    ctx:typer.Context,
+    silent:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
     versions:Annotated[bool, Option('--version', help='Show versions.')]=False,
 )->None:
     "Tag pictures with prompts that are learned from sentences."
-    ctx.obj = {'quiet': quiet, 'debug': debug}
+    quiet.set(silent)
+    ctx.call_on_close(sys.stdout.flush)                 # here a pipe that is closed does no harm
     if versions:
         from taidpt import __version__
         print(f'taidpt {__version__}, torch {version("torch")}, open_clip '
               f'{version("open_clip_torch")}, Python {sys.version.split()[0]}')
-        raise typer.Exit
-    if not ctx.invoked_subcommand: ctx.fail('Missing command.')
+    elif not ctx.invoked_subcommand: ctx.fail('Missing command.')
 
 def main(
     argv:Sequence[str]|None=None, # arguments; None: the program's own
 )->int: # exit status: 0; 1 for an error; 2 for a wrong command line; 130 after Ctrl-C
-    "The command `taidpt`."
+    "The command `taidpt`. An error is one line; warnings of the package are notes, each told once."
     argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
     argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
-    try: typer.main.get_command(app).main(argv, prog_name='taidpt')
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            warnings.filterwarnings('always', category=UserWarning, module='taidpt')
+            tell = cache(note)
+            warnings.showwarning = lambda warning, *_: tell(one_line(warning))
+            typer.main.get_command(app).main(argv, prog_name='taidpt')
     except SystemExit as e: return e.code or 0
+    except Exception as e:
+        if '--debug' in argv: raise
+        odd = '' if isinstance(e, EXPECTED) else f'unexpected {type(e).__name__}, see --debug: '
+        print(f'taidpt: error: {odd}{one_line(e)}', file=sys.stderr, flush=True)
+        return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
 _CLASSES = 'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'
@@ -59,7 +71,6 @@ _AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
 _Captions = Annotated[str|None, Option(metavar='FILE', help=_CAPTIONS)]
 _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.')]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
-_Yes = Annotated[bool, Option('--yes', help='Go on even if no sentence names one of the classes.')]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
     'format (default: the one that the prompts name, or the embedded small CLIP).'))]
@@ -67,7 +78,6 @@ _Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pict
 _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the prompts name.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
-_Tiles = Annotated[int, Option(min=1, metavar='N', help='Look at N x N overlapping tiles, too.')]
 _Prompts = Annotated[str|None, Option(metavar='FILE', help='The .safetensors that train wrote.')]
 _Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
 _Ray = Annotated[str|None, Option(metavar='ADDRESS', help='Of a Ray, for folders; or local.')]
@@ -75,34 +85,26 @@ _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
-def _parse_classes(text:str, published=False, kinds=False, min=2)->tuple: # of `ClassSet`, bool
+def _parse_classes(text:str, published:bool=False)->tuple: # of `ClassSet`, bool
     """The classes that a command line means, and whether their synonyms were guessed.
 
-    Names are as one writes them ('dining table') or as `published` ('diningtable'). Where WordNet
-    is asked, it may add `kinds` of a thing. Raises `ValueError` for less than `min` classes."""
+    Names are as one writes them ('dining table') or as `published` ('diningtable')."""
     from taidpt.classes import ClassSet, add_synonyms, as_classset, with_published_names
     from taidpt.files import CLASS_ENDINGS, read_class_file
+    if Path(text).suffix.lower() in CLASS_ENDINGS:
+        classes, guessed = as_classset(text), read_class_file(text)['synonyms'] is None
+        return (add_synonyms(classes) if guessed else classes), guessed
+    if text.lower() in ('voc2007', 'coco', 'nuswide'):
+        classes = as_classset(text)
+        return (with_published_names(classes) if published else classes.spelled_naturally()), False
     names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
-    if not names: raise ValueError('--classes is empty; give names with commas between, '
-                                   'or voc2007, coco, nuswide, or a file')
-    one, is_file = names[0], Path(names[0]).suffix.lower() in CLASS_ENDINGS
-    known = is_file or get_close_matches(one.lower(), ('voc2007', 'coco', 'nuswide'), cutoff=.8)
-    if len(names) > 1 or min < 2 and not known:
-        return add_synonyms(ClassSet('yours', names), kinds), True
-    classes = as_classset(one)
-    if len(classes) < min: raise ValueError(
-        f'{one} has a single class; prompts are learned by ranking classes, so there must be two')
-    if is_file and read_class_file(one)['synonyms'] is None:
-        return add_synonyms(classes, kinds), True
-    if is_file: return classes, False
-    return (with_published_names(classes) if published else classes.spelled_naturally()), False
+    return add_synonyms(ClassSet('yours', names)), True
 
 def _tell_synonyms(classes)->None:
     "One line about the words that were guessed, and how to see and change them."
-    others = {n: [w for w in classes.synonyms[n] if w != n] for n in classes.names[:6]}
-    listed = [f'{n} ({", ".join(words[:3]) or "no other word"}{", …"*(len(words) > 3)})'
-              for n, words in others.items()] + ['…']*(len(classes) > 6)
-    note(f'sentences name a class by these words, too: {", ".join(listed)}; taidpt label '
+    some = [f'{name} ({", ".join(words[1:4]) or "no other word"})'
+            for name, words in islice(classes.synonyms.items(), 6)]
+    note(f'sentences name a class by other words, too, such as {", ".join(some)}; taidpt label '
          '--synonyms-out my.yaml writes them all, to be edited and given to --classes')
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
@@ -112,29 +114,19 @@ def _named_captions(path:str|None, column:str|None=None):
     if path is None: return bundled_captions()
     return read_captions(path, column=int(column) if column and column.isdigit() else column)
 
-def _probably(missing:Sequence[str], captions)->str: # such as 'dgo (did you mean dog?), yak'
-    "Names that no sentence has, and what each was probably meant to be."
-    from taidpt.classes import COCO, NUSWIDE, VOC2007
+def _label_captions(captions, classes, guessed=False, rules='careful'): # `LabeledTexts`
+    "Label captions. Raises `ValueError` if no sentence has a name whose synonyms were guessed."
+    from taidpt.nounfilter import NounFilter
     from taidpt.text.synonyms import probably_meant
     from taidpt.text.words import lower_words
-    words = Counter(w for text in islice(captions, 100_000) for w in lower_words(text))
-    known = [n for c in (COCO, VOC2007, NUSWIDE) for n in c.natural]
-    meant = {name: ' or '.join(probably_meant(name, words, known)) for name in missing}
-    return ', '.join(name + f' (did you mean {m}?)'*bool(m) for name, m in meant.items())
-
-def _label_captions(captions, classes, guessed=False, rules='careful', yes=False): # `LabeledTexts`
-    "Label captions. Raises `ValueError` for a guessed name that no sentence has, unless `yes`."
-    from taidpt.nounfilter import NothingNamed, NounFilter
-    try: found = NounFilter(classes, rules=rules).label(captions, progress=bars())
-    except NothingNamed as e:
-        if not guessed: raise
-        raise ValueError(f'{e}. No sentence has {_probably(classes.names, captions)}') from None
+    found = NounFilter(classes, rules=rules).label(captions, progress=bars())
     missing = [name for name, count in found.counts().items() if guessed and not count]
-    told = f'no sentence names {_probably(missing, captions)}' if missing else ''
-    if told and not yes: raise ValueError(f'{told}; correct --classes, write more words for it '
-                                          '(--synonyms-out), or add --yes to go on without')
-    if told: note(told)
-    return found
+    if not missing: return found
+    words = Counter(w for text in islice(captions, 100_000) for w in lower_words(text))
+    meant = {name: ' or '.join(probably_meant(name, words)) for name in missing}
+    told = [name + f' (did you mean {near}?)'*bool(near) for name, near in meant.items()]
+    raise ValueError(f'no sentence names {", ".join(told)}; correct --classes, or give it a file '
+                     'with more words, which taidpt label --synonyms-out begins')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
 def _load_clip(clip:str|None, **how):
@@ -146,20 +138,16 @@ def _load_clip(clip:str|None, **how):
 def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, **how):
     """A `Predictor`: learned prompts or vectors, or else what tags any classes without training.
 
-    `how` is engine and precision. Raises `ValueError` for prompts of another CLIP than `clip`."""
+    `how` is engine and precision."""
     if not prompts:
         from taidpt.baselines.concepts import ready_to_tag
-        found = _parse_classes(classes, min=1)[0]
-        return ready_to_tag(_load_clip(clip, **how), found, progress=bars())
+        return ready_to_tag(_load_clip(clip, **how), _parse_classes(classes)[0], progress=bars())
     from taidpt.files import open_safetensors
     with open_safetensors(prompts, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
-    from taidpt.baselines.linear import load_predictor
-    from taidpt.encoders.weights import is_known_clip, model_and_tag
-    now = clip and '/'.join(filter(None, model_and_tag(clip)))
-    if clip and was != now and is_known_clip(was) and is_known_clip(now):
-        raise ValueError(f'{prompts} was learned on {was}, not on {now}; leave out --clip')
-    other = how.items() - {'engine': 'torch', 'precision': 'float32'}.items()
-    if other and not clip and (trust or is_known_clip(was)): clip = was
+    from taidpt.baselines.linear import load_predictor      # once the file is known to be there
+    from taidpt.encoders.weights import is_known_clip
+    usual = how.items() <= {'engine': 'torch', 'precision': 'float32'}.items()
+    if not (clip or usual) and (trust or is_known_clip(was)): clip = was
     return load_predictor(prompts, clip and _load_clip(clip, **how), trust)
 
 def _method_name(model)->str:
@@ -180,58 +168,46 @@ def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `sc
 def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
     "Labelled pictures of a command line, with notes on labels that are no class."
     from taidpt.datasets.labelled import read_labels
-    data, told = read_labels(table, classes, folder), []
+    data = read_labels(table, classes, folder)
     if data.renamed:
         note('read as classes: ' + ', '.join(f'{a} as {b}' for a, b in data.renamed.items()))
-    for label, count in list(data.unknown.items())[:8]:
-        near = get_close_matches(label, classes.natural, 1, .8)
-        told.append(f'{label} ({count}' + f', did you mean {"".join(near)}?'*bool(near) + ')')
-    if told: note(f'labels left out that are no class of {classes.name}: {", ".join(told)}'
-                  + ', …'*(len(data.unknown) > 8))
+    some = [f'{label} ({count})' for label, count in islice(data.unknown.items(), 8)]
+    if some: note(f'labels left out that are no class of {classes.name}, such as '
+                  + ', '.join(some))
     return data
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
-def _write_tags(path:str, entries:Sequence[Mapping], scores:Sequence[Sequence])->None:
-    "Write the tags of pictures, whole or not at all; a CSV with the scores of all classes."
-    from taidpt.files import write_whole
-    with write_whole(path) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
-        if path.lower().endswith('.json'):
-            return print(json.dumps(entries, indent=1, ensure_ascii=False), file=f)
-        if path.lower().endswith('.jsonl'):
-            return f.writelines(json.dumps(e, ensure_ascii=False) + '\n' for e in entries)
-        names = sorted({t.label for tags in scores for t in tags})
-        torn = ['error'] if any('error' in e for e in entries) else []
-        table = csv.writer(f, lineterminator='\n')
-        table.writerow(['picture', 'tags', *names, *torn])
-        for e, tags in zip(entries, scores or [()]*len(entries)):
-            score = {t.label: f'{t.score:.4f}' for t in tags}
-            present = ','.join(t['class'] for t in e.get('tags', ()) if t['present'])
-            table.writerow([e['picture'], present, *(score.get(n, '') for n in names),
-                            *(e.get(column, '') for column in torn)])
-
 def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None)->None:
     """Tags of pictures (all classes of each, the surest first) on standard output and in a file.
 
     Raises `ValueError` if no picture could be read."""
     from taidpt.encoders.pictures import shown_name
-    entries = []
+    from taidpt.files import write_whole
+    entries, rows = [], []
     for picture, tags in zip(map(shown_name, pictures), found, strict=True):
         shown = [t for t in tags if t.present] if top is None else tags[:top]
         told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown]
         about = {'tags': told} if tags else {'error': 'cannot be read'}
         entries.append({'picture': picture} | about)
         words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
-        line = about.get('error') or ', '.join(words) or 'nothing'
-        if not as_json: print(f'{picture}: {line}')
-    if as_json: print(json.dumps(entries, indent=1, ensure_ascii=False))
-    if out: _write_tags(out, entries, found if scores else ())
+        if not as_json: print(f'{picture}: {about.get("error") or ", ".join(words) or "nothing"}')
+        each = {t.label: f'{t.score:.4f}' for t in sorted(tags)} if scores else {}
+        rows.append({'picture': picture, 'tags': ','.join(t.label for t in shown if t.present)}
+                    | each)
+    document = json.dumps(entries, indent=1, ensure_ascii=False)
+    if as_json: print(document)
+    if out:
+        with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
+            if out.lower().endswith('.json'): f.write(document)
+            else:
+                table = csv.DictWriter(f, max(rows, key=len), lineterminator='\n')
+                table.writeheader()
+                table.writerows(rows)
     if not any(found): raise ValueError('none of the pictures could be read')
 
-@app.command(cls=Command, epilog=examples(
+@app.command(epilog=examples(
     'taidpt tag --classes "cat,dog,fire truck" photos/ --report tags.html',
-    'taidpt tag --prompts my.safetensors photos/*.jpg --out tags.csv --scores',
-    'taidpt tag --prompts my.safetensors photos/ --top 5 --json',
-    'taidpt tag --tagger my.onnx photos/'))
+    'taidpt tag --prompts my.safetensors photos/*.jpg --out tags.csv --scores'))
 def tag(
     pictures:Annotated[list[str], Argument(help='Files, folders, patterns or URLs.')],
     classes:_AnyClasses=None, prompts:_Prompts=None,
@@ -242,22 +218,21 @@ def tag(
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'For a row a picture: .csv, .json, .jsonl; a folder, for the scores of a folder.'))]=None,
-    report:_Report=None, on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
-    engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False, ray:_Ray=None,
+        'For a row a picture: .csv, .json; a folder, for the scores of a folder.'))]=None,
+    report:_Report=None, on_error:_OnError='raise',
+    tiles:Annotated[int, Option(min=1, metavar='N', help='Look at N x N tiles, too.')]=1,
+    clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
+    ray:_Ray=None,
 )->None:
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    if None not in (threshold, probability): raise BadParameter('--threshold or --probability')
     if tagger and any((probability, report, clip, trust, tiles > 1)): raise BadParameter(
         'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
     if out and prompts and not Path(out).suffix:
         from taidpt.apps.cluster import score_files
-        from taidpt.encoders.weights import model_and_tag
-        return _print_files(score_files, prompts, pictures[0], out, clip and model_and_tag(clip),
-                            on_error, trust=trust, ray=ray)
-    if out: check_writable(out, '.csv', '.json', '.jsonl')
+        return _print_files(score_files, prompts, pictures[0], out, on_error, trust=trust, ray=ray)
+    if out: check_writable(out, '.csv', '.json')
     if report: check_writable(report, '.html')
     from taidpt.encoders.pictures import as_pictures, is_url
     names = [p for name in pictures for p in as_pictures(name)]
@@ -282,8 +257,7 @@ def tag(
     _print_tags(names, as_tags(found, model.classes.natural, limits), **how)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
-@app.command(cls=Command, epilog=examples(
-    'taidpt label captions.json --classes voc2007 --out labelled.parquet',
+@app.command(epilog=examples(
     'taidpt label --classes cat,dog,"fire truck" --synonyms-out my.yaml',
     'taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."'))
 def label(
@@ -294,24 +268,24 @@ def label(
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Show what its words name.')]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to be edited and given to --classes.'))]=None,
-    kinds:Annotated[bool, Option('--hyponyms', help='Ask WordNet for kinds of things, too.')]=False,
-    rules:_Rules='careful', column:_Column=None, yes:_Yes=False, ray:_Ray=None,
+    rules:_Rules='careful', column:_Column=None, ray:_Ray=None,
 )->None:
     "Show which sentences name which class."
-    found, guessed = _parse_classes(classes, rules == 'published', kinds)
+    found, guessed = _parse_classes(classes, rules == 'published')
     if out and Path(out).suffix: check_writable(out, '.parquet')
-    if guessed and not synonyms_out: _tell_synonyms(found)
     if synonyms_out:
         check_writable(synonyms_out, '.yaml', '.yml', '.json')
         found.save(synonyms_out)
         say(f'Written: {synonyms_out}')
+    elif guessed: _tell_synonyms(found)
     if explain is not None:
         from taidpt.nounfilter import NounFilter
         return print(NounFilter(found, rules=rules).explain(explain))
     if captions and out and not Path(out).suffix:
         from taidpt.apps.cluster import label_files
         return _print_files(label_files, found, captions, out, column, rules, ray=ray)
-    labelled = _label_captions(_named_captions(captions, column), found, guessed, rules, yes)
+    typed = guessed and not synonyms_out                    # which are not to be edited yet
+    labelled = _label_captions(_named_captions(captions, column), found, typed, rules)
     if out:
         labelled.save(out)
         say(f'Written: {out}')
@@ -319,30 +293,16 @@ def label(
     for name, count in labelled.counts().items(): print(f'{count:8,}  {name}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-1
-def _how_it_went(history:Sequence[Mapping])->str: # a row for each epoch
-    "The loss at both ends of the run, and the last mAP that was measured."
-    first, last = history[0], history[-1]
-    told = f'loss {first["loss"]:.3f} in the first epoch, {last["loss"]:.3f} in the last'
-    return told + (f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else '')
-
-def _sentence_features(clip, sentences, path:str|None=None): # `FeatureStore`
-    "Features of captions and templates, for all that learns from them."
-    from taidpt.clip import encode_sentences
-    from taidpt.texts import template_sentences
-    texts = (sentences + template_sentences(sentences.classes)).texts
-    return encode_sentences(clip, texts, path, progress=bars())
-
-@app.command(cls=Command, epilog=examples(
+@app.command(epilog=examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
-    'taidpt train --classes my.yaml --out my.safetensors --val photos --val-labels labels.tsv',
     'taidpt train --classes voc2007 --clip RN50/openai --captions captions_train2017.json '
     '--out voc.safetensors'))
 def train(
     classes:_Classes,
     out:Annotated[str, Option(metavar='FILE', help=(
         'The .safetensors for the prompts; after a stop the same command goes on.'))],
-    captions:_Captions=None, column:_Column=None, rules:_Rules='careful', yes:_Yes=False,
-    clip:_Clip=None, precision:_Precision='float32', epochs:_Epochs=None,
+    captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
+    precision:_Precision='float32', epochs:_Epochs=None,
     seed:Annotated[int, Option(min=0, help='Of prompts and order of sentences.')]=0,
     lr:Annotated[float|None, Option(help='Learning rate (default: what suits the CLIP).')]=None,
     batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
@@ -358,32 +318,41 @@ def train(
     if val and not val_labels:
         raise BadParameter('--val needs --val-labels, a table of pictures and their labels')
     names, guessed = _parse_classes(classes, rules == 'published')
-    say(f'{len(names)} classes: {", ".join(names.names[:6])}{", …" if len(names) > 6 else ""}')
+    if len(names) < 2: raise ValueError(
+        f'{classes}: prompts are learned by ranking classes, so there must be two; give names with '
+        'commas between, or voc2007, coco, nuswide, or a file')
     if guessed: _tell_synonyms(names)
     texts = _named_captions(captions, column)               # if it is not there, fail now
     encoder = _load_clip(clip, precision=precision)
+    from taidpt.clip import encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.learner import TaIDPT
+    from taidpt.texts import template_sentences
     model = TaIDPT(encoder, names, n_ctx, lr, epochs, batch_size, scale, local=local, seed=seed)
     data = _read_labels(val_labels, names, val) if val_labels else None
     say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
-    found = _label_captions(texts, names, guessed, rules, yes)
+    found = _label_captions(texts, names, guessed, rules)
     say(f'{len(found):,} name a class, {found.dropped:,} do not: '
-        + ', '.join(f'{n} {k:,}' for n, k in list(found.counts().items())[:12]))
+        + ', '.join(f'{n} {k:,}' for n, k in islice(found.counts().items(), 12)))
     checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
     say(f'Learning prompts with {encoder.name} on {encoder.device}'
         + f', going on from {checkpoint}'*checkpoint.exists())
-    features = _sentence_features(encoder, found, cache) if cache else None
+    all_texts = (found + template_sentences(names)).texts
+    features = cache and encode_sentences(encoder, all_texts, cache, bars())
     try: model.fit(found, data and (data.pictures, data.labels), checkpoint, features, bars())
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Take its line out of {val_labels}.') from None
-    except KeyboardInterrupt: raise KeyboardInterrupt(
-        f'stopped; what was learned is kept in {checkpoint}. The same command goes on from there'
-        if checkpoint.exists() else 'stopped before the first epoch was done') from None
+    except KeyboardInterrupt:
+        say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
+                                   'goes on from there')*checkpoint.exists())
+        raise typer.Exit(130) from None
     if precision != 'float32': model.clip = _load_clip(clip)        # with which they are used
     model.save(out)
     checkpoint.unlink(missing_ok=True)
-    print(f'Prompts for {len(names)} classes: {out} ({_how_it_went(model.history_)})')
+    first, last = model.history_[0], model.history_[-1]
+    told = f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else ''
+    print(f'Prompts for {len(names)} classes: {out} (loss {first["loss"]:.3f} in the first epoch, '
+          f'{last["loss"]:.3f} in the last{told})')
     say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/')
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
@@ -436,9 +405,8 @@ def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the 
           f'CF1 and OF1 of the {figures["top"]} best tags\n')
     print(as_table([[n, m['mAP'], limits(*m['mAP_interval']), m['CF1'], m['OF1']]
                     for n, m in methods.items()], ['', 'mAP', '95 %', 'CF1', 'OF1']))
-    rows = [[n, t['thresholds'], t['CF1'], limits(*t['CF1_interval']), t['OF1'],
-             limits(*t['OF1_interval']), t['tags_a_picture']]
-            for n, t in ((n, m['tags']) for n, m in methods.items())]
+    rows = [[n, (t := m['tags'])['thresholds'], t['CF1'], limits(*t['CF1_interval']), t['OF1'],
+             limits(*t['OF1_interval']), t['tags_a_picture']] for n, m in methods.items()]
     print('\nTags by threshold\n')
     print(as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture']))
     ours, last = list(methods.items())[-1]
@@ -450,7 +418,7 @@ def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the 
     if figures['few']: print('\nOn fewer than 5 pictures, so that one more or less would change '
                              'much: ' + ', '.join(f'{n} ({k})' for n, k in figures['few'].items()))
 
-@app.command(cls=Command, epilog=examples(
+@app.command(epilog=examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
     'taidpt evaluate my.safetensors --labels labels.tsv --calibrate my.safetensors') + (
     '\n\n\b\nThe table has a line a picture, with a tab after its name:\n'
@@ -462,54 +430,30 @@ def evaluate(
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
         'For the prompts with thresholds that suit these pictures; may be PROMPTS.'))]=None,
     top:Annotated[int, Option(min=1, help='Tags that CF1 and OF1 count.')]=3,
-    as_json:_Json=False, report:_Report=None,
-    chart:Annotated[str|None, Option(metavar='FILE', help='AP by class: .png, .svg, .pdf.')]=None,
-    save_scores:Annotated[str|None, Option(metavar='FILE', help='Keep them, for ensembles.')]=None,
-    on_error:_OnError='raise', tiles:_Tiles=1, clip:_Clip=None,
-    engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
+    as_json:_Json=False, report:_Report=None, on_error:_OnError='raise',
+    clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
     "Measure prompts on labelled pictures; find thresholds."
-    if calibrate and tiles > 1: raise BadParameter('--calibrate is for whole pictures: no --tiles')
-    for path, endings in ((save_scores, ['.safetensors']), (calibrate, ['.safetensors']),
-                          (chart, ['.png', '.svg', '.pdf']), (report, ['.html'])):
-        if path: check_writable(path, *endings)
+    if calibrate: check_writable(calibrate, '.safetensors')
+    if report: check_writable(report, '.html')
     model = _find_model(prompts, None, clip, trust, engine=engine, precision=precision)
     data, name = _read_labels(labels, model.classes, pictures), _method_name(model)
     source = Path(labels).name
     if not data.labels.any(): raise ValueError(
         f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
     models, scores = _beside_zero_shot({name: model}, data.pictures, on_error)
+    from taidpt.metrics import Measured
     if calibrate:
         from taidpt.tags import calibrate_scores, thresholds_of
-        model.thresholds = None
         model.thresholds = calibrate_scores(data.labels, scores[name], model.classes.names,
                                             thresholds_of(model, default=True), source=source)
         model.save(calibrate)
         say(f'Written: {calibrate}, thresholds from {model.thresholds.pictures} pictures')
-    if tiles > 1:
-        from taidpt.ensemble import Tiled
-        name = f'{name}, tiles'
-        models[name] = Tiled(model, tiles)
-        scores[name] = models[name].predict(data.pictures, on_error, bars())
-    from taidpt.metrics import Measured
     measured = {n: Measured(data.labels, s, data.classes.natural, 500) for n, s in scores.items()}
     figures = _figures(measured, scores, models, top)
-    if save_scores:
-        from taidpt.ensemble import SavedScores
-        SavedScores(scores[name], data.pictures, data.classes, name).save(save_scores)
-        say(f'Written: {save_scores}, the scores of {name}')
-    if chart:
-        from taidpt.files import write_whole
-        from taidpt.plots import show_class_ap
-        beside = name, 'zero-shot CLIP'
-        ours, plain = ({c: i.value for c, i in measured[n].ap().items()} for n in beside)
-        figure = show_class_ap(list(ours), list(ours.values()), list(plain.values()), beside)
-        with write_whole(chart) as tmp: figure.savefig(tmp, dpi=150)
-        say(f'Written: {chart}, average precision by class')
     if report:
         from taidpt.apps.report import write_report
-        from taidpt.tags import thresholds_of
-        write_report(report, model, data, scores, thresholds=thresholds_of(models[name]))
+        write_report(report, model, data, scores)
         say(f'Written: {report}, every picture with its tags')
     if model.thresholds and model.thresholds.source == source: note(
         f'the thresholds were fitted to {source}: others will have less precision and recall')
@@ -525,33 +469,7 @@ _ABOUT = {
     'concepts': 'means of captions with attention, whole picture and positions',
 }
 
-def _demo_models(clip, sentences, epochs:int|None)->dict:
-    "Prompts for the global branch alone and for both, and means of the sentences, by name."
-    from taidpt.baselines.concepts import TextConcepts
-    from taidpt.learner import TaIDPT
-    say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
-    features, models = _sentence_features(clip, sentences), {}
-    for name, kind in (('TaI', 'the global branch alone'), ('TaI-DPT', 'both branches')):
-        say(f'Learning prompts for {kind} ({name})')
-        model = TaIDPT(clip, sentences.classes, epochs=epochs, local=name == 'TaI-DPT')
-        models[name] = model.fit(sentences, features=features, progress=bars())
-        say(f'      {_how_it_went(model.history_)}')
-    say('Taking the mean of the sentences that name each class (concepts)')
-    concepts = TextConcepts(clip, sentences.classes, attention=.02)
-    return models | {'concepts': concepts.fit(sentences, features, progress=False)}
-
-def _elsewhere(clip)->list[dict]: # none if this CLIP was not measured there
-    "What the same concepts, of the same captions, are worth on 1,759 photos of VOC2012."
-    from taidpt.paper.family import bundled_results
-    wanted = clip.fingerprint(), 'voc2012_dev', 'voc2007', False
-    rows = {r.method: r for r in bundled_results()
-            if (r.weights, r.photos, r.classes, r.relative) == wanted}
-    plain = rows.get('zero-shot CLIP')
-    return [{'new': 'concepts', 'value': r.map, 'plain': plain.map, 'gain': r.over_zeroshot,
-             'where': f'{r.n_photos:,} other photos, of VOC2012', 'photos': r.n_photos}
-            for name, r in rows.items() if name == 'concepts with attention']
-
-@app.command(cls=Command, epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
+@app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
     out:Annotated[str, Option(metavar='FOLDER', help='For the report and the prompts.')]='demo',
     epochs:_Epochs=None,
@@ -565,54 +483,54 @@ def demo(
     say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
         "and which of VOC2007's 20 classes each names")
     from taidpt.apps.report import write_report
+    from taidpt.baselines.concepts import TextConcepts
     from taidpt.classes import VOC2007
+    from taidpt.clip import encode_sentences
     from taidpt.datasets.labelled import bundled_photos, photo_credits
+    from taidpt.learner import TaIDPT
     from taidpt.metrics import Measured
+    from taidpt.paper.family import bundled_results
+    from taidpt.texts import template_sentences
     sentences = _label_captions(_named_captions(None), VOC2007.spelled_naturally())
     say(f'      {len(sentences):,} captions name a class, {sentences.dropped:,} do not')
-    models = _demo_models(_load_clip(None), sentences, epochs)
-    models['concepts'].save(vectors)
-    models['TaI-DPT'].save(prompts)
-    photos = bundled_photos(sentences.classes)
+    clip, classes = _load_clip(None), sentences.classes
+    say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
+    texts = (sentences + template_sentences(classes)).texts
+    features = encode_sentences(clip, texts, progress=bars())
+    say('Learning prompts for both branches (TaI-DPT)')
+    both = TaIDPT(clip, classes, epochs=epochs).fit(sentences, features=features, progress=bars())
+    tai = copy.copy(both)
+    tai.local = False
+    say('Taking the mean of the sentences that name each class (concepts)')
+    concepts = TextConcepts(clip, classes, attention=.02).fit(sentences, features, progress=False)
+    concepts.save(vectors)
+    both.save(prompts)
+    photos = bundled_photos(classes)
     say(f'Tagging {len(photos)} photos and writing the report')
+    models = {'TaI': tai, 'TaI-DPT': both, 'concepts': concepts}
     scores = _beside_zero_shot(models, photos.pictures)[1]
     commands = [f'taidpt tag --prompts {shlex.quote(str(vectors))} my_photos/',
                 'taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
                 'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
-    write_report(report, models['concepts'], photos, scores, f'{len(sentences):,} captions',
-                 photo_credits(), _ABOUT, commands, against='TaI-DPT',
-                 claims=_elsewhere(models['concepts'].clip))
+    wanted = clip.fingerprint(), 'voc2012_dev', 'voc2007', False
+    rows = {r.method: r for r in bundled_results()                      # on more photos
+            if (r.weights, r.photos, r.classes, r.relative) == wanted}
+    claims = [{'new': 'concepts', 'value': r.map, 'plain': rows['zero-shot CLIP'].map,
+               'gain': r.over_zeroshot, 'where': f'{r.n_photos:,} other photos, of VOC2012',
+               'photos': r.n_photos} for n, r in rows.items() if n == 'concepts with attention']
+    write_report(report, concepts, photos, scores, f'{len(sentences):,} captions',
+                 photo_credits(), _ABOUT, commands, against='TaI-DPT', claims=claims)
     print(f'Mean average precision on {len(photos)} photos, over the classes that they show\n')
-    rows = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
-    print(as_table(rows, ['', 'mAP', '']), f'\n\nDone in {time.time() - start:.0f} s.',
+    table = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
+    print(as_table(table, ['', 'mAP', '']), f'\n\nDone in {time.time() - start:.0f} s.',
           f'  report    {report}   (open it in a browser)', f'  concepts  {vectors}',
           f'  prompts   {prompts}', '\nNext, your own pictures and your own classes:\n',
           *(f'  {line}' for line in commands), sep='\n')
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
-_TABLES = 'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations'
-_ONLY = {                               # option -> tables that it is for
-    'dataset': ('table1', 'fig6', 'fig7', 'table3', 'ablations'), 'caption_ids': _TABLES,
-    'limit': _TABLES, 'test': ('table2',), 'coop_loss': ('fig6', 'table2'),
-    'classes': ('family',), 'captions': ('family',), 'min_photos': ('family',)}
-
-def _study_settings(what:str, given:Mapping)->dict: # option -> what was typed; None: it was not
-    "Arguments of a table's function. Raises `BadParameter` for an option of another table."
-    for name, value in given.items():
-        if value is not None and what not in _ONLY[name]:
-            raise BadParameter(f'--{name.replace("_", "-")} is for {", ".join(_ONLY[name])}')
-    names = [name.strip() for name in (given['dataset'] or '').split(',') if name.strip()]
-    if len(names) > 1 and what != 'table1': raise BadParameter(f'{what} is about one data set')
-    of = {'datasets': names} if what == 'table1' else {'name': ''.join(names)}
-    coop = {'loss': given['coop_loss']} if given['coop_loss'] else None
-    settings = {'test': given['test'], 'coop': coop} | (of if names else {})
-    return {name: value for name, value in settings.items() if value}
-
-@app.command(cls=Command, epilog=examples(
+@app.command(epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
-    'taidpt reproduce ablations --data DIR --clip RN50/openai,ViT-B-16/openai',
-    'taidpt reproduce fig7 --limit 500',
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
 def reproduce(
     what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
@@ -628,29 +546,23 @@ def reproduce(
     dataset:Annotated[str|None, Option('--dataset', '--datasets', help=(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
     caption_ids:Annotated[str|None, Option(metavar='FILE', help='Which to learn from.')]=None,
-    test:Annotated[Literal['all', 'balanced', 'shown']|None, Option(help='For table2.')]=None,
-    coop_loss:Annotated[Literal['ranking', 'soft_softmax', 'bce']|None,
-                        Option(help='For fig6 and table2.')]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
     min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
-    settings = _study_settings(what, {
-        'dataset': dataset, 'caption_ids': caption_ids, 'limit': limit, 'test': test,
-        'coop_loss': coop_loss, 'classes': classes, 'captions': captions,
-        'min_photos': min_photos})
-    if not seeds.replace(',', '').isdecimal():
-        raise ValueError(f'--seeds must be whole numbers with commas between, not {seeds!r}')
-    if caption_ids and not data: raise ValueError(
-        '--caption-ids are those of COCO train2017; name its folder with --data')
+    family = {'classes': classes, 'captions': captions, 'min-photos': min_photos}
+    tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
+    for name, value in (tables if what == 'family' else family).items():
+        if value is not None: raise BadParameter(f'--{name} is not for {what}')
+    try: runs = tuple(map(int, seeds.split(',')))
+    except ValueError: raise BadParameter(f'--seeds are numbers, as in 1,2, not {seeds}') from None
     names = [name.strip() for name in (clip or 'embedded').split(',')]
-    runs = tuple(map(int, seeds.split(',')))
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
-    squeezed = {'image_size': 448, 'crop': False}             # DualCoOp's pictures
-    clips = [_load_clip(name, **squeezed if what == 'table3' and i and name != 'embedded'
-                        else {}) for i, name in enumerate(names)]
+    squeezed = {'image_size': 448, 'crop': False} if what == 'table3' else {}       # for DualCoOp
+    clips = [_load_clip(name, **squeezed if i and name != 'embedded' else {})
+             for i, name in enumerate(names)]
     if what == 'family':
         from taidpt.paper.family import compare
         table, found = os.path.join(out, 'results.csv'), _parse_classes(classes or 'voc2007')[0]
@@ -658,7 +570,9 @@ def reproduce(
         return say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.paper import reproduce as paper
-    how = dict(progress=bars(), caption_ids=caption_ids, **settings)
+    how = {'progress': bars(), 'caption_ids': caption_ids}
+    if dataset and what == 'table1': how['datasets'] = [d.strip() for d in dataset.split(',')]
+    elif dataset: how['name'] = dataset
     try: print(paper.reproduce(what, data, clips, runs, limit, out, **how))
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; '
@@ -666,7 +580,7 @@ def reproduce(
     say(f'Written: {os.path.join(out, what)}.md and .json')
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1
-@app.command('import', cls=Command, epilog=examples(
+@app.command('import', epilog=examples(
     'taidpt import output/voc2007/prompt_learner/model-best.pth.tar --data voc2007',
     'taidpt import model.pth.tar-20 --data my.yaml --clip RN101/openai --out my.safetensors'))
 def _import(
@@ -679,11 +593,10 @@ def _import(
     classes, _ = _parse_classes(data, published=True)
     path = out or f'{classes.name}.safetensors'
     check_writable(path, '.safetensors')
-    if not out and Path(path).exists():
-        raise FileExistsError(f'{path} is there already; name a file with --out')
-    from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors, read_checkpoint
+    if not out and Path(path).exists(): raise FileExistsError(f'{path} is there; say --out FILE')
+    from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors
     from taidpt.paper.published import RUNS, published_settings
-    prompt_tensors(read_checkpoint(checkpoint), checkpoint)     # before a CLIP is loaded
+    prompt_tensors(checkpoint)                                  # before a CLIP is loaded
     encoder, known = _load_clip(clip), RUNS.get(classes.name)
     settings = published_settings(known, encoder) if known else {}
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
@@ -693,10 +606,8 @@ def _import(
         f'Tag pictures: taidpt tag --prompts {shlex.quote(path)} photos/')
 
 # %% ../../nbs/apps/cli.ipynb #cli-export-1
-@app.command(cls=Command, epilog=examples(
-    'taidpt export --classes voc2007 --out voc2007.onnx',
-    'taidpt export --prompts my.safetensors --out my.onnx',
-    'taidpt tag --tagger my.onnx photos/'))
+@app.command(epilog=examples(
+    'taidpt export --prompts my.safetensors --out my.onnx', 'taidpt tag --tagger my.onnx photos/'))
 def export(
     out:Annotated[str, Option(metavar='FILE', help='The file to write: .onnx.')],
     classes:_AnyClasses=None, prompts:_Prompts=None, clip:_Clip=None, trust:_Trust=False,
@@ -711,8 +622,7 @@ def export(
         f'taidpt tag --tagger {out} tags with it')
 
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
-@app.command('app', cls=Command, epilog=examples(
-    'taidpt app', 'taidpt app my.safetensors --port 8866 --no-browser'))
+@app.command('app', epilog=examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
     prompts:Annotated[str|None, Argument(help='The .safetensors that train wrote.')]=None,
     port:Annotated[int, Option(min=0, max=65535, help='0: one that is free.')]=0,
@@ -724,19 +634,14 @@ def _app(
         "the app needs Voilà, which is not installed here: pip install 'taidpt[app]'")
     if prompts and not Path(prompts).is_file():
         raise FileNotFoundError(f'{prompts}: there is no such file of prompts')
-    with socket.socket() as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try: s.bind(('127.0.0.1', port))
-        except OSError: raise OSError(f'port {port} is taken or not allowed; '
-                                      'name another one, or leave --port out') from None
-        port, token = s.getsockname()[1], secrets.token_hex(24)
+    with socket.create_server(('127.0.0.1', port)) as s: port = s.getsockname()[1]
     from nbformat import v4, write
     from voila.app import Voila
     code = ('from taidpt.apps.explorer import explore\n'
             f'explore({prompts and str(Path(prompts).absolute())!a}, trust={trust})')
     about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
     with tempfile.TemporaryDirectory() as folder:
-        notebook = Path(folder)/'taidpt.ipynb'
+        notebook, token = Path(folder)/'taidpt.ipynb', secrets.token_hex(24)
         write(v4.new_notebook(cells=[v4.new_code_cell(code)], metadata=about), notebook)
         print(f'http://127.0.0.1:{port}/?token={token}', flush=True)
         say('The Explorer is at this address, for this machine alone; Ctrl-C ends it.')

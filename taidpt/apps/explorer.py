@@ -6,7 +6,7 @@
 __all__ = ['Explorer', 'explore']
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-003
-import copy, tempfile, warnings
+import copy
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -44,20 +44,13 @@ def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × 
     with torch.no_grad(): E = model.clip.encode_shared_prompts(contexts, [name]).float()
     return tuple(normalize(E, dim=-1)) if model.local else (normalize(E[0], dim=-1), None)
 
-# %% ../../nbs/apps/explorer.ipynb #explorer-013
-def _class_scores(model:Predictor, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None,
-                  sentence:bool=False)->Tensor: # N × C, on the CPU
-    "The score of each class (Eq. 5, 6); the parts of a sentence are its words."
-    tau = getattr(model, 'tau_text', model.tau_image) if sentence else model.tau_image
-    with torch.no_grad(): return fuse_branches(model.batch_scores(u, U, G, L, tau)).float().cpu()
-
 # %% ../../nbs/apps/explorer.ipynb #explorer-usual-4
 def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[float]]:
     "What classes, added ones last, score on the bundled photos; from which score on each is there."
     photos = reference_features(model.clip, model.pos_embed)
     u, U, _ = photos.batch(list(range(len(photos))), model.clip.device)
-    usual = _class_scores(model, u, U, G, L)
-    own = [float(t) for t in thresholds_of(model)]
+    with torch.no_grad(): branches = model.batch_scores(u, U, G, L, model.tau_image)
+    usual, own = fuse_branches(branches).float().cpu(), thresholds_of(model).tolist()
     return usual, own + reference_thresholds(usual)[len(own):].tolist()
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-022
@@ -84,24 +77,16 @@ class _Look(anywidget.AnyWidget):
 def _named_models(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]: # by name
     "Prompts to choose from, with what they are compared with. `RuntimeError` before `fit`."
     if models is None: models = TaIDPT.load(_DATA/'prompts'/'voc2007.safetensors')
-    if isinstance(models, TaIDPT):
-        models.check_fitted()
-        tai, zero = copy.copy(models), ZeroShotCLIP(models.clip, models.classes, local=False)
-        tai.local = False
-        both = {'TaI-DPT': models} if models.local else {}
-        models = {'zero-shot CLIP': zero, 'TaI (global branch)': tai} | both
-    if isinstance(models, Predictor): models = {type(models).__name__: models}
+    if isinstance(models, Predictor):
+        own, zero = models, ZeroShotCLIP(models.clip, models.classes, local=False)
+        models = {'zero-shot CLIP': zero}
+        if isinstance(own, TaIDPT):
+            models['TaI (global branch)'] = tai = copy.copy(own)
+            tai.local = False
+            if own.local: models['TaI-DPT'] = own
+        else: models[type(own).__name__] = own
     for m in models.values(): m.check_fitted()
     return dict(models)
-
-# %% ../../nbs/apps/explorer.ipynb #explorer-034
-def _choices(pictures:str|Path|Sequence[str|Path]|None)->list[tuple[Path, str, str]]:
-    "Files, descriptions and credits of the pictures to choose from; None: the bundled photos."
-    if pictures is not None: return [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
-    photos, credits = bundled_photos(), photo_credits()
-    return [(file, f'Photo {i + 1} of {len(photos)}, labelled {", ".join(photos.names(i))}',
-             'COCO {}, {license} ({license_url}), {source}'.format(file.stem, **credits[file.name]))
-            for i, file in enumerate(photos.pictures)]
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-043
 class Explorer(ipywidgets.VBox):
@@ -111,7 +96,14 @@ class Explorer(ipywidgets.VBox):
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
         "Raises `RuntimeError` for a model that has learned nothing, `UnreadablePicture`."
-        self._models, self._choices, self.added = _named_models(models), _choices(pictures), []
+        self._models, self.added = _named_models(models), []
+        if pictures is None:
+            photos, credits = bundled_photos(), photo_credits()
+            credit = 'COCO {0.stem}, {1[license]} ({1[license_url]}), {1[source]}'.format
+            self._choices = [(file, f'Photo {i}, labelled {", ".join(photos.names(i - 1))}',
+                              credit(file, credits[file.name]))
+                             for i, file in enumerate(photos.pictures, 1)]
+        else: self._choices = [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
         self._kept, self._item, self._features = {}, None, {}       # item: a picture or a sentence
         self._seen, self._maps = None, {}               # the item as the model sees it; by class
         names, text = list(self._models), {'continuous_update': False}     # read on Enter
@@ -124,7 +116,8 @@ class Explorer(ipywidgets.VBox):
         for widget in inputs: widget.observe(
             lambda change: change.new and self._asked(inputs[change.owner], change.new), 'value')
         self.look.observe(lambda _: self._look(), 'hover')
-        self.look.on_msg(lambda _, *sent: self._asked(self._sent, *sent))
+        self.look.on_msg(lambda _, asked, data: self._asked(self.show, *(
+            (bytes(data[0]), asked['upload']) if data else self._choices[asked['show']][:1])))
         self.look.gallery = [[about, as_jpeg(ImageOps.fit(open_rgb(file), (96, 96)))]
                              for file, about, _ in self._choices]
         super().__init__([ipywidgets.Box([*inputs, self.others]), self.look, self.message])
@@ -132,8 +125,6 @@ class Explorer(ipywidgets.VBox):
         self.children[0].add_class('controls')
         first = [c for c in self._choices if c[0].name == '000000011149.jpg'] + self._choices[:1]
         if first: self.show(first[0][0])
-
-    def __repr__(self): return f'Explorer: {", ".join(self._models)}; {len(self._choices)} pictures'
 
     def _asked(self, act, *args):
         "Do what the page asks for; what goes wrong becomes a message."
@@ -159,26 +150,27 @@ class Explorer(ipywidgets.VBox):
         G, L = zip(*rows)
         return names, torch.cat(G), None if L[0] is None else torch.cat(L)
 
-    def _encoded(self, item, known):
-        "u, U as a grid, and what the model sees, for the CLIP and form of f of the chosen prompts."
+    def _encoded(self, item):
+        "u, U as a grid, and what the model sees, for the chosen prompts."
         model = self._models[self.prompts.value]
-        clip, key = model.clip, (model.clip, model.pos_embed)
-        if key in known: return {key: known[key]}
         if isinstance(item, str):
-            h, H, mask = clip.encode_texts(clip.tokenize(item))
-            return {key: (h, H[:, None, mask[0]], words_of(clip, item))}
-        f, F = next(picture_batches(clip, [item], model.pos_embed, progress=False))
-        return {key: (f, F, model_view(clip, item))}
+            h, H, mask = model.clip.encode_texts(model.clip.tokenize(item))
+            return h, H[:, None, mask[0]], words_of(model.clip, item)
+        f, F = next(picture_batches(model.clip, [item], model.pos_embed, progress=False))
+        return f, F, model_view(model.clip, item)
 
     def _score(self, hover=None):
         "Scores and maps of all classes, and one look at the class `hover`; None: as before."
         if self._item is None: return                   # nothing to show yet
-        model, sentence = self._models[self.prompts.value], isinstance(self._item, str)
-        self._features |= (found := self._encoded(self._item, self._features))
-        [(u, U, seen)], (names, G, L) = found.values(), self._classes(model)
+        chosen, sentence = self.prompts.value, isinstance(self._item, str)
+        if chosen not in self._features: self._features[chosen] = self._encoded(self._item)
+        model, (u, U, seen) = self._models[chosen], self._features[chosen]
+        names, G, L = self._classes(model)
         usual, limits = self._once(lambda: _usual_scores(model, G, L), *names)
-        parts = U.flatten(1, 2)
-        scores = _class_scores(model, u, parts, G, L, sentence)[0].tolist()
+        parts, tau = U.flatten(1, 2), model.tau_image   # of a sentence, its words
+        if sentence: tau = getattr(model, 'tau_text', tau)
+        with torch.no_grad(): both = fuse_branches(model.batch_scores(u, parts, G, L, tau))
+        scores = both[0].float().tolist()
         P = dense_scores(parts, G if L is None else L)[0].T.float().cpu()
         self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))
         limits = {} if sentence else dict(zip(names, limits))
@@ -209,7 +201,7 @@ class Explorer(ipywidgets.VBox):
 
     def _begin(self, item, shown=-1, about='', credit=''):
         "Look at something else, once it is encoded."
-        self._features, self._item = self._encoded(item, {}), item
+        self._features, self._item = {self.prompts.value: self._encoded(item)}, item
         with self.look.hold_sync():
             self.look.shown, self.look.about, self.look.credit = shown, about, credit
             self._score('')
@@ -228,57 +220,31 @@ class Explorer(ipywidgets.VBox):
         if file in known: self._begin(image, i := known.index(file), *self._choices[i][1:])
         else: self._begin(image, -1, name)
 
-    def read(self,
-        sentence:str, # its words are scored as a picture's positions are
-    ):
+    def read(self, sentence:str): # its words are scored as a picture's positions are
         "Look at a sentence. Raises `ValueError` if it is empty."
         sentence = ' '.join(sentence.split())
         if not sentence: raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
         self._begin(sentence)
 
-    def add(self,
-        name:str, # of a class, as it is to stand in the prompts
-    ):
+    def add(self, name:str): # of a class, as it is to stand in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
         name, model = ' '.join(name.split()), self._models[self.prompts.value]
         for there in [*model.classes.natural, *self.added]:
             if squeeze(there) == squeeze(name): raise ValueError(f'{there} is in the list already.')
         self._once(lambda: _embed_class(model, name), name)
-        self._change([*self.added, name], name)
+        button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
+        button.on_click(lambda _: self._asked(self.remove, name))
+        self.added.append(name)
+        self.others.children += button,
+        self._score(name)
         self.name.value = ''
 
     def remove(self, name:str):
         "Take an added class away, from all prompts."
-        self._change([n for n in self.added if n != name])
-
-    def _change(self, added, hover=None):
-        "Score with these added classes, each of which gets a button that takes it away."
-        self.added, buttons = added, []
-        for name in added:
-            button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
-            button.on_click(lambda _, name=name: self._asked(self.remove, name))
-            buttons.append(button)
-        self.others.children = buttons
-        self._score(hover)
-
-    def _sent(self, asked, buffers):
-        "Look at a picture of the gallery or an uploaded one, or choose uploaded prompts."
-        if 'show' in asked: return self.show(self._choices[asked['show']][0])
-        name, data = asked['upload'], bytes(buffers[0])
-        if not name.endswith('.safetensors'): return self.show(data, name)
-        with tempfile.TemporaryDirectory() as d:
-            path = Path(d)/Path(name).name
-            path.write_bytes(data)
-            with warnings.catch_warnings():
-                warnings.simplefilter('error', UserWarning)             # of another CLIP
-                try: model = load_predictor(path, self._models[self.prompts.value].clip)
-                except (ValueError, UserWarning) as e:
-                    raise ValueError(str(e).replace(f'{d}/', '')) from None
-        name = path.stem
-        while name in self._models: name += ' again'
-        self._models[name] = model
-        self.prompts.options = list(self._models)
-        self.prompts.value = name
+        place, buttons = self.added.index(name), self.others.children
+        del self.added[place]
+        self.others.children = buttons[:place] + buttons[place + 1:]
+        self._score()
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-111
 def explore(
@@ -286,11 +252,6 @@ def explore(
     trust:bool=False, # the file may name any CLIP, wherever it is
 )->ipywidgets.Widget: # the Explorer, or a paragraph
     "The Explorer for saved prompts, or what is wrong with their file, to be shown on a page."
-    try:
-        if prompts is None: return Explorer()
-        model = load_predictor(prompts, trust=trust)
-        if isinstance(model, TaIDPT): return Explorer(model)
-        zero = ZeroShotCLIP(model.clip, model.classes, local=False)
-        return Explorer({'zero-shot CLIP': zero, Path(prompts).stem: model})
+    try: return Explorer(prompts and load_predictor(prompts, trust=trust))
     except (OSError, ValueError) as e:
         return ipywidgets.HTML(f'<p role="alert">{escape(str(e))}</p>')

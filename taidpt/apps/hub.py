@@ -10,15 +10,12 @@ import re, tempfile
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..baselines.linear import load_predictor
 from ..clip import FrozenCLIP
 from ..encoders.weights import is_known_clip
 from ..files import write_whole
 from ..predict import Predictor, settings_of
-
-if TYPE_CHECKING: from huggingface_hub import ModelCard
 
 # %% ../../nbs/apps/hub.ipynb #hub-007
 def _hub_repository(clip:str)->str|None: # `FrozenCLIP.name` -> 'user/name'
@@ -45,8 +42,7 @@ def model_card(
     license:str|None=None, # of the prompts, as the Hub spells it, e.g. 'cc-by-4.0'
     repo:str='', # where the card will be, e.g. 'me/street-tags', for the lines that load it
     datasets:Sequence[str]=(), # where the sentences are from, as the Hub names it: 'me/captions'
-    language:str|None='en', # of sentences and class names
-)->'ModelCard':
+): # a `huggingface_hub.ModelCard`
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
     from huggingface_hub import EvalResult, ModelCard, ModelCardData    # here, as it takes a while
     model.check_fitted()
@@ -55,11 +51,10 @@ def model_card(
     for data, value in (scores or {}).items():
         if not 0 <= value <= 100:
             raise ValueError(f'the mAP on {data} is {value}, not a percentage')
-        short = re.sub(r'\W+', '-', data.lower()).strip('-')
-        value = round(float(value), 2)
+        short, value = re.sub(r'\W+', '-', data.lower()).strip('-'), round(float(value), 2)
         results.append(EvalResult('image-classification', short, data, 'mAP', value))
     about = ModelCardData(
-        language=language, license=license, library_name='taidpt', base_model=_hub_repository(clip),
+        language='en', license=license, library_name='taidpt', base_model=_hub_repository(clip),
         pipeline_tag='image-classification', datasets=list(datasets) or None, model_name=name,
         metrics=['mAP'] if results else None, eval_results=results or None,
         tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'])
@@ -78,7 +73,7 @@ _FILE = 'prompts.safetensors'
 def save_pretrained(
     model:Predictor, # after `fit` or `load`
     folder:str|Path, # made if need be
-    **card, # of `model_card`: captions, scores, license, repo, datasets, language
+    **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
     folder, text = Path(folder), model_card(model, **card).content
@@ -91,18 +86,16 @@ def push_to_hub(
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
     private:bool|None=None, # of a repository that is made
     token:str|None=None, # None: the one that `hf auth login` keeps
-    commit_message:str='Prompts of taidpt', # of the one commit
-    **card, # of `model_card`: captions, scores, license, datasets, language
-)->str: # address of the commit
+    **card, # of `model_card`: captions, scores, license, datasets
+)->str: # address of the one commit
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
     from huggingface_hub import HfApi
     api = HfApi(token=token)
     with tempfile.TemporaryDirectory() as d:
         save_pretrained(model, d, repo=repo, **card)    # what cannot be written makes no repository
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        return str(api.upload_folder(repo_id=repo, folder_path=d, commit_message=commit_message))
+        return str(api.upload_folder(repo_id=repo, folder_path=d))
 
-# %% ../../nbs/apps/hub.ipynb #hub-017
 def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:FrozenCLIP|None=None, # the CLIP that it was learned on; None loads it by its name
@@ -110,22 +103,10 @@ def from_pretrained(
     token:str|None=None, # for private repositories
     trust:bool=False, # as in `load`
 )->Predictor: # of the class that was saved, ready to predict
-    "Prompts from the Hub, a folder or a file. Raises what `load` raises, and `ConnectionError`."
+    "Prompts from the Hub, a folder or a file. Raises what `load` and `hf_hub_download` raise."
     path = Path(source)
     if path.is_dir(): path = path/_FILE
     elif not path.is_file() and path.suffix != '.safetensors':
-        from huggingface_hub import errors, hf_hub_download
-        try: path = hf_hub_download(str(source), _FILE, revision=revision, token=token)
-        except errors.HFValidationError: raise FileNotFoundError(
-            f'{source} is neither file, folder nor repository (of the form user/name).') from None
-        except errors.LocalEntryNotFoundError as e: raise ConnectionError(
-            f'There is no file or folder {source}, and the Hub cannot be reached for a repository '
-            f'of that name ({e}). Go online once, or copy the repository to a folder.') from e
-        except errors.RepositoryNotFoundError as e: raise FileNotFoundError(
-            f'There is neither a folder {source} nor such a repository on the Hub; '
-            'a private one needs a token.') from e
-        except errors.EntryNotFoundError as e: raise FileNotFoundError(
-            f'The repository {source} holds no {_FILE}: it is not of taidpt.') from e
-        except errors.HfHubHTTPError as e: raise ConnectionError(
-            f'{source} could not be downloaded: {e}') from e
+        from huggingface_hub import hf_hub_download
+        path = hf_hub_download(str(source), _FILE, revision=revision, token=token)
     return load_predictor(path, clip, trust)

@@ -7,10 +7,8 @@ __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
 import io, json, warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,56 +37,25 @@ def _as_pixels(picture:Image.Image, size:tuple[int, int], about:dict)->np.ndarra
     x = (x - np.float32(about['mean'])) / np.float32(about['std'])
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
-# %% ../../nbs/apps/onnx.ipynb #onnx-009
-def _fields(message:memoryview)->Iterator[tuple[int, int|memoryview]]: # number, content
-    "The fields of a protobuf message. Raises `ValueError` for bytes that are none."
-    at, end = 0, len(message)
-    def varint()->int:
-        nonlocal at
-        n, start = 0, at
-        while at < end and at < start + 10:
-            n |= (message[at] & 127) << 7*(at - start)
-            at += 1
-            if message[at - 1] < 128: return n
-        raise ValueError('no ONNX')
-    while at < end:
-        number, kind = divmod(varint(), 8)
-        if kind == 0: yield number, varint()
-        else:
-            size = {1: 8, 2: None, 5: 4}.get(kind, end)
-            if size is None: size = varint()
-            if at + size > end: raise ValueError('torn, or no ONNX')
-            yield number, message[at:at + size]
-            at += size
-
 # %% ../../nbs/apps/onnx.ipynb #onnx-011
-_OPERATORS = {"Abs", "Add", "And", "AveragePool", "BatchNormalization", "Cast", "Ceil", "Clip", "Concat", "Constant", "ConstantOfShape", "Conv", "Cos", "Div", "Einsum", "Equal", "Erf", "Exp", "Expand", "Flatten", "Floor", "Gather", "GatherElements", "Gemm", "GlobalAveragePool", "Greater", "HardSigmoid", "HardSwish", "Identity", "InstanceNormalization", "LayerNormalization", "LeakyRelu", "Less", "Log", "MatMul", "Max", "MaxPool", "Min", "Mod", "Mul", "Neg", "NonZero", "Not", "Or", "Pad", "Pow", "Range", "Reciprocal", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Relu", "Reshape", "ScatterElements", "ScatterND", "Shape", "Sigmoid", "Sin", "Slice", "Softmax", "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where"}
-
-_MESSAGES = { # for each kind of message its plain fields, and those that hold more
+_FIELDS = { # for each kind of message its fields, and what those that are messages hold
     'model': dict.fromkeys((1, 2, 3, 4, 5, 6, 8, 14)) | {7: 'graph'},
     'graph': dict.fromkeys((2, 10, 11, 12, 13)) | {1: 'node', 5: 'tensor'},
-    'node': dict.fromkeys((1, 2, 3, 6)) | {4: 'operator', 5: 'attribute', 7: 'domain'},
+    'node': dict.fromkeys((1, 2, 3, 4, 6)) | {5: 'attribute'},
     'attribute': dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20)) | {5: 'tensor'},
     'tensor': dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))}
 
-def _check_graph(message:memoryview, kind:str='model')->None:
+def _check_graph(message:bytes, kind:str='model')->None:
     "Raise `ValueError` for a graph with anything that `export_tagger` does not write."
-    for number, value in _fields(message):
-        inside = _MESSAGES[kind].get(number, 'refused')
-        if inside == 'refused': raise ValueError(f'field {number} of a {kind}, which no tagger has')
-        if inside and isinstance(value, int): raise ValueError('no ONNX')
-        if inside == 'operator' and (name := str(value, 'utf-8', 'replace')) not in _OPERATORS:
-            raise ValueError(f'the operator {name:.40}, which no tagger has')
-        if inside == 'domain' and value not in (b'', b'ai.onnx'):
-            raise ValueError('an operator of a foreign domain')
-        if inside in _MESSAGES: _check_graph(value, inside)
+    from google.protobuf import empty_pb2, message as protobuf, unknown_fields
+    try: fields = unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(message))
+    except (protobuf.DecodeError, TypeError): raise ValueError('torn, or no ONNX') from None
+    for field in fields:
+        if field.field_number not in _FIELDS[kind]:
+            raise ValueError(f'field {field.field_number} of a {kind}, which no tagger has')
+        if inside := _FIELDS[kind][field.field_number]: _check_graph(field.data, inside)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-014
-def _is_numbers(x:object, n:int)->bool:
-    "Whether it is a list of n finite numbers."
-    return (isinstance(x, list) and len(x) == n
-            and all(type(v) in (int, float) and abs(v) < 1e30 for v in x))
-
 def _read_about(words:dict[str, str], where:str|Path)->dict:
     "What a tagger says of itself in the texts of its file. Raises `ValueError` for anything else."
     if words.get('format') != 'taidpt-tagger': raise ValueError(
@@ -97,33 +64,14 @@ def _read_about(words:dict[str, str], where:str|Path)->dict:
     about = words | {name: parse_json(words.get(name, 'null'), where) for name in in_json}
     names = about['classes']
     named = is_text_list(names) and 0 < len(names) == len(set(names))
-    right = {
-        'classes': named, 'thresholds': named and _is_numbers(about['thresholds'], len(names)),
-        'mean': _is_numbers(about['mean'], 3),
-        'std': _is_numbers(about['std'], 3) and min(about['std']) > 0,
-        'crop': isinstance(about['crop'], bool), 'draft': isinstance(about['draft'], bool),
-        'filter': str(about.get('filter')) in Image.Resampling.__members__}
+    right = {'classes': named, 'filter': about.get('filter') in Image.Resampling.__members__}
+    right |= {name: isinstance(about[name], bool) for name in ('crop', 'draft')}
+    for name, n in ('thresholds', len(names) if named else 0), ('mean', 3), ('std', 3):
+        try: about[name] = as_thresholds(about[name], n)
+        except (TypeError, ValueError): right[name] = False
     if wrong := [name for name, ok in right.items() if not ok]: raise ValueError(
         f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
     return about
-
-# %% ../../nbs/apps/onnx.ipynb #onnx-016
-def _opened_graph(path:str|Path, threads:int|None=None): # an `InferenceSession`
-    "A graph in ONNX Runtime. Raises `ImportError`, `FileNotFoundError`, `ValueError`."
-    if find_spec('onnxruntime') is None: raise ImportError(
-        'onnxruntime is not installed: pip install "taidpt[onnx]"')
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such tagger')
-    content = Path(path).read_bytes()
-    try: _check_graph(memoryview(content))
-    except (ValueError, RecursionError) as e:
-        raise ValueError(f'{path}: this is no tagger ({e}); write one with taidpt export') from None
-    ort = import_module('onnxruntime')                  # here, as not everybody has it
-    options = ort.SessionOptions()
-    options.log_severity_level, options.intra_op_num_threads = 4, threads or 0
-    how = {'providers': ['CPUExecutionProvider'], 'enable_fallback': 0}   # a second try would print
-    try: return ort.InferenceSession(content, options, **how)
-    except Exception as e: raise ValueError(            # ONNX Runtime's own have no class in common  # noqa: BLE001
-        f'{path}: ONNX Runtime cannot read it ({str(e).splitlines()[0]:.120})') from None
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
@@ -132,28 +80,31 @@ class Tagger:
         path:str|Path, # an .onnx file
         threads:int|None=None, # that compute; None: one for each core
     ):
-        self.path, self.session = Path(path), _opened_graph(path, threads)
-        ends = *self.session.get_inputs(), *self.session.get_outputs()
+        "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for a file that is no tagger."
+        try: import onnxruntime as ort                  # here, as not everybody has it
+        except ImportError: raise ImportError(
+            'onnxruntime is not installed: pip install "taidpt[onnx]"') from None
+        self.path = Path(path)
+        if not self.path.is_file(): raise FileNotFoundError(f'{path}: there is no such tagger')
+        content, options = self.path.read_bytes(), ort.SessionOptions()
+        options.log_severity_level, options.intra_op_num_threads = 4, threads or 0
+        how = {'providers': ['CPUExecutionProvider'], 'enable_fallback': 0}     # which would print
         try:
+            _check_graph(content)
+            self.session = ort.InferenceSession(content, options, **how)
+            (pixels,), (scores,) = self.session.get_inputs(), self.session.get_outputs()
+            (_, _, *self.size), (_, C) = pixels.shape, scores.shape     # pixels: N × 3 × h × w
+            if not {*self.size} <= {*range(1, 4097)}: raise ValueError(f'no size: {self.size}')
             words = self.session.get_modelmeta().custom_metadata_map
-            shapes = [x.shape for x in ends]
-        except UnicodeDecodeError: raise ValueError(
-            f'{path}: this tagger is damaged; export it again') from None
+        except Exception as e: raise ValueError(        # or what ONNX Runtime has  # noqa: BLE001
+            f'{path}: this is no tagger ({e!s:.120}); '
+            'write one with taidpt export') from None
         self.about = _read_about(words, path)
-        self.classes = self.about['classes']            # C names, as one writes them
-        self.thresholds = np.array(self.about['thresholds'])        # C
-        match shapes:
-            case [_, 3, int(h), int(w)], [_, int(C)] if (
-                    C == len(self.classes) and 0 < min(h, w) <= max(h, w) <= 4096):
-                self.size = h, w                        # of the pictures that the graph takes
-                transform = partial(_as_pixels, size=self.size, about=self.about)
-                self.preprocess = Preprocess(transform, max(h, w), self.about['draft'])
-            case _: raise ValueError(f'{path}: its graph is not that of a tagger; export it again')
-
-    def __repr__(self)->str:
-        how = ' with '.join(str(self.about[k]) for k in ('method', 'clip') if self.about.get(k))
-        return (f'Tagger: {len(self.classes)} classes, {how}, '
-                f'pictures of {self.size[0]} × {self.size[1]}')
+        self.classes, self.thresholds = self.about['classes'], self.about['thresholds']     # C
+        if C != len(self.classes): raise ValueError(
+            f'{path}: this tagger is damaged (its graph has {C} scores); export it again')
+        transform = partial(_as_pixels, size=self.size, about=self.about)
+        self.preprocess = Preprocess(transform, max(self.size), self.about['draft'])
 
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
@@ -171,8 +122,8 @@ class Tagger:
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
                 continue
             try: rows.append(self.session.run(None, {'pixels': pixels})[0][0])
-            except Exception as e: raise ValueError(    # ONNX Runtime's own have no class in common  # noqa: BLE001
-                f'{self.path}: its graph cannot be run ({str(e).splitlines()[0]:.120})') from None
+            except Exception as e: raise ValueError(    # as above  # noqa: BLE001
+                f'{self.path}: its graph cannot be run ({e!s:.120})') from None
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
 
     def tags(self,
@@ -191,48 +142,42 @@ def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, 
     from taidpt.encoders.engines import PictureTower
     from taidpt.encoders.patch_features import patch_features
     from taidpt.predict import fuse_branches
-    visual, graph = model.clip.model.visual, io.BytesIO()
+    visual, score, graph = model.clip.model.visual, model.scorer(), io.BytesIO()
 
     class Scores(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.tower = PictureTower(visual, patch_features(visual, model.clip.dense))
-            self.scores = model.scorer()
-
         def forward(self, pixels): # N × 3 × height × width -> N × C
             f, F = self.tower(pixels)
-            return fuse_branches(self.scores(f[:, int(model.pos_embed)], F.flatten(1, 2)))
+            return fuse_branches(score(f[:, int(model.pos_embed)], F.flatten(1, 2)))
 
     scores, fused = Scores().eval(), torch.backends.mha.get_fastpath_enabled()
+    scores.tower = tower = PictureTower(visual, patch_features(visual, model.clip.dense)).eval()
     torch.backends.mha.set_fastpath_enabled(False)      # attention from operations that ONNX has
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')             # sizes that become constants, as they may
-            torch.onnx.export(scores, (torch.zeros(2, 3, *scores.tower.size),), graph, dynamo=False,
+            torch.onnx.export(scores, (torch.zeros(2, 3, *tower.size),), graph, dynamo=False,
                               opset_version=17, input_names=['pixels'], output_names=['scores'],
                               dynamic_axes={name: {0: 'pictures'} for name in ('pixels', 'scores')})
     except (RuntimeError, torch.onnx.errors.OnnxExporterError) as e: raise ValueError(
         f'this model cannot be traced ({str(e).splitlines()[0]:.80})') from e
     finally: torch.backends.mha.set_fastpath_enabled(fused)
-    return graph.getvalue(), scores.tower.size
+    return graph.getvalue(), tower.size
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
-_PLAIN = {'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'}   # other steps
-
 def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
     "How pictures become pixels. Raises `ValueError` for a transform that a tagger does not know."
     from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
-    steps = list(clip.preprocess.transform.transforms)
-    known = [s for s in steps if isinstance(s, (Resize, CenterCrop, Normalize))]
-    others = {getattr(s, '__name__', type(s).__name__) for s in steps if s not in known} - _PLAIN
-    match known:
-        case [Resize(size=int(short)), CenterCrop() as cut, Normalize() as norm]:
+    steps, plain = clip.preprocess.transform.transforms, ('MaybeConvertMode', '_convert_to_rgb',
+                                                          'MaybeToTensor', 'ToTensor')
+    match [s for s in steps if getattr(s, '__name__', type(s).__name__) not in plain]:
+        case [Resize(size=int(short)) as resize, CenterCrop() as cut, Normalize() as norm]:
             crop, right = True, (short, short) == size == tuple(cut.size)
-        case [Resize(size=[h, w]), Normalize() as norm]: crop, right = False, (h, w) == size
+        case [Resize(size=[h, w]) as resize, Normalize() as norm]:
+            crop, right = False, (h, w) == size
         case _: right = False
-    if others or not right: raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
-                                             'in another way than resizing them to a square')
-    return {'crop': crop, 'filter': known[0].interpolation.name, 'mean': [*map(float, norm.mean)],
+    if not right: raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
+                                   'in another way than resizing them to a square')
+    return {'crop': crop, 'filter': resize.interpolation.name, 'mean': [*map(float, norm.mean)],
             'std': [*map(float, norm.std)], 'draft': clip.preprocess.min_side is not None}
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-026
@@ -241,22 +186,20 @@ def export_tagger(
     path:str|Path, # the .onnx file to write
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
-    if find_spec('onnx') is None: raise ImportError(
-        'A tagger is written with onnx: pip install "taidpt[onnx]"')
-    import onnx                                         # here, as a tagger does without
-    clip = getattr(model, 'clip', None)
-    if not hasattr(model, 'scorer') or clip is None: raise ValueError(
+    try: import onnx                                    # here, as a tagger does without
+    except ImportError: raise ImportError(
+        'A tagger is written with onnx: pip install "taidpt[onnx]"') from None
+    if not hasattr(model, 'scorer'): raise ValueError(
         f'a {type(model).__name__} has no picture tower of its own: export its members')
-    weights = list(clip.model.visual.parameters())
-    if clip.device.type != 'cpu' or any(str(w.dtype) != 'torch.float32' for w in weights):
+    clip = model.clip
+    kinds = {str(w.dtype) for w in clip.model.visual.parameters()}
+    if clip.device.type != 'cpu' or kinds != {'torch.float32'}:
         raise ValueError(f'a tagger is made on the CPU and in float32, and this is {clip}')
-    if 4*sum(w.numel() for w in weights) > 2**31 - 2**20: raise ValueError(
-        'this picture tower has more weights than the 2 GiB that an ONNX file holds')
     graph, size = _traced_scores(model)
     about = _transform_words(clip, size) | {
-        'format': 'taidpt-tagger', 'version': __version__, 'method': type(model).__name__, 'clip': clip.name,
-        'weights': clip.fingerprint(), 'size': size, 'classes': list(model.classes.natural),
-        'thresholds': [*map(float, thresholds_of(model))]}
+        'format': 'taidpt-tagger', 'version': __version__, 'method': type(model).__name__,
+        'clip': clip.name, 'weights': clip.fingerprint(), 'size': size,
+        'classes': list(model.classes.natural), 'thresholds': [*map(float, thresholds_of(model))]}
     graph, some = onnx.load_from_string(graph), reference_photos()[:4]
     want = model.predict(some, progress=False).numpy()
     words = {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}

@@ -9,7 +9,6 @@ __all__ = ['write_report', 'write_tag_report']
 import base64, hashlib, io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,65 +21,37 @@ from ..encoders.pictures import shown_name
 from ..files import write_whole
 from ..metrics import Measured, average_precision
 from ..predict import Predictor
-from ..tags import Tag, as_tags, thresholds_of
+from ..tags import as_tags, thresholds_of
 from ..visualize import model_view, unit_range
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/apps/report.ipynb #report-card
-def _tags_to_show(
-    tags:Sequence[Tag], # of all classes, the surest first
-    labels:set[str]|None=None, # classes that the photo is known to show
-    min:int=3, # tags of a card, if there are so many classes
-    max:int=12, # tags of a card
-)->list[Tag]: # in the same order
-    "Those that are present or labelled, and the nearest of the others."
-    wanted = [t for t in tags if t.present or t.label in (labels or ())][:max]
-    others = [t for t in tags if t not in wanted]
-    more = others[:min - len(wanted)] if len(wanted) < min else []
-    return [t for t in tags if t in wanted or t in more]
+def _tags_to_show(tags:Sequence, labels:Iterable[str]=())->list: # of all classes; in the same order
+    "Those that are present or labelled, and the nearest of the others: at least 3, at most 12."
+    wanted = [t for t in tags if t.present or t.label in labels]
+    shown = (wanted + [t for t in tags if t not in wanted])[:max(3, min(len(wanted), 12))]
+    return [t for t in tags if t in shown]
 
-@dataclass(eq=False)
-class _Card:
-    "A photo and what was found in it."
-    name:str # of the photo, as it is shown
-    photo:str # the photo as the model sees it: a `data:` URL
-    tags:list[Tag] # that are shown, the surest first
-    thresholds:dict[str, float] # class -> from which score on it is present
-    shades:dict[str, str] # class -> a map of where it scores highest: a `data:` URL
-    labels:set[str]|None=None # classes that it is known to show; None: nothing is known
-    credit:Mapping[str, str]=field(default_factory=dict) # source, license, license_url, changes
-    ap:float|None=None # average precision over its classes, in percent; None: no class is known
-
-    def tagged(self)->set[str]:
-        "Classes that are present."
-        return {t.label for t in self.tags if t.present}
-
-    def doubt(self)->float: # the higher, the earlier on the page
-        "How far the worst mistake is from its threshold; without labels, how near the nearest is."
-        off = {t.label: t.score - self.thresholds[t.label] for t in self.tags}
-        if self.labels is None: return -min(map(abs, off.values()), default=0)
-        return max(off[n] if n not in self.labels else -off[n] for n in off)
-
-    def marks(self, listed:Sequence[str])->list[str]: # names of CSS classes
-        "What the page's filters find it by; `listed` are the classes in the filter."
-        tagged, number = self.tagged(), {n: i for i, n in enumerate(listed)}
-        if self.labels is None: return sorted(f'c{number[n]}' for n in tagged)
-        kinds = {'r': tagged & self.labels, 'w': tagged - self.labels, 'm': self.labels - tagged,
-                 'c': tagged | self.labels}
-        whole = {'right': tagged == self.labels, 'wrong': kinds['w'], 'missed': kinds['m']}
-        found = sorted(f'{kind}{number[n]}' for kind, names in kinds.items() for n in names)
-        return found + [mark for mark, fits in whole.items() if fits]
+def _marks(tagged:set[str], labels:set[str]|None, numbers:Mapping[str, int])->list[str]:
+    "The CSS classes that the page's filters find a card by."
+    if labels is None: return [f'c{numbers[n]}' for n in tagged]
+    kinds = {'right': tagged & labels, 'wrong': tagged - labels, 'missed': labels - tagged,
+             'c': tagged | labels}
+    found = [f'{kind[0]}{numbers[n]}' for kind, names in kinds.items() for n in names]
+    whole = {'right': tagged == labels, 'wrong': kinds['wrong'], 'missed': kinds['missed']}
+    return found + [mark for mark, fits in whole.items() if fits]
 
 # %% ../../nbs/apps/report.ipynb #report-order-code
 def _in_order(
-    cards:Iterable[_Card], # photos
-)->tuple[list[_Card], dict[int, str]]: # and which of them is the best, the median, the worst
+    cards:Iterable[dict], # of photos
+)->tuple[list[dict], dict[int, str]]: # and which of them is the best, the median, the worst
     "Three examples, where three photos are labelled; then the others, the most doubtful first."
-    ranked = sorted((c for c in cards if c.ap is not None), key=lambda c: (-c.ap, c.doubt()))
-    first = [ranked[0], ranked[len(ranked)//2], ranked[-1]] if len(ranked) > 2 else []
-    others = [c for c in cards if c not in first]
-    places = dict(enumerate(('best', 'median', 'worst'))) if first else {}
-    return first + sorted(others, key=lambda c: -c.doubt()), places
+    others = sorted(cards, key=lambda c: -c['doubt'])
+    ranked = sorted((c for c in others[::-1] if c['ap'] is not None), key=lambda c: -c['ap'])
+    if len(ranked) < 3: return others, {}
+    first = [ranked[0], ranked[len(ranked)//2], ranked[-1]]
+    others = [c for c in others if not any(c is one for one in first)]
+    return first + others, dict(enumerate(('best', 'median', 'worst')))
 
 # %% ../../nbs/apps/report.ipynb #report-urls
 def _data_url(picture:Image.Image, format:str, **how)->str: # options of Pillow
@@ -97,35 +68,36 @@ def _shade_url(weights:Tensor)->str: # h × w, any range
     return _data_url(Image.merge('LA', [black, Image.fromarray(dark.cpu().numpy())]), 'PNG')
 
 # %% ../../nbs/apps/report.ipynb #report-cards-code
-def _name_of(picture, place:int)->str: # any form; its place in the list
-    "What to call a picture: a file's name without its folders, or its number."
-    if not isinstance(picture, str|Path): return f'picture {place}'
-    return shown_name(str(picture).rpartition('/')[2] or picture)
-
 def _cards(
     model:Predictor, # whose maps are shown
-    pictures:Sequence, # N pictures that can be read
-    tags:Sequence[Sequence[Tag]], # of each, all classes under natural names, the surest first
+    pictures:Sequence[str|Path], # N files or URLs that can be read
+    tags:Sequence[Sequence], # of each, `Tag`s of all classes under natural names, the surest first
     thresholds:Iterable[float], # C, from which scores on classes are present
     labels:Sequence[set[str]]|None=None, # of each; None: nothing is known
     credits:Mapping[str, dict]|None=None, # file name -> whose photo it is
-    side:int=224, # pixels of a photo, at most
-)->list[_Card]: # N, in the same order
-    "A card for each picture."
+)->list[dict]: # N, in the same order
+    "What each card shows, what finds it, and how doubtful it is: how wrong its worst tag."
     cards, names = [], model.classes.natural
     limits = dict(zip(names, map(float, thresholds), strict=True))
+    numbers = {n: c for c, n in enumerate(names)}
     for start in range(0, len(pictures), 16):
-        some = range(len(pictures))[start:start + 16]
-        seen = [model_view(model.clip, pictures[i]) for i in some]
-        for i, view, P in zip(some, seen, model.predict_dense(seen, progress=False)):
-            known, name = labels and labels[i], _name_of(pictures[i], i)
-            if max(view.size) > side: view = view.resize((side, side), Image.LANCZOS)
-            shown = _tags_to_show(tags[i], known)
-            shades = {t.label: _shade_url(P[names.index(t.label)]) for t in shown}
-            photo, credit = _data_url(view, 'JPEG', quality=70), (credits or {}).get(name, {})
+        seen = [model_view(model.clip, p) for p in pictures[start:start + 16]]
+        maps = model.predict_dense(seen, progress=False)
+        for i, (view, P) in enumerate(zip(seen, maps), start):
+            known, name = labels and labels[i], shown_name(Path(pictures[i]).name)
+            shown = _tags_to_show(tags[i], known or ())
+            off = {t.label: t.score - limits[t.label] for t in shown}
+            tagged = {t.label for t in shown if t.present}
             there = [t.label in (known or ()) for t in tags[i]]
-            ap = average_precision(there, range(len(there), 0, -1)) if any(there) else None
-            cards.append(_Card(name, photo, shown, limits, shades, known, credit, ap))
+            if max(view.size) > 224: view = view.resize((224, 224), Image.LANCZOS)
+            cards.append({
+                'name': name, 'tags': shown, 'tagged': tagged, 'labels': known,
+                'thresholds': limits, 'photo': _data_url(view, 'JPEG', quality=70),
+                'shades': {n: _shade_url(P[numbers[n]]) for n in off},
+                'credit': (credits or {}).get(name), 'marks': _marks(tagged, known, numbers),
+                'ap': average_precision(there, range(len(there), 0, -1)) if any(there) else None,
+                'doubt': (-min(map(abs, off.values())) if known is None else
+                          max(-x if n in known else x for n, x in off.items()))})
     return cards
 
 # %% ../../nbs/apps/report.ipynb #report-page-code
@@ -134,24 +106,22 @@ _TEMPLATES = Environment(loader=PackageLoader('taidpt', 'data/report'), autoesca
 
 def _write_page(
     path:str|Path, # the .html file to write
-    title:str, # of the page
     model:Predictor, # what found the tags
-    broken:Sequence[str], # names of pictures that could not be read
-    labelled:bool, # whether labels are known
-    cards:Sequence[_Card], # of all photos
-    **headline, # what measured.html or found.html tells
+    broken:Sequence[str|Path], # pictures that could not be read
+    cards:Sequence[dict], # of all others
+    **words, # title, labelled, and what measured.html or found.html tells
 )->None:
     "Write a whole page: headline, filters, cards, and what could not be read."
-    some = {n for card in cards for n in card.tagged() | (card.labels or set())}
-    listed = sorted(n for n in model.classes.natural if n in some)
-    count = Counter(mark for card in cards for mark in card.marks(listed))
+    count = Counter(mark for card in cards for mark in card['marks'])
+    listed = sorted((n, c) for c, n in enumerate(model.classes.natural) if count[f'c{c}'])
     ordered, places = _in_order(cards)
     script = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _TEMPLATES.get_template('page.html').render(
-        title=title, cards=ordered, places=places, listed=listed, count=count, broken=broken,
-        labelled=labelled, script=Markup(script), allowed=f'sha256-{digest}', photos=len(cards),
-        clip=model.clip.name or 'one of your own', classes=len(model.classes), **headline)
+        cards=ordered, places=places, listed=listed, count=count, photos=len(cards),
+        broken=[shown_name(Path(p).name) for p in broken], classes=len(model.classes),
+        script=Markup(script), allowed=f'sha256-{digest}',
+        clip=model.clip.name or 'one of your own', **words)
     with write_whole(path) as tmp: tmp.write_text(page, encoding='utf-8')
 
 # %% ../../nbs/apps/report.ipynb #report-049
@@ -171,40 +141,41 @@ def write_report(
     about:dict[str, str]|None=None, # method -> what it is, in a few words
     commands:Sequence[str]=(), # what to type next
     against:str|None=None, # the method to compare the model with, class by class; None: the first
-    thresholds:Iterable[float]|None=None, # C, from which scores on; None: the model's
     claims:Sequence[dict]=(), # results on other photos: new, value, plain, gain, where, photos
 )->None:
     "Write a page with the methods' mAP, each class's average precision, the loss, and every photo."
     read = ~next(iter(scores.values())).isnan().any(1)
-    broken = [_name_of(p, i) for i, p in enumerate(photos.pictures) if not read[i]]
+    broken = [p for p, fine in zip(photos.pictures, read) if not fine]
     photos, scores = photos[read], {m: s[read] for m, s in scores.items()}
     names, y, showing = model.classes.natural, photos.labels, int(photos.labels.any(1).sum())
     known = [{names[c] for c in row.nonzero()[:, 0].tolist()} for row in y]
     measured = {m: Measured(y, s, names, 500) for m, s in scores.items()}
     new, old, zero = list(scores)[-1], against or next(iter(scores)), 'zero-shot CLIP'
-    limits = thresholds_of(model) if thresholds is None else thresholds
+    limits = thresholds_of(model)
     tags, plain = as_tags(scores[new], names, limits), None
     if zero in scores:
         usual = thresholds_of(ZeroShotCLIP(model.clip, model.classes, local=False))
         plain = _headline(y, scores[zero], as_tags(scores[zero], names, usual), known)
-    if zero in scores and new != zero: claims = [*claims, {
-        'new': new, 'value': measured[new].map().value, 'plain': measured[zero].map().value,
-        'gain': measured[new].gain(measured[zero]), 'where': f'the {len(photos)} photos below',
-        'photos': showing}]
-    ap, other, shown = measured[new].ap(), measured[old].ap(), measured[new].counts
-    bars = {n: [(a.value, f'{a.value:.1f}') for a in (ap[n], other[n])] for n in ap}
-    rows = [{'name': n, 'photos': k, 'bars': bars[n]} for n, k in zip(names, shown) if k]
-    _write_page(path, f'{new} on {len(photos)} photos', model, broken, True,
-                _cards(model, photos.pictures, tags, limits, known, credits), new=new, old=old,
-                showing=showing, plain=plain, claims=claims, learned_from=learned_from,
-                commands=commands, measured=measured, about=about or {}, rows=rows,
-                history=getattr(model, 'history_', []), **_headline(y, scores[new], tags, known))
+        if new != zero: claims = [*claims, {
+            'new': new, 'value': measured[new].map().value, 'plain': measured[zero].map().value,
+            'gain': measured[new].gain(measured[zero]), 'photos': showing,
+            'where': f'the {len(photos)} photos below'}]
+    each = zip(measured[new].ap().items(), measured[old].ap().values())
+    bars = {n: [(a.value, f'{a.value:.1f}') for a in (ours, theirs)] for (n, ours), theirs in each}
+    rows = [{'name': n, 'photos': k, 'bars': bars[n]}
+            for n, k in zip(names, measured[new].counts) if k]
+    cards = _cards(model, photos.pictures, tags, limits, known, credits)
+    _write_page(path, model, broken, cards, title=f'{new} on {len(photos)} photos', labelled=True,
+                new=new, old=old, showing=showing, plain=plain, claims=claims, rows=rows,
+                learned_from=learned_from, commands=commands, measured=measured,
+                about=about or {}, history=getattr(model, 'history_', []),
+                **_headline(y, scores[new], tags, known))
 
 # %% ../../nbs/apps/report.ipynb #report-tag-2
 def write_tag_report(
     path:str|Path, # the .html file to write
     model:Predictor, # what gave the scores, which the maps are of
-    pictures:Sequence, # N pictures, in any form but pixels
+    pictures:Sequence[str|Path], # N files or URLs
     scores:Tensor, # N × C; NaN: could not be read
     thresholds:Iterable[float], # C, from which scores on classes are present
     method:str, # what made the tags, in a few words
@@ -213,7 +184,7 @@ def write_tag_report(
     names, read = model.classes.natural, ~scores.isnan().any(1)
     if not read.any(): raise ValueError('none of the pictures could be read')
     seen = [p for p, fine in zip(pictures, read, strict=True) if fine]
-    broken = [_name_of(p, i) for i, p in enumerate(pictures) if not read[i]]
+    broken = [p for p, fine in zip(pictures, read) if not fine]
     zero = ZeroShotCLIP(model.clip, model.classes, local=False)
     tags = as_tags(scores[read], names, thresholds)
     others = as_tags(zero.predict(seen, progress=False), names, thresholds_of(zero))
@@ -222,6 +193,6 @@ def write_tag_report(
     rows = [{'name': n, 'photos': 0, 'bars': [(100*k[n]/len(seen), k[n]) for k in counts]}
             for n in names if any(k[n] for k in counts)]
     tagged, plain = (sum(map(bool, lists)) for lists in there)
-    _write_page(path, f'Tags of {len(seen)} photos', model, broken, False,
-                _cards(model, seen, tags, thresholds),
-                new=method, rows=rows, tagged=tagged, plain=plain)
+    _write_page(path, model, broken, _cards(model, seen, tags, thresholds), labelled=False,
+                title=f'Tags of {len(seen)} photos', new=method, rows=rows, tagged=tagged,
+                plain=plain)

@@ -6,8 +6,6 @@
 __all__ = ['LASO_NOVEL', 'few_shot', 'partial_labels', 'balanced_draws']
 
 # %% ../../nbs/datasets/samples.ipynb #81b1b5c7
-from collections.abc import Iterable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,55 +16,41 @@ from ..classes import ClassSet
 def _signs(
     labels:Tensor|np.ndarray|list, # N × C: bool, or 1, 0 and -1
 )->Tensor: # N × C, int8
-    "Labels as 1, 0 and -1; `ValueError` with row, column and value for any other."
+    "Labels as 1, 0 and -1; `ValueError` for any other."
     y = torch.as_tensor(labels)
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f'labels must be N × C and not empty, but they are {tuple(y.shape)}')
-    wrong = ~torch.isin(y.float(), torch.tensor([-1., 0., 1.]))
-    if wrong.any():
-        i, j = wrong.nonzero()[0].tolist()
-        raise ValueError(f'labels must be 1, 0 or -1 (or bool), but row {i}, column {j} '
-                         f'holds {y[i, j].item()}')
+    odd = y[~torch.isin(y.float(), torch.tensor([-1., 0., 1.]))].tolist()
+    if odd: raise ValueError(f'labels must be 1, 0 or -1 (or bool), but they hold {odd[0]}')
     return y.to(torch.int8)
 
 # %% ../../nbs/datasets/samples.ipynb #ae1f7643
-def _draw(shown:Tensor, shots:int, seed:int)->list[int]: # pictures in the order of the draw
-    "The draw in rounds; `shown` is N × C, bool, and each class has enough pictures."
+def few_shot(
+    labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
+    shots:int, # k, pictures a class
+    seed:int=0, # of the draw
+    classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
+)->Tensor: # indices of the chosen pictures, int64, in the order of the draw
+    "Pictures such that each class is on at least `shots` of them; `ValueError` if there are fewer."
+    shown = _signs(labels) == 1
+    if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
+    total = shown.sum(0)
+    few = [f'{classes.names[j] if classes else f"column {j}"} has {k}'
+           for j,k in enumerate(total.tolist()) if k < shots]
+    if few: raise ValueError(
+        f'{shots} shots a class were asked for, but {", ".join(few[:5])}{", …"*(len(few) > 5)}: '
+        f'ask for at most {total.min()}, add pictures, or leave these classes out')
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
-    rarest_first = shown.sum(0).argsort(stable=True).tolist()
+    rarest_first = total.argsort(stable=True).tolist()
     waiting = {c: iter(order[shown[order, c]].tolist()) for c in rarest_first}
-    chosen, count = {}, torch.zeros(shown.shape[1], dtype=torch.long)
+    chosen, count = {}, torch.zeros_like(total)
     for r in range(1, shots + 1):
         for c,pictures in waiting.items():
             if count[c] >= r: continue
             i = next(i for i in pictures if i not in chosen)
             chosen[i] = True
             count += shown[i]
-    return list(chosen)
-
-# %% ../../nbs/datasets/samples.ipynb #24436b09
-def _name_of(classes:ClassSet|Iterable[str]|None, j:int)->str:
-    "What column j is called."
-    names = getattr(classes, 'names', None) or list(classes or ())
-    return names[j] if names else f'column {j}'
-
-def few_shot(
-    labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
-    shots:int, # k, pictures a class
-    seed:int=0, # of the draw
-    classes:ClassSet|Iterable[str]|None=None, # C classes, for the message; None: numbered columns
-)->Tensor: # indices of the chosen pictures, int64, in the order of the draw
-    "Pictures such that each class is on at least `shots` of them; `ValueError` if there are fewer."
-    shown = _signs(labels) == 1
-    if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
-    total = shown.sum(0).tolist()
-    few = [f'{_name_of(classes, j)} has {k}' for j,k in enumerate(total) if k < shots]
-    if few:
-        more = f' and {len(few) - 5} more classes have too few' if len(few) > 5 else ''
-        raise ValueError(
-            f'{shots} shots a class were asked for, but {", ".join(few[:5])}{more}: '
-            f'ask for at most {min(total)}, add pictures, or leave these classes out')
-    return torch.tensor(_draw(shown, shots, seed))
+    return torch.tensor(list(chosen))
 
 # %% ../../nbs/datasets/samples.ipynb #b19eeb17
 def partial_labels(
@@ -99,12 +83,13 @@ def balanced_draws(
     labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
     draws:int|None=None, # how many; None: as many as there are pictures
     seed:int=0, # which of the classes that are shown equally little comes next
-    classes:ClassSet|Iterable[str]|None=None, # C classes, for the message; None: numbered columns
+    classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the drawn pictures, int64, some of them many times
     "Draws that are each for the class shown least so far; `ValueError` if no picture shows one."
     shown = _signs(labels).cpu().numpy() == 1
     if not (there := shown.any(0)).all():
-        name = _name_of(classes, there.argmin())
+        j = there.argmin()
+        name = classes.names[j] if classes else f'column {j}'
         raise ValueError(f'No picture shows {name}: leave this class out')
     of_class = [column.nonzero()[0] for column in shown.T]
     count, chosen = np.zeros(len(of_class), int), []

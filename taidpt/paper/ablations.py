@@ -15,11 +15,10 @@ import numpy as np
 
 from ..baselines.coop import CoOp
 from ..clip import FrozenCLIP
-from ..datasets.labelled import LabeledPictures, with_classes
 from ..losses import ranking_loss
 from ..metrics import Measured
 from taidpt.paper.study import (
-    Cell, Material, Study, draw, labels_digest, measured, together, write_table,
+    Cell, Material, Study, draw, labels_digest, measured, scene, together, write_table,
 )
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
@@ -30,7 +29,8 @@ def _each(setting:str, *values)->dict: # name of a value -> settings
 
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
-    'margin': {str(m): {'loss': partial(ranking_loss, margin=m)} for m in (.25, .5, 1., 2.)},
+    'margin': {str(m): {'loss': partial(ranking_loss, margin=m)} if m != 1 else {}
+               for m in (.25, .5, 1., 2.)},
     'scale': _each('scale', 1., 2., 4., 8., 16.),
     'prompt length': _each('n_ctx', 4, 8, 16, 32),
     'context': {'shared': {}, 'class-specific': {'class_specific': True}},
@@ -40,34 +40,31 @@ _ABLATIONS = {                               # group -> name of the value -> set
 _OTHER_GROUPS = ('branches', 'texts, pictures', 'CLIP')
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _changed(m:Material, group:str, value:str)->dict:
-    "The settings of a value that differ from those of Table 1, or from the CLIP's own."
-    standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02, 'tau_image': m.run.tau_image}
-    standard |= m.study.clip.recommended
-    settings = {} if (group, value) == ('margin', '1.0') else _ABLATIONS[group][value]
+def _changed(m:Material, settings:dict)->dict:
+    "The settings that differ from those of Table 1, or from the CLIP's own."
+    standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02,
+                'tau_image': m.run.tau_image} | m.study.clip.recommended
     return {k: v for k,v in settings.items() if standard.get(k) != v}
 
-def _variant_cell(m:Material, seed:int, group:str='', value:str='')->Cell:
-    "What TaI-DPT says of the test pictures, as published or with one setting changed."
-    settings = _changed(m, group, value) if group else {}
-    published, learn, source = m.published(seed)
-    name = f'{group}={value}'.replace(' ', '-') if settings else 'published'
+def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
+    "What TaI-DPT says of the test pictures, as published or with some settings changed."
+    model, learn, source = m.prompts(seed)
     if settings.keys() == {'tau_image'}:
-        model = copy.copy(published).set_params(**settings)
-        def tempered(): return copy.copy(learn()).set_params(**settings)
-        prompts = model, tempered, source
-    elif settings: prompts = m.prompts(f'ablations-{m.name}-{name}-seed{seed}', seed, **settings)
-    else: prompts = published, learn, source
-    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, *prompts)
+        published, model = learn, copy.copy(model).set_params(**settings)
+        def learn(): return copy.copy(published()).set_params(**settings)
+    elif settings: model, learn, source = m.prompts(
+        seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
+    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, learn, source)
 
 def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
     "One setting changed, for each of its values."
     found, mark = {}, ' (as published)'
     for value,settings in _ABLATIONS[group].items():
         if settings.keys() & m.study.clip.recommended.keys(): mark = " (the CLIP's)"
-        cells = [_variant_cell(m, s, group, value) for s in m.study.seeds]
-        same = not _changed(m, group, value)
-        found[group, value + mark*same] = measured(m.test, [c.both for c in cells])
+        changed = _changed(m, settings)
+        name = f'{group}={value}'.replace(' ', '-') if changed else 'published'
+        cells = [_variant_cell(m, s, name, **changed) for s in m.study.seeds]
+        found[group, value + mark*(not changed)] = measured(m.test, [c.both for c in cells])
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
@@ -92,35 +89,25 @@ def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # 
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
-def _equal_halves(m:Material)->tuple[LabeledPictures, LabeledTexts, LabeledPictures]:
-    "Pictures to learn from, as many sentences, and test pictures, with the classes of both halves."
-    learn, test = m.halves
-    keep = (learn.labels.any(0) & test.labels.any(0)).nonzero()[:, 0].tolist()
-    if len(keep) < 2: raise ValueError(
-        f'The pictures to learn from and those of the test share {len(keep)} classes; '
-        'two are needed at least.')
-    names = [m.classes.names[c] for c in keep]
-    pictures = with_classes(learn[learn.labels[:, keep].any(1)], names)
-    test = with_classes(test, names)
-    naming = m.train.labels[:, keep].any(1).nonzero()[:, 0]
-    rows = naming[draw(len(naming), len(pictures))]
-    texts = [m.train.texts[i] for i in rows.tolist()]
-    return pictures, LabeledTexts(texts, m.train.labels[rows][:, keep], test.classes), test
-
 def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was learned from
     "Prompts from sentences, from as many pictures, and both over the weight of the latter."
-    study, (pictures, texts, test), name = m.study, _equal_halves(m), f'texts-pictures.{m.name}'
+    study, seen, name, (t, p) = m.study, scene(m, 1), f'texts-pictures.{m.name}', ([], [])
+    test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
+    columns = [m.classes.index(c) for c in test.classes.names]
+    naming = m.train[m.train.labels[:, columns].any(1)]
+    some = naming[draw(len(naming), len(pictures))]
+    texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
     zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, test.classes))
-    how, (t, p) = {'epochs': 50, 'batch_size': 32, 'warmup_lr': 1e-5, 'templates': False}, ([], [])
+    how = {'epochs': 50, 'batch_size': 32, 'warmup_lr': 1e-5, 'templates': False}
     if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
     for s in study.seeds:
-        prompts = m.prompts(f'texts-{m.name}-seed{s}', s, lambda: texts, classes=test.classes,
+        prompts = m.prompts(s, f'texts-{m.name}-seed{s}', lambda: texts, classes=test.classes,
                             source=f'{m.source} {len(texts)}', **how)
         t.append(study.cell(f'{name}.texts.seed{s}', test, *prompts).both)
         coop = CoOp(study.clip, test.classes, n_ctx=m.run.n_ctx, local=True,
                     tau_image=m.run.tau_image, seed=s)
         source = labels_digest(pictures)
-        path = study.checkpoint(f'pictures-{m.name}-seed{s}', coop, source)
+        path = study.path('prompts', f'pictures-{m.name}-seed{s}', coop, source)
         def learn(coop=coop, path=path):
             features = study.features(pictures).form(1)
             return coop.fit(features, pictures.labels, checkpoint=path, progress=study.progress)

@@ -45,19 +45,18 @@ def _cut_out(picture:Image.Image, size:int, part:float, rng:Random)->Image.Image
     return picture
 
 # %% ../../nbs/paper/augment.ipynb #au-013
-@cache
-def _published_pairs()->list[tuple]: # pairs of (operation, chance, level)
-    text = (files('taidpt')/'data'/'autoaugment.txt').read_text(encoding='utf-8')
-    lines = [line.split() for line in text.splitlines() if line[0] != '#']
-    return [((a, float(p), int(i)), (b, float(q), int(j))) for a,p,i,b,q,j in lines]
-
 class _PublishedPolicy(AutoAugment):
     "The changes of DualCoOp* (guozix/TaI-DPT), drawn from a generator of their own."
     def __init__(self, rng:Random):
         super().__init__(fill=[128, 128, 128])
         self.rng = rng
 
-    def _get_policies(self, policy): return _published_pairs()
+    @staticmethod
+    @cache
+    def _get_policies(policy)->list[tuple]: # pairs of (operation, chance, level)
+        text = (files('taidpt')/'data'/'autoaugment.txt').read_text(encoding='utf-8')
+        lines = [line.split() for line in text.splitlines() if line[0] != '#']
+        return [((a, float(p), int(i)), (b, float(q), int(j))) for a,p,i,b,q,j in lines]
 
     def _augmentation_space(self, num_bins:int, image_size:tuple[int, int])->dict:
         space = super()._augmentation_space(num_bins, image_size)
@@ -93,7 +92,7 @@ class AugmentedPictures(FeatureStore):
     def __init__(self,
         clip:FrozenCLIP, # the encoder, with a `preprocess`
         pictures:Sequence, # N files
-        change:Callable|None=augmented, # (RGB picture, rng) -> picture; None: as it is
+        change:Callable=augmented, # (RGB picture, rng) -> picture
         seed:int=0, # of all draws
         progress:bool=True, # a bar for the first look
     ):
@@ -102,17 +101,15 @@ class AugmentedPictures(FeatureStore):
         whole = [f for f,_ in self.looks(self.pictures, progress)]
         super().__init__(torch.cat(whole).numpy(), *nothing)
 
-    def preprocess(self, picture:Image.Image)->Tensor: # 3 × height × width, as CLIP wants them
-        "A picture as it looks in this epoch."
-        rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
-        return self.clip.preprocess(self.change(picture, rng) if self.change else picture)
-
     def looks(self, pictures:list, progress:bool=False):
         "f and F of some pictures as they look in this epoch, batch by batch, in half precision."
+        def preprocess(picture): # -> 3 × height × width, as CLIP wants them
+            rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
+            return self.clip.preprocess(self.change(picture, rng))
         clip = copy.copy(self.clip)
-        clip.preprocess = self.preprocess
-        def half(f, F_): return normalized_fp16(f), normalized_fp16(F_)
-        return picture_batches(clip, pictures, progress=progress, then=half)
+        clip.preprocess = preprocess
+        return picture_batches(clip, pictures, progress=progress, then=lambda f, F_: (
+            normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))))
 
     def batch(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
@@ -122,7 +119,6 @@ class AugmentedPictures(FeatureStore):
         "Some pictures as they look in this epoch, as `FeatureStore.batch` gives them."
         some, where = [self.pictures[i] for i in index], device or self.clip.device
         u, U = (torch.cat(x).to(where).float() for x in zip(*self.looks(some)))
-        U = U.flatten(1, 2)
         return u, U, torch.ones(U.shape[:2], dtype=torch.bool, device=where)
 
     def of_epoch(self, epoch:int)->'AugmentedPictures':

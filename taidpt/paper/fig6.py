@@ -9,7 +9,7 @@ __all__ = ['fig6']
 from collections.abc import Sequence
 
 from ..metrics import Measured
-from .study import Scene, Study, coop_cell, measured, scene, together
+from .study import Material, Scene, Study, coop_cell, measured, scene, together
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
 def fig6(
@@ -22,7 +22,7 @@ def fig6(
 )->dict[tuple, Measured]: # by method and shots, which are 0 for what needs no picture
     "Fig. 6: mAP of five methods over pictures a class. Writes fig6.md and fig6.json."
     shots, group = shots or ((1, 2, 4, 8, 16) if study.comparable else (1, 2)), f'fig6.{name}'
-    seen = pictures or scene(study, name, max(shots))
+    seen = pictures or scene(Material(study, name), max(shots))
     tai, test = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), seen.test
     found = {('TaI', 0): measured(test, [tai.alone]), ('TaI-DPT', 0): measured(test, [tai.both])}
     for k in shots:

@@ -9,7 +9,6 @@ __all__ = ['fig7']
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from ..metrics import Measured
 from .published import published_settings
@@ -23,10 +22,6 @@ def _sample_sizes(n:int)->list[int]:
     while k < n: sizes, k = [*sizes, k], 4*k
     return [*sizes, n]
 
-def _sample_rows(captions:int, templates:int, size:int, seed:int)->Tensor:
-    "Numbers of a sample's sentences: some of the captions, and the templates after them."
-    return torch.cat([draw(captions, size, seed), captions + torch.arange(templates)])
-
 # %% ../../nbs/paper/fig7.ipynb #fig7-017
 def _equal_epochs(size:int, largest:int, epochs:int, batch_size:int)->int:
     "Epochs in which a sample makes as many steps as the largest one does in its own."
@@ -38,14 +33,14 @@ def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)-
     "What prompts from a sample of so many captions say of the test pictures."
     study, templates = m.study, template_sentences(m.classes)
     every, more = m.train + templates, len(templates)
-    rows = _sample_rows(len(m.train), more, size, seed)
+    rows = torch.cat([draw(len(m.train), size, seed), len(m.train) + torch.arange(more)])
     how = study.clip.recommended | published_settings(m.run, study.clip)
     epochs, ending = how['epochs'], '-steps' if equal_steps else ''
     if equal_steps:
         most = min(largest, len(m.train)) + more
         epochs = _equal_epochs(len(rows), most, epochs, how['batch_size'])
     def features(): return study.sentence_features(every.texts).take(rows)
-    prompts = m.prompts(f'fig7-{m.name}-{size}-seed{seed}{ending}', seed, lambda: every[rows],
+    prompts = m.prompts(seed, f'fig7-{m.name}-{size}-seed{seed}{ending}', lambda: every[rows],
                         features, templates=False, epochs=epochs, source=f'{m.source} {size}')
     return study.cell(f'fig7.{m.name}{ending}.{size}.seed{seed}', m.test, *prompts)
 

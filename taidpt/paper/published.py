@@ -33,16 +33,13 @@ class PublishedRun:
     n_ctx:int = 16 # learned vectors before the class name
     templates:int = 89 # sentences for each class beside the captions
     seeds:tuple[int,...] = (1, 2, 3)
-    val_every:int = 1 # every so many of the test pictures are looked at after each epoch
 
 _COCO = 'COCO captions_train2017'
 _NARRATIVES = 'Localized Narratives, Open Images V6'
 RUNS = {
     'voc2007': PublishedRun('voc2007', _COCO, 'test', 4_952, 66_087, None, None, 1e-4, 1/40),
-    'coco': PublishedRun('coco', _COCO, 'val2014', 40_504, 100_543, None, None, 1e-4, 1/40,
-                  val_every=10),
-    'nuswide': PublishedRun('nuswide', _NARRATIVES, 'test', 107_859, None, 1000, 77, 1e-3, 1/4,
-                     val_every=20)}
+    'coco': PublishedRun('coco', _COCO, 'val2014', 40_504, 100_543, None, None, 1e-4, 1/40),
+    'nuswide': PublishedRun('nuswide', _NARRATIVES, 'test', 107_859, None, 1000, 77, 1e-3, 1/4)}
 
 # %% ../../nbs/paper/published.ipynb #published-014
 def published_settings(

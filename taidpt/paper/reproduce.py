@@ -29,7 +29,6 @@ def reproduce(
     seeds:Sequence[int]=(1, 2, 3), # of the prompts
     limit:int|None=None, # sentences and pictures, for a quick look
     out:str|Path='reproduced', # folder for the table, its cells, prompts and features
-    photos:str|Path|None=None, # table of labelled photos in place of the bundled ones
     progress:bool=True, # bars
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
@@ -41,7 +40,7 @@ def reproduce(
     elif more and what == 'table3' and len(more) == 1: kwargs['dual_clip'] = more[0]
     elif more: raise ValueError(f'{what} takes one CLIP; only ablations compare several, '
                                 'and table3 takes a second one for DualCoOp')
-    study = Study(first, out, data, tuple(seeds), limit, photos, 1, progress, caption_ids)
+    study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
     name = 'fig7-steps' if kwargs.get('equal_steps') else what
     return (study.folder/f'{name}.md').read_text(encoding='utf-8')

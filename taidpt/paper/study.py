@@ -4,32 +4,29 @@
 
 # %% auto #0
 __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'Material', 'measured', 'together', 'markdown_table', 'table_text',
-           'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell', 'shared_data', 'miniature', 'quick_prompts',
-           'bundled_split']
+           'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, os, tempfile, time, warnings
+import json, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from itertools import islice
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..baselines.coop import CoOp
-from ..classes import ClassSet, as_classset, published_classes
+from ..classes import ClassSet, published_classes
 from taidpt.clip import (
-    FrozenCLIP, encode_pictures, encode_sentences, feature_recipe, load_clip, text_digest,
+    FrozenCLIP, encode_pictures, encode_sentences, feature_recipe, text_digest,
 )
 from taidpt.datasets.benchmarks import (
     read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
 )
-from taidpt.datasets.labelled import (
-    LabeledPictures, bundled_photos, read_labels, with_classes,
-)
+from ..datasets.labelled import LabeledPictures, bundled_photos, with_classes
 from ..datasets.samples import few_shot
 from ..encoders.features import FeatureStore
 from ..ensemble import ensemble_scores
@@ -90,22 +87,6 @@ class Cell:
     @property
     def read(self)->Tensor: return ~self.alone.isnan().any(1) # N, bool
 
-def _made_from(model, source:str)->dict:
-    "What a model depends on; source is a hash of what it learns from."
-    return {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
-            'recommended': model.clip.recommended, 'method': type(model).__name__,
-            'settings': settings_of(model), 'classes': model.classes.names}
-
-def _write_cell(path:Path, cell:Cell, about:dict):
-    told = {'about': about, 'history': cell.history, 'seconds': cell.seconds}
-    header = {'format': 'taidpt-cell'} | {k: json.dumps(v) for k,v in told.items()}
-    write_safetensors(path, {f'branch{i}': s for i,s in enumerate(cell.branches)}, header)
-
-def _read_cell(path:Path)->Cell:
-    tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
-    told = (json.loads(header[k]) for k in ('history', 'seconds'))
-    return Cell([s for _,s in sorted(tensors.items())], *told)
-
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
 class Study:
@@ -115,21 +96,13 @@ class Study:
     data: str|Path|None = None # folder with the data sets; None: bundled captions and photos
     seeds: Sequence[int] = (1, 2, 3)
     limit: int|None = None # sentences and pictures, for a quick look
-    photos: str|Path|None = None # table of labelled photos in place of the bundled ones
-    min_photos: int = 1 # that show a class; rarer ones do not count
+    photos: Callable = bundled_photos # (data set) -> labelled photos, where data is None
     progress: bool = False # bars
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
 
     def __post_init__(self):
         self.folder, self.stores = Path(self.folder), {}
         self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
-        if not self.seeds: raise ValueError('A run needs a seed.')
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f'limit must be at least 1, not {self.limit}')
-        if self.data is not None and self.photos is not None: raise ValueError(
-            'photos stand in for the bundled ones: name either them or data')
-        if self.ids and self.data is None: raise ValueError(
-            'caption ids are those of COCO train2017: name the folder of the data sets, too')
 
     @property
     def comparable(self)->bool:
@@ -141,7 +114,7 @@ class Study:
         clip = 'the embedded CLIP' if self.clip.name == 'embedded' else self.clip.name
         quick = f', {self.limit} sentences and pictures at most' if self.limit else ''
         if self.data is not None: return f'{what}: {clip}{quick}'
-        photos = 'labelled photos' if self.photos else 'bundled photos'
+        photos = 'bundled photos' if self.photos is bundled_photos else 'labelled photos'
         return f'{what} in miniature, no reproduction: {clip}, bundled captions, {photos}{quick}'
 
     def features(self,
@@ -165,10 +138,19 @@ class Study:
             self.stores[key] = encode_sentences(self.clip, texts, path, self.progress)
         return self.stores[key]
 
-    def checkpoint(self, name:str, model, source:str)->Path:
-        "Where a model's prompts are kept while it learns, and afterwards."
-        hashed = text_digest([json.dumps(_made_from(model, source), sort_keys=True)])
-        return self.folder/'prompts'/f'{name}-{hashed}.safetensors'
+    def path(self,
+        kind:str, # 'prompts', which are kept while a model learns and afterwards, or 'scores'
+        name:str, # beginning of the file's name
+        model, # which learns or scores
+        source:str, # a hash of what it learns from
+        **more, # what else the content depends on
+    )->Path:
+        "Where something is kept; the name has a hash of all that it depends on."
+        about = {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
+                 'recommended': model.clip.recommended, 'method': type(model).__name__,
+                 'settings': settings_of(model), 'classes': model.classes.names} | more
+        hashed = text_digest([json.dumps(about, sort_keys=True)])
+        return self.folder/kind/f'{name}-{hashed}.safetensors'
 
     def cell(self,
         name:str, # of the cell
@@ -178,34 +160,26 @@ class Study:
         source:str='', # a hash of what it learns from
     )->Cell:
         "What a model says of pictures: read from a file, or made and kept in one."
-        about = _made_from(model, source) | {
-            'recipe': feature_recipe(model.clip, model.pos_embed), 'scores': pictures.classes.names,
-            'pictures': fingerprint(pictures.pictures)}
-        hashed = text_digest([json.dumps(about, sort_keys=True)])
-        path = self.folder/'scores'/f'{name}-{hashed}.safetensors'
+        path = self.path('scores', name, model, source, scores=pictures.classes.names,
+                         recipe=feature_recipe(model.clip, model.pos_embed),
+                         pictures=fingerprint(pictures.pictures))
         with locked(path):
             if not path.exists():
-                begin = time.perf_counter()
+                begin, settings = time.perf_counter(), settings_of(model)
                 if learn: model = learn()
-                seconds = time.perf_counter() - begin if learn else 0.
-                features = self.features(pictures, model.clip, skip=True)
+                told = {'settings': settings, 'history': getattr(model, 'history_', []),
+                        'seconds': time.perf_counter() - begin if learn else 0.}
+                header = {'format': 'taidpt-cell'} | {k: json.dumps(v) for k,v in told.items()}
+                features = self.features(pictures, model.clip, skip=True).form(int(model.pos_embed))
                 columns = [model.classes.index(c) for c in pictures.classes.names]
-                branches = model.predict_branches(features.form(int(model.pos_embed)), progress=False)
-                found = [s[:, columns] for s in branches]
-                _write_cell(path, Cell(found, getattr(model, 'history_', []), seconds), about)
-        return _read_cell(path)
+                branches = enumerate(model.predict_branches(features, progress=False))
+                write_safetensors(path, {f'branch{i}': s[:, columns] for i,s in branches}, header)
+        tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
+        branches = [s for _,s in sorted(tensors.items())]
+        return Cell(branches, json.loads(header['history']), json.loads(header['seconds']))
 
 # %% ../../nbs/paper/study.ipynb #study-016
 _LOST = 'were missing or could not be read and are not part of it.'
-
-def _enough(captions:Iterable[str], reader:NounFilter, limit:int)->list[str]:
-    "Captions in random order, up to the one with which `limit` of them name a class."
-    captions = list(captions)
-    order = torch.randperm(len(captions), generator=torch.Generator().manual_seed(0)).tolist()
-    for n,i in enumerate(order, 1):
-        limit -= bool(reader.columns(captions[i]))
-        if not limit: break
-    return [captions[i] for i in order[:n]]
 
 class Material:
     "Sentences and pictures of one data set, read when they are first asked for."
@@ -232,7 +206,10 @@ class Material:
         "Labelled sentences, filtered and capped as published."
         reader, captions = NounFilter(self.classes, rules='published'), self.captions
         limit, listed = self.study.limit, self.study.ids and self.name != 'nuswide'
-        if limit: captions = _enough(captions, reader, limit)
+        if limit:                                           # the first that name a class, at random
+            every, rng = list(captions), torch.Generator().manual_seed(0)
+            found = reader.stream(every[i] for i in torch.randperm(len(every), generator=rng))
+            captions = list(islice((text for text,columns in found if columns), limit))
         found = reader.label(captions, progress=self.study.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
         wanted = [n for n in (None if listed else self.run.sentences, limit) if n]
@@ -246,71 +223,44 @@ class Material:
         return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
-        "All labelled pictures of a split, or the photos that stand in for both."
-        study = self.study
-        if study.data is not None: found = published_pictures(self.name, study.data, train)
-        elif study.photos is None: found = bundled_photos(as_classset(self.name))
-        else:
-            beside = Path(study.photos).parent/'images'
-            found = read_labels(study.photos, self.name, beside if beside.is_dir() else None)
-        enough = found.labels & (found.labels.sum(0) >= study.min_photos)
-        return replace(found, classes=self.classes, labels=enough)
-
-    def some(self, pictures:LabeledPictures)->LabeledPictures:
-        "As many of the pictures as the study takes, at random."
-        return pictures[draw(len(pictures), self.study.limit)] if self.study.limit else pictures
+        "As many labelled pictures of a split as the study takes, or photos in place of both splits."
+        name, data = self.name, self.study.data
+        found = self.study.photos(name) if data is None else published_pictures(name, data, train)
+        return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
     @cached_property
-    def test(self)->LabeledPictures: return self.some(self.labelled())
+    def test(self)->LabeledPictures: return self.labelled()
 
     @cached_property
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
         "Pictures to learn from and pictures for the test: the official split, or two halves."
-        if self.study.data is not None: return self.some(self.labelled(train=True)), self.test
-        learn, test = _photo_halves(self.labelled())
-        return self.some(learn), test
-
-    def watched(self)->tuple[FeatureStore, Tensor]|None: # features and labels
-        "Some of the test pictures, to be looked at after each epoch; None if they show no class."
-        some = torch.arange(0, len(self.test), self.run.val_every)
-        store = self.study.features(self.test, skip=True).form(0).take(some)
-        rows = (~torch.from_numpy(np.array(store.global_)).isnan().any(1)).nonzero()[:, 0]
-        pictures = self.test[some[rows]]
-        return (store.take(rows), pictures.signed()) if pictures.labels.any() else None
+        if self.study.data is None: return _photo_halves(self.test)
+        return self.labelled(train=True), self.test
 
     def prompts(self,
-        name:str, # of the file that keeps them
         seed:int, # of the prompts
+        name:str='', # of the file that keeps them; '': that of the published run
         train:Callable|None=None, # () -> other sentences than the material's
         features:Callable|None=None, # () -> their features
-        val:Callable|None=None, # () -> pictures and labels to look at after each epoch
         classes:ClassSet|None=None, # other classes than the material's
         source:str='', # a hash of other sentences
         **settings, # of `TaIDPT`, where they are not the published ones
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
-        "A model, a function that learns its prompts or reads them, and what it learns from."
-        study, settings = self.study, published_settings(self.run, self.study.clip) | settings
+        """A model, a function that learns its prompts or reads them, and what it learns from.
+
+        With the seed alone it is the run of Table 1, whose prompts all tables share."""
+        study, source = self.study, source or self.source
+        settings = published_settings(self.run, study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
-        path = study.checkpoint(name, model, source or self.source)
+        path = study.path('prompts', name or f'{self.name}-seed{seed}', model, source)
         def learn():
             texts = train() if train else self.train
             more = template_sentences(model.classes).texts if model.templates else []
             encode = features or partial(study.sentence_features, texts.texts + more)
             with warnings.catch_warnings():
-                warnings.filterwarnings('ignore', 'mAP over')   # pictures of `val` may lack a class
-                if not study.comparable:                        # a small run: we know
-                    warnings.filterwarnings('ignore', 'Few sentences name')
-                return model.fit(texts, val=val and val(), checkpoint=path, features=encode,
-                                 progress=study.progress)
-        return model, learn, source or self.source
-
-    def published(self,
-        seed:int, # of the prompts
-        curves:bool|None=None, # look at pictures after each epoch; None: on a data set
-    )->tuple[TaIDPT, Callable, str]:
-        "The published run with one seed, for Table 1 and all that needs its prompts."
-        look = self.study.data is not None if curves is None else curves
-        return self.prompts(f'{self.name}-seed{seed}', seed, val=self.watched if look else None)
+                if not study.comparable: warnings.filterwarnings('ignore', 'Few sentences name')
+                return model.fit(texts, checkpoint=path, features=encode, progress=study.progress)
+        return model, learn, source
 
     def notes(self, pictures:LabeledPictures, cells:Iterable[Cell])->list[str]:
         "What a reader of a table should know of its captions and pictures."
@@ -355,7 +305,7 @@ def markdown_table(
     lines = [head, ['---']*words + ['---:']*(len(head) - words), *rows]
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
-def _rows(head:Sequence[str], results:dict, published:dict)->list[dict]:
+def _rows(head:Sequence[str], results:dict, published:Mapping)->list[dict]:
     "A table as it stands in JSON: interval, published, difference where they are known."
     rows = []
     for key in results | published:
@@ -372,11 +322,11 @@ def _rows(head:Sequence[str], results:dict, published:dict)->list[dict]:
 def table_text(
     head:Sequence[str], # what the parts of a key are called
     results:dict[tuple, Measured|list], # by key; a list has the mAP of each seed
-    published:Mapping[tuple, float]=MappingProxyType({}), # mAP by key
+    published:Mapping[tuple, float]|None=None, # mAP by key
 )->str: # Markdown
     "A table as it is read: mAP, interval, deviation and number of seeds, published, difference."
     def told(value, sign=''): return '' if value is None else f'{value:{sign}.1f}'
-    rows = _rows(head, results, published)
+    rows = _rows(head, results, published or {})
     intervals, compared = (any(k in r for r in rows) for k in ('interval', 'published'))
     heads = [*head, 'mAP', *['95 % of draws']*intervals, '± (seeds)',
              *['published', 'difference']*compared]
@@ -391,17 +341,16 @@ def table_text(
 def write_table(
     path:str|Path, # without an ending
     title:str, # says what was measured with what
-    head:Sequence[str], # as in `table_text`
-    results:dict[tuple, Measured|list], # as in `table_text`
-    published:Mapping[tuple, float]=MappingProxyType({}), # as in `table_text`
+    head:Sequence[str], # this and the next two as in `table_text`
+    results:dict[tuple, Measured|list],
+    published:Mapping[tuple, float]|None=None,
     notes:Sequence[str]=(), # what the reader should know
 )->None:
     "Write a table as Markdown and as JSON, each whole or not at all."
-    table, rows = table_text(head, results, published), _rows(head, results, published)
-    text = '\n\n'.join([f'# {title}', table, *notes]) + '\n'
-    data = json.dumps({'title': title, 'rows': rows, 'notes': list(notes)}, indent=1, ensure_ascii=False)
-    for end,content in (('.md', text), ('.json', data + '\n')):
-        with write_whole(Path(f'{path}{end}')) as tmp: tmp.write_text(content, encoding='utf-8')
+    rows = {'title': title, 'rows': _rows(head, results, published or {}), 'notes': list(notes)}
+    text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
+    for end,content in (('.md', text), ('.json', json.dumps(rows, indent=1, ensure_ascii=False))):
+        with write_whole(f'{path}{end}') as tmp: tmp.write_text(content + '\n', encoding='utf-8')
 
 # %% ../../nbs/paper/study.ipynb #study-091
 @dataclass
@@ -443,15 +392,13 @@ def labels_digest(pictures:LabeledPictures)->str:
     return text_digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
 
 def scene(
-    study:Study, # where pictures come from
-    name:str, # data set
+    m:Material, # where pictures come from
     min_shots:int, # pictures of each class to learn from
     names:Sequence[str]|None=None, # classes wanted; None: all
     val:int=0, # pictures to set apart for a search, where there is a data set
 )->Scene:
     "Pictures of an experiment; a class with too few is told before anything is learned."
-    m = Material(study, name)
-    learn, test = m.halves
+    study, (learn, test) = m.study, m.halves
     apart = draw(len(learn), min(val, len(learn)//2), 1) if study.data is not None else draw(0, 0)
     rest = learn[~torch.isin(torch.arange(len(learn)), apart)]
     if names is None or not study.comparable:
@@ -462,7 +409,7 @@ def scene(
             'on; two are needed: raise the limit, or give more photos')
     train, test = with_classes(rest, names), with_classes(test, names)
     some = with_classes(learn[apart], names) if len(apart) else None
-    found = Scene(study, m.published(study.seeds[0]), train, test, some)
+    found = Scene(study, m.prompts(study.seeds[0]), train, test, some)
     found.drawn(min_shots, 0)
     return found
 
@@ -479,39 +426,3 @@ def coop_cell(
     def learn(): return model.fit(study.features(some).form(1), some.signed(), progress=False)
     name = f'{name}.CoOp.{shots}.seed{seed}'
     return study.cell(name, scene.test, model, learn, labels_digest(some))
-
-# %% ../../nbs/paper/study.ipynb #study-101
-def shared_data()->Path|None:
-    "The folder of data for development, where there is one."
-    beside = [p/'shared' for p in Path.cwd().resolve().parents]
-    if 'TAIDPT_SHARED' in os.environ: beside = [Path(os.environ['TAIDPT_SHARED'])]
-    def whole(data): return (data/'coco_dev').is_dir() and (data/'flickr8k').is_dir()
-    return next((p/'data' for p in beside if whole(p/'data')), None)
-
-def miniature(
-    photos:str='coco_dev', # folder of `shared_data` with the photos to be scored
-    **kwargs, # of `Study`: seeds, limit, min_photos
-)->Study:
-    "A study on the embedded CLIP, in a temporary folder, without `shared_data` on bundled photos."
-    table = shared_data() and shared_data()/photos/'labels.tsv'
-    return Study(load_clip(device='cpu'), tempfile.mkdtemp(), photos=table, **kwargs)
-
-def quick_prompts(
-    clip:FrozenCLIP, # encoder
-    classes:ClassSet, # C classes
-    limit:int|None=3000, # bundled captions that name a class, at random; None: all
-    **settings, # of `TaIDPT`
-)->TaIDPT:
-    "TaI-DPT's prompts from the bundled captions (COCO val2017, CC BY 4.0)."
-    found = NounFilter(classes).label(bundled_captions(), progress=False)
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    return TaIDPT(clip, classes, **settings).fit(found[order[:limit]], progress=False)
-
-def bundled_split(
-    names:Sequence[str]=('person', 'chair', 'dining table', 'banana'), # classes of COCO
-    shots:int=2, # photos of each to learn from
-)->tuple[LabeledPictures, LabeledPictures]: # to learn from, to be tested on
-    "Some of the 36 bundled photos, and the others."
-    photos = with_classes(bundled_photos(), names)
-    drawn = few_shot(photos.labels, shots, classes=photos.classes)
-    return photos[drawn], photos[~torch.isin(torch.arange(len(photos)), drawn)]

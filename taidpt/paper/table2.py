@@ -17,7 +17,7 @@ from ..datasets.samples import LASO_NOVEL, balanced_draws
 from ..metrics import Measured, mean_average_precision
 from .published import PUBLISHED
 from taidpt.paper.study import (
-    Cell, Scene, Study, coop_cell, labels_digest, measured, scene, together,
+    Cell, Material, Scene, Study, coop_cell, labels_digest, measured, scene, together,
 )
 from ..zeroshot import ZeroShotCLIP
 
@@ -64,7 +64,7 @@ def table2(
 )->dict[tuple, Measured|list]: # by method and shots, which are 0 for what needs no picture
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.comparable else (1, 2))
-    seen = pictures or scene(study, 'coco', max(shots), LASO_NOVEL, val=1000)
+    seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
     def on(*scores): return _measured_on(test, seen.test, scores)
     zero = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
     zero = study.cell('table2.zero-shot', seen.test, zero)

@@ -21,7 +21,9 @@ from ..datasets.samples import partial_labels
 from ..metrics import Measured
 from .augment import AugmentedPictures
 from .published import DUALCOOP, DUALCOOP_WEIGHT, PUBLISHED, SHARES
-from .study import Cell, Scene, Study, labels_digest, measured, scene, together
+from taidpt.paper.study import (
+    Cell, Material, Scene, Study, labels_digest, measured, scene, together,
+)
 
 # %% ../../nbs/paper/table3.ipynb #table3-006a
 def _known_labels(train:LabeledPictures, share:float, seed:int, starred:bool)->Tensor: # N × C, int8
@@ -39,8 +41,8 @@ def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int
     def learn():
         if change is None: features = study.features(train, clip).form(0)
         else: features = AugmentedPictures(clip, train.pictures, change, seed, bars)
-        return model.fit(features, labels, checkpoint=study.checkpoint(name, model, source),
-                         progress=bars)
+        path = study.path('prompts', name, model, source)
+        return model.fit(features, labels, checkpoint=path, progress=bars)
     how = sorted(getattr(change, 'keywords', {}).items())
     source = f'{labels_digest(train)} {share} {how}'
     return study.cell(name, scene.test, model, learn, source)
@@ -65,7 +67,7 @@ def table3(
 )->dict[tuple, Measured|list]: # by method and share, which is 0 for what needs no picture
     "Table 3: mAP of DualCoOp, and with TaI-DPT. Writes table3.md and table3.json."
     shares = shares or (SHARES if study.comparable else (.3, .9))
-    seen, clip = pictures or scene(study, name, 2), dual_clip or study.clip
+    seen, clip = pictures or scene(Material(study, name), 2), dual_clip or study.clip
     size = clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
     if study.comparable and dual is None:
         dual, change = DUALCOOP[name].settings(clip), DUALCOOP[name].change(size)

@@ -17,7 +17,7 @@ function page(root) {
     gallery: list('Pictures'), classes: list('Classes, best first'), axis: el('div', {'aria-hidden': 'true'}),
     photo: el('img'), view: el('img'), words: el('p'), about: el('figcaption'), where: el('figcaption'),
     told: el('p', {role: 'status'}), credit: el('p'), hint: el('p'),
-    file: el('input', {type: 'file', accept: 'image/*,.safetensors'}),
+    file: el('input', {type: 'file', accept: 'image/*'}),
   };
   for (const name in p) p[name].classList.add(name);
   p.bars = el('div', {className: 'bars'}, p.axis, p.classes);
@@ -26,7 +26,7 @@ function page(root) {
   root.append(el('div', {className: 'main'},
     el('div', {className: 'left'},
        el('div', {className: 'seen'}, el('figure', {}, p.photo, p.about), el('figure', {}, p.view, p.where)),
-       p.words, p.told, p.gallery, el('label', {}, 'Your picture, or prompts ', p.file), p.credit),
+       p.words, p.told, p.gallery, el('label', {}, 'Your picture ', p.file), p.credit),
     el('div', {className: 'right'}, p.hint, p.bars)));
   return p;
 }

@@ -1,5 +1,5 @@
 'use strict';
-// Show the photos that fit what is chosen, a dozen at a time. A card's classes say what it fits: see marks_of.
+// Show the photos that fit what is chosen, a dozen at a time. A card's classes say what it fits: see _marks.
 const DOZEN = 12;
 const find = name => document.querySelector(name);
 const form = find('.filters'), more = find('.more'), told = find('.told'), cards = [...document.querySelectorAll('.card')];
