@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from . import __version__
@@ -97,13 +97,7 @@ def _clip_of_label(label:str, path:str|Path, trust:bool=False)->FrozenCLIP:
         raise type(e)(f'{path} was learned on {label!r}, which cannot be loaded here: '
                       f'pass the CLIP. ({e})') from None
 
-def _check_clip(
-    clip:FrozenCLIP, # with which a model is to be used
-    tensors:dict[str, Tensor], # what its file holds
-    shapes:dict[str, tuple], # their shapes, 'W' for the width of word vectors, 'D' for features
-    about:dict, # header of the file
-    path:str|Path, # the file, for messages
-)->None:
+def _check_clip(clip:FrozenCLIP, tensors:dict, shapes:dict, about:dict, path:str|Path)->None:
     "Raise `ValueError` for a CLIP with vectors of another width; warn of other weights."
     was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
     for name, shape in shapes.items():
@@ -123,7 +117,7 @@ _MORE = {'data': plain_text, 'thresholds': Thresholds.from_text, 'frequency': fr
 _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower learning rate, '
                'or go back to an earlier file')
 
-def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict[str, Tensor], given:dict)->'Predictor':
+def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict, given:dict)->'Predictor':
     "The model of a header and tensors. Raises `ValueError` for what cannot be its settings."
     settings, names = about['settings'] | given, {f'{n}_' for n in cls.published}
     settled = {n: settings.pop(n) for n in names & settings.keys()}
@@ -134,7 +128,8 @@ def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict[str, Tensor], give
     if not all(map(is_number, settled.values())):
         raise ValueError(f'settings that end in _ must be numbers, not {settled}')
     try: model = cls(clip, about['classes'], **settings)
-    except TypeError as e: raise ValueError(f'its settings do not fit {cls.__name__} ({e})') from None
+    except TypeError as e:
+        raise ValueError(f'its settings do not fit {cls.__name__} ({e})') from None
     model.take_tensors(tensors)
     thresholds, often = about.get('thresholds'), about.get('frequency')
     vars(model).update(settled, history_=about['history'], thresholds=thresholds)
@@ -248,12 +243,8 @@ class Predictor:
 
     tags = tagged                   # (pictures, threshold=None, probability=None, …) -> `Tag`s
 
-    def score(self,
-        pictures, # N, in any form
-        labels:Tensor|np.ndarray|list, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-        **how, # of `predict`
-    )->float: # in percent
-        "mAP of pictures; raises what `predict` and `mean_average_precision` raise."
+    def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
+        "mAP of pictures, in percent."
         return mean_average_precision(labels, self.predict(pictures, **how))
 
     def check_fitted(self)->None:
