@@ -11,6 +11,7 @@ import re
 import sys
 import threading
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nbformat
@@ -34,7 +35,7 @@ class Module:
     name: str
     code: str
 
-    @property
+    @cached_property
     def tree(self) -> ast.Module: return ast.parse(self.code)
 
     @property

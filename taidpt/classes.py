@@ -75,7 +75,8 @@ class ClassSet:
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
         near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
         hint = f"its classes are {', '.join(self.names[:30])}" + (', …' if len(self) > 30 else '')
-        if near: hint = f"did you mean {' or '.join(repr(self.natural[i]) for i in forms[near[0]])}?"
+        meant = [repr(self.natural[i]) for i in forms[near[0]]] if near else []
+        if near: hint = f"did you mean {' or '.join(meant)}?"
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 
     def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
@@ -125,8 +126,9 @@ def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`
         raise ValueError(f'{where}: no set of classes: {e}') from None
 
 # %% ../nbs/01_classes.ipynb #44c660bf
-VOC2007, COCO, NUSWIDE = [ClassSet.from_file(Path(str(files('taidpt')))/'data'/'classes'/f'{name}.yaml')
-                          for name in ('voc2007', 'coco', 'nuswide')]
+_folder = Path(str(files('taidpt')))/'data'/'classes'
+VOC2007, COCO, NUSWIDE = [
+    ClassSet.from_file(_folder/f'{name}.yaml') for name in ('voc2007', 'coco', 'nuswide')]
 
 # %% ../nbs/01_classes.ipynb #classes-published
 def published_classes(name:str)->ClassSet: # 'voc2007', 'coco' or 'nuswide'
@@ -144,9 +146,7 @@ def with_published_names(classes:ClassSet)->ClassSet: # the same classes and syn
 _KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}
           for c in (COCO, VOC2007, NUSWIDE)]    # squeezed name or natural spelling -> words
 
-def as_classset(
-    classes:ClassSet|Iterable[str]|str|Path, # a class set, names, a file, 'voc2007', 'coco' …
-)->ClassSet: # the class set itself, or one made of the names or the file
+def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file, 'voc2007', 'coco' …
     "Whatever says which classes are meant, as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):

@@ -262,9 +262,9 @@ def check_numbers(
 )->None:
     "Raise `ValueError` for NaN, infinity, or numbers with which scores would overflow."
     for name,t in tensors.items():
-        if not (t.abs() <= max).all(): raise ValueError(
-            f'{name} in {path} holds numbers up to {t.abs().max():.2g}, with which scores overflow: '
-            f'{why}.')
+        what = 'NaN' if t.isnan().any() else f'numbers up to {t.abs().max():.2g}'
+        if not (t.abs() <= max).all():
+            raise ValueError(f'{name} in {path} holds {what}, with which scores overflow: {why}.')
 
 def read_safetensors(
     path:str|Path, # what `write_safetensors` wrote

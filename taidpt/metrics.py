@@ -43,9 +43,7 @@ def average_precision(
     labels:ArrayLike, # N × C (or N): bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # the same shape, higher means more likely
 )->np.ndarray: # C average precisions, NaN for a class without a positive; one float for one class
-    """Average precision of each class, in percent, as scikit-learn's `average_precision_score`.
-
-    Raises `ValueError` for shapes that differ, other labels, scores that are not finite."""
+    "Average precision in percent, scikit-learn's; `ValueError` for what does not fit."
     from sklearn.metrics import average_precision_score     # here, as training needs none of it
     labels, scores = _prepare(labels, scores)
     if labels.ndim == 1: return average_precision(labels[:, None], scores[:, None])[0]
@@ -53,27 +51,20 @@ def average_precision(
                      for y, s in zip(labels.T, scores.T)])
 
 # %% ../nbs/11_metrics.ipynb #11-015
-def _warn_of_absent(what:str, shown:np.ndarray, names:Sequence[str]|None)->None:
-    "Say which classes (C bool: `shown` or not) take no part in a mean over classes."
-    if shown.all(): return
-    absent = [str(c if names is None else names[c]) for c in (~shown).nonzero()[0]]
-    which = ', '.join(absent[:10]) + (', …' if len(absent) > 10 else '')
-    warnings.warn(f'{what} over {shown.sum()} of {len(shown)} classes: no positive label '
-                  f'{"in column" if names is None else "of"} {which}', stacklevel=3)
-
 def mean_average_precision(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # N × C, higher means more likely
     names:Sequence[str]|None=None, # C names of classes, for messages; None: numbers of columns
 )->float: # mAP in percent
-    """Mean over classes of `average_precision`, in percent.
-
-    Leaves out classes without a positive, with a warning that names or numbers them.
-    Raises `ValueError` if no class has a positive, and what `average_precision` raises."""
+    "Mean over classes with a positive; a warning names the others. `ValueError` if there is none."
     ap = np.atleast_1d(average_precision(labels, scores))
     shown = ~np.isnan(ap)
     if not shown.any(): raise ValueError('no class has a positive label: there is nothing to rank')
-    _warn_of_absent('mAP', shown, names)
+    absent = [str(c if names is None else names[c]) for c in (~shown).nonzero()[0]]
+    if absent: warnings.warn(
+        f'mAP over {shown.sum()} of {len(shown)} classes: no positive label '
+        f'{"in column" if names is None else "of"} {", ".join(absent[:10])}'
+        + (', …' if len(absent) > 10 else ''), stacklevel=2)
     return float(ap[shown].mean())
 
 # %% ../nbs/11_metrics.ipynb #11-weighted-ap
@@ -147,28 +138,23 @@ def _percent(part, of)->np.ndarray: # counts -> the same shape
     "How many percent the one is of the other; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
 
-def _judged(labels:np.ndarray, tags:np.ndarray, weights:np.ndarray)->dict:
-    "Precision, recall and F1 of tags (N × C, bool) where pictures count as B × N weights say."
-    right, given, wanted = (weights @ x.astype(np.float32) for x in (labels & tags, tags, labels))
+def precision_recall_f1(
+    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
+    tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
+    weights:np.ndarray|None=None, # B × N, how much each picture counts in each of B draws
+)->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
+    "Precision, recall and F1, per class (C; of classes that a picture shows) and overall (O)."
+    labels, tags = _prepare(labels, tags)
+    w = np.ones((1, len(labels))) if weights is None else weights
+    right, given, wanted = (w @ x.astype(np.float32) for x in (labels & (tags > 0), tags, labels))
     p, r, shown = _percent(right, given), _percent(right, wanted), wanted > 0
     CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
     right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
     OP, OR = _percent(right, given), _percent(right, wanted)
     f1, CF1, OF1 = (_percent(2*a*b/100, a + b) for a, b in ((p, r), (CP, CR), (OP, OR)))
-    return {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
-            'precision': p, 'recall': r, 'f1': f1}
-
-def precision_recall_f1(
-    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
-    names:Sequence[str]|None=None, # C names of classes, for messages; None: numbers of columns
-)->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class arrays precision, recall, f1
-    """Precision, recall and F1 of tags, per class (C) and overall (O).
-
-    Leaves classes that no picture shows out of CP, CR and CF1, with a warning."""
-    labels, tags = _prepare(labels, tags)
-    _warn_of_absent('CF1', labels.any(0), names)
-    found = _judged(labels, tags > 0, np.ones((1, len(tags))))
+    found = {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
+             'precision': p, 'recall': r, 'f1': f1}
+    if weights is not None: return found
     return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in found.items()}
 
 # %% ../nbs/11_metrics.ipynb #11-measured
@@ -230,8 +216,7 @@ class Measured:
     )->dict: # as `precision_recall_f1`, with CF1 and OF1 as `Interval`s
         "Precision, recall and F1 of tags; classes that no picture shows are in no class mean."
         tags, n = as_array(tags)[self.read].astype(bool), len(self.labels)
-        with warnings.catch_warnings(action='ignore'):          # of classes that are not shown
-            found = precision_recall_f1(self.labels, tags)
+        found = precision_recall_f1(self.labels, tags)
         weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
-        drawn = _judged(self.labels, tags, weights.astype(np.float32))
+        drawn = precision_recall_f1(self.labels, tags, weights.astype(np.float32))
         return found | {k: bootstrap_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}

@@ -126,19 +126,20 @@ class NounFilter:
     def label(self,
         texts:Iterable[str], # sentences; anything that gives one after the other
         progress:bool=True, # show a progress bar
-    )->'LabeledTexts': # sentences that name a class; how many don't is in `.dropped`
-        "Label sentences and drop those without a class. Raises `NothingNamed` if none is left."
+        keep_unnamed:bool=False, # keep sentences that name no class, with a row of False
+    )->'LabeledTexts': # sentences that name a class; how many were dropped is in `.dropped`
+        "Label sentences and drop those without a class. Raises `NothingNamed` if none names one."
         import torch                                # here, as explaining needs none of it
         from tqdm.auto import tqdm
         from taidpt.texts import LabeledTexts
         kept, rows, columns, n = [], [], [], 0
         found = tqdm(self.stream(texts), 'labelling', unit=' sentences', disable=not progress)
         for n,(text,here) in enumerate(found, 1):
-            if not here: continue
+            if not (here or keep_unnamed): continue
             rows += [len(kept)]*len(here)
             columns += here
             kept.append(text)
-        if not kept:
+        if not columns:
             few, more = ', '.join(self.classes.natural[:5]), ', …' if len(self.classes) > 5 else ''
             raise NothingNamed(
                 f"none of {n:,} sentences names a class of {self.classes.name} ({few}{more}); are "

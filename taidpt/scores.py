@@ -59,8 +59,16 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     d = P - m
     return m.squeeze(1) + ((d / tau).masked_fill(pad, -torch.inf).softmax(1) * d).sum(1)
 
-def _which_count(U:Tensor, mask:Tensor|None) -> Tensor: # N × P bool
-    "Which positions count, all of them where there is no mask; raise unless they are those of U"
+# %% ../nbs/06_scores.ipynb #05-019
+def local_scores(
+    U:Tensor, # features of every position, N × P × D; or only of those that `mask` counts, T × D
+    L:Tensor, # class embeddings of the local branch, C × D, any length
+    tau:float=0.02, # tau_s: at 0 the maximum over positions; large values approach the mean
+    mask:Tensor|None=None, # N × P bool, False where positions have no influence; None: all have
+) -> Tensor: # p', N × C, float32
+    "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for shapes that do not fit."
+    if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
+    _check_width(U, 'U', 'N × P × D' if U.ndim == 3 or mask is None else 'T × D', L)
     if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
     fits = mask.ndim == 2 and mask.dtype == torch.bool
     if not fits or (len(U) != mask.sum() if U.ndim == 2 else mask.shape != U.shape[:2]):
@@ -68,23 +76,6 @@ def _which_count(U:Tensor, mask:Tensor|None) -> Tensor: # N × P bool
                          f"{mask.dtype}, {tuple(mask.shape)} beside {tuple(U.shape)}")
     empty = (~mask.any(1)).nonzero()[:, 0].tolist()
     if empty: raise ValueError(f"no position counts in row {empty[0]}: drop empty inputs")
-    return mask
-
-# %% ../nbs/06_scores.ipynb #05-019
-def local_scores(
-    U:Tensor, # features of every position, N × P × D; or only of those that `mask` counts, T × D
-    L:Tensor, # class embeddings of the local branch, C × D, any length
-    tau:float=0.02, # tau_s: at 0 the maximum over positions; large values approach the mean
-    mask:Tensor|None=None, # N × P bool, True on positions that count; None: all do
-) -> Tensor: # p', N × C, float32
-    """Cosines of positions with classes, pooled with weights softmax(P / tau) (Eq. 6).
-
-    Positions where `mask` is False have no influence on the scores or their gradient, whatever they
-    hold. Raises `ValueError` when shapes or widths disagree, `tau` is negative, or a row has no
-    position that counts."""
-    if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
-    _check_width(U, 'U', 'N × P × D' if U.ndim == 3 or mask is None else 'T × D', L)
-    mask = _which_count(U, mask)
     if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
     tau, rows = max(float(tau), 1e-30), max(1, _block // max(1, mask.shape[1]*len(L)))
     L = _unit(L)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .files import is_number, parse_json
+from .files import is_number, is_text_list, parse_json
 from .metrics import as_array
 
 # %% ../nbs/15_tags.ipynb #15-tag
@@ -56,11 +56,8 @@ def reference_photos()->list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
     return sorted((Path(str(files('taidpt')))/'data'/'coco_demo'/'images').glob('*.jpg'))
 
-def reference_features(
-    clip, # a `FrozenCLIP`, which keeps them
-    pos_embed:bool=False, # as in `FrozenCLIP.encode_images`
-): # `FeatureStore`
-    "Features of the bundled photos, encoded when they are first needed."
+def reference_features(clip, pos_embed:bool=False): # as in `FrozenCLIP.encode_images`
+    "`FeatureStore` of the bundled photos, encoded when they are first needed; the CLIP keeps it."
     from taidpt.clip import encode_pictures, feature_recipe
     kept, recipe = vars(clip).setdefault('reference_', {}), feature_recipe(clip, pos_embed)
     if recipe not in kept:
@@ -69,10 +66,7 @@ def reference_features(
     return kept[recipe]
 
 # %% ../nbs/15_tags.ipynb #15-best
-def best_threshold(
-    y:np.ndarray, # N, bool: whether each picture shows the class
-    s:np.ndarray, # N scores, finite
-)->float:
+def best_threshold(y:np.ndarray, s:np.ndarray)->float: # N bool, N scores of a class
     "The threshold with the highest F1. Raises `ValueError` if no picture shows the class."
     if not y.any(): raise ValueError('no picture shows the class: there is no best threshold')
     order = np.argsort(-s, kind='stable')
@@ -109,20 +103,12 @@ class Thresholds:
     pictures:int # how many there were
     source:str='' # where they were from, e.g. the name of a table
 
-    def few(self)->dict[str, int]: # class -> pictures
-        "Classes with the default threshold, as fewer than `FEW` pictures showed them."
-        return {name: k for name, k in zip(self.names, self.positives) if k < FEW}
-
-    def probabilities(self,
-        scores:ArrayLike, # N × C; NaN where a picture was skipped
-    )->np.ndarray: # N × C, between 0 and 1
+    def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1
         "How likely each class is in each picture, by its score."
         from scipy.special import expit                         # here, as most need none of it
         return expit(as_array(scores).astype(np.float64)*self.slopes + self.offsets)
 
-    def at(self,
-        p:float, # a probability
-    )->np.ndarray: # C scores; infinite where higher scores are not likelier
+    def at(self, p:float)->np.ndarray: # C scores; infinite where higher scores are not likelier
         "From which score on each class is at least so likely."
         if not (is_number(p) and 0 < p < 1):
             raise ValueError(f'probability must be more than 0 and less than 1, got {p!r:.40}')
@@ -130,23 +116,17 @@ class Thresholds:
         return np.divide(distance, a, out=np.full(len(a), np.inf), where=a > 0)
 
     @classmethod
-    def from_text(cls,
-        text:str, # JSON of its fields by name, in the header of a file
-        where:str, # its place, for messages
-    )->'Thresholds':
+    def from_text(cls, text:str, where:str)->'Thresholds': # JSON of its fields; its place
         "Thresholds that a file describes. Raises `ValueError` if it describes none."
-        def credible(x): return is_number(x) and abs(x) < 1e9
-        def count(x): return type(x) is int and 0 <= x < 2**53
-        def line(x): return isinstance(x, str) and x.isprintable() and len(x) <= 1000
-        columns = {'names': line, 'values': credible, 'slopes': credible, 'offsets': credible,
-                   'positives': count}                  # lists, one entry a class
-        about, known = parse_json(text, where), {*columns, 'pictures', 'source'}
-        if (isinstance(about, dict) and about.keys() == known and count(about['pictures'])
-                and line(about['source']) and all(isinstance(about[k], list) for k in columns)
-                and len({len(about[k]) for k in columns}) == 1
-                and all(all(map(fits, about[k])) for k, fits in columns.items())): return cls(**about)
-        raise ValueError(f'{where} must have {", ".join(columns)} of each class, pictures and source: '
-                         'the file was changed, or is of another taidpt')
+        about, numbers = parse_json(text, where), ('values', 'slopes', 'offsets', 'positives')
+        if (isinstance(about, dict) and about.keys() == {'names', *numbers, 'pictures', 'source'}
+                and is_text_list(about['names']) and all(isinstance(about[k], list) for k in numbers)
+                and all(len(about[k]) == len(about['names']) > 0 for k in numbers)
+                and all(map(is_number, [about['pictures'], *(x for k in numbers for x in about[k])]))
+                and isinstance(about['source'], str) and about['source'].isprintable()):
+            return cls(**about)
+        raise ValueError(f'{where} must have names, {", ".join(numbers)} of each class, pictures and '
+                         'source: the file was changed, or is of another taidpt')
 
 def frequency_text(text:str, where:str)->list[float]: # C shares
     "Shares between 0 and 1 as JSON, in the header of a file."
@@ -173,13 +153,13 @@ def calibrate_scores(
     t = np.array([best_threshold(y[:, c], s[:, c]) if own[c] else float(d)
                   for c, d in enumerate(as_array(default))])
     a, b = _platt(y.ravel(), (s - t).ravel())           # of all classes, by what is above them
-    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*t[c]) for c in range(len(t))]
+    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*float(t[c])) for c in range(len(t))]
     slopes, offsets = map(list, zip(*curves))
-    found = Thresholds(list(names), t.tolist(), slopes, offsets, y.sum(0).tolist(), len(y), source)
-    if few := found.few(): warnings.warn(
-        f'On fewer than {FEW} pictures, so the default threshold stays: '
-        + ', '.join(f'{name} ({k})' for name, k in few.items()), stacklevel=3)
-    return found
+    counts = y.sum(0).tolist()
+    if few := [f'{name} ({k})' for name, k in zip(names, counts) if k < FEW]: warnings.warn(
+        f'On fewer than {FEW} pictures, so the default threshold stays: {", ".join(few)}',
+        stacklevel=3)
+    return Thresholds(list(names), t.tolist(), slopes, offsets, counts, len(y), source)
 
 # %% ../nbs/15_tags.ipynb #15-model
 def calibrate(
@@ -202,13 +182,10 @@ def _sigmoid_thresholds(
 )->Thresholds: # of the global branch's scores
     "Thresholds and probabilities by the CLIP's own sigmoid. Raises `ValueError` if it has none."
     clip, scale = getattr(model, 'clip', None), getattr(model, 'cosine_scale', None)
-    cause = ''
-    if clip is not None and clip.logit_bias is None:
-        cause = f'{clip.name or "this CLIP"} was trained with a softmax, whose scores have none'
-    elif clip is None or scale is None:
-        cause = f'scores of {type(model).__name__} are no cosines with sentences, as a CLIP wants'
-    if cause: raise ValueError(f'No probabilities: {cause}. Calibrate with labelled pictures '
-                               '(calibrate, or taidpt evaluate --calibrate), or give a threshold.')
+    if clip is None or clip.logit_bias is None or scale is None: raise ValueError(
+        f'No probabilities: scores of {type(model).__name__} are no cosines with sentences by a '
+        'CLIP that was trained with a sigmoid. Calibrate with labelled pictures (calibrate, or '
+        'taidpt evaluate --calibrate), or give a threshold.')
     if hasattr(model, 'prompts_'): warnings.warn(
         "Probabilities of learned prompts by the CLIP's sigmoid, which was trained on sentences: "
         'calibrate with labelled pictures for better ones.', stacklevel=4)
@@ -216,10 +193,7 @@ def _sigmoid_thresholds(
     return Thresholds(model.classes.names, [-b/a]*C, [a]*C, [b]*C, [0]*C, 0, 'a sigmoid')
 
 # %% ../nbs/15_tags.ipynb #15-tagged
-def as_thresholds(
-    given:ArrayLike, # one for all, or one a class
-    classes:int, # C
-)->np.ndarray: # C, float64
+def as_thresholds(given:ArrayLike, classes:int)->np.ndarray: # one for all, or C -> C, float64
     "Thresholds that a user gave. Raises `ValueError` unless they are one or C, and finite."
     t = as_array(given).astype(np.float64)
     if t.shape not in ((), (classes,)) or not np.isfinite(t).all(): raise ValueError(
@@ -257,7 +231,6 @@ def tagged(
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
     limits = thresholds_of(model, threshold, probability)
-    by_sigmoid = probability is not None and not model.thresholds
-    if by_sigmoid: scores = model.predict_branches(pictures, on_error, progress)[0]
-    else: scores = model.predict(pictures, on_error, progress)
+    if probability is None or model.thresholds: scores = model.predict(pictures, on_error, progress)
+    else: scores = model.predict_branches(pictures, on_error, progress)[0]  # the sigmoid's
     return as_tags(scores, model.classes.names, limits)

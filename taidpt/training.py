@@ -52,7 +52,7 @@ def more_than(bound:float, **settings)->None: # name=value
 # %% ../nbs/08_training.ipynb #08-sch-2
 @dataclass(frozen=True)
 class Schedule:
-    "How prompts learn: the rate of SGD over time, the batches, noise and seed."
+    "How prompts learn: the optimizer and its rate over time, the batches, noise and seed."
     lr:float # full learning rate
     epochs:int # passes over the items
     batch_size:int # items a step
@@ -61,6 +61,7 @@ class Schedule:
     weight_decay:float=5e-4 # of SGD
     noise:float=0. # deviation of noise on each number of a feature; published: none
     seed:int=0 # of the order of the items, and of the noise
+    adam:bool=False # Adam in place of SGD, without momentum and weight decay
 
     def __post_init__(self):
         more_than(0, lr=self.lr)
@@ -72,6 +73,11 @@ class Schedule:
     def rate(self, epoch:int)->float: # epoch from 1
         "The learning rate of an epoch."
         return learning_rate(epoch, self.lr, self.epochs, self.warmup_lr)
+
+    def optimizer(self, parameters)->torch.optim.Optimizer:
+        "What takes the steps."
+        if self.adam: return torch.optim.Adam(parameters, self.lr)
+        return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay)
 
 # %% ../nbs/08_training.ipynb #08-009
 def train_epoch(
@@ -125,10 +131,10 @@ def data_hash(*parts:bytes)->str: # 16 hexadecimal digits
 def _keep(path, prompts, optimizer, history:list[dict], about:dict[str, str])->None:
     "Write a checkpoint, whole or not at all."
     tensors = dict(prompts.named_parameters())
-    momenta = {name: optimizer.state[p].get('momentum_buffer') for name, p in tensors.items()}
-    tensors |= {f'momentum.{name}': m for name, m in momenta.items() if m is not None}
+    state = {f'optimizer.{part}.{name}': torch.as_tensor(value) for name, p in tensors.items()
+             for part, value in optimizer.state[p].items() if value is not None}
     header = {'format': 'taidpt-model', 'version': __version__, 'history': json.dumps(history)}
-    write_safetensors(path, tensors, about | header)
+    write_safetensors(path, tensors | state, about | header)
 
 # %% ../nbs/08_training.ipynb #08-check-3
 _IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes', 'data': 'the data',
@@ -145,21 +151,25 @@ def _check_same_run(was:dict[str, str], now:dict[str, str], path:str|Path)->None
     if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
                                 'Train with the same, or name another checkpoint.')
 
-def _go_on(path, prompts, optimizer, about:dict[str, str])->list[dict]: # the history
+def _go_on(path, prompts, optimizer, schedule:Schedule, about:dict[str, str])->list[dict]: # the history
     "Take up a checkpoint. Raises `ValueError` for one of another run, or a file that is none."
     tensors, header = read_safetensors(path, 'taidpt-model', 'prompts')
     _check_same_run(header, about, path)
     shapes = {name: tuple(p.shape) for name, p in prompts.named_parameters()}
-    momenta = {f'momentum.{name}': shape for name, shape in shapes.items()}
-    momenta = {name: shape for name, shape in momenta.items() if name in tensors}
-    check_shapes(tensors, shapes | momenta, path)
+    parts = {'exp_avg', 'exp_avg_sq', 'step'} if schedule.adam else {'momentum_buffer'}
+    begun = [name for name in shapes if any(f'optimizer.{part}.{name}' in tensors for part in parts)]
+    state = {f'optimizer.{part}.{name}': () if part == 'step' else shapes[name]
+             for name in begun for part in parts}                   # a branch may not learn
+    check_shapes(tensors, shapes | state, path)
     check_numbers({name: tensors[name] for name in shapes}, path)
-    check_numbers({name: tensors[name] for name in momenta}, path, 1e30)
+    check_numbers({name: tensors[name] for name in state}, path, 1e30)
     with torch.no_grad():
         for name, p in prompts.named_parameters(): p.copy_(tensors[name])
-    for name, p in prompts.named_parameters():
-        if (m := tensors.get(f'momentum.{name}')) is not None:
-            optimizer.state[p]['momentum_buffer'] = m.to(p.device)
+    parameters = dict(prompts.named_parameters())
+    for key in state:
+        _, part, name = key.split('.', 2)
+        p = parameters[name]
+        optimizer.state[p][part] = tensors[key].to('cpu' if part == 'step' else p.device)
     return history_text(header.get('history', ''), f'{path}: history')
 
 # %% ../nbs/08_training.ipynb #08-022
@@ -177,12 +187,11 @@ def learn(
     progress:bool=True, # a bar
 )->list[dict]: # the history: epoch, lr, loss and what `val` gave
     "Learn prompts from features, all epochs or those that are left."
-    optimizer = torch.optim.SGD(prompts.parameters(), schedule.lr, schedule.momentum,
-                                weight_decay=schedule.weight_decay)
+    optimizer = schedule.optimizer(prompts.parameters())
     device, about = next(prompts.parameters()).device, about or {}
     with locked(checkpoint or None):
         there = checkpoint and Path(checkpoint).exists()
-        history = _go_on(checkpoint, prompts, optimizer, about) if there else []
+        history = _go_on(checkpoint, prompts, optimizer, schedule, about) if there else []
         if len(history) >= schedule.epochs: return history
         if callable(features): features = features()
         if len(features) != len(labels): raise ValueError(

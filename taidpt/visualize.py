@@ -22,16 +22,12 @@ from .predict import Predictor
 from .scores import dense_scores
 
 # %% ../nbs/14_visualize.ipynb #visualize-013
-def model_view(
-    clip:FrozenCLIP, # its `preprocess` is used
-    picture:str|Path|Image.Image, # a file, a URL, an array or a PIL picture
-)->Image.Image: # what the image tower sees
-    "A picture resized, cropped and upright, in true colours. Raises `OSError` for no picture."
-    rgb = open_rgb(picture)
+def model_view(clip:FrozenCLIP, picture)->Image.Image: # a file, a URL, an array, a PIL picture
+    "What the image tower sees, in true colours. Raises `OSError` for what is no picture."
     steps = getattr(clip.preprocess, 'transform', clip.preprocess).transforms
     norm = next(t for t in steps if hasattr(t, 'mean') and hasattr(t, 'std'))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
-    pixels = (clip.preprocess(rgb) * std + mean).clamp(0, 1)
+    pixels = (clip.preprocess(open_rgb(picture)) * std + mean).clamp(0, 1)
     return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
 
 # %% ../nbs/14_visualize.ipynb #visualize-018
@@ -41,10 +37,7 @@ def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, e
     return (maps - low) / (high - low).clamp_min(1e-9)
 
 # %% ../nbs/14_visualize.ipynb #visualize-024
-def heatmap_overlay(
-    picture:Image.Image, # as `model_view` gives it
-    weights:Tensor|np.ndarray, # h × w, from 0 (not here) to 1 (here)
-)->Image.Image: # of the picture's size
+def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1 (here)
     "A picture, bright and tinted where the weights are high, dark and grey where they are low."
     w = np.asarray(weights, dtype=np.float32)
     from matplotlib import colormaps                # here, as other modules draw nothing
@@ -83,7 +76,8 @@ def show_heatmaps(
         ax.imshow(image)
         ax.set_title(title, fontsize=9)
     where = '; '.join(f'{title} {where_highest(weights)}' for title, weights in zip(titles, maps))
-    fig.alt = f'{picture_name(picture)} as the model sees it, and where each class scores highest: {where}.'
+    fig.alt = (f'{picture_name(picture)} as the model sees it, '
+               f'and where each class scores highest: {where}.')
     return fig
 
 # %% ../nbs/14_visualize.ipynb #visualize-sc
@@ -99,8 +93,8 @@ def compare(
               for view, (name, m) in zip(seen, models.items())}
     return score_bars(seen[0], panels, labels, top, picture_name(picture))
 
-def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigure: # as in `compare`
-    "A picture beside its best classes."
+def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigure:
+    "A picture beside its best classes by one model, as in `compare`."
     return compare({'': model}, picture, labels, top)
 
 # %% ../nbs/14_visualize.ipynb #visualize-038

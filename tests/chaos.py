@@ -223,9 +223,8 @@ class Chaos:
 def run(minutes: float, seed: int, jobs: list[str]) -> int:
     "Trials for some minutes; how many failed"
     torch.set_num_threads(1)
-    end_at = time.monotonic() + 60*minutes
     with tempfile.TemporaryDirectory() as folder:
-        chaos = Chaos(seed, Path(folder))
+        chaos, end_at = Chaos(seed, Path(folder)), time.monotonic() + 60*minutes
         for job in ('encode', 'evaluate'):
             if job in jobs: chaos.trial(job, 'two at once')
         while time.monotonic() < end_at:

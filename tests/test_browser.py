@@ -1,6 +1,6 @@
 """The site and the Explorer as a person meets them: in a browser, on a desk and on a phone.
 
-A screenshot of what fails stays in tests/artifacts.
+Screenshots of the Explorer and of what fails stay in tests/artifacts.
 """
 import http.server
 import io
@@ -76,9 +76,12 @@ class Browser(webdriver.Chrome):
         "Wait until `what` is true; fail with a picture of the page if it never is"
         try: return WebDriverWait(self, seconds, 0.1, (NoSuchElementException, StaleElementReferenceException)).until(lambda _: what())
         except TimeoutException:
-            ARTIFACTS.mkdir(parents=True, exist_ok=True)
-            self.save_screenshot(str(ARTIFACTS/'failed.png'))
+            self.shoot('failed')
             raise AssertionError(f'{about}; on the page: {self.find("body").text[:2000]}') from None
+
+    def shoot(self, name, element=None):
+        ARTIFACTS.mkdir(parents=True, exist_ok=True)
+        (self.save_screenshot if element is None else element.screenshot)(str(ARTIFACTS/f'{name}.png'))
 
 
 @pytest.fixture
@@ -397,6 +400,8 @@ def test_explorer(tmp_path, browser):
         assert len(app.classes()) == 20 and app.text('told').startswith(f'Present: {first}')
         assert 'present, threshold' in app.option(first).get_attribute('aria-label')
 
+        browser.shoot('explorer-first', browser.find('.taidpt-explorer'))
+
         # light and dark, wide and narrow
         assert app.white() > .5                                         # which is what the next lines would not see
         browser.theme('dark')
@@ -404,6 +409,7 @@ def test_explorer(tmp_path, browser):
         browser.width(PHONE)
         assert app.white() < .02 and not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
         browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
+        browser.shoot('explorer-phone-dark')
         browser.theme('light')
         browser.width(DESK)
 
@@ -425,6 +431,7 @@ def test_explorer(tmp_path, browser):
         name.send_keys('bear', Keys.ENTER)
         browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
         assert len(app.classes()) == 21 and app.names()[0] == 'bear' and app.option('bear').get_attribute('class') == 'present'
+        browser.shoot('explorer-added', browser.find('.taidpt-explorer'))
         browser.find('.taidpt-app .controls button').send_keys(Keys.ENTER)
         browser.until(lambda: len(app.classes()) == 20 and 'bear' not in app.names(), 'the class is not taken away')
 
@@ -433,6 +440,8 @@ def test_explorer(tmp_path, browser):
         browser.until(lambda: 'horse' in app.text('words'), 'the sentence is not shown')
         pointer.move_to_element(app.option('horse')).perform()
         browser.until(lambda: app.text('told').startswith('horse: score') and app.text('words .best'), 'no words for a class')
+
+        browser.shoot('explorer-sentence', browser.find('.taidpt-explorer'))
 
         # uploads: a photo, and what is none
         photo, broken = PHOTOS/'000000007281.jpg', tmp_path/'holiday.jpg'

@@ -18,7 +18,6 @@ from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTO = DEMO/'images/000000000785.jpg'
-LABELLED = ['--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv']
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
 few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
 quick = ['--epochs', '2', '--batch-size', '128', '--n-ctx', '4']
@@ -31,6 +30,7 @@ def folder(tmp_path_factory):
     "A folder with captions and with prompts that were learned from them"
     here = tmp_path_factory.mktemp('cli')
     (here/'my.txt').write_text('\n'.join(few))
+    (here/'labels.tsv').write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
     assert main(['train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out', f'{here}/my.safetensors', *quick]) == 0
     return here
 
@@ -83,7 +83,8 @@ def test_tiles(folder, command):
 
 def test_calibrate(folder, command):
     "Thresholds from labelled pictures are what evaluate then uses"
-    def tags(*how): return json.loads(command('evaluate', *how, *LABELLED, '--json')[1])['methods']
+    pictures = '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--json'
+    def tags(*how): return json.loads(command('evaluate', *how, *pictures)[1])['methods']
     before, after = tags(folder/'my.safetensors'), tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
     assert after == tags('tuned.safetensors') and before['zero-shot CLIP'] == after['zero-shot CLIP']
     assert [m['TaI-DPT']['tags']['thresholds'] for m in (before, after)] == ['default', 'calibrated']
@@ -97,9 +98,7 @@ def test_evaluate_looks_once(folder, command, monkeypatch):
         seen.append(len(pixels))
         return encode_maps(self, pixels, *args, **kwargs)
     monkeypatch.setattr(FrozenCLIP, 'encode_maps', counted)
-    (labels := Path('labels.tsv')).write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
-    status, _, err = command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', labels)
-    assert status == 0
+    assert command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', folder/'labels.tsv')[0] == 0
     assert sum(seen) <= 12 + 2*36
 
 

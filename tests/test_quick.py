@@ -23,7 +23,3 @@ def test_explaining_needs_no_torch(classes):
     args = ['label', '--quiet', '--classes', classes, '--explain', "Two men's dogs can't see a cat; it's gonna hide."]
     *said, modules = loaded(f'from taidpt.apps.cli import main; main({args!r})', ['torch', 'numpy', *HEAVY])
     assert modules == '' and any("'dogs' ->" in line and 'dog' in line.split('->')[1] for line in said)
-
-
-def test_a_tagger_needs_no_torch():
-    assert loaded('import taidpt.apps.onnx', ['torch', *HEAVY]) == ['']

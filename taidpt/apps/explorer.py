@@ -49,7 +49,7 @@ def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[
     "What classes, added ones last, score on the bundled photos; from which score on each is there."
     photos = reference_features(model.clip, model.pos_embed)
     u, U, _ = photos.batch(list(range(len(photos))), model.clip.device)
-    with torch.no_grad(): branches = model.batch_scores(u, U, G, L, model.tau_image)
+    with torch.no_grad(): branches = model.batch_scores(u, U, G, L, model.picture_tau())
     usual, own = fuse_branches(branches).float().cpu(), thresholds_of(model).tolist()
     return usual, own + reference_thresholds(usual)[len(own):].tolist()
 
@@ -167,8 +167,8 @@ class Explorer(ipywidgets.VBox):
         model, (u, U, seen) = self._models[chosen], self._features[chosen]
         names, G, L = self._classes(model)
         usual, limits = self._once(lambda: _usual_scores(model, G, L), *names)
-        parts, tau = U.flatten(1, 2), model.tau_image   # of a sentence, its words
-        if sentence: tau = getattr(model, 'tau_text', tau)
+        parts, tau = U.flatten(1, 2), model.picture_tau()   # of a sentence, its words
+        if sentence: tau = getattr(model, 'tau_text', tau) or .02
         with torch.no_grad(): both = fuse_branches(model.batch_scores(u, parts, G, L, tau))
         scores = both[0].float().tolist()
         P = dense_scores(parts, G if L is None else L)[0].T.float().cpu()

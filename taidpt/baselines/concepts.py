@@ -17,10 +17,10 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..encoders.features import FeatureStore, check_features
-from ..learner import as_labelled, name_frequency
+from ..ensemble import Attended
+from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
 from ..predict import Predictor, clip_and_classes
-from ..scores import branch_scores, global_scores
 from ..tags import Tag
 from ..text.corpora import bundled_captions
 from ..texts import LabeledTexts, template_sentences
@@ -31,6 +31,7 @@ from ..zeroshot import ZeroShotCLIP
 class ClassVectors(Predictor):
     "A vector for each class, worked out from labelled sentences; a subclass says how."
     learned = 'vectors_'
+    keep_unnamed = False                                # sentences that name no class take part
 
     def solve(self,
         h:Tensor, # features of sentences, N × D, of unit length
@@ -45,7 +46,7 @@ class ClassVectors(Predictor):
         progress:bool=True, # a bar
     )->'ClassVectors': # itself
         "Work the vectors out. `ValueError` for labels of other classes, or none, before any work."
-        train = as_labelled(train, self.classes, progress)
+        train = as_labelled(train, self.classes, progress, self.keep_unnamed)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
         if lost := [n for n,k in train.counts().items() if not k]:
@@ -82,51 +83,20 @@ class ClassVectors(Predictor):
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
 class TextConcepts(ClassVectors):
     "The mean of the sentences that name a class, less the mean of all (Class Concept)."
-    tied = 'clip', 'classes', 'attention'
-
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         local:bool=True, # score positions, too
         tau_image:float=0.05, # tau_s of Eq. 6
         templates:bool=True, # add the 89 template sentences of each class to the captions
-        attention:float|None=None, # tau_a of attention over all sentences; None: no attention
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
         self.local, self.tau_image, self.templates = local, tau_image, templates
-        self.attention = attention
         more_than(0, tau_image=tau_image)
-        if attention is not None: more_than(0, attention=attention)
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Means of the sentences of each class, less the mean of all."
-        if self.attention: self.texts_ = h.half()
-        return (y.T @ h) / y.sum(0)[:, None] - h.mean(0)
-
-    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
-                     mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
-        "Scores of a batch on each branch, the global one with attention if there is any."
-        scores = branch_scores(u, U, G, L if self.local else None, tau, mask)
-        if self.attention:
-            h = self.texts_.to(u)
-            told = (F.normalize(u, dim=-1) @ h.T / self.attention).softmax(1) @ h - h.mean(0)
-            scores[0] = (scores[0] + global_scores(told, G)) / 2
-        return scores
-
-    def tensors(self)->dict[str, Tensor]: # by name
-        "What is kept in a file: with attention, the sentences as well."
-        return super().tensors() | ({'texts': self.texts_} if self.attention else {})
-
-    @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
-        "Which tensors a file should hold: with attention, the sentences as well."
-        more = {'texts': ('N', 'D')} if about['settings'].get('attention') else {}
-        return super().shapes(about, names) | more
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
-        super().take_tensors(tensors)
-        if self.attention: self.texts_ = tensors['texts'].to(self.clip.device)
+        return class_means(h, y)
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-011
 def _some_captions(
@@ -160,7 +130,7 @@ def ready_to_tag(
     progress:bool=True, # bars
 )->Predictor: # ready to tag
     "Concepts with attention from the bundled captions; zero-shot CLIP where none names a class."
-    model = TextConcepts(clip, classes, attention=.02)
+    model = TextConcepts(clip, classes)
     if clip.logit_bias is not None: return ZeroShotCLIP(clip, model.classes)    # a sigmoid's own
     names = model.classes.names
     train, share = _some_captions(model.classes, bundled_captions())
@@ -169,9 +139,10 @@ def ready_to_tag(
         warnings.warn(f'No bundled caption names {told}: "a photo of a {unknown[0]}." and the '
                       'like stand for it', stacklevel=2)
     if len(unknown) == len(names): return ZeroShotCLIP(clip, model.classes)
-    model.fit(train, progress=progress)
+    encoded = encode_sentences(clip, (train + template_sentences(model.classes)).texts, progress=progress)
+    model.fit(train, encoded, progress)
     model.frequency_ = share                        # of all captions, not of those that were kept
-    return model
+    return Attended(model, encoded)
 
 # %% ../../nbs/baselines/concepts.ipynb #tag-1
 def tag(

@@ -43,8 +43,10 @@ def check_labels(
         raise ValueError(f'{count} pictures of {len(classes)} classes need labels of '
                          f'{count} × {len(classes)}, got {" × ".join(map(str, y.shape))}.')
     wrong = (~torch.isin(y.float(), torch.tensor(values, dtype=torch.float32))).nonzero().tolist()
-    if wrong: raise ValueError(f'Labels must be {" or ".join(map(str, values))}, but row {wrong[0][0]} '
-                               f'has {y[tuple(wrong[0])].item()} for {classes.names[wrong[0][1]]!r}.')
+    if wrong:
+        i, c = wrong[0]
+        raise ValueError(f'Labels must be {" or ".join(map(str, values))}, '
+                         f'but row {i} has {y[i, c].item()} for {classes.names[c]!r}.')
     if empty := [name for name, shown in zip(classes.names, (y == 1).any(0)) if not shown]:
         message = f'No picture shows {", ".join(empty[:10])}' + (', …' if len(empty) > 10 else '')
         if every: raise ValueError(f'{message}: a class needs at least one to be learned from.')
@@ -77,7 +79,8 @@ def learn_from_pictures(
     y = check_labels(labels, len(features), model.classes, (-1, 0, 1), every)
     check_features(features)
     vars(model).update({f'{name}_': x for name, x in settled(model).items()})
-    about = model_about(model) | {'data': data_hash(np.ascontiguousarray(features.global_).tobytes(), y.numpy().tobytes())}
+    seen = np.ascontiguousarray(features.global_)
+    about = model_about(model) | {'data': data_hash(seen.tobytes(), y.numpy().tobytes())}
     model.prompts_, model.history_, model.thresholds = model.fresh_prompts(), [], None
     model.history_ = learn(
         model.prompts_, features, targets(y), loss, schedule_of(model),

@@ -121,7 +121,7 @@ class Rescored(Predictor):
         pictures = files_or_pil(pictures)
         scores, boxes = self.first_look(pictures, on_error, progress)
         regions = list(_likely_regions(scores, boxes, self.likely).items())
-        opened = lru_cache(1)(lambda i: open_rgb(pictures[i]))      # regions of a picture follow each other
+        opened = lru_cache(1)(lambda i: open_rgb(pictures[i]))  # its regions follow each other
         for k in tqdm(range(0, len(regions), 64), 'second look', disable=not progress):
             some = regions[k:k + 64]
             cut = [_cut(opened(i), box, self.clip.preprocess) for (i, box), _ in some]

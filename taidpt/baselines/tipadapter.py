@@ -25,21 +25,14 @@ from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-004b
-def _cache_values(
-    labels:Tensor, # K × C bool, each class on one picture at least
-)->Tensor: # K × C, float32
+def _cache_values(labels:Tensor)->Tensor: # K × C bool, each class shown -> K × C, float32
     "Label vectors, scaled so that every class has as much in the cache as the rarest."
     shown = labels.sum(0)
     return labels.float() * (shown.min() / shown)
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-005
-def _cache_scores(
-    f:Tensor, # features of pictures, N × D
-    keys:Tensor, # K × D, of length 1 unless they were learned
-    values:Tensor, # K × C
-    beta:float, # sharpness, at least 0
-)->Tensor: # N × C
-    "Values of the cached pictures, weighted by likeness."
+def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N × C
+    "Values, K × C, weighted by how like features f, N × D, are to keys, K × D."
     return torch.exp(-beta * (1 - F.normalize(f, dim=-1) @ keys.T)) @ values
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
@@ -60,10 +53,7 @@ def _fine_tuned(model:'TipAdapter', keys:Tensor, f:Tensor, y:Tensor, progress:bo
     return keys.detach()
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-017e
-def _map_of_many(
-    labels:Tensor, # N × C bool
-    scores:Tensor, # A × N × C, A score matrices
-)->Tensor: # A, in percent
+def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N × C -> A, in percent
     "mAP of each score matrix, over the classes that have a positive."
     order = scores.argsort(dim=1, descending=True, stable=True)
     hit = labels.expand_as(scores).gather(1, order).float()

@@ -199,10 +199,10 @@ def in_batches(
             batch = range(start, min(start + batch_size, len(items)))
             if together: return pool.submit(lambda: encode([read(i) for i in batch]))
             return [pool.submit(read, i) for i in batch]
-        def end(job): return job.result() if together else encode([one.result() for one in job])
         try:
             for start in starts:
                 coming.append(begin(start))
-                if len(coming) == ahead: yield end(coming.popleft())
-            while coming: yield end(coming.popleft())
+                while len(coming) == ahead or coming and start == starts[-1]:
+                    job = coming.popleft()
+                    yield job.result() if together else encode([one.result() for one in job])
         finally: pool.shutdown(cancel_futures=True)
