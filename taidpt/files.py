@@ -282,7 +282,7 @@ def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
 
 def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds
-    shapes:dict[str, tuple], # name -> sizes: numbers, or a letter for the same size everywhere
+    shapes:dict[str, tuple|None], # name -> sizes: numbers, or a letter for one size; None: any
     path:str|Path,
 )->None:
     "Raise `ValueError` for a tensor too many or too few, or one of another shape or type."
@@ -292,6 +292,7 @@ def check_shapes(
     sizes = {}
     for name,shape in shapes.items():
         t = tensors[name]
+        if shape is None: shape = t.shape
         for letter,k in zip(shape, t.shape): sizes.setdefault(letter, k)
         want = tuple(n if isinstance(n, int) else sizes.get(n, n) for n in shape)
         if want != t.shape or not t.numel() or not t.is_floating_point():
