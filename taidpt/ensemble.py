@@ -207,7 +207,8 @@ class Attended(Predictor):
 
     def save(self, path:str|Path)->None: # a .safetensors file
         "The model's file, with the sentences' features in half precision beside what it learned."
-        save_model(path, self)
+        save_model(self.model, path, self.thresholds, {'attention.sentences': self.sentences},
+                   attention=str(self.tau))
 
 # %% ../nbs/13_ensemble.ipynb #13-saved
 @dataclass(repr=False)

@@ -7,6 +7,7 @@ __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fu
            'auto_scale', 'auto_tau']
 
 # %% ../nbs/06_scores.ipynb #05-002
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -95,10 +96,14 @@ def branch_scores(
     L:Tensor|None, # class embeddings of the local branch, C × D; None: there is no local branch
     tau:float=0.02, # tau_s of Eq. 6
     mask:Tensor|None=None, # N × P bool, True on positions that count; None: all do
+    pool:Callable|None=None, # in place of Eq. 6: (P, N × P × C cosines; mask, N × P) -> N × C
 ) -> list[Tensor]: # p, and p' where there is an L, each N × C
     "Scores of each branch (Eq. 5, 6)."
     if L is None: return [global_scores(u, G)]
-    return [global_scores(u, G), local_scores(U, L, tau, mask)]
+    if pool is None: return [global_scores(u, G), local_scores(U, L, tau, mask)]
+    if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
+    if U.ndim == 2: U = U.new_zeros(*mask.shape, U.shape[1]).index_put((mask,), U)
+    return [global_scores(u, G), pool(dense_scores(U, L), mask)]
 
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(

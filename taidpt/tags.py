@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEW', 'Tag', 'as_tags', 'reference_thresholds', 'reference_photos', 'reference_features', 'best_threshold',
-           'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'as_thresholds', 'thresholds_of', 'tagged']
+           'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'as_thresholds', 'thresholds_of', 'tagged',
+           'probabilities']
 
 # %% ../nbs/15_tags.ipynb #15-imports
 import math, warnings
@@ -234,3 +235,15 @@ def tagged(
     if probability is None or model.thresholds: scores = model.predict(pictures, on_error, progress)
     else: scores = model.predict_branches(pictures, on_error, progress)[0]  # the sigmoid's
     return as_tags(scores, model.classes.names, limits)
+
+def probabilities(
+    model, # has `predict`, `classes` and `thresholds`
+    pictures, # N, in any form
+    on_error:str='raise', # at a picture that cannot be read; or 'skip': NaN
+    progress:bool=True, # show a bar
+)->np.ndarray: # N × C, from 0 to 1
+    "How likely each class is, as calibrated or by the CLIP's sigmoid; else `ValueError`."
+    found = model.thresholds or _sigmoid_thresholds(model)
+    if model.thresholds: scores = model.predict(pictures, on_error, progress)
+    else: scores = model.predict_branches(pictures, on_error, progress)[0]
+    return found.probabilities(scores)

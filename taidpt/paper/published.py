@@ -47,7 +47,7 @@ def published_settings(
     clip:FrozenCLIP, # its recommended settings come first
 )->dict: # of `TaIDPT`
     "The published settings of a run, apart from those that the CLIP recommends others for."
-    own = {'lr': run.lr, 'epochs': run.epochs, 'warmup_lr': run.warmup_lr}
+    own = {'lr': run.lr, 'epochs': run.epochs}
     own = {k: v for k,v in own.items() if k not in clip.recommended}
     batch_size = clip.recommended.get('batch_size', run.batch_size)
     return own | {'batch_size': batch_size, 'tau_image': run.tau_image, 'n_ctx': run.n_ctx}
