@@ -337,7 +337,7 @@ def file_identity(path:str|Path)->tuple: # path or URL, size, and when it change
     try:
         if '://' not in str(path):
             found = os.stat(path)
-            return str(path), found.st_size, found.st_mtime_ns
+            return str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns
         import fsspec                           # here, as files on this disk need none of it
         fs, there = fsspec.core.url_to_fs(str(path))
         return str(path), fs.ukey(there)
