@@ -317,6 +317,7 @@ def check_data(
     "One `FileNotFoundError` for all that the data sets lack, before anything of them is read."
     files = {}
     for name in names:
+        if name not in _SETS: raise ValueError(f'{name!r} is none of {", ".join(_SETS)}')
         find, splits, captions = _SETS[name]
         for split in splits[:1 + train]: files |= find(root, split)
         files |= captions(root)
