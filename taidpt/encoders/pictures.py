@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'is_url', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb', 'read_pixels',
-           'UnreadablePicture', 'shown_name', 'what_is_wrong', 'core_threads', 'in_batches']
+           'UnreadablePicture', 'what_is_wrong', 'core_threads', 'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
-import io, math, re, warnings
+import io, math, os, re, warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
+
+from ..files import LIMITS, check_limit, shown
 
 if TYPE_CHECKING: from torch import Tensor
 
@@ -98,13 +100,27 @@ def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a chann
     if picture.getexif().get(0x0112, 1) != 1: picture = ImageOps.exif_transpose(picture)    # turn
     if picture.mode[0] in 'IF':
         grey = np.asarray(picture, dtype=np.float32)
+        if not np.isfinite(grey).all(): raise ValueError('it holds NaN or infinity')
         full = 65535 if picture.mode != 'F' else 255 if grey.max() > 1 else 1
         grey = grey / max(full, grey.max()) * 255
         picture = Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
     return picture if picture.mode == 'RGB' else picture.convert('RGB')
 
+_MARKER = re.compile(b'\xff[\xc0-\xcf\xd9-\xfe]')
+
+def _scans(content:bytes) -> int: # 0 for what is no JPEG
+    "How often a JPEG draws its pixels."
+    at, scans = 2, 0
+    while content[:2] == b'\xff\xd8' and (found := _MARKER.search(content, at)):
+        if found[0] == b'\xff\xd9': break              # the end
+        scans += found[0] == b'\xff\xda'
+        at = found.end() + int.from_bytes(content[found.end():found.end() + 2], 'big')
+    return scans
+
 def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -> upright, in RGB
     "A picture decoded; a JPEG at a fraction of its size, where both sides keep so many pixels."
+    check_limit(len(content), 'bytes of a picture')
+    check_limit(_scans(content), 'scans of a JPEG')
     try: opened = Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as e: raise ValueError(str(e)) from None
     with opened:
@@ -141,8 +157,11 @@ def open_rgb(
     "A picture to look at. Raises `OSError` or `ValueError` for what is none."
     if is_url(picture):
         import fsspec                                                   # here, as in `_fetched`
-        with fsspec.open(picture, 'rb') as f: picture = f.read()
-    elif isinstance(picture, (str, Path)): picture = Path(picture).read_bytes()
+        with fsspec.open(picture, 'rb') as f:
+            picture = f.read(LIMITS['bytes of a picture'] + 1)
+    elif isinstance(picture, (str, Path)):
+        check_limit(os.path.getsize(picture), 'bytes of a picture')
+        picture = Path(picture).read_bytes()
     if isinstance(picture, bytes): return decoded(picture, min_side)
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
     with picture.copy() as opened: return _to_rgb(opened)
@@ -155,14 +174,9 @@ def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 ×
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
-def shown_name(path:str|Path) -> str: # can be printed, and written to any file of text
-    r"The path as text; a byte of it that is not UTF-8 is written as \xNN."
-    text = re.sub('[\udc80-\udcff]', lambda byte: rf'\x{ord(byte[0]) - 0xdc00:x}', str(path))
-    return text.encode('utf-8', 'backslashreplace').decode()
-
 def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Which picture, at a place in a list, could not be read, and why."
-    name = shown_name(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
+    name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
 

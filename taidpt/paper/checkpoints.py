@@ -6,7 +6,7 @@
 __all__ = ['prompt_tensors', 'import_checkpoint']
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-002
-import pickle, re, warnings
+import pickle, re, warnings, zipfile
 from pathlib import Path
 
 import torch
@@ -40,6 +40,10 @@ def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such file')
     allowed = [(thing, name) for name, thing in _STAND_INS.items()]
     try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as z:
+                if any(i.file_size > i.compress_size for i in z.infolist()):
+                    raise ValueError('it is packed, as no checkpoint is')
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter('ignore')                 # of pickles in other formats
             return torch.load(path, map_location='cpu', weights_only=True)
@@ -50,9 +54,12 @@ def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what
                          'it is refused, and nothing of it was run.') from None
     except Exception as e:  # noqa: BLE001
         what = str(e).partition('\n')[0] or type(e).__name__
+        if 'weights_only' in what: what = 'it is a program'     # and not to be run, as PyTorch says
         raise ValueError(f'{path} is no checkpoint that PyTorch can read: {what}') from None
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-017
+_TENSORS = 'ctx', 'ctx_double', 'token_prefix', 'token_suffix', 'temperature', 'spatial_T'
+
 def prompt_tensors(
     path:str|Path, # of the published code, e.g. prompt_learner/model-best.pth.tar
 )->dict[str, Tensor]: # name in the published code -> float32
@@ -60,11 +67,14 @@ def prompt_tensors(
     held = _read_checkpoint(path)
     if isinstance(held, dict): held = held.get('state_dict', held)
     if not isinstance(held, dict): held = {}
-    state = {name: t.float() for name, t in held.items()
-             if isinstance(t, Tensor) and t.layout == torch.strided
-             and not (t.is_quantized or t.is_complex())}
+    state = {name: t for name in _TENSORS if isinstance(t := held.get(name), Tensor)
+             and t.layout == torch.strided and not (t.is_quantized or t.is_complex())}
+    for name, t in state.items():
+        if t.nbytes > t.untyped_storage().nbytes(): raise ValueError(
+            f'{path}: {name} has {t.numel():,} numbers, and the file holds fewer.')
+    state = {name: t.float() for name, t in state.items()}
     if not {'ctx', 'ctx_double'} <= state.keys():
-        what = 'of DualCoOp' if 'ctx_neg' in state else 'of another kind, or none'
+        what = 'of DualCoOp' if 'ctx_neg' in held else 'of another kind, or none'
         raise ValueError(f'{path} holds prompts {what}; read are those of TaI-DPT, '
                          'which have a ctx and a ctx_double.')
     ctx = state['ctx']

@@ -305,9 +305,9 @@ class Material:
             out.append(f'{n:,} test pictures, where the official list has {self.run.pictures:,}.')
         unread = len(pictures.missing) + max((int((~c.read).sum()) for c in cells), default=0)
         if unread: out.append(f'{unread:,} pictures {_LOST}')
+        few = '; differences of some points are chance'*(n < 500)
         if study.data is None: out.append(
-            f'{n - unread} photos with {int(pictures.labels.any(0).sum())} classes. '
-            'Where photos are few, differences of some points are chance.')
+            f'{n - unread:,} photos with {int(pictures.labels.any(0).sum())} classes{few}.')
         return [f'{self.name}: {note}' for note in out]
 
 # %% ../../nbs/paper/study.ipynb #study-together
@@ -435,7 +435,8 @@ class Scene:
         notes = [*notes, (f'{len(names)} classes{named}; {int(read.sum()):,} pictures scored, '
                           f'{len(self.train):,} to learn from; {by} 0: no picture.')]
         if lost: notes.append(f'{lost:,} more pictures {_LOST}')
-        if study.data is None: notes.append('Few photos: differences of some points are chance.')
+        if study.data is None and len(self.test) < 500:
+            notes.append('Few photos: differences of some points are chance.')
         data = {'learned from': data_digest(self.train), 'scored': data_digest(self.test)}
         write_table(study, what, title, data, ['method', by], results,
                     theirs if self.published else {}, notes)

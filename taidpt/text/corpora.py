@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from ..files import is_text_list, parse_json, utf8
+from ..files import LIMITS, check_limit, is_text_list, parse_json, utf8
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
@@ -22,8 +22,11 @@ def _open(path:Path)->BinaryIO:
 
 def _lines(path:Path)->Iterator[tuple[int,str]]:
     "Numbered lines of a text file, from 1."
+    most = LIMITS['bytes of a caption']
     with _open(path) as f:
-        for n,raw in enumerate(f, 1): yield n, utf8(raw, path, n)
+        for n,raw in enumerate(iter(lambda: f.readline(most + 1), b''), 1):
+            check_limit(len(raw), 'bytes of a caption', f'{path}:{n}')
+            yield n, utf8(raw, path, n)
 
 def _read_txt(path:Path, column:None)->Iterator[str]:
     "The lines of a text file."
@@ -162,6 +165,7 @@ class Captions:
             texts = _reader(self.path)(self.path, self.column) if self.path else self.source
             for n,text in enumerate(texts, 1):
                 if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
+                check_limit(len(text), 'bytes of a caption', f'{name}: sentence {n}')
                 if words := text.split():
                     found = True
                     yield ' '.join(words[:self.max_words])
@@ -185,6 +189,8 @@ def read_captions(
     path = Path(path)
     if path.is_dir(): raise IsADirectoryError(f"{path} is a folder; give a file of captions")
     if not path.exists(): raise FileNotFoundError(f"{path}: there is no such file of captions")
+    if not path.is_file(): raise ValueError(
+        f"{path} is no file but a pipe or device; captions are read twice, so write them to a file")
     if not _reader(path):
         raise ValueError(f"{path}: captions are read from {', '.join(_READERS)} and .gz of these")
     return Captions(path, column, max_words)
