@@ -129,7 +129,7 @@ class Result:
     classes:str # of the labels: 'voc2007', a file, or names
     n_classes:int # how many of them are on enough photos to be measured
     captions:str # which sentences were learned from
-    data:str # hash of photos, labels, classes and sentences
+    data:str # hash of photos' names, labels, classes and sentences
     method:str # a member of the family
     relative:bool # yes: with relative scores
     seeds:int # runs that were averaged; 1 where nothing is left to chance
