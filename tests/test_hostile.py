@@ -2,10 +2,10 @@
 import csv
 import io
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -78,29 +78,29 @@ def test_a_tagger_has_so_much_memory(tmp_path):
             with pytest.raises(ValueError, match='cannot be run'): look.predict(open_rgb(picture('PNG')))
 
 
-def checkpoint(folder: Path):
+def checkpoint(folder):
     torch.save({'ctx': torch.ones(1, 1).expand(10**6, 10**6), 'ctx_double': torch.ones(1, 1)}, folder/'a.pth')
     prompt_tensors(folder/'a.pth')
 
 
-def sparse(folder: Path):
+def sparse(folder):
     with open(folder/'a.jpg', 'wb') as f: f.truncate(2**32)
     open_rgb(folder/'a.jpg')
 
 
-def scans(folder: Path):
+def scans(folder):
     drawn = io.BytesIO()
     open_rgb(picture('PNG')).save(drawn, 'JPEG', progressive=True)
     last = (content := drawn.getvalue()).rindex(b'\xff\xda')
     decoded(content[:last] + content[last:-2]*2000 + content[-2:])
 
 
-def caption(folder: Path):
+def caption(folder):
     with open(folder/'a.txt', 'wb') as f: f.truncate(2**32)
     list(read_captions(folder/'a.txt'))
 
 
-def classes(folder: Path): ClassSet('many', map(str, range(50_001)))
+def classes(folder): ClassSet('many', map(str, range(50_001)))
 
 
 SIZES = {checkpoint: '1,000,000,000,000 numbers', sparse: 'bytes of a picture', scans: 'scans of a JPEG', caption: 'a.txt:1 has more than',
@@ -116,8 +116,7 @@ def test_names_control_neither_terminal_nor_spreadsheet(tmp_path):
     name, out = 'a\x1b[2J\r\nb.jpg: cat', tmp_path/'tags.csv'
     with redirect_stdout(told := io.StringIO()): _print_tags([name, '=1+1.jpg'], [[Tag('@dog\x9b', .5, True)]]*2, scores=True, out=str(out))
     assert told.getvalue() == 'a\\x1b[2J\\r\\nb.jpg: cat: @dog\\x9b 0.500\n=1+1.jpg: @dog\\x9b 0.500\n'
-    with open(out, newline='') as f: rows = list(csv.reader(f))
-    assert rows == [['picture', 'tags', "'@dog\\x9b"], ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '0.5000'], ["'=1+1.jpg", "'@dog\\x9b", '0.5000']]
+    assert list(csv.reader(out.open(newline=''))) == [['picture', 'tags', "'@dog\\x9b"], ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '0.5000'], ["'=1+1.jpg", "'@dog\\x9b", '0.5000']]
 
 
 @pytest.mark.skipif(os.name == 'nt', reason='modes and links of Unix')
@@ -142,3 +141,10 @@ def test_a_closed_output_is_no_fault(how, tmp_path):
     done = subprocess.run(f'{code} label --classes cat,dog --explain "a cat" {how}', shell=True, check=False, capture_output=True, text=True, cwd=tmp_path,
                           env=os.environ | {'PYTHONPATH': str(ROOT)})
     assert done.returncode == 0 and 'Traceback' not in done.stderr + done.stdout and 'rror' not in done.stderr
+
+
+def test_each_promise_names_its_test():
+    "The table in SECURITY.md has all tests of the files that it names, and no others but good files"
+    named = set(re.findall(r'`(test_\w+)::(\w+)`', (ROOT/'SECURITY.md').read_text(encoding='utf-8')))
+    there = {(file, name) for file, _ in named for name in re.findall(r'^def (test_\w+)', (ROOT/f'tests/{file}.py').read_text(encoding='utf-8'), re.MULTILINE)}
+    assert there - named == {('test_fuzz', 'test_good_files_are_read'), ('test_hostile', 'test_each_promise_names_its_test')} and named <= there
