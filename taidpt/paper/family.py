@@ -9,7 +9,6 @@ __all__ = ['FAMILY', 'Comparison', 'Result', 'read_results', 'keep_results', 'bu
 import csv, inspect, sys, time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
-from functools import partial
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -37,11 +36,6 @@ from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/family.ipynb #family-006
-class _Attentive(TextConcepts):
-    "Concepts that look at pictures through their sentences, too."
-    def fit(self, *train, features, **how):
-        return Attended(super().fit(*train, features=features, **how), features)
-
 FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> a model
     'zero-shot CLIP': lambda clip, c, s: ZeroShotCLIP(clip, c, local=False),
     'zero-shot CLIP with DPT': lambda clip, c, s: ZeroShotCLIP(clip, c),
@@ -49,11 +43,7 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
     'TaI-DPT': lambda clip, c, s: TaIDPT(clip, c, seed=s),
     'concepts, global': lambda clip, c, s: TextConcepts(clip, c, local=False),
     'concepts': lambda clip, c, s: TextConcepts(clip, c),
-<<<<<<< HEAD
     'concepts with attention': lambda clip, c, s: TextConcepts(clip, c),
-=======
-    'concepts with attention': lambda clip, c, s: _Attentive(clip, c),
->>>>>>> half
     'linear, global': lambda clip, c, s: TextLinear(clip, c, local=False, templates=True),
     'linear': lambda clip, c, s: TextLinear(clip, c, templates=True),
     'prompts on pairs': lambda clip, c, s: TaIDPT(clip, c, loss='auc', seed=s),
@@ -76,15 +66,10 @@ class Comparison:
         min_photos:int=1, # that a class must be on to be measured
         members:dict[str, Callable]=FAMILY, # as in `FAMILY`
     ):
-<<<<<<< HEAD
-        self.study, self.photos, self.every = study, photos, every
+        self.study, self.photos, self.every, self.members = study, photos, every, members
         self.train = train = every[every.labels.any(1)]
         train.dropped = len(every) - len(train) + every.dropped
         self.seeds, self.kept = seeds, {}
-=======
-        self.study, self.photos, self.train = study, photos, train
-        self.seeds, self.kept, self.members = seeds, {}, members
->>>>>>> half
         self.labels = photos.labels & (photos.labels.sum(0) >= min_photos)
         if not self.labels.any(): raise ValueError(
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
@@ -100,7 +85,6 @@ class Comparison:
         "What a member says of the photos, for each seed."
         study, found = self.study, []
         for i,model in enumerate(self.models(name), 1):
-<<<<<<< HEAD
             key = f'family-{self.data}.{name.replace(" ", "-")}.{i}'
             train = self.every if ' on pairs' in name else self.train
             texts = train.texts + template_sentences(train.classes).texts
@@ -109,14 +93,8 @@ class Comparison:
                 model.fit(train, features=features, progress=False)
                 return Attended(model, features) if name.endswith('attention') else model
             if not hasattr(model, 'fit'): learn = None
-            found.append(study.cell(key, self.photos, model, learn, self.data))
-=======
-            key, learn = f'family-{self.data}.{name.replace(" ", "-")}.{i}', None
             source = self.data if name in FAMILY else f'{self.data} {_code_of(type(model))}'
-            if hasattr(model, 'fit'): learn = partial(
-                model.fit, train, features=study.sentence_features(texts), progress=False)
             found.append(study.cell(key, self.photos, model, learn, source))
->>>>>>> half
         return found
 
     def scores(self, name:str, relative:bool=False)->list[Tensor]: # of each seed, N × C
