@@ -63,7 +63,8 @@ def name_frequency(train:LabeledTexts)->list[float]: # C shares; `train` without
     return [k/(len(train) + train.dropped) for k in train.labels.sum(0).tolist()]
 
 # %% ../nbs/09_taidpt.ipynb #09-set-1
-RANKING = {'lr': 2e-3, 'epochs': 5, 'batch_size': 2048, 'warmup_lr': 2e-3, 'scale': 8.}
+RANKING = {'lr': 2e-3, 'epochs': 5, 'batch_size': 2048, 'warmup_lr': 2e-3,
+           'scale': 8.}                 # times the scale that suits the CLIP with Eq. 7
 
 def settled(
     model:Predictor, # has `published` numbers for settings that may be None
@@ -71,7 +72,8 @@ def settled(
 )->dict[str, float]: # setting -> number
     "What was asked for, else what suits the loss or the CLIP, else what was published."
     own = model.of_loss.get(getattr(model, 'loss', None))
-    usual = own or model.published | model.clip.recommended
+    usual = model.published | model.clip.recommended
+    if own: usual = own | {'scale': own['scale']*usual['scale']}
     asked = {name: getattr(model, name, None) for name in model.published}
     found = {name: usual[name] if value is None else value for name, value in asked.items()}
     if n and 'batch_size' in asked and asked['batch_size'] is None:

@@ -62,6 +62,7 @@ def _train_head(
     lr:float, # of Adam
     batch_size:int, # sentences a step
     seed:int, # of the order and of the noise
+    scale:float=8., # on cosines, for 'auc'
     progress:bool=False, # a bar
 )->Tensor: # C × D, float32
     "Weights of a head that learns from features with noise, by cross-entropy or by pairs."
@@ -70,7 +71,7 @@ def _train_head(
     weight = F.normalize(start.to(h), dim=1).requires_grad_()
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()                 # most classes are absent
     def cost(seen, y):
-        if loss == 'auc': return auc_loss(RANKING['scale'] * global_scores(seen, weight), y)
+        if loss == 'auc': return auc_loss(scale * global_scores(seen, weight), y)
         return bce_loss(seen @ weight.T + bias, y)
     optimizer = torch.optim.Adam([weight, bias], lr)
     for _ in tqdm(range(epochs), 'training the head', disable=not progress):
@@ -115,7 +116,8 @@ class TextLinear(ClassVectors):
         "Weights in closed form, or trained."
         if self.loss == 'squares': return ridge(h, y, self.penalty)
         if self.loss == 'pairs': return pair_vectors(h, y, self.penalty)
-        return _train_head(h, y, self.loss, self.noise, self.epochs, self.lr, self.batch_size, self.seed)
+        return _train_head(h, y, self.loss, self.noise, self.epochs, self.lr, self.batch_size, self.seed,
+                           RANKING['scale'] * self.clip.recommended.get('scale', 4.))
 
 # %% ../../nbs/baselines/linear.ipynb #linear-017b
 def load_predictor(
