@@ -57,6 +57,9 @@ class FrozenCLIP:
         bias = getattr(model, 'logit_bias', None)               # of SigLIP and its kind, e.g. -10
         self.logit_bias = None if bias is None else bias.item()
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
+        wrong = [n for n, t in model.state_dict().items() if not t.isfinite().all()]
+        if wrong: raise ValueError(f'{wrong[0]}, a weight of {name or "this CLIP"}, holds NaN or '
+                                   'infinity: copy or download the weights again.')
         self._rows, self._block = {}, prompt_block
         self._dense, self._sized = patch_features(model.visual, dense), (None, model.visual)
 
@@ -279,7 +282,7 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     return f'{clip.fingerprint()} {preprocess} {forms} {by}'
 
 def _identity(picture) -> str: # in any form
-    "What tells a picture from others: a file's path, size and time, or a hash of the content."
+    "What tells a picture from others: a file's path, size and times, or a hash of the content."
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
     if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)

@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet
@@ -34,10 +35,12 @@ def as_labelled(
     classes:ClassSet, # C classes to be learned
     progress:bool=True, # say how many were kept
     keep_unnamed:bool=False, # of sentences without labels, keep those that name no class, too
+    labels:ArrayLike|None=None, # of the sentences, N × C; None: they have them, or get them here
 )->LabeledTexts:
     """The sentences with labels, those of `NounFilter` if they have none yet.
 
     Raises `TypeError` for what is no list of sentences, `ValueError` for labels of other classes."""
+    if labels is not None: train = LabeledTexts(getattr(train, 'texts', train), labels, classes)
     if not isinstance(train, LabeledTexts):
         many = isinstance(train, Iterable) and not isinstance(train, (str, bytes, dict))
         if not many: raise TypeError(
@@ -148,9 +151,10 @@ def sentence_scores(
     L:Tensor|None, # of the local one
     mask:Tensor, # B × P, where U has a token
     tau:float|None, # of Eq. 6; None: the local branch sees the whole sentence, too
+    pool:Callable|None=None, # in place of Eq. 6, as in `branch_scores`
 )->list[Tensor]: # B × C of each branch
     "What prompts learn from."
-    if tau is not None: return branch_scores(u, U, G, L, tau, mask)
+    if tau is not None or pool: return branch_scores(u, U, G, L, tau, mask, pool)
     return [global_scores(u, E) for E in (G, L) if E is not None]
 
 # %% ../nbs/09_taidpt.ipynb #09-005
@@ -194,13 +198,14 @@ class TaIDPT(Predictor):
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
-        val:tuple|None=None, # (pictures in any form, labels N × C), scored after each epoch
+        y:ArrayLike|tuple|None=None, # labels, N × C; or (pictures, labels) to score each epoch
         checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or what makes them
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise before any work."
-        train = as_labelled(train, self.classes, progress, keep_unnamed=self.loss == 'auc')
+        labels, val = (None, y) if isinstance(y, tuple) else (y, None)
+        train = as_labelled(train, self.classes, progress, self.loss == 'auc', labels)
         warn_of_rare_classes(train)
         self.frequency_, self.thresholds = name_frequency(train), None
         if self.templates: train = train + template_sentences(self.classes)
@@ -219,7 +224,7 @@ class TaIDPT(Predictor):
         tau = self.tau_text or (None if self.loss == 'auc' else .02)
         self.history_ = learn(
             self.prompts_, features, train.labels, scaled_loss(self.loss, self.scale_), schedule,
-            partial(sentence_scores, tau=tau), validation(self, val, progress),
+            partial(sentence_scores, tau=tau, pool=self.pool), validation(self, val, progress),
             checkpoint, model_about(self) | {'data': data}, self.local, progress)
         return self
 

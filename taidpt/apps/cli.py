@@ -9,7 +9,7 @@ __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduc
 import copy, csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -48,6 +48,8 @@ def main(
     "The command `taidpt`. An error is one line; warnings of the package are notes, each told once."
     argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
     argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
+    for name in ('stdout', 'stderr'):                       # which a service may have closed
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -159,10 +161,11 @@ def _method_name(model)->str:
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
 def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `score_files`
     "Work on the files of a folder one by one, on Ray or here, and print what was done."
+    from taidpt.files import shown
     done = work(*args, ray=ray is not None and (ray == 'local' or ray), progress=bars(), **how)
     for file in done:
         for told in file['told']: note(f'{file["name"]}: {told}')
-        print(f'{file["out"]}: {file["kept"]:,} of {file["read"]:,} kept')
+        print(f'{shown(file["out"])}: {file["kept"]:,} of {file["read"]:,} kept')
     print(f'{len(done)} files done; those that were finished before stay as they are')
 
 def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
@@ -181,19 +184,20 @@ def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None
     """Tags of pictures (all classes of each, the surest first) on standard output and in a file.
 
     Raises `ValueError` if no picture could be read."""
-    from taidpt.encoders.pictures import shown_name
-    from taidpt.files import write_whole
-    entries, rows = [], []
-    for picture, tags in zip(map(shown_name, pictures), found, strict=True):
-        shown = [t for t in tags if t.present] if top is None else tags[:top]
-        told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown]
+    from taidpt.files import shown, write_whole
+    cell, entries, rows = partial(shown, cell=True), [], []
+    for picture, tags in zip(pictures, found, strict=True):
+        tags = [t._replace(label=shown(t.label)) for t in tags]
+        best = [t for t in tags if t.present] if top is None else tags[:top]
+        told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in best]
         about = {'tags': told} if tags else {'error': 'cannot be read'}
-        entries.append({'picture': picture} | about)
-        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
-        if not as_json: print(f'{picture}: {about.get("error") or ", ".join(words) or "nothing"}')
-        each = {t.label: f'{t.score:.4f}' for t in sorted(tags)} if scores else {}
-        rows.append({'picture': picture, 'tags': ','.join(t.label for t in shown if t.present)}
-                    | each)
+        entries.append({'picture': shown(picture)} | about)
+        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in best]
+        said = about.get('error') or ', '.join(words) or 'nothing'
+        if not as_json: print(f'{shown(picture)}: {said}')
+        each = {cell(t.label): f'{t.score:.4f}' for t in sorted(tags)} if scores else {}
+        present = ','.join(t.label for t in best if t.present)
+        rows.append({'picture': cell(picture), 'tags': cell(present)} | each)
     document = json.dumps(entries, indent=1, ensure_ascii=False)
     if as_json: print(document)
     if out:

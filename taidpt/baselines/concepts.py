@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..classes import ClassSet
@@ -42,11 +43,12 @@ class ClassVectors(Predictor):
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
+        y:ArrayLike|None=None, # their labels, N × C
         features:FeatureStore|None=None, # of sentences and templates, if they are there already
         progress:bool=True, # a bar
     )->'ClassVectors': # itself
         "Work the vectors out. `ValueError` for labels of other classes, or none, before any work."
-        train = as_labelled(train, self.classes, progress, self.keep_unnamed)
+        train = as_labelled(train, self.classes, progress, self.keep_unnamed, y)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
         if lost := [n for n,k in train.counts().items() if not k]:
@@ -140,7 +142,7 @@ def ready_to_tag(
                       'like stand for it', stacklevel=2)
     if len(unknown) == len(names): return ZeroShotCLIP(clip, model.classes)
     encoded = encode_sentences(clip, (train + template_sentences(model.classes)).texts, progress=progress)
-    model.fit(train, encoded, progress)
+    model.fit(train, features=encoded, progress=progress)
     model.frequency_ = share                        # of all captions, not of those that were kept
     return Attended(model, encoded)
 

@@ -98,7 +98,7 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     some = naming[draw(len(naming), len(pictures))]
     texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
     zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, test.classes))
-    how = {'epochs': 50, 'batch_size': 32, 'warmup_lr': 1e-5, 'templates': False}
+    how = {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
     for s in study.seeds:
         prompts = m.prompts(s, f'texts-{m.name}-seed{s}', lambda: texts, classes=test.classes,
