@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
@@ -32,6 +33,8 @@ from .encoders.weights import build_clip, find_clip, preprocessing, weights_fing
 from .files import file_identity, text_digest
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
+_BLOCK = 500                            # classes whose prompts are in memory at a time
+
 class FrozenCLIP:
     "An open_clip model that never changes, and the features that the paper takes from it (Eq. 4)."
     def __init__(self,
@@ -141,6 +144,10 @@ class FrozenCLIP:
         if not self.causal:
             each = contexts[:, None].expand(-1, len(classnames), -1, -1)
             return torch.stack([self.encode_prompts(c, classnames) for c in each])
+        blocks = [classnames[i:i + _BLOCK] for i in range(0, len(classnames), _BLOCK)]
+        if len(blocks) > 1: return torch.cat([
+            checkpoint(self.encode_shared_prompts, contexts, block, use_reentrant=False)
+            for block in blocks], 1)
         rows = self.prompt_rows(classnames, contexts.shape[1])
         return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
 

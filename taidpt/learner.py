@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['RANKING', 'as_labelled', 'name_frequency', 'settled', 'schedule_of', 'check_learner', 'prompt_shapes', 'prompts_for',
-           'class_means', 'start_near', 'copy_into', 'sentence_scores', 'TaIDPT']
+           'warn_of_long_training', 'class_means', 'start_near', 'copy_into', 'sentence_scores', 'TaIDPT']
 
 # %% ../nbs/09_taidpt.ipynb #09-002
+import time, warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import zip_longest
@@ -115,6 +116,19 @@ def prompts_for(model:Predictor)->PromptLearner:
     own = model.loss == 'auc' if model.class_specific is None else model.class_specific
     return PromptLearner(model.clip, model.classes.names, model.n_ctx, own, model.seed)
 
+def warn_of_long_training(model:Predictor, n:int)->None: # sentences
+    "From 1,000 classes on, say how long learning will take, by a step with 100 of them."
+    C, names, schedule = len(model.classes), model.classes.names[:100], schedule_of(model, n)
+    if C < 1000: return
+    begin, prompts = time.monotonic(), PromptLearner(model.clip, names, model.n_ctx, seed=0)
+    prompts(model.local)[0].sum().backward()
+    prompts.ctx_global.grad.sum().item()                # a GPU has done it by now
+    steps = schedule.epochs * max(1, n // schedule.batch_size)
+    hours = (time.monotonic() - begin) * C/len(names) * steps/3600
+    warnings.warn(f'{C:,} classes and {n:,} sentences with the templates: {steps:,} steps, about '
+                  f'{hours:,.1f} hours here. Fewer epochs or templates=False take less.',
+                  stacklevel=3)
+
 def class_means(
     h:Tensor, # features of sentences, N × D
     y:Tensor, # their labels, N × C, 0 or 1
@@ -209,12 +223,13 @@ class TaIDPT(Predictor):
         warn_of_rare_classes(train)
         self.frequency_, self.thresholds = name_frequency(train), None
         if self.templates: train = train + template_sentences(self.classes)
+        warn_of_long_training(self, len(train))
         if features is None: features = partial(encode_sentences, self.clip, train.texts, None, progress)
         elif not callable(features): check_features(features)
         schedule = schedule_of(self, len(train))
         vars(self).update({f'{name}_': x for name, x in settled(self, len(train)).items()})
         parts = train.labels, *([self.init] if isinstance(self.init, Tensor) else [])
-        data = data_hash(text_digest(train.texts).encode(), *(x.cpu().numpy().tobytes() for x in parts))
+        data = data_hash(text_digest(train.texts).encode(), *(x.cpu().contiguous().numpy() for x in parts))
         self.prompts_, self.history_ = prompts_for(self), []
         if self.init is not None and not (checkpoint and Path(checkpoint).exists()):
             if callable(features): features = features()

@@ -56,6 +56,7 @@ _IN_PYTHON = {
         'write --clip NAME//path/to/weights.safetensors',
     'pass pretrained= one of': 'add to --clip a / and one of',
     'load_clip() without arguments needs': 'without --clip there is',
+    'Fewer epochs or templates=False take': 'Fewer --epochs take',
     'pass the CLIP': 'name it with --clip',
     'say trust=True': 'add --trust',
 }

@@ -138,6 +138,6 @@ def ablations(
         notes.append('No other CLIP was named, so there is one row of them.')
     seen = [_variant_cell(m, study.seeds[0])] if {*groups} - {'texts, pictures'} else []
     notes += m.notes(m.test, seen)
-    title = study.title(f'Ablations on {name}')
-    write_table(study.folder/'ablations', title, ['ablation', 'value'], found, notes=notes)
+    write_table(study, 'ablations', f'Ablations on {name}', m.data, ['ablation', 'value'], found,
+                notes=notes)
     return found

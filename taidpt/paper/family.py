@@ -6,10 +6,9 @@
 __all__ = ['FAMILY', 'Comparison', 'Result', 'read_results', 'keep_results', 'bundled_results', 'compare']
 
 # %% ../../nbs/paper/family.ipynb #family-002
-import csv
+import csv, inspect, sys, time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
-from functools import partial
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -23,12 +22,14 @@ from ..baselines.linear import TextLinear
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP, text_digest
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
+from ..ensemble import Attended
 from ..files import locked, write_whole
 from ..learner import TaIDPT
 from ..metrics import Interval, Measured
 from ..nounfilter import NounFilter
 from .published import RUNS
-from .study import Cell, Study, markdown_table, published_pictures
+from .study import Cell, Study, data_digest, markdown_table, published_pictures
+from ..predict import Predictor, settings_of
 from ..scores import relative_scores
 from ..text.corpora import bundled_captions, read_captions
 from ..texts import LabeledTexts, template_sentences
@@ -42,46 +43,58 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
     'TaI-DPT': lambda clip, c, s: TaIDPT(clip, c, seed=s),
     'concepts, global': lambda clip, c, s: TextConcepts(clip, c, local=False),
     'concepts': lambda clip, c, s: TextConcepts(clip, c),
-    'concepts with attention': lambda clip, c, s: TextConcepts(clip, c, attention=.02),
+    'concepts with attention': lambda clip, c, s: TextConcepts(clip, c),
     'linear, global': lambda clip, c, s: TextLinear(clip, c, local=False, templates=True),
-    'linear': lambda clip, c, s: TextLinear(clip, c, templates=True)}
+    'linear': lambda clip, c, s: TextLinear(clip, c, templates=True),
+    'prompts on pairs': lambda clip, c, s: TaIDPT(clip, c, loss='auc', seed=s),
+    'linear on pairs': lambda clip, c, s: TextLinear(clip, c, loss='pairs', templates=True),
+    'linear on pairs with attention': lambda clip, c, s: TextLinear(clip, c, 'pairs', templates=True)}
 
 # %% ../../nbs/paper/family.ipynb #family-008
+def _code_of(cls:type)->str:
+    "The code beside a class, by which its cells are known; the time, where there is no file of it."
+    try: return inspect.getsource(sys.modules[cls.__module__])
+    except (OSError, TypeError): return str(time.time())
+
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
     def __init__(self,
         study:Study, # CLIP, and where features and cells are kept
         photos:LabeledPictures, # N photos, labelled with C classes
-        train:LabeledTexts, # labelled captions, without templates
+        every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
         seeds:int=3, # runs of members that learn prompts, with seeds 1, 2, …
         min_photos:int=1, # that a class must be on to be measured
+        members:dict[str, Callable]=FAMILY, # as in `FAMILY`
     ):
-        self.study, self.photos, self.train = study, photos, train
+        self.study, self.photos, self.every, self.members = study, photos, every, members
+        self.train = train = every[every.labels.any(1)]
+        train.dropped = len(every) - len(train) + every.dropped
         self.seeds, self.kept = seeds, {}
         self.labels = photos.labels & (photos.labels.sum(0) >= min_photos)
         if not self.labels.any(): raise ValueError(
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
-        # photos by name, so that the hash is the same on every machine
-        names, marks = [p.name for p in photos.pictures], (photos.labels, train.labels)
-        marks = [bytes(y.flatten().tolist()).hex() for y in marks]
-        about = str(min_photos), *names, *photos.classes.names, *train.texts, *marks
-        self.data = text_digest(list(about))
+        self.data = data_digest(photos, train, min_photos)
 
     def models(self, name:str)->list:
         "A member for each seed that it depends on, not fitted yet."
-        make, clip, classes = FAMILY[name], self.study.clip, self.photos.classes
+        make, clip, classes = self.members[name], self.study.clip, self.photos.classes
         found = [make(clip, classes, s) for s in range(1, self.seeds + 1)]
-        return found if isinstance(found[0], TaIDPT) else found[:1]
+        return found if settings_of(found[0]) != settings_of(found[-1]) else found[:1]
 
     def cells(self, name:str)->list[Cell]:
         "What a member says of the photos, for each seed."
-        study, train, found = self.study, self.train, []
-        texts = train.texts + template_sentences(train.classes).texts
+        study, found = self.study, []
         for i,model in enumerate(self.models(name), 1):
-            key, learn = f'family-{self.data}.{name.replace(" ", "-")}.{i}', None
-            if hasattr(model, 'fit'): learn = partial(
-                model.fit, train, features=study.sentence_features(texts), progress=False)
-            found.append(study.cell(key, self.photos, model, learn, self.data))
+            key = f'family-{self.data}.{name.replace(" ", "-")}.{i}'
+            train = self.every if ' on pairs' in name else self.train
+            texts = train.texts + template_sentences(train.classes).texts
+            def learn(model=model, train=train, texts=texts):
+                features = study.sentence_features(texts)
+                model.fit(train, features=features, progress=False)
+                return Attended(model, features) if name.endswith('attention') else model
+            if not hasattr(model, 'fit'): learn = None
+            source = self.data if name in FAMILY else f'{self.data} {_code_of(type(model))}'
+            found.append(study.cell(key, self.photos, model, learn, source))
         return found
 
     def scores(self, name:str, relative:bool=False)->list[Tensor]: # of each seed, N × C
@@ -90,7 +103,7 @@ class Comparison:
         if not relative: return found
         model, clip = self.models(name)[0], self.study.clip
         scale = 16/(model.cosine_scale or 1)
-        if isinstance(model, TaIDPT): scale = 4*clip.recommended.get('scale', 4.)   # as the loss sees
+        if name.startswith('TaI'): scale = 4*clip.recommended.get('scale', 4.)   # as the loss sees
         return [relative_scores(s, scale) for s in found]
 
     def measured(self, name:str, relative:bool=False)->Measured:
@@ -202,6 +215,7 @@ def compare(
     captions:str|Path|None=None, # file of sentences to learn from; None: the bundled captions
     seeds:int=3, # runs of what depends on chance, averaged
     min_photos:int=1, # leave classes on fewer pictures out of mAP
+    member:type[Predictor]|None=None, # a method of your own, too
     out:str|Path='results.csv', # file that rows are added to; features and cells are kept beside it
     progress:bool=True, # bars
 )->str: # a table in Markdown
@@ -212,11 +226,15 @@ def compare(
     name, photos = _labelled_pictures(data, classes)
     source = Path(captions).name if captions else 'COCO val2017'
     sentences = read_captions(captions) if captions else bundled_captions()
-    train = NounFilter(classes).label(sentences, progress=progress)
+    train = NounFilter(classes).label(sentences, progress, keep_unnamed=True)
     study = Study(clip, Path(out).parent, progress=progress)
-    family = Comparison(study, photos, train, seeds, min_photos)
+    def own(clip, c, seed):
+        seeded = 'seed' in inspect.signature(member).parameters
+        return member(clip, c, seed=seed) if seeded else member(clip, c)
+    members = FAMILY | ({member.__name__: own} if member else {})
+    family = Comparison(study, photos, train, seeds, min_photos, members)
     rows = [family.row(m, relative, name, called, source)
-            for m,relative in product(FAMILY, (False, True))]
+            for m,relative in product(members, (False, True))]
     keep_results(out, rows)
     def limits(low, high, sign=''): return f'{low:{sign}.1f} to {high:{sign}.1f}'
     lines = [[r.method + ', relative'*r.relative, f'{r.map:.1f}', limits(r.low, r.high),

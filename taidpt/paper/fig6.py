@@ -21,7 +21,7 @@ def fig6(
     weight:float=0.5, # of CoOp-DPT in the ensemble
 )->dict[tuple, Measured]: # by method and shots, which are 0 for what needs no picture
     "Fig. 6: mAP of five methods over pictures a class. Writes fig6.md and fig6.json."
-    shots, group = shots or ((1, 2, 4, 8, 16) if study.comparable else (1, 2)), f'fig6.{name}'
+    shots, group = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2)), f'fig6.{name}'
     seen = pictures or scene(Material(study, name), max(shots))
     tai, test = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), seen.test
     found = {('TaI', 0): measured(test, [tai.alone]), ('TaI-DPT', 0): measured(test, [tai.both])}

@@ -62,7 +62,7 @@ def fig7(
     how = ('As many steps for each size.' if equal_steps else
            'As many epochs for each size, and so fewer steps for fewer sentences.')
     how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
-    write_table(study.folder/('fig7-steps' if equal_steps else 'fig7'),
-                study.title('Fig. 7, mAP over the number of sentences'),
+    write_table(study, 'fig7-steps' if equal_steps else 'fig7',
+                'Fig. 7, mAP over the number of sentences', m.data,
                 ['data', 'sentences', 'method'], found, notes=[how, *m.notes(m.test, cells)])
     return found

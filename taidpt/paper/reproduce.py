@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..clip import FrozenCLIP, load_clip
+from ..datasets.benchmarks import check_data
+from ..encoders.weights import model_and_tag
 from .ablations import ablations
 from .fig6 import fig6
 from .fig7 import fig7
+from .published import RUNS
 from .study import Study
 from .table1 import table1
 from .table2 import table2
@@ -25,7 +28,7 @@ TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table
 def reproduce(
     what:str, # one of `TABLES`
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
-    clip:FrozenCLIP|Sequence[FrozenCLIP]|None=None, # one or several; None: the embedded one
+    clip:FrozenCLIP|str|Sequence|None=None, # one or several, or their names; None: the embedded one
     seeds:Sequence[int]=(1, 2, 3), # of the prompts
     limit:int|None=None, # sentences and pictures, for a quick look
     out:str|Path='reproduced', # folder for the table, its cells, prompts and features
@@ -33,13 +36,22 @@ def reproduce(
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
-    "Measure a table or figure of the paper; what is finished in `out` is not measured again."
+    """Measure a table or figure of the paper; what is finished in `out` is not measured again.
+
+    `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
-    first, *more = [clip] if isinstance(clip, FrozenCLIP) else clip or [load_clip()]
-    if more and what == 'ablations': kwargs['clips'] = more
-    elif more and what == 'table3' and len(more) == 1: kwargs['dual_clip'] = more[0]
-    elif more: raise ValueError(f'{what} takes one CLIP; only ablations compare several, '
-                                'and table3 takes a second one for DualCoOp')
+    clips = [clip or 'embedded'] if isinstance(clip, FrozenCLIP | str | None) else clip
+    if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
+        f'{what} takes one CLIP; only ablations compare several, and table3 takes a second one for '
+        'DualCoOp')
+    sets = RUNS if what == 'table1' else ['coco' if what == 'table2' else 'voc2007']
+    sets = kwargs.get('datasets') or ([kwargs['name']] if 'name' in kwargs else sets)
+    if data is not None: check_data(data, sets, what not in ('table1', 'fig7'))
+    dual = {'image_size': 448, 'crop': False} if what == 'table3' else {}       # of DualCoOp
+    first, *more = [c if isinstance(c, FrozenCLIP) else
+                    load_clip(*model_and_tag(c), **(dual if i and c != 'embedded' else {}))
+                    for i, c in enumerate(clips)]
+    if more: kwargs |= {'dual_clip': more[0]} if what == 'table3' else {'clips': more}
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
     name = 'fig7-steps' if kwargs.get('equal_steps') else what

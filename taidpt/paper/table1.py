@@ -49,8 +49,9 @@ def table1(
         results |= found
         notes += m.notes(m.test, cells)
         _write_class_chart(study, m.name, found[m.name, METHODS[1]], found[m.name, METHODS[3]])
-    theirs = {k: PUBLISHED_MAP[k] for k in results} if study.comparable else {}
+    known = {m.name for m in materials if m.published}
+    theirs = {k: PUBLISHED_MAP[k] for k in results if k[0] in known}
     if theirs: notes.insert(0, 'Published: Guo et al., CVPR 2023, Table 1, RN50.')
-    write_table(study.folder/'table1', study.title('Table 1'), ['data', 'method'], results, theirs,
-                notes)
+    data = {k: v for m in materials for k,v in m.data.items()}
+    write_table(study, 'table1', 'Table 1', data, ['data', 'method'], results, theirs, notes)
     return results

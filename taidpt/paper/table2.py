@@ -63,7 +63,7 @@ def table2(
     weight:float=0.5, # of CoOp-DPT in the ensemble
 )->dict[tuple, Measured|list]: # by method and shots, which are 0 for what needs no picture
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
-    shots = shots or ((1, 5) if study.comparable else (1, 2))
+    shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
     def on(*scores): return _measured_on(test, seen.test, scores)
     zero = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
@@ -81,7 +81,7 @@ def table2(
                   ('CoOp-DPT + TaI-DPT', k): on(*both)}
     notes = [('Published: Guo et al., CVPR 2023, Table 2, RN50; '
               'which test pictures count there is not said.')]
-    what = 'mAP on novel classes' if study.comparable else 'mAP from few pictures'
+    what = 'mAP on novel classes' if study.whole else 'mAP from few pictures'
     seen.write('table2', f'Table 2, {what}', 'shots', found, tai.read, PUBLISHED['table2'],
-               [*notes*study.comparable, _TABLE2_TESTS[test]])
+               [*notes*seen.published, _TABLE2_TESTS[test]])
     return found

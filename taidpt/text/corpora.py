@@ -112,8 +112,8 @@ def table_rows(
         mark = mark or (_FIRST_CELL.match(line) or ',,')[1]
         try: cells = next(csv.reader([line], delimiter=mark, quoting=quoting, strict=True), [])
         except csv.Error as e:
-            raise ValueError(f'{path}:{n}: a quotation mark is not closed, or not followed by the next '
-                             f'column ({e}); write a row a line, or captions as parquet') from None
+            raise ValueError(f'{path}:{n}: a quotation mark is not closed, or not followed by the '
+                             f'next column ({e}); write a row a line, or parquet of captions') from None
         if any(map(str.strip, cells)): yield f'{path}:{n}', cells
 
 def _read_table(path:Path, column:str|int|None)->Iterator[str]:
