@@ -248,12 +248,13 @@ def tag(
         from taidpt.apps.onnx import Tagger
         return _print_tags(names, Tagger(tagger).tags(names, threshold, on_error), **how)
     from taidpt.ensemble import Tiled
-    from taidpt.tags import as_tags, thresholds_of
+    from taidpt.tags import as_tags, picture_thresholds, thresholds_of
     model = _find_model(prompts, classes, clip, trust, engine=engine, precision=precision)
     looks = Tiled(model, tiles) if tiles > 1 else model
     limits = thresholds_of(looks, threshold, probability)
     if probability is None or model.thresholds: found = looks.predict(names, on_error, bars())
     else: found = model.predict_branches(names, on_error, bars())[0]    # a sigmoid is of these
+    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits, _method_name(model))
@@ -382,11 +383,12 @@ def _beside_zero_shot(models:Mapping, pictures:Sequence, on_error='raise')->tupl
 def _figures(measured:Mapping, scores:Mapping, models:Mapping, top:int)->dict: # by method
     "All figures by name, with their limits; classes that are in no picture are left out."
     from taidpt.metrics import tags_of
-    from taidpt.tags import thresholds_of
+    from taidpt.tags import picture_thresholds, thresholds_of
     methods = {}
     for name, m in measured.items():
         s, limits = scores[name].numpy(), thresholds_of(models[name])
-        tags, best = tags_of(s, limits), m.f1(tags_of(s, top_k=min(top, s.shape[1])))
+        tags = tags_of(s, picture_thresholds(s, limits))
+        best = m.f1(tags_of(s, top_k=min(top, s.shape[1])))
         found, ap, (value, *ends) = m.f1(tags), m.ap(), m.map()
         rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
         each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
