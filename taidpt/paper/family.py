@@ -220,6 +220,8 @@ def compare(
     progress:bool=True, # bars
 )->str: # a table in Markdown
     "All that learns from sentences, measured on labelled pictures. Goes on where it was stopped."
+    if member and not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
+        f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
     read_results(out)                                       # if a line of it is wrong, fail now
     called = str(classes) if isinstance(classes, (str, Path)) else as_classset(classes).name
     classes = as_classset(classes).spelled_naturally()
