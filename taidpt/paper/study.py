@@ -80,7 +80,6 @@ def _photo_halves(photos:LabeledPictures)->tuple[LabeledPictures, LabeledPicture
 class Cell:
     "What one model says of some pictures."
     branches: list[Tensor] # scores of each branch, each N × C; NaN for what could not be read
-    history: list[dict] # a row for each epoch, if the model learned
     seconds: float # to learn
 
     @property
@@ -182,7 +181,7 @@ class Study:
                 write_safetensors(path, kept, header)
         tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
         branches = [s for _,s in sorted(tensors.items())]
-        return Cell(branches, json.loads(header['history']), json.loads(header['seconds']))
+        return Cell(branches, json.loads(header['seconds']))
 
 # %% ../../nbs/paper/study.ipynb #study-016
 def data_digest(
