@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'data_digest', 'Material', 'measured', 'together', 'markdown_table',
-           'table_text', 'provenance', 'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
+           'table_text', 'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import json, os, platform, shlex, sys, time, warnings
@@ -371,7 +371,7 @@ def table_text(
         lines.append([*(str(r[h]) for h in head), told(r['ours']), *limits, seeds, *beside])
     return markdown_table(heads, lines, len(head))
 
-def provenance(
+def _provenance(
     study:Study,
     data:Mapping[str, str], # hashes of what was learned from and scored, by name
 )->dict:
@@ -390,7 +390,7 @@ def write_table(
     study:Study,
     what:str, # the files' name without an ending
     title:str, # of the table
-    data:Mapping[str, str], # as in `provenance`
+    data:Mapping[str, str], # as in `_provenance`
     head:Sequence[str], # this and the next two as in `table_text`
     results:dict[tuple, Measured|list],
     published:Mapping[tuple, float]|None=None,
@@ -398,7 +398,7 @@ def write_table(
 )->None:
     "Write a table as Markdown and, with all that it should be cited with, as JSON."
     title, path = study.title(title), study.folder/what
-    rows = {'title': title, 'about': provenance(study, data),
+    rows = {'title': title, 'about': _provenance(study, data),
             'rows': _rows(head, results, published or {}), 'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
     for end,content in (('.md', text), ('.json', json.dumps(rows, indent=1, ensure_ascii=False))):
