@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
@@ -20,7 +22,7 @@ from ..datasets.labelled import LabeledPictures
 from ..files import shown, write_whole
 from ..metrics import Measured, average_precision
 from ..predict import Predictor
-from ..tags import as_tags, thresholds_of
+from ..tags import as_tags, picture_thresholds, thresholds_of
 from ..visualize import model_view, unit_range
 from ..zeroshot import ZeroShotCLIP
 
@@ -71,13 +73,12 @@ def _cards(
     model:Predictor, # whose maps are shown
     pictures:Sequence[str|Path], # N files or URLs that can be read
     tags:Sequence[Sequence], # of each, `Tag`s of all classes under natural names, the surest first
-    thresholds:Iterable[float], # C, from which scores on classes are present
+    thresholds:np.ndarray, # N × C, from which scores on classes are present
     labels:Sequence[set[str]]|None=None, # of each; None: nothing is known
     credits:Mapping[str, dict]|None=None, # file name -> whose photo it is
 )->list[dict]: # N, in the same order
     "What each card shows, what finds it, and how doubtful it is: how wrong its worst tag."
     cards, names = [], model.classes.natural
-    limits = dict(zip(names, map(float, thresholds), strict=True))
     numbers = {n: c for c, n in enumerate(names)}
     for start in range(0, len(pictures), 16):
         seen = [model_view(model.clip, p) for p in pictures[start:start + 16]]
@@ -85,6 +86,7 @@ def _cards(
         for i, (view, P) in enumerate(zip(seen, maps), start):
             known, name = labels and labels[i], shown(Path(pictures[i]).name)
             best = _tags_to_show(tags[i], known or ())
+            limits = dict(zip(names, map(float, thresholds[i]), strict=True))
             off = {t.label: t.score - limits[t.label] for t in best}
             tagged = {t.label for t in best if t.present}
             there = [t.label in (known or ()) for t in tags[i]]
@@ -150,10 +152,11 @@ def write_report(
     known = [{names[c] for c in row.nonzero()[:, 0].tolist()} for row in y]
     measured = {m: Measured(y, s, names, 500) for m, s in scores.items()}
     new, old, zero = list(scores)[-1], against or next(iter(scores)), 'zero-shot CLIP'
-    limits = thresholds_of(model)
+    limits = picture_thresholds(scores[new], thresholds_of(model))
     tags, plain = as_tags(scores[new], names, limits), None
     if zero in scores:
         usual = thresholds_of(ZeroShotCLIP(model.clip, model.classes, local=False))
+        usual = picture_thresholds(scores[zero], usual)
         plain = _headline(y, scores[zero], as_tags(scores[zero], names, usual), known)
         if new != zero: claims = [*claims, {
             'new': new, 'value': measured[new].map().value, 'plain': measured[zero].map().value,
@@ -176,7 +179,7 @@ def write_tag_report(
     model:Predictor, # what gave the scores, which the maps are of
     pictures:Sequence[str|Path], # N files or URLs
     scores:Tensor, # N × C; NaN: could not be read
-    thresholds:Iterable[float], # C, from which scores on classes are present
+    thresholds:ArrayLike, # C or N × C, from which scores on classes are present
     method:str, # what made the tags, in a few words
 )->None:
     "Write a page with every picture, its tags, and where each scores highest."
@@ -185,13 +188,14 @@ def write_tag_report(
     seen = [p for p, fine in zip(pictures, read, strict=True) if fine]
     broken = [p for p, fine in zip(pictures, read) if not fine]
     zero = ZeroShotCLIP(model.clip, model.classes, local=False)
-    tags = as_tags(scores[read], names, thresholds)
-    others = as_tags(zero.predict(seen, progress=False), names, thresholds_of(zero))
+    limits = np.broadcast_to(thresholds, scores.shape)[read.numpy()]
+    tags, found = as_tags(scores[read], names, limits), zero.predict(seen, progress=False)
+    others = as_tags(found, names, picture_thresholds(found, thresholds_of(zero)))
     there = [[[t.label for t in some if t.present] for some in lists] for lists in (tags, others)]
     counts = [Counter(n for found in lists for n in found) for lists in there]
     rows = [{'name': n, 'photos': 0, 'bars': [(100*k[n]/len(seen), k[n]) for k in counts]}
             for n in names if any(k[n] for k in counts)]
     tagged, plain = (sum(map(bool, lists)) for lists in there)
-    _write_page(path, model, broken, _cards(model, seen, tags, thresholds), labelled=False,
+    _write_page(path, model, broken, _cards(model, seen, tags, limits), labelled=False,
                 title=f'Tags of {len(seen)} photos', new=method, rows=rows, tagged=tagged,
                 plain=plain)

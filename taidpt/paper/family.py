@@ -20,7 +20,7 @@ from .. import __version__
 from ..baselines.concepts import TextConcepts
 from ..baselines.linear import TextLinear
 from ..classes import ClassSet, as_classset
-from ..clip import FrozenCLIP, text_digest
+from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..ensemble import Attended
 from ..files import locked, write_whole
@@ -220,6 +220,8 @@ def compare(
     progress:bool=True, # bars
 )->str: # a table in Markdown
     "All that learns from sentences, measured on labelled pictures. Goes on where it was stopped."
+    if member and not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
+        f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
     read_results(out)                                       # if a line of it is wrong, fail now
     called = str(classes) if isinstance(classes, (str, Path)) else as_classset(classes).name
     classes = as_classset(classes).spelled_naturally()
