@@ -214,13 +214,13 @@ class TaIDPT(Predictor):
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
-        y:ArrayLike|tuple|None=None, # labels, N × C; or (pictures, labels) to score each epoch
+        val:tuple|ArrayLike|None=None, # (pictures, labels), scored after each epoch; or labels of `train`
         checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or what makes them
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise before any work."
-        labels, val = (None, y) if isinstance(y, tuple) else (y, None)
+        labels, val = (None, val) if isinstance(val, tuple) else (val, None)
         train = as_labelled(train, self.classes, progress, self.loss == 'auc', labels)
         warn_of_rare_classes(train)
         self.frequency_, self.thresholds = name_frequency(train), None
