@@ -159,8 +159,8 @@ def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engi
 def _method_name(model)->str:
     "What a model is called in a table and on a page."
     inner = getattr(model, 'model', model)
-    known = {'TextConcepts': 'concepts', 'TextLinear': 'linear', 'ZeroShotCLIP': 'zero-shot with DPT'}
-    name = known.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
+    names = dict(TextConcepts='concepts', TextLinear='linear', ZeroShotCLIP='zero-shot with DPT')
+    name = names.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
     pairs = getattr(inner, 'loss', '') in ('auc', 'pairs')
     return name + ' of pairs'*pairs + ' with attention'*(inner is not model)
 
