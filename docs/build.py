@@ -40,7 +40,7 @@ first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring
              encoders=['weights', 'towers', 'patch_features', 'shared_prefix', 'pictures', 'features', 'engines'],
              datasets=['labelled', 'benchmarks', 'samples'],
              baselines=['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
-             paper=['table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'scale', 'beyond',
+             paper=['report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'scale', 'beyond',
                     'speed', 'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
              apps=['cli', 'report', 'explorer', 'onnx', 'hub', 'cluster'])     # in this order; others follow
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from .files import CLASS_ENDINGS, clean_text, parse_json, read_class_file, write_whole
+from .files import (
+    CLASS_ENDINGS, check_limit, clean_text, parse_json, read_class_file, write_whole)
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -41,6 +42,7 @@ class ClassSet:
         self.name = clean_text(name, 'the name of a class set')
         self.names = [clean_text(n, 'a class name') for n in names]
         if not self.names: raise ValueError(f"class set {name!r} has no class; give at least one")
+        check_limit(len(self.names), 'classes', f"class set {name!r}")
         self.natural = [clean_text(natural.get(n, n), f'the natural spelling of {n!r}')
                         for n in self.names]
         self.synonyms, self._columns, self._phrase_columns = {}, {}, {}

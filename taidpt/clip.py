@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
@@ -32,6 +33,8 @@ from .encoders.weights import build_clip, find_clip, preprocessing, weights_fing
 from .files import file_identity, text_digest
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
+_BLOCK = 500                            # classes whose prompts are in memory at a time
+
 class FrozenCLIP:
     "An open_clip model that never changes, and the features that the paper takes from it (Eq. 4)."
     def __init__(self,
@@ -57,6 +60,9 @@ class FrozenCLIP:
         bias = getattr(model, 'logit_bias', None)               # of SigLIP and its kind, e.g. -10
         self.logit_bias = None if bias is None else bias.item()
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
+        wrong = [n for n, t in model.state_dict().items() if not t.isfinite().all()]
+        if wrong: raise ValueError(f'{wrong[0]}, a weight of {name or "this CLIP"}, holds NaN or '
+                                   'infinity: copy or download the weights again.')
         self._rows, self._block = {}, prompt_block
         self._dense, self._sized = patch_features(model.visual, dense), (None, model.visual)
 
@@ -138,6 +144,10 @@ class FrozenCLIP:
         if not self.causal:
             each = contexts[:, None].expand(-1, len(classnames), -1, -1)
             return torch.stack([self.encode_prompts(c, classnames) for c in each])
+        blocks = [classnames[i:i + _BLOCK] for i in range(0, len(classnames), _BLOCK)]
+        if len(blocks) > 1: return torch.cat([
+            checkpoint(self.encode_shared_prompts, contexts, block, use_reentrant=False)
+            for block in blocks], 1)
         rows = self.prompt_rows(classnames, contexts.shape[1])
         return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
 
@@ -279,7 +289,7 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     return f'{clip.fingerprint()} {preprocess} {forms} {by}'
 
 def _identity(picture) -> str: # in any form
-    "What tells a picture from others: a file's path, size and time, or a hash of the content."
+    "What tells a picture from others: a file's path, size and times, or a hash of the content."
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
     if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)

@@ -9,7 +9,6 @@ __all__ = ['normalize_scores', 'ensemble_scores', 'search_weight', 'Ensemble', '
 # %% ../nbs/13_ensemble.ipynb #13-003
 import json
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from tqdm.auto import tqdm
 from .classes import ClassSet
 from .clip import encode_sentences
 from .encoders.features import FeatureStore
-from .encoders.pictures import as_pictures, open_rgb
+from .encoders.pictures import as_pictures, in_batches, open_rgb
 from .files import names_text, plain_text, read_safetensors, write_safetensors
 from .metrics import as_array, mean_average_precision
 from .predict import Predictor, fuse_branches, save_model
@@ -47,6 +46,7 @@ def normalize_scores(
     low, high = (s.amin(0), s.amax(0)) if how == 'class' else (s.min(), s.max())
     if how == 'minmax' and low == high:
         raise ValueError(f'all scores are {low.item():g}: this member says nothing, leave it out')
+    s, low, high = s/2, low/2, high/2                   # whose span is finite, too
     return torch.where(high > low, (s - low) / (high - low).clamp(min=1e-300), 0.)
 
 # %% ../nbs/13_ensemble.ipynb #13-013
@@ -153,12 +153,17 @@ class Tiled:
         pictures = files_or_pil(pictures)
         scores = self.model.predict(pictures, on_error, progress)
         read = (~scores.isnan().any(1)).nonzero()[:, 0]
-        for some in tqdm(read.split(32), desc='tiles', disable=not progress):
-            with ThreadPoolExecutor() as pool: opened = pool.map(lambda i: open_rgb(pictures[i]), some)
-            tiles = [p.crop(_tile_box(p.size, self.n, k)) for p in opened for k in range(self.n**2)]
-            branches = self.model.predict_branches(tiles, progress=False)
-            best = fuse_branches([s.unflatten(0, (-1, self.n**2)).amax(1) for s in branches])
-            scores[some] = (scores[some] + best) / 2
+        boxes = range(self.n**2)
+        def cut(i):
+            whole = open_rgb(pictures[read[i]])
+            tiles = [whole.crop(_tile_box(whole.size, self.n, k)) for k in boxes]
+            return list(map(self.model.clip.preprocess, tiles))
+        def best(some):
+            branches = self.model.predict_branches(sum(some, []), progress=False)
+            return fuse_branches([s.unflatten(0, (-1, len(boxes))).amax(1) for s in branches])
+        found = in_batches(cut, best, read, 16, False)
+        for some in tqdm(read.split(16), desc='tiles', disable=not progress):
+            scores[some] = (scores[some] + next(found)) / 2
         return scores
 
     tags = tagged

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['RANKING', 'as_labelled', 'name_frequency', 'settled', 'schedule_of', 'check_learner', 'prompt_shapes', 'prompts_for',
-           'class_means', 'start_near', 'copy_into', 'sentence_scores', 'TaIDPT']
+           'warn_of_long_training', 'class_means', 'start_near', 'copy_into', 'sentence_scores', 'TaIDPT']
 
 # %% ../nbs/09_taidpt.ipynb #09-002
+import time, warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import zip_longest
@@ -15,6 +16,7 @@ from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet
@@ -34,10 +36,12 @@ def as_labelled(
     classes:ClassSet, # C classes to be learned
     progress:bool=True, # say how many were kept
     keep_unnamed:bool=False, # of sentences without labels, keep those that name no class, too
+    labels:ArrayLike|None=None, # of the sentences, N × C; None: they have them, or get them here
 )->LabeledTexts:
     """The sentences with labels, those of `NounFilter` if they have none yet.
 
     Raises `TypeError` for what is no list of sentences, `ValueError` for labels of other classes."""
+    if labels is not None: train = LabeledTexts(getattr(train, 'texts', train), labels, classes)
     if not isinstance(train, LabeledTexts):
         many = isinstance(train, Iterable) and not isinstance(train, (str, bytes, dict))
         if not many: raise TypeError(
@@ -112,6 +116,19 @@ def prompts_for(model:Predictor)->PromptLearner:
     own = model.loss == 'auc' if model.class_specific is None else model.class_specific
     return PromptLearner(model.clip, model.classes.names, model.n_ctx, own, model.seed)
 
+def warn_of_long_training(model:Predictor, n:int)->None: # sentences
+    "From 1,000 classes on, say how long learning will take, by a step with 100 of them."
+    C, names, schedule = len(model.classes), model.classes.names[:100], schedule_of(model, n)
+    if C < 1000: return
+    begin, prompts = time.monotonic(), PromptLearner(model.clip, names, model.n_ctx, seed=0)
+    prompts(model.local)[0].sum().backward()
+    prompts.ctx_global.grad.sum().item()                # a GPU has done it by now
+    steps = schedule.epochs * max(1, n // schedule.batch_size)
+    hours = (time.monotonic() - begin) * C/len(names) * steps/3600
+    warnings.warn(f'{C:,} classes and {n:,} sentences with the templates: {steps:,} steps, about '
+                  f'{hours:,.1f} hours here. Fewer epochs or templates=False take less.',
+                  stacklevel=3)
+
 def class_means(
     h:Tensor, # features of sentences, N × D
     y:Tensor, # their labels, N × C, 0 or 1
@@ -148,9 +165,10 @@ def sentence_scores(
     L:Tensor|None, # of the local one
     mask:Tensor, # B × P, where U has a token
     tau:float|None, # of Eq. 6; None: the local branch sees the whole sentence, too
+    pool:Callable|None=None, # in place of Eq. 6, as in `branch_scores`
 )->list[Tensor]: # B × C of each branch
     "What prompts learn from."
-    if tau is not None: return branch_scores(u, U, G, L, tau, mask)
+    if tau is not None or pool: return branch_scores(u, U, G, L, tau, mask, pool)
     return [global_scores(u, E) for E in (G, L) if E is not None]
 
 # %% ../nbs/09_taidpt.ipynb #09-005
@@ -194,22 +212,24 @@ class TaIDPT(Predictor):
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
-        val:tuple|None=None, # (pictures in any form, labels N × C), scored after each epoch
+        y:ArrayLike|tuple|None=None, # labels, N × C; or (pictures, labels) to score each epoch
         checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or what makes them
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise before any work."
-        train = as_labelled(train, self.classes, progress, keep_unnamed=self.loss == 'auc')
+        labels, val = (None, y) if isinstance(y, tuple) else (y, None)
+        train = as_labelled(train, self.classes, progress, self.loss == 'auc', labels)
         warn_of_rare_classes(train)
         self.frequency_, self.thresholds = name_frequency(train), None
         if self.templates: train = train + template_sentences(self.classes)
+        warn_of_long_training(self, len(train))
         if features is None: features = partial(encode_sentences, self.clip, train.texts, None, progress)
         elif not callable(features): check_features(features)
         schedule = schedule_of(self, len(train))
         vars(self).update({f'{name}_': x for name, x in settled(self, len(train)).items()})
         parts = train.labels, *([self.init] if isinstance(self.init, Tensor) else [])
-        data = data_hash(text_digest(train.texts).encode(), *(x.cpu().numpy().tobytes() for x in parts))
+        data = data_hash(text_digest(train.texts).encode(), *(x.cpu().contiguous().numpy() for x in parts))
         self.prompts_, self.history_ = prompts_for(self), []
         if self.init is not None and not (checkpoint and Path(checkpoint).exists()):
             if callable(features): features = features()
@@ -219,7 +239,7 @@ class TaIDPT(Predictor):
         tau = self.tau_text or (None if self.loss == 'auc' else .02)
         self.history_ = learn(
             self.prompts_, features, train.labels, scaled_loss(self.loss, self.scale_), schedule,
-            partial(sentence_scores, tau=tau), validation(self, val, progress),
+            partial(sentence_scores, tau=tau, pool=self.pool), validation(self, val, progress),
             checkpoint, model_about(self) | {'data': data}, self.local, progress)
         return self
 

@@ -27,7 +27,7 @@ from .files import (
     write_safetensors)
 from .metrics import mean_average_precision
 from .scores import branch_scores, dense_scores, fuse
-from .tags import Thresholds, frequency_text, tagged
+from .tags import Thresholds, frequency_text, probabilities, tagged
 
 # %% ../nbs/10_predict.ipynb #10-022
 def fuse_branches(branches:list[Tensor])->Tensor: # of global scores and perhaps local ones, N × C
@@ -101,7 +101,7 @@ def _check_clip(clip:FrozenCLIP, tensors:dict, shapes:dict, about:dict, path:str
     "Raise `ValueError` for a CLIP with vectors of another width; warn of other weights."
     was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
     for name, shape in shapes.items():
-        for size, n in zip(tensors[name].shape, shape):
+        for size, n in zip(tensors[name].shape, shape or ()):
             want = {'W': clip.width, 'D': clip.dim}.get(n, size)
             if size != want: raise ValueError(
                 f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '
@@ -198,7 +198,15 @@ class Predictor:
         "Temperature on pictures."
         return self.tau_image
 
-    batch_scores = staticmethod(branch_scores)          # how a batch is scored on each branch
+    pool = None                                         # in place of Eq. 6, as in `branch_scores`
+
+    def __init__(self, clip:FrozenCLIP, classes:ClassSet|list[str]|str|Path):
+        self.clip, self.classes = clip_and_classes(clip, classes)
+
+    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
+                     mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
+        "How a batch is scored on each branch."
+        return branch_scores(u, U, G, L, tau, mask, self.pool)
 
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
         "How pictures are scored once their features are there."
@@ -242,6 +250,7 @@ class Predictor:
         return torch.cat([*picture_batches(self.clip, pictures, False, on_error, progress, of_batch)])
 
     tags = tagged                   # (pictures, threshold=None, probability=None, …) -> `Tag`s
+    predict_proba = probabilities   # (pictures, …) -> N × C, from 0 to 1
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
         "mAP of pictures, in percent."
@@ -265,6 +274,19 @@ class Predictor:
         if any(name in params for name in self.tied): vars(self).clear()
         vars(self).update(vars(fresh))
         return self
+
+    def tensors(self)->dict[str, Tensor]: # by name
+        "What a file keeps: tensors whose names end in _, unless a subclass says otherwise."
+        return {n: x for n, x in vars(self).items() if n.endswith('_') and isinstance(x, Tensor)}
+
+    @classmethod
+    def shapes(cls, about:dict, names)->dict[str, tuple|None]: # as `check_shapes` takes them
+        "Which tensors a file should hold, by its header and their names."
+        return {n: None for n in names if n.endswith('_')}
+
+    def take_tensors(self, tensors:dict[str, Tensor])->None:
+        "Take over what a file kept."
+        vars(self).update({n: x.to(self.clip.device) for n, x in tensors.items()})
 
     load = classmethod(_load)                           # (path, clip=None, …) -> a model
 

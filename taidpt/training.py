@@ -124,9 +124,11 @@ def _batches(
         if bar is not None: bar.update()
 
 # %% ../nbs/08_training.ipynb #08-check-1
-def data_hash(*parts:bytes)->str: # 16 hexadecimal digits
+def data_hash(*parts)->str: # bytes, or arrays as they lie in memory -> 16 hexadecimal digits
     "A hash of what is learned from, by which a checkpoint knows it again."
-    return hashlib.sha256(b''.join(parts)).hexdigest()[:16]
+    sha = hashlib.sha256()
+    for part in parts: sha.update(part)
+    return sha.hexdigest()[:16]
 
 def _keep(path, prompts, optimizer, history:list[dict], about:dict[str, str])->None:
     "Write a checkpoint, whole or not at all."

@@ -8,7 +8,7 @@ __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduc
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
@@ -47,6 +47,8 @@ def main(
     "The command `taidpt`. An error is one line; warnings of the package are notes, each told once."
     argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
     argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
+    for name in ('stdout', 'stderr'):                       # which a service may have closed
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
     if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
     try:
         with warnings.catch_warnings():
@@ -167,10 +169,11 @@ def _method_name(model)->str:
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
 def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `score_files`
     "Work on the files of a folder one by one, on Ray or here, and print what was done."
+    from taidpt.files import shown
     done = work(*args, ray=ray is not None and (ray == 'local' or ray), progress=bars(), **how)
     for file in done:
         for told in file['told']: note(f'{file["name"]}: {told}')
-        print(f'{file["out"]}: {file["kept"]:,} of {file["read"]:,} kept')
+        print(f'{shown(file["out"])}: {file["kept"]:,} of {file["read"]:,} kept')
     print(f'{len(done)} files done; those that were finished before stay as they are')
 
 def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
@@ -188,26 +191,27 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
     """Tags of pictures (all classes of each, the surest first) on standard output and in a file.
 
     Raises `ValueError` if no picture could be read."""
-    from taidpt.encoders.pictures import shown_name
-    from taidpt.files import write_whole
-    entries, rows = [], []
-    for picture, tags in zip(map(shown_name, pictures), found, strict=True):
-        shown = [t for t in tags if t.present] if top is None else tags[:top]
-        told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in shown]
+    from taidpt.files import shown, write_whole
+    cell, entries, rows = partial(shown, cell=True), [], []
+    for picture, tags in zip(pictures, found, strict=True):
+        tags = [t._replace(label=shown(t.label)) for t in tags]
+        best = [t for t in tags if t.present] if top is None else tags[:top]
+        told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in best]
         about = {'tags': told} if tags else {'error': 'cannot be read'}
-        entries.append({'picture': picture} | about)
-        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in shown]
-        if not as_json: print(f'{picture}: {about.get("error") or ", ".join(words) or "nothing"}')
-        each = {t.label: f'{t.score:.4f}' for t in tags} if scores else {}
-        rows.append({'picture': picture, 'tags': ','.join(t.label for t in shown if t.present)}
-                    | each)
+        entries.append({'picture': shown(picture)} | about)
+        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in best]
+        said = about.get('error') or ', '.join(words) or 'nothing'
+        if not as_json: print(f'{shown(picture)}: {said}')
+        each = {cell(t.label): f'{t.score:.4f}' for t in tags} if scores else {}
+        present = ','.join(t.label for t in best if t.present)
+        rows.append({'picture': cell(picture), 'tags': cell(present)} | each)
     document = json.dumps(entries, indent=1, ensure_ascii=False)
     if as_json: print(document)
     if out:
         with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
             if out.lower().endswith('.json'): f.write(document)
             else:
-                columns = ['picture', 'tags', *names*scores]
+                columns = ['picture', 'tags', *(map(cell, map(shown, names)) if scores else ())]
                 table = csv.DictWriter(f, columns, lineterminator='\n')
                 table.writeheader()
                 table.writerows(rows)
@@ -269,8 +273,7 @@ def tag(
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
         say(f'Written: {report}, every picture with its tags')
-    labels = model.classes.natural
-    _print_tags(names, as_tags(found, labels, limits), labels, **how)
+    _print_tags(names, as_tags(found, model.classes.natural, limits), model.classes.natural, **how)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
 @app.command(epilog=examples(
@@ -310,14 +313,12 @@ def label(
     for name, count in labelled.counts().items(): print(f'{count:8,}  {name}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
-def _print_gain(model, data, seen)->None: # `Predictor`, `LabeledPictures`, their features
+def _print_gain(model, untrained, data, seen)->None: # `LabeledPictures`, their features
     "How good a model is beside zero-shot CLIP and what tags without training."
     from taidpt.apps.report import figures_of
-    from taidpt.baselines.concepts import ready_to_tag
     from taidpt.metrics import Measured
     from taidpt.zeroshot import beside_zero_shot
     free, ours = 'tag --classes, without training', 'this model'
-    untrained = ready_to_tag(model.clip, model.classes, bars())
     models, scores = beside_zero_shot({free: untrained}, data.pictures, progress=bars())
     models[ours], scores[ours] = model, model.predict(seen)
     found = figures_of(models, scores, data)['methods']
@@ -363,12 +364,11 @@ def train(
         f'--{next(iter(own)).replace("_", "-")} is for --method prompts')
     names, guessed = _parse_classes(classes, rules == 'published', words)
     if len(names) < 2 and method == 'prompts': raise ValueError(
-        f'{classes}: prompts are learned by ranking classes, so there must be two; give names with '
-        'commas between, or voc2007, coco, nuswide, or a file')
+        f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
     if guessed: _tell_synonyms(names)
     texts = _named_captions(captions, column)               # if it is not there, fail now
     encoder = _load_clip(clip, precision=precision)
-    from taidpt.baselines.concepts import TextConcepts
+    from taidpt.baselines.concepts import TextConcepts, ready_to_tag
     from taidpt.baselines.linear import TextLinear
     from taidpt.clip import encode_pictures, encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
@@ -400,13 +400,13 @@ def train(
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
     if precision != 'float32': model.clip = _load_clip(clip)        # with which it is used
-    losses = [f'{epoch["loss"]:.3f}' for epoch in getattr(model, 'history_', [])]
+    untrained = ready_to_tag(model.clip, names, bars()) if captions or data else model
+    model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names))       # in any captions
     if loss != 'ranking': model = Attended(model, features)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
-    told = losses and f' (loss {losses[0]} in the first epoch, {losses[-1]} in the last)'
-    print(f'Written: {out}, {_method_name(model)} for {len(names)} classes{told or ""}')
-    if data: _print_gain(model, data, seen)
+    print(f'Written: {out}, {_method_name(model)} for {len(names)} classes')
+    if data: _print_gain(model, untrained, data, seen)
     say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/' if data else
         f'How good is it? taidpt evaluate {shlex.quote(out)} --labels TABLE')
 

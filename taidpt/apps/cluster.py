@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 
 from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
-from ..encoders.pictures import PICTURE_ENDINGS
+from ..encoders.pictures import PICTURE_ENDINGS, files_below
 from ..files import fingerprint
 from ..nounfilter import NounFilter
 from ..predict import Predictor
@@ -31,8 +31,9 @@ def _list_files(source:str|Path, *endings:str)->dict[str, str]: # name -> path o
     fs, path = url_to_fs(str(source))
     inside = fs.isdir(path)
     root = path if inside else posixpath.dirname(path.partition('*')[0])
-    found, shown = sorted(fs.find(path) if inside else fs.glob(path)), {}
-    for file in found:
+    below, shown = fs.find if '://' in str(source) else files_below, {}
+    found = map(str, below(path) if inside else fs.glob(path))
+    for file in sorted(f.replace(os.sep, '/') for f in found):
         name = posixpath.relpath(file, root)
         hidden = file != path and '/.' in f'/{name}'
         if not hidden and file.lower().endswith(endings) and fs.isfile(file):

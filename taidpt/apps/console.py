@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
+from ..files import shown
+
 # %% ../../nbs/apps/console.ipynb #console-006
 quiet = ContextVar('quiet', default=False)      # results and errors only
 
 def say(text:str)->None: # one line or several
     "What happens, on standard error; nothing under `--quiet`."
-    if not quiet.get(): print(text, file=sys.stderr, flush=True)
+    if not quiet.get(): print(*map(shown, text.split('\n')), sep='\n', file=sys.stderr, flush=True)
 
 def note(text:str)->None:
     "A line for what the user may want to change."
-    say(f'taidpt: note: {text}')
+    say(f'taidpt: note: {shown(text)}')
 
 LOG_FILE = {'TQDM_MININTERVAL': '60', 'TQDM_DELAY': '30', 'TQDM_BAR_FORMAT': '{l_bar}{r_bar}\n'}
 
@@ -56,6 +58,7 @@ _IN_PYTHON = {
         'write --clip NAME//path/to/weights.safetensors',
     'pass pretrained= one of': 'add to --clip a / and one of',
     'load_clip() without arguments needs': 'without --clip there is',
+    'Fewer epochs or templates=False take': 'Fewer --epochs take',
     'pass the CLIP': 'name it with --clip',
     'say trust=True': 'add --trust',
 }
@@ -67,7 +70,7 @@ def one_line(error:Exception|Warning|str)->str: # no line break in it
     if isinstance(error, OSError) and error.strerror and error.filename:
         text = f'{error.filename}: {error.strerror.lower()}'
     for in_python, here in _IN_PYTHON.items(): text = text.replace(in_python, here)
-    return ' '.join(text.split()) or type(error).__name__
+    return shown(' '.join(text.split())) or type(error).__name__
 
 # %% ../../nbs/apps/console.ipynb #console-031
 def check_writable(

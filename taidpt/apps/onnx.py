@@ -18,7 +18,7 @@ from PIL import Image
 from .. import __version__
 from ..encoders.pictures import (
     Preprocess, UnreadablePicture, as_pictures, read_pixels, what_is_wrong)
-from ..files import is_text_list, parse_json, write_whole
+from ..files import LIMITS, is_text_list, parse_json, write_whole
 from ..tags import Tag, as_tags, as_thresholds, reference_photos, thresholds_of
 
 if TYPE_CHECKING: from taidpt.predict import Predictor
@@ -44,6 +44,11 @@ _FIELDS = { # for each kind of message its fields, and what those that are messa
     'node': dict.fromkeys((1, 2, 3, 4, 6)) | {5: 'attribute'},
     'attribute': dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20)) | {5: 'tensor'},
     'tensor': dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))}
+_OPERATORS = set(b'''Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant
+    ConstantOfShape Conv Div Einsum Equal Erf Expand Flatten Gather Gemm GlobalAveragePool Identity
+    LayerNormalization MatMul Mod Mul Neg NonZero Not Pad Pow ReduceL2 ReduceMax ReduceMean
+    ReduceProd ReduceSum Relu Reshape ScatterElements Shape Sigmoid Slice Softmax Split Sqrt Squeeze
+    Sub Tanh Transpose Unsqueeze Where'''.split())
 
 def _check_graph(message:bytes, kind:str='model')->None:
     "Raise `ValueError` for a graph with anything that `export_tagger` does not write."
@@ -53,6 +58,8 @@ def _check_graph(message:bytes, kind:str='model')->None:
     for field in fields:
         if field.field_number not in _FIELDS[kind]:
             raise ValueError(f'field {field.field_number} of a {kind}, which no tagger has')
+        if (kind, field.field_number) == ('node', 4) and field.data not in _OPERATORS:
+            raise ValueError(f'the operator {field.data!r:.40}, which no tagger has')
         if inside := _FIELDS[kind][field.field_number]: _check_graph(field.data, inside)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-014
@@ -88,9 +95,15 @@ class Tagger:
         if not self.path.is_file(): raise FileNotFoundError(f'{path}: there is no such tagger')
         content, options = self.path.read_bytes(), ort.SessionOptions()
         options.log_severity_level, options.intra_op_num_threads = 4, threads or 0
-        how = {'providers': ['CPUExecutionProvider'], 'enable_fallback': 0}     # which would print
+        how = {'providers': ['CPUExecutionProvider'], 'disabled_optimizers': ['ConstantFolding'],
+               'enable_fallback': 0}                    # which would print
         try:
             _check_graph(content)
+            memory = ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+                                       ort.OrtMemType.DEFAULT)
+            most = ort.OrtArenaCfg({'max_mem': LIMITS['memory of a tagger'] + 8*len(content)})
+            ort.create_and_register_allocator(memory, most)     # for the next session
+            options.add_session_config_entry('session.use_env_allocators', '1')
             self.session = ort.InferenceSession(content, options, **how)
             (pixels,), (scores,) = self.session.get_inputs(), self.session.get_outputs()
             (_, _, *self.size), (_, C) = pixels.shape, scores.shape     # pixels: N × 3 × h × w

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from .console import as_table
 from ..datasets.labelled import LabeledPictures
-from ..encoders.pictures import shown_name
-from ..files import write_whole
+from ..files import shown, write_whole
 from ..metrics import Measured, average_precision, tags_of
 from ..predict import Predictor
 from ..tags import as_tags, held_out_tags, thresholds_of
@@ -30,8 +29,8 @@ from ..zeroshot import ZeroShotCLIP
 def _tags_to_show(tags:Sequence, labels:Iterable[str]=())->list: # of all classes; in the same order
     "Those that are present or labelled, and the nearest of the others: at least 3, at most 12."
     wanted = [t for t in tags if t.present or t.label in labels]
-    shown = (wanted + [t for t in tags if t not in wanted])[:max(3, min(len(wanted), 12))]
-    return [t for t in tags if t in shown]
+    best = (wanted + [t for t in tags if t not in wanted])[:max(3, min(len(wanted), 12))]
+    return [t for t in tags if t in best]
 
 def _marks(tagged:set[str], labels:set[str]|None, numbers:Mapping[str, int])->list[str]:
     "The CSS classes that the page's filters find a card by."
@@ -85,14 +84,14 @@ def _cards(
         seen = [model_view(model.clip, p) for p in pictures[start:start + 16]]
         maps = model.predict_dense(seen, progress=False)
         for i, (view, P) in enumerate(zip(seen, maps), start):
-            known, name = labels and labels[i], shown_name(Path(pictures[i]).name)
-            shown = _tags_to_show(tags[i], known or ())
-            off = {t.label: t.score - limits[t.label] for t in shown}
-            tagged = {t.label for t in shown if t.present}
+            known, name = labels and labels[i], shown(Path(pictures[i]).name)
+            best = _tags_to_show(tags[i], known or ())
+            off = {t.label: t.score - limits[t.label] for t in best}
+            tagged = {t.label for t in best if t.present}
             there = [t.label in (known or ()) for t in tags[i]]
             if max(view.size) > 224: view = view.resize((224, 224), Image.LANCZOS)
             cards.append({
-                'name': name, 'tags': shown, 'tagged': tagged, 'labels': known,
+                'name': name, 'tags': best, 'tagged': tagged, 'labels': known,
                 'thresholds': limits, 'photo': _data_url(view, 'JPEG', quality=70),
                 'shades': {n: _shade_url(P[numbers[n]]) for n in off},
                 'credit': (credits or {}).get(name), 'marks': _marks(tagged, known, numbers),
@@ -120,7 +119,7 @@ def _write_page(
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _TEMPLATES.get_template('page.html').render(
         cards=ordered, places=places, listed=listed, count=count, photos=len(cards),
-        broken=[shown_name(Path(p).name) for p in broken], classes=len(model.classes),
+        broken=[shown(Path(p).name) for p in broken], classes=len(model.classes),
         script=Markup(script), allowed=f'sha256-{digest}',
         clip=model.clip.name or 'one of your own', **words)
     with write_whole(path) as tmp: tmp.write_text(page, encoding='utf-8')

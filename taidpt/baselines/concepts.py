@@ -13,12 +13,14 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..encoders.features import FeatureStore, check_features
-from ..encoders.pictures import as_pictures, shown_name
+from ..encoders.pictures import as_pictures
+from ..files import shown
 from ..ensemble import Attended
 from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
@@ -45,11 +47,12 @@ class ClassVectors(Predictor):
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
+        y:ArrayLike|None=None, # their labels, N × C
         features:FeatureStore|None=None, # of sentences and templates, if they are there already
         progress:bool=True, # a bar
     )->'ClassVectors': # itself
         "Work the vectors out. `ValueError` for labels of other classes, or none, before any work."
-        train = as_labelled(train, self.classes, progress, self.keep_unnamed)
+        train = as_labelled(train, self.classes, progress, self.keep_unnamed, y)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
         if lost := [n for n,k in train.counts().items() if not k]:
@@ -144,7 +147,7 @@ def ready_to_tag(
                       'like stand for it', stacklevel=2)
     if len(unknown) == len(names): return ZeroShotCLIP(clip, model.classes)
     encoded = encode_sentences(clip, (train + template_sentences(model.classes)).texts, progress=progress)
-    model.fit(train, encoded, progress)
+    model.fit(train, features=encoded, progress=progress)
     model.frequency_ = share                        # of all captions, not of those that were kept
     return Attended(model, encoded)
 
@@ -158,7 +161,7 @@ def _tag_one_by_one(model:Predictor, pictures, on_error:str)->Iterator[tuple]: #
 def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFrame`, a row a picture
     try: from pandas import DataFrame
     except ImportError: raise ImportError('a table needs pandas: pip install pandas') from None
-    rows = [{'picture': shown_name(p) if isinstance(p, str | Path) else i,
+    rows = [{'picture': shown(p) if isinstance(p, str | Path) else i,
              'tags': ','.join(t.label for t in tags if t.present)} | {t.label: t.score for t in tags}
             for i, (p, tags) in enumerate(zip(pictures, found))]
     return DataFrame(rows, columns=['picture', 'tags', *names])

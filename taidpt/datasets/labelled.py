@@ -6,9 +6,9 @@
 __all__ = ['LabeledPictures', 'check_pictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import csv, io, os
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset, squeeze
-from ..files import read_json, utf8_text
+from ..files import read_json
+from ..text.corpora import table_rows
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass
@@ -61,17 +62,6 @@ class LabeledPictures:
         y = torch.where(self.labels, 1, -1).to(torch.int8)
         return y if self.difficult is None else y.masked_fill(self.difficult & ~self.labels, 0)
 
-# %% ../../nbs/datasets/labelled.ipynb #33dd0ca5
-def _table_rows(text:str, tabs:bool, path:Path)->Iterator[tuple[str,list[str]]]:
-    "File and line number, and cells, of each row that is not empty."
-    for n,line in enumerate(io.StringIO(text, newline=None), 1):
-        try: row = next(csv.reader([line], delimiter='\t' if tabs else ',', strict=True), [])
-        except csv.Error as e:
-            raise ValueError(f'{path}:{n}: a quotation mark is not closed, or not followed by the '
-                             f'next column ({e}); write "sofa, tv" on one line') from None
-        cells = [cell.strip() for cell in row]
-        if any(cells): yield f'{path}:{n}', cells
-
 # %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
 _HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
 
@@ -89,9 +79,9 @@ def _marks(cells:list[str], headings:list[str], where:str)->dict[str,int]: # lab
 
 def _read_table(path:Path)->dict[str,dict[str,int]]:
     "A table of labels as written: picture -> label -> 1, 0 or -1."
-    text, table, headings = utf8_text(path), {}, None
-    tabs = '\t' in text.split('\n', 1)[0] or path.suffix.lower() == '.tsv'
-    for where,cells in _table_rows(text, tabs, path):
+    table, headings = {}, None
+    for where,row in table_rows(path):
+        cells = [cell.strip() for cell in row]
         if headings is None:
             named = cells[0].lower() in _HEADINGS
             headings = cells[1:] if named and len(cells) > 2 else []

@@ -24,7 +24,7 @@ class _ClipSource:
     "Where a CLIP comes from."
     spec:str # how open_clip's functions call it, e.g. 'RN50' or 'local-dir:/some/folder'
     label:str # for messages, and for files of prompts, e.g. 'RN50/openai'
-    pretrained:str|Path|None=None # a tag of open_clip's, or a file; None: spec has its own
+    pretrained:str|None=None # a tag of open_clip's, or a file; None: spec has its own
     folder:Path|None=None # where the model is on this disk, if it is a folder
     recommended:dict = field(default_factory=dict) # training settings that suit this model
 
@@ -46,7 +46,7 @@ def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, 
     close = difflib.get_close_matches(str(name), known, 3, 0.5)
     return f' Did you mean {" or ".join(map(repr, close))}?' if close else ''
 
-def _clip_by_name(name:str, pretrained:str|Path|None) -> _ClipSource: 
+def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
     "One of open_clip's models, / may stand for -; `ValueError` for unknown names or tags."
     import open_clip                                # here, as it takes a second
     spec, known = name.replace('/', '-'), open_clip.list_models()
@@ -56,7 +56,7 @@ def _clip_by_name(name:str, pretrained:str|Path|None) -> _ClipSource:
     if pretrained is None: raise ValueError(f'{spec} needs weights: pass pretrained= one of '
                                             f'{", ".join(tags) or "(no tags)"}, or a file.')
     if pretrained not in tags and not Path(pretrained).is_file(): raise ValueError(
-        f'{str(pretrained)!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.'
+        f'{pretrained!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.'
         f'{_did_you_mean(pretrained, tags)}')
     if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
         warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were '
@@ -85,7 +85,7 @@ def find_clip(
     if name == 'embedded': source = _clip_in_folder(ours, name)
     elif name.startswith('local-dir:') or folder.is_dir(): source = _clip_in_folder(folder, name)
     elif name.startswith('hf-hub:'): source = _ClipSource(name, name, pretrained)
-    else: source = _clip_by_name(name, pretrained)
+    else: source = _clip_by_name(name, pretrained and str(pretrained))
     if source.folder and pretrained is not None: raise ValueError(
         f'{source.folder} has weights of its own: leave out pretrained={pretrained!r}.')
     source.recommended = source.recommended or _known_settings(source.label)

@@ -98,7 +98,7 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     some = naming[draw(len(naming), len(pictures))]
     texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
     zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, test.classes))
-    how = {'epochs': 50, 'batch_size': 32, 'warmup_lr': 1e-5, 'templates': False}
+    how = {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
     for s in study.seeds:
         prompts = m.prompts(s, f'texts-{m.name}-seed{s}', lambda: texts, classes=test.classes,
@@ -138,6 +138,6 @@ def ablations(
         notes.append('No other CLIP was named, so there is one row of them.')
     seen = [_variant_cell(m, study.seeds[0])] if {*groups} - {'texts, pictures'} else []
     notes += m.notes(m.test, seen)
-    title = study.title(f'Ablations on {name}')
-    write_table(study.folder/'ablations', title, ['ablation', 'value'], found, notes=notes)
+    write_table(study, 'ablations', f'Ablations on {name}', m.data, ['ablation', 'value'], found,
+                notes=notes)
     return found
