@@ -7,7 +7,7 @@ __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduc
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -161,8 +161,9 @@ def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engi
 def _method_name(model)->str:
     "What a model is called in a table and on a page."
     inner = getattr(model, 'model', model)
-    names = dict(TextConcepts='concepts', TextLinear='linear', ZeroShotCLIP='zero-shot with DPT')
-    name = names.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
+    known = {'TextConcepts': 'concepts', 'TextLinear': 'linear',
+             'ZeroShotCLIP': 'zero-shot with DPT'}
+    name = known.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
     pairs = getattr(inner, 'loss', '') in ('auc', 'pairs')
     return name + ' of pairs'*pairs + ' with attention'*(inner is not model)
 
@@ -390,11 +391,10 @@ def train(
     checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
     say(f'Learning {_method_name(model)} with {encoder.name} on {encoder.device}'
         + f', going on from {checkpoint}'*checkpoint.exists())
-    all_texts = (found + template_sentences(names)).texts
+    features = encode_sentences(encoder, (found + template_sentences(names)).texts, cache, bars())
     try:
-        features = encode_sentences(encoder, all_texts, cache, bars())
-        if method != 'prompts': model.fit(found, features, bars())
-        else: model.fit(found, data and (seen, data.labels), checkpoint, features, bars())
+        how = {'y': data and (seen, data.labels), 'checkpoint': checkpoint}
+        model.fit(found, features=features, progress=bars(), **how if method == 'prompts' else {})
     except KeyboardInterrupt:
         say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
                                    'goes on from there')*checkpoint.exists())
@@ -503,7 +503,7 @@ def demo(
     classic.fit(named, features=learned_from, progress=bars())
     pairs.fit(sentences, features=features, progress=bars())
     linear = TextLinear(clip, classes, 'pairs', templates=True)
-    best = Attended(linear.fit(sentences, features, bars()), features)
+    best = Attended(linear.fit(sentences, features=features, progress=bars()), features)
     for model, path in ((best, head), (classic, prompts)): model.save(path)
     photos = bundled_photos(classes)
     say(f'Tagging {len(photos)} photos and writing the report')

@@ -249,9 +249,10 @@ def figures_text(
             for n, t in last.get('held_out', last['tags'])['classes'].items()]
     few = ', '.join(f'{n} ({k})' for n, k in figures['few'].items())
     told = f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}'
+    head = (f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
+            f'CF1 and OF1 of the {figures["top"]} best tags\n')
     return '\n'.join([
-        f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
-        f'CF1 and OF1 of the {figures["top"]} best tags\n',
+        head,
         as_table(over, ['', 'mAP', '95 %', 'CF1', 'OF1']), '\nTags by threshold\n',
         as_table(tags, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture']),
         f'\nAverage precision by class; 95 %, threshold, precision and recall are of {ours}'
