@@ -19,12 +19,13 @@ from taidpt.all import (
     encode_sentences, load_clip, mean_average_precision, read_captions, read_labels, template_sentences)
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.baselines.linear import TextLinear
+from taidpt.ensemble import Attended
 
 KEPT = Path(__file__).with_name("keep.json")
 METHODS = {
     "zero-shot CLIP": partial(ZeroShotCLIP, local=False), "zero-shot CLIP with DPT": ZeroShotCLIP,
     "TaI": partial(TaIDPT, local=False), "TaI-DPT": TaIDPT, "concepts": TextConcepts,
-    "concepts with attention": partial(TextConcepts, attention=.02), "linear": partial(TextLinear, templates=True)}
+    "concepts with attention": TextConcepts, "linear": partial(TextLinear, templates=True)}
 
 
 def labels() -> dict[str, str]:
@@ -49,6 +50,7 @@ def maps(clip, photos, classes) -> dict[str, float]:
     for name, make in METHODS.items():
         model = make(clip, classes)
         if hasattr(model, "fit"): model.fit(train, features=features, progress=False)
+        if "attention" in name: model = Attended(model, features)
         scores = model.predict(pictures, progress=False)
         found[name] = round(mean_average_precision(photos.labels[:, seen], scores[:, seen]), 2)
     return found

@@ -121,7 +121,7 @@ def bootstrap_interval(
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(
     scores:ArrayLike, # N × C
-    threshold:float|np.ndarray|None=None, # a tag has at least this score; one for all, or C of them
+    threshold:float|np.ndarray|None=None, # a tag has at least this score; one, C, or N × C
     top_k:int|None=None, # tags are the best k classes of each row (of equals, the first)
 )->np.ndarray: # N × C, bool
     "Which classes each picture is tagged with; `ValueError` without threshold and top_k."

@@ -155,16 +155,17 @@ def cap_per_class(
     cap:int=1000, # sentences that are counted for a class
     seed:int|None=None, # choose at random with this seed; None: the first ones, as published
 )->LabeledTexts: # in the order they were
-    "At most `cap` sentences a class, each counted for the rarest class that it names."
+    "At most `cap` sentences a class, each counted for its rarest; all that name none are kept."
     if cap < 1: raise ValueError(f"cap must be 1 or more, not {cap}")
     counts = labeled.labels.sum(0)
     rarest = torch.where(labeled.labels, counts, len(labeled) + 1).argmin(1).tolist()
     order = list(range(len(labeled)))
     if seed is not None: random.Random(seed).shuffle(order)
     taken, kept = Counter(), []
+    named = labeled.labels.any(1).tolist()
     for i in order:
-        taken[rarest[i]] += 1
-        if taken[rarest[i]] <= cap: kept.append(i)
+        taken[rarest[i]] += named[i]
+        if not named[i] or taken[rarest[i]] <= cap: kept.append(i)
     return labeled[sorted(kept)]
 
 # %% ../nbs/03_texts.ipynb #065a3c28

@@ -18,7 +18,7 @@ def test_every_set_has_every_method():
     by_set = {}
     for r in rows: by_set.setdefault((r.photos, r.classes), []).append(r)
     assert by_set.keys() == SETS
-    wanted = {(m, r): 3 if 'TaI' in m else 1 for m in FAMILY for r in (False, True)}
+    wanted = {(m, r): 3 if 'TaI' in m or m == 'prompts on pairs' else 1 for m in FAMILY for r in (False, True)}
     for some in by_set.values():
         assert some[0].method == NAMES[0] and not some[0].relative
         assert {(r.method, r.relative): r.seeds for r in some} == wanted, \

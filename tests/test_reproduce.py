@@ -2,8 +2,11 @@
 import json
 import shutil
 from dataclasses import replace
+from itertools import islice
 
+import nbformat
 import pytest
+from conftest import ROOT
 from taidpt.apps.cli import main
 from taidpt.baselines.dualcoop import DualCoOp
 from taidpt.clip import load_clip
@@ -11,6 +14,7 @@ from taidpt.datasets.benchmarks import write_miniature
 from taidpt.paper.ablations import _ABLATIONS
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
 from taidpt.paper.study import Material
+from taidpt.text.corpora import bundled_captions
 
 pytestmark = pytest.mark.xdist_group('reproduce')
 
@@ -101,3 +105,13 @@ def test_broken_picture(data, tmp_path, capsys):
     picture.write_bytes(b'')
     assert main(['reproduce', 'table3', '--data', str(broken), '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'out')]) == 1
     assert picture.name in capsys.readouterr().err
+
+
+def test_method_of_your_own(tmp_path, monkeypatch, capsys):
+    "The method of the tutorial, moved to a file of its own, in a table with all others"
+    cells = {c.id: c.source for c in nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4).cells}
+    (tmp_path/'mine.py').write_text(cells['yi-imports'] + '\n\n' + cells['yi-method-1'].partition('\nmodel = ')[0])
+    (tmp_path/'few.txt').write_text('\n'.join(islice(bundled_captions(), 400)))
+    monkeypatch.chdir(tmp_path)
+    assert main(['reproduce', 'family', '--member', 'mine:Neighbours', '--classes', 'person,bus,cat', '--captions', 'few.txt', '--seeds', '1', '--out', '.']) == 0
+    assert '| Neighbours, relative |' in capsys.readouterr().out

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Annotated, Literal
 
 import typer
@@ -261,7 +262,7 @@ def tag(
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
     from taidpt.ensemble import Tiled
-    from taidpt.tags import as_tags, thresholds_of
+    from taidpt.tags import as_tags, picture_thresholds, thresholds_of
     model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
     if save:
         model.save(save)
@@ -270,6 +271,7 @@ def tag(
     limits = thresholds_of(looks, threshold, probability)
     if probability is None or model.thresholds: found = looks.predict(names, on_error, bars())
     else: found = model.predict_branches(names, on_error, bars())[0]    # a sigmoid is of these
+    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
@@ -531,10 +533,11 @@ def demo(
 @app.command(epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
-    'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
+    'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
+    'taidpt reproduce --miniature DIR'))
 def reproduce(
-    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
-                   Argument()],
+    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None,
+                   Argument()]=None,
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,
@@ -548,10 +551,20 @@ def reproduce(
     caption_ids:Annotated[str|None, Option(metavar='FILE', help='Which to learn from.')]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
     min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
+    member:Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
+        'For family: a method of your own, from a file here or a package.'))]=None,
+    miniature:Annotated[str|None, Option(metavar='DIR', help=(
+        'Write the layouts of the data sets in small, to try a command on.'))]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
-    family = {'classes': classes, 'captions': captions, 'min-photos': min_photos}
+    if miniature:
+        from taidpt.datasets.benchmarks import write_miniature
+        write_miniature(miniature)
+        return say(f'Written: {miniature}; to try it: taidpt reproduce table1 --data '
+                   f'{shlex.quote(miniature)} --seeds 1')
+    if not what: raise BadParameter('name a table, such as table1')
+    family = {'classes': classes, 'captions': captions, 'min-photos': min_photos, 'member': member}
     tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
     for name, value in (tables if what == 'family' else family).items():
         if value is not None: raise BadParameter(f'--{name} is not for {what}')
@@ -560,20 +573,22 @@ def reproduce(
     names = [name.strip() for name in (clip or 'embedded').split(',')]
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
-    squeezed = {'image_size': 448, 'crop': False} if what == 'table3' else {}       # for DualCoOp
-    clips = [_load_clip(name, **squeezed if i and name != 'embedded' else {})
-             for i, name in enumerate(names)]
     if what == 'family':
         from taidpt.paper.family import compare
+        sys.path.insert(0, os.getcwd())
+        try: own = member and resolve_name(member)
+        except (ImportError, AttributeError, ValueError) as e:
+            raise ValueError(f'--member {member}: {e}; write MODULE:CLASS') from None
         table, found = os.path.join(out, 'results.csv'), _parse_classes(classes or 'voc2007')[0]
-        print(compare(clips[0], data, found, captions, len(runs), min_photos or 1, table, bars()))
+        print(compare(_load_clip(names[0]), data, found, captions, len(runs), min_photos or 1, own,
+                      table, bars()))
         return say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.paper import reproduce as paper
     how = {'progress': bars(), 'caption_ids': caption_ids}
     if dataset and what == 'table1': how['datasets'] = [d.strip() for d in dataset.split(',')]
     elif dataset: how['name'] = dataset
-    try: print(paper.reproduce(what, data, clips, runs, limit, out, **how))
+    try: print(paper.reproduce(what, data, names, runs, limit, out, **how))
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; '
         'the same command goes on where it stopped.') from None

@@ -26,7 +26,8 @@ from ..learner import TaIDPT
 from ..plots import as_jpeg, where_highest
 from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores
-from ..tags import reference_features, reference_thresholds, thresholds_of
+from ..tags import (
+    picture_thresholds, reference_features, reference_thresholds, thresholds_of)
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP
 
@@ -173,6 +174,7 @@ class Explorer(ipywidgets.VBox):
         scores = both[0].float().tolist()
         P = dense_scores(parts, G if L is None else L)[0].T.float().cpu()
         self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))
+        [limits] = picture_thresholds([scores], limits).tolist()
         limits = {} if sentence else dict(zip(names, limits))
         best_first = sorted(zip(names, scores), key=lambda t: limits.get(t[0], 0) - t[1])
         hover = self.look.hover if hover is None else hover

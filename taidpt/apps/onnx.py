@@ -19,7 +19,8 @@ from .. import __version__
 from ..encoders.pictures import (
     Preprocess, UnreadablePicture, as_pictures, read_pixels, what_is_wrong)
 from ..files import LIMITS, is_text_list, parse_json, write_whole
-from ..tags import Tag, as_tags, as_thresholds, reference_photos, thresholds_of
+from ..tags import (
+    Tag, as_tags, as_thresholds, picture_thresholds, reference_photos, thresholds_of)
 
 if TYPE_CHECKING: from taidpt.predict import Predictor
 
@@ -145,8 +146,10 @@ class Tagger:
         on_error:str='raise', # as in `predict`
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
         "The classes of each picture, the surest first: those that are present, then the others."
-        t = self.thresholds if threshold is None else as_thresholds(threshold, len(self.classes))
-        return as_tags(self.predict(pictures, on_error), self.classes, t)
+        scores = self.predict(pictures, on_error)
+        if threshold is None: t = picture_thresholds(scores, self.thresholds)
+        else: t = as_thresholds(threshold, len(self.classes))
+        return as_tags(scores, self.classes, t)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
 def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, width of pictures

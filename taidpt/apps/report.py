@@ -11,8 +11,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
@@ -21,7 +23,7 @@ from ..datasets.labelled import LabeledPictures
 from ..files import shown, write_whole
 from ..metrics import Measured, average_precision, tags_of
 from ..predict import Predictor
-from ..tags import as_tags, held_out_tags, thresholds_of
+from ..tags import as_tags, held_out_tags, picture_thresholds, thresholds_of
 from ..visualize import model_view, unit_range
 from ..zeroshot import ZeroShotCLIP
 
@@ -72,13 +74,12 @@ def _cards(
     model:Predictor, # whose maps are shown
     pictures:Sequence[str|Path], # N files or URLs that can be read
     tags:Sequence[Sequence], # of each, `Tag`s of all classes under natural names, the surest first
-    thresholds:Iterable[float], # C, from which scores on classes are present
+    thresholds:np.ndarray, # N × C, from which scores on classes are present
     labels:Sequence[set[str]]|None=None, # of each; None: nothing is known
     credits:Mapping[str, dict]|None=None, # file name -> whose photo it is
 )->list[dict]: # N, in the same order
     "What each card shows, what finds it, its place: how sure its best tag, how wrong its worst."
     cards, names = [], model.classes.natural
-    limits = dict(zip(names, map(float, thresholds), strict=True))
     numbers = {n: c for c, n in enumerate(names)}
     for start in range(0, len(pictures), 16):
         seen = [model_view(model.clip, p) for p in pictures[start:start + 16]]
@@ -86,6 +87,7 @@ def _cards(
         for i, (view, P) in enumerate(zip(seen, maps), start):
             known, name = labels and labels[i], shown(Path(pictures[i]).name)
             best = _tags_to_show(tags[i], known or ())
+            limits = dict(zip(names, map(float, thresholds[i]), strict=True))
             off = {t.label: t.score - limits[t.label] for t in best}
             tagged = {t.label for t in best if t.present}
             there = [t.label in (known or ()) for t in tags[i]]
@@ -151,10 +153,11 @@ def write_report(
     known = [{names[c] for c in row.nonzero()[:, 0].tolist()} for row in y]
     measured = {m: Measured(y, s, names, 500) for m, s in scores.items()}
     new, old, zero = list(scores)[-1], against or next(iter(scores)), 'zero-shot CLIP'
-    limits = thresholds_of(model)
+    limits = picture_thresholds(scores[new], thresholds_of(model))
     tags, plain = as_tags(scores[new], names, limits), None
     if zero in scores:
         usual = thresholds_of(ZeroShotCLIP(model.clip, model.classes, local=False))
+        usual = picture_thresholds(scores[zero], usual)
         plain = _headline(y, scores[zero], as_tags(scores[zero], names, usual), known)
         if new != zero: claims = [*claims, {
             'new': new, 'value': measured[new].map().value, 'plain': measured[zero].map().value,
@@ -177,17 +180,18 @@ def write_tag_report(
     model:Predictor, # what gave the scores, which the maps are of
     pictures:Sequence[str|Path], # N files or URLs
     scores:Tensor, # N × C; NaN: could not be read
-    thresholds:Iterable[float], # C, from which scores on classes are present
+    thresholds:ArrayLike, # C or N × C, from which scores on classes are present
 )->None:
     "Write a page with every picture, its tags, and where each scores highest."
     names, read = model.classes.natural, ~scores.isnan().any(1)
     if not read.any(): raise ValueError('none of the pictures could be read')
     seen = [p for p, fine in zip(pictures, read, strict=True) if fine]
     broken = [p for p, fine in zip(pictures, read) if not fine]
-    tags = as_tags(scores[read], names, thresholds)
+    limits = np.broadcast_to(thresholds, scores.shape)[read.numpy()]
+    tags = as_tags(scores[read], names, limits)
     count = Counter(t.label for some in tags for t in some if t.present)
     rows = [{'name': n, 'photos': 0, 'bars': [(100*k/len(seen), k)]} for n, k in count.items()]
-    _write_page(path, model, broken, _cards(model, seen, tags, thresholds), labelled=False,
+    _write_page(path, model, broken, _cards(model, seen, tags, limits), labelled=False,
                 title=f'What {len(seen)} photos show', rows=rows, names=names,
                 tagged=sum(any(t.present for t in some) for some in tags))
 
@@ -217,7 +221,8 @@ def figures_of(
         limits = thresholds_of(models[name])
         best, ap, (value, *ends) = m.f1(tags_of(s, top_k=min(top, s.shape[1]))), m.ap(), m.map()
         how = 'calibrated' if models[name].thresholds else 'default'
-        tags = _told_of_tags(m, tags_of(s, limits), limits, how + ' on these'*(name in fitted))
+        tags = tags_of(s, picture_thresholds(s, limits))
+        tags = _told_of_tags(m, tags, limits, how + ' on these'*(name in fitted))
         methods[name] = {'mAP': value, 'mAP_interval': ends, 'tags': tags,
                          'CF1': best['CF1'].value, 'OF1': best['OF1'].value,
                          'AP': {n: i.value for n, i in ap.items()},

@@ -25,7 +25,7 @@ from ..ensemble import Attended
 from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
 from ..predict import Predictor, clip_and_classes
-from ..tags import Tag, thresholds_of
+from ..tags import Tag
 from ..text.corpora import bundled_captions
 from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
@@ -153,10 +153,9 @@ def ready_to_tag(
 
 # %% ../../nbs/baselines/concepts.ipynb #tag-1
 def _tag_one_by_one(model:Predictor, pictures, on_error:str)->Iterator[tuple]: # (picture, its tags)
-    limits = thresholds_of(model)
     left = iter(pictures if isinstance(pictures, Iterator) else as_pictures(pictures))
     while some := list(islice(left, 32)):
-        yield from zip(some, model.tags(some, limits, on_error=on_error, progress=False))
+        yield from zip(some, model.tags(some, on_error=on_error, progress=False))
 
 def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFrame`, a row a picture
     try: from pandas import DataFrame

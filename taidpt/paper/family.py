@@ -9,7 +9,6 @@ __all__ = ['FAMILY', 'Comparison', 'Result', 'read_results', 'keep_results', 'bu
 import csv, inspect, sys, time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
-from functools import partial
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -37,11 +36,6 @@ from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/family.ipynb #family-006
-class _Attentive(TextConcepts):
-    "Concepts that look at pictures through their sentences, too."
-    def fit(self, *train, features, **how):
-        return Attended(super().fit(*train, features=features, **how), features)
-
 FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> a model
     'zero-shot CLIP': lambda clip, c, s: ZeroShotCLIP(clip, c, local=False),
     'zero-shot CLIP with DPT': lambda clip, c, s: ZeroShotCLIP(clip, c),
@@ -49,9 +43,12 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
     'TaI-DPT': lambda clip, c, s: TaIDPT(clip, c, seed=s),
     'concepts, global': lambda clip, c, s: TextConcepts(clip, c, local=False),
     'concepts': lambda clip, c, s: TextConcepts(clip, c),
-    'concepts with attention': lambda clip, c, s: _Attentive(clip, c),
+    'concepts with attention': lambda clip, c, s: TextConcepts(clip, c),
     'linear, global': lambda clip, c, s: TextLinear(clip, c, local=False, templates=True),
-    'linear': lambda clip, c, s: TextLinear(clip, c, templates=True)}
+    'linear': lambda clip, c, s: TextLinear(clip, c, templates=True),
+    'prompts on pairs': lambda clip, c, s: TaIDPT(clip, c, loss='auc', seed=s),
+    'linear on pairs': lambda clip, c, s: TextLinear(clip, c, loss='pairs', templates=True),
+    'linear on pairs with attention': lambda clip, c, s: TextLinear(clip, c, 'pairs', templates=True)}
 
 # %% ../../nbs/paper/family.ipynb #family-008
 def _code_of(cls:type)->str:
@@ -64,13 +61,15 @@ class Comparison:
     def __init__(self,
         study:Study, # CLIP, and where features and cells are kept
         photos:LabeledPictures, # N photos, labelled with C classes
-        train:LabeledTexts, # labelled captions, without templates
+        every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
         seeds:int=3, # runs of members that learn prompts, with seeds 1, 2, …
         min_photos:int=1, # that a class must be on to be measured
         members:dict[str, Callable]=FAMILY, # as in `FAMILY`
     ):
-        self.study, self.photos, self.train = study, photos, train
-        self.seeds, self.kept, self.members = seeds, {}, members
+        self.study, self.photos, self.every, self.members = study, photos, every, members
+        self.train = train = every[every.labels.any(1)]
+        train.dropped = len(every) - len(train) + every.dropped
+        self.seeds, self.kept = seeds, {}
         self.labels = photos.labels & (photos.labels.sum(0) >= min_photos)
         if not self.labels.any(): raise ValueError(
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
@@ -84,13 +83,17 @@ class Comparison:
 
     def cells(self, name:str)->list[Cell]:
         "What a member says of the photos, for each seed."
-        study, train, found = self.study, self.train, []
-        texts = train.texts + template_sentences(train.classes).texts
+        study, found = self.study, []
         for i,model in enumerate(self.models(name), 1):
-            key, learn = f'family-{self.data}.{name.replace(" ", "-")}.{i}', None
+            key = f'family-{self.data}.{name.replace(" ", "-")}.{i}'
+            train = self.every if ' on pairs' in name else self.train
+            texts = train.texts + template_sentences(train.classes).texts
+            def learn(model=model, train=train, texts=texts):
+                features = study.sentence_features(texts)
+                model.fit(train, features=features, progress=False)
+                return Attended(model, features) if name.endswith('attention') else model
+            if not hasattr(model, 'fit'): learn = None
             source = self.data if name in FAMILY else f'{self.data} {_code_of(type(model))}'
-            if hasattr(model, 'fit'): learn = partial(
-                model.fit, train, features=study.sentence_features(texts), progress=False)
             found.append(study.cell(key, self.photos, model, learn, source))
         return found
 
@@ -100,7 +103,7 @@ class Comparison:
         if not relative: return found
         model, clip = self.models(name)[0], self.study.clip
         scale = 16/(model.cosine_scale or 1)
-        if isinstance(model, TaIDPT): scale = 4*clip.recommended.get('scale', 4.)   # as the loss sees
+        if name.startswith('TaI'): scale = 4*clip.recommended.get('scale', 4.)   # as the loss sees
         return [relative_scores(s, scale) for s in found]
 
     def measured(self, name:str, relative:bool=False)->Measured:
@@ -217,13 +220,15 @@ def compare(
     progress:bool=True, # bars
 )->str: # a table in Markdown
     "All that learns from sentences, measured on labelled pictures. Goes on where it was stopped."
+    if member and not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
+        f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
     read_results(out)                                       # if a line of it is wrong, fail now
     called = str(classes) if isinstance(classes, (str, Path)) else as_classset(classes).name
     classes = as_classset(classes).spelled_naturally()
     name, photos = _labelled_pictures(data, classes)
     source = Path(captions).name if captions else 'COCO val2017'
     sentences = read_captions(captions) if captions else bundled_captions()
-    train = NounFilter(classes).label(sentences, progress=progress)
+    train = NounFilter(classes).label(sentences, progress, keep_unnamed=True)
     study = Study(clip, Path(out).parent, progress=progress)
     def own(clip, c, seed):
         seeded = 'seed' in inspect.signature(member).parameters

@@ -380,10 +380,11 @@ def provenance(
     if torch.cuda.is_available(): machine.append(torch.cuda.get_device_name())
     versions = {'taidpt': __version__, 'torch': version('torch'),
                 'open_clip': version('open_clip_torch'), 'python': platform.python_version()}
+    program = Path(sys.argv[0]).name.replace('__main__.py', 'taidpt')
     return {'clip': study.clip.name, 'weights': study.clip.fingerprint(), 'data': dict(data),
             'seeds': list(study.seeds), 'limit': study.limit, 'versions': versions,
             'date': date.today().isoformat(), 'machine': ', '.join(machine),
-            'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
+            'command': shlex.join([program, *sys.argv[1:]])}
 
 def write_table(
     study:Study,
