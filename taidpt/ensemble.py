@@ -159,7 +159,8 @@ class Tiled:
             tiles = [whole.crop(_tile_box(whole.size, self.n, k)) for k in boxes]
             return list(map(self.model.clip.preprocess, tiles))
         def best(some):
-            branches = self.model.predict_branches(sum(some, []), progress=False)
+            tiles = [tile for of_one in some for tile in of_one]
+            branches = self.model.predict_branches(tiles, progress=False)
             return fuse_branches([s.unflatten(0, (-1, len(boxes))).amax(1) for s in branches])
         found = in_batches(cut, best, read, 16, False)
         for some in tqdm(read.split(16), desc='tiles', disable=not progress):

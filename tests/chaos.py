@@ -46,6 +46,7 @@ JOBS = {
     'train': f'train --method prompts --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors --epochs 3 --n-ctx 2 --batch-size 64 --quiet',
     'tag': 'tag --prompts prompts.safetensors pictures --out tags.csv',
     'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --calibrate tuned.safetensors',
+    'export': 'export --prompts prompts.safetensors --out my.onnx',
     'reproduce': 'reproduce table1 --datasets voc2007 --seeds 1 --limit 24 --out table',
 }
 

@@ -15,7 +15,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 LOWEST = 'TAIDPT_LOWEST' in os.environ                       # set by `make test-lowest`
-MODULES = dict(sklearn='scikit-learn', PIL='pillow', open_clip='open_clip_torch', yaml='pyyaml')
+MODULES = dict(sklearn='scikit-learn', PIL='pillow', open_clip='open_clip_torch', yaml='pyyaml', google='protobuf')
 
 
 def settings() -> configparser.SectionProxy:

@@ -79,7 +79,7 @@ def _marks(cells:list[str], headings:list[str], where:str)->dict[str,int]: # lab
 
 def _read_table(path:Path)->dict[str,dict[str,int]]:
     "A table of labels as written: picture -> label -> 1, 0 or -1."
-    table, headings = {}, None
+    table, headings, first = {}, None, []
     for where,row in table_rows(path):
         cells = [cell.strip() for cell in row]
         if headings is None:
@@ -87,6 +87,7 @@ def _read_table(path:Path)->dict[str,dict[str,int]]:
             headings = cells[1:] if named and len(cells) > 2 else []
             if twice := [n for n,k in Counter(headings).items() if k > 1 or not n]:
                 raise ValueError(f'{where}: each column needs a name of its own, not {twice[0]!r}')
+            first = cells if named else []
             if named: continue
         if not cells[0]: raise ValueError(f'{where}: there is no picture on this line')
         known = table.setdefault(cells[0], {})
@@ -94,6 +95,9 @@ def _read_table(path:Path)->dict[str,dict[str,int]]:
             known[label] = max(mark, known.get(label, -1))
     if not table: raise ValueError(
         f'{path}: there is no picture in it; write one a line, then its labels')
+    if len(first) == 2 and {label for marks in table.values() for label in marks} <= {'1', '0', '-1'}:
+        table = {name: {first[1]: int(max(marks, key=int))} if marks else {}
+                 for name,marks in table.items()}
     return table
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133

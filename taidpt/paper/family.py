@@ -20,7 +20,7 @@ from .. import __version__
 from ..baselines.concepts import TextConcepts
 from ..baselines.linear import TextLinear
 from ..classes import ClassSet, as_classset
-from ..clip import FrozenCLIP, text_digest
+from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..ensemble import Attended
 from ..files import locked, write_whole

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'data_digest', 'Material', 'measured', 'together', 'markdown_table',
-           'table_text', 'provenance', 'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
+           'table_text', 'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import json, os, platform, shlex, sys, time, warnings
@@ -80,7 +80,6 @@ def _photo_halves(photos:LabeledPictures)->tuple[LabeledPictures, LabeledPicture
 class Cell:
     "What one model says of some pictures."
     branches: list[Tensor] # scores of each branch, each N × C; NaN for what could not be read
-    history: list[dict] # a row for each epoch, if the model learned
     seconds: float # to learn
 
     @property
@@ -182,7 +181,7 @@ class Study:
                 write_safetensors(path, kept, header)
         tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
         branches = [s for _,s in sorted(tensors.items())]
-        return Cell(branches, json.loads(header['history']), json.loads(header['seconds']))
+        return Cell(branches, json.loads(header['seconds']))
 
 # %% ../../nbs/paper/study.ipynb #study-016
 def data_digest(
@@ -371,7 +370,7 @@ def table_text(
         lines.append([*(str(r[h]) for h in head), told(r['ours']), *limits, seeds, *beside])
     return markdown_table(heads, lines, len(head))
 
-def provenance(
+def _provenance(
     study:Study,
     data:Mapping[str, str], # hashes of what was learned from and scored, by name
 )->dict:
@@ -390,7 +389,7 @@ def write_table(
     study:Study,
     what:str, # the files' name without an ending
     title:str, # of the table
-    data:Mapping[str, str], # as in `provenance`
+    data:Mapping[str, str], # as in `_provenance`
     head:Sequence[str], # this and the next two as in `table_text`
     results:dict[tuple, Measured|list],
     published:Mapping[tuple, float]|None=None,
@@ -398,7 +397,7 @@ def write_table(
 )->None:
     "Write a table as Markdown and, with all that it should be cited with, as JSON."
     title, path = study.title(title), study.folder/what
-    rows = {'title': title, 'about': provenance(study, data),
+    rows = {'title': title, 'about': _provenance(study, data),
             'rows': _rows(head, results, published or {}), 'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
     for end,content in (('.md', text), ('.json', json.dumps(rows, indent=1, ensure_ascii=False))):
