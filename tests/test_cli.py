@@ -157,7 +157,7 @@ BAD_INPUT = [                                       # nbs/apps/cli.ipynb has wha
     (['demo', '--out', 'empty.txt'], ['empty.txt']),
     (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip']),
     (['app', 'no.safetensors'], ['no.safetensors']),
-    (['reproduce', 'family', '--data', 'empty'], ['labels.tsv']),
+    (['reproduce', 'family', '--data', 'empty', '--classes', 'cat,dog'], ['labels.tsv']),
     (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
 ]
 
