@@ -21,9 +21,9 @@ from .scores import fuse, global_scores, local_scores, relative_scores
 from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
-from .baselines.linear import TextLinear
+from .baselines.linear import TextLinear, load_predictor
 from .baselines.tipadapter import TipAdapter
-from .ensemble import Ensemble, Tiled, ensemble_scores, search_weight
+from .ensemble import Attended, Ensemble, Tiled, ensemble_scores, search_weight
 from .learner import TaIDPT
 from .zeroshot import ZeroShotCLIP
 
@@ -44,7 +44,8 @@ __all__ = [
     'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP', 'encode_pictures',
     'encode_sentences', 'load_clip', 'ranking_loss', 'PromptLearner', 'fuse', 'global_scores',
     'local_scores', 'relative_scores', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear',
-    'TipAdapter', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
+    'load_predictor',
+    'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
     'ZeroShotCLIP', 'bundled_photos', 'photo_credits', 'read_labels', 'Measured',
     'average_precision', 'mean_average_precision', 'show_class_ap',
     'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',

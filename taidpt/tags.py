@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FEW', 'Tag', 'as_tags', 'reference_thresholds', 'reference_photos', 'reference_features', 'picture_thresholds',
-           'best_threshold', 'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'as_thresholds',
-           'thresholds_of', 'tagged', 'probabilities']
+           'best_threshold', 'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'held_out_tags',
+           'as_thresholds', 'thresholds_of', 'tagged', 'probabilities']
 
 # %% ../nbs/15_tags.ipynb #15-imports
 import math, warnings
@@ -187,6 +187,25 @@ def calibrate(
     scores = model.predict(pictures, on_error=on_error, progress=progress)
     model.thresholds = calibrate_scores(labels, scores, names, default, source)
     return model.thresholds
+
+# %% ../nbs/15_tags.ipynb #15-held
+def held_out_tags(
+    labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
+    scores:ArrayLike, # N × C; NaN where a picture was skipped
+    default:ArrayLike, # C thresholds, for classes on few pictures
+    parts:int=5, # picture i is in part i mod 5
+)->np.ndarray: # N × C, bool
+    "Tags by thresholds that were calibrated on other pictures (cross-validation)."
+    y, s, part = as_array(labels) == 1, as_array(scores), np.arange(len(scores)) % parts
+    tags = np.zeros(s.shape, bool)
+    for k in range(parts):
+        others, limits = (part != k) & np.isfinite(s).all(1), as_array(default)
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')                     # of classes on few pictures
+            if y[others].any():
+                limits = calibrate_scores(y[others], s[others], range(s.shape[1]), default).values
+        tags[part == k] = s[part == k] >= picture_thresholds(s[part == k], limits)
+    return tags
 
 # %% ../nbs/15_tags.ipynb #15-sig
 def _sigmoid_thresholds(

@@ -216,6 +216,6 @@ def learn(
                 if val: row |= val()
                 history.append(row)
                 bar.set_postfix({name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map')
-                                 if name in row})
+                                 if name in row}, refresh=False)
                 if checkpoint: _keep(checkpoint, prompts, optimizer, history, about)
     return history

@@ -43,7 +43,7 @@ CLASSES = 'person,dog,cat,bus'
 JOBS = {
     'label': f'label captions.txt --classes {CLASSES} --out labelled.parquet',
     'encode': 'encode features.safetensors',
-    'train': f'train --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors --epochs 3 --n-ctx 2 --batch-size 64 --quiet',
+    'train': f'train --method prompts --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors --epochs 3 --n-ctx 2 --batch-size 64 --quiet',
     'tag': 'tag --prompts prompts.safetensors pictures --out tags.csv',
     'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --calibrate tuned.safetensors',
     'export': 'export --prompts prompts.safetensors --out my.onnx',

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run, tool
+from taidpt.all import tag
 from taidpt.apps.cli import main
 from taidpt.learner import TaIDPT
 from taidpt.ensemble import Tiled
@@ -20,7 +21,7 @@ DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTO = DEMO/'images/000000000785.jpg'
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
 few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
-quick = ['--epochs', '2', '--batch-size', '128', '--n-ctx', '4']
+quick = '--method prompts --loss ranking --epochs 2 --batch-size 128 --n-ctx 4'.split()
 
 pytestmark = pytest.mark.xdist_group('cli')
 
@@ -87,7 +88,34 @@ def test_calibrate(folder, command):
     def tags(*how): return json.loads(command('evaluate', *how, *pictures)[1])['methods']
     before, after = tags(folder/'my.safetensors'), tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
     assert after == tags('tuned.safetensors') and before['zero-shot CLIP'] == after['zero-shot CLIP']
-    assert [m['TaI-DPT']['tags']['thresholds'] for m in (before, after)] == ['default', 'calibrated']
+    assert [m['TaI-DPT']['tags']['thresholds'] for m in (before, after)] == ['default', 'calibrated on these']
+
+
+def test_morning(command):
+    "What an engineer typed with 200 photos and five classes: tags, a model, what it is worth, a tagger"
+    classes, photos = 'dog,bicycle,crowd,sunset,fire hydrant', DEMO/'images'
+    status, out, err = command('tag', '--classes', classes, photos, '--scores', '--out', 'tags.csv', '--report', 'tags.html', '--save', 'tagger.safetensors')
+    assert status == 0 and 'taidpt evaluate tagger.safetensors' in err
+    assert Path('tags.csv').read_text().splitlines()[0] == f'picture,tags,{classes}'
+    found = tag(photos, classes.split(','), progress=False, as_frame=True)
+    assert found.tags.tolist() == [row['tags'] for row in csv.DictReader(open('tags.csv'))]
+    shown = re.findall('aria-label="([^"]*), tagged: ([^"]*)"', Path('tags.html').read_text())
+    assert len(shown) == 36 and [tags != 'nothing' for _, tags in shown] == sorted([t != '' for t in found.tags], reverse=True)
+    assert 'dgo (did you mean dog' in command('tag', '--classes', 'dgo,bicycle', photos)[2]
+    counts = [command('label', '--classes', 'sunset', *words)[1].splitlines()[1] for words in ([], ['--words', 'sunset: evening sky, dark sky'])]
+    assert int(counts[0].split()[0]) < int(counts[1].split()[0])
+    labels = '--pictures', photos, '--labels', DEMO/'labels.tsv'
+    status, out, err = command('evaluate', 'tagger.safetensors', *labels, '--calibrate', 'tagger.safetensors')
+    assert status == 0 and 'calibrated on these' in out and 'cross-validated' in out
+    named = re.compile(r'\b(dog|bicycle|crowd|sunset|hydrant)s?\b')
+    Path('captions.txt').write_text('\n'.join(c for i, c in enumerate(bundled_captions()) if named.search(c.lower()) or i % 40 == 0))
+    for method in ('linear', 'concepts'):
+        status, out, err = command('train', '--classes', classes, '--captions', 'captions.txt', '--method', method, '--out', 'my.safetensors', '--val', photos, '--val-labels', DEMO/'labels.tsv')
+        assert status == 0 and f'{method} ' in out and 'Training brings' in out and 'tag --prompts my.safetensors' in err
+    pytest.importorskip('onnx')
+    assert command('export', '--prompts', 'my.safetensors', '--out', 'my.onnx')[0] == 0
+    tags = [command('tag', how, model, photos)[1] for how, model in (('--prompts', 'my.safetensors'), ('--tagger', 'my.onnx'))]
+    assert tags[0] == tags[1] and tags[0].count('\n') == 36
 
 
 def test_evaluate_looks_once(folder, command, monkeypatch):
@@ -129,7 +157,7 @@ BAD_INPUT = [                                       # nbs/apps/cli.ipynb has wha
     (['demo', '--out', 'empty.txt'], ['empty.txt']),
     (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip']),
     (['app', 'no.safetensors'], ['no.safetensors']),
-    (['reproduce', 'family', '--data', 'empty'], ['labels.tsv']),
+    (['reproduce', 'family', '--data', 'empty', '--classes', 'cat,dog'], ['labels.tsv']),
     (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
 ]
 

@@ -9,7 +9,7 @@ from conftest import ROOT
 from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_captions, load_clip
 from taidpt.apps.cluster import label_files, score_files
 
-ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "taidpt[ray]"')
+ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
 pytestmark = pytest.mark.xdist_group('ray')
 PHOTOS = sorted((ROOT/'taidpt/data/coco_demo/images').iterdir())[:4]
 

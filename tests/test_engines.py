@@ -10,7 +10,7 @@ from taidpt.ensemble import Tiled
 from taidpt.zeroshot import ZeroShotCLIP
 
 NAMES = ['bicycle', 'bear', 'bus']
-pytestmark = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install "taidpt[openvino]"')
+pytestmark = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install openvino')
 
 
 @pytest.fixture(scope='module')

@@ -6,9 +6,8 @@
 __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduce', 'export']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import copy, csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
+from collections.abc import Sequence
 from functools import cache, partial
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -21,7 +20,7 @@ import typer
 from typer import Argument, BadParameter, Option
 
 from .console import (
-    EXPECTED, as_table, bars, check_writable, examples, note, one_line, quiet, say)
+    EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -51,6 +50,7 @@ def main(
     argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
     for name in ('stdout', 'stderr'):                       # which a service may have closed
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
+    if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -71,44 +71,54 @@ _CAPTIONS = ('.json (COCO), .jsonl (Localized Narratives), .tsv, .csv, .txt, .pa
              'these (default: the bundled captions).')
 _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
+_Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
+    'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
 _Captions = Annotated[str|None, Option(metavar='FILE', help=_CAPTIONS)]
 _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.')]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
-    'format (default: the one that the prompts name, or the embedded small CLIP).'))]
+    'format (default: the one that the model names, or the embedded small CLIP).'))]
 _Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
 _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
-_Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the prompts name.')]
+_Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
-_Prompts = Annotated[str|None, Option(metavar='FILE', help='The .safetensors that train wrote.')]
+_SAVED = 'What train, import or tag --save wrote: .safetensors.'
+_Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED)]
 _Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
 _Ray = Annotated[str|None, Option(metavar='ADDRESS', help='Of a Ray, for folders; or local.')]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
-def _parse_classes(text:str, published:bool=False)->tuple: # of `ClassSet`, bool
+def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `ClassSet`, bool
     """The classes that a command line means, and whether their synonyms were guessed.
 
     Names are as one writes them ('dining table') or as `published` ('diningtable')."""
     from taidpt.classes import ClassSet, add_synonyms, as_classset, with_published_names
     from taidpt.files import CLASS_ENDINGS, read_class_file
+    guessed = False
     if Path(text).suffix.lower() in CLASS_ENDINGS:
         classes, guessed = as_classset(text), read_class_file(text)['synonyms'] is None
-        return (add_synonyms(classes) if guessed else classes), guessed
-    if text.lower() in ('voc2007', 'coco', 'nuswide'):
+    elif text.lower() in ('voc2007', 'coco', 'nuswide'):
         classes = as_classset(text)
-        return (with_published_names(classes) if published else classes.spelled_naturally()), False
-    names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
-    return add_synonyms(ClassSet('yours', names)), True
+        classes = with_published_names(classes) if published else classes.spelled_naturally()
+    else:
+        names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
+        classes, guessed = ClassSet('yours', names), True
+    if guessed: classes = add_synonyms(classes)
+    own, natural = dict(classes.synonyms), dict(zip(classes.names, classes.natural))
+    for told in words or ():
+        name, _, more = told.partition(':')
+        own[classes.names[classes.index(name.strip())]] += [w.strip() for w in more.split(',')]
+    return ClassSet(classes.name, classes.names, own, natural), guessed
 
 def _tell_synonyms(classes)->None:
     "One line about the words that were guessed, and how to see and change them."
     some = [f'{name} ({", ".join(words[1:4]) or "no other word"})'
             for name, words in islice(classes.synonyms.items(), 6)]
-    note(f'sentences name a class by other words, too, such as {", ".join(some)}; taidpt label '
-         '--synonyms-out my.yaml writes them all, to be edited and given to --classes')
+    note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
+         'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
 def _named_captions(path:str|None, column:str|None=None):
@@ -117,19 +127,16 @@ def _named_captions(path:str|None, column:str|None=None):
     if path is None: return bundled_captions()
     return read_captions(path, column=int(column) if column and column.isdigit() else column)
 
-def _label_captions(captions, classes, guessed=False, rules='careful'): # `LabeledTexts`
-    "Label captions. Raises `ValueError` if no sentence has a name whose synonyms were guessed."
+def _label_captions(captions, classes, guessed=False, rules='careful', unnamed=False):
+    "`LabeledTexts`; `ValueError` if no sentence has a name whose synonyms were guessed."
     from taidpt.nounfilter import NounFilter
-    from taidpt.text.synonyms import probably_meant
-    from taidpt.text.words import lower_words
-    found = NounFilter(classes, rules=rules).label(captions, progress=bars())
+    from taidpt.text.synonyms import with_suggestions
+    found = NounFilter(classes, rules=rules).label(captions, bars(), unnamed)
     missing = [name for name, count in found.counts().items() if guessed and not count]
     if not missing: return found
-    words = Counter(w for text in islice(captions, 100_000) for w in lower_words(text))
-    meant = {name: ' or '.join(probably_meant(name, words)) for name in missing}
-    told = [name + f' (did you mean {near}?)'*bool(near) for name, near in meant.items()]
-    raise ValueError(f'no sentence names {", ".join(told)}; correct --classes, or give it a file '
-                     'with more words, which taidpt label --synonyms-out begins')
+    told = ', '.join(with_suggestions(missing, captions))
+    raise ValueError(f'no sentence names {told}; correct --classes, or add words, as in --words '
+                     f'"{missing[0]}: another word, and another"')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
 def _load_clip(clip:str|None, **how):
@@ -138,26 +145,28 @@ def _load_clip(clip:str|None, **how):
     from taidpt.encoders.weights import model_and_tag
     return load_clip(*model_and_tag(clip), **how)
 
-def _find_model(prompts:str|None, classes:str|None, clip:str|None, trust=False, **how):
-    """A `Predictor`: learned prompts or vectors, or else what tags any classes without training.
-
-    `how` is engine and precision."""
-    if not prompts:
+def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engine, precision
+    "A `Predictor`: what a file of a model holds, or else what tags any classes without training."
+    from taidpt.files import CLASS_ENDINGS, open_safetensors
+    ending = Path(what).suffix.lower()
+    if ending != '.safetensors' and (ending in CLASS_ENDINGS or not Path(what).is_file()):
         from taidpt.baselines.concepts import ready_to_tag
-        return ready_to_tag(_load_clip(clip, **how), _parse_classes(classes)[0], progress=bars())
-    from taidpt.files import open_safetensors
-    with open_safetensors(prompts, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
+        return ready_to_tag(_load_clip(clip, **how), _parse_classes(what, words=words)[0], bars())
+    with open_safetensors(what, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
     from taidpt.baselines.linear import load_predictor      # once the file is known to be there
     from taidpt.encoders.weights import is_known_clip
     usual = how.items() <= {'engine': 'torch', 'precision': 'float32'}.items()
     if not (clip or usual) and (trust or is_known_clip(was)): clip = was
-    return load_predictor(prompts, clip and _load_clip(clip, **how), trust)
+    return load_predictor(what, clip and _load_clip(clip, **how), trust)
 
 def _method_name(model)->str:
     "What a model is called in a table and on a page."
+    inner = getattr(model, 'model', model)
     known = {'TextConcepts': 'concepts', 'TextLinear': 'linear',
              'ZeroShotCLIP': 'zero-shot with DPT'}
-    return known.get(type(model).__name__, 'TaI-DPT' if model.local else 'TaI')
+    name = known.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
+    pairs = getattr(inner, 'loss', '') in ('auc', 'pairs')
+    return name + ' of pairs'*pairs + ' with attention'*(inner is not model)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
 def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `score_files`
@@ -176,12 +185,11 @@ def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
     if data.renamed:
         note('read as classes: ' + ', '.join(f'{a} as {b}' for a, b in data.renamed.items()))
     some = [f'{label} ({count})' for label, count in islice(data.unknown.items(), 8)]
-    if some: note(f'labels left out that are no class of {classes.name}, such as '
-                  + ', '.join(some))
+    if some: note(f'labels left out that are no class of {classes.name}: ' + ', '.join(some))
     return data
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
-def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None)->None:
+def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, out=None)->None:
     """Tags of pictures (all classes of each, the surest first) on standard output and in a file.
 
     Raises `ValueError` if no picture could be read."""
@@ -196,7 +204,7 @@ def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None
         words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in best]
         said = about.get('error') or ', '.join(words) or 'nothing'
         if not as_json: print(f'{shown(picture)}: {said}')
-        each = {cell(t.label): f'{t.score:.4f}' for t in sorted(tags)} if scores else {}
+        each = {cell(t.label): f'{t.score:.4f}' for t in tags} if scores else {}
         present = ','.join(t.label for t in best if t.present)
         rows.append({'picture': cell(picture), 'tags': cell(present)} | each)
     document = json.dumps(entries, indent=1, ensure_ascii=False)
@@ -205,7 +213,8 @@ def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None
         with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
             if out.lower().endswith('.json'): f.write(document)
             else:
-                table = csv.DictWriter(f, max(rows, key=len), lineterminator='\n')
+                columns = ['picture', 'tags', *(map(cell, map(shown, names)) if scores else ())]
+                table = csv.DictWriter(f, columns, lineterminator='\n')
                 table.writeheader()
                 table.writerows(rows)
     if not any(found): raise ValueError('none of the pictures could be read')
@@ -215,7 +224,7 @@ def _print_tags(pictures, found, top=None, scores=False, as_json=False, out=None
     'taidpt tag --prompts my.safetensors photos/*.jpg --out tags.csv --scores'))
 def tag(
     pictures:Annotated[list[str], Argument(help='Files, folders, patterns or URLs.')],
-    classes:_AnyClasses=None, prompts:_Prompts=None,
+    classes:_AnyClasses=None, words:_Words=None, prompts:_Prompts=None,
     tagger:Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]=None,
     threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
     probability:Annotated[float|None, Option(help='Present from this probability on.')]=None,
@@ -224,6 +233,7 @@ def tag(
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help=(
         'For a row a picture: .csv, .json; a folder, for the scores of a folder.'))]=None,
+    save:Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None, on_error:_OnError='raise',
     tiles:Annotated[int, Option(min=1, metavar='N', help='Look at N x N tiles, too.')]=1,
     clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
@@ -232,13 +242,15 @@ def tag(
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    if tagger and any((probability, report, clip, trust, tiles > 1)): raise BadParameter(
-        'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
+    if tagger and any((probability, report, clip, trust, words, save, tiles > 1)):
+        raise BadParameter(
+            'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
     if out and prompts and not Path(out).suffix:
         from taidpt.apps.cluster import score_files
         return _print_files(score_files, prompts, pictures[0], out, on_error, trust=trust, ray=ray)
     if out: check_writable(out, '.csv', '.json')
     if report: check_writable(report, '.html')
+    if save: check_writable(save, '.safetensors')
     from taidpt.encoders.pictures import as_pictures, is_url
     names = [p for name in pictures for p in as_pictures(name)]
     gone = [p for p in names if not (is_url(p) or Path(p).exists())]
@@ -247,10 +259,14 @@ def tag(
     how = {'top': top, 'scores': scores or top is not None, 'as_json': as_json, 'out': out}
     if tagger:
         from taidpt.apps.onnx import Tagger
-        return _print_tags(names, Tagger(tagger).tags(names, threshold, on_error), **how)
+        fixed = Tagger(tagger)
+        return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
     from taidpt.ensemble import Tiled
     from taidpt.tags import as_tags, picture_thresholds, thresholds_of
-    model = _find_model(prompts, classes, clip, trust, engine=engine, precision=precision)
+    model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
+    if save:
+        model.save(save)
+        say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
     looks = Tiled(model, tiles) if tiles > 1 else model
     limits = thresholds_of(looks, threshold, probability)
     if probability is None or model.thresholds: found = looks.predict(names, on_error, bars())
@@ -258,9 +274,9 @@ def tag(
     if threshold is None and probability is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
-        write_tag_report(report, model, names, found, limits, _method_name(model))
+        write_tag_report(report, model, names, found, limits)
         say(f'Written: {report}, every picture with its tags')
-    _print_tags(names, as_tags(found, model.classes.natural, limits), **how)
+    _print_tags(names, as_tags(found, model.classes.natural, limits), model.classes.natural, **how)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
 @app.command(epilog=examples(
@@ -269,6 +285,7 @@ def tag(
 def label(
     classes:_Classes,
     captions:Annotated[str|None, Argument(metavar='CAPTIONS', help=_CAPTIONS)]=None,
+    words:_Words=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
         'For the sentences that name a class: .parquet; a folder, for a folder of files.'))]=None,
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Show what its words name.')]=None,
@@ -277,7 +294,7 @@ def label(
     rules:_Rules='careful', column:_Column=None, ray:_Ray=None,
 )->None:
     "Show which sentences name which class."
-    found, guessed = _parse_classes(classes, rules == 'published')
+    found, guessed = _parse_classes(classes, rules == 'published', words)
     if out and Path(out).suffix: check_writable(out, '.parquet')
     if synonyms_out:
         check_writable(synonyms_out, '.yaml', '.yml', '.json')
@@ -298,239 +315,217 @@ def label(
     print(f'{len(labelled):,} sentences name a class, {labelled.dropped:,} do not')
     for name, count in labelled.counts().items(): print(f'{count:8,}  {name}')
 
+# %% ../../nbs/apps/cli.ipynb #cli-train-0b
+def _print_gain(model, untrained, data, seen)->None: # `LabeledPictures`, their features
+    "How good a model is beside zero-shot CLIP and what tags without training."
+    from taidpt.apps.report import figures_of
+    from taidpt.metrics import Measured
+    from taidpt.zeroshot import beside_zero_shot
+    free, ours = 'tag --classes, without training', 'this model'
+    models, scores = beside_zero_shot({free: untrained}, data.pictures, progress=bars())
+    models[ours], scores[ours] = model, model.predict(seen)
+    found = figures_of(models, scores, data)['methods']
+    gain = Measured(data.labels, scores[ours]).gain(Measured(data.labels, scores[free]))
+    rows = [[n, m['mAP'], m['tags']['OF1']] for n, m in found.items()]
+    print(f'\nOn {len(data)} labelled pictures\n',
+          as_table(rows, ['', 'mAP', 'OF1 of tags']), '',
+          f'Training brings {gain.value:+.1f} points of mAP (95 %: {gain.low:+.1f} to '
+          f'{gain.high:+.1f}) over {free}', sep='\n')
+
 # %% ../../nbs/apps/cli.ipynb #cli-train-1
 @app.command(epilog=examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
-    'taidpt train --classes voc2007 --clip RN50/openai --captions captions_train2017.json '
-    '--out voc.safetensors'))
+    'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai '
+    '--captions captions_train2017.json --out voc.safetensors'))
 def train(
     classes:_Classes,
-    out:Annotated[str, Option(metavar='FILE', help=(
-        'The .safetensors for the prompts; after a stop the same command goes on.'))],
+    out:Annotated[str, Option(metavar='FILE', help='The .safetensors for what was learned.')],
+    method:Annotated[Literal['linear', 'prompts', 'concepts'], Option(
+        help='linear is the best on our photos; prompts are those of TaI-DPT.')]='linear',
+    loss:Annotated[Literal['auc', 'ranking']|None, Option(
+        help="Of prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
+    words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
     precision:_Precision='float32', epochs:_Epochs=None,
-    seed:Annotated[int, Option(min=0, help='Of prompts and order of sentences.')]=0,
-    lr:Annotated[float|None, Option(help='Learning rate (default: what suits the CLIP).')]=None,
+    seed:Annotated[int|None, Option(min=0, help='Of prompts and order of sentences.')]=None,
+    lr:Annotated[float|None, Option(help='Learning rate (default: what suits).')]=None,
     batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
-    n_ctx:Annotated[int, Option(min=1, help='Learned vectors before the class name.')]=16,
-    scale:Annotated[float|None, Option(help='On cosines in the loss (default: as lr).')]=None,
+    n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
     local:Annotated[bool, Option(help='Learn the local branch, too.')]=True,
     cache:Annotated[str|None, Option(metavar='FILE', help="Keep sentences' features here.")]=None,
-    val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure mAP on.')]=None,
+    val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,
     val_labels:Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]=None,
 )->None:
-    "Learn prompts for classes from sentences."
+    "Learn classes from sentences."
     for path in filter(None, (out, cache)): check_writable(path, '.safetensors')
     if val and not val_labels:
         raise BadParameter('--val needs --val-labels, a table of pictures and their labels')
-    names, guessed = _parse_classes(classes, rules == 'published')
-    if len(names) < 2: raise ValueError(
-        f'{classes}: prompts are learned by ranking classes, so there must be two; give names with '
-        'commas between, or voc2007, coco, nuswide, or a file')
+    own = {'loss': loss, 'epochs': epochs, 'seed': seed, 'lr': lr, 'batch_size': batch_size,
+           'n_ctx': n_ctx}
+    own = {name: value for name, value in own.items() if value is not None}
+    if own and method != 'prompts': raise BadParameter(
+        f'--{next(iter(own)).replace("_", "-")} is for --method prompts')
+    names, guessed = _parse_classes(classes, rules == 'published', words)
+    if len(names) < 2 and method == 'prompts': raise ValueError(
+        f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
     if guessed: _tell_synonyms(names)
     texts = _named_captions(captions, column)               # if it is not there, fail now
     encoder = _load_clip(clip, precision=precision)
-    from taidpt.clip import encode_sentences
+    from taidpt.baselines.concepts import TextConcepts, ready_to_tag
+    from taidpt.baselines.linear import TextLinear
+    from taidpt.clip import encode_pictures, encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
+    from taidpt.ensemble import Attended
     from taidpt.learner import TaIDPT
     from taidpt.texts import template_sentences
-    model = TaIDPT(encoder, names, n_ctx, lr, epochs, batch_size, scale, local=local, seed=seed)
+    if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True, local=local)
+    elif method == 'concepts': model = TextConcepts(encoder, names, local=local)
+    else: model = TaIDPT(encoder, names, local=local, **{'loss': 'auc'} | own)
     data = _read_labels(val_labels, names, val) if val_labels else None
-    say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
-    found = _label_captions(texts, names, guessed, rules)
-    say(f'{len(found):,} name a class, {found.dropped:,} do not: '
-        + ', '.join(f'{n} {k:,}' for n, k in islice(found.counts().items(), 12)))
-    checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
-    say(f'Learning prompts with {encoder.name} on {encoder.device}'
-        + f', going on from {checkpoint}'*checkpoint.exists())
-    all_texts = (found + template_sentences(names)).texts
-    features = cache and encode_sentences(encoder, all_texts, cache, bars())
-    try: model.fit(found, data and (data.pictures, data.labels), checkpoint, features, bars())
+    try: seen = data and encode_pictures(encoder, data.pictures, progress=bars())
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Take its line out of {val_labels}.') from None
+    say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
+    found = _label_captions(texts, names, guessed, rules, loss != 'ranking')
+    named = int(found.labels.any(1).sum())
+    say(f'{named:,} name a class, {len(found) - named + found.dropped:,} do not: '
+        + ', '.join(f'{n} {k:,}' for n, k in islice(found.counts().items(), 12)))
+    checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
+    say(f'Learning {_method_name(model)} with {encoder.name} on {encoder.device}'
+        + f', going on from {checkpoint}'*checkpoint.exists())
+    features = encode_sentences(encoder, (found + template_sentences(names)).texts, cache, bars())
+    try:
+        how = {'y': data and (seen, data.labels), 'checkpoint': checkpoint}
+        model.fit(found, features=features, progress=bars(), **how if method == 'prompts' else {})
     except KeyboardInterrupt:
         say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
-    if precision != 'float32': model.clip = _load_clip(clip)        # with which they are used
+    if precision != 'float32': model.clip = _load_clip(clip)        # with which it is used
+    untrained = ready_to_tag(model.clip, names, bars()) if captions or data else model
+    model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names))       # in any captions
+    if loss != 'ranking': model = Attended(model, features)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
-    first, last = model.history_[0], model.history_[-1]
-    told = f', validation mAP {last["val_map"]:.1f}' if 'val_map' in last else ''
-    print(f'Prompts for {len(names)} classes: {out} (loss {first["loss"]:.3f} in the first epoch, '
-          f'{last["loss"]:.3f} in the last{told})')
-    say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/')
+    print(f'Written: {out}, {_method_name(model)} for {len(names)} classes')
+    if data: _print_gain(model, untrained, data, seen)
+    say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/' if data else
+        f'How good is it? taidpt evaluate {shlex.quote(out)} --labels TABLE')
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
-def _beside_zero_shot(models:Mapping, pictures:Sequence, on_error='raise')->tuple[dict, dict]:
-    """Zero-shot CLIP, with DPT, and models on the same CLIP; and the scores of all, by name.
-
-    Each picture is looked at once. The scores of one that is skipped are NaN."""
-    import torch
-    from taidpt.clip import picture_batches
-    from taidpt.predict import fuse_branches
-    from taidpt.zeroshot import ZeroShotCLIP
-    model = next(iter(models.values()))
-    plain, dpt = (ZeroShotCLIP(model.clip, model.classes, local=b) for b in (False, True))
-    models = {'zero-shot CLIP': plain, 'zero-shot with DPT': dpt} | models
-    scorers = [(int(m.pos_embed), m.scorer()) for m in models.values()]
-    @torch.no_grad()
-    def scored(f, F):
-        U = F.flatten(1, 2)
-        return torch.stack([fuse_branches(s(f[:, form], U)).cpu() for form, s in scorers])
-    batches = picture_batches(model.clip, pictures, (False, True), on_error, bars(), scored)
-    return models, dict(zip(models, torch.cat([*batches], 1)))
-
-def _figures(measured:Mapping, scores:Mapping, models:Mapping, top:int)->dict: # by method
-    "All figures by name, with their limits; classes that are in no picture are left out."
-    from taidpt.metrics import tags_of
-    from taidpt.tags import picture_thresholds, thresholds_of
-    methods = {}
-    for name, m in measured.items():
-        s, limits = scores[name].numpy(), thresholds_of(models[name])
-        tags = tags_of(s, picture_thresholds(s, limits))
-        best = m.f1(tags_of(s, top_k=min(top, s.shape[1])))
-        found, ap, (value, *ends) = m.f1(tags), m.ap(), m.map()
-        rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
-        each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
-                for n, row in zip(m.names, rows) if row[0]}
-        said = {'thresholds': 'calibrated' if models[name].thresholds else 'default',
-                'tags_a_picture': float(tags[m.read].sum(1).mean()), 'classes': each}
-        for f in 'CF1', 'OF1': said |= {f: found[f].value, f'{f}_interval': list(found[f][1:])}
-        methods[name] = {'mAP': value, 'mAP_interval': ends, 'tags': said,
-                         'CF1': best['CF1'].value, 'OF1': best['OF1'].value,
-                         'AP': {n: i.value for n, i in ap.items()},
-                         'AP_interval': {n: list(i[1:]) for n, i in ap.items()}}
-    few = {n: c['pictures'] for n, c in each.items() if c['pictures'] < 5}
-    return {'pictures': len(m.labels), 'classes': len(each), 'top': top, 'methods': methods,
-            'few': few}
-
-def _print_figures(figures:Mapping, classes:int)->None: # of `_figures`; of the prompts
-    "Tables: over all classes, tags by threshold, and by class; the classes on few pictures."
-    methods, limits = figures['methods'], '[{:.1f}, {:.1f}]'.format
-    print(f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
-          f'CF1 and OF1 of the {figures["top"]} best tags\n')
-    print(as_table([[n, m['mAP'], limits(*m['mAP_interval']), m['CF1'], m['OF1']]
-                    for n, m in methods.items()], ['', 'mAP', '95 %', 'CF1', 'OF1']))
-    rows = [[n, (t := m['tags'])['thresholds'], t['CF1'], limits(*t['CF1_interval']), t['OF1'],
-             limits(*t['OF1_interval']), t['tags_a_picture']] for n, m in methods.items()]
-    print('\nTags by threshold\n')
-    print(as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture']))
-    ours, last = list(methods.items())[-1]
-    print(f'\nAverage precision by class; 95 %, threshold, precision and recall are of {ours}\n')
-    rows = [[n, t['pictures'], *(m['AP'][n] for m in methods.values()),
-             limits(*last['AP_interval'][n]), f'{t["threshold"]:7.3f}', t['precision'], t['recall']]
-            for n, t in last['tags']['classes'].items()]
-    print(as_table(rows, ['', 'pictures', *methods, '95 %', 'threshold', 'precision', 'recall']))
-    if figures['few']: print('\nOn fewer than 5 pictures, so that one more or less would change '
-                             'much: ' + ', '.join(f'{n} ({k})' for n, k in figures['few'].items()))
-
 @app.command(epilog=examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
-    'taidpt evaluate my.safetensors --labels labels.tsv --calibrate my.safetensors') + (
+    'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors') + (
     '\n\n\b\nThe table has a line a picture, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
-    prompts:Annotated[str, Argument(metavar='PROMPTS', help='The .safetensors that train wrote.')],
+    model:Annotated[str, Argument(metavar='MODEL', help=_SAVED + ' Or classes, as in --classes.')],
     labels:Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')],
     pictures:Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]=None,
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
-        'For the prompts with thresholds that suit these pictures; may be PROMPTS.'))]=None,
+        'For the model with thresholds that suit these pictures; may be MODEL.'))]=None,
     top:Annotated[int, Option(min=1, help='Tags that CF1 and OF1 count.')]=3,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise',
     clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
-    "Measure prompts on labelled pictures; find thresholds."
+    "Measure a model on labelled pictures; find thresholds."
     if calibrate: check_writable(calibrate, '.safetensors')
     if report: check_writable(report, '.html')
-    model = _find_model(prompts, None, clip, trust, engine=engine, precision=precision)
-    data, name = _read_labels(labels, model.classes, pictures), _method_name(model)
-    source = Path(labels).name
+    found = _find_model(model, clip, trust, engine=engine, precision=precision)
+    data, name = _read_labels(labels, found.classes, pictures), _method_name(found)
     if not data.labels.any(): raise ValueError(
         f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
-    models, scores = _beside_zero_shot({name: model}, data.pictures, on_error)
-    from taidpt.metrics import Measured
+    from taidpt.apps.report import figures_of, figures_text, write_report
+    from taidpt.tags import calibrate_scores, thresholds_of
+    from taidpt.zeroshot import beside_zero_shot
+    models, scores = beside_zero_shot({name: found}, data.pictures, on_error, bars())
+    fitted_on = Path(labels).name, int((~scores[name].isnan().any(1)).sum())
     if calibrate:
-        from taidpt.tags import calibrate_scores, thresholds_of
-        model.thresholds = calibrate_scores(data.labels, scores[name], model.classes.names,
-                                            thresholds_of(model, default=True), source=source)
-        model.save(calibrate)
-        say(f'Written: {calibrate}, thresholds from {model.thresholds.pictures} pictures')
-    measured = {n: Measured(data.labels, s, data.classes.natural, 500) for n, s in scores.items()}
-    figures = _figures(measured, scores, models, top)
+        usual = thresholds_of(found, default=True)
+        found.thresholds = calibrate_scores(data.labels, scores[name], found.classes.names, usual,
+                                            fitted_on[0])
+        found.save(calibrate)
+        say(f'Written: {calibrate}, thresholds from {found.thresholds.pictures} pictures')
+    fitted = found.thresholds and (found.thresholds.source, found.thresholds.pictures)
+    here = [name]*(fitted == fitted_on)
+    figures = figures_of(models, scores, data, top, here)
     if report:
-        from taidpt.apps.report import write_report
-        write_report(report, model, data, scores)
+        write_report(report, found, data, scores)
         say(f'Written: {report}, every picture with its tags')
-    if model.thresholds and model.thresholds.source == source: note(
-        f'the thresholds were fitted to {source}: others will have less precision and recall')
+    if here: note(f'the thresholds were fitted to {labels}: what to expect of other pictures is '
+                  'what stands as cross-validated')
     if as_json: print(json.dumps(figures, indent=1, ensure_ascii=False))
-    else: _print_figures(figures, len(data.classes))
+    else: print(figures_text(figures, len(data.classes)))
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo-1
 _ABOUT = {
     'zero-shot CLIP': '“a photo of a {}.”, whole picture',
     'zero-shot with DPT': 'the same, whole picture and positions',
-    'TaI': 'learned from captions, whole picture',
-    'TaI-DPT': 'learned from captions, whole picture and positions',
-    'concepts': 'means of captions with attention, whole picture and positions',
+    'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',
+    'TaI-DPT of pairs': 'prompts that rank captions for each class',
+    'linear of pairs with attention': 'a head that ranks captions for each class, in closed form',
 }
 
 @app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
-    out:Annotated[str, Option(metavar='FOLDER', help='For the report and the prompts.')]='demo',
+    out:Annotated[str, Option(metavar='FOLDER', help='For the report and the models.')]='demo',
     epochs:_Epochs=None,
 )->None:
     "Learn from bundled captions, tag bundled photos."
     folder, start = Path(out), time.time()
     if folder.is_file(): raise NotADirectoryError(f'{out} is a file; name a folder with --out')
-    names = 'report.html', 'concepts.safetensors', 'voc2007.safetensors'
-    report, vectors, prompts = (folder/name for name in names)
+    report = folder/'report.html'
+    head, prompts = folder/'linear.safetensors', folder/'prompts.safetensors'
     check_writable(report, '.html')
     say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
         "and which of VOC2007's 20 classes each names")
     from taidpt.apps.report import write_report
-    from taidpt.baselines.concepts import TextConcepts
+    from taidpt.baselines.linear import TextLinear
     from taidpt.classes import VOC2007
     from taidpt.clip import encode_sentences
     from taidpt.datasets.labelled import bundled_photos, photo_credits
+    from taidpt.ensemble import Attended
     from taidpt.learner import TaIDPT
     from taidpt.metrics import Measured
     from taidpt.paper.family import bundled_results
     from taidpt.texts import template_sentences
-    sentences = _label_captions(_named_captions(None), VOC2007.spelled_naturally())
-    say(f'      {len(sentences):,} captions name a class, {sentences.dropped:,} do not')
+    from taidpt.zeroshot import beside_zero_shot
+    sentences = _label_captions(_named_captions(None), VOC2007.spelled_naturally(), unnamed=True)
     clip, classes = _load_clip(None), sentences.classes
+    rows = sentences.labels.any(1).nonzero()[:, 0]
+    named = sentences[rows]                                         # all that Eq. 7 learns from
+    named.dropped = len(sentences) - len(named)
+    say(f'      {len(named):,} captions name a class, {named.dropped:,} do not')
     say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
     texts = (sentences + template_sentences(classes)).texts
     features = encode_sentences(clip, texts, progress=bars())
-    say('Learning prompts for both branches (TaI-DPT)')
-    both = TaIDPT(clip, classes, epochs=epochs).fit(sentences, features=features, progress=bars())
-    tai = copy.copy(both)
-    tai.local = False
-    say('Taking the mean of the sentences that name each class (concepts)')
-    concepts = TextConcepts(clip, classes, attention=.02).fit(sentences, features, progress=False)
-    concepts.save(vectors)
-    both.save(prompts)
+    learned_from = features.take([*rows.tolist(), *range(len(sentences), len(texts))])
+    say('Learning prompts for both branches (TaI-DPT), by Eq. 7 and by pairs, and a linear head')
+    classic, pairs = (TaIDPT(clip, classes, epochs=epochs, loss=f) for f in ('ranking', 'auc'))
+    classic.fit(named, features=learned_from, progress=bars())
+    pairs.fit(sentences, features=features, progress=bars())
+    linear = TextLinear(clip, classes, 'pairs', templates=True)
+    best = Attended(linear.fit(sentences, features=features, progress=bars()), features)
+    for model, path in ((best, head), (classic, prompts)): model.save(path)
     photos = bundled_photos(classes)
     say(f'Tagging {len(photos)} photos and writing the report')
-    models = {'TaI': tai, 'TaI-DPT': both, 'concepts': concepts}
-    scores = _beside_zero_shot(models, photos.pictures)[1]
-    commands = [f'taidpt tag --prompts {shlex.quote(str(vectors))} my_photos/',
-                'taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
+    models = {_method_name(m): m for m in (classic, pairs, best)}
+    scores = beside_zero_shot(models, photos.pictures, progress=bars())[1]
+    commands = ['taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
+                f'taidpt tag --prompts {shlex.quote(str(head))} my_photos/',
                 'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
     wanted = clip.fingerprint(), 'voc2012_dev', 'voc2007', False
     rows = {r.method: r for r in bundled_results()                      # on more photos
             if (r.weights, r.photos, r.classes, r.relative) == wanted}
-    claims = [{'new': 'concepts', 'value': r.map, 'plain': rows['zero-shot CLIP'].map,
+    claims = [{'new': n, 'value': r.map, 'plain': rows['zero-shot CLIP'].map,
                'gain': r.over_zeroshot, 'where': f'{r.n_photos:,} other photos, of VOC2012',
-               'photos': r.n_photos} for n, r in rows.items() if n == 'concepts with attention']
-    write_report(report, concepts, photos, scores, f'{len(sentences):,} captions',
+               'photos': r.n_photos} for n, r in rows.items() if n == _method_name(best)]
+    write_report(report, best, photos, scores, f'{len(sentences):,} captions',
                  photo_credits(), _ABOUT, commands, against='TaI-DPT', claims=claims)
     print(f'Mean average precision on {len(photos)} photos, over the classes that they show\n')
     table = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
     print(as_table(table, ['', 'mAP', '']), f'\n\nDone in {time.time() - start:.0f} s.',
-          f'  report    {report}   (open it in a browser)', f'  concepts  {vectors}',
+          f'  report    {report}   (open it in a browser)', f'  linear    {head}',
           f'  prompts   {prompts}', '\nNext, your own pictures and your own classes:\n',
           *(f'  {line}' for line in commands), sep='\n')
 
@@ -635,7 +630,7 @@ def export(
     "Write a tagger in one file, without PyTorch."
     if bool(classes) == bool(prompts): raise BadParameter('name either --classes or --prompts')
     check_writable(out, '.onnx')
-    model = _find_model(prompts, classes, clip, trust)
+    model = _find_model(prompts or classes, clip, trust)
     from taidpt.apps.onnx import export_tagger
     export_tagger(model, out)
     say(f'Written: {out}, {len(model.classes)} classes in {Path(out).stat().st_size/1e6:.0f} MB; '
@@ -644,14 +639,14 @@ def export(
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
 @app.command('app', epilog=examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
-    prompts:Annotated[str|None, Argument(help='The .safetensors that train wrote.')]=None,
+    prompts:Annotated[str|None, Argument(help=_SAVED)]=None,
     port:Annotated[int, Option(min=0, max=65535, help='0: one that is free.')]=0,
     browser:Annotated[bool, Option(help='Open a browser.')]=True,
     trust:_Trust=False,
 )->None:
     "Open the Explorer in a browser."
     if not find_spec('voila'): raise ImportError(
-        "the app needs Voilà, which is not installed here: pip install 'taidpt[app]'")
+        'the app needs Voilà, which is not installed here: pip install voila')
     if prompts and not Path(prompts).is_file():
         raise FileNotFoundError(f'{prompts}: there is no such file of prompts')
     with socket.create_server(('127.0.0.1', port)) as s: port = s.getsockname()[1]

@@ -104,7 +104,7 @@ def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
     "Do tasks in the processes of a Ray, each with a worker of its own."
     try: import ray, ray.data
     except ImportError as e:
-        raise ImportError(f'Ray is not installed ({e}): pip install "taidpt[ray]"') from None
+        raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
     if not ray.is_initialized(): ray.init(None if address is True else address, log_to_driver=False)
     there = ray.cluster_resources()
     gpus = 1 if worker[1] is load_predictor and there.get('GPU') else 0

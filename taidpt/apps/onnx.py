@@ -91,7 +91,7 @@ class Tagger:
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for a file that is no tagger."
         try: import onnxruntime as ort                  # here, as not everybody has it
         except ImportError: raise ImportError(
-            'onnxruntime is not installed: pip install "taidpt[onnx]"') from None
+            'onnxruntime is not installed: pip install onnxruntime') from None
         self.path = Path(path)
         if not self.path.is_file(): raise FileNotFoundError(f'{path}: there is no such tagger')
         content, options = self.path.read_bytes(), ort.SessionOptions()
@@ -204,7 +204,7 @@ def export_tagger(
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
     try: import onnx                                    # here, as a tagger does without
     except ImportError: raise ImportError(
-        'A tagger is written with onnx: pip install "taidpt[onnx]"') from None
+        'A tagger is written with onnx: pip install onnx onnxruntime') from None
     if not hasattr(model, 'scorer'): raise ValueError(
         f'a {type(model).__name__} has no picture tower of its own: export its members')
     clip = model.clip

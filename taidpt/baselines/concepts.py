@@ -7,7 +7,8 @@ __all__ = ['ClassVectors', 'TextConcepts', 'ready_to_tag', 'tag']
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
 import random, warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -18,12 +19,15 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..encoders.features import FeatureStore, check_features
+from ..encoders.pictures import as_pictures
+from ..files import shown
 from ..ensemble import Attended
 from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
 from ..predict import Predictor, clip_and_classes
 from ..tags import Tag
 from ..text.corpora import bundled_captions
+from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
 from ..training import more_than
 from ..zeroshot import ZeroShotCLIP
@@ -135,9 +139,10 @@ def ready_to_tag(
     model = TextConcepts(clip, classes)
     if clip.logit_bias is not None: return ZeroShotCLIP(clip, model.classes)    # a sigmoid's own
     names = model.classes.names
-    train, share = _some_captions(model.classes, bundled_captions())
+    captions = list(bundled_captions())
+    train, share = _some_captions(model.classes, captions)
     if unknown := [name for name, k in zip(names, share) if not k]:
-        told = ', '.join(unknown[:5]) + (', …' if len(unknown) > 5 else '')
+        told = ', '.join(with_suggestions(unknown[:5], captions)) + ', …'*(len(unknown) > 5)
         warnings.warn(f'No bundled caption names {told}: "a photo of a {unknown[0]}." and the '
                       'like stand for it', stacklevel=2)
     if len(unknown) == len(names): return ZeroShotCLIP(clip, model.classes)
@@ -147,13 +152,31 @@ def ready_to_tag(
     return Attended(model, encoded)
 
 # %% ../../nbs/baselines/concepts.ipynb #tag-1
+def _tag_one_by_one(model:Predictor, pictures, on_error:str)->Iterator[tuple]: # (picture, its tags)
+    left = iter(pictures if isinstance(pictures, Iterator) else as_pictures(pictures))
+    while some := list(islice(left, 32)):
+        yield from zip(some, model.tags(some, on_error=on_error, progress=False))
+
+def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFrame`, a row a picture
+    try: from pandas import DataFrame
+    except ImportError: raise ImportError('a table needs pandas: pip install pandas') from None
+    rows = [{'picture': shown(p) if isinstance(p, str | Path) else i,
+             'tags': ','.join(t.label for t in tags if t.present)} | {t.label: t.score for t in tags}
+            for i, (p, tags) in enumerate(zip(pictures, found))]
+    return DataFrame(rows, columns=['picture', 'tags', *names])
+
 def tag(
-    pictures, # N, in any form that `predict` takes
+    pictures, # N, in any form that `predict` takes; with `stream`, also an iterator of them
     classes:ClassSet|list[str]|str|Path, # C classes; one will do
     clip:FrozenCLIP|None=None, # None: the embedded one
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give []
     progress:bool=True, # bars
+    as_frame:bool=False, # give a pandas table: picture, tags, and the score of each class
+    stream:bool=False, # give (picture, tags) one after the other
 )->list[list[Tag]]: # for each picture (label, score, present) of each class, the surest first
     "Tags of pictures without a step before, by `ready_to_tag`."
     model = ready_to_tag(load_clip() if clip is None else clip, classes, progress)
-    return model.tags(pictures, on_error=on_error, progress=progress)
+    if stream: return _tag_one_by_one(model, pictures, on_error)
+    if as_frame: pictures = as_pictures(pictures)
+    found = model.tags(pictures, on_error=on_error, progress=progress)
+    return _table(pictures, found, model.classes.natural) if as_frame else found

@@ -23,6 +23,7 @@ from ..losses import auc_loss, bce_loss
 from ..predict import Predictor, clip_and_classes
 from ..scores import global_scores
 from ..training import at_least, more_than
+from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/linear.ipynb #linear-005
 def ridge(
@@ -121,12 +122,12 @@ class TextLinear(ClassVectors):
 
 # %% ../../nbs/baselines/linear.ipynb #linear-017b
 def load_predictor(
-    path:str|Path, # what `TaIDPT`, `TextConcepts`, `TextLinear` or `Attended` saved
+    path:str|Path, # what any model saved, with attention or without
     clip:FrozenCLIP|None=None, # the CLIP it was made with; None loads it by its name
     trust:bool=False, # follow that name to a repository, folder or file, too
 )->Predictor:
     "What a file holds, ready to predict; raises what the `load` of its method raises."
-    kinds = {'TextConcepts': TextConcepts, 'TextLinear': TextLinear}
+    kinds = {kind.__name__: kind for kind in (TextConcepts, TextLinear, ZeroShotCLIP)}
     with open_safetensors(path, 'taidpt-model', 'prompts') as (file, about):
         kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')
         sentences = tau and file.get_tensor('attention.sentences')

@@ -117,7 +117,7 @@ def openvino_tower(
     if precision not in _HINTS: raise ValueError(
         f"precision of engine='openvino' must be 'float32' or 'bfloat16', got {precision!r}.")
     if find_spec('openvino') is None: raise ImportError(
-        'openvino is not installed: pip install "taidpt[openvino]", or leave engine out.')
+        'openvino is not installed: pip install openvino, or leave engine out.')
     tower = PictureTower(visual, dense).eval()
     run = OpenVINOTower(graph := _as_graph(tower), tower.size)
     noise = torch.randn(3, 3, *tower.size, generator=torch.Generator().manual_seed(0))

@@ -14,6 +14,7 @@ function wanted() {
 
 function show() {
   const mark = wanted(), fit = cards.filter(card => !mark || card.classList.contains(mark));
+  find('.grid').classList.toggle('sure', !form.elements.absent.checked);
   for (const card of cards) card.classList.add('out');
   fit.forEach((card, i) => { card.classList.remove('out'); card.classList.toggle('later', i >= most); });
   const left = Math.max(0, fit.length - most);
