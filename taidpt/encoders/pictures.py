@@ -166,6 +166,7 @@ def open_rgb(
             picture = f.read(LIMITS['bytes of a picture'] + 1)
     elif isinstance(picture, (str, Path)):
         check_limit(os.path.getsize(picture), 'bytes of a picture')
+        if Path(picture).is_fifo(): raise ValueError('it is a pipe')
         picture = Path(picture).read_bytes()
     if isinstance(picture, bytes): return decoded(picture, min_side)
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
