@@ -166,7 +166,7 @@ def _method_name(model)->str:
              'ZeroShotCLIP': 'zero-shot with DPT'}
     name = known.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
     pairs = getattr(inner, 'loss', '') in ('auc', 'pairs')
-    return name + ' of pairs'*pairs + ' with attention'*(inner is not model)
+    return name + ' on pairs'*pairs + ' with attention'*(inner is not model)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
 def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `score_files`
@@ -462,8 +462,8 @@ _ABOUT = {
     'zero-shot CLIP': '“a photo of a {}.”, whole picture',
     'zero-shot with DPT': 'the same, whole picture and positions',
     'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',
-    'TaI-DPT of pairs': 'prompts that rank captions for each class',
-    'linear of pairs with attention': 'a head that ranks captions for each class, in closed form',
+    'TaI-DPT on pairs': 'prompts that rank captions for each class',
+    'linear on pairs with attention': 'a head that ranks captions for each class, in closed form',
 }
 
 @app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))

@@ -38,7 +38,7 @@ def _clip_in_folder(folder:Path, label:str) -> _ClipSource: # what it is to be c
         raise FileNotFoundError(f'{folder} holds no weights (open_clip_model.safetensors).')
     about = read_json(config)
     if not isinstance(about, dict) or not isinstance(own := about.get('taidpt', {}), dict):
-        raise ValueError(f'{config}: no description of a model of open_clip')
+        raise ValueError(f'{config}: no description of a model of open_clip')     # noqa: TRY004
     return _ClipSource(f'local-dir:{folder}', label, folder=folder, recommended=own)
 
 def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, or is empty

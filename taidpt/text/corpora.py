@@ -140,7 +140,7 @@ def _read_parquet(path:Path, column:str|None)->Iterator[str]:
         name = _column(file.schema_arrow.names, column, path)
         for batch in file.iter_batches(columns=[name]):
             batch.validate(full=True)
-            for row,value in enumerate(batch.column(0).to_pylist(), row + 1):
+            for row,value in enumerate(batch.column(0).to_pylist(), row + 1):   # noqa: B020
                 for text in value if isinstance(value, list) else [value]:
                     yield '' if text is None else _caption(text, None, f'{path}: row {row:,}')
     except Exception as e:                      # pyarrow raises a dozen kinds for torn files
