@@ -114,7 +114,7 @@ def test_sizes_have_limits(attack, tmp_path):
 
 def test_names_control_neither_terminal_nor_spreadsheet(tmp_path):
     name, out = 'a\x1b[2J\r\nb.jpg: cat', tmp_path/'tags.csv'
-    with redirect_stdout(told := io.StringIO()): _print_tags([name, '=1+1.jpg'], [[Tag('@dog\x9b', .5, True)]]*2, scores=True, out=str(out))
+    with redirect_stdout(told := io.StringIO()): _print_tags([name, '=1+1.jpg'], [[Tag('@dog\x9b', .5, True)]]*2, ['@dog\x9b'], scores=True, out=str(out))
     assert told.getvalue() == 'a\\x1b[2J\\r\\nb.jpg: cat: @dog\\x9b 0.500\n=1+1.jpg: @dog\\x9b 0.500\n'
     assert list(csv.reader(out.open(newline=''))) == [['picture', 'tags', "'@dog\\x9b"], ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '0.5000'], ["'=1+1.jpg", "'@dog\\x9b", '0.5000']]
 
