@@ -229,7 +229,7 @@ def test_front_page(served, browser, size):
         def brightness(): return np.asarray(Image.open(io.BytesIO(idea.screenshot_as_png)).convert('L')).mean()
         browser.until(lambda: brightness() < 90 if theme == 'dark' else brightness() > 180, f'the idea is not {theme} on a {theme} page')
         assert idea.get_property('currentSrc').endswith('/idea.svg' if size == DESK else '/idea-tall.svg')
-        assert 'make demo' in commands.text and commands.rect['y'] + 70 <= size[1]                   # three lines of it
+        assert 'pip install' in commands.text and commands.rect['y'] + 70 <= size[1]                   # three lines of it
 
 
 def test_charts_have_the_ground_of_the_page(served, browser):

@@ -395,7 +395,7 @@ def train(
         + f', going on from {checkpoint}'*checkpoint.exists())
     features = encode_sentences(encoder, (found + template_sentences(names)).texts, cache, bars())
     try:
-        how = {'y': data and (seen, data.labels), 'checkpoint': checkpoint}
+        how = {'val': data and (seen, data.labels), 'checkpoint': checkpoint}
         model.fit(found, features=features, progress=bars(), **how if method == 'prompts' else {})
     except KeyboardInterrupt:
         say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
