@@ -1,5 +1,5 @@
 """Memory: the store of features on disk and while training from it, the noun filter on millions of sentences,
-and the ranking loss for many classes.
+the ranking loss for many classes, and the loss of pairs for large batches.
 
     python benchmarks/memory.py [captions]
 """
@@ -18,7 +18,7 @@ from common import record, rn50, seconds
 from taidpt.classes import COCO
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
-from taidpt.losses import ranking_loss
+from taidpt.losses import auc_loss, ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
 from taidpt.encoders.features import load_features, stored_features
@@ -85,6 +85,13 @@ def loss_memory(classes: int, out):
     out.put(dict(classes=classes, resident_before=before, peak=resident("VmHWM")))
 
 
+def pairs_memory(rows: int, out, classes: int = 80):
+    "The loss of pairs on a batch of captions' size: two or three positives a row."
+    scores, labels = torch.randn(rows, classes, requires_grad=True), torch.rand(rows, classes) < 2.5 / classes
+    before, took = resident(), seconds(lambda: auc_loss(scores, labels).backward())
+    out.put(dict(rows=rows, classes=classes, seconds=took, resident_before=before, peak=resident("VmHWM")))
+
+
 def label(sentences: int, out):
     "A stream of captions, each with a word that no other has, through the noun filter; what is resident as it goes on."
     captions, after, seen = list(bundled_captions()), [], 0
@@ -112,6 +119,7 @@ def main(captions: int = 100_000):
         path = Path(d) / "features.safetensors"
         store = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
     figures = {"store": store, "noun filter": in_a_process(label, 3_000_000), "ranking loss": in_a_process(loss_memory, 10_000),
+               "loss of pairs": in_a_process(pairs_memory, 2_048),
                "ranking loss by classes": loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))}
     for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")
     record("memory", figures)

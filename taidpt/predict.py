@@ -139,14 +139,8 @@ def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict, given:dict)->'Pre
         raise ValueError('its thresholds are for other classes than its prompts')
     return model
 
-def _load(
-    cls:type, # of the model
-    path:str|Path, # what `save` or a checkpoint wrote
-    clip:FrozenCLIP|None=None, # the CLIP it was learned on; None loads it by its name
-    trust:bool=False, # follow that name to a repository, folder or file, too
-    **given, # a setting that is a function of your own: loss=…
-)->'Predictor': # ready to predict
-    "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
+def _load(cls:type, path, clip=None, trust=False, **given)->'Predictor':
+    "A model of a class from a file, as `Predictor.load` gives it."
     def wanted(about, names):
         if about['method'] != cls.__name__: raise ValueError(
             f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
@@ -288,7 +282,15 @@ class Predictor:
         "Take over what a file kept."
         vars(self).update({n: x.to(self.clip.device) for n, x in tensors.items()})
 
-    load = classmethod(_load)                           # (path, clip=None, …) -> a model
+    @classmethod
+    def load(cls,
+        path:str|Path, # what `save` or a checkpoint wrote
+        clip:FrozenCLIP|None=None, # the CLIP it was learned on; None loads it by its name
+        trust:bool=False, # follow that name to a repository, folder or file, too
+        **given, # a setting that is a function of your own: loss=…
+    )->'Predictor': # ready to predict
+        "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
+        return _load(cls, path, clip, trust, **given)
 
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write what was learned, and all that it needs to be used, whole or not at all."

@@ -38,7 +38,7 @@ def test_links_of_the_readme():
     readme = text('README.md')
     links = re.findall(r'\]\(([^)#\s]+)|(?:src|href)="([^"#]+)"', readme)
     assert not [a or b for a, b in links if not re.match(r'https?:|mailto:', a or b) and not (ROOT/(a or b)).exists()]
-    assert f'git clone {cfg["git_url"]}\ncd {cfg["repo"]}\nmake demo ' in readme and f']({SITE})' in readme
+    assert f'git clone {cfg["git_url"]}\ncd {cfg["repo"]}\npip install .' in readme and f']({SITE})' in readme
 
 
 def entries() -> dict[str, tuple[str, str]]:
