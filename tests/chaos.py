@@ -43,7 +43,7 @@ CLASSES = 'person,dog,cat,bus'
 JOBS = {
     'label': f'label captions.txt --classes {CLASSES} --out labelled.parquet',
     'encode': 'encode features.safetensors',
-    'train': f'train --method prompts --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors --epochs 3 --n-ctx 2 --batch-size 64 --quiet',
+    'train': f'train --method prompts --loss ranking --classes {CLASSES} --captions captions.txt --out my.safetensors --cache features.safetensors --epochs 3 --n-ctx 2 --batch-size 64 --quiet',
     'tag': 'tag --prompts prompts.safetensors pictures --out tags.csv',
     'evaluate': 'evaluate prompts.safetensors --pictures pictures --labels labels.tsv --calibrate tuned.safetensors',
     'export': 'export --prompts prompts.safetensors --out my.onnx',
@@ -147,7 +147,7 @@ class Chaos:
         for p in PHOTOS: shutil.copy2(p, given/'pictures')
         (given/'labels.tsv').write_text(''.join(f'{p.name}\t{"person" if i % 2 else "dog,cat"}\n' for i, p in enumerate(PHOTOS)))
         log = self.folder/'prompts.log'
-        pid = start(f'train --classes {CLASSES} --captions captions.txt --out prompts.safetensors --epochs 1 --n-ctx 2', given, log)
+        pid = start(f'train --method prompts --loss ranking --classes {CLASSES} --captions captions.txt --out prompts.safetensors --epochs 1 --n-ctx 2', given, log)
         if end(pid): raise SystemExit(f'no prompts: {log.read_text()}')
         self.names = {str(p.relative_to(given)) for p in given.rglob('*') if p.is_file()}
 
