@@ -66,7 +66,7 @@ def by_engine(folder: Path, rounds: int) -> dict[str, dict]:
 
 def moved_scores(clip: FrozenCLIP, folder: Path) -> dict[str, dict[str, float]]:
     "How far cosines of photos are from those of photos that are decoded whole and resized by CLIP's filter."
-    side, steps = clip.preprocess.side, clip.preprocess.transforms[1:]
+    side, steps = clip.preprocess.side, clip.preprocess.transform.transforms[1:]
     ways = {"whole": clip.preprocess.transform, "draft": clip.preprocess}
     ways |= {mode.value: Compose([Resize(side, mode), *steps]) for mode in (InterpolationMode.LANCZOS, InterpolationMode.BOX, InterpolationMode.BILINEAR)}
     found = {name: ZeroShotCLIP(FrozenCLIP(clip.model, clip.tokenizer, way), COCO).predict(folder, progress=False) / clip.logit_scale
