@@ -318,19 +318,19 @@ def label(
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
 def _print_gain(model, untrained, data, seen)->None: # `LabeledPictures`, their features
     "How good a model is beside zero-shot CLIP and what tags without training."
-    from taidpt.apps.report import figures_of
+    from taidpt.apps.report import few_pictures, figures_of
     from taidpt.metrics import Measured
     from taidpt.zeroshot import beside_zero_shot
     free, ours = 'tag --classes, without training', 'this model'
     models, scores = beside_zero_shot({free: untrained}, data.pictures, progress=bars())
     models[ours], scores[ours] = model, model.predict(seen)
-    found = figures_of(models, scores, data)['methods']
+    found = figures_of(models, scores, data)
     gain = Measured(data.labels, scores[ours]).gain(Measured(data.labels, scores[free]))
-    rows = [[n, m['mAP'], m['tags']['OF1']] for n, m in found.items()]
+    rows = [[n, m['mAP'], m['tags']['OF1']] for n, m in found['methods'].items()]
     print(f'\nOn {len(data)} labelled pictures\n',
           as_table(rows, ['', 'mAP', 'OF1 of tags']), '',
           f'Training brings {gain.value:+.1f} points of mAP (95 %: {gain.low:+.1f} to '
-          f'{gain.high:+.1f}) over {free}', sep='\n')
+          f'{gain.high:+.1f}) over {free}', *few_pictures(found), sep='\n')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-1
 @app.command(epilog=examples(
