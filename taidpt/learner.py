@@ -205,7 +205,7 @@ class TaIDPT(Predictor):
         self.tau_text, self.tau_image = tau_text, tau_image
         self.loss, self.local, self.templates, self.init = loss, local, templates, init
         self.noise, self.seed = noise, seed
-        check_learner(self, tau_text=tau_text or .02, scale=settled(self)['scale'])
+        check_learner(self, tau_text=.02 if tau_text is None else tau_text, scale=settled(self)['scale'])
         wanted = len(self.classes), self.clip.dim
         if not (init is None or tuple(init.shape) == wanted if isinstance(init, Tensor | None)
                 else init == 'concepts'):
@@ -238,7 +238,7 @@ class TaIDPT(Predictor):
             h = torch.as_tensor(features.global_).float()
             near = class_means(h, train.labels.float()) if self.init == 'concepts' else self.init
             start_near(self.prompts_, near)
-        tau = self.tau_text or (None if self.loss == 'auc' else .02)
+        tau = .02 if self.tau_text is None and self.loss != 'auc' else self.tau_text
         self.history_ = learn(
             self.prompts_, features, train.labels, scaled_loss(self.loss, self.scale_), schedule,
             partial(sentence_scores, tau=tau, pool=self.pool), validation(self, val, progress),
