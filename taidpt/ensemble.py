@@ -181,7 +181,7 @@ def attend(
 
 # %% ../nbs/13_ensemble.ipynb #13-att-4
 class Attended(Predictor):
-    "A model that also looks at pictures through sentences."
+    "A model with a global branch that also looks at pictures through sentences."
     def __init__(self,
         model:Predictor, # fitted, or ready as it is
         sentences:FeatureStore|Tensor|Iterable[str], # N sentences, or their features
