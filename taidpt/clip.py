@@ -60,7 +60,8 @@ class FrozenCLIP:
         bias = getattr(model, 'logit_bias', None)               # of SigLIP and its kind, e.g. -10
         self.logit_bias = None if bias is None else bias.item()
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
-        wrong = [n for n, t in model.state_dict().items() if not t.isfinite().all()]
+        wrong = [n for n, t in model.state_dict().items()       # CoCa's decoder writes captions:
+                 if not n.startswith('text_decoder.') and not t.isfinite().all()]  # not used
         if wrong: raise ValueError(f'{wrong[0]}, a weight of {name or "this CLIP"}, holds NaN or '
                                    'infinity: copy or download the weights again.')
         self._rows, self._block = {}, prompt_block
