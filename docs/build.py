@@ -35,7 +35,7 @@ sections = {'Tutorials': 'tutorials', 'The method': '.', 'Text': 'text', 'Encode
             'Paper': 'paper', 'Apps': 'apps', 'Reference': 'reference'}                                     # title -> folders of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 LONG = 20                                                          # a section of more pages gets a page that lists them, and folds in the menu
-first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
+first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
              text=['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
              encoders=['weights', 'towers', 'patch_features', 'shared_prefix', 'pictures', 'features', 'engines'],
              datasets=['labelled', 'benchmarks', 'samples'],
