@@ -23,7 +23,6 @@ from ..encoders.features import check_features
 from ..learner import TaIDPT, check_learner, schedule_of, settled
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
-from ..prompts import PromptLearner
 from ..training import data_hash, learn
 
 # %% ../../nbs/baselines/coop.ipynb #co-006
