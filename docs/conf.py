@@ -122,7 +122,7 @@ def photos(path):
     for spot, place in enumerate(ndimage.find_objects(spots), 1):
         high, wide = (s.stop - s.start for s in place)
         if min(high, wide) < 40 or (spots[place] == spot).mean() < .6: continue
-        (top, bottom), (left, right) = ((100*s.start/n, 100*s.stop/n) for s, n in zip(place, (height, width)))
+        (top, bottom), (left, right) = ((100*(s.start + 1)/n, 100*(s.stop - 1)/n) for s, n in zip(place, (height, width)))
         points.append([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
     round_trip = [corner for box in points for corner in box] + [box[0] for box in points[-2::-1]]
     return ', '.join(f'{x:.2f}% {y:.2f}%' for x, y in round_trip)
