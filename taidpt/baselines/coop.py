@@ -20,7 +20,7 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..encoders.features import check_features
-from ..learner import TaIDPT, check_learner, schedule_of, settled
+from ..learner import TaIDPT, check_learner, settled
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
 from ..training import data_hash, learn
@@ -76,12 +76,13 @@ def learn_from_pictures(
     features = as_features(model.clip, pictures, model.pos_embed, progress)
     y = check_labels(labels, len(features), model.classes, (-1, 0, 1), every)
     check_features(features)
-    model.lr_ = settled(model)['lr']
+    how = settled(model)
+    model.lr_ = how['lr']
     seen = np.ascontiguousarray(features.global_)
     about = model_about(model) | {'data': data_hash(seen.tobytes(), y.numpy().tobytes())}
     model.prompts_, model.history_, model.thresholds = model.fresh_prompts(), [], None
     model.history_ = learn(
-        model.prompts_, features, targets(y), loss, schedule_of(model),
+        model.prompts_, features, targets(y), loss, how['schedule'],
         partial(model.batch_scores, tau=model.tau_image), validation(model, val, progress),
         checkpoint, about, model.local, progress)
 
