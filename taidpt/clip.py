@@ -27,7 +27,7 @@ from .encoders.shared_prefix import PromptRows, encode_any_prompts, encode_share
 from .encoders.shared_prefix import encode_whole_prompts, lay_out_prompts, name_suffixes
 from .encoders.shared_prefix import prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project
-from .encoders.towers import ready_pixels, special_tokens, text_tower, tower_for, widths
+from .encoders.towers import special_tokens, text_tower, tower_for, widths
 from .encoders.weights import build_clip, find_clip, preprocessing
 from .files import file_identity, text_digest
 
@@ -104,13 +104,18 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
+            raise ValueError('pixels must be N × 3 × height × width and floating point, '
+                             f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
         several, sized = isinstance(pos_embed, tuple), self._sized
-        forms = pos_embed if several else (pos_embed,)
-        pixels = ready_pixels(self.model.visual, pixels, self.device)
+        forms, visual = pos_embed if several else (pos_embed,), self.model.visual
+        convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
+        first = next(convolutions, next(visual.parameters()))   # the weights that pixels meet
+        pixels = pixels.to(self.device, first.dtype)
         if self.tower: f, F_ = self.tower(pixels, forms)
         else:
             if sized[0] != (key := (tuple(pixels.shape[-2:]), self.device)):
-                self._sized = sized = key, tower_for(self.model.visual, key[0])
+                self._sized = sized = key, tower_for(visual, key[0])
             f, F_ = picture_features(sized[1], pixels, forms)
         return (f if several else f[:, 0]), F_
 

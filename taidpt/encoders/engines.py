@@ -39,26 +39,6 @@ class PictureTower(nn.Module):
         N = pixels.shape[0]                         # of -1 a tracer may make a constant
         return tuple(x.reshape(N, *shape) for x, shape in zip(found, self.shapes))
 
-# %% ../../nbs/encoders/engines.ipynb #engines-023
-def _as_graph(tower:PictureTower): # -> openvino.Model
-    "The tower as OpenVINO's own graph. `ValueError` for what cannot be traced."
-    sys.modules.setdefault('openvino_telemetry', None)  # it would tell its makers of each import
-    import openvino
-    example = torch.zeros(2, 3, *tower.size)
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            traced = torch.jit.trace(tower, example, check_trace=False)
-            graph = openvino.convert_model(traced, example_input=example)
-    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
-        raise ValueError('this picture tower cannot be traced for pictures of this size '
-                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
-    finally: torch.backends.mha.set_fastpath_enabled(before)
-    graph.reshape([-1, 3, *tower.size])
-    return graph
-
 # %% ../../nbs/encoders/engines.ipynb #engines-024
 _HINTS = {'float32': 'f32', 'bfloat16': 'bf16'}                 # precisions, and OpenVINO's names
 
@@ -114,8 +94,22 @@ def openvino_tower(
         f"precision of engine='openvino' must be 'float32' or 'bfloat16', got {precision!r}.")
     if find_spec('openvino') is None: raise ImportError(
         'openvino is not installed: pip install openvino, or leave engine out.')
-    tower = PictureTower(visual).eval()
-    run = OpenVINOTower(graph := _as_graph(tower), tower.size)
+    sys.modules.setdefault('openvino_telemetry', None)  # it would tell its makers of each import
+    import openvino
+    tower, before = PictureTower(visual).eval(), torch.backends.mha.get_fastpath_enabled()
+    example = torch.zeros(2, 3, *tower.size)
+    torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            traced = torch.jit.trace(tower, example, check_trace=False)
+            graph = openvino.convert_model(traced, example_input=example)
+    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
+        raise ValueError('this picture tower cannot be traced for pictures of this size '
+                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
+    finally: torch.backends.mha.set_fastpath_enabled(before)
+    graph.reshape([-1, 3, *tower.size])
+    run = OpenVINOTower(graph, tower.size)
     noise = torch.randn(3, 3, *tower.size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(): want = tower(noise)
     found = run(noise, (False, True))       # the first of a process: two threads could hang on it

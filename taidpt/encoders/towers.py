@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['text_tower', 'is_causal', 'SpecialTokens', 'special_tokens', 'project', 'any_text_features', 'widths', 'tower_for',
-           'picture_features', 'ready_pixels']
+           'picture_features']
 
 # %% ../../nbs/encoders/towers.ipynb #9bab9bb4
 import copy
@@ -96,19 +96,6 @@ def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
     D = W if p is None else p.out_features if isinstance(p, nn.Linear) else p.shape[1]
     return W, D, n - (getattr(text, 'cls_emb', None) is not None)
 
-# %% ../../nbs/encoders/towers.ipynb #440d508a
-def _pool_by_attention(
-    pool:nn.Module, # the tower's last layer, an `AttentionPool2d`
-    x:Tensor, # N × (1 + P) × W, the mean of the positions, then each of them
-    v:Tensor, # N × (1 + P) × W, their values
-) -> Tensor: # N × D
-    "f of Eq. 4: the mean asks, all answer."
-    n, d = pool.num_heads, x.shape[-1] // pool.num_heads
-    q = pool.q_proj(x[:, 0]).unflatten(-1, (n, d)) * d**-0.5                    # N × heads × d
-    q = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (n, d)))     # W_k^T q
-    a = torch.einsum('nhw,npw->nhp', q, x).float().softmax(-1).to(v.dtype)
-    return pool.c_proj(torch.einsum('nhp,nphd->nhd', a, v.unflatten(-1, (n, d))).flatten(1))
-
 # %% ../../nbs/encoders/towers.ipynb #692a4912
 def _resnet_features(
     visual:nn.Module, # image tower, a `ModifiedResNet`
@@ -119,16 +106,23 @@ def _resnet_features(
     from timm.layers import resample_abs_pos_embed          # here, as it takes a second
     maps = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
     fmap = maps['image_intermediates'][0]                                       # N × W × h × w
-    pool, grid = visual.attnpool, fmap.shape[2:]
+    pool, grid, f = visual.attnpool, fmap.shape[2:], []
+    n, d = pool.num_heads, fmap.shape[1] // pool.num_heads
     x = fmap.flatten(2).transpose(1, 2)                                         # N × P × W
     x = torch.cat([x.mean(1, keepdim=True), x], 1)
-    v, f = pool.v_proj(x), []
+    v = pool.v_proj(x)
+    F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
     for wanted in pos_embeds:
-        if not wanted: f.append(_pool_by_attention(pool, x, v))
-        else:
+        y, values = x, v
+        if wanted:
             pos = resample_abs_pos_embed(pool.positional_embedding[None], grid)[0].to(x.dtype)
-            f.append(_pool_by_attention(pool, x + pos, v + F.linear(pos, pool.v_proj.weight)))
-    return torch.stack(f, 1), pool.c_proj(v[:, 1:]).unflatten(1, grid)
+            y, values = x + pos, v + F.linear(pos, pool.v_proj.weight)
+        q = pool.q_proj(y[:, 0]).unflatten(-1, (n, d)) * d**-0.5                # N × heads × d
+        q = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (n, d)))    # W_k^T q
+        a = torch.einsum('nhw,npw->nhp', q, y).float().softmax(-1).to(v.dtype)
+        answer = torch.einsum('nhp,nphd->nhd', a, values.unflatten(-1, (n, d))).flatten(1)
+        f.append(pool.c_proj(answer))
+    return torch.stack(f, 1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
 def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × P × W -> N × P × its width
@@ -211,11 +205,3 @@ def picture_features(
         f'No dense features are known for this {type(visual).__name__}; supported are '
         'ModifiedResNet, VisionTransformer, and timm towers with a pooling of their own.')
     return f[:, None].expand(-1, len(pos_embeds), -1), F_
-
-def ready_pixels(visual:nn.Module, pixels:Tensor, device:torch.device) -> Tensor:
-    "Pixels as a tower takes them; `ValueError` unless N × 3 × height × width and floating point."
-    if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
-        raise ValueError('pixels must be N × 3 × height × width and floating point, '
-                         f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
-    convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
-    return pixels.to(device, next(convolutions, next(visual.parameters())).dtype)
