@@ -232,7 +232,7 @@ class TaIDPT(Predictor):
         vars(self).update({f'{name}_': x for name, x in settled(self, len(train)).items()})
         parts = train.labels, *([self.init] if isinstance(self.init, Tensor) else [])
         data = data_hash(text_digest(train.texts).encode(), *(x.cpu().contiguous().numpy() for x in parts))
-        self.prompts_, self.history_ = prompts_for(self), []
+        self.prompts_, self.history_ = self.fresh_prompts(), []
         if self.init is not None and not (checkpoint and Path(checkpoint).exists()):
             if callable(features): features = features()
             h = torch.as_tensor(features.global_).float()
@@ -258,8 +258,8 @@ class TaIDPT(Predictor):
         "What a file keeps."
         return dict(self.prompts_.named_parameters())
 
-    shapes = staticmethod(prompt_shapes)
+    shapes, fresh_prompts = staticmethod(prompt_shapes), prompts_for
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."
-        self.prompts_ = copy_into(prompts_for(self), tensors)
+        self.prompts_ = copy_into(self.fresh_prompts(), tensors)

@@ -7,6 +7,7 @@ __all__ = ['DUAL_SCALE', 'DUAL_TAU', 'DualCoOp']
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-003
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .coop import CoOp, learn_from_pictures
+from .coop import CoOp
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..learner import check_learner, prompt_shapes, prompts_for
@@ -44,9 +45,6 @@ def _partial_asymmetric_loss(
     **how, # of `asymmetric_entries`; `weight_grad=False`: constant factors, as published
 )->Tensor: # a single number
     "Sum over known labels, mean over pictures; unknown labels have no influence."
-    if scores.shape != labels.shape:
-        raise ValueError('scores and labels must both be N × C, '
-                         f'but they are {tuple(scores.shape)} and {tuple(labels.shape)}')
     costs = asymmetric_entries(scores, labels == 1, **how)
     return torch.where(labels == 0, 0., costs).sum(1).mean()
 
@@ -55,6 +53,7 @@ class DualCoOp(CoOp):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
     tied = *CoOp.tied, 'learn_scale'
     local, pos_embed, cosine_scale = True, False, None  # scores are differences of cosines
+    partly = True
 
     def __init__(self,
         clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
@@ -78,31 +77,21 @@ class DualCoOp(CoOp):
         self.weight_grad, self.seed = weight_grad, seed
         check_learner(self, scale=scale)
 
-    def fit(self,
-        pictures, # N, in any form
-        labels:Tensor|np.ndarray|list, # N × C: 1 present, -1 absent, 0 unknown; bool: all known
-        val:tuple|None=None, # (pictures, labels), scored after each epoch
-        checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
-        progress:bool=True, # bars
-    )->'DualCoOp': # itself
-        "Learn the prompts; `ValueError` for labels that do not fit."
+    def loss_for(self, labels)->Callable: # 1 present, -1 absent, 0 unknown; bool: all known
+        "What scores cost where labels are known; `ValueError` for labels in which none is absent."
         y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
         if y.dtype != torch.bool and ((y == 0) | (y == 1)).all(): raise ValueError(
             'No label is -1, and 0 stands for unknown here, so there would be no absent class to '
             'learn from: write -1 where a picture does not show the class, or give the labels as '
             'bool if all of them are known.')
-        loss = partial(_partial_asymmetric_loss, weight_grad=self.weight_grad)
-        learn_from_pictures(self, pictures, y, loss, lambda y: y,
-                            self.class_specific, val, checkpoint, progress)
-        return self
+        return partial(_partial_asymmetric_loss, weight_grad=self.weight_grad)
 
     def fresh_prompts(self)->PromptLearner:
         "Prompts that have learned nothing; scale and temperature are part of them if learned."
-        prompts = prompts_for(self)
-        start = {'log_scale': math.log(self.scale), 'log_sharpness': -math.log(self.tau_image)}
-        for name, x in start.items() if self.learn_scale else ():
-            p = torch.tensor(x, dtype=torch.float32, device=self.clip.device)
-            setattr(prompts, name, nn.Parameter(p))
+        prompts, start = prompts_for(self), (math.log(self.scale), -math.log(self.tau_image))
+        if self.learn_scale:
+            logs = (torch.tensor(x, dtype=torch.float32, device=self.clip.device) for x in start)
+            prompts.log_scale, prompts.log_sharpness = map(nn.Parameter, logs)
         return prompts
 
     def scales(self)->tuple[float|Tensor, float|Tensor]: # logit scale; temperature
