@@ -21,21 +21,6 @@ from ..ensemble import files_or_pil
 from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores
 
-# %% ../../nbs/baselines/rescoring.ipynb #rescore-006
-def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image.Image:
-    "A region of a picture in full size; the box is in shares of what the CLIP's transform leaves."
-    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
-    resize = next((t for t in steps if isinstance(t, Resize)), None)
-    crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
-    width, height = w, h = picture.size
-    if crop and resize and isinstance(resize.size, int):
-        scale = min(width, height) / resize.size
-        h, w = (min(side*scale, most) for side, most in zip(crop.size, (height, width)))
-    x, y, (left, upper, right, lower) = (width - w)/2, (height - h)/2, box
-    w, h = (width + w)/2 - x, (height + h)/2 - y
-    first, last = (int(x + left*w), int(y + upper*h)), (round(x + right*w), round(y + lower*h))
-    return picture.crop((*first, *(max(b, a + 1) for a, b in zip(first, last))))     # a pixel at least
-
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-010
 def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda -> N × C × 4
     "Left, upper, right, lower edge of the upper part of each map's range, between 0 and 1 (TagCLIP)."
@@ -59,6 +44,21 @@ def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, 
     for i, c in wanted.nonzero().tolist():
         regions.setdefault((i, tuple(boxes[i, c].tolist())), []).append(c)
     return regions
+
+# %% ../../nbs/baselines/rescoring.ipynb #rescore-006
+def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image.Image:
+    "A region of a picture in full size; the box is in shares of what the CLIP's transform leaves."
+    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
+    resize = next((t for t in steps if isinstance(t, Resize)), None)
+    crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
+    width, height = w, h = picture.size
+    if crop and resize and isinstance(resize.size, int):
+        scale = min(width, height) / resize.size
+        h, w = (min(side*scale, most) for side, most in zip(crop.size, (height, width)))
+    x, y, (left, upper, right, lower) = (width - w)/2, (height - h)/2, box
+    w, h = (width + w)/2 - x, (height + h)/2 - y
+    first, last = (int(x + left*w), int(y + upper*h)), (round(x + right*w), round(y + lower*h))
+    return picture.crop((*first, *(max(b, a + 1) for a, b in zip(first, last))))     # a pixel at least
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-020
 class Rescored(Predictor):
