@@ -84,26 +84,21 @@ class TextConcepts(ClassVectors):
     solve = staticmethod(class_means)
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-011
-def _some_captions(
-    classes:ClassSet, # C classes
-    texts:Iterable[str], # sentences
-    each:int=100, # captions to look for of each class
-    others:int=500, # captions that name none of them
-)->tuple[LabeledTexts, list[float]]: # captions; of all that were looked at, the share of each class
-    "Captions of each class, and some of anything else, whose labels are all False."
+def _some_captions(classes:ClassSet, texts:Iterable[str], each:int=100, others:int=500
+                   )->tuple[LabeledTexts, list[float]]:
+    "So many captions of each class and others; of all that were looked at, the share of each class."
     texts, C = list(texts), len(classes)
     random.Random(0).shuffle(texts)
-    reader, left, kept, rows, count, named = NounFilter(classes), others, [], [], [0]*C, [0]*C
+    reader, kept, rows, count, named = NounFilter(classes), [], [], [0]*C, [0]*C
     for looked, text in enumerate(texts, 1):
         columns = reader.columns(text)
         for c in columns: named[c] += 1
-        if not columns and not left: continue
-        if columns and min(count[c] for c in columns) >= each: continue
-        for c in columns: count[c] += 1
-        left -= not columns
-        kept.append(text)
-        rows.append(columns)
-        if not left and min(count) >= each: break
+        if columns and min(count[c] for c in columns) < each or not columns and others:
+            for c in columns: count[c] += 1
+            others -= not columns
+            kept.append(text)
+            rows.append(columns)
+            if not others and min(count) >= each: break
     labels = torch.zeros(len(rows), C, dtype=torch.bool)
     for row, columns in zip(labels, rows): row[columns] = True
     return LabeledTexts(kept, labels, classes), [k/looked for k in named]

@@ -27,24 +27,14 @@ from ..scores import dense_scores
 # %% ../../nbs/baselines/dualcoop.ipynb #du-006
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
 
-def _dual_local_scores(
-    F_:Tensor, # features of positions, N × P × D
-    positive:Tensor, # embeddings of the positive prompts, C × D
-    negative:Tensor, # embeddings of the negative prompts, C × D
-    tau:float|Tensor=DUAL_TAU, # temperature of the pooling
-    scale:float|Tensor=DUAL_SCALE, # logit scale
-)->Tensor: # N × C logits
-    "How much more positions look like the positive prompt, pooled where it looks."
+def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->Tensor: # N × C
+    "How much more positions, N × P × D, look like positive than negative prompts, C × D; logits."
     P, Q = dense_scores(F_, positive), dense_scores(F_, negative)
     return scale * ((P / tau).softmax(1) * (P - Q)).sum(1)
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-010
-def _partial_asymmetric_loss(
-    scores:Tensor, # N × C logits
-    labels:Tensor, # N × C: 1 present, -1 absent, 0 unknown
-    **how, # of `asymmetric_loss`; `weight_grad=False`: constant factors, as published
-)->Tensor: # a single number
-    "Sum over known labels, mean over pictures; unknown labels have no influence."
+def _partial_asymmetric_loss(scores:Tensor, labels:Tensor, **how)->Tensor: # N × C both; a number
+    "`asymmetric_loss` summed over known labels, 1 or -1; mean over pictures."
     costs = asymmetric_loss(scores, labels == 1, reduction='none', **how)
     return torch.where(labels == 0, 0., costs).sum(1).mean()
 
@@ -68,7 +58,7 @@ class DualCoOp(CoOp):
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`
-        weight_grad:bool=True, # of the loss, as in `_partial_asymmetric_loss`
+        weight_grad:bool=True, # False: constant factors in the loss, as published
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
         self.n_ctx, self.class_specific = n_ctx, class_specific
