@@ -70,7 +70,7 @@ def _known_settings(label:str) -> dict: # for `FrozenCLIP.recommended`; empty: t
     for family in parse_yaml(path.read_text(encoding='utf-8'), path):
         if fnmatch.fnmatchcase(label, family['names']): return dict(family['settings'])
     warnings.warn(f'No settings are known for {label}. TaIDPT takes the published ones, found on '
-                  'RN50/openai: auto_scale and auto_tau of taidpt.scores measure others, and lr '
+                  'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
                   'wants some labelled pictures as val.', stacklevel=4)
     return {}
 
