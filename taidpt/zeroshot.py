@@ -16,7 +16,6 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP, picture_batches
 from .predict import Predictor, clip_and_classes, fuse_branches
-from .scores import branch_scores
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
@@ -34,9 +33,8 @@ class ZeroShotCLIP(Predictor):
         asked = 'a photo of a {}.' if templates is None else templates
         self.templates_ = [asked] if isinstance(asked, str) else list(asked)
         if not self.templates_: raise ValueError('There is no template.')
-        for t in self.templates_:
-            if '{}' not in t:
-                raise ValueError(f'The template {t!r} has no {{}} for the class name.')
+        if odd := [t for t in self.templates_ if '{}' not in t]:
+            raise ValueError(f'The template {odd[0]!r} has no {{}} for the class name.')
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
@@ -48,19 +46,8 @@ class ZeroShotCLIP(Predictor):
         G = F.normalize(h.mean(1), dim=-1)
         return G, G if self.local else None
 
-    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
-                     mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
-        "Cosines times the logit scale, on each branch."
-        return [self.cosine_scale * s for s in branch_scores(u, U, G, L, tau, mask)]
-
-    def tensors(self)->dict[str, Tensor]: # none
-        "What a file keeps beside classes and settings, which are all that it takes."
-        return {}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None: pass
-
     @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: return {}
+    def shapes(cls, about:dict, names)->dict[str, tuple]: return {}     # a file holds settings alone
 
 # %% ../nbs/12_zeroshot.ipynb #12-beside
 def beside_zero_shot(
