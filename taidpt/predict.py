@@ -211,18 +211,16 @@ class Predictor:
 
     def predict_branches(self,
         pictures, # N, in any form
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-        progress:bool=True, # a bar
+        on_error:str='raise', progress:bool=True, # as in `predict`
     )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
         "Scores of each branch by itself."
-        scores = self.scorer()
+        scores, clip = self.scorer(), self.clip
         @torch.no_grad()
         def of_batch(f, F_): return [s.cpu() for s in scores(f, F_.flatten(1, -2))]
-        if isinstance(pictures, FeatureStore):
-            index = torch.arange(len(pictures)).split(256)
-            found = [of_batch(*pictures.batch(some, self.clip.device)[:2]) for some in index]
-        else:
-            found = [*picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, of_batch)]
+        if not isinstance(pictures, FeatureStore):
+            found = picture_batches(clip, pictures, self.pos_embed, on_error, progress, of_batch)
+        else: found = (of_batch(*pictures.batch(some, clip.device)[:2])
+                       for some in torch.arange(len(pictures)).split(256))
         return [torch.cat(branch) for branch in zip(*found)]
 
     def predict(self,
@@ -235,8 +233,7 @@ class Predictor:
 
     def predict_dense(self,
         pictures, # N, in any form but a `FeatureStore`
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-        progress:bool=True, # a bar
+        on_error:str='raise', progress:bool=True, # as in `predict`
     )->Tensor: # N × C × h × w, cosines P of every position
         "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
         G, L = self.embeddings()

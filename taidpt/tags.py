@@ -176,8 +176,7 @@ def calibrate(
     pictures, # N, in any form
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     source:str='', # where the pictures are from, to be kept
-    on_error:str='raise', # at a picture that cannot be read; or 'skip'
-    progress:bool=True, # show a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->Thresholds: # also `model.thresholds`
     "Find thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
     default, names = thresholds_of(model, default=True), model.classes.names
@@ -251,10 +250,8 @@ def thresholds_of(
 def tagged(
     model, # has `predict`, `classes` and `thresholds`
     pictures, # N, in any form
-    threshold:ArrayLike|None=None, # as in `thresholds_of`
-    probability:float|None=None, # as in `thresholds_of`
-    on_error:str='raise', # at a picture that cannot be read; or 'skip'
-    progress:bool=True, # show a bar
+    threshold:ArrayLike|None=None, probability:float|None=None, # as in `thresholds_of`
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
     limits = thresholds_of(model, threshold, probability)
@@ -266,8 +263,7 @@ def tagged(
 def probabilities(
     model, # has `predict`, `classes` and `thresholds`
     pictures, # N, in any form
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': NaN
-    progress:bool=True, # show a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->np.ndarray: # N × C, from 0 to 1
     "How likely each class is, as calibrated or by the CLIP's sigmoid; else `ValueError`."
     found = model.thresholds or _sigmoid_thresholds(model)

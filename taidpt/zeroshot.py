@@ -53,8 +53,7 @@ class ZeroShotCLIP(Predictor):
 def beside_zero_shot(
     models:dict[str, Predictor], # name -> model, all on one CLIP, for the same C classes
     pictures, # N, in any form but a `FeatureStore`
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-    progress:bool=True, # a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->tuple[dict[str, Predictor], dict[str, Tensor]]: # models; scores of each, N × C
     "Zero-shot CLIP, with DPT, and models; each picture is looked at once."
     model = next(iter(models.values()))
