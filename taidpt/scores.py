@@ -94,12 +94,13 @@ def branch_scores(
     U:Tensor, # features of their positions, N × P × D, or T × D as in `local_scores`
     G:Tensor, # class embeddings of the global branch, C × D
     L:Tensor|None, # class embeddings of the local branch, C × D; None: there is no local branch
-    tau:float=0.02, # tau_s of Eq. 6
+    tau:float|None=0.02, # tau_s of Eq. 6; None: no parts, L is compared with the whole, too
     mask:Tensor|None=None, # N × P bool, True on positions that count; None: all do
     pool:Callable|None=None, # in place of Eq. 6: (P, N × P × C cosines; mask, N × P) -> N × C
 ) -> list[Tensor]: # p, and p' where there is an L, each N × C
     "Scores of each branch (Eq. 5, 6)."
     if L is None: return [global_scores(u, G)]
+    if tau is None and pool is None: return [global_scores(u, E) for E in (G, L)]
     if pool is None: return [global_scores(u, G), local_scores(U, L, tau, mask)]
     if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
     if U.ndim == 2: U = U.new_zeros(*mask.shape, U.shape[1]).index_put((mask,), U)

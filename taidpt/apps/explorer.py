@@ -6,7 +6,6 @@
 __all__ = ['Explorer', 'explore']
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-003
-import copy
 from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.resources import files
@@ -74,21 +73,6 @@ class _Look(anywidget.AnyWidget):
     weights = traitlets.List(help='of each token for the class, 0 to 1').tag(sync=True)
     credit = traitlets.Unicode(help='where the picture is from').tag(sync=True)
 
-# %% ../../nbs/apps/explorer.ipynb #explorer-027
-def _named_models(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]: # by name
-    "Prompts to choose from, with what they are compared with. `RuntimeError` before `fit`."
-    if models is None: models = TaIDPT.load(_DATA/'prompts'/'voc2007.safetensors')
-    if isinstance(models, Predictor):
-        own, zero = models, ZeroShotCLIP(models.clip, models.classes, local=False)
-        models = {'zero-shot CLIP': zero}
-        if isinstance(own, TaIDPT):
-            models['TaI (global branch)'] = tai = copy.copy(own)
-            tai.local = False
-            if own.local: models['TaI-DPT'] = own
-        else: models[type(own).__name__] = own
-    for m in models.values(): m.check_fitted()
-    return dict(models)
-
 # %% ../../nbs/apps/explorer.ipynb #explorer-043
 class Explorer(ipywidgets.VBox):
     "An app: scores of a picture or a sentence by several prompts, and where each class looks."
@@ -97,7 +81,13 @@ class Explorer(ipywidgets.VBox):
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
         "Raises `RuntimeError` for a model that has learned nothing, `UnreadablePicture`."
-        self._models, self.added = _named_models(models), []
+        if models is None: models = TaIDPT.load(_DATA/'prompts'/'voc2007.safetensors')
+        if isinstance(models, Predictor):
+            name = 'TaI-DPT' if isinstance(models, TaIDPT) else type(models).__name__
+            zero = ZeroShotCLIP(models.clip, models.classes, local=False)
+            models = {'zero-shot CLIP': zero, name: models}
+        for m in models.values(): m.check_fitted()
+        self._models, self.added = dict(models), []
         if pictures is None:
             photos, credits = bundled_photos(), photo_credits()
             credit = 'COCO {0.stem}, {1[license]} ({1[license_url]}), {1[source]}'.format

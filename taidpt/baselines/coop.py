@@ -20,8 +20,7 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..encoders.features import check_features
-from ..learner import (
-    TaIDPT, check_learner, copy_into, prompt_shapes, prompts_for, schedule_of, settled)
+from ..learner import TaIDPT, check_learner, schedule_of, settled
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
 from ..prompts import PromptLearner
@@ -78,7 +77,7 @@ def learn_from_pictures(
     features = as_features(model.clip, pictures, model.pos_embed, progress)
     y = check_labels(labels, len(features), model.classes, (-1, 0, 1), every)
     check_features(features)
-    vars(model).update({f'{name}_': x for name, x in settled(model).items()})
+    model.lr_ = settled(model)['lr']
     seen = np.ascontiguousarray(features.global_)
     about = model_about(model) | {'data': data_hash(seen.tobytes(), y.numpy().tobytes())}
     model.prompts_, model.history_, model.thresholds = model.fresh_prompts(), [], None
@@ -114,7 +113,7 @@ class CoOp(Predictor):
         self.n_ctx, self.class_specific, self.local = n_ctx, class_specific, local
         self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
         self.scale, self.tau_image, self.loss, self.seed = scale, tau_image, loss, seed
-        check_learner(self, self.losses, scale=scale)
+        check_learner(self, self.losses)
 
     def fit(self,
         pictures, # N, in any form
@@ -129,12 +128,5 @@ class CoOp(Predictor):
                             True, val, checkpoint, progress)
         return self
 
-    def fresh_prompts(self)->PromptLearner:
-        "Prompts that have learned nothing."
-        return prompts_for(self)
-
-    embeddings, tensors, shapes = TaIDPT.embeddings, TaIDPT.tensors, staticmethod(prompt_shapes)
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
-        self.prompts_ = copy_into(self.fresh_prompts(), tensors)
+    embeddings, tensors, shapes = TaIDPT.embeddings, TaIDPT.tensors, staticmethod(TaIDPT.shapes)
+    fresh_prompts, take_tensors = TaIDPT.fresh_prompts, TaIDPT.take_tensors

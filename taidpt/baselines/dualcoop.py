@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from .coop import CoOp, learn_from_pictures
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..learner import check_learner, prompt_shapes, prompts_for
-from ..losses import asymmetric_entries
+from ..learner import check_learner
+from ..losses import asymmetric_loss
 from ..predict import clip_and_classes
 from ..prompts import PromptLearner
 from ..scores import dense_scores
@@ -41,13 +41,10 @@ def _dual_local_scores(
 def _partial_asymmetric_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C: 1 present, -1 absent, 0 unknown
-    **how, # of `asymmetric_entries`; `weight_grad=False`: constant factors, as published
+    **how, # of `asymmetric_loss`; `weight_grad=False`: constant factors, as published
 )->Tensor: # a single number
     "Sum over known labels, mean over pictures; unknown labels have no influence."
-    if scores.shape != labels.shape:
-        raise ValueError('scores and labels must both be N × C, '
-                         f'but they are {tuple(scores.shape)} and {tuple(labels.shape)}')
-    costs = asymmetric_entries(scores, labels == 1, **how)
+    costs = asymmetric_loss(scores, labels == 1, reduction='none', **how)
     return torch.where(labels == 0, 0., costs).sum(1).mean()
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-015
@@ -76,7 +73,7 @@ class DualCoOp(CoOp):
         self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
         self.tau_image, self.scale, self.learn_scale = tau_image, scale, learn_scale
         self.weight_grad, self.seed = weight_grad, seed
-        check_learner(self, scale=scale)
+        check_learner(self)
 
     def fit(self,
         pictures, # N, in any form
@@ -98,7 +95,7 @@ class DualCoOp(CoOp):
 
     def fresh_prompts(self)->PromptLearner:
         "Prompts that have learned nothing; scale and temperature are part of them if learned."
-        prompts = prompts_for(self)
+        prompts = super().fresh_prompts()
         start = {'log_scale': math.log(self.scale), 'log_sharpness': -math.log(self.tau_image)}
         for name, x in start.items() if self.learn_scale else ():
             p = torch.tensor(x, dtype=torch.float32, device=self.clip.device)
@@ -118,7 +115,7 @@ class DualCoOp(CoOp):
         return [_dual_local_scores(U, G, L, learned if self.learn_scale else tau, scale)]
 
     @staticmethod
-    def shapes(about:dict, names)->dict[str, tuple]: # as in `prompt_shapes`
+    def shapes(about:dict, names)->dict[str, tuple]: # as in `TaIDPT`
         "Which tensors a file should hold: with learned scales, these as well."
         more = {'log_scale': (), 'log_sharpness': ()} if about['settings'].get('learn_scale') else {}
-        return prompt_shapes(about, names) | more
+        return CoOp.shapes(about, names) | more
