@@ -8,6 +8,7 @@ __all__ = ['ZeroShotCLIP', 'beside_zero_shot']
 # %% ../nbs/12_zeroshot.ipynb #12-003
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,8 @@ from .predict import Predictor, clip_and_classes, fuse_branches
 class ZeroShotCLIP(Predictor):
     "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it
+    kept: ClassVar[dict] = {}                           # in a file: classes and settings are all it takes
+
     def __init__(self,
         clip:FrozenCLIP, # the model
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -45,9 +48,6 @@ class ZeroShotCLIP(Predictor):
         h = F.normalize(h, dim=-1).unflatten(0, (len(self.classes), -1))    # C × templates × D
         G = F.normalize(h.mean(1), dim=-1)
         return G, G if self.local else None
-
-    @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: return {}     # a file holds settings alone
 
 # %% ../nbs/12_zeroshot.ipynb #12-beside
 def beside_zero_shot(
