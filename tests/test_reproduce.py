@@ -59,10 +59,9 @@ def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
     assert len(kept) == 3                                                  # encoded once for all epochs and seeds
     assert any('2 pictures were missing' in n for n in got['notes'])
     min((tmp_path/'scores').glob('*')).unlink()                            # measured again, from the kept prompts
-    assert table('table1') == got
     monkeypatch.setattr(Material, 'published', True)                       # as with the published CLIP on all of the data
-    for r in table('table1')['rows']:
-        assert r['published'] == PUBLISHED_MAP[r['data'], r['method']] and r['difference'] == pytest.approx(r['ours'] - r['published'])
+    for before, r in zip(got['rows'], table('table1')['rows'], strict=True):
+        assert r == before | {'published': PUBLISHED_MAP[r['data'], r['method']], 'difference': r['ours'] - r['published']}
     assert kept == {p: p.stat().st_mtime_ns for p in (tmp_path/'features').glob('pictures-*.safetensors')}
 
 
@@ -83,10 +82,6 @@ def test_dualcoop_as_published(table, tmp_path, monkeypatch):
     file, = tmp_path.glob('prompts/table3.nuswide-*.0.9.seed1-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
     assert model.get_params() == model.get_params() | dict(class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16)
-    before = file.stat().st_mtime_ns
-    for p in tmp_path.glob('scores/table3.*'): p.unlink()
-    assert {r['method']: r for r in table('table3', '--dataset', 'nuswide')['rows'] if r['values'] and .9 in r.values()} == ours
-    assert file.stat().st_mtime_ns == before                               # nothing was learned again
 
 
 def test_broken_picture(data, tmp_path, capsys):
