@@ -591,8 +591,10 @@ def _app(
     with socket.create_server(('127.0.0.1', port)) as s: port = s.getsockname()[1]
     from nbformat import v4, write
     from voila.app import Voila
-    code = ('from taidpt.apps.explorer import explore\n'
-            f'explore({prompts and str(prompts)!a}, trust={trust})')
+    model = f'load_predictor({str(prompts)!a}, trust={trust})' if prompts else ''
+    if prompts: _find_model(str(prompts), None, trust)      # what is wrong with it is told here
+    code = ('from taidpt.apps.explorer import Explorer\n'
+            f'from taidpt.baselines.linear import load_predictor\nExplorer({model})')
     about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
     with tempfile.TemporaryDirectory() as folder:
         notebook, token = Path(folder)/'taidpt.ipynb', secrets.token_hex(24)
