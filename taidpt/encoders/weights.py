@@ -6,7 +6,7 @@
 __all__ = ['find_clip', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'build_clip', 'preprocessing']
 
 # %% ../../nbs/encoders/weights.ipynb #056a7cc7
-import difflib, fnmatch, logging, pickle, warnings
+import difflib, logging, pickle, warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .pictures import Preprocess
-from ..files import parse_yaml, read_json
+from ..files import read_json
 
 # %% ../../nbs/encoders/weights.ipynb #a4ac1740
 @dataclass
@@ -64,16 +64,6 @@ def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
     return _ClipSource(spec, f'{spec}/{pretrained}', pretrained)
 
 # %% ../../nbs/encoders/weights.ipynb #c94e3496
-def _known_settings(label:str) -> dict: # for `FrozenCLIP.recommended`; empty: the published ones
-    "What was published or measured for the family of this CLIP; a warning where nothing is."
-    path = files('taidpt')/'data'/'settings.yaml'
-    for family in parse_yaml(path.read_text(encoding='utf-8'), path):
-        if fnmatch.fnmatchcase(label, family['names']): return dict(family['settings'])
-    warnings.warn(f'No settings are known for {label}. TaIDPT takes the published ones, found on '
-                  'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
-                  'wants some labelled pictures as val.', stacklevel=4)
-    return {}
-
 def find_clip(
     name:str|Path|None=None, # a model, a folder, 'hf-hub:org/repo'; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
@@ -88,7 +78,10 @@ def find_clip(
     else: source = _clip_by_name(name, pretrained and str(pretrained))
     if source.folder and pretrained is not None: raise ValueError(
         f'{source.folder} has weights of its own: leave out pretrained={pretrained!r}.')
-    source.recommended = source.recommended or _known_settings(source.label)
+    if not source.recommended and not source.label.endswith('/openai'): warnings.warn(
+        f'No settings are known for {source.label}. TaIDPT takes the published ones, found on '
+        'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
+        'wants some labelled pictures as val.', stacklevel=3)
     return source
 
 # %% ../../nbs/encoders/weights.ipynb #mo-know-2
