@@ -8,6 +8,7 @@ __all__ = ['ZeroShotCLIP', 'beside_zero_shot']
 # %% ../nbs/12_zeroshot.ipynb #12-003
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +17,13 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP, picture_batches
 from .predict import Predictor, clip_and_classes, fuse_branches
-from .scores import branch_scores
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
     "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it
+    kept: ClassVar[dict] = {}                           # in a file: classes and settings are all it takes
+
     def __init__(self,
         clip:FrozenCLIP, # the model
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -34,9 +36,8 @@ class ZeroShotCLIP(Predictor):
         asked = 'a photo of a {}.' if templates is None else templates
         self.templates_ = [asked] if isinstance(asked, str) else list(asked)
         if not self.templates_: raise ValueError('There is no template.')
-        for t in self.templates_:
-            if '{}' not in t:
-                raise ValueError(f'The template {t!r} has no {{}} for the class name.')
+        if odd := [t for t in self.templates_ if '{}' not in t]:
+            raise ValueError(f'The template {odd[0]!r} has no {{}} for the class name.')
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
@@ -48,26 +49,11 @@ class ZeroShotCLIP(Predictor):
         G = F.normalize(h.mean(1), dim=-1)
         return G, G if self.local else None
 
-    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
-                     mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
-        "Cosines times the logit scale, on each branch."
-        return [self.cosine_scale * s for s in branch_scores(u, U, G, L, tau, mask)]
-
-    def tensors(self)->dict[str, Tensor]: # none
-        "What a file keeps beside classes and settings, which are all that it takes."
-        return {}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None: pass
-
-    @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: return {}
-
 # %% ../nbs/12_zeroshot.ipynb #12-beside
 def beside_zero_shot(
     models:dict[str, Predictor], # name -> model, all on one CLIP, for the same C classes
     pictures, # N, in any form but a `FeatureStore`
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-    progress:bool=True, # a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->tuple[dict[str, Predictor], dict[str, Tensor]]: # models; scores of each, N × C
     "Zero-shot CLIP, with DPT, and models; each picture is looked at once."
     model = next(iter(models.values()))
