@@ -18,7 +18,7 @@ from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.engines import openvino_tower
 from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
-from taidpt.learner import TaIDPT, prompts_for
+from taidpt.learner import TaIDPT
 from taidpt.metrics import mean_average_precision
 from taidpt.zeroshot import ZeroShotCLIP
 
@@ -56,7 +56,7 @@ def on_photos(folder: Path, rounds: int, photos: int) -> dict[str, list[float]]:
     "Seconds a photo of `predict` with the embedded CLIP, from files to scores."
     models = {name: TaIDPT(load_clip(device="cpu", engine=engine, precision=precision), COCO)
               for name, (engine, precision) in {"a batch a core": ("torch", "float32"), **WAYS}.items()}
-    for model in models.values(): model.prompts_ = prompts_for(model)
+    for model in models.values(): model.prompts_ = model.fresh_prompts()
     plain, paths = models["a batch a core"], list_pictures(folder)
 
     @torch.no_grad()

@@ -20,14 +20,14 @@ from common import bundled_paths, copies, interleave, record, rn50, spread
 from taidpt.classes import COCO
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.encoders.pictures import list_pictures
-from taidpt.learner import TaIDPT, prompts_for
+from taidpt.learner import TaIDPT
 from taidpt.zeroshot import ZeroShotCLIP
 
 
 def beside_the_encoder(folder: Path, rounds: int) -> dict[str, list[float]]:
     "Seconds of `predict` on files with RN50, and of the encoder alone on pixels, four at a time."
     model = TaIDPT(rn50(), COCO)
-    model.prompts_ = prompts_for(model)
+    model.prompts_ = model.fresh_prompts()
     pixels = torch.stack([model.clip.preprocess(Image.open(p).convert("RGB")) for p in list_pictures(folder)])
 
     @torch.no_grad()

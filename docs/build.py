@@ -16,11 +16,11 @@ import io
 import re
 import shutil
 import sys
-from functools import cache
 from pathlib import Path
 from uuid import uuid4
 
 import nbformat
+import numpy as np
 from fastcore.docments import docments, empty
 from nbconvert import MarkdownExporter
 from nbdev.config import get_config
@@ -31,13 +31,14 @@ from PIL import Image
 
 root = Path(__file__).resolve().parent.parent
 nbs, images, pages = root/'nbs', root/'docs/images', root/'docs/_build/src'
-sections = {'Tutorials': 'tutorials', 'The method': '.', 'Text': 'text', 'Encoders': 'encoders', 'Others': 'datasets baselines',
-            'Paper': 'paper', 'Apps': 'apps', 'Reference': 'reference'}                                     # title -> folders of nbs/
+sections = {'Tutorials': 'tutorials/*', 'The method': '[01]?_*', 'Words and captions': 'text/*', 'CLIP and its features': 'encoders/*',
+            'Data sets and baselines': 'datasets/* baselines/*', 'The paper': 'paper/*', 'Apps': 'apps/*',
+            'Reference': 'glossary 99_all files plots'}                                                 # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
-LONG = 20                                                          # a section of more pages gets a page that lists them, and folds in the menu
-first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'combine_with_pictures', 'reproduce_the_paper', 'scaling'],
+first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'combine_with_pictures',
+                        'reproduce_the_paper', 'serve', 'scaling'],
              text=['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
-             encoders=['weights', 'towers', 'patch_features', 'shared_prefix', 'pictures', 'features', 'engines'],
+             encoders=['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
              datasets=['labelled', 'benchmarks', 'samples'],
              baselines=['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
              paper=['report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond',
@@ -149,6 +150,32 @@ def lighter(data: dict) -> dict:
     return {k: v for k, v in data.items() if k != 'image/png'} | {'image/png' if chart else 'image/jpeg': text}
 
 
+def panels(out: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    "A wide figure as one output for each of its panels, which lie in a row on a desk and below each other on a phone"
+    kind = next((k for k in ('image/png', 'image/jpeg') if k in out.get('data', {})), None)
+    if not kind: return [out]
+    with Image.open(io.BytesIO(base64.b64decode(out.data[kind]))) as file: picture = file.convert('RGB')
+    if picture.width < 1.7*picture.height: return [out]
+    pixels = np.asarray(picture)
+    white = [*(pixels > 240).all((0, 2)), False]
+    ends = [x for x in range(1, len(white)) if white[x - 1] and not white[x]]                       # of columns that are white from top to bottom
+    starts = [next(w for w in range(x, -1, -1) if w == 0 or not white[w - 1]) for x in ends]
+    axes = (pixels < 100).all(2).mean(0) > .3                                                       # a chart's panel has one, right of its labels
+    labelled = lambda left, right: kind == 'image/jpeg' or axes[left:right].any() and axes[left:].argmax() > 12
+    whole = lambda left, right: right - left >= 120 and labelled(left, right)
+    cuts = [0]
+    for start, end in zip(starts, ends):
+        if end - start >= 4 and whole(cuts[-1], start) and whole(end, picture.width): cuts.append((start + end)//2)
+    if len(cuts) == 1: return [out]
+    found = []
+    for left, right in zip(cuts, [*cuts[1:], picture.width]):
+        file, panel = io.BytesIO(), picture.crop((left, 0, right, picture.height))
+        if kind == 'image/png': panel.quantize(256, dither=Image.Dither.NONE).save(file, 'PNG', optimize=True)
+        else: panel.save(file, 'JPEG', quality=90, optimize=True)
+        found.append(nbformat.from_dict(dict(out, data={kind: base64.b64encode(file.getvalue()).decode()})))
+    return found
+
+
 def described(cell, directives: dict) -> str:
     "What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints as (`taidpt.plots.DescribedFigure`)"
     if 'fig-alt:' in directives: return ' '.join(directives['fig-alt:'])
@@ -182,7 +209,7 @@ def readme() -> str:
                  'and show it in a text cell: ![what it shows](../docs/images/NAME.png)')
     text = re.sub(r'(\]\(|src="|srcset="|href=")\.\./', r'\1', text)                            # links leave from the root now
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
-    text = re.sub(r'\n{3,}', '\n\n', text).strip()
+    text = re.sub(r'\n{3,}', '\n\n', text.replace('```python\n\n```\n', '')).strip()           # an output without its code
     return f'<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook, not this file. -->\n\n{text}\n'
 
 
@@ -219,6 +246,7 @@ def site():
     "Write the pages that Sphinx reads"
     cfg, (link, where) = get_config(), linker()
     shutil.rmtree(pages, ignore_errors=True)
+    reference(link, where)
     anchored = set()
     for path in notebooks():
         page = path.relative_to(nbs)
@@ -237,20 +265,20 @@ def site():
                 nb.cells.append(made('markdown', ''.join(f'<a id="{n}"></a>' for n in new)))
             for out in cell.get('outputs', []):
                 if 'data' in out: out.data = nbformat.from_dict(lighter(out.data))
+            if any(len(panels(out)) > 1 for out in cell.get('outputs', [])):
+                cell.outputs = [panel for out in cell.outputs for panel in panels(out)]
+                cell.metadata.setdefault('tags', []).append('panels')
             nb.cells.append(cell)
         if page.name == cfg.readme_nb: nb.cells.append(made('markdown', contents()))
         for i, cell in enumerate(nb.cells): cell['id'] = f'cell-{i}'
         (pages/page).parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(nb, pages/page)
-    reference(link, where)
-    overviews()
     for name in about:
         text = (root/name).read_text(encoding='utf-8')
         for other in about: text = text.replace(f']({other})', f']({other.lower()})')
         text = re.sub(r'\]\((?![a-z]+:|#)(?!(?:' + '|'.join(map(str.lower, about)) + r')\))', f']({cfg.git_url}/blob/{cfg.branch}/', text)
         (pages/name.lower()).write_text(text, encoding='utf-8')
-    (pages/'site.md').write_text(SITE.format(notebooks=len(notebooks()), modules=len(entries('reference'))), encoding='utf-8')
-    if not (pages/'index.ipynb').exists(): (pages/'index.md').write_text(f'# {cfg.title}\n\n{cfg.description}.\n\n{contents()}')
+    (pages/'site.md').write_text(SITE.format(notebooks=len(notebooks()), modules=sum(map(bool, modules().values()))), encoding='utf-8')
     if images.is_dir(): shutil.copytree(images, pages/'images')
     for folder in nbs.rglob('images'): shutil.copytree(folder, pages/folder.relative_to(nbs))       # of notebooks that Voilà serves: it sees no other folder
     print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
@@ -301,7 +329,7 @@ def reference(link, where):
     "A page for each module: public names, signatures, docments, docstrings; a class with what it inherits"
     syms = importlib.import_module('taidpt._modidx').d['syms']
     owner = {n: m.removeprefix('taidpt.') for m, names in modules().items() for n in names if '.' in n}
-    (pages/'reference').mkdir(exist_ok=True)
+    (pages/'reference').mkdir(parents=True)
     for name, owned in syms.items():
         module, short = importlib.import_module(name), name.removeprefix('taidpt.')
         if not (public := modules()[name]): continue
@@ -329,46 +357,33 @@ def toctree(title: str, rows: list[str]) -> str:
     return f'```{{toctree}}\n{caption}:hidden:\n:maxdepth: 1\n\n' + '\n'.join(rows) + '\n```\n\n'
 
 
-@cache
-def entries(folder: str) -> dict[str, str]:
-    "The pages of a section, a folder or two, in order, each with what it says of itself in one line"
-    if folder == 'reference': return {f'reference/{k.removeprefix("taidpt.")}': f'{importlib.import_module(k).__doc__}' for k, v in modules().items() if v}
-    known, found = notebooks(), []
-    for one in folder.split():
-        order = first.get(one, [])
-        place = lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name)
-        found += [p for p in sorted((nbs/one).glob('*.ipynb'), key=place) if p in known and p.stem != 'index']
-    line = lambda p: (re.findall(r'^> *(.+)', nbformat.read(p, as_version=4).cells[0].source, flags=re.MULTILINE) or [''])[0]
-    return {p.relative_to(nbs).with_suffix('').as_posix(): line(p) for p in found}
+def entries(patterns: str) -> list[str]:
+    "The notebooks of a section, in order"
+    found = []
+    for pattern in patterns.split():
+        order = first.get(Path(pattern).parent.name, [])
+        found += sorted(nbs.glob(f'{pattern}.ipynb'), key=lambda p: (order.index(p.stem) if p.stem in order else len(order), p.name))
+    known = notebooks()
+    return [p.relative_to(nbs).with_suffix('').as_posix() for p in found if p in known]
 
 
-def overview(title: str, rows: dict[str, str], ending: str) -> str:
-    "A page that lists others of its folder, with what each says of itself"
-    table = ''.join(f'| [{Path(page).name}]({Path(page).name}.{ending}) | {line.replace("|", chr(92) + "|")} |\n' for page, line in rows.items())
-    return f'# {title}\n\n| page | what is in it |\n|---|---|\n{table}\n' + toctree('', [Path(page).name for page in rows])
-
-
-def overviews():
-    "A page for each long section, and one for each folder of the reference"
-    for title, folder in sections.items():
-        rows, ending = entries(folder), 'ipynb'
-        if len(rows) <= LONG: continue
-        if folder == 'reference':
-            parts, ending = {'method': {}}, 'md'
-            for page, line in rows.items(): parts.setdefault(Path(page).name.rpartition('.')[0] or 'method', {})[page] = line
-            for part, own in parts.items(): (pages/folder/f'{part}.md').write_text(overview(f'Reference: {part}', own, ending), encoding='utf-8')
-            rows = {f'{folder}/{part}': ', '.join(Path(page).name.removeprefix(f'{part}.') for page in own) for part, own in parts.items()}
-        (pages/folder/'index.md').write_text(overview(title, rows, ending), encoding='utf-8')
+def parts() -> list[str]:
+    "A page for each folder of modules, with what each module says of itself"
+    folders = {'method': {}}
+    for name, public in modules().items():
+        short = name.removeprefix('taidpt.')
+        if public: folders.setdefault(short.rpartition('.')[0] or 'method', {})[short] = importlib.import_module(name).__doc__
+    for folder, own in folders.items():
+        rows = ''.join(f'| [{short}]({short}.md) | {line.replace("|", chr(92) + "|")} |\n' for short, line in own.items())
+        (pages/f'reference/{folder}.md').write_text(f'# Reference: {folder}\n\n| module | what is in it |\n|---|---|\n{rows}\n' + toctree('', [*own]), encoding='utf-8')
+    return [f'reference/{folder}' for folder in folders]
 
 
 def contents() -> str:
     "The site's table of contents"
-    text, long = '', []
-    for title, folder in sections.items():
-        rows = list(entries(folder))
-        if len(rows) > LONG: long.append(f'{folder}/index')
-        elif rows: text += toctree(title, rows)
-    return text + toctree('The package', long) + toctree('About', [*(Path(name).stem.lower() for name in about), 'site'])
+    rows = {title: entries(patterns) for title, patterns in sections.items()}
+    rows['Reference'] += parts()
+    return ''.join(toctree(*row) for row in rows.items()) + toctree('About', [*(Path(name).stem.lower() for name in about), 'site'])
 
 
 def main():

@@ -5,10 +5,13 @@ from functools import cache
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
+from PIL import Image
 from pygments.lexers import PythonLexer
 from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
+from scipy import ndimage
 from sphinx.search.en import SearchEnglish
 
 ini = configparser.ConfigParser(delimiters=['='])
@@ -26,6 +29,7 @@ html_css_files = ['site.css', 'figures.css', 'touch.css']
 html_js_files = [('touch.js', {'defer': 'defer'})]
 html_favicon = '_static/favicon.svg'
 html_copy_source = False
+html_search_scorer = str(Path(__file__).parent/'scorer.js')
 html_math_renderer = 'mathml'
 
 extensions = ['myst_nb', 'sphinx_copybutton']
@@ -79,14 +83,49 @@ def lean_body(app, pagename, templatename, context, doctree):
     context['body'] = re.sub(r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t', r'<\1>\2</t', body, flags=re.DOTALL)
 
 
-def fold_menu(app, pagename, templatename, context, doctree):
-    "The menu lists the pages of a long section on those pages alone, before Furo makes it"
+def lean_menu(app, pagename, templatename, context, doctree):
+    "The menu before Furo makes it, without what takes a fifth of it and is said in site.css; a caption is no heading of the page"
     if not (toctree := context.get('toctree')): return
     def lean(html):
-        "Without what takes a fifth of the menu and is said in site.css; a caption is no heading of the page"
         html = html.replace('class="reference internal"', 'class="reference"').replace(' role="heading"', '')
         return html.replace('<li class="toctree-l1">', '<li>').replace('</li>\n', '</li>')
     context['toctree'] = lambda **how: lean(toctree(**how | dict(collapse=True)))
+
+
+def fold_menu(app, pagename, templatename, context, doctree):
+    "Each group of the menu folds away, but for the one that the page is in"
+    group = re.compile(r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span></p>')
+    first, *parts = group.split(context.get('furo_navigation_tree') or '')
+    groups = zip(parts[::2], parts[1::2])
+    here = lambda title, pages: 'current-page' in pages or pagename == 'index' and title == 'Tutorials'
+    context['furo_navigation_tree'] = first + ''.join(
+        f'<details{" open" if here(title, pages) else ""}><summary class="caption">{title}</summary>{pages}</details>' for title, pages in groups)
+
+
+def figures(app, pagename, templatename, context, doctree):
+    "A figure's further panels need no words of their own; its photos keep their colours where the page is dark"
+    body = re.sub(r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)', lambda m: m[1] + m[3].replace(f'alt="{m[2]}"', 'alt=""'), context.get('body', ''))
+    sources = {name: uri for uri, name in app.builder.images.items()}                           # outputs are named by their digests
+    def kept(m):
+        if not (shape := photos(Path(app.srcdir, sources[m[1]]))): return m[0]
+        copy = re.sub('alt="[^"]*"', 'alt="" aria-hidden="true"', m[0]).replace('/>', f'style="clip-path: polygon({shape})" />')
+        return f'<span class="photos">{m[0]}{copy}</span>'
+    context['body'] = re.sub(r'<img [^>]*src="[^"]*_images/(\w{64}\.jpe?g)"[^>]*/>', kept, body)
+
+
+@cache
+def photos(path):
+    "Where the photos in a figure are: the corners of a polygon, in percent"
+    with Image.open(path) as file: pixels = np.asarray(file.convert('RGB'))
+    (height, width), points = pixels.shape[:2], []
+    spots, _ = ndimage.label((pixels < 240).any(2))
+    for spot, place in enumerate(ndimage.find_objects(spots), 1):
+        high, wide = (s.stop - s.start for s in place)
+        if min(high, wide) < 40 or (spots[place] == spot).mean() < .6: continue
+        (top, bottom), (left, right) = ((100*(s.start + 1)/n, 100*(s.stop - 1)/n) for s, n in zip(place, (height, width)))
+        points.append([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
+    round_trip = [corner for box in points for corner in box] + [box[0] for box in points[-2::-1]]
+    return ', '.join(f'{x:.2f}% {y:.2f}%' for x, y in round_trip)
 
 
 def dense(html):
@@ -116,7 +155,9 @@ def setup(app):
     "Browsers draw MathML by themselves: pages need no script from elsewhere"
     app.connect('html-page-context', edit_nothing)
     app.connect('html-page-context', lean_body)
-    app.connect('html-page-context', fold_menu, priority=400)
+    app.connect('html-page-context', figures)
+    app.connect('html-page-context', lean_menu, priority=400)
+    app.connect('html-page-context', fold_menu, priority=600)
     app.connect('build-finished', weigh)
     app.add_lexer('python', Lean)
     app.add_search_language(English)

@@ -25,9 +25,9 @@ AIMS = {'exported lines': 9_500, 'functions and classes': 750, 'lines of tests a
 SITTING = {'words': 1_300, 'tests': 15, 'first picture': 25}       # of a page of the spine
 # Names that are there for users alone: their pages show them at work
 FOR_USERS = {
-    'encoders.features': {'load_features'}, 'baselines.rescoring': {'Rescored'},
+    'apps.cluster': {'label_files', 'score_files'}, 'encoders.features': {'load_features'}, 'baselines.rescoring': {'Rescored'},
     'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
-    'paper.published': {'PublishedRun', 'PublishedDualCoOp'}}
+    'paper.published': {'PublishedRun'}}
 
 
 @dataclass

@@ -14,12 +14,10 @@ CAPTION = 'One bicycle is parked next to many motorcycles.'
 WORDS = {'bicycle': 'a', 'motorcycles': 'b'}                       # the nouns, each with the look of its class
 TAGS = {'bicycle': 'a', 'motorbike': 'b'}
 PLACES = {'bicycle': [(3, 4), (3, 5), (3, 2)], 'motorbike': [(5, 0), (4, 0), (3, 0)]}      # row and column of 7 × 7
-ABOUT = ('Learning, with sentences in the place of pictures: the frozen text encoder of CLIP turns the caption “One bicycle is '
-         'parked next to many motorcycles.” into a vector h for the whole and a vector for each word, H. Prompts are 16 learned '
-         'vectors before the name of a class, and the text encoder turns them into G, compared with the whole, and L, compared '
-         'with the words. The ranking loss puts bicycle and motorbike, which the nouns name, above all other classes. Use, with '
-         'the same prompts on a picture: the frozen image encoder turns a photo into f for the whole and a vector for each of '
-         '7 × 7 places, F. G is compared with f and L with F, and the tags are bicycle and motorbike.')
+ABOUT = ('Learning: CLIP’s frozen text encoder turns “One bicycle is parked next to many motorcycles.” into h for the whole and H '
+         'for its words. Prompts, 16 learned vectors before a class name, become G, compared with h, and L, compared with H. '
+         'The ranking loss takes both scores and moves the prompts. Use: f for a photo and F for its 7 × 7 places replace h '
+         'and H; the tags are bicycle and motorbike.')
 
 STYLE = '''
   .card { fill: #ffffff; } .panel { fill: #f3f5f8; } text { fill: #1c2430; } .soft { fill: #566171; }
@@ -121,43 +119,50 @@ def tags(x, y):
     return label(x, y, 62, 21, 'bicycle', 'a') + label(x + 68, y, 78, 21, 'motorbike', 'b')
 
 
+def dot(x, y):
+    "Where a score leaves for the loss"
+    return f'<circle class="tip" cx="{x}" cy="{y}" r="3"/>'
+
+
 def wide():
     "Learning on the left, use on the right, and between them the prompts that both are compared with"
-    return [box(8, 8, 262, 414, 'panel', 8), box(410, 8, 262, 414, 'panel', 8),
+    return [box(8, 8, 252, 388, 'panel', 8), box(420, 8, 252, 388, 'panel', 8),
             text(20, 29, 'Learning', 'bold', 15.5), text(20, 47, 'sentences take the place of pictures', 'soft'),
-            text(340, 29, 'Prompts', 'bold', 15.5, 'middle'), text(340, 47, 'all that learns', 'soft', 12.5, 'middle'),
-            text(422, 29, 'Use', 'bold', 15.5), text(422, 47, 'the same prompts on a picture', 'soft'),
+            text(345, 29, 'Prompts', 'bold', 15.5, 'middle'), text(345, 47, 'all that learns', 'soft', 12.5, 'middle'),
+            text(432, 29, 'Use', 'bold', 15.5), text(432, 47, 'the same prompts on a picture', 'soft'),
             text(20, 79, f'“{said("One bicycle is parked")}', 'said', 16), text(20, 101, f'{said("next to many motorcycles.")}”', 'said', 16),
-            text(20, 132, 'its labels:', 'soft'), tags(96, 117), arrow('M139 145v18'),
-            label(20, 168, 238, 26, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M139 194v18'),
-            prompt(280, 66, 'whole'), prompt(280, 92, 'part'), text(340, 132, '16 learned vectors', 'soft', 12.5, 'middle'), arrow('M340 145v18'),
-            label(280, 168, 120, 26, 'text encoder', 'frozen'), arrow('M340 194v18'),
-            photo(493, 54, 96), arrow('M541 152v11'),
-            label(422, 168, 238, 26, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M541 194v18'),
-            text(20, 237, 'the whole sentence', 'soft'), label(222, 218, 36, 30, 'h', 'whole', 15), arrow('M266 233h46', True),
-            label(320, 218, 40, 30, 'G', 'whole', 15), arrow('M368 233h46', True), label(422, 218, 36, 30, 'f', 'whole', 15), text(468, 237, 'the whole picture', 'soft'),
-            text(20, 279, 'each word', 'soft'), text(258, 279, 'H', '', 15, 'end'), token_rows(20, 288, [34, 56, 24, 50, 40, 24, 44, 80]), arrow('M266 310h46', True),
-            label(320, 295, 40, 30, 'L', 'part', 15), arrow('M368 310h46', True), grid(422, 266, 84), text(516, 279, 'F', '', 15), text(516, 300, 'each of 7 × 7 places', 'soft'),
-            label(20, 364, 238, 46, '', 'loss'), text(139, 383, 'ranking loss: the named classes', '', 12.5, 'middle'), text(139, 400, 'above all others', '', 12.5, 'middle'),
-            arrow('M139 336v23'), back('M258 387h82v-57'), text(340, 404, 'the prompts learn', 'soft', 12.5, 'middle'),
-            arrow('M464 352v22'), text(476, 369, 'mean of both scores', 'soft'), text(422, 396, 'Tags', 'bold', 14), tags(466, 381)]
+            text(20, 132, 'its labels:', 'soft'), tags(96, 117), arrow('M134 145v18'),
+            label(20, 168, 228, 26, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M134 194v18'),
+            prompt(287, 66, 'whole'), prompt(287, 92, 'part'), text(347, 132, '16 learned vectors', 'soft', 12.5, 'middle'), arrow('M347 145v18'),
+            label(292, 168, 110, 26, 'text encoder', 'frozen'), arrow('M347 194v18'),
+            photo(498, 54, 96), arrow('M546 152v11'),
+            label(432, 168, 228, 26, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M546 194v18'),
+            text(20, 237, 'the whole sentence', 'soft'), label(212, 218, 36, 30, 'h', 'whole', 15), arrow('M256 233h66', True),
+            label(327, 218, 40, 30, 'G', 'whole', 15), arrow('M374 233h50', True), label(432, 218, 36, 30, 'f', 'whole', 15), text(478, 237, 'the whole picture', 'soft'),
+            text(20, 275, 'each word', 'soft'), text(248, 275, 'H', '', 15, 'end'), token_rows(20, 284, [34, 56, 24, 50, 40, 24, 44, 78]), arrow('M256 306h66', True),
+            label(327, 291, 40, 30, 'L', 'part', 15), arrow('M374 306h50', True), grid(432, 262, 84), text(526, 275, 'F', '', 15), text(526, 296, 'each of 7 × 7 places', 'soft'),
+            label(20, 342, 228, 44, '', 'loss'), text(134, 360, 'ranking loss: the named classes', '', 12.5, 'middle'), text(134, 377, 'above all others', '', 12.5, 'middle'),
+            dot(298, 233), dot(298, 306), arrow('M298 233V372H253'), text(308, 357, 'both scores', 'soft'), text(308, 376, 'go into the loss', 'soft'),
+            back('M248 352h26V101h8'), back('M274 101V75h8'),
+            arrow('M474 348v17'), text(486, 362, 'mean of both scores', 'soft'), text(432, 385, 'Tags', 'bold', 14), tags(476, 370)]
 
 
 def tall():
     "Learning above, use below, and between them the prompts"
-    return [box(6, 6, 346, 148, 'panel', 8), box(6, 252, 346, 182, 'panel', 8),
+    return [box(6, 6, 346, 148, 'panel', 8), box(6, 290, 346, 182, 'panel', 8),
             text(16, 25, '<tspan class="bold">Learning:</tspan> sentences take the place of pictures'),
             text(16, 50, f'<tspan textLength="324" lengthAdjust="spacingAndGlyphs">“{said(CAPTION)}”</tspan>', 'said', 13.5),
-            arrow('M120 56v8'), label(16, 69, 208, 22, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M31 91v8'), arrow('M175 91v8'),
+            arrow('M175 56v8'), label(16, 69, 326, 22, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M31 91v8'), arrow('M200 91v8'),
             label(16, 104, 30, 30, 'h', 'whole', 15), text(52, 123, 'whole', 'soft'), text(112, 123, 'H', '', 15), token_rows(128, 104, [34, 56, 24, 50, 40, 24, 44, 80]),
-            arrow('M289 56v8'), label(236, 69, 106, 22, 'ranking loss', 'loss'), back('M336 90v101h-14'),
-            arrow('M31 138v34', True), label(16, 176, 30, 30, 'G', 'whole', 15), prompt(54, 182, 'whole', 'name'), arrow('M31 212v66', True),
-            arrow('M300 152v20', True), label(285, 176, 30, 30, 'L', 'part', 15), prompt(200, 182, 'part', 'name'), arrow('M300 212v66', True),
-            text(165, 226, 'Prompts, all that learns:', '', 12.5, 'middle'), text(165, 243, '16 vectors, then a class’s name', 'soft', 12, 'middle'),
-            text(50, 271, '<tspan class="bold">Use:</tspan> the same prompts on a picture'),
-            label(16, 284, 30, 30, 'f', 'whole', 15), text(52, 303, 'whole', 'soft'), photo(126, 281, 80), text(248, 297, 'F', '', 15), grid(267, 284, 66),
-            arrow('M166 362v8'), label(16, 375, 326, 22, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M31 375V320'), arrow('M300 375V354'),
-            text(16, 420, '<tspan class="bold">Tags</tspan>, by the mean of both:', '', 12), tags(188, 405)]
+            arrow('M31 138v72', True), arrow('M300 154v56', True), dot(31, 174), dot(300, 174), arrow('M31 174h79'), arrow('M300 174h-78'),
+            label(116, 162, 100, 24, 'ranking loss', 'loss'), back('M150 186v16h-74v11'), back('M182 186v16h40v11'),
+            label(16, 214, 30, 30, 'G', 'whole', 15), prompt(54, 220, 'whole', 'name'), arrow('M31 250v66', True),
+            label(285, 214, 30, 30, 'L', 'part', 15), prompt(200, 220, 'part', 'name'), arrow('M300 250v66', True),
+            text(165, 264, 'Prompts, all that learns:', '', 12.5, 'middle'), text(165, 281, '16 vectors, then a class’s name', 'soft', 12, 'middle'),
+            text(50, 309, '<tspan class="bold">Use:</tspan> the same prompts on a picture'),
+            label(16, 322, 30, 30, 'f', 'whole', 15), text(52, 341, 'whole', 'soft'), photo(126, 319, 80), text(248, 335, 'F', '', 15), grid(267, 322, 66),
+            arrow('M166 400v8'), label(16, 413, 326, 22, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M31 413V358'), arrow('M300 413V392'),
+            text(16, 458, '<tspan class="bold">Tags</tspan>, by the mean of both:', '', 12), tags(188, 443)]
 
 
 def picture(w, h, parts):
@@ -167,7 +172,7 @@ def picture(w, h, parts):
 
 def drawings() -> dict[str, str]:
     "What each file holds"
-    return {'idea.svg': picture(680, 430, wide()), 'idea-tall.svg': picture(358, 440, tall())}
+    return {'idea.svg': picture(680, 404, wide()), 'idea-tall.svg': picture(358, 478, tall())}
 
 
 if __name__ == '__main__':

@@ -183,6 +183,7 @@ class Predictor:
     published: ClassVar[dict] = {}                      # numbers for settings that are left at None
     of_loss: ClassVar[dict] = {}                        # loss -> numbers in place of these, for Adam
     tied = 'clip', 'classes'                            # what was learned is of no use to others
+    kept: ClassVar[dict[str, tuple]|None] = None        # of `name_` in a file: name -> sizes; 'C': classes
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length
         "Class embeddings of both branches."
@@ -270,17 +271,20 @@ class Predictor:
         return self
 
     def tensors(self)->dict[str, Tensor]: # by name
-        "What a file keeps: tensors whose names end in _, unless a subclass says otherwise."
+        "What a file keeps: `kept`, or without it all tensors whose names end in _."
+        if self.kept is not None: return {n: getattr(self, f'{n}_') for n in self.kept}
         return {n: x for n, x in vars(self).items() if n.endswith('_') and isinstance(x, Tensor)}
 
     @classmethod
     def shapes(cls, about:dict, names)->dict[str, tuple|None]: # as `check_shapes` takes them
         "Which tensors a file should hold, by its header and their names."
-        return {n: None for n in names if n.endswith('_')}
+        if cls.kept is None: return {n: None for n in names if n.endswith('_')}
+        C = len(about['classes'])
+        return {n: tuple(C if size == 'C' else size for size in kept) for n, kept in cls.kept.items()}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Take over what a file kept."
-        vars(self).update({n: x.to(self.clip.device) for n, x in tensors.items()})
+        vars(self).update({n.removesuffix('_') + '_': x.to(self.clip.device) for n, x in tensors.items()})
 
     @classmethod
     def load(cls,

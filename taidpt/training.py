@@ -70,15 +70,6 @@ class Schedule:
         at_least(0, warmup_lr=self.warmup_lr, momentum=self.momentum, noise=self.noise,
                  weight_decay=self.weight_decay)
 
-    def rate(self, epoch:int)->float: # epoch from 1
-        "The learning rate of an epoch."
-        return learning_rate(epoch, self.lr, self.epochs, self.warmup_lr)
-
-    def optimizer(self, parameters)->torch.optim.Optimizer:
-        "What takes the steps."
-        if self.adam: return torch.optim.Adam(parameters, self.lr)
-        return torch.optim.SGD(parameters, self.lr, self.momentum, weight_decay=self.weight_decay)
-
 # %% ../nbs/08_training.ipynb #08-009
 def train_epoch(
     prompts:PromptLearner, # changed in place
@@ -125,7 +116,7 @@ def _batches(
 
 # %% ../nbs/08_training.ipynb #08-check-1
 def data_hash(*parts)->str: # bytes, or arrays as they lie in memory -> 16 hexadecimal digits
-    "A hash of what is learned from, by which a checkpoint knows it again."
+    "A hash of what is learned from, by which a checkpoint recognises it."
     sha = hashlib.sha256()
     for part in parts: sha.update(part)
     return sha.hexdigest()[:16]
@@ -157,26 +148,23 @@ def _go_on(path, prompts, optimizer, schedule:Schedule, about:dict[str, str])->l
     "Take up a checkpoint. Raises `ValueError` for one of another run, or a file that is none."
     tensors, header = read_safetensors(path, 'taidpt-model', 'prompts')
     _check_same_run(header, about, path)
-    shapes = {name: tuple(p.shape) for name, p in prompts.named_parameters()}
-    parts = {'exp_avg', 'exp_avg_sq', 'step'} if schedule.adam else {'momentum_buffer'}
-    begun = [name for name in shapes if any(f'optimizer.{part}.{name}' in tensors for part in parts)]
-    state = {f'optimizer.{part}.{name}': () if part == 'step' else shapes[name]
-             for name in begun for part in parts}                   # a branch may not learn
-    check_shapes(tensors, shapes | state, path)
-    check_numbers({name: tensors[name] for name in shapes}, path)
-    check_numbers({name: tensors[name] for name in state}, path, 1e30)
-    with torch.no_grad():
-        for name, p in prompts.named_parameters(): p.copy_(tensors[name])
-    parameters = dict(prompts.named_parameters())
-    for key in state:
-        _, part, name = key.split('.', 2)
-        p = parameters[name]
+    parameters, state = dict(prompts.named_parameters()), {}
+    parts = ('exp_avg', 'exp_avg_sq', 'step') if schedule.adam else ('momentum_buffer',)
+    for name, p in parameters.items():
+        own = {f'optimizer.{part}.{name}': (p, part) for part in parts}
+        if own.keys() & tensors.keys(): state |= own                # a branch may not learn
+    of_state = {key: () if part == 'step' else tuple(p.shape) for key, (p, part) in state.items()}
+    check_shapes(tensors, {name: tuple(p.shape) for name, p in parameters.items()} | of_state, path)
+    check_numbers({name: tensors[name] for name in parameters}, path)
+    check_numbers({key: tensors[key] for key in state}, path, 1e30)
+    prompts.load_state_dict({name: tensors[name] for name in parameters})
+    for key, (p, part) in state.items():
         optimizer.state[p][part] = tensors[key].to('cpu' if part == 'step' else p.device)
     return history_text(header.get('history', ''), f'{path}: history')
 
 # %% ../nbs/08_training.ipynb #08-022
 def learn(
-    prompts:PromptLearner, # changed in place; called, it gives G and L
+    prompts:PromptLearner, # changed in place; called, it returns G and L
     features:FeatureStore|Callable, # N items; or what makes them, if an epoch is left to learn
     labels:Tensor, # N × C
     loss:Callable, # (scores, labels), each B × C -> a number
@@ -187,9 +175,11 @@ def learn(
     about:dict[str, str]|None=None, # what the run is; a checkpoint must agree in each word
     local:bool=True, # the local branch learns, too
     progress:bool=True, # a bar
-)->list[dict]: # the history: epoch, lr, loss and what `val` gave
+)->list[dict]: # the history: epoch, lr, loss and what `val` returned
     "Learn prompts from features, all epochs or those that are left."
-    optimizer = schedule.optimizer(prompts.parameters())
+    optimizer = (torch.optim.Adam(prompts.parameters(), schedule.lr) if schedule.adam else
+                 torch.optim.SGD(prompts.parameters(), schedule.lr, schedule.momentum,
+                                 weight_decay=schedule.weight_decay))
     device, about = next(prompts.parameters()).device, about or {}
     with locked(checkpoint or None):
         there = checkpoint and Path(checkpoint).exists()
@@ -204,7 +194,7 @@ def learn(
                    total=steps*schedule.epochs, initial=steps*len(history))
         with bar:
             for epoch in range(len(history) + 1, schedule.epochs + 1):
-                rate = schedule.rate(epoch)
+                rate = learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr)
                 for group in optimizer.param_groups: group['lr'] = rate
                 batches = _batches(features, labels, schedule, epoch, device, bar)
                 mean = train_epoch(prompts, batches, optimizer, scores, loss, local)

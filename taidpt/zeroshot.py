@@ -8,6 +8,7 @@ __all__ = ['ZeroShotCLIP', 'beside_zero_shot']
 # %% ../nbs/12_zeroshot.ipynb #12-003
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ from .scores import branch_scores
 class ZeroShotCLIP(Predictor):
     "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it
+    kept: ClassVar[dict] = {}                           # in a file: classes and settings are all it takes
+
     def __init__(self,
         clip:FrozenCLIP, # the model
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -52,15 +55,6 @@ class ZeroShotCLIP(Predictor):
                      mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
         "Cosines times the logit scale, on each branch."
         return [self.cosine_scale * s for s in branch_scores(u, U, G, L, tau, mask)]
-
-    def tensors(self)->dict[str, Tensor]: # none
-        "What a file keeps beside classes and settings, which are all that it takes."
-        return {}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None: pass
-
-    @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: return {}
 
 # %% ../nbs/12_zeroshot.ipynb #12-beside
 def beside_zero_shot(

@@ -38,7 +38,7 @@ from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
 from taidpt.datasets.labelled import read_labels
 from taidpt.ensemble import SavedScores, load_scores
 from taidpt.files import NO_CHECKSUM, seal
-from taidpt.learner import TaIDPT, prompts_for
+from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.predict import settings_of
@@ -59,7 +59,7 @@ def clip(): return load_clip(device='cpu')
 @cache
 def prompts() -> TaIDPT:
     model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
-    model.prompts_ = prompts_for(model)
+    model.prompts_ = model.fresh_prompts()
     model.history_ = [dict(epoch=1, lr=1e-5, loss=2.5), dict(epoch=2, lr=.1, loss=2.25)]
     model.thresholds = Thresholds(PETS.names, [.25, .125], [4., 3.5], [-1., -.5], [9, 3], 20, 'labels.tsv')
     model.frequency_ = [.25, .03]

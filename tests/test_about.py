@@ -57,7 +57,7 @@ def test_each_file_of_data_has_a_licence():
     assert not [f for f in known if not any(fnmatch(f, pattern) for pattern in entries())]
     assert not [pattern for pattern in entries() if not any(fnmatch(f, pattern) for f in known) and pattern != 'nbs/']
     for pattern, (what, licence) in entries().items():
-        assert re.search('Apache 2.0|MIT|CC BY|WordNet 3.0 licence', licence), f'{pattern}: {licence}'
+        assert re.search('Apache 2.0|MIT|CC BY|SIL OFL|WordNet 3.0 licence', licence), f'{pattern}: {licence}'
 
 
 def test_photos_are_credited():

@@ -6,15 +6,15 @@ import re
 import shutil
 import signal
 import sys
+from functools import cache
 from itertools import islice
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, run, tool
+from taidpt import clip, predict
 from taidpt.all import tag
 from taidpt.apps.cli import main
-from taidpt.learner import TaIDPT
-from taidpt.ensemble import Tiled
 from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -24,6 +24,15 @@ few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 40
 quick = '--method prompts --loss ranking --epochs 2 --batch-size 128 --n-ctx 4'.split()
 
 pytestmark = pytest.mark.xdist_group('cli')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_clip():
+    "Each command would load the CLIP anew"
+    with pytest.MonkeyPatch.context() as m:
+        load = cache(clip.load_clip)
+        for module in (clip, predict): m.setattr(module, 'load_clip', load)
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -63,23 +72,12 @@ def test_files_of_tags_agree(folder, command):
     tag = ['tag', '--prompts', folder/'my.safetensors', DEMO/'images', '--quiet']
     assert command(*tag, '--out', 'tags.csv', '--scores')[0] == 0
     rows = list(csv.DictReader(open('tags.csv')))
-    status, out, _ = command(*tag, '--top', 1, '--json', '--out', 'tags.json')
+    status, out, _ = command(*tag, '--top', 1, '--json')
     entries = json.loads(out)
-    assert status == 0 and entries == json.loads(Path('tags.json').read_text())
+    assert status == 0
     for row, entry in zip(rows, entries, strict=True):
         (best,) = entry['tags']
         assert row['picture'] == entry['picture'] and best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
-
-
-def test_tiles(folder, command):
-    "Tiles give the same scores as in Python"
-    pictures = sorted((DEMO/'images').iterdir())[:2]
-    model = TaIDPT.load(folder/'my.safetensors')
-    want = Tiled(model, 2).predict(pictures, progress=False)
-    assert (want - model.predict(pictures, progress=False)).abs().max() > 1e-3
-    status, out, _ = command('tag', '--prompts', folder/'my.safetensors', *pictures, '--tiles', 2, '--top', 4, '--json')
-    for scores, entry in zip(want.sort(descending=True).values.tolist(), json.loads(out), strict=True):
-        assert sorted((t['score'] for t in entry['tags']), reverse=True) == pytest.approx(scores, abs=1e-3)
 
 
 def test_calibrate(folder, command):
@@ -101,21 +99,21 @@ def test_morning(command):
     assert found.tags.tolist() == [row['tags'] for row in csv.DictReader(open('tags.csv'))]
     shown = re.findall('aria-label="([^"]*), tagged: ([^"]*)"', Path('tags.html').read_text())
     assert len(shown) == 36 and [tags != 'nothing' for _, tags in shown] == sorted([t != '' for t in found.tags], reverse=True)
-    assert 'dgo (did you mean dog' in command('tag', '--classes', 'dgo,bicycle', photos)[2]
-    counts = [command('label', '--classes', 'sunset', *words)[1].splitlines()[1] for words in ([], ['--words', 'sunset: evening sky, dark sky'])]
+    assert 'dgo (did you mean dog' in command('tag', '--classes', 'dgo,bicycle', PHOTO)[2]
+    named = re.compile(r'\b(dog|bicycle|crowd|sunset|hydrant|(evening|dark) sky)s?\b')
+    Path('captions.txt').write_text('\n'.join([*filter(named.search, bundled_captions())][::3]))
+    counts = [command('label', 'captions.txt', '--classes', 'sunset', *words)[1].splitlines()[1] for words in ([], ['--words', 'sunset: evening sky, dark sky'])]
     assert int(counts[0].split()[0]) < int(counts[1].split()[0])
     labels = '--pictures', photos, '--labels', DEMO/'labels.tsv'
     status, out, err = command('evaluate', 'tagger.safetensors', *labels, '--calibrate', 'tagger.safetensors')
     assert status == 0 and 'calibrated on these' in out and 'cross-validated' in out
-    named = re.compile(r'\b(dog|bicycle|crowd|sunset|hydrant)s?\b')
-    Path('captions.txt').write_text('\n'.join(c for i, c in enumerate(bundled_captions()) if named.search(c.lower()) or i % 40 == 0))
-    for method in ('linear', 'concepts'):
-        status, out, err = command('train', '--classes', classes, '--captions', 'captions.txt', '--method', method, '--out', 'my.safetensors', '--val', photos, '--val-labels', DEMO/'labels.tsv')
-        assert status == 0 and f'{method} ' in out and 'Training brings' in out and 'tag --prompts my.safetensors' in err
+    status, out, err = command('train', '--classes', classes, '--captions', 'captions.txt', '--out', 'my.safetensors', '--val', photos, '--val-labels', DEMO/'labels.tsv')
+    assert status == 0 and 'linear ' in out and 'Training brings' in out and 'tag --prompts my.safetensors' in err
     pytest.importorskip('onnx')
     assert command('export', '--prompts', 'my.safetensors', '--out', 'my.onnx')[0] == 0
-    tags = [command('tag', how, model, photos)[1] for how, model in (('--prompts', 'my.safetensors'), ('--tagger', 'my.onnx'))]
-    assert tags[0] == tags[1] and tags[0].count('\n') == 36
+    few = sorted(photos.iterdir())[:6]
+    tags = [command('tag', how, model, *few)[1] for how, model in (('--prompts', 'my.safetensors'), ('--tagger', 'my.onnx'))]
+    assert tags[0] == tags[1] and tags[0].count('\n') == 6
 
 
 def test_evaluate_looks_once(folder, command, monkeypatch):
@@ -154,9 +152,7 @@ BAD_INPUT = [                                       # nbs/apps/cli.ipynb has wha
     (['tag', '--tagger', 'my.onnx', 'PHOTOS'], ['my.onnx']),
     (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
     (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
-    (['demo', '--out', 'empty.txt'], ['empty.txt']),
     (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip']),
-    (['app', 'no.safetensors'], ['no.safetensors']),
     (['reproduce', 'family', '--data', 'empty', '--classes', 'cat,dog'], ['labels.tsv']),
     (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
 ]
@@ -203,7 +199,7 @@ def test_odd_files(folder, command):
 
 
 def test_reader_that_stops_early(folder):
-    "taidpt tag … | head -1"
-    pipe = f'{tool("taidpt")} tag --prompts {folder}/my.safetensors {DEMO}/images | head -1'
+    "taidpt label … | head -1"
+    pipe = f'{tool("taidpt")} label {folder}/my.txt --classes voc2007 | head -1'
     done = run('bash', '-c', f'set -o pipefail; {pipe}')
-    assert done.stdout.count('\n') == 1                    # the picture's line, and no traceback
+    assert done.stdout.count('\n') == 1                    # the first line, and no traceback

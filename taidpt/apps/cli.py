@@ -20,7 +20,7 @@ import typer
 from typer import Argument, BadParameter, Option
 
 from .console import (
-    EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
+    EXPECTED, as_table, bars, check_writable, examples, note, one_line, quiet, say)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -50,7 +50,6 @@ def main(
     argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
     for name in ('stdout', 'stderr'):                       # which a service may have closed
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
-    if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -79,14 +78,11 @@ _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as t
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
     'format (default: the one that the model names, or the embedded small CLIP).'))]
-_Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
-_Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
 _SAVED = 'What train, import or tag --save wrote: .safetensors.'
 _Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED)]
 _Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
-_Ray = Annotated[str|None, Option(metavar='ADDRESS', help='Of a Ray, for folders; or local.')]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
@@ -113,13 +109,6 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
         own[classes.names[classes.index(name.strip())]] += [w.strip() for w in more.split(',')]
     return ClassSet(classes.name, classes.names, own, natural), guessed
 
-def _tell_synonyms(classes)->None:
-    "One line about the words that were guessed, and how to see and change them."
-    some = [f'{name} ({", ".join(words[1:4]) or "no other word"})'
-            for name, words in islice(classes.synonyms.items(), 6)]
-    note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
-         'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
-
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
 def _named_captions(path:str|None, column:str|None=None):
     "The captions of a command line, read when they are asked for. Raises `FileNotFoundError`."
@@ -128,9 +117,15 @@ def _named_captions(path:str|None, column:str|None=None):
     return read_captions(path, column=int(column) if column and column.isdigit() else column)
 
 def _label_captions(captions, classes, guessed=False, rules='careful', unnamed=False):
-    "`LabeledTexts`; `ValueError` if no sentence has a name whose synonyms were guessed."
+    """`LabeledTexts`. Of names whose synonyms were guessed, one line says how to change these;
+    `ValueError` if no sentence has such a name."""
     from taidpt.nounfilter import NounFilter
     from taidpt.text.synonyms import with_suggestions
+    if guessed:
+        some = [f'{name} ({", ".join(words[1:4]) or "no other word"})'
+                for name, words in islice(classes.synonyms.items(), 6)]
+        note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
+             'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
     found = NounFilter(classes, rules=rules).label(captions, bars(), unnamed)
     missing = [name for name, count in found.counts().items() if guessed and not count]
     if not missing: return found
@@ -139,25 +134,22 @@ def _label_captions(captions, classes, guessed=False, rules='careful', unnamed=F
                      f'"{missing[0]}: another word, and another"')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
-def _load_clip(clip:str|None, **how):
+def _load_clip(clip:str|None):
     "The CLIP of a command line; None is the embedded one. Raises what `load_clip` raises."
     from taidpt.clip import load_clip
     from taidpt.encoders.weights import model_and_tag
-    return load_clip(*model_and_tag(clip), **how)
+    return load_clip(*model_and_tag(clip))
 
-def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engine, precision
+def _find_model(what:str, clip:str|None, trust=False, words=None):
     "A `Predictor`: what a file of a model holds, or else what tags any classes without training."
     from taidpt.files import CLASS_ENDINGS, open_safetensors
     ending = Path(what).suffix.lower()
     if ending != '.safetensors' and (ending in CLASS_ENDINGS or not Path(what).is_file()):
         from taidpt.baselines.concepts import ready_to_tag
-        return ready_to_tag(_load_clip(clip, **how), _parse_classes(what, words=words)[0], bars())
-    with open_safetensors(what, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
-    from taidpt.baselines.linear import load_predictor      # once the file is known to be there
-    from taidpt.encoders.weights import is_known_clip
-    usual = how.items() <= {'engine': 'torch', 'precision': 'float32'}.items()
-    if not (clip or usual) and (trust or is_known_clip(was)): clip = was
-    return load_predictor(what, clip and _load_clip(clip, **how), trust)
+        return ready_to_tag(_load_clip(clip), _parse_classes(what, words=words)[0], bars())
+    with open_safetensors(what, 'taidpt-model', 'prompts'): pass    # is there, before PyTorch is
+    from taidpt.baselines.linear import load_predictor
+    return load_predictor(what, clip and _load_clip(clip), trust)
 
 def _method_name(model)->str:
     "What a model is called in a table and on a page."
@@ -169,15 +161,6 @@ def _method_name(model)->str:
     return name + ' on pairs'*pairs + ' with attention'*(inner is not model)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
-def _print_files(work, *args, ray:str|None, **how)->None: # `label_files` or `score_files`
-    "Work on the files of a folder one by one, on Ray or here, and print what was done."
-    from taidpt.files import shown
-    done = work(*args, ray=ray is not None and (ray == 'local' or ray), progress=bars(), **how)
-    for file in done:
-        for told in file['told']: note(f'{file["name"]}: {told}')
-        print(f'{shown(file["out"])}: {file["kept"]:,} of {file["read"]:,} kept')
-    print(f'{len(done)} files done; those that were finished before stay as they are')
-
 def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
     "Labelled pictures of a command line, with notes on labels that are no class."
     from taidpt.datasets.labelled import read_labels
@@ -207,16 +190,13 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
         each = {cell(t.label): f'{t.score:.4f}' for t in tags} if scores else {}
         present = ','.join(t.label for t in best if t.present)
         rows.append({'picture': cell(picture), 'tags': cell(present)} | each)
-    document = json.dumps(entries, indent=1, ensure_ascii=False)
-    if as_json: print(document)
+    if as_json: print(json.dumps(entries, indent=1, ensure_ascii=False))
     if out:
+        columns = ['picture', 'tags', *(map(cell, map(shown, names)) if scores else ())]
         with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
-            if out.lower().endswith('.json'): f.write(document)
-            else:
-                columns = ['picture', 'tags', *(map(cell, map(shown, names)) if scores else ())]
-                table = csv.DictWriter(f, columns, lineterminator='\n')
-                table.writeheader()
-                table.writerows(rows)
+            table = csv.DictWriter(f, columns, lineterminator='\n')
+            table.writeheader()
+            table.writerows(rows)
     if not any(found): raise ValueError('none of the pictures could be read')
 
 @app.command(epilog=examples(
@@ -227,30 +207,20 @@ def tag(
     classes:_AnyClasses=None, words:_Words=None, prompts:_Prompts=None,
     tagger:Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]=None,
     threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
-    probability:Annotated[float|None, Option(help='Present from this probability on.')]=None,
     scores:Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]=False,
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
-    out:Annotated[str|None, Option(metavar='FILE', help=(
-        'For a row a picture: .csv, .json; a folder, for the scores of a folder.'))]=None,
+    out:Annotated[str|None, Option(metavar='FILE', help='For a row a picture: .csv.')]=None,
     save:Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
-    report:_Report=None, on_error:_OnError='raise',
-    tiles:Annotated[int, Option(min=1, metavar='N', help='Look at N x N tiles, too.')]=1,
-    clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
-    ray:_Ray=None,
+    report:_Report=None, on_error:_OnError='raise', clip:_Clip=None, trust:_Trust=False,
 )->None:
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    if tagger and any((probability, report, clip, trust, words, save, tiles > 1)):
-        raise BadParameter(
-            'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
-    if out and prompts and not Path(out).suffix:
-        from taidpt.apps.cluster import score_files
-        return _print_files(score_files, prompts, pictures[0], out, on_error, trust=trust, ray=ray)
-    if out: check_writable(out, '.csv', '.json')
-    if report: check_writable(report, '.html')
-    if save: check_writable(save, '.safetensors')
+    if tagger and any((report, clip, trust, words, save)): raise BadParameter(
+        'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
+    for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
+        if path: check_writable(path, ending)
     from taidpt.encoders.pictures import as_pictures, is_url
     names = [p for name in pictures for p in as_pictures(name)]
     gone = [p for p in names if not (is_url(p) or Path(p).exists())]
@@ -261,17 +231,13 @@ def tag(
         from taidpt.apps.onnx import Tagger
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
-    from taidpt.ensemble import Tiled
     from taidpt.tags import as_tags, picture_thresholds, thresholds_of
-    model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
+    model = _find_model(prompts or classes, clip, trust, words)
     if save:
         model.save(save)
         say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
-    looks = Tiled(model, tiles) if tiles > 1 else model
-    limits = thresholds_of(looks, threshold, probability)
-    if probability is None or model.thresholds: found = looks.predict(names, on_error, bars())
-    else: found = model.predict_branches(names, on_error, bars())[0]    # a sigmoid is of these
-    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
+    limits, found = thresholds_of(model, threshold), model.predict(names, on_error, bars())
+    if threshold is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
@@ -287,26 +253,22 @@ def label(
     captions:Annotated[str|None, Argument(metavar='CAPTIONS', help=_CAPTIONS)]=None,
     words:_Words=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'For the sentences that name a class: .parquet; a folder, for a folder of files.'))]=None,
+        'For the sentences that name a class: .parquet.'))]=None,
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Show what its words name.')]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to be edited and given to --classes.'))]=None,
-    rules:_Rules='careful', column:_Column=None, ray:_Ray=None,
+    rules:_Rules='careful', column:_Column=None,
 )->None:
     "Show which sentences name which class."
     found, guessed = _parse_classes(classes, rules == 'published', words)
-    if out and Path(out).suffix: check_writable(out, '.parquet')
+    if out: check_writable(out, '.parquet')
     if synonyms_out:
         check_writable(synonyms_out, '.yaml', '.yml', '.json')
         found.save(synonyms_out)
         say(f'Written: {synonyms_out}')
-    elif guessed: _tell_synonyms(found)
     if explain is not None:
         from taidpt.nounfilter import NounFilter
         return print(NounFilter(found, rules=rules).explain(explain))
-    if captions and out and not Path(out).suffix:
-        from taidpt.apps.cluster import label_files
-        return _print_files(label_files, found, captions, out, column, rules, ray=ray)
     typed = guessed and not synonyms_out                    # which are not to be edited yet
     labelled = _label_captions(_named_captions(captions, column), found, typed, rules)
     if out:
@@ -316,21 +278,18 @@ def label(
     for name, count in labelled.counts().items(): print(f'{count:8,}  {name}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
-def _print_gain(model, untrained, data, seen)->None: # `LabeledPictures`, their features
+def _print_gain(model, untrained, data)->None: # `LabeledPictures`
     "How good a model is beside zero-shot CLIP and what tags without training."
-    from taidpt.apps.report import few_pictures, figures_of
+    from taidpt.apps.report import figures_of, figures_text
     from taidpt.metrics import Measured
     from taidpt.zeroshot import beside_zero_shot
-    free, ours = 'tag --classes, without training', 'this model'
-    models, scores = beside_zero_shot({free: untrained}, data.pictures, progress=bars())
-    models[ours], scores[ours] = model, model.predict(seen)
-    found = figures_of(models, scores, data)
-    gain = Measured(data.labels, scores[ours]).gain(Measured(data.labels, scores[free]))
-    rows = [[n, m['mAP'], m['tags']['OF1']] for n, m in found['methods'].items()]
-    print(f'\nOn {len(data)} labelled pictures\n',
-          as_table(rows, ['', 'mAP', 'OF1 of tags']), '',
-          f'Training brings {gain.value:+.1f} points of mAP (95 %: {gain.low:+.1f} to '
-          f'{gain.high:+.1f}) over {free}', *few_pictures(found), sep='\n')
+    both = {'tag --classes, without training': untrained, 'this model': model}
+    models, scores = beside_zero_shot(both, data.pictures, progress=bars())
+    free, ours = (Measured(data.labels, scores[name]) for name in both)
+    gain = ours.gain(free)
+    print('\n' + figures_text(figures_of(models, scores, data), len(data.classes)),
+          f'\nTraining brings {gain.value:+.1f} points of mAP (95 %: {gain.low:+.1f} to '
+          f'{gain.high:+.1f}) over {next(iter(both))}', sep='\n')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-1
 @app.command(epilog=examples(
@@ -340,18 +299,17 @@ def _print_gain(model, untrained, data, seen)->None: # `LabeledPictures`, their 
 def train(
     classes:_Classes,
     out:Annotated[str, Option(metavar='FILE', help='The .safetensors for what was learned.')],
-    method:Annotated[Literal['linear', 'prompts', 'concepts'], Option(
+    method:Annotated[Literal['linear', 'prompts'], Option(
         help='linear is the best on our photos; prompts are those of TaI-DPT.')]='linear',
     loss:Annotated[Literal['auc', 'ranking']|None, Option(
         help="Of prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
     words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
-    precision:_Precision='float32', epochs:_Epochs=None,
+    epochs:_Epochs=None,
     seed:Annotated[int|None, Option(min=0, help='Of prompts and order of sentences.')]=None,
     lr:Annotated[float|None, Option(help='Learning rate (default: what suits).')]=None,
     batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
     n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
-    local:Annotated[bool, Option(help='Learn the local branch, too.')]=True,
     cache:Annotated[str|None, Option(metavar='FILE', help="Keep sentences' features here.")]=None,
     val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,
     val_labels:Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]=None,
@@ -368,19 +326,17 @@ def train(
     names, guessed = _parse_classes(classes, rules == 'published', words)
     if len(names) < 2 and method == 'prompts': raise ValueError(
         f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
-    if guessed: _tell_synonyms(names)
     texts = _named_captions(captions, column)               # if it is not there, fail now
-    encoder = _load_clip(clip, precision=precision)
-    from taidpt.baselines.concepts import TextConcepts, ready_to_tag
+    encoder = _load_clip(clip)
+    from taidpt.baselines.concepts import ready_to_tag
     from taidpt.baselines.linear import TextLinear
     from taidpt.clip import encode_pictures, encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.ensemble import Attended
     from taidpt.learner import TaIDPT
     from taidpt.texts import template_sentences
-    if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True, local=local)
-    elif method == 'concepts': model = TextConcepts(encoder, names, local=local)
-    else: model = TaIDPT(encoder, names, local=local, **{'loss': 'auc'} | own)
+    if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True)
+    else: model = TaIDPT(encoder, names, **{'loss': 'auc'} | own)
     data = _read_labels(val_labels, names, val) if val_labels else None
     try: seen = data and encode_pictures(encoder, data.pictures, progress=bars())
     except UnreadablePicture as e: raise ValueError(
@@ -401,14 +357,13 @@ def train(
         say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
-    if precision != 'float32': model.clip = _load_clip(clip)        # with which it is used
-    untrained = ready_to_tag(model.clip, names, bars()) if captions or data else model
+    untrained = ready_to_tag(encoder, names, bars()) if captions or data else model
     model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names))       # in any captions
     if loss != 'ranking': model = Attended(model, features)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'Written: {out}, {_method_name(model)} for {len(names)} classes')
-    if data: _print_gain(model, untrained, data, seen)
+    if data: _print_gain(model, untrained, data)
     say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/' if data else
         f'How good is it? taidpt evaluate {shlex.quote(out)} --labels TABLE')
 
@@ -424,14 +379,13 @@ def evaluate(
     pictures:Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]=None,
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
         'For the model with thresholds that suit these pictures; may be MODEL.'))]=None,
-    top:Annotated[int, Option(min=1, help='Tags that CF1 and OF1 count.')]=3,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise',
-    clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
+    clip:_Clip=None, trust:_Trust=False,
 )->None:
     "Measure a model on labelled pictures; find thresholds."
     if calibrate: check_writable(calibrate, '.safetensors')
     if report: check_writable(report, '.html')
-    found = _find_model(model, clip, trust, engine=engine, precision=precision)
+    found = _find_model(model, clip, trust)
     data, name = _read_labels(labels, found.classes, pictures), _method_name(found)
     if not data.labels.any(): raise ValueError(
         f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
@@ -448,7 +402,7 @@ def evaluate(
         say(f'Written: {calibrate}, thresholds from {found.thresholds.pictures} pictures')
     fitted = found.thresholds and (found.thresholds.source, found.thresholds.pictures)
     here = [name]*(fitted == fitted_on)
-    figures = figures_of(models, scores, data, top, here)
+    figures = figures_of(models, scores, data, here)
     if report:
         write_report(report, found, data, scores)
         say(f'Written: {report}, every picture with its tags')
@@ -468,20 +422,17 @@ _ABOUT = {
 
 @app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
-    out:Annotated[str, Option(metavar='FOLDER', help='For the report and the models.')]='demo',
+    out:Annotated[Path, Option(metavar='FOLDER', file_okay=False, help='For all of it.')]='demo',
     epochs:_Epochs=None,
 )->None:
     "Learn from bundled captions, tag bundled photos."
-    folder, start = Path(out), time.time()
-    if folder.is_file(): raise NotADirectoryError(f'{out} is a file; name a folder with --out')
-    report = folder/'report.html'
-    head, prompts = folder/'linear.safetensors', folder/'prompts.safetensors'
+    start, report = time.time(), out/'report.html'
+    head, prompts = out/'linear.safetensors', out/'prompts.safetensors'
     check_writable(report, '.html')
     say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
         "and which of VOC2007's 20 classes each names")
     from taidpt.apps.report import write_report
     from taidpt.baselines.linear import TextLinear
-    from taidpt.classes import VOC2007
     from taidpt.clip import encode_sentences
     from taidpt.datasets.labelled import bundled_photos, photo_credits
     from taidpt.ensemble import Attended
@@ -490,8 +441,8 @@ def demo(
     from taidpt.paper.family import bundled_results
     from taidpt.texts import template_sentences
     from taidpt.zeroshot import beside_zero_shot
-    sentences = _label_captions(_named_captions(None), VOC2007.spelled_naturally(), unnamed=True)
-    clip, classes = _load_clip(None), sentences.classes
+    classes = _parse_classes('voc2007')[0]
+    sentences, clip = _label_captions(_named_captions(None), classes, unnamed=True), _load_clip(None)
     rows = sentences.labels.any(1).nonzero()[:, 0]
     named = sentences[rows]                                         # all that Eq. 7 learns from
     named.dropped = len(sentences) - len(named)
@@ -514,12 +465,11 @@ def demo(
     commands = ['taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
                 f'taidpt tag --prompts {shlex.quote(str(head))} my_photos/',
                 'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
-    wanted = clip.fingerprint(), 'voc2012_dev', 'voc2007', False
-    rows = {r.method: r for r in bundled_results()                      # on more photos
-            if (r.weights, r.photos, r.classes, r.relative) == wanted}
-    claims = [{'new': n, 'value': r.map, 'plain': rows['zero-shot CLIP'].map,
-               'gain': r.over_zeroshot, 'where': f'{r.n_photos:,} other photos, of VOC2012',
-               'photos': r.n_photos} for n, r in rows.items() if n == _method_name(best)]
+    wanted = _method_name(best), clip.fingerprint(), 'voc2012_dev', 'voc2007', False
+    claims = [{'new': r.method, 'value': r.map, 'plain': r.map - r.gain, 'gain': r.over_zeroshot,
+               'where': f'{r.n_photos:,} other photos, of VOC2012', 'photos': r.n_photos}
+              for r in bundled_results()
+              if (r.method, r.weights, r.photos, r.classes, r.relative) == wanted]
     write_report(report, best, photos, scores, f'{len(sentences):,} captions',
                  photo_credits(), _ABOUT, commands, against='TaI-DPT', claims=claims)
     print(f'Mean average precision on {len(photos)} photos, over the classes that they show\n')
@@ -533,11 +483,10 @@ def demo(
 @app.command(epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
-    'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
-    'taidpt reproduce --miniature DIR'))
+    'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
 def reproduce(
-    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None,
-                   Argument()]=None,
+    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
+                   Argument()],
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,
@@ -553,17 +502,9 @@ def reproduce(
     min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
     member:Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
         'For family: a method of your own, from a file here or a package.'))]=None,
-    miniature:Annotated[str|None, Option(metavar='DIR', help=(
-        'Write the layouts of the data sets in small, to try a command on.'))]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
-    if miniature:
-        from taidpt.datasets.benchmarks import write_miniature
-        write_miniature(miniature)
-        return say(f'Written: {miniature}; to try it: taidpt reproduce table1 --data '
-                   f'{shlex.quote(miniature)} --seeds 1')
-    if not what: raise BadParameter('name a table, such as table1')
     family = {'classes': classes, 'captions': captions, 'min-photos': min_photos, 'member': member}
     tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
     for name, value in (tables if what == 'family' else family).items():
@@ -639,7 +580,7 @@ def export(
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
 @app.command('app', epilog=examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
-    prompts:Annotated[str|None, Argument(help=_SAVED)]=None,
+    prompts:Annotated[Path|None, Argument(exists=True, resolve_path=True, help=_SAVED)]=None,
     port:Annotated[int, Option(min=0, max=65535, help='0: one that is free.')]=0,
     browser:Annotated[bool, Option(help='Open a browser.')]=True,
     trust:_Trust=False,
@@ -647,13 +588,13 @@ def _app(
     "Open the Explorer in a browser."
     if not find_spec('voila'): raise ImportError(
         'the app needs Voilà, which is not installed here: pip install voila')
-    if prompts and not Path(prompts).is_file():
-        raise FileNotFoundError(f'{prompts}: there is no such file of prompts')
     with socket.create_server(('127.0.0.1', port)) as s: port = s.getsockname()[1]
     from nbformat import v4, write
     from voila.app import Voila
-    code = ('from taidpt.apps.explorer import explore\n'
-            f'explore({prompts and str(Path(prompts).absolute())!a}, trust={trust})')
+    model = f'load_predictor({str(prompts)!a}, trust={trust})' if prompts else ''
+    if prompts: _find_model(str(prompts), None, trust)      # what is wrong with it is told here
+    code = ('from taidpt.apps.explorer import Explorer\n'
+            f'from taidpt.baselines.linear import load_predictor\nExplorer({model})')
     about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
     with tempfile.TemporaryDirectory() as folder:
         notebook, token = Path(folder)/'taidpt.ipynb', secrets.token_hex(24)

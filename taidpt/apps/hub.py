@@ -17,14 +17,6 @@ from ..encoders.weights import is_known_clip
 from ..files import write_whole
 from ..predict import Predictor, settings_of
 
-# %% ../../nbs/apps/hub.ipynb #hub-007
-def _hub_repository(clip:str)->str|None: # `FrozenCLIP.name` -> 'user/name'
-    "Where on the Hub the weights of a CLIP are; None where they are not, as far as is known."
-    if clip.startswith('hf-hub:'): return clip.removeprefix('hf-hub:')
-    if clip == 'embedded' or not is_known_clip(clip): return None
-    from open_clip import get_pretrained_cfg
-    return get_pretrained_cfg(*clip.split('/', 1)).get('hf_hub', '').strip('/') or None
-
 # %% ../../nbs/apps/hub.ipynb #hub-010
 _MARKS = re.compile(r'[\\`*\[\]<>|~$&#@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.')
 _STARTS = re.compile(r'^(\d*)(?=[-+.)](?:\s|$)|[-=]+$)')      # of a list; a line
@@ -53,8 +45,9 @@ def model_card(
             raise ValueError(f'the mAP on {data} is {value}, not a percentage')
         short, value = re.sub(r'\W+', '-', data.lower()).strip('-'), round(float(value), 2)
         results.append(EvalResult('image-classification', short, data, 'mAP', value))
+    base = clip.removeprefix('hf-hub:') if clip.startswith('hf-hub:') else None
     about = ModelCardData(
-        language='en', license=license, library_name='taidpt', base_model=_hub_repository(clip),
+        language='en', license=license, library_name='taidpt', base_model=base,
         pipeline_tag='image-classification', datasets=list(datasets) or None, model_name=name,
         metrics=['mAP'] if results else None, eval_results=results or None,
         tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'])
@@ -85,12 +78,11 @@ def push_to_hub(
     model:Predictor, # after `fit` or `load`
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
     private:bool|None=None, # of a repository that is made
-    token:str|None=None, # None: the one that `hf auth login` keeps
     **card, # of `model_card`: captions, scores, license, datasets
 )->str: # address of the one commit
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
     from huggingface_hub import HfApi
-    api = HfApi(token=token)
+    api = HfApi()                                       # with the token that `hf auth login` keeps
     with tempfile.TemporaryDirectory() as d:
         save_pretrained(model, d, repo=repo, **card)    # what cannot be written makes no repository
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
@@ -100,7 +92,6 @@ def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:FrozenCLIP|None=None, # the CLIP that it was learned on; None loads it by its name
     revision:str|None=None, # branch, tag or commit of the repository
-    token:str|None=None, # for private repositories
     trust:bool=False, # as in `load`
 )->Predictor: # of the class that was saved, ready to predict
     "Prompts from the Hub, a folder or a file. Raises what `load` and `hf_hub_download` raise."
@@ -108,5 +99,5 @@ def from_pretrained(
     if path.is_dir(): path = path/_FILE
     elif not path.is_file() and path.suffix != '.safetensors':
         from huggingface_hub import hf_hub_download
-        path = hf_hub_download(str(source), _FILE, revision=revision, token=token)
+        path = hf_hub_download(str(source), _FILE, revision=revision)
     return load_predictor(path, clip, trust)

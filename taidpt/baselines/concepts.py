@@ -7,7 +7,7 @@ __all__ = ['ClassVectors', 'TextConcepts', 'ready_to_tag', 'tag']
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
 import random, warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -35,15 +35,9 @@ from ..zeroshot import ZeroShotCLIP
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
 class ClassVectors(Predictor):
     "A vector for each class, worked out from labelled sentences; a subclass says how."
-    learned = 'vectors_'
+    learned, kept = 'vectors_', {'vectors': ('C', 'D')}
     keep_unnamed = False                                # sentences that name no class take part
-
-    def solve(self,
-        h:Tensor, # features of sentences, N × D, of unit length
-        y:Tensor, # their labels, N × C, 0 or 1
-    )->Tensor: # C × D
-        "The vectors of the classes."
-        raise NotImplementedError
+    solve: Callable[[Tensor, Tensor], Tensor]           # (h: N × D, y: N × C, 0 or 1) -> C × D
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
@@ -73,19 +67,6 @@ class ClassVectors(Predictor):
         V = F.normalize(self.vectors_, dim=-1)
         return V, V if self.local else None
 
-    def tensors(self)->dict[str, Tensor]: # by name
-        "What is kept in a file."
-        return {'vectors': self.vectors_}
-
-    @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
-        "Which tensors a file should hold, by its header."
-        return {'vectors': (len(about['classes']), 'D')}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
-        self.vectors_ = tensors['vectors'].to(self.clip.device)
-
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
 class TextConcepts(ClassVectors):
     "The mean of the sentences that name a class, less the mean of all (Class Concept)."
@@ -100,31 +81,24 @@ class TextConcepts(ClassVectors):
         self.local, self.tau_image, self.templates = local, tau_image, templates
         more_than(0, tau_image=tau_image)
 
-    def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
-        "Means of the sentences of each class, less the mean of all."
-        return class_means(h, y)
+    solve = staticmethod(class_means)
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-011
-def _some_captions(
-    classes:ClassSet, # C classes
-    texts:Iterable[str], # sentences
-    each:int=100, # captions to look for of each class
-    others:int=500, # captions that name none of them
-)->tuple[LabeledTexts, list[float]]: # captions; of all that were looked at, the share of each class
-    "Captions of each class, and some of anything else, whose labels are all False."
+def _some_captions(classes:ClassSet, texts:Iterable[str], each:int=100, others:int=500
+                   )->tuple[LabeledTexts, list[float]]:
+    "So many captions of each class and others; of all that were looked at, the share of each class."
     texts, C = list(texts), len(classes)
     random.Random(0).shuffle(texts)
-    reader, left, kept, rows, count, named = NounFilter(classes), others, [], [], [0]*C, [0]*C
+    reader, kept, rows, count, named = NounFilter(classes), [], [], [0]*C, [0]*C
     for looked, text in enumerate(texts, 1):
         columns = reader.columns(text)
         for c in columns: named[c] += 1
-        if not columns and not left: continue
-        if columns and min(count[c] for c in columns) >= each: continue
-        for c in columns: count[c] += 1
-        left -= not columns
-        kept.append(text)
-        rows.append(columns)
-        if not left and min(count) >= each: break
+        if columns and min(count[c] for c in columns) < each or not columns and others:
+            for c in columns: count[c] += 1
+            others -= not columns
+            kept.append(text)
+            rows.append(columns)
+            if not others and min(count) >= each: break
     labels = torch.zeros(len(rows), C, dtype=torch.bool)
     for row, columns in zip(labels, rows): row[columns] = True
     return LabeledTexts(kept, labels, classes), [k/looked for k in named]

@@ -7,6 +7,7 @@ __all__ = ['DUAL_SCALE', 'DUAL_TAU', 'DualCoOp']
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-003
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -14,11 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .coop import CoOp, learn_from_pictures
+from .coop import CoOp
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..learner import check_learner, prompt_shapes, prompts_for
-from ..losses import asymmetric_entries
+from ..learner import check_learner
+from ..losses import asymmetric_loss
 from ..predict import clip_and_classes
 from ..prompts import PromptLearner
 from ..scores import dense_scores
@@ -26,28 +27,15 @@ from ..scores import dense_scores
 # %% ../../nbs/baselines/dualcoop.ipynb #du-006
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
 
-def _dual_local_scores(
-    F_:Tensor, # features of positions, N × P × D
-    positive:Tensor, # embeddings of the positive prompts, C × D
-    negative:Tensor, # embeddings of the negative prompts, C × D
-    tau:float|Tensor=DUAL_TAU, # temperature of the pooling
-    scale:float|Tensor=DUAL_SCALE, # logit scale
-)->Tensor: # N × C logits
-    "How much more positions look like the positive prompt, pooled where it looks."
+def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->Tensor: # N × C
+    "How much more positions, N × P × D, look like positive than negative prompts, C × D; logits."
     P, Q = dense_scores(F_, positive), dense_scores(F_, negative)
     return scale * ((P / tau).softmax(1) * (P - Q)).sum(1)
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-010
-def _partial_asymmetric_loss(
-    scores:Tensor, # N × C logits
-    labels:Tensor, # N × C: 1 present, -1 absent, 0 unknown
-    **how, # of `asymmetric_entries`; `weight_grad=False`: constant factors, as published
-)->Tensor: # a single number
-    "Sum over known labels, mean over pictures; unknown labels have no influence."
-    if scores.shape != labels.shape:
-        raise ValueError('scores and labels must both be N × C, '
-                         f'but they are {tuple(scores.shape)} and {tuple(labels.shape)}')
-    costs = asymmetric_entries(scores, labels == 1, **how)
+def _partial_asymmetric_loss(scores:Tensor, labels:Tensor, **how)->Tensor: # N × C both; a number
+    "`asymmetric_loss` summed over known labels, 1 or -1; mean over pictures."
+    costs = asymmetric_loss(scores, labels == 1, reduction='none', **how)
     return torch.where(labels == 0, 0., costs).sum(1).mean()
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-015
@@ -55,6 +43,7 @@ class DualCoOp(CoOp):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
     tied = *CoOp.tied, 'learn_scale'
     local, pos_embed, cosine_scale = True, False, None  # scores are differences of cosines
+    partly = True
 
     def __init__(self,
         clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
@@ -69,40 +58,30 @@ class DualCoOp(CoOp):
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`
-        weight_grad:bool=True, # of the loss, as in `_partial_asymmetric_loss`
+        weight_grad:bool=True, # False: constant factors in the loss, as published
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
         self.n_ctx, self.class_specific = n_ctx, class_specific
         self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
         self.tau_image, self.scale, self.learn_scale = tau_image, scale, learn_scale
         self.weight_grad, self.seed = weight_grad, seed
-        check_learner(self, scale=scale)
+        check_learner(self)
 
-    def fit(self,
-        pictures, # N, in any form
-        labels:Tensor|np.ndarray|list, # N × C: 1 present, -1 absent, 0 unknown; bool: all known
-        val:tuple|None=None, # (pictures, labels), scored after each epoch
-        checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
-        progress:bool=True, # bars
-    )->'DualCoOp': # itself
-        "Learn the prompts; `ValueError` for labels that do not fit."
+    def loss_for(self, labels)->Callable: # 1 present, -1 absent, 0 unknown; bool: all known
+        "What scores cost where labels are known; `ValueError` for labels in which none is absent."
         y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
         if y.dtype != torch.bool and ((y == 0) | (y == 1)).all(): raise ValueError(
             'No label is -1, and 0 stands for unknown here, so there would be no absent class to '
             'learn from: write -1 where a picture does not show the class, or give the labels as '
             'bool if all of them are known.')
-        loss = partial(_partial_asymmetric_loss, weight_grad=self.weight_grad)
-        learn_from_pictures(self, pictures, y, loss, lambda y: y,
-                            self.class_specific, val, checkpoint, progress)
-        return self
+        return partial(_partial_asymmetric_loss, weight_grad=self.weight_grad)
 
     def fresh_prompts(self)->PromptLearner:
         "Prompts that have learned nothing; scale and temperature are part of them if learned."
-        prompts = prompts_for(self)
-        start = {'log_scale': math.log(self.scale), 'log_sharpness': -math.log(self.tau_image)}
-        for name, x in start.items() if self.learn_scale else ():
-            p = torch.tensor(x, dtype=torch.float32, device=self.clip.device)
-            setattr(prompts, name, nn.Parameter(p))
+        prompts, start = super().fresh_prompts(), (math.log(self.scale), -math.log(self.tau_image))
+        if self.learn_scale:
+            logs = (torch.tensor(x, dtype=torch.float32, device=self.clip.device) for x in start)
+            prompts.log_scale, prompts.log_sharpness = map(nn.Parameter, logs)
         return prompts
 
     def scales(self)->tuple[float|Tensor, float|Tensor]: # logit scale; temperature
@@ -118,7 +97,7 @@ class DualCoOp(CoOp):
         return [_dual_local_scores(U, G, L, learned if self.learn_scale else tau, scale)]
 
     @staticmethod
-    def shapes(about:dict, names)->dict[str, tuple]: # as in `prompt_shapes`
+    def shapes(about:dict, names)->dict[str, tuple]: # as in `TaIDPT`
         "Which tensors a file should hold: with learned scales, these as well."
         more = {'log_scale': (), 'log_sharpness': ()} if about['settings'].get('learn_scale') else {}
-        return prompt_shapes(about, names) | more
+        return CoOp.shapes(about, names) | more

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .concepts import ClassVectors, TextConcepts
 from ..classes import ClassSet
@@ -54,33 +53,23 @@ def pair_vectors(
     return torch.stack(found).float()
 
 # %% ../../nbs/baselines/linear.ipynb #linear-010
-def _train_head(
-    h:Tensor, # features of sentences, N × D
-    y:Tensor, # labels, N × C, 0 or 1
-    loss:str, # 'bce' or 'auc'
-    noise:float, # deviation of the noise on each number of a feature
-    epochs:int, # passes over the sentences
-    lr:float, # of Adam
-    batch_size:int, # sentences a step
-    seed:int, # of the order and of the noise
-    scale:float=8., # on cosines, for 'auc'
-    progress:bool=False, # a bar
-)->Tensor: # C × D, float32
+def _train_head(model:'TextLinear', h:Tensor, y:Tensor)->Tensor: # N × D; N × C, 0 or 1 -> C × D
     "Weights of a head that learns from features with noise, by cross-entropy or by pairs."
-    rng = torch.Generator(h.device).manual_seed(seed)
-    start = class_means(h, y) if loss == 'auc' else torch.zeros(y.shape[1], h.shape[1])
+    rng, by_pairs = torch.Generator(h.device).manual_seed(model.seed), model.loss == 'auc'
+    scale = RANKING['scale'] * model.clip.recommended.get('scale', 4.)
+    start = class_means(h, y) if by_pairs else torch.zeros(y.shape[1], h.shape[1])
     weight = F.normalize(start.to(h), dim=1).requires_grad_()
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()                 # most classes are absent
-    def cost(seen, y):
-        if loss == 'auc': return auc_loss(scale * global_scores(seen, weight), y)
-        return bce_loss(seen @ weight.T + bias, y)
-    optimizer = torch.optim.Adam([weight, bias], lr)
-    for _ in tqdm(range(epochs), 'training the head', disable=not progress):
+    optimizer = torch.optim.Adam([weight, bias], model.lr)
+    for _ in range(model.epochs):
         order = torch.randperm(len(h), generator=rng, device=h.device)
-        for rows in order.split(batch_size):
-            seen = h[rows] + noise*torch.randn(h[rows].shape, generator=rng, device=h.device)
+        for rows in order.split(model.batch_size):
+            noise = model.noise*torch.randn(h[rows].shape, generator=rng, device=h.device)
+            seen, named = h[rows] + noise, y[rows]
+            cost = (auc_loss(scale * global_scores(seen, weight), named) if by_pairs
+                    else bce_loss(seen @ weight.T + bias, named))
             optimizer.zero_grad()
-            cost(seen, y[rows]).backward()
+            cost.backward()
             optimizer.step()
     return weight.detach().float()
 
@@ -115,10 +104,8 @@ class TextLinear(ClassVectors):
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Weights in closed form, or trained."
-        if self.loss == 'squares': return ridge(h, y, self.penalty)
-        if self.loss == 'pairs': return pair_vectors(h, y, self.penalty)
-        return _train_head(h, y, self.loss, self.noise, self.epochs, self.lr, self.batch_size, self.seed,
-                           RANKING['scale'] * self.clip.recommended.get('scale', 4.))
+        closed = {'squares': ridge, 'pairs': pair_vectors}.get(self.loss)
+        return closed(h, y, self.penalty) if closed else _train_head(self, h, y)
 
 # %% ../../nbs/baselines/linear.ipynb #linear-017b
 def load_predictor(

@@ -21,25 +21,9 @@ from ..ensemble import files_or_pil
 from ..predict import Predictor, fuse_branches
 from ..scores import dense_scores
 
-# %% ../../nbs/baselines/rescoring.ipynb #rescore-006
-def _seen_box(preprocess:Callable, size:tuple[int, int])->tuple[float, ...]: # edges, in pixels
-    "Left, upper, right and lower edge of what a CLIP's transform leaves of width × height pixels."
-    width, height = size
-    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
-    resize = next((t for t in steps if isinstance(t, Resize)), None)
-    crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
-    if crop is None or resize is None or not isinstance(resize.size, int):
-        return 0, 0, width, height
-    scale = min(width, height) / resize.size
-    h, w = (min(side*scale, most) for side, most in zip(crop.size, (height, width)))
-    return (width - w)/2, (height - h)/2, (width + w)/2, (height + h)/2
-
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-010
-def _region_boxes(
-    P:Tensor, # scores of positions, N × C × h × w
-    level:float=0.5, # lambda, from 0 (all positions) to 1 (the best alone)
-)->Tensor: # N × C × 4: left, upper, right and lower edge, between 0 and 1
-    "The smallest box around the positions in the upper part of each map's range (TagCLIP)."
+def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda -> N × C × 4
+    "Left, upper, right, lower edge of the upper part of each map's range, between 0 and 1 (TagCLIP)."
     low, high = P.amin((2, 3), keepdim=True), P.amax((2, 3), keepdim=True)
     inside = P >= low + level*(high - low)
     edges = []
@@ -51,12 +35,8 @@ def _region_boxes(
     return torch.stack([left, upper, right, lower], -1)
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-014
-def _likely_regions(
-    scores:Tensor, # N × C; NaN where a picture was skipped
-    boxes:Tensor, # N × C × 4, as `_region_boxes` gives them
-    likely:float=0.5, # theta: how far up in the range of a picture's scores, from 0 (all classes)
-)->dict[tuple, list[int]]: # (picture, box) -> its classes
-    "The regions that are worth a second look, and for which classes."
+def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, list[int]]:
+    "From scores, N × C, boxes, N × C × 4, and theta: (picture, box) -> classes for a second look."
     low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
     wanted = scores >= low + likely*(high - low)
     wanted &= (boxes != torch.tensor([0., 0, 1, 1])).any(2)
@@ -65,14 +45,20 @@ def _likely_regions(
         regions.setdefault((i, tuple(boxes[i, c].tolist())), []).append(c)
     return regions
 
-# %% ../../nbs/baselines/rescoring.ipynb #rescore-017
+# %% ../../nbs/baselines/rescoring.ipynb #rescore-006
 def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image.Image:
-    "The region of a picture; the box is in shares of what the tower sees."
-    x, y, to_x, to_y = _seen_box(preprocess, picture.size)
-    left, upper, right, lower = box
-    w, h = to_x - x, to_y - y
+    "A region of a picture in full size; the box is in shares of what the CLIP's transform leaves."
+    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
+    resize = next((t for t in steps if isinstance(t, Resize)), None)
+    crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
+    width, height = w, h = picture.size
+    if crop and resize and isinstance(resize.size, int):
+        scale = min(width, height) / resize.size
+        h, w = (min(side*scale, most) for side, most in zip(crop.size, (height, width)))
+    x, y, (left, upper, right, lower) = (width - w)/2, (height - h)/2, box
+    w, h = (width + w)/2 - x, (height + h)/2 - y
     first, last = (int(x + left*w), int(y + upper*h)), (round(x + right*w), round(y + lower*h))
-    return picture.crop((*first, *(max(b, a + 1) for a, b in zip(first, last))))
+    return picture.crop((*first, *(max(b, a + 1) for a, b in zip(first, last))))     # a pixel at least
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-020
 class Rescored(Predictor):

@@ -9,6 +9,7 @@ __all__ = ['TipAdapter']
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,12 +24,6 @@ from ..predict import Predictor, clip_and_classes
 from ..scores import global_scores
 from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
-
-# %% ../../nbs/baselines/tipadapter.ipynb #ti-004b
-def _cache_values(labels:Tensor)->Tensor: # K × C bool, each class shown -> K × C, float32
-    "Label vectors, scaled so that every class has as much in the cache as the rarest."
-    shown = labels.sum(0)
-    return labels.float() * (shown.min() / shown)
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-005
 def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N × C
@@ -66,6 +61,7 @@ class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
     local, pos_embed, learned = False, True, 'keys_'
     tied = 'clip', 'classes', 'templates'
+    kept: ClassVar[dict] = {'keys': ('K', 'D'), 'values': ('K', 'C'), 'text': ('C', 'D')}
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
@@ -92,9 +88,11 @@ class TipAdapter(Predictor):
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
-        f, y = self._encoded(pictures, labels, progress)
+        f = self._features(pictures, progress)
+        y = check_labels(labels, len(f), self.classes).to(f.device) == 1
         self.text_, _ = ZeroShotCLIP(self.clip, self.classes, self.templates, False).embeddings()
-        keys, self.values_, self.thresholds = F.normalize(f, dim=-1), _cache_values(y), None
+        keys, shown, self.thresholds = F.normalize(f, dim=-1), y.sum(0), None
+        self.values_ = y.float() * (shown.min() / shown)
         self.keys_ = _fine_tuned(self, keys, f, y, progress) if self.epochs else keys
         return self
 
@@ -107,7 +105,8 @@ class TipAdapter(Predictor):
     )->dict[tuple, float]: # (alpha, beta) -> mAP
         "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
         self.check_fitted()
-        f, y = self._encoded(pictures, labels, progress, every=False)
+        f = self._features(pictures, progress)
+        y = check_labels(labels, len(f), self.classes, every=False).to(f.device) == 1
         zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
         weights = f.new_tensor(alphas)[:, None, None]
         found = {}
@@ -118,11 +117,10 @@ class TipAdapter(Predictor):
         self.alpha, self.beta = max(found, key=found.get)
         return found
 
-    def _encoded(self, pictures, labels, progress:bool, every:bool=True)->tuple[Tensor, Tensor]:
-        "f of pictures, N × D, with the positional embedding, and where they show a class, N × C."
+    def _features(self, pictures, progress:bool)->Tensor: # N × D
+        "f of pictures, with the positional embedding."
         store = as_features(self.clip, pictures, pos_embed=True, progress=progress)
-        f = store.batch(range(len(store)), self.clip.device)[0]
-        return f, check_labels(labels, len(f), self.classes, (-1, 0, 1), every).to(f.device) == 1
+        return torch.as_tensor(store.global_, device=self.clip.device).float()
 
     def _scores(self, f:Tensor, keys:Tensor)->Tensor: # N × C
         "CLIP's own scores and those of the cache, added up."
@@ -138,17 +136,3 @@ class TipAdapter(Predictor):
         "The text classifier, without the cache."
         self.check_fitted()
         return self.text_, None
-
-    def tensors(self)->dict[str, Tensor]: # by name
-        "What is kept in a file."
-        return {'keys': self.keys_, 'values': self.values_, 'text': self.text_}
-
-    @classmethod
-    def shapes(cls, about:dict, names)->dict[str, tuple]: # as `check_shapes` takes them
-        "Which tensors a file should hold, by its header."
-        C = len(about['classes'])
-        return {'keys': ('K', 'D'), 'values': ('K', C), 'text': (C, 'D')}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
-        for name, t in tensors.items(): setattr(self, f'{name}_', t.to(self.clip.device))

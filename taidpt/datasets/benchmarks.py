@@ -50,47 +50,45 @@ def _text_lines(path:Path)->list[str]:
 # %% ../../nbs/datasets/benchmarks.ipynb #mini-1
 _NARRATIVES = 'open_images_train_v6_captions.jsonl'
 
-def write_miniature(
-    root:str|Path, # folder to be made
-    captions:int=600, # how many of the bundled ones
-)->None:
+def write_miniature(root:str|Path)->None: # folder to be made
     "The layouts of all data sets, with bundled photos and captions; an error if the folder is there."
     root, photos, sentences = Path(root), bundled_photos().pictures, bundled_captions()
     root.mkdir(parents=True)
-    def put(path, lines):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
-    def copy(folder, names):
-        for name,photo in zip(names, photos):
-            (folder/name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(photo, folder/name)
+    files, copies = {}, {}                      # file -> lines; folder -> names of photos
     home, names = root/'VOCdevkit'/'VOC2007', [p.stem[-6:] for p in photos]
-    copy(home/'JPEGImages', [f'{n}.jpg' for n in names])
+    copies[home/'JPEGImages'] = [f'{n}.jpg' for n in names]
     for split in ('test', 'trainval'):
-        put(home/'ImageSets'/'Main'/f'{split}.txt', names)
+        files[home/'ImageSets'/'Main'/f'{split}.txt'] = names
         for c,column in zip(VOC2007.names, bundled_photos(VOC2007).labels.T.tolist()):
-            marks = [f'{n} {1 if there else -1:2d}' for n,there in zip(names, column)]
-            put(home/'ImageSets'/'Main'/f'{c}_{split}.txt', marks)
+            files[home/'ImageSets'/'Main'/f'{c}_{split}.txt'] = [
+                f'{n} {1 if there else -1:2d}' for n,there in zip(names, column)]
     home, gaps = root/'COCO', (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
     numbers, labels = [i for i in range(1, 91) if i not in gaps], bundled_photos().labels
     for split in ('val2014', 'train2014'):
         names = [f'COCO_{split}_{p.name}' for p in photos]
-        copy(home/split, names)
-        put(home/'annotations'/f'instances_{split}.json', [json.dumps({
+        copies[home/split] = names
+        files[home/'annotations'/f'instances_{split}.json'] = [json.dumps({
             'images': [{'id': i, 'file_name': name} for i,name in enumerate(names)],
             'categories': [{'id': i, 'name': name} for i,name in zip(numbers, COCO.names)],
             'annotations': [{'image_id': i, 'category_id': numbers[c], 'bbox': [0, 0, 9, 9]}
-                            for i,c in labels.nonzero().tolist()]})])
-    said = [{'id': i, 'caption': text} for i,text in enumerate(islice(sentences, captions))]
-    put(home/'annotations'/'captions_train2017.json', [json.dumps({'annotations': said})])
-    put(root/'OpenImages'/'captions'/_NARRATIVES, map(json.dumps, said))
+                            for i,c in labels.nonzero().tolist()]})]
+    said = [{'id': i, 'caption': text} for i,text in enumerate(islice(sentences, 600))]
+    files[home/'annotations'/'captions_train2017.json'] = [json.dumps({'annotations': said})]
+    files[root/'OpenImages'/'captions'/_NARRATIVES] = map(json.dumps, said)
     home, names = root/'NUSWIDE', [f'{("actor", "zoo")[i % 2]}/{p.name}' for i,p in enumerate(photos)]
-    copy(home/'Flickr', names)
-    put(home/'Concepts81.txt', NUSWIDE.names)
+    copies[home/'Flickr'] = names
+    files[home/'Concepts81.txt'] = NUSWIDE.names
     for split in ('Train', 'Test'):
-        put(home/'ImageList'/f'{split}Imagelist.txt', [n.replace('/', '\\') for n in names])
+        files[home/'ImageList'/f'{split}Imagelist.txt'] = [n.replace('/', '\\') for n in names]
         for c,column in zip(NUSWIDE.names, bundled_photos(NUSWIDE).labels.T.int().tolist()):
-            put(home/'TrainTestLabels'/f'Labels_{c}_{split}.txt', column)
+            files[home/'TrainTestLabels'/f'Labels_{c}_{split}.txt'] = column
+    for path,lines in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
+    for folder,names in copies.items():
+        for name,photo in zip(names, photos):
+            (folder/name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(photo, folder/name)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
@@ -102,14 +100,6 @@ def _voc_files(root:str|Path, split:str)->dict[Path,str]: # pictures, list, tabl
     tables = [f'{split}.txt', *(f'{c}_{split}.txt' for c in VOC2007.names)]
     return dict.fromkeys([home/'JPEGImages', *(home/'ImageSets'/'Main'/t for t in tables)], tar)
 
-def _voc_column(path:Path, names:list[str], tar:str)->Tensor: # N, int8
-    "The labels of one class, 1, 0 or -1 for each of N pictures; `ValueError` for anything else."
-    rows = [line.split() for line in _text_lines(path)]
-    found = {row[0]: row[-1] for row in rows}
-    if found.keys() != set(names) or set(found.values()) - {'1', '0', '-1'}: raise ValueError(
-        f'{path}: not 1, 0 or -1 for each of the {len(names):,} pictures; unpack {tar} again')
-    return torch.tensor([int(found[name]) for name in names], dtype=torch.int8)
-
 def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
     split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
@@ -119,7 +109,13 @@ def read_voc2007(
     _require(what, files)
     folder, listed, *tables = files
     tar, names = files[folder], [line.split()[0] for line in _text_lines(listed)]
-    y = torch.stack([_voc_column(path, names, tar) for path in tables], 1)
+    y = torch.zeros(len(names), len(tables), dtype=torch.int8)
+    for c,path in enumerate(tables):
+        found = {row[0]: int(row[-1]) for row in map(str.split, _text_lines(path))
+                 if row[-1] in ('1', '0', '-1')}
+        if found.keys() != set(names): raise ValueError(
+            f'{path}: not 1, 0 or -1 for each of the {len(names):,} pictures; unpack {tar} again')
+        y[:, c] = torch.tensor([found[name] for name in names])
     pictures = [folder/f'{name}.jpg' for name in names]
     check_pictures(pictures, what, f'get them from {tar}')
     return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
@@ -147,13 +143,13 @@ def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[Path],Tensor]: # N
 
 # %% ../../nbs/datasets/benchmarks.ipynb #0ceadc7e
 _COCO_URL = 'http://images.cocodataset.org/'
-_COCO_NOTES = f'{_COCO_URL}annotations/annotations_trainval'
 
-def _coco_files(root:str|Path, name:str)->dict[Path,str]: # instances, pictures -> archive
-    "What a split of COCO needs, such as val2014."
+def _coco_files(root:str|Path, name:str, kind:str='instances')->dict[Path,str]: # file -> archive
+    "What a split of COCO needs, such as val2014: its instances and pictures, or its captions."
     home = _home(root, 'annotations', 'COCO', 'coco', 'MSCOCO')
-    return {home/'annotations'/f'instances_{name}.json': f'{_COCO_NOTES}{name[-4:]}.zip',
-            home/name: f'{_COCO_URL}zips/{name}.zip'}
+    zipped = f'{_COCO_URL}annotations/annotations_trainval{name[-4:]}.zip'
+    files = {home/'annotations'/f'{kind}_{name}.json': zipped}
+    return files if kind == 'captions' else files | {home/name: f'{_COCO_URL}zips/{name}.zip'}
 
 def read_coco(
     root:str|Path, # folder with COCO in it, or COCO's own: annotations, val2014, …
@@ -231,11 +227,6 @@ def read_nuswide(
     return LabeledPictures(kept, y[there], NUSWIDE, missing=missing)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #3d4cf3d1
-def _caption_file(root:str|Path, name:str='train2017')->dict[Path,str]:
-    "The file of COCO's captions, and its archive."
-    home = _home(root, 'annotations', 'COCO', 'coco', 'MSCOCO')
-    return {home/'annotations'/f'captions_{name}.json': f'{_COCO_NOTES}{name[-4:]}.zip'}
-
 def read_coco_captions(
     root:str|Path, # folder with COCO in it, or COCO's own
     split:str='train', # 'train' or 'val'
@@ -243,7 +234,7 @@ def read_coco_captions(
     ids:list[int]|None=None, # of the captions wanted, in this order; None: all
 )->Captions: # the sentences that prompts for VOC2007 and MS-COCO are learned from
     "Captions of MS-COCO as unpacked. Raises `FileNotFoundError`, or what `_captions_by_id` raises."
-    path, = files = _caption_file(root, f'{split}{year}')
+    path, = files = _coco_files(root, f'{split}{year}', 'captions')
     _require(f'Captions of MS-COCO {split}{year}', files)
     return read_captions(path) if ids is None else _captions_by_id(path, ids)
 
@@ -268,21 +259,18 @@ _NUMBERS = {'BININT', 'BININT1', 'BININT2', 'INT', 'LONG1'}
 _LIST = {'PROTO', 'FRAME', 'EMPTY_LIST', 'MARK', 'MEMOIZE', 'BINPUT', 'LONG_BINPUT', 'APPEND',
          'APPENDS', 'STOP'}
 
-def _pickled_numbers(raw:bytes)->list[int]:
-    "The numbers in a pickle of a list, which is looked through and not run."
-    found = list(pickletools.genops(raw))
-    for code,arg,_ in found:
-        if code.name not in _NUMBERS | _LIST:
-            raise ValueError(f'it holds {code.name} {arg!r:.60}, and a list of ids needs none')
-    return [arg for code,arg,_ in found if code.name in _NUMBERS]
-
 def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
     "The ids of captions in a file. Raises `FileNotFoundError`, or `ValueError` for anything else."
     raw = Path(path).read_bytes()
     try:
-        if raw[:1] == b'\x80': ids = _pickled_numbers(raw)
+        if raw[:1] == b'\x80':                              # a pickle, which is not run
+            found = [(code.name, arg) for code,arg,_ in pickletools.genops(raw)]
+            for name,arg in found:
+                if name not in _NUMBERS | _LIST:
+                    raise ValueError(f'it holds {name} {arg!r:.60}, and a list of ids needs none')
+            ids = [arg for name,arg in found if name in _NUMBERS]
         elif raw.lstrip()[:1] == b'[': ids = parse_json(raw, 'its JSON')
         else: ids = [int(line) for line in raw.split()]
         if not ids or not all(type(i) is int for i in ids): raise ValueError('not whole numbers')
@@ -291,11 +279,8 @@ def read_caption_ids(
     return ids
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-4
-def _captions_by_id(
-    path:str|Path, # COCO's file of captions
-    ids:list[int], # of the captions that are wanted
-)->Captions: # in the order of the ids
-    "Some captions of COCO. Raises `ValueError` for another file, or ids that it does not have."
+def _captions_by_id(path:Path, ids:list[int])->Captions: # in the order of the ids
+    "Some captions of COCO's file. Raises `ValueError` for another file, or ids that it does not have."
     try: text = {a['id']: a['caption'] for a in read_json(path)['annotations']}
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: not the captions of COCO ({e}); unpack it again') from None
@@ -305,9 +290,8 @@ def _captions_by_id(
     return read_captions([text[i] for i in ids])
 
 # %% ../../nbs/datasets/benchmarks.ipynb #bm-all-1
-_SETS = {'voc2007': (_voc_files, ('test', 'trainval'), _caption_file),
-         'coco': (_coco_files, ('val2014', 'train2014'), _caption_file),
-         'nuswide': (_nuswide_files, ('Test', 'Train'), _narratives_file)}
+_SETS = {'voc2007': (_voc_files, ('test', 'trainval')),
+         'coco': (_coco_files, ('val2014', 'train2014')), 'nuswide': (_nuswide_files, ('Test', 'Train'))}
 
 def check_data(
     root:str|Path, # folder with the data sets
@@ -318,7 +302,8 @@ def check_data(
     files = {}
     for name in names:
         if name not in _SETS: raise ValueError(f'{name!r} is none of {", ".join(_SETS)}')
-        find, splits, captions = _SETS[name]
+        find, splits = _SETS[name]
         for split in splits[:1 + train]: files |= find(root, split)
-        files |= captions(root)
+        files |= (_narratives_file(root) if name == 'nuswide' else
+                  _coco_files(root, 'train2017', 'captions'))
     _require(f'A run on {", ".join(names)}', files)

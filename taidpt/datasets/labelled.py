@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..classes import ClassSet, UnknownClass, as_classset, squeeze
+from ..classes import ClassSet, UnknownClass, as_classset
 from ..files import read_json
 from ..text.corpora import table_rows
 
@@ -42,18 +42,14 @@ class LabeledPictures:
                  *[f'{len(self.missing):,} more pictures missing']*bool(self.missing)]
         return f"LabeledPictures({', '.join(parts)})"
 
-    def __getitem__(self,
-        index:slice|list|Tensor, # a slice, numbers, or a bool mask
-    )->'LabeledPictures':
+    def __getitem__(self, index:slice|list|Tensor)->'LabeledPictures': # or a bool mask
         "Some of the pictures."
         rows = torch.arange(len(self))[index].reshape(-1)
         pictures = [self.pictures[i] for i in rows.tolist()]
         difficult = None if self.difficult is None else self.difficult[rows]
         return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
 
-    def names(self,
-        i:int, # number of a picture
-    )->list[str]: # class names
+    def names(self, i:int)->list[str]: # number of a picture -> class names
         "The classes of one picture."
         return [self.classes.names[c] for c in self.labels[i].nonzero().flatten().tolist()]
 
@@ -65,50 +61,33 @@ class LabeledPictures:
 # %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
 _HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
 
-def _marks(cells:list[str], headings:list[str], where:str)->dict[str,int]: # label -> 1, 0 or -1
-    "What a row says of its picture: a mark under each heading, or without headings its labels."
-    if not headings:
-        labels = (label.strip() for label in ','.join(cells[1:]).split(','))
-        return {label: 1 for label in labels if label}
-    if len(cells) != len(headings) + 1:
-        raise ValueError(f'{where}: {len(cells)} columns, but {len(headings) + 1} headings')
-    for name,value in zip(headings, cells[1:]):
-        if value not in ('1', '0', '-1', ''):
-            raise ValueError(f'{where}: {value!r} under {name!r}; write 1 or 0')
-    return {name: int(value) for name,value in zip(headings, cells[1:]) if value}
-
 def _read_table(path:Path)->dict[str,dict[str,int]]:
     "A table of labels as written: picture -> label -> 1, 0 or -1."
-    table, headings, first = {}, None, []
-    for where,row in table_rows(path):
-        cells = [cell.strip() for cell in row]
-        if headings is None:
-            named = cells[0].lower() in _HEADINGS
-            headings = cells[1:] if named and len(cells) > 2 else []
-            if twice := [n for n,k in Counter(headings).items() if k > 1 or not n]:
-                raise ValueError(f'{where}: each column needs a name of its own, not {twice[0]!r}')
-            first = cells if named else []
-            if named: continue
-        if not cells[0]: raise ValueError(f'{where}: there is no picture on this line')
-        known = table.setdefault(cells[0], {})
-        for label,mark in _marks(cells, headings, where).items():
-            known[label] = max(mark, known.get(label, -1))
+    rows = [(where, [cell.strip() for cell in row]) for where,row in table_rows(path)]
+    titles, table, values = [], {}, ('1', '0', '-1', '')
+    if rows and rows[0][1][0].lower() in _HEADINGS:
+        where, (_, *titles) = rows.pop(0)
+        marks = {cell for _,row in rows for cell in row[1:] if cell}
+        if len(titles) == 1 and not (marks and marks <= {*values}): titles = []     # of labels
+        if twice := [n for n,k in Counter(titles).items() if k > 1 or not n]:
+            raise ValueError(f'{where}: each column needs a name of its own, not {twice[0]!r}')
+    for where,(picture, *cells) in rows:
+        if not picture: raise ValueError(f'{where}: there is no picture on this line')
+        if titles and len(cells) != len(titles):
+            raise ValueError(f'{where}: {len(cells) + 1} columns, but {len(titles) + 1} headings')
+        named = [(label.strip(), '1') for label in ','.join(cells).split(',')]
+        known = table.setdefault(picture, {})
+        for label,mark in zip(titles, cells) if titles else named:
+            if mark not in values: raise ValueError(f'{where}: {mark!r} under {label!r}; write 1 or 0')
+            if label and mark: known[label] = max(int(mark), known.get(label, -1))
     if not table: raise ValueError(
         f'{path}: there is no picture in it; write one a line, then its labels')
-    if len(first) == 2 and {label for marks in table.values() for label in marks} <= {'1', '0', '-1'}:
-        table = {name: {first[1]: int(max(marks, key=int))} if marks else {}
-                 for name,marks in table.items()}
     return table
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
-def _meanings(
-    used:Counter, # label -> on how many pictures
-    classes:ClassSet, # C classes
-    path:Path, # the table, for the message
-)->tuple[dict[str,int],dict[str,int],dict[str,str]]: # columns; `unknown` and `renamed` labels
-    "Which class each label means; `UnknownClass` if no label means any."
-    spelled = {squeeze(name) for name in (*classes.names, *classes.natural)}
-    own = {label for label in used if squeeze(label) in spelled}
+def _meanings(used:Counter, classes:ClassSet)->tuple[dict[str,int],dict[str,int],dict[str,str]]:
+    "Columns of labels, `unknown` and `renamed` ones; `UnknownClass` if no label means a class."
+    own = {label for label in used if label in classes}     # by name or natural spelling
     taken = {classes.index(label) for label in own}
     column, unknown, error = {}, {}, None
     for label,k in sorted(used.items(), key=lambda item: (-item[1], item[0])):
@@ -116,9 +95,8 @@ def _meanings(
         except UnknownClass as e: i, error = None, error or e
         if i is None or (i in taken and label not in own): unknown[label] = k
         else: column[label] = i
-    if unknown and not column: raise UnknownClass(f'{path}: {error}')
-    renamed = {label: classes.names[i] for label,i in column.items() if label not in own}
-    return column, unknown, renamed
+    if unknown and not column: raise error
+    return column, unknown, {n: classes.names[i] for n,i in column.items() if n not in own}
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
 def check_pictures(
@@ -146,7 +124,8 @@ def read_labels(
     pictures, marked = [folder/name for name in table], list(table.values())
     check_pictures(pictures, f'{path}', 'name the folder that they are in')
     used = Counter(label for marks in marked for label,mark in marks.items() if mark == 1)
-    column, unknown, renamed = _meanings(used, classes, path)
+    try: column, unknown, renamed = _meanings(used, classes)
+    except UnknownClass as e: raise UnknownClass(f'{path}: {e}') from None
     y = torch.zeros(2, len(table), len(classes), dtype=torch.bool)      # where the mark is 0, or 1
     for row,marks in enumerate(marked):
         for label,mark in marks.items():

@@ -13,9 +13,7 @@ from torch import Tensor
 from ..classes import ClassSet
 
 # %% ../../nbs/datasets/samples.ipynb #c296a622
-def _signs(
-    labels:Tensor|np.ndarray|list, # N × C: bool, or 1, 0 and -1
-)->Tensor: # N × C, int8
+def _signs(labels:Tensor|np.ndarray|list)->Tensor: # N × C: bool, or 1, 0 and -1 -> int8
     "Labels as 1, 0 and -1; `ValueError` for any other."
     y = torch.as_tensor(labels)
     if y.ndim != 2 or 0 in y.shape:
@@ -23,6 +21,17 @@ def _signs(
     odd = y[~torch.isin(y.float(), torch.tensor([-1., 0., 1.]))].tolist()
     if odd: raise ValueError(f'labels must be 1, 0 or -1 (or bool), but they hold {odd[0]}')
     return y.to(torch.int8)
+
+def _shown(labels, least:int, classes:ClassSet|None)->Tensor: # N × C, bool
+    "Where a picture shows a class; `ValueError` names classes that fewer than `least` show."
+    shown = _signs(labels) == 1
+    total = shown.sum(0).tolist()
+    few = [f'{classes.names[j] if classes else f"column {j}"} has {k}'
+           for j,k in enumerate(total) if k < least]
+    if few: raise ValueError(
+        f'{least} pictures a class are needed, but {", ".join(few[:5])}{", …"*(len(few) > 5)}: '
+        f'ask for at most {min(total)}, add pictures, or leave these classes out')
+    return shown
 
 # %% ../../nbs/datasets/samples.ipynb #ae1f7643
 def few_shot(
@@ -32,25 +41,18 @@ def few_shot(
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the chosen pictures, int64, in the order of the draw
     "Pictures such that each class is on at least `shots` of them; `ValueError` if there are fewer."
-    shown = _signs(labels) == 1
     if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
-    total = shown.sum(0)
-    few = [f'{classes.names[j] if classes else f"column {j}"} has {k}'
-           for j,k in enumerate(total.tolist()) if k < shots]
-    if few: raise ValueError(
-        f'{shots} shots a class were asked for, but {", ".join(few[:5])}{", …"*(len(few) > 5)}: '
-        f'ask for at most {total.min()}, add pictures, or leave these classes out')
+    shown = _shown(labels, shots, classes)
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
-    rarest_first = total.argsort(stable=True).tolist()
+    rarest_first = shown.sum(0).argsort(stable=True).tolist()
     waiting = {c: iter(order[shown[order, c]].tolist()) for c in rarest_first}
-    chosen, count = {}, torch.zeros_like(total)
+    chosen, count = [], torch.zeros_like(shown[0], dtype=torch.long)
     for r in range(1, shots + 1):
         for c,pictures in waiting.items():
             if count[c] >= r: continue
-            i = next(i for i in pictures if i not in chosen)
-            chosen[i] = True
-            count += shown[i]
-    return torch.tensor(list(chosen))
+            chosen.append(next(i for i in pictures if i not in chosen))
+            count += shown[chosen[-1]]
+    return torch.tensor(chosen)
 
 # %% ../../nbs/datasets/samples.ipynb #b19eeb17
 def partial_labels(
@@ -86,11 +88,7 @@ def balanced_draws(
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the drawn pictures, int64, some of them many times
     "Draws that are each for the class shown least so far; `ValueError` if no picture shows one."
-    shown = _signs(labels).cpu().numpy() == 1
-    if not (there := shown.any(0)).all():
-        j = there.argmin()
-        name = classes.names[j] if classes else f'column {j}'
-        raise ValueError(f'No picture shows {name}: leave this class out')
+    shown = _shown(labels, 1, classes).cpu().numpy()
     of_class = [column.nonzero()[0] for column in shown.T]
     count, chosen = np.zeros(len(of_class), int), []
     starts = np.random.default_rng(seed).integers(len(of_class), size=draws or len(shown))
