@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
-from typing import overload
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,18 +53,11 @@ class LabeledTexts:
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
                 f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
 
-    @overload
-    def __getitem__(self, i:int)->tuple[str,Tensor]: ...
-    @overload
-    def __getitem__(self, i:slice|list|Tensor)->'LabeledTexts': ...
-    def __getitem__(self, i):
+    def __getitem__(self, i:int|slice|list|np.ndarray|Tensor)->Any: # a pair, or `LabeledTexts`
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
-        if isinstance(i, slice): return LabeledTexts(self.texts[i], self.labels[i], self.classes)
-        i = np.asarray(i)
-        if i.dtype == bool: i = np.arange(len(self))[i]
-        i = torch.from_numpy(i.reshape(-1).astype(np.int64))
-        return LabeledTexts([self.texts[j] for j in i.tolist()], self.labels[i], self.classes)
+        rows = np.arange(len(self))[i.numpy() if isinstance(i, Tensor) else i].reshape(-1)
+        return LabeledTexts([self.texts[j] for j in rows], self.labels[rows], self.classes)
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
