@@ -38,7 +38,7 @@ about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root
 first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'combine_with_pictures',
                         'reproduce_the_paper', 'serve', 'scaling'],
              text=['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
-             encoders=['weights', 'towers', 'patch_features', 'shared_prefix', 'pictures', 'features', 'engines'],
+             encoders=['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
              datasets=['labelled', 'benchmarks', 'samples'],
              baselines=['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
              paper=['report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond',

@@ -26,7 +26,7 @@ AIMS = {'exported lines': 9_500, 'functions and classes': 750, 'lines of tests a
 FOR_USERS = {
     'apps.cluster': {'label_files', 'score_files'}, 'encoders.features': {'load_features'}, 'baselines.rescoring': {'Rescored'},
     'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'}, 'paper.reproduce': {'TABLES'},
-    'paper.published': {'PublishedRun', 'PublishedDualCoOp'}}
+    'paper.published': {'PublishedRun'}}
 
 
 @dataclass

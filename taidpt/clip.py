@@ -21,15 +21,14 @@ from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, normalized_fp16, stored_features, to_device
-from .encoders.patch_features import patch_features
 from .encoders.pictures import UnreadablePicture, as_pictures, in_batches, read_pixels
 from .encoders.pictures import what_is_wrong
 from .encoders.shared_prefix import PromptRows, encode_any_prompts, encode_shared_prefix
 from .encoders.shared_prefix import encode_whole_prompts, lay_out_prompts, name_suffixes
 from .encoders.shared_prefix import prompt_block, run_causal
-from .encoders.towers import any_text_features, find_ends, is_causal, picture_features, project
-from .encoders.towers import ready_pixels, special_tokens, text_tower, tower_for, widths
-from .encoders.weights import build_clip, find_clip, preprocessing, weights_fingerprint
+from .encoders.towers import any_text_features, is_causal, picture_features, project
+from .encoders.towers import special_tokens, text_tower, tower_for, widths
+from .encoders.weights import build_clip, find_clip, preprocessing
 from .files import file_identity, text_digest
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
@@ -43,13 +42,12 @@ class FrozenCLIP:
         preprocess:Callable|None=None, # PIL picture -> 3 × height × width; needed for picture files
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
-        dense:str|None=None, # how a ViT's patches get features: `patch_features`; None: values
         tower:OpenVINOTower|None=None, # encodes pictures in the place of the model's own tower
     ):
         self.model, self.text = model.eval().requires_grad_(False), text_tower(model)
         model.visual.to(memory_format=torch.channels_last)      # in which convolutions are fast
         self.tokenizer, self.preprocess, self.name = tokenizer, preprocess, name
-        self.recommended, self.dense, self.tower = dict(recommended or {}), dense, tower
+        self.recommended, self.tower = dict(recommended or {}), tower
         self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
         self.causal, self.special = is_causal(model), special_tokens(tokenizer)
         self.width, self.dim, n = widths(model)                 # W of the text transformer; D
@@ -64,8 +62,7 @@ class FrozenCLIP:
                  if not n.startswith('text_decoder.') and not t.isfinite().all()]  # not used
         if wrong: raise ValueError(f'{wrong[0]}, a weight of {name or "this CLIP"}, holds NaN or '
                                    'infinity: copy or download the weights again.')
-        self._rows, self._block = {}, prompt_block
-        self._dense, self._sized = patch_features(model.visual, dense), (None, model.visual)
+        self._rows, self._block, self._sized = {}, prompt_block, (None, model.visual)
 
     @property
     def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
@@ -79,21 +76,25 @@ class FrozenCLIP:
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
         return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
 
-    def eot_positions(self, tokens:Tensor) -> Tensor: # N × T token ids -> N
+    def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "Where each sentence ends; `ValueError` names a row without an end."
-        return find_ends(tokens, self.special.eot)
+        is_eot = tokens == self.special.eot
+        if not (ends := is_eot.any(1)).all(): raise ValueError(
+            f'Row {(~ends).nonzero()[0].item()} of tokens has no end-of-text token '
+            f'({self.special.eot}): was it cut short?')
+        return is_eot.int().argmax(1)
 
     @torch.no_grad()
     def encode_texts(self,
-        tokens:Tensor, # N × T token ids, T up to the context length
-    ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × T × D; mask: N × T, True up to EOT
+        tokens:Tensor, # N × J token ids, J up to the context length
+    ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × J × D; mask: N × J, True up to EOT
         "Features of whole sentences and of their tokens (Eq. 4), not normalised."
-        tokens, text, T = tokens.to(self.device), self.text, tokens.shape[1]
+        tokens, text, J = tokens.to(self.device), self.text, tokens.shape[1]
         eot = self.eot_positions(tokens)
-        mask = torch.arange(T, device=self.device) <= eot[:, None]
+        mask = torch.arange(J, device=self.device) <= eot[:, None]
         if not self.causal:
             return *any_text_features(self.model, tokens, self.special), mask
-        words, pos = text.token_embedding(tokens), text.positional_embedding[:T]
+        words, pos = text.token_embedding(tokens), text.positional_embedding[:J]
         H = project(text, run_causal(text, words.to(self.dtype) + pos.to(self.dtype)))
         return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
 
@@ -103,20 +104,25 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
+        if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
+            raise ValueError('pixels must be N × 3 × height × width and floating point, '
+                             f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
         several, sized = isinstance(pos_embed, tuple), self._sized
-        forms = pos_embed if several else (pos_embed,)
-        pixels = ready_pixels(self.model.visual, pixels, self.device)
+        forms, visual = pos_embed if several else (pos_embed,), self.model.visual
+        convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
+        first = next(convolutions, next(visual.parameters()))   # the weights that pixels meet
+        pixels = pixels.to(self.device, first.dtype)
         if self.tower: f, F_ = self.tower(pixels, forms)
         else:
             if sized[0] != (key := (tuple(pixels.shape[-2:]), self.device)):
-                self._sized = sized = key, tower_for(self.model.visual, key[0])
-            f, F_ = picture_features(sized[1], pixels, forms, self._dense)
+                self._sized = sized = key, tower_for(visual, key[0])
+            f, F_ = picture_features(sized[1], pixels, forms)
         return (f if several else f[:, 0]), F_
 
     def encode_images(self,
         pixels:Tensor, # as in `encode_maps`
         pos_embed:bool|tuple[bool, ...]=False, # as in `encode_maps`
-    ) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × P × D, P = h·w, row by row
+    ) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × J × D, J = h·w, row by row
         "Features of whole pictures and of their positions (Eq. 4), not normalised."
         f, F_ = self.encode_maps(pixels, pos_embed)
         return f, F_.flatten(1, 2)
@@ -168,7 +174,12 @@ class FrozenCLIP:
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights: the same weights give the same features."
-        if not hasattr(self, '_fingerprint'): self._fingerprint = weights_fingerprint(self.model)
+        if not hasattr(self, '_fingerprint'):
+            sha = hashlib.sha256()
+            for name, weight in sorted(self.model.state_dict().items()):
+                sha.update(name.encode())
+                sha.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+            self._fingerprint = sha.hexdigest()[:16]
         return self._fingerprint
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
@@ -188,7 +199,6 @@ def load_clip(
     image_size:int|None=None, # pixels a side that `preprocess` makes; None: the model's own
     crop:bool=True, # cut the middle out; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: whole, for each pixel
-    dense:str|None=None, # of a ViT's patches: 'values', 'sclip', 'clearclip', 'naclip'
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
@@ -203,10 +213,9 @@ def load_clip(
     weights = 'float32' if on_engine else precision
     model = build_clip(source, device, weights, image_size, crop).eval()
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
-    way = patch_features(model.visual, dense)
-    tower = openvino_tower(model.visual, way, precision) if on_engine else None
+    tower = openvino_tower(model.visual, precision) if on_engine else None
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft),
-                      source.label, source.recommended, dense, tower)
+                      source.label, source.recommended, tower)
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
 _IN_MEMORY = 4*2**30                    # bytes of features that may stay in memory
@@ -238,8 +247,7 @@ def encode_sentences(
     if path is None and 2 * clip.dim * int(tokenized()[1].sum()) > _IN_MEMORY:
         path = Path((folder := TemporaryDirectory(prefix='taidpt-')).name)/'features.safetensors'
     made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': text_digest(texts)}
-    def sizes(): return tokenized()[1], [clip.dim]
-    store = stored_features(path, made_from, sizes, batches, every=64*size)
+    store = stored_features(path, made_from, lambda: (tokenized()[1], [clip.dim]), batches, 64*size)
     store.folder = folder                                   # goes with the store
     return store
 
@@ -286,8 +294,7 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     matters = type(clip.model.visual).__name__ == 'ModifiedResNet'
     forms = pos_embed if matters else np.shape(pos_embed)
     preprocess = re.sub(' at 0x[0-9a-f]+', '', str(clip.preprocess))
-    by = f'{clip.dense or "values"} {clip.engine} {clip.precision}'
-    return f'{clip.fingerprint()} {preprocess} {forms} {by}'
+    return f'{clip.fingerprint()} {preprocess} {forms} values {clip.engine} {clip.precision}'
 
 def _identity(picture) -> str: # in any form
     "What tells a picture from others: a file's path, size and times, or a hash of the content."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'to_disk', 'write_whole', 'reserve', 'check_limit', 'shown',
            'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'parse_yaml', 'seal', 'write_safetensors',
-           'open_safetensors', 'is_number', 'plain_text', 'names_text', 'settings_text', 'history_text', 'check_shapes',
+           'open_safetensors', 'is_number', 'plain_text', 'settings_text', 'history_text', 'check_shapes',
            'check_numbers', 'read_safetensors', 'file_identity', 'text_digest', 'fingerprint', 'read_class_file',
            'clean_text']
 
@@ -260,10 +260,6 @@ def plain_text(text:str, where:str)->str: # the same
     "Any text on one line, up to 1,000 characters."
     if len(text) <= 1000 and text.isprintable(): return text
     raise ValueError(f'{where} must be text on one line, not {text!r:.60}')
-
-def names_text(text:str, where:str)->list[str]:
-    "A list of text as JSON."
-    return _json(text, where, is_text_list, 'a list of text')
 
 def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
     "Settings of a model as JSON; its class says whether they are its own."

@@ -33,7 +33,6 @@ class PromptLearner(nn.Module):
         rng = None if seed is None else torch.Generator().manual_seed(seed)
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
         self.ctx_local = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
-
         self._kept = None, None                             # contexts and their embeddings
 
     def forward(self,

@@ -36,7 +36,6 @@ from taidpt.classes import ClassSet
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
 from taidpt.datasets.labelled import read_labels
-from taidpt.ensemble import SavedScores, load_scores
 from taidpt.files import NO_CHECKSUM, seal
 from taidpt.learner import TaIDPT
 from taidpt.nounfilter import NounFilter
@@ -124,7 +123,6 @@ def seeds(reader: str) -> list[tuple[str, bytes]]:
         prompts=[('a.safetensors', saved(prompts().save))],
         prompt_header=[('a.safetensors', saved(prompts().save))],
         vectors=[('a.safetensors', saved(vectors.save))],
-        scores=[('a.safetensors', saved(SavedScores(torch.ones(2, 2), ['a.jpg', 'b.jpg'], PETS).save))],
         checkpoint=[('a.pth', saved(lambda p: torch.save(checkpoint, p), '.pth'))],
         ids=[('a.json', b'[3, 4]'), ('a.txt', b'3\n4\n'), ('a.pkl', b'\x80\x04\x95\t\x00\x00\x00\x00\x00\x00\x00]\x94(K\x03K\x04e.')],
         coco=[('a.json', coco)],
@@ -164,7 +162,6 @@ READERS = dict(
     prompts=read_prompts,
     prompt_header=lambda path: TaIDPT.load(path, clip()),
     vectors=lambda path: TextConcepts.load(path, clip()),
-    scores=load_scores,
     checkpoint=lambda path: import_checkpoint(path, clip(), PETS),
     ids=read_caption_ids,
     coco=lambda path: list(_captions_by_id(path, [3])),
@@ -233,7 +230,7 @@ def spoil_header(content: bytes, rng: random.Random) -> bytes:
 def one_case(reader: str, rng: random.Random) -> tuple[str, bytes]:
     "Name and content of a spoilt file"
     name, content = rng.choice(seeds(reader))
-    if reader == 'prompt_header' or reader in ('vectors', 'scores') and rng.random() < .7: return name, spoil_header(content, rng)
+    if reader == 'prompt_header' or reader == 'vectors' and rng.random() < .7: return name, spoil_header(content, rng)
     return name, spoil(content, rng)
 
 

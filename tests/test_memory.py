@@ -14,7 +14,7 @@ from taidpt.clip import FrozenCLIP, encode_pictures, load_clip
 from taidpt.baselines.dualcoop import DualCoOp
 
 torch.set_num_threads(1)
-clip, folder, N = load_clip(device='cpu'), Path(sys.argv[1]), 4000
+clip, folder, N = load_clip(device='cpu'), Path(sys.argv[1]), 2000
 used = lambda: int(Path('/proc/self/status').read_text().split('VmRSS:')[1].split()[0]) / 1024
 
 class Quick(FrozenCLIP):
@@ -38,8 +38,8 @@ print(round(features.nbytes / 2**20), round(peak - start))
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs Linux, which tells how much memory a process holds')
 def test_features_on_disk_are_not_in_memory(tmp_path):
-    "Encoded, learned from and scored: 384 MB of features, and less than 250 MB more than before"
+    "Encoded, learned from and scored: 192 MB of features, on top of what learning takes"
     done = run(sys.executable, '-c', SCRIPT, tmp_path)
     assert done.returncode == 0
     size, grown = map(int, done.stdout.split()[-2:])
-    assert size > 350 and grown < 250
+    assert size > 180 and grown < 250                       # 167 without them

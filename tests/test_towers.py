@@ -1,10 +1,9 @@
-"""Every configuration of open_clip, with small towers and random weights: what its features are, and that prompts learn
+"""Every kind of text and image tower in open_clip, small and with random weights: what its features are, and that prompts learn
 
-Configurations that differ in numbers alone (widths, layers, sizes of pictures and vocabularies) are of one kind, and the
-first of each kind stands for all. Towers keep what makes them a kind: masks, pooling, positions, heads.
+Towers that differ in numbers alone (widths, layers, sizes of pictures and vocabularies) are of one kind, and the first of
+each kind stands for all, beside a plain tower. It keeps what makes it a kind: masks, pooling, positions, heads.
 """
-import importlib.util, json, re, warnings, zlib
-from collections import defaultdict
+import functools, importlib.util, json, re, warnings, zlib
 
 import open_clip, timm, torch
 import pytest
@@ -22,26 +21,21 @@ from taidpt.zeroshot import ZeroShotCLIP
 NUMBERS = {'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size', 'context_length', 'mlp_ratio',
            'timm_drop', 'timm_drop_path', 'timm_model_pretrained', 'hf_tokenizer_name', 'attn_pooler_heads', 'eos_id'}
 SIZES = r'tiny|small|medium|base|large2?|xlarge|xxlarge|giant|giantopt|gigantic|enormous|so400m|patch\d+|window\d+|\d+|clip'
+TOKENIZER = functools.cache(open_clip.SimpleTokenizer)        # it takes a while to make
 TOKENIZERS = 'SigLIP2', 'SigLIP', 'bert-base', 'xlm-v', 'mt5', 'nllb', 'roberta'
 
 def tokenizer_kind(text): return next((kind for kind in TOKENIZERS if kind in text.get('hf_tokenizer_name', '')), 'CLIP')
 
-def kind(name):
-    "What a configuration has in common with others that differ in numbers alone: vit_large_patch16_siglip_384 is a vit_siglip"
-    config, said = open_clip.get_model_config(name), []
-    for tower in ('vision_cfg', 'text_cfg'):
-        cfg = config[tower]
-        own = {k: v for k, v in cfg.items() if k not in NUMBERS and v is not False}
-        if 'timm_model_name' in own: own['timm_model_name'] = [part for part in own['timm_model_name'].split('_') if not re.fullmatch(SIZES, part)]
-        if 'hf_model_name' in own: own['hf_model_name'] = re.split('-(?=base|xl$|large|200)', own['hf_model_name'])[0]
-        own['resnet'] = isinstance(cfg.get('layers'), list)
-        said.append(own)
-    return json.dumps([*said, tokenizer_kind(config['text_cfg']), 'multimodal_cfg' in config], sort_keys=True)
+def kind(name, tower):
+    "What a tower has in common with others that differ in numbers alone: vit_large_patch16_siglip_384 is a vit_siglip"
+    config = open_clip.get_model_config(name)
+    own = {k: v for k, v in config[tower].items() if k not in NUMBERS and v is not False}
+    if 'timm_model_name' in own: own['timm_model_name'] = [part for part in own['timm_model_name'].split('_') if not re.fullmatch(SIZES, part)]
+    if 'hf_model_name' in own: own['hf_model_name'] = re.split('-(?=base|xl$|large|200)', own['hf_model_name'])[0]
+    tokens = tokenizer_kind(config['text_cfg']) if tower == 'text_cfg' else isinstance(config[tower].get('layers'), list)
+    return json.dumps([own, tokens, 'multimodal_cfg' in config], sort_keys=True)
 
-KINDS = defaultdict(list)
-for name in open_clip.list_models(): KINDS[kind(name)].append(name)
-HUGGING = [names[0] for k, names in KINDS.items() if 'hf_model_name' in k]
-OTHERS = [names[0] for k, names in KINDS.items() if 'hf_model_name' not in k]
+def kinds(tower): return list({kind(name, tower): name for name in reversed(open_clip.list_models())}.values())
 
 # timm's towers that take their own size alone, as they had no `set_input_size` yet
 TIMM = Version(timm.__version__)
@@ -63,9 +57,12 @@ def timm_sizes(name):
         return dict(embed_cfg=cfg, embed_dim=32, depth=1, num_heads=2, img_size=64)
     return dict(depth=2, embed_dim=32, num_heads=2, img_size=96)
 
-def small(name):
-    "A configuration of open_clip with small towers"
-    config = open_clip.get_model_config(name)
+def small(name, tower):
+    "A configuration of open_clip with small towers, of which one is of a kind; CoCa's go together"
+    config, plain = open_clip.get_model_config(name), open_clip.get_model_config('ViT-B-16')
+    if 'multimodal_cfg' in config: config['multimodal_cfg'].update(width=32, heads=2, layers=1)
+    elif tower == 'text_cfg': config['vision_cfg'] = plain['vision_cfg']
+    elif tower == 'vision_cfg': config = plain | {'vision_cfg': config['vision_cfg']}
     vision, text = config['vision_cfg'], config['text_cfg']
     config['embed_dim'] = 32
     if 'timm_model_name' in vision:
@@ -74,9 +71,7 @@ def small(name):
     elif isinstance(vision['layers'], list): vision.update(layers=[1, 1, 1, 1], width=16, image_size=64)
     else: vision.update(layers=2, width=64, head_width=32, image_size=3*vision['patch_size'])
     if 'attn_pooler_heads' in vision: vision['attn_pooler_heads'] = 4
-    text.update(width=32, heads=2, layers=2, hf_model_pretrained=False)
-    if tokenizer_kind(text) != 'CLIP': text['vocab_size'] = 200
-    if 'multimodal_cfg' in config: config['multimodal_cfg'].update(width=32, heads=2, layers=1)
+    text.update(width=32, heads=2, layers=2, vocab_size=49408 if tokenizer_kind(text) == 'CLIP' else 200, hf_model_pretrained=False)
     return config
 
 class Words:
@@ -102,17 +97,18 @@ def small_hugging_config(name):
                            decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64)
 
 @pytest.fixture
-def folder(monkeypatch, tmp_path):
-    "Writes a small CLIP of a kind into a folder, so that `load_clip` can open it"
+def load(monkeypatch, tmp_path):
+    "Writes a small CLIP with a tower of a kind into a folder, and opens it"
     make = timm.create_model
     monkeypatch.setattr(timm, 'create_model', lambda name, **kw: make(name, **kw, **timm_sizes(name)))
+    monkeypatch.setattr(open_clip.factory, 'SimpleTokenizer', TOKENIZER)
     if importlib.util.find_spec('transformers'):
         import transformers
         monkeypatch.setattr(transformers.AutoConfig, 'from_pretrained', lambda name, **kw: small_hugging_config(name))
 
-    def write(name):
+    def load(name, tower=None, **how):
         torch.manual_seed(0)
-        config = small(name)
+        config = small(name, tower)
         text = config['text_cfg']
         if (which := tokenizer_kind(text)) != 'CLIP':       # the real ones read files of the Hub
             words = Words(which, text.get('context_length', 77))
@@ -122,87 +118,69 @@ def folder(monkeypatch, tmp_path):
         for p in model.parameters():                        # some begin with zeros: let them say something
             if p.ndim < 2: p.data += 0.05 * torch.randn_like(p)
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path/'open_clip_model.safetensors')
-        return str(tmp_path)
-    return write
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            return load_clip(tmp_path, device='cpu', **how)
+    return load
 
 
 def same(ours, theirs):
     scale = max(1, theirs.abs().max().item())
     assert ours.shape == theirs.shape and (ours - theirs).abs().max() < 1e-5 * scale
 
-def check_sentences(clip):
-    model, tokens = clip.model, clip.tokenize(['two dogs on a beach', 'a cat'])
-    with torch.no_grad(): want = model.encode_text(tokens, normalize=False)
+@pytest.mark.parametrize('name', kinds('text_cfg'))
+def test_text(name, load):
+    text = open_clip.get_model_config(name)['text_cfg']
+    if 'hf_model_name' in text: pytest.importorskip('transformers')
+    clip = load(name, 'text_cfg')
+    others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]    # the shared prefix is on wherever it can be
+    assert clip.causal == (not any(others) and text.get('pool_type', 'argmax') in ('argmax', 'eos'))
+
+    model, start, said = clip.model, clip.special.start, ['two dogs on a beach', 'a cat']
+    tokens, names = clip.tokenize(said), ['cat', 'potted plant']
+    prompts = clip.tokenize([f'a photo of a {name}.' for name in names])
+    with torch.no_grad(): want, G = (model.encode_text(t, normalize=False) for t in (tokens, prompts))
     h, H, mask = clip.encode_texts(tokens)
     same(h, want)
     assert H.shape == (*tokens.shape, clip.dim) and H.isfinite().all() and clip.dim == 32
-    assert mask.sum(1).tolist() == [len(t.split()) + clip.special.start + 1 for t in ('two dogs on a beach', 'a cat')]
-    cut = int(mask.sum(1).max())
-    same(clip.encode_texts(tokens[:, :cut])[0], want)       # whatever the batch is cut to
+    assert mask.sum(1).tolist() == [len(t.split()) + start + 1 for t in said]
+    same(clip.encode_texts(tokens[:, :int(mask.sum(1).max())])[0], want)        # whatever the batch is cut to
 
-def check_prompts(clip):
-    names, model, start = ['cat', 'potted plant'], clip.model, clip.special.start
-    sentences = clip.tokenize([f'a photo of a {name}.' for name in names])
-    words = _word_embedding(clip.text)(sentences[:1, start:start + 4])[0].detach().requires_grad_()
-    with torch.no_grad(): want = model.encode_text(sentences, normalize=False)
-    G = clip.encode_prompts(words, names)
-    same(G, want)
-    same(clip.encode_prompts(words.expand(2, -1, -1), names), want)
-    same(clip.encode_shared_prompts(torch.stack([0*words, words]), names)[1], want)
-    assert torch.autograd.grad(G.sum(), words)[0].abs().sum() > 0
+    words = _word_embedding(clip.text)(prompts[:1, start:start + 4])[0].detach().requires_grad_()
+    ours = clip.encode_prompts(words, names)
+    same(ours, G)
+    same(clip.encode_prompts(words.expand(2, -1, -1), names), G)
+    same(clip.encode_shared_prompts(torch.stack([0*words, words]), names)[1], G)
+    assert torch.autograd.grad(ours.sum(), words)[0].abs().sum() > 0
 
-def check_pictures(clip, spec):
-    model, native = clip.model, small_size(clip)
+    train = LabeledTexts(['a cat on a sofa', 'a dog on a sofa'] * 4, torch.eye(2).bool().repeat(4, 1), as_classset(['cat', 'dog']))
+    learner = TaIDPT(clip, train.classes, n_ctx=2, epochs=2, batch_size=8, templates=False, lr=.01)
+    with pytest.warns(UserWarning, match='Few sentences'): learner.fit(train, progress=False)
+    scores = learner.predict([Image.new('RGB', (80, 60), c) for c in ('red', 'white')], progress=False)
+    assert scores.shape == (2, 2) and scores.isfinite().all() and len(learner.history_) == 2
+
+@pytest.mark.parametrize('name', kinds('vision_cfg'))
+def test_pictures(name, load, tmp_path):
+    clip = load(name, 'vision_cfg')
+    visual = clip.model.visual
+    native = max(visual.image_size) if isinstance(visual.image_size, tuple) else visual.image_size
     for size in (native, native + 32):
         pixels = torch.randn(2, 3, size, size)
-        if size != native and type(getattr(model.visual, 'trunk', None)).__name__ in ONE_SIZE:
+        if size != native and type(getattr(visual, 'trunk', None)).__name__ in ONE_SIZE:
             with pytest.raises(ValueError, match='takes no pictures of'): clip.encode_maps(pixels)
             continue
         f, maps = clip.encode_maps(pixels, pos_embed=True)
         assert maps.ndim == 4 and maps.shape[1] == maps.shape[2] and maps.isfinite().all() and maps.shape[-1] == 32
-        resized = size != native and (hasattr(model.visual, 'proj') or hasattr(model.visual, 'trunk'))
-        other = open_clip.create_model(spec, force_image_size=size).eval() if resized else model
+        resized = size != native and (hasattr(visual, 'proj') or hasattr(visual, 'trunk'))
+        other = open_clip.create_model(f'local-dir:{tmp_path}', force_image_size=size).eval() if resized else clip.model
         with torch.no_grad():
             if size == native or resized: same(f, other.encode_image(pixels, normalize=False))
 
-def small_size(clip):
-    size = clip.model.visual.image_size
-    return size if isinstance(size, int) else size[0]
-
-def check_learning(clip):
-    classes = as_classset(['cat', 'dog'])
-    train = LabeledTexts([f'a {n} on a sofa' for n in ('cat', 'dog')] * 4, torch.eye(2).bool().repeat(4, 1), classes)
-    model = TaIDPT(clip, classes, n_ctx=2, epochs=2, batch_size=8, templates=False).fit(train, progress=False)
-    scores = model.predict([Image.new('RGB', (80, 60), c) for c in ('red', 'white')], progress=False)
-    assert scores.shape == (2, 2) and scores.isfinite().all() and len(model.history_) == 2
-
-def check_all(name, folder):
-    spec = folder(name)
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        clip = load_clip(spec, device='cpu')
-        text = open_clip.get_model_config(name)['text_cfg']         # the shared prefix is on wherever it can be
-        others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]
-        assert clip.causal == (not any(others) and text.get('pool_type', 'argmax') in ('argmax', 'eos'))
-        check_sentences(clip)
-        check_prompts(clip)
-        check_pictures(clip, f'local-dir:{spec}')
-        check_learning(clip)
-
-@pytest.mark.parametrize('name', OTHERS)
-def test_kind(name, folder): check_all(name, folder)
-
-@pytest.mark.skipif(not importlib.util.find_spec('transformers'), reason='needs transformers: pip install transformers')
-@pytest.mark.parametrize('name', HUGGING)
-def test_hugging_face(name, folder): check_all(name, folder)
-
 
 @pytest.mark.parametrize('name', ['RN50', 'ViT-B-16-SigLIP', 'coca_base'])
-def test_half_precision(name, folder):
+def test_half_precision(name, load):
     "Weights in bfloat16: features and prompts follow, and gradients reach the vectors"
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        clip = load_clip(folder(name), device='cpu', precision='bfloat16')
+    clip = load(name, precision='bfloat16')
     assert clip.dtype == torch.bfloat16
     tokens = clip.tokenize(['two dogs on a beach'])
     h, H, _ = clip.encode_texts(tokens)
@@ -212,12 +190,10 @@ def test_half_precision(name, folder):
     assert context.grad.abs().sum() > 0 and clip.encode_images(torch.zeros(1, 3, 96, 96))[0].isfinite().all()
 
 
-def test_sigmoid(folder):
+def test_sigmoid(load):
     "SigLIP's probabilities, as the model itself gives them, choose the tags"
     names, photos = ['cat', 'dog', 'fire truck', 'bus'], [Image.effect_noise((120, 100), 20 + 60*i).convert('RGB') for i in range(4)]
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        clip = load_clip(folder('ViT-B-16-SigLIP'), device='cpu')
+    clip = load('ViT-B-16-SigLIP')
     pixels = torch.stack([clip.preprocess(p) for p in photos])
     with torch.no_grad(): f, h, scale, bias = clip.model(pixels, clip.tokenize([f'a photo of a {n}.' for n in names]))
     own = (scale * f @ h.T + bias).sigmoid()

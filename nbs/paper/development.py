@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from taidpt import texts
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels, with_classes
 from taidpt.datasets.samples import few_shot
@@ -22,18 +23,25 @@ def shared_data():
     return next((p/'data' for p in beside if whole(p/'data')), None)
 
 
+def hurry():
+    "Without the photos a page shows no more than that it runs; few template sentences and captions make that quick."
+    if not shared_data(): texts.TEMPLATES = texts.TEMPLATES[:4]
+    return list(bundled_captions())[:None if shared_data() else 1500]
+
+
 def miniature(folder='coco_dev', min_photos=1, **kwargs):
     "A study on the embedded CLIP, in a temporary folder: on photos of `shared_data` without rare classes, or on the bundled ones."
     def photos(name):
         found = read_labels(shared_data()/folder/'labels.tsv', name)
         return replace(found, labels=found.labels & (found.labels.sum(0) >= min_photos))
     if shared_data(): kwargs['photos'] = photos
+    hurry()
     return Study(load_clip(device='cpu'), tempfile.mkdtemp(), **kwargs)
 
 
 def quick_prompts(clip, classes, limit=3000, **settings):
     "TaI-DPT's prompts from some of the bundled captions that name a class, at random, or from all (COCO val2017, CC BY 4.0)."
-    found = NounFilter(classes).label(bundled_captions(), progress=False)
+    found = NounFilter(classes).label(hurry(), progress=False)
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     return TaIDPT(clip, classes, **settings).fit(found[order[:limit]], progress=False)
 

@@ -156,7 +156,6 @@ def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, 
     "An ONNX graph from `pixels` to `scores`; `ValueError` for what cannot be traced."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
-    from taidpt.encoders.patch_features import patch_features
     from taidpt.predict import fuse_branches
     visual, score, graph = model.clip.model.visual, model.scorer(), io.BytesIO()
 
@@ -166,7 +165,7 @@ def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, 
             return fuse_branches(score(f[:, int(model.pos_embed)], F.flatten(1, 2)))
 
     scores, fused = Scores().eval(), torch.backends.mha.get_fastpath_enabled()
-    scores.tower = tower = PictureTower(visual, patch_features(visual, model.clip.dense)).eval()
+    scores.tower = tower = PictureTower(visual).eval()
     torch.backends.mha.set_fastpath_enabled(False)      # attention from operations that ONNX has
     try:
         with torch.no_grad(), warnings.catch_warnings():

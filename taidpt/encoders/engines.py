@@ -7,12 +7,11 @@ __all__ = ['PictureTower', 'OpenVINOTower', 'openvino_tower']
 
 # %% ../../nbs/encoders/engines.ipynb #engines-004
 import sys, warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 from queue import SimpleQueue
 from threading import Lock
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,12 +22,11 @@ class PictureTower(nn.Module):
     "Pixels to both forms of f, and to F (Eq. 4)."
     def __init__(self,
         visual:nn.Module, # image tower of an open_clip model
-        dense:Callable|None=None, # as in `picture_features`
     ):
         super().__init__()
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        self.visual, self.dense, self.shapes = tower_for(visual, self.size), dense, None
+        self.visual, self.shapes = tower_for(visual, self.size), None
         with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))
         self.shapes = f.shape[1:], F_.shape[1:]
 
@@ -36,30 +34,10 @@ class PictureTower(nn.Module):
         pixels:Tensor, # N × 3 × height × width
     ) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D
         "Features of pictures of the CLIP's own size."
-        found = picture_features(self.visual, pixels, (False, True), self.dense)
+        found = picture_features(self.visual, pixels, (False, True))
         if not self.shapes: return found
         N = pixels.shape[0]                         # of -1 a tracer may make a constant
         return tuple(x.reshape(N, *shape) for x, shape in zip(found, self.shapes))
-
-# %% ../../nbs/encoders/engines.ipynb #engines-023
-def _as_graph(tower:PictureTower): # -> openvino.Model
-    "The tower as OpenVINO's own graph. `ValueError` for what cannot be traced."
-    sys.modules.setdefault('openvino_telemetry', None)  # it would tell its makers of each import
-    import openvino
-    example = torch.zeros(2, 3, *tower.size)
-    before = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            traced = torch.jit.trace(tower, example, check_trace=False)
-            graph = openvino.convert_model(traced, example_input=example)
-    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
-        raise ValueError('this picture tower cannot be traced for pictures of this size '
-                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
-    finally: torch.backends.mha.set_fastpath_enabled(before)
-    graph.reshape([-1, 3, *tower.size])
-    return graph
 
 # %% ../../nbs/encoders/engines.ipynb #engines-024
 _HINTS = {'float32': 'f32', 'bfloat16': 'bf16'}                 # precisions, and OpenVINO's names
@@ -72,7 +50,6 @@ class OpenVINOTower:
         precision:str='float32', # or 'bfloat16'
     ):
         import openvino                                     # here, as few need it
-        _ = openvino.Tensor(np.zeros(1, np.float32)).data   # two threads could hang on the first
         self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
         self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}
 
@@ -110,7 +87,6 @@ class OpenVINOTower:
 
 def openvino_tower(
     visual:nn.Module, # image tower of an open_clip model, float32, on the CPU
-    dense:Callable|None=None, # as in `picture_features`
     precision:str='float32', # that it computes in; or 'bfloat16'
 ) -> OpenVINOTower:
     "The tower in OpenVINO. `ImportError` without it, `ValueError` for a tower that it gets wrong."
@@ -118,11 +94,26 @@ def openvino_tower(
         f"precision of engine='openvino' must be 'float32' or 'bfloat16', got {precision!r}.")
     if find_spec('openvino') is None: raise ImportError(
         'openvino is not installed: pip install openvino, or leave engine out.')
-    tower = PictureTower(visual, dense).eval()
-    run = OpenVINOTower(graph := _as_graph(tower), tower.size)
+    sys.modules.setdefault('openvino_telemetry', None)  # it would tell its makers of each import
+    import openvino
+    tower, before = PictureTower(visual).eval(), torch.backends.mha.get_fastpath_enabled()
+    example = torch.zeros(2, 3, *tower.size)
+    torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            traced = torch.jit.trace(tower, example, check_trace=False)
+            graph = openvino.convert_model(traced, example_input=example)
+    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
+        raise ValueError('this picture tower cannot be traced for pictures of this size '
+                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
+    finally: torch.backends.mha.set_fastpath_enabled(before)
+    graph.reshape([-1, 3, *tower.size])
+    run = OpenVINOTower(graph, tower.size)
     noise = torch.randn(3, 3, *tower.size, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(): want = tower(noise)
-    for name, a, b in zip('fF', run(noise, (False, True)), want):
+    found = run(noise, (False, True))       # the first of a process: two threads could hang on it
+    for name, a, b in zip('fF', found, want):
         same = a.shape == b.shape and torch.allclose(a, b, 1e-3, 1e-3*b.abs().max())
         if not same: raise ValueError(
             f"OpenVINO's graph of the picture tower gives another {name} than PyTorch: this kind "

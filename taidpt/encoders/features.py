@@ -30,11 +30,6 @@ def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B ite
     mask = steps < length[:, None]
     return (start[:, None] + steps)[mask], mask
 
-def _padded(U:Tensor, mask:Tensor) -> Tensor: # T × D; B × n bool -> B × n × D
-    "Rows of one item after another, with zeros in between."
-    empty = U.new_zeros(mask.numel(), U.shape[1])
-    return empty.index_copy(0, mask.flatten().nonzero()[:, 0], U).unflatten(0, mask.shape)
-
 def _release(*arrays:np.ndarray) -> None:
     "Give back the memory of what was read from a file or written to it."
     for a in arrays:
@@ -84,7 +79,7 @@ class FeatureStore:
         u, U = u.float(), U.float()
         _release(self.global_, self.local)
         if len(U) == mask.numel(): U = U.unflatten(0, mask.shape)
-        elif padded: U = _padded(U, mask)
+        elif padded: U = U.new_zeros(*mask.shape, U.shape[1]).index_put((mask,), U)
         return u, U, mask
 
     def take(self,

@@ -7,6 +7,7 @@ __all__ = ['run_causal', 'name_suffixes', 'encode_whole_prompts', 'encode_any_pr
            'prompt_block', 'encode_shared_prefix']
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #911ea10a
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,10 +18,6 @@ from torch import Tensor, nn
 from .towers import SpecialTokens, any_text_features, project
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #blocks-005
-def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # a block; T × W -> T × 3W
-    "What the tokens attend with."
-    return F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
-
 def _split_heads(qkv:Tensor, length:int, heads:int) -> Tensor: # T × 3W -> 3 × T/length × heads × …
     "Queries, keys and values, by sequence of some length and by head: … × length × d."
     return qkv.unflatten(0, (-1, length)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
@@ -39,7 +36,8 @@ def run_causal(text:nn.Module, x:Tensor) -> Tensor: # N × T × W -> the same
     N, T, _ = x.shape
     x = x.flatten(0, 1)
     for block in text.transformer.resblocks:
-        q, k, v = _split_heads(_queries_keys_values(block, x), T, block.attn.num_heads)
+        qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
+        q, k, v = _split_heads(qkv, T, block.attn.num_heads)
         o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = _after_attention(block, x, o.transpose(1, 2).flatten(0, 1).flatten(1))
     return x.unflatten(0, (N, T))
@@ -96,17 +94,6 @@ def encode_any_prompts(
     words = ids.new_full(contexts.shape[:2], special.word)
     return any_text_features(model, torch.cat([start, words, ids], 1), special, contexts)[0]
 
-# %% ../../nbs/encoders/shared_prefix.ipynb #853d1876
-def _pack_names(lengths:Sequence[int], room:int=12) -> tuple[list[tuple[int, int]], int, int]:
-    "Names side by side in rows, long ones first: row and place of each; rows; places in a row."
-    room, row, free = max(room, *lengths), -1, 0
-    where = [None] * len(lengths)
-    for c in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        if free < lengths[c]: row, free = row + 1, room
-        where[c] = row, room - free
-        free -= lengths[c]
-    return where, row + 1, room
-
 # %% ../../nbs/encoders/shared_prefix.ipynb #9b92e01e
 class PromptRows(NamedTuple):
     "The tokens that follow a shared prefix of P tokens, in R rows of K places."
@@ -122,17 +109,21 @@ def lay_out_prompts(
     eot:Tensor, # C, where EOT is
     prefix:int, # P, tokens before the name
 ) -> PromptRows:
-    "Put the names of many prompts into rows."
-    where, R, K = _pack_names((eot + 1).tolist())
-    token, place = torch.zeros(2, R, K).long()
-    owner = torch.full((R, K), -1)                                      # the class of each place
-    for c, (row, first) in enumerate(where):
-        n = eot[c] + 1
-        here = row, slice(first, first + n)
-        token[here], place[here], owner[here] = ids[c, :n], prefix + torch.arange(n), c
-    ends = torch.tensor([row * K + first for row, first in where]) + eot
+    "Put the names of many prompts into rows, long ones first."
+    n, free, first = (eot + 1).tolist(), 0, {}              # the first place of each name
+    K = max(12, *n)
+    for c in sorted(range(len(n)), key=n.__getitem__, reverse=True):
+        if free % K + n[c] > K: free += K - free % K        # it has no room in this row
+        first[c], free = free, free + n[c]
+    rows = math.ceil(free / K)
+    (token, place), owner = torch.zeros(2, rows * K).long(), torch.full((rows * K,), -1)
+    for c, start in first.items():                          # owner: the class of each place
+        here = slice(start, start + n[c])
+        token[here], place[here], owner[here] = ids[c, :n[c]], prefix + torch.arange(n[c]), c
+    token, place, owner = (t.view(rows, K) for t in (token, place, owner))
+    ends = torch.tensor([first[c] for c in range(len(n))]) + eot
     own = (owner[:, :, None] == owner[:, None]).tril()
-    sees = torch.cat([torch.ones(R, K, prefix).bool(), own], 2)
+    sees = torch.cat([torch.ones(rows, K, prefix).bool(), own], 2)
     return PromptRows(ids, eot, token, place, ends, ~sees[:, None])
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #dc944166
@@ -151,7 +142,7 @@ def prompt_block(
 ) -> Tensor: # T × W, or a row for each of `ends`
     "A residual attention block on the tokens of many prompts with few prefixes."
     (B, P), K, heads = prefixes, hidden.shape[2], block.attn.num_heads
-    qkv = _queries_keys_values(block, x)
+    qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
     pq, pk, pv = _split_heads(qkv[:B * P], P, heads)
     q, k, v = _split_heads(qkv[B * P:], K, heads)
     rows = len(q) // B

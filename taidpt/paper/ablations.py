@@ -18,7 +18,7 @@ from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
 from taidpt.paper.study import (
-    Cell, Material, Study, draw, labels_digest, measured, scene, together, write_table,
+    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, together, write_table,
 )
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
@@ -40,12 +40,6 @@ _ABLATIONS = {                               # group -> name of the value -> set
 _OTHER_GROUPS = ('branches', 'texts, pictures', 'CLIP')
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _changed(m:Material, settings:dict)->dict:
-    "The settings that differ from those of Table 1, or from the CLIP's own."
-    standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02,
-                'tau_image': m.run.tau_image} | m.study.clip.recommended
-    return {k: v for k,v in settings.items() if standard.get(k) != v}
-
 def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
     "What TaI-DPT says of the test pictures, as published or with some settings changed."
     model, learn, source = m.prompts(seed)
@@ -58,10 +52,12 @@ def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
 
 def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
     "One setting changed, for each of its values."
-    found, mark = {}, ' (as published)'
+    found, own = {}, m.study.clip.recommended
+    standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02,
+                'tau_image': m.run.tau_image} | own
     for value,settings in _ABLATIONS[group].items():
-        if settings.keys() & m.study.clip.recommended.keys(): mark = " (the CLIP's)"
-        changed = _changed(m, settings)
+        changed = {k: v for k,v in settings.items() if standard.get(k) != v}
+        mark = " (the CLIP's)" if settings.keys() & own.keys() else ' (as published)'
         name = f'{group}={value}'.replace(' ', '-') if changed else 'published'
         cells = [_variant_cell(m, s, name, **changed) for s in m.study.seeds]
         found[group, value + mark*(not changed)] = measured(m.test, [c.both for c in cells])
@@ -78,12 +74,10 @@ def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
     return found
 
 def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # by group and CLIP
-    "mAP of the published settings on each CLIP; further ones have folders of their own."
+    "mAP of the published settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
-        name = (clip.name or 'clip').replace('/', '-').replace(':', '-')
-        folder = m.study.folder if clip is m.study.clip else m.study.folder/name
-        own = Material(replace(m.study, clip=clip, folder=folder), m.name)
+        own = Material(replace(m.study, clip=clip), m.name)
         scores = [_variant_cell(own, s).both for s in m.study.seeds]
         found['CLIP', clip.name] = measured(own.test, scores).each
     return found
@@ -136,8 +130,6 @@ def ablations(
     for g in groups: found |= others[g](m) if g in others else _setting_results(m, g)
     if 'CLIP' in groups and not clips:
         notes.append('No other CLIP was named, so there is one row of them.')
-    seen = [_variant_cell(m, study.seeds[0])] if {*groups} - {'texts, pictures'} else []
-    notes += m.notes(m.test, seen)
-    write_table(study, 'ablations', f'Ablations on {name}', m.data, ['ablation', 'value'], found,
-                notes=notes)
+    write_table(study, 'ablations', f'Ablations on {name}', {name: data_digest(m.test, m.train)},
+                ['ablation', 'value'], found, notes=[*notes, *m.notes(found.values())])
     return found

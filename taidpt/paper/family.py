@@ -51,11 +51,6 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
     'linear on pairs with attention': lambda clip, c, s: TextLinear(clip, c, 'pairs', templates=True)}
 
 # %% ../../nbs/paper/family.ipynb #family-008
-def _code_of(cls:type)->str:
-    "The code beside a class, by which its cells are known; the time, where there is no file of it."
-    try: return inspect.getsource(sys.modules[cls.__module__])
-    except (OSError, TypeError): return str(time.time())
-
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
     def __init__(self,
@@ -75,35 +70,37 @@ class Comparison:
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
         self.data = data_digest(photos, train, min_photos)
 
-    def models(self, name:str)->list:
-        "A member for each seed that it depends on, not fitted yet."
-        make, clip, classes = self.members[name], self.study.clip, self.photos.classes
-        found = [make(clip, classes, s) for s in range(1, self.seeds + 1)]
-        return found if settings_of(found[0]) != settings_of(found[-1]) else found[:1]
+    def model(self, name:str, seed:int=1)->Predictor:
+        "A member, not fitted yet."
+        return self.members[name](self.study.clip, self.photos.classes, seed)
 
     def cells(self, name:str)->list[Cell]:
         "What a member says of the photos, for each seed."
-        study, found = self.study, []
-        for i,model in enumerate(self.models(name), 1):
-            key = f'family-{self.data}.{name.replace(" ", "-")}.{i}'
-            train = self.every if ' on pairs' in name else self.train
-            texts = train.texts + template_sentences(train.classes).texts
-            def learn(model=model, train=train, texts=texts):
+        study, source, found = self.study, self.data, []
+        train = self.every if ' on pairs' in name else self.train
+        texts = train.texts + template_sentences(train.classes).texts
+        models = [self.model(name, s) for s in range(1, self.seeds + 1)]
+        if settings_of(models[0]) == settings_of(models[-1]): models = models[:1]   # no seed
+        if name not in FAMILY:                              # known by the code beside its class
+            try: source += inspect.getsource(sys.modules[type(models[0]).__module__])
+            except (OSError, TypeError): source += str(time.time())     # there is no file of it
+        for seed,model in enumerate(models, 1):
+            def learn(model=model):
                 features = study.sentence_features(texts)
                 model.fit(train, features=features, progress=False)
                 return Attended(model, features) if name.endswith('attention') else model
-            if not hasattr(model, 'fit'): learn = None
-            source = self.data if name in FAMILY else f'{self.data} {_code_of(type(model))}'
-            found.append(study.cell(key, self.photos, model, learn, source))
+            key = f'family-{self.data}.{name.replace(" ", "-")}.{seed}'
+            learner = learn if hasattr(model, 'fit') else None
+            found.append(study.cell(key, self.photos, model, learner, source))
         return found
 
     def scores(self, name:str, relative:bool=False)->list[Tensor]: # of each seed, N × C
         "Scores of a member, or relative ones made of them."
         found = [c.both for c in self.cells(name)]
         if not relative: return found
-        model, clip = self.models(name)[0], self.study.clip
-        scale = 16/(model.cosine_scale or 1)
-        if name.startswith('TaI'): scale = 4*clip.recommended.get('scale', 4.)   # as the loss sees
+        scale = 16/(self.model(name).cosine_scale or 1)
+        if name.startswith('TaI'):                          # as the loss sees
+            scale = 4*self.study.clip.recommended.get('scale', 4.)
         return [relative_scores(s, scale) for s in found]
 
     def measured(self, name:str, relative:bool=False)->Measured:
@@ -156,17 +153,16 @@ class Result:
     def over_zeroshot(self)->Interval: return Interval(self.gain, self.gain_low, self.gain_high)
 
 # %% ../../nbs/paper/family.ipynb #family-022
-_ARROW = {str: 'string', int: 'int64', float: 'float64', bool: 'bool'}
-
 def read_results(
     path:str|Path, # .csv
 )->list[Result]: # none where there is no file yet
     "The rows of a file. Raises `ValueError` for a file that holds others."
     if not Path(path).exists(): return []
     from pyarrow import ArrowInvalid, csv as arrow          # here, as rows alone need none of it
-    types = {f.name: _ARROW[f.type] for f in fields(Result)}
-    how = arrow.ConvertOptions(column_types=types, null_values=[], true_values=['yes'],
-                               false_values=['no'])
+    kinds = {str: 'string', int: 'int64', float: 'float64', bool: 'bool'}
+    how = arrow.ConvertOptions(
+        column_types={f.name: kinds[f.type] for f in fields(Result)}, null_values=[],
+        true_values=['yes'], false_values=['no'])
     try:
         table = arrow.read_csv(path, arrow.ReadOptions(use_threads=False), convert_options=how)
         return [Result(**row) for row in table.to_pylist()]
@@ -238,12 +234,7 @@ def compare(
     rows = [family.row(m, relative, name, called, source)
             for m,relative in product(members, (False, True))]
     keep_results(out, rows)
-    def limits(low, high, sign=''): return f'{low:{sign}.1f} to {high:{sign}.1f}'
-    lines = [[r.method + ', relative'*r.relative, f'{r.map:.1f}', limits(r.low, r.high),
-              f'{r.gain:+.1f}', limits(r.gain_low, r.gain_high, '+'), str(r.seeds),
+    lines = [[r.method + ', relative'*r.relative, f'{r.map:.1f}', f'{r.low:.1f} to {r.high:.1f}',
+              f'{r.gain:+.1f}', f'{r.gain_low:+.1f} to {r.gain_high:+.1f}', str(r.seeds),
               f'{r.seconds:.2f}'] for r in rows]
-    text = markdown_table(['method', 'mAP', '95 %', 'gain', '95 %', 'seeds', 'seconds'], lines, 1)
-    counts = zip(classes.natural, family.labels.sum(0).tolist())
-    few = ', '.join(f'{n} ({k})' for n,k in counts if 0 < k < 5)
-    if not few: return text
-    return f'{text}\n\nOn fewer than 5 pictures, where one more or less changes much: {few}.'
+    return markdown_table(['method', 'mAP', '95 %', 'gain', '95 %', 'seeds', 'seconds'], lines, 1)

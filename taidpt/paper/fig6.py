@@ -18,7 +18,6 @@ def fig6(
     shots:Sequence[int]|None=None, # pictures a class; None: 1 to 16, in a miniature 1 and 2
     coop:dict|None=None, # settings of `CoOp`
     pictures:Scene|None=None, # other pictures than those of the data set
-    weight:float=0.5, # of CoOp-DPT in the ensemble
 )->dict[tuple, Measured]: # by method and shots, which are 0 for what needs no picture
     "Fig. 6: mAP of five methods over pictures a class. Writes fig6.md and fig6.json."
     shots, group = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2)), f'fig6.{name}'
@@ -27,9 +26,9 @@ def fig6(
     found = {('TaI', 0): measured(test, [tai.alone]), ('TaI-DPT', 0): measured(test, [tai.both])}
     for k in shots:
         cells = [coop_cell(seen, group, k, s, coop) for s in study.seeds]
-        both = [together([c.both, tai.both], [weight, 1 - weight]) for c in cells]
+        both = [together([c.both, tai.both], [.5, .5]) for c in cells]
         found |= {('CoOp', k): measured(test, [c.alone for c in cells]),
                   ('CoOp-DPT', k): measured(test, [c.both for c in cells]),
                   ('CoOp-DPT + TaI-DPT', k): measured(test, both)}
-    seen.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', 'shots', found, tai.read, {})
+    seen.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', 'shots', found, {})
     return found

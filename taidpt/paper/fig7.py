@@ -12,21 +12,16 @@ import torch
 
 from ..metrics import Measured
 from .published import published_settings
-from .study import Cell, Material, Study, draw, measured, write_table
+from taidpt.paper.study import (
+    Cell, Material, Study, data_digest, draw, measured, write_table,
+)
 from ..texts import template_sentences
-
-# %% ../../nbs/paper/fig7.ipynb #fig7-007
-def _sample_sizes(n:int)->list[int]:
-    "Numbers of captions, of n there are: none, then 250, 1,000, 4,000, … and all."
-    sizes, k = [0], 250
-    while k < n: sizes, k = [*sizes, k], 4*k
-    return [*sizes, n]
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-017
 def _equal_epochs(size:int, largest:int, epochs:int, batch_size:int)->int:
     "Epochs in which a sample makes as many steps as the largest one does in its own."
-    def steps(n): return max(1, n // min(batch_size, n))
-    return round(epochs * steps(largest) / steps(size))
+    steps, most = (max(1, n // min(batch_size, n)) for n in (size, largest))
+    return round(epochs * most / steps)
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-018
 def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)->Cell:
@@ -52,17 +47,17 @@ def fig7(
     equal_steps:bool=False, # as many steps for each size; else as many epochs, as published
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md, or fig7-steps.md, and JSON."
-    m, found, cells = Material(study, name), {}, []
-    sizes = sizes or _sample_sizes(len(m.train))
+    m, found = Material(study, name), {}
+    n = len(m.train)
+    sizes = sizes or [0, *(k for k in (250 * 4**i for i in range(9)) if k < n), n]
     for k in sizes:
         some = [_sample_cell(m, k, max(sizes), s, equal_steps) for s in study.seeds]
         found |= {(name, k, 'TaI'): measured(m.test, [c.alone for c in some]),
                   (name, k, 'TaI-DPT'): measured(m.test, [c.both for c in some])}
-        cells += some
     how = ('As many steps for each size.' if equal_steps else
            'As many epochs for each size, and so fewer steps for fewer sentences.')
     how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
     write_table(study, 'fig7-steps' if equal_steps else 'fig7',
-                'Fig. 7, mAP over the number of sentences', m.data,
-                ['data', 'sentences', 'method'], found, notes=[how, *m.notes(m.test, cells)])
+                'Fig. 7, mAP over the number of sentences', {name: data_digest(m.test, m.train)},
+                ['data', 'sentences', 'method'], found, notes=[how, *m.notes(found.values())])
     return found

@@ -7,7 +7,7 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'data_digest', 'Materi
            'table_text', 'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, os, platform, shlex, sys, time, warnings
+import json, platform, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -57,23 +57,14 @@ def published_pictures(
     name:str, # data set
     data:str|Path, # folder with the data sets
     train:bool=False, # those to learn from, in place of those for the test
+    crowds:bool=True, # COCO's crowds count, and specks among what is learned from
 )->LabeledPictures:
     "The pictures of a data set; raises `FileNotFoundError` with where to get them."
     if name == 'voc2007': return read_voc2007(data, 'trainval' if train else 'test')
-    if name == 'coco': return read_coco(data, 'train' if train else 'val')
+    if name == 'coco': return read_coco(
+        data, 'train' if train else 'val', crowds=crowds, tiny=crowds or not train)
     # some of NUS-WIDE's files are no pictures, and nothing can be learned from these
     return read_nuswide(data, 'train' if train else 'test', verify=train)
-
-# %% ../../nbs/paper/study.ipynb #study-013
-def _photo_halves(photos:LabeledPictures)->tuple[LabeledPictures, LabeledPictures]:
-    "To learn from and to be tested on: most classes are on two photos here and on one there."
-    n, best, most = len(photos)//2, None, -1
-    for seed in range(100):
-        order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(seed))
-        here, there = photos.labels[order[:n]], photos.labels[order[n:]]
-        served = int(((here.sum(0) > 1) & there.any(0)).sum())
-        if served > most: best, most = order, served
-    return photos[best[:n].sort().values], photos[best[n:].sort().values]
 
 # %% ../../nbs/paper/study.ipynb #study-cell
 @dataclass
@@ -86,8 +77,6 @@ class Cell:
     def alone(self)->Tensor: return self.branches[0] # N × C
     @property
     def both(self)->Tensor: return fuse(*self.branches) if len(self.branches) == 2 else self.alone
-    @property
-    def read(self)->Tensor: return ~self.alone.isnan().any(1) # N, bool
 
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
@@ -103,21 +92,13 @@ class Study:
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
 
     def __post_init__(self):
-        self.folder, self.stores = Path(self.folder), {}
+        self.folder = Path(self.folder)
         self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
 
     @property
     def whole(self)->bool:
         "Whether it is on whole data sets."
         return self.data is not None and not self.limit
-
-    def title(self, what:str)->str:
-        "The title of a table: what it is, and with what it was measured."
-        clip = 'the embedded CLIP' if self.clip.name == 'embedded' else self.clip.name
-        quick = f', {self.limit} sentences and pictures at most' if self.limit else ''
-        if self.data is not None: return f'{what}: {clip}{quick}'
-        photos = 'bundled photos' if self.photos is bundled_photos else 'labelled photos'
-        return f'{what} in miniature, no reproduction: {clip}, bundled captions, {photos}{quick}'
 
     def features(self,
         pictures:LabeledPictures, # N pictures
@@ -128,17 +109,14 @@ class Study:
         clip, forms, files = clip or self.clip, (False, True), pictures.pictures
         key = text_digest([feature_recipe(clip, forms), fingerprint(files)])
         path = self.folder/'features'/f'pictures-{key}.safetensors'
-        if (key, skip) not in self.stores: self.stores[key, skip] = encode_pictures(
-            clip, files, path, 'skip' if skip else 'raise', forms, self.progress)
-        return self.stores[key, skip]
+        how = 'skip' if skip else 'raise'
+        return encode_pictures(clip, files, path, how, forms, self.progress)
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one file."
         key = text_digest([self.clip.fingerprint(), *texts])
         path = self.folder/'features'/f'sentences-{key}.safetensors'
-        if key not in self.stores:
-            self.stores[key] = encode_sentences(self.clip, texts, path, self.progress)
-        return self.stores[key]
+        return encode_sentences(self.clip, texts, path, self.progress)
 
     def path(self,
         kind:str, # 'prompts', which are kept while a model learns and afterwards, or 'scores'
@@ -167,21 +145,18 @@ class Study:
                          pictures=fingerprint(pictures.pictures))
         with locked(path):
             if not path.exists():
-                begin, settings = time.perf_counter(), settings_of(model)
+                begin = time.perf_counter()
                 if learn: model = learn()
-                told = {'settings': settings, 'history': getattr(model, 'history_', []),
-                        'seconds': time.perf_counter() - begin if learn else 0.}
-                header = {'format': 'taidpt-cell'} | {k: json.dumps(v) for k,v in told.items()}
+                seconds = time.perf_counter() - begin if learn else 0.
                 features = self.features(pictures, model.clip, skip=True).form(int(model.pos_embed))
                 columns = [model.classes.index(c) for c in pictures.classes.names]
                 if type(model).predict is Predictor.predict:
                     branches = model.predict_branches(features, progress=False)
                 else: branches = [torch.as_tensor(model.predict(features, progress=False))]
                 kept = {f'branch{i}': s[:, columns] for i,s in enumerate(branches)}
-                write_safetensors(path, kept, header)
+                write_safetensors(path, kept, {'format': 'taidpt-cell', 'seconds': str(seconds)})
         tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
-        branches = [s for _,s in sorted(tensors.items())]
-        return Cell(branches, json.loads(header['seconds']))
+        return Cell([s for _,s in sorted(tensors.items())], float(header['seconds']))
 
 # %% ../../nbs/paper/study.ipynb #study-016
 def data_digest(
@@ -203,10 +178,11 @@ class Material:
     def __init__(self,
         study:Study, # where they come from
         name:str, # 'voc2007', 'coco' or 'nuswide'
+        crowds:bool=True, # as in `published_pictures`
     ):
         if name not in RUNS:
             raise ValueError(f'{name!r} is none of the published data sets {", ".join(RUNS)}')
-        self.study, self.name, self.run = study, name, RUNS[name]
+        self.study, self.name, self.run, self.crowds = study, name, RUNS[name], crowds
         self.classes = published_classes(name)
         if study.data is None or study.clip.name == 'embedded':
             self.classes = self.classes.spelled_naturally()
@@ -235,15 +211,9 @@ class Material:
     @cached_property
     def published(self)->bool:
         "Whether it is the published CLIP on the published data, but for a hundredth of these."
-        def near(n, wanted): return wanted is None or abs(n - wanted) <= wanted/100
-        return (self.study.whole and self.study.clip.name == 'RN50/openai'
-                and near(len(self.test), self.run.pictures)
-                and near(len(self.train), self.run.sentences))
-
-    @property
-    def data(self)->dict[str, str]:
-        "A hash of sentences and test pictures, under the name of the data set."
-        return {self.name: data_digest(self.test, self.train)}
+        if not self.study.whole or self.study.clip.name != 'RN50/openai': return False
+        counts = (len(self.test), self.run.pictures), (len(self.train), self.run.sentences)
+        return all(wanted is None or abs(n - wanted) <= wanted/100 for n,wanted in counts)
 
     @cached_property
     def source(self)->str:
@@ -253,19 +223,28 @@ class Material:
         return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
-        "As many labelled pictures of a split as the study takes, or photos in place of both splits."
-        name, data = self.name, self.study.data
-        found = self.study.photos(name) if data is None else published_pictures(name, data, train)
-        return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
+        "As many labelled pictures of a split as the study takes; or photos, where there is none."
+        study, name = self.study, self.name
+        found = (study.photos(name) if study.data is None else
+                 published_pictures(name, study.data, train, self.crowds))
+        return replace(found, classes=self.classes)[draw(len(found), study.limit)]
 
     @cached_property
     def test(self)->LabeledPictures: return self.labelled()
 
     @cached_property
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
-        "Pictures to learn from and pictures for the test: the official split, or two halves."
-        if self.study.data is None: return _photo_halves(self.test)
-        return self.labelled(train=True), self.test
+        """Pictures to learn from and pictures for the test: the official split, or two halves.
+
+        Most classes are on two photos of the first half and on one of the other."""
+        if self.study.data is not None: return self.labelled(train=True), self.test
+        photos, n, best, most = self.test, len(self.test)//2, None, -1
+        for seed in range(100):
+            order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(seed))
+            here, there = photos.labels[order[:n]], photos.labels[order[n:]]
+            served = int(((here.sum(0) > 1) & there.any(0)).sum())
+            if served > most: best, most = order, served
+        return photos[best[:n].sort().values], photos[best[n:].sort().values]
 
     def prompts(self,
         seed:int, # of the prompts
@@ -292,21 +271,20 @@ class Material:
                 return model.fit(texts, checkpoint=path, features=encode, progress=study.progress)
         return model, learn, source
 
-    def notes(self, pictures:LabeledPictures, cells:Iterable[Cell])->list[str]:
+    def notes(self, results:Iterable)->list[str]: # as in `write_table`
         "What a reader of a table should know of its captions and pictures."
-        study, out, n = self.study, [], len(pictures) + len(pictures.missing)
-        if study.whole and self.run.sentences and not study.ids:
-            drawn = len(self.train) == self.run.sentences
-            out.append(f'{len(self.train):,} captions, ' + (
-                'drawn at random; --caption-ids takes the published list.' if drawn else
-                f'all that name a class, where the published run has {self.run.sentences:,}.'))
+        study, out, n = self.study, [], len(self.test) + len(self.test.missing)
+        if study.whole and self.run.sentences and not study.ids: out.append(
+            f'{len(self.train):,} captions, and not the {self.run.sentences:,} of the published '
+            'list, which --caption-ids takes.')
         if study.whole and n != self.run.pictures:
             out.append(f'{n:,} test pictures, where the official list has {self.run.pictures:,}.')
-        unread = len(pictures.missing) + max((int((~c.read).sum()) for c in cells), default=0)
+        read = [len(r.labels) for r in results if isinstance(r, Measured)]
+        unread = n - min(read, default=len(self.test))
         if unread: out.append(f'{unread:,} pictures {_LOST}')
         few = '; differences of some points are chance'*(n < 500)
         if study.data is None: out.append(
-            f'{n - unread:,} photos with {int(pictures.labels.any(0).sum())} classes{few}.')
+            f'{n - unread:,} photos with {int(self.test.labels.any(0).sum())} classes{few}.')
         return [f'{self.name}: {note}' for note in out]
 
 # %% ../../nbs/paper/study.ipynb #study-together
@@ -359,49 +337,46 @@ def table_text(
     "A table as it is read: mAP, interval, deviation and number of seeds, published, difference."
     def told(value, sign=''): return '' if value is None else f'{value:{sign}.1f}'
     rows = _rows(head, results, published or {})
-    intervals, compared = (any(k in r for r in rows) for k in ('interval', 'published'))
-    heads = [*head, 'mAP', *['95 % of draws']*intervals, '± (seeds)',
-             *['published', 'difference']*compared]
+    heads = [*head, 'mAP', '95 % of draws', '± (seeds)']
+    if published: heads += ['published', 'difference']
     lines = []
     for r in rows:
         seeds = f'{told(r["deviation"])} ({r["seeds"]})'.strip() if r['seeds'] else ''
-        limits = [' to '.join(map(told, r.get('interval', ())))]*intervals
-        beside = [told(r.get('published')), told(r.get('difference'), '+')]*compared
-        lines.append([*(str(r[h]) for h in head), told(r['ours']), *limits, seeds, *beside])
+        limits = ' to '.join(map(told, r.get('interval', ())))
+        beside = [told(r.get('published')), told(r.get('difference'), '+')]*bool(published)
+        lines.append([*(str(r[h]) for h in head), told(r['ours']), limits, seeds, *beside])
     return markdown_table(heads, lines, len(head))
-
-def _provenance(
-    study:Study,
-    data:Mapping[str, str], # hashes of what was learned from and scored, by name
-)->dict:
-    "What a number should be cited with."
-    machine = [platform.platform(), f'{os.cpu_count()} CPUs', str(study.clip.device)]
-    if torch.cuda.is_available(): machine.append(torch.cuda.get_device_name())
-    versions = {'taidpt': __version__, 'torch': version('torch'),
-                'open_clip': version('open_clip_torch'), 'python': platform.python_version()}
-    program = Path(sys.argv[0]).name.replace('__main__.py', 'taidpt')
-    return {'clip': study.clip.name, 'weights': study.clip.fingerprint(), 'data': dict(data),
-            'seeds': list(study.seeds), 'limit': study.limit, 'versions': versions,
-            'date': date.today().isoformat(), 'machine': ', '.join(machine),
-            'command': shlex.join([program, *sys.argv[1:]])}
 
 def write_table(
     study:Study,
     what:str, # the files' name without an ending
     title:str, # of the table
-    data:Mapping[str, str], # as in `_provenance`
+    data:Mapping[str, str], # hashes of what was learned from and scored, by name
     head:Sequence[str], # this and the next two as in `table_text`
     results:dict[tuple, Measured|list],
     published:Mapping[tuple, float]|None=None,
     notes:Sequence[str]=(), # what the reader should know
 )->None:
     "Write a table as Markdown and, with all that it should be cited with, as JSON."
-    title, path = study.title(title), study.folder/what
-    rows = {'title': title, 'about': _provenance(study, data),
-            'rows': _rows(head, results, published or {}), 'notes': list(notes)}
+    clip, rows = study.clip, _rows(head, results, published or {})
+    on = ['the embedded CLIP' if clip.name == 'embedded' else clip.name]
+    if study.data is None:
+        title, bundled = f'{title} in miniature, no reproduction', study.photos is bundled_photos
+        on += ['bundled captions', 'bundled photos' if bundled else 'labelled photos']
+    if study.limit: on.append(f'{study.limit} sentences and pictures at most')
+    title = f'{title}: {", ".join(on)}'
+    program = Path(sys.argv[0]).name.replace('__main__.py', 'taidpt')
+    about = {'clip': clip.name, 'weights': clip.fingerprint(), 'data': dict(data),
+             'seeds': list(study.seeds), 'limit': study.limit, 'date': date.today().isoformat(),
+             'versions': {'taidpt': __version__, 'torch': version('torch'),
+                          'open_clip': version('open_clip_torch')},
+             'machine': f'{platform.platform()}, Python {platform.python_version()}, {clip.device}',
+             'command': shlex.join([program, *sys.argv[1:]])}
+    table = {'title': title, 'about': about, 'rows': rows, 'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
-    for end,content in (('.md', text), ('.json', json.dumps(rows, indent=1, ensure_ascii=False))):
-        with write_whole(f'{path}{end}') as tmp: tmp.write_text(content + '\n', encoding='utf-8')
+    for end,content in (('.md', text), ('.json', json.dumps(table, indent=1, ensure_ascii=False))):
+        with write_whole(study.folder/f'{what}{end}') as tmp:
+            tmp.write_text(content + '\n', encoding='utf-8')
 
 # %% ../../nbs/paper/study.ipynb #study-091
 @dataclass
@@ -422,17 +397,17 @@ class Scene:
         what:str, # the file's name without an ending
         title:str, # of the table
         by:str, # what the columns are: 'shots' or 'share'
-        results:dict, # by method and column
-        read:Tensor, # which test pictures were scored
+        results:dict[tuple, Measured|list], # by method and column
         published:dict, # by method and column
         notes:Sequence[str]=(), # that come first
     ):
         "Write a table with notes on its pictures; methods that were not run are marked as quoted."
         study, run, names = self.study, {m for m,_ in results}, self.test.classes.names
+        scored = next(len(r.labels) for r in results.values() if isinstance(r, Measured))
         theirs = {(m if m in run else f'{m} (quoted)', c): v for (m, c),v in published.items()}
-        lost = int((~read).sum()) + len(self.train.missing) + len(self.test.missing)
+        lost = len(self.test) - scored + len(self.train.missing) + len(self.test.missing)
         named = f': {", ".join(names)}' if len(names) <= 16 else ''
-        notes = [*notes, (f'{len(names)} classes{named}; {int(read.sum()):,} pictures scored, '
+        notes = [*notes, (f'{len(names)} classes{named}; {scored:,} pictures scored, '
                           f'{len(self.train):,} to learn from; {by} 0: no picture.')]
         if lost: notes.append(f'{lost:,} more pictures {_LOST}')
         if study.data is None and len(self.test) < 500:
@@ -453,7 +428,7 @@ def scene(
 )->Scene:
     "Pictures of an experiment; a class with too few is told before anything is learned."
     study, (learn, test) = m.study, m.halves
-    apart = draw(len(learn), min(val, len(learn)//2), 1) if study.data is not None else draw(0, 0)
+    apart = draw(len(learn), min(val, len(learn)//2) if study.data is not None else 0, 1)
     rest = learn[~torch.isin(torch.arange(len(learn)), apart)]
     if names is None or not study.whole:
         served = (rest.labels.sum(0) >= min_shots) & test.labels.any(0)

@@ -6,14 +6,11 @@
 __all__ = ['table1']
 
 # %% ../../nbs/paper/table1.ipynb #table1-003
-import textwrap
 from collections.abc import Sequence
 
-from ..files import write_whole
 from ..metrics import Measured
 from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Material, Study, measured, write_table
-from ..plots import show_class_ap
+from .study import Material, Study, data_digest, measured, write_table
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table1.ipynb #table1-007
@@ -26,32 +23,21 @@ def _table1_results(study:Study, m:Material)->tuple[dict, list]: # m: one data s
     found = {(m.name, method): measured(test, s) for method,s in zip(METHODS, scores)}
     return found, [zero, *learned]
 
-# %% ../../nbs/paper/table1.ipynb #table1-010
-def _write_class_chart(study:Study, name:str, plain:Measured, learned:Measured):
-    "A chart of the classes, table1-voc2007.png."
-    zero, ap = ({c: i.value for c,i in found.ap().items()} for found in (plain, learned))
-    values = list(ap.values()), list(zero.values())
-    chart = show_class_ap(list(zero), *values, ('TaI-DPT', 'zero-shot CLIP with DPT'))
-    title = study.title(f'{name}, average precision by class')
-    chart.axes[0].set_title(textwrap.fill(title, 70), fontsize=8)
-    with write_whole(study.folder/f'table1-{name}.png') as tmp: chart.savefig(tmp, dpi=150)
-
 # %% ../../nbs/paper/table1.ipynb #table1-012
 def table1(
     study:Study, # CLIP, folder, data, seeds
     datasets:Sequence[str]=tuple(RUNS), # which
 )->dict[tuple, Measured]: # by data set and method
-    "Table 1, four methods on each data set. Writes table1.md and JSON, and charts of the classes."
+    "Table 1, four methods on each data set. Writes table1.md and table1.json."
     materials, results, notes = [Material(study, name) for name in datasets], {}, []
     for m in materials: _ = m.captions, m.test                  # what is missing is told at once
     for m in materials:
-        found, cells = _table1_results(study, m)
+        found, _ = _table1_results(study, m)
         results |= found
-        notes += m.notes(m.test, cells)
-        _write_class_chart(study, m.name, found[m.name, METHODS[1]], found[m.name, METHODS[3]])
+        notes += m.notes(found.values())
     known = {m.name for m in materials if m.published}
     theirs = {k: PUBLISHED_MAP[k] for k in results if k[0] in known}
     if theirs: notes.insert(0, 'Published: Guo et al., CVPR 2023, Table 1, RN50.')
-    data = {k: v for m in materials for k,v in m.data.items()}
+    data = {m.name: data_digest(m.test, m.train) for m in materials}
     write_table(study, 'table1', 'Table 1', data, ['data', 'method'], results, theirs, notes)
     return results

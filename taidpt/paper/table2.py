@@ -8,37 +8,14 @@ __all__ = ['table2']
 # %% ../../nbs/paper/table2.ipynb #table2-003
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
 from ..baselines.tipadapter import TipAdapter
-from ..datasets.labelled import LabeledPictures
-from ..datasets.samples import LASO_NOVEL, balanced_draws
-from ..metrics import Measured, mean_average_precision
+from ..datasets.samples import LASO_NOVEL
+from ..metrics import Measured
 from .published import PUBLISHED
 from taidpt.paper.study import (
     Cell, Material, Scene, Study, coop_cell, labels_digest, measured, scene, together,
 )
 from ..zeroshot import ZeroShotCLIP
-
-# %% ../../nbs/paper/table2.ipynb #t2-tests
-_TABLE2_TESTS = {
-    'all': 'Each test picture counts once, also without any of the classes.',
-    'balanced': "Tested on LaSO's balanced draws from the pictures that show one of the classes.",
-    'shown': 'Each test picture that shows one of the classes counts once.'}
-
-def _measured_on(how:str, pictures:LabeledPictures, scores:Sequence[Tensor])->Measured|list[float]:
-    "mAP on the pictures that count; without an interval where draws would be drawn again."
-    if how not in _TABLE2_TESTS: raise ValueError(
-        f'the test must be one of {", ".join(_TABLE2_TESTS)}, got {how!r}')
-    if how == 'all': return measured(pictures, scores)
-    rows = pictures.labels.any(1) & ~torch.stack(list(scores)).isnan().any(-1).any(0)
-    if not rows.any(): raise ValueError('No test picture shows any of the classes.')
-    pictures, scores = pictures[rows], [s[rows] for s in scores]
-    if how == 'shown': return measured(pictures, scores)
-    draws = 40_504 if len(pictures) > 1000 else 1000        # as many as val2014 has pictures
-    i = balanced_draws(pictures.labels, draws, classes=pictures.classes)
-    return [mean_average_precision(pictures.labels[i], s[i]) for s in scores]
 
 # %% ../../nbs/paper/table2.ipynb #table2-009
 def _tip_cell(scene:Scene, shots:int, seed:int, epochs:int)->Cell:
@@ -58,30 +35,26 @@ def table2(
     study:Study, # CLIP, folder, data, seeds
     shots:Sequence[int]|None=None, # pictures a class; None: 1 and 5, in a miniature 1 and 2
     coop:dict|None=None, # settings of `CoOp`
-    test:str='all', # which test pictures count: one of `_TABLE2_TESTS`
     pictures:Scene|None=None, # other pictures than those of COCO
-    weight:float=0.5, # of CoOp-DPT in the ensemble
-)->dict[tuple, Measured|list]: # by method and shots, which are 0 for what needs no picture
+)->dict[tuple, Measured]: # by method and shots, which are 0 for what needs no picture
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
-    def on(*scores): return _measured_on(test, seen.test, scores)
-    zero = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
-    zero = study.cell('table2.zero-shot', seen.test, zero)
-    tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
-    found = {('zero-shot CLIP', 0): on(zero.both), ('TaI-DPT', 0): on(tai.both)}
+    test, zero = seen.test, ZeroShotCLIP(study.clip, seen.test.classes, local=False)
+    zero = study.cell('table2.zero-shot', test, zero)
+    tai = study.cell('table2.TaI-DPT', test, *seen.prompts)
+    found = {('zero-shot CLIP', 0): measured(test, [zero.both]),
+             ('TaI-DPT', 0): measured(test, [tai.both])}
     for k in shots:
         coops = [coop_cell(seen, 'table2', k, s, coop) for s in study.seeds]
         plain, tuned = ([_tip_cell(seen, k, s, e) for s in study.seeds] for e in (0, 20))
-        both = [together([c.both, tai.both], [weight, 1 - weight]) for c in coops]
-        found |= {('CoOp', k): on(*(c.alone for c in coops)),
-                  ('CoOp-DPT', k): on(*(c.both for c in coops)),
-                  ('Tip-Adapter', k): on(*(c.both for c in plain)),
-                  ('Tip-Adapter-F', k): on(*(c.both for c in tuned)),
-                  ('CoOp-DPT + TaI-DPT', k): on(*both)}
+        scores = {'CoOp': [c.alone for c in coops], 'CoOp-DPT': [c.both for c in coops],
+                  'Tip-Adapter': [c.both for c in plain], 'Tip-Adapter-F': [c.both for c in tuned],
+                  'CoOp-DPT + TaI-DPT': [together([c.both, tai.both], [.5, .5]) for c in coops]}
+        found |= {(method, k): measured(test, s) for method,s in scores.items()}
     notes = [('Published: Guo et al., CVPR 2023, Table 2, RN50; '
               'which test pictures count there is not said.')]
     what = 'mAP on novel classes' if study.whole else 'mAP from few pictures'
-    seen.write('table2', f'Table 2, {what}', 'shots', found, tai.read, PUBLISHED['table2'],
-               [*notes*seen.published, _TABLE2_TESTS[test]])
+    seen.write('table2', f'Table 2, {what}', 'shots', found, PUBLISHED['table2'], [
+        *notes*seen.published, 'Each test picture counts once, also without any of the classes.'])
     return found

@@ -8,36 +8,31 @@ __all__ = ['table3']
 # %% ../../nbs/paper/table3.ipynb #table3-003
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
 
 from ..baselines.dualcoop import DualCoOp
 from ..clip import FrozenCLIP
-from ..datasets.benchmarks import read_coco
-from ..datasets.labelled import LabeledPictures, with_classes
 from ..datasets.samples import partial_labels
 from ..metrics import Measured
-from .augment import AugmentedPictures
-from .published import DUALCOOP, DUALCOOP_WEIGHT, PUBLISHED, SHARES
+from .augment import AugmentedPictures, augmented
+from taidpt.paper.published import (
+    DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES,
+)
 from taidpt.paper.study import (
     Cell, Material, Scene, Study, labels_digest, measured, scene, together,
 )
 
-# %% ../../nbs/paper/table3.ipynb #table3-006a
-def _known_labels(train:LabeledPictures, share:float, seed:int, starred:bool)->Tensor: # N × C, int8
-    "Labels of which a share is known, 1 and -1, and the rest is 0; starred as for DualCoOp*."
-    labels = train.labels if starred else train.signed()
-    return partial_labels(labels, share, seed, per_label=starred)
-
 # %% ../../nbs/paper/table3.ipynb #table3-006d
 def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int, dual:dict,
-                   change:Callable|None)->Cell:
-    "What DualCoOp says after learning from part of the labels; with `change`, what DualCoOp* says."
+                   change:Callable|None)->Cell: # change: of pictures in each epoch, for DualCoOp*
+    "What DualCoOp, or DualCoOp*, says after learning from part of the labels."
     study, train, name = scene.study, scene.train, f'{name}.{share}.seed{seed}'
     model = DualCoOp(clip, scene.test.classes, seed=seed, **dual)
-    labels, bars = _known_labels(train, share, seed, change is not None), study.progress
+    known, bars = train.signed() if change is None else train.labels, study.progress
+    labels = partial_labels(known, share, seed, per_label=change is not None)
     def learn():
         if change is None: features = study.features(train, clip).form(0)
         else: features = AugmentedPictures(clip, train.pictures, change, seed, bars)
@@ -47,13 +42,6 @@ def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int
     source = f'{labels_digest(train)} {share} {how}'
     return study.cell(name, scene.test, model, learn, source)
 
-# %% ../../nbs/paper/table3.ipynb #table3-013a
-def _relabelled(pictures:LabeledPictures, found:LabeledPictures)->LabeledPictures:
-    "Some pictures of a split with the labels that they have in another reading of it."
-    found = with_classes(found, pictures.classes.names)
-    row = {path: i for i,path in enumerate(found.pictures)}
-    return replace(pictures, labels=found.labels[[row[path] for path in pictures.pictures]])
-
 # %% ../../nbs/paper/table3.ipynb #table3-014
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
@@ -62,25 +50,21 @@ def table3(
     dual_clip:FrozenCLIP|None=None, # of DualCoOp, published RN101 at 448 × 448; None: the study's
     dual:dict|None=None, # settings of `DualCoOp`; None: on a data set, those of DualCoOp*
     pictures:Scene|None=None, # other pictures than those of the data set
-    change:Callable|None=None, # (RGB picture, rng) -> picture, of `pictures` in each epoch
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
 )->dict[tuple, Measured|list]: # by method and share, which is 0 for what needs no picture
     "Table 3: mAP of DualCoOp, and with TaI-DPT. Writes table3.md and table3.json."
     shares = shares or (SHARES if study.whole else (.3, .9))
-    seen, clip = pictures or scene(Material(study, name), 2), dual_clip or study.clip
+    starred, clip = study.whole and dual is None, dual_clip or study.clip
+    seen = pictures or scene(Material(study, name, crowds=not starred), 2)
     size = clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
-    if study.whole and dual is None:
-        dual, change = DUALCOOP[name].settings(clip), DUALCOOP[name].change(size)
-        if name == 'coco':
-            learn = read_coco(study.data, 'train', crowds=False, tiny=False)
-            test = _relabelled(seen.test, read_coco(study.data, 'val', crowds=False))
-            seen = replace(seen, train=_relabelled(seen.train, learn), test=test)
+    change = partial(augmented, size=size, smallest=DUALCOOP_PART[name]) if starred else None
+    dual = DUALCOOP[name] if starred else dual or {}
     seen = replace(seen, published=seen.published and (clip.name, size) == ('RN101/openai', 448))
-    group = f'table3.{name}.{(clip.name or "clip").replace("/", "-").replace(":", "-")}-{size}'
-    tai, method = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), 'DualCoOp'
-    found, method = {('TaI-DPT', 0): measured(seen.test, [tai.both])}, method + '*'*bool(change)
+    group, method = f'table3.{name}-{size}', 'DualCoOp' + '*'*starred
+    tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
+    found = {('TaI-DPT', 0): measured(seen.test, [tai.both])}
     for p in shares:
-        cells = [_dualcoop_cell(seen, group, clip, p, s, dual or {}, change) for s in study.seeds]
+        cells = [_dualcoop_cell(seen, group, clip, p, s, dual, change) for s in study.seeds]
         both = [together([c.both, tai.both], [weight, 1 - weight]) for c in cells]
         found |= {(method, p): measured(seen.test, [c.both for c in cells]),
                   (f'{method} + TaI-DPT', p): measured(seen.test, both)}
@@ -89,6 +73,6 @@ def table3(
             found[m, 'mean'] = np.mean([found[m, p].each for p in SHARES], 0).tolist()
     notes = ['Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.']
     title = f'Table 3, mAP over the share of known labels, {name}'
-    seen.write('table3', title, 'share', found, tai.read, PUBLISHED[f'table3_{name}'],
-               notes*seen.published)
+    theirs = PUBLISHED[f'table3_{name}']
+    seen.write('table3', title, 'share', found, theirs, notes*seen.published)
     return found
