@@ -41,12 +41,9 @@ def as_labelled(
 )->LabeledTexts:
     """The sentences with labels, those of `NounFilter` if they have none yet.
 
-    Raises `TypeError` for what is no list of sentences, `ValueError` for labels of others."""
+    Raises `TypeError` for what are no sentences, `ValueError` for labels of other classes."""
     if labels is not None: train = LabeledTexts(getattr(train, 'texts', train), labels, classes)
     if not isinstance(train, LabeledTexts):
-        many = isinstance(train, Iterable) and not isinstance(train, (str, bytes, dict))
-        if not many: raise TypeError(
-            f'fit takes many sentences, in a list or as LabeledTexts, not {type(train).__name__}.')
         train = NounFilter(classes).label(train, progress, keep_unnamed)
         if progress: print(f'Learning from {train!r}')
     for i, (theirs, ours) in enumerate(zip_longest(train.classes.names, classes.names), 1):
@@ -192,11 +189,10 @@ class TaIDPT(Predictor):
         self.loss, self.local, self.templates, self.init = loss, local, templates, init
         self.noise, self.seed = noise, seed
         check_learner(self)
-        wanted = len(self.classes), self.clip.dim
-        if not (init is None or tuple(init.shape) == wanted if isinstance(init, Tensor | None)
-                else init == 'concepts'):
-            raise ValueError(f"init must be 'concepts' or a tensor of {' × '.join(map(str, wanted))} "
-                             f'numbers, got {init!r:.60}.')
+        C, D = len(self.classes), self.clip.dim
+        if not (init.shape == (C, D) if isinstance(init, Tensor) else init in (None, 'concepts')):
+            raise ValueError(f"init must be 'concepts' or a tensor of {C} × {D} numbers, "
+                             f'got {init!r:.60}.')
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
