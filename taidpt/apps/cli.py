@@ -72,7 +72,7 @@ _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
-_Captions = Annotated[str|None, Option(metavar='FILE', help=_CAPTIONS)]
+_Captions = Annotated[Path|None, Option(metavar='FILE', exists=True, help=_CAPTIONS)]
 _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.')]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
@@ -91,14 +91,14 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
     """The classes that a command line means, and whether their synonyms were guessed.
 
     Names are as one writes them ('dining table') or as `published` ('diningtable')."""
-    from taidpt.classes import ClassSet, add_synonyms, as_classset, with_published_names
+    from taidpt.classes import ClassSet, add_synonyms, as_classset, published_classes
     from taidpt.files import CLASS_ENDINGS, read_class_file
     guessed = False
     if Path(text).suffix.lower() in CLASS_ENDINGS:
         classes, guessed = as_classset(text), read_class_file(text)['synonyms'] is None
     elif text.lower() in ('voc2007', 'coco', 'nuswide'):
-        classes = as_classset(text)
-        classes = with_published_names(classes) if published else classes.spelled_naturally()
+        classes = (published_classes(text.lower(), paper=False) if published
+                   else as_classset(text).spelled_naturally())
     else:
         names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
         classes, guessed = ClassSet('yours', names), True
@@ -110,22 +110,20 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
     return ClassSet(classes.name, classes.names, own, natural), guessed
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
-def _named_captions(path:str|None, column:str|None=None):
-    "The captions of a command line, read when they are asked for. Raises `FileNotFoundError`."
-    from taidpt.text.corpora import bundled_captions, read_captions
-    if path is None: return bundled_captions()
-    return read_captions(path, column=int(column) if column and column.isdigit() else column)
-
-def _label_captions(captions, classes, guessed=False, rules='careful', unnamed=False):
-    """`LabeledTexts`. Of names whose synonyms were guessed, one line says how to change these;
-    `ValueError` if no sentence has such a name."""
+def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unnamed=False,
+                    column:str|None=None): # `LabeledTexts`
+    """The captions of a command line, labelled. Of names whose synonyms were guessed, one line
+    says how to change these; `ValueError` if no sentence has such a name."""
     from taidpt.nounfilter import NounFilter
+    from taidpt.text.corpora import bundled_captions, read_captions
     from taidpt.text.synonyms import with_suggestions
     if guessed:
         some = [f'{name} ({", ".join(words[1:4]) or "no other word"})'
                 for name, words in islice(classes.synonyms.items(), 6)]
         note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
              'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
+    column = int(column) if column and column.isdigit() else column
+    captions = read_captions(path, column) if path else bundled_captions()
     found = NounFilter(classes, rules=rules).label(captions, bars(), unnamed)
     missing = [name for name, count in found.counts().items() if guessed and not count]
     if not missing: return found
@@ -250,7 +248,7 @@ def tag(
     'taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."'))
 def label(
     classes:_Classes,
-    captions:Annotated[str|None, Argument(metavar='CAPTIONS', help=_CAPTIONS)]=None,
+    captions:Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=_CAPTIONS)]=None,
     words:_Words=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
         'For the sentences that name a class: .parquet.'))]=None,
@@ -270,7 +268,7 @@ def label(
         from taidpt.nounfilter import NounFilter
         return print(NounFilter(found, rules=rules).explain(explain))
     typed = guessed and not synonyms_out                    # which are not to be edited yet
-    labelled = _label_captions(_named_captions(captions, column), found, typed, rules)
+    labelled = _label_captions(captions, found, typed, rules, column=column)
     if out:
         labelled.save(out)
         say(f'Written: {out}')
@@ -326,7 +324,6 @@ def train(
     names, guessed = _parse_classes(classes, rules == 'published', words)
     if len(names) < 2 and method == 'prompts': raise ValueError(
         f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
-    texts = _named_captions(captions, column)               # if it is not there, fail now
     encoder = _load_clip(clip)
     from taidpt.baselines.concepts import ready_to_tag
     from taidpt.baselines.linear import TextLinear
@@ -342,7 +339,7 @@ def train(
     except UnreadablePicture as e: raise ValueError(
         f'{str(e).partition(" Pass ")[0]} Take its line out of {val_labels}.') from None
     say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
-    found = _label_captions(texts, names, guessed, rules, loss != 'ranking')
+    found = _label_captions(captions, names, guessed, rules, loss != 'ranking', column)
     named = int(found.labels.any(1).sum())
     say(f'{named:,} name a class, {len(found) - named + found.dropped:,} do not: '
         + ', '.join(f'{n} {k:,}' for n, k in islice(found.counts().items(), 12)))
@@ -442,7 +439,7 @@ def demo(
     from taidpt.texts import template_sentences
     from taidpt.zeroshot import beside_zero_shot
     classes = _parse_classes('voc2007')[0]
-    sentences, clip = _label_captions(_named_captions(None), classes, unnamed=True), _load_clip(None)
+    sentences, clip = _label_captions(None, classes, unnamed=True), _load_clip(None)
     rows = sentences.labels.any(1).nonzero()[:, 0]
     named = sentences[rows]                                         # all that Eq. 7 learns from
     named.dropped = len(sentences) - len(named)
