@@ -16,7 +16,6 @@ import threading
 from contextlib import contextmanager
 from functools import partial
 
-import nbformat
 import numpy as np
 import pytest
 import torch
@@ -260,8 +259,8 @@ def test_figures(served, browser):
         in_theme(browser, theme, theme)
         browser.until(lambda: shot(browser.find('.photos')).std() > 20, 'the photo is not painted')
         seen[theme] = shot(browser.find('.photos'), 'RGB')
-    middle = [slice(n//3, 2*n//3) for n in seen['light'].shape[:2]]
-    assert np.abs(seen['light'][*middle] - seen['dark'][*middle]).mean() < 3 and seen['dark'][2:6].mean() < 60 < 200 < seen['light'][2:6].mean()
+    middle = tuple(slice(n//3, 2*n//3) for n in seen['light'].shape[:2])
+    assert np.abs(seen['light'][middle] - seen['dark'][middle]).mean() < 3 and seen['dark'][2:6].mean() < 60 < 200 < seen['light'][2:6].mean()
 
 
 # Figures to touch
@@ -357,7 +356,7 @@ def test_report(tmp_path, browser):
 
 @contextmanager
 def server(tmp, *command):
-    "A process that serves Jupyter or Voilà on this machine for as long as the block lasts; Ctrl-C ends it"
+    "A process that serves Voilà on this machine for as long as the block lasts; Ctrl-C ends it"
     folders = {v: str(tmp/v.lower()) for v in ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_SETTINGS_DIR', 'IPYTHONDIR')}
     env = {**os.environ, **folders, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'HF_HUB_OFFLINE': '1'}
     with open(tmp/'server.log', 'w') as log:
@@ -388,14 +387,6 @@ class App:
     def option(self, name): return self.b.find(f'.taidpt-explorer .classes [data-name="{name}"]')
     def text(self, part): return self.b.find(f'.taidpt-explorer .{part}').text
 
-    def white(self):
-        "Which share of the page is nearly white, apart from the pictures"
-        self.b.execute_script("for (const i of document.images) i.style.visibility = 'hidden'")
-        page = Image.open(io.BytesIO(self.b.get_screenshot_as_png())).convert('L')
-        self.b.execute_script("for (const i of document.images) i.style.visibility = ''")
-        return sum(page.histogram()[225:])/(page.width*page.height)
-
-
 
 def test_explorer(tmp_path, browser):
     "`taidpt app` serves it behind a token; one looks, points, adds, reads and uploads, by pointer and by keyboard"
@@ -419,12 +410,11 @@ def test_explorer(tmp_path, browser):
 
         browser.shoot('explorer-first', browser.find('.taidpt-explorer'))
 
-        # light and dark, wide and narrow
-        assert app.white() > .5                                         # which is what the next lines would not see
+        # dark, on a phone
         browser.theme('dark')
-        browser.until(lambda: app.white() < .02, 'a page that is to be dark has white areas')
         browser.width(PHONE)
-        assert app.white() < .02 and not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
+        browser.until(lambda: (shot(browser.find('body')) > 225).mean() < .1, 'a page that is to be dark has white areas')
+        assert not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
         browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
         browser.shoot('explorer-phone-dark')
         browser.theme('light')
@@ -432,12 +422,9 @@ def test_explorer(tmp_path, browser):
 
         # the class under the pointer, and the same by keyboard
         browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
-        def picture(): return browser.find('.taidpt-explorer .view').get_attribute('src')
-        before = picture()
         pointer.move_to_element(app.option(second)).perform()
-        browser.until(lambda: app.text('told').startswith(f'{second}: score') and picture() != before, 'pointing at a class changes nothing')
+        browser.until(lambda: app.text('told').startswith(f'{second}: score'), 'pointing at a class changes nothing')
         browser.execute_script('document.querySelector(\'.classes [tabindex="0"]\').focus()')
-        browser.until(lambda: app.text('told').startswith(f'{first}:'), 'focus does not show a class')
         browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
         browser.until(lambda: app.text('told').startswith(f'{second}:'), 'the arrow key does not move')
 
@@ -471,33 +458,3 @@ def test_explorer(tmp_path, browser):
         # Voilà's template asks the internet for icons, and goes without
         assert not [p for p in browser.problems() if 'fontawesome-free' not in p]
     assert process.returncode == 0
-
-
-def test_explorer_in_jupyterlab(tmp_path, browser):
-    "It appears under its cell, keys go to it and not to the notebook, and it is dark where JupyterLab is"
-    pytest.importorskip('jupyterlab')
-    cells = [nbformat.v4.new_code_cell('from taidpt.all import *\nExplorer()'), nbformat.v4.new_code_cell('1 + 1')]
-    (tmp_path/'work').mkdir()
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=dict(kernelspec=dict(name='python3', display_name='python3', language='python'))), tmp_path/'work/app.ipynb')
-    settings = tmp_path/'jupyterlab_settings_dir/@jupyterlab/apputils-extension'
-    settings.mkdir(parents=True)
-    (settings/'notification.jupyterlab-settings').write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    with socket.socket() as s:
-        s.bind(('127.0.0.1', 0))
-        port = s.getsockname()[1]
-    with server(tmp_path, '-m', 'jupyterlab', '--no-browser', f'--port={port}', '--ServerApp.ip=127.0.0.1', '--allow-root', '--expose-app-in-browser',
-                '--IdentityProvider.token=', f'--ServerApp.root_dir={tmp_path}/work'):
-        browser.until(lambda: listens(port), 'nothing is served', 120)
-        browser.get(f'http://127.0.0.1:{port}/lab/tree/app.ipynb')
-        ready = "return window.jupyterapp?.shell.currentWidget?.context?.sessionContext?.session?.kernel?.status === 'idle'"
-        browser.until(lambda: browser.execute_script(ready), 'JupyterLab does not open the notebook', 240)
-        browser.execute_script("window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        app = App(browser)
-        name = app.names()[1]
-        browser.execute_script("document.querySelector('.classes [role=option]').focus()")
-        browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
-        browser.until(lambda: app.text('told').startswith(f'{name}: score'), 'the arrow key does not move')
-        assert browser.switch_to.active_element.get_attribute('data-name') == name
-        browser.execute_script("window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'})")
-        scheme = "return getComputedStyle(document.querySelector('.taidpt-explorer')).colorScheme"
-        browser.until(lambda: browser.execute_script(scheme) == 'dark', 'it is not dark in a dark JupyterLab')

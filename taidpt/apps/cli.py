@@ -91,14 +91,14 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
     """The classes that a command line means, and whether their synonyms were guessed.
 
     Names are as one writes them ('dining table') or as `published` ('diningtable')."""
-    from taidpt.classes import ClassSet, add_synonyms, as_classset, with_published_names
+    from taidpt.classes import ClassSet, add_synonyms, as_classset, published_classes
     from taidpt.files import CLASS_ENDINGS, read_class_file
     guessed = False
     if Path(text).suffix.lower() in CLASS_ENDINGS:
         classes, guessed = as_classset(text), read_class_file(text)['synonyms'] is None
     elif text.lower() in ('voc2007', 'coco', 'nuswide'):
-        classes = as_classset(text)
-        classes = with_published_names(classes) if published else classes.spelled_naturally()
+        classes = (published_classes(text.lower(), paper=False) if published
+                   else as_classset(text).spelled_naturally())
     else:
         names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
         classes, guessed = ClassSet('yours', names), True
