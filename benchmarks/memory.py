@@ -1,5 +1,6 @@
 """Memory: the store of features on disk and while training from it, the noun filter on millions of sentences,
-the ranking loss for many classes, and the loss of pairs for large batches.
+the ranking loss for many classes, the loss of pairs for large batches, and what is larger than anybody's: a folder of
+20,000 tiny pictures, 5,000 classes, a caption of a million words.
 
     python benchmarks/memory.py [captions]
 """
@@ -14,15 +15,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from common import record, rn50, seconds
-from taidpt.classes import COCO
+from PIL import Image
+
+from common import copies, record, rn50, seconds
+from taidpt.classes import COCO, ClassSet
+from taidpt.clip import encode_sentences, load_clip
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
+from taidpt.learner import TaIDPT
 from taidpt.losses import auc_loss, ranking_loss
 from taidpt.nounfilter import NounFilter
 from taidpt.prompts import PromptLearner
 from taidpt.encoders.features import load_features, stored_features
 from taidpt.text.corpora import bundled_captions
+from taidpt.texts import LabeledTexts
+from taidpt.zeroshot import ZeroShotCLIP
 from training import published_loss
 
 D, BATCH = 1024, 512
@@ -103,6 +110,37 @@ def label(sentences: int, out):
     out.put(dict(resident_before=before, resident=after, peak=resident("VmHWM")))
 
 
+def tiny_pictures(photos: int, out):
+    "Zero-shot scores of a folder of pictures of 16 pixels, all with one content."
+    model = ZeroShotCLIP(load_clip(device="cpu"), COCO)
+    with tempfile.TemporaryDirectory() as d:
+        Image.linear_gradient("L").resize((16, 16)).save(f"{d}/a.png")
+        folder = copies([Path(d)/"a.png"], photos, Path(d)/"photos")
+        model.predict([f"{d}/a.png"], progress=False)
+        before, took = resident(), seconds(lambda: model.predict(folder, progress=False))
+    out.put(dict(photos=photos, seconds=took, resident_before=before, peak=resident("VmHWM")))
+
+
+def many_classes(classes: int, out, sentences: int = 3_000):
+    "An epoch over sentences each of which names a class, with the embedded CLIP."
+    names = ClassSet("many", [f"thing {i}" for i in range(classes)])
+    labels = torch.zeros(sentences, classes, dtype=torch.bool)
+    labels[torch.arange(sentences), torch.arange(sentences) % classes] = True
+    train = LabeledTexts([f"a photo of a thing {i % classes}" for i in range(sentences)], labels, names)
+    model, before = TaIDPT(load_clip(device="cpu"), names, templates=False, epochs=1), resident()
+    took = seconds(lambda: model.fit(train, progress=False))
+    out.put(dict(classes=classes, sentences=sentences, seconds=took, resident_before=before, peak=resident("VmHWM")))
+
+
+def long_caption(words: int, out):
+    "One caption, labelled and encoded."
+    clip, text = load_clip(device="cpu"), "a dog sits on a long road and " * (words // 8)
+    filter = NounFilter(COCO)
+    found, before = [], resident()
+    took = seconds(lambda: (found.extend(filter.stream([text])), encode_sentences(clip, [text], progress=False)))
+    out.put(dict(words=words, classes=len(found[0][1]), seconds=took, resident_before=before, peak=resident("VmHWM")))
+
+
 def in_a_process(f, *args) -> dict:
     "What `f` puts out, from a process of its own, whose memory nothing else has touched."
     context = multiprocessing.get_context("spawn")
@@ -120,6 +158,9 @@ def main(captions: int = 100_000):
         store = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
     figures = {"store": store, "noun filter": in_a_process(label, 3_000_000), "ranking loss": in_a_process(loss_memory, 10_000),
                "loss of pairs": in_a_process(pairs_memory, 2_048),
+               "tiny pictures": [in_a_process(tiny_pictures, n) for n in (1_000, 20_000)],
+               "many classes": [in_a_process(many_classes, n) for n in (500, 5_000)],
+               "long caption": [in_a_process(long_caption, n) for n in (1_000, 1_000_000)],
                "ranking loss by classes": loss_by_classes((80, 200, 1000, 2000, 5000, 10_000))}
     for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")
     record("memory", figures)

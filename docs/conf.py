@@ -105,12 +105,12 @@ def fold_menu(app, pagename, templatename, context, doctree):
 def figures(app, pagename, templatename, context, doctree):
     "A figure's further panels need no words of their own; its photos keep their colours where the page is dark"
     body = re.sub(r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)', lambda m: m[1] + m[3].replace(f'alt="{m[2]}"', 'alt=""'), context.get('body', ''))
-    sources = {name: uri for uri, name in app.builder.images.items()}
+    sources = {name: uri for uri, name in app.builder.images.items()}                           # outputs are named by their digests
     def kept(m):
         if not (shape := photos(Path(app.srcdir, sources[m[1]]))): return m[0]
         copy = re.sub('alt="[^"]*"', 'alt="" aria-hidden="true"', m[0]).replace('/>', f'style="clip-path: polygon({shape})" />')
         return f'<span class="photos">{m[0]}{copy}</span>'
-    context['body'] = re.sub(r'<img [^>]*src="[^"]*_images/([^"]+\.jpe?g)"[^>]*/>', kept, body)
+    context['body'] = re.sub(r'<img [^>]*src="[^"]*_images/(\w{64}\.jpe?g)"[^>]*/>', kept, body)
 
 
 @cache

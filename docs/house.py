@@ -22,6 +22,7 @@ BOUNDS = {'exported lines': 10_550, 'modules': 60, 'notebooks': 82, 'functions a
           'frames of fit': 9, 'frames of predict': 10, 'frames of tag': 14,
           'parameters of TaIDPT': 16, 'parameters of fit': 5, 'parameters of predict': 3, 'options of all commands': 90}
 AIMS = {'exported lines': 9_500, 'functions and classes': 750, 'lines of tests and benchmarks': 3_500}       # bounds go down to these, never up
+SITTING = {'words': 1_300, 'tests': 15, 'first picture': 25}       # of a page of the spine
 # Names that are there for users alone: their pages show them at work
 FOR_USERS = {
     'apps.cluster': {'label_files', 'score_files'}, 'encoders.features': {'load_features'}, 'baselines.rescoring': {'Rescored'},
@@ -62,6 +63,27 @@ def pages(root: Path) -> dict[Path, str]:
         cells = [c.source for c in nbformat.read(path, as_version=4).cells if c.cell_type == 'code']
         found[path.relative_to(root/'nbs')] = '\n'.join(re.sub(r'^\s*[%!].*$', '', c, flags=re.MULTILINE) for c in cells)
     return found
+
+
+def sitting(path: Path) -> dict[str, float]:
+    """How much a page asks of a reader: words of prose, the share of tests in the code before its edge cases in percent, and how
+    far down, in percent of the page, the first picture is (100 without one)"""
+    words, code, tests, length, first, edge = 0, 0, 0, 0, None, False
+    for cell in nbformat.read(path, as_version=4).cells:
+        text, out = cell.source, [data for o in cell.get('outputs', []) for data in [o.get('data', {})]]
+        drawn = any(kind.startswith('image/') for data in out for kind in data) or re.search('<svg|<img', str(out))
+        if cell.cell_type == 'markdown':
+            edge |= bool(re.search('^#+ Edge cases', text, re.MULTILINE))
+            words += len(re.findall(r"\w[\w'’-]*", re.sub(r'\$\$.*?\$\$|\$.*?\$', 'x', text, flags=re.DOTALL)))
+            drawn = re.search(r'!\[|<svg|<img', text)
+        elif not edge:
+            lines = [line for line in text.splitlines() if line.strip() and not line.startswith('#|')]
+            code += len(lines)
+            asserts = re.search(r'^\s*(assert\b|test_\w+\(|expect\w*\(|with (expect|raises|warns|Exp))', text, re.MULTILINE)
+            if asserts and '#| export' not in text: tests += len(lines)
+        length += len(text)
+        if drawn and first is None: first = length - len(text)
+    return {'words': words, 'tests': 100*tests/max(code, 1), 'first picture': 100 if first is None else 100*first/length}
 
 
 def taken(code: str, package: str = '', known: set[str] = frozenset()) -> set[tuple[str, str]]:
@@ -197,6 +219,8 @@ def main(root: Path) -> bool:
     figures, wrong = measure(root)
     for name, value in figures.items(): print(f'{value:8,}  {name}, at most {BOUNDS[name]:,}' + (f' ({AIMS[name]:,} is the aim)' if name in AIMS else '') + ('   <- too many' if value > BOUNDS[name] else ''))
     if wrong: print('', *wrong, sep='\n')
+    print('\nA page of the spine, of at most ' + ', '.join(f'{n:,} {what}' for what, n in SITTING.items()))
+    for path in sorted((root/'nbs').glob('[01]*.ipynb')): print(f'{path.stem:16}', *(f'{n:8,.0f} {what}' for what, n in sitting(path).items()))
     return any(value > BOUNDS[name] for name, value in figures.items())
 
 

@@ -10,14 +10,10 @@ from .classes import COCO, NUSWIDE, VOC2007, ClassSet, add_synonyms
 from .nounfilter import NounFilter
 from .text.corpora import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
-
-# %% ../nbs/99_all.ipynb #all-006
 from .clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
 from .losses import ranking_loss
 from .prompts import PromptLearner
 from .scores import fuse, global_scores, local_scores, relative_scores
-
-# %% ../nbs/99_all.ipynb #all-008
 from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
@@ -26,15 +22,11 @@ from .baselines.tipadapter import TipAdapter
 from .ensemble import Attended, Ensemble, Tiled, ensemble_scores, search_weight
 from .learner import TaIDPT
 from .zeroshot import ZeroShotCLIP
-
-# %% ../nbs/99_all.ipynb #all-010
 from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
 from .plots import show_class_ap
 from .tags import Thresholds, calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
-
-# %% ../nbs/99_all.ipynb #all-012
 from .apps.explorer import Explorer
 from .apps.hub import from_pretrained, model_card, push_to_hub
 
@@ -44,9 +36,8 @@ __all__ = [
     'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP', 'encode_pictures',
     'encode_sentences', 'load_clip', 'ranking_loss', 'PromptLearner', 'fuse', 'global_scores',
     'local_scores', 'relative_scores', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear',
-    'load_predictor',
-    'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
-    'ZeroShotCLIP', 'bundled_photos', 'photo_credits', 'read_labels', 'Measured',
-    'average_precision', 'mean_average_precision', 'show_class_ap',
-    'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
-    'Explorer', 'from_pretrained', 'model_card', 'push_to_hub']
+    'load_predictor', 'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores',
+    'search_weight', 'TaIDPT', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits', 'read_labels',
+    'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap', 'Thresholds',
+    'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words', 'Explorer',
+    'from_pretrained', 'model_card', 'push_to_hub']

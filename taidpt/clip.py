@@ -76,7 +76,7 @@ class FrozenCLIP:
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
         return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
 
-    def eot_positions(self, tokens:Tensor) -> Tensor: # N × T token ids -> N
+    def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "Where each sentence ends; `ValueError` names a row without an end."
         is_eot = tokens == self.special.eot
         if not (ends := is_eot.any(1)).all(): raise ValueError(
@@ -86,15 +86,15 @@ class FrozenCLIP:
 
     @torch.no_grad()
     def encode_texts(self,
-        tokens:Tensor, # N × T token ids, T up to the context length
-    ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × T × D; mask: N × T, True up to EOT
+        tokens:Tensor, # N × J token ids, J up to the context length
+    ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × J × D; mask: N × J, True up to EOT
         "Features of whole sentences and of their tokens (Eq. 4), not normalised."
-        tokens, text, T = tokens.to(self.device), self.text, tokens.shape[1]
+        tokens, text, J = tokens.to(self.device), self.text, tokens.shape[1]
         eot = self.eot_positions(tokens)
-        mask = torch.arange(T, device=self.device) <= eot[:, None]
+        mask = torch.arange(J, device=self.device) <= eot[:, None]
         if not self.causal:
             return *any_text_features(self.model, tokens, self.special), mask
-        words, pos = text.token_embedding(tokens), text.positional_embedding[:T]
+        words, pos = text.token_embedding(tokens), text.positional_embedding[:J]
         H = project(text, run_causal(text, words.to(self.dtype) + pos.to(self.dtype)))
         return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
 
@@ -122,7 +122,7 @@ class FrozenCLIP:
     def encode_images(self,
         pixels:Tensor, # as in `encode_maps`
         pos_embed:bool|tuple[bool, ...]=False, # as in `encode_maps`
-    ) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × P × D, P = h·w, row by row
+    ) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × J × D, J = h·w, row by row
         "Features of whole pictures and of their positions (Eq. 4), not normalised."
         f, F_ = self.encode_maps(pixels, pos_embed)
         return f, F_.flatten(1, 2)
@@ -210,8 +210,7 @@ def load_clip(
         raise ValueError("engine must be 'torch' or 'openvino', which works on the CPU; "
                          f'got {engine!r}, {device}.')
     source = find_clip(name, pretrained)
-    weights = 'float32' if on_engine else precision
-    model = build_clip(source, device, weights, image_size, crop).eval()
+    model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
     tower = openvino_tower(model.visual, precision) if on_engine else None
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft),

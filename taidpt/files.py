@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'to_disk', 'write_whole', 'reserve', 'check_limit', 'shown',
            'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'parse_yaml', 'seal', 'write_safetensors',
-           'open_safetensors', 'is_number', 'plain_text', 'names_text', 'settings_text', 'history_text', 'check_shapes',
+           'open_safetensors', 'is_number', 'plain_text', 'settings_text', 'history_text', 'check_shapes',
            'check_numbers', 'read_safetensors', 'file_identity', 'text_digest', 'fingerprint', 'read_class_file',
            'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
-import errno, hashlib, json, os, re, stat, struct, warnings
+import errno, hashlib, json, os, re, stat, warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,46 +26,37 @@ if TYPE_CHECKING: from torch import Tensor
 @contextmanager
 def locked(
     path:str|Path|None, # a file or a folder, which need not be there; None: nothing
-    wait:bool=True, # for another process that has it; False: raise `BlockingIOError`
 )->Iterator[None]:
-    "While the block runs, no other process is in a block for the same path."
+    "While the block runs, no other process is in a block for the same path; it waits for its turn."
     if path is None: return (yield)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.with_name(f'.{path.name}.taidpt-lock')
-    lock = FileLock(file)
+    lock = FileLock(path.with_name(f'.{path.name}.taidpt-lock'))
     try: lock.acquire(timeout=0)
     except Timeout:
-        who = f'{path} is in use: another process is at work on it'
-        if not wait:
-            raise BlockingIOError(f'{who}; wait until that ends, or name another file') from None
-        warnings.warn(f'{who}; waiting for its end', stacklevel=3)
+        warnings.warn(f'{path} is in use by another process; waiting for its end', stacklevel=3)
         lock.acquire()
     try: yield
     finally:
-        with suppress(OSError): file.unlink()
+        with suppress(OSError): os.unlink(lock.lock_file)
         lock.release()
 
 # %% ../nbs/files.ipynb #files-010
 def to_disk(path:str|Path)->None:
     "Wait until a file's content, or the names in a folder, are on the disk."
-    folder = os.path.isdir(path)
-    if folder and os.name == 'nt': return               # Windows has no such thing
+    if os.name == 'nt' and os.path.isdir(path): return   # Windows has no such thing
     fd = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)
     try: os.fsync(fd)
     finally: os.close(fd)
 
-_FULL = {getattr(errno, name, None) for name in ('ENOSPC', 'EFBIG', 'EDQUOT')}
-
 @contextmanager
 def _naming(path:str|Path)->Iterator[None]:
-    "Errors of a disk that is full name the file that was to be written."
+    "Errors of a full disk name the file that was to be written."
     try: yield
-    except (OSError, SafetensorError) as e:
-        found = re.search(r'(?:[Ee]rrno|os error) (\d+)', str(e))
-        if not found or (number := int(found[1])) not in _FULL: raise
-        raise OSError(number, f'{os.strerror(number)}, so this file was not written; '
-                              'make room, or name another place', str(path)) from None
+    except OSError as e:
+        if e.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT): raise
+        raise OSError(e.errno, f'{os.strerror(e.errno)}, so this file was not written; '
+                               'make room, or name another place', str(path)) from None
 
 @contextmanager
 def write_whole(
@@ -211,16 +202,14 @@ def write_safetensors(
     header:dict[str, str], # text by name; its 'format' says what the file is
 )->None:
     "Write tensors with a header and a checksum. Raises `OSError` for a full disk."
-    from safetensors.torch import save_file     # here, as reading classes needs no PyTorch
+    from safetensors.torch import save          # here, as reading classes needs no PyTorch
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    raw = save(tensors, header | NO_CHECKSUM)
+    size = 8 + int.from_bytes(raw[:8], 'little')            # of the header, whose order varies
+    words = json.dumps(json.loads(raw[8:size]), sort_keys=True, ensure_ascii=False,
+                       separators=(',', ':')).encode()
     with write_whole(path) as tmp:
-        save_file(tensors, tmp, header | NO_CHECKSUM)
-        with open(tmp, 'r+b') as f:                 # its words come in another order each time
-            size, = struct.unpack('<Q', f.read(8))
-            text = json.dumps(json.loads(f.read(size)), sort_keys=True, ensure_ascii=False,
-                              separators=(',', ':')).encode()
-            f.seek(8)
-            f.write(text.ljust(size))
+        tmp.write_bytes(raw[:8] + words.ljust(size - 8) + raw[size:])
         seal(tmp)
 
 @contextmanager
@@ -231,7 +220,7 @@ def open_safetensors(
 )->Iterator[tuple]: # the open file, which reads a tensor when asked; the header, text by name
     "A file and its header. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
     if not os.path.isfile(path): raise FileNotFoundError(f'{path}: there is no such file of {what}')
-    open(path, 'rb').close()                        # no right to read it has an error of its own
+    with open(path, 'rb') as f: sha, kept = _sha256(f)
     try: file = safe_open(path, 'pt')
     except (SafetensorError, OSError) as e:
         raise ValueError(f'{path}: no safetensors file, or a torn one ({e}); '
@@ -240,7 +229,6 @@ def open_safetensors(
         header = file.metadata() or {}
         if header.get('format') != format:
             raise ValueError(f'{path}: a safetensors file, but it holds no {what} of taidpt')
-        with open(path, 'rb') as f: sha, kept = _sha256(f)
         if not kept or kept[1] != sha.encode():
             raise ValueError(f'{path} was changed or damaged after it was written: its checksum is '
                              f'{"another" if kept else "missing"}; copy, download or make it again')
@@ -250,35 +238,29 @@ def is_number(x:object)->bool:
     "Whether it is a finite number, and not a bool."
     return isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e300
 
-def _json(text:str, where:str, fits:Callable, what:str)->object: # what it says
-    "JSON, or `ValueError` that says what must stand at a place."
-    got = parse_json(text, where)
-    if fits(got): return got
-    raise ValueError(f'{where} must be {what}, not {got!r:.60}')
-
 def plain_text(text:str, where:str)->str: # the same
     "Any text on one line, up to 1,000 characters."
     if len(text) <= 1000 and text.isprintable(): return text
     raise ValueError(f'{where} must be text on one line, not {text!r:.60}')
 
-def names_text(text:str, where:str)->list[str]:
-    "A list of text as JSON."
-    return _json(text, where, is_text_list, 'a list of text')
-
 def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
     "Settings of a model as JSON; its class says whether they are its own."
-    def fits(x): return (x is None or isinstance(x, bool) or is_number(x)
-                         or is_text_list(x if isinstance(x, list) else [x]))
-    def good(x): return isinstance(x, dict) and all(map(fits, x.values()))
-    return _json(text, where, good, 'settings by name: numbers, text, lists of text')
+    got = parse_json(text, where)
+    if isinstance(got, dict) and all(
+            x is None or isinstance(x, bool) or is_number(x)
+            or is_text_list(x if isinstance(x, list) else [x]) for x in got.values()): return got
+    raise ValueError(f'{where} must be settings by name: numbers, text, lists of text; '
+                     f'not {got!r:.60}')
 
 def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
     "What happened in each epoch, as JSON."
-    def good(rows): return isinstance(rows, list) and all(
-        isinstance(row, dict) and {'epoch', 'lr', 'loss'} <= row.keys() and row['epoch'] == i
-        and all(map(is_number, row.values())) and all(map(str.isidentifier, row))
-        for i,row in enumerate(rows, 1))
-    return _json(text, where, good, 'a list of epochs with their lr and loss, all numbers')
+    rows = parse_json(text, where)
+    if isinstance(rows, list) and all(
+            isinstance(row, dict) and {'epoch', 'lr', 'loss'} <= row.keys() and row['epoch'] == i
+            and all(map(is_number, row.values())) and all(map(str.isidentifier, row))
+            for i,row in enumerate(rows, 1)): return rows
+    raise ValueError(f'{where} must be a list of epochs with their lr and loss, all numbers, '
+                     f'not {rows!r:.60}')
 
 def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds
@@ -365,16 +347,15 @@ def read_class_file(
         raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
     got = parse_yaml(utf8_text(path), path)
-    whole = (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
-             and set(got) <= {'name', 'classes', 'natural'})
-    about = got if whole else {'classes': got}
-    classes = about['classes']
+    if not (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
+            and set(got) <= {'name', 'classes', 'natural'}): got = {'classes': got}
+    classes = got['classes']
     if not classes or not isinstance(classes, (list, dict)):
         raise ValueError(f"{path}: no classes in it; write a list of names, "
                          "or names with synonyms such as 'cat: [kitten, tabby]'")
-    return {'name': about.get('name', path.stem), 'names': list(classes),
+    return {'name': got.get('name', path.stem), 'names': list(classes),
             'synonyms': classes if isinstance(classes, dict) else None,
-            'natural': about.get('natural')}
+            'natural': got.get('natural')}
 
 def clean_text(text:str, what:str)->str:
     "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."

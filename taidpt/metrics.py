@@ -110,13 +110,12 @@ class Interval(NamedTuple):
 def bootstrap_interval(
     value:float, # as measured
     drawn:np.ndarray, # B values, one of each draw; NaN, a draw without a positive, is left out
-    lowest:float=0., highest:float=100., # what the limits cannot pass
+    lowest:float=0., # what the limits cannot pass; the highest is 100
 )->Interval:
     "A number with the middle 95 % of what the draws gave, moved to where it was measured."
-    drawn = np.asarray(drawn)[~np.isnan(drawn)]
-    below, above = np.quantile(drawn - np.mean(drawn), [.025, .975])
-    value = float(value)
-    return Interval(value, max(lowest, value + float(below)), min(highest, value + float(above)))
+    value, drawn = float(value), np.asarray(drawn)[~np.isnan(drawn)]
+    below, above = np.quantile(drawn - np.mean(drawn), [.025, .975]).tolist()
+    return Interval(value, max(lowest, value + below), min(100., value + above))
 
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(

@@ -88,26 +88,13 @@ def _clip_of_label(label:str, path:str|Path, trust:bool=False)->FrozenCLIP:
     "The CLIP that a file names. Raises what `load_clip` raises if there is no such CLIP here."
     if not label:
         raise ValueError(f'{path} does not say which CLIP it was learned on: pass the CLIP.')
-    if not (trust or is_known_clip(label)):
-        raise ValueError(f'{path} was learned on {label!r}; to load that would {opened_by_label(label)}, '
-                         'which a file does not decide: pass the CLIP, or say trust=True if you '
-                         'know where the file is from.')
+    if not (trust or is_known_clip(label)): raise ValueError(
+        f'{path} was learned on {label!r}; to load that would {opened_by_label(label)}, which a '
+        'file does not decide: pass the CLIP, or say trust=True if you know where the file is from.')
     try: return load_clip(*model_and_tag(label))
     except (ValueError, FileNotFoundError) as e:
         raise type(e)(f'{path} was learned on {label!r}, which cannot be loaded here: '
                       f'pass the CLIP. ({e})') from None
-
-def _check_clip(clip:FrozenCLIP, tensors:dict, shapes:dict, about:dict, path:str|Path)->None:
-    "Raise `ValueError` for a CLIP with vectors of another width; warn of other weights."
-    was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
-    for name, shape in shapes.items():
-        for size, n in zip(tensors[name].shape, shape or ()):
-            want = {'W': clip.width, 'D': clip.dim}.get(n, size)
-            if size != want: raise ValueError(
-                f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '
-                f'have {want}: load it with the CLIP it was learned on.')
-    if about['weights'] != clip.fingerprint():
-        warnings.warn(f'{path} was learned on {was} with other weights than {now}.', stacklevel=3)
 
 # %% ../nbs/10_predict.ipynb #10-file-6
 _HEADER = {'method': plain_text, 'version': plain_text, 'clip': plain_text, 'weights': plain_text,
@@ -119,8 +106,8 @@ _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower 
 
 def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict, given:dict)->'Predictor':
     "The model of a header and tensors. Raises `ValueError` for what cannot be its settings."
-    settings, names = about['settings'] | given, {f'{n}_' for n in cls.published}
-    settled = {n: settings.pop(n) for n in names & settings.keys()}
+    settings = about['settings'] | given
+    settled = {f'{n}_': settings.pop(f'{n}_') for n in cls.published if f'{n}_' in settings}
     for name, value in settings.items():
         if str(value).startswith('function '): raise ValueError(
             f'it was learned with a function for its {name}, {value[9:]:.60}, which no file can '
@@ -139,27 +126,6 @@ def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict, given:dict)->'Pre
         raise ValueError('its thresholds are for other classes than its prompts')
     return model
 
-def _load(cls:type, path, clip=None, trust=False, **given)->'Predictor':
-    "A model of a class from a file, as `Predictor.load` gives it."
-    def wanted(about, names):
-        if about['method'] != cls.__name__: raise ValueError(
-            f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
-        try: shapes = cls.shapes(about, names)
-        except ValueError as e: raise ValueError(f'{path}: {e}') from None
-        state = {n: n.split('.', 2) for n in names if n.startswith('optimizer.')}
-        more = {n: ('N', 'D') for n in names if n == 'attention.sentences'}
-        return shapes | more | {n: () if s[1] == 'step' else shapes[s[2]] for n, s in state.items()
-                                if len(s) > 2 and s[2] in shapes}
-    tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE, wanted)
-    kept = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
-    for name, t in kept.items():                        # logarithms are of small numbers
-        check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
-    kept.pop('attention.sentences', None)               # `load_predictor` takes them up
-    if clip is None: clip = _clip_of_label(about['clip'], path, trust)
-    _check_clip(clip, kept, cls.shapes(about, kept.keys()), about, path)
-    try: return _made(cls, clip, about, kept, given)
-    except ValueError as e: raise ValueError(f'{path}: {e}') from None
-
 # %% ../nbs/10_predict.ipynb #10-pred-1
 def clip_and_classes(
     clip:FrozenCLIP, # first argument of a model
@@ -177,7 +143,8 @@ class Predictor:
     "What recognises pictures, once it has class embeddings: scores, maps, tags, files."
     local = True                                        # False: the global branch alone
     pos_embed = False                                   # f of pictures has the positional embedding
-    cosine_scale:float|None = None                      # of scores that are cosines with sentences
+    cosine_scale:float|None = None                      # on cosines with sentences, if scores are such
+    pool = None                                         # in place of Eq. 6, as in `branch_scores`
     thresholds = None                                   # fitted to labelled pictures: `calibrate`
     learned:str|None = None                             # the attribute that `fit` or `load` sets
     published: ClassVar[dict] = {}                      # numbers for settings that are left at None
@@ -193,15 +160,14 @@ class Predictor:
         "Temperature on pictures."
         return self.tau_image
 
-    pool = None                                         # in place of Eq. 6, as in `branch_scores`
-
     def __init__(self, clip:FrozenCLIP, classes:ClassSet|list[str]|str|Path):
         self.clip, self.classes = clip_and_classes(clip, classes)
 
     def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
                      mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
         "How a batch is scored on each branch."
-        return branch_scores(u, U, G, L, tau, mask, self.pool)
+        scores = branch_scores(u, U, G, L, tau, mask, self.pool)
+        return [(self.cosine_scale or 1) * s for s in scores]
 
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
         "How pictures are scored once their features are there."
@@ -210,18 +176,16 @@ class Predictor:
 
     def predict_branches(self,
         pictures, # N, in any form
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-        progress:bool=True, # a bar
+        on_error:str='raise', progress:bool=True, # as in `predict`
     )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
         "Scores of each branch by itself."
-        scores = self.scorer()
+        scores, clip = self.scorer(), self.clip
         @torch.no_grad()
         def of_batch(f, F_): return [s.cpu() for s in scores(f, F_.flatten(1, -2))]
-        if isinstance(pictures, FeatureStore):
-            index = torch.arange(len(pictures)).split(256)
-            found = [of_batch(*pictures.batch(some, self.clip.device)[:2]) for some in index]
-        else:
-            found = [*picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, of_batch)]
+        if not isinstance(pictures, FeatureStore):
+            found = picture_batches(clip, pictures, self.pos_embed, on_error, progress, of_batch)
+        else: found = (of_batch(*pictures.batch(some, clip.device)[:2])
+                       for some in torch.arange(len(pictures)).split(256))
         return [torch.cat(branch) for branch in zip(*found)]
 
     def predict(self,
@@ -234,8 +198,7 @@ class Predictor:
 
     def predict_dense(self,
         pictures, # N, in any form but a `FeatureStore`
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-        progress:bool=True, # a bar
+        on_error:str='raise', progress:bool=True, # as in `predict`
     )->Tensor: # N × C × h × w, cosines P of every position
         "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
         G, L = self.embeddings()
@@ -294,7 +257,32 @@ class Predictor:
         **given, # a setting that is a function of your own: loss=…
     )->'Predictor': # ready to predict
         "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
-        return _load(cls, path, clip, trust, **given)
+        def wanted(about, names):
+            if about['method'] != cls.__name__: raise ValueError(
+                f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
+            try: shapes = cls.shapes(about, names)
+            except ValueError as e: raise ValueError(f'{path}: {e}') from None
+            state = {n: n.split('.', 2) for n in names if n.startswith('optimizer.')}
+            more = {n: ('N', 'D') for n in names if n == 'attention.sentences'}
+            return shapes | more | {n: () if s[1] == 'step' else shapes[s[2]] for n, s in state.items()
+                                    if len(s) > 2 and s[2] in shapes}
+        tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE, wanted)
+        kept = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
+        for name, t in kept.items():                        # logarithms are of small numbers
+            check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
+        kept.pop('attention.sentences', None)               # `load_predictor` takes them up
+        if clip is None: clip = _clip_of_label(about['clip'], path, trust)
+        was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
+        for name, shape in cls.shapes(about, kept.keys()).items():
+            for size, letter in zip(kept[name].shape, shape or ()):
+                want = {'W': clip.width, 'D': clip.dim}.get(letter, size)
+                if size != want: raise ValueError(
+                    f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '
+                    f'have {want}: load it with the CLIP it was learned on.')
+        if about['weights'] != clip.fingerprint():
+            warnings.warn(f'{path} was learned on {was} with other weights than {now}.', stacklevel=2)
+        try: return _made(cls, clip, about, kept, given)
+        except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write what was learned, and all that it needs to be used, whole or not at all."

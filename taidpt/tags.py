@@ -36,21 +36,19 @@ def as_tags(
     "Tags of pictures, in the order of score less threshold."
     scores = as_array(scores).astype(np.float64)
     above = scores - as_array(thresholds).astype(np.float64)
-    tags = [[Tag(n, float(s), bool(a >= 0)) for n,s,a in zip(names, *row)]
-            for row in zip(scores, above)]
-    order = np.argsort(-above, axis=1, kind='stable')
-    return [[] if np.isnan(a).any() else [row[c] for c in o] for row,a,o in zip(tags, above, order)]
+    rows = zip(scores, above, np.argsort(-above, axis=1, kind='stable'))
+    return [[] if np.isnan(a).any() else [Tag(names[c], float(s[c]), bool(a[c] >= 0)) for c in o]
+            for s,a,o in rows]
 
 # %% ../nbs/15_tags.ipynb #15-ref
 def reference_thresholds(
     scores:ArrayLike, # R × C, of pictures of anything
     frequency:Sequence[float]|None=None, # C shares of pictures that show a class; None: 1 in 50
-    k:float=0.6, # deviations for each unit of the log odds
 )->np.ndarray: # C
     "Thresholds above the mean score of each class, the further the rarer it is."
     s = as_array(scores).astype(np.float64)
     share = np.clip(0.02 if frequency is None else frequency, 0.02, 0.5)
-    return s.mean(0) + k*np.log(1/share - 1)*np.sqrt(s.var(0).mean())
+    return s.mean(0) + 0.6*np.log(1/share - 1)*np.sqrt(s.var(0).mean())
 
 # %% ../nbs/15_tags.ipynb #15-default
 def reference_photos()->list[Path]:
@@ -161,17 +159,16 @@ def calibrate_scores(
     read = np.isfinite(s).all(1)
     y, s = y[read], s[read]
     if not y.any(): raise ValueError('no picture that could be read shows any of the classes')
-    own = y.sum(0) >= FEW
-    t = np.array([best_threshold(y[:, c], s[:, c]) if own[c] else float(d)
-                  for c, d in enumerate(as_array(default))])
+    counts, t = y.sum(0).tolist(), [float(x) for x in as_array(default)]
+    own = [k >= FEW for k in counts]
+    for c in np.flatnonzero(own): t[c] = best_threshold(y[:, c], s[:, c])
     a, b = _platt(y.ravel(), (s - t).ravel())           # of all classes, by what is above them
-    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*float(t[c])) for c in range(len(t))]
+    curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*x) for c, x in enumerate(t)]
     slopes, offsets = map(list, zip(*curves))
-    counts = y.sum(0).tolist()
     if few := [f'{name} ({k})' for name, k in zip(names, counts) if k < FEW]: warnings.warn(
         f'On fewer than {FEW} pictures, so the default threshold stays: {", ".join(few)}',
         stacklevel=3)
-    return Thresholds(list(names), t.tolist(), slopes, offsets, counts, len(y), source)
+    return Thresholds(list(names), t, slopes, offsets, counts, len(y), source)
 
 # %% ../nbs/15_tags.ipynb #15-model
 def calibrate(
@@ -179,8 +176,7 @@ def calibrate(
     pictures, # N, in any form
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     source:str='', # where the pictures are from, to be kept
-    on_error:str='raise', # at a picture that cannot be read; or 'skip'
-    progress:bool=True, # show a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->Thresholds: # also `model.thresholds`
     "Find thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
     default, names = thresholds_of(model, default=True), model.classes.names
@@ -191,7 +187,7 @@ def calibrate(
 # %% ../nbs/15_tags.ipynb #15-held
 def held_out_tags(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    scores:ArrayLike, # N × C; NaN where a picture was skipped
+    scores:ArrayLike, # N × C, of pictures that could be read
     default:ArrayLike, # C thresholds, for classes on few pictures
     parts:int=5, # picture i is in part i mod 5
 )->np.ndarray: # N × C, bool
@@ -199,12 +195,11 @@ def held_out_tags(
     y, s, part = as_array(labels) == 1, as_array(scores), np.arange(len(scores)) % parts
     tags = np.zeros(s.shape, bool)
     for k in range(parts):
-        others, limits = (part != k) & np.isfinite(s).all(1), as_array(default)
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')                     # of classes on few pictures
-            if y[others].any():
-                limits = calibrate_scores(y[others], s[others], range(s.shape[1]), default).values
-        tags[part == k] = s[part == k] >= picture_thresholds(s[part == k], limits)
+        here, limits = part == k, default
+        with warnings.catch_warnings(action='ignore'):          # of classes on few pictures
+            if y[~here].any():
+                limits = calibrate_scores(y[~here], s[~here], range(s.shape[1]), default).values
+        tags[here] = s[here] >= picture_thresholds(s[here], limits)
     return tags
 
 # %% ../nbs/15_tags.ipynb #15-sig
@@ -255,10 +250,8 @@ def thresholds_of(
 def tagged(
     model, # has `predict`, `classes` and `thresholds`
     pictures, # N, in any form
-    threshold:ArrayLike|None=None, # as in `thresholds_of`
-    probability:float|None=None, # as in `thresholds_of`
-    on_error:str='raise', # at a picture that cannot be read; or 'skip'
-    progress:bool=True, # show a bar
+    threshold:ArrayLike|None=None, probability:float|None=None, # as in `thresholds_of`
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: those that are present, then the others."
     limits = thresholds_of(model, threshold, probability)
@@ -270,8 +263,7 @@ def tagged(
 def probabilities(
     model, # has `predict`, `classes` and `thresholds`
     pictures, # N, in any form
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': NaN
-    progress:bool=True, # show a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->np.ndarray: # N × C, from 0 to 1
     "How likely each class is, as calibrated or by the CLIP's sigmoid; else `ValueError`."
     found = model.thresholds or _sigmoid_thresholds(model)

@@ -6,7 +6,7 @@
 __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'warn_of_rare_classes', 'cap_per_class', 'drop_duplicates']
 
 # %% ../nbs/03_texts.ipynb #69674800
-import hashlib, json, random, warnings
+import hashlib, json, warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from importlib.resources import files
@@ -68,7 +68,6 @@ class LabeledTexts:
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
-        if not isinstance(other, LabeledTexts): return NotImplemented
         if self.classes.names != other.classes.names: raise ValueError(
             f"sentences of different classes don't add up: {self.classes} and {other.classes}")
         labels = torch.cat([self.labels, other.labels])
@@ -139,7 +138,6 @@ def template_sentences(
 def warn_of_rare_classes(
     labeled:LabeledTexts, # to be learned from
     at_least:int=10, # how many sentences a class should have
-    stacklevel:int=2, # as in `warnings.warn`
 )->None:
     "Warn of classes that fewer than `at_least` sentences name, the rarest first."
     counts = sorted(labeled.counts().items(), key=lambda pair: pair[1])
@@ -147,26 +145,22 @@ def warn_of_rare_classes(
     more = f' and {len(rare) - 10:,} more' if len(rare) > 10 else ''
     message = (f'Few sentences name these classes: {", ".join(rare[:10])}{more}. They learn from '
                'templates and from being negatives; add captions or synonyms for them.')
-    if rare: warnings.warn(message, stacklevel=stacklevel + 1)
+    if rare: warnings.warn(message, stacklevel=3)
 
 # %% ../nbs/03_texts.ipynb #ca7f62c2
 def cap_per_class(
     labeled:LabeledTexts, # sentences with labels
     cap:int=1000, # sentences that are counted for a class
-    seed:int|None=None, # choose at random with this seed; None: the first ones, as published
 )->LabeledTexts: # in the order they were
-    "At most `cap` sentences a class, each counted for its rarest; all that name none are kept."
+    "The first `cap` sentences a class, each counted for its rarest; all that name none are kept."
     if cap < 1: raise ValueError(f"cap must be 1 or more, not {cap}")
-    counts = labeled.labels.sum(0)
+    counts, named = labeled.labels.sum(0), labeled.labels.any(1).tolist()
     rarest = torch.where(labeled.labels, counts, len(labeled) + 1).argmin(1).tolist()
-    order = list(range(len(labeled)))
-    if seed is not None: random.Random(seed).shuffle(order)
     taken, kept = Counter(), []
-    named = labeled.labels.any(1).tolist()
-    for i in order:
-        taken[rarest[i]] += named[i]
-        if not named[i] or taken[rarest[i]] <= cap: kept.append(i)
-    return labeled[sorted(kept)]
+    for i,c in enumerate(rarest):
+        taken[c] += named[i]
+        if not named[i] or taken[c] <= cap: kept.append(i)
+    return labeled[kept]
 
 # %% ../nbs/03_texts.ipynb #065a3c28
 def drop_duplicates(labeled:LabeledTexts)->LabeledTexts:

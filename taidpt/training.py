@@ -73,10 +73,10 @@ class Schedule:
 # %% ../nbs/08_training.ipynb #08-009
 def train_epoch(
     prompts:PromptLearner, # changed in place
-    batches:Iterable, # of u: B × D, U: B × P × D, mask: B × P, labels: B × C
+    batches:Iterable, # of u: N × D, U: N × J × D, mask: N × J, labels: N × C
     optimizer:torch.optim.Optimizer, # over the prompts' parameters
-    scores:Callable, # (u, U, G, L, mask=mask) -> B × C scores of each branch
-    loss:Callable=ranking_loss, # (scores, labels), each B × C -> a number
+    scores:Callable, # (u, U, G, L, mask=mask) -> N × C scores of each branch
+    loss:Callable=ranking_loss, # (scores, labels), each N × C -> a number
     local:bool=True, # the local branch is used, too
 )->float: # mean loss of the steps; NaN where scores were no longer finite
     "One pass over the batches, each a step of gradient descent."
@@ -167,9 +167,9 @@ def learn(
     prompts:PromptLearner, # changed in place; called, it returns G and L
     features:FeatureStore|Callable, # N items; or what makes them, if an epoch is left to learn
     labels:Tensor, # N × C
-    loss:Callable, # (scores, labels), each B × C -> a number
+    loss:Callable, # (scores, labels), each N × C -> a number
     schedule:Schedule, # how to learn
-    scores:Callable, # (u, U, G, L, mask=mask) -> B × C scores of each branch
+    scores:Callable, # (u, U, G, L, mask=mask) -> N × C scores of each branch
     val:Callable|None=None, # called after each epoch -> numbers by name
     checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
     about:dict[str, str]|None=None, # what the run is; a checkpoint must agree in each word

@@ -39,11 +39,10 @@ def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, e
 # %% ../nbs/14_visualize.ipynb #visualize-024
 def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1 (here)
     "A picture, bright and tinted where the weights are high, dark and grey where they are low."
-    w = np.asarray(weights, dtype=np.float32)
     from matplotlib import colormaps                # here, as other modules draw nothing
-    w = np.asarray(Image.fromarray(w).resize(picture.size, Image.BICUBIC)).clip(0, 1)
-    tint = colormaps['inferno'](w)[..., :3].astype(np.float32)
-    w = w[..., None]
+    w = Image.fromarray(np.asarray(weights, dtype=np.float32))
+    w = np.asarray(w.resize(picture.size, Image.BICUBIC)).clip(0, 1)[..., None]
+    tint = colormaps['inferno'](w[..., 0])[..., :3].astype(np.float32)
     rgb = np.asarray(picture.convert('RGB'), dtype=np.float32) / 255
     grey = rgb @ np.float32([[.299], [.587], [.114]])
     light = (1 - w) * 0.45 * grey + w * rgb
@@ -68,10 +67,10 @@ def show_heatmaps(
     columns = _columns(model.classes, scores, classes, top)
     maps = unit_range(model.predict_dense([seen], progress=False)[0, columns])
     titles = [f'{model.classes.natural[c]}  {scores[c]:.2f}' for c in columns]
-    panels = [('as the model sees it', seen),
-              *zip(titles, [heatmap_overlay(seen, weights) for weights in maps])]
-    fig = blank_figure(2.2*len(panels), 2.5)
-    for ax, (title, image) in zip(fig.subplots(1, len(panels), squeeze=False)[0], panels):
+    images = [seen, *(heatmap_overlay(seen, weights) for weights in maps)]
+    fig = blank_figure(2.2*len(images), 2.5)
+    axes = fig.subplots(1, len(images), squeeze=False)[0]
+    for ax, title, image in zip(axes, ['as the model sees it', *titles], images):
         ax.set_axis_off()
         ax.imshow(image)
         ax.set_title(title, fontsize=9)

@@ -17,7 +17,6 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP, picture_batches
 from .predict import Predictor, clip_and_classes, fuse_branches
-from .scores import branch_scores
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
@@ -37,9 +36,8 @@ class ZeroShotCLIP(Predictor):
         asked = 'a photo of a {}.' if templates is None else templates
         self.templates_ = [asked] if isinstance(asked, str) else list(asked)
         if not self.templates_: raise ValueError('There is no template.')
-        for t in self.templates_:
-            if '{}' not in t:
-                raise ValueError(f'The template {t!r} has no {{}} for the class name.')
+        if odd := [t for t in self.templates_ if '{}' not in t]:
+            raise ValueError(f'The template {odd[0]!r} has no {{}} for the class name.')
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
@@ -51,17 +49,11 @@ class ZeroShotCLIP(Predictor):
         G = F.normalize(h.mean(1), dim=-1)
         return G, G if self.local else None
 
-    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
-                     mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
-        "Cosines times the logit scale, on each branch."
-        return [self.cosine_scale * s for s in branch_scores(u, U, G, L, tau, mask)]
-
 # %% ../nbs/12_zeroshot.ipynb #12-beside
 def beside_zero_shot(
     models:dict[str, Predictor], # name -> model, all on one CLIP, for the same C classes
     pictures, # N, in any form but a `FeatureStore`
-    on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-    progress:bool=True, # a bar
+    on_error:str='raise', progress:bool=True, # as in `predict`
 )->tuple[dict[str, Predictor], dict[str, Tensor]]: # models; scores of each, N × C
     "Zero-shot CLIP, with DPT, and models; each picture is looked at once."
     model = next(iter(models.values()))

@@ -1,11 +1,14 @@
 """Files that nobody meant to write: each is read, or refused with a documented error that names it. See tests/fuzz.py."""
+import os
+
 import fuzz
 import pytest
 
 hypothesis = pytest.importorskip('hypothesis')
 from hypothesis import HealthCheck, given, settings, strategies as st     # noqa: E402
 
-few = settings(max_examples=30, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+MANY = os.environ.get('FUZZ')
+few = settings(max_examples=int(MANY or 30), derandomize=not MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 pytestmark = pytest.mark.xdist_group('fuzz')
 
 

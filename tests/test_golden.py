@@ -43,12 +43,12 @@ def contexts(golden):
     return [golden[f"ctx_{branch}"].clone().requires_grad_() for branch in ("global", "local")]
 
 
-def close(ours, published, tolerance=1e-4):
-    "Relative to the size of the published tensor, as a whole and in the worst entry."
+def close(ours, published, tolerance=1e-6):
+    "Relative to the size of the published tensor, as a whole and, three times as far, in the worst entry."
     ours, published = ours.detach().double(), published.double()
     assert ours.shape == published.shape
     assert (ours - published).norm() <= tolerance * published.norm()
-    assert (ours - published).abs().max() <= tolerance * published.abs().max()
+    assert (ours - published).abs().max() <= 3 * tolerance * published.abs().max()
 
 
 def text_scores(contexts, clip, golden):
@@ -139,7 +139,7 @@ def test_loss_and_gradients(clip, golden, contexts):
     close(loss, golden["losses"][0])
     loss.backward()
     for ctx, branch in zip(contexts, ("global", "local")):
-        close(ctx.grad, golden[f"grad_ctx_{branch}"], 1e-3)
+        close(ctx.grad, golden[f"grad_ctx_{branch}"], 1e-5)
 
 
 def eight_steps(clip, golden, dtype):

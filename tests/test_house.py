@@ -1,6 +1,7 @@
 """The house is as light as it is meant to be, and its floors carry what is above them."""
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, docs_module
 
 house = docs_module('house')
@@ -23,6 +24,12 @@ def test_what_is_wrong_is_found():
     files = house.Module('files', "__all__ = ['kept', 'lost']")
     assert house.unused([files, house.Module('scores', 'from .files import kept')], {}) == ['files.lost']
     assert house.unused([files, house.Module('scores', 'from .files import kept')], {Path('files.ipynb'): 'lost()', Path('a.ipynb'): 'lost()'}) == []
+
+
+@pytest.mark.parametrize('page', sorted((ROOT/'nbs').glob('[01]*.ipynb')), ids=lambda p: p.stem)
+def test_a_page_is_read_in_one_sitting(page):
+    found = house.sitting(page)
+    assert not {what: n for what, n in found.items() if n > house.SITTING[what]}
 
 
 def test_the_spine_is_in_order():

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..encoders.features import check_features
-from ..learner import TaIDPT, check_learner, schedule_of, settled
+from ..learner import TaIDPT, check_learner, settled
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
 from ..training import data_hash, learn
@@ -98,11 +98,12 @@ class CoOp(Predictor):
         every = self.class_specific or not self.partly
         y = check_labels(labels, len(features), self.classes, every)
         check_features(features)
-        self.lr_ = settled(self)['lr']
+        how = settled(self)
+        self.lr_ = how['lr']
         data = data_hash(np.ascontiguousarray(features.global_), y.numpy())
         self.prompts_, self.history_, self.thresholds = self.fresh_prompts(), [], None
         self.history_ = learn(
-            self.prompts_, features, y, loss, schedule_of(self),
+            self.prompts_, features, y, loss, how['schedule'],
             partial(self.batch_scores, tau=self.tau_image), validation(self, val, progress),
             checkpoint, model_about(self) | {'data': data}, self.local, progress)
         return self

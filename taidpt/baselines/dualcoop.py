@@ -28,7 +28,7 @@ from ..scores import dense_scores
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
 
 def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->Tensor: # N × C
-    "How much more positions, N × P × D, look like positive than negative prompts, C × D; logits."
+    "How much more positions, N × J × D, look like positive than negative prompts, C × D; logits."
     P, Q = dense_scores(F_, positive), dense_scores(F_, negative)
     return scale * ((P / tau).softmax(1) * (P - Q)).sum(1)
 

@@ -6,7 +6,7 @@
 __all__ = ['find_clip', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'build_clip', 'preprocessing']
 
 # %% ../../nbs/encoders/weights.ipynb #056a7cc7
-import difflib, fnmatch, logging, pickle, warnings
+import difflib, logging, pickle, warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from .pictures import Preprocess
-from ..files import parse_yaml, read_json
+from ..files import read_json
 
 # %% ../../nbs/encoders/weights.ipynb #a4ac1740
 @dataclass
@@ -64,16 +64,6 @@ def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
     return _ClipSource(spec, f'{spec}/{pretrained}', pretrained)
 
 # %% ../../nbs/encoders/weights.ipynb #c94e3496
-def _known_settings(label:str) -> dict: # for `FrozenCLIP.recommended`; empty: the published ones
-    "What was published or measured for the family of this CLIP; a warning where nothing is."
-    path = files('taidpt')/'data'/'settings.yaml'
-    for family in parse_yaml(path.read_text(encoding='utf-8'), path):
-        if fnmatch.fnmatchcase(label, family['names']): return dict(family['settings'])
-    warnings.warn(f'No settings are known for {label}. TaIDPT takes the published ones, found on '
-                  'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
-                  'wants some labelled pictures as val.', stacklevel=4)
-    return {}
-
 def find_clip(
     name:str|Path|None=None, # a model, a folder, 'hf-hub:org/repo'; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
@@ -88,7 +78,10 @@ def find_clip(
     else: source = _clip_by_name(name, pretrained and str(pretrained))
     if source.folder and pretrained is not None: raise ValueError(
         f'{source.folder} has weights of its own: leave out pretrained={pretrained!r}.')
-    source.recommended = source.recommended or _known_settings(source.label)
+    if not source.recommended and not source.label.endswith('/openai'): warnings.warn(
+        f'No settings are known for {source.label}. TaIDPT takes the published ones, found on '
+        'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
+        'wants some labelled pictures as val.', stacklevel=3)
     return source
 
 # %% ../../nbs/encoders/weights.ipynb #mo-know-2
@@ -120,10 +113,8 @@ def model_and_tag(label:str|None) -> tuple[str|None, str|None]: # what `load_cli
     return (name, tag) if list_pretrained_models_by_tag(tag) else (label, None)
 
 # %% ../../nbs/encoders/weights.ipynb #5de3f5aa
-def _download_failed(source:_ClipSource, error:Exception) -> ConnectionError:
-    "The error to raise where weights could not be fetched."
-    import open_clip
-    cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
+def _download_failed(source:_ClipSource, cfg:dict, error:Exception) -> ConnectionError:
+    "The error to raise where weights could not be fetched; `cfg` is what open_clip says of them."
     tried = ' and '.join(str(cfg[k]) for k in ('hf_hub', 'url') if cfg.get(k)) or source.spec
     wants_quick = cfg.get('quick_gelu') and 'quickgelu' not in source.spec
     named = f' with the name {source.spec}-quickgelu' if wants_quick else ''
@@ -141,7 +132,7 @@ def build_clip(
     precision:str='float32', # of the weights; or 'float16', 'bfloat16'
     image_size:int|None=None, # pixels a side; None: the model's own
     crop:bool=True, # cut the middle out; False squeezes the whole picture into the square
-) -> nn.Module: # an open_clip model with its weights
+) -> nn.Module: # an open_clip model with its weights, in evaluation mode
     """Build the model and load its weights; `ConnectionError` when a download fails, `ValueError`
     for weights that hold more than tensors, and for a wrong precision."""
     import open_clip
@@ -149,26 +140,24 @@ def build_clip(
         raise ValueError(f'precision must be one of {", ".join(_PRECISIONS)}, got {precision!r}.')
     pictures = {'size': image_size} if image_size else {}
     if not crop: pictures['resize_mode'] = 'squash'
-    options = {'precision': _PRECISIONS[precision], 'device': device,
-               'force_preprocess_cfg': pictures}
-    if source.pretrained is not None:
-        cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
-        options['force_quick_gelu'] = cfg.get('quick_gelu', False)
+    cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained or '') or {}
     before = logging.root.manager.disable
     logging.disable()                               # what matters of their warnings is in the error
-    try: model = open_clip.create_model(source.spec, source.pretrained, **options)
+    try: model = open_clip.create_model(
+        source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
+        force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures)
     except (ValueError, TypeError, KeyError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
                          'refused, and nothing of it was run.') from error
     except Exception as error:
         if source.folder or source.pretrained and Path(source.pretrained).is_file(): raise
-        raise _download_failed(source, error) from error
+        raise _download_failed(source, cfg, error) from error
     finally: logging.disable(before)
     text = getattr(model, 'text', model)
     if getattr(text, 'cls_emb', None) is not None:              # open_clip leaves CoCa's in float32
         text.cls_emb.data = text.cls_emb.data.to(text.transformer.get_cast_dtype())
-    return model
+    return model.eval()
 
 def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 3 × h × w
     "The picture transform of a model; with drafts of much larger JPEGs, or without."

@@ -63,76 +63,51 @@ def curated_words(
     return found
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-023
-def _table(name:str)->list[list[str]]:
-    "The rows of a table of nouns in this package."
-    text = (files('taidpt')/'data'/'nouns'/name).read_text('utf-8')
-    return [line.split('\t') for line in text.splitlines()]
-
 @lru_cache(maxsize=1)
-def _nouns()->tuple[dict[str,str], dict[str,list[str]], dict[str,None], dict[str,list[str]]]:
-    "First meaning of each noun; nouns of each; nouns in use, the frequent first; meanings below."
-    meaning, nouns, below = {}, {}, {}
-    common = {noun.replace(' ', '_'): None for noun,_ in _table('common.tsv')}
+def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str]]:
+    "The first meaning of each noun, the nouns with this first meaning, and nouns in use."
+    meaning, nouns = {}, {}
+    listed = (files('taidpt')/'data'/'nouns'/'common.tsv').read_text('utf-8')
+    common = {line.split('\t')[0].replace(' ', '_') for line in listed.splitlines()}
     for line in wordnet_file('index.noun').splitlines():
         if line.startswith(' '): continue             # the licence
         noun, _, _, pointers, *rest = line.split()
         _, tagged, first, *_ = rest[int(pointers):]   # behind the pointers
         meaning[noun] = first
         nouns.setdefault(first, []).append(noun)
-        if int(tagged): common.setdefault(noun)       # WordNet's makers met it in their texts
-    for here,*above in _table('hypernyms.tsv'):
-        for other in above: below.setdefault(other, []).append(here)
-    return meaning, nouns, common, below
+        if int(tagged): common.add(noun)              # WordNet's makers met it in their texts
+    return meaning, nouns, common
 
-def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['guitar', 'piano', …]
-    "Common nouns whose first meaning is that of the name, or kinds of it, the frequent first."
-    meaning, nouns, common, below = _nouns()
+def _nouns_like(name:str)->list[str]: # such as ['auto', 'automobile', …]
+    "Common nouns whose first meaning is that of the name."
+    meaning, nouns, common = _nouns()
     words = [squeeze(name[a:b]) for a,b in token_spans(name)]
     lasts = (words[-1], shortest_lemma(words[-1])) if words else ()
     spelled = (glue.join([*words[:-1], last]) for last in lasts for glue in ('_', '-', ''))
     own = next((noun for noun in spelled if noun in meaning), None)      # as WordNet spells it
-    if own is None: return []
-    if not hyponyms: return [n.replace('_', ' ') for n in nouns[meaning[own]]
-                             if n in common and n != own and squeeze(n) != squeeze(name)]
-    left, seen = list(below.get(meaning[own], [])), set()
-    while left:
-        here = left.pop()
-        if here not in seen: left += below.get(here, [])
-        seen.add(here)
-    return [n for n,_ in _table('common.tsv') if meaning[n.replace(' ', '_')] in seen]
+    return [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
+            if n in common and n != own and squeeze(n) != squeeze(name)]
 
 def wordnet_words(
     own:dict[str,list[str]], # name -> words that it has already; none: WordNet is asked
-    hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
 )->dict[str,list[str]]: # name -> its words, or WordNet's common ones
     "WordNet's words for names without any; a phrase that fits two goes to neither."
-    def found(name):
-        kinds = _nouns_like(name, True) if hyponyms else []
-        return list(dict.fromkeys(_nouns_like(name) + kinds))
-    new = {name: [] if words else found(name) for name,words in own.items()}
+    new = {name: [] if words else _nouns_like(name) for name,words in own.items()}
     taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
             for name,words in own.items()}
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-029
-def _probably_meant(
-    name:str, # a class name that no sentence has
-    words:Counter, # words of the sentences, and how many there are of each
-    names:Iterable[str]=(), # names of classes that are known
-    n:int=3, # how many to give
-)->list[str]: # none if nothing is near
-    "What a name was probably meant to be."
-    low, frequent = name.casefold(), [word for word,_ in words.most_common(5000) if len(word) > 2]
-    near = [x for known in (dict.fromkeys(names), frequent)
-            for x in get_close_matches(low, known, n, .65)]
-    return [x for x in dict.fromkeys(near) if x != low][:n]
-
 def with_suggestions(
     names:Iterable[str], # class names that no sentence has
     texts:Iterable[str], # the sentences
 )->list[str]: # such as 'dgo (did you mean dog?)'
     "Each name, and what was probably meant where something is near."
-    words = Counter(w for text in islice(texts, 100_000) for w in lower_words(text))
-    usual = [w for w, _ in words.most_common(300) if len(w) > 2]        # these come first
-    meant = {name: ' or '.join(_probably_meant(name, words, usual)) for name in names}
-    return [name + f' (did you mean {near}?)'*bool(near) for name, near in meant.items()]
+    count = Counter(w for text in islice(texts, 100_000) for w in lower_words(text) if len(w) > 2)
+    usual, told = [word for word,_ in count.most_common(5000)], []
+    for name in names:
+        low = name.casefold()
+        near = [x for known in (usual[:300], usual) for x in get_close_matches(low, known, 3, .65)]
+        near = [x for x in dict.fromkeys(near) if x != low][:3]
+        told.append(name + f" (did you mean {' or '.join(near)}?)"*bool(near))
+    return told
