@@ -147,10 +147,10 @@ class Tiled:
         def cut(i):
             whole, n = open_rgb(pictures[read[i]]), self.n
             tiles = (whole.crop(_tile_box(whole.size, n, k)) for k in range(n*n))
-            return torch.stack([self.model.clip.preprocess(tile) for tile in tiles])
-        batches = zip(in_batches(cut, torch.cat, read, 16, False), read.split(16))
-        for tiles, some in tqdm(batches, 'tiles', -(-len(read) // 16), disable=not progress):
-            branches = self.model.predict_branches(tiles, progress=False)
+            return [self.model.clip.preprocess(tile) for tile in tiles]
+        batches = zip(in_batches(cut, list, read, 16, False), read.split(16))
+        for cuts, some in tqdm(batches, 'tiles', -(-len(read) // 16), disable=not progress):
+            branches = self.model.predict_branches([t for c in cuts for t in c], progress=False)
             best = fuse_branches([s.unflatten(0, (len(some), -1)).amax(1) for s in branches])
             scores[some] = (scores[some] + best) / 2
         return scores

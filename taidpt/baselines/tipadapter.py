@@ -127,7 +127,7 @@ class TipAdapter(Predictor):
         zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
         return zero_shot + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
 
-    def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of the only branch
+    def scorer(self)->Callable: # (u: N × D, U: N × J × D) -> N × C scores of the only branch
         "How pictures are scored once their features are there."
         self.check_fitted()
         return lambda u, U: [self._scores(u, self.keys_)]
