@@ -104,10 +104,8 @@ class NounFilter:
             matches.append(Match(text[start:end], start, end, entry.phrase, named))
         return Explanation(text, matches)
 
-    def stream(self,
-        texts:Iterable[str], # sentences; anything that gives one after the other
-    )->Iterator[tuple[str, list[int]]]: # each sentence, and its columns as `columns` gives them
-        "Label sentences one after the other. Raises `TypeError` for what is no text."
+    def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
+        "Each sentence and its columns, one after the other. Raises `TypeError` for what is no text."
         if isinstance(texts, str):
             raise TypeError("label takes many sentences, not one text; "
                             f"write label([{texts[:40]!r}])")
@@ -132,10 +130,10 @@ class NounFilter:
             columns += here
             kept.append(text)
         if not columns:
-            few, more = ', '.join(self.classes.natural[:5]), ', …' if len(self.classes) > 5 else ''
-            raise ValueError(
-                f"none of {n:,} sentences names a class of {self.classes.name} ({few}{more}); are "
-                "these English sentences about them? Else give the classes more synonyms")
+            few = ', '.join(self.classes.natural[:5]) + ', …'*(len(self.classes) > 5)
+            raise ValueError(f"none of {n:,} sentences names a class of {self.classes.name} ({few}); "
+                             "are these English sentences about them? Else give the classes more "
+                             "synonyms")
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped=n - len(kept))

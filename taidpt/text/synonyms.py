@@ -88,10 +88,8 @@ def _nouns_like(name:str)->list[str]: # such as ['auto', 'automobile', …]
     return [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
             if n in common and n != own and squeeze(n) != squeeze(name)]
 
-def wordnet_words(
-    own:dict[str,list[str]], # name -> words that it has already; none: WordNet is asked
-)->dict[str,list[str]]: # name -> its words, or WordNet's common ones
-    "WordNet's words for names without any; a phrase that fits two goes to neither."
+def wordnet_words(own:dict[str,list[str]])->dict[str,list[str]]: # name -> its words, or none yet
+    "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name) for name,words in own.items()}
     taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
