@@ -76,9 +76,8 @@ class ClassSet:
         "The error for a name that is no class."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
         near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
-        hint = f"its classes are {', '.join(self.names[:30])}" + (', …' if len(self) > 30 else '')
-        meant = [repr(self.natural[i]) for i in forms[near[0]]] if near else []
-        if near: hint = f"did you mean {' or '.join(meant)}?"
+        if near: hint = f"did you mean {' or '.join(repr(self.natural[i]) for i in forms[near[0]])}?"
+        else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 
     def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
@@ -97,8 +96,8 @@ class ClassSet:
 
     def to_dict(self)->dict: # name, names, synonyms, natural: what JSON can hold
         "The class set as plain lists and dictionaries, for a file's header."
-        natural = dict(zip(self.names, self.natural))
-        return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms, 'natural': natural}
+        return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms,
+                'natural': dict(zip(self.names, self.natural))}
 
     @classmethod
     def from_file(cls, path:str|Path)->'ClassSet': # .yaml, .yml or .json: names, or a whole set

@@ -210,8 +210,7 @@ def load_clip(
         raise ValueError("engine must be 'torch' or 'openvino', which works on the CPU; "
                          f'got {engine!r}, {device}.')
     source = find_clip(name, pretrained)
-    weights = 'float32' if on_engine else precision
-    model = build_clip(source, device, weights, image_size, crop).eval()
+    model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
     tower = openvino_tower(model.visual, precision) if on_engine else None
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft),

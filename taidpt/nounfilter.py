@@ -51,10 +51,12 @@ class Explanation:
         for m in self.matches:
             label, look = ', '.join(m.classes), 'text-decoration:line-through;opacity:.6'
             if label: look = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111'
-            note = html.escape(label or 'blocked')*(label.casefold() != m.text.casefold())
-            parts += [html.escape(self.text[at:m.start]),
-                      f'<span style="{look};border-radius:4px;padding:1px 4px">{html.escape(m.text)}'
-                      f' <span style="font-size:.7em;opacity:.75">{note}</span></span>']
+            mark = html.escape(m.text)
+            if label.casefold() != m.text.casefold():
+                note = html.escape(label or 'blocked')
+                mark += f' <span style="font-size:.7em;opacity:.75">{note}</span>'
+            style = f'{look};border-radius:4px;padding:1px 4px'
+            parts.append(f'{html.escape(self.text[at:m.start])}<span style="{style}">{mark}</span>')
             at = m.end
         none = ' <i style="opacity:.6">(names no class)</i>'*(not self.matches)
         return f'<div style="line-height:1.9">{"".join(parts)}{html.escape(self.text[at:])}{none}</div>'

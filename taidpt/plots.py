@@ -44,25 +44,20 @@ def where_highest(weights:'Tensor')->str: # h × w
     row, column = ('top', 'middle', 'bottom')[3*y // h], ('left', 'centre', 'right')[3*x // w]
     return 'in the centre' if (row, column) == ('middle', 'centre') else f'at the {row} {column}'
 
-def as_jpeg(
-    picture:Image.Image, # any mode
-    quality:int=88, # of JPEG
-    optimize:bool=False, # a little smaller, but slower
-)->bytes: # the content of a file
-    "A picture as the content of a JPEG file."
+def as_jpeg(picture:Image.Image, quality:int=88, **how)->bytes: # any mode -> a file's content
+    "A picture as the content of a JPEG file; `how` is for PIL's `save`."
     out = io.BytesIO()
-    picture.convert('RGB').save(out, 'JPEG', quality=quality, optimize=optimize)
+    picture.convert('RGB').save(out, 'JPEG', quality=quality, **how)
     return out.getvalue()
 
 # %% ../nbs/plots.ipynb #plots-012
 _BLUE, _ORANGE, _PALE = '#0b5394', '#d55e00', '#b9c3cf'
 
-def _bare(ax:'Axes', *sides:str):
+def _bare(ax:'Axes'):
     "Small labels, and no more of a frame than is needed."
-    ax.spines[list(sides)].set_visible(False)
-    ax.tick_params(labelsize=9)
+    ax.spines[['top', 'right', 'left']].set_visible(False)
+    ax.tick_params(labelsize=9, length=0)
     ax.xaxis.label.set_size(9)
-    ax.yaxis.label.set_size(9)
 
 def score_bars(
     picture:Image.Image, # as the model sees it
@@ -88,9 +83,8 @@ def score_bars(
         ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
         if title: ax.set_title(title, fontsize=10)
         ax.invert_yaxis()
-        ax.tick_params(length=0)
         ax.locator_params(axis='x', nbins=4)
-        _bare(ax, 'top', 'right', 'left')
+        _bare(ax)
         bars = [f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*t for c, t in zip(best, there)]
         said.append(f'{title}: '*bool(title) + ', '.join(bars))
     fig.alt = f'{called} and its best classes with scores. {". ".join(said)}.'
@@ -118,8 +112,7 @@ def show_class_ap(
             label=f'{names[1]}, mAP {baseline.mean():.1f}')
     ax.set_yticks(y, labels)
     ax.set(xlim=(0, 100), ylim=(len(labels) - 0.4, -0.6), xlabel='average precision, %')
-    ax.tick_params(length=0)
-    _bare(ax, 'top', 'right', 'left')
+    _bare(ax)
     ax.tick_params(axis='y', labelsize=8)
     fig.legend(fontsize=8, frameon=False, loc='outside upper center', ncols=2)
     each = [f'{name} {a:.0f} and {b:.0f}' for name, a, b in zip(labels, ap, baseline)]

@@ -20,7 +20,7 @@ import typer
 from typer import Argument, BadParameter, Option
 
 from .console import (
-    EXPECTED, as_table, bars, check_writable, examples, note, one_line, quiet, say)
+    EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -50,6 +50,7 @@ def main(
     argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
     for name in ('stdout', 'stderr'):                       # which a service may have closed
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
+    if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -78,6 +79,8 @@ _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as t
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
     'format (default: the one that the model names, or the embedded small CLIP).'))]
+_Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
+_Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
 _SAVED = 'What train, import or tag --save wrote: .safetensors.'
@@ -132,22 +135,25 @@ def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unn
                      f'"{missing[0]}: another word, and another"')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
-def _load_clip(clip:str|None):
+def _load_clip(clip:str|None, **how):
     "The CLIP of a command line; None is the embedded one. Raises what `load_clip` raises."
     from taidpt.clip import load_clip
     from taidpt.encoders.weights import model_and_tag
-    return load_clip(*model_and_tag(clip))
+    return load_clip(*model_and_tag(clip), **how)
 
-def _find_model(what:str, clip:str|None, trust=False, words=None):
+def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engine, precision
     "A `Predictor`: what a file of a model holds, or else what tags any classes without training."
     from taidpt.files import CLASS_ENDINGS, open_safetensors
     ending = Path(what).suffix.lower()
     if ending != '.safetensors' and (ending in CLASS_ENDINGS or not Path(what).is_file()):
         from taidpt.baselines.concepts import ready_to_tag
-        return ready_to_tag(_load_clip(clip), _parse_classes(what, words=words)[0], bars())
-    with open_safetensors(what, 'taidpt-model', 'prompts'): pass    # is there, before PyTorch is
-    from taidpt.baselines.linear import load_predictor
-    return load_predictor(what, clip and _load_clip(clip), trust)
+        return ready_to_tag(_load_clip(clip, **how), _parse_classes(what, words=words)[0], bars())
+    with open_safetensors(what, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
+    from taidpt.baselines.linear import load_predictor      # once the file is known to be there
+    from taidpt.encoders.weights import is_known_clip
+    usual = how.items() <= {'engine': 'torch', 'precision': 'float32'}.items()
+    if not (clip or usual) and (trust or is_known_clip(was)): clip = was
+    return load_predictor(what, clip and _load_clip(clip, **how), trust)
 
 def _method_name(model)->str:
     "What a model is called in a table and on a page."
@@ -210,7 +216,8 @@ def tag(
     as_json:_Json=False,
     out:Annotated[str|None, Option(metavar='FILE', help='For a row a picture: .csv.')]=None,
     save:Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
-    report:_Report=None, on_error:_OnError='raise', clip:_Clip=None, trust:_Trust=False,
+    report:_Report=None, on_error:_OnError='raise', clip:_Clip=None, engine:_Engine='torch',
+    precision:_Precision='float32', trust:_Trust=False,
 )->None:
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
@@ -230,7 +237,7 @@ def tag(
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
     from taidpt.tags import as_tags, picture_thresholds, thresholds_of
-    model = _find_model(prompts or classes, clip, trust, words)
+    model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
     if save:
         model.save(save)
         say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
@@ -297,7 +304,7 @@ def _print_gain(model, untrained, data)->None: # `LabeledPictures`
 def train(
     classes:_Classes,
     out:Annotated[str, Option(metavar='FILE', help='The .safetensors for what was learned.')],
-    method:Annotated[Literal['linear', 'prompts'], Option(
+    method:Annotated[Literal['linear', 'prompts', 'concepts'], Option(
         help='linear is the best on our photos; prompts are those of TaI-DPT.')]='linear',
     loss:Annotated[Literal['auc', 'ranking']|None, Option(
         help="Of prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
@@ -325,7 +332,7 @@ def train(
     if len(names) < 2 and method == 'prompts': raise ValueError(
         f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
     encoder = _load_clip(clip)
-    from taidpt.baselines.concepts import ready_to_tag
+    from taidpt.baselines.concepts import TextConcepts, ready_to_tag
     from taidpt.baselines.linear import TextLinear
     from taidpt.clip import encode_pictures, encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
@@ -333,6 +340,7 @@ def train(
     from taidpt.learner import TaIDPT
     from taidpt.texts import template_sentences
     if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True)
+    elif method == 'concepts': model = TextConcepts(encoder, names)
     else: model = TaIDPT(encoder, names, **{'loss': 'auc'} | own)
     data = _read_labels(val_labels, names, val) if val_labels else None
     try: seen = data and encode_pictures(encoder, data.pictures, progress=bars())
@@ -377,12 +385,12 @@ def evaluate(
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
         'For the model with thresholds that suit these pictures; may be MODEL.'))]=None,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise',
-    clip:_Clip=None, trust:_Trust=False,
+    clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
     "Measure a model on labelled pictures; find thresholds."
     if calibrate: check_writable(calibrate, '.safetensors')
     if report: check_writable(report, '.html')
-    found = _find_model(model, clip, trust)
+    found = _find_model(model, clip, trust, engine=engine, precision=precision)
     data, name = _read_labels(labels, found.classes, pictures), _method_name(found)
     if not data.labels.any(): raise ValueError(
         f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
@@ -483,10 +491,11 @@ def demo(
 @app.command(epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
-    'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai'))
+    'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
+    'taidpt reproduce --miniature DIR'))
 def reproduce(
-    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
-                   Argument()],
+    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None,
+                   Argument()]=None,
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,
@@ -502,9 +511,17 @@ def reproduce(
     min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
     member:Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
         'For family: a method of your own, from a file here or a package.'))]=None,
+    miniature:Annotated[str|None, Option(metavar='DIR', help=(
+        'Write the layouts of the data sets in small, to try a command on.'))]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
+    if miniature:
+        from taidpt.datasets.benchmarks import write_miniature
+        write_miniature(miniature)
+        return say(f'Written: {miniature}; to try it: taidpt reproduce table1 --data '
+                   f'{shlex.quote(miniature)} --seeds 1')
+    if not what: raise BadParameter('name a table, such as table1')
     family = {'classes': classes, 'captions': captions, 'min-photos': min_photos, 'member': member}
     tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
     for name, value in (tables if what == 'family' else family).items():

@@ -87,9 +87,8 @@ class FeatureStore:
     ) -> 'FeatureStore': # of these items, in memory
         "Some items as a store of their own."
         index = np.asarray(index, dtype=np.int64)
-        local = [self.local[self.offsets[i]:self.offsets[i + 1]] for i in index]
-        offsets = _offsets_of([len(rows) for rows in local])
-        local = np.concatenate(local) if local else self.local[:0]
+        rows = [self.local[self.offsets[i]:self.offsets[i + 1]] for i in index]
+        local, offsets = np.concatenate([self.local[:0], *rows]), _offsets_of([*map(len, rows)])
         return FeatureStore(np.asarray(self.global_[index]), local, offsets, self.metadata)
 
     def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays

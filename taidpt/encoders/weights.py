@@ -113,10 +113,8 @@ def model_and_tag(label:str|None) -> tuple[str|None, str|None]: # what `load_cli
     return (name, tag) if list_pretrained_models_by_tag(tag) else (label, None)
 
 # %% ../../nbs/encoders/weights.ipynb #5de3f5aa
-def _download_failed(source:_ClipSource, error:Exception) -> ConnectionError:
-    "The error to raise where weights could not be fetched."
-    import open_clip
-    cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
+def _download_failed(source:_ClipSource, cfg:dict, error:Exception) -> ConnectionError:
+    "The error to raise where weights could not be fetched; `cfg` is what open_clip says of them."
     tried = ' and '.join(str(cfg[k]) for k in ('hf_hub', 'url') if cfg.get(k)) or source.spec
     wants_quick = cfg.get('quick_gelu') and 'quickgelu' not in source.spec
     named = f' with the name {source.spec}-quickgelu' if wants_quick else ''
@@ -134,7 +132,7 @@ def build_clip(
     precision:str='float32', # of the weights; or 'float16', 'bfloat16'
     image_size:int|None=None, # pixels a side; None: the model's own
     crop:bool=True, # cut the middle out; False squeezes the whole picture into the square
-) -> nn.Module: # an open_clip model with its weights
+) -> nn.Module: # an open_clip model with its weights, in evaluation mode
     """Build the model and load its weights; `ConnectionError` when a download fails, `ValueError`
     for weights that hold more than tensors, and for a wrong precision."""
     import open_clip
@@ -142,26 +140,24 @@ def build_clip(
         raise ValueError(f'precision must be one of {", ".join(_PRECISIONS)}, got {precision!r}.')
     pictures = {'size': image_size} if image_size else {}
     if not crop: pictures['resize_mode'] = 'squash'
-    options = {'precision': _PRECISIONS[precision], 'device': device,
-               'force_preprocess_cfg': pictures}
-    if source.pretrained is not None:
-        cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained) or {}
-        options['force_quick_gelu'] = cfg.get('quick_gelu', False)
+    cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained or '') or {}
     before = logging.root.manager.disable
     logging.disable()                               # what matters of their warnings is in the error
-    try: model = open_clip.create_model(source.spec, source.pretrained, **options)
+    try: model = open_clip.create_model(
+        source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
+        force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures)
     except (ValueError, TypeError, KeyError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
                          'refused, and nothing of it was run.') from error
     except Exception as error:
         if source.folder or source.pretrained and Path(source.pretrained).is_file(): raise
-        raise _download_failed(source, error) from error
+        raise _download_failed(source, cfg, error) from error
     finally: logging.disable(before)
     text = getattr(model, 'text', model)
     if getattr(text, 'cls_emb', None) is not None:              # open_clip leaves CoCa's in float32
         text.cls_emb.data = text.cls_emb.data.to(text.transformer.get_cast_dtype())
-    return model
+    return model.eval()
 
 def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 3 × h × w
     "The picture transform of a model; with drafts of much larger JPEGs, or without."

@@ -7,7 +7,7 @@ __all__ = ['table_rows', 'Captions', 'read_captions', 'bundled_captions']
 
 # %% ../../nbs/text/corpora.ipynb #corpora-002
 import csv, gzip, re, reprlib, zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
@@ -46,9 +46,8 @@ def _column(names:list[str], column:str|None, where:str|Path, what:str='column')
     asked = f"there is no {what} {column!r}"
     if column is None:
         lowered = {n.strip().lower(): n for n in reversed(names)}
-        for usual in _USUAL_NAMES:
-            if usual in lowered: return lowered[usual]
-        if len(names) == 1 and what == 'column': return names[0]
+        usual = [lowered[name] for name in _USUAL_NAMES if name in lowered]
+        if usual or len(names) == 1 and what == 'column': return (usual or names)[0]
         asked = f"which {what} has the captions? Say column=…"
     listed = ', '.join(map(repr, names[:30])) + (', …' if len(names) > 30 else '')
     raise ValueError(f"{where}: {asked}; its {what}s are {listed or 'none'}")
@@ -70,12 +69,10 @@ def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document in one of the three shapes."
-    with _open(path) as f: text = utf8(f.read(), path)
-    data = parse_json(text, path)
-    del text
-    records = data.get('annotations') if isinstance(data, dict) else data
-    if isinstance(data, dict) and records is None and isinstance(data.get('images'), list):
-        some = [image.get('sentences') for image in data['images'] if isinstance(image, dict)]
+    with _open(path) as f: data = parse_json(utf8(f.read(), path), path)
+    records = data.get('annotations', data.get('images')) if isinstance(data, dict) else data
+    if isinstance(data, dict) and 'annotations' not in data and isinstance(records, list):
+        some = [image.get('sentences') for image in records if isinstance(image, dict)]
         records = [sentence for s in some if isinstance(s, list) for sentence in s]
     if not isinstance(records, list):
         raise ValueError(f"{path}: JSON without captions that are known here: "  # noqa: TRY004
@@ -152,10 +149,6 @@ def _read_parquet(path:Path, column:str|None)->Iterator[str]:
 _READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl,
             '.tsv': _read_table, '.csv': _read_table, '.parquet': _read_parquet}
 
-def _reader(path:Path)->Callable|None:
-    "What reads a file of this ending, without .gz; None: nothing does."
-    return _READERS.get(_ending(path))
-
 class Captions:
     "The sentences of a file, or of any iterable, read each time they are asked for."
     def __init__(self, source:Path|Iterable[str], column:str|int|None=None,
@@ -167,7 +160,7 @@ class Captions:
         "Sentences without empty ones. Raises `ValueError` with file, line and remedy."
         name, found = self.path or 'these sentences', False
         try:
-            texts = _reader(self.path)(self.path, self.column) if self.path else self.source
+            texts = _READERS[_ending(self.path)](self.path, self.column) if self.path else self.source
             for n,text in enumerate(texts, 1):
                 if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
                 check_limit(len(text), 'bytes of a caption', f'{name}: sentence {n}')
@@ -196,7 +189,7 @@ def read_captions(
     if not path.exists(): raise FileNotFoundError(f"{path}: there is no such file of captions")
     if not path.is_file(): raise ValueError(
         f"{path} is no file but a pipe or device; captions are read twice, so write them to a file")
-    if not _reader(path):
+    if _ending(path) not in _READERS:
         raise ValueError(f"{path}: captions are read from {', '.join(_READERS)} and .gz of these")
     return Captions(path, column, max_words)
 

@@ -19,7 +19,6 @@ _TOKEN = re.compile(
     rf"|{_RUN}(?:'{_RUN})*"                  # dog, 5, o'clock
     r"|--+|[^\w\s'\-]")                     # punctuation, which ends a phrase; a hyphen doesn't
 _CLITICS = {"'s", "'re", "'ve", "'ll", "'m", "'d", "'t", "n't", "'"}
-_QUOTE = re.compile('[\u2018\u2019`"\u201c\u201d]')
 _PLAIN_QUOTES = str.maketrans({            # one for one, so that positions stay what they are
     '\u2018': "'", '\u2019': "'", '`': "'", '"': ';', '\u201c': ';', '\u201d': ';'})
 
@@ -40,7 +39,7 @@ def _parts_of(text, start, end):
 
 def token_spans(text:str)->list[tuple[int,int]]: # start and end of each token, in characters
     "Words and punctuation marks: NLTK's tokens, cut at hyphens and slashes, without clitics ('s)."
-    if _QUOTE.search(text): text = text.translate(_PLAIN_QUOTES)
+    text = text.translate(_PLAIN_QUOTES)
     spans = [m.span() for m in _TOKEN.finditer(text)]
     if not _CUT.search(text): return spans
     return [part for start,end in spans for part in _parts_of(text, start, end)]
