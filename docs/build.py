@@ -265,10 +265,10 @@ def site():
                 nb.cells.append(made('markdown', ''.join(f'<a id="{n}"></a>' for n in new)))
             for out in cell.get('outputs', []):
                 if 'data' in out: out.data = nbformat.from_dict(lighter(out.data))
-            if any(len(panels(out)) > 1 for out in cell.get('outputs', [])):
-                cell.outputs = [panel for out in cell.outputs for panel in panels(out)]
-                cell.metadata.setdefault('tags', []).append('panels')
             nb.cells.append(cell)
+            if figure := next((out for out in cell.get('outputs', []) if len(panels(out)) > 1), None):
+                cell.outputs.remove(figure)
+                nb.cells.append(made('code', 'figure', cell.metadata | dict(tags=['panels', 'remove-input']), outputs=panels(figure), execution_count=None))
         if page.name == cfg.readme_nb: nb.cells.append(made('markdown', contents()))
         for i, cell in enumerate(nb.cells): cell['id'] = f'cell-{i}'
         (pages/page).parent.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ from .clip import encode_sentences
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures, in_batches, open_rgb
 from .metrics import as_array, mean_average_precision
-from .predict import Predictor, fuse_branches, save_model
+from .predict import Predictor, save_model
+from .scores import fuse
 from .tags import tagged
 from .training import more_than
 
@@ -99,7 +100,7 @@ class Ensemble:
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C of each member
         "How members on one CLIP score pictures once their features are there."
         scorers = [m.scorer() for m in self.members]
-        return lambda u, U: [fuse_branches(score(u, U)) for score in scorers]
+        return lambda u, U: [fuse(*score(u, U)) for score in scorers]
 
     def predict(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C
         "Scores of the members, normalised over these pictures, and their weighted mean."
@@ -151,7 +152,7 @@ class Tiled:
         batches = zip(in_batches(cut, list, read, 16, False), read.split(16))
         for cuts, some in tqdm(batches, 'tiles', -(-len(read) // 16), disable=not progress):
             branches = self.model.predict_branches([t for c in cuts for t in c], progress=False)
-            best = fuse_branches([s.unflatten(0, (len(some), -1)).amax(1) for s in branches])
+            best = fuse(*[s.unflatten(0, (len(some), -1)).amax(1) for s in branches])
             scores[some] = (scores[some] + best) / 2
         return scores
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'to_disk', 'write_whole', 'reserve', 'check_limit', 'shown',
-           'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'parse_yaml', 'seal', 'write_safetensors',
+           'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'seal', 'write_safetensors',
            'open_safetensors', 'is_number', 'plain_text', 'settings_text', 'history_text', 'check_shapes',
            'check_numbers', 'read_safetensors', 'file_identity', 'text_digest', 'fingerprint', 'read_class_file',
            'clean_text']
@@ -154,7 +154,7 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
             seen.add(name)
         return super().construct_mapping(node, deep)
 
-def parse_yaml(text:str, where:str|Path)->object:
+def _parse_yaml(text:str, where:str|Path)->object:
     "What YAML, or JSON, says. Raises `ValueError` with the file, the line and what is wrong."
     try:
         level, what = 0, ''
@@ -340,7 +340,7 @@ def read_class_file(path:str|Path)->dict: # .yaml, .yml, .json -> name, names, s
     if path.suffix.lower() not in CLASS_ENDINGS:
         raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
-    got = parse_yaml(utf8_text(path), path)
+    got = _parse_yaml(utf8_text(path), path)
     if not (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
             and set(got) <= {'name', 'classes', 'natural'}): got = {'classes': got}
     classes = got['classes']

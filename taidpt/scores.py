@@ -107,12 +107,12 @@ def branch_scores(
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(
     p:Tensor, # scores of one branch, N × C; as published the global one
-    q:Tensor, # scores of the other branch, N × C
+    q:Tensor|None=None, # scores of the other branch, N × C; None: there is no other
     weight:float=0.5, # weight of p, between 0 and 1; q gets the rest
 ) -> Tensor: # weight * p + (1 - weight) * q, N × C
     "Weighted mean of two branches, as published the plain one; `ValueError` for another weight."
     if not 0 <= weight <= 1: raise ValueError(f"weight must be between 0 and 1, but it is {weight}")
-    return weight*p + (1 - weight)*q
+    return p if q is None else weight*p + (1 - weight)*q
 
 # %% ../nbs/06_scores.ipynb #05-041
 def standardized(

@@ -196,7 +196,8 @@ def held_out_tags(
     tags = np.zeros(s.shape, bool)
     for k in range(parts):
         here, limits = part == k, default
-        with warnings.catch_warnings(action='ignore'):          # of classes on few pictures
+        with warnings.catch_warnings():          # of classes on few pictures
+            warnings.simplefilter('ignore')
             if y[~here].any():
                 limits = calibrate_scores(y[~here], s[~here], range(s.shape[1]), default).values
         tags[here] = s[here] >= picture_thresholds(s[here], limits)

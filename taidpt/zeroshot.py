@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .classes import ClassSet
 from .clip import FrozenCLIP, picture_batches
-from .predict import Predictor, clip_and_classes, fuse_branches
+from .predict import Predictor, clip_and_classes
+from .scores import fuse
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
@@ -63,6 +64,6 @@ def beside_zero_shot(
     @torch.no_grad()
     def scored(f, F_):
         U = F_.flatten(1, 2)
-        return torch.stack([fuse_branches(s(f[:, form], U)).cpu() for form, s in scorers])
+        return torch.stack([fuse(*s(f[:, form], U)).cpu() for form, s in scorers])
     batches = picture_batches(model.clip, pictures, (False, True), on_error, progress, scored)
     return models, dict(zip(models, torch.cat([*batches], 1)))

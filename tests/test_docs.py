@@ -4,6 +4,7 @@ import re
 
 import nbformat
 from conftest import ROOT, docs_module
+from fontTools.ttLib import TTFont
 
 build = docs_module('build')
 
@@ -19,6 +20,8 @@ def test_site(site):
     pages = {p: (site/p.relative_to(build.nbs)).with_suffix('.html').read_text(encoding='utf-8') for p in build.notebooks()}
     assert pages
     for path, page in pages.items(): assert '<h1>' in page and not re.search(r'<p>\s*\|', page), path       # and tables are tables
+    font = TTFont(build.root/'docs/_static/math.woff').getBestCmap()
+    assert not {c for c in docs_module('mathfont').signs(site) if ord(c) not in font}, 'run docs/mathfont.py'
     scores = pages[build.nbs/'06_scores.ipynb']
     assert '<math' in scores and 'id="local_scores"' in scores and 'test_eq' in scores and 'default_exp' not in scores
     assert not re.search(r'<script[^>]*src="https?:', scores)

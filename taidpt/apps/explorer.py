@@ -22,8 +22,8 @@ from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.pictures import UnreadablePicture, as_pictures, open_rgb, what_is_wrong
 from ..learner import TaIDPT
 from ..plots import as_jpeg, where_highest
-from ..predict import Predictor, fuse_branches
-from ..scores import dense_scores
+from ..predict import Predictor
+from ..scores import dense_scores, fuse
 from ..tags import (
     picture_thresholds, reference_features, reference_thresholds, thresholds_of)
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of
@@ -49,7 +49,7 @@ def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[
     photos = reference_features(model.clip, model.pos_embed)
     u, U, _ = photos.batch(list(range(len(photos))), model.clip.device)
     with torch.no_grad(): branches = model.batch_scores(u, U, G, L, model.picture_tau())
-    usual, own = fuse_branches(branches).float().cpu(), thresholds_of(model).tolist()
+    usual, own = fuse(*branches).float().cpu(), thresholds_of(model).tolist()
     return usual, own + reference_thresholds(usual)[len(own):].tolist()
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-022
@@ -159,7 +159,7 @@ class Explorer(ipywidgets.VBox):
         usual, limits = self._once(lambda: _usual_scores(model, G, L), *names)
         parts, tau = U.flatten(1, 2), model.picture_tau()   # of a sentence, its words
         if sentence: tau = getattr(model, 'tau_text', tau) or .02
-        with torch.no_grad(): both = fuse_branches(model.batch_scores(u, parts, G, L, tau))
+        with torch.no_grad(): both = fuse(*model.batch_scores(u, parts, G, L, tau))
         scores = both[0].float().tolist()
         P = dense_scores(parts, G if L is None else L)[0].T.float().cpu()
         self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))

@@ -156,13 +156,13 @@ def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, 
     "An ONNX graph from `pixels` to `scores`; `ValueError` for what cannot be traced."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
-    from taidpt.predict import fuse_branches
+    from taidpt.scores import fuse
     visual, score, graph = model.clip.model.visual, model.scorer(), io.BytesIO()
 
     class Scores(torch.nn.Module):
         def forward(self, pixels): # N × 3 × height × width -> N × C
             f, F = self.tower(pixels)
-            return fuse_branches(score(f[:, int(model.pos_embed)], F.flatten(1, 2)))
+            return fuse(*score(f[:, int(model.pos_embed)], F.flatten(1, 2)))
 
     scores, fused = Scores().eval(), torch.backends.mha.get_fastpath_enabled()
     scores.tower = tower = PictureTower(visual).eval()

@@ -18,8 +18,8 @@ from tqdm.auto import tqdm
 from ..clip import picture_batches
 from ..encoders.pictures import open_rgb
 from ..ensemble import files_or_pil
-from ..predict import Predictor, fuse_branches
-from ..scores import dense_scores
+from ..predict import Predictor
+from ..scores import dense_scores, fuse
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-010
 def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda -> N × C × 4
@@ -93,7 +93,7 @@ class Rescored(Predictor):
         def look(f, F_):
             U = F_.flatten(1, 2)
             P = dense_scores(U, G if L is None else L).transpose(1, 2).unflatten(2, F_.shape[1:3])
-            return fuse_branches(score(f, U)).cpu(), _region_boxes(P, self.level).cpu()
+            return fuse(*score(f, U)).cpu(), _region_boxes(P, self.level).cpu()
         looks = [*picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, look)]
         scores, boxes = map(torch.cat, zip(*looks))
         return scores, boxes
