@@ -37,8 +37,7 @@ def _spellings(name:str)->list[str]:
 def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
     "The words of the data sets' class that a name stands for, its own name first; or none."
     same, forms = _same_words()[0], _spellings(name)
-    there = next((squeeze(same[form]) for form in forms if form in same), None)
-    if there: return next((words[there] for words in known if there in words), [])
+    forms = [squeeze(same[form]) for form in forms if form in same][:1] or forms
     return next((words[form] for words in known for form in forms if form in words), [])
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-014
