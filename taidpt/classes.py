@@ -76,7 +76,8 @@ class ClassSet:
         "The error for a name that is no class."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
         near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
-        if near: hint = f"did you mean {' or '.join(repr(self.natural[i]) for i in forms[near[0]])}?"
+        meant = ' or '.join(repr(self.natural[i]) for i in forms[near[0]]) if near else ''
+        if near: hint = f"did you mean {meant}?"
         else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 

@@ -24,9 +24,7 @@ if TYPE_CHECKING: from torch import Tensor
 
 # %% ../nbs/files.ipynb #files-007
 @contextmanager
-def locked(
-    path:str|Path|None, # a file or a folder, which need not be there; None: nothing
-)->Iterator[None]:
+def locked(path:str|Path|None)->Iterator[None]: # a file or folder, there or not; None: nothing
     "While the block runs, no other process is in a block for the same path; it waits for its turn."
     if path is None: return (yield)
     path = Path(path)
@@ -59,9 +57,7 @@ def _naming(path:str|Path)->Iterator[None]:
                                'make room, or name another place', str(path)) from None
 
 @contextmanager
-def write_whole(
-    path:str|Path, # where the finished file goes; its folder is made if need be
-)->Iterator[Path]: # a temporary path in the same folder, to write to
+def write_whole(path:str|Path)->Iterator[Path]: # a temporary path in the same folder, to write to
     "Give out a temporary path, and rename it to `path` when the block ends without an error."
     given, path = path, Path(os.path.realpath(path))
     part = path.with_name(f'.{path.stem}.part{path.suffix}')       # some writers go by the ending
@@ -338,9 +334,7 @@ def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
 # %% ../nbs/files.ipynb #files-045
 CLASS_ENDINGS = '.yaml', '.yml', '.json'
 
-def read_class_file(
-    path:str|Path, # a .yaml, .yml or .json file in one of the three shapes
-)->dict: # name, names, synonyms, natural
+def read_class_file(path:str|Path)->dict: # .yaml, .yml, .json -> name, names, synonyms, natural
     "A file of classes as plain data. Raises `FileNotFoundError`, or `ValueError` with its line."
     path = Path(path)
     if path.suffix.lower() not in CLASS_ENDINGS:

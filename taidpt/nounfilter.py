@@ -58,8 +58,9 @@ class Explanation:
             style = f'{look};border-radius:4px;padding:1px 4px'
             parts.append(f'{html.escape(self.text[at:m.start])}<span style="{style}">{mark}</span>')
             at = m.end
-        none = ' <i style="opacity:.6">(names no class)</i>'*(not self.matches)
-        return f'<div style="line-height:1.9">{"".join(parts)}{html.escape(self.text[at:])}{none}</div>'
+        parts.append(html.escape(self.text[at:]))
+        if not self.matches: parts.append(' <i style="opacity:.6">(names no class)</i>')
+        return f'<div style="line-height:1.9">{"".join(parts)}</div>'
 
 # %% ../nbs/02_nounfilter.ipynb #nounfilter-018
 def _paper_words(classes:ClassSet)->list[list[str]]:
@@ -104,10 +105,8 @@ class NounFilter:
             matches.append(Match(text[start:end], start, end, entry.phrase, named))
         return Explanation(text, matches)
 
-    def stream(self,
-        texts:Iterable[str], # sentences; anything that gives one after the other
-    )->Iterator[tuple[str, list[int]]]: # each sentence, and its columns as `columns` gives them
-        "Label sentences one after the other. Raises `TypeError` for what is no text."
+    def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
+        "Each sentence and its columns, one by one. Raises `TypeError` for what is no text."
         if isinstance(texts, str):
             raise TypeError("label takes many sentences, not one text; "
                             f"write label([{texts[:40]!r}])")
@@ -132,9 +131,9 @@ class NounFilter:
             columns += here
             kept.append(text)
         if not columns:
-            few, more = ', '.join(self.classes.natural[:5]), ', …' if len(self.classes) > 5 else ''
+            few = ', '.join(self.classes.natural[:5]) + ', …'*(len(self.classes) > 5)
             raise ValueError(
-                f"none of {n:,} sentences names a class of {self.classes.name} ({few}{more}); are "
+                f"none of {n:,} sentences names a class of {self.classes.name} ({few}); are "
                 "these English sentences about them? Else give the classes more synonyms")
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True

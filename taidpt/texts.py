@@ -117,9 +117,7 @@ class LabeledTexts:
 _lines = (files('taidpt')/'data'/'templates.txt').read_text(encoding='utf-8').splitlines()
 TEMPLATES = tuple(line for line in _lines if not line.startswith('#'))
 
-def template_sentences(
-    classes:ClassSet|Iterable[str]|str|Path, # C classes
-)->LabeledTexts: # 89 × C sentences with one positive label each
+def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: # C -> 89 × C
     "For each class, 'a photo of a {}.' nine times, and each of the 80 templates once."
     classes = as_classset(classes)
     forms = [TEMPLATES[0]]*9 + list(TEMPLATES)

@@ -151,8 +151,7 @@ _READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl,
 
 class Captions:
     "The sentences of a file, or of any iterable, read each time they are asked for."
-    def __init__(self, source:Path|Iterable[str], column:str|int|None=None,
-                 max_words:int|None=None):
+    def __init__(self, source:Path|Iterable[str], column:str|int|None, max_words:int|None):
         self.source, self.column, self.max_words = source, column, max_words
         self.path = source if isinstance(source, Path) else None
 

@@ -114,16 +114,14 @@ def _denied(
     if before[:1] == ['without'] and before[1:] in (['a'], ['an'], ['any']): return start - 2
     if before[-1:] in (['or'], ['nor']) and found:
         first, end, entry = found[-1]
-        no = not entry.columns and words[first] in ('no', 'without', 'or', 'nor')
-        if no and end == start - 1: return end
+        denied = not entry.columns and words[first] in ('no', 'without', 'or', 'nor')
+        if denied and end == start - 1: return end
     return None
 
 # %% ../../nbs/text/phrases.ipynb #phrases-038
 class PhraseDictionary:
     "Phrases, and where a sentence has them."
-    def __init__(self,
-        entries:dict[tuple[str,...], _Entry], # words -> what they stand for, from `phrase_entries`
-    ):
+    def __init__(self, entries:dict[tuple[str,...], _Entry]): # from `phrase_entries`
         vocabulary, self.trie = {word for words in entries for word in words}, {}
         for words,entry in entries.items():
             node = self.trie
@@ -131,10 +129,8 @@ class PhraseDictionary:
             node[None] = entry                          # of the phrase that ends here
         self.forms = lru_cache(1_000_000)(lambda word: _forms(word, vocabulary))
 
-    def find(self,
-        words:list[str], # a sentence's tokens
-    )->list[tuple[int,int,_Entry]]: # first word, one past the last, entry; in order
-        "Phrases in a sentence: of a blocked one its hidden words, of a denied one all from 'no'."
+    def find(self, words:list[str])->list[tuple[int,int,_Entry]]: # first word, one past the last
+        "Phrases among tokens: of a blocked one its hidden words, of a denied one all from 'no'."
         forms, found, i = list(map(self.forms, words)), [], 0
         while i < len(forms):
             longest = _longest_phrase(self.trie, forms, i) if forms[i] else None

@@ -37,8 +37,7 @@ def _spellings(name:str)->list[str]:
 def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
     "The words of the data sets' class that a name stands for, its own name first; or none."
     same, forms = _same_words()[0], _spellings(name)
-    there = next((squeeze(same[form]) for form in forms if form in same), None)
-    if there: return next((words[there] for words in known if there in words), [])
+    forms = [squeeze(same[form]) for form in forms if form in same][:1] or forms
     return next((words[form] for words in known for form in forms if form in words), [])
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-014
@@ -88,10 +87,8 @@ def _nouns_like(name:str)->list[str]: # such as ['auto', 'automobile', …]
     return [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
             if n in common and n != own and squeeze(n) != squeeze(name)]
 
-def wordnet_words(
-    own:dict[str,list[str]], # name -> words that it has already; none: WordNet is asked
-)->dict[str,list[str]]: # name -> its words, or WordNet's common ones
-    "WordNet's words for names without any; a phrase that fits two goes to neither."
+def wordnet_words(own:dict[str,list[str]])->dict[str,list[str]]: # name -> its words, or none yet
+    "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name) for name,words in own.items()}
     taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
