@@ -59,7 +59,7 @@ class Comparison:
         every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
         seeds:int=3, # runs of members that learn prompts, with seeds 1, 2, …
         min_photos:int=1, # that a class must be on to be measured
-        members:dict[str, Callable]=FAMILY, # as in `FAMILY`
+        members:dict[str, Callable]=FAMILY, # methods by name
     ):
         self.study, self.photos, self.every, self.members = study, photos, every, members
         self.train = train = every[every.labels.any(1)]
@@ -71,19 +71,19 @@ class Comparison:
         self.data = data_digest(photos, train, min_photos)
 
     def model(self, name:str, seed:int=1)->Predictor:
-        "A member, not fitted yet."
+        "A member, before `fit`."
         return self.members[name](self.study.clip, self.photos.classes, seed)
 
     def cells(self, name:str)->list[Cell]:
-        "What a member says of the photos, for each seed."
+        "A member's scores of the photos, one cell per seed."
         study, source, found = self.study, self.data, []
         train = self.every if ' on pairs' in name else self.train
         texts = train.texts + template_sentences(train.classes).texts
         models = [self.model(name, s) for s in range(1, self.seeds + 1)]
         if settings_of(models[0]) == settings_of(models[-1]): models = models[:1]   # no seed
-        if name not in FAMILY:                              # known by the code beside its class
+        if name not in FAMILY:                              # identified by its source code
             try: source += inspect.getsource(sys.modules[type(models[0]).__module__])
-            except (OSError, TypeError): source += str(time.time())     # there is no file of it
+            except (OSError, TypeError): source += str(time.time())     # it has no source file
         for seed,model in enumerate(models, 1):
             def learn(model=model):
                 features = study.sentence_features(texts)
@@ -95,7 +95,7 @@ class Comparison:
         return found
 
     def scores(self, name:str, relative:bool=False)->list[Tensor]: # of each seed, N × C
-        "Scores of a member, or relative ones made of them."
+        "A member's own scores, or its relative scores."
         found = [c.both for c in self.cells(name)]
         if not relative: return found
         scale = 16/(self.model(name).cosine_scale or 1)
@@ -104,13 +104,13 @@ class Comparison:
         return [relative_scores(s, scale) for s in found]
 
     def measured(self, name:str, relative:bool=False)->Measured:
-        "mAP of a member, worked out once."
+        "mAP of a member, computed once."
         if (name, relative) not in self.kept: self.kept[name, relative] = Measured(
             self.labels, self.scores(name, relative), self.photos.classes.names, draws=500)
         return self.kept[name, relative]
 
     def row(self, name:str, relative:bool, photos:str, classes:str, captions:str)->'Result':
-        "The row of a member; photos, classes and captions are what these are called."
+        "The row of a member; photos, classes and captions are names."
         m, clip, cells = self.measured(name, relative), self.study.clip, self.cells(name)
         gain = m.gain(self.measured('zero-shot CLIP'))
         seconds = float(np.mean([c.seconds for c in cells]))
@@ -144,7 +144,7 @@ class Result:
 
     @property
     def key(self)->tuple:
-        "What another number for the same thing agrees in; it takes the place of this one."
+        "Identifies what was measured; a new row replaces one with the same key."
         return self.weights, self.photos, self.classes, self.captions, self.method, self.relative
 
     @property
@@ -155,10 +155,10 @@ class Result:
 # %% ../../nbs/paper/family.ipynb #family-022
 def read_results(
     path:str|Path, # .csv
-)->list[Result]: # none where there is no file yet
-    "The rows of a file. Raises `ValueError` for a file that holds others."
+)->list[Result]: # empty if the file does not exist
+    "The rows of a file. Raises `ValueError` for any other content."
     if not Path(path).exists(): return []
-    from pyarrow import ArrowInvalid, csv as arrow          # here, as rows alone need none of it
+    from pyarrow import ArrowInvalid, csv as arrow          # only readers need pyarrow
     kinds = {str: 'string', int: 'int64', float: 'float64', bool: 'bool'}
     how = arrow.ConvertOptions(
         column_types={f.name: kinds[f.type] for f in fields(Result)}, null_values=[],
@@ -170,10 +170,10 @@ def read_results(
         f'{path}: {e}; correct the line, or delete it to measure it again') from None
 
 def keep_results(
-    path:str|Path, # .csv, which may be there already
+    path:str|Path, # .csv, new or existing
     results:list[Result], # new rows
-)->list[Result]: # all that are in the file now
-    "Put rows in a file, in place of those for the same thing. Raises what `read_results` raises."
+)->list[Result]: # all rows of the file
+    "Add rows to a file, replacing those with the same key. Raises what `read_results` raises."
     def told(v):
         if isinstance(v, bool): return 'yes' if v else 'no'
         return f'{v:.2f}' if isinstance(v, float) else str(v)
@@ -194,7 +194,7 @@ def _labelled_pictures(
     data:str|Path|None, # folder or table; None: the bundled photos
     classes:ClassSet, # C classes
 )->tuple[str, LabeledPictures]: # a name for them; the pictures
-    "Labelled pictures of yours, or those of a data set's test. Raises `FileNotFoundError`."
+    "Your labelled pictures, or a data set's test pictures. Raises `FileNotFoundError`."
     if data is None: return 'coco_demo', bundled_photos(classes)
     path = Path(data).resolve()
     for table in (path, path/'labels.tsv', path/'labels.csv'):
@@ -209,16 +209,16 @@ def compare(
     data:str|Path|None=None, # labelled pictures; None: the 36 bundled photos
     classes:ClassSet|list[str]|str|Path='voc2007', # names, a set, or a file of them
     captions:str|Path|None=None, # file of sentences to learn from; None: the bundled captions
-    seeds:int=3, # runs of what depends on chance, averaged
+    seeds:int=3, # runs to average for methods with a seed
     min_photos:int=1, # leave classes on fewer pictures out of mAP
-    member:type[Predictor]|None=None, # a method of your own, too
-    out:str|Path='results.csv', # file that rows are added to; features and cells are kept beside it
-    progress:bool=True, # bars
+    member:type[Predictor]|None=None, # your own method, to be compared
+    out:str|Path='results.csv', # rows are added to it; features and cells are stored beside it
+    progress:bool=True, # show progress bars
 )->str: # a table in Markdown
-    "All that learns from sentences, measured on labelled pictures. Goes on where it was stopped."
+    "Compare the family on labelled pictures. An interrupted run resumes."
     if member and not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
         f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
-    read_results(out)                                       # if a line of it is wrong, fail now
+    read_results(out)                                       # a malformed line fails now
     called = str(classes) if isinstance(classes, (str, Path)) else as_classset(classes).name
     classes = as_classset(classes).spelled_naturally()
     name, photos = _labelled_pictures(data, classes)

@@ -15,7 +15,7 @@ from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table1.ipynb #table1-007
 def _table1_results(study:Study, m:Material)->tuple[dict, list]: # m: one data set
-    "The four methods, measured; and the cells: zero-shot CLIP's, and one of each seed."
+    "mAP of the four methods, and the cells of zero-shot CLIP and of each seed."
     name, test = f'table1.{m.name}', m.test
     zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, m.classes))
     learned = [study.cell(f'{name}.seed{s}', test, *m.prompts(s)) for s in study.seeds]
@@ -26,11 +26,11 @@ def _table1_results(study:Study, m:Material)->tuple[dict, list]: # m: one data s
 # %% ../../nbs/paper/table1.ipynb #table1-012
 def table1(
     study:Study, # CLIP, folder, data, seeds
-    datasets:Sequence[str]=tuple(RUNS), # which
+    datasets:Sequence[str]=tuple(RUNS), # their names
 )->dict[tuple, Measured]: # by data set and method
-    "Table 1, four methods on each data set. Writes table1.md and table1.json."
+    "Table 1: four methods on each data set. Writes table1.md and table1.json."
     materials, results, notes = [Material(study, name) for name in datasets], {}, []
-    for m in materials: _ = m.captions, m.test                  # what is missing is told at once
+    for m in materials: _ = m.captions, m.test                  # fail now if a file is missing
     for m in materials:
         found, _ = _table1_results(study, m)
         results |= found
