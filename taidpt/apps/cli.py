@@ -35,7 +35,7 @@ def _shared(
 )->None:
     "Tag pictures with prompts that are learned from sentences."
     quiet.set(silent)
-    ctx.call_on_close(sys.stdout.flush)                 # here a pipe that is closed does no harm
+    ctx.call_on_close(sys.stdout.flush)                 # a closed pipe does no harm here
     if versions:
         from taidpt import __version__
         print(f'taidpt {__version__}, torch {version("torch")}, open_clip '
@@ -45,10 +45,10 @@ def _shared(
 def main(
     argv:Sequence[str]|None=None, # arguments; None: the program's own
 )->int: # exit status: 0; 1 for an error; 2 for a wrong command line; 130 after Ctrl-C
-    "The command `taidpt`. An error is one line; warnings of the package are notes, each told once."
+    "The command `taidpt`. Prints an error as one line, and each warning of the package once."
     argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
-    argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # they may stand anywhere
-    for name in ('stdout', 'stderr'):                       # which a service may have closed
+    argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # allowed anywhere
+    for name in ('stdout', 'stderr'):                       # a service may have closed them
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
     if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
     try:
@@ -91,9 +91,9 @@ _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits th
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
 def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `ClassSet`, bool
-    """The classes that a command line means, and whether their synonyms were guessed.
+    """The classes of a command line, and whether their synonyms were guessed.
 
-    Names are as one writes them ('dining table') or as `published` ('diningtable')."""
+    Names are natural ('dining table') or as `published` ('diningtable')."""
     from taidpt.classes import ClassSet, add_synonyms, as_classset, published_classes
     from taidpt.files import CLASS_ENDINGS, read_class_file
     guessed = False
@@ -115,8 +115,8 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
 def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unnamed=False,
                     column:str|None=None): # `LabeledTexts`
-    """The captions of a command line, labelled. Of names whose synonyms were guessed, one line
-    says how to change these; `ValueError` if no sentence has such a name."""
+    """The captions of a command line, labelled. If synonyms were guessed, one line
+    says how to change them; `ValueError` if no sentence names such a class."""
     from taidpt.nounfilter import NounFilter
     from taidpt.text.corpora import bundled_captions, read_captions
     from taidpt.text.synonyms import with_suggestions
@@ -136,27 +136,27 @@ def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unn
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
 def _load_clip(clip:str|None, **how):
-    "The CLIP of a command line; None is the embedded one. Raises what `load_clip` raises."
+    "Load the CLIP of a command line; None: the embedded one. Raises as `load_clip` does."
     from taidpt.clip import load_clip
     from taidpt.encoders.weights import model_and_tag
     return load_clip(*model_and_tag(clip), **how)
 
 def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engine, precision
-    "A `Predictor`: what a file of a model holds, or else what tags any classes without training."
+    "A `Predictor` from a saved file, or class concepts for class names, without training."
     from taidpt.files import CLASS_ENDINGS, open_safetensors
     ending = Path(what).suffix.lower()
     if ending != '.safetensors' and (ending in CLASS_ENDINGS or not Path(what).is_file()):
         from taidpt.baselines.concepts import ready_to_tag
         return ready_to_tag(_load_clip(clip, **how), _parse_classes(what, words=words)[0], bars())
     with open_safetensors(what, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
-    from taidpt.baselines.linear import load_predictor      # once the file is known to be there
+    from taidpt.baselines.linear import load_predictor      # once the file exists
     from taidpt.encoders.weights import is_known_clip
     usual = how.items() <= {'engine': 'torch', 'precision': 'float32'}.items()
     if not (clip or usual) and (trust or is_known_clip(was)): clip = was
     return load_predictor(what, clip and _load_clip(clip, **how), trust)
 
 def _method_name(model)->str:
-    "What a model is called in a table and on a page."
+    "The name of a model in tables and reports."
     inner = getattr(model, 'model', model)
     known = {'TextConcepts': 'concepts', 'TextLinear': 'linear',
              'ZeroShotCLIP': 'zero-shot with DPT'}
@@ -166,7 +166,7 @@ def _method_name(model)->str:
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
 def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
-    "Labelled pictures of a command line, with notes on labels that are no class."
+    "Labelled pictures of a command line, with notes on labels that match no class."
     from taidpt.datasets.labelled import read_labels
     data = read_labels(table, classes, folder)
     if data.renamed:
@@ -177,7 +177,7 @@ def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
 def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, out=None)->None:
-    """Tags of pictures (all classes of each, the surest first) on standard output and in a file.
+    """Print and write the tags of pictures: all classes of each, the surest first.
 
     Raises `ValueError` if no picture could be read."""
     from taidpt.files import shown, write_whole
@@ -258,10 +258,10 @@ def label(
     captions:Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=_CAPTIONS)]=None,
     words:_Words=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'For the sentences that name a class: .parquet.'))]=None,
-    explain:Annotated[str|None, Option(metavar='SENTENCE', help='Show what its words name.')]=None,
+        'Write the labelled sentences: .parquet.'))]=None,
+    explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain the labels of one.')]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write classes and synonyms as YAML, to be edited and given to --classes.'))]=None,
+        'Write classes and synonyms as YAML, to edit and pass to --classes.'))]=None,
     rules:_Rules='careful', column:_Column=None,
 )->None:
     "Show which sentences name which class."
@@ -274,7 +274,7 @@ def label(
     if explain is not None:
         from taidpt.nounfilter import NounFilter
         return print(NounFilter(found, rules=rules).explain(explain))
-    typed = guessed and not synonyms_out                    # which are not to be edited yet
+    typed = guessed and not synonyms_out                    # nothing to edit yet
     labelled = _label_captions(captions, found, typed, rules, column=column)
     if out:
         labelled.save(out)
@@ -284,7 +284,7 @@ def label(
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
 def _print_gain(model, untrained, data)->None: # `LabeledPictures`
-    "How good a model is beside zero-shot CLIP and what tags without training."
+    "Compare a model with zero-shot CLIP and with tagging without training."
     from taidpt.apps.report import figures_of, figures_text
     from taidpt.metrics import Measured
     from taidpt.zeroshot import beside_zero_shot
@@ -303,19 +303,19 @@ def _print_gain(model, untrained, data)->None: # `LabeledPictures`
     '--captions captions_train2017.json --out voc.safetensors'))
 def train(
     classes:_Classes,
-    out:Annotated[str, Option(metavar='FILE', help='The .safetensors for what was learned.')],
+    out:Annotated[str, Option(metavar='FILE', help='The model to write: .safetensors.')],
     method:Annotated[Literal['linear', 'prompts', 'concepts'], Option(
         help='linear is the best on our photos; prompts are those of TaI-DPT.')]='linear',
     loss:Annotated[Literal['auc', 'ranking']|None, Option(
-        help="Of prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
+        help="For prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
     words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
     epochs:_Epochs=None,
-    seed:Annotated[int|None, Option(min=0, help='Of prompts and order of sentences.')]=None,
-    lr:Annotated[float|None, Option(help='Learning rate (default: what suits).')]=None,
-    batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: as lr).')]=None,
+    seed:Annotated[int|None, Option(min=0, help='For prompts and sentence order.')]=None,
+    lr:Annotated[float|None, Option(help='Learning rate (default: automatic).')]=None,
+    batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: auto).')]=None,
     n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
-    cache:Annotated[str|None, Option(metavar='FILE', help="Keep sentences' features here.")]=None,
+    cache:Annotated[str|None, Option(metavar='FILE', help='Cache of sentence features.')]=None,
     val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,
     val_labels:Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]=None,
 )->None:
@@ -363,7 +363,7 @@ def train(
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
     untrained = ready_to_tag(encoder, names, bars()) if captions or data else model
-    model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names))       # in any captions
+    model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names)) # bundled captions
     if loss != 'ranking': model = Attended(model, features)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
@@ -383,7 +383,7 @@ def evaluate(
     labels:Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')],
     pictures:Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]=None,
     calibrate:Annotated[str|None, Option(metavar='FILE', help=(
-        'For the model with thresholds that suit these pictures; may be MODEL.'))]=None,
+        'Fit thresholds on these pictures; write the model here (may be MODEL).'))]=None,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise',
     clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
 )->None:
@@ -427,7 +427,7 @@ _ABOUT = {
 
 @app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
-    out:Annotated[Path, Option(metavar='FOLDER', file_okay=False, help='For all of it.')]='demo',
+    out:Annotated[Path, Option(metavar='FOLDER', file_okay=False, help='Where to write.')]='demo',
     epochs:_Epochs=None,
 )->None:
     "Learn from bundled captions, tag bundled photos."
@@ -449,7 +449,7 @@ def demo(
     classes = _parse_classes('voc2007')[0]
     sentences, clip = _label_captions(None, classes, unnamed=True), _load_clip(None)
     rows = sentences.labels.any(1).nonzero()[:, 0]
-    named = sentences[rows]                                         # all that Eq. 7 learns from
+    named = sentences[rows]                                         # the data of Eq. 7
     named.dropped = len(sentences) - len(named)
     say(f'      {len(named):,} captions name a class, {named.dropped:,} do not')
     say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
@@ -502,13 +502,13 @@ def reproduce(
     clip:Annotated[str|None, Option(metavar='NAME/TAG', help=(
         "A model of open_clip's and its weights; for ablations several with commas between, for "
         'table3 a second one for DualCoOp (default: the embedded small CLIP).'))]=None,
-    seeds:Annotated[str, Option(metavar='S,S', help='Of the prompts.')]='1,2,3',
+    seeds:Annotated[str, Option(metavar='S,S', help='For the prompts.')]='1,2,3',
     limit:Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]=None,
     dataset:Annotated[str|None, Option('--dataset', '--datasets', help=(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
-    caption_ids:Annotated[str|None, Option(metavar='FILE', help='Which to learn from.')]=None,
+    caption_ids:Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]=None,
     classes:_AnyClasses=None, captions:_Captions=None,
-    min_photos:Annotated[int|None, Option(min=1, help='For family: a class is on.')]=None,
+    min_photos:Annotated[int|None, Option(min=1, help='For family: photos per class.')]=None,
     member:Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
         'For family: a method of your own, from a file here or a package.'))]=None,
     miniature:Annotated[str|None, Option(metavar='DIR', help=(
@@ -558,11 +558,11 @@ def reproduce(
     'taidpt import model.pth.tar-20 --data my.yaml --clip RN101/openai --out my.safetensors'))
 def _import(
     checkpoint:Annotated[str, Argument(help='A file of the published code.')],
-    data:Annotated[str, Option(metavar='CLASSES', help='As they stood in the prompts.')],
+    data:Annotated[str, Option(metavar='CLASSES', help='The class names of the prompts.')],
     clip:_Clip='RN50/openai',
     out:Annotated[str|None, Option(metavar='FILE', help='(default: CLASSES.safetensors)')]=None,
 )->None:
-    "Take over prompts that the published code learned."
+    "Convert prompts that the published code learned."
     classes, _ = _parse_classes(data, published=True)
     path = out or f'{classes.name}.safetensors'
     check_writable(path, '.safetensors')
@@ -585,7 +585,7 @@ def export(
     out:Annotated[str, Option(metavar='FILE', help='The file to write: .onnx.')],
     classes:_AnyClasses=None, prompts:_Prompts=None, clip:_Clip=None, trust:_Trust=False,
 )->None:
-    "Write a tagger in one file, without PyTorch."
+    "Write a one-file tagger that runs without PyTorch."
     if bool(classes) == bool(prompts): raise BadParameter('name either --classes or --prompts')
     check_writable(out, '.onnx')
     model = _find_model(prompts or classes, clip, trust)
@@ -598,7 +598,7 @@ def export(
 @app.command('app', epilog=examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
     prompts:Annotated[Path|None, Argument(exists=True, resolve_path=True, help=_SAVED)]=None,
-    port:Annotated[int, Option(min=0, max=65535, help='0: one that is free.')]=0,
+    port:Annotated[int, Option(min=0, max=65535, help='0: any free one.')]=0,
     browser:Annotated[bool, Option(help='Open a browser.')]=True,
     trust:_Trust=False,
 )->None:
@@ -609,7 +609,7 @@ def _app(
     from nbformat import v4, write
     from voila.app import Voila
     model = f'load_predictor({str(prompts)!a}, trust={trust})' if prompts else ''
-    if prompts: _find_model(str(prompts), None, trust)      # what is wrong with it is told here
+    if prompts: _find_model(str(prompts), None, trust)      # reports errors here
     code = ('from taidpt.apps.explorer import Explorer\n'
             f'from taidpt.baselines.linear import load_predictor\nExplorer({model})')
     about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
