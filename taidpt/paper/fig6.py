@@ -15,11 +15,11 @@ from .study import Material, Scene, Study, coop_cell, measured, scene, together
 def fig6(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
-    shots:Sequence[int]|None=None, # pictures a class; None: 1 to 16, in a miniature 1 and 2
+    shots:Sequence[int]|None=None, # pictures per class; None: 1 to 16, in a miniature 1 and 2
     coop:dict|None=None, # settings of `CoOp`
-    pictures:Scene|None=None, # other pictures than those of the data set
-)->dict[tuple, Measured]: # by method and shots, which are 0 for what needs no picture
-    "Fig. 6: mAP of five methods over pictures a class. Writes fig6.md and fig6.json."
+    pictures:Scene|None=None, # pictures in place of the data set's
+)->dict[tuple, Measured]: # by method and shots (0: no picture)
+    "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
     shots, group = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2)), f'fig6.{name}'
     seen = pictures or scene(Material(study, name), max(shots))
     tai, test = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), seen.test

@@ -19,7 +19,7 @@ from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table2.ipynb #table2-009
 def _tip_cell(scene:Scene, shots:int, seed:int, epochs:int)->Cell:
-    "What Tip-Adapter says after a look at few pictures; fine-tuned, if it has epochs."
+    "Scores of Tip-Adapter with few pictures; fine-tuned if epochs are given."
     study, val, some = scene.study, scene.val, scene.drawn(shots, seed)
     model = TipAdapter(study.clip, scene.test.classes, epochs=epochs, seed=seed)
     def learn():
@@ -33,10 +33,10 @@ def _tip_cell(scene:Scene, shots:int, seed:int, epochs:int)->Cell:
 # %% ../../nbs/paper/table2.ipynb #table2-010
 def table2(
     study:Study, # CLIP, folder, data, seeds
-    shots:Sequence[int]|None=None, # pictures a class; None: 1 and 5, in a miniature 1 and 2
+    shots:Sequence[int]|None=None, # pictures per class; None: 1 and 5, in a miniature 1 and 2
     coop:dict|None=None, # settings of `CoOp`
-    pictures:Scene|None=None, # other pictures than those of COCO
-)->dict[tuple, Measured]: # by method and shots, which are 0 for what needs no picture
+    pictures:Scene|None=None, # pictures in place of COCO's
+)->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)

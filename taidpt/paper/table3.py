@@ -27,8 +27,8 @@ from taidpt.paper.study import (
 
 # %% ../../nbs/paper/table3.ipynb #table3-006d
 def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int, dual:dict,
-                   change:Callable|None)->Cell: # change: of pictures in each epoch, for DualCoOp*
-    "What DualCoOp, or DualCoOp*, says after learning from part of the labels."
+                   change:Callable|None)->Cell: # change: augments pictures, for DualCoOp*
+    "Scores of DualCoOp, or DualCoOp*, learned from part of the labels."
     study, train, name = scene.study, scene.train, f'{name}.{share}.seed{seed}'
     model = DualCoOp(clip, scene.test.classes, seed=seed, **dual)
     known, bars = train.signed() if change is None else train.labels, study.progress
@@ -47,12 +47,12 @@ def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
     name:str='voc2007', # data set
     shares:Sequence[float]|None=None, # of known labels; None: 10 to 90 %, in a miniature two
-    dual_clip:FrozenCLIP|None=None, # of DualCoOp, published RN101 at 448 × 448; None: the study's
+    dual_clip:FrozenCLIP|None=None, # for DualCoOp, published RN101 at 448 × 448; None: the study's
     dual:dict|None=None, # settings of `DualCoOp`; None: on a data set, those of DualCoOp*
-    pictures:Scene|None=None, # other pictures than those of the data set
+    pictures:Scene|None=None, # pictures in place of the data set's
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
-)->dict[tuple, Measured|list]: # by method and share, which is 0 for what needs no picture
-    "Table 3: mAP of DualCoOp, and with TaI-DPT. Writes table3.md and table3.json."
+)->dict[tuple, Measured|list]: # by method and share (0: no picture)
+    "Table 3: mAP of DualCoOp, alone and with TaI-DPT. Writes table3.md and table3.json."
     shares = shares or (SHARES if study.whole else (.3, .9))
     starred, clip = study.whole and dual is None, dual_clip or study.clip
     seen = pictures or scene(Material(study, name, crowds=not starred), 2)
