@@ -31,7 +31,7 @@ from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-007
 def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × D, of unit length
-    "Rows of G and L for any name (Eq. 1). Raises `ValueError` where there can be none."
+    "Rows of G and L for any name (Eq. 1). Raises `ValueError` if that is impossible."
     if isinstance(model, ZeroShotCLIP):
         model.clip.prompt_suffixes([name], 16)          # refuses what has no room after 16 vectors
         return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
@@ -45,7 +45,7 @@ def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × 
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-usual-4
 def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[float]]:
-    "What classes, added ones last, score on the bundled photos; from which score on each is there."
+    "Scores of all classes, added ones last, on the bundled photos; their thresholds."
     photos = reference_features(model.clip, model.pos_embed)
     u, U, _ = photos.batch(list(range(len(photos))), model.clip.device)
     with torch.no_grad(): branches = model.batch_scores(u, U, G, L, model.picture_tau())
@@ -56,7 +56,7 @@ def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[
 _DATA = Path(str(files('taidpt')/'data'))
 
 class _Look(anywidget.AnyWidget):
-    "What the pointer moves over: photos to choose from, what is looked at, and the classes."
+    "The part under the pointer: photos to choose from, the picture or sentence, and the classes."
     _esm, _css = _DATA/'explorer'/'widget.js', _DATA/'explorer'/'style.css'
     hover = traitlets.Unicode(help='the class that is pointed at, or nothing').tag(sync=True)
     tags = traitlets.List(help='[class, score, was added], best first').tag(sync=True)
@@ -79,7 +79,7 @@ class Explorer(ipywidgets.VBox):
         models:Predictor|Mapping[str, Predictor]|None=None, # one, or by name; None: bundled prompts
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
-        "Raises `RuntimeError` for a model that has learned nothing, `UnreadablePicture`."
+        "Raises `RuntimeError` for an untrained model, `UnreadablePicture`."
         if models is None: models = TaIDPT.load(_DATA/'prompts'/'voc2007.safetensors')
         if isinstance(models, Predictor):
             name = 'TaI-DPT' if isinstance(models, TaIDPT) else type(models).__name__
@@ -117,7 +117,7 @@ class Explorer(ipywidgets.VBox):
         if first: self.show(first[0][0])
 
     def _asked(self, act, *args):
-        "Do what the page asks for; what goes wrong becomes a message."
+        "Carry out a request of the page; an error becomes a message."
         self.message.value = '<p role="status">Working …</p>'
         try:
             act(*args)
@@ -126,12 +126,12 @@ class Explorer(ipywidgets.VBox):
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
     def _once(self, make, *key):
-        "What has been worked out for the chosen prompts, or is now."
+        "A cached value for the chosen prompts, computed once."
         if (key := (self.prompts.value, *key)) not in self._kept: self._kept[key] = make()
         return self._kept[key]
 
     def _classes(self, model):
-        "Names of all classes, those of the prompts and then the added ones; their G and L."
+        "Names of all classes, the prompts' and then the added ones; their G and L."
         names, rows = list(model.classes.natural), [self._once(model.embeddings)]
         for name in [n for n in self.added if n not in names]:
             try: rows.append(self._once(lambda name=name: _embed_class(model, name), name))
@@ -141,7 +141,7 @@ class Explorer(ipywidgets.VBox):
         return names, torch.cat(G), None if L[0] is None else torch.cat(L)
 
     def _encoded(self, item):
-        "u, U as a grid, and what the model sees, for the chosen prompts."
+        "u, U as a grid, and the model's input, for the chosen prompts."
         model = self._models[self.prompts.value]
         if isinstance(item, str):
             h, H, mask = model.clip.encode_texts(model.clip.tokenize(item))
@@ -150,7 +150,7 @@ class Explorer(ipywidgets.VBox):
         return f, F, model_view(model.clip, item)
 
     def _score(self, hover=None):
-        "Scores and maps of all classes, and one look at the class `hover`; None: as before."
+        "Score all classes, with maps, and show the class `hover`; None: as before."
         if self._item is None: return                   # nothing to show yet
         chosen, sentence = self.prompts.value, isinstance(self._item, str)
         if chosen not in self._features: self._features[chosen] = self._encoded(self._item)
@@ -179,7 +179,7 @@ class Explorer(ipywidgets.VBox):
             else: self.look.hover = hover               # which is observed, and looks
 
     def _look(self):
-        "Show what the class under the pointer looks at, or else the first one."
+        "Show the map of the class under the pointer, or else of the first one."
         look, name = self.look, self.look.hover or self.look.tags[0][0]
         weights = self._maps[name]
         with look.hold_sync():
@@ -191,7 +191,7 @@ class Explorer(ipywidgets.VBox):
                 look.place = where_highest(weights)
 
     def _begin(self, item, shown=-1, about='', credit=''):
-        "Look at something else, once it is encoded."
+        "Show another picture or sentence, once it is encoded."
         self._features, self._item = {self.prompts.value: self._encoded(item)}, item
         with self.look.hold_sync():
             self.look.shown, self.look.about, self.look.credit = shown, about, credit
@@ -201,7 +201,7 @@ class Explorer(ipywidgets.VBox):
         picture:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL picture
         name:str|None=None, # what to call it; None: the file's name
     ):
-        "Look at a picture. Raises `UnreadablePicture`."
+        "Show a picture. Raises `UnreadablePicture`."
         file = Path(picture) if isinstance(picture, (str, Path)) else None
         name = name or (file.name if file else 'a picture')
         try: image = open_rgb(picture)
@@ -212,12 +212,12 @@ class Explorer(ipywidgets.VBox):
         else: self._begin(image, -1, name)
 
     def read(self, sentence:str): # its words are scored as a picture's positions are
-        "Look at a sentence. Raises `ValueError` if it is empty."
+        "Show a sentence. Raises `ValueError` if it is empty."
         sentence = ' '.join(sentence.split())
         if not sentence: raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
         self._begin(sentence)
 
-    def add(self, name:str): # of a class, as it is to stand in the prompts
+    def add(self, name:str): # of a class, as in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
         name, model = ' '.join(name.split()), self._models[self.prompts.value]
         for there in [*model.classes.natural, *self.added]:
@@ -231,7 +231,7 @@ class Explorer(ipywidgets.VBox):
         self.name.value = ''
 
     def remove(self, name:str):
-        "Take an added class away, from all prompts."
+        "Remove an added class from all prompts."
         place, buttons = self.added.index(name), self.others.children
         del self.added[place]
         self.others.children = buttons[:place] + buttons[place + 1:]

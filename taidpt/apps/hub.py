@@ -21,19 +21,19 @@ from ..predict import Predictor, settings_of
 _MARKS = re.compile(r'[\\`*\[\]<>|~$&#@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.')
 _STARTS = re.compile(r'^(\d*)(?=[-+.)](?:\s|$)|[-=]+$)')      # of a list; a line
 
-def _in_markdown(text:object)->str: # one line that shows this text, and does nothing else
-    "Text for Markdown, with a backslash before each character that would be taken as markup."
+def _in_markdown(text:object)->str: # one line without markup
+    "Text for Markdown, with a backslash before each character of markup."
     line = _MARKS.sub(r'\\\g<0>', ' '.join(str(text).split()))
     return _STARTS.sub(r'\1\\', line)
 
 # %% ../../nbs/apps/hub.ipynb #hub-012
 def model_card(
     model:Predictor, # after `fit` or `load`
-    captions:str='', # which sentences it learned from, and their licence, in Markdown
-    scores:Mapping[str, float]|None=None, # what it was measured on -> mAP in percent
+    captions:str='', # its sentences and their licence, in Markdown
+    scores:Mapping[str, float]|None=None, # data set -> mAP in percent
     license:str|None=None, # of the prompts, as the Hub spells it, e.g. 'cc-by-4.0'
     repo:str='', # where the card will be, e.g. 'me/street-tags', for the lines that load it
-    datasets:Sequence[str]=(), # where the sentences are from, as the Hub names it: 'me/captions'
+    datasets:Sequence[str]=(), # sources of the sentences, as the Hub names them: 'me/captions'
 ): # a `huggingface_hub.ModelCard`
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
     from huggingface_hub import EvalResult, ModelCard, ModelCardData    # here, as it takes a while
@@ -79,12 +79,12 @@ def push_to_hub(
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
     private:bool|None=None, # of a repository that is made
     **card, # of `model_card`: captions, scores, license, datasets
-)->str: # address of the one commit
+)->str: # address of the commit
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
     from huggingface_hub import HfApi
     api = HfApi()                                       # with the token that `hf auth login` keeps
     with tempfile.TemporaryDirectory() as d:
-        save_pretrained(model, d, repo=repo, **card)    # what cannot be written makes no repository
+        save_pretrained(model, d, repo=repo, **card)    # fail before making a repository
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
         return str(api.upload_folder(repo_id=repo, folder_path=d))
 

@@ -29,7 +29,7 @@ from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/apps/report.ipynb #report-card
 def _marks(tagged:set[str], labels:set[str]|None, numbers:Mapping[str, int])->list[str]:
-    "The CSS classes that the page's filters find a card by."
+    "The CSS classes by which the page's filters find a card."
     if labels is None: return [f'c{numbers[n]}' for n in tagged]
     kinds = {'right': tagged & labels, 'wrong': tagged - labels, 'missed': labels - tagged,
              'c': tagged | labels}
@@ -39,7 +39,7 @@ def _marks(tagged:set[str], labels:set[str]|None, numbers:Mapping[str, int])->li
 
 # %% ../../nbs/apps/report.ipynb #report-urls
 def _data_url(picture:Image.Image, format:str, **how)->str: # options of Pillow
-    "A picture as text that HTML can hold."
+    "A picture as a data URL for HTML."
     content = io.BytesIO()
     picture.save(content, format, optimize=True, **how)
     text = base64.b64encode(content.getvalue()).decode()
@@ -56,11 +56,11 @@ def _cards(
     model:Predictor, # whose maps are shown
     pictures:Sequence[str|Path], # N files or URLs that can be read
     tags:Sequence[Sequence], # of each, `Tag`s of all classes under natural names, the surest first
-    thresholds:np.ndarray, # N × C, from which scores on classes are present
-    labels:Sequence[set[str]]|None=None, # of each; None: nothing is known
+    thresholds:np.ndarray, # N × C, thresholds of the classes
+    labels:Sequence[set[str]]|None=None, # of each; None: unknown
     credits:Mapping[str, dict]|None=None, # file name -> whose photo it is
 )->list[dict]: # N, in the order of the page
-    "What each card shows and what finds it. First three examples, then the surest or worst."
+    "Contents and marks of each card: three examples first, then the surest or worst."
     cards, names = [], model.classes.natural
     numbers = {n: c for c, n in enumerate(names)}
     for start in range(0, len(pictures), 16):
@@ -99,9 +99,9 @@ def _write_page(
     model:Predictor, # what found the tags
     broken:Sequence[str|Path], # pictures that could not be read
     cards:Sequence[dict], # of all others
-    **words, # title, labelled, and what measured.html or found.html tells
+    **words, # title, labelled, and the variables of measured.html or found.html
 )->None:
-    "Write a whole page: headline, filters, cards, and what could not be read."
+    "Write a whole page: headline, filters, cards, and unreadable pictures."
     count = Counter(mark for card in cards for mark in card['marks'])
     listed = sorted((n, c) for c, n in enumerate(model.classes.natural) if count[f'c{c}'])
     script = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
@@ -115,17 +115,17 @@ def _write_page(
 
 # %% ../../nbs/apps/report.ipynb #report-049
 def _headline(tags:Sequence, known:Sequence[set[str]])->dict: # tags surest first; labels
-    "On what share of the photos with a class the surest tag is right, and on how many all are exact."
+    "Share of photos with a class whose surest tag is right; number whose tags are all exact."
     first = [some[0].label in b for some, b in zip(tags, known) if b]
     exact = sum({t.label for t in some if t.present} == b for some, b in zip(tags, known))
     return {'right': sum(first) / len(first) if first else 0, 'exact': exact}
 
 def write_report(
     path:str|Path, # the .html file to write
-    model:Predictor, # learned prompts or class vectors, which the maps are of
+    model:Predictor, # learned prompts or class vectors, for the maps
     photos:LabeledPictures, # N photos, C classes
     scores:dict[str, Tensor], # method -> N × C; the last is the model's; NaN: could not be read
-    learned_from:str='', # of which sentences, e.g. '18,000 captions'; nothing where it is not known
+    learned_from:str='', # its sentences, e.g. '18,000 captions'; '': unknown
     credits:dict[str, dict]|None=None, # file name -> license, license_url, source, changes
     about:dict[str, str]|None=None, # method -> what it is, in a few words
     commands:Sequence[str]=(), # what to type next
@@ -164,12 +164,12 @@ def write_report(
 # %% ../../nbs/apps/report.ipynb #report-tag-2
 def write_tag_report(
     path:str|Path, # the .html file to write
-    model:Predictor, # what gave the scores, which the maps are of
+    model:Predictor, # the model of the scores and the maps
     pictures:Sequence[str|Path], # N files or URLs
     scores:Tensor, # N × C; NaN: could not be read
-    thresholds:ArrayLike, # C or N × C, from which scores on classes are present
+    thresholds:ArrayLike, # C or N × C, thresholds of the classes
 )->None:
-    "Write a page with every picture, its tags, and where each scores highest."
+    "Write a page with every picture, its tags and their maps."
     names, read = model.classes.natural, ~scores.isnan().any(1)
     if not read.any(): raise ValueError('none of the pictures could be read')
     seen = [p for p, fine in zip(pictures, read, strict=True) if fine]
@@ -184,7 +184,7 @@ def write_tag_report(
 
 # %% ../../nbs/apps/report.ipynb #report-figures
 def _told_of_tags(m:Measured, tags, limits, thresholds:str)->dict: # N × C, bool; C
-    "Figures of tags: over all, and by class; classes that are in no picture are left out."
+    "Figures of tags: over all, and by class; classes without a picture are left out."
     found = m.f1(tags)
     rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
     each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
@@ -195,7 +195,7 @@ def _told_of_tags(m:Measured, tags, limits, thresholds:str)->dict: # N × C, boo
             'classes': each} | over
 
 def figures_of(
-    models:Mapping[str, Predictor], # method -> model; the last is the one that matters
+    models:Mapping[str, Predictor], # method -> model; the last one is reported
     scores:Mapping[str, Tensor], # method -> N × C; NaN: could not be read
     photos:LabeledPictures, # N photos, C classes
     fitted:Sequence[str]=(), # methods whose thresholds were calibrated on these photos
