@@ -41,7 +41,7 @@ def pair_vectors(
     y:Tensor, # labels, N × C, each class with both a positive and a negative
     penalty:float, # lambda, above 0
 )->Tensor: # C × D, float32
-    "For each class the least squares solution of all its pairs, up to its length."
+    "For each class the least squares solution over all its pairs, up to its length."
     h, found = h.double(), []
     square, total, eye = h.T @ h, h.sum(0), torch.eye(h.shape[1], dtype=h.dtype, device=h.device)
     for column in y.T.bool():
@@ -54,7 +54,7 @@ def pair_vectors(
 
 # %% ../../nbs/baselines/linear.ipynb #linear-010
 def _train_head(model:'TextLinear', h:Tensor, y:Tensor)->Tensor: # N × D; N × C, 0 or 1 -> C × D
-    "Weights of a head that learns from features with noise, by cross-entropy or by pairs."
+    "Weights of a head trained on noisy features, by cross-entropy or by pairs."
     rng, by_pairs = torch.Generator(h.device).manual_seed(model.seed), model.loss == 'auc'
     scale = RANKING['scale'] * model.clip.recommended.get('scale', 4.)
     start = class_means(h, y) if by_pairs else torch.zeros(y.shape[1], h.shape[1])
@@ -81,7 +81,7 @@ class TextLinear(ClassVectors):
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         loss:str='squares', # or 'pairs', in closed form, too; 'bce' or 'auc', trained
         penalty:float=0.03, # lambda of the closed form, the variance of its noise
-        noise:float=0.1, # deviation of the noise on features, where it is trained
+        noise:float=0.1, # deviation of the noise on features, in training
         epochs:int=20, # of training
         lr:float=1e-2, # of Adam
         batch_size:int=512, # sentences a step
@@ -90,7 +90,7 @@ class TextLinear(ClassVectors):
         templates:bool=False, # add the 89 template sentences of each class to the captions
         seed:int=0, # of the order and of the noise
     ):
-        "Raises `ValueError` for another loss, or for settings that cannot work."
+        "Raises `ValueError` for another loss or impossible settings."
         self.clip, self.classes = clip_and_classes(clip, classes)
         self.loss, self.penalty, self.noise, self.epochs = loss, penalty, noise, epochs
         self.lr, self.batch_size, self.seed = lr, batch_size, seed
@@ -109,11 +109,11 @@ class TextLinear(ClassVectors):
 
 # %% ../../nbs/baselines/linear.ipynb #linear-017b
 def load_predictor(
-    path:str|Path, # what any model saved, with attention or without
+    path:str|Path, # a saved model, with or without attention
     clip:FrozenCLIP|None=None, # the CLIP it was made with; None loads it by its name
-    trust:bool=False, # follow that name to a repository, folder or file, too
+    trust:bool=False, # load that CLIP from a repository, folder or file, too
 )->Predictor:
-    "What a file holds, ready to predict; raises what the `load` of its method raises."
+    "Load a model of any method, ready to predict; raises as its method's `load` does."
     kinds = {kind.__name__: kind for kind in (TextConcepts, TextLinear, ZeroShotCLIP)}
     with open_safetensors(path, 'taidpt-model', 'prompts') as (file, about):
         kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')

@@ -47,7 +47,7 @@ def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, 
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-006
 def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image.Image:
-    "A region of a picture in full size; the box is in shares of what the CLIP's transform leaves."
+    "Crop a region in full size; the box is in fractions of the CLIP's input."
     steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
     resize = next((t for t in steps if isinstance(t, Resize)), None)
     crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
@@ -67,8 +67,8 @@ class Rescored(Predictor):
 
     def __init__(self,
         model:Predictor, # ready to predict
-        likely:float=0.5, # theta, which classes get a second look: 0 all of them, 1 the best alone
-        level:float=0.5, # lambda, what of a class's map is its region: 0 all, 1 the best position
+        likely:float=0.5, # theta, classes with a second look: 0 all of them, 1 only the best
+        level:float=0.5, # lambda, share of a class's map in its region: 0 all, 1 the best position
         weight:float=0.5, # of the second look; the first has the rest
     ):
         "Raises `ValueError` for numbers not from 0 to 1."
@@ -87,7 +87,7 @@ class Rescored(Predictor):
         on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
         progress:bool=True, # a bar
     )->tuple[Tensor, Tensor]: # the model's scores, N × C, and the box of each class, N × C × 4
-        "Scores of the whole picture, and where each class is in it."
+        "Scores of the whole picture, and the box of each class."
         (G, L), score = self.embeddings(), self.scorer()
         @torch.no_grad()
         def look(f, F_):

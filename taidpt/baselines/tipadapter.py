@@ -27,7 +27,7 @@ from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-005
 def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N × C
-    "Values, K × C, weighted by how like features f, N × D, are to keys, K × D."
+    "Values, K × C, weighted by the similarity of features f, N × D, to keys, K × D."
     return torch.exp(-beta * (1 - F.normalize(f, dim=-1) @ keys.T)) @ values
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
@@ -68,7 +68,7 @@ class TipAdapter(Predictor):
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         templates:str|Sequence[str]|None=None, # as in `ZeroShotCLIP`
         alpha:float=1.17, # weight of the cache
-        beta:float=1.0, # sharpness of likeness
+        beta:float=1.0, # sharpness of the similarity
         epochs:int=0, # of fine-tuning the keys; 0 for none, 20 as published
         lr:float=1e-3, # of AdamW, falling along a cosine
         batch_size:int=256, # pictures a step of fine-tuning
@@ -128,7 +128,7 @@ class TipAdapter(Predictor):
         return zero_shot + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
 
     def scorer(self)->Callable: # (u: N × D, U: N × J × D) -> N × C scores of the only branch
-        "How pictures are scored once their features are there."
+        "The scores of pictures from their features."
         self.check_fitted()
         return lambda u, U: [self._scores(u, self.keys_)]
 

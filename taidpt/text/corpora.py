@@ -17,11 +17,11 @@ from ..files import LIMITS, check_limit, is_text_list, parse_json, utf8
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
-    "A file's bytes, unpacked if its name ends in .gz."
+    "A file's bytes, decompressed if its name ends in .gz."
     return gzip.open(path, 'rb') if path.suffix.lower() == '.gz' else open(path, 'rb')
 
 def _ending(path:Path)->str:
-    "How the name ends, without .gz."
+    "The suffix, without .gz."
     return Path(path.name.lower().removesuffix('.gz')).suffix
 
 def _lines(path:Path)->Iterator[tuple[int,str]]:
@@ -68,7 +68,7 @@ def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
         if line.strip(): yield _caption(parse_json(line, path, n), column, f'{path}:{n}')
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
-    "The captions of a JSON document in one of the three shapes."
+    "The captions of a JSON document of any of the three shapes."
     with _open(path) as f: data = parse_json(utf8(f.read(), path), path)
     records = data.get('annotations', data.get('images')) if isinstance(data, dict) else data
     if isinstance(data, dict) and 'annotations' not in data and isinstance(records, list):
@@ -100,9 +100,9 @@ _FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
 def table_rows(
     path:Path, # .csv or .tsv, perhaps .gz
-    quotes:bool=True, # a cell may stand in quotes; False: they are marks like any other
+    quotes:bool=True, # a cell may be quoted; False: quotes are plain characters
 )->Iterator[tuple[str,list[str]]]:
-    "File and line, and cells, of each row that is not empty. `ValueError` for an open quote."
+    "File and line, and cells, of each non-empty row. `ValueError` for an open quote."
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     mark = '\t' if _ending(path) == '.tsv' else ''
     for n,line in _lines(path):
@@ -140,7 +140,7 @@ def _read_parquet(path:Path, column:str|None)->Iterator[str]:
             for row,value in enumerate(batch.column(0).to_pylist(), row + 1):   # noqa: B020
                 for text in value if isinstance(value, list) else [value]:
                     yield '' if text is None else _caption(text, None, f'{path}: row {row:,}')
-    except Exception as e:                      # pyarrow raises a dozen kinds for torn files
+    except Exception as e:                      # pyarrow raises a dozen kinds for truncated files
         if str(e).startswith(str(path)): raise
         raise ValueError(f"{path}: no parquet file, or torn behind row {row:,} ({e}); "
                          "download or write it again") from None
@@ -150,13 +150,13 @@ _READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl,
             '.tsv': _read_table, '.csv': _read_table, '.parquet': _read_parquet}
 
 class Captions:
-    "The sentences of a file, or of any iterable, read each time they are asked for."
+    "The sentences of a file, or of any iterable, read anew in each loop."
     def __init__(self, source:Path|Iterable[str], column:str|int|None, max_words:int|None):
         self.source, self.column, self.max_words = source, column, max_words
         self.path = source if isinstance(source, Path) else None
 
     def __iter__(self)->Iterator[str]:
-        "Sentences without empty ones. Raises `ValueError` with file, line and remedy."
+        "Non-empty sentences. Raises `ValueError` with file, line and remedy."
         name, found = self.path or 'these sentences', False
         try:
             texts = _READERS[_ending(self.path)](self.path, self.column) if self.path else self.source
@@ -178,7 +178,7 @@ def read_captions(
     path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, each also .gz; .parquet; sentences
     column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
     max_words:int|None=None, # keep this many words; the published code reads labels off 77
-)->Captions: # sentences, one by one, as often as one asks
+)->Captions: # sentences, reread in each loop
     "Captions of a file. Raises `FileNotFoundError`, or `ValueError` with file, line and remedy."
     if max_words is not None and max_words < 1:
         raise ValueError(f"max_words must be 1 or more, not {max_words}")

@@ -19,12 +19,12 @@ from .words import by_rule, is_noun, shortest_lemma, squeeze, token_spans
 
 # %% ../../nbs/text/phrases.ipynb #phrases-008
 def _phrase_words(phrase:str)->tuple[str,...]:
-    "A phrase's words: those that WordNet has as they are stay, others become singular."
+    "A phrase's words: those in WordNet stay, others become singular."
     folded = [squeeze(phrase[a:b]) for a,b in token_spans(phrase)]
     return tuple(w if is_noun(w) else shortest_lemma(w) for w in folded if w[0].isalnum())
 
 def _other_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
-    "Two to four words written together in all ways; one word cut in two nouns."
+    "Joined spellings of two to four words; one word split into two nouns."
     if len(words) == 1:
         for i in range(3, len(words[0]) - 2):
             cut = words[0][:i], words[0][i:]
@@ -42,7 +42,7 @@ _phrases += [f'{word} ({animal})' for animal in _listed['animals'] for word in _
 BLOCKED = tuple(dict.fromkeys(_phrases))                # such as 'hot dog', 'baby (elephant)'
 
 def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
-    "Words of a blocked phrase, and the places of those it hides. `ValueError` if it hides none."
+    "Words of a blocked phrase, and the places of hidden ones. `ValueError` if it hides none."
     words, hidden = [], []
     for part in re.split(r'(\([^()]*\))', phrase):
         here = _phrase_words(part)
@@ -53,16 +53,16 @@ def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
 
 # %% ../../nbs/text/phrases.ipynb #phrases-018
 class _Entry(NamedTuple):
-    "What a phrase stands for."
-    phrase:str # as the class set or the list of blocked phrases has it
+    "The meaning of a phrase."
+    phrase:str # as in the class set or the list of blocked phrases
     columns:list[int] # of its classes; none for a blocked phrase
     hidden:tuple[int,...]=() # places of the words that a blocked phrase hides
 
 def phrase_entries(
-    synonyms:dict[str,list[str]], # for each of C classes, in their order, the phrases that name it
+    synonyms:dict[str,list[str]], # the phrases of each of C classes, in order
     blocked:Iterable[str]=BLOCKED, # phrases that name no class
-)->dict[tuple[str,...], _Entry]: # words -> what they stand for
-    "The whole dictionary. Raises `ValueError` for a phrase that can be no entry."
+)->dict[tuple[str,...], _Entry]: # words -> meaning
+    "The whole dictionary. Raises `ValueError` for an impossible phrase."
     entries = {}
     for column,(name,phrases) in enumerate(synonyms.items()):
         for phrase in phrases:
@@ -83,7 +83,7 @@ def phrase_entries(
 
 # %% ../../nbs/text/phrases.ipynb #phrases-028
 def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
-    "The longest phrase in a tree that the forms from a place on spell: its end and its entry."
+    "The longest phrase in a tree that the forms from `start` on spell: its end and its entry."
     best = (start, node[None]) if None in node else None
     if start < len(forms):
         for word in forms[start]:
@@ -94,7 +94,7 @@ def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int
 
 # %% ../../nbs/text/phrases.ipynb #phrases-032
 def _forms(word:str, vocabulary:set[str])->tuple[str,...]: # none for most words
-    "The dictionary's words that a word of a sentence may stand for: itself, its singular."
+    "The forms of a word in the dictionary: itself, its singular."
     word = squeeze(word)
     shorter = by_rule(word)
     if vocabulary.isdisjoint((word, *shorter)): return ()
@@ -106,9 +106,9 @@ def _forms(word:str, vocabulary:set[str])->tuple[str,...]: # none for most words
 def _denied(
     words:list[str], # a sentence's tokens
     start:int, # the first word of a phrase
-    found:list[tuple[int,int,_Entry]]=(), # phrases before it, those that are denied without columns
-)->int|None: # the word at which the denial starts; None: the phrase counts
-    "Where a sentence says that what follows is not there: 'no dogs', 'no cats or dogs'."
+    found:list[tuple[int,int,_Entry]]=(), # phrases before it; negated ones without columns
+)->int|None: # the first word of the negation; None: the phrase counts
+    "Find a negation before a phrase: 'no dogs', 'no cats or dogs'."
     before = words[max(start - 2, 0):start]
     if before[-1:] in (['no'], ['without']): return start - 1
     if before[:1] == ['without'] and before[1:] in (['a'], ['an'], ['any']): return start - 2
@@ -120,7 +120,7 @@ def _denied(
 
 # %% ../../nbs/text/phrases.ipynb #phrases-038
 class PhraseDictionary:
-    "Phrases, and where a sentence has them."
+    "Finds phrases in sentences."
     def __init__(self, entries:dict[tuple[str,...], _Entry]): # from `phrase_entries`
         vocabulary, self.trie = {word for words in entries for word in words}, {}
         for words,entry in entries.items():
@@ -130,7 +130,7 @@ class PhraseDictionary:
         self.forms = lru_cache(1_000_000)(lambda word: _forms(word, vocabulary))
 
     def find(self, words:list[str])->list[tuple[int,int,_Entry]]: # first word, one past the last
-        "Phrases among tokens: of a blocked one its hidden words, of a denied one all from 'no'."
+        "Phrases among tokens: a blocked one's hidden words, a negated one from 'no' on."
         forms, found, i = list(map(self.forms, words)), [], 0
         while i < len(forms):
             longest = _longest_phrase(self.trie, forms, i) if forms[i] else None
@@ -143,7 +143,7 @@ class PhraseDictionary:
                 i = end
             elif entry.hidden:
                 found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
-                for k in entry.hidden: forms[i + k] = ()     # and the others are looked at again
+                for k in entry.hidden: forms[i + k] = ()     # search the others again
             else:
                 found.append((i, end, entry))
                 i = end

@@ -16,11 +16,11 @@ from .words import shortest_lemma
 
 # %% ../../nbs/text/published_labels.ipynb #published-006
 _PLAIN = re.compile(r'[a-z ,\-]*\.?')
-_CUT = re.compile(r'--|cannot|gimme|gonna|gotta|lemme|wanna')    # what NLTK cuts in two
+_CUT = re.compile(r'--|cannot|gimme|gonna|gotta|lemme|wanna')    # NLTK splits these
 
 @lru_cache(maxsize=1)
 def _cutters():
-    "What cuts a text into sentences, and a sentence into words."
+    "NLTK's splitters into sentences and words."
     from nltk.tokenize import NLTKWordTokenizer
     from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTokenizer
     try: sentences = PunktTokenizer('english')
@@ -28,7 +28,7 @@ def _cutters():
     return sentences, NLTKWordTokenizer()
 
 def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
-    "Tokens of one sentence or several as NLTK's `word_tokenize` gives them."
+    "Tokens of one sentence or several, as NLTK's `word_tokenize`."
     text = text.lower().strip()
     if _PLAIN.fullmatch(text) and not _CUT.search(text):
         return text.replace(',', ' , ').replace('.', ' . ').split()
@@ -53,7 +53,7 @@ _PARTS = {'J': 'a', 'V': 'v', 'R': 'r'}       # Penn Treebank -> WordNet; the re
 
 @lru_cache(maxsize=65536)
 def _lemma(word:str, tag:str='NN')->str:
-    "The lemma of a word in lower case as the part of speech that its tag says."
+    "The lemma of a lower-case word as its tag's part of speech."
     return shortest_lemma(word, _PARTS.get(tag[:1], 'n'))
 
 # %% ../../nbs/text/published_labels.ipynb #published-022
@@ -64,7 +64,7 @@ def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prom
     return yaml.safe_load(path.read_text('utf-8'))
 
 def _search_order(words:list[list[str]])->list[tuple[str,int]]: # names and columns of C classes
-    "The names of classes: those of several words first, also written together, then single words."
+    "The names of classes: those of several words first, also joined, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
         for name in names:
@@ -73,7 +73,7 @@ def _search_order(words:list[list[str]])->list[tuple[str,int]]: # names and colu
 
 # %% ../../nbs/text/published_labels.ipynb #published-024
 def _columns_in(lemmas:list[str], names:list[tuple[str,int]])->list[int]: # ascending
-    "The columns of the names in a sentence; each name is taken out when it is found."
+    "The columns of the names in a sentence; each found name is removed."
     sentence, columns = f" {' '.join(lemmas)} ", set()
     for name,column in names:
         if f' {name} ' in sentence:
@@ -83,17 +83,17 @@ def _columns_in(lemmas:list[str], names:list[tuple[str,int]])->list[int]: # asce
 
 # %% ../../nbs/text/published_labels.ipynb #published-027
 class WholeWords:
-    "The published code's names, and which of them a text has."
+    "Finds the published code's names in texts."
     def __init__(self,
-        words:list[list[str]], # for each of C classes, the names to search for
-        first:int|None=None, # how many tokens of a text to read; None: all
+        words:list[list[str]], # names of each of C classes
+        first:int|None=None, # number of tokens to read; None: all
     ):
         self.names, self.first = _search_order(words), first
         self.vocabulary = {word for name,_ in self.names for word in name.split()}
         self.matters = lru_cache(1_000_000)(self.depends_on_tag)
 
     def depends_on_tag(self, word:str)->bool:
-        "Whether a word may be part of a name as one part of speech, and not as another."
+        "Whether a word's part of speech decides if it can be part of a name."
         forms = {_lemma(word, tag) for tag in ('NN', 'VB', 'JJ', 'RB')}
         return len(forms) > 1 and not forms.isdisjoint(self.vocabulary)
 

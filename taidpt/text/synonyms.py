@@ -21,21 +21,21 @@ from .words import lower_words, shortest_lemma, squeeze, token_spans, wordnet_fi
 # %% ../../nbs/text/synonyms.ipynb #synonyms-005
 @lru_cache(maxsize=1)
 def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
-    "By squeezed name: the class of a data set that means the same; the words of a kind."
+    "By squeezed name: the equivalent class of a data set; the words of a kind."
     listed = yaml.safe_load((files('taidpt')/'data'/'classes'/'same.yaml').read_text('utf-8'))
     same = listed["classes"].items()
     classes = {squeeze(n): name for name,others in same for n in (name, *others)}
     return classes, {squeeze(word): words for words in listed['kinds'] for word in words}
 
 def _spellings(name:str)->list[str]:
-    "A squeezed name as it is, its singular if it is a plural, its plural if it is a singular."
+    "A squeezed name, with its singular or plural."
     name = squeeze(name)
     singulars = [(name[:-3] + 'y', name.endswith('ies')), (name[:-1], name.endswith('s')),
                  (name[:-2], re.search('(s|x|z|ch|sh|o)es$', name))]
     return [name, *(one for one, fits in singulars if fits), name + 's']
 
 def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
-    "The words of the data sets' class that a name stands for, its own name first; or none."
+    "The words of a name's class in the data sets, its own name first; or none."
     same, forms = _same_words()[0], _spellings(name)
     forms = [squeeze(same[form]) for form in forms if form in same][:1] or forms
     return next((words[form] for words in known for form in forms if form in words), [])
@@ -44,8 +44,8 @@ def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
 def curated_words(
     names:list[str], # class names
     known:list[dict[str,list[str]]], # of data sets: squeezed name -> words; the first one wins
-)->dict[str,list[str]]: # name -> words that name the class; a name that is not known is not there
-    "The words of this package for class names: a class's own, without those of a kind beside it."
+)->dict[str,list[str]]: # known name -> words that name the class
+    "This package's words for class names, without those of a listed kind."
     kinds, rows, taken = _same_words()[1], [], Counter()
     for name in names:
         words, own = _words_of_class(name, known), set()
@@ -74,11 +74,11 @@ def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str]]:
         _, tagged, first, *_ = rest[int(pointers):]   # behind the pointers
         meaning[noun] = first
         nouns.setdefault(first, []).append(noun)
-        if int(tagged): common.add(noun)              # WordNet's makers met it in their texts
+        if int(tagged): common.add(noun)              # it occurs in WordNet's tagged texts
     return meaning, nouns, common
 
 def _nouns_like(name:str)->list[str]: # such as ['auto', 'automobile', …]
-    "Common nouns whose first meaning is that of the name."
+    "Common nouns with the same first meaning as the name."
     meaning, nouns, common = _nouns()
     words = [squeeze(name[a:b]) for a,b in token_spans(name)]
     lasts = (words[-1], shortest_lemma(words[-1])) if words else ()
@@ -87,7 +87,7 @@ def _nouns_like(name:str)->list[str]: # such as ['auto', 'automobile', …]
     return [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
             if n in common and n != own and squeeze(n) != squeeze(name)]
 
-def wordnet_words(own:dict[str,list[str]])->dict[str,list[str]]: # name -> its words, or none yet
+def wordnet_words(own:dict[str,list[str]])->dict[str,list[str]]: # name -> its words, or none
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name) for name,words in own.items()}
     taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
@@ -96,10 +96,10 @@ def wordnet_words(own:dict[str,list[str]])->dict[str,list[str]]: # name -> its w
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-029
 def with_suggestions(
-    names:Iterable[str], # class names that no sentence has
+    names:Iterable[str], # class names in no sentence
     texts:Iterable[str], # the sentences
 )->list[str]: # such as 'dgo (did you mean dog?)'
-    "Each name, and what was probably meant where something is near."
+    "Each name, with a suggestion if a similar word exists."
     count = Counter(w for text in islice(texts, 100_000) for w in lower_words(text) if len(w) > 2)
     usual, told = [word for word,_ in count.most_common(5000)], []
     for name in names:

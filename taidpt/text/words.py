@@ -24,7 +24,7 @@ _PLAIN_QUOTES = str.maketrans({            # one for one, so that positions stay
 
 # %% ../../nbs/text/words.ipynb #words-013
 _CUT_WORDS = 'cannot', 'gimme', 'gonna', 'gotta', 'lemme', 'wanna'
-_CUT = re.compile(  # where there is more to do than to find tokens
+_CUT = re.compile(  # cases beyond finding tokens
     rf"'|\b(?:{'|'.join(_CUT_WORDS)})\b", re.IGNORECASE)
 _CLITIC = re.compile(r"(?:'(?:s|m|d|ll|re|ve)|n't)$", re.IGNORECASE)
 _TWO = dict.fromkeys(_CUT_WORDS, 3) | {"d'ye": 1, "more'n": 4}
@@ -38,7 +38,7 @@ def _parts_of(text, start, end):
     return [(start, end)] if cut == start else [(start, cut), (cut + (text[cut] == "'"), end)]
 
 def token_spans(text:str)->list[tuple[int,int]]: # start and end of each token, in characters
-    "Words and punctuation marks: NLTK's tokens, cut at hyphens and slashes, without clitics ('s)."
+    "Words and punctuation: NLTK's tokens, split at hyphens and slashes, without clitics ('s)."
     text = text.translate(_PLAIN_QUOTES)
     spans = [m.span() for m in _TOKEN.finditer(text)]
     if not _CUT.search(text): return spans
@@ -75,24 +75,24 @@ def wordnet_file(name:str)->str:
 
 @lru_cache(maxsize=len(_LISTS))
 def _word_lists(part):
-    "The words that WordNet knows of a part of speech, and the lemmas of exceptions."
+    "WordNet's words of a part of speech, and the lemmas of exceptions."
     words = set(re.findall(r'^\S+', wordnet_file(f'index.{_LISTS[part]}'), re.MULTILINE))
     rows = map(str.split, wordnet_file(f'{_LISTS[part]}.exc').splitlines())
     return words, {word: lemmas for word,*lemmas in rows}
 
-def by_rule(word:str, part:str='n')->list[str]: # words that WordNet need not have
-    "What WordNet's exceptions (mice gives mouse) or else its suffix rules make of a word."
+def by_rule(word:str, part:str='n')->list[str]: # words that may be missing in WordNet
+    "Candidate lemmas by WordNet's exceptions (mice: mouse), else its suffix rules."
     if found := _word_lists(part)[1].get(word): return found
     return [word.removesuffix(end) + new for end,new in _ENDINGS[part] if word.endswith(end)]
 
 def shortest_lemma(
     word:str, # squeezed
     part:str='n', # of speech: n, v, a or r
-)->str: # the word itself if WordNet has nothing for it
-    "A word's lemma by WordNet, as NLTK's lemmatizer gives it; a noun's singular."
+)->str: # the word itself if WordNet has none
+    "A word's lemma as NLTK's WordNet lemmatizer finds it; a noun's singular."
     known = _word_lists(part)[0]
     return min((w for w in (word, *by_rule(word, part)) if w in known), key=len, default=word)
 
 def is_noun(word:str)->bool:
-    "Whether WordNet has a squeezed word as a noun, as it is."
+    "Whether WordNet lists a squeezed word as a noun."
     return word in _word_lists('n')[0]
