@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 # %% ../nbs/plots.ipynb #plots-006
 class DescribedFigure:
-    "What a figure of ours has besides matplotlib's: `alt`, a description, which it prints as."
+    "A matplotlib figure with `alt`, a description, which it prints."
     alt = ''
     def __repr__(self): return self.alt or super().__repr__()
 
 def blank_figure(width:float, height:float)->DescribedFigure: # inches -> without axes
-    "A figure that belongs to its caller: matplotlib does not keep it."
+    "A figure that matplotlib does not keep."
     import matplotlib.pyplot as plt             # here, as learning and tagging draw nothing
     from matplotlib.figure import Figure
     kind = type('DescribedFigure', (DescribedFigure, Figure), {})
@@ -34,7 +34,7 @@ def blank_figure(width:float, height:float)->DescribedFigure: # inches -> withou
     return fig
 
 def picture_name(picture:str|Path|Image.Image)->str: # a file or a PIL picture
-    "What to call a picture in a description."
+    "The name of a picture in a description."
     return Path(picture).name if isinstance(picture, (str, Path)) else 'a picture'
 
 def where_highest(weights:'Tensor')->str: # h × w
@@ -54,19 +54,19 @@ def as_jpeg(picture:Image.Image, quality:int=88, **how)->bytes: # any mode -> a 
 _BLUE, _ORANGE, _PALE = '#0b5394', '#d55e00', '#b9c3cf'
 
 def _bare(ax:'Axes'):
-    "Small labels, and no more of a frame than is needed."
+    "Small labels and a minimal frame."
     ax.spines[['top', 'right', 'left']].set_visible(False)
     ax.tick_params(labelsize=9, length=0)
     ax.xaxis.label.set_size(9)
 
 def score_bars(
-    picture:Image.Image, # as the model sees it
+    picture:Image.Image, # the model's input
     panels:Mapping[str, tuple], # title -> names of C classes, and C scores
-    labels:Sequence[bool]|np.ndarray|None=None, # C: classes that are there, drawn darker and marked
+    labels:Sequence[bool]|np.ndarray|None=None, # C: present classes, drawn darker and marked
     top:int=5, # how many classes
-    called:str='a picture', # what to call the picture in the description
+    called:str='a picture', # its name in the description
 )->DescribedFigure:
-    "A picture beside its best classes by one model or several. `ValueError` for other labels."
+    "A picture beside its best classes by one or several models. `ValueError` for other labels."
     fig = blank_figure(5.6 if len(panels) == 1 else 2 + 2.5*len(panels), 2.3)
     left, *axes = fig.subplots(1, 1 + len(panels), width_ratios=[1] + [1.3]*len(panels))
     left.imshow(picture)
@@ -94,7 +94,7 @@ def score_bars(
 def show_class_ap(
     classes:Iterable[str], # C names
     ap:Sequence[float]|np.ndarray, # C average precisions, %; NaN for a class without a positive
-    baseline:Sequence[float]|np.ndarray, # C average precisions of what it is compared with
+    baseline:Sequence[float]|np.ndarray, # C average precisions to compare with
     names:tuple[str, str]=('TaI-DPT', 'zero-shot CLIP'), # of the two
 )->DescribedFigure:
     "Average precision of each class beside a baseline's. `ValueError` if the numbers do not fit."

@@ -23,7 +23,7 @@ def _signs(labels:Tensor|np.ndarray|list)->Tensor: # N × C: bool, or 1, 0 and -
     return y.to(torch.int8)
 
 def _shown(labels, least:int, classes:ClassSet|None)->Tensor: # N × C, bool
-    "Where a picture shows a class; `ValueError` names classes that fewer than `least` show."
+    "Positive labels; `ValueError` names classes with fewer than `least` pictures."
     shown = _signs(labels) == 1
     total = shown.sum(0).tolist()
     few = [f'{classes.names[j] if classes else f"column {j}"} has {k}'
@@ -40,7 +40,7 @@ def few_shot(
     seed:int=0, # of the draw
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the chosen pictures, int64, in the order of the draw
-    "Pictures such that each class is on at least `shots` of them; `ValueError` if there are fewer."
+    "Pictures with at least `shots` of each class; `ValueError` if a class has fewer."
     if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
     shown = _shown(labels, shots, classes)
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
@@ -59,9 +59,9 @@ def partial_labels(
     labels:Tensor|np.ndarray|list, # N × C: bool, 1 and 0 (absent), or 1, -1 and 0 (unknown)
     fraction:float, # of each picture's known labels that are kept, above 0 and up to 1
     seed:int=0, # of the draw
-    per_label:bool=False, # keep each label with this probability, whatever becomes of the others
+    per_label:bool=False, # keep each label independently with this probability
 )->Tensor: # N × C, int8: 1 present, -1 absent, 0 unknown
-    "Labels of which a share is known; without `per_label`, any picture keeps one at least."
+    "Labels with a known share; without `per_label`, each picture keeps at least one."
     y = _signs(labels)
     if not 0 < fraction <= 1:
         raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
@@ -83,11 +83,11 @@ LASO_NOVEL = ( # COCO's novel classes in the protocol of LaSO (CVPR 2019), in CO
 # %% ../../nbs/datasets/samples.ipynb #bd-002
 def balanced_draws(
     labels:Tensor|np.ndarray|list, # N × C: 1 or True where the picture shows the class
-    draws:int|None=None, # how many; None: as many as there are pictures
-    seed:int=0, # which of the classes that are shown equally little comes next
+    draws:int|None=None, # None: the number of pictures
+    seed:int=0, # to choose among equally rare classes
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the drawn pictures, int64, some of them many times
-    "Draws that are each for the class shown least so far; `ValueError` if no picture shows one."
+    "Draw each time for the class shown least so far; `ValueError` for a class without a picture."
     shown = _shown(labels, 1, classes).cpu().numpy()
     of_class = [column.nonzero()[0] for column in shown.T]
     count, chosen = np.zeros(len(of_class), int), []

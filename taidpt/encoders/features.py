@@ -19,25 +19,25 @@ from ..files import NO_CHECKSUM, locked, open_safetensors, reserve, seal, to_dis
 
 # %% ../../nbs/encoders/features.ipynb #8687d794
 def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, on the CPU
-    "Vectors at unit length and in half precision: what is stored of a feature."
+    "Vectors at unit length and in half precision, as stored."
     return F.normalize(x.float(), dim=-1).half().cpu()
 
 # %% ../../nbs/encoders/features.ipynb #99392560
 def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B items -> T; B × n bool
-    "Which rows of `local` belong to some items, and where they go in a padded batch."
+    "Rows of `local` of some items, and their places in a padded batch."
     start, length = offsets[index], offsets[index + 1] - offsets[index]
     steps = torch.arange(int(length.max()), device=start.device)
     mask = steps < length[:, None]
     return (start[:, None] + steps)[mask], mask
 
 def _release(*arrays:np.ndarray) -> None:
-    "Give back the memory of what was read from a file or written to it."
+    "Release the memory of mapped pages."
     for a in arrays:
         if isinstance(a, np.memmap) and hasattr(mmap, 'MADV_DONTNEED'):
             a._mmap.madvise(mmap.MADV_DONTNEED)
 
 def to_device(t:Tensor, device:str|torch.device) -> Tensor:
-    "A tensor on a device; from the CPU to a GPU without waiting for the work that is queued there."
+    "A tensor on a device; from the CPU to a GPU without waiting for queued work."
     if torch.device(device).type == 'cuda' and t.device.type == 'cpu':
         return t.pin_memory().to(device, non_blocking=True)
     return t.to(device)
@@ -49,7 +49,7 @@ class FeatureStore:
         global_:np.ndarray, # N × D, h or f; N × K × D for K forms of f
         local:np.ndarray, # T × D, H or F of all items, one after another
         offsets:np.ndarray, # N + 1; item i has the rows offsets[i] to offsets[i + 1] of local
-        metadata:dict[str, str]|None=None, # what the features were made from
+        metadata:dict[str, str]|None=None, # sources of the features
     ):
         self.global_, self.local, self.offsets = global_, local, offsets
         self.metadata = dict(metadata or {})
@@ -66,10 +66,10 @@ class FeatureStore:
 
     def batch(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
-        device:str|torch.device|None=None, # where to put the tensors; None: where the features are
-        padded:bool=True, # False: U without padding, T × D, where lengths differ
+        device:str|torch.device|None=None, # of the tensors; None: that of the features
+        padded:bool=True, # False: U without padding, T × D, if lengths differ
     ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × n × D; mask: B × n bool
-        "Some items in float32, padded with zeros to the longest among them, or not padded."
+        "Some items in float32, padded with zeros to the longest among them, or unpadded."
         global_, local, offsets = map(torch.as_tensor, (self.global_, self.local, self.offsets))
         index = torch.as_tensor(index if isinstance(index, Tensor) else np.asarray(index),
                                 device=offsets.device)
@@ -85,7 +85,7 @@ class FeatureStore:
     def take(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
     ) -> 'FeatureStore': # of these items, in memory
-        "Some items as a store of their own."
+        "Copy some items to a store in memory."
         index = np.asarray(index, dtype=np.int64)
         rows = [self.local[self.offsets[i]:self.offsets[i + 1]] for i in index]
         local, offsets = np.concatenate([self.local[:0], *rows]), _offsets_of([*map(len, rows)])
@@ -97,14 +97,14 @@ class FeatureStore:
         return FeatureStore(*(torch.as_tensor(a, device=device) for a in arrays), self.metadata)
 
     def form(self, k:int) -> 'FeatureStore': # on the same memory
-        "The form k of f, from 0, with the rows that all share; the store itself if it has one."
+        "Form k of f, from 0, with the shared rows; the store itself if it has one form."
         if self.global_.ndim == 2: return self
         return FeatureStore(self.global_[:, k], self.local, self.offsets, self.metadata)
 
-    def of_epoch(self, epoch:int) -> 'FeatureStore': return self # what it learns from
+    def of_epoch(self, epoch:int) -> 'FeatureStore': return self # the same in each
 
 def _offsets_of(lengths:Sequence[int]) -> np.ndarray: # N, rows of each item -> N + 1
-    "Where the rows of each item begin, and where the last ones end."
+    "First row of each item, and the end of the last."
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 # %% ../../nbs/encoders/features.ipynb #fs-gpu-1
@@ -128,7 +128,7 @@ _I64, _F16 = ('I64', np.dtype('<i8')), ('F16', np.dtype('<f2'))
 _TENSORS = {'done': _I64, 'offsets': _I64, 'global_': _F16, 'local': _F16}   # as they lie in a file
 
 def _map(path:Path, mode:str) -> tuple[FeatureStore, np.ndarray]: # 'c' to read, 'r+' to fill in
-    "The features in a file, mapped into memory and not read; how many items are done."
+    "The features in a file, memory-mapped; how many items are done."
     with open(path, 'rb') as f:
         size, = struct.unpack('<Q', f.read(8))
         header = json.loads(f.read(size))
@@ -144,7 +144,7 @@ def _empty(
     shape:Sequence[int], # of an item's global_: D, or K × D
     metadata:dict[str, str], # goes into the file's header
 ) -> tuple[FeatureStore, np.ndarray]: # all zeros; how many items are done: none
-    "Room for the features of items whose lengths are known; `OSError` if the disk is too full."
+    "Reserve space for the features of items of known lengths; `OSError` if the disk is too full."
     offsets, N = _offsets_of(lengths), len(lengths)
     shapes = {'done': [1], 'offsets': [N + 1], 'global_': [N, *shape],
               'local': [int(offsets[-1]), shape[-1]]}
@@ -168,11 +168,11 @@ def _empty(
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
-    "Features from a file. Raises `FileNotFoundError`, or `ValueError` for other or damaged ones."
+    "Features from a file. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
     with open_safetensors(path, 'taidpt-features', 'features'): return _map(Path(path), 'c')[0]
 
 def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> None:
-    "Put batches into a store, from the first item that is not done; all as in `stored_features`."
+    "Fill a store from the first missing item; arguments as in `stored_features`."
     kept = now = int(done[0])
     for index, global_, local in batches(kept):
         rows, _ = _rows(torch.as_tensor(store.offsets), torch.as_tensor(index))
@@ -188,16 +188,16 @@ def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> N
             done.flush()
 
 def stored_features(
-    path:str|Path|None, # file to write, or to use if it is there; None: in memory
-    made_from:dict[str, str], # all that decides what is in it; 'kind': 'sentences' or 'pictures'
+    path:str|Path|None, # file to write, or to reuse; None: in memory
+    made_from:dict[str, str], # all that determines its content; 'kind': 'sentences' or 'pictures'
     sizes:Callable, # () -> lengths and shape, as in `_empty`
     batches:Callable, # items done -> batches of the others: B items, their global_, rows of local
-    every:int=256, # items after which the file is safe
+    every:int=256, # items between syncs to the disk
 ) -> FeatureStore: # memory-mapped, or in memory
-    "Features from a file, or filled in, going on where an earlier run stopped; `ValueError`."
+    "Features from a file, or computed, resuming an earlier run; `ValueError`."
     made_from, path = {'format': 'taidpt-features'} | made_from, path and Path(path)
     with locked(path if path and not path.exists() else None):
-        if path and path.exists():                      # since long, or made while we waited
+        if path and path.exists():                      # before, or made while we waited
             store = load_features(path)
             words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
             differ = [words.get(k, k) for k, x in made_from.items() if store.metadata.get(k) != x]

@@ -27,11 +27,11 @@ if TYPE_CHECKING: from torch import Tensor
 PICTURE_ENDINGS = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff'}
 
 def is_url(name) -> bool: # of a picture, or anything else
-    "Whether this is text that starts with a scheme and ://. A `Path` is none."
+    "Whether this is text that starts with a scheme and ://. A `Path` is not."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
 def _fetched(url:str) -> Iterable[str]: # URLs
-    "The files that the URL of a folder, or one with *, stands for; else itself."
+    "The files of a folder's URL, or of one with *; else the URL itself."
     if url.lower().startswith(('http://', 'https://')): return [url]
     import fsspec                               # here, as files on this disk need none of it
     fs, path = fsspec.core.url_to_fs(url)
@@ -39,14 +39,14 @@ def _fetched(url:str) -> Iterable[str]: # URLs
     return map(fs.unstrip_protocol, fs.glob(path) if '*' in path else fs.find(path))
 
 def files_below(folder:str|Path) -> Iterator[Path]:
-    "Files in a folder and below, but for hidden ones; `OSError` for a folder that is closed."
+    "Files in a folder and below, except hidden ones; `OSError` for an unreadable folder."
     def fail(error): raise error
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [f for f in folders if f[0] != '.']
         yield from (Path(place, n) for n in names if n[0] != '.')
 
 def list_pictures(place:str|Path) -> list[Path|str]: # paths or URLs, sorted
-    "Pictures in a folder or under a pattern or URL, but for hidden ones; `FileNotFoundError`."
+    "Pictures in a folder, or of a pattern or URL, except hidden ones; `FileNotFoundError`."
     if is_url(place): found = [f for f in _fetched(place) if f.rpartition('/')[2][:1] != '.']
     elif (folder := Path(place).expanduser()).is_dir(): found = files_below(folder)
     elif has_magic(str(place)): found = map(Path, glob(str(folder), recursive=True))
@@ -59,14 +59,14 @@ def list_pictures(place:str|Path) -> list[Path|str]: # paths or URLs, sorted
 
 # %% ../../nbs/encoders/pictures.ipynb #src-021b
 def _array_picture(a:np.ndarray) -> Image.Image: # H × W × 3, uint8, red first -> RGB
-    "A picture of an array; `ValueError` for other shapes and kinds."
+    "An array as a picture; `ValueError` for other shapes and types."
     if a.dtype == np.uint8 and a.ndim == 3 and a.shape[2] == 3 and a.size:
         return Image.fromarray(np.ascontiguousarray(a))
     raise ValueError(f'an array of {" × ".join(map(str, a.shape))} {a.dtype} is not taken as a '
                      'picture, which is H × W × 3 of uint8, from 0 to 255, red first')
 
 def _tell_places(pictures:Iterable) -> None:
-    "Warn of the places that pictures will be fetched from."
+    "Warn of the sites that pictures will be fetched from."
     urls = filter(is_url, pictures)
     found = [re.match(r'([^/]+//)(?:[^/?#]*@)?([^/?#]*)', url).groups() for url in urls]
     for place in dict.fromkeys(map(''.join, found)):
@@ -87,7 +87,7 @@ def as_pictures(
     if isinstance(pictures, np.ndarray):
         if pictures.dtype.kind in 'OU' and pictures.ndim == 1: return as_pictures(pictures.tolist())
         if pictures.ndim != 4: pictures = pictures[None]
-        if len(pictures): _array_picture(pictures[0])       # refuses now what it would refuse later
+        if len(pictures): _array_picture(pictures[0])       # fail early
         return list(pictures)
     if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
     if not hasattr(pictures, '__getitem__'): pictures = list(pictures)
@@ -96,7 +96,7 @@ def as_pictures(
 
 # %% ../../nbs/encoders/pictures.ipynb #96aab1a6
 def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
-    "A picture upright and in RGB; `ValueError` for a file with more than `MAX_IMAGE_PIXELS`."
+    "A picture upright and in RGB; `ValueError` beyond `MAX_IMAGE_PIXELS`."
     pixels, limit = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
     if isinstance(picture, ImageFile.ImageFile) and limit and pixels > limit: raise ValueError(
         f'it has {picture.width} × {picture.height} pixels, and only {limit:,} are taken for safe; '
@@ -113,7 +113,7 @@ def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a chann
 
 _MARKER = re.compile(b'\xff[\xc0-\xcf\xd9-\xfe]')
 
-def _scans(content:bytes) -> int: # 0 for what is no JPEG
+def _scans(content:bytes) -> int: # 0 for other files
     "How often a JPEG draws its pixels."
     at, scans = 2, 0
     while content[:2] == b'\xff\xd8' and (found := _MARKER.search(content, at)):
@@ -123,7 +123,7 @@ def _scans(content:bytes) -> int: # 0 for what is no JPEG
     return scans
 
 def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -> upright, in RGB
-    "A picture decoded; a JPEG at a fraction of its size, where both sides keep so many pixels."
+    "Decode a picture; a JPEG at a fraction of its size if both sides keep `min_side` pixels."
     check_limit(len(content), 'bytes of a picture')
     check_limit(_scans(content), 'scans of a JPEG')
     try: opened = Image.open(io.BytesIO(content))
@@ -134,14 +134,14 @@ def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-draft-8
 class Preprocess:
-    "A picture transform, and how small large JPEGs may be decoded for it."
+    "A picture transform, with the smallest size for decoding large JPEGs."
     def __init__(self,
         transform:Callable, # PIL picture -> 3 × height × width, normalised
-        side:int, # pixels of the longer side of what it makes
-        draft:bool=True, # decode large JPEGs so that twice the side is left
+        side:int, # pixels of the longer side of its output
+        draft:bool=True, # decode large JPEGs at no less than twice the side
     ):
         self.transform, self.side = transform, side
-        self.min_side = 2*side if draft else None       # that both sides of a JPEG must keep
+        self.min_side = 2*side if draft else None       # for both sides of a JPEG
 
     def __call__(self, picture:Image.Image) -> 'Tensor': # 3 × height × width
         (short, long), limit = sorted(picture.size), Image.MAX_IMAGE_PIXELS
@@ -159,7 +159,7 @@ def open_rgb(
     picture:str|Path|bytes|Image.Image|np.ndarray, # one picture in any form but pixels
     min_side:int|None=None, # as in `decoded`
 ) -> Image.Image: # upright, 8 bits a channel, decoded
-    "A picture to look at. Raises `OSError` or `ValueError` for what is none."
+    "Open and decode a picture. Raises `OSError` or `ValueError`."
     if is_url(picture):
         import fsspec                                                   # here, as in `_fetched`
         with fsspec.open(picture, 'rb') as f:
@@ -173,7 +173,7 @@ def open_rgb(
     with picture.copy() as opened: return _to_rgb(opened)
 
 def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 × height × width
-    "The pixels of a picture, as CLIP wants them; a tensor as it is. Raises as `open_rgb` does."
+    "The pixels of a picture for CLIP; a tensor unchanged. Raises as `open_rgb` does."
     if hasattr(picture, 'data_ptr'): return picture
     return preprocess(open_rgb(picture, getattr(preprocess, 'min_side', None)))
 
@@ -181,14 +181,14 @@ class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
 def what_is_wrong(picture, place:int, error:Exception) -> str:
-    "Which picture, at a place in a list, could not be read, and why."
+    "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
 
 # %% ../../nbs/encoders/pictures.ipynb #7e9d3e6f
 def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
-    "n threads in which PyTorch uses so few cores each; the calling thread keeps all its cores."
+    "n threads in which PyTorch uses `each` cores; the calling thread keeps all its cores."
     import torch                                        # here, as it takes a second
     pool, all_here, cores = ThreadPoolExecutor(n), Barrier(n), torch.get_num_threads()
     def keep_to_few(_):
@@ -201,13 +201,13 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
     return pool
 
 def in_batches(
-    read:Callable, # what is done with an item, e.g. decoding it
-    encode:Callable, # what is done with a batch, a list of what `read` gives
+    read:Callable, # called with an item, e.g. to decode it
+    encode:Callable, # called with a batch, a list of results of `read`
     items:Sequence, # N
     batch_size:int, # B
-    side_by_side:bool, # batches may be encoded by several threads at a time
-) -> Iterator: # what `encode` gives, in order
-    "Items read and encoded; the next few batches are on their way while one is used, and no more."
+    side_by_side:bool, # several threads may encode batches at a time
+) -> Iterator: # results of `encode`, in order
+    "Read and encode items, working at most a few batches ahead."
     import torch
     cores, starts = torch.get_num_threads(), range(0, len(items), batch_size)
     n = min(8, cores)

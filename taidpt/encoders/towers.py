@@ -17,19 +17,19 @@ from torch import Tensor, nn
 
 # %% ../../nbs/encoders/towers.ipynb #36dc829a
 def _is_hugging_face(text:nn.Module) -> bool:
-    "Whether it is a text tower of Hugging Face's, inside open_clip's wrapper."
+    "Whether it is a Hugging Face text tower in open_clip's wrapper."
     from open_clip.hf_model import HFTextEncoder            # here, as it takes a second
     return isinstance(text, HFTextEncoder)
 
-def text_tower(model:nn.Module) -> nn.Module: # what holds the text transformer
+def text_tower(model:nn.Module) -> nn.Module: # owner of the text transformer
     "The text tower of an open_clip model; `TypeError` for a model without one."
     text = getattr(model, 'text', model)
     if _is_hugging_face(text) or hasattr(text, 'text_projection'): return text
     raise TypeError(f'{type(model).__name__} has no text encoder that open_clip would know.')
 
 def is_causal(model:nn.Module) -> bool: # an open_clip model
-    """Whether the text tower is as the paper's: plain blocks, in which no token sees what follows
-    it, and a sentence's feature is the output at its EOT."""
+    """Whether the text tower is like the paper's: plain blocks, no token sees later ones,
+    and a sentence's feature is the output at its EOT."""
     from open_clip.transformer import ResidualAttentionBlock
     text = text_tower(model)
     if _is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None: return False
@@ -39,15 +39,15 @@ def is_causal(model:nn.Module) -> bool: # an open_clip model
 
 # %% ../../nbs/encoders/towers.ipynb #any-9eaadf
 class SpecialTokens(NamedTuple):
-    "What a tokenizer puts around words."
+    "The tokens that a tokenizer adds around words."
     blank:Tensor # T token ids of the empty sentence; T is the context length
     start:int # tokens before the first word: 1 with SOT, 0 without
-    word:int # the id of a common word, to stand where a prompt has vectors
-    sot:int|None # the id of what comes before the words; None where there is nothing
-    eot:int # the id of what comes after the words: EOT, or padding where there is none
+    word:int # the id of a common word, a placeholder for a prompt's vectors
+    sot:int|None # the id before the words; None if there is none
+    eot:int # the id after the words: EOT, or padding if there is none
 
 def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × T token ids
-    "What stands before and after words."
+    "Find the tokens before and after words."
     blank, one = tokenizer(['', 'a']).long()
     start = (blank == one).int().cumprod(0).sum().item()
     sot, eot = blank[0].item() if start else None, blank[start].item()
@@ -55,7 +55,7 @@ def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × T
 
 def project(text:nn.Module, x:Tensor) -> Tensor: # a tower; … × W, its output -> … × D
     "`ln_final` and the text projection, at every position alike."
-    if _is_hugging_face(text): return text.proj(x)             # has its own norm inside
+    if _is_hugging_face(text): return text.proj(x)             # contains its own norm
     x, p = text.ln_final(x), text.text_projection
     if p is None: return x
     return p(x) if isinstance(p, nn.Linear) else x @ p
@@ -70,11 +70,11 @@ def any_text_features(
     model:nn.Module, # an open_clip model
     tokens:Tensor, # N × T token ids
     special:SpecialTokens, # what its tokenizer puts around words
-    vectors:Tensor|None=None, # N × M × W, to stand for the first M words; None: none
+    vectors:Tensor|None=None, # N × M × W, in place of the first M words; None: none
 ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × T × D
     "Features of sentences or prompts from a text tower of any kind, differentiable in vectors."
     text, (N, T), seen = text_tower(model), tokens.shape, []
-    if not _is_hugging_face(text):                                   # it sees padding: all of it
+    if not _is_hugging_face(text):                                   # it sees all padding
         tokens = torch.cat([tokens, special.blank[T:].to(tokens.device).expand(N, -1)], 1)
     def put_in(module, args, out):
         if vectors is None: return out
@@ -88,7 +88,7 @@ def any_text_features(
     return h, project(text, getattr(seen[0], 'last_hidden_state', seen[0])[:, :T])
 
 def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
-    "W of its text transformer; D of features; tokens that it reads, where that is written in it."
+    "W of its text transformer; D of features; context length, if the model stores it."
     text = text_tower(model)
     W = _word_embedding(text).weight.shape[1]
     if _is_hugging_face(text): return W, text.output_dim, None
@@ -126,7 +126,7 @@ def _resnet_features(
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
 def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × P × W -> N × P × its width
-    "What attention makes of a token that sees itself alone: its value, through the output layer."
+    "Attention of a token that sees only itself: its value, through the output layer."
     weight = attn.in_proj_weight if attn._qkv_same_embed_dim else attn.v_proj_weight
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
     return attn.out_proj(value)
@@ -135,7 +135,7 @@ def _vit_features(
     visual:nn.Module, # image tower, a `VisionTransformer`
     pixels:Tensor, # N × 3 × height × width
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
-    "The tower's own pooled feature, and its patches, each with its own value in the last block."
+    "The tower's own pooled feature, and its patches by their own values in the last block."
     from timm.layers import resample_abs_pos_embed
     grid = tuple(n // side for n, side in zip(pixels.shape[-2:], visual.patch_size))
     pos = resample_abs_pos_embed(visual.positional_embedding[None], grid)[0]
@@ -152,7 +152,7 @@ def _vit_features(
 
 # %% ../../nbs/encoders/towers.ipynb #2ee5d8b1
 def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # f; F
-    "The tower's own pooled feature, and every position through the same head."
+    "The tower's own pooled feature, and each position through the same head."
     trunk = visual.trunk
     x = trunk.forward_features(pixels)
     if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
@@ -164,11 +164,11 @@ def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # 
     else:                                                   # a map, N × W × h × w
         grid, each = x.shape[2:], x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
     f, F_ = (visual.head(trunk.forward_head(y)) for y in (x, each))
-    return f, F_.reshape(x.shape[0], *grid, -1)             # `len` would be fixed in a traced graph
+    return f, F_.reshape(x.shape[0], *grid, -1)             # tracing would fix `len`
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
-    "The tower, or one with the same weights and positions for this size; `ValueError` for none."
+    "The tower, or a copy with positions for this size; `ValueError` if that is impossible."
     trunk = getattr(visual, 'trunk', visual)
     stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
     patch = max(getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None) or [1])
@@ -188,9 +188,9 @@ def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, wi
 def picture_features(
     visual:nn.Module, # image tower
     pixels:Tensor, # N × 3 × height × width
-    pos_embeds:Sequence[bool]=(False,), # K forms of f, with or without it; all alike but in ResNets
+    pos_embeds:Sequence[bool]=(False,), # K forms of f, with or without it; equal except in ResNets
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
-    "Features of whole pictures and of their positions (Eq. 4); `TypeError` for an unknown tower."
+    "Features of pictures and of their positions (Eq. 4); `TypeError` for an unknown tower."
     from open_clip.modified_resnet import ModifiedResNet    # here, as these take a second
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer

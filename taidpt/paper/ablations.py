@@ -41,7 +41,7 @@ _OTHER_GROUPS = ('branches', 'texts, pictures', 'CLIP')
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
 def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
-    "What TaI-DPT says of the test pictures, as published or with some settings changed."
+    "Scores of the test pictures by TaI-DPT, as published or with changed settings."
     model, learn, source = m.prompts(seed)
     if settings.keys() == {'tau_image'}:
         published, model = learn, copy.copy(model).set_params(**settings)
@@ -51,7 +51,7 @@ def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
     return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, learn, source)
 
 def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
-    "One setting changed, for each of its values."
+    "mAP for each value of one setting."
     found, own = {}, m.study.clip.recommended
     standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02,
                 'tau_image': m.run.tau_image} | own
@@ -84,7 +84,7 @@ def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # 
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
 def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was learned from
-    "Prompts from sentences, from as many pictures, and both over the weight of the latter."
+    "mAP of prompts from sentences, from as many pictures, and of both at several weights."
     study, seen, name, (t, p) = m.study, scene(m, 1), f'texts-pictures.{m.name}', ([], [])
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
     columns = [m.classes.index(c) for c in test.classes.names]
@@ -119,7 +119,7 @@ def ablations(
     groups:Sequence[str]|None=None, # of `_ABLATIONS` and `_OTHER_GROUPS`; None: all
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
-    "Ablations, with all else as published. Writes ablations.md and JSON."
+    "Ablations of the published settings. Writes ablations.md and JSON."
     known = [*_ABLATIONS, *_OTHER_GROUPS]
     groups = known if groups is None else list(groups)
     if wrong := [g for g in groups if g not in known]:
