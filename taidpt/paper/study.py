@@ -382,7 +382,7 @@ def write_table(
 @dataclass
 class Scene:
     "An experiment's labelled pictures, and prompts from sentences for its classes."
-    study: Study # encoder, seeds, and where cells are kept
+    study: Study # encoder, seeds and folder of cells
     prompts: tuple # arguments of `Study.cell`: a fitted model, or one that learns
     train: LabeledPictures # to draw from
     test: LabeledPictures # to be scored
