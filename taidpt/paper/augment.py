@@ -25,7 +25,7 @@ from ..encoders.features import FeatureStore, normalized_fp16
 
 # %% ../../nbs/paper/augment.ipynb #au-006
 def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, int, int, int]:
-    "Left, upper, width and height of a random part, by the rule of `RandomResizedCrop`."
+    "Left, upper, width and height of a random crop, as in `RandomResizedCrop`."
     for _ in range(10):
         area = width*height * rng.uniform(smallest, 1)
         ratio = math.exp(rng.uniform(math.log(3/4), math.log(4/3)))
@@ -46,7 +46,7 @@ def _cut_out(picture:Image.Image, size:int, part:float, rng:Random)->Image.Image
 
 # %% ../../nbs/paper/augment.ipynb #au-013
 class _PublishedPolicy(AutoAugment):
-    "The changes of DualCoOp* (guozix/TaI-DPT), drawn from a generator of their own."
+    "The changes of DualCoOp* (guozix/TaI-DPT), drawn from a given generator."
     def __init__(self, rng:Random):
         super().__init__(fill=[128, 128, 128])
         self.rng = rng
@@ -73,9 +73,9 @@ class _PublishedPolicy(AutoAugment):
 def augmented(
     picture:Image.Image, # RGB, of any size
     rng:Random, # draws
-    size:int=448, # pixels a side of what comes out
-    smallest:float=.5, # share of the picture's area that a random part has at least
-    cover:float=.4, # of the side, where a square is covered
+    size:int=448, # pixels a side of the result
+    smallest:float=.5, # least share of the picture's area in a crop
+    cover:float=.4, # side of the covered square, as a share
 )->Image.Image: # size × size
     "A picture as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
     if rng.random() < .5:
@@ -88,13 +88,13 @@ def augmented(
 
 # %% ../../nbs/paper/augment.ipynb #au-027
 class AugmentedPictures(FeatureStore):
-    "Features of pictures that look different in each epoch, made when they are asked for."
+    "Features of pictures augmented anew in each epoch, computed on demand."
     def __init__(self,
         clip:FrozenCLIP, # the encoder, with a `preprocess`
         pictures:Sequence, # N files
         change:Callable=augmented, # (RGB picture, rng) -> picture
         seed:int=0, # of all draws
-        progress:bool=True, # a bar for the first look
+        progress:bool=True, # a bar for epoch 0
     ):
         self.clip, self.pictures, self.change, self.seed = clip, list(pictures), change, seed
         self.epoch, nothing = 0, (np.zeros((0, clip.dim), np.float16), np.zeros(1, np.int64))
@@ -102,7 +102,7 @@ class AugmentedPictures(FeatureStore):
         super().__init__(torch.cat(whole).numpy(), *nothing)
 
     def looks(self, pictures:list, progress:bool=False):
-        "f and F of some pictures as they look in this epoch, batch by batch, in half precision."
+        "f and F of some pictures in this epoch, batch by batch, in half precision."
         def preprocess(picture): # -> 3 × height × width, as CLIP wants them
             rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
             return self.clip.preprocess(self.change(picture, rng))
@@ -114,19 +114,19 @@ class AugmentedPictures(FeatureStore):
     def batch(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
         device:str|torch.device|None=None, # where to put the tensors; None: the CLIP's
-        padded:bool=True, # nothing is padded here: all pictures have as many positions
+        padded:bool=True, # ignored: all pictures have equally many positions
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × n × D; mask: B × n, all True
-        "Some pictures as they look in this epoch, as `FeatureStore.batch` gives them."
+        "Some pictures in this epoch, in the form of `FeatureStore.batch`."
         some, where = [self.pictures[i] for i in index], device or self.clip.device
         u, U = (torch.cat(x).to(where).float() for x in zip(*self.looks(some)))
         return u, U, torch.ones(U.shape[:2], dtype=torch.bool, device=where)
 
     def of_epoch(self, epoch:int)->'AugmentedPictures':
-        "The same pictures as they look in an epoch."
+        "The same pictures in another epoch."
         new = copy.copy(self)
         new.epoch = epoch
         return new
 
     def to(self, device:str|torch.device)->'AugmentedPictures':
-        "Itself: a batch goes to the device when it is made."
+        "Itself: each batch goes to the device when computed."
         return self

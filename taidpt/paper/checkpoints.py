@@ -20,11 +20,11 @@ from ..prompts import PromptLearner
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
 class _Ignored:
-    "Stands in for an object of a checkpoint that nobody needs: it keeps nothing."
+    "Replaces an unneeded object of a checkpoint; discards its input."
     def __init__(self, *args): pass
     def __setstate__(self, state): pass
 
-_STAND_INS = {                               # name in the file -> what is made in its place
+_STAND_INS = {                               # name in the file -> its replacement
     'torch.optim.lr_scheduler.CosineAnnealingLR': _Ignored,
     'torch.optim.sgd.SGD': _Ignored,
     'collections.defaultdict': lambda *args: {},            # to be filled by the reader
@@ -119,7 +119,7 @@ def import_checkpoint(
     path:str|Path, # of the published code, e.g. prompt_learner/model-best.pth.tar
     clip:FrozenCLIP, # on which its prompts were learned
     classes:ClassSet|list[str]|str|Path, # for which they were learned: a set, names, a file
-    **settings, # of `TaIDPT`; what the checkpoint knows itself comes first
+    **settings, # of `TaIDPT`; those in the checkpoint come first
 )->TaIDPT: # ready to predict
     "Prompts of the published code. `ValueError` if they do not fit CLIP or classes."
     state, classes = prompt_tensors(path), as_classset(classes)

@@ -54,7 +54,7 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
     def __init__(self,
-        study:Study, # CLIP, and where features and cells are kept
+        study:Study, # CLIP, and folder of features and cells
         photos:LabeledPictures, # N photos, labelled with C classes
         every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
         seeds:int=3, # runs of members that learn prompts, with seeds 1, 2, …

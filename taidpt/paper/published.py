@@ -15,20 +15,20 @@ from ..clip import FrozenCLIP
 # %% ../../nbs/paper/published.ipynb #published-007
 @dataclass(frozen=True)
 class PublishedRun:
-    "How the prompts for one data set were learned and tested."
+    "Settings of training and test for one data set."
     captions:str # which sentences
     test:str # which pictures
     pictures:int # how many they are
     sentences:int|None # drawn at random from those that name a class; None: all of them
-    per_class:int|None # at most so many a class, a sentence counting for its rarest; None: no cap
-    max_words:int|None # labels are read off so many words of a sentence; None: all
+    per_class:int|None # cap per class; a sentence counts for its rarest class; None: no cap
+    max_words:int|None # labels come from the first words of a sentence; None: all
     lr:float # full learning rate
     tau_image:float # tau_s of Eq. 6 on pictures
     epochs:int = 20
     batch_size:int = 512
     warmup_lr:float = 1e-5 # of the first epoch
     n_ctx:int = 16 # learned vectors before the class name
-    templates:int = 89 # sentences for each class beside the captions
+    templates:int = 89 # sentences per class, added to the captions
     seeds:tuple[int,...] = (1, 2, 3)
 
 _COCO = 'COCO captions_train2017'
@@ -43,10 +43,10 @@ def published_settings(
     run:PublishedRun, # of the data set
     clip:FrozenCLIP, # its recommended settings come first
 )->dict: # of `TaIDPT`
-    "The published settings of a run, apart from those that the CLIP recommends others for."
+    "The published settings of a run, except those that the CLIP overrides."
     names = 'lr', 'epochs', 'tau_image', 'n_ctx'
     found = {k: getattr(run, k) for k in names if k not in clip.recommended}
-    # said also where it is the CLIP's: few sentences would get smaller batches
+    # always given: few sentences would get smaller batches
     return found | {'batch_size': clip.recommended.get('batch_size', run.batch_size)}
 
 # %% ../../nbs/paper/published.ipynb #published-017
