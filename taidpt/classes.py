@@ -22,17 +22,17 @@ from .text.words import squeeze
 
 # %% ../nbs/01_classes.ipynb #8dd070d7
 class UnknownClass(ValueError):
-    "A name that is no class of the class set; the message names the nearest class that is."
+    "A name outside the class set; the message names the nearest class."
 
 class ClassSet:
     "Class names in a fixed order, their natural spelling, and the phrases that name them."
     def __init__(self,
-        name:str, # what the set is called, in messages and files
+        name:str, # of the set, in messages and files
         names:Iterable[str], # C class names, in the order of the columns, as they go into prompts
         synonyms:Mapping[str,Iterable[str]]|None=None, # class name -> phrases that name it
-        natural:dict[str,str]|None=None, # class name -> natural spelling, where it differs
+        natural:dict[str,str]|None=None, # class name -> natural spelling, if it differs
     ):
-        "Raises `TypeError` or `ValueError` for bad names, `UnknownClass` for synonyms of no class."
+        "Raises `TypeError` or `ValueError` for bad names, `UnknownClass` for unknown keys."
         if isinstance(names, str):
             raise TypeError(f"names must be a list of names, not text; write [{names!r}]")
         for given,what in ((synonyms, 'synonyms'), (natural, 'natural')):
@@ -73,7 +73,7 @@ class ClassSet:
         return f"ClassSet({self.name!r}, {classes}: {', '.join(shown)})"
 
     def _unknown(self, name)->UnknownClass:
-        "The error for a name that is no class."
+        "The error for an unknown name."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
         near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
         meant = ' or '.join(repr(self.natural[i]) for i in forms[near[0]]) if near else ''
@@ -82,7 +82,7 @@ class ClassSet:
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 
     def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
-        "The column of a class. Raises `UnknownClass` with the nearest class that there is."
+        "The column of a class. Raises `UnknownClass` with the nearest class."
         form = squeeze(str(name))
         if form in self._columns: return self._columns[form]
         columns = self._phrase_columns.get(form, [])
@@ -95,7 +95,7 @@ class ClassSet:
         "The same classes in the same order, with 'dining table' in prompts, not 'diningtable'."
         return ClassSet(self.name, self.natural, dict(zip(self.natural, self.synonyms.values())))
 
-    def to_dict(self)->dict: # name, names, synonyms, natural: what JSON can hold
+    def to_dict(self)->dict: # name, names, synonyms, natural, for JSON
         "The class set as plain lists and dictionaries, for a file's header."
         return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms,
                 'natural': dict(zip(self.names, self.natural))}
@@ -121,7 +121,7 @@ class ClassSet:
         with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
 
 def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`; its place
-    "A class set in a file's header. Raises `ValueError` if it describes none."
+    "A class set from a file's header. Raises `ValueError`."
     about = parse_json(text, where)
     try: return ClassSet(**about)
     except (TypeError, ValueError) as e:
@@ -135,7 +135,7 @@ VOC2007, COCO, NUSWIDE = [
 # %% ../nbs/01_classes.ipynb #classes-published
 def published_classes(
     name:str, # 'voc2007', 'coco' or 'nuswide'
-    paper:bool=True, # the paper's synonyms alone; False: all of ours
+    paper:bool=True, # only the paper's synonyms; False: all of ours
 )->ClassSet:
     "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
     names, official = published_names()[name], as_classset(name)
@@ -147,7 +147,7 @@ _KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}
           for c in (COCO, VOC2007, NUSWIDE)]    # squeezed name or natural spelling -> words
 
 def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file, 'voc2007', 'coco' …
-    "Whatever says which classes are meant, as a `ClassSet`; `ValueError` for any other text."
+    "Classes in any form as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):
         bare = ClassSet('classes', classes)
@@ -161,8 +161,8 @@ def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file,
 # %% ../nbs/01_classes.ipynb #classes-add
 def add_synonyms(
     classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
-)->ClassSet: # the same with synonyms for classes that had none
-    "Give classes without synonyms the data sets' words or, if there are none, WordNet's."
+)->ClassSet: # the same classes, all with synonyms
+    "Give classes without synonyms the data sets' words or else WordNet's."
     classes = as_classset(classes)
     natural = dict(zip(classes.names, classes.natural))
     own = {nat: [p for p in classes.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}

@@ -32,20 +32,20 @@ from .encoders.weights import build_clip, find_clip, preprocessing
 from .files import file_identity, text_digest
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
-_BLOCK = 500                            # classes whose prompts are in memory at a time
+_BLOCK = 500                            # classes encoded at a time
 
 class FrozenCLIP:
-    "An open_clip model that never changes, and the features that the paper takes from it (Eq. 4)."
+    "A frozen open_clip model, with the features of Eq. 4."
     def __init__(self,
         model:nn.Module, # open_clip's `CLIP` or `CustomTextCLIP`
-        tokenizer:Callable, # list of str -> N × 77 token ids, as `open_clip.get_tokenizer` gives
+        tokenizer:Callable, # list of str -> N × 77 token ids, as from `open_clip.get_tokenizer`
         preprocess:Callable|None=None, # PIL picture -> 3 × height × width; needed for picture files
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
-        tower:OpenVINOTower|None=None, # encodes pictures in the place of the model's own tower
+        tower:OpenVINOTower|None=None, # encodes pictures instead of the model's own tower
     ):
         self.model, self.text = model.eval().requires_grad_(False), text_tower(model)
-        model.visual.to(memory_format=torch.channels_last)      # in which convolutions are fast
+        model.visual.to(memory_format=torch.channels_last)      # faster convolutions
         self.tokenizer, self.preprocess, self.name = tokenizer, preprocess, name
         self.recommended, self.tower = dict(recommended or {}), tower
         self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
@@ -77,7 +77,7 @@ class FrozenCLIP:
         return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
-        "Where each sentence ends; `ValueError` names a row without an end."
+        "The end of each sentence; `ValueError` names a row without one."
         is_eot = tokens == self.special.eot
         if not (ends := is_eot.any(1)).all(): raise ValueError(
             f'Row {(~ends).nonzero()[0].item()} of tokens has no end-of-text token '
@@ -130,8 +130,8 @@ class FrozenCLIP:
     def prompt_rows(self,
         classnames:Sequence[str], # C names
         n_ctx:int, # M, the vectors before the name
-    ) -> PromptRows: # kept, as learning asks for the same in each step
-        "What follows the context in each prompt; `ValueError` names an empty or a too long class."
+    ) -> PromptRows: # cached, as each training step needs the same
+        "Tokens after the context in each prompt; `ValueError` names an empty or too long class."
         key, before = (tuple(classnames), n_ctx, self.device), (self.special.start, n_ctx)
         if key not in self._rows:
             suffixes = name_suffixes(key[0], self.tokenize, self.eot_positions, before)
@@ -140,7 +140,7 @@ class FrozenCLIP:
         return self._rows[key]
 
     def prompt_suffixes(self, classnames:Sequence[str], n_ctx:int) -> tuple[Tensor, Tensor]:
-        "Token ids, C × S, of 'name', '.', EOT, then zeros; where EOT is, C. As `prompt_rows`."
+        "Token ids, C × S, of 'name', '.', EOT, then zeros; places of EOT, C. As `prompt_rows`."
         return self.prompt_rows(classnames, n_ctx)[:2]
 
     def encode_shared_prompts(self,
@@ -173,7 +173,7 @@ class FrozenCLIP:
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
-        "A hash of the weights: the same weights give the same features."
+        "A hash of the weights, which determine the features."
         if not hasattr(self, '_fingerprint'):
             sha = hashlib.sha256()
             for name, weight in sorted(self.model.state_dict().items()):
@@ -183,22 +183,22 @@ class FrozenCLIP:
         return self._fingerprint
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
-        "Let `torch.compile` fuse the blocks of prompts: a slow first step, then faster ones."
+        "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."
         self._block = torch.compile(prompt_block, **kwargs)
         return self
 
-    def __sklearn_clone__(self): return self            # a copy of what never changes has no use
+    def __sklearn_clone__(self): return self            # it never changes
 
 # %% ../nbs/04_clip.ipynb #c733bcc2
 def load_clip(
     name:str|Path|None=None, # a model, a folder, 'hf-hub:org/repo'; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
-    device:str|torch.device|None=None, # None: CUDA where there is one, else MPS, else the CPU
+    device:str|torch.device|None=None, # None: CUDA if available, else MPS, else the CPU
     precision:str='float32', # or 'float16', 'bfloat16': of the weights, or of OpenVINO's tower
     engine:str='torch', # of the picture tower; on a CPU also 'openvino'
-    image_size:int|None=None, # pixels a side that `preprocess` makes; None: the model's own
-    crop:bool=True, # cut the middle out; False squeezes the picture into the square
-    draft:bool=True, # decode large JPEGs at a fraction of their size; False: whole, for each pixel
+    image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
+    crop:bool=True, # crop the centre; False squeezes the picture into the square
+    draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
@@ -222,10 +222,10 @@ _IN_MEMORY = 4*2**30                    # bytes of features that may stay in mem
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:Sequence[str], # N sentences
-    path:str|Path|None=None, # file to write, or to use if it is there; None: none is kept
+    path:str|Path|None=None, # file to write, or to reuse; None: no file
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
-    "h and H (Eq. 4) of sentences; `ValueError` if `path` holds features of something else."
+    "h and H (Eq. 4) of sentences; `ValueError` if `path` contains other features."
     texts, size = list(texts), 64 if clip.device.type == 'cpu' else 512     # what fits its caches
     if not texts: raise ValueError('There are no sentences to encode.')
     @cache
@@ -255,9 +255,9 @@ def picture_batches(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_maps`
-    on_error:str='raise', # or 'skip': warn, and give NaN for what cannot be read
+    on_error:str='raise', # or 'skip': warn, and return NaN for unreadable ones
     progress:bool=True, # a bar
-    then:Callable=lambda f, F_: (f, F_), # what to give instead; several threads call it at a time
+    then:Callable=lambda f, F_: (f, F_), # what to return instead; several threads call it at a time
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
     if on_error not in ('raise', 'skip'):
@@ -289,14 +289,14 @@ def picture_batches(
 
 # %% ../nbs/04_clip.ipynb #b7c25262
 def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> str:
-    "All that the features of a picture depend on, apart from the picture."
+    "All settings that determine a picture's features."
     matters = type(clip.model.visual).__name__ == 'ModifiedResNet'
     forms = pos_embed if matters else np.shape(pos_embed)
     preprocess = re.sub(' at 0x[0-9a-f]+', '', str(clip.preprocess))
     return f'{clip.fingerprint()} {preprocess} {forms} values {clip.engine} {clip.precision}'
 
 def _identity(picture) -> str: # in any form
-    "What tells a picture from others: a file's path, size and times, or a hash of the content."
+    "A key for a picture: a file's path, size and times, or a hash of the content."
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
     if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
@@ -305,13 +305,13 @@ def _identity(picture) -> str: # in any form
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
-    path:str|Path|None=None, # safetensors file to write, or to use if it is there; None: in memory
-    on_error:str='raise', # or 'skip': warn, and keep NaN for what cannot be read
+    path:str|Path|None=None, # safetensors file to write, or to reuse; None: in memory
+    on_error:str='raise', # or 'skip': warn, and store NaN for unreadable ones
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_maps`
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
-    """f and F (Eq. 4) of pictures, kept to be scored many times. `ValueError` if `path` holds
-    features of something else, `UnreadablePicture` for a broken one, `OSError` for a full disk."""
+    """f and F (Eq. 4) of pictures, stored for reuse. `ValueError` if `path` contains
+    other features, `UnreadablePicture` for a broken picture, `OSError` for a full disk."""
     pictures = as_pictures(pictures)
     def half(f, F_): return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
     def sizes():
@@ -333,6 +333,6 @@ def encode_pictures(
     return store
 
 def as_features(clip:FrozenCLIP, pictures, pos_embed=False, progress:bool=True) -> FeatureStore:
-    "Features of pictures: those that are given, or encoded as `encode_pictures` does."
+    "Features of pictures: as passed, or from `encode_pictures`."
     if isinstance(pictures, FeatureStore): return pictures
     return encode_pictures(clip, pictures, pos_embed=pos_embed, progress=progress)

@@ -33,15 +33,15 @@ from .training import Schedule, at_least, data_hash, learn, more_than
 
 # %% ../nbs/09_taidpt.ipynb #09-sent-1
 def as_labelled(
-    train:LabeledTexts|Iterable[str], # to be learned from
-    classes:ClassSet, # C classes to be learned
-    progress:bool=True, # say how many were kept
-    keep_unnamed:bool=False, # of sentences without labels, keep those that name no class, too
-    labels:ArrayLike|None=None, # of the sentences, N × C; None: they have them, or get them here
+    train:LabeledTexts|Iterable[str], # training sentences
+    classes:ClassSet, # C classes to learn
+    progress:bool=True, # print the number kept
+    keep_unnamed:bool=False, # keep unlabelled sentences that name no class, too
+    labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
 )->LabeledTexts:
-    """The sentences with labels, those of `NounFilter` if they have none yet.
+    """The sentences with labels, by `NounFilter` if they have none.
 
-    Raises `TypeError` for what are no sentences, `ValueError` for labels of other classes."""
+    Raises `TypeError` for other than sentences, `ValueError` for labels of other classes."""
     if labels is not None: train = LabeledTexts(getattr(train, 'texts', train), labels, classes)
     if not isinstance(train, LabeledTexts):
         train = NounFilter(classes).label(train, progress, keep_unnamed)
@@ -57,22 +57,22 @@ def as_labelled(
     return train
 
 def name_frequency(train:LabeledTexts)->list[float]: # C shares; `train` without templates
-    "Which share of all sentences names each class, those that name none included."
+    "The share of all sentences that names each class."
     return [k/(len(train) + train.dropped) for k in train.labels.sum(0).tolist()]
 
 # %% ../nbs/09_taidpt.ipynb #09-set-1
 RANKING = {'lr': 2e-3, 'epochs': 5, 'batch_size': 2048, 'warmup_lr': 2e-3, 'adam': True,
-           'scale': 8.,                 # times the scale that suits the CLIP with Eq. 7
+           'scale': 8.,                 # times the CLIP's scale for Eq. 7
            'tau_text': None, 'tau_image': .05,      # None: both branches learn from the whole
            'class_specific': True, 'keep_unnamed': True, 'steps': 12}
 
 def settled(
-    model:Predictor, # has `published` settings, and `of_loss` what replaces them
-    n:int|None=None, # items to learn from: few of them get small batches, unless asked otherwise
-)->dict[str, Any]: # setting -> value, those that are no argument as well, and their `schedule`
-    """What was asked for, else what suits the loss or the CLIP, else what was published.
+    model:Predictor, # with `published` settings, and replacements in `of_loss`
+    n:int|None=None, # training items: few of them get small batches by default
+)->dict[str, Any]: # setting -> value, also of those without an argument, and the `schedule`
+    """Settings as given, else recommended for the loss or the CLIP, else as published.
 
-    Raises `ValueError` for settings of the schedule that cannot work."""
+    Raises `ValueError` for an impossible schedule."""
     usual = {name: model.clip.recommended.get(name, x) for name, x in model.published.items()}
     own = model.of_loss.get(getattr(model, 'loss', None))
     if own: usual = own | {'scale': own['scale']*usual['scale']}
@@ -84,10 +84,10 @@ def settled(
     return found | {'schedule': Schedule(**{k: x for k, x in found.items() if k in names})}
 
 def check_learner(
-    model:Predictor, # as its constructor has left it
-    losses:dict[str, Callable]=LOSSES, # that it knows by name
+    model:Predictor, # after its constructor
+    losses:dict[str, Callable]=LOSSES, # by name
 )->None:
-    "Raise `ValueError` for a setting that cannot work, by name."
+    "Raise `ValueError` that names an impossible setting."
     found = settled(model)
     scaled_loss(found.get('loss', 'ranking'), 1., losses)
     at_least(1, whole=True, n_ctx=model.n_ctx)
@@ -103,7 +103,7 @@ def class_means(
     h:Tensor, # features of sentences, N × D
     y:Tensor, # their labels, N × C, 0 or 1
 )->Tensor: # C × D
-    "Mean of the sentences that name each class, less the mean of all."
+    "Mean of the sentences that name each class, minus the mean of all."
     return (y.T @ h) / y.sum(0).clamp(min=1)[:, None] - h.mean(0)
 
 def auto_settings(
@@ -111,7 +111,7 @@ def auto_settings(
     labels:Tensor, # N × C, bool or 0/1
     margin:float=1., # m
 )->dict[str, float]: # scale and tau_image, with two digits, for `TaIDPT(**…)`
-    "Settings for any CLIP, by how far it sets two classes apart. `ValueError` if it cannot."
+    "Settings for any CLIP, by its gap between classes. `ValueError` if it has none."
     some = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:2000]
     h = F.normalize(torch.as_tensor(features.global_)[some].float().cpu(), dim=-1)
     y = labels[some].bool()
@@ -129,7 +129,7 @@ def start_near(
     vectors:Tensor, # C × D, any length
     steps:int=100, # of Adam, at a rate of 0.01
 )->float: # mean cosine of class embeddings and vectors before the last step
-    "Contexts whose class embeddings lie as near to the vectors as so many steps bring them."
+    "Move the class embeddings towards the vectors by some steps on the contexts."
     wanted = F.normalize(vectors.to(prompts.ctx_global), dim=-1)
     adam = torch.optim.Adam(prompts.parameters(), 1e-2)
     for _ in range(steps):
@@ -140,13 +140,13 @@ def start_near(
     return near.item()
 
 def warn_of_long_training(model:Predictor, n:int)->None: # sentences
-    "From 1,000 classes on, say how long learning will take, by a step with 100 of them."
+    "From 1,000 classes on, estimate the training time, by a step with 100 of them."
     C, names = len(model.classes), model.classes.names[:100]
     if C < 1000: return
     schedule = settled(model, n)['schedule']
     begin, prompts = time.monotonic(), PromptLearner(model.clip, names, model.n_ctx, seed=0)
     prompts(model.local)[0].sum().backward()
-    prompts.ctx_global.grad.sum().item()                # a GPU has done it by now
+    prompts.ctx_global.grad.sum().item()                # waits for a GPU
     steps = schedule.epochs * max(1, n // schedule.batch_size)
     hours = (time.monotonic() - begin) * C/len(names) * steps/3600
     warnings.warn(f'{C:,} classes and {n:,} sentences with the templates: {steps:,} steps, about '
@@ -155,7 +155,7 @@ def warn_of_long_training(model:Predictor, n:int)->None: # sentences
 
 # %% ../nbs/09_taidpt.ipynb #09-005
 class TaIDPT(Predictor):
-    "Double-grained prompts learned from sentences (Guo et al., 2023), to tell what pictures show."
+    "Double-grained prompts learned from sentences, for tagging pictures (Guo et al., 2023)."
     published: ClassVar[dict] = {
         'lr': 1e-4, 'epochs': 20, 'batch_size': 512, 'warmup_lr': 1e-5, 'adam': False, 'scale': 4.,
         'tau_text': .02, 'tau_image': .025,
@@ -175,8 +175,8 @@ class TaIDPT(Predictor):
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'auc'
         tau_image:float|None=None, # on pictures; None: 0.025, or 0.05 with 'auc'; 0.25 for NUS-WIDE
         loss:str|Callable='ranking', # 'auc', 'bce', 'focal', 'asymmetric', (scores, labels) -> number
-        local:bool=True, # both branches, TaI-DPT; False: the global one alone, TaI
-        class_specific:bool|None=None, # one context a class; None: with 'auc' alone
+        local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
+        class_specific:bool|None=None, # one context a class; None: only with 'auc'
         templates:bool=True, # add the 89 template sentences of each class to the captions
         init:str|Tensor|None=None, # begin near the 'concepts' of the sentences, or C × D vectors
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0
@@ -195,13 +195,13 @@ class TaIDPT(Predictor):
                              f'got {init!r:.60}.')
 
     def fit(self,
-        train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or still to be
+        train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
         val:tuple|ArrayLike|None=None, # (pictures, labels), scored each epoch; or labels of `train`
-        checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
-        features:FeatureStore|Callable|None=None, # of sentences and templates; or what makes them
+        checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
+        features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
-        "Learn the prompts. Labels of other classes, or none, raise before any work."
+        "Learn the prompts. Labels of other classes, or none, raise an error before any work."
         labels, val = (None, val) if isinstance(val, tuple) else (val, None)
         keep = settled(self)['keep_unnamed']
         train = as_labelled(train, self.classes, progress, keep, labels)
@@ -236,22 +236,22 @@ class TaIDPT(Predictor):
         return settled(self)['tau_image']
 
     def fresh_prompts(self)->PromptLearner:
-        "Prompts that have learned nothing."
+        "Untrained prompts."
         own = settled(self)['class_specific']
         return PromptLearner(self.clip, self.classes.names, self.n_ctx, own, self.seed)
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
-        "The learned class embeddings, computed once for prompts that stay as they are."
+        "The learned class embeddings, cached."
         self.check_fitted()
         with torch.no_grad(): return self.prompts_(self.local)
 
     def tensors(self)->dict[str, Tensor]: # by name
-        "What a file keeps."
+        "The tensors of a file."
         return dict(self.prompts_.named_parameters())
 
     @staticmethod
     def shapes(about:dict, names)->dict[str, tuple]: # of the header and the tensors of a file
-        "Which tensors a file of prompts should hold, as `check_shapes` takes them."
+        "Expected tensors of a prompt file, for `check_shapes`."
         n_ctx, own, loss = map(about['settings'].get, ('n_ctx', 'class_specific', 'loss'))
         if own is None: own = (TaIDPT.of_loss.get(str(loss)) or TaIDPT.published)['class_specific']
         if type(n_ctx) is not int or n_ctx < 1 or type(own) is not bool:
@@ -260,6 +260,6 @@ class TaIDPT(Predictor):
         return {'ctx_global': context, 'ctx_local': context}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
+        "Set the tensors of a file."
         self.prompts_ = self.fresh_prompts()
         self.prompts_.load_state_dict(tensors)

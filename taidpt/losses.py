@@ -28,9 +28,9 @@ def _check(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # float32 or 
 
 # %% ../nbs/07_losses.ipynb #06-009
 def ranking_loss(
-    scores:Tensor, # N × C; cosines are to be scaled by the caller, times 4 in the paper
+    scores:Tensor, # N × C; cosines scaled by the caller, times 4 in the paper
     labels:Tensor, # N × C, bool or 0/1
-    margin:float=1.0, # how far each positive should be above each negative
+    margin:float=1.0, # of each positive above each negative
 ) -> Tensor: # a single number, differentiable in scores
     """Sum over (positive, negative) pairs of max(0, margin - p_i + p_j), mean of rows (Eq. 7).
 
@@ -52,14 +52,14 @@ def ranking_loss(
 
 # %% ../nbs/07_losses.ipynb #auc-3
 def auc_loss(
-    scores:Tensor, # N × C; cosines are to be scaled by the caller, times 8 in our recipe
+    scores:Tensor, # N × C; cosines scaled by the caller, times 8 in our recipe
     labels:Tensor, # N × C, bool or 0/1
 ) -> Tensor: # a single number, differentiable in scores
-    """Price of pairs (positive row, other row) in the wrong order: mean of pairs, then of classes.
+    """Loss of pairs (positive row, other row) in the wrong order: mean of pairs, then of classes.
 
     log(1 + exp(s_other - s_pos)), the logistic surrogate of 1 - AUC (Burges et al., 2005; Gao and
     Zhou, 2015). Exact, in memory linear in the pairs. Classes without a positive or without a
-    negative are left out; raises as `ranking_loss` does, and where no class is left."""
+    negative are omitted; raises as `ranking_loss` does, and if no class is left."""
     scores, labels = _check(scores, labels)
     n_pos = labels.sum(0)
     pairs = n_pos * (len(labels) - n_pos)                               # of each class
@@ -82,7 +82,7 @@ def bce_loss(
 def focal_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
-    gamma:float=2.0, # how strongly easy entries are turned down; 0 is `bce_loss`
+    gamma:float=2.0, # down-weights easy entries; 0 is `bce_loss`
 ) -> Tensor: # a single number
     "Focal loss (Lin et al., 2017, without alpha), mean over all entries; raises as `ranking_loss`."
     scores, labels = _check(scores, labels)
@@ -93,11 +93,11 @@ def focal_loss(
 def asymmetric_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
-    gamma_neg:float=2.0, # how strongly easy negatives are turned down
-    gamma_pos:float=1.0, # how strongly easy positives are turned down
-    clip:float=0.05, # a negative with a probability below this costs nothing
+    gamma_neg:float=2.0, # down-weights easy negatives
+    gamma_pos:float=1.0, # down-weights easy positives
+    clip:float=0.05, # negatives with a probability below this cost nothing
     weight_grad:bool=True, # False: the powers are constants for the gradient
-    reduction:str='mean', # or 'none': what each entry costs, N × C
+    reduction:str='mean', # or 'none': the loss of each entry, N × C
 ) -> Tensor: # a single number
     "Asymmetric loss (Ridnik et al., 2021), mean over all entries; raises as `ranking_loss` does."
     scores, labels = _check(scores, labels)
@@ -119,7 +119,7 @@ def scaled_loss(
     scale:float, # on the cosines
     known:dict[str, Callable]=LOSSES, # losses by name
 ) -> Callable: # (cosines, labels), each N × C -> a number
-    "A loss on scaled cosines. Raises `ValueError` for a name that is none."
+    "A loss on scaled cosines. Raises `ValueError` for an unknown name."
     if not callable(loss) and loss not in known: raise ValueError(
         f'loss must be one of {", ".join(known)} or a function, got {loss!r}.')
     f = loss if callable(loss) else known[loss]

@@ -28,17 +28,17 @@ class Match:
     start:int # where it starts, in characters
     end:int # where it ends, in characters
     synonym:str # the entry of the dictionary
-    classes:tuple[str,...] # the classes that it names; none for a blocked phrase
+    classes:tuple[str,...] # its classes; none for a blocked phrase
 
 @dataclass(repr=False)
 class Explanation:
-    "Which words of a sentence gave which class."
+    "The words of a sentence that name each class."
     text:str # the sentence
     matches:list[Match] # from left to right
 
     @property
     def classes(self)->list[str]:
-        "The classes that the sentence names, in that order."
+        "The classes of the sentence, in order of mention."
         return list(dict.fromkeys(name for m in self.matches for name in m.classes))
 
     def __repr__(self):
@@ -75,7 +75,7 @@ class NounFilter:
     def __init__(self,
         classes:ClassSet|Iterable[str]|str|Path, # the classes to look for
         blocked:Iterable[str]=BLOCKED, # phrases that name no class; words in parentheses count
-        rules:str='careful', # or 'published': as the authors' code does it, nothing blocked
+        rules:str='careful', # or 'published': as the authors' code, nothing blocked
     ):
         "Raises `ValueError` for other rules, or a synonym without a letter or digit."
         self.classes, self.blocked, self.rules = as_classset(classes), tuple(blocked), rules
@@ -95,7 +95,7 @@ class NounFilter:
         return sorted({column for _,_,entry in found for column in entry.columns})
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
-        "Which words gave which class, and which were blocked; careful rules only (`ValueError`)."
+        "Words that name classes, and blocked ones; careful rules only (`ValueError`)."
         if self.rules == 'published':
             raise ValueError("only the careful rules are explained; leave out rules='published'")
         spans, matches = token_spans(text), []
@@ -106,7 +106,7 @@ class NounFilter:
         return Explanation(text, matches)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
-        "Each sentence and its columns, one by one. Raises `TypeError` for what is no text."
+        "Each sentence and its columns, one by one. Raises `TypeError` for other than text."
         if isinstance(texts, str):
             raise TypeError("label takes many sentences, not one text; "
                             f"write label([{texts[:40]!r}])")
@@ -115,11 +115,11 @@ class NounFilter:
             yield text, self.columns(text)
 
     def label(self,
-        texts:Iterable[str], # sentences; anything that gives one after the other
+        texts:Iterable[str], # sentences, from any iterable
         progress:bool=True, # show a progress bar
         keep_unnamed:bool=False, # keep sentences that name no class, with a row of False
-    )->'LabeledTexts': # sentences that name a class; how many were dropped is in `.dropped`
-        "Label sentences and drop those without a class. Raises `ValueError` if none names one."
+    )->'LabeledTexts': # sentences that name a class; `.dropped` counts the others
+        "Label sentences and drop those without a class. Raises `ValueError` if none remains."
         import torch                                # here, as explaining needs none of it
         from tqdm.auto import tqdm
         from taidpt.texts import LabeledTexts

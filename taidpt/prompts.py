@@ -16,19 +16,19 @@ from .clip import FrozenCLIP
 
 # %% ../nbs/05_prompts.ipynb #21e1499a
 class PromptLearner(nn.Module):
-    "Learnable contexts of both branches; called, it gives class embeddings G and L (Eq. 1, 3)."
+    "Learnable contexts of both branches; a call returns class embeddings G and L (Eq. 1, 3)."
     def __init__(self,
-        clip:FrozenCLIP, # turns prompts into embeddings, itself unchanged
-        classnames:Sequence[str], # C names, as they are to stand in the prompt
+        clip:FrozenCLIP, # frozen encoder of the prompts
+        classnames:Sequence[str], # C names, as in the prompt
         n_ctx:int=16, # M, vectors before the name
-        class_specific:bool=False, # one context a class (C × M × W) in place of one for all (M × W)
+        class_specific:bool=False, # one context a class (C × M × W) instead of one for all (M × W)
         seed:int|None=None, # of the initial vectors; None draws from torch's global generator
     ):
         super().__init__()
         if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
         self.clip, self.classnames = clip, list(classnames)
         if not self.classnames: raise ValueError('There are no class names to learn prompts for.')
-        clip.prompt_suffixes(self.classnames, n_ctx)        # a name that does not fit fails here
+        clip.prompt_suffixes(self.classnames, n_ctx)        # fails for a bad name
         shape = (len(self.classnames), n_ctx, clip.width) if class_specific else (n_ctx, clip.width)
         rng = None if seed is None else torch.Generator().manual_seed(seed)
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
@@ -36,9 +36,9 @@ class PromptLearner(nn.Module):
         self._kept = None, None                             # contexts and their embeddings
 
     def forward(self,
-        local:bool=True, # also the local branch; False saves half the work where only G is wanted
+        local:bool=True, # also the local branch; False computes only G, at half the cost
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
-        "Class embeddings, differentiable in the contexts; without gradients kept until they change."
+        "Class embeddings, differentiable in the contexts; cached without gradients."
         learning, names = torch.is_grad_enabled(), self.classnames
         now = local, tuple(names), self.clip.device, *(p._version for p in self.parameters())
         if not learning and self._kept[0] == now: return self._kept[1]

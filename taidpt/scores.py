@@ -30,7 +30,7 @@ def global_scores(
     u:Tensor, # features of whole pictures or sentences, N × D, any length, any float type
     G:Tensor, # class embeddings of the global branch, C × D, any length
 ) -> Tensor: # p, cosines, N × C, float32
-    "Cosine of every whole input with every class (Eq. 5); `ValueError` for shapes that do not fit."
+    "Cosine of every whole input with every class (Eq. 5); `ValueError` for wrong shapes."
     _check_width(u, 'u', 'N × D', G)
     with torch.autocast(u.device.type, enabled=False): return _unit(u) @ _unit(G).T
 
@@ -39,7 +39,7 @@ def dense_scores(
     U:Tensor, # features of every position, N × J × D, any length, any float type
     L:Tensor, # class embeddings of the local branch, C × D, any length
 ) -> Tensor: # P, cosines, N × J × C, float32
-    "Cosine of every position with every class (Eq. 5); `ValueError` for shapes that do not fit."
+    "Cosine of every position with every class (Eq. 5); `ValueError` for wrong shapes."
     _check_width(U, 'U', 'N × J × D', L)
     with torch.autocast(U.device.type, enabled=False): return _unit(U) @ _unit(L).T
 
@@ -60,12 +60,12 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
 
 # %% ../nbs/06_scores.ipynb #05-019
 def local_scores(
-    U:Tensor, # features of every position, N × J × D; or only of those that `mask` counts, T × D
+    U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D
     L:Tensor, # class embeddings of the local branch, C × D, any length
     tau:float=0.02, # tau_s: at 0 the maximum over positions; large values approach the mean
-    mask:Tensor|None=None, # N × J bool, False where positions have no influence; None: all have
+    mask:Tensor|None=None, # N × J bool, True for positions that count; None: all
 ) -> Tensor: # p', N × C, float32
-    "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for shapes that do not fit."
+    "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for wrong shapes."
     if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
     _check_width(U, 'U', 'N × J × D' if U.ndim == 3 or mask is None else 'T × D', L)
     if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
@@ -91,11 +91,11 @@ def branch_scores(
     u:Tensor, # features of whole inputs, N × D
     U:Tensor, # features of their positions, N × J × D, or T × D as in `local_scores`
     G:Tensor, # class embeddings of the global branch, C × D
-    L:Tensor|None, # class embeddings of the local branch, C × D; None: there is no local branch
-    tau:float|None=0.02, # tau_s of Eq. 6; None: no parts, L is compared with the whole, too
+    L:Tensor|None, # class embeddings of the local branch, C × D; None: no local branch
+    tau:float|None=0.02, # tau_s of Eq. 6; None: compare L with the whole input, too
     mask:Tensor|None=None, # N × J bool, True on positions that count; None: all do
-    pool:Callable|None=None, # in place of Eq. 6: (P, N × J × C cosines; mask, N × J) -> N × C
-) -> list[Tensor]: # p, and p' where there is an L, each N × C
+    pool:Callable|None=None, # instead of Eq. 6: (P, N × J × C cosines; mask, N × J) -> N × C
+) -> list[Tensor]: # p, and p' if there is an L, each N × C
     "Scores of each branch (Eq. 5, 6)."
     if L is None: return [global_scores(u, G)]
     if tau is None and pool is None: return [global_scores(u, E) for E in (G, L)]
@@ -107,7 +107,7 @@ def branch_scores(
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(
     p:Tensor, # scores of one branch, N × C; as published the global one
-    q:Tensor|None=None, # scores of the other branch, N × C; None: there is no other
+    q:Tensor|None=None, # scores of the other branch, N × C; None: none
     weight:float=0.5, # weight of p, between 0 and 1; q gets the rest
 ) -> Tensor: # weight * p + (1 - weight) * q, N × C
     "Weighted mean of two branches, as published the plain one; `ValueError` for another weight."
@@ -126,5 +126,5 @@ def relative_scores(
     scores:Tensor, # N × C; NaN where a picture was skipped
     scale:float=16., # for cosines 16; for the published code's scores, which are 4 cosines, 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
-    "Scores beside those of the picture's other classes: softmax(scale * scores)."
+    "Scores relative to the picture's other classes: softmax(scale * scores)."
     return (scale * scores.float()).softmax(1)

@@ -22,21 +22,21 @@ from .files import write_whole
 
 # %% ../nbs/03_texts.ipynb #8b82a833
 def _checksum(texts:list[str], labels:Tensor, about:str, dropped:str)->str:
-    "SHA-256 of what a file of labelled sentences holds."
+    "SHA-256 of the content of a file of labelled sentences."
     sha = hashlib.sha256(json.dumps([about, dropped, list(labels.shape)]).encode())
     sha.update(np.packbits(labels.numpy()))
     for text in texts: sha.update(text.encode() + b'\0')
     return sha.hexdigest()
 
 class LabeledTexts:
-    "Sentences and the classes that each of them names."
+    "Sentences and their classes."
     def __init__(self,
         texts:Iterable[str], # N sentences
         labels:Tensor, # N × C, true where the sentence names the class
         classes:ClassSet|Iterable[str]|str|Path, # C classes
-        dropped:int=0, # how many sentences were left out because they name no class
+        dropped:int=0, # number of omitted sentences, which name no class
     ):
-        "Raises `ValueError` when the numbers of sentences, labels and classes don't fit together."
+        "Raises `ValueError` if the numbers of sentences, labels and classes disagree."
         self.texts, self.classes, self.dropped = list(texts), as_classset(classes), dropped
         labels, n, c = torch.as_tensor(labels), len(self.texts), len(self.classes)
         if labels.shape != (n, c): raise ValueError(
@@ -68,12 +68,12 @@ class LabeledTexts:
         return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped)
 
     def counts(self)->dict[str,int]:
-        "How many sentences name each class."
+        "Number of sentences that name each class."
         return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
 
     def save(self, path:str|Path)->None:
         "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
-        import pyarrow as pa                    # here, as all else needs none of it
+        import pyarrow as pa                    # lazily: only files need it
         import pyarrow.parquet as pq
         path, names = Path(path), np.array(self.classes.names, dtype=object)
         if path.suffix.lower() != '.parquet':
@@ -127,8 +127,8 @@ def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: #
 
 # %% ../nbs/03_texts.ipynb #7847fdba
 def warn_of_rare_classes(
-    labeled:LabeledTexts, # to be learned from
-    at_least:int=10, # how many sentences a class should have
+    labeled:LabeledTexts, # training sentences
+    at_least:int=10, # sentences a class should have
 )->None:
     "Warn of classes that fewer than `at_least` sentences name, the rarest first."
     counts = sorted(labeled.counts().items(), key=lambda pair: pair[1])
@@ -141,9 +141,9 @@ def warn_of_rare_classes(
 # %% ../nbs/03_texts.ipynb #ca7f62c2
 def cap_per_class(
     labeled:LabeledTexts, # sentences with labels
-    cap:int=1000, # sentences that are counted for a class
-)->LabeledTexts: # in the order they were
-    "The first `cap` sentences a class, each counted for its rarest; all that name none are kept."
+    cap:int=1000, # sentences counted for a class
+)->LabeledTexts: # in the same order
+    "The first `cap` sentences a class, each counted for its rarest; keeps all without a class."
     if cap < 1: raise ValueError(f"cap must be 1 or more, not {cap}")
     counts, named = labeled.labels.sum(0), labeled.labels.any(1).tolist()
     rarest = torch.where(labeled.labels, counts, len(labeled) + 1).argmin(1).tolist()

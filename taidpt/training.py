@@ -31,7 +31,7 @@ def learning_rate(
     epochs:int=20, # of the whole run
     warmup_lr:float=1e-5, # of epoch 1, if there are more
 )->float: # the rate of this epoch
-    "Constant for one epoch, then a cosine that is two epochs late: the published schedule."
+    "The published schedule: constant for one epoch, then a cosine, two epochs late."
     if epoch == 1: return warmup_lr if epochs > 1 else lr
     return lr * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / epochs))
 
@@ -52,7 +52,7 @@ def more_than(bound:float, **settings)->None: # name=value
 # %% ../nbs/08_training.ipynb #08-sch-2
 @dataclass(frozen=True)
 class Schedule:
-    "How prompts learn: the optimizer and its rate over time, the batches, noise and seed."
+    "Training settings: optimizer, learning rate over time, batches, noise and seed."
     lr:float # full learning rate
     epochs:int # passes over the items
     batch_size:int # items a step
@@ -61,7 +61,7 @@ class Schedule:
     weight_decay:float=5e-4 # of SGD
     noise:float=0. # deviation of noise on each number of a feature; published: none
     seed:int=0 # of the order of the items, and of the noise
-    adam:bool=False # Adam in place of SGD, without momentum and weight decay
+    adam:bool=False # Adam instead of SGD, without momentum and weight decay
 
     def __post_init__(self):
         more_than(0, lr=self.lr)
@@ -78,7 +78,7 @@ def train_epoch(
     scores:Callable, # (u, U, G, L, mask=mask) -> N × C scores of each branch
     loss:Callable=ranking_loss, # (scores, labels), each N × C -> a number
     local:bool=True, # the local branch is used, too
-)->float: # mean loss of the steps; NaN where scores were no longer finite
+)->float: # mean loss of the steps; NaN if scores were not finite
     "One pass over the batches, each a step of gradient descent."
     costs = []
     for u, U, mask, labels in batches:
@@ -96,12 +96,12 @@ def train_epoch(
 def _batches(
     features:FeatureStore, # N items
     labels:Tensor, # N × C
-    schedule:Schedule, # says how many a step, and the seed
+    schedule:Schedule, # with batch size and seed
     epoch:int, # from 1
-    device:str|torch.device='cpu', # where the batches are wanted
-    bar:tqdm|None=None, # moved on by one after each
+    device:str|torch.device='cpu', # of the batches
+    bar:tqdm|None=None, # advanced after each
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
-    "The full batches of an epoch, in its own order and with its own noise."
+    "The full batches of an epoch, with its order and noise."
     start = schedule.seed*100_003 + epoch
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(start))
     rng, size = torch.Generator(device).manual_seed(start), min(schedule.batch_size, len(order))
@@ -115,14 +115,14 @@ def _batches(
         if bar is not None: bar.update()
 
 # %% ../nbs/08_training.ipynb #08-check-1
-def data_hash(*parts)->str: # bytes, or arrays as they lie in memory -> 16 hexadecimal digits
-    "A hash of what is learned from, by which a checkpoint recognises it."
+def data_hash(*parts)->str: # bytes or arrays -> 16 hexadecimal digits
+    "A hash of the training data, by which a checkpoint recognises them."
     sha = hashlib.sha256()
     for part in parts: sha.update(part)
     return sha.hexdigest()[:16]
 
 def _keep(path, prompts, optimizer, history:list[dict], about:dict[str, str])->None:
-    "Write a checkpoint, whole or not at all."
+    "Write a checkpoint atomically."
     tensors = dict(prompts.named_parameters())
     state = {f'optimizer.{part}.{name}': torch.as_tensor(value) for name, p in tensors.items()
              for part, value in optimizer.state[p].items() if value is not None}
@@ -134,7 +134,7 @@ _IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes
              'weights': 'the weights of the CLIP, or their precision'}
 
 def _check_same_run(was:dict[str, str], now:dict[str, str], path:str|Path)->None:
-    "Raise `ValueError` with all that differs: settings one by one, the rest in words."
+    "Raise `ValueError` with all differences: settings one by one, the rest in words."
     differ = [_IN_WORDS.get(word, word) for word in now if was.get(word) != now[word]]
     if 'settings' in differ:
         differ.remove('settings')
@@ -145,14 +145,14 @@ def _check_same_run(was:dict[str, str], now:dict[str, str], path:str|Path)->None
                                 'Train with the same, or name another checkpoint.')
 
 def _go_on(path, prompts, optimizer, schedule:Schedule, about:dict[str, str])->list[dict]: # the history
-    "Take up a checkpoint. Raises `ValueError` for one of another run, or a file that is none."
+    "Resume from a checkpoint. Raises `ValueError` for another run's or another file."
     tensors, header = read_safetensors(path, 'taidpt-model', 'prompts')
     _check_same_run(header, about, path)
     parameters, state = dict(prompts.named_parameters()), {}
     parts = ('exp_avg', 'exp_avg_sq', 'step') if schedule.adam else ('momentum_buffer',)
     for name, p in parameters.items():
         own = {f'optimizer.{part}.{name}': (p, part) for part in parts}
-        if own.keys() & tensors.keys(): state |= own                # a branch may not learn
+        if own.keys() & tensors.keys(): state |= own                # a branch may be frozen
     of_state = {key: () if part == 'step' else tuple(p.shape) for key, (p, part) in state.items()}
     check_shapes(tensors, {name: tuple(p.shape) for name, p in parameters.items()} | of_state, path)
     check_numbers({name: tensors[name] for name in parameters}, path)
@@ -164,19 +164,19 @@ def _go_on(path, prompts, optimizer, schedule:Schedule, about:dict[str, str])->l
 
 # %% ../nbs/08_training.ipynb #08-022
 def learn(
-    prompts:PromptLearner, # changed in place; called, it returns G and L
-    features:FeatureStore|Callable, # N items; or what makes them, if an epoch is left to learn
+    prompts:PromptLearner, # changed in place; a call returns G and L
+    features:FeatureStore|Callable, # N items; or a function that makes them, if an epoch is left
     labels:Tensor, # N × C
     loss:Callable, # (scores, labels), each N × C -> a number
     schedule:Schedule, # how to learn
     scores:Callable, # (u, U, G, L, mask=mask) -> N × C scores of each branch
-    val:Callable|None=None, # called after each epoch -> numbers by name
-    checkpoint:str|Path|None=None, # file to go on from, if it is there, and to write each epoch
-    about:dict[str, str]|None=None, # what the run is; a checkpoint must agree in each word
+    val:Callable|None=None, # called after each epoch; returns numbers by name
+    checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
+    about:dict[str, str]|None=None, # description of the run; a checkpoint must match
     local:bool=True, # the local branch learns, too
     progress:bool=True, # a bar
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned
-    "Learn prompts from features, all epochs or those that are left."
+    "Learn prompts from features, for all or the remaining epochs."
     optimizer = (torch.optim.Adam(prompts.parameters(), schedule.lr) if schedule.adam else
                  torch.optim.SGD(prompts.parameters(), schedule.lr, schedule.momentum,
                                  weight_decay=schedule.weight_decay))
