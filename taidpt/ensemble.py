@@ -28,9 +28,9 @@ from .training import more_than
 # %% ../nbs/13_ensemble.ipynb #13-010
 def normalize_scores(
     scores:ArrayLike, # N × C
-    how:str|None='minmax', # over the whole matrix; None: as they are
+    how:str|None='minmax', # over the whole matrix; None: unchanged
 )->Tensor: # N × C, float64, between 0 and 1 unless `how` is None
-    "Scores on a common scale; `ValueError` where they are not finite or all the same."
+    "Scores on a common scale; `ValueError` for infinite, NaN or constant scores."
     if how not in ('minmax', None): raise ValueError(f"normalize must be 'minmax' or None, got {how!r}")
     s = torch.as_tensor(as_array(scores)).double()
     if s.ndim != 2 or 0 in s.shape:
@@ -49,7 +49,7 @@ def ensemble_scores(
     weights:Sequence[float]|None=None, # one for each member, divided by their sum; None: equal ones
     normalize:str|None='minmax', # as in `normalize_scores`
 )->Tensor: # N × C, float64
-    "Weighted mean of normalised scores (Sec. 3.5); `ValueError` for unlike shapes, unfit weights."
+    "Weighted mean of normalised scores (Sec. 3.5); `ValueError` for wrong shapes or weights."
     if not len(members): raise ValueError('There are no scores to put together.')
     shapes = [tuple(np.shape(m)) for m in members]
     if len(set(shapes)) > 1:
@@ -66,18 +66,18 @@ def search_weight(
     labels:ArrayLike, # N × C labels of validation pictures, 1 (or True) is positive
     first:ArrayLike, # N × C scores of the first member
     second:ArrayLike, # N × C scores of the second member
-    weights:Sequence[float]=tuple(np.linspace(0, 1, 21).round(4)), # of the second, to be tried
+    weights:Sequence[float]=tuple(np.linspace(0, 1, 21).round(4)), # of the second, to try
     normalize:str|None='minmax', # as in `normalize_scores`
-    names:Sequence[str]|None=None, # C names of classes, for a warning of those that none shows
+    names:Sequence[str]|None=None, # C names, for a warning of classes without a positive
 )->tuple[float, dict[float, float]]: # the best weight of the second member; each weight's mAP
-    "mAP of the ensemble over the second's weight; of equals, the weight nearest to 1/2 wins."
+    "mAP of the ensemble over the second's weight; ties go to the weight nearest to 1/2."
     one, two = normalize_scores(first, normalize), normalize_scores(second, normalize)
     curve = {float(w): mean_average_precision(labels, (1 - w)*one + w*two, names) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 
 # %% ../nbs/13_ensemble.ipynb #13-024
 class Ensemble:
-    "Several models whose scores are put together."
+    "A weighted mean of several models' scores."
     thresholds = None                               # found by `calibrate`
     def __init__(self,
         members:Sequence, # models with `predict(pictures) -> N × C`
@@ -94,11 +94,11 @@ class Ensemble:
         self.frequency_ = getattr(first, 'frequency_', None)
         alike = all(getattr(type(m), 'predict', None) is Predictor.predict
                     and m.clip is first.clip and m.pos_embed == first.pos_embed
-                    for m in self.members)          # then they share one look at each picture
+                    for m in self.members)          # then they share each picture's features
         self.clip, self.pos_embed = (first.clip, first.pos_embed) if alike else (None, None)
 
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C of each member
-        "How members on one CLIP score pictures once their features are there."
+        "A function that scores features by all members, which share one CLIP."
         scorers = [m.scorer() for m in self.members]
         return lambda u, U: [fuse(*score(u, U)) for score in scorers]
 
@@ -117,20 +117,20 @@ class Ensemble:
 
 # %% ../nbs/13_ensemble.ipynb #13-tiled
 def _tile_box(size:tuple[int, int], n:int, k:int)->tuple[int, int, int, int]: # edges, in pixels
-    "Where tile k, counted row by row from 0, of n × n lies in a picture of this width and height."
+    "Box of tile k of n × n, row by row from 0, in a picture of this width and height."
     width, height = (side / (1 + 0.75*(n - 1)) for side in size)
     left, upper = 0.75*width * (k % n), 0.75*height * (k // n)
     return round(left), round(upper), round(left + width), round(upper + height)
 
 def files_or_pil(pictures)->list: # in any form -> files, URLs or PIL pictures
-    "Pictures that can be cut into parts. `ValueError` for pixels or features."
+    "Pictures that can be cropped. `ValueError` for pixels or features."
     if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
     if isinstance(pictures, list|tuple) and not any(isinstance(p, Tensor) for p in pictures): return pictures
     raise ValueError('Parts are cut from files or PIL pictures, not from a '
                      f'{type(pictures).__name__} of pixels or features.')
 
 class Tiled:
-    "A model that also looks at n × n tiles of each picture, closely."
+    "A model that also scores n × n tiles of each picture."
     thresholds = None                               # found by `calibrate`
     def __init__(self,
         model:Predictor, # with `predict_branches`
@@ -164,15 +164,15 @@ def attend(
     h:Tensor, # features of sentences, N × D, of unit length
     tau:float, # temperature: the smaller, the fewer sentences count
 )->Tensor: # B × D
-    "The sentences that are like each picture, weighted by their likeness, less the mean of all."
+    "Mean of sentences weighted by similarity to each picture, minus the mean of all."
     h = h.to(u)
     return (F.normalize(u, dim=-1) @ h.T / tau).softmax(1) @ h - h.mean(0)
 
 # %% ../nbs/13_ensemble.ipynb #13-att-4
 class Attended(Predictor):
-    "A model with a global branch that also looks at pictures through sentences."
+    "A model that also scores each picture's attention over sentences."
     def __init__(self,
-        model:Predictor, # fitted, or ready as it is
+        model:Predictor, # ready to predict
         sentences:FeatureStore|Tensor|Iterable[str], # N sentences, or their features
         tau:float=.02, # temperature of the attention
     ):
@@ -199,6 +199,6 @@ class Attended(Predictor):
         return [(scores[0] + through) / 2, *scores[1:]]
 
     def save(self, path:str|Path)->None: # a .safetensors file
-        "The model's file, with the sentences' features in half precision beside what it learned."
+        "Write the model with the sentences' features in half precision."
         save_model(self.model, path, self.thresholds, {'attention.sentences': self.sentences},
                    attention=str(self.tau))

@@ -17,14 +17,14 @@ from numpy.typing import ArrayLike
 
 # %% ../nbs/11_metrics.ipynb #11-007
 def as_array(x:ArrayLike)->np.ndarray:
-    "The same numbers in NumPy: of a tensor, too, also in bfloat16, which NumPy has not."
+    "Convert to NumPy, also from a tensor in bfloat16, which NumPy lacks."
     if hasattr(x, 'detach'):
         x = x.detach().cpu()
         if 'bfloat16' in str(x.dtype): x = x.float()
     return np.asarray(x)
 
 def _prepare(labels:ArrayLike, scores:ArrayLike)->tuple[np.ndarray, np.ndarray]:
-    "Labels as bool, scores as floats; `ValueError` for shapes or numbers that do not fit."
+    "Labels as bool, scores as floats; `ValueError` for wrong shapes or numbers."
     labels, scores = as_array(labels), as_array(scores)
     if labels.shape != scores.shape or labels.ndim not in (1, 2) or 0 in labels.shape:
         raise ValueError('labels and scores must both be N × C (or N, for one class) and '
@@ -43,8 +43,8 @@ def average_precision(
     labels:ArrayLike, # N × C (or N): bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # the same shape, higher means more likely
 )->np.ndarray: # C average precisions, NaN for a class without a positive; one float for one class
-    "Average precision in percent, scikit-learn's; `ValueError` for what does not fit."
-    from sklearn.metrics import average_precision_score     # here, as training needs none of it
+    "Average precision in percent, scikit-learn's; `ValueError` for wrong shapes or numbers."
+    from sklearn.metrics import average_precision_score     # lazily: training needs none of it
     labels, scores = _prepare(labels, scores)
     if labels.ndim == 1: return average_precision(labels[:, None], scores[:, None])[0]
     return np.array([100*average_precision_score(y, s) if y.any() else np.nan
@@ -56,7 +56,7 @@ def mean_average_precision(
     scores:ArrayLike, # N × C, higher means more likely
     names:Sequence[str]|None=None, # C names of classes, for messages; None: numbers of columns
 )->float: # mAP in percent
-    "Mean over classes with a positive; a warning names the others. `ValueError` if there is none."
+    "Mean over classes with a positive; a warning names the others. `ValueError` if all lack one."
     ap = np.atleast_1d(average_precision(labels, scores))
     shown = ~np.isnan(ap)
     if not shown.any(): raise ValueError('no class has a positive label: there is nothing to rank')
@@ -69,7 +69,7 @@ def mean_average_precision(
 
 # %% ../nbs/11_metrics.ipynb #11-weighted-ap
 def _weighted_ap(y:np.ndarray, s:np.ndarray, weights:np.ndarray)->np.ndarray: # B; or NaN
-    "Average precision of a class (N bool, N scores) where pictures count as N × B weights say."
+    "Average precision of a class (N bool, N scores) with pictures weighted by N × B weights."
     if not y.any(): return np.full(weights.shape[1], np.nan)
     order = np.argsort(-s, kind='stable')
     y, s, w = y[order], s[order], weights[order]
@@ -87,10 +87,10 @@ def bootstrap_ap(
     y:np.ndarray, # N × C, bool: which classes each picture shows
     s:np.ndarray, # N × C scores
     draws:int=1000, # B
-    seed:int=0, # the same one draws the same pictures, whatever the scores
-    at_once:int=4_000_000, # weights that may be in memory
-)->np.ndarray: # B × C average precisions in percent; NaN where no positive was drawn
-    "Average precision of each class on pictures drawn with putting back."
+    seed:int=0, # determines the drawn pictures, whatever the scores
+    at_once:int=4_000_000, # weights in memory
+)->np.ndarray: # B × C average precisions in percent; NaN without a drawn positive
+    "Average precision of each class on pictures drawn with replacement."
     n, rng, found = len(y), np.random.default_rng(seed), []
     step = max(1, at_once // n)
     for start in range(0, draws, step):
@@ -101,7 +101,7 @@ def bootstrap_ap(
 
 # %% ../nbs/11_metrics.ipynb #11-interval
 class Interval(NamedTuple):
-    "A number with the limits between which it is likely to lie."
+    "A number with its confidence interval."
     value:float # as measured
     low:float
     high:float
@@ -109,10 +109,10 @@ class Interval(NamedTuple):
 
 def bootstrap_interval(
     value:float, # as measured
-    drawn:np.ndarray, # B values, one of each draw; NaN, a draw without a positive, is left out
-    lowest:float=0., # what the limits cannot pass; the highest is 100
+    drawn:np.ndarray, # B values, one of each draw; NaN (no positive drawn) is omitted
+    lowest:float=0., # bound of the limits; the highest is 100
 )->Interval:
-    "A number with the middle 95 % of what the draws gave, moved to where it was measured."
+    "A number with the middle 95 % of the draws, shifted to the measured value."
     value, drawn = float(value), np.asarray(drawn)[~np.isnan(drawn)]
     below, above = np.quantile(drawn - np.mean(drawn), [.025, .975]).tolist()
     return Interval(value, max(lowest, value + below), min(100., value + above))
@@ -120,10 +120,10 @@ def bootstrap_interval(
 # %% ../nbs/11_metrics.ipynb #11-023
 def tags_of(
     scores:ArrayLike, # N × C
-    threshold:float|np.ndarray|None=None, # a tag has at least this score; one, C, or N × C
+    threshold:float|np.ndarray|None=None, # minimal score of a tag; one, C, or N × C
     top_k:int|None=None, # tags are the best k classes of each row (of equals, the first)
 )->np.ndarray: # N × C, bool
-    "Which classes each picture is tagged with; `ValueError` without threshold and top_k."
+    "The tags of each picture; `ValueError` without threshold and top_k."
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
     scores = as_array(scores)
@@ -134,15 +134,15 @@ def tags_of(
 
 # %% ../nbs/11_metrics.ipynb #11-027
 def _percent(part, of)->np.ndarray: # counts -> the same shape
-    "How many percent the one is of the other; 0 where `of` is 0."
+    "`part` in percent of `of`; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
-    weights:np.ndarray|None=None, # B × N, how much each picture counts in each of B draws
+    weights:np.ndarray|None=None, # B × N, each picture's weight in each of B draws
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
-    "Precision, recall and F1, per class (C; of classes that a picture shows) and overall (O)."
+    "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
     labels, tags = _prepare(labels, tags)
     w = np.ones((1, len(labels))) if weights is None else weights
     right, given, wanted = (w @ x.astype(np.float32) for x in (labels & (tags > 0), tags, labels))
@@ -158,10 +158,10 @@ def precision_recall_f1(
 
 # %% ../nbs/11_metrics.ipynb #11-measured
 class Measured:
-    "What scores are worth on labelled pictures, and how much of it is chance."
+    "Metrics of scores on labelled pictures, with confidence intervals."
     def __init__(self,
         labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-        scores:ArrayLike, # N × C; or several such, of runs that are averaged
+        scores:ArrayLike, # N × C; or several, of runs to average
         names:Sequence[str]|None=None, # C names of classes; None: numbers
         draws:int=1000, seed:int=0, # of the pictures, for the intervals
     ):
@@ -185,20 +185,20 @@ class Measured:
         return np.array([bootstrap_ap(self.labels, s, self.draws, self.seed) for s in self.runs])
 
     @cached_property
-    def drawn(self)->np.ndarray: # one a draw; NaN where no positive was drawn
+    def drawn(self)->np.ndarray: # one a draw; NaN without a drawn positive
         "mAP in draws of the pictures, mean of all runs."
         with np.errstate(invalid='ignore'):
             each = np.nansum(self._drawn_ap, 2) / (~np.isnan(self._drawn_ap)).sum(2)
         return each.mean(0)
 
     def map(self)->Interval: # in percent
-        "mAP over the classes that some picture shows, mean of all runs."
+        "mAP over the classes with a positive, mean of all runs."
         return bootstrap_interval(np.mean(self.each), self.drawn)
 
     def gain(self,
         over:'Measured', # on the same pictures and draws
-    )->Interval: # in percent; above 0 where this one is better
-        "How much more mAP it has than another."
+    )->Interval: # in percent; above 0 if this one is better
+        "The gain in mAP over another."
         same = (self.draws, self.seed) == (over.draws, over.seed)
         if not (same and np.array_equal(self.labels, over.labels)):
             raise ValueError('Both must be measured on the same pictures, with the same labels.')
@@ -206,14 +206,14 @@ class Measured:
         return bootstrap_interval(more, self.drawn - over.drawn, lowest=-100)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
-        "Average precision of each class that some picture shows, mean of all runs."
+        "Average precision of each class with a positive, mean of all runs."
         each = zip(self.names, self.counts, self._ap.mean(0), self._drawn_ap.mean(0).T)
         return {name: bootstrap_interval(ap, drawn) for name, k, ap, drawn in each if k}
 
     def f1(self,
         tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
     )->dict: # as `precision_recall_f1`, with CF1 and OF1 as `Interval`s
-        "Precision, recall and F1 of tags; classes that no picture shows are in no class mean."
+        "Precision, recall and F1 of tags; class means skip classes without a positive."
         tags, n = as_array(tags)[self.read].astype(bool), len(self.labels)
         found = precision_recall_f1(self.labels, tags)
         weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)

@@ -31,11 +31,11 @@ from .tags import Thresholds, frequency_text, probabilities, tagged
 
 # %% ../nbs/10_predict.ipynb #10-val-1
 def validation(
-    model:'Predictor', # that is about to learn
+    model:'Predictor', # before training
     val:tuple|None, # pictures in any form, and their labels, N × C: bool, 0/1 or 1/0/-1
     progress:bool=True, # a bar
 )->Callable|None: # () -> val_map and, for two branches, val_global and val_local, in percent
-    "What `learn` calls after each epoch. Raises `ValueError` for labels that do not fit."
+    "A function for `learn` to call after each epoch. Raises `ValueError` for wrong labels."
     if val is None: return None
     pictures, labels = val
     features, names = as_features(model.clip, pictures, model.pos_embed, progress), model.classes.names
@@ -51,26 +51,26 @@ def validation(
 
 # %% ../nbs/10_predict.ipynb #10-file-1
 def _function_name(f:Callable)->str:
-    "What a function is called, with the arguments that `partial` has fixed."
+    "A function's name, with the arguments fixed by `partial`."
     if not isinstance(f, partial): return getattr(f, '__name__', type(f).__name__)
     fixed = [*map(repr, f.args), *(f'{name}={value!r}' for name, value in f.keywords.items())]
     return f'{_function_name(f.func)}({", ".join(fixed)})'
 
-def settings_of(model:'Predictor')->dict: # name -> value; names in `_` are what was settled for None
-    "Settings of a model, as JSON can hold them; a function is given by its name."
+def settings_of(model:'Predictor')->dict: # name -> value; names in `_` replace None
+    "Settings of a model, for JSON; functions by name."
     values = {n: v for n, v in model.get_params().items() if n not in ('clip', 'classes')}
     values |= {f'{n}_': getattr(model, f'{n}_') for n in model.published if hasattr(model, f'{n}_')}
     values = {n: None if isinstance(v, Tensor) else v for n, v in values.items()}     # where it began
     return {n: f'function {_function_name(v)}' if callable(v) else v for n, v in values.items()}
 
 def model_about(model:'Predictor')->dict[str, str]: # words of a header
-    "What a model is, apart from what it learned: a checkpoint must agree in all of it."
+    "A model's description without learned tensors; a checkpoint must match it."
     settings = json.dumps(settings_of(model), default=lambda number: number.item())
     return {'method': type(model).__name__, 'clip': model.clip.name, 'weights': model.clip.fingerprint(),
             'classes': json.dumps(model.classes.to_dict()), 'settings': settings}
 
 def save_model(model:'Predictor', path:str|Path, thresholds=None, tensors=None, **words)->None:
-    "Write a model, with classes, CLIP, settings and history in the header, and what a wrapper adds."
+    "Write a model, with classes, CLIP, settings, history and a wrapper's words in the header."
     model.check_fitted()
     header = model_about(model) | {'format': 'taidpt-model', 'version': __version__} | words
     header['history'] = json.dumps(getattr(model, 'history_', []))
@@ -80,7 +80,7 @@ def save_model(model:'Predictor', path:str|Path, thresholds=None, tensors=None, 
 
 # %% ../nbs/10_predict.ipynb #10-file-3
 def _clip_of_label(label:str, path:str|Path, trust:bool=False)->FrozenCLIP:
-    "The CLIP that a file names. Raises what `load_clip` raises if there is no such CLIP here."
+    "Load the CLIP that a file names. Raises as `load_clip` does."
     if not label:
         raise ValueError(f'{path} does not say which CLIP it was learned on: pass the CLIP.')
     if not (trust or is_known_clip(label)): raise ValueError(
@@ -100,7 +100,7 @@ _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower 
                'or go back to an earlier file')
 
 def _made(cls:type, clip:FrozenCLIP, about:dict, tensors:dict, given:dict)->'Predictor':
-    "The model of a header and tensors. Raises `ValueError` for what cannot be its settings."
+    "The model of a header and tensors. Raises `ValueError` for impossible settings."
     settings = about['settings'] | given
     settled = {f'{n}_': settings.pop(f'{n}_') for n in cls.published if f'{n}_' in settings}
     for name, value in settings.items():
@@ -126,7 +126,7 @@ def clip_and_classes(
     clip:FrozenCLIP, # first argument of a model
     classes:ClassSet|list[str]|str|Path, # its second argument: names, or a YAML/JSON file of them
 )->tuple[FrozenCLIP, ClassSet]:
-    "Both as they are kept. Raises `TypeError` with the right call for anything but a CLIP."
+    "Both arguments, checked. Raises `TypeError` with the right call for anything but a CLIP."
     if isinstance(clip, FrozenCLIP) and not isinstance(classes, FrozenCLIP):
         return clip, as_classset(classes)
     what = ('The CLIP comes first and the classes second' if isinstance(classes, FrozenCLIP) else
@@ -135,16 +135,16 @@ def clip_and_classes(
 
 # %% ../nbs/10_predict.ipynb #10-014
 class Predictor:
-    "What recognises pictures, once it has class embeddings: scores, maps, tags, files."
-    local = True                                        # False: the global branch alone
+    "Base class of all models: scores, maps, tags and files from class embeddings."
+    local = True                                        # False: only the global branch
     pos_embed = False                                   # f of pictures has the positional embedding
-    cosine_scale:float|None = None                      # on cosines with sentences, if scores are such
-    pool = None                                         # in place of Eq. 6, as in `branch_scores`
+    cosine_scale:float|None = None                      # on cosines with sentences, if scores are cosines
+    pool = None                                         # instead of Eq. 6, as in `branch_scores`
     thresholds = None                                   # fitted to labelled pictures: `calibrate`
     learned:str|None = None                             # the attribute that `fit` or `load` sets
-    published: ClassVar[dict] = {}                      # numbers for settings that are left at None
-    of_loss: ClassVar[dict] = {}                        # loss -> numbers in place of these, for Adam
-    tied = 'clip', 'classes'                            # what was learned is of no use to others
+    published: ClassVar[dict] = {}                      # numbers for settings of None
+    of_loss: ClassVar[dict] = {}                        # loss -> numbers instead of these, for Adam
+    tied = 'clip', 'classes'                            # a trained model cannot change these
     kept: ClassVar[dict[str, tuple]|None] = None        # of `name_` in a file: name -> sizes; 'C': classes
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length
@@ -160,12 +160,12 @@ class Predictor:
 
     def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor|None, tau:float,
                      mask:Tensor|None=None)->list[Tensor]: # all as in `branch_scores`
-        "How a batch is scored on each branch."
+        "Scores of a batch on each branch."
         scores = branch_scores(u, U, G, L, tau, mask, self.pool)
         return [(self.cosine_scale or 1) * s for s in scores]
 
     def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
-        "How pictures are scored once their features are there."
+        "A function that scores pictures from their features."
         G, L = self.embeddings()
         return lambda u, U: self.batch_scores(u, U, G, L, self.picture_tau())
 
@@ -173,7 +173,7 @@ class Predictor:
         pictures, # N, in any form
         on_error:str='raise', progress:bool=True, # as in `predict`
     )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
-        "Scores of each branch by itself."
+        "Scores of each branch."
         scores, clip = self.scorer(), self.clip
         @torch.no_grad()
         def of_batch(f, F_): return [s.cpu() for s in scores(f, F_.flatten(1, -2))]
@@ -185,17 +185,17 @@ class Predictor:
 
     def predict(self,
         pictures, # N: files, folders, URLs, PIL pictures, arrays, tensors, or a `FeatureStore`
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
+        on_error:str='raise', # at an unreadable picture; or 'skip': warn, and return NaN
         progress:bool=True, # a bar
     )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
-        "Scores of pictures. Raises `UnreadablePicture` with the name of one that cannot be read."
+        "Scores of pictures. Raises `UnreadablePicture` that names the picture."
         return fuse(*self.predict_branches(pictures, on_error, progress))
 
     def predict_dense(self,
         pictures, # N, in any form but a `FeatureStore`
         on_error:str='raise', progress:bool=True, # as in `predict`
     )->Tensor: # N × C × h × w, cosines P of every position
-        "Where each class is: the local branch's scores before pooling (Eq. 5), as maps."
+        "Maps of each class: the local branch's scores before pooling (Eq. 5)."
         G, L = self.embeddings()
         def of_batch(f, F_):
             P = dense_scores(F_.flatten(1, 2), G if L is None else L).transpose(1, 2)  # B × C × h·w
@@ -210,16 +210,16 @@ class Predictor:
         return mean_average_precision(labels, self.predict(pictures, **how))
 
     def check_fitted(self)->None:
-        "Raise `RuntimeError` as long as something is to be learned before `predict`."
+        "Raise `RuntimeError` for an untrained model."
         if self.learned and not hasattr(self, self.learned): raise RuntimeError(
             f'{type(self).__name__} has learned nothing yet: call fit, or load a file.')
 
-    def get_params(self, deep:bool=True)->dict: # name -> value; nothing in it has parameters of its own
-        "Arguments of the constructor, as they are kept."
+    def get_params(self, deep:bool=True)->dict: # name -> value; none has its own parameters
+        "Arguments of the constructor, as stored."
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def set_params(self, **params)->'Predictor': # name=value, as for the constructor; itself
-        "Change parameters. Raises what the constructor raises, or `ValueError` for an unknown name."
+        "Change parameters. Raises as the constructor does, or `ValueError` for an unknown name."
         known = self.get_params()
         if odd := params.keys() - known.keys(): raise ValueError(
             f'{type(self).__name__} has no parameter {min(odd)!r}; it has {", ".join(known)}.')
@@ -229,27 +229,27 @@ class Predictor:
         return self
 
     def tensors(self)->dict[str, Tensor]: # by name
-        "What a file keeps: `kept`, or without it all tensors whose names end in _."
+        "Tensors of a file: `kept`, or without it all whose names end in _."
         if self.kept is not None: return {n: getattr(self, f'{n}_') for n in self.kept}
         return {n: x for n, x in vars(self).items() if n.endswith('_') and isinstance(x, Tensor)}
 
     @classmethod
     def shapes(cls, about:dict, names)->dict[str, tuple|None]: # as `check_shapes` takes them
-        "Which tensors a file should hold, by its header and their names."
+        "Expected tensors of a file, by its header and their names."
         if cls.kept is None: return {n: None for n in names if n.endswith('_')}
         C = len(about['classes'])
         return {n: tuple(C if size == 'C' else size for size in kept) for n, kept in cls.kept.items()}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Take over what a file kept."
+        "Set the tensors of a file."
         vars(self).update({n.removesuffix('_') + '_': x.to(self.clip.device) for n, x in tensors.items()})
 
     @classmethod
     def load(cls,
-        path:str|Path, # what `save` or a checkpoint wrote
+        path:str|Path, # a file of `save` or a checkpoint
         clip:FrozenCLIP|None=None, # the CLIP it was learned on; None loads it by its name
-        trust:bool=False, # follow that name to a repository, folder or file, too
-        **given, # a setting that is a function of your own: loss=…
+        trust:bool=False, # load that CLIP from a repository, folder or file, too
+        **given, # a setting that is your own function: loss=…
     )->'Predictor': # ready to predict
         "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
         def wanted(about, names):
@@ -280,7 +280,7 @@ class Predictor:
         except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
     def save(self, path:str|Path)->None: # a .safetensors file
-        "Write what was learned, and all that it needs to be used, whole or not at all."
+        "Write the learned model and all that it needs, atomically."
         save_model(self, path, self.thresholds)
 
     def __repr__(self)->str:
@@ -291,7 +291,7 @@ class Predictor:
                 f'{"both branches" if self.local else "global branch"}, {state}{self.clip!r}')
 
     def __sklearn_tags__(self): # `sklearn.utils.Tags`
-        "What scikit-learn's searches ask first: an estimator of no kind that it has a name for."
-        from sklearn.utils import Tags, TargetTags          # here: the package starts without it
+        "Tags for scikit-learn's searches: an estimator of no named kind."
+        from sklearn.utils import Tags, TargetTags          # lazily, for a fast start
         return Tags(estimator_type=None, target_tags=TargetTags(required=False),
                     transformer_tags=None, classifier_tags=None, regressor_tags=None)

@@ -33,7 +33,7 @@ def as_tags(
     names:Sequence[str], # C classes
     thresholds:ArrayLike, # C numbers, one for all, or N × C
 )->list[list[Tag]]: # for each picture its classes, the surest first; [] for a skipped one
-    "Tags of pictures, in the order of score less threshold."
+    "Tags of pictures, in the order of score minus threshold."
     scores = as_array(scores).astype(np.float64)
     above = scores - as_array(thresholds).astype(np.float64)
     rows = zip(scores, above, np.argsort(-above, axis=1, kind='stable'))
@@ -42,8 +42,8 @@ def as_tags(
 
 # %% ../nbs/15_tags.ipynb #15-ref
 def reference_thresholds(
-    scores:ArrayLike, # R × C, of pictures of anything
-    frequency:Sequence[float]|None=None, # C shares of pictures that show a class; None: 1 in 50
+    scores:ArrayLike, # R × C, of arbitrary pictures
+    frequency:Sequence[float]|None=None, # C shares of pictures with a class; None: 1 in 50
 )->np.ndarray: # C
     "Thresholds above the mean score of each class, the further the rarer it is."
     s = as_array(scores).astype(np.float64)
@@ -56,7 +56,7 @@ def reference_photos()->list[Path]:
     return sorted((Path(str(files('taidpt')))/'data'/'coco_demo'/'images').glob('*.jpg'))
 
 def reference_features(clip, pos_embed:bool=False): # as in `FrozenCLIP.encode_images`
-    "`FeatureStore` of the bundled photos, encoded when they are first needed; the CLIP keeps it."
+    "`FeatureStore` of the bundled photos, encoded on first use and cached by the CLIP."
     from taidpt.clip import encode_pictures, feature_recipe
     kept, recipe = vars(clip).setdefault('reference_', {}), feature_recipe(clip, pos_embed)
     if recipe not in kept:
@@ -69,7 +69,7 @@ def picture_thresholds(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
     thresholds:ArrayLike, # C
 )->np.ndarray: # N × C
-    "Thresholds in each picture: at least halfway from its absent classes to its best one."
+    "Thresholds of each picture, at least halfway from its absent classes to its best one."
     t = as_array(thresholds).astype(np.float64)
     above = as_array(scores).astype(np.float64) - t
     middle = (above.max(1) + np.minimum(above, 0).mean(1)) / 2
@@ -82,7 +82,7 @@ def best_threshold(y:np.ndarray, s:np.ndarray)->float: # N bool, N scores of a c
     order = np.argsort(-s, kind='stable')
     s, right = s[order].astype(float), y[order].cumsum()
     f1 = 2*right / (np.arange(1, len(s) + 1) + right[-1])
-    f1[:-1][s[:-1] == s[1:]] = -1                       # equal scores are tagged together
+    f1[:-1][s[:-1] == s[1:]] = -1                       # ties are tagged together
     k = int(f1.argmax())
     return float((s[k] + s[min(k + 1, len(s) - 1)]) / 2)
 
@@ -94,32 +94,32 @@ def _platt(y:np.ndarray, s:np.ndarray)->tuple[float, float]: # n bool, n scores 
     target = np.where(y, (k + 1)/(k + 2), 1/(n - k + 2))
     middle, width = s.mean(), s.std() or 1.
     x, shown = (s - middle)/width, np.repeat([1, 0], n)
-    curve = LogisticRegression(C=1e10, tol=1e-8, max_iter=1000)     # as good as without a penalty
+    curve = LogisticRegression(C=1e10, tol=1e-8, max_iter=1000)     # practically without a penalty
     curve.fit(np.tile(x, 2)[:, None], shown, np.concatenate([target, 1 - target]))
     a = curve.coef_[0, 0]/width
     return float(a), float(curve.intercept_[0] - a*middle)
 
 # %% ../nbs/15_tags.ipynb #15-thr
-FEW = 5                         # pictures that a class must be on for a threshold of its own
+FEW = 5                         # pictures a class needs for its own threshold
 
 @dataclass
 class Thresholds:
-    "Thresholds and probabilities of C classes, and what they were fitted on."
+    "Thresholds and probabilities of C classes, and their source."
     names:list[str] # C classes
-    values:list[float] # C: a class is present from this score on
+    values:list[float] # C: lowest score of a present class
     slopes:list[float] # C: a of Platt's curve
     offsets:list[float] # C: b
     positives:list[int] # C: pictures that show each class
-    pictures:int # how many there were
-    source:str='' # where they were from, e.g. the name of a table
+    pictures:int # number of all pictures
+    source:str='' # of the pictures, e.g. the name of a table
 
     def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1
-        "How likely each class is in each picture, by its score."
+        "The probability of each class in each picture, by its score."
         from scipy.special import expit                         # here, as most need none of it
         return expit(as_array(scores).astype(np.float64)*self.slopes + self.offsets)
 
-    def at(self, p:float)->np.ndarray: # C scores; infinite where higher scores are not likelier
-        "From which score on each class is at least so likely."
+    def at(self, p:float)->np.ndarray: # C scores; infinite if higher scores are not likelier
+        "The lowest score of each class with at least probability p."
         if not (is_number(p) and 0 < p < 1):
             raise ValueError(f'probability must be more than 0 and less than 1, got {p!r:.40}')
         a, distance = np.array(self.slopes), math.log(p/(1 - p)) - np.array(self.offsets)
@@ -127,7 +127,7 @@ class Thresholds:
 
     @classmethod
     def from_text(cls, text:str, where:str)->'Thresholds': # JSON of its fields; its place
-        "Thresholds that a file describes. Raises `ValueError` if it describes none."
+        "Thresholds from a file's header. Raises `ValueError`."
         about, numbers = parse_json(text, where), ('values', 'slopes', 'offsets', 'positives')
         if (isinstance(about, dict) and about.keys() == {'names', *numbers, 'pictures', 'source'}
                 and is_text_list(about['names']) and all(isinstance(about[k], list) for k in numbers)
@@ -150,7 +150,7 @@ def calibrate_scores(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
     names:Sequence[str], # C classes
     default:ArrayLike, # C thresholds, for classes on few pictures
-    source:str='', # where the pictures were from
+    source:str='', # of the pictures
 )->Thresholds:
     "Thresholds and curves from labelled scores; warns of classes on few pictures."
     y, s = as_array(labels) == 1, as_array(scores).astype(np.float64)
@@ -162,7 +162,7 @@ def calibrate_scores(
     counts, t = y.sum(0).tolist(), [float(x) for x in as_array(default)]
     own = [k >= FEW for k in counts]
     for c in np.flatnonzero(own): t[c] = best_threshold(y[:, c], s[:, c])
-    a, b = _platt(y.ravel(), (s - t).ravel())           # of all classes, by what is above them
+    a, b = _platt(y.ravel(), (s - t).ravel())           # of all classes, relative to thresholds
     curves = [_platt(y[:, c], s[:, c]) if own[c] else (a, b - a*x) for c, x in enumerate(t)]
     slopes, offsets = map(list, zip(*curves))
     if few := [f'{name} ({k})' for name, k in zip(names, counts) if k < FEW]: warnings.warn(
@@ -175,10 +175,10 @@ def calibrate(
     model, # has `predict` and `classes`; gets `thresholds`
     pictures, # N, in any form
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    source:str='', # where the pictures are from, to be kept
+    source:str='', # of the pictures, to store
     on_error:str='raise', progress:bool=True, # as in `predict`
 )->Thresholds: # also `model.thresholds`
-    "Find thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
+    "Fit thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
     default, names = thresholds_of(model, default=True), model.classes.names
     scores = model.predict(pictures, on_error=on_error, progress=progress)
     model.thresholds = calibrate_scores(labels, scores, names, default, source)
@@ -187,11 +187,11 @@ def calibrate(
 # %% ../nbs/15_tags.ipynb #15-held
 def held_out_tags(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
-    scores:ArrayLike, # N × C, of pictures that could be read
+    scores:ArrayLike, # N × C, of readable pictures
     default:ArrayLike, # C thresholds, for classes on few pictures
     parts:int=5, # picture i is in part i mod 5
 )->np.ndarray: # N × C, bool
-    "Tags by thresholds that were calibrated on other pictures (cross-validation)."
+    "Tags by thresholds calibrated on other pictures (cross-validation)."
     y, s, part = as_array(labels) == 1, as_array(scores), np.arange(len(scores)) % parts
     tags = np.zeros(s.shape, bool)
     for k in range(parts):
@@ -221,7 +221,7 @@ def _sigmoid_thresholds(
 
 # %% ../nbs/15_tags.ipynb #15-tagged
 def as_thresholds(given:ArrayLike, classes:int)->np.ndarray: # one for all, or C -> C, float64
-    "Thresholds that a user gave. Raises `ValueError` unless they are one or C, and finite."
+    "A user's thresholds. Raises `ValueError` unless they are one or C, and finite."
     t = as_array(given).astype(np.float64)
     if t.shape not in ((), (classes,)) or not np.isfinite(t).all(): raise ValueError(
         f'threshold must be a number, or {classes} numbers, one a class, got {given!r:.80}')
@@ -230,10 +230,10 @@ def as_thresholds(given:ArrayLike, classes:int)->np.ndarray: # one for all, or C
 def thresholds_of(
     model, # has `predict`, `classes` and `thresholds`
     threshold:ArrayLike|None=None, # one for all classes, or C; None: the model's own
-    probability:float|None=None, # instead: present from this probability on
+    probability:float|None=None, # instead: lowest probability of a present class
     default:bool=False, # without labels, even if the model is calibrated
 )->np.ndarray: # C; may be infinite
-    "From which score on each class is present: as asked for, as calibrated, or by default."
+    "The threshold of each class: as requested, as calibrated, or the default."
     if threshold is not None:
         if probability is None: return as_thresholds(threshold, len(model.classes))
         raise ValueError('give a threshold or a probability, not both')
@@ -254,7 +254,7 @@ def tagged(
     threshold:ArrayLike|None=None, probability:float|None=None, # as in `thresholds_of`
     on_error:str='raise', progress:bool=True, # as in `predict`
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
-    "The classes of each picture, the surest first: those that are present, then the others."
+    "The classes of each picture, the surest first: present ones, then the others."
     limits = thresholds_of(model, threshold, probability)
     if probability is None or model.thresholds: scores = model.predict(pictures, on_error, progress)
     else: scores = model.predict_branches(pictures, on_error, progress)[0]  # the sigmoid's
@@ -266,7 +266,7 @@ def probabilities(
     pictures, # N, in any form
     on_error:str='raise', progress:bool=True, # as in `predict`
 )->np.ndarray: # N × C, from 0 to 1
-    "How likely each class is, as calibrated or by the CLIP's sigmoid; else `ValueError`."
+    "Probabilities of classes, as calibrated or by the CLIP's sigmoid; else `ValueError`."
     found = model.thresholds or _sigmoid_thresholds(model)
     if model.thresholds: scores = model.predict(pictures, on_error, progress)
     else: scores = model.predict_branches(pictures, on_error, progress)[0]

@@ -23,7 +23,7 @@ from .scores import dense_scores
 
 # %% ../nbs/14_visualize.ipynb #visualize-013
 def model_view(clip:FrozenCLIP, picture)->Image.Image: # a file, a URL, an array, a PIL picture
-    "What the image tower sees, in true colours. Raises `OSError` for what is no picture."
+    "The image encoder's input, in true colours. Raises `OSError` for other than pictures."
     steps = getattr(clip.preprocess, 'transform', clip.preprocess).transforms
     norm = next(t for t in steps if hasattr(t, 'mean') and hasattr(t, 'std'))
     mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
@@ -51,17 +51,17 @@ def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w,
 
 # %% ../nbs/14_visualize.ipynb #visualize-034
 def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)->list[int]:
-    "Columns of the classes asked for, or of the `top` best."
+    "Columns of the named classes, or of the `top` best."
     if classes is None: return scores.argsort(descending=True)[:top].tolist()
     return [known.index(name) for name in ([classes] if isinstance(classes, str) else classes)]
 
 def show_heatmaps(
-    model:Predictor, # gives scores and maps
+    model:Predictor, # source of scores and maps
     picture:str|Path|Image.Image, # a file or a PIL picture
     classes:Iterable[str]|None=None, # which classes; None: the best
     top:int=3, # how many, where `classes` is None
 )->DescribedFigure:
-    "A picture and where the model finds each class in it (Fig. 4). Raises `UnknownClass`."
+    "A picture with a map of each class (Fig. 4). Raises `UnknownClass`."
     seen = model_view(model.clip, picture)
     scores = model.predict([seen], progress=False)[0]
     columns = _columns(model.classes, scores, classes, top)
@@ -81,9 +81,9 @@ def show_heatmaps(
 
 # %% ../nbs/14_visualize.ipynb #visualize-sc
 def compare(
-    models:Mapping[str, Predictor], # what to call each model -> the model
+    models:Mapping[str, Predictor], # name -> model
     picture:str|Path|Image.Image, # a file or a PIL picture
-    labels:Sequence[bool]|Tensor|None=None, # C: classes that are there, drawn darker and marked
+    labels:Sequence[bool]|Tensor|None=None, # C: present classes, drawn darker and marked
     top:int=5, # how many classes of each model
 )->DescribedFigure:
     "A picture beside several models' best classes. `ValueError` for labels of other classes."
@@ -102,12 +102,12 @@ def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text a token
     tokens = clip.tokenize(sentence)
     ids = tokens[0, :clip.eot_positions(tokens)[0] + 1].tolist()
     decode = getattr(clip.tokenizer, 'tokenizer', clip.tokenizer).decode
-    start = clip.special.start                      # 1 with SOT, 0 where there is none
+    start = clip.special.start                      # 1 with SOT, 0 without
     return [*['SOT'][:start], *(decode([t]).strip() for t in ids[start:-1]), 'EOT']
 
 # %% ../nbs/14_visualize.ipynb #visualize-046
 def show_words(
-    model:Predictor, # gives class embeddings
+    model:Predictor, # source of class embeddings
     sentence:str, # a sentence
     classes:Iterable[str]|None=None, # which classes; None: the `top` best of the sentence
     top:int=5, # how many, where `classes` is None

@@ -21,9 +21,9 @@ from .scores import fuse
 
 # %% ../nbs/12_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
-    "CLIP with hand-written prompts, in both branches (with DPT), or alone (`local=False`)."
+    "CLIP with hand-written prompts, in both branches (DPT), or only the global (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it
-    kept: ClassVar[dict] = {}                           # in a file: classes and settings are all it takes
+    kept: ClassVar[dict] = {}                           # a file needs only classes and settings
 
     def __init__(self,
         clip:FrozenCLIP, # the model
@@ -56,7 +56,7 @@ def beside_zero_shot(
     pictures, # N, in any form but a `FeatureStore`
     on_error:str='raise', progress:bool=True, # as in `predict`
 )->tuple[dict[str, Predictor], dict[str, Tensor]]: # models; scores of each, N × C
-    "Zero-shot CLIP, with DPT, and models; each picture is looked at once."
+    "Zero-shot CLIP, with DPT, and models; encodes each picture once."
     model = next(iter(models.values()))
     plain, dpt = (ZeroShotCLIP(model.clip, model.classes, local=b) for b in (False, True))
     models = {'zero-shot CLIP': plain, 'zero-shot with DPT': dpt} | models
