@@ -138,7 +138,7 @@ class Predictor:
     "Base class of all models: scores, maps, tags and files from class embeddings."
     local = True                                        # False: only the global branch
     pos_embed = False                                   # f of pictures has the positional embedding
-    cosine_scale:float|None = None                      # on cosines with sentences, if scores are cosines
+    cosine_scale:float|None = None                      # on cosines, if scores are such
     pool = None                                         # instead of Eq. 6, as in `branch_scores`
     thresholds = None                                   # fitted to labelled pictures: `calibrate`
     learned:str|None = None                             # the attribute that `fit` or `load` sets
