@@ -24,8 +24,8 @@ if TYPE_CHECKING: from torch import Tensor
 
 # %% ../nbs/files.ipynb #files-007
 @contextmanager
-def locked(path:str|Path|None)->Iterator[None]: # a file or folder, there or not; None: nothing
-    "While the block runs, no other process is in a block for the same path; it waits for its turn."
+def locked(path:str|Path|None)->Iterator[None]: # a file or folder, existing or not; None: no lock
+    "Hold the lock of a path while the block runs; other processes wait."
     if path is None: return (yield)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,14 +42,14 @@ def locked(path:str|Path|None)->Iterator[None]: # a file or folder, there or not
 # %% ../nbs/files.ipynb #files-010
 def to_disk(path:str|Path)->None:
     "Wait until a file's content, or the names in a folder, are on the disk."
-    if os.name == 'nt' and os.path.isdir(path): return   # Windows has no such thing
+    if os.name == 'nt' and os.path.isdir(path): return   # Windows cannot sync folders
     fd = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)
     try: os.fsync(fd)
     finally: os.close(fd)
 
 @contextmanager
 def _naming(path:str|Path)->Iterator[None]:
-    "Errors of a full disk name the file that was to be written."
+    "Make errors of a full disk name the file."
     try: yield
     except OSError as e:
         if e.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT): raise
@@ -58,24 +58,24 @@ def _naming(path:str|Path)->Iterator[None]:
 
 @contextmanager
 def write_whole(path:str|Path)->Iterator[Path]: # a temporary path in the same folder, to write to
-    "Give out a temporary path, and rename it to `path` when the block ends without an error."
+    "Yield a temporary path, and rename it to `path` if the block raises no error."
     given, path = path, Path(os.path.realpath(path))
-    part = path.with_name(f'.{path.stem}.part{path.suffix}')       # some writers go by the ending
+    part = path.with_name(f'.{path.stem}.part{path.suffix}')       # some writers need the suffix
     with _naming(given), locked(part):
-        part.unlink(missing_ok=True)                         # of a process that was killed
+        part.unlink(missing_ok=True)                         # left by a killed process
         try:
             part.touch()
             mode = stat.S_IMODE((path if path.exists() else part).stat().st_mode)
             part.chmod(mode | stat.S_IWUSR)
             yield part
-            part.chmod(mode)                                 # as some writers make a new file
+            part.chmod(mode)                                 # some writers make a new file
             to_disk(part)
             os.replace(part, path)
             to_disk(path.parent)
         finally: part.unlink(missing_ok=True)
 
 def reserve(path:str|Path, size:int)->None:
-    "A file of zeros whose bytes are really on the disk. Raises `OSError` where there is no room."
+    "Write a file of zeros with allocated bytes. Raises `OSError` for a full disk."
     with _naming(path), open(path, 'wb') as f:
         f.writelines(bytes(min(2**20, size - at)) for at in range(0, size, 2**20))
 
@@ -83,17 +83,17 @@ def reserve(path:str|Path, size:int)->None:
 LIMITS = {
     'classes': 50_000,
     'bytes of a caption': 2**24,            # two million words
-    'bytes of a picture': 2**28,            # its pixels are limited by PIL.Image.MAX_IMAGE_PIXELS
+    'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
     'scans of a JPEG': 100,                 # a progressive one has about ten
-    'memory of a tagger': 2**30,            # beside 8 times the bytes of its file
+    'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
 }
 
 def check_limit(
-    n:int, # how many there are
+    n:int, # their number
     what:str, # one of `LIMITS`
-    where:str|Path='it', # what has them, for the message
+    where:str|Path='it', # their place, for the message
 )->None:
-    "Raise `ValueError` for more than there may be."
+    "Raise `ValueError` beyond the limit."
     if n > LIMITS[what]: raise ValueError(
         f'{where} has more than {LIMITS[what]:,} {what}, the limit in taidpt.files.LIMITS')
 
@@ -102,8 +102,8 @@ _ODD = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud8
 
 def shown(
     text:object, # a name, a path, a message
-    cell:bool=False, # of a table that a spreadsheet may open
-)->str: # can be printed, and written to any file of text
+    cell:bool=False, # of a table for spreadsheets
+)->str: # safe to print, and to write to any text file
     r"Text on one line that controls no terminal; a byte that is not UTF-8 is written as \xNN."
     def escaped(found):
         c = found[0]
@@ -128,7 +128,7 @@ def parse_json(
     where:str|Path, # its file, or its place in one, for messages
     line:int=1, # the line of the file on which it begins
 )->object: # lists, dictionaries, text, numbers, bool, None
-    "What JSON says. Raises `ValueError` with place and line, whatever is wrong with it."
+    "Parse JSON. Raises `ValueError` with place and line for any fault."
     try: return json.loads(text)
     except json.JSONDecodeError as e:
         line, what = line + e.lineno - 1, f'no complete JSON ({e.msg}, character {e.colno})'
@@ -136,16 +136,16 @@ def parse_json(
     raise ValueError(f'{where}:{line}: {what}')
 
 def read_json(path:str|Path)->object:
-    "What a JSON file says, as `parse_json`."
+    "Parse a JSON file, as `parse_json`."
     return parse_json(utf8_text(path), path)
 
 def is_text_list(x:object)->bool:
-    "Whether what JSON gave is a list of text, without half a character in it."
+    "Whether a JSON value is a list of text, without half characters."
     return isinstance(x, list) and all(
         isinstance(t, str) and not re.search('[\ud800-\udfff]', t) for t in x)
 
 class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
-    "YAML in which a key that is there twice is an error."
+    "YAML with errors for duplicate keys."
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key,_ in node.value:
@@ -155,7 +155,7 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
         return super().construct_mapping(node, deep)
 
 def _parse_yaml(text:str, where:str|Path)->object:
-    "What YAML, or JSON, says. Raises `ValueError` with the file, the line and what is wrong."
+    "Parse YAML or JSON. Raises `ValueError` with the file, the line and the fault."
     try:
         level, what = 0, ''
         for event in yaml.parse(text, _Loader):            # this needs no stack, however deep
@@ -172,11 +172,11 @@ def _parse_yaml(text:str, where:str|Path)->object:
         raise ValueError(f'{where}{line}: {what}') from None
 
 # %% ../nbs/files.ipynb #files-015
-NO_CHECKSUM = {'checksum': '0'*64} # in the header of a file that is to be sealed
+NO_CHECKSUM = {'checksum': '0'*64} # in a header before `seal`
 _SEAL = re.compile(rb'"checksum": *"([0-9a-f]{64})"')
 
 def _sha256(f)->tuple[str, re.Match|None]:
-    "The checksum that an open safetensors file has, and the one in its header."
+    "The checksum of an open safetensors file, and the one in its header."
     start = f.read(8)
     start += f.read(min(int.from_bytes(start, 'little'), 100_000_000))
     kept = _SEAL.search(start)
@@ -186,7 +186,7 @@ def _sha256(f)->tuple[str, re.Match|None]:
     return sha.hexdigest(), kept
 
 def seal(path:str|Path)->None:
-    "Write the checksum of a file whose header has `NO_CHECKSUM` into its header."
+    "Write the checksum of a file into its header, in place of `NO_CHECKSUM`."
     with open(path, 'r+b') as f:
         sha, kept = _sha256(f)
         f.seek(kept.start(1))
@@ -195,7 +195,7 @@ def seal(path:str|Path)->None:
 def write_safetensors(
     path:str|Path, # a .safetensors file
     tensors:dict[str, 'Tensor'], # by name
-    header:dict[str, str], # text by name; its 'format' says what the file is
+    header:dict[str, str], # text by name; 'format' names the kind of file
 )->None:
     "Write tensors with a header and a checksum. Raises `OSError` for a full disk."
     from safetensors.torch import save          # here, as reading classes needs no PyTorch
@@ -211,9 +211,9 @@ def write_safetensors(
 @contextmanager
 def open_safetensors(
     path:str|Path,
-    format:str, # what the header calls its format, e.g. 'taidpt-features'
-    what:str, # what the file holds, in words, e.g. 'features'
-)->Iterator[tuple]: # the open file, which reads a tensor when asked; the header, text by name
+    format:str, # the format in the header, e.g. 'taidpt-features'
+    what:str, # the file's content in words, e.g. 'features'
+)->Iterator[tuple]: # the open file, which reads tensors on demand; the header, text by name
     "A file and its header. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
     if not os.path.isfile(path): raise FileNotFoundError(f'{path}: there is no such file of {what}')
     with open(path, 'rb') as f: sha, kept = _sha256(f)
@@ -240,7 +240,7 @@ def plain_text(text:str, where:str)->str: # the same
     raise ValueError(f'{where} must be text on one line, not {text!r:.60}')
 
 def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
-    "Settings of a model as JSON; its class says whether they are its own."
+    "Settings of a model from JSON; its class checks their names."
     got = parse_json(text, where)
     if isinstance(got, dict) and all(
             x is None or isinstance(x, bool) or is_number(x)
@@ -249,7 +249,7 @@ def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, te
                      f'not {got!r:.60}')
 
 def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
-    "What happened in each epoch, as JSON."
+    "The training history from JSON."
     rows = parse_json(text, where)
     if isinstance(rows, list) and all(
             isinstance(row, dict) and {'epoch', 'lr', 'loss'} <= row.keys() and row['epoch'] == i
@@ -263,7 +263,7 @@ def check_shapes(
     shapes:dict[str, tuple|None], # name -> sizes: numbers, or a letter for one size; None: any
     path:str|Path,
 )->None:
-    "Raise `ValueError` for a tensor too many or too few, or one of another shape or type."
+    "Raise `ValueError` for missing or extra tensors, and for wrong shapes or types."
     if tensors.keys() != shapes.keys():
         has, wants = [', '.join(map(repr, sorted(d))) or 'nothing' for d in (tensors, shapes)]
         raise ValueError(f'{path}: it should hold {wants:.200}, but holds {has:.200}')
@@ -280,24 +280,24 @@ def check_shapes(
 def check_numbers(
     tensors:dict[str, 'Tensor'], # what a file holds
     path:str|Path, # the file, for messages
-    max:float=1e6, # the largest number that is credible
-    why:str='copy or download the file again', # what may be the matter, or what to do
+    max:float=1e6, # the largest credible number
+    why:str='copy or download the file again', # the likely cause, or the remedy
 )->None:
-    "Raise `ValueError` for NaN, infinity, or numbers with which scores would overflow."
+    "Raise `ValueError` for NaN, infinity, or numbers that would overflow scores."
     for name,t in tensors.items():
         what = 'NaN' if t.isnan().any() else f'numbers up to {t.abs().max():.2g}'
         if not (t.abs() <= max).all():
             raise ValueError(f'{name} in {path} holds {what}, with which scores overflow: {why}.')
 
 def read_safetensors(
-    path:str|Path, # what `write_safetensors` wrote
-    format:str, # what the header calls its format, e.g. 'taidpt-model'
-    what:str, # what the file holds, in words, e.g. 'prompts'
-    decode:dict[str, Callable]|None=None, # word of the header -> (text, where) -> what it says
-    optional:dict[str, Callable]|None=None, # the same for words that may be missing
-    shapes:Callable|None=None, # (header, names of tensors) -> what `check_shapes` takes; None: any
-)->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, without `decode` as it is
-    "Tensors and header, checked. Raises `FileNotFoundError`, or `ValueError` that names the file."
+    path:str|Path, # a file of `write_safetensors`
+    format:str, # the format in the header, e.g. 'taidpt-model'
+    what:str, # the file's content in words, e.g. 'prompts'
+    decode:dict[str, Callable]|None=None, # header entry -> (text, where) -> value
+    optional:dict[str, Callable]|None=None, # the same for optional entries
+    shapes:Callable|None=None, # (header, names of tensors) -> shapes for `check_shapes`; None: any
+)->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, without `decode` unchanged
+    "Read and check tensors and header. Raises `FileNotFoundError`, or `ValueError` with the file."
     with open_safetensors(path, format, what) as (file, about):
         tensors = {name: file.get_tensor(name) for name in file.keys()}     # noqa: SIM118
     if decode is None: return tensors, about
@@ -310,19 +310,19 @@ def read_safetensors(
     return tensors, said
 
 # %% ../nbs/files.ipynb #files-030
-def file_identity(path:str|Path)->tuple: # path or URL, size, and when it changed
-    "What tells one state of a file from another; a missing file has an identity, too."
+def file_identity(path:str|Path)->tuple: # path or URL, size, and times of change
+    "A key for the state of a file; a missing file has one, too."
     try:
         if '://' not in str(path):
             found = os.stat(path)
             return str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns
-        import fsspec                           # here, as files on this disk need none of it
+        import fsspec                           # lazily: only URLs need it
         fs, there = fsspec.core.url_to_fs(str(path))
         return str(path), fs.ukey(there)
-    except Exception as e: return str(path), type(e).__name__          # each kind has its own  # noqa: BLE001
+    except Exception as e: return str(path), type(e).__name__          # kinds vary  # noqa: BLE001
 
 def text_digest(texts:Iterable[str])->str: # 16 hexadecimal digits
-    "A hash of sentences: the same sentences in the same order give the same."
+    "A hash of sentences, in their order."
     sha = hashlib.sha256()
     for t in texts: sha.update(t.encode('utf-8', 'surrogatepass') + b'\0')
     return sha.hexdigest()[:16]

@@ -510,7 +510,7 @@ def reproduce(
     classes:_AnyClasses=None, captions:_Captions=None,
     min_photos:Annotated[int|None, Option(min=1, help='For family: photos per class.')]=None,
     member:Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
-        'For family: a method of your own, from a file here or a package.'))]=None,
+        'For family: your own method, from a file here or a package.'))]=None,
     miniature:Annotated[str|None, Option(metavar='DIR', help=(
         'Write the layouts of the data sets in small, to try a command on.'))]=None,
     out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,

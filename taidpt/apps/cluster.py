@@ -109,7 +109,7 @@ def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
     there = ray.cluster_resources()
     gpus = 1 if worker[1] is load_predictor and there.get('GPU') else 0
     most = min(len(tasks), int(there.get('GPU' if gpus else 'CPU', 1)))
-    ray.data.DataContext.get_current().enable_progress_bars = False     # there is one already
+    ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     data = ray.data.from_items(tasks, override_num_blocks=len(tasks))
     yield from data.map(_Worker, fn_constructor_args=worker, concurrency=(1, most), num_cpus=1,
                         num_gpus=gpus).iter_rows()
@@ -145,7 +145,7 @@ def label_files(
     rules:str='careful', # or 'published', as in `NounFilter`
     ray:bool|str=False, # True: a Ray here, or the one we are part of; or a cluster's address
     progress:bool=True, # a bar
-)->list[dict]: # what was done: name, out, captions read and kept, warnings told
+)->list[dict]: # tasks done: name, out, captions read and kept, warnings
     "Label captions file by file, skipping current results. `ValueError` names broken files."
     classes, files = as_classset(classes), _list_files(source, *_CAPTIONS)
     if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
@@ -162,7 +162,7 @@ def score_files(
     trust:bool=False, # as in `TaIDPT.load`
     ray:bool|str=False, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
-)->list[dict]: # what was done: name, out, pictures read and scored, warnings told
+)->list[dict]: # tasks done: name, out, pictures read and scored, warnings
     "Score pictures file by file, skipping current results. `ValueError` names broken files."
     files = {name: [file] for name, file in _list_files(source, '.parquet').items()}
     if not files:

@@ -51,7 +51,7 @@ def model_card(
         pipeline_tag='image-classification', datasets=list(datasets) or None, model_name=name,
         metrics=['mAP'] if results else None, eval_results=results or None,
         tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'])
-    known = settings_of(model)                          # what is learned or resolved ends in _
+    known = settings_of(model)                          # learned or resolved ones end in _
     template = (files('taidpt')/'data'/'model_card.md').read_text(encoding='utf-8')
     return ModelCard.from_template(
         about, template_str=template, plain=_in_markdown, name=name, kind=type(model).__name__,

@@ -69,7 +69,7 @@ class ClassVectors(Predictor):
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
 class TextConcepts(ClassVectors):
-    "The mean of the sentences that name a class, less the mean of all (Class Concept)."
+    "The mean of the sentences that name a class, minus the mean of all (Class Concept)."
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them

@@ -54,7 +54,7 @@ class DualCoOp(CoOp):
         batch_size:int=64, # pictures a step
         tau_image:float=DUAL_TAU, # temperature of the pooling
         scale:float=DUAL_SCALE, # logit scale
-        class_specific:bool=False, # contexts of its own for each class
+        class_specific:bool=False, # separate contexts for each class
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`

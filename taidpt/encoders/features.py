@@ -125,7 +125,7 @@ def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
 
 # %% ../../nbs/encoders/features.ipynb #11e3c6a0
 _I64, _F16 = ('I64', np.dtype('<i8')), ('F16', np.dtype('<f2'))
-_TENSORS = {'done': _I64, 'offsets': _I64, 'global_': _F16, 'local': _F16}   # as they lie in a file
+_TENSORS = {'done': _I64, 'offsets': _I64, 'global_': _F16, 'local': _F16}   # in a file's order
 
 def _map(path:Path, mode:str) -> tuple[FeatureStore, np.ndarray]: # 'c' to read, 'r+' to fill in
     "The features in a file, memory-mapped; how many items are done."

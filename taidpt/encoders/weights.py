@@ -29,7 +29,7 @@ class _ClipSource:
     recommended:dict = field(default_factory=dict) # training settings that suit this model
 
 def _clip_in_folder(folder:Path, label:str) -> _ClipSource: # its name
-    "A CLIP on this disk. `FileNotFoundError` names what is missing."
+    "A CLIP on this disk. `FileNotFoundError` names missing files."
     config = folder/'open_clip_config.json'
     if not config.is_file():
         raise FileNotFoundError(f'{config} is missing: a CLIP folder holds open_clip_config.json '
@@ -47,7 +47,7 @@ def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, 
     return f' Did you mean {" or ".join(map(repr, close))}?' if close else ''
 
 def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
-    "One of open_clip's models, / may stand for -; `ValueError` for unknown names or tags."
+    "A model of open_clip, with / or -; `ValueError` for unknown names or tags."
     import open_clip                                # here, as it takes a second
     spec, known = name.replace('/', '-'), open_clip.list_models()
     if spec not in known: raise ValueError(f'open_clip knows no model {name!r}, and there is no '

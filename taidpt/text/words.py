@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 # %% ../../nbs/text/words.ipynb #words-007
-_ACCENT = r'[\u0300-\u036f]*'            # an accent may be a character of its own
+_ACCENT = r'[\u0300-\u036f]*'            # an accent may be a separate character
 _LETTER = rf'[^\W\d_]{_ACCENT}'
 _RUN = rf'(?:[^\W_]{_ACCENT})+'          # letters and digits
 _TOKEN = re.compile(
