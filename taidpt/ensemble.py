@@ -97,7 +97,7 @@ class Ensemble:
                     for m in self.members)          # then they share each picture's features
         self.clip, self.pos_embed = (first.clip, first.pos_embed) if alike else (None, None)
 
-    def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C of each member
+    def scorer(self)->Callable: # (u: B × D, U: B × J × D) -> B × C of each member
         "A function that scores features by all members, which share one CLIP."
         scorers = [m.scorer() for m in self.members]
         return lambda u, U: [fuse(*score(u, U)) for score in scorers]

@@ -164,7 +164,7 @@ class Predictor:
         scores = branch_scores(u, U, G, L, tau, mask, self.pool)
         return [(self.cosine_scale or 1) * s for s in scores]
 
-    def scorer(self)->Callable: # (u: B × D, U: B × P × D) -> B × C scores of each branch
+    def scorer(self)->Callable: # (u: B × D, U: B × J × D) -> B × C scores of each branch
         "A function that scores pictures from their features."
         G, L = self.embeddings()
         return lambda u, U: self.batch_scores(u, U, G, L, self.picture_tau())

@@ -23,7 +23,7 @@ def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, 
     return F.normalize(x.float(), dim=-1).half().cpu()
 
 # %% ../../nbs/encoders/features.ipynb #99392560
-def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B items -> T; B × n bool
+def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B items -> T; B × J bool
     "Rows of `local` of some items, and their places in a padded batch."
     start, length = offsets[index], offsets[index + 1] - offsets[index]
     steps = torch.arange(int(length.max()), device=start.device)
@@ -68,7 +68,7 @@ class FeatureStore:
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
         device:str|torch.device|None=None, # of the tensors; None: that of the features
         padded:bool=True, # False: U without padding, T × D, if lengths differ
-    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × n × D; mask: B × n bool
+    ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × J × D; mask: B × J bool
         "Some items in float32, padded with zeros to the longest among them, or unpadded."
         global_, local, offsets = map(torch.as_tensor, (self.global_, self.local, self.offsets))
         index = torch.as_tensor(index if isinstance(index, Tensor) else np.asarray(index),

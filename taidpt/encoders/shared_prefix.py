@@ -31,7 +31,7 @@ def _after_attention(block:nn.Module, x:Tensor, o:Tensor) -> Tensor: # input, T 
     h = F.silu(1.702 * h) / 1.702 if is_quick else mlp.gelu(h)
     return x + block.ls_2(mlp.c_proj(h))
 
-def run_causal(text:nn.Module, x:Tensor) -> Tensor: # N × T × W -> the same
+def run_causal(text:nn.Module, x:Tensor) -> Tensor: # N × J × W -> the same
     "Word vectors, with positions, through all blocks of a causal text tower; differentiable."
     N, T, _ = x.shape
     x = x.flatten(0, 1)
@@ -45,7 +45,7 @@ def run_causal(text:nn.Module, x:Tensor) -> Tensor: # N × T × W -> the same
 # %% ../../nbs/encoders/shared_prefix.ipynb #454f0b89
 def name_suffixes(
     classnames:Sequence[str], # C names
-    tokenize:Callable, # list of str -> N × T token ids
+    tokenize:Callable, # list of str -> N × J token ids
     find_ends:Callable, # token ids -> N, where each sentence ends
     before:tuple[int, int], # tokens before the first word: 1 with SOT, else 0; context vectors
 ) -> tuple[Tensor, Tensor]: # token ids C × S of 'name', '.', EOT, then zeros; where EOT is, C

@@ -46,7 +46,7 @@ class SpecialTokens(NamedTuple):
     sot:int|None # the id before the words; None if there is none
     eot:int # the id after the words: EOT, or padding if there is none
 
-def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × T token ids
+def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × J token ids
     "Find the tokens before and after words."
     blank, one = tokenizer(['', 'a']).long()
     start = (blank == one).int().cumprod(0).sum().item()
@@ -68,10 +68,10 @@ def _word_embedding(text:nn.Module) -> nn.Module: # text tower -> token ids to v
 
 def any_text_features(
     model:nn.Module, # an open_clip model
-    tokens:Tensor, # N × T token ids
+    tokens:Tensor, # N × J token ids
     special:SpecialTokens, # what its tokenizer puts around words
     vectors:Tensor|None=None, # N × M × W, in place of the first M words; None: none
-) -> tuple[Tensor, Tensor]: # h: N × D; H: N × T × D
+) -> tuple[Tensor, Tensor]: # h: N × D; H: N × J × D
     "Features of sentences or prompts from a text tower of any kind, differentiable in vectors."
     text, (N, T), seen = text_tower(model), tokens.shape, []
     if not _is_hugging_face(text):                                   # it sees all padding
@@ -108,7 +108,7 @@ def _resnet_features(
     fmap = maps['image_intermediates'][0]                                       # N × W × h × w
     pool, grid, f = visual.attnpool, fmap.shape[2:], []
     n, d = pool.num_heads, fmap.shape[1] // pool.num_heads
-    x = fmap.flatten(2).transpose(1, 2)                                         # N × P × W
+    x = fmap.flatten(2).transpose(1, 2)                                         # N × J × W
     x = torch.cat([x.mean(1, keepdim=True), x], 1)
     v = pool.v_proj(x)
     F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
@@ -125,7 +125,7 @@ def _resnet_features(
     return torch.stack(f, 1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
-def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × P × W -> N × P × its width
+def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W -> N × J × its width
     "Attention of a token that sees only itself: its value, through the output layer."
     weight = attn.in_proj_weight if attn._qkv_same_embed_dim else attn.v_proj_weight
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
@@ -143,7 +143,7 @@ def _vit_features(
     twin._parameters = visual._parameters | {'positional_embedding': pos}
     x, (*early, last) = twin._embeds(pixels), visual.transformer.resblocks
     for block in early: x = block(x)
-    f, x = visual._pool(last(x))[0] @ visual.proj, x[:, 1:]             # the patches: N × P × W
+    f, x = visual._pool(last(x))[0] @ visual.proj, x[:, 1:]             # the patches: N × J × W
     x = x + last.ls_1(_own_value(last.attn, last.ln_1(x)))
     x = x + last.ls_2(last.mlp(last.ln_2(x)))
     if visual.attn_pool is not None:                                    # CoCa's

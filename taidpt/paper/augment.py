@@ -115,7 +115,7 @@ class AugmentedPictures(FeatureStore):
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
         device:str|torch.device|None=None, # where to put the tensors; None: the CLIP's
         padded:bool=True, # ignored: all pictures have equally many positions
-    )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × n × D; mask: B × n, all True
+    )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
         "Some pictures in this epoch, in the form of `FeatureStore.batch`."
         some, where = [self.pictures[i] for i in index], device or self.clip.device
         u, U = (torch.cat(x).to(where).float() for x in zip(*self.looks(some)))
