@@ -161,10 +161,14 @@ def _empty(
     if size > free: raise OSError(f'The features of {N:,} items need {size/1e9:.1f} GB in '
                                   f'{path.parent}, where {free/1e9:.1f} GB are free.')
     reserve(path, 8 + len(text) + size)
-    with open(path, 'r+b') as f: f.write(struct.pack('<Q', len(text)) + text)
-    store, done = _map(path, 'r+')
-    store.offsets[:] = offsets
-    return store, done
+    with open(path, 'r+b') as f:                    # the header last, with which the file counts
+        f.seek(8 + len(text) + header['offsets']['data_offsets'][0])
+        f.write(np.asarray(offsets, _I64[1]).tobytes())
+        f.flush()
+        os.fsync(f.fileno())
+        f.seek(0)
+        f.write(struct.pack('<Q', len(text)) + text)
+    return _map(path, 'r+')
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
