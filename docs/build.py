@@ -121,7 +121,8 @@ def folded(cell, helpers: set[str]) -> str:
     try: body = ast.parse(cell.source).body
     except SyntaxError: return ''
     if not body or cell.get('outputs'): return ''
-    if all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in body): return 'Imports'
+    inner = [t for s in body for t in (s.body if isinstance(s, ast.If) and ast.unparse(s.test) == 'TYPE_CHECKING' else [s])]
+    if all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in inner): return 'Imports'
     lines = [(s.end_lineno - s.lineno + 1, checks(s, helpers)) for s in body]
     whole = sum(n for n, _ in lines)
     return 'Tests' if 'export' not in cell.directives_ and whole > 3 and 2*sum(n for n, test in lines if test) >= whole else ''

@@ -2,6 +2,7 @@
 import configparser
 import re
 from functools import cache
+from html import unescape
 from itertools import groupby
 from pathlib import Path
 
@@ -75,11 +76,13 @@ class English(SearchEnglish):
 
 
 def lean_body(app, pagename, templatename, context, doctree):
-    "Without marks that nothing looks at; code within a sentence may go on in the next line, after a space or a slash"
+    "Without marks that nothing looks at; code within a sentence may break after a space or a slash, and code that scrolls takes the keyboard"
     inline = lambda m: '<code class="literal">' + re.sub('</?span[^>]*>', '', m[1]).replace('/', '/<wbr>') + '</code>'
     body = re.sub(r'<code class="docutils literal notranslate">(.*?)</code>', inline,
                   context.get('body', ''), flags=re.DOTALL)
     body = re.sub(r'<(tr class="row-(?:odd|even)"|th class="head")>', lambda m: f'<{m[1][:2]}>', body)
+    scrolls = lambda m: any(len(unescape(re.sub('<[^>]+>', '', line))) > 100 for line in m[2].split('\n'))
+    body = re.sub(r'(<div class="cell_input(?:(?!<pre).)*<pre)>(.*?</pre>)', lambda m: m[1] + ' tabindex="0"'*scrolls(m) + f'>{m[2]}', body, flags=re.DOTALL)
     context['body'] = re.sub(r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t', r'<\1>\2</t', body, flags=re.DOTALL)
 
 

@@ -128,8 +128,8 @@ return {flat: all('article math').filter(e => shown(e) && !(box(e).width && box(
         alt: all('article img').filter((e, i, list) => !e.alt.trim() && !list[i - 1]?.closest('.cell_output')?.contains(e)).map(e => e.src.slice(-80)),
         wide: all('html, .content').filter(scrolls).length,
         equation: all('article math').filter(e => shown(e) && !e.closest('.math-wrapper, .table-wrapper') && box(e).right > width).map(text),
-        code: all('article pre').filter(e => shown(e) && scrolls(e)).map(text),
-        wrapped: width < 1000 ? 0 : all('.cell_input pre').filter(e => shown(e) && lines(e).every(line => line.length <= 100)
+        code: all(width < 1000 ? 'article pre' : 'article pre:not(.cell_input pre)').filter(e => shown(e) && scrolls(e)).map(text),
+        wrapped: width < 1000 ? 0 : all('.cell_input pre').filter(e => shown(e)
             && box(e).height > 25 + lines(e).length*parseFloat(getComputedStyle(e).lineHeight)).map(text),
         loose: width > 1000 ? 0 : all('article td:first-child').filter(e => getComputedStyle(e).position !== 'sticky').length,
         headings: levels.filter((n, i) => n > (levels[i - 1] ?? 0) + 1 || n === 1 && i),
