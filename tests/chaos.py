@@ -118,7 +118,7 @@ def contents(folder: Path, given: set[str]) -> dict:
     found = {}
     for path in sorted(p for p in folder.rglob('*') if p.is_file()):
         name = str(path.relative_to(folder))
-        if name in given: continue
+        if name in given or name.endswith('.taidpt-lock'): continue      # an empty lock keeps nobody out
         found[name] = path.read_bytes()
         if path.suffix == '.safetensors' and '.part' not in name:
             with safe_open(path, 'pt') as f: found[name] = ({k: f.get_tensor(k) for k in f.keys()}, dict(f.metadata() or {}))
