@@ -138,7 +138,8 @@ def test_files_keep_mode_and_link(tmp_path):
 @pytest.mark.parametrize('how', ['>&-', '2>&-', '>&- 2>&-', '| head -0', '2>&1 | head -0'])
 def test_a_closed_output_is_no_fault(how, tmp_path):
     code = f"{sys.executable} -c 'import sys; from taidpt.apps.cli import main; sys.exit(main())'"
-    done = subprocess.run(f'{code} label --classes cat,dog --explain "a cat" {how}', shell=True, check=False, capture_output=True, text=True, cwd=tmp_path,
+    line = f'set -o pipefail; {code} label --classes cat,dog --explain "a cat" {how}'
+    done = subprocess.run(['bash', '-c', line], check=False, capture_output=True, text=True, cwd=tmp_path,
                           env=os.environ | {'PYTHONPATH': str(ROOT)})
     assert done.returncode == 0 and 'Traceback' not in done.stderr + done.stdout and 'rror' not in done.stderr
 

@@ -18,11 +18,21 @@ from typing import Annotated, Literal
 
 import typer
 from typer import Argument, BadParameter, Option
+from typer.core import TyperGroup
 
 from .console import (
     EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
+class _Commands(TyperGroup):
+    def invoke(self, ctx:typer.Context):
+        "Run a command; one whose reader has closed the pipe ends there, without an error."
+        try:
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+        except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
 
 @app.callback(invoke_without_command=True,
@@ -35,7 +45,6 @@ def _shared(
 )->None:
     "Tag pictures with prompts that are learned from sentences."
     quiet.set(silent)
-    ctx.call_on_close(sys.stdout.flush)                 # a closed pipe does no harm here
     if versions:
         from taidpt import __version__
         print(f'taidpt {__version__}, torch {version("torch")}, open_clip '
