@@ -45,10 +45,10 @@ def reference_thresholds(
     scores:ArrayLike, # R × C, of arbitrary pictures
     frequency:Sequence[float]|None=None, # C shares of pictures with a class; None: 1 in 50
 )->np.ndarray: # C
-    "Thresholds above the mean score of each class, the further the rarer it is."
+    "Thresholds above the score of pictures without a class, the further the rarer it is."
     s = as_array(scores).astype(np.float64)
     share = np.clip(0.02 if frequency is None else frequency, 0.02, 0.5)
-    return s.mean(0) + 0.6*np.log(1/share - 1)*np.sqrt(s.var(0).mean())
+    return s.mean(0) + (0.6*np.log(1/share - 1) - share/0.6)*np.sqrt(s.var(0).mean())
 
 # %% ../nbs/15_tags.ipynb #15-default
 def reference_photos()->list[Path]:
@@ -69,11 +69,10 @@ def picture_thresholds(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
     thresholds:ArrayLike, # C
 )->np.ndarray: # N × C
-    "Thresholds of each picture, at least halfway from its absent classes to its best one."
+    "Thresholds of each picture: a fifth of its best margin above those of the classes."
     t = as_array(thresholds).astype(np.float64)
-    above = as_array(scores).astype(np.float64) - t
-    middle = (above.max(1) + np.minimum(above, 0).mean(1)) / 2
-    return t + np.maximum(middle, 0)[:, None]
+    best = (as_array(scores).astype(np.float64) - t).max(1, keepdims=True)
+    return t + np.maximum(best, 0)/5
 
 # %% ../nbs/15_tags.ipynb #15-best
 def best_threshold(y:np.ndarray, s:np.ndarray)->float: # N bool, N scores of a class
