@@ -122,13 +122,13 @@ def tiny_pictures(photos: int, out):
     out.put(dict(photos=photos, resident_before=before, peak=resident("VmHWM")))
 
 
-def many_classes(classes: int, out, sentences: int = 3_000):
-    "An epoch over sentences each of which names a class, with the embedded CLIP."
+def many_classes(classes: int, out, sentences: int = 930):
+    "An epoch of ten steps over sentences each of which names a class, with the embedded CLIP."
     names = ClassSet("many", [f"thing {i}" for i in range(classes)])
     labels = torch.zeros(sentences, classes, dtype=torch.bool)
     labels[torch.arange(sentences), torch.arange(sentences) % classes] = True
     train = LabeledTexts([f"a photo of a thing {i % classes}" for i in range(sentences)], labels, names)
-    model, before = TaIDPT(load_clip(device="cpu"), names, templates=False, epochs=1), resident()
+    model, before = TaIDPT(load_clip(device="cpu"), names, templates=False, epochs=1, batch_size=sentences // 10), resident()
     model.fit(train, progress=False)
     out.put(dict(classes=classes, sentences=sentences, resident_before=before, peak=resident("VmHWM")))
 
