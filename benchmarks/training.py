@@ -90,17 +90,14 @@ class Ours:
             for p, c in zip(self.prompts.parameters(), contexts): p.copy_(c)
         self.optimizer = torch.optim.SGD(self.prompts.parameters(), lr, 0.9, weight_decay=5e-4)
 
-    @staticmethod
-    def loss(scores: Tensor, labels: Tensor) -> Tensor:
-        return ranking_loss(SCALE * scores, labels)
-
     def scores(self, items: Tensor) -> list[Tensor]:
         u, U, mask = self.features.batch(items, padded=False)
         return [SCALE * s for s in branch_scores(u, U, *self.prompts(), TAU, mask)]
 
     def step(self, items: Tensor) -> float:
         batch = *self.features.batch(items, padded=False), self.labels[items]
-        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU), self.loss)
+        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU),
+                           lambda scores, labels: ranking_loss(SCALE * scores, labels))
 
 
 # What is measured
