@@ -3,7 +3,6 @@ import csv
 import io
 import os
 import re
-import subprocess
 import sys
 from contextlib import redirect_stdout
 
@@ -11,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run
 from fuzz import picture, tagger
 from onnx import helper, numpy_helper
 
@@ -139,9 +138,8 @@ def test_files_keep_mode_and_link(tmp_path):
 def test_a_closed_output_is_no_fault(how, tmp_path):
     code = f"{sys.executable} -c 'import sys; from taidpt.apps.cli import main; sys.exit(main())'"
     line = f'set -o pipefail; {code} label --classes cat,dog --explain "a cat" {how}'
-    done = subprocess.run(['bash', '-c', line], check=False, capture_output=True, text=True, cwd=tmp_path,
-                          env=os.environ | {'PYTHONPATH': str(ROOT)})
-    assert done.returncode == 0 and 'Traceback' not in done.stderr + done.stdout and 'rror' not in done.stderr
+    done = run('bash', '-c', line, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0 and 'Traceback' not in done.stdout and 'rror' not in done.stdout
 
 
 def test_each_promise_names_its_test():

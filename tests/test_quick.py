@@ -1,8 +1,8 @@
 """Nothing heavy is loaded before it is needed."""
-import subprocess
 import sys
 
 import pytest
+from conftest import run
 
 HEAVY = 'open_clip', 'torchvision', 'timm', 'sklearn', 'scipy', 'pandas', 'nltk', 'matplotlib', 'pyarrow', 'huggingface_hub', 'fsspec'
 LOADED = 'import sys; print(*sorted(m for m in sys.modules if m in sys.argv[1].split()))'
@@ -10,8 +10,7 @@ LOADED = 'import sys; print(*sorted(m for m in sys.modules if m in sys.argv[1].s
 
 def loaded(program: str, names) -> list[str]:
     "Which of these modules a program loads, and what it prints, if anything"
-    done = subprocess.run([sys.executable, '-c', f'{program}\n{LOADED}', ' '.join(names)], capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    return run(sys.executable, '-c', f'{program}\n{LOADED}', ' '.join(names)).stdout.splitlines()
 
 
 def test_importing_all_loads_little():
