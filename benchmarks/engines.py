@@ -15,15 +15,10 @@ import torch
 
 from common import SHARED, copies, interleave, ratios, record, rn50, spread
 from pictures import enlarge
-from taidpt.classes import COCO, VOC2007
-from taidpt.clip import FrozenCLIP, load_clip
-from taidpt.datasets.labelled import read_labels
+from taidpt.all import COCO, VOC2007, FrozenCLIP, TaIDPT, ZeroShotCLIP, load_clip, mean_average_precision, read_labels
 from taidpt.encoders.engines import openvino_tower
 from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
-from taidpt.learner import TaIDPT
-from taidpt.metrics import mean_average_precision
 from taidpt.tags import reference_photos
-from taidpt.zeroshot import ZeroShotCLIP
 
 WAYS = {"torch bfloat16": ("torch", "bfloat16"), "openvino": ("openvino", "float32"), "bfloat16": ("openvino", "bfloat16")}
 

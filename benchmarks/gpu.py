@@ -19,13 +19,10 @@ import torch
 
 from common import record, rn50, seconds
 from training import BATCH
-from taidpt.classes import COCO, VOC2007, ClassSet
-from taidpt.clip import FrozenCLIP, encode_sentences, load_clip
-from taidpt.learner import TaIDPT
-from taidpt.nounfilter import NounFilter
+from taidpt.all import (
+    COCO, VOC2007, ClassSet, FrozenCLIP, NounFilter, TaIDPT, bundled_captions, encode_sentences, load_clip,
+    template_sentences)
 from taidpt.tags import reference_photos
-from taidpt.text.corpora import bundled_captions
-from taidpt.texts import template_sentences
 
 
 class Run(NamedTuple):

@@ -19,18 +19,13 @@ import torch
 from PIL import Image
 
 from common import copies, record, rn50, seconds
-from taidpt.classes import COCO, ClassSet
-from taidpt.clip import encode_sentences, load_clip
+from taidpt.all import (
+    COCO, ClassSet, LabeledTexts, NounFilter, PromptLearner, TaIDPT, ZeroShotCLIP, bundled_captions,
+    encode_sentences, load_clip)
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
-from taidpt.learner import TaIDPT
 from taidpt.losses import auc_loss, ranking_loss
-from taidpt.nounfilter import NounFilter
-from taidpt.prompts import PromptLearner
 from taidpt.encoders.features import load_features, stored_features
-from taidpt.text.corpora import bundled_captions
-from taidpt.texts import LabeledTexts
-from taidpt.zeroshot import ZeroShotCLIP
 from training import published_loss
 
 D, BATCH = 1024, 512

@@ -17,12 +17,9 @@ from PIL import Image
 from torchvision.transforms import Compose, InterpolationMode, Resize
 
 from common import copies, interleave, ratios, record, rn50, spread
-from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.all import COCO, FrozenCLIP, TaIDPT, ZeroShotCLIP, load_clip
 from taidpt.encoders.pictures import list_pictures
-from taidpt.learner import TaIDPT
 from taidpt.tags import reference_photos
-from taidpt.zeroshot import ZeroShotCLIP
 
 
 def beside_the_encoder(folder: Path, rounds: int) -> dict[str, list[float]]:

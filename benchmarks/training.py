@@ -16,13 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import compare, interleave, record, rn50, show, spread
-from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP, encode_sentences
-from taidpt.losses import ranking_loss
-from taidpt.nounfilter import NounFilter
+from taidpt.all import COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_sentences, ranking_loss
 from taidpt.scores import branch_scores
-from taidpt.prompts import PromptLearner
-from taidpt.text.corpora import bundled_captions
 from taidpt.training import train_epoch
 
 BATCH, M, TAU, SCALE = 512, 16, 0.02, 4.0

@@ -6,9 +6,8 @@ import torch
 
 from taidpt.clip import FrozenCLIP, encode_pictures, feature_recipe, load_clip
 from taidpt.encoders.engines import OpenVINOTower
-from taidpt.ensemble import Tiled
+from taidpt.all import Tiled, ZeroShotCLIP
 from taidpt.tags import reference_photos
-from taidpt.zeroshot import ZeroShotCLIP
 
 PHOTOS = [str(p) for p in reference_photos()[:3]]
 pytestmark = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install openvino')

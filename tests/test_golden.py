@@ -11,11 +11,7 @@ import open_clip
 import pytest
 import torch
 
-from taidpt.classes import VOC2007
-from taidpt.clip import FrozenCLIP
-from taidpt.losses import ranking_loss
-from taidpt.prompts import PromptLearner
-from taidpt.scores import global_scores, local_scores
+from taidpt.all import VOC2007, FrozenCLIP, PromptLearner, global_scores, local_scores, ranking_loss
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.encoders.features import FeatureStore
 

@@ -16,12 +16,11 @@ from onnx import helper, numpy_helper
 
 from taidpt.apps.cli import _print_tags
 from taidpt.apps.onnx import Tagger
-from taidpt.classes import ClassSet
+from taidpt.all import ClassSet, read_captions
 from taidpt.encoders.pictures import decoded, open_rgb
 from taidpt.files import LIMITS, open_safetensors, write_safetensors
 from taidpt.paper.checkpoints import prompt_tensors
 from taidpt.tags import Tag
-from taidpt.text.corpora import read_captions
 
 pytestmark = pytest.mark.xdist_group('hostile')
 
