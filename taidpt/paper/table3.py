@@ -18,9 +18,7 @@ from ..clip import FrozenCLIP
 from ..datasets.samples import partial_labels
 from ..metrics import Measured
 from .augment import AugmentedPictures, augmented
-from taidpt.paper.published import (
-    DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES,
-)
+from .published import DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES
 from taidpt.paper.study import (
     Cell, Material, Scene, Study, labels_digest, measured, scene, together,
 )
