@@ -161,6 +161,7 @@ def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file,
 # %% ../nbs/01_classes.ipynb #classes-add
 def add_synonyms(
     classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
+    hyponyms:bool=False, # kinds of a thing, too, for names that only WordNet knows
 )->ClassSet: # the same classes, all with synonyms
     "Give classes without synonyms the data sets' words or else WordNet's."
     classes = as_classset(classes)
@@ -169,5 +170,5 @@ def add_synonyms(
     taken = {squeeze(p) for phrases in own.values() for p in phrases}
     for nat,words in curated_words(classes.natural, _KNOWN).items():
         own[nat] = own[nat] or [p for p in words if squeeze(p) not in taken and p != nat]
-    words = wordnet_words(own).values()
+    words = wordnet_words(own, hyponyms).values()
     return ClassSet(classes.name, classes.names, dict(zip(classes.names, words)), natural)

@@ -60,7 +60,7 @@ class _Look(anywidget.AnyWidget):
     _esm, _css = _DATA/'explorer'/'widget.js', _DATA/'explorer'/'style.css'
     hover = traitlets.Unicode(help='the class that is pointed at, or nothing').tag(sync=True)
     tags = traitlets.List(help='[class, score, was added], best first').tag(sync=True)
-    thresholds = traitlets.Dict(help='class -> from which score on it is present').tag(sync=True)
+    thresholds = traitlets.Dict(help='class -> its threshold').tag(sync=True)
     range = traitlets.List([0., 1.], help='scores that the axis of the bars holds').tag(sync=True)
     gallery = traitlets.List(help='[description, JPEG] of each picture').tag(sync=True)
     shown = traitlets.Int(-1, help='picture of the gallery, or -1').tag(sync=True)
