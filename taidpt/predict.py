@@ -255,14 +255,11 @@ class Predictor:
         tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE)
         if about['method'] != cls.__name__: raise ValueError(
             f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
-        try: shapes = cls.shapes(about, tensors.keys())
+        kept = {n: t for n, t in tensors.items() if not n.startswith('optimizer.')}
+        try: shapes = cls.shapes(about, kept.keys())
         except ValueError as e: raise ValueError(f'{path}: {e}') from None
-        more = {n: ('N', 'D') for n in tensors if n == 'attention.sentences'}
-        state = {n: n.split('.', 2) for n in tensors if n.startswith('optimizer.')}
-        more |= {n: () if s[1] == 'step' else shapes[s[2]] for n, s in state.items()
-                 if len(s) > 2 and s[2] in shapes}
-        check_shapes(tensors, shapes | more, path)
-        kept = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
+        more = {n: ('N', 'D') for n in kept if n == 'attention.sentences'}
+        check_shapes(kept, shapes | more, path)
         for name, t in kept.items():                        # logarithms are of small numbers
             check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
         kept.pop('attention.sentences', None)               # `load_predictor` takes them up
