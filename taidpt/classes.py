@@ -9,13 +9,12 @@ __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text
 # %% ../nbs/01_classes.ipynb #b67bdfac
 import difflib, json
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
 from .files import (
-    CLASS_ENDINGS, check_limit, clean_text, parse_json, read_class_file, write_whole)
+    CLASS_ENDINGS, DATA, check_limit, clean_text, parse_json, read_class_file, write_whole)
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -128,9 +127,8 @@ def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`
         raise ValueError(f'{where}: no set of classes: {e}') from None
 
 # %% ../nbs/01_classes.ipynb #44c660bf
-_folder = Path(str(files('taidpt')))/'data'/'classes'
 VOC2007, COCO, NUSWIDE = [
-    ClassSet.from_file(_folder/f'{name}.yaml') for name in ('voc2007', 'coco', 'nuswide')]
+    ClassSet.from_file(DATA/'classes'/f'{name}.yaml') for name in ('voc2007', 'coco', 'nuswide')]
 
 # %% ../nbs/01_classes.ipynb #classes-published
 def published_classes(

@@ -9,7 +9,6 @@ __all__ = ['augmented', 'AugmentedPictures']
 import copy, math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from random import Random
 from zlib import crc32
 
@@ -22,6 +21,7 @@ from torchvision.transforms import AutoAugment, InterpolationMode
 
 from ..clip import FrozenCLIP, picture_batches
 from ..encoders.features import FeatureStore, normalized_fp16
+from ..files import DATA
 
 # %% ../../nbs/paper/augment.ipynb #au-006
 def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, int, int, int]:
@@ -54,7 +54,7 @@ class _PublishedPolicy(AutoAugment):
     @staticmethod
     @cache
     def _get_policies(policy)->list[tuple]: # pairs of (operation, chance, level)
-        text = (files('taidpt')/'data'/'autoaugment.txt').read_text(encoding='utf-8')
+        text = (DATA/'autoaugment.txt').read_text(encoding='utf-8')
         lines = [line.split() for line in text.splitlines() if line[0] != '#']
         return [((a, float(p), int(i)), (b, float(q), int(j))) for a,p,i,b,q,j in lines]
 

@@ -11,18 +11,18 @@ from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib.resources import files
 from itertools import islice
 
 import yaml
 
+from ..files import DATA
 from .words import lower_words, shortest_lemma, squeeze, token_spans, wordnet_file
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-005
 @lru_cache(maxsize=1)
 def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
     "By squeezed name: the equivalent class of a data set; the words of a kind."
-    listed = yaml.safe_load((files('taidpt')/'data'/'classes'/'same.yaml').read_text('utf-8'))
+    listed = yaml.safe_load((DATA/'classes'/'same.yaml').read_text('utf-8'))
     same = listed["classes"].items()
     classes = {squeeze(n): name for name,others in same for n in (name, *others)}
     return classes, {squeeze(word): words for words in listed['kinds'] for word in words}
@@ -64,7 +64,7 @@ def curated_words(
 # %% ../../nbs/text/synonyms.ipynb #synonyms-023
 def _table(name:str)->list[list[str]]:
     "The rows of a table of nouns in this package."
-    text = (files('taidpt')/'data'/'nouns'/name).read_text('utf-8')
+    text = (DATA/'nouns'/name).read_text('utf-8')
     return [line.split('\t') for line in text.splitlines()]
 
 @lru_cache(maxsize=1)
