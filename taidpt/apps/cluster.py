@@ -6,7 +6,7 @@
 __all__ = ['label_files', 'score_files']
 
 # %% ../../nbs/apps/cluster.ipynb #cl-002
-import hashlib, json, os, posixpath, tempfile, warnings
+import json, os, posixpath, tempfile, warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
-from ..files import fingerprint
+from ..files import digest, fingerprint
 from ..nounfilter import NounFilter
 from ..predict import Predictor
 from ..text.corpora import read_captions
@@ -81,7 +81,7 @@ class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
     def __init__(self, work:Callable, make:Callable): self.work, self.tool = work, make()
 
-    def __call__(self, task:dict)->dict: # name, out, captions or pictures read and kept, told, error
+    def __call__(self, task:dict)->dict: # name, out, read, kept, error, told
         "Make one result. Reports errors, as one bad file must not end a long job."
         done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0, 'error': ''}
         with warnings.catch_warnings(record=True) as told:
@@ -114,7 +114,7 @@ def _do(files:dict[str, list[str]], out:str|Path, worker:tuple, about:dict, ray:
     "Make missing or outdated results of `files`, by settings `about`."
     settings, folder, tasks = json.dumps(about, sort_keys=True), str(out).rstrip('/'), []
     for name, some in files.items():
-        made_from = hashlib.sha256(f'{settings}{fingerprint(some)}'.encode()).hexdigest()[:16]
+        made_from = digest([settings, fingerprint(some)])
         tasks.append({'name': name, 'files': some, 'made_from': made_from,
                       'out': f'{folder}/{name.replace("/", "%2F")}.parquet'})
     with ThreadPoolExecutor(16) as pool: there = [*pool.map(_made_from, [t['out'] for t in tasks])]
@@ -165,7 +165,7 @@ def score_files(
         files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
     if not files: raise FileNotFoundError(
         f'{source}: there are no pictures, nor parquet files of them')
-    about = {'prompts': hashlib.sha256(Path(prompts).read_bytes()).hexdigest()}
+    about = {'prompts': digest([Path(prompts).read_bytes()])}
     make = partial(load_predictor, os.path.abspath(prompts), trust=trust)
     worker = partial(_scored, on_error=on_error), make
     return _do(files, out, worker, about, ray, progress)

@@ -9,7 +9,6 @@ __all__ = ['augmented', 'AugmentedPictures']
 import copy, math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from random import Random
 from zlib import crc32
 
@@ -22,6 +21,7 @@ from torchvision.transforms import AutoAugment
 
 from ..clip import FrozenCLIP, picture_batches
 from ..encoders.features import FeatureStore, normalized_fp16
+from ..files import DATA
 
 # %% ../../nbs/paper/augment.ipynb #au-006
 def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, int, int, int]:
@@ -54,7 +54,7 @@ class _PublishedPolicy(AutoAugment):
     @staticmethod
     @cache
     def _get_policies(policy)->list: # pairs of [operation, chance, level or None]
-        return yaml.safe_load((files('taidpt')/'data'/'autoaugment.yaml').read_text('utf-8'))
+        return yaml.safe_load((DATA/'autoaugment.yaml').read_text('utf-8'))
 
     def _augmentation_space(self, num_bins:int, image_size:tuple[int, int])->dict:
         space = super()._augmentation_space(num_bins, image_size)

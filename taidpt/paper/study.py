@@ -22,7 +22,7 @@ from torch import Tensor
 
 from .. import __version__
 from ..classes import ClassSet, published_classes
-from ..clip import FrozenCLIP, encode_pictures, encode_sentences, feature_recipe, text_digest
+from ..clip import FrozenCLIP, encode_pictures, encode_sentences, feature_recipe
 from taidpt.datasets.benchmarks import (
     read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
 )
@@ -30,7 +30,7 @@ from ..datasets.labelled import LabeledPictures, bundled_photos, with_classes
 from ..datasets.samples import few_shot
 from ..encoders.features import FeatureStore
 from ..ensemble import ensemble_scores
-from ..files import fingerprint, locked, read_safetensors, write_safetensors, write_whole
+from ..files import digest, fingerprint, locked, read_safetensors, write_safetensors, write_whole
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
@@ -105,13 +105,13 @@ class Study:
     )->FeatureStore: # `form(0)` without the positional embedding, `form(1)` with it
         "Features of pictures, from one file."
         clip, forms, files = clip or self.clip, (False, True), pictures.pictures
-        key = text_digest([feature_recipe(clip, forms), fingerprint(files)])
+        key = digest([feature_recipe(clip, forms), fingerprint(files)])
         path = self.folder/'features'/f'pictures-{key}.safetensors'
         return encode_pictures(clip, files, path, on_error, forms, self.progress)
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one file."
-        key = text_digest([self.clip.fingerprint(), *texts])
+        key = digest([self.clip.fingerprint(), *texts])
         path = self.folder/'features'/f'sentences-{key}.safetensors'
         return encode_sentences(self.clip, texts, path, self.progress)
 
@@ -126,7 +126,7 @@ class Study:
         about = {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
                  'recommended': model.clip.recommended, 'method': type(model).__name__,
                  'settings': settings_of(model), 'classes': model.classes.names} | more
-        hashed = text_digest([json.dumps(about, sort_keys=True)])
+        hashed = digest([json.dumps(about, sort_keys=True)])
         return self.folder/kind/f'{name}-{hashed}.safetensors'
 
     def cell(self,
@@ -165,7 +165,7 @@ def data_digest(
     names, texts = [p.name for p in pictures.pictures], train.texts if train else []
     labels = [pictures.labels, train.labels] if train else [pictures.labels]
     marks = [bytes(y.flatten().tolist()).hex() for y in labels]
-    return text_digest([str(min_photos), *names, *pictures.classes.names, *texts, *marks])
+    return digest([str(min_photos), *names, *pictures.classes.names, *texts, *marks])
 
 _LOST = 'were missing or could not be read and are not part of it.'
 
@@ -215,7 +215,7 @@ class Material:
     def source(self)->str:
         "A hash of the captions' file or list, and of their number."
         path = self.captions.path
-        known = text_digest(self.captions) if path is None else fingerprint([path])
+        known = digest(self.captions) if path is None else fingerprint([path])
         return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
@@ -426,7 +426,7 @@ class Scene:
 
 def labels_digest(pictures:LabeledPictures)->str:
     "A hash of pictures and their labels."
-    return text_digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
+    return digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
 
 def scene(
     m:Material, # where pictures come from
