@@ -194,15 +194,14 @@ class Material:
     def train(self)->LabeledTexts:
         "Labelled sentences, filtered and capped as published."
         reader, captions = NounFilter(self.classes, rules='published'), self.captions
-        limit, listed = self.study.limit, self.study.ids and self.name != 'nuswide'
-        if limit:                                           # the first that name a class, at random
+        if limit := self.study.limit:                       # the first that name a class, at random
             every, rng = list(captions), torch.Generator().manual_seed(0)
             found = reader.stream(every[i] for i in torch.randperm(len(every), generator=rng))
             captions = list(islice((text for text,columns in found if columns), limit))
         found = reader.label(captions, progress=self.study.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
-        wanted = [n for n in (None if listed else self.run.sentences, limit) if n]
-        return found[draw(len(found), min(wanted, default=None))]
+        listed = self.study.ids and self.name != 'nuswide'  # the captions are the published list
+        return found[draw(len(found), None if listed else self.run.sentences)]
 
     @cached_property
     def published(self)->bool:
