@@ -6,10 +6,11 @@
 __all__ = ['FrozenCLIP', 'load_clip', 'encode_sentences', 'picture_batches', 'feature_recipe', 'encode_pictures', 'as_features']
 
 # %% ../nbs/04_clip.ipynb #483db389
-import hashlib, math, os, re, tempfile, warnings
+import math, os, re, warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block
 from .encoders.towers import any_text_features, is_causal, picture_features, project
 from .encoders.towers import special_tokens, text_tower, tower_for, widths
 from .encoders.weights import build_clip, find_clip, preprocessing
-from .files import file_identity, text_digest
+from .files import digest, file_identity
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
@@ -182,11 +183,10 @@ class FrozenCLIP:
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights, which determine the features."
         if not hasattr(self, '_fingerprint'):
-            sha = hashlib.sha256()
-            for name, weight in sorted(self.model.state_dict().items()):
-                sha.update(name.encode())
-                sha.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-            self._fingerprint = sha.hexdigest()[:16]
+            def numbers(t): return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            weights = sorted(self.model.state_dict().items())
+            self._fingerprint = digest(
+                part for name, t in weights for part in (name.encode(), numbers(t)))
         return self._fingerprint
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
@@ -209,7 +209,7 @@ def load_clip(
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
-    try: tempfile.gettempdir()
+    try: gettempdir()
     except FileNotFoundError:   # the disk is full: let PyTorch make no folder for its cache
         os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', os.getcwd())
     import open_clip                                # here, as it takes a second
@@ -254,9 +254,8 @@ def encode_sentences(
                 bar.update(len(rows))
     folder = None
     if path is None and 2 * clip.dim * int(tokenized()[1].sum()) > _IN_MEMORY:
-        folder = tempfile.TemporaryDirectory(prefix='taidpt-')
-        path = Path(folder.name)/'features.safetensors'
-    made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': text_digest(texts)}
+        path = Path((folder := TemporaryDirectory(prefix='taidpt-')).name)/'features.safetensors'
+    made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': digest(texts)}
     store = stored_features(path, made_from, lambda: (tokenized()[1], [clip.dim]), batches, 64*size)
     store.folder = folder                                   # goes with the store
     return store
@@ -311,7 +310,7 @@ def _identity(picture) -> str: # in any form
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
     if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
-    return f'{getattr(content, "shape", "")} {hashlib.sha256(content).hexdigest()}'
+    return f'{getattr(content, "shape", "")} {digest([content])}'
 
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
@@ -334,8 +333,8 @@ def encode_pictures(
             yield range(done, done + len(f)), f, F_.flatten(0, 1)
             done += len(f)
     made_from = {'kind': 'pictures', 'weights': clip.fingerprint()}
-    if path is not None: made_from |= {'source': text_digest(map(_identity, pictures)),
-                                       'recipe': text_digest([feature_recipe(clip, pos_embed)])}
+    if path is not None: made_from |= {'source': digest(map(_identity, pictures)),
+                                       'recipe': digest([feature_recipe(clip, pos_embed)])}
     store = stored_features(path, made_from, sizes, batches)
     lost = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
     if len(lost) and on_error == 'raise': raise UnreadablePicture(

@@ -11,16 +11,12 @@ import pytest
 import torch
 from conftest import run
 from PIL import Image
-from taidpt.classes import ClassSet
-from taidpt.clip import FrozenCLIP, encode_pictures, load_clip
+from taidpt.all import ClassSet, FrozenCLIP, LabeledTexts, ZeroShotCLIP, encode_pictures, load_clip, read_captions
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import list_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
 from taidpt.paper.family import Comparison
 from taidpt.paper.study import Study, labels_digest
-from taidpt.text.corpora import read_captions
-from taidpt.texts import LabeledTexts
-from taidpt.zeroshot import ZeroShotCLIP
 
 PETS, clip = ClassSet('pets', ['cat', 'dog']), cache(lambda: load_clip(device='cpu'))
 
