@@ -7,7 +7,6 @@ import shutil
 import statistics
 import time
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Callable
 
@@ -16,7 +15,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from taidpt.clip import FrozenCLIP
-from taidpt.encoders.pictures import list_pictures
+from taidpt.files import write_whole
 
 RESULTS = Path(__file__).with_name("results.json")
 SHARED = Path(os.environ.get("TAIDPT_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"    # may not be there
@@ -32,9 +31,6 @@ def rn50() -> FrozenCLIP:
     return FrozenCLIP(model, open_clip.get_tokenizer("RN50"), preprocess, "RN50-quickgelu")
 
 
-def bundled_paths() -> list[Path]: return list_pictures(files("taidpt")/"data/coco_demo/images")
-
-
 def copies(paths: list[Path], photos: int, folder: Path) -> Path:
     "A folder of so many photos, these again and again."
     folder.mkdir()
@@ -42,18 +38,17 @@ def copies(paths: list[Path], photos: int, folder: Path) -> Path:
     return folder
 
 
-def seconds(f: Callable, clock: Callable = time.perf_counter) -> float:
-    start = clock()
+def seconds(f: Callable) -> float:
+    start = time.perf_counter()
     f()
-    return clock() - start
+    return time.perf_counter() - start
 
 
-def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {},
-               clock: Callable = time.perf_counter) -> dict[str, list[float]]:
+def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {}) -> dict[str, list[float]]:
     "Seconds that each way takes in each round, in which the ways take turns; of a way that is called several `times`, the median."
     taken = {name: [] for name in ways}
     for _ in range(repeats):
-        for name, way in ways.items(): taken[name].append(statistics.median(seconds(way, clock) for _ in range(times.get(name, 1))))
+        for name, way in ways.items(): taken[name].append(statistics.median(seconds(way) for _ in range(times.get(name, 1))))
     return taken
 
 
@@ -62,10 +57,14 @@ def spread(numbers: list[float]) -> dict[str, float]:
     return dict(median=statistics.median(numbers), low=min(numbers), high=max(numbers))
 
 
-def compare(taken: dict[str, list[float]], ours: str = "ours", theirs: str = "published") -> dict:
-    "Seconds of both ways, and the ratio round by round."
-    return dict(seconds={n: spread(t) for n, t in taken.items()}, ratio=spread([b / a for a, b in zip(taken[ours], taken[theirs])]),
-                rounds=len(taken[ours]))
+def ratios(taken: dict[str, list[float]], base: str) -> dict[str, dict]:
+    "How many times as fast as one way each way is, round by round."
+    return {name: spread([b / t for b, t in zip(taken[base], times)]) for name, times in taken.items()}
+
+
+def compare(taken: dict[str, list[float]]) -> dict:
+    "Seconds of both ways, ours and the published one, and their ratio."
+    return dict(seconds={n: spread(t) for n, t in taken.items()}, ratio=ratios(taken, "published")["ours"], rounds=len(taken["ours"]))
 
 
 def show(name: str, case: dict):
@@ -92,6 +91,4 @@ def record(name: str, figures: dict):
     "Put one benchmark's figures into results.json; what the others left there stays."
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[name] = dict(figures, machine=machine())
-    new = RESULTS.with_suffix(".new")
-    new.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
-    new.replace(RESULTS)
+    with write_whole(RESULTS) as new: new.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")

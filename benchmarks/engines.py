@@ -2,41 +2,47 @@
 COCO's size. "Eager" is PyTorch with all cores on one batch after another; `predict` and the engine take a batch a core. With
 the table of labelled photos, also what bfloat16 does to scores, best tags and average precision.
 
-    python benchmarks/engines.py [--rounds 9] [--photos 144]
+    python benchmarks/engines.py [rounds] [photos]
 """
-import argparse
+import sys
 import tempfile
 import warnings
+from functools import partial
 from pathlib import Path
+from typing import Callable
 
 import torch
 
-from common import SHARED, bundled_paths, copies, interleave, record, rn50, spread
+from common import SHARED, copies, interleave, ratios, record, rn50, spread
 from pictures import enlarge
-from taidpt.classes import COCO, VOC2007
-from taidpt.clip import FrozenCLIP, load_clip
-from taidpt.datasets.labelled import read_labels
+from taidpt.all import COCO, VOC2007, FrozenCLIP, TaIDPT, ZeroShotCLIP, load_clip, mean_average_precision, read_labels
 from taidpt.encoders.engines import openvino_tower
 from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
-from taidpt.learner import TaIDPT
-from taidpt.metrics import mean_average_precision
-from taidpt.zeroshot import ZeroShotCLIP
+from taidpt.tags import reference_photos
 
 WAYS = {"torch bfloat16": ("torch", "bfloat16"), "openvino": ("openvino", "float32"), "bfloat16": ("openvino", "bfloat16")}
 
 
-def in_openvino(clip: FrozenCLIP, precision: str) -> FrozenCLIP:
-    "The same CLIP with its picture tower in OpenVINO."
-    return FrozenCLIP(clip.model, clip.tokenizer, clip.preprocess, clip.name, tower=openvino_tower(clip.model.visual, precision))
+def in_turn(name: str, ways: dict[str, Callable], rounds: int, pictures: int) -> dict:
+    "Pictures a second of eager PyTorch, and round by round how many times as fast the others are, whose vectors are the same."
+    want = ways["eager"]()
+    for other, way in ways.items():                                         # warm, and right
+        far = (way() - want).norm(dim=-1).max() / want.norm(dim=-1).max()
+        assert far < (.1 if "bfloat16" in other else 1e-3), (other, far)
+    ratio = ratios(taken := interleave(ways, rounds), "eager")
+    del ratio["eager"]
+    speed = spread([pictures / t for t in taken["eager"]])
+    print(f"{name}: eager {speed['median']:.1f} pictures/s; " + ", ".join(
+        f"{n} {r['median']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for n, r in ratio.items()), flush=True)
+    return dict(eager=speed, rounds=rounds, ratio=ratio)
 
 
-def on_pixels(clip: FrozenCLIP, rounds: int, batches: int = 4) -> dict[str, list[float]]:
-    "Seconds a picture of each way, in batches of four."
-    size = clip.model.visual.image_size
-    size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    pixels = torch.randn(4, 3, *size)
-    clips = {"a batch a core": clip, "openvino": in_openvino(clip, "float32"), "bfloat16": in_openvino(clip, "bfloat16")}
-    want = clip.encode_images(pixels)[0]
+def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dict:
+    "The towers alone, on batches of four."
+    pixels = torch.stack([clip.preprocess(open_rgb(p)) for p in reference_photos()[:4]])
+    clips = {"a batch a core": clip}
+    for way, precision in (("openvino", "float32"), ("bfloat16", "bfloat16")):
+        clips[way] = FrozenCLIP(clip.model, clip.tokenizer, clip.preprocess, clip.name, tower=openvino_tower(clip.model.visual, precision))
 
     def one_by_one():
         for _ in range(batches): found = clip.encode_images(pixels)[0]
@@ -45,15 +51,12 @@ def on_pixels(clip: FrozenCLIP, rounds: int, batches: int = 4) -> dict[str, list
     def side_by_side(way):
         return list(in_batches(lambda i: pixels, lambda some: way.encode_images(some[0])[0], range(batches), 1, True))[-1]
 
-    ways = {"eager": one_by_one} | {name: lambda way=way: side_by_side(way) for name, way in clips.items()}
-    for name, way in ways.items():                                          # warm, and right
-        far = (way() - want).norm(dim=-1).max() / want.norm(dim=-1).max()
-        assert far < (.1 if name == "bfloat16" else 1e-3), (name, far)
-    return {name: [t / batches / len(pixels) for t in times] for name, times in interleave(ways, rounds).items()}
+    ways = {"eager": one_by_one} | {way: partial(side_by_side, clip) for way, clip in clips.items()}
+    return in_turn(name, ways, rounds, batches * len(pixels))
 
 
-def on_photos(folder: Path, rounds: int, photos: int) -> dict[str, list[float]]:
-    "Seconds a photo of `predict` with the embedded CLIP, from files to scores."
+def on_photos(folder: Path, rounds: int) -> dict:
+    "`predict` with the embedded CLIP, from files to scores."
     models = {name: TaIDPT(load_clip(device="cpu", engine=engine, precision=precision), COCO)
               for name, (engine, precision) in {"a batch a core": ("torch", "float32"), **WAYS}.items()}
     for model in models.values(): model.prompts_ = model.fresh_prompts()
@@ -68,10 +71,8 @@ def on_photos(folder: Path, rounds: int, photos: int) -> dict[str, list[float]]:
             found.append(sum(scorer(*plain.clip.encode_images(pixels))) / 2)
         return torch.cat(found)
 
-    ways = {"eager": eager} | {name: lambda model=model: model.predict(folder, progress=False) for name, model in models.items()}
-    want = eager()
-    for name, way in ways.items(): assert (way() - want).abs().max() < (.1 if "bfloat16" in name else 1e-3), name
-    return {name: [t / photos for t in times] for name, times in interleave(ways, rounds).items()}
+    ways = {"eager": eager} | {name: partial(model.predict, folder, progress=False) for name, model in models.items()}
+    return in_turn("predict on photos", ways, rounds, len(paths))
 
 
 def beside_float32(table: Path) -> dict:
@@ -91,35 +92,17 @@ def beside_float32(table: Path) -> dict:
     return dict(photos=len(data.pictures), mAP=mean_average_precision(data.labels, plain), engines=found)
 
 
-def ratios(taken: dict[str, list[float]]) -> dict:
-    "Pictures a second of eager PyTorch, and round by round how many times as fast the others are."
-    eager = taken["eager"]
-    return dict(eager=spread([1 / t for t in eager]), rounds=len(eager),
-                ratio={n: spread([e / t for e, t in zip(eager, times)]) for n, times in taken.items() if n != "eager"})
-
-
-def show(name: str, case: dict):
-    print(f"{name}: eager {case['eager']['median']:.1f} pictures/s; " + ", ".join(
-        f"{n} {r['median']:.2f} ({r['low']:.2f} to {r['high']:.2f})" for n, r in case["ratio"].items()), flush=True)
-
-
-def main():
-    p = argparse.ArgumentParser()
-    p.add_argument("--rounds", type=int, default=9)
-    p.add_argument("--photos", type=int, default=144)
-    args, table = p.parse_args(), SHARED / "voc2012_dev/labels.tsv"
+def main(rounds: int = 9, photos: int = 144):
     warnings.filterwarnings("ignore")
-    cases = {}
-    for name, clip in {"embedded": load_clip(device="cpu"), "RN50": rn50()}.items():
-        show(name, cases.setdefault(name, ratios(on_pixels(clip, args.rounds))))
+    cases = {name: on_pixels(name, clip, rounds) for name, clip in (("embedded", load_clip(device="cpu")), ("RN50", rn50()))}
     with tempfile.TemporaryDirectory() as d:
-        folder = copies(enlarge(bundled_paths(), Path(d)/"once", .3), args.photos, Path(d)/"photos")      # 640 pixels on the long side
-        show("predict on photos", cases.setdefault("predict", ratios(on_photos(folder, args.rounds, args.photos))))
-    figures = dict(cases=cases, photos=args.photos)
-    if table.is_file():
+        folder = copies(enlarge(reference_photos(), Path(d)/"once", .3), photos, Path(d)/"photos")      # 640 pixels on the long side
+        cases["predict"] = on_photos(folder, rounds)
+    figures = dict(cases=cases, photos=photos)
+    if (table := SHARED/"voc2012_dev/labels.tsv").is_file():
         figures["scores"] = beside_float32(table)
         print(figures["scores"])
     record("engines", figures)
 
 
-if __name__ == "__main__": main()
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))

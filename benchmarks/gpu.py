@@ -17,14 +17,12 @@ from typing import NamedTuple
 
 import torch
 
-from common import bundled_paths, record, rn50, seconds
+from common import record, rn50, seconds
 from training import BATCH
-from taidpt.classes import COCO, VOC2007, ClassSet
-from taidpt.clip import FrozenCLIP, encode_sentences, load_clip
-from taidpt.learner import TaIDPT
-from taidpt.nounfilter import NounFilter
-from taidpt.text.corpora import bundled_captions
-from taidpt.texts import template_sentences
+from taidpt.all import (
+    COCO, VOC2007, ClassSet, FrozenCLIP, NounFilter, TaIDPT, bundled_captions, encode_sentences, load_clip,
+    template_sentences)
+from taidpt.tags import reference_photos
 
 
 class Run(NamedTuple):
@@ -43,7 +41,7 @@ def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int = 1) -> dict:
     "Seconds of encoding, of learning, and of scoring pictures; of the templates, one in so many."
     found = NounFilter(run.classes).label(bundled_captions(), progress=False)
     train = found[torch.arange(run.captions) % len(found)] + template_sentences(run.classes)[::every]
-    photos = list(islice(cycle(bundled_paths()), run.pictures))       # each is decoded anew
+    photos = list(islice(cycle(reference_photos()), run.pictures))       # each is decoded anew
     model = TaIDPT(clip, run.classes, epochs=epochs, batch_size=BATCH, templates=False)   # which are there already
     done = {}
 

@@ -10,16 +10,15 @@ import hashlib
 import json
 import sys
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 from common import SHARED
 
 from taidpt.all import (
-    COCO, NUSWIDE, VOC2007, NounFilter, TaIDPT, ZeroShotCLIP, bundled_captions, bundled_photos, encode_pictures,
-    encode_sentences, load_clip, mean_average_precision, read_captions, read_labels, template_sentences)
-from taidpt.baselines.concepts import TextConcepts
-from taidpt.baselines.linear import TextLinear
-from taidpt.ensemble import Attended
+    COCO, NUSWIDE, VOC2007, Attended, NounFilter, TaIDPT, TextConcepts, TextLinear, ZeroShotCLIP, bundled_captions,
+    bundled_photos, encode_pictures, encode_sentences, load_clip, mean_average_precision, read_captions,
+    read_labels, template_sentences)
 
 KEPT = Path(__file__).with_name("keep.json")
 METHODS = {
@@ -32,12 +31,10 @@ def labels() -> dict[str, str]:
     "A digest of the labels of captions, by either rule of the noun filter"
     found, corpora = {}, {"bundled": list(bundled_captions())}
     for path in sorted((SHARED/"captions").glob("*")): corpora[path.name] = list(read_captions(path))[:5_000]
-    for name, texts in corpora.items():
-        for classes in (VOC2007, COCO, NUSWIDE):
-            for rules in ("careful", "published"):
-                kept = NounFilter(classes, rules=rules).label(texts, progress=False)
-                content = kept.labels.numpy().tobytes() + "\n".join(kept.texts).encode()
-                found[f"{name}, {classes.name}, {rules}"] = hashlib.sha256(content).hexdigest()[:16]
+    for name, classes, rules in product(corpora, (VOC2007, COCO, NUSWIDE), ("careful", "published")):
+        kept = NounFilter(classes, rules=rules).label(corpora[name], progress=False)
+        content = kept.labels.numpy().tobytes() + "\n".join(kept.texts).encode()
+        found[f"{name}, {classes.name}, {rules}"] = hashlib.sha256(content).hexdigest()[:16]
     return found
 
 

@@ -9,27 +9,23 @@ import multiprocessing
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-
 from PIL import Image
 
 from common import copies, record, rn50, seconds
-from taidpt.classes import COCO, ClassSet
-from taidpt.clip import encode_sentences, load_clip
+from taidpt.all import (
+    COCO, ClassSet, LabeledTexts, NounFilter, PromptLearner, TaIDPT, ZeroShotCLIP, bundled_captions,
+    encode_sentences, load_clip)
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
-from taidpt.learner import TaIDPT
 from taidpt.losses import auc_loss, ranking_loss
-from taidpt.nounfilter import NounFilter
-from taidpt.prompts import PromptLearner
 from taidpt.encoders.features import load_features, stored_features
-from taidpt.text.corpora import bundled_captions
-from taidpt.texts import LabeledTexts
-from taidpt.zeroshot import ZeroShotCLIP
 from training import published_loss
 
 D, BATCH = 1024, 512
@@ -57,60 +53,51 @@ def write_store(path: Path, captions: int) -> dict:
                 padded_float32=captions * 77 * D * 4)
 
 
-def train_from_store(path: str, steps: int, out):
+def labels_of(rows: int, classes: int, each: int = 1) -> torch.Tensor:
+    "Labels, rows × classes, with as many positives in each row, one class on from those of the row before."
+    return (torch.arange(classes) - torch.arange(rows)[:, None]) % classes < each
+
+
+def train_from_store(path: Path, steps: int) -> dict:
     "Steps on random batches of the store; the most memory that was resident after one of them."
-    clip, store = rn50(), load_features(path)
-    prompts, n = PromptLearner(clip, COCO.names, seed=0), len(store)
-    labels = torch.zeros(n, 80, dtype=torch.bool)
-    labels[torch.arange(n), torch.arange(n) % 80] = True
-    optimizer, after = torch.optim.SGD(prompts.parameters(), 1e-4), []
+    store, prompts, after = load_features(path), PromptLearner(rn50(), COCO.names, seed=0), []
+    labels, optimizer = labels_of(len(store), 80), torch.optim.SGD(prompts.parameters(), 1e-4)
     for _ in range(2): sum(e.sum() for e in prompts()).backward()  # what a step takes without any features
-    before = resident()
-    scores = partial(branch_scores, tau=0.02)
-    for order in torch.randperm(n)[:steps * BATCH].split(BATCH):
+    before, scores = resident(), partial(branch_scores, tau=0.02)
+    for order in torch.randperm(len(store))[:steps * BATCH].split(BATCH):
         train_epoch(prompts, [(*store.batch(order, padded=False), labels[order])], optimizer, scores)
         after.append(resident())
-    out.put(dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after)))
+    return dict(steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after))
 
 
-def loss_of(classes: int, loss=ranking_loss) -> float:
-    "Seconds of a ranking-loss step, forward and backward, 5 positives a row."
-    scores = torch.randn(BATCH, classes, requires_grad=True)
-    return seconds(lambda: loss(scores, torch.arange(classes).expand(BATCH, -1) < 5).backward())
+def step_of(loss: Callable, rows: int, classes: int, each: int) -> Callable:
+    "A step of a loss, forward and backward, with as many positives in each row."
+    scores, labels = torch.randn(rows, classes, requires_grad=True), labels_of(rows, classes, each)
+    return lambda: loss(scores, labels).backward()
 
 
 def loss_by_classes(sizes: tuple[int, ...], rounds: int = 7) -> list[dict]:
     "Median seconds of a step for each number of classes; for few of them also with all pairs in one tensor."
-    def median(*how): return statistics.median(loss_of(*how) for _ in range(rounds))
-    return [dict(classes=c, seconds=median(c)) | ({"all pairs": median(c, published_loss)} if c <= 200 else {}) for c in sizes]
+    def median(loss, c): return statistics.median(seconds(step_of(loss, BATCH, c, 5)) for _ in range(rounds))
+    return [dict(classes=c, seconds=median(ranking_loss, c)) | ({"all pairs": median(published_loss, c)} if c <= 200 else {}) for c in sizes]
 
 
-def loss_memory(classes: int, out):
-    torch.manual_seed(0)
+def loss_memory(loss: Callable, rows: int, classes: int, each: int) -> dict:
     before = resident()
-    loss_of(classes)
-    out.put(dict(classes=classes, resident_before=before, peak=resident("VmHWM")))
+    return dict(rows=rows, classes=classes, seconds=seconds(step_of(loss, rows, classes, each)), resident_before=before)
 
 
-def pairs_memory(rows: int, out, classes: int = 80):
-    "The loss of pairs on a batch of captions' size: two or three positives a row."
-    scores, labels = torch.randn(rows, classes, requires_grad=True), torch.rand(rows, classes) < 2.5 / classes
-    before, took = resident(), seconds(lambda: auc_loss(scores, labels).backward())
-    out.put(dict(rows=rows, classes=classes, seconds=took, resident_before=before, peak=resident("VmHWM")))
-
-
-def label(sentences: int, out):
+def label(sentences: int) -> dict:
     "A stream of captions, each with a word that no other has, through the noun filter; what is resident as it goes on."
-    captions, after, seen = list(bundled_captions()), [], 0
+    captions, after = list(bundled_captions()), []
     before = resident()
     stream = (f"{captions[i % len(captions)]} x{i:x}" for i in range(sentences))
-    for _ in NounFilter(COCO).stream(stream):
-        seen += 1
+    for seen, _ in enumerate(NounFilter(COCO).stream(stream), 1):
         if seen % (sentences // 3) == 0: after.append(dict(sentences=seen, resident=resident()))
-    out.put(dict(resident_before=before, resident=after, peak=resident("VmHWM")))
+    return dict(resident_before=before, resident=after)
 
 
-def tiny_pictures(photos: int, out):
+def tiny_pictures(photos: int) -> dict:
     "Zero-shot scores of a folder of pictures of 16 pixels, all with one content."
     model = ZeroShotCLIP(load_clip(device="cpu"), COCO)
     with tempfile.TemporaryDirectory() as d:
@@ -119,46 +106,41 @@ def tiny_pictures(photos: int, out):
         model.predict([f"{d}/a.png"], progress=False)
         before = resident()
         model.predict(folder, progress=False)
-    out.put(dict(photos=photos, resident_before=before, peak=resident("VmHWM")))
+    return dict(photos=photos, resident_before=before)
 
 
-def many_classes(classes: int, out, sentences: int = 3_000):
-    "An epoch over sentences each of which names a class, with the embedded CLIP."
+def many_classes(classes: int, sentences: int = 930) -> dict:
+    "An epoch of ten steps over sentences each of which names a class, with the embedded CLIP."
     names = ClassSet("many", [f"thing {i}" for i in range(classes)])
-    labels = torch.zeros(sentences, classes, dtype=torch.bool)
-    labels[torch.arange(sentences), torch.arange(sentences) % classes] = True
-    train = LabeledTexts([f"a photo of a thing {i % classes}" for i in range(sentences)], labels, names)
-    model, before = TaIDPT(load_clip(device="cpu"), names, templates=False, epochs=1), resident()
+    train = LabeledTexts([f"a photo of a thing {i % classes}" for i in range(sentences)], labels_of(sentences, classes), names)
+    model, before = TaIDPT(load_clip(device="cpu"), names, templates=False, epochs=1, batch_size=sentences // 10), resident()
     model.fit(train, progress=False)
-    out.put(dict(classes=classes, sentences=sentences, resident_before=before, peak=resident("VmHWM")))
+    return dict(classes=classes, sentences=sentences, resident_before=before)
 
 
-def long_caption(words: int, out):
+def long_caption(words: int) -> dict:
     "One caption, labelled and encoded."
-    clip, text = load_clip(device="cpu"), "a dog sits on a long road and " * (words // 8)
-    filter = NounFilter(COCO)
+    clip, text, filter = load_clip(device="cpu"), "a dog sits on a long road and " * (words // 8), NounFilter(COCO)
     before, found = resident(), list(filter.stream([text]))
     encode_sentences(clip, [text], progress=False)
-    out.put(dict(words=words, classes=len(found[0][1]), resident_before=before, peak=resident("VmHWM")))
+    return dict(words=words, classes=len(found[0][1]), resident_before=before)
 
 
-def in_a_process(f, *args) -> dict:
-    "What `f` puts out, from a process of its own, whose memory nothing else has touched."
-    context = multiprocessing.get_context("spawn")
-    out = context.Queue()
-    process = context.Process(target=f, args=(*args, out))
-    process.start()
-    found = out.get()
-    process.join()
-    return found
+def with_peak(f: Callable, *args) -> dict: return f(*args) | dict(peak=resident("VmHWM"))
+
+
+def in_a_process(*call) -> dict:
+    "What a function tells, with the peak, in a process of its own, whose memory nothing else has touched."
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool: return pool.submit(with_peak, *call).result()
 
 
 def main(captions: int = 100_000):
     with tempfile.TemporaryDirectory() as d:
-        path = Path(d) / "features.safetensors"
-        store = write_store(path, captions) | in_a_process(train_from_store, str(path), 12)
-    figures = {"store": store, "noun filter": in_a_process(label, 3_000_000), "ranking loss": in_a_process(loss_memory, 10_000),
-               "loss of pairs": in_a_process(pairs_memory, 2_048),
+        path = Path(d)/"features.safetensors"
+        store = write_store(path, captions) | in_a_process(train_from_store, path, 12)
+    figures = {"store": store, "noun filter": in_a_process(label, 3_000_000),
+               "ranking loss": in_a_process(loss_memory, ranking_loss, BATCH, 10_000, 5),
+               "loss of pairs": in_a_process(loss_memory, auc_loss, 2_048, 80, 3),                   # a batch of captions' size
                "tiny pictures": [in_a_process(tiny_pictures, n) for n in (1_000, 20_000)],
                "many classes": [in_a_process(many_classes, n) for n in (500, 5_000)],
                "long caption": [in_a_process(long_caption, n) for n in (1_000, 1_000_000)],

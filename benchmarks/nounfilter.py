@@ -14,9 +14,7 @@ from nltk.stem import WordNetLemmatizer
 from nltk.tokenize import word_tokenize
 
 from common import compare, interleave, record, show
-from taidpt.classes import COCO
-from taidpt.nounfilter import NounFilter
-from taidpt.text.corpora import bundled_captions
+from taidpt.all import COCO, NounFilter, bundled_captions
 
 
 def published_way(texts: list[str]) -> list[list[int]]:

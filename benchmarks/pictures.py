@@ -16,12 +16,10 @@ import torch
 from PIL import Image
 from torchvision.transforms import Compose, InterpolationMode, Resize
 
-from common import bundled_paths, copies, interleave, record, rn50, spread
-from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP, load_clip
+from common import copies, interleave, ratios, record, rn50, spread
+from taidpt.all import COCO, FrozenCLIP, TaIDPT, ZeroShotCLIP, load_clip
 from taidpt.encoders.pictures import list_pictures
-from taidpt.learner import TaIDPT
-from taidpt.zeroshot import ZeroShotCLIP
+from taidpt.tags import reference_photos
 
 
 def beside_the_encoder(folder: Path, rounds: int) -> dict[str, list[float]]:
@@ -60,15 +58,14 @@ def by_engine(folder: Path, rounds: int) -> dict[str, dict]:
     ways = {name: partial(ZeroShotCLIP(clip, COCO).predict, folder, progress=False) for name, clip in clips.items()}
     for way in ways.values(): way()
     taken, n = interleave(ways, rounds), len(list_pictures(folder))
-    whole = taken["whole, torch"]
-    return {name: dict(speed=spread([n / s for s in t]), ratio=spread([w / s for w, s in zip(whole, t)])) for name, t in taken.items()}
+    return {name: dict(speed=spread([n / s for s in taken[name]]), ratio=r) for name, r in ratios(taken, "whole, torch").items()}
 
 
 def moved_scores(clip: FrozenCLIP, folder: Path) -> dict[str, dict[str, float]]:
     "How far cosines of photos are from those of photos that are decoded whole and resized by CLIP's filter."
     side, steps = clip.preprocess.side, clip.preprocess.transform.transforms[1:]
     ways = {"whole": clip.preprocess.transform, "draft": clip.preprocess}
-    ways |= {mode.value: Compose([Resize(side, mode), *steps]) for mode in (InterpolationMode.LANCZOS, InterpolationMode.BOX, InterpolationMode.BILINEAR)}
+    ways |= {name: Compose([Resize(side, InterpolationMode(name)), *steps]) for name in ("lanczos", "box", "bilinear")}
     found = {name: ZeroShotCLIP(FrozenCLIP(clip.model, clip.tokenizer, way), COCO).predict(folder, progress=False) / clip.logit_scale
              for name, way in ways.items()}
     whole = found.pop("whole")
@@ -79,8 +76,8 @@ def moved_scores(clip: FrozenCLIP, folder: Path) -> dict[str, dict[str, float]]:
 def main(rounds: int = 5, photos: int = 72):
     warnings.filterwarnings("ignore")
     with tempfile.TemporaryDirectory() as d:
-        taken = beside_the_encoder(copies(bundled_paths(), photos, Path(d)/"photos"), rounds)
-        large = enlarge(bundled_paths(), Path(d)/"once")
+        taken = beside_the_encoder(copies(reference_photos(), photos, Path(d)/"photos"), rounds)
+        large = enlarge(reference_photos(), Path(d)/"once")
         size = sum(p.stat().st_size for p in large) / len(large)
         moved = moved_scores(load_clip(device="cpu"), Path(d)/"once")
         engines = by_engine(copies(large, photos, Path(d)/"large"), min(rounds, 3))

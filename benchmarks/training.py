@@ -16,13 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from common import compare, interleave, record, rn50, show, spread
-from taidpt.classes import COCO
-from taidpt.clip import FrozenCLIP, encode_sentences
-from taidpt.losses import ranking_loss
-from taidpt.nounfilter import NounFilter
+from taidpt.all import COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_sentences, ranking_loss
 from taidpt.scores import branch_scores
-from taidpt.prompts import PromptLearner
-from taidpt.text.corpora import bundled_captions
 from taidpt.training import train_epoch
 
 BATCH, M, TAU, SCALE = 512, 16, 0.02, 4.0
@@ -90,17 +85,14 @@ class Ours:
             for p, c in zip(self.prompts.parameters(), contexts): p.copy_(c)
         self.optimizer = torch.optim.SGD(self.prompts.parameters(), lr, 0.9, weight_decay=5e-4)
 
-    @staticmethod
-    def loss(scores: Tensor, labels: Tensor) -> Tensor:
-        return ranking_loss(SCALE * scores, labels)
-
     def scores(self, items: Tensor) -> list[Tensor]:
         u, U, mask = self.features.batch(items, padded=False)
         return [SCALE * s for s in branch_scores(u, U, *self.prompts(), TAU, mask)]
 
     def step(self, items: Tensor) -> float:
         batch = *self.features.batch(items, padded=False), self.labels[items]
-        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU), self.loss)
+        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU),
+                           lambda scores, labels: ranking_loss(SCALE * scores, labels))
 
 
 # What is measured

@@ -9,13 +9,12 @@ __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'class_text
 # %% ../nbs/01_classes.ipynb #b67bdfac
 import difflib, json
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
 from .files import (
-    CLASS_ENDINGS, check_limit, clean_text, parse_json, read_class_file, write_whole)
+    CLASS_ENDINGS, DATA, check_limit, clean_text, parse_json, read_class_file, write_whole)
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -128,9 +127,8 @@ def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`
         raise ValueError(f'{where}: no set of classes: {e}') from None
 
 # %% ../nbs/01_classes.ipynb #44c660bf
-_folder = Path(str(files('taidpt')))/'data'/'classes'
 VOC2007, COCO, NUSWIDE = [
-    ClassSet.from_file(_folder/f'{name}.yaml') for name in ('voc2007', 'coco', 'nuswide')]
+    ClassSet.from_file(DATA/'classes'/f'{name}.yaml') for name in ('voc2007', 'coco', 'nuswide')]
 
 # %% ../nbs/01_classes.ipynb #classes-published
 def published_classes(
@@ -161,6 +159,7 @@ def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file,
 # %% ../nbs/01_classes.ipynb #classes-add
 def add_synonyms(
     classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
+    hyponyms:bool=False, # kinds of a thing, too, for names that only WordNet knows
 )->ClassSet: # the same classes, all with synonyms
     "Give classes without synonyms the data sets' words or else WordNet's."
     classes = as_classset(classes)
@@ -169,5 +168,5 @@ def add_synonyms(
     taken = {squeeze(p) for phrases in own.values() for p in phrases}
     for nat,words in curated_words(classes.natural, _KNOWN).items():
         own[nat] = own[nat] or [p for p in words if squeeze(p) not in taken and p != nat]
-    words = wordnet_words(own).values()
+    words = wordnet_words(own, hyponyms).values()
     return ClassSet(classes.name, classes.names, dict(zip(classes.names, words)), natural)

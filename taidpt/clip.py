@@ -6,33 +6,38 @@
 __all__ = ['FrozenCLIP', 'load_clip', 'encode_sentences', 'picture_batches', 'feature_recipe', 'encode_pictures', 'as_features']
 
 # %% ../nbs/04_clip.ipynb #483db389
-import hashlib, math, re, warnings
+import math, os, re, warnings
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, normalized_fp16, stored_features, to_device
 from .encoders.pictures import UnreadablePicture, as_pictures, in_batches, read_pixels
 from .encoders.pictures import what_is_wrong
-from .encoders.shared_prefix import PromptRows, encode_any_prompts, encode_shared_prefix
-from .encoders.shared_prefix import encode_whole_prompts, lay_out_prompts, name_suffixes
-from .encoders.shared_prefix import prompt_block, run_causal
+from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
+from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
+from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project
 from .encoders.towers import special_tokens, text_tower, tower_for, widths
 from .encoders.weights import build_clip, find_clip, preprocessing
-from .files import file_identity, text_digest
+from .files import digest, file_identity
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
-_BLOCK = 500                            # classes encoded at a time
+_BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
+
+def _blocks(names:Sequence[str], device:torch.device) -> list[Sequence[str]]: # C names
+    "The names in blocks whose prompts are encoded at a time."
+    most, few = _BLOCK
+    size = few if len(names) > most and device.type == 'cpu' else most
+    return [names[i:i + size] for i in range(0, len(names), size)]
 
 class FrozenCLIP:
     "A frozen open_clip model, with the features of Eq. 4."
@@ -151,10 +156,9 @@ class FrozenCLIP:
         if not self.causal:
             each = contexts[:, None].expand(-1, len(classnames), -1, -1)
             return torch.stack([self.encode_prompts(c, classnames) for c in each])
-        blocks = [classnames[i:i + _BLOCK] for i in range(0, len(classnames), _BLOCK)]
+        blocks = _blocks(classnames, self.device)
         if len(blocks) > 1: return torch.cat([
-            checkpoint(self.encode_shared_prompts, contexts, block, use_reentrant=False)
-            for block in blocks], 1)
+            Recomputed.apply(self.encode_shared_prompts, contexts, names) for names in blocks], 1)
         rows = self.prompt_rows(classnames, contexts.shape[1])
         return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
 
@@ -168,6 +172,10 @@ class FrozenCLIP:
             f'context must be M × {self.width}, or {count} × M × {self.width} for {count} classes, '
             f'got {tuple(context.shape)}.')
         if not C: return self.encode_shared_prompts(context[None], classnames)[0]
+        blocks = _blocks(classnames, self.device)
+        if len(blocks) > 1: return torch.cat([
+            Recomputed.apply(self.encode_prompts, part, names)
+            for part, names in zip(context.split(len(blocks[0])), blocks)])
         rows = self.prompt_rows(classnames, context.shape[1])
         if not self.causal: return encode_any_prompts(self.model, self.special, context, rows.ids)
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
@@ -175,11 +183,10 @@ class FrozenCLIP:
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights, which determine the features."
         if not hasattr(self, '_fingerprint'):
-            sha = hashlib.sha256()
-            for name, weight in sorted(self.model.state_dict().items()):
-                sha.update(name.encode())
-                sha.update(weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-            self._fingerprint = sha.hexdigest()[:16]
+            def numbers(t): return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+            weights = sorted(self.model.state_dict().items())
+            self._fingerprint = digest(
+                part for name, t in weights for part in (name.encode(), numbers(t)))
         return self._fingerprint
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
@@ -202,6 +209,9 @@ def load_clip(
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
+    try: gettempdir()
+    except FileNotFoundError:   # the disk is full: let PyTorch make no folder for its cache
+        os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', os.getcwd())
     import open_clip                                # here, as it takes a second
     on_engine = engine == 'openvino'
     if device is None: device = ('cpu' if on_engine else 'cuda' if torch.cuda.is_available() else
@@ -245,7 +255,7 @@ def encode_sentences(
     folder = None
     if path is None and 2 * clip.dim * int(tokenized()[1].sum()) > _IN_MEMORY:
         path = Path((folder := TemporaryDirectory(prefix='taidpt-')).name)/'features.safetensors'
-    made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': text_digest(texts)}
+    made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': digest(texts)}
     store = stored_features(path, made_from, lambda: (tokenized()[1], [clip.dim]), batches, 64*size)
     store.folder = folder                                   # goes with the store
     return store
@@ -300,7 +310,7 @@ def _identity(picture) -> str: # in any form
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
     if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
-    return f'{getattr(content, "shape", "")} {hashlib.sha256(content).hexdigest()}'
+    return f'{getattr(content, "shape", "")} {digest([content])}'
 
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
@@ -323,8 +333,8 @@ def encode_pictures(
             yield range(done, done + len(f)), f, F_.flatten(0, 1)
             done += len(f)
     made_from = {'kind': 'pictures', 'weights': clip.fingerprint()}
-    if path is not None: made_from |= {'source': text_digest(map(_identity, pictures)),
-                                       'recipe': text_digest([feature_recipe(clip, pos_embed)])}
+    if path is not None: made_from |= {'source': digest(map(_identity, pictures)),
+                                       'recipe': digest([feature_recipe(clip, pos_embed)])}
     store = stored_features(path, made_from, sizes, batches)
     lost = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
     if len(lost) and on_error == 'raise': raise UnreadablePicture(

@@ -21,15 +21,16 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet
-from .clip import FrozenCLIP, encode_sentences, text_digest
+from .clip import FrozenCLIP, encode_sentences
 from .encoders.features import FeatureStore, check_features
+from .files import digest
 from .losses import LOSSES, scaled_loss
 from .nounfilter import NounFilter
 from .predict import Predictor, clip_and_classes, model_about, validation
 from .prompts import PromptLearner
 from .scores import global_scores
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
-from .training import Schedule, at_least, data_hash, learn, more_than
+from .training import Schedule, at_least, learn, more_than
 
 # %% ../nbs/09_taidpt.ipynb #09-sent-1
 def as_labelled(
@@ -216,8 +217,7 @@ class TaIDPT(Predictor):
         for name in ('lr', 'epochs', 'batch_size', 'warmup_lr', 'scale'):
             setattr(self, f'{name}_', how[name])
         parts = train.labels, *([self.init] if isinstance(self.init, Tensor) else [])
-        data = data_hash(text_digest(train.texts).encode(),
-                         *(x.cpu().contiguous().numpy() for x in parts))
+        data = digest([*train.texts, *(x.cpu().contiguous().numpy() for x in parts)])
         self.prompts_, self.history_ = self.fresh_prompts(), []
         if self.init is not None and not (checkpoint and Path(checkpoint).exists()):
             if callable(features): features = features()

@@ -23,8 +23,8 @@ from .clip import FrozenCLIP, as_features, load_clip, picture_batches
 from .encoders.features import FeatureStore
 from .encoders.weights import is_known_clip, model_and_tag, opened_by_label
 from .files import (
-    check_numbers, history_text, is_number, plain_text, read_safetensors, settings_text,
-    write_safetensors)
+    check_numbers, check_shapes, history_text, is_number, plain_text, read_safetensors,
+    settings_text, write_safetensors)
 from .metrics import mean_average_precision
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Thresholds, frequency_text, probabilities, tagged
@@ -252,24 +252,21 @@ class Predictor:
         **given, # a setting that is your own function: loss=…
     )->'Predictor': # ready to predict
         "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
-        def wanted(about, names):
-            if about['method'] != cls.__name__: raise ValueError(
-                f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
-            try: shapes = cls.shapes(about, names)
-            except ValueError as e: raise ValueError(f'{path}: {e}') from None
-            state = {n: n.split('.', 2) for n in names if n.startswith('optimizer.')}
-            more = {n: ('N', 'D') for n in names if n == 'attention.sentences'}
-            return shapes | more | {n: () if s[1] == 'step' else shapes[s[2]] for n, s in state.items()
-                                    if len(s) > 2 and s[2] in shapes}
-        tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE, wanted)
-        kept = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
+        tensors, about = read_safetensors(path, 'taidpt-model', 'prompts', _HEADER, _MORE)
+        if about['method'] != cls.__name__: raise ValueError(
+            f'{path} is of {about["method"]}: load it with {about["method"]}.load.')
+        kept = {n: t for n, t in tensors.items() if not n.startswith('optimizer.')}
+        try: shapes = cls.shapes(about, kept.keys())
+        except ValueError as e: raise ValueError(f'{path}: {e}') from None
+        more = {n: ('N', 'D') for n in kept if n == 'attention.sentences'}
+        check_shapes(kept, shapes | more, path)
         for name, t in kept.items():                        # logarithms are of small numbers
             check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
         kept.pop('attention.sentences', None)               # `load_predictor` takes them up
         if clip is None: clip = _clip_of_label(about['clip'], path, trust)
         was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
-        for name, shape in cls.shapes(about, kept.keys()).items():
-            for size, letter in zip(kept[name].shape, shape or ()):
+        for name, t in kept.items():
+            for size, letter in zip(t.shape, shapes[name] or ()):
                 want = {'W': clip.width, 'D': clip.dim}.get(letter, size)
                 if size != want: raise ValueError(
                     f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '

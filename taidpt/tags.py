@@ -11,14 +11,13 @@ __all__ = ['FEW', 'Tag', 'as_tags', 'reference_thresholds', 'reference_photos', 
 import math, warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .files import is_number, is_text_list, parse_json
+from .files import DATA, is_number, is_text_list, parse_json
 from .metrics import as_array
 
 # %% ../nbs/15_tags.ipynb #15-tag
@@ -53,7 +52,7 @@ def reference_thresholds(
 # %% ../nbs/15_tags.ipynb #15-default
 def reference_photos()->list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
-    return sorted((Path(str(files('taidpt')))/'data'/'coco_demo'/'images').glob('*.jpg'))
+    return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))
 
 def reference_features(clip, pos_embed:bool=False): # as in `FrozenCLIP.encode_images`
     "`FeatureStore` of the bundled photos, encoded on first use and cached by the CLIP."

@@ -9,7 +9,6 @@ __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'warn_of_rare_clas
 import hashlib, json, warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .classes import ClassSet, as_classset, class_text
-from .files import write_whole
+from .files import DATA, write_whole
 
 # %% ../nbs/03_texts.ipynb #8b82a833
 def _checksum(texts:list[str], labels:Tensor, about:str, dropped:str)->str:
@@ -114,7 +113,7 @@ class LabeledTexts:
                              "copy, download or make it again") from None
 
 # %% ../nbs/03_texts.ipynb #7dbe855f
-_lines = (files('taidpt')/'data'/'templates.txt').read_text(encoding='utf-8').splitlines()
+_lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()
 TEMPLATES = tuple(line for line in _lines if not line.startswith('#'))
 
 def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: # C -> 89 × C

@@ -24,7 +24,8 @@ import sys
 import tempfile
 import time
 import traceback
-from itertools import islice
+from functools import cache
+from itertools import cycle, islice
 from pathlib import Path
 
 os.environ |= dict(OMP_NUM_THREADS='1', TQDM_DISABLE='1', HF_HUB_OFFLINE='1', MPLBACKEND='agg')
@@ -32,8 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from safetensors import safe_open
 from taidpt.apps.cli import main
-from taidpt.clip import encode_sentences, load_clip
-from taidpt.text.corpora import bundled_captions
+from taidpt.all import bundled_captions, encode_sentences, load_clip
 
 for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.linear_model', 'sklearn.metrics', 'taidpt.all', 'taidpt.paper.reproduce'):
     importlib.import_module(module)       # what the commands import when they need it, so that each fork has it
@@ -96,7 +96,7 @@ def start(command: str, folder: Path, log: Path, step: tuple[int, bool] | None =
         if room is not None: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
         steps = watch(*step) if step else []
         status = work(command)
-        if count: os.write(os.open(count, os.O_WRONLY | os.O_CREAT), str(len(steps)).encode())
+        if count: count.write_text(str(len(steps)))
     except SystemExit as e: status = e.code if isinstance(e.code, int) else 98
     except BaseException: traceback.print_exc()
     finally:
@@ -140,37 +140,32 @@ class Chaos:
     "Commands, what they write when nothing happens, and what happened in trials"
     def __init__(self, seed: int, folder: Path):
         self.random, self.folder, self.trials, self.failures = random.Random(seed), folder, 0, 0
-        self.given, self.here, self.unbroken = folder/'given', folder/'here', {}
+        self.given, self.here, self.log = folder/'given', folder/'here', folder/'log'
         given, captions = self.given, list(islice(bundled_captions(), 360))
         (given/'pictures').mkdir(parents=True)
         (given/'captions.txt').write_text('\n'.join(captions))
         for p in PHOTOS: shutil.copy2(p, given/'pictures')
         (given/'labels.tsv').write_text(''.join(f'{p.name}\t{"person" if i % 2 else "dog,cat"}\n' for i, p in enumerate(PHOTOS)))
-        log = self.folder/'prompts.log'
-        pid = start(f'train --method prompts --loss ranking --classes {CLASSES} --captions captions.txt --out prompts.safetensors --epochs 1 --n-ctx 2', given, log)
-        if end(pid): raise SystemExit(f'no prompts: {log.read_text()}')
+        train = f'train --method prompts --loss ranking --classes {CLASSES} --captions captions.txt --out prompts.safetensors --epochs 1 --n-ctx 2'
+        if end(start(train, given, self.log)): raise SystemExit(f'no prompts: {self.log.read_text()}')
         self.names = {str(p.relative_to(given)) for p in given.rglob('*') if p.is_file()}
 
     def fresh(self):
         "The folder as it is before a run; paths and times of change are always the same"
         shutil.rmtree(self.here, ignore_errors=True)
         shutil.copytree(self.given, self.here)
-        self.log = self.folder/'log'
         self.log.unlink(missing_ok=True)
 
+    @cache
     def whole(self, job: str) -> tuple[dict, float, int, int]:
         "What a command writes if nothing happens, how long that takes, its steps on the disk, its largest file in bytes"
-        if job not in self.unbroken:
-            self.fresh()
-            count, began = self.folder/'steps', time.monotonic()
-            status = end(start(JOBS[job], self.here, self.log, (0, True), count=count))
-            if status: raise SystemExit(f'{job} fails by itself: {self.log.read_text()}')
-            took, found = time.monotonic() - began, contents(self.here, self.names)
-            largest = max((self.here/name).stat().st_size for name in found)
-            self.unbroken[job] = found, took, int(count.read_text()), largest
-            count.unlink()
-            print(f'{job}: {len(found)} files in {took:.1f} s, {self.unbroken[job][2]} steps on the disk', flush=True)
-        return self.unbroken[job]
+        self.fresh()
+        count, began = self.folder/f'steps of {job}', time.monotonic()
+        status = end(start(JOBS[job], self.here, self.log, (0, True), count=count))
+        if status: raise SystemExit(f'{job} fails by itself: {self.log.read_text()}')
+        took, found, steps = time.monotonic() - began, contents(self.here, self.names), int(count.read_text())
+        print(f'{job}: {len(found)} files in {took:.1f} s, {steps} steps on the disk', flush=True)
+        return found, took, steps, max((self.here/name).stat().st_size for name in found)
 
     def break_once(self, job: str, how: str) -> str:
         "Break a run in some way; in words"
@@ -226,11 +221,10 @@ def run(minutes: float, seed: int, jobs: list[str]) -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         chaos, end_at = Chaos(seed, Path(folder)), time.monotonic() + 60*minutes
-        for job in ('encode', 'evaluate'):
-            if job in jobs: chaos.trial(job, 'two at once')
-        while time.monotonic() < end_at:
+        for job in cycle(jobs):
+            if time.monotonic() > end_at: break
             ways = chaos.random.choices(('killed', 'step', 'step', 'full disk', 'two at once', 'two at once, one killed'), k=chaos.random.choice((1, 1, 2, 3)))
-            chaos.trial(chaos.random.choice(jobs), *ways)
+            chaos.trial(job, *ways)
     print(f'\nseed {seed}: {chaos.trials} trials, {chaos.failures} failures')
     return chaos.failures
 

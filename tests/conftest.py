@@ -36,10 +36,9 @@ def tool(name: str) -> Path:
 @pytest.fixture(scope='session', autouse=True)
 def user_cache(tmp_path_factory):
     "What commands keep for the next time in the user's folder, they keep where these tests keep their files"
-    before, os.environ['XDG_CACHE_HOME'] = os.environ.get('XDG_CACHE_HOME'), str(tmp_path_factory.getbasetemp()/'cache')
-    yield
-    if before is None: del os.environ['XDG_CACHE_HOME']
-    else: os.environ['XDG_CACHE_HOME'] = before
+    with pytest.MonkeyPatch.context() as m:
+        m.setenv('XDG_CACHE_HOME', str(tmp_path_factory.getbasetemp()/'cache'))
+        yield
 
 
 @pytest.fixture(scope='session')

@@ -25,20 +25,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from taidpt.apps.onnx import Tagger
-from taidpt.baselines.concepts import TextConcepts
-from taidpt.classes import ClassSet
+from taidpt.all import (
+    ClassSet, LabeledTexts, NounFilter, TaIDPT, TextConcepts, Thresholds, read_captions, read_labels)
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
-from taidpt.datasets.labelled import read_labels
 from taidpt.files import NO_CHECKSUM, seal
-from taidpt.learner import TaIDPT
-from taidpt.nounfilter import NounFilter
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.predict import settings_of
-from taidpt.tags import Thresholds
-from taidpt.text.corpora import read_captions
 from taidpt.text.words import lower_words, token_spans
-from taidpt.texts import LabeledTexts
 
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
 PETS = ClassSet('pets', ['cat', 'dog'], {'dog': ['puppy']})
@@ -72,9 +66,7 @@ def saved(write, ending: str = '.safetensors') -> bytes:
         return path.read_bytes()
 
 
-def parquet(**columns) -> bytes:
-    pq.write_table(pa.table(columns), out := io.BytesIO())
-    return out.getvalue()
+def parquet(**columns) -> bytes: return saved(lambda path: pq.write_table(pa.table(columns), path))
 
 
 def tagger() -> bytes:

@@ -1,17 +1,17 @@
-"""The files about the package agree with it and with each other: citation, README, licences."""
-import configparser
+"""The files about the package agree with it and with each other: citation, README, licences; its results are whole and in order."""
 import json
 import re
 from fnmatch import fnmatch
 
+import pytest
 import yaml
 from conftest import ROOT
+from test_lowest import settings
 
 import taidpt
+from taidpt.paper.family import FAMILY, bundled_results
 
-ini = configparser.ConfigParser(delimiters=['='])
-ini.read(ROOT/'settings.ini')
-cfg = ini['DEFAULT']
+cfg = settings()
 SITE = cfg['doc_host'] + cfg['doc_baseurl']
 FOLDERS = ['taidpt/data', 'docs/images', 'docs/_static', 'nbs/tutorials/images', 'tests/golden']
 
@@ -64,3 +64,17 @@ def test_photos_are_credited():
     credits = json.loads(text('taidpt/data/coco_demo/attribution.json'))
     assert {c['image'] for c in credits} == {p.name for p in (ROOT/'taidpt/data/coco_demo/images').iterdir()}
     for c in credits: assert c['license_url'].endswith(('/by/2.0/', '/by-sa/2.0/'))
+
+
+def test_every_set_has_every_method():
+    "Zero-shot CLIP first, each with and without relative scores, three seeds where they matter"
+    by_set = {}
+    for r in bundled_results(): by_set.setdefault((r.photos, r.classes), []).append(r)
+    assert by_set.keys() == {('voc2012_dev', 'voc2007'), ('coco_dev', 'voc2007'), ('coco_dev', 'coco'), ('coco_demo', 'voc2007'), ('coco_demo', 'coco')}
+    wanted = {(m, r): 3 if 'TaI' in m or m == 'prompts on pairs' else 1 for m in FAMILY for r in (False, True)}
+    for some in by_set.values():
+        assert some[0].method == next(iter(FAMILY)) and not some[0].relative
+        assert {(r.method, r.relative): r.seeds for r in some} == wanted, 'a member is new or gone: run the commands of nbs/paper/family.ipynb again'
+        assert len({(r.clip, r.weights, r.captions, r.data) for r in some}) == 1
+        assert some[0].over_zeroshot == (0, 0, 0)
+        assert all(r.gain == pytest.approx(r.map - some[0].map, abs=.011) for r in some)

@@ -13,7 +13,6 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -31,14 +30,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from taidpt.losses import ranking_loss
-from taidpt.scores import local_scores
+from taidpt.all import VOC2007, ZeroShotCLIP, bundled_photos, load_clip, local_scores, ranking_loss
+from taidpt.apps.report import write_report
 
 CHROMIUM = next(filter(None, map(shutil.which, ('chromium', 'chromium-browser', 'google-chrome'))), None)
 DRIVER = shutil.which('chromedriver')
 if not (CHROMIUM and DRIVER): pytest.skip('there is no Chromium with its chromedriver here: `make test-docs` installs them', allow_module_level=True)
 ARTIFACTS = ROOT/'tests/artifacts'
-PHOTOS = ROOT/'taidpt/data/coco_demo/images'
 DESK, PHONE = (1280, 900), (390, 844)
 
 
@@ -86,9 +84,7 @@ class Browser(webdriver.Chrome):
 
 @pytest.fixture(scope='module')
 def chromium():
-    b = Browser()
-    try: yield b
-    finally: b.quit()
+    with Browser() as b: yield b
 
 
 @pytest.fixture
@@ -136,9 +132,6 @@ return {flat: all('article math').filter(e => shown(e) && !(box(e).width && box(
         headings: levels.filter((n, i) => n > (levels[i - 1] ?? 0) + 1 || n === 1 && i),
         elsewhere: location.protocol === 'file:' ? 0 : asked.filter(e => !e.name.startsWith(location.origin)).map(e => e.name)};
 '''
-
-def pictures_are_there(browser) -> bool: return not browser.execute_script(CHECKS)['pictures']
-
 
 def test_pages(site, served, browser):
     "On a desk and on a phone nothing is missing, cut off or without words; 100 columns of code fit; first columns stay in sight"
@@ -223,7 +216,7 @@ def in_theme(browser, theme, system):
     browser.theme(system)
     browser.execute_script('localStorage.setItem("theme", arguments[0])', theme)
     browser.refresh()
-    browser.until(lambda: pictures_are_there(browser), 'the pictures do not load')
+    browser.until(lambda: not browser.execute_script(CHECKS)['pictures'], 'the pictures do not load')
 
 
 @pytest.mark.parametrize('size', [DESK, PHONE])
@@ -319,11 +312,6 @@ def test_figures_to_touch(served, browser):
 
 def test_report(tmp_path, browser):
     "It filters and shows more by pointer and by keyboard, runs no other script, and a phone can scroll it"
-    from taidpt.apps.report import write_report
-    from taidpt.classes import VOC2007
-    from taidpt.clip import load_clip
-    from taidpt.datasets.labelled import bundled_photos
-    from taidpt.zeroshot import ZeroShotCLIP
     photos = bundled_photos(VOC2007.spelled_naturally())[:20]
     model = ZeroShotCLIP(load_clip(), photos.classes, local=False)
     write_report(tmp_path/'report.html', model, photos, {'zero-shot CLIP': model.predict(photos.pictures, progress=False)}, '')
@@ -357,26 +345,26 @@ def test_report(tmp_path, browser):
 
 # The Explorer
 
-@contextmanager
-def server(tmp, *command):
-    "A process that serves Voilà on this machine for as long as the block lasts; Ctrl-C ends it"
-    folders = {v: str(tmp/v.lower()) for v in ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_SETTINGS_DIR', 'IPYTHONDIR')}
-    env = {**os.environ, **folders, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'TQDM_DISABLE': '1', 'HF_HUB_OFFLINE': '1'}
-    with open(tmp/'server.log', 'w') as log:
-        process = subprocess.Popen([sys.executable, *map(str, command)], cwd=tmp, env=env, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL,
-                                   text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
-    try: yield process
-    finally:
-        print((tmp/'server.log').read_text())
-        process.send_signal(signal.SIGINT)
-        try: process.wait(30)
-        except subprocess.TimeoutExpired: process.kill()
+@pytest.fixture
+def address(tmp_path):
+    "Where `taidpt app` serves the Explorer; Ctrl-C ends it"
+    pytest.importorskip('voila')
+    folders = {v: str(tmp_path/v.lower()) for v in ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_SETTINGS_DIR', 'IPYTHONDIR')}
+    (tmp_path/'jupyter_config_dir').mkdir()
+    (tmp_path/'jupyter_config_dir/voila.json').write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')      # which is not heeded
+    env = os.environ | folders | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', TQDM_DISABLE='1', HF_HUB_OFFLINE='1')
+    with open(tmp_path/'server.log', 'w') as log:
+        process = subprocess.Popen([sys.executable, '-m', 'taidpt', 'app', '--no-browser', '--quiet'], cwd=tmp_path, env=env, text=True, stderr=log,
+                                   stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    yield process.stdout.readline().strip()
+    print((tmp_path/'server.log').read_text())
+    process.send_signal(signal.SIGINT)
+    try: assert process.wait(30) == 0
+    finally: process.kill()
 
 
 def listens(port, host='127.0.0.1') -> bool:
-    try: socket.create_connection((host, port), 1).close()
-    except OSError: return False
-    return True
+    with socket.socket() as s: return s.connect_ex((host, port)) == 0
 
 
 class App:
@@ -391,73 +379,67 @@ class App:
     def text(self, part): return self.b.find(f'.taidpt-explorer .{part}').text
 
 
-def test_explorer(tmp_path, browser):
+def test_explorer(address, tmp_path, browser):
     "`taidpt app` serves it behind a token; one looks, points, adds, reads and uploads, by pointer and by keyboard"
-    pytest.importorskip('voila')
-    (tmp_path/'jupyter_config_dir').mkdir()
-    (tmp_path/'jupyter_config_dir/voila.json').write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')      # which is not heeded
-    with server(tmp_path, '-m', 'taidpt', 'app', '--no-browser', '--quiet') as process:
-        address = process.stdout.readline().strip()
-        plain, _, token = address.partition('?token=')
-        assert plain.startswith('http://127.0.0.1:') and len(token) == 48, (tmp_path/'server.log').read_text()
-        port = int(plain.rpartition(':')[2].strip('/'))
-        browser.until(lambda: listens(port), 'nothing is served', 120)
-        assert not listens(port, '127.0.0.2')                          # another address of this machine
-        browser.get(plain)
-        assert '/login' in browser.current_url and not browser.all('.taidpt-explorer')
-        browser.get(address)
-        app, pointer = App(browser), ActionChains(browser)
-        first, second = app.names()[:2]
-        assert len(app.classes()) == 20 and app.text('told').startswith(f'Present: {first}')
-        assert 'present, threshold' in app.option(first).get_attribute('aria-label')
+    plain, _, token = address.partition('?token=')
+    assert plain.startswith('http://127.0.0.1:') and len(token) == 48
+    port = int(plain.rpartition(':')[2].strip('/'))
+    browser.until(lambda: listens(port), 'nothing is served', 120)
+    assert not listens(port, '127.0.0.2')                          # another address of this machine
+    browser.get(plain)
+    assert '/login' in browser.current_url and not browser.all('.taidpt-explorer')
+    browser.get(address)
+    app, pointer = App(browser), ActionChains(browser)
+    first, second = app.names()[:2]
+    assert len(app.classes()) == 20 and app.text('told').startswith(f'Present: {first}')
+    assert 'present, threshold' in app.option(first).get_attribute('aria-label')
 
-        browser.shoot('explorer-first', browser.find('.taidpt-explorer'))
+    browser.shoot('explorer-first', browser.find('.taidpt-explorer'))
 
-        # dark, on a phone
-        browser.theme('dark')
-        browser.width(PHONE)
-        browser.until(lambda: (shot(browser.find('body')) > 225).mean() < .1, 'a page that is to be dark has white areas')
-        assert not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
-        browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
-        browser.shoot('explorer-phone-dark')
-        browser.theme('light')
-        browser.width(DESK)
+    # dark, on a phone
+    browser.theme('dark')
+    browser.width(PHONE)
+    browser.until(lambda: (shot(browser.find('body')) > 225).mean() < .1, 'a page that is to be dark has white areas')
+    assert not browser.execute_script("return document.documentElement.scrollWidth > innerWidth")
+    browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
+    browser.shoot('explorer-phone-dark')
+    browser.theme('light')
+    browser.width(DESK)
 
-        # the class under the pointer, and the same by keyboard
-        browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
-        pointer.move_to_element(app.option(second)).perform()
-        browser.until(lambda: app.text('told').startswith(f'{second}: score'), 'pointing at a class changes nothing')
-        browser.execute_script('document.querySelector(\'.classes [tabindex="0"]\').focus()')
-        browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
-        browser.until(lambda: app.text('told').startswith(f'{second}:'), 'the arrow key does not move')
+    # the class under the pointer, and the same by keyboard
+    browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
+    pointer.move_to_element(app.option(second)).perform()
+    browser.until(lambda: app.text('told').startswith(f'{second}: score'), 'pointing at a class changes nothing')
+    browser.execute_script('document.querySelector(\'.classes [tabindex="0"]\').focus()')
+    browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
+    browser.until(lambda: app.text('told').startswith(f'{second}:'), 'the arrow key does not move')
 
-        # a class is added by keyboard, and taken away
-        browser.find('.gallery [role=option]').click()
-        browser.until(lambda: '000000000285' in app.text('credit'), 'the photo is not shown')
-        sentence, name = browser.all('.taidpt-app .controls input[type=text]')
-        name.send_keys('bear', Keys.ENTER)
-        browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
-        assert len(app.classes()) == 21 and app.names()[0] == 'bear' and app.option('bear').get_attribute('class') == 'present'
-        browser.shoot('explorer-added', browser.find('.taidpt-explorer'))
-        browser.find('.taidpt-app .controls button').send_keys(Keys.ENTER)
-        browser.until(lambda: len(app.classes()) == 20 and 'bear' not in app.names(), 'the class is not taken away')
+    # a class is added by keyboard, and taken away
+    browser.find('.gallery [role=option]').click()
+    browser.until(lambda: '000000000285' in app.text('credit'), 'the photo is not shown')
+    sentence, name = browser.all('.taidpt-app .controls input[type=text]')
+    name.send_keys('bear', Keys.ENTER)
+    browser.until(lambda: 'bear' in app.names() and app.text('told').startswith('bear: score'), 'the class is not added')
+    assert len(app.classes()) == 21 and app.names()[0] == 'bear' and app.option('bear').get_attribute('class') == 'present'
+    browser.shoot('explorer-added', browser.find('.taidpt-explorer'))
+    browser.find('.taidpt-app .controls button').send_keys(Keys.ENTER)
+    browser.until(lambda: len(app.classes()) == 20 and 'bear' not in app.names(), 'the class is not taken away')
 
-        # a sentence
-        sentence.send_keys('A man rides a horse past a parked bus while his dog runs behind.', Keys.ENTER)
-        browser.until(lambda: 'horse' in app.text('words'), 'the sentence is not shown')
-        pointer.move_to_element(app.option('horse')).perform()
-        browser.until(lambda: app.text('told').startswith('horse: score') and app.text('words .best'), 'no words for a class')
+    # a sentence
+    sentence.send_keys('A man rides a horse past a parked bus while his dog runs behind.', Keys.ENTER)
+    browser.until(lambda: 'horse' in app.text('words'), 'the sentence is not shown')
+    pointer.move_to_element(app.option('horse')).perform()
+    browser.until(lambda: app.text('told').startswith('horse: score') and app.text('words .best'), 'no words for a class')
 
-        browser.shoot('explorer-sentence', browser.find('.taidpt-explorer'))
+    browser.shoot('explorer-sentence', browser.find('.taidpt-explorer'))
 
-        # uploads: a photo, and what is none
-        photo, broken = PHOTOS/'000000007281.jpg', tmp_path/'holiday.jpg'
-        browser.find('input[type=file]').send_keys(str(photo))
-        browser.until(lambda: photo.name in app.text('about') and browser.find('.view').is_displayed(), 'the upload is not shown')
-        broken.write_bytes(photo.read_bytes()[:5000])
-        browser.find('input[type=file]').send_keys(str(broken))
-        browser.until(lambda: 'holiday.jpg' in ' '.join(e.text for e in browser.all('.taidpt-app [role=alert]')), 'no word on a broken picture')
-        assert 'Traceback' not in browser.page_source
-        # Voilà's template asks the internet for icons, and goes without
-        assert not [p for p in browser.problems() if 'fontawesome-free' not in p]
-    assert process.returncode == 0
+    # uploads: a photo, and what is none
+    photo, broken = ROOT/'taidpt/data/coco_demo/images/000000007281.jpg', tmp_path/'holiday.jpg'
+    browser.find('input[type=file]').send_keys(str(photo))
+    browser.until(lambda: photo.name in app.text('about') and browser.find('.view').is_displayed(), 'the upload is not shown')
+    broken.write_bytes(photo.read_bytes()[:5000])
+    browser.find('input[type=file]').send_keys(str(broken))
+    browser.until(lambda: 'holiday.jpg' in ' '.join(e.text for e in browser.all('.taidpt-app [role=alert]')), 'no word on a broken picture')
+    assert 'Traceback' not in browser.page_source
+    # Voilà's template asks the internet for icons, and goes without
+    assert not [p for p in browser.problems() if 'fontawesome-free' not in p]

@@ -1,4 +1,4 @@
-"""Training that is killed, that finds the disk full, or that has company ends as if nothing had happened; `make chaos` breaks all commands."""
+"""Commands that are killed, that find the disk full, or that have company end as if nothing had happened; `make chaos` goes on for longer."""
 import sys
 
 import pytest
@@ -7,4 +7,4 @@ from conftest import ROOT, run
 
 @pytest.mark.skipif(sys.platform == 'win32', reason='needs fork')
 def test_chaos():
-    assert run(sys.executable, ROOT/'tests/chaos.py', '--minutes', .1, '--jobs', 'train').returncode == 0
+    assert run(sys.executable, ROOT/'tests/chaos.py', '--minutes', 2).returncode == 0

@@ -1,8 +1,11 @@
-"""README.md and the site follow from the notebooks."""
+"""README.md and the site follow from the notebooks, and drawings from their script."""
+import html
 import importlib
 import re
+from xml.etree import ElementTree
 
 import nbformat
+import pytest
 from conftest import ROOT, docs_module
 from fontTools.ttLib import TTFont
 
@@ -13,6 +16,19 @@ def test_readme_is_up_to_date():
     text = build.readme()
     assert (ROOT/'README.md').read_text(encoding='utf-8') == text, 'nbs/index.ipynb has changed: run `make readme`'
     assert len(text.split()) <= 700
+
+
+def test_the_idea_is_what_its_script_draws():
+    idea = docs_module('idea')
+    for name, svg in idea.drawings().items():
+        assert (build.images/name).read_text(encoding='utf-8') == svg, 'docs/idea.py has changed: run it'
+    assert idea.ABOUT in (build.nbs/'tutorials/learn.ipynb').read_text(encoding='utf-8')
+
+
+@pytest.mark.parametrize('name', ['idea', 'found'])
+def test_drawing_is_told_in_words(name):
+    [alt] = re.findall(rf'<img src="docs/images/{name}.svg"[^>]* alt="([^"]+)">', (ROOT/'README.md').read_text(encoding='utf-8'))
+    for file in build.images.glob(f'{name}*.svg'): assert html.unescape(alt) == ElementTree.parse(file).getroot().find('{*}desc').text
 
 
 def test_site(site):
@@ -71,10 +87,3 @@ def test_every_public_name_is_in_the_reference():
     for name, public in modules.items():
         defined = {k for k, v in vars(importlib.import_module(name)).items() if getattr(v, '__module__', '') == name and callable(v) and k[0] != '_'}
         assert defined <= set(public), name
-
-
-def test_calligraphic_letters_have_braces():
-    r"`\mathcal L` without braces shows a plain L, which is the matrix of class embeddings"
-    for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
-        for cell in nbformat.read(path, as_version=4).cells:
-            assert not re.search(r'\\mathcal\s*[A-Za-z]', cell.source), f'{path.name}: {cell.source}'

@@ -11,15 +11,11 @@ import open_clip
 import pytest
 import torch
 
-from taidpt.classes import VOC2007
-from taidpt.clip import FrozenCLIP
-from taidpt.losses import ranking_loss
-from taidpt.prompts import PromptLearner
-from taidpt.scores import global_scores, local_scores
+from taidpt.all import VOC2007, FrozenCLIP, PromptLearner, global_scores, local_scores, ranking_loss
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.encoders.features import FeatureStore
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN, BRANCHES = Path(__file__).parent / "golden", ("global", "local")
 sys.path.insert(0, str(GOLDEN))
 from weights import CONFIG, fill  # noqa: E402
 
@@ -40,7 +36,7 @@ def clip():
 
 @pytest.fixture
 def contexts(golden):
-    return [golden[f"ctx_{branch}"].clone().requires_grad_() for branch in ("global", "local")]
+    return [golden[f"ctx_{branch}"].clone().requires_grad_() for branch in BRANCHES]
 
 
 def close(ours, published, tolerance=1e-6):
@@ -49,6 +45,11 @@ def close(ours, published, tolerance=1e-6):
     assert ours.shape == published.shape
     assert (ours - published).norm() <= tolerance * published.norm()
     assert (ours - published).abs().max() <= 3 * tolerance * published.abs().max()
+
+
+def both_close(ours, golden, name, tolerance=1e-6):
+    "The same for each branch, under its name."
+    for x, branch in zip(ours, BRANCHES, strict=True): close(x, golden[name.format(branch)], tolerance)
 
 
 def text_scores(contexts, clip, golden):
@@ -86,34 +87,27 @@ def test_picture_features(clip, golden, pos_embed):
     close(F, golden["image_dense"])
 
 
-@pytest.mark.parametrize("branch", ["global", "local"])
 @pytest.mark.parametrize("shared", [True, False])
-def test_class_embeddings(clip, golden, branch, shared):
-    ctx = golden[f"ctx_{branch}"]
-    close(clip.encode_prompts(ctx if shared else ctx.expand(20, -1, -1), golden["classnames"]), golden[f"class_{branch}"])
+def test_class_embeddings(clip, golden, contexts, shared):
+    both_close([clip.encode_prompts(ctx if shared else ctx.expand(20, -1, -1), golden["classnames"]) for ctx in contexts], golden, "class_{}")
 
 
-def test_prompt_learner_gives_the_same_embeddings_at_unit_length(clip, golden):
+def test_prompt_learner_gives_the_same_embeddings_at_unit_length(clip, golden, contexts):
     prompts = PromptLearner(clip, VOC2007.names)
-    with torch.no_grad():
-        prompts.ctx_global.copy_(golden["ctx_global"])
-        prompts.ctx_local.copy_(golden["ctx_local"])
-    for ours, branch in zip(prompts(), ("global", "local")):
+    prompts.ctx_global.data, prompts.ctx_local.data = contexts
+    for ours, branch in zip(prompts(), BRANCHES):
         close(ours, torch.nn.functional.normalize(golden[f"class_{branch}"], dim=-1))
 
 
 def test_sentence_scores(clip, golden, contexts):
-    p, q = text_scores(contexts, clip, golden)
-    close(p, golden["text_scores_global"])
-    close(q, golden["text_scores_local"])
+    both_close(text_scores(contexts, clip, golden), golden, "text_scores_{}")
 
 
 def test_picture_scores(clip, golden, contexts):
     f, F = clip.encode_images(golden["images"])
     G, L = (clip.encode_prompts(ctx, golden["classnames"]) for ctx in contexts)
     scale, tau = golden["logit_scale"].item(), 1 / golden["spatial_scale_image"].item()
-    close(scale * global_scores(f, G), golden["image_scores_global"])
-    close(scale * local_scores(F, L, tau), golden["image_scores_local"])
+    both_close([scale * global_scores(f, G), scale * local_scores(F, L, tau)], golden, "image_scores_{}")
 
 
 def test_imported_checkpoint(clip, golden, tmp_path):
@@ -125,8 +119,7 @@ def test_imported_checkpoint(clip, golden, tmp_path):
     model = import_checkpoint(tmp_path / "model.pth.tar-20", clip, "voc2007", tau_image=tau)
     f, F = clip.encode_images(golden["images"])
     pictures = FeatureStore(f, F.flatten(0, 1), torch.arange(len(F) + 1) * F.shape[1])
-    for ours, branch in zip(model.predict_branches(pictures), ("global", "local"), strict=True):
-        close(scale * ours, golden[f"image_scores_{branch}"])
+    both_close([scale * scores for scores in model.predict_branches(pictures)], golden, "image_scores_{}")
 
 
 def test_loss_on_given_logits(golden):
@@ -138,14 +131,13 @@ def test_loss_and_gradients(clip, golden, contexts):
     loss = text_loss(contexts, clip, golden)
     close(loss, golden["losses"][0])
     loss.backward()
-    for ctx, branch in zip(contexts, ("global", "local")):
-        close(ctx.grad, golden[f"grad_ctx_{branch}"], 1e-5)
+    both_close([ctx.grad for ctx in contexts], golden, "grad_ctx_{}", 1e-5)
 
 
 def eight_steps(clip, golden, dtype):
     "Contexts and losses of eight steps of gradient descent, all in `dtype`."
     clip = FrozenCLIP(copy.deepcopy(clip.model).to(dtype), clip.tokenizer)
-    contexts = [golden[f"ctx_{branch}"].to(dtype, copy=True).requires_grad_() for branch in ("global", "local")]
+    contexts = [golden[f"ctx_{branch}"].to(dtype, copy=True).requires_grad_() for branch in BRANCHES]
     lr, momentum, decay = (golden[k].item() for k in ("lr", "momentum", "weight_decay"))
     sgd, losses = torch.optim.SGD(contexts, lr, momentum, weight_decay=decay), []
     for _ in range(len(golden["losses"])):
@@ -161,7 +153,7 @@ def test_eight_steps_of_sgd(clip, golden):
     contexts, losses = eight_steps(clip, golden, torch.float32)
     exact, _ = eight_steps(clip, golden, torch.float64)
     close(losses, golden["losses"], 1e-3)
-    for ctx, ctx64, branch in zip(contexts, exact, ("global", "local")):
+    for ctx, ctx64, branch in zip(contexts, exact, BRANCHES):
         published = golden[f"ctx_{branch}_after"]
         distance = ((ctx - published).norm() / published.norm()).item()
         # In one step a pair stands on the hinge's edge within float32's rounding, and the side it falls on moves the result by

@@ -3,7 +3,6 @@ import csv
 import io
 import os
 import re
-import subprocess
 import sys
 from contextlib import redirect_stdout
 
@@ -11,18 +10,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run
 from fuzz import picture, tagger
 from onnx import helper, numpy_helper
 
 from taidpt.apps.cli import _print_tags
 from taidpt.apps.onnx import Tagger
-from taidpt.classes import ClassSet
+from taidpt.all import ClassSet, read_captions
 from taidpt.encoders.pictures import decoded, open_rgb
 from taidpt.files import LIMITS, open_safetensors, write_safetensors
 from taidpt.paper.checkpoints import prompt_tensors
 from taidpt.tags import Tag
-from taidpt.text.corpora import read_captions
 
 pytestmark = pytest.mark.xdist_group('hostile')
 
@@ -139,9 +137,8 @@ def test_files_keep_mode_and_link(tmp_path):
 def test_a_closed_output_is_no_fault(how, tmp_path):
     code = f"{sys.executable} -c 'import sys; from taidpt.apps.cli import main; sys.exit(main())'"
     line = f'set -o pipefail; {code} label --classes cat,dog --explain "a cat" {how}'
-    done = subprocess.run(['bash', '-c', line], check=False, capture_output=True, text=True, cwd=tmp_path,
-                          env=os.environ | {'PYTHONPATH': str(ROOT)})
-    assert done.returncode == 0 and 'Traceback' not in done.stderr + done.stdout and 'rror' not in done.stderr
+    done = run('bash', '-c', line, cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert done.returncode == 0 and 'Traceback' not in done.stdout and 'rror' not in done.stdout
 
 
 def test_each_promise_names_its_test():

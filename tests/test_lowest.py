@@ -33,13 +33,10 @@ def promised(*groups: str) -> list[Requirement]:
 
 def lowest() -> dict[str, Version]:
     "The lowest version of each package; a `KeyError` names one without a bound"
-    found, seen = {}, set()
-    for need in promised():
-        seen.add(need.name)
-        bounds = [Version(s.version) for s in need.specifier if s.operator == '>=']
-        for bound in bounds: found[need.name] = max(bound, found.get(need.name, bound))
-    if seen - found.keys(): raise KeyError(f'no >= in settings.ini for {", ".join(sorted(seen - found.keys()))}')
-    return found
+    bounds = {}
+    for need in promised(): bounds.setdefault(need.name, []).extend(Version(s.version) for s in need.specifier if s.operator == '>=')
+    if without := [name for name, versions in bounds.items() if not versions]: raise KeyError(f'no >= in settings.ini for {", ".join(without)}')
+    return {name: max(versions) for name, versions in bounds.items()}
 
 
 def test_bounds_are_kept():

@@ -1,42 +1,78 @@
-"""Every notebook runs from top to bottom, and holds what it should."""
+"""Every notebook runs from top to bottom, as `nbdev_test` runs it, and holds what it should.
+
+Loading PyTorch and its company takes seconds, and there are many notebooks. So one process loads what nearly all of them
+import, and is forked for each notebook, which then starts at once and still has a process of its own.
+"""
+import base64
+import io
 import json
+import multiprocessing
+import os
 import re
 import shutil
+import sys
 
 import nbformat
 import pytest
 import torch
 from conftest import ROOT, run, tool
+from nbdev.config import get_config
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
-from notebooks import run_forked
+from nbdev.test import test_nb as run_cells
+from PIL import Image
 
 NBS = ROOT/'nbs'
 notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
                    if not any(part[0] in '._' for part in p.relative_to(NBS).parts))
+LOADED = ['torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics', 'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'hypothesis',
+          'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all', 'test_notebooks']
+
+
+def run_here(path, log):
+    "The notebook's cells from top to bottom; ends the process, with 1 if one of them fails"
+    multiprocessing.set_start_method(None, force=True)                  # what a notebook would have without all this
+    out = os.open(log, os.O_WRONLY | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
+    flags = ['cuda'] if torch.cuda.is_available() else []
+    passed, _ = run_cells(path, skip_flags=get_config().tst_flags.split(), force_flags=flags, basepath=ROOT)
+    for stream in (sys.stdout, sys.stderr): stream.flush()
+    os._exit(not passed)
 
 
 @pytest.mark.parametrize('name', notebooks)
 def test_runs(name, tmp_path):
     front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
     if front.get('skip_exec'): pytest.skip('its front matter says skip_exec: it needs more than the package')
-    log = tmp_path/'log.txt'
-    passed = run_forked(NBS/name, log, ['cuda'] if torch.cuda.is_available() else [])
+    os.environ |= dict(HF_HUB_OFFLINE='1', TQDM_DISABLE='1', MPLBACKEND='agg')     # the first call starts the process that is forked
+    os.environ.setdefault('TAIDPT_SHARED', '/nowhere')                 # the pages' thousands of photos take minutes: name their folder to run on them
+    context, log = multiprocessing.get_context('forkserver'), tmp_path/'log.txt'
+    context.set_forkserver_preload(LOADED)
+    process = context.Process(target=run_here, args=(NBS/name, log))
+    process.start()
+    process.join(900)
+    process.kill()                                                     # if it has not ended by itself
+    process.join()
     print(log.read_text(encoding='utf-8'))
-    assert passed
+    assert process.exitcode == 0
 
 
 @pytest.mark.parametrize('name', notebooks)
 def test_stored_outputs(name):
-    "No errors, nothing of the machine that ran it, and no widget, which would be dead"
+    "No errors, nothing of the machine that ran it, no widget, which would be dead, and no photo that a dark page takes for a chart"
     nb = nbformat.read(NBS/name, as_version=4)
     assert 'widgets' not in nb.metadata, 'clear the outputs that are widgets, and save without the widgets\' state'
     for cell in nb.cells:
+        assert not re.search(r'\\mathcal\s*[A-Za-z]', cell.source), f'no braces, so this L is the matrix of class embeddings: {cell.source}'
         for out in cell.get('outputs', []):
             assert out.output_type != 'error', cell.source
-            assert 'application/vnd.jupyter.widget-view+json' not in out.get('data', {}), f'clear the output of: {cell.source}'
-            text = json.dumps({k: v for k, v in out.get('data', out).items() if not k.startswith('image/')})
+            data = out.get('data', {})
+            assert 'application/vnd.jupyter.widget-view+json' not in data, f'clear the output of: {cell.source}'
+            text = json.dumps({k: v for k, v in (data or out).items() if not k.startswith('image/')})
             assert not re.search(r'/(root|home|tmp|Users|work)/', text), text
+            if png := data.get('image/png'):
+                colours = Image.open(io.BytesIO(base64.b64decode(png))).convert('RGB').getcolors(5000)
+                assert colours, f'a figure with a photo is a JPEG: set_matplotlib_formats("jpeg")\n{cell.source}'
 
 
 def test_export_and_clean_change_nothing(tmp_path):

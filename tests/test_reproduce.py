@@ -7,13 +7,11 @@ import nbformat
 import pytest
 from conftest import ROOT
 from taidpt.apps.cli import main
-from taidpt.baselines.dualcoop import DualCoOp
-from taidpt.clip import load_clip
+from taidpt.all import DualCoOp, bundled_captions, load_clip
 from taidpt.datasets.benchmarks import write_miniature
 from taidpt.paper.family import FAMILY
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
 from taidpt.paper.study import Material
-from taidpt.text.corpora import bundled_captions
 from taidpt.texts import TEMPLATES
 
 pytestmark = pytest.mark.xdist_group('reproduce')

@@ -1,5 +1,6 @@
 """What must never go wrong in silence: numbers of other pictures, rows that are missing, weights and files that are damaged."""
 import os
+import sys
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -8,17 +9,14 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
+from conftest import run
 from PIL import Image
-from taidpt.classes import ClassSet
-from taidpt.clip import FrozenCLIP, encode_pictures, load_clip
+from taidpt.all import ClassSet, FrozenCLIP, LabeledTexts, ZeroShotCLIP, encode_pictures, load_clip, read_captions
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import list_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
 from taidpt.paper.family import Comparison
 from taidpt.paper.study import Study, labels_digest
-from taidpt.text.corpora import read_captions
-from taidpt.texts import LabeledTexts
-from taidpt.zeroshot import ZeroShotCLIP
 
 PETS, clip = ClassSet('pets', ['cat', 'dog']), cache(lambda: load_clip(device='cpu'))
 
@@ -62,6 +60,14 @@ def kept_graph(tmp):
     with mock.patch.dict(os.environ, HOME=str(tmp), XDG_CACHE_HOME=str(tmp)): load_clip(engine='openvino')
     assert not any(tmp.iterdir())
 
+def full_disk(tmp):                                         # of which tagging needs nothing, nor of a home folder
+    if sys.platform == 'win32': pytest.skip('needs limits of a process')
+    Image.new('RGB', (8, 8)).save(tmp/'a.png')
+    tag = 'import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); from taidpt.apps.cli import main; sys.exit(main(["tag", *sys.argv[1:]]))'
+    for engine in ('torch', *['openvino']*bool(find_spec('openvino'))):
+        done = run(sys.executable, '-c', tag, '--classes', 'cat,dog', '--engine', engine, tmp/'a.png', HOME='/proc/none', XDG_CACHE_HOME='/proc/none')
+        assert done.returncode == 0 and 'a.png: ' in done.stdout
+
 def spoilt(tmp):
     model = load_clip(device='cpu').model
     model.state_dict()['visual.head.proj.weight'][3, 5] = torch.nan
@@ -79,7 +85,7 @@ def one_cf1(tmp):                                           # a class that no pi
 
 
 CASES = {'1': (other_photos, ('a', 1, 3), ('b', 2, 3)), '2 pictures': (other_photos, ('a', 1, 3), ('a', 2, 3), ('a', 2, 4)), '2 labels': (corrected,),
-         '3': (replaced, 'was made from other pictures'), '5 sentences': (flipped,), '5 engine': (kept_graph,), '8': (one_cf1,),
+         '3': (replaced, 'was made from other pictures'), '5 sentences': (flipped,), '5 engine': (kept_graph,), '5 full disk': (full_disk,), '8': (one_cf1,),
          '4 labels': (unclosed, 'l.csv', lambda p: read_labels(p, PETS), 'l.csv:3: a quotation mark is not closed'),
          '4 captions': (unclosed, 'c.csv', lambda p: list(read_captions(p)), 'c.csv:3: a quotation mark is not closed'),
          '6': (spoilt, 'visual.head.proj.weight, a weight of mine, holds NaN'), '7': (closed, 'closed')}

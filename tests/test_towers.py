@@ -11,11 +11,9 @@ from packaging.version import Version
 from PIL import Image
 from safetensors.torch import save_file
 
-from taidpt.clip import load_clip
+from taidpt.all import LabeledTexts, TaIDPT, load_clip
 from taidpt.classes import as_classset
-from taidpt.learner import TaIDPT
 from taidpt.encoders.towers import _word_embedding
-from taidpt.texts import LabeledTexts
 
 NUMBERS = {'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size', 'context_length', 'mlp_ratio',
            'timm_drop', 'timm_drop_path', 'timm_model_pretrained', 'hf_tokenizer_name', 'attn_pooler_heads', 'eos_id'}

@@ -8,11 +8,8 @@ from taidpt import predict
 from taidpt.apps.cli import main
 from taidpt.apps.hub import from_pretrained, save_pretrained
 from taidpt.apps.report import write_report
-from taidpt.classes import ClassSet
-from taidpt.clip import load_clip
+from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.datasets.labelled import bundled_photos, with_classes
-from taidpt.learner import TaIDPT
-from taidpt.prompts import PromptLearner
 
 pytestmark = pytest.mark.xdist_group('trust')
 EVIL = '<script>alert(1)</script>'

@@ -235,7 +235,8 @@ def tag(
         'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
     for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
         if path: check_writable(path, ending)
-    from taidpt.encoders.pictures import as_pictures, is_url
+    from taidpt.encoders.pictures import as_pictures
+    from taidpt.files import is_url
     names = [p for name in pictures for p in as_pictures(name)]
     gone = [p for p in names if not (is_url(p) or Path(p).exists())]
     if gone and on_error == 'raise':

@@ -6,12 +6,13 @@
 __all__ = ['label_files', 'score_files']
 
 # %% ../../nbs/apps/cluster.ipynb #cl-002
-import hashlib, json, os, posixpath, tempfile, warnings
+import json, os, posixpath, tempfile, warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
-from ..files import fingerprint
+from ..files import digest, fingerprint
 from ..nounfilter import NounFilter
 from ..predict import Predictor
 from ..text.corpora import read_captions
@@ -56,8 +57,7 @@ def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.
     "Pictures, read and scored, and their scores; of files, or of the rows of a parquet file."
     names = pictures = files
     if files[0].lower().endswith('.parquet'):
-        fs, path = url_to_fs(files[0])
-        with fs.open(path) as file: rows = pq.read_table(file)
+        with fsspec.open(files[0]) as file: rows = pq.read_table(file)
         column = next((c for c in _COLUMNS if c in rows.column_names), None)
         if column is None: raise ValueError(
             f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
@@ -73,31 +73,26 @@ def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.
 # %% ../../nbs/apps/cluster.ipynb #cl-016
 def _made_from(out:str)->str: # '' for a missing or truncated result
     "The sources of a result, from its metadata."
-    fs, path = url_to_fs(out)
     try:
-        with fs.open(path) as f: return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
+        with fsspec.open(out) as f: return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
     except Exception: return ''                         # of any kind  # noqa: BLE001
 
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
-    def __init__(self, work:Callable, make:Callable, *settings):
-        self.work, self.tool = work, make(*settings)
+    def __init__(self, work:Callable, make:Callable): self.work, self.tool = work, make()
 
-    def __call__(self, task:dict)->dict: # name, out, captions or pictures read and kept, told, error
+    def __call__(self, task:dict)->dict: # name, out, read, kept, error, told
         "Make one result. Reports errors, as one bad file must not end a long job."
-        read, kept, error = 0, 0, ''
+        done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0, 'error': ''}
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
             try:
-                read, kept, table = self.work(self.tool, list(task['files']))
+                done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
                 about = table.schema.metadata | {b'taidpt.made_from': task['made_from']}
-                fs, path = url_to_fs(task['out'])
-                fs.makedirs(posixpath.dirname(path), exist_ok=True)
-                with fs.open(path, 'wb') as f:
+                with fsspec.open(task['out'], 'wb') as f:          # makes its folder, too
                     pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
-            except Exception as e: error = f'{task["name"]}: {e}'  # noqa: BLE001
-        return {'name': task['name'], 'out': task['out'], 'read': read, 'kept': kept,
-                'told': [str(w.message) for w in told], 'error': error}
+            except Exception as e: done['error'] = f'{task["name"]}: {e}'  # noqa: BLE001
+        return done | {'told': [str(w.message) for w in told]}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
 def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
@@ -107,7 +102,7 @@ def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
         raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
     if not ray.is_initialized(): ray.init(None if address is True else address, log_to_driver=False)
     there = ray.cluster_resources()
-    gpus = 1 if worker[1] is load_predictor and there.get('GPU') else 0
+    gpus = 1 if worker[1].func is load_predictor and there.get('GPU') else 0
     most = min(len(tasks), int(there.get('GPU' if gpus else 'CPU', 1)))
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     data = ray.data.from_items(tasks, override_num_blocks=len(tasks))
@@ -119,7 +114,7 @@ def _do(files:dict[str, list[str]], out:str|Path, worker:tuple, about:dict, ray:
     "Make missing or outdated results of `files`, by settings `about`."
     settings, folder, tasks = json.dumps(about, sort_keys=True), str(out).rstrip('/'), []
     for name, some in files.items():
-        made_from = hashlib.sha256(f'{settings}{fingerprint(some)}'.encode()).hexdigest()[:16]
+        made_from = digest([settings, fingerprint(some)])
         tasks.append({'name': name, 'files': some, 'made_from': made_from,
                       'out': f'{folder}/{name.replace("/", "%2F")}.parquet'})
     with ThreadPoolExecutor(16) as pool: there = [*pool.map(_made_from, [t['out'] for t in tasks])]
@@ -150,7 +145,7 @@ def label_files(
     classes, files = as_classset(classes), _list_files(source, *_CAPTIONS)
     if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
     about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
-    worker = partial(_labelled, column=column), partial(NounFilter, rules=rules), classes
+    worker = partial(_labelled, column=column), partial(NounFilter, classes, rules=rules)
     return _do({name: [file] for name, file in files.items()}, out, worker, about, ray, progress)
 
 def score_files(
@@ -170,7 +165,7 @@ def score_files(
         files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
     if not files: raise FileNotFoundError(
         f'{source}: there are no pictures, nor parquet files of them')
-    about = {'prompts': hashlib.sha256(Path(prompts).read_bytes()).hexdigest()}
-    make = load_predictor, os.path.abspath(prompts), None, trust
-    worker = partial(_scored, on_error=on_error), *make
+    about = {'prompts': digest([Path(prompts).read_bytes()])}
+    make = partial(load_predictor, os.path.abspath(prompts), trust=trust)
+    worker = partial(_scored, on_error=on_error), make
     return _do(files, out, worker, about, ray, progress)

@@ -8,7 +8,6 @@ __all__ = ['Explorer']
 # %% ../../nbs/apps/explorer.ipynb #explorer-003
 from collections.abc import Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import anywidget, ipywidgets, torch, traitlets
@@ -20,6 +19,7 @@ from ..classes import squeeze
 from ..clip import picture_batches
 from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.pictures import UnreadablePicture, as_pictures, open_rgb, what_is_wrong
+from ..files import DATA
 from ..learner import TaIDPT
 from ..plots import as_jpeg, where_highest
 from ..predict import Predictor
@@ -53,14 +53,12 @@ def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[
     return usual, own + reference_thresholds(usual)[len(own):].tolist()
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-022
-_DATA = Path(str(files('taidpt')/'data'))
-
 class _Look(anywidget.AnyWidget):
     "The part under the pointer: photos to choose from, the picture or sentence, and the classes."
-    _esm, _css = _DATA/'explorer'/'widget.js', _DATA/'explorer'/'style.css'
+    _esm, _css = DATA/'explorer'/'widget.js', DATA/'explorer'/'style.css'
     hover = traitlets.Unicode(help='the class that is pointed at, or nothing').tag(sync=True)
     tags = traitlets.List(help='[class, score, was added], best first').tag(sync=True)
-    thresholds = traitlets.Dict(help='class -> from which score on it is present').tag(sync=True)
+    thresholds = traitlets.Dict(help='class -> its threshold').tag(sync=True)
     range = traitlets.List([0., 1.], help='scores that the axis of the bars holds').tag(sync=True)
     gallery = traitlets.List(help='[description, JPEG] of each picture').tag(sync=True)
     shown = traitlets.Int(-1, help='picture of the gallery, or -1').tag(sync=True)
@@ -80,7 +78,7 @@ class Explorer(ipywidgets.VBox):
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
         "Raises `RuntimeError` for an untrained model, `UnreadablePicture`."
-        if models is None: models = TaIDPT.load(_DATA/'prompts'/'voc2007.safetensors')
+        if models is None: models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
         if isinstance(models, Predictor):
             name = 'TaI-DPT' if isinstance(models, TaIDPT) else type(models).__name__
             zero = ZeroShotCLIP(models.clip, models.classes, local=False)

@@ -8,13 +8,12 @@ __all__ = ['model_card', 'save_pretrained', 'push_to_hub', 'from_pretrained']
 # %% ../../nbs/apps/hub.ipynb #hub-002
 import re, tempfile
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 
 from ..baselines.linear import load_predictor
 from ..clip import FrozenCLIP
 from ..encoders.weights import is_known_clip
-from ..files import write_whole
+from ..files import DATA, write_whole
 from ..predict import Predictor, settings_of
 
 # %% ../../nbs/apps/hub.ipynb #hub-010
@@ -52,7 +51,7 @@ def model_card(
         metrics=['mAP'] if results else None, eval_results=results or None,
         tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'])
     known = settings_of(model)                          # learned or resolved ones end in _
-    template = (files('taidpt')/'data'/'model_card.md').read_text(encoding='utf-8')
+    template = (DATA/'model_card.md').read_text(encoding='utf-8')
     return ModelCard.from_template(
         about, template_str=template, plain=_in_markdown, name=name, kind=type(model).__name__,
         clip=clip, fingerprint=model.clip.fingerprint(), classes=list(model.classes.natural),

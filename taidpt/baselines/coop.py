@@ -20,10 +20,11 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..encoders.features import check_features
+from ..files import digest
 from ..learner import TaIDPT, check_learner, settled
 from ..losses import LOSSES, scaled_loss
 from ..predict import Predictor, clip_and_classes, model_about, validation
-from ..training import data_hash, learn
+from ..training import learn
 
 # %% ../../nbs/baselines/coop.ipynb #co-010c
 def soft_softmax_loss(
@@ -100,7 +101,7 @@ class CoOp(Predictor):
         check_features(features)
         how = settled(self)
         self.lr_ = how['lr']
-        data = data_hash(np.ascontiguousarray(features.global_), y.numpy())
+        data = digest([np.ascontiguousarray(features.global_), y.numpy()])
         self.prompts_, self.history_, self.thresholds = self.fresh_prompts(), [], None
         self.history_ = learn(
             self.prompts_, features, y, loss, how['schedule'],

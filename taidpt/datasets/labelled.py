@@ -10,14 +10,13 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset
-from ..files import read_json
+from ..files import DATA, read_json
 from ..text.corpora import table_rows
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
@@ -134,7 +133,7 @@ def read_labels(
     return LabeledPictures(pictures, y[1], classes, unknown, renamed, difficult)
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
-_BUNDLED = Path(str(files('taidpt')))/'data'/'coco_demo'
+_BUNDLED = DATA/'coco_demo'
 
 def bundled_photos(
     classes:ClassSet|Iterable[str]|str|Path='coco', # C classes

@@ -6,7 +6,7 @@
 __all__ = ['normalized_fp16', 'to_device', 'FeatureStore', 'to_gpu_if_fits', 'check_features', 'load_features', 'stored_features']
 
 # %% ../../nbs/encoders/features.ipynb #976826a9
-import json, math, mmap, os, shutil, struct
+import json, math, mmap, shutil, struct
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..files import NO_CHECKSUM, locked, open_safetensors, reserve, seal, to_disk
+from ..files import NO_CHECKSUM, locked, open_safetensors, put_in_place, seal, write_whole
 
 # %% ../../nbs/encoders/features.ipynb #8687d794
 def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, on the CPU
@@ -160,14 +160,10 @@ def _empty(
     free = shutil.disk_usage(path.parent).free
     if size > free: raise OSError(f'The features of {N:,} items need {size/1e9:.1f} GB in '
                                   f'{path.parent}, where {free/1e9:.1f} GB are free.')
-    reserve(path, 8 + len(text) + size)
-    with open(path, 'r+b') as f:                    # the header last, with which the file counts
-        f.seek(8 + len(text) + header['offsets']['data_offsets'][0])
-        f.write(np.asarray(offsets, _I64[1]).tobytes())
-        f.flush()
-        os.fsync(f.fileno())
-        f.seek(0)
-        f.write(struct.pack('<Q', len(text)) + text)
+    first = np.concatenate([[0], offsets]).astype(_I64[1]).tobytes()        # none done; offsets
+    with write_whole(path) as part, open(part, 'wb') as f:
+        f.write(struct.pack('<Q', len(text)) + text + first)
+        f.writelines(bytes(min(2**20, size - at)) for at in range(len(first), size, 2**20))
     return _map(path, 'r+')
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
@@ -186,7 +182,7 @@ def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> N
         store.global_[index], store.local[rows] = global_, local
         now += len(index)
         if isinstance(store.local, np.memmap) and (now >= kept + every or now == len(store)):
-            for a in (store.global_, store.local, store.offsets): a.flush()
+            for a in (store.global_, store.local): a.flush()
             _release(store.global_, store.local)
             done[0] = kept = now
             done.flush()
@@ -216,7 +212,5 @@ def stored_features(
         _fill(*begun, batches, every)
         if path is None: return begun[0]
         seal(partial)
-        to_disk(partial)
-        os.replace(partial, path)
-        to_disk(path.parent)
+        put_in_place(partial, path)
         return _map(path, 'c')[0]

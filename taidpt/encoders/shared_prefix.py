@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['run_causal', 'name_suffixes', 'encode_whole_prompts', 'encode_any_prompts', 'PromptRows', 'lay_out_prompts',
-           'prompt_block', 'encode_shared_prefix']
+           'prompt_block', 'encode_shared_prefix', 'Recomputed']
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #911ea10a
 import math
@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .towers import SpecialTokens, any_text_features, project
 
@@ -175,3 +176,21 @@ def encode_shared_prefix(
     for b in early: x = block(b, x, hidden, (B, P), None)
     x = block(last, x, hidden, (B, P), ends)
     return project(text, x).unflatten(0, (B, -1))
+
+# %% ../../nbs/encoders/shared_prefix.ipynb #shared_prefi-c19a6cf4
+class Recomputed(torch.autograd.Function):
+    "Class embeddings of which only the contexts are kept: the gradient computes them again."
+    @staticmethod
+    def forward(ctx, encode:Callable, contexts:Tensor, names:Sequence[str]) -> Tensor:
+        "`encode(contexts, names)`"
+        ctx.encode, ctx.names = encode, names
+        ctx.save_for_backward(contexts)
+        return encode(contexts, names)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad:Tensor) -> tuple[None, Tensor, None]: # like the embeddings
+        "The gradient in the contexts."
+        contexts = ctx.saved_tensors[0].detach().requires_grad_()
+        with torch.enable_grad(): E = ctx.encode(contexts, ctx.names)
+        return None, torch.autograd.grad(E, contexts, grad)[0], None

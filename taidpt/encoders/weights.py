@@ -9,14 +9,13 @@ __all__ = ['find_clip', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'bu
 import difflib, logging, pickle, warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 
 import torch
 from torch import nn
 
 from .pictures import Preprocess
-from ..files import read_json
+from ..files import DATA, read_json
 
 # %% ../../nbs/encoders/weights.ipynb #a4ac1740
 @dataclass
@@ -71,8 +70,7 @@ def find_clip(
     "Resolve a name; `ValueError` for unknown names, `FileNotFoundError` for missing files."
     name = 'embedded' if name is None else str(name)
     folder = Path(name.removeprefix('local-dir:')).expanduser()
-    ours = Path(str(files('taidpt')/'data'/'mini_clip'))
-    if name == 'embedded': source = _clip_in_folder(ours, name)
+    if name == 'embedded': source = _clip_in_folder(DATA/'mini_clip', name)
     elif name.startswith('local-dir:') or folder.is_dir(): source = _clip_in_folder(folder, name)
     elif name.startswith('hf-hub:'): source = _ClipSource(name, name, pretrained)
     else: source = _clip_by_name(name, pretrained and str(pretrained))

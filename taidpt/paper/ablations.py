@@ -37,7 +37,6 @@ _ABLATIONS = {                               # group -> name of the value -> set
     'tau_s on sentences': _each('tau_text', .01, .02, .05, .1, 1.),
     'tau_s on pictures': _each('tau_image', .01, .025, .05, .1, .25, 1.),
 }
-_OTHER_GROUPS = ('branches', 'texts, pictures', 'CLIP')
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
 def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
@@ -116,18 +115,18 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
 def ablations(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
-    groups:Sequence[str]|None=None, # of `_ABLATIONS` and `_OTHER_GROUPS`; None: all
+    groups:Sequence[str]|None=None, # such as 'loss', 'CLIP'; None: all
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
     "Ablations of the published settings. Writes ablations.md and JSON."
-    known = [*_ABLATIONS, *_OTHER_GROUPS]
-    groups = known if groups is None else list(groups)
+    known = {g: partial(_setting_results, group=g) for g in _ABLATIONS} | {
+        'branches': _branch_results, 'texts, pictures': _texts_or_pictures,
+        'CLIP': partial(_clip_results, clips=clips)}
+    groups = list(known if groups is None else groups)
     if wrong := [g for g in groups if g not in known]:
         raise ValueError(f'{wrong[0]!r} is no group of ablations; there are {", ".join(known)}')
     m, found, notes = Material(study, name), {}, []
-    others = {'branches': _branch_results, 'texts, pictures': _texts_or_pictures,
-              'CLIP': partial(_clip_results, clips=clips)}
-    for g in groups: found |= others[g](m) if g in others else _setting_results(m, g)
+    for g in groups: found |= known[g](m)
     if 'CLIP' in groups and not clips:
         notes.append('No other CLIP was named, so there is one row of them.')
     write_table(study, 'ablations', f'Ablations on {name}', {name: data_digest(m.test, m.train)},

@@ -9,19 +9,19 @@ __all__ = ['augmented', 'AugmentedPictures']
 import copy, math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.resources import files
 from random import Random
 from zlib import crc32
 
 import numpy as np
 import torch
-import torchvision.transforms.functional as TF
-from PIL import Image, ImageDraw
+import yaml
+from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
-from torchvision.transforms import AutoAugment, InterpolationMode
+from torchvision.transforms import AutoAugment
 
 from ..clip import FrozenCLIP, picture_batches
 from ..encoders.features import FeatureStore, normalized_fp16
+from ..files import DATA
 
 # %% ../../nbs/paper/augment.ipynb #au-006
 def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, int, int, int]:
@@ -38,8 +38,8 @@ def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, i
 # %% ../../nbs/paper/augment.ipynb #au-010
 def _cut_out(picture:Image.Image, size:int, part:float, rng:Random)->Image.Image: # size × size
     "The whole picture, squeezed into a square, with a smaller square covered."
-    picture, half = TF.resize(picture, [size, size]).copy(), round(part*size) // 2
-    x, y = rng.randrange(size), rng.randrange(size)
+    picture = picture.resize((size, size), Image.Resampling.BILINEAR)
+    x, y, half = rng.randrange(size), rng.randrange(size), round(part*size) // 2
     colour = tuple(rng.randrange(256) for _ in range(3))
     ImageDraw.Draw(picture).rectangle((x - half, y - half, x + half, y + half), fill=colour)
     return picture
@@ -53,15 +53,11 @@ class _PublishedPolicy(AutoAugment):
 
     @staticmethod
     @cache
-    def _get_policies(policy)->list[tuple]: # pairs of (operation, chance, level)
-        text = (files('taidpt')/'data'/'autoaugment.txt').read_text(encoding='utf-8')
-        lines = [line.split() for line in text.splitlines() if line[0] != '#']
-        return [((a, float(p), int(i)), (b, float(q), int(j))) for a,p,i,b,q,j in lines]
+    def _get_policies(policy)->list: # pairs of [operation, chance, level or None]
+        return yaml.safe_load((DATA/'autoaugment.yaml').read_text('utf-8'))
 
     def _augmentation_space(self, num_bins:int, image_size:tuple[int, int])->dict:
         space = super()._augmentation_space(num_bins, image_size)
-        levels = {name: torch.zeros(num_bins) for name,(x, _) in space.items() if not x.ndim}
-        space |= {name: (x, False) for name,x in levels.items()}
         return space | {'Rotate': (space['Rotate'][0], False)}
 
     def get_params(self, transform_num:int)->tuple[int, list, list]: # pair, chances, signs
@@ -80,11 +76,11 @@ def augmented(
     "A picture as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
     if rng.random() < .5:
         left, upper, w, h = _random_box(*picture.size, smallest, rng)
-        how = InterpolationMode.BICUBIC
-        picture = TF.resized_crop(picture, upper, left, h, w, [size, size], how)
+        picture = picture.crop((left, upper, left + w, upper + h))
+        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
     else: picture = _cut_out(picture, size, cover, rng)
     picture = _PublishedPolicy(rng)(picture)
-    return TF.hflip(picture) if rng.random() < .5 else picture
+    return ImageOps.mirror(picture) if rng.random() < .5 else picture
 
 # %% ../../nbs/paper/augment.ipynb #au-027
 class AugmentedPictures(FeatureStore):

@@ -9,7 +9,6 @@ __all__ = ['FAMILY', 'Comparison', 'Result', 'read_results', 'keep_results', 'bu
 import csv, inspect, sys, time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
-from importlib.resources import files
 from itertools import product
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..ensemble import Attended
-from ..files import locked, write_whole
+from ..files import DATA, locked, write_whole
 from ..learner import TaIDPT
 from ..metrics import Interval, Measured
 from ..nounfilter import NounFilter
@@ -187,7 +186,7 @@ def keep_results(
 
 def bundled_results()->list[Result]:
     "Results of the embedded CLIP: VOC2012 and COCO photos, and the 36 bundled ones."
-    return read_results(Path(str(files('taidpt')))/'data'/'paper'/'results.csv')
+    return read_results(DATA/'paper'/'results.csv')
 
 # %% ../../nbs/paper/family.ipynb #family-cmd-1
 def _labelled_pictures(

@@ -8,8 +8,9 @@ __all__ = ['fig6']
 # %% ../../nbs/paper/fig6.ipynb #fig6-003
 from collections.abc import Sequence
 
+from ..baselines.coop import CoOp
 from ..metrics import Measured
-from .study import Material, Scene, Study, coop_cell, measured, scene, together
+from .study import Material, Scene, Study, measured, scene, together
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
 def fig6(
@@ -24,8 +25,9 @@ def fig6(
     seen = pictures or scene(Material(study, name), max(shots))
     tai, test = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), seen.test
     found = {('TaI', 0): measured(test, [tai.alone]), ('TaI-DPT', 0): measured(test, [tai.both])}
+    def model(seed): return CoOp(study.clip, test.classes, local=True, seed=seed, **(coop or {}))
     for k in shots:
-        cells = [coop_cell(seen, group, k, s, coop) for s in study.seeds]
+        cells = [seen.learned(f'{group}.CoOp', k, model(s)) for s in study.seeds]
         both = [together([c.both, tai.both], [.5, .5]) for c in cells]
         found |= {('CoOp', k): measured(test, [c.alone for c in cells]),
                   ('CoOp-DPT', k): measured(test, [c.both for c in cells]),

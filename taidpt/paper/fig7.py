@@ -12,9 +12,7 @@ import torch
 
 from ..metrics import Measured
 from .published import published_settings
-from taidpt.paper.study import (
-    Cell, Material, Study, data_digest, draw, measured, write_table,
-)
+from .study import Cell, Material, Study, data_digest, draw, measured, write_table
 from ..texts import template_sentences
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-017
@@ -28,7 +26,8 @@ def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)-
     "Scores of the test pictures by prompts from a sample."
     study, templates = m.study, template_sentences(m.classes)
     every, more = m.train + templates, len(templates)
-    rows = torch.cat([draw(len(m.train), size, seed), len(m.train) + torch.arange(more)])
+    drawn = draw(len(m.train), size, seed)
+    rows = torch.cat([drawn, torch.ones(more, dtype=torch.bool)]).nonzero()[:, 0]
     how = study.clip.recommended | published_settings(m.run, study.clip)
     epochs, ending = how['epochs'], '-steps' if equal_steps else ''
     if equal_steps:

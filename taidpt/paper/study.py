@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'data_digest', 'Material', 'measured', 'together', 'markdown_table',
-           'table_text', 'write_table', 'Scene', 'labels_digest', 'scene', 'coop_cell']
+           'table_text', 'write_table', 'Scene', 'labels_digest', 'scene']
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import json, platform, shlex, sys, time, warnings
@@ -21,11 +21,8 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..baselines.coop import CoOp
 from ..classes import ClassSet, published_classes
-from taidpt.clip import (
-    FrozenCLIP, encode_pictures, encode_sentences, feature_recipe, text_digest,
-)
+from ..clip import FrozenCLIP, encode_pictures, encode_sentences, feature_recipe
 from taidpt.datasets.benchmarks import (
     read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
 )
@@ -33,7 +30,7 @@ from ..datasets.labelled import LabeledPictures, bundled_photos, with_classes
 from ..datasets.samples import few_shot
 from ..encoders.features import FeatureStore
 from ..ensemble import ensemble_scores
-from ..files import fingerprint, locked, read_safetensors, write_safetensors, write_whole
+from ..files import digest, fingerprint, locked, read_safetensors, write_safetensors, write_whole
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
@@ -48,9 +45,10 @@ def draw(
     n:int, # items to draw from
     k:int|None, # items to draw; None: all
     seed:int=0, # of the draw; larger draws of a seed contain its smaller ones
-)->Tensor: # their numbers, in ascending order
-    "k of n numbers at random; all if k is larger."
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:k].sort().values
+)->Tensor: # n, bool: which are drawn
+    "k of n items at random; all if k is larger."
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return torch.isin(torch.arange(n), order[:k])
 
 # %% ../../nbs/paper/study.ipynb #study-011
 def published_pictures(
@@ -103,18 +101,17 @@ class Study:
     def features(self,
         pictures:LabeledPictures, # N pictures
         clip:FrozenCLIP|None=None, # another encoder than the study's
-        skip:bool=False, # NaN for an unreadable picture instead of an error
+        on_error:str='raise', # or 'skip': NaN for an unreadable picture
     )->FeatureStore: # `form(0)` without the positional embedding, `form(1)` with it
         "Features of pictures, from one file."
         clip, forms, files = clip or self.clip, (False, True), pictures.pictures
-        key = text_digest([feature_recipe(clip, forms), fingerprint(files)])
+        key = digest([feature_recipe(clip, forms), fingerprint(files)])
         path = self.folder/'features'/f'pictures-{key}.safetensors'
-        how = 'skip' if skip else 'raise'
-        return encode_pictures(clip, files, path, how, forms, self.progress)
+        return encode_pictures(clip, files, path, on_error, forms, self.progress)
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one file."
-        key = text_digest([self.clip.fingerprint(), *texts])
+        key = digest([self.clip.fingerprint(), *texts])
         path = self.folder/'features'/f'sentences-{key}.safetensors'
         return encode_sentences(self.clip, texts, path, self.progress)
 
@@ -129,7 +126,7 @@ class Study:
         about = {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
                  'recommended': model.clip.recommended, 'method': type(model).__name__,
                  'settings': settings_of(model), 'classes': model.classes.names} | more
-        hashed = text_digest([json.dumps(about, sort_keys=True)])
+        hashed = digest([json.dumps(about, sort_keys=True)])
         return self.folder/kind/f'{name}-{hashed}.safetensors'
 
     def cell(self,
@@ -148,7 +145,7 @@ class Study:
                 begin = time.perf_counter()
                 if learn: model = learn()
                 seconds = time.perf_counter() - begin if learn else 0.
-                features = self.features(pictures, model.clip, skip=True).form(int(model.pos_embed))
+                features = self.features(pictures, model.clip, 'skip').form(int(model.pos_embed))
                 columns = [model.classes.index(c) for c in pictures.classes.names]
                 if type(model).predict is Predictor.predict:
                     branches = model.predict_branches(features, progress=False)
@@ -165,11 +162,10 @@ def data_digest(
     min_photos:int=1, # that a class must be on to be measured
 )->str:
     "A hash of picture names, labels and sentences: equal on every machine."
-    names = [p.name for p in pictures.pictures]
-    marks = [pictures.labels, *([train.labels] if train else [])]
-    marks = [bytes(y.flatten().tolist()).hex() for y in marks]
-    texts = train.texts if train else []
-    return text_digest([str(min_photos), *names, *pictures.classes.names, *texts, *marks])
+    names, texts = [p.name for p in pictures.pictures], train.texts if train else []
+    labels = [pictures.labels, train.labels] if train else [pictures.labels]
+    marks = [bytes(y.flatten().tolist()).hex() for y in labels]
+    return digest([str(min_photos), *names, *pictures.classes.names, *texts, *marks])
 
 _LOST = 'were missing or could not be read and are not part of it.'
 
@@ -198,15 +194,14 @@ class Material:
     def train(self)->LabeledTexts:
         "Labelled sentences, filtered and capped as published."
         reader, captions = NounFilter(self.classes, rules='published'), self.captions
-        limit, listed = self.study.limit, self.study.ids and self.name != 'nuswide'
-        if limit:                                           # the first that name a class, at random
+        if limit := self.study.limit:                       # the first that name a class, at random
             every, rng = list(captions), torch.Generator().manual_seed(0)
             found = reader.stream(every[i] for i in torch.randperm(len(every), generator=rng))
             captions = list(islice((text for text,columns in found if columns), limit))
         found = reader.label(captions, progress=self.study.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
-        wanted = [n for n in (None if listed else self.run.sentences, limit) if n]
-        return found[draw(len(found), min(wanted, default=None))]
+        listed = self.study.ids and self.name != 'nuswide'  # the captions are the published list
+        return found[draw(len(found), None if listed else self.run.sentences)]
 
     @cached_property
     def published(self)->bool:
@@ -219,7 +214,7 @@ class Material:
     def source(self)->str:
         "A hash of the captions' file or list, and of their number."
         path = self.captions.path
-        known = text_digest(self.captions) if path is None else fingerprint([path])
+        known = digest(self.captions) if path is None else fingerprint([path])
         return f'{known} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
@@ -238,13 +233,10 @@ class Material:
 
         Most classes are on two photos of the first half and on one of the other."""
         if self.study.data is not None: return self.labelled(train=True), self.test
-        photos, n, best, most = self.test, len(self.test)//2, None, -1
-        for seed in range(100):
-            order = torch.randperm(len(photos), generator=torch.Generator().manual_seed(seed))
-            here, there = photos.labels[order[:n]], photos.labels[order[n:]]
-            served = int(((here.sum(0) > 1) & there.any(0)).sum())
-            if served > most: best, most = order, served
-        return photos[best[:n].sort().values], photos[best[n:].sort().values]
+        photos, y = self.test, self.test.labels
+        def served(half): return int(((y[half].sum(0) > 1) & y[~half].any(0)).sum())
+        half = max((draw(len(y), len(y)//2, seed) for seed in range(100)), key=served)
+        return photos[half], photos[~half]
 
     def prompts(self,
         seed:int, # of the prompts
@@ -393,6 +385,21 @@ class Scene:
         "Pictures drawn per class; `ValueError` for a class with too few."
         return self.train[few_shot(self.train.labels, shots, seed, self.train.classes)]
 
+    def learned(self,
+        name:str, # beginning of the cell's name
+        shots:int, # pictures per class
+        model, # to learn; its seed also draws the pictures
+    )->Cell:
+        "Scores of a model that learns from few pictures, and searches its settings if it can."
+        some, features = self.drawn(shots, model.seed), self.study.features
+        val = self.val if hasattr(model, 'search') else None
+        def learn():
+            model.fit(features(some).form(1), some.signed(), progress=False)
+            if val is not None: model.search(features(val).form(1), val.signed())
+            return model
+        source = ' '.join(labels_digest(x) for x in (some, val) if x is not None)
+        return self.study.cell(f'{name}.{shots}.seed{model.seed}', self.test, model, learn, source)
+
     def write(self,
         what:str, # the file's name without an ending
         title:str, # of the table
@@ -418,7 +425,7 @@ class Scene:
 
 def labels_digest(pictures:LabeledPictures)->str:
     "A hash of pictures and their labels."
-    return text_digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
+    return digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
 
 def scene(
     m:Material, # where pictures come from
@@ -429,29 +436,14 @@ def scene(
     "Pictures of an experiment; fails before training if a class has too few."
     study, (learn, test) = m.study, m.halves
     apart = draw(len(learn), min(val, len(learn)//2) if study.data is not None else 0, 1)
-    rest = learn[~torch.isin(torch.arange(len(learn)), apart)]
+    rest = learn[~apart]
     if names is None or not study.whole:
         served = (rest.labels.sum(0) >= min_shots) & test.labels.any(0)
         names = [n for n,s in zip(m.classes.names, served.tolist()) if s]
         if len(names) < 2: raise ValueError(
             f'{len(names)} classes have {min_shots} pictures to learn from and one to be tested '
             'on; two are needed: raise the limit, or give more photos')
-    train, test = with_classes(rest, names), with_classes(test, names)
-    some = with_classes(learn[apart], names) if len(apart) else None
-    found = Scene(study, m.prompts(study.seeds[0]), train, test, some, m.published)
+    train, test, some = (with_classes(part, names) for part in (rest, test, learn[apart]))
+    found = Scene(study, m.prompts(study.seeds[0]), train, test, some or None, m.published)
     found.drawn(min_shots, 0)
     return found
-
-def coop_cell(
-    scene:Scene, # training and test pictures
-    name:str, # beginning of the cell's name
-    shots:int, # pictures per class
-    seed:int, # of the draw and of the prompts
-    coop:dict|None=None, # settings of `CoOp`
-)->Cell:
-    "Scores of CoOp-DPT learned from few pictures."
-    study, some = scene.study, scene.drawn(shots, seed)
-    model = CoOp(study.clip, scene.test.classes, local=True, seed=seed, **(coop or {}))
-    def learn(): return model.fit(study.features(some).form(1), some.signed(), progress=False)
-    name = f'{name}.CoOp.{shots}.seed{seed}'
-    return study.cell(name, scene.test, model, learn, labels_digest(some))

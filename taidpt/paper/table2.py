@@ -7,28 +7,15 @@ __all__ = ['table2']
 
 # %% ../../nbs/paper/table2.ipynb #table2-003
 from collections.abc import Sequence
+from functools import partial
 
+from ..baselines.coop import CoOp
 from ..baselines.tipadapter import TipAdapter
 from ..datasets.samples import LASO_NOVEL
 from ..metrics import Measured
 from .published import PUBLISHED
-from taidpt.paper.study import (
-    Cell, Material, Scene, Study, coop_cell, labels_digest, measured, scene, together,
-)
+from .study import Material, Scene, Study, measured, scene, together
 from ..zeroshot import ZeroShotCLIP
-
-# %% ../../nbs/paper/table2.ipynb #table2-009
-def _tip_cell(scene:Scene, shots:int, seed:int, epochs:int)->Cell:
-    "Scores of Tip-Adapter with few pictures; fine-tuned if epochs are given."
-    study, val, some = scene.study, scene.val, scene.drawn(shots, seed)
-    model = TipAdapter(study.clip, scene.test.classes, epochs=epochs, seed=seed)
-    def learn():
-        model.fit(study.features(some).form(1), some.signed(), progress=False)
-        if val is not None: model.search(study.features(val).form(1), val.signed())
-        return model
-    source = [labels_digest(x) for x in (some, val) if x is not None]
-    name = f'table2.Tip-Adapter{"-F"*bool(epochs)}.{shots}.seed{seed}'
-    return study.cell(name, scene.test, model, learn, ' '.join(source))
 
 # %% ../../nbs/paper/table2.ipynb #table2-010
 def table2(
@@ -45,9 +32,12 @@ def table2(
     tai = study.cell('table2.TaI-DPT', test, *seen.prompts)
     found = {('zero-shot CLIP', 0): measured(test, [zero.both]),
              ('TaI-DPT', 0): measured(test, [tai.both])}
+    models = {'CoOp': partial(CoOp, study.clip, test.classes, local=True, **(coop or {})),
+              'Tip-Adapter': partial(TipAdapter, study.clip, test.classes),
+              'Tip-Adapter-F': partial(TipAdapter, study.clip, test.classes, epochs=20)}
     for k in shots:
-        coops = [coop_cell(seen, 'table2', k, s, coop) for s in study.seeds]
-        plain, tuned = ([_tip_cell(seen, k, s, e) for s in study.seeds] for e in (0, 20))
+        coops, plain, tuned = ([seen.learned(f'table2.{name}', k, new(seed=s)) for s in study.seeds]
+                               for name,new in models.items())
         scores = {'CoOp': [c.alone for c in coops], 'CoOp-DPT': [c.both for c in coops],
                   'Tip-Adapter': [c.both for c in plain], 'Tip-Adapter-F': [c.both for c in tuned],
                   'CoOp-DPT + TaI-DPT': [together([c.both, tai.both], [.5, .5]) for c in coops]}

@@ -18,12 +18,8 @@ from ..clip import FrozenCLIP
 from ..datasets.samples import partial_labels
 from ..metrics import Measured
 from .augment import AugmentedPictures, augmented
-from taidpt.paper.published import (
-    DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES,
-)
-from taidpt.paper.study import (
-    Cell, Material, Scene, Study, labels_digest, measured, scene, together,
-)
+from .published import DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES
+from .study import Cell, Material, Scene, Study, labels_digest, measured, scene, together
 
 # %% ../../nbs/paper/table3.ipynb #table3-006d
 def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int, dual:dict,

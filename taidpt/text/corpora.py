@@ -8,12 +8,11 @@ __all__ = ['table_rows', 'Captions', 'read_captions', 'bundled_captions']
 # %% ../../nbs/text/corpora.ipynb #corpora-002
 import csv, gzip, re, reprlib, zlib
 from collections.abc import Iterable, Iterator
-from importlib.resources import files
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from ..files import LIMITS, check_limit, is_text_list, parse_json, utf8
+from ..files import DATA, LIMITS, check_limit, is_text_list, parse_json, utf8
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
@@ -194,5 +193,4 @@ def read_captions(
 
 def bundled_captions()->Captions: # 24,373 sentences
     "The captions of COCO val2017 that come with this package (CC BY 4.0)."
-    folder = Path(str(files('taidpt')))/'data'/'captions'
-    return read_captions(folder/'coco_captions_val2017.json.gz')
+    return read_captions(DATA/'captions'/'coco_captions_val2017.json.gz')

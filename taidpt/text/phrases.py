@@ -9,12 +9,12 @@ __all__ = ['BLOCKED', 'phrase_entries', 'PhraseDictionary']
 import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from importlib.resources import files
 from itertools import product
 from typing import NamedTuple
 
 import yaml
 
+from ..files import DATA
 from .words import by_rule, is_noun, shortest_lemma, squeeze, token_spans
 
 # %% ../../nbs/text/phrases.ipynb #phrases-008
@@ -36,7 +36,7 @@ def _other_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
             yield tuple(text.split())
 
 # %% ../../nbs/text/phrases.ipynb #phrases-006
-_listed = yaml.safe_load((files('taidpt')/'data'/'blocked_phrases.yaml').read_text('utf-8'))
+_listed = yaml.safe_load((DATA/'blocked_phrases.yaml').read_text('utf-8'))
 _phrases = [phrase for group in _listed['phrases'].values() for phrase in group]
 _phrases += [f'{word} ({animal})' for animal in _listed['animals'] for word in _listed['family']]
 BLOCKED = tuple(dict.fromkeys(_phrases))                # such as 'hot dog', 'baby (elephant)'

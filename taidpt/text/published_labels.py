@@ -8,10 +8,10 @@ __all__ = ['published_names', 'WholeWords']
 # %% ../../nbs/text/published_labels.ipynb #published-002
 import gzip, json, re
 from functools import lru_cache
-from importlib.resources import files
 
 import yaml
 
+from ..files import DATA
 from .words import shortest_lemma
 
 # %% ../../nbs/text/published_labels.ipynb #published-006
@@ -42,7 +42,7 @@ def _tagger():
     from nltk.tag.perceptron import PerceptronTagger
     try: return PerceptronTagger()
     except LookupError: tagger = PerceptronTagger(load=False)
-    raw = (files('taidpt')/'data'/'tagger'/'perceptron.json.gz').read_bytes()
+    raw = (DATA/'tagger'/'perceptron.json.gz').read_bytes()
     learned = json.loads(gzip.decompress(raw))
     tagger.model.weights, tagger.tagdict = learned['weights'], learned['tagdict']
     tagger.classes = tagger.model.classes = set(learned['classes'])
@@ -60,7 +60,7 @@ def _lemma(word:str, tag:str='NN')->str:
 @lru_cache(maxsize=1)
 def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prompts -> words
     "The names in the published prompts, in the official order, and the paper's words for them."
-    path = files('taidpt')/'data'/'classes'/'published.yaml'
+    path = DATA/'classes'/'published.yaml'
     return yaml.safe_load(path.read_text('utf-8'))
 
 def _search_order(words:list[list[str]])->list[tuple[str,int]]: # names and columns of C classes

@@ -11,18 +11,18 @@ from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
-from importlib.resources import files
 from itertools import islice
 
 import yaml
 
+from ..files import DATA
 from .words import lower_words, shortest_lemma, squeeze, token_spans, wordnet_file
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-005
 @lru_cache(maxsize=1)
 def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
     "By squeezed name: the equivalent class of a data set; the words of a kind."
-    listed = yaml.safe_load((files('taidpt')/'data'/'classes'/'same.yaml').read_text('utf-8'))
+    listed = yaml.safe_load((DATA/'classes'/'same.yaml').read_text('utf-8'))
     same = listed["classes"].items()
     classes = {squeeze(n): name for name,others in same for n in (name, *others)}
     return classes, {squeeze(word): words for words in listed['kinds'] for word in words}
@@ -62,12 +62,16 @@ def curated_words(
     return found
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-023
+def _table(name:str)->list[list[str]]:
+    "The rows of a table of nouns in this package."
+    text = (DATA/'nouns'/name).read_text('utf-8')
+    return [line.split('\t') for line in text.splitlines()]
+
 @lru_cache(maxsize=1)
-def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str]]:
-    "The first meaning of each noun, the nouns with this first meaning, and nouns in use."
-    meaning, nouns = {}, {}
-    listed = (files('taidpt')/'data'/'nouns'/'common.tsv').read_text('utf-8')
-    common = {line.split('\t')[0].replace(' ', '_') for line in listed.splitlines()}
+def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str], dict[str,list[str]]]:
+    "First meaning of each noun; nouns of each meaning; nouns in use; meanings below each."
+    meaning, nouns, below = {}, {}, {}
+    common = {noun.replace(' ', '_') for noun,_ in _table('common.tsv')}
     for line in wordnet_file('index.noun').splitlines():
         if line.startswith(' '): continue             # the licence
         noun, _, _, pointers, *rest = line.split()
@@ -75,21 +79,32 @@ def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str]]:
         meaning[noun] = first
         nouns.setdefault(first, []).append(noun)
         if int(tagged): common.add(noun)              # it occurs in WordNet's tagged texts
-    return meaning, nouns, common
+    for here,*above in _table('hypernyms.tsv'):
+        for other in above: below.setdefault(other, []).append(here)
+    return meaning, nouns, common, below
 
-def _nouns_like(name:str)->list[str]: # such as ['auto', 'automobile', …]
-    "Common nouns with the same first meaning as the name."
-    meaning, nouns, common = _nouns()
+def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'automobile', …]
+    "Common nouns with the same first meaning as the name, then its kinds, the frequent first."
+    meaning, nouns, common, below = _nouns()
     words = [squeeze(name[a:b]) for a,b in token_spans(name)]
     lasts = (words[-1], shortest_lemma(words[-1])) if words else ()
     spelled = (glue.join([*words[:-1], last]) for last in lasts for glue in ('_', '-', ''))
     own = next((noun for noun in spelled if noun in meaning), None)      # as WordNet spells it
-    return [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
+    same = [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
             if n in common and n != own and squeeze(n) != squeeze(name)]
+    left, kinds = [meaning.get(own)]*hyponyms, set()
+    while left:
+        found = set(below.get(left.pop(), ())) - kinds
+        left += found
+        kinds |= found
+    return same + [n for n,_ in _table('common.tsv') if meaning[n.replace(' ', '_')] in kinds]
 
-def wordnet_words(own:dict[str,list[str]])->dict[str,list[str]]: # name -> its words, or none
+def wordnet_words(
+    own:dict[str,list[str]], # name -> its words; none: WordNet's
+    hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
+)->dict[str,list[str]]: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
-    new = {name: [] if words else _nouns_like(name) for name,words in own.items()}
+    new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
     taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
             for name,words in own.items()}

@@ -8,7 +8,8 @@ __all__ = ['token_spans', 'lower_words', 'squeeze', 'wordnet_file', 'by_rule', '
 # %% ../../nbs/text/words.ipynb #words-002
 import re, unicodedata, zipfile
 from functools import lru_cache
-from importlib.resources import files
+
+from ..files import DATA
 
 # %% ../../nbs/text/words.ipynb #words-007
 _ACCENT = r'[\u0300-\u036f]*'            # an accent may be a separate character
@@ -70,7 +71,7 @@ _ENDINGS = {part: [pair.split('>') for pair in pairs.split()] for part,pairs in 
 
 def wordnet_file(name:str)->str:
     "A file of the WordNet in this package, such as 'index.noun'."
-    packed = files('taidpt')/'data'/'nltk_data'/'corpora'/'wordnet.zip'
+    packed = DATA/'nltk_data'/'corpora'/'wordnet.zip'
     with packed.open('rb') as f, zipfile.ZipFile(f) as z: return z.read(f'wordnet/{name}').decode()
 
 @lru_cache(maxsize=len(_LISTS))
