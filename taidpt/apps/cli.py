@@ -220,6 +220,8 @@ def tag(
     classes:_AnyClasses=None, words:_Words=None, prompts:_Prompts=None,
     tagger:Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]=None,
     threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
+    probability:Annotated[float|None, Option(help='Or from this probability on.')]=None,
+    tiles:Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]=1,
     scores:Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]=False,
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
@@ -231,7 +233,7 @@ def tag(
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    if tagger and any((report, clip, trust, words, save)): raise BadParameter(
+    if tagger and any((report, clip, trust, words, save, probability, tiles > 1)): raise BadParameter(
         'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
     for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
         if path: check_writable(path, ending)
@@ -246,13 +248,17 @@ def tag(
         from taidpt.apps.onnx import Tagger
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
+    from taidpt.ensemble import Tiled
     from taidpt.tags import as_tags, picture_thresholds, thresholds_of
     model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
     if save:
         model.save(save)
         say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
-    limits, found = thresholds_of(model, threshold), model.predict(names, on_error, bars())
-    if threshold is None: limits = picture_thresholds(found, limits)
+    looks = Tiled(model, tiles) if tiles > 1 else model
+    limits = thresholds_of(looks, threshold, probability)
+    if probability is None or model.thresholds: found = looks.predict(names, on_error, bars())
+    else: found = model.predict_branches(names, on_error, bars())[0]    # the sigmoid's
+    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
@@ -320,11 +326,13 @@ def train(
         help="For prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
     words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
-    epochs:_Epochs=None,
+    precision:_Precision='float32', epochs:_Epochs=None,
     seed:Annotated[int|None, Option(min=0, help='For prompts and sentence order.')]=None,
     lr:Annotated[float|None, Option(help='Learning rate (default: automatic).')]=None,
     batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: auto).')]=None,
     n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
+    local:Annotated[bool|None, Option('--local/--no-local', help=(
+        'Both branches, TaI-DPT, or only the global one, TaI.'))]=None,
     cache:Annotated[str|None, Option(metavar='FILE', help='Cache of sentence features.')]=None,
     val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,
     val_labels:Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]=None,
@@ -334,14 +342,14 @@ def train(
     if val and not val_labels:
         raise BadParameter('--val needs --val-labels, a table of pictures and their labels')
     own = {'loss': loss, 'epochs': epochs, 'seed': seed, 'lr': lr, 'batch_size': batch_size,
-           'n_ctx': n_ctx}
+           'n_ctx': n_ctx, 'local': local}
     own = {name: value for name, value in own.items() if value is not None}
     if own and method != 'prompts': raise BadParameter(
         f'--{next(iter(own)).replace("_", "-")} is for --method prompts')
     names, guessed = _parse_classes(classes, rules == 'published', words)
     if len(names) < 2 and method == 'prompts': raise ValueError(
         f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
-    encoder = _load_clip(clip)
+    encoder = _load_clip(clip, precision=precision)
     from taidpt.baselines.concepts import TextConcepts, ready_to_tag
     from taidpt.baselines.linear import TextLinear
     from taidpt.clip import encode_pictures, encode_sentences
@@ -372,7 +380,8 @@ def train(
         say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
-    untrained = ready_to_tag(encoder, names, bars()) if captions or data else model
+    if precision != 'float32': model.clip = _load_clip(clip)            # as it will be used
+    untrained = ready_to_tag(model.clip, names, bars()) if captions or data else model
     model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names)) # bundled captions
     if loss != 'ranking': model = Attended(model, features)
     model.save(out)
