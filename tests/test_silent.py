@@ -64,9 +64,9 @@ def full_disk(tmp):                                         # of which tagging n
     if sys.platform == 'win32': pytest.skip('needs limits of a process')
     Image.new('RGB', (8, 8)).save(tmp/'a.png')
     tag = 'import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); from taidpt.apps.cli import main; sys.exit(main(["tag", *sys.argv[1:]]))'
-    for engine in ('torch', *['openvino']*bool(find_spec('openvino'))):
-        done = run(sys.executable, '-c', tag, '--classes', 'cat,dog', '--engine', engine, tmp/'a.png', HOME='/proc/none', XDG_CACHE_HOME='/proc/none')
-        assert done.returncode == 0 and 'a.png: ' in done.stdout
+    engine = 'openvino' if find_spec('openvino') else 'torch'
+    done = run(sys.executable, '-c', tag, '--classes', 'cat,dog', '--engine', engine, tmp/'a.png', HOME='/proc/none', XDG_CACHE_HOME='/proc/none')
+    assert done.returncode == 0 and 'a.png: ' in done.stdout
 
 def spoilt(tmp):
     model = load_clip(device='cpu').model
