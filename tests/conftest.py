@@ -1,5 +1,6 @@
 """What several tests need: where things are, and a way to run a command."""
 import importlib.util
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -18,6 +19,20 @@ def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(' '.join(map(str, command)), done.stdout, sep='\n')
     return done
+
+
+def run_here(path, log):
+    "The notebook's cells from top to bottom; ends the process, with 1 if one of them fails"
+    import torch
+    from nbdev.config import get_config
+    from nbdev.test import test_nb
+    multiprocessing.set_start_method(None, force=True)                  # what a notebook would have without all this
+    out = os.open(log, os.O_WRONLY | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
+    flags = ['cuda'] if torch.cuda.is_available() else []
+    passed, _ = test_nb(path, skip_flags=get_config().tst_flags.split(), force_flags=flags, basepath=ROOT)
+    for stream in (sys.stdout, sys.stderr): stream.flush()
+    os._exit(not passed)
 
 
 def docs_module(name: str):

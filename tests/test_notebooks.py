@@ -10,34 +10,19 @@ import multiprocessing
 import os
 import re
 import shutil
-import sys
 
 import nbformat
 import pytest
-import torch
-from conftest import ROOT, run, tool
-from nbdev.config import get_config
+from conftest import ROOT, run, run_here, tool
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
-from nbdev.test import test_nb as run_cells
 from PIL import Image
 
 NBS = ROOT/'nbs'
 notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
                    if not any(part[0] in '._' for part in p.relative_to(NBS).parts))
 LOADED = ['torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics', 'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'hypothesis',
-          'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all', 'test_notebooks']
-
-
-def run_here(path, log):
-    "The notebook's cells from top to bottom; ends the process, with 1 if one of them fails"
-    multiprocessing.set_start_method(None, force=True)                  # what a notebook would have without all this
-    out = os.open(log, os.O_WRONLY | os.O_CREAT)
-    for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
-    flags = ['cuda'] if torch.cuda.is_available() else []
-    passed, _ = run_cells(path, skip_flags=get_config().tst_flags.split(), force_flags=flags, basepath=ROOT)
-    for stream in (sys.stdout, sys.stderr): stream.flush()
-    os._exit(not passed)
+          'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all', 'conftest']
 
 
 @pytest.mark.parametrize('name', notebooks)
