@@ -2,9 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check --no-compile
-# A module is compiled when it is first imported, and its bytecode kept; most of what is installed never is
-unexport PYTHONDONTWRITEBYTECODE
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
@@ -85,7 +83,8 @@ $(VENV)/.installed: $(BIN)/python settings.ini setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
-	$(PIP) -e '.[dev,docs]'
+	$(PIP) --no-compile -e '.[dev,docs]'
+	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib taidpt || true    # on all processors; pip would use one
 	@touch $@ $(VENV)/.installed
 
 $(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/test_lowest.py
