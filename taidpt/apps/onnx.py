@@ -107,7 +107,8 @@ class Tagger:
             options.add_session_config_entry('session.use_env_allocators', '1')
             self.session = ort.InferenceSession(content, options, **how)
             (pixels,), (scores,) = self.session.get_inputs(), self.session.get_outputs()
-            (_, _, *self.size), (_, C) = pixels.shape, scores.shape     # pixels: N × 3 × h × w
+            (_, _, height, width), (_, C) = pixels.shape, scores.shape
+            self.size = [height, width]
             if not {*self.size} <= {*range(1, 4097)}: raise ValueError(f'no size: {self.size}')
             words = self.session.get_modelmeta().custom_metadata_map
         except Exception as e: raise ValueError(        # or what ONNX Runtime has  # noqa: BLE001
