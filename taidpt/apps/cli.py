@@ -233,7 +233,8 @@ def tag(
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    if tagger and any((report, clip, trust, words, save, probability, tiles > 1)): raise BadParameter(
+    only = report, clip, trust, words, save, probability, tiles > 1
+    if tagger and any(only): raise BadParameter(
         'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
     for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
         if path: check_writable(path, ending)
@@ -249,16 +250,13 @@ def tag(
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
     from taidpt.ensemble import Tiled
-    from taidpt.tags import as_tags, picture_thresholds, thresholds_of
+    from taidpt.tags import as_tags, scored
     model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
     if save:
         model.save(save)
         say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
     looks = Tiled(model, tiles) if tiles > 1 else model
-    limits = thresholds_of(looks, threshold, probability)
-    if probability is None or model.thresholds: found = looks.predict(names, on_error, bars())
-    else: found = model.predict_branches(names, on_error, bars())[0]    # the sigmoid's
-    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
+    found, limits = scored(looks, names, threshold, probability, on_error, bars())
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
