@@ -134,13 +134,8 @@ def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W ->
 
 _ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k'} # compared with themselves
 
-def _last_block(
-    block:nn.Module, # the last one of a ViT
-    x:Tensor, # N × (1 + P) × W, the class token and the patches
-    grid:tuple[int, int], # h, w, of the patches: P = h·w
-    dense:str, # a key of `_ALIKE`
-) -> Tensor: # the patches, N × P × W
-    "The patches after the block, with one of four attentions in it."
+def _last_block(block:nn.Module, x:Tensor, grid:tuple[int, int], dense:str) -> Tensor: # N × P × W
+    "Patches, P = h·w, with one of four attentions; x is N × (1 + P) × W, the class token first."
     attn, patches, hill = block.attn, x[:, 1:], None
     if dense == 'values': y = _own_value(attn, block.ln_1(patches))
     else:
@@ -182,9 +177,8 @@ def with_patch_features(
 ) -> nn.Module: # a copy with the same weights
     "A ViT that gives F in one of four ways; `ValueError` for unknown ways and other towers."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
-    if dense not in _ALIKE: raise ValueError(
-        f'dense must be one of {", ".join(_ALIKE)}, got {dense!r}.')
-    if not isinstance(visual, VisionTransformer): raise ValueError(
+    if dense not in _ALIKE: raise ValueError(f'dense must be one of {[*_ALIKE]}, got {dense!r}.')
+    if not isinstance(visual, VisionTransformer): raise ValueError(  # noqa: TRY004
         f"dense={dense!r} is for open_clip's own vision transformers, and this picture tower is a "
         f'{type(visual).__name__}, with one way only: leave dense out.')
     twin = copy.copy(visual)
