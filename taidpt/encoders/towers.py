@@ -166,8 +166,7 @@ def _vit_features(
     for block in early: x = block(x)
     f = visual._pool(last(x))[0] @ visual.proj
     x = _last_block(last, x, grid, getattr(visual, 'dense', 'values'))  # N × P × W
-    if visual.attn_pool is not None:                                    # CoCa's
-        x = _own_value(visual.attn_pool.attn, visual.attn_pool.ln_k(x))
+    if pool := visual.attn_pool: x = _own_value(pool.attn, pool.ln_k(x))    # CoCa's
     return f, (visual.ln_post(x) @ visual.proj).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #tw-dense-1
