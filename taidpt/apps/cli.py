@@ -252,13 +252,16 @@ def tag(
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
     from taidpt.ensemble import Tiled
-    from taidpt.tags import as_tags, scored
+    from taidpt.tags import as_tags, picture_thresholds, thresholds_of
     model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
     if save:
         model.save(save)
         say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
     looks = Tiled(model, tiles) if tiles > 1 else model
-    found, limits = scored(looks, names, threshold, probability, on_error, bars())
+    limits = thresholds_of(looks, threshold, probability)
+    if probability is None or looks.thresholds: found = looks.predict(names, on_error, bars())
+    else: found = looks.predict_branches(names, on_error, bars())[0]    # the sigmoid's
+    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
