@@ -29,9 +29,8 @@ class _Commands(TyperGroup):
     def invoke(self, ctx:typer.Context):
         "Run a command; one whose reader has closed the pipe ends there, without an error."
         try:
-            result = super().invoke(ctx)
+            super().invoke(ctx)
             sys.stdout.flush()
-            return result
         except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
@@ -447,8 +446,8 @@ def evaluate(
     if report:
         write_report(report, found, data, scores)
         say(f'Written: {report}, every picture with its tags')
-    if here: note(f'the thresholds were fitted to {labels}: what to expect of other pictures is '
-                  'what stands as cross-validated')
+    if here: note(f'the thresholds were fitted to {labels}; the cross-validated figures show what '
+                  'to expect of other pictures')
     if as_json: print(json.dumps(figures, indent=1, ensure_ascii=False))
     else: print(figures_text(figures, len(data.classes)))
 
