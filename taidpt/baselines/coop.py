@@ -52,8 +52,8 @@ def check_labels(
         f'Labels must be -1 or 0 or 1, but row {i} has {y[i, c].item()} for {classes.names[c]!r}.')
     if empty := [name for name, shown in zip(classes.names, (y == 1).any(0)) if not shown]:
         message = f'No picture shows {", ".join(empty[:10])}' + (', …' if len(empty) > 10 else '')
-        if every or len(empty) == len(classes):
-            raise ValueError(f'{message}: a class needs at least one to be learned from.')
+        if every or len(empty) == len(classes): raise ValueError(
+            f'{message} by a known label: a class needs one to learn from.')
         warnings.warn(f'{message}: only the other classes have positives.', stacklevel=3)
     return y.to(torch.int8)
 
