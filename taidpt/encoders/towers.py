@@ -170,11 +170,8 @@ def _vit_features(
     return f, (visual.ln_post(x) @ visual.proj).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #tw-dense-1
-def with_patch_features(
-    visual:nn.Module, # image tower
-    dense:str, # 'values', 'sclip', 'clearclip' or 'naclip'
-) -> nn.Module: # a copy with the same weights
-    "A ViT that gives F in one of four ways; `ValueError` for unknown ways and other towers."
+def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
+    "A ViT with F by 'values', 'sclip', 'clearclip' or 'naclip'; `ValueError` for another tower."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
     if dense not in _ALIKE: raise ValueError(f'dense must be one of {[*_ALIKE]}, got {dense!r}.')
     if not isinstance(visual, VisionTransformer): raise ValueError(  # noqa: TRY004
