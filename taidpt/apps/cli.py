@@ -559,10 +559,13 @@ def reproduce(
     if not what: raise BadParameter('name a table, such as table1')
     family = {'classes': classes, 'captions': captions, 'min-photos': min_photos, 'member': member}
     tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
+    if what == 'table2': family |= {'dataset': dataset}         # it is COCO's
     for name, value in (tables if what == 'family' else family).items():
         if value is not None: raise BadParameter(f'--{name} is not for {what}')
     try: runs = tuple(map(int, seeds.split(',')))
     except ValueError: raise BadParameter(f'--seeds are numbers, as in 1,2, not {seeds}') from None
+    if what == 'family' and runs != tuple(range(1, len(runs) + 1)):
+        raise BadParameter('--seeds of family begin at 1, as in 1,2')
     names = [name.strip() for name in (clip or 'embedded').split(',')]
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
