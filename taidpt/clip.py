@@ -25,8 +25,8 @@ from .encoders.pictures import what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
-from .encoders.towers import any_text_features, is_causal, picture_features, project
-from .encoders.towers import special_tokens, text_tower, tower_for, widths
+from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
+from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import build_clip, find_clip, preprocessing
 from .files import digest, file_identity
 
@@ -207,6 +207,7 @@ def load_clip(
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
     crop:bool=True, # crop the centre; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
+    dense:str|None=None, # of a ViT's patches: 'values', 'sclip', 'clearclip', 'naclip'
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
@@ -223,6 +224,7 @@ def load_clip(
     source = find_clip(name, pretrained)
     model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
+    if dense is not None: model.visual = with_patch_features(model.visual, dense)
     tower = openvino_tower(model.visual, precision) if on_engine else None
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft),
                       source.label, source.recommended, tower)
@@ -305,7 +307,8 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     matters = type(clip.model.visual).__name__ == 'ModifiedResNet'
     forms = pos_embed if matters else np.shape(pos_embed)
     preprocess = re.sub(' at 0x[0-9a-f]+', '', str(clip.preprocess))
-    return f'{clip.fingerprint()} {preprocess} {forms} values {clip.engine} {clip.precision}'
+    dense = getattr(clip.model.visual, 'dense', 'values')
+    return f'{clip.fingerprint()} {preprocess} {forms} {dense} {clip.engine} {clip.precision}'
 
 def _identity(picture) -> str: # in any form
     "A key for a picture: a file's path, size and times, or a hash of the content."
