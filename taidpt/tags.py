@@ -241,7 +241,7 @@ def thresholds_of(
     if getattr(model, 'normalize', None): raise ValueError(
         'Scores that are normalised over the pictures depend on the other pictures, so no '
         'threshold fits them: use normalize=None.')
-    clip = getattr(model, 'clip', None)
+    clip = None if getattr(model, 'cuts', False) else getattr(model, 'clip', None)
     photos = reference_features(clip, model.pos_embed) if clip else reference_photos()
     scores = model.predict(photos, progress=False)
     return reference_thresholds(scores, getattr(model, 'frequency_', None))
