@@ -112,7 +112,7 @@ class FrozenCLIP:
         if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
             raise ValueError('pixels must be N × 3 × height × width and floating point, '
                              f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
-        several, sized = isinstance(pos_embed, tuple), self._sized
+        several, sized = isinstance(pos_embed, (tuple, list)), self._sized
         forms, visual = pos_embed if several else (pos_embed,), self.model.visual
         convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
         first = next(convolutions, next(visual.parameters()))   # the weights that pixels meet
@@ -181,10 +181,11 @@ class FrozenCLIP:
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
-        "A hash of the weights, which determine the features."
+        "A hash of the weights and of the kind of GELU, which determine the features."
         if not hasattr(self, '_fingerprint'):
             def numbers(t): return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-            weights = sorted(self.model.state_dict().items())
+            quick = {type(m).__name__ for m in self.model.modules()} & {'QuickGELU'}
+            weights = sorted(self.model.state_dict().items()) + [(n, torch.empty(0)) for n in quick]
             self._fingerprint = digest(
                 part for name, t in weights for part in (name.encode(), numbers(t)))
         return self._fingerprint
@@ -233,12 +234,13 @@ _IN_MEMORY = 4*2**30                    # bytes of features that may stay in mem
 
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
-    texts:Sequence[str], # N sentences
+    texts:str|Sequence[str], # N sentences
     path:str|Path|None=None, # file to write, or to reuse; None: no file
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; `ValueError` if `path` contains other features."
-    texts, size = list(texts), 64 if clip.device.type == 'cpu' else 512     # what fits its caches
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    size = 64 if clip.device.type == 'cpu' else 512         # what fits its caches
     if not texts: raise ValueError('There are no sentences to encode.')
     @cache
     def tokenized():
@@ -296,7 +298,7 @@ def picture_batches(
         for what in errors:
             if on_error == 'raise': raise UnreadablePicture(
                 f"Cannot read {what}. Pass on_error='skip' to go on without it.")
-            warnings.warn(f'Skipped {what}', stacklevel=2)
+            warnings.warn(f'Skipped {what}', stacklevel=1)      # one line: shown once
         yield wanted
 
 # %% ../nbs/04_clip.ipynb #b7c25262
@@ -311,7 +313,7 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
 def _identity(picture) -> str: # in any form
     "A key for a picture: a file's path, size and times, or a hash of the content."
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
-    if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
+    if isinstance(picture, Tensor): picture = picture.detach().cpu().float().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
     return f'{getattr(content, "shape", "")} {digest([content])}'
 
