@@ -16,7 +16,7 @@ from .words import shortest_lemma
 
 # %% ../../nbs/text/published_labels.ipynb #published-006
 _PLAIN = re.compile(r'[a-z ,\-]*\.?')
-_CUT = re.compile(r'--|cannot|gimme|gonna|gotta|lemme|wanna')    # NLTK splits these
+_CUT = re.compile(r'--|,,|cannot|gimme|gonna|gotta|lemme|wanna') # NLTK has rules for these
 
 @lru_cache(maxsize=1)
 def _cutters():
