@@ -75,7 +75,8 @@ class ClassSet:
     def _unknown(self, name)->UnknownClass:
         "The error for an unknown name."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
-        near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
+        near = [form for known in (self._columns, forms)            # names before synonyms
+                for form in difflib.get_close_matches(squeeze(str(name)), known, n=1)]
         meant = ' or '.join(repr(self.natural[i]) for i in forms[near[0]]) if near else ''
         if near: hint = f"did you mean {meant}?"
         else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)

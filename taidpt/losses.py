@@ -63,8 +63,7 @@ def auc_loss(
     scores, labels = _check(scores, labels)
     n_pos = labels.sum(0)
     pairs = n_pos * (len(labels) - n_pos)                               # of each class
-    if not pairs.any(): raise ValueError(
-        'no class has both a positive and a negative row: take larger batches')
+    if not pairs.any(): raise ValueError('no class has both positives and negatives in this batch')
     c, i = (labels & (pairs > 0)).T.nonzero(as_tuple=True)              # positives, class by class
     columns = scores.T[c]                                               # each with its whole class
     price = F.softplus(columns - scores[i, c][:, None]).masked_fill(labels.T[c], 0)

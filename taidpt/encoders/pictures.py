@@ -123,6 +123,7 @@ def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -
     try: opened = Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as e: raise ValueError(str(e)) from None
     with opened:
+        if opened.format == 'EPS': raise ValueError('it is PostScript, a program')
         if min_side: opened.draft(None, (min_side, min_side))
         return _to_rgb(opened)
 
