@@ -154,16 +154,15 @@ def wrong_imports(found: list[Module]) -> dict[str, list[str]]:
 def frames(call) -> int:
     "How many frames of the package are on top of each other at most while something is called, in whatever thread"
     import taidpt
-    home, most = str(Path(taidpt.__file__).parent), 0
+    home, found = str(Path(taidpt.__file__).parent), {0}           # a set: threads lose no maximum
 
     def look(frame, event, _):
-        nonlocal most
         if event != 'call' or not frame.f_code.co_filename.startswith(home): return
         depth, at = 0, frame
         while at is not None:
             depth += at.f_code.co_filename.startswith(home) and at.f_code.co_name[0] != '<'
             at = at.f_back
-        most = max(most, depth)
+        found.add(depth)
 
     threading.setprofile(look)
     sys.setprofile(look)
@@ -171,7 +170,7 @@ def frames(call) -> int:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return most
+    return max(found)
 
 
 def depths() -> dict[str, int]:

@@ -138,6 +138,7 @@ class Predictor:
     "Base class of all models: scores, maps, tags and files from class embeddings."
     local = True                                        # False: only the global branch
     pos_embed = False                                   # f of pictures has the positional embedding
+    contrast = False                                    # L belongs to prompts of absence
     cosine_scale:float|None = None                      # on cosines, if scores are such
     pool = None                                         # instead of Eq. 6, as in `branch_scores`
     thresholds = None                                   # fitted to labelled pictures: `calibrate`
@@ -198,8 +199,8 @@ class Predictor:
         "Maps of each class: the local branch's scores before pooling (Eq. 5)."
         G, L = self.embeddings()
         def of_batch(f, F_):
-            P = dense_scores(F_.flatten(1, 2), G if L is None else L).transpose(1, 2)  # B × C × h·w
-            return P.unflatten(2, F_.shape[1:3]).cpu()
+            P = dense_scores(F_.flatten(1, 2), G if L is None or self.contrast else L)
+            return P.transpose(1, 2).unflatten(2, F_.shape[1:3]).cpu()     # B × C × h × w
         return torch.cat([*picture_batches(self.clip, pictures, False, on_error, progress, of_batch)])
 
     tags = tagged                   # (pictures, threshold=None, probability=None, …) -> `Tag`s

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FEW', 'Tag', 'as_tags', 'reference_thresholds', 'reference_photos', 'reference_features', 'picture_thresholds',
            'best_threshold', 'Thresholds', 'frequency_text', 'calibrate_scores', 'calibrate', 'held_out_tags',
-           'as_thresholds', 'thresholds_of', 'scored', 'tagged', 'probabilities']
+           'as_thresholds', 'thresholds_of', 'tagged', 'probabilities']
 
 # %% ../nbs/15_tags.ipynb #15-imports
 import math, warnings
@@ -241,23 +241,10 @@ def thresholds_of(
     if getattr(model, 'normalize', None): raise ValueError(
         'Scores that are normalised over the pictures depend on the other pictures, so no '
         'threshold fits them: use normalize=None.')
-    clip = getattr(model, 'clip', None)
+    clip = None if getattr(model, 'cuts', False) else getattr(model, 'clip', None)
     photos = reference_features(clip, model.pos_embed) if clip else reference_photos()
     scores = model.predict(photos, progress=False)
     return reference_thresholds(scores, getattr(model, 'frequency_', None))
-
-def scored(
-    model, # has `predict`, `classes` and `thresholds`
-    pictures, # N, in any form
-    threshold:ArrayLike|None=None, probability:float|None=None, # as in `thresholds_of`
-    on_error:str='raise', progress:bool=True, # as in `predict`
-)->tuple: # scores, N × C, and their thresholds, C or N × C
-    "Scores of pictures, with the thresholds requested or else each picture's own."
-    limits = thresholds_of(model, threshold, probability)
-    if probability is None or model.thresholds: scores = model.predict(pictures, on_error, progress)
-    else: scores = model.predict_branches(pictures, on_error, progress)[0]  # the sigmoid's
-    if threshold is None and probability is None: limits = picture_thresholds(scores, limits)
-    return scores, limits
 
 def tagged(
     model, # has `predict`, `classes` and `thresholds`
@@ -266,7 +253,10 @@ def tagged(
     on_error:str='raise', progress:bool=True, # as in `predict`
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: present ones, then the others."
-    scores, limits = scored(model, pictures, threshold, probability, on_error, progress)
+    limits = thresholds_of(model, threshold, probability)
+    if probability is None or model.thresholds: scores = model.predict(pictures, on_error, progress)
+    else: scores = model.predict_branches(pictures, on_error, progress)[0]  # the sigmoid's
+    if threshold is None and probability is None: limits = picture_thresholds(scores, limits)
     return as_tags(scores, model.classes.names, limits)
 
 def probabilities(

@@ -115,7 +115,7 @@ def show_words(
     "Cosines of each token with the local class embeddings (Fig. 3); a ring marks the best token."
     clip, (G, L) = model.clip, model.embeddings()
     _, H, mask = clip.encode_texts(clip.tokenize(sentence))
-    P = dense_scores(H[:, mask[0]], G if L is None else L)[0].T.cpu()         # C × tokens
+    P = dense_scores(H[:, mask[0]], G if L is None or model.contrast else L)[0].T.cpu()
     columns = _columns(model.classes, P.amax(1), classes, top)
     words, names = words_of(clip, sentence), [model.classes.natural[c] for c in columns]
     P = P[columns]

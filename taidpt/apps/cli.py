@@ -22,14 +22,15 @@ from typer.core import TyperGroup
 
 from .console import (
     EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
+from ..files import (
+    CLASS_ENDINGS, is_url, open_safetensors, read_class_file, shown, write_whole)
 
 class _Commands(TyperGroup):
     def invoke(self, ctx:typer.Context):
         "Run a command; one whose reader has closed the pipe ends there, without an error."
         try:
-            result = super().invoke(ctx)
+            super().invoke(ctx)
             sys.stdout.flush()
-            return result
         except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
@@ -55,10 +56,11 @@ def main(
     argv:Sequence[str]|None=None, # arguments; None: the program's own
 )->int: # exit status: 0; 1 for an error; 2 for a wrong command line; 130 after Ctrl-C
     "The command `taidpt`. Prints an error as one line, and each warning of the package once."
-    argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
-    argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # allowed anywhere
     for name in ('stdout', 'stderr'):                       # a service may have closed them
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
+    if argv is None and not sys.stdout.isatty(): sys.stdout.reconfigure(encoding='utf-8')
+    argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
+    argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # allowed anywhere
     if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
     try:
         with warnings.catch_warnings():
@@ -83,7 +85,8 @@ _AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
 _Captions = Annotated[Path|None, Option(metavar='FILE', exists=True, help=_CAPTIONS)]
-_Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.')]
+_Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.',
+                                     parser=lambda c: int(c) if c.isdecimal() else c)]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder in its "
@@ -93,7 +96,8 @@ _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='O
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
 _SAVED = 'What train, import or tag --save wrote: .safetensors.'
-_Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED)]
+_Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED, # it must be there
+                                      parser=lambda path: os.stat(path) and path)]
 _Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
@@ -104,13 +108,14 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
 
     Names are natural ('dining table') or as `published` ('diningtable')."""
     from taidpt.classes import ClassSet, add_synonyms, as_classset, published_classes
-    from taidpt.files import CLASS_ENDINGS, read_class_file
     guessed = False
     if Path(text).suffix.lower() in CLASS_ENDINGS:
         classes, guessed = as_classset(text), read_class_file(text)['synonyms'] is None
     elif text.lower() in ('voc2007', 'coco', 'nuswide'):
         classes = (published_classes(text.lower(), paper=False) if published
                    else as_classset(text).spelled_naturally())
+    elif Path(text).is_file(): raise ValueError(
+        f'{text}: a file of classes is .yaml or .json; or give names with commas between')
     else:
         names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
         classes, guessed = ClassSet('yours', names), True
@@ -123,7 +128,7 @@ def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `Cla
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
 def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unnamed=False,
-                    column:str|None=None): # `LabeledTexts`
+                    column:str|int|None=None): # `LabeledTexts`
     """The captions of a command line, labelled. If synonyms were guessed, one line
     says how to change them; `ValueError` if no sentence names such a class."""
     from taidpt.nounfilter import NounFilter
@@ -134,7 +139,6 @@ def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unn
                 for name, words in islice(classes.synonyms.items(), 6)]
         note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
              'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
-    column = int(column) if column and column.isdigit() else column
     captions = read_captions(path, column) if path else bundled_captions()
     found = NounFilter(classes, rules=rules).label(captions, bars(), unnamed)
     missing = [name for name, count in found.counts().items() if guessed and not count]
@@ -152,7 +156,6 @@ def _load_clip(clip:str|None, **how):
 
 def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engine, precision
     "A `Predictor` from a saved file, or class concepts for class names, without training."
-    from taidpt.files import CLASS_ENDINGS, open_safetensors
     ending = Path(what).suffix.lower()
     if ending != '.safetensors' and (ending in CLASS_ENDINGS or not Path(what).is_file()):
         from taidpt.baselines.concepts import ready_to_tag
@@ -189,7 +192,6 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
     """Print and write the tags of pictures: all classes of each, the surest first.
 
     Raises `ValueError` if no picture could be read."""
-    from taidpt.files import shown, write_whole
     cell, entries, rows = partial(shown, cell=True), [], []
     for picture, tags in zip(pictures, found, strict=True):
         tags = [t._replace(label=shown(t.label)) for t in tags]
@@ -225,7 +227,7 @@ def tag(
     scores:Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]=False,
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
-    out:Annotated[str|None, Option(metavar='FILE', help='For a row a picture: .csv.')]=None,
+    out:Annotated[str|None, Option(metavar='FILE', help='A table, a row a picture: .csv.')]=None,
     save:Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None, on_error:_OnError='raise', clip:_Clip=None, engine:_Engine='torch',
     precision:_Precision='float32', trust:_Trust=False,
@@ -239,7 +241,6 @@ def tag(
     for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
         if path: check_writable(path, ending)
     from taidpt.encoders.pictures import as_pictures
-    from taidpt.files import is_url
     names = [p for name in pictures for p in as_pictures(name)]
     gone = [p for p in names if not (is_url(p) or Path(p).exists())]
     if gone and on_error == 'raise':
@@ -250,13 +251,16 @@ def tag(
         fixed = Tagger(tagger)
         return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
     from taidpt.ensemble import Tiled
-    from taidpt.tags import as_tags, scored
+    from taidpt.tags import as_tags, picture_thresholds, thresholds_of
     model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
     if save:
         model.save(save)
         say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
     looks = Tiled(model, tiles) if tiles > 1 else model
-    found, limits = scored(looks, names, threshold, probability, on_error, bars())
+    limits = thresholds_of(looks, threshold, probability)
+    if probability is None or looks.thresholds: found = looks.predict(names, on_error, bars())
+    else: found = looks.predict_branches(names, on_error, bars())[0]    # the sigmoid's
+    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
     if report and not found.isnan().all():
         from taidpt.apps.report import write_tag_report
         write_tag_report(report, model, names, found, limits)
@@ -269,18 +273,26 @@ def tag(
     'taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."'))
 def label(
     classes:_Classes,
-    captions:Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=_CAPTIONS)]=None,
+    captions:Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
+        _CAPTIONS + ' Or a folder of such files.'))]=None,
     words:_Words=None,
-    out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write the labelled sentences: .parquet.'))]=None,
-    explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain the labels of one.')]=None,
+    out:Annotated[Path|None, Option(metavar='FILE', help=(
+        'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]=None,
+    explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]=None,
     synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to edit and pass to --classes.'))]=None,
     rules:_Rules='careful', column:_Column=None,
+    ray:Annotated[str|None, Option(metavar='ADDRESS', help=(
+        'Label a folder on the Ray cluster at this address; also auto or local.'))]=None,
 )->None:
     "Show which sentences name which class."
+    folder = captions and captions.is_dir()
+    if folder and not out or ray and not folder:
+        raise BadParameter('a folder of captions needs --out FOLDER; --ray is for a folder')
+    if explain is not None and (captions or out):
+        raise BadParameter('--explain takes one sentence, without CAPTIONS and --out')
+    if out: check_writable(out/'x.parquet' if folder else out, '.parquet')
     found, guessed = _parse_classes(classes, rules == 'published', words)
-    if out: check_writable(out, '.parquet')
     if synonyms_out:
         check_writable(synonyms_out, '.yaml', '.yml', '.json')
         found.save(synonyms_out)
@@ -288,6 +300,12 @@ def label(
     if explain is not None:
         from taidpt.nounfilter import NounFilter
         return print(NounFilter(found, rules=rules).explain(explain))
+    if folder:
+        from taidpt.apps.cluster import label_files
+        for done in label_files(found, captions, out, column, rules, ray or False, bars()):
+            for told in done['told']: note(f'{done["name"]}: {told}')
+            print(f'{shown(done["name"])}: {done["read"]:,} sentences, {done["kept"]:,} kept')
+        return say(f'Written: {out}; results that were current stay as they are')
     typed = guessed and not synonyms_out                    # nothing to edit yet
     labelled = _label_captions(captions, found, typed, rules, column=column)
     if out:
@@ -393,7 +411,7 @@ def train(
 @app.command(epilog=examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors') + (
-    '\n\n\b\nThe table has a line a picture, with a tab after its name:\n'
+    '\n\n\b\nThe table has a line for each picture, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
     model:Annotated[str, Argument(metavar='MODEL', help=_SAVED + ' Or classes, as in --classes.')],
@@ -428,8 +446,8 @@ def evaluate(
     if report:
         write_report(report, found, data, scores)
         say(f'Written: {report}, every picture with its tags')
-    if here: note(f'the thresholds were fitted to {labels}: what to expect of other pictures is '
-                  'what stands as cross-validated')
+    if here: note(f'the thresholds were fitted to {labels}; the cross-validated figures show what '
+                  'to expect of other pictures')
     if as_json: print(json.dumps(figures, indent=1, ensure_ascii=False))
     else: print(figures_text(figures, len(data.classes)))
 
@@ -499,7 +517,7 @@ def demo(
               f'({c["gain"].low:+.1f} to {c["gain"].high:+.1f}) over zero-shot CLIP')
     print(f'\nmAP on the {len(photos)} photos tagged here, too few to rank methods:\n')
     table = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
-    print(as_table(table, ['', 'mAP', '']), f'\n\nDone in {time.time() - start:.0f} s.',
+    print(as_table(table, ['', 'mAP', '']), f'\nDone in {time.time() - start:.0f} s.',
           f'  report    {report}   (open it in a browser)', f'  linear    {head}',
           f'  prompts   {prompts}', '\nNext, your own pictures and your own classes:\n',
           *(f'  {line}' for line in commands), sep='\n')
@@ -541,10 +559,13 @@ def reproduce(
     if not what: raise BadParameter('name a table, such as table1')
     family = {'classes': classes, 'captions': captions, 'min-photos': min_photos, 'member': member}
     tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
+    if what == 'table2': family |= {'dataset': dataset}         # it is COCO's
     for name, value in (tables if what == 'family' else family).items():
         if value is not None: raise BadParameter(f'--{name} is not for {what}')
     try: runs = tuple(map(int, seeds.split(',')))
     except ValueError: raise BadParameter(f'--seeds are numbers, as in 1,2, not {seeds}') from None
+    if what == 'family' and runs != tuple(range(1, len(runs) + 1)):
+        raise BadParameter('--seeds of family begin at 1, as in 1,2')
     names = [name.strip() for name in (clip or 'embedded').split(',')]
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
     out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
@@ -576,7 +597,7 @@ def reproduce(
 def _import(
     checkpoint:Annotated[str, Argument(help='A file of the published code.')],
     data:Annotated[str, Option(metavar='CLASSES', help='The class names of the prompts.')],
-    clip:_Clip='RN50/openai',
+    clip:Annotated[str, Option(metavar='NAME/TAG', help='Its CLIP.')]='RN50/openai',
     out:Annotated[str|None, Option(metavar='FILE', help='(default: CLASSES.safetensors)')]=None,
 )->None:
     "Convert prompts that the published code learned."
@@ -609,7 +630,7 @@ def export(
     from taidpt.apps.onnx import export_tagger
     export_tagger(model, out)
     say(f'Written: {out}, {len(model.classes)} classes in {Path(out).stat().st_size/1e6:.0f} MB; '
-        f'taidpt tag --tagger {out} tags with it')
+        f'taidpt tag --tagger {shlex.quote(out)} tags with it')
 
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
 @app.command('app', epilog=examples('taidpt app my.safetensors --port 8866 --no-browser'))

@@ -27,10 +27,13 @@ from ..predict import Predictor
 from ..text.corpora import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
-def _list_files(source:str|Path, *endings:str)->dict[str, str]: # name -> path or URL, sorted
+def _list_files(source:str|Path, out:str|Path, *endings:str)->dict[str, str]: # name -> path, sorted
     "Files in a folder or of a pattern, or the file itself; hidden ones must be named."
     fs, path = url_to_fs(str(source))
     inside = fs.isdir(path)
+    to = posixpath.normpath(url_to_fs(str(out))[1])
+    if inside and f'{to}/'.startswith(f'{path}/'): raise ValueError(
+        f'{out}: name a folder outside {source}, where results would count as files to read')
     root = path if inside else posixpath.dirname(path.partition('*')[0])
     below, shown = fs.find if '://' in str(source) else files_below, {}
     found = map(str, below(path) if inside else fs.glob(path))
@@ -63,7 +66,7 @@ def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.
             f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
         cells = [c if isinstance(c, dict) else {'bytes': c} for c in rows[column].to_pylist()]
         names = [c.get('path') or f'row {i}' for i, c in enumerate(cells, 1)]
-        pictures = [c['bytes'] for c in cells]
+        pictures = [c.get('bytes') or b'' for c in cells]
     found = model.predict(pictures, on_error=on_error, progress=False)
     scores = [None if row.isnan().any() else row.tolist() for row in found]
     table = pa.table({'picture': names, 'scores': pa.array(scores, pa.list_(pa.float32()))})
@@ -123,7 +126,7 @@ def _do(files:dict[str, list[str]], out:str|Path, worker:tuple, about:dict, ray:
     results = _on_ray(worker, left, ray) if ray else map(_Worker(*worker), left)
     bar = tqdm(results, 'files', len(tasks), initial=len(tasks) - len(left), disable=not progress)
     done = sorted(bar, key=lambda task: task['name'])
-    broken = [error for task in done if (error := task.pop('error'))]
+    broken = [error.rstrip('.') for task in done if (error := task.pop('error'))]
     if broken: raise ValueError(
         f'{len(broken)} of {len(tasks)} files are broken, the others are done: '
         f'{"; ".join(broken[:5])}{" …"*(len(broken) > 5)}. Repair them and run again.')
@@ -142,7 +145,7 @@ def label_files(
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, out, captions read and kept, warnings
     "Label captions file by file, skipping current results. `ValueError` names broken files."
-    classes, files = as_classset(classes), _list_files(source, *_CAPTIONS)
+    classes, files = as_classset(classes), _list_files(source, out, *_CAPTIONS)
     if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
     about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
     worker = partial(_labelled, column=column), partial(NounFilter, classes, rules=rules)
@@ -159,9 +162,9 @@ def score_files(
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, out, pictures read and scored, warnings
     "Score pictures file by file, skipping current results. `ValueError` names broken files."
-    files = {name: [file] for name, file in _list_files(source, '.parquet').items()}
+    files = {name: [file] for name, file in _list_files(source, out, '.parquet').items()}
     if not files:
-        found = list(_list_files(source, *PICTURE_ENDINGS).values())
+        found = list(_list_files(source, out, *PICTURE_ENDINGS).values())
         files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
     if not files: raise FileNotFoundError(
         f'{source}: there are no pictures, nor parquet files of them')

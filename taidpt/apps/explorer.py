@@ -159,7 +159,7 @@ class Explorer(ipywidgets.VBox):
         if sentence: tau = getattr(model, 'tau_text', tau) or .02
         with torch.no_grad(): both = fuse(*model.batch_scores(u, parts, G, L, tau))
         scores = both[0].float().tolist()
-        P = dense_scores(parts, G if L is None else L)[0].T.float().cpu()
+        P = dense_scores(parts, G if L is None or model.contrast else L)[0].T.float().cpu()
         self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))
         [limits] = picture_thresholds([scores], limits).tolist()
         limits = {} if sentence else dict(zip(names, limits))

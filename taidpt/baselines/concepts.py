@@ -49,9 +49,11 @@ class ClassVectors(Predictor):
         train = as_labelled(train, self.classes, progress, self.keep_unnamed, y)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
-        if lost := [n for n,k in train.counts().items() if not k]:
-            raise ValueError(f'No sentence names {", ".join(lost[:10])}: add captions or synonyms, '
-                             'or leave templates on.')
+        for k, what, remedy in (
+            (0, 'No', 'captions or synonyms, or leave templates on'),
+            (len(train), 'Every', 'others: NounFilter(classes).label(texts, keep_unnamed=True)')):
+            if odd := [n for n,count in train.counts().items() if count == k]: raise ValueError(
+                f'{what} sentence names {", ".join(odd[:10])}: add {remedy}.')
         if features is None: features = encode_sentences(self.clip, train.texts, progress=progress)
         if len(features) != len(train): raise ValueError(
             f'{len(train):,} sentences, templates included, have {len(features):,} features.')
@@ -134,13 +136,14 @@ def _tag_one_by_one(model:Predictor, pictures, on_error:str)->Iterator[tuple]: #
 def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFrame`, a row a picture
     try: from pandas import DataFrame
     except ImportError: raise ImportError('a table needs pandas: pip install pandas') from None
-    rows = [{'picture': shown(p) if isinstance(p, str | Path) else i,
-             'tags': ','.join(t.label for t in tags if t.present)} | {t.label: t.score for t in tags}
+    rows = [[shown(p) if isinstance(p, str | Path) else i,
+             ','.join(t.label for t in tags if t.present),
+             *map({t.label: t.score for t in tags}.get, names)]
             for i, (p, tags) in enumerate(zip(pictures, found))]
     return DataFrame(rows, columns=['picture', 'tags', *names])
 
 def tag(
-    pictures, # N, in any form that `predict` takes; with `stream`, also an iterator of them
+    pictures, # N, as for `predict`; with `stream` also an iterator; for these two no `FeatureStore`
     classes:ClassSet|list[str]|str|Path, # C classes; one will do
     clip:FrozenCLIP|None=None, # None: the embedded one
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give []
@@ -153,4 +156,4 @@ def tag(
     if stream: return _tag_one_by_one(model, pictures, on_error)
     if as_frame: pictures = as_pictures(pictures)
     found = model.tags(pictures, on_error=on_error, progress=progress)
-    return _table(pictures, found, model.classes.natural) if as_frame else found
+    return _table(pictures, found, model.classes.names) if as_frame else found

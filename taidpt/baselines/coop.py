@@ -43,17 +43,18 @@ def check_labels(
     every:bool=True, # each class must have a picture; False: a warning names those without
 )->Tensor: # N × C, int8: 1, 0 or -1
     "Labels as a tensor; `ValueError` for another shape, other values, a class without a picture."
-    y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
+    y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels)).cpu()
     if y.dtype == torch.bool: y = torch.where(y, 1, -1)     # False is absent, never unknown
     if tuple(y.shape) != (count, len(classes)):
         raise ValueError(f'{count} pictures of {len(classes)} classes need labels of '
                          f'{count} × {len(classes)}, got {" × ".join(map(str, y.shape))}.')
-    for i, c in (~torch.isin(y.float(), torch.tensor([-1., 0., 1.]))).nonzero().tolist(): raise ValueError(
+    for i, c in ((y != 0) & (y.double().abs() != 1)).nonzero().tolist(): raise ValueError(
         f'Labels must be -1 or 0 or 1, but row {i} has {y[i, c].item()} for {classes.names[c]!r}.')
     if empty := [name for name, shown in zip(classes.names, (y == 1).any(0)) if not shown]:
         message = f'No picture shows {", ".join(empty[:10])}' + (', …' if len(empty) > 10 else '')
-        if every: raise ValueError(f'{message}: a class needs at least one to be learned from.')
-        warnings.warn(f'{message}: what other classes teach has to do for them.', stacklevel=3)
+        if every or len(empty) == len(classes): raise ValueError(
+            f'{message} by a known label: a class needs one to learn from.')
+        warnings.warn(f'{message}: only the other classes have positives.', stacklevel=3)
     return y.to(torch.int8)
 
 # %% ../../nbs/baselines/coop.ipynb #co-019
@@ -87,7 +88,7 @@ class CoOp(Predictor):
         check_learner(self, self.losses)
 
     def fit(self,
-        pictures, # N, in any form
+        pictures, # N, in any form; features made with the `pos_embed` of this class
         labels:Tensor|np.ndarray|list, # N × C: 1 or True where a picture shows the class, else 0 or -1
         val:tuple|None=None, # (pictures, labels), scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch

@@ -43,7 +43,7 @@ class DualCoOp(CoOp):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
     tied = *CoOp.tied, 'learn_scale'
     local, pos_embed, cosine_scale = True, False, None  # scores are differences of cosines
-    partly = True
+    partly = contrast = True
 
     def __init__(self,
         clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
@@ -61,15 +61,14 @@ class DualCoOp(CoOp):
         weight_grad:bool=True, # False: constant factors in the loss, as published
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
-        self.n_ctx, self.class_specific = n_ctx, class_specific
+        self.n_ctx, self.class_specific, self.weight_grad = n_ctx, class_specific, weight_grad
         self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
-        self.tau_image, self.scale, self.learn_scale = tau_image, scale, learn_scale
-        self.weight_grad, self.seed = weight_grad, seed
+        self.tau_image, self.scale, self.learn_scale, self.seed = tau_image, scale, learn_scale, seed
         check_learner(self)
 
     def loss_for(self, labels)->Callable: # 1 present, -1 absent, 0 unknown; bool: all known
         "The loss on known labels; `ValueError` if no label is absent."
-        y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.asarray(labels))
+        y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels))
         if y.dtype != torch.bool and ((y == 0) | (y == 1)).all(): raise ValueError(
             'No label is -1, and 0 stands for unknown here, so there would be no absent class to '
             'learn from: write -1 where a picture does not show the class, or give the labels as '

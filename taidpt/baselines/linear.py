@@ -16,7 +16,7 @@ from .concepts import ClassVectors, TextConcepts
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..ensemble import Attended
-from ..files import open_safetensors
+from ..files import read_safetensors
 from ..learner import RANKING, TaIDPT, class_means
 from ..losses import auc_loss, bce_loss
 from ..predict import Predictor, clip_and_classes
@@ -66,6 +66,7 @@ def _train_head(model:'TextLinear', h:Tensor, y:Tensor)->Tensor: # N × D; N × 
         for rows in order.split(model.batch_size):
             noise = model.noise*torch.randn(h[rows].shape, generator=rng, device=h.device)
             seen, named = h[rows] + noise, y[rows]
+            if by_pairs and not (named != named[0]).any(): continue     # no pair in this batch
             cost = (auc_loss(scale * global_scores(seen, weight), named) if by_pairs
                     else bce_loss(seen @ weight.T + bias, named))
             optimizer.zero_grad()
@@ -80,7 +81,7 @@ class TextLinear(ClassVectors):
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         loss:str='squares', # or 'pairs', in closed form, too; 'bce' or 'auc', trained
-        penalty:float=0.03, # lambda of the closed form, the variance of its noise
+        penalty:float=0.03, # lambda of the closed forms; of 'squares', the variance of the noise
         noise:float=0.1, # deviation of the noise on features, in training
         epochs:int=20, # of training
         lr:float=1e-2, # of Adam
@@ -113,11 +114,11 @@ def load_predictor(
     clip:FrozenCLIP|None=None, # the CLIP it was made with; None loads it by its name
     trust:bool=False, # load that CLIP from a repository, folder or file, too
 )->Predictor:
-    "Load a model of any method, ready to predict; raises as its method's `load` does."
+    "Load a model that needs no labelled pictures, of any method; raises as its `load` does."
     kinds = {kind.__name__: kind for kind in (TextConcepts, TextLinear, ZeroShotCLIP)}
-    with open_safetensors(path, 'taidpt-model', 'prompts') as (file, about):
-        kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')
-        sentences = tau and file.get_tensor('attention.sentences')
+    tensors, about = read_safetensors(path, 'taidpt-model', 'prompts')
+    kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')
+    sentences = tensors.get('attention.sentences', torch.empty(0))
     model = kind.load(path, clip, trust)
     try: return model if tau is None else Attended(model, sentences, float(tau))
     except ValueError as e: raise ValueError(f'{path}: attention: {e}') from None

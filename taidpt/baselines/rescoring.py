@@ -25,20 +25,19 @@ from ..scores import dense_scores, fuse
 def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda -> N × C × 4
     "Left, upper, right, lower edge of the upper part of each map's range, between 0 and 1 (TagCLIP)."
     low, high = P.amin((2, 3), keepdim=True), P.amax((2, 3), keepdim=True)
-    inside = P >= low + level*(high - low)
+    inside = P >= (low + level*(high - low)).minimum(high)      # rounding may pass the highest
     edges = []
-    for axis in (2, 3):                             # columns, then rows
-        hit = inside.any(axis).int()
+    for hit in inside.any(2).int(), inside.any(3).int():            # of columns, then of rows
         n = hit.shape[-1]
-        edges.append((hit.argmax(-1)/n, 1 - hit.flip(-1).argmax(-1)/n))
-    (left, right), (upper, lower) = edges
+        edges += hit.argmax(-1)/n, 1 - hit.flip(-1).argmax(-1)/n
+    left, right, upper, lower = edges
     return torch.stack([left, upper, right, lower], -1)
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-014
 def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, list[int]]:
     "From scores, N × C, boxes, N × C × 4, and theta: (picture, box) -> classes for a second look."
     low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
-    wanted = scores >= low + likely*(high - low)
+    wanted = scores >= (low + likely*(high - low)).minimum(high)
     wanted &= (boxes != torch.tensor([0., 0, 1, 1])).any(2)
     regions = {}
     for i, c in wanted.nonzero().tolist():
@@ -63,7 +62,7 @@ def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-020
 class Rescored(Predictor):
     "A model that looks again at the region of each likely class (TagCLIP)."
-    tied = 'model',
+    tied, cuts = ('model',), True                       # pixels, so it takes no features
 
     def __init__(self,
         model:Predictor, # ready to predict
@@ -76,7 +75,8 @@ class Rescored(Predictor):
             if not 0 <= value <= 1: raise ValueError(f'{name} must be from 0 to 1, got {value!r}.')
         self.model, self.likely, self.level, self.weight = model, likely, level, weight
         self.clip, self.classes, self.local = model.clip, model.classes, model.local
-        self.pos_embed = model.pos_embed
+        self.pos_embed, self.contrast = model.pos_embed, model.contrast
+        self.frequency_ = getattr(model, 'frequency_', None)
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: return self.model.embeddings()
 
@@ -92,11 +92,11 @@ class Rescored(Predictor):
         @torch.no_grad()
         def look(f, F_):
             U = F_.flatten(1, 2)
-            P = dense_scores(U, G if L is None else L).transpose(1, 2).unflatten(2, F_.shape[1:3])
+            P = dense_scores(U, G if L is None or self.contrast else L).transpose(1, 2)
+            P = P.unflatten(2, F_.shape[1:3])
             return fuse(*score(f, U)).cpu(), _region_boxes(P, self.level).cpu()
-        looks = [*picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, look)]
-        scores, boxes = map(torch.cat, zip(*looks))
-        return scores, boxes
+        looks = picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, look)
+        return tuple(map(torch.cat, zip(*looks)))
 
     def predict(self,
         pictures, # N: a folder, a file, a PIL picture, or a list of these

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from .coop import check_labels, soft_softmax_loss
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
+from ..encoders.features import check_features
 from ..predict import Predictor, clip_and_classes
 from ..scores import global_scores
 from ..training import at_least, more_than
@@ -114,12 +115,12 @@ class TipAdapter(Predictor):
             cache = _cache_scores(f, self.keys_, self.values_, beta)
             maps = _map_of_many(y, zero_shot + weights * cache).tolist()
             found |= {(alpha, beta): value for alpha, value in zip(alphas, maps)}
-        self.alpha, self.beta = max(found, key=found.get)
+        (self.alpha, self.beta), self.thresholds = max(found, key=found.get), None
         return found
 
     def _features(self, pictures, progress:bool)->Tensor: # N × D
         "f of pictures, with the positional embedding."
-        store = as_features(self.clip, pictures, pos_embed=True, progress=progress)
+        store = check_features(as_features(self.clip, pictures, True, progress))
         return torch.as_tensor(store.global_, device=self.clip.device).float()
 
     def _scores(self, f:Tensor, keys:Tensor)->Tensor: # N × C

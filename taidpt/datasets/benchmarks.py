@@ -10,7 +10,7 @@ __all__ = ['write_miniature', 'read_voc2007', 'read_coco', 'read_nuswide', 'read
 import json, pickletools, shutil, warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import torch
@@ -116,8 +116,7 @@ def read_voc2007(
         if found.keys() != set(names): raise ValueError(
             f'{path}: not 1, 0 or -1 for each of the {len(names):,} pictures; unpack {tar} again')
         y[:, c] = torch.tensor([found[name] for name in names])
-    pictures = [folder/f'{name}.jpg' for name in names]
-    check_pictures(pictures, what, f'get them from {tar}')
+    pictures = check_pictures([folder/f'{n}.jpg' for n in names], what, f'get them from {tar}')
     return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
@@ -163,8 +162,7 @@ def read_coco(
     _require(what, files)
     path, folder = files
     names, labels = _instances(path, crowds, tiny)
-    pictures = [folder/n for n in names]
-    check_pictures(pictures, what, f'get them from {files[folder]}')
+    pictures = check_pictures([folder/n for n in names], what, f'get them from {files[folder]}')
     return LabeledPictures(pictures, labels, COCO)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #94355f14
@@ -214,7 +212,7 @@ def read_nuswide(
     if _text_lines(concepts) != NUSWIDE.names: raise ValueError(
         f'{concepts}: not the 81 concepts of NUS-WIDE; get ConceptsList.zip of {_NUS} again')
     names = [line.replace('\\', '/') for line in _text_lines(listed)]    # from Windows
-    y = torch.stack([_nus_column(path, len(names)) for path in tables], 1)
+    y = torch.stack([*map(_nus_column, tables, repeat(len(names)))], 1)
     with ThreadPoolExecutor(8) as pool:
         wrong = list(pool.map(lambda n: _picture_error(folder/n, verify), names))
     missing = {n: error for n,error in zip(names, wrong) if error}
@@ -263,7 +261,7 @@ def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
     "The ids of captions in a file. Raises `FileNotFoundError`, or `ValueError` for anything else."
-    raw = Path(path).read_bytes()
+    raw = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')      # of Windows' text files
     try:
         if raw[:1] == b'\x80':                              # a pickle, which is not run
             found = [(code.name, arg) for code,arg,_ in pickletools.genops(raw)]

@@ -20,7 +20,7 @@ from ..files import DATA, read_json
 from ..text.corpora import table_rows
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
-@dataclass
+@dataclass(eq=False)
 class LabeledPictures:
     "Pictures and their classes."
     pictures: list[Path] # N files
@@ -64,6 +64,8 @@ def _read_table(path:Path)->dict[str,dict[str,int]]:
     "Read a table of labels: picture -> label -> 1, 0 or -1."
     rows = [(where, [cell.strip() for cell in row]) for where,row in table_rows(path)]
     titles, table, values = [], {}, ('1', '0', '-1', '')
+    if rows and rows[0][1][:2] == ['picture', 'tags']:      # of `tag`, perhaps with scores
+        rows = [(where, row[:2]) for where,row in rows]
     if rows and rows[0][1][0].lower() in _HEADINGS:
         where, (_, *titles) = rows.pop(0)
         marks = {cell for _,row in rows for cell in row[1:] if cell}
@@ -102,12 +104,13 @@ def check_pictures(
     pictures:list[Path], # files that should exist
     what:str, # their list, for the message
     remedy:str, # what to do
-)->None:
+)->list[Path]: # the same
     "Raise an error that counts missing pictures and names three."
     missing = [p for p in pictures if not os.path.isfile(p)]
     some = ', '.join(f'{p!s:.400}' for p in missing[:3]) + ', …'*(len(missing) > 3)
     if missing: raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures '
                                         f'are not there, such as {some}; {remedy}')
+    return pictures
 
 def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
@@ -120,16 +123,17 @@ def read_labels(
     table, beside = _read_table(path), path.parent
     inside = os.path.isfile(beside/'images'/next(iter(table)))
     folder = Path(folder or (beside/'images' if inside else beside))
-    pictures, marked = [folder/name for name in table], list(table.values())
-    check_pictures(pictures, f'{path}', 'name the folder that they are in')
-    used = Counter(label for marks in marked for label,mark in marks.items() if mark == 1)
+    remedy, marked = 'name the folder that they are in', list(table.values())
+    pictures = check_pictures([folder/name for name in table], f'{path}', remedy)
+    used = Counter()
+    for marks in marked: used.update({label: int(mark == 1) for label,mark in marks.items()})
     try: column, unknown, renamed = _meanings(used, classes)
     except UnknownClass as e: raise UnknownClass(f'{path}: {e}') from None
     y = torch.zeros(2, len(table), len(classes), dtype=torch.bool)      # marks 0, or 1
     for row,marks in enumerate(marked):
         for label,mark in marks.items():
             if mark >= 0 and label in column: y[mark, row, column[label]] = True
-    difficult = y[0] if any(-1 in marks.values() for marks in marked) else None
+    difficult = y[0] & ~y[1] if any(-1 in marks.values() for marks in marked) else None
     return LabeledPictures(pictures, y[1], classes, unknown, renamed, difficult)
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985

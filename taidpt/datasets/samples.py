@@ -15,10 +15,10 @@ from ..classes import ClassSet
 # %% ../../nbs/datasets/samples.ipynb #c296a622
 def _signs(labels:Tensor|np.ndarray|list)->Tensor: # N × C: bool, or 1, 0 and -1 -> int8
     "Labels as 1, 0 and -1; `ValueError` for any other."
-    y = torch.as_tensor(labels)
+    y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels)).cpu()
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f'labels must be N × C and not empty, but they are {tuple(y.shape)}')
-    odd = y[~torch.isin(y.float(), torch.tensor([-1., 0., 1.]))].tolist()
+    odd = y[(y != 0) & (y.double().abs() != 1)].tolist()
     if odd: raise ValueError(f'labels must be 1, 0 or -1 (or bool), but they hold {odd[0]}')
     return y.to(torch.int8)
 
@@ -88,7 +88,7 @@ def balanced_draws(
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the drawn pictures, int64, some of them many times
     "Draw each time for the class shown least so far; `ValueError` for a class without a picture."
-    shown = _shown(labels, 1, classes).cpu().numpy()
+    shown = _shown(labels, 1, classes).numpy()
     of_class = [column.nonzero()[0] for column in shown.T]
     count, chosen = np.zeros(len(of_class), int), []
     starts = np.random.default_rng(seed).integers(len(of_class), size=draws or len(shown))

@@ -75,8 +75,9 @@ class Comparison:
 
     def cells(self, name:str)->list[Cell]:
         "A member's scores of the photos, one cell per seed."
-        study, source, found = self.study, self.data, []
-        train = self.every if ' on pairs' in name else self.train
+        study, found, on_pairs = self.study, [], ' on pairs' in name
+        train = self.every if on_pairs else self.train
+        source = data_digest(self.photos, train) if on_pairs else self.data
         texts = train.texts + template_sentences(train.classes).texts
         models = [self.model(name, s) for s in range(1, self.seeds + 1)]
         if settings_of(models[0]) == settings_of(models[-1]): models = models[:1]   # no seed
@@ -86,8 +87,11 @@ class Comparison:
         for seed,model in enumerate(models, 1):
             def learn(model=model):
                 features = study.sentence_features(texts)
+                begin = time.perf_counter()
                 model.fit(train, features=features, progress=False)
-                return Attended(model, features) if name.endswith('attention') else model
+                if name.endswith('attention'): model = Attended(model, features)
+                model.seconds = time.perf_counter() - begin
+                return model
             key = f'family-{self.data}.{name.replace(" ", "-")}.{seed}'
             learner = learn if hasattr(model, 'fit') else None
             found.append(study.cell(key, self.photos, model, learner, source))

@@ -31,8 +31,7 @@ def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)-
     how = study.clip.recommended | published_settings(m.run, study.clip)
     epochs, ending = how['epochs'], '-steps' if equal_steps else ''
     if equal_steps:
-        most = min(largest, len(m.train)) + more
-        epochs = _equal_epochs(len(rows), most, epochs, how['batch_size'])
+        epochs = _equal_epochs(len(rows), largest + more, epochs, how['batch_size'])
     def features(): return study.sentence_features(every.texts).take(rows)
     prompts = m.prompts(seed, f'fig7-{m.name}-{size}-seed{seed}{ending}', lambda: every[rows],
                         features, templates=False, epochs=epochs, source=f'{m.source} {size}')
@@ -49,11 +48,12 @@ def fig7(
     m, found = Material(study, name), {}
     n = len(m.train)
     sizes = sizes or [0, *(k for k in (250 * 4**i for i in range(9)) if k < n), n]
+    sizes = sorted({min(k, n) for k in sizes})
     for k in sizes:
-        some = [_sample_cell(m, k, max(sizes), s, equal_steps) for s in study.seeds]
+        some = [_sample_cell(m, k, sizes[-1], s, equal_steps) for s in study.seeds]
         found |= {(name, k, 'TaI'): measured(m.test, [c.alone for c in some]),
                   (name, k, 'TaI-DPT'): measured(m.test, [c.both for c in some])}
-    how = ('As many steps for each size.' if equal_steps else
+    how = ('About as many steps for each size.' if equal_steps else
            'As many epochs for each size, and so fewer steps for fewer sentences.')
     how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
     write_table(study, 'fig7-steps' if equal_steps else 'fig7',

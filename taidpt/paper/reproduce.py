@@ -40,7 +40,7 @@ def reproduce(
 
     `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
-    clips = [clip or 'embedded'] if isinstance(clip, FrozenCLIP | str | None) else clip
+    clips = [clip or 'embedded'] if not clip or isinstance(clip, FrozenCLIP | str) else clip
     if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
         f'{what} takes one CLIP; only ablations compare several, and table3 takes a second one for '
         'DualCoOp')

@@ -7,10 +7,9 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'data_digest', 'Materi
            'table_text', 'write_table', 'Scene', 'labels_digest', 'scene']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, platform, shlex, sys, time, warnings
+import json, operator, platform, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import cached_property, partial
 from importlib.metadata import version
 from itertools import islice
@@ -39,6 +38,7 @@ from ..predict import Predictor, settings_of
 from ..scores import fuse
 from ..text.corpora import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
+from ..training import at_least
 
 # %% ../../nbs/paper/study.ipynb #study-007
 def draw(
@@ -61,15 +61,14 @@ def published_pictures(
     if name == 'voc2007': return read_voc2007(data, 'trainval' if train else 'test')
     if name == 'coco': return read_coco(
         data, 'train' if train else 'val', crowds=crowds, tiny=crowds or not train)
-    # some of NUS-WIDE's files are no pictures
-    return read_nuswide(data, 'train' if train else 'test', verify=train)
+    return read_nuswide(data, 'train' if train else 'test', verify=train)   # some are no pictures
 
 # %% ../../nbs/paper/study.ipynb #study-cell
 @dataclass
 class Cell:
     "One model's scores of some pictures."
     branches: list[Tensor] # scores of each branch, each N × C; NaN for unreadable pictures
-    seconds: float # to learn
+    seconds: float # to learn, if the model has them; else 0
 
     @property
     def alone(self)->Tensor: return self.branches[0] # N × C
@@ -90,7 +89,11 @@ class Study:
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
 
     def __post_init__(self):
-        self.folder = Path(self.folder)
+        if self.limit is not None: at_least(1, whole=True, limit=self.limit)
+        if len(set(self.seeds)) < max(1, len(self.seeds)):
+            raise ValueError(f'seeds must be different numbers, at least one, not {self.seeds}')
+        if self.caption_ids and self.data is None: raise ValueError('caption_ids need a data set')
+        self.folder, self.seeds = Path(self.folder), tuple(map(operator.index, self.seeds))
         self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
 
     @property
@@ -142,16 +145,15 @@ class Study:
                          pictures=fingerprint(pictures.pictures))
         with locked(path):
             if not path.exists():
-                begin = time.perf_counter()
                 if learn: model = learn()
-                seconds = time.perf_counter() - begin if learn else 0.
                 features = self.features(pictures, model.clip, 'skip').form(int(model.pos_embed))
                 columns = [model.classes.index(c) for c in pictures.classes.names]
                 if type(model).predict is Predictor.predict:
                     branches = model.predict_branches(features, progress=False)
                 else: branches = [torch.as_tensor(model.predict(features, progress=False))]
                 kept = {f'branch{i}': s[:, columns] for i,s in enumerate(branches)}
-                write_safetensors(path, kept, {'format': 'taidpt-cell', 'seconds': str(seconds)})
+                seconds = str(getattr(model, 'seconds', 0.))
+                write_safetensors(path, kept, {'format': 'taidpt-cell', 'seconds': seconds})
         tensors, header = read_safetensors(path, 'taidpt-cell', 'scores')
         return Cell([s for _,s in sorted(tensors.items())], float(header['seconds']))
 
@@ -163,11 +165,16 @@ def data_digest(
 )->str:
     "A hash of picture names, labels and sentences: equal on every machine."
     names, texts = [p.name for p in pictures.pictures], train.texts if train else []
-    labels = [pictures.labels, train.labels] if train else [pictures.labels]
-    marks = [bytes(y.flatten().tolist()).hex() for y in labels]
+    marks = [bytes(x.labels.flatten().tolist()).hex() for x in (pictures, train) if x]
     return digest([str(min_photos), *names, *pictures.classes.names, *texts, *marks])
 
-_LOST = 'were missing or could not be read and are not part of it.'
+def _picture_notes(results:Iterable, test:LabeledPictures, *others:LabeledPictures)->list[str]:
+    "How many pictures were scored, whether they are few, and how many were lost."
+    read = min((len(r.labels) for r in results if isinstance(r, Measured)), default=len(test))
+    few = '; differences of some points are chance'*(len(test) < 500)
+    lost = len(test) - read + sum(len(p.missing) for p in (test, *others))
+    return [f'{read:,} photos with {int(test.labels.any(0).sum())} classes{few}.',
+            *[f'{lost:,} pictures were missing or could not be read.']*bool(lost)]
 
 class Material:
     "Sentences and pictures of one data set, read on demand."
@@ -176,8 +183,7 @@ class Material:
         name:str, # 'voc2007', 'coco' or 'nuswide'
         crowds:bool=True, # as in `published_pictures`
     ):
-        if name not in RUNS:
-            raise ValueError(f'{name!r} is none of the published data sets {", ".join(RUNS)}')
+        if name not in RUNS: raise ValueError(f'{name!r} is none of {", ".join(RUNS)}')
         self.study, self.name, self.run, self.crowds = study, name, RUNS[name], crowds
         self.classes = published_classes(name)
         if study.data is None or study.clip.name == 'embedded':
@@ -200,8 +206,7 @@ class Material:
             captions = list(islice((text for text,columns in found if columns), limit))
         found = reader.label(captions, progress=self.study.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
-        listed = self.study.ids and self.name != 'nuswide'  # the captions are the published list
-        return found[draw(len(found), None if listed else self.run.sentences)]
+        return found[draw(len(found), None if self.study.ids else self.run.sentences)]
 
     @cached_property
     def published(self)->bool:
@@ -214,24 +219,21 @@ class Material:
     def source(self)->str:
         "A hash of the captions' file or list, and of their number."
         path = self.captions.path
-        known = digest(self.captions) if path is None else fingerprint([path])
-        return f'{known} {self.study.limit}'
+        return f'{fingerprint([path]) if path else digest(self.captions)} {self.study.limit}'
 
     def labelled(self, train:bool=False)->LabeledPictures:
         "The study's labelled pictures of a split; photos without a data set."
-        study, name = self.study, self.name
-        found = (study.photos(name) if study.data is None else
-                 published_pictures(name, study.data, train, self.crowds))
-        return replace(found, classes=self.classes)[draw(len(found), study.limit)]
+        data, name = self.study.data, self.name
+        found = (self.study.photos(name) if data is None else
+                 published_pictures(name, data, train, self.crowds))
+        return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
     @cached_property
     def test(self)->LabeledPictures: return self.labelled()
 
     @cached_property
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
-        """Training and test pictures: the official split, or two halves.
-
-        Most classes are on two photos of the first half and on one of the other."""
+        "The official split, or halves: most classes on two training and one test picture."
         if self.study.data is not None: return self.labelled(train=True), self.test
         photos, y = self.test, self.test.labels
         def served(half): return int(((y[half].sum(0) > 1) & y[~half].any(0)).sum())
@@ -247,9 +249,7 @@ class Material:
         source:str='', # a hash of other sentences
         **settings, # of `TaIDPT`, in place of the published ones
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
-        """A model, a function that learns or reads its prompts, and a hash of its data.
-
-        With the seed alone it is the run of Table 1, whose prompts all tables share."""
+        "A model, a function that learns or reads its prompts, a hash; by default those of Table 1."
         study, source = self.study, source or self.source
         settings = published_settings(self.run, study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
@@ -265,19 +265,12 @@ class Material:
 
     def notes(self, results:Iterable)->list[str]: # as in `write_table`
         "Notes for readers of a table on its captions and pictures."
-        study, out, n = self.study, [], len(self.test) + len(self.test.missing)
-        if study.whole and self.run.sentences and not study.ids: out.append(
-            f'{len(self.train):,} captions, and not the {self.run.sentences:,} of the published '
-            'list, which --caption-ids takes.')
-        if study.whole and n != self.run.pictures:
-            out.append(f'{n:,} test pictures, where the official list has {self.run.pictures:,}.')
-        read = [len(r.labels) for r in results if isinstance(r, Measured)]
-        unread = n - min(read, default=len(self.test))
-        if unread: out.append(f'{unread:,} pictures {_LOST}')
-        few = '; differences of some points are chance'*(n < 500)
-        if study.data is None: out.append(
-            f'{n - unread:,} photos with {int(self.test.labels.any(0).sum())} classes{few}.')
-        return [f'{self.name}: {note}' for note in out]
+        out, run, n = [], self.run, len(self.test) + len(self.test.missing)
+        if self.study.whole and run.sentences and not self.study.ids: out.append(
+            f'{len(self.train):,} captions, not the published {run.sentences:,} of --caption-ids.')
+        if self.study.whole and n != run.pictures:
+            out.append(f'{n:,} test pictures, where the official list has {run.pictures:,}.')
+        return [f'{self.name}: {note}' for note in out + _picture_notes(results, self.test)]
 
 # %% ../../nbs/paper/study.ipynb #study-together
 def measured(
@@ -308,17 +301,17 @@ def markdown_table(
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in lines)
 
 def _rows(head:Sequence[str], results:dict, published:Mapping)->list[dict]:
-    "A table for JSON: interval, published number and difference, if known."
+    "A table for JSON: interval, published number and difference, if known; `quoted` if not run."
     rows = []
     for key in results | published:
-        found, theirs = results.get(key), published.get(key)
-        values = list(getattr(found, 'each', found) or ())
+        found, theirs = results.get(key, ()), published.get(key)
+        values, first = list(getattr(found, 'each', found)), key[0] + ' (quoted)'*(not found)
         ours = float(np.mean(values)) if values else None
-        deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-        row = dict(zip(head, key), ours=ours, deviation=deviation, seeds=len(values), values=values)
+        row = dict(zip(head, (first, *key[1:])), ours=ours, seeds=len(values), values=values)
+        row['deviation'] = float(np.std(values, ddof=1)) if len(values) > 1 else None
         if isinstance(found, Measured): row['interval'] = [round(v, 3) for v in found.map()[1:]]
-        gain = ours - theirs if values and theirs else None
-        rows.append(row | ({} if theirs is None else {'published': theirs, 'difference': gain}))
+        if theirs: row |= {'published': theirs, 'difference': ours - theirs if values else None}
+        rows.append(row)
     return rows
 
 def table_text(
@@ -328,16 +321,13 @@ def table_text(
 )->str: # Markdown
     "A table for readers: mAP, interval, deviation, number of seeds, published, difference."
     def told(value, sign=''): return '' if value is None else f'{value:{sign}.1f}'
-    rows = _rows(head, results, published or {})
-    heads = [*head, 'mAP', '95 % of draws', '± (seeds)']
-    if published: heads += ['published', 'difference']
-    lines = []
-    for r in rows:
+    lines, more = [], ['published', 'difference'] if published else []
+    for r in _rows(head, results, published or {}):
         seeds = f'{told(r["deviation"])} ({r["seeds"]})'.strip() if r['seeds'] else ''
         limits = ' to '.join(map(told, r.get('interval', ())))
-        beside = [told(r.get('published')), told(r.get('difference'), '+')]*bool(published)
+        beside = [told(r.get(k), '+'*(k == 'difference')) for k in more]
         lines.append([*(str(r[h]) for h in head), told(r['ours']), limits, seeds, *beside])
-    return markdown_table(heads, lines, len(head))
+    return markdown_table([*head, 'mAP', '95 % of draws', '± (seeds)', *more], lines, len(head))
 
 def write_table(
     study:Study,
@@ -350,23 +340,26 @@ def write_table(
     notes:Sequence[str]=(), # for the reader
 )->None:
     "Write a table as Markdown and, with all facts for a citation, as JSON."
-    clip, rows = study.clip, _rows(head, results, published or {})
-    on = ['the embedded CLIP' if clip.name == 'embedded' else clip.name]
+    clip = study.clip
+    on = ['the embedded CLIP' if clip.name == 'embedded' else clip.name or 'a CLIP']
     if study.data is None:
-        title, bundled = f'{title} in miniature, no reproduction', study.photos is bundled_photos
-        on += ['bundled captions', 'bundled photos' if bundled else 'labelled photos']
+        title += ' in miniature, no reproduction'
+        photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
+        on += ['bundled captions', photos]
     if study.limit: on.append(f'{study.limit} sentences and pictures at most')
     title = f'{title}: {", ".join(on)}'
     program = Path(sys.argv[0]).name.replace('__main__.py', 'taidpt')
     about = {'clip': clip.name, 'weights': clip.fingerprint(), 'data': dict(data),
-             'seeds': list(study.seeds), 'limit': study.limit, 'date': date.today().isoformat(),
+             'seeds': list(study.seeds), 'limit': study.limit, 'date': time.strftime('%Y-%m-%d'),
              'versions': {'taidpt': __version__, 'torch': version('torch'),
                           'open_clip': version('open_clip_torch')},
              'machine': f'{platform.platform()}, Python {platform.python_version()}, {clip.device}',
              'command': shlex.join([program, *sys.argv[1:]])}
-    table = {'title': title, 'about': about, 'rows': rows, 'notes': list(notes)}
+    table = {'title': title, 'about': about, 'rows': _rows(head, results, published or {}),
+             'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
-    for end,content in (('.md', text), ('.json', json.dumps(table, indent=1, ensure_ascii=False))):
+    facts = json.dumps(table, indent=1, ensure_ascii=False, default=lambda number: number.item())
+    for end,content in (('.md', text), ('.json', facts)):
         with write_whole(study.folder/f'{what}{end}') as tmp:
             tmp.write_text(content + '\n', encoding='utf-8')
 
@@ -381,47 +374,30 @@ class Scene:
     val: LabeledPictures|None = None # to search settings on
     published: bool = False # CLIP and data are the published ones
 
-    def drawn(self, shots:int, seed:int)->LabeledPictures:
-        "Pictures drawn per class; `ValueError` for a class with too few."
-        return self.train[few_shot(self.train.labels, shots, seed, self.train.classes)]
-
     def learned(self,
         name:str, # beginning of the cell's name
         shots:int, # pictures per class
         model, # to learn; its seed also draws the pictures
     )->Cell:
         "Scores of a model that learns from few pictures, and searches its settings if it can."
-        some, features = self.drawn(shots, model.seed), self.study.features
+        some = self.train[few_shot(self.train.labels, shots, model.seed, self.train.classes)]
         val = self.val if hasattr(model, 'search') else None
         def learn():
-            model.fit(features(some).form(1), some.signed(), progress=False)
-            if val is not None: model.search(features(val).form(1), val.signed())
+            model.fit(self.study.features(some).form(1), some.signed(), progress=False)
+            if val is not None: model.search(self.study.features(val).form(1), val.signed())
             return model
         source = ' '.join(labels_digest(x) for x in (some, val) if x is not None)
         return self.study.cell(f'{name}.{shots}.seed{model.seed}', self.test, model, learn, source)
 
-    def write(self,
-        what:str, # the file's name without an ending
-        title:str, # of the table
-        by:str, # meaning of the columns: 'shots' or 'share'
-        results:dict[tuple, Measured|list], # by method and column
-        published:dict, # by method and column
-        notes:Sequence[str]=(), # first notes
-    ):
-        "Write a table with notes on its pictures; marks methods not run as quoted."
-        study, run, names = self.study, {m for m,_ in results}, self.test.classes.names
-        scored = next(len(r.labels) for r in results.values() if isinstance(r, Measured))
-        theirs = {(m if m in run else f'{m} (quoted)', c): v for (m, c),v in published.items()}
-        lost = len(self.test) - scored + len(self.train.missing) + len(self.test.missing)
-        named = f': {", ".join(names)}' if len(names) <= 16 else ''
-        notes = [*notes, (f'{len(names)} classes{named}; {scored:,} pictures scored, '
-                          f'{len(self.train):,} to learn from; {by} 0: no picture.')]
-        if lost: notes.append(f'{lost:,} more pictures {_LOST}')
-        if study.data is None and len(self.test) < 500:
-            notes.append('Few photos: differences of some points are chance.')
-        data = {'learned from': data_digest(self.train), 'scored': data_digest(self.test)}
-        write_table(study, what, title, data, ['method', by], results,
-                    theirs if self.published else {}, notes)
+    def write(self, what:str, title:str, by:str, results:dict, published:Mapping, notes=())->None:
+        "Write a table by method and `by`, 'shots' or 'share'; all else as in `write_table`."
+        names, train, test = self.test.classes.names, self.train, self.test
+        named = f'Classes: {", ".join(names)}. '*(len(names) <= 16)
+        notes = [*notes, *_picture_notes(results.values(), test, train),
+                 f'{named}{len(train):,} pictures to learn from; {by} 0: no picture.']
+        write_table(self.study, what, title,
+                    {'learned from': data_digest(train), 'scored': data_digest(test)},
+                    ['method', by], results, published if self.published else {}, notes)
 
 def labels_digest(pictures:LabeledPictures)->str:
     "A hash of pictures and their labels."
@@ -436,14 +412,13 @@ def scene(
     "Pictures of an experiment; fails before training if a class has too few."
     study, (learn, test) = m.study, m.halves
     apart = draw(len(learn), min(val, len(learn)//2) if study.data is not None else 0, 1)
-    rest = learn[~apart]
-    if names is None or not study.whole:
-        served = (rest.labels.sum(0) >= min_shots) & test.labels.any(0)
-        names = [n for n,s in zip(m.classes.names, served.tolist()) if s]
-        if len(names) < 2: raise ValueError(
-            f'{len(names)} classes have {min_shots} pictures to learn from and one to be tested '
-            'on; two are needed: raise the limit, or give more photos')
-    train, test, some = (with_classes(part, names) for part in (rest, test, learn[apart]))
-    found = Scene(study, m.prompts(study.seeds[0]), train, test, some or None, m.published)
-    found.drawn(min_shots, 0)
-    return found
+    rest, every = learn[~apart], names is not None and study.whole      # all of the names
+    wanted, least = (names, len(names)) if every else (m.classes.names, 2)
+    enough = (rest.labels.sum(0) >= min_shots) & test.labels.any(0)
+    served = [n for n in wanted if enough[m.classes.index(n)]]
+    remedy = 'raise the limit' if study.limit else 'set a limit, with which 1 and 2 are enough'
+    if len(served) < least: raise ValueError(
+        f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} pictures to learn from '
+        f'and one to be tested on, and {least} must; add pictures, or {remedy}')
+    train, test, some = (with_classes(part, served) for part in (rest, test, learn[apart]))
+    return Scene(study, m.prompts(study.seeds[0]), train, test, some or None, m.published)

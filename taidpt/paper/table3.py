@@ -57,10 +57,11 @@ def table3(
     dual = DUALCOOP[name] if starred else dual or {}
     seen = replace(seen, published=seen.published and (clip.name, size) == ('RN101/openai', 448))
     group, method = f'table3.{name}-{size}', 'DualCoOp' + '*'*starred
+    runs = {p: [_dualcoop_cell(seen, group, clip, p, s, dual, change) for s in study.seeds]
+            for p in shares}
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
     found = {('TaI-DPT', 0): measured(seen.test, [tai.both])}
-    for p in shares:
-        cells = [_dualcoop_cell(seen, group, clip, p, s, dual, change) for s in study.seeds]
+    for p,cells in runs.items():
         both = [together([c.both, tai.both], [weight, 1 - weight]) for c in cells]
         found |= {(method, p): measured(seen.test, [c.both for c in cells]),
                   (f'{method} + TaI-DPT', p): measured(seen.test, both)}

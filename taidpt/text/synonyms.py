@@ -105,7 +105,8 @@ def wordnet_words(
 )->dict[str,list[str]]: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
-    taken = Counter(squeeze(p) for name in own for p in {name, *own[name], *new[name]})
+    taken = Counter(
+        form for name in own for form in {*map(squeeze, (name, *own[name], *new[name]))})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
             for name,words in own.items()}
 
