@@ -102,7 +102,7 @@ def _batches(
     bar:tqdm|None=None, # advanced after each
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
     "The full batches of an epoch, with its order and noise."
-    start = schedule.seed*100_003 + epoch
+    start = int(schedule.seed)*100_003 + epoch
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(start))
     rng, size = torch.Generator(device).manual_seed(start), min(schedule.batch_size, len(order))
     features = features.of_epoch(epoch)
@@ -188,7 +188,7 @@ def learn(
                    total=steps*schedule.epochs, initial=steps*len(history))
         with bar:
             for epoch in range(len(history) + 1, schedule.epochs + 1):
-                rate = learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr)
+                rate = float(learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr))
                 for group in optimizer.param_groups: group['lr'] = rate
                 batches = _batches(features, labels, schedule, epoch, device, bar)
                 mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
