@@ -29,13 +29,14 @@ class ClassSet:
         name:str, # of the set, in messages and files
         names:Iterable[str], # C class names, in the order of the columns, as they go into prompts
         synonyms:Mapping[str,Iterable[str]]|None=None, # class name -> phrases that name it
-        natural:dict[str,str]|None=None, # class name -> natural spelling, if it differs
+        natural:Mapping[str,str]|None=None, # class name -> natural spelling, if it differs
     ):
         "Raises `TypeError` or `ValueError` for bad names, `UnknownClass` for unknown keys."
-        if isinstance(names, str):
-            raise TypeError(f"names must be a list of names, not text; write [{names!r}]")
+        if isinstance(names, (str, Mapping, set, frozenset)): raise TypeError(
+            f"names must be a list, not {names!r:.60}; write ['cat'], or with synonyms "
+            "ClassSet('pets', ['cat'], {'cat': ['kitten']})")
         for given,what in ((synonyms, 'synonyms'), (natural, 'natural')):
-            if not isinstance(given, (dict, type(None))):
+            if not isinstance(given, (Mapping, type(None))):
                 raise TypeError(f"{what} must map class names to phrases, not be {given!r}")
         synonyms, natural = synonyms or {}, natural or {}
         self.name = clean_text(name, 'the name of a class set')
@@ -74,7 +75,8 @@ class ClassSet:
     def _unknown(self, name)->UnknownClass:
         "The error for an unknown name."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
-        near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
+        near = [form for known in (self._columns, forms)            # names before synonyms
+                for form in difflib.get_close_matches(squeeze(str(name)), known, n=1)]
         meant = ' or '.join(repr(self.natural[i]) for i in forms[near[0]]) if near else ''
         if near: hint = f"did you mean {meant}?"
         else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)
@@ -136,9 +138,10 @@ def published_classes(
     paper:bool=True, # only the paper's synonyms; False: all of ours
 )->ClassSet:
     "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
-    names, official = published_names()[name], as_classset(name)
+    official = as_classset(name)
+    names = published_names()[official.name]
     words = names if paper else dict(zip(names, official.synonyms.values()))
-    return ClassSet(name, list(names), words, dict(zip(names, official.natural)))
+    return ClassSet(official.name, list(names), words, dict(zip(names, official.natural)))
 
 # %% ../nbs/01_classes.ipynb #8d663f7d
 _KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}

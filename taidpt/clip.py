@@ -25,8 +25,8 @@ from .encoders.pictures import what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
-from .encoders.towers import any_text_features, is_causal, picture_features, project
-from .encoders.towers import special_tokens, text_tower, tower_for, widths
+from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
+from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import build_clip, find_clip, preprocessing
 from .files import digest, file_identity
 
@@ -112,7 +112,7 @@ class FrozenCLIP:
         if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
             raise ValueError('pixels must be N × 3 × height × width and floating point, '
                              f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
-        several, sized = isinstance(pos_embed, tuple), self._sized
+        several, sized = isinstance(pos_embed, (tuple, list)), self._sized
         forms, visual = pos_embed if several else (pos_embed,), self.model.visual
         convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
         first = next(convolutions, next(visual.parameters()))   # the weights that pixels meet
@@ -181,10 +181,11 @@ class FrozenCLIP:
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
-        "A hash of the weights, which determine the features."
+        "A hash of the weights and of the kind of GELU, which determine the features."
         if not hasattr(self, '_fingerprint'):
             def numbers(t): return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-            weights = sorted(self.model.state_dict().items())
+            quick = {type(m).__name__ for m in self.model.modules()} & {'QuickGELU'}
+            weights = sorted(self.model.state_dict().items()) + [(n, torch.empty(0)) for n in quick]
             self._fingerprint = digest(
                 part for name, t in weights for part in (name.encode(), numbers(t)))
         return self._fingerprint
@@ -206,6 +207,7 @@ def load_clip(
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
     crop:bool=True, # crop the centre; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
+    dense:str|None=None, # of a ViT's patches: 'values', 'sclip', 'clearclip', 'naclip'
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
@@ -222,6 +224,7 @@ def load_clip(
     source = find_clip(name, pretrained)
     model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
+    if dense is not None: model.visual = with_patch_features(model.visual, dense)
     tower = openvino_tower(model.visual, precision) if on_engine else None
     return FrozenCLIP(model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft),
                       source.label, source.recommended, tower)
@@ -231,12 +234,13 @@ _IN_MEMORY = 4*2**30                    # bytes of features that may stay in mem
 
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
-    texts:Sequence[str], # N sentences
+    texts:str|Sequence[str], # N sentences
     path:str|Path|None=None, # file to write, or to reuse; None: no file
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; `ValueError` if `path` contains other features."
-    texts, size = list(texts), 64 if clip.device.type == 'cpu' else 512     # what fits its caches
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    size = 64 if clip.device.type == 'cpu' else 512         # what fits its caches
     if not texts: raise ValueError('There are no sentences to encode.')
     @cache
     def tokenized():
@@ -294,7 +298,7 @@ def picture_batches(
         for what in errors:
             if on_error == 'raise': raise UnreadablePicture(
                 f"Cannot read {what}. Pass on_error='skip' to go on without it.")
-            warnings.warn(f'Skipped {what}', stacklevel=2)
+            warnings.warn(f'Skipped {what}', stacklevel=1)      # one line: shown once
         yield wanted
 
 # %% ../nbs/04_clip.ipynb #b7c25262
@@ -303,12 +307,13 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     matters = type(clip.model.visual).__name__ == 'ModifiedResNet'
     forms = pos_embed if matters else np.shape(pos_embed)
     preprocess = re.sub(' at 0x[0-9a-f]+', '', str(clip.preprocess))
-    return f'{clip.fingerprint()} {preprocess} {forms} values {clip.engine} {clip.precision}'
+    dense = getattr(clip.model.visual, 'dense', 'values')
+    return f'{clip.fingerprint()} {preprocess} {forms} {dense} {clip.engine} {clip.precision}'
 
 def _identity(picture) -> str: # in any form
     "A key for a picture: a file's path, size and times, or a hash of the content."
     if isinstance(picture, (str, Path)): return repr(file_identity(picture))
-    if isinstance(picture, Tensor): picture = picture.detach().cpu().numpy()
+    if isinstance(picture, Tensor): picture = picture.detach().cpu().float().numpy()
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
     return f'{getattr(content, "shape", "")} {digest([content])}'
 

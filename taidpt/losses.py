@@ -63,7 +63,7 @@ def auc_loss(
     scores, labels = _check(scores, labels)
     n_pos = labels.sum(0)
     pairs = n_pos * (len(labels) - n_pos)                               # of each class
-    if not pairs.any(): raise ValueError('no class has both a positive and a negative row')
+    if not pairs.any(): raise ValueError('no class has both positives and negatives in this batch')
     c, i = (labels & (pairs > 0)).T.nonzero(as_tuple=True)              # positives, class by class
     columns = scores.T[c]                                               # each with its whole class
     price = F.softplus(columns - scores[i, c][:, None]).masked_fill(labels.T[c], 0)
@@ -87,7 +87,7 @@ def focal_loss(
     "Focal loss (Lin et al., 2017, without alpha), mean over all entries; raises as `ranking_loss`."
     scores, labels = _check(scores, labels)
     bce = F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype), reduction='none')
-    return ((-torch.expm1(-bce))**gamma * bce).mean()       # -expm1(-bce) is 1 - pi
+    return ((-torch.expm1(-bce)).clamp(min=1e-37)**gamma * bce).mean()      # -expm1(-bce) is 1 - pi
 
 # %% ../nbs/07_losses.ipynb #06-023
 def asymmetric_loss(
@@ -103,7 +103,7 @@ def asymmetric_loss(
     scores, labels = _check(scores, labels)
     prob = scores.sigmoid()
     rho = (prob - clip).clamp(min=0)
-    weights = (1 - prob)**gamma_pos, rho**gamma_neg
+    weights = (1 - prob).clamp(min=1e-37)**gamma_pos, rho.clamp(min=1e-37)**gamma_neg
     if not weight_grad: weights = [w.detach() for w in weights]
     pos = -weights[0] * F.logsigmoid(scores)
     neg = -weights[1] * torch.log1p(-rho) if clip > 0 else weights[1] * F.softplus(scores)

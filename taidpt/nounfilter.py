@@ -48,16 +48,18 @@ class Explanation:
     def _repr_html_(self)->str: # HTML
         "The sentence in a notebook, its matches in the colour of their class or struck out."
         parts, at = [], 0
-        for m in self.matches:
+        limits = [*(m.start for m in self.matches[1:]), len(self.text)]
+        for m,limit in zip(self.matches, limits):
             label, look = ', '.join(m.classes), 'text-decoration:line-through;opacity:.6'
             if label: look = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111'
-            mark = html.escape(m.text)
+            end = min(m.end, limit)             # a blocked phrase may enclose a match
+            mark = html.escape(self.text[m.start:end])
             if label.casefold() != m.text.casefold():
                 note = html.escape(label or 'blocked')
                 mark += f' <span style="font-size:.7em;opacity:.75">{note}</span>'
             style = f'{look};border-radius:4px;padding:1px 4px'
             parts.append(f'{html.escape(self.text[at:m.start])}<span style="{style}">{mark}</span>')
-            at = m.end
+            at = end
         parts.append(html.escape(self.text[at:]))
         if not self.matches: parts.append(' <i style="opacity:.6">(names no class)</i>')
         return f'<div style="line-height:1.9">{"".join(parts)}</div>'
@@ -78,6 +80,7 @@ class NounFilter:
         rules:str='careful', # or 'published': as the authors' code, nothing blocked
     ):
         "Raises `ValueError` for other rules, or a synonym without a letter or digit."
+        if isinstance(blocked, str): raise TypeError(f"blocked must be a list, not {blocked!r}")
         self.classes, self.blocked, self.rules = as_classset(classes), tuple(blocked), rules
         if rules == 'published':
             first = 77 if self.classes.name == 'nuswide' else None
@@ -90,20 +93,20 @@ class NounFilter:
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        if self.rules == 'published': return self.words.columns(text)
-        found = self.phrases.find(lower_words(text))
-        return sorted({column for _,_,entry in found for column in entry.columns})
+        if self.rules == 'published': found = [named for *_,named in self.words.find(text)]
+        else: found = [entry.columns for *_,entry in self.phrases.find(lower_words(text))]
+        return sorted({column for named in found for column in named})
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
-        "Words that name classes, and blocked ones; careful rules only (`ValueError`)."
-        if self.rules == 'published':
-            raise ValueError("only the careful rules are explained; leave out rules='published'")
-        spans, matches = token_spans(text), []
-        for i,j,entry in self.phrases.find([text[a:b].lower() for a,b in spans]):
-            start, end = spans[i][0], spans[j-1][1]
-            named = tuple(self.classes.names[c] for c in entry.columns)
-            matches.append(Match(text[start:end], start, end, entry.phrase, named))
-        return Explanation(text, matches)
+        "Words that name classes, and blocked ones."
+        if self.rules == 'published': found = self.words.find(text)
+        else:
+            spans = token_spans(text)
+            named = self.phrases.find([text[a:b].lower() for a,b in spans])
+            found = [(spans[i][0], spans[j-1][1], e.phrase, e.columns) for i,j,e in named]
+        return Explanation(text, [
+            Match(text[a:b], a, b, phrase, tuple(self.classes.names[c] for c in columns))
+            for a,b,phrase,columns in found])
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one. Raises `TypeError` for other than text."

@@ -39,15 +39,16 @@ class PromptLearner(nn.Module):
         local:bool=True, # also the local branch; False computes only G, at half the cost
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
         "Class embeddings, differentiable in the contexts; cached without gradients."
-        learning, names = torch.is_grad_enabled(), self.classnames
-        now = local, tuple(names), self.clip.device, *(p._version for p in self.parameters())
-        if not learning and self._kept[0] == now: return self._kept[1]
+        anew, names = torch.is_grad_enabled() or self.ctx_global.is_inference(), self.classnames
+        now = None if anew else (local, tuple(names), self.clip.device, *(
+            (p.data_ptr(), p._version) for p in self.parameters()))
+        if now and self._kept[0] == now: return self._kept[1]
         contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
         if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)
         else: E = torch.stack([self.clip.encode_prompts(context, names) for context in contexts])
         E = F.normalize(E.float(), dim=-1)
         found = E[0], E[1] if local else None
-        if not learning: self._kept = now, found
+        if now: self._kept = now, found
         return found
 
     def extra_repr(self) -> str:

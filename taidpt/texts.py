@@ -55,7 +55,7 @@ class LabeledTexts:
     def __getitem__(self, i:int|slice|list|np.ndarray|Tensor)->Any: # a pair, or `LabeledTexts`
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
-        rows = np.arange(len(self))[i.numpy() if isinstance(i, Tensor) else i].reshape(-1)
+        rows = np.arange(len(self))[i.numpy() if isinstance(i, Tensor) else i].reshape(-1).copy()
         return LabeledTexts([self.texts[j] for j in rows], self.labels[rows], self.classes)
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':

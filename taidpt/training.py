@@ -102,7 +102,7 @@ def _batches(
     bar:tqdm|None=None, # advanced after each
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
     "The full batches of an epoch, with its order and noise."
-    start = int(schedule.seed)*100_003 + epoch
+    start = int(schedule.seed)*100_003 + epoch              # NumPy's integers, too
     order = torch.randperm(len(features), generator=torch.Generator().manual_seed(start))
     rng, size = torch.Generator(device).manual_seed(start), min(schedule.batch_size, len(order))
     features = features.of_epoch(epoch)

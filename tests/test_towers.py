@@ -174,11 +174,11 @@ def test_pictures(name, load, tmp_path):
             if size == native or resized: same(f, other.encode_image(pixels, normalize=False))
 
 
-@pytest.mark.parametrize('name', ['RN50', 'ViT-B-16-SigLIP', 'coca_base'])
-def test_half_precision(name, load):
+@pytest.mark.parametrize('name, dense', [('RN50', None), ('ViT-B-16-SigLIP', None), ('coca_base', 'naclip')])
+def test_half_precision(name, dense, load):
     "Weights in bfloat16: features and prompts follow, and gradients reach the vectors"
-    clip = load(name, precision='bfloat16')
-    assert clip.dtype == torch.bfloat16
+    clip = load(name, precision='bfloat16', dense=dense)
+    assert clip.dtype == torch.bfloat16 and getattr(clip.model.visual, 'dense', None) == dense
     tokens = clip.tokenize(['two dogs on a beach'])
     h, *_ = clip.encode_texts(tokens)
     assert (h.float() - clip.model.encode_text(tokens, normalize=False).float()).norm() < .05 * h.float().norm()

@@ -66,7 +66,7 @@ def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.
             f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
         cells = [c if isinstance(c, dict) else {'bytes': c} for c in rows[column].to_pylist()]
         names = [c.get('path') or f'row {i}' for i, c in enumerate(cells, 1)]
-        pictures = [c['bytes'] for c in cells]
+        pictures = [c.get('bytes') or b'' for c in cells]
     found = model.predict(pictures, on_error=on_error, progress=False)
     scores = [None if row.isnan().any() else row.tolist() for row in found]
     table = pa.table({'picture': names, 'scores': pa.array(scores, pa.list_(pa.float32()))})
@@ -126,7 +126,7 @@ def _do(files:dict[str, list[str]], out:str|Path, worker:tuple, about:dict, ray:
     results = _on_ray(worker, left, ray) if ray else map(_Worker(*worker), left)
     bar = tqdm(results, 'files', len(tasks), initial=len(tasks) - len(left), disable=not progress)
     done = sorted(bar, key=lambda task: task['name'])
-    broken = [error for task in done if (error := task.pop('error'))]
+    broken = [error.rstrip('.') for task in done if (error := task.pop('error'))]
     if broken: raise ValueError(
         f'{len(broken)} of {len(tasks)} files are broken, the others are done: '
         f'{"; ".join(broken[:5])}{" …"*(len(broken) > 5)}. Repair them and run again.')

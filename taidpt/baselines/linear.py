@@ -81,7 +81,7 @@ class TextLinear(ClassVectors):
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         loss:str='squares', # or 'pairs', in closed form, too; 'bce' or 'auc', trained
-        penalty:float=0.03, # lambda of the closed form, the variance of its noise
+        penalty:float=0.03, # lambda of the closed forms; of 'squares', the variance of the noise
         noise:float=0.1, # deviation of the noise on features, in training
         epochs:int=20, # of training
         lr:float=1e-2, # of Adam

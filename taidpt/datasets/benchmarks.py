@@ -261,7 +261,7 @@ def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
     "The ids of captions in a file. Raises `FileNotFoundError`, or `ValueError` for anything else."
-    raw = Path(path).read_bytes()
+    raw = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')      # of Windows' text files
     try:
         if raw[:1] == b'\x80':                              # a pickle, which is not run
             found = [(code.name, arg) for code,arg,_ in pickletools.genops(raw)]

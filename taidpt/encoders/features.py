@@ -33,8 +33,8 @@ def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B ite
 def _release(*arrays:np.ndarray) -> None:
     "Release the memory of mapped pages."
     for a in arrays:
-        if isinstance(a, np.memmap) and hasattr(mmap, 'MADV_DONTNEED'):
-            a._mmap.madvise(mmap.MADV_DONTNEED)
+        pages = getattr(a, '_mmap', None)                   # copied or unpickled, it has none
+        if pages and hasattr(mmap, 'MADV_DONTNEED'): pages.madvise(mmap.MADV_DONTNEED)
 
 def to_device(t:Tensor, device:str|torch.device) -> Tensor:
     "A tensor on a device; from the CPU to a GPU without waiting for queued work."
@@ -71,8 +71,7 @@ class FeatureStore:
     ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × J × D; mask: B × J bool
         "Some items in float32, padded with zeros to the longest among them, or unpadded."
         global_, local, offsets = map(torch.as_tensor, (self.global_, self.local, self.offsets))
-        index = torch.as_tensor(index if isinstance(index, Tensor) else np.asarray(index),
-                                device=offsets.device)
+        index = torch.as_tensor(index, device=offsets.device)
         rows, mask = _rows(offsets, index)
         chosen = global_.index_select(0, index), local.index_select(0, rows), mask
         u, U, mask = (to_device(t, device or t.device) for t in chosen)
@@ -83,10 +82,10 @@ class FeatureStore:
         return u, U, mask
 
     def take(self,
-        index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
+        index:Sequence[int]|np.ndarray|Tensor, # B items, in any order; or N bool, True for these
     ) -> 'FeatureStore': # of these items, in memory
         "Copy some items to a store in memory."
-        index = np.asarray(index, dtype=np.int64)
+        index = np.arange(len(self))[np.asarray(index) if len(index) else []]
         rows = [self.local[self.offsets[i]:self.offsets[i + 1]] for i in index]
         local, offsets = np.concatenate([self.local[:0], *rows]), _offsets_of([*map(len, rows)])
         return FeatureStore(np.asarray(self.global_[index]), local, offsets, self.metadata)
@@ -211,6 +210,7 @@ def stored_features(
             begun = _empty(partial, *sizes(), made_from)
         _fill(*begun, batches, every)
         if path is None: return begun[0]
+        del begun                                       # Windows renames no mapped file
         seal(partial)
         put_in_place(partial, path)
         return _map(path, 'c')[0]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from glob import glob, has_magic
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,14 +44,13 @@ def files_below(folder:str|Path) -> Iterator[Path]:
 def list_pictures(place:str|Path) -> list[Path|str]: # paths or URLs, sorted
     "Pictures in a folder, or of a pattern or URL, except hidden ones; `FileNotFoundError`."
     if is_url(place): found = [f for f in _fetched(place) if f.rpartition('/')[2][:1] != '.']
-    elif (folder := Path(place).expanduser()).is_dir(): found = files_below(folder)
+    elif (folder := Path(os.path.expanduser(place))).is_dir(): found = files_below(folder)
     elif has_magic(str(place)): found = map(Path, glob(str(folder), recursive=True))
     else: raise FileNotFoundError(f'There is no folder {place}.')
     found = sorted(f for f in found if Path(f).suffix.lower() in PICTURE_ENDINGS
                    and (isinstance(f, str) or f.is_file()))
     if found: return found
-    endings = ', '.join(sorted(PICTURE_ENDINGS))
-    raise FileNotFoundError(f'{place} holds no pictures ({endings}).')
+    raise FileNotFoundError(f'{place} holds no pictures ({", ".join(sorted(PICTURE_ENDINGS))}).')
 
 # %% ../../nbs/encoders/pictures.ipynb #src-021b
 def _array_picture(a:np.ndarray) -> Image.Image: # H × W × 3, uint8, red first -> RGB
@@ -66,7 +65,7 @@ def _tell_places(pictures:Iterable) -> None:
     urls = filter(is_url, pictures)
     found = [re.match(r'([^/]+//)(?:[^/?#]*@)?([^/?#]*)', url).groups() for url in urls]
     for place in dict.fromkeys(map(''.join, found)):
-        warnings.warn(f'Fetching pictures from {place}', stacklevel=4)
+        warnings.warn(f'Fetching pictures from {place}', stacklevel=1)  # one line: shown once
 
 def as_pictures(
     pictures:str|Path|bytes|Image.Image|np.ndarray|Iterable, # in any form; also a tensor
@@ -74,10 +73,9 @@ def as_pictures(
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (str, Path)):
         _tell_places([pictures])
-        if is_url(pictures): several = list(_fetched(pictures)) != [pictures]
-        else:
-            path = Path(pictures)
-            several = path.is_dir() or has_magic(str(path)) and not path.exists()
+        path = Path(os.path.expanduser(pictures))
+        several = (list(_fetched(pictures)) != [pictures] if is_url(pictures) else
+                   path.is_dir() or has_magic(str(path)) and not path.exists())
         return list_pictures(pictures) if several else [pictures]
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
     if isinstance(pictures, np.ndarray):
@@ -86,7 +84,7 @@ def as_pictures(
         if len(pictures): _array_picture(pictures[0])       # fail early
         return list(pictures)
     if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
-    if not hasattr(pictures, '__getitem__'): pictures = list(pictures)
+    if hasattr(pictures, 'keys') or not hasattr(pictures, '__getitem__'): pictures = list(pictures)
     if isinstance(pictures, (list, tuple)): _tell_places(pictures)
     return pictures
 
@@ -125,6 +123,7 @@ def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -
     try: opened = Image.open(io.BytesIO(content))
     except Image.DecompressionBombError as e: raise ValueError(str(e)) from None
     with opened:
+        if opened.format == 'EPS': raise ValueError('it is PostScript, a program')
         if min_side: opened.draft(None, (min_side, min_side))
         return _to_rgb(opened)
 
@@ -162,11 +161,13 @@ def open_rgb(
             picture = f.read(LIMITS['bytes of a picture'] + 1)
     elif isinstance(picture, (str, Path)):
         check_limit(os.path.getsize(picture), 'bytes of a picture')
-        if Path(picture).is_fifo(): raise ValueError('it is a pipe')
+        if not Path(picture).is_file(): raise ValueError('it is a pipe, a device or a folder')
         picture = Path(picture).read_bytes()
     if isinstance(picture, bytes): return decoded(picture, min_side)
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
-    with picture.copy() as opened: return _to_rgb(opened)
+    if not isinstance(picture, Image.Image): raise ValueError(f'{picture!r:.60} is no picture')
+    lock = vars(picture).setdefault('_taidpt_lock', Lock())     # threads may share a lazy picture
+    with lock, picture.copy() as opened: return _to_rgb(opened)
 
 def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 × height × width
     "The pixels of a picture for CLIP; a tensor unchanged. Raises as `open_rgb` does."

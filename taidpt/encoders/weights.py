@@ -6,7 +6,7 @@
 __all__ = ['find_clip', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'build_clip', 'preprocessing']
 
 # %% ../../nbs/encoders/weights.ipynb #056a7cc7
-import difflib, logging, pickle, warnings
+import difflib, logging, os, pickle, warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,13 +69,13 @@ def find_clip(
 ) -> _ClipSource:
     "Resolve a name; `ValueError` for unknown names, `FileNotFoundError` for missing files."
     name = 'embedded' if name is None else str(name)
-    folder = Path(name.removeprefix('local-dir:')).expanduser()
+    folder = Path(os.path.expanduser(name.removeprefix('local-dir:')))
     if name == 'embedded': source = _clip_in_folder(DATA/'mini_clip', name)
     elif name.startswith('local-dir:') or folder.is_dir(): source = _clip_in_folder(folder, name)
-    elif name.startswith('hf-hub:'): source = _ClipSource(name, name, pretrained)
+    elif name.startswith('hf-hub:'): source = _ClipSource(name, name)
     else: source = _clip_by_name(name, pretrained and str(pretrained))
-    if source.folder and pretrained is not None: raise ValueError(
-        f'{source.folder} has weights of its own: leave out pretrained={pretrained!r}.')
+    if source.pretrained is None and pretrained is not None: raise ValueError(
+        f'{name} has weights of its own: leave out pretrained={pretrained!r}.')
     if not source.recommended and not source.label.endswith('/openai'): warnings.warn(
         f'No settings are known for {source.label}. TaIDPT takes the published ones, found on '
         'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
@@ -139,6 +139,7 @@ def build_clip(
     pictures = {'size': image_size} if image_size else {}
     if not crop: pictures['resize_mode'] = 'squash'
     cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained or '') or {}
+    torch.empty(0, device=device)                   # raises if there is none, before any download
     before = logging.root.manager.disable
     logging.disable()                               # the error replaces their warnings
     try: model = open_clip.create_model(

@@ -98,13 +98,14 @@ def _check_fit(state:dict[str, Tensor], clip:FrozenCLIP, classes:ClassSet, path:
     if len(words) < 2: return warnings.warn(
         f'{path} has no word vectors of the class names: whether the CLIP and the order of the '
         'classes fit cannot be told.', stacklevel=3)
-    if any(w.ndim != 3 or w.shape[2] != clip.width for w in words):
-        raise ValueError(f'The word vectors in {path} must be C × S × {clip.width}.')
+    ids, ends = clip.prompt_suffixes(classes.names, ctx.shape[-2])
+    if any(w.ndim != 3 or w.shape[1] < least or w.shape[2] != clip.width
+           for w, least in zip(words, (1, ids.shape[1]))):
+        raise ValueError(f'Word vectors in {path} must hold whole prompts, C × S × {clip.width}.')
     def same(a, b): return (a - b).norm(dim=-1) < 0.01 * b.norm(dim=-1)     # to half precision
     sot = embed.weight[clip.tokenize('')[0, 0]].float().cpu()
     if not same(words[0][0, 0], sot): raise ValueError(
         f'The prompts in {path} were learned on another CLIP than {name}: its word vectors differ.')
-    ids, ends = clip.prompt_suffixes(classes.names, ctx.shape[-2])
     padding = torch.arange(ids.shape[1]) > ends.cpu()[:, None]
     fit = (same(words[1][:, :ids.shape[1]], embed(ids).float().cpu()) | padding).all(1).tolist()
     names = enumerate(zip(classes.names, fit), 1)

@@ -7,7 +7,7 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'Study', 'data_digest', 'Materi
            'table_text', 'write_table', 'Scene', 'labels_digest', 'scene']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, platform, shlex, sys, time, warnings
+import json, operator, platform, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -93,7 +93,7 @@ class Study:
         if len(set(self.seeds)) < max(1, len(self.seeds)):
             raise ValueError(f'seeds must be different numbers, at least one, not {self.seeds}')
         if self.caption_ids and self.data is None: raise ValueError('caption_ids need a data set')
-        self.folder = Path(self.folder)
+        self.folder, self.seeds = Path(self.folder), tuple(map(operator.index, self.seeds))
         self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
 
     @property
@@ -183,8 +183,7 @@ class Material:
         name:str, # 'voc2007', 'coco' or 'nuswide'
         crowds:bool=True, # as in `published_pictures`
     ):
-        if name not in RUNS:
-            raise ValueError(f'{name!r} is none of the published data sets {", ".join(RUNS)}')
+        if name not in RUNS: raise ValueError(f'{name!r} is none of {", ".join(RUNS)}')
         self.study, self.name, self.run, self.crowds = study, name, RUNS[name], crowds
         self.classes = published_classes(name)
         if study.data is None or study.clip.name == 'embedded':
@@ -342,7 +341,7 @@ def write_table(
 )->None:
     "Write a table as Markdown and, with all facts for a citation, as JSON."
     clip = study.clip
-    on = ['the embedded CLIP' if clip.name == 'embedded' else clip.name]
+    on = ['the embedded CLIP' if clip.name == 'embedded' else clip.name or 'a CLIP']
     if study.data is None:
         title += ' in miniature, no reproduction'
         photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
@@ -359,7 +358,8 @@ def write_table(
     table = {'title': title, 'about': about, 'rows': _rows(head, results, published or {}),
              'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
-    for end,content in (('.md', text), ('.json', json.dumps(table, indent=1, ensure_ascii=False))):
+    facts = json.dumps(table, indent=1, ensure_ascii=False, default=lambda number: number.item())
+    for end,content in (('.md', text), ('.json', facts)):
         with write_whole(study.folder/f'{what}{end}') as tmp:
             tmp.write_text(content + '\n', encoding='utf-8')
 

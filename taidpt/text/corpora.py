@@ -33,7 +33,7 @@ def _lines(path:Path)->Iterator[tuple[int,str]]:
 
 def _read_txt(path:Path, column:None)->Iterator[str]:
     "The lines of a text file."
-    for _,line in _lines(path): yield line
+    for _,line in _lines(path): yield from line.split('\r')      # old Macs end lines so
 
 # %% ../../nbs/text/corpora.ipynb #corpora-009
 _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title',
@@ -105,6 +105,7 @@ def table_rows(
     quoting = csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
     mark = '\t' if _ending(path) == '.tsv' else ''
     for n,line in _lines(path):
+        if not line.strip(): continue
         mark = mark or (_FIRST_CELL.match(line) or ',,')[1]
         try: cells = next(csv.reader([line], delimiter=mark, quoting=quoting, strict=True), [])
         except csv.Error as e:

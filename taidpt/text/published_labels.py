@@ -16,7 +16,7 @@ from .words import shortest_lemma
 
 # %% ../../nbs/text/published_labels.ipynb #published-006
 _PLAIN = re.compile(r'[a-z ,\-]*\.?')
-_CUT = re.compile(r'--|cannot|gimme|gonna|gotta|lemme|wanna')    # NLTK splits these
+_CUT = re.compile(r'--|,,|cannot|gimme|gonna|gotta|lemme|wanna') # NLTK has rules for these
 
 @lru_cache(maxsize=1)
 def _cutters():
@@ -63,23 +63,31 @@ def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prom
     path = DATA/'classes'/'published.yaml'
     return yaml.safe_load(path.read_text('utf-8'))
 
-def _search_order(words:list[list[str]])->list[tuple[str,int]]: # names and columns of C classes
-    "The names of classes: those of several words first, also joined, then single words."
+def _search_order(words:list[list[str]])->list[tuple[list[str],int]]: # names and their columns
+    "The names of C classes as words: those of several first, also joined, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
-        for name in names:
+        for name in map(str.lower, names):
             columns[name] = columns[name.replace(' ', '')] = column
-    return sorted(columns.items(), key=lambda name: ' ' not in name[0])
+    order = [(name.split(), column) for name,column in columns.items()]
+    return sorted(order, key=lambda name: len(name[0]) == 1)
 
 # %% ../../nbs/text/published_labels.ipynb #published-024
-def _columns_in(lemmas:list[str], names:list[tuple[str,int]])->list[int]: # ascending
-    "The columns of the names in a sentence; each found name is removed."
-    sentence, columns = f" {' '.join(lemmas)} ", set()
-    for name,column in names:
-        if f' {name} ' in sentence:
-            columns.add(column)
-            sentence = sentence.replace(f' {name} ', ' ')
-    return sorted(columns)
+def _names_in(lemmas:list[str], names:list[tuple[list[str],int]])->list[tuple[int,int,str,int]]:
+    "First word, one past the last, name and column of each name, which is removed when found."
+    there, left, found = set(lemmas), list(range(len(lemmas))), []
+    for words,column in names:
+        if words[0] not in there: continue
+        free, gone = 0, set()
+        for i,k in enumerate(left):
+            if lemmas[k] != words[0] or i < free: continue
+            here = left[i:i + len(words)]
+            if [lemmas[k] for k in here] != words: continue
+            found.append((k, here[-1] + 1, ' '.join(words), column))
+            free = i + len(words) + 1       # the next word stays: it shares the space
+            gone.update(here)
+        if gone: left = [k for k in left if k not in gone]
+    return found
 
 # %% ../../nbs/text/published_labels.ipynb #published-027
 class WholeWords:
@@ -89,7 +97,7 @@ class WholeWords:
         first:int|None=None, # number of tokens to read; None: all
     ):
         self.names, self.first = _search_order(words), first
-        self.vocabulary = {word for name,_ in self.names for word in name.split()}
+        self.vocabulary = {word for name,_ in self.names for word in name}
         self.matters = lru_cache(1_000_000)(self.depends_on_tag)
 
     def depends_on_tag(self, word:str)->bool:
@@ -97,9 +105,16 @@ class WholeWords:
         forms = {_lemma(word, tag) for tag in ('NN', 'VB', 'JJ', 'RB')}
         return len(forms) > 1 and not forms.isdisjoint(self.vocabulary)
 
-    def columns(self, text:str)->list[int]: # of the label matrix, in ascending order
-        "The classes that a text names."
-        words = _tokens(text)[:self.first]
+    def find(self, text:str)->list[tuple[int,int,str,list[int]]]: # start, end, name, its column
+        "The names in a text with their places in characters, from left to right."
+        low, words, ends, end = text.lower(), _tokens(text)[:self.first], [], 0
+        for word in words:                  # NLTK rewrites quotation marks: they take no place
+            if word not in ('``', "''"): end = low.find(word, end) + len(word)
+            ends.append(end)
+        place = range(len(low) + 1)         # of each character; İ becomes two in lower case
+        if len(low) > len(text): place = [i for i,c in enumerate(text + ' ') for _ in c.lower()]
         tagged = [(word, 'NN') for word in words]
         if any(map(self.matters, words)): tagged = _tagger().tag(words)
-        return _columns_in([_lemma(word, tag) for word,tag in tagged], self.names)
+        found = _names_in([_lemma(word, tag) for word,tag in tagged], self.names)
+        return sorted((place[ends[i] - len(words[i])], place[ends[j - 1]], name, [column])
+                      for i,j,name,column in found)
