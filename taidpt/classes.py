@@ -75,7 +75,8 @@ class ClassSet:
     def _unknown(self, name)->UnknownClass:
         "The error for an unknown name."
         forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
-        near = difflib.get_close_matches(squeeze(str(name)), forms, n=1)
+        near = [form for known in (self._columns, forms)            # names before synonyms
+                for form in difflib.get_close_matches(squeeze(str(name)), known, n=1)]
         meant = ' or '.join(repr(self.natural[i]) for i in forms[near[0]]) if near else ''
         if near: hint = f"did you mean {meant}?"
         else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)
@@ -137,9 +138,10 @@ def published_classes(
     paper:bool=True, # only the paper's synonyms; False: all of ours
 )->ClassSet:
     "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
-    names, official = published_names()[name], as_classset(name)
+    official = as_classset(name)
+    names = published_names()[official.name]
     words = names if paper else dict(zip(names, official.synonyms.values()))
-    return ClassSet(name, list(names), words, dict(zip(names, official.natural)))
+    return ClassSet(official.name, list(names), words, dict(zip(names, official.natural)))
 
 # %% ../nbs/01_classes.ipynb #8d663f7d
 _KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}

@@ -188,7 +188,7 @@ def learn(
                    total=steps*schedule.epochs, initial=steps*len(history))
         with bar:
             for epoch in range(len(history) + 1, schedule.epochs + 1):
-                rate = learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr)
+                rate = float(learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr))
                 for group in optimizer.param_groups: group['lr'] = rate
                 batches = _batches(features, labels, schedule, epoch, device, bar)
                 mean = train_epoch(prompts, batches, optimizer, scores, loss, local)

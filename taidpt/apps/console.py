@@ -54,7 +54,7 @@ _IN_PYTHON = {
     'Say column=…': 'Say --column NAME',
     'give names as a list': 'give two or more names with commas between',
     'pass pretrained= one of': 'add to --clip a / and one of',
-    'pass pretrained="/path/to/weights.safetensors" with': 'say --clip NAME/weights.safetensors with',
+    'pass pretrained="/path/to/weights.safetensors"': 'say --clip NAME/weights.safetensors',
     'load_clip() without arguments needs': 'without --clip there is',
     'Fewer epochs or templates=False take': 'Fewer --epochs take',
     'pass the CLIP': 'name it with --clip',

@@ -64,6 +64,8 @@ def _read_table(path:Path)->dict[str,dict[str,int]]:
     "Read a table of labels: picture -> label -> 1, 0 or -1."
     rows = [(where, [cell.strip() for cell in row]) for where,row in table_rows(path)]
     titles, table, values = [], {}, ('1', '0', '-1', '')
+    if rows and rows[0][1][:2] == ['picture', 'tags']:      # of `tag`, perhaps with scores
+        rows = [(where, row[:2]) for where,row in rows]
     if rows and rows[0][1][0].lower() in _HEADINGS:
         where, (_, *titles) = rows.pop(0)
         marks = {cell for _,row in rows for cell in row[1:] if cell}
