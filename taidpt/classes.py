@@ -138,9 +138,10 @@ def published_classes(
     paper:bool=True, # only the paper's synonyms; False: all of ours
 )->ClassSet:
     "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
-    names, official = published_names()[name], as_classset(name)
+    official = as_classset(name)
+    names = published_names()[official.name]
     words = names if paper else dict(zip(names, official.synonyms.values()))
-    return ClassSet(name, list(names), words, dict(zip(names, official.natural)))
+    return ClassSet(official.name, list(names), words, dict(zip(names, official.natural)))
 
 # %% ../nbs/01_classes.ipynb #8d663f7d
 _KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}

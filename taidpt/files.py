@@ -95,7 +95,7 @@ def check_limit(
         f'{where} has more than {LIMITS[what]:,} {what}, the limit in taidpt.files.LIMITS')
 
 # %% ../nbs/files.ipynb #files-nam-2
-_ODD = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]')
+_ODD = re.compile('[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
 
 def shown(
     text:object, # a name, a path, a message

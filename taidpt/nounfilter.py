@@ -80,6 +80,7 @@ class NounFilter:
         rules:str='careful', # or 'published': as the authors' code, nothing blocked
     ):
         "Raises `ValueError` for other rules, or a synonym without a letter or digit."
+        if isinstance(blocked, str): raise TypeError(f"blocked must be a list, not {blocked!r}")
         self.classes, self.blocked, self.rules = as_classset(classes), tuple(blocked), rules
         if rules == 'published':
             first = 77 if self.classes.name == 'nuswide' else None

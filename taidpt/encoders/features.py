@@ -205,7 +205,7 @@ def stored_features(
                              'name another file, or delete this one.')
         partial, begun = path and path.with_name(path.name + '.partial'), None
         try: begun = path and _map(partial, 'r+')
-        except (OSError, ValueError, KeyError, TypeError, struct.error): pass   # none, or no such
+        except Exception: pass                          # none, or not one of ours  # noqa: BLE001
         if not begun or begun[0].metadata | NO_CHECKSUM != made_from | NO_CHECKSUM:
             begun = _empty(partial, *sizes(), made_from)
         _fill(*begun, batches, every)

@@ -97,6 +97,7 @@ def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'a
         found = set(below.get(left.pop(), ())) - kinds
         left += found
         kinds |= found
+    if not kinds: return same               # without reading the table for each of many names
     return same + [n for n,_ in _table('common.tsv') if meaning[n.replace(' ', '_')] in kinds]
 
 def wordnet_words(
@@ -105,8 +106,7 @@ def wordnet_words(
 )->dict[str,list[str]]: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
-    taken = Counter(
-        form for name in own for form in {*map(squeeze, (name, *own[name], *new[name]))})
+    taken = Counter(f for n in own for f in {*map(squeeze, (n, *own[n], *new[n]))})
     return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
             for name,words in own.items()}
 
