@@ -23,7 +23,7 @@ from .metrics import as_array, mean_average_precision
 from .predict import Predictor, save_model
 from .scores import fuse
 from .tags import tagged
-from .training import more_than
+from .training import at_least, more_than
 
 # %% ../nbs/13_ensemble.ipynb #13-010
 def normalize_scores(
@@ -106,7 +106,7 @@ class Ensemble:
         "Scores of the members, normalised over these pictures, and their weighted mean."
         how = {'on_error': on_error, 'progress': progress}
         if self.clip: scores = Predictor.predict_branches(self, pictures, **how)
-        else: scores = [m.predict(pictures, **how) for m in self.members]
+        else: scores = [torch.as_tensor(m.predict(pictures, **how)) for m in self.members]
         read = ~torch.stack(scores).isnan().all(-1).any(0)
         both = torch.full_like(scores[0], torch.nan, dtype=torch.float32)
         some = [s[read] for s in scores]
@@ -136,7 +136,9 @@ class Tiled:
         model:Predictor, # with `predict_branches`
         n:int=2, # tiles a side
     ):
-        if n < 2: raise ValueError(f'n must be at least 2 tiles a side, got {n}.')
+        at_least(2, whole=True, n=n)
+        if not hasattr(model, 'predict_branches'): raise TypeError(
+            f'Tiled takes a single model, not {type(model).__name__}.')
         self.model, self.n, self.classes = model, n, model.classes
         self.frequency_ = getattr(model, 'frequency_', None)
 
@@ -182,11 +184,10 @@ class Attended(Predictor):
         h = sentences if isinstance(sentences, Tensor) else torch.as_tensor(sentences.global_)
         if h.ndim != 2 or not len(h) or h.shape[1] != model.clip.dim: raise ValueError(
             f'sentences must be N × {model.clip.dim} features, but they are {tuple(h.shape)}')
-        self.model, self.tau, self.thresholds = model, tau, model.thresholds
+        self.model, self.tau = model, tau
         self.sentences = F.normalize(h.to(model.clip.device).float(), dim=-1).half()
         self.clip, self.classes, self.local = model.clip, model.classes, model.local
-        self.pos_embed, self.cosine_scale = model.pos_embed, model.cosine_scale
-        self.tau_image = model.picture_tau()
+        self.pos_embed, self.tau_image = model.pos_embed, model.picture_tau()
         if hasattr(model, 'frequency_'): self.frequency_ = model.frequency_
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: return self.model.embeddings()

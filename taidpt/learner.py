@@ -131,7 +131,7 @@ def start_near(
     steps:int=100, # of Adam, at a rate of 0.01
 )->float: # mean cosine of class embeddings and vectors before the last step
     "Move the class embeddings towards the vectors by some steps on the contexts."
-    wanted = F.normalize(vectors.to(prompts.ctx_global), dim=-1)
+    wanted = F.normalize(vectors.detach().to(prompts.ctx_global), dim=-1)
     adam = torch.optim.Adam(prompts.parameters(), 1e-2)
     for _ in range(steps):
         near = torch.stack([(E*wanted).sum(1).mean() for E in prompts()]).mean()
@@ -162,7 +162,7 @@ class TaIDPT(Predictor):
         'tau_text': .02, 'tau_image': .025,
         'class_specific': False, 'keep_unnamed': False, 'steps': 32}
     of_loss: ClassVar[dict] = {'auc': RANKING}
-    learned, tied = 'prompts_', ('clip', 'classes', 'n_ctx', 'class_specific')
+    learned, tied = 'prompts_', ('clip', 'classes', 'n_ctx', 'class_specific', 'loss')
     cosine_scale = 1.
 
     def __init__(self,
@@ -207,6 +207,7 @@ class TaIDPT(Predictor):
         keep = settled(self)['keep_unnamed']
         train = as_labelled(train, self.classes, progress, keep, labels)
         warn_of_rare_classes(train)
+        look = validation(self, val, progress)
         self.frequency_, self.thresholds = name_frequency(train), None
         if self.templates: train = train + template_sentences(self.classes)
         warn_of_long_training(self, len(train))
@@ -217,18 +218,18 @@ class TaIDPT(Predictor):
         for name in ('lr', 'epochs', 'batch_size', 'warmup_lr', 'scale'):
             setattr(self, f'{name}_', how[name])
         parts = train.labels, *([self.init] if isinstance(self.init, Tensor) else [])
-        data = digest([*train.texts, *(x.cpu().contiguous().numpy() for x in parts)])
+        parts = [x.detach().cpu().contiguous().view(torch.uint8).numpy() for x in parts]
+        data = digest([*train.texts, *parts])
         self.prompts_, self.history_ = self.fresh_prompts(), []
         if self.init is not None and not (checkpoint and Path(checkpoint).exists()):
             if callable(features): features = features()
-            h = torch.as_tensor(features.global_).float()
+            h = torch.as_tensor(features.global_).float().cpu()
             near = class_means(h, train.labels.float()) if self.init == 'concepts' else self.init
             start_near(self.prompts_, near)
         self.history_ = learn(
             self.prompts_, features, train.labels, scaled_loss(self.loss, self.scale_),
             how['schedule'], partial(self.batch_scores, tau=how['tau_text']),
-            validation(self, val, progress), checkpoint, model_about(self) | {'data': data},
-            self.local, progress)
+            look, checkpoint, model_about(self) | {'data': data}, self.local, progress)
         return self
 
     def picture_tau(self)->float: # tau_s of Eq. 6

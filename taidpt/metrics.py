@@ -127,7 +127,7 @@ def tags_of(
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
     scores = as_array(scores)
-    tags = np.ones(scores.shape, bool) if threshold is None else scores >= as_array(threshold)
+    tags = ~np.isnan(scores) if threshold is None else scores >= as_array(threshold)
     if top_k is None: return tags
     place = np.argsort(-scores, axis=1, kind='stable').argsort(1)      # of each class in its row
     return tags & (place < top_k)
@@ -143,7 +143,7 @@ def precision_recall_f1(
     weights:np.ndarray|None=None, # B × N, each picture's weight in each of B draws
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
     "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
-    labels, tags = _prepare(labels, tags)
+    labels, tags = _prepare(labels, as_array(tags) > 0)
     w = np.ones((1, len(labels))) if weights is None else weights
     right, given, wanted = (w @ x.astype(np.float32) for x in (labels & (tags > 0), tags, labels))
     p, r, shown = _percent(right, given), _percent(right, wanted), wanted > 0
@@ -167,12 +167,13 @@ class Measured:
     ):
         several = len(scores) and np.ndim(scores[0]) == 2
         runs, labels = [as_array(s) for s in (scores if several else [scores])], as_array(labels)
+        for s in runs: shown = _prepare(labels, np.nan_to_num(s))[0]
         self.read = ~np.any([np.isnan(s).all(-1) for s in runs], axis=0)    # in every run
-        self.labels = _prepare(labels[self.read], runs[0][self.read])[0]
+        self.labels = shown[self.read]
+        if not self.labels.any(): raise ValueError('no picture that could be read shows any class')
         self.runs = [_prepare(self.labels, s[self.read])[1] for s in runs]
         self.names = list(range(labels.shape[1]) if names is None else names)
         self.draws, self.seed, self.counts = draws, seed, self.labels.sum(0).tolist()
-        if not self.labels.any(): raise ValueError('no picture that could be read shows any class')
         self._ap = np.array([average_precision(self.labels, s) for s in self.runs])
         self.each = np.nanmean(self._ap, 1).tolist()        # mAP of each run
 

@@ -67,7 +67,8 @@ def score_bars(
     called:str='a picture', # its name in the description
 )->DescribedFigure:
     "A picture beside its best classes by one or several models. `ValueError` for other labels."
-    fig = blank_figure(5.6 if len(panels) == 1 else 2 + 2.5*len(panels), 2.3)
+    height = max(2.3, *(.5 + .23*min(top, len(names)) for names, _ in panels.values()))
+    fig = blank_figure(5.6 if len(panels) == 1 else 2 + 2.5*len(panels), height)
     left, *axes = fig.subplots(1, 1 + len(panels), width_ratios=[1] + [1.3]*len(panels))
     left.imshow(picture)
     left.set_axis_off()
@@ -75,8 +76,9 @@ def score_bars(
     for ax, (title, (names, scores)) in zip(axes, panels.items()):
         if labels is not None and len(labels) != len(names):
             raise ValueError(f'{len(labels)} labels for {len(names)} classes')
-        best, low = scores.argsort(descending=True)[:top].tolist(), scores.min().item()
-        there = [labels is not None and bool(labels[c]) for c in best]
+        best = scores.argsort(descending=True)[:top].tolist()
+        low = scores.min().item() if len(names) > 1 else 0.
+        there = [labels is not None and bool(labels[c] == 1) for c in best]
         ax.barh(range(len(best)), [scores[c].item() - low for c in best], left=low, height=0.62,
                 color=[_BLUE if labels is None or t else _PALE for t in there])
         ax.set_yticks(range(len(best)), [names[c] + ' ✓'*t for c, t in zip(best, there)])

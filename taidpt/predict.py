@@ -20,12 +20,12 @@ from torch import Tensor
 from . import __version__
 from .classes import ClassSet, as_classset, class_text
 from .clip import FrozenCLIP, as_features, load_clip, picture_batches
-from .encoders.features import FeatureStore
+from .encoders.features import FeatureStore, check_features
 from .encoders.weights import is_known_clip, model_and_tag, opened_by_label
 from .files import (
     check_numbers, check_shapes, history_text, is_number, plain_text, read_safetensors,
     settings_text, write_safetensors)
-from .metrics import mean_average_precision
+from .metrics import as_array, average_precision, mean_average_precision
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Thresholds, frequency_text, probabilities, tagged
 
@@ -37,11 +37,12 @@ def validation(
 )->Callable|None: # () -> val_map and, for two branches, val_global and val_local, in percent
     "A function for `learn` to call after each epoch. Raises `ValueError` for wrong labels."
     if val is None: return None
-    pictures, labels = val
-    features, names = as_features(model.clip, pictures, model.pos_embed, progress), model.classes.names
-    if tuple(labels.shape) != (len(features), len(names)): raise ValueError(
+    pictures, labels, names = val[0], as_array(val[1]), model.classes.names
+    features = check_features(as_features(model.clip, pictures, model.pos_embed, progress))
+    if labels.shape != (len(features), len(names)): raise ValueError(
         f'val has {len(features)} pictures and labels of {" × ".join(map(str, labels.shape))}; '
         f'they must be {len(features)} × {len(names)}.')
+    average_precision(labels, labels == 1)              # fails for other numbers than labels
     def look():
         branches = model.predict_branches(features, progress=False)
         scores = {'val_map': fuse(*branches)}
@@ -175,10 +176,12 @@ class Predictor:
         on_error:str='raise', progress:bool=True, # as in `predict`
     )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
         "Scores of each branch."
-        scores, clip = self.scorer(), self.clip
+        scores, clip, stored = self.scorer(), self.clip, isinstance(pictures, FeatureStore)
+        if stored and len(torch.as_tensor(pictures.offsets).diff().unique()) != 1: raise ValueError(
+            f'{pictures} cannot be scored: it must hold pictures, all with as many parts.')
         @torch.no_grad()
         def of_batch(f, F_): return [s.cpu() for s in scores(f, F_.flatten(1, -2))]
-        if not isinstance(pictures, FeatureStore):
+        if not stored:
             found = picture_batches(clip, pictures, self.pos_embed, on_error, progress, of_batch)
         else: found = (of_batch(*pictures.batch(some, clip.device)[:2])
                        for some in torch.arange(len(pictures)).split(256))
@@ -208,7 +211,7 @@ class Predictor:
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
         "mAP of pictures, in percent."
-        return mean_average_precision(labels, self.predict(pictures, **how))
+        return mean_average_precision(labels, self.predict(pictures, **how), self.classes.names)
 
     def check_fitted(self)->None:
         "Raise `RuntimeError` for an untrained model."
@@ -226,7 +229,7 @@ class Predictor:
             f'{type(self).__name__} has no parameter {min(odd)!r}; it has {", ".join(known)}.')
         fresh = type(self)(**known | params)
         if any(name in params for name in self.tied): vars(self).clear()
-        vars(self).update(vars(fresh))
+        vars(self).update({'thresholds': None} | vars(fresh))       # they were for other scores
         return self
 
     def tensors(self)->dict[str, Tensor]: # by name
@@ -264,6 +267,8 @@ class Predictor:
         for name, t in kept.items():                        # logarithms are of small numbers
             check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
         kept.pop('attention.sentences', None)               # `load_predictor` takes them up
+        if 'attention' in about and not given.pop('attended', False):
+            raise ValueError(f'{path} has attention: load it with load_predictor.')
         if clip is None: clip = _clip_of_label(about['clip'], path, trust)
         was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
         for name, t in kept.items():

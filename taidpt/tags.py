@@ -213,7 +213,7 @@ def _sigmoid_thresholds(
         'taidpt evaluate --calibrate), or give a threshold.')
     if hasattr(model, 'prompts_'): warnings.warn(
         "Probabilities of learned prompts by the CLIP's sigmoid, which was trained on sentences: "
-        'calibrate with labelled pictures for better ones.', stacklevel=4)
+        'calibrate with labelled pictures for better ones.', stacklevel=3)
     C, a, b = len(model.classes), clip.logit_scale/scale, clip.logit_bias
     return Thresholds(model.classes.names, [-b/a]*C, [a]*C, [b]*C, [0]*C, 0, 'a sigmoid')
 
@@ -254,8 +254,9 @@ def tagged(
 )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
     "The classes of each picture, the surest first: present ones, then the others."
     limits = thresholds_of(model, threshold, probability)
-    if probability is None or model.thresholds: scores = model.predict(pictures, on_error, progress)
-    else: scores = model.predict_branches(pictures, on_error, progress)[0]  # the sigmoid's
+    how = {'on_error': on_error, 'progress': progress}
+    if probability is None or model.thresholds: scores = model.predict(pictures, **how)
+    else: scores = model.predict_branches(pictures, **how)[0]           # the sigmoid's
     if threshold is None and probability is None: limits = picture_thresholds(scores, limits)
     return as_tags(scores, model.classes.names, limits)
 
@@ -266,6 +267,6 @@ def probabilities(
 )->np.ndarray: # N × C, from 0 to 1
     "Probabilities of classes, as calibrated or by the CLIP's sigmoid; else `ValueError`."
     found = model.thresholds or _sigmoid_thresholds(model)
-    if model.thresholds: scores = model.predict(pictures, on_error, progress)
+    if model.thresholds: scores = model.predict(pictures, on_error=on_error, progress=progress)
     else: scores = model.predict_branches(pictures, on_error, progress)[0]
     return found.probabilities(scores)

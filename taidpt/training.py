@@ -188,7 +188,7 @@ def learn(
                    total=steps*schedule.epochs, initial=steps*len(history))
         with bar:
             for epoch in range(len(history) + 1, schedule.epochs + 1):
-                rate = learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr)
+                rate = float(learning_rate(epoch, schedule.lr, schedule.epochs, schedule.warmup_lr))
                 for group in optimizer.param_groups: group['lr'] = rate
                 batches = _batches(features, labels, schedule, epoch, device, bar)
                 mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
@@ -197,7 +197,7 @@ def learn(
                     f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
                     f'lower the learning rate ({schedule.lr}).')
                 row = {'epoch': epoch, 'lr': rate, 'loss': mean}
-                if val: row |= val()
+                if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)
                 bar.set_postfix({name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map')
                                  if name in row}, refresh=False)

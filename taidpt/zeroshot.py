@@ -42,7 +42,7 @@ class ZeroShotCLIP(Predictor):
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
-        sentences = [t.format(name) for name in self.classes.names for t in self.templates_]
+        sentences = [t.replace('{}', name) for name in self.classes.names for t in self.templates_]
         tokens = self.clip.tokenize(sentences)
         tokens = tokens[:, :self.clip.eot_positions(tokens).max() + 1]      # cut after the longest
         h = torch.cat([self.clip.encode_texts(some)[0].float() for some in tokens.split(64)])

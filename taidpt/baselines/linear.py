@@ -118,7 +118,9 @@ def load_predictor(
     kinds = {kind.__name__: kind for kind in (TextConcepts, TextLinear, ZeroShotCLIP)}
     tensors, about = read_safetensors(path, 'taidpt-model', 'prompts')
     kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')
-    sentences = tensors.get('attention.sentences', torch.empty(0))
-    model = kind.load(path, clip, trust)
-    try: return model if tau is None else Attended(model, sentences, float(tau))
+    if tau is None: return kind.load(path, clip, trust)
+    model = kind.load(path, clip, trust, attended=True)
+    try: attended = Attended(model, tensors.get('attention.sentences', torch.empty(0)), float(tau))
     except ValueError as e: raise ValueError(f'{path}: attention: {e}') from None
+    attended.thresholds, model.thresholds = model.thresholds, None
+    return attended
