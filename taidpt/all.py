@@ -13,7 +13,7 @@ from .texts import LabeledTexts, template_sentences
 from .clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
 from .losses import ranking_loss
 from .prompts import PromptLearner
-from .scores import fuse, global_scores, local_scores, relative_scores
+from .scores import fuse, global_scores, local_scores, relative_scores, standardized
 from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
@@ -35,9 +35,9 @@ __all__ = [
     'COCO', 'NUSWIDE', 'VOC2007', 'ClassSet', 'add_synonyms', 'NounFilter', 'bundled_captions',
     'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP', 'encode_pictures',
     'encode_sentences', 'load_clip', 'ranking_loss', 'PromptLearner', 'fuse', 'global_scores',
-    'local_scores', 'relative_scores', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear',
-    'load_predictor', 'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores',
-    'search_weight', 'TaIDPT', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits', 'read_labels',
-    'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap', 'Thresholds',
-    'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words', 'Explorer',
-    'from_pretrained', 'model_card', 'push_to_hub']
+    'local_scores', 'relative_scores', 'standardized', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp',
+    'TextLinear', 'load_predictor', 'TipAdapter', 'Attended', 'Ensemble', 'Tiled',
+    'ensemble_scores', 'search_weight', 'TaIDPT', 'ZeroShotCLIP', 'bundled_photos',
+    'photo_credits', 'read_labels', 'Measured', 'average_precision', 'mean_average_precision',
+    'show_class_ap', 'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores',
+    'show_words', 'Explorer', 'from_pretrained', 'model_card', 'push_to_hub']

@@ -104,6 +104,7 @@ class Ensemble:
 
     def predict(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C
         "Scores of the members, normalised over these pictures, and their weighted mean."
+        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)     # read once
         how = {'on_error': on_error, 'progress': progress}
         if self.clip: scores = Predictor.predict_branches(self, pictures, **how)
         else: scores = [torch.as_tensor(m.predict(pictures, **how)) for m in self.members]

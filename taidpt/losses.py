@@ -59,15 +59,13 @@ def auc_loss(
 
     log(1 + exp(s_other - s_pos)), the logistic surrogate of 1 - AUC (Burges et al., 2005; Gao and
     Zhou, 2015). Exact, in memory linear in the pairs. Classes without a positive or without a
-    negative are omitted; raises as `ranking_loss` does, and if no class is left."""
+    negative are omitted; 0 if no class is left. Raises as `ranking_loss` does."""
     scores, labels = _check(scores, labels)
-    n_pos = labels.sum(0)
-    pairs = n_pos * (len(labels) - n_pos)                               # of each class
-    if not pairs.any(): raise ValueError('no class has both positives and negatives in this batch')
+    pairs = labels.sum(0) * (~labels).sum(0)                            # of each class
     c, i = (labels & (pairs > 0)).T.nonzero(as_tuple=True)              # positives, class by class
     columns = scores.T[c]                                               # each with its whole class
     price = F.softplus(columns - scores[i, c][:, None]).masked_fill(labels.T[c], 0)
-    return (price.sum(1) / pairs[c]).sum() / (pairs > 0).sum()
+    return (price.sum(1) / pairs[c]).sum() / (pairs > 0).sum().clamp(min=1)
 
 # %% ../nbs/07_losses.ipynb #06-019
 def bce_loss(

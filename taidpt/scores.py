@@ -11,6 +11,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -116,15 +117,16 @@ def fuse(
 
 # %% ../nbs/06_scores.ipynb #05-041
 def standardized(
-    scores:Tensor, # N × C, of N pictures, at least two; NaN where one was skipped
+    scores:ArrayLike, # N × C, of N pictures, at least two; NaN where one was skipped
 ) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the pictures
     "Scores, shifted and scaled by class over these pictures."
+    scores = torch.as_tensor(scores)
     read = scores[~scores.isnan().any(1)]
     return (scores - read.mean(0)) / read.std(0).clamp(min=1e-12)
 
 def relative_scores(
-    scores:Tensor, # N × C; NaN where a picture was skipped
+    scores:ArrayLike, # N × C; NaN where a picture was skipped
     scale:float=16., # for cosines 16; for the published code's scores, which are 4 cosines, 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
     "Scores relative to the picture's other classes: softmax(scale * scores)."
-    return (scale * scores.float()).softmax(1)
+    return (scale * torch.as_tensor(scores).float()).softmax(1)

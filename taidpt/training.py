@@ -6,7 +6,7 @@
 __all__ = ['learning_rate', 'at_least', 'more_than', 'Schedule', 'train_epoch', 'learn']
 
 # %% ../nbs/08_training.ipynb #08-002
-import json, math
+import json, math, warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -196,6 +196,9 @@ def learn(
                 if not fine: raise FloatingPointError(
                     f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
                     f'lower the learning rate ({schedule.lr}).')
+                if epoch == 1 and mean == 0: warnings.warn(
+                    "The loss is 0, so the prompts learn nothing: loss='ranking' needs two or more "
+                    "classes, loss='auc' items with and without a class.", stacklevel=3)
                 row = {'epoch': epoch, 'lr': rate, 'loss': mean}
                 if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)

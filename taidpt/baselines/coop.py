@@ -19,7 +19,8 @@ from torch import Tensor
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import check_features
+from ..encoders.features import FeatureStore, check_features
+from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..learner import TaIDPT, check_learner, settled
 from ..losses import LOSSES, scaled_loss
@@ -96,10 +97,9 @@ class CoOp(Predictor):
     )->'CoOp': # itself
         "Learn the prompts; `ValueError` for labels that do not fit."
         loss = self.loss_for(labels)
-        features = as_features(self.clip, pictures, self.pos_embed, progress)
-        every = self.class_specific or not self.partly
-        y = check_labels(labels, len(features), self.classes, every)
-        check_features(features)
+        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
+        y = check_labels(labels, len(pictures), self.classes, self.class_specific or not self.partly)
+        features = check_features(as_features(self.clip, pictures, self.pos_embed, progress))
         how = settled(self)
         self.lr_ = how['lr']
         data = digest([np.ascontiguousarray(features.global_), y.numpy()])
