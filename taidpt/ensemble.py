@@ -80,7 +80,7 @@ class Ensemble:
     "A weighted mean of several models' scores."
     thresholds = None                               # found by `calibrate`
     def __init__(self,
-        members:Sequence, # models with `predict(pictures) -> N × C`
+        members:Sequence, # models with `predict(pictures, on_error=…, progress=…) -> N × C`
         weights:Sequence[float]|None=None, # as in `ensemble_scores`
         normalize:str|None='minmax', # as in `normalize_scores`, over the pictures of one `predict`
     ):
