@@ -12,9 +12,9 @@ from typing import Callable
 
 import open_clip
 import torch
-from open_clip.transform import PreprocessCfg, image_transform_v2
 
 from taidpt.clip import FrozenCLIP
+from taidpt.encoders.weights import preprocessing
 from taidpt.files import write_whole
 
 RESULTS = Path(__file__).with_name("results.json")
@@ -27,8 +27,7 @@ def rn50() -> FrozenCLIP:
     logging.disable(logging.WARNING)  # open_clip says that the weights are random
     model = open_clip.create_model("RN50-quickgelu")
     logging.disable(logging.NOTSET)
-    preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
-    return FrozenCLIP(model, open_clip.get_tokenizer("RN50"), preprocess, "RN50-quickgelu")
+    return FrozenCLIP(model, open_clip.get_tokenizer("RN50"), preprocessing(model, draft=False), "RN50-quickgelu")
 
 
 def copies(paths: list[Path], photos: int, folder: Path) -> Path:

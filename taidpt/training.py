@@ -197,7 +197,7 @@ def learn(
                     f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
                     f'lower the learning rate ({schedule.lr}).')
                 row = {'epoch': epoch, 'lr': rate, 'loss': mean}
-                if val: row |= val()
+                if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)
                 bar.set_postfix({name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map')
                                  if name in row}, refresh=False)

@@ -29,8 +29,9 @@ pytestmark = pytest.mark.xdist_group('cli')
 
 @pytest.fixture(scope='module', autouse=True)
 def one_clip():
-    "Each command would load the CLIP anew"
+    "Each command would load the CLIP anew, and encode 89 template sentences a class"
     with pytest.MonkeyPatch.context() as m:
+        m.setattr('taidpt.texts.TEMPLATES', ('a photo of a {}.',))
         load = cache(clip.load_clip)
         for module in (clip, predict): m.setattr(module, 'load_clip', load)
         yield

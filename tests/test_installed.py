@@ -30,8 +30,7 @@ def test_wheel(tmp_path):
     empty.mkdir()
 
     # a source archive, and from that a wheel
-    build = '-m', 'build', '--no-isolation'
-    assert run(sys.executable, *build, '--outdir', dist, tree).returncode == 0
+    assert run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, tree).returncode == 0
     wheel, = dist.glob('*.whl')
 
     # it holds the package with all its data, and nothing else
@@ -44,10 +43,8 @@ def test_wheel(tmp_path):
     metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('.dist-info/METADATA'))).decode()
     assert not re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
 
-    # installed by itself (what it requires is this environment's), it works with no data of NLTK
-    # and no network in reach
-    install = '-m', 'pip', 'install', '--quiet', '--no-deps'
-    assert run(sys.executable, *install, '--target', installed, wheel).returncode == 0
+    # installed by itself (what it requires is this environment's), it works without network and NLTK's data
+    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', installed, wheel).returncode == 0
     env = dict(cwd=empty, PYTHONPATH=str(installed), NLTK_DATA=str(empty), HOME=str(empty))
     done = run(sys.executable, '-c', imported, installed, **env)
     assert done.returncode == 0 and 'a caption:' in done.stdout

@@ -235,9 +235,8 @@ def tag(
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    only = report, clip, trust, words, save, probability, tiles > 1
-    if tagger and any(only): raise BadParameter(
-        'a tagger is fixed in its file: with --tagger goes --threshold, and what is shown')
+    if tagger and any((report, clip, trust, words, save, probability, tiles > 1)):
+        raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
     for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
         if path: check_writable(path, ending)
     from taidpt.encoders.pictures import as_pictures
@@ -306,8 +305,7 @@ def label(
             for told in done['told']: note(f'{done["name"]}: {told}')
             print(f'{shown(done["name"])}: {done["read"]:,} sentences, {done["kept"]:,} kept')
         return say(f'Written: {out}; results that were current stay as they are')
-    typed = guessed and not synonyms_out                    # nothing to edit yet
-    labelled = _label_captions(captions, found, typed, rules, column=column)
+    labelled = _label_captions(captions, found, guessed and not synonyms_out, rules, column=column)
     if out:
         labelled.save(out)
         say(f'Written: {out}')

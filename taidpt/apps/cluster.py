@@ -31,9 +31,8 @@ def _list_files(source:str|Path, out:str|Path, *endings:str)->dict[str, str]: # 
     "Files in a folder or of a pattern, or the file itself; hidden ones must be named."
     fs, path = url_to_fs(str(source))
     inside = fs.isdir(path)
-    to = posixpath.normpath(url_to_fs(str(out))[1])
-    if inside and f'{to}/'.startswith(f'{path}/'): raise ValueError(
-        f'{out}: name a folder outside {source}, where results would count as files to read')
+    if inside and not posixpath.relpath(url_to_fs(str(out))[1], path).startswith('..'):
+        raise ValueError(f'{out}: name a folder outside {source}, or results are read as sources')
     root = path if inside else posixpath.dirname(path.partition('*')[0])
     below, shown = fs.find if '://' in str(source) else files_below, {}
     found = map(str, below(path) if inside else fs.glob(path))

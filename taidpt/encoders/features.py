@@ -8,6 +8,7 @@ __all__ = ['normalized_fp16', 'to_device', 'FeatureStore', 'to_gpu_if_fits', 'ch
 # %% ../../nbs/encoders/features.ipynb #976826a9
 import json, math, mmap, shutil, struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -204,8 +205,7 @@ def stored_features(
             raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
                              'name another file, or delete this one.')
         partial, begun = path and path.with_name(path.name + '.partial'), None
-        try: begun = path and _map(partial, 'r+')
-        except (OSError, ValueError, KeyError, TypeError, struct.error): pass   # none, or no such
+        with suppress(Exception): begun = path and _map(partial, 'r+')      # none, or not ours
         if not begun or begun[0].metadata | NO_CHECKSUM != made_from | NO_CHECKSUM:
             begun = _empty(partial, *sizes(), made_from)
         _fill(*begun, batches, every)

@@ -165,7 +165,7 @@ def open_rgb(
         picture = Path(picture).read_bytes()
     if isinstance(picture, bytes): return decoded(picture, min_side)
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
-    if not isinstance(picture, Image.Image): raise ValueError(f'{picture!r:.60} is no picture')
+    if not hasattr(picture, 'getexif'): raise ValueError(f'{picture!r:.60} is no picture')
     lock = vars(picture).setdefault('_taidpt_lock', Lock())     # threads may share a lazy picture
     with lock, picture.copy() as opened: return _to_rgb(opened)
 

@@ -145,7 +145,7 @@ def build_clip(
     try: model = open_clip.create_model(
         source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
         force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures)
-    except (ValueError, TypeError, KeyError): raise
+    except (ValueError, TypeError, KeyError, torch.OutOfMemoryError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
                          'refused, and nothing of it was run.') from error
