@@ -80,7 +80,7 @@ class Ensemble:
     "A weighted mean of several models' scores."
     thresholds = None                               # found by `calibrate`
     def __init__(self,
-        members:Sequence, # models with `predict(pictures) -> N × C`
+        members:Sequence, # models with `predict(pictures, on_error=…, progress=…) -> N × C`
         weights:Sequence[float]|None=None, # as in `ensemble_scores`
         normalize:str|None='minmax', # as in `normalize_scores`, over the pictures of one `predict`
     ):
@@ -181,7 +181,7 @@ class Attended(Predictor):
     ):
         more_than(0, tau=tau)
         if not isinstance(sentences, FeatureStore | Tensor):
-            sentences = encode_sentences(model.clip, list(sentences), progress=False)
+            sentences = encode_sentences(model.clip, sentences, progress=False)
         h = sentences if isinstance(sentences, Tensor) else torch.as_tensor(sentences.global_)
         if h.ndim != 2 or not len(h) or h.shape[1] != model.clip.dim: raise ValueError(
             f'sentences must be N × {model.clip.dim} features, but they are {tuple(h.shape)}')

@@ -25,6 +25,7 @@ from .clip import FrozenCLIP, encode_sentences
 from .encoders.features import FeatureStore, check_features
 from .files import digest
 from .losses import LOSSES, scaled_loss
+from .metrics import as_array
 from .nounfilter import NounFilter
 from .predict import Predictor, clip_and_classes, model_about, validation
 from .prompts import PromptLearner
@@ -203,7 +204,7 @@ class TaIDPT(Predictor):
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise an error before any work."
-        labels, val = (None, val) if isinstance(val, tuple) else (val, None)
+        labels, val = (None, val) if isinstance(val, tuple | None) else (as_array(val), None)
         keep = settled(self)['keep_unnamed']
         train = as_labelled(train, self.classes, progress, keep, labels)
         warn_of_rare_classes(train)

@@ -278,7 +278,8 @@ class Predictor:
                     f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '
                     f'have {want}: load it with the CLIP it was learned on.')
         if about['weights'] != clip.fingerprint():
-            warnings.warn(f'{path} was learned on {was} with other weights than {now}.', stacklevel=2)
+            told = f'{path} was learned on {was} with other weights than {now} in {clip.precision}.'
+            warnings.warn(told, stacklevel=2)
         try: return _made(cls, clip, about, kept, given)
         except ValueError as e: raise ValueError(f'{path}: {e}') from None
 

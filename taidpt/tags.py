@@ -165,7 +165,7 @@ def calibrate_scores(
     slopes, offsets = map(list, zip(*curves))
     if few := [f'{name} ({k})' for name, k in zip(names, counts) if k < FEW]: warnings.warn(
         f'On fewer than {FEW} pictures, so the default threshold stays: {", ".join(few)}',
-        stacklevel=3)
+        stacklevel=2)
     return Thresholds(list(names), t, slopes, offsets, counts, len(y), source)
 
 # %% ../nbs/15_tags.ipynb #15-model

@@ -108,7 +108,7 @@ def test_morning(command):
     assert int(counts[0].split()[0]) < int(counts[1].split()[0])
     labels = '--pictures', photos, '--labels', DEMO/'labels.tsv'
     status, out, err = command('evaluate', 'tagger.safetensors', *labels, '--calibrate', 'tagger.safetensors')
-    assert status == 0 and 'calibrated on these' in out and 'cross-validated' in out
+    assert status == 0 and 'calibrated on these' in out and 'cross-validated' in out and 'the default threshold stays' in err
     status, out, err = command('train', '--classes', classes, '--captions', 'captions.txt', '--out', 'my.safetensors', '--val', photos, '--val-labels', DEMO/'labels.tsv')
     assert status == 0 and 'linear ' in out and 'Training brings' in out and 'tag --prompts my.safetensors' in err
     pytest.importorskip('onnx')
