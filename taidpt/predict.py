@@ -269,7 +269,7 @@ class Predictor:
         kept.pop('attention.sentences', None)               # `load_predictor` takes them up
         if 'attention' in about and not given.pop('attended', False):
             raise ValueError(f'{path} has attention: load it with load_predictor.')
-        if clip is None: clip = _clip_of_label(about['clip'], path, trust)
+        clip, _ = clip_and_classes(clip or _clip_of_label(about['clip'], path, trust), about['classes'])
         was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
         for name, t in kept.items():
             for size, letter in zip(t.shape, shapes[name] or ()):

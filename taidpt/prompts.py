@@ -33,22 +33,22 @@ class PromptLearner(nn.Module):
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
         self.ctx_local = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
-        self._kept = None, None                             # contexts and their embeddings
+        self._kept = None, None, None                       # settings, contexts, embeddings
 
     def forward(self,
         local:bool=True, # also the local branch; False computes only G, at half the cost
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
         "Class embeddings, differentiable in the contexts; cached without gradients."
-        anew, names = torch.is_grad_enabled() or self.ctx_global.is_inference(), self.classnames
-        now = None if anew else (local, tuple(names), self.clip.device, *(
-            (p.data_ptr(), p._version) for p in self.parameters()))
-        if now and self._kept[0] == now: return self._kept[1]
-        contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
-        if self.ctx_global.ndim == 2: E = self.clip.encode_shared_prompts(torch.stack(contexts), names)
+        contexts = torch.stack([self.ctx_global, self.ctx_local] if local else [self.ctx_global])
+        names, (before, was, found) = self.classnames, self._kept
+        now = local, tuple(names), self.clip.device, contexts.device, contexts.dtype
+        keep = not torch.is_grad_enabled()
+        if keep and before == now and torch.equal(was, contexts): return found
+        if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, names)
         else: E = torch.stack([self.clip.encode_prompts(context, names) for context in contexts])
         E = F.normalize(E.float(), dim=-1)
         found = E[0], E[1] if local else None
-        if now: self._kept = now, found
+        if keep: self._kept = now, contexts, found
         return found
 
     def extra_repr(self) -> str:
