@@ -27,6 +27,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor
 from nbdev.processors import filter_stream_, hide_line, strip_ansi
+from numpy.typing import ArrayLike
 from PIL import Image
 
 root = Path(__file__).resolve().parent.parent
@@ -288,7 +289,12 @@ def site():
 def table(f, link) -> str:
     "The parameters of a function and what it gives, with types and defaults"
     docs = {n: d for n, d in docments(f, full=True, returns=True).items() if n not in ('self', 'cls')}
-    kind = lambda a: '' if a is empty or a is None else f'`{inspect.formatannotation(a) if not isinstance(a, str) else a}`'.replace('typing.', '').replace('torch.Tensor', 'Tensor')
+    like = inspect.formatannotation(ArrayLike)[len('Union['):-1]               # its dozen kinds, one by one
+    def kind(a):
+        if a is empty or a is None: return ''
+        text = a if isinstance(a, str) else inspect.formatannotation(a).replace(like, 'ArrayLike')
+        if text.startswith('Union['): text = text[len('Union['):-1].replace('NoneType', 'None').replace(', ', ' | ')
+        return f'`{text}`'.replace('typing.', '').replace('torch.Tensor', 'Tensor')
     kind_ = lambda a: re.sub(r'\b(?:[a-z_]+\.)+(?=[A-Z])', '', kind(a)).replace('|', '\\|')
     row = lambda n, d, default: f'| {n} | {kind_(d.anno)} | {default} | {link(" ".join((d.docment or "").split()), "../").replace("|", chr(92) + "|")} |'
     rows = [row(f'`{n}`', d, '' if d.default is empty else '`' + re.sub(r' at 0x\w+', '', repr(d.default)).replace('|', '\\|') + '`')
