@@ -224,8 +224,8 @@ def run(minutes: float, seed: int, jobs: list[str]) -> int:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         chaos, end_at = Chaos(seed, Path(folder)), time.monotonic() + 60*minutes
-        for job in cycle(jobs):
-            if time.monotonic() > end_at: break
+        for i, job in enumerate(cycle(jobs)):
+            if i >= len(jobs) and time.monotonic() > end_at: break
             ways = chaos.random.choices(('killed', 'step', 'step', 'full disk', 'two at once', 'two at once, one killed'), k=chaos.random.choice((1, 1, 2, 3)))
             chaos.trial(job, *ways)
     print(f'\nseed {seed}: {chaos.trials} trials, {chaos.failures} failures')
@@ -234,7 +234,7 @@ def run(minutes: float, seed: int, jobs: list[str]) -> int:
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--minutes', type=float, default=2, help='how long (default: 2); a trial that has begun is finished')
+    p.add_argument('--minutes', type=float, default=2, help='how long (default: 2), but each command at least once')
     p.add_argument('--seed', type=int, default=0, help='of what is drawn (default: 0); moments depend on the machine all the same')
     p.add_argument('--jobs', default=','.join(JOBS), help='commands (default: all)')
     args = p.parse_args()
