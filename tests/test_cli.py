@@ -196,7 +196,7 @@ def test_odd_files(folder, command):
 
 
 def test_reader_that_stops_early(folder):
-    "taidpt label … | head -1"
-    pipe = f'{tool("taidpt")} label {folder}/my.txt --classes voc2007 | head -1'
-    done = run('bash', '-c', f'set -o pipefail; {pipe}')
-    assert done.stdout.count('\n') == 1 and done.returncode == 0
+    "taidpt label … | head -1; and a table of tags is written before they are printed"
+    taidpt = f'PYTHONUNBUFFERED=1 {tool("taidpt")}'
+    pipes = f'{taidpt} label {folder}/my.txt --classes voc2007 | head -1 && {taidpt} tag -q --prompts {folder}/my.safetensors {DEMO}/images --out {folder}/t.csv | head -1'
+    assert (done := run('bash', '-c', f'set -o pipefail; {pipes}')).stdout.count('\n') == 2 and done.returncode == 0 and (folder/'t.csv').exists()

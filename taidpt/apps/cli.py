@@ -192,7 +192,7 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
     """Print and write the tags of pictures: all classes of each, the surest first.
 
     Raises `ValueError` if no picture could be read."""
-    cell, entries, rows = partial(shown, cell=True), [], []
+    cell, entries, rows, lines = partial(shown, cell=True), [], [], []
     for picture, tags in zip(pictures, found, strict=True):
         tags = [t._replace(label=shown(t.label)) for t in tags]
         best = [t for t in tags if t.present] if top is None else tags[:top]
@@ -201,17 +201,18 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
         entries.append({'picture': shown(picture)} | about)
         words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in best]
         said = about.get('error') or ', '.join(words) or 'nothing'
-        if not as_json: print(f'{shown(picture)}: {said}')
+        lines.append(f'{shown(picture)}: {said}')
         each = {cell(t.label): f'{t.score:.4f}' for t in tags} if scores else {}
         present = ','.join(t.label for t in best if t.present)
         rows.append({'picture': cell(picture), 'tags': cell(present)} | each)
-    if as_json: print(json.dumps(entries, indent=1, ensure_ascii=False))
-    if out:
+    if out:             # before anything is printed, as a reader may stop early
         columns = ['picture', 'tags', *(map(cell, map(shown, names)) if scores else ())]
         with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
             table = csv.DictWriter(f, columns, lineterminator='\n')
             table.writeheader()
             table.writerows(rows)
+    if as_json: lines = [json.dumps(entries, indent=1, ensure_ascii=False)]
+    print(*lines, sep='\n')
     if not any(found): raise ValueError('none of the pictures could be read')
 
 @app.command(epilog=examples(
