@@ -84,12 +84,12 @@ def phrase_entries(
 # %% ../../nbs/text/phrases.ipynb #phrases-028
 def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
     "The longest phrase in a tree that the forms from `start` on spell: its end and its entry."
-    best = (start, node[None]) if None in node else None
-    if start < len(forms):
-        for word in forms[start]:
-            if word not in node: continue
-            found = _longest_phrase(node[word], forms, start + 1)
-            if found and (best is None or found[0] > best[0]): best = found
+    best, left = None, [(node, start)]
+    while left:
+        node, end = left.pop()
+        if None in node and (best is None or end >= best[0]): best = end, node[None]
+        for word in forms[end] if end < len(forms) else ():
+            if word in node: left.append((node[word], end + 1))     # the first form is popped last
     return best
 
 # %% ../../nbs/text/phrases.ipynb #phrases-032
