@@ -285,10 +285,7 @@ def together(
     weights:Sequence[float], # one for each member
 )->Tensor: # N × C
     "The ensemble of Sec. 3.5."
-    read = ~torch.stack(list(members)).isnan().any(-1).any(0)
-    scores = torch.full_like(members[0], torch.nan)
-    scores[read] = ensemble_scores([s[read] for s in members], weights).to(scores.dtype)
-    return scores
+    return ensemble_scores(members, weights).to(members[0].dtype)
 
 # %% ../../nbs/paper/study.ipynb #study-043
 def markdown_table(
