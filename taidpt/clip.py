@@ -64,7 +64,8 @@ class FrozenCLIP:
         self.logit_bias = None if bias is None else bias.item()
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         wrong = [n for n, t in model.state_dict().items()       # CoCa's decoder writes captions:
-                 if not n.startswith('text_decoder.') and not t.isfinite().all()]  # not used
+                 if not n.startswith('text_decoder.')           # not used; NaN is min and max, too
+                 and not (t.min().isfinite() and t.max().isfinite())]
         if wrong: raise ValueError(f'{wrong[0]}, a weight of {name or "this CLIP"}, holds NaN or '
                                    'infinity: copy or download the weights again.')
         self._rows, self._block, self._sized = {}, prompt_block, (None, model.visual)
@@ -143,10 +144,6 @@ class FrozenCLIP:
             rows = lay_out_prompts(*suffixes, sum(before))
             self._rows[key] = PromptRows(*(t.to(self.device) for t in rows))
         return self._rows[key]
-
-    def prompt_suffixes(self, classnames:Sequence[str], n_ctx:int) -> tuple[Tensor, Tensor]:
-        "Token ids, C × S, of 'name', '.', EOT, then zeros; places of EOT, C. As `prompt_rows`."
-        return self.prompt_rows(classnames, n_ctx)[:2]
 
     def encode_shared_prompts(self,
         contexts:Tensor, # B × M × W, each shared by all classes
