@@ -147,10 +147,6 @@ class FrozenCLIP:
             self._rows[key] = PromptRows(*(t.to(self.device) for t in rows))
         return self._rows[key]
 
-    def prompt_suffixes(self, classnames:Sequence[str], n_ctx:int) -> tuple[Tensor, Tensor]:
-        "Token ids, C × S, of 'name', '.', EOT, then zeros; places of EOT, C. As `prompt_rows`."
-        return self.prompt_rows(classnames, n_ctx)[:2]
-
     def encode_shared_prompts(self,
         contexts:Tensor, # B × M × W, each shared by all classes
         classnames:Sequence[str], # C names

@@ -29,7 +29,7 @@ class PromptLearner(nn.Module):
         self.clip, self.classnames = clip, list(classnames)
         if isinstance(classnames, str) or not self.classnames: raise ValueError(
             f"There are no class names in {classnames!r:.60}: give a list, as in ['cat', 'dog'].")
-        clip.prompt_suffixes(self.classnames, n_ctx)        # fails for a bad name
+        clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
         shape = (len(self.classnames), n_ctx, clip.width) if class_specific else (n_ctx, clip.width)
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))

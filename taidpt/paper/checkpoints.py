@@ -98,7 +98,7 @@ def _check_fit(state:dict[str, Tensor], clip:FrozenCLIP, classes:ClassSet, path:
     if len(words) < 2: return warnings.warn(
         f'{path} has no word vectors of the class names: whether the CLIP and the order of the '
         'classes fit cannot be told.', stacklevel=3)
-    ids, ends = clip.prompt_suffixes(classes.names, ctx.shape[-2])
+    ids, ends, *_ = clip.prompt_rows(classes.names, ctx.shape[-2])
     if any(w.ndim != 3 or w.shape[1] < least or w.shape[2] != clip.width
            for w, least in zip(words, (1, ids.shape[1]))):
         raise ValueError(f'Word vectors in {path} must hold whole prompts, C × S × {clip.width}.')
