@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import __version__
 from .classes import ClassSet, as_classset, class_text
-from .clip import FrozenCLIP, as_features, check_same_clip, load_clip, picture_batches
+from .clip import FrozenCLIP, as_features, load_clip, picture_batches
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures
 from .encoders.weights import is_known_clip, model_and_tag, opened_by_label
@@ -40,10 +40,9 @@ def validation(
     if val is None: return None
     pictures, labels, names = val[0], as_array(val[1]), model.classes.names
     if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
-    n = len(pictures)
-    if labels.shape != (n, len(names)): raise ValueError(
-        f'val has {n} pictures and labels of {" × ".join(map(str, labels.shape))}; '
-        f'they must be {n} × {len(names)}.')
+    if labels.shape != (len(pictures), len(names)): raise ValueError(
+        f'val has {len(pictures)} pictures and labels of {" × ".join(map(str, labels.shape))}; '
+        f'they must be {len(pictures)} × {len(names)}.')
     average_precision(labels, labels == 1)              # fails for other numbers than labels
     features = as_features(model.clip, pictures, model.pos_embed, progress)
     def look():
@@ -116,18 +115,16 @@ def read_model(
     try: shapes = cls.shapes(about, kept.keys())
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
     if (attention := 'attention.sentences') in kept: shapes[attention] = 'N', 'D'
-    check_shapes(kept, shapes, path)
+    sizes = check_shapes(kept, shapes, path)
     for name, t in kept.items():                        # logarithms are of small numbers
         check_numbers({name: t}, path, 20 if name.startswith('log_') else 1e6, _WENT_WRONG)
     sentences = kept.pop(attention, torch.empty(0))
     clip, _ = clip_and_classes(clip or _clip_of_label(about['clip'], path, trust), about['classes'])
     was, now = about['clip'] or 'a CLIP', clip.name or 'this CLIP'
-    for name, t in kept.items():
-        for size, letter in zip(t.shape, shapes[name] or ()):
-            want = {'W': clip.width, 'D': clip.dim}.get(letter, size)
-            if size != want: raise ValueError(
-                f'{path} was learned on {was} with vectors of {size} numbers, but those of {now} '
-                f'have {want}: load it with the CLIP it was learned on.')
+    for letter, want in ('W', clip.width), ('D', clip.dim):
+        if sizes.get(letter, want) != want: raise ValueError(
+            f'{path} was learned on {was} with vectors of {sizes[letter]} numbers, but those of '
+            f'{now} have {want}: load it with the CLIP it was learned on.')
     if about['weights'] != clip.fingerprint():
         told = f'{path} was learned on {was} with other weights than {now} in {clip.precision}.'
         warnings.warn(told, stacklevel=3)
@@ -207,7 +204,7 @@ class Predictor:
     )->list[Tensor]: # global scores and, unless `local=False`, local ones, each N × C
         "Scores of each branch."
         scores, clip, stored = self.scorer(), self.clip, isinstance(pictures, FeatureStore)
-        if stored: check_same_clip(clip, pictures)
+        if stored: as_features(clip, pictures, skipped=True)
         if stored and len(torch.as_tensor(pictures.offsets).diff().unique()) != 1: raise ValueError(
             f'{pictures} cannot be scored: it must hold pictures, all with as many parts.')
         @torch.no_grad()

@@ -134,17 +134,14 @@ class PhraseDictionary:
         forms, found, i = list(map(self.forms, words)), [], 0
         while i < len(forms):
             longest = _longest_phrase(self.trie, forms, i) if forms[i] else None
-            if longest is None:
-                i += 1
-                continue
-            end, entry = longest
-            if entry.columns and (start := _denied(words, i, found)) is not None:
-                found.append((start, end, entry._replace(columns=[])))
-                i = end
-            elif entry.hidden:
+            end, entry = longest or (i + 1, None)
+            if entry and entry.hidden:
                 found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
                 for k in entry.hidden: forms[i + k] = ()     # search the others again
-            else:
+                continue
+            if entry:
+                start = _denied(words, i, found)
+                if start is not None: i, entry = start, entry._replace(columns=[])
                 found.append((i, end, entry))
-                i = end
+            i = end
         return sorted(found, key=lambda match: match[:2])
