@@ -205,7 +205,7 @@ def load_clip(
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
     crop:bool=True, # crop the centre; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
-    dense:str|None=None, # of a ViT's patches: 'values', 'sclip', 'clearclip', 'naclip'
+    dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip', 'naclip', 'surgery'
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
