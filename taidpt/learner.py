@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet
-from .clip import FrozenCLIP, encode_sentences
-from .encoders.features import FeatureStore, check_features
+from .clip import FrozenCLIP, as_features, encode_sentences
+from .encoders.features import FeatureStore
 from .files import digest
 from .losses import LOSSES, scaled_loss
 from .metrics import as_array
@@ -214,7 +214,7 @@ class TaIDPT(Predictor):
         warn_of_long_training(self, len(train))
         if features is None:
             features = partial(encode_sentences, self.clip, train.texts, None, progress)
-        elif not callable(features): check_features(features)
+        elif not callable(features): features = as_features(self.clip, features)
         how = settled(self, len(train))
         for name in ('lr', 'epochs', 'batch_size', 'warmup_lr', 'scale'):
             setattr(self, f'{name}_', how[name])

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..classes import ClassSet
-from ..clip import FrozenCLIP, encode_sentences, load_clip
-from ..encoders.features import FeatureStore, check_features
+from ..clip import FrozenCLIP, as_features, encode_sentences, load_clip
+from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures
 from ..files import shown
 from ..ensemble import Attended
@@ -55,9 +55,9 @@ class ClassVectors(Predictor):
             if odd := [n for n,count in train.counts().items() if count == k]: raise ValueError(
                 f'{what} sentence names {", ".join(odd[:10])}: add {remedy}.')
         if features is None: features = encode_sentences(self.clip, train.texts, progress=progress)
+        features = as_features(self.clip, features)
         if len(features) != len(train): raise ValueError(
             f'{len(train):,} sentences, templates included, have {len(features):,} features.')
-        check_features(features)
         h = torch.as_tensor(features.global_, device=self.clip.device).float()
         self.vectors_ = self.solve(h, train.labels.to(h.device).float())
         self.frequency_, self.thresholds = frequency, None
