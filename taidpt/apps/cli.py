@@ -365,12 +365,13 @@ def train(
     if len(names) < 2 and method == 'prompts': raise ValueError(
         f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
     encoder = _load_clip(clip, precision=precision)
-    from taidpt.baselines.concepts import TextConcepts, ready_to_tag
+    from taidpt.baselines.concepts import TextConcepts, ready_to_tag, some_captions
     from taidpt.baselines.linear import TextLinear
     from taidpt.clip import encode_pictures, encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.ensemble import Attended
     from taidpt.learner import TaIDPT
+    from taidpt.text.corpora import bundled_captions
     from taidpt.texts import template_sentences
     if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True)
     elif method == 'concepts': model = TextConcepts(encoder, names)
@@ -396,13 +397,12 @@ def train(
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
     if precision != 'float32': model.clip = _load_clip(clip)            # as it will be used
-    untrained = ready_to_tag(model.clip, names, bars()) if captions or data else model
-    model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names)) # bundled captions
+    if captions or data: model.frequency_ = some_captions(names, bundled_captions())[1]
     if loss != 'ranking': model = Attended(model, features)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'Written: {out}, {_method_name(model)} for {len(names)} classes')
-    if data: _print_gain(model, untrained, data)
+    if data: _print_gain(model, ready_to_tag(model.clip, names, bars()), data)
     say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/' if data else
         f'How good is it? taidpt evaluate {shlex.quote(out)} --labels TABLE')
 
