@@ -16,7 +16,6 @@ from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..files import check_numbers
 from ..learner import TaIDPT
-from ..prompts import PromptLearner
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
 class _Ignored:
@@ -133,9 +132,6 @@ def import_checkpoint(
     if temperature != 3: settings['scale'] = temperature.exp().item()
     if spatial_T != 3: settings['tau_text'] = settings['tau_image'] = (-spatial_T).exp().item()
     model = TaIDPT(clip, classes, **settings)
-    model.prompts_ = PromptLearner(clip, classes.names, model.n_ctx, model.class_specific)
-    with torch.no_grad():
-        model.prompts_.ctx_global.copy_(ctx)
-        model.prompts_.ctx_local.copy_(state['ctx_double'])
+    model.take_tensors({'ctx_global': ctx, 'ctx_local': state['ctx_double']})
     model.history_ = []
     return model
