@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --disable-pip-version-check
+# On all processors, and while more is installed; pip would compile on one
+COMPILE := $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib taidpt || true
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
@@ -82,8 +84,9 @@ $(VENV)/.installed: $(BIN)/python settings.ini setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
-	$(PIP) --no-compile -e '.[dev,docs]'
-	@$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib taidpt || true    # on all processors; pip would use one
+	$(PIP) --no-compile -e .
+	$(COMPILE) & $(PIP) --no-compile -e '.[dev,docs]' && wait
+	$(COMPILE)
 	@touch $@ $(VENV)/.installed
 
 $(LOWEST)/.installed: settings.ini setup.py pyproject.toml tests/test_lowest.py

@@ -58,6 +58,7 @@ class ClassSet:
             self.synonyms[n] = list(dict.fromkeys([n, nat, *own]))
             for form in dict.fromkeys(map(squeeze, self.synonyms[n])):
                 self._phrase_columns.setdefault(form, []).append(i)
+        self._phrase_columns |= {form: [i] for form,i in self._columns.items()}  # a name wins
         for n in (*natural, *synonyms):
             if n not in self.names: raise self._unknown(n)
 
@@ -74,19 +75,20 @@ class ClassSet:
 
     def _unknown(self, name)->UnknownClass:
         "The error for an unknown name."
-        forms = self._phrase_columns | {form: [i] for form,i in self._columns.items()}
-        near = [form for known in (self._columns, forms)            # names before synonyms
+        near = [form for known in (self._columns, self._phrase_columns)     # names before synonyms
                 for form in difflib.get_close_matches(squeeze(str(name)), known, n=1)]
-        meant = ' or '.join(repr(self.natural[i]) for i in forms[near[0]]) if near else ''
+        meant = ' or '.join(repr(self.natural[i]) for i in self.columns(near[0])) if near else ''
         if near: hint = f"did you mean {meant}?"
         else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 
+    def columns(self, name:str)->list[int]: # name, natural spelling or synonym -> maybe none
+        "The columns of all classes that a name may mean."
+        return self._phrase_columns.get(squeeze(str(name)), [])
+
     def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
         "The column of a class. Raises `UnknownClass` with the nearest class."
-        form = squeeze(str(name))
-        if form in self._columns: return self._columns[form]
-        columns = self._phrase_columns.get(form, [])
+        columns = self.columns(name)
         if not columns: raise self._unknown(name)
         if len(columns) == 1: return columns[0]
         both = ' and '.join(repr(self.natural[i]) for i in columns)

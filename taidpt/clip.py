@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
-from .encoders.features import FeatureStore, normalized_fp16, stored_features, to_device
+from .encoders.features import FeatureStore, check_features, normalized_fp16
+from .encoders.features import stored_features, to_device
 from .encoders.pictures import UnreadablePicture, as_pictures, in_batches, read_pixels
 from .encoders.pictures import what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
@@ -64,7 +65,8 @@ class FrozenCLIP:
         self.logit_bias = None if bias is None else bias.item()
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         wrong = [n for n, t in model.state_dict().items()       # CoCa's decoder writes captions:
-                 if not n.startswith('text_decoder.') and not t.isfinite().all()]  # not used
+                 if not n.startswith('text_decoder.')           # not used; NaN is min and max, too
+                 and not (t.min().isfinite() and t.max().isfinite())]
         if wrong: raise ValueError(f'{wrong[0]}, a weight of {name or "this CLIP"}, holds NaN or '
                                    'infinity: copy or download the weights again.')
         self._rows, self._block, self._sized = {}, prompt_block, (None, model.visual)
@@ -97,8 +99,7 @@ class FrozenCLIP:
         tokens, text, J = tokens.to(self.device), self.text, tokens.shape[1]
         eot = self.eot_positions(tokens)
         mask = torch.arange(J, device=self.device) <= eot[:, None]
-        if not self.causal:
-            return *any_text_features(self.model, tokens, self.special), mask
+        if not self.causal: return *any_text_features(self.model, tokens, self.special), mask
         words, pos = text.token_embedding(tokens), text.positional_embedding[:J]
         H = project(text, run_causal(text, words.to(self.dtype) + pos.to(self.dtype)))
         return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
@@ -143,10 +144,6 @@ class FrozenCLIP:
             rows = lay_out_prompts(*suffixes, sum(before))
             self._rows[key] = PromptRows(*(t.to(self.device) for t in rows))
         return self._rows[key]
-
-    def prompt_suffixes(self, classnames:Sequence[str], n_ctx:int) -> tuple[Tensor, Tensor]:
-        "Token ids, C × S, of 'name', '.', EOT, then zeros; places of EOT, C. As `prompt_rows`."
-        return self.prompt_rows(classnames, n_ctx)[:2]
 
     def encode_shared_prompts(self,
         contexts:Tensor, # B × M × W, each shared by all classes
@@ -207,7 +204,7 @@ def load_clip(
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
     crop:bool=True, # crop the centre; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
-    dense:str|None=None, # of a ViT's patches: 'values', 'sclip', 'clearclip', 'naclip'
+    dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip', 'naclip', 'surgery'
 ) -> FrozenCLIP:
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
@@ -347,7 +344,10 @@ def encode_pictures(
         "Pass on_error='skip' to go on without it.")
     return store
 
-def as_features(clip:FrozenCLIP, pictures, pos_embed=False, progress:bool=True) -> FeatureStore:
-    "Features of pictures: as passed, or from `encode_pictures`."
-    if isinstance(pictures, FeatureStore): return pictures
-    return encode_pictures(clip, pictures, pos_embed=pos_embed, progress=progress)
+def as_features(clip, items, pos_embed=False, progress=True, skipped=False) -> FeatureStore:
+    "Features as passed, or of pictures; `ValueError` for another CLIP's, or NaN unless `skipped`."
+    if not isinstance(items, FeatureStore):
+        items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
+    if items.metadata.get('weights', clip.fingerprint()) != clip.fingerprint(): raise ValueError(
+        f'{items} are of a CLIP with other weights than {clip}: encode them again with this one.')
+    return items if skipped else check_features(items)

@@ -28,38 +28,46 @@ from .training import at_least, more_than
 # %% ../nbs/13_ensemble.ipynb #13-010
 def normalize_scores(
     scores:ArrayLike, # N × C
-    how:str|None='minmax', # over the whole matrix; None: unchanged
+    how:str|None='minmax', # over the whole matrix; 'class', 'rank': each class; None: unchanged
 )->Tensor: # N × C, float64, between 0 and 1 unless `how` is None
     "Scores on a common scale; `ValueError` for infinite, NaN or constant scores."
-    if how not in ('minmax', None): raise ValueError(f"normalize must be 'minmax' or None, got {how!r}")
+    if how not in ('minmax', 'class', 'rank', None):
+        raise ValueError(f"normalize must be 'minmax', 'class', 'rank' or None, got {how!r}")
     s = torch.as_tensor(as_array(scores)).double()
     if s.ndim != 2 or 0 in s.shape:
         raise ValueError(f'scores must be N × C and not empty, but they are {tuple(s.shape)}')
     bad = (~s.isfinite()).any(1).nonzero()[:, 0].tolist()
     if bad: raise ValueError(f'scores are not finite in row {bad[0]}')
     if how is None: return s
-    low, high = s.min()/2, s.max()/2                    # whose span is finite, too
-    if low == high:
+    if how == 'rank':                                   # equal scores share their mean rank
+        from scipy.stats import rankdata                # here, as it takes a second
+        return torch.from_numpy(rankdata(s, axis=0) - 1) / max(1, len(s) - 1)
+    low, high = (x/2 for x in s.aminmax(dim=0 if how == 'class' else None))   # a finite span
+    if how == 'minmax' and low == high:
         raise ValueError(f'all scores are {2*low.item():g}: this member says nothing, leave it out')
-    return (s/2 - low) / (high - low)
+    return ((s/2 - low) / (high - low)).nan_to_num(0)   # of a class that is the same everywhere
 
 # %% ../nbs/13_ensemble.ipynb #13-013
 def ensemble_scores(
-    members:Sequence, # score matrices of the same pictures and classes, each N × C
+    members:Sequence, # N × C scores of the same pictures and classes; NaN for a skipped picture
     weights:Sequence[float]|None=None, # one for each member, divided by their sum; None: equal ones
     normalize:str|None='minmax', # as in `normalize_scores`
-)->Tensor: # N × C, float64
+)->Tensor: # N × C, float64; NaN for a picture that a member skipped
     "Weighted mean of normalised scores (Sec. 3.5); `ValueError` for wrong shapes or weights."
     if not len(members): raise ValueError('There are no scores to put together.')
-    shapes = [tuple(np.shape(m)) for m in members]
-    if len(set(shapes)) > 1:
-        raise ValueError('Members must score the same pictures and classes, '
-                         f'but their shapes are {", ".join(map(str, shapes))}.')
+    members = [torch.as_tensor(as_array(m)).double() for m in members]
+    shapes = [tuple(m.shape) for m in members]
+    if len(set(shapes)) > 1 or len(shapes[0]) != 2 or not shapes[0][0]: raise ValueError(
+        f'Members are N × C of the same pictures and classes, not {", ".join(map(str, shapes))}.')
     w = torch.as_tensor([1.]*len(members) if weights is None else weights, dtype=torch.float64)
     if w.shape != (len(members),) or (w < 0).any() or not 0 < w.sum() < torch.inf:
         raise ValueError(f'{len(members)} members need as many weights, finite, none negative and '
                          f'not all zero, got {weights}.')
-    return sum(wk * normalize_scores(m, normalize) for wk, m in zip(w / w.sum(), members))
+    read = ~torch.stack(members).isnan().all(-1).any(0)
+    both = torch.full_like(members[0], torch.nan)
+    if read.any(): both[read] = sum(
+        wk * normalize_scores(m[read], normalize) for wk, m in zip(w / w.sum(), members))
+    return both
 
 # %% ../nbs/13_ensemble.ipynb #13-016
 def search_weight(
@@ -107,12 +115,8 @@ class Ensemble:
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)     # read once
         how = {'on_error': on_error, 'progress': progress}
         if self.clip: scores = Predictor.predict_branches(self, pictures, **how)
-        else: scores = [torch.as_tensor(m.predict(pictures, **how)) for m in self.members]
-        read = ~torch.stack(scores).isnan().all(-1).any(0)
-        both = torch.full_like(scores[0], torch.nan, dtype=torch.float32)
-        some = [s[read] for s in scores]
-        if read.any(): both[read] = ensemble_scores(some, self.weights, self.normalize).float()
-        return both
+        else: scores = [m.predict(pictures, **how) for m in self.members]
+        return ensemble_scores(scores, self.weights, self.normalize).float()
 
     tags = tagged                                   # only with `normalize=None`
 

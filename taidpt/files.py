@@ -259,7 +259,7 @@ def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds
     shapes:dict[str, tuple|None], # name -> sizes: numbers, or a letter for one size; None: any
     path:str|Path,
-)->None:
+)->dict[str, int]: # the size that each letter stands for
     "Raise `ValueError` for missing or extra tensors, and for wrong shapes or types."
     if tensors.keys() != shapes.keys():
         has, wants = [', '.join(map(repr, sorted(d))) or 'nothing' for d in (tensors, shapes)]
@@ -273,6 +273,7 @@ def check_shapes(
         if want != t.shape or not t.numel() or not t.is_floating_point():
             raise ValueError(f'{path}: {name} should be {" × ".join(map(str, want)) or "a number"} '
                              f'in floating point, not empty, but is {tuple(t.shape)}, {t.dtype}')
+    return sizes
 
 def check_numbers(
     tensors:dict[str, 'Tensor'], # what a file holds

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet
-from .clip import FrozenCLIP, encode_sentences
-from .encoders.features import FeatureStore, check_features
+from .clip import FrozenCLIP, as_features, encode_sentences
+from .encoders.features import FeatureStore
 from .files import digest
 from .losses import LOSSES, scaled_loss
 from .metrics import as_array
@@ -193,8 +193,7 @@ class TaIDPT(Predictor):
         check_learner(self)
         C, D = len(self.classes), self.clip.dim
         if not (init.shape == (C, D) if isinstance(init, Tensor) else init in (None, 'concepts')):
-            raise ValueError(f"init must be 'concepts' or a tensor of {C} × {D} numbers, "
-                             f'got {init!r:.60}.')
+            raise ValueError(f"init must be 'concepts' or a {C} × {D} tensor, got {init!r:.60}.")
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
@@ -205,8 +204,7 @@ class TaIDPT(Predictor):
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise an error before any work."
         labels, val = (None, val) if isinstance(val, tuple | None) else (as_array(val), None)
-        keep = settled(self)['keep_unnamed']
-        train = as_labelled(train, self.classes, progress, keep, labels)
+        train = as_labelled(train, self.classes, progress, settled(self)['keep_unnamed'], labels)
         warn_of_rare_classes(train)
         look = validation(self, val, progress)
         self.frequency_, self.thresholds = name_frequency(train), None
@@ -214,7 +212,7 @@ class TaIDPT(Predictor):
         warn_of_long_training(self, len(train))
         if features is None:
             features = partial(encode_sentences, self.clip, train.texts, None, progress)
-        elif not callable(features): check_features(features)
+        elif not callable(features): features = as_features(self.clip, features)
         how = settled(self, len(train))
         for name in ('lr', 'epochs', 'batch_size', 'warmup_lr', 'scale'):
             setattr(self, f'{name}_', how[name])

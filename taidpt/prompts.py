@@ -27,8 +27,9 @@ class PromptLearner(nn.Module):
         super().__init__()
         if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
         self.clip, self.classnames = clip, list(classnames)
-        if not self.classnames: raise ValueError('There are no class names to learn prompts for.')
-        clip.prompt_suffixes(self.classnames, n_ctx)        # fails for a bad name
+        if isinstance(classnames, str) or not self.classnames: raise ValueError(
+            f"There are no class names in {classnames!r:.60}: give a list, as in ['cat', 'dog'].")
+        clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
         shape = (len(self.classnames), n_ctx, clip.width) if class_specific else (n_ctx, clip.width)
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
         self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))

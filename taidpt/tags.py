@@ -57,11 +57,11 @@ def reference_photos()->list[Path]:
 def reference_features(clip, pos_embed:bool=False): # as in `FrozenCLIP.encode_images`
     "`FeatureStore` of the bundled photos, encoded on first use and cached by the CLIP."
     from taidpt.clip import encode_pictures, feature_recipe
-    kept, recipe = vars(clip).setdefault('reference_', {}), feature_recipe(clip, pos_embed)
-    if recipe not in kept:
+    kept, recipe = vars(clip).setdefault('reference_', {}), feature_recipe(clip)
+    if recipe not in kept:                              # both forms of f in one pass
         photos = reference_photos()
-        kept[recipe] = encode_pictures(clip, photos, pos_embed=pos_embed, progress=False)
-    return kept[recipe]
+        kept[recipe] = encode_pictures(clip, photos, pos_embed=(False, True), progress=False)
+    return kept[recipe].form(int(pos_embed))
 
 # %% ../nbs/15_tags.ipynb #15-beside
 def picture_thresholds(

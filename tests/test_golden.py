@@ -66,7 +66,7 @@ def text_loss(contexts, clip, golden):
 
 def test_tokens(clip, golden):
     assert torch.equal(clip.tokenize(golden["captions"]), golden["caption_tokens"])
-    ids, eot = clip.prompt_suffixes(golden["classnames"], 16)
+    ids, eot, *_ = clip.prompt_rows(golden["classnames"], 16)
     suffixes = golden["prompt_tokens"][:, 17:]  # after SOT and the context
     assert torch.equal(ids, suffixes[:, : ids.shape[1]]) and not suffixes[:, ids.shape[1] :].any()
     assert torch.equal(eot, golden["prompt_tokens"].argmax(1) - 17)

@@ -9,7 +9,7 @@ from taidpt import texts
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels, with_classes
 from taidpt.datasets.samples import few_shot
-from taidpt.learner import TaIDPT
+from taidpt.learner import RANKING, TaIDPT
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study
 from taidpt.text.corpora import bundled_captions
@@ -24,8 +24,11 @@ def shared_data():
 
 
 def hurry():
-    "Without the photos a page shows no more than that it runs; few template sentences and captions make that quick."
-    if not shared_data(): texts.TEMPLATES = texts.TEMPLATES[:4]
+    "Without the photos a page shows no more than that it runs; few template sentences, captions and steps make that quick."
+    if not shared_data():
+        texts.TEMPLATES = texts.TEMPLATES[:4]
+        TaIDPT.published['steps'] = 8
+        RANKING.update(epochs=1, steps=4)
     return list(bundled_captions())[:None if shared_data() else 1500]
 
 

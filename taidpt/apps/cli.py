@@ -22,8 +22,7 @@ from typer.core import TyperGroup
 
 from .console import (
     EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
-from ..files import (
-    CLASS_ENDINGS, is_url, open_safetensors, read_class_file, shown, write_whole)
+from ..files import CLASS_ENDINGS, is_url, open_safetensors, read_class_file, shown, write_whole
 
 class _Commands(TyperGroup):
     def invoke(self, ctx:typer.Context):
@@ -192,7 +191,9 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
     """Print and write the tags of pictures: all classes of each, the surest first.
 
     Raises `ValueError` if no picture could be read."""
-    cell, entries, rows, lines = partial(shown, cell=True), [], [], []
+    cell, entries, lines, own = partial(shown, cell=True), [], [], ('picture', 'tags')
+    columns = [*map(shown, names)] if scores else []
+    rows = [[*own, *(cell(n) + ' (class)'*(n in own) for n in columns)]]
     for picture, tags in zip(pictures, found, strict=True):
         tags = [t._replace(label=shown(t.label)) for t in tags]
         best = [t for t in tags if t.present] if top is None else tags[:top]
@@ -202,15 +203,12 @@ def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, o
         words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in best]
         said = about.get('error') or ', '.join(words) or 'nothing'
         lines.append(f'{shown(picture)}: {said}')
-        each = {cell(t.label): f'{t.score:.4f}' for t in tags} if scores else {}
+        each = {t.label: f'{t.score:.4f}' for t in tags}
         present = ','.join(t.label for t in best if t.present)
-        rows.append({'picture': cell(picture), 'tags': cell(present)} | each)
+        rows.append([cell(picture), cell(present), *(each.get(n, '') for n in columns)])
     if out:             # before anything is printed, as a reader may stop early
-        columns = ['picture', 'tags', *(map(cell, map(shown, names)) if scores else ())]
         with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
-            table = csv.DictWriter(f, columns, lineterminator='\n')
-            table.writeheader()
-            table.writerows(rows)
+            csv.writer(f, lineterminator='\n').writerows(rows)
     if as_json: lines = [json.dumps(entries, indent=1, ensure_ascii=False)]
     print(*lines, sep='\n')
     if not any(found): raise ValueError('none of the pictures could be read')
@@ -236,8 +234,10 @@ def tag(
     "Say which classes are in pictures."
     if sum(map(bool, (classes, prompts, tagger))) != 1:
         raise BadParameter('name one of --classes, --prompts and --tagger')
-    if tagger and any((report, clip, trust, words, save, probability, tiles > 1)):
+    if tagger and any((report, clip, trust, words, save, probability is not None, tiles > 1,
+                       engine != 'torch', precision != 'float32')):
         raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
+    if prompts and words: raise BadParameter('--words is for --classes')
     for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
         if path: check_writable(path, ending)
     from taidpt.encoders.pictures import as_pictures
@@ -365,12 +365,13 @@ def train(
     if len(names) < 2 and method == 'prompts': raise ValueError(
         f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
     encoder = _load_clip(clip, precision=precision)
-    from taidpt.baselines.concepts import TextConcepts, ready_to_tag
+    from taidpt.baselines.concepts import TextConcepts, ready_to_tag, some_captions
     from taidpt.baselines.linear import TextLinear
     from taidpt.clip import encode_pictures, encode_sentences
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.ensemble import Attended
     from taidpt.learner import TaIDPT
+    from taidpt.text.corpora import bundled_captions
     from taidpt.texts import template_sentences
     if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True)
     elif method == 'concepts': model = TextConcepts(encoder, names)
@@ -396,13 +397,12 @@ def train(
                                    'goes on from there')*checkpoint.exists())
         raise typer.Exit(130) from None
     if precision != 'float32': model.clip = _load_clip(clip)            # as it will be used
-    untrained = ready_to_tag(model.clip, names, bars()) if captions or data else model
-    model.frequency_ = getattr(untrained, 'frequency_', [.02]*len(names)) # bundled captions
+    if captions or data: model.frequency_ = some_captions(names, bundled_captions())[1]
     if loss != 'ranking': model = Attended(model, features)
     model.save(out)
     checkpoint.unlink(missing_ok=True)
     print(f'Written: {out}, {_method_name(model)} for {len(names)} classes')
-    if data: _print_gain(model, untrained, data)
+    if data: _print_gain(model, ready_to_tag(model.clip, names, bars()), data)
     say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/' if data else
         f'How good is it? taidpt evaluate {shlex.quote(out)} --labels TABLE')
 

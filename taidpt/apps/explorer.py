@@ -24,8 +24,7 @@ from ..learner import TaIDPT
 from ..plots import as_jpeg, where_highest
 from ..predict import Predictor
 from ..scores import dense_scores, fuse
-from ..tags import (
-    picture_thresholds, reference_features, reference_thresholds, thresholds_of)
+from ..tags import picture_thresholds, reference_features, reference_thresholds, thresholds_of
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP
 
@@ -33,7 +32,7 @@ from ..zeroshot import ZeroShotCLIP
 def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × D, of unit length
     "Rows of G and L for any name (Eq. 1). Raises `ValueError` if that is impossible."
     if isinstance(model, ZeroShotCLIP):
-        model.clip.prompt_suffixes([name], 16)          # refuses what has no room after 16 vectors
+        model.clip.prompt_rows([name], 16)              # refuses what has no room after 16 vectors
         return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
     prompts = getattr(model, 'prompts_', None)
     if prompts is None or prompts.ctx_global.ndim == 3: raise ValueError(

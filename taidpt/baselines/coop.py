@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import FeatureStore, check_features
+from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..learner import TaIDPT, check_learner, settled
@@ -99,15 +99,16 @@ class CoOp(Predictor):
         loss = self.loss_for(labels)
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         y = check_labels(labels, len(pictures), self.classes, self.class_specific or not self.partly)
-        features = check_features(as_features(self.clip, pictures, self.pos_embed, progress))
+        look = validation(self, val, progress)
+        features = as_features(self.clip, pictures, self.pos_embed, progress)
         how = settled(self)
         self.lr_ = how['lr']
         data = digest([np.ascontiguousarray(features.global_), y.numpy()])
         self.prompts_, self.history_, self.thresholds = self.fresh_prompts(), [], None
         self.history_ = learn(
             self.prompts_, features, y, loss, how['schedule'],
-            partial(self.batch_scores, tau=self.tau_image), validation(self, val, progress),
-            checkpoint, model_about(self) | {'data': data}, self.local, progress)
+            partial(self.batch_scores, tau=self.tau_image), look, checkpoint,
+            model_about(self) | {'data': data}, self.local, progress)
         return self
 
     def loss_for(self, labels)->Callable: # as given to `fit` -> (scores, 1, 0 or -1) -> number

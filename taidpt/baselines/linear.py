@@ -16,10 +16,9 @@ from .concepts import ClassVectors, TextConcepts
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..ensemble import Attended
-from ..files import read_safetensors
 from ..learner import RANKING, TaIDPT, class_means
 from ..losses import auc_loss, bce_loss
-from ..predict import Predictor, clip_and_classes
+from ..predict import Predictor, clip_and_classes, read_model
 from ..scores import global_scores
 from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
@@ -114,12 +113,10 @@ def load_predictor(
     trust:bool=False, # load that CLIP from a repository, folder or file, too
 )->Predictor:
     "Load a model that needs no labelled pictures, of any method; raises as its `load` does."
-    kinds = {kind.__name__: kind for kind in (TextConcepts, TextLinear, ZeroShotCLIP)}
-    tensors, about = read_safetensors(path, 'taidpt-model', 'prompts')
-    kind, tau = kinds.get(about.get('method'), TaIDPT), about.get('attention')
-    if tau is None: return kind.load(path, clip, trust)
-    model = kind.load(path, clip, trust, attended=True)
-    try: attended = Attended(model, tensors.get('attention.sentences', torch.empty(0)), float(tau))
+    kinds = TaIDPT, TextConcepts, TextLinear, ZeroShotCLIP
+    model, tau, sentences = read_model(kinds, path, clip, trust, {})
+    if tau is None: return model
+    try: attended = Attended(model, sentences, float(tau))
     except ValueError as e: raise ValueError(f'{path}: attention: {e}') from None
     attended.thresholds, model.thresholds = model.thresholds, None
     return attended

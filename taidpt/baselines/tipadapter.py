@@ -20,7 +20,6 @@ from tqdm.auto import tqdm
 from .coop import check_labels, soft_softmax_loss
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import check_features
 from ..predict import Predictor, clip_and_classes
 from ..scores import global_scores
 from ..training import at_least, more_than
@@ -120,7 +119,7 @@ class TipAdapter(Predictor):
 
     def _features(self, pictures, progress:bool)->Tensor: # N × D
         "f of pictures, with the positional embedding."
-        store = check_features(as_features(self.clip, pictures, True, progress))
+        store = as_features(self.clip, pictures, True, progress)
         return torch.as_tensor(store.global_, device=self.clip.device).float()
 
     def _scores(self, f:Tensor, keys:Tensor)->Tensor: # N × C

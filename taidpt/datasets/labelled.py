@@ -90,13 +90,12 @@ def _meanings(used:Counter, classes:ClassSet)->tuple[dict[str,int],dict[str,int]
     "Columns of labels, `unknown` and `renamed` ones; `UnknownClass` if no label matches."
     own = {label for label in used if label in classes}     # by name or natural spelling
     taken = {classes.index(label) for label in own}
-    column, unknown, error = {}, {}, None
+    column, unknown = {}, {}
     for label,k in sorted(used.items(), key=lambda item: (-item[1], item[0])):
-        try: i = classes.index(label)
-        except UnknownClass as e: i, error = None, error or e
-        if i is None or (i in taken and label not in own): unknown[label] = k
-        else: column[label] = i
-    if unknown and not column: raise error
+        found = classes.columns(label)
+        if len(found) != 1 or (found[0] in taken and label not in own): unknown[label] = k
+        else: column[label] = found[0]
+    if unknown and not column: classes.index(next(iter(unknown)))       # raises
     return column, unknown, {n: classes.names[i] for n,i in column.items() if n not in own}
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab

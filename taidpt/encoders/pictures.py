@@ -84,6 +84,8 @@ def as_pictures(
         if len(pictures): _array_picture(pictures[0])       # fail early
         return list(pictures)
     if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
+    if not (isinstance(pictures, Iterable) or hasattr(pictures, '__getitem__')): raise TypeError(
+        f'pictures are files, folders, URLs, PIL pictures, arrays or tensors, not {pictures!r:.60}')
     if hasattr(pictures, 'keys') or not hasattr(pictures, '__getitem__'): pictures = list(pictures)
     if isinstance(pictures, (list, tuple)): _tell_places(pictures)
     return pictures
@@ -157,8 +159,7 @@ def open_rgb(
     "Open and decode a picture. Raises `OSError` or `ValueError`."
     if is_url(picture):
         import fsspec                                                   # here, as in `_fetched`
-        with fsspec.open(picture, 'rb') as f:
-            picture = f.read(LIMITS['bytes of a picture'] + 1)
+        with fsspec.open(picture, 'rb') as f: picture = f.read(LIMITS['bytes of a picture'] + 1)
     elif isinstance(picture, (str, Path)):
         check_limit(os.path.getsize(picture), 'bytes of a picture')
         if not Path(picture).is_file(): raise ValueError('it is a pipe, a device or a folder')

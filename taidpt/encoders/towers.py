@@ -132,23 +132,30 @@ def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W ->
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
     return attn.out_proj(value)
 
-_ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k'} # compared with themselves
+_ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k', 'surgery': 'v'}
 
-def _last_block(block:nn.Module, x:Tensor, grid:tuple[int, int], dense:str) -> Tensor: # N × P × W
-    "Patches, P = h·w, with one of four attentions; x is N × (1 + P) × W, the class token first."
-    attn, patches, hill = block.attn, x[:, 1:], None
-    if dense == 'values': y = _own_value(attn, block.ln_1(patches))
-    else:
-        qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
-        q, k, v = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        if dense == 'naclip':
-            near = [np.exp(-np.subtract.outer(range(n), range(n))**2 / 50) for n in map(int, grid)]
-            hill = torch.tensor(np.pad(np.kron(*near), (1, 0))).to(v)
-        alike = [{'q': q, 'k': k}[letter] for letter in _ALIKE[dense]]
-        y = sum(F.scaled_dot_product_attention(t, t, v, hill) for t in alike)
-        y = attn.out_proj(y.transpose(1, 2).flatten(2))[:, 1:]
+def _compared(block:nn.Module, x:Tensor, letters:str, hill:Tensor|None=None) -> Tensor: # N × J × W
+    "Attention of tokens whose queries, keys or values (`letters`) are compared with each other."
+    attn = block.attn
+    qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    alike = [{'q': q, 'k': k, 'v': v}[letter] for letter in letters]
+    y = sum(F.scaled_dot_product_attention(t, t, v, hill) for t in alike)
+    return attn.out_proj(y.transpose(1, 2).flatten(2))
+
+def _patches(blocks:nn.ModuleList, xs:list[Tensor], grid:tuple[int, int], dense:str) -> Tensor:
+    "Patches, N × P × W, P = h·w; xs enter the last blocks, N × (1 + P) × W, the class token first."
+    block, x, hill = blocks[-1], xs[-1][:, 1:], None
+    if dense == 'surgery':
+        beside = [b.ls_1(_compared(b, x, 'v')) for b, x in zip(blocks[-len(xs):], xs)]
+        return sum(beside, xs[0])[:, 1:]
+    if dense == 'naclip':
+        near = [np.exp(-np.subtract.outer(range(n), range(n))**2 / 50) for n in map(int, grid)]
+        hill = torch.tensor(np.pad(np.kron(*near), (1, 0))).to(x)
+    if dense == 'values': y = _own_value(block.attn, block.ln_1(x))
+    else: y = _compared(block, xs[-1], _ALIKE[dense], hill)[:, 1:]
     if dense in ('clearclip', 'naclip'): return y
-    x = patches + block.ls_1(y)
+    x = x + block.ls_1(y)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 # %% ../../nbs/encoders/towers.ipynb #tw-vit-features
@@ -162,16 +169,18 @@ def _vit_features(
     pos = resample_abs_pos_embed(visual.positional_embedding[None], grid)[0]
     twin = copy.copy(visual)                                            # its weights are the same
     twin._parameters = visual._parameters | {'positional_embedding': pos}
-    x, (*early, last) = twin._embeds(pixels), visual.transformer.resblocks
-    for block in early: x = block(x)
-    f = visual._pool(last(x))[0] @ visual.proj
-    x = _last_block(last, x, grid, getattr(visual, 'dense', 'values'))  # N × P × W
+    x, blocks, xs = twin._embeds(pixels), visual.transformer.resblocks, []
+    for block in blocks:
+        xs = [*xs[-5:], x]                                              # of the last six blocks
+        x = block(x)
+    f = visual._pool(x)[0] @ visual.proj
+    x = _patches(blocks, xs, grid, getattr(visual, 'dense', 'values'))
     if pool := visual.attn_pool: x = _own_value(pool.attn, pool.ln_k(x))    # CoCa's
     return f, (visual.ln_post(x) @ visual.proj).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #tw-dense-1
 def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
-    "A ViT with F by 'values', 'sclip', 'clearclip' or 'naclip'; `ValueError` for another tower."
+    "A ViT with F by 'values', 'sclip', 'naclip', …; `ValueError` for another way or tower."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
     if dense not in _ALIKE: raise ValueError(f'dense must be one of {[*_ALIKE]}, got {dense!r}.')
     if not isinstance(visual, VisionTransformer): raise ValueError(  # noqa: TRY004

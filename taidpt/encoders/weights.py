@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from .pictures import Preprocess
 from ..files import DATA, read_json
@@ -124,6 +125,12 @@ def _download_failed(source:_ClipSource, cfg:dict, error:Exception) -> Connectio
 
 _PRECISIONS = {'float32': 'fp32', 'float16': 'fp16', 'bfloat16': 'bf16'}     # and open_clip's names
 
+class _NoInit(TorchFunctionMode):
+    "Draws no random weights, as loading sets them all."
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'): return args and args[0]
+        return func(*args, **kwargs or {})
+
 def build_clip(
     source:_ClipSource, # of `find_clip`
     device:str|torch.device='cpu', # where the weights go
@@ -142,9 +149,11 @@ def build_clip(
     torch.empty(0, device=device)                   # raises if there is none, before any download
     before = logging.root.manager.disable
     logging.disable()                               # the error replaces their warnings
-    try: model = open_clip.create_model(
-        source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
-        force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures)
+    try:
+        with _NoInit(): model = open_clip.create_model(
+            source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
+            force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures,
+            require_pretrained=True)
     except (ValueError, TypeError, KeyError, torch.OutOfMemoryError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '

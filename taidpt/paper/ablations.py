@@ -15,10 +15,11 @@ import numpy as np
 
 from ..baselines.coop import CoOp
 from ..clip import FrozenCLIP
+from ..ensemble import ensemble_scores
 from ..losses import ranking_loss
 from ..metrics import Measured
 from taidpt.paper.study import (
-    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, together, write_table,
+    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, write_table,
 )
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
@@ -108,7 +109,8 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     found = {f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
              f'TaI-DPT, {len(texts)} sentences': t, f'CoOp-DPT, {len(pictures)} pictures': p}
     for w in (.2, .4, .5, .6, .8):
-        found[f'both, weight {w:g} for pictures'] = [together(x, [1 - w, w]) for x in zip(t, p)]
+        both = [ensemble_scores(x, [1 - w, w]).float() for x in zip(t, p)]
+        found[f'both, weight {w:g} for pictures'] = both
     return {('texts, pictures', what): measured(test, s).each for what,s in found.items()}
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-025

@@ -16,7 +16,6 @@ from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..files import check_numbers
 from ..learner import TaIDPT
-from ..prompts import PromptLearner
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
 class _Ignored:
@@ -98,7 +97,7 @@ def _check_fit(state:dict[str, Tensor], clip:FrozenCLIP, classes:ClassSet, path:
     if len(words) < 2: return warnings.warn(
         f'{path} has no word vectors of the class names: whether the CLIP and the order of the '
         'classes fit cannot be told.', stacklevel=3)
-    ids, ends = clip.prompt_suffixes(classes.names, ctx.shape[-2])
+    ids, ends, *_ = clip.prompt_rows(classes.names, ctx.shape[-2])
     if any(w.ndim != 3 or w.shape[1] < least or w.shape[2] != clip.width
            for w, least in zip(words, (1, ids.shape[1]))):
         raise ValueError(f'Word vectors in {path} must hold whole prompts, C × S × {clip.width}.')
@@ -133,9 +132,6 @@ def import_checkpoint(
     if temperature != 3: settings['scale'] = temperature.exp().item()
     if spatial_T != 3: settings['tau_text'] = settings['tau_image'] = (-spatial_T).exp().item()
     model = TaIDPT(clip, classes, **settings)
-    model.prompts_ = PromptLearner(clip, classes.names, model.n_ctx, model.class_specific)
-    with torch.no_grad():
-        model.prompts_.ctx_global.copy_(ctx)
-        model.prompts_.ctx_local.copy_(state['ctx_double'])
+    model.take_tensors({'ctx_global': ctx, 'ctx_local': state['ctx_double']})
     model.history_ = []
     return model

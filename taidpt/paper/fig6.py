@@ -9,8 +9,9 @@ __all__ = ['fig6']
 from collections.abc import Sequence
 
 from ..baselines.coop import CoOp
+from ..ensemble import ensemble_scores
 from ..metrics import Measured
-from .study import Material, Scene, Study, measured, scene, together
+from .study import Material, Scene, Study, measured, scene
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
 def fig6(
@@ -28,7 +29,7 @@ def fig6(
     def model(seed): return CoOp(study.clip, test.classes, local=True, seed=seed, **(coop or {}))
     for k in shots:
         cells = [seen.learned(f'{group}.CoOp', k, model(s)) for s in study.seeds]
-        both = [together([c.both, tai.both], [.5, .5]) for c in cells]
+        both = [ensemble_scores([c.both, tai.both]).float() for c in cells]
         found |= {('CoOp', k): measured(test, [c.alone for c in cells]),
                   ('CoOp-DPT', k): measured(test, [c.both for c in cells]),
                   ('CoOp-DPT + TaI-DPT', k): measured(test, both)}

@@ -35,15 +35,14 @@ def reproduce(
     progress:bool=True, # bars
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
-)->str: # the table in Markdown, which is also written to `out`, beside it as JSON
+)->str: # the table in Markdown; in `out` with JSON as table3.md and, to stay, table3-voc2007.md
     """Measure a table or figure of the paper; what is finished in `out` is not measured again.
 
     `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
     clips = [clip or 'embedded'] if not clip or isinstance(clip, FrozenCLIP | str) else clip
     if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
-        f'{what} takes one CLIP; only ablations compare several, and table3 takes a second one for '
-        'DualCoOp')
+        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
     sets = RUNS if what == 'table1' else ['coco' if what == 'table2' else 'voc2007']
     sets = kwargs.get('datasets') or ([kwargs['name']] if 'name' in kwargs else sets)
     if data is not None: check_data(data, sets, what not in ('table1', 'fig7'))
@@ -52,7 +51,8 @@ def reproduce(
                     load_clip(*model_and_tag(c), **(dual if i and c != 'embedded' else {}))
                     for i, c in enumerate(clips)]
     if more: kwargs |= {'dual_clip': more[0]} if what == 'table3' else {'clips': more}
-    study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
+    study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids,
+                  copy='-' + '-'.join(sets))
     TABLES[what](study, **kwargs)
     name = 'fig7-steps' if kwargs.get('equal_steps') else what
     return (study.folder/f'{name}.md').read_text(encoding='utf-8')

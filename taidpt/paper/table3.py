@@ -16,10 +16,11 @@ from PIL import Image
 from ..baselines.dualcoop import DualCoOp
 from ..clip import FrozenCLIP
 from ..datasets.samples import partial_labels
+from ..ensemble import ensemble_scores
 from ..metrics import Measured
 from .augment import AugmentedPictures, augmented
 from .published import DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES
-from .study import Cell, Material, Scene, Study, labels_digest, measured, scene, together
+from .study import Cell, Material, Scene, Study, labels_digest, measured, scene
 
 # %% ../../nbs/paper/table3.ipynb #table3-006d
 def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int, dual:dict,
@@ -62,7 +63,7 @@ def table3(
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
     found = {('TaI-DPT', 0): measured(seen.test, [tai.both])}
     for p,cells in runs.items():
-        both = [together([c.both, tai.both], [weight, 1 - weight]) for c in cells]
+        both = [ensemble_scores([c.both, tai.both], [weight, 1 - weight]).float() for c in cells]
         found |= {(method, p): measured(seen.test, [c.both for c in cells]),
                   (f'{method} + TaI-DPT', p): measured(seen.test, both)}
     if set(SHARES) <= set(shares):
@@ -70,6 +71,5 @@ def table3(
             found[m, 'mean'] = np.mean([found[m, p].each for p in SHARES], 0).tolist()
     notes = ['Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.']
     title = f'Table 3, mAP over the share of known labels, {name}'
-    theirs = PUBLISHED[f'table3_{name}']
-    seen.write('table3', title, 'share', found, theirs, notes*seen.published)
+    seen.write('table3', title, 'share', found, PUBLISHED[f'table3_{name}'], notes*seen.published)
     return found

@@ -41,7 +41,7 @@ _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', '
 
 def _column(names:list[str], column:str|None, where:str|Path, what:str='column')->str:
     "The caption column (or field) among named ones. Raises `ValueError` that lists them."
-    if column in names: return column
+    if (column or 'caption') in names: return column or 'caption'
     asked = f"there is no {what} {column!r}"
     if column is None:
         lowered = {n.strip().lower(): n for n in reversed(names)}

@@ -84,12 +84,12 @@ def phrase_entries(
 # %% ../../nbs/text/phrases.ipynb #phrases-028
 def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
     "The longest phrase in a tree that the forms from `start` on spell: its end and its entry."
-    best = (start, node[None]) if None in node else None
-    if start < len(forms):
-        for word in forms[start]:
-            if word not in node: continue
-            found = _longest_phrase(node[word], forms, start + 1)
-            if found and (best is None or found[0] > best[0]): best = found
+    best, left = None, [(node, start)]
+    while left:
+        node, end = left.pop()
+        if None in node and (best is None or end >= best[0]): best = end, node[None]
+        for word in forms[end] if end < len(forms) else ():
+            if word in node: left.append((node[word], end + 1))     # the first form is popped last
     return best
 
 # %% ../../nbs/text/phrases.ipynb #phrases-032
@@ -134,17 +134,14 @@ class PhraseDictionary:
         forms, found, i = list(map(self.forms, words)), [], 0
         while i < len(forms):
             longest = _longest_phrase(self.trie, forms, i) if forms[i] else None
-            if longest is None:
-                i += 1
-                continue
-            end, entry = longest
-            if entry.columns and (start := _denied(words, i, found)) is not None:
-                found.append((start, end, entry._replace(columns=[])))
-                i = end
-            elif entry.hidden:
+            end, entry = longest or (i + 1, None)
+            if entry and entry.hidden:
                 found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
                 for k in entry.hidden: forms[i + k] = ()     # search the others again
-            else:
+                continue
+            if entry:
+                start = _denied(words, i, found)
+                if start is not None: i, entry = start, entry._replace(columns=[])
                 found.append((i, end, entry))
-                i = end
+            i = end
         return sorted(found, key=lambda match: match[:2])
