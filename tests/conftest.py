@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-sys.modules['rfc3987_syntax'] = None        # jsonschema would compile 38 grammars for web addresses, which takes two seconds in each process
 ROOT = Path(__file__).resolve().parent.parent
-LOADED = ['conftest', 'torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics', 'matplotlib.pyplot', 'nltk', 'pyarrow.parquet',
-          'hypothesis', 'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all']
+sys.path.insert(0, str(ROOT/'tests/faster'))                 # here, and in all processes that these tests start
+os.environ['PYTHONPATH'] = os.pathsep.join([sys.path[0], *filter(None, [os.environ.get('PYTHONPATH')])])
+LOADED = ['torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics', 'matplotlib.pyplot', 'nltk', 'pyarrow.parquet',
+          'hypothesis', 'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all', 'conftest']
 
 
 def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
