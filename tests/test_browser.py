@@ -2,17 +2,7 @@
 
 Screenshots of the Explorer and of what fails stay in tests/artifacts.
 """
-import http.server
-import io
-import json
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
+import http.server, io, json, os, re, shutil, signal, socket, subprocess, sys, threading
 from functools import partial
 
 import numpy as np

@@ -11,8 +11,6 @@ import sys, taidpt
 from pathlib import Path
 assert Path(taidpt.__file__).is_relative_to(sys.argv[1]), taidpt.__file__
 from taidpt.all import *
-# loaded when they are needed: 130 MB that training can do without
-assert not {'nltk', 'sklearn', 'scipy'} & sys.modules.keys()
 clip = load_clip()
 h, H, mask = clip.encode_texts(clip.tokenize(['a dog on a sofa']))
 labeled = NounFilter(VOC2007).label(['Two puppies near a couch.', 'Nothing at all.'])
