@@ -68,8 +68,7 @@ endif
 	$(BIN)/python benchmarks/table.py
 
 docs: $(VENV)/.dev
-	$(BIN)/python docs/build.py site
-	$(BIN)/python -m sphinx -q -W --keep-going -c docs -d docs/_build/doctrees docs/_build/src docs/_build/html
+	$(BIN)/python docs/build.py html
 	@echo "The site is in docs/_build/html: open docs/_build/html/index.html"
 
 readme: $(VENV)/.dev

@@ -2,6 +2,7 @@
 
     python docs/build.py readme     nbs/index.ipynb -> README.md
     python docs/build.py site       nbs/**/*.ipynb  -> docs/_build/src, for Sphinx with MyST-NB
+    python docs/build.py html       the same, and then the site in docs/_build/html
 
 Nothing is executed: pages show the outputs that the notebooks hold. nbdev's processors do what its own site does with
 `#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted names. Unlike there, exported code stays visible, since it is
@@ -17,6 +18,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Annotated, get_args, get_origin
 from uuid import uuid4
 
 import nbformat
@@ -99,9 +101,11 @@ def made(kind: str, source: str, metadata: dict|None = None, **more) -> nbformat
 
 def checks(node: ast.AST, helpers: set[str]) -> bool:
     "Does a statement assert something, itself or by a call of `test_…` or of a helper?"
-    calls = (n.func for n in ast.walk(node) if isinstance(n, ast.Call))
-    called = [getattr(f, 'id', getattr(f, 'attr', '')) for f in calls]
-    return any(isinstance(n, ast.Assert) for n in ast.walk(node)) or any(n.startswith('test_') or n in helpers for n in called)
+    for n in ast.walk(node):
+        if isinstance(n, ast.Assert): return True
+        called = getattr(n.func, 'id', getattr(n.func, 'attr', '')) if isinstance(n, ast.Call) else ''
+        if called.startswith('test_') or called in helpers: return True
+    return False
 
 
 def test_helpers(cells: list) -> set[str]:
@@ -119,14 +123,15 @@ def folded(cell, helpers: set[str]) -> str:
     """What a cell is a click away as: 'Imports' if it does nothing else, 'Tests' if most of its lines check something, '' for one that is in sight.
 
     Exported code, code with an output, and up to three lines of tests stay in sight."""
+    if cell.get('outputs'): return ''
     try: body = ast.parse(cell.source).body
     except SyntaxError: return ''
-    if not body or cell.get('outputs'): return ''
+    if not body: return ''
     inner = [t for s in body for t in (s.body if isinstance(s, ast.If) and ast.unparse(s.test) == 'TYPE_CHECKING' else [s])]
     if all(isinstance(s, (ast.Import, ast.ImportFrom)) for s in inner): return 'Imports'
-    lines = [(s.end_lineno - s.lineno + 1, checks(s, helpers)) for s in body]
-    whole = sum(n for n, _ in lines)
-    return 'Tests' if 'export' not in cell.directives_ and whole > 3 and 2*sum(n for n, test in lines if test) >= whole else ''
+    lines = {s: s.end_lineno - s.lineno + 1 for s in body}
+    whole = sum(lines.values())
+    return 'Tests' if 'export' not in cell.directives_ and whole > 3 and 2*sum(n for s, n in lines.items() if checks(s, helpers)) >= whole else ''
 
 
 def side_by_side(cells: list) -> list:
@@ -268,9 +273,10 @@ def site():
             for out in cell.get('outputs', []):
                 if 'data' in out: out.data = nbformat.from_dict(lighter(out.data))
             nb.cells.append(cell)
-            if figure := next((out for out in cell.get('outputs', []) if len(panels(out)) > 1), None):
+            figure, row = next(((out, row) for out in cell.get('outputs', []) if len(row := panels(out)) > 1), (None, []))
+            if figure:
                 cell.outputs.remove(figure)
-                nb.cells.append(made('code', 'figure', cell.metadata | dict(tags=['panels', 'remove-input']), outputs=panels(figure), execution_count=None))
+                nb.cells.append(made('code', 'figure', cell.metadata | dict(tags=['panels', 'remove-input']), outputs=row, execution_count=None))
         if page.name == cfg.readme_nb: nb.cells.append(made('markdown', contents()))
         for i, cell in enumerate(nb.cells): cell['id'] = f'cell-{i}'
         (pages/page).parent.mkdir(parents=True, exist_ok=True)
@@ -286,12 +292,20 @@ def site():
     print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
 
 
+def html(out: Path = root/'docs/_build/html') -> int:
+    "Write the pages and let Sphinx make the site of them; its exit status"
+    from sphinx.cmd.build import main as sphinx
+    site()
+    return sphinx(['-q', '-W', '--keep-going', '-c', str(root/'docs'), '-d', str(out.parent/'doctrees'), str(pages), str(out)])
+
+
 def table(f, link) -> str:
     "The parameters of a function and what it gives, with types and defaults"
     docs = {n: d for n, d in docments(f, full=True, returns=True).items() if n not in ('self', 'cls')}
     like = inspect.formatannotation(ArrayLike)[len('Union['):-1]               # its dozen kinds, one by one
     def kind(a):
         if a is empty or a is None: return ''
+        if get_origin(a) is Annotated: a, *_ = get_args(a)                  # the rest is what Typer says of an option
         text = a if isinstance(a, str) else inspect.formatannotation(a).replace(like, 'ArrayLike')
         if text.startswith('Union['): text = text[len('Union['):-1].replace('NoneType', 'None').replace(', ', ' | ')
         return f'`{text}`'.replace('typing.', '').replace('torch.Tensor', 'Tensor')
@@ -395,6 +409,7 @@ def contents() -> str:
 
 def main():
     if sys.argv[1:] == ['site']: site()
+    elif sys.argv[1:] == ['html']: sys.exit(html())
     elif sys.argv[1:] == ['readme']: (root/'README.md').write_text(readme(), encoding='utf-8')
     else: sys.exit(__doc__)
 

@@ -1,5 +1,6 @@
 """Sphinx's settings: notebooks through MyST-NB, shown with the outputs they hold. `make docs` builds the site."""
 import configparser
+import gc
 import re
 from functools import cache
 from html import unescape
@@ -15,6 +16,7 @@ from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
 from scipy import ndimage
 from sphinx.search.en import SearchEnglish
 
+gc.set_threshold(50_000, 20, 20)        # Sphinx makes millions of nodes, which stay: a fifth of its time would go into looking for some that could go
 ini = configparser.ConfigParser(delimiters=['='])
 ini.read(Path(__file__).parent.parent/'settings.ini')
 cfg = ini['DEFAULT']
@@ -70,8 +72,8 @@ class Lean(PythonLexer):
 
 class English(SearchEnglish):
     "Sphinx's index of words, which looks at each word once"
-    def init(self, options):
-        super().init(options)
+    def __init__(self, options):
+        super().__init__(options)
         self.stem = cache(super().stem)
 
 

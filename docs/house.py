@@ -86,10 +86,10 @@ def sitting(path: Path) -> dict[str, float]:
     return {'words': words, 'tests': 100*tests/max(code, 1), 'first picture': 100 if first is None else 100*first/length}
 
 
-def taken(code: str, package: str = '', known: set[str] = frozenset()) -> set[tuple[str, str]]:
+def taken(tree: ast.Module, package: str = '', known: set[str] = frozenset()) -> set[tuple[str, str]]:
     "Modules of the package that code imports, and the names that it takes of each; '' for the whole module"
     found = set()
-    for node in ast.walk(ast.parse(code)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {(a.name.partition('.')[2], '') for a in node.names if a.name.startswith('taidpt.')}
         if not isinstance(node, ast.ImportFrom): continue
@@ -107,7 +107,7 @@ def taken(code: str, package: str = '', known: set[str] = frozenset()) -> set[tu
 def imports(found: list[Module]) -> dict[str, set[tuple[str, str]]]:
     "What each module takes of others"
     known = {m.name for m in found}
-    return {m.name: taken(m.code, m.name.rpartition('.')[0], known) for m in found}
+    return {m.name: taken(m.tree, m.name.rpartition('.')[0], known) for m in found}
 
 
 def circles(needs: dict[str, set[str]]) -> list[str]:
@@ -177,14 +177,17 @@ def depths() -> dict[str, int]:
     "Frames of learning, of prediction and of the command that tags"
     from contextlib import redirect_stdout
     from io import StringIO
+    from itertools import islice
+    from unittest import mock
 
-    from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_photos, load_clip
+    from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_captions, bundled_photos, load_clip
     from taidpt.apps.cli import main
     clip = load_clip()
     photos = [str(p) for p in bundled_photos().pictures[:2]]
     train = NounFilter(VOC2007).label(['a dog beside a bus', 'two people on a sofa with a cat'], progress=False)
     model = TaIDPT(clip, VOC2007, epochs=1, templates=False)
-    with redirect_stdout(StringIO()):
+    few = [*islice(bundled_captions(), 100)]
+    with redirect_stdout(StringIO()), mock.patch('taidpt.baselines.concepts.bundled_captions', lambda: few):
         return {'frames of fit': frames(lambda: model.fit(train, progress=False)),
                 'frames of predict': frames(lambda: model.predict(photos, progress=False)),
                 'frames of tag': frames(lambda: main(['tag', '--classes', 'cat,dog', *photos]))}

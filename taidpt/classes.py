@@ -58,7 +58,7 @@ class ClassSet:
             self.synonyms[n] = list(dict.fromkeys([n, nat, *own]))
             for form in dict.fromkeys(map(squeeze, self.synonyms[n])):
                 self._phrase_columns.setdefault(form, []).append(i)
-        self._phrase_columns |= {form: [i] for form,i in self._columns.items()}    # a name means its own class
+        self._phrase_columns |= {form: [i] for form,i in self._columns.items()}  # a name wins
         for n in (*natural, *synonyms):
             if n not in self.names: raise self._unknown(n)
 

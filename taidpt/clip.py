@@ -99,8 +99,7 @@ class FrozenCLIP:
         tokens, text, J = tokens.to(self.device), self.text, tokens.shape[1]
         eot = self.eot_positions(tokens)
         mask = torch.arange(J, device=self.device) <= eot[:, None]
-        if not self.causal:
-            return *any_text_features(self.model, tokens, self.special), mask
+        if not self.causal: return *any_text_features(self.model, tokens, self.special), mask
         words, pos = text.token_embedding(tokens), text.positional_embedding[:J]
         H = project(text, run_causal(text, words.to(self.dtype) + pos.to(self.dtype)))
         return H[torch.arange(len(H), device=self.device), eot], H, mask    # h is H at EOT
@@ -345,7 +344,7 @@ def encode_pictures(
         "Pass on_error='skip' to go on without it.")
     return store
 
-def as_features(clip:FrozenCLIP, items, pos_embed=False, progress=True, skipped=False) -> FeatureStore:
+def as_features(clip, items, pos_embed=False, progress=True, skipped=False) -> FeatureStore:
     "Features as passed, or of pictures; `ValueError` for another CLIP's, or NaN unless `skipped`."
     if not isinstance(items, FeatureStore):
         items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)

@@ -57,9 +57,8 @@ def ensemble_scores(
     if not len(members): raise ValueError('There are no scores to put together.')
     members = [torch.as_tensor(as_array(m)).double() for m in members]
     shapes = [tuple(m.shape) for m in members]
-    if len(set(shapes)) > 1 or len(shapes[0]) != 2 or not shapes[0][0]:
-        raise ValueError('Members must score the same pictures and classes, N × C, '
-                         f'but their shapes are {", ".join(map(str, shapes))}.')
+    if len(set(shapes)) > 1 or len(shapes[0]) != 2 or not shapes[0][0]: raise ValueError(
+        f'Members are N × C of the same pictures and classes, not {", ".join(map(str, shapes))}.')
     w = torch.as_tensor([1.]*len(members) if weights is None else weights, dtype=torch.float64)
     if w.shape != (len(members),) or (w < 0).any() or not 0 < w.sum() < torch.inf:
         raise ValueError(f'{len(members)} members need as many weights, finite, none negative and '

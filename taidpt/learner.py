@@ -193,8 +193,7 @@ class TaIDPT(Predictor):
         check_learner(self)
         C, D = len(self.classes), self.clip.dim
         if not (init.shape == (C, D) if isinstance(init, Tensor) else init in (None, 'concepts')):
-            raise ValueError(f"init must be 'concepts' or a tensor of {C} × {D} numbers, "
-                             f'got {init!r:.60}.')
+            raise ValueError(f"init must be 'concepts' or a {C} × {D} tensor, got {init!r:.60}.")
 
     def fit(self,
         train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
@@ -205,8 +204,7 @@ class TaIDPT(Predictor):
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise an error before any work."
         labels, val = (None, val) if isinstance(val, tuple | None) else (as_array(val), None)
-        keep = settled(self)['keep_unnamed']
-        train = as_labelled(train, self.classes, progress, keep, labels)
+        train = as_labelled(train, self.classes, progress, settled(self)['keep_unnamed'], labels)
         warn_of_rare_classes(train)
         look = validation(self, val, progress)
         self.frequency_, self.thresholds = name_frequency(train), None

@@ -132,8 +132,8 @@ def read_model(
     settled = {f'{n}_': settings.pop(f'{n}_') for n in cls.published if f'{n}_' in settings}
     for name, value in settings.items():
         if str(value).startswith('function '): raise ValueError(
-            f'{path}: it was learned with a function for its {name}, {value[9:]:.60}, which no file '
-            f'can hold: give it back, {cls.__name__}.load(…, {name}=…).')
+            f'{path}: it was learned with a function for its {name}, {value[9:]:.60}, which no '
+            f'file can hold: give it back, {cls.__name__}.load(…, {name}=…).')
     if not all(map(is_number, settled.values())):
         raise ValueError(f'{path}: settings that end in _ must be numbers, not {settled}')
     try:

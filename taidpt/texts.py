@@ -37,7 +37,8 @@ class LabeledTexts:
     ):
         "Raises `ValueError` if the numbers of sentences, labels and classes disagree."
         self.texts, self.classes, self.dropped = list(texts), as_classset(classes), dropped
-        labels, n, c = torch.as_tensor(labels), len(self.texts), len(self.classes)
+        labels = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels))
+        n, c = len(self.texts), len(self.classes)
         if labels.shape != (n, c): raise ValueError(
             f"labels are {' × '.join(map(str, labels.shape))}, but there are {n} sentences "
             f"and {self.classes.name} has {c} classes; they must be {n} × {c}")

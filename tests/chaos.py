@@ -10,20 +10,7 @@ an unbroken run writes: tensor for tensor and, where there are no tensors, byte 
 full disk must be told in a sentence that names a file. The process that runs a command is a fork of this one, and breaks
 itself.
 """
-import argparse
-import builtins
-import importlib
-import io
-import os
-import random
-import re
-import resource
-import shutil
-import signal
-import sys
-import tempfile
-import time
-import traceback
+import argparse, builtins, importlib, io, os, random, re, resource, shutil, signal, sys, tempfile, time, traceback
 from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
@@ -33,13 +20,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 from safetensors import safe_open
 from taidpt.apps.cli import main
-from taidpt import clip, predict, texts
-from taidpt.all import bundled_captions, encode_sentences
+from taidpt import clip, predict, tags, texts
+from taidpt.all import NounFilter, bundled_captions, encode_sentences
+from taidpt.baselines import concepts
+from taidpt.paper import reproduce
 
-for module in ('matplotlib.pyplot', 'pyarrow.parquet', 'sklearn.linear_model', 'sklearn.metrics', 'taidpt.all', 'taidpt.paper.reproduce'):
+for module in ('matplotlib.pyplot', 'onnx', 'onnxruntime', 'pyarrow.parquet', 'sklearn.linear_model', 'sklearn.metrics', 'taidpt.apps.onnx', 'taidpt.apps.report', 'typer._adapters'):
     importlib.import_module(module)       # what the commands import when they need it, so that each fork has it
-texts.TEMPLATES, CLIP = texts.TEMPLATES[:2], clip.load_clip(device='cpu')      # as loading and encoding take longest
-for module in (clip, predict, sys.modules['taidpt.paper.reproduce']): module.load_clip = lambda *args, **kwargs: CLIP
+# as loading and encoding take longest
+texts.TEMPLATES, CLIP, CAPTIONS = texts.TEMPLATES[:2], clip.load_clip(device='cpu'), list(islice(bundled_captions(), 120))
+for module in (clip, predict, reproduce): module.load_clip = lambda *args, **kwargs: CLIP
+concepts.bundled_captions = lambda: CAPTIONS
+tags.reference_features(CLIP)
+for rules in ('careful', 'published'): NounFilter(['cat'], rules=rules).label(CAPTIONS, progress=False)
 
 PHOTOS = sorted((Path(__file__).resolve().parent.parent/'taidpt/data/coco_demo/images').iterdir())[:6]
 CLASSES = 'person,dog,cat,bus'
@@ -144,9 +137,9 @@ class Chaos:
     def __init__(self, seed: int, folder: Path):
         self.random, self.folder, self.trials, self.failures = random.Random(seed), folder, 0, 0
         self.given, self.here, self.log = folder/'given', folder/'here', folder/'log'
-        given, captions = self.given, list(islice(bundled_captions(), 120))
+        given = self.given
         (given/'pictures').mkdir(parents=True)
-        (given/'captions.txt').write_text('\n'.join(captions))
+        (given/'captions.txt').write_text('\n'.join(CAPTIONS))
         for p in PHOTOS: shutil.copy2(p, given/'pictures')
         (given/'labels.tsv').write_text(''.join(f'{p.name}\t{"person" if i % 2 else "dog,cat"}\n' for i, p in enumerate(PHOTOS)))
         train = f'train --method prompts --loss ranking --classes {CLASSES} --captions captions.txt --out prompts.safetensors --epochs 1 --n-ctx 2'

@@ -1,15 +1,22 @@
 """What several tests need: where things are, and a way to run a command."""
+import gc
 import importlib.util
 import multiprocessing
 import os
 import subprocess
 import sys
+from functools import cache, wraps
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT/'tests/faster'))                 # here, and in all processes that these tests start
+os.environ['PYTHONPATH'] = os.pathsep.join([sys.path[0], *filter(None, [os.environ.get('PYTHONPATH')])])
+LOADED = ['torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics', 'matplotlib.pyplot', 'nltk', 'pyarrow.parquet',
+          'hypothesis', 'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all', 'conftest']
 
 
 def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
@@ -21,18 +28,43 @@ def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
     return done
 
 
-def run_here(path, log):
-    "The notebook's cells from top to bottom; ends the process, with 1 if one of them fails"
+def forked(function, *args, log) -> int:
+    "The exit status of a function in a process of its own: a fork of one that has loaded PyTorch and its company, which takes seconds"
+    os.environ |= dict(HF_HUB_OFFLINE='1', TQDM_DISABLE='1', MPLBACKEND='agg')     # the first call starts the process that is forked
+    os.environ.setdefault('TAIDPT_SHARED', '/nowhere')                 # the pages' thousands of photos take minutes: name their folder to run on them
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(LOADED)
+    process = context.Process(target=alone, args=(log, function, *args))
+    process.start()
+    process.join(900)
+    process.kill()                                                     # if it has not ended by itself
+    process.join()
+    print(log.read_text(encoding='utf-8'))
+    return process.exitcode
+
+
+def alone(log, function, *args):
+    "End the process with what a function gives; its output is in a file"
+    gc.freeze()                                                        # what is loaded stays: do not look at it again and again
+    gc.set_threshold(50_000, 20, 20)
+    multiprocessing.set_start_method(None, force=True)                  # what a program would have without all this
+    out = os.open(log, os.O_WRONLY | os.O_CREAT)
+    for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
+    status = function(*args)
+    for stream in (sys.stdout, sys.stderr): stream.flush()
+    os._exit(status)
+
+
+def run_page(path) -> bool:
+    "Whether a cell of a notebook fails, run from top to bottom"
     import torch
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    multiprocessing.set_start_method(None, force=True)                  # what a notebook would have without all this
-    out = os.open(log, os.O_WRONLY | os.O_CREAT)
-    for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
     flags = ['cuda'] if torch.cuda.is_available() else []
-    passed, _ = test_nb(path, skip_flags=get_config().tst_flags.split(), force_flags=flags, basepath=ROOT)
-    for stream in (sys.stdout, sys.stderr): stream.flush()
-    os._exit(not passed)
+    return not test_nb(path, skip_flags=get_config().tst_flags.split(), force_flags=flags, basepath=ROOT)[0]
+
+
+def build_site(html) -> int: return docs_module('build').html(html)
 
 
 def docs_module(name: str):
@@ -56,6 +88,32 @@ def user_cache(tmp_path_factory):
         yield
 
 
+def remembered(encode):
+    "A method of a CLIP that gives what it gave for the same input"
+    seen = {}
+    @wraps(encode)
+    def call(clip, x, *args, **how):
+        key = id(clip), x.shape, sha256(x.cpu().contiguous().numpy()).digest(), repr((args, how))
+        if key not in seen: seen[key] = encode(clip, x, *args, **how)
+        return tuple(t.clone() for t in seen[key])
+    return call
+
+
+@pytest.fixture(scope='module')
+def one_clip():
+    "Each command would load the CLIP anew, encode the same photos and sentences, 89 template sentences a class, and read all captions that we have"
+    from taidpt import clip, predict, texts
+    from taidpt.baselines import concepts
+    from taidpt.paper import reproduce
+    load, some = cache(clip.load_clip), [*concepts.bundled_captions()][::6]
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
+        m.setattr(concepts, 'bundled_captions', lambda: some)
+        for module in (clip, predict, concepts, reproduce): m.setattr(module, 'load_clip', load)
+        for name in ('encode_texts', 'encode_maps'): m.setattr(clip.FrozenCLIP, name, remembered(getattr(clip.FrozenCLIP, name)))
+        yield
+
+
 @pytest.fixture(scope='session')
 def site(tmp_path_factory) -> Path:
     "The folder of the built site; processes that test side by side build it once"
@@ -65,8 +123,7 @@ def site(tmp_path_factory) -> Path:
     done, html = place/'site.done', place/'site'
     with FileLock(place/'site.lock'):
         if not done.exists():
-            assert run(sys.executable, 'docs/build.py', 'site').returncode == 0
-            assert run(sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-c', 'docs', 'docs/_build/src', html).returncode == 0
+            assert forked(build_site, html, log=place/'site.log') == 0
             done.touch()
     return html
 

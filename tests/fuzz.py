@@ -5,13 +5,7 @@ from it, or `OSError`, and then the message names the file. Anything else is a f
 ones, and every file of tests/corpus, which are cases that once were faults. FUZZ=2000 in the environment tries as many for
 each reader, others each time.
 """
-import gzip
-import io
-import json
-import logging
-import random
-import tempfile
-import warnings
+import gzip, io, json, logging, random, tempfile, warnings
 from functools import cache
 from pathlib import Path
 

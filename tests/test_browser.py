@@ -2,17 +2,7 @@
 
 Screenshots of the Explorer and of what fails stay in tests/artifacts.
 """
-import http.server
-import io
-import json
-import os
-import re
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import threading
+import http.server, io, json, os, re, shutil, signal, socket, subprocess, sys, threading
 from functools import partial
 
 import numpy as np
@@ -352,7 +342,7 @@ def address(tmp_path):
     folders = {v: str(tmp_path/v.lower()) for v in ('JUPYTER_CONFIG_DIR', 'JUPYTER_DATA_DIR', 'JUPYTER_RUNTIME_DIR', 'JUPYTERLAB_SETTINGS_DIR', 'IPYTHONDIR')}
     (tmp_path/'jupyter_config_dir').mkdir()
     (tmp_path/'jupyter_config_dir/voila.json').write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')      # which is not heeded
-    env = os.environ | folders | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1', TQDM_DISABLE='1', HF_HUB_OFFLINE='1')
+    env = os.environ | folders | dict(PYTHONPATH=os.pathsep.join([str(ROOT), os.environ['PYTHONPATH']]), OMP_NUM_THREADS='1', TQDM_DISABLE='1', HF_HUB_OFFLINE='1')
     with open(tmp_path/'server.log', 'w') as log:
         process = subprocess.Popen([sys.executable, '-m', 'taidpt', 'app', '--no-browser', '--quiet'], cwd=tmp_path, env=env, text=True, stderr=log,
                                    stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))

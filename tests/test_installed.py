@@ -11,8 +11,6 @@ import sys, taidpt
 from pathlib import Path
 assert Path(taidpt.__file__).is_relative_to(sys.argv[1]), taidpt.__file__
 from taidpt.all import *
-# loaded when they are needed: 130 MB that training can do without
-assert not {'nltk', 'sklearn', 'scipy'} & sys.modules.keys()
 clip = load_clip()
 h, H, mask = clip.encode_texts(clip.tokenize(['a dog on a sofa']))
 labeled = NounFilter(VOC2007).label(['Two puppies near a couch.', 'Nothing at all.'])
@@ -44,7 +42,7 @@ def test_wheel(tmp_path):
     assert not re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
 
     # installed by itself (what it requires is this environment's), it works without network and NLTK's data
-    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--target', installed, wheel).returncode == 0
+    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-compile', '--target', installed, wheel).returncode == 0
     env = dict(cwd=empty, PYTHONPATH=str(installed), NLTK_DATA=str(empty), HOME=str(empty))
     done = run(sys.executable, '-c', imported, installed, **env)
     assert done.returncode == 0 and 'a caption:' in done.stdout

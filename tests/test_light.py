@@ -39,11 +39,11 @@ def test_importing_all_loads_little():
     assert loaded('import taidpt.all', ['torch', *HEAVY]) == ['torch']
 
 
-@pytest.mark.parametrize('classes', ['voc2007', 'coco', 'nuswide', 'cat,dog,fire truck'])
-def test_explaining_needs_no_torch(classes):
-    args = ['label', '--quiet', '--classes', classes, '--explain', "Two men's dogs can't see a cat; it's gonna hide."]
-    *said, modules = loaded(f'from taidpt.apps.cli import main; main({args!r})', ['torch', 'numpy', *HEAVY])
-    assert modules == '' and any("'dogs' ->" in line and 'dog' in line.split('->')[1] for line in said)
+def test_explaining_needs_no_torch():
+    args = ['label', '--quiet', '--explain', "Two men's dogs can't see a cat; it's gonna hide.", '--classes']
+    program = f'from taidpt.apps.cli import main\nfor c in ("voc2007", "coco", "nuswide", "cat,dog,fire truck"): main([*{args}, c])'
+    *said, modules = loaded(program, ['torch', 'numpy', *HEAVY])
+    assert modules == '' and sum("'dogs' ->" in line and 'dog' in line.split('->')[1] for line in said) == 4
 
 
 @pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs Linux, which tells how much memory a process holds')

@@ -1,19 +1,13 @@
-"""Every notebook runs from top to bottom, as `nbdev_test` runs it, and holds what it should.
-
-Loading PyTorch and its company takes seconds, and there are many notebooks. So one process loads what nearly all of them
-import, and is forked for each notebook, which then starts at once and still has a process of its own.
-"""
+"""Every notebook runs from top to bottom, as `nbdev_test` runs it, and holds what it should."""
 import base64
 import io
 import json
-import multiprocessing
-import os
 import re
 import shutil
 
 import nbformat
 import pytest
-from conftest import ROOT, run, run_here, tool
+from conftest import ROOT, forked, run, run_page, tool
 from nbdev.frontmatter import FrontmatterProc
 from nbdev.process import NBProcessor
 from PIL import Image
@@ -21,25 +15,13 @@ from PIL import Image
 NBS = ROOT/'nbs'
 notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
                    if not any(part[0] in '._' for part in p.relative_to(NBS).parts))
-LOADED = ['torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics', 'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'hypothesis',
-          'safetensors.torch', 'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline', 'taidpt.all', 'conftest']
 
 
 @pytest.mark.parametrize('name', notebooks)
 def test_runs(name, tmp_path):
     front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
     if front.get('skip_exec'): pytest.skip('its front matter says skip_exec: it needs more than the package')
-    os.environ |= dict(HF_HUB_OFFLINE='1', TQDM_DISABLE='1', MPLBACKEND='agg')     # the first call starts the process that is forked
-    os.environ.setdefault('TAIDPT_SHARED', '/nowhere')                 # the pages' thousands of photos take minutes: name their folder to run on them
-    context, log = multiprocessing.get_context('forkserver'), tmp_path/'log.txt'
-    context.set_forkserver_preload(LOADED)
-    process = context.Process(target=run_here, args=(NBS/name, log))
-    process.start()
-    process.join(900)
-    process.kill()                                                     # if it has not ended by itself
-    process.join()
-    print(log.read_text(encoding='utf-8'))
-    assert process.exitcode == 0
+    assert forked(run_page, NBS/name, log=tmp_path/'log.txt') == 0
 
 
 @pytest.mark.parametrize('name', notebooks)

@@ -2,6 +2,7 @@
 import json
 import shutil
 from itertools import islice
+from unittest import mock
 
 import nbformat
 import pytest
@@ -12,22 +13,15 @@ from taidpt.datasets.benchmarks import write_miniature
 from taidpt.paper.family import FAMILY
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
 from taidpt.paper.study import Material
-from taidpt.texts import TEMPLATES
 
-pytestmark = pytest.mark.xdist_group('reproduce')
-
-
-@pytest.fixture(autouse=True)
-def few_templates(monkeypatch):
-    "11 template sentences a class in place of 89, as encoding takes longest"
-    monkeypatch.setattr('taidpt.texts.TEMPLATES', TEMPLATES[:2])
+pytestmark = [pytest.mark.xdist_group('reproduce'), pytest.mark.usefixtures('one_clip')]
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory):
+def data(tmp_path_factory, one_clip):
     "The layouts of the data sets in miniature; one picture is gone from Flickr, and one is something else"
     d = tmp_path_factory.mktemp('data')/'sets'
-    write_miniature(d)
+    with mock.patch('taidpt.datasets.benchmarks.bundled_captions', lambda: islice(bundled_captions(), 200)): write_miniature(d)
     gone, broken = sorted((d/'NUSWIDE/Flickr').rglob('*.jpg'))[3:5]
     gone.unlink()
     broken.write_bytes(b'not a picture')

@@ -63,7 +63,8 @@ def kept_graph(tmp):
 def full_disk(tmp):                                         # of which tagging needs nothing, nor of a home folder
     if sys.platform == 'win32': pytest.skip('needs limits of a process')
     Image.new('RGB', (8, 8)).save(tmp/'a.png')
-    tag = 'import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); from taidpt.apps.cli import main; sys.exit(main(["tag", *sys.argv[1:]]))'
+    tag = 'import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); from taidpt.apps.cli import main; from taidpt.baselines import concepts; '
+    tag += 'concepts.bundled_captions = lambda: ["a cat", "a dog"]; sys.exit(main(["tag", *sys.argv[1:]]))'
     engine = 'openvino' if find_spec('openvino') else 'torch'
     done = run(sys.executable, '-c', tag, '--classes', 'cat,dog', '--engine', engine, tmp/'a.png', HOME='/proc/none', XDG_CACHE_HOME='/proc/none')
     assert done.returncode == 0 and 'a.png: ' in done.stdout

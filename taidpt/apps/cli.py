@@ -22,8 +22,7 @@ from typer.core import TyperGroup
 
 from .console import (
     EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
-from ..files import (
-    CLASS_ENDINGS, is_url, open_safetensors, read_class_file, shown, write_whole)
+from ..files import CLASS_ENDINGS, is_url, open_safetensors, read_class_file, shown, write_whole
 
 class _Commands(TyperGroup):
     def invoke(self, ctx:typer.Context):

@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from ..baselines.linear import load_predictor
 from ..classes import ClassSet, as_classset
+from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
 from ..files import digest, fingerprint
 from ..nounfilter import NounFilter
@@ -52,6 +53,10 @@ def _labelled(noun_filter:NounFilter, files:list[str], column:str|None)->tuple[i
         found = noun_filter.label(read_captions(path, column), progress=False)
         found.save(out := f'{folder}/out/labels.parquet')
         return len(found) + found.dropped, len(found), pq.read_table(out)
+
+def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
+    "The model of a file, with a CLIP of its own."
+    return load_predictor(prompts, clip and load_clip(**clip), trust)
 
 _COLUMNS = 'image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'
 
@@ -104,7 +109,7 @@ def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
         raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
     if not ray.is_initialized(): ray.init(None if address is True else address, log_to_driver=False)
     there = ray.cluster_resources()
-    gpus = 1 if worker[1].func is load_predictor and there.get('GPU') else 0
+    gpus = 1 if worker[1].func is _model and there.get('GPU') else 0
     most = min(len(tasks), int(there.get('GPU' if gpus else 'CPU', 1)))
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     data = ray.data.from_items(tasks, override_num_blocks=len(tasks))
@@ -156,6 +161,7 @@ def score_files(
     out:str|Path, # folder for the scores; a path or a URL
     on_error:str='raise', # or 'skip': null in place of the scores of a broken picture
     size:int=1000, # pictures of a folder per file of scores
+    clip:dict|None=None, # settings for `load_clip`: {'engine': 'openvino'}; None: the file's CLIP
     trust:bool=False, # as in `TaIDPT.load`
     ray:bool|str=False, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
@@ -167,7 +173,6 @@ def score_files(
         files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
     if not files: raise FileNotFoundError(
         f'{source}: there are no pictures, nor parquet files of them')
-    about = {'prompts': digest([Path(prompts).read_bytes()])}
-    make = partial(load_predictor, os.path.abspath(prompts), trust=trust)
-    worker = partial(_scored, on_error=on_error), make
+    about = {'prompts': digest([Path(prompts).read_bytes()]), 'clip': clip}
+    worker = partial(_scored, on_error=on_error), partial(_model, os.path.abspath(prompts), clip, trust)
     return _do(files, out, worker, about, ray, progress)

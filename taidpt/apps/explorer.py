@@ -24,8 +24,7 @@ from ..learner import TaIDPT
 from ..plots import as_jpeg, where_highest
 from ..predict import Predictor
 from ..scores import dense_scores, fuse
-from ..tags import (
-    picture_thresholds, reference_features, reference_thresholds, thresholds_of)
+from ..tags import picture_thresholds, reference_features, reference_thresholds, thresholds_of
 from ..visualize import heatmap_overlay, model_view, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP
 

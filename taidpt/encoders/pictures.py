@@ -159,8 +159,7 @@ def open_rgb(
     "Open and decode a picture. Raises `OSError` or `ValueError`."
     if is_url(picture):
         import fsspec                                                   # here, as in `_fetched`
-        with fsspec.open(picture, 'rb') as f:
-            picture = f.read(LIMITS['bytes of a picture'] + 1)
+        with fsspec.open(picture, 'rb') as f: picture = f.read(LIMITS['bytes of a picture'] + 1)
     elif isinstance(picture, (str, Path)):
         check_limit(os.path.getsize(picture), 'bytes of a picture')
         if not Path(picture).is_file(): raise ValueError('it is a pipe, a device or a folder')

@@ -117,6 +117,7 @@ class Comparison:
         m, clip, cells = self.measured(name, relative), self.study.clip, self.cells(name)
         gain = m.gain(self.measured('zero-shot CLIP'))
         seconds = float(np.mean([c.seconds for c in cells]))
+        if dense := getattr(clip.model.visual, 'dense', ''): name = f'{name}, {dense}'
         return Result(clip.name or 'a CLIP', clip.fingerprint(), photos, len(self.photos), classes,
                       len(m.ap()), captions, self.data, name, relative, len(cells), *m.map(), *gain,
                       seconds, __version__)

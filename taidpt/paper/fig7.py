@@ -30,8 +30,7 @@ def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)-
     rows = torch.cat([drawn, torch.ones(more, dtype=torch.bool)]).nonzero()[:, 0]
     how = study.clip.recommended | published_settings(m.run, study.clip)
     epochs, ending = how['epochs'], '-steps' if equal_steps else ''
-    if equal_steps:
-        epochs = _equal_epochs(len(rows), largest + more, epochs, how['batch_size'])
+    if equal_steps: epochs = _equal_epochs(len(rows), largest + more, epochs, how['batch_size'])
     def features(): return study.sentence_features(every.texts).take(rows)
     prompts = m.prompts(seed, f'fig7-{m.name}-{size}-seed{seed}{ending}', lambda: every[rows],
                         features, templates=False, epochs=epochs, source=f'{m.source} {size}')

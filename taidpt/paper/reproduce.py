@@ -42,8 +42,7 @@ def reproduce(
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
     clips = [clip or 'embedded'] if not clip or isinstance(clip, FrozenCLIP | str) else clip
     if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
-        f'{what} takes one CLIP; only ablations compare several, and table3 takes a second one for '
-        'DualCoOp')
+        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
     sets = RUNS if what == 'table1' else ['coco' if what == 'table2' else 'voc2007']
     sets = kwargs.get('datasets') or ([kwargs['name']] if 'name' in kwargs else sets)
     if data is not None: check_data(data, sets, what not in ('table1', 'fig7'))

@@ -86,7 +86,7 @@ class Study:
     photos: Callable = bundled_photos # (data set) -> labelled photos, if data is None
     progress: bool = False # show progress bars
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
-    copy: str = '' # ending of a table's second name, e.g. '-coco', which other data sets leave alone
+    copy: str = '' # ending of a table's second name, e.g. '-coco', for other data sets to keep
 
     def __post_init__(self):
         if self.limit is not None: at_least(1, whole=True, limit=self.limit)
@@ -129,8 +129,7 @@ class Study:
         about = {'clip': model.clip.name, 'weights': model.clip.fingerprint(), 'source': source,
                  'recommended': model.clip.recommended, 'method': type(model).__name__,
                  'settings': settings_of(model), 'classes': model.classes.names} | more
-        hashed = digest([json.dumps(about, sort_keys=True)])
-        return self.folder/kind/f'{name}-{hashed}.safetensors'
+        return self.folder/kind/f'{name}-{digest([json.dumps(about, sort_keys=True)])}.safetensors'
 
     def cell(self,
         name:str, # of the cell

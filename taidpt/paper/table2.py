@@ -39,10 +39,10 @@ def table2(
     for k in shots:
         coops, plain, tuned = ([seen.learned(f'table2.{name}', k, new(seed=s)) for s in study.seeds]
                                for name,new in models.items())
-        scores = {'CoOp': [c.alone for c in coops], 'CoOp-DPT': [c.both for c in coops],
-                  'Tip-Adapter': [c.both for c in plain], 'Tip-Adapter-F': [c.both for c in tuned],
-                  'CoOp-DPT + TaI-DPT': [ensemble_scores([c.both, tai.both]).float() for c in coops]}
-        found |= {(method, k): measured(test, s) for method,s in scores.items()}
+        rows = {'CoOp': [c.alone for c in coops], 'CoOp-DPT': [c.both for c in coops],
+                'Tip-Adapter': [c.both for c in plain], 'Tip-Adapter-F': [c.both for c in tuned],
+                'CoOp-DPT + TaI-DPT': [ensemble_scores([c.both, tai.both]).float() for c in coops]}
+        found |= {(method, k): measured(test, s) for method,s in rows.items()}
     notes = [('Published: Guo et al., CVPR 2023, Table 2, RN50; '
               'which test pictures count there is not said.')]
     what = 'mAP on novel classes' if study.whole else 'mAP from few pictures'

@@ -42,8 +42,7 @@ def _tagger():
     from nltk.tag.perceptron import PerceptronTagger
     try: return PerceptronTagger()
     except LookupError: tagger = PerceptronTagger(load=False)
-    raw = (DATA/'tagger'/'perceptron.json.gz').read_bytes()
-    learned = json.loads(gzip.decompress(raw))
+    learned = json.loads(gzip.decompress((DATA/'tagger'/'perceptron.json.gz').read_bytes()))
     tagger.model.weights, tagger.tagdict = learned['weights'], learned['tagdict']
     tagger.classes = tagger.model.classes = set(learned['classes'])
     return tagger
@@ -60,15 +59,13 @@ def _lemma(word:str, tag:str='NN')->str:
 @lru_cache(maxsize=1)
 def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prompts -> words
     "The names in the published prompts, in the official order, and the paper's words for them."
-    path = DATA/'classes'/'published.yaml'
-    return yaml.safe_load(path.read_text('utf-8'))
+    return yaml.safe_load((DATA/'classes'/'published.yaml').read_text('utf-8'))
 
 def _search_order(words:list[list[str]])->list[tuple[list[str],int]]: # names and their columns
     "The names of C classes as words: those of several first, also joined, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
-        for name in map(str.lower, names):
-            columns[name] = columns[name.replace(' ', '')] = column
+        for name in map(str.lower, names): columns[name] = columns[name.replace(' ', '')] = column
     order = [(name.split(), column) for name,column in columns.items()]
     return sorted(order, key=lambda name: len(name[0]) == 1)
 

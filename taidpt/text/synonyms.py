@@ -64,8 +64,7 @@ def curated_words(
 # %% ../../nbs/text/synonyms.ipynb #synonyms-023
 def _table(name:str)->list[list[str]]:
     "The rows of a table of nouns in this package."
-    text = (DATA/'nouns'/name).read_text('utf-8')
-    return [line.split('\t') for line in text.splitlines()]
+    return [line.split('\t') for line in (DATA/'nouns'/name).read_text('utf-8').splitlines()]
 
 @lru_cache(maxsize=1)
 def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str], dict[str,list[str]]]:

@@ -60,8 +60,7 @@ def squeeze(text:str)->str: # without capitals, accents, spaces, hyphens and oth
     "Letters and digits alone: 'Dining-Table' and 'diningtable' become the same, T.V. and tv, too."
     text = text.casefold()
     if text.isalnum() and text.isascii(): return text
-    folded = unicodedata.normalize('NFKD', text)
-    return ''.join(c for c in folded if c.isalnum()) or text.strip()
+    return ''.join(c for c in unicodedata.normalize('NFKD', text) if c.isalnum()) or text.strip()
 
 # %% ../../nbs/text/words.ipynb #words-w2
 _LISTS = {'n': 'noun', 'v': 'verb', 'a': 'adj', 'r': 'adv'}      # as WordNet's files are called
