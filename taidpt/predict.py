@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -29,6 +29,8 @@ from .files import (
 from .metrics import as_array, average_precision, mean_average_precision
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Thresholds, frequency_text, probabilities, tagged
+
+if TYPE_CHECKING: from typing_extensions import Self
 
 # %% ../nbs/10_predict.ipynb #10-val-1
 def validation(
@@ -250,7 +252,7 @@ class Predictor:
         "Arguments of the constructor, as stored."
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
-    def set_params(self, **params)->'Predictor': # name=value, as for the constructor; itself
+    def set_params(self, **params)->'Self': # name=value, as for the constructor; itself
         "Change parameters. Raises as the constructor does, or `ValueError` for an unknown name."
         known = self.get_params()
         if odd := params.keys() - known.keys(): raise ValueError(
@@ -282,7 +284,7 @@ class Predictor:
         clip:FrozenCLIP|None=None, # the CLIP it was learned on; None loads it by its name
         trust:bool=False, # load that CLIP from a repository, folder or file, too
         **given, # a setting that is your own function: loss=…
-    )->'Predictor': # ready to predict
+    )->'Self': # ready to predict
         "Read a model. Raises `ValueError` for another kind of file, another CLIP's width, or NaN."
         model, tau, _ = read_model([cls], path, clip, trust, given)
         if tau is None: return model
