@@ -30,7 +30,7 @@ from .metrics import as_array, average_precision, mean_average_precision
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Thresholds, frequency_text, probabilities, tagged
 
-if TYPE_CHECKING: from typing_extensions import Self
+if TYPE_CHECKING: from typing import Self
 
 # %% ../nbs/10_predict.ipynb #10-val-1
 def validation(
