@@ -84,7 +84,7 @@ $(VENV)/.installed: $(BIN)/python settings.ini setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
-	$(PIP) --no-compile -e .
+	$(PIP) --no-compile torch open_clip_torch
 	$(COMPILE) & $(PIP) --no-compile -e '.[dev,docs]' && wait
 	$(COMPILE)
 	@touch $@ $(VENV)/.installed
