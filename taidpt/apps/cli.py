@@ -567,7 +567,8 @@ def reproduce(
         raise BadParameter('--seeds of family begin at 1, as in 1,2')
     names = [name.strip() for name in (clip or 'embedded').split(',')]
     kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
-    out = out or os.path.join('reproduced', kept + f'-limit{limit}'*bool(limit))
+    kept += f'-{dataset}'*bool(dataset) + f'-limit{limit}'*bool(limit)
+    out = out or os.path.join('reproduced', kept)
     if what == 'family':
         from taidpt.paper.family import compare
         sys.path.insert(0, os.getcwd())

@@ -35,7 +35,7 @@ def reproduce(
     progress:bool=True, # bars
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
-)->str: # the table in Markdown; in `out` with JSON as table3.md and, to stay, table3-voc2007.md
+)->str: # the table in Markdown, which is also written to `out`, beside it as JSON
     """Measure a table or figure of the paper; what is finished in `out` is not measured again.
 
     `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
@@ -51,8 +51,7 @@ def reproduce(
                     load_clip(*model_and_tag(c), **(dual if i and c != 'embedded' else {}))
                     for i, c in enumerate(clips)]
     if more: kwargs |= {'dual_clip': more[0]} if what == 'table3' else {'clips': more}
-    study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids,
-                  copy='-' + '-'.join(sets))
+    study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
     name = 'fig7-steps' if kwargs.get('equal_steps') else what
     return (study.folder/f'{name}.md').read_text(encoding='utf-8')

@@ -86,7 +86,6 @@ class Study:
     photos: Callable = bundled_photos # (data set) -> labelled photos, if data is None
     progress: bool = False # show progress bars
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
-    copy: str = '' # ending of a table's second name, e.g. '-coco', for other data sets to keep
 
     def __post_init__(self):
         if self.limit is not None: at_least(1, whole=True, limit=self.limit)
@@ -348,10 +347,9 @@ def write_table(
              'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
     facts = json.dumps(table, indent=1, ensure_ascii=False, default=lambda number: number.item())
-    for name in dict.fromkeys((what, what + study.copy)):
-        for end,content in (('.md', text), ('.json', facts)):
-            with write_whole(study.folder/f'{name}{end}') as tmp:
-                tmp.write_text(content + '\n', encoding='utf-8')
+    for end,content in (('.md', text), ('.json', facts)):
+        with write_whole(study.folder/f'{what}{end}') as tmp:
+            tmp.write_text(content + '\n', encoding='utf-8')
 
 # %% ../../nbs/paper/study.ipynb #study-091
 @dataclass
