@@ -38,7 +38,7 @@ sections = {'Tutorials': 'tutorials/*', 'The method': '[01]?_*', 'Words and capt
             'Data sets and baselines': 'datasets/* baselines/*', 'The paper': 'paper/*', 'Apps': 'apps/*',
             'Reference': 'glossary 99_all files plots'}                                                 # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
-first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'combine_with_pictures',
+first = dict(tutorials=['learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures',
                         'reproduce_the_paper', 'serve', 'scaling'],
              text=['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
              encoders=['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
