@@ -104,7 +104,6 @@ _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits th
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
 def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `ClassSet`, bool
     """The classes of a command line, and whether their synonyms were guessed.
-
     Names are natural ('dining table') or as `published` ('diningtable')."""
     from taidpt.classes import ClassSet, add_synonyms, as_classset, published_classes
     guessed = False
@@ -189,7 +188,6 @@ def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
 def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, out=None)->None:
     """Print and write the tags of pictures: all classes of each, the surest first.
-
     Raises `ValueError` if no picture could be read."""
     cell, entries, lines, own = partial(shown, cell=True), [], [], ('picture', 'tags')
     columns = [*map(shown, names)] if scores else []
