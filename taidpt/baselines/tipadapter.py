@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .coop import check_labels, soft_softmax_loss
+from .coop import CoOp, check_labels
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
+from ..losses import scaled_loss
 from ..predict import Predictor, clip_and_classes
 from ..scores import global_scores
 from ..training import at_least, more_than
@@ -33,14 +34,14 @@ def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
 def _fine_tuned(model:'TipAdapter', keys:Tensor, f:Tensor, y:Tensor, progress:bool)->Tensor:
     "Keys learned from the features f, K × D, and labels y, K × C bool, of the cached pictures."
-    keys = nn.Parameter(keys.clone())
+    keys, loss = nn.Parameter(keys.clone()), scaled_loss(model.loss, 1., CoOp.losses)
     optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
     steps = model.epochs * math.ceil(len(f) / model.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
     for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
         for index in torch.randperm(len(f), generator=rng).split(model.batch_size):
-            cost = soft_softmax_loss(model._scores(f[index], keys), y[index])
+            cost = loss(model._scores(f[index], keys), y[index])
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
@@ -73,14 +74,16 @@ class TipAdapter(Predictor):
         lr:float=1e-3, # of AdamW, falling along a cosine
         batch_size:int=256, # pictures a step of fine-tuning
         seed:int=0, # of the order of pictures
+        loss:str|Callable='soft_softmax', # of fine-tuning; others as in `CoOp`
     ):
         self.clip, self.classes = clip_and_classes(clip, classes)
-        self.templates, self.alpha, self.beta = templates, alpha, beta
+        self.templates, self.alpha, self.beta, self.loss = templates, alpha, beta, loss
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
         at_least(0, alpha=alpha, beta=beta)
         at_least(0, whole=True, epochs=epochs, seed=seed)
         at_least(1, whole=True, batch_size=batch_size)
         more_than(0, lr=lr)
+        scaled_loss(loss, 1., CoOp.losses)                  # refuses an unknown name
 
     def fit(self,
         pictures, # K labelled pictures, in any form; features made with `pos_embed=True`

@@ -20,9 +20,7 @@ from .towers import picture_features, tower_for
 # %% ../../nbs/encoders/engines.ipynb #engines-013
 class PictureTower(nn.Module):
     "Pixels to both forms of f, and to F (Eq. 4)."
-    def __init__(self,
-        visual:nn.Module, # image tower of an open_clip model
-    ):
+    def __init__(self, visual:nn.Module): # image tower of an open_clip model
         super().__init__()
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
@@ -30,10 +28,8 @@ class PictureTower(nn.Module):
         with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))
         self.shapes = f.shape[1:], F_.shape[1:]
 
-    def forward(self,
-        pixels:Tensor, # N × 3 × height × width
-    ) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D
-        "Features of pictures of the CLIP's own size."
+    def forward(self, pixels:Tensor) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D
+        "Features of pictures, N × 3 × height × width, of the CLIP's own size."
         found = picture_features(self.visual, pixels, (False, True))
         if not self.shapes: return found
         N = pixels.shape[0]                         # a tracer may make -1 a constant

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from .. import __version__
 from ..baselines.concepts import TextConcepts
@@ -235,8 +236,8 @@ def compare(
         return member(clip, c, seed=seed) if seeded else member(clip, c)
     members = FAMILY | ({member.__name__: own} if member else {})
     family = Comparison(study, photos, train, seeds, min_photos, members)
-    rows = [family.row(m, relative, name, called, source)
-            for m,relative in product(members, (False, True))]
+    every = tqdm([*product(members, (False, True))], 'methods', disable=not progress)
+    rows = [family.row(m, relative, name, called, source) for m,relative in every]
     keep_results(out, rows)
     lines = [[r.method + ', relative'*r.relative, f'{r.map:.1f}', f'{r.low:.1f} to {r.high:.1f}',
               f'{r.gain:+.1f}', f'{r.gain_low:+.1f} to {r.gain_high:+.1f}', str(r.seeds),
