@@ -179,7 +179,7 @@ def write_tag_report(
     count = Counter(t.label for some in tags for t in some if t.present)
     rows = [{'name': n, 'photos': 0, 'bars': [(100*k/len(seen), k)]} for n, k in count.items()]
     _write_page(path, model, broken, _cards(model, seen, tags, limits), labelled=False,
-                title=f'What {len(seen)} photo' + ('s show' if len(seen) > 1 else ' shows'),
+                title=f'Tags of {len(seen)} photo' + 's'*(len(seen) > 1),
                 rows=rows, names=names, tagged=sum(any(t.present for t in some) for some in tags))
 
 # %% ../../nbs/apps/report.ipynb #report-figures
