@@ -344,8 +344,8 @@ def encode_pictures(
         "Pass on_error='skip' to go on without it.")
     return store
 
-def as_features(clip:FrozenCLIP, items, pos_embed:bool=False, progress:bool=True, skipped:bool=False
-                ) -> FeatureStore: # N items; `items` are such a store, or N pictures in any form
+def as_features(clip:FrozenCLIP, items, pos_embed:bool=False, progress:bool=True,
+                skipped:bool=False) -> FeatureStore: # of `items`: such a store, or N pictures
     "Features as passed, or of pictures; `ValueError` for another CLIP's, or NaN unless `skipped`."
     if not isinstance(items, FeatureStore):
         items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
