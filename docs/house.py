@@ -16,8 +16,8 @@ from pathlib import Path
 
 import nbformat
 
-FLOORS = dict(files=0, plots=0, text=1, encoders=1, datasets=3, baselines=3, paper=4, apps=5, all=6, __main__=6)   # others: 2, the method
-BOUNDS = {'exported lines': 9_759, 'modules': 60, 'notebooks': 82, 'functions and classes': 712, 'lines of tests and benchmarks': 3_500,
+FLOORS = dict(files=0, plots=0, text=1, encoders=1, datasets=3, baselines=3, paper=4, apps=5, all=6)   # others: 2, the method
+BOUNDS = {'exported lines': 9_752, 'modules': 60, 'notebooks': 82, 'functions and classes': 712, 'lines of tests and benchmarks': 3_500,
           'names that nobody uses': 0, 'imports that run upward': 0, 'circles of imports': 0, 'private names that are taken': 0,
           'frames of fit': 9, 'frames of predict': 10, 'frames of tag': 14,
           'parameters of TaIDPT': 16, 'parameters of fit': 5, 'parameters of predict': 3, 'options of all commands': 80}

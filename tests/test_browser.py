@@ -2,13 +2,13 @@
 
 Screenshots of the Explorer and of what fails stay in tests/artifacts.
 """
-import http.server, io, json, os, re, shutil, signal, socket, subprocess, sys, threading
+import http.server, io, json, os, re, shutil, signal, socket, subprocess, threading
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, tool
 from PIL import Image
 
 pytest.importorskip('selenium')
@@ -344,7 +344,7 @@ def address(tmp_path):
     (tmp_path/'jupyter_config_dir/voila.json').write_text('{"Voila": {"ip": "0.0.0.0", "token": ""}}')      # which is not heeded
     env = os.environ | folders | dict(PYTHONPATH=os.pathsep.join([str(ROOT), os.environ['PYTHONPATH']]), OMP_NUM_THREADS='1', TQDM_DISABLE='1', HF_HUB_OFFLINE='1')
     with open(tmp_path/'server.log', 'w') as log:
-        process = subprocess.Popen([sys.executable, '-m', 'taidpt', 'app', '--no-browser', '--quiet'], cwd=tmp_path, env=env, text=True, stderr=log,
+        process = subprocess.Popen([tool('taidpt'), 'app', '--no-browser', '--quiet'], cwd=tmp_path, env=env, text=True, stderr=log,
                                    stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
     yield process.stdout.readline().strip()
     print((tmp_path/'server.log').read_text())

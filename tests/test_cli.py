@@ -47,8 +47,8 @@ def error(result, *says):
     assert all(s in err.splitlines()[-1] for s in says), err
 
 
-def test_module_is_the_command(tmp_path):
-    assert run(sys.executable, '-m', 'taidpt', '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
+def test_the_installed_command(tmp_path):
+    assert run(tool('taidpt'), '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
 
 
 def test_files_of_tags_agree(folder, command):

@@ -336,13 +336,12 @@ def write_table(
         on += ['bundled captions', photos]
     if study.limit: on.append(f'{study.limit} sentences and pictures at most')
     title = f'{title}: {", ".join(on)}'
-    program = Path(sys.argv[0]).name.replace('__main__.py', 'taidpt')
     about = {'clip': clip.name, 'weights': clip.fingerprint(), 'data': dict(data),
              'seeds': list(study.seeds), 'limit': study.limit, 'date': time.strftime('%Y-%m-%d'),
              'versions': {'taidpt': __version__, 'torch': version('torch'),
                           'open_clip': version('open_clip_torch')},
              'machine': f'{platform.platform()}, Python {platform.python_version()}, {clip.device}',
-             'command': shlex.join([program, *sys.argv[1:]])}
+             'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
     table = {'title': title, 'about': about, 'rows': _rows(head, results, published or {}),
              'notes': list(notes)}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])

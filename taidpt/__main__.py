@@ -1,6 +1,0 @@
-"`python -m taidpt` is the command `taidpt`."
-import sys
-
-from .apps.cli import main
-
-sys.exit(main())
