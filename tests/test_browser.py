@@ -237,7 +237,7 @@ def test_figures(served, browser):
     browser.width(PHONE)
     assert panels[0].rect['y'] + panels[0].rect['height'] <= panels[1].rect['y']
     browser.width(DESK)
-    browser.get(f'{served}/14_visualize.html')
+    browser.get(f'{served}/16_visualize.html')
     def middle():
         photo = shot(browser.find('.photos'), 'RGB')
         return photo[tuple(slice(n//3, 2*n//3) for n in photo.shape[:2])]
