@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'put_in_place', 'write_whole', 'check_limit', 'shown',
-           'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'seal', 'write_safetensors',
-           'open_safetensors', 'is_number', 'plain_text', 'settings_text', 'history_text', 'check_shapes',
-           'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint', 'read_class_file',
-           'clean_text']
+           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'seal',
+           'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'settings_text', 'history_text',
+           'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint',
+           'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import errno, hashlib, json, os, re, stat, warnings
@@ -107,6 +107,22 @@ def shown(
         return rf'\x{ord(c) - 0xdc00:x}' if '\udc80' <= c <= '\udcff' else ascii(c)[1:-1]
     text = _ODD.sub(escaped, str(text))
     return "'"*(cell and text[:1] in (*'=+-@',)) + text
+
+# %% ../nbs/files.ipynb #files-rem-2
+def with_remedy(
+    kind:type[Exception], # of the error or warning, such as ValueError
+    what:str, # what is wrong, and where
+    python:str, # what to do in Python
+    command:str, # what to do on the command line
+)->Exception: # to be raised
+    "An error whose text ends with the remedy for Python, and that keeps the one for the command."
+    error = kind(f'{what} {python}')
+    error.in_command = f'{what} {command}'
+    return error
+
+def in_command(error:BaseException)->str: # of any kind
+    "The text of an error, with the remedy for the command line if it has one."
+    return vars(error).get('in_command', str(error))
 
 # %% ../nbs/files.ipynb #files-039
 def utf8(raw:bytes, path:str|Path, line:int=1)->str: # a file's bytes, or a line's -> text
