@@ -234,7 +234,8 @@ class FrozenCLIP:
     def preparation(self) -> str: # in words
         "How pictures are prepared: the transform, and the way of dense features."
         transform = re.sub(' at 0x[0-9a-f]+', '', str(self.preprocess))
-        return f"{transform} {getattr(self.model.visual, 'dense', 'values')}"
+        dense = getattr(self.model.visual, 'dense', 'values')
+        return f'{" ".join(transform.split())} {dense}'
 
     def form(self, pos_embed:bool|tuple[bool, ...]=False) -> str: # 'plain,positional', 'any', …
         "What `FeatureStore.form` says of f with or without the positional embedding."

@@ -173,28 +173,24 @@ def _keep(path, prompts, optimizer, history:list[dict], about:dict)->None:
     write_safetensors(path, tensors, header)
 
 # %% ../nbs/08_training.ipynb #08-check-3
-_IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes', 'data': 'the data',
-             'weights': 'the weights of the CLIP, or their precision', 'frequency': 'the data',
-             'preparation': 'the preparation of pictures'}
+_IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes',
+             'weights': 'the weights of the CLIP, or their precision', 'data': 'the data',
+             'frequency': 'the frequencies of the classes'}
+
+def _choices(about:dict)->dict: # of a run
+    "Settings by name, with the values that were used."
+    return (about.get('settings') or {}) | (about.get('recipe') or {})
 
 def _same_run(was:dict, now:dict, path:str|Path)->None: # `about` of the checkpoint, and of this run
-    "Raise `ValueError` with all differences: settings one by one, the rest in words."
+    "Raise `ValueError` with all differences: in words, then settings one by one."
     now = json.loads(json.dumps(now, default=lambda number: number.item()))
-    differ = []
-    for word, value in now.items():
-        before = was.get(word)
-        if before == value: continue
-        if not isinstance(value, dict) or word == 'classes': differ.append(_IN_WORDS.get(word, word))
-        else: differ += _settings_that_differ(before, value)
-    differ = list(dict.fromkeys(differ))
+    differ = [words for word, words in _IN_WORDS.items() if was.get(word) != now.get(word)]
+    before = _choices(was)
+    for name, value in _choices(now).items():
+        if before.get(name) != value:
+            differ.append(f'{name} ({before.get(name)!r:.40}, now {value!r:.40})')
     if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
                                 'Train with the same, or name another checkpoint.')
-
-def _settings_that_differ(was:object, now:dict)->list[str]:
-    "Each setting with both values."
-    before = was if isinstance(was, dict) else {}
-    return [f'{name} ({before.get(name)!r:.40}, now {value!r:.40})'
-            for name, value in now.items() if before.get(name) != value]
 
 # %% ../nbs/08_training.ipynb #08-check-4
 def _optimizer_state(prompts:PromptLearner, recipe:Recipe, names)->dict[str, tuple]: # in the file
