@@ -178,8 +178,11 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
     except (TypeError, ValueError, IndexError) as e:
         raise ValueError(f'{path}: its settings do not fit {kind.__name__} ({e})') from None
     _check_tensors(model, own, header, path)
-    model.take_tensors(own)
-    model.restore(header)
+    try:
+        model.take_tensors(own)
+        model.restore(header)
+    except (RuntimeError, ValueError) as e:
+        raise ValueError(f'{path}: its tensors do not fit {kind.__name__} ({e})') from None
     return model
 
 def read_model(
@@ -245,8 +248,12 @@ class Predictor:
         self._clip = clip
 
     @property
-    def from_pixels(self)->bool: # it cuts pictures, so `branches` cannot score features
+    def from_pixels(self)->bool: # it needs pictures, so `branches` cannot score their features
         return False
+
+    @property
+    def independent(self)->bool: # a picture's scores do not depend on the other pictures
+        return True
 
     def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D each, perhaps of more classes
         "A copy that scores with other class embeddings."
@@ -528,6 +535,8 @@ class Wrapper(Predictor):
     def pos_embed(self)->bool: return self.model.pos_embed
     @property
     def from_pixels(self)->bool: return self.model.from_pixels
+    @property
+    def independent(self)->bool: return self.model.independent
     @property
     def frequency_(self)->list[float]|None: return self.model.frequency_
     @property
