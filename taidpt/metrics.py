@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-# %% ../nbs/09_metrics.ipynb #2dcf39e7
+# %% ../nbs/09_metrics.ipynb #3bb9763a
 def as_array(x:ArrayLike)->np.ndarray:
     "Convert to NumPy, also from a tensor in bfloat16, which NumPy lacks."
     if hasattr(x, 'detach'):
@@ -37,7 +37,8 @@ def _fault(labels:np.ndarray, scores:np.ndarray)->str|None:
     if labels.dtype != bool:
         odd = labels[~np.isin(labels, (-1, 0, 1))]
         if len(odd): return f'labels must be bool, 0/1 or 1/0/-1, but they hold {odd[0]}'
-    finite = np.isfinite(_as_floats(scores)).reshape(len(scores), -1).all(1)
+    rows = _as_floats(scores).reshape(len(scores), -1)
+    finite = np.isfinite(rows).all(1)
     bad = (~finite).nonzero()[0]
     if len(bad):
         return f'scores hold NaN or infinity in {len(bad)} of {len(scores)} rows, such as {bad[0]}'
@@ -59,7 +60,9 @@ def average_precision(
     "Average precision in percent, scikit-learn's; `ValueError` for wrong shapes or numbers."
     from sklearn.metrics import average_precision_score     # lazily: training needs none of it
     labels, scores = _prepare(labels, scores)
-    if labels.ndim == 1: return average_precision(labels[:, None], scores[:, None])[0]
+    if labels.ndim == 1:
+        ap, = average_precision(labels[:, None], scores[:, None])
+        return ap
     ap = np.full(labels.shape[1], np.nan)
     for c in labels.any(0).nonzero()[0]:
         ap[c] = 100*average_precision_score(labels[:, c], scores[:, c])
@@ -68,9 +71,12 @@ def average_precision(
 # %% ../nbs/09_metrics.ipynb #11-015
 def _absent_classes(shown:np.ndarray, names:Sequence[str]|None)->str: # C, bool: with a positive
     "A warning that names the classes without a positive, ten at most."
+    where = 'of'
+    if names is None:
+        where = 'in column'
+        names = range(len(shown))
     absent = (~shown).nonzero()[0]
-    some = [str(c) if names is None else str(names[c]) for c in absent[:10]]
-    where = 'in column' if names is None else 'of'
+    some = [str(names[c]) for c in absent[:10]]
     if len(absent) > 10: some.append('…')
     return (f'mAP over {shown.sum()} of {len(shown)} classes: '
             f'no positive label {where} {", ".join(some)}')
@@ -88,16 +94,24 @@ def mean_average_precision(
     return float(ap[shown].mean())
 
 # %% ../nbs/09_metrics.ipynb #11-weighted-ap
-def _blocks(y:np.ndarray, s:np.ndarray)->tuple[np.ndarray, np.ndarray]: # N bool, N sorted scores
-    "First and last picture of each block; a block ends with the pictures of one positive's score."
+def _blocks(
+    y:np.ndarray, # N, bool
+    s:np.ndarray, # N scores, the best first
+)->tuple[np.ndarray, np.ndarray]: # first and last picture of each block
+    "Blocks of pictures, each of which ends with those of one positive's score."
     last = np.append(np.diff(s) != 0, True)                 # of the pictures with the same score
-    group = np.append(0, last.cumsum()[:-1])                # number of each picture's score
-    ends = last.nonzero()[0][np.unique(group[y])]
+    tie = np.append(0, last.cumsum()[:-1])                  # number of each picture's score
+    of_positives = np.unique(tie[y])
+    ends = last.nonzero()[0][of_positives]
     starts = np.append(0, ends[:-1] + 1)
     return starts, ends
 
-def _weighted_ap(y:np.ndarray, s:np.ndarray, weights:np.ndarray)->np.ndarray: # B; or NaN
-    "Average precision of a class (N bool, N scores) with pictures weighted by N × B weights."
+def _weighted_ap(
+    y:np.ndarray, # N, bool: which pictures show the class
+    s:np.ndarray, # N scores
+    weights:np.ndarray, # N × B
+)->np.ndarray: # B; NaN where no positive has a weight
+    "Average precision of a class with weighted pictures, for B weightings at once."
     if not y.any(): return np.full(weights.shape[1], np.nan)
     order = np.argsort(-s, kind='stable')
     y = y[order]
@@ -108,8 +122,10 @@ def _weighted_ap(y:np.ndarray, s:np.ndarray, weights:np.ndarray)->np.ndarray: # 
     first_positives = np.searchsorted(y.nonzero()[0], starts)
     found = np.add.reduceat(weights[y], first_positives).astype(np.float64)
     right = found.cumsum(0)
-    precision = np.divide(right, passed, out=np.zeros_like(right), where=passed > 0)
-    with np.errstate(invalid='ignore'): return 100*(found*precision).sum(0) / right[-1]
+    precision = np.zeros_like(right)
+    np.divide(right, passed, out=precision, where=passed > 0)
+    noted = (found*precision).sum(0)
+    with np.errstate(invalid='ignore'): return 100*noted / right[-1]
 
 # %% ../nbs/09_metrics.ipynb #11-boot-3
 def _drawn_weights(rng:np.random.Generator, n:int, draws:int)->np.ndarray: # draws × n
@@ -130,7 +146,7 @@ def bootstrap_ap(
     for start in range(0, draws, step):
         weights = _drawn_weights(rng, len(y), min(step, draws - start))
         weights = np.ascontiguousarray(weights.T, dtype=np.float32)
-        of_classes = [_weighted_ap(y_c, s_c, weights) for y_c,s_c in zip(y.T, s.T)]
+        of_classes = [_weighted_ap(y[:, c], s[:, c], weights) for c in range(y.shape[1])]
         blocks.append(np.stack(of_classes, 1))
     return np.concatenate(blocks)
 
@@ -151,7 +167,8 @@ def bootstrap_interval(
     value = float(value)
     drawn = np.asarray(drawn)
     drawn = drawn[~np.isnan(drawn)]
-    below, above = np.quantile(drawn - np.mean(drawn), [.025, .975]).tolist()
+    distances = drawn - np.mean(drawn)
+    below, above = np.quantile(distances, [.025, .975]).tolist()
     return Interval(value, max(lowest, value + below), min(100., value + above))
 
 # %% ../nbs/09_metrics.ipynb #11-023
@@ -171,10 +188,12 @@ def tags_of(
     place = best_first.argsort(1)                           # of each class in its row
     return tags & (place < top_k)
 
-# %% ../nbs/09_metrics.ipynb #6432697f
-def _percent(part, of)->np.ndarray: # counts -> the same shape
+# %% ../nbs/09_metrics.ipynb #db671774
+def _percent(part:np.ndarray, of:np.ndarray)->np.ndarray: # counts -> the same shape
     "`part` in percent of `of`; 0 where `of` is 0."
-    return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
+    share = np.zeros(np.shape(part))
+    np.divide(part, of, out=share, where=of > 0)
+    return 100*share
 
 def _f1(precision:np.ndarray, recall:np.ndarray)->np.ndarray: # in percent -> the same shape
     "The harmonic mean of two percentages."
@@ -182,7 +201,8 @@ def _f1(precision:np.ndarray, recall:np.ndarray)->np.ndarray: # in percent -> th
 
 def _class_mean(values:np.ndarray, shown:np.ndarray)->np.ndarray: # B × C -> B
     "Mean over the classes that a picture shows; 0 if none does."
-    return np.where(shown, values, 0).sum(1) / shown.sum(1).clip(1)
+    total = np.where(shown, values, 0).sum(1)
+    return total / shown.sum(1).clip(1)
 
 # %% ../nbs/09_metrics.ipynb #11-027
 def _from_counts(right:np.ndarray, given:np.ndarray, wanted:np.ndarray)->dict: # each B × C
@@ -193,7 +213,8 @@ def _from_counts(right:np.ndarray, given:np.ndarray, wanted:np.ndarray)->dict: #
     CR = _class_mean(recall, wanted > 0)
     OP = _percent(right.sum(1), given.sum(1))
     OR = _percent(right.sum(1), wanted.sum(1))
-    return {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR), 'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
+    return {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR),
+            'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
             'precision': precision, 'recall': recall, 'f1': _f1(precision, recall)}
 
 def precision_recall_f1(
@@ -214,7 +235,7 @@ def precision_recall_f1(
         measures[name] = only if only.ndim else float(only)
     return measures
 
-# %% ../nbs/09_metrics.ipynb #612fdd05
+# %% ../nbs/09_metrics.ipynb #30028bd8
 def _as_runs(scores:ArrayLike)->list[np.ndarray]: # N × C, or several -> each N × C
     "The scores of each run."
     several = len(scores) and np.ndim(scores[0]) == 2
@@ -223,7 +244,8 @@ def _as_runs(scores:ArrayLike)->list[np.ndarray]: # N × C, or several -> each N
 
 def _readable(runs:list[np.ndarray])->np.ndarray: # N, bool
     "Which pictures could be read in every run: those with scores that are not all NaN."
-    return np.all([~np.isnan(run).all(-1) for run in runs], axis=0)
+    unread = [np.isnan(run).all(-1) for run in runs]
+    return ~np.any(unread, axis=0)
 
 # %% ../nbs/09_metrics.ipynb #11-measured
 class Measured:
@@ -282,10 +304,11 @@ class Measured:
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
         "Average precision of each class with a positive, mean of all runs."
+        ap = self._ap.mean(0)
+        drawn = self._drawn_ap.mean(0)
         intervals = {}
-        of_classes = zip(self.names, self.counts, self._ap.mean(0), self._drawn_ap.mean(0).T)
-        for name,count,ap,drawn in of_classes:
-            if count: intervals[name] = bootstrap_interval(ap, drawn)
+        for c,(name, count) in enumerate(zip(self.names, self.counts)):
+            if count: intervals[name] = bootstrap_interval(ap[c], drawn[:, c])
         return intervals
 
     def f1(self,

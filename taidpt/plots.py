@@ -69,7 +69,7 @@ def _bars(
     names:Sequence[str], # C classes
     scores:'Tensor', # C
     best:list[int], # columns of the classes to show
-    labelled:set[int]|None, # columns of present classes, if known
+    labelled:set[int]|None, # as of `_labelled`
 )->None:
     "Scores of some classes as bars, the first class on top."
     lowest = scores.min().item() if len(names) > 1 else 0.
@@ -95,7 +95,12 @@ def _labelled(labels:Sequence[bool]|np.ndarray|None, count:int)->set[int]|None:
     if len(labels) != count: raise ValueError(f'{len(labels)} labels for {count} classes')
     return {c for c in range(count) if labels[c] == 1}
 
-def _in_words(names:Sequence[str], scores:'Tensor', best:list[int], labelled:set[int]|None)->str:
+def _in_words(
+    names:Sequence[str], # C classes
+    scores:'Tensor', # C
+    best:list[int], # columns of the classes to name
+    labelled:set[int]|None, # as of `_labelled`
+)->str:
     "Some classes with their scores, and which of them are labelled."
     told = []
     for c in best:
@@ -109,7 +114,8 @@ def _beside(picture:Image.Image, panels:int, bars:int)->tuple[DescribedFigure, l
     "A figure of a picture, and an empty panel for each model beside it."
     width = 5.6 if panels == 1 else 2 + 2.5*panels
     fig = blank_figure(width, max(2.3, .5 + .23*bars))
-    left, *axes = fig.subplots(1, 1 + panels, width_ratios=[1] + [1.3]*panels)
+    widths = [1] + [1.3]*panels
+    left, *axes = fig.subplots(1, len(widths), width_ratios=widths)
     left.imshow(picture)
     left.set_axis_off()
     return fig, axes

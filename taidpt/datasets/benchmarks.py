@@ -23,7 +23,7 @@ from .labelled import LabeledPictures, bundled_photos, check_pictures
 from ..files import parse_json, read_json, utf8_text
 from ..text.corpora import Captions, bundled_captions, read_captions
 
-# %% ../../nbs/datasets/benchmarks.ipynb #42092370
+# %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
 def _first(*places:Path)->Path:
     "The first that exists, or else the first."
     for place in places:
@@ -60,7 +60,7 @@ def _require(what:str, sources:dict[Path,str])->None: # file -> its source
         told = '; '.join(_in_words(paths, source) for source,paths in missing.items())
         raise FileNotFoundError(f'{what} needs what is not there: {told}')
 
-# %% ../../nbs/datasets/benchmarks.ipynb #d682d858
+# %% ../../nbs/datasets/benchmarks.ipynb #c403d687
 def _write_lines(path:Path, lines:Iterable)->None:
     "A text file, and its folder."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def _copy_photos(folder:Path, names:list[str])->None: # a new name for each, per
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(photo, copy)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #be62e2e3
+# %% ../../nbs/datasets/benchmarks.ipynb #2ebeb90e
 def _miniature_voc(home:Path)->None:
     "The layout of VOC2007."
     photos = bundled_photos(VOC2007)
@@ -87,18 +87,21 @@ def _miniature_voc(home:Path)->None:
             rows = [f'{n} {label:2d}' for n,label in zip(numbers, column)]
             _write_lines(lists/f'{name}_{split}.txt', rows)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #e6d1915f
+# %% ../../nbs/datasets/benchmarks.ipynb #0287a784
 _COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)       # numbers up to 90 without a category
 
 def _miniature_instances(files:list[str])->dict: # N names of pictures
     "The content of COCO's file of instances."
     numbers = [i for i in range(1, 91) if i not in _COCO_GAPS]
-    instances = []
+    content = {'images': [], 'categories': [], 'annotations': []}
+    for i,file in enumerate(files):
+        content['images'].append({'id': i, 'file_name': file})
+    for i,name in zip(numbers, COCO.names):
+        content['categories'].append({'id': i, 'name': name})
     for i,c in bundled_photos().labels.nonzero().tolist():
-        instances.append({'image_id': i, 'category_id': numbers[c], 'bbox': [0, 0, 9, 9]})
-    return {'images': [{'id': i, 'file_name': file} for i,file in enumerate(files)],
-            'categories': [{'id': i, 'name': name} for i,name in zip(numbers, COCO.names)],
-            'annotations': instances}
+        note = {'image_id': i, 'category_id': numbers[c], 'bbox': [0, 0, 9, 9]}
+        content['annotations'].append(note)
+    return content
 
 def _miniature_coco(home:Path)->None:
     "The layout of MS-COCO without captions."
@@ -108,7 +111,7 @@ def _miniature_coco(home:Path)->None:
         _copy_photos(home/split, files)
         _write_lines(home/'annotations'/f'instances_{split}.json', [content])
 
-# %% ../../nbs/datasets/benchmarks.ipynb #91867611
+# %% ../../nbs/datasets/benchmarks.ipynb #64833f8f
 def _miniature_nuswide(home:Path)->None:
     "The layout of NUS-WIDE."
     photos = bundled_photos(NUSWIDE)
@@ -145,7 +148,7 @@ def write_miniature(root:str|Path)->None: # folder to make
     _miniature_sentences(root/'COCO'/'annotations'/'captions_train2017.json',
                          root/'OpenImages'/'captions'/_NARRATIVES)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #4220004d
+# %% ../../nbs/datasets/benchmarks.ipynb #4d514f81
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
 
 def _voc_files(root:str|Path, split:str)->dict[Path,str]: # pictures, list, tables -> archive
@@ -162,7 +165,9 @@ def _voc_column(path:Path, names:list[str], archive:str)->Tensor: # N, int8: 1, 
     labels = {}
     for line in _text_lines(path):
         row = line.split()
-        if row[-1] in ('1', '0', '-1'): labels[row[0]] = int(row[-1])
+        name = row[0]
+        label = row[-1]
+        if label in ('1', '0', '-1'): labels[name] = int(label)
     if labels.keys() != set(names):
         raise ValueError(f'{path}: not 1, 0 or -1 for each of the {len(names):,} pictures; '
                          f'unpack {archive} again')
@@ -180,7 +185,8 @@ def read_voc2007(
     folder, listed, *tables = files
     archive = files[folder]
     names = [line.split()[0] for line in _text_lines(listed)]
-    labels = torch.stack([_voc_column(path, names, archive) for path in tables], 1)
+    columns = [_voc_column(path, names, archive) for path in tables]
+    labels = torch.stack(columns, 1)
     pictures = [folder/f'{name}.jpg' for name in names]
     check_pictures(pictures, what, f'get them from {archive}')
     return LabeledPictures(pictures, labels == 1, VOC2007, difficult=labels == 0)
@@ -196,10 +202,16 @@ def _category_columns(kinds:list[dict])->dict[int,int]: # a category's number ->
 def _counts(note:dict, crowds:bool, tiny:bool)->bool:
     "Whether an annotation labels its picture."
     if note.get('iscrowd') and not crowds: return False
-    return tiny or min(note.get('bbox', (0, 0, 1, 1))[2:]) >= 1
+    if tiny: return True
+    box = note.get('bbox', (0, 0, 1, 1))
+    return min(box[2:]) >= 1
 
-def _labels_of(data:dict, crowds:bool, tiny:bool)->tuple[list[Path],Tensor]: # N; N × 80, bool
-    "The files and labels in the content of COCO's file; another content raises what it raises."
+def _labels_of(
+    data:dict, # content of the file of instances
+    crowds:bool, # as in `read_coco`
+    tiny:bool,
+)->tuple[list[Path],Tensor]: # N; N × 80, bool
+    "The files and labels of all pictures."
     column = _category_columns(data['categories'])
     row = {image['id']: i for i,image in enumerate(data['images'])}
     files = [Path(image['file_name']) for image in data['images']]
@@ -219,8 +231,12 @@ def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[Path],Tensor]: # N
 # %% ../../nbs/datasets/benchmarks.ipynb #0ceadc7e
 _COCO_URL = 'http://images.cocodataset.org/'
 
-def _coco_files(root:str|Path, name:str, kind:str='instances')->dict[Path,str]: # file -> archive
-    "Required files of a COCO split, such as val2014: instances and pictures, or captions."
+def _coco_files(
+    root:str|Path, # as in `read_coco`
+    name:str, # of the split, such as val2014
+    kind:str='instances', # with the pictures; or 'captions'
+)->dict[Path,str]: # file -> archive
+    "Required files of a COCO split."
     home = _home(root, 'annotations', 'COCO', 'coco', 'MSCOCO')
     notes = home/'annotations'/f'{kind}_{name}.json'
     files = {notes: f'{_COCO_URL}annotations/annotations_trainval{name[-4:]}.zip'}
@@ -274,7 +290,7 @@ def _nus_column(path:Path, count:int)->Tensor: # N, bool
                       stacklevel=3)
     return torch.tensor([value == '1' for value in values])
 
-# %% ../../nbs/datasets/benchmarks.ipynb #5610b689
+# %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
 def _picture_error(path:Path, verify:bool)->str|None:
     "The fault of a picture file, or None; `verify` decodes it."
     if not path.is_file(): return 'is not there'
@@ -341,7 +357,8 @@ def _narratives_file(root:str|Path)->dict[Path,str]:
     "The file of Localized Narratives, and its source."
     name = _NARRATIVES
     home = _home(root, 'captions', 'OpenImages', 'openimages')
-    path = _first(home/'captions'/name, home/name, home/'captions'/f'{name}.gz', Path(root)/name)
+    folder = home/'captions'
+    path = _first(folder/name, home/name, folder/f'{name}.gz', Path(root)/name)
     return {path: _NARRATIVES_URL + name}
 
 def read_narratives(
@@ -381,7 +398,8 @@ def read_caption_ids(
     raw = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')      # of Windows' text files
     try:
         ids = _parsed_ids(raw)
-        if not ids or not all(type(i) is int for i in ids): raise ValueError('not whole numbers')
+        whole = all(type(i) is int for i in ids)
+        if not ids or not whole: raise ValueError('not whole numbers')
         if len(set(ids)) < len(ids): raise ValueError('some are there twice')
     except ValueError as e:
         raise ValueError(f'{path}: no list of caption ids ({e})') from None
@@ -390,7 +408,9 @@ def read_caption_ids(
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-4
 def _captions_by_id(path:Path, ids:list[int])->Captions: # in the order of the ids
     "Some captions of COCO's file. Raises `ValueError` for another file or unknown ids."
-    try: text = {note['id']: note['caption'] for note in read_json(path)['annotations']}
+    text = {}
+    try:
+        for note in read_json(path)['annotations']: text[note['id']] = note['caption']
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: not the captions of COCO ({e}); unpack it again') from None
     lost = [i for i in ids if i not in text]

@@ -62,7 +62,7 @@ class LabeledPictures:
         if self.difficult is None: return y
         return y.masked_fill(self.difficult & ~self.labels, 0)
 
-# %% ../../nbs/datasets/labelled.ipynb #7f808a30
+# %% ../../nbs/datasets/labelled.ipynb #49c3a034
 _HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
 _MARKS = ('1', '0', '-1')
 
@@ -76,8 +76,12 @@ def _rows(path:Path)->list[tuple[str,list[str]]]: # file and line, for messages,
         return [(where, cells[:2]) for where,cells in rows]
     return rows
 
-def _titles(where:str, headings:list[str], rows:list)->list[str]: # further lines, as of `_rows`
-    "The classes in the headings after the first; none if the one column lists labels."
+def _titles(
+    where:str, # file and line of the headings, for messages
+    headings:list[str], # without the first
+    rows:list, # the lines below, as of `_rows`
+)->list[str]: # classes; none if the one column lists labels
+    "The classes in the headings. `ValueError` if two are alike, or one is empty."
     if len(headings) == 1:
         marks = {cell for _,cells in rows for cell in cells[1:] if cell}
         if not marks or not marks.issubset(_MARKS): return []
@@ -86,14 +90,18 @@ def _titles(where:str, headings:list[str], rows:list)->list[str]: # further line
             raise ValueError(f'{where}: each column needs a name of its own, not {title!r}')
     return headings
 
-# %% ../../nbs/datasets/labelled.ipynb #89e43ab8
+# %% ../../nbs/datasets/labelled.ipynb #e08d12dc
 def _listed(cells:list[str])->dict[str,int]: # label -> 1
     "The labels in the cells after a picture."
     labels = map(str.strip, ','.join(cells).split(','))
     return dict.fromkeys(filter(None, labels), 1)
 
-def _marked(where:str, cells:list[str], titles:list[str])->dict[str,int]: # label -> 1, 0 or -1
-    "The marks in a row under headings; an empty cell has none."
+def _marked(
+    where:str, # file and line, for messages
+    cells:list[str], # after the picture's
+    titles:list[str], # their headings
+)->dict[str,int]: # label -> 1, 0 or -1
+    "The marks in a row under headings; an empty cell has none. `ValueError` for others."
     if len(cells) != len(titles):
         raise ValueError(f'{where}: {len(cells) + 1} columns, but {len(titles) + 1} headings')
     marks = {}
@@ -124,22 +132,25 @@ def _read_table(path:Path)->dict[str,dict[str,int]]:
     return table
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
-def _meanings(used:Counter, classes:ClassSet)->tuple[dict[str,int],dict[str,int],dict[str,str]]:
-    "Columns of labels, `unknown` and `renamed` ones; `UnknownClass` if no label matches."
+def _meanings(
+    used:Counter, # label -> pictures
+    classes:ClassSet, # C classes
+)->tuple[dict[str,int],dict[str,int],dict[str,str]]: # label -> column; `unknown` and `renamed`
+    "What labels mean, the most frequent first; `UnknownClass` if no label matches."
     own = {label for label in used if label in classes}     # by name or natural spelling
     taken = {classes.index(label) for label in own}
     column, unknown, renamed = {}, {}, {}
     for label in sorted(sorted(used), key=used.get, reverse=True):
         meant = classes.columns(label)
-        if len(meant) != 1 or (label not in own and meant[0] in taken):
-            unknown[label] = used[label]
-            continue
-        column[label] = meant[0]
-        if label not in own: renamed[label] = classes.names[meant[0]]
+        is_own = label in own
+        if len(meant) == 1 and (is_own or meant[0] not in taken):
+            column[label] = meant[0]
+            if not is_own: renamed[label] = classes.names[meant[0]]
+        else: unknown[label] = used[label]
     if unknown and not column: classes.index(next(iter(unknown)))       # raises
     return column, unknown, renamed
 
-# %% ../../nbs/datasets/labelled.ipynb #2dd9a787
+# %% ../../nbs/datasets/labelled.ipynb #b20bd5ab
 def check_pictures(
     pictures:list[Path], # files that should exist
     what:str, # their list, for the message
@@ -153,27 +164,36 @@ def check_pictures(
     raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures '
                             f'are not there, such as {some}; {remedy}')
 
-def _listed_pictures(path:Path, names:Iterable[str], folder:str|Path|None)->list[Path]:
+def _listed_pictures(
+    path:Path, # of the table
+    names:list[str], # N files, as the table writes them
+    folder:str|Path|None, # as in `read_labels`
+)->list[Path]:
     "The pictures that a table lists; `FileNotFoundError` if some are missing."
-    names = list(names)
-    beside = path.parent
-    inside = beside/'images'
-    if not folder: folder = inside if os.path.isfile(inside/names[0]) else beside
+    if not folder:
+        folder = path.parent
+        inside = folder/'images'
+        if os.path.isfile(inside/names[0]): folder = inside
     pictures = [Path(folder)/name for name in names]
     return check_pictures(pictures, f'{path}', 'name the folder that they are in')
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
-def _matrices(table:list[dict[str,int]], column:dict[str,int], count:int
-              )->tuple[Tensor,Tensor|None]: # marks of N pictures -> labels and difficult, N × C
-    "The labels of each picture in their columns, and the difficult ones, if -1 stands for absent."
-    labels = torch.zeros(len(table), count, dtype=torch.bool)
+def _matrices(
+    marked:list[dict[str,int]], # N pictures: label -> 1, 0 or -1
+    column:dict[str,int], # label -> its column
+    count:int, # C
+)->tuple[Tensor,Tensor|None]: # `labels` and `difficult`, N × C, bool
+    "The marks in their columns. A 0 means difficult if the table has -1, too."
+    labels = torch.zeros(len(marked), count, dtype=torch.bool)
     zero = torch.zeros_like(labels)
-    for row,marks in enumerate(table):
+    three_values = False
+    for row,marks in enumerate(marked):
+        if -1 in marks.values(): three_values = True
         for label,mark in marks.items():
             if label not in column: continue
             if mark == 1: labels[row, column[label]] = True
             if mark == 0: zero[row, column[label]] = True
-    if not any(-1 in marks.values() for marks in table): return labels, None
+    if not three_values: return labels, None
     return labels, zero & ~labels
 
 def read_labels(
@@ -186,13 +206,14 @@ def read_labels(
     path = Path(path)
     classes = as_classset(classes)
     table = _read_table(path)
-    pictures = _listed_pictures(path, table, folder)
+    marked = list(table.values())
+    pictures = _listed_pictures(path, list(table), folder)
     used = Counter()
-    for marks in table.values():
+    for marks in marked:
         for label,mark in marks.items(): used[label] += int(mark == 1)
     try: column, unknown, renamed = _meanings(used, classes)
     except UnknownClass as e: raise UnknownClass(f'{path}: {e}') from None
-    labels, difficult = _matrices(list(table.values()), column, len(classes))
+    labels, difficult = _matrices(marked, column, len(classes))
     return LabeledPictures(pictures, labels, classes, unknown, renamed, difficult)
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985

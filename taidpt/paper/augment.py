@@ -24,8 +24,13 @@ from ..encoders.features import FeatureStore, normalized_fp16
 from ..files import DATA
 
 # %% ../../nbs/paper/augment.ipynb #au-006
-def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, int, int, int]:
-    "Left, upper, width and height of a random crop, as in `RandomResizedCrop`."
+def _random_box(
+    width:int, # of the picture
+    height:int,
+    smallest:float, # least share of its area
+    rng:Random, # draws
+)->tuple[int, int, int, int]: # left, upper, width and height
+    "A random crop, as in `RandomResizedCrop`."
     for _ in range(10):
         area = width*height * rng.uniform(smallest, 1)
         ratio = math.exp(rng.uniform(math.log(3/4), math.log(4/3)))
@@ -47,7 +52,8 @@ def _cut_out(picture:Image.Image, size:int, part:float, rng:Random)->Image.Image
     x = rng.randrange(size)
     y = rng.randrange(size)
     colour = tuple(rng.randrange(256) for _ in range(3))
-    ImageDraw.Draw(picture).rectangle((x - half, y - half, x + half, y + half), fill=colour)
+    box = (x - half, y - half, x + half, y + half)
+    ImageDraw.Draw(picture).rectangle(box, fill=colour)
     return picture
 
 # %% ../../nbs/paper/augment.ipynb #au-013
@@ -111,7 +117,8 @@ class AugmentedPictures(FeatureStore):
         self.epoch = 0
         whole = [f for f,_ in self.looks(self.pictures, progress)]
         no_parts = np.zeros((0, clip.dim), np.float16)
-        super().__init__(torch.cat(whole).numpy(), no_parts, np.zeros(1, np.int64))
+        no_offsets = np.zeros(1, np.int64)
+        super().__init__(torch.cat(whole).numpy(), no_parts, no_offsets)
 
     def _preprocess(self, picture:Image.Image)->Tensor: # -> 3 × height × width, as CLIP wants them
         rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
@@ -130,10 +137,12 @@ class AugmentedPictures(FeatureStore):
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
         "Some pictures in this epoch, in the form of `FeatureStore.batch`."
         where = device or self.clip.device
-        whole, parts = zip(*self.looks([self.pictures[i] for i in index]))
+        some = [self.pictures[i] for i in index]
+        whole, parts = zip(*self.looks(some))
         u = torch.cat(whole).to(where).float()
         U = torch.cat(parts).to(where).float()
-        return u, U, torch.ones(U.shape[:2], dtype=torch.bool, device=where)
+        mask = torch.ones(U.shape[:2], dtype=torch.bool, device=where)
+        return u, U, mask
 
     def of_epoch(self, epoch:int)->'AugmentedPictures':
         "The same pictures in another epoch."
