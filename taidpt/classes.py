@@ -24,7 +24,7 @@ from .text.words import squeeze
 class UnknownClass(ValueError):
     "A name outside the class set; the message names the nearest class."
 
-# %% ../nbs/01_classes.ipynb #0284b00b
+# %% ../nbs/01_classes.ipynb #cb6621cc
 def _check_kinds(names:object, synonyms:object, natural:object)->None:
     "Raise `TypeError` unless the names are a list and the others, if there, map from names."
     if isinstance(names, (str, Mapping, set, frozenset)):
@@ -34,16 +34,16 @@ def _check_kinds(names:object, synonyms:object, natural:object)->None:
         if given is not None and not isinstance(given, Mapping):
             raise TypeError(f"{what} must map class names to phrases, not be {given!r}")
 
-# %% ../nbs/01_classes.ipynb #cac7583f
+# %% ../nbs/01_classes.ipynb #4fe54ee6
 def _clean_phrases(name:str, phrases:Iterable[str]|None)->list[str]:
     "The synonyms that were given for a class. Raises `TypeError` if they are no list."
     phrases = phrases or []
     if isinstance(phrases, str) or not isinstance(phrases, Iterable):
-        raise TypeError(
-            f"the synonyms of {name!r} must be a list, not {phrases!r:.60}; write [{phrases!r:.60}]")
+        raise TypeError(f"the synonyms of {name!r} must be a list, not {phrases!r:.60}; "
+                        f"write [{phrases!r:.60}]")
     return [clean_text(phrase, f'a synonym of {name!r}') for phrase in phrases]
 
-# %% ../nbs/01_classes.ipynb #4936d38c
+# %% ../nbs/01_classes.ipynb #6ea9f587
 class ClassSet:
     "Class names in a fixed order, their natural spelling, and the phrases that name them."
     def __init__(self,
@@ -168,7 +168,7 @@ class ClassSet:
                                     default_flow_style=None, width=110)
         with write_whole(path) as part: part.write_text(text, encoding='utf-8')
 
-# %% ../nbs/01_classes.ipynb #92f9f4a9
+# %% ../nbs/01_classes.ipynb #92dc4d38
 def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`; its place
     "A class set from a file's header. Raises `ValueError`."
     about = parse_json(text, where)
@@ -203,7 +203,7 @@ def _words_by_name(classes:ClassSet)->dict[str,list[str]]:
 
 _KNOWN = [_words_by_name(classes) for classes in (COCO, VOC2007, NUSWIDE)]
 
-# %% ../nbs/01_classes.ipynb #1b058310
+# %% ../nbs/01_classes.ipynb #bb36ca87
 def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file, 'voc2007', 'coco' …
     "Classes in any form as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
@@ -215,8 +215,10 @@ def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file,
         if name == squeeze(known.name): return known
     if Path(classes).suffix.lower() in CLASS_ENDINGS: return ClassSet.from_file(classes)
     raise with_remedy(
-        ValueError, f"{str(classes)!r} is neither voc2007, coco, nuswide nor a .yaml or .json file;",
-        'give names as a list', 'give two or more names with commas between')
+        ValueError,
+        f"{str(classes)!r} is neither voc2007, coco, nuswide nor a .yaml or .json file;",
+        'give names as a list',
+        'give two or more names with commas between')
 
 # %% ../nbs/01_classes.ipynb #classes-add
 def add_synonyms(
