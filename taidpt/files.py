@@ -59,6 +59,7 @@ def put_in_place(part:Path, path:Path)->None: # in the same folder
     os.replace(part, path)
     _sync(path.parent)
 
+# %% ../nbs/files.ipynb #25155e12
 def _mode_for(path:Path, part:Path)->int:
     "The mode of the file that is overwritten, or of a new one."
     pattern = path if path.exists() else part
@@ -133,6 +134,7 @@ def with_remedy(
     error.in_command = f'{what} {command}'
     return error
 
+# %% ../nbs/files.ipynb #30e45aba
 def in_command(error:BaseException)->str: # of any kind
     "The text of an error, with the remedy for the command line if it has one."
     return vars(error).get('in_command', str(error))
@@ -145,10 +147,12 @@ def utf8(raw:bytes, path:str|Path, line:int=1)->str: # a file's bytes, or a line
         line += raw.count(b'\n', 0, e.start)
         raise ValueError(f'{path}:{line}: not UTF-8 (byte {e.start}); save it as UTF-8') from None
 
+# %% ../nbs/files.ipynb #2b9ca641
 def utf8_text(path:str|Path)->str:
     "The text of a file. Raises `ValueError` with the file and the line for other than UTF-8."
     return utf8(Path(path).read_bytes(), path)
 
+# %% ../nbs/files.ipynb #da072ff3
 def parse_json(
     text:str|bytes, # a JSON document
     where:str|Path, # its file, or its place in one, for messages
@@ -162,10 +166,12 @@ def parse_json(
     except (ValueError, RecursionError) as e: fault = e # an endless number; too deep; not UTF-8
     raise ValueError(f'{where}:{line}: {fault}')
 
+# %% ../nbs/files.ipynb #7c2584c6
 def read_json(path:str|Path)->object:
     "Parse a JSON file, as `parse_json`."
     return parse_json(utf8_text(path), path)
 
+# %% ../nbs/files.ipynb #cd38ffa0
 def is_text_list(x:object)->bool:
     "Whether a JSON value is a list of text, without half characters."
     if not isinstance(x, list): return False
@@ -250,6 +256,7 @@ def write_safetensors(
         tmp.write_bytes(raw[:8] + _sorted_header(raw[8:end]) + raw[end:])
         seal(tmp)
 
+# %% ../nbs/files.ipynb #aa67ce57
 def _checksum_fault(path:str|Path)->str|None: # 'missing', 'another', or None
     "What is wrong with the checksum in a file."
     with open(path, 'rb') as f: sha, kept = _sha256(f)
@@ -283,6 +290,7 @@ def is_number(x:object)->bool:
     "Whether it is a finite number, and not a bool."
     return isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e300
 
+# %% ../nbs/files.ipynb #e1966d0f
 def _checked(
     value, # of a header's entry
     sound:bool, # whether it is as it must be
@@ -298,6 +306,7 @@ def plain_text(text:str, where:str)->str: # the same
     is_plain = len(text) <= 1000 and text.isprintable()
     return _checked(text, is_plain, where, 'text on one line,')
 
+# %% ../nbs/files.ipynb #d571e6dc
 def _is_setting(x:object)->bool:
     "Whether it is None, a bool, a number, text or a list of text."
     if x is None or isinstance(x, bool) or is_number(x): return True
@@ -309,6 +318,7 @@ def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, te
     sound = isinstance(settings, dict) and all(map(_is_setting, settings.values()))
     return _checked(settings, sound, where, 'settings by name: numbers, text, lists of text;')
 
+# %% ../nbs/files.ipynb #549233ec
 def _is_epoch(row:object, number:int)->bool:
     "Whether a row of a history is of this epoch, and holds numbers by name."
     if not isinstance(row, dict) or not {'epoch', 'lr', 'loss'} <= row.keys(): return False
@@ -354,6 +364,7 @@ def check_shapes(
                 f'but is {tuple(tensor.shape)}, {tensor.dtype}')
     return sizes
 
+# %% ../nbs/files.ipynb #5bf40e33
 def check_numbers(
     tensors:dict[str, 'Tensor'], # what a file holds
     path:str|Path, # the file, for messages
@@ -404,6 +415,7 @@ def is_url(name)->bool: # of a file, or anything else
     "Whether this is text that starts with a scheme and ://. A `Path` is not."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
+# %% ../nbs/files.ipynb #edb19cb4
 def file_identity(path:str|Path)->tuple: # path or URL, size, and times of change
     "A key for the state of a file; a missing file has one, too."
     try:
@@ -415,6 +427,7 @@ def file_identity(path:str|Path)->tuple: # path or URL, size, and times of chang
         return path, fs.ukey(there)
     except Exception as e: return str(path), type(e).__name__          # kinds vary  # noqa: BLE001
 
+# %% ../nbs/files.ipynb #21587f2f
 def digest(parts:Iterable)->str: # text, bytes, arrays -> 16 hexadecimal digits
     "A hash of data, in their order."
     sha = hashlib.sha256()
@@ -423,6 +436,7 @@ def digest(parts:Iterable)->str: # text, bytes, arrays -> 16 hexadecimal digits
         sha.update(part)
     return sha.hexdigest()[:16]
 
+# %% ../nbs/files.ipynb #33990a9d
 def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
     "A hash of the identities of files, in their order."
     return digest(repr(file_identity(path)) for path in files)
@@ -452,6 +466,7 @@ def read_class_file(path:str|Path)->dict: # .yaml, .yml, .json -> name, names, s
     return {'name': about.get('name', path.stem), 'names': list(classes),
             'synonyms': synonyms, 'natural': about.get('natural')}
 
+# %% ../nbs/files.ipynb #166e815b
 def clean_text(text:str, what:str)->str:
     "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."
     if not isinstance(text, str):

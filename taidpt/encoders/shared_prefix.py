@@ -7,7 +7,6 @@ __all__ = ['run_causal', 'name_suffixes', 'encode_whole_prompts', 'encode_any_pr
            'prompt_block', 'encode_shared_prefix', 'Recomputed']
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #911ea10a
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -66,7 +65,8 @@ def name_suffixes(
     tokens = tokenize([f'{name}.' for name in classnames])
     eot = find_ends(tokens)
     last = eot.max().item()
-    total, most = M + last + 1, plain.shape[1]
+    most = plain.shape[1]
+    total = M + last + 1
     if total > most: raise ValueError(
         f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with its context vectors, '
         f'but this CLIP reads {most}: shorten the name or the context.')

@@ -29,6 +29,7 @@ def text_tower(model:nn.Module) -> nn.Module: # owner of the text transformer
     if _is_hugging_face(text) or hasattr(text, 'text_projection'): return text
     raise TypeError(f'{type(model).__name__} has no text encoder that open_clip would know.')
 
+# %% ../../nbs/encoders/towers.ipynb #11f5e19b
 def _has_class_token(text:nn.Module) -> bool:
     "Whether a text tower has CoCa's class token behind the padding."
     return getattr(text, 'cls_emb', None) is not None
@@ -53,6 +54,7 @@ class SpecialTokens(NamedTuple):
     sot:int|None # the id before the words; None if there is none
     eot:int # the id after the words: EOT, or padding if there is none
 
+# %% ../../nbs/encoders/towers.ipynb #1515dd7c
 def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × J token ids
     "Find the tokens before and after words."
     blank, one = tokenizer(['', 'a']).long()
@@ -60,6 +62,7 @@ def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × J
     sot = blank[0].item() if start else None
     return SpecialTokens(blank, start, word=one[start].item(), sot=sot, eot=blank[start].item())
 
+# %% ../../nbs/encoders/towers.ipynb #ce1a8557
 def project(text:nn.Module, x:Tensor) -> Tensor: # a tower; … × W, its output -> … × D
     "`ln_final` and the text projection, at every position alike."
     if _is_hugging_face(text): return text.proj(x)             # contains its own norm
@@ -194,6 +197,13 @@ def _hill(grid:Sequence[int], like:Tensor) -> Tensor: # h, w -> (1 + P) × (1 + 
 # %% ../../nbs/encoders/towers.ipynb #d12066ae
 _ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k', 'surgery': 'v'}
 
+def _beside(blocks:Sequence[nn.Module], entered:Sequence[Tensor]) -> Tensor: # N × (1 + P) × W
+    "CLIP Surgery's path: what enters the first block, and each block's attention of values."
+    x = entered[0]
+    for block, before in zip(blocks, entered):
+        x = x + block.ls_1(_compared(block, before, 'v'))
+    return x
+
 def _patches(
     blocks:nn.ModuleList, # of a ViT
     entered:Sequence[Tensor], # N × (1 + P) × W, what entered the last of them; class token first
@@ -201,10 +211,7 @@ def _patches(
     dense:str, # the way
 ) -> Tensor: # N × P × W
     "The patches by another last block, or by a path beside the last ones."
-    if dense == 'surgery':
-        last = blocks[-len(entered):]
-        beside = [block.ls_1(_compared(block, x, 'v')) for block, x in zip(last, entered)]
-        return sum(beside, entered[0])[:, 1:]
+    if dense == 'surgery': return _beside(blocks[-len(entered):], entered)[:, 1:]
     block = blocks[-1]
     x = entered[-1]
     hill = _hill(grid, x) if dense == 'naclip' else None

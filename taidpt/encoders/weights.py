@@ -105,6 +105,7 @@ def is_known_clip(label:str) -> bool: # e.g. 'RN50/openai'; `FrozenCLIP.name`
     name, _, tag = label.partition('/')
     return tag in open_clip.list_pretrained_tags_by_model(name)
 
+# %% ../../nbs/encoders/weights.ipynb #389e241d
 def opened_by_label(label:str) -> str: # an unknown CLIP's label -> in words
     "Describe what loading a CLIP by this name would do."
     import open_clip
@@ -113,6 +114,7 @@ def opened_by_label(label:str) -> str: # an unknown CLIP's label -> in words
     if rest and name in open_clip.list_models(): return f'open the file {rest!r} as its weights'
     return 'open whatever folder has that name'
 
+# %% ../../nbs/encoders/weights.ipynb #59542a5f
 def model_and_tag(label:str|None) -> tuple[str|None, str|None]: # what `load_clip` takes
     "Split a CLIP's label, e.g. 'RN50/openai' or 'ViT-B/16', into name and weights."
     is_whole = label is None or '/' not in label or label.startswith(('hf-hub:', 'local-dir:'))
@@ -134,14 +136,14 @@ def _download_failed(source:_ClipSource, cfg:dict, error:Exception) -> Exception
     reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
     wants_quick = cfg.get('quick_gelu') and 'quickgelu' not in source.spec
     named = f' with the name {source.spec}-quickgelu' if wants_quick else ''
-    folder = f"{named}, or a folder in open_clip's format as the name;"
+    also = f"{named}, or a folder in open_clip's format as the name;"
     return with_remedy(
         ConnectionError,
         f'Could not get the weights of {source.label}; tried {tried} ({reason}). '
         'Download them where there is internet, then',
-        python=f'pass pretrained="/path/to/weights.safetensors"{folder} '
+        python=f'pass pretrained="/path/to/weights.safetensors"{also} '
                'load_clip() without arguments needs no download.',
-        command=f'say --clip NAME/weights.safetensors{folder} without --clip there is no download.')
+        command=f'say --clip NAME/weights.safetensors{also} without --clip there is no download.')
 
 # %% ../../nbs/encoders/weights.ipynb #5e44c9f5
 class _NoInit(TorchFunctionMode):
