@@ -24,14 +24,15 @@ from .training import Recipe, check_history
 
 # %% ../nbs/11_model_files.ipynb #mf-header-1
 def _is_setting(value:object)->bool:
-    "Whether a value from JSON is None, a bool, a number, text, or a list of text."
+    "Whether a value from JSON is None, a bool, a number, text, or a list of text or numbers."
     if value is None or isinstance(value, bool) or is_number(value): return True
-    return is_text_list(value if isinstance(value, list) else [value])
+    values = value if isinstance(value, list) else [value]
+    return is_text_list(values) or all(map(is_number, values))
 
 def _check_settings(settings:object, where:str)->dict: # from JSON -> the same
     "`ValueError` unless they are settings by name."
     if isinstance(settings, dict) and all(map(_is_setting, settings.values())): return settings
-    raise ValueError(f'{where} must be settings by name: numbers, text, lists of text; '
+    raise ValueError(f'{where} must be settings by name: numbers, text, lists of them; '
                      f'not {settings!r:.60}')
 
 def _check_text(text:object, where:str)->str: # from JSON -> the same
