@@ -100,8 +100,8 @@ def any_text_features(
     def keep(module, args, out): outputs.append(out)
     hooks = [text.transformer.register_forward_hook(keep)]
     if vectors is not None:
-        hook = _replaces_words(vectors, special.start)
-        hooks.append(_word_embedding(text).register_forward_hook(hook))
+        put_in = _replaces_words(vectors, special.start)
+        hooks.append(_word_embedding(text).register_forward_hook(put_in))
     try: h = model.encode_text(tokens, normalize=False)
     finally:
         for hook in hooks: hook.remove()
@@ -139,7 +139,7 @@ def _attention_pooled(
 
 # %% ../../nbs/encoders/towers.ipynb #692a4912
 def _grid_positions(embedding:Tensor, grid:Sequence[int]) -> Tensor: # (1 + J') × W; h, w
-    "A learned positional embedding, the first before those of a grid, for another grid."
+    "A positional embedding that was learned for one grid, for another; the first row stays."
     from timm.layers import resample_abs_pos_embed          # here, as it takes a second
     return resample_abs_pos_embed(embedding[None], grid)[0]
 
