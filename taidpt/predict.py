@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['validation', 'clip_and_classes', 'settings_of', 'header_of', 'read_model', 'Predictor', 'all_tensors',
-           'predict_together', 'Wrapper']
+           'predict_together', 'Wrapper', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
 import copy, inspect
@@ -28,7 +28,7 @@ from .model_files import (
     ModelHeader, clip_of, read_model_file, warn_of_another_clip, write_model_file)
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Rule, Tag, Thresholds, as_thresholds, reference_thresholds
-from .training import Recipe
+from .training import Recipe, check_same_run
 
 if TYPE_CHECKING: from typing import Self
 
@@ -583,3 +583,22 @@ class Wrapper(Predictor):
     def rebuilt(cls, clip, classes, parts:list[Predictor], tensors:dict, settings:dict)->'Self':
         "The wrapper of a file, around the model inside."
         return cls(parts[0], **settings)
+
+# %% ../nbs/12_predict.ipynb #pr-once-1
+def learn_at_once(
+    model:Predictor, # that learns; it takes over what the trial has
+    compute:Callable, # (trial): gives it what is to be learned
+    trial:Predictor, # a copy of the model with nothing learned
+    data:str, # a hash of what it learns from
+    measure:Callable|None=None, # (trial) -> numbers by name, of `validation`
+    checkpoint:str|Path|None=None, # file to read, if it exists, or to write
+)->None:
+    "Learn in one step, or read the outcome from a checkpoint of the same run."
+    if checkpoint and Path(checkpoint).exists():
+        header, tensors = read_model_file(checkpoint)
+        check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
+        trial.take_tensors(tensors)
+    else: compute(trial)
+    if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
+    if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
+    vars(model).update(vars(trial))
