@@ -174,7 +174,8 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
     parts = [_rebuilt(inner, _tensors_of(tensors, str(i)), clip_for, path, Predictor, {})
              for i, inner in enumerate(header.members)]
     own = _tensors_of(tensors, '')
-    try: model = kind.rebuilt(None if parts else clip_for(header), header.classes, parts, own, settings)
+    clip = None if parts else clip_for(header)
+    try: model = kind.rebuilt(clip, header.classes, parts, own, settings)
     except (TypeError, ValueError, IndexError) as e:
         raise ValueError(f'{path}: its settings do not fit {kind.__name__} ({e})') from None
     _check_tensors(model, own, header, path)
@@ -183,6 +184,7 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
         model.restore(header)
     except (RuntimeError, ValueError) as e:
         raise ValueError(f'{path}: its tensors do not fit {kind.__name__} ({e})') from None
+    if clip is not None: warn_of_another_clip(header, clip, path)
     return model
 
 def read_model(
@@ -198,12 +200,9 @@ def read_model(
     loaded = {}
     def clip_for(inner:ModelHeader)->FrozenCLIP:
         "The CLIP that was passed, or the one that the file names, loaded once."
-        if clip is not None: found = clip
-        else:
-            if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
-            found = loaded[inner.clip]
-        warn_of_another_clip(inner, found, path)
-        return found
+        if clip is not None: return clip
+        if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
+        return loaded[inner.clip]
     return _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
 
 # %% ../nbs/12_predict.ipynb #10-014
@@ -414,7 +413,7 @@ class Predictor:
     def tensors(self)->dict[str, Tensor]: # by name
         "Tensors of a file: the class embeddings, unless a model keeps others."
         G, L = self.embeddings()
-        return {'G': G} if L is None else {'G': G, 'L': L.clone()}
+        return {'G': G} if L is None else {'G': G, 'L': L}
 
     def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]: # as `check_shapes` takes them
         "The tensors that it expects in a file; those that are there tell which."
