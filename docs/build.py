@@ -217,7 +217,7 @@ def readme() -> str:
     text = re.sub(r'(\]\(|src="|srcset="|href=")\.\./', r'\1', text)                            # links leave from the root now
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
     text = re.sub(r'\n{3,}', '\n\n', text.replace('```python\n\n```\n', '')).strip()           # an output without its code
-    return f'<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook, not this file. -->\n\n{text}\n'
+    return f'<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook. -->\n\n{text}\n'
 
 
 def with_colab(path: Path, text: str) -> str:

@@ -41,6 +41,14 @@ def test_links_of_the_readme():
     assert f'git clone {cfg["git_url"]}\ncd {cfg["repo"]}\npip install .' in readme and f']({SITE})' in readme
 
 
+def test_the_readme_begins_with_the_two_commands():
+    "They do everything, and CI runs the second"
+    top = text('README.md').splitlines()[:20]
+    commands = [line.partition('#')[0].strip() for line in top if line.startswith('make ')]
+    assert commands == ['make demo', 'make test']
+    assert re.search(r'^exec make test\b', text('.ci/run'), re.MULTILINE)
+
+
 def entries() -> dict[str, tuple[str, str]]:
     "LICENSES.md: pattern of files -> what it is, licence"
     rows = re.findall(r'^\| (`.*?) \| (.+) \| (.+) \|$', text('LICENSES.md'), re.MULTILINE)
