@@ -1,6 +1,6 @@
 """The picture tower in PyTorch and in OpenVINO, in turn: pictures a second on pixels, and by
 `predict` on a folder of photos of COCO's size. "Eager" is PyTorch with all cores on one batch
-after another; `predict` and the engine take a batch a core. With the table of labelled photos, also
+after another; `predict` and the engine take a batch a core. With a table of labelled photos, also
 what bfloat16 does to scores, best tags and average precision.
 
     python benchmarks/engines.py [rounds] [photos]
