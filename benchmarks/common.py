@@ -14,9 +14,12 @@ from typing import Callable
 import open_clip
 import torch
 
+from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP
 from taidpt.encoders.weights import preprocessing
 from taidpt.files import write_whole
+from taidpt.learner import TaIDPT
+from taidpt.training import PUBLISHED
 
 RESULTS = Path(__file__).with_name("results.json")
 BESIDE = Path(__file__).resolve().parents[2] / "shared"
@@ -34,6 +37,14 @@ def rn50() -> FrozenCLIP:
     logging.disable(logging.NOTSET)
     tokenizer = open_clip.get_tokenizer("RN50")
     return FrozenCLIP(model, tokenizer, preprocessing(model, draft=False), "RN50-quickgelu")
+
+
+def untrained(clip: FrozenCLIP, classes: ClassSet) -> TaIDPT:
+    "A model with the prompts that learning starts with."
+    model = TaIDPT(clip, classes)
+    model.recipe_ = PUBLISHED
+    model.prompts_ = model.fresh_prompts(PUBLISHED)
+    return model
 
 
 def copies(paths: list[Path], photos: int, folder: Path) -> Path:

@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Callable
 
 import torch
-from common import SHARED, copies, interleave, ratios, record, rn50, spread
+from common import SHARED, copies, interleave, ratios, record, rn50, spread, untrained
 from pictures import enlarge
 
 from taidpt.all import (
-    COCO, VOC2007, FrozenCLIP, TaIDPT, ZeroShotCLIP, load_clip, mean_average_precision,
-    read_labels)
+    COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
 from taidpt.encoders.engines import openvino_tower
 from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
-from taidpt.tags import reference_photos
+from taidpt.clip import reference_photos
 
 WAYS = {                                            # engine and precision
     "torch bfloat16": ("torch", "bfloat16"),
@@ -86,29 +85,22 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
     return in_turn(name, ways, rounds, batches * len(pixels))
 
 
-def untrained(clip: FrozenCLIP) -> TaIDPT:
-    "A model with the prompts that learning starts with."
-    model = TaIDPT(clip, COCO)
-    model.prompts_ = model.fresh_prompts()
-    return model
-
-
 def on_photos(folder: Path, rounds: int) -> dict:
     "`predict` with the embedded CLIP, from files to scores."
-    plain = untrained(clip_by(*PLAIN))
+    plain = untrained(clip_by(*PLAIN), COCO)
     models = {"a batch a core": plain}
-    for name, how in WAYS.items(): models[name] = untrained(clip_by(*how))
+    for name, how in WAYS.items(): models[name] = untrained(clip_by(*how), COCO)
     paths = list_pictures(folder)
 
     @torch.no_grad()
     def eager():
         "As one would write it first: decode four photos, then all cores on these."
-        scorer = plain.scorer()
+        model = plain.prepared()
         found = []
         for i in range(0, len(paths), 4):
             pixels = [plain.clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
-            features = plain.clip.encode_images(torch.stack(pixels))
-            found.append(sum(scorer(*features)) / 2)
+            f, F = plain.clip.encode_images(torch.stack(pixels))
+            found.append(fuse(*model.branches(f, F.flatten(1, 2))))
         return torch.cat(found)
 
     ways = {"eager": eager}

@@ -25,7 +25,7 @@ from training import BATCH
 from taidpt.all import (
     COCO, VOC2007, ClassSet, FrozenCLIP, NounFilter, TaIDPT, bundled_captions, encode_sentences,
     load_clip, template_sentences)
-from taidpt.tags import reference_photos
+from taidpt.clip import reference_photos
 
 
 class Run(NamedTuple):

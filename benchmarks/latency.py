@@ -12,7 +12,7 @@ from pathlib import Path
 
 from common import interleave, record, spread
 
-from taidpt.tags import reference_photos
+from taidpt.clip import reference_photos
 
 TAIDPT = Path(sys.executable).with_name("taidpt")
 PROMPTS = files("taidpt")/"data/prompts/voc2007.safetensors"

@@ -25,7 +25,7 @@ from taidpt.all import (
     COCO, ClassSet, LabeledTexts, NounFilter, PromptLearner, TaIDPT, ZeroShotCLIP,
     bundled_captions, encode_sentences, load_clip)
 from taidpt.encoders.features import load_features, stored_features
-from taidpt.losses import auc_loss, ranking_loss
+from taidpt.losses import pairs_loss, ranking_loss
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
 
@@ -186,7 +186,7 @@ def main(captions: int = 100_000):
         "store": store,
         "noun filter": in_a_process(label, 3_000_000),
         "ranking loss": in_a_process(loss_memory, ranking_loss, BATCH, 10_000, 5),
-        "loss of pairs": in_a_process(loss_memory, auc_loss, *as_captions),
+        "loss of pairs": in_a_process(loss_memory, pairs_loss, *as_captions),
         "tiny pictures": [in_a_process(tiny_pictures, n) for n in (1_000, 20_000)],
         "many classes": [in_a_process(many_classes, n) for n in (500, 5_000)],
         "long caption": [in_a_process(long_caption, n) for n in (1_000, 1_000_000)],

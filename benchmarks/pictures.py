@@ -13,19 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Times, copies, interleave, ratios, record, rn50, spread
+from common import Times, copies, interleave, ratios, record, rn50, spread, untrained
 from PIL import Image
 from torchvision.transforms import Compose, InterpolationMode, Resize
 
-from taidpt.all import COCO, FrozenCLIP, TaIDPT, ZeroShotCLIP, load_clip
+from taidpt.all import COCO, FrozenCLIP, ZeroShotCLIP, load_clip
 from taidpt.encoders.pictures import list_pictures
-from taidpt.tags import reference_photos
+from taidpt.clip import reference_photos
 
 
 def beside_the_encoder(folder: Path, rounds: int) -> Times:
     "Seconds of `predict` on files with RN50, and of the encoder alone on pixels, four at a time."
-    model = TaIDPT(rn50(), COCO)
-    model.prompts_ = model.fresh_prompts()
+    model = untrained(rn50(), COCO)
     photos = [Image.open(path).convert("RGB") for path in list_pictures(folder)]
     pixels = torch.stack([model.clip.preprocess(photo) for photo in photos])
 

@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 import torch
 from safetensors import safe_open
 
-from taidpt import clip, predict, tags, texts
+from taidpt import clip, model_files, texts
 from taidpt.all import NounFilter, bundled_captions, encode_sentences
 from taidpt.apps.cli import main
 from taidpt.baselines import concepts
@@ -54,8 +54,8 @@ CLIP = clip.load_clip(device='cpu')
 CAPTIONS = list(islice(bundled_captions(), 120))
 texts.TEMPLATES = texts.TEMPLATES[:2]
 concepts.bundled_captions = lambda: CAPTIONS
-for module in (clip, predict, reproduce): module.load_clip = lambda *args, **kwargs: CLIP
-tags.reference_features(CLIP)
+for module in (clip, model_files, reproduce): module.load_clip = lambda *args, **kwargs: CLIP
+CLIP.reference_features()
 for rules in ('careful', 'published'):
     NounFilter(['cat'], rules=rules).label(CAPTIONS, progress=False)
 

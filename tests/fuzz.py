@@ -6,13 +6,16 @@ Anything else is a fault. `tests/test_fuzz.py` runs a few hundred cases, always 
 every file of tests/corpus, which are cases that once were faults. FUZZ=2000 in the environment
 tries as many for each reader, others each time.
 """
+import copy
 import gzip
 import io
 import json
 import logging
+import math
 import random
 import tempfile
 import warnings
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -27,8 +30,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from taidpt.all import (
-    ClassSet, LabeledTexts, NounFilter, TaIDPT, TextConcepts, Thresholds, read_captions,
-    read_labels)
+    ClassSet, Ensemble, LabeledTexts, NounFilter, TaIDPT, TextConcepts, Thresholds, Tiled,
+    load_model, read_captions, read_labels)
 from taidpt.apps.onnx import Tagger
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
@@ -36,6 +39,7 @@ from taidpt.files import NO_CHECKSUM, seal
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.predict import settings_of
 from taidpt.text.words import lower_words, token_spans
+from taidpt.training import PUBLISHED
 
 logging.getLogger('PIL').setLevel(logging.CRITICAL)
 PETS = ClassSet('pets', ['cat', 'dog'], {'dog': ['puppy']})
@@ -56,7 +60,8 @@ def noun_filter() -> NounFilter: return NounFilter(PETS)
 def prompts() -> TaIDPT:
     "Prompts with a history, thresholds and frequencies"
     model = TaIDPT(clip(), PETS, n_ctx=2, templates=False, epochs=3)
-    model.prompts_ = model.fresh_prompts()
+    model.recipe_ = replace(PUBLISHED, epochs=3)
+    model.prompts_ = model.fresh_prompts(model.recipe_)
     model.history_ = [
         dict(epoch=1, lr=1e-5, loss=2.5),
         dict(epoch=2, lr=.1, loss=2.25),
@@ -72,6 +77,11 @@ def vectors() -> TextConcepts:
     model = TextConcepts(clip(), PETS)
     model.vectors_ = torch.ones(2, clip().dim)
     return model
+
+
+def wrappers() -> Ensemble:
+    "A model of models"
+    return Ensemble([prompts(), Tiled(vectors())], [1, 2])
 
 
 def saved(write, ending: str = '.safetensors') -> bytes:
@@ -200,6 +210,7 @@ SEEDS = {
     'prompts': lambda: [('a.safetensors', saved(prompts().save))],
     'prompt_header': lambda: [('a.safetensors', saved(prompts().save))],
     'vectors': lambda: [('a.safetensors', saved(vectors().save))],
+    'wrapper_header': lambda: [('a.safetensors', saved(wrappers().save))],
     'checkpoint': lambda: [('a.pth', saved(checkpoint, '.pth'))],
     'ids': id_files,
     'coco': lambda: [('a.json', COCO)],
@@ -232,6 +243,7 @@ def read_prompts(path: Path):
     model = TaIDPT.load(path, clip())
     before = prompts()
     assert settings_of(model) == settings_of(before)
+    assert model.recipe_ == before.recipe_
     assert model.history_ == before.history_
     assert model.classes == before.classes
     assert model.thresholds == before.thresholds
@@ -249,6 +261,7 @@ READERS = {
     'prompts': read_prompts,
     'prompt_header': lambda path: TaIDPT.load(path, clip()),
     'vectors': lambda path: TextConcepts.load(path, clip()),
+    'wrapper_header': lambda path: load_model(path, clip()),
     'checkpoint': lambda path: import_checkpoint(path, clip(), PETS),
     'ids': read_caption_ids,
     'coco': lambda path: list(_captions_by_id(path, [3])),
@@ -310,11 +323,12 @@ def spoil(content: bytes, rng: random.Random) -> bytes:
     return bytes(raw)
 
 
-HEADER_VALUES = [
-    'null', '[]', '{}', '""', 'x', '-1', '1e999', 'NaN', '[' * 3000, '5' * 5000, '[1]',
-    '{"a": 1}', '["a"]', '"<b>"', '\n', 'hf-hub:a/b', '{"name": "a", "names": ["cat", "dog"]}',
-    '{"names": [[]]}', '{"n_ctx": 2, "lr": "x"}', '{"epochs": -1}',
-    '[{"epoch": "<b>", "lr": 1}]',
+WORDS = ['null', '[]', '{}', '""', 'x', '-1', 'NaN', '[' * 3000, '5' * 5000, '["a"]', '\n']
+ENTRIES = [
+    None, [], {}, '', 'x', -1, 2**70, 1e300, math.inf, math.nan, True, [1], {'a': 1}, ['a'], [[]],
+    '<b>', '\n', 'hf-hub:a/b', 'TaIDPT', 'Tiled', {'name': 'a', 'names': ['cat', 'dog']},
+    {'names': [[]]}, {'n_ctx': 2, 'lr': 'x'}, {'epochs': -1}, [{'epoch': '<b>', 'lr': 1}],
+    ['cat', 'dog'], ['dog', 'cat', 'cow'], [.5, .5],
 ]
 TENSORS = [
     torch.zeros(0),
@@ -326,28 +340,45 @@ TENSORS = [
 ]
 
 
-def change_header(header: dict[str, str], tensors: dict[str, torch.Tensor], rng: random.Random):
-    "Change a word or a tensor, and now and then leave out a word; in place"
-    if rng.random() < .7:
-        words = [word for word in header if word != 'checksum']
-        header[rng.choice(words + ['more'])] = rng.choice(HEADER_VALUES)
-    else:
-        tensors[rng.choice([*tensors, 'more'])] = rng.choice(TENSORS).clone()
-    if rng.random() < .1:
-        words = [word for word in header if word not in ('format', 'checksum')]
-        header.pop(rng.choice(words), None)
+def change_entry(entries: dict|list, rng: random.Random):
+    "Change, add or leave out an entry of a header, or of what is in it; in place"
+    keys = list(entries) if isinstance(entries, dict) else list(range(len(entries)))
+    key = rng.choice(keys)
+    inner = entries[key]
+    if inner and isinstance(inner, (dict, list)) and rng.random() < .7: change_entry(inner, rng)
+    elif rng.random() < .15: del entries[key]
+    elif isinstance(entries, dict) and rng.random() < .1: entries['more'] = rng.choice(ENTRIES)
+    else: entries[key] = copy.deepcopy(rng.choice(ENTRIES))
+
+
+def change_words(words: dict[str, str], rng: random.Random):
+    "Change, add or leave out a word of a file; in place"
+    names = [name for name in words if name != 'checksum']
+    if rng.random() < .1: del words[rng.choice([name for name in names if name != 'format'])]
+    else: words[rng.choice([*names, 'more'])] = rng.choice(WORDS)
+
+
+def change_file(words: dict[str, str], tensors: dict[str, torch.Tensor], rng: random.Random):
+    "Change the header, another word or a tensor; in place"
+    what = rng.random()
+    if what < .6 and words.get('about', '').startswith('{'):
+        header = json.loads(words['about'])
+        change_entry(header, rng)
+        words['about'] = json.dumps(header)
+    elif what < .75: change_words(words, rng)
+    else: tensors[rng.choice([*tensors, 'more'])] = rng.choice(TENSORS).clone()
 
 
 def spoil_header(content: bytes, rng: random.Random) -> bytes:
-    "A safetensors file with other words or tensors, and a checksum that does not tell"
+    "A model file with another header, other words or tensors, and a checksum that does not tell"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)/'a.safetensors'
         path.write_bytes(content)
         with safe_open(path, 'pt') as f:
-            header = dict(sorted(f.metadata().items()))          # they come in any order
+            words = dict(sorted(f.metadata().items()))           # they come in any order
             tensors = {name: f.get_tensor(name) for name in f.keys()}
-        for _ in range(rng.choice([1, 1, 2])): change_header(header, tensors, rng)
-        save_file(tensors, path, header | NO_CHECKSUM)
+        for _ in range(rng.choice([1, 1, 2])): change_file(words, tensors, rng)
+        save_file(tensors, path, words | NO_CHECKSUM)
         seal(path)
         return path.read_bytes()
 
@@ -355,6 +386,6 @@ def spoil_header(content: bytes, rng: random.Random) -> bytes:
 def one_case(reader: str, rng: random.Random) -> tuple[str, bytes]:
     "Name and content of a spoilt file"
     name, content = rng.choice(seeds(reader))
-    by_header = reader == 'prompt_header' or (reader == 'vectors' and rng.random() < .7)
+    by_header = reader.endswith('_header') or (reader == 'vectors' and rng.random() < .7)
     spoilt = spoil_header(content, rng) if by_header else spoil(content, rng)
     return name, spoilt

@@ -4,7 +4,7 @@ from unittest import mock
 import pytest
 import torch
 
-from taidpt import predict
+from taidpt import model_files
 from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.apps.cli import main
 from taidpt.apps.hub import from_pretrained, save_pretrained
@@ -38,7 +38,7 @@ def stranger(clip, tmp_path):
 @pytest.fixture
 def fetched(clip):
     "The function that fetches a CLIP, which fetches nothing"
-    with mock.patch.object(predict, 'load_clip', return_value=clip) as load: yield load
+    with mock.patch.object(model_files, 'load_clip', return_value=clip) as load: yield load
 
 
 def load_from_folder(path, **how): return from_pretrained(path.parent, **how)
