@@ -30,22 +30,26 @@ class _Dual(NamedTuple):
     "How DualCoOp learns."
     clip: FrozenCLIP
     settings: dict
-    change: partial|None # augments pictures, for DualCoOp*
+    change: partial|None = None # augments pictures, for DualCoOp*
+
+    @property
+    def starred(self)->bool: return self.change is not None
+    @property
+    def name(self)->str: return 'DualCoOp*' if self.starred else 'DualCoOp'
 
 def _dual_features(study:Study, dual:_Dual, pictures:LabeledPictures, seed:int):
     "Features of training pictures, encoded once or, if they are augmented, in each epoch."
-    if dual.change is None: return study.features(pictures, dual.clip).form(0)
+    if not dual.starred: return study.features(pictures, dual.clip).form(0)
     return AugmentedPictures(dual.clip, pictures.pictures, dual.change, seed, study.progress)
 
 def _dualcoop_cell(scene:Scene, name:str, dual:_Dual, share:float, seed:int)->Cell:
     "Scores of DualCoOp, or DualCoOp*, learned from part of the labels."
     study, train = scene.study, scene.train
-    starred = dual.change is not None
     name = f'{name}.{share}.seed{seed}'
     model = DualCoOp(dual.clip, scene.test.classes, seed=seed, **dual.settings)
-    known = train.labels if starred else train.signed()
-    labels = partial_labels(known, share, seed, per_label=starred)
-    changes = sorted(dual.change.keywords.items()) if starred else []
+    known = train.labels if dual.starred else train.signed()
+    labels = partial_labels(known, share, seed, per_label=dual.starred)
+    changes = sorted(dual.change.keywords.items()) if dual.starred else []
     source = f'{labels_digest(train)} {share} {changes}'
     path = study.path('prompts', name, model, source)
 
@@ -100,8 +104,7 @@ def table3(
     if not shares: shares = SHARES if study.whole else (.3, .9)
     clip = dual_clip or study.clip
     starred = study.whole and dual is None
-    method = 'DualCoOp*' if starred else 'DualCoOp'
-    how = _as_published(name, clip) if starred else _Dual(clip, dual or {}, None)
+    how = _as_published(name, clip) if starred else _Dual(clip, dual or {})
     seen = pictures or scene(Material(study, name, crowds=not starred), 2)
     side = _picture_side(clip)
     group = f'table3.{name}-{side}'
@@ -109,7 +112,7 @@ def table3(
     for share in shares:
         runs[share] = [_dualcoop_cell(seen, group, how, share, seed) for seed in study.seeds]
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
-    found = _table3_results(seen, method, tai, runs, weight)
+    found = _table3_results(seen, how.name, tai, runs, weight)
     published = seen.published and clip.name == 'RN101/openai' and side == 448
     _write_table3(replace(seen, published=published), name, found)
     return found
