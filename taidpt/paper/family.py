@@ -110,7 +110,7 @@ class Comparison:
         "A function that learns; none for a model without `fit`."
         if not hasattr(model, 'fit'): return None
         train = self.sentences(name)
-        features = self.features(name)                      # now: the seconds are for learning alone
+        features = self.features(name)                      # now: the seconds are of learning
 
         def learn():
             model.fit(train, features=features, progress=False)
@@ -269,14 +269,15 @@ def _labelled_sentences(
     if captions: name, sentences = Path(captions).name, read_captions(captions)
     return name, NounFilter(classes).label(sentences, progress, keep_unnamed=True)
 
-def _own_method(member:type[Predictor])->Callable: # (clip, classes, seed) -> a model
-    "A method of your own as `FAMILY` has them. Raises `TypeError` for another object."
+def _members(member:type[Predictor]|None)->dict[str, Callable]: # as `FAMILY`
+    "The family, and your own method. Raises `TypeError` for another object."
+    if member is None: return FAMILY
     if not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
         f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
     seeded = 'seed' in inspect.signature(member).parameters
     def new(clip, classes, seed):
         return member(clip, classes, seed=seed) if seeded else member(clip, classes)
-    return new
+    return FAMILY | {member.__name__: new}
 
 def _results_table(rows:list[Result])->str:
     "Results in Markdown."
@@ -304,8 +305,7 @@ def compare(
     progress:bool=True, # show progress bars
 )->str: # a table in Markdown
     "Compare the family on labelled pictures. An interrupted run resumes."
-    members = dict(FAMILY)
-    if member: members[member.__name__] = _own_method(member)
+    members = _members(member)
     read_results(out)                                       # a malformed line fails now
     known = as_classset(classes)
     called = str(classes) if isinstance(classes, str | Path) else known.name
@@ -314,8 +314,8 @@ def compare(
     source, train = _labelled_sentences(captions, known, progress)
     study = Study(clip, Path(out).parent, progress=progress)
     family = Comparison(study, photos, train, seeds, min_photos, members)
-    every, rows = list(product(members, (False, True))), []
-    for method, relative in tqdm(every, 'methods', disable=not progress):
-        rows.append(family.row(method, relative, name, called, source))
+    every = list(product(members, (False, True)))
+    bar = tqdm(every, 'methods', disable=not progress)
+    rows = [family.row(method, relative, name, called, source) for method, relative in bar]
     keep_results(out, rows)
     return _results_table(rows)
