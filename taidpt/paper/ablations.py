@@ -95,6 +95,7 @@ def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
         found['branches', name] = measured(m.test, scores).each
     return found
 
+# %% ../../nbs/paper/ablations.ipynb #66af8f15
 def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # by group and CLIP
     "mAP of the published settings on each CLIP."
     found = {}
@@ -112,6 +113,7 @@ def _sentences_naming(m:Material, classes:ClassSet, n:int)->LabeledTexts:
     some = naming[draw(len(naming), n)]
     return LabeledTexts(some.texts, some.labels[:, columns], classes)
 
+# %% ../../nbs/paper/ablations.ipynb #886c9e9f
 def _sentence_cell(m:Material, test:LabeledPictures, texts:LabeledTexts, seed:int)->Cell:
     "Scores of TaI-DPT with the settings of CoOp."
     settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
@@ -124,6 +126,7 @@ def _sentence_cell(m:Material, test:LabeledPictures, texts:LabeledTexts, seed:in
         **settings)
     return m.study.cell(f'texts-pictures.{m.name}.texts.seed{seed}', test, *prompts)
 
+# %% ../../nbs/paper/ablations.ipynb #bce0af49
 def _picture_cell(m:Material, test:LabeledPictures, train:LabeledPictures, seed:int)->Cell:
     "Scores of CoOp with both branches."
     study, run = m.study, m.run
@@ -172,6 +175,7 @@ def _groups(clips:Sequence[FrozenCLIP], names:Sequence[str]|None)->dict: # name 
             raise ValueError(f'{name!r} is no group of ablations; there are {", ".join(known)}')
     return {name: known[name] for name in names}
 
+# %% ../../nbs/paper/ablations.ipynb #889cfc38
 def ablations(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set

@@ -220,6 +220,7 @@ def read_results(
     except (TypeError, ArrowInvalid) as e: raise ValueError(
         f'{path}: {e}; correct the line, or delete it to measure it again') from None
 
+# %% ../../nbs/paper/family.ipynb #1346c0ae
 def _told(value)->str:
     "A value as the file holds it."
     if isinstance(value, bool): return 'yes' if value else 'no'
@@ -259,6 +260,7 @@ def _labelled_pictures(
     found = published_pictures(classes.name, path)
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
+# %% ../../nbs/paper/family.ipynb #95e86109
 def _labelled_sentences(
     captions:str|Path|None, # file; None: the bundled captions
     classes:ClassSet, # C classes
@@ -269,6 +271,7 @@ def _labelled_sentences(
     if captions: name, sentences = Path(captions).name, read_captions(captions)
     return name, NounFilter(classes).label(sentences, progress, keep_unnamed=True)
 
+# %% ../../nbs/paper/family.ipynb #cf0a1e2f
 def _members(member:type[Predictor]|None)->dict[str, Callable]: # as `FAMILY`
     "The family, and your own method. Raises `TypeError` for another object."
     if member is None: return FAMILY

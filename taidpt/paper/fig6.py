@@ -22,6 +22,7 @@ def _fig6_rows(seen:Scene, cells:Sequence[Cell], tai:Cell, shots:int)->dict[tupl
         'CoOp-DPT + TaI-DPT': together(cells, tai)}
     return {(method, shots): measured(seen.test, runs) for method, runs in scores.items()}
 
+# %% ../../nbs/paper/fig6.ipynb #0498172f
 def fig6(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set

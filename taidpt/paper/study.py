@@ -345,6 +345,7 @@ def measured(
     "mAP over the classes that pictures show; `ValueError` if they show none."
     return Measured(pictures.labels, list(scores), pictures.classes.names, draws=200)
 
+# %% ../../nbs/paper/study.ipynb #cf23775b
 def together(
     cells:Sequence[Cell], # of each seed
     other:Cell, # of another model
@@ -538,6 +539,7 @@ def _served_classes(m:Material, names:Sequence[str]|None, min_shots:int,
         f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} pictures to learn from '
         f'and one to be tested on, and {least} must; add pictures, or {remedy}')
 
+# %% ../../nbs/paper/study.ipynb #079b8ed2
 def scene(
     m:Material, # where pictures come from
     min_shots:int, # pictures of each class to learn from

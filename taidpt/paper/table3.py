@@ -42,6 +42,7 @@ def _dual_features(study:Study, dual:_Dual, pictures:LabeledPictures, seed:int):
     if not dual.starred: return study.features(pictures, dual.clip).form(0)
     return AugmentedPictures(dual.clip, pictures.pictures, dual.change, seed, study.progress)
 
+# %% ../../nbs/paper/table3.ipynb #6e96e473
 def _dualcoop_cell(scene:Scene, name:str, dual:_Dual, share:float, seed:int)->Cell:
     "Scores of DualCoOp, or DualCoOp*, learned from part of the labels."
     study, train = scene.study, scene.train
@@ -68,6 +69,7 @@ def _as_published(name:str, clip:FrozenCLIP)->_Dual: # name: of the data set
     change = partial(augmented, size=_picture_side(clip), smallest=DUALCOOP_PART[name])
     return _Dual(clip, DUALCOOP[name], change)
 
+# %% ../../nbs/paper/table3.ipynb #7089a1a0
 def _table3_results(seen:Scene, method:str, tai:Cell, runs:dict[float, list[Cell]], weight:float
                     )->dict[tuple, Measured|list]: # runs: cells by share
     "mAP over shares, and its mean if all published ones were run."
