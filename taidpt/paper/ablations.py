@@ -8,7 +8,7 @@ __all__ = ['ablations']
 # %% ../../nbs/paper/ablations.ipynb #ablations-003
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -66,8 +66,7 @@ def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
 def _standard(m:Material)->dict: # setting -> value
     "What an unchanged run has, the CLIP's recommendations included."
-    published = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02}
-    return published | {'tau_image': m.run.tau_image} | m.study.clip.recommended
+    return asdict(m.recipe) | {'loss': 'ranking', 'n_ctx': m.run.n_ctx}
 
 def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
     "mAP for each value of one setting."
@@ -136,7 +135,7 @@ def _picture_cell(m:Material, test:LabeledPictures, train:LabeledPictures, seed:
     path = study.path('prompts', f'pictures-{m.name}-seed{seed}', model, source)
 
     def learn():
-        features = study.features(train).form(1)
+        features = study.features(train)
         return model.fit(features, train.labels, checkpoint=path, progress=study.progress)
     name = f'texts-pictures.{m.name}.pictures.seed{seed}'
     return study.cell(name, test, model, learn, source)

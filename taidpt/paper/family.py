@@ -47,7 +47,7 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
     'concepts with attention': lambda clip, c, seed: TextConcepts(clip, c),
     'linear, global': lambda clip, c, seed: TextLinear(clip, c, local=False, templates=True),
     'linear': lambda clip, c, seed: TextLinear(clip, c, templates=True),
-    'prompts on pairs': lambda clip, c, seed: TaIDPT(clip, c, loss='auc', seed=seed),
+    'prompts on pairs': lambda clip, c, seed: TaIDPT(clip, c, loss='pairs', seed=seed),
     'linear on pairs': lambda clip, c, seed: TextLinear(clip, c, 'pairs', templates=True),
     'linear on pairs with attention':
         lambda clip, c, seed: TextLinear(clip, c, 'pairs', templates=True)}
@@ -73,8 +73,9 @@ class Comparison:
         self.labels = photos.labels & (photos.labels.sum(0) >= min_photos)
         if not self.labels.any(): raise ValueError(
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
-        self.train = every[every.labels.any(1)]
-        self.train.dropped = len(every) - len(self.train) + every.dropped
+        named = every[every.labels.any(1)]
+        dropped = len(every) - len(named) + every.dropped
+        self.train = LabeledTexts(named.texts, named.labels, named.classes, dropped, named.frequency)
         self.data = data_digest(photos, self.train, min_photos)
         self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
 
@@ -126,10 +127,13 @@ class Comparison:
             cells.append(self.study.cell(key, self.photos, model, learn, source))
         return cells
 
-    def scale(self, name:str)->float: # factor on a member's scores, 16 for cosines
-        "The inverse temperature of relative scores; of prompts, as the loss sees scores."
-        if name.startswith('TaI'): return 4*self.study.clip.recommended.get('scale', 4.)
-        return 16/(self.model(name).cosine_scale or 1)
+    def scale(self, name:str)->float:
+        "The factor on scores in the softmax of relative scores: 16 for cosines."
+        model, clip = self.model(name), self.study.clip
+        if isinstance(model, ZeroShotCLIP): return 16/clip.logit_scale      # on cosines already
+        if isinstance(model, TaIDPT) and model.loss == 'ranking':
+            return 4*model.recipe_for(None).scale           # on cosines, in the loss
+        return 16.
 
     def scores(self, name:str, relative:bool=False)->list[Tensor]: # of each seed, N × C
         "A member's own scores, or its relative scores."
@@ -275,8 +279,11 @@ def _labelled_sentences(
 def _members(member:type[Predictor]|None)->dict[str, Callable]: # as `FAMILY`
     "The family, and your own method. Raises `TypeError` for another object."
     if member is None: return FAMILY
-    if not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
-        f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
+    own = isinstance(member, type) and issubclass(member, Predictor)
+    ways = 'embeddings', 'branches', 'predict_branches'     # to scores
+    if not own or all(getattr(member, way) is getattr(Predictor, way) for way in ways):
+        raise TypeError('a method of your own is a subclass of Predictor with fit and embeddings, '
+                        f'or with branches, not {member!r:.60}')
     seeded = 'seed' in inspect.signature(member).parameters
     def new(clip, classes, seed):
         return member(clip, classes, seed=seed) if seeded else member(clip, classes)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 
 from ..metrics import Measured
-from .published import published_settings
 from .study import Cell, Material, Study, data_digest, draw, measured, write_table
 from ..texts import template_sentences
 
@@ -28,11 +27,10 @@ def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)-
     every = m.train + templates
     drawn = draw(len(m.train), size, seed)
     rows = torch.cat([drawn, torch.ones(len(templates), dtype=torch.bool)]).nonzero()[:, 0]
-    settings = study.clip.recommended | published_settings(m.run, study.clip)
-    epochs, ending = settings['epochs'], ''
+    epochs, ending = m.recipe.epochs, ''
     if equal_steps:
         most, ending = largest + len(templates), '-steps'
-        epochs = _equal_epochs(len(rows), most, epochs, settings['batch_size'])
+        epochs = _equal_epochs(len(rows), most, epochs, m.recipe.batch_size)
     prompts = m.prompts(
         seed, f'fig7-{m.name}-{size}-seed{seed}{ending}',
         train=lambda: every[rows],

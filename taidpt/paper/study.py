@@ -34,11 +34,11 @@ from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, published_settings
-from ..predict import Predictor, settings_of
+from ..predict import Predictor, all_tensors
 from ..scores import fuse
 from ..text.corpora import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
-from ..training import at_least
+from ..training import Recipe, at_least, resolve
 
 # %% ../../nbs/paper/study.ipynb #study-007
 def draw(
@@ -79,7 +79,25 @@ class Cell:
     def both(self)->Tensor: return fuse(*self.branches) # N × C
 
 # %% ../../nbs/paper/study.ipynb #b6370da9
-def _learned(model:Predictor, learn:Callable|None)->tuple[Predictor, float]: # as in `Study.cell`
+def _inputs_of(model:Predictor)->dict: # for JSON
+    "What the scores of a model depend on besides its data; so of the models inside it."
+    return {
+        'method': type(model).__name__,
+        'settings': model.settings(),
+        'classes': model.classes.names,
+        'clip': model.clip.name,
+        'recommended': model.clip.recommended,
+        'features': feature_recipe(model.clip, model.pos_embed),
+        'inside': [_inputs_of(part) for part in model.parts()]}
+
+def _learned_digest(model:Predictor)->str:
+    "A hash of what a model has learned, and those inside it; '' if there is nothing."
+    if not model.is_fitted(): return ''
+    tensors = all_tensors(model)
+    in_order = [tensors[name].detach().cpu().contiguous() for name in sorted(tensors)]
+    return digest(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in in_order)
+
+def _fitted(model:Predictor, learn:Callable|None)->tuple[Predictor, float]: # as in `Study.cell`
     "The model, fitted if it learns, and the seconds that this took."
     if learn is None: return model, 0.
     begin = time.perf_counter()
@@ -117,7 +135,7 @@ class Study:
         pictures:LabeledPictures, # N pictures
         clip:FrozenCLIP|None=None, # another encoder than the study's
         on_error:str='raise', # or 'skip': NaN for an unreadable picture
-    )->FeatureStore: # `form(0)` without the positional embedding, `form(1)` with it
+    )->FeatureStore: # with and without the positional embedding: a model takes what it needs
         "Features of pictures, from one file."
         clip = clip or self.clip
         forms = False, True
@@ -140,15 +158,8 @@ class Study:
         **more, # further inputs
     )->Path:
         "The path of a file; its name contains a hash of all inputs."
-        inputs = {
-            'clip': model.clip.name,
-            'weights': model.clip.fingerprint(),
-            'recommended': model.clip.recommended,
-            'method': type(model).__name__,
-            'settings': settings_of(model),
-            'classes': model.classes.names,
-            'source': source}
-        key = digest([json.dumps(inputs | more, sort_keys=True)])
+        inputs = _inputs_of(model) | {'source': source} | more
+        key = digest([json.dumps(inputs, sort_keys=True)])
         return self.folder/kind/f'{name}-{key}.safetensors'
 
     def cell(self,
@@ -162,11 +173,11 @@ class Study:
         path = self.path(
             'scores', name, model, source,
             scores=pictures.classes.names,
-            recipe=feature_recipe(model.clip, model.pos_embed),
-            pictures=fingerprint(pictures.pictures))
+            pictures=fingerprint(pictures.pictures),
+            learned='' if learn else _learned_digest(model))
         with locked(path):
             if not path.exists():
-                model, seconds = _learned(model, learn)
+                model, seconds = _fitted(model, learn)
                 branches = self._branches(model, pictures)
                 header = {'format': 'taidpt-cell', 'seconds': str(seconds)}
                 write_safetensors(path, branches, header)
@@ -176,11 +187,10 @@ class Study:
 
     def _branches(self, model:Predictor, pictures:LabeledPictures)->dict[str, Tensor]:
         "Scores of each branch, N × C, with the columns of the pictures' labels."
-        features = self.features(pictures, model.clip, 'skip').form(int(model.pos_embed))
         columns = [model.classes.index(name) for name in pictures.classes.names]
-        if type(model).predict is Predictor.predict:
-            branches = model.predict_branches(features, progress=False)
-        else: branches = [torch.as_tensor(model.predict(features, progress=False))]
+        seen = pictures.pictures
+        if not model.from_pixels: seen = self.features(pictures, model.clip, 'skip')
+        branches = model.predict_branches(seen, on_error='skip', progress=False)
         return {f'branch{i}': scores[:, columns] for i, scores in enumerate(branches)}
 
 # %% ../../nbs/paper/study.ipynb #c0c55955
@@ -268,6 +278,13 @@ class Material:
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
         number = None if self.study.ids else self.run.sentences
         return found[draw(len(found), number)]
+
+    @cached_property
+    def recipe(self)->Recipe:
+        "How Table 1's prompts learn on the study's CLIP."
+        settings = published_settings(self.run, self.study.clip)
+        del settings['n_ctx']                               # the prompts' own
+        return resolve(self.study.clip, 'ranking', **settings)
 
     @cached_property
     def published(self)->bool:
@@ -497,8 +514,8 @@ class Scene:
         if val is not None: source += f' {labels_digest(val)}'
 
         def learn():
-            model.fit(self.study.features(some).form(1), some.signed(), progress=False)
-            if val is not None: model.search(self.study.features(val).form(1), val.signed())
+            model.fit(self.study.features(some), some.signed(), progress=False)
+            if val is not None: model.search(self.study.features(val), val.signed())
             return model
         return self.study.cell(f'{name}.{shots}.seed{model.seed}', self.test, model, learn, source)
 

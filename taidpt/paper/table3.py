@@ -39,7 +39,7 @@ class _Dual(NamedTuple):
 
 def _dual_features(study:Study, dual:_Dual, pictures:LabeledPictures, seed:int):
     "Features of training pictures, encoded once or, if they are augmented, in each epoch."
-    if not dual.starred: return study.features(pictures, dual.clip).form(0)
+    if not dual.starred: return study.features(pictures, dual.clip)
     return AugmentedPictures(dual.clip, pictures.pictures, dual.change, seed, study.progress)
 
 # %% ../../nbs/paper/table3.ipynb #6e96e473
