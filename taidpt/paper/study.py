@@ -34,7 +34,7 @@ from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, published_settings
-from ..predict import Predictor, all_tensors
+from ..predict import Predictor, Wrapper
 from ..scores import fuse
 from ..text.corpora import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
@@ -90,12 +90,15 @@ def _inputs_of(model:Predictor)->dict: # for JSON
         'features': feature_recipe(model.clip, model.pos_embed),
         'inside': [_inputs_of(part) for part in model.parts()]}
 
-def _learned_digest(model:Predictor)->str:
-    "A hash of what a model has learned, and those inside it; '' if there is nothing."
-    if not model.is_fitted(): return ''
-    tensors = all_tensors(model)
-    in_order = [tensors[name].detach().cpu().contiguous() for name in sorted(tensors)]
-    return digest(tensor.reshape(-1).view(torch.uint8).numpy() for tensor in in_order)
+def _kept_bytes(model:Predictor)->list[np.ndarray]:
+    "What a model has learned, or a wrapper was given; and so of the models inside it."
+    parts = []
+    if model.is_fitted() or isinstance(model, Wrapper):
+        for _, tensor in sorted(model.tensors().items()):
+            raw = tensor.detach().cpu().contiguous().reshape(-1)
+            parts.append(raw.view(torch.uint8).numpy())
+    for inner in model.parts(): parts += _kept_bytes(inner)
+    return parts
 
 def _fitted(model:Predictor, learn:Callable|None)->tuple[Predictor, float]: # as in `Study.cell`
     "The model, fitted if it learns, and the seconds that this took."
@@ -174,7 +177,7 @@ class Study:
             'scores', name, model, source,
             scores=pictures.classes.names,
             pictures=fingerprint(pictures.pictures),
-            learned='' if learn else _learned_digest(model))
+            learned=digest([] if learn else _kept_bytes(model)))
         with locked(path):
             if not path.exists():
                 model, seconds = _fitted(model, learn)
