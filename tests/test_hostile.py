@@ -4,7 +4,6 @@ import io
 import os
 import re
 import sys
-from contextlib import redirect_stdout
 
 import numpy as np
 import onnx
@@ -14,8 +13,8 @@ from conftest import ROOT, run
 from fuzz import picture, tagger
 from onnx import helper, numpy_helper
 
-from taidpt.apps.cli import _print_tags
 from taidpt.apps.onnx import Tagger
+from taidpt.apps.tagging import TaggedPictures
 from taidpt.all import ClassSet, read_captions
 from taidpt.encoders.pictures import decoded, open_rgb
 from taidpt.files import LIMITS, open_safetensors, write_safetensors
@@ -112,8 +111,9 @@ def test_sizes_have_limits(attack, tmp_path):
 
 def test_names_control_neither_terminal_nor_spreadsheet(tmp_path):
     name, out = 'a\x1b[2J\r\nb.jpg: cat', tmp_path/'tags.csv'
-    with redirect_stdout(told := io.StringIO()): _print_tags([name, '=1+1.jpg'], [[Tag('@dog\x9b', .5, True)]]*2, ['@dog\x9b'], scores=True, out=str(out))
-    assert told.getvalue() == 'a\\x1b[2J\\r\\nb.jpg: cat: @dog\\x9b 0.500\n=1+1.jpg: @dog\\x9b 0.500\n'
+    found = TaggedPictures([name, '=1+1.jpg'], ['@dog\x9b'], [[Tag('@dog\x9b', .5, True)]]*2)
+    assert found.lines(scores=True) == ['a\\x1b[2J\\r\\nb.jpg: cat: @dog\\x9b 0.500', '=1+1.jpg: @dog\\x9b 0.500']
+    found.save_table(out, scores=True)
     assert list(csv.reader(out.open(newline=''))) == [['picture', 'tags', "'@dog\\x9b"], ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '0.5000'], ["'=1+1.jpg", "'@dog\\x9b", '0.5000']]
 
 

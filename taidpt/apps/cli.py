@@ -252,7 +252,8 @@ def tag(
     probability:_Probability=None, tiles:_Tiles=1, scores:_Scores=False, top:_Top=None,
     as_json:_Json=False, out:_Table=None, save:_Save=None, report:_Report=None,
     on_error:_OnError='raise', clip:_Clip=None, engine:_Engine='torch',
-    precision:_Precision='float32', trust:_Trust=False,
+    precision:_Precision='float32',
+    trust:_Trust=False,
 )->None:
     "Say which classes are in pictures."
     _check_tag(ctx)
@@ -310,7 +311,8 @@ _Ray = Annotated[str|None, Option(metavar='ADDRESS', help=(
 def label(
     classes:_Classes, captions:_Folder=None, words:_Words=None, out:_Labelled=None,
     explain:_Sentence=None, synonyms_out:_Synonyms=None, rules:_Rules='careful',
-    column:_Column=None, ray:_Ray=None,
+    column:_Column=None,
+    ray:_Ray=None,
 )->None:
     "Show which sentences name which class."
     in_folder = captions is not None and captions.is_dir()
@@ -380,9 +382,16 @@ _ValLabels = Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]
 def train(
     classes:_Classes, out:_Model, method:_Method='linear', loss:_Loss=None, words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
-    precision:_Precision='float32', epochs:_Epochs=None, seed:_Seed=None, lr:_Rate=None,
-    batch_size:_BatchSize=None, n_ctx:_Context=None, local:_Local=None, cache:_Cache=None,
-    val:_Val=None, val_labels:_ValLabels=None,
+    precision:_Precision='float32',
+    epochs:_Epochs=None,
+    seed:_Seed=None,
+    lr:_Rate=None,
+    batch_size:_BatchSize=None,
+    n_ctx:_Context=None,
+    local:_Local=None,
+    cache:_Cache=None,
+    val:_Val=None,
+    val_labels:_ValLabels=None,
 )->None:
     "Learn classes from sentences."
     _check_train(out, cache, val, val_labels)
@@ -422,7 +431,8 @@ _Calibrate = Annotated[str|None, Option(metavar='FILE', help=(
 def evaluate(
     model:_Evaluated, labels:_Labels, pictures:_Beside=None, calibrate:_Calibrate=None,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise', clip:_Clip=None,
-    engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
+    engine:_Engine='torch', precision:_Precision='float32',
+    trust:_Trust=False,
 )->None:
     "Measure a model on labelled pictures; find thresholds."
     if calibrate: check_writable(calibrate, '.safetensors')
@@ -549,10 +559,19 @@ _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in r
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
     'taidpt reproduce --miniature DIR'))
 def reproduce(
-    what:_What=None, data:_Data=None, clip:_Clips=None, seeds:_Seeds='1,2,3', limit:_Limit=None,
-    dataset:_Dataset=None, caption_ids:_CaptionIds=None, classes:_AnyClasses=None,
-    captions:_Captions=None, min_photos:_MinPhotos=None, member:_Member=None,
-    miniature:_Miniature=None, out:_Results=None,
+    what:_What=None,
+    data:_Data=None,
+    clip:_Clips=None,
+    seeds:_Seeds='1,2,3',
+    limit:_Limit=None,
+    dataset:_Dataset=None,
+    caption_ids:_CaptionIds=None,
+    classes:_AnyClasses=None,
+    captions:_Captions=None,
+    min_photos:_MinPhotos=None,
+    member:_Member=None,
+    miniature:_Miniature=None,
+    out:_Results=None,
 )->None:
     "Measure a table or figure of the paper."
     if miniature: return _write_miniature(miniature)
@@ -599,8 +618,12 @@ def _import(
 @app.command(epilog=examples(
     'taidpt export --prompts my.safetensors --out my.onnx', 'taidpt tag --tagger my.onnx photos/'))
 def export(
-    out:Annotated[str, Option(metavar='FILE', help='The file to write: .onnx.')],
-    classes:_AnyClasses=None, prompts:_Prompts=None, clip:_Clip=None, trust:_Trust=False,
+    out:Annotated[str,
+    Option(metavar='FILE', help='The file to write: .onnx.')],
+    classes:_AnyClasses=None,
+    prompts:_Prompts=None,
+    clip:_Clip=None,
+    trust:_Trust=False,
 )->None:
     "Write a one-file tagger that runs without PyTorch."
     if bool(classes) == bool(prompts): raise BadParameter('name either --classes or --prompts')

@@ -57,7 +57,7 @@ class Evaluation:
         write_report(path, self.model, self.pictures, self.scores)
 
 def compare_models(
-    models:Mapping[str, Predictor], # name -> model for the same C classes; the last one is in question
+    models:Mapping[str, Predictor], # name -> model for the same classes; the last is in question
     pictures:LabeledPictures, # N pictures
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and leave it out
     progress:bool=True, # a bar

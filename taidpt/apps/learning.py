@@ -74,13 +74,14 @@ def _learner(method:str, loss:str, clip:FrozenCLIP, classes:ClassSet, settings:d
     return TaIDPT(clip, classes, loss=loss, **settings)
 
 # %% ../../nbs/apps/learning.ipynb #learning-clip
-def _on_clip(model:Predictor, clip:FrozenCLIP)->Predictor: # the same CLIP in another precision
-    "The same model on another copy of its CLIP."
+def _in_full_precision(model:Predictor, clip:str|None)->Predictor: # name of its CLIP
+    "The same model on its CLIP in float32."
+    if model.clip.precision == 'float32': return model
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter('ignore')                     # that the weights are rounded
         path = Path(folder)/'model.safetensors'
         model.save(path)
-        return load_model(path, clip)
+        return load_model(path, as_clip(clip))
 
 # %% ../../nbs/apps/learning.ipynb #learning-class
 UNTRAINED, TRAINED = 'tag --classes, without training', 'this model'
@@ -176,7 +177,7 @@ def learn_tagger(
     every_named:bool|None=None, # as in `label_captions`; None: only if `classes` are bare names
     val:LabeledPictures|None=None, # pictures to measure on
     cache:str|Path|None=None, # file of the sentences' features, to be used again
-    checkpoint:str|Path|None=None, # file from which prompts resume, if it exists; written each epoch
+    checkpoint:str|Path|None=None, # file that prompts resume from, and write each epoch
     progress:bool=True, # bars
     say:Callable=silent, # hears what is being done; e.g. `print`
     **settings, # of `TextLinear`, `TaIDPT` or `TextConcepts`
@@ -192,5 +193,5 @@ def learn_tagger(
     if captions is not None or val is not None: train = _usual_shares(train)
     say(_told_start(learner, checkpoint))
     model = _fitted(learner, train, seen, cache, checkpoint, progress)
-    if precision != 'float32': model = _on_clip(model, as_clip(clip))
+    model = _in_full_precision(model, clip)
     return Learned(model, train, _measured(model, val, progress), checkpoint)

@@ -20,7 +20,7 @@ from ..predict import Predictor
 
 # %% ../../nbs/apps/models.ipynb #models-clip
 def as_clip(
-    clip:FrozenCLIP|str|None, # a CLIP, or its model and weights: 'RN50/openai'; None: the embedded one
+    clip:FrozenCLIP|str|None, # a CLIP, or its name: 'RN50/openai'; None: the embedded one
     **how, # device, precision or engine, as for `load_clip`
 )->FrozenCLIP:
     "The CLIP itself, or the one of this name. Raises as `load_clip` does."
@@ -40,8 +40,8 @@ def _clip_of_file(path:str|Path, trust:bool)->str|None: # its name; None: not to
     return named if trust or is_known_clip(named) else None
 
 def ready_model(
-    what:str|Path|ClassSet|Sequence[str], # a file of `save`; or classes, or a file or data set of them
-    clip:FrozenCLIP|str|None=None, # as in `as_clip`; None: the one that the file names, or the embedded one
+    what:str|Path|ClassSet|Sequence[str], # a file of `save`; or classes, as `as_classset` takes them
+    clip:FrozenCLIP|str|None=None, # as in `as_clip`; None: the one that the file names, if any
     trust:bool=False, # load any CLIP that the file names
     engine:str='torch', # of the CLIP that is loaded, as in `load_clip`
     precision:str='float32', # likewise
