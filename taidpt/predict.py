@@ -174,7 +174,8 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
     parts = [_rebuilt(inner, _tensors_of(tensors, str(i)), clip_for, path, Predictor, {})
              for i, inner in enumerate(header.members)]
     own = _tensors_of(tensors, '')
-    try: model = kind.rebuilt(None if parts else clip_for(header), header.classes, parts, own, settings)
+    clip = None if parts else clip_for(header)
+    try: model = kind.rebuilt(clip, header.classes, parts, own, settings)
     except (TypeError, ValueError, IndexError) as e:
         raise ValueError(f'{path}: its settings do not fit {kind.__name__} ({e})') from None
     _check_tensors(model, own, header, path)

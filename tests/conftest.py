@@ -102,14 +102,15 @@ def remembered(encode):
 @pytest.fixture(scope='module')
 def one_clip():
     "Each command would load the CLIP anew, encode the same photos and sentences, 89 template sentences a class, and read all captions that we have"
-    from taidpt import clip, predict, texts
+    from taidpt import clip, model_files, texts
+    from taidpt.apps import models
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
     load, some = cache(clip.load_clip), [*concepts.bundled_captions()][::6]
     with pytest.MonkeyPatch.context() as m:
         m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
         m.setattr(concepts, 'bundled_captions', lambda: some)
-        for module in (clip, predict, concepts, reproduce): m.setattr(module, 'load_clip', load)
+        for module in (clip, model_files, concepts, models, reproduce): m.setattr(module, 'load_clip', load)
         for name in ('encode_texts', 'encode_maps'): m.setattr(clip.FrozenCLIP, name, remembered(getattr(clip.FrozenCLIP, name)))
         yield
 
