@@ -31,8 +31,8 @@ from ..text.corpora import read_captions
 def _check_outside(source:str|Path, out:str|Path)->None: # two folders
     "Raise `ValueError` for results among the sources, where the next run would read them."
     sources, results = (url_to_fs(str(place))[1] for place in (source, out))
-    if not posixpath.relpath(results, sources).startswith('..'): raise ValueError(
-        f'{out}: name a folder outside {source}, or results are read as sources')
+    if not posixpath.relpath(results, sources).startswith('..'):
+        raise ValueError(f'{out}: name a folder outside {source}, or results are read as sources')
 
 def _paths(fs, path:str, remote:bool)->list[str]: # sorted
     "Files in a folder and below, or of a pattern, or the file itself."
@@ -41,7 +41,11 @@ def _paths(fs, path:str, remote:bool)->list[str]: # sorted
     else: found = files_below(path)
     return sorted(str(file).replace(os.sep, '/') for file in found)
 
-def _list_files(source:str|Path, out:str|Path, *endings:str)->dict[str, str]: # name -> path
+def _list_files(
+    source:str|Path, # a folder, a pattern or a file
+    out:str|Path, # folder of the results
+    *endings:str, # of the files that are wanted
+)->dict[str, str]: # name -> path
     "Files in a folder or of a pattern, or the file itself; hidden ones must be named."
     fs, path = url_to_fs(str(source))
     remote = '://' in str(source)
@@ -58,8 +62,12 @@ def _list_files(source:str|Path, out:str|Path, *endings:str)->dict[str, str]: # 
     return listed
 
 # %% ../../nbs/apps/cluster.ipynb #cl-012
-def _labelled(noun_filter:NounFilter, files:list[str], column:str|None)->tuple[int, int, pa.Table]:
-    "Captions of a file, read and kept, and the labels of those kept (Sec. 3.2)."
+def _labelled(
+    noun_filter:NounFilter,
+    files:list[str], # one
+    column:str|None, # as in `label_files`
+)->tuple[int, int, pa.Table]: # captions read, captions kept, labels of those kept
+    "Label the captions of a file (Sec. 3.2)."
     with tempfile.TemporaryDirectory() as folder:
         fs, path = url_to_fs(files[0])
         if '://' in files[0]:
@@ -78,8 +86,9 @@ def _pictures_in(file:str)->tuple[list[str], list[bytes]]: # names; contents, b'
     "Pictures in the rows of a parquet file; `ValueError` if no column holds them."
     with fsspec.open(file) as opened: rows = pq.read_table(opened)
     column = next((c for c in _COLUMNS if c in rows.column_names), None)
-    if column is None: raise ValueError(
-        f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
+    if column is None:
+        raise ValueError(
+            f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
     names, contents = [], []
     for i, cell in enumerate(rows[column].to_pylist(), 1):
         if not isinstance(cell, dict): cell = {'bytes': cell}
@@ -92,16 +101,25 @@ def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_f
     "The model of a file, with a CLIP of its own."
     return load_predictor(prompts, clip and load_clip(**clip), trust)
 
-def _score_table(names:list[str], scores:list, classes:ClassSet)->pa.Table: # None: not read
-    "A row for each picture; the names of the classes stand in the metadata."
+def _score_table(
+    names:list[str], # of N pictures
+    scores:list[list[float]|None], # N × C; None for a picture that could not be read
+    classes:ClassSet, # C
+)->pa.Table: # a row for each picture
+    "Scores as a table, whose metadata name the classes."
     column = pa.array(scores, pa.list_(pa.float32()))
     table = pa.table({'picture': names, 'scores': column})
     return table.replace_schema_metadata({'taidpt.classes': json.dumps(classes.names)})
 
-def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.Table]:
-    "Pictures, read and scored, and their scores; of files, or of the rows of a parquet file."
+def _scored(
+    model:Predictor,
+    files:list[str], # pictures, or one parquet file of them
+    on_error:str, # as in `score_files`
+)->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
+    "Score pictures."
     names = pictures = files
-    if files[0].lower().endswith('.parquet'): names, pictures = _pictures_in(files[0])
+    if files[0].lower().endswith('.parquet'):
+        names, pictures = _pictures_in(files[0])
     scores = []
     for row in model.predict(pictures, on_error=on_error, progress=False):
         scores.append(None if row.isnan().any() else row.tolist())
@@ -112,7 +130,8 @@ def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.
 def _made_from(out:str)->str: # '' for a missing or truncated result
     "The sources of a result, from its metadata."
     try:
-        with fsspec.open(out) as f: return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
+        with fsspec.open(out) as f:
+            return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
     except Exception: return ''                         # of any kind  # noqa: BLE001
 
 def _write_result(out:str, made_from:str, table:pa.Table)->None: # a path or a URL
@@ -147,11 +166,16 @@ def _ray_cluster(address:bool|str): # the module `ray.data`, and the cluster's r
     try: import ray, ray.data
     except ImportError as e:
         raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
-    if not ray.is_initialized(): ray.init(None if address is True else address, log_to_driver=False)
+    if not ray.is_initialized():
+        ray.init(None if address is True else address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     return ray.data, ray.cluster_resources()
 
-def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
+def _on_ray(
+    worker:tuple[Callable, Callable], # of each process
+    tasks:list[dict],
+    address:bool|str, # as `ray` in `label_files`
+)->Iterator[dict]: # results
     "Do tasks in the processes of a Ray cluster, each with its own worker."
     data, resources = _ray_cluster(address)
     makes_model = worker[1].func is _model
@@ -163,7 +187,11 @@ def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
     yield from done.iter_rows()
 
 # %% ../../nbs/apps/cluster.ipynb #786b60e0
-def _tasks(files:dict[str, list[str]], out:str|Path, about:dict)->list[dict]:
+def _tasks(
+    files:dict[str, list[str]], # name -> files
+    out:str|Path, # folder of the results
+    about:dict, # settings
+)->list[dict]: # name, files, made_from, out
     "A task for each name: its files, the path of its result, and a hash of its sources."
     settings = json.dumps(about, sort_keys=True)
     folder = str(out).rstrip('/')
@@ -176,7 +204,8 @@ def _tasks(files:dict[str, list[str]], out:str|Path, about:dict)->list[dict]:
 
 def _outdated(tasks:list[dict])->list[dict]:
     "Tasks whose results are missing, or made from something else."
-    with ThreadPoolExecutor(16) as pool: found = pool.map(_made_from, [t['out'] for t in tasks])
+    with ThreadPoolExecutor(16) as pool:
+        found = pool.map(_made_from, [t['out'] for t in tasks])
     return [t for t, made_from in zip(tasks, found) if t['made_from'] != made_from]
 
 def _named(errors:list[str])->str:
@@ -188,10 +217,11 @@ def _named(errors:list[str])->str:
 def _check_done(done:list[dict], total:int)->None:
     "Raise `ValueError` with the names of broken files; else forget that there were none."
     broken = [task for task in done if task['error']]
-    if broken: raise with_remedy(
-        ValueError, f'{len(broken)} of {total} files are broken, the others are done:',
-        python=_named([task['error'] for task in broken]),
-        command=_named([task['error_in_command'] for task in broken]))
+    if broken:
+        raise with_remedy(
+            ValueError, f'{len(broken)} of {total} files are broken, the others are done:',
+            python=_named([task['error'] for task in broken]),
+            command=_named([task['error_in_command'] for task in broken]))
     for task in done: del task['error'], task['error_in_command']
 
 # %% ../../nbs/apps/cluster.ipynb #d1c76775
@@ -227,20 +257,23 @@ def label_files(
     "Label captions file by file, skipping current results. `ValueError` names broken files."
     classes = as_classset(classes)
     files = {name: [file] for name, file in _list_files(source, out, *_CAPTIONS).items()}
-    if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
+    if not files:
+        raise FileNotFoundError(f'{source}: there is no file of captions')
     about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
     work = partial(_labelled, column=column)
     make = partial(NounFilter, classes, rules=rules)
     return _do(files, out, (work, make), about, ray, progress)
 
 # %% ../../nbs/apps/cluster.ipynb #b5e0d38a
-def _picture_files(source:str|Path, out:str|Path, size:int)->dict[str, list[str]]: # name -> files
+def _picture_files(
+    source:str|Path, out:str|Path, size:int, # as in `score_files`
+)->dict[str, list[str]]: # name -> files
     "Parquet files, each for itself; or pictures, `size` together. Raises `FileNotFoundError`."
     tables = _list_files(source, out, '.parquet')
     if tables: return {name: [file] for name, file in tables.items()}
     pictures = list(_list_files(source, out, *PICTURE_ENDINGS).values())
-    if not pictures: raise FileNotFoundError(
-        f'{source}: there are no pictures, nor parquet files of them')
+    if not pictures:
+        raise FileNotFoundError(f'{source}: there are no pictures, nor parquet files of them')
     starts = range(0, len(pictures), size)
     return {f'pictures-{i // size:06d}': pictures[i:i + size] for i in starts}
 

@@ -51,12 +51,14 @@ def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × 
         model.clip.prompt_rows([name], 16)              # refuses what has no room after 16 vectors
         return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
     prompts = getattr(model, 'prompts_', None)
-    if prompts is None or prompts.ctx_global.ndim == 3: raise ValueError(
-        f'These prompts are class-specific: each class has vectors of its own, and {name!r} '
-        'has none. Choose zero-shot CLIP or prompts that share their vectors.')
+    if prompts is None or prompts.ctx_global.ndim == 3:
+        raise ValueError(
+            f'These prompts are class-specific: each class has vectors of its own, and {name!r} '
+            'has none. Choose zero-shot CLIP or prompts that share their vectors.')
     contexts = [prompts.ctx_global]
     if model.local: contexts.append(prompts.ctx_local)
-    with torch.no_grad(): E = model.clip.encode_shared_prompts(torch.stack(contexts), [name])
+    with torch.no_grad():
+        E = model.clip.encode_shared_prompts(torch.stack(contexts), [name])
     G, *L = normalize(E.float(), dim=-1)
     return G, L[0] if L else None
 
@@ -70,7 +72,8 @@ class _Ready(NamedTuple):
 
 def _scores(model:Predictor, rule:Rule, f:Tensor, F:Tensor)->Tensor: # B × D, B × J × D -> B × C
     "Scores of features, as the rule compares them."
-    with torch.no_grad(): return rule.choose(model.branches(f, F)).float().cpu()
+    with torch.no_grad():
+        return rule.choose(model.branches(f, F)).float().cpu()
 
 def _with_classes(model:Predictor, rows:Mapping[str, tuple])->_Ready: # name -> rows of G and L
     "A model with added classes, which get a threshold by their scores on the bundled photos."
@@ -107,7 +110,8 @@ def _read_picture(model:Predictor, picture:Image.Image)->_Seen:
 
 def _maps(ready:_Ready, seen:_Seen)->dict[str, Tensor]: # class -> h × w
     "A map of each class, from 0 to 1."
-    with torch.no_grad(): P = ready.model.maps(seen.U)[0].float().cpu()     # J × C
+    with torch.no_grad():
+        P = ready.model.maps(seen.U)[0].float().cpu()     # J × C
     return dict(zip(ready.names, unit_range(P.T.unflatten(1, seen.grid))))
 
 # %% ../../nbs/apps/explorer.ipynb #90926308
@@ -116,7 +120,11 @@ def _limits(ready:_Ready, scores:Tensor)->dict[str, float]: # C scores of a pict
     limits, = ready.rule.thresholds(scores[None]).tolist()
     return dict(zip(ready.names, limits))
 
-def _best_first(ready:_Ready, scores:Tensor, limits:Mapping[str, float])->list[tuple[str, float]]:
+def _best_first(
+    ready:_Ready,
+    scores:Tensor, # C
+    limits:Mapping[str, float], # class -> threshold; may be empty
+)->list[tuple[str, float]]:
     "Classes and scores, in the order of score minus threshold."
     pairs = zip(ready.names, scores.tolist())
     return sorted(pairs, key=lambda pair: limits.get(pair[0], 0) - pair[1])
@@ -156,7 +164,8 @@ def _inputs(names:list[str])->tuple: # three widgets
 # %% ../../nbs/apps/explorer.ipynb #47629507
 def _by_name(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]: # as `Explorer`
     "Models by name. Raises `RuntimeError` for an untrained one."
-    if models is None: models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
+    if models is None:
+        models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
     if isinstance(models, Predictor):
         name = 'TaI-DPT' if isinstance(models, TaIDPT) else type(models).__name__
         zero = ZeroShotCLIP(models.clip, models.classes, local=False)
@@ -238,7 +247,8 @@ class Explorer(ipywidgets.VBox):
 
     def _received(self, widget, asked:dict, data:list):
         "Show the picture that was uploaded or chosen."
-        if data: self._asked(self.show, bytes(data[0]), asked['upload'])
+        if data:
+            self._asked(self.show, bytes(data[0]), asked['upload'])
         else: self._asked(self.show, self._choices[asked['show']].file)
 
     def _asked(self, act:Callable, *args):
@@ -273,7 +283,8 @@ class Explorer(ipywidgets.VBox):
     def _encoded(self, item:Image.Image|str)->_Seen:
         "A picture or a sentence, as the chosen model reads it."
         model = self._models[self.prompts.value]
-        if isinstance(item, str): return _read_sentence(model.clip, item)
+        if isinstance(item, str):
+            return _read_sentence(model.clip, item)
         return _read_picture(model, item)
 
     def _score(self, hover:str|None=None):
@@ -281,7 +292,8 @@ class Explorer(ipywidgets.VBox):
         if self._item is None: return                   # nothing to show yet
         ready = self._ready()
         chosen = self.prompts.value
-        if chosen not in self._features: self._features[chosen] = self._encoded(self._item)
+        if chosen not in self._features:
+            self._features[chosen] = self._encoded(self._item)
         seen = self._features[chosen]
         scores = _scores(ready.model, ready.rule, seen.u, seen.U)[0]
         self._maps = _maps(ready, seen)
@@ -319,7 +331,11 @@ class Explorer(ipywidgets.VBox):
                 look.weights = []
                 look.place = where_highest(weights)
 
-    def _begin(self, item:Image.Image|str, shown:int=-1, about:str='', credit:str=''):
+    def _begin(self,
+        item:Image.Image|str, # a picture or a sentence
+        shown:int=-1, # its place in the strip
+        about:str='', credit:str='', # as in `_Choice`
+    ):
         "Show another picture or sentence, once it is encoded."
         self._features = {self.prompts.value: self._encoded(item)}
         self._item = item
@@ -337,23 +353,27 @@ class Explorer(ipywidgets.VBox):
         file = Path(picture) if isinstance(picture, (str, Path)) else None
         if name is None: name = file.name if file else 'a picture'
         try: image = open_rgb(picture)
-        except (OSError, ValueError, SyntaxError) as e: raise UnreadablePicture(
-            f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG.') from None
+        except (OSError, ValueError, SyntaxError) as e:
+            raise UnreadablePicture(
+                f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG.') from None
         for i, choice in enumerate(self._choices):
-            if choice.file == file: return self._begin(image, i, choice.about, choice.credit)
+            if choice.file == file:
+                return self._begin(image, i, choice.about, choice.credit)
         self._begin(image, -1, name)
 
     def read(self, sentence:str): # its words are scored as a picture's positions are
         "Show a sentence. Raises `ValueError` if it is empty."
         sentence = ' '.join(sentence.split())
-        if not sentence: raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
+        if not sentence:
+            raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
         self._begin(sentence)
 
     def add(self, name:str): # of a class, as in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
         name = ' '.join(name.split())
         for there in [*self._models[self.prompts.value].classes.natural, *self.added]:
-            if squeeze(there) == squeeze(name): raise ValueError(f'{there} is in the list already.')
+            if squeeze(there) == squeeze(name):
+                raise ValueError(f'{there} is in the list already.')
         self._row(name)                                 # refuses what these prompts cannot take
         button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
         button.on_click(lambda _: self._asked(self.remove, name))

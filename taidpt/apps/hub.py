@@ -38,8 +38,13 @@ def _evaluations(scores:Mapping[str, float])->list: # data set -> mAP -> `EvalRe
         results.append(EvalResult('image-classification', short, data, 'mAP', value))
     return results
 
-def _card_data(name:str, clip:str, license:str|None, datasets:Sequence[str], results:list):
-    "The metadata of a card, a `ModelCardData`."
+def _card_data(
+    name:str, # of the model
+    clip:str, # its name
+    license:str|None, datasets:Sequence[str], # as in `model_card`
+    results:list, # of `_evaluations`
+): # a `ModelCardData`
+    "The metadata of a card."
     from huggingface_hub import ModelCardData
     base = clip.removeprefix('hf-hub:') if clip.startswith('hf-hub:') else None
     return ModelCardData(
@@ -104,7 +109,8 @@ def save_pretrained(
     text = model_card(model, **card).content
     folder = Path(folder)
     model.save(folder/_FILE)
-    with write_whole(folder/'README.md') as part: part.write_text(text, encoding='utf-8')
+    with write_whole(folder/'README.md') as part:
+        part.write_text(text, encoding='utf-8')
     return folder
 
 # %% ../../nbs/apps/hub.ipynb #d9fa77fb

@@ -28,20 +28,30 @@ if TYPE_CHECKING:
     from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
-def _fitted(picture:Image.Image, size:tuple[int, int], about:dict)->Image.Image: # height, width
+def _fitted(
+    picture:Image.Image,
+    size:tuple[int, int], # height, width
+    about:dict, # crop, filter
+)->Image.Image:
     "A picture of one size: its short side resized and its centre cut out, or squeezed."
     height, width = size
     filter = Image.Resampling[about['filter']]
-    if not about['crop']: return picture.resize((width, height), filter)
+    if not about['crop']:
+        return picture.resize((width, height), filter)
     short = min(picture.size)
-    W, H = [height if side == short else int(height * side / short) for side in picture.size]
+    W, H = (height if side == short else int(height * side / short) for side in picture.size)
     left = round((W - width) / 2)
     top = round((H - height) / 2)
     return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
 
-def _as_pixels(picture:Image.Image, size:tuple[int, int], about:dict)->np.ndarray: # 3 × h × w
-    "Pixels of an RGB picture as torchvision makes them, by a tagger's crop, filter, mean and std."
-    x = np.asarray(_fitted(picture, size, about), np.float32) / np.float32(255)
+def _as_pixels(
+    picture:Image.Image, # in RGB
+    size:tuple[int, int], # height, width
+    about:dict, # crop, filter, mean, std
+)->np.ndarray: # 3 × height × width, float32
+    "Pixels of a picture as torchvision makes them."
+    x = np.asarray(_fitted(picture, size, about), np.float32)
+    x = x / np.float32(255)
     x = (x - np.float32(about['mean'])) / np.float32(about['std'])
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
@@ -61,8 +71,10 @@ _OPERATORS = set(b'''Add AveragePool BatchNormalization Cast Ceil Clip Concat Co
 def _fields(message:bytes)->Iterator: # of `field_number` and `data`
     "The fields of a protobuf message. Raises `ValueError` for other bytes."
     from google.protobuf import empty_pb2, message as protobuf, unknown_fields
-    try: return unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(message))
-    except (protobuf.DecodeError, TypeError): raise ValueError('torn, or no ONNX') from None
+    try:
+        return unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(message))
+    except (protobuf.DecodeError, TypeError):
+        raise ValueError('torn, or no ONNX') from None
 
 def _check_graph(message:bytes, kind:str='model')->None:
     "Raise `ValueError` for a graph that `export_tagger` would not write."
@@ -90,24 +102,33 @@ def _wrong_words(about:dict)->list[str]:
         'filter': about.get('filter') in Image.Resampling.__members__,
         'crop': isinstance(about['crop'], bool),
         'draft': isinstance(about['draft'], bool)}
-    for name in ('thresholds', 'mean', 'std'): right[name] = about[name] is not None
+    for name in ('thresholds', 'mean', 'std'):
+        right[name] = about[name] is not None
     return [name for name, fine in right.items() if not fine]
 
-def _read_about(words:dict[str, str], scores:int, where:str|Path)->dict: # scores of the graph
+def _read_about(
+    words:dict[str, str], # of a file
+    scores:int, # how many its graph computes
+    where:str|Path, # the file
+)->dict:
     "Decode and check the texts of a tagger's file. Raises `ValueError`."
-    if words.get('format') != 'taidpt-tagger': raise ValueError(
-        f'{where}: this is no tagger; write one with taidpt export')
+    if words.get('format') != 'taidpt-tagger':
+        raise ValueError(f'{where}: this is no tagger; write one with taidpt export')
     about = dict(words)
-    for name in _IN_JSON: about[name] = parse_json(words.get(name, 'null'), where)
+    for name in _IN_JSON:
+        about[name] = parse_json(words.get(name, 'null'), where)
     names = about['classes']
-    if not (is_text_list(names) and 0 < len(names) == len(set(names))): names = None
+    if not (is_text_list(names) and 0 < len(names) == len(set(names))):
+        names = None
     about['classes'] = names
     about['thresholds'] = _numbers(about['thresholds'], len(names or ()))
-    for name in ('mean', 'std'): about[name] = _numbers(about[name], 3)
+    for name in ('mean', 'std'):
+        about[name] = _numbers(about[name], 3)
     wrong = _wrong_words(about)
-    if not wrong and len(names) != scores: wrong = [f'its graph has {scores} scores']
-    if wrong: raise ValueError(
-        f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
+    if not wrong and len(names) != scores:
+        wrong = [f'its graph has {scores} scores']
+    if wrong:
+        raise ValueError(f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
     return about
 
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
@@ -134,21 +155,24 @@ def _shapes(session)->tuple[list[int], int]: # height and width of pictures; num
     _, _, height, width = pixels.shape
     _, classes = scores.shape
     size = [height, width]
-    if not {*size} <= {*range(1, 4097)}: raise ValueError(f'no size: {size}')
+    if not {*size} <= {*range(1, 4097)}:
+        raise ValueError(f'no size: {size}')
     return size, classes
 
 def _opened(path:Path, threads:int|None)->tuple: # the session; texts, checked, and the size
     "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
     try: import onnxruntime                             # not everybody has it  # noqa: F401
-    except ImportError: raise ImportError(
-        'onnxruntime is not installed: pip install onnxruntime') from None
-    if not path.is_file(): raise FileNotFoundError(f'{path}: there is no such tagger')
+    except ImportError:
+        raise ImportError('onnxruntime is not installed: pip install onnxruntime') from None
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: there is no such tagger')
     try:
         session = _session(path.read_bytes(), threads)
         size, scores = _shapes(session)
         words = session.get_modelmeta().custom_metadata_map
-    except Exception as e: raise ValueError(            # or what ONNX Runtime has  # noqa: BLE001
-        f'{path}: this is no tagger ({e!s:.120}); write one with taidpt export') from None
+    except Exception as e:                              # or what ONNX Runtime has  # noqa: BLE001
+        raise ValueError(
+            f'{path}: this is no tagger ({e!s:.120}); write one with taidpt export') from None
     return session, _read_about(words, scores, path) | {'size': size}
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
@@ -169,9 +193,11 @@ class Tagger:
 
     def _scores(self, pixels:np.ndarray)->np.ndarray: # 3 × h × w -> C
         "Scores of one picture."
-        try: return self.session.run(None, {'pixels': pixels[None]})[0][0]
-        except Exception as e: raise ValueError(        # as above  # noqa: BLE001
-            f'{self.path}: its graph cannot be run ({e!s:.120})') from None
+        try:
+            return self.session.run(None, {'pixels': pixels[None]})[0][0]
+        except Exception as e:                          # as above  # noqa: BLE001
+            raise ValueError(
+                f'{self.path}: its graph cannot be run ({e!s:.120})') from None
 
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
@@ -183,10 +209,11 @@ class Tagger:
             try: pixels = read_pixels(picture, self.preprocess)
             except (OSError, ValueError, SyntaxError) as e:
                 what = what_is_wrong(picture, place, e)
-                if on_error != 'skip': raise with_remedy(
-                    UnreadablePicture, f'Cannot read {what}.',
-                    python="Pass on_error='skip' to go on without it.",
-                    command='Add --on-error skip to go on without it.') from None
+                if on_error != 'skip':
+                    raise with_remedy(
+                        UnreadablePicture, f'Cannot read {what}.',
+                        python="Pass on_error='skip' to go on without it.",
+                        command='Add --on-error skip to go on without it.') from None
                 warnings.warn(f'Skipped {what}', stacklevel=2)
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
             else: rows.append(self._scores(pixels))
@@ -199,7 +226,8 @@ class Tagger:
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
         "The classes of each picture, the surest first: present ones, then the others."
         scores = self.predict(pictures, on_error)
-        if threshold is None: t = picture_thresholds(scores, self.thresholds)
+        if threshold is None:
+            t = picture_thresholds(scores, self.thresholds)
         else: t = as_thresholds(threshold, len(self.classes))
         return as_tags(scores, self.classes, t)
 
@@ -258,7 +286,8 @@ def _steps(transform, size:tuple[int, int])->tuple|None: # resizing, normalising
              if getattr(step, '__name__', type(step).__name__) not in _PLAIN_STEPS]
     match steps:
         case [Resize(size=int(short)) as resize, CenterCrop() as cut, Normalize() as norm]:
-            if (short, short) == size == tuple(cut.size): return resize, norm, True
+            if (short, short) == size == tuple(cut.size):
+                return resize, norm, True
         case [Resize(size=[h, w]) as resize, Normalize() as norm]:
             if (h, w) == size: return resize, norm, False
     return None
@@ -266,8 +295,9 @@ def _steps(transform, size:tuple[int, int])->tuple|None: # resizing, normalising
 def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
     "The transform as metadata. Raises `ValueError` for one that a tagger does not support."
     steps = _steps(clip.preprocess.transform, size)
-    if not steps: raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
-                                   'in another way than resizing them to a square')
+    if not steps:
+        raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
+                         'in another way than resizing them to a square')
     resize, norm, crop = steps
     return {
         'crop': crop,
@@ -279,8 +309,9 @@ def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
 # %% ../../nbs/apps/onnx.ipynb #onnx-026
 def _check_exportable(model:'Predictor')->None:
     "Raise `ValueError` for a model that a tagger cannot hold."
-    if not hasattr(model, 'scorer'): raise ValueError(
-        f'a {type(model).__name__} has no picture tower of its own: export its members')
+    if not hasattr(model, 'scorer'):
+        raise ValueError(
+            f'a {type(model).__name__} has no picture tower of its own: export its members')
     clip = model.clip
     kinds = {str(w.dtype) for w in clip.model.visual.parameters()}
     if clip.device.type != 'cpu' or kinds != {'torch.float32'}:
@@ -306,8 +337,9 @@ def export_tagger(
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
     try: import onnx                                    # here, as a tagger does without
-    except ImportError: raise ImportError(
-        'A tagger is written with onnx: pip install onnx onnxruntime') from None
+    except ImportError:
+        raise ImportError(
+            'A tagger is written with onnx: pip install onnx onnxruntime') from None
     _check_exportable(model)
     module = _scores_module(model)
     size = module.tower.size

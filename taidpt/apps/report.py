@@ -9,6 +9,7 @@ __all__ = ['Rule', 'rule_of', 'write_report', 'write_tag_report', 'figures_of', 
 import base64, hashlib, io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,9 +38,14 @@ class Rule(NamedTuple):
 def rule_of(model, default=False): return Rule(thresholds_of(model, default=default))
 
 # %% ../../nbs/apps/report.ipynb #report-card
-def _marks(tagged:set[str], labels:set[str]|None, numbers:Mapping[str, int])->list[str]:
+def _marks(
+    tagged:set[str], # present classes
+    labels:set[str]|None, # None: unknown
+    numbers:Mapping[str, int], # class -> its number
+)->list[str]:
     "The CSS classes by which the page's filters find a card."
-    if labels is None: return [f'c{numbers[name]}' for name in tagged]
+    if labels is None:
+        return [f'c{numbers[name]}' for name in tagged]
     right = tagged & labels
     wrong = tagged - labels
     missed = labels - tagged
@@ -129,12 +135,18 @@ def _views(model:Predictor, pictures:Sequence)->Iterator[tuple[Image.Image, Tens
         views = [model_view(model.clip, picture) for picture in pictures[start:start + 16]]
         yield from zip(views, model.predict_dense(views, progress=False))
 
-def _card(found:_Found, view:Image.Image, maps:Mapping[str, Tensor], numbers:Mapping[str, int],
-          credit:dict|None)->dict:
+def _card(
+    found:_Found, # the photo
+    view:Image.Image, # what the model sees of it
+    maps:Mapping[str, Tensor], # class -> h × w
+    numbers:Mapping[str, int], # class -> its number
+    credit:dict|None, # whose photo it is
+)->dict:
     "Contents and marks of a photo's card."
     tags = _card_tags(found)
     tagged = set(_present(tags))
-    if max(view.size) > 224: view = view.resize((224, 224), Image.LANCZOS)
+    if max(view.size) > 224:
+        view = view.resize((224, 224), Image.LANCZOS)
     return {
         'name': shown(Path(found.picture).name),
         'credit': credit,
@@ -149,8 +161,12 @@ def _card(found:_Found, view:Image.Image, maps:Mapping[str, Tensor], numbers:Map
         'ap': _photo_ap(found),
         'place': 3}                                     # after the examples
 
-def _cards(model:Predictor, photos:Sequence[_Found], credits:Mapping[str, dict])->list[dict]:
-    "A card for each photo, in the order of the page; credits by file name."
+def _cards(
+    model:Predictor, # whose maps are shown
+    photos:Sequence[_Found], # N
+    credits:Mapping[str, dict], # file name -> whose photo it is
+)->list[dict]: # N, in the order of the page
+    "A card for each photo."
     names = model.classes.natural
     numbers = {name: c for c, name in enumerate(names)}
     views = _views(model, [found.picture for found in photos])
@@ -187,7 +203,8 @@ def _write_page(
         allowed=f'sha256-{digest}',
         clip=model.clip.name or 'one of your own',
         **words)
-    with write_whole(path) as part: part.write_text(page, encoding='utf-8')
+    with write_whole(path) as part:
+        part.write_text(page, encoding='utf-8')
 
 # %% ../../nbs/apps/report.ipynb #report-049
 _ZERO = 'zero-shot CLIP'
@@ -196,7 +213,8 @@ def _headline(photos:Sequence[_Found])->dict: # with labels
     "Share of photos with a class whose surest tag is right; number whose tags are all exact."
     first, exact = [], 0
     for found in photos:
-        if found.labels: first.append(found.tags[0].label in found.labels)
+        if found.labels:
+            first.append(found.tags[0].label in found.labels)
         exact += set(_present(found.tags)) == found.labels
     return {'right': sum(first) / len(first) if first else 0, 'exact': exact}
 
@@ -207,7 +225,11 @@ def _zero_shot_headline(model:Predictor, photos:Sequence[_Found], scores:Tensor)
     return _headline(_look_up(zero, pictures, scores, rule_of(zero), labels))
 
 # %% ../../nbs/apps/report.ipynb #4aab357e
-def _claim(measured:Mapping[str, Measured], new:str, where:str)->dict: # of a method, on photos
+def _claim(
+    measured:Mapping[str, Measured], # by method
+    new:str, # the method
+    where:str, # on which photos
+)->dict:
     "A method's mAP beside zero-shot CLIP's, as a sentence of the page has it."
     ours = measured[new]
     theirs = measured[_ZERO]
@@ -233,7 +255,8 @@ def _class_rows(ours:Measured, theirs:Measured)->list[dict]:
 def _readable(pictures:Sequence, scores:Tensor)->tuple[Tensor, list]: # N × C -> N bool; others
     "Which pictures could be read, and those that could not. Raises `ValueError` if none could."
     read = ~scores.isnan().any(1)
-    if not read.any(): raise ValueError('none of the pictures could be read')
+    if not read.any():
+        raise ValueError('none of the pictures could be read')
     return read, [picture for picture, fine in zip(pictures, read, strict=True) if not fine]
 
 # %% ../../nbs/apps/report.ipynb #57c8ff68
@@ -254,7 +277,8 @@ def _measured_words(
     for method, s in scores.items():
         measured[method] = Measured(photos.labels, s, model.classes.natural, 500)
     plain, claims = None, []
-    if _ZERO in scores: plain = _zero_shot_headline(model, found, scores[_ZERO])
+    if _ZERO in scores:
+        plain = _zero_shot_headline(model, found, scores[_ZERO])
     if _ZERO in scores and new != _ZERO:
         claims.append(_claim(measured, new, f'the {len(photos)} photos below'))
     return _headline(found) | {
@@ -307,27 +331,37 @@ def write_tag_report(
     seen = [picture for picture, fine in zip(pictures, read) if fine]
     photos = _look_up(model, seen, scores[read], rule)
     tagged = [_present(photo.tags) for photo in photos]
-    count = Counter(name for names in tagged for name in names)
+    count = Counter(chain(*tagged))
+    rows = []
+    for name, number in count.items():
+        share = (100*number/len(seen), number)
+        rows.append({'name': name, 'photos': 0, 'bars': [share]})
     title = 'Tags of 1 photo' if len(seen) == 1 else f'Tags of {len(seen)} photos'
     _write_page(
         path, model, broken, _cards(model, photos, {}),
         title=title,
         labelled=False,
-        rows=[{'name': n, 'photos': 0, 'bars': [(100*k/len(seen), k)]} for n, k in count.items()],
+        rows=rows,
         names=model.classes.natural,
         tagged=sum(map(bool, tagged)))
 
 # %% ../../nbs/apps/report.ipynb #report-figures
-def _tag_figures(m:Measured, tags, limits, thresholds:str)->dict: # N × C, bool; C; where from
+def _tag_figures(
+    m:Measured, # of N photos
+    tags:np.ndarray, # N × C, bool
+    limits:np.ndarray, # C thresholds
+    thresholds:str, # where these are from
+)->dict:
     "Figures of tags: over all, and by class; classes without a picture are left out."
     found = m.f1(tags)
     classes = {}
     for c, name in enumerate(m.names):
-        if m.counts[c]: classes[name] = {
-            'pictures': m.counts[c],
-            'threshold': float(limits[c]),
-            'precision': float(found['precision'][c]),
-            'recall': float(found['recall'][c])}
+        if m.counts[c]:
+            classes[name] = {
+                'pictures': m.counts[c],
+                'threshold': float(limits[c]),
+                'precision': float(found['precision'][c]),
+                'recall': float(found['recall'][c])}
     return {
         'thresholds': thresholds,
         'tags_a_picture': float(tags[m.read].sum(1).mean()),
@@ -337,15 +371,25 @@ def _tag_figures(m:Measured, tags, limits, thresholds:str)->dict: # N × C, bool
         'CF1_interval': list(found['CF1'][1:]),
         'OF1_interval': list(found['OF1'][1:])}
 
-def _held_out_figures(m:Measured, scores:np.ndarray, model:Predictor, limits)->dict: # N × C
+def _held_out_figures(
+    m:Measured, # of N photos
+    scores:np.ndarray, # N × C
+    model:Predictor, # whose default thresholds stay for classes on few photos
+    limits:np.ndarray, # C thresholds, calibrated on all photos
+)->dict:
     "The same of tags by thresholds that were calibrated on the other pictures."
     tags = np.zeros(scores.shape, bool)
     usual = rule_of(model, default=True).limits
     tags[m.read] = held_out_tags(m.labels, scores[m.read], usual)
     return _tag_figures(m, tags, limits, 'cross-validated')
 
-def _method_figures(m:Measured, scores:np.ndarray, model:Predictor, fitted:bool)->dict: # N × C
-    "All figures of a method; `fitted`: its thresholds were calibrated on these photos."
+def _method_figures(
+    m:Measured, # of N photos
+    scores:np.ndarray, # N × C
+    model:Predictor, # of the scores
+    fitted:bool, # its thresholds were calibrated on these photos
+)->dict:
+    "All figures of a method."
     rule = rule_of(model)
     best = m.f1(tags_of(scores, top_k=min(3, scores.shape[1])))
     value, *limits = m.map()
@@ -361,7 +405,8 @@ def _method_figures(m:Measured, scores:np.ndarray, model:Predictor, fitted:bool)
         'OF1': best['OF1'].value,
         'AP': {name: interval.value for name, interval in ap.items()},
         'AP_interval': {name: list(interval[1:]) for name, interval in ap.items()}}
-    if fitted: figures['held_out'] = _held_out_figures(m, scores, model, rule.limits)
+    if fitted:
+        figures['held_out'] = _held_out_figures(m, scores, model, rule.limits)
     return figures
 
 # %% ../../nbs/apps/report.ipynb #47641876
@@ -399,11 +444,12 @@ def _tags_table(methods:Mapping[str, dict])->str:
     rows = []
     for name, method in methods.items():
         for tags in (method['tags'], method.get('held_out')):
-            if tags: rows.append([
-                name, tags['thresholds'],
-                tags['CF1'], _LIMITS(*tags['CF1_interval']),
-                tags['OF1'], _LIMITS(*tags['OF1_interval']),
-                tags['tags_a_picture']])
+            if tags:
+                rows.append([
+                    name, tags['thresholds'],
+                    tags['CF1'], _LIMITS(*tags['CF1_interval']),
+                    tags['OF1'], _LIMITS(*tags['OF1_interval']),
+                    tags['tags_a_picture']])
     return as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture'])
 
 def _classes_table(methods:Mapping[str, dict])->str:
@@ -428,7 +474,8 @@ def figures_text(
     methods = figures['methods']
     ours = list(methods)[-1]
     by_class = f'Average precision by class; 95 %, threshold, precision and recall are of {ours}'
-    if 'held_out' in methods[ours]: by_class += ', precision and recall cross-validated'
+    if 'held_out' in methods[ours]:
+        by_class += ', precision and recall cross-validated'
     lines = [
         f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
         'CF1 and OF1 of the 3 best tags\n',
@@ -438,6 +485,7 @@ def figures_text(
         f'\n{by_class}\n',
         _classes_table(methods)]
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
-    if few: lines.append(
-        f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}')
+    if few:
+        lines.append(
+            f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}')
     return '\n'.join(lines)
