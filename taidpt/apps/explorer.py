@@ -195,8 +195,8 @@ def _bundled_choices()->list[_Choice]:
         choices.append(_Choice(file, about, f'COCO {file.stem}, {licence}, {its["source"]}'))
     return choices
 
-def _as_choices(pictures:str|Path|Sequence[str|Path]|None)->list[_Choice]: # as `Explorer` takes them
-    "The strip: these pictures, or the bundled photos."
+def _as_choices(pictures:str|Path|Sequence[str|Path]|None)->list[_Choice]:
+    "The strip: these pictures; without any, the bundled photos."
     if pictures is None: return _bundled_choices()
     return [_Choice(Path(p), Path(p).name) for p in as_pictures(pictures)]
 

@@ -180,6 +180,12 @@ def _cards(
 _TEMPLATES = Environment(loader=PackageLoader('taidpt', 'data/report'), autoescape=True,
                          undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 
+def _script()->tuple[Markup, str]: # the text, and its hash as browsers take it
+    "The one script that the page runs."
+    text = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
+    digest = hashlib.sha256(text.encode()).digest()
+    return Markup(text), f'sha256-{base64.b64encode(digest).decode()}'
+
 def _write_page(
     path:str|Path, # the .html file to write
     model:Predictor, # what found the tags
@@ -188,19 +194,18 @@ def _write_page(
     **words, # title, labelled, and the variables of measured.html or found.html
 )->None:
     "Write a whole page: headline, filters, cards, and unreadable pictures."
-    count = Counter(mark for card in cards for mark in card['marks'])
-    numbers = {name: c for c, name in enumerate(model.classes.natural)}
-    script = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    count = Counter(chain(*(card['marks'] for card in cards)))
+    numbered = [(name, c) for c, name in enumerate(model.classes.natural)]
+    script, allowed = _script()
     page = _TEMPLATES.get_template('page.html').render(
         cards=cards,
         photos=len(cards),
         count=count,
-        listed=sorted((name, c) for name, c in numbers.items() if count[f'c{c}']),
+        listed=sorted((name, c) for name, c in numbered if count[f'c{c}']),
         broken=[shown(Path(p).name) for p in broken],
-        classes=len(numbers),
-        script=Markup(script),
-        allowed=f'sha256-{digest}',
+        classes=len(numbered),
+        script=script,
+        allowed=allowed,
         clip=model.clip.name or 'one of your own',
         **words)
     with write_whole(path) as part:
@@ -269,10 +274,12 @@ def _measured_words(
     photos:LabeledPictures, # N, readable
     found:Sequence[_Found], # N, what the model found in them
     scores:Mapping[str, Tensor], # method -> N × C
-    old:str, # the method to compare the model with, class by class
+    against:str|None, # the method to compare the model with, class by class; None: the first
 )->dict:
     "What measured.html says of scores: numbers of all methods, and the gain over zero-shot CLIP."
-    new = list(scores)[-1]
+    first, *others = scores
+    new = others[-1] if others else first
+    old = against or first
     measured = {}
     for method, s in scores.items():
         measured[method] = Measured(photos.labels, s, model.classes.natural, 500)
@@ -305,13 +312,13 @@ def write_report(
     claims:Sequence[dict]=(), # results on other photos: new, value, plain, gain, where, photos
 )->None:
     "Write a page with the methods' mAP, each class's average precision, the loss, and every photo."
-    first, new = next(iter(scores)), list(scores)[-1]
+    new = list(scores)[-1]
     read, broken = _readable(photos.pictures, scores[new])
     photos = photos[read]
     scores = {method: s[read] for method, s in scores.items()}
     known = _label_names(photos, model.classes.natural)
     found = _look_up(model, photos.pictures, scores[new], rule_of(model), known)
-    words = _measured_words(model, photos, found, scores, against or first)
+    words = _measured_words(model, photos, found, scores, against)
     words['claims'] = [*claims, *words['claims']]
     _write_page(
         path, model, broken, _cards(model, found, credits or {}), labelled=True,
@@ -319,6 +326,15 @@ def write_report(
         history=getattr(model, 'history_', []), **words)
 
 # %% ../../nbs/apps/report.ipynb #report-tag-2
+def _count_rows(found:Sequence[_Found])->list[dict]: # N
+    "How many photos got each tag, as rows with bars of percent."
+    count = Counter(chain(*(_present(photo.tags) for photo in found)))
+    rows = []
+    for name, number in count.items():
+        bar = 100*number/len(found), number
+        rows.append({'name': name, 'photos': 0, 'bars': [bar]})
+    return rows
+
 def write_tag_report(
     path:str|Path, # the .html file to write
     model:Predictor, # the model of the scores and the maps
@@ -329,21 +345,15 @@ def write_tag_report(
     "Write a page with every picture, its tags and their maps."
     read, broken = _readable(pictures, scores)
     seen = [picture for picture, fine in zip(pictures, read) if fine]
-    photos = _look_up(model, seen, scores[read], rule)
-    tagged = [_present(photo.tags) for photo in photos]
-    count = Counter(chain(*tagged))
-    rows = []
-    for name, number in count.items():
-        share = (100*number/len(seen), number)
-        rows.append({'name': name, 'photos': 0, 'bars': [share]})
+    found = _look_up(model, seen, scores[read], rule)
     title = 'Tags of 1 photo' if len(seen) == 1 else f'Tags of {len(seen)} photos'
     _write_page(
-        path, model, broken, _cards(model, photos, {}),
+        path, model, broken, _cards(model, found, {}),
         title=title,
         labelled=False,
-        rows=rows,
+        rows=_count_rows(found),
         names=model.classes.natural,
-        tagged=sum(map(bool, tagged)))
+        tagged=sum(bool(_present(photo.tags)) for photo in found))
 
 # %% ../../nbs/apps/report.ipynb #report-figures
 def _tag_figures(
