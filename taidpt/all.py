@@ -6,38 +6,44 @@
 __all__ = []
 
 # %% ../nbs/99_all.ipynb #all-004
-from .classes import COCO, NUSWIDE, VOC2007, ClassSet, add_synonyms
+from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, add_synonyms
 from .nounfilter import NounFilter
 from .text.corpora import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
 from .clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
+from .encoders.pictures import UnreadablePicture
 from .losses import ranking_loss
 from .prompts import PromptLearner
 from .scores import fuse, global_scores, local_scores, relative_scores, standardized
 from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
-from .baselines.linear import TextLinear, load_predictor
+from .baselines.linear import TextLinear
+from .baselines.loading import load_model
+from .baselines.rescoring import Rescored
 from .baselines.tipadapter import TipAdapter
 from .ensemble import Attended, Ensemble, Tiled, ensemble_scores, search_weight
-from .learner import TaIDPT
+from .learner import TaIDPT, auto_settings
+from .predict import Predictor
 from .zeroshot import ZeroShotCLIP
 from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
 from .plots import show_class_ap
-from .tags import Thresholds, calibrate
+from .tags import Thresholds
+from .calibrate import calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
 from .apps.explorer import Explorer
 from .apps.hub import from_pretrained, model_card, push_to_hub
 
 # %% ../nbs/99_all.ipynb #all-014
 __all__ = [
-    'COCO', 'NUSWIDE', 'VOC2007', 'ClassSet', 'add_synonyms', 'NounFilter', 'bundled_captions',
-    'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP', 'encode_pictures',
-    'encode_sentences', 'load_clip', 'ranking_loss', 'PromptLearner', 'fuse', 'global_scores',
-    'local_scores', 'relative_scores', 'standardized', 'TextConcepts', 'tag', 'CoOp', 'DualCoOp',
-    'TextLinear', 'load_predictor', 'TipAdapter', 'Attended', 'Ensemble', 'Tiled',
-    'ensemble_scores', 'search_weight', 'TaIDPT', 'ZeroShotCLIP', 'bundled_photos',
-    'photo_credits', 'read_labels', 'Measured', 'average_precision', 'mean_average_precision',
-    'show_class_ap', 'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores',
-    'show_words', 'Explorer', 'from_pretrained', 'model_card', 'push_to_hub']
+    'COCO', 'NUSWIDE', 'VOC2007', 'ClassSet', 'UnknownClass', 'add_synonyms', 'NounFilter',
+    'bundled_captions', 'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP',
+    'encode_pictures', 'encode_sentences', 'load_clip', 'UnreadablePicture', 'ranking_loss',
+    'PromptLearner', 'fuse', 'global_scores', 'local_scores', 'relative_scores', 'standardized',
+    'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear', 'load_model', 'Rescored',
+    'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
+    'auto_settings', 'Predictor', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
+    'read_labels', 'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap',
+    'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
+    'Explorer', 'from_pretrained', 'model_card', 'push_to_hub']

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import yaml
 
-from .files import (
-    CLASS_ENDINGS, DATA, check_limit, clean_text, parse_json, read_class_file, write_whole)
+from taidpt.files import (
+    CLASS_ENDINGS, DATA, check_limit, clean_text, parse_json, read_class_file, with_remedy,
+    write_whole)
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -23,6 +24,26 @@ from .text.words import squeeze
 class UnknownClass(ValueError):
     "A name outside the class set; the message names the nearest class."
 
+# %% ../nbs/01_classes.ipynb #cb6621cc
+def _check_kinds(names:object, synonyms:object, natural:object)->None:
+    "Raise `TypeError` unless the names are a list and the others, if there, map from names."
+    if isinstance(names, (str, Mapping, set, frozenset)):
+        raise TypeError(f"names must be a list, not {names!r:.60}; write ['cat'], or with synonyms "
+                        "ClassSet('pets', ['cat'], {'cat': ['kitten']})")
+    for given,what in ((synonyms, 'synonyms'), (natural, 'natural')):
+        if given is not None and not isinstance(given, Mapping):
+            raise TypeError(f"{what} must map class names to phrases, not be {given!r}")
+
+# %% ../nbs/01_classes.ipynb #4fe54ee6
+def _clean_phrases(name:str, phrases:Iterable[str]|None)->list[str]:
+    "The synonyms that were given for a class. Raises `TypeError` if they are no list."
+    phrases = phrases or []
+    if isinstance(phrases, str) or not isinstance(phrases, Iterable):
+        raise TypeError(f"the synonyms of {name!r} must be a list, not {phrases!r:.60}; "
+                        f"write [{phrases!r:.60}]")
+    return [clean_text(phrase, f'a synonym of {name!r}') for phrase in phrases]
+
+# %% ../nbs/01_classes.ipynb #6ea9f587
 class ClassSet:
     "Class names in a fixed order, their natural spelling, and the phrases that name them."
     def __init__(self,
@@ -32,54 +53,68 @@ class ClassSet:
         natural:Mapping[str,str]|None=None, # class name -> natural spelling, if it differs
     ):
         "Raises `TypeError` or `ValueError` for bad names, `UnknownClass` for unknown keys."
-        if isinstance(names, (str, Mapping, set, frozenset)): raise TypeError(
-            f"names must be a list, not {names!r:.60}; write ['cat'], or with synonyms "
-            "ClassSet('pets', ['cat'], {'cat': ['kitten']})")
-        for given,what in ((synonyms, 'synonyms'), (natural, 'natural')):
-            if not isinstance(given, (Mapping, type(None))):
-                raise TypeError(f"{what} must map class names to phrases, not be {given!r}")
-        synonyms, natural = synonyms or {}, natural or {}
+        _check_kinds(names, synonyms, natural)
+        synonyms = synonyms or {}
+        natural = natural or {}
         self.name = clean_text(name, 'the name of a class set')
         self.names = [clean_text(n, 'a class name') for n in names]
         if not self.names: raise ValueError(f"class set {name!r} has no class; give at least one")
         check_limit(len(self.names), 'classes', f"class set {name!r}")
-        self.natural = [clean_text(natural.get(n, n), f'the natural spelling of {n!r}')
-                        for n in self.names]
-        self.synonyms, self._columns, self._phrase_columns = {}, {}, {}
-        for i,(n,nat) in enumerate(zip(self.names, self.natural)):
-            for form in {squeeze(n), squeeze(nat)}:
-                if (j := self._columns.setdefault(form, i)) != i: raise ValueError(
-                    f"class set {name!r} has two classes {self.names[j]!r} and {n!r} that differ "
-                    "in spelling only; drop one")
-            own = synonyms.get(n) or []
-            if isinstance(own, str) or not isinstance(own, Iterable): raise TypeError(
-                f"the synonyms of {n!r} must be a list, not {own!r:.60}; write [{own!r:.60}]")
-            own = [clean_text(p, f'a synonym of {n!r}') for p in own]
-            self.synonyms[n] = list(dict.fromkeys([n, nat, *own]))
-            for form in dict.fromkeys(map(squeeze, self.synonyms[n])):
-                self._phrase_columns.setdefault(form, []).append(i)
-        self._phrase_columns |= {form: [i] for form,i in self._columns.items()}  # a name wins
+        self.natural = []
+        for n in self.names:
+            spelling = clean_text(natural.get(n, n), f'the natural spelling of {n!r}')
+            self.natural.append(spelling)
+        self.synonyms = {}
+        self._columns = {}              # squeezed name or natural spelling -> column
+        self._phrase_columns = {}       # squeezed phrase -> columns
+        for i,n in enumerate(self.names): self._enter(i, n, synonyms.get(n))
+        for form,i in self._columns.items():
+            self._phrase_columns[form] = [i]        # a name wins over a synonym
         for n in (*natural, *synonyms):
             if n not in self.names: raise self._unknown(n)
 
+    def _enter(self, column:int, name:str, phrases:Iterable[str]|None)->None:
+        "Note what names a class. Raises `ValueError` if another has the same name."
+        natural = self.natural[column]
+        for form in (squeeze(name), squeeze(natural)):
+            first = self._columns.setdefault(form, column)
+            if first != column:
+                raise ValueError(
+                    f"class set {self.name!r} has two classes {self.names[first]!r} and {name!r} "
+                    "that differ in spelling only; drop one")
+        own = _clean_phrases(name, phrases)
+        self.synonyms[name] = list(dict.fromkeys([name, natural, *own]))
+        forms = map(squeeze, self.synonyms[name])
+        for form in dict.fromkeys(forms):
+            self._phrase_columns.setdefault(form, []).append(column)
+
     def __len__(self)->int: return len(self.names)
     def __iter__(self)->Iterator[str]: return iter(self.names)
+
     def __contains__(self, name)->bool:
         return isinstance(name, str) and squeeze(name) in self._columns
+
     def __eq__(self, other)->bool:
-        return vars(self) == vars(other) if isinstance(other, ClassSet) else NotImplemented
+        if not isinstance(other, ClassSet): return NotImplemented
+        return vars(self) == vars(other)
+
     def __repr__(self)->str:
-        shown = self.natural if len(self) <= 6 else [*self.natural[:3], '…', *self.natural[-2:]]
-        classes = f"{len(self)} class{'es' if len(self) > 1 else ''}"
+        shown = self.natural
+        if len(self) > 6: shown = [*shown[:3], '…', *shown[-2:]]
+        classes = '1 class' if len(self) == 1 else f'{len(self)} classes'
         return f"ClassSet({self.name!r}, {classes}: {', '.join(shown)})"
 
-    def _unknown(self, name)->UnknownClass:
-        "The error for an unknown name."
-        near = [form for known in (self._columns, self._phrase_columns)     # names before synonyms
-                for form in difflib.get_close_matches(squeeze(str(name)), known, n=1)]
-        meant = ' or '.join(repr(self.natural[i]) for i in self.columns(near[0])) if near else ''
-        if near: hint = f"did you mean {meant}?"
-        else: hint = f"its classes are {', '.join(self.names[:30])}" + ', …'*(len(self) > 30)
+    def _unknown(self, name:object)->UnknownClass:
+        "The error for an unknown name, with the nearest class or else the first classes."
+        form = squeeze(str(name))
+        near = difflib.get_close_matches(form, self._columns, n=1)
+        near = near or difflib.get_close_matches(form, self._phrase_columns, n=1)
+        if near:
+            meant = [repr(self.natural[i]) for i in self.columns(near[0])]
+            hint = f"did you mean {' or '.join(meant)}?"
+        else:
+            hint = f"its classes are {', '.join(self.names[:30])}"
+            if len(self) > 30: hint += ', …'
         return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
 
     def columns(self, name:str)->list[int]: # name, natural spelling or synonym -> maybe none
@@ -89,19 +124,28 @@ class ClassSet:
     def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
         "The column of a class. Raises `UnknownClass` with the nearest class."
         columns = self.columns(name)
-        if not columns: raise self._unknown(name)
         if len(columns) == 1: return columns[0]
+        if not columns: raise self._unknown(name)
         both = ' and '.join(repr(self.natural[i]) for i in columns)
         raise UnknownClass(f"{name!r} stands for {both} in {self.name}; say which")
 
     def spelled_naturally(self)->'ClassSet': # the same classes with `natural` as names
         "The same classes in the same order, with 'dining table' in prompts, not 'diningtable'."
-        return ClassSet(self.name, self.natural, dict(zip(self.natural, self.synonyms.values())))
+        synonyms = dict(zip(self.natural, self.synonyms.values()))
+        return ClassSet(self.name, self.natural, synonyms)
 
     def to_dict(self)->dict: # name, names, synonyms, natural, for JSON
         "The class set as plain lists and dictionaries, for a file's header."
+        natural = dict(zip(self.names, self.natural))
         return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms,
-                'natural': dict(zip(self.names, self.natural))}
+                'natural': natural}
+
+    def _own_words(self)->dict[str,list[str]]:
+        "Class name -> its synonyms, without the name and its natural spelling."
+        own = {}
+        for name,natural in zip(self.names, self.natural):
+            own[name] = [p for p in self.synonyms[name] if p not in (name, natural)]
+        return own
 
     @classmethod
     def from_file(cls, path:str|Path)->'ClassSet': # .yaml, .yml or .json: names, or a whole set
@@ -112,17 +156,19 @@ class ClassSet:
 
     def save(self, path:str|Path)->None:
         "Write the class set to a .yaml, .yml or .json file that `from_file` reads and people edit."
-        path, natural = Path(path), dict(zip(self.names, self.natural))
+        path = Path(path)
         if path.suffix.lower() not in CLASS_ENDINGS:
             raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
-        own = {n: [p for p in self.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
-        about = {'name': self.name, 'classes': own}
-        if other := {n: nat for n,nat in natural.items() if nat != n}: about['natural'] = other
+        about = {'name': self.name, 'classes': self._own_words()}
+        pairs = zip(self.names, self.natural)
+        spelled = {name: natural for name,natural in pairs if natural != name}
+        if spelled: about['natural'] = spelled
         if path.suffix.lower() == '.json': text = json.dumps(about, indent=1, ensure_ascii=False)
         else: text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True,
                                     default_flow_style=None, width=110)
-        with write_whole(path) as tmp: tmp.write_text(text, encoding='utf-8')
+        with write_whole(path) as part: part.write_text(text, encoding='utf-8')
 
+# %% ../nbs/01_classes.ipynb #92dc4d38
 def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`; its place
     "A class set from a file's header. Raises `ValueError`."
     about = parse_json(text, where)
@@ -131,8 +177,9 @@ def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`
         raise ValueError(f'{where}: no set of classes: {e}') from None
 
 # %% ../nbs/01_classes.ipynb #44c660bf
-VOC2007, COCO, NUSWIDE = [
-    ClassSet.from_file(DATA/'classes'/f'{name}.yaml') for name in ('voc2007', 'coco', 'nuswide')]
+VOC2007 = ClassSet.from_file(DATA/'classes'/'voc2007.yaml')
+COCO = ClassSet.from_file(DATA/'classes'/'coco.yaml')
+NUSWIDE = ClassSet.from_file(DATA/'classes'/'nuswide.yaml')
 
 # %% ../nbs/01_classes.ipynb #classes-published
 def published_classes(
@@ -141,25 +188,37 @@ def published_classes(
 )->ClassSet:
     "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
     official = as_classset(name)
-    names = published_names()[official.name]
-    words = names if paper else dict(zip(names, official.synonyms.values()))
-    return ClassSet(official.name, list(names), words, dict(zip(names, official.natural)))
+    published = published_names()[official.name]            # name -> the paper's words
+    names = list(published)
+    synonyms = published
+    if not paper: synonyms = dict(zip(names, official.synonyms.values()))
+    natural = dict(zip(names, official.natural))
+    return ClassSet(official.name, names, synonyms, natural)
 
 # %% ../nbs/01_classes.ipynb #8d663f7d
-_KNOWN = [{form: c.synonyms[c.names[i]] for form,i in c._columns.items()}
-          for c in (COCO, VOC2007, NUSWIDE)]    # squeezed name or natural spelling -> words
+def _words_by_name(classes:ClassSet)->dict[str,list[str]]:
+    "Squeezed name or natural spelling -> the words of its class."
+    words = list(classes.synonyms.values())
+    return {form: words[i] for form,i in classes._columns.items()}
 
+_KNOWN = [_words_by_name(classes) for classes in (COCO, VOC2007, NUSWIDE)]
+
+# %% ../nbs/01_classes.ipynb #bb36ca87
 def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file, 'voc2007', 'coco' …
     "Classes in any form as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):
         bare = ClassSet('classes', classes)
         return ClassSet('classes', bare.names, curated_words(bare.names, _KNOWN))
+    name = squeeze(str(classes))
     for known in (VOC2007, COCO, NUSWIDE):
-        if squeeze(str(classes)) == squeeze(known.name): return known
+        if name == squeeze(known.name): return known
     if Path(classes).suffix.lower() in CLASS_ENDINGS: return ClassSet.from_file(classes)
-    raise ValueError(f"{str(classes)!r} is neither voc2007, coco, nuswide nor a .yaml or .json "
-                     "file; give names as a list")
+    raise with_remedy(
+        ValueError,
+        f"{str(classes)!r} is neither voc2007, coco, nuswide nor a .yaml or .json file;",
+        'give names as a list',
+        'give two or more names with commas between')
 
 # %% ../nbs/01_classes.ipynb #classes-add
 def add_synonyms(
@@ -168,10 +227,13 @@ def add_synonyms(
 )->ClassSet: # the same classes, all with synonyms
     "Give classes without synonyms the data sets' words or else WordNet's."
     classes = as_classset(classes)
+    own = dict(zip(classes.natural, classes._own_words().values()))
+    taken = set()
+    for phrases in own.values(): taken.update(map(squeeze, phrases))
+    for name,words in curated_words(classes.natural, _KNOWN).items():
+        if own[name]: continue
+        own[name] = [word for word in words if squeeze(word) not in taken and word != name]
+    found = wordnet_words(own, hyponyms).values()
+    synonyms = dict(zip(classes.names, found))
     natural = dict(zip(classes.names, classes.natural))
-    own = {nat: [p for p in classes.synonyms[n] if p not in (n, nat)] for n,nat in natural.items()}
-    taken = {squeeze(p) for phrases in own.values() for p in phrases}
-    for nat,words in curated_words(classes.natural, _KNOWN).items():
-        own[nat] = own[nat] or [p for p in words if squeeze(p) not in taken and p != nat]
-    words = wordnet_words(own, hyponyms).values()
-    return ClassSet(classes.name, classes.names, dict(zip(classes.names, words)), natural)
+    return ClassSet(classes.name, classes.names, synonyms, natural)

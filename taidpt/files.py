@@ -29,7 +29,9 @@ DATA = Path(str(resources.files('taidpt')))/'data' # that comes with the package
 @contextmanager
 def locked(path:str|Path|None)->Iterator[None]: # a file or folder, existing or not; None: no lock
     "Hold the lock of a path while the block runs; other processes wait."
-    if path is None: return (yield)
+    if path is None:
+        yield
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path.with_name(f'.{path.name}.taidpt-lock'))
@@ -45,8 +47,9 @@ def locked(path:str|Path|None)->Iterator[None]: # a file or folder, existing or 
 # %% ../nbs/files.ipynb #files-010
 def _sync(path:str|Path)->None:
     "Wait until a file's content, or the names in a folder, are on the disk."
-    if os.name == 'nt' and os.path.isdir(path): return   # Windows cannot sync folders
-    fd = os.open(path, os.O_RDWR if os.name == 'nt' else os.O_RDONLY)
+    on_windows = os.name == 'nt'
+    if on_windows and os.path.isdir(path): return       # Windows cannot sync folders
+    fd = os.open(path, os.O_RDWR if on_windows else os.O_RDONLY)
     try: os.fsync(fd)
     finally: os.close(fd)
 
@@ -56,24 +59,30 @@ def put_in_place(part:Path, path:Path)->None: # in the same folder
     os.replace(part, path)
     _sync(path.parent)
 
+# %% ../nbs/files.ipynb #25155e12
+def _mode_for(path:Path, part:Path)->int:
+    "The mode of the file that is overwritten, or of a new one."
+    pattern = path if path.exists() else part
+    return stat.S_IMODE(pattern.stat().st_mode)
+
 @contextmanager
 def write_whole(path:str|Path)->Iterator[Path]: # a temporary path in the same folder, to write to
     "Yield a temporary path, and rename it to `path` if the block raises no error."
-    given, path = path, Path(os.path.realpath(path))
-    part = path.with_name(f'.{path.stem}.part{path.suffix}')       # some writers need the suffix
+    target = Path(os.path.realpath(path))                       # that of a link
+    part = target.with_name(f'.{target.stem}.part{target.suffix}')  # some writers need the suffix
     with locked(part):
-        part.unlink(missing_ok=True)                         # left by a killed process
+        part.unlink(missing_ok=True)                            # left by a killed process
         try:
             part.touch()
-            mode = stat.S_IMODE((path if path.exists() else part).stat().st_mode)
+            mode = _mode_for(target, part)
             part.chmod(mode | stat.S_IWUSR)
             yield part
-            part.chmod(mode)                                 # some writers make a new file
-            put_in_place(part, path)
+            part.chmod(mode)                                    # some writers make a new file
+            put_in_place(part, target)
         except OSError as e:
             if e.errno not in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT): raise
-            raise OSError(e.errno, f'{os.strerror(e.errno)}, so this file was not written; '
-                                   'make room, or name another place', str(given)) from None
+            why = f'{os.strerror(e.errno)}, so this file was not written'
+            raise OSError(e.errno, f'{why}; make room, or name another place', str(path)) from None
         finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/files.ipynb #files-lim-2
@@ -97,16 +106,21 @@ def check_limit(
 # %% ../nbs/files.ipynb #files-nam-2
 _ODD = re.compile('[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]')
 
+def _escaped(found:re.Match)->str:
+    "The escape of one character, as Python writes it."
+    character = found[0]
+    if '\udc80' <= character <= '\udcff':               # how Python keeps a byte that is not UTF-8
+        return rf'\x{ord(character) - 0xdc00:x}'
+    return ascii(character)[1:-1]
+
 def shown(
     text:object, # a name, a path, a message
     cell:bool=False, # of a table for spreadsheets
 )->str: # safe to print, and to write to any text file
     r"Text on one line that controls no terminal; a byte that is not UTF-8 is written as \xNN."
-    def escaped(found):
-        c = found[0]
-        return rf'\x{ord(c) - 0xdc00:x}' if '\udc80' <= c <= '\udcff' else ascii(c)[1:-1]
-    text = _ODD.sub(escaped, str(text))
-    return "'"*(cell and text[:1] in (*'=+-@',)) + text
+    text = _ODD.sub(_escaped, str(text))
+    if cell and text.startswith(('=', '+', '-', '@')): return f"'{text}"
+    return text
 
 # %% ../nbs/files.ipynb #files-rem-2
 def with_remedy(
@@ -120,6 +134,7 @@ def with_remedy(
     error.in_command = f'{what} {command}'
     return error
 
+# %% ../nbs/files.ipynb #30e45aba
 def in_command(error:BaseException)->str: # of any kind
     "The text of an error, with the remedy for the command line if it has one."
     return vars(error).get('in_command', str(error))
@@ -132,10 +147,12 @@ def utf8(raw:bytes, path:str|Path, line:int=1)->str: # a file's bytes, or a line
         line += raw.count(b'\n', 0, e.start)
         raise ValueError(f'{path}:{line}: not UTF-8 (byte {e.start}); save it as UTF-8') from None
 
+# %% ../nbs/files.ipynb #2b9ca641
 def utf8_text(path:str|Path)->str:
     "The text of a file. Raises `ValueError` with the file and the line for other than UTF-8."
     return utf8(Path(path).read_bytes(), path)
 
+# %% ../nbs/files.ipynb #da072ff3
 def parse_json(
     text:str|bytes, # a JSON document
     where:str|Path, # its file, or its place in one, for messages
@@ -144,45 +161,57 @@ def parse_json(
     "Parse JSON. Raises `ValueError` with place and line for any fault."
     try: return json.loads(text)
     except json.JSONDecodeError as e:
-        line, what = line + e.lineno - 1, f'no complete JSON ({e.msg}, character {e.colno})'
-    except (ValueError, RecursionError) as e: what = e  # an endless number; too deep; not UTF-8
-    raise ValueError(f'{where}:{line}: {what}')
+        line += e.lineno - 1
+        fault = f'no complete JSON ({e.msg}, character {e.colno})'
+    except (ValueError, RecursionError) as e: fault = e # an endless number; too deep; not UTF-8
+    raise ValueError(f'{where}:{line}: {fault}')
 
+# %% ../nbs/files.ipynb #7c2584c6
 def read_json(path:str|Path)->object:
     "Parse a JSON file, as `parse_json`."
     return parse_json(utf8_text(path), path)
 
+# %% ../nbs/files.ipynb #cd38ffa0
 def is_text_list(x:object)->bool:
     "Whether a JSON value is a list of text, without half characters."
-    return isinstance(x, list) and all(
-        isinstance(t, str) and not re.search('[\ud800-\udfff]', t) for t in x)
+    if not isinstance(x, list): return False
+    return all(isinstance(t, str) and not re.search('[\ud800-\udfff]', t) for t in x)
 
+# %% ../nbs/files.ipynb #15d37818
 class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
     "YAML with errors for duplicate keys."
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key,_ in node.value:
-            if (name := str(key.value)) in seen: raise yaml.MarkedYAMLError(
+            name = str(key.value)
+            if name in seen: raise yaml.MarkedYAMLError(
                 problem=f'{name!r:.60} is there twice; drop one', problem_mark=key.start_mark)
             seen.add(name)
         return super().construct_mapping(node, deep)
 
+def _refuse_traps(text:str)->None:
+    "Raise for repeated anchors, and for lists more than 20 deep."
+    level = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent): level += 1
+        if isinstance(event, yaml.CollectionEndEvent): level -= 1
+        trap = None
+        if level > 20: trap = 'lists in each other, more than 20 deep'
+        if isinstance(event, yaml.AliasEvent):
+            trap = 'this is repeated with an anchor (& and *); write it out'
+        if trap: raise yaml.MarkedYAMLError(problem=trap, problem_mark=event.start_mark)
+
 def _parse_yaml(text:str, where:str|Path)->object:
     "Parse YAML or JSON. Raises `ValueError` with the file, the line and the fault."
     try:
-        level, what = 0, ''
-        for event in yaml.parse(text, _Loader):            # this needs no stack, however deep
-            level += isinstance(event, yaml.CollectionStartEvent)
-            level -= isinstance(event, yaml.CollectionEndEvent)
-            if isinstance(event, yaml.AliasEvent):
-                what = 'this is repeated with an anchor (& and *); write it out'
-            if level > 20: what = 'lists in each other, more than 20 deep'
-            if what: raise yaml.MarkedYAMLError(problem=what, problem_mark=event.start_mark)
+        _refuse_traps(text)
         return yaml.load(text, _Loader)
     except Exception as e:          # PyYAML's kinds know the line, those of values don't  # noqa: BLE001
-        line = f':{e.problem_mark.line + 1}' if getattr(e, 'problem_mark', None) else ''
-        what = getattr(e, 'problem', None) or getattr(e, 'reason', f'{e}; put text in quotes')
-        raise ValueError(f'{where}{line}: {what}') from None
+        mark = getattr(e, 'problem_mark', None)
+        line = f':{mark.line + 1}' if mark else ''
+        hint = getattr(e, 'reason', f'{e}; put text in quotes')
+        fault = getattr(e, 'problem', None) or hint
+        raise ValueError(f'{where}{line}: {fault}') from None
 
 # %% ../nbs/files.ipynb #files-015
 NO_CHECKSUM = {'checksum': '0'*64} # in a header before `seal`
@@ -190,8 +219,9 @@ _SEAL = re.compile(rb'"checksum": *"([0-9a-f]{64})"')
 
 def _sha256(f)->tuple[str, re.Match|None]:
     "The checksum of an open safetensors file, and the one in its header."
-    start = f.read(8)
-    start += f.read(min(int.from_bytes(start, 'little'), 100_000_000))
+    size = f.read(8)
+    header = f.read(min(int.from_bytes(size, 'little'), 100_000_000))
+    start = size + header
     kept = _SEAL.search(start)
     if kept: start = start[:kept.start(1)] + b'0'*64 + start[kept.end(1):]
     sha = hashlib.sha256(start)
@@ -205,6 +235,13 @@ def seal(path:str|Path)->None:
         f.seek(kept.start(1))
         f.write(sha.encode())
 
+# %% ../nbs/files.ipynb #c14b2cc9
+def _sorted_header(header:bytes)->bytes: # as long as it was, padded with spaces
+    "A safetensors header with its entries in order."
+    entries = json.loads(header)
+    text = json.dumps(entries, sort_keys=True, ensure_ascii=False, separators=(',', ':'))
+    return text.encode().ljust(len(header))
+
 def write_safetensors(
     path:str|Path, # a .safetensors file
     tensors:dict[str, 'Tensor'], # by name
@@ -214,12 +251,17 @@ def write_safetensors(
     from safetensors.torch import save          # here, as reading classes needs no PyTorch
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     raw = save(tensors, header | NO_CHECKSUM)
-    size = 8 + int.from_bytes(raw[:8], 'little')            # of the header, whose order varies
-    words = json.dumps(json.loads(raw[8:size]), sort_keys=True, ensure_ascii=False,
-                       separators=(',', ':')).encode()
+    end = 8 + int.from_bytes(raw[:8], 'little')             # of the header
     with write_whole(path) as tmp:
-        tmp.write_bytes(raw[:8] + words.ljust(size - 8) + raw[size:])
+        tmp.write_bytes(raw[:8] + _sorted_header(raw[8:end]) + raw[end:])
         seal(tmp)
+
+# %% ../nbs/files.ipynb #aa67ce57
+def _checksum_fault(path:str|Path)->str|None: # 'missing', 'another', or None
+    "What is wrong with the checksum in a file."
+    with open(path, 'rb') as f: sha, kept = _sha256(f)
+    if kept is None: return 'missing'
+    return None if kept[1] == sha.encode() else 'another'
 
 @contextmanager
 def open_safetensors(
@@ -229,7 +271,7 @@ def open_safetensors(
 )->Iterator[tuple]: # the open file, which reads tensors on demand; the header, text by name
     "A file and its header. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
     if not os.path.isfile(path): raise FileNotFoundError(f'{path}: there is no such file of {what}')
-    with open(path, 'rb') as f: sha, kept = _sha256(f)
+    fault = _checksum_fault(path)
     try: file = safe_open(path, 'pt')
     except (SafetensorError, OSError) as e:
         raise ValueError(f'{path}: no safetensors file, or a torn one ({e}); '
@@ -238,38 +280,69 @@ def open_safetensors(
         header = file.metadata() or {}
         if header.get('format') != format:
             raise ValueError(f'{path}: a safetensors file, but it holds no {what} of taidpt')
-        if not kept or kept[1] != sha.encode():
+        if fault:
             raise ValueError(f'{path} was changed or damaged after it was written: its checksum is '
-                             f'{"another" if kept else "missing"}; copy, download or make it again')
+                             f'{fault}; copy, download or make it again')
         yield file, header
 
+# %% ../nbs/files.ipynb #6c30f179
 def is_number(x:object)->bool:
     "Whether it is a finite number, and not a bool."
     return isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e300
 
+# %% ../nbs/files.ipynb #e1966d0f
+def _checked(
+    value, # of a header's entry
+    sound:bool, # whether it is as it must be
+    where:str, # the entry's place
+    wanted:str, # how it must be, in words that `not` follows
+): # the value
+    "The value if it is sound, else `ValueError`."
+    if sound: return value
+    raise ValueError(f'{where} must be {wanted} not {value!r:.60}')
+
 def plain_text(text:str, where:str)->str: # the same
     "Any text on one line, up to 1,000 characters."
-    if len(text) <= 1000 and text.isprintable(): return text
-    raise ValueError(f'{where} must be text on one line, not {text!r:.60}')
+    is_plain = len(text) <= 1000 and text.isprintable()
+    return _checked(text, is_plain, where, 'text on one line,')
+
+# %% ../nbs/files.ipynb #d571e6dc
+def _is_setting(x:object)->bool:
+    "Whether it is None, a bool, a number, text or a list of text."
+    if x is None or isinstance(x, bool) or is_number(x): return True
+    return is_text_list(x if isinstance(x, list) else [x])
 
 def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
     "Settings of a model from JSON; its class checks their names."
-    got = parse_json(text, where)
-    if isinstance(got, dict) and all(
-            x is None or isinstance(x, bool) or is_number(x)
-            or is_text_list(x if isinstance(x, list) else [x]) for x in got.values()): return got
-    raise ValueError(f'{where} must be settings by name: numbers, text, lists of text; '
-                     f'not {got!r:.60}')
+    settings = parse_json(text, where)
+    sound = isinstance(settings, dict) and all(map(_is_setting, settings.values()))
+    return _checked(settings, sound, where, 'settings by name: numbers, text, lists of text;')
+
+# %% ../nbs/files.ipynb #549233ec
+def _is_epoch(row:object, number:int)->bool:
+    "Whether a row of a history is of this epoch, and holds numbers by name."
+    if not isinstance(row, dict) or not {'epoch', 'lr', 'loss'} <= row.keys(): return False
+    names_are_plain = all(map(str.isidentifier, row))
+    return names_are_plain and all(map(is_number, row.values())) and row['epoch'] == number
 
 def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
     "The training history from JSON."
     rows = parse_json(text, where)
-    if isinstance(rows, list) and all(
-            isinstance(row, dict) and {'epoch', 'lr', 'loss'} <= row.keys() and row['epoch'] == i
-            and all(map(is_number, row.values())) and all(map(str.isidentifier, row))
-            for i,row in enumerate(rows, 1)): return rows
-    raise ValueError(f'{where} must be a list of epochs with their lr and loss, all numbers, '
-                     f'not {rows!r:.60}')
+    sound = isinstance(rows, list) and all(_is_epoch(row, i) for i,row in enumerate(rows, 1))
+    wanted = 'a list of epochs with their lr and loss, all numbers,'
+    return _checked(rows, sound, where, wanted)
+
+# %% ../nbs/files.ipynb #226743fb
+def _with_sizes(
+    shape:tuple|None, # sizes: numbers, or a letter for one size; None: any
+    found:tuple[int, ...], # the shape of the tensor
+    sizes:dict[str, int], # of the letters so far; new ones are added
+)->tuple: # a letter stays where the tensor has too few sizes
+    "A shape with numbers in place of its letters."
+    if shape is None: return found
+    for letter,size in zip(shape, found):
+        if isinstance(letter, str): sizes.setdefault(letter, size)
+    return tuple(sizes.get(n, n) for n in shape)
 
 def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds
@@ -282,15 +355,16 @@ def check_shapes(
         raise ValueError(f'{path}: it should hold {wants:.200}, but holds {has:.200}')
     sizes = {}
     for name,shape in shapes.items():
-        t = tensors[name]
-        if shape is None: shape = t.shape
-        for letter,k in zip(shape, t.shape): sizes.setdefault(letter, k)
-        want = tuple(n if isinstance(n, int) else sizes.get(n, n) for n in shape)
-        if want != t.shape or not t.numel() or not t.is_floating_point():
-            raise ValueError(f'{path}: {name} should be {" × ".join(map(str, want)) or "a number"} '
-                             f'in floating point, not empty, but is {tuple(t.shape)}, {t.dtype}')
+        tensor = tensors[name]
+        wanted = _with_sizes(shape, tensor.shape, sizes)
+        if wanted != tensor.shape or not tensor.numel() or not tensor.is_floating_point():
+            sides = ' × '.join(map(str, wanted)) or 'a number'
+            raise ValueError(
+                f'{path}: {name} should be {sides} in floating point, not empty, '
+                f'but is {tuple(tensor.shape)}, {tensor.dtype}')
     return sizes
 
+# %% ../nbs/files.ipynb #5bf40e33
 def check_numbers(
     tensors:dict[str, 'Tensor'], # what a file holds
     path:str|Path, # the file, for messages
@@ -298,10 +372,30 @@ def check_numbers(
     why:str='copy or download the file again', # the likely cause, or the remedy
 )->None:
     "Raise `ValueError` for NaN, infinity, or numbers that would overflow scores."
-    for name,t in tensors.items():
-        what = 'NaN' if t.isnan().any() else f'numbers up to {t.abs().max():.2g}'
-        if not (t.abs() <= max).all():
-            raise ValueError(f'{name} in {path} holds {what}, with which scores overflow: {why}.')
+    for name,tensor in tensors.items():
+        largest = tensor.abs().max()                        # NaN if there is one
+        if largest <= max: continue
+        what = 'NaN' if largest.isnan() else f'numbers up to {largest:.2g}'
+        raise ValueError(f'{name} in {path} holds {what}, with which scores overflow: {why}.')
+
+# %% ../nbs/files.ipynb #b6f68343
+def _decoded(
+    header:dict[str, str], # text by name
+    decode:dict[str, Callable], # entry -> (text, where) -> value
+    optional:dict[str, Callable], # the same for optional entries
+    path:str|Path,
+)->dict: # with 'format' and 'checksum' unchanged
+    "A header's values; `ValueError` for a missing or unknown entry."
+    known = decode | optional
+    unknown = header.keys() - known.keys() - {'format', 'checksum'}
+    missing = decode.keys() - header.keys()
+    if odd := unknown | missing:
+        raise ValueError(f'{path}: its header should have the words {", ".join(decode)}, and '
+                         f'{min(odd)!r:.60} is missing, or of a newer taidpt')
+    values = dict(header)
+    for entry,text in header.items():
+        if entry in known: values[entry] = known[entry](text, f'{path}: {entry}')
+    return values
 
 def read_safetensors(
     path:str|Path, # a file of `write_safetensors`
@@ -311,38 +405,38 @@ def read_safetensors(
     optional:dict[str, Callable]|None=None, # the same for optional entries
 )->tuple[dict[str, 'Tensor'], dict]: # tensors by name; the header, without `decode` unchanged
     "Tensors and a checked header. Raises `FileNotFoundError`, or `ValueError` with the file."
-    with open_safetensors(path, format, what) as (file, about):
+    with open_safetensors(path, format, what) as (file, header):
         tensors = {name: file.get_tensor(name) for name in file.keys()}     # noqa: SIM118
-    if decode is None: return tensors, about
-    known = decode | (optional or {})
-    odd = about.keys() - known.keys() - {'format', 'checksum'} | decode.keys() - about.keys()
-    if odd: raise ValueError(f'{path}: its header should have the words {", ".join(decode)}, and '
-                             f'{min(odd)!r:.60} is missing, or of a newer taidpt')
-    return tensors, {w: known[w](t, f'{path}: {w}') if w in known else t for w,t in about.items()}
+    if decode is None: return tensors, header
+    return tensors, _decoded(header, decode, optional or {}, path)
 
 # %% ../nbs/files.ipynb #files-030
 def is_url(name)->bool: # of a file, or anything else
     "Whether this is text that starts with a scheme and ://. A `Path` is not."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
+# %% ../nbs/files.ipynb #edb19cb4
 def file_identity(path:str|Path)->tuple: # path or URL, size, and times of change
     "A key for the state of a file; a missing file has one, too."
     try:
         if not is_url(path):
-            found = os.stat(path)
-            return str(path), found.st_size, found.st_mtime_ns, found.st_ctime_ns
+            about = os.stat(path)
+            return str(path), about.st_size, about.st_mtime_ns, about.st_ctime_ns
         import fsspec                           # lazily: only URLs need it
         fs, there = fsspec.core.url_to_fs(path)
         return path, fs.ukey(there)
     except Exception as e: return str(path), type(e).__name__          # kinds vary  # noqa: BLE001
 
+# %% ../nbs/files.ipynb #21587f2f
 def digest(parts:Iterable)->str: # text, bytes, arrays -> 16 hexadecimal digits
     "A hash of data, in their order."
     sha = hashlib.sha256()
-    for x in parts:
-        sha.update(x.encode('utf-8', 'surrogatepass') + b'\0' if isinstance(x, str) else x)
+    for part in parts:
+        if isinstance(part, str): part = part.encode('utf-8', 'surrogatepass') + b'\0'
+        sha.update(part)
     return sha.hexdigest()[:16]
 
+# %% ../nbs/files.ipynb #33990a9d
 def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
     "A hash of the identities of files, in their order."
     return digest(repr(file_identity(path)) for path in files)
@@ -350,23 +444,29 @@ def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
 # %% ../nbs/files.ipynb #files-045
 CLASS_ENDINGS = '.yaml', '.yml', '.json'
 
+def _is_described(content:object)->bool:
+    "Whether a file says more than its classes: they are listed under `classes`."
+    if not isinstance(content, dict): return False
+    is_listed = isinstance(content.get('classes'), (list, dict))
+    return is_listed and set(content) <= {'name', 'classes', 'natural'}
+
 def read_class_file(path:str|Path)->dict: # .yaml, .yml, .json -> name, names, synonyms, natural
     "A file of classes as plain data. Raises `FileNotFoundError`, or `ValueError` with its line."
     path = Path(path)
     if path.suffix.lower() not in CLASS_ENDINGS:
         raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
-    got = _parse_yaml(utf8_text(path), path)
-    if not (isinstance(got, dict) and isinstance(got.get('classes'), (list, dict))
-            and set(got) <= {'name', 'classes', 'natural'}): got = {'classes': got}
-    classes = got['classes']
+    content = _parse_yaml(utf8_text(path), path)
+    about = content if _is_described(content) else {'classes': content}
+    classes = about['classes']
     if not classes or not isinstance(classes, (list, dict)):
         raise ValueError(f"{path}: no classes in it; write a list of names, "
                          "or names with synonyms such as 'cat: [kitten, tabby]'")
-    return {'name': got.get('name', path.stem), 'names': list(classes),
-            'synonyms': classes if isinstance(classes, dict) else None,
-            'natural': got.get('natural')}
+    synonyms = classes if isinstance(classes, dict) else None
+    return {'name': about.get('name', path.stem), 'names': list(classes),
+            'synonyms': synonyms, 'natural': about.get('natural')}
 
+# %% ../nbs/files.ipynb #166e815b
 def clean_text(text:str, what:str)->str:
     "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."
     if not isinstance(text, str):

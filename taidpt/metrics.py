@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-# %% ../nbs/09_metrics.ipynb #11-007
+# %% ../nbs/09_metrics.ipynb #3bb9763a
 def as_array(x:ArrayLike)->np.ndarray:
     "Convert to NumPy, also from a tensor in bfloat16, which NumPy lacks."
     if hasattr(x, 'detach'):
@@ -23,20 +23,34 @@ def as_array(x:ArrayLike)->np.ndarray:
         if 'bfloat16' in str(x.dtype): x = x.float()
     return np.asarray(x)
 
-def _prepare(labels:ArrayLike, scores:ArrayLike)->tuple[np.ndarray, np.ndarray]:
-    "Labels as bool, scores as floats; `ValueError` for wrong shapes or numbers."
-    labels, scores = as_array(labels), as_array(scores)
+def _as_floats(x:np.ndarray)->np.ndarray:
+    "The same numbers as floats; floats keep their precision."
+    if x.dtype.kind == 'f': return x
+    return x.astype(np.float64)
+
+# %% ../nbs/09_metrics.ipynb #11-007
+def _fault(labels:np.ndarray, scores:np.ndarray)->str|None:
+    "Why labels and scores cannot be measured, or None."
     if labels.shape != scores.shape or labels.ndim not in (1, 2) or 0 in labels.shape:
-        raise ValueError('labels and scores must both be N × C (or N, for one class) and '
-                         f'not empty, but they are {labels.shape} and {scores.shape}')
+        return ('labels and scores must both be N × C (or N, for one class) and '
+                f'not empty, but they are {labels.shape} and {scores.shape}')
     if labels.dtype != bool:
         odd = labels[~np.isin(labels, (-1, 0, 1))]
-        if len(odd): raise ValueError(f'labels must be bool, 0/1 or 1/0/-1, but they hold {odd[0]}')
-    if scores.dtype.kind != 'f': scores = scores.astype(np.float64)
-    bad = (~np.isfinite(scores)).reshape(len(scores), -1).any(1).nonzero()[0].tolist()
-    if bad: raise ValueError(
-        f'scores hold NaN or infinity in {len(bad)} of {len(scores)} rows, such as {bad[0]}')
-    return labels == 1, scores
+        if len(odd): return f'labels must be bool, 0/1 or 1/0/-1, but they hold {odd[0]}'
+    rows = _as_floats(scores).reshape(len(scores), -1)
+    finite = np.isfinite(rows).all(1)
+    bad = (~finite).nonzero()[0]
+    if len(bad):
+        return f'scores hold NaN or infinity in {len(bad)} of {len(scores)} rows, such as {bad[0]}'
+    return None
+
+def _prepare(labels:ArrayLike, scores:ArrayLike)->tuple[np.ndarray, np.ndarray]:
+    "Labels as bool, scores as floats; `ValueError` for wrong shapes or numbers."
+    labels = as_array(labels)
+    scores = as_array(scores)
+    fault = _fault(labels, scores)
+    if fault: raise ValueError(fault)
+    return labels == 1, _as_floats(scores)
 
 # %% ../nbs/09_metrics.ipynb #11-012
 def average_precision(
@@ -46,11 +60,27 @@ def average_precision(
     "Average precision in percent, scikit-learn's; `ValueError` for wrong shapes or numbers."
     from sklearn.metrics import average_precision_score     # lazily: training needs none of it
     labels, scores = _prepare(labels, scores)
-    if labels.ndim == 1: return average_precision(labels[:, None], scores[:, None])[0]
-    return np.array([100*average_precision_score(y, s) if y.any() else np.nan
-                     for y, s in zip(labels.T, scores.T)])
+    if labels.ndim == 1:
+        ap, = average_precision(labels[:, None], scores[:, None])
+        return ap
+    ap = np.full(labels.shape[1], np.nan)
+    for c in labels.any(0).nonzero()[0]:
+        ap[c] = 100*average_precision_score(labels[:, c], scores[:, c])
+    return ap
 
 # %% ../nbs/09_metrics.ipynb #11-015
+def _absent_classes(shown:np.ndarray, names:Sequence[str]|None)->str: # C, bool: with a positive
+    "A warning that names the classes without a positive, ten at most."
+    where = 'of'
+    if names is None:
+        where = 'in column'
+        names = range(len(shown))
+    absent = (~shown).nonzero()[0]
+    some = [str(names[c]) for c in absent[:10]]
+    if len(absent) > 10: some.append('…')
+    return (f'mAP over {shown.sum()} of {len(shown)} classes: '
+            f'no positive label {where} {", ".join(some)}')
+
 def mean_average_precision(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # N × C, higher means more likely
@@ -60,29 +90,48 @@ def mean_average_precision(
     ap = np.atleast_1d(average_precision(labels, scores))
     shown = ~np.isnan(ap)
     if not shown.any(): raise ValueError('no class has a positive label: there is nothing to rank')
-    absent = [str(c if names is None else names[c]) for c in (~shown).nonzero()[0]]
-    if absent: warnings.warn(
-        f'mAP over {shown.sum()} of {len(shown)} classes: no positive label '
-        f'{"in column" if names is None else "of"} {", ".join(absent[:10])}'
-        + (', …' if len(absent) > 10 else ''), stacklevel=2)
+    if not shown.all(): warnings.warn(_absent_classes(shown, names), stacklevel=2)
     return float(ap[shown].mean())
 
 # %% ../nbs/09_metrics.ipynb #11-weighted-ap
-def _weighted_ap(y:np.ndarray, s:np.ndarray, weights:np.ndarray)->np.ndarray: # B; or NaN
-    "Average precision of a class (N bool, N scores) with pictures weighted by N × B weights."
+def _blocks(
+    y:np.ndarray, # N, bool
+    s:np.ndarray, # N scores, the best first
+)->tuple[np.ndarray, np.ndarray]: # first and last picture of each block
+    "Blocks of pictures, each of which ends with those of one positive's score."
+    last = np.append(np.diff(s) != 0, True)                 # of the pictures with the same score
+    tie = np.append(0, last.cumsum()[:-1])                  # number of each picture's score
+    of_positives = np.unique(tie[y])
+    ends = last.nonzero()[0][of_positives]
+    starts = np.append(0, ends[:-1] + 1)
+    return starts, ends
+
+def _weighted_ap(
+    y:np.ndarray, # N, bool: which pictures show the class
+    s:np.ndarray, # N scores
+    weights:np.ndarray, # N × B
+)->np.ndarray: # B; NaN where no positive has a weight
+    "Average precision of a class with weighted pictures, for B weightings at once."
     if not y.any(): return np.full(weights.shape[1], np.nan)
     order = np.argsort(-s, kind='stable')
-    y, s, w = y[order], s[order], weights[order]
-    last = np.append(np.diff(s) != 0, True)                 # of the pictures with the same score
-    ends = last.nonzero()[0][np.unique(np.append(0, last.cumsum()[:-1])[y])]  # with a positive
-    starts = np.append(0, ends[:-1] + 1)
-    seen = np.add.reduceat(w[:ends[-1] + 1], starts).cumsum(0, dtype=np.float64)
-    found = np.add.reduceat(w[y], np.searchsorted(y.nonzero()[0], starts)).astype(np.float64)
+    y = y[order]
+    weights = weights[order]
+    starts, ends = _blocks(y, s[order])
+    seen = np.add.reduceat(weights[:ends[-1] + 1], starts)
+    passed = seen.cumsum(0, dtype=np.float64)
+    first_positives = np.searchsorted(y.nonzero()[0], starts)
+    found = np.add.reduceat(weights[y], first_positives).astype(np.float64)
     right = found.cumsum(0)
-    precision = np.divide(right, seen, out=np.zeros_like(right), where=seen > 0)
-    with np.errstate(invalid='ignore'): return 100*(found*precision).sum(0) / right[-1]
+    precision = np.zeros_like(right)
+    np.divide(right, passed, out=precision, where=passed > 0)
+    noted = (found*precision).sum(0)
+    with np.errstate(invalid='ignore'): return 100*noted / right[-1]
 
 # %% ../nbs/09_metrics.ipynb #11-boot-3
+def _drawn_weights(rng:np.random.Generator, n:int, draws:int)->np.ndarray: # draws × n
+    "How often each of n pictures is drawn."
+    return rng.multinomial(n, np.full(n, 1/n), draws)
+
 def bootstrap_ap(
     y:np.ndarray, # N × C, bool: which classes each picture shows
     s:np.ndarray, # N × C scores
@@ -91,13 +140,15 @@ def bootstrap_ap(
     at_once:int=4_000_000, # weights in memory
 )->np.ndarray: # B × C average precisions in percent; NaN without a drawn positive
     "Average precision of each class on pictures drawn with replacement."
-    n, rng, found = len(y), np.random.default_rng(seed), []
-    step = max(1, at_once // n)
+    rng = np.random.default_rng(seed)
+    step = max(1, at_once // len(y))
+    blocks = []
     for start in range(0, draws, step):
-        some = rng.multinomial(n, np.full(n, 1/n), min(step, draws - start))
-        some = np.ascontiguousarray(some.T, dtype=np.float32)
-        found.append(np.stack([_weighted_ap(a, b, some) for a, b in zip(y.T, s.T)], 1))
-    return np.concatenate(found)
+        weights = _drawn_weights(rng, len(y), min(step, draws - start))
+        weights = np.ascontiguousarray(weights.T, dtype=np.float32)
+        of_classes = [_weighted_ap(y[:, c], s[:, c], weights) for c in range(y.shape[1])]
+        blocks.append(np.stack(of_classes, 1))
+    return np.concatenate(blocks)
 
 # %% ../nbs/09_metrics.ipynb #11-interval
 class Interval(NamedTuple):
@@ -113,8 +164,11 @@ def bootstrap_interval(
     lowest:float=0., # bound of the limits; the highest is 100
 )->Interval:
     "A number with the middle 95 % of the draws, shifted to the measured value."
-    value, drawn = float(value), np.asarray(drawn)[~np.isnan(drawn)]
-    below, above = np.quantile(drawn - np.mean(drawn), [.025, .975]).tolist()
+    value = float(value)
+    drawn = np.asarray(drawn)
+    drawn = drawn[~np.isnan(drawn)]
+    distances = drawn - np.mean(drawn)
+    below, above = np.quantile(distances, [.025, .975]).tolist()
     return Interval(value, max(lowest, value + below), min(100., value + above))
 
 # %% ../nbs/09_metrics.ipynb #11-023
@@ -127,15 +181,41 @@ def tags_of(
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
     scores = as_array(scores)
-    tags = ~np.isnan(scores) if threshold is None else scores >= as_array(threshold)
+    if threshold is None: tags = ~np.isnan(scores)
+    else: tags = scores >= as_array(threshold)
     if top_k is None: return tags
-    place = np.argsort(-scores, axis=1, kind='stable').argsort(1)      # of each class in its row
+    best_first = np.argsort(-scores, axis=1, kind='stable')
+    place = best_first.argsort(1)                           # of each class in its row
     return tags & (place < top_k)
 
-# %% ../nbs/09_metrics.ipynb #11-027
-def _percent(part, of)->np.ndarray: # counts -> the same shape
+# %% ../nbs/09_metrics.ipynb #db671774
+def _percent(part:np.ndarray, of:np.ndarray)->np.ndarray: # counts -> the same shape
     "`part` in percent of `of`; 0 where `of` is 0."
-    return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=np.asarray(of) > 0)
+    share = np.zeros(np.shape(part))
+    np.divide(part, of, out=share, where=of > 0)
+    return 100*share
+
+def _f1(precision:np.ndarray, recall:np.ndarray)->np.ndarray: # in percent -> the same shape
+    "The harmonic mean of two percentages."
+    return _percent(2*precision*recall/100, precision + recall)
+
+def _class_mean(values:np.ndarray, shown:np.ndarray)->np.ndarray: # B × C -> B
+    "Mean over the classes that a picture shows; 0 if none does."
+    total = np.where(shown, values, 0).sum(1)
+    return total / shown.sum(1).clip(1)
+
+# %% ../nbs/09_metrics.ipynb #11-027
+def _from_counts(right:np.ndarray, given:np.ndarray, wanted:np.ndarray)->dict: # each B × C
+    "The nine measures of B draws, from the tags that are right, given and wanted in each class."
+    precision = _percent(right, given)
+    recall = _percent(right, wanted)
+    CP = _class_mean(precision, wanted > 0)
+    CR = _class_mean(recall, wanted > 0)
+    OP = _percent(right.sum(1), given.sum(1))
+    OR = _percent(right.sum(1), wanted.sum(1))
+    return {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR),
+            'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
+            'precision': precision, 'recall': recall, 'f1': _f1(precision, recall)}
 
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
@@ -144,17 +224,28 @@ def precision_recall_f1(
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
     "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
     labels, tags = _prepare(labels, as_array(tags) > 0)
+    tags = tags > 0
     w = np.ones((1, len(labels))) if weights is None else weights
-    right, given, wanted = (w @ x.astype(np.float32) for x in (labels & (tags > 0), tags, labels))
-    p, r, shown = _percent(right, given), _percent(right, wanted), wanted > 0
-    CP, CR = (np.where(shown, x, 0).sum(1) / shown.sum(1).clip(1) for x in (p, r))
-    right, given, wanted = right.sum(1), given.sum(1), wanted.sum(1)
-    OP, OR = _percent(right, given), _percent(right, wanted)
-    f1, CF1, OF1 = (_percent(2*a*b/100, a + b) for a, b in ((p, r), (CP, CR), (OP, OR)))
-    found = {'CP': CP, 'CR': CR, 'CF1': CF1, 'OP': OP, 'OR': OR, 'OF1': OF1,
-             'precision': p, 'recall': r, 'f1': f1}
-    if weights is not None: return found
-    return {k: v[0] if v.ndim > 1 else float(v[0]) for k, v in found.items()}
+    right = w @ (labels & tags).astype(np.float32)
+    given = w @ tags.astype(np.float32)
+    wanted = w @ labels.astype(np.float32)
+    measures = _from_counts(right, given, wanted)
+    if weights is not None: return measures
+    for name,(only,) in measures.items():
+        measures[name] = only if only.ndim else float(only)
+    return measures
+
+# %% ../nbs/09_metrics.ipynb #30028bd8
+def _as_runs(scores:ArrayLike)->list[np.ndarray]: # N × C, or several -> each N × C
+    "The scores of each run."
+    several = len(scores) and np.ndim(scores[0]) == 2
+    if several: return [as_array(run) for run in scores]
+    return [as_array(scores)]
+
+def _readable(runs:list[np.ndarray])->np.ndarray: # N, bool
+    "Which pictures could be read in every run: those with scores that are not all NaN."
+    unread = [np.isnan(run).all(-1) for run in runs]
+    return ~np.any(unread, axis=0)
 
 # %% ../nbs/09_metrics.ipynb #11-measured
 class Measured:
@@ -163,34 +254,39 @@ class Measured:
         labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
         scores:ArrayLike, # N × C; or several, of runs to average
         names:Sequence[str]|None=None, # C names of classes; None: numbers
-        draws:int=1000, seed:int=0, # of the pictures, for the intervals
+        draws:int=1000, # of the pictures, for the intervals
+        seed:int=0, # of the draws
     ):
-        several = len(scores) and np.ndim(scores[0]) == 2
-        runs, labels = [as_array(s) for s in (scores if several else [scores])], as_array(labels)
-        for s in runs: shown = _prepare(labels, np.nan_to_num(s))[0]
-        self.read = ~np.any([np.isnan(s).all(-1) for s in runs], axis=0)    # in every run
+        labels = as_array(labels)
+        runs = _as_runs(scores)
+        for run in runs: shown, _ = _prepare(labels, np.nan_to_num(run))
+        self.read = _readable(runs)
         self.labels = shown[self.read]
         if not self.labels.any(): raise ValueError('no picture that could be read shows any class')
-        self.runs = [_prepare(self.labels, s[self.read])[1] for s in runs]
+        self.runs = [_prepare(self.labels, run[self.read])[1] for run in runs]
         self.names = list(range(labels.shape[1]) if names is None else names)
-        self.draws, self.seed, self.counts = draws, seed, self.labels.sum(0).tolist()
-        self._ap = np.array([average_precision(self.labels, s) for s in self.runs])
+        self.draws = draws
+        self.seed = seed
+        self.counts = self.labels.sum(0).tolist()
+        self._ap = np.array([average_precision(self.labels, run) for run in self.runs])
         self.each = np.nanmean(self._ap, 1).tolist()        # mAP of each run
 
     def __repr__(self)->str:
-        return (f'Measured({len(self.labels)} pictures, {sum(k > 0 for k in self.counts)} of '
-                f'{len(self.counts)} classes in them: mAP {self.map()})')
+        shown = sum(k > 0 for k in self.counts)
+        return (f'Measured({len(self.labels)} pictures, {shown} of {len(self.counts)} classes '
+                f'in them: mAP {self.map()})')
 
     @cached_property
     def _drawn_ap(self)->np.ndarray: # runs × draws × C; NaN where no positive was drawn
-        return np.array([bootstrap_ap(self.labels, s, self.draws, self.seed) for s in self.runs])
+        of_runs = [bootstrap_ap(self.labels, run, self.draws, self.seed) for run in self.runs]
+        return np.array(of_runs)
 
     @cached_property
     def drawn(self)->np.ndarray: # one a draw; NaN without a drawn positive
         "mAP in draws of the pictures, mean of all runs."
-        with np.errstate(invalid='ignore'):
-            each = np.nansum(self._drawn_ap, 2) / (~np.isnan(self._drawn_ap)).sum(2)
-        return each.mean(0)
+        classes = (~np.isnan(self._drawn_ap)).sum(2)        # with a drawn positive
+        with np.errstate(invalid='ignore'): of_runs = np.nansum(self._drawn_ap, 2) / classes
+        return of_runs.mean(0)
 
     def map(self)->Interval: # in percent
         "mAP over the classes with a positive, mean of all runs."
@@ -200,23 +296,30 @@ class Measured:
         over:'Measured', # on the same pictures and draws
     )->Interval: # in percent; above 0 if this one is better
         "The gain in mAP over another."
-        same = (self.draws, self.seed) == (over.draws, over.seed)
-        if not (same and np.array_equal(self.labels, over.labels)):
+        same_draws = (self.draws, self.seed) == (over.draws, over.seed)
+        if not (same_draws and np.array_equal(self.labels, over.labels)):
             raise ValueError('Both must be measured on the same pictures, with the same labels.')
         more = np.mean(self.each) - np.mean(over.each)
         return bootstrap_interval(more, self.drawn - over.drawn, lowest=-100)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
         "Average precision of each class with a positive, mean of all runs."
-        each = zip(self.names, self.counts, self._ap.mean(0), self._drawn_ap.mean(0).T)
-        return {name: bootstrap_interval(ap, drawn) for name, k, ap, drawn in each if k}
+        ap = self._ap.mean(0)
+        drawn = self._drawn_ap.mean(0)
+        intervals = {}
+        for c,(name, count) in enumerate(zip(self.names, self.counts)):
+            if count: intervals[name] = bootstrap_interval(ap[c], drawn[:, c])
+        return intervals
 
     def f1(self,
         tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
     )->dict: # as `precision_recall_f1`, with CF1 and OF1 as `Interval`s
         "Precision, recall and F1 of tags; class means skip classes without a positive."
-        tags, n = as_array(tags)[self.read].astype(bool), len(self.labels)
-        found = precision_recall_f1(self.labels, tags)
-        weights = np.random.default_rng(self.seed).multinomial(n, np.full(n, 1/n), self.draws)
-        drawn = precision_recall_f1(self.labels, tags, weights.astype(np.float32))
-        return found | {k: bootstrap_interval(found[k], drawn[k]) for k in ('CF1', 'OF1')}
+        tags = as_array(tags)[self.read].astype(bool)
+        measures = precision_recall_f1(self.labels, tags)
+        rng = np.random.default_rng(self.seed)
+        weights = _drawn_weights(rng, len(self.labels), self.draws).astype(np.float32)
+        drawn = precision_recall_f1(self.labels, tags, weights)
+        for name in ('CF1', 'OF1'):
+            measures[name] = bootstrap_interval(measures[name], drawn[name])
+        return measures

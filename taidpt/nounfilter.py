@@ -30,6 +30,23 @@ class Match:
     synonym:str # the entry of the dictionary
     classes:tuple[str,...] # its classes; none for a blocked phrase
 
+# %% ../nbs/03_nounfilter.ipynb #27715e24
+_BLOCKED_LOOK = 'text-decoration:line-through;opacity:.6'
+
+def _marked(match:Match, text:str)->str: # HTML
+    "The words of a match in the colour of its classes, which follow in small, or struck out."
+    label = ', '.join(match.classes)
+    look = _BLOCKED_LOOK
+    if label:
+        hue = crc32(label.encode()) % 24 * 15
+        look = f'background:hsl({hue},75%,86%);color:#111'
+    mark = html.escape(text)
+    if label.casefold() != match.text.casefold():
+        note = html.escape(label or 'blocked')
+        mark += f' <span style="font-size:.7em;opacity:.75">{note}</span>'
+    return f'<span style="{look};border-radius:4px;padding:1px 4px">{mark}</span>'
+
+# %% ../nbs/03_nounfilter.ipynb #9e2d5d7f
 @dataclass(repr=False)
 class Explanation:
     "The words of a sentence that name each class."
@@ -39,26 +56,28 @@ class Explanation:
     @property
     def classes(self)->list[str]:
         "The classes of the sentence, in order of mention."
-        return list(dict.fromkeys(name for m in self.matches for name in m.classes))
+        named = []
+        for match in self.matches: named += match.classes
+        return list(dict.fromkeys(named))
 
     def __repr__(self):
-        lines = [f"{m.text!r} -> {', '.join(m.classes) or 'blocked'}" for m in self.matches]
-        return '\n  '.join([self.text, *(lines or ['names no class'])])
+        lines = [self.text]
+        for match in self.matches:
+            meant = ', '.join(match.classes) or 'blocked'
+            lines.append(f'{match.text!r} -> {meant}')
+        if not self.matches: lines.append('names no class')
+        return '\n  '.join(lines)
 
     def _repr_html_(self)->str: # HTML
         "The sentence in a notebook, its matches in the colour of their class or struck out."
-        parts, at = [], 0
-        limits = [*(m.start for m in self.matches[1:]), len(self.text)]
-        for m,limit in zip(self.matches, limits):
-            label, look = ', '.join(m.classes), 'text-decoration:line-through;opacity:.6'
-            if label: look = f'background:hsl({crc32(label.encode())%24*15},75%,86%);color:#111'
-            end = min(m.end, limit)             # a blocked phrase may enclose a match
-            mark = html.escape(self.text[m.start:end])
-            if label.casefold() != m.text.casefold():
-                note = html.escape(label or 'blocked')
-                mark += f' <span style="font-size:.7em;opacity:.75">{note}</span>'
-            style = f'{look};border-radius:4px;padding:1px 4px'
-            parts.append(f'{html.escape(self.text[at:m.start])}<span style="{style}">{mark}</span>')
+        parts = []
+        at = 0
+        starts = [match.start for match in self.matches]
+        limits = [*starts[1:], len(self.text)]
+        for match,limit in zip(self.matches, limits):
+            end = min(match.end, limit)         # a blocked phrase may enclose a match
+            parts.append(html.escape(self.text[at:match.start]))
+            parts.append(_marked(match, self.text[match.start:end]))
             at = end
         parts.append(html.escape(self.text[at:]))
         if not self.matches: parts.append(' <i style="opacity:.6">(names no class)</i>')
@@ -67,11 +86,17 @@ class Explanation:
 # %% ../nbs/03_nounfilter.ipynb #nounfilter-018
 def _paper_words(classes:ClassSet)->list[list[str]]:
     "The paper's words for each class of the three data sets; for others, their own synonyms."
-    rows = list(published_names().get(classes.name, {}).values())
-    official = as_classset(classes.name) if rows else ()
-    return [rows[official.index(name)] if name in official else classes.synonyms[name]
-            for name in classes.names]
+    published = published_names().get(classes.name)
+    if published is None: return list(classes.synonyms.values())
+    official = as_classset(classes.name)
+    rows = list(published.values())
+    words = []
+    for name,own in classes.synonyms.items():
+        if name in official: words.append(rows[official.index(name)])
+        else: words.append(own)
+    return words
 
+# %% ../nbs/03_nounfilter.ipynb #588847bb
 class NounFilter:
     "Reads class labels off sentences, by the words that name each class (Sec. 3.2)."
     def __init__(self,
@@ -81,32 +106,46 @@ class NounFilter:
     ):
         "Raises `ValueError` for other rules, or a synonym without a letter or digit."
         if isinstance(blocked, str): raise TypeError(f"blocked must be a list, not {blocked!r}")
-        self.classes, self.blocked, self.rules = as_classset(classes), tuple(blocked), rules
-        if rules == 'published':
+        self.classes = as_classset(classes)
+        self.blocked = tuple(blocked)
+        self.rules = rules
+        if rules == 'careful':
+            entries = phrase_entries(self.classes.synonyms, self.blocked)
+            self.phrases = PhraseDictionary(entries)
+        elif rules == 'published':
             first = 77 if self.classes.name == 'nuswide' else None
             self.words = WholeWords(_paper_words(self.classes), first)
-        elif rules == 'careful':
-            self.phrases = PhraseDictionary(phrase_entries(self.classes.synonyms, self.blocked))
         else: raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
 
     def __reduce__(self): return type(self), (self.classes, self.blocked, self.rules)
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        if self.rules == 'published': found = [named for *_,named in self.words.find(text)]
-        else: found = [entry.columns for *_,entry in self.phrases.find(lower_words(text))]
-        return sorted({column for named in found for column in named})
+        found = set()
+        if self.rules == 'published':
+            for _,_,_,columns in self.words.find(text): found.update(columns)
+        else:
+            for _,_,entry in self.phrases.find(lower_words(text)): found.update(entry.columns)
+        return sorted(found)
+
+    def _found(self, text:str)->list[tuple[int,int,str,list[int]]]:
+        "Start and end in characters, phrase and columns of each match, from left to right."
+        if self.rules == 'published': return self.words.find(text)
+        spans = token_spans(text)
+        words = [text[start:end].lower() for start,end in spans]
+        found = []
+        for first,end,entry in self.phrases.find(words):
+            start, stop = spans[first][0], spans[end - 1][1]
+            found.append((start, stop, entry.phrase, entry.columns))
+        return found
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones."
-        if self.rules == 'published': found = self.words.find(text)
-        else:
-            spans = token_spans(text)
-            named = self.phrases.find([text[a:b].lower() for a,b in spans])
-            found = [(spans[i][0], spans[j-1][1], e.phrase, e.columns) for i,j,e in named]
-        return Explanation(text, [
-            Match(text[a:b], a, b, phrase, tuple(self.classes.names[c] for c in columns))
-            for a,b,phrase,columns in found])
+        matches = []
+        for start,end,phrase,columns in self._found(text):
+            names = tuple(self.classes.names[column] for column in columns)
+            matches.append(Match(text[start:end], start, end, phrase, names))
+        return Explanation(text, matches)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one. Raises `TypeError` for other than text."
@@ -126,15 +165,17 @@ class NounFilter:
         import torch                                # here, as explaining needs none of it
         from tqdm.auto import tqdm
         from taidpt.texts import LabeledTexts
-        kept, rows, columns, n = [], [], [], 0
+        kept, rows, columns = [], [], []
+        n = 0
         found = tqdm(self.stream(texts), 'labelling', unit=' sentences', disable=not progress)
         for n,(text,here) in enumerate(found, 1):
-            if not (here or keep_unnamed): continue
+            if not here and not keep_unnamed: continue
             rows += [len(kept)]*len(here)
             columns += here
             kept.append(text)
         if not columns:
-            few = ', '.join(self.classes.natural[:5]) + ', …'*(len(self.classes) > 5)
+            few = ', '.join(self.classes.natural[:5])
+            if len(self.classes) > 5: few += ', …'
             raise ValueError(
                 f"none of {n:,} sentences names a class of {self.classes.name} ({few}); are "
                 "these English sentences about them? Else give the classes more synonyms")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from torch import Tensor
 
-# %% ../nbs/plots.ipynb #plots-006
+# %% ../nbs/plots.ipynb #plots-006a
 class DescribedFigure:
     "A matplotlib figure with `alt`, a description, which it prints."
     alt = ''
@@ -33,16 +33,20 @@ def blank_figure(width:float, height:float)->DescribedFigure: # inches -> withou
     plt.close(fig)
     return fig
 
+# %% ../nbs/plots.ipynb #plots-006
 def picture_name(picture:str|Path|Image.Image)->str: # a file or a PIL picture
     "The name of a picture in a description."
-    return Path(picture).name if isinstance(picture, (str, Path)) else 'a picture'
+    if isinstance(picture, (str, Path)): return Path(picture).name
+    return 'a picture'
 
 def where_highest(weights:'Tensor')->str: # h × w
     "The place where a map is highest, in words."
     h, w = weights.shape
     y, x = divmod(int(weights.argmax()), w)
-    row, column = ('top', 'middle', 'bottom')[3*y // h], ('left', 'centre', 'right')[3*x // w]
-    return 'in the centre' if (row, column) == ('middle', 'centre') else f'at the {row} {column}'
+    row = ('top', 'middle', 'bottom')[3*y // h]
+    column = ('left', 'centre', 'right')[3*x // w]
+    if row == 'middle' and column == 'centre': return 'in the centre'
+    return f'at the {row} {column}'
 
 def as_jpeg(picture:Image.Image, quality:int=88, **how)->bytes: # any mode -> a file's content
     "A picture as the content of a JPEG file; `how` is for PIL's `save`."
@@ -50,14 +54,71 @@ def as_jpeg(picture:Image.Image, quality:int=88, **how)->bytes: # any mode -> a 
     picture.convert('RGB').save(out, 'JPEG', quality=quality, **how)
     return out.getvalue()
 
-# %% ../nbs/plots.ipynb #plots-012
-_BLUE, _ORANGE, _PALE = '#0b5394', '#d55e00', '#b9c3cf'
+# %% ../nbs/plots.ipynb #plots-012a
+_BLUE = '#0b5394'
+_PALE = '#b9c3cf'
 
 def _bare(ax:'Axes'):
     "Small labels and a minimal frame."
     ax.spines[['top', 'right', 'left']].set_visible(False)
     ax.tick_params(labelsize=9, length=0)
     ax.xaxis.label.set_size(9)
+
+def _bars(
+    ax:'Axes', # where to draw
+    names:Sequence[str], # C classes
+    scores:'Tensor', # C
+    best:list[int], # columns of the classes to show
+    labelled:set[int]|None, # as of `_labelled`
+)->None:
+    "Scores of some classes as bars, the first class on top."
+    lowest = scores.min().item() if len(names) > 1 else 0.
+    lengths = [scores[c].item() - lowest for c in best]
+    bars = ax.barh(range(len(best)), lengths, left=lowest, height=0.62, color=_BLUE)
+    ticks = [names[c] for c in best]
+    xlabel = 'score'
+    if labelled is not None:
+        xlabel = 'score (✓ labelled)'
+        for i,c in enumerate(best):
+            if c in labelled: ticks[i] += ' ✓'
+            else: bars[i].set_facecolor(_PALE)
+    ax.set_yticks(range(len(best)), ticks)
+    ax.set_xlabel(xlabel)
+    ax.invert_yaxis()
+    ax.locator_params(axis='x', nbins=4)
+    _bare(ax)
+
+# %% ../nbs/plots.ipynb #plots-012b
+def _labelled(labels:Sequence[bool]|np.ndarray|None, count:int)->set[int]|None:
+    "Columns of present classes, if known; `ValueError` unless there are `count` labels."
+    if labels is None: return None
+    if len(labels) != count: raise ValueError(f'{len(labels)} labels for {count} classes')
+    return {c for c in range(count) if labels[c] == 1}
+
+def _in_words(
+    names:Sequence[str], # C classes
+    scores:'Tensor', # C
+    best:list[int], # columns of the classes to name
+    labelled:set[int]|None, # as of `_labelled`
+)->str:
+    "Some classes with their scores, and which of them are labelled."
+    told = []
+    for c in best:
+        words = f'{names[c]} {scores[c]:.2f}'
+        if labelled and c in labelled: words += ' (labelled)'
+        told.append(words)
+    return ', '.join(told)
+
+# %% ../nbs/plots.ipynb #plots-012
+def _beside(picture:Image.Image, panels:int, bars:int)->tuple[DescribedFigure, list['Axes']]:
+    "A figure of a picture, and an empty panel for each model beside it."
+    width = 5.6 if panels == 1 else 2 + 2.5*panels
+    fig = blank_figure(width, max(2.3, .5 + .23*bars))
+    widths = [1] + [1.3]*panels
+    left, *axes = fig.subplots(1, len(widths), width_ratios=widths)
+    left.imshow(picture)
+    left.set_axis_off()
+    return fig, axes
 
 def score_bars(
     picture:Image.Image, # the model's input
@@ -67,30 +128,47 @@ def score_bars(
     called:str='a picture', # its name in the description
 )->DescribedFigure:
     "A picture beside its best classes by one or several models. `ValueError` for other labels."
-    height = max(2.3, *(.5 + .23*min(top, len(names)) for names, _ in panels.values()))
-    fig = blank_figure(5.6 if len(panels) == 1 else 2 + 2.5*len(panels), height)
-    left, *axes = fig.subplots(1, 1 + len(panels), width_ratios=[1] + [1.3]*len(panels))
-    left.imshow(picture)
-    left.set_axis_off()
-    said = []
-    for ax, (title, (names, scores)) in zip(axes, panels.items()):
-        if labels is not None and len(labels) != len(names):
-            raise ValueError(f'{len(labels)} labels for {len(names)} classes')
+    most = max(len(names) for names,_ in panels.values())
+    fig, axes = _beside(picture, len(panels), min(top, most))
+    told = []
+    for ax,(title, (names, scores)) in zip(axes, panels.items()):
+        labelled = _labelled(labels, len(names))
         best = scores.argsort(descending=True)[:top].tolist()
-        low = scores.min().item() if len(names) > 1 else 0.
-        there = [labels is not None and bool(labels[c] == 1) for c in best]
-        ax.barh(range(len(best)), [scores[c].item() - low for c in best], left=low, height=0.62,
-                color=[_BLUE if labels is None or t else _PALE for t in there])
-        ax.set_yticks(range(len(best)), [names[c] + ' ✓'*t for c, t in zip(best, there)])
-        ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
+        _bars(ax, names, scores, best, labelled)
         if title: ax.set_title(title, fontsize=10)
-        ax.invert_yaxis()
-        ax.locator_params(axis='x', nbins=4)
-        _bare(ax)
-        bars = [f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*t for c, t in zip(best, there)]
-        said.append(f'{title}: '*bool(title) + ', '.join(bars))
-    fig.alt = f'{called} and its best classes with scores. {". ".join(said)}.'
+        words = _in_words(names, scores, best, labelled)
+        told.append(f'{title}: {words}' if title else words)
+    fig.alt = f'{called} and its best classes with scores. {". ".join(told)}.'
     return fig
+
+# %% ../nbs/plots.ipynb #plots-021a
+def _measured_classes(classes:Iterable[str], ap, baseline)->tuple[list, np.ndarray, np.ndarray]:
+    "Names and both numbers of the classes with an average precision, the best first."
+    labels = list(getattr(classes, 'natural', classes))
+    ap = np.asarray(ap, float)
+    baseline = np.asarray(baseline, float)
+    if not len(labels) == len(ap) == len(baseline):
+        raise ValueError(f'{len(labels)} classes, {len(ap)} and {len(baseline)} average precisions')
+    best_first = np.argsort(-ap, kind='stable')
+    order = best_first[np.isfinite(ap[best_first])]
+    if not len(order): raise ValueError('no class has an average precision')
+    return [labels[c] for c in order], ap[order], baseline[order]
+
+def _class_bars(
+    ax:'Axes', # where to draw
+    labels:list[str], # C classes, the first on top
+    ap:np.ndarray, # C, drawn as bars
+    baseline:np.ndarray, # C, drawn as marks
+    legend:tuple[str, str], # of the two
+)->None:
+    "A bar for each class, with a mark for the baseline."
+    places = np.arange(len(labels))
+    ax.barh(places, ap, height=0.66, color='#56B4E9', label=legend[0])
+    ax.plot(baseline, places, '|', color='#d55e00', ms=9, mew=2.2, label=legend[1])
+    ax.set_yticks(places, labels)
+    ax.set(xlim=(0, 100), ylim=(len(labels) - 0.4, -0.6), xlabel='average precision, %')
+    _bare(ax)
+    ax.tick_params(axis='y', labelsize=8)
 
 # %% ../nbs/plots.ipynb #plots-021
 def show_class_ap(
@@ -100,24 +178,15 @@ def show_class_ap(
     names:tuple[str, str]=('TaI-DPT', 'zero-shot CLIP'), # of the two
 )->DescribedFigure:
     "Average precision of each class beside a baseline's. `ValueError` if the numbers do not fit."
-    labels = list(getattr(classes, 'natural', classes))
-    ap, baseline = np.asarray(ap, float), np.asarray(baseline, float)
-    if not len(labels) == len(ap) == len(baseline):
-        raise ValueError(f'{len(labels)} classes, {len(ap)} and {len(baseline)} average precisions')
-    order = [c for c in np.argsort(-ap, kind='stable') if np.isfinite(ap[c])]
-    if not order: raise ValueError('no class has an average precision')
-    labels, ap, baseline = [labels[c] for c in order], ap[order], baseline[order]
-    fig, y = blank_figure(5.6, 1.1 + 0.2*len(order)), np.arange(len(order))
-    ax = fig.subplots()
-    ax.barh(y, ap, height=0.66, color='#56B4E9', label=f'{names[0]}, mAP {ap.mean():.1f}')
-    ax.plot(baseline, y, '|', color=_ORANGE, ms=9, mew=2.2,
-            label=f'{names[1]}, mAP {baseline.mean():.1f}')
-    ax.set_yticks(y, labels)
-    ax.set(xlim=(0, 100), ylim=(len(labels) - 0.4, -0.6), xlabel='average precision, %')
-    _bare(ax)
-    ax.tick_params(axis='y', labelsize=8)
+    labels, ap, baseline = _measured_classes(classes, ap, baseline)
+    first, second = names
+    mean = f'{ap.mean():.1f}'
+    other_mean = f'{baseline.mean():.1f}'
+    fig = blank_figure(5.6, 1.1 + 0.2*len(labels))
+    legend = f'{first}, mAP {mean}', f'{second}, mAP {other_mean}'
+    _class_bars(fig.subplots(), labels, ap, baseline, legend)
     fig.legend(fontsize=8, frameon=False, loc='outside upper center', ncols=2)
-    each = [f'{name} {a:.0f} and {b:.0f}' for name, a, b in zip(labels, ap, baseline)]
-    fig.alt = (f'Average precision of each class in percent, {names[0]} (mean {ap.mean():.1f}) '
-               f'and {names[1]} (mean {baseline.mean():.1f}): {"; ".join(each)}.')
+    each = [f'{label} {a:.0f} and {b:.0f}' for label,a,b in zip(labels, ap, baseline)]
+    fig.alt = (f'Average precision of each class in percent, {first} (mean {mean}) '
+               f'and {second} (mean {other_mean}): {"; ".join(each)}.')
     return fig

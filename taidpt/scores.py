@@ -6,7 +6,6 @@
 __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fuse', 'standardized', 'relative_scores']
 
 # %% ../nbs/06_scores.ipynb #05-002
-from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -17,12 +16,18 @@ from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/06_scores.ipynb #05-006
 def _unit(x:Tensor) -> Tensor:
-    "`x` with its last dimension scaled to length one, in float32 or wider"
+    "`x` with its last dimension scaled to length one, in float32 or wider."
     return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
 
+def _cosines(x:Tensor, classes:Tensor) -> Tensor: # N × D or N × J × D; C × D
+    "Cosine of every vector with every class, unchecked."
+    with torch.autocast(x.device.type, enabled=False): return _unit(x) @ _unit(classes).T
+
 def _check_width(x:Tensor, name:str, shape:str, classes:Tensor) -> None:
-    "Raise unless `x` is N × D or N × J × D, with vectors as wide as those of `classes`, C × D"
-    if (x.ndim, classes.ndim) != (len(shape.split('×')), 2) or x.shape[-1] != classes.shape[-1]:
+    "`ValueError` unless `x` has this shape, with vectors as wide as those of `classes`, C × D."
+    dimensions = len(shape.split('×'))
+    same_width = x.shape[-1] == classes.shape[-1]
+    if not (x.ndim == dimensions and classes.ndim == 2 and same_width):
         raise ValueError(f"{name} must be {shape} and the class embeddings C × D, both of one CLIP "
                          f"model, but they are {tuple(x.shape)} and {tuple(classes.shape)}")
 
@@ -33,7 +38,7 @@ def global_scores(
 ) -> Tensor: # p, cosines, N × C, float32
     "Cosine of every whole input with every class (Eq. 5); `ValueError` for wrong shapes."
     _check_width(u, 'u', 'N × D', G)
-    with torch.autocast(u.device.type, enabled=False): return _unit(u) @ _unit(G).T
+    return _cosines(u, G)
 
 # %% ../nbs/06_scores.ipynb #05-014
 def dense_scores(
@@ -42,13 +47,13 @@ def dense_scores(
 ) -> Tensor: # P, cosines, N × J × C, float32
     "Cosine of every position with every class (Eq. 5); `ValueError` for wrong shapes."
     _check_width(U, 'U', 'N × J × D', L)
-    with torch.autocast(U.device.type, enabled=False): return _unit(U) @ _unit(L).T
+    return _cosines(U, L)
 
 # %% ../nbs/06_scores.ipynb #05-017
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
 def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
-    "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`; L of unit length"
+    "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`; L of unit length."
     U = U.to(torch.promote_types(U.dtype, torch.float32))
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
     P = U @ L.T / length                                             # T × C
@@ -57,9 +62,36 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     pad = ~mask[..., None]                                           # N × J × C from here on
     best = P.detach().masked_fill(pad, -torch.inf).amax(1, keepdim=True)     # a constant
     d = P - best
-    return best.squeeze(1) + ((d / tau).masked_fill(pad, -torch.inf).softmax(1) * d).sum(1)
+    weights = (d / tau).masked_fill(pad, -torch.inf).softmax(1)
+    return best.squeeze(1) + (weights * d).sum(1)
+
+def _local_scores(U:Tensor, L:Tensor, tau:float, mask:Tensor|None=None) -> Tensor: # N × C
+    "`local_scores`, unchecked."
+    if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
+    if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
+    L, tau = _unit(L), max(float(tau), 1e-30)
+    rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
+    with torch.autocast(U.device.type, enabled=False):
+        if len(mask) <= rows: return _pool(U, L, tau, mask)
+        pool = _pool
+        if torch.is_grad_enabled():                                  # P is not kept for gradients
+            pool = partial(checkpoint, _pool, use_reentrant=False)
+        masks = mask.split(rows)
+        parts = U.split([int(m.sum()) for m in masks])
+        return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
 
 # %% ../nbs/06_scores.ipynb #05-019
+def _check_mask(mask:Tensor, U:Tensor) -> None: # N × J; N × J × D or T × D
+    "`ValueError` unless the mask is bool, counts the positions of U, and leaves no row empty."
+    if mask.ndim != 2 or mask.dtype != torch.bool: fits = False
+    elif U.ndim == 2: fits = len(U) == mask.sum()
+    else: fits = mask.shape == U.shape[:2]
+    if not fits:
+        raise ValueError("mask must be bool, N × J, and count the positions of U, but it is "
+                         f"{mask.dtype}, {tuple(mask.shape)} beside {tuple(U.shape)}")
+    empty = (~mask.any(1)).nonzero()[:, 0].tolist()
+    if empty: raise ValueError(f"no position counts in row {empty[0]}: drop empty inputs")
+
 def local_scores(
     U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D
     L:Tensor, # class embeddings of the local branch, C × D, any length
@@ -68,24 +100,11 @@ def local_scores(
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for wrong shapes."
     if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
-    _check_width(U, 'U', 'N × J × D' if U.ndim == 3 or mask is None else 'T × D', L)
+    padded = U.ndim == 3 or mask is None
+    _check_width(U, 'U', 'N × J × D' if padded else 'T × D', L)
     if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
-    fits = mask.ndim == 2 and mask.dtype == torch.bool
-    if not fits or (len(U) != mask.sum() if U.ndim == 2 else mask.shape != U.shape[:2]):
-        raise ValueError("mask must be bool, N × J, and count the positions of U, but it is "
-                         f"{mask.dtype}, {tuple(mask.shape)} beside {tuple(U.shape)}")
-    empty = (~mask.any(1)).nonzero()[:, 0].tolist()
-    if empty: raise ValueError(f"no position counts in row {empty[0]}: drop empty inputs")
-    if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
-    tau, rows = max(float(tau), 1e-30), max(1, _block // max(1, mask.shape[1]*len(L)))
-    L = _unit(L)
-    with torch.autocast(U.device.type, enabled=False):
-        if len(mask) <= rows: return _pool(U, L, tau, mask)
-        again = partial(checkpoint, _pool, use_reentrant=False)      # P is not kept for gradients
-        pool = again if torch.is_grad_enabled() else _pool
-        masks = mask.split(rows)
-        parts = U.split([int(m.sum()) for m in masks])
-        return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
+    _check_mask(mask, U)
+    return _local_scores(U, L, tau, mask)
 
 # %% ../nbs/06_scores.ipynb #8a014028
 def branch_scores(
@@ -95,15 +114,12 @@ def branch_scores(
     L:Tensor|None, # class embeddings of the local branch, C × D; None: no local branch
     tau:float|None=0.02, # tau_s of Eq. 6; None: compare L with the whole input, too
     mask:Tensor|None=None, # N × J bool, True on positions that count; None: all do
-    pool:Callable|None=None, # instead of Eq. 6: (P, N × J × C cosines; mask, N × J) -> N × C
 ) -> list[Tensor]: # p, and p' if there is an L, each N × C
     "Scores of each branch (Eq. 5, 6)."
-    if L is None: return [global_scores(u, G)]
-    if tau is None and pool is None: return [global_scores(u, E) for E in (G, L)]
-    if pool is None: return [global_scores(u, G), local_scores(U, L, tau, mask)]
-    if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
-    if U.ndim == 2: U = U.new_zeros(*mask.shape, U.shape[1]).index_put((mask,), U)
-    return [global_scores(u, G), pool(dense_scores(U, L), mask)]
+    p = _cosines(u, G)
+    if L is None: return [p]
+    if tau is None: return [p, _cosines(u, L)]
+    return [p, _local_scores(U, L, tau, mask)]
 
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(

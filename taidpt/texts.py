@@ -8,7 +8,7 @@ __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'warn_of_rare_clas
 # %% ../nbs/02_texts.ipynb #69674800
 import hashlib, json, warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,62 @@ from .classes import ClassSet, as_classset, class_text
 from .files import DATA, write_whole
 
 # %% ../nbs/02_texts.ipynb #8b82a833
-def _checksum(texts:list[str], labels:Tensor, about:str, dropped:str)->str:
+def _check_labels(labels:Tensor, n:int, classes:ClassSet)->Tensor: # n × C, bool
+    "Labels as a tensor of bool. Raises `ValueError` for another shape or other values."
+    if not isinstance(labels, Tensor): labels = torch.as_tensor(np.array(labels))
+    c = len(classes)
+    if labels.shape != (n, c):
+        shape = ' × '.join(map(str, labels.shape))
+        raise ValueError(f"labels are {shape}, but there are {n} sentences and {classes.name} has "
+                         f"{c} classes; they must be {n} × {c}")
+    if labels.dtype != torch.bool and not ((labels == 0) | (labels == 1)).all():
+        raise ValueError("labels must be true or false, 1 or 0")
+    return labels.bool()
+
+def _check_shares(shares:Sequence[float]|None, n:int)->list[float]|None:
+    "Shares as a list. Raises `ValueError` unless there is one between 0 and 1 for each class."
+    if shares is None: return None
+    shares = list(map(float, shares))
+    if len(shares) != n or not all(0 <= share <= 1 for share in shares):
+        raise ValueError(f"frequency must be {n} shares between 0 and 1, one for each class")
+    return shares
+
+# %% ../nbs/02_texts.ipynb #5eecb09f
+_HEADER = 'classes', 'dropped', 'frequency'     # of a file; `frequency` only where it is known
+
+def _checksum(texts:list[str], labels:Tensor, header:dict[str,str])->str:
     "SHA-256 of the content of a file of labelled sentences."
-    sha = hashlib.sha256(json.dumps([about, dropped, list(labels.shape)]).encode())
+    about = json.dumps([*header.values(), list(labels.shape)])
+    sha = hashlib.sha256(about.encode())
     sha.update(np.packbits(labels.numpy()))
     for text in texts: sha.update(text.encode() + b'\0')
     return sha.hexdigest()
 
+# %% ../nbs/02_texts.ipynb #c5997c87
+def _metadata(path:Path)->dict[bytes,bytes]:
+    "What a file of labelled sentences says of itself. Raises as `LabeledTexts.load`."
+    import pyarrow.parquet as pq                # lazily: only files need it
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
+    try: about = pq.read_schema(path).metadata or {}
+    except Exception as e:          # pyarrow raises a dozen kinds for torn files  # noqa: BLE001
+        raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
+    if b'taidpt.checksum' not in about:
+        raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
+                         f"NounFilter(classes).label(read_captions({str(path)!r}))")
+    return about
+
+# %% ../nbs/02_texts.ipynb #d22cd7ff
+def _labels_by_name(named:list[list[str]], classes:ClassSet)->Tensor: # N × C, bool
+    "Labels from the names of each sentence's classes."
+    columns = {name: i for i,name in enumerate(classes.names)}
+    labels = torch.zeros(len(named), len(classes), dtype=torch.bool)
+    for row,names in zip(labels, named):
+        here = [columns[name] for name in names]
+        row[here] = True
+    return labels
+
+# %% ../nbs/02_texts.ipynb #89114e74
 class LabeledTexts:
     "Sentences and their classes."
     def __init__(self,
@@ -34,81 +83,96 @@ class LabeledTexts:
         labels:Tensor, # N × C, true where the sentence names the class
         classes:ClassSet|Iterable[str]|str|Path, # C classes
         dropped:int=0, # number of omitted sentences, which name no class
+        frequency:Sequence[float]|None=None, # C shares of all, of which these are a selection
     ):
-        "Raises `ValueError` if the numbers of sentences, labels and classes disagree."
-        self.texts, self.classes, self.dropped = list(texts), as_classset(classes), dropped
-        labels = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels))
-        n, c = len(self.texts), len(self.classes)
-        if labels.shape != (n, c): raise ValueError(
-            f"labels are {' × '.join(map(str, labels.shape))}, but there are {n} sentences "
-            f"and {self.classes.name} has {c} classes; they must be {n} × {c}")
-        if labels.dtype != torch.bool and not ((labels == 0) | (labels == 1)).all():
-            raise ValueError("labels must be true or false, 1 or 0")
-        self.labels = labels.bool()
+        "Raises `ValueError` if the numbers of sentences, labels, shares and classes disagree."
+        self.texts = list(texts)
+        self.classes = as_classset(classes)
+        self.labels = _check_labels(labels, len(self.texts), self.classes)
+        self.dropped = dropped
+        self.frequency = _check_shares(frequency, len(self.classes))
 
     def __len__(self)->int: return len(self.texts)
     def __iter__(self)->Iterator[tuple[str,Tensor]]: return zip(self.texts, self.labels)
+
     def __repr__(self)->str:
+        count = int(self.labels.sum())
         dropped = f", {self.dropped:,} dropped" if self.dropped else ""
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
-                f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
+                f"{self.classes.name}, {count:,} labels{dropped})")
 
     def __getitem__(self, i:int|slice|list|np.ndarray|Tensor)->Any: # a pair, or `LabeledTexts`
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
-        rows = np.arange(len(self))[i.numpy() if isinstance(i, Tensor) else i].reshape(-1).copy()
-        return LabeledTexts([self.texts[j] for j in rows], self.labels[rows], self.classes)
+        if isinstance(i, Tensor): i = i.numpy()
+        rows = np.arange(len(self))[i].reshape(-1).copy()
+        texts = [self.texts[row] for row in rows]
+        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self.frequency)
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
-        if self.classes.names != other.classes.names: raise ValueError(
-            f"sentences of different classes don't add up: {self.classes} and {other.classes}")
+        if self.classes.names != other.classes.names:
+            raise ValueError(f"sentences of different classes don't add up: {self.classes} "
+                             f"and {other.classes}")
+        frequency = self.frequency or other.frequency
+        if other.frequency not in (None, frequency): frequency = None       # of two wholes
         labels = torch.cat([self.labels, other.labels])
         dropped = self.dropped + other.dropped
-        return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped)
+        return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped, frequency)
+
+    def with_frequency(self, shares:Sequence[float]|None)->'LabeledTexts': # C shares; None: unknown
+        "The same sentences as a selection from a whole, in which this share names each class."
+        return LabeledTexts(self.texts, self.labels, self.classes, self.dropped, shares)
 
     def counts(self)->dict[str,int]:
         "Number of sentences that name each class."
         return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
 
+    def _header(self)->dict[str,str]:
+        "What a file says of these sentences besides their texts and labels."
+        classes = self.classes.to_dict()
+        header = {
+            'classes': json.dumps(classes, ensure_ascii=False),
+            'dropped': str(self.dropped),
+        }
+        if self.frequency: header['frequency'] = json.dumps(self.frequency)
+        return header
+
     def save(self, path:str|Path)->None:
         "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
         import pyarrow as pa                    # lazily: only files need it
         import pyarrow.parquet as pq
-        path, names = Path(path), np.array(self.classes.names, dtype=object)
+        path = Path(path)
         if path.suffix.lower() != '.parquet':
             raise ValueError(f"{path}: labelled sentences are saved as .parquet")
-        about, dropped = json.dumps(self.classes.to_dict(), ensure_ascii=False), str(self.dropped)
-        sha = _checksum(self.texts, self.labels, about, dropped)
-        metadata = {'taidpt.classes': about, 'taidpt.dropped': dropped, 'taidpt.checksum': sha}
-        schema = pa.schema({'text': pa.string(), 'labels': pa.list_(pa.string())}, metadata)
+        header = self._header()
+        header['checksum'] = _checksum(self.texts, self.labels, header)
+        metadata = {f'taidpt.{key}': value for key,value in header.items()}
+        columns = {'text': pa.string(), 'labels': pa.list_(pa.string())}
+        schema = pa.schema(columns, metadata)
+        names = np.array(self.classes.names, dtype=object)
         rows = [names[row].tolist() for row in self.labels.numpy()]
-        with write_whole(path) as tmp:
-            pq.write_table(pa.table([self.texts, rows], schema=schema), tmp, compression='zstd')
+        table = pa.table([self.texts, rows], schema=schema)
+        with write_whole(path) as part: pq.write_table(table, part, compression='zstd')
 
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
         import pyarrow.parquet as pq
-        if not Path(path).is_file():
-            raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
-        try: about = pq.read_schema(path).metadata or {}
-        except Exception as e:                  # pyarrow raises a dozen kinds for torn files  # noqa: BLE001
-            raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
-        if b'taidpt.checksum' not in about:
-            raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
-                             f"NounFilter(classes).label(read_captions({str(path)!r}))")
+        about = _metadata(Path(path))
         try:
-            text, dropped, sha = (about[f'taidpt.{k}'.encode()].decode()
-                                  for k in ('classes', 'dropped', 'checksum'))
-            classes, table = class_text(text, f'{path}: its classes'), pq.read_table(path)
-            texts, named = table['text'].to_pylist(), table['labels'].to_pylist()
-            columns = {n: i for i,n in enumerate(classes.names)}
-            labels = torch.zeros(len(named), len(classes), dtype=torch.bool)
-            for row,names in zip(labels, named): row[[columns[n] for n in names]] = True
-            if _checksum(texts, labels, text, dropped) != sha:
+            header = {}
+            for key in _HEADER:
+                entry = f'taidpt.{key}'.encode()
+                if entry in about: header[key] = about[entry].decode()
+            classes = class_text(header['classes'], f'{path}: its classes')
+            table = pq.read_table(path)
+            texts = table['text'].to_pylist()
+            labels = _labels_by_name(table['labels'].to_pylist(), classes)
+            if _checksum(texts, labels, header).encode() != about[b'taidpt.checksum']:
                 raise ValueError('its checksum is another')
-            return cls(texts, labels, classes, int(dropped))
+            frequency = json.loads(header.get('frequency', 'null'))
+            return cls(texts, labels, classes, int(header['dropped']), frequency)
         except Exception as e:  # noqa: BLE001
             raise ValueError(f"{path} was changed or damaged after it was written ({e}); "
                              "copy, download or make it again") from None
@@ -117,13 +181,15 @@ class LabeledTexts:
 _lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()
 TEMPLATES = tuple(line for line in _lines if not line.startswith('#'))
 
+# %% ../nbs/02_texts.ipynb #36b540db
 def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: # C -> 89 × C
     "For each class, 'a photo of a {}.' nine times, and each of the 80 templates once."
     classes = as_classset(classes)
     forms = [TEMPLATES[0]]*9 + list(TEMPLATES)
-    texts = [form.format(name) for name in classes.names for form in forms]
-    labels = torch.eye(len(classes), dtype=torch.bool).repeat_interleave(len(forms), 0)
-    return LabeledTexts(texts, labels, classes)
+    texts = []
+    for name in classes.names: texts += [form.format(name) for form in forms]
+    labels = torch.eye(len(classes), dtype=torch.bool)
+    return LabeledTexts(texts, labels.repeat_interleave(len(forms), 0), classes)
 
 # %% ../nbs/02_texts.ipynb #7847fdba
 def warn_of_rare_classes(
@@ -132,11 +198,12 @@ def warn_of_rare_classes(
 )->None:
     "Warn of classes that fewer than `at_least` sentences name, the rarest first."
     counts = sorted(labeled.counts().items(), key=lambda pair: pair[1])
-    rare = [f'{name} ({n})' for name, n in counts if n < at_least]
-    more = f' and {len(rare) - 10:,} more' if len(rare) > 10 else ''
-    message = (f'Few sentences name these classes: {", ".join(rare[:10])}{more}. They learn from '
-               'templates and from being negatives; add captions or synonyms for them.')
-    if rare: warnings.warn(message, stacklevel=3)
+    rare = [f'{name} ({n})' for name,n in counts if n < at_least]
+    if not rare: return
+    listed = ', '.join(rare[:10])
+    if len(rare) > 10: listed += f' and {len(rare) - 10:,} more'
+    warnings.warn(f'Few sentences name these classes: {listed}. They learn from templates and '
+                  'from being negatives; add captions or synonyms for them.', stacklevel=3)
 
 # %% ../nbs/02_texts.ipynb #ca7f62c2
 def cap_per_class(
@@ -145,10 +212,12 @@ def cap_per_class(
 )->LabeledTexts: # in the same order
     "The first `cap` sentences a class, each counted for its rarest; keeps all without a class."
     if cap < 1: raise ValueError(f"cap must be 1 or more, not {cap}")
-    counts, named = labeled.labels.sum(0), labeled.labels.any(1).tolist()
-    rarest = torch.where(labeled.labels, counts, len(labeled) + 1).argmin(1).tolist()
+    counts = labeled.labels.sum(0)
+    named = labeled.labels.any(1).tolist()
+    count_of_label = torch.where(labeled.labels, counts, len(labeled) + 1)
+    rarest = count_of_label.argmin(1).tolist()
     taken, kept = Counter(), []
-    for i,c in enumerate(rarest):
-        taken[c] += named[i]
-        if not named[i] or taken[c] <= cap: kept.append(i)
+    for i,column in enumerate(rarest):
+        if named[i]: taken[column] += 1
+        if taken[column] <= cap or not named[i]: kept.append(i)
     return labeled[kept]

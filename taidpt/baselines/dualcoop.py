@@ -7,7 +7,7 @@ __all__ = ['DUAL_SCALE', 'DUAL_TAU', 'DualCoOp']
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-003
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -15,35 +15,36 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .coop import CoOp
+from .coop import PicturePrompts, check_labels
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..learner import check_learner
-from ..losses import asymmetric_loss
-from ..predict import clip_and_classes
+from ..learner import check_n_ctx
+from ..losses import asymmetric_costs
+from ..predict import Predictor
 from ..prompts import PromptLearner
 from ..scores import dense_scores
+from ..tags import Thresholds
+from ..training import Recipe
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-006
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
 
 def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->Tensor: # N × C
     "How much more positions, N × J × D, look like positive than negative prompts, C × D; logits."
-    P, Q = dense_scores(F_, positive), dense_scores(F_, negative)
+    P = dense_scores(F_, positive)
+    Q = dense_scores(F_, negative)
     return scale * ((P / tau).softmax(1) * (P - Q)).sum(1)
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-010
 def _partial_asymmetric_loss(scores:Tensor, labels:Tensor, **how)->Tensor: # N × C both; a number
-    "`asymmetric_loss` summed over known labels, 1 or -1; mean over pictures."
-    costs = asymmetric_loss(scores, labels == 1, reduction='none', **how)
+    "Asymmetric loss summed over known labels, 1 or -1; mean over pictures."
+    costs = asymmetric_costs(scores, labels == 1, **how)
     return torch.where(labels == 0, 0., costs).sum(1).mean()
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-015
-class DualCoOp(CoOp):
+class DualCoOp(PicturePrompts):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
-    tied = *CoOp.tied, 'learn_scale'
-    local, pos_embed, cosine_scale = True, False, None  # scores are differences of cosines
-    partly = contrast = True
+    local, pos_embed = True, False
 
     def __init__(self,
         clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
@@ -60,11 +61,17 @@ class DualCoOp(CoOp):
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`
         weight_grad:bool=True, # False: constant factors in the loss, as published
     ):
-        self.clip, self.classes = clip_and_classes(clip, classes)
+        "Raises `ValueError` that names an impossible setting."
+        super().__init__(clip, classes)
         self.n_ctx, self.class_specific, self.weight_grad = n_ctx, class_specific, weight_grad
         self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
         self.tau_image, self.scale, self.learn_scale, self.seed = tau_image, scale, learn_scale, seed
-        check_learner(self)
+        check_n_ctx(n_ctx, clip)
+        self.recipe()
+
+    def checked_labels(self, labels, count:int)->Tensor: # N × C; N pictures -> int8
+        "Labels; a class without a positive learns from the others, if contexts are shared."
+        return check_labels(labels, count, self.classes, every=self.class_specific)
 
     def loss_for(self, labels)->Callable: # 1 present, -1 absent, 0 unknown; bool: all known
         "The loss on known labels; `ValueError` if no label is absent."
@@ -75,28 +82,59 @@ class DualCoOp(CoOp):
             'bool if all of them are known.')
         return partial(_partial_asymmetric_loss, weight_grad=self.weight_grad)
 
-    def fresh_prompts(self)->PromptLearner:
+    def fresh_prompts(self, recipe:Recipe)->PromptLearner:
         "Untrained prompts, with scale and temperature if these are learned."
-        prompts, start = super().fresh_prompts(), (math.log(self.scale), -math.log(self.tau_image))
-        if self.learn_scale:
-            logs = (torch.tensor(x, dtype=torch.float32, device=self.clip.device) for x in start)
-            prompts.log_scale, prompts.log_sharpness = map(nn.Parameter, logs)
+        prompts = super().fresh_prompts(recipe)
+        if self.learn_scale: _add_scales(prompts, math.log(self.scale), -math.log(self.tau_image))
         return prompts
 
-    def scales(self)->tuple[float|Tensor, float|Tensor]: # logit scale; temperature
-        "Factor on the scores and temperature of the pooling, as set or learned."
-        if not self.learn_scale: return self.scale, self.tau_image
-        self.check_fitted()
-        return self.prompts_.log_scale.exp(), (-self.prompts_.log_sharpness).exp()
+    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> one B × C
+        "Scores while the prompts learn; G holds the positive ones and L the negative ones."
+        def scores(u, U, G, L, mask=None):
+            scale, tau = self.scales(prompts)
+            return [_dual_local_scores(U, G, L, tau, scale)]
+        return scores
 
-    def batch_scores(self, u:Tensor, U:Tensor, G:Tensor, L:Tensor, tau:float,
-                     mask:Tensor|None=None)->list[Tensor]: # one B × C matrix
-        "Scores of a batch; G holds the positive prompts and L the negative ones."
-        scale, learned = self.scales()
-        return [_dual_local_scores(U, G, L, learned if self.learn_scale else tau, scale)]
+    def scales(self, prompts:PromptLearner|None=None)->tuple[float|Tensor, float|Tensor]:
+        "Factor on the scores and temperature of the pooling, as set or learned by the prompts."
+        if prompts is None and (self.learn_scale or self.is_fitted()):
+            self.check_fitted()
+            prompts = self.prompts_
+        learned = prompts is not None and 'log_scale' in dict(prompts.named_parameters())
+        if not learned: return self.scale, self.tau_image
+        return prompts.log_scale.exp(), (-prompts.log_sharpness).exp()
 
-    @staticmethod
-    def shapes(about:dict, names)->dict[str, tuple]: # as in `TaIDPT`
-        "Tensors that a file must contain, including learned scales."
-        more = {'log_scale': (), 'log_sharpness': ()} if about['settings'].get('learn_scale') else {}
-        return CoOp.shapes(about, names) | more
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × J × D -> one B × C
+        "How much more the positions look like positive than negative prompts."
+        G, L = self.embeddings()
+        scale, tau = self.scales()
+        return [_dual_local_scores(F, G, L, tau, scale)]
+
+    def maps(self, F:Tensor)->Tensor: # B × J × D -> P, B × J × C
+        "Cosines of every position with the positive prompts."
+        return dense_scores(F, self.embeddings()[0])
+
+    def own_thresholds(self)->Thresholds:
+        "Raises `ValueError`: differences of cosines are no probabilities."
+        return Predictor.own_thresholds(self)
+
+    def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]:
+        "The contexts, and learned scales if there are some."
+        scales = {'log_scale', 'log_sharpness'} if 'log_scale' in tensors else ()
+        return super().shapes(tensors) | {name: () for name in scales}
+
+    def take_tensors(self, tensors:dict[str, Tensor])->None:
+        "Use the contexts and scales of a file."
+        super().take_tensors(tensors)
+        if 'log_scale' in tensors:
+            _add_scales(self.prompts_, tensors['log_scale'], tensors['log_sharpness'])
+
+    @property
+    def title(self)->str: return 'DualCoOp'
+
+def _add_scales(prompts:PromptLearner, log_scale, log_sharpness)->None: # numbers
+    "Give prompts a logit scale and a temperature that learn, as logarithms."
+    device = prompts.ctx_global.device
+    for name, value in (('log_scale', log_scale), ('log_sharpness', log_sharpness)):
+        start = torch.as_tensor(value, dtype=torch.float32, device=device).clone()
+        setattr(prompts, name, nn.Parameter(start))

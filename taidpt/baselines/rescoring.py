@@ -15,72 +15,85 @@ from torch import Tensor
 from torchvision.transforms import CenterCrop, Resize
 from tqdm.auto import tqdm
 
-from ..clip import picture_batches
+from ..clip import picture_batches, reference_photos
 from ..encoders.pictures import open_rgb
-from ..ensemble import files_or_pil
-from ..predict import Predictor
-from ..scores import dense_scores, fuse
+from ..ensemble import check_independent, files_or_pil
+from ..predict import Predictor, Wrapper
+from ..scores import fuse
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-010
+def _span(inside:Tensor)->tuple[Tensor, Tensor]: # … × n, bool -> first and last edge, from 0 to 1
+    "Where the True part of each row begins and ends, as a share of its length."
+    inside, n = inside.int(), inside.shape[-1]
+    return inside.argmax(-1)/n, 1 - inside.flip(-1).argmax(-1)/n
+
 def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda -> N × C × 4
     "Left, upper, right, lower edge of the upper part of each map's range, between 0 and 1 (TagCLIP)."
-    low, high = P.amin((2, 3), keepdim=True), P.amax((2, 3), keepdim=True)
+    low = P.amin((2, 3), keepdim=True)
+    high = P.amax((2, 3), keepdim=True)
     inside = P >= (low + level*(high - low)).minimum(high)      # rounding may pass the highest
-    edges = []
-    for hit in inside.any(2).int(), inside.any(3).int():            # of columns, then of rows
-        n = hit.shape[-1]
-        edges += hit.argmax(-1)/n, 1 - hit.flip(-1).argmax(-1)/n
-    left, right, upper, lower = edges
+    left, right = _span(inside.any(2))                          # of columns
+    upper, lower = _span(inside.any(3))                         # of rows
     return torch.stack([left, upper, right, lower], -1)
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-014
 def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, list[int]]:
     "From scores, N × C, boxes, N × C × 4, and theta: (picture, box) -> classes for a second look."
-    low, high = scores.amin(1, keepdim=True), scores.amax(1, keepdim=True)
+    low = scores.amin(1, keepdim=True)
+    high = scores.amax(1, keepdim=True)
     wanted = scores >= (low + likely*(high - low)).minimum(high)
-    wanted &= (boxes != torch.tensor([0., 0, 1, 1])).any(2)
+    whole = torch.tensor([0., 0, 1, 1])
+    wanted &= (boxes != whole).any(2)
     regions = {}
     for i, c in wanted.nonzero().tolist():
         regions.setdefault((i, tuple(boxes[i, c].tolist())), []).append(c)
     return regions
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-006
+def _seen_part(size:tuple[int, int], preprocess:Callable)->tuple[float, float, float, float]:
+    "Left, upper, right, lower edge in pixels of what the CLIP sees of a picture of this size."
+    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
+    resize = next((step for step in steps if isinstance(step, Resize)), None)
+    crop = next((step for step in steps if isinstance(step, CenterCrop)), None)
+    width, height = size
+    if not (crop and resize and isinstance(resize.size, int)): return 0, 0, width, height
+    scale = min(width, height) / resize.size                # pixels of the picture a pixel seen
+    w = min(crop.size[1]*scale, width)
+    h = min(crop.size[0]*scale, height)
+    return (width - w)/2, (height - h)/2, (width + w)/2, (height + h)/2
+
 def _cut(picture:Image.Image, box:tuple[float, ...], preprocess:Callable)->Image.Image:
     "Crop a region in full size; the box is in fractions of the CLIP's input."
-    steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
-    resize = next((t for t in steps if isinstance(t, Resize)), None)
-    crop = next((t for t in steps if isinstance(t, CenterCrop)), None)
-    width, height = w, h = picture.size
-    if crop and resize and isinstance(resize.size, int):
-        scale = min(width, height) / resize.size
-        h, w = (min(side*scale, most) for side, most in zip(crop.size, (height, width)))
-    x, y, (left, upper, right, lower) = (width - w)/2, (height - h)/2, box
-    w, h = (width + w)/2 - x, (height + h)/2 - y
-    first, last = (int(x + left*w), int(y + upper*h)), (round(x + right*w), round(y + lower*h))
-    return picture.crop((*first, *(max(b, a + 1) for a, b in zip(first, last))))     # a pixel at least
+    x, y, right_edge, lower_edge = _seen_part(picture.size, preprocess)
+    w, h = right_edge - x, lower_edge - y
+    left, upper, right, lower = box
+    first_x, first_y = int(x + left*w), int(y + upper*h)
+    last_x, last_y = round(x + right*w), round(y + lower*h)
+    at_least_a_pixel = max(last_x, first_x + 1), max(last_y, first_y + 1)
+    return picture.crop((first_x, first_y, *at_least_a_pixel))
 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-020
-class Rescored(Predictor):
+class Rescored(Wrapper):
     "A model that looks again at the region of each likely class (TagCLIP)."
-    tied, cuts = ('model',), True                       # pixels, so it takes no features
+    from_pixels = True                                  # it cuts pictures
 
     def __init__(self,
-        model:Predictor, # ready to predict
+        model:Predictor, # whose scores of a picture do not depend on other pictures
         likely:float=0.5, # theta, classes with a second look: 0 all of them, 1 only the best
         level:float=0.5, # lambda, share of a class's map in its region: 0 all, 1 the best position
         weight:float=0.5, # of the second look; the first has the rest
     ):
         "Raises `ValueError` for numbers not from 0 to 1."
-        for name,value in {'likely': likely, 'level': level, 'weight': weight}.items():
+        super().__init__(model)
+        check_independent(model, 'Rescored')
+        for name, value in {'likely': likely, 'level': level, 'weight': weight}.items():
             if not 0 <= value <= 1: raise ValueError(f'{name} must be from 0 to 1, got {value!r}.')
-        self.model, self.likely, self.level, self.weight = model, likely, level, weight
-        self.clip, self.classes, self.local = model.clip, model.classes, model.local
-        self.pos_embed, self.contrast = model.pos_embed, model.contrast
-        self.frequency_ = getattr(model, 'frequency_', None)
+        self.likely, self.level, self.weight = likely, level, weight
 
-    def embeddings(self)->tuple[Tensor, Tensor|None]: return self.model.embeddings()
-
-    def scorer(self)->Callable: return self.model.scorer()
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]:
+        "Raise `ValueError`: features have no regions to cut."
+        raise ValueError('Rescored cuts pictures, so it cannot score their features: give it '
+                         'pictures, and wrap it around other wrappers.')
 
     def first_look(self,
         pictures, # N files or PIL pictures
@@ -88,29 +101,35 @@ class Rescored(Predictor):
         progress:bool=True, # a bar
     )->tuple[Tensor, Tensor]: # the model's scores, N × C, and the box of each class, N × C × 4
         "Scores of the whole picture, and the box of each class."
-        (G, L), score = self.embeddings(), self.scorer()
+        model = self.model.prepared()
         @torch.no_grad()
         def look(f, F_):
             U = F_.flatten(1, 2)
-            P = dense_scores(U, G if L is None or self.contrast else L).transpose(1, 2)
-            P = P.unflatten(2, F_.shape[1:3])
-            return fuse(*score(f, U)).cpu(), _region_boxes(P, self.level).cpu()
+            P = model.maps(U).transpose(1, 2).unflatten(2, F_.shape[1:3])
+            scores = P[:, :, 0, 0] if model.from_pixels else fuse(*model.branches(f, U))
+            return scores.cpu(), _region_boxes(P, self.level).cpu()
         looks = picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, look)
-        return tuple(map(torch.cat, zip(*looks)))
+        scores, boxes = map(torch.cat, zip(*looks))
+        if model.from_pixels: scores = self.model.predict(pictures, on_error, progress)
+        return scores, boxes
 
-    def predict(self,
-        pictures, # N: a folder, a file, a PIL picture, or a list of these
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
-        progress:bool=True, # bars
-    )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
-        "Scores with a second look at regions of likely classes. `ValueError` for pixels, features."
+    def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
+        "Scores with a second look at regions of likely classes, as one branch: N × C."
         pictures = files_or_pil(pictures)
         scores, boxes = self.first_look(pictures, on_error, progress)
         regions = list(_likely_regions(scores, boxes, self.likely).items())
         opened = lru_cache(1)(lambda i: open_rgb(pictures[i]))  # its regions follow each other
-        for k in tqdm(range(0, len(regions), 64), 'second look', disable=not progress):
-            some = regions[k:k + 64]
+        for start in tqdm(range(0, len(regions), 64), 'second look', disable=not progress):
+            some = regions[start:start + 64]
             cut = [_cut(opened(i), box, self.clip.preprocess) for (i, box), _ in some]
-            for ((i, _), columns), s in zip(some, self.model.predict(cut, progress=False)):
-                scores[i, columns] = torch.lerp(scores[i, columns], s[columns], self.weight)
-        return scores
+            second = self.model.predict(cut, progress=False)
+            for ((i, _), columns), again in zip(some, second):
+                scores[i, columns] = torch.lerp(scores[i, columns], again[columns], self.weight)
+        return [scores]
+
+    def reference_scores(self)->Tensor: # 36 × C
+        "Scores of the bundled photos."
+        return self.predict(reference_photos(), progress=False)
+
+    @property
+    def title(self)->str: return f'{self.model.title} with a second look'

@@ -6,10 +6,9 @@
 __all__ = ['TipAdapter']
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-003
-import math
-from collections.abc import Callable, Sequence
+import copy, math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import torch
@@ -17,13 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .coop import CoOp, check_labels
+from .coop import PICTURE_LOSSES, check_labels
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
+from ..encoders.features import FeatureStore
+from ..encoders.pictures import as_pictures
+from ..files import digest
 from ..losses import scaled_loss
-from ..predict import Predictor, clip_and_classes
+from ..model_files import read_model_file, write_model_file
+from ..predict import Predictor, all_tensors, header_of, validation
 from ..scores import global_scores
-from ..training import at_least, more_than
+from ..training import at_least, check_same_run, more_than
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-005
@@ -32,16 +35,17 @@ def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N
     return torch.exp(-beta * (1 - F.normalize(f, dim=-1) @ keys.T)) @ values
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
-def _fine_tuned(model:'TipAdapter', keys:Tensor, f:Tensor, y:Tensor, progress:bool)->Tensor:
-    "Keys learned from the features f, K × D, and labels y, K × C bool, of the cached pictures."
-    keys, loss = nn.Parameter(keys.clone()), scaled_loss(model.loss, 1., CoOp.losses)
+def _fine_tuned(model:'TipAdapter', f:Tensor, y:Tensor, progress:bool)->Tensor: # K × D; K × C, bool
+    "Keys learned from the features and labels of the cached pictures."
+    keys = nn.Parameter(F.normalize(f, dim=-1).clone())
+    loss = scaled_loss(model.loss, 1., PICTURE_LOSSES)
     optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
     steps = model.epochs * math.ceil(len(f) / model.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
     for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
         for index in torch.randperm(len(f), generator=rng).split(model.batch_size):
-            cost = loss(model._scores(f[index], keys), y[index])
+            cost = loss(model.scores_with(f[index], keys), y[index])
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
@@ -60,9 +64,7 @@ def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N ×
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
-    local, pos_embed, learned = False, True, 'keys_'
-    tied = 'clip', 'classes', 'templates'
-    kept: ClassVar[dict] = {'keys': ('K', 'D'), 'values': ('K', 'C'), 'text': ('C', 'D')}
+    local, pos_embed = False, True
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
@@ -76,28 +78,57 @@ class TipAdapter(Predictor):
         seed:int=0, # of the order of pictures
         loss:str|Callable='soft_softmax', # of fine-tuning; others as in `CoOp`
     ):
-        self.clip, self.classes = clip_and_classes(clip, classes)
+        "Raises `ValueError` that names an impossible setting."
+        super().__init__(clip, classes)
         self.templates, self.alpha, self.beta, self.loss = templates, alpha, beta, loss
         self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
         at_least(0, alpha=alpha, beta=beta)
         at_least(0, whole=True, epochs=epochs, seed=seed)
         at_least(1, whole=True, batch_size=batch_size)
         more_than(0, lr=lr)
-        scaled_loss(loss, 1., CoOp.losses)                  # refuses an unknown name
+        scaled_loss(loss, 1., PICTURE_LOSSES)               # refuses an unknown name
+
+    def is_fitted(self)->bool: return 'keys_' in vars(self)
+
+    def forget(self)->None:
+        "Drop all that was learned."
+        for name in ('text_', 'keys_', 'values_', 'alpha_', 'beta_', 'history_', 'thresholds'):
+            vars(self).pop(name, None)
 
     def fit(self,
-        pictures, # K labelled pictures, in any form; features made with `pos_embed=True`
+        pictures, # K labelled pictures, in any form
         labels:Tensor|np.ndarray|list, # K × C: 1 or True where the picture shows the class
+        val:tuple|None=None, # (pictures, labels), scored when the cache is full
+        checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
-        f = self._features(pictures, progress)
-        y = check_labels(labels, len(f), self.classes).to(f.device) == 1
-        self.text_, _ = ZeroShotCLIP(self.clip, self.classes, self.templates, False).embeddings()
-        keys, shown, self.thresholds = F.normalize(f, dim=-1), y.sum(0), None
-        self.values_ = y.float() * (shown.min() / shown)
-        self.keys_ = _fine_tuned(self, keys, f, y, progress) if self.epochs else keys
+        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
+        y = check_labels(labels, len(pictures), self.classes) == 1
+        measure = validation(self, val, progress)
+        f = self.features_of(pictures, progress)
+        data = digest([f.cpu().numpy(), y.numpy()])
+        self.forget()
+        trial = copy.copy(self)                             # the model becomes it in the end
+        if checkpoint and Path(checkpoint).exists():
+            header, tensors = read_model_file(checkpoint)
+            check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
+            trial.take_tensors(tensors)
+        else: trial.fill(f, y.to(f.device), progress)
+        if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
+        if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
+        vars(self).update(vars(trial))
         return self
+
+    def fill(self, f:Tensor, y:Tensor, progress:bool)->None: # K × D; K × C, bool
+        "Put pictures into the cache, and fine-tune its keys."
+        zero_shot = ZeroShotCLIP(self.clip, self.classes, self.templates, False)
+        shown = y.sum(0)
+        self.text_, _ = zero_shot.embeddings()
+        self.values_ = y.float() * (shown.min() / shown)
+        self.alpha_, self.beta_ = float(self.alpha), float(self.beta)
+        self.keys_ = F.normalize(f, dim=-1)
+        if self.epochs: self.keys_ = _fine_tuned(self, f, y, progress)
 
     def search(self,
         pictures, # N validation pictures, as in `fit`
@@ -106,9 +137,9 @@ class TipAdapter(Predictor):
         betas:Sequence[float]=np.linspace(.1, 7, 200, endpoint=False).tolist(), # to be tried
         progress:bool=True, # a bar
     )->dict[tuple, float]: # (alpha, beta) -> mAP
-        "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
+        "Set `alpha_` and `beta_` to the best pair on validation pictures; the first of equals."
         self.check_fitted()
-        f = self._features(pictures, progress)
+        f = self.features_of(pictures, progress)
         y = check_labels(labels, len(f), self.classes, every=False).to(f.device) == 1
         zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
         weights = f.new_tensor(alphas)[:, None, None]
@@ -117,25 +148,51 @@ class TipAdapter(Predictor):
             cache = _cache_scores(f, self.keys_, self.values_, beta)
             maps = _map_of_many(y, zero_shot + weights * cache).tolist()
             found |= {(alpha, beta): value for alpha, value in zip(alphas, maps)}
-        (self.alpha, self.beta), self.thresholds = max(found, key=found.get), None
+        self.alpha_, self.beta_ = max(found, key=found.get)
+        self.thresholds = None                              # they were for other scores
         return found
 
-    def _features(self, pictures, progress:bool)->Tensor: # N × D
+    def features_of(self, pictures, progress:bool)->Tensor: # N × D
         "f of pictures, with the positional embedding."
-        store = as_features(self.clip, pictures, True, progress)
+        store = as_features(self.clip, pictures, 'pictures', True, progress)
         return torch.as_tensor(store.global_, device=self.clip.device).float()
 
-    def _scores(self, f:Tensor, keys:Tensor)->Tensor: # N × C
+    def scores_with(self, f:Tensor, keys:Tensor)->Tensor: # N × D; K × D -> N × C
         "CLIP's own scores and those of the cache, added up."
         zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
-        return zero_shot + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
+        return zero_shot + self.alpha_ * _cache_scores(f, keys, self.values_, self.beta_)
 
-    def scorer(self)->Callable: # (u: N × D, U: N × J × D) -> N × C scores of the only branch
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D -> one B × C
         "The scores of pictures from their features."
         self.check_fitted()
-        return lambda u, U: [self._scores(u, self.keys_)]
+        return [self.scores_with(f, self.keys_)]
 
     def embeddings(self)->tuple[Tensor, None]: # C × D, of unit length
         "The text classifier, without the cache."
         self.check_fitted()
-        return self.text_, None
+        return self.text_.clone(), None
+
+    def with_embeddings(self, G:Tensor, L:Tensor|None)->'TipAdapter': # C × D
+        "A copy; `ValueError` for more classes, which no picture of the cache shows."
+        if len(G) != len(self.classes): raise ValueError(
+            'Tip-Adapter cannot take another class: the pictures in its cache have no label for it.')
+        return super().with_embeddings(G, L)
+
+    def tensors(self)->dict[str, Tensor]: # by name
+        "Keys, values, the text classifier, and alpha and beta."
+        weights = torch.tensor([self.alpha_, self.beta_], dtype=torch.float64)
+        return {'keys': self.keys_, 'values': self.values_, 'text': self.text_, 'weights': weights}
+
+    def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]:
+        "The tensors that it expects in a file, of K pictures."
+        C = len(self.classes)
+        return {'keys': ('K', 'D'), 'values': ('K', C), 'text': (C, 'D'), 'weights': (2,)}
+
+    def take_tensors(self, tensors:dict[str, Tensor])->None:
+        "Use the tensors of a file."
+        for name in ('keys', 'values', 'text'):
+            setattr(self, f'{name}_', tensors[name].to(self.clip.device))
+        self.alpha_, self.beta_ = tensors['weights'].tolist()
+
+    @property
+    def title(self)->str: return 'Tip-Adapter-F' if self.epochs else 'Tip-Adapter'

@@ -10,9 +10,10 @@ __all__ = ['write_miniature', 'read_voc2007', 'read_coco', 'read_nuswide', 'read
 import json, pickletools, shutil, warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -22,133 +23,225 @@ from .labelled import LabeledPictures, bundled_photos, check_pictures
 from ..files import parse_json, read_json, utf8_text
 from ..text.corpora import Captions, bundled_captions, read_captions
 
-# %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
+# %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
 def _first(*places:Path)->Path:
     "The first that exists, or else the first."
-    return next((p for p in places if p.exists()), places[0])
+    for place in places:
+        if place.exists(): return place
+    return places[0]
 
 def _home(root:str|Path, own:str, *places:str)->Path:
     "A data set's folder: `root`, if it contains `own`, or else one of the places below."
     root = Path(root)
-    if not root.is_dir(): raise FileNotFoundError(
-        f'{root}: there is no such folder; name the one that the data sets were unpacked in')
-    return root if (root/own).exists() else _first(*(root/p for p in places))
-
-def _require(what:str, sources:dict[Path,str])->None:
-    "Raise one error for all missing files, by source."
-    lost = {}
-    for path,source in sources.items():
-        if not path.exists(): lost.setdefault(source, []).append(f'{path}')
-    told = [', '.join(paths[:3]) + f' and {len(paths) - 3} more'*(len(paths) > 3) + f', from {source}'
-            for source,paths in lost.items()]
-    if told: raise FileNotFoundError(f'{what} needs what is not there: {"; ".join(told)}')
+    if not root.is_dir():
+        raise FileNotFoundError(f'{root}: there is no such folder; '
+                                'name the one that the data sets were unpacked in')
+    if (root/own).exists(): return root
+    return _first(*(root/place for place in places))
 
 def _text_lines(path:Path)->list[str]:
     "The lines of a small text file, without empty ones."
-    return [line.strip() for line in utf8_text(path).splitlines() if line.strip()]
+    lines = [line.strip() for line in utf8_text(path).splitlines()]
+    return list(filter(None, lines))
+
+# %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
+def _in_words(paths:list[str], source:str)->str:
+    "Missing files of one source, at most three of them by name."
+    named = ', '.join(paths[:3])
+    if len(paths) > 3: named += f' and {len(paths) - 3} more'
+    return f'{named}, from {source}'
+
+def _require(what:str, sources:dict[Path,str])->None: # file -> its source
+    "Raise one error for all missing files, by source."
+    missing = {}
+    for path,source in sources.items():
+        if not path.exists(): missing.setdefault(source, []).append(f'{path}')
+    if missing:
+        told = '; '.join(_in_words(paths, source) for source,paths in missing.items())
+        raise FileNotFoundError(f'{what} needs what is not there: {told}')
+
+# %% ../../nbs/datasets/benchmarks.ipynb #c403d687
+def _write_lines(path:Path, lines:Iterable)->None:
+    "A text file, and its folder."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = ''.join(f'{line}\n' for line in lines)
+    path.write_text(text, encoding='utf-8')
+
+def _copy_photos(folder:Path, names:list[str])->None: # a new name for each, perhaps with a folder
+    "The bundled photos under other names."
+    for photo,name in zip(bundled_photos().pictures, names):
+        copy = folder/name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(photo, copy)
+
+# %% ../../nbs/datasets/benchmarks.ipynb #2ebeb90e
+def _miniature_voc(home:Path)->None:
+    "The layout of VOC2007."
+    photos = bundled_photos(VOC2007)
+    numbers = [photo.stem[-6:] for photo in photos.pictures]
+    _copy_photos(home/'JPEGImages', [f'{n}.jpg' for n in numbers])
+    for split in ('test', 'trainval'):
+        lists = home/'ImageSets'/'Main'
+        _write_lines(lists/f'{split}.txt', numbers)
+        for name,column in zip(VOC2007.names, photos.signed().T.tolist()):
+            rows = [f'{n} {label:2d}' for n,label in zip(numbers, column)]
+            _write_lines(lists/f'{name}_{split}.txt', rows)
+
+# %% ../../nbs/datasets/benchmarks.ipynb #0287a784
+_COCO_GAPS = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)       # numbers up to 90 without a category
+
+def _miniature_instances(files:list[str])->dict: # N names of pictures
+    "The content of COCO's file of instances."
+    numbers = [i for i in range(1, 91) if i not in _COCO_GAPS]
+    content = {'images': [], 'categories': [], 'annotations': []}
+    for i,file in enumerate(files):
+        content['images'].append({'id': i, 'file_name': file})
+    for i,name in zip(numbers, COCO.names):
+        content['categories'].append({'id': i, 'name': name})
+    for i,c in bundled_photos().labels.nonzero().tolist():
+        note = {'image_id': i, 'category_id': numbers[c], 'bbox': [0, 0, 9, 9]}
+        content['annotations'].append(note)
+    return content
+
+def _miniature_coco(home:Path)->None:
+    "The layout of MS-COCO without captions."
+    for split in ('val2014', 'train2014'):
+        files = [f'COCO_{split}_{photo.name}' for photo in bundled_photos().pictures]
+        content = json.dumps(_miniature_instances(files))
+        _copy_photos(home/split, files)
+        _write_lines(home/'annotations'/f'instances_{split}.json', [content])
+
+# %% ../../nbs/datasets/benchmarks.ipynb #64833f8f
+def _miniature_nuswide(home:Path)->None:
+    "The layout of NUS-WIDE."
+    photos = bundled_photos(NUSWIDE)
+    files = []
+    for i,photo in enumerate(photos.pictures):
+        folder = 'zoo' if i % 2 else 'actor'
+        files.append(f'{folder}/{photo.name}')
+    _copy_photos(home/'Flickr', files)
+    _write_lines(home/'Concepts81.txt', NUSWIDE.names)
+    for split in ('Train', 'Test'):
+        listed = [file.replace('/', '\\') for file in files]
+        _write_lines(home/'ImageList'/f'{split}Imagelist.txt', listed)
+        for name,column in zip(NUSWIDE.names, photos.labels.T.int().tolist()):
+            _write_lines(home/'TrainTestLabels'/f'Labels_{name}_{split}.txt', column)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #mini-1
 _NARRATIVES = 'open_images_train_v6_captions.jsonl'
 
+def _miniature_sentences(coco:Path, narratives:Path)->None: # the two files
+    "The bundled captions as COCO's captions and as Localized Narratives."
+    captions = []
+    for i,text in enumerate(islice(bundled_captions(), 600)):
+        captions.append({'id': i, 'caption': text})
+    _write_lines(coco, [json.dumps({'annotations': captions})])
+    _write_lines(narratives, map(json.dumps, captions))
+
 def write_miniature(root:str|Path)->None: # folder to make
     "The layouts of all data sets, with bundled photos and captions; an error if the folder exists."
-    root, photos, sentences = Path(root), bundled_photos().pictures, bundled_captions()
+    root = Path(root)
     root.mkdir(parents=True)
-    files, copies = {}, {}                      # file -> lines; folder -> names of photos
-    home, names = root/'VOCdevkit'/'VOC2007', [p.stem[-6:] for p in photos]
-    copies[home/'JPEGImages'] = [f'{n}.jpg' for n in names]
-    for split in ('test', 'trainval'):
-        files[home/'ImageSets'/'Main'/f'{split}.txt'] = names
-        for c,column in zip(VOC2007.names, bundled_photos(VOC2007).labels.T.tolist()):
-            files[home/'ImageSets'/'Main'/f'{c}_{split}.txt'] = [
-                f'{n} {1 if there else -1:2d}' for n,there in zip(names, column)]
-    home, gaps = root/'COCO', (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
-    numbers, labels = [i for i in range(1, 91) if i not in gaps], bundled_photos().labels
-    for split in ('val2014', 'train2014'):
-        names = [f'COCO_{split}_{p.name}' for p in photos]
-        copies[home/split] = names
-        files[home/'annotations'/f'instances_{split}.json'] = [json.dumps({
-            'images': [{'id': i, 'file_name': name} for i,name in enumerate(names)],
-            'categories': [{'id': i, 'name': name} for i,name in zip(numbers, COCO.names)],
-            'annotations': [{'image_id': i, 'category_id': numbers[c], 'bbox': [0, 0, 9, 9]}
-                            for i,c in labels.nonzero().tolist()]})]
-    said = [{'id': i, 'caption': text} for i,text in enumerate(islice(sentences, 600))]
-    files[home/'annotations'/'captions_train2017.json'] = [json.dumps({'annotations': said})]
-    files[root/'OpenImages'/'captions'/_NARRATIVES] = map(json.dumps, said)
-    home, names = root/'NUSWIDE', [f'{("actor", "zoo")[i % 2]}/{p.name}' for i,p in enumerate(photos)]
-    copies[home/'Flickr'] = names
-    files[home/'Concepts81.txt'] = NUSWIDE.names
-    for split in ('Train', 'Test'):
-        files[home/'ImageList'/f'{split}Imagelist.txt'] = [n.replace('/', '\\') for n in names]
-        for c,column in zip(NUSWIDE.names, bundled_photos(NUSWIDE).labels.T.int().tolist()):
-            files[home/'TrainTestLabels'/f'Labels_{c}_{split}.txt'] = column
-    for path,lines in files.items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(''.join(f'{line}\n' for line in lines), encoding='utf-8')
-    for folder,names in copies.items():
-        for name,photo in zip(names, photos):
-            (folder/name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(photo, folder/name)
+    _miniature_voc(root/'VOCdevkit'/'VOC2007')
+    _miniature_coco(root/'COCO')
+    _miniature_nuswide(root/'NUSWIDE')
+    _miniature_sentences(root/'COCO'/'annotations'/'captions_train2017.json',
+                         root/'OpenImages'/'captions'/_NARRATIVES)
 
-# %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
+# %% ../../nbs/datasets/benchmarks.ipynb #4d514f81
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
 
 def _voc_files(root:str|Path, split:str)->dict[Path,str]: # pictures, list, tables -> archive
     "The required files of VOC2007."
     home = _home(root, 'ImageSets', 'VOCdevkit/VOC2007', 'VOC2007')
-    tar = f"{_VOC}VOC{'test' if split == 'test' else 'trainval'}_06-Nov-2007.tar"
-    tables = [f'{split}.txt', *(f'{c}_{split}.txt' for c in VOC2007.names)]
-    return dict.fromkeys([home/'JPEGImages', *(home/'ImageSets'/'Main'/t for t in tables)], tar)
+    part = 'test' if split == 'test' else 'trainval'
+    lists = home/'ImageSets'/'Main'
+    tables = [lists/f'{name}_{split}.txt' for name in VOC2007.names]
+    files = [home/'JPEGImages', lists/f'{split}.txt', *tables]
+    return dict.fromkeys(files, f'{_VOC}VOC{part}_06-Nov-2007.tar')
 
+def _voc_column(path:Path, names:list[str], archive:str)->Tensor: # N, int8: 1, 0 or -1
+    "The labels of one class; `ValueError` if a picture has none, or the table others."
+    labels = {}
+    for line in _text_lines(path):
+        row = line.split()
+        name = row[0]
+        label = row[-1]
+        if label in ('1', '0', '-1'): labels[name] = int(label)
+    if labels.keys() != set(names):
+        raise ValueError(f'{path}: not 1, 0 or -1 for each of the {len(names):,} pictures; '
+                         f'unpack {archive} again')
+    return torch.tensor([labels[name] for name in names], dtype=torch.int8)
+
+# %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
 def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
     split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
 )->LabeledPictures: # in the official order, 20 classes
     "VOC2007. `FileNotFoundError` for missing files, `ValueError` for unreadable ones."
-    what, files = f'VOC2007 {split}', _voc_files(root, split)
+    what = f'VOC2007 {split}'
+    files = _voc_files(root, split)
     _require(what, files)
     folder, listed, *tables = files
-    tar, names = files[folder], [line.split()[0] for line in _text_lines(listed)]
-    y = torch.zeros(len(names), len(tables), dtype=torch.int8)
-    for c,path in enumerate(tables):
-        found = {row[0]: int(row[-1]) for row in map(str.split, _text_lines(path))
-                 if row[-1] in ('1', '0', '-1')}
-        if found.keys() != set(names): raise ValueError(
-            f'{path}: not 1, 0 or -1 for each of the {len(names):,} pictures; unpack {tar} again')
-        y[:, c] = torch.tensor([found[name] for name in names])
-    pictures = check_pictures([folder/f'{n}.jpg' for n in names], what, f'get them from {tar}')
-    return LabeledPictures(pictures, y == 1, VOC2007, difficult=y == 0)
+    archive = files[folder]
+    names = [line.split()[0] for line in _text_lines(listed)]
+    columns = [_voc_column(path, names, archive) for path in tables]
+    labels = torch.stack(columns, 1)
+    pictures = [folder/f'{name}.jpg' for name in names]
+    check_pictures(pictures, what, f'get them from {archive}')
+    return LabeledPictures(pictures, labels == 1, VOC2007, difficult=labels == 0)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
+def _category_columns(kinds:list[dict])->dict[int,int]: # a category's number -> column
+    "The columns of COCO's categories; `ValueError` for others."
+    kinds = sorted(kinds, key=lambda kind: kind['id'])
+    if [kind['name'] for kind in kinds] != COCO.names:
+        raise ValueError('its categories are not the 80 of COCO')
+    return {kind['id']: column for column,kind in enumerate(kinds)}
+
+def _counts(note:dict, crowds:bool, tiny:bool)->bool:
+    "Whether an annotation labels its picture."
+    if note.get('iscrowd') and not crowds: return False
+    if tiny: return True
+    box = note.get('bbox', (0, 0, 1, 1))
+    return min(box[2:]) >= 1
+
+def _labels_of(
+    data:dict, # content of the file of instances
+    crowds:bool, # as in `read_coco`
+    tiny:bool,
+)->tuple[list[Path],Tensor]: # N; N × 80, bool
+    "The files and labels of all pictures."
+    column = _category_columns(data['categories'])
+    row = {image['id']: i for i,image in enumerate(data['images'])}
+    files = [Path(image['file_name']) for image in data['images']]
+    labels = np.zeros((len(files), len(COCO)), bool)
+    for note in data['annotations']:
+        if _counts(note, crowds, tiny):
+            labels[row[note['image_id']], column[note['category_id']]] = True
+    return files, torch.from_numpy(labels)
+
 def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[Path],Tensor]: # N; N × 80, bool
     "The files and labels in COCO's file of instances; `ValueError` for any other file."
-    try:
-        data = read_json(path)
-        kinds = sorted(data['categories'], key=lambda kind: kind['id'])
-        if [kind['name'] for kind in kinds] != COCO.names:
-            raise ValueError('its categories are not the 80 of COCO')
-        column = {kind['id']: i for i,kind in enumerate(kinds)}
-        row = {image['id']: i for i,image in enumerate(data['images'])}
-        names = [Path(image['file_name']) for image in data['images']]
-        where = [(row[note['image_id']], column[note['category_id']])
-                 for note in data['annotations'] if (crowds or not note.get('iscrowd'))
-                 and (tiny or min(note.get('bbox', (0, 0, 1, 1))[2:]) >= 1)]
+    try: return _labels_of(read_json(path), crowds, tiny)
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         what = f'{type(e).__name__}: {e}'
         raise ValueError(f'{path}: not the instances of COCO ({what}); unpack it again') from None
-    y = torch.zeros(len(names), len(COCO), dtype=torch.bool)
-    if where: y[tuple(torch.tensor(where).T)] = True
-    return names, y
 
 # %% ../../nbs/datasets/benchmarks.ipynb #0ceadc7e
 _COCO_URL = 'http://images.cocodataset.org/'
 
-def _coco_files(root:str|Path, name:str, kind:str='instances')->dict[Path,str]: # file -> archive
-    "Required files of a COCO split, such as val2014: instances and pictures, or captions."
+def _coco_files(
+    root:str|Path, # as in `read_coco`
+    name:str, # of the split, such as val2014
+    kind:str='instances', # with the pictures; or 'captions'
+)->dict[Path,str]: # file -> archive
+    "Required files of a COCO split."
     home = _home(root, 'annotations', 'COCO', 'coco', 'MSCOCO')
-    zipped = f'{_COCO_URL}annotations/annotations_trainval{name[-4:]}.zip'
-    files = {home/'annotations'/f'{kind}_{name}.json': zipped}
-    return files if kind == 'captions' else files | {home/name: f'{_COCO_URL}zips/{name}.zip'}
+    notes = home/'annotations'/f'{kind}_{name}.json'
+    files = {notes: f'{_COCO_URL}annotations/annotations_trainval{name[-4:]}.zip'}
+    if kind == 'instances': files[home/name] = f'{_COCO_URL}zips/{name}.zip'
+    return files
 
 def read_coco(
     root:str|Path, # folder with COCO in it, or COCO's own: annotations, val2014, …
@@ -158,38 +251,46 @@ def read_coco(
     tiny:bool=True, # boxes under one pixel wide or high count
 )->LabeledPictures: # in the file's order, 80 classes
     "MS-COCO. `FileNotFoundError` for missing files, `ValueError` for files that are not COCO's."
-    what, files = f'MS-COCO {split}{year}', _coco_files(root, f'{split}{year}')
+    what = f'MS-COCO {split}{year}'
+    files = _coco_files(root, f'{split}{year}')
     _require(what, files)
-    path, folder = files
-    names, labels = _instances(path, crowds, tiny)
-    pictures = check_pictures([folder/n for n in names], what, f'get them from {files[folder]}')
+    notes, folder = files
+    names, labels = _instances(notes, crowds, tiny)
+    pictures = [folder/name for name in names]
+    check_pictures(pictures, what, f'get them from {files[folder]}')
     return LabeledPictures(pictures, labels, COCO)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #94355f14
 _NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html'
-_NUS_SLIP = 'Labels_lake_Train.txt', 78372, '-1130179'
+_NUS_SLIP = ('Labels_lake_Train.txt', 78372, '-1130179')
 
 def _nuswide_files(root:str|Path, part:str)->dict[Path,str]: # concepts, list, pictures, tables
     "Required files of a part of NUS-WIDE, Test or Train."
     home = _home(root, 'ImageList', 'NUSWIDE', 'NUS-WIDE', 'nuswide')
-    truth = _first(home/'TrainTestLabels', home/'Groundtruth'/'TrainTestLabels')
-    tables = [truth/f'Labels_{name}_{part}.txt' for name in NUSWIDE.names]
     concepts = _first(home/'Concepts81.txt', home/'ConceptsList'/'Concepts81.txt')
-    return {concepts: f'ConceptsList.zip of {_NUS}',
-            home/'ImageList'/f'{part}Imagelist.txt': f'ImageList.zip of {_NUS}',
-            home/'Flickr': f'the links in NUS-WIDE-urls.zip of {_NUS}, or from its authors',
-            **dict.fromkeys(tables, f'Groundtruth.zip of {_NUS}')}
+    truth = _first(home/'TrainTestLabels', home/'Groundtruth'/'TrainTestLabels')
+    files = {concepts: f'ConceptsList.zip of {_NUS}',
+             home/'ImageList'/f'{part}Imagelist.txt': f'ImageList.zip of {_NUS}',
+             home/'Flickr': f'the links in NUS-WIDE-urls.zip of {_NUS}, or from its authors'}
+    for name in NUSWIDE.names:
+        files[truth/f'Labels_{name}_{part}.txt'] = f'Groundtruth.zip of {_NUS}'
+    return files
 
 def _nus_column(path:Path, count:int)->Tensor: # N, bool
     "The labels of one concept for `count` pictures; a warning for the known error."
     values = utf8_text(path).split()
-    odd = [(path.name, n, value) for n,value in enumerate(values, 1) if value not in ('0', '1')]
-    if len(values) != count or odd not in ([], [_NUS_SLIP]): raise ValueError(
-        f'{path}: not 0 or 1 for each of the {count:,} pictures; get Groundtruth.zip of {_NUS} again')
-    for name,n,value in odd: warnings.warn(
-        f'{name}:{n}: {value}, read as 0 (a known slip of the official file)', stacklevel=3)
+    odd = []
+    for n,value in enumerate(values, 1):
+        if value not in ('0', '1'): odd.append((path.name, n, value))
+    if len(values) != count or odd not in ([], [_NUS_SLIP]):
+        raise ValueError(f'{path}: not 0 or 1 for each of the {count:,} pictures; '
+                         f'get Groundtruth.zip of {_NUS} again')
+    for name,n,value in odd:
+        warnings.warn(f'{name}:{n}: {value}, read as 0 (a known slip of the official file)',
+                      stacklevel=3)
     return torch.tensor([value == '1' for value in values])
 
+# %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
 def _picture_error(path:Path, verify:bool)->str|None:
     "The fault of a picture file, or None; `verify` decodes it."
     if not path.is_file(): return 'is not there'
@@ -197,9 +298,22 @@ def _picture_error(path:Path, verify:bool)->str|None:
     if not verify: return None
     try:
         with Image.open(path) as picture: picture.load()
-    except Exception as e: return f'cannot be read ({e})'.replace(f'{path}', path.name)  # noqa: BLE001
+    except Exception as e:  # noqa: BLE001
+        return f'cannot be read ({e})'.replace(f'{path}', path.name)
+
+def _broken_pictures(folder:Path, names:list[str], verify:bool)->dict[str,str]: # name -> fault
+    "The pictures that are missing or broken."
+    with ThreadPoolExecutor(8) as pool:
+        faults = list(pool.map(lambda name: _picture_error(folder/name, verify), names))
+    return {name: fault for name,fault in zip(names, faults) if fault}
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
+def _told(missing:dict[str,str], count:int)->str: # picture -> fault, of so many pictures
+    "Missing pictures in words, three of them by name."
+    some = [f'{name} ({fault})' for name,fault in islice(missing.items(), 3)]
+    return (f'{len(missing):,} of {count:,} pictures are missing or broken, '
+            f'such as {", ".join(some)}')
+
 def read_nuswide(
     root:str|Path, # folder with NUSWIDE in it, or its own: Concepts81.txt, ImageList, …
     split:str='test', # 'test' (107,859 pictures) or 'train' (161,789)
@@ -209,20 +323,19 @@ def read_nuswide(
     files = _nuswide_files(root, split.capitalize())
     _require(f'NUS-WIDE {split}', files)
     concepts, listed, folder, *tables = files
-    if _text_lines(concepts) != NUSWIDE.names: raise ValueError(
-        f'{concepts}: not the 81 concepts of NUS-WIDE; get ConceptsList.zip of {_NUS} again')
+    if _text_lines(concepts) != NUSWIDE.names:
+        raise ValueError(f'{concepts}: not the 81 concepts of NUS-WIDE; '
+                         f'get ConceptsList.zip of {_NUS} again')
     names = [line.replace('\\', '/') for line in _text_lines(listed)]    # from Windows
-    y = torch.stack([*map(_nus_column, tables, repeat(len(names)))], 1)
-    with ThreadPoolExecutor(8) as pool:
-        wrong = list(pool.map(lambda n: _picture_error(folder/n, verify), names))
-    missing = {n: error for n,error in zip(names, wrong) if error}
-    some = ', '.join(f'{name} ({error})' for name,error in list(missing.items())[:3])
-    told = f'{len(missing):,} of {len(names):,} pictures are missing or broken, such as {some}'
+    columns = []
+    for path in tables: columns.append(_nus_column(path, len(names)))
+    missing = _broken_pictures(folder, names, verify)
+    told = _told(missing, len(names))
     if len(missing) == len(names): raise FileNotFoundError(f'{folder}: {told}')
     if missing: warnings.warn(f'NUS-WIDE {split}: {told}; they are left out', stacklevel=2)
-    there = torch.tensor([not error for error in wrong])
-    kept = [folder/n for n in names if n not in missing]
-    return LabeledPictures(kept, y[there], NUSWIDE, missing=missing)
+    kept = [i for i,name in enumerate(names) if name not in missing]
+    pictures = [folder/names[i] for i in kept]
+    return LabeledPictures(pictures, torch.stack(columns, 1)[kept], NUSWIDE, missing=missing)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #3d4cf3d1
 def read_coco_captions(
@@ -232,24 +345,29 @@ def read_coco_captions(
     ids:list[int]|None=None, # of captions to read, in this order; None: all
 )->Captions: # training sentences for VOC2007 and MS-COCO
     "Captions of MS-COCO as unpacked. Raises `FileNotFoundError`, or what `_captions_by_id` raises."
-    path, = files = _coco_files(root, f'{split}{year}', 'captions')
+    files = _coco_files(root, f'{split}{year}', 'captions')
     _require(f'Captions of MS-COCO {split}{year}', files)
-    return read_captions(path) if ids is None else _captions_by_id(path, ids)
+    path, = files
+    if ids is None: return read_captions(path)
+    return _captions_by_id(path, ids)
 
 _NARRATIVES_URL = 'https://storage.googleapis.com/localized-narratives/annotations/'
 
 def _narratives_file(root:str|Path)->dict[Path,str]:
     "The file of Localized Narratives, and its source."
-    home, name = _home(root, 'captions', 'OpenImages', 'openimages'), _NARRATIVES
-    path = _first(*(home/p for p in (f'captions/{name}', name, f'captions/{name}.gz')), Path(root)/name)
+    name = _NARRATIVES
+    home = _home(root, 'captions', 'OpenImages', 'openimages')
+    folder = home/'captions'
+    path = _first(folder/name, home/name, folder/f'{name}.gz', Path(root)/name)
     return {path: _NARRATIVES_URL + name}
 
 def read_narratives(
     root:str|Path, # folder with OpenImages in it, or its own
 )->Captions: # training sentences for NUS-WIDE, 77 words of each
     "Localized Narratives of Open Images V6. `FileNotFoundError` names their source."
-    path, = files = _narratives_file(root)
+    files = _narratives_file(root)
     _require('Localized Narratives of Open Images V6', files)
+    path, = files
     return read_captions(path, max_words=77)
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-1
@@ -257,39 +375,56 @@ _NUMBERS = {'BININT', 'BININT1', 'BININT2', 'INT', 'LONG1'}
 _LIST = {'PROTO', 'FRAME', 'EMPTY_LIST', 'MARK', 'MEMOIZE', 'BINPUT', 'LONG_BINPUT', 'APPEND',
          'APPENDS', 'STOP'}
 
+def _pickled_numbers(raw:bytes)->list[int]:
+    "The numbers in a pickle, which is not run; `ValueError` for more than a list of numbers."
+    numbers = []
+    for instruction,argument,_ in pickletools.genops(raw):
+        name = instruction.name
+        if name in _NUMBERS: numbers.append(argument)
+        elif name not in _LIST:
+            raise ValueError(f'it holds {name} {argument!r:.60}, and a list of ids needs none')
+    return numbers
+
+def _parsed_ids(raw:bytes)->list: # not checked yet
+    "What a pickle, JSON or text lists."
+    if raw[:1] == b'\x80': return _pickled_numbers(raw)
+    if raw.lstrip()[:1] == b'[': return parse_json(raw, 'its JSON')
+    return [int(line) for line in raw.split()]
+
 def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
     "The ids of captions in a file. Raises `FileNotFoundError`, or `ValueError` for anything else."
     raw = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')      # of Windows' text files
     try:
-        if raw[:1] == b'\x80':                              # a pickle, which is not run
-            found = [(code.name, arg) for code,arg,_ in pickletools.genops(raw)]
-            for name,arg in found:
-                if name not in _NUMBERS | _LIST:
-                    raise ValueError(f'it holds {name} {arg!r:.60}, and a list of ids needs none')
-            ids = [arg for name,arg in found if name in _NUMBERS]
-        elif raw.lstrip()[:1] == b'[': ids = parse_json(raw, 'its JSON')
-        else: ids = [int(line) for line in raw.split()]
-        if not ids or not all(type(i) is int for i in ids): raise ValueError('not whole numbers')
+        ids = _parsed_ids(raw)
+        whole = all(type(i) is int for i in ids)
+        if not ids or not whole: raise ValueError('not whole numbers')
         if len(set(ids)) < len(ids): raise ValueError('some are there twice')
-    except ValueError as e: raise ValueError(f'{path}: no list of caption ids ({e})') from None
+    except ValueError as e:
+        raise ValueError(f'{path}: no list of caption ids ({e})') from None
     return ids
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-4
 def _captions_by_id(path:Path, ids:list[int])->Captions: # in the order of the ids
     "Some captions of COCO's file. Raises `ValueError` for another file or unknown ids."
-    try: text = {a['id']: a['caption'] for a in read_json(path)['annotations']}
+    text = {}
+    try:
+        for note in read_json(path)['annotations']: text[note['id']] = note['caption']
     except (ValueError, KeyError, TypeError) as e:
         raise ValueError(f'{path}: not the captions of COCO ({e}); unpack it again') from None
-    if lost := [i for i in ids if i not in text]: raise ValueError(
-        f'{path}: {len(lost):,} of {len(ids):,} caption ids are not in it, the first is {lost[0]}; '
-        'the published list is of captions_train2017.json')
+    lost = [i for i in ids if i not in text]
+    if lost:
+        raise ValueError(f'{path}: {len(lost):,} of {len(ids):,} caption ids are not in it, the '
+                         f'first is {lost[0]}; the published list is of captions_train2017.json')
     return read_captions([text[i] for i in ids])
 
 # %% ../../nbs/datasets/benchmarks.ipynb #bm-all-1
-_SETS = {'voc2007': (_voc_files, ('test', 'trainval')),
-         'coco': (_coco_files, ('val2014', 'train2014')), 'nuswide': (_nuswide_files, ('Test', 'Train'))}
+_SETS = { # name -> finder of its files, part for testing, part for training
+    'voc2007': (_voc_files, 'test', 'trainval'),
+    'coco': (_coco_files, 'val2014', 'train2014'),
+    'nuswide': (_nuswide_files, 'Test', 'Train'),
+}
 
 def check_data(
     root:str|Path, # folder with the data sets
@@ -297,11 +432,13 @@ def check_data(
     train:bool=False, # training pictures, too
 )->None:
     "Raise one `FileNotFoundError` for all missing files, before any is read."
+    names = list(names)
     files = {}
     for name in names:
         if name not in _SETS: raise ValueError(f'{name!r} is none of {", ".join(_SETS)}')
-        find, splits = _SETS[name]
-        for split in splits[:1 + train]: files |= find(root, split)
-        files |= (_narratives_file(root) if name == 'nuswide' else
-                  _coco_files(root, 'train2017', 'captions'))
+        find, test, training = _SETS[name]
+        files |= find(root, test)
+        if train: files |= find(root, training)
+        if name == 'nuswide': files |= _narratives_file(root)
+        else: files |= _coco_files(root, 'train2017', 'captions')
     _require(f'A run on {", ".join(names)}', files)

@@ -34,82 +34,167 @@ class LabeledPictures:
     def __len__(self)->int: return len(self.pictures)
 
     def __repr__(self)->str:
-        out, n = sum(self.unknown.values()), len(self.unknown)
-        parts = [f'{len(self):,} pictures', f'{len(self.classes)} classes of {self.classes.name}',
-                 f'{int(self.labels.sum()):,} labels',
-                 *[f'{out} labels of {n} other classes left out']*bool(n),
-                 *[f'{len(self.missing):,} more pictures missing']*bool(self.missing)]
+        parts = [f'{len(self):,} pictures',
+                 f'{len(self.classes)} classes of {self.classes.name}',
+                 f'{int(self.labels.sum()):,} labels']
+        if self.unknown:
+            count = sum(self.unknown.values())
+            parts.append(f'{count} labels of {len(self.unknown)} other classes left out')
+        if self.missing: parts.append(f'{len(self.missing):,} more pictures missing')
         return f"LabeledPictures({', '.join(parts)})"
 
     def __getitem__(self, index:slice|list|Tensor)->'LabeledPictures': # or a bool mask
         "Some of the pictures."
         rows = torch.arange(len(self))[index].reshape(-1)
         pictures = [self.pictures[i] for i in rows.tolist()]
-        difficult = None if self.difficult is None else self.difficult[rows]
+        difficult = self.difficult
+        if difficult is not None: difficult = difficult[rows]
         return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
 
     def names(self, i:int)->list[str]: # number of a picture -> class names
         "The classes of one picture."
-        return [self.classes.names[c] for c in self.labels[i].nonzero().flatten().tolist()]
+        columns = self.labels[i].nonzero().flatten().tolist()
+        return [self.classes.names[c] for c in columns]
 
     def signed(self)->Tensor: # N × C, int8
         "Labels as VOC writes them: 1 present, 0 difficult, -1 absent."
         y = torch.where(self.labels, 1, -1).to(torch.int8)
-        return y if self.difficult is None else y.masked_fill(self.difficult & ~self.labels, 0)
+        if self.difficult is None: return y
+        return y.masked_fill(self.difficult & ~self.labels, 0)
+
+# %% ../../nbs/datasets/labelled.ipynb #49c3a034
+_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
+_MARKS = ('1', '0', '-1')
+
+def _rows(path:Path)->list[tuple[str,list[str]]]: # file and line, for messages, and cells
+    "The lines of a table of labels, headings included."
+    rows = []
+    for where,row in table_rows(path):
+        cells = [cell.strip() for cell in row]
+        rows.append((where, cells))
+    if rows and rows[0][1][:2] == ['picture', 'tags']:      # of `tag`, perhaps with scores
+        return [(where, cells[:2]) for where,cells in rows]
+    return rows
+
+def _titles(
+    where:str, # file and line of the headings, for messages
+    headings:list[str], # without the first
+    rows:list, # the lines below, as of `_rows`
+)->list[str]: # classes; none if the one column lists labels
+    "The classes in the headings. `ValueError` if two are alike, or one is empty."
+    if len(headings) == 1:
+        marks = {cell for _,cells in rows for cell in cells[1:] if cell}
+        if not marks or not marks.issubset(_MARKS): return []
+    for title,count in Counter(headings).items():
+        if count > 1 or not title:
+            raise ValueError(f'{where}: each column needs a name of its own, not {title!r}')
+    return headings
+
+# %% ../../nbs/datasets/labelled.ipynb #e08d12dc
+def _listed(cells:list[str])->dict[str,int]: # label -> 1
+    "The labels in the cells after a picture."
+    labels = map(str.strip, ','.join(cells).split(','))
+    return dict.fromkeys(filter(None, labels), 1)
+
+def _marked(
+    where:str, # file and line, for messages
+    cells:list[str], # after the picture's
+    titles:list[str], # their headings
+)->dict[str,int]: # label -> 1, 0 or -1
+    "The marks in a row under headings; an empty cell has none. `ValueError` for others."
+    if len(cells) != len(titles):
+        raise ValueError(f'{where}: {len(cells) + 1} columns, but {len(titles) + 1} headings')
+    marks = {}
+    for title,cell in zip(titles, cells):
+        if not cell: continue
+        if cell not in _MARKS:
+            raise ValueError(f'{where}: {cell!r} under {title!r}; write 1 or 0')
+        marks[title] = int(cell)
+    return marks
 
 # %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
-_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
-
 def _read_table(path:Path)->dict[str,dict[str,int]]:
     "Read a table of labels: picture -> label -> 1, 0 or -1."
-    rows = [(where, [cell.strip() for cell in row]) for where,row in table_rows(path)]
-    titles, table, values = [], {}, ('1', '0', '-1', '')
-    if rows and rows[0][1][:2] == ['picture', 'tags']:      # of `tag`, perhaps with scores
-        rows = [(where, row[:2]) for where,row in rows]
+    rows = _rows(path)
+    titles = []
     if rows and rows[0][1][0].lower() in _HEADINGS:
-        where, (_, *titles) = rows.pop(0)
-        marks = {cell for _,row in rows for cell in row[1:] if cell}
-        if len(titles) == 1 and not (marks and marks <= {*values}): titles = []     # of labels
-        if twice := [n for n,k in Counter(titles).items() if k > 1 or not n]:
-            raise ValueError(f'{where}: each column needs a name of its own, not {twice[0]!r}')
+        where, (_, *headings) = rows.pop(0)
+        titles = _titles(where, headings, rows)
+    table = {}
     for where,(picture, *cells) in rows:
         if not picture: raise ValueError(f'{where}: there is no picture on this line')
-        if titles and len(cells) != len(titles):
-            raise ValueError(f'{where}: {len(cells) + 1} columns, but {len(titles) + 1} headings')
-        named = [(label.strip(), '1') for label in ','.join(cells).split(',')]
         known = table.setdefault(picture, {})
-        for label,mark in zip(titles, cells) if titles else named:
-            if mark not in values: raise ValueError(f'{where}: {mark!r} under {label!r}; write 1 or 0')
-            if label and mark: known[label] = max(int(mark), known.get(label, -1))
-    if not table: raise ValueError(
-        f'{path}: there is no picture in it; write one a line, then its labels')
+        marks = _marked(where, cells, titles) if titles else _listed(cells)
+        for label,mark in marks.items():
+            known[label] = max(mark, known.get(label, -1))
+    if not table:
+        raise ValueError(f'{path}: there is no picture in it; write one a line, then its labels')
     return table
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
-def _meanings(used:Counter, classes:ClassSet)->tuple[dict[str,int],dict[str,int],dict[str,str]]:
-    "Columns of labels, `unknown` and `renamed` ones; `UnknownClass` if no label matches."
+def _meanings(
+    used:Counter, # label -> pictures
+    classes:ClassSet, # C classes
+)->tuple[dict[str,int],dict[str,int],dict[str,str]]: # label -> column; `unknown` and `renamed`
+    "What labels mean, the most frequent first; `UnknownClass` if no label matches."
     own = {label for label in used if label in classes}     # by name or natural spelling
     taken = {classes.index(label) for label in own}
-    column, unknown = {}, {}
-    for label,k in sorted(used.items(), key=lambda item: (-item[1], item[0])):
-        found = classes.columns(label)
-        if len(found) != 1 or (found[0] in taken and label not in own): unknown[label] = k
-        else: column[label] = found[0]
+    column, unknown, renamed = {}, {}, {}
+    for label in sorted(sorted(used), key=used.get, reverse=True):
+        meant = classes.columns(label)
+        is_own = label in own
+        if len(meant) == 1 and (is_own or meant[0] not in taken):
+            column[label] = meant[0]
+            if not is_own: renamed[label] = classes.names[meant[0]]
+        else: unknown[label] = used[label]
     if unknown and not column: classes.index(next(iter(unknown)))       # raises
-    return column, unknown, {n: classes.names[i] for n,i in column.items() if n not in own}
+    return column, unknown, renamed
 
-# %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
+# %% ../../nbs/datasets/labelled.ipynb #b20bd5ab
 def check_pictures(
     pictures:list[Path], # files that should exist
     what:str, # their list, for the message
     remedy:str, # what to do
 )->list[Path]: # the same
-    "Raise an error that counts missing pictures and names three."
-    missing = [p for p in pictures if not os.path.isfile(p)]
-    some = ', '.join(f'{p!s:.400}' for p in missing[:3]) + ', …'*(len(missing) > 3)
-    if missing: raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures '
-                                        f'are not there, such as {some}; {remedy}')
-    return pictures
+    "Raise a `FileNotFoundError` that counts missing pictures and names three."
+    missing = [path for path in pictures if not os.path.isfile(path)]
+    if not missing: return pictures
+    some = ', '.join(f'{path!s:.400}' for path in missing[:3])
+    if len(missing) > 3: some += ', …'
+    raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures '
+                            f'are not there, such as {some}; {remedy}')
+
+def _listed_pictures(
+    path:Path, # of the table
+    names:list[str], # N files, as the table writes them
+    folder:str|Path|None, # as in `read_labels`
+)->list[Path]:
+    "The pictures that a table lists; `FileNotFoundError` if some are missing."
+    if not folder:
+        folder = path.parent
+        inside = folder/'images'
+        if os.path.isfile(inside/names[0]): folder = inside
+    pictures = [Path(folder)/name for name in names]
+    return check_pictures(pictures, f'{path}', 'name the folder that they are in')
+
+# %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
+def _matrices(
+    marked:list[dict[str,int]], # N pictures: label -> 1, 0 or -1
+    column:dict[str,int], # label -> its column
+    count:int, # C
+)->tuple[Tensor,Tensor|None]: # `labels` and `difficult`, N × C, bool
+    "The marks in their columns. A 0 means difficult if the table has -1, too."
+    labels = torch.zeros(len(marked), count, dtype=torch.bool)
+    zero = torch.zeros_like(labels)
+    three_values = False
+    for row,marks in enumerate(marked):
+        if -1 in marks.values(): three_values = True
+        for label,mark in marks.items():
+            if label not in column: continue
+            if mark == 1: labels[row, column[label]] = True
+            if mark == 0: zero[row, column[label]] = True
+    if not three_values: return labels, None
+    return labels, zero & ~labels
 
 def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
@@ -118,22 +203,18 @@ def read_labels(
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""
-    path, classes = Path(path), as_classset(classes)
-    table, beside = _read_table(path), path.parent
-    inside = os.path.isfile(beside/'images'/next(iter(table)))
-    folder = Path(folder or (beside/'images' if inside else beside))
-    remedy, marked = 'name the folder that they are in', list(table.values())
-    pictures = check_pictures([folder/name for name in table], f'{path}', remedy)
+    path = Path(path)
+    classes = as_classset(classes)
+    table = _read_table(path)
+    marked = list(table.values())
+    pictures = _listed_pictures(path, list(table), folder)
     used = Counter()
-    for marks in marked: used.update({label: int(mark == 1) for label,mark in marks.items()})
+    for marks in marked:
+        for label,mark in marks.items(): used[label] += int(mark == 1)
     try: column, unknown, renamed = _meanings(used, classes)
     except UnknownClass as e: raise UnknownClass(f'{path}: {e}') from None
-    y = torch.zeros(2, len(table), len(classes), dtype=torch.bool)      # marks 0, or 1
-    for row,marks in enumerate(marked):
-        for label,mark in marks.items():
-            if mark >= 0 and label in column: y[mark, row, column[label]] = True
-    difficult = y[0] & ~y[1] if any(-1 in marks.values() for marks in marked) else None
-    return LabeledPictures(pictures, y[1], classes, unknown, renamed, difficult)
+    labels, difficult = _matrices(marked, column, len(classes))
+    return LabeledPictures(pictures, labels, classes, unknown, renamed, difficult)
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
 _BUNDLED = DATA/'coco_demo'
@@ -154,10 +235,12 @@ def with_classes(
     names:Iterable[str], # of the classes to keep, in this order
 )->LabeledPictures: # N pictures, fewer columns
     "The same pictures, labelled with some of their classes; `UnknownClass` for another name."
-    c = pictures.classes
-    columns = [c.index(n) for n in names]
-    kept = [c.names[j] for j in columns]
-    natural = {c.names[j]: c.natural[j] for j in columns}
-    fewer = ClassSet(c.name, kept, {n: c.synonyms[n] for n in kept}, natural)
-    difficult = None if pictures.difficult is None else pictures.difficult[:, columns]
+    classes = pictures.classes
+    columns = [classes.index(name) for name in names]
+    kept = [classes.names[c] for c in columns]
+    natural = {classes.names[c]: classes.natural[c] for c in columns}
+    synonyms = {name: classes.synonyms[name] for name in kept}
+    fewer = ClassSet(classes.name, kept, synonyms, natural)
+    difficult = pictures.difficult
+    if difficult is not None: difficult = difficult[:, columns]
     return replace(pictures, labels=pictures.labels[:, columns], classes=fewer, difficult=difficult)

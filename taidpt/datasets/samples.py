@@ -15,22 +15,30 @@ from ..classes import ClassSet
 # %% ../../nbs/datasets/samples.ipynb #c296a622
 def _signs(labels:Tensor|np.ndarray|list)->Tensor: # N × C: bool, or 1, 0 and -1 -> int8
     "Labels as 1, 0 and -1; `ValueError` for any other."
-    y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels)).cpu()
+    if not isinstance(labels, Tensor): labels = np.array(labels)
+    y = torch.as_tensor(labels).cpu()
     if y.ndim != 2 or 0 in y.shape:
         raise ValueError(f'labels must be N × C and not empty, but they are {tuple(y.shape)}')
-    odd = y[(y != 0) & (y.double().abs() != 1)].tolist()
-    if odd: raise ValueError(f'labels must be 1, 0 or -1 (or bool), but they hold {odd[0]}')
+    allowed = (y == 0) | (y.double().abs() == 1)
+    if not allowed.all():
+        odd = y[~allowed].tolist()
+        raise ValueError(f'labels must be 1, 0 or -1 (or bool), but they hold {odd[0]}')
     return y.to(torch.int8)
 
 def _shown(labels, least:int, classes:ClassSet|None)->Tensor: # N × C, bool
     "Positive labels; `ValueError` names classes with fewer than `least` pictures."
     shown = _signs(labels) == 1
     total = shown.sum(0).tolist()
-    few = [f'{classes.names[j] if classes else f"column {j}"} has {k}'
-           for j,k in enumerate(total) if k < least]
-    if few: raise ValueError(
-        f'{least} pictures a class are needed, but {", ".join(few[:5])}{", …"*(len(few) > 5)}: '
-        f'ask for at most {min(total)}, add pictures, or leave these classes out')
+    few = []
+    for c,count in enumerate(total):
+        name = classes.names[c] if classes else f'column {c}'
+        if count < least: few.append(f'{name} has {count}')
+    if few:
+        some = ', '.join(few[:5])
+        if len(few) > 5: some += ', …'
+        raise ValueError(
+            f'{least} pictures a class are needed, but {some}: ask for at most {min(total)}, '
+            'add pictures, or leave these classes out')
     return shown
 
 # %% ../../nbs/datasets/samples.ipynb #ae1f7643
@@ -44,14 +52,17 @@ def few_shot(
     if shots < 1: raise ValueError(f'shots must be at least 1, got {shots}')
     shown = _shown(labels, shots, classes)
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
-    rarest_first = shown.sum(0).argsort(stable=True).tolist()
-    waiting = {c: iter(order[shown[order, c]].tolist()) for c in rarest_first}
-    chosen, count = [], torch.zeros_like(shown[0], dtype=torch.long)
-    for r in range(1, shots + 1):
+    waiting = {}                            # class, the rarest first -> its pictures, in order
+    for c in shown.sum(0).argsort(stable=True).tolist():
+        waiting[c] = iter(order[shown[order, c]].tolist())
+    chosen = []
+    count = torch.zeros_like(shown[0], dtype=torch.long)    # chosen pictures of each class
+    for goal in range(1, shots + 1):
         for c,pictures in waiting.items():
-            if count[c] >= r: continue
-            chosen.append(next(i for i in pictures if i not in chosen))
-            count += shown[chosen[-1]]
+            if count[c] >= goal: continue
+            new = next(i for i in pictures if i not in chosen)
+            chosen.append(new)
+            count += shown[new]
     return torch.tensor(chosen)
 
 # %% ../../nbs/datasets/samples.ipynb #b19eeb17
@@ -65,15 +76,16 @@ def partial_labels(
     y = _signs(labels)
     if not 0 < fraction <= 1:
         raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
-    if not (y == -1).any(): y = torch.where(y == 1, 1, -1).to(torch.int8)
-    known = y != 0
+    two_values = not (y == -1).any()
+    if two_values: y = torch.where(y == 1, 1, -1).to(torch.int8)
     generator = torch.Generator().manual_seed(seed)
     chance = torch.rand(y.shape, generator=generator, dtype=torch.float64)
     if per_label: return y * (chance < fraction)
-    keep = (known.sum(1) * fraction).round().clamp(min=1)
+    known = y != 0
+    kept = (known.sum(1) * fraction).round().clamp(min=1)   # labels of each picture
     chance = chance.masked_fill(~known, 2)                  # unknown ones come last
     place = chance.argsort(1).argsort(1)
-    return y * (place < keep[:, None])
+    return y * (place < kept[:, None])
 
 # %% ../../nbs/datasets/samples.ipynb #f57856d2
 LASO_NOVEL = ( # COCO's novel classes in the protocol of LaSO (CVPR 2019), in COCO's order
@@ -90,10 +102,13 @@ def balanced_draws(
     "Draw each time for the class shown least so far; `ValueError` for a class without a picture."
     shown = _shown(labels, 1, classes).numpy()
     of_class = [column.nonzero()[0] for column in shown.T]
-    count, chosen = np.zeros(len(of_class), int), []
-    starts = np.random.default_rng(seed).integers(len(of_class), size=draws or len(shown))
-    for i, c in enumerate(starts):
+    rng = np.random.default_rng(seed)
+    count = np.zeros(len(of_class), int)    # of the draws that show each class
+    chosen = []
+    for i,c in enumerate(rng.integers(len(of_class), size=draws or len(shown))):
         if count[c] > count.min(): c = count.argmin()
-        chosen.append(of_class[c][i % len(of_class[c])])
-        count += shown[chosen[-1]]
+        pictures = of_class[c]
+        new = pictures[i % len(pictures)]
+        chosen.append(new)
+        count += shown[new]
     return torch.from_numpy(np.array(chosen))

@@ -7,7 +7,8 @@ __all__ = ['PictureTower', 'OpenVINOTower', 'openvino_tower']
 
 # %% ../../nbs/encoders/engines.ipynb #engines-004
 import sys, warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from queue import SimpleQueue
 from threading import Lock
@@ -24,16 +25,49 @@ class PictureTower(nn.Module):
         super().__init__()
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-        self.visual, self.shapes = tower_for(visual, self.size), None
+        self.visual = tower_for(visual, self.size)
+        self.shapes = None
         with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))
         self.shapes = f.shape[1:], F_.shape[1:]
 
     def forward(self, pixels:Tensor) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D
         "Features of pictures, N × 3 × height × width, of the CLIP's own size."
-        found = picture_features(self.visual, pixels, (False, True))
-        if not self.shapes: return found
+        features = picture_features(self.visual, pixels, (False, True))
+        if not self.shapes: return features
         N = pixels.shape[0]                         # a tracer may make -1 a constant
-        return tuple(x.reshape(N, *shape) for x, shape in zip(found, self.shapes))
+        return tuple(x.reshape(N, *shape) for x, shape in zip(features, self.shapes))
+
+# %% ../../nbs/encoders/engines.ipynb #c1141f6e
+def _openvino(): # the module
+    "OpenVINO, imported where it is needed, as few need it; `ImportError` if it is missing."
+    if find_spec('openvino') is None: raise ImportError(
+        'openvino is not installed: pip install openvino, or leave engine out.')
+    sys.modules.setdefault('openvino_telemetry', None)  # no telemetry
+    import openvino
+    return openvino
+
+@contextmanager
+def _plain_attention() -> Iterator[None]:
+    "Compute attention from plain operations while the block runs."
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try: yield
+    finally: torch.backends.mha.set_fastpath_enabled(before)
+
+def _graph_of(tower:PictureTower): # -> openvino.Model
+    "The tower as a graph for any number of pictures; `ValueError` if it cannot be traced."
+    openvino = _openvino()
+    example = torch.zeros(2, 3, *tower.size)
+    try:
+        with torch.no_grad(), warnings.catch_warnings(), _plain_attention():
+            warnings.simplefilter('ignore')
+            traced = torch.jit.trace(tower, example, check_trace=False)
+            graph = openvino.convert_model(traced, example_input=example)
+    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
+        raise ValueError('this picture tower cannot be traced for pictures of this size '
+                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
+    graph.reshape([-1, 3, *tower.size])
+    return graph
 
 # %% ../../nbs/encoders/engines.ipynb #engines-024
 _HINTS = {'float32': 'f32', 'bfloat16': 'bf16'}                 # precisions, and OpenVINO's names
@@ -45,23 +79,34 @@ class OpenVINOTower:
         size:tuple[int, int], # height, width of pictures
         precision:str='float32', # or 'bfloat16'
     ):
-        import openvino                                     # lazily, as few need it
-        self.core, self.graph, self.size, self.precision = openvino.Core(), graph, size, precision
-        self.cores, self.lock, self.usual, self.free = torch.get_num_threads(), Lock(), None, {}
+        self.core = _openvino().Core()
+        self.graph, self.size, self.precision = graph, size, precision
+        self.cores = torch.get_num_threads()
+        self.lock = Lock()
+        self.usual = None                       # pictures in the first call
+        self.free = {}                          # for a number of pictures, and cores of a thread
+
+    def _compiled(self, n:int, cores:int) -> SimpleQueue: # pictures, -1 for any; cores of a thread
+        "Requests to a graph that is compiled for n pictures, one for each concurrent thread."
+        graph = self.graph.clone()
+        graph.reshape([n, 3, *self.size])
+        streams = max(1, self.cores // cores)
+        compiled = self.core.compile_model(graph, 'CPU', {
+            'INFERENCE_PRECISION_HINT': _HINTS[self.precision],
+            'INFERENCE_NUM_THREADS': cores * streams,
+            'NUM_STREAMS': streams})
+        requests = SimpleQueue()
+        for _ in range(streams): requests.put(compiled.create_infer_request())
+        return requests
 
     def _requests(self, n:int) -> SimpleQueue: # requests that are free
         "Requests for n pictures if the first call had n, else for any number."
+        cores = torch.get_num_threads()         # of this thread
         with self.lock:
-            self.usual, each = self.usual or n, torch.get_num_threads()     # cores of this thread
-            key = n if n == self.usual else -1, each
-            if key not in self.free:
-                graph, streams = self.graph.clone(), max(1, self.cores // each)
-                graph.reshape([key[0], 3, *self.size])
-                compiled = self.core.compile_model(graph, 'CPU', {
-                    'INFERENCE_PRECISION_HINT': _HINTS[self.precision],
-                    'INFERENCE_NUM_THREADS': each*streams, 'NUM_STREAMS': streams})
-                self.free[key] = SimpleQueue()
-                for _ in range(streams): self.free[key].put(compiled.create_infer_request())
+            self.usual = self.usual or n
+            size = n if n == self.usual else -1
+            key = size, cores
+            if key not in self.free: self.free[key] = self._compiled(*key)
             return self.free[key]
 
     def __call__(self,
@@ -72,14 +117,26 @@ class OpenVINOTower:
         if tuple(pixels.shape[2:]) != self.size: raise ValueError(
             f"engine='openvino' takes pictures of {self.size[0]} × {self.size[1]} pixels, got "
             f"{pixels.shape[2]} × {pixels.shape[3]}: engine='torch' takes other sizes.")
+        array = pixels.detach().cpu().float().contiguous().numpy()
         free = self._requests(len(pixels))
         request = free.get()
         try:
-            given = pixels.detach().cpu().float().contiguous().numpy()
-            found = request.infer([given], share_inputs=True, share_outputs=True)
-            f, F_ = (torch.from_numpy(found[i].copy()) for i in (0, 1))
+            outputs = request.infer([array], share_inputs=True, share_outputs=True)
+            f, F_ = (torch.from_numpy(outputs[i].copy()) for i in (0, 1))
         finally: free.put(request)
         return f[:, [int(p) for p in pos_embeds]], F_
+
+# %% ../../nbs/encoders/engines.ipynb #0db73454
+def _check_graph(graph, tower:PictureTower) -> None: # an openvino.Model
+    "Raise `ValueError` if a graph and its tower give different features."
+    noise = torch.randn(3, 3, *tower.size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(): wanted = tower(noise)
+    found = OpenVINOTower(graph, tower.size)(noise, (False, True))
+    for name, a, b in zip('fF', found, wanted):
+        same = a.shape == b.shape and torch.allclose(a, b, 1e-3, 1e-3*b.abs().max())
+        if not same: raise ValueError(
+            f"OpenVINO's graph of the picture tower gives another {name} than PyTorch: this kind "
+            'of tower cannot be traced, so leave engine out.')
 
 def openvino_tower(
     visual:nn.Module, # image tower of an open_clip model, float32, on the CPU
@@ -88,30 +145,8 @@ def openvino_tower(
     "The tower in OpenVINO. `ImportError` without it, `ValueError` for a tower with wrong results."
     if precision not in _HINTS: raise ValueError(
         f"precision of engine='openvino' must be 'float32' or 'bfloat16', got {precision!r}.")
-    if find_spec('openvino') is None: raise ImportError(
-        'openvino is not installed: pip install openvino, or leave engine out.')
-    sys.modules.setdefault('openvino_telemetry', None)  # no telemetry
-    import openvino
-    tower, before = PictureTower(visual).eval(), torch.backends.mha.get_fastpath_enabled()
-    example = torch.zeros(2, 3, *tower.size)
-    torch.backends.mha.set_fastpath_enabled(False)          # attention from plain operations
-    try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            traced = torch.jit.trace(tower, example, check_trace=False)
-            graph = openvino.convert_model(traced, example_input=example)
-    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
-        raise ValueError('this picture tower cannot be traced for pictures of this size '
-                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
-    finally: torch.backends.mha.set_fastpath_enabled(before)
-    graph.reshape([-1, 3, *tower.size])
-    run = OpenVINOTower(graph, tower.size)
-    noise = torch.randn(3, 3, *tower.size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(): want = tower(noise)
-    found = run(noise, (False, True))       # a process's first call: two threads could hang
-    for name, a, b in zip('fF', found, want):
-        same = a.shape == b.shape and torch.allclose(a, b, 1e-3, 1e-3*b.abs().max())
-        if not same: raise ValueError(
-            f"OpenVINO's graph of the picture tower gives another {name} than PyTorch: this kind "
-            'of tower cannot be traced, so leave engine out.')
+    _openvino()                             # raises if it is missing, before any work
+    tower = PictureTower(visual).eval()
+    graph = _graph_of(tower)
+    _check_graph(graph, tower)
     return OpenVINOTower(graph, tower.size, precision)

@@ -7,8 +7,9 @@ __all__ = ['normalized_fp16', 'to_device', 'FeatureStore', 'to_gpu_if_fits', 'ch
 
 # %% ../../nbs/encoders/features.ipynb #976826a9
 import json, math, mmap, shutil, struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,15 +27,16 @@ def normalized_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same, 
 # %% ../../nbs/encoders/features.ipynb #99392560
 def _rows(offsets:Tensor, index:Tensor) -> tuple[Tensor, Tensor]: # N + 1; B items -> T; B × J bool
     "Rows of `local` of some items, and their places in a padded batch."
-    start, length = offsets[index], offsets[index + 1] - offsets[index]
+    start = offsets[index]
+    length = offsets[index + 1] - start
     steps = torch.arange(int(length.max()), device=start.device)
     mask = steps < length[:, None]
     return (start[:, None] + steps)[mask], mask
 
 def _release(*arrays:np.ndarray) -> None:
     "Release the memory of mapped pages."
-    for a in arrays:
-        pages = getattr(a, '_mmap', None)                   # copied or unpickled, it has none
+    for array in arrays:
+        pages = getattr(array, '_mmap', None)               # copied or unpickled, it has none
         if pages and hasattr(mmap, 'MADV_DONTNEED'): pages.madvise(mmap.MADV_DONTNEED)
 
 def to_device(t:Tensor, device:str|torch.device) -> Tensor:
@@ -44,16 +46,19 @@ def to_device(t:Tensor, device:str|torch.device) -> Tensor:
     return t.to(device)
 
 # %% ../../nbs/encoders/features.ipynb #06474c66
+@dataclass(eq=False, repr=False)
 class FeatureStore:
     "Unit-length features of N sentences or pictures and of their parts, ragged, in half precision."
-    def __init__(self,
-        global_:np.ndarray, # N × D, h or f; N × K × D for K forms of f
-        local:np.ndarray, # T × D, H or F of all items, one after another
-        offsets:np.ndarray, # N + 1; item i has the rows offsets[i] to offsets[i + 1] of local
-        metadata:dict[str, str]|None=None, # sources of the features
-    ):
-        self.global_, self.local, self.offsets = global_, local, offsets
-        self.metadata = dict(metadata or {})
+    global_:np.ndarray # N × D, h or f; N × K × D for K forms of f
+    local:np.ndarray # T × D, H or F of all items, one after another
+    offsets:np.ndarray # N + 1; item i has the rows offsets[i] to offsets[i + 1] of local
+    kind:str='' # 'sentences' or 'pictures'; '': not said
+    weights:str='' # fingerprint of the CLIP that encoded them
+    preparation:str='' # of pictures: `FrozenCLIP.preparation`
+    form:str='' # of f: 'plain', 'positional', 'any', or several with commas between
+    source:str='' # a hash of the sentences or pictures, for a file
+    recipe:str='' # a hash of all settings of the encoder, for a file of pictures
+    folder:object=None # a temporary one that goes with the store
 
     def __len__(self): return len(self.global_)
 
@@ -62,8 +67,9 @@ class FeatureStore:
         return self.global_.nbytes + self.local.nbytes + self.offsets.nbytes
 
     def __repr__(self):
-        return (f'{type(self).__name__}({len(self):,} items, {len(self.local):,} parts, '
-                f'D={self.global_.shape[-1]}, {self.nbytes/2**20:,.0f} MiB)')
+        size = f'{self.nbytes/2**20:,.0f} MiB'
+        return (f'{type(self).__name__}({len(self):,} {self.kind or "items"}, '
+                f'{len(self.local):,} parts, D={self.global_.shape[-1]}, {size})')
 
     def batch(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
@@ -71,16 +77,23 @@ class FeatureStore:
         padded:bool=True, # False: U without padding, T × D, if lengths differ
     ) -> tuple[Tensor, Tensor, Tensor]: # u: B × D or B × K × D; U: B × J × D; mask: B × J bool
         "Some items in float32, padded with zeros to the longest among them, or unpadded."
-        global_, local, offsets = map(torch.as_tensor, (self.global_, self.local, self.offsets))
+        global_ = torch.as_tensor(self.global_)
+        local = torch.as_tensor(self.local)
+        offsets = torch.as_tensor(self.offsets)
         index = torch.as_tensor(index, device=offsets.device)
         rows, mask = _rows(offsets, index)
-        chosen = global_.index_select(0, index), local.index_select(0, rows), mask
-        u, U, mask = (to_device(t, device or t.device) for t in chosen)
-        u, U = u.float(), U.float()
+        device = device or global_.device
+        u = to_device(global_.index_select(0, index), device).float()
+        U = to_device(local.index_select(0, rows), device).float()
+        mask = to_device(mask, device)
         _release(self.global_, self.local)
         if len(U) == mask.numel(): U = U.unflatten(0, mask.shape)
         elif padded: U = U.new_zeros(*mask.shape, U.shape[1]).index_put((mask,), U)
         return u, U, mask
+
+    def batches(self, size:int) -> Iterator[Tensor]: # items in one
+        "The numbers of all items, some at a time, for `batch`."
+        return iter(torch.arange(len(self)).split(size))
 
     def take(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order; or N bool, True for these
@@ -88,18 +101,21 @@ class FeatureStore:
         "Copy some items to a store in memory."
         index = np.arange(len(self))[np.asarray(index) if len(index) else []]
         rows = [self.local[self.offsets[i]:self.offsets[i + 1]] for i in index]
-        local, offsets = np.concatenate([self.local[:0], *rows]), _offsets_of([*map(len, rows)])
-        return FeatureStore(np.asarray(self.global_[index]), local, offsets, self.metadata)
+        return replace(self, global_=np.asarray(self.global_[index]),
+                       local=np.concatenate([self.local[:0], *rows]),
+                       offsets=_offsets_of([len(some) for some in rows]))
 
     def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays
         "A copy on a device."
-        arrays = self.global_, self.local, self.offsets
-        return FeatureStore(*(torch.as_tensor(a, device=device) for a in arrays), self.metadata)
+        return replace(self, global_=torch.as_tensor(self.global_, device=device),
+                       local=torch.as_tensor(self.local, device=device),
+                       offsets=torch.as_tensor(self.offsets, device=device))
 
-    def form(self, k:int) -> 'FeatureStore': # on the same memory
+    def one_form(self, k:int) -> 'FeatureStore': # on the same memory
         "Form k of f, from 0, with the shared rows; the store itself if it has one form."
         if self.global_.ndim == 2: return self
-        return FeatureStore(self.global_[:, k], self.local, self.offsets, self.metadata)
+        name = self.form.split(',')[k] if self.form else ''
+        return replace(self, global_=self.global_[:, k], form=name)
 
     def of_epoch(self, epoch:int) -> 'FeatureStore': return self # the same in each
 
@@ -116,55 +132,74 @@ def to_gpu_if_fits(features:FeatureStore, device:torch.device) -> FeatureStore:
 
 def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
     "Raise `ValueError` that numbers the first item whose features hold NaN or infinity."
-    for some in torch.arange(len(features)).split(256):
+    for some in features.batches(256):
         u, U, _ = features.batch(some)
-        sound = (u.isfinite().flatten(1).all(1) & U.isfinite().flatten(1).all(1)).cpu()
-        if not sound.all(): raise ValueError(f'The features of item {some[~sound][0]} hold NaN or '
-                                             'infinity: encode it again.')
+        sound = u.isfinite().flatten(1).all(1) & U.isfinite().flatten(1).all(1)
+        if sound.all(): continue
+        broken = some[~sound.cpu()][0]
+        raise ValueError(f'The features of item {broken} hold NaN or infinity: encode it again.')
     return features
 
 # %% ../../nbs/encoders/features.ipynb #11e3c6a0
 _I64, _F16 = ('I64', np.dtype('<i8')), ('F16', np.dtype('<f2'))
 _TENSORS = {'done': _I64, 'offsets': _I64, 'global_': _F16, 'local': _F16}   # in a file's order
+_SAID = 'kind', 'weights', 'preparation', 'form', 'source', 'recipe'   # fields in a file's header
 
-def _map(path:Path, mode:str) -> tuple[FeatureStore, np.ndarray]: # 'c' to read, 'r+' to fill in
-    "The features in a file, memory-mapped; how many items are done."
+def _store(arrays:dict[str, np.ndarray], header:dict[str, str]) -> FeatureStore:
+    "A store of arrays by name, and what a header says of them."
+    said = {name: header.get(name, '') for name in _SAID}
+    return FeatureStore(arrays['global_'], arrays['local'], arrays['offsets'], **said)
+
+def _map(path:Path, mode:str) -> tuple[FeatureStore, np.ndarray, dict]: # 'c' to read, 'r+' to fill
+    "The features in a file, memory-mapped; how many items are done; the header."
     with open(path, 'rb') as f:
         size, = struct.unpack('<Q', f.read(8))
         header = json.loads(f.read(size))
-    def mapped(name):
-        at, shape = 8 + size + header[name]['data_offsets'][0], tuple(header[name]['shape'])
-        return np.memmap(path, _TENSORS[name][1], mode, at, shape)
-    done, offsets, global_, local = map(mapped, _TENSORS)
-    return FeatureStore(global_, local, offsets, header['__metadata__']), done
+    arrays = {}
+    for name, (_, dtype) in _TENSORS.items():
+        place = 8 + size + header[name]['data_offsets'][0]
+        arrays[name] = np.memmap(path, dtype, mode, place, tuple(header[name]['shape']))
+    about = header['__metadata__']
+    return _store(arrays, about), arrays['done'], about
+
+# %% ../../nbs/encoders/features.ipynb #fs-layout
+def _layout(shapes:dict[str, list[int]], about:dict[str, str]) -> tuple[bytes, int]:
+    "The header of a file of tensors with these shapes, and the bytes of the tensors."
+    header, size = {'__metadata__': about}, 0
+    for name, (code, dtype) in _TENSORS.items():
+        end = size + math.prod(shapes[name]) * dtype.itemsize
+        header[name] = {'dtype': code, 'shape': shapes[name], 'data_offsets': [size, end]}
+        size = end
+    text = json.dumps(header).encode()
+    return text + b' ' * (-len(text) % 8), size
+
+def _reserve(path:Path, header:bytes, first:bytes, size:int) -> None: # size of all tensors
+    "Write a file of zeros behind its first tensors, so that a full disk shows now."
+    with write_whole(path) as part, open(part, 'wb') as f:
+        f.write(struct.pack('<Q', len(header)) + header + first)
+        for start in range(len(first), size, 2**20):
+            f.write(bytes(min(2**20, size - start)))
 
 def _empty(
     path:Path|None, # file to lay out; None: in memory
     lengths:Sequence[int], # N, rows of each item
     shape:Sequence[int], # of an item's global_: D, or K × D
-    metadata:dict[str, str], # goes into the file's header
+    about:dict[str, str], # goes into the file's header
 ) -> tuple[FeatureStore, np.ndarray]: # all zeros; how many items are done: none
     "Reserve space for the features of items of known lengths; `OSError` if the disk is too full."
     offsets, N = _offsets_of(lengths), len(lengths)
     shapes = {'done': [1], 'offsets': [N + 1], 'global_': [N, *shape],
               'local': [int(offsets[-1]), shape[-1]]}
     if path is None:
-        done, _, global_, local = (np.zeros(shapes[n], _TENSORS[n][1]) for n in _TENSORS)
-        return FeatureStore(global_, local, offsets, metadata), done
-    header, size = {'__metadata__': metadata | NO_CHECKSUM}, 0
-    for name, (code, dtype) in _TENSORS.items():
-        start, size = size, size + math.prod(shapes[name]) * dtype.itemsize
-        header[name] = {'dtype': code, 'shape': shapes[name], 'data_offsets': [start, size]}
-    text = json.dumps(header).encode()
-    text += b' ' * (-len(text) % 8)
+        arrays = {name: np.zeros(shapes[name], dtype) for name, (_, dtype) in _TENSORS.items()}
+        return _store(arrays | {'offsets': offsets}, about), arrays['done']
+    header, size = _layout(shapes, about | NO_CHECKSUM)
     free = shutil.disk_usage(path.parent).free
     if size > free: raise OSError(f'The features of {N:,} items need {size/1e9:.1f} GB in '
                                   f'{path.parent}, where {free/1e9:.1f} GB are free.')
-    first = np.concatenate([[0], offsets]).astype(_I64[1]).tobytes()        # none done; offsets
-    with write_whole(path) as part, open(part, 'wb') as f:
-        f.write(struct.pack('<Q', len(text)) + text + first)
-        f.writelines(bytes(min(2**20, size - at)) for at in range(len(first), size, 2**20))
-    return _map(path, 'r+')
+    none_done = np.concatenate([[0], offsets]).astype('<i8').tobytes()      # done, offsets
+    _reserve(path, header, none_done, size)
+    return _map(path, 'r+')[:2]
 
 # %% ../../nbs/encoders/features.ipynb #a205f370
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
@@ -174,43 +209,58 @@ def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> m
 def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> None:
     "Fill a store from the first missing item; arguments as in `stored_features`."
     kept = now = int(done[0])
+    on_disk = isinstance(store.local, np.memmap)
     for index, global_, local in batches(kept):
         rows, _ = _rows(torch.as_tensor(store.offsets), torch.as_tensor(index))
         if len(rows) != len(local): raise ValueError(
             f'{len(local)} rows for items {list(index)}, and the first item has '
             f'{store.offsets[1]}: in one store, all pictures must be of one size.')
-        store.global_[index], store.local[rows] = global_, local
+        store.global_[index] = global_
+        store.local[rows] = local
         now += len(index)
-        if isinstance(store.local, np.memmap) and (now >= kept + every or now == len(store)):
-            for a in (store.global_, store.local): a.flush()
+        if on_disk and (now >= kept + every or now == len(store)):
+            store.global_.flush()
+            store.local.flush()
             _release(store.global_, store.local)
             done[0] = kept = now
             done.flush()
 
+def _made_before(path:Path, about:dict[str, str]) -> FeatureStore:
+    "A finished file of the same features; `ValueError` if it was made from others."
+    store = load_features(path)
+    words = {'source': about.get('kind', 'source'), 'recipe': 'preprocessing'}
+    differ = [words.get(name, name) for name in _SAID if getattr(store, name) != about.get(name, '')]
+    if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
+                                'name another file, or delete this one.')
+    return store
+
+def _begun(partial:Path, about:dict[str, str]) -> tuple[FeatureStore, np.ndarray]|None:
+    "An unfinished file of the same features, to be filled; None if there is none."
+    with suppress(Exception):                           # torn, or of another program
+        store, done, was = _map(partial, 'r+')
+        if was | NO_CHECKSUM == about | NO_CHECKSUM: return store, done
+    return None
+
 def stored_features(
     path:str|Path|None, # file to write, or to reuse; None: in memory
-    made_from:dict[str, str], # all that determines its content; 'kind': 'sentences' or 'pictures'
+    made_from:dict[str, str], # what the store says of itself: kind, weights, form, source, …
     sizes:Callable, # () -> lengths and shape, as in `_empty`
     batches:Callable, # items done -> batches of the others: B items, their global_, rows of local
     every:int=256, # items between syncs to the disk
 ) -> FeatureStore: # memory-mapped, or in memory
     "Features from a file, or computed, resuming an earlier run; `ValueError`."
-    made_from, path = {'format': 'taidpt-features'} | made_from, path and Path(path)
-    with locked(path if path and not path.exists() else None):
-        if path and path.exists():                      # before, or made while we waited
-            store = load_features(path)
-            words = {'source': made_from.get('kind', 'source'), 'recipe': 'preprocessing'}
-            differ = [words.get(k, k) for k, x in made_from.items() if store.metadata.get(k) != x]
-            if not differ: return store
-            raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
-                             'name another file, or delete this one.')
-        partial, begun = path and path.with_name(path.name + '.partial'), None
-        with suppress(Exception): begun = path and _map(partial, 'r+')      # none, or not ours
-        if not begun or begun[0].metadata | NO_CHECKSUM != made_from | NO_CHECKSUM:
-            begun = _empty(partial, *sizes(), made_from)
-        _fill(*begun, batches, every)
-        if path is None: return begun[0]
-        del begun                                       # Windows renames no mapped file
+    about = {'format': 'taidpt-features'} | made_from
+    if path is None:
+        store, done = _empty(None, *sizes(), about)
+        _fill(store, done, batches, every)
+        return store
+    path = Path(path)
+    with locked(None if path.exists() else path):
+        if path.exists(): return _made_before(path, about)      # or made while we waited
+        partial = path.with_name(path.name + '.partial')
+        store, done = _begun(partial, about) or _empty(partial, *sizes(), about)
+        _fill(store, done, batches, every)
+        del store, done                                 # Windows renames no mapped file
         seal(partial)
         put_in_place(partial, path)
         return _map(path, 'c')[0]

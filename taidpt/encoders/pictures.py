@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb', 'read_pixels',
-           'UnreadablePicture', 'what_is_wrong', 'core_threads', 'in_batches']
+           'UnreadablePicture', 'what_is_wrong', 'model_view', 'core_threads', 'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
@@ -17,7 +17,7 @@ from threading import Barrier, Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps
+from PIL import Image, ImageOps
 
 from ..files import LIMITS, check_limit, is_url, shown
 
@@ -31,25 +31,36 @@ def _fetched(url:str) -> Iterable[str]: # URLs
     if url.lower().startswith(('http://', 'https://')): return [url]
     import fsspec                               # here, as files on this disk need none of it
     fs, path = fsspec.core.url_to_fs(url)
-    if '*' not in path and not fs.isdir(path): return [url]
-    return map(fs.unstrip_protocol, fs.glob(path) if '*' in path else fs.find(path))
+    if '*' in path: return map(fs.unstrip_protocol, fs.glob(path))
+    if fs.isdir(path): return map(fs.unstrip_protocol, fs.find(path))
+    return [url]
 
 def files_below(folder:str|Path) -> Iterator[Path]:
     "Files in a folder and below, except hidden ones; `OSError` for an unreadable folder."
     def fail(error): raise error
     for place, folders, names in os.walk(folder, onerror=fail):
         folders[:] = [f for f in folders if f[0] != '.']
-        yield from (Path(place, n) for n in names if n[0] != '.')
+        for name in names:
+            if name[0] != '.': yield Path(place, name)
+
+# %% ../../nbs/encoders/pictures.ipynb #bc475f73
+def _files_of(place:str|Path) -> Iterable[Path|str]: # paths, or URLs
+    "The files that a folder, a pattern or a URL means."
+    if is_url(place): return [url for url in _fetched(place) if url.rpartition('/')[2][:1] != '.']
+    folder = Path(os.path.expanduser(place))
+    if folder.is_dir(): return files_below(folder)
+    if has_magic(str(place)): return map(Path, glob(str(folder), recursive=True))
+    raise FileNotFoundError(f'There is no folder {place}.')
+
+def _is_picture(file:Path|str) -> bool: # path, or URL
+    "Whether it is a file, and its name ends like a picture's."
+    if Path(file).suffix.lower() not in PICTURE_ENDINGS: return False
+    return isinstance(file, str) or file.is_file()
 
 def list_pictures(place:str|Path) -> list[Path|str]: # paths or URLs, sorted
     "Pictures in a folder, or of a pattern or URL, except hidden ones; `FileNotFoundError`."
-    if is_url(place): found = [f for f in _fetched(place) if f.rpartition('/')[2][:1] != '.']
-    elif (folder := Path(os.path.expanduser(place))).is_dir(): found = files_below(folder)
-    elif has_magic(str(place)): found = map(Path, glob(str(folder), recursive=True))
-    else: raise FileNotFoundError(f'There is no folder {place}.')
-    found = sorted(f for f in found if Path(f).suffix.lower() in PICTURE_ENDINGS
-                   and (isinstance(f, str) or f.is_file()))
-    if found: return found
+    pictures = sorted(filter(_is_picture, _files_of(place)))
+    if pictures: return pictures
     raise FileNotFoundError(f'{place} holds no pictures ({", ".join(sorted(PICTURE_ENDINGS))}).')
 
 # %% ../../nbs/encoders/pictures.ipynb #src-021b
@@ -62,61 +73,85 @@ def _array_picture(a:np.ndarray) -> Image.Image: # H × W × 3, uint8, red first
 
 def _tell_places(pictures:Iterable) -> None:
     "Warn of the sites that pictures will be fetched from."
-    urls = filter(is_url, pictures)
-    found = [re.match(r'([^/]+//)(?:[^/?#]*@)?([^/?#]*)', url).groups() for url in urls]
-    for place in dict.fromkeys(map(''.join, found)):
+    places = {}                                 # in order, each once
+    for url in filter(is_url, pictures):
+        scheme, site = re.match(r'([^/]+//)(?:[^/?#]*@)?([^/?#]*)', url).groups()
+        places[scheme + site] = None
+    for place in places:
         warnings.warn(f'Fetching pictures from {place}', stacklevel=1)  # one line: shown once
 
+def _means_several(name:str|Path) -> bool:
+    "Whether a name means a folder, a pattern, or a URL of such."
+    if is_url(name): return list(_fetched(name)) != [name]
+    path = Path(os.path.expanduser(name))
+    return path.is_dir() or has_magic(str(path)) and not path.exists()
+
+def _of_array(a:np.ndarray) -> Sequence: # N names; or one picture or N of them
+    "The pictures of an array; `ValueError` if the first is none."
+    if a.dtype.kind in 'OU' and a.ndim == 1: return as_pictures(a.tolist())
+    if a.ndim != 4: a = a[None]
+    if len(a): _array_picture(a[0])             # fail early
+    return list(a)
+
+# %% ../../nbs/encoders/pictures.ipynb #961a9a2c
 def as_pictures(
     pictures:str|Path|bytes|Image.Image|np.ndarray|Iterable, # in any form; also a tensor
 ) -> Sequence: # N names, pictures, arrays or tensors of pixels
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (str, Path)):
         _tell_places([pictures])
-        path = Path(os.path.expanduser(pictures))
-        several = (list(_fetched(pictures)) != [pictures] if is_url(pictures) else
-                   path.is_dir() or has_magic(str(path)) and not path.exists())
-        return list_pictures(pictures) if several else [pictures]
+        return list_pictures(pictures) if _means_several(pictures) else [pictures]
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
-    if isinstance(pictures, np.ndarray):
-        if pictures.dtype.kind in 'OU' and pictures.ndim == 1: return as_pictures(pictures.tolist())
-        if pictures.ndim != 4: pictures = pictures[None]
-        if len(pictures): _array_picture(pictures[0])       # fail early
-        return list(pictures)
+    if isinstance(pictures, np.ndarray): return _of_array(pictures)
     if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
-    if not (isinstance(pictures, Iterable) or hasattr(pictures, '__getitem__')): raise TypeError(
+    has_items = hasattr(pictures, '__getitem__')
+    if not has_items and not isinstance(pictures, Iterable): raise TypeError(
         f'pictures are files, folders, URLs, PIL pictures, arrays or tensors, not {pictures!r:.60}')
-    if hasattr(pictures, 'keys') or not hasattr(pictures, '__getitem__'): pictures = list(pictures)
+    if hasattr(pictures, 'keys') or not has_items: pictures = list(pictures)
     if isinstance(pictures, (list, tuple)): _tell_places(pictures)
     return pictures
 
 # %% ../../nbs/encoders/pictures.ipynb #96aab1a6
+def _as_grey(picture:Image.Image) -> Image.Image: # of 16 bits, 32 or floats -> of 8 bits
+    "A grey picture scaled to 255; `ValueError` for NaN or infinity."
+    grey = np.asarray(picture, dtype=np.float32)
+    if not np.isfinite(grey).all(): raise ValueError('it holds NaN or infinity')
+    brightest = grey.max()
+    full = 65535
+    if picture.mode == 'F': full = 255 if brightest > 1 else 1
+    grey = grey / max(full, brightest) * 255
+    return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
+
 def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
-    "A picture upright and in RGB; `ValueError` beyond `MAX_IMAGE_PIXELS`."
-    pixels, limit = picture.width * picture.height, Image.MAX_IMAGE_PIXELS
-    if isinstance(picture, ImageFile.ImageFile) and limit and pixels > limit: raise ValueError(
-        f'it has {picture.width} × {picture.height} pixels, and only {limit:,} are taken for safe; '
-        f'make a smaller copy of it, or set PIL.Image.MAX_IMAGE_PIXELS = {pixels} in Python')
+    "A picture upright and in RGB."
     picture.load()
     if picture.getexif().get(0x0112, 1) != 1: picture = ImageOps.exif_transpose(picture)    # turn
-    if picture.mode[0] in 'IF':
-        grey = np.asarray(picture, dtype=np.float32)
-        if not np.isfinite(grey).all(): raise ValueError('it holds NaN or infinity')
-        full = 65535 if picture.mode != 'F' else 255 if grey.max() > 1 else 1
-        grey = grey / max(full, grey.max()) * 255
-        picture = Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
+    if picture.mode[0] in 'IF': picture = _as_grey(picture)
     return picture if picture.mode == 'RGB' else picture.convert('RGB')
 
+# %% ../../nbs/encoders/pictures.ipynb #ee0b98ca
 _MARKER = re.compile(b'\xff[\xc0-\xcf\xd9-\xfe]')
+_SCAN, _END = b'\xff\xda', b'\xff\xd9'
 
 def _scans(content:bytes) -> int: # 0 for other files
     "How often a JPEG draws its pixels."
-    at, scans = 2, 0
-    while content[:2] == b'\xff\xd8' and (found := _MARKER.search(content, at)):
-        if found[0] == b'\xff\xd9': break              # the end
-        scans += found[0] == b'\xff\xda'
-        at = found.end() + int.from_bytes(content[found.end():found.end() + 2], 'big')
+    if content[:2] != b'\xff\xd8': return 0
+    scans = 0
+    at = 2
+    while found := _MARKER.search(content, at):
+        if found[0] == _END: break
+        if found[0] == _SCAN: scans += 1
+        size = content[found.end():found.end() + 2]         # of what follows the marker
+        at = found.end() + int.from_bytes(size, 'big')
     return scans
+
+def _check_pixels(picture:Image.Image) -> None: # not decoded yet
+    "Raise `ValueError` beyond `MAX_IMAGE_PIXELS`."
+    pixels = picture.width * picture.height
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit and pixels > limit: raise ValueError(
+        f'it has {picture.width} × {picture.height} pixels, and only {limit:,} are taken for safe; '
+        f'make a smaller copy of it, or set PIL.Image.MAX_IMAGE_PIXELS = {pixels} in Python')
 
 def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -> upright, in RGB
     "Decode a picture; a JPEG at a fraction of its size if both sides keep `min_side` pixels."
@@ -127,6 +162,7 @@ def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -
     with opened:
         if opened.format == 'EPS': raise ValueError('it is PostScript, a program')
         if min_side: opened.draft(None, (min_side, min_side))
+        _check_pixels(opened)
         return _to_rgb(opened)
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-draft-8
@@ -137,11 +173,13 @@ class Preprocess:
         side:int, # pixels of the longer side of its output
         draft:bool=True, # decode large JPEGs at no less than twice the side
     ):
-        self.transform, self.side = transform, side
+        self.transform = transform
+        self.side = side
         self.min_side = 2*side if draft else None       # for both sides of a JPEG
 
     def __call__(self, picture:Image.Image) -> 'Tensor': # 3 × height × width
-        (short, long), limit = sorted(picture.size), Image.MAX_IMAGE_PIXELS
+        short, long = sorted(picture.size)
+        limit = Image.MAX_IMAGE_PIXELS
         if limit is not None and long * self.side**2 > limit * short: raise ValueError(
             f'it has {picture.width} × {picture.height} pixels, too narrow for the size that CLIP '
             'wants; cut a piece out of it')
@@ -152,43 +190,66 @@ class Preprocess:
         return f'{self.transform}{drafts}'
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-content-1
+_LOCKS = [Lock() for _ in range(61)]        # a prime, as addresses are multiples of 16
+
+def _read(file:str|Path) -> bytes: # path or URL
+    "The content of a file; `ValueError` beyond the limit, and for a pipe, a device or a folder."
+    if is_url(file):
+        import fsspec                                                   # here, as in `_fetched`
+        with fsspec.open(file, 'rb') as f: return f.read(LIMITS['bytes of a picture'] + 1)
+    check_limit(os.path.getsize(file), 'bytes of a picture')
+    if not Path(file).is_file(): raise ValueError('it is a pipe, a device or a folder')
+    return Path(file).read_bytes()
+
 def open_rgb(
     picture:str|Path|bytes|Image.Image|np.ndarray, # one picture in any form but pixels
     min_side:int|None=None, # as in `decoded`
 ) -> Image.Image: # upright, 8 bits a channel, decoded
     "Open and decode a picture. Raises `OSError` or `ValueError`."
-    if is_url(picture):
-        import fsspec                                                   # here, as in `_fetched`
-        with fsspec.open(picture, 'rb') as f: picture = f.read(LIMITS['bytes of a picture'] + 1)
-    elif isinstance(picture, (str, Path)):
-        check_limit(os.path.getsize(picture), 'bytes of a picture')
-        if not Path(picture).is_file(): raise ValueError('it is a pipe, a device or a folder')
-        picture = Path(picture).read_bytes()
+    if isinstance(picture, (str, Path)): picture = _read(picture)
     if isinstance(picture, bytes): return decoded(picture, min_side)
     if isinstance(picture, np.ndarray): picture = _array_picture(picture)
     if not hasattr(picture, 'getexif'): raise ValueError(f'{picture!r:.60} is no picture')
-    lock = vars(picture).setdefault('_taidpt_lock', Lock())     # threads may share a lazy picture
-    with lock, picture.copy() as opened: return _to_rgb(opened)
+    with _LOCKS[id(picture) % len(_LOCKS)]: own = picture.copy()
+    return _to_rgb(own)
 
+# %% ../../nbs/encoders/pictures.ipynb #6c3bc808
 def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 × height × width
     "The pixels of a picture for CLIP; a tensor unchanged. Raises as `open_rgb` does."
     if hasattr(picture, 'data_ptr'): return picture
     return preprocess(open_rgb(picture, getattr(preprocess, 'min_side', None)))
 
+# %% ../../nbs/encoders/pictures.ipynb #97f608a2
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
+# %% ../../nbs/encoders/pictures.ipynb #9dc3617b
 def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
 
+# %% ../../nbs/encoders/pictures.ipynb #198d02d8
+def model_view(
+    preprocess:Callable, # a transform with steps, or a `Preprocess` of one; `clip.preprocess`
+    picture, # a file, a URL, an array, a PIL picture
+) -> Image.Image:
+    "The image encoder's input, in true colours. Raises `OSError` for other than pictures."
+    import torch                                        # here, as it takes a second
+    steps = getattr(preprocess, 'transform', preprocess).transforms
+    norm = next(t for t in steps if hasattr(t, 'mean') and hasattr(t, 'std'))
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (norm.mean, norm.std))
+    pixels = (preprocess(open_rgb(picture)) * std + mean).clamp(0, 1)
+    return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
+
 # %% ../../nbs/encoders/pictures.ipynb #7e9d3e6f
 def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
     "n threads in which PyTorch uses `each` cores; the calling thread keeps all its cores."
     import torch                                        # here, as it takes a second
-    pool, all_here, cores = ThreadPoolExecutor(n), Barrier(n), torch.get_num_threads()
+    pool = ThreadPoolExecutor(n)
+    cores = torch.get_num_threads()
+    all_here = Barrier(n)
     def keep_to_few(_):
         torch.get_num_threads()      # sets this thread up now; later it would undo the next line
         torch.set_num_threads(each)
@@ -198,8 +259,20 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
         torch.set_num_threads(cores) # for this thread, and for threads to come
     return pool
 
+# %% ../../nbs/encoders/pictures.ipynb #4540bc72
+def _in_turn(
+    begun:Iterable[Callable], # beginning the next starts its work; called, it gives the result
+    ahead:int, # how many are begun before the first has to be done
+) -> Iterator: # results, in order
+    "Results of work that is begun a few steps ahead."
+    waiting = deque()
+    for finish in begun:
+        waiting.append(finish)
+        if len(waiting) == ahead: yield waiting.popleft()()
+    while waiting: yield waiting.popleft()()
+
 def in_batches(
-    read:Callable, # called with an item, e.g. to decode it
+    read:Callable, # called with an index, e.g. to decode that item
     encode:Callable, # called with a batch, a list of results of `read`
     items:Sequence, # N
     batch_size:int, # B
@@ -207,20 +280,17 @@ def in_batches(
 ) -> Iterator: # results of `encode`, in order
     "Read and encode items, working at most a few batches ahead."
     import torch
-    cores, starts = torch.get_num_threads(), range(0, len(items), batch_size)
+    cores = torch.get_num_threads()
+    starts = range(0, len(items), batch_size)
     n = min(8, cores)
     together = side_by_side and len(starts) >= n        # a thread a batch, else a thread a picture
     ahead = 2*n if together else 1 + math.ceil(n / batch_size)
-    coming = deque()
-    with core_threads(n, max(1, cores // n) if together else 1) as pool:
-        def begin(start):
-            batch = range(start, min(start + batch_size, len(items)))
-            if together: return pool.submit(lambda: encode([read(i) for i in batch]))
-            return [pool.submit(read, i) for i in batch]
-        try:
-            for start in starts:
-                coming.append(begin(start))
-                while len(coming) == ahead or coming and start == starts[-1]:
-                    job = coming.popleft()
-                    yield job.result() if together else encode([one.result() for one in job])
+    each = max(1, cores // n) if together else 1
+    def begin(start):
+        batch = range(start, min(start + batch_size, len(items)))
+        if together: return pool.submit(lambda: encode([read(i) for i in batch])).result
+        jobs = [pool.submit(read, i) for i in batch]
+        return lambda: encode([job.result() for job in jobs])
+    with core_threads(n, each) as pool:
+        try: yield from _in_turn(map(begin, starts), ahead)
         finally: pool.shutdown(cancel_futures=True)

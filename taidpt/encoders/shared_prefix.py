@@ -7,7 +7,6 @@ __all__ = ['run_causal', 'name_suffixes', 'encode_whole_prompts', 'encode_any_pr
            'prompt_block', 'encode_shared_prefix', 'Recomputed']
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #911ea10a
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -19,14 +18,22 @@ from torch.autograd.function import once_differentiable
 from .towers import SpecialTokens, any_text_features, project
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #blocks-005
+def _queries_keys_values(block:nn.Module, x:Tensor) -> Tensor: # T × W -> T × 3W
+    "The query, key and value of each token, side by side."
+    return F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
+
 def _split_heads(qkv:Tensor, length:int, heads:int) -> Tensor: # T × 3W -> 3 × T/length × heads × …
     "Queries, keys and values, by sequence of some length and by head: … × length × d."
     return qkv.unflatten(0, (-1, length)).unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
 
+def _join_heads(o:Tensor) -> Tensor: # T/length × heads × length × d -> T × W
+    "What each token has attended to, head beside head."
+    return o.transpose(1, 2).flatten(0, 1).flatten(1)
+
 def _after_attention(block:nn.Module, x:Tensor, o:Tensor) -> Tensor: # input, T × W; attended
     "The rest of a block, which processes each token separately."
-    mlp = block.mlp
     x = x + block.ls_1(block.attn.out_proj(o))
+    mlp = block.mlp
     h = mlp.c_fc(block.ln_2(x))
     is_quick = type(mlp.gelu).__name__ == 'QuickGELU'   # open_clip's, slow to import
     h = F.silu(1.702 * h) / 1.702 if is_quick else mlp.gelu(h)
@@ -37,10 +44,10 @@ def run_causal(text:nn.Module, x:Tensor) -> Tensor: # N × J × W -> the same
     N, T, _ = x.shape
     x = x.flatten(0, 1)
     for block in text.transformer.resblocks:
-        qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
+        qkv = _queries_keys_values(block, x)
         q, k, v = _split_heads(qkv, T, block.attn.num_heads)
         o = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = _after_attention(block, x, o.transpose(1, 2).flatten(0, 1).flatten(1))
+        x = _after_attention(block, x, _join_heads(o))
     return x.unflatten(0, (N, T))
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #454f0b89
@@ -51,15 +58,19 @@ def name_suffixes(
     before:tuple[int, int], # tokens before the first word: 1 with SOT, else 0; context vectors
 ) -> tuple[Tensor, Tensor]: # token ids C × S of 'name', '.', EOT, then zeros; where EOT is, C
     "The tokens after the context in each prompt; `ValueError` for an empty or too long name."
-    (start, M), plain = before, tokenize(classnames)
+    start, M = before
+    plain = tokenize(classnames)
     for name, end in zip(classnames, find_ends(plain).tolist()):
         if end == start: raise ValueError(f'The class name {name!r} holds no word.')
     tokens = tokenize([f'{name}.' for name in classnames])
     eot = find_ends(tokens)
-    if (total := M + 1 + eot.max().item()) > plain.shape[1]: raise ValueError(
+    last = eot.max().item()
+    most = plain.shape[1]
+    total = M + last + 1
+    if total > most: raise ValueError(
         f'The prompt of {classnames[eot.argmax()]!r} has {total} tokens with its context vectors, '
-        f'but this CLIP reads {plain.shape[1]}: shorten the name or the context.')
-    return tokens[:, start:eot.max() + 1], eot - start
+        f'but this CLIP reads {most}: shorten the name or the context.')
+    return tokens[:, start:last + 1], eot - start
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #a42be8e5
 def _with_sot(text:nn.Module, sot:int|None, contexts:Tensor) -> Tensor: # B × M × W -> B × P × W
@@ -105,27 +116,46 @@ class PromptRows(NamedTuple):
     ends:Tensor # C, the index of each EOT among the R·K places
     hidden:Tensor # R × 1 × K × (P + K) bool, True where a token does not see another
 
+# %% ../../nbs/encoders/shared_prefix.ipynb #e3e98c8c
+def _first_places(lengths:Sequence[int], K:int) -> list[int]: # C, tokens of names; places in a row
+    "The place of each name's first token, all rows counted through; the longest names come first."
+    first = [0] * len(lengths)
+    free = 0
+    for c in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        left = K - free % K                                 # in the row
+        if lengths[c] > left: free += left                  # start a new one
+        first[c] = free
+        free += lengths[c]
+    return first
+
+def _hidden(owner:Tensor, prefix:int) -> Tensor: # R × K, classes -> R × 1 × K × (P + K) bool
+    "Where a token does not see another: that of another name, or a later one."
+    own = (owner[:, :, None] == owner[:, None]).tril()
+    before = torch.ones(*owner.shape, prefix).bool()
+    return ~torch.cat([before, own], 2)[:, None]
+
 def lay_out_prompts(
     ids:Tensor, # C × S token ids of 'name', '.', EOT, then anything
     eot:Tensor, # C, where EOT is
     prefix:int, # P, tokens before the name
 ) -> PromptRows:
     "Lay out the names of many prompts in rows, long ones first."
-    n, free, first = (eot + 1).tolist(), 0, {}              # the first place of each name
-    K = max(12, *n)
-    for c in sorted(range(len(n)), key=n.__getitem__, reverse=True):
-        if free % K + n[c] > K: free += K - free % K        # start a new row
-        first[c], free = free, free + n[c]
-    rows = math.ceil(free / K)
-    (token, place), owner = torch.zeros(2, rows * K).long(), torch.full((rows * K,), -1)
-    for c, start in first.items():                          # owner: the class of each place
-        here = slice(start, start + n[c])
-        token[here], place[here], owner[here] = ids[c, :n[c]], prefix + torch.arange(n[c]), c
-    token, place, owner = (t.view(rows, K) for t in (token, place, owner))
-    ends = torch.tensor([first[c] for c in range(len(n))]) + eot
-    own = (owner[:, :, None] == owner[:, None]).tril()
-    sees = torch.cat([torch.ones(rows, K, prefix).bool(), own], 2)
-    return PromptRows(ids, eot, token, place, ends, ~sees[:, None])
+    lengths = (eot + 1).tolist()
+    K = max(12, *lengths)
+    first = torch.tensor(_first_places(lengths, K))
+    ends = first + eot
+    rows = ends.max().item() // K + 1
+    steps = torch.arange(ids.shape[1])
+    real = steps <= eot[:, None]                            # C × S, the tokens up to EOT
+    at = (first[:, None] + steps)[real]                     # their places
+    def in_rows(values, blank): # C × S, or 1 for C or S -> R × K
+        places = torch.full((rows * K,), blank)
+        places[at] = values.expand_as(ids)[real]
+        return places.view(rows, K)
+    token = in_rows(ids, 0)
+    place = in_rows(prefix + steps, 0)
+    owner = in_rows(torch.arange(len(ids))[:, None], -1)    # the class of each place
+    return PromptRows(ids, eot, token, place, ends, _hidden(owner, prefix))
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #dc944166
 def _attend(q:Tensor, k:Tensor, v:Tensor, hidden:Tensor) -> Tensor: # -> … × n × d
@@ -133,6 +163,24 @@ def _attend(q:Tensor, k:Tensor, v:Tensor, hidden:Tensor) -> Tensor: # -> … × 
     wide = torch.promote_types(q.dtype, torch.float32)
     logits = (q @ k.transpose(-1, -2)).to(wide) * q.shape[-1] ** -0.5
     return logits.masked_fill(hidden, -torch.inf).softmax(-1).to(v.dtype) @ v
+
+def _attended(
+    qkv:Tensor, # T × 3W: B prefixes of P tokens, then B times R rows of names
+    hidden:Tensor, # B·R × 1 × K × (P + K) bool, hidden from the K tokens of a row
+    prefixes:tuple[int, int], # B, P
+    heads:int, # of the block
+) -> Tensor: # T × W
+    "Attention of prefixes to themselves, and of each row to its prefix and to itself."
+    B, P = prefixes
+    pq, pk, pv = _split_heads(qkv[:B * P], P, heads)
+    q, k, v = _split_heads(qkv[B * P:], hidden.shape[2], heads)
+    rows = len(q) // B
+    k = torch.cat([pk.repeat_interleave(rows, 0), k], 2)
+    v = torch.cat([pv.repeat_interleave(rows, 0), v], 2)
+    later = torch.ones(P, P, dtype=torch.bool, device=qkv.device).triu(1)
+    of_prefixes = _attend(pq, pk, pv, later)
+    of_names = _attend(q, k, v, hidden)
+    return torch.cat([_join_heads(of_prefixes), _join_heads(of_names)])
 
 def prompt_block(
     block:nn.Module, # of the text transformer
@@ -142,20 +190,28 @@ def prompt_block(
     ends:Tensor|None=None, # rows of x to return; None: all
 ) -> Tensor: # T × W, or a row for each of `ends`
     "A residual attention block on the tokens of many prompts with few prefixes."
-    (B, P), K, heads = prefixes, hidden.shape[2], block.attn.num_heads
-    qkv = F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
-    pq, pk, pv = _split_heads(qkv[:B * P], P, heads)
-    q, k, v = _split_heads(qkv[B * P:], K, heads)
-    rows = len(q) // B
-    k = torch.cat([pk.repeat_interleave(rows, 0), k], 2)
-    v = torch.cat([pv.repeat_interleave(rows, 0), v], 2)
-    later = torch.ones(P, P, dtype=torch.bool, device=x.device).triu(1)
-    both = _attend(pq, pk, pv, later), _attend(q, k, v, hidden)
-    o = torch.cat([o.transpose(1, 2).flatten(0, 1).flatten(1) for o in both])
-    if ends is not None: x, o = x.index_select(0, ends), o.index_select(0, ends)
+    qkv = _queries_keys_values(block, x)
+    o = _attended(qkv, hidden, prefixes, block.attn.num_heads)
+    if ends is not None:
+        x = x.index_select(0, ends)
+        o = o.index_select(0, ends)
     return _after_attention(block, x, o)
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #6c66eb4f
+def _with_positions(text:nn.Module, prefixes:Tensor, rows:PromptRows) -> Tensor: # B × P × W
+    "Vectors of all prefixes, then for each the rows of names: T × W, with positions."
+    B, P, _ = prefixes.shape
+    pos = text.positional_embedding.to(prefixes.dtype)
+    names = text.token_embedding(rows.token).to(prefixes.dtype) + pos[rows.place]
+    starts = (prefixes + pos[:P]).flatten(0, 1)
+    return torch.cat([starts, names.flatten(0, 1).repeat(B, 1)])
+
+def _ends_of_all(rows:PromptRows, B:int, P:int, device:torch.device) -> Tensor: # B·C
+    "Where each EOT is in the long matrix."
+    n = rows.token.numel()
+    first = B * P + n * torch.arange(B, device=device)      # where the rows of each prefix begin
+    return (first[:, None] + rows.ends).flatten()
+
 def encode_shared_prefix(
     text:nn.Module, # text tower
     sot:int|None, # the token id of SOT; None: sentences have none
@@ -165,12 +221,9 @@ def encode_shared_prefix(
 ) -> Tensor: # B × C × D, not normalised
     "Class embeddings (Eq. 1, 3) of several shared contexts in one pass, differentiable in them."
     prefixes = _with_sot(text, sot, contexts)
-    (B, P, _), n = prefixes.shape, rows.token.numel()
-    pos = text.positional_embedding.to(prefixes.dtype)
-    names = text.token_embedding(rows.token).to(prefixes.dtype) + pos[rows.place]
-    x = torch.cat([(prefixes + pos[:P]).flatten(0, 1), names.flatten(0, 1).repeat(B, 1)])
-    first = B * P + n * torch.arange(B, device=x.device)    # where the rows of each prefix begin
-    ends = (first[:, None] + rows.ends).flatten()
+    B, P, _ = prefixes.shape
+    x = _with_positions(text, prefixes, rows)
+    ends = _ends_of_all(rows, B, P, x.device)
     hidden = rows.hidden.repeat(B, 1, 1, 1)
     *early, last = text.transformer.resblocks
     for b in early: x = block(b, x, hidden, (B, P), None)
@@ -183,7 +236,8 @@ class Recomputed(torch.autograd.Function):
     @staticmethod
     def forward(ctx, encode:Callable, contexts:Tensor, names:Sequence[str]) -> Tensor:
         "`encode(contexts, names)`"
-        ctx.encode, ctx.names = encode, names
+        ctx.encode = encode
+        ctx.names = names
         ctx.save_for_backward(contexts)
         return encode(contexts, names)
 
@@ -193,4 +247,5 @@ class Recomputed(torch.autograd.Function):
         "The gradient in the contexts."
         contexts = ctx.saved_tensors[0].detach().requires_grad_()
         with torch.enable_grad(): E = ctx.encode(contexts, ctx.names)
-        return None, torch.autograd.grad(E, contexts, grad)[0], None
+        of_contexts, = torch.autograd.grad(E, contexts, grad)
+        return None, of_contexts, None

@@ -8,6 +8,7 @@ __all__ = ['text_tower', 'is_causal', 'SpecialTokens', 'special_tokens', 'projec
 
 # %% ../../nbs/encoders/towers.ipynb #9bab9bb4
 import copy
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -28,15 +29,21 @@ def text_tower(model:nn.Module) -> nn.Module: # owner of the text transformer
     if _is_hugging_face(text) or hasattr(text, 'text_projection'): return text
     raise TypeError(f'{type(model).__name__} has no text encoder that open_clip would know.')
 
+# %% ../../nbs/encoders/towers.ipynb #11f5e19b
+def _has_class_token(text:nn.Module) -> bool:
+    "Whether a text tower has CoCa's class token behind the padding."
+    return getattr(text, 'cls_emb', None) is not None
+
 def is_causal(model:nn.Module) -> bool: # an open_clip model
     """Whether the text tower is like the paper's: plain blocks, no token sees later ones,
     and a sentence's feature is the output at its EOT."""
     from open_clip.transformer import ResidualAttentionBlock
     text = text_tower(model)
-    if _is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None: return False
-    pool = getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))   # both are at EOT
-    plain = all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
-    return plain and text.attn_mask is not None and pool in ('argmax', 'eos')
+    if _is_hugging_face(text) or _has_class_token(text): return False
+    pool = getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
+    ends_at_eot = pool in ('argmax', 'eos')
+    is_plain = all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
+    return is_plain and ends_at_eot and text.attn_mask is not None
 
 # %% ../../nbs/encoders/towers.ipynb #any-9eaadf
 class SpecialTokens(NamedTuple):
@@ -47,25 +54,35 @@ class SpecialTokens(NamedTuple):
     sot:int|None # the id before the words; None if there is none
     eot:int # the id after the words: EOT, or padding if there is none
 
+# %% ../../nbs/encoders/towers.ipynb #1515dd7c
 def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × J token ids
     "Find the tokens before and after words."
     blank, one = tokenizer(['', 'a']).long()
     start = (blank == one).int().cumprod(0).sum().item()
-    sot, eot = blank[0].item() if start else None, blank[start].item()
-    return SpecialTokens(blank, start, one[start].item(), sot, eot)
+    sot = blank[0].item() if start else None
+    return SpecialTokens(blank, start, word=one[start].item(), sot=sot, eot=blank[start].item())
 
+# %% ../../nbs/encoders/towers.ipynb #ce1a8557
 def project(text:nn.Module, x:Tensor) -> Tensor: # a tower; … × W, its output -> … × D
     "`ln_final` and the text projection, at every position alike."
     if _is_hugging_face(text): return text.proj(x)             # contains its own norm
-    x, p = text.ln_final(x), text.text_projection
-    if p is None: return x
-    return p(x) if isinstance(p, nn.Linear) else x @ p
+    x = text.ln_final(x)
+    projection = text.text_projection
+    if projection is None: return x
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection
 
 # %% ../../nbs/encoders/towers.ipynb #any-c67f4d
 def _word_embedding(text:nn.Module) -> nn.Module: # text tower -> token ids to vectors
     "The layer that looks up the vector of each token."
     if _is_hugging_face(text): return text.transformer.get_input_embeddings()
     return text.token_embedding
+
+def _replaces_words(vectors:Tensor, start:int) -> Callable: # N × M × W; tokens before the words
+    "A hook that puts vectors in place of those of the first words."
+    end = start + vectors.shape[1]
+    def hook(module, args, out):
+        return torch.cat([out[:, :start], vectors.to(out), out[:, end:]], 1)
+    return hook
 
 def any_text_features(
     model:nn.Module, # an open_clip model
@@ -74,55 +91,79 @@ def any_text_features(
     vectors:Tensor|None=None, # N × M × W, in place of the first M words; None: none
 ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × J × D
     "Features of sentences or prompts from a text tower of any kind, differentiable in vectors."
-    text, (N, T), seen = text_tower(model), tokens.shape, []
+    text = text_tower(model)
+    N, length = tokens.shape
     if not _is_hugging_face(text):                                   # it sees all padding
-        tokens = torch.cat([tokens, special.blank[T:].to(tokens.device).expand(N, -1)], 1)
-    def put_in(module, args, out):
-        if vectors is None: return out
-        start, end = special.start, special.start + vectors.shape[1]
-        return torch.cat([out[:, :start], vectors.to(out), out[:, end:]], 1)
-    hooks = [_word_embedding(text).register_forward_hook(put_in),
-             text.transformer.register_forward_hook(lambda module, args, out: seen.append(out))]
+        padding = special.blank[length:].to(tokens.device).expand(N, -1)
+        tokens = torch.cat([tokens, padding], 1)
+    outputs = []
+    def keep(module, args, out): outputs.append(out)
+    hooks = [text.transformer.register_forward_hook(keep)]
+    if vectors is not None:
+        put_in = _replaces_words(vectors, special.start)
+        hooks.append(_word_embedding(text).register_forward_hook(put_in))
     try: h = model.encode_text(tokens, normalize=False)
     finally:
         for hook in hooks: hook.remove()
-    return h, project(text, getattr(seen[0], 'last_hidden_state', seen[0])[:, :T])
+    out = getattr(outputs[0], 'last_hidden_state', outputs[0])
+    return h, project(text, out[:, :length])
 
+# %% ../../nbs/encoders/towers.ipynb #4d2ef7cf
 def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
     "W of its text transformer; D of features; context length, if the model stores it."
     text = text_tower(model)
     W = _word_embedding(text).weight.shape[1]
     if _is_hugging_face(text): return W, text.output_dim, None
-    p, n = text.text_projection, len(text.positional_embedding)
-    D = W if p is None else p.out_features if isinstance(p, nn.Linear) else p.shape[1]
-    return W, D, n - (getattr(text, 'cls_emb', None) is not None)
+    length = len(text.positional_embedding)
+    if _has_class_token(text): length -= 1                           # it takes a place
+    projection = text.text_projection
+    if projection is None: return W, W, length
+    D = projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
+    return W, D, length
+
+# %% ../../nbs/encoders/towers.ipynb #8d2f9c5f
+def _attention_pooled(
+    pool:nn.Module, # the attention pooling of a `ModifiedResNet`
+    x:Tensor, # N × (1 + J) × W, the mean before the positions
+    v:Tensor, # N × (1 + J) × W, their values
+) -> Tensor: # N × D
+    "f (Eq. 4): values pooled by attention to the mean, without keys."
+    heads = pool.num_heads
+    d = x.shape[2] // heads
+    q = pool.q_proj(x[:, 0]).unflatten(-1, (heads, d)) * d**-0.5                # N × heads × d
+    W_k = pool.k_proj.weight.unflatten(0, (heads, d))
+    q = torch.einsum('nhd,hdw->nhw', q, W_k)                                    # W_k^T q
+    a = torch.einsum('nhw,npw->nhp', q, x).float().softmax(-1).to(v.dtype)
+    v = v.unflatten(-1, (heads, d))
+    return pool.c_proj(torch.einsum('nhp,nphd->nhd', a, v).flatten(1))
 
 # %% ../../nbs/encoders/towers.ipynb #692a4912
+def _grid_positions(embedding:Tensor, grid:Sequence[int]) -> Tensor: # (1 + J') × W; h, w
+    "A positional embedding that was learned for one grid, for another; the first row stays."
+    from timm.layers import resample_abs_pos_embed          # here, as it takes a second
+    return resample_abs_pos_embed(embedding[None], grid)[0]
+
 def _resnet_features(
     visual:nn.Module, # image tower, a `ModifiedResNet`
     pixels:Tensor, # N × 3 × height × width
     pos_embeds:Sequence[bool], # K forms of f: with the positional embedding, or without
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
     "Attention pooling and its value path (Eq. 4); F never has the positional embedding."
-    from timm.layers import resample_abs_pos_embed          # here, as it takes a second
-    maps = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
-    fmap = maps['image_intermediates'][0]                                       # N × W × h × w
-    pool, grid, f = visual.attnpool, fmap.shape[2:], []
-    n, d = pool.num_heads, fmap.shape[1] // pool.num_heads
-    x = fmap.flatten(2).transpose(1, 2)                                         # N × J × W
+    found = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
+    feature_map = found['image_intermediates'][0]                               # N × W × h × w
+    grid = feature_map.shape[2:]
+    x = feature_map.flatten(2).transpose(1, 2)                                  # N × J × W
     x = torch.cat([x.mean(1, keepdim=True), x], 1)
+    pool = visual.attnpool
     v = pool.v_proj(x)
     F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
+    f = []
     for wanted in pos_embeds:
-        y, values = x, v
         if wanted:
-            pos = resample_abs_pos_embed(pool.positional_embedding[None], grid)[0].to(x.dtype)
-            y, values = x + pos, v + F.linear(pos, pool.v_proj.weight)
-        q = pool.q_proj(y[:, 0]).unflatten(-1, (n, d)) * d**-0.5                # N × heads × d
-        q = torch.einsum('nhd,hdw->nhw', q, pool.k_proj.weight.unflatten(0, (n, d)))    # W_k^T q
-        a = torch.einsum('nhw,npw->nhp', q, y).float().softmax(-1).to(v.dtype)
-        answer = torch.einsum('nhp,nphd->nhd', a, values.unflatten(-1, (n, d))).flatten(1)
-        f.append(pool.c_proj(answer))
+            pos = _grid_positions(pool.positional_embedding, grid).to(x.dtype)
+            v_pos = v + F.linear(pos, pool.v_proj.weight)
+            f.append(_attention_pooled(pool, x + pos, v_pos))
+        else: f.append(_attention_pooled(pool, x, v))
     return torch.stack(f, 1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
@@ -132,50 +173,78 @@ def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W ->
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
     return attn.out_proj(value)
 
-_ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k', 'surgery': 'v'}
-
 def _compared(block:nn.Module, x:Tensor, letters:str, hill:Tensor|None=None) -> Tensor: # N × J × W
     "Attention of tokens whose queries, keys or values (`letters`) are compared with each other."
     attn = block.attn
     qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
     q, k, v = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    alike = [{'q': q, 'k': k, 'v': v}[letter] for letter in letters]
-    y = sum(F.scaled_dot_product_attention(t, t, v, hill) for t in alike)
+    by_letter = {'q': q, 'k': k, 'v': v}
+    y = 0
+    for letter in letters:
+        alike = by_letter[letter]
+        y = y + F.scaled_dot_product_attention(alike, alike, v, hill)
     return attn.out_proj(y.transpose(1, 2).flatten(2))
 
-def _patches(blocks:nn.ModuleList, xs:list[Tensor], grid:tuple[int, int], dense:str) -> Tensor:
-    "Patches, N × P × W, P = h·w; xs enter the last blocks, N × (1 + P) × W, the class token first."
-    block, x, hill = blocks[-1], xs[-1][:, 1:], None
-    if dense == 'surgery':
-        beside = [b.ls_1(_compared(b, x, 'v')) for b, x in zip(blocks[-len(xs):], xs)]
-        return sum(beside, xs[0])[:, 1:]
-    if dense == 'naclip':
-        near = [np.exp(-np.subtract.outer(range(n), range(n))**2 / 50) for n in map(int, grid)]
-        hill = torch.tensor(np.pad(np.kron(*near), (1, 0))).to(x)
-    if dense == 'values': y = _own_value(block.attn, block.ln_1(x))
-    else: y = _compared(block, xs[-1], _ALIKE[dense], hill)[:, 1:]
+def _hill(grid:Sequence[int], like:Tensor) -> Tensor: # h, w -> (1 + P) × (1 + P)
+    "NACLIP's ω: highest for neighbours, zero for the class token."
+    near = []
+    for n in map(int, grid):
+        places = np.arange(n)
+        near.append(np.exp(-np.subtract.outer(places, places)**2 / 50))
+    omega = np.kron(*near)
+    return torch.tensor(np.pad(omega, (1, 0))).to(like)
+
+# %% ../../nbs/encoders/towers.ipynb #d12066ae
+_ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k', 'surgery': 'v'}
+
+def _beside(blocks:Sequence[nn.Module], entered:Sequence[Tensor]) -> Tensor: # N × (1 + P) × W
+    "CLIP Surgery's path: what enters the first block, and each block's attention of values."
+    x = entered[0]
+    for block, before in zip(blocks, entered):
+        x = x + block.ls_1(_compared(block, before, 'v'))
+    return x
+
+def _patches(
+    blocks:nn.ModuleList, # of a ViT
+    entered:Sequence[Tensor], # N × (1 + P) × W, what entered the last of them; class token first
+    grid:Sequence[int], # h, w; P = h·w
+    dense:str, # the way
+) -> Tensor: # N × P × W
+    "The patches by another last block, or by a path beside the last ones."
+    if dense == 'surgery': return _beside(blocks[-len(entered):], entered)[:, 1:]
+    block = blocks[-1]
+    x = entered[-1]
+    hill = _hill(grid, x) if dense == 'naclip' else None
+    if dense == 'values': y = _own_value(block.attn, block.ln_1(x[:, 1:]))
+    else: y = _compared(block, x, _ALIKE[dense], hill)[:, 1:]
     if dense in ('clearclip', 'naclip'): return y
-    x = x + block.ls_1(y)
+    x = x[:, 1:] + block.ls_1(y)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 # %% ../../nbs/encoders/towers.ipynb #tw-vit-features
+def _with_grid(visual:nn.Module, grid:Sequence[int]) -> nn.Module: # h, w
+    "A copy of a ViT with positions for a grid, and the same weights."
+    pos = _grid_positions(visual.positional_embedding, grid)
+    twin = copy.copy(visual)
+    twin._parameters = visual._parameters | {'positional_embedding': pos}
+    return twin
+
 def _vit_features(
     visual:nn.Module, # image tower, a `VisionTransformer`
     pixels:Tensor, # N × 3 × height × width
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and its patches after another last block."
-    from timm.layers import resample_abs_pos_embed
     grid = tuple(n // side for n, side in zip(pixels.shape[-2:], visual.patch_size))
-    pos = resample_abs_pos_embed(visual.positional_embedding[None], grid)[0]
-    twin = copy.copy(visual)                                            # its weights are the same
-    twin._parameters = visual._parameters | {'positional_embedding': pos}
-    x, blocks, xs = twin._embeds(pixels), visual.transformer.resblocks, []
+    x = _with_grid(visual, grid)._embeds(pixels)
+    blocks = visual.transformer.resblocks
+    entered = deque(maxlen=6)                                           # the last six blocks
     for block in blocks:
-        xs = [*xs[-5:], x]                                              # of the last six blocks
+        entered.append(x)
         x = block(x)
     f = visual._pool(x)[0] @ visual.proj
-    x = _patches(blocks, xs, grid, getattr(visual, 'dense', 'values'))
-    if pool := visual.attn_pool: x = _own_value(pool.attn, pool.ln_k(x))    # CoCa's
+    x = _patches(blocks, entered, grid, getattr(visual, 'dense', 'values'))
+    pool = visual.attn_pool                                             # CoCa's
+    if pool: x = _own_value(pool.attn, pool.ln_k(x))
     return f, (visual.ln_post(x) @ visual.proj).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #tw-dense-1
@@ -191,40 +260,64 @@ def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, wit
     return twin
 
 # %% ../../nbs/encoders/towers.ipynb #2ee5d8b1
+def _positions(
+    trunk:nn.Module, # of a timm tower
+    x:Tensor, # its output
+    size:Sequence[int], # height, width of the pictures
+) -> tuple[Sequence[int], Tensor]: # h, w; N·h·w outputs of one position each
+    "The positions of each picture, every one as a picture of its own."
+    if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
+        grid = trunk.patch_embed.dynamic_feat_size(size)
+        prefix = getattr(trunk, 'num_prefix_tokens', 0)
+        alone = x[:, prefix:].reshape(-1, 1, x.shape[-1])
+        return grid, alone.expand(-1, prefix + 1, -1)
+    if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC':      # a map, N × h × w × W
+        return x.shape[1:3], x.reshape(-1, 1, 1, x.shape[-1])
+    channels_last = x.permute(0, 2, 3, 1)                   # from a map, N × W × h × w
+    return x.shape[2:], channels_last.reshape(-1, x.shape[1], 1, 1)
+
 def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # f; F
     "The tower's own pooled feature, and each position through the same head."
     trunk = visual.trunk
     x = trunk.forward_features(pixels)
-    if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
-        grid = trunk.patch_embed.dynamic_feat_size(pixels.shape[-2:])
-        prefix = getattr(trunk, 'num_prefix_tokens', 0)
-        each = x[:, prefix:].reshape(-1, 1, x.shape[-1]).expand(-1, prefix + 1, -1)
-    elif getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC':    # a map, N × h × w × W
-        grid, each = x.shape[1:3], x.reshape(-1, 1, 1, x.shape[-1])
-    else:                                                   # a map, N × W × h × w
-        grid, each = x.shape[2:], x.permute(0, 2, 3, 1).reshape(-1, x.shape[1], 1, 1)
-    f, F_ = (visual.head(trunk.forward_head(y)) for y in (x, each))
+    grid, alone = _positions(trunk, x, pixels.shape[-2:])
+    f, F_ = (visual.head(trunk.forward_head(y)) for y in (x, alone))
     return f, F_.reshape(x.shape[0], *grid, -1)             # tracing would fix `len`
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
+def _least_side(trunk:nn.Module) -> int: # pixels
+    "The side of a picture that becomes one position."
+    patch = max(getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None) or [1])
+    if patch > 1: return patch
+    stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
+    return max(stage['reduction'] for stage in stages)
+
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
     "The tower, or a copy with positions for this size; `ValueError` if that is impossible."
     trunk = getattr(visual, 'trunk', visual)
-    stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
-    patch = max(getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None) or [1])
-    side = patch if patch > 1 else max(s['reduction'] for s in stages)  # becomes one position
+    least = _least_side(trunk)
     native = getattr(getattr(trunk, 'patch_embed', None), 'img_size', None) or size     # of timm's
-    fixed = native != size and not hasattr(trunk, 'set_input_size')
-    taken = f'{native[0]} × {native[1]} alone' if fixed else f'any of at least {side} × {side}'
-    if fixed or min(size) < side: raise ValueError(
-        f'This {type(trunk).__name__} takes no pictures of {size[0]} × {size[1]}, only {taken}: '
-        'give load_clip another image_size, or none.')
+    is_fixed = native != size and not hasattr(trunk, 'set_input_size')
+    if is_fixed or min(size) < least:
+        taken = f'any of at least {least} × {least}'
+        if is_fixed: taken = f'{native[0]} × {native[1]} alone'
+        raise ValueError(
+            f'This {type(trunk).__name__} takes no pictures of {size[0]} × {size[1]}, only '
+            f'{taken}: give load_clip another image_size, or none.')
     if native == size: return visual
-    twin = copy.deepcopy(visual, {id(p): p for p in visual.parameters()})
+    same = {id(p): p for p in visual.parameters()}      # for the copy, too
+    twin = copy.deepcopy(visual, same)
     twin.trunk.set_input_size(size)
     return twin.requires_grad_(False)
 
 # %% ../../nbs/encoders/towers.ipynb #da57c2c0
+def _is_plain_vit(visual:nn.Module) -> bool:
+    "Whether it is open_clip's vision transformer, with its own blocks and one pooling."
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+    if not isinstance(visual, VisionTransformer): return False
+    if getattr(visual, 'attn_pool_contrastive', None) is not None: return False
+    return isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)
+
 def picture_features(
     visual:nn.Module, # image tower
     pixels:Tensor, # N × 3 × height × width
@@ -233,12 +326,8 @@ def picture_features(
     "Features of pictures and of their positions (Eq. 4); `TypeError` for an unknown tower."
     from open_clip.modified_resnet import ModifiedResNet    # here, as these take a second
     from open_clip.timm_model import TimmModel
-    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
     if isinstance(visual, ModifiedResNet): return _resnet_features(visual, pixels, pos_embeds)
-    if (isinstance(visual, VisionTransformer)
-        and getattr(visual, 'attn_pool_contrastive', None) is None
-        and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)):
-        f, F_ = _vit_features(visual, pixels)
+    if _is_plain_vit(visual): f, F_ = _vit_features(visual, pixels)
     elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()):
         f, F_ = _timm_features(visual, pixels)              # its pooling is timm's own
     else: raise TypeError(

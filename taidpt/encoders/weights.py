@@ -7,7 +7,8 @@ __all__ = ['find_clip', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'bu
 
 # %% ../../nbs/encoders/weights.ipynb #056a7cc7
 import difflib, logging, os, pickle, warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .pictures import Preprocess
-from ..files import DATA, read_json
+from ..files import DATA, read_json, with_remedy
 
 # %% ../../nbs/encoders/weights.ipynb #a4ac1740
 @dataclass
@@ -28,6 +29,7 @@ class _ClipSource:
     folder:Path|None=None # of the model, if it is on this disk
     recommended:dict = field(default_factory=dict) # training settings that suit this model
 
+# %% ../../nbs/encoders/weights.ipynb #2b0c09f4
 def _clip_in_folder(folder:Path, label:str) -> _ClipSource: # its name
     "A CLIP on this disk. `FileNotFoundError` names missing files."
     config = folder/'open_clip_config.json'
@@ -37,27 +39,38 @@ def _clip_in_folder(folder:Path, label:str) -> _ClipSource: # its name
     if not any(f.suffix in ('.safetensors', '.bin', '.pt') for f in folder.iterdir()):
         raise FileNotFoundError(f'{folder} holds no weights (open_clip_model.safetensors).')
     about = read_json(config)
-    if not isinstance(about, dict) or not isinstance(own := about.get('taidpt', {}), dict):
+    own = about.get('taidpt', {}) if isinstance(about, dict) else None
+    if not isinstance(own, dict):
         raise ValueError(f'{config}: no description of a model of open_clip')     # noqa: TRY004
     return _ClipSource(f'local-dir:{folder}', label, folder=folder, recommended=own)
 
+# %% ../../nbs/encoders/weights.ipynb #3e0fd3ff
 def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, or is empty
     "A question that suggests a similar name."
     close = difflib.get_close_matches(str(name), known, 3, 0.5)
     return f' Did you mean {" or ".join(map(repr, close))}?' if close else ''
 
-def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
-    "A model of open_clip, with / or -; `ValueError` for unknown names or tags."
-    import open_clip                                # here, as it takes a second
-    spec, known = name.replace('/', '-'), open_clip.list_models()
-    if spec not in known: raise ValueError(f'open_clip knows no model {name!r}, and there is no '
-                                           f'such folder.{_did_you_mean(spec, known)}')
-    tags = open_clip.list_pretrained_tags_by_model(spec)
-    if pretrained is None: raise ValueError(f'{spec} needs weights: pass pretrained= one of '
-                                            f'{", ".join(tags) or "(no tags)"}, or a file.')
+def _check_weights(spec:str, pretrained:str|None, tags:Sequence[str]) -> None: # of the model
+    "Raise `ValueError` unless the weights of a model are a tag of its list, or a file."
+    if pretrained is None:
+        choice = f'{", ".join(tags) or "(no tags)"}, or a file.'
+        raise with_remedy(ValueError, f'{spec} needs weights:',
+                          python=f'pass pretrained= one of {choice}',
+                          command=f'add to --clip a / and one of {choice}')
     if pretrained not in tags and not Path(pretrained).is_file(): raise ValueError(
         f'{pretrained!r} is neither a tag of {spec} ({", ".join(tags)}) nor a file.'
         f'{_did_you_mean(pretrained, tags)}')
+
+def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
+    "A model of open_clip, with / or -; `ValueError` for unknown names or tags."
+    import open_clip                                # here, as it takes a second
+    spec = name.replace('/', '-')
+    known = open_clip.list_models()
+    if spec not in known: raise ValueError(
+        f'open_clip knows no model {name!r}, and there is no such folder.'
+        f'{_did_you_mean(spec, known)}')
+    tags = open_clip.list_pretrained_tags_by_model(spec)
+    _check_weights(spec, pretrained, tags)
     if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
         warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were '
                       f'trained with QuickGELU, load {spec}-quickgelu.', stacklevel=4)
@@ -75,6 +88,7 @@ def find_clip(
     elif name.startswith('local-dir:') or folder.is_dir(): source = _clip_in_folder(folder, name)
     elif name.startswith('hf-hub:'): source = _ClipSource(name, name)
     else: source = _clip_by_name(name, pretrained and str(pretrained))
+
     if source.pretrained is None and pretrained is not None: raise ValueError(
         f'{name} has weights of its own: leave out pretrained={pretrained!r}.')
     if not source.recommended and not source.label.endswith('/openai'): warnings.warn(
@@ -91,6 +105,7 @@ def is_known_clip(label:str) -> bool: # e.g. 'RN50/openai'; `FrozenCLIP.name`
     name, _, tag = label.partition('/')
     return tag in open_clip.list_pretrained_tags_by_model(name)
 
+# %% ../../nbs/encoders/weights.ipynb #389e241d
 def opened_by_label(label:str) -> str: # an unknown CLIP's label -> in words
     "Describe what loading a CLIP by this name would do."
     import open_clip
@@ -99,6 +114,7 @@ def opened_by_label(label:str) -> str: # an unknown CLIP's label -> in words
     if rest and name in open_clip.list_models(): return f'open the file {rest!r} as its weights'
     return 'open whatever folder has that name'
 
+# %% ../../nbs/encoders/weights.ipynb #59542a5f
 def model_and_tag(label:str|None) -> tuple[str|None, str|None]: # what `load_clip` takes
     "Split a CLIP's label, e.g. 'RN50/openai' or 'ViT-B/16', into name and weights."
     is_whole = label is None or '/' not in label or label.startswith(('hf-hub:', 'local-dir:'))
@@ -106,30 +122,61 @@ def model_and_tag(label:str|None) -> tuple[str|None, str|None]: # what `load_cli
     from open_clip import list_models, list_pretrained_models_by_tag
     parts = label.split('/')
     for n in 1, 2:                                          # RN50, ViT-B/16
-        name, weights = '-'.join(parts[:n]), '/'.join(parts[n:])
+        name = '-'.join(parts[:n])
+        weights = '/'.join(parts[n:])
         if name in list_models(): return name, weights or None
-    name, _, tag = label.rpartition('/')                    # a typo in the model's name
-    return (name, tag) if list_pretrained_models_by_tag(tag) else (label, None)
+    name, _, tag = label.rpartition('/')
+    if list_pretrained_models_by_tag(tag): return name, tag     # a typo in the model's name
+    return label, None
 
 # %% ../../nbs/encoders/weights.ipynb #5de3f5aa
-def _download_failed(source:_ClipSource, cfg:dict, error:Exception) -> ConnectionError:
-    "The error for weights that could not be fetched; `cfg` is open_clip's entry for them."
+def _download_failed(source:_ClipSource, cfg:dict, error:Exception) -> Exception:
+    "The `ConnectionError` for weights that were not fetched; `cfg` is open_clip's entry for them."
     tried = ' and '.join(str(cfg[k]) for k in ('hf_hub', 'url') if cfg.get(k)) or source.spec
+    reason = f'{type(error).__name__}: {" ".join(str(error).split())}'
     wants_quick = cfg.get('quick_gelu') and 'quickgelu' not in source.spec
     named = f' with the name {source.spec}-quickgelu' if wants_quick else ''
-    return ConnectionError(
-        f'Could not get the weights of {source.label}; tried {tried} ({type(error).__name__}: '
-        f'{" ".join(str(error).split())}). Download them where there is internet, then pass '
-        f'pretrained="/path/to/weights.safetensors"{named}, or a folder in open_clip\'s format as '
-        'the name; load_clip() without arguments needs no download.')
+    also = f"{named}, or a folder in open_clip's format as the name;"
+    return with_remedy(
+        ConnectionError,
+        f'Could not get the weights of {source.label}; tried {tried} ({reason}). '
+        'Download them where there is internet, then',
+        python=f'pass pretrained="/path/to/weights.safetensors"{also} '
+               'load_clip() without arguments needs no download.',
+        command=f'say --clip NAME/weights.safetensors{also} without --clip there is no download.')
 
-_PRECISIONS = {'float32': 'fp32', 'float16': 'fp16', 'bfloat16': 'bf16'}     # and open_clip's names
-
+# %% ../../nbs/encoders/weights.ipynb #5e44c9f5
 class _NoInit(TorchFunctionMode):
     "Draws no random weights, as loading sets them all."
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'): return args and args[0]
         return func(*args, **kwargs or {})
+
+@contextmanager
+def _without_logs() -> Iterator[None]:
+    "Log no message while the block runs."
+    before = logging.root.manager.disable
+    logging.disable()
+    try: yield
+    finally: logging.disable(before)
+
+def _create(source:_ClipSource, cfg:dict, **how) -> nn.Module: # cfg as above; for `create_model`
+    "open_clip's model with its weights, and one error in place of the messages of many libraries."
+    import open_clip
+    try:
+        with _without_logs(), _NoInit(): return open_clip.create_model(
+            source.spec, source.pretrained, require_pretrained=True, **how)
+    except (ValueError, TypeError, KeyError, torch.OutOfMemoryError): raise
+    except pickle.UnpicklingError as error:
+        raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
+                         'refused, and nothing of it was run.') from error
+    except Exception as error:
+        is_local = source.folder or source.pretrained and Path(source.pretrained).is_file()
+        if is_local: raise
+        raise _download_failed(source, cfg, error) from error
+
+# %% ../../nbs/encoders/weights.ipynb #4a74bd0a
+_PRECISIONS = {'float32': 'fp32', 'float16': 'fp16', 'bfloat16': 'bf16'}     # and open_clip's names
 
 def build_clip(
     source:_ClipSource, # of `find_clip`
@@ -143,30 +190,21 @@ def build_clip(
     import open_clip
     if precision not in _PRECISIONS:
         raise ValueError(f'precision must be one of {", ".join(_PRECISIONS)}, got {precision!r}.')
-    pictures = {'size': image_size} if image_size else {}
+    pictures = {}
+    if image_size: pictures['size'] = image_size
     if not crop: pictures['resize_mode'] = 'squash'
     cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained or '') or {}
     torch.empty(0, device=device)                   # raises if there is none, before any download
-    before = logging.root.manager.disable
-    logging.disable()                               # the error replaces their warnings
-    try:
-        with _NoInit(): model = open_clip.create_model(
-            source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
-            force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures,
-            require_pretrained=True)
-    except (ValueError, TypeError, KeyError, torch.OutOfMemoryError): raise
-    except pickle.UnpicklingError as error:
-        raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
-                         'refused, and nothing of it was run.') from error
-    except Exception as error:
-        if source.folder or source.pretrained and Path(source.pretrained).is_file(): raise
-        raise _download_failed(source, cfg, error) from error
-    finally: logging.disable(before)
+    model = _create(source, cfg, precision=_PRECISIONS[precision], device=device,
+                    force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures)
+
     text = getattr(model, 'text', model)
-    if getattr(text, 'cls_emb', None) is not None:              # open_clip leaves CoCa's in float32
-        text.cls_emb.data = text.cls_emb.data.to(text.transformer.get_cast_dtype())
+    class_token = getattr(text, 'cls_emb', None)    # CoCa's, which open_clip leaves in float32
+    if class_token is not None:
+        class_token.data = class_token.data.to(text.transformer.get_cast_dtype())
     return model.eval()
 
+# %% ../../nbs/encoders/weights.ipynb #671f3fa0
 def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 3 × h × w
     "The picture transform of a model, with or without drafts of large JPEGs."
     from open_clip.transform import PreprocessCfg, image_transform_v2

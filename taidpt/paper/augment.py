@@ -24,24 +24,36 @@ from ..encoders.features import FeatureStore, normalized_fp16
 from ..files import DATA
 
 # %% ../../nbs/paper/augment.ipynb #au-006
-def _random_box(width:int, height:int, smallest:float, rng:Random)->tuple[int, int, int, int]:
-    "Left, upper, width and height of a random crop, as in `RandomResizedCrop`."
+def _random_box(
+    width:int, # of the picture
+    height:int,
+    smallest:float, # least share of its area
+    rng:Random, # draws
+)->tuple[int, int, int, int]: # left, upper, width and height
+    "A random crop, as in `RandomResizedCrop`."
     for _ in range(10):
         area = width*height * rng.uniform(smallest, 1)
         ratio = math.exp(rng.uniform(math.log(3/4), math.log(4/3)))
-        w, h = round(math.sqrt(area*ratio)), round(math.sqrt(area/ratio))
+        w = round(math.sqrt(area*ratio))
+        h = round(math.sqrt(area/ratio))
         if 0 < w <= width and 0 < h <= height:
-            return rng.randint(0, width - w), rng.randint(0, height - h), w, h
-    w, h = min(width, round(height*4/3)), min(height, round(width*4/3))
+            left = rng.randint(0, width - w)
+            upper = rng.randint(0, height - h)
+            return left, upper, w, h
+    w = min(width, round(height*4/3))
+    h = min(height, round(width*4/3))
     return (width - w)//2, (height - h)//2, w, h
 
 # %% ../../nbs/paper/augment.ipynb #au-010
 def _cut_out(picture:Image.Image, size:int, part:float, rng:Random)->Image.Image: # size × size
     "The whole picture, squeezed into a square, with a smaller square covered."
     picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    x, y, half = rng.randrange(size), rng.randrange(size), round(part*size) // 2
+    half = round(part*size) // 2
+    x = rng.randrange(size)
+    y = rng.randrange(size)
     colour = tuple(rng.randrange(256) for _ in range(3))
-    ImageDraw.Draw(picture).rectangle((x - half, y - half, x + half, y + half), fill=colour)
+    box = (x - half, y - half, x + half, y + half)
+    ImageDraw.Draw(picture).rectangle(box, fill=colour)
     return picture
 
 # %% ../../nbs/paper/augment.ipynb #au-013
@@ -58,12 +70,13 @@ class _PublishedPolicy(AutoAugment):
 
     def _augmentation_space(self, num_bins:int, image_size:tuple[int, int])->dict:
         space = super()._augmentation_space(num_bins, image_size)
-        return space | {'Rotate': (space['Rotate'][0], False)}
+        angles, _ = space['Rotate']
+        return space | {'Rotate': (angles, False)}
 
     def get_params(self, transform_num:int)->tuple[int, list, list]: # pair, chances, signs
-        rng = self.rng
-        chances, signs = [rng.random(), rng.random()], [rng.randrange(2), rng.randrange(2)]
-        return rng.randrange(transform_num), chances, signs
+        chances = [self.rng.random() for _ in range(2)]
+        signs = [self.rng.randrange(2) for _ in range(2)]
+        return self.rng.randrange(transform_num), chances, signs
 
 # %% ../../nbs/paper/augment.ipynb #au-023
 def augmented(
@@ -76,13 +89,18 @@ def augmented(
     "A picture as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
     if rng.random() < .5:
         left, upper, w, h = _random_box(*picture.size, smallest, rng)
-        picture = picture.crop((left, upper, left + w, upper + h))
-        picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-    else: picture = _cut_out(picture, size, cover, rng)
-    picture = _PublishedPolicy(rng)(picture)
-    return ImageOps.mirror(picture) if rng.random() < .5 else picture
+        crop = picture.crop((left, upper, left + w, upper + h))
+        square = crop.resize((size, size), Image.Resampling.BICUBIC)
+    else: square = _cut_out(picture, size, cover, rng)
+    square = _PublishedPolicy(rng)(square)
+    if rng.random() < .5: square = ImageOps.mirror(square)
+    return square
 
 # %% ../../nbs/paper/augment.ipynb #au-027
+def _in_half(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # B × D; B × h × w × D -> B × J × D
+    "Normalised features in half precision, as a store keeps them."
+    return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
+
 class AugmentedPictures(FeatureStore):
     "Features of pictures augmented anew in each epoch, computed on demand."
     def __init__(self,
@@ -92,20 +110,25 @@ class AugmentedPictures(FeatureStore):
         seed:int=0, # of all draws
         progress:bool=True, # a bar for epoch 0
     ):
-        self.clip, self.pictures, self.change, self.seed = clip, list(pictures), change, seed
-        self.epoch, nothing = 0, (np.zeros((0, clip.dim), np.float16), np.zeros(1, np.int64))
+        self.clip = clip
+        self.pictures = list(pictures)
+        self.change = change
+        self.seed = seed
+        self.epoch = 0
         whole = [f for f,_ in self.looks(self.pictures, progress)]
-        super().__init__(torch.cat(whole).numpy(), *nothing)
+        no_parts = np.zeros((0, clip.dim), np.float16)
+        no_offsets = np.zeros(1, np.int64)
+        super().__init__(torch.cat(whole).numpy(), no_parts, no_offsets)
+
+    def _preprocess(self, picture:Image.Image)->Tensor: # -> 3 × height × width, as CLIP wants them
+        rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
+        return self.clip.preprocess(self.change(picture, rng))
 
     def looks(self, pictures:list, progress:bool=False):
         "f and F of some pictures in this epoch, batch by batch, in half precision."
-        def preprocess(picture): # -> 3 × height × width, as CLIP wants them
-            rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
-            return self.clip.preprocess(self.change(picture, rng))
         clip = copy.copy(self.clip)
-        clip.preprocess = preprocess
-        return picture_batches(clip, pictures, progress=progress, then=lambda f, F_: (
-            normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))))
+        clip.preprocess = self._preprocess
+        return picture_batches(clip, pictures, progress=progress, then=_in_half)
 
     def batch(self,
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
@@ -113,9 +136,13 @@ class AugmentedPictures(FeatureStore):
         padded:bool=True, # ignored: all pictures have equally many positions
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
         "Some pictures in this epoch, in the form of `FeatureStore.batch`."
-        some, where = [self.pictures[i] for i in index], device or self.clip.device
-        u, U = (torch.cat(x).to(where).float() for x in zip(*self.looks(some)))
-        return u, U, torch.ones(U.shape[:2], dtype=torch.bool, device=where)
+        where = device or self.clip.device
+        some = [self.pictures[i] for i in index]
+        whole, parts = zip(*self.looks(some))
+        u = torch.cat(whole).to(where).float()
+        U = torch.cat(parts).to(where).float()
+        mask = torch.ones(U.shape[:2], dtype=torch.bool, device=where)
+        return u, U, mask
 
     def of_epoch(self, epoch:int)->'AugmentedPictures':
         "The same pictures in another epoch."

@@ -34,15 +34,20 @@ _STAND_INS = {                               # name in the file -> its replaceme
 }
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-011
+def _check_unpacked(path:str|Path)->None:
+    "`ValueError` for an archive whose content is larger than the file."
+    if not zipfile.is_zipfile(path): return
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.file_size > entry.compress_size:
+                raise ValueError('it is packed, as no checkpoint is')
+
 def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what is no tensor
     "A checkpoint without its code. `FileNotFoundError`; `ValueError` for files of another kind."
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such file')
-    allowed = [(thing, name) for name, thing in _STAND_INS.items()]
+    allowed = [(thing, name) for name,thing in _STAND_INS.items()]
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as z:
-                if any(i.file_size > i.compress_size for i in z.infolist()):
-                    raise ValueError('it is packed, as no checkpoint is')
+        _check_unpacked(path)
         with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
             warnings.simplefilter('ignore')                 # of pickles in other formats
             return torch.load(path, map_location='cpu', weights_only=True)
@@ -56,9 +61,27 @@ def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what
         if 'weights_only' in what: what = 'it is a program'     # and not to be run, as PyTorch says
         raise ValueError(f'{path} is no checkpoint that PyTorch can read: {what}') from None
 
-# %% ../../nbs/paper/checkpoints.ipynb #ck-017
-_TENSORS = 'ctx', 'ctx_double', 'token_prefix', 'token_suffix', 'temperature', 'spatial_T'
+# %% ../../nbs/paper/checkpoints.ipynb #53381f3b
+_TENSORS = ('ctx', 'ctx_double', 'token_prefix', 'token_suffix', 'temperature', 'spatial_T')
 
+def _is_plain(t:object)->bool:
+    "Whether something is a tensor that holds its real numbers one by one."
+    if not isinstance(t, Tensor) or t.layout != torch.strided: return False
+    return not (t.is_quantized or t.is_complex())
+
+def _plain_tensors(held:dict, path:str|Path)->dict[str, Tensor]: # name -> float32
+    "The tensors that we know by name; `ValueError` for one that is larger than its file."
+    state = {}
+    for name in _TENSORS:
+        t = held.get(name)
+        if not _is_plain(t): continue
+        if t.nbytes > t.untyped_storage().nbytes():
+            raise ValueError(f'{path}: {name} has {t.numel():,} numbers, '
+                             'and the file holds fewer.')
+        state[name] = t.float()
+    return state
+
+# %% ../../nbs/paper/checkpoints.ipynb #ck-017
 def prompt_tensors(
     path:str|Path, # of the published code, e.g. prompt_learner/model-best.pth.tar
 )->dict[str, Tensor]: # name in the published code -> float32
@@ -66,12 +89,7 @@ def prompt_tensors(
     held = _read_checkpoint(path)
     if isinstance(held, dict): held = held.get('state_dict', held)
     if not isinstance(held, dict): held = {}
-    state = {name: t for name in _TENSORS if isinstance(t := held.get(name), Tensor)
-             and t.layout == torch.strided and not (t.is_quantized or t.is_complex())}
-    for name, t in state.items():
-        if t.nbytes > t.untyped_storage().nbytes(): raise ValueError(
-            f'{path}: {name} has {t.numel():,} numbers, and the file holds fewer.')
-    state = {name: t.float() for name, t in state.items()}
+    state = _plain_tensors(held, path)
     if not {'ctx', 'ctx_double'} <= state.keys():
         what = 'of DualCoOp' if 'ctx_neg' in held else 'of another kind, or none'
         raise ValueError(f'{path} holds prompts {what}; read are those of TaI-DPT, '
@@ -79,42 +97,111 @@ def prompt_tensors(
     ctx = state['ctx']
     if ctx.shape != state['ctx_double'].shape or ctx.ndim not in (2, 3) or not ctx.numel():
         raise ValueError(f'ctx and ctx_double in {path} must both be M × W or C × M × W.')
-    check_numbers({name: t for name, t in state.items() if t.numel()}, path)
+    not_empty = {name: t for name,t in state.items() if t.numel()}
+    check_numbers(not_empty, path)
     return state
+
+# %% ../../nbs/paper/checkpoints.ipynb #87f9c9ac
+def _shape_misfit(
+    state:dict[str, Tensor], # as of `prompt_tensors`
+    clip:FrozenCLIP,
+    classes:ClassSet, # C classes
+    path:str|Path, # of the checkpoint
+)->str|None: # what to tell the user, or None
+    "Whether the prompts are for as many classes as these, and as wide as the CLIP's."
+    ctx = state['ctx']
+    if ctx.shape[-1] != clip.width:
+        return (f'The contexts in {path} have {ctx.shape[-1]} numbers a word, those of '
+                f'{clip.name or "this CLIP"} have {clip.width}: name the CLIP that they were '
+                'learned on.')
+    of_each_class = [ctx] if ctx.ndim == 3 else []
+    for part in ('token_prefix', 'token_suffix'):
+        if part in state and state[part].ndim: of_each_class.append(state[part])
+    for t in of_each_class:
+        if len(t) != len(classes):
+            return (f'The prompts in {path} are for {len(t)} classes, and {classes.name} has '
+                    f'{len(classes)}: name the classes they are for.')
+    return None
+
+# %% ../../nbs/paper/checkpoints.ipynb #c8ef2884
+def _are_whole(words:Tensor, least:int, width:int)->bool: # C × S × W
+    "Whether word vectors have this width, and enough of them for a prompt."
+    return words.ndim == 3 and words.shape[1] >= least and words.shape[2] == width
+
+def _same(a:Tensor, b:Tensor)->Tensor: # … × W -> …, bool
+    "Which word vectors are the same to half precision."
+    return (a - b).norm(dim=-1) < 0.01 * b.norm(dim=-1)
+
+def _word_misfit(
+    prefix:Tensor, # C × S × W, token_prefix
+    suffix:Tensor, # C × S × W, token_suffix
+    length:int, # of a whole suffix
+    clip:FrozenCLIP,
+    path:str|Path, # of the checkpoint
+)->str|None: # what to tell the user, or None
+    "Whether the word vectors are those of whole prompts and of this CLIP."
+    if not (_are_whole(prefix, 1, clip.width) and _are_whole(suffix, length, clip.width)):
+        return f'Word vectors in {path} must hold whole prompts, C × S × {clip.width}.'
+    sot = clip.tokenize('')[0, 0]
+    if not _same(prefix[0, 0], clip.text.token_embedding.weight[sot].float().cpu()):
+        return (f'The prompts in {path} were learned on another CLIP than '
+                f'{clip.name or "this CLIP"}: its word vectors differ.')
+    return None
+
+# %% ../../nbs/paper/checkpoints.ipynb #d1d44969
+def _name_misfit(
+    suffix:Tensor, # C × S or more × W, token_suffix
+    ids:Tensor, # C × S, tokens after the context
+    eot:Tensor, # C, where they end
+    clip:FrozenCLIP,
+    classes:ClassSet, # C classes
+    path:str|Path, # of the checkpoint
+)->str|None: # what to tell the user, or None
+    "Whether the word vectors spell these classes in this order."
+    length = ids.shape[1]
+    words = clip.text.token_embedding(ids).float().cpu()
+    padding = torch.arange(length) > eot.cpu()[:, None]
+    fits = (_same(suffix[:, :length], words) | padding).all(1)
+    if fits.all(): return None
+    odd = (~fits).nonzero().flatten().tolist()
+    some = ', '.join(f'{classes.names[c]!r} (class {c + 1})' for c in odd[:5])
+    if len(odd) > 5: some += ' and more'
+    return (f'The prompts in {path} are for other classes, or in another order: it has other words '
+            f'in the place of {some}. Give the names as they stood in the prompts.')
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-020
 def _check_fit(state:dict[str, Tensor], clip:FrozenCLIP, classes:ClassSet, path:str|Path)->None:
     "`ValueError` for prompts of another CLIP, other classes, or another order of them."
-    ctx, name, embed = state['ctx'], clip.name or 'this CLIP', clip.text.token_embedding
-    if ctx.shape[-1] != clip.width: raise ValueError(
-        f'The contexts in {path} have {ctx.shape[-1]} numbers a word, those of {name} have '
-        f'{clip.width}: name the CLIP that they were learned on.')
-    words = [state[k] for k in ('token_prefix', 'token_suffix') if k in state]
-    for found in [ctx]*(ctx.ndim == 3) + [w for w in words if w.ndim]:
-        if len(found) != len(classes): raise ValueError(
-            f'The prompts in {path} are for {len(found)} classes, and {classes.name} has '
-            f'{len(classes)}: name the classes they are for.')
-    if len(words) < 2: return warnings.warn(
-        f'{path} has no word vectors of the class names: whether the CLIP and the order of the '
-        'classes fit cannot be told.', stacklevel=3)
-    ids, ends, *_ = clip.prompt_rows(classes.names, ctx.shape[-2])
-    if any(w.ndim != 3 or w.shape[1] < least or w.shape[2] != clip.width
-           for w, least in zip(words, (1, ids.shape[1]))):
-        raise ValueError(f'Word vectors in {path} must hold whole prompts, C × S × {clip.width}.')
-    def same(a, b): return (a - b).norm(dim=-1) < 0.01 * b.norm(dim=-1)     # to half precision
-    sot = embed.weight[clip.tokenize('')[0, 0]].float().cpu()
-    if not same(words[0][0, 0], sot): raise ValueError(
-        f'The prompts in {path} were learned on another CLIP than {name}: its word vectors differ.')
-    padding = torch.arange(ids.shape[1]) > ends.cpu()[:, None]
-    fit = (same(words[1][:, :ids.shape[1]], embed(ids).float().cpu()) | padding).all(1).tolist()
-    names = enumerate(zip(classes.names, fit), 1)
-    odd = [f'{n!r} (class {i})' for i, (n, fits) in names if not fits]
-    if odd: raise ValueError(
-        f'The prompts in {path} are for other classes, or in another order: it has other words in '
-        f'the place of {", ".join(odd[:5])}{" and more" if odd[5:] else ""}. Give the names '
-        'as they stood in the prompts.')
+    misfit = _shape_misfit(state, clip, classes, path)
+    has_words = {'token_prefix', 'token_suffix'} <= state.keys()
+    if has_words and not misfit:
+        prefix = state['token_prefix']
+        suffix = state['token_suffix']
+        ids, eot, *_ = clip.prompt_rows(classes.names, state['ctx'].shape[-2])
+        misfit = (_word_misfit(prefix, suffix, ids.shape[1], clip, path) or
+                  _name_misfit(suffix, ids, eot, clip, classes, path))
+    if misfit: raise ValueError(misfit)
+    if not has_words:
+        warnings.warn(f'{path} has no word vectors of the class names: whether the CLIP and the '
+                      'order of the classes fit cannot be told.', stacklevel=3)
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-027
+def _settings_in(state:dict[str, Tensor], path:str|Path)->dict: # of `TaIDPT`
+    "The settings that a checkpoint reveals. `ValueError` for a scale out of range."
+    ctx = state['ctx']
+    settings = {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}
+    not_learned = torch.tensor(3.)
+    temperature = state.get('temperature', not_learned)
+    spatial_T = state.get('spatial_T', not_learned)
+    for t in (temperature, spatial_T):
+        if t.numel() != 1 or t.abs() > 20:
+            raise ValueError(f'temperature or spatial_T in {path} is no number between -20 and 20.')
+    if temperature != 3: settings['scale'] = temperature.exp().item()
+    if spatial_T != 3:
+        tau = (-spatial_T).exp().item()
+        settings |= {'tau_text': tau, 'tau_image': tau}
+    return settings
+
 def import_checkpoint(
     path:str|Path, # of the published code, e.g. prompt_learner/model-best.pth.tar
     clip:FrozenCLIP, # on which its prompts were learned
@@ -122,16 +209,11 @@ def import_checkpoint(
     **settings, # of `TaIDPT`; those in the checkpoint come first
 )->TaIDPT: # ready to predict
     "Prompts of the published code. `ValueError` if they do not fit CLIP or classes."
-    state, classes = prompt_tensors(path), as_classset(classes)
+    state = prompt_tensors(path)
+    classes = as_classset(classes)
     _check_fit(state, clip, classes, path)
-    ctx, start = state['ctx'], torch.tensor(3.)
-    settings |= {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}
-    temperature, spatial_T = (state.get(name, start) for name in ('temperature', 'spatial_T'))
-    if any(t.numel() != 1 or t.abs() > 20 for t in (temperature, spatial_T)):
-        raise ValueError(f'temperature or spatial_T in {path} is no number between -20 and 20.')
-    if temperature != 3: settings['scale'] = temperature.exp().item()
-    if spatial_T != 3: settings['tau_text'] = settings['tau_image'] = (-spatial_T).exp().item()
+    settings |= _settings_in(state, path)
     model = TaIDPT(clip, classes, **settings)
-    model.take_tensors({'ctx_global': ctx, 'ctx_local': state['ctx_double']})
+    model.take_tensors({'ctx_global': state['ctx'], 'ctx_local': state['ctx_double']})
     model.history_ = []
     return model

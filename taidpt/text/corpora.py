@@ -12,22 +12,26 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
 
-from ..files import DATA, LIMITS, check_limit, is_text_list, parse_json, utf8
+from ..files import (
+    DATA, LIMITS, check_limit, is_text_list, parse_json, utf8, with_remedy)
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
     "A file's bytes, decompressed if its name ends in .gz."
-    return gzip.open(path, 'rb') if path.suffix.lower() == '.gz' else open(path, 'rb')
+    if path.suffix.lower() == '.gz': return gzip.open(path, 'rb')
+    return open(path, 'rb')
 
 def _ending(path:Path)->str:
     "The suffix, without .gz."
     return Path(path.name.lower().removesuffix('.gz')).suffix
 
+# %% ../../nbs/text/corpora.ipynb #1a83edb1
 def _lines(path:Path)->Iterator[tuple[int,str]]:
     "Numbered lines of a text file, from 1."
     most = LIMITS['bytes of a caption']
-    with _open(path) as f:
-        for n,raw in enumerate(iter(lambda: f.readline(most + 1), b''), 1):
+    with _open(path) as file:
+        lines = iter(lambda: file.readline(most + 1), b'')
+        for n,raw in enumerate(lines, 1):
             check_limit(len(raw), 'bytes of a caption', f'{path}:{n}')
             yield n, utf8(raw, path, n)
 
@@ -41,22 +45,29 @@ _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', '
 
 def _column(names:list[str], column:str|None, where:str|Path, what:str='column')->str:
     "The caption column (or field) among named ones. Raises `ValueError` that lists them."
-    if (column or 'caption') in names: return column or 'caption'
-    asked = f"there is no {what} {column!r}"
+    asked = column or 'caption'
+    if asked in names: return asked
     if column is None:
-        lowered = {n.strip().lower(): n for n in reversed(names)}
-        usual = [lowered[name] for name in _USUAL_NAMES if name in lowered]
-        if usual or len(names) == 1 and what == 'column': return (usual or names)[0]
-        asked = f"which {what} has the captions? Say column=…"
-    listed = ', '.join(map(repr, names[:30])) + (', …' if len(names) > 30 else '')
-    raise ValueError(f"{where}: {asked}; its {what}s are {listed or 'none'}")
+        lowered = {name.strip().lower(): name for name in reversed(names)}
+        for usual in _USUAL_NAMES:
+            if usual in lowered: return lowered[usual]
+        if len(names) == 1 and what == 'column': return names[0]
+    listed = ', '.join(map(repr, names[:30])) or 'none'
+    if len(names) > 30: listed += ', …'
+    known = f'its {what}s are {listed}'
+    if column is not None: raise ValueError(f'{where}: there is no {what} {column!r}; {known}')
+    raise with_remedy(ValueError, f'{where}: which {what} has the captions?',
+                      f'Say column=…; {known}', f'Say --column NAME; {known}')
 
+# %% ../../nbs/text/corpora.ipynb #dedb7ff8
 def _caption(record:object, column:str|None, where:str)->str:
     "The caption in one JSON record. Raises `ValueError` if there is none."
-    if isinstance(record, dict): text = record[_column(list(record), column, where, 'field')]
-    elif isinstance(record, str): text = record
-    else: raise ValueError(f"{where}: expected a sentence or an object with a caption, "  # noqa: TRY004
-                           f"not {reprlib.repr(record)[:40]!r}")
+    text = record
+    if isinstance(record, dict):
+        text = record[_column(list(record), column, where, 'field')]
+    elif not isinstance(record, str):
+        raise ValueError(f"{where}: expected a sentence or an object with a caption, "  # noqa: TRY004
+                         f"not {reprlib.repr(record)[:40]!r}")
     if is_text_list([text]): return text
     raise ValueError(f"{where}: the caption is {reprlib.repr(text)[:40]!r}, which is no whole text")
 
@@ -64,37 +75,61 @@ def _caption(record:object, column:str|None, where:str)->str:
 def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
     "The captions of a file with a JSON record on each line."
     for n,line in _lines(path):
-        if line.strip(): yield _caption(parse_json(line, path, n), column, f'{path}:{n}')
+        if not line.strip(): continue
+        yield _caption(parse_json(line, path, n), column, f'{path}:{n}')
+
+# %% ../../nbs/text/corpora.ipynb #40a4b493
+def _sentences(images:list)->list:
+    "The sentences in Karpathy's list of images."
+    found = []
+    for image in images:
+        if not isinstance(image, dict): continue
+        sentences = image.get('sentences')
+        if isinstance(sentences, list): found += sentences
+    return found
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document of any of the three shapes."
-    with _open(path) as f: data = parse_json(utf8(f.read(), path), path)
-    records = data.get('annotations', data.get('images')) if isinstance(data, dict) else data
-    if isinstance(data, dict) and 'annotations' not in data and isinstance(records, list):
-        some = [image.get('sentences') for image in records if isinstance(image, dict)]
-        records = [sentence for s in some if isinstance(s, list) for sentence in s]
+    with _open(path) as file: data = parse_json(utf8(file.read(), path), path)
+    records = data
+    if isinstance(data, dict):
+        records = data.get('annotations', data.get('images'))
+        if 'annotations' not in data and isinstance(records, list): records = _sentences(records)
     if not isinstance(records, list):
         raise ValueError(f"{path}: JSON without captions that are known here: "  # noqa: TRY004
                          "neither COCO's (a list under 'annotations') nor a list")
-    for i,record in enumerate(records, 1): yield _caption(record, column, f'{path}: record {i}')
+    for i,record in enumerate(records, 1):
+        yield _caption(record, column, f'{path}: record {i}')
 
-# %% ../../nbs/text/corpora.ipynb #corpora-017
+# %% ../../nbs/text/corpora.ipynb #25f3d341
+def _wordy_columns(rows:list[list[str]])->list[int]:
+    "The columns with three words or more in their cells, on average, below the first row."
+    wordy = []
+    for i in range(len(rows[0])):
+        cells = [row[i] for row in rows[1:] if i < len(row)]
+        words = sum(len(cell.split()) for cell in cells)
+        if cells and words >= 3*len(cells): wordy.append(i)
+    return wordy
+
+# %% ../../nbs/text/corpora.ipynb #5fe0acff
 def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[int,int]:
     "The caption column, and the number of lines of headings (1 or 0), from a table's first rows."
     first = rows[0]
     if isinstance(column, int):
         if 0 <= column < len(first): return column, 0
         raise ValueError(f"{path}: there is no column {column}; it has {len(first)}, from 0 on")
-    if len(first) == 1 and column is None: return 0, int(first[0].strip().lower() in _USUAL_NAMES)
+    if column is None and len(first) == 1:
+        is_heading = first[0].strip().lower() in _USUAL_NAMES
+        return 0, int(is_heading)
     try: return first.index(_column(first, column, path)), 1
     except ValueError:
-        wordy = []                                       # columns with three words or more
-        for i in range(len(first)):
-            cells = [row[i] for row in rows[1:] if i < len(row)]
-            if cells and sum(len(c.split()) for c in cells) >= 3*len(cells): wordy.append(i)
+        wordy = _wordy_columns(rows)
         if column is not None or len(wordy) != 1: raise
-        return wordy[0], int(len(first[wordy[0]].split()) < 3)
+    [i] = wordy
+    is_heading = len(first[i].split()) < 3
+    return i, int(is_heading)
 
+# %% ../../nbs/text/corpora.ipynb #corpora-017
 _FIRST_CELL = re.compile(r'(?:"(?:[^"]|"")*"|[^",;\t]*)([,;\t])')
 
 def table_rows(
@@ -106,13 +141,17 @@ def table_rows(
     mark = '\t' if _ending(path) == '.tsv' else ''
     for n,line in _lines(path):
         if not line.strip(): continue
-        mark = mark or (_FIRST_CELL.match(line) or ',,')[1]
-        try: cells = next(csv.reader([line], delimiter=mark, quoting=quoting, strict=True), [])
+        if not mark:
+            found = _FIRST_CELL.match(line)
+            mark = found[1] if found else ','
+        table = csv.reader([line], delimiter=mark, quoting=quoting, strict=True)
+        try: cells = next(table, [])
         except csv.Error as e:
             raise ValueError(f'{path}:{n}: a quotation mark is not closed, or not followed by the '
                              f'next column ({e}); write a row a line, or parquet of captions') from None
         if any(map(str.strip, cells)): yield f'{path}:{n}', cells
 
+# %% ../../nbs/text/corpora.ipynb #972b6a1d
 def _read_table(path:Path, column:str|int|None)->Iterator[str]:
     "The captions of a table with tabs, commas or semicolons between its columns."
     rows = table_rows(path, quotes=_ending(path) != '.tsv')
@@ -121,10 +160,11 @@ def _read_table(path:Path, column:str|int|None)->Iterator[str]:
     i, headings = _table_column([cells for _,cells in head], column, path)
     width = len(head[0][1])
     for where,cells in chain(head[headings:], rows):
-        short = len(cells) <= i or not headings and len(cells) < width
-        if short or any(c.strip() for c in cells[width:]): raise ValueError(
-            f"{where}: {len(cells)} columns, but {width} on the first line; put sentences "
-            "with the separator in them in quotes, or name a file of bare sentences .txt")
+        missing = len(cells) <= i or not headings and len(cells) < width
+        if missing or any(map(str.strip, cells[width:])):
+            raise ValueError(
+                f"{where}: {len(cells)} columns, but {width} on the first line; put sentences "
+                "with the separator in them in quotes, or name a file of bare sentences .txt")
         yield cells[i]
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
@@ -137,9 +177,12 @@ def _read_parquet(path:Path, column:str|None)->Iterator[str]:
         name = _column(file.schema_arrow.names, column, path)
         for batch in file.iter_batches(columns=[name]):
             batch.validate(full=True)
-            for row,value in enumerate(batch.column(0).to_pylist(), row + 1):   # noqa: B020
-                for text in value if isinstance(value, list) else [value]:
-                    yield '' if text is None else _caption(text, None, f'{path}: row {row:,}')
+            for value in batch.column(0).to_pylist():
+                row += 1
+                texts = value if isinstance(value, list) else [value]
+                for text in texts:
+                    if text is None: yield ''
+                    else: yield _caption(text, None, f'{path}: row {row:,}')
     except Exception as e:                      # pyarrow raises a dozen kinds for truncated files
         if str(e).startswith(str(path)): raise
         raise ValueError(f"{path}: no parquet file, or torn behind row {row:,} ({e}); "
@@ -152,28 +195,49 @@ _READERS = {'.txt': _read_txt, '.json': _read_json, '.jsonl': _read_jsonl,
 class Captions:
     "The sentences of a file, or of any iterable, read anew in each loop."
     def __init__(self, source:Path|Iterable[str], column:str|int|None, max_words:int|None):
-        self.source, self.column, self.max_words = source, column, max_words
+        self.source = source
+        self.column = column
+        self.max_words = max_words
         self.path = source if isinstance(source, Path) else None
 
     def __iter__(self)->Iterator[str]:
         "Non-empty sentences. Raises `ValueError` with file, line and remedy."
-        name, found = self.path or 'these sentences', False
+        name, texts, empty = 'these sentences', self.source, True
+        if self.path:
+            name = self.path
+            texts = _READERS[_ending(self.path)](self.path, self.column)
         try:
-            texts = _READERS[_ending(self.path)](self.path, self.column) if self.path else self.source
             for n,text in enumerate(texts, 1):
                 if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
                 check_limit(len(text), 'bytes of a caption', f'{name}: sentence {n}')
-                if words := text.split():
-                    found = True
-                    yield ' '.join(words[:self.max_words])
+                words = text.split()
+                if not words: continue
+                empty = False
+                yield ' '.join(words[:self.max_words])
         except (gzip.BadGzipFile, EOFError, zlib.error) as e:
             raise ValueError(f"{name}: a torn gzip file ({e}); download it again") from None
-        once = "" if self.path else "; a generator gives its sentences once only"
-        if not found: raise ValueError(f"{name}: there is no caption{once}")
+        if empty:
+            why = '' if self.path else '; a generator gives its sentences once only'
+            raise ValueError(f'{name}: there is no caption{why}')
 
     def __repr__(self)->str:
-        return f"Captions({self.path.name if self.path else type(self.source).__name__})"
+        name = self.path.name if self.path else type(self.source).__name__
+        return f'Captions({name})'
 
+# %% ../../nbs/text/corpora.ipynb #54b9f0d6
+def _refusal(path:Path)->Exception|None:
+    "What is wrong with a file before it is read, if anything."
+    if path.is_dir(): return IsADirectoryError(f"{path} is a folder; give a file of captions")
+    if not path.exists(): return FileNotFoundError(f"{path}: there is no such file of captions")
+    if not path.is_file():
+        return ValueError(f"{path} is no file but a pipe or device; captions are read twice, "
+                          "so write them to a file")
+    if _ending(path) not in _READERS:
+        known = ', '.join(_READERS)
+        return ValueError(f"{path}: captions are read from {known} and .gz of these")
+    return None
+
+# %% ../../nbs/text/corpora.ipynb #4d2ddbcd
 def read_captions(
     path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, each also .gz; .parquet; sentences
     column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
@@ -182,16 +246,14 @@ def read_captions(
     "Captions of a file. Raises `FileNotFoundError`, or `ValueError` with file, line and remedy."
     if max_words is not None and max_words < 1:
         raise ValueError(f"max_words must be 1 or more, not {max_words}")
-    if not isinstance(path, (str, Path)): return Captions(path, column, max_words)
-    path = Path(path)
-    if path.is_dir(): raise IsADirectoryError(f"{path} is a folder; give a file of captions")
-    if not path.exists(): raise FileNotFoundError(f"{path}: there is no such file of captions")
-    if not path.is_file(): raise ValueError(
-        f"{path} is no file but a pipe or device; captions are read twice, so write them to a file")
-    if _ending(path) not in _READERS:
-        raise ValueError(f"{path}: captions are read from {', '.join(_READERS)} and .gz of these")
-    return Captions(path, column, max_words)
+    source = path
+    if isinstance(path, (str, Path)):
+        source = Path(path)
+        wrong = _refusal(source)
+        if wrong: raise wrong
+    return Captions(source, column, max_words)
 
+# %% ../../nbs/text/corpora.ipynb #427aae92
 def bundled_captions()->Captions: # 24,373 sentences
     "The captions of COCO val2017 that come with this package (CC BY 4.0)."
     return read_captions(DATA/'captions'/'coco_captions_val2017.json.gz')

@@ -20,36 +20,58 @@ from .words import by_rule, is_noun, shortest_lemma, squeeze, token_spans
 # %% ../../nbs/text/phrases.ipynb #phrases-008
 def _phrase_words(phrase:str)->tuple[str,...]:
     "A phrase's words: those in WordNet stay, others become singular."
-    folded = [squeeze(phrase[a:b]) for a,b in token_spans(phrase)]
-    return tuple(w if is_noun(w) else shortest_lemma(w) for w in folded if w[0].isalnum())
+    words = []
+    for start,end in token_spans(phrase):
+        word = squeeze(phrase[start:end])
+        if not word[0].isalnum(): continue                      # punctuation
+        if not is_noun(word): word = shortest_lemma(word)
+        words.append(word)
+    return tuple(words)
+
+# %% ../../nbs/text/phrases.ipynb #dabdddc6
+def _two_nouns(word:str)->Iterator[tuple[str,...]]:
+    "All cuts of a compound into two nouns."
+    for i in range(3, len(word) - 2):
+        first, second = word[:i], word[i:]
+        if is_noun(first) and is_noun(second): yield first, second
+
+def _joined_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
+    "A phrase with some of its words joined, or all."
+    for gaps in product((' ', ''), repeat=len(words) - 1):
+        if '' not in gaps: continue                             # as it is
+        text = words[0]
+        for gap,word in zip(gaps, words[1:]): text += gap + word
+        yield tuple(text.split())
 
 def _other_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
     "Joined spellings of two to four words; one word split into two nouns."
-    if len(words) == 1:
-        for i in range(3, len(words[0]) - 2):
-            cut = words[0][:i], words[0][i:]
-            if all(map(is_noun, cut)): yield cut
-    elif len(words) <= 4:
-        for gaps in product((' ', ''), repeat=len(words) - 1):
-            if '' not in gaps: continue                      # as it is
-            text = ''.join(map(''.join, zip(words, (*gaps, ''))))
-            yield tuple(text.split())
+    if len(words) == 1: yield from _two_nouns(words[0])
+    elif len(words) <= 4: yield from _joined_spellings(words)
 
 # %% ../../nbs/text/phrases.ipynb #phrases-006
-_listed = yaml.safe_load((DATA/'blocked_phrases.yaml').read_text('utf-8'))
-_phrases = [phrase for group in _listed['phrases'].values() for phrase in group]
-_phrases += [f'{word} ({animal})' for animal in _listed['animals'] for word in _listed['family']]
-BLOCKED = tuple(dict.fromkeys(_phrases))                # such as 'hot dog', 'baby (elephant)'
+def _listed_phrases()->tuple[str,...]:
+    "The blocked phrases in this package's file, each once."
+    listed = yaml.safe_load((DATA/'blocked_phrases.yaml').read_text('utf-8'))
+    phrases = []
+    for group in listed['phrases'].values(): phrases += group
+    for animal in listed['animals']:
+        phrases += [f'{word} ({animal})' for word in listed['family']]
+    return tuple(dict.fromkeys(phrases))
 
+BLOCKED = _listed_phrases()                             # such as 'hot dog', 'baby (elephant)'
+
+# %% ../../nbs/text/phrases.ipynb #9c7a372c
 def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
     "Words of a blocked phrase, and the places of hidden ones. `ValueError` if it hides none."
     words, hidden = [], []
     for part in re.split(r'(\([^()]*\))', phrase):
         here = _phrase_words(part)
-        if not part.startswith('('): hidden += range(len(words), len(words) + len(here))
+        if not part.startswith('('):
+            hidden += range(len(words), len(words) + len(here))
         words += here
-    if hidden: return tuple(words), tuple(hidden)
-    raise ValueError(f"{phrase!r} blocks no word: those in parentheses stay in sight")
+    if not hidden:
+        raise ValueError(f"{phrase!r} blocks no word: those in parentheses stay in sight")
+    return tuple(words), tuple(hidden)
 
 # %% ../../nbs/text/phrases.ipynb #phrases-018
 class _Entry(NamedTuple):
@@ -58,6 +80,25 @@ class _Entry(NamedTuple):
     columns:list[int] # of its classes; none for a blocked phrase
     hidden:tuple[int,...]=() # places of the words that a blocked phrase hides
 
+# %% ../../nbs/text/phrases.ipynb #6c497777
+def _add_synonym(entries:dict, column:int, name:str, phrase:str)->None:
+    "Enter a phrase of a class. Raises `ValueError` if it has no word."
+    words = _phrase_words(phrase)
+    if not words:
+        raise ValueError(f"{phrase!r}, a synonym of {name!r}, has no letter or digit in it")
+    columns = entries.setdefault(words, _Entry(phrase, [])).columns
+    if column not in columns: columns.append(column)
+
+def _add_blocked(entries:dict, phrase:str)->None:
+    "Enter a blocked phrase, in other spellings too if it hides all of its words."
+    words, hidden = _blocked_words(phrase)
+    entries.setdefault(words, _Entry(phrase, [], hidden))
+    if len(hidden) < len(words): return
+    for other in _other_spellings(words):
+        every = tuple(range(len(other)))
+        entries.setdefault(other, _Entry(phrase, [], every))
+
+# %% ../../nbs/text/phrases.ipynb #79dc8d95
 def phrase_entries(
     synonyms:dict[str,list[str]], # the phrases of each of C classes, in order
     blocked:Iterable[str]=BLOCKED, # phrases that name no class
@@ -65,30 +106,33 @@ def phrase_entries(
     "The whole dictionary. Raises `ValueError` for an impossible phrase."
     entries = {}
     for column,(name,phrases) in enumerate(synonyms.items()):
-        for phrase in phrases:
-            words = _phrase_words(phrase)
-            if not words:
-                raise ValueError(f"{phrase!r}, a synonym of {name!r}, has no letter or digit in it")
-            columns = entries.setdefault(words, _Entry(phrase, [])).columns
-            if column not in columns: columns.append(column)
+        for phrase in phrases: _add_synonym(entries, column, name, phrase)
     for words,entry in list(entries.items()):
         for other in _other_spellings(words): entries.setdefault(other, entry)
-    for phrase in blocked:
-        words, hidden = _blocked_words(phrase)
-        entries.setdefault(words, _Entry(phrase, [], hidden))
-        if len(hidden) < len(words): continue
-        for other in _other_spellings(words):
-            entries.setdefault(other, _Entry(phrase, [], tuple(range(len(other)))))
+    for phrase in blocked: _add_blocked(entries, phrase)
     return entries
 
 # %% ../../nbs/text/phrases.ipynb #phrases-028
+def _tree(entries:dict[tuple[str,...], _Entry])->dict: # word -> the tree below it
+    "The phrases as a tree; None leads to the entry of the phrase that ends there."
+    tree = {}
+    for words,entry in entries.items():
+        node = tree
+        for word in words: node = node.setdefault(word, {})
+        node[None] = entry
+    return tree
+
+# %% ../../nbs/text/phrases.ipynb #59598a41
 def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
     "The longest phrase in a tree that the forms from `start` on spell: its end and its entry."
-    best, left = None, [(node, start)]
+    best = None
+    left = [(node, start)]
     while left:
         node, end = left.pop()
-        if None in node and (best is None or end >= best[0]): best = end, node[None]
-        for word in forms[end] if end < len(forms) else ():
+        if None in node and (best is None or end >= best[0]):
+            best = end, node[None]
+        if end == len(forms): continue
+        for word in forms[end]:
             if word in node: left.append((node[word], end + 1))     # the first form is popped last
     return best
 
@@ -98,9 +142,11 @@ def _forms(word:str, vocabulary:set[str])->tuple[str,...]: # none for most words
     word = squeeze(word)
     shorter = by_rule(word)
     if vocabulary.isdisjoint((word, *shorter)): return ()
-    forms = [word, shortest_lemma(word)]
-    if not is_noun(forms[1]): forms += shorter        # unknown to WordNet
-    return tuple(dict.fromkeys(f for f in forms if f in vocabulary))
+    lemma = shortest_lemma(word)
+    forms = [word, lemma]
+    if not is_noun(lemma): forms += shorter           # unknown to WordNet
+    known = [form for form in forms if form in vocabulary]
+    return tuple(dict.fromkeys(known))
 
 # %% ../../nbs/text/phrases.ipynb #phrases-deny-1
 def _denied(
@@ -110,9 +156,10 @@ def _denied(
 )->int|None: # the first word of the negation; None: the phrase counts
     "Find a negation before a phrase: 'no dogs', 'no cats or dogs'."
     before = words[max(start - 2, 0):start]
-    if before[-1:] in (['no'], ['without']): return start - 1
-    if before[:1] == ['without'] and before[1:] in (['a'], ['an'], ['any']): return start - 2
-    if before[-1:] in (['or'], ['nor']) and found:
+    last = before[-1:]
+    if last in (['no'], ['without']): return start - 1
+    if before in (['without', 'a'], ['without', 'an'], ['without', 'any']): return start - 2
+    if last in (['or'], ['nor']) and found:
         first, end, entry = found[-1]
         denied = not entry.columns and words[first] in ('no', 'without', 'or', 'nor')
         if denied and end == start - 1: return end
@@ -122,26 +169,28 @@ def _denied(
 class PhraseDictionary:
     "Finds phrases in sentences."
     def __init__(self, entries:dict[tuple[str,...], _Entry]): # from `phrase_entries`
-        vocabulary, self.trie = {word for words in entries for word in words}, {}
-        for words,entry in entries.items():
-            node = self.trie
-            for word in words: node = node.setdefault(word, {})
-            node[None] = entry                          # of the phrase that ends here
+        vocabulary = set().union(*entries)
+        self.trie = _tree(entries)
         self.forms = lru_cache(1_000_000)(lambda word: _forms(word, vocabulary))
 
     def find(self, words:list[str])->list[tuple[int,int,_Entry]]: # first word, one past the last
         "Phrases among tokens: a blocked one's hidden words, a negated one from 'no' on."
-        forms, found, i = list(map(self.forms, words)), [], 0
+        forms = list(map(self.forms, words))
+        found = []
+        i = 0
         while i < len(forms):
-            longest = _longest_phrase(self.trie, forms, i) if forms[i] else None
-            end, entry = longest or (i + 1, None)
-            if entry and entry.hidden:
-                found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
-                for k in entry.hidden: forms[i + k] = ()     # search the others again
+            longest = None
+            if forms[i]: longest = _longest_phrase(self.trie, forms, i)
+            if longest is None:
+                i += 1
                 continue
-            if entry:
-                start = _denied(words, i, found)
-                if start is not None: i, entry = start, entry._replace(columns=[])
-                found.append((i, end, entry))
+            end, entry = longest
+            if entry.hidden:                                # search the other words again
+                found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
+                for place in entry.hidden: forms[i + place] = ()
+                continue
+            start = _denied(words, i, found)
+            if start is None: found.append((i, end, entry))
+            else: found.append((start, end, entry._replace(columns=[])))
             i = end
         return sorted(found, key=lambda match: match[:2])

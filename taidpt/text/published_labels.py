@@ -7,6 +7,7 @@ __all__ = ['published_names', 'WholeWords']
 
 # %% ../../nbs/text/published_labels.ipynb #published-002
 import gzip, json, re
+from collections.abc import Iterator
 from functools import lru_cache
 
 import yaml
@@ -19,7 +20,7 @@ _PLAIN = re.compile(r'[a-z ,\-]*\.?')
 _CUT = re.compile(r'--|,,|cannot|gimme|gonna|gotta|lemme|wanna') # NLTK has rules for these
 
 @lru_cache(maxsize=1)
-def _cutters():
+def _cutters()->tuple:
     "NLTK's splitters into sentences and words."
     from nltk.tokenize import NLTKWordTokenizer
     from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTokenizer
@@ -27,13 +28,16 @@ def _cutters():
     except LookupError: sentences = PunktSentenceTokenizer()
     return sentences, NLTKWordTokenizer()
 
+# %% ../../nbs/text/published_labels.ipynb #a9c926ce
 def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
     "Tokens of one sentence or several, as NLTK's `word_tokenize`."
     text = text.lower().strip()
     if _PLAIN.fullmatch(text) and not _CUT.search(text):
         return text.replace(',', ' , ').replace('.', ' . ').split()
     sentences, words = _cutters()
-    return [w for s in sentences.tokenize(text) for w in words.tokenize(s)]
+    tokens = []
+    for sentence in sentences.tokenize(text): tokens += words.tokenize(sentence)
+    return tokens
 
 # %% ../../nbs/text/published_labels.ipynb #published-010
 @lru_cache(maxsize=1)
@@ -42,9 +46,12 @@ def _tagger():
     from nltk.tag.perceptron import PerceptronTagger
     try: return PerceptronTagger()
     except LookupError: tagger = PerceptronTagger(load=False)
-    learned = json.loads(gzip.decompress((DATA/'tagger'/'perceptron.json.gz').read_bytes()))
-    tagger.model.weights, tagger.tagdict = learned['weights'], learned['tagdict']
-    tagger.classes = tagger.model.classes = set(learned['classes'])
+    packed = (DATA/'tagger'/'perceptron.json.gz').read_bytes()
+    learned = json.loads(gzip.decompress(packed))
+    tagger.tagdict = learned['tagdict']
+    tagger.classes = set(learned['classes'])
+    tagger.model.classes = tagger.classes
+    tagger.model.weights = learned['weights']
     return tagger
 
 # %% ../../nbs/text/published_labels.ipynb #lemmas-015
@@ -61,40 +68,75 @@ def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prom
     "The names in the published prompts, in the official order, and the paper's words for them."
     return yaml.safe_load((DATA/'classes'/'published.yaml').read_text('utf-8'))
 
+# %% ../../nbs/text/published_labels.ipynb #58ce2b67
 def _search_order(words:list[list[str]])->list[tuple[list[str],int]]: # names and their columns
     "The names of C classes as words: those of several first, also joined, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
-        for name in map(str.lower, names): columns[name] = columns[name.replace(' ', '')] = column
+        for name in names:
+            name = name.lower()
+            columns[name] = column
+            columns[name.replace(' ', '')] = column
     order = [(name.split(), column) for name,column in columns.items()]
     return sorted(order, key=lambda name: len(name[0]) == 1)
 
 # %% ../../nbs/text/published_labels.ipynb #published-024
+def _occurrences(
+    name:list[str], # words
+    lemmas:list[str], # of a text
+    left:list[int], # places of the lemmas that no name has used up, in order
+)->Iterator[list[int]]:
+    "The places of a name, each time that it occurs."
+    free = 0
+    for i,place in enumerate(left):
+        if lemmas[place] != name[0] or i < free: continue
+        here = left[i:i + len(name)]
+        if [lemmas[k] for k in here] != name: continue
+        yield here
+        free = i + len(name) + 1            # the next word stays: it shares the space
+
+# %% ../../nbs/text/published_labels.ipynb #f67a596d
 def _names_in(lemmas:list[str], names:list[tuple[list[str],int]])->list[tuple[int,int,str,int]]:
     "First word, one past the last, name and column of each name, which is removed when found."
-    there, left, found = set(lemmas), list(range(len(lemmas))), []
-    for words,column in names:
-        if words[0] not in there: continue
-        free, gone = 0, set()
-        for i,k in enumerate(left):
-            if lemmas[k] != words[0] or i < free: continue
-            here = left[i:i + len(words)]
-            if [lemmas[k] for k in here] != words: continue
-            found.append((k, here[-1] + 1, ' '.join(words), column))
-            free = i + len(words) + 1       # the next word stays: it shares the space
-            gone.update(here)
-        if gone: left = [k for k in left if k not in gone]
+    there = set(lemmas)
+    left = list(range(len(lemmas)))
+    found = []
+    for name,column in names:
+        if name[0] not in there: continue
+        gone = set()
+        for places in _occurrences(name, lemmas, left):
+            found.append((places[0], places[-1] + 1, ' '.join(name), column))
+            gone.update(places)
+        if gone: left = [place for place in left if place not in gone]
     return found
 
 # %% ../../nbs/text/published_labels.ipynb #published-027
+def _spans(words:list[str], low:str)->list[tuple[int,int]]:
+    "Start and end of each token in a lower-case text."
+    spans = []
+    end = 0
+    for word in words:                      # NLTK rewrites quotation marks: they take no place
+        if word not in ('``', "''"): end = low.find(word, end) + len(word)
+        spans.append((end - len(word), end))
+    return spans
+
+def _places(text:str)->list[int]:
+    "The place in a text of each character of its lower case, and its end; İ becomes two."
+    places = []
+    for i,character in enumerate(text):
+        places += [i]*len(character.lower())
+    return [*places, len(text)]
+
+# %% ../../nbs/text/published_labels.ipynb #f5c4545d
 class WholeWords:
     "Finds the published code's names in texts."
     def __init__(self,
         words:list[list[str]], # names of each of C classes
         first:int|None=None, # number of tokens to read; None: all
     ):
-        self.names, self.first = _search_order(words), first
-        self.vocabulary = {word for name,_ in self.names for word in name}
+        self.names = _search_order(words)
+        self.first = first
+        self.vocabulary = set().union(*(name for name,_ in self.names))
         self.matters = lru_cache(1_000_000)(self.depends_on_tag)
 
     def depends_on_tag(self, word:str)->bool:
@@ -104,14 +146,18 @@ class WholeWords:
 
     def find(self, text:str)->list[tuple[int,int,str,list[int]]]: # start, end, name, its column
         "The names in a text with their places in characters, from left to right."
-        low, words, ends, end = text.lower(), _tokens(text)[:self.first], [], 0
-        for word in words:                  # NLTK rewrites quotation marks: they take no place
-            if word not in ('``', "''"): end = low.find(word, end) + len(word)
-            ends.append(end)
-        place = range(len(low) + 1)         # of each character; İ becomes two in lower case
-        if len(low) > len(text): place = [i for i,c in enumerate(text + ' ') for _ in c.lower()]
+        words = _tokens(text)[:self.first]
         tagged = [(word, 'NN') for word in words]
         if any(map(self.matters, words)): tagged = _tagger().tag(words)
-        found = _names_in([_lemma(word, tag) for word,tag in tagged], self.names)
-        return sorted((place[ends[i] - len(words[i])], place[ends[j - 1]], name, [column])
-                      for i,j,name,column in found)
+        lemmas = [_lemma(word, tag) for word,tag in tagged]
+        named = _names_in(lemmas, self.names)
+        if not named: return []
+        low = text.lower()
+        spans = _spans(words, low)
+        places = range(len(low) + 1)
+        if len(low) > len(text): places = _places(text)
+        found = []
+        for first,end,name,column in named:
+            start, stop = spans[first][0], spans[end - 1][1]
+            found.append((places[start], places[stop], name, [column]))
+        return sorted(found)

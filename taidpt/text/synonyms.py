@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 from itertools import islice
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -23,103 +24,186 @@ from .words import lower_words, shortest_lemma, squeeze, token_spans, wordnet_fi
 def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
     "By squeezed name: the equivalent class of a data set; the words of a kind."
     listed = yaml.safe_load((DATA/'classes'/'same.yaml').read_text('utf-8'))
-    same = listed["classes"].items()
-    classes = {squeeze(n): name for name,others in same for n in (name, *others)}
-    return classes, {squeeze(word): words for words in listed['kinds'] for word in words}
+    classes, kinds = {}, {}
+    for name,others in listed['classes'].items():
+        for spelling in (name, *others): classes[squeeze(spelling)] = name
+    for words in listed['kinds']:
+        for word in words: kinds[squeeze(word)] = words
+    return classes, kinds
 
 def _spellings(name:str)->list[str]:
     "A squeezed name, with its singular or plural."
     name = squeeze(name)
-    singulars = [(name[:-3] + 'y', name.endswith('ies')), (name[:-1], name.endswith('s')),
-                 (name[:-2], re.search('(s|x|z|ch|sh|o)es$', name))]
-    return [name, *(one for one, fits in singulars if fits), name + 's']
+    forms = [name]
+    if name.endswith('ies'): forms.append(name[:-3] + 'y')
+    if name.endswith('s'): forms.append(name[:-1])
+    if re.search('(s|x|z|ch|sh|o)es$', name): forms.append(name[:-2])
+    return [*forms, name + 's']
+
+# %% ../../nbs/text/synonyms.ipynb #3e41af6a
+def _look_up(forms:list[str], table:dict)->Any:
+    "What a table says of the first form that it lists; None if it lists none."
+    for form in forms:
+        if form in table: return table[form]
+    return None
 
 def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
     "The words of a name's class in the data sets, its own name first; or none."
-    same, forms = _same_words()[0], _spellings(name)
-    forms = [squeeze(same[form]) for form in forms if form in same][:1] or forms
-    return next((words[form] for words in known for form in forms if form in words), [])
+    classes, _ = _same_words()
+    forms = _spellings(name)
+    same = _look_up(forms, classes)
+    if same: forms = [squeeze(same)]
+    for words in known:
+        found = _look_up(forms, words)
+        if found: return found
+    return []
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-014
+def _words_and_claim(name:str, known:list[dict[str,list[str]]])->tuple[list[str], set[str]]:
+    "The words for a name; what a name outside the data sets claims for itself alone, squeezed."
+    words = _words_of_class(name, known)
+    if words: return words, set()
+    _, kinds = _same_words()
+    forms = _spellings(name)
+    words = _look_up(forms, kinds) or []
+    return words, {*forms, *map(squeeze, words)}
+
+# %% ../../nbs/text/synonyms.ipynb #a534a8b7
 def curated_words(
     names:list[str], # class names
     known:list[dict[str,list[str]]], # of data sets: squeezed name -> words; the first one wins
 )->dict[str,list[str]]: # known name -> words that name the class
     "This package's words for class names, without those of a listed kind."
-    kinds, rows, taken = _same_words()[1], [], Counter()
+    rows = []
+    claims, same = Counter(), Counter()
     for name in names:
-        words, own = _words_of_class(name, known), set()
-        if not words:
-            words = next((kinds[form] for form in _spellings(name) if form in kinds), [])
-            own = {*_spellings(name), *map(squeeze, words)}
+        words, own = _words_and_claim(name, known)
         rows.append((name, words, own))
-        taken.update(own)
-    same, found = Counter(words[0] for _,words,_ in rows if words), {}
+        claims.update(own)
+        if words: same[words[0]] += 1
+    found = {}
     for name,words,own in rows:
-        if words and same[words[0]] > 1: words = []
-        words = [w for w in words if taken[squeeze(w)] == (squeeze(w) in own)]
-        if words: found[name] = words
+        if not words or same[words[0]] > 1: continue
+        kept = []
+        for word in words:
+            form = squeeze(word)
+            others = claims[form] - (form in own)
+            if not others: kept.append(word)
+        if kept: found[name] = kept
     return found
 
-# %% ../../nbs/text/synonyms.ipynb #synonyms-023
+# %% ../../nbs/text/synonyms.ipynb #d1fc1aeb
 def _table(name:str)->list[list[str]]:
     "The rows of a table of nouns in this package."
-    return [line.split('\t') for line in (DATA/'nouns'/name).read_text('utf-8').splitlines()]
+    text = (DATA/'nouns'/name).read_text('utf-8')
+    return [line.split('\t') for line in text.splitlines()]
 
+# %% ../../nbs/text/synonyms.ipynb #386a5f58
+class _Nouns(NamedTuple):
+    "WordNet's nouns, with underscores between their words, by their first meaning."
+    meaning:dict[str,str] # of each noun
+    with_meaning:dict[str,list[str]] # meaning -> its nouns
+    common:set[str] # nouns in use
+    below:dict[str,list[str]] # meaning -> the meanings below it
+
+# %% ../../nbs/text/synonyms.ipynb #8ee3f964
 @lru_cache(maxsize=1)
-def _nouns()->tuple[dict[str,str], dict[str,list[str]], set[str], dict[str,list[str]]]:
-    "First meaning of each noun; nouns of each meaning; nouns in use; meanings below each."
-    meaning, nouns, below = {}, {}, {}
-    common = {noun.replace(' ', '_') for noun,_ in _table('common.tsv')}
+def _nouns()->_Nouns:
+    "WordNet's list of nouns, and this package's tables."
+    known = _Nouns({}, {}, set(), {})
+    for noun,_ in _table('common.tsv'): known.common.add(noun.replace(' ', '_'))
     for line in wordnet_file('index.noun').splitlines():
         if line.startswith(' '): continue             # the licence
         noun, _, _, pointers, *rest = line.split()
         _, tagged, first, *_ = rest[int(pointers):]   # behind the pointers
-        meaning[noun] = first
-        nouns.setdefault(first, []).append(noun)
-        if int(tagged): common.add(noun)              # it occurs in WordNet's tagged texts
+        known.meaning[noun] = first
+        known.with_meaning.setdefault(first, []).append(noun)
+        if int(tagged): known.common.add(noun)        # it occurs in WordNet's tagged texts
     for here,*above in _table('hypernyms.tsv'):
-        for other in above: below.setdefault(other, []).append(here)
-    return meaning, nouns, common, below
+        for other in above: known.below.setdefault(other, []).append(here)
+    return known
 
+# %% ../../nbs/text/synonyms.ipynb #d10ebe6b
+def _as_in_wordnet(name:str)->str|None: # such as 'fire_engine'
+    "A name, or its singular, as WordNet spells it; None if WordNet has neither."
+    words = [squeeze(name[start:end]) for start,end in token_spans(name)]
+    if not words: return None
+    *before, last = words
+    for form in (last, shortest_lemma(last)):
+        for glue in ('_', '-', ''):
+            noun = glue.join([*before, form])
+            if noun in _nouns().meaning: return noun
+    return None
+
+def _meanings_below(meaning:str)->set[str]:
+    "All kinds of a thing, and the kinds of these."
+    below = _nouns().below
+    left, kinds = [meaning], set()
+    while left:
+        new = set(below.get(left.pop(), ())) - kinds
+        left += new
+        kinds |= new
+    return kinds
+
+# %% ../../nbs/text/synonyms.ipynb #1574df05
 def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'automobile', …]
     "Common nouns with the same first meaning as the name, then its kinds, the frequent first."
-    meaning, nouns, common, below = _nouns()
-    words = [squeeze(name[a:b]) for a,b in token_spans(name)]
-    lasts = (words[-1], shortest_lemma(words[-1])) if words else ()
-    spelled = (glue.join([*words[:-1], last]) for last in lasts for glue in ('_', '-', ''))
-    own = next((noun for noun in spelled if noun in meaning), None)      # as WordNet spells it
-    same = [n.replace('_', ' ') for n in nouns.get(meaning.get(own), ())
-            if n in common and n != own and squeeze(n) != squeeze(name)]
-    left, kinds = [meaning.get(own)]*hyponyms, set()
-    while left:
-        found = set(below.get(left.pop(), ())) - kinds
-        left += found
-        kinds |= found
-    if not kinds: return same               # without reading the table for each of many names
-    return same + [n for n,_ in _table('common.tsv') if meaning[n.replace(' ', '_')] in kinds]
+    noun = _as_in_wordnet(name)
+    if noun is None: return []
+    known = _nouns()
+    meaning = known.meaning[noun]
+    like = []
+    for other in known.with_meaning[meaning]:
+        if other in known.common and other != noun and squeeze(other) != squeeze(name):
+            like.append(other.replace('_', ' '))
+    kinds = set()
+    if hyponyms: kinds = _meanings_below(meaning)
+    if not kinds: return like               # without reading the table for each of many names
+    for other,_ in _table('common.tsv'):
+        if known.meaning[other.replace(' ', '_')] in kinds: like.append(other)
+    return like
 
+# %% ../../nbs/text/synonyms.ipynb #620a9a37
 def wordnet_words(
     own:dict[str,list[str]], # name -> its words; none: WordNet's
     hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
 )->dict[str,list[str]]: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
-    new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
-    taken = Counter(f for n in own for f in {*map(squeeze, (n, *own[n], *new[n]))})
-    return {name: words + [p for p in new[name] if taken[squeeze(p)] == 1]
-            for name,words in own.items()}
+    new, taken = {}, Counter()
+    for name,words in own.items():
+        new[name] = []
+        if not words: new[name] = _nouns_like(name, hyponyms)
+        phrases = [name, *words, *new[name]]
+        taken.update(set(map(squeeze, phrases)))
+    found = {}
+    for name,words in own.items():
+        single = [phrase for phrase in new[name] if taken[squeeze(phrase)] == 1]
+        found[name] = words + single
+    return found
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-029
+def _similar_words(name:str, usual:list[str])->list[str]:
+    "Three words at most that are spelled like a name, the frequent ones first."
+    low = name.casefold()
+    near = []
+    for words in (usual[:300], usual):
+        near += get_close_matches(low, words, 3, .65)
+    others = [word for word in dict.fromkeys(near) if word != low]
+    return others[:3]
+
+# %% ../../nbs/text/synonyms.ipynb #9898946a
 def with_suggestions(
     names:Iterable[str], # class names in no sentence
     texts:Iterable[str], # the sentences
 )->list[str]: # such as 'dgo (did you mean dog?)'
     "Each name, with a suggestion if a similar word exists."
-    count = Counter(w for text in islice(texts, 100_000) for w in lower_words(text) if len(w) > 2)
-    usual, told = [word for word,_ in count.most_common(5000)], []
+    count = Counter()
+    for text in islice(texts, 100_000):
+        count.update(word for word in lower_words(text) if len(word) > 2)
+    usual = [word for word,_ in count.most_common(5000)]
+    told = []
     for name in names:
-        low = name.casefold()
-        near = [x for known in (usual[:300], usual) for x in get_close_matches(low, known, 3, .65)]
-        near = [x for x in dict.fromkeys(near) if x != low][:3]
-        told.append(name + f" (did you mean {' or '.join(near)}?)"*bool(near))
+        near = _similar_words(name, usual)
+        if near: name += f" (did you mean {' or '.join(near)}?)"
+        told.append(name)
     return told
