@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from tqdm.auto import tqdm
 
-from ..baselines.linear import load_predictor
+from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
@@ -99,7 +99,7 @@ def _pictures_in(file:str)->tuple[list[str], list[bytes]]: # names; contents, b'
 # %% ../../nbs/apps/cluster.ipynb #160ff2d4
 def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
     "The model of a file, with a CLIP of its own."
-    return load_predictor(prompts, clip and load_clip(**clip), trust)
+    return load_model(prompts, clip and load_clip(**clip), trust)
 
 def _score_table(
     names:list[str], # of N pictures

@@ -8,13 +8,14 @@ __all__ = ['model_card', 'save_pretrained', 'push_to_hub', 'from_pretrained']
 # %% ../../nbs/apps/hub.ipynb #hub-002
 import re, tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from ..baselines.linear import load_predictor
+from ..baselines.loading import load_model
 from ..clip import FrozenCLIP
 from ..encoders.weights import is_known_clip
 from ..files import DATA, write_whole
-from ..predict import Predictor, settings_of
+from ..predict import Predictor
 
 # %% ../../nbs/apps/hub.ipynb #hub-010
 _MARKS = re.compile(r'[\\`*\[\]<>|~$&#@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.')
@@ -61,10 +62,15 @@ def _card_data(
 
 # %% ../../nbs/apps/hub.ipynb #fba4ee4a
 def _final_settings(model:Predictor)->dict:
-    "Settings by name, those that were left open as they were resolved."
-    known = settings_of(model)                          # resolved ones end in _
-    return {name: known.get(f'{name}_', value)
-            for name, value in known.items() if not name.endswith('_')}
+    "Settings by name, those that were left open as the recipe has them; of models inside, too."
+    recipe = asdict(model.recipe_) if model.recipe_ else {}
+    settings = {}
+    for name, value in model.settings().items():
+        settings[name] = recipe.get(name) if value is None else value
+    for part in model.parts():
+        for name, value in _final_settings(part).items():
+            settings[f'{part.title}: {name}'] = value
+    return settings
 
 def model_card(
     model:Predictor, # after `fit` or `load`
@@ -92,7 +98,7 @@ def model_card(
         given='' if found_by_name else f', load_clip({clip!r})',
         classes=list(model.classes.natural),
         captions=captions,
-        history=getattr(model, 'history_', []),
+        history=model.history_,
         scores=scores,
         license=license,
         settings=_final_settings(model))
@@ -141,4 +147,4 @@ def from_pretrained(
     elif not path.is_file() and path.suffix != '.safetensors':
         from huggingface_hub import hf_hub_download
         path = hf_hub_download(str(source), _FILE, revision=revision)
-    return load_predictor(path, clip, trust)
+    return load_model(path, clip, trust)

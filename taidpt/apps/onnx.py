@@ -20,11 +20,10 @@ from .. import __version__
 from ..encoders.pictures import (
     Preprocess, UnreadablePicture, as_pictures, read_pixels, what_is_wrong)
 from ..files import LIMITS, is_text_list, parse_json, with_remedy, write_whole
-from ..tags import (
-    Tag, as_tags, as_thresholds, picture_thresholds, reference_photos, thresholds_of)
+from ..tags import Rule, Tag, as_thresholds
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
     from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
@@ -63,8 +62,8 @@ _FIELDS = { # kind of message -> its fields, with the kind of those that are mes
     'attribute': dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20)) | {5: 'tensor'},
     'tensor': dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))}
 _OPERATORS = set(b'''Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant
-    ConstantOfShape Conv Div Einsum Equal Erf Expand Flatten Gather Gemm GlobalAveragePool Identity
-    LayerNormalization MatMul Mod Mul Neg NonZero Not Pad Pow ReduceL2 ReduceMax ReduceMean
+    ConstantOfShape Conv Div Einsum Equal Erf Exp Expand Flatten Gather Gemm GlobalAveragePool
+    Identity LayerNormalization MatMul Mod Mul Neg NonZero Not Pad Pow ReduceL2 ReduceMax ReduceMean
     ReduceProd ReduceSum Relu Reshape ScatterElements Shape Sigmoid Slice Softmax Split Sqrt Squeeze
     Sub Tanh Transpose Unsqueeze Where'''.split())
 
@@ -88,7 +87,7 @@ def _check_graph(message:bytes, kind:str='model')->None:
         if allowed[number]: _check_graph(field.data, allowed[number])
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-014
-_IN_JSON = 'classes', 'thresholds', 'mean', 'std', 'crop', 'draft'
+_IN_JSON = 'classes', 'thresholds', 'relative', 'mean', 'std', 'crop', 'draft'
 
 def _numbers(given:object, n:int)->np.ndarray|None: # n, float64
     "Finite numbers, one for all or n; None for anything else."
@@ -101,7 +100,8 @@ def _wrong_words(about:dict)->list[str]:
         'classes': about['classes'] is not None,
         'filter': about.get('filter') in Image.Resampling.__members__,
         'crop': isinstance(about['crop'], bool),
-        'draft': isinstance(about['draft'], bool)}
+        'draft': isinstance(about['draft'], bool),
+        'relative': isinstance(about['relative'], bool)}
     for name in ('thresholds', 'mean', 'std'):
         right[name] = about[name] is not None
     return [name for name, fine in right.items() if not fine]
@@ -114,9 +114,9 @@ def _read_about(
     "Decode and check the texts of a tagger's file. Raises `ValueError`."
     if words.get('format') != 'taidpt-tagger':
         raise ValueError(f'{where}: this is no tagger; write one with taidpt export')
-    about = dict(words)
+    about = {'relative': 'true'} | words                # files of earlier versions do not say it
     for name in _IN_JSON:
-        about[name] = parse_json(words.get(name, 'null'), where)
+        about[name] = parse_json(about.get(name, 'null'), where)
     names = about['classes']
     if not (is_text_list(names) and 0 < len(names) == len(set(names))):
         names = None
@@ -219,25 +219,39 @@ class Tagger:
             else: rows.append(self._scores(pixels))
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
 
+    def rule(self,
+        threshold:float|Sequence[float]|None=None, # for all classes, or C; None: that of the file
+    )->Rule:
+        "What is tagged."
+        if threshold is None:
+            return Rule(self.thresholds, self.about['relative'])
+        return Rule(as_thresholds(threshold, len(self.classes)))
+
     def tags(self,
         pictures, # as in `predict`
-        threshold:float|Sequence[float]|None=None, # for all classes, or C; None: those of the file
+        threshold:float|Sequence[float]|None=None, # as in `rule`
         on_error:str='raise', # as in `predict`
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
         "The classes of each picture, the surest first: present ones, then the others."
-        scores = self.predict(pictures, on_error)
-        if threshold is None:
-            t = picture_thresholds(scores, self.thresholds)
-        else: t = as_thresholds(threshold, len(self.classes))
-        return as_tags(scores, self.classes, t)
+        rule = self.rule(threshold)
+        return rule.tags(self.predict(pictures, on_error), self.classes)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
+def _fused(model:'Predictor', f:'Tensor', F:'Tensor')->'Tensor': # B × D; B × J × D -> B × C
+    "Mean of the branches' scores; of an ensemble, the weighted mean of its members'."
+    from taidpt.ensemble import Ensemble
+    from taidpt.scores import fuse
+    if not isinstance(model, Ensemble):
+        return fuse(*model.branches(f, F))
+    members = [_fused(member, f, F) for member in model.members]
+    weights = [1]*len(members) if model.weights is None else [float(w) for w in model.weights]
+    return sum(w * scores for w, scores in zip(weights, members)) / sum(weights)
+
 def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width -> N × C
     "What `predict` computes from pixels, as one PyTorch module."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
-    from taidpt.scores import fuse
-    branches = model.scorer()
+    model = model.prepared()
 
     class Scores(torch.nn.Module):
         def __init__(self):
@@ -246,7 +260,8 @@ def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width 
 
         def forward(self, pixels):
             f, F = self.tower(pixels)
-            return fuse(*branches(f[:, int(model.pos_embed)], F.flatten(1, 2)))
+            f = f[:, int(model.pos_embed)]
+            return _fused(model, f, F.flatten(1, 2))
 
     return Scores().eval()
 
@@ -271,7 +286,7 @@ def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of
                 module, (torch.zeros(2, 3, *size),), graph, dynamo=False, opset_version=17,
                 input_names=['pixels'], output_names=['scores'],
                 dynamic_axes={name: {0: 'pictures'} for name in ('pixels', 'scores')})
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as e:
+    except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as e:
         reason = str(e).splitlines()[0]
         raise ValueError(f'this model cannot be traced ({reason:.80})') from e
     return graph.getvalue()
@@ -309,16 +324,20 @@ def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
 # %% ../../nbs/apps/onnx.ipynb #onnx-026
 def _check_exportable(model:'Predictor')->None:
     "Raise `ValueError` for a model that a tagger cannot hold."
-    if not hasattr(model, 'scorer'):
-        raise ValueError(
-            f'a {type(model).__name__} has no picture tower of its own: export its members')
-    clip = model.clip
-    kinds = {str(w.dtype) for w in clip.model.visual.parameters()}
-    if clip.device.type != 'cpu' or kinds != {'torch.float32'}:
-        raise ValueError(f'a tagger is made on the CPU and in float32, and this is {clip}')
+    clip, kind = model.clip, type(model).__name__
+    numbers = {str(weight.dtype) for weight in clip.model.visual.parameters()}
+    wrong = None
+    if not model.independent:
+        wrong = f'scores of this {kind} are normalised over the pictures: use normalize=None'
+    elif model.from_pixels:
+        wrong = f'this {kind} needs more than the features of one pass: export the models inside it'
+    elif clip.device.type != 'cpu' or numbers != {'torch.float32'}:
+        wrong = f'a tagger is made on the CPU and in float32, and this is {clip}'
+    if wrong: raise ValueError(wrong)
 
 def _tagger_words(model:'Predictor', size:tuple[int, int])->dict[str, str]:
     "The texts of a tagger's file."
+    rule = model.rule()
     about = _transform_words(model.clip, size) | {
         'format': 'taidpt-tagger',
         'version': __version__,
@@ -327,7 +346,8 @@ def _tagger_words(model:'Predictor', size:tuple[int, int])->dict[str, str]:
         'weights': model.clip.fingerprint(),
         'size': size,
         'classes': list(model.classes.natural),
-        'thresholds': [float(t) for t in thresholds_of(model)]}
+        'thresholds': [float(limit) for limit in rule.limits],
+        'relative': rule.relative}
     return {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
 
 # %% ../../nbs/apps/onnx.ipynb #d13c7588
@@ -341,6 +361,7 @@ def export_tagger(
         raise ImportError(
             'A tagger is written with onnx: pip install onnx onnxruntime') from None
     _check_exportable(model)
+    from taidpt.clip import reference_photos
     module = _scores_module(model)
     size = module.tower.size
     graph = onnx.load_from_string(_traced(module, size))
