@@ -41,6 +41,10 @@ def _paths(fs, path:str, remote:bool)->list[str]: # sorted
     else: found = files_below(path)
     return sorted(str(file).replace(os.sep, '/') for file in found)
 
+def _hidden(name:str)->bool: # a path from the root
+    "Whether a file, or a folder on the way to it, begins with a dot."
+    return '/.' in f'/{name}'
+
 def _list_files(
     source:str|Path, # a folder, a pattern or a file
     out:str|Path, # folder of the results
@@ -55,9 +59,8 @@ def _list_files(
     listed = {}
     for file in _paths(fs, path, remote):
         name = posixpath.relpath(file, root)
-        hidden = file != path and '/.' in f'/{name}'
-        wanted = file.lower().endswith(endings) and not hidden
-        if wanted and fs.isfile(file):
+        named = file == path or not _hidden(name)
+        if named and file.lower().endswith(endings) and fs.isfile(file):
             listed[name] = fs.unstrip_protocol(file) if remote else file
     return listed
 
@@ -82,15 +85,18 @@ def _labelled(
 # %% ../../nbs/apps/cluster.ipynb #b04aa20f
 _COLUMNS = 'image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'
 
+def _picture_column(rows:pa.Table)->list:
+    "The cells of the column with pictures; `ValueError` if there is none."
+    for name in _COLUMNS:
+        if name in rows.column_names: return rows[name].to_pylist()
+    columns = ', '.join(rows.column_names)
+    raise ValueError(f'there are no pictures in it; its columns are {columns}')
+
 def _pictures_in(file:str)->tuple[list[str], list[bytes]]: # names; contents, b'' for a missing one
     "Pictures in the rows of a parquet file; `ValueError` if no column holds them."
     with fsspec.open(file) as opened: rows = pq.read_table(opened)
-    column = next((c for c in _COLUMNS if c in rows.column_names), None)
-    if column is None:
-        raise ValueError(
-            f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
     names, contents = [], []
-    for i, cell in enumerate(rows[column].to_pylist(), 1):
+    for i, cell in enumerate(_picture_column(rows), 1):
         if not isinstance(cell, dict): cell = {'bytes': cell}
         names.append(cell.get('path') or f'row {i}')
         contents.append(cell.get('bytes') or b'')
@@ -117,9 +123,8 @@ def _scored(
     on_error:str, # as in `score_files`
 )->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
     "Score pictures."
-    names = pictures = files
-    if files[0].lower().endswith('.parquet'):
-        names, pictures = _pictures_in(files[0])
+    table = files[0].lower().endswith('.parquet')
+    names, pictures = _pictures_in(files[0]) if table else (files, files)
     scores = []
     for row in model.predict(pictures, on_error=on_error, progress=False):
         scores.append(None if row.isnan().any() else row.tolist())
@@ -140,6 +145,12 @@ def _write_result(out:str, made_from:str, table:pa.Table)->None: # a path or a U
     with fsspec.open(out, 'wb') as f:                   # makes its folder, too
         pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
 
+def _not_done(task:dict)->dict:
+    "The report on a task, before it is done."
+    counts = {'read': 0, 'kept': 0}
+    errors = {'error': '', 'error_in_command': ''}
+    return {'name': task['name'], 'out': task['out']} | counts | errors
+
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
     def __init__(self, work:Callable, make:Callable):
@@ -148,8 +159,7 @@ class _Worker:
 
     def __call__(self, task:dict)->dict: # name, out, read, kept, told, error and error_in_command
         "Make one result. Reports errors, as one bad file must not end a long job."
-        done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0,
-                'error': '', 'error_in_command': ''}
+        done = _not_done(task)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
             try:
@@ -171,6 +181,12 @@ def _ray_cluster(address:bool|str): # the module `ray.data`, and the cluster's r
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     return ray.data, ray.cluster_resources()
 
+def _places(worker:tuple[Callable, Callable], resources:dict)->tuple[int, int]:
+    "GPUs of each worker, one for a model if there are any; how many workers there can be."
+    makes_model = worker[1].func is _model
+    if makes_model and resources.get('GPU'): return 1, int(resources['GPU'])
+    return 0, int(resources.get('CPU', 1))
+
 def _on_ray(
     worker:tuple[Callable, Callable], # of each process
     tasks:list[dict],
@@ -178,9 +194,7 @@ def _on_ray(
 )->Iterator[dict]: # results
     "Do tasks in the processes of a Ray cluster, each with its own worker."
     data, resources = _ray_cluster(address)
-    makes_model = worker[1].func is _model
-    gpus = 1 if makes_model and resources.get('GPU') else 0
-    places = int(resources.get('GPU' if gpus else 'CPU', 1))
+    gpus, places = _places(worker, resources)
     rows = data.from_items(tasks, override_num_blocks=len(tasks))
     done = rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
                     concurrency=(1, min(len(tasks), places)))

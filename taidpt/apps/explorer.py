@@ -70,17 +70,17 @@ class _Ready(NamedTuple):
     rule:Rule # what is tagged
     usual:Tensor # R × C, scores on the bundled photos
 
-def _scores(model:Predictor, rule:Rule, f:Tensor, F:Tensor)->Tensor: # B × D, B × J × D -> B × C
-    "Scores of features, as the rule compares them."
-    with torch.no_grad():
-        return rule.choose(model.branches(f, F)).float().cpu()
+def _with_row(model:Predictor, g:Tensor, l:Tensor|None)->Predictor: # 1 × D each
+    "The model with one more class."
+    G, L = model.embeddings()
+    if L is not None: L = torch.cat([L, l])
+    return model.with_embeddings(torch.cat([G, g]), L)
 
 def _with_classes(model:Predictor, rows:Mapping[str, tuple])->_Ready: # name -> rows of G and L
     "A model with added classes, which get a threshold by their scores on the bundled photos."
-    rule, more = model.rule(), model.prepared()
-    if rows:
-        G, L = zip(more.embeddings(), *rows.values())
-        more = more.with_embeddings(torch.cat(G), None if L[0] is None else torch.cat(L))
+    rule = model.rule()
+    more = model.prepared()
+    for G, L in rows.values(): more = _with_row(more, G, L)
     usual = more.reference_scores()
     new = reference_thresholds(usual)[len(model.classes):]
     rule = rule._replace(limits=np.append(rule.limits, new))
@@ -100,10 +100,23 @@ def _read_sentence(clip:FrozenCLIP, sentence:str)->_Seen:
     words = H[:, mask[0]]
     return _Seen(h, words, (1, words.shape[1]), words_of(clip, sentence))
 
+def _open(picture:str|Path|bytes|Image.Image, name:str)->Image.Image:
+    "A picture in RGB. Raises `UnreadablePicture` with its name."
+    try: return open_rgb(picture)
+    except (OSError, ValueError, SyntaxError) as e:
+        what = what_is_wrong(Path(name), 0, e)
+        raise UnreadablePicture(f'{what}. Choose another, or save it as JPEG.') from None
+
 def _read_picture(model:Predictor, picture:Image.Image)->_Seen:
     "f and F of a picture."
     f, F = next(picture_batches(model.clip, [picture], model.pos_embed, progress=False))
     return _Seen(f, F.flatten(1, 2), F.shape[1:3], model_view(model.clip.preprocess, picture))
+
+def _scores(ready:_Ready, seen:_Seen)->Tensor: # C
+    "The scores that the rule compares."
+    with torch.no_grad():
+        branches = ready.model.branches(seen.u, seen.U)
+    return ready.rule.choose(branches)[0].float().cpu()
 
 def _maps(ready:_Ready, seen:_Seen)->dict[str, Tensor]: # class -> h × w
     "A map of each class, from 0 to 1."
@@ -231,13 +244,18 @@ class Explorer(ipywidgets.VBox):
         self.others = ipywidgets.Box()                  # buttons of added classes
         self.look = _Look(gallery=[[c.about, c.thumbnail()] for c in self._choices])
         self.message = ipywidgets.HTML()
-        controls = ipywidgets.Box([self.prompts, self.sentence, self.name, self.others])
-        controls.add_class('controls')
-        super().__init__([controls, self.look, self.message])
-        self.add_class('taidpt-app')
+        super().__init__()
+        self._lay_out()
         self._listen()
         first = _first_of(self._choices)
         if first: self.show(first)
+
+    def _lay_out(self):
+        "Inputs above, then the pictures and classes, then messages."
+        controls = ipywidgets.Box([self.prompts, self.sentence, self.name, self.others])
+        controls.add_class('controls')
+        self.children = controls, self.look, self.message
+        self.add_class('taidpt-app')
 
     def _listen(self):
         "Act on what happens on the page."
@@ -287,8 +305,7 @@ class Explorer(ipywidgets.VBox):
     def _encoded(self, item:Image.Image|str)->_Seen:
         "A picture or a sentence, as the chosen model reads it."
         model = self._models[self.prompts.value]
-        if isinstance(item, str):
-            return _read_sentence(model.clip, item)
+        if isinstance(item, str): return _read_sentence(model.clip, item)
         return _read_picture(model, item)
 
     def _score(self, hover:str|None=None):
@@ -299,7 +316,7 @@ class Explorer(ipywidgets.VBox):
         if chosen not in self._features:
             self._features[chosen] = self._encoded(self._item)
         seen = self._features[chosen]
-        scores = _scores(ready.model, ready.rule, seen.u, seen.U)[0]
+        scores = _scores(ready, seen)
         self._maps = _maps(ready, seen)
         self._seen = seen
         if hover is None: hover = self.look.hover
@@ -327,9 +344,10 @@ class Explorer(ipywidgets.VBox):
         weights = self._maps[look.hover or look.tags[0][0]]
         with look.hold_sync():
             if isinstance(self._item, str):
+                words, = weights.tolist()
                 look.view = b''
-                look.weights = weights[0].tolist()
-                look.place = f'at “{look.words[weights[0].argmax()]}”'
+                look.weights = words
+                look.place = f'at “{look.words[words.index(max(words))]}”'
             else:
                 look.view = as_jpeg(heatmap_overlay(self._seen.shown, weights))
                 look.weights = []
@@ -356,10 +374,7 @@ class Explorer(ipywidgets.VBox):
         "Show a picture. Raises `UnreadablePicture`."
         file = Path(picture) if isinstance(picture, (str, Path)) else None
         if name is None: name = file.name if file else 'a picture'
-        try: image = open_rgb(picture)
-        except (OSError, ValueError, SyntaxError) as e:
-            raise UnreadablePicture(
-                f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG.') from None
+        image = _open(picture, name)
         for i, choice in enumerate(self._choices):
             if choice.file == file:
                 return self._begin(image, i, choice.about, choice.credit)
@@ -372,6 +387,12 @@ class Explorer(ipywidgets.VBox):
             raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
         self._begin(sentence)
 
+    def _remover(self, name:str)->ipywidgets.Button:
+        "A button that takes an added class away."
+        button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
+        button.on_click(lambda _: self._asked(self.remove, name))
+        return button
+
     def add(self, name:str): # of a class, as in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
         name = ' '.join(name.split())
@@ -379,10 +400,8 @@ class Explorer(ipywidgets.VBox):
             if squeeze(there) == squeeze(name):
                 raise ValueError(f'{there} is in the list already.')
         self._row(name)                                 # refuses what these prompts cannot take
-        button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
-        button.on_click(lambda _: self._asked(self.remove, name))
         self.added.append(name)
-        self.others.children += button,
+        self.others.children += self._remover(name),
         self._score(name)
         self.name.value = ''
 

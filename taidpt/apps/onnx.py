@@ -10,6 +10,7 @@ import io, json, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,21 +28,24 @@ if TYPE_CHECKING:
     from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
-def _fitted(
-    picture:Image.Image,
-    size:tuple[int, int], # height, width
-    about:dict, # crop, filter
-)->Image.Image:
-    "A picture of one size: its short side resized and its centre cut out, or squeezed."
-    height, width = size
-    filter = Image.Resampling[about['filter']]
-    if not about['crop']:
-        return picture.resize((width, height), filter)
+def _cropped(picture:Image.Image, width:int, height:int, filter)->Image.Image:
+    "A picture with its short side resized and its centre cut out."
     short = min(picture.size)
     W, H = (height if side == short else int(height * side / short) for side in picture.size)
     left = round((W - width) / 2)
     top = round((H - height) / 2)
     return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
+
+def _fitted(
+    picture:Image.Image,
+    size:tuple[int, int], # height, width
+    about:dict, # crop, filter
+)->Image.Image:
+    "A picture of one size: its centre, or squeezed."
+    height, width = size
+    filter = Image.Resampling[about['filter']]
+    if about['crop']: return _cropped(picture, width, height, filter)
+    return picture.resize((width, height), filter)
 
 def _as_pixels(
     picture:Image.Image, # in RGB
@@ -106,6 +110,10 @@ def _wrong_words(about:dict)->list[str]:
         right[name] = about[name] is not None
     return [name for name, fine in right.items() if not fine]
 
+def _class_names(given:object)->list[str]|None:
+    "Names, each once; None for anything else."
+    return given if is_text_list(given) and 0 < len(given) == len(set(given)) else None
+
 def _read_about(
     words:dict[str, str], # of a file
     scores:int, # how many its graph computes
@@ -117,10 +125,7 @@ def _read_about(
     about = {'relative': 'true'} | words                # files of earlier versions do not say it
     for name in _IN_JSON:
         about[name] = parse_json(about.get(name, 'null'), where)
-    names = about['classes']
-    if not (is_text_list(names) and 0 < len(names) == len(set(names))):
-        names = None
-    about['classes'] = names
+    names = about['classes'] = _class_names(about['classes'])
     about['thresholds'] = _numbers(about['thresholds'], len(names or ()))
     for name in ('mean', 'std'):
         about[name] = _numbers(about[name], 3)
@@ -132,14 +137,18 @@ def _read_about(
     return about
 
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
+def _limit_memory(most:int)->None: # bytes
+    "Limit the memory of sessions that will be opened."
+    import onnxruntime as ort
+    arena = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = ort.OrtMemoryInfo('Cpu', arena, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': most}))
+
 def _session(content:bytes, threads:int|None): # an `onnxruntime.InferenceSession`
     "A checked graph, ready to run in a memory that the size of its file limits."
     import onnxruntime as ort
     _check_graph(content)
-    memory = ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
-                               ort.OrtMemType.DEFAULT)
-    most = ort.OrtArenaCfg({'max_mem': LIMITS['memory of a tagger'] + 8*len(content)})
-    ort.create_and_register_allocator(memory, most)     # for the next session
+    _limit_memory(LIMITS['memory of a tagger'] + 8*len(content))
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = threads or 0
@@ -158,6 +167,15 @@ def _shapes(session)->tuple[list[int], int]: # height and width of pictures; num
     if not {*size} <= {*range(1, 4097)}:
         raise ValueError(f'no size: {size}')
     return size, classes
+
+def _report_unread(what:str, on_error:str)->None: # the picture, and why
+    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
+    if on_error != 'skip':
+        raise with_remedy(
+            UnreadablePicture, f'Cannot read {what}.',
+            python="Pass on_error='skip' to go on without it.",
+            command='Add --on-error skip to go on without it.') from None
+    warnings.warn(f'Skipped {what}', stacklevel=3)
 
 def _opened(path:Path, threads:int|None)->tuple: # the session; texts, checked, and the size
     "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
@@ -208,13 +226,7 @@ class Tagger:
         for place, picture in enumerate(as_pictures(pictures)):
             try: pixels = read_pixels(picture, self.preprocess)
             except (OSError, ValueError, SyntaxError) as e:
-                what = what_is_wrong(picture, place, e)
-                if on_error != 'skip':
-                    raise with_remedy(
-                        UnreadablePicture, f'Cannot read {what}.',
-                        python="Pass on_error='skip' to go on without it.",
-                        command='Add --on-error skip to go on without it.') from None
-                warnings.warn(f'Skipped {what}', stacklevel=2)
+                _report_unread(what_is_wrong(picture, place, e), on_error)
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
             else: rows.append(self._scores(pixels))
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
@@ -243,9 +255,9 @@ def _fused(model:'Predictor', f:'Tensor', F:'Tensor')->'Tensor': # B × D; B × 
     from taidpt.scores import fuse
     if not isinstance(model, Ensemble):
         return fuse(*model.branches(f, F))
-    members = [_fused(member, f, F) for member in model.members]
-    weights = [1]*len(members) if model.weights is None else [float(w) for w in model.weights]
-    return sum(w * scores for w, scores in zip(weights, members)) / sum(weights)
+    scores = [_fused(member, f, F) for member in model.members]
+    weights = [1.]*len(scores) if model.weights is None else list(map(float, model.weights))
+    return sum(map(mul, weights, scores)) / sum(weights)
 
 def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width -> N × C
     "What `predict` computes from pixels, as one PyTorch module."
@@ -294,12 +306,14 @@ def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
 _PLAIN_STEPS = 'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'
 
+def _is_plain(step)->bool: # of a transform
+    "Whether it only makes a tensor of an RGB picture."
+    return getattr(step, '__name__', type(step).__name__) in _PLAIN_STEPS
+
 def _steps(transform, size:tuple[int, int])->tuple|None: # resizing, normalising; whether it crops
     "What a transform of torchvision does; None for one that does not give a square of that size."
     from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
-    steps = [step for step in transform.transforms
-             if getattr(step, '__name__', type(step).__name__) not in _PLAIN_STEPS]
-    match steps:
+    match [step for step in transform.transforms if not _is_plain(step)]:
         case [Resize(size=int(short)) as resize, CenterCrop() as cut, Normalize() as norm]:
             if (short, short) == size == tuple(cut.size):
                 return resize, norm, True
@@ -351,6 +365,15 @@ def _tagger_words(model:'Predictor', size:tuple[int, int])->dict[str, str]:
     return {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
 
 # %% ../../nbs/apps/onnx.ipynb #d13c7588
+def _check_same_scores(tagger:Tagger, model:'Predictor')->None:
+    "Raise `ValueError` unless both give a few photos the same scores."
+    from taidpt.clip import reference_photos
+    photos = reference_photos()[:4]
+    wanted = model.predict(photos, progress=False).numpy()
+    if not np.allclose(tagger.predict(photos), wanted, atol=1e-3*np.abs(wanted).max()):
+        raise ValueError('the traced graph gives other scores than PyTorch: '
+                         'this model cannot be written to a file')
+
 def export_tagger(
     model:'Predictor', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
     path:str|Path, # the .onnx file to write
@@ -361,16 +384,10 @@ def export_tagger(
         raise ImportError(
             'A tagger is written with onnx: pip install onnx onnxruntime') from None
     _check_exportable(model)
-    from taidpt.clip import reference_photos
     module = _scores_module(model)
     size = module.tower.size
     graph = onnx.load_from_string(_traced(module, size))
     onnx.helper.set_model_props(graph, _tagger_words(model, size))
-    photos = reference_photos()[:4]
-    wanted = model.predict(photos, progress=False).numpy()
     with write_whole(path) as part:
         part.write_bytes(graph.SerializeToString())
-        found = Tagger(part).predict(photos)
-        if not np.allclose(found, wanted, atol=1e-3*np.abs(wanted).max()):
-            raise ValueError('the traced graph gives other scores than PyTorch: '
-                             'this model cannot be written to a file')
+        _check_same_scores(Tagger(part), model)

@@ -111,14 +111,17 @@ def _photo_ap(found:_Found)->float|None: # None without labels
     there = [tag.label in (found.labels or ()) for tag in found.tags]
     return average_precision(there, range(len(there), 0, -1)) if any(there) else None
 
-def _in_order(cards:list[dict])->list[dict]:
-    "Three examples first, the best, the median and the worst photo; then the most urgent."
-    cards = sorted(cards, key=lambda card: -card['urgency'])
+def _examples(cards:list[dict])->list[dict]: # three; of less than three photos none
+    "The best, the median and the worst photo that is labelled."
     ranked = [card for card in reversed(cards) if card['ap'] is not None]
     ranked.sort(key=lambda card: -card['ap'])
-    if len(ranked) > 2:
-        examples = ranked[0], ranked[len(ranked)//2], ranked[-1]
-        for place, card in enumerate(examples): card['place'] = place
+    if len(ranked) < 3: return []
+    return [ranked[0], ranked[len(ranked)//2], ranked[-1]]
+
+def _in_order(cards:list[dict])->list[dict]:
+    "The examples first, then the most urgent."
+    cards = sorted(cards, key=lambda card: -card['urgency'])
+    for place, card in enumerate(_examples(cards)): card['place'] = place
     return sorted(cards, key=lambda card: card['place'])
 
 # %% ../../nbs/apps/report.ipynb #3391cb27
@@ -134,7 +137,6 @@ def _card(
     view:Image.Image, # what the model sees of it
     maps:Mapping[str, Tensor], # class -> h × w
     numbers:Mapping[str, int], # class -> its number
-    credit:dict|None, # whose photo it is
 )->dict:
     "Contents and marks of a photo's card."
     tags = _card_tags(found)
@@ -143,7 +145,6 @@ def _card(
         view = view.resize((224, 224), Image.LANCZOS)
     return {
         'name': shown(Path(found.picture).name),
-        'credit': credit,
         'photo': _data_url(view, 'JPEG', quality=70),
         'shades': {tag.label: _shade_url(maps[tag.label]) for tag in tags},
         'tags': tags,
@@ -166,8 +167,8 @@ def _cards(
     views = _views(model, [found.picture for found in photos])
     cards = []
     for found, (view, maps) in zip(photos, views):
-        credit = credits.get(shown(Path(found.picture).name))
-        cards.append(_card(found, view, dict(zip(names, maps)), numbers, credit))
+        card = _card(found, view, dict(zip(names, maps)), numbers)
+        cards.append(card | {'credit': credits.get(card['name'])})
     return _in_order(cards)
 
 # %% ../../nbs/apps/report.ipynb #report-page-code
@@ -259,9 +260,11 @@ def _readable(pictures:Sequence, scores:Tensor)->tuple[Tensor, list]: # N × C -
     return read, [picture for picture, fine in zip(pictures, read, strict=True) if not fine]
 
 # %% ../../nbs/apps/report.ipynb #57c8ff68
-def _label_names(photos:LabeledPictures, names:Sequence[str])->list[set[str]]:
-    "The classes of each photo, under these names."
-    return [{names[c] for c in row.nonzero()[:, 0].tolist()} for row in photos.labels]
+def _label_names(labels:Tensor, names:Sequence[str])->list[set[str]]: # N × C, bool; C
+    "The classes of each photo."
+    known = [set() for _ in labels]
+    for i, c in labels.nonzero().tolist(): known[i].add(names[c])
+    return known
 
 def _measured_words(
     model:Predictor, # the model of the last scores
@@ -271,17 +274,14 @@ def _measured_words(
     against:str|None, # the method to compare the model with, class by class; None: the first
 )->dict:
     "What measured.html says of scores: numbers of all methods, and the gain over zero-shot CLIP."
-    first, *others = scores
-    new = others[-1] if others else first
-    old = against or first
+    methods = list(scores)
+    new, old = methods[-1], against or methods[0]
     measured = {}
     for method, s in scores.items():
         measured[method] = Measured(photos.labels, s, model.classes.natural, 500)
     plain, claims = None, []
-    if _ZERO in scores:
-        plain = _zero_shot_headline(model, found, scores[_ZERO])
-    if _ZERO in scores and new != _ZERO:
-        claims.append(_claim(measured, new, f'the {len(photos)} photos below'))
+    if _ZERO in methods: plain = _zero_shot_headline(model, found, scores[_ZERO])
+    if _ZERO in methods[:-1]: claims = [_claim(measured, new, f'the {len(photos)} photos below')]
     return _headline(found) | {
         'title': f'{new} on {len(photos)} photos',
         'new': new,
@@ -310,7 +310,7 @@ def write_report(
     read, broken = _readable(photos.pictures, scores[new])
     photos = photos[read]
     scores = {method: s[read] for method, s in scores.items()}
-    known = _label_names(photos, model.classes.natural)
+    known = _label_names(photos.labels, model.classes.natural)
     found = _look_up(model, photos.pictures, scores[new], model.rule(), known)
     words = _measured_words(model, photos, found, scores, against)
     words['claims'] = [*claims, *words['claims']]
@@ -350,30 +350,41 @@ def write_tag_report(
         tagged=sum(bool(_present(photo.tags)) for photo in found))
 
 # %% ../../nbs/apps/report.ipynb #report-figures
+def _class_figures(m:Measured, found:dict, limits:np.ndarray)->dict: # of `Measured.f1`; C
+    "Figures of tags of each class that a picture shows."
+    figures = {}
+    for c, name in enumerate(m.names):
+        if m.counts[c]: figures[name] = {
+            'pictures': m.counts[c],
+            'threshold': float(limits[c]),
+            'precision': float(found['precision'][c]),
+            'recall': float(found['recall'][c])}
+    return figures
+
 def _tag_figures(
     m:Measured, # of N photos
     tags:np.ndarray, # N × C, bool
     limits:np.ndarray, # C thresholds
     thresholds:str, # where these are from
 )->dict:
-    "Figures of tags: over all, and by class; classes without a picture are left out."
+    "Figures of tags, over all and by class."
     found = m.f1(tags)
-    classes = {}
-    for c, name in enumerate(m.names):
-        if m.counts[c]:
-            classes[name] = {
-                'pictures': m.counts[c],
-                'threshold': float(limits[c]),
-                'precision': float(found['precision'][c]),
-                'recall': float(found['recall'][c])}
     return {
         'thresholds': thresholds,
         'tags_a_picture': float(tags[m.read].sum(1).mean()),
-        'classes': classes,
+        'classes': _class_figures(m, found, limits),
         'CF1': found['CF1'].value,
         'OF1': found['OF1'].value,
         'CF1_interval': list(found['CF1'][1:]),
         'OF1_interval': list(found['OF1'][1:])}
+
+def _ap_figures(m:Measured)->dict:
+    "Average precision of each class that a picture shows, and its limits."
+    values, limits = {}, {}
+    for name, (value, *ends) in m.ap().items():
+        values[name] = value
+        limits[name] = ends
+    return {'AP': values, 'AP_interval': limits}
 
 def _held_out_figures(
     m:Measured, # of N photos
@@ -395,20 +406,17 @@ def _method_figures(
 )->dict:
     "All figures of a method."
     rule = model.rule()
-    best = m.f1(tags_of(scores, top_k=min(3, scores.shape[1])))
-    value, *limits = m.map()
-    ap = m.ap()
+    tags = tags_of(scores, rule.thresholds(scores))
     thresholds = 'calibrated' if model.thresholds else 'default'
     if fitted: thresholds += ' on these'
-    tags = tags_of(scores, rule.thresholds(scores))
+    best = m.f1(tags_of(scores, top_k=min(3, scores.shape[1])))
+    value, *limits = m.map()
     figures = {
         'mAP': value,
         'mAP_interval': limits,
         'tags': _tag_figures(m, tags, rule.limits, thresholds),
         'CF1': best['CF1'].value,
-        'OF1': best['OF1'].value,
-        'AP': {name: interval.value for name, interval in ap.items()},
-        'AP_interval': {name: list(interval[1:]) for name, interval in ap.items()}}
+        'OF1': best['OF1'].value} | _ap_figures(m)
     if fitted:
         figures['held_out'] = _held_out_figures(m, scores, model, rule.limits)
     return figures
@@ -443,29 +451,33 @@ def _methods_table(methods:Mapping[str, dict])->str:
         rows.append([name, m['mAP'], _LIMITS(*m['mAP_interval']), m['CF1'], m['OF1']])
     return as_table(rows, ['', 'mAP', '95 %', 'CF1', 'OF1'])
 
+def _tags_row(tags:Mapping)->list:
+    "Figures of tags by one kind of thresholds."
+    return [
+        tags['thresholds'],
+        tags['CF1'], _LIMITS(*tags['CF1_interval']),
+        tags['OF1'], _LIMITS(*tags['OF1_interval']),
+        tags['tags_a_picture']]
+
 def _tags_table(methods:Mapping[str, dict])->str:
     "CF1 and OF1 of tags by threshold, and the number of tags a picture."
     rows = []
     for name, method in methods.items():
         for tags in (method['tags'], method.get('held_out')):
-            if tags:
-                rows.append([
-                    name, tags['thresholds'],
-                    tags['CF1'], _LIMITS(*tags['CF1_interval']),
-                    tags['OF1'], _LIMITS(*tags['OF1_interval']),
-                    tags['tags_a_picture']])
+            if tags: rows.append([name, *_tags_row(tags)])
     return as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture'])
 
 def _classes_table(methods:Mapping[str, dict])->str:
     "Average precision by class; the limits, threshold, precision and recall of the last method."
     *_, last = methods.values()
+    tags = last.get('held_out', last['tags'])
     rows = []
-    for name, tags in last.get('held_out', last['tags'])['classes'].items():
-        rows.append([
-            name, tags['pictures'],
-            *(method['AP'][name] for method in methods.values()),
-            _LIMITS(*last['AP_interval'][name]),
-            f'{tags["threshold"]:7.3f}', tags['precision'], tags['recall']])
+    for name, its in tags['classes'].items():
+        aps = [method['AP'][name] for method in methods.values()]
+        limits = _LIMITS(*last['AP_interval'][name])
+        threshold = f'{its["threshold"]:7.3f}'
+        row = [name, its['pictures'], *aps, limits, threshold, its['precision'], its['recall']]
+        rows.append(row)
     head = ['', 'pictures', *methods, '95 %', 'threshold', 'precision', 'recall']
     return as_table(rows, head)
 
