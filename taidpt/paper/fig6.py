@@ -7,13 +7,22 @@ __all__ = ['fig6']
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-003
 from collections.abc import Sequence
+from functools import partial
 
 from ..baselines.coop import CoOp
-from ..ensemble import ensemble_scores
 from ..metrics import Measured
-from .study import Material, Scene, Study, measured, scene
+from .study import Cell, Material, Scene, Study, measured, scene, together
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
+def _fig6_rows(seen:Scene, cells:Sequence[Cell], tai:Cell, shots:int)->dict[tuple, Measured]:
+    "mAP of CoOp's runs, of each branch alone and with TaI-DPT."
+    scores = {
+        'CoOp': [cell.alone for cell in cells],
+        'CoOp-DPT': [cell.both for cell in cells],
+        'CoOp-DPT + TaI-DPT': together(cells, tai)}
+    return {(method, shots): measured(seen.test, runs) for method, runs in scores.items()}
+
+# %% ../../nbs/paper/fig6.ipynb #0498172f
 def fig6(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
@@ -22,16 +31,15 @@ def fig6(
     pictures:Scene|None=None, # pictures in place of the data set's
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
-    shots, group = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2)), f'fig6.{name}'
+    if not shots: shots = (1, 2, 4, 8, 16) if study.whole else (1, 2)
+    group = f'fig6.{name}'
     seen = pictures or scene(Material(study, name), max(shots))
-    tai, test = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), seen.test
-    found = {('TaI', 0): measured(test, [tai.alone]), ('TaI-DPT', 0): measured(test, [tai.both])}
-    def model(seed): return CoOp(study.clip, test.classes, local=True, seed=seed, **(coop or {}))
+    tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
+    found = {
+        ('TaI', 0): measured(seen.test, [tai.alone]),
+        ('TaI-DPT', 0): measured(seen.test, [tai.both])}
+    new = partial(CoOp, study.clip, seen.test.classes, local=True, **(coop or {}))
     for k in shots:
-        cells = [seen.learned(f'{group}.CoOp', k, model(s)) for s in study.seeds]
-        both = [ensemble_scores([c.both, tai.both]).float() for c in cells]
-        found |= {('CoOp', k): measured(test, [c.alone for c in cells]),
-                  ('CoOp-DPT', k): measured(test, [c.both for c in cells]),
-                  ('CoOp-DPT + TaI-DPT', k): measured(test, both)}
+        found |= _fig6_rows(seen, seen.runs(f'{group}.CoOp', k, new), tai, k)
     seen.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', 'shots', found, {})
     return found
