@@ -611,7 +611,7 @@ def _import(
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
     model.save(path)
     say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors, '
-        f'on {encoder.name}, tau_image {model.recipe_.tau_image:g}\n'
+        f'on {encoder.name}, tau_image {model.picture_tau():g}\n'
         f'Tag pictures: taidpt tag --prompts {shlex.quote(path)} photos/')
 
 # %% ../../nbs/apps/cli.ipynb #cli-export-1
