@@ -17,12 +17,12 @@ from ..baselines.coop import CoOp
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures
-from ..ensemble import ensemble_scores
 from ..learner import TaIDPT
 from ..losses import ranking_loss
 from ..metrics import Measured
 from taidpt.paper.study import (
-    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, write_table,
+    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, scores_both, together,
+    write_table,
 )
 from ..scores import fuse
 from ..texts import LabeledTexts
@@ -52,14 +52,19 @@ def _with_tau(model:TaIDPT, tau_image:float)->TaIDPT:
     other.tau_image = tau_image
     return other
 
-def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
+def _variant_cell(
+    m:Material,
+    seed:int, # of the prompts
+    name:str='published', # of the variant
+    **settings, # of `TaIDPT`, where they are changed
+)->Cell:
     "Scores of the test pictures by TaI-DPT, as published or with changed settings."
-    prompts = m.prompts(seed)
-    if settings.keys() == {'tau_image'}:
-        model, learn, source = prompts
+    if not settings: prompts = m.prompts(seed)
+    elif settings.keys() == {'tau_image'}:
         tau = settings['tau_image']
+        model, learn, source = m.prompts(seed)
         prompts = _with_tau(model, tau), lambda: _with_tau(learn(), tau), source
-    elif settings:
+    else:
         prompts = m.prompts(seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
     return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, *prompts)
 
@@ -79,7 +84,7 @@ def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group a
             recommended = settings.keys() & m.study.clip.recommended.keys()
             value += " (the CLIP's)" if recommended else ' (as published)'
         cells = [_variant_cell(m, seed, name, **changed) for seed in m.study.seeds]
-        found[group, value] = measured(m.test, [cell.both for cell in cells])
+        found[group, value] = measured(m.test, scores_both(cells))
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
@@ -113,7 +118,12 @@ def _sentences_naming(m:Material, classes:ClassSet, n:int)->LabeledTexts:
     return LabeledTexts(some.texts, some.labels[:, columns], classes)
 
 # %% ../../nbs/paper/ablations.ipynb #886c9e9f
-def _sentence_cell(m:Material, test:LabeledPictures, texts:LabeledTexts, seed:int)->Cell:
+def _sentence_cell(
+    m:Material,
+    test:LabeledPictures, # to be scored
+    texts:LabeledTexts, # to learn from
+    seed:int, # of the prompts
+)->Cell:
     "Scores of TaI-DPT with the settings of CoOp."
     settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in m.study.clip.recommended: settings['lr'] = 2e-3
@@ -126,7 +136,12 @@ def _sentence_cell(m:Material, test:LabeledPictures, texts:LabeledTexts, seed:in
     return m.study.cell(f'texts-pictures.{m.name}.texts.seed{seed}', test, *prompts)
 
 # %% ../../nbs/paper/ablations.ipynb #bce0af49
-def _picture_cell(m:Material, test:LabeledPictures, train:LabeledPictures, seed:int)->Cell:
+def _picture_cell(
+    m:Material,
+    test:LabeledPictures, # to be scored
+    train:LabeledPictures, # to learn from
+    seed:int, # of the prompts
+)->Cell:
     "Scores of CoOp with both branches."
     study, run = m.study, m.run
     model = CoOp(study.clip, test.classes, n_ctx=run.n_ctx, tau_image=run.tau_image,
@@ -148,16 +163,15 @@ def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was l
     texts = _sentences_naming(m, test.classes, len(pictures))
     zero_shot = ZeroShotCLIP(study.clip, test.classes)
     zero = study.cell(f'texts-pictures.{m.name}.zero-shot', test, zero_shot)
-    from_texts = [_sentence_cell(m, test, texts, seed).both for seed in study.seeds]
-    from_pictures = [_picture_cell(m, test, pictures, seed).both for seed in study.seeds]
+    from_texts = [_sentence_cell(m, test, texts, seed) for seed in study.seeds]
+    from_pictures = [_picture_cell(m, test, pictures, seed) for seed in study.seeds]
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
-        f'TaI-DPT, {len(texts)} sentences': from_texts,
-        f'CoOp-DPT, {len(pictures)} pictures': from_pictures}
+        f'TaI-DPT, {len(texts)} sentences': scores_both(from_texts),
+        f'CoOp-DPT, {len(pictures)} pictures': scores_both(from_pictures)}
     for weight in (.2, .4, .5, .6, .8):
-        pairs, weights = zip(from_texts, from_pictures), [1 - weight, weight]
-        both = [ensemble_scores(pair, weights).float() for pair in pairs]
-        scores[f'both, weight {weight:g} for pictures'] = both
+        name = f'both, weight {weight:g} for pictures'
+        scores[name] = together(from_pictures, from_texts, weight)
     return {('texts, pictures', what): measured(test, runs).each for what, runs in scores.items()}
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-025

@@ -74,8 +74,10 @@ class Comparison:
         if not self.labels.any(): raise ValueError(
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
         named = every[every.labels.any(1)]
-        dropped = len(every) - len(named) + every.dropped
-        self.train = LabeledTexts(named.texts, named.labels, named.classes, dropped, named.frequency)
+        self.train = LabeledTexts(
+            named.texts, named.labels, named.classes,
+            dropped=len(every) - len(named) + every.dropped,
+            frequency=every.frequency)
         self.data = data_digest(photos, self.train, min_photos)
         self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
 

@@ -11,18 +11,9 @@ from functools import partial
 
 from ..baselines.coop import CoOp
 from ..metrics import Measured
-from .study import Cell, Material, Scene, Study, measured, scene, together
+from .study import Material, Scene, Study, scene, scores_alone, scores_both, together
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
-def _fig6_rows(seen:Scene, cells:Sequence[Cell], tai:Cell, shots:int)->dict[tuple, Measured]:
-    "mAP of CoOp's runs, of each branch alone and with TaI-DPT."
-    scores = {
-        'CoOp': [cell.alone for cell in cells],
-        'CoOp-DPT': [cell.both for cell in cells],
-        'CoOp-DPT + TaI-DPT': together(cells, tai)}
-    return {(method, shots): measured(seen.test, runs) for method, runs in scores.items()}
-
-# %% ../../nbs/paper/fig6.ipynb #0498172f
 def fig6(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
@@ -35,11 +26,13 @@ def fig6(
     group = f'fig6.{name}'
     seen = pictures or scene(Material(study, name), max(shots))
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
-    found = {
-        ('TaI', 0): measured(seen.test, [tai.alone]),
-        ('TaI-DPT', 0): measured(seen.test, [tai.both])}
+    found = seen.measured(0, {'TaI': [tai.alone], 'TaI-DPT': [tai.both]})
     new = partial(CoOp, study.clip, seen.test.classes, local=True, **(coop or {}))
     for k in shots:
-        found |= _fig6_rows(seen, seen.runs(f'{group}.CoOp', k, new), tai, k)
+        cells = seen.runs(f'{group}.CoOp', k, new)
+        found |= seen.measured(k, {
+            'CoOp': scores_alone(cells),
+            'CoOp-DPT': scores_both(cells),
+            'CoOp-DPT + TaI-DPT': together(cells, tai)})
     seen.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', 'shots', found, {})
     return found

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 import torch
 
 from ..metrics import Measured
-from .study import Cell, Material, Study, data_digest, draw, measured, write_table
+from taidpt.paper.study import (
+    Cell, Material, Study, data_digest, draw, measured, scores_alone, scores_both, write_table,
+)
 from ..texts import template_sentences
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-017
@@ -21,22 +23,32 @@ def _equal_epochs(size:int, largest:int, epochs:int, batch_size:int)->int:
     return round(epochs * steps(largest) / steps(size))
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-018
-def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)->Cell:
+def _sample_cell(
+    m:Material,
+    size:int, # captions in the sample
+    largest:int, # captions in the largest sample
+    seed:int, # of the sample and of the prompts
+    equal_steps:bool, # as in `fig7`
+)->Cell:
     "Scores of the test pictures by prompts from a sample."
-    study, templates = m.study, template_sentences(m.classes)
+    study = m.study
+    templates = template_sentences(m.classes)
     every = m.train + templates
     drawn = draw(len(m.train), size, seed)
-    rows = torch.cat([drawn, torch.ones(len(templates), dtype=torch.bool)]).nonzero()[:, 0]
+    always = torch.ones(len(templates), dtype=torch.bool)
+    rows = torch.cat([drawn, always]).nonzero()[:, 0]
     epochs, ending = m.recipe.epochs, ''
     if equal_steps:
-        most, ending = largest + len(templates), '-steps'
+        most = largest + len(templates)
         epochs = _equal_epochs(len(rows), most, epochs, m.recipe.batch_size)
+        ending = '-steps'
     prompts = m.prompts(
         seed, f'fig7-{m.name}-{size}-seed{seed}{ending}',
         train=lambda: every[rows],
         features=lambda: study.sentence_features(every.texts).take(rows),
         source=f'{m.source} {size}',
-        templates=False, epochs=epochs)
+        templates=False,
+        epochs=epochs)
     return study.cell(f'fig7.{m.name}{ending}.{size}.seed{seed}', m.test, *prompts)
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-020
@@ -68,8 +80,8 @@ def fig7(
     found = {}
     for size in sizes:
         cells = [_sample_cell(m, size, sizes[-1], seed, equal_steps) for seed in study.seeds]
-        found[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
-        found[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
+        found[name, size, 'TaI'] = measured(m.test, scores_alone(cells))
+        found[name, size, 'TaI-DPT'] = measured(m.test, scores_both(cells))
     what = 'fig7-steps' if equal_steps else 'fig7'
     data = {name: data_digest(m.test, m.train)}
     notes = _fig7_notes(m, equal_steps, found)

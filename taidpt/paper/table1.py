@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from ..metrics import Measured
 from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Cell, Material, Study, data_digest, measured, write_table
+from taidpt.paper.study import (
+    Cell, Material, Study, data_digest, measured, scores_alone, scores_both, write_table,
+)
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table1.ipynb #table1-007
@@ -29,8 +31,8 @@ def _table1_results(m:Material)->dict[tuple, Measured]: # by data set and method
     scores = {
         'zero-shot CLIP': [zero_shot.alone],
         'zero-shot CLIP with DPT': [zero_shot.both],
-        'TaI': [cell.alone for cell in learned],
-        'TaI-DPT': [cell.both for cell in learned]}
+        'TaI': scores_alone(learned),
+        'TaI-DPT': scores_both(learned)}
     return {(m.name, method): measured(m.test, scores[method]) for method in METHODS}
 
 # %% ../../nbs/paper/table1.ipynb #table1-012
@@ -41,7 +43,8 @@ def table1(
     "Table 1: four methods on each data set. Writes table1.md and table1.json."
     materials = [Material(study, name) for name in datasets]
     for m in materials: _ = m.captions, m.test              # fail now if a file is missing
-    results, published, data, notes = {}, {}, {}, []
+    results, published, data = {}, {}, {}
+    notes = []
     for m in materials:
         found = _table1_results(m)
         results |= found

@@ -9,29 +9,36 @@ __all__ = ['table2']
 from collections.abc import Sequence
 from functools import partial
 
+from torch import Tensor
+
 from ..baselines.coop import CoOp
 from ..baselines.tipadapter import TipAdapter
 from ..datasets.samples import LASO_NOVEL
 from ..metrics import Measured
 from .published import PUBLISHED
-from .study import Cell, Material, Scene, Study, measured, scene, together
+from taidpt.paper.study import (
+    Cell, Material, Scene, Study, scene, scores_alone, scores_both, together,
+)
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table2.ipynb #table2-010
-def _table2_rows(seen:Scene, tai:Cell, shots:int, coop:dict)->dict[tuple, Measured]:
-    "mAP of the methods that learn from some pictures of each class."
+def _table2_scores(
+    seen:Scene, # pictures
+    tai:Cell, # of TaI-DPT
+    shots:int, # pictures per class
+    coop:dict, # settings of `CoOp`
+)->dict[str, list[Tensor]]: # of each method and seed
+    "Scores of the methods that learn from some pictures of each class."
     clip, classes = seen.study.clip, seen.test.classes
     new = partial(CoOp, clip, classes, local=True, **coop)
     cells = seen.runs('table2.CoOp', shots, new)
-    scores = {
-        'CoOp': [cell.alone for cell in cells],
-        'CoOp-DPT': [cell.both for cell in cells]}
+    scores = {'CoOp': scores_alone(cells), 'CoOp-DPT': scores_both(cells)}
     for method, epochs in {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}.items():
         new = partial(TipAdapter, clip, classes, epochs=epochs)
         adapters = seen.runs(f'table2.{method}', shots, new, search=True)
-        scores[method] = [cell.both for cell in adapters]
+        scores[method] = scores_both(adapters)
     scores['CoOp-DPT + TaI-DPT'] = together(cells, tai)
-    return {(method, shots): measured(seen.test, runs) for method, runs in scores.items()}
+    return scores
 
 def _write_table2(seen:Scene, found:dict[tuple, Measured])->None:
     "Write the table, with notes on which test it is."
@@ -55,9 +62,8 @@ def table2(
     zero_shot = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
     zero = study.cell('table2.zero-shot', seen.test, zero_shot)
     tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
-    found = {
-        ('zero-shot CLIP', 0): measured(seen.test, [zero.both]),
-        ('TaI-DPT', 0): measured(seen.test, [tai.both])}
-    for k in shots: found |= _table2_rows(seen, tai, k, coop or {})
+    found = seen.measured(0, {'zero-shot CLIP': [zero.both], 'TaI-DPT': [tai.both]})
+    for k in shots:
+        found |= seen.measured(k, _table2_scores(seen, tai, k, coop or {}))
     _write_table2(seen, found)
     return found

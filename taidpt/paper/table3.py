@@ -16,13 +16,14 @@ from PIL import Image
 
 from ..baselines.dualcoop import DualCoOp
 from ..clip import FrozenCLIP
-from ..datasets.samples import partial_labels
 from ..datasets.labelled import LabeledPictures
+from ..datasets.samples import partial_labels
+from ..encoders.features import FeatureStore
 from ..metrics import Measured
 from .augment import AugmentedPictures, augmented
 from .published import DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES
 from taidpt.paper.study import (
-    Cell, Material, Scene, Study, labels_digest, measured, scene, together,
+    Cell, Material, Scene, Study, labels_digest, scene, scores_both, together,
 )
 
 # %% ../../nbs/paper/table3.ipynb #table3-006d
@@ -37,17 +38,28 @@ class _Dual(NamedTuple):
     @property
     def name(self)->str: return 'DualCoOp*' if self.starred else 'DualCoOp'
 
-def _dual_features(study:Study, dual:_Dual, pictures:LabeledPictures, seed:int):
+def _dual_features(
+    study:Study,
+    dual:_Dual,
+    pictures:LabeledPictures, # to learn from
+    seed:int, # of their changes
+)->FeatureStore:
     "Features of training pictures, encoded once or, if they are augmented, in each epoch."
     if not dual.starred: return study.features(pictures, dual.clip)
     return AugmentedPictures(dual.clip, pictures.pictures, dual.change, seed, study.progress)
 
 # %% ../../nbs/paper/table3.ipynb #6e96e473
-def _dualcoop_cell(scene:Scene, name:str, dual:_Dual, share:float, seed:int)->Cell:
+def _dualcoop_cell(
+    seen:Scene, # pictures
+    name:str, # beginning of the cell's name
+    dual:_Dual,
+    share:float, # of labels that are known
+    seed:int, # of the prompts and of the known labels
+)->Cell:
     "Scores of DualCoOp, or DualCoOp*, learned from part of the labels."
-    study, train = scene.study, scene.train
+    study, train = seen.study, seen.train
     name = f'{name}.{share}.seed{seed}'
-    model = DualCoOp(dual.clip, scene.test.classes, seed=seed, **dual.settings)
+    model = DualCoOp(dual.clip, seen.test.classes, seed=seed, **dual.settings)
     known = train.labels if dual.starred else train.signed()
     labels = partial_labels(known, share, seed, per_label=dual.starred)
     changes = sorted(dual.change.keywords.items()) if dual.starred else []
@@ -57,7 +69,7 @@ def _dualcoop_cell(scene:Scene, name:str, dual:_Dual, share:float, seed:int)->Ce
     def learn():
         features = _dual_features(study, dual, train, seed)
         return model.fit(features, labels, checkpoint=path, progress=study.progress)
-    return study.cell(name, scene.test, model, learn, source)
+    return study.cell(name, seen.test, model, learn, source)
 
 # %% ../../nbs/paper/table3.ipynb #table3-014
 def _picture_side(clip:FrozenCLIP)->int: # pixels
@@ -70,18 +82,24 @@ def _as_published(name:str, clip:FrozenCLIP)->_Dual: # name: of the data set
     return _Dual(clip, DUALCOOP[name], change)
 
 # %% ../../nbs/paper/table3.ipynb #7089a1a0
-def _table3_results(seen:Scene, method:str, tai:Cell, runs:dict[float, list[Cell]], weight:float
-                    )->dict[tuple, Measured|list]: # runs: cells by share
+def _table3_results(
+    seen:Scene, # pictures
+    method:str, # DualCoOp's name
+    tai:Cell, # of TaI-DPT
+    runs:dict[float, list[Cell]], # of DualCoOp, by share
+    weight:float, # of DualCoOp in the ensemble
+)->dict[tuple, Measured|list]: # by method and share
     "mAP over shares, and its mean if all published ones were run."
     ensemble = f'{method} + TaI-DPT'
-    found = {('TaI-DPT', 0): measured(seen.test, [tai.both])}
+    found = seen.measured(0, {'TaI-DPT': [tai.both]})
     for share, cells in runs.items():
-        found[method, share] = measured(seen.test, [cell.both for cell in cells])
-        found[ensemble, share] = measured(seen.test, together(cells, tai, weight))
+        found |= seen.measured(share, {
+            method: scores_both(cells),
+            ensemble: together(cells, tai, weight)})
     if set(SHARES) <= set(runs):
-        for m in (method, ensemble):
-            each = [found[m, share].each for share in SHARES]
-            found[m, 'mean'] = np.mean(each, 0).tolist()
+        for name in (method, ensemble):
+            each = [found[name, share].each for share in SHARES]
+            found[name, 'mean'] = np.mean(each, 0).tolist()
     return found
 
 def _write_table3(seen:Scene, name:str, found:dict[tuple, Measured|list])->None:
