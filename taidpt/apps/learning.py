@@ -69,8 +69,9 @@ def _learner(method:str, loss:str, clip:FrozenCLIP, classes:ClassSet, settings:d
     if method != 'prompts':
         raise ValueError(f"method must be 'linear', 'prompts' or 'concepts', not {method!r}")
     if len(classes) < 2: raise with_remedy(
-        ValueError, f'{classes.names[0]}: prompts rank classes, so name two or more',
-        "in a list, as in ['cat', 'dog']", 'with commas between, or a file')
+        ValueError, f'{classes.names[0]}: prompts rank classes;',
+        "name two or more, as in ['cat', 'dog']",
+        'name two or more, with commas between, or a file')
     return TaIDPT(clip, classes, loss=loss, **settings)
 
 # %% ../../nbs/apps/learning.ipynb #learning-clip
