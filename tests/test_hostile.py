@@ -5,7 +5,6 @@ import io
 import os
 import re
 import sys
-from contextlib import redirect_stdout
 
 import numpy as np
 import onnx
@@ -16,8 +15,8 @@ from fuzz import picture, tagger
 from onnx import helper, numpy_helper
 
 from taidpt.all import ClassSet, read_captions
-from taidpt.apps.cli import _print_tags
 from taidpt.apps.onnx import Tagger
+from taidpt.apps.tagging import TaggedPictures
 from taidpt.encoders.pictures import decoded, open_rgb
 from taidpt.files import LIMITS, open_safetensors, write_safetensors
 from taidpt.paper.checkpoints import prompt_tensors
@@ -160,13 +159,12 @@ def test_names_control_neither_terminal_nor_spreadsheet(tmp_path):
     label = '@dog\x9b'
     tags = [[Tag(label, .5, True)], [Tag(label, .5, True)]]
     table = tmp_path/'tags.csv'
-    told = io.StringIO()
-    with redirect_stdout(told):
-        _print_tags(pictures, tags, [label], scores=True, out=str(table))
-    assert told.getvalue().splitlines() == [
+    found = TaggedPictures(pictures, [label], tags)
+    assert found.lines(scores=True) == [
         'a\\x1b[2J\\r\\nb.jpg: cat: @dog\\x9b 0.500',
         '=1+1.jpg: @dog\\x9b 0.500',
     ]
+    found.save_table(table, scores=True)
     with table.open(newline='') as f: rows = list(csv.reader(f))
     assert rows == [
         ['picture', 'tags', "'@dog\\x9b"],
