@@ -48,11 +48,9 @@ def _prompt_row(model:PromptModel, name:str)->tuple[Tensor, Tensor|None]: # 1 ×
     G, *L = normalize(E.float(), dim=-1)
     return G, L[0] if L else None
 
-_INSTEAD = 'Choose zero-shot CLIP or prompts that share their vectors.'
-
 def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × D, of unit length
     "Rows of G and L for any name. Raises `ValueError` if that is impossible."
-    if isinstance(model, Attended): model = model.model
+    while isinstance(model, Attended): model = model.model
     if isinstance(model, ZeroShotCLIP): return _zero_shot_row(model, name)
     prompts = isinstance(model, PromptModel)
     if prompts and model.prompts_.ctx_global.ndim == 2: return _prompt_row(model, name)
@@ -60,7 +58,7 @@ def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × 
     if prompts or isinstance(model, ClassVectors):
         why = ('These prompts are class-specific: each class has vectors of its own, '
                f'and {name!r} has none.')
-    raise ValueError(f'{why} {_INSTEAD}')
+    raise ValueError(f'{why} Choose zero-shot CLIP or prompts that share their vectors.')
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-usual-4
 class _Ready(NamedTuple):
@@ -121,7 +119,7 @@ def _scores(ready:_Ready, seen:_Seen)->Tensor: # C
 def _maps(ready:_Ready, seen:_Seen)->dict[str, Tensor]: # class -> h × w
     "A map of each class, from 0 to 1."
     with torch.no_grad():
-        P = ready.model.maps(seen.U)[0].float().cpu()     # J × C
+        P = ready.model.maps(seen.U)[0].float().cpu()   # J × C
     return dict(zip(ready.names, unit_range(P.T.unflatten(1, seen.grid))))
 
 # %% ../../nbs/apps/explorer.ipynb #90926308
@@ -173,7 +171,7 @@ def _inputs(names:list[str])->tuple: # three widgets
 
 # %% ../../nbs/apps/explorer.ipynb #47629507
 def _check_shown(model:Predictor)->None:
-    "Raise `RuntimeError` for an untrained model, `ValueError` for one that cuts pictures."
+    "Raise `RuntimeError` for an untrained model, `ValueError` if features are not enough for it."
     model.check_fitted()
     if model.from_pixels:
         raise ValueError(f'{model.title} needs more than the features of one pass, which are all '
@@ -231,7 +229,7 @@ class Explorer(ipywidgets.VBox):
         models:Predictor|Mapping[str, Predictor]|None=None, # one, or by name; None: bundled prompts
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
-        "Raises `RuntimeError` for an untrained model, `ValueError` for one that cuts pictures."
+        "Raises `RuntimeError` for an untrained model, `ValueError` if features are not enough."
         self._models = _by_name(models)
         self._choices = _as_choices(pictures)
         self.added = []             # names of classes

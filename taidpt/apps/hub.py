@@ -69,7 +69,7 @@ def _final_settings(model:Predictor)->dict:
         settings[name] = recipe.get(name) if value is None else value
     for part in model.parts():
         for name, value in _final_settings(part).items():
-            settings[f'{part.title}: {name}'] = value
+            settings[f'{type(part).__name__}: {name}'] = value
     return settings
 
 def model_card(

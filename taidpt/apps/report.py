@@ -72,19 +72,27 @@ class _Found(NamedTuple):
     limits:dict[str, float] # class -> its threshold on this photo
     labels:set[str]|None # None: unknown
 
+def _label_names(labels:Tensor, names:Sequence[str])->list[set[str]]: # N × C, bool; C
+    "The classes of each photo."
+    known = [set() for _ in labels]
+    for i, c in labels.nonzero().tolist(): known[i].add(names[c])
+    return known
+
 def _look_up(
     model:Predictor, # whose tags they are
     pictures:Sequence[str|Path], # N that could be read
     scores:Tensor, # N × C
     rule:Rule, # what is tagged
-    labels:Sequence[set[str]]|None=None, # of each; None: unknown
+    labels:Tensor|None=None, # N × C, bool; None: unknown
 )->list[_Found]:
     "Tags and thresholds of each picture."
     names = model.classes.natural
-    limits = [dict(zip(names, row)) for row in rule.thresholds(scores).tolist()]
     tags = rule.tags(scores, names)
-    return list(map(_Found, pictures, tags, limits, labels or [None]*len(pictures)))
+    limits = [dict(zip(names, row)) for row in rule.thresholds(scores).tolist()]
+    known = [None]*len(tags) if labels is None else _label_names(labels, names)
+    return list(map(_Found, pictures, tags, limits, known))
 
+# %% ../../nbs/apps/report.ipynb #c2b691b1
 def _present(tags:Sequence[Tag])->list[str]:
     "Names of present classes, in the order of the tags."
     return [tag.label for tag in tags if tag.present]
@@ -94,8 +102,8 @@ def _card_tags(found:_Found)->list[Tag]:
     labels = found.labels or ()
     wanted, others = [], []
     for tag in found.tags:
-        shown = tag.present or tag.label in labels
-        (wanted if shown else others).append(tag)
+        if tag.present or tag.label in labels: wanted.append(tag)
+        else: others.append(tag)
     number = max(3, min(len(wanted), 12))
     return (wanted + others)[:number]
 
@@ -218,11 +226,10 @@ def _headline(photos:Sequence[_Found])->dict: # with labels
         exact += set(_present(found.tags)) == found.labels
     return {'right': sum(first) / len(first) if first else 0, 'exact': exact}
 
-def _zero_shot_headline(model:Predictor, photos:Sequence[_Found], scores:Tensor)->dict:
-    "The same of zero-shot CLIP on these photos, by its own default thresholds."
+def _zero_shot_headline(model:Predictor, photos:LabeledPictures, scores:Tensor)->dict: # N × C
+    "The same of zero-shot CLIP, by its own default thresholds."
     zero = ZeroShotCLIP(model.clip, model.classes, local=False)
-    pictures, _, _, labels = zip(*photos)
-    return _headline(_look_up(zero, pictures, scores, zero.rule(), labels))
+    return _headline(_look_up(zero, photos.pictures, scores, zero.rule(), photos.labels))
 
 # %% ../../nbs/apps/report.ipynb #4aab357e
 def _claim(
@@ -260,12 +267,6 @@ def _readable(pictures:Sequence, scores:Tensor)->tuple[Tensor, list]: # N × C -
     return read, [picture for picture, fine in zip(pictures, read, strict=True) if not fine]
 
 # %% ../../nbs/apps/report.ipynb #57c8ff68
-def _label_names(labels:Tensor, names:Sequence[str])->list[set[str]]: # N × C, bool; C
-    "The classes of each photo."
-    known = [set() for _ in labels]
-    for i, c in labels.nonzero().tolist(): known[i].add(names[c])
-    return known
-
 def _measured_words(
     model:Predictor, # the model of the last scores
     photos:LabeledPictures, # N, readable
@@ -280,7 +281,7 @@ def _measured_words(
     for method, s in scores.items():
         measured[method] = Measured(photos.labels, s, model.classes.natural, 500)
     plain, claims = None, []
-    if _ZERO in methods: plain = _zero_shot_headline(model, found, scores[_ZERO])
+    if _ZERO in methods: plain = _zero_shot_headline(model, photos, scores[_ZERO])
     if _ZERO in methods[:-1]: claims = [_claim(measured, new, f'the {len(photos)} photos below')]
     return _headline(found) | {
         'title': f'{new} on {len(photos)} photos',
@@ -310,8 +311,7 @@ def write_report(
     read, broken = _readable(photos.pictures, scores[new])
     photos = photos[read]
     scores = {method: s[read] for method, s in scores.items()}
-    known = _label_names(photos.labels, model.classes.natural)
-    found = _look_up(model, photos.pictures, scores[new], model.rule(), known)
+    found = _look_up(model, photos.pictures, scores[new], model.rule(), photos.labels)
     words = _measured_words(model, photos, found, scores, against)
     words['claims'] = [*claims, *words['claims']]
     _write_page(
