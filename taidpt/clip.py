@@ -10,7 +10,7 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
 import math, os, re, warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -433,10 +433,9 @@ def _identity(picture) -> str: # in any form
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
     return f'{getattr(content, "shape", "")} {digest([content])}'
 
-def _half_features(clip:FrozenCLIP, pictures, pos_embed, on_error:str, progress:bool)->Iterator[tuple]:
-    "f and F of pictures, batch by batch, as stored: of unit length, in half precision."
-    def half(f, F_): return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
-    return picture_batches(clip, pictures, pos_embed, on_error, progress, half)
+def _halved(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # as stored
+    "f and F of some pictures at unit length, in half precision, positions row by row."
+    return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
 
 def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
     "Raise `UnreadablePicture` for a picture that was skipped when the store was written."
@@ -458,13 +457,16 @@ def encode_pictures(
     """f and F (Eq. 4) of pictures, stored for reuse. `ValueError` if `path` contains
     other features, `UnreadablePicture` for a broken picture, `OSError` for a full disk."""
     pictures = as_pictures(pictures)
-    encode = partial(_half_features, clip, pos_embed=pos_embed, on_error=on_error)
-    def sizes():
-        (f, F_), = encode(pictures[:1], progress=False)
-        return np.full(len(pictures), F_.shape[1]), f.shape[1:]
+    _check_pictures(clip, pictures, on_error)
+    def sizes(): # the first picture shows them
+        pixels, _ = _read_or_blank(clip, pictures[0], 0)
+        f, F_ = clip.encode_maps(pixels[None], pos_embed)
+        positions = F_.shape[1] * F_.shape[2]
+        return np.full(len(pictures), positions), f.shape[1:]
     def batches(done):
         if done == len(pictures): return
-        for f, F_ in encode(pictures[done:], progress=progress):
+        some = picture_batches(clip, pictures[done:], pos_embed, on_error, progress, _halved)
+        for f, F_ in some:
             yield range(done, done + len(f)), f, F_.flatten(0, 1)
             done += len(f)
     made_from = {'kind': 'pictures', 'weights': clip.fingerprint(),

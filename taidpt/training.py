@@ -258,9 +258,8 @@ def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, 
         "classes, loss='pairs' items with and without a class.", stacklevel=4)
     return {'epoch': epoch, 'lr': rate, 'loss': mean}
 
-def _features_on(device:torch.device, features:FeatureStore|Callable, labels:Tensor)->FeatureStore:
-    "The features, made if need be, on the device if they fit; `ValueError` for another number."
-    if callable(features): features = features()
+def _features_on(device:torch.device, features:FeatureStore, labels:Tensor)->FeatureStore:
+    "The features, on the device if they fit; `ValueError` for another number than labels."
     if len(features) != len(labels): raise ValueError(
         f'{len(labels):,} items have labels, but {len(features):,} have features.')
     return to_gpu_if_fits(features, device)
@@ -297,6 +296,7 @@ def learn(
         if checkpoint and Path(checkpoint).exists():
             history = _go_on(checkpoint, prompts, optimizer, recipe, about)
         if len(history) >= recipe.epochs: return history
+        if callable(features): features = features()
         device = prompts.ctx_global.device
         features = _features_on(device, features, labels)
         with _progress_bar(recipe, len(features), len(history), progress) as bar:

@@ -11,6 +11,7 @@ import io, math, os, re, warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from threading import Barrier, Lock
@@ -261,15 +262,20 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
 
 # %% ../../nbs/encoders/pictures.ipynb #4540bc72
 def _in_turn(
-    begun:Iterable[Callable], # beginning the next starts its work; called, it gives the result
+    make_pool:Callable, # () -> threads
+    begin:Callable, # (threads, start) begins the work on a batch -> a function that gives its result
+    starts:Iterable[int], # of all batches
     ahead:int, # how many are begun before the first has to be done
 ) -> Iterator: # results, in order
     "Results of work that is begun a few steps ahead."
     waiting = deque()
-    for finish in begun:
-        waiting.append(finish)
-        if len(waiting) == ahead: yield waiting.popleft()()
-    while waiting: yield waiting.popleft()()
+    with make_pool() as pool:
+        try:
+            for start in starts:
+                waiting.append(begin(pool, start))
+                if len(waiting) == ahead: yield waiting.popleft()()
+            while waiting: yield waiting.popleft()()
+        finally: pool.shutdown(cancel_futures=True)
 
 def in_batches(
     read:Callable, # called with an index, e.g. to decode that item
@@ -286,11 +292,9 @@ def in_batches(
     together = side_by_side and len(starts) >= n        # a thread a batch, else a thread a picture
     ahead = 2*n if together else 1 + math.ceil(n / batch_size)
     each = max(1, cores // n) if together else 1
-    def begin(start):
+    def begin(pool, start):
         batch = range(start, min(start + batch_size, len(items)))
         if together: return pool.submit(lambda: encode([read(i) for i in batch])).result
         jobs = [pool.submit(read, i) for i in batch]
         return lambda: encode([job.result() for job in jobs])
-    with core_threads(n, each) as pool:
-        try: yield from _in_turn(map(begin, starts), ahead)
-        finally: pool.shutdown(cancel_futures=True)
+    return _in_turn(partial(core_threads, n, each), begin, starts, ahead)
