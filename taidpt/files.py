@@ -374,6 +374,8 @@ def check_numbers(
 )->None:
     "Raise `ValueError` for NaN, infinity, or numbers that would overflow scores."
     for name,tensor in tensors.items():
+        # what is empty or no number is for `check_shapes` to refuse
+        if not (tensor.numel() and tensor.is_floating_point()): continue
         largest = tensor.abs().max()                        # NaN if there is one
         if largest <= max: continue
         what = 'NaN' if largest.isnan() else f'numbers up to {largest:.2g}'
