@@ -23,7 +23,11 @@ from .console import (
     EXPECTED, LOG_FILE, bars, check_writable, examples, note, one_line, quiet, say)
 from ..files import CLASS_ENDINGS, read_class_file, shown
 
-if TYPE_CHECKING: from taidpt.classes import ClassSet
+if TYPE_CHECKING:
+    from taidpt.apps.learning import Learned
+    from taidpt.apps.tagging import TaggedPictures
+    from taidpt.classes import ClassSet
+    from taidpt.datasets.labelled import LabeledPictures
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-1
 class _Commands(TyperGroup):
@@ -179,7 +183,7 @@ def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, o
     return Path(text)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
-def _read_labels(table:str, classes:'ClassSet', folder:str|None): # `LabeledPictures`
+def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictures':
     "Labelled pictures of a command line, with notes on labels that match no class."
     from taidpt.datasets.labelled import read_labels
     pictures = read_labels(table, classes, folder)
@@ -225,7 +229,7 @@ def _model_or_tagger(tagger:str|None, what:str|None, words, **how): # how: as fo
     from taidpt.apps.models import ready_model
     return ready_model(asked, progress=bars(), **how)
 
-def _keep_tagged(found, save:str|None, report:str|None)->None: # of `TaggedPictures`
+def _keep_tagged(found:'TaggedPictures', save:str|None, report:str|None)->None:
     "Write the model, and a page with every picture."
     if save:
         found.model.save(save)
@@ -234,7 +238,8 @@ def _keep_tagged(found, save:str|None, report:str|None)->None: # of `TaggedPictu
         found.save_report(report)
         say(f'Written: {report}, every picture with its tags')
 
-def _print_tagged(found, top:int|None, scores:bool, as_json:bool, out:str|None)->None:
+def _print_tagged(found:'TaggedPictures', top:int|None, scores:bool, as_json:bool, out:str|None
+                  )->None:
     "Write a table and print the tags. Raises `ValueError` if no picture could be read."
     scores = scores or top is not None
     if out: found.save_table(out, top, scores)      # before printing, as a reader may stop early
@@ -345,10 +350,12 @@ def _settings_of_prompts(method:str, **settings)->dict: # those that were given
         raise BadParameter(f'--{option} is for --method prompts')
     return given
 
-def _tell_next(out:str, measured:bool)->None: # a model file
-    "What to type next."
+def _keep_learned(learned:'Learned', out:str)->None: # a model file
+    "Write the model, print what it is and what it gains, and say what to type next."
+    learned.save(out)
+    print(f'Written: {out}, {learned}')
     path = shlex.quote(out)
-    if measured: say(f'Next: taidpt tag --prompts {path} photos/')
+    if learned.evaluation: say(f'Next: taidpt tag --prompts {path} photos/')
     else: say(f'How good is it? taidpt evaluate {path} --labels TABLE')
 
 def _tell_stopped(checkpoint:Path)->None:
@@ -410,9 +417,7 @@ def train(
     except KeyboardInterrupt:
         _tell_stopped(checkpoint)
         raise typer.Exit(130) from None
-    learned.save(out)
-    print(f'Written: {out}, {learned}')
-    _tell_next(out, measured=pictures is not None)
+    _keep_learned(learned, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
 _Evaluated = Annotated[str, Argument(metavar='MODEL', help=(

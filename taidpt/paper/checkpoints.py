@@ -215,5 +215,5 @@ def import_checkpoint(
     settings |= _settings_in(state, path)
     model = TaIDPT(clip, classes, **settings)
     model.take_tensors({'ctx_global': state['ctx'], 'ctx_local': state['ctx_double']})
-    model.history_ = []
+    model.recipe_ = model.recipe_for(None)
     return model
