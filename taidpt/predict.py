@@ -195,16 +195,18 @@ def read_model(
     "Read a model and those inside it. Raises `ValueError` for another kind, other tensors, NaN."
     header, tensors = read_model_file(path)
     if clip is not None: clip_and_classes(clip, header.classes)
-    loaded = {}
+    loaded, used = {}, []
     def clip_for(inner:ModelHeader)->FrozenCLIP:
         "The CLIP that was passed, or the one that the file names, loaded once."
         if clip is not None: found = clip
         else:
             if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
             found = loaded[inner.clip]
-        warn_of_another_clip(inner, found, path)
+        used.append((inner, found))
         return found
-    return _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
+    model = _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
+    for inner, found in used: warn_of_another_clip(inner, found, path)
+    return model
 
 # %% ../nbs/12_predict.ipynb #10-014
 class Predictor:
