@@ -118,7 +118,9 @@ class AugmentedPictures(FeatureStore):
         whole = [f for f,_ in self.looks(self.pictures, progress)]
         no_parts = np.zeros((0, clip.dim), np.float16)
         no_offsets = np.zeros(1, np.int64)
-        super().__init__(torch.cat(whole).numpy(), no_parts, no_offsets)
+        super().__init__(
+            torch.cat(whole).numpy(), no_parts, no_offsets, kind='pictures',
+            weights=clip.fingerprint(), preparation=clip.preparation(), form=clip.form(False))
 
     def _preprocess(self, picture:Image.Image)->Tensor: # -> 3 × height × width, as CLIP wants them
         rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
