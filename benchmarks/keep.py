@@ -3,8 +3,8 @@
     python benchmarks/keep.py            compare; ends with status 1 where something differs
     python benchmarks/keep.py --write    keep the figures of this checkout
 
-Labels agree to the bit, mAP to two decimals. Photos for development and captions lie in the folder that TAIDPT_SHARED names; what
-is not there is not compared, so that TAIDPT_SHARED=/nowhere is quick.
+Labels agree to the bit, mAP to two decimals. Photos for development and captions lie in the folder
+that TAIDPT_SHARED names; what is not there is not compared: TAIDPT_SHARED=/nowhere is quick.
 """
 import hashlib
 import json
@@ -16,53 +16,91 @@ from pathlib import Path
 from common import SHARED
 
 from taidpt.all import (
-    COCO, NUSWIDE, VOC2007, Attended, NounFilter, TaIDPT, TextConcepts, TextLinear, ZeroShotCLIP, bundled_captions,
-    bundled_photos, encode_pictures, encode_sentences, load_clip, mean_average_precision, read_captions,
-    read_labels, template_sentences)
+    COCO, NUSWIDE, VOC2007, Attended, ClassSet, FrozenCLIP, NounFilter, TaIDPT, TextConcepts,
+    TextLinear, ZeroShotCLIP, bundled_captions, bundled_photos, encode_pictures, encode_sentences,
+    load_clip, mean_average_precision, read_captions, read_labels, template_sentences)
+from taidpt.datasets.labelled import LabeledPictures
 
 KEPT = Path(__file__).with_name("keep.json")
 METHODS = {
-    "zero-shot CLIP": partial(ZeroShotCLIP, local=False), "zero-shot CLIP with DPT": ZeroShotCLIP,
-    "TaI": partial(TaIDPT, local=False), "TaI-DPT": TaIDPT, "concepts": TextConcepts,
-    "concepts with attention": TextConcepts, "linear": partial(TextLinear, templates=True)}
+    "zero-shot CLIP": partial(ZeroShotCLIP, local=False),
+    "zero-shot CLIP with DPT": ZeroShotCLIP,
+    "TaI": partial(TaIDPT, local=False),
+    "TaI-DPT": TaIDPT,
+    "concepts": TextConcepts,
+    "concepts with attention": TextConcepts,
+    "linear": partial(TextLinear, templates=True),
+}
+SETS = [("voc2012_dev", VOC2007), ("coco_dev", VOC2007), ("coco_dev", COCO)]
+
+
+def corpora() -> dict[str, list[str]]:
+    "Captions by the name of their source"
+    found = {"bundled": list(bundled_captions())}
+    for path in sorted((SHARED/"captions").glob("*")):
+        found[path.name] = list(read_captions(path))[:5_000]
+    return found
 
 
 def labels() -> dict[str, str]:
     "A digest of the labels of captions, by either rule of the noun filter"
-    found, corpora = {}, {"bundled": list(bundled_captions())}
-    for path in sorted((SHARED/"captions").glob("*")): corpora[path.name] = list(read_captions(path))[:5_000]
-    for name, classes, rules in product(corpora, (VOC2007, COCO, NUSWIDE), ("careful", "published")):
-        kept = NounFilter(classes, rules=rules).label(corpora[name], progress=False)
+    found = {}
+    kinds = product(corpora().items(), (VOC2007, COCO, NUSWIDE), ("careful", "published"))
+    for (name, captions), classes, rules in kinds:
+        kept = NounFilter(classes, rules=rules).label(captions, progress=False)
         content = kept.labels.numpy().tobytes() + "\n".join(kept.texts).encode()
-        found[f"{name}, {classes.name}, {rules}"] = hashlib.sha256(content).hexdigest()[:16]
+        digest = hashlib.sha256(content).hexdigest()
+        found[f"{name}, {classes.name}, {rules}"] = digest[:16]
     return found
 
 
-def maps(clip, photos, classes) -> dict[str, float]:
+def maps(clip: FrozenCLIP, photos: LabeledPictures, classes: ClassSet) -> dict[str, float]:
     "mAP of each method on labelled photos, in percent"
     train = NounFilter(classes).label(bundled_captions(), progress=False)
-    features = encode_sentences(clip, (train + template_sentences(classes)).texts, progress=False)
-    pictures = encode_pictures(clip, [str(p) for p in photos.pictures], progress=False)
-    seen, found = (photos.labels == 1).any(0), {}
+    sentences = train + template_sentences(classes)
+    features = encode_sentences(clip, sentences.texts, progress=False)
+    pictures = encode_pictures(clip, [str(path) for path in photos.pictures], progress=False)
+    shown = (photos.labels == 1).any(0)
+    found = {}
     for name, make in METHODS.items():
         model = make(clip, classes)
         if hasattr(model, "fit"): model.fit(train, features=features, progress=False)
         if "attention" in name: model = Attended(model, features)
         scores = model.predict(pictures, progress=False)
-        found[name] = round(mean_average_precision(photos.labels[:, seen], scores[:, seen]), 2)
+        ap = mean_average_precision(photos.labels[:, shown], scores[:, shown])
+        found[name] = round(ap, 2)
     return found
 
 
-def main(write: bool) -> bool:
+def measured() -> dict[str, dict]:
+    "The figures of this checkout"
     clip = load_clip()
-    now = {"labels": labels(), "coco_demo, voc2007": maps(clip, bundled_photos(VOC2007), VOC2007)}
-    for name, classes in (("voc2012_dev", VOC2007), ("coco_dev", VOC2007), ("coco_dev", COCO)):
-        if not (folder := SHARED/name).is_dir(): continue
-        now[f"{name}, {classes.name}"] = maps(clip, read_labels(folder/"labels.tsv", classes, folder/"images"), classes)
+    found = {
+        "labels": labels(),
+        "coco_demo, voc2007": maps(clip, bundled_photos(VOC2007), VOC2007),
+    }
+    for name, classes in SETS:
+        folder = SHARED/name
+        if not folder.is_dir(): continue
+        photos = read_labels(folder/"labels.tsv", classes, folder/"images")
+        found[f"{name}, {classes.name}"] = maps(clip, photos, classes)
+    return found
+
+
+def differences(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
+    "What is not as it was, in words"
+    wrong = []
+    for part, figures in now.items():
+        for name, value in figures.items():
+            kept = before[part].get(name)
+            if kept != value: wrong.append(f"{part}: {name}: {kept} before, {value} now")
+    return wrong
+
+
+def main(write: bool) -> bool:
+    now = measured()
     if write: KEPT.write_text(json.dumps(now, indent=1) + "\n")
-    before = json.loads(KEPT.read_text())
-    wrong = [f"{part}: {name}: {before[part].get(name)} before, {value} now"
-             for part, figures in now.items() for name, value in figures.items() if before[part].get(name) != value]
+    wrong = differences(json.loads(KEPT.read_text()), now)
     print(*wrong, f"{len(wrong)} figures have changed", sep="\n")
     return bool(wrong)
 

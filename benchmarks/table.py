@@ -1,4 +1,5 @@
-"""One table of all that was measured against something else: how many times as fast, the median of the rounds and their spread.
+"""One table of all that was measured against something else: how many times as fast, the median of
+the rounds and their spread.
 
     python benchmarks/table.py
 """
@@ -14,13 +15,17 @@ def ratios(found: dict, path: tuple[str, ...] = ()) -> Iterator[tuple[str, dict]
     "Each ratio among the results, with its name: where it stands."
     for key, value in found.items():
         if not isinstance(value, dict): continue
-        if key != "ratio": yield from ratios(value, path if key == "cases" else (*path, key))
-        elif SPREAD <= value.keys(): yield ", ".join(path), value
-        else: yield from ((", ".join((*path, name)), r) for name, r in value.items())
+        if key != "ratio":
+            yield from ratios(value, path if key == "cases" else (*path, key))
+        elif SPREAD <= value.keys():
+            yield ", ".join(path), value
+        else:
+            for name, ratio in value.items(): yield ", ".join((*path, name)), ratio
 
 
 def main():
-    for name, r in ratios(json.loads(RESULTS.read_text())): print(f"{name:58} {r['median']:7.2f}  ({r['low']:.2f} to {r['high']:.2f})")
+    for name, ratio in ratios(json.loads(RESULTS.read_text())):
+        print(f"{name:58} {ratio['median']:7.2f}  ({ratio['low']:.2f} to {ratio['high']:.2f})")
 
 
 if __name__ == "__main__": main()

@@ -1,8 +1,10 @@
-"""A training step, and a whole run, beside the published procedure: same weights, same captions, one process.
+"""A training step, and a whole run, beside the published procedure: same weights, same captions,
+one process.
 
-The published side is written here from its description: each step pads its captions to 77 tokens and encodes
-them anew, encodes two full-length prompts for each class, and takes the ranking loss over a table of all pairs
-of classes. RN50's text tower with random weights serves both sides; speed does not depend on the weights.
+The published side is written here from its description: each step pads its captions to 77 tokens
+and encodes them anew, encodes two full-length prompts for each class, and takes the ranking loss
+over a table of all pairs of classes. RN50's text tower with random weights serves both sides;
+speed does not depend on the weights.
 
     python benchmarks/training.py [rounds]
 """
@@ -13,16 +15,26 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
+from common import compare, interleave, record, rn50, show, spread
 from torch import Tensor
 
-from common import compare, interleave, record, rn50, show, spread
-from taidpt.all import COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_sentences, ranking_loss
+from taidpt.all import (
+    COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_sentences, ranking_loss)
 from taidpt.scores import branch_scores
 from taidpt.training import train_epoch
 
-BATCH, M, TAU, SCALE = 512, 16, 0.02, 4.0
-EPOCHS, TEMPLATES = 20, 89  # for each class
-RUNS = {"VOC2007": (66_087, 20), "COCO": (100_543, 80), "a million captions": (1_000_000, 80)}  # sentences, classes
+BATCH = 512
+M = 16                  # vectors of a context
+TAU = 0.02              # temperature of Eq. 6
+SCALE = 4.0             # of scores in the loss
+LR = 1e-4
+EPOCHS = 20
+TEMPLATES = 89          # sentences for each class
+RUNS = {                # sentences, classes
+    "VOC2007": (66_087, 20),
+    "COCO": (100_543, 80),
+    "a million captions": (1_000_000, 80),
+}
 
 
 # The published procedure
@@ -38,36 +50,45 @@ def encode(clip: FrozenCLIP, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
 def published_loss(scores: Tensor, labels: Tensor) -> Tensor:
     "Eq. 7 over the table of all pairs of classes, N × C × C."
     hinge = (1 - scores[:, :, None] + scores[:, None, :]).clamp(min=0)
-    return (hinge * (labels[:, :, None] & ~labels[:, None, :])).sum((1, 2)).mean()
+    pairs = labels[:, :, None] & ~labels[:, None, :]
+    return (hinge * pairs).sum((1, 2)).mean()
 
 
 class PublishedWay:
     "Prompts and a step of gradient descent on them."
+    def __init__(self, clip: FrozenCLIP, contexts: list[Tensor]):
+        self.clip = clip
+        self.contexts = [context.detach().clone().requires_grad_() for context in contexts]
+        context = " ".join(["X"] * M)
+        self.prompts = clip.tokenize([f"{context} {name}." for name in COCO.names])
+        self.optimizer = torch.optim.SGD(self.contexts, LR, 0.9, weight_decay=5e-4)
 
-    def __init__(self, clip: FrozenCLIP, contexts: list[Tensor], lr: float):
-        self.clip, self.contexts = clip, [c.detach().clone().requires_grad_() for c in contexts]
-        self.prompts = clip.tokenize([f"{' '.join(['X'] * M)} {n}." for n in COCO.names])
-        self.optimizer = torch.optim.SGD(self.contexts, lr, 0.9, weight_decay=5e-4)
-
-    def embed(self, ctx: Tensor, rest: Tensor) -> Tensor:
+    def embed(self, context: Tensor, words: Tensor) -> Tensor:
         "Class embeddings of one context: SOT, context, name, full stop, EOT, padding."
-        x = torch.cat([rest[:, :1], ctx.expand(len(rest), -1, -1), rest[:, 1 + M:]], 1)
-        return encode(self.clip, x, self.prompts.argmax(1))[0]
+        contexts = context.expand(len(words), -1, -1)
+        x = torch.cat([words[:, :1], contexts, words[:, 1 + M:]], 1)
+        embedding, _ = encode(self.clip, x, self.prompts.argmax(1))
+        return embedding
 
     def scores(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        words = self.clip.text.token_embedding
-        with torch.no_grad(): h, H = encode(self.clip, words(tokens), tokens.argmax(1))
-        with torch.no_grad(): rest = words(self.prompts)
-        G, L = (self.embed(ctx, rest) for ctx in self.contexts)
+        "Global and local scores of sentences, N × C."
+        ends = tokens.argmax(1)
+        with torch.no_grad():
+            embed = self.clip.text.token_embedding
+            h, H = encode(self.clip, embed(tokens), ends)
+            words = embed(self.prompts)
+        G, L = [self.embed(context, words) for context in self.contexts]
         unit = partial(F.normalize, dim=-1)
-        p, P = unit(h) @ unit(G).T, unit(H) @ unit(L).T
-        padding = torch.arange(tokens.shape[1]) > tokens.argmax(1)[:, None]
+        p = unit(h) @ unit(G).T
+        P = unit(H) @ unit(L).T
+        padding = torch.arange(tokens.shape[1]) > ends[:, None]
         weights = (P / TAU).masked_fill(padding[..., None], -torch.inf).softmax(1)
         return SCALE * p, SCALE * (weights * P).sum(1)
 
     def step(self, texts: list[str], labels: Tensor) -> float:
+        "A step of gradient descent; the loss before it."
         tokens = self.clip.tokenize(texts)
-        loss = sum(published_loss(s, labels) for s in self.scores(tokens))
+        loss = sum(published_loss(scores, labels) for scores in self.scores(tokens))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -76,94 +97,179 @@ class PublishedWay:
 
 # This package
 
+def scaled_loss(scores: Tensor, labels: Tensor) -> Tensor:
+    "Eq. 7 of scaled scores."
+    return ranking_loss(SCALE * scores, labels)
+
+
 class Ours:
     "The same with `taidpt`: features computed once, then `train_epoch`."
-
-    def __init__(self, clip: FrozenCLIP, features, labels: Tensor, contexts: list[Tensor], lr: float):
-        self.features, self.labels, self.prompts = features, labels, PromptLearner(clip, COCO.names, M)
+    def __init__(self, clip: FrozenCLIP, features, labels: Tensor, contexts: list[Tensor]):
+        self.clip = clip
+        self.features = features
+        self.labels = labels
+        self.prompts = PromptLearner(clip, COCO.names, M)
         with torch.no_grad():
-            for p, c in zip(self.prompts.parameters(), contexts): p.copy_(c)
-        self.optimizer = torch.optim.SGD(self.prompts.parameters(), lr, 0.9, weight_decay=5e-4)
+            for own, context in zip(self.prompts.parameters(), contexts): own.copy_(context)
+        self.optimizer = torch.optim.SGD(
+            self.prompts.parameters(), LR, 0.9, weight_decay=5e-4)
 
     def scores(self, items: Tensor) -> list[Tensor]:
+        "Global and local scores of sentences, N × C."
         u, U, mask = self.features.batch(items, padded=False)
         return [SCALE * s for s in branch_scores(u, U, *self.prompts(), TAU, mask)]
 
     def step(self, items: Tensor) -> float:
+        "A step of gradient descent; the loss before it."
         batch = *self.features.batch(items, padded=False), self.labels[items]
-        return train_epoch(self.prompts, [batch], self.optimizer, partial(branch_scores, tau=TAU),
-                           lambda scores, labels: ranking_loss(SCALE * scores, labels))
+        scores = partial(branch_scores, tau=TAU)
+        return train_epoch(self.prompts, [batch], self.optimizer, scores, scaled_loss)
+
+
+# How far both are from each other
+
+def away(ours: Tensor, theirs: Tensor) -> float:
+    "Distance relative to the size of what the published way gives."
+    theirs = theirs.detach()
+    return ((ours.detach().float() - theirs).norm() / theirs.norm()).item()
+
+
+def furthest(ours: list[Tensor], theirs: list[Tensor]) -> float:
+    "The largest distance of a pair."
+    return max(map(away, ours, theirs))
+
+
+def changes(now: list[Tensor], start: list[Tensor]) -> list[Tensor]:
+    "What steps have changed."
+    return [after.detach() - before for after, before in zip(now, start)]
+
+
+def agreement(side: Ours, published: PublishedWay, start: list[Tensor]) -> dict[str, float]:
+    "How far prompts are from the published ones, after as many steps."
+    ours = list(side.prompts.parameters())
+    theirs = published.contexts
+    moved = furthest(changes(ours, start), changes(theirs, start))
+    return {"prompts": furthest(ours, theirs), "change of the prompts": moved}
+
+
+# Whole runs, multiplied out
+
+def whole_run(run: str, step: float, each: float) -> dict[str, float]:
+    "Seconds of a run: a sentence is encoded once, and steps are multiplied out."
+    captions, classes = RUNS[run]
+    sentences = captions + TEMPLATES * classes
+    steps = sentences // BATCH * EPOCHS
+    return dict(
+        sentences=sentences, steps=steps, encoding=each * sentences, learning=steps * step)
+
+
+def beside(ours: list[float], published: list[float], each: float) -> dict:
+    "COCO's run on both sides, from the seconds of their steps."
+    run = whole_run("COCO", 1., each)
+    taken = {
+        "ours": [run["encoding"] + run["steps"] * step for step in ours],
+        "published": [run["steps"] * step for step in published],
+    }
+    captions, classes = RUNS["COCO"]
+    return dict(
+        captions=captions, templates=TEMPLATES * classes, epochs=EPOCHS, steps=run["steps"],
+        encoding_once=run["encoding"], milliseconds_a_caption=1e3 * each, **compare(taken))
 
 
 # What is measured
 
-def away(ours: Tensor, theirs: Tensor) -> float:
-    "Distance relative to the size of what the published way gives."
-    return ((ours.detach().float() - theirs.detach()).norm() / theirs.detach().norm()).item()
+class Sides:
+    "This package in one or more precisions, and the published way, all with the same start."
+    def __init__(self, clip: FrozenCLIP):
+        captions = list(bundled_captions())[:4000]
+        train = NounFilter(COCO).label(captions, progress=False)[:BATCH * 2]
+        self.texts = train.texts
+        self.labels = train.labels
+        self.features = encode_sentences(clip, self.texts, progress=False)
+        fresh = PromptLearner(clip, COCO.names, M, seed=0)
+        self.start = [parameter.detach() for parameter in fresh.parameters()]
+        self.published = PublishedWay(clip, self.start)
+        self.ours = {"ours": self.made(clip)}
+        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            half = FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer)
+            compiled = FrozenCLIP(half.model, half.tokenizer).compile()
+            self.ours["bfloat16"] = self.made(half)
+            self.ours["bfloat16, compiled"] = self.made(compiled)
+        self.losses = {name: [] for name in (*self.ours, "published")}
 
+    def made(self, clip: FrozenCLIP) -> Ours:
+        "This package's side with some CLIP."
+        return Ours(clip, self.features, self.labels, self.start)
 
-def agreement(side: Ours, published: PublishedWay, start: list[Tensor], ours: list[float], theirs: list[float]) -> dict[str, float]:
-    "How far losses and prompts are from the published ones, after as many steps."
-    pairs = list(zip(side.prompts.parameters(), published.contexts))
-    return {"loss": max(abs(a - b) / b for a, b in zip(ours, theirs)), "prompts": max(away(a, b) for a, b in pairs),
-            "change of the prompts": max(away(a.detach() - c, b.detach() - c) for (a, b), c in zip(pairs, start))}
+    def warm(self):
+        "The first step of all is slow."
+        for side in self.ours.values():
+            for _ in range(2): self.made(side.clip).step(torch.arange(BATCH))
 
+    @torch.no_grad()
+    def scores_away(self) -> dict[str, float]:
+        "How far the scores of the first batch are from the published ones."
+        theirs = self.published.scores(self.published.clip.tokenize(self.texts[:BATCH]))
+        first = torch.arange(BATCH)
+        return {name: furthest(side.scores(first), theirs) for name, side in self.ours.items()}
 
-def whole_run(run: str, step: float, each: float) -> dict[str, float]:
-    "Seconds of a run: a sentence is encoded once, and steps are multiplied out."
-    sentences, classes = RUNS[run]
-    n = sentences + TEMPLATES * classes
-    return dict(sentences=n, steps=n // BATCH * EPOCHS, encoding=each * n, learning=n // BATCH * EPOCHS * step)
+    def step(self, name: str):
+        "A step of one side, on one of two batches that alternate."
+        losses = self.losses[name]
+        batches = torch.arange(2 * BATCH).split(BATCH)
+        items = batches[len(losses) % 2]
+        if name == "published":
+            texts = [self.texts[i] for i in items]
+            losses.append(self.published.step(texts, self.labels[items]))
+        else:
+            losses.append(self.ours[name].step(items))
 
-
-def beside(ours: list[float], published: list[float], each: float) -> dict:
-    "COCO's run on both sides."
-    run = whole_run("COCO", 1., each)
-    whole = {"ours": [run["encoding"] + run["steps"] * s for s in ours], "published": [run["steps"] * s for s in published]}
-    return dict(captions=RUNS["COCO"][0], templates=TEMPLATES * RUNS["COCO"][1], epochs=EPOCHS, steps=run["steps"], encoding_once=run["encoding"],
-                milliseconds_a_caption=1e3 * each, **compare(whole))
+    def loss_away(self, name: str) -> float:
+        "How far the losses of one side's steps are from the published ones."
+        pairs = zip(self.losses[name], self.losses["published"])
+        return max(abs(ours - theirs) / theirs for ours, theirs in pairs)
 
 
 def main(rounds: int = 3):
     warnings.filterwarnings("ignore")
-    clip, lr = rn50(), 1e-4
-    train = NounFilter(COCO).label(list(bundled_captions())[:4000], progress=False)[:BATCH * 2]
-    texts, labels, first = train.texts, train.labels, torch.arange(BATCH)
-    start = [p.detach() for p in PromptLearner(clip, COCO.names, M, seed=0).parameters()]
-    make = partial(Ours, features=encode_sentences(clip, texts, progress=False), labels=labels, contexts=start, lr=lr)
-    published, sides = PublishedWay(clip, start, lr), {"ours": make(clip)}
-    if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        half = FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer)
-        sides |= {"bfloat16": make(half), "bfloat16, compiled": make(FrozenCLIP(half.model, half.tokenizer).compile())}
-    with torch.no_grad():
-        theirs = published.scores(clip.tokenize(texts[:BATCH]))
-        scores = {name: max(map(away, side.scores(first), theirs)) for name, side in sides.items()}
-    for side in sides.values():
-        for _ in range(2): make(side.prompts.clip).step(first)           # the first step of all is slow
+    sides = Sides(rn50())
+    scores = sides.scores_away()
+    sides.warm()
 
-    # steps of all sides in turn, on two batches that alternate
-    losses = {name: [] for name in (*sides, "published")}
-
-    def step(name):
-        batch = torch.arange(2 * BATCH).split(BATCH)[len(losses[name]) % 2]
-        if name == "published": losses[name].append(published.step([texts[i] for i in batch], labels[batch]))
-        else: losses[name].append(sides[name].step(batch))
-
-    taken, figures = interleave({name: partial(step, name) for name in losses}, rounds), {}
-    for name, side in sides.items():
-        figures[f"step, {'float32' if name == 'ours' else name}"] = case = compare({"ours": taken[name], "published": taken["published"]})
-        case["agreement"] = dict(scores=scores[name]) | agreement(side, published, start, losses[name], losses["published"])
+    # steps of all sides in turn
+    taken = interleave({name: partial(sides.step, name) for name in sides.losses}, rounds)
+    figures = {}
+    for name, side in sides.ours.items():
+        case = compare({"ours": taken[name], "published": taken["published"]})
+        case["agreement"] = {
+            "scores": scores[name],
+            "loss": sides.loss_away(name),
+            **agreement(side, sides.published, sides.start),
+        }
+        figures[f"step, {'float32' if name == 'ours' else name}"] = case
         show(f"step, {name}", case)
-        print("   relative distance: " + ", ".join(f"{k} {v:.1e}" for k, v in case["agreement"].items()))
+        far = [f"{what} {value:.1e}" for what, value in case["agreement"].items()]
+        print(f"   relative distance: {', '.join(far)}")
 
     # more of our own steps, which are short, and encoding, for the figures that are multiplied out
-    extra = interleave({name: partial(side.step, first) for name, side in sides.items()}, 7)
-    encoding = interleave({name: partial(encode_sentences, side.prompts.clip, texts[:256], progress=False)
-                           for name, side in sides.items() if "compiled" not in name}, 5)
-    each = {name: min(t) / 256 for name, t in encoding.items()}
-    figures["whole run"] = case = beside(taken["ours"] + extra["ours"], taken["published"], each["ours"])
+    first = torch.arange(BATCH)
+    steps = {name: partial(side.step, first) for name, side in sides.ours.items()}
+    extra = interleave(steps, 7)
+    encoding = {}
+    for name, side in sides.ours.items():
+        if "compiled" in name: continue
+        encoding[name] = partial(encode_sentences, side.clip, sides.texts[:256], progress=False)
+    each = {name: min(times) / 256 for name, times in interleave(encoding, 5).items()}
+
+    case = beside(taken["ours"] + extra["ours"], taken["published"], each["ours"])
+    figures["whole run"] = case
     show("20 epochs over COCO's captions, steps multiplied out, encoding included", case)
-    figures["runs"] = {name: {run: whole_run(run, spread(extra[name])["median"], each[name.split(",")[0]]) for run in RUNS} for name in sides}
+    runs = {}
+    for name in sides.ours:
+        step = spread(extra[name])["median"]
+        precision = name.split(",")[0]
+        runs[name] = {run: whole_run(run, step, each[precision]) for run in RUNS}
+    figures["runs"] = runs
     record("training", figures)
 
 

@@ -1,4 +1,5 @@
-"""Sphinx's settings: notebooks through MyST-NB, shown with the outputs they hold. `make docs` builds the site."""
+"""Sphinx's settings: notebooks through MyST-NB, shown with the outputs they hold. `make docs`
+builds the site."""
 import configparser
 import gc
 import re
@@ -16,16 +17,24 @@ from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
 from scipy import ndimage
 from sphinx.search.en import SearchEnglish
 
-gc.set_threshold(50_000, 20, 20)        # Sphinx makes millions of nodes, which stay: a fifth of its time would go into looking for some that could go
+# Sphinx makes millions of nodes, which stay: a fifth of its time would go into looking for some
+# that could go
+gc.set_threshold(50_000, 20, 20)
 ini = configparser.ConfigParser(delimiters=['='])
 ini.read(Path(__file__).parent.parent/'settings.ini')
 cfg = ini['DEFAULT']
 
-project, author, release = cfg['title'], cfg['author'], cfg['version']
+project = cfg['title']
+author = cfg['author']
+release = cfg['version']
 copyright = cfg['copyright'].split(' onwards')[0] + f', {author}'
 html_title = project
 html_theme = 'furo'
-html_theme_options = {'source_repository': cfg['git_url'], 'source_branch': cfg['branch'], 'source_directory': 'nbs/'}
+html_theme_options = {
+    'source_repository': cfg['git_url'],
+    'source_branch': cfg['branch'],
+    'source_directory': 'nbs/',
+}
 html_static_path = ['_static', 'images']  # pages show drawings of docs/images in <picture>, too
 templates_path = ['_templates']
 html_css_files = ['site.css', 'figures.css', 'touch.css']
@@ -56,18 +65,28 @@ def math(display):
     return visit
 
 
-def edit_nothing(app, pagename, templatename, context, doctree):
-    "Pages of the reference are made from the package, and those about it lie elsewhere: there is no source file to edit"
-    if pagename.startswith('reference/') or pagename.endswith('/index') or pagename in ('changelog', 'security', 'licenses', 'site'): context['page_source_suffix'] = context['theme_source_repository'] = None
+# Code and search
+
+PLAIN = (                               # what has no colour of its own
+    Name, Name.Namespace, Name.Builtin, Name.Builtin.Pseudo, Operator, Punctuation, Whitespace,
+    String.Interpol,
+)
+STRINGS = String.Affix, String.Single, String.Double
+
+
+def colour_of(kind):
+    "The kind of token that has the same colour, one for all that are alike"
+    if kind in PLAIN: return Text
+    return String if kind in STRINGS else kind
 
 
 class Lean(PythonLexer):
-    "Python with marks around what has a colour of its own only: half of the page's bytes, and of a browser's work"
+    """Python with marks around what has a colour of its own only: half of the page's bytes, and of
+    a browser's work"""
     def get_tokens(self, text, **options):
-        plain = lambda kind: kind in (Name, Name.Namespace, Name.Builtin, Name.Builtin.Pseudo, Operator, Punctuation, Whitespace, String.Interpol)
-        merged = lambda kind: Text if plain(kind) else String if kind in (String.Affix, String.Single, String.Double) else kind
-        for kind, tokens in groupby(super().get_tokens(text, **options), lambda token: merged(token[0])):
-            yield kind, ''.join(value for _, value in tokens)
+        tokens = super().get_tokens(text, **options)
+        for kind, some in groupby(tokens, lambda token: colour_of(token[0])):
+            yield kind, ''.join(value for _, value in some)
 
 
 class English(SearchEnglish):
@@ -77,83 +96,166 @@ class English(SearchEnglish):
         self.stem = cache(super().stem)
 
 
+# What the theme makes of a page, each by its name and what the template is given
+
+ABOUT = ('changelog', 'security', 'licenses', 'site')
+
+
+def edit_nothing(app, pagename, templatename, context, doctree):
+    """Pages of the reference are made from the package, and those about it lie elsewhere: there is
+    no source file to edit"""
+    made = pagename.startswith('reference/') or pagename.endswith('/index')
+    if not made and pagename not in ABOUT: return
+    context['page_source_suffix'] = None
+    context['theme_source_repository'] = None
+
+
+def without_tags(html):
+    return re.sub('<[^>]+>', '', html)
+
+
+def inline_code(found):
+    "Code within a sentence, which may break after a space or a slash"
+    text = re.sub('</?span[^>]*>', '', found[1]).replace('/', '/<wbr>')
+    return f'<code class="literal">{text}</code>'
+
+
+def scrolling_code(found):
+    "Code of a cell; where it scrolls, it takes the keyboard"
+    start, rest = found.groups()
+    scrolls = any(len(unescape(without_tags(line))) > 100 for line in rest.split('\n'))
+    focus = ' tabindex="0"' if scrolls else ''
+    return f'{start}{focus}>{rest}'
+
+
 def lean_body(app, pagename, templatename, context, doctree):
-    "Without marks that nothing looks at; code within a sentence may break after a space or a slash, and code that scrolls takes the keyboard"
-    inline = lambda m: '<code class="literal">' + re.sub('</?span[^>]*>', '', m[1]).replace('/', '/<wbr>') + '</code>'
-    body = re.sub(r'<code class="docutils literal notranslate">(.*?)</code>', inline,
-                  context.get('body', ''), flags=re.DOTALL)
-    body = re.sub(r'<(tr class="row-(?:odd|even)"|th class="head")>', lambda m: f'<{m[1][:2]}>', body)
-    scrolls = lambda m: any(len(unescape(re.sub('<[^>]+>', '', line))) > 100 for line in m[2].split('\n'))
-    body = re.sub(r'(<div class="cell_input(?:(?!<pre).)*<pre)>(.*?</pre>)', lambda m: m[1] + ' tabindex="0"'*scrolls(m) + f'>{m[2]}', body, flags=re.DOTALL)
-    context['body'] = re.sub(r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t', r'<\1>\2</t', body, flags=re.DOTALL)
+    "Without marks that nothing looks at"
+    body = context.get('body', '')
+    inline = r'<code class="docutils literal notranslate">(.*?)</code>'
+    body = re.sub(inline, inline_code, body, flags=re.DOTALL)
+    row = r'<(tr class="row-(?:odd|even)"|th class="head")>'
+    body = re.sub(row, lambda found: f'<{found[1][:2]}>', body)
+    cell = r'(<div class="cell_input(?:(?!<pre).)*<pre)>(.*?</pre>)'
+    body = re.sub(cell, scrolling_code, body, flags=re.DOTALL)
+    paragraph = r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t'
+    context['body'] = re.sub(paragraph, r'<\1>\2</t', body, flags=re.DOTALL)
 
 
 def lean_menu(app, pagename, templatename, context, doctree):
-    "The menu before Furo makes it, without what takes a fifth of it and is said in site.css; a caption is no heading of the page"
-    if not (toctree := context.get('toctree')): return
-    def lean(html):
-        html = html.replace('class="reference internal"', 'class="reference"').replace(' role="heading"', '')
+    """The menu before Furo makes it, without what takes a fifth of it and is said in site.css; a
+    caption is no heading of the page"""
+    toctree = context.get('toctree')
+    if not toctree: return
+
+    def lean(**how):
+        html = toctree(**how | dict(collapse=True))
+        html = html.replace('class="reference internal"', 'class="reference"')
+        html = html.replace(' role="heading"', '')
         return html.replace('<li class="toctree-l1">', '<li>').replace('</li>\n', '</li>')
-    context['toctree'] = lambda **how: lean(toctree(**how | dict(collapse=True)))
+
+    context['toctree'] = lean
+
+
+CAPTION = r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span></p>'
 
 
 def fold_menu(app, pagename, templatename, context, doctree):
     "Each group of the menu folds away, but for the one that the page is in"
-    group = re.compile(r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span></p>')
-    first, *parts = group.split(context.get('furo_navigation_tree') or '')
-    groups = zip(parts[::2], parts[1::2])
-    here = lambda title, pages: 'current-page' in pages or pagename == 'index' and title == 'Tutorials'
-    context['furo_navigation_tree'] = first + ''.join(
-        f'<details{" open" if here(title, pages) else ""}><summary class="caption">{title}</summary>{pages}</details>' for title, pages in groups)
+    menu, *parts = re.split(CAPTION, context.get('furo_navigation_tree') or '')
+    for title, pages in zip(parts[::2], parts[1::2]):
+        here = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
+        state = ' open' if here else ''
+        summary = f'<summary class="caption">{title}</summary>'
+        menu += f'<details{state}>{summary}{pages}</details>'
+    context['furo_navigation_tree'] = menu
 
+
+# Figures
 
 def figures(app, pagename, templatename, context, doctree):
-    "A figure's further panels need no words of their own; its photos keep their colours where the page is dark"
-    body = re.sub(r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)', lambda m: m[1] + m[3].replace(f'alt="{m[2]}"', 'alt=""'), context.get('body', ''))
-    sources = {name: uri for uri, name in app.builder.images.items()}                           # outputs are named by their digests
-    def kept(m):
-        if not (shape := photos(Path(app.srcdir, sources[m[1]]))): return m[0]
-        copy = re.sub('alt="[^"]*"', 'alt="" aria-hidden="true"', m[0]).replace('/>', f'style="clip-path: polygon({shape})" />')
-        return f'<span class="photos">{m[0]}{copy}</span>'
-    context['body'] = re.sub(r'<img [^>]*src="[^"]*_images/(\w{64}\.jpe?g)"[^>]*/>', kept, body)
+    """A figure's further panels need no words of their own; its photos keep their colours where
+    the page is dark"""
+    # outputs are named by their digests
+    sources = {name: uri for uri, name in app.builder.images.items()}
+
+    def without_words(found):
+        first, words, others = found.groups()
+        return first + others.replace(f'alt="{words}"', 'alt=""')
+
+    def with_photos(found):
+        picture = found[0]
+        shape = photos(Path(app.srcdir, sources[found[1]]))
+        if not shape: return picture
+        copy = re.sub('alt="[^"]*"', 'alt="" aria-hidden="true"', picture)
+        copy = copy.replace('/>', f'style="clip-path: polygon({shape})" />')
+        return f'<span class="photos">{picture}{copy}</span>'
+
+    panels = r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)'
+    body = re.sub(panels, without_words, context.get('body', ''))
+    jpeg = r'<img [^>]*src="[^"]*_images/(\w{64}\.jpe?g)"[^>]*/>'
+    context['body'] = re.sub(jpeg, with_photos, body)
+
+
+def percent(place, length):
+    "Start and end of a slice in a figure's height or width, within its first and last pixel"
+    return 100*(place.start + 1)/length, 100*(place.stop - 1)/length
 
 
 @cache
 def photos(path):
     "Where the photos in a figure are: the corners of a polygon, in percent"
     with Image.open(path) as file: pixels = np.asarray(file.convert('RGB'))
-    (height, width), points = pixels.shape[:2], []
+    height, width, _ = pixels.shape
     spots, _ = ndimage.label((pixels < 240).any(2))
+    outlines = []
     for spot, place in enumerate(ndimage.find_objects(spots), 1):
-        high, wide = (s.stop - s.start for s in place)
-        if min(high, wide) < 40 or (spots[place] == spot).mean() < .6: continue
-        (top, bottom), (left, right) = ((100*(s.start + 1)/n, 100*(s.stop - 1)/n) for s, n in zip(place, (height, width)))
-        points.append([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)])
-    round_trip = [corner for box in points for corner in box] + [box[0] for box in points[-2::-1]]
-    return ', '.join(f'{x:.2f}% {y:.2f}%' for x, y in round_trip)
+        own = spots[place] == spot
+        if min(own.shape) < 40 or own.mean() < .6: continue
+        top, bottom = percent(place[0], height)
+        left, right = percent(place[1], width)
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+        outlines.append(corners)
+    # round all photos, and back over their first corners
+    line = [corner for outline in outlines for corner in outline]
+    line += [outline[0] for outline in outlines[-2::-1]]
+    return ', '.join(f'{x:.2f}% {y:.2f}%' for x, y in line)
 
+
+# The whole site
 
 def dense(html):
-    "A page without the indentation and the empty lines of the theme's templates; what is within the article stays as it is"
+    """A page without the indentation and the empty lines of the theme's templates; what is within
+    the article stays as it is"""
     before, start, rest = html.partition('<article')
     article, end, after = rest.rpartition('</article>')
     return re.sub(r'\n\s+', '\n', before) + start + article + end + re.sub(r'\n\s+', '\n', after)
 
 
+def rewrite(path, change):
+    "Change the text of a file"
+    text = path.read_text(encoding='utf-8')
+    path.write_text(change(text), encoding='utf-8')
+
+
 def weigh(app, error):
-    "Say what the site weighs, here and on its own page, without maps of the theme's sources, which nobody debugs here"
+    """Say what the site weighs, here and on its own page, without maps of the theme's sources,
+    which nobody debugs here"""
     if error or app.builder.name != 'html': return
-    for theirs in Path(app.outdir, '_static').rglob('*.map'): theirs.unlink()
-    for page in Path(app.outdir).rglob('*.html'): page.write_text(dense(page.read_text(encoding='utf-8')), encoding='utf-8')
-    weight = sum(f.stat().st_size for f in site_files(Path(app.outdir)))
-    page = Path(app.outdir)/'site.html'
-    page.write_text(page.read_text(encoding='utf-8').replace('SITE-WEIGHT', f'{weight/1e6:.1f} MB'), encoding='utf-8')
-    print(f'The site weighs {weight/1e6:.1f} MB.')
+    site = Path(app.outdir)
+    for theirs in (site/'_static').rglob('*.map'): theirs.unlink()
+    for page in site.rglob('*.html'): rewrite(page, dense)
+    total = sum(file.stat().st_size for file in site_files(site))
+    weight = f'{total/1e6:.1f} MB'
+    rewrite(site/'site.html', lambda text: text.replace('SITE-WEIGHT', weight))
+    print(f'The site weighs {weight}.')
 
 
 def site_files(folder):
     "The files that are served, without Sphinx's own notes"
-    return [f for f in folder.rglob('*') if f.is_file() and not any(part[0] == '.' for part in f.relative_to(folder).parts)]
+    def served(path):
+        parts = path.relative_to(folder).parts
+        return path.is_file() and not any(part.startswith('.') for part in parts)
+    return list(filter(served, folder.rglob('*')))
 
 
 def setup(app):

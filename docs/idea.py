@@ -1,53 +1,94 @@
-"""Draw the idea in one picture: docs/images/idea.svg for a desk, docs/images/idea-tall.svg for a phone.
+"""Draw the idea in one picture: docs/images/idea.svg for a desk, idea-tall.svg for a phone.
 
     python docs/idea.py
 
-Both are on the front page and in tutorials/learn. They follow the light or dark colours that the reader prefers. The caption
-is one of the bundled ones; the photo, idea.jpg, is the square that the embedded CLIP sees of 000000011149.jpg. The coloured
-places are the three best of each class, which the front page looks up again when it is run.
+Both are on the front page and in tutorials/learn. They follow the light or dark colours that the
+reader prefers. The caption is one of the bundled ones; the photo, idea.jpg, is the square that the
+embedded CLIP sees of 000000011149.jpg. The coloured places are the three best of each class, which
+the front page looks up again when it is run.
 """
 import base64
 from pathlib import Path
 
 images = Path(__file__).resolve().parent/'images'
 CAPTION = 'One bicycle is parked next to many motorcycles.'
-WORDS = {'bicycle': 'a', 'motorcycles': 'b'}                       # the nouns, each with the look of its class
+WORDS = {'bicycle': 'a', 'motorcycles': 'b'}        # the nouns, each with the look of its class
 TAGS = {'bicycle': 'a', 'motorbike': 'b'}
-PLACES = {'bicycle': [(3, 4), (3, 5), (3, 2)], 'motorbike': [(5, 0), (4, 0), (3, 0)]}      # row and column of 7 × 7
-ABOUT = ('Learning: CLIP’s frozen text encoder turns “One bicycle is parked next to many motorcycles.” into h for the whole and H '
-         'for its words. Prompts, 16 learned vectors before a class name, become G, compared with h, and L, compared with H. '
-         'The ranking loss takes both scores and moves the prompts. Use: f for a photo and F for its 7 × 7 places replace h '
-         'and H; the tags are bicycle and motorbike.')
+PLACES = {                                          # row and column of 7 × 7
+    'bicycle': [(3, 4), (3, 5), (3, 2)],
+    'motorbike': [(5, 0), (4, 0), (3, 0)],
+}
+ABOUT = (
+    'Learning: CLIP’s frozen text encoder turns “One bicycle is parked next to many motorcycles.” '
+    'into h for the whole and H for its words. Prompts, 16 learned vectors before a class name, '
+    'become G, compared with h, and L, compared with H. The ranking loss takes both scores and '
+    'moves the prompts. Use: f for a photo and F for its 7 × 7 places replace h and H; the tags '
+    'are bicycle and motorbike.')
 
 STYLE = '''
-  .card { fill: #ffffff; } .panel { fill: #f3f5f8; } text { fill: #1c2430; } .soft { fill: #566171; }
-  .bold { font-weight: 600; } .said { font-family: Georgia, 'DejaVu Serif', serif; font-style: italic; }
-  .frozen { fill: #dbe9f8; stroke: #3b78b5; } .whole { fill: #f6c98f; stroke: #b3701a; } .part { fill: #a9d8b4; stroke: #33804a; }
-  .loss { fill: #f7d4d4; stroke: #b64a4a; } .name { fill: #ffffff; stroke: #8994a3; } .word { fill: #ffffff; stroke: #33804a; }
-  .a { fill: #ddd0f7; stroke: #6b3fc4; } .b { fill: #fbd2e4; stroke: #bf2a6c; } .cell.a { fill: #8a5ce0; } .cell.b { fill: #dc3f84; }
-  .nouna { fill: #5a2fb4; } .nounb { fill: #a81e5b; } .nouna, .nounb { font-weight: bold; text-decoration: underline; }
-  .line { fill: none; stroke: #566171; stroke-width: 1.5; } .tip { fill: #566171; }
-  .back { fill: none; stroke: #b64a4a; stroke-width: 1.5; stroke-dasharray: 4 3; } .backtip { fill: #b64a4a; }
+  .card { fill: #ffffff; }
+  .panel { fill: #f3f5f8; }
+  text { fill: #1c2430; }
+  .soft { fill: #566171; }
+  .bold { font-weight: 600; }
+  .said { font-family: Georgia, 'DejaVu Serif', serif; font-style: italic; }
+  .frozen { fill: #dbe9f8; stroke: #3b78b5; }
+  .whole { fill: #f6c98f; stroke: #b3701a; }
+  .part { fill: #a9d8b4; stroke: #33804a; }
+  .loss { fill: #f7d4d4; stroke: #b64a4a; }
+  .name { fill: #ffffff; stroke: #8994a3; }
+  .word { fill: #ffffff; stroke: #33804a; }
+  .a { fill: #ddd0f7; stroke: #6b3fc4; }
+  .b { fill: #fbd2e4; stroke: #bf2a6c; }
+  .cell.a { fill: #8a5ce0; }
+  .cell.b { fill: #dc3f84; }
+  .nouna { fill: #5a2fb4; }
+  .nounb { fill: #a81e5b; }
+  .nouna, .nounb { font-weight: bold; text-decoration: underline; }
+  .line { fill: none; stroke: #566171; stroke-width: 1.5; }
+  .tip { fill: #566171; }
+  .back { fill: none; stroke: #b64a4a; stroke-width: 1.5; stroke-dasharray: 4 3; }
+  .backtip { fill: #b64a4a; }
   .grid { fill: none; stroke: #ffffff; stroke-opacity: .55; stroke-width: .7; }
   @media (prefers-color-scheme: dark) {
-    .card { fill: #14181e; } .panel { fill: #1e242d; } text { fill: #e8ecf2; } .soft { fill: #adb7c4; }
-    .frozen { fill: #1f3850; stroke: #6ea6dd; } .whole { fill: #84561a; stroke: #f0b567; } .part { fill: #2a643c; stroke: #7fcf96; }
-    .loss { fill: #5a2a2c; stroke: #e58a8a; } .name { fill: #2a323d; stroke: #8b97a6; } .word { fill: #1e242d; stroke: #7fcf96; }
-    .a { fill: #4a358a; stroke: #b9a0f5; } .b { fill: #7a2350; stroke: #f590bf; } .cell.a { fill: #9a72ea; } .cell.b { fill: #e0508f; }
-    .nouna { fill: #c3aefa; } .nounb { fill: #f8a3ca; }
-    .line { stroke: #adb7c4; } .tip { fill: #adb7c4; } .back { stroke: #e58a8a; } .backtip { fill: #e58a8a; }
+    .card { fill: #14181e; }
+    .panel { fill: #1e242d; }
+    text { fill: #e8ecf2; }
+    .soft { fill: #adb7c4; }
+    .frozen { fill: #1f3850; stroke: #6ea6dd; }
+    .whole { fill: #84561a; stroke: #f0b567; }
+    .part { fill: #2a643c; stroke: #7fcf96; }
+    .loss { fill: #5a2a2c; stroke: #e58a8a; }
+    .name { fill: #2a323d; stroke: #8b97a6; }
+    .word { fill: #1e242d; stroke: #7fcf96; }
+    .a { fill: #4a358a; stroke: #b9a0f5; }
+    .b { fill: #7a2350; stroke: #f590bf; }
+    .cell.a { fill: #9a72ea; }
+    .cell.b { fill: #e0508f; }
+    .nouna { fill: #c3aefa; }
+    .nounb { fill: #f8a3ca; }
+    .line { stroke: #adb7c4; }
+    .tip { fill: #adb7c4; }
+    .back { stroke: #e58a8a; }
+    .backtip { fill: #e58a8a; }
   }'''
-HEAD = '''<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="12.5" role="img" aria-labelledby="title about">
+HEAD = '''<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" \
+font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" \
+font-size="12.5" role="img" aria-labelledby="title about">
 <title id="title">The idea: prompts for pictures, learned from sentences</title>
 <desc id="about">{about}</desc>
 <style>{style}
 </style>
 <defs>
-  <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" orient="auto-start-reverse"><path class="tip" d="M0 0 8 4 0 8z"/></marker>
-  <marker id="backtip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" orient="auto"><path class="backtip" d="M0 0 8 4 0 8z"/></marker>
+  <marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" \
+orient="auto-start-reverse"><path class="tip" d="M0 0 8 4 0 8z"/></marker>
+  <marker id="backtip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="6.5" markerHeight="6.5" \
+orient="auto"><path class="backtip" d="M0 0 8 4 0 8z"/></marker>
 </defs>
 <rect class="card" width="{w}" height="{h}" rx="10"/>'''
 
+
+# Parts of both drawings, by x and y of their upper left corner
 
 def box(x, y, w, h, look, rx=5):
     "A rectangle with rounded corners"
@@ -56,17 +97,21 @@ def box(x, y, w, h, look, rx=5):
 
 def text(x, y, words, look='', size=12.5, anchor='start'):
     "A line of text"
-    return f'<text x="{x}" y="{y}" class="{look}" font-size="{size}" text-anchor="{anchor}">{words}</text>'
+    place = f'x="{x}" y="{y}"'
+    font = f'font-size="{size}" text-anchor="{anchor}"'
+    return f'<text {place} class="{look}" {font}>{words}</text>'
 
 
 def label(x, y, w, h, words, look, size=12.5):
     "A box with text in its middle"
-    return box(x, y, w, h, look) + text(x + w/2, y + h/2 + .36*size, words, '', size, 'middle')
+    baseline = y + h/2 + .36*size
+    return box(x, y, w, h, look) + text(x + w/2, baseline, words, '', size, 'middle')
 
 
 def arrow(path, both=False):
     "A line with a tip at its end, or at both"
-    return f'<path class="line" d="{path}" marker-end="url(#tip)"{" marker-start=" + chr(34) + "url(#tip)" + chr(34) if both else ""}/>'
+    start = ' marker-start="url(#tip)"' if both else ''
+    return f'<path class="line" d="{path}" marker-end="url(#tip)"{start}/>'
 
 
 def back(path):
@@ -76,47 +121,72 @@ def back(path):
 
 def said(words):
     "A part of the caption, with its nouns marked"
-    mark = lambda w: f'<tspan class="noun{WORDS[w.strip(".")]}">{w}</tspan>' if w.strip('.') in WORDS else w
-    return ' '.join(mark(w) for w in words.split())
+    marked = []
+    for word in words.split():
+        look = WORDS.get(word.strip('.'))
+        marked.append(f'<tspan class="noun{look}">{word}</tspan>' if look else word)
+    return ' '.join(marked)
 
 
 def prompt(x, y, look, name='class name'):
     "Learned vectors, then the name of a class"
-    return ''.join(box(x + 9*i, y, 7, 18, look, 2) for i in range(5)) + label(x + 47, y, 4 + 7*len(name), 18, name, 'name', 11)
+    vectors = [box(x + 9*i, y, 7, 18, look, 2) for i in range(5)]
+    width = 4 + 7*len(name)
+    return ''.join(vectors) + label(x + 47, y, width, 18, name, 'name', 11)
 
 
 def token_rows(x, y, widths):
     "A box for each word of the caption, four a row"
     out = []
     for i, word in enumerate(CAPTION.strip('.').split()):
-        out.append(label(x + sum(widths[i//4*4:i]) + 4*(i % 4), y + 24*(i//4), widths[i], 20, word.lower(), WORDS.get(word, 'word'), 11.5))
+        row, column = divmod(i, 4)
+        left = x + sum(widths[4*row:i]) + 4*column
+        look = WORDS.get(word, 'word')
+        out.append(label(left, y + 24*row, widths[i], 20, word.lower(), look, 11.5))
     return ''.join(out)
 
 
 def places(x, y, side, look):
     "The best places of both classes, as squares of a picture's 7 × 7"
-    s = side/7
-    return ''.join(f'<rect class="cell {TAGS[name]}" x="{x + s*c:.1f}" y="{y + s*r:.1f}" width="{s:.1f}" height="{s:.1f}"{look}/>' for name, found in PLACES.items() for r, c in found)
+    step = side/7
+    size = f'width="{step:.1f}" height="{step:.1f}"'
+    out = []
+    for name, found in PLACES.items():
+        for row, column in found:
+            place = f'x="{x + step*column:.1f}" y="{y + step*row:.1f}"'
+            out.append(f'<rect class="cell {TAGS[name]}" {place} {size}{look}/>')
+    return ''.join(out)
 
 
 def photo(x, y, side):
     "The photo under the lines of its places"
     data = base64.b64encode((images/'idea.jpg').read_bytes()).decode()
-    lines = ''.join(f'M{x + side*i/7:.1f} {y}v{side}M{x} {y + side*i/7:.1f}h{side}' for i in range(1, 7))
-    return (f'<image x="{x}" y="{y}" width="{side}" height="{side}" href="data:image/jpeg;base64,{data}"/><path class="grid" d="{lines}"/>'
-            + places(x, y, side, ' fill-opacity=".5"'))
+    place = f'x="{x}" y="{y}" width="{side}" height="{side}"'
+    picture = f'<image {place} href="data:image/jpeg;base64,{data}"/>'
+    lines = ''
+    for i in range(1, 7):
+        step = side*i/7
+        lines += f'M{x + step:.1f} {y}v{side}M{x} {y + step:.1f}h{side}'
+    cells = places(x, y, side, ' fill-opacity=".5"')
+    return f'{picture}<path class="grid" d="{lines}"/>{cells}'
 
 
 def grid(x, y, side):
     "A vector for each place: F"
-    s = side/7
-    cells = ''.join(box(round(x + s*c, 1), round(y + s*r, 1), round(s, 1), round(s, 1), 'word', 0) for r in range(7) for c in range(7))
+    step = side/7
+    size = round(step, 1)
+    cells = ''
+    for row in range(7):
+        for column in range(7):
+            left = round(x + step*column, 1)
+            cells += box(left, round(y + step*row, 1), size, size, 'word', 0)
     return f'<g stroke-width=".7">{cells}{places(x, y, side, "")}</g>'
 
 
 def tags(x, y):
     "The classes that are named, or found"
-    return label(x, y, 62, 21, 'bicycle', 'a') + label(x + 68, y, 78, 21, 'motorbike', 'b')
+    bicycle = label(x, y, 62, 21, 'bicycle', 'a')
+    return bicycle + label(x + 68, y, 78, 21, 'motorbike', 'b')
 
 
 def dot(x, y):
@@ -124,55 +194,197 @@ def dot(x, y):
     return f'<circle class="tip" cx="{x}" cy="{y}" r="3"/>'
 
 
-def wide():
-    "Learning on the left, use on the right, and between them the prompts that both are compared with"
-    return [box(8, 8, 252, 388, 'panel', 8), box(420, 8, 252, 388, 'panel', 8),
-            text(20, 29, 'Learning', 'bold', 15.5), text(20, 47, 'sentences take the place of pictures', 'soft'),
-            text(345, 29, 'Prompts', 'bold', 15.5, 'middle'), text(345, 47, 'all that learns', 'soft', 12.5, 'middle'),
-            text(432, 29, 'Use', 'bold', 15.5), text(432, 47, 'the same prompts on a picture', 'soft'),
-            text(20, 79, f'“{said("One bicycle is parked")}', 'said', 16), text(20, 101, f'{said("next to many motorcycles.")}”', 'said', 16),
-            text(20, 132, 'its labels:', 'soft'), tags(96, 117), arrow('M134 145v18'),
-            label(20, 168, 228, 26, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M134 194v18'),
-            prompt(287, 66, 'whole'), prompt(287, 92, 'part'), text(347, 132, '16 learned vectors', 'soft', 12.5, 'middle'), arrow('M347 145v18'),
-            label(292, 168, 110, 26, 'text encoder', 'frozen'), arrow('M347 194v18'),
-            photo(498, 54, 96), arrow('M546 152v11'),
-            label(432, 168, 228, 26, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M546 194v18'),
-            text(20, 237, 'the whole sentence', 'soft'), label(212, 218, 36, 30, 'h', 'whole', 15), arrow('M256 233h66', True),
-            label(327, 218, 40, 30, 'G', 'whole', 15), arrow('M374 233h50', True), label(432, 218, 36, 30, 'f', 'whole', 15), text(478, 237, 'the whole picture', 'soft'),
-            text(20, 275, 'each word', 'soft'), text(248, 275, 'H', '', 15, 'end'), token_rows(20, 284, [34, 56, 24, 50, 40, 24, 44, 78]), arrow('M256 306h66', True),
-            label(327, 291, 40, 30, 'L', 'part', 15), arrow('M374 306h50', True), grid(432, 262, 84), text(526, 275, 'F', '', 15), text(526, 296, 'each of 7 × 7 places', 'soft'),
-            label(20, 342, 228, 44, '', 'loss'), text(134, 360, 'ranking loss: the named classes', '', 12.5, 'middle'), text(134, 377, 'above all others', '', 12.5, 'middle'),
-            dot(298, 233), dot(298, 306), arrow('M298 233V372H253'), text(308, 357, 'both scores', 'soft'), text(308, 376, 'go into the loss', 'soft'),
-            back('M248 352h26V101h8'), back('M274 101V75h8'),
-            arrow('M474 348v17'), text(486, 362, 'mean of both scores', 'soft'), text(432, 385, 'Tags', 'bold', 14), tags(476, 370)]
+# For a desk: learning on the left, use on the right, and between them the prompts
+
+def titles() -> list[str]:
+    "Two panels, and what is in each column"
+    return [
+        box(8, 8, 252, 388, 'panel', 8),
+        box(420, 8, 252, 388, 'panel', 8),
+        text(20, 29, 'Learning', 'bold', 15.5),
+        text(20, 47, 'sentences take the place of pictures', 'soft'),
+        text(345, 29, 'Prompts', 'bold', 15.5, 'middle'),
+        text(345, 47, 'all that learns', 'soft', 12.5, 'middle'),
+        text(432, 29, 'Use', 'bold', 15.5),
+        text(432, 47, 'the same prompts on a picture', 'soft'),
+    ]
 
 
-def tall():
-    "Learning above, use below, and between them the prompts"
-    return [box(6, 6, 346, 148, 'panel', 8), box(6, 290, 346, 182, 'panel', 8),
-            text(16, 25, '<tspan class="bold">Learning:</tspan> sentences take the place of pictures'),
-            text(16, 50, f'<tspan textLength="324" lengthAdjust="spacingAndGlyphs">“{said(CAPTION)}”</tspan>', 'said', 13.5),
-            arrow('M175 56v8'), label(16, 69, 326, 22, 'CLIP’s text encoder, frozen', 'frozen'), arrow('M31 91v8'), arrow('M200 91v8'),
-            label(16, 104, 30, 30, 'h', 'whole', 15), text(52, 123, 'whole', 'soft'), text(112, 123, 'H', '', 15), token_rows(128, 104, [34, 56, 24, 50, 40, 24, 44, 80]),
-            arrow('M31 138v72', True), arrow('M300 154v56', True), dot(31, 174), dot(300, 174), arrow('M31 174h79'), arrow('M300 174h-78'),
-            label(116, 162, 100, 24, 'ranking loss', 'loss'), back('M150 186v16h-74v11'), back('M182 186v16h40v11'),
-            label(16, 214, 30, 30, 'G', 'whole', 15), prompt(54, 220, 'whole', 'name'), arrow('M31 250v66', True),
-            label(285, 214, 30, 30, 'L', 'part', 15), prompt(200, 220, 'part', 'name'), arrow('M300 250v66', True),
-            text(165, 264, 'Prompts, all that learns:', '', 12.5, 'middle'), text(165, 281, '16 vectors, then a class’s name', 'soft', 12, 'middle'),
-            text(50, 309, '<tspan class="bold">Use:</tspan> the same prompts on a picture'),
-            label(16, 322, 30, 30, 'f', 'whole', 15), text(52, 341, 'whole', 'soft'), photo(126, 319, 80), text(248, 335, 'F', '', 15), grid(267, 322, 66),
-            arrow('M166 400v8'), label(16, 413, 326, 22, 'CLIP’s image encoder, frozen', 'frozen'), arrow('M31 413V358'), arrow('M300 413V392'),
-            text(16, 458, '<tspan class="bold">Tags</tspan>, by the mean of both:', '', 12), tags(188, 443)]
+def caption() -> list[str]:
+    "A sentence with its labels goes into the text encoder"
+    return [
+        text(20, 79, f'“{said("One bicycle is parked")}', 'said', 16),
+        text(20, 101, f'{said("next to many motorcycles.")}”', 'said', 16),
+        text(20, 132, 'its labels:', 'soft'),
+        tags(96, 117),
+        arrow('M134 145v18'),
+        label(20, 168, 228, 26, 'CLIP’s text encoder, frozen', 'frozen'),
+        arrow('M134 194v18'),
+    ]
 
 
-def picture(w, h, parts):
+def prompts() -> list[str]:
+    "Learned vectors and a class name go into the text encoder, too"
+    return [
+        prompt(287, 66, 'whole'),
+        prompt(287, 92, 'part'),
+        text(347, 132, '16 learned vectors', 'soft', 12.5, 'middle'),
+        arrow('M347 145v18'),
+        label(292, 168, 110, 26, 'text encoder', 'frozen'),
+        arrow('M347 194v18'),
+    ]
+
+
+def picture_in() -> list[str]:
+    "A photo goes into the image encoder"
+    return [
+        photo(498, 54, 96),
+        arrow('M546 152v11'),
+        label(432, 168, 228, 26, 'CLIP’s image encoder, frozen', 'frozen'),
+        arrow('M546 194v18'),
+    ]
+
+
+def whole_scores() -> list[str]:
+    "h and f, each compared with G"
+    return [
+        text(20, 237, 'the whole sentence', 'soft'),
+        label(212, 218, 36, 30, 'h', 'whole', 15),
+        arrow('M256 233h66', True),
+        label(327, 218, 40, 30, 'G', 'whole', 15),
+        arrow('M374 233h50', True),
+        label(432, 218, 36, 30, 'f', 'whole', 15),
+        text(478, 237, 'the whole picture', 'soft'),
+    ]
+
+
+def part_scores() -> list[str]:
+    "H and F, each compared with L"
+    return [
+        text(20, 275, 'each word', 'soft'),
+        text(248, 275, 'H', '', 15, 'end'),
+        token_rows(20, 284, [34, 56, 24, 50, 40, 24, 44, 78]),
+        arrow('M256 306h66', True),
+        label(327, 291, 40, 30, 'L', 'part', 15),
+        arrow('M374 306h50', True),
+        grid(432, 262, 84),
+        text(526, 275, 'F', '', 15),
+        text(526, 296, 'each of 7 × 7 places', 'soft'),
+    ]
+
+
+def loss() -> list[str]:
+    "Both scores go into the loss, which moves the prompts"
+    return [
+        label(20, 342, 228, 44, '', 'loss'),
+        text(134, 360, 'ranking loss: the named classes', '', 12.5, 'middle'),
+        text(134, 377, 'above all others', '', 12.5, 'middle'),
+        dot(298, 233),
+        dot(298, 306),
+        arrow('M298 233V372H253'),
+        text(308, 357, 'both scores', 'soft'),
+        text(308, 376, 'go into the loss', 'soft'),
+        back('M248 352h26V101h8'),
+        back('M274 101V75h8'),
+    ]
+
+
+def result() -> list[str]:
+    "The mean of both scores gives the tags"
+    return [
+        arrow('M474 348v17'),
+        text(486, 362, 'mean of both scores', 'soft'),
+        text(432, 385, 'Tags', 'bold', 14),
+        tags(476, 370),
+    ]
+
+
+def wide() -> list[str]:
+    "All parts of the drawing for a desk"
+    return [
+        *titles(), *caption(), *prompts(), *picture_in(), *whole_scores(), *part_scores(), *loss(),
+        *result(),
+    ]
+
+
+# For a phone: learning above, use below, and between them the prompts
+
+STRETCHED = 'textLength="324" lengthAdjust="spacingAndGlyphs"'
+
+
+def tall_learning() -> list[str]:
+    "A sentence goes into the text encoder"
+    return [
+        box(6, 6, 346, 148, 'panel', 8),
+        box(6, 290, 346, 182, 'panel', 8),
+        text(16, 25, '<tspan class="bold">Learning:</tspan> sentences take the place of pictures'),
+        text(16, 50, f'<tspan {STRETCHED}>“{said(CAPTION)}”</tspan>', 'said', 13.5),
+        arrow('M175 56v8'),
+        label(16, 69, 326, 22, 'CLIP’s text encoder, frozen', 'frozen'),
+        arrow('M31 91v8'),
+        arrow('M200 91v8'),
+        label(16, 104, 30, 30, 'h', 'whole', 15),
+        text(52, 123, 'whole', 'soft'),
+        text(112, 123, 'H', '', 15),
+        token_rows(128, 104, [34, 56, 24, 50, 40, 24, 44, 80]),
+    ]
+
+
+def tall_prompts() -> list[str]:
+    "The prompts, and the loss that moves them"
+    return [
+        arrow('M31 138v72', True),
+        arrow('M300 154v56', True),
+        dot(31, 174),
+        dot(300, 174),
+        arrow('M31 174h79'),
+        arrow('M300 174h-78'),
+        label(116, 162, 100, 24, 'ranking loss', 'loss'),
+        back('M150 186v16h-74v11'),
+        back('M182 186v16h40v11'),
+        label(16, 214, 30, 30, 'G', 'whole', 15),
+        prompt(54, 220, 'whole', 'name'),
+        arrow('M31 250v66', True),
+        label(285, 214, 30, 30, 'L', 'part', 15),
+        prompt(200, 220, 'part', 'name'),
+        arrow('M300 250v66', True),
+        text(165, 264, 'Prompts, all that learns:', '', 12.5, 'middle'),
+        text(165, 281, '16 vectors, then a class’s name', 'soft', 12, 'middle'),
+    ]
+
+
+def tall_use() -> list[str]:
+    "A photo goes into the image encoder, and the scores give tags"
+    return [
+        text(50, 309, '<tspan class="bold">Use:</tspan> the same prompts on a picture'),
+        label(16, 322, 30, 30, 'f', 'whole', 15),
+        text(52, 341, 'whole', 'soft'),
+        photo(126, 319, 80),
+        text(248, 335, 'F', '', 15),
+        grid(267, 322, 66),
+        arrow('M166 400v8'),
+        label(16, 413, 326, 22, 'CLIP’s image encoder, frozen', 'frozen'),
+        arrow('M31 413V358'),
+        arrow('M300 413V392'),
+        text(16, 458, '<tspan class="bold">Tags</tspan>, by the mean of both:', '', 12),
+        tags(188, 443),
+    ]
+
+
+def tall() -> list[str]:
+    "All parts of the drawing for a phone"
+    return [*tall_learning(), *tall_prompts(), *tall_use()]
+
+
+def drawing(w, h, parts):
     "The whole file"
-    return HEAD.format(w=w, h=h, about=ABOUT, style=STYLE) + '\n' + '\n'.join(parts) + '\n</svg>\n'
+    head = HEAD.format(w=w, h=h, about=ABOUT, style=STYLE)
+    return '\n'.join([head, *parts, '</svg>\n'])
 
 
 def drawings() -> dict[str, str]:
     "What each file holds"
-    return {'idea.svg': picture(680, 404, wide()), 'idea-tall.svg': picture(358, 478, tall())}
+    return {'idea.svg': drawing(680, 404, wide()), 'idea-tall.svg': drawing(358, 478, tall())}
 
 
 if __name__ == '__main__':

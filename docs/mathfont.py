@@ -1,4 +1,5 @@
-"""Make docs/_static/math.woff, the letters and signs of the site's equations, from STIXMath-Regular.otf (Debian's fonts-stix).
+"""Make docs/_static/math.woff, the letters and signs of the site's equations, from
+STIXMath-Regular.otf (Debian's fonts-stix).
 
     make docs && python docs/mathfont.py STIXMath-Regular.otf
 
@@ -13,22 +14,37 @@ from fontTools import subset
 
 docs = Path(__file__).resolve().parent
 FONT = docs/'_static/math.woff'
+RANGES = [
+    (0x20, 0x7f),               # letters
+    (0x391, 0x3ca),             # Greek ones
+    (0x1d434, 0x1d468),         # italic letters
+    (0x1d49c, 0x1d4b6),         # capitals in script
+    (0x1d6a4, 0x1d71c),         # italic Greek letters
+]
 
 
 def signs(site: Path) -> set[str]:
     "All that the site's equations show"
-    found = ''.join(m for p in site.rglob('*.html') for m in re.findall('<math.*?</math>', p.read_text(encoding='utf-8'), re.DOTALL))
-    return {c for c in html.unescape(re.sub('<[^>]+>', '', found)) if not c.isspace()}
+    found = set()
+    for page in site.rglob('*.html'):
+        text = page.read_text(encoding='utf-8')
+        for equation in re.findall('<math.*?</math>', text, re.DOTALL):
+            found |= set(html.unescape(re.sub('<[^>]+>', '', equation)))
+    return {sign for sign in found if not sign.isspace()}
 
 
 def main(whole: str):
-    ranges = [(0x20, 0x7f), (0x391, 0x3ca), (0x1d434, 0x1d468), (0x1d49c, 0x1d4b6), (0x1d6a4, 0x1d71c)]      # letters, Greek ones, both in italics, capitals in script
-    options = subset.Options(flavor='woff', layout_features=['ssty', 'dtls', 'flac'], hinting=False, name_IDs=[0, 1, 2, 4, 6, 13, 14], ignore_missing_unicodes=True)
+    wanted = {ord(sign) for sign in signs(docs/'_build/html')} | {ord('ℎ')}
+    for first, end in RANGES: wanted |= set(range(first, end))
+    options = subset.Options(
+        flavor='woff', layout_features=['ssty', 'dtls', 'flac'], hinting=False,
+        name_IDs=[0, 1, 2, 4, 6, 13, 14], ignore_missing_unicodes=True)
     font = subset.load_font(whole, options)
     subsetter = subset.Subsetter(options)
-    subsetter.populate(unicodes={ord(c) for c in signs(docs/'_build/html')} | {ord('ℎ')}.union(*(range(*r) for r in ranges)))
+    subsetter.populate(unicodes=wanted)
     subsetter.subset(font)
-    for kind in (1, 4, 6): font['name'].setName('taidptMath', kind, 3, 1, 0x409)                    # STIX is a reserved name
+    for kind in (1, 4, 6):                                  # STIX is a reserved name
+        font['name'].setName('taidptMath', kind, 3, 1, 0x409)
     subset.save_font(font, str(FONT), options)
 
 

@@ -55,6 +55,19 @@ def _warn_of_few(names:Sequence[str], counts:Sequence[int])->None: # C each
     if few: warnings.warn(f'On fewer than {FEW} pictures, so the default threshold stays: '
                           f'{", ".join(few)}', stacklevel=3)
 
+def _read_rows(labels:ArrayLike, scores:ArrayLike, C:int)->tuple[np.ndarray, np.ndarray]:
+    "Labels as bool and scores of pictures that were read; `ValueError` for wrong shapes, or none."
+    y = as_array(labels) == 1
+    s = as_array(scores).astype(np.float64)
+    wrong = ''
+    if y.shape != s.shape or y.shape[1:] != (C,):
+        wrong = f'labels and scores must both be N × {C}, but they are {y.shape} and {s.shape}'
+    elif not y[np.isfinite(s).all(1)].any():
+        wrong = 'no picture that could be read shows any of the classes'
+    if wrong: raise ValueError(wrong)
+    read = np.isfinite(s).all(1)
+    return y[read], s[read]
+
 def calibrate_scores(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # N × C; NaN where a picture was skipped
@@ -63,12 +76,7 @@ def calibrate_scores(
     source:str='', # of the pictures
 )->Thresholds:
     "Thresholds and curves from labelled scores; warns of classes on few pictures."
-    y, s = as_array(labels) == 1, as_array(scores).astype(np.float64)
-    if y.shape != s.shape or y.shape[1:] != (len(names),): raise ValueError(
-        f'labels and scores must both be N × {len(names)}, but they are {y.shape} and {s.shape}')
-    read = np.isfinite(s).all(1)
-    y, s = y[read], s[read]
-    if not y.any(): raise ValueError('no picture that could be read shows any of the classes')
+    y, s = _read_rows(labels, scores, len(names))
     counts = y.sum(0).tolist()
     limits = [float(x) for x in as_array(default)]
     enough = [c for c, count in enumerate(counts) if count >= FEW]

@@ -10,7 +10,7 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
 import math, os, re, warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
@@ -55,6 +55,11 @@ def _check_weights(model:nn.Module, name:str) -> None:
         raise ValueError(f'{weight}, a weight of {name or "this CLIP"}, holds NaN or infinity: '
                          'copy or download the weights again.')
 
+def _number_or_none(model:nn.Module, name:str) -> float|None:
+    "A parameter of one number; None if the model has none of this name."
+    parameter = getattr(model, name, None)
+    return None if parameter is None else parameter.item()
+
 def _pixel_dtype(visual:nn.Module) -> torch.dtype:
     "The floating-point type of the weights that pixels meet first."
     convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
@@ -83,7 +88,9 @@ class FrozenCLIP:
         self.model = model.eval().requires_grad_(False)
         self.text = text_tower(model)
         model.visual.to(memory_format=torch.channels_last)      # faster convolutions
-        self.tokenizer, self.preprocess, self.name = tokenizer, preprocess, name
+        self.tokenizer = tokenizer
+        self.preprocess = preprocess
+        self.name = name
         self.recommended = dict(recommended or {})
         self.tower = tower
         self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
@@ -93,11 +100,11 @@ class FrozenCLIP:
         self.context_length = longest or len(self.special.blank)    # tokens of a sentence
         self.dtype = _cast_dtype(self.text)
         self.precision = tower.precision if tower else str(self.dtype).removeprefix('torch.')
-        bias = getattr(model, 'logit_bias', None)               # of SigLIP and its kind, e.g. -10
-        self.logit_bias = None if bias is None else bias.item()
+        self.logit_bias = _number_or_none(model, 'logit_bias')  # of SigLIP and its kind, e.g. -10
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         _check_weights(model, name)
-        self._rows, self._references = {}, {}                   # kept: prompts' tokens, photos
+        self._rows = {}                                         # kept: tokens of prompts
+        self._references = {}                                   # kept: features of the photos
         self._block = prompt_block
         self._sized = None, model.visual                        # a size, and the tower for it
 
@@ -304,7 +311,9 @@ _IN_MEMORY = 4*2**30                    # bytes of features that may stay in mem
 class _Sentences:
     "Sentences to be encoded, tokenized when that is first needed."
     def __init__(self, clip:FrozenCLIP, texts:list[str], progress:bool):
-        self.clip, self.texts, self.progress = clip, texts, progress
+        self.clip = clip
+        self.texts = texts
+        self.progress = progress
         self.size = 64 if clip.device.type == 'cpu' else 512    # of a batch: what fits its caches
 
     @cached_property
@@ -369,6 +378,25 @@ def _report_unread(what:str, on_error:str) -> None: # the picture, and why
     if on_error == 'raise': raise _unreadable(f'Cannot read {what}.')
     warnings.warn(f'Skipped {what}', stacklevel=3)          # one line: shown once
 
+def _read_or_blank(clip:FrozenCLIP, picture, place:int)->tuple[Tensor, str]: # pixels; what is wrong
+    "The pixels of a picture, or those of a blank one and why it could not be read."
+    try: return read_pixels(picture, clip.preprocess), ''
+    except Exception as e:  # noqa: BLE001
+        blank = clip.preprocess(Image.new('RGB', (64, 64)))
+        return blank, what_is_wrong(picture, place, e)
+
+def _encode_read(clip:FrozenCLIP, batch:Sequence[tuple], pos_embed)->tuple[list[str], Tensor, Tensor]:
+    "Errors, f and F of a batch of `_read_or_blank`; NaN for pictures that could not be read."
+    pixels, errors = zip(*batch)
+    f, F_ = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)
+    unread = [i for i, error in enumerate(errors) if error]
+    if unread:
+        rows = torch.tensor(unread, device=clip.device)
+        f = f.index_fill(0, rows, torch.nan)
+        F_ = F_.index_fill(0, rows, torch.nan)
+    return [errors[i] for i in unread], f, F_
+
+# %% ../nbs/04_clip.ipynb #cl-pic-batches
 def picture_batches(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
@@ -380,19 +408,10 @@ def picture_batches(
     "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
     pictures = as_pictures(pictures)
     _check_pictures(clip, pictures, on_error)
-    def read(i): # pixels; what is wrong
-        try: return read_pixels(pictures[i], clip.preprocess), ''
-        except Exception as e:  # noqa: BLE001
-            blank = clip.preprocess(Image.new('RGB', (64, 64)))
-            return blank, what_is_wrong(pictures[i], i, e)
+    def read(i): return _read_or_blank(clip, pictures[i], i)
     def encode(batch):
-        pixels, errors = zip(*batch)
-        found = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)
-        unread = [i for i, error in enumerate(errors) if error]
-        if unread:
-            rows = torch.tensor(unread, device=clip.device)
-            found = [x.index_fill(0, rows, torch.nan) for x in found]
-        return [errors[i] for i in unread], then(*found)
+        errors, f, F_ = _encode_read(clip, batch, pos_embed)
+        return errors, then(f, F_)
     on_cpu = clip.device.type == 'cpu'
     size = 4 if on_cpu else 32                              # a core's caches hold no more
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
@@ -414,6 +433,20 @@ def _identity(picture) -> str: # in any form
     content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
     return f'{getattr(content, "shape", "")} {digest([content])}'
 
+def _half_features(clip:FrozenCLIP, pictures, pos_embed, on_error:str, progress:bool)->Iterator[tuple]:
+    "f and F of pictures, batch by batch, as stored: of unit length, in half precision."
+    def half(f, F_): return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
+    return picture_batches(clip, pictures, pos_embed, on_error, progress, half)
+
+def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
+    "Raise `UnreadablePicture` for a picture that was skipped when the store was written."
+    unread = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
+    if not len(unread): return
+    first = unread[0]
+    raise _unreadable(f'{path} lacks picture {first}, {pictures[first]!s:.200}, which could not be '
+                      'read.')
+
+# %% ../nbs/04_clip.ipynb #cl-enc-pic
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
@@ -425,13 +458,13 @@ def encode_pictures(
     """f and F (Eq. 4) of pictures, stored for reuse. `ValueError` if `path` contains
     other features, `UnreadablePicture` for a broken picture, `OSError` for a full disk."""
     pictures = as_pictures(pictures)
-    def half(f, F_): return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
+    encode = partial(_half_features, clip, pos_embed=pos_embed, on_error=on_error)
     def sizes():
-        (f, F_), = picture_batches(clip, pictures[:1], pos_embed, on_error, False, half)
+        (f, F_), = encode(pictures[:1], progress=False)
         return np.full(len(pictures), F_.shape[1]), f.shape[1:]
     def batches(done):
         if done == len(pictures): return
-        for f, F_ in picture_batches(clip, pictures[done:], pos_embed, on_error, progress, half):
+        for f, F_ in encode(pictures[done:], progress=progress):
             yield range(done, done + len(f)), f, F_.flatten(0, 1)
             done += len(f)
     made_from = {'kind': 'pictures', 'weights': clip.fingerprint(),
@@ -440,11 +473,7 @@ def encode_pictures(
         made_from |= {'source': digest(map(_identity, pictures)),
                       'recipe': digest([feature_recipe(clip, pos_embed)])}
     store = stored_features(path, made_from, sizes, batches)
-    unread = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
-    if len(unread) and on_error == 'raise':
-        first = unread[0]
-        raise _unreadable(f'{path} lacks picture {first}, {pictures[first]!s:.200}, which could '
-                          'not be read.')
+    if on_error == 'raise': _check_all_read(store, pictures, path)
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1

@@ -126,7 +126,9 @@ class Ensemble(Wrapper):
         "Raises `ValueError` for members of different classes, or weights that do not fit."
         _checked_members(members)
         _checked_weights(weights, len(members))
-        self.members, self.weights, self.normalize = members, weights, normalize
+        self.members = members
+        self.weights = weights
+        self.normalize = normalize
 
     @property
     def model(self)->Predictor: # what members share is read off the first
@@ -338,7 +340,8 @@ class Attended(Wrapper):
             'pictures: write Tiled(Attended(model, …)), and Ensemble with normalize=None.')
         more_than(0, tau=tau)
         if not isinstance(sentences, FeatureStore|Tensor|str|Sequence): sentences = list(sentences)
-        self.sentences, self.tau = sentences, tau
+        self.sentences = sentences
+        self.tau = tau
         self.sentences_ = _sentence_features(model.clip, sentences)
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> B × C of each branch

@@ -131,6 +131,7 @@ def with_remedy(
 )->Exception: # to be raised
     "An error whose text ends with the remedy for Python, and that keeps the one for the command."
     error = kind(f'{what} {python}')
+    error.what = what                                       # for who knows another remedy
     error.in_command = f'{what} {command}'
     return error
 

@@ -268,11 +268,20 @@ class TaIDPT(PromptModel):
     ):
         "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
-        self.n_ctx, self.class_specific = n_ctx, class_specific
-        self.lr, self.epochs, self.batch_size, self.scale = lr, epochs, batch_size, scale
-        self.tau_text, self.tau_image = tau_text, tau_image
-        self.loss, self.local, self.templates, self.init = loss, local, templates, init
-        self.noise, self.seed = noise, seed
+        self.n_ctx = n_ctx
+        self.class_specific = class_specific
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.scale = scale
+        self.tau_text = tau_text
+        self.tau_image = tau_image
+        self.loss = loss
+        self.local = local
+        self.templates = templates
+        self.init = init
+        self.noise = noise
+        self.seed = seed
         check_n_ctx(n_ctx, clip)
         self.recipe_for(None)
         scaled_loss(loss, 1.)

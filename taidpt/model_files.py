@@ -117,6 +117,7 @@ def write_model_file(
 )->None:
     "Write a model file, atomically."
     about = json.dumps(header.to_dict(), default=lambda number: number.item())
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}    # some may share memory
     words = {'format': FORMAT, 'version': __version__, 'about': about}
     write_safetensors(path, tensors, words)
 

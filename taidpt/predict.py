@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['validation', 'clip_and_classes', 'settings_of', 'header_of', 'read_model', 'Predictor', 'all_tensors',
-           'predict_together', 'Wrapper']
+           'predict_together', 'Wrapper', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
 import copy, inspect
@@ -28,7 +28,7 @@ from .model_files import (
     ModelHeader, clip_of, read_model_file, warn_of_another_clip, write_model_file)
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Rule, Tag, Thresholds, as_thresholds, reference_thresholds
-from .training import Recipe
+from .training import Recipe, check_same_run
 
 if TYPE_CHECKING: from typing import Self
 
@@ -174,7 +174,8 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
     parts = [_rebuilt(inner, _tensors_of(tensors, str(i)), clip_for, path, Predictor, {})
              for i, inner in enumerate(header.members)]
     own = _tensors_of(tensors, '')
-    try: model = kind.rebuilt(None if parts else clip_for(header), header.classes, parts, own, settings)
+    clip = None if parts else clip_for(header)
+    try: model = kind.rebuilt(clip, header.classes, parts, own, settings)
     except (TypeError, ValueError, IndexError) as e:
         raise ValueError(f'{path}: its settings do not fit {kind.__name__} ({e})') from None
     _check_tensors(model, own, header, path)
@@ -183,6 +184,7 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
         model.restore(header)
     except (RuntimeError, ValueError) as e:
         raise ValueError(f'{path}: its tensors do not fit {kind.__name__} ({e})') from None
+    if clip is not None: warn_of_another_clip(header, clip, path)
     return model
 
 def read_model(
@@ -195,18 +197,13 @@ def read_model(
     "Read a model and those inside it. Raises `ValueError` for another kind, other tensors, NaN."
     header, tensors = read_model_file(path)
     if clip is not None: clip_and_classes(clip, header.classes)
-    loaded, used = {}, []
+    loaded = {}
     def clip_for(inner:ModelHeader)->FrozenCLIP:
         "The CLIP that was passed, or the one that the file names, loaded once."
-        if clip is not None: found = clip
-        else:
-            if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
-            found = loaded[inner.clip]
-        used.append((inner, found))
-        return found
-    model = _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
-    for inner, found in used: warn_of_another_clip(inner, found, path)
-    return model
+        if clip is not None: return clip
+        if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
+        return loaded[inner.clip]
+    return _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
 
 # %% ../nbs/12_predict.ipynb #10-014
 class Predictor:
@@ -416,7 +413,7 @@ class Predictor:
     def tensors(self)->dict[str, Tensor]: # by name
         "Tensors of a file: the class embeddings, unless a model keeps others."
         G, L = self.embeddings()
-        return {'G': G} if L is None else {'G': G, 'L': L.clone()}
+        return {'G': G} if L is None else {'G': G, 'L': L}
 
     def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]: # as `check_shapes` takes them
         "The tensors that it expects in a file; those that are there tell which."
@@ -585,3 +582,22 @@ class Wrapper(Predictor):
     def rebuilt(cls, clip, classes, parts:list[Predictor], tensors:dict, settings:dict)->'Self':
         "The wrapper of a file, around the model inside."
         return cls(parts[0], **settings)
+
+# %% ../nbs/12_predict.ipynb #pr-once-1
+def learn_at_once(
+    model:Predictor, # that learns; it takes over what the trial has
+    compute:Callable, # (trial): gives it what is to be learned
+    trial:Predictor, # a copy of the model with nothing learned
+    data:str, # a hash of what it learns from
+    measure:Callable|None=None, # (trial) -> numbers by name, of `validation`
+    checkpoint:str|Path|None=None, # file to read, if it exists, or to write
+)->None:
+    "Learn in one step, or read the outcome from a checkpoint of the same run."
+    if checkpoint and Path(checkpoint).exists():
+        header, tensors = read_model_file(checkpoint)
+        check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
+        trial.take_tensors(tensors)
+    else: compute(trial)
+    if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
+    if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
+    vars(model).update(vars(trial))

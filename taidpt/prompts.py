@@ -26,31 +26,40 @@ class PromptLearner(nn.Module):
     ):
         super().__init__()
         if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
-        self.clip, self.classnames = clip, list(classnames)
-        if isinstance(classnames, str) or not self.classnames: raise ValueError(
+        if isinstance(classnames, str) or not len(classnames): raise ValueError(
             f"There are no class names in {classnames!r:.60}: give a list, as in ['cat', 'dog'].")
+        self.clip = clip
+        self.classnames = list(classnames)
         clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
-        shape = (len(self.classnames), n_ctx, clip.width) if class_specific else (n_ctx, clip.width)
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
-        self.ctx_global = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
-        self.ctx_local = nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
+        shape = (n_ctx, clip.width)
+        if class_specific: shape = (len(self.classnames), *shape)
+        def drawn(): return nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
+        self.ctx_global = drawn()
+        self.ctx_local = drawn()
         self._kept = None, None, None                       # settings, contexts, embeddings
 
     def forward(self,
         local:bool=True, # also the local branch; False computes only G, at half the cost
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
         "Class embeddings, differentiable in the contexts; cached without gradients."
-        contexts = torch.stack([self.ctx_global, self.ctx_local] if local else [self.ctx_global])
-        names, (before, was, found) = self.classnames, self._kept
-        now = local, tuple(names), self.clip.device, contexts.device, contexts.dtype
-        keep = not torch.is_grad_enabled()
-        if keep and before == now and torch.equal(was, contexts): return found
-        if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, names)
-        else: E = torch.stack([self.clip.encode_prompts(context, names) for context in contexts])
+        contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
+        contexts = torch.stack(contexts)
+        if torch.is_grad_enabled(): return self._encoded(contexts)
+        settings = tuple(self.classnames), self.clip.device, contexts.device, contexts.dtype
+        kept, before, _ = self._kept
+        same = kept == settings and before.shape == contexts.shape and torch.equal(before, contexts)
+        if not same: self._kept = settings, contexts, self._encoded(contexts)
+        return self._kept[2]
+
+    def _encoded(self, contexts:Tensor) -> tuple[Tensor, Tensor|None]: # of one or both branches
+        "G and L of contexts."
+        if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, self.classnames)
+        else:
+            each = [self.clip.encode_prompts(own, self.classnames) for own in contexts]
+            E = torch.stack(each)
         E = F.normalize(E.float(), dim=-1)
-        found = E[0], E[1] if local else None
-        if keep: self._kept = now, contexts, found
-        return found
+        return E[0], E[1] if len(E) == 2 else None
 
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'

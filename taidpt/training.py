@@ -213,6 +213,14 @@ def check_history(rows:object, where:str|Path)->list[dict]: # from a file -> the
     raise ValueError(f'{where}: its history must be a list of epochs, with numbers by name, '
                      f'not {rows!r:.60}')
 
+def _check_resumed(tensors:dict[str, Tensor], parameters:dict, state:dict, path)->None:
+    "`ValueError` for other shapes than those of prompts and optimizer, or numbers that went wrong."
+    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
+    for key, (p, part) in state.items(): shapes[key] = () if part == 'step' else tuple(p.shape)
+    check_shapes(tensors, shapes, path)
+    check_numbers({name: tensors[name] for name in parameters}, path)
+    check_numbers({key: tensors[key] for key in state}, path, 1e30)
+
 def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # the history
     "Resume from a checkpoint. Raises `ValueError` for another run's or another file."
     tensors, header = read_safetensors(path, 'taidpt-model', 'prompts')
@@ -222,13 +230,8 @@ def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # t
     check_same_run(was, about, path)
     parameters = dict(prompts.named_parameters())
     state = _optimizer_state(prompts, recipe, tensors.keys())
-    shapes = {name: tuple(p.shape) for name, p in parameters.items()}
-    for key, (p, part) in state.items(): shapes[key] = () if part == 'step' else tuple(p.shape)
-    check_shapes(tensors, shapes, path)
-    learned = {name: tensors[name] for name in parameters}
-    check_numbers(learned, path)
-    check_numbers({key: tensors[key] for key in state}, path, 1e30)
-    prompts.load_state_dict(learned)
+    _check_resumed(tensors, parameters, state, path)
+    prompts.load_state_dict({name: tensors[name] for name in parameters})
     for key, (p, part) in state.items():
         optimizer.state[p][part] = tensors[key].to('cpu' if part == 'step' else p.device)
     return history
@@ -255,6 +258,25 @@ def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, 
         "classes, loss='pairs' items with and without a class.", stacklevel=4)
     return {'epoch': epoch, 'lr': rate, 'loss': mean}
 
+def _features_on(device:torch.device, features:FeatureStore|Callable, labels:Tensor)->FeatureStore:
+    "The features, made if need be, on the device if they fit; `ValueError` for another number."
+    if callable(features): features = features()
+    if len(features) != len(labels): raise ValueError(
+        f'{len(labels):,} items have labels, but {len(features):,} have features.')
+    return to_gpu_if_fits(features, device)
+
+def _progress_bar(recipe:Recipe, items:int, done:int, progress:bool)->tqdm: # done: epochs
+    "A bar over all steps that goes on where the last run stopped."
+    steps = max(1, items // recipe.batch_size)
+    return tqdm(desc='learning prompts', unit='step', disable=not progress,
+                total=steps*recipe.epochs, initial=steps*done)
+
+def _show(bar:tqdm, row:dict)->None: # of the history
+    "Show epoch, loss and mAP beside a bar."
+    shown = {name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map') if name in row}
+    bar.set_postfix(shown, refresh=False)
+
+# %% ../nbs/08_training.ipynb #08-learn
 def learn(
     prompts:PromptLearner, # changed in place; a call returns G and L
     features:FeatureStore|Callable, # N items; or a function that makes them, if an epoch is left
@@ -269,27 +291,20 @@ def learn(
     progress:bool=True, # a bar
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned
     "Learn prompts from features, for all or the remaining epochs."
-    optimizer, about, history = _optimizer(prompts, recipe), about or {}, []
-    device = prompts.ctx_global.device
+    optimizer = _optimizer(prompts, recipe)
+    about, history = about or {}, []
     with locked(checkpoint or None):
         if checkpoint and Path(checkpoint).exists():
             history = _go_on(checkpoint, prompts, optimizer, recipe, about)
         if len(history) >= recipe.epochs: return history
-        if callable(features): features = features()
-        if len(features) != len(labels): raise ValueError(
-            f'{len(labels):,} items have labels, but {len(features):,} have features.')
-        features = to_gpu_if_fits(features, device)
-        steps = max(1, len(features) // recipe.batch_size)
-        bar = tqdm(desc='learning prompts', unit='step', disable=not progress,
-                   total=steps*recipe.epochs, initial=steps*len(history))
-        with bar:
+        device = prompts.ctx_global.device
+        features = _features_on(device, features, labels)
+        with _progress_bar(recipe, len(features), len(history), progress) as bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
                 batches = _batches(features, labels, recipe, epoch, device, bar)
                 row = _learn_epoch(epoch, prompts, optimizer, recipe, batches, scores, loss, local)
                 if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)
-                shown = {name: f'{x:.3g}' for name, x in row.items()
-                         if name in ('epoch', 'loss', 'val_map')}
-                bar.set_postfix(shown, refresh=False)
+                _show(bar, row)
                 if checkpoint: _keep(checkpoint, prompts, optimizer, history, about)
     return history

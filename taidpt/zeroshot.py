@@ -54,7 +54,8 @@ class ZeroShotCLIP(Predictor):
     ):
         "Raises `ValueError` for a template without {}."
         super().__init__(clip, classes)
-        self.templates, self.local = templates, local
+        self.templates = templates
+        self.local = local
         self.templates_ = _checked_templates(templates)
         self.tau_image = 1/clip.logit_scale
 

@@ -1,7 +1,9 @@
-"""The files about the package agree with it and with each other: citation, README, licences; its results are whole and in order."""
+"""The files about the package agree with it and with each other: citation, README, licences; its
+results are whole and in order."""
 import json
 import re
 from fnmatch import fnmatch
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -13,68 +15,128 @@ from taidpt.paper.family import FAMILY, bundled_results
 
 cfg = settings()
 SITE = cfg['doc_host'] + cfg['doc_baseurl']
-FOLDERS = ['taidpt/data', 'docs/images', 'docs/_static', 'nbs/tutorials/images', 'tests/golden']
+FOLDERS = [
+    'taidpt/data', 'docs/images', 'docs/_static', 'nbs/tutorials/images', 'tests/golden',
+]
 
 
-def text(name) -> str: return (ROOT/name).read_text(encoding='utf-8')
+def text(name: str) -> str: return (ROOT/name).read_text(encoding='utf-8')
 
 
 def test_citation():
     "It is what settings.ini says of the package, and what README.md says of the paper"
     cite = yaml.safe_load(text('CITATION.cff'))
-    assert cite['cff-version'] == '1.2.0' and cite['message'] and cite['type'] == 'software'
+    assert cite['cff-version'] == '1.2.0'
+    assert cite['message']
+    assert cite['type'] == 'software'
     assert cite['version'] == taidpt.__version__ == cfg['version']
-    assert cite['title'] == cfg['title'] and cite['authors'] == [{'name': cfg['author']}]
-    assert cite['license'] == 'Apache-2.0' and cite['repository-code'] == cfg['git_url'] and cite['url'] == SITE
+    assert cite['title'] == cfg['title']
+    assert cite['authors'] == [{'name': cfg['author']}]
+    assert cite['license'] == 'Apache-2.0'
+    assert cite['repository-code'] == cfg['git_url']
+    assert cite['url'] == SITE
+
     paper = cite['preferred-citation']
-    authors = ' and '.join(f'{a["family-names"]}, {a["given-names"]}' for a in paper['authors'])
+    authors = [f'{author["family-names"]}, {author["given-names"]}' for author in paper['authors']]
     bibtex = dict(re.findall(r'^  (\w+) += \{(.+)\},?$', text('README.md'), re.MULTILINE))
-    assert bibtex == dict(title=paper['title'], author=authors, booktitle=paper['collection-title'], year=str(paper['year']))
+    assert bibtex == {
+        'title': paper['title'],
+        'author': ' and '.join(authors),
+        'booktitle': paper['collection-title'],
+        'year': str(paper['year']),
+    }
     assert f']({paper["url"]})' in text('README.md')
 
 
 def test_links_of_the_readme():
     "Files that exist, the site, and the address to clone from"
     readme = text('README.md')
-    links = re.findall(r'\]\(([^)#\s]+)|(?:src|href)="([^"#]+)"', readme)
-    assert not [a or b for a, b in links if not re.match(r'https?:|mailto:', a or b) and not (ROOT/(a or b)).exists()]
-    assert f'git clone {cfg["git_url"]}\ncd {cfg["repo"]}\npip install .' in readme and f']({SITE})' in readme
+    links = re.findall(r'\]\(([^)#\s]+)', readme) + re.findall(r'(?:src|href)="([^"#]+)"', readme)
+    files = [link for link in links if not re.match(r'https?:|mailto:', link)]
+    assert not [link for link in files if not (ROOT/link).exists()]
+    assert f'git clone {cfg["git_url"]}\ncd {cfg["repo"]}\npip install .' in readme
+    assert f']({SITE})' in readme
 
 
-def entries() -> dict[str, tuple[str, str]]:
-    "LICENSES.md: pattern of files -> what it is, licence"
-    rows = re.findall(r'^\| (`.*?) \| (.+) \| (.+) \|$', text('LICENSES.md'), re.MULTILINE)
-    return {pattern: (what, licence) for files, what, licence in rows for pattern in re.findall('`(.+?)`', files)}
+def test_the_readme_begins_with_the_two_commands():
+    "They do everything, and CI runs the second"
+    top = text('README.md').splitlines()[:20]
+    commands = [line.partition('#')[0].strip() for line in top if line.startswith('make ')]
+    assert commands == ['make demo', 'make test']
+    assert re.search(r'^exec make test\b', text('.ci/run'), re.MULTILINE)
+
+
+class Entry(NamedTuple):
+    "A row of LICENSES.md"
+    patterns: list[str]        # of files
+    licence: str
+
+
+def entries() -> list[Entry]:
+    rows = re.findall(r'^\| (`.*?) \| .+ \| (.+) \|$', text('LICENSES.md'), re.MULTILINE)
+    return [Entry(re.findall('`(.+?)`', files), licence) for files, licence in rows]
 
 
 def data_files() -> list[str]:
-    return [p.relative_to(ROOT).as_posix() for folder in FOLDERS for p in sorted((ROOT/folder).rglob('*'))
-            if p.is_file() and not {'__pycache__', '.ipynb_checkpoints'} & set(p.parts)]
+    "All files that are no code"
+    found = []
+    for folder in FOLDERS:
+        for path in sorted((ROOT/folder).rglob('*')):
+            made = {'__pycache__', '.ipynb_checkpoints'} & set(path.parts)
+            if path.is_file() and not made: found.append(path.relative_to(ROOT).as_posix())
+    return found
 
 
 def test_each_file_of_data_has_a_licence():
-    known = data_files()
-    assert not [f for f in known if not any(fnmatch(f, pattern) for pattern in entries())]
-    assert not [pattern for pattern in entries() if not any(fnmatch(f, pattern) for f in known) and pattern != 'nbs/']
-    for pattern, (what, licence) in entries().items():
-        assert re.search('Apache 2.0|MIT|CC BY|SIL OFL|WordNet 3.0 licence', licence), f'{pattern}: {licence}'
+    files = data_files()
+    patterns = [pattern for entry in entries() for pattern in entry.patterns]
+    for file in files: assert any(fnmatch(file, pattern) for pattern in patterns), file
+    for pattern in patterns:
+        if pattern != 'nbs/': assert any(fnmatch(file, pattern) for file in files), pattern
+    for entry in entries():
+        known = re.search('Apache 2.0|MIT|CC BY|SIL OFL|WordNet 3.0 licence', entry.licence)
+        assert known, entry
 
 
 def test_photos_are_credited():
     credits = json.loads(text('taidpt/data/coco_demo/attribution.json'))
-    assert {c['image'] for c in credits} == {p.name for p in (ROOT/'taidpt/data/coco_demo/images').iterdir()}
-    for c in credits: assert c['license_url'].endswith(('/by/2.0/', '/by-sa/2.0/'))
+    photos = {path.name for path in (ROOT/'taidpt/data/coco_demo/images').iterdir()}
+    assert {credit['image'] for credit in credits} == photos
+    for credit in credits: assert credit['license_url'].endswith(('/by/2.0/', '/by-sa/2.0/'))
+
+
+SETS = {
+    ('voc2012_dev', 'voc2007'),
+    ('coco_dev', 'voc2007'),
+    ('coco_dev', 'coco'),
+    ('coco_demo', 'voc2007'),
+    ('coco_demo', 'coco'),
+}
+
+
+def seeds_of(method: str) -> int:
+    "How many seeds a method is run with: three, where they matter"
+    return 3 if 'TaI' in method or method == 'prompts on pairs' else 1
 
 
 def test_every_set_has_every_method():
-    "Zero-shot CLIP first, each with and without relative scores, three seeds where they matter"
+    "Zero-shot CLIP first, each with and without relative scores"
     by_set = {}
-    for r in bundled_results(): by_set.setdefault((r.photos, r.classes), []).append(r)
-    assert by_set.keys() == {('voc2012_dev', 'voc2007'), ('coco_dev', 'voc2007'), ('coco_dev', 'coco'), ('coco_demo', 'voc2007'), ('coco_demo', 'coco')}
-    wanted = {(m, r): 3 if 'TaI' in m or m == 'prompts on pairs' else 1 for m in FAMILY for r in (False, True)}
-    for some in by_set.values():
-        assert some[0].method == next(iter(FAMILY)) and not some[0].relative
-        assert {(r.method, r.relative): r.seeds for r in some} == wanted, 'a member is new or gone: run the commands of nbs/paper/family.ipynb again'
-        assert len({(r.clip, r.weights, r.captions, r.data) for r in some}) == 1
-        assert some[0].over_zeroshot == (0, 0, 0)
-        assert all(r.gain == pytest.approx(r.map - some[0].map, abs=.011) for r in some)
+    for result in bundled_results():
+        by_set.setdefault((result.photos, result.classes), []).append(result)
+    assert by_set.keys() == SETS
+    wanted = {}
+    for method in FAMILY:
+        for relative in (False, True): wanted[method, relative] = seeds_of(method)
+    for results in by_set.values():
+        first = results[0]
+        assert first.method == next(iter(FAMILY))
+        assert not first.relative
+        assert first.over_zeroshot == (0, 0, 0)
+        seeds = {(result.method, result.relative): result.seeds for result in results}
+        remedy = 'run the commands of nbs/paper/family.ipynb again'
+        assert seeds == wanted, f'a member is new or gone: {remedy}'
+        conditions = {(r.clip, r.weights, r.captions, r.data) for r in results}
+        assert len(conditions) == 1
+        for result in results:
+            assert result.gain == pytest.approx(result.map - first.map, abs=.011)

@@ -1,4 +1,5 @@
-"""Commands that are killed, that find the disk full, or that have company end as if nothing had happened; `make chaos` goes on for longer."""
+"""Commands that are killed, that find the disk full, or that have company end as if nothing had
+happened; `make chaos` goes on for longer."""
 import sys
 
 import pytest

@@ -6,12 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import ROOT
+
 from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_captions, load_clip
 from taidpt.apps.cluster import label_files, score_files
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
 pytestmark = pytest.mark.xdist_group('ray')
 PHOTOS = sorted((ROOT/'taidpt/data/coco_demo/images').iterdir())[:4]
+BROKEN = '{"caption": "a d'
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -22,49 +24,82 @@ def two_workers():
     ray.shutdown()
 
 
+def write_captions(folder, captions: list[str]):
+    "Three files of captions, the last with a broken line"
+    folder.mkdir()
+    lines = [json.dumps(dict(caption=caption)) for caption in captions]
+    pq.write_table(pa.table(dict(caption=captions[:300])), folder/'0.parquet')
+    (folder/'1.jsonl').write_text('\n'.join(lines[300:600]))
+    (folder/'2.jsonl').write_text('\n'.join([*lines[600:700], BROKEN, *lines[700:]]))
+
+
+def write_pictures(folder):
+    "Two files of two pictures, the last picture broken"
+    folder.mkdir()
+    rows = [dict(bytes=path.read_bytes(), path=path.name) for path in PHOTOS]
+    rows[3]['bytes'] = rows[3]['bytes'][:1000]
+    pq.write_table(pa.table(dict(image=rows[:2])), folder/'0.parquet')
+    pq.write_table(pa.table(dict(image=rows[2:])), folder/'1.parquet')
+
+
 @pytest.fixture(scope='module')
 def here(tmp_path_factory):
-    "Three files of captions, one with a broken line; two of pictures, one broken; prompts"
+    "A folder with captions, pictures and prompts"
     here = tmp_path_factory.mktemp('cluster')
     captions = list(bundled_captions())[:900]
-    (here/'captions').mkdir()
-    lines = [json.dumps(dict(caption=c)) for c in captions]
-    pq.write_table(pa.table(dict(caption=captions[:300])), here/'captions/0.parquet')
-    (here/'captions/1.jsonl').write_text('\n'.join(lines[300:600]))
-    (here/'captions/2.jsonl').write_text('\n'.join([*lines[600:700], '{"caption": "a d', *lines[700:]]))
-    (here/'pictures').mkdir()
-    rows = [dict(bytes=p.read_bytes(), path=p.name) for p in PHOTOS]
-    pq.write_table(pa.table(dict(image=rows[:2])), here/'pictures/0.parquet')
-    rows[3]['bytes'] = rows[3]['bytes'][:1000]
-    pq.write_table(pa.table(dict(image=rows[2:])), here/'pictures/1.parquet')
+    write_captions(here/'captions', captions)
+    write_pictures(here/'pictures')
     animals = NounFilter(['cat', 'dog']).label(captions, progress=False)
-    TaIDPT(load_clip(device='cpu'), animals.classes, n_ctx=2, epochs=1).fit(animals, progress=False).save(here/'my.safetensors')
+    model = TaIDPT(load_clip(device='cpu'), animals.classes, n_ctx=2, epochs=1)
+    model.fit(animals, progress=False).save(here/'my.safetensors')
     return here
 
 
-def rows(folder): return {p.name: pq.read_table(p).to_pylist() for p in sorted(folder.iterdir())}
+def rows_by_file(folder) -> dict[str, list[dict]]:
+    return {path.name: pq.read_table(path).to_pylist() for path in sorted(folder.iterdir())}
+
+
+def all_rows(folder) -> list[dict]:
+    rows = []
+    for some in rows_by_file(folder).values(): rows += some
+    return rows
 
 
 def test_the_same_labels(here):
-    def label(out, **kwargs): return label_files(VOC2007, here/'captions', here/out, progress=False, **kwargs)
+    def label(out, **how):
+        return label_files(VOC2007, here/'captions', here/out, progress=False, **how)
+
     with pytest.raises(ValueError, match='1 of 3 files.*2.jsonl'): label('labels-ray', ray=True)
-    assert set(rows(here/'labels-ray')) == {'0.parquet.parquet', '1.jsonl.parquet'}
+    assert set(rows_by_file(here/'labels-ray')) == {'0.parquet.parquet', '1.jsonl.parquet'}
 
     # the next run does what is left, here what has been repaired, with Ray or without
     broken = here/'captions/2.jsonl'
-    broken.write_text(broken.read_text().replace('{"caption": "a d\n', ''))
-    task, = label('labels-ray')
-    assert (task['name'], task['read']) == ('2.jsonl', 300) and label('labels-ray', ray=True) == []
+    broken.write_text(broken.read_text().replace(f'{BROKEN}\n', ''))
+    [task] = label('labels-ray')
+    assert (task['name'], task['read']) == ('2.jsonl', 300)
+    assert label('labels-ray', ray=True) == []
     label('labels')
-    assert rows(here/'labels') == rows(here/'labels-ray')
+    assert rows_by_file(here/'labels') == rows_by_file(here/'labels-ray')
 
 
 def test_the_same_scores(here):
-    def score(out, **kwargs): return score_files(here/'my.safetensors', here/'pictures', here/out, progress=False, on_error='skip', **kwargs)
+    def score(out, **how):
+        prompts = here/'my.safetensors'
+        pictures = here/'pictures'
+        return score_files(prompts, pictures, here/out, progress=False, on_error='skip', **how)
+
     whole, half = score('scores-ray', ray=True)
-    assert (whole['kept'], half['read'], half['kept']) == (2, 2, 1) and 'Skipped' in half['told'][0]
+    assert whole['kept'] == 2
+    assert (half['read'], half['kept']) == (2, 1)
+    assert 'Skipped' in half['told'][0]
+
     score('scores')
-    ours, theirs = ([row for some in rows(here/out).values() for row in some] for out in ('scores', 'scores-ray'))
-    assert [r['picture'] for r in ours] == [r['picture'] for r in theirs] == [p.name for p in PHOTOS]
-    assert ours[3]['scores'] is theirs[3]['scores'] is None
-    assert torch.allclose(*(torch.tensor([r['scores'] for r in some[:3]]) for some in (ours, theirs)), atol=1e-5)
+    ours = all_rows(here/'scores')
+    theirs = all_rows(here/'scores-ray')
+    names = [path.name for path in PHOTOS]
+    for rows in (ours, theirs):
+        assert [row['picture'] for row in rows] == names
+        assert rows[3]['scores'] is None
+    our_scores = torch.tensor([row['scores'] for row in ours[:3]])
+    their_scores = torch.tensor([row['scores'] for row in theirs[:3]])
+    assert torch.allclose(our_scores, their_scores, atol=1e-5)

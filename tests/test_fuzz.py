@@ -1,4 +1,5 @@
-"""Files that nobody meant to write: each is read, or refused with a documented error that names it. See tests/fuzz.py."""
+"""Files that nobody meant to write: each is read, or refused with a documented error that names
+it. See tests/fuzz.py."""
 import os
 
 import fuzz
@@ -8,7 +9,9 @@ hypothesis = pytest.importorskip('hypothesis')
 from hypothesis import HealthCheck, given, settings, strategies as st     # noqa: E402
 
 MANY = os.environ.get('FUZZ')
-few = settings(max_examples=int(MANY or 30), derandomize=not MANY, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+few = settings(
+    max_examples=int(MANY or 30), derandomize=not MANY, deadline=None, database=None,
+    suppress_health_check=list(HealthCheck))
 pytestmark = pytest.mark.xdist_group('fuzz')
 
 
@@ -26,6 +29,10 @@ def test_spoilt_files_are_read_or_refused(reader):
     spoil()
 
 
-@pytest.mark.parametrize('path', sorted(fuzz.CORPUS.glob('*/*')), ids=lambda p: f'{p.parent.name}/{p.name}')
+def case_name(path) -> str: return f'{path.parent.name}/{path.name}'
+
+
+@pytest.mark.parametrize('path', sorted(fuzz.CORPUS.glob('*/*')), ids=case_name)
 def test_what_once_was_a_fault(path):
-    assert fuzz.try_file(path.parent.name, path.name, path.read_bytes())           # refused, with a message
+    message = fuzz.try_file(path.parent.name, path.name, path.read_bytes())
+    assert message                                               # it is refused

@@ -1,12 +1,13 @@
-"""What is packaged is whole: a wheel, built from the source archive, works from an empty folder."""
+"""What is packaged is whole: a wheel, built from the source archive, works in an empty folder."""
 import re
 import shutil
 import sys
 import zipfile
+from pathlib import Path
 
 from conftest import ROOT, run
 
-imported = '''
+PROGRAM = '''
 import sys, taidpt
 from pathlib import Path
 assert Path(taidpt.__file__).is_relative_to(sys.argv[1]), taidpt.__file__
@@ -18,35 +19,64 @@ named = [n for n, l in zip(labeled.classes.names, labeled.labels[0]) if l]
 assert named == ['dog', 'sofa'] and len(labeled) == 1, named
 print('a caption:', next(iter(bundled_captions())))
 '''
+LEFT_OUT = shutil.ignore_patterns('.*', 'build', 'dist', '_build', '*.egg-info', '__pycache__')
+
+
+def build_wheel(tmp_path: Path) -> Path:
+    "A source archive, and from that a wheel"
+    tree = shutil.copytree(ROOT, tmp_path/'tree', ignore=LEFT_OUT)
+    dist = tmp_path/'dist'
+    done = run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, tree)
+    assert done.returncode == 0
+    [wheel] = dist.glob('*.whl')
+    return wheel
+
+
+def package_files() -> set[str]:
+    "The files of the package, as they are to be in the wheel"
+    found = [path for path in (ROOT/'taidpt').rglob('*') if '__pycache__' not in path.parts]
+    return {path.relative_to(ROOT).as_posix() for path in found if path.is_file()}
+
+
+def check_content(wheel: Path):
+    "It holds the package with all its data and its licences, and nothing else"
+    archive = zipfile.ZipFile(wheel)
+    names = set(archive.namelist())
+    about = {name.split('.dist-info/')[1]: name for name in names if '.dist-info/' in name}
+    folders = {name.split('/')[0] for name in names - set(about.values())}
+    assert folders == {'taidpt'}
+    missing = sorted(package_files() - names)
+    assert not missing, f'not in the wheel: {missing}'
+    assert about.keys() >= {'licenses/LICENSE', 'licenses/LICENSES.md'}
+    metadata = archive.read(about['METADATA']).decode()
+    relative = re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata)
+    assert not relative, 'PyPI shows the README elsewhere: its links must be whole'
+
+
+def install(wheel: Path, folder: Path):
+    "Install a wheel by itself: what it requires is this environment's"
+    alone = ['--quiet', '--no-deps', '--no-compile', '--target', folder]
+    done = run(sys.executable, '-m', 'pip', 'install', *alone, wheel)
+    assert done.returncode == 0
 
 
 def test_wheel(tmp_path):
     "In one test, so that the wheel is built once, in whatever process"
-    left_out = shutil.ignore_patterns('.*', 'build', 'dist', '_build', '*.egg-info', '__pycache__')
-    tree = shutil.copytree(ROOT, tmp_path/'tree', ignore=left_out)
-    dist, installed, empty = tmp_path/'dist', tmp_path/'installed', tmp_path/'empty'
+    wheel = build_wheel(tmp_path)
+    check_content(wheel)
+    installed = tmp_path/'installed'
+    install(wheel, installed)
+
+    # it works without network and NLTK's data
+    empty = tmp_path/'empty'
     empty.mkdir()
-
-    # a source archive, and from that a wheel
-    assert run(sys.executable, '-m', 'build', '--no-isolation', '--outdir', dist, tree).returncode == 0
-    wheel, = dist.glob('*.whl')
-
-    # it holds the package with all its data, and nothing else
-    names = zipfile.ZipFile(wheel).namelist()
-    assert {n.split('/')[0] for n in names if '.dist-info/' not in n} == {'taidpt'}
-    ours = {p.relative_to(ROOT).as_posix() for p in (ROOT/'taidpt').rglob('*')
-            if p.is_file() and '__pycache__' not in p.parts}
-    assert ours <= set(names), f'not in the wheel: {sorted(ours - set(names))}'
-    assert {n.split('.dist-info/')[1] for n in names if '.dist-info/' in n} >= {'licenses/LICENSE', 'licenses/LICENSES.md'}
-    metadata = zipfile.ZipFile(wheel).read(next(n for n in names if n.endswith('.dist-info/METADATA'))).decode()
-    assert not re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata), 'PyPI shows the README elsewhere: its links must be whole'
-
-    # installed by itself (what it requires is this environment's), it works without network and NLTK's data
-    assert run(sys.executable, '-m', 'pip', 'install', '--quiet', '--no-deps', '--no-compile', '--target', installed, wheel).returncode == 0
-    env = dict(cwd=empty, PYTHONPATH=str(installed), NLTK_DATA=str(empty), HOME=str(empty))
-    done = run(sys.executable, '-c', imported, installed, **env)
-    assert done.returncode == 0 and 'a caption:' in done.stdout
+    env = dict(PYTHONPATH=str(installed), NLTK_DATA=str(empty), HOME=str(empty))
+    done = run(sys.executable, '-c', PROGRAM, installed, cwd=empty, **env)
+    assert done.returncode == 0
+    assert 'a caption:' in done.stdout
 
     # and so does its command
-    done = run(installed/'bin/taidpt', 'label', '--classes', 'cat,dog', '--explain', 'a puppy', **env)
-    assert done.returncode == 0 and "'puppy' -> dog" in done.stdout
+    explain = ['label', '--classes', 'cat,dog', '--explain', 'a puppy']
+    done = run(installed/'bin/taidpt', *explain, cwd=empty, **env)
+    assert done.returncode == 0
+    assert "'puppy' -> dog" in done.stdout

@@ -1,6 +1,8 @@
-"""The lower bounds in settings.ini are those that `make test-lowest` installs, and they name all that is imported.
+"""The lower bounds in settings.ini are those that `make test-lowest` installs, and they name all
+that is imported.
 
-    python tests/test_lowest.py      a constraint a line, `torch==2.6` and so on, for `make test-lowest` to install
+    python tests/test_lowest.py      a constraint a line, `torch==2.6` and so on, for
+                                     `make test-lowest` to install
 """
 import ast
 import configparser
@@ -15,7 +17,13 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 LOWEST = 'TAIDPT_LOWEST' in os.environ                       # set by `make test-lowest`
-MODULES = dict(sklearn='scikit-learn', PIL='pillow', open_clip='open_clip_torch', yaml='pyyaml', google='protobuf')
+MODULES = {                                                  # module -> package, where they differ
+    'sklearn': 'scikit-learn',
+    'PIL': 'pillow',
+    'open_clip': 'open_clip_torch',
+    'yaml': 'pyyaml',
+    'google': 'protobuf',
+}
 
 
 def settings() -> configparser.SectionProxy:
@@ -24,53 +32,81 @@ def settings() -> configparser.SectionProxy:
     return ini['DEFAULT']
 
 
-def promised(*groups: str) -> list[Requirement]:
-    "What settings.ini requires; all groups, if none is named"
+def groups() -> list[str]:
+    "The names of the lists of requirements"
+    return [name for name in settings() if name.endswith('requirements')]
+
+
+def promised(*names: str) -> list[Requirement]:
+    "What settings.ini requires in these groups; in all, if none is named"
     said = settings()
-    names = groups or [name for name in said if name.endswith('requirements')]
-    return [Requirement(text) for name in names for text in said[name].split()]
+    return [Requirement(text) for name in names or groups() for text in said[name].split()]
+
+
+def lower_bounds(need: Requirement) -> list[Version]:
+    return [Version(part.version) for part in need.specifier if part.operator == '>=']
 
 
 def lowest() -> dict[str, Version]:
     "The lowest version of each package; a `KeyError` names one without a bound"
     bounds = {}
-    for need in promised(): bounds.setdefault(need.name, []).extend(Version(s.version) for s in need.specifier if s.operator == '>=')
-    if without := [name for name, versions in bounds.items() if not versions]: raise KeyError(f'no >= in settings.ini for {", ".join(without)}')
+    for need in promised(): bounds.setdefault(need.name, []).extend(lower_bounds(need))
+    without = [name for name, versions in bounds.items() if not versions]
+    if without: raise KeyError(f'no >= in settings.ini for {", ".join(without)}')
     return {name: max(versions) for name, versions in bounds.items()}
+
+
+def installed() -> dict[str, Version]:
+    "The version of each package that is here"
+    found = {}
+    for name in lowest():
+        try: given = Version(version(name))
+        except PackageNotFoundError: continue
+        found[name] = Version(given.public)                  # torch 2.13.0+cpu is 2.13.0
+    return found
 
 
 def test_bounds_are_kept():
     "By what is installed here; in `make test-lowest`, by exactly that"
-    here = {}
-    for name in lowest():
-        try: here[name] = Version(Version(version(name)).public)           # torch 2.13.0+cpu is 2.13.0
-        except PackageNotFoundError: pass
+    here = installed()
     needed = {need.name for need in promised('requirements')}
     assert needed <= here.keys(), f'not installed: {needed - here.keys()}'
     for name, given in here.items():
         bound = lowest()[name]
-        assert given == bound if LOWEST else given >= bound, f'{name} {given}, and the bound is {bound}'
+        kept = given == bound if LOWEST else given >= bound
+        assert kept, f'{name} {given}, and the bound is {bound}'
+
+
+def imported(path: Path) -> set[str]:
+    "The packages that a file imports"
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import): names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level: names.add(node.module)
+    return {name.split('.')[0] for name in names}
 
 
 def test_what_is_imported_is_required():
     "Nothing is here only because another package happens to bring it"
     names = set()
-    for path in (ROOT/'taidpt').rglob('*.py'):
-        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
-            if isinstance(node, ast.Import): names |= {alias.name.split('.')[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level: names.add(node.module.split('.')[0])
+    for path in (ROOT/'taidpt').rglob('*.py'): names |= imported(path)
     others = names - sys.stdlib_module_names - {'taidpt'}
-    groups = [name for name in settings() if name.endswith('requirements') and name not in ('dev_requirements', 'docs_requirements')]
-    assert {MODULES.get(name, name) for name in others} <= {re.sub(r'\[.*', '', need.name) for need in promised(*groups)}
+    needed = {MODULES.get(name, name) for name in others}
+    of_users = [name for name in groups() if not name.startswith(('dev_', 'docs_'))]
+    assert needed <= {re.sub(r'\[.*', '', need.name) for need in promised(*of_users)}
 
 
 def test_pythons():
-    "One range of versions in settings.ini, pyproject.toml, the Makefile and the workflow, both ends of which are tested"
-    low, high = settings()['min_python'], settings()['max_python']
-    assert f'requires-python=">={low}"' in (ROOT/'pyproject.toml').read_text(encoding='utf-8')
-    matrix = re.search(r'matrix: \{python: \[(.+?)\]', (ROOT/'.github/workflows/test.yml').read_text(encoding='utf-8'))[1]
-    assert re.findall(r'[\d.]+', matrix) == [low, high]
-    assert f'LOWEST_PYTHON ?= {low}\n' in (ROOT/'Makefile').read_text(encoding='utf-8')
+    "One range in settings.ini, pyproject.toml, Makefile and workflow; both its ends are tested"
+    def said(name): return (ROOT/name).read_text(encoding='utf-8')
+
+    low = settings()['min_python']
+    high = settings()['max_python']
+    assert f'requires-python=">={low}"' in said('pyproject.toml')
+    matrix = re.search(r'matrix: \{python: \[(.+?)\]', said('.github/workflows/test.yml'))
+    assert re.findall(r'[\d.]+', matrix[1]) == [low, high]
+    assert f'LOWEST_PYTHON ?= {low}\n' in said('Makefile')
 
 
-if __name__ == '__main__': print(*[f'{name}=={bound}' for name, bound in lowest().items()], sep='\n')
+if __name__ == '__main__':
+    for name, bound in lowest().items(): print(f'{name}=={bound}')

@@ -13,45 +13,72 @@ from nbdev.process import NBProcessor
 from PIL import Image
 
 NBS = ROOT/'nbs'
-notebooks = sorted(p.relative_to(NBS).as_posix() for p in NBS.rglob('*.ipynb')
-                   if not any(part[0] in '._' for part in p.relative_to(NBS).parts))
+
+
+def is_page(name) -> bool:
+    "No part of a page's path starts with a dot or an underscore"
+    return not any(part.startswith(('.', '_')) for part in name.parts)
+
+
+names = [path.relative_to(NBS) for path in NBS.rglob('*.ipynb')]
+notebooks = sorted(name.as_posix() for name in names if is_page(name))
 
 
 @pytest.mark.parametrize('name', notebooks)
 def test_runs(name, tmp_path):
     front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
-    if front.get('skip_exec'): pytest.skip('its front matter says skip_exec: it needs more than the package')
+    if front.get('skip_exec'):
+        pytest.skip('its front matter says skip_exec: it needs more than the package')
     assert forked(run_page, NBS/name, log=tmp_path/'log.txt') == 0
+
+
+def check_output(out, source: str):
+    """No error, no widget, which would be dead, nothing of the machine that ran it, and no photo
+    that a dark page takes for a chart"""
+    assert out.output_type != 'error', source
+    data = out.get('data', {})
+    widget = 'application/vnd.jupyter.widget-view+json'
+    assert widget not in data, f'clear the output of: {source}'
+
+    words = {kind: x for kind, x in (data or out).items() if not kind.startswith('image/')}
+    text = json.dumps(words)
+    assert not re.search(r'/(root|home|tmp|Users|work)/', text), text
+
+    if 'image/png' in data:
+        file = io.BytesIO(base64.b64decode(data['image/png']))
+        colours = Image.open(file).convert('RGB').getcolors(5000)
+        remedy = 'a figure with a photo is a JPEG: set_matplotlib_formats("jpeg")'
+        assert colours, f'{remedy}\n{source}'
 
 
 @pytest.mark.parametrize('name', notebooks)
 def test_stored_outputs(name):
-    "No errors, nothing of the machine that ran it, no widget, which would be dead, and no photo that a dark page takes for a chart"
     nb = nbformat.read(NBS/name, as_version=4)
-    assert 'widgets' not in nb.metadata, 'clear the outputs that are widgets, and save without the widgets\' state'
+    remedy = "clear the outputs that are widgets, and save without the widgets' state"
+    assert 'widgets' not in nb.metadata, remedy
     for cell in nb.cells:
-        assert not re.search(r'\\mathcal\s*[A-Za-z]', cell.source), f'no braces, so this L is the matrix of class embeddings: {cell.source}'
-        for out in cell.get('outputs', []):
-            assert out.output_type != 'error', cell.source
-            data = out.get('data', {})
-            assert 'application/vnd.jupyter.widget-view+json' not in data, f'clear the output of: {cell.source}'
-            text = json.dumps({k: v for k, v in (data or out).items() if not k.startswith('image/')})
-            assert not re.search(r'/(root|home|tmp|Users|work)/', text), text
-            if png := data.get('image/png'):
-                colours = Image.open(io.BytesIO(base64.b64decode(png))).convert('RGB').getcolors(5000)
-                assert colours, f'a figure with a photo is a JPEG: set_matplotlib_formats("jpeg")\n{cell.source}'
+        bare = re.search(r'\\mathcal\s*[A-Za-z]', cell.source)
+        remark = 'no braces, so this L is the matrix of class embeddings'
+        assert not bare, f'{remark}: {cell.source}'
+        for out in cell.get('outputs', []): check_output(out, cell.source)
+
+
+def contents(folder) -> dict[str, bytes]:
+    "The notebooks and modules of a folder"
+    paths = [*folder.glob('nbs/**/*.ipynb'), *folder.glob('taidpt/**/*.py')]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_export_and_clean_change_nothing(tmp_path):
     "On a copy, so that a tree that is being worked on is left alone"
     for name in ('settings.ini', 'setup.py', 'pyproject.toml'): shutil.copy(ROOT/name, tmp_path)
-    shutil.copytree(NBS, tmp_path/'nbs', ignore=shutil.ignore_patterns('.ipynb_checkpoints', '__pycache__'))
-    shutil.copytree(ROOT/'taidpt', tmp_path/'taidpt', ignore=shutil.ignore_patterns('data', '__pycache__'))
-    contents = lambda: {p.relative_to(tmp_path).as_posix(): p.read_bytes() for pattern in ('nbs/**/*.ipynb', 'taidpt/**/*.py')
-                        for p in tmp_path.glob(pattern)}
-    before = contents()
+    for folder, left_out in (('nbs', '.ipynb_checkpoints'), ('taidpt', 'data')):
+        ignored = shutil.ignore_patterns(left_out, '__pycache__')
+        shutil.copytree(ROOT/folder, tmp_path/folder, ignore=ignored)
+    before = contents(tmp_path)
     for command in ('nbdev_export', 'nbdev_clean'):
         assert run(tool(command), cwd=tmp_path).returncode == 0
-        after = contents()
-        changed = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+        after = contents(tmp_path)
+        files = sorted(before.keys() | after.keys())
+        changed = [name for name in files if before.get(name) != after.get(name)]
         assert not changed, f'{command} changes {changed}: run it and commit the result'

@@ -4,11 +4,11 @@ from unittest import mock
 import pytest
 import torch
 
-from taidpt import predict
+from taidpt import model_files
+from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.apps.cli import main
 from taidpt.apps.hub import from_pretrained, save_pretrained
 from taidpt.apps.report import write_report
-from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.datasets.labelled import bundled_photos, with_classes
 
 pytestmark = pytest.mark.xdist_group('trust')
@@ -20,43 +20,62 @@ def clip(): return load_clip(device='cpu')
 
 
 def learned(clip, names, **settings) -> TaIDPT:
+    "A model as it is after two epochs"
     model = TaIDPT(clip, ClassSet('mine', names), n_ctx=2, epochs=3, **settings)
     model.prompts_ = PromptLearner(clip, names, 2)
-    model.history_ = [dict(epoch=i, lr=.1, loss=3. - i) for i in (1, 2)]
+    model.history_ = [dict(epoch=epoch, lr=.1, loss=3. - epoch) for epoch in (1, 2)]
     return model
 
 
 @pytest.fixture
 def stranger(clip, tmp_path):
-    "A folder with prompts that name a repository on the Hub as their CLIP"
-    with mock.patch.object(clip, 'name', 'hf-hub:somebody/clip'): save_pretrained(learned(clip, ['cat', 'dog']), tmp_path)
+    "A file of prompts that name a repository on the Hub as their CLIP"
+    with mock.patch.object(clip, 'name', 'hf-hub:somebody/clip'):
+        save_pretrained(learned(clip, ['cat', 'dog']), tmp_path)
     return next(tmp_path.glob('*.safetensors'))
 
 
-@pytest.mark.parametrize('load', [TaIDPT.load, lambda path, **how: from_pretrained(path.parent, **how)])
-def test_a_file_does_not_choose_its_clip(clip, stranger, load):
-    with mock.patch.object(predict, 'load_clip', return_value=clip) as fetched:
-        with pytest.raises(ValueError, match="fetch 'somebody/clip' from the Hugging Face Hub.* pass the CLIP, or say trust=True") as told: load(stranger)
-        assert stranger.name in str(told.value) and not fetched.called
-        load(stranger, trust=True)
-        assert fetched.call_args[0][0] == 'hf-hub:somebody/clip'
+@pytest.fixture
+def fetched(clip):
+    "The function that fetches a CLIP, which fetches nothing"
+    with mock.patch.object(model_files, 'load_clip', return_value=clip) as load: yield load
 
 
-def test_the_command_asks_for_trust(clip, stranger, capsys):
+def load_from_folder(path, **how): return from_pretrained(path.parent, **how)
+
+
+REFUSAL = ("fetch 'somebody/clip' from the Hugging Face Hub"
+           '.* pass the CLIP, or say trust=True')
+
+
+@pytest.mark.parametrize('load', [TaIDPT.load, load_from_folder])
+def test_a_file_does_not_choose_its_clip(fetched, stranger, load):
+    with pytest.raises(ValueError, match=REFUSAL) as told: load(stranger)
+    assert stranger.name in str(told.value)
+    assert not fetched.called
+    load(stranger, trust=True)
+    assert fetched.call_args[0][0] == 'hf-hub:somebody/clip'
+
+
+def test_the_command_asks_for_trust(fetched, stranger, capsys):
     photo = bundled_photos().pictures[0]
-    with mock.patch.object(predict, 'load_clip', return_value=clip) as fetched:
-        assert main(['tag', '--prompts', stranger, photo]) == 1 and not fetched.called
-        assert '--trust' in capsys.readouterr().err
-        assert main(['tag', '--prompts', stranger, photo, '--trust']) == 0 and fetched.called
+    assert main(['tag', '--prompts', stranger, photo]) == 1
+    assert not fetched.called
+    assert '--trust' in capsys.readouterr().err
+    assert main(['tag', '--prompts', stranger, photo, '--trust']) == 0
+    assert fetched.called
 
 
 def test_names_are_text_in_a_report(clip, tmp_path):
     model = learned(clip, [EVIL, 'person'])
-    model.history_[0]['epoch'] = EVIL                               # what a file cannot hold, a program can
+    model.history_[0]['epoch'] = EVIL                 # what a file cannot hold, a program can
     photos = with_classes(bundled_photos(), ['person', 'dog'])[:3]
     photos.classes = model.classes
     scores = {f'{EVIL} 0': torch.rand(3, 2), 'TaI-DPT': torch.rand(3, 2)}
-    write_report(tmp_path/'report.html', model, photos, scores, EVIL, {p.name: dict.fromkeys(('source', 'license', 'license_url', 'changes'), EVIL)
-                                                                     for p in photos.pictures}, {'TaI-DPT': EVIL}, [EVIL])
-    page = (tmp_path/'report.html').read_text()
-    assert page.lower().count('<script') == 1 and page.count('&lt;script&gt;') > 5          # the one is the page's own
+    credit = dict.fromkeys(('source', 'license', 'license_url', 'changes'), EVIL)
+    credits = {path.name: credit for path in photos.pictures}
+    path = tmp_path/'report.html'
+    write_report(path, model, photos, scores, EVIL, credits, {'TaI-DPT': EVIL}, [EVIL])
+    page = path.read_text()
+    assert page.lower().count('<script') == 1         # the page's own
+    assert page.count('&lt;script&gt;') > 5

@@ -1,34 +1,52 @@
-"""People's code against the package has types that hold, and the package has no faults that ruff finds."""
+"""People's code against the package has types that hold, and the package has no faults that ruff
+finds."""
 import json
 import re
 import sys
+from pathlib import Path
 
 import nbformat
 import pytest
 from conftest import ROOT, run
 
-PAGES = sorted(p for p in (ROOT/'nbs/tutorials').glob('*.ipynb') if p.stem != 'serve')        # whose programs are files that it writes
+# Without serve, whose programs are files that it writes
+PAGES = sorted(path for path in (ROOT/'nbs/tutorials').glob('*.ipynb') if path.stem != 'serve')
 
 
-def code_of(page) -> str:
+def code_of(page: Path) -> str:
     "The Python of a page as one program, without what only a notebook understands"
-    if page.suffix == '.md': return '\n'.join(re.findall(r'^```python\n(.*?)^```', page.read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL))
-    cells = [c.source for c in nbformat.read(page, 4).cells if c.cell_type == 'code']
-    return 'from IPython.display import display\n' + '\n\n'.join(re.sub(r'^(\s*)[%!].*$', r'\1pass', c, flags=re.MULTILINE) for c in cells)
+    if page.suffix == '.md':
+        blocks = r'^```python\n(.*?)^```'
+        found = re.findall(blocks, page.read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
+        return '\n'.join(found)
+    cells = ['from IPython.display import display']
+    for cell in nbformat.read(page, 4).cells:
+        if cell.cell_type != 'code': continue
+        cells.append(re.sub(r'^(\s*)[%!].*$', r'\1pass', cell.source, flags=re.MULTILINE))
+    return '\n\n'.join(cells)
+
+
+# A page knows that there is a gradient and a `preprocess`, and leaves a cell out where its data
+# are not at hand
+NOT_ASKED = ('reportOptionalCall', 'reportOptionalMemberAccess', 'reportPossiblyUnboundVariable')
 
 
 def test_examples_have_types_that_hold(tmp_path):
     pytest.importorskip('basedpyright')
-    for page in [ROOT/'README.md', *PAGES]: (tmp_path/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
-    settings = dict(typeCheckingMode='standard', executionEnvironments=[dict(root='.', extraPaths=[str(ROOT), str(ROOT/'docs')])])
-    # a page knows that there is a gradient and a `preprocess`, and leaves a cell out where its data are not at hand
-    settings |= dict.fromkeys(('reportOptionalCall', 'reportOptionalMemberAccess', 'reportPossiblyUnboundVariable'), False)
+    for page in [ROOT/'README.md', *PAGES]:
+        (tmp_path/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
+    environment = dict(root='.', extraPaths=[str(ROOT), str(ROOT/'docs')])
+    settings = dict(typeCheckingMode='standard', executionEnvironments=[environment])
+    settings |= dict.fromkeys(NOT_ASKED, False)
     (tmp_path/'pyrightconfig.json').write_text(json.dumps(settings))
-    done = run(sys.executable, '-m', 'basedpyright', '--pythonpath', sys.executable, '--level', 'error', tmp_path, cwd=tmp_path)
+    how = ['--pythonpath', sys.executable, '--level', 'error']
+    done = run(sys.executable, '-m', 'basedpyright', *how, tmp_path, cwd=tmp_path)
     assert done.returncode == 0
 
 
 def test_the_package_is_typed_and_clean():
+    "Ruff finds no fault in it, nor in any file what the oldest Python does not know"
     assert (ROOT/'taidpt/py.typed').exists()
-    assert run(sys.executable, '-m', 'ruff', 'check', '--no-cache', 'taidpt').returncode == 0
-    assert run(sys.executable, '-m', 'ruff', 'check', '--no-cache', '--select', 'YTT', '.').returncode == 0     # pages run on the oldest Python
+    ruff = [sys.executable, '-m', 'ruff', 'check', '--no-cache']
+    assert run(*ruff, 'taidpt').returncode == 0
+    assert run(*ruff, '--select', 'YTT', '.').returncode == 0

@@ -6,24 +6,26 @@
 __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduce', 'export']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import csv, json, os, secrets, shlex, socket, sys, tempfile, time, warnings
+import os, shlex, sys, warnings
 from collections.abc import Sequence
-from functools import cache, partial
+from functools import cache
 from importlib.metadata import version
-from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 from typer import Argument, BadParameter, Option
 from typer.core import TyperGroup
 
 from .console import (
-    EXPECTED, LOG_FILE, as_table, bars, check_writable, examples, note, one_line, quiet, say)
-from ..files import CLASS_ENDINGS, is_url, open_safetensors, read_class_file, shown, write_whole
+    EXPECTED, LOG_FILE, bars, check_writable, examples, note, one_line, quiet, say)
+from ..files import CLASS_ENDINGS, read_class_file, shown
 
+if TYPE_CHECKING: from taidpt.classes import ClassSet
+
+# %% ../../nbs/apps/cli.ipynb #cli-start-1
 class _Commands(TyperGroup):
     def invoke(self, ctx:typer.Context):
         "Run a command; one whose reader has closed the pipe ends there, without an error."
@@ -51,16 +53,28 @@ def _shared(
               f'{version("open_clip_torch")}, Python {sys.version.split()[0]}')
     elif not ctx.invoked_subcommand: ctx.fail('Missing command.')
 
+# %% ../../nbs/apps/cli.ipynb #cli-start-3
+def _prepare_streams(installed:bool)->None: # as a command of its own, not from Python
+    "Make output possible where a service has closed it, and a pipe take any letter."
+    for name in ('stdout', 'stderr'):
+        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
+    if installed and not sys.stdout.isatty(): sys.stdout.reconfigure(encoding='utf-8')
+    if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
+
+def _print_error(error:Exception)->None:
+    "Print an error on one line; one that the package does not raise on purpose is unexpected."
+    told = one_line(error)
+    if not isinstance(error, EXPECTED):
+        told = f'unexpected {type(error).__name__}, see --debug: {told}'
+    print(f'taidpt: error: {told}', file=sys.stderr, flush=True)
+
 def main(
     argv:Sequence[str]|None=None, # arguments; None: the program's own
-)->int: # exit status: 0; 1 for an error; 2 for a wrong command line; 130 after Ctrl-C
+)->int: # exit status
     "The command `taidpt`. Prints an error as one line, and each warning of the package once."
-    for name in ('stdout', 'stderr'):                       # a service may have closed them
-        if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
-    if argv is None and not sys.stdout.isatty(): sys.stdout.reconfigure(encoding='utf-8')
-    argv = [str(a) for a in (sys.argv[1:] if argv is None else argv)]
-    argv.sort(key=lambda a: a not in ('-q', '--quiet', '--debug'))      # allowed anywhere
-    if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
+    _prepare_streams(installed=argv is None)
+    argv = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
+    argv.sort(key=lambda word: word not in ('-q', '--quiet', '--debug'))    # allowed anywhere
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
@@ -71,8 +85,7 @@ def main(
     except SystemExit as e: return e.code or 0
     except Exception as e:
         if '--debug' in argv: raise
-        odd = '' if isinstance(e, EXPECTED) else f'unexpected {type(e).__name__}, see --debug: '
-        print(f'taidpt: error: {odd}{one_line(e)}', file=sys.stderr, flush=True)
+        _print_error(e)
         return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
@@ -102,491 +115,476 @@ _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-classes-1
-def _parse_classes(text:str, published:bool=False, words=None)->tuple: # of `ClassSet`, bool
-    """The classes of a command line, and whether their synonyms were guessed.
-    Names are natural ('dining table') or as `published` ('diningtable')."""
-    from taidpt.classes import ClassSet, add_synonyms, as_classset, published_classes
-    guessed = False
+class _Asked(NamedTuple):
+    "Classes of a command line."
+    classes:'ClassSet'
+    guessed:bool # whether their synonyms were guessed
+
+def _read_classes(text:str, published:bool)->_Asked: # its classes may lack synonyms
+    "Classes in a file, of a data set, or names with commas between."
+    from taidpt.classes import ClassSet, as_classset, published_classes
+    name = text.lower()
     if Path(text).suffix.lower() in CLASS_ENDINGS:
-        classes, guessed = as_classset(text), read_class_file(text)['synonyms'] is None
-    elif text.lower() in ('voc2007', 'coco', 'nuswide'):
-        classes = (published_classes(text.lower(), paper=False) if published
-                   else as_classset(text).spelled_naturally())
-    elif Path(text).is_file(): raise ValueError(
+        return _Asked(as_classset(text), guessed=read_class_file(text)['synonyms'] is None)
+    if name in ('voc2007', 'coco', 'nuswide'):
+        if published: return _Asked(published_classes(name, paper=False), False)
+        return _Asked(as_classset(name).spelled_naturally(), False)
+    if Path(text).is_file(): raise ValueError(
         f'{text}: a file of classes is .yaml or .json; or give names with commas between')
-    else:
-        names = [name for part in text.split(',') if (name := part.strip(' \'"'))]
-        classes, guessed = ClassSet('yours', names), True
-    if guessed: classes = add_synonyms(classes)
-    own, natural = dict(classes.synonyms), dict(zip(classes.names, classes.natural))
-    for told in words or ():
+    names = [part.strip(' \'"') for part in text.split(',')]
+    return _Asked(ClassSet('yours', [name for name in names if name]), guessed=True)
+
+def _with_words(classes:'ClassSet', words:Sequence[str])->'ClassSet': # 'sunset: evening sky, dusk'
+    "The same classes with more words. `UnknownClass` for words of another class."
+    from taidpt.classes import ClassSet
+    synonyms = {name: list(own) for name, own in classes.synonyms.items()}
+    for told in words:
         name, _, more = told.partition(':')
-        own[classes.names[classes.index(name.strip())]] += [w.strip() for w in more.split(',')]
-    return ClassSet(classes.name, classes.names, own, natural), guessed
+        column = classes.index(name.strip())
+        synonyms[classes.names[column]] += [word.strip() for word in more.split(',')]
+    natural = dict(zip(classes.names, classes.natural))
+    return ClassSet(classes.name, classes.names, synonyms, natural)
+
+def _parse_classes(text:str, published:bool=False, words:Sequence[str]|None=None)->_Asked:
+    "Classes of a command line; names are natural ('dining table') or `published` ('diningtable')."
+    from taidpt.classes import add_synonyms
+    classes, guessed = _read_classes(text, published)
+    if guessed: classes = add_synonyms(classes)
+    return _Asked(_with_words(classes, words or ()), guessed)
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
-def _label_captions(path:Path|None, classes, guessed=False, rules='careful', unnamed=False,
-                    column:str|int|None=None): # `LabeledTexts`
-    """The captions of a command line, labelled. If synonyms were guessed, one line
-    says how to change them; `ValueError` if no sentence names such a class."""
-    from taidpt.nounfilter import NounFilter
-    from taidpt.text.corpora import bundled_captions, read_captions
-    from taidpt.text.synonyms import with_suggestions
-    if guessed:
-        some = [f'{name} ({", ".join(words[1:4]) or "no other word"})'
-                for name, words in islice(classes.synonyms.items(), 6)]
-        note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
-             'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
-    captions = read_captions(path, column) if path else bundled_captions()
-    found = NounFilter(classes, rules=rules).label(captions, bars(), unnamed)
-    missing = [name for name, count in found.counts().items() if guessed and not count]
-    if not missing: return found
-    told = ', '.join(with_suggestions(missing, captions))
-    raise ValueError(f'no sentence names {told}; correct --classes, or add words, as in --words '
-                     f'"{missing[0]}: another word, and another"')
+def _captions(path:Path|None, column:str|int|None=None): # an iterable; None: the bundled ones
+    "The sentences of a command line."
+    if path is None: return None
+    from taidpt.text.corpora import read_captions
+    return read_captions(path, column)
+
+def _note_guesses(asked:_Asked)->None:
+    "If synonyms were guessed, show those of six classes, and how to change them."
+    if not asked.guessed: return
+    some = []
+    for name, words in islice(asked.classes.synonyms.items(), 6):
+        more = ', '.join(words[1:4]) or 'no other word'
+        some.append(f'{name} ({more})')
+    note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
+         'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
-def _load_clip(clip:str|None, **how):
-    "Load the CLIP of a command line; None: the embedded one. Raises as `load_clip` does."
-    from taidpt.clip import load_clip
-    from taidpt.encoders.weights import model_and_tag
-    return load_clip(*model_and_tag(clip), **how)
-
-def _find_model(what:str, clip:str|None, trust=False, words=None, **how): # engine, precision
-    "A `Predictor` from a saved file, or class concepts for class names, without training."
-    ending = Path(what).suffix.lower()
-    if ending != '.safetensors' and (ending in CLASS_ENDINGS or not Path(what).is_file()):
-        from taidpt.baselines.concepts import ready_to_tag
-        return ready_to_tag(_load_clip(clip, **how), _parse_classes(what, words=words)[0], bars())
-    with open_safetensors(what, 'taidpt-model', 'prompts') as (_, about): was = about['clip']
-    from taidpt.baselines.linear import load_predictor      # once the file exists
-    from taidpt.encoders.weights import is_known_clip
-    usual = how.items() <= {'engine': 'torch', 'precision': 'float32'}.items()
-    if not (clip or usual) and (trust or is_known_clip(was)): clip = was
-    return load_predictor(what, clip and _load_clip(clip, **how), trust)
-
-def _method_name(model)->str:
-    "The name of a model in tables and reports."
-    inner = getattr(model, 'model', model)
-    known = {'TextConcepts': 'concepts', 'TextLinear': 'linear',
-             'ZeroShotCLIP': 'zero-shot with DPT'}
-    name = known.get(type(inner).__name__, 'TaI-DPT' if model.local else 'TaI')
-    pairs = getattr(inner, 'loss', '') in ('auc', 'pairs')
-    return name + ' on pairs'*pairs + ' with attention'*(inner is not model)
+def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, or `ClassSet`
+    "A model file of a command line, or classes. `FileNotFoundError` before anything is loaded."
+    ending = Path(text).suffix.lower()
+    is_other = ending not in CLASS_ENDINGS and Path(text).is_file()
+    if ending != '.safetensors' and not is_other: return _parse_classes(text, words=words).classes
+    os.stat(text)
+    return Path(text)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
-def _read_labels(table:str, classes, folder:str|None): # `LabeledPictures`
+def _read_labels(table:str, classes:'ClassSet', folder:str|None): # `LabeledPictures`
     "Labelled pictures of a command line, with notes on labels that match no class."
     from taidpt.datasets.labelled import read_labels
-    data = read_labels(table, classes, folder)
-    if data.renamed:
-        note('read as classes: ' + ', '.join(f'{a} as {b}' for a, b in data.renamed.items()))
-    some = [f'{label} ({count})' for label, count in islice(data.unknown.items(), 8)]
-    if some: note(f'labels left out that are no class of {classes.name}: ' + ', '.join(some))
-    return data
+    pictures = read_labels(table, classes, folder)
+    renamed = [f'{label} as {name}' for label, name in pictures.renamed.items()]
+    if renamed: note(f'read as classes: {", ".join(renamed)}')
+    some = [f'{label} ({count})' for label, count in islice(pictures.unknown.items(), 8)]
+    if some: note(f'labels left out that are no class of {classes.name}: {", ".join(some)}')
+    return pictures
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
-def _print_tags(pictures, found, names, top=None, scores=False, as_json=False, out=None)->None:
-    """Print and write the tags of pictures: all classes of each, the surest first.
-    Raises `ValueError` if no picture could be read."""
-    cell, entries, lines, own = partial(shown, cell=True), [], [], ('picture', 'tags')
-    columns = [*map(shown, names)] if scores else []
-    rows = [[*own, *(cell(n) + ' (class)'*(n in own) for n in columns)]]
-    for picture, tags in zip(pictures, found, strict=True):
-        tags = [t._replace(label=shown(t.label)) for t in tags]
-        best = [t for t in tags if t.present] if top is None else tags[:top]
-        told = [{'class': t.label, 'score': round(t.score, 4), 'present': t.present} for t in best]
-        about = {'tags': told} if tags else {'error': 'cannot be read'}
-        entries.append({'picture': shown(picture)} | about)
-        words = ['not '*(not t.present) + t.label + f' {t.score:.3f}'*scores for t in best]
-        said = about.get('error') or ', '.join(words) or 'nothing'
-        lines.append(f'{shown(picture)}: {said}')
-        each = {t.label: f'{t.score:.4f}' for t in tags}
-        present = ','.join(t.label for t in best if t.present)
-        rows.append([cell(picture), cell(present), *(each.get(n, '') for n in columns)])
-    if out:             # before anything is printed, as a reader may stop early
-        with write_whole(out) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
-            csv.writer(f, lineterminator='\n').writerows(rows)
-    if as_json: lines = [json.dumps(entries, indent=1, ensure_ascii=False)]
-    print(*lines, sep='\n')
-    if not any(found): raise ValueError('none of the pictures could be read')
+_Pictures = Annotated[list[str], Argument(help='Files, folders, patterns or URLs.')]
+_Tagger = Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]
+_Threshold = Annotated[float|None, Option(help='A class is present from this score on.')]
+_Probability = Annotated[float|None, Option(help='Or from this probability on.')]
+_Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]
+_Scores = Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]
+_Top = Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]
+_Table = Annotated[str|None, Option(metavar='FILE', help='A table, a row a picture: .csv.')]
+_Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
+# %% ../../nbs/apps/cli.ipynb #cli-tag-how
+_NOT_OF_TAGGER = ('words', 'probability', 'tiles', 'save', 'report', 'clip', 'engine', 'precision',
+                  'trust')
+
+def _check_tag(ctx:typer.Context)->None:
+    "Raise errors for options that do not go together, and for files that cannot be written."
+    asked = ctx.params
+    if sum(bool(asked[name]) for name in ('classes', 'prompts', 'tagger')) != 1:
+        raise BadParameter('name one of --classes, --prompts and --tagger')
+    given = [n for n in _NOT_OF_TAGGER if ctx.get_parameter_source(n).name == 'COMMANDLINE']
+    if asked['tagger'] and given:
+        raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
+    if asked['prompts'] and asked['words']: raise BadParameter('--words is for --classes')
+    for name, ending in ('out', '.csv'), ('report', '.html'), ('save', '.safetensors'):
+        if asked[name]: check_writable(asked[name], ending)
+
+def _model_or_tagger(tagger:str|None, what:str|None, words, **how): # how: as for `ready_model`
+    "What tags: a one-file tagger, a saved model, or class concepts."
+    if tagger:
+        from taidpt.apps.onnx import Tagger
+        return Tagger(tagger)
+    asked = _parse_model(what, words)
+    from taidpt.apps.models import ready_model
+    return ready_model(asked, progress=bars(), **how)
+
+def _keep_tagged(found, save:str|None, report:str|None)->None: # of `TaggedPictures`
+    "Write the model, and a page with every picture."
+    if save:
+        found.model.save(save)
+        say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
+    if report and any(found.read):
+        found.save_report(report)
+        say(f'Written: {report}, every picture with its tags')
+
+def _print_tagged(found, top:int|None, scores:bool, as_json:bool, out:str|None)->None:
+    "Write a table and print the tags. Raises `ValueError` if no picture could be read."
+    scores = scores or top is not None
+    if out: found.save_table(out, top, scores)      # before printing, as a reader may stop early
+    if as_json: print(found.as_json(top))
+    else: print(*found.lines(top, scores), sep='\n')
+    if not any(found.read): raise ValueError('none of the pictures could be read')
+
+# %% ../../nbs/apps/cli.ipynb #cli-tag-do
 @app.command(epilog=examples(
     'taidpt tag --classes "cat,dog,fire truck" photos/ --report tags.html',
     'taidpt tag --prompts my.safetensors photos/*.jpg --out tags.csv --scores'))
 def tag(
-    pictures:Annotated[list[str], Argument(help='Files, folders, patterns or URLs.')],
-    classes:_AnyClasses=None, words:_Words=None, prompts:_Prompts=None,
-    tagger:Annotated[str|None, Option(metavar='FILE', help='The .onnx that export wrote.')]=None,
-    threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
-    probability:Annotated[float|None, Option(help='Or from this probability on.')]=None,
-    tiles:Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]=1,
-    scores:Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]=False,
-    top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
-    as_json:_Json=False,
-    out:Annotated[str|None, Option(metavar='FILE', help='A table, a row a picture: .csv.')]=None,
-    save:Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
-    report:_Report=None, on_error:_OnError='raise', clip:_Clip=None, engine:_Engine='torch',
-    precision:_Precision='float32', trust:_Trust=False,
+    ctx:typer.Context, pictures:_Pictures, classes:_AnyClasses=None, words:_Words=None,
+    prompts:_Prompts=None, tagger:_Tagger=None, threshold:_Threshold=None,
+    probability:_Probability=None, tiles:_Tiles=1, scores:_Scores=False, top:_Top=None,
+    as_json:_Json=False, out:_Table=None, save:_Save=None, report:_Report=None,
+    on_error:_OnError='raise', clip:_Clip=None, engine:_Engine='torch',
+    precision:_Precision='float32',
+    trust:_Trust=False,
 )->None:
     "Say which classes are in pictures."
-    if sum(map(bool, (classes, prompts, tagger))) != 1:
-        raise BadParameter('name one of --classes, --prompts and --tagger')
-    if tagger and any((report, clip, trust, words, save, probability is not None, tiles > 1,
-                       engine != 'torch', precision != 'float32')):
-        raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
-    if prompts and words: raise BadParameter('--words is for --classes')
-    for path, ending in (out, '.csv'), (report, '.html'), (save, '.safetensors'):
-        if path: check_writable(path, ending)
-    from taidpt.encoders.pictures import as_pictures
-    names = [p for name in pictures for p in as_pictures(name)]
-    gone = [p for p in names if not (is_url(p) or Path(p).exists())]
-    if gone and on_error == 'raise':
-        raise FileNotFoundError(f'{gone[0]}: there is no such picture or folder')
-    how = {'top': top, 'scores': scores or top is not None, 'as_json': as_json, 'out': out}
-    if tagger:
-        from taidpt.apps.onnx import Tagger
-        fixed = Tagger(tagger)
-        return _print_tags(names, fixed.tags(names, threshold, on_error), fixed.classes, **how)
-    from taidpt.ensemble import Tiled
-    from taidpt.tags import as_tags, picture_thresholds, thresholds_of
-    model = _find_model(prompts or classes, clip, trust, words, engine=engine, precision=precision)
-    if save:
-        model.save(save)
-        say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
-    looks = Tiled(model, tiles) if tiles > 1 else model
-    limits = thresholds_of(looks, threshold, probability)
-    if probability is None or looks.thresholds: found = looks.predict(names, on_error, bars())
-    else: found = looks.predict_branches(names, on_error, bars())[0]    # the sigmoid's
-    if threshold is None and probability is None: limits = picture_thresholds(found, limits)
-    if report and not found.isnan().all():
-        from taidpt.apps.report import write_tag_report
-        write_tag_report(report, model, names, found, limits)
-        say(f'Written: {report}, every picture with its tags')
-    _print_tags(names, as_tags(found, model.classes.natural, limits), model.classes.natural, **how)
+    _check_tag(ctx)
+    from taidpt.apps.tagging import find_pictures, tag_pictures
+    files = find_pictures(pictures, on_error)
+    model = _model_or_tagger(tagger, prompts or classes, words, clip=clip, trust=trust,
+                             engine=engine, precision=precision)
+    found = tag_pictures(files, model, threshold, probability, tiles, on_error, bars())
+    _keep_tagged(found, save, report)
+    _print_tagged(found, top, scores, as_json, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
-@app.command(epilog=examples(
-    'taidpt label --classes cat,dog,"fire truck" --synonyms-out my.yaml',
-    'taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."'))
-def label(
-    classes:_Classes,
-    captions:Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
-        _CAPTIONS + ' Or a folder of such files.'))]=None,
-    words:_Words=None,
-    out:Annotated[Path|None, Option(metavar='FILE', help=(
-        'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]=None,
-    explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]=None,
-    synonyms_out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write classes and synonyms as YAML, to edit and pass to --classes.'))]=None,
-    rules:_Rules='careful', column:_Column=None,
-    ray:Annotated[str|None, Option(metavar='ADDRESS', help=(
-        'Label a folder on the Ray cluster at this address; also auto or local.'))]=None,
-)->None:
-    "Show which sentences name which class."
-    folder = captions and captions.is_dir()
-    if folder and not out or ray and not folder:
-        raise BadParameter('a folder of captions needs --out FOLDER; --ray is for a folder')
-    if explain is not None and (captions or out):
-        raise BadParameter('--explain takes one sentence, without CAPTIONS and --out')
-    if out: check_writable(out/'x.parquet' if folder else out, '.parquet')
-    found, guessed = _parse_classes(classes, rules == 'published', words)
-    if synonyms_out:
-        check_writable(synonyms_out, '.yaml', '.yml', '.json')
-        found.save(synonyms_out)
-        say(f'Written: {synonyms_out}')
-    if explain is not None:
-        from taidpt.nounfilter import NounFilter
-        return print(NounFilter(found, rules=rules).explain(explain))
-    if folder:
-        from taidpt.apps.cluster import label_files
-        for done in label_files(found, captions, out, column, rules, ray or False, bars()):
-            for told in done['told']: note(f'{done["name"]}: {told}')
-            print(f'{shown(done["name"])}: {done["read"]:,} sentences, {done["kept"]:,} kept')
-        return say(f'Written: {out}; results that were current stay as they are')
-    labelled = _label_captions(captions, found, guessed and not synonyms_out, rules, column=column)
+def _save_synonyms(asked:_Asked, path:str)->_Asked: # no longer guessed
+    "Write classes and synonyms to a file, to be edited."
+    check_writable(path, *CLASS_ENDINGS)
+    asked.classes.save(path)
+    say(f'Written: {path}')
+    return asked._replace(guessed=False)
+
+def _label_folder(classes:'ClassSet', folder:Path, out:Path, column, rules:str, ray:str|None)->None:
+    "Label each file of a folder, and print a line for each that was labelled now."
+    from taidpt.apps.cluster import label_files
+    for done in label_files(classes, folder, out, column, rules, ray or False, bars()):
+        for told in done['told']: note(f'{done["name"]}: {told}')
+        print(f'{shown(done["name"])}: {done["read"]:,} sentences, {done["kept"]:,} kept')
+    say(f'Written: {out}; results that were current stay as they are')
+
+def _label_file(asked:_Asked, captions, out:Path|None, rules:str)->None: # captions: None: bundled
+    "Label sentences, and print how many name each class."
+    from taidpt.apps.learning import label_captions
+    _note_guesses(asked)
+    labelled = label_captions(asked.classes, captions, rules, every_named=asked.guessed,
+                              progress=bars())
     if out:
         labelled.save(out)
         say(f'Written: {out}')
     print(f'{len(labelled):,} sentences name a class, {labelled.dropped:,} do not')
     for name, count in labelled.counts().items(): print(f'{count:8,}  {name}')
 
+# %% ../../nbs/apps/cli.ipynb #cli-label-options
+_Folder = Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
+    _CAPTIONS + ' Or a folder of such files.'))]
+_Labelled = Annotated[Path|None, Option(metavar='FILE', help=(
+    'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]
+_Sentence = Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]
+_Synonyms = Annotated[str|None, Option(metavar='FILE', help=(
+    'Write classes and synonyms as YAML, to edit and pass to --classes.'))]
+_Ray = Annotated[str|None, Option(metavar='ADDRESS', help=(
+    'Label a folder on the Ray cluster at this address; also auto or local.'))]
+
+# %% ../../nbs/apps/cli.ipynb #cli-label-do
+@app.command(epilog=examples(
+    'taidpt label --classes cat,dog,"fire truck" --synonyms-out my.yaml',
+    'taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."'))
+def label(
+    classes:_Classes, captions:_Folder=None, words:_Words=None, out:_Labelled=None,
+    explain:_Sentence=None, synonyms_out:_Synonyms=None, rules:_Rules='careful',
+    column:_Column=None,
+    ray:_Ray=None,
+)->None:
+    "Show which sentences name which class."
+    in_folder = captions is not None and captions.is_dir()
+    if in_folder and not out or ray and not in_folder:
+        raise BadParameter('a folder of captions needs --out FOLDER; --ray is for a folder')
+    if explain is not None and (captions or out):
+        raise BadParameter('--explain takes one sentence, without CAPTIONS and --out')
+    if out: check_writable(out/'x.parquet' if in_folder else out, '.parquet')
+    asked = _parse_classes(classes, rules == 'published', words)
+    if synonyms_out: asked = _save_synonyms(asked, synonyms_out)
+    if explain is not None:
+        from taidpt.nounfilter import NounFilter
+        print(NounFilter(asked.classes, rules=rules).explain(explain))
+    elif in_folder: _label_folder(asked.classes, captions, out, column, rules, ray)
+    else: _label_file(asked, _captions(captions, column), out, rules)
+
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
-def _print_gain(model, untrained, data)->None: # `LabeledPictures`
-    "Compare a model with zero-shot CLIP and with tagging without training."
-    from taidpt.apps.report import figures_of, figures_text
-    from taidpt.metrics import Measured
-    from taidpt.zeroshot import beside_zero_shot
-    both = {'tag --classes, without training': untrained, 'this model': model}
-    models, scores = beside_zero_shot(both, data.pictures, progress=bars())
-    free, ours = (Measured(data.labels, scores[name]) for name in both)
-    gain = ours.gain(free)
-    print('\n' + figures_text(figures_of(models, scores, data), len(data.classes)),
-          f'\nTraining brings {gain.value:+.1f} points of mAP (95 %: {gain.low:+.1f} to '
-          f'{gain.high:+.1f}) over {next(iter(both))}', sep='\n')
+def _check_train(out:str, cache:str|None, val:str|None, val_labels:str|None)->None:
+    "Raise errors for files that cannot be written, and for pictures without labels."
+    for path in out, cache:
+        if path: check_writable(path, '.safetensors')
+    if val and not val_labels:
+        raise BadParameter('--val needs --val-labels, a table of pictures and their labels')
+
+def _settings_of_prompts(method:str, **settings)->dict: # those that were given
+    "The settings without None. `BadParameter` for another method than prompts."
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given and method != 'prompts':
+        option = next(iter(given)).replace('_', '-')
+        raise BadParameter(f'--{option} is for --method prompts')
+    return given
+
+def _tell_next(out:str, measured:bool)->None: # a model file
+    "What to type next."
+    path = shlex.quote(out)
+    if measured: say(f'Next: taidpt tag --prompts {path} photos/')
+    else: say(f'How good is it? taidpt evaluate {path} --labels TABLE')
+
+def _tell_stopped(checkpoint:Path)->None:
+    "After Ctrl-C: how to go on."
+    told = '\ntaidpt: stopped'
+    if checkpoint.exists(): told += (
+        f'; what was learned is kept in {checkpoint}. The same command goes on from there')
+    say(told)
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-1
+_Model = Annotated[str, Option(metavar='FILE', help='The model to write: .safetensors.')]
+_Method = Annotated[Literal['linear', 'prompts', 'concepts'], Option(
+    help='linear is the best on our photos; prompts are those of TaI-DPT.')]
+_Loss = Annotated[Literal['pairs', 'ranking']|None, Option(
+    help="For prompts: pairs (default) learns to rank pictures; ranking is the paper's.")]
+_Seed = Annotated[int|None, Option(min=0, help='For prompts and sentence order.')]
+_Rate = Annotated[float|None, Option(help='Learning rate (default: automatic).')]
+_BatchSize = Annotated[int|None, Option(min=1, help='Sentences a step (default: auto).')]
+_Context = Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]
+_Local = Annotated[bool|None, Option('--local/--no-local', help=(
+    'Both branches, TaI-DPT, or only the global one, TaI.'))]
+_Cache = Annotated[str|None, Option(metavar='FILE', help='Cache of sentence features.')]
+_Val = Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure on.')]
+_ValLabels = Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]
+
+# %% ../../nbs/apps/cli.ipynb #cli-train-do
 @app.command(epilog=examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
     'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai '
     '--captions captions_train2017.json --out voc.safetensors'))
 def train(
-    classes:_Classes,
-    out:Annotated[str, Option(metavar='FILE', help='The model to write: .safetensors.')],
-    method:Annotated[Literal['linear', 'prompts', 'concepts'], Option(
-        help='linear is the best on our photos; prompts are those of TaI-DPT.')]='linear',
-    loss:Annotated[Literal['auc', 'ranking']|None, Option(
-        help="For prompts: auc (default) learns to rank pictures; ranking is the paper's.")]=None,
-    words:_Words=None,
+    classes:_Classes, out:_Model, method:_Method='linear', loss:_Loss=None, words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
-    precision:_Precision='float32', epochs:_Epochs=None,
-    seed:Annotated[int|None, Option(min=0, help='For prompts and sentence order.')]=None,
-    lr:Annotated[float|None, Option(help='Learning rate (default: automatic).')]=None,
-    batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: auto).')]=None,
-    n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
-    local:Annotated[bool|None, Option('--local/--no-local', help=(
-        'Both branches, TaI-DPT, or only the global one, TaI.'))]=None,
-    cache:Annotated[str|None, Option(metavar='FILE', help='Cache of sentence features.')]=None,
-    val:Annotated[str|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,
-    val_labels:Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]=None,
+    precision:_Precision='float32',
+    epochs:_Epochs=None,
+    seed:_Seed=None,
+    lr:_Rate=None,
+    batch_size:_BatchSize=None,
+    n_ctx:_Context=None,
+    local:_Local=None,
+    cache:_Cache=None,
+    val:_Val=None,
+    val_labels:_ValLabels=None,
 )->None:
     "Learn classes from sentences."
-    for path in filter(None, (out, cache)): check_writable(path, '.safetensors')
-    if val and not val_labels:
-        raise BadParameter('--val needs --val-labels, a table of pictures and their labels')
-    own = {'loss': loss, 'epochs': epochs, 'seed': seed, 'lr': lr, 'batch_size': batch_size,
-           'n_ctx': n_ctx, 'local': local}
-    own = {name: value for name, value in own.items() if value is not None}
-    if own and method != 'prompts': raise BadParameter(
-        f'--{next(iter(own)).replace("_", "-")} is for --method prompts')
-    names, guessed = _parse_classes(classes, rules == 'published', words)
-    if len(names) < 2 and method == 'prompts': raise ValueError(
-        f'{classes}: prompts rank classes, so name two or more, with commas between, or a file')
-    encoder = _load_clip(clip, precision=precision)
-    from taidpt.baselines.concepts import TextConcepts, ready_to_tag, some_captions
-    from taidpt.baselines.linear import TextLinear
-    from taidpt.clip import encode_pictures, encode_sentences
-    from taidpt.encoders.pictures import UnreadablePicture
-    from taidpt.ensemble import Attended
-    from taidpt.learner import TaIDPT
-    from taidpt.text.corpora import bundled_captions
-    from taidpt.texts import template_sentences
-    if method == 'linear': model = TextLinear(encoder, names, 'pairs', templates=True)
-    elif method == 'concepts': model = TextConcepts(encoder, names)
-    else: model = TaIDPT(encoder, names, **{'loss': 'auc'} | own)
-    data = _read_labels(val_labels, names, val) if val_labels else None
-    try: seen = data and encode_pictures(encoder, data.pictures, progress=bars())
-    except UnreadablePicture as e: raise ValueError(
-        f'{str(e).partition(" Pass ")[0]} Take its line out of {val_labels}.') from None
+    _check_train(out, cache, val, val_labels)
+    settings = _settings_of_prompts(method, loss=loss, epochs=epochs, seed=seed, lr=lr,
+                                    batch_size=batch_size, n_ctx=n_ctx, local=local)
+    asked = _parse_classes(classes, rules == 'published', words)
+    pictures = _read_labels(val_labels, asked.classes, val) if val_labels else None
     say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
-    found = _label_captions(captions, names, guessed, rules, loss != 'ranking', column)
-    named = int(found.labels.any(1).sum())
-    say(f'{named:,} name a class, {len(found) - named + found.dropped:,} do not: '
-        + ', '.join(f'{n} {k:,}' for n, k in islice(found.counts().items(), 12)))
+    _note_guesses(asked)
+    from taidpt.apps.learning import learn_tagger
     checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
-    say(f'Learning {_method_name(model)} with {encoder.name} on {encoder.device}'
-        + f', going on from {checkpoint}'*checkpoint.exists())
-    features = encode_sentences(encoder, (found + template_sentences(names)).texts, cache, bars())
-    try:
-        how = {'val': data and (seen, data.labels), 'checkpoint': checkpoint}
-        model.fit(found, features=features, progress=bars(), **how if method == 'prompts' else {})
+    try: learned = learn_tagger(
+        asked.classes, _captions(captions, column), method, clip=clip, precision=precision,
+        rules=rules, every_named=asked.guessed, val=pictures, cache=cache, checkpoint=checkpoint,
+        progress=bars(), say=say, **settings)
     except KeyboardInterrupt:
-        say('\ntaidpt: stopped' + (f'; what was learned is kept in {checkpoint}. The same command '
-                                   'goes on from there')*checkpoint.exists())
+        _tell_stopped(checkpoint)
         raise typer.Exit(130) from None
-    if precision != 'float32': model.clip = _load_clip(clip)            # as it will be used
-    if captions or data: model.frequency_ = some_captions(names, bundled_captions())[1]
-    if loss != 'ranking': model = Attended(model, features)
-    model.save(out)
-    checkpoint.unlink(missing_ok=True)
-    print(f'Written: {out}, {_method_name(model)} for {len(names)} classes')
-    if data: _print_gain(model, ready_to_tag(model.clip, names, bars()), data)
-    say(f'Next: taidpt tag --prompts {shlex.quote(out)} photos/' if data else
-        f'How good is it? taidpt evaluate {shlex.quote(out)} --labels TABLE')
+    learned.save(out)
+    print(f'Written: {out}, {learned}')
+    _tell_next(out, measured=pictures is not None)
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
+_Evaluated = Annotated[str, Argument(metavar='MODEL', help=(
+    _SAVED + ' Or classes, as in --classes.'))]
+_Labels = Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')]
+_Beside = Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]
+_Calibrate = Annotated[str|None, Option(metavar='FILE', help=(
+    'Fit thresholds on these pictures; write the model here (may be MODEL).'))]
+
+# %% ../../nbs/apps/cli.ipynb #cli-evaluate-do
 @app.command(epilog=examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors') + (
     '\n\n\b\nThe table has a line for each picture, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
-    model:Annotated[str, Argument(metavar='MODEL', help=_SAVED + ' Or classes, as in --classes.')],
-    labels:Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')],
-    pictures:Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]=None,
-    calibrate:Annotated[str|None, Option(metavar='FILE', help=(
-        'Fit thresholds on these pictures; write the model here (may be MODEL).'))]=None,
-    as_json:_Json=False, report:_Report=None, on_error:_OnError='raise',
-    clip:_Clip=None, engine:_Engine='torch', precision:_Precision='float32', trust:_Trust=False,
+    model:_Evaluated, labels:_Labels, pictures:_Beside=None, calibrate:_Calibrate=None,
+    as_json:_Json=False, report:_Report=None, on_error:_OnError='raise', clip:_Clip=None,
+    engine:_Engine='torch', precision:_Precision='float32',
+    trust:_Trust=False,
 )->None:
     "Measure a model on labelled pictures; find thresholds."
     if calibrate: check_writable(calibrate, '.safetensors')
     if report: check_writable(report, '.html')
-    found = _find_model(model, clip, trust, engine=engine, precision=precision)
-    data, name = _read_labels(labels, found.classes, pictures), _method_name(found)
-    if not data.labels.any(): raise ValueError(
-        f'{labels}: no picture shows a class of {data.classes.name}; there is nothing to measure')
-    from taidpt.apps.report import figures_of, figures_text, write_report
-    from taidpt.tags import calibrate_scores, thresholds_of
-    from taidpt.zeroshot import beside_zero_shot
-    models, scores = beside_zero_shot({name: found}, data.pictures, on_error, bars())
-    fitted_on = Path(labels).name, int((~scores[name].isnan().any(1)).sum())
+    asked = _parse_model(model)
+    from taidpt.apps.evaluation import evaluate_model
+    from taidpt.apps.models import ready_model
+    known = ready_model(asked, clip, trust, engine, precision, bars())
+    photos = _read_labels(labels, known.classes, pictures)
+    found = evaluate_model(known, photos, calibrate=bool(calibrate), on_error=on_error,
+                           progress=bars())
     if calibrate:
-        usual = thresholds_of(found, default=True)
-        found.thresholds = calibrate_scores(data.labels, scores[name], found.classes.names, usual,
-                                            fitted_on[0])
-        found.save(calibrate)
-        say(f'Written: {calibrate}, thresholds from {found.thresholds.pictures} pictures')
-    fitted = found.thresholds and (found.thresholds.source, found.thresholds.pictures)
-    here = [name]*(fitted == fitted_on)
-    figures = figures_of(models, scores, data, here)
+        known.save(calibrate)
+        say(f'Written: {calibrate}, thresholds from {known.thresholds.pictures} pictures')
     if report:
-        write_report(report, found, data, scores)
+        found.save_report(report)
         say(f'Written: {report}, every picture with its tags')
-    if here: note(f'the thresholds were fitted to {labels}; the cross-validated figures show what '
-                  'to expect of other pictures')
-    if as_json: print(json.dumps(figures, indent=1, ensure_ascii=False))
-    else: print(figures_text(figures, len(data.classes)))
+    if found.fitted: note(f'the thresholds were fitted to {labels}; the cross-validated figures '
+                          'show what to expect of other pictures')
+    print(found.as_json() if as_json else found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo-1
-_ABOUT = {
-    'zero-shot CLIP': '“a photo of a {}.”, whole picture',
-    'zero-shot with DPT': 'the same, whole picture and positions',
-    'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',
-    'TaI-DPT on pairs': 'prompts that rank captions for each class',
-    'linear on pairs with attention': 'a head that ranks captions for each class, in closed form',
-}
-
 @app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
     out:Annotated[Path, Option(metavar='FOLDER', file_okay=False, help='Where to write.')]='demo',
     epochs:_Epochs=None,
 )->None:
     "Learn from bundled captions, tag bundled photos."
-    start, report = time.time(), out/'report.html'
-    head, prompts = out/'linear.safetensors', out/'prompts.safetensors'
-    check_writable(report, '.html')
-    say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
-        "and which of VOC2007's 20 classes each names")
-    from taidpt.apps.report import write_report
-    from taidpt.baselines.linear import TextLinear
-    from taidpt.clip import encode_sentences
-    from taidpt.datasets.labelled import bundled_photos, photo_credits
-    from taidpt.ensemble import Attended
-    from taidpt.learner import TaIDPT
-    from taidpt.metrics import Measured
-    from taidpt.paper.family import bundled_results
-    from taidpt.texts import template_sentences
-    from taidpt.zeroshot import beside_zero_shot
-    classes = _parse_classes('voc2007')[0]
-    sentences, clip = _label_captions(None, classes, unnamed=True), _load_clip(None)
-    rows = sentences.labels.any(1).nonzero()[:, 0]
-    named = sentences[rows]                                         # the data of Eq. 7
-    named.dropped = len(sentences) - len(named)
-    say(f'      {len(named):,} captions name a class, {named.dropped:,} do not')
-    say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
-    texts = (sentences + template_sentences(classes)).texts
-    features = encode_sentences(clip, texts, progress=bars())
-    learned_from = features.take([*rows.tolist(), *range(len(sentences), len(texts))])
-    say('Learning prompts for both branches (TaI-DPT), by Eq. 7 and by pairs, and a linear head')
-    classic, pairs = (TaIDPT(clip, classes, epochs=epochs, loss=f) for f in ('ranking', 'auc'))
-    classic.fit(named, features=learned_from, progress=bars())
-    pairs.fit(sentences, features=features, progress=bars())
-    linear = TextLinear(clip, classes, 'pairs', templates=True)
-    best = Attended(linear.fit(sentences, features=features, progress=bars()), features)
-    for model, path in ((best, head), (classic, prompts)): model.save(path)
-    photos = bundled_photos(classes)
-    say(f'Tagging {len(photos)} photos and writing the report')
-    models = {_method_name(m): m for m in (classic, pairs, best)}
-    scores = beside_zero_shot(models, photos.pictures, progress=bars())[1]
-    commands = ['taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
-                f'taidpt tag --prompts {shlex.quote(str(head))} my_photos/',
-                'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
-    wanted = clip.fingerprint(), 'voc2012_dev', 'voc2007', False
-    claims = [{'new': r.method, 'value': r.map, 'plain': r.map - r.gain, 'gain': r.over_zeroshot,
-               'where': f'{r.n_photos:,} other photos, of VOC2012', 'photos': r.n_photos}
-              for r in bundled_results() if r.method in ('TaI-DPT', _method_name(best))
-              and (r.weights, r.photos, r.classes, r.relative) == wanted]
-    write_report(report, best, photos, scores, f'{len(sentences):,} captions',
-                 photo_credits(), _ABOUT, commands, against='TaI-DPT', claims=claims)
-    for c in claims:
-        print(f'{c["new"]}: mAP {c["value"]:.1f} on {c["where"]}, {c["gain"].value:+.1f} '
-              f'({c["gain"].low:+.1f} to {c["gain"].high:+.1f}) over zero-shot CLIP')
-    print(f'\nmAP on the {len(photos)} photos tagged here, too few to rank methods:\n')
-    table = [[m, Measured(photos.labels, s).map().value, _ABOUT[m]] for m, s in scores.items()]
-    print(as_table(table, ['', 'mAP', '']), f'\nDone in {time.time() - start:.0f} s.',
-          f'  report    {report}   (open it in a browser)', f'  linear    {head}',
-          f'  prompts   {prompts}', '\nNext, your own pictures and your own classes:\n',
-          *(f'  {line}' for line in commands), sep='\n')
+    check_writable(out/'report.html', '.html')
+    from taidpt.apps.demo import run_demo
+    print(run_demo(out, epochs, bars(), say))
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
+def _check_options(what:str, given:dict)->None: # option -> value
+    "Raise `BadParameter` for an option of other tables."
+    if what == 'family': foreign = ['dataset', 'caption-ids', 'limit']
+    else: foreign = ['classes', 'captions', 'min-photos', 'member']
+    if what == 'table2': foreign.append('dataset')                      # it is COCO's
+    for name in foreign:
+        if given[name] is not None: raise BadParameter(f'--{name} is not for {what}')
+
+def _parse_seeds(text:str, what:str)->tuple[int, ...]:
+    "Numbers with commas between. Raises `BadParameter`."
+    try: seeds = tuple(map(int, text.split(',')))
+    except ValueError:
+        raise BadParameter(f'--seeds are numbers, as in 1,2, not {text}') from None
+    if what == 'family' and seeds != tuple(range(1, len(seeds) + 1)):
+        raise BadParameter('--seeds of family begin at 1, as in 1,2')
+    return seeds
+
+def _default_folder(clip:str, data:Path|None, dataset:str|None, limit:int|None)->str:
+    "A folder whose name says where its results come from."
+    parts = [clip.replace('/', '-').replace(':', '-')]
+    if not data: parts.append('bundled')
+    if dataset: parts.append(dataset)
+    if limit: parts.append(f'limit{limit}')
+    return os.path.join('reproduced', '-'.join(parts))
+
+def _own_method(member:str|None): # a class
+    "The class that MODULE:CLASS names, from a file here or a package. Raises `ValueError`."
+    if member is None: return None
+    sys.path.insert(0, os.getcwd())
+    try: return resolve_name(member)
+    except (ImportError, AttributeError, ValueError) as e:
+        raise ValueError(f'--member {member}: {e}; write MODULE:CLASS') from None
+
+# %% ../../nbs/apps/cli.ipynb #cli-reproduce-run
+def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Path|None, seeds:int,
+                    min_photos:int|None, member:str|None, out:str)->None:
+    "Measure the family, print its table, and write it to `out`."
+    own, known = _own_method(member), _parse_classes(classes or 'voc2007').classes
+    from taidpt.apps.models import as_clip
+    from taidpt.paper.family import compare
+    table = os.path.join(out, 'results.csv')
+    print(compare(as_clip(clip), data, known, captions, seeds, min_photos or 1, own, table, bars()))
+    say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
+
+def _reproduce_table(what:str, data:Path|None, clips:list[str], seeds:tuple[int, ...],
+                     limit:int|None, dataset:str|None, caption_ids:str|None, out:str)->None:
+    "Measure a table or figure, print it, and write it to `out`."
+    from taidpt.encoders.pictures import UnreadablePicture
+    from taidpt.paper import reproduce as paper
+    how = {'progress': bars(), 'caption_ids': caption_ids}
+    if dataset and what == 'table1': how['datasets'] = [d.strip() for d in dataset.split(',')]
+    elif dataset: how['name'] = dataset
+    try: print(paper.reproduce(what, data, clips, seeds, limit, out, **how))
+    except UnreadablePicture as e: raise ValueError(
+        f'{e.what} Unpack it from the data set again; the same command goes on where it stopped.'
+        ) from None
+    say(f'Written: {os.path.join(out, what)}.md and .json')
+
+def _write_miniature(folder:str)->None:
+    "Write the layouts of the data sets in small."
+    from taidpt.datasets.benchmarks import write_miniature
+    write_miniature(folder)
+    say(f'Written: {folder}; to try it: taidpt reproduce table1 --data {shlex.quote(folder)} '
+        '--seeds 1')
+
+# %% ../../nbs/apps/cli.ipynb #cli-reproduce-options
+_What = Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None,
+                  Argument()]
+_Data = Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
+    'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
+    'labelled pictures (default: the bundled captions and photos).'))]
+_Clips = Annotated[str|None, Option(metavar='NAME/TAG', help=(
+    "A model of open_clip's and its weights; for ablations several with commas between, for "
+    'table3 a second one for DualCoOp (default: the embedded small CLIP).'))]
+_Seeds = Annotated[str, Option(metavar='S,S', help='For the prompts.')]
+_Limit = Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]
+_Dataset = Annotated[str|None, Option('--dataset', '--datasets', help=(
+    'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]
+_CaptionIds = Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]
+_MinPhotos = Annotated[int|None, Option(min=1, help='For family: photos per class.')]
+_Member = Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
+    'For family: your own method, from a file here or a package.'))]
+_Miniature = Annotated[str|None, Option(metavar='DIR', help=(
+    'Write the layouts of the data sets in small, to try a command on.'))]
+_Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
+
+# %% ../../nbs/apps/cli.ipynb #cli-reproduce-do
 @app.command(epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
     'taidpt reproduce --miniature DIR'))
 def reproduce(
-    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None,
-                   Argument()]=None,
-    data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
-        'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
-        'labelled pictures (default: the bundled captions and photos).'))]=None,
-    clip:Annotated[str|None, Option(metavar='NAME/TAG', help=(
-        "A model of open_clip's and its weights; for ablations several with commas between, for "
-        'table3 a second one for DualCoOp (default: the embedded small CLIP).'))]=None,
-    seeds:Annotated[str, Option(metavar='S,S', help='For the prompts.')]='1,2,3',
-    limit:Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]=None,
-    dataset:Annotated[str|None, Option('--dataset', '--datasets', help=(
-        'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
-    caption_ids:Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]=None,
-    classes:_AnyClasses=None, captions:_Captions=None,
-    min_photos:Annotated[int|None, Option(min=1, help='For family: photos per class.')]=None,
-    member:Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
-        'For family: your own method, from a file here or a package.'))]=None,
-    miniature:Annotated[str|None, Option(metavar='DIR', help=(
-        'Write the layouts of the data sets in small, to try a command on.'))]=None,
-    out:Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
+    what:_What=None,
+    data:_Data=None,
+    clip:_Clips=None,
+    seeds:_Seeds='1,2,3',
+    limit:_Limit=None,
+    dataset:_Dataset=None,
+    caption_ids:_CaptionIds=None,
+    classes:_AnyClasses=None,
+    captions:_Captions=None,
+    min_photos:_MinPhotos=None,
+    member:_Member=None,
+    miniature:_Miniature=None,
+    out:_Results=None,
 )->None:
     "Measure a table or figure of the paper."
-    if miniature:
-        from taidpt.datasets.benchmarks import write_miniature
-        write_miniature(miniature)
-        return say(f'Written: {miniature}; to try it: taidpt reproduce table1 --data '
-                   f'{shlex.quote(miniature)} --seeds 1')
+    if miniature: return _write_miniature(miniature)
     if not what: raise BadParameter('name a table, such as table1')
-    family = {'classes': classes, 'captions': captions, 'min-photos': min_photos, 'member': member}
-    tables = {'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit}
-    if what == 'table2': family |= {'dataset': dataset}         # it is COCO's
-    for name, value in (tables if what == 'family' else family).items():
-        if value is not None: raise BadParameter(f'--{name} is not for {what}')
-    try: runs = tuple(map(int, seeds.split(',')))
-    except ValueError: raise BadParameter(f'--seeds are numbers, as in 1,2, not {seeds}') from None
-    if what == 'family' and runs != tuple(range(1, len(runs) + 1)):
-        raise BadParameter('--seeds of family begin at 1, as in 1,2')
-    names = [name.strip() for name in (clip or 'embedded').split(',')]
-    kept = names[0].replace('/', '-').replace(':', '-') + '-bundled'*(not data)
-    kept += f'-{dataset}'*bool(dataset) + f'-limit{limit}'*bool(limit)
-    out = out or os.path.join('reproduced', kept)
+    _check_options(what, {
+        'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit, 'classes': classes,
+        'captions': captions, 'min-photos': min_photos, 'member': member})
+    runs = _parse_seeds(seeds, what)
+    clips = [name.strip() for name in (clip or 'embedded').split(',')]
+    out = out or _default_folder(clips[0], data, dataset, limit)
     if what == 'family':
-        from taidpt.paper.family import compare
-        sys.path.insert(0, os.getcwd())
-        try: own = member and resolve_name(member)
-        except (ImportError, AttributeError, ValueError) as e:
-            raise ValueError(f'--member {member}: {e}; write MODULE:CLASS') from None
-        table, found = os.path.join(out, 'results.csv'), _parse_classes(classes or 'voc2007')[0]
-        print(compare(_load_clip(names[0]), data, found, captions, len(runs), min_photos or 1, own,
-                      table, bars()))
-        return say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
-    from taidpt.encoders.pictures import UnreadablePicture
-    from taidpt.paper import reproduce as paper
-    how = {'progress': bars(), 'caption_ids': caption_ids}
-    if dataset and what == 'table1': how['datasets'] = [d.strip() for d in dataset.split(',')]
-    elif dataset: how['name'] = dataset
-    try: print(paper.reproduce(what, data, names, runs, limit, out, **how))
-    except UnreadablePicture as e: raise ValueError(
-        f'{str(e).partition(" Pass ")[0]} Unpack it from the data set again; '
-        'the same command goes on where it stopped.') from None
-    say(f'Written: {os.path.join(out, what)}.md and .json')
+        _compare_family(clips[0], data, classes, captions, len(runs), min_photos, member, out)
+    else: _reproduce_table(what, data, clips, runs, limit, dataset, caption_ids, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1
 @app.command('import', epilog=examples(
@@ -599,15 +597,17 @@ def _import(
     out:Annotated[str|None, Option(metavar='FILE', help='(default: CLASSES.safetensors)')]=None,
 )->None:
     "Convert prompts that the published code learned."
-    classes, _ = _parse_classes(data, published=True)
+    classes = _parse_classes(data, published=True).classes
     path = out or f'{classes.name}.safetensors'
     check_writable(path, '.safetensors')
     if not out and Path(path).exists(): raise FileExistsError(f'{path} is there; say --out FILE')
+    from taidpt.apps.models import as_clip
     from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors
     from taidpt.paper.published import RUNS, published_settings
     prompt_tensors(checkpoint)                                  # before a CLIP is loaded
-    encoder, known = _load_clip(clip), RUNS.get(classes.name)
-    settings = published_settings(known, encoder) if known else {}
+    encoder = as_clip(clip)
+    run = RUNS.get(classes.name)
+    settings = published_settings(run, encoder) if run else {}
     model = import_checkpoint(checkpoint, encoder, classes, **settings)
     model.save(path)
     say(f'Written: {path}: {len(classes)} classes of {classes.name}, {model.n_ctx} vectors, '
@@ -618,16 +618,23 @@ def _import(
 @app.command(epilog=examples(
     'taidpt export --prompts my.safetensors --out my.onnx', 'taidpt tag --tagger my.onnx photos/'))
 def export(
-    out:Annotated[str, Option(metavar='FILE', help='The file to write: .onnx.')],
-    classes:_AnyClasses=None, prompts:_Prompts=None, clip:_Clip=None, trust:_Trust=False,
+    out:Annotated[str,
+    Option(metavar='FILE', help='The file to write: .onnx.')],
+    classes:_AnyClasses=None,
+    prompts:_Prompts=None,
+    clip:_Clip=None,
+    trust:_Trust=False,
 )->None:
     "Write a one-file tagger that runs without PyTorch."
     if bool(classes) == bool(prompts): raise BadParameter('name either --classes or --prompts')
     check_writable(out, '.onnx')
-    model = _find_model(prompts or classes, clip, trust)
+    asked = _parse_model(prompts or classes)
+    from taidpt.apps.models import ready_model
     from taidpt.apps.onnx import export_tagger
+    model = ready_model(asked, clip, trust, progress=bars())
     export_tagger(model, out)
-    say(f'Written: {out}, {len(model.classes)} classes in {Path(out).stat().st_size/1e6:.0f} MB; '
+    size = Path(out).stat().st_size / 1e6
+    say(f'Written: {out}, {len(model.classes)} classes in {size:.0f} MB; '
         f'taidpt tag --tagger {shlex.quote(out)} tags with it')
 
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
@@ -639,21 +646,8 @@ def _app(
     trust:_Trust=False,
 )->None:
     "Open the Explorer in a browser."
-    if not find_spec('voila'): raise ImportError(
-        'the app needs Voilà, which is not installed here: pip install voila')
-    with socket.create_server(('127.0.0.1', port)) as s: port = s.getsockname()[1]
-    from nbformat import v4, write
-    from voila.app import Voila
-    model = f'load_predictor({str(prompts)!a}, trust={trust})' if prompts else ''
-    if prompts: _find_model(str(prompts), None, trust)      # reports errors here
-    code = ('from taidpt.apps.explorer import Explorer\n'
-            f'from taidpt.baselines.linear import load_predictor\nExplorer({model})')
-    about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
-    with tempfile.TemporaryDirectory() as folder:
-        notebook, token = Path(folder)/'taidpt.ipynb', secrets.token_hex(24)
-        write(v4.new_notebook(cells=[v4.new_code_cell(code)], metadata=about), notebook)
-        print(f'http://127.0.0.1:{port}/?token={token}', flush=True)
+    from taidpt.apps.serving import serve_explorer
+    def tell(address:str):
+        print(address, flush=True)
         say('The Explorer is at this address, for this machine alone; Ctrl-C ends it.')
-        how = [f'--port={port}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1',
-               f'--token={token}', '--Voila.log_level=ERROR']
-        Voila.launch_instance([str(notebook), *how, *['--no-browser']*(not browser)])
+    serve_explorer(prompts, port, browser, trust, tell)

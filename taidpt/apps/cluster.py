@@ -18,122 +18,242 @@ import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 from tqdm.auto import tqdm
 
-from ..baselines.linear import load_predictor
+from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
-from ..files import digest, fingerprint
+from ..files import digest, fingerprint, in_command, with_remedy
 from ..nounfilter import NounFilter
 from ..predict import Predictor
 from ..text.corpora import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
-def _list_files(source:str|Path, out:str|Path, *endings:str)->dict[str, str]: # name -> path, sorted
+def _check_outside(source:str|Path, out:str|Path)->None: # two folders
+    "Raise `ValueError` for results among the sources, where the next run would read them."
+    sources, results = (url_to_fs(str(place))[1] for place in (source, out))
+    if not posixpath.relpath(results, sources).startswith('..'):
+        raise ValueError(f'{out}: name a folder outside {source}, or results are read as sources')
+
+def _paths(fs, path:str, remote:bool)->list[str]: # sorted
+    "Files in a folder and below, or of a pattern, or the file itself."
+    if not fs.isdir(path): found = fs.glob(path)
+    elif remote: found = fs.find(path)
+    else: found = files_below(path)
+    return sorted(str(file).replace(os.sep, '/') for file in found)
+
+def _hidden(name:str)->bool: # a path from the root
+    "Whether a file, or a folder on the way to it, begins with a dot."
+    return '/.' in f'/{name}'
+
+def _list_files(
+    source:str|Path, # a folder, a pattern or a file
+    out:str|Path, # folder of the results
+    *endings:str, # of the files that are wanted
+)->dict[str, str]: # name -> path
     "Files in a folder or of a pattern, or the file itself; hidden ones must be named."
     fs, path = url_to_fs(str(source))
-    inside = fs.isdir(path)
-    if inside and not posixpath.relpath(url_to_fs(str(out))[1], path).startswith('..'):
-        raise ValueError(f'{out}: name a folder outside {source}, or results are read as sources')
-    root = path if inside else posixpath.dirname(path.partition('*')[0])
-    below, shown = fs.find if '://' in str(source) else files_below, {}
-    found = map(str, below(path) if inside else fs.glob(path))
-    for file in sorted(f.replace(os.sep, '/') for f in found):
+    remote = '://' in str(source)
+    root = path
+    if fs.isdir(path): _check_outside(source, out)
+    else: root = posixpath.dirname(path.partition('*')[0])
+    listed = {}
+    for file in _paths(fs, path, remote):
         name = posixpath.relpath(file, root)
-        hidden = file != path and '/.' in f'/{name}'
-        if not hidden and file.lower().endswith(endings) and fs.isfile(file):
-            shown[name] = fs.unstrip_protocol(file) if '://' in str(source) else file
-    return shown
+        named = file == path or not _hidden(name)
+        if named and file.lower().endswith(endings) and fs.isfile(file):
+            listed[name] = fs.unstrip_protocol(file) if remote else file
+    return listed
 
 # %% ../../nbs/apps/cluster.ipynb #cl-012
-def _labelled(noun_filter:NounFilter, files:list[str], column:str|None)->tuple[int, int, pa.Table]:
-    "Captions of a file, read and kept, and the labels of those kept (Sec. 3.2)."
+def _labelled(
+    noun_filter:NounFilter,
+    files:list[str], # one
+    column:str|None, # as in `label_files`
+)->tuple[int, int, pa.Table]: # captions read, captions kept, labels of those kept
+    "Label the captions of a file (Sec. 3.2)."
     with tempfile.TemporaryDirectory() as folder:
         fs, path = url_to_fs(files[0])
-        if '://' in files[0]: fs.get_file(path, path := f'{folder}/{posixpath.basename(path)}')
+        if '://' in files[0]:
+            copy = f'{folder}/{posixpath.basename(path)}'
+            fs.get_file(path, copy)
+            path = copy
         found = noun_filter.label(read_captions(path, column), progress=False)
-        found.save(out := f'{folder}/out/labels.parquet')
+        out = f'{folder}/out/labels.parquet'
+        found.save(out)
         return len(found) + found.dropped, len(found), pq.read_table(out)
 
-def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
-    "The model of a file, with a CLIP of its own."
-    return load_predictor(prompts, clip and load_clip(**clip), trust)
-
+# %% ../../nbs/apps/cluster.ipynb #b04aa20f
 _COLUMNS = 'image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'
 
-def _scored(model:Predictor, files:list[str], on_error:str)->tuple[int, int, pa.Table]:
-    "Pictures, read and scored, and their scores; of files, or of the rows of a parquet file."
-    names = pictures = files
-    if files[0].lower().endswith('.parquet'):
-        with fsspec.open(files[0]) as file: rows = pq.read_table(file)
-        column = next((c for c in _COLUMNS if c in rows.column_names), None)
-        if column is None: raise ValueError(
-            f'there are no pictures in it; its columns are {", ".join(rows.column_names)}')
-        cells = [c if isinstance(c, dict) else {'bytes': c} for c in rows[column].to_pylist()]
-        names = [c.get('path') or f'row {i}' for i, c in enumerate(cells, 1)]
-        pictures = [c.get('bytes') or b'' for c in cells]
-    found = model.predict(pictures, on_error=on_error, progress=False)
-    scores = [None if row.isnan().any() else row.tolist() for row in found]
-    table = pa.table({'picture': names, 'scores': pa.array(scores, pa.list_(pa.float32()))})
-    about = {'taidpt.classes': json.dumps(model.classes.names)}
-    return len(names), len(names) - scores.count(None), table.replace_schema_metadata(about)
+def _picture_column(rows:pa.Table)->list:
+    "The cells of the column with pictures; `ValueError` if there is none."
+    for name in _COLUMNS:
+        if name in rows.column_names: return rows[name].to_pylist()
+    columns = ', '.join(rows.column_names)
+    raise ValueError(f'there are no pictures in it; its columns are {columns}')
+
+def _pictures_in(file:str)->tuple[list[str], list[bytes]]: # names; contents, b'' for a missing one
+    "Pictures in the rows of a parquet file; `ValueError` if no column holds them."
+    with fsspec.open(file) as opened: rows = pq.read_table(opened)
+    names, contents = [], []
+    for i, cell in enumerate(_picture_column(rows), 1):
+        if not isinstance(cell, dict): cell = {'bytes': cell}
+        names.append(cell.get('path') or f'row {i}')
+        contents.append(cell.get('bytes') or b'')
+    return names, contents
+
+# %% ../../nbs/apps/cluster.ipynb #160ff2d4
+def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
+    "The model of a file, with a CLIP of its own."
+    return load_model(prompts, clip and load_clip(**clip), trust)
+
+def _score_table(
+    names:list[str], # of N pictures
+    scores:list[list[float]|None], # N × C; None for a picture that could not be read
+    classes:ClassSet, # C
+)->pa.Table: # a row for each picture
+    "Scores as a table, whose metadata name the classes."
+    column = pa.array(scores, pa.list_(pa.float32()))
+    table = pa.table({'picture': names, 'scores': column})
+    return table.replace_schema_metadata({'taidpt.classes': json.dumps(classes.names)})
+
+def _scored(
+    model:Predictor,
+    files:list[str], # pictures, or one parquet file of them
+    on_error:str, # as in `score_files`
+)->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
+    "Score pictures."
+    table = files[0].lower().endswith('.parquet')
+    names, pictures = _pictures_in(files[0]) if table else (files, files)
+    scores = []
+    for row in model.predict(pictures, on_error=on_error, progress=False):
+        scores.append(None if row.isnan().any() else row.tolist())
+    read = len(scores) - scores.count(None)
+    return len(scores), read, _score_table(names, scores, model.classes)
 
 # %% ../../nbs/apps/cluster.ipynb #cl-016
 def _made_from(out:str)->str: # '' for a missing or truncated result
     "The sources of a result, from its metadata."
     try:
-        with fsspec.open(out) as f: return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
+        with fsspec.open(out) as f:
+            return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
     except Exception: return ''                         # of any kind  # noqa: BLE001
+
+def _write_result(out:str, made_from:str, table:pa.Table)->None: # a path or a URL
+    "Write a table that says what it was made from."
+    about = table.schema.metadata | {b'taidpt.made_from': made_from}
+    with fsspec.open(out, 'wb') as f:                   # makes its folder, too
+        pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
+
+def _not_done(task:dict)->dict:
+    "The report on a task, before it is done."
+    counts = {'read': 0, 'kept': 0}
+    errors = {'error': '', 'error_in_command': ''}
+    return {'name': task['name'], 'out': task['out']} | counts | errors
 
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
-    def __init__(self, work:Callable, make:Callable): self.work, self.tool = work, make()
+    def __init__(self, work:Callable, make:Callable):
+        self.work = work
+        self.tool = make()
 
-    def __call__(self, task:dict)->dict: # name, out, read, kept, error, told
+    def __call__(self, task:dict)->dict: # name, out, read, kept, told, error and error_in_command
         "Make one result. Reports errors, as one bad file must not end a long job."
-        done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0, 'error': ''}
+        done = _not_done(task)
         with warnings.catch_warnings(record=True) as told:
             warnings.simplefilter('always')
             try:
                 done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
-                about = table.schema.metadata | {b'taidpt.made_from': task['made_from']}
-                with fsspec.open(task['out'], 'wb') as f:          # makes its folder, too
-                    pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
-            except Exception as e: done['error'] = f'{task["name"]}: {e}'  # noqa: BLE001
+                _write_result(task['out'], task['made_from'], table)
+            except Exception as e:  # noqa: BLE001
+                done['error'] = f'{task["name"]}: {e}'
+                done['error_in_command'] = f'{task["name"]}: {in_command(e)}'
         return done | {'told': [str(w.message) for w in told]}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
-def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]:
-    "Do tasks in the processes of a Ray cluster, each with its own worker."
+def _ray_cluster(address:bool|str): # the module `ray.data`, and the cluster's resources by name
+    "Join the Ray at an address, or start or join one here. Raises `ImportError` without Ray."
     try: import ray, ray.data
     except ImportError as e:
         raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
-    if not ray.is_initialized(): ray.init(None if address is True else address, log_to_driver=False)
-    there = ray.cluster_resources()
-    gpus = 1 if worker[1].func is _model and there.get('GPU') else 0
-    most = min(len(tasks), int(there.get('GPU' if gpus else 'CPU', 1)))
+    if not ray.is_initialized():
+        ray.init(None if address is True else address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
-    data = ray.data.from_items(tasks, override_num_blocks=len(tasks))
-    yield from data.map(_Worker, fn_constructor_args=worker, concurrency=(1, most), num_cpus=1,
-                        num_gpus=gpus).iter_rows()
+    return ray.data, ray.cluster_resources()
 
-def _do(files:dict[str, list[str]], out:str|Path, worker:tuple, about:dict, ray:bool|str,
-        progress:bool)->list[dict]:
-    "Make missing or outdated results of `files`, by settings `about`."
-    settings, folder, tasks = json.dumps(about, sort_keys=True), str(out).rstrip('/'), []
-    for name, some in files.items():
-        made_from = digest([settings, fingerprint(some)])
-        tasks.append({'name': name, 'files': some, 'made_from': made_from,
-                      'out': f'{folder}/{name.replace("/", "%2F")}.parquet'})
-    with ThreadPoolExecutor(16) as pool: there = [*pool.map(_made_from, [t['out'] for t in tasks])]
-    left = [t for t, made_from in zip(tasks, there) if t['made_from'] != made_from]
+def _places(worker:tuple[Callable, Callable], resources:dict)->tuple[int, int]:
+    "GPUs of each worker, one for a model if there are any; how many workers there can be."
+    makes_model = worker[1].func is _model
+    if makes_model and resources.get('GPU'): return 1, int(resources['GPU'])
+    return 0, int(resources.get('CPU', 1))
+
+def _on_ray(
+    worker:tuple[Callable, Callable], # of each process
+    tasks:list[dict],
+    address:bool|str, # as `ray` in `label_files`
+)->Iterator[dict]: # results
+    "Do tasks in the processes of a Ray cluster, each with its own worker."
+    data, resources = _ray_cluster(address)
+    gpus, places = _places(worker, resources)
+    rows = data.from_items(tasks, override_num_blocks=len(tasks))
+    done = rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
+                    concurrency=(1, min(len(tasks), places)))
+    yield from done.iter_rows()
+
+# %% ../../nbs/apps/cluster.ipynb #786b60e0
+def _tasks(
+    files:dict[str, list[str]], # name -> files
+    out:str|Path, # folder of the results
+    about:dict, # settings
+)->list[dict]: # name, files, made_from, out
+    "A task for each name: its files, the path of its result, and a hash of its sources."
+    settings = json.dumps(about, sort_keys=True)
+    folder = str(out).rstrip('/')
+    tasks = []
+    for name, sources in files.items():
+        path = f'{folder}/{name.replace("/", "%2F")}.parquet'
+        made_from = digest([settings, fingerprint(sources)])
+        tasks.append({'name': name, 'files': sources, 'made_from': made_from, 'out': path})
+    return tasks
+
+def _outdated(tasks:list[dict])->list[dict]:
+    "Tasks whose results are missing, or made from something else."
+    with ThreadPoolExecutor(16) as pool:
+        found = pool.map(_made_from, [t['out'] for t in tasks])
+    return [t for t, made_from in zip(tasks, found) if t['made_from'] != made_from]
+
+def _named(errors:list[str])->str:
+    "The first five errors in one sentence, and what to do."
+    first = '; '.join(error.rstrip('.') for error in errors[:5])
+    more = ' …' if len(errors) > 5 else ''
+    return f'{first}{more}. Repair them and run again.'
+
+def _check_done(done:list[dict], total:int)->None:
+    "Raise `ValueError` with the names of broken files; else forget that there were none."
+    broken = [task for task in done if task['error']]
+    if broken:
+        raise with_remedy(
+            ValueError, f'{len(broken)} of {total} files are broken, the others are done:',
+            python=_named([task['error'] for task in broken]),
+            command=_named([task['error_in_command'] for task in broken]))
+    for task in done: del task['error'], task['error_in_command']
+
+# %% ../../nbs/apps/cluster.ipynb #d1c76775
+def _do(
+    files:dict[str, list[str]], # name -> the files that its result is made from
+    out:str|Path, # folder of the results
+    worker:tuple[Callable, Callable], # what to do, with what the second makes
+    about:dict, # settings
+    ray:bool|str, progress:bool, # as in `label_files`
+)->list[dict]: # tasks done, by name
+    "Make missing or outdated results."
+    tasks = _tasks(files, out, about)
+    left = _outdated(tasks)
     if not left: return []
     results = _on_ray(worker, left, ray) if ray else map(_Worker(*worker), left)
     bar = tqdm(results, 'files', len(tasks), initial=len(tasks) - len(left), disable=not progress)
     done = sorted(bar, key=lambda task: task['name'])
-    broken = [error.rstrip('.') for task in done if (error := task.pop('error'))]
-    if broken: raise ValueError(
-        f'{len(broken)} of {len(tasks)} files are broken, the others are done: '
-        f'{"; ".join(broken[:5])}{" …"*(len(broken) > 5)}. Repair them and run again.')
+    _check_done(done, len(tasks))
     return done
 
 # %% ../../nbs/apps/cluster.ipynb #cl-019
@@ -149,11 +269,27 @@ def label_files(
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, out, captions read and kept, warnings
     "Label captions file by file, skipping current results. `ValueError` names broken files."
-    classes, files = as_classset(classes), _list_files(source, out, *_CAPTIONS)
-    if not files: raise FileNotFoundError(f'{source}: there is no file of captions')
+    classes = as_classset(classes)
+    files = {name: [file] for name, file in _list_files(source, out, *_CAPTIONS).items()}
+    if not files:
+        raise FileNotFoundError(f'{source}: there is no file of captions')
     about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
-    worker = partial(_labelled, column=column), partial(NounFilter, classes, rules=rules)
-    return _do({name: [file] for name, file in files.items()}, out, worker, about, ray, progress)
+    work = partial(_labelled, column=column)
+    make = partial(NounFilter, classes, rules=rules)
+    return _do(files, out, (work, make), about, ray, progress)
+
+# %% ../../nbs/apps/cluster.ipynb #b5e0d38a
+def _picture_files(
+    source:str|Path, out:str|Path, size:int, # as in `score_files`
+)->dict[str, list[str]]: # name -> files
+    "Parquet files, each for itself; or pictures, `size` together. Raises `FileNotFoundError`."
+    tables = _list_files(source, out, '.parquet')
+    if tables: return {name: [file] for name, file in tables.items()}
+    pictures = list(_list_files(source, out, *PICTURE_ENDINGS).values())
+    if not pictures:
+        raise FileNotFoundError(f'{source}: there are no pictures, nor parquet files of them')
+    starts = range(0, len(pictures), size)
+    return {f'pictures-{i // size:06d}': pictures[i:i + size] for i in starts}
 
 def score_files(
     prompts:str|Path, # file of `save`, with prompts or class vectors
@@ -167,12 +303,8 @@ def score_files(
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, out, pictures read and scored, warnings
     "Score pictures file by file, skipping current results. `ValueError` names broken files."
-    files = {name: [file] for name, file in _list_files(source, out, '.parquet').items()}
-    if not files:
-        found = list(_list_files(source, out, *PICTURE_ENDINGS).values())
-        files = {f'pictures-{i // size:06d}': found[i:i + size] for i in range(0, len(found), size)}
-    if not files: raise FileNotFoundError(
-        f'{source}: there are no pictures, nor parquet files of them')
+    files = _picture_files(source, out, size)
     about = {'prompts': digest([Path(prompts).read_bytes()]), 'clip': clip}
-    worker = partial(_scored, on_error=on_error), partial(_model, os.path.abspath(prompts), clip, trust)
-    return _do(files, out, worker, about, ray, progress)
+    work = partial(_scored, on_error=on_error)
+    make = partial(_model, os.path.abspath(prompts), clip, trust)
+    return _do(files, out, (work, make), about, ray, progress)

@@ -6,50 +6,141 @@
 __all__ = ['Explorer']
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-003
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 import anywidget, ipywidgets, torch, traitlets
+import numpy as np
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from ..baselines.concepts import ClassVectors
 from ..classes import squeeze
-from ..clip import picture_batches
+from ..clip import FrozenCLIP, picture_batches
 from ..datasets.labelled import bundled_photos, photo_credits
-from ..encoders.pictures import UnreadablePicture, as_pictures, open_rgb, what_is_wrong
+from ..encoders.pictures import (
+    UnreadablePicture, as_pictures, model_view, open_rgb, what_is_wrong)
+from ..ensemble import Attended
 from ..files import DATA
-from ..learner import TaIDPT
+from ..learner import PromptModel, TaIDPT
 from ..plots import as_jpeg, where_highest
 from ..predict import Predictor
-from ..scores import dense_scores, fuse
-from ..tags import picture_thresholds, reference_features, reference_thresholds, thresholds_of
-from ..visualize import heatmap_overlay, model_view, unit_range, words_of
-from ..zeroshot import ZeroShotCLIP
+from ..tags import Rule, reference_thresholds
+from ..visualize import heatmap_overlay, unit_range, words_of
+from ..zeroshot import ZeroShotCLIP, encode_templates
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-007
+def _zero_shot_row(model:ZeroShotCLIP, name:str)->tuple[Tensor, Tensor|None]: # 1 × D
+    "Rows of G and L by the model's templates. Raises `ValueError` for a name that does not fit."
+    model.clip.prompt_rows([name], 16)                  # refuses what has no room after 16 vectors
+    G = encode_templates(model.clip, [name], model.templates_)
+    return G, G if model.local else None
+
+def _prompt_row(model:PromptModel, name:str)->tuple[Tensor, Tensor|None]: # 1 × D
+    "Rows of G and L by the context vectors that all classes share (Eq. 1)."
+    contexts = [model.prompts_.ctx_global]
+    if model.local: contexts.append(model.prompts_.ctx_local)
+    with torch.no_grad():
+        E = model.clip.encode_shared_prompts(torch.stack(contexts), [name])
+    G, *L = normalize(E.float(), dim=-1)
+    return G, L[0] if L else None
+
 def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × D, of unit length
-    "Rows of G and L for any name (Eq. 1). Raises `ValueError` if that is impossible."
-    if isinstance(model, ZeroShotCLIP):
-        model.clip.prompt_rows([name], 16)              # refuses what has no room after 16 vectors
-        return ZeroShotCLIP(model.clip, [name], model.templates, model.local).embeddings()
-    prompts = getattr(model, 'prompts_', None)
-    if prompts is None or prompts.ctx_global.ndim == 3: raise ValueError(
-        f'These prompts are class-specific: each class has vectors of its own, and {name!r} '
-        'has none. Choose zero-shot CLIP or prompts that share their vectors.')
-    contexts = torch.stack([prompts.ctx_global, prompts.ctx_local][:1 + model.local])
-    with torch.no_grad(): E = model.clip.encode_shared_prompts(contexts, [name]).float()
-    return tuple(normalize(E, dim=-1)) if model.local else (normalize(E[0], dim=-1), None)
+    "Rows of G and L for any name. Raises `ValueError` if that is impossible."
+    while isinstance(model, Attended): model = model.model
+    if isinstance(model, ZeroShotCLIP): return _zero_shot_row(model, name)
+    prompts = isinstance(model, PromptModel)
+    if prompts and model.prompts_.ctx_global.ndim == 2: return _prompt_row(model, name)
+    why = f'{model.title} scores only its own classes, and {name!r} is none of them.'
+    if prompts or isinstance(model, ClassVectors):
+        why = ('These prompts are class-specific: each class has vectors of its own, '
+               f'and {name!r} has none.')
+    raise ValueError(f'{why} Choose zero-shot CLIP or prompts that share their vectors.')
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-usual-4
-def _usual_scores(model:Predictor, G:Tensor, L:Tensor|None)->tuple[Tensor, list[float]]:
-    "Scores of all classes, added ones last, on the bundled photos; their thresholds."
-    photos = reference_features(model.clip, model.pos_embed)
-    u, U, _ = photos.batch(list(range(len(photos))), model.clip.device)
-    with torch.no_grad(): branches = model.batch_scores(u, U, G, L, model.picture_tau())
-    usual, own = fuse(*branches).float().cpu(), thresholds_of(model).tolist()
-    return usual, own + reference_thresholds(usual)[len(own):].tolist()
+class _Ready(NamedTuple):
+    "A model with all its classes, added ones last."
+    model:Predictor
+    names:list[str] # C
+    rule:Rule # what is tagged
+    usual:Tensor # R × C, scores on the bundled photos
+
+def _with_row(model:Predictor, g:Tensor, l:Tensor|None)->Predictor: # 1 × D each
+    "The model with one more class."
+    G, L = model.embeddings()
+    if L is not None: L = torch.cat([L, l])
+    return model.with_embeddings(torch.cat([G, g]), L)
+
+def _with_classes(model:Predictor, rows:Mapping[str, tuple])->_Ready: # name -> rows of G and L
+    "A model with added classes, which get a threshold by their scores on the bundled photos."
+    rule = model.rule()
+    more = model.prepared()
+    for G, L in rows.values(): more = _with_row(more, G, L)
+    usual = more.reference_scores()
+    new = reference_thresholds(usual)[len(model.classes):]
+    rule = rule._replace(limits=np.append(rule.limits, new))
+    return _Ready(more, [*model.classes.natural, *rows], rule, usual)
+
+# %% ../../nbs/apps/explorer.ipynb #43ffc1f5
+class _Seen(NamedTuple):
+    "A picture or a sentence, as a model reads it."
+    u:Tensor # 1 × D
+    U:Tensor # 1 × J × D, of positions or words
+    grid:tuple[int, int] # h × w of the positions; of J words, 1 × J
+    shown:Image.Image|list[str] # the model's input: a picture, or words
+
+def _read_sentence(clip:FrozenCLIP, sentence:str)->_Seen:
+    "h and H of a sentence, without padding."
+    h, H, mask = clip.encode_texts(clip.tokenize(sentence))
+    words = H[:, mask[0]]
+    return _Seen(h, words, (1, words.shape[1]), words_of(clip, sentence))
+
+def _open(picture:str|Path|bytes|Image.Image, name:str)->Image.Image:
+    "A picture in RGB. Raises `UnreadablePicture` with its name."
+    try: return open_rgb(picture)
+    except (OSError, ValueError, SyntaxError) as e:
+        what = what_is_wrong(Path(name), 0, e)
+        raise UnreadablePicture(f'{what}. Choose another, or save it as JPEG.') from None
+
+def _read_picture(model:Predictor, picture:Image.Image)->_Seen:
+    "f and F of a picture."
+    f, F = next(picture_batches(model.clip, [picture], model.pos_embed, progress=False))
+    return _Seen(f, F.flatten(1, 2), F.shape[1:3], model_view(model.clip.preprocess, picture))
+
+def _scores(ready:_Ready, seen:_Seen)->Tensor: # C
+    "The scores that the rule compares."
+    with torch.no_grad():
+        branches = ready.model.branches(seen.u, seen.U)
+    return ready.rule.choose(branches)[0].float().cpu()
+
+def _maps(ready:_Ready, seen:_Seen)->dict[str, Tensor]: # class -> h × w
+    "A map of each class, from 0 to 1."
+    with torch.no_grad():
+        P = ready.model.maps(seen.U)[0].float().cpu()   # J × C
+    return dict(zip(ready.names, unit_range(P.T.unflatten(1, seen.grid))))
+
+# %% ../../nbs/apps/explorer.ipynb #90926308
+def _limits(ready:_Ready, scores:Tensor)->dict[str, float]: # C scores of a picture
+    "The threshold of each class on this picture."
+    limits, = ready.rule.thresholds(scores[None]).tolist()
+    return dict(zip(ready.names, limits))
+
+def _best_first(
+    ready:_Ready,
+    scores:Tensor, # C
+    limits:Mapping[str, float], # class -> threshold; may be empty
+)->list[tuple[str, float]]:
+    "Classes and scores, in the order of score minus threshold."
+    pairs = zip(ready.names, scores.tolist())
+    return sorted(pairs, key=lambda pair: limits.get(pair[0], 0) - pair[1])
+
+def _range(ready:_Ready, scores:Tensor)->list[float]: # its ends
+    "What an axis must hold: zero, these scores and the usual ones."
+    both = torch.cat([torch.zeros(1), scores, ready.usual.flatten()])
+    return [both.min().item(), both.max().item()]
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-022
 class _Look(anywidget.AnyWidget):
@@ -69,6 +160,68 @@ class _Look(anywidget.AnyWidget):
     weights = traitlets.List(help='of each token for the class, 0 to 1').tag(sync=True)
     credit = traitlets.Unicode(help='where the picture is from').tag(sync=True)
 
+# %% ../../nbs/apps/explorer.ipynb #84505d50
+def _inputs(names:list[str])->tuple: # three widgets
+    "The inputs: prompts to choose, a sentence to read, a class to add."
+    on_enter = {'continuous_update': False}
+    return (
+        ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts'),
+        ipywidgets.Text(placeholder='A dog runs.', description='Sentence', **on_enter),
+        ipywidgets.Text(placeholder='fire hydrant', description='Add a class', **on_enter))
+
+# %% ../../nbs/apps/explorer.ipynb #47629507
+def _check_shown(model:Predictor)->None:
+    "Raise `RuntimeError` for an untrained model, `ValueError` if features are not enough for it."
+    model.check_fitted()
+    if model.from_pixels:
+        raise ValueError(f'{model.title} needs more than the features of one pass, which are all '
+                         'that the Explorer computes: pass the models inside it.')
+
+def _by_name(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]: # as `Explorer`
+    "Models by name. Raises as `_check_shown` does."
+    if models is None:
+        models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
+    if isinstance(models, Predictor):
+        zero = ZeroShotCLIP(models.clip, models.classes, local=False)
+        models = {'zero-shot CLIP': zero, models.title: models}
+    for model in models.values():
+        _check_shown(model)
+    return dict(models)
+
+# %% ../../nbs/apps/explorer.ipynb #d8764c0d
+class _Choice(NamedTuple):
+    "A picture of the strip."
+    file:Path
+    about:str # in words
+    credit:str = ''
+
+    def thumbnail(self)->bytes:
+        "A small square JPEG."
+        return as_jpeg(ImageOps.fit(open_rgb(self.file), (96, 96)))
+
+def _bundled_choices()->list[_Choice]:
+    "The bundled photos, with their labels and credits."
+    photos, credits = bundled_photos(), photo_credits()
+    choices = []
+    for i, file in enumerate(photos.pictures):
+        about = f'Photo {i + 1}, labelled {", ".join(photos.names(i))}'
+        its = credits[file.name]
+        licence = f'{its["license"]} ({its["license_url"]})'
+        choices.append(_Choice(file, about, f'COCO {file.stem}, {licence}, {its["source"]}'))
+    return choices
+
+def _as_choices(pictures:str|Path|Sequence[str|Path]|None)->list[_Choice]:
+    "The strip: these pictures; without any, the bundled photos."
+    if pictures is None: return _bundled_choices()
+    return [_Choice(Path(p), Path(p).name) for p in as_pictures(pictures)]
+
+def _first_of(choices:Sequence[_Choice])->Path|None:
+    "The picture to begin with: the parked bicycles, else the first, if there is one."
+    files = [choice.file for choice in choices]
+    for file in files:
+        if file.name == '000000011149.jpg': return file
+    return files[0] if files else None
+
 # %% ../../nbs/apps/explorer.ipynb #explorer-043
 class Explorer(ipywidgets.VBox):
     "An app: scores of a picture or a sentence by several prompts, and where each class looks."
@@ -76,44 +229,49 @@ class Explorer(ipywidgets.VBox):
         models:Predictor|Mapping[str, Predictor]|None=None, # one, or by name; None: bundled prompts
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
-        "Raises `RuntimeError` for an untrained model, `UnreadablePicture`."
-        if models is None: models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
-        if isinstance(models, Predictor):
-            name = 'TaI-DPT' if isinstance(models, TaIDPT) else type(models).__name__
-            zero = ZeroShotCLIP(models.clip, models.classes, local=False)
-            models = {'zero-shot CLIP': zero, name: models}
-        for m in models.values(): m.check_fitted()
-        self._models, self.added = dict(models), []
-        if pictures is None:
-            photos, credits = bundled_photos(), photo_credits()
-            credit = 'COCO {0.stem}, {1[license]} ({1[license_url]}), {1[source]}'.format
-            self._choices = [(file, f'Photo {i}, labelled {", ".join(photos.names(i - 1))}',
-                              credit(file, credits[file.name]))
-                             for i, file in enumerate(photos.pictures, 1)]
-        else: self._choices = [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
-        self._kept, self._item, self._features = {}, None, {}       # item: a picture or a sentence
-        self._seen, self._maps = None, {}               # the item as the model sees it; by class
-        names, text = list(self._models), {'continuous_update': False}     # read on Enter
-        self.look, self.message, self.others = _Look(), ipywidgets.HTML(), ipywidgets.Box()
-        self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
-        self.sentence = ipywidgets.Text(placeholder='A dog runs.', description='Sentence', **text)
-        self.name = ipywidgets.Text(placeholder='fire hydrant', description='Add a class', **text)
-        inputs = {self.prompts: lambda _: self._score(), self.sentence: self.read,
-                  self.name: self.add}
-        for widget in inputs: widget.observe(
-            lambda change: change.new and self._asked(inputs[change.owner], change.new), 'value')
-        self.look.observe(lambda _: self._look(), 'hover')
-        self.look.on_msg(lambda _, asked, data: self._asked(self.show, *(
-            (bytes(data[0]), asked['upload']) if data else self._choices[asked['show']][:1])))
-        self.look.gallery = [[about, as_jpeg(ImageOps.fit(open_rgb(file), (96, 96)))]
-                             for file, about, _ in self._choices]
-        super().__init__([ipywidgets.Box([*inputs, self.others]), self.look, self.message])
-        self.add_class('taidpt-app')
-        self.children[0].add_class('controls')
-        first = [c for c in self._choices if c[0].name == '000000011149.jpg'] + self._choices[:1]
-        if first: self.show(first[0][0])
+        "Raises `RuntimeError` for an untrained model, `ValueError` if features are not enough."
+        self._models = _by_name(models)
+        self._choices = _as_choices(pictures)
+        self.added = []             # names of classes
+        self._kept = {}             # what was computed once
+        self._item = None           # the picture or sentence
+        self._features = {}         # of the item, by prompts
+        self._seen = None           # the item as the chosen model reads it
+        self._maps = {}             # of the item, by class
+        self.prompts, self.sentence, self.name = _inputs(list(self._models))
+        self.others = ipywidgets.Box()                  # buttons of added classes
+        self.look = _Look(gallery=[[c.about, c.thumbnail()] for c in self._choices])
+        self.message = ipywidgets.HTML()
+        super().__init__()
+        self._lay_out()
+        self._listen()
+        first = _first_of(self._choices)
+        if first: self.show(first)
 
-    def _asked(self, act, *args):
+    def _lay_out(self):
+        "Inputs above, then the pictures and classes, then messages."
+        controls = ipywidgets.Box([self.prompts, self.sentence, self.name, self.others])
+        controls.add_class('controls')
+        self.children = controls, self.look, self.message
+        self.add_class('taidpt-app')
+
+    def _listen(self):
+        "Act on what happens on the page."
+        def act(widget, do): widget.observe(
+            lambda change: change.new and self._asked(do, change.new), 'value')
+        act(self.prompts, lambda _: self._score())
+        act(self.sentence, self.read)
+        act(self.name, self.add)
+        self.look.observe(lambda _: self._look(), 'hover')
+        self.look.on_msg(self._received)
+
+    def _received(self, widget, asked:dict, data:list):
+        "Show the picture that was uploaded or chosen."
+        if data:
+            self._asked(self.show, bytes(data[0]), asked['upload'])
+        else: self._asked(self.show, self._choices[asked['show']].file)
+
+    def _asked(self, act:Callable, *args):
         "Carry out a request of the page; an error becomes a message."
         self.message.value = '<p role="status">Working …</p>'
         try:
@@ -122,76 +280,89 @@ class Explorer(ipywidgets.VBox):
         except Exception as e:  # noqa: BLE001
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
-    def _once(self, make, *key):
-        "A cached value for the chosen prompts, computed once."
-        if (key := (self.prompts.value, *key)) not in self._kept: self._kept[key] = make()
+    def _once(self, make:Callable, *key):
+        "A value for the chosen prompts, by its kind and the names of its classes; kept."
+        key = (self.prompts.value, *key)
+        if key not in self._kept: self._kept[key] = make()
         return self._kept[key]
 
-    def _classes(self, model):
-        "Names of all classes, the prompts' and then the added ones; their G and L."
-        names, rows = list(model.classes.natural), [self._once(model.embeddings)]
-        for name in [n for n in self.added if n not in names]:
-            try: rows.append(self._once(lambda name=name: _embed_class(model, name), name))
-            except ValueError: continue                 # these prompts cannot take it
-            names.append(name)
-        G, L = zip(*rows)
-        return names, torch.cat(G), None if L[0] is None else torch.cat(L)
+    def _row(self, name:str)->tuple[Tensor, Tensor|None]: # of G and L
+        "The embeddings of an added class. Raises `ValueError` if these prompts cannot take it."
+        return self._once(lambda: _embed_class(self._models[self.prompts.value], name), 'row', name)
 
-    def _encoded(self, item):
-        "u, U as a grid, and the model's input, for the chosen prompts."
+    def _ready(self)->_Ready:
+        "The chosen model with its classes, and the added ones that it can take."
         model = self._models[self.prompts.value]
-        if isinstance(item, str):
-            h, H, mask = model.clip.encode_texts(model.clip.tokenize(item))
-            return h, H[:, None, mask[0]], words_of(model.clip, item)
-        f, F = next(picture_batches(model.clip, [item], model.pos_embed, progress=False))
-        return f, F, model_view(model.clip, item)
+        rows = {}
+        for name in self.added:
+            if name in model.classes.natural: continue
+            try: rows[name] = self._row(name)
+            except ValueError: continue
+        return self._once(lambda: _with_classes(model, rows), 'classes', *rows)
 
-    def _score(self, hover=None):
+    def _encoded(self, item:Image.Image|str)->_Seen:
+        "A picture or a sentence, as the chosen model reads it."
+        model = self._models[self.prompts.value]
+        if isinstance(item, str): return _read_sentence(model.clip, item)
+        return _read_picture(model, item)
+
+    def _score(self, hover:str|None=None):
         "Score all classes, with maps, and show the class `hover`; None: as before."
         if self._item is None: return                   # nothing to show yet
-        chosen, sentence = self.prompts.value, isinstance(self._item, str)
-        if chosen not in self._features: self._features[chosen] = self._encoded(self._item)
-        model, (u, U, seen) = self._models[chosen], self._features[chosen]
-        names, G, L = self._classes(model)
-        usual, limits = self._once(lambda: _usual_scores(model, G, L), *names)
-        parts, tau = U.flatten(1, 2), model.picture_tau()   # of a sentence, its words
-        if sentence: tau = getattr(model, 'tau_text', tau) or .02
-        with torch.no_grad(): both = fuse(*model.batch_scores(u, parts, G, L, tau))
-        scores = both[0].float().tolist()
-        P = dense_scores(parts, G if L is None or model.contrast else L)[0].T.float().cpu()
-        self._maps = dict(zip(names, unit_range(P.unflatten(1, U.shape[1:3]))))
-        [limits] = picture_thresholds([scores], limits).tolist()
-        limits = {} if sentence else dict(zip(names, limits))
-        best_first = sorted(zip(names, scores), key=lambda t: limits.get(t[0], 0) - t[1])
-        hover = self.look.hover if hover is None else hover
-        if hover not in names: hover = ''
+        ready = self._ready()
+        chosen = self.prompts.value
+        if chosen not in self._features:
+            self._features[chosen] = self._encoded(self._item)
+        seen = self._features[chosen]
+        scores = _scores(ready, seen)
+        self._maps = _maps(ready, seen)
+        self._seen = seen
+        if hover is None: hover = self.look.hover
+        if hover not in ready.names: hover = ''
         with self.look.hold_sync():
-            self.look.tags = [[n, s, n in self.added] for n, s in best_first]
-            self.look.thresholds = limits
-            shown = [0., *scores, *usual.flatten().tolist()]
-            self.look.range = [min(shown), max(shown)]
-            self._seen, self.look.words = (None, seen) if sentence else (seen, [])
-            self.look.photo = b'' if sentence else as_jpeg(seen)
+            self._list(ready, scores)
             if hover == self.look.hover: self._look()
             else: self.look.hover = hover               # which is observed, and looks
 
+    def _list(self, ready:_Ready, scores:Tensor): # C
+        "Show the picture or sentence, and its classes with their scores."
+        look = self.look
+        sentence = isinstance(self._item, str)
+        limits = {} if sentence else _limits(ready, scores)
+        best_first = _best_first(ready, scores, limits)
+        look.tags = [[name, score, name in self.added] for name, score in best_first]
+        look.thresholds = limits
+        look.range = _range(ready, scores)
+        look.words = self._seen.shown if sentence else []
+        look.photo = b'' if sentence else as_jpeg(self._seen.shown)
+
     def _look(self):
         "Show the map of the class under the pointer, or else of the first one."
-        look, name = self.look, self.look.hover or self.look.tags[0][0]
-        weights = self._maps[name]
+        look = self.look
+        weights = self._maps[look.hover or look.tags[0][0]]
         with look.hold_sync():
-            if self._seen is None: # a sentence
-                look.view, look.weights = b'', weights[0].tolist()
-                look.place = f'at “{look.words[weights[0].argmax()]}”'
+            if isinstance(self._item, str):
+                words, = weights.tolist()
+                look.view = b''
+                look.weights = words
+                look.place = f'at “{look.words[words.index(max(words))]}”'
             else:
-                look.view, look.weights = as_jpeg(heatmap_overlay(self._seen, weights)), []
+                look.view = as_jpeg(heatmap_overlay(self._seen.shown, weights))
+                look.weights = []
                 look.place = where_highest(weights)
 
-    def _begin(self, item, shown=-1, about='', credit=''):
+    def _begin(self,
+        item:Image.Image|str, # a picture or a sentence
+        shown:int=-1, # its place in the strip
+        about:str='', credit:str='', # as in `_Choice`
+    ):
         "Show another picture or sentence, once it is encoded."
-        self._features, self._item = {self.prompts.value: self._encoded(item)}, item
+        self._features = {self.prompts.value: self._encoded(item)}
+        self._item = item
         with self.look.hold_sync():
-            self.look.shown, self.look.about, self.look.credit = shown, about, credit
+            self.look.shown = shown
+            self.look.about = about
+            self.look.credit = credit
             self._score('')
 
     def show(self,
@@ -200,36 +371,42 @@ class Explorer(ipywidgets.VBox):
     ):
         "Show a picture. Raises `UnreadablePicture`."
         file = Path(picture) if isinstance(picture, (str, Path)) else None
-        name = name or (file.name if file else 'a picture')
-        try: image = open_rgb(picture)
-        except (OSError, ValueError, SyntaxError) as e: raise UnreadablePicture(
-            f'{what_is_wrong(Path(name), 0, e)}. Choose another, or save it as JPEG.') from None
-        known = [c[0] for c in self._choices]
-        if file in known: self._begin(image, i := known.index(file), *self._choices[i][1:])
-        else: self._begin(image, -1, name)
+        if name is None: name = file.name if file else 'a picture'
+        image = _open(picture, name)
+        for i, choice in enumerate(self._choices):
+            if choice.file == file:
+                return self._begin(image, i, choice.about, choice.credit)
+        self._begin(image, -1, name)
 
     def read(self, sentence:str): # its words are scored as a picture's positions are
         "Show a sentence. Raises `ValueError` if it is empty."
         sentence = ' '.join(sentence.split())
-        if not sentence: raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
+        if not sentence:
+            raise ValueError('Type a sentence, such as: A dog runs behind a bus.')
         self._begin(sentence)
+
+    def _remover(self, name:str)->ipywidgets.Button:
+        "A button that takes an added class away."
+        button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
+        button.on_click(lambda _: self._asked(self.remove, name))
+        return button
 
     def add(self, name:str): # of a class, as in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
-        name, model = ' '.join(name.split()), self._models[self.prompts.value]
-        for there in [*model.classes.natural, *self.added]:
-            if squeeze(there) == squeeze(name): raise ValueError(f'{there} is in the list already.')
-        self._once(lambda: _embed_class(model, name), name)
-        button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
-        button.on_click(lambda _: self._asked(self.remove, name))
+        name = ' '.join(name.split())
+        for there in [*self._models[self.prompts.value].classes.natural, *self.added]:
+            if squeeze(there) == squeeze(name):
+                raise ValueError(f'{there} is in the list already.')
+        self._row(name)                                 # refuses what these prompts cannot take
         self.added.append(name)
-        self.others.children += button,
+        self.others.children += self._remover(name),
         self._score(name)
         self.name.value = ''
 
     def remove(self, name:str):
         "Remove an added class from all prompts."
-        place, buttons = self.added.index(name), self.others.children
-        del self.added[place]
-        self.others.children = buttons[:place] + buttons[place + 1:]
+        place = self.added.index(name)
+        buttons = list(self.others.children)
+        del self.added[place], buttons[place]
+        self.others.children = buttons
         self._score()

@@ -8,13 +8,14 @@ __all__ = ['model_card', 'save_pretrained', 'push_to_hub', 'from_pretrained']
 # %% ../../nbs/apps/hub.ipynb #hub-002
 import re, tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from ..baselines.linear import load_predictor
+from ..baselines.loading import load_model
 from ..clip import FrozenCLIP
 from ..encoders.weights import is_known_clip
 from ..files import DATA, write_whole
-from ..predict import Predictor, settings_of
+from ..predict import Predictor
 
 # %% ../../nbs/apps/hub.ipynb #hub-010
 _MARKS = re.compile(r'[\\`*\[\]<>|~$&#@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.')
@@ -26,6 +27,51 @@ def _in_markdown(text:object)->str: # one line without markup
     return _STARTS.sub(r'\1\\', line)
 
 # %% ../../nbs/apps/hub.ipynb #hub-012
+def _evaluations(scores:Mapping[str, float])->list: # data set -> mAP -> `EvalResult`s
+    "Results as the Hub compares them. Raises `ValueError` for other numbers than percentages."
+    from huggingface_hub import EvalResult              # here, as it takes a while
+    results = []
+    for data, value in scores.items():
+        if not 0 <= value <= 100:
+            raise ValueError(f'the mAP on {data} is {value}, not a percentage')
+        short = re.sub(r'\W+', '-', data.lower()).strip('-')
+        value = round(float(value), 2)
+        results.append(EvalResult('image-classification', short, data, 'mAP', value))
+    return results
+
+def _card_data(
+    name:str, # of the model
+    clip:str, # its name
+    license:str|None, datasets:Sequence[str], # as in `model_card`
+    results:list, # of `_evaluations`
+): # a `ModelCardData`
+    "The metadata of a card."
+    from huggingface_hub import ModelCardData
+    base = clip.removeprefix('hf-hub:') if clip.startswith('hf-hub:') else None
+    return ModelCardData(
+        model_name=name,
+        language='en',
+        license=license,
+        library_name='taidpt',
+        base_model=base,
+        pipeline_tag='image-classification',
+        tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'],
+        datasets=list(datasets) or None,
+        metrics=['mAP'] if results else None,
+        eval_results=results or None)
+
+# %% ../../nbs/apps/hub.ipynb #fba4ee4a
+def _final_settings(model:Predictor)->dict:
+    "Settings by name, those that were left open as the recipe has them; of models inside, too."
+    recipe = asdict(model.recipe_) if model.recipe_ else {}
+    settings = {}
+    for name, value in model.settings().items():
+        settings[name] = recipe.get(name) if value is None else value
+    for part in model.parts():
+        for name, value in _final_settings(part).items():
+            settings[f'{type(part).__name__}: {name}'] = value
+    return settings
+
 def model_card(
     model:Predictor, # after `fit` or `load`
     captions:str='', # its sentences and their licence, in Markdown
@@ -35,29 +81,27 @@ def model_card(
     datasets:Sequence[str]=(), # sources of the sentences, as the Hub names them: 'me/captions'
 ): # a `huggingface_hub.ModelCard`
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
-    from huggingface_hub import EvalResult, ModelCard, ModelCardData    # here, as it takes a while
+    from huggingface_hub import ModelCard               # here, as it takes a while
     model.check_fitted()
-    name, clip = repo.split('/')[-1] or f'taidpt-{model.classes.name}', model.clip.name
-    results = []
-    for data, value in (scores or {}).items():
-        if not 0 <= value <= 100:
-            raise ValueError(f'the mAP on {data} is {value}, not a percentage')
-        short, value = re.sub(r'\W+', '-', data.lower()).strip('-'), round(float(value), 2)
-        results.append(EvalResult('image-classification', short, data, 'mAP', value))
-    base = clip.removeprefix('hf-hub:') if clip.startswith('hf-hub:') else None
-    about = ModelCardData(
-        language='en', license=license, library_name='taidpt', base_model=base,
-        pipeline_tag='image-classification', datasets=list(datasets) or None, model_name=name,
-        metrics=['mAP'] if results else None, eval_results=results or None,
-        tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'])
-    known = settings_of(model)                          # learned or resolved ones end in _
-    template = (DATA/'model_card.md').read_text(encoding='utf-8')
+    name = repo.split('/')[-1] or f'taidpt-{model.classes.name}'
+    clip = model.clip.name
+    found_by_name = not clip or is_known_clip(clip)
     return ModelCard.from_template(
-        about, template_str=template, plain=_in_markdown, name=name, kind=type(model).__name__,
-        clip=clip, fingerprint=model.clip.fingerprint(), classes=list(model.classes.natural),
-        given=f', load_clip({clip!r})' if clip and not is_known_clip(clip) else '', repo=repo,
-        captions=captions, history=getattr(model, 'history_', []), scores=scores, license=license,
-        settings={k: known.get(f'{k}_', v) for k, v in known.items() if not k.endswith('_')})
+        _card_data(name, clip, license, datasets, _evaluations(scores or {})),
+        template_str=(DATA/'model_card.md').read_text(encoding='utf-8'),
+        plain=_in_markdown,
+        name=name,
+        repo=repo,
+        kind=type(model).__name__,
+        clip=clip,
+        fingerprint=model.clip.fingerprint(),
+        given='' if found_by_name else f', load_clip({clip!r})',
+        classes=list(model.classes.natural),
+        captions=captions,
+        history=model.history_,
+        scores=scores,
+        license=license,
+        settings=_final_settings(model))
 
 # %% ../../nbs/apps/hub.ipynb #hub-015
 _FILE = 'prompts.safetensors'
@@ -68,11 +112,14 @@ def save_pretrained(
     **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
-    folder, text = Path(folder), model_card(model, **card).content
+    text = model_card(model, **card).content
+    folder = Path(folder)
     model.save(folder/_FILE)
-    with write_whole(folder/'README.md') as part: part.write_text(text, encoding='utf-8')
+    with write_whole(folder/'README.md') as part:
+        part.write_text(text, encoding='utf-8')
     return folder
 
+# %% ../../nbs/apps/hub.ipynb #d9fa77fb
 def push_to_hub(
     model:Predictor, # after `fit` or `load`
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
@@ -82,11 +129,12 @@ def push_to_hub(
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
     from huggingface_hub import HfApi
     api = HfApi()                                       # with the token that `hf auth login` keeps
-    with tempfile.TemporaryDirectory() as d:
-        save_pretrained(model, d, repo=repo, **card)    # fail before making a repository
+    with tempfile.TemporaryDirectory() as folder:
+        save_pretrained(model, folder, repo=repo, **card)   # fail before making a repository
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        return str(api.upload_folder(repo_id=repo, folder_path=d))
+        return str(api.upload_folder(repo_id=repo, folder_path=folder))
 
+# %% ../../nbs/apps/hub.ipynb #0546edaa
 def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:FrozenCLIP|None=None, # the CLIP that it was learned on; None loads it by its name
@@ -99,4 +147,4 @@ def from_pretrained(
     elif not path.is_file() and path.suffix != '.safetensors':
         from huggingface_hub import hf_hub_download
         path = hf_hub_download(str(source), _FILE, revision=revision)
-    return load_predictor(path, clip, trust)
+    return load_model(path, clip, trust)

@@ -7,8 +7,10 @@ __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
 import io, json, warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,23 +20,41 @@ from PIL import Image
 from .. import __version__
 from ..encoders.pictures import (
     Preprocess, UnreadablePicture, as_pictures, read_pixels, what_is_wrong)
-from ..files import LIMITS, is_text_list, parse_json, write_whole
-from ..tags import (
-    Tag, as_tags, as_thresholds, picture_thresholds, reference_photos, thresholds_of)
+from ..files import LIMITS, is_text_list, parse_json, with_remedy, write_whole
+from ..tags import Rule, Tag, as_thresholds
 
-if TYPE_CHECKING: from taidpt.predict import Predictor
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
-def _as_pixels(picture:Image.Image, size:tuple[int, int], about:dict)->np.ndarray: # 3 × h × w
-    "Pixels of an RGB picture as torchvision makes them, by a tagger's crop, filter, mean and std."
-    (h, w), filter = size, Image.Resampling[about['filter']]
-    if about['crop']:
-        short = min(picture.size)
-        W, H = [h if side == short else int(h * side / short) for side in picture.size]
-        left, top = round((W - w) / 2), round((H - h) / 2)
-        picture = picture.resize((W, H), filter).crop((left, top, left + w, top + h))
-    else: picture = picture.resize((w, h), filter)
-    x = np.asarray(picture, np.float32) / np.float32(255)
+def _cropped(picture:Image.Image, width:int, height:int, filter)->Image.Image:
+    "A picture with its short side resized and its centre cut out."
+    short = min(picture.size)
+    W, H = (height if side == short else int(height * side / short) for side in picture.size)
+    left = round((W - width) / 2)
+    top = round((H - height) / 2)
+    return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
+
+def _fitted(
+    picture:Image.Image,
+    size:tuple[int, int], # height, width
+    about:dict, # crop, filter
+)->Image.Image:
+    "A picture of one size: its centre, or squeezed."
+    height, width = size
+    filter = Image.Resampling[about['filter']]
+    if about['crop']: return _cropped(picture, width, height, filter)
+    return picture.resize((width, height), filter)
+
+def _as_pixels(
+    picture:Image.Image, # in RGB
+    size:tuple[int, int], # height, width
+    about:dict, # crop, filter, mean, std
+)->np.ndarray: # 3 × height × width, float32
+    "Pixels of a picture as torchvision makes them."
+    x = np.asarray(_fitted(picture, size, about), np.float32)
+    x = x / np.float32(255)
     x = (x - np.float32(about['mean'])) / np.float32(about['std'])
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
@@ -46,40 +66,132 @@ _FIELDS = { # kind of message -> its fields, with the kind of those that are mes
     'attribute': dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20)) | {5: 'tensor'},
     'tensor': dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))}
 _OPERATORS = set(b'''Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant
-    ConstantOfShape Conv Div Einsum Equal Erf Expand Flatten Gather Gemm GlobalAveragePool Identity
-    LayerNormalization MatMul Mod Mul Neg NonZero Not Pad Pow ReduceL2 ReduceMax ReduceMean
+    ConstantOfShape Conv Div Einsum Equal Erf Exp Expand Flatten Gather Gemm GlobalAveragePool
+    Identity LayerNormalization MatMul Mod Mul Neg NonZero Not Pad Pow ReduceL2 ReduceMax ReduceMean
     ReduceProd ReduceSum Relu Reshape ScatterElements Shape Sigmoid Slice Softmax Split Sqrt Squeeze
     Sub Tanh Transpose Unsqueeze Where'''.split())
 
+def _fields(message:bytes)->Iterator: # of `field_number` and `data`
+    "The fields of a protobuf message. Raises `ValueError` for other bytes."
+    from google.protobuf import empty_pb2, message as protobuf, unknown_fields
+    try:
+        return unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(message))
+    except (protobuf.DecodeError, TypeError):
+        raise ValueError('torn, or no ONNX') from None
+
 def _check_graph(message:bytes, kind:str='model')->None:
     "Raise `ValueError` for a graph that `export_tagger` would not write."
-    from google.protobuf import empty_pb2, message as protobuf, unknown_fields
-    try: fields = unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(message))
-    except (protobuf.DecodeError, TypeError): raise ValueError('torn, or no ONNX') from None
-    for field in fields:
-        if field.field_number not in _FIELDS[kind]:
-            raise ValueError(f'field {field.field_number} of a {kind}, which no tagger has')
-        if (kind, field.field_number) == ('node', 4) and field.data not in _OPERATORS:
-            raise ValueError(f'the operator {field.data!r:.40}, which no tagger has')
-        if inside := _FIELDS[kind][field.field_number]: _check_graph(field.data, inside)
+    allowed = _FIELDS[kind]
+    for field in _fields(message):
+        number, odd = field.field_number, None
+        if number not in allowed: odd = f'field {number} of a {kind}'
+        elif (kind, number) == ('node', 4) and field.data not in _OPERATORS:
+            odd = f'the operator {field.data!r:.40}'
+        if odd: raise ValueError(f'{odd}, which no tagger has')
+        if allowed[number]: _check_graph(field.data, allowed[number])
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-014
-def _read_about(words:dict[str, str], where:str|Path)->dict:
+_IN_JSON = 'classes', 'thresholds', 'relative', 'mean', 'std', 'crop', 'draft'
+
+def _numbers(given:object, n:int)->np.ndarray|None: # n, float64
+    "Finite numbers, one for all or n; None for anything else."
+    try: return as_thresholds(given, n)
+    except (TypeError, ValueError): return None
+
+def _wrong_words(about:dict)->list[str]:
+    "Names of a tagger's entries that are not what they must be; numbers have become arrays."
+    right = {
+        'classes': about['classes'] is not None,
+        'filter': about.get('filter') in Image.Resampling.__members__,
+        'crop': isinstance(about['crop'], bool),
+        'draft': isinstance(about['draft'], bool),
+        'relative': isinstance(about['relative'], bool)}
+    for name in ('thresholds', 'mean', 'std'):
+        right[name] = about[name] is not None
+    return [name for name, fine in right.items() if not fine]
+
+def _class_names(given:object)->list[str]|None:
+    "Names, each once; None for anything else."
+    return given if is_text_list(given) and 0 < len(given) == len(set(given)) else None
+
+def _read_about(
+    words:dict[str, str], # of a file
+    scores:int, # how many its graph computes
+    where:str|Path, # the file
+)->dict:
     "Decode and check the texts of a tagger's file. Raises `ValueError`."
-    if words.get('format') != 'taidpt-tagger': raise ValueError(
-        f'{where}: this is no tagger; write one with taidpt export')
-    in_json = 'classes', 'thresholds', 'mean', 'std', 'crop', 'draft'
-    about = words | {name: parse_json(words.get(name, 'null'), where) for name in in_json}
-    names = about['classes']
-    named = is_text_list(names) and 0 < len(names) == len(set(names))
-    right = {'classes': named, 'filter': about.get('filter') in Image.Resampling.__members__}
-    right |= {name: isinstance(about[name], bool) for name in ('crop', 'draft')}
-    for name, n in ('thresholds', len(names) if named else 0), ('mean', 3), ('std', 3):
-        try: about[name] = as_thresholds(about[name], n)
-        except (TypeError, ValueError): right[name] = False
-    if wrong := [name for name, ok in right.items() if not ok]: raise ValueError(
-        f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
+    if words.get('format') != 'taidpt-tagger':
+        raise ValueError(f'{where}: this is no tagger; write one with taidpt export')
+    about = {'relative': 'true'} | words                # files of earlier versions do not say it
+    for name in _IN_JSON:
+        about[name] = parse_json(about.get(name, 'null'), where)
+    names = about['classes'] = _class_names(about['classes'])
+    about['thresholds'] = _numbers(about['thresholds'], len(names or ()))
+    for name in ('mean', 'std'):
+        about[name] = _numbers(about[name], 3)
+    wrong = _wrong_words(about)
+    if not wrong and len(names) != scores:
+        wrong = [f'its graph has {scores} scores']
+    if wrong:
+        raise ValueError(f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
     return about
+
+# %% ../../nbs/apps/onnx.ipynb #24daebdd
+def _limit_memory(most:int)->None: # bytes
+    "Limit the memory of sessions that will be opened."
+    import onnxruntime as ort
+    arena = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = ort.OrtMemoryInfo('Cpu', arena, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': most}))
+
+def _session(content:bytes, threads:int|None): # an `onnxruntime.InferenceSession`
+    "A checked graph, ready to run in a memory that the size of its file limits."
+    import onnxruntime as ort
+    _check_graph(content)
+    _limit_memory(LIMITS['memory of a tagger'] + 8*len(content))
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry('session.use_env_allocators', '1')
+    return ort.InferenceSession(
+        content, options, providers=['CPUExecutionProvider'],
+        disabled_optimizers=['ConstantFolding'], enable_fallback=0)     # fallback would print
+
+def _shapes(session)->tuple[list[int], int]: # height and width of pictures; number of scores
+    "Sizes of a graph's input and output. Raises `ValueError` for other graphs than a tagger's."
+    pixels, = session.get_inputs()
+    scores, = session.get_outputs()
+    _, _, height, width = pixels.shape
+    _, classes = scores.shape
+    size = [height, width]
+    if not {*size} <= {*range(1, 4097)}:
+        raise ValueError(f'no size: {size}')
+    return size, classes
+
+def _report_unread(what:str, on_error:str)->None: # the picture, and why
+    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
+    if on_error != 'skip':
+        raise with_remedy(
+            UnreadablePicture, f'Cannot read {what}.',
+            python="Pass on_error='skip' to go on without it.",
+            command='Add --on-error skip to go on without it.') from None
+    warnings.warn(f'Skipped {what}', stacklevel=3)
+
+def _opened(path:Path, threads:int|None)->tuple: # the session; texts, checked, and the size
+    "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
+    try: import onnxruntime                             # not everybody has it  # noqa: F401
+    except ImportError:
+        raise ImportError('onnxruntime is not installed: pip install onnxruntime') from None
+    if not path.is_file():
+        raise FileNotFoundError(f'{path}: there is no such tagger')
+    try:
+        session = _session(path.read_bytes(), threads)
+        size, scores = _shapes(session)
+        words = session.get_modelmeta().custom_metadata_map
+    except Exception as e:                              # or what ONNX Runtime has  # noqa: BLE001
+        raise ValueError(
+            f'{path}: this is no tagger ({e!s:.120}); write one with taidpt export') from None
+    return session, _read_about(words, scores, path) | {'size': size}
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
@@ -89,37 +201,21 @@ class Tagger:
         threads:int|None=None, # None: one for each core
     ):
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for other files."
-        try: import onnxruntime as ort                  # here, as not everybody has it
-        except ImportError: raise ImportError(
-            'onnxruntime is not installed: pip install onnxruntime') from None
         self.path = Path(path)
-        if not self.path.is_file(): raise FileNotFoundError(f'{path}: there is no such tagger')
-        content, options = self.path.read_bytes(), ort.SessionOptions()
-        options.log_severity_level, options.intra_op_num_threads = 4, threads or 0
-        how = {'providers': ['CPUExecutionProvider'], 'disabled_optimizers': ['ConstantFolding'],
-               'enable_fallback': 0}                    # which would print
-        try:
-            _check_graph(content)
-            memory = ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
-                                       ort.OrtMemType.DEFAULT)
-            most = ort.OrtArenaCfg({'max_mem': LIMITS['memory of a tagger'] + 8*len(content)})
-            ort.create_and_register_allocator(memory, most)     # for the next session
-            options.add_session_config_entry('session.use_env_allocators', '1')
-            self.session = ort.InferenceSession(content, options, **how)
-            (pixels,), (scores,) = self.session.get_inputs(), self.session.get_outputs()
-            (_, _, height, width), (_, C) = pixels.shape, scores.shape
-            self.size = [height, width]
-            if not {*self.size} <= {*range(1, 4097)}: raise ValueError(f'no size: {self.size}')
-            words = self.session.get_modelmeta().custom_metadata_map
-        except Exception as e: raise ValueError(        # or what ONNX Runtime has  # noqa: BLE001
-            f'{path}: this is no tagger ({e!s:.120}); '
-            'write one with taidpt export') from None
-        self.about = _read_about(words, path)
-        self.classes, self.thresholds = self.about['classes'], self.about['thresholds']     # C
-        if C != len(self.classes): raise ValueError(
-            f'{path}: this tagger is damaged (its graph has {C} scores); export it again')
+        self.session, self.about = _opened(self.path, threads)
+        self.size = self.about['size']                  # height, width
+        self.classes = self.about['classes']            # C
+        self.thresholds = self.about['thresholds']      # C
         transform = partial(_as_pixels, size=self.size, about=self.about)
         self.preprocess = Preprocess(transform, max(self.size), self.about['draft'])
+
+    def _scores(self, pixels:np.ndarray)->np.ndarray: # 3 × h × w -> C
+        "Scores of one picture."
+        try:
+            return self.session.run(None, {'pixels': pixels[None]})[0][0]
+        except Exception as e:                          # as above  # noqa: BLE001
+            raise ValueError(
+                f'{self.path}: its graph cannot be run ({e!s:.120})') from None
 
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
@@ -128,100 +224,170 @@ class Tagger:
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
         rows = []
         for place, picture in enumerate(as_pictures(pictures)):
-            try: pixels = read_pixels(picture, self.preprocess)[None]
+            try: pixels = read_pixels(picture, self.preprocess)
             except (OSError, ValueError, SyntaxError) as e:
-                what = what_is_wrong(picture, place, e)
-                if on_error != 'skip': raise UnreadablePicture(
-                    f"Cannot read {what}. Pass on_error='skip' to go on without it.") from None
-                warnings.warn(f'Skipped {what}', stacklevel=2)
+                _report_unread(what_is_wrong(picture, place, e), on_error)
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
-                continue
-            try: rows.append(self.session.run(None, {'pixels': pixels})[0][0])
-            except Exception as e: raise ValueError(    # as above  # noqa: BLE001
-                f'{self.path}: its graph cannot be run ({e!s:.120})') from None
+            else: rows.append(self._scores(pixels))
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
+
+    def rule(self,
+        threshold:float|Sequence[float]|None=None, # for all classes, or C; None: that of the file
+    )->Rule:
+        "What is tagged."
+        if threshold is None:
+            return Rule(self.thresholds, self.about['relative'])
+        return Rule(as_thresholds(threshold, len(self.classes)))
 
     def tags(self,
         pictures, # as in `predict`
-        threshold:float|Sequence[float]|None=None, # for all classes, or C; None: those of the file
+        threshold:float|Sequence[float]|None=None, # as in `rule`
         on_error:str='raise', # as in `predict`
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
         "The classes of each picture, the surest first: present ones, then the others."
-        scores = self.predict(pictures, on_error)
-        if threshold is None: t = picture_thresholds(scores, self.thresholds)
-        else: t = as_thresholds(threshold, len(self.classes))
-        return as_tags(scores, self.classes, t)
+        rule = self.rule(threshold)
+        return rule.tags(self.predict(pictures, on_error), self.classes)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
-def _traced_scores(model:'Predictor')->tuple[bytes, tuple[int, int]]: # height, width of pictures
-    "Trace an ONNX graph from `pixels` to `scores`; `ValueError` if that fails."
+def _fused(model:'Predictor', f:'Tensor', F:'Tensor')->'Tensor': # B × D; B × J × D -> B × C
+    "Mean of the branches' scores; of an ensemble, the weighted mean of its members'."
+    from taidpt.ensemble import Ensemble
+    from taidpt.scores import fuse
+    if not isinstance(model, Ensemble):
+        return fuse(*model.branches(f, F))
+    scores = [_fused(member, f, F) for member in model.members]
+    weights = [1.]*len(scores) if model.weights is None else list(map(float, model.weights))
+    return sum(map(mul, weights, scores)) / sum(weights)
+
+def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width -> N × C
+    "What `predict` computes from pixels, as one PyTorch module."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
-    from taidpt.scores import fuse
-    visual, score, graph = model.clip.model.visual, model.scorer(), io.BytesIO()
+    model = model.prepared()
 
     class Scores(torch.nn.Module):
-        def forward(self, pixels): # N × 3 × height × width -> N × C
-            f, F = self.tower(pixels)
-            return fuse(*score(f[:, int(model.pos_embed)], F.flatten(1, 2)))
+        def __init__(self):
+            super().__init__()
+            self.tower = PictureTower(model.clip.model.visual)
 
-    scores, fused = Scores().eval(), torch.backends.mha.get_fastpath_enabled()
-    scores.tower = tower = PictureTower(visual).eval()
-    torch.backends.mha.set_fastpath_enabled(False)      # attention from operations that ONNX has
+        def forward(self, pixels):
+            f, F = self.tower(pixels)
+            f = f[:, int(model.pos_embed)]
+            return _fused(model, f, F.flatten(1, 2))
+
+    return Scores().eval()
+
+@contextmanager
+def _plain_attention()->Iterator[None]:
+    "While the block runs, attention consists of operations that ONNX has."
+    from torch.backends import mha
+    fused = mha.get_fastpath_enabled()
+    mha.set_fastpath_enabled(False)
+    try: yield
+    finally: mha.set_fastpath_enabled(fused)
+
+# %% ../../nbs/apps/onnx.ipynb #4ccb979a
+def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of pictures
+    "An ONNX graph from `pixels` to `scores`. Raises `ValueError` if PyTorch cannot trace it."
+    import torch
+    graph = io.BytesIO()
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), _plain_attention(), warnings.catch_warnings():
             warnings.simplefilter('ignore')             # sizes that become constants, as they may
-            torch.onnx.export(scores, (torch.zeros(2, 3, *tower.size),), graph, dynamo=False,
-                              opset_version=17, input_names=['pixels'], output_names=['scores'],
-                              dynamic_axes={name: {0: 'pictures'} for name in ('pixels', 'scores')})
-    except (RuntimeError, torch.onnx.errors.OnnxExporterError) as e: raise ValueError(
-        f'this model cannot be traced ({str(e).splitlines()[0]:.80})') from e
-    finally: torch.backends.mha.set_fastpath_enabled(fused)
-    return graph.getvalue(), tower.size
+            torch.onnx.export(
+                module, (torch.zeros(2, 3, *size),), graph, dynamo=False, opset_version=17,
+                input_names=['pixels'], output_names=['scores'],
+                dynamic_axes={name: {0: 'pictures'} for name in ('pixels', 'scores')})
+    except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as e:
+        reason = str(e).splitlines()[0]
+        raise ValueError(f'this model cannot be traced ({reason:.80})') from e
+    return graph.getvalue()
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
+_PLAIN_STEPS = 'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'
+
+def _is_plain(step)->bool: # of a transform
+    "Whether it only makes a tensor of an RGB picture."
+    return getattr(step, '__name__', type(step).__name__) in _PLAIN_STEPS
+
+def _steps(transform, size:tuple[int, int])->tuple|None: # resizing, normalising; whether it crops
+    "What a transform of torchvision does; None for one that does not give a square of that size."
+    from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
+    match [step for step in transform.transforms if not _is_plain(step)]:
+        case [Resize(size=int(short)) as resize, CenterCrop() as cut, Normalize() as norm]:
+            if (short, short) == size == tuple(cut.size):
+                return resize, norm, True
+        case [Resize(size=[h, w]) as resize, Normalize() as norm]:
+            if (h, w) == size: return resize, norm, False
+    return None
+
 def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
     "The transform as metadata. Raises `ValueError` for one that a tagger does not support."
-    from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
-    steps, plain = clip.preprocess.transform.transforms, ('MaybeConvertMode', '_convert_to_rgb',
-                                                          'MaybeToTensor', 'ToTensor')
-    match [s for s in steps if getattr(s, '__name__', type(s).__name__) not in plain]:
-        case [Resize(size=int(short)) as resize, CenterCrop() as cut, Normalize() as norm]:
-            crop, right = True, (short, short) == size == tuple(cut.size)
-        case [Resize(size=[h, w]) as resize, Normalize() as norm]:
-            crop, right = False, (h, w) == size
-        case _: right = False
-    if not right: raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
-                                   'in another way than resizing them to a square')
-    return {'crop': crop, 'filter': resize.interpolation.name, 'mean': [*map(float, norm.mean)],
-            'std': [*map(float, norm.std)], 'draft': clip.preprocess.min_side is not None}
+    steps = _steps(clip.preprocess.transform, size)
+    if not steps:
+        raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
+                         'in another way than resizing them to a square')
+    resize, norm, crop = steps
+    return {
+        'crop': crop,
+        'filter': resize.interpolation.name,
+        'mean': [float(x) for x in norm.mean],
+        'std': [float(x) for x in norm.std],
+        'draft': clip.preprocess.min_side is not None}
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-026
+def _check_exportable(model:'Predictor')->None:
+    "Raise `ValueError` for a model that a tagger cannot hold."
+    clip, kind = model.clip, type(model).__name__
+    numbers = {str(weight.dtype) for weight in clip.model.visual.parameters()}
+    wrong = None
+    if not model.independent:
+        wrong = f'scores of this {kind} are normalised over the pictures: use normalize=None'
+    elif model.from_pixels:
+        wrong = f'this {kind} needs more than the features of one pass: export the models inside it'
+    elif clip.device.type != 'cpu' or numbers != {'torch.float32'}:
+        wrong = f'a tagger is made on the CPU and in float32, and this is {clip}'
+    if wrong: raise ValueError(wrong)
+
+def _tagger_words(model:'Predictor', size:tuple[int, int])->dict[str, str]:
+    "The texts of a tagger's file."
+    rule = model.rule()
+    about = _transform_words(model.clip, size) | {
+        'format': 'taidpt-tagger',
+        'version': __version__,
+        'method': type(model).__name__,
+        'clip': model.clip.name,
+        'weights': model.clip.fingerprint(),
+        'size': size,
+        'classes': list(model.classes.natural),
+        'thresholds': [float(limit) for limit in rule.limits],
+        'relative': rule.relative}
+    return {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
+
+# %% ../../nbs/apps/onnx.ipynb #d13c7588
+def _check_same_scores(tagger:Tagger, model:'Predictor')->None:
+    "Raise `ValueError` unless both give a few photos the same scores."
+    from taidpt.clip import reference_photos
+    photos = reference_photos()[:4]
+    wanted = model.predict(photos, progress=False).numpy()
+    if not np.allclose(tagger.predict(photos), wanted, atol=1e-3*np.abs(wanted).max()):
+        raise ValueError('the traced graph gives other scores than PyTorch: '
+                         'this model cannot be written to a file')
+
 def export_tagger(
     model:'Predictor', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
     path:str|Path, # the .onnx file to write
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
     try: import onnx                                    # here, as a tagger does without
-    except ImportError: raise ImportError(
-        'A tagger is written with onnx: pip install onnx onnxruntime') from None
-    if not hasattr(model, 'scorer'): raise ValueError(
-        f'a {type(model).__name__} has no picture tower of its own: export its members')
-    clip = model.clip
-    kinds = {str(w.dtype) for w in clip.model.visual.parameters()}
-    if clip.device.type != 'cpu' or kinds != {'torch.float32'}:
-        raise ValueError(f'a tagger is made on the CPU and in float32, and this is {clip}')
-    graph, size = _traced_scores(model)
-    about = _transform_words(clip, size) | {
-        'format': 'taidpt-tagger', 'version': __version__, 'method': type(model).__name__,
-        'clip': clip.name, 'weights': clip.fingerprint(), 'size': size,
-        'classes': list(model.classes.natural), 'thresholds': [*map(float, thresholds_of(model))]}
-    graph, some = onnx.load_from_string(graph), reference_photos()[:4]
-    want = model.predict(some, progress=False).numpy()
-    words = {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
-    onnx.helper.set_model_props(graph, words)
+    except ImportError:
+        raise ImportError(
+            'A tagger is written with onnx: pip install onnx onnxruntime') from None
+    _check_exportable(model)
+    module = _scores_module(model)
+    size = module.tower.size
+    graph = onnx.load_from_string(_traced(module, size))
+    onnx.helper.set_model_props(graph, _tagger_words(model, size))
     with write_whole(path) as part:
         part.write_bytes(graph.SerializeToString())
-        if not np.allclose(Tagger(part).predict(some), want, atol=1e-3*np.abs(want).max()):
-            raise ValueError('the traced graph gives other scores than PyTorch: '
-                             'this model cannot be written to a file')
+        _check_same_scores(Tagger(part), model)

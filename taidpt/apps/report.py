@@ -8,34 +8,47 @@ __all__ = ['write_report', 'write_tag_report', 'figures_of', 'figures_text']
 # %% ../../nbs/apps/report.ipynb #report-003
 import base64, hashlib, io
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
 from .console import as_table
+from ..calibrate import held_out_tags
 from ..datasets.labelled import LabeledPictures
+from ..encoders.pictures import model_view
 from ..files import shown, write_whole
 from ..metrics import Measured, average_precision, tags_of
 from ..predict import Predictor
-from ..tags import as_tags, held_out_tags, picture_thresholds, thresholds_of
-from ..visualize import model_view, unit_range
+from ..tags import Rule, Tag
+from ..visualize import unit_range
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/apps/report.ipynb #report-card
-def _marks(tagged:set[str], labels:set[str]|None, numbers:Mapping[str, int])->list[str]:
+def _marks(
+    tagged:set[str], # present classes
+    labels:set[str]|None, # None: unknown
+    numbers:Mapping[str, int], # class -> its number
+)->list[str]:
     "The CSS classes by which the page's filters find a card."
-    if labels is None: return [f'c{numbers[n]}' for n in tagged]
-    kinds = {'right': tagged & labels, 'wrong': tagged - labels, 'missed': labels - tagged,
-             'c': tagged | labels}
-    found = [f'{kind[0]}{numbers[n]}' for kind, names in kinds.items() for n in names]
-    whole = {'right': tagged == labels, 'wrong': kinds['wrong'], 'missed': kinds['missed']}
-    return found + [mark for mark, fits in whole.items() if fits]
+    if labels is None:
+        return [f'c{numbers[name]}' for name in tagged]
+    right = tagged & labels
+    wrong = tagged - labels
+    missed = labels - tagged
+    marks = []
+    for letter, names in {'c': tagged | labels, 'r': right, 'w': wrong, 'm': missed}.items():
+        marks += [f'{letter}{numbers[name]}' for name in names]
+    if tagged == labels: marks.append('right')
+    if wrong: marks.append('wrong')
+    if missed: marks.append('missed')
+    return marks
 
 # %% ../../nbs/apps/report.ipynb #report-urls
 def _data_url(picture:Image.Image, format:str, **how)->str: # options of Pillow
@@ -52,47 +65,129 @@ def _shade_url(weights:Tensor)->str: # h × w, any range
     return _data_url(Image.merge('LA', [black, Image.fromarray(dark.cpu().numpy())]), 'PNG')
 
 # %% ../../nbs/apps/report.ipynb #report-cards-code
+class _Found(NamedTuple):
+    "A photo that could be read, and what the model found in it."
+    picture:str|Path # a file or a URL
+    tags:list[Tag] # of all classes under natural names, the surest first
+    limits:dict[str, float] # class -> its threshold on this photo
+    labels:set[str]|None # None: unknown
+
+def _label_names(labels:Tensor, names:Sequence[str])->list[set[str]]: # N × C, bool; C
+    "The classes of each photo."
+    known = [set() for _ in labels]
+    for i, c in labels.nonzero().tolist(): known[i].add(names[c])
+    return known
+
+def _look_up(
+    model:Predictor, # whose tags they are
+    pictures:Sequence[str|Path], # N that could be read
+    scores:Tensor, # N × C
+    rule:Rule, # what is tagged
+    labels:Tensor|None=None, # N × C, bool; None: unknown
+)->list[_Found]:
+    "Tags and thresholds of each picture."
+    names = model.classes.natural
+    tags = rule.tags(scores, names)
+    limits = [dict(zip(names, row)) for row in rule.thresholds(scores).tolist()]
+    known = [None]*len(tags) if labels is None else _label_names(labels, names)
+    return list(map(_Found, pictures, tags, limits, known))
+
+# %% ../../nbs/apps/report.ipynb #c2b691b1
+def _present(tags:Sequence[Tag])->list[str]:
+    "Names of present classes, in the order of the tags."
+    return [tag.label for tag in tags if tag.present]
+
+def _card_tags(found:_Found)->list[Tag]:
+    "Present and labelled classes, twelve at most; the nearest others if these are under three."
+    labels = found.labels or ()
+    wanted, others = [], []
+    for tag in found.tags:
+        if tag.present or tag.label in labels: wanted.append(tag)
+        else: others.append(tag)
+    number = max(3, min(len(wanted), 12))
+    return (wanted + others)[:number]
+
+# %% ../../nbs/apps/report.ipynb #1e824907
+def _urgency(found:_Found, tags:Sequence[Tag])->float: # of its card
+    "Score minus threshold of the surest tag; with labels, how far the worst is on the wrong side."
+    above = {tag.label: tag.score - found.limits[tag.label] for tag in tags}
+    if found.labels is None: return max(above.values())
+    return max(-margin if name in found.labels else margin for name, margin in above.items())
+
+def _photo_ap(found:_Found)->float|None: # None without labels
+    "Average precision over the classes of one photo, in percent."
+    there = [tag.label in (found.labels or ()) for tag in found.tags]
+    return average_precision(there, range(len(there), 0, -1)) if any(there) else None
+
+def _examples(cards:list[dict])->list[dict]: # three; of less than three photos none
+    "The best, the median and the worst photo that is labelled."
+    ranked = [card for card in reversed(cards) if card['ap'] is not None]
+    ranked.sort(key=lambda card: -card['ap'])
+    if len(ranked) < 3: return []
+    return [ranked[0], ranked[len(ranked)//2], ranked[-1]]
+
+def _in_order(cards:list[dict])->list[dict]:
+    "The examples first, then the most urgent."
+    cards = sorted(cards, key=lambda card: -card['urgency'])
+    for place, card in enumerate(_examples(cards)): card['place'] = place
+    return sorted(cards, key=lambda card: card['place'])
+
+# %% ../../nbs/apps/report.ipynb #3391cb27
+def _views(model:Predictor, pictures:Sequence)->Iterator[tuple[Image.Image, Tensor]]: # C × h × w
+    "Each picture as the model sees it, and its maps."
+    for start in range(0, len(pictures), 16):
+        some = pictures[start:start + 16]
+        views = [model_view(model.clip.preprocess, picture) for picture in some]
+        yield from zip(views, model.predict_dense(views, progress=False))
+
+def _card(
+    found:_Found, # the photo
+    view:Image.Image, # what the model sees of it
+    maps:Mapping[str, Tensor], # class -> h × w
+    numbers:Mapping[str, int], # class -> its number
+)->dict:
+    "Contents and marks of a photo's card."
+    tags = _card_tags(found)
+    tagged = set(_present(tags))
+    if max(view.size) > 224:
+        view = view.resize((224, 224), Image.LANCZOS)
+    return {
+        'name': shown(Path(found.picture).name),
+        'photo': _data_url(view, 'JPEG', quality=70),
+        'shades': {tag.label: _shade_url(maps[tag.label]) for tag in tags},
+        'tags': tags,
+        'tagged': tagged,
+        'thresholds': found.limits,
+        'labels': found.labels,
+        'marks': _marks(tagged, found.labels, numbers),
+        'urgency': _urgency(found, tags),
+        'ap': _photo_ap(found),
+        'place': 3}                                     # after the examples
+
 def _cards(
     model:Predictor, # whose maps are shown
-    pictures:Sequence[str|Path], # N files or URLs that can be read
-    tags:Sequence[Sequence], # of each, `Tag`s of all classes under natural names, the surest first
-    thresholds:np.ndarray, # N × C, thresholds of the classes
-    labels:Sequence[set[str]]|None=None, # of each; None: unknown
-    credits:Mapping[str, dict]|None=None, # file name -> whose photo it is
+    photos:Sequence[_Found], # N
+    credits:Mapping[str, dict], # file name -> whose photo it is
 )->list[dict]: # N, in the order of the page
-    "Contents and marks of each card: three examples first, then the surest or worst."
-    cards, names = [], model.classes.natural
-    numbers = {n: c for c, n in enumerate(names)}
-    for start in range(0, len(pictures), 16):
-        seen = [model_view(model.clip, p) for p in pictures[start:start + 16]]
-        maps = model.predict_dense(seen, progress=False)
-        for i, (view, P) in enumerate(zip(seen, maps), start):
-            known, name = labels and labels[i], shown(Path(pictures[i]).name)
-            there = [t.label in (known or ()) for t in tags[i]]
-            wanted = [t for t, labelled in zip(tags[i], there) if t.present or labelled]
-            others = [t for t in tags[i] if t not in wanted]
-            best = (wanted + others)[:max(3, min(len(wanted), 12))]
-            limits = dict(zip(names, map(float, thresholds[i]), strict=True))
-            off = {t.label: t.score - limits[t.label] for t in best}
-            tagged = {t.label for t in best if t.present}
-            if max(view.size) > 224: view = view.resize((224, 224), Image.LANCZOS)
-            cards.append({
-                'name': name, 'tags': best, 'tagged': tagged, 'labels': known, 'place': 3,
-                'thresholds': limits, 'photo': _data_url(view, 'JPEG', quality=70),
-                'shades': {n: _shade_url(P[numbers[n]]) for n in off},
-                'credit': (credits or {}).get(name), 'marks': _marks(tagged, known, numbers),
-                'ap': average_precision(there, range(len(there), 0, -1)) if any(there) else None,
-                'order': (max(off.values()) if known is None else
-                          max(-x if n in known else x for n, x in off.items()))})
-    cards.sort(key=lambda c: -c['order'])
-    ranked = sorted((c for c in cards[::-1] if c['ap'] is not None), key=lambda c: -c['ap'])
-    if len(ranked) > 2:                                 # the best, the median and the worst
-        for place, rank in enumerate((0, len(ranked)//2, -1)): ranked[rank]['place'] = place
-    return sorted(cards, key=lambda c: c['place'])
+    "A card for each photo."
+    names = model.classes.natural
+    numbers = {name: c for c, name in enumerate(names)}
+    views = _views(model, [found.picture for found in photos])
+    cards = []
+    for found, (view, maps) in zip(photos, views):
+        card = _card(found, view, dict(zip(names, maps)), numbers)
+        cards.append(card | {'credit': credits.get(card['name'])})
+    return _in_order(cards)
 
 # %% ../../nbs/apps/report.ipynb #report-page-code
 _TEMPLATES = Environment(loader=PackageLoader('taidpt', 'data/report'), autoescape=True,
                          undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+def _script()->tuple[Markup, str]: # the text, and its hash as browsers take it
+    "The one script that the page runs."
+    text = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
+    digest = hashlib.sha256(text.encode()).digest()
+    return Markup(text), f'sha256-{base64.b64encode(digest).decode()}'
 
 def _write_page(
     path:str|Path, # the .html file to write
@@ -102,24 +197,103 @@ def _write_page(
     **words, # title, labelled, and the variables of measured.html or found.html
 )->None:
     "Write a whole page: headline, filters, cards, and unreadable pictures."
-    count = Counter(mark for card in cards for mark in card['marks'])
-    listed = sorted((n, c) for c, n in enumerate(model.classes.natural) if count[f'c{c}'])
-    script = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    count = Counter(chain(*(card['marks'] for card in cards)))
+    numbered = [(name, c) for c, name in enumerate(model.classes.natural)]
+    script, allowed = _script()
     page = _TEMPLATES.get_template('page.html').render(
-        cards=cards, listed=listed, count=count, photos=len(cards),
-        broken=[shown(Path(p).name) for p in broken], classes=len(model.classes),
-        script=Markup(script), allowed=f'sha256-{digest}',
-        clip=model.clip.name or 'one of your own', **words)
-    with write_whole(path) as tmp: tmp.write_text(page, encoding='utf-8')
+        cards=cards,
+        photos=len(cards),
+        count=count,
+        listed=sorted((name, c) for name, c in numbered if count[f'c{c}']),
+        broken=[shown(Path(p).name) for p in broken],
+        classes=len(numbered),
+        script=script,
+        allowed=allowed,
+        clip=model.clip.name or 'one of your own',
+        **words)
+    with write_whole(path) as part:
+        part.write_text(page, encoding='utf-8')
 
 # %% ../../nbs/apps/report.ipynb #report-049
-def _headline(tags:Sequence, known:Sequence[set[str]])->dict: # tags surest first; labels
+_ZERO = 'zero-shot CLIP'
+
+def _headline(photos:Sequence[_Found])->dict: # with labels
     "Share of photos with a class whose surest tag is right; number whose tags are all exact."
-    first = [some[0].label in b for some, b in zip(tags, known) if b]
-    exact = sum({t.label for t in some if t.present} == b for some, b in zip(tags, known))
+    first, exact = [], 0
+    for found in photos:
+        if found.labels:
+            first.append(found.tags[0].label in found.labels)
+        exact += set(_present(found.tags)) == found.labels
     return {'right': sum(first) / len(first) if first else 0, 'exact': exact}
 
+def _zero_shot_headline(model:Predictor, photos:LabeledPictures, scores:Tensor)->dict: # N × C
+    "The same of zero-shot CLIP, by its own default thresholds."
+    zero = ZeroShotCLIP(model.clip, model.classes, local=False)
+    return _headline(_look_up(zero, photos.pictures, scores, zero.rule(), photos.labels))
+
+# %% ../../nbs/apps/report.ipynb #4aab357e
+def _claim(
+    measured:Mapping[str, Measured], # by method
+    new:str, # the method
+    where:str, # on which photos
+)->dict:
+    "A method's mAP beside zero-shot CLIP's, as a sentence of the page has it."
+    ours = measured[new]
+    theirs = measured[_ZERO]
+    return {
+        'new': new,
+        'value': ours.map().value,
+        'plain': theirs.map().value,
+        'gain': ours.gain(theirs),
+        'photos': int(ours.labels.any(1).sum()),
+        'where': where}
+
+def _class_rows(ours:Measured, theirs:Measured)->list[dict]:
+    "Average precision by two methods of each class that a photo shows."
+    rows = []
+    for name, count in zip(ours.names, ours.counts):
+        if not count: continue
+        both = [measured.ap()[name].value for measured in (ours, theirs)]
+        bars = [(value, f'{value:.1f}') for value in both]
+        rows.append({'name': name, 'photos': count, 'bars': bars})
+    return rows
+
+# %% ../../nbs/apps/report.ipynb #d2326927
+def _readable(pictures:Sequence, scores:Tensor)->tuple[Tensor, list]: # N × C -> N bool; others
+    "Which pictures could be read, and those that could not. Raises `ValueError` if none could."
+    read = ~scores.isnan().any(1)
+    if not read.any():
+        raise ValueError('none of the pictures could be read')
+    return read, [picture for picture, fine in zip(pictures, read, strict=True) if not fine]
+
+# %% ../../nbs/apps/report.ipynb #57c8ff68
+def _measured_words(
+    model:Predictor, # the model of the last scores
+    photos:LabeledPictures, # N, readable
+    found:Sequence[_Found], # N, what the model found in them
+    scores:Mapping[str, Tensor], # method -> N × C
+    against:str|None, # the method to compare the model with, class by class; None: the first
+)->dict:
+    "What measured.html says of scores: numbers of all methods, and the gain over zero-shot CLIP."
+    methods = list(scores)
+    new, old = methods[-1], against or methods[0]
+    measured = {}
+    for method, s in scores.items():
+        measured[method] = Measured(photos.labels, s, model.classes.natural, 500)
+    plain, claims = None, []
+    if _ZERO in methods: plain = _zero_shot_headline(model, photos, scores[_ZERO])
+    if _ZERO in methods[:-1]: claims = [_claim(measured, new, f'the {len(photos)} photos below')]
+    return _headline(found) | {
+        'title': f'{new} on {len(photos)} photos',
+        'new': new,
+        'old': old,
+        'showing': int(photos.labels.any(1).sum()),
+        'plain': plain,
+        'claims': claims,
+        'measured': measured,
+        'rows': _class_rows(measured[new], measured[old])}
+
+# %% ../../nbs/apps/report.ipynb #a29d439d
 def write_report(
     path:str|Path, # the .html file to write
     model:Predictor, # learned prompts or class vectors, for the maps
@@ -133,67 +307,121 @@ def write_report(
     claims:Sequence[dict]=(), # results on other photos: new, value, plain, gain, where, photos
 )->None:
     "Write a page with the methods' mAP, each class's average precision, the loss, and every photo."
-    read = ~next(iter(scores.values())).isnan().any(1)
-    broken = [p for p, fine in zip(photos.pictures, read) if not fine]
-    photos, scores = photos[read], {m: s[read] for m, s in scores.items()}
-    names, y, showing = model.classes.natural, photos.labels, int(photos.labels.any(1).sum())
-    known = [{names[c] for c in row.nonzero()[:, 0].tolist()} for row in y]
-    measured = {m: Measured(y, s, names, 500) for m, s in scores.items()}
-    new, old, zero = list(scores)[-1], against or next(iter(scores)), 'zero-shot CLIP'
-    limits = picture_thresholds(scores[new], thresholds_of(model))
-    tags, plain = as_tags(scores[new], names, limits), None
-    if zero in scores:
-        usual = thresholds_of(ZeroShotCLIP(model.clip, model.classes, local=False))
-        usual = picture_thresholds(scores[zero], usual)
-        plain = _headline(as_tags(scores[zero], names, usual), known)
-        if new != zero: claims = [*claims, {
-            'new': new, 'value': measured[new].map().value, 'plain': measured[zero].map().value,
-            'gain': measured[new].gain(measured[zero]), 'photos': showing,
-            'where': f'the {len(photos)} photos below'}]
-    each = zip(measured[new].ap().items(), measured[old].ap().values())
-    bars = {n: [(a.value, f'{a.value:.1f}') for a in (ours, theirs)] for (n, ours), theirs in each}
-    rows = [{'name': n, 'photos': k, 'bars': bars[n]}
-            for n, k in zip(names, measured[new].counts) if k]
-    cards = _cards(model, photos.pictures, tags, limits, known, credits)
-    _write_page(path, model, broken, cards, title=f'{new} on {len(photos)} photos', labelled=True,
-                new=new, old=old, showing=showing, plain=plain, claims=claims, rows=rows,
-                learned_from=learned_from, commands=commands, measured=measured,
-                about=about or {}, history=getattr(model, 'history_', []),
-                **_headline(tags, known))
+    new = list(scores)[-1]
+    read, broken = _readable(photos.pictures, scores[new])
+    photos = photos[read]
+    scores = {method: s[read] for method, s in scores.items()}
+    found = _look_up(model, photos.pictures, scores[new], model.rule(), photos.labels)
+    words = _measured_words(model, photos, found, scores, against)
+    words['claims'] = [*claims, *words['claims']]
+    _write_page(
+        path, model, broken, _cards(model, found, credits or {}), labelled=True,
+        about=about or {}, commands=commands, learned_from=learned_from,
+        history=model.history_, **words)
 
 # %% ../../nbs/apps/report.ipynb #report-tag-2
+def _count_rows(found:Sequence[_Found])->list[dict]: # N
+    "How many photos got each tag, as rows with bars of percent."
+    count = Counter(chain(*(_present(photo.tags) for photo in found)))
+    rows = []
+    for name, number in count.items():
+        bar = 100*number/len(found), number
+        rows.append({'name': name, 'photos': 0, 'bars': [bar]})
+    return rows
+
 def write_tag_report(
     path:str|Path, # the .html file to write
     model:Predictor, # the model of the scores and the maps
     pictures:Sequence[str|Path], # N files or URLs
     scores:Tensor, # N × C; NaN: could not be read
-    thresholds:ArrayLike, # C or N × C, thresholds of the classes
+    rule:Rule, # what is tagged, as `model.rule` gives it
 )->None:
     "Write a page with every picture, its tags and their maps."
-    names, read = model.classes.natural, ~scores.isnan().any(1)
-    if not read.any(): raise ValueError('none of the pictures could be read')
-    seen = [p for p, fine in zip(pictures, read, strict=True) if fine]
-    broken = [p for p, fine in zip(pictures, read) if not fine]
-    limits = np.broadcast_to(thresholds, scores.shape)[read.numpy()]
-    tags = as_tags(scores[read], names, limits)
-    count = Counter(t.label for some in tags for t in some if t.present)
-    rows = [{'name': n, 'photos': 0, 'bars': [(100*k/len(seen), k)]} for n, k in count.items()]
-    _write_page(path, model, broken, _cards(model, seen, tags, limits), labelled=False,
-                title=f'Tags of {len(seen)} photo' + 's'*(len(seen) > 1),
-                rows=rows, names=names, tagged=sum(any(t.present for t in some) for some in tags))
+    read, broken = _readable(pictures, scores)
+    seen = [picture for picture, fine in zip(pictures, read) if fine]
+    found = _look_up(model, seen, scores[read], rule)
+    title = 'Tags of 1 photo' if len(seen) == 1 else f'Tags of {len(seen)} photos'
+    _write_page(
+        path, model, broken, _cards(model, found, {}),
+        title=title,
+        labelled=False,
+        rows=_count_rows(found),
+        names=model.classes.natural,
+        tagged=sum(bool(_present(photo.tags)) for photo in found))
 
 # %% ../../nbs/apps/report.ipynb #report-figures
-def _told_of_tags(m:Measured, tags, limits, thresholds:str)->dict: # N × C, bool; C
-    "Figures of tags: over all, and by class; classes without a picture are left out."
-    found = m.f1(tags)
-    rows = zip(m.counts, limits.tolist(), found['precision'].tolist(), found['recall'].tolist())
-    each = {n: dict(zip(('pictures', 'threshold', 'precision', 'recall'), row))
-            for n, row in zip(m.names, rows) if row[0]}
-    over = {f: found[f].value for f in ('CF1', 'OF1')}
-    over |= {f'{f}_interval': list(found[f][1:]) for f in ('CF1', 'OF1')}
-    return {'thresholds': thresholds, 'tags_a_picture': float(tags[m.read].sum(1).mean()),
-            'classes': each} | over
+def _class_figures(m:Measured, found:dict, limits:np.ndarray)->dict: # of `Measured.f1`; C
+    "Figures of tags of each class that a picture shows."
+    figures = {}
+    for c, name in enumerate(m.names):
+        if m.counts[c]: figures[name] = {
+            'pictures': m.counts[c],
+            'threshold': float(limits[c]),
+            'precision': float(found['precision'][c]),
+            'recall': float(found['recall'][c])}
+    return figures
 
+def _tag_figures(
+    m:Measured, # of N photos
+    tags:np.ndarray, # N × C, bool
+    limits:np.ndarray, # C thresholds
+    thresholds:str, # where these are from
+)->dict:
+    "Figures of tags, over all and by class."
+    found = m.f1(tags)
+    return {
+        'thresholds': thresholds,
+        'tags_a_picture': float(tags[m.read].sum(1).mean()),
+        'classes': _class_figures(m, found, limits),
+        'CF1': found['CF1'].value,
+        'OF1': found['OF1'].value,
+        'CF1_interval': list(found['CF1'][1:]),
+        'OF1_interval': list(found['OF1'][1:])}
+
+def _ap_figures(m:Measured)->dict:
+    "Average precision of each class that a picture shows, and its limits."
+    values, limits = {}, {}
+    for name, (value, *ends) in m.ap().items():
+        values[name] = value
+        limits[name] = ends
+    return {'AP': values, 'AP_interval': limits}
+
+def _held_out_figures(
+    m:Measured, # of N photos
+    scores:np.ndarray, # N × C
+    model:Predictor, # whose default thresholds stay for classes on few photos
+    limits:np.ndarray, # C thresholds, calibrated on all photos
+)->dict:
+    "The same of tags by thresholds that were calibrated on the other pictures."
+    tags = np.zeros(scores.shape, bool)
+    usual = model.default_rule().limits
+    tags[m.read] = held_out_tags(m.labels, scores[m.read], usual)
+    return _tag_figures(m, tags, limits, 'cross-validated')
+
+def _method_figures(
+    m:Measured, # of N photos
+    scores:np.ndarray, # N × C
+    model:Predictor, # of the scores
+    fitted:bool, # its thresholds were calibrated on these photos
+)->dict:
+    "All figures of a method."
+    rule = model.rule()
+    tags = tags_of(scores, rule.thresholds(scores))
+    thresholds = 'calibrated' if model.thresholds else 'default'
+    if fitted: thresholds += ' on these'
+    best = m.f1(tags_of(scores, top_k=min(3, scores.shape[1])))
+    value, *limits = m.map()
+    figures = {
+        'mAP': value,
+        'mAP_interval': limits,
+        'tags': _tag_figures(m, tags, rule.limits, thresholds),
+        'CF1': best['CF1'].value,
+        'OF1': best['OF1'].value} | _ap_figures(m)
+    if fitted:
+        figures['held_out'] = _held_out_figures(m, scores, model, rule.limits)
+    return figures
+
+# %% ../../nbs/apps/report.ipynb #47641876
 def figures_of(
     models:Mapping[str, Predictor], # method -> model; the last one is reported
     scores:Mapping[str, Tensor], # method -> N × C; NaN: could not be read
@@ -203,48 +431,77 @@ def figures_of(
     "All figures by name, with their 95 % limits; CF1 and OF1 of the 3 best tags, and by threshold."
     methods = {}
     for name, s in scores.items():
-        m, s = Measured(photos.labels, s, photos.classes.natural, 500), s.numpy()
-        limits = thresholds_of(models[name])
-        best, ap, (value, *ends) = m.f1(tags_of(s, top_k=min(3, s.shape[1]))), m.ap(), m.map()
-        how = 'calibrated' if models[name].thresholds else 'default'
-        tags = tags_of(s, picture_thresholds(s, limits))
-        tags = _told_of_tags(m, tags, limits, how + ' on these'*(name in fitted))
-        methods[name] = {'mAP': value, 'mAP_interval': ends, 'tags': tags,
-                         'CF1': best['CF1'].value, 'OF1': best['OF1'].value,
-                         'AP': {n: i.value for n, i in ap.items()},
-                         'AP_interval': {n: list(i[1:]) for n, i in ap.items()}}
-        if name in fitted:
-            usual, held = thresholds_of(models[name], default=True), s > limits
-            held[m.read] = held_out_tags(m.labels, s[m.read], usual)
-            methods[name]['held_out'] = _told_of_tags(m, held, limits, 'cross-validated')
-    each = {n: c['pictures'] for n, c in tags['classes'].items()}
-    return {'pictures': len(m.labels), 'classes': len(each), 'methods': methods,
-            'few': {n: k for n, k in each.items() if k < 5}}
+        measured = Measured(photos.labels, s, photos.classes.natural, 500)
+        methods[name] = _method_figures(measured, s.numpy(), models[name], name in fitted)
+    classes = methods[name]['tags']['classes']
+    counts = {n: figures['pictures'] for n, figures in classes.items()}
+    return {
+        'pictures': len(measured.labels),
+        'classes': len(counts),
+        'methods': methods,
+        'few': {n: count for n, count in counts.items() if count < 5}}
 
 # %% ../../nbs/apps/report.ipynb #report-figures-text
+_LIMITS = '[{:.1f}, {:.1f}]'.format
+
+def _methods_table(methods:Mapping[str, dict])->str:
+    "mAP of each method, and CF1 and OF1 of the 3 best tags."
+    rows = []
+    for name, m in methods.items():
+        rows.append([name, m['mAP'], _LIMITS(*m['mAP_interval']), m['CF1'], m['OF1']])
+    return as_table(rows, ['', 'mAP', '95 %', 'CF1', 'OF1'])
+
+def _tags_row(tags:Mapping)->list:
+    "Figures of tags by one kind of thresholds."
+    return [
+        tags['thresholds'],
+        tags['CF1'], _LIMITS(*tags['CF1_interval']),
+        tags['OF1'], _LIMITS(*tags['OF1_interval']),
+        tags['tags_a_picture']]
+
+def _tags_table(methods:Mapping[str, dict])->str:
+    "CF1 and OF1 of tags by threshold, and the number of tags a picture."
+    rows = []
+    for name, method in methods.items():
+        for tags in (method['tags'], method.get('held_out')):
+            if tags: rows.append([name, *_tags_row(tags)])
+    return as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture'])
+
+def _classes_table(methods:Mapping[str, dict])->str:
+    "Average precision by class; the limits, threshold, precision and recall of the last method."
+    *_, last = methods.values()
+    tags = last.get('held_out', last['tags'])
+    rows = []
+    for name, its in tags['classes'].items():
+        aps = [method['AP'][name] for method in methods.values()]
+        limits = _LIMITS(*last['AP_interval'][name])
+        threshold = f'{its["threshold"]:7.3f}'
+        row = [name, its['pictures'], *aps, limits, threshold, its['precision'], its['recall']]
+        rows.append(row)
+    head = ['', 'pictures', *methods, '95 %', 'threshold', 'precision', 'recall']
+    return as_table(rows, head)
+
+# %% ../../nbs/apps/report.ipynb #b1467ff7
 def figures_text(
     figures:Mapping, # of `figures_of`
     classes:int, # how many the model has
 )->str: # lines
     "Tables: over all classes, tags by threshold, and by class; the classes on few pictures."
-    methods, limits = figures['methods'], '[{:.1f}, {:.1f}]'.format
-    over = [[n, m['mAP'], limits(*m['mAP_interval']), m['CF1'], m['OF1']]
-            for n, m in methods.items()]
-    tags = [[n, t['thresholds'], t['CF1'], limits(*t['CF1_interval']), t['OF1'],
-             limits(*t['OF1_interval']), t['tags_a_picture']]
-            for n, m in methods.items() for t in (m['tags'], m.get('held_out')) if t]
-    ours, last = list(methods.items())[-1]
-    each = [[n, t['pictures'], *(m['AP'][n] for m in methods.values()),
-             limits(*last['AP_interval'][n]), f'{t["threshold"]:7.3f}', t['precision'], t['recall']]
-            for n, t in last.get('held_out', last['tags'])['classes'].items()]
-    few = ', '.join(f'{n} ({k})' for n, k in figures['few'].items())
-    head = (f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
-            'CF1 and OF1 of the 3 best tags\n')
-    return '\n'.join([
-        head,
-        as_table(over, ['', 'mAP', '95 %', 'CF1', 'OF1']), '\nTags by threshold\n',
-        as_table(tags, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture']),
-        f'\nAverage precision by class; 95 %, threshold, precision and recall are of {ours}'
-        + ', precision and recall cross-validated'*('held_out' in last) + '\n',
-        as_table(each, ['', 'pictures', *methods, '95 %', 'threshold', 'precision', 'recall']),
-        *[f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}']*bool(few)])
+    methods = figures['methods']
+    ours = list(methods)[-1]
+    by_class = f'Average precision by class; 95 %, threshold, precision and recall are of {ours}'
+    if 'held_out' in methods[ours]:
+        by_class += ', precision and recall cross-validated'
+    lines = [
+        f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
+        'CF1 and OF1 of the 3 best tags\n',
+        _methods_table(methods),
+        '\nTags by threshold\n',
+        _tags_table(methods),
+        f'\n{by_class}\n',
+        _classes_table(methods)]
+    few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
+    if few:
+        lines.append(
+            f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}')
+    return '\n'.join(lines)

@@ -23,14 +23,13 @@ from ..encoders.pictures import as_pictures
 from ..files import digest, shown
 from ..ensemble import Attended
 from ..learner import as_labelled, class_means, name_frequency
-from ..model_files import read_model_file, write_model_file
 from ..nounfilter import NounFilter
-from ..predict import Predictor, all_tensors, header_of, validation
+from ..predict import Predictor, learn_at_once, validation
 from ..tags import Tag
 from ..text.corpora import bundled_captions
 from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
-from ..training import check_same_run, more_than
+from ..training import more_than
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
@@ -90,20 +89,14 @@ class ClassVectors(Predictor):
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
         _check_named(train)
-        self.forget()
-        trial = copy.copy(self)                         # the model becomes it in the end
-        trial.frequency_ = frequency
-        data = digest([*train.texts, train.labels.numpy().tobytes()])
-        if checkpoint and Path(checkpoint).exists():
-            header, tensors = read_model_file(checkpoint)
-            check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
-            trial.take_tensors(tensors)
-        else:
+        def compute(trial):
             h = sentence_vectors(self.clip, train, features, progress)
             trial.vectors_ = self.solve(h, train.labels.to(h.device).float())
-        if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
-        if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
-        vars(self).update(vars(trial))
+        self.forget()
+        trial = copy.copy(self)
+        trial.frequency_ = frequency
+        data = digest([*train.texts, train.labels.numpy().tobytes()])
+        learn_at_once(self, compute, trial, data, measure, checkpoint)
         return self
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # C × D twice; or once, and None
@@ -129,7 +122,9 @@ class TextConcepts(ClassVectors):
         templates:bool=True, # add the 89 template sentences of each class to the captions
     ):
         super().__init__(clip, classes)
-        self.local, self.tau_image, self.templates = local, tau_image, templates
+        self.local = local
+        self.tau_image = tau_image
+        self.templates = templates
         more_than(0, tau_image=tau_image)
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
@@ -147,24 +142,24 @@ def some_captions(
     others:int=500, # and of those that name none
 )->LabeledTexts: # with the `frequency` of each class in the captions that were searched
     "Some captions of each class and others, in a random order that is always the same."
-    texts, C = list(texts), len(classes)
+    texts = list(texts)
     random.Random(0).shuffle(texts)
-    reader, kept, rows = NounFilter(classes), [], []
-    named, enough, looked = [0]*C, [0]*C, 0             # captions of each class: seen, and kept
+    reader, C = NounFilter(classes), len(classes)
+    seen, missing = [0]*C, [each]*C                     # captions of each class
+    kept, looked = {}, 0                                # caption's number -> its classes
     for looked, text in enumerate(texts, 1):
         columns = reader.columns(text)
-        for c in columns: named[c] += 1
-        if columns: wanted = any(enough[c] < each for c in columns)
-        else: wanted = others > 0
+        for c in columns: seen[c] += 1
+        wanted = any(missing[c] > 0 for c in columns) if columns else others > 0
         if not wanted: continue
-        kept.append(text)
-        rows.append(columns)
-        for c in columns: enough[c] += 1
+        kept[looked - 1] = columns
+        for c in columns: missing[c] -= 1
         if not columns: others -= 1
-        if not others and min(enough) >= each: break
-    labels = torch.zeros(len(rows), C, dtype=torch.bool)
-    for row, columns in zip(labels, rows): row[columns] = True
-    return LabeledTexts(kept, labels, classes, frequency=[count/looked for count in named])
+        if not others and max(missing) <= 0: break
+    labels = torch.zeros(len(kept), C, dtype=torch.bool)
+    for row, columns in zip(labels, kept.values()): row[columns] = True
+    shares = [count/looked for count in seen]
+    return LabeledTexts([texts[i] for i in kept], labels, classes, frequency=shares)
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-015
 def _warn_of_unknown(unknown:Sequence[str], captions:Sequence[str])->None: # class names

@@ -142,9 +142,17 @@ class CoOp(PicturePrompts):
     ):
         "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
-        self.n_ctx, self.class_specific, self.local = n_ctx, class_specific, local
-        self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
-        self.scale, self.tau_image, self.loss, self.seed = scale, tau_image, loss, seed
+        self.n_ctx = n_ctx
+        self.class_specific = class_specific
+        self.local = local
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.warmup_lr = warmup_lr
+        self.scale = scale
+        self.tau_image = tau_image
+        self.loss = loss
+        self.seed = seed
         check_n_ctx(n_ctx, clip)
         scaled_loss(loss, 1., PICTURE_LOSSES)
         self.recipe()

@@ -63,9 +63,17 @@ class DualCoOp(PicturePrompts):
     ):
         "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
-        self.n_ctx, self.class_specific, self.weight_grad = n_ctx, class_specific, weight_grad
-        self.lr, self.epochs, self.batch_size, self.warmup_lr = lr, epochs, batch_size, warmup_lr
-        self.tau_image, self.scale, self.learn_scale, self.seed = tau_image, scale, learn_scale, seed
+        self.n_ctx = n_ctx
+        self.class_specific = class_specific
+        self.weight_grad = weight_grad
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.warmup_lr = warmup_lr
+        self.tau_image = tau_image
+        self.scale = scale
+        self.learn_scale = learn_scale
+        self.seed = seed
         check_n_ctx(n_ctx, clip)
         self.recipe()
 

@@ -106,9 +106,17 @@ class TextLinear(ClassVectors):
     ):
         "Raises `ValueError` for another loss or impossible settings."
         super().__init__(clip, classes)
-        self.loss, self.solver, self.penalty = loss, solver, penalty
-        self.noise, self.epochs, self.lr, self.batch_size = noise, epochs, lr, batch_size
-        self.local, self.tau_image, self.templates, self.seed = local, tau_image, templates, seed
+        self.loss = loss
+        self.solver = solver
+        self.penalty = penalty
+        self.noise = noise
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.local = local
+        self.tau_image = tau_image
+        self.templates = templates
+        self.seed = seed
         if loss not in _SOLVERS:
             raise ValueError(f"loss must be 'squares', 'pairs' or 'bce', not {loss!r}")
         if solver is not None and solver not in _SOLVERS[loss]: raise ValueError(

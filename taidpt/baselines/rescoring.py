@@ -88,7 +88,9 @@ class Rescored(Wrapper):
         check_independent(model, 'Rescored')
         for name, value in {'likely': likely, 'level': level, 'weight': weight}.items():
             if not 0 <= value <= 1: raise ValueError(f'{name} must be from 0 to 1, got {value!r}.')
-        self.likely, self.level, self.weight = likely, level, weight
+        self.likely = likely
+        self.level = level
+        self.weight = weight
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]:
         "Raise `ValueError`: features have no regions to cut."

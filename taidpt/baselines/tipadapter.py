@@ -23,10 +23,9 @@ from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..losses import scaled_loss
-from ..model_files import read_model_file, write_model_file
-from ..predict import Predictor, all_tensors, header_of, validation
+from ..predict import Predictor, learn_at_once, validation
 from ..scores import global_scores
-from ..training import at_least, check_same_run, more_than
+from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-005
@@ -80,8 +79,14 @@ class TipAdapter(Predictor):
     ):
         "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
-        self.templates, self.alpha, self.beta, self.loss = templates, alpha, beta, loss
-        self.epochs, self.lr, self.batch_size, self.seed = epochs, lr, batch_size, seed
+        self.templates = templates
+        self.alpha = alpha
+        self.beta = beta
+        self.loss = loss
+        self.epochs = epochs
+        self.lr = lr
+        self.batch_size = batch_size
+        self.seed = seed
         at_least(0, alpha=alpha, beta=beta)
         at_least(0, whole=True, epochs=epochs, seed=seed)
         at_least(1, whole=True, batch_size=batch_size)
@@ -108,16 +113,9 @@ class TipAdapter(Predictor):
         measure = validation(self, val, progress)
         f = self.features_of(pictures, progress)
         data = digest([f.cpu().numpy(), y.numpy()])
+        def compute(trial): trial.fill(f, y.to(f.device), progress)
         self.forget()
-        trial = copy.copy(self)                             # the model becomes it in the end
-        if checkpoint and Path(checkpoint).exists():
-            header, tensors = read_model_file(checkpoint)
-            check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
-            trial.take_tensors(tensors)
-        else: trial.fill(f, y.to(f.device), progress)
-        if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
-        if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
-        vars(self).update(vars(trial))
+        learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
         return self
 
     def fill(self, f:Tensor, y:Tensor, progress:bool)->None: # K × D; K × C, bool

@@ -30,6 +30,7 @@ class LabeledPictures:
     renamed: dict[str,str] = field(default_factory=dict) # label that is a synonym -> class
     difficult: Tensor|None = None # N × C, bool: present, but hard to make out; False in `labels`
     missing: dict[str,str] = field(default_factory=dict) # listed but missing picture -> why
+    table: str = '' # path of the table that lists them
 
     def __len__(self)->int: return len(self.pictures)
 
@@ -214,7 +215,8 @@ def read_labels(
     try: column, unknown, renamed = _meanings(used, classes)
     except UnknownClass as e: raise UnknownClass(f'{path}: {e}') from None
     labels, difficult = _matrices(marked, column, len(classes))
-    return LabeledPictures(pictures, labels, classes, unknown, renamed, difficult)
+    return LabeledPictures(pictures, labels, classes, unknown, renamed, difficult,
+                           table=str(path))
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
 _BUNDLED = DATA/'coco_demo'

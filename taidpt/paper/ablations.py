@@ -8,30 +8,36 @@ __all__ = ['ablations']
 # %% ../../nbs/paper/ablations.ipynb #ablations-003
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
 
 from ..baselines.coop import CoOp
+from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..ensemble import ensemble_scores
+from ..datasets.labelled import LabeledPictures
+from ..learner import TaIDPT
 from ..losses import ranking_loss
 from ..metrics import Measured
 from taidpt.paper.study import (
-    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, write_table,
+    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, scores_both, together,
+    write_table,
 )
+from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-007
 def _each(setting:str, *values)->dict: # name of a value -> settings
-    return {str(v): {setting: v} for v in values}
+    return {str(value): {setting: value} for value in values}
+
+def _margin(m:float)->dict: # settings
+    return {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
 
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
-    'margin': {str(m): {'loss': partial(ranking_loss, margin=m)} if m != 1 else {}
-               for m in (.25, .5, 1., 2.)},
+    'margin': {str(m): _margin(m) for m in (.25, .5, 1., 2.)},
     'scale': _each('scale', 1., 2., 4., 8., 16.),
     'prompt length': _each('n_ctx', 4, 8, 16, 32),
     'context': {'shared': {}, 'class-specific': {'class_specific': True}},
@@ -40,80 +46,149 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variant_cell(m:Material, seed:int, name:str='published', **settings)->Cell:
+def _with_tau(model:TaIDPT, tau_image:float)->TaIDPT:
+    "A model with the same prompts and another temperature on pictures."
+    other = copy.copy(model)
+    other.tau_image = tau_image
+    return other
+
+def _variant_cell(
+    m:Material,
+    seed:int, # of the prompts
+    name:str='published', # of the variant
+    **settings, # of `TaIDPT`, where they are changed
+)->Cell:
     "Scores of the test pictures by TaI-DPT, as published or with changed settings."
-    model, learn, source = m.prompts(seed)
-    if settings.keys() == {'tau_image'}:
-        published, model = learn, copy.copy(model).set_params(**settings)
-        def learn(): return copy.copy(published()).set_params(**settings)
-    elif settings: model, learn, source = m.prompts(
-        seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
-    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, learn, source)
+    if not settings: prompts = m.prompts(seed)
+    elif settings.keys() == {'tau_image'}:
+        tau = settings['tau_image']
+        model, learn, source = m.prompts(seed)
+        prompts = _with_tau(model, tau), lambda: _with_tau(learn(), tau), source
+    else:
+        prompts = m.prompts(seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
+    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, *prompts)
+
+# %% ../../nbs/paper/ablations.ipynb #8eb0b983
+def _standard(m:Material)->dict: # setting -> value
+    "What an unchanged run has, the CLIP's recommendations included."
+    return asdict(m.recipe) | {'loss': 'ranking', 'n_ctx': m.run.n_ctx}
 
 def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
     "mAP for each value of one setting."
-    found, own = {}, m.study.clip.recommended
-    standard = {'loss': 'ranking', 'scale': 4., 'n_ctx': 16, 'tau_text': .02,
-                'tau_image': m.run.tau_image} | own
-    for value,settings in _ABLATIONS[group].items():
-        changed = {k: v for k,v in settings.items() if standard.get(k) != v}
-        mark = " (the CLIP's)" if settings.keys() & own.keys() else ' (as published)'
-        name = f'{group}={value}'.replace(' ', '-') if changed else 'published'
-        cells = [_variant_cell(m, s, name, **changed) for s in m.study.seeds]
-        found[group, value + mark*(not changed)] = measured(m.test, [c.both for c in cells])
+    found, standard = {}, _standard(m)
+    for value, settings in _ABLATIONS[group].items():
+        changed = {name: x for name, x in settings.items() if standard.get(name) != x}
+        if changed: name = f'{group}={value}'.replace(' ', '-')
+        else:
+            name = 'published'
+            recommended = settings.keys() & m.study.clip.recommended.keys()
+            value += " (the CLIP's)" if recommended else ' (as published)'
+        cells = [_variant_cell(m, seed, name, **changed) for seed in m.study.seeds]
+        found[group, value] = measured(m.test, scores_both(cells))
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
 def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
     "mAP over the weight of the local branch."
-    cells, found = [_variant_cell(m, s) for s in m.study.seeds], {}
-    for w in np.linspace(0, 1, 11).round(1).tolist():
-        name = f'local weight {w}' + ' (as published)'*(w == .5)
-        scores = [(1 - w)*c.branches[0] + w*c.branches[1] for c in cells]
+    cells = [_variant_cell(m, seed) for seed in m.study.seeds]
+    found = {}
+    for weight in np.linspace(0, 1, 11).round(1).tolist():
+        name = f'local weight {weight}'
+        if weight == .5: name += ' (as published)'
+        scores = [fuse(*cell.branches, 1 - weight) for cell in cells]
         found['branches', name] = measured(m.test, scores).each
     return found
 
+# %% ../../nbs/paper/ablations.ipynb #66af8f15
 def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # by group and CLIP
     "mAP of the published settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
         own = Material(replace(m.study, clip=clip), m.name)
-        scores = [_variant_cell(own, s).both for s in m.study.seeds]
+        scores = [_variant_cell(own, seed).both for seed in m.study.seeds]
         found['CLIP', clip.name] = measured(own.test, scores).each
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
+def _sentences_naming(m:Material, classes:ClassSet, n:int)->LabeledTexts:
+    "Sentences that name some of the classes, n at most, with the labels of these classes."
+    columns = [m.classes.index(name) for name in classes.names]
+    naming = m.train[m.train.labels[:, columns].any(1)]
+    some = naming[draw(len(naming), n)]
+    return LabeledTexts(some.texts, some.labels[:, columns], classes)
+
+# %% ../../nbs/paper/ablations.ipynb #886c9e9f
+def _sentence_cell(
+    m:Material,
+    test:LabeledPictures, # to be scored
+    texts:LabeledTexts, # to learn from
+    seed:int, # of the prompts
+)->Cell:
+    "Scores of TaI-DPT with the settings of CoOp."
+    settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
+    if 'lr' not in m.study.clip.recommended: settings['lr'] = 2e-3
+    prompts = m.prompts(
+        seed, f'texts-{m.name}-seed{seed}',
+        train=lambda: texts,
+        classes=test.classes,
+        source=f'{m.source} {len(texts)}',
+        **settings)
+    return m.study.cell(f'texts-pictures.{m.name}.texts.seed{seed}', test, *prompts)
+
+# %% ../../nbs/paper/ablations.ipynb #bce0af49
+def _picture_cell(
+    m:Material,
+    test:LabeledPictures, # to be scored
+    train:LabeledPictures, # to learn from
+    seed:int, # of the prompts
+)->Cell:
+    "Scores of CoOp with both branches."
+    study, run = m.study, m.run
+    model = CoOp(study.clip, test.classes, n_ctx=run.n_ctx, tau_image=run.tau_image,
+                 local=True, seed=seed)
+    source = labels_digest(train)
+    path = study.path('prompts', f'pictures-{m.name}-seed{seed}', model, source)
+
+    def learn():
+        features = study.features(train)
+        return model.fit(features, train.labels, checkpoint=path, progress=study.progress)
+    name = f'texts-pictures.{m.name}.pictures.seed{seed}'
+    return study.cell(name, test, model, learn, source)
+
+# %% ../../nbs/paper/ablations.ipynb #6c438b45
 def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was learned from
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
-    study, seen, name, (t, p) = m.study, scene(m, 1), f'texts-pictures.{m.name}', ([], [])
+    study, seen = m.study, scene(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
-    columns = [m.classes.index(c) for c in test.classes.names]
-    naming = m.train[m.train.labels[:, columns].any(1)]
-    some = naming[draw(len(naming), len(pictures))]
-    texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
-    zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, test.classes))
-    how = {'epochs': 50, 'batch_size': 32, 'templates': False}
-    if 'lr' not in study.clip.recommended: how['lr'] = 2e-3
-    for s in study.seeds:
-        prompts = m.prompts(s, f'texts-{m.name}-seed{s}', lambda: texts, classes=test.classes,
-                            source=f'{m.source} {len(texts)}', **how)
-        t.append(study.cell(f'{name}.texts.seed{s}', test, *prompts).both)
-        coop = CoOp(study.clip, test.classes, n_ctx=m.run.n_ctx, local=True,
-                    tau_image=m.run.tau_image, seed=s)
-        source = labels_digest(pictures)
-        path = study.path('prompts', f'pictures-{m.name}-seed{s}', coop, source)
-        def learn(coop=coop, path=path):
-            features = study.features(pictures).form(1)
-            return coop.fit(features, pictures.labels, checkpoint=path, progress=study.progress)
-        p.append(study.cell(f'{name}.pictures.seed{s}', test, coop, learn, source).both)
-    found = {f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
-             f'TaI-DPT, {len(texts)} sentences': t, f'CoOp-DPT, {len(pictures)} pictures': p}
-    for w in (.2, .4, .5, .6, .8):
-        both = [ensemble_scores(x, [1 - w, w]).float() for x in zip(t, p)]
-        found[f'both, weight {w:g} for pictures'] = both
-    return {('texts, pictures', what): measured(test, s).each for what,s in found.items()}
+    texts = _sentences_naming(m, test.classes, len(pictures))
+    zero_shot = ZeroShotCLIP(study.clip, test.classes)
+    zero = study.cell(f'texts-pictures.{m.name}.zero-shot', test, zero_shot)
+    from_texts = [_sentence_cell(m, test, texts, seed) for seed in study.seeds]
+    from_pictures = [_picture_cell(m, test, pictures, seed) for seed in study.seeds]
+    scores = {
+        f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
+        f'TaI-DPT, {len(texts)} sentences': scores_both(from_texts),
+        f'CoOp-DPT, {len(pictures)} pictures': scores_both(from_pictures)}
+    for weight in (.2, .4, .5, .6, .8):
+        name = f'both, weight {weight:g} for pictures'
+        scores[name] = together(from_pictures, from_texts, weight)
+    return {('texts, pictures', what): measured(test, runs).each for what, runs in scores.items()}
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-025
+def _groups(clips:Sequence[FrozenCLIP], names:Sequence[str]|None)->dict: # name -> function of m
+    "The groups to measure: all, or some by name; `ValueError` for other names."
+    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
+    known |= {
+        'branches': _branch_results,
+        'texts, pictures': _texts_or_pictures,
+        'CLIP': partial(_clip_results, clips=clips)}
+    if names is None: return known
+    for name in names:
+        if name not in known:
+            raise ValueError(f'{name!r} is no group of ablations; there are {", ".join(known)}')
+    return {name: known[name] for name in names}
+
+# %% ../../nbs/paper/ablations.ipynb #889cfc38
 def ablations(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
@@ -121,16 +196,13 @@ def ablations(
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
     "Ablations of the published settings. Writes ablations.md and JSON."
-    known = {g: partial(_setting_results, group=g) for g in _ABLATIONS} | {
-        'branches': _branch_results, 'texts, pictures': _texts_or_pictures,
-        'CLIP': partial(_clip_results, clips=clips)}
-    groups = list(known if groups is None else groups)
-    if wrong := [g for g in groups if g not in known]:
-        raise ValueError(f'{wrong[0]!r} is no group of ablations; there are {", ".join(known)}')
-    m, found, notes = Material(study, name), {}, []
-    for g in groups: found |= known[g](m)
-    if 'CLIP' in groups and not clips:
-        notes.append('No other CLIP was named, so there is one row of them.')
-    write_table(study, 'ablations', f'Ablations on {name}', {name: data_digest(m.test, m.train)},
-                ['ablation', 'value'], found, notes=[*notes, *m.notes(found.values())])
+    chosen = _groups(clips, groups)
+    m, found = Material(study, name), {}
+    for measure in chosen.values(): found |= measure(m)
+    notes = m.notes(found.values())
+    if 'CLIP' in chosen and not clips:
+        notes.insert(0, 'No other CLIP was named, so there is one row of them.')
+    data = {name: data_digest(m.test, m.train)}
+    write_table(study, 'ablations', f'Ablations on {name}', data, ['ablation', 'value'], found,
+                notes=notes)
     return found

@@ -120,7 +120,7 @@ class AugmentedPictures(FeatureStore):
         no_offsets = np.zeros(1, np.int64)
         super().__init__(
             torch.cat(whole).numpy(), no_parts, no_offsets, kind='pictures',
-            weights=clip.fingerprint(), preparation=clip.preparation(), form=clip.form(False))
+            weights=clip.fingerprint(), preparation=clip.preparation(), form=clip.form())
 
     def _preprocess(self, picture:Image.Image)->Tensor: # -> 3 × height × width, as CLIP wants them
         rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')

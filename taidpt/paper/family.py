@@ -22,6 +22,7 @@ from ..baselines.linear import TextLinear
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
+from ..encoders.features import FeatureStore
 from ..ensemble import Attended
 from ..files import DATA, locked, write_whole
 from ..learner import TaIDPT
@@ -37,20 +38,26 @@ from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/family.ipynb #family-006
 FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> a model
-    'zero-shot CLIP': lambda clip, c, s: ZeroShotCLIP(clip, c, local=False),
-    'zero-shot CLIP with DPT': lambda clip, c, s: ZeroShotCLIP(clip, c),
-    'TaI': lambda clip, c, s: TaIDPT(clip, c, local=False, seed=s),
-    'TaI-DPT': lambda clip, c, s: TaIDPT(clip, c, seed=s),
-    'concepts, global': lambda clip, c, s: TextConcepts(clip, c, local=False),
-    'concepts': lambda clip, c, s: TextConcepts(clip, c),
-    'concepts with attention': lambda clip, c, s: TextConcepts(clip, c),
-    'linear, global': lambda clip, c, s: TextLinear(clip, c, local=False, templates=True),
-    'linear': lambda clip, c, s: TextLinear(clip, c, templates=True),
-    'prompts on pairs': lambda clip, c, s: TaIDPT(clip, c, loss='auc', seed=s),
-    'linear on pairs': lambda clip, c, s: TextLinear(clip, c, loss='pairs', templates=True),
-    'linear on pairs with attention': lambda clip, c, s: TextLinear(clip, c, 'pairs', templates=True)}
+    'zero-shot CLIP': lambda clip, c, seed: ZeroShotCLIP(clip, c, local=False),
+    'zero-shot CLIP with DPT': lambda clip, c, seed: ZeroShotCLIP(clip, c),
+    'TaI': lambda clip, c, seed: TaIDPT(clip, c, local=False, seed=seed),
+    'TaI-DPT': lambda clip, c, seed: TaIDPT(clip, c, seed=seed),
+    'concepts, global': lambda clip, c, seed: TextConcepts(clip, c, local=False),
+    'concepts': lambda clip, c, seed: TextConcepts(clip, c),
+    'concepts with attention': lambda clip, c, seed: TextConcepts(clip, c),
+    'linear, global': lambda clip, c, seed: TextLinear(clip, c, local=False, templates=True),
+    'linear': lambda clip, c, seed: TextLinear(clip, c, templates=True),
+    'prompts on pairs': lambda clip, c, seed: TaIDPT(clip, c, loss='pairs', seed=seed),
+    'linear on pairs': lambda clip, c, seed: TextLinear(clip, c, 'pairs', templates=True),
+    'linear on pairs with attention':
+        lambda clip, c, seed: TextLinear(clip, c, 'pairs', templates=True)}
 
 # %% ../../nbs/paper/family.ipynb #family-008
+def _source_code(model:Predictor)->str:
+    "The code of a model's module, which identifies a method of your own."
+    try: return inspect.getsource(sys.modules[type(model).__module__])
+    except (OSError, TypeError): return str(time.time())    # it has no file: always new
+
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
     def __init__(self,
@@ -61,67 +68,112 @@ class Comparison:
         min_photos:int=1, # that a class must be on to be measured
         members:dict[str, Callable]=FAMILY, # methods by name
     ):
-        self.study, self.photos, self.every, self.members = study, photos, every, members
-        self.train = train = every[every.labels.any(1)]
-        train.dropped = len(every) - len(train) + every.dropped
-        self.seeds, self.kept = seeds, {}
+        self.study, self.photos, self.every = study, photos, every
+        self.seeds, self.members = seeds, members
         self.labels = photos.labels & (photos.labels.sum(0) >= min_photos)
         if not self.labels.any(): raise ValueError(
             f'no class is on {min_photos} of the {len(photos)} photos: there is nothing to measure')
-        self.data = data_digest(photos, train, min_photos)
+        named = every[every.labels.any(1)]
+        self.train = LabeledTexts(
+            named.texts, named.labels, named.classes,
+            dropped=len(every) - len(named) + every.dropped,
+            frequency=every.frequency)
+        self.data = data_digest(photos, self.train, min_photos)
+        self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
 
     def model(self, name:str, seed:int=1)->Predictor:
         "A member, before `fit`."
         return self.members[name](self.study.clip, self.photos.classes, seed)
 
+    def runs(self, name:str)->list[Predictor]:
+        "A member once for each seed, or once if it has none; before `fit`."
+        models = [self.model(name, seed) for seed in range(1, self.seeds + 1)]
+        seeded = settings_of(models[0]) != settings_of(models[-1])
+        return models if seeded else models[:1]
+
+    def sentences(self, name:str)->LabeledTexts:
+        "What a member learns from, without templates."
+        return self.every if ' on pairs' in name else self.train
+
+    def features(self, name:str)->FeatureStore:
+        "Features of these sentences, followed by those of the templates; encoded once."
+        on_pairs = ' on pairs' in name
+        if on_pairs not in self.encoded:
+            texts = self.sentences(name) + template_sentences(self.photos.classes)
+            self.encoded[on_pairs] = self.study.sentence_features(texts.texts)
+        return self.encoded[on_pairs]
+
+    def source(self, name:str, model:Predictor)->str:
+        "A hash of all that a member learns from; of your own, also its code."
+        source = self.data
+        if ' on pairs' in name: source = data_digest(self.photos, self.every)
+        return source if name in FAMILY else source + _source_code(model)
+
+    def learner(self, name:str, model:Predictor)->Callable|None: # () -> the fitted model
+        "A function that learns; none for a model without `fit`."
+        if not hasattr(model, 'fit'): return None
+        train = self.sentences(name)
+        features = self.features(name)                      # now: the seconds are of learning
+
+        def learn():
+            model.fit(train, features=features, progress=False)
+            return Attended(model, features) if name.endswith('attention') else model
+        return learn
+
     def cells(self, name:str)->list[Cell]:
         "A member's scores of the photos, one cell per seed."
-        study, found, on_pairs = self.study, [], ' on pairs' in name
-        train = self.every if on_pairs else self.train
-        source = data_digest(self.photos, train) if on_pairs else self.data
-        texts = train.texts + template_sentences(train.classes).texts
-        models = [self.model(name, s) for s in range(1, self.seeds + 1)]
-        if settings_of(models[0]) == settings_of(models[-1]): models = models[:1]   # no seed
-        if name not in FAMILY:                              # identified by its source code
-            try: source += inspect.getsource(sys.modules[type(models[0]).__module__])
-            except (OSError, TypeError): source += str(time.time())     # it has no source file
-        for seed,model in enumerate(models, 1):
-            def learn(model=model):
-                features = study.sentence_features(texts)
-                begin = time.perf_counter()
-                model.fit(train, features=features, progress=False)
-                if name.endswith('attention'): model = Attended(model, features)
-                model.seconds = time.perf_counter() - begin
-                return model
+        cells = []
+        for seed, model in enumerate(self.runs(name), 1):
             key = f'family-{self.data}.{name.replace(" ", "-")}.{seed}'
-            learner = learn if hasattr(model, 'fit') else None
-            found.append(study.cell(key, self.photos, model, learner, source))
-        return found
+            learn, source = self.learner(name, model), self.source(name, model)
+            cells.append(self.study.cell(key, self.photos, model, learn, source))
+        return cells
+
+    def scale(self, name:str)->float:
+        "The factor on scores in the softmax of relative scores: 16 for cosines."
+        model, clip = self.model(name), self.study.clip
+        if isinstance(model, ZeroShotCLIP): return 16/clip.logit_scale      # on cosines already
+        if isinstance(model, TaIDPT) and model.loss == 'ranking':
+            return 4*model.recipe_for(None).scale           # on cosines, in the loss
+        return 16.
 
     def scores(self, name:str, relative:bool=False)->list[Tensor]: # of each seed, N × C
         "A member's own scores, or its relative scores."
-        found = [c.both for c in self.cells(name)]
-        if not relative: return found
-        scale = 16/(self.model(name).cosine_scale or 1)
-        if name.startswith('TaI'):                          # as the loss sees
-            scale = 4*self.study.clip.recommended.get('scale', 4.)
-        return [relative_scores(s, scale) for s in found]
+        scores = [cell.both for cell in self.cells(name)]
+        if not relative: return scores
+        return [relative_scores(one, self.scale(name)) for one in scores]
 
     def measured(self, name:str, relative:bool=False)->Measured:
         "mAP of a member, computed once."
-        if (name, relative) not in self.kept: self.kept[name, relative] = Measured(
-            self.labels, self.scores(name, relative), self.photos.classes.names, draws=500)
+        if (name, relative) not in self.kept:
+            scores = self.scores(name, relative)
+            found = Measured(self.labels, scores, self.photos.classes.names, draws=500)
+            self.kept[name, relative] = found
         return self.kept[name, relative]
 
     def row(self, name:str, relative:bool, photos:str, classes:str, captions:str)->'Result':
         "The row of a member; photos, classes and captions are names."
-        m, clip, cells = self.measured(name, relative), self.study.clip, self.cells(name)
-        gain = m.gain(self.measured('zero-shot CLIP'))
-        seconds = float(np.mean([c.seconds for c in cells]))
-        if dense := getattr(clip.model.visual, 'dense', ''): name = f'{name}, {dense}'
-        return Result(clip.name or 'a CLIP', clip.fingerprint(), photos, len(self.photos), classes,
-                      len(m.ap()), captions, self.data, name, relative, len(cells), *m.map(), *gain,
-                      seconds, __version__)
+        clip, cells = self.study.clip, self.cells(name)
+        measured = self.measured(name, relative)
+        interval = measured.map()
+        gain = measured.gain(self.measured('zero-shot CLIP'))
+        dense = getattr(clip.model.visual, 'dense', '')
+        return Result(
+            clip=clip.name or 'a CLIP',
+            weights=clip.fingerprint(),
+            photos=photos,
+            n_photos=len(self.photos),
+            classes=classes,
+            n_classes=len(measured.ap()),
+            captions=captions,
+            data=self.data,
+            method=f'{name}, {dense}' if dense else name,
+            relative=relative,
+            seeds=len(cells),
+            map=interval.value, low=interval.low, high=interval.high,
+            gain=gain.value, gain_low=gain.low, gain_high=gain.high,
+            seconds=float(np.mean([cell.seconds for cell in cells])),
+            version=__version__)
 
 # %% ../../nbs/paper/family.ipynb #family-021
 @dataclass(frozen=True)
@@ -165,29 +217,34 @@ def read_results(
     if not Path(path).exists(): return []
     from pyarrow import ArrowInvalid, csv as arrow          # only readers need pyarrow
     kinds = {str: 'string', int: 'int64', float: 'float64', bool: 'bool'}
-    how = arrow.ConvertOptions(
-        column_types={f.name: kinds[f.type] for f in fields(Result)}, null_values=[],
-        true_values=['yes'], false_values=['no'])
+    types = {field.name: kinds[field.type] for field in fields(Result)}
+    convert = arrow.ConvertOptions(
+        column_types=types, null_values=[], true_values=['yes'], false_values=['no'])
     try:
-        table = arrow.read_csv(path, arrow.ReadOptions(use_threads=False), convert_options=how)
+        table = arrow.read_csv(path, arrow.ReadOptions(use_threads=False), convert_options=convert)
         return [Result(**row) for row in table.to_pylist()]
     except (TypeError, ArrowInvalid) as e: raise ValueError(
         f'{path}: {e}; correct the line, or delete it to measure it again') from None
+
+# %% ../../nbs/paper/family.ipynb #1346c0ae
+def _told(value)->str:
+    "A value as the file holds it."
+    if isinstance(value, bool): return 'yes' if value else 'no'
+    return f'{value:.2f}' if isinstance(value, float) else str(value)
 
 def keep_results(
     path:str|Path, # .csv, new or existing
     results:list[Result], # new rows
 )->list[Result]: # all rows of the file
     "Add rows to a file, replacing those with the same key. Raises what `read_results` raises."
-    def told(v):
-        if isinstance(v, bool): return 'yes' if v else 'no'
-        return f'{v:.2f}' if isinstance(v, float) else str(v)
     with locked(path):
-        rows = list({r.key: r for r in (*read_results(path), *results)}.values())
+        by_key = {}
+        for row in (*read_results(path), *results): by_key[row.key] = row
+        rows = list(by_key.values())
         with write_whole(path) as tmp, open(tmp, 'w', encoding='utf-8', newline='') as f:
             table = csv.writer(f, lineterminator='\n')
-            table.writerow([f.name for f in fields(Result)])
-            table.writerows([told(v) for v in astuple(r)] for r in rows)
+            table.writerow([field.name for field in fields(Result)])
+            for row in rows: table.writerow(map(_told, astuple(row)))
     return rows
 
 def bundled_results()->list[Result]:
@@ -209,6 +266,45 @@ def _labelled_pictures(
     found = published_pictures(classes.name, path)
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
+# %% ../../nbs/paper/family.ipynb #95e86109
+def _labelled_sentences(
+    captions:str|Path|None, # file; None: the bundled captions
+    classes:ClassSet, # C classes
+    progress:bool, # bars
+)->tuple[str, LabeledTexts]: # a name for them; the sentences, those that name no class, too
+    "Your sentences, or the bundled ones, with labels."
+    name, sentences = 'COCO val2017', bundled_captions()
+    if captions: name, sentences = Path(captions).name, read_captions(captions)
+    return name, NounFilter(classes).label(sentences, progress, keep_unnamed=True)
+
+# %% ../../nbs/paper/family.ipynb #cf0a1e2f
+def _members(member:type[Predictor]|None)->dict[str, Callable]: # as `FAMILY`
+    "The family, and your own method. Raises `TypeError` for another object."
+    if member is None: return FAMILY
+    own = isinstance(member, type) and issubclass(member, Predictor)
+    ways = 'embeddings', 'branches', 'predict_branches'     # to scores
+    if not own or all(getattr(member, way) is getattr(Predictor, way) for way in ways):
+        raise TypeError('a method of your own is a subclass of Predictor with fit and embeddings, '
+                        f'or with branches, not {member!r:.60}')
+    seeded = 'seed' in inspect.signature(member).parameters
+    def new(clip, classes, seed):
+        return member(clip, classes, seed=seed) if seeded else member(clip, classes)
+    return FAMILY | {member.__name__: new}
+
+def _results_table(rows:list[Result])->str:
+    "Results in Markdown."
+    head = ['method', 'mAP', '95 %', 'gain', '95 %', 'seeds', 'seconds']
+    lines = []
+    for row in rows:
+        method = f'{row.method}, relative' if row.relative else row.method
+        lines.append([
+            method,
+            f'{row.map:.1f}', f'{row.low:.1f} to {row.high:.1f}',
+            f'{row.gain:+.1f}', f'{row.gain_low:+.1f} to {row.gain_high:+.1f}',
+            str(row.seeds), f'{row.seconds:.2f}'])
+    return markdown_table(head, lines, 1)
+
+# %% ../../nbs/paper/family.ipynb #d3f8433a
 def compare(
     clip:FrozenCLIP, # encoder
     data:str|Path|None=None, # labelled pictures; None: the 36 bundled photos
@@ -221,25 +317,17 @@ def compare(
     progress:bool=True, # show progress bars
 )->str: # a table in Markdown
     "Compare the family on labelled pictures. An interrupted run resumes."
-    if member and not (isinstance(member, type) and issubclass(member, Predictor)): raise TypeError(
-        f'a method of your own is a subclass of Predictor with fit and predict, not {member!r:.60}')
+    members = _members(member)
     read_results(out)                                       # a malformed line fails now
-    called = str(classes) if isinstance(classes, (str, Path)) else as_classset(classes).name
-    classes = as_classset(classes).spelled_naturally()
-    name, photos = _labelled_pictures(data, classes)
-    source = Path(captions).name if captions else 'COCO val2017'
-    sentences = read_captions(captions) if captions else bundled_captions()
-    train = NounFilter(classes).label(sentences, progress, keep_unnamed=True)
+    known = as_classset(classes)
+    called = str(classes) if isinstance(classes, str | Path) else known.name
+    known = known.spelled_naturally()
+    name, photos = _labelled_pictures(data, known)
+    source, train = _labelled_sentences(captions, known, progress)
     study = Study(clip, Path(out).parent, progress=progress)
-    def own(clip, c, seed):
-        seeded = 'seed' in inspect.signature(member).parameters
-        return member(clip, c, seed=seed) if seeded else member(clip, c)
-    members = FAMILY | ({member.__name__: own} if member else {})
     family = Comparison(study, photos, train, seeds, min_photos, members)
-    every = tqdm([*product(members, (False, True))], 'methods', disable=not progress)
-    rows = [family.row(m, relative, name, called, source) for m,relative in every]
+    every = list(product(members, (False, True)))
+    bar = tqdm(every, 'methods', disable=not progress)
+    rows = [family.row(method, relative, name, called, source) for method, relative in bar]
     keep_results(out, rows)
-    lines = [[r.method + ', relative'*r.relative, f'{r.map:.1f}', f'{r.low:.1f} to {r.high:.1f}',
-              f'{r.gain:+.1f}', f'{r.gain_low:+.1f} to {r.gain_high:+.1f}', str(r.seeds),
-              f'{r.seconds:.2f}'] for r in rows]
-    return markdown_table(['method', 'mAP', '95 %', 'gain', '95 %', 'seeds', 'seconds'], lines, 1)
+    return _results_table(rows)

@@ -7,11 +7,11 @@ __all__ = ['fig6']
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-003
 from collections.abc import Sequence
+from functools import partial
 
 from ..baselines.coop import CoOp
-from ..ensemble import ensemble_scores
 from ..metrics import Measured
-from .study import Material, Scene, Study, measured, scene
+from .study import Material, Scene, Study, scene, scores_alone, scores_both, together
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
 def fig6(
@@ -22,16 +22,17 @@ def fig6(
     pictures:Scene|None=None, # pictures in place of the data set's
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
-    shots, group = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2)), f'fig6.{name}'
+    if not shots: shots = (1, 2, 4, 8, 16) if study.whole else (1, 2)
+    group = f'fig6.{name}'
     seen = pictures or scene(Material(study, name), max(shots))
-    tai, test = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts), seen.test
-    found = {('TaI', 0): measured(test, [tai.alone]), ('TaI-DPT', 0): measured(test, [tai.both])}
-    def model(seed): return CoOp(study.clip, test.classes, local=True, seed=seed, **(coop or {}))
+    tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
+    found = seen.measured(0, {'TaI': [tai.alone], 'TaI-DPT': [tai.both]})
+    new = partial(CoOp, study.clip, seen.test.classes, local=True, **(coop or {}))
     for k in shots:
-        cells = [seen.learned(f'{group}.CoOp', k, model(s)) for s in study.seeds]
-        both = [ensemble_scores([c.both, tai.both]).float() for c in cells]
-        found |= {('CoOp', k): measured(test, [c.alone for c in cells]),
-                  ('CoOp-DPT', k): measured(test, [c.both for c in cells]),
-                  ('CoOp-DPT + TaI-DPT', k): measured(test, both)}
+        cells = seen.runs(f'{group}.CoOp', k, new)
+        found |= seen.measured(k, {
+            'CoOp': scores_alone(cells),
+            'CoOp-DPT': scores_both(cells),
+            'CoOp-DPT + TaI-DPT': together(cells, tai)})
     seen.write('fig6', f'Fig. 6, mAP over pictures a class, {name}', 'shots', found, {})
     return found

@@ -11,32 +11,63 @@ from collections.abc import Sequence
 import torch
 
 from ..metrics import Measured
-from .published import published_settings
-from .study import Cell, Material, Study, data_digest, draw, measured, write_table
+from taidpt.paper.study import (
+    Cell, Material, Study, data_digest, draw, measured, scores_alone, scores_both, write_table,
+)
 from ..texts import template_sentences
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-017
 def _equal_epochs(size:int, largest:int, epochs:int, batch_size:int)->int:
     "Epochs that give a sample as many steps as the largest one."
-    steps, most = (max(1, n // min(batch_size, n)) for n in (size, largest))
-    return round(epochs * most / steps)
+    def steps(n): return max(1, n // min(batch_size, n))
+    return round(epochs * steps(largest) / steps(size))
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-018
-def _sample_cell(m:Material, size:int, largest:int, seed:int, equal_steps:bool)->Cell:
+def _sample_cell(
+    m:Material,
+    size:int, # captions in the sample
+    largest:int, # captions in the largest sample
+    seed:int, # of the sample and of the prompts
+    equal_steps:bool, # as in `fig7`
+)->Cell:
     "Scores of the test pictures by prompts from a sample."
-    study, templates = m.study, template_sentences(m.classes)
-    every, more = m.train + templates, len(templates)
+    study = m.study
+    templates = template_sentences(m.classes)
+    every = m.train + templates
     drawn = draw(len(m.train), size, seed)
-    rows = torch.cat([drawn, torch.ones(more, dtype=torch.bool)]).nonzero()[:, 0]
-    how = study.clip.recommended | published_settings(m.run, study.clip)
-    epochs, ending = how['epochs'], '-steps' if equal_steps else ''
-    if equal_steps: epochs = _equal_epochs(len(rows), largest + more, epochs, how['batch_size'])
-    def features(): return study.sentence_features(every.texts).take(rows)
-    prompts = m.prompts(seed, f'fig7-{m.name}-{size}-seed{seed}{ending}', lambda: every[rows],
-                        features, templates=False, epochs=epochs, source=f'{m.source} {size}')
+    always = torch.ones(len(templates), dtype=torch.bool)
+    rows = torch.cat([drawn, always]).nonzero()[:, 0]
+    epochs, ending = m.recipe.epochs, ''
+    if equal_steps:
+        most = largest + len(templates)
+        epochs = _equal_epochs(len(rows), most, epochs, m.recipe.batch_size)
+        ending = '-steps'
+    prompts = m.prompts(
+        seed, f'fig7-{m.name}-{size}-seed{seed}{ending}',
+        train=lambda: every[rows],
+        features=lambda: study.sentence_features(every.texts).take(rows),
+        source=f'{m.source} {size}',
+        templates=False,
+        epochs=epochs)
     return study.cell(f'fig7.{m.name}{ending}.{size}.seed{seed}', m.test, *prompts)
 
 # %% ../../nbs/paper/fig7.ipynb #fig7-020
+def _sample_sizes(n:int, asked:Sequence[int]|None)->list[int]:
+    "The numbers of captions, of n at most: as asked, or 0, 250, 1,000, … and all."
+    if not asked:
+        growing = (250 * 4**i for i in range(9))
+        asked = [0, *(size for size in growing if size < n), n]
+    return sorted({min(size, n) for size in asked})
+
+def _fig7_notes(m:Material, equal_steps:bool, found:dict)->list[str]:
+    "Notes for readers."
+    how = 'As many epochs for each size, and so fewer steps for fewer sentences.'
+    if equal_steps: how = 'About as many steps for each size.'
+    templates = len(template_sentences(m.classes))
+    how += f' The {templates:,} template sentences are always there.'
+    return [how, *m.notes(found.values())]
+
+# %% ../../nbs/paper/fig7.ipynb #0ea81d34
 def fig7(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
@@ -44,18 +75,16 @@ def fig7(
     equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as published
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md, or fig7-steps.md, and JSON."
-    m, found = Material(study, name), {}
-    n = len(m.train)
-    sizes = sizes or [0, *(k for k in (250 * 4**i for i in range(9)) if k < n), n]
-    sizes = sorted({min(k, n) for k in sizes})
-    for k in sizes:
-        some = [_sample_cell(m, k, sizes[-1], s, equal_steps) for s in study.seeds]
-        found |= {(name, k, 'TaI'): measured(m.test, [c.alone for c in some]),
-                  (name, k, 'TaI-DPT'): measured(m.test, [c.both for c in some])}
-    how = ('About as many steps for each size.' if equal_steps else
-           'As many epochs for each size, and so fewer steps for fewer sentences.')
-    how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
-    write_table(study, 'fig7-steps' if equal_steps else 'fig7',
-                'Fig. 7, mAP over the number of sentences', {name: data_digest(m.test, m.train)},
-                ['data', 'sentences', 'method'], found, notes=[how, *m.notes(found.values())])
+    m = Material(study, name)
+    sizes = _sample_sizes(len(m.train), sizes)
+    found = {}
+    for size in sizes:
+        cells = [_sample_cell(m, size, sizes[-1], seed, equal_steps) for seed in study.seeds]
+        found[name, size, 'TaI'] = measured(m.test, scores_alone(cells))
+        found[name, size, 'TaI-DPT'] = measured(m.test, scores_both(cells))
+    what = 'fig7-steps' if equal_steps else 'fig7'
+    data = {name: data_digest(m.test, m.train)}
+    notes = _fig7_notes(m, equal_steps, found)
+    write_table(study, what, 'Fig. 7, mAP over the number of sentences', data,
+                ['data', 'sentences', 'method'], found, notes=notes)
     return found

@@ -25,6 +25,35 @@ from .table3 import table3
 TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table3': table3,
           'ablations': ablations}
 
+def _several_clips(what:str, clip:FrozenCLIP|str|Sequence|None)->list: # CLIPs or their names
+    "The CLIPs of a table; `ValueError` if they are too many."
+    if not clip: clip = 'embedded'
+    clips = [clip] if isinstance(clip, FrozenCLIP | str) else list(clip)
+    most = {'table3': 2, 'ablations': len(clips)}.get(what, 1)
+    if len(clips) <= most: return clips
+    raise ValueError(
+        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
+
+def _check_sets(what:str, data:str|Path|None, asked:dict)->None: # asked: of the table's function
+    "`FileNotFoundError` if files of the data sets are missing."
+    if data is None: return
+    if asked.get('datasets'): sets = asked['datasets']
+    elif 'name' in asked: sets = [asked['name']]
+    else: sets = {'table1': list(RUNS), 'table2': ['coco']}.get(what, ['voc2007'])
+    check_data(data, sets, train=what not in ('table1', 'fig7'))
+
+def _loaded(what:str, clips:list)->list[FrozenCLIP]:
+    "CLIPs by their names; the second one of Table 3 as DualCoOp takes it."
+    loaded = []
+    for clip in clips:
+        whole = {}
+        if what == 'table3' and loaded and clip != 'embedded':
+            whole = {'image_size': 448, 'crop': False}
+        if isinstance(clip, str): clip = load_clip(*model_and_tag(clip), **whole)
+        loaded.append(clip)
+    return loaded
+
+# %% ../../nbs/paper/reproduce.ipynb #16913e1f
 def reproduce(
     what:str, # one of `TABLES`
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
@@ -40,17 +69,11 @@ def reproduce(
 
     `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
-    clips = [clip or 'embedded'] if not clip or isinstance(clip, FrozenCLIP | str) else clip
-    if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
-        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
-    sets = RUNS if what == 'table1' else ['coco' if what == 'table2' else 'voc2007']
-    sets = kwargs.get('datasets') or ([kwargs['name']] if 'name' in kwargs else sets)
-    if data is not None: check_data(data, sets, what not in ('table1', 'fig7'))
-    dual = {'image_size': 448, 'crop': False} if what == 'table3' else {}       # of DualCoOp
-    first, *more = [c if isinstance(c, FrozenCLIP) else
-                    load_clip(*model_and_tag(c), **(dual if i and c != 'embedded' else {}))
-                    for i, c in enumerate(clips)]
-    if more: kwargs |= {'dual_clip': more[0]} if what == 'table3' else {'clips': more}
+    clips = _several_clips(what, clip)
+    _check_sets(what, data, kwargs)
+    first, *others = _loaded(what, clips)
+    if others and what == 'table3': kwargs['dual_clip'] = others[0]
+    elif others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
     name = 'fig7-steps' if kwargs.get('equal_steps') else what

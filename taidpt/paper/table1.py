@@ -10,18 +10,30 @@ from collections.abc import Sequence
 
 from ..metrics import Measured
 from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Material, Study, data_digest, measured, write_table
+from taidpt.paper.study import (
+    Cell, Material, Study, data_digest, measured, scores_alone, scores_both, write_table,
+)
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table1.ipynb #table1-007
-def _table1_results(study:Study, m:Material)->tuple[dict, list]: # m: one data set
-    "mAP of the four methods, and the cells of zero-shot CLIP and of each seed."
-    name, test = f'table1.{m.name}', m.test
-    zero = study.cell(f'{name}.zero-shot', test, ZeroShotCLIP(study.clip, m.classes))
-    learned = [study.cell(f'{name}.seed{s}', test, *m.prompts(s)) for s in study.seeds]
-    scores = ([zero.alone], [zero.both], [c.alone for c in learned], [c.both for c in learned])
-    found = {(m.name, method): measured(test, s) for method,s in zip(METHODS, scores)}
-    return found, [zero, *learned]
+def _table1_cells(m:Material)->list[Cell]: # m: one data set
+    "Scores by zero-shot CLIP, and then by the prompts of each seed."
+    study, group = m.study, f'table1.{m.name}'
+    zero_shot = ZeroShotCLIP(study.clip, m.classes)
+    cells = [study.cell(f'{group}.zero-shot', m.test, zero_shot)]
+    for seed in study.seeds:
+        cells.append(study.cell(f'{group}.seed{seed}', m.test, *m.prompts(seed)))
+    return cells
+
+def _table1_results(m:Material)->dict[tuple, Measured]: # by data set and method
+    "mAP of the four methods on one data set."
+    zero_shot, *learned = _table1_cells(m)
+    scores = {
+        'zero-shot CLIP': [zero_shot.alone],
+        'zero-shot CLIP with DPT': [zero_shot.both],
+        'TaI': scores_alone(learned),
+        'TaI-DPT': scores_both(learned)}
+    return {(m.name, method): measured(m.test, scores[method]) for method in METHODS}
 
 # %% ../../nbs/paper/table1.ipynb #table1-012
 def table1(
@@ -29,15 +41,16 @@ def table1(
     datasets:Sequence[str]=tuple(RUNS), # their names
 )->dict[tuple, Measured]: # by data set and method
     "Table 1: four methods on each data set. Writes table1.md and table1.json."
-    materials, results, notes = [Material(study, name) for name in datasets], {}, []
-    for m in materials: _ = m.captions, m.test                  # fail now if a file is missing
+    materials = [Material(study, name) for name in datasets]
+    for m in materials: _ = m.captions, m.test              # fail now if a file is missing
+    results, published, data = {}, {}, {}
+    notes = []
     for m in materials:
-        found, _ = _table1_results(study, m)
+        found = _table1_results(m)
         results |= found
+        data[m.name] = data_digest(m.test, m.train)
         notes += m.notes(found.values())
-    known = {m.name for m in materials if m.published}
-    theirs = {k: PUBLISHED_MAP[k] for k in results if k[0] in known}
-    if theirs: notes.insert(0, 'Published: Guo et al., CVPR 2023, Table 1, RN50.')
-    data = {m.name: data_digest(m.test, m.train) for m in materials}
-    write_table(study, 'table1', 'Table 1', data, ['data', 'method'], results, theirs, notes)
+        if m.published: published |= {key: PUBLISHED_MAP[key] for key in found}
+    if published: notes.insert(0, 'Published: Guo et al., CVPR 2023, Table 1, RN50.')
+    write_table(study, 'table1', 'Table 1', data, ['data', 'method'], results, published, notes)
     return results

@@ -9,16 +9,47 @@ __all__ = ['table2']
 from collections.abc import Sequence
 from functools import partial
 
+from torch import Tensor
+
 from ..baselines.coop import CoOp
 from ..baselines.tipadapter import TipAdapter
 from ..datasets.samples import LASO_NOVEL
-from ..ensemble import ensemble_scores
 from ..metrics import Measured
 from .published import PUBLISHED
-from .study import Material, Scene, Study, measured, scene
+from taidpt.paper.study import (
+    Cell, Material, Scene, Study, scene, scores_alone, scores_both, together,
+)
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table2.ipynb #table2-010
+def _table2_scores(
+    seen:Scene, # pictures
+    tai:Cell, # of TaI-DPT
+    shots:int, # pictures per class
+    coop:dict, # settings of `CoOp`
+)->dict[str, list[Tensor]]: # of each method and seed
+    "Scores of the methods that learn from some pictures of each class."
+    clip, classes = seen.study.clip, seen.test.classes
+    new = partial(CoOp, clip, classes, local=True, **coop)
+    cells = seen.runs('table2.CoOp', shots, new)
+    scores = {'CoOp': scores_alone(cells), 'CoOp-DPT': scores_both(cells)}
+    for method, epochs in {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}.items():
+        new = partial(TipAdapter, clip, classes, epochs=epochs)
+        adapters = seen.runs(f'table2.{method}', shots, new, search=True)
+        scores[method] = scores_both(adapters)
+    scores['CoOp-DPT + TaI-DPT'] = together(cells, tai)
+    return scores
+
+def _write_table2(seen:Scene, found:dict[tuple, Measured])->None:
+    "Write the table, with notes on which test it is."
+    notes = ['Each test picture counts once, also without any of the classes.']
+    if seen.published: notes.insert(0, (
+        'Published: Guo et al., CVPR 2023, Table 2, RN50; '
+        'which test pictures count there is not said.'))
+    what = 'mAP on novel classes' if seen.study.whole else 'mAP from few pictures'
+    seen.write('table2', f'Table 2, {what}', 'shots', found, PUBLISHED['table2'], notes)
+
+# %% ../../nbs/paper/table2.ipynb #513362c6
 def table2(
     study:Study, # CLIP, folder, data, seeds
     shots:Sequence[int]|None=None, # pictures per class; None: 1 and 5, in a miniature 1 and 2
@@ -26,26 +57,13 @@ def table2(
     pictures:Scene|None=None, # pictures in place of COCO's
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
-    shots = shots or ((1, 5) if study.whole else (1, 2))
+    if not shots: shots = (1, 5) if study.whole else (1, 2)
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
-    test, zero = seen.test, ZeroShotCLIP(study.clip, seen.test.classes, local=False)
-    zero = study.cell('table2.zero-shot', test, zero)
-    tai = study.cell('table2.TaI-DPT', test, *seen.prompts)
-    found = {('zero-shot CLIP', 0): measured(test, [zero.both]),
-             ('TaI-DPT', 0): measured(test, [tai.both])}
-    models = {'CoOp': partial(CoOp, study.clip, test.classes, local=True, **(coop or {})),
-              'Tip-Adapter': partial(TipAdapter, study.clip, test.classes),
-              'Tip-Adapter-F': partial(TipAdapter, study.clip, test.classes, epochs=20)}
+    zero_shot = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
+    zero = study.cell('table2.zero-shot', seen.test, zero_shot)
+    tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
+    found = seen.measured(0, {'zero-shot CLIP': [zero.both], 'TaI-DPT': [tai.both]})
     for k in shots:
-        coops, plain, tuned = ([seen.learned(f'table2.{name}', k, new(seed=s)) for s in study.seeds]
-                               for name,new in models.items())
-        rows = {'CoOp': [c.alone for c in coops], 'CoOp-DPT': [c.both for c in coops],
-                'Tip-Adapter': [c.both for c in plain], 'Tip-Adapter-F': [c.both for c in tuned],
-                'CoOp-DPT + TaI-DPT': [ensemble_scores([c.both, tai.both]).float() for c in coops]}
-        found |= {(method, k): measured(test, s) for method,s in rows.items()}
-    notes = [('Published: Guo et al., CVPR 2023, Table 2, RN50; '
-              'which test pictures count there is not said.')]
-    what = 'mAP on novel classes' if study.whole else 'mAP from few pictures'
-    seen.write('table2', f'Table 2, {what}', 'shots', found, PUBLISHED['table2'], [
-        *notes*seen.published, 'Each test picture counts once, also without any of the classes.'])
+        found |= seen.measured(k, _table2_scores(seen, tai, k, coop or {}))
+    _write_table2(seen, found)
     return found

@@ -6,40 +6,111 @@
 __all__ = ['table3']
 
 # %% ../../nbs/paper/table3.ipynb #table3-003
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from ..baselines.dualcoop import DualCoOp
 from ..clip import FrozenCLIP
+from ..datasets.labelled import LabeledPictures
 from ..datasets.samples import partial_labels
-from ..ensemble import ensemble_scores
+from ..encoders.features import FeatureStore
 from ..metrics import Measured
 from .augment import AugmentedPictures, augmented
 from .published import DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES
-from .study import Cell, Material, Scene, Study, labels_digest, measured, scene
+from taidpt.paper.study import (
+    Cell, Material, Scene, Study, labels_digest, scene, scores_both, together,
+)
 
 # %% ../../nbs/paper/table3.ipynb #table3-006d
-def _dualcoop_cell(scene:Scene, name:str, clip:FrozenCLIP, share:float, seed:int, dual:dict,
-                   change:Callable|None)->Cell: # change: augments pictures, for DualCoOp*
+class _Dual(NamedTuple):
+    "How DualCoOp learns."
+    clip: FrozenCLIP
+    settings: dict
+    change: partial|None = None # augments pictures, for DualCoOp*
+
+    @property
+    def starred(self)->bool: return self.change is not None
+    @property
+    def name(self)->str: return 'DualCoOp*' if self.starred else 'DualCoOp'
+
+def _dual_features(
+    study:Study,
+    dual:_Dual,
+    pictures:LabeledPictures, # to learn from
+    seed:int, # of their changes
+)->FeatureStore:
+    "Features of training pictures, encoded once or, if they are augmented, in each epoch."
+    if not dual.starred: return study.features(pictures, dual.clip)
+    return AugmentedPictures(dual.clip, pictures.pictures, dual.change, seed, study.progress)
+
+# %% ../../nbs/paper/table3.ipynb #6e96e473
+def _dualcoop_cell(
+    seen:Scene, # pictures
+    name:str, # beginning of the cell's name
+    dual:_Dual,
+    share:float, # of labels that are known
+    seed:int, # of the prompts and of the known labels
+)->Cell:
     "Scores of DualCoOp, or DualCoOp*, learned from part of the labels."
-    study, train, name = scene.study, scene.train, f'{name}.{share}.seed{seed}'
-    model = DualCoOp(clip, scene.test.classes, seed=seed, **dual)
-    known, bars = train.signed() if change is None else train.labels, study.progress
-    labels = partial_labels(known, share, seed, per_label=change is not None)
+    study, train = seen.study, seen.train
+    name = f'{name}.{share}.seed{seed}'
+    model = DualCoOp(dual.clip, seen.test.classes, seed=seed, **dual.settings)
+    known = train.labels if dual.starred else train.signed()
+    labels = partial_labels(known, share, seed, per_label=dual.starred)
+    changes = sorted(dual.change.keywords.items()) if dual.starred else []
+    source = f'{labels_digest(train)} {share} {changes}'
+    path = study.path('prompts', name, model, source)
+
     def learn():
-        if change is None: features = study.features(train, clip).form(0)
-        else: features = AugmentedPictures(clip, train.pictures, change, seed, bars)
-        path = study.path('prompts', name, model, source)
-        return model.fit(features, labels, checkpoint=path, progress=bars)
-    how = sorted(getattr(change, 'keywords', {}).items())
-    source = f'{labels_digest(train)} {share} {how}'
-    return study.cell(name, scene.test, model, learn, source)
+        features = _dual_features(study, dual, train, seed)
+        return model.fit(features, labels, checkpoint=path, progress=study.progress)
+    return study.cell(name, seen.test, model, learn, source)
 
 # %% ../../nbs/paper/table3.ipynb #table3-014
+def _picture_side(clip:FrozenCLIP)->int: # pixels
+    "The side of the square that a CLIP takes."
+    return clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
+
+def _as_published(name:str, clip:FrozenCLIP)->_Dual: # name: of the data set
+    "The recipe of DualCoOp*."
+    change = partial(augmented, size=_picture_side(clip), smallest=DUALCOOP_PART[name])
+    return _Dual(clip, DUALCOOP[name], change)
+
+# %% ../../nbs/paper/table3.ipynb #7089a1a0
+def _table3_results(
+    seen:Scene, # pictures
+    method:str, # DualCoOp's name
+    tai:Cell, # of TaI-DPT
+    runs:dict[float, list[Cell]], # of DualCoOp, by share
+    weight:float, # of DualCoOp in the ensemble
+)->dict[tuple, Measured|list]: # by method and share
+    "mAP over shares, and its mean if all published ones were run."
+    ensemble = f'{method} + TaI-DPT'
+    found = seen.measured(0, {'TaI-DPT': [tai.both]})
+    for share, cells in runs.items():
+        found |= seen.measured(share, {
+            method: scores_both(cells),
+            ensemble: together(cells, tai, weight)})
+    if set(SHARES) <= set(runs):
+        for name in (method, ensemble):
+            each = [found[name, share].each for share in SHARES]
+            found[name, 'mean'] = np.mean(each, 0).tolist()
+    return found
+
+def _write_table3(seen:Scene, name:str, found:dict[tuple, Measured|list])->None:
+    "Write the table, with the published numbers if they are of the same measurement."
+    notes = []
+    if seen.published: notes.append(
+        'Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.')
+    title = f'Table 3, mAP over the share of known labels, {name}'
+    seen.write('table3', title, 'share', found, PUBLISHED[f'table3_{name}'], notes)
+
+# %% ../../nbs/paper/table3.ipynb #eca12afc
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
     name:str='voc2007', # data set
@@ -50,26 +121,18 @@ def table3(
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
 )->dict[tuple, Measured|list]: # by method and share (0: no picture)
     "Table 3: mAP of DualCoOp, alone and with TaI-DPT. Writes table3.md and table3.json."
-    shares = shares or (SHARES if study.whole else (.3, .9))
-    starred, clip = study.whole and dual is None, dual_clip or study.clip
+    if not shares: shares = SHARES if study.whole else (.3, .9)
+    clip = dual_clip or study.clip
+    starred = study.whole and dual is None
+    how = _as_published(name, clip) if starred else _Dual(clip, dual or {})
     seen = pictures or scene(Material(study, name, crowds=not starred), 2)
-    size = clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
-    change = partial(augmented, size=size, smallest=DUALCOOP_PART[name]) if starred else None
-    dual = DUALCOOP[name] if starred else dual or {}
-    seen = replace(seen, published=seen.published and (clip.name, size) == ('RN101/openai', 448))
-    group, method = f'table3.{name}-{size}', 'DualCoOp' + '*'*starred
-    runs = {p: [_dualcoop_cell(seen, group, clip, p, s, dual, change) for s in study.seeds]
-            for p in shares}
+    side = _picture_side(clip)
+    group = f'table3.{name}-{side}'
+    runs = {}
+    for share in shares:
+        runs[share] = [_dualcoop_cell(seen, group, how, share, seed) for seed in study.seeds]
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
-    found = {('TaI-DPT', 0): measured(seen.test, [tai.both])}
-    for p,cells in runs.items():
-        both = [ensemble_scores([c.both, tai.both], [weight, 1 - weight]).float() for c in cells]
-        found |= {(method, p): measured(seen.test, [c.both for c in cells]),
-                  (f'{method} + TaI-DPT', p): measured(seen.test, both)}
-    if set(SHARES) <= set(shares):
-        for m in (method, f'{method} + TaI-DPT'):
-            found[m, 'mean'] = np.mean([found[m, p].each for p in SHARES], 0).tolist()
-    notes = ['Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.']
-    title = f'Table 3, mAP over the share of known labels, {name}'
-    seen.write('table3', title, 'share', found, PUBLISHED[f'table3_{name}'], notes*seen.published)
+    found = _table3_results(seen, how.name, tai, runs, weight)
+    published = seen.published and clip.name == 'RN101/openai' and side == 448
+    _write_table3(replace(seen, published=published), name, found)
     return found
