@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['as_labelled', 'name_frequency', 'check_n_ctx', 'class_means', 'auto_settings', 'start_near', 'warn_of_long_training',
-           'PromptModel', 'TaIDPT']
+           'PromptModel', 'with_contexts', 'TaIDPT']
 
 # %% ../nbs/13_taidpt.ipynb #09-002
 import copy, time, warnings
@@ -224,6 +224,20 @@ class PromptModel(Predictor):
         if header.recipe is None: raise ValueError('the file of prompts has no recipe')
         super().restore(header)
 
+# %% ../nbs/13_taidpt.ipynb #09-with-1
+def with_contexts(
+    model:PromptModel, # stays as it is
+    ctx_global:Tensor, # M × W, or C × M × W
+    ctx_local:Tensor, # of the same shape
+    recipe:Recipe, # how they were learned
+)->PromptModel: # ready to predict
+    "A copy with contexts that were learned elsewhere."
+    twin = copy.copy(model)
+    twin.forget()
+    twin.take_tensors({'ctx_global': ctx_global, 'ctx_local': ctx_local})
+    twin.recipe_ = recipe
+    return twin
+
 # %% ../nbs/13_taidpt.ipynb #09-tai-1
 def _data_digest(train:LabeledTexts, init:str|Tensor|None)->str:
     "A hash of sentences, labels and the vectors to begin near."
@@ -303,9 +317,13 @@ class TaIDPT(PromptModel):
         if not (checkpoint and Path(checkpoint).exists()): self.begin(prompts, encode, train)
         self.learn_prompts(
             prompts, encode, train.labels, recipe, scaled_loss(self.loss, recipe.scale),
-            partial(branch_scores, tau=recipe.tau_text), measure, checkpoint,
-            _data_digest(train, self.init), frequency, progress)
+            self.training_scores(recipe), measure, checkpoint, _data_digest(train, self.init),
+            frequency, progress)
         return self
+
+    def training_scores(self, recipe:Recipe)->Callable: # (u, U, G, L, mask=mask) -> of each branch
+        "Scores of sentences while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."
+        return partial(branch_scores, tau=recipe.tau_text)
 
     def encoder_of(self, train:LabeledTexts, features, progress:bool)->Callable: # () -> `FeatureStore`
         "A function that gives the features of the sentences, as passed or encoded, once."

@@ -15,7 +15,7 @@ from torch import Tensor
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..files import check_numbers
-from ..learner import TaIDPT
+from ..learner import TaIDPT, with_contexts
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
 class _Ignored:
@@ -214,6 +214,4 @@ def import_checkpoint(
     _check_fit(state, clip, classes, path)
     settings |= _settings_in(state, path)
     model = TaIDPT(clip, classes, **settings)
-    model.take_tensors({'ctx_global': state['ctx'], 'ctx_local': state['ctx_double']})
-    model.recipe_ = model.recipe_for(None)
-    return model
+    return with_contexts(model, state['ctx'], state['ctx_double'], model.recipe_for(None))
