@@ -32,7 +32,7 @@ def main(rounds: int = 7):
             "tagger": [*tag, "--tagger", tagger],
         }
         ways = {name: partial(run, command) for name, command in commands.items()}
-        for way in ways.values(): way()                  # what is kept for the next time is there
+        for way in ways.values(): way()                  # files are in memory afterwards
         taken = interleave(ways, rounds)
     found = {name: spread(times) for name, times in taken.items()}
     for name, s in found.items():
