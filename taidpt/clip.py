@@ -31,7 +31,7 @@ from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import build_clip, find_clip, preprocessing
-from .files import DATA, digest, file_identity
+from .files import DATA, digest, file_identity, text_list
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
@@ -118,7 +118,7 @@ class FrozenCLIP:
 
     def tokenize(self, texts:str|Sequence[str]) -> Tensor: # N × context length, int64, on the CPU
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
-        return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
+        return self.tokenizer(text_list(texts))
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` names a row without one."
@@ -347,7 +347,7 @@ def encode_sentences(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; `ValueError` if `path` contains other features."
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    texts = text_list(texts)
     if not texts: raise ValueError('There are no sentences to encode.')
     sentences, folder = _Sentences(clip, texts, progress), None
     if path is None and 2 * clip.dim * int(sentences.lengths.sum()) > _IN_MEMORY:

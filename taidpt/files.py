@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'put_in_place', 'write_whole', 'check_limit', 'shown',
-           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'seal',
-           'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'check_shapes', 'check_numbers',
+           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'text_list',
+           'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'check_shapes', 'check_numbers',
            'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint', 'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
@@ -176,6 +176,10 @@ def is_text_list(x:object)->bool:
     "Whether a JSON value is a list of text, without half characters."
     if not isinstance(x, list): return False
     return all(isinstance(t, str) and not re.search('[\ud800-\udfff]', t) for t in x)
+
+def text_list(texts:str|Iterable[str])->list[str]:
+    "A list of texts, of one or several."
+    return [texts] if isinstance(texts, str) else list(texts)
 
 # %% ../nbs/files.ipynb #15d37818
 class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
