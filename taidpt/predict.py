@@ -88,7 +88,7 @@ class _KeptEmbeddings(NamedTuple):
 def _function_name(f:Callable)->str:
     "A function's name, with the arguments fixed by `partial`."
     if not isinstance(f, partial): return getattr(f, '__name__', type(f).__name__)
-    fixed = [repr(x) for x in f.args] + [f'{name}={x!r}' for name, x in f.keywords.items()]
+    fixed = list(map(repr, f.args)) + [f'{name}={x!r}' for name, x in f.keywords.items()]
     return f'{_function_name(f.func)}({", ".join(fixed)})'
 
 def _for_json(params:Mapping)->dict: # name -> value
