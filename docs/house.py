@@ -15,7 +15,7 @@ import sys
 import threading
 import tokenize
 import warnings
-from contextlib import redirect_stdout
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, takewhile
@@ -60,6 +60,7 @@ SITTING = {'words': 1_300, 'tests': 15, 'first picture': 25}       # of a page o
 # Names that no other module or page needs: users call them, or meet them in what they call
 FOR_USERS = {
     'apps.cluster': {'score_files'},
+    'apps.demo': {'DemoResult'},
     'encoders.features': {'load_features'},
     'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'},
     'paper.published': {'PublishedRun'},
@@ -351,21 +352,21 @@ def out_of_order(found: list[Module], books: list[Page]) -> dict[str, list[str]]
 
 # How deep a call goes, and how much one has to choose
 
-def frames(call) -> int:
-    "How many frames of the package are on top of each other at most during a call, in any thread"
+def deepest(call) -> list[str]:
+    "The most frames of the package that are on top of each other during a call, in any thread"
     import taidpt
-    home = str(Path(taidpt.__file__).parent)
-    found = {0}                   # a set: threads lose no maximum
-
-    def ours(frame) -> bool: return frame.f_code.co_filename.startswith(home)
+    home = Path(taidpt.__file__).parent
+    found = {0: []}               # by how many they are: threads lose no maximum
 
     def look(frame, event, _):
-        if event != 'call' or not ours(frame): return
-        depth = 0
+        if event != 'call' or not frame.f_code.co_filename.startswith(str(home)): return
+        frames = []
         while frame is not None:
-            depth += ours(frame) and not frame.f_code.co_name.startswith('<')
+            code = frame.f_code
+            ours = code.co_filename.startswith(str(home)) and not code.co_name.startswith('<')
+            if ours: frames.append(code)
             frame = frame.f_back
-        found.add(depth)
+        found.setdefault(len(frames), frames)
 
     threading.setprofile(look)
     sys.setprofile(look)
@@ -373,10 +374,21 @@ def frames(call) -> int:
     finally:
         sys.setprofile(None)
         threading.setprofile(None)
-    return max(found)
+    outermost_first = reversed(found[max(found)])
+    return [f'{Path(code.co_filename).stem}.{code.co_name}' for code in outermost_first]
 
 
-def depths() -> dict[str, int]:
+@contextmanager
+def two_threads():
+    "PyTorch with two threads: with one, pictures are encoded in a thread with frames of its own"
+    import torch
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def deep_calls() -> dict[str, list[str]]:
     "Frames of learning, of prediction and of the command that tags: what `DEPTHS` bounds"
     from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_captions, bundled_photos, load_clip
     from taidpt.apps.cli import main
@@ -386,12 +398,12 @@ def depths() -> dict[str, int]:
     model = TaIDPT(load_clip(), VOC2007, epochs=1, templates=False)
     some = list(islice(bundled_captions(), 100))
     few_captions = mock.patch('taidpt.baselines.concepts.bundled_captions', lambda: some)
-    with redirect_stdout(io.StringIO()), warnings.catch_warnings(), few_captions:
+    with redirect_stdout(io.StringIO()), warnings.catch_warnings(), two_threads(), few_captions:
         warnings.simplefilter('ignore')                         # that few sentences name a class
         return {
-            'frames of fit': frames(lambda: model.fit(train, progress=False)),
-            'frames of predict': frames(lambda: model.predict(photos, progress=False)),
-            'frames of tag': frames(lambda: main(['tag', '--classes', 'cat,dog', *photos])),
+            'frames of fit': deepest(lambda: model.fit(train, progress=False)),
+            'frames of predict': deepest(lambda: model.predict(photos, progress=False)),
+            'frames of tag': deepest(lambda: main(['tag', '--classes', 'cat,dog', *photos])),
         }
 
 
@@ -482,12 +494,15 @@ def sitting(path: Path) -> dict[str, float]:
 # All of it
 
 def measure(root: Path) -> tuple[dict[str, float], list[str]]:
-    "The bounded figures of a checkout, and what is wrong in words"
-    found, books = modules(root), pages(root)
-    told = out_of_order(found, books)
-    counted = {name: len(wrong) for name, wrong in told.items()}
-    figures = readability(found) | counted | depths() | choices()
-    return figures, [f'{name}: {one}' for name, wrong in told.items() for one in wrong]
+    "The bounded figures of a checkout, and where they come from, in words"
+    found = modules(root)
+    told = out_of_order(found, pages(root))
+    calls = deep_calls()
+    counted = {name: len(some) for name, some in (told | calls).items()}
+    words = [f'{name}: {one}' for name, wrong in told.items() for one in wrong]
+    for name, frames in calls.items():
+        if len(frames) > BOUNDS[name]: words.append(f'{name}: {" > ".join(frames)}')
+    return readability(found) | counted | choices(), words
 
 
 def passed(figures: dict[str, float]) -> list[str]:

@@ -88,7 +88,7 @@ class _KeptEmbeddings(NamedTuple):
 def _function_name(f:Callable)->str:
     "A function's name, with the arguments fixed by `partial`."
     if not isinstance(f, partial): return getattr(f, '__name__', type(f).__name__)
-    fixed = [repr(x) for x in f.args] + [f'{name}={x!r}' for name, x in f.keywords.items()]
+    fixed = list(map(repr, f.args)) + [f'{name}={x!r}' for name, x in f.keywords.items()]
     return f'{_function_name(f.func)}({", ".join(fixed)})'
 
 def _for_json(params:Mapping)->dict: # name -> value
@@ -336,8 +336,7 @@ class Predictor:
         progress:bool=True, # a bar
     )->Tensor: # N × C
         "The scores that a rule compares with its limits."
-        if rule.branch is None: return self.predict(pictures, on_error=on_error, progress=progress)
-        return self.predict_branches(pictures, on_error, progress)[rule.branch]
+        return rule.choose(self.predict_branches(pictures, on_error, progress))
 
     def tags(self,
         pictures, # N, in any form
@@ -473,31 +472,26 @@ def all_tensors(model:Predictor)->dict[str, Tensor]: # by name; of a member: its
 
 # %% ../nbs/12_predict.ipynb #pr-tog-1
 def _from_store(model:Predictor, store:FeatureStore)->list[Tensor]: # scores of each branch, N × C
-    "Scores of pictures that were encoded before; `ValueError` for other features than it needs."
+    "Scores of pictures that were encoded before, by a prepared model; `ValueError` for others."
     store = as_features(model.clip, store, 'pictures', model.pos_embed, skipped=True)
     parts = torch.as_tensor(store.offsets).diff().unique()
     if len(parts) != 1: raise ValueError(
         f'{store} cannot be scored: it must hold pictures, all with as many parts.')
-    prepared, rows = model.prepared(), []
+    rows = []
     for some in store.batches(256):
         u, U, _ = store.batch(some, model.clip.device)
-        with torch.no_grad(): rows.append([s.cpu() for s in prepared.branches(u, U)])
+        with torch.no_grad(): rows.append([s.cpu() for s in model.branches(u, U)])
     return [torch.cat(branch) for branch in zip(*rows)]
 
-def _from_one_clip(models:Mapping[str, Predictor], pictures, on_error, progress)->dict[str, list]:
-    "Scores of each branch by models that share a CLIP; each picture is encoded once."
-    clip = next(iter(models.values())).clip
-    prepared = [model.prepared() for model in models.values()]
-    forms = sorted({bool(model.pos_embed) for model in prepared})
+def _scorer(models:Sequence[Predictor], forms:Sequence[bool])->Callable:
+    "A function that scores one batch by prepared models that share a CLIP."
+    form_of = [forms.index(bool(model.pos_embed)) for model in models]
     @torch.no_grad()
     def scored(f, F_): # B × K × D; B × h × w × D -> of each model the scores of each branch
         U = F_.flatten(1, 2)
-        return [[s.cpu() for s in model.branches(f[:, forms.index(bool(model.pos_embed))], U)]
-                for model in prepared]
-    batches = [*picture_batches(clip, pictures, tuple(forms), on_error, progress, scored)]
-    of_model = zip(*batches)                            # of each its batches
-    return {name: [torch.cat(branch) for branch in zip(*rows)]
-            for name, rows in zip(models, of_model)}
+        return [[s.cpu() for s in model.branches(f[:, form], U)]
+                for model, form in zip(models, form_of)]
+    return scored
 
 def predict_together(
     models:Mapping[str, Predictor], # by name
@@ -511,9 +505,15 @@ def predict_together(
     if not stored: pictures = as_pictures(pictures)             # an iterator is read once
     for name, model in models.items():
         if model.from_pixels: found[name] = model.predict_branches(pictures, on_error, progress)
-        elif stored: found[name] = _from_store(model, pictures)
-        else: groups.setdefault(id(model.clip), {})[name] = model
-    for group in groups.values(): found |= _from_one_clip(group, pictures, on_error, progress)
+        elif stored: found[name] = _from_store(model.prepared(), pictures)
+        else: groups.setdefault(id(model.clip), {})[name] = model.prepared()
+    for group in groups.values():                               # of one CLIP each
+        members = list(group.values())
+        forms = tuple(sorted({bool(model.pos_embed) for model in members}))
+        scored = _scorer(members, forms)
+        batches = picture_batches(members[0].clip, pictures, forms, on_error, progress, scored)
+        for name, of_model in zip(group, zip(*batches)):        # its batches
+            found[name] = [torch.cat(branch) for branch in zip(*of_model)]
     return {name: found[name] for name in models}
 
 # %% ../nbs/12_predict.ipynb #pr-wrap-1

@@ -45,21 +45,22 @@ class PromptLearner(nn.Module):
         "Class embeddings, differentiable in the contexts; cached without gradients."
         contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
         contexts = torch.stack(contexts)
-        if torch.is_grad_enabled(): return self._encoded(contexts)
         settings = tuple(self.classnames), self.clip.device, contexts.device, contexts.dtype
-        kept, before, _ = self._kept
-        same = kept == settings and before.shape == contexts.shape and torch.equal(before, contexts)
-        if not same: self._kept = settings, contexts, self._encoded(contexts)
-        return self._kept[2]
-
-    def _encoded(self, contexts:Tensor) -> tuple[Tensor, Tensor|None]: # of one or both branches
-        "G and L of contexts."
+        keep = not torch.is_grad_enabled()
+        if keep and self._is_kept(settings, contexts): return self._kept[2]
         if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, self.classnames)
         else:
             each = [self.clip.encode_prompts(own, self.classnames) for own in contexts]
             E = torch.stack(each)
         E = F.normalize(E.float(), dim=-1)
-        return E[0], E[1] if len(E) == 2 else None
+        embeddings = E[0], E[1] if local else None
+        if keep: self._kept = settings, contexts, embeddings
+        return embeddings
+
+    def _is_kept(self, settings:tuple, contexts:Tensor) -> bool:
+        "Whether the embeddings of these contexts were computed last."
+        before, was, _ = self._kept
+        return before == settings and was.shape == contexts.shape and torch.equal(was, contexts)
 
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'

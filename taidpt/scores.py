@@ -15,13 +15,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/06_scores.ipynb #05-006
-def _unit(x:Tensor) -> Tensor:
-    "`x` with its last dimension scaled to length one, in float32 or wider."
-    return F.normalize(x.to(torch.promote_types(x.dtype, torch.float32)), dim=-1)
-
 def _cosines(x:Tensor, classes:Tensor) -> Tensor: # N × D or N × J × D; C × D
     "Cosine of every vector with every class, unchecked."
-    with torch.autocast(x.device.type, enabled=False): return _unit(x) @ _unit(classes).T
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        classes = classes.to(torch.promote_types(classes.dtype, torch.float32))
+        return F.normalize(x, dim=-1) @ F.normalize(classes, dim=-1).T
 
 def _check_width(x:Tensor, name:str, shape:str, classes:Tensor) -> None:
     "`ValueError` unless `x` has this shape, with vectors as wide as those of `classes`, C × D."
@@ -69,7 +68,8 @@ def _local_scores(U:Tensor, L:Tensor, tau:float, mask:Tensor|None=None) -> Tenso
     "`local_scores`, unchecked."
     if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
     if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
-    L, tau = _unit(L), max(float(tau), 1e-30)
+    tau = max(float(tau), 1e-30)
+    L = F.normalize(L.to(torch.promote_types(L.dtype, torch.float32)), dim=-1)
     rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
     with torch.autocast(U.device.type, enabled=False):
         if len(mask) <= rows: return _pool(U, L, tau, mask)

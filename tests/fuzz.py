@@ -337,6 +337,9 @@ TENSORS = [
     torch.ones(2, 256).long(),
     torch.ones(2, 2),
     torch.ones(2, 2, 256),
+    torch.ones(2, 256).bool(),
+    torch.ones(2, 256, dtype=torch.complex64),
+    torch.full((2, 256), 1e30),
 ]
 
 

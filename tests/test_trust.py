@@ -10,6 +10,7 @@ from taidpt.apps.cli import main
 from taidpt.apps.hub import from_pretrained, save_pretrained
 from taidpt.apps.report import write_report
 from taidpt.datasets.labelled import bundled_photos, with_classes
+from taidpt.training import PUBLISHED
 
 pytestmark = pytest.mark.xdist_group('trust')
 EVIL = '<script>alert(1)</script>'
@@ -22,6 +23,7 @@ def clip(): return load_clip(device='cpu')
 def learned(clip, names, **settings) -> TaIDPT:
     "A model as it is after two epochs"
     model = TaIDPT(clip, ClassSet('mine', names), n_ctx=2, epochs=3, **settings)
+    model.recipe_ = PUBLISHED
     model.prompts_ = PromptLearner(clip, names, 2)
     model.history_ = [dict(epoch=epoch, lr=.1, loss=3. - epoch) for epoch in (1, 2)]
     return model

@@ -40,7 +40,7 @@ def _clip_of_file(path:str|Path, trust:bool)->str|None: # its name; None: not to
     return named if trust or is_known_clip(named) else None
 
 def ready_model(
-    what:str|Path|ClassSet|Sequence[str], # a file of `save`; or classes, as `as_classset` takes them
+    what:str|Path|ClassSet|Sequence[str], # a file of `save`; or classes, as for `as_classset`
     clip:FrozenCLIP|str|None=None, # as in `as_clip`; None: the one that the file names, if any
     trust:bool=False, # load any CLIP that the file names
     engine:str='torch', # of the CLIP that is loaded, as in `load_clip`

@@ -10,6 +10,7 @@ import json, math, mmap, shutil, struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,9 @@ class FeatureStore:
 
     def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays
         "A copy on a device."
-        return replace(self, global_=torch.as_tensor(self.global_, device=device),
-                       local=torch.as_tensor(self.local, device=device),
-                       offsets=torch.as_tensor(self.offsets, device=device))
+        moved = partial(torch.as_tensor, device=device)
+        return replace(self, global_=moved(self.global_), local=moved(self.local),
+                       offsets=moved(self.offsets))
 
     def one_form(self, k:int) -> 'FeatureStore': # on the same memory
         "Form k of f, from 0, with the shared rows; the store itself if it has one form."

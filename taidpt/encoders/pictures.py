@@ -4,13 +4,15 @@
 
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb', 'read_pixels',
-           'UnreadablePicture', 'what_is_wrong', 'model_view', 'core_threads', 'in_batches']
+           'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread', 'model_view', 'core_threads',
+           'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from glob import glob, has_magic
 from pathlib import Path
 from threading import Barrier, Lock
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..files import LIMITS, check_limit, is_url, shown
+from ..files import LIMITS, check_limit, is_url, shown, with_remedy
 
 if TYPE_CHECKING: from torch import Tensor
 
@@ -223,12 +225,26 @@ def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 ×
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
+def unreadable(what:str) -> UnreadablePicture: # what happened, in a sentence
+    "The error with its remedy, in Python and on the command line."
+    return with_remedy(UnreadablePicture, what,
+                       python="Pass on_error='skip' to go on without it.",
+                       command='Add --on-error skip to go on without it.')
+
 # %% ../../nbs/encoders/pictures.ipynb #9dc3617b
 def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
+
+def report_unread(
+    what:str, # the picture, and why; of `what_is_wrong`
+    on_error:str, # 'raise' or 'skip'
+) -> None:
+    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
+    if on_error != 'skip': raise unreadable(f'Cannot read {what}.') from None
+    warnings.warn(f'Skipped {what}', stacklevel=3)          # one line: shown once
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8
 def model_view(
@@ -261,15 +277,20 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
 
 # %% ../../nbs/encoders/pictures.ipynb #4540bc72
 def _in_turn(
-    begun:Iterable[Callable], # beginning the next starts its work; called, it gives the result
+    make_pool:Callable, # () -> threads
+    begin:Callable, # (threads, start) begins the work on a batch -> a function that gives its result
+    starts:Iterable[int], # of all batches
     ahead:int, # how many are begun before the first has to be done
 ) -> Iterator: # results, in order
     "Results of work that is begun a few steps ahead."
     waiting = deque()
-    for finish in begun:
-        waiting.append(finish)
-        if len(waiting) == ahead: yield waiting.popleft()()
-    while waiting: yield waiting.popleft()()
+    with make_pool() as pool:
+        try:
+            for start in starts:
+                waiting.append(begin(pool, start))
+                if len(waiting) == ahead: yield waiting.popleft()()
+            while waiting: yield waiting.popleft()()
+        finally: pool.shutdown(cancel_futures=True)
 
 def in_batches(
     read:Callable, # called with an index, e.g. to decode that item
@@ -286,11 +307,9 @@ def in_batches(
     together = side_by_side and len(starts) >= n        # a thread a batch, else a thread a picture
     ahead = 2*n if together else 1 + math.ceil(n / batch_size)
     each = max(1, cores // n) if together else 1
-    def begin(start):
+    def begin(pool, start):
         batch = range(start, min(start + batch_size, len(items)))
         if together: return pool.submit(lambda: encode([read(i) for i in batch])).result
         jobs = [pool.submit(read, i) for i in batch]
         return lambda: encode([job.result() for job in jobs])
-    with core_threads(n, each) as pool:
-        try: yield from _in_turn(map(begin, starts), ahead)
-        finally: pool.shutdown(cancel_futures=True)
+    return _in_turn(partial(core_threads, n, each), begin, starts, ahead)

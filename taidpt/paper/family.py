@@ -32,7 +32,7 @@ from .published import RUNS
 from .study import Cell, Study, data_digest, markdown_table, published_pictures
 from ..predict import Predictor, settings_of
 from ..scores import relative_scores
-from ..text.corpora import bundled_captions, read_captions
+from ..text.corpora import Captions, bundled_captions, read_captions
 from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
@@ -78,6 +78,7 @@ class Comparison:
             named.texts, named.labels, named.classes,
             dropped=len(every) - len(named) + every.dropped,
             frequency=every.frequency)
+        self.templates = template_sentences(photos.classes)
         self.data = data_digest(photos, self.train, min_photos)
         self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
 
@@ -99,7 +100,7 @@ class Comparison:
         "Features of these sentences, followed by those of the templates; encoded once."
         on_pairs = ' on pairs' in name
         if on_pairs not in self.encoded:
-            texts = self.sentences(name) + template_sentences(self.photos.classes)
+            texts = self.sentences(name) + self.templates
             self.encoded[on_pairs] = self.study.sentence_features(texts.texts)
         return self.encoded[on_pairs]
 
@@ -131,8 +132,8 @@ class Comparison:
 
     def scale(self, name:str)->float:
         "The factor on scores in the softmax of relative scores: 16 for cosines."
-        model, clip = self.model(name), self.study.clip
-        if isinstance(model, ZeroShotCLIP): return 16/clip.logit_scale      # on cosines already
+        model = self.model(name)
+        if isinstance(model, ZeroShotCLIP): return 16/model.clip.logit_scale    # on cosines already
         if isinstance(model, TaIDPT) and model.loss == 'ranking':
             return 4*model.recipe_for(None).scale           # on cosines, in the loss
         return 16.
@@ -267,14 +268,18 @@ def _labelled_pictures(
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
 # %% ../../nbs/paper/family.ipynb #95e86109
+def _sentences(captions:str|Path|None)->tuple[str, Captions]: # as in `compare`
+    "Your sentences, or the bundled ones, with a name for them."
+    if captions: return Path(captions).name, read_captions(captions)
+    return 'COCO val2017', bundled_captions()
+
 def _labelled_sentences(
     captions:str|Path|None, # file; None: the bundled captions
     classes:ClassSet, # C classes
     progress:bool, # bars
 )->tuple[str, LabeledTexts]: # a name for them; the sentences, those that name no class, too
     "Your sentences, or the bundled ones, with labels."
-    name, sentences = 'COCO val2017', bundled_captions()
-    if captions: name, sentences = Path(captions).name, read_captions(captions)
+    name, sentences = _sentences(captions)
     return name, NounFilter(classes).label(sentences, progress, keep_unnamed=True)
 
 # %% ../../nbs/paper/family.ipynb #cf0a1e2f
