@@ -55,11 +55,16 @@ def _in_words(paths:list[str], source:str)->str:
     if len(paths) > 3: named += f' and {len(paths) - 3} more'
     return f'{named}, from {source}'
 
-def _require(what:str, sources:dict[Path,str])->None: # file -> its source
-    "Raise one error for all missing files, by source."
+def _missing(sources:dict[Path,str])->dict[str,list[str]]: # file -> source -> its missing files
+    "The files that are not there, by source."
     missing = {}
     for path,source in sources.items():
         if not path.exists(): missing.setdefault(source, []).append(f'{path}')
+    return missing
+
+def _require(what:str, sources:dict[Path,str])->None: # file -> its source
+    "Raise one error for all missing files, by source."
+    missing = _missing(sources)
     if missing:
         told = '; '.join(_in_words(paths, source) for source,paths in missing.items())
         raise FileNotFoundError(f'{what} needs what is not there: {told}')

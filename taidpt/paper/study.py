@@ -251,6 +251,10 @@ def _some_that_name_a_class(
     naming = (text for text, columns in labelled if columns)
     return list(islice(naming, limit))
 
+def _is_near(number:int, published:int|None)->bool: # None: whatever the number is
+    "Whether a number is the published one, within a hundredth."
+    return published is None or abs(number - published) <= published/100
+
 def _fair_half(labels:Tensor)->Tensor: # N × C -> N, bool
     "The half that leaves most classes on two pictures inside and on one outside."
     def served(half):
@@ -317,8 +321,8 @@ class Material:
     def published(self)->bool:
         "Whether CLIP and data are the published ones, within a hundredth."
         if not self.study.whole or self.study.clip.name != 'RN50/openai': return False
-        def near(n, wanted): return wanted is None or abs(n - wanted) <= wanted/100
-        return near(len(self.test), self.run.pictures) and near(len(self.train), self.run.sentences)
+        pictures = _is_near(len(self.test), self.run.pictures)
+        return pictures and _is_near(len(self.train), self.run.sentences)
 
     @cached_property
     def source(self)->str:
