@@ -67,11 +67,10 @@ def clip_and_classes(
     classes:ClassSet|list[str]|str|Path, # its second argument: names, or a YAML/JSON file of them
 )->tuple[FrozenCLIP, ClassSet]:
     "Both arguments, checked. Raises `TypeError` with the right call for anything but a CLIP."
-    if isinstance(clip, FrozenCLIP) and not isinstance(classes, FrozenCLIP):
-        return clip, as_classset(classes)
-    what = f'The CLIP must be one that load_clip gives, not {type(clip).__name__}'
-    if isinstance(classes, FrozenCLIP): what = 'The CLIP comes first and the classes second'
-    raise TypeError(f"{what}, as in TaIDPT(load_clip(), ['cat', 'dog']).")
+    if isinstance(classes, FrozenCLIP): wrong = 'The CLIP comes first and the classes second'
+    elif isinstance(clip, FrozenCLIP): return clip, as_classset(classes)
+    else: wrong = f'The CLIP must be one that load_clip gives, not {type(clip).__name__}'
+    raise TypeError(f"{wrong}, as in TaIDPT(load_clip(), ['cat', 'dog']).")
 
 # %% ../nbs/12_predict.ipynb #pr-fixed
 class _KeptEmbeddings(NamedTuple):

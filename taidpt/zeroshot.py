@@ -25,8 +25,9 @@ def _checked_templates(templates:str|Sequence[str]|None)->list[str]: # None: the
     "Templates as a list; `ValueError` for none, or one without a place for the class."
     asked = text_list('a photo of a {}.' if templates is None else templates)
     if not asked: raise ValueError('There is no template.')
-    odd = [template for template in asked if '{}' not in template]
-    if odd: raise ValueError(f'The template {odd[0]!r} has no {{}} for the class name.')
+    for template in asked:
+        if '{}' not in template:
+            raise ValueError(f'The template {template!r} has no {{}} for the class name.')
     return asked
 
 def encode_templates(
