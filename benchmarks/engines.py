@@ -100,7 +100,7 @@ def on_photos(folder: Path, rounds: int) -> dict:
         for i in range(0, len(paths), 4):
             pixels = [plain.clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
             f, F = plain.clip.encode_images(torch.stack(pixels))
-            found.append(fuse(*model.branches(f, F.flatten(1, 2))))
+            found.append(fuse(*model.branches(f, F)))
         return torch.cat(found)
 
     ways = {"eager": eager}
