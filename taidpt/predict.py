@@ -137,7 +137,7 @@ def _kind_of(header:ModelHeader, wanted:type, path)->type:
     if kind is None: raise ValueError(
         f'{path} is of {method}, and no such model is known here: load it with '
         'taidpt.all.load_model, or import its class first.')
-    if not issubclass(kind, wanted): raise ValueError(
+    if not issubclass(kind, wanted): raise ValueError(                     # noqa: TRY004
         f'{path} is of {method}: load it with {method}.load.')
     return kind
 

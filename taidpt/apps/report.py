@@ -497,9 +497,9 @@ def figures_text(
     by_class = f'Average precision by class; 95 %, threshold, precision and recall are of {ours}'
     if 'held_out' in methods[ours]:
         by_class += ', precision and recall cross-validated'
+    counted = f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them'
     lines = [
-        f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
-        'CF1 and OF1 of the 3 best tags\n',
+        f'{counted}; CF1 and OF1 of the 3 best tags\n',
         _methods_table(methods),
         '\nTags by threshold\n',
         _tags_table(methods),

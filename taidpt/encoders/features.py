@@ -178,8 +178,8 @@ def _reserve(path:Path, header:bytes, first:bytes, size:int) -> None: # size of 
     "Write a file of zeros behind its first tensors, so that a full disk shows now."
     with write_whole(path) as part, open(part, 'wb') as f:
         f.write(struct.pack('<Q', len(header)) + header + first)
-        for start in range(len(first), size, 2**20):
-            f.write(bytes(min(2**20, size - start)))
+        blocks = range(len(first), size, 2**20)
+        f.writelines(bytes(min(2**20, size - start)) for start in blocks)
 
 def _empty(
     path:Path|None, # file to lay out; None: in memory
