@@ -54,9 +54,9 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
 
 # %% ../../nbs/paper/family.ipynb #family-008
 def _source_code(model:Predictor)->str:
-    "The code of a model's module, which identifies a method of your own."
+    "The code of a model's module, which identifies a method of your own; '' if it has no file."
     try: return inspect.getsource(sys.modules[type(model).__module__])
-    except (OSError, TypeError): return str(time.time())    # it has no file: always new
+    except (OSError, TypeError): return ''
 
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
@@ -81,6 +81,7 @@ class Comparison:
         self.templates = template_sentences(photos.classes)
         self.data = data_digest(photos, self.train, min_photos)
         self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
+        self.begun = str(time.time())                       # a method without a file is always new
 
     def model(self, name:str, seed:int=1)->Predictor:
         "A member, before `fit`."
@@ -108,7 +109,7 @@ class Comparison:
         "A hash of all that a member learns from; of your own, also its code."
         source = self.data
         if ' on pairs' in name: source = data_digest(self.photos, self.every)
-        return source if name in FAMILY else source + _source_code(model)
+        return source if name in FAMILY else source + (_source_code(model) or self.begun)
 
     def learner(self, name:str, model:Predictor)->Callable|None: # () -> the fitted model
         "A function that learns; none for a model without `fit`."
