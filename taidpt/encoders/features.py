@@ -205,7 +205,10 @@ def _empty(
 # %% ../../nbs/encoders/features.ipynb #a205f370
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
     "Features from a file. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
-    with open_safetensors(path, 'taidpt-features', 'features'): return _map(Path(path), 'c')[0]
+    with open_safetensors(path, 'taidpt-features', 'features'): store = _map(Path(path), 'c')[0]
+    if not store.kind: raise ValueError(
+        f'{path} does not say what it holds: encode the sentences or pictures again.')
+    return store
 
 def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> None:
     "Fill a store from the first missing item; arguments as in `stored_features`."
