@@ -60,6 +60,7 @@ SITTING = {'words': 1_300, 'tests': 15, 'first picture': 25}       # of a page o
 # Names that no other module or page needs: users call them, or meet them in what they call
 FOR_USERS = {
     'apps.cluster': {'score_files'},
+    'apps.demo': {'DemoResult'},
     'encoders.features': {'load_features'},
     'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'},
     'paper.published': {'PublishedRun'},

@@ -7,7 +7,7 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
            'encode_pictures', 'as_features']
 
 # %% ../nbs/04_clip.ipynb #483db389
-import math, os, re, warnings
+import math, os, re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -23,15 +23,15 @@ from tqdm.auto import tqdm
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, check_features, normalized_fp16
 from .encoders.features import stored_features, to_device
-from .encoders.pictures import UnreadablePicture, as_pictures, in_batches, read_pixels
-from .encoders.pictures import what_is_wrong
+from .encoders.pictures import as_pictures, in_batches, read_pixels, report_unread
+from .encoders.pictures import unreadable, what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import build_clip, find_clip, preprocessing
-from .files import DATA, digest, file_identity, with_remedy
+from .files import DATA, digest, file_identity, text_list
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
@@ -118,7 +118,7 @@ class FrozenCLIP:
 
     def tokenize(self, texts:str|Sequence[str]) -> Tensor: # N × context length, int64, on the CPU
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
-        return self.tokenizer([texts] if isinstance(texts, str) else list(texts))
+        return self.tokenizer(text_list(texts))
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` names a row without one."
@@ -163,9 +163,11 @@ class FrozenCLIP:
 
     def _tower_for(self, pixels:Tensor) -> nn.Module:
         "The picture tower for pixels of this size; the last one is kept."
-        key, (kept, tower) = (tuple(pixels.shape[-2:]), pixels.device), self._sized
+        size = tuple(pixels.shape[-2:])
+        key = size, pixels.device
+        kept, tower = self._sized
         if kept != key:
-            tower = tower_for(self.model.visual, key[0])
+            tower = tower_for(self.model.visual, size)
             self._sized = key, tower
         return tower
 
@@ -345,7 +347,7 @@ def encode_sentences(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; `ValueError` if `path` contains other features."
-    texts = [texts] if isinstance(texts, str) else list(texts)
+    texts = text_list(texts)
     if not texts: raise ValueError('There are no sentences to encode.')
     sentences, folder = _Sentences(clip, texts, progress), None
     if path is None and 2 * clip.dim * int(sentences.lengths.sum()) > _IN_MEMORY:
@@ -367,16 +369,6 @@ def _check_pictures(clip:FrozenCLIP, pictures:Sequence, on_error:str) -> None:
     elif clip.preprocess is None and not only_tensors:
         wrong = 'This FrozenCLIP has no preprocess: it takes normalised tensors only.'
     if wrong: raise ValueError(wrong)
-
-def _unreadable(what:str) -> Exception: # in a sentence
-    "An `UnreadablePicture` with its remedies."
-    return with_remedy(UnreadablePicture, what, "Pass on_error='skip' to go on without it.",
-                       'Add --on-error skip to go on without it.')
-
-def _report_unread(what:str, on_error:str) -> None: # the picture, and why
-    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
-    if on_error == 'raise': raise _unreadable(f'Cannot read {what}.')
-    warnings.warn(f'Skipped {what}', stacklevel=3)          # one line: shown once
 
 def _read_or_blank(clip:FrozenCLIP, picture, place:int)->tuple[Tensor, str]: # pixels; what is wrong
     "The pixels of a picture, or those of a blank one and why it could not be read."
@@ -417,7 +409,7 @@ def picture_batches(
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
     total = math.ceil(len(pictures) / size)
     for errors, wanted in tqdm(batches, 'pictures', total, disable=not progress):
-        for what in errors: _report_unread(what, on_error)
+        for what in errors: report_unread(what, on_error)
         yield wanted
 
 # %% ../nbs/04_clip.ipynb #b7c25262
@@ -439,11 +431,11 @@ def _halved(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # as stored
 
 def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
     "Raise `UnreadablePicture` for a picture that was skipped when the store was written."
-    unread = np.isnan(store.global_.reshape(len(store), -1)[:, 0]).nonzero()[0]
-    if not len(unread): return
-    first = unread[0]
-    raise _unreadable(f'{path} lacks picture {first}, {pictures[first]!s:.200}, which could not be '
-                      'read.')
+    unread = np.isnan(store.global_.reshape(len(store), -1)[:, 0])
+    if not unread.any(): return
+    first = unread.argmax()
+    raise unreadable(
+        f'{path} lacks picture {first}, {pictures[first]!s:.200}, which could not be read.')
 
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
 def encode_pictures(
@@ -481,6 +473,8 @@ def encode_pictures(
 # %% ../nbs/04_clip.ipynb #cl-asf-1
 def _mismatch(clip:FrozenCLIP, store:FeatureStore, kind:str, form:str) -> str: # '' if there is none
     "What a store holds in place of what is needed, and what to do."
+    said = store.kind, store.weights, store.preparation, store.form
+    if not any(said) and store.global_.ndim == 2: return ''     # made by hand, by who knows
     pictures = kind == 'pictures'
     positional = f'encode_pictures(clip, pictures, pos_embed={form == "positional"})'
     if store.kind != kind:
@@ -509,5 +503,5 @@ def as_features(
     form = clip.form(pos_embed)
     wrong = _mismatch(clip, items, kind, form)
     if wrong: raise ValueError(f'{items} {wrong}')
-    if kind == 'pictures': items = items.one_form(items.form.split(',').index(form))
+    if items.form: items = items.one_form(items.form.split(',').index(form))
     return items if skipped else check_features(items)

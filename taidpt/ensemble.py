@@ -116,6 +116,11 @@ def _checked_members(members:Sequence)->list[Predictor]: # those that are models
         raise ValueError('The members score different classes, or the same in another order.')
     return models
 
+def _reference_scores(member)->Tensor: # of any kind -> 36 × C
+    "A member's scores of the bundled photos."
+    if isinstance(member, Predictor): return member.reference_scores()
+    return member.predict(reference_photos(), on_error='raise', progress=False)
+
 class Ensemble(Wrapper):
     "A weighted mean of several models' scores."
     def __init__(self,
@@ -171,10 +176,7 @@ class Ensemble(Wrapper):
 
     def reference_scores(self)->Tensor: # 36 × C
         "Scores of the bundled photos."
-        def usual(member):
-            if isinstance(member, Predictor): return member.reference_scores()
-            return member.predict(reference_photos(), on_error='raise', progress=False)
-        return self.combined([usual(member) for member in self.members])[0]
+        return self.combined([_reference_scores(member) for member in self.members])[0]
 
     def default_rule(self)->Rule:
         "The rule without labelled pictures; `ValueError` for normalised scores."

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'locked', 'put_in_place', 'write_whole', 'check_limit', 'shown',
-           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'seal',
-           'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'settings_text', 'history_text',
-           'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint',
-           'read_class_file', 'clean_text']
+           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'text_list',
+           'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'check_shapes', 'check_numbers',
+           'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint', 'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import errno, hashlib, json, os, re, stat, warnings
@@ -178,6 +177,10 @@ def is_text_list(x:object)->bool:
     if not isinstance(x, list): return False
     return all(isinstance(t, str) and not re.search('[\ud800-\udfff]', t) for t in x)
 
+def text_list(texts:str|Iterable[str])->list[str]:
+    "A list of texts, of one or several."
+    return [texts] if isinstance(texts, str) else list(texts)
+
 # %% ../nbs/files.ipynb #15d37818
 class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
     "YAML with errors for duplicate keys."
@@ -292,46 +295,13 @@ def is_number(x:object)->bool:
     return isinstance(x, (int, float)) and not isinstance(x, bool) and abs(x) < 1e300
 
 # %% ../nbs/files.ipynb #e1966d0f
-def _checked(
-    value, # of a header's entry
-    sound:bool, # whether it is as it must be
-    where:str, # the entry's place
-    wanted:str, # how it must be, in words that `not` follows
-): # the value
-    "The value if it is sound, else `ValueError`."
-    if sound: return value
-    raise ValueError(f'{where} must be {wanted} not {value!r:.60}')
-
-def plain_text(text:str, where:str)->str: # the same
-    "Any text on one line, up to 1,000 characters."
-    is_plain = len(text) <= 1000 and text.isprintable()
-    return _checked(text, is_plain, where, 'text on one line,')
-
-# %% ../nbs/files.ipynb #d571e6dc
-def _is_setting(x:object)->bool:
-    "Whether it is None, a bool, a number, text or a list of text."
-    if x is None or isinstance(x, bool) or is_number(x): return True
-    return is_text_list(x if isinstance(x, list) else [x])
-
-def settings_text(text:str, where:str)->dict: # name -> None, bool, a number, text, a list of text
-    "Settings of a model from JSON; its class checks their names."
-    settings = parse_json(text, where)
-    sound = isinstance(settings, dict) and all(map(_is_setting, settings.values()))
-    return _checked(settings, sound, where, 'settings by name: numbers, text, lists of text;')
-
-# %% ../nbs/files.ipynb #549233ec
-def _is_epoch(row:object, number:int)->bool:
-    "Whether a row of a history is of this epoch, and holds numbers by name."
-    if not isinstance(row, dict) or not {'epoch', 'lr', 'loss'} <= row.keys(): return False
-    names_are_plain = all(map(str.isidentifier, row))
-    return names_are_plain and all(map(is_number, row.values())) and row['epoch'] == number
-
-def history_text(text:str, where:str)->list[dict]: # with epoch, lr and loss
-    "The training history from JSON."
-    rows = parse_json(text, where)
-    sound = isinstance(rows, list) and all(_is_epoch(row, i) for i,row in enumerate(rows, 1))
-    wanted = 'a list of epochs with their lr and loss, all numbers,'
-    return _checked(rows, sound, where, wanted)
+def plain_text(
+    text:str, # of a header's entry
+    where:str, # the entry's place, for messages
+)->str: # the same
+    "Any text on one line, up to 1,000 characters; else `ValueError`."
+    if len(text) <= 1000 and text.isprintable(): return text
+    raise ValueError(f'{where} must be text on one line, not {text!r:.60}')
 
 # %% ../nbs/files.ipynb #226743fb
 def _with_sizes(

@@ -155,8 +155,8 @@ def asymmetric_loss(
     weight_grad:bool=True,
 ) -> Tensor: # a single number
     "Asymmetric loss (Ridnik et al., 2021), mean over all entries; raises as `ranking_loss` does."
-    scores, labels = _checked(scores, labels)
-    return asymmetric_costs(scores, labels, gamma_neg, gamma_pos, clip, weight_grad).mean()
+    return asymmetric_costs(
+        *_checked(scores, labels), gamma_neg, gamma_pos, clip, weight_grad).mean()
 
 # %% ../nbs/07_losses.ipynb #lo-name-1
 def _asymmetric_loss(scores:Tensor, labels:Tensor) -> Tensor:
@@ -167,14 +167,17 @@ LOSSES = { # by name, unchecked: training checks its labels once
     'ranking': _ranking_loss, 'pairs': _pairs_loss, 'bce': _bce_loss, 'focal': _focal_loss,
     'asymmetric': _asymmetric_loss}
 
+def _loss_function(loss:str|Callable, known:dict[str, Callable]) -> Callable:
+    "A loss by its name, or the function itself; `ValueError` for an unknown name."
+    if callable(loss): return loss
+    if isinstance(loss, str) and loss in known: return known[loss]
+    raise ValueError(f'loss must be one of {", ".join(known)} or a function, got {loss!r}.')
+
 def scaled_loss(
     loss:str|Callable, # a name, or (scores, labels) -> a number
     scale:float, # on the cosines
     known:dict[str, Callable]=LOSSES, # losses by name
 ) -> Callable: # (cosines, labels), each N × C -> a number
     "A loss on scaled cosines. Raises `ValueError` for an unknown name."
-    if callable(loss): function = loss
-    elif isinstance(loss, str) and loss in known: function = known[loss]
-    else: raise ValueError(
-        f'loss must be one of {", ".join(known)} or a function, got {loss!r}.')
+    function = _loss_function(loss, known)
     return lambda scores, labels: function(scale * scores, labels)

@@ -37,7 +37,8 @@ def _check_settings(settings:object, where:str)->dict: # from JSON -> the same
 
 def _check_text(text:object, where:str)->str: # from JSON -> the same
     "`ValueError` unless it is text on one line."
-    if not isinstance(text, str): raise ValueError(f'{where} must be text, not {text!r:.60}')
+    if not isinstance(text, str):
+        raise ValueError(f'{where} must be text, not {text!r:.60}')         # noqa: TRY004
     return plain_text(text, where)
 
 def _parsed(kind:type, about:object, where:str): # ClassSet or Recipe, from JSON -> one of it
@@ -89,7 +90,8 @@ class ModelHeader:
             value = about[name]
             entries[name] = None if value is None else read(value, f'{where}: {name}')
         members = about['members']
-        if not isinstance(members, list): raise ValueError(f'{where}: members must be a list')
+        if not isinstance(members, list):
+            raise ValueError(f'{where}: members must be a list')            # noqa: TRY004
         entries['members'] = [cls.from_dict(member, where) for member in members]
         header = cls(**entries)
         _check_lengths(header, where)

@@ -24,11 +24,15 @@ class DescribedFigure:
     alt = ''
     def __repr__(self): return self.alt or super().__repr__()
 
+def _figure_class()->type:
+    "`DescribedFigure` as a figure of matplotlib's."
+    from matplotlib.figure import Figure        # here, as learning and tagging draw nothing
+    return type('DescribedFigure', (DescribedFigure, Figure), {})
+
 def blank_figure(width:float, height:float)->DescribedFigure: # inches -> without axes
     "A figure that matplotlib does not keep."
-    import matplotlib.pyplot as plt             # here, as learning and tagging draw nothing
-    from matplotlib.figure import Figure
-    kind = type('DescribedFigure', (DescribedFigure, Figure), {})
+    import matplotlib.pyplot as plt
+    kind = _figure_class()
     fig = plt.figure(figsize=(width, height), layout='constrained', FigureClass=kind)
     plt.close(fig)
     return fig

@@ -67,11 +67,10 @@ def clip_and_classes(
     classes:ClassSet|list[str]|str|Path, # its second argument: names, or a YAML/JSON file of them
 )->tuple[FrozenCLIP, ClassSet]:
     "Both arguments, checked. Raises `TypeError` with the right call for anything but a CLIP."
-    if isinstance(clip, FrozenCLIP) and not isinstance(classes, FrozenCLIP):
-        return clip, as_classset(classes)
-    what = f'The CLIP must be one that load_clip gives, not {type(clip).__name__}'
-    if isinstance(classes, FrozenCLIP): what = 'The CLIP comes first and the classes second'
-    raise TypeError(f"{what}, as in TaIDPT(load_clip(), ['cat', 'dog']).")
+    if isinstance(classes, FrozenCLIP): wrong = 'The CLIP comes first and the classes second'
+    elif isinstance(clip, FrozenCLIP): return clip, as_classset(classes)
+    else: wrong = f'The CLIP must be one that load_clip gives, not {type(clip).__name__}'
+    raise TypeError(f"{wrong}, as in TaIDPT(load_clip(), ['cat', 'dog']).")
 
 # %% ../nbs/12_predict.ipynb #pr-fixed
 class _KeptEmbeddings(NamedTuple):
@@ -88,7 +87,7 @@ class _KeptEmbeddings(NamedTuple):
 def _function_name(f:Callable)->str:
     "A function's name, with the arguments fixed by `partial`."
     if not isinstance(f, partial): return getattr(f, '__name__', type(f).__name__)
-    fixed = [repr(x) for x in f.args] + [f'{name}={x!r}' for name, x in f.keywords.items()]
+    fixed = list(map(repr, f.args)) + [f'{name}={x!r}' for name, x in f.keywords.items()]
     return f'{_function_name(f.func)}({", ".join(fixed)})'
 
 def _for_json(params:Mapping)->dict: # name -> value
@@ -138,7 +137,7 @@ def _kind_of(header:ModelHeader, wanted:type, path)->type:
     if kind is None: raise ValueError(
         f'{path} is of {method}, and no such model is known here: load it with '
         'taidpt.all.load_model, or import its class first.')
-    if not issubclass(kind, wanted): raise ValueError(
+    if not issubclass(kind, wanted): raise ValueError(                     # noqa: TRY004
         f'{path} is of {method}: load it with {method}.load.')
     return kind
 
@@ -483,19 +482,15 @@ def _from_store(model:Predictor, store:FeatureStore)->list[Tensor]: # scores of 
         with torch.no_grad(): rows.append([s.cpu() for s in model.branches(u, U)])
     return [torch.cat(branch) for branch in zip(*rows)]
 
-def _from_one_clip(models:Mapping[str, Predictor], pictures, on_error, progress)->dict[str, list]:
-    "Scores of each branch by prepared models that share a CLIP; each picture is encoded once."
-    clip = next(iter(models.values())).clip
-    forms = sorted({bool(model.pos_embed) for model in models.values()})
+def _scorer(models:Sequence[Predictor], forms:Sequence[bool])->Callable:
+    "A function that scores one batch by prepared models that share a CLIP."
+    form_of = [forms.index(bool(model.pos_embed)) for model in models]
     @torch.no_grad()
     def scored(f, F_): # B × K × D; B × h × w × D -> of each model the scores of each branch
         U = F_.flatten(1, 2)
-        return [[s.cpu() for s in model.branches(f[:, forms.index(bool(model.pos_embed))], U)]
-                for model in models.values()]
-    batches = [*picture_batches(clip, pictures, tuple(forms), on_error, progress, scored)]
-    of_model = zip(*batches)                            # of each its batches
-    return {name: [torch.cat(branch) for branch in zip(*rows)]
-            for name, rows in zip(models, of_model)}
+        return [[s.cpu() for s in model.branches(f[:, form], U)]
+                for model, form in zip(models, form_of)]
+    return scored
 
 def predict_together(
     models:Mapping[str, Predictor], # by name
@@ -511,7 +506,13 @@ def predict_together(
         if model.from_pixels: found[name] = model.predict_branches(pictures, on_error, progress)
         elif stored: found[name] = _from_store(model.prepared(), pictures)
         else: groups.setdefault(id(model.clip), {})[name] = model.prepared()
-    for group in groups.values(): found |= _from_one_clip(group, pictures, on_error, progress)
+    for group in groups.values():                               # of one CLIP each
+        members = list(group.values())
+        forms = tuple(sorted({bool(model.pos_embed) for model in members}))
+        scored = _scorer(members, forms)
+        batches = picture_batches(members[0].clip, pictures, forms, on_error, progress, scored)
+        for name, of_model in zip(group, zip(*batches)):        # its batches
+            found[name] = [torch.cat(branch) for branch in zip(*of_model)]
     return {name: found[name] for name in models}
 
 # %% ../nbs/12_predict.ipynb #pr-wrap-1

@@ -19,6 +19,10 @@ from .files import is_number, is_text_list
 from .metrics import as_array
 
 # %% ../nbs/10_tags.ipynb #15-tag
+def _doubles(x:ArrayLike)->np.ndarray:
+    "Numbers in double precision, also from a tensor."
+    return as_array(x).astype(np.float64)
+
 class Tag(NamedTuple):
     "A class in a picture."
     label:str # its name
@@ -31,8 +35,8 @@ def as_tags(
     thresholds:ArrayLike, # C numbers, one for all, or N × C
 )->list[list[Tag]]: # for each picture its classes, the surest first; [] for a skipped one
     "Tags of pictures, in the order of score minus threshold."
-    scores = as_array(scores).astype(np.float64)
-    margins = scores - as_array(thresholds).astype(np.float64)
+    scores = _doubles(scores)
+    margins = scores - _doubles(thresholds)
     orders = np.argsort(-margins, axis=1, kind='stable')
     tags = []
     for score, margin, order in zip(scores, margins, orders):
@@ -46,7 +50,7 @@ def reference_thresholds(
     frequency:Sequence[float]|None=None, # C shares of pictures with a class; None: 1 in 50
 )->np.ndarray: # C
     "Thresholds above the score of pictures without a class, the further the rarer it is."
-    scores = as_array(scores).astype(np.float64)
+    scores = _doubles(scores)
     share = np.clip(0.02 if frequency is None else frequency, 0.02, 0.5)
     deviation = np.sqrt(scores.var(0).mean())
     return scores.mean(0) + (0.6*np.log(1/share - 1) - share/0.6)*deviation
@@ -57,8 +61,8 @@ def picture_thresholds(
     thresholds:ArrayLike, # C
 )->np.ndarray: # N × C
     "Thresholds of each picture: a fifth of its best margin above those of the classes."
-    thresholds = as_array(thresholds).astype(np.float64)
-    margins = as_array(scores).astype(np.float64) - thresholds
+    thresholds = _doubles(thresholds)
+    margins = _doubles(scores) - thresholds
     best = margins.max(1, keepdims=True)
     return thresholds + np.maximum(best, 0)/5
 
@@ -79,7 +83,7 @@ class Thresholds:
     def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1
         "The probability of each class in each picture, by its score."
         from scipy.special import expit                         # here, as most need none of it
-        return expit(as_array(scores).astype(np.float64)*self.slopes + self.offsets)
+        return expit(_doubles(scores)*self.slopes + self.offsets)
 
     def at(self, p:float)->np.ndarray: # C scores; infinite if higher scores are not likelier
         "The lowest score of each class with at least probability p."
@@ -129,7 +133,7 @@ def sigmoid_thresholds(
 # %% ../nbs/10_tags.ipynb #15-tagged
 def as_thresholds(given:ArrayLike, classes:int)->np.ndarray: # one for all, or C -> C, float64
     "A user's thresholds. Raises `ValueError` unless they are one or C, and finite."
-    limits = as_array(given).astype(np.float64)
+    limits = _doubles(given)
     if limits.shape not in ((), (classes,)) or not np.isfinite(limits).all(): raise ValueError(
         f'threshold must be a number, or {classes} numbers, one a class, got {given!r:.80}')
     return np.broadcast_to(limits, (classes,))

@@ -130,11 +130,8 @@ class LabeledTexts:
 
     def _header(self)->dict[str,str]:
         "What a file says of these sentences besides their texts and labels."
-        classes = self.classes.to_dict()
-        header = {
-            'classes': json.dumps(classes, ensure_ascii=False),
-            'dropped': str(self.dropped),
-        }
+        header = {'classes': json.dumps(self.classes.to_dict(), ensure_ascii=False),
+                  'dropped': str(self.dropped)}
         if self.frequency: header['frequency'] = json.dumps(self.frequency)
         return header
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.optim import SGD, Adam, Optimizer
 from tqdm.auto import tqdm
 
 from . import __version__
@@ -120,7 +121,7 @@ def resolve(
 def train_epoch(
     prompts:PromptLearner, # changed in place
     batches:Iterable, # of u: N × D, U: N × J × D, mask: N × J, labels: N × C
-    optimizer:torch.optim.Optimizer, # over the prompts' parameters
+    optimizer:Optimizer, # over the prompts' parameters
     scores:Callable, # (u, U, G, L, mask=mask) -> N × C scores of each branch
     loss:Callable=ranking_loss, # (scores, labels), each N × C -> a number
     local:bool=True, # the local branch is used, too
@@ -237,12 +238,11 @@ def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # t
     return history
 
 # %% ../nbs/08_training.ipynb #08-022
-def _optimizer(prompts:PromptLearner, recipe:Recipe)->torch.optim.Optimizer:
+def _optimizer(prompts:PromptLearner, recipe:Recipe)->Optimizer:
     "The optimizer of a recipe."
     parameters = prompts.parameters()
-    if recipe.optimizer == 'adam': return torch.optim.Adam(parameters, recipe.lr)
-    return torch.optim.SGD(parameters, recipe.lr, recipe.momentum,
-                           weight_decay=recipe.weight_decay)
+    if recipe.optimizer == 'adam': return Adam(parameters, recipe.lr)
+    return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
 def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, loss, local)->dict:
     "Learn one epoch; its row of the history. Raises `ValueError` if numbers grow without bound."

@@ -16,6 +16,7 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP
 from .encoders.pictures import model_view
+from .files import text_list
 from .plots import DescribedFigure, blank_figure, picture_name, score_bars, where_highest
 from .predict import Predictor
 
@@ -44,8 +45,7 @@ def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w,
 def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)->list[int]:
     "Columns of the named classes, or of the `top` best."
     if classes is None: return scores.argsort(descending=True)[:top].tolist()
-    names = [classes] if isinstance(classes, str) else classes
-    return [known.index(name) for name in names]
+    return [known.index(name) for name in text_list(classes)]
 
 def show_heatmaps(
     model:Predictor, # source of scores and maps

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from .classes import ClassSet
 from .clip import FrozenCLIP
+from .files import text_list
 from .predict import Predictor, predict_together
 from .scores import branch_scores, fuse
 from .tags import Thresholds, sigmoid_thresholds
@@ -22,11 +23,11 @@ from .tags import Thresholds, sigmoid_thresholds
 # %% ../nbs/14_zeroshot.ipynb #12-005
 def _checked_templates(templates:str|Sequence[str]|None)->list[str]: # None: the published one
     "Templates as a list; `ValueError` for none, or one without a place for the class."
-    asked = 'a photo of a {}.' if templates is None else templates
-    asked = [asked] if isinstance(asked, str) else list(asked)
+    asked = text_list('a photo of a {}.' if templates is None else templates)
     if not asked: raise ValueError('There is no template.')
-    odd = [template for template in asked if '{}' not in template]
-    if odd: raise ValueError(f'The template {odd[0]!r} has no {{}} for the class name.')
+    for template in asked:
+        if '{}' not in template:
+            raise ValueError(f'The template {template!r} has no {{}} for the class name.')
     return asked
 
 def encode_templates(

@@ -24,10 +24,12 @@ from .console import (
 from ..files import CLASS_ENDINGS, read_class_file, shown
 
 if TYPE_CHECKING:
+    from taidpt.apps.evaluation import Evaluation
     from taidpt.apps.learning import Learned
     from taidpt.apps.tagging import TaggedPictures
     from taidpt.classes import ClassSet
     from taidpt.datasets.labelled import LabeledPictures
+    from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-1
 class _Commands(TyperGroup):
@@ -138,11 +140,14 @@ def _read_classes(text:str, published:bool)->_Asked: # its classes may lack syno
     names = [part.strip(' \'"') for part in text.split(',')]
     return _Asked(ClassSet('yours', [name for name in names if name]), guessed=True)
 
-def _with_words(classes:'ClassSet', words:Sequence[str])->'ClassSet': # 'sunset: evening sky, dusk'
+def _with_words(
+    classes:'ClassSet',
+    words:Sequence[str]|None, # such as 'sunset: evening sky, dusk'
+)->'ClassSet':
     "The same classes with more words. `UnknownClass` for words of another class."
     from taidpt.classes import ClassSet
     synonyms = {name: list(own) for name, own in classes.synonyms.items()}
-    for told in words:
+    for told in words or ():
         name, _, more = told.partition(':')
         column = classes.index(name.strip())
         synonyms[classes.names[column]] += [word.strip() for word in more.split(',')]
@@ -154,7 +159,7 @@ def _parse_classes(text:str, published:bool=False, words:Sequence[str]|None=None
     from taidpt.classes import add_synonyms
     classes, guessed = _read_classes(text, published)
     if guessed: classes = add_synonyms(classes)
-    return _Asked(_with_words(classes, words or ()), guessed)
+    return _Asked(_with_words(classes, words), guessed)
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
 def _captions(path:Path|None, column:str|int|None=None): # an iterable; None: the bundled ones
@@ -163,24 +168,39 @@ def _captions(path:Path|None, column:str|int|None=None): # an iterable; None: th
     from taidpt.text.corpora import read_captions
     return read_captions(path, column)
 
-def _note_guesses(asked:_Asked)->None:
-    "If synonyms were guessed, show those of six classes, and how to change them."
-    if not asked.guessed: return
+def _some_words(classes:'ClassSet')->str: # 'dog (puppy, hound), fire truck (no other word)'
+    "Six classes at most, with three other words of each."
     some = []
-    for name, words in islice(asked.classes.synonyms.items(), 6):
+    for name, words in islice(classes.synonyms.items(), 6):
         more = ', '.join(words[1:4]) or 'no other word'
         some.append(f'{name} ({more})')
-    note(f'sentences name a class by other words, too, such as {", ".join(some)}; --words adds '
+    return ', '.join(some)
+
+def _note_guesses(asked:_Asked)->None:
+    "If synonyms were guessed, show some, and how to change them."
+    if not asked.guessed: return
+    some = _some_words(asked.classes)
+    note(f'sentences name a class by other words, too, such as {some}; --words adds '
          'some, and taidpt label --synonyms-out my.yaml writes all, to be edited')
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
+def _is_model_file(text:str)->bool: # whether it exists or not
+    "Whether a model file is meant: .safetensors, or any file that is not one of classes."
+    ending = Path(text).suffix.lower()
+    if ending == '.safetensors': return True
+    return ending not in CLASS_ENDINGS and Path(text).is_file()
+
 def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, or `ClassSet`
     "A model file of a command line, or classes. `FileNotFoundError` before anything is loaded."
-    ending = Path(text).suffix.lower()
-    is_other = ending not in CLASS_ENDINGS and Path(text).is_file()
-    if ending != '.safetensors' and not is_other: return _parse_classes(text, words=words).classes
+    if not _is_model_file(text): return _parse_classes(text, words=words).classes
     os.stat(text)
     return Path(text)
+
+def _ready(text:str, words:Sequence[str]|None=None, **how)->'Predictor': # how: as for `ready_model`
+    "A model that can tag, from a file or from classes; faults of the command line come first."
+    asked = _parse_model(text, words)
+    from taidpt.apps.models import ready_model
+    return ready_model(asked, progress=bars(), **how)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
 def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictures':
@@ -225,18 +245,17 @@ def _model_or_tagger(tagger:str|None, what:str|None, words, **how): # how: as fo
     if tagger:
         from taidpt.apps.onnx import Tagger
         return Tagger(tagger)
-    asked = _parse_model(what, words)
-    from taidpt.apps.models import ready_model
-    return ready_model(asked, progress=bars(), **how)
+    return _ready(what, words, **how)
 
-def _keep_tagged(found:'TaggedPictures', save:str|None, report:str|None)->None:
-    "Write the model, and a page with every picture."
-    if save:
-        found.model.save(save)
-        say(f'Written: {save}; how good is it? taidpt evaluate {shlex.quote(save)} --labels TABLE')
-    if report and any(found.read):
-        found.save_report(report)
-        say(f'Written: {report}, every picture with its tags')
+def _keep_model(model:'Predictor', path:str)->None:
+    "Write the model, and say how to measure it."
+    model.save(path)
+    say(f'Written: {path}; how good is it? taidpt evaluate {shlex.quote(path)} --labels TABLE')
+
+def _keep_report(found:'TaggedPictures|Evaluation', path:str)->None:
+    "Write a page with every picture."
+    found.save_report(path)
+    say(f'Written: {path}, every picture with its tags')
 
 def _print_tagged(found:'TaggedPictures', top:int|None, scores:bool, as_json:bool, out:str|None
                   )->None:
@@ -266,8 +285,9 @@ def tag(
     files = find_pictures(pictures, on_error)
     model = _model_or_tagger(tagger, prompts or classes, words, clip=clip, trust=trust,
                              engine=engine, precision=precision)
+    if save: _keep_model(model, save)       # first, so that a broken picture does not cost it
     found = tag_pictures(files, model, threshold, probability, tiles, on_error, bars())
-    _keep_tagged(found, save, report)
+    if report and any(found.read): _keep_report(found, report)
     _print_tagged(found, top, scores, as_json, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
@@ -442,27 +462,25 @@ def evaluate(
     "Measure a model on labelled pictures; find thresholds."
     if calibrate: check_writable(calibrate, '.safetensors')
     if report: check_writable(report, '.html')
-    asked = _parse_model(model)
+    known = _ready(model, clip=clip, trust=trust, engine=engine, precision=precision)
     from taidpt.apps.evaluation import evaluate_model
-    from taidpt.apps.models import ready_model
-    known = ready_model(asked, clip, trust, engine, precision, bars())
     photos = _read_labels(labels, known.classes, pictures)
     found = evaluate_model(known, photos, calibrate=bool(calibrate), on_error=on_error,
                            progress=bars())
     if calibrate:
         known.save(calibrate)
         say(f'Written: {calibrate}, thresholds from {known.thresholds.pictures} pictures')
-    if report:
-        found.save_report(report)
-        say(f'Written: {report}, every picture with its tags')
+    if report: _keep_report(found, report)
     if found.fitted: note(f'the thresholds were fitted to {labels}; the cross-validated figures '
                           'show what to expect of other pictures')
     print(found.as_json() if as_json else found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo-1
+_DemoFolder = Annotated[Path, Option(metavar='FOLDER', file_okay=False, help='Where to write.')]
+
 @app.command(epilog=examples('taidpt demo', 'taidpt demo --out my_demo'))
 def demo(
-    out:Annotated[Path, Option(metavar='FOLDER', file_okay=False, help='Where to write.')]='demo',
+    out:_DemoFolder='demo',
     epochs:_Epochs=None,
 )->None:
     "Learn from bundled captions, tag bundled photos."
@@ -471,22 +489,28 @@ def demo(
     print(run_demo(out, epochs, bars(), say))
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
+_OF_FAMILY = ['classes', 'captions', 'min-photos', 'member']
+_OF_TABLES = ['dataset', 'caption-ids', 'limit']
+
 def _check_options(what:str, given:dict)->None: # option -> value
     "Raise `BadParameter` for an option of other tables."
-    if what == 'family': foreign = ['dataset', 'caption-ids', 'limit']
-    else: foreign = ['classes', 'captions', 'min-photos', 'member']
-    if what == 'table2': foreign.append('dataset')                      # it is COCO's
+    foreign = _OF_TABLES if what == 'family' else _OF_FAMILY
+    if what == 'table2': foreign = [*foreign, 'dataset']                # it is COCO's
     for name in foreign:
         if given[name] is not None: raise BadParameter(f'--{name} is not for {what}')
 
-def _parse_seeds(text:str, what:str)->tuple[int, ...]:
+def _parse_seeds(text:str)->tuple[int, ...]:
     "Numbers with commas between. Raises `BadParameter`."
-    try: seeds = tuple(map(int, text.split(',')))
+    try: return tuple(map(int, text.split(',')))
     except ValueError:
         raise BadParameter(f'--seeds are numbers, as in 1,2, not {text}') from None
-    if what == 'family' and seeds != tuple(range(1, len(seeds) + 1)):
+
+def _count_runs(seeds:tuple[int, ...])->int: # of the family
+    "How many seeds there are. `BadParameter` if they are not 1, 2, and so on."
+    number = len(seeds)
+    if seeds != tuple(range(1, number + 1)):
         raise BadParameter('--seeds of family begin at 1, as in 1,2')
-    return seeds
+    return number
 
 def _default_folder(clip:str, data:Path|None, dataset:str|None, limit:int|None)->str:
     "A folder whose name says where its results come from."
@@ -584,12 +608,13 @@ def reproduce(
     _check_options(what, {
         'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit, 'classes': classes,
         'captions': captions, 'min-photos': min_photos, 'member': member})
-    runs = _parse_seeds(seeds, what)
+    numbers = _parse_seeds(seeds)
     clips = [name.strip() for name in (clip or 'embedded').split(',')]
     out = out or _default_folder(clips[0], data, dataset, limit)
     if what == 'family':
-        _compare_family(clips[0], data, classes, captions, len(runs), min_photos, member, out)
-    else: _reproduce_table(what, data, clips, runs, limit, dataset, caption_ids, out)
+        runs = _count_runs(numbers)
+        _compare_family(clips[0], data, classes, captions, runs, min_photos, member, out)
+    else: _reproduce_table(what, data, clips, numbers, limit, dataset, caption_ids, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1
 @app.command('import', epilog=examples(
@@ -633,10 +658,8 @@ def export(
     "Write a one-file tagger that runs without PyTorch."
     if bool(classes) == bool(prompts): raise BadParameter('name either --classes or --prompts')
     check_writable(out, '.onnx')
-    asked = _parse_model(prompts or classes)
-    from taidpt.apps.models import ready_model
+    model = _ready(prompts or classes, clip=clip, trust=trust)
     from taidpt.apps.onnx import export_tagger
-    model = ready_model(asked, clip, trust, progress=bars())
     export_tagger(model, out)
     size = Path(out).stat().st_size / 1e6
     say(f'Written: {out}, {len(model.classes)} classes in {size:.0f} MB; '

@@ -10,6 +10,7 @@ import json, os, posixpath, tempfile, warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import compress
 from pathlib import Path
 
 import fsspec
@@ -34,12 +35,15 @@ def _check_outside(source:str|Path, out:str|Path)->None: # two folders
     if not posixpath.relpath(results, sources).startswith('..'):
         raise ValueError(f'{out}: name a folder outside {source}, or results are read as sources')
 
-def _paths(fs, path:str, remote:bool)->list[str]: # sorted
+def _found(fs, path:str, remote:bool)->list: # text, or `Path` below a folder here
     "Files in a folder and below, or of a pattern, or the file itself."
-    if not fs.isdir(path): found = fs.glob(path)
-    elif remote: found = fs.find(path)
-    else: found = files_below(path)
-    return sorted(str(file).replace(os.sep, '/') for file in found)
+    if not fs.isdir(path): return fs.glob(path)
+    return fs.find(path) if remote else files_below(path)
+
+def _paths(fs, path:str, remote:bool)->list[str]: # sorted
+    "The same as text, with / between folders."
+    found = map(str, _found(fs, path, remote))
+    return sorted(file.replace(os.sep, '/') for file in found)
 
 def _hidden(name:str)->bool: # a path from the root
     "Whether a file, or a folder on the way to it, begins with a dot."
@@ -171,19 +175,24 @@ class _Worker:
         return done | {'told': [str(w.message) for w in told]}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
-def _ray_cluster(address:bool|str): # the module `ray.data`, and the cluster's resources by name
-    "Join the Ray at an address, or start or join one here. Raises `ImportError` without Ray."
+def _import_ray(): # the module
+    "Ray with its data sets; `ImportError` says how to install it."
     try: import ray, ray.data
     except ImportError as e:
         raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
+    return ray
+
+def _ray_cluster(address:bool|str): # the module `ray.data`, and the cluster's resources by name
+    "Join the Ray at an address, or start or join one here. Raises `ImportError` without Ray."
+    ray = _import_ray()
     if not ray.is_initialized():
         ray.init(None if address is True else address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     return ray.data, ray.cluster_resources()
 
-def _places(worker:tuple[Callable, Callable], resources:dict)->tuple[int, int]:
+def _places(make:Callable, resources:dict)->tuple[int, int]: # what a worker begins with
     "GPUs of each worker, one for a model if there are any; how many workers there can be."
-    makes_model = worker[1].func is _model
+    makes_model = make.func is _model
     if makes_model and resources.get('GPU'): return 1, int(resources['GPU'])
     return 0, int(resources.get('CPU', 1))
 
@@ -194,7 +203,7 @@ def _on_ray(
 )->Iterator[dict]: # results
     "Do tasks in the processes of a Ray cluster, each with its own worker."
     data, resources = _ray_cluster(address)
-    gpus, places = _places(worker, resources)
+    gpus, places = _places(worker[1], resources)
     rows = data.from_items(tasks, override_num_blocks=len(tasks))
     done = rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
                     concurrency=(1, min(len(tasks), places)))
@@ -216,11 +225,14 @@ def _tasks(
         tasks.append({'name': name, 'files': sources, 'made_from': made_from, 'out': path})
     return tasks
 
+def _is_outdated(task:dict)->bool:
+    "Whether its result is missing, or made from something else."
+    return _made_from(task['out']) != task['made_from']
+
 def _outdated(tasks:list[dict])->list[dict]:
-    "Tasks whose results are missing, or made from something else."
+    "Tasks whose results are to be made."
     with ThreadPoolExecutor(16) as pool:
-        found = pool.map(_made_from, [t['out'] for t in tasks])
-    return [t for t, made_from in zip(tasks, found) if t['made_from'] != made_from]
+        return list(compress(tasks, pool.map(_is_outdated, tasks)))
 
 def _named(errors:list[str])->str:
     "The first five errors in one sentence, and what to do."

@@ -31,10 +31,10 @@ from ..zeroshot import beside_zero_shot
 # %% ../../nbs/apps/demo.ipynb #demo-learn
 def _named(train:LabeledTexts)->tuple[list[int], LabeledTexts]: # rows, and the sentences there
     "The sentences that name a class, from which Eq. 7 learns."
-    rows = train.labels.any(1).nonzero()[:, 0].tolist()
-    some = train[rows]
-    dropped = len(train) - len(some)
-    return rows, LabeledTexts(some.texts, some.labels, some.classes, dropped)
+    rows = train.labels.any(1).nonzero().flatten().tolist()
+    named = train[rows]
+    named.dropped = len(train) - len(named)
+    return rows, named
 
 def _learn_all(clip:FrozenCLIP, train:LabeledTexts, epochs:int|None, progress:bool,
                say:Callable)->list[Predictor]: # TaI-DPT, TaI-DPT on pairs, the head

@@ -33,13 +33,15 @@ from ..visualize import heatmap_overlay, unit_range, words_of
 from ..zeroshot import ZeroShotCLIP, encode_templates
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-007
-def _zero_shot_row(model:ZeroShotCLIP, name:str)->tuple[Tensor, Tensor|None]: # 1 × D
+_Row = tuple[Tensor, Tensor|None] # of G and L, if there is an L: 1 × D each
+
+def _zero_shot_row(model:ZeroShotCLIP, name:str)->_Row:
     "Rows of G and L by the model's templates. Raises `ValueError` for a name that does not fit."
     model.clip.prompt_rows([name], 16)                  # refuses what has no room after 16 vectors
     G = encode_templates(model.clip, [name], model.templates_)
     return G, G if model.local else None
 
-def _prompt_row(model:PromptModel, name:str)->tuple[Tensor, Tensor|None]: # 1 × D
+def _prompt_row(model:PromptModel, name:str)->_Row:
     "Rows of G and L by the context vectors that all classes share (Eq. 1)."
     contexts = [model.prompts_.ctx_global]
     if model.local: contexts.append(model.prompts_.ctx_local)
@@ -48,7 +50,7 @@ def _prompt_row(model:PromptModel, name:str)->tuple[Tensor, Tensor|None]: # 1 ×
     G, *L = normalize(E.float(), dim=-1)
     return G, L[0] if L else None
 
-def _embed_class(model:Predictor, name:str)->tuple[Tensor, Tensor|None]: # 1 × D, of unit length
+def _embed_class(model:Predictor, name:str)->_Row: # of unit length
     "Rows of G and L for any name. Raises `ValueError` if that is impossible."
     while isinstance(model, Attended): model = model.model
     if isinstance(model, ZeroShotCLIP): return _zero_shot_row(model, name)
@@ -68,17 +70,18 @@ class _Ready(NamedTuple):
     rule:Rule # what is tagged
     usual:Tensor # R × C, scores on the bundled photos
 
-def _with_row(model:Predictor, g:Tensor, l:Tensor|None)->Predictor: # 1 × D each
+def _with_row(model:Predictor, row:_Row)->Predictor:
     "The model with one more class."
     G, L = model.embeddings()
+    g, l = row
     if L is not None: L = torch.cat([L, l])
     return model.with_embeddings(torch.cat([G, g]), L)
 
-def _with_classes(model:Predictor, rows:Mapping[str, tuple])->_Ready: # name -> rows of G and L
+def _with_classes(model:Predictor, rows:Mapping[str, _Row])->_Ready: # by name
     "A model with added classes, which get a threshold by their scores on the bundled photos."
     rule = model.rule()
     more = model.prepared()
-    for G, L in rows.values(): more = _with_row(more, G, L)
+    for row in rows.values(): more = _with_row(more, row)
     usual = more.reference_scores()
     new = reference_thresholds(usual)[len(model.classes):]
     rule = rule._replace(limits=np.append(rule.limits, new))
@@ -96,7 +99,7 @@ def _read_sentence(clip:FrozenCLIP, sentence:str)->_Seen:
     "h and H of a sentence, without padding."
     h, H, mask = clip.encode_texts(clip.tokenize(sentence))
     words = H[:, mask[0]]
-    return _Seen(h, words, (1, words.shape[1]), words_of(clip, sentence))
+    return _Seen(h, words, words.shape[:2], words_of(clip, sentence))
 
 def _open(picture:str|Path|bytes|Image.Image, name:str)->Image.Image:
     "A picture in RGB. Raises `UnreadablePicture` with its name."
@@ -161,13 +164,16 @@ class _Look(anywidget.AnyWidget):
     credit = traitlets.Unicode(help='where the picture is from').tag(sync=True)
 
 # %% ../../nbs/apps/explorer.ipynb #84505d50
+def _field(label:str, example:str)->ipywidgets.Text:
+    "A field for text, which is taken on Enter."
+    return ipywidgets.Text(placeholder=example, description=label, continuous_update=False)
+
 def _inputs(names:list[str])->tuple: # three widgets
     "The inputs: prompts to choose, a sentence to read, a class to add."
-    on_enter = {'continuous_update': False}
     return (
         ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts'),
-        ipywidgets.Text(placeholder='A dog runs.', description='Sentence', **on_enter),
-        ipywidgets.Text(placeholder='fire hydrant', description='Add a class', **on_enter))
+        _field('Sentence', 'A dog runs.'),
+        _field('Add a class', 'fire hydrant'))
 
 # %% ../../nbs/apps/explorer.ipynb #47629507
 def _check_shown(model:Predictor)->None:
@@ -199,15 +205,19 @@ class _Choice(NamedTuple):
         "A small square JPEG."
         return as_jpeg(ImageOps.fit(open_rgb(self.file), (96, 96)))
 
+def _credit(photo:Path, its:Mapping[str, str])->str: # its entry in `photo_credits`
+    "Whose photo it is."
+    licence = f'{its["license"]} ({its["license_url"]})'
+    return f'COCO {photo.stem}, {licence}, {its["source"]}'
+
 def _bundled_choices()->list[_Choice]:
     "The bundled photos, with their labels and credits."
-    photos, credits = bundled_photos(), photo_credits()
+    photos = bundled_photos()
+    credits = photo_credits()
     choices = []
     for i, file in enumerate(photos.pictures):
         about = f'Photo {i + 1}, labelled {", ".join(photos.names(i))}'
-        its = credits[file.name]
-        licence = f'{its["license"]} ({its["license_url"]})'
-        choices.append(_Choice(file, about, f'COCO {file.stem}, {licence}, {its["source"]}'))
+        choices.append(_Choice(file, about, _credit(file, credits[file.name])))
     return choices
 
 def _as_choices(pictures:str|Path|Sequence[str|Path]|None)->list[_Choice]:
@@ -280,31 +290,40 @@ class Explorer(ipywidgets.VBox):
         except Exception as e:  # noqa: BLE001
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
+    @property
+    def _model(self)->Predictor:
+        "The model with the chosen prompts."
+        return self._models[self.prompts.value]
+
     def _once(self, make:Callable, *key):
         "A value for the chosen prompts, by its kind and the names of its classes; kept."
         key = (self.prompts.value, *key)
         if key not in self._kept: self._kept[key] = make()
         return self._kept[key]
 
-    def _row(self, name:str)->tuple[Tensor, Tensor|None]: # of G and L
+    def _row(self, name:str)->_Row:
         "The embeddings of an added class. Raises `ValueError` if these prompts cannot take it."
-        return self._once(lambda: _embed_class(self._models[self.prompts.value], name), 'row', name)
+        return self._once(lambda: _embed_class(self._model, name), 'row', name)
+
+    def _rows(self, names:Sequence[str])->dict[str, _Row]:
+        "The embeddings of those classes that these prompts can take."
+        rows = {}
+        for name in names:
+            try: rows[name] = self._row(name)
+            except ValueError: continue
+        return rows
 
     def _ready(self)->_Ready:
         "The chosen model with its classes, and the added ones that it can take."
-        model = self._models[self.prompts.value]
-        rows = {}
-        for name in self.added:
-            if name in model.classes.natural: continue
-            try: rows[name] = self._row(name)
-            except ValueError: continue
+        model = self._model
+        new = [name for name in self.added if name not in model.classes.natural]
+        rows = self._rows(new)
         return self._once(lambda: _with_classes(model, rows), 'classes', *rows)
 
     def _encoded(self, item:Image.Image|str)->_Seen:
         "A picture or a sentence, as the chosen model reads it."
-        model = self._models[self.prompts.value]
-        if isinstance(item, str): return _read_sentence(model.clip, item)
-        return _read_picture(model, item)
+        if isinstance(item, str): return _read_sentence(self._model.clip, item)
+        return _read_picture(self._model, item)
 
     def _score(self, hover:str|None=None):
         "Score all classes, with maps, and show the class `hover`; None: as before."
@@ -394,7 +413,7 @@ class Explorer(ipywidgets.VBox):
     def add(self, name:str): # of a class, as in the prompts
         "Score one more class, with all prompts. Raises `ValueError` for a name that does not fit."
         name = ' '.join(name.split())
-        for there in [*self._models[self.prompts.value].classes.natural, *self.added]:
+        for there in [*self._model.classes.natural, *self.added]:
             if squeeze(there) == squeeze(name):
                 raise ValueError(f'{there} is in the list already.')
         self._row(name)                                 # refuses what these prompts cannot take

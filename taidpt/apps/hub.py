@@ -112,11 +112,10 @@ def save_pretrained(
     **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
-    text = model_card(model, **card).content
+    about = model_card(model, **card)       # raises errors before anything is written
     folder = Path(folder)
     model.save(folder/_FILE)
-    with write_whole(folder/'README.md') as part:
-        part.write_text(text, encoding='utf-8')
+    with write_whole(folder/'README.md') as part: about.save(part)
     return folder
 
 # %% ../../nbs/apps/hub.ipynb #d9fa77fb

@@ -34,17 +34,20 @@ from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
 
 # %% ../../nbs/apps/learning.ipynb #learning-label
-def _check_named(train:LabeledTexts, captions:Iterable[str])->None:
-    "Raise `ValueError` for classes that no sentence names, with suggestions."
-    missing = [name for name, count in train.counts().items() if not count]
-    if not missing: return
+def _unnamed(missing:list[str], captions:Iterable[str])->Exception:
+    "The error for classes that no sentence names, with suggestions."
     told = ', '.join(with_suggestions(missing, captions))
-    raise with_remedy(
+    return with_remedy(
         ValueError, f'no sentence names {told};',
         f'correct the names, or give more words, as in ClassSet("yours", [{missing[0]!r}], '
         f'{{{missing[0]!r}: ["another word", "and another"]}})',
         'correct --classes, or add words, as in --words '
         f'"{missing[0]}: another word, and another"')
+
+def _check_named(train:LabeledTexts, captions:Iterable[str])->None:
+    "Raise `ValueError` for classes that no sentence names."
+    missing = [name for name, count in train.counts().items() if not count]
+    if missing: raise _unnamed(missing, captions)
 
 def label_captions(
     classes:ClassSet|list[str]|str|Path, # C classes

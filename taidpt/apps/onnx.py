@@ -19,8 +19,8 @@ from PIL import Image
 
 from .. import __version__
 from ..encoders.pictures import (
-    Preprocess, UnreadablePicture, as_pictures, read_pixels, what_is_wrong)
-from ..files import LIMITS, is_text_list, parse_json, with_remedy, write_whole
+    Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
+from ..files import LIMITS, is_text_list, parse_json, write_whole
 from ..tags import Rule, Tag, as_thresholds
 
 if TYPE_CHECKING:
@@ -168,15 +168,6 @@ def _shapes(session)->tuple[list[int], int]: # height and width of pictures; num
         raise ValueError(f'no size: {size}')
     return size, classes
 
-def _report_unread(what:str, on_error:str)->None: # the picture, and why
-    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
-    if on_error != 'skip':
-        raise with_remedy(
-            UnreadablePicture, f'Cannot read {what}.',
-            python="Pass on_error='skip' to go on without it.",
-            command='Add --on-error skip to go on without it.') from None
-    warnings.warn(f'Skipped {what}', stacklevel=3)
-
 def _opened(path:Path, threads:int|None)->tuple: # the session; texts, checked, and the size
     "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
     try: import onnxruntime                             # not everybody has it  # noqa: F401
@@ -226,7 +217,7 @@ class Tagger:
         for place, picture in enumerate(as_pictures(pictures)):
             try: pixels = read_pixels(picture, self.preprocess)
             except (OSError, ValueError, SyntaxError) as e:
-                _report_unread(what_is_wrong(picture, place, e), on_error)
+                report_unread(what_is_wrong(picture, place, e), on_error)
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
             else: rows.append(self._scores(pixels))
         return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)

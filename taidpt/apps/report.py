@@ -10,6 +10,7 @@ import base64, hashlib, io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -128,9 +129,9 @@ def _examples(cards:list[dict])->list[dict]: # three; of less than three photos 
 
 def _in_order(cards:list[dict])->list[dict]:
     "The examples first, then the most urgent."
-    cards = sorted(cards, key=lambda card: -card['urgency'])
+    cards = sorted(cards, key=itemgetter('urgency'), reverse=True)
     for place, card in enumerate(_examples(cards)): card['place'] = place
-    return sorted(cards, key=lambda card: card['place'])
+    return sorted(cards, key=itemgetter('place'))
 
 # %% ../../nbs/apps/report.ipynb #3391cb27
 def _views(model:Predictor, pictures:Sequence)->Iterator[tuple[Image.Image, Tensor]]: # C × h × w
@@ -259,12 +260,16 @@ def _class_rows(ours:Measured, theirs:Measured)->list[dict]:
     return rows
 
 # %% ../../nbs/apps/report.ipynb #d2326927
+def _those(pictures:Sequence, wanted:Tensor)->list: # N; N, bool
+    "The pictures that a mask selects."
+    return [picture for picture, fine in zip(pictures, wanted, strict=True) if fine]
+
 def _readable(pictures:Sequence, scores:Tensor)->tuple[Tensor, list]: # N × C -> N bool; others
     "Which pictures could be read, and those that could not. Raises `ValueError` if none could."
     read = ~scores.isnan().any(1)
     if not read.any():
         raise ValueError('none of the pictures could be read')
-    return read, [picture for picture, fine in zip(pictures, read, strict=True) if not fine]
+    return read, _those(pictures, ~read)
 
 # %% ../../nbs/apps/report.ipynb #57c8ff68
 def _measured_words(
@@ -338,7 +343,7 @@ def write_tag_report(
 )->None:
     "Write a page with every picture, its tags and their maps."
     read, broken = _readable(pictures, scores)
-    seen = [picture for picture, fine in zip(pictures, read) if fine]
+    seen = _those(pictures, read)
     found = _look_up(model, seen, scores[read], rule)
     title = 'Tags of 1 photo' if len(seen) == 1 else f'Tags of {len(seen)} photos'
     _write_page(
@@ -492,9 +497,9 @@ def figures_text(
     by_class = f'Average precision by class; 95 %, threshold, precision and recall are of {ours}'
     if 'held_out' in methods[ours]:
         by_class += ', precision and recall cross-validated'
+    counted = f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them'
     lines = [
-        f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them; '
-        'CF1 and OF1 of the 3 best tags\n',
+        f'{counted}; CF1 and OF1 of the 3 best tags\n',
         _methods_table(methods),
         '\nTags by threshold\n',
         _tags_table(methods),

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..learner import check_n_ctx
 from ..losses import asymmetric_costs
+from ..metrics import as_array
 from ..predict import Predictor
 from ..prompts import PromptLearner
 from ..scores import dense_scores
@@ -83,8 +83,8 @@ class DualCoOp(PicturePrompts):
 
     def loss_for(self, labels)->Callable: # 1 present, -1 absent, 0 unknown; bool: all known
         "The loss on known labels; `ValueError` if no label is absent."
-        y = torch.as_tensor(labels if isinstance(labels, Tensor) else np.array(labels))
-        if y.dtype != torch.bool and ((y == 0) | (y == 1)).all(): raise ValueError(
+        y = as_array(labels)
+        if y.dtype != bool and ((y == 0) | (y == 1)).all(): raise ValueError(
             'No label is -1, and 0 stands for unknown here, so there would be no absent class to '
             'learn from: write -1 where a picture does not show the class, or give the labels as '
             'bool if all of them are known.')
@@ -140,9 +140,12 @@ class DualCoOp(PicturePrompts):
     @property
     def title(self)->str: return 'DualCoOp'
 
+def _learned_number(value, device:torch.device)->nn.Parameter: # a number, or a tensor of one
+    "A copy of a number in float32, to be learned."
+    return nn.Parameter(torch.as_tensor(value, dtype=torch.float32, device=device).clone())
+
 def _add_scales(prompts:PromptLearner, log_scale, log_sharpness)->None: # numbers
     "Give prompts a logit scale and a temperature that learn, as logarithms."
     device = prompts.ctx_global.device
-    for name, value in (('log_scale', log_scale), ('log_sharpness', log_sharpness)):
-        start = torch.as_tensor(value, dtype=torch.float32, device=device).clone()
-        setattr(prompts, name, nn.Parameter(start))
+    prompts.log_scale = _learned_number(log_scale, device)
+    prompts.log_sharpness = _learned_number(log_sharpness, device)

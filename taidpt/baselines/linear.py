@@ -86,6 +86,7 @@ def _train_head(model:'TextLinear', h:Tensor, y:Tensor, progress:bool=False)->Te
 
 # %% ../../nbs/baselines/linear.ipynb #linear-012
 _SOLVERS = {'squares': ('closed',), 'pairs': ('closed', 'adam'), 'bce': ('adam',)}     # of each loss
+_CLOSED_FORMS = {'squares': ridge, 'pairs': pair_vectors}
 
 class TextLinear(ClassVectors):
     "A linear head on sentence features, in closed form or trained with noise."
@@ -133,8 +134,7 @@ class TextLinear(ClassVectors):
         "Weights in closed form, or trained."
         solver = self.solver or _SOLVERS[self.loss][0]
         if solver == 'adam': return _train_head(self, h, y)
-        solution = ridge if self.loss == 'squares' else pair_vectors
-        return solution(h, y, self.penalty)
+        return _CLOSED_FORMS[self.loss](h, y, self.penalty)
 
     @property
     def title(self)->str: return 'linear on pairs' if self.loss == 'pairs' else 'linear'

@@ -12,7 +12,6 @@ from functools import lru_cache
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import CenterCrop, Resize
 from tqdm.auto import tqdm
 
 from ..clip import picture_batches, reference_photos
@@ -52,6 +51,7 @@ def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, 
 # %% ../../nbs/baselines/rescoring.ipynb #rescore-006
 def _seen_part(size:tuple[int, int], preprocess:Callable)->tuple[float, float, float, float]:
     "Left, upper, right, lower edge in pixels of what the CLIP sees of a picture of this size."
+    from torchvision.transforms import CenterCrop, Resize   # here, as it takes a second
     steps = getattr(getattr(preprocess, 'transform', preprocess), 'transforms', ())
     resize = next((step for step in steps if isinstance(step, Resize)), None)
     crop = next((step for step in steps if isinstance(step, CenterCrop)), None)

@@ -30,12 +30,16 @@ def _first(*places:Path)->Path:
         if place.exists(): return place
     return places[0]
 
-def _home(root:str|Path, own:str, *places:str)->Path:
-    "A data set's folder: `root`, if it contains `own`, or else one of the places below."
-    root = Path(root)
+def _check_folder(root:Path)->None: # of the data sets
+    "Raise `FileNotFoundError` unless it is there."
     if not root.is_dir():
         raise FileNotFoundError(f'{root}: there is no such folder; '
                                 'name the one that the data sets were unpacked in')
+
+def _home(root:str|Path, own:str, *places:str)->Path:
+    "A data set's folder: `root`, if it contains `own`, or else one of the places below."
+    root = Path(root)
+    _check_folder(root)
     if (root/own).exists(): return root
     return _first(*(root/place for place in places))
 
@@ -51,11 +55,16 @@ def _in_words(paths:list[str], source:str)->str:
     if len(paths) > 3: named += f' and {len(paths) - 3} more'
     return f'{named}, from {source}'
 
-def _require(what:str, sources:dict[Path,str])->None: # file -> its source
-    "Raise one error for all missing files, by source."
+def _missing(sources:dict[Path,str])->dict[str,list[str]]: # file -> source -> its missing files
+    "The files that are not there, by source."
     missing = {}
     for path,source in sources.items():
         if not path.exists(): missing.setdefault(source, []).append(f'{path}')
+    return missing
+
+def _require(what:str, sources:dict[Path,str])->None: # file -> its source
+    "Raise one error for all missing files, by source."
+    missing = _missing(sources)
     if missing:
         told = '; '.join(_in_words(paths, source) for source,paths in missing.items())
         raise FileNotFoundError(f'{what} needs what is not there: {told}')
@@ -202,9 +211,8 @@ def _category_columns(kinds:list[dict])->dict[int,int]: # a category's number ->
 def _counts(note:dict, crowds:bool, tiny:bool)->bool:
     "Whether an annotation labels its picture."
     if note.get('iscrowd') and not crowds: return False
-    if tiny: return True
     box = note.get('bbox', (0, 0, 1, 1))
-    return min(box[2:]) >= 1
+    return tiny or min(box[2:]) >= 1
 
 def _labels_of(
     data:dict, # content of the file of instances
@@ -291,11 +299,16 @@ def _nus_column(path:Path, count:int)->Tensor: # N, bool
     return torch.tensor([value == '1' for value in values])
 
 # %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
-def _picture_error(path:Path, verify:bool)->str|None:
-    "The fault of a picture file, or None; `verify` decodes it."
+def _file_error(path:Path)->str|None:
+    "The fault of a file, before it is opened, or None."
     if not path.is_file(): return 'is not there'
     if not path.stat().st_size: return 'is empty'
-    if not verify: return None
+    return None
+
+def _picture_error(path:Path, verify:bool)->str|None:
+    "The fault of a picture file, or None; `verify` decodes it."
+    fault = _file_error(path)
+    if fault or not verify: return fault
     try:
         with Image.open(path) as picture: picture.load()
     except Exception as e:  # noqa: BLE001
@@ -351,15 +364,15 @@ def read_coco_captions(
     if ids is None: return read_captions(path)
     return _captions_by_id(path, ids)
 
-_NARRATIVES_URL = 'https://storage.googleapis.com/localized-narratives/annotations/'
+_NARRATIVES_URL = f'https://storage.googleapis.com/localized-narratives/annotations/{_NARRATIVES}'
 
 def _narratives_file(root:str|Path)->dict[Path,str]:
     "The file of Localized Narratives, and its source."
-    name = _NARRATIVES
     home = _home(root, 'captions', 'OpenImages', 'openimages')
     folder = home/'captions'
-    path = _first(folder/name, home/name, folder/f'{name}.gz', Path(root)/name)
-    return {path: _NARRATIVES_URL + name}
+    path = _first(folder/_NARRATIVES, home/_NARRATIVES,
+                  folder/f'{_NARRATIVES}.gz', Path(root)/_NARRATIVES)
+    return {path: _NARRATIVES_URL}
 
 def read_narratives(
     root:str|Path, # folder with OpenImages in it, or its own

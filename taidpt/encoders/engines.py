@@ -16,7 +16,7 @@ from threading import Lock
 import torch
 from torch import Tensor, nn
 
-from .towers import picture_features, tower_for
+from .towers import both_sides, picture_features, tower_for
 
 # %% ../../nbs/encoders/engines.ipynb #engines-013
 class PictureTower(nn.Module):
@@ -24,7 +24,7 @@ class PictureTower(nn.Module):
     def __init__(self, visual:nn.Module): # image tower of an open_clip model
         super().__init__()
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
-        self.size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+        self.size = both_sides(size)
         self.visual = tower_for(visual, self.size)
         self.shapes = None
         with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))

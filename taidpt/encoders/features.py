@@ -10,6 +10,7 @@ import json, math, mmap, shutil, struct
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -107,9 +108,9 @@ class FeatureStore:
 
     def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays
         "A copy on a device."
-        return replace(self, global_=torch.as_tensor(self.global_, device=device),
-                       local=torch.as_tensor(self.local, device=device),
-                       offsets=torch.as_tensor(self.offsets, device=device))
+        moved = partial(torch.as_tensor, device=device)
+        return replace(self, global_=moved(self.global_), local=moved(self.local),
+                       offsets=moved(self.offsets))
 
     def one_form(self, k:int) -> 'FeatureStore': # on the same memory
         "Form k of f, from 0, with the shared rows; the store itself if it has one form."
@@ -177,8 +178,8 @@ def _reserve(path:Path, header:bytes, first:bytes, size:int) -> None: # size of 
     "Write a file of zeros behind its first tensors, so that a full disk shows now."
     with write_whole(path) as part, open(part, 'wb') as f:
         f.write(struct.pack('<Q', len(header)) + header + first)
-        for start in range(len(first), size, 2**20):
-            f.write(bytes(min(2**20, size - start)))
+        blocks = range(len(first), size, 2**20)
+        f.writelines(bytes(min(2**20, size - start)) for start in blocks)
 
 def _empty(
     path:Path|None, # file to lay out; None: in memory
@@ -204,7 +205,10 @@ def _empty(
 # %% ../../nbs/encoders/features.ipynb #a205f370
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
     "Features from a file. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
-    with open_safetensors(path, 'taidpt-features', 'features'): return _map(Path(path), 'c')[0]
+    with open_safetensors(path, 'taidpt-features', 'features'): store = _map(Path(path), 'c')[0]
+    if not store.kind: raise ValueError(
+        f'{path} does not say what it holds: encode the sentences or pictures again.')
+    return store
 
 def _fill(store:FeatureStore, done:np.ndarray, batches:Callable, every:int) -> None:
     "Fill a store from the first missing item; arguments as in `stored_features`."

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb', 'read_pixels',
-           'UnreadablePicture', 'what_is_wrong', 'model_view', 'core_threads', 'in_batches']
+           'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread', 'model_view', 'core_threads',
+           'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..files import LIMITS, check_limit, is_url, shown
+from ..files import LIMITS, check_limit, is_url, shown, with_remedy
 
 if TYPE_CHECKING: from torch import Tensor
 
@@ -224,12 +225,26 @@ def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 ×
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
 
+def unreadable(what:str) -> UnreadablePicture: # what happened, in a sentence
+    "The error with its remedy, in Python and on the command line."
+    return with_remedy(UnreadablePicture, what,
+                       python="Pass on_error='skip' to go on without it.",
+                       command='Add --on-error skip to go on without it.')
+
 # %% ../../nbs/encoders/pictures.ipynb #9dc3617b
 def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
+
+def report_unread(
+    what:str, # the picture, and why; of `what_is_wrong`
+    on_error:str, # 'raise' or 'skip'
+) -> None:
+    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
+    if on_error != 'skip': raise unreadable(f'Cannot read {what}.') from None
+    warnings.warn(f'Skipped {what}', stacklevel=3)          # one line: shown once
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8
 def model_view(

@@ -131,8 +131,8 @@ def _first_places(lengths:Sequence[int], K:int) -> list[int]: # C, tokens of nam
 def _hidden(owner:Tensor, prefix:int) -> Tensor: # R × K, classes -> R × 1 × K × (P + K) bool
     "Where a token does not see another: that of another name, or a later one."
     own = (owner[:, :, None] == owner[:, None]).tril()
-    before = torch.ones(*owner.shape, prefix).bool()
-    return ~torch.cat([before, own], 2)[:, None]
+    seen = F.pad(own, (prefix, 0), value=True)              # and all of the prefix
+    return ~seen[:, None]
 
 def lay_out_prompts(
     ids:Tensor, # C × S token ids of 'name', '.', EOT, then anything
@@ -206,11 +206,10 @@ def _with_positions(text:nn.Module, prefixes:Tensor, rows:PromptRows) -> Tensor:
     starts = (prefixes + pos[:P]).flatten(0, 1)
     return torch.cat([starts, names.flatten(0, 1).repeat(B, 1)])
 
-def _ends_of_all(rows:PromptRows, B:int, P:int, device:torch.device) -> Tensor: # B·C
+def _ends_of_all(rows:PromptRows, B:int, P:int) -> Tensor: # B·C
     "Where each EOT is in the long matrix."
-    n = rows.token.numel()
-    first = B * P + n * torch.arange(B, device=device)      # where the rows of each prefix begin
-    return (first[:, None] + rows.ends).flatten()
+    before = rows.token.numel() * torch.arange(B, device=rows.ends.device)  # in earlier rows
+    return (B * P + before[:, None] + rows.ends).flatten()
 
 def encode_shared_prefix(
     text:nn.Module, # text tower
@@ -223,7 +222,7 @@ def encode_shared_prefix(
     prefixes = _with_sot(text, sot, contexts)
     B, P, _ = prefixes.shape
     x = _with_positions(text, prefixes, rows)
-    ends = _ends_of_all(rows, B, P, x.device)
+    ends = _ends_of_all(rows, B, P)
     hidden = rows.hidden.repeat(B, 1, 1, 1)
     *early, last = text.transformer.resblocks
     for b in early: x = block(b, x, hidden, (B, P), None)

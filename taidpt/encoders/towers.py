@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['text_tower', 'is_causal', 'SpecialTokens', 'special_tokens', 'project', 'any_text_features', 'widths',
-           'with_patch_features', 'tower_for', 'picture_features']
+           'with_patch_features', 'both_sides', 'tower_for', 'picture_features']
 
 # %% ../../nbs/encoders/towers.ipynb #9bab9bb4
 import copy
@@ -285,6 +285,10 @@ def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # 
     return f, F_.reshape(x.shape[0], *grid, -1)             # tracing would fix `len`
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
+def both_sides(size:int|Sequence[int]) -> tuple[int, int]: # of a square, or height and width
+    "Height and width of pictures."
+    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+
 def _least_side(trunk:nn.Module) -> int: # pixels
     "The side of a picture that becomes one position."
     patch = max(getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None) or [1])

@@ -17,6 +17,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .pictures import Preprocess
+from .towers import both_sides
 from ..files import DATA, read_json, with_remedy
 
 # %% ../../nbs/encoders/weights.ipynb #a4ac1740
@@ -209,5 +210,5 @@ def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 
     "The picture transform of a model, with or without drafts of large JPEGs."
     from open_clip.transform import PreprocessCfg, image_transform_v2
     config = PreprocessCfg(**model.visual.preprocess_cfg)
-    side = max(config.size) if isinstance(config.size, (tuple, list)) else config.size
+    side = max(both_sides(config.size))
     return Preprocess(image_transform_v2(config, is_train=False), side, draft)

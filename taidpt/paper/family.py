@@ -32,7 +32,7 @@ from .published import RUNS
 from .study import Cell, Study, data_digest, markdown_table, published_pictures
 from ..predict import Predictor, settings_of
 from ..scores import relative_scores
-from ..text.corpora import bundled_captions, read_captions
+from ..text.corpora import Captions, bundled_captions, read_captions
 from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
@@ -54,9 +54,9 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
 
 # %% ../../nbs/paper/family.ipynb #family-008
 def _source_code(model:Predictor)->str:
-    "The code of a model's module, which identifies a method of your own."
+    "The code of a model's module, which identifies a method of your own; '' if it has no file."
     try: return inspect.getsource(sys.modules[type(model).__module__])
-    except (OSError, TypeError): return str(time.time())    # it has no file: always new
+    except (OSError, TypeError): return ''
 
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
@@ -78,8 +78,10 @@ class Comparison:
             named.texts, named.labels, named.classes,
             dropped=len(every) - len(named) + every.dropped,
             frequency=every.frequency)
+        self.templates = template_sentences(photos.classes)
         self.data = data_digest(photos, self.train, min_photos)
         self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
+        self.begun = str(time.time())                       # a method without a file is always new
 
     def model(self, name:str, seed:int=1)->Predictor:
         "A member, before `fit`."
@@ -99,7 +101,7 @@ class Comparison:
         "Features of these sentences, followed by those of the templates; encoded once."
         on_pairs = ' on pairs' in name
         if on_pairs not in self.encoded:
-            texts = self.sentences(name) + template_sentences(self.photos.classes)
+            texts = self.sentences(name) + self.templates
             self.encoded[on_pairs] = self.study.sentence_features(texts.texts)
         return self.encoded[on_pairs]
 
@@ -107,7 +109,7 @@ class Comparison:
         "A hash of all that a member learns from; of your own, also its code."
         source = self.data
         if ' on pairs' in name: source = data_digest(self.photos, self.every)
-        return source if name in FAMILY else source + _source_code(model)
+        return source if name in FAMILY else source + (_source_code(model) or self.begun)
 
     def learner(self, name:str, model:Predictor)->Callable|None: # () -> the fitted model
         "A function that learns; none for a model without `fit`."
@@ -131,8 +133,8 @@ class Comparison:
 
     def scale(self, name:str)->float:
         "The factor on scores in the softmax of relative scores: 16 for cosines."
-        model, clip = self.model(name), self.study.clip
-        if isinstance(model, ZeroShotCLIP): return 16/clip.logit_scale      # on cosines already
+        model = self.model(name)
+        if isinstance(model, ZeroShotCLIP): return 16/model.clip.logit_scale    # on cosines already
         if isinstance(model, TaIDPT) and model.loss == 'ranking':
             return 4*model.recipe_for(None).scale           # on cosines, in the loss
         return 16.
@@ -267,14 +269,18 @@ def _labelled_pictures(
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
 # %% ../../nbs/paper/family.ipynb #95e86109
+def _sentences(captions:str|Path|None)->tuple[str, Captions]: # as in `compare`
+    "Your sentences, or the bundled ones, with a name for them."
+    if captions: return Path(captions).name, read_captions(captions)
+    return 'COCO val2017', bundled_captions()
+
 def _labelled_sentences(
     captions:str|Path|None, # file; None: the bundled captions
     classes:ClassSet, # C classes
     progress:bool, # bars
 )->tuple[str, LabeledTexts]: # a name for them; the sentences, those that name no class, too
     "Your sentences, or the bundled ones, with labels."
-    name, sentences = 'COCO val2017', bundled_captions()
-    if captions: name, sentences = Path(captions).name, read_captions(captions)
+    name, sentences = _sentences(captions)
     return name, NounFilter(classes).label(sentences, progress, keep_unnamed=True)
 
 # %% ../../nbs/paper/family.ipynb #cf0a1e2f

@@ -8,7 +8,8 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'scores_alone', 'scores_both', 
 
 # %% ../../nbs/paper/study.ipynb #study-003
 import json, operator, platform, shlex, sys, time, warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import version
@@ -142,6 +143,10 @@ class Study:
         "Whether it is on whole data sets."
         return self.data is not None and not self.limit
 
+    def _file(self, kind:str, name:str, inputs:Sequence[str])->Path: # kind: a folder
+        "A path with a hash of what its content is made from."
+        return self.folder/kind/f'{name}-{digest(inputs)}.safetensors'
+
     def features(self,
         pictures:LabeledPictures, # N pictures
         clip:FrozenCLIP|None=None, # another encoder than the study's
@@ -151,14 +156,13 @@ class Study:
         clip = clip or self.clip
         forms = False, True
         files = pictures.pictures
-        key = digest([feature_recipe(clip, forms), fingerprint(files)])
-        path = self.folder/'features'/f'pictures-{key}.safetensors'
+        inputs = [feature_recipe(clip, forms), fingerprint(files)]
+        path = self._file('features', 'pictures', inputs)
         return encode_pictures(clip, files, path, on_error, forms, self.progress)
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one file."
-        key = digest([self.clip.fingerprint(), *texts])
-        path = self.folder/'features'/f'sentences-{key}.safetensors'
+        path = self._file('features', 'sentences', [self.clip.fingerprint(), *texts])
         return encode_sentences(self.clip, texts, path, self.progress)
 
     def path(self,
@@ -170,8 +174,7 @@ class Study:
     )->Path:
         "The path of a file; its name contains a hash of all inputs."
         inputs = _inputs_of(model) | {'source': source} | more
-        key = digest([json.dumps(inputs, sort_keys=True)])
-        return self.folder/kind/f'{name}-{key}.safetensors'
+        return self._file(kind, name, [json.dumps(inputs, sort_keys=True)])
 
     def cell(self,
         name:str, # of the cell
@@ -248,6 +251,10 @@ def _some_that_name_a_class(
     naming = (text for text, columns in labelled if columns)
     return list(islice(naming, limit))
 
+def _is_near(number:int, published:int|None)->bool: # None: whatever the number is
+    "Whether a number is the published one, within a hundredth."
+    return published is None or abs(number - published) <= published/100
+
 def _fair_half(labels:Tensor)->Tensor: # N × C -> N, bool
     "The half that leaves most classes on two pictures inside and on one outside."
     def served(half):
@@ -257,6 +264,13 @@ def _fair_half(labels:Tensor)->Tensor: # N × C -> N, bool
     n = len(labels)
     halves = (draw(n, n//2, seed) for seed in range(100))
     return max(halves, key=served)
+
+@contextmanager
+def _few_are_right(study:Study)->Iterator[None]:
+    "Hear no warning of few sentences while the block runs, except on whole data sets."
+    with warnings.catch_warnings():
+        if not study.whole: warnings.filterwarnings('ignore', 'Few sentences name')
+        yield
 
 def _encoded(study:Study, texts:LabeledTexts, model:TaIDPT)->FeatureStore:
     "Features of the sentences that a model learns from, its templates last."
@@ -307,8 +321,8 @@ class Material:
     def published(self)->bool:
         "Whether CLIP and data are the published ones, within a hundredth."
         if not self.study.whole or self.study.clip.name != 'RN50/openai': return False
-        def near(n, wanted): return wanted is None or abs(n - wanted) <= wanted/100
-        return near(len(self.test), self.run.pictures) and near(len(self.train), self.run.sentences)
+        pictures = _is_near(len(self.test), self.run.pictures)
+        return pictures and _is_near(len(self.train), self.run.sentences)
 
     @cached_property
     def source(self)->str:
@@ -354,8 +368,7 @@ class Material:
         def learn():
             texts = train() if train else self.train
             encode = features or partial(_encoded, study, texts, model)
-            with warnings.catch_warnings():
-                if not study.whole: warnings.filterwarnings('ignore', 'Few sentences name')
+            with _few_are_right(study):
                 return model.fit(texts, checkpoint=path, features=encode, progress=study.progress)
         return model, learn, source
 
@@ -426,8 +439,8 @@ def _row(
 def _rows(head:Sequence[str], results:dict, published:Mapping|None)->list[dict]:
     "A table for JSON, with the published rows that were not run."
     published = published or {}
-    keys = results | published
-    return [_row(head, key, results.get(key, ()), published.get(key)) for key in keys]
+    return [_row(head, key, results.get(key, ()), published.get(key))
+            for key in results | published]
 
 # %% ../../nbs/paper/study.ipynb #2c64360c
 def _told(number:float|None, sign:str='')->str: # sign: '+' writes it before positive ones, too
@@ -517,6 +530,10 @@ def labels_digest(pictures:LabeledPictures)->str:
     return digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
 
 # %% ../../nbs/paper/study.ipynb #study-091
+def _as_fit_takes(pictures:LabeledPictures, study:Study)->tuple[FeatureStore, Tensor]: # N; N × C
+    "Features of pictures, and their labels with those that are unknown."
+    return study.features(pictures), pictures.signed()
+
 @dataclass
 class Scene:
     "An experiment's labelled pictures, and prompts from sentences for its classes."
@@ -541,8 +558,8 @@ class Scene:
         if val is not None: source += f' {labels_digest(val)}'
 
         def learn():
-            model.fit(self.study.features(some), some.signed(), progress=False)
-            if val is not None: model.search(self.study.features(val), val.signed())
+            model.fit(*_as_fit_takes(some, self.study), progress=False)
+            if val is not None: model.search(*_as_fit_takes(val, self.study))
             return model
         return self.study.cell(f'{name}.{shots}.seed{model.seed}', self.test, model, learn, source)
 

@@ -15,14 +15,13 @@ from typing import NamedTuple
 import yaml
 
 from ..files import DATA
-from .words import by_rule, is_noun, shortest_lemma, squeeze, token_spans
+from .words import by_rule, is_noun, lower_words, shortest_lemma, squeeze
 
 # %% ../../nbs/text/phrases.ipynb #phrases-008
 def _phrase_words(phrase:str)->tuple[str,...]:
     "A phrase's words: those in WordNet stay, others become singular."
     words = []
-    for start,end in token_spans(phrase):
-        word = squeeze(phrase[start:end])
+    for word in map(squeeze, lower_words(phrase)):
         if not word[0].isalnum(): continue                      # punctuation
         if not is_noun(word): word = shortest_lemma(word)
         words.append(word)

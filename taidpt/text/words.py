@@ -71,7 +71,7 @@ def squeeze(text:str)->str: # without capitals, accents, spaces, hyphens and oth
     text = text.casefold()
     if text.isalnum() and text.isascii(): return text
     characters = unicodedata.normalize('NFKD', text)
-    return ''.join(c for c in characters if c.isalnum()) or text.strip()
+    return ''.join(filter(str.isalnum, characters)) or text.strip()
 
 # %% ../../nbs/text/words.ipynb #words-w2
 _LISTS = {'n': 'noun', 'v': 'verb', 'a': 'adj', 'r': 'adv'}      # as WordNet's files are called
@@ -129,6 +129,5 @@ def shortest_lemma(
 )->str: # the word itself if WordNet has none
     "A word's lemma as NLTK's WordNet lemmatizer finds it; a noun's singular."
     words = _word_lists(part)[0]
-    forms = [word, *by_rule(word, part)]
-    listed = [form for form in forms if form in words]
+    listed = [form for form in (word, *by_rule(word, part)) if form in words]
     return min(listed, key=len, default=word)
