@@ -7,7 +7,7 @@ import torch
 from taidpt.clip import FrozenCLIP, encode_pictures, feature_recipe, load_clip
 from taidpt.encoders.engines import OpenVINOTower
 from taidpt.all import Tiled, ZeroShotCLIP
-from taidpt.tags import reference_photos
+from taidpt.clip import reference_photos
 
 PHOTOS = [str(p) for p in reference_photos()[:3]]
 pytestmark = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install openvino')
