@@ -250,7 +250,8 @@ class FrozenCLIP:
         "What `FeatureStore.form` says of f with or without the positional embedding."
         forms = pos_embed if isinstance(pos_embed, (tuple, list)) else (pos_embed,)
         matters = type(self.model.visual).__name__ == 'ModifiedResNet'
-        return ','.join(('positional' if p else 'plain') if matters else 'any' for p in forms)
+        if not matters: return ','.join('any' for _ in forms)
+        return ','.join('positional' if positional else 'plain' for positional in forms)
 
     def reference_features(self) -> FeatureStore: # both forms of f
         "Features of the bundled photos, encoded when first needed."

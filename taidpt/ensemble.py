@@ -158,8 +158,9 @@ class Ensemble(Wrapper):
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # one B × C
         "Scores of some pictures; `ValueError` if the members need whole pictures."
-        if self.from_pixels: raise ValueError(_NOT_ALONE if self.normalize else (
-            'The members of this ensemble need pictures, not one kind of features.'))
+        if self.normalize: raise ValueError(_NOT_ALONE)
+        if self.from_pixels: raise ValueError(
+            'The members of this ensemble need pictures, not one kind of features.')
         scores = [fuse(*member.branches(f, F)) for member in self.members]
         if scores[0].isnan().all(): return [scores[0]]          # skipped pictures alone
         return [self.combined(scores)[0].to(f.device)]
@@ -200,7 +201,8 @@ class Ensemble(Wrapper):
     def parts(self)->list[Predictor]: return list(self.members)
     def is_fitted(self)->bool|None: # False if a member has yet to learn
         states = {member.is_fitted() for member in _checked_members(self.members)}
-        return False if False in states else True if True in states else None
+        if False in states: return False
+        return True if True in states else None
 
     @property
     def title(self)->str: return ' + '.join(m.title for m in _checked_members(self.members))

@@ -173,7 +173,9 @@ class PromptModel(Predictor):
         "Learn prompts and keep them; nothing is kept of a run that does not finish."
         self.forget()
         trial = copy.copy(self)
-        trial.prompts_, trial.recipe_, trial.frequency_ = prompts, recipe, frequency
+        trial.prompts_ = prompts
+        trial.recipe_ = recipe
+        trial.frequency_ = frequency
         val = None if measure is None else partial(measure, trial)
         about = header_of(trial, data).to_dict()
         trial.history_ = learn(prompts, features, labels, loss, recipe, scores, val, checkpoint,

@@ -103,9 +103,9 @@ _OPTIONAL = {'recipe': lambda about, where: _parsed(Recipe, about, where),
 
 def _check_lengths(header:ModelHeader, where:str|Path)->None:
     "`ValueError` if thresholds or frequencies are for other classes."
-    names, often, limits = header.classes.names, header.frequency, header.thresholds
-    fits = often is None or len(often) == len(names)
-    if limits is not None and limits.names != names: fits = False
+    names = header.classes.names
+    fits = header.frequency is None or len(header.frequency) == len(names)
+    if header.thresholds and header.thresholds.names != names: fits = False
     if not fits:
         raise ValueError(f'{where}: its thresholds are for other classes than its prompts')
 

@@ -105,15 +105,16 @@ class Rescored(Wrapper):
         "Scores of the whole picture, and the box of each class."
         model = self.model.prepared()
         @torch.no_grad()
-        def look(f, F_):
+        def look(f, F_): # -> boxes, and scores if they are those of features
             U = F_.flatten(1, 2)
             P = model.maps(U).transpose(1, 2).unflatten(2, F_.shape[1:3])
-            scores = P[:, :, 0, 0] if model.from_pixels else fuse(*model.branches(f, U))
-            return scores.cpu(), _region_boxes(P, self.level).cpu()
+            boxes = _region_boxes(P, self.level).cpu()
+            if model.from_pixels: return [boxes]
+            return [boxes, fuse(*model.branches(f, U)).cpu()]
         looks = picture_batches(self.clip, pictures, self.pos_embed, on_error, progress, look)
-        scores, boxes = map(torch.cat, zip(*looks))
-        if model.from_pixels: scores = self.model.predict(pictures, on_error, progress)
-        return scores, boxes
+        boxes, *scores = map(torch.cat, zip(*looks))
+        if model.from_pixels: scores = [self.model.predict(pictures, on_error, progress)]
+        return scores[0], boxes
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Scores with a second look at regions of likely classes, as one branch: N × C."

@@ -202,10 +202,10 @@ class Captions:
 
     def __iter__(self)->Iterator[str]:
         "Non-empty sentences. Raises `ValueError` with file, line and remedy."
-        name, texts, empty = 'these sentences', self.source, True
-        if self.path:
-            name = self.path
-            texts = _READERS[_ending(self.path)](self.path, self.column)
+        name = self.path or 'these sentences'
+        texts = self.source
+        empty = True
+        if self.path: texts = _READERS[_ending(self.path)](self.path, self.column)
         try:
             for n,text in enumerate(texts, 1):
                 if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
