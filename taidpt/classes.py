@@ -204,7 +204,9 @@ def _words_by_name(classes:ClassSet)->dict[str,list[str]]:
 _KNOWN = [_words_by_name(classes) for classes in (COCO, VOC2007, NUSWIDE)]
 
 # %% ../nbs/01_classes.ipynb #bb36ca87
-def as_classset(classes:ClassSet|Iterable[str]|str|Path)->ClassSet: # or a file, 'voc2007', 'coco' …
+def as_classset(
+    classes:ClassSet|Iterable[str]|str|Path, # names; or a file, 'voc2007', 'coco', …
+)->ClassSet:
     "Classes in any form as a `ClassSet`; `ValueError` for any other text."
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):

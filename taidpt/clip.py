@@ -80,7 +80,7 @@ class FrozenCLIP:
     def __init__(self,
         model:nn.Module, # open_clip's `CLIP` or `CustomTextCLIP`
         tokenizer:Callable, # list of str -> N × 77 token ids, as from `open_clip.get_tokenizer`
-        preprocess:Callable|None=None, # PIL picture -> 3 × height × width; needed for picture files
+        preprocess:Callable|None=None, # PIL picture -> 3 × height × width; for picture files
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
         tower:OpenVINOTower|None=None, # encodes pictures instead of the model's own tower
@@ -378,7 +378,8 @@ def _read_or_blank(clip:FrozenCLIP, picture, place:int)->tuple[Tensor, str]: # p
         blank = clip.preprocess(Image.new('RGB', (64, 64)))
         return blank, what_is_wrong(picture, place, e)
 
-def _encode_read(clip:FrozenCLIP, batch:Sequence[tuple], pos_embed)->tuple[list[str], Tensor, Tensor]:
+def _encode_read(clip:FrozenCLIP, batch:Sequence[tuple], pos_embed
+                 )->tuple[list[str], Tensor, Tensor]:
     "Errors, f and F of a batch of `_read_or_blank`; NaN for pictures that could not be read."
     pixels, errors = zip(*batch)
     f, F_ = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)

@@ -110,7 +110,7 @@ def _checked_members(members:Sequence)->list[Predictor]: # those that are models
     "`ValueError` for no members, `TypeError` for none of this package, or for other classes."
     if not len(members): raise ValueError('An ensemble needs members.')
     models = [member for member in members if isinstance(member, Predictor)]
-    if not models: raise TypeError('An ensemble needs at least one member that is a model of taidpt.')
+    if not models: raise TypeError('An ensemble needs a member that is a model of taidpt.')
     names = [list(model.classes.names) for model in models]
     if any(other != names[0] for other in names):
         raise ValueError('The members score different classes, or the same in another order.')
@@ -152,7 +152,7 @@ class Ensemble(Wrapper):
         models = _checked_members(self.members)
         return self.normalize is None and all(model.independent for model in models)
 
-    def combined(self, scores:Sequence)->list[Tensor]: # of each member, N × C -> of the only branch
+    def combined(self, scores:Sequence)->list[Tensor]: # of each member, N × C -> one branch
         "The weighted mean of the members' scores."
         return [ensemble_scores(scores, self.weights, self.normalize).float()]
 
@@ -172,7 +172,8 @@ class Ensemble(Wrapper):
         scores = predict_together(models, pictures, on_error, progress)
         scores = {i: fuse(*branches) for i, branches in scores.items()}
         for i, member in enumerate(self.members):
-            if i not in scores: scores[i] = member.predict(pictures, on_error=on_error, progress=progress)
+            if i in scores: continue
+            scores[i] = member.predict(pictures, on_error=on_error, progress=progress)
         return self.combined([scores[i] for i in range(len(self.members))])
 
     def reference_scores(self)->Tensor: # 36 × C
@@ -272,7 +273,10 @@ class Tiled(Wrapper):
         raise ValueError('Tiled cuts pictures, so it cannot score their features: give it pictures, '
                          'and wrap it around other wrappers, as in Tiled(Attended(model, …)).')
 
-    def with_best(self, whole:Tensor, tiles:Sequence[Tensor])->Tensor: # N × C; N n² × C of each branch
+    def with_best(self,
+        whole:Tensor, # N × C
+        tiles:Sequence[Tensor], # N n² × C of each branch
+    )->Tensor: # N × C
         "Mean of the whole picture's scores and of its best tile's, class by class."
         best = [scores.unflatten(0, (len(whole), -1)).amax(1) for scores in tiles]
         return (whole + fuse(*best)) / 2
@@ -318,7 +322,10 @@ def attend(
     return weights @ h - h.mean(0)
 
 # %% ../nbs/15_ensemble.ipynb #13-att-4
-def _sentence_features(clip:FrozenCLIP, sentences:FeatureStore|Tensor|Sequence[str])->Tensor: # N × D
+def _sentence_features(
+    clip:FrozenCLIP,
+    sentences:FeatureStore|Tensor|Sequence[str], # N, or their features
+)->Tensor: # N × D
     "h of sentences, at unit length and in half precision; `ValueError` for other features."
     if isinstance(sentences, Tensor): h = sentences
     else:
@@ -348,7 +355,7 @@ class Attended(Wrapper):
         self.tau = tau
         self.sentences_ = _sentence_features(model.clip, sentences)
 
-    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> B × C of each branch
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Scores of the model; the first is the mean of the picture's and of its sentences'."
         first, *others = self.model.branches(f, F)
         attended = attend(f, self.sentences_, self.tau)

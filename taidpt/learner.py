@@ -192,7 +192,7 @@ class PromptModel(Predictor):
         "The temperature that was asked for, or else that of the recipe."
         return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
-    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> B × C of each branch
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Scores of some pictures on each branch, from their features (Eq. 5, 6)."
         return branch_scores(f, F, *self.embeddings(), self.picture_tau())
 
@@ -259,8 +259,8 @@ class TaIDPT(PromptModel):
         batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
         scale:float|None=None, # on the cosines; None: what the CLIP recommends, else 4
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'pairs'
-        tau_image:float|None=None, # on pictures; None: 0.025, or 0.05 with 'pairs'; 0.25 for NUS-WIDE
-        loss:str|Callable='ranking', # 'pairs', 'bce', 'focal', 'asymmetric', (scores, labels) -> number
+        tau_image:float|None=None, # on pictures; None: 0.025, with 'pairs' 0.05; NUS-WIDE: 0.25
+        loss:str|Callable='ranking', # 'pairs', 'bce', 'focal', 'asymmetric', or a function
         local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
         class_specific:bool|None=None, # one context a class; None: only with 'pairs'
         templates:bool=True, # add the 89 template sentences of each class to the captions
@@ -327,7 +327,7 @@ class TaIDPT(PromptModel):
         "Scores of sentences while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."
         return partial(branch_scores, tau=recipe.tau_text)
 
-    def encoder_of(self, train:LabeledTexts, features, progress:bool)->Callable: # () -> `FeatureStore`
+    def encoder_of(self, train:LabeledTexts, features, progress:bool)->Callable: # () -> a store
         "A function that gives the features of the sentences, as passed or encoded, once."
         @cache
         def encode():

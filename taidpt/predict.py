@@ -158,7 +158,10 @@ def _check_tensors(model:'Predictor', tensors:dict[str, Tensor], header:ModelHea
             f'{now} have {wanted}: load it with the CLIP it was learned on.')
 
 # %% ../nbs/12_predict.ipynb #pr-file-2
-def _tensors_of(tensors:dict[str, Tensor], part:str)->dict[str, Tensor]: # '' or the number of a member
+def _tensors_of(
+    tensors:dict[str, Tensor], # by name
+    part:str, # the number of a model inside; '': the model itself
+)->dict[str, Tensor]:
     "The tensors of a model in a file, or of the model inside it with this number."
     if not part: return {name: t for name, t in tensors.items() if not name[0].isdecimal()}
     start = f'{part}.'
@@ -224,7 +227,7 @@ class Predictor:
         "Class embeddings of both branches."
         raise NotImplementedError(f'{type(self).__name__} needs a method embeddings() -> (G, L).')
 
-    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> B × C of each branch
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Scores of some pictures on each branch, from their features (Eq. 5, 6)."
         return branch_scores(f, F, *self.embeddings(), self.tau_image)
 
@@ -253,7 +256,7 @@ class Predictor:
     def independent(self)->bool: # a picture's scores do not depend on the other pictures
         return True
 
-    def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D each, perhaps of more classes
+    def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D, perhaps of more classes
         "A copy that scores with other class embeddings."
         twin = copy.copy(self)
         twin.embeddings = _KeptEmbeddings(G, L)
@@ -292,7 +295,8 @@ class Predictor:
         def of_batch(f, F_): # B × h × w × D -> B × C × h × w
             P = model.maps(F_.flatten(1, 2))
             return P.transpose(1, 2).unflatten(2, F_.shape[1:3]).cpu()
-        return torch.cat([*picture_batches(self.clip, pictures, False, on_error, progress, of_batch)])
+        batches = picture_batches(self.clip, pictures, False, on_error, progress, of_batch)
+        return torch.cat(list(batches))
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
         "mAP of pictures, in percent."
@@ -380,7 +384,7 @@ class Predictor:
         return []
 
     def get_params(self, deep:bool=True)->dict: # name -> value
-        "Arguments of the constructor, as stored; with `deep` those of models inside, too: model__lr."
+        "Arguments of the constructor; with `deep` those of models inside, too: model__lr."
         params = {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
         if not deep: return params
         nested = {}
@@ -429,7 +433,8 @@ class Predictor:
         self.frequency_, self.thresholds = header.frequency, header.thresholds
 
     @classmethod
-    def rebuilt(cls, clip:FrozenCLIP, classes:ClassSet, parts:list, tensors:dict, settings:dict)->'Self':
+    def rebuilt(cls, clip:FrozenCLIP, classes:ClassSet, parts:list, tensors:dict,
+                settings:dict)->'Self':
         "The model of a file, before it takes its tensors."
         return cls(clip, classes, **settings)
 
@@ -462,7 +467,7 @@ class Predictor:
                     transformer_tags=None, classifier_tags=None, regressor_tags=None)
 
 # %% ../nbs/12_predict.ipynb #pr-all-tensors
-def all_tensors(model:Predictor)->dict[str, Tensor]: # by name; of a member: its number, a dot, a name
+def all_tensors(model:Predictor)->dict[str, Tensor]: # by name, of models inside as '0.name'
     "The tensors of a model and of those inside it."
     tensors = dict(model.tensors())
     for i, part in enumerate(model.parts()):

@@ -52,7 +52,7 @@ def dense_scores(
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
 def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
-    "Eq. 6 for one block of rows: U is T × D, the T positions that count in `mask`; L of unit length."
+    "Eq. 6 for one block of rows: U, T × D, the positions that count in `mask`; L at unit length."
     U = U.to(torch.promote_types(U.dtype, torch.float32))
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
     P = U @ L.T / length                                             # T × C

@@ -116,7 +116,8 @@ def _describes_thresholds(about:object)->bool:
 
 def check_frequency(shares:object, where:str)->list[float]: # from JSON -> the same
     "`ValueError` unless it is a list of shares between 0 and 1."
-    if isinstance(shares, list) and all(is_number(x) and 0 <= x <= 1 for x in shares): return shares
+    is_list = isinstance(shares, list)
+    if is_list and all(is_number(x) and 0 <= x <= 1 for x in shares): return shares
     raise ValueError(f'{where} must be a list of shares between 0 and 1')
 
 # %% ../nbs/10_tags.ipynb #15-sig

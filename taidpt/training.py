@@ -42,7 +42,7 @@ def learning_rate(
 
 # %% ../nbs/08_training.ipynb #08-sch-1
 def at_least(min:float, whole:bool=False, **settings)->None: # name=value
-    "Raise `ValueError` unless each setting is a number (`whole`: a whole one), finite, not below `min`."
+    "Raise `ValueError` unless each setting is a finite number (`whole`: whole), not below `min`."
     kind, what = (Integral, 'whole number') if whole else (Real, 'number')
     for name, value in settings.items():
         if not (isinstance(value, kind) and min <= value < math.inf):
@@ -182,7 +182,11 @@ def _choices(about:dict)->dict: # of a run
     "Settings by name, with the values that were used."
     return (about.get('settings') or {}) | (about.get('recipe') or {})
 
-def check_same_run(was:dict, now:dict, path:str|Path)->None: # `about` of the checkpoint, and of this run
+def check_same_run(
+    was:dict, # `about` of the checkpoint
+    now:dict, # of this run
+    path:str|Path, # of the checkpoint
+)->None:
     "Raise `ValueError` with all differences: in words, then settings one by one."
     now = json.loads(json.dumps(now, default=lambda number: number.item()))
     differ = [words for word, words in _IN_WORDS.items() if was.get(word) != now.get(word)]

@@ -65,7 +65,7 @@ class ZeroShotCLIP(Predictor):
         G = encode_templates(self.clip, self.classes.names, self.templates_)
         return G, G if self.local else None
 
-    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> B × C of each branch
+    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Cosines times the logit scale, pooled with its inverse as temperature."
         scores = branch_scores(f, F, *self.embeddings(), self.tau_image)
         return [self.clip.logit_scale * s for s in scores]

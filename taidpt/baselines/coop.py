@@ -90,7 +90,7 @@ class PicturePrompts(PromptModel):
         "The loss of one branch's scores; `ValueError` for labels that it cannot use."
         raise NotImplementedError
 
-    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> of each branch
+    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> scores
         "Scores while the prompts learn."
         raise NotImplementedError
 
@@ -100,7 +100,7 @@ class PicturePrompts(PromptModel):
 
     def fit(self,
         pictures, # N, in any form
-        labels:Tensor|np.ndarray|list, # N × C: 1 or True where a picture shows the class, else 0 or -1
+        labels:Tensor|np.ndarray|list, # N × C: 1 or True if it shows the class, else 0 or -1
         val:tuple|None=None, # (pictures, labels), scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         progress:bool=True, # bars
@@ -162,7 +162,7 @@ class CoOp(PicturePrompts):
         loss = scaled_loss(self.loss, self.scale, PICTURE_LOSSES)
         return lambda scores, y: loss(scores, y == 1)
 
-    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> of each branch
+    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> scores
         "Scores while the prompts learn."
         return partial(branch_scores, tau=self.tau_image)
 

@@ -96,7 +96,7 @@ class DualCoOp(PicturePrompts):
         if self.learn_scale: _add_scales(prompts, math.log(self.scale), -math.log(self.tau_image))
         return prompts
 
-    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> one B × C
+    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> scores
         "Scores while the prompts learn; G holds the positive ones and L the negative ones."
         def scores(u, U, G, L, mask=None):
             scale, tau = self.scales(prompts)

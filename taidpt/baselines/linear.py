@@ -85,7 +85,7 @@ def _train_head(model:'TextLinear', h:Tensor, y:Tensor, progress:bool=False)->Te
     return weight.detach().float()
 
 # %% ../../nbs/baselines/linear.ipynb #linear-012
-_SOLVERS = {'squares': ('closed',), 'pairs': ('closed', 'adam'), 'bce': ('adam',)}     # of each loss
+_SOLVERS = {'squares': ('closed',), 'pairs': ('closed', 'adam'), 'bce': ('adam',)} # of each loss
 _CLOSED_FORMS = {'squares': ridge, 'pairs': pair_vectors}
 
 class TextLinear(ClassVectors):

@@ -27,7 +27,7 @@ def _span(inside:Tensor)->tuple[Tensor, Tensor]: # … × n, bool -> first and l
     return inside.argmax(-1)/n, 1 - inside.flip(-1).argmax(-1)/n
 
 def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda -> N × C × 4
-    "Left, upper, right, lower edge of the upper part of each map's range, between 0 and 1 (TagCLIP)."
+    "Left, upper, right, lower edge of the upper part of each map's range, 0 to 1 (TagCLIP)."
     low = P.amin((2, 3), keepdim=True)
     high = P.amax((2, 3), keepdim=True)
     inside = P >= (low + level*(high - low)).minimum(high)      # rounding may pass the highest

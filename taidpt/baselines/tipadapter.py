@@ -34,7 +34,12 @@ def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N
     return torch.exp(-beta * (1 - F.normalize(f, dim=-1) @ keys.T)) @ values
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
-def _fine_tuned(model:'TipAdapter', f:Tensor, y:Tensor, progress:bool)->Tensor: # K × D; K × C, bool
+def _fine_tuned(
+    model:'TipAdapter',
+    f:Tensor, # of the pictures, K × D
+    y:Tensor, # K × C, bool
+    progress:bool,
+)->Tensor: # K × D
     "Keys learned from the features and labels of the cached pictures."
     keys = nn.Parameter(F.normalize(f, dim=-1).clone())
     loss = scaled_loss(model.loss, 1., PICTURE_LOSSES)
@@ -173,7 +178,7 @@ class TipAdapter(Predictor):
     def with_embeddings(self, G:Tensor, L:Tensor|None)->'TipAdapter': # C × D
         "A copy; `ValueError` for more classes, which no picture of the cache shows."
         if len(G) != len(self.classes): raise ValueError(
-            'Tip-Adapter cannot take another class: the pictures in its cache have no label for it.')
+            'Tip-Adapter takes no other class: the pictures in its cache have no label for it.')
         return super().with_embeddings(G, L)
 
     def tensors(self)->dict[str, Tensor]: # by name

@@ -233,7 +233,8 @@ def _made_before(path:Path, about:dict[str, str]) -> FeatureStore:
     "A finished file of the same features; `ValueError` if it was made from others."
     store = load_features(path)
     words = {'source': about.get('kind', 'source'), 'recipe': 'preprocessing'}
-    differ = [words.get(name, name) for name in _SAID if getattr(store, name) != about.get(name, '')]
+    others = [name for name in _SAID if getattr(store, name) != about.get(name, '')]
+    differ = [words.get(name, name) for name in others]
     if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
                                 'name another file, or delete this one.')
     return store

@@ -278,7 +278,7 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
 # %% ../../nbs/encoders/pictures.ipynb #4540bc72
 def _in_turn(
     make_pool:Callable, # () -> threads
-    begin:Callable, # (threads, start) begins the work on a batch -> a function that gives its result
+    begin:Callable, # (threads, start) begins a batch -> a function that gives its result
     starts:Iterable[int], # of all batches
     ahead:int, # how many are begun before the first has to be done
 ) -> Iterator: # results, in order

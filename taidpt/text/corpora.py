@@ -148,7 +148,7 @@ def table_rows(
         try: cells = next(table, [])
         except csv.Error as e:
             raise ValueError(f'{path}:{n}: a quotation mark is not closed, or not followed by the '
-                             f'next column ({e}); write a row a line, or parquet of captions') from None
+                             f'next column ({e}); write a row a line, or use parquet') from None
         if any(map(str.strip, cells)): yield f'{path}:{n}', cells
 
 # %% ../../nbs/text/corpora.ipynb #972b6a1d
@@ -239,7 +239,7 @@ def _refusal(path:Path)->Exception|None:
 
 # %% ../../nbs/text/corpora.ipynb #4d2ddbcd
 def read_captions(
-    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, each also .gz; .parquet; sentences
+    path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, also .gz; .parquet; sentences
     column:str|int|None=None, # the caption column or JSON field; a number, from 0, without headings
     max_words:int|None=None, # keep this many words; the published code reads labels off 77
 )->Captions: # sentences, reread in each loop
