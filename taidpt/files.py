@@ -89,6 +89,7 @@ LIMITS = {
     'classes': 50_000,
     'bytes of a caption': 2**24,            # two million words
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
+    'pixels in a tile': 2**24,              # of a TIFF; they rarely have more than 2**20
     'scans of a JPEG': 100,                 # a progressive one has about ten
     'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
 }
