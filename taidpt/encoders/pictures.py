@@ -236,7 +236,8 @@ def _unreadable_as_value_error() -> Iterator[None]:
     try: yield
     except (OSError, ValueError): raise
     except Exception as e:              # Pillow's and fsspec's kinds vary  # noqa: BLE001
-        raise ValueError(f'it cannot be decoded: {e!r:.200}') from e
+        why = str(e) or type(e).__name__
+        raise ValueError(f'it cannot be decoded: {why:.200}') from e
 
 def _opened(content:bytes) -> Image.Image: # not decoded
     "A picture of one of `FORMATS`; `OSError` for anything else."
@@ -340,7 +341,7 @@ def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
-    return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
+    return f'{name}: ' + str(error).removeprefix(f'{name}: ')
 
 def report_unread(
     what:str, # the picture, and why; of `what_is_wrong`
