@@ -15,7 +15,7 @@ from taidpt.apps.onnx import Tagger
 from taidpt.apps.tagging import find_pictures
 from taidpt.clip import encode_pictures
 from taidpt.encoders.pictures import (
-    FORMATS, as_pictures, decoded, list_pictures, open_rgb, picture_identity)
+    _FORMATS, as_pictures, decoded, list_pictures, open_rgb, picture_identity)
 
 pytestmark = pytest.mark.xdist_group('pictures')
 PICTURES = CORPUS/'pictures'
@@ -42,8 +42,8 @@ def test_a_picture_runs_no_program(name, monkeypatch):
 def test_formats_of_phones_and_cameras_are_opened():
     "The list has what cameras and browsers write, and no format that contains others"
     photo = open_rgb(picture('PNG'))
-    second = dict(save_all=True, append_images=[photo])         # of MPO and of an animation
-    for kind in FORMATS: assert decoded(saved(photo, kind)).size == photo.size
+    second = {'save_all': True, 'append_images': [photo]}       # of MPO and of an animation
+    for kind in _FORMATS: assert decoded(saved(photo, kind)).size == photo.size
     for kind in ('MPO', 'GIF', 'WEBP', 'TIFF'):
         assert decoded(saved(photo, kind, **second)).size == photo.size
     for kind in ('PPM', 'ICO', 'TGA', 'EPS'):
@@ -66,7 +66,8 @@ def test_what_is_unpacked_has_limits(name, monkeypatch):
     "A tile has a limit, in whatever way a file names it, and so have the scans of a JPEG in it"
     monkeypatch.setattr(Image.Image, 'load', mock.Mock(side_effect=AssertionError))
     content = (PICTURES/name).read_bytes()
-    with pytest.raises(ValueError, match='pixels in a tile|tiles is unclear|scans'): decoded(content)
+    says = 'pixels in a tile|tiles is unclear|scans of a JPEG'
+    with pytest.raises(ValueError, match=says): decoded(content)
 
 
 def test_tiles_count_as_pixels():
@@ -91,9 +92,9 @@ def test_any_unreadable_picture_can_be_skipped(tmp_path):
     with pytest.warns(UserWarning, match='Skipped .*damaged.avif'):
         scores = look.predict(odd, on_error='skip')
     assert np.isnan(scores).all(1).tolist() == [True]*(len(odd) - 1) + [False]
+    refused = pytest.raises(ValueError, match='cannot be decoded.*some')
     for kind in ERRORS:
-        with mock.patch.object(Image, 'open', side_effect=kind('some')):
-            with pytest.raises(ValueError, match='cannot be decoded.*some'): open_rgb(b'some')
+        with mock.patch.object(Image, 'open', side_effect=kind('some')), refused: open_rgb(b'some')
 
 
 # What is the same picture
@@ -161,9 +162,10 @@ def test_linked_folders_are_listed_once(tmp_path):
     for name in ('photos/z/1.jpg', 'other/2.jpg', 'other/deep/3.jpg', 'other/.hidden/4.jpg'):
         (tmp_path/name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path/name).touch()
-    links = {'a': folder/'z', 'circle': folder, 'linked': tmp_path/'other', '.dot': tmp_path/'other'}
+    other = tmp_path/'other'
+    links = {'a': folder/'z', 'circle': folder, 'linked': other, '.dot': other}
     for name, target in links.items(): (folder/name).symlink_to(target)
-    (tmp_path/'other'/'back').symlink_to(folder)
+    (other/'back').symlink_to(folder)
     names = [str(path.relative_to(folder)) for path in list_pictures(folder)]
     assert names == ['linked/2.jpg', 'linked/deep/3.jpg', 'z/1.jpg']
 
