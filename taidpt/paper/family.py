@@ -332,8 +332,10 @@ def compare(
     family = Comparison(study, photos, train, seeds, min_photos, members)
     every = list(product(members, (False, True)))
     bar = tqdm(every, 'methods', disable=not progress)
-    rows = [family.row(method, relative, name, called, source) for method, relative in bar]
-    keep_results(out, rows)
+    rows = []
+    for method, relative in bar:
+        rows.append(family.row(method, relative, name, called, source))
+        keep_results(out, rows[-1:])
     return _results_table(rows)
 
 # %% ../../nbs/paper/family.ipynb #family-own-1
