@@ -295,6 +295,19 @@ def _members(member:type[Predictor]|None)->dict[str, Callable]: # as `FAMILY`
         f'{member.__name__} is the name of a method of the family; call your class otherwise')
     return FAMILY | {member.__name__: new}
 
+def _measure(
+    family:Comparison,
+    names:tuple[str, str, str], # of photos, classes and captions
+    out:str|Path, progress:bool, # as in `compare`
+)->list[Result]:
+    "The rows of all methods, each written as soon as it is measured."
+    every = list(product(family.members, (False, True)))
+    rows = []
+    for method, relative in tqdm(every, 'methods', disable=not progress):
+        rows.append(family.row(method, relative, *names))
+        keep_results(out, rows[-1:])
+    return rows
+
 def _results_table(rows:list[Result])->str:
     "Results in Markdown."
     head = ['method', 'mAP', '95 %', 'gain', '95 %', 'seeds', 'seconds']
@@ -330,13 +343,7 @@ def compare(
     source, train = _labelled_sentences(captions, known, progress)
     study = Study(clip, Path(out).parent, progress=progress)
     family = Comparison(study, photos, train, seeds, min_photos, members)
-    every = list(product(members, (False, True)))
-    bar = tqdm(every, 'methods', disable=not progress)
-    rows = []
-    for method, relative in bar:
-        rows.append(family.row(method, relative, name, called, source))
-        keep_results(out, rows[-1:])
-    return _results_table(rows)
+    return _results_table(_measure(family, (name, called, source), out, progress))
 
 # %% ../../nbs/paper/family.ipynb #family-own-1
 def _module_of(path:str|Path): # a module
