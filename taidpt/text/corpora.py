@@ -112,9 +112,31 @@ def _wordy_columns(rows:list[list[str]])->list[int]:
     return wordy
 
 # %% ../../nbs/text/corpora.ipynb #5fe0acff
-def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[int,int]:
-    "The caption column, and the number of lines of headings (1 or 0), from a table's first rows."
-    first = rows[0]
+_QUOTE_THEM = ('put sentences with the separator in them in quotes, '
+               'or name a file of bare sentences .txt')
+
+def _guessed_column(
+    head:list[tuple[str,list[str]]], # file and line, and cells, of a table's first rows
+    mark:str, # between the columns
+)->int|None: # the wordy column; None: there is not one, but none or several
+    "The caption column of a table without a usual heading. `ValueError` if it may be bare sentences."
+    wordy = _wordy_columns([cells for _,cells in head])
+    if len(wordy) != 1: return None
+    for where,cells in head:
+        others = cells[:wordy[0]] + cells[wordy[0] + 1:]
+        if mark != '\t' and any(' ' in cell for cell in others):
+            raise ValueError(f'{where}: a column or a part of a sentence? There is no heading; '
+                             f'{_QUOTE_THEM}')
+    return wordy[0]
+
+def _table_column(
+    head:list[tuple[str,list[str]]], # file and line, and cells, of a table's first rows
+    column:str|int|None, # as in `read_captions`
+    path:Path,
+    mark:str, # between the columns
+)->tuple[int,int]: # the caption column, and the number of lines of headings, 1 or 0
+    "Where the captions are in a table. Raises `ValueError`."
+    first = head[0][1]
     if isinstance(column, int):
         if 0 <= column < len(first): return column, 0
         raise ValueError(f"{path}: there is no column {column}; it has {len(first)}, from 0 on")
@@ -123,9 +145,9 @@ def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[i
         return 0, int(is_heading)
     try: return first.index(_column(first, column, path)), 1
     except ValueError:
-        wordy = _wordy_columns(rows)
-        if column is not None or len(wordy) != 1: raise
-    [i] = wordy
+        i = None
+        if column is None: i = _guessed_column(head, mark)
+        if i is None: raise
     is_heading = len(first[i].split()) < 3
     return i, int(is_heading)
 
@@ -154,17 +176,18 @@ def table_rows(
 # %% ../../nbs/text/corpora.ipynb #972b6a1d
 def _read_table(path:Path, column:str|int|None)->Iterator[str]:
     "The captions of a table with tabs, commas or semicolons between its columns."
-    rows = table_rows(path, quotes=_ending(path) != '.tsv')
+    is_tsv = _ending(path) == '.tsv'
+    rows = table_rows(path, quotes=not is_tsv)
     head = list(islice(rows, 100))
     if not head: return
-    i, headings = _table_column([cells for _,cells in head], column, path)
+    mark = '\t' if is_tsv else ','
+    i, headings = _table_column(head, column, path, mark)
     width = len(head[0][1])
     for where,cells in chain(head[headings:], rows):
-        missing = len(cells) <= i or not headings and len(cells) < width
-        if missing or any(map(str.strip, cells[width:])):
-            raise ValueError(
-                f"{where}: {len(cells)} columns, but {width} on the first line; put sentences "
-                "with the separator in them in quotes, or name a file of bare sentences .txt")
+        least = i + 1 if is_tsv and headings else width
+        if len(cells) < least or any(map(str.strip, cells[width:])):
+            raise ValueError(f'{where}: {len(cells)} columns, but {width} on the first line; '
+                             f'{_QUOTE_THEM}')
         yield cells[i]
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
