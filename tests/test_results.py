@@ -223,9 +223,9 @@ def test_a_full_disk_tears_no_result(tmp_path):
     (source/'a.txt').write_text('a cat')
     for out in (tmp_path/'out', 'memory://labels-of-e'):
         label_files(PETS, source, out, progress=False)
-        with mock.patch.object(cluster.pq, 'write_table', on_a_full_disk):
-            with pytest.raises(ValueError, match=r'a\.txt: .*[Nn]o space left'):
-                label_files(['dog', 'cat'], source, out, progress=False)
+        full = mock.patch.object(cluster.pq, 'write_table', on_a_full_disk)
+        with full, pytest.raises(ValueError, match=r'a\.txt: .*[Nn]o space left'):
+            label_files(['dog', 'cat'], source, out, progress=False)
     [whole] = (tmp_path/'out').iterdir()
     [there] = MemoryFileSystem().ls('/labels-of-e', detail=False)
     for kept in (whole, MemoryFileSystem().open(there)):
@@ -234,9 +234,9 @@ def test_a_full_disk_tears_no_result(tmp_path):
 
 def test_a_bucket_that_fails_keeps_no_part(tmp_path):
     (tmp_path/'a.txt').write_text('a cat')
-    with mock.patch.object(MemoryFileSystem, 'mv', side_effect=OSError('the network is down')):
-        with pytest.raises(ValueError, match=r'a\.txt: the network is down'):
-            label_files(PETS, tmp_path/'a.txt', 'memory://parts-of-e', progress=False)
+    down = mock.patch.object(MemoryFileSystem, 'mv', side_effect=OSError('the network is down'))
+    with down, pytest.raises(ValueError, match=r'a\.txt: the network is down'):
+        label_files(PETS, tmp_path/'a.txt', 'memory://parts-of-e', progress=False)
     assert MemoryFileSystem().ls('/parts-of-e') == []
 
 

@@ -376,5 +376,5 @@ def score_files(
     model = make()
     tasks = _tasks('scores', source, files, out, {'model': model_identity(model)})
     work = partial(_scored, on_error=on_error)
-    if not ray: make = lambda: model                        # noqa: E731
+    if not ray: make = lambda: model
     return _do(tasks, (work, make), ray, progress)
