@@ -90,6 +90,7 @@ LIMITS = {
     'bytes of a caption': 2**24,            # two million words
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
     'scans of a JPEG': 100,                 # a progressive one has about ten
+    'bytes of a tagger': 2**31,             # what ONNX Runtime reads
     'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
 }
 
