@@ -105,7 +105,7 @@ def _read_about(
     "Decode and check the texts of a tagger's file. Raises `ValueError`."
     if words.get('format') != 'taidpt-tagger':
         raise ValueError(f'{where}: this is no tagger; write one with taidpt export')
-    about = dict(words)
+    about = {'relative': 'true'} | words
     for name in _IN_JSON:
         about[name] = _parsed(name, about.get(name, 'null'), where)
     names = about['classes'] = _class_names(about['classes'])
