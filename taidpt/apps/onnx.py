@@ -292,20 +292,26 @@ def _folded(graph:bytes, at:Path)->'ModelProto': # a path to write to
     ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
     return onnx.load_from_string(at.read_bytes())
 
+def _plain_side(values)->list: # the inputs or the outputs of a graph -> the same
+    "Names and sizes."
+    from onnx import TensorProto, helper
+    plain = []
+    for value in values:
+        sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
+        plain.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sizes))
+    return plain
+
 def _plain(model:'ModelProto', words:dict[str, str])->bytes: # texts by name
     "A graph with nothing but what `read_graph` knows."
-    from onnx import TensorProto, helper, numpy_helper
-    given, found = model.graph.input[0], model.graph.output[0]
-    sides = []
-    for value in (given, found):
-        sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
-        sides.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sizes))
-    weights = [numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)
-               for tensor in model.graph.initializer]
+    from onnx import helper, numpy_helper
     for node in model.graph.node:
         for name in ('name', 'doc_string', 'domain'): node.ClearField(name)
         for setting in node.attribute: setting.ClearField('doc_string')
-    graph = helper.make_graph(model.graph.node, 'tagger', sides[:1], sides[1:], weights)
+    weights = [numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)
+               for tensor in model.graph.initializer]
+    graph = helper.make_graph(
+        model.graph.node, 'tagger', _plain_side(model.graph.input),
+        _plain_side(model.graph.output), weights)
     opset = helper.make_opsetid('', 17)
     opset.ClearField('domain')
     plain = helper.make_model(graph, opset_imports=[opset], ir_version=8)
