@@ -127,9 +127,9 @@ def _sealed(content:bytes)->bytes: # of an ONNX file
 
 def _seal_fault(content:bytes)->str|None: # 'missing', 'another'; None: it fits
     "What is wrong with the checksum at the end of a file."
-    before, digits = content[:-64], content[-64:]
-    if not before.endswith(_SEAL): return 'missing'
-    return None if sha256(before).hexdigest().encode() == digits else 'another'
+    if content[-78:-64] != _SEAL: return 'missing'
+    digits = sha256(memoryview(content)[:-64]).hexdigest()
+    return None if digits.encode() == content[-64:] else 'another'
 
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
 def _no_tagger(path:Path, what:str)->Exception:
