@@ -14,7 +14,7 @@ from conftest import run
 from fuzz import CORPUS, picture, tagger, unsealed
 from onnx import helper
 
-from taidpt.apps.graphs import _Session, open_graph, read_graph
+from taidpt.apps.graphs import _Session, begin_graph, read_graph
 from taidpt.apps.onnx import Tagger, _sealed
 
 LINUX = pytest.mark.skipif(sys.platform != 'linux', reason='needs a limit of the memory')
@@ -74,7 +74,7 @@ def test_a_model_is_never_in_a_format_of_its_own(tmp_path):
     content = ORT.read_bytes()
     assert content[4:8] == b'ORTM'
     with pytest.raises(ValueError, match='no ONNX|no tagger'): read_graph(content)
-    with pytest.raises(Exception, match='(?i)protobuf'): _Session(content, 1, 2**28)
+    with pytest.raises(Exception, match='(?i)protobuf'): _Session(1, 2**28).open(content)
     path = tmp_path/'a.ort'
     path.write_bytes(content)
     with pytest.raises(ValueError, match='a.ort: this is no tagger'): Tagger(path)
@@ -89,8 +89,8 @@ def test_a_changed_file_is_noticed(tmp_path):
         with pytest.raises(ValueError, match='a.onnx: this tagger was changed or damaged'):
             Tagger(path)
     path.write_bytes(unsealed())
-    with pytest.raises(ValueError, match='no checksum.* write one with') as e: Tagger(path)
-    assert e.value.in_command.endswith('write one with taidpt export')
+    with pytest.raises(ValueError, match='no checksum.* write it again with') as e: Tagger(path)
+    assert e.value.in_command.endswith('write it again with taidpt export')
 
 
 def with_words(**words) -> bytes:
@@ -188,8 +188,10 @@ def test_a_graph_of_other_sizes_is_told():
     model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 3
     content = model.SerializeToString()
     assert read_graph(content).scores == 3
+    graph = begin_graph(1, 2**28)
     with pytest.raises(Exception, match='(?i)shape|dim|cannot'):
-        open_graph(content, (8, 8), 1, 2**28).run(np.zeros((1, 3, 8, 8), np.float32)).reshape(3)
+        graph.open(content)
+        graph.run(np.zeros((1, 3, 8, 8), np.float32)).reshape(3)
 
 
 # What it says to odd pictures

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from .graphs import Graph, open_graph, read_graph
+from .graphs import Graph, begin_graph, read_graph
 from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
 from ..files import LIMITS, check_limit, is_text_list, parse_json, with_remedy, write_whole
@@ -132,38 +132,50 @@ def _seal_fault(content:bytes)->str|None: # 'missing', 'another'; None: it fits
     return None if digits.encode() == content[-64:] else 'another'
 
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
-def _no_tagger(path:Path, what:str)->Exception:
+def _refused(path:Path, what:str)->Exception: # what is wrong; what to do
     "The error of a file that no tagger can be read from."
-    return with_remedy(ValueError, f'{path}: {what};', python='write one with export_tagger',
-                       command='write one with taidpt export')
+    return with_remedy(ValueError, f'{path}: {what}', python='with export_tagger',
+                       command='with taidpt export')
 
 def _read_tagger(content:bytes)->tuple[Graph|None, str|None]: # what it says; what is wrong
-    "Read a tagger's file, and say what is wrong with it."
+    "Read a tagger's file, and say what is wrong with it, and what to do."
     fault = _seal_fault(content)
     if fault == 'another':                              # a damaged file may say anything
-        return None, 'this tagger was changed or damaged after it was written (its checksum differs)'
+        return None, ('this tagger was changed or damaged after it was written, as its checksum '
+                      'tells; copy it, or write it again')
     try: graph = read_graph(content)
-    except ValueError as e: return None, f'this is no tagger ({e!s:.120})'
+    except ValueError as e:
+        maybe = ', or one of an earlier version' if fault else ''
+        return None, f'this is no tagger{maybe} ({e!s:.120}); write one'
     if fault is None: return graph, None
-    return graph, 'this tagger has no checksum: it is damaged, or an earlier version wrote it'
+    return None, ('this tagger has no checksum, so it is damaged, or an earlier version wrote it; '
+                  'write it again')
 
-def _opened(path:Path, threads:int|None)->tuple: # the graph, ready to run; texts, and the size
+def _open_in(graph, path:Path)->dict: # of `begin_graph` -> the texts, checked, and the size
+    "Open a tagger's file in what runs it. Raises `ValueError`."
+    content = path.read_bytes()
+    said, wrong = _read_tagger(content)
+    if wrong: raise _refused(path, wrong)
+    about = _read_about(said.words, said.scores, path)
+    try: graph.open(content)
+    except Exception as e:                              # what ONNX Runtime has  # noqa: BLE001
+        raise _refused(path, f'this is no tagger ({e!s:.120}); write one') from None
+    return about | {'size': list(said.size)}
+
+def _opened(path:Path, threads:int|None)->tuple: # what runs the graph; texts and size
     "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
     if find_spec('onnxruntime') is None:                # not everybody has it
         raise ImportError('onnxruntime is not installed: pip install onnxruntime')
     if not path.is_file():
         raise FileNotFoundError(f'{path}: there is no such tagger')
-    check_limit(path.stat().st_size, 'bytes of a tagger', path)
-    content = path.read_bytes()
-    graph, wrong = _read_tagger(content)
-    if wrong: raise _no_tagger(path, wrong)
-    about = _read_about(graph.words, graph.scores, path)
-    most = LIMITS['memory of a tagger'] + 8*len(content)
-    try: ready = open_graph(content, graph.size, threads or 0, most)
-    except OSError: raise                               # no process can be started
-    except Exception as e:                              # what ONNX Runtime has  # noqa: BLE001
-        raise _no_tagger(path, f'this is no tagger ({e!s:.120})') from None
-    return ready, about | {'size': list(graph.size)}
+    size = path.stat().st_size
+    check_limit(size, 'bytes of a tagger', path)
+    most = LIMITS['memory of a tagger'] + 8*size
+    graph = begin_graph(threads or 0, most)             # its process starts while we read the file
+    try: return graph, _open_in(graph, path)
+    except BaseException:
+        graph.end()
+        raise
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
