@@ -61,6 +61,7 @@ class FeatureStore:
     form:str='' # of f: 'plain', 'positional', 'any', or several with commas between
     source:str='' # a hash of the sentences or pictures, for a file
     recipe:str='' # a hash of all settings of the encoder, for a file of pictures
+    precision:str='' # of the image encoder
     folder:object=None # a temporary one that goes with the store
 
     def __len__(self): return len(self.global_)
@@ -166,7 +167,8 @@ def check_features(features:FeatureStore) -> FeatureStore: # N items -> the same
 # %% ../../nbs/encoders/features.ipynb #11e3c6a0
 _I64, _F16 = ('I64', np.dtype('<i8')), ('F16', np.dtype('<f2'))
 _TENSORS = {'done': _I64, 'offsets': _I64, 'global_': _F16, 'local': _F16}   # in a file's order
-_SAID = 'kind', 'weights', 'preparation', 'form', 'source', 'recipe'   # fields in a file's header
+_MADE_FROM = 'kind', 'weights', 'preparation', 'form', 'source', 'recipe'
+_SAID = *_MADE_FROM, 'precision'        # fields in a file's header
 
 def _store(arrays:dict[str, np.ndarray], header:dict[str, str]) -> FeatureStore:
     "A store of arrays by name, and what a header says of them."
@@ -311,7 +313,7 @@ def _made_before(path:Path, about:dict[str, str]) -> FeatureStore:
     "A finished file of the same features; `ValueError` if it was made from others."
     store = load_features(path)
     words = {'source': about.get('kind', 'source'), 'recipe': 'preprocessing'}
-    others = [name for name in _SAID if getattr(store, name) != about.get(name, '')]
+    others = [name for name in _MADE_FROM if getattr(store, name) != about.get(name, '')]
     differ = [words.get(name, name) for name in others]
     if differ: raise ValueError(f'{path} was made from other {" and ".join(differ)}: '
                                 'name another file, or delete this one.')
