@@ -24,14 +24,14 @@ from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, check_features, check_store
 from .encoders.features import normalized_fp16, stored_features, to_device
 from .encoders.pictures import as_pictures, in_batches, read_pixels, report_unread
-from .encoders.pictures import unreadable, what_is_wrong
+from .encoders.pictures import picture_identity, unreadable, what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
-from .files import DATA, digest, file_identity, text_list
+from .files import DATA, digest, text_list
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
@@ -436,13 +436,6 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     return (f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} '
             f'{clip.engine} {clip.precision}')
 
-def _identity(picture) -> str: # in any form
-    "A key for a picture: a file's path, size and times, or a hash of the content."
-    if isinstance(picture, (str, Path)): return repr(file_identity(picture))
-    if isinstance(picture, Tensor): picture = picture.detach().cpu().float().numpy()
-    content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
-    return f'{getattr(content, "shape", "")} {digest([content])}'
-
 def _halved(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # as stored
     "f and F of some pictures at unit length, in half precision, positions row by row."
     return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
@@ -483,7 +476,7 @@ def encode_pictures(
                  'preparation': clip.preparation(), 'form': clip.form(pos_embed),
                  'precision': clip.precision}
     if path is not None:
-        made_from |= {'source': digest(map(_identity, pictures)),
+        made_from |= {'source': digest(map(picture_identity, pictures)),
                       'recipe': digest([feature_recipe(clip, pos_embed)])}
     store = stored_features(path, made_from, sizes, batches)
     if on_error == 'raise': _check_all_read(store, pictures, path)

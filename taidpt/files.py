@@ -93,6 +93,7 @@ LIMITS = {
     'bytes of a checkpoint': 2**31,         # of the published code, which take 20 MB
     'labels of a table': 2**24,             # marks of 1, 0 and -1, or names
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
+    'pixels in a tile': 2**24,              # of a TIFF; they rarely have more than 2**20
     'scans of a JPEG': 100,                 # a progressive one has about ten
     'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
 }
