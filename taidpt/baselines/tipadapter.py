@@ -197,7 +197,7 @@ class TipAdapter(Predictor):
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the tensors of a file."
         for name in ('keys', 'values', 'text'):
-            setattr(self, f'{name}_', tensors[name].to(self.clip.device))
+            setattr(self, f'{name}_', tensors[name].to(self.clip.device, torch.float32))
         self.alpha_, self.beta_ = tensors['weights'].tolist()
 
     @property
