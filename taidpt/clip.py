@@ -526,7 +526,7 @@ def as_features(
         if kind == 'sentences': items = encode_sentences(clip, items, progress=progress)
         else: items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
     form = clip.form(pos_embed)
-    check_store(items, items)
+    check_store(items)
     wrong = _mismatch(clip, items, kind, form)
     if wrong: raise ValueError(f'{items} {wrong}')
     _warn_of_doubts(clip, items)
