@@ -7,7 +7,6 @@ import threading
 import warnings
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -22,7 +21,7 @@ from taidpt.apps.models import ready_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore, load_features
-from taidpt.encoders.weights import find_clip, model_and_tag, without_logs, without_warnings
+from taidpt.encoders.weights import find_clip, model_and_tag, _without_logs, without_warnings
 from taidpt.files import DATA, NO_CHECKSUM, in_command, seal
 from taidpt.model_files import read_header, read_model_file, write_model_file
 from taidpt.predict import Wrapper, model_identity
@@ -306,15 +305,15 @@ def together(block):
 def test_silence_ends():
     "Two threads that overlap leave logging and warnings as they were."
     before = logging.root.manager.disable, list(logging.root.filters), list(warnings.filters)
-    for block in (without_logs, without_warnings): together(block)
+    for block in (_without_logs, without_warnings): together(block)
     assert before == (logging.root.manager.disable, logging.root.filters, warnings.filters)
     told = []
     handler = logging.Handler()
     handler.emit = told.append
     logging.root.addHandler(handler)
-    with without_logs():
-        logging.warning('mine')
-        other = threading.Thread(target=logging.warning, args=('of another thread',))
+    with _without_logs():
+        logging.root.warning('mine')
+        other = threading.Thread(target=logging.root.warning, args=('of another thread',))
         other.start()
         other.join()
     logging.root.removeHandler(handler)
@@ -333,16 +332,18 @@ def test_caches_are_small():
 
 # Learning
 
-def test_a_finished_run_encodes_nothing(tmp_path):
+@pytest.mark.parametrize('make', [
+    lambda: CoOp(clip(), NAMES, n_ctx=2, epochs=1), lambda: TipAdapter(clip(), NAMES)])
+def test_a_finished_run_encodes_nothing(make, tmp_path):
     "Prompts and caches of pictures go on from a finished checkpoint without encoding again."
-    for make in (lambda: CoOp(clip(), NAMES, n_ctx=2, epochs=1), lambda: TipAdapter(clip(), NAMES)):
-        path = tmp_path/f'{type(make()).__name__}.safetensors'
-        def fit(pictures=None): return make().fit(pictures or photos(), LABELS, checkpoint=path, progress=False)
-        want = fit().predict(seen() if not make().pos_embed else photos(), progress=False)
-        copies = [shutil.copy(p, tmp_path/p.name) for p in photos()]
-        with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError): again = fit(copies)
-        assert torch.equal(again.predict(photos(), progress=False), want)
-        with pytest.raises(ValueError, match='the data'): fit(photos()[::-1])
+    def fit(pictures):
+        checkpoint = tmp_path/'run.safetensors'
+        return make().fit(pictures, LABELS, checkpoint=checkpoint, progress=False)
+    want = fit(photos()).predict(photos(), progress=False)
+    copies = [shutil.copy(path, tmp_path/path.name) for path in photos()]
+    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError): again = fit(copies)
+    assert torch.equal(again.predict(photos(), progress=False), want)
+    with pytest.raises(ValueError, match='the data'): fit(photos()[::-1])
 
 
 def test_divergence_names_the_remedy():

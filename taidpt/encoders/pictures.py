@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FORMATS', 'PICTURE_ENDINGS', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb',
            'read_pixels', 'picture_identity', 'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread',
-           'model_view', 'cores_here', 'core_threads', 'in_batches']
+           'model_view', 'core_threads', 'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
@@ -366,7 +366,7 @@ def model_view(
 # %% ../../nbs/encoders/pictures.ipynb #7e9d3e6f
 _SETTING_CORES = Lock()                     # PyTorch has one number for all threads to come
 
-def cores_here() -> int:
+def _cores_here() -> int:
     "The cores that PyTorch uses in this thread."
     import torch                                        # here, as it takes a second
     with _SETTING_CORES: return torch.get_num_threads()
@@ -375,7 +375,7 @@ def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
     "n threads in which PyTorch uses `each` cores; the calling thread keeps all its cores."
     import torch                                        # here, as it takes a second
     pool = ThreadPoolExecutor(n)
-    cores = cores_here()
+    cores = _cores_here()
     all_here = Barrier(n)
     def keep_to_few(_):
         torch.get_num_threads()      # sets this thread up now; later it would undo the next line
@@ -412,7 +412,7 @@ def in_batches(
     side_by_side:bool, # several threads may encode batches at a time
 ) -> Iterator: # results of `encode`, in order
     "Read and encode items, working at most a few batches ahead."
-    cores = cores_here()
+    cores = _cores_here()
     starts = range(0, len(items), batch_size)
     n = min(8, cores)
     together = side_by_side and len(starts) >= n        # a thread a batch, else a thread a picture
