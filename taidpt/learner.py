@@ -102,6 +102,8 @@ def auto_settings(
     margin:float=1., # m
 )->dict[str, float]: # scale and tau_image, with two digits, for `TaIDPT(**…)`
     "Settings for any CLIP, by its gap between classes. `ValueError` if it has none."
+    if len(features.global_) != len(labels): raise ValueError(
+        f'{len(labels):,} sentences have labels, but {len(features.global_):,} have features.')
     some = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:2000]
     h = F.normalize(torch.as_tensor(features.global_)[some].float().cpu(), dim=-1)
     y = labels[some].bool()

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from . import __version__
 from .encoders.features import FeatureStore, to_gpu_if_fits
 from .files import (
-    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors,
+    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors, with_remedy,
     write_safetensors)
 from .losses import ranking_loss
 from .prompts import PromptLearner
@@ -254,9 +254,10 @@ def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, 
     for group in optimizer.param_groups: group['lr'] = rate
     mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
     finite = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
-    if not finite: raise ValueError(
-        f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
-        f'lower the learning rate ({recipe.lr}).')
+    if not finite: raise with_remedy(
+        ValueError, f'Learning went astray in epoch {epoch}, with a loss of {mean}:',
+        python=f'lower the learning rate ({recipe.lr}).',
+        command=f'lower --lr (it was {recipe.lr}).')
     if epoch == 1 and mean == 0: warnings.warn(
         "The loss is 0, so the prompts learn nothing: loss='ranking' needs two or more "
         "classes, loss='pairs' items with and without a class.", stacklevel=4)

@@ -35,6 +35,7 @@ from taidpt.all import (
 from taidpt.apps.onnx import _SEAL, Tagger, _sealed
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
+from taidpt.encoders.features import load_features, stored_features
 from taidpt.files import NO_CHECKSUM, seal
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.predict import settings_of
@@ -82,6 +83,13 @@ def vectors() -> TextConcepts:
 def wrappers() -> Ensemble:
     "A model of models"
     return Ensemble([prompts(), Tiled(vectors())], [1, 2])
+
+
+def features(path: Path):
+    "Write a small file of features"
+    def batches(done):
+        yield range(done, 2), torch.ones(2, 4).half(), torch.ones(5, 4).half()
+    stored_features(path, dict(kind='sentences', weights='b6d1'), lambda: ([2, 3], [4]), batches)
 
 
 def saved(write, ending: str = '.safetensors') -> bytes:
@@ -217,6 +225,7 @@ SEEDS = {
     'prompt_header': lambda: [('a.safetensors', saved(prompts().save))],
     'vectors': lambda: [('a.safetensors', saved(vectors().save))],
     'wrapper_header': lambda: [('a.safetensors', saved(wrappers().save))],
+    'features': lambda: [('a.safetensors', saved(features))],
     'checkpoint': lambda: [('a.pth', saved(checkpoint, '.pth'))],
     'ids': id_files,
     'coco': lambda: [('a.json', COCO)],
@@ -268,6 +277,7 @@ READERS = {
     'prompt_header': lambda path: TaIDPT.load(path, clip()),
     'vectors': lambda path: TextConcepts.load(path, clip()),
     'wrapper_header': lambda path: load_model(path, clip()),
+    'features': load_features,
     'checkpoint': lambda path: import_checkpoint(path, clip(), PETS),
     'ids': read_caption_ids,
     'coco': lambda path: list(_captions_by_id(path, [3])),
@@ -331,7 +341,7 @@ def spoil(content: bytes, rng: random.Random) -> bytes:
 
 WORDS = ['null', '[]', '{}', '""', 'x', '-1', 'NaN', '[' * 3000, '5' * 5000, '["a"]', '\n']
 ENTRIES = [
-    None, [], {}, '', 'x', -1, 2**70, 1e300, math.inf, math.nan, True, [1], {'a': 1}, ['a'], [[]],
+    None, [], {}, '', 'x', -1, 2**70, 1e300, 1e-320, math.inf, math.nan, True, [1], {'a': 1}, ['a'], [[]],
     '<b>', '\n', 'hf-hub:a/b', 'TaIDPT', 'Tiled', {'name': 'a', 'names': ['cat', 'dog']},
     {'names': [[]]}, {'n_ctx': 2, 'lr': 'x'}, {'epochs': -1}, [{'epoch': '<b>', 'lr': 1}],
     ['cat', 'dog'], ['dog', 'cat', 'cow'], [.5, .5],
@@ -346,6 +356,7 @@ TENSORS = [
     torch.ones(2, 256).bool(),
     torch.ones(2, 256, dtype=torch.complex64),
     torch.full((2, 256), 1e30),
+    torch.ones(2, 256).to(torch.float8_e4m3fn),
 ]
 
 
