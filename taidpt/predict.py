@@ -4,14 +4,17 @@
 
 # %% auto #0
 __all__ = ['validation', 'clip_and_classes', 'settings_of', 'header_of', 'read_model', 'Predictor', 'all_tensors',
-           'predict_together', 'Wrapper', 'learn_at_once']
+           'model_identity', 'predict_together', 'Wrapper', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
-import copy, inspect
+import copy, inspect, json, sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,10 +22,10 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet, as_classset
-from .clip import FrozenCLIP, as_features, picture_batches
+from .clip import FrozenCLIP, as_features, feature_recipe, picture_batches
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures
-from .files import check_shapes
+from .files import check_shapes, digest
 from .metrics import as_array, average_precision, mean_average_precision
 from .model_files import (
     ModelHeader, clip_of, read_model_file, warn_of_another_clip, write_model_file)
@@ -473,6 +476,80 @@ def all_tensors(model:Predictor)->dict[str, Tensor]: # by name, of models inside
     for i, part in enumerate(model.parts()):
         for name, tensor in all_tensors(part).items(): tensors[f'{i}.{name}'] = tensor
     return tensors
+
+# %% ../nbs/12_predict.ipynb #pr-id-1
+_OF_THIS_RUN = WeakKeyDictionary()                      # what has no other key: a random one
+
+def _key_of_this_run(made)->str: # code without a file, or a foreign object
+    "A key that no other process has."
+    try: return _OF_THIS_RUN.setdefault(made, uuid4().hex)
+    except TypeError: return uuid4().hex                # it cannot be a key
+
+def _key_of_code(made:Callable)->str: # a class or a function
+    "The code of its module, outside of this package; without a file, a key of this process."
+    module = getattr(made, '__module__', None) or ''
+    if module.partition('.')[0] in ('taidpt', 'builtins'): return ''
+    try: return inspect.getsource(sys.modules[module])
+    except (OSError, TypeError, KeyError): return _key_of_this_run(made)
+
+def _key_of_function(f:Callable)->str:
+    "Its name, its code, and the values that it has enclosed."
+    inner = f.func if isinstance(f, partial) else f
+    made = inner if hasattr(inner, '__module__') else type(inner)
+    enclosed = [cell.cell_contents for cell in getattr(inner, '__closure__', None) or ()]
+    return f'{_function_name(f)} {enclosed!r} {_key_of_code(made)}'
+
+def _key_of_tensor(t:Tensor)->str:
+    "Its shape and type, and a hash of its numbers."
+    raw = t.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return f'{tuple(t.shape)} {t.dtype} {digest([raw.numpy()])}'
+
+def _key_of_setting(value): # a function, a tensor, what NumPy gives
+    "What `json.dumps` writes in place of a value that JSON does not know."
+    if isinstance(value, np.ndarray): value = torch.from_numpy(value)
+    if isinstance(value, Tensor): return _key_of_tensor(value)
+    if callable(value): return _key_of_function(value)
+    return value.item() if isinstance(value, np.generic) else repr(value)
+
+# %% ../nbs/12_predict.ipynb #pr-id-2
+def _made_from(model:Predictor)->dict: # name -> value, for JSON
+    "What the scores of a model depend on before it learns, without the models inside."
+    clip, kind = model.clip, type(model)
+    settings = model.settings()
+    for name, value in model.get_params(deep=False).items():    # whole, not by name
+        in_words = callable(value) or isinstance(value, Tensor)
+        if in_words and name in settings: settings[name] = value
+    was_given = isinstance(model, Wrapper) and not hasattr(model, 'fit')
+    return {
+        'method': f'{kind.__module__}.{kind.__qualname__}',
+        'code': [_key_of_code(base) for base in kind.__mro__],
+        'settings': settings,
+        'live': [model.local, model.pos_embed, model.tau_image],
+        'given': model.tensors() if was_given else {},
+        'classes': list(model.classes.synonyms.items()),
+        'clip': [feature_recipe(clip, model.pos_embed), str(clip.dtype), clip.recommended]}
+
+def _learned(model:Predictor)->dict: # name -> value, for JSON
+    "What a model has learned, without the models inside."
+    kept = {}
+    if model.is_fitted() is not False:
+        try: kept |= model.tensors()
+        except Exception: kept = {}     # one that does not say whether it is fitted  # noqa: BLE001
+    embeddings = vars(model).get('embeddings')
+    if embeddings is not None: kept |= dict(zip('GL', embeddings()))
+    recipe = model.recipe_ and asdict(model.recipe_)
+    return kept | {'frequency': model.frequency_, 'recipe': recipe}
+
+def model_identity(
+    model:Predictor,
+    learned:bool=True, # False: as it is before `fit`
+)->str: # 16 hexadecimal digits
+    "A hash of code, settings, classes, CLIP and all that a model and those inside it have learned."
+    if not isinstance(model, Predictor): return _key_of_this_run(model)[:16]
+    about = _made_from(model)
+    if learned: about |= {'learned': _learned(model)}
+    about['inside'] = [model_identity(part, learned) for part in model.parts()]
+    return digest([json.dumps(about, sort_keys=True, default=_key_of_setting)])
 
 # %% ../nbs/12_predict.ipynb #pr-tog-1
 def _from_store(model:Predictor, store:FeatureStore)->list[Tensor]: # scores of each branch, N × C
