@@ -7,7 +7,7 @@ __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduc
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import os, shlex, sys, warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -271,21 +271,34 @@ def _json_part(found:'TaggedPictures', top:int|None, first:bool)->str:
     entries = found.as_json(top)[1:-2]                  # without brackets
     return f'[{entries}' if first else f',{entries}'
 
-@contextmanager
-def _printing(as_json:bool, only:bool, top:int|None, scores:bool)->Iterator[Callable]:
-    "A function that prints tags; if that is the only aim, a reader that stops ends the work."
-    printed = []
-    def tell(found:'TaggedPictures')->None:
-        if as_json: text = _json_part(found, top, first=not printed)
-        else: text = '\n'.join(found.lines(top, scores))
-        printed.append(found)
-        try: print(text, end='' if as_json else '\n', flush=True)
+class _Output:
+    "Prints tags as they come, and collects them."
+    def __init__(self,
+        show:dict, # top and scores, as for `TaggedPictures.lines`
+        as_json:bool, # one document, and no lines
+        only:bool, # nothing is written beside what is printed
+        kept:'KeptScores|None', # scores beside a table
+    ):
+        self.show = show
+        self.as_json = as_json
+        self.only = only
+        self.kept = kept
+        self.parts = []
+
+    def add(self, found:'TaggedPictures')->None:
+        "Print some; a reader that has stopped ends the work if nothing is to be written."
+        first = not self.parts
+        self.parts.append(found)
+        if self.as_json: text = _json_part(found, self.show['top'], first)
+        else: text = '\n'.join(found.lines(**self.show))
+        try: print(text, end='' if self.as_json else '\n', flush=True)
         except BrokenPipeError:
-            if only: raise
+            if self.only: raise
             _print_no_more()
-    try: yield tell
-    finally:
-        if as_json and printed: print('\n]')
+
+    def close(self)->None:
+        "Print the end of a JSON document."
+        if self.as_json and self.parts: print('\n]')
 
 @contextmanager
 def _going_on(kept:'KeptScores|None', total:int)->Iterator[None]: # of pictures
@@ -297,29 +310,22 @@ def _going_on(kept:'KeptScores|None', total:int)->Iterator[None]: # of pictures
         if not isinstance(e, KeyboardInterrupt): raise
         raise typer.Exit(130) from None
 
-def _tag_all(files:list, tagging:'Tagging', on_error:str, out:str|None, tell:Callable, show:dict
-             )->'TaggedPictures': # show: top and scores
-    "Tag pictures, tell their tags as they come, and write a table of all."
-    from taidpt.apps.tagging import iter_tags, joined, keep_scores
-    parts = []
+@contextmanager
+def _output(tagging:'Tagging', total:int, top:int|None, scores:bool, as_json:bool, out:str|None,
+            report:str|None)->Iterator[_Output]: # total: how many pictures
+    "Collects what the block finds. Then, a table and a page; `ValueError` if nothing was read."
+    from taidpt.apps.tagging import joined, keep_scores
+    show = {'top': top, 'scores': scores or top is not None}
     with keep_scores(out, tagging) as kept:
-        with _going_on(kept, len(files)):
-            for found in iter_tags(files, tagging, on_error, bars(), kept):
-                tell(found)
-                parts.append(found)
-        whole = joined(parts)
-        if out: whole.save_table(out, **show)
+        output = _Output(show, as_json, not (out or report), kept)
+        with _going_on(kept, total):
+            try: yield output
+            finally: output.close()
+        found = joined(output.parts)
+        if out: found.save_table(out, **show)
         if kept is not None: kept.remove()
-    return whole
-
-def _tag_and_print(files:list, tagging:'Tagging', on_error:str, show:dict, as_json:bool,
-                   out:str|None, report:str|None)->None:
-    "Tag pictures into whatever is wanted. Raises `ValueError` if none of them could be read."
-    only = not (out or report)
-    with _printing(as_json, only, **show) as tell:
-        found = _tag_all(files, tagging, on_error, out, tell, show)
-    if report and any(found.read): _keep_report(found, report)
     if not any(found.read): raise ValueError('none of the pictures could be read')
+    if report: _keep_report(found, report)
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-do
 @app.command(epilog=examples(
@@ -336,14 +342,14 @@ def tag(
 )->None:
     "Say which classes are in pictures."
     _check_tag(ctx)
-    from taidpt.apps.tagging import Tagging, find_pictures
+    from taidpt.apps.tagging import Tagging, find_pictures, iter_tags
     files = find_pictures(pictures, on_error)
     model = _model_or_tagger(tagger, prompts or classes, words, clip=clip, trust=trust,
                              engine=engine, precision=precision)
     if save: _keep_model(model, save)       # first, so that a broken picture does not cost it
     tagging = Tagging(model, threshold, probability, tiles)
-    show = {'top': top, 'scores': scores or top is not None}
-    _tag_and_print(files, tagging, on_error, show, as_json, out, report)
+    with _output(tagging, len(files), top, scores, as_json, out, report) as output:
+        for found in iter_tags(files, tagging, on_error, bars(), output.kept): output.add(found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
 def _save_synonyms(asked:_Asked, path:str)->_Asked: # no longer guessed

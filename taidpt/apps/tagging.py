@@ -11,7 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -185,6 +185,10 @@ def _why(picture, preprocess)->str:
         return f'cannot be read: {told}'
     return 'cannot be read'
 
+def _scores_of_file(tagger:Tagger, pictures, on_error:str, progress:bool)->np.ndarray: # N × C
+    "Scores by a one-file tagger, which shows no bar."
+    return tagger.predict(pictures, on_error)
+
 class Tagging:
     "A model, and what it tags."
     def __init__(self,
@@ -201,10 +205,12 @@ class Tagging:
                 'a one-file tagger takes a threshold, and neither probability nor tiles')
             self.names = model.classes
             self.rule = model.rule(threshold)
+            self.score = partial(_scores_of_file, model)    # (pictures, on_error, progress): N × C
             return
         if tiles > 1: self.looks = _in_tiles(model, tiles, threshold is None)
         self.names = model.classes.natural
         self.rule = self.looks.rule(threshold, probability)
+        self.score = partial(self.looks.scores_for, self.rule)
 
     @property
     def independent(self)->bool: # a picture's scores do not depend on the other pictures
@@ -219,13 +225,9 @@ class Tagging:
             what = model_identity(self.looks)
         return digest([what, f'branch {self.rule.branch}', __version__])
 
-    def scores(self, pictures:Sequence, on_error:str='raise', progress:bool=False)->np.ndarray:
-        "Scores of pictures, N × C, float32; NaN for those that are skipped."
-        if self.in_file: return self.model.predict(pictures, on_error)
-        return as_array(self.looks.scores_for(self.rule, pictures, on_error, progress))
-
-    def tagged(self, pictures:Sequence, scores:np.ndarray)->TaggedPictures: # N; N × C
+    def tagged(self, pictures:Sequence, scores)->TaggedPictures: # N; N × C, NaN: skipped
         "What scores mean, with a reason for each picture that has none."
+        scores = as_array(scores)
         source = self.model if self.in_file else self.model.clip
         unread = np.isnan(scores).any(1)
         errors = [_why(p, source.preprocess) if no else '' for p, no in zip(pictures, unread)]
@@ -248,7 +250,7 @@ def tag_pictures(
     "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with a probability or tiles."
     if isinstance(pictures, str | Path): pictures = find_pictures(pictures, on_error)
     tagging = Tagging(model, threshold, probability, tiles)
-    return tagging.tagged(pictures, tagging.scores(pictures, on_error, progress))
+    return tagging.tagged(pictures, tagging.score(pictures, on_error, progress))
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-1
 _FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
@@ -324,31 +326,35 @@ def keep_scores(
             raise OSError(e.errno, told, str(table)) from None
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-4
-def _scores_until(tagging:Tagging, pictures:Sequence, on_error:str
-                  )->tuple[np.ndarray, Exception|None]:
-    "Scores of pictures, or of those before an unreadable one, with its error."
-    try: return tagging.scores(pictures, on_error), None
-    except UnreadablePicture as e:
-        with warnings.catch_warnings():
-            warnings.filterwarnings('ignore', '^Skipped ')  # the error tells it
-            scores = tagging.scores(pictures, 'skip')
-        first = int(np.isnan(scores).any(1).argmax())
-        return scores[:first], e
+def _before_unreadable(tagging:Tagging, pictures:Sequence)->np.ndarray: # n × C
+    "Scores of the pictures before the first one that cannot be read."
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', '^Skipped ')      # the error tells it
+        scores = as_array(tagging.score(pictures, 'skip', False))
+    first = int(np.isnan(scores).any(1).argmax())
+    return scores[:first]
 
-def _new_and_kept(tagging:Tagging, pictures:Sequence, on_error:str, kept:KeptScores|None
-                  )->tuple[np.ndarray, Exception|None]: # as of `_scores_until`
-    "The same, with scores from a file where it has them, and new ones kept there."
-    if kept is None: return _scores_until(tagging, pictures, on_error)
-    keys = [fingerprint([picture]).encode() for picture in pictures]
-    new = [i for i, key in enumerate(keys) if key not in kept.rows]
-    error = None
-    if new:
-        scores, error = _scores_until(tagging, [pictures[i] for i in new], on_error)
-        kept.add([keys[i] for i in new], scores)
-    nothing = np.full(len(tagging.names), np.nan, np.float32)
-    upto = new[len(scores)] if error else len(keys)
-    rows = [kept.rows.get(key, nothing) for key in keys[:upto]]
-    return np.array(rows, np.float32).reshape(-1, len(nothing)), error
+class _Part:
+    "Some pictures, of which a file may have scores."
+    def __init__(self, pictures:Sequence, kept:KeptScores|None):
+        self.pictures = pictures
+        self.kept = kept
+        self.new = list(range(len(pictures)))               # those without scores
+        if kept is None: return
+        self.keys = [fingerprint([picture]).encode() for picture in pictures]
+        self.new = [i for i in self.new if self.keys[i] not in kept.rows]
+
+    @property
+    def unscored(self)->list: return [self.pictures[i] for i in self.new]
+
+    def filled(self, scores:np.ndarray)->np.ndarray: # of the new ones, perhaps not all; n × C
+        "Scores of the pictures up to the last one of these; they are kept."
+        if self.kept is None: return scores
+        self.kept.add([self.keys[i] for i in self.new[:len(scores)]], scores)
+        end = [*self.new, len(self.pictures)][len(scores)]
+        nothing = np.full(scores.shape[1], np.nan, np.float32)
+        rows = [self.kept.rows.get(key, nothing) for key in self.keys[:end]]
+        return np.array(rows, np.float32).reshape(-1, scores.shape[1])
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-5
 _AT_ONCE = 32 * max(2, os.cpu_count() or 1)     # a second's work or so: cores wait at its end
@@ -368,14 +374,20 @@ def iter_tags(
     "Tags as they come. `UnreadablePicture`, after the tags of the pictures before it."
     from tqdm.auto import tqdm          # late, as it reads its settings when it is imported
     if not tagging.independent: at_once = max(1, len(pictures))
+    nothing = np.empty((0, len(tagging.names)), np.float32)
     with tqdm(total=len(pictures), desc='pictures', disable=not progress) as bar:
         for start in range(0, len(pictures), at_once):
-            some = pictures[start:start + at_once]
-            scores, error = _new_and_kept(tagging, some, on_error, kept)
+            part = _Part(pictures[start:start + at_once], kept)
+            error = None
+            try: scores = tagging.score(part.unscored, on_error, False) if part.new else nothing
+            except UnreadablePicture as e:
+                error = e
+                scores = _before_unreadable(tagging, part.unscored)
+            scores = part.filled(as_array(scores))
             _clear(bar)
-            if len(scores): yield tagging.tagged(some[:len(scores)], scores)
+            if len(scores): yield tagging.tagged(part.pictures[:len(scores)], scores)
             if error: raise error
-            bar.update(len(some))
+            bar.update(len(part.pictures))
 
 def joined(parts:Sequence[TaggedPictures])->TaggedPictures: # one or more, of one `Tagging`
     "All pictures of several results."
