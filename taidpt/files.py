@@ -135,6 +135,7 @@ LIMITS = {
     'classes': 50_000,
     'characters of a name': 1000,           # of a class, and of a synonym
     'bytes of a class file': 2**23,
+    'entries of a class file': 500_000,     # names, synonyms and lists
     'bytes of a caption': 2**24,            # two million words
     'bytes of a document': 2**29,           # JSON or a pickle, which are parsed as a whole
     'labels of a table': 2**24,             # marks of 1, 0 and -1, or names
@@ -264,8 +265,9 @@ def parse_json(
 
 # %% ../nbs/files.ipynb #7c2584c6
 def read_json(path:str|Path)->object:
-    "Parse a JSON file, as `parse_json`."
-    return parse_json(utf8_text(path), path)
+    "Parse a JSON file, as `parse_json`; `ValueError` for one beyond the limit, too."
+    with open(path, 'rb') as file: raw = bounded(file, LIMITS['bytes of a document'], path)
+    return parse_json(utf8(raw, path), path)
 
 # %% ../nbs/files.ipynb #cd38ffa0
 def is_text_list(x:object)->bool:
@@ -290,13 +292,15 @@ class _Loader(getattr(yaml, 'CSafeLoader', yaml.SafeLoader)):
         return super().construct_mapping(node, deep)
 
 def _refuse_traps(text:str)->None:
-    "Raise for repeated anchors, and for lists more than 20 deep."
+    "Raise for repeated anchors, for lists more than 20 deep, and for too many entries."
     level = 0
-    for event in yaml.parse(text, _Loader):
+    most = LIMITS['entries of a class file']
+    for n,event in enumerate(yaml.parse(text, _Loader)):
         if isinstance(event, yaml.CollectionStartEvent): level += 1
         if isinstance(event, yaml.CollectionEndEvent): level -= 1
         trap = None
         if level > 20: trap = 'lists in each other, more than 20 deep'
+        if n > most: trap = f'more than {most:,} entries, the limit in taidpt.files.LIMITS'
         if isinstance(event, yaml.AliasEvent):
             trap = 'this is repeated with an anchor (& and *); write it out'
         if trap: raise yaml.MarkedYAMLError(problem=trap, problem_mark=event.start_mark)
@@ -533,7 +537,8 @@ def read_class_file(path:str|Path)->dict: # .yaml, .yml, .json -> name, names, s
     if path.suffix.lower() not in CLASS_ENDINGS:
         raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
     if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
-    content = _parse_yaml(utf8_text(path), path)
+    with open(path, 'rb') as file: raw = bounded(file, LIMITS['bytes of a class file'], path)
+    content = _parse_yaml(utf8(raw, path), path)
     about = content if _is_described(content) else {'classes': content}
     classes = about['classes']
     if not classes or not isinstance(classes, (list, dict)):
@@ -548,6 +553,7 @@ def clean_text(text:str, what:str)->str:
     "Text, not empty, with one space between words. Raises `TypeError` or `ValueError` otherwise."
     if not isinstance(text, str):
         raise TypeError(f"{what} must be text, not {text!r:.60}; put it in quotes")
+    check_limit(len(text), 'characters of a name', what)
     text = ' '.join(text.split())
     if not text: raise ValueError(f"{what} is empty")
     if odd := _ODD.search(text):

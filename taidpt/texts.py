@@ -107,7 +107,13 @@ class LabeledTexts:
         if isinstance(i, Tensor): i = i.numpy()
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
-        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self.frequency)
+        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self._shares())
+
+    def _shares(self)->list[float]|None: # C
+        "The share of all sentences that names each class, where it is not that of these alone."
+        if self.frequency or not self.dropped: return self.frequency
+        whole = len(self) + self.dropped
+        return [count/whole for count in self.labels.sum(0).tolist()]
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."

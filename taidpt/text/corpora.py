@@ -6,14 +6,18 @@
 __all__ = ['table_rows', 'Captions', 'read_captions', 'bundled_captions']
 
 # %% ../../nbs/text/corpora.ipynb #corpora-002
-import csv, gzip, re, reprlib, zlib
+import codecs, csv, gzip, json, os, re, reprlib, zlib
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from ..files import (
     DATA, LIMITS, check_limit, is_text_list, parse_json, utf8, with_remedy)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
@@ -79,27 +83,155 @@ def _read_jsonl(path:Path, column:str|None)->Iterator[str]:
         yield _caption(parse_json(line, path, n), column, f'{path}:{n}')
 
 # %% ../../nbs/text/corpora.ipynb #40a4b493
-def _sentences(images:list)->list:
+_BLANKS = re.compile(r'[ \t\r\n]*')
+_DECODER = json.JSONDecoder()
+
+class _Document:
+    "A JSON document that is read and parsed a value at a time."
+    def __init__(self, file:BinaryIO, path:Path):
+        self.file = file
+        self.path = path
+        self.decode = codecs.getincrementaldecoder('utf-8-sig')().decode
+        self.text = ''                  # a piece of the document
+        self.at = 0                     # how much of it is parsed
+        self.line = 1                   # on which the piece begins
+
+    def fault(self, what:object, at:int)->ValueError: # place in the piece
+        "An error with file and line."
+        line = self.line + self.text.count('\n', 0, at)
+        return ValueError(f'{self.path}:{line}: {what}')
+
+    def read(self)->bool: # whether there was more
+        "Read on, and forget what is parsed."
+        self.line += self.text.count('\n', 0, self.at)
+        self.text = self.text[self.at:]
+        self.at = 0
+        raw = self.file.read(max(2**20, len(self.text)))
+        try: self.text += self.decode(raw, not raw)
+        except UnicodeDecodeError as e:
+            before = self.text + e.object[:e.start].decode()
+            line = self.line + before.count('\n')
+            raise ValueError(f'{self.path}:{line}: not UTF-8; save it as UTF-8') from None
+        return bool(raw)
+
+    def peek(self)->str: # '' at the end
+        "The next character that is not blank."
+        while True:
+            self.at = _BLANKS.match(self.text, self.at).end()
+            if self.at < len(self.text): return self.text[self.at]
+            if not self.read(): return ''
+
+    def take(self, marks:str)->str:
+        "The next character, which must be one of these."
+        mark = self.peek()
+        if not mark or mark not in marks:
+            expected = ' or '.join(map(repr, marks))
+            raise self.fault(f'no complete JSON (Expecting {expected})', self.at)
+        self.at += 1
+        return mark
+
+    def value(self)->object:
+        "The next value. Raises `ValueError` for a fault, or one beyond the limit."
+        self.peek()
+        while True:
+            fault = None
+            try: value, end = _DECODER.raw_decode(self.text, self.at)
+            except json.JSONDecodeError as e:
+                end = e.pos
+                fault = f'no complete JSON ({e.msg})'
+            except (ValueError, RecursionError) as e: raise self.fault(e, self.at) from None
+            if fault is None and end < len(self.text): break
+            left = len(self.text) - self.at
+            check_limit(left, 'bytes of a caption', f'{self.path}: a record')
+            if not self.read():
+                if fault: raise self.fault(fault, end)
+                end = len(self.text)
+                break
+        self.at = end
+        return value
+
+    def inside(self, closing:str)->Iterator[None]:
+        "Stop before each entry of a list or object, the next value, and behind its end."
+        self.peek()
+        self.at += 1
+        if self.peek() == closing: self.at += 1
+        else:
+            mark = ','
+            while mark == ',':
+                yield
+                mark = self.take(f',{closing}')
+
+    def elements(self)->Iterator[object]:
+        "The elements of a list, the next value."
+        for _ in self.inside(']'): yield self.value()
+
+    def keys(self)->Iterator[object]:
+        "The keys of an object, the next value; who takes one reads or skips its value."
+        for _ in self.inside('}'):
+            if self.peek() != '"': raise self.fault('no complete JSON (Expecting a name)', self.at)
+            key = self.value()
+            self.take(':')
+            yield key
+
+    def skip(self)->None:
+        "Leave out the next value."
+        mark = self.peek()
+        if mark == '[':
+            for _ in self.elements(): pass
+        elif mark == '{':
+            for _ in self.keys(): self.value()
+        else: self.value()
+
+    def check_end(self)->None:
+        "Raise `ValueError` if anything follows."
+        if self.peek(): raise self.fault('no complete JSON (Extra data)', self.at)
+
+# %% ../../nbs/text/corpora.ipynb #corpora-doc-3
+def _caption_list(path:Path)->str: # 'annotations' or 'images'; '' for a list alone
+    "Which list of a JSON document has the captions. Raises `ValueError` if none has."
+    found = None
+    with _open(path) as file:
+        document = _Document(file, path)
+        opening = document.peek()
+        if opening == '[': return ''
+        if opening != '{': document.value()
+        else:
+            for key in document.keys():
+                if key in ('annotations', 'images'):
+                    found = key if document.peek() == '[' else None
+                    if key == 'annotations': break
+                document.skip()
+            else: document.check_end()
+    if found is None:
+        raise ValueError(f"{path}: JSON without captions that are known here: "
+                         "neither COCO's (a list under 'annotations') nor a list")
+    return found
+
+def _sentences(images:Iterable)->Iterator[object]:
     "The sentences in Karpathy's list of images."
-    found = []
     for image in images:
         if not isinstance(image, dict): continue
         sentences = image.get('sentences')
-        if isinstance(sentences, list): found += sentences
-    return found
+        if isinstance(sentences, list): yield from sentences
+
+def _records(document:_Document, wanted:str)->Iterator[object]: # as of `_caption_list`
+    "The records of a document that have the captions."
+    if not wanted:
+        yield from document.elements()
+        return
+    for key in document.keys():
+        if key != wanted: document.skip()
+        elif wanted == 'images': yield from _sentences(document.elements())
+        else: yield from document.elements()
 
 def _read_json(path:Path, column:str|None)->Iterator[str]:
     "The captions of a JSON document of any of the three shapes."
-    with _open(path) as file: data = parse_json(utf8(file.read(), path), path)
-    records = data
-    if isinstance(data, dict):
-        records = data.get('annotations', data.get('images'))
-        if 'annotations' not in data and isinstance(records, list): records = _sentences(records)
-    if not isinstance(records, list):
-        raise ValueError(f"{path}: JSON without captions that are known here: "  # noqa: TRY004
-                         "neither COCO's (a list under 'annotations') nor a list")
-    for i,record in enumerate(records, 1):
-        yield _caption(record, column, f'{path}: record {i}')
+    wanted = _caption_list(path)
+    with _open(path) as file:
+        document = _Document(file, path)
+        for i,record in enumerate(_records(document, wanted), 1):
+            yield _caption(record, column, f'{path}: record {i}')
+        document.check_end()
 
 # %% ../../nbs/text/corpora.ipynb #25f3d341
 def _wordy_columns(rows:list[list[str]])->list[int]:
@@ -112,9 +244,32 @@ def _wordy_columns(rows:list[list[str]])->list[int]:
     return wordy
 
 # %% ../../nbs/text/corpora.ipynb #5fe0acff
-def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[int,int]:
-    "The caption column, and the number of lines of headings (1 or 0), from a table's first rows."
-    first = rows[0]
+_QUOTE_THEM = ('put sentences with the separator in them in quotes, '
+               'or name a file of bare sentences .txt')
+
+def _guessed_column(
+    head:list[tuple[str,list[str]]], # file and line, and cells, of a table's first rows
+    mark:str, # between the columns
+)->int|None: # the wordy column; None: there is not one, but none or several
+    "The caption column of a table without a usual heading. `ValueError` if it may be bare sentences."
+    wordy = _wordy_columns([cells for _,cells in head])
+    if len(wordy) != 1: return None
+    for where,cells in head:
+        others = cells[:wordy[0]] + cells[wordy[0] + 1:]
+        if mark != '\t' and any(' ' in cell for cell in others):
+            raise ValueError(f'{where}: a column or a part of a sentence? Write headings, '
+                             'such as image,caption; '
+                             f'or {_QUOTE_THEM}')
+    return wordy[0]
+
+def _table_column(
+    head:list[tuple[str,list[str]]], # file and line, and cells, of a table's first rows
+    column:str|int|None, # as in `read_captions`
+    path:Path,
+    mark:str, # between the columns
+)->tuple[int,int]: # the caption column, and the number of lines of headings, 1 or 0
+    "Where the captions are in a table. Raises `ValueError`."
+    first = head[0][1]
     if isinstance(column, int):
         if 0 <= column < len(first): return column, 0
         raise ValueError(f"{path}: there is no column {column}; it has {len(first)}, from 0 on")
@@ -123,9 +278,9 @@ def _table_column(rows:list[list[str]], column:str|int|None, path:Path)->tuple[i
         return 0, int(is_heading)
     try: return first.index(_column(first, column, path)), 1
     except ValueError:
-        wordy = _wordy_columns(rows)
-        if column is not None or len(wordy) != 1: raise
-    [i] = wordy
+        i = None
+        if column is None: i = _guessed_column(head, mark)
+        if i is None: raise
     is_heading = len(first[i].split()) < 3
     return i, int(is_heading)
 
@@ -154,17 +309,18 @@ def table_rows(
 # %% ../../nbs/text/corpora.ipynb #972b6a1d
 def _read_table(path:Path, column:str|int|None)->Iterator[str]:
     "The captions of a table with tabs, commas or semicolons between its columns."
-    rows = table_rows(path, quotes=_ending(path) != '.tsv')
+    is_tsv = _ending(path) == '.tsv'
+    rows = table_rows(path, quotes=not is_tsv)
     head = list(islice(rows, 100))
     if not head: return
-    i, headings = _table_column([cells for _,cells in head], column, path)
+    mark = '\t' if is_tsv else ','
+    i, headings = _table_column(head, column, path, mark)
     width = len(head[0][1])
     for where,cells in chain(head[headings:], rows):
-        missing = len(cells) <= i or not headings and len(cells) < width
-        if missing or any(map(str.strip, cells[width:])):
-            raise ValueError(
-                f"{where}: {len(cells)} columns, but {width} on the first line; put sentences "
-                "with the separator in them in quotes, or name a file of bare sentences .txt")
+        least = i + 1 if is_tsv and headings else width
+        if len(cells) < least or any(map(str.strip, cells[width:])):
+            raise ValueError(f'{where}: {len(cells)} columns, but {width} on the first line; '
+                             f'{_QUOTE_THEM}')
         yield cells[i]
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
