@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .encoders.weights import without_warnings
 from .metrics import as_array
 from .predict import Predictor
 from .tags import Thresholds, picture_thresholds
@@ -118,8 +119,7 @@ def held_out_tags(
     for k in range(parts):
         here, limits = part == k, default
         if y[~here].any():
-            with warnings.catch_warnings():          # of classes on few pictures
-                warnings.simplefilter('ignore')
+            with without_warnings():                 # of classes on few pictures
                 limits = calibrate_scores(y[~here], s[~here], names, default).values
         tags[here] = s[here] >= picture_thresholds(s[here], limits)
     return tags

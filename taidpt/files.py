@@ -140,6 +140,7 @@ LIMITS = {
     'bytes of a document': 2**29,           # JSON or a pickle, which are parsed as a whole
     'labels of a table': 2**24,             # marks of 1, 0 and -1, or names
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
+    'pixels in a tile': 2**24,              # of a TIFF; they rarely have more than 2**20
     'scans of a JPEG': 100,                 # a progressive one has about ten
     'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
 }
@@ -415,6 +416,12 @@ def _with_sizes(
         if isinstance(letter, str): sizes.setdefault(letter, size)
     return tuple(sizes.get(n, n) for n in shape)
 
+_FLOATS = 'float16', 'bfloat16', 'float32', 'float64'
+
+def _is_plain_float(tensor:'Tensor')->bool:
+    "Whether a tensor holds numbers that PyTorch can compare; some are too short, some have none."
+    return str(tensor.dtype).removeprefix('torch.') in _FLOATS and not tensor.is_meta
+
 def check_shapes(
     tensors:dict[str, 'Tensor'], # what a file holds
     shapes:dict[str, tuple|None], # name -> sizes: numbers, or a letter for one size; None: any
@@ -428,10 +435,10 @@ def check_shapes(
     for name,shape in shapes.items():
         tensor = tensors[name]
         wanted = _with_sizes(shape, tensor.shape, sizes)
-        if wanted != tensor.shape or not tensor.numel() or not tensor.is_floating_point():
+        if wanted != tensor.shape or not tensor.numel() or not _is_plain_float(tensor):
             sides = ' × '.join(map(str, wanted)) or 'a number'
             raise ValueError(
-                f'{path}: {name} should be {sides} in floating point, not empty, '
+                f'{path}: {name} should be {sides} in floating point (16 to 64 bits), not empty, '
                 f'but is {tuple(tensor.shape)}, {tensor.dtype}')
     return sizes
 
@@ -444,12 +451,12 @@ def check_numbers(
 )->None:
     "Raise `ValueError` for NaN, infinity, or numbers that would overflow scores."
     for name,tensor in tensors.items():
-        # what is empty or no number is for `check_shapes` to refuse
-        if not (tensor.numel() and tensor.is_floating_point()): continue
+        # what is empty, or of another type, is for `check_shapes` to refuse
+        if not (tensor.numel() and _is_plain_float(tensor)): continue
         largest = tensor.abs().max()                        # NaN if there is one
         if largest <= max: continue
         what = 'NaN' if largest.isnan() else f'numbers up to {largest:.2g}'
-        raise ValueError(f'{name} in {path} holds {what}, with which scores overflow: {why}.')
+        raise ValueError(f'{path}: {name} in it holds {what}, with which scores overflow: {why}.')
 
 # %% ../nbs/files.ipynb #b6f68343
 def _decoded(

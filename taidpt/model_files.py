@@ -7,7 +7,7 @@ __all__ = ['FORMAT', 'ModelHeader', 'write_model_file', 'read_header', 'read_mod
 
 # %% ../nbs/11_model_files.ipynb #mf-imports
 import json, warnings
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 
 from torch import Tensor
@@ -15,7 +15,7 @@ from torch import Tensor
 from . import __version__
 from .classes import ClassSet
 from .clip import FrozenCLIP, load_clip
-from .encoders.weights import is_known_clip, model_and_tag, opened_by_label
+from .encoders.weights import Prepared, is_known_clip, model_and_tag, opened_by_label
 from .files import (
     check_numbers, is_number, is_text_list, open_safetensors, parse_json, plain_text, with_remedy,
     write_safetensors)
@@ -23,17 +23,25 @@ from .tags import Thresholds, check_frequency
 from .training import Recipe, check_history
 
 # %% ../nbs/11_model_files.ipynb #mf-header-1
+def _is_credible(x:object)->bool:
+    "Whether it is a number that somebody would choose: 0, or neither tiny nor huge."
+    if not is_number(x): return False
+    return x == 0 or 1e-12 <= abs(x) <= (2**63 if isinstance(x, int) else 1e12)
+
 def _is_setting(value:object)->bool:
     "Whether a value from JSON is None, a bool, a number, text, or a list of text or numbers."
-    if value is None or isinstance(value, bool) or is_number(value): return True
+    if value is None or isinstance(value, bool) or _is_credible(value): return True
     values = value if isinstance(value, list) else [value]
-    return is_text_list(values) or all(map(is_number, values))
+    return is_text_list(values) or all(map(_is_credible, values))
 
 def _check_settings(settings:object, where:str)->dict: # from JSON -> the same
     "`ValueError` unless they are settings by name."
-    if isinstance(settings, dict) and all(map(_is_setting, settings.values())): return settings
-    raise ValueError(f'{where} must be settings by name: numbers, text, lists of them; '
-                     f'not {settings!r:.60}')
+    odd = settings
+    if isinstance(settings, dict):
+        odd = {name: value for name, value in settings.items() if not _is_setting(value)}
+        if not odd: return settings
+    raise ValueError(f'{where} must be settings by name: numbers from 1e-12 to 1e12, text, lists '
+                     f'of them; not {odd!r:.60}')
 
 def _check_text(text:object, where:str)->str: # from JSON -> the same
     "`ValueError` unless it is text on one line."
@@ -46,6 +54,22 @@ def _parsed(kind:type, about:object, where:str): # ClassSet or Recipe, from JSON
     try: return kind(**about)
     except (TypeError, ValueError) as e: raise ValueError(f'{where}: {e}') from None
 
+def _parsed_recipe(about:object, where:str)->Recipe: # from JSON
+    "A recipe with credible numbers; `ValueError`."
+    return _parsed(Recipe, _check_settings(about, where), where)
+
+def _parsed_preparation(about:object, where:str)->Prepared: # from JSON
+    "How pictures are prepared; `ValueError` for what `load_clip` would not take."
+    prepared = _parsed(Prepared, about, where)
+    size, dense = prepared.image_size, prepared.dense
+    fits = size is None or type(size) is int and 1 <= size <= _LARGEST
+    fits &= type(prepared.crop) is bool and type(prepared.draft) is bool
+    if fits and (dense is None or isinstance(dense, str)): return prepared
+    raise ValueError(f'{where}: pictures of up to {_LARGEST} pixels, cropped or not, decoded in '
+                     f'full or not, are wanted; not {about!r:.80}')
+
+_LARGEST = 2048                                             # pixels a side
+
 # %% ../nbs/11_model_files.ipynb #mf-header-2
 @dataclass
 class ModelHeader:
@@ -55,7 +79,8 @@ class ModelHeader:
     clip:str # name of the CLIP, e.g. 'RN50/openai'
     weights:str # its fingerprint
     classes:ClassSet
-    preparation:str='' # of pictures: `FrozenCLIP.preparation`
+    preparation:str='' # of pictures, in words: `FrozenCLIP.preparation`
+    prepared:Prepared|None=None # the same, as arguments of `load_clip`; None: in a way of its own
     recipe:Recipe|None=None # of prompts
     history:list[dict]=field(default_factory=list) # a row for each epoch
     frequency:list[float]|None=None # C, share of sentences that name each class
@@ -68,8 +93,9 @@ class ModelHeader:
         "The header as dictionaries, lists, text and numbers."
         about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         about['classes'] = self.classes.to_dict()
-        about['recipe'] = self.recipe and asdict(self.recipe)
-        about['thresholds'] = self.thresholds and asdict(self.thresholds)
+        for name in _OPTIONAL:
+            entry = about[name]
+            if is_dataclass(entry): about[name] = asdict(entry)
         about['history'] = list(self.history)
         about['members'] = [member.to_dict() for member in self.members]
         return about
@@ -79,15 +105,15 @@ class ModelHeader:
         "A header with every entry checked. Raises `ValueError` that names the entry."
         known = {entry.name for entry in fields(cls)}
         keys = about.keys() if isinstance(about, dict) else set()
-        if keys != known:
-            odd = min(keys ^ known)
+        if keys | {'prepared'} != known:                    # older files lack this one
+            odd = min((keys | {'prepared'}) ^ known)
             raise ValueError(f'{where}: {odd!r} is missing, or of a newer version of taidpt')
         entries = {name: _check_text(about[name], f'{where}: {name}') for name in _TEXTS}
         entries['settings'] = _check_settings(about['settings'], f'{where}: settings')
         entries['classes'] = _parsed(ClassSet, about['classes'], f'{where}: classes')
         entries['history'] = check_history(about['history'], where)
         for name, read in _OPTIONAL.items():
-            value = about[name]
+            value = about.get(name)
             entries[name] = None if value is None else read(value, f'{where}: {name}')
         members = about['members']
         if not isinstance(members, list):
@@ -98,7 +124,7 @@ class ModelHeader:
         return header
 
 _TEXTS = 'method', 'clip', 'weights', 'preparation', 'data', 'version'
-_OPTIONAL = {'recipe': lambda about, where: _parsed(Recipe, about, where),
+_OPTIONAL = {'recipe': _parsed_recipe, 'prepared': _parsed_preparation,
              'frequency': check_frequency, 'thresholds': Thresholds.from_dict}
 
 def _check_lengths(header:ModelHeader, where:str|Path)->None:
@@ -119,6 +145,8 @@ def write_model_file(
 )->None:
     "Write a model file, atomically."
     about = json.dumps(header.to_dict(), default=lambda number: number.item())
+    for name, tensor in tensors.items():
+        if tensor.is_meta: raise ValueError(f'{path}: {name} is on the device meta, without numbers')
     tensors = {name: tensor.clone() for name, tensor in tensors.items()}    # some may share memory
     words = {'format': FORMAT, 'version': __version__, 'about': about}
     write_safetensors(path, tensors, words)
@@ -168,17 +196,29 @@ def clip_of(
             ValueError, f'{path} was learned on {label!r}; to load that would '
             f'{opened_by_label(label)}, which a file does not decide:',
             f'{python}, or say trust=True {where_from}', f'{command}, or add --trust {where_from}')
-    try: return load_clip(*model_and_tag(label))
+    how = asdict(header.prepared) if header.prepared else {}
+    try: return load_clip(*model_and_tag(label), **how)
     except (ValueError, FileNotFoundError) as e: raise with_remedy(
         type(e), f'{path} was learned on {label!r}, which cannot be loaded here:',
         f'{python}. ({e})', f'{command}. ({e})') from None
 
+def _loaded_as(header:ModelHeader)->str: # a sentence
+    "How to load a CLIP that prepares pictures as that of the file."
+    if not header.prepared: return 'Load it with the CLIP that it was made with.'
+    usual = asdict(Prepared())
+    how = [f'{name}={x!r}' for name, x in asdict(header.prepared).items() if x != usual[name]]
+    return f'Load it without a CLIP, or with load_clip(…{", ".join(["", *how])}).'
+
 def warn_of_another_clip(header:ModelHeader, clip:FrozenCLIP, path:str|Path)->None:
-    "Warn if a file was learned on other weights, or calibrated on pictures prepared otherwise."
+    "Warn if a file was learned on other weights, or with pictures that were prepared otherwise."
     was, now = header.clip or 'a CLIP', clip.name or 'this CLIP'
     if header.weights != clip.fingerprint(): warnings.warn(
         f'{path} was learned on {was} with other weights than {now} in {clip.precision}.',
         stacklevel=4)
-    elif header.thresholds and header.preparation != clip.preparation(): warnings.warn(
-        f'{path} was calibrated on pictures prepared as {header.preparation}, and {now} prepares '
-        f'them as {clip.preparation()}: calibrate again.', stacklevel=4)
+    elif header.preparation not in ('', clip.preparation()):
+        done = 'was calibrated' if header.thresholds else 'goes'
+        remedy = ' Or calibrate again.' if header.thresholds else ''
+        warnings.warn(
+            f'{path} {done} with pictures prepared as {header.preparation}, and {now} prepares '
+            f'them as {clip.preparation()}: scores differ. {_loaded_as(header)}{remedy}',
+            stacklevel=4)

@@ -7,7 +7,7 @@ __all__ = ['validation', 'clip_and_classes', 'settings_of', 'header_of', 'read_m
            'model_identity', 'predict_together', 'Wrapper', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
-import copy, inspect, json, sys
+import copy, inspect, json, sys, warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP, as_features, feature_recipe, picture_batches
-from .encoders.features import FeatureStore
+from .encoders.features import FeatureStore, check_features
 from .encoders.pictures import as_pictures
 from .files import check_shapes, digest
 from .metrics import as_array, average_precision, mean_average_precision
@@ -45,6 +45,15 @@ def _labels_for(labels:ArrayLike, pictures, classes:ClassSet)->np.ndarray: # N �
     average_precision(labels, labels == 1)              # fails for other numbers than labels
     return labels
 
+def _rows_read(rows:Tensor)->np.ndarray: # N × …; NaN throughout for skipped pictures -> places
+    "The pictures that were read; a warning says how many were not, `ValueError` that none was."
+    read = ~rows.isnan().flatten(1).all(1).numpy()
+    skipped = len(read) - read.sum()
+    if skipped == len(read): raise ValueError('None of the pictures could be read.')
+    if skipped: warnings.warn(f'{skipped} of {len(read)} pictures could not be read, and are left '
+                              'out of the score.', stacklevel=3)
+    return read.nonzero()[0]
+
 def validation(
     model:'Predictor', # that learns
     val:tuple|None, # pictures in any form, and their labels, N × C: bool, 0/1 or 1/0/-1
@@ -55,7 +64,10 @@ def validation(
     pictures, labels = val
     if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
     labels = _labels_for(labels, pictures, model.classes)
-    features = as_features(model.clip, pictures, 'pictures', model.pos_embed, progress)
+    features = as_features(model.clip, pictures, 'pictures', model.pos_embed, progress, skipped=True)
+    read = _rows_read(torch.as_tensor(features.global_).cpu())
+    if len(read) < len(labels): features, labels = features.take(read), labels[read]
+    check_features(features)
     def measure(learned:'Predictor')->dict[str, float]:
         branches = learned.predict_branches(features, progress=False)
         scores = {'val_map': fuse(*branches)}
@@ -122,6 +134,7 @@ def header_of(model:'Predictor', data:str='')->ModelHeader: # a hash of what it 
     return ModelHeader(
         method=type(model).__name__, settings=model.settings(), clip=model.clip.name,
         weights=model.clip.fingerprint(), preparation=model.clip.preparation(),
+        prepared=model.clip.prepared,
         classes=model.classes, recipe=model.recipe_, history=list(model.history_),
         frequency=model.frequency_, thresholds=model.thresholds, data=data,
         members=[header_of(part) for part in model.parts()])
@@ -206,8 +219,9 @@ def read_model(
     def clip_for(inner:ModelHeader)->FrozenCLIP:
         "The CLIP that was passed, or the one that the file names, loaded once."
         if clip is not None: return clip
-        if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
-        return loaded[inner.clip]
+        key = inner.clip, inner.prepared
+        if key not in loaded: loaded[key] = clip_of(inner, path, trust)
+        return loaded[key]
     return _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
 
 # %% ../nbs/12_predict.ipynb #10-014
@@ -302,8 +316,12 @@ class Predictor:
         return torch.cat(list(batches))
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
-        "mAP of pictures, in percent."
-        return mean_average_precision(labels, self.predict(pictures, **how), self.classes.names)
+        "mAP of pictures, in percent; of those that were read, with `on_error='skip'`."
+        scores, labels = self.predict(pictures, **how), as_array(labels)
+        if how.get('on_error') == 'skip' and len(labels) == len(scores):
+            read = _rows_read(scores)
+            labels, scores = labels[read], scores[read]
+        return mean_average_precision(labels, scores, self.classes.names)
 
     # tags and probabilities
 

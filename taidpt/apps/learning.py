@@ -6,7 +6,6 @@
 __all__ = ['label_captions', 'Learned', 'learn_tagger']
 
 # %% ../../nbs/apps/learning.ipynb #learning-003
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +22,7 @@ from ..classes import ClassSet, add_synonyms, as_classset
 from ..clip import FrozenCLIP, encode_pictures, encode_sentences
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import UnreadablePicture
+from ..encoders.weights import without_warnings
 from ..ensemble import Attended
 from ..files import with_remedy
 from ..learner import TaIDPT
@@ -81,8 +81,7 @@ def _learner(method:str, loss:str, clip:FrozenCLIP, classes:ClassSet, settings:d
 def _in_full_precision(model:Predictor, clip:str|None)->Predictor: # name of its CLIP
     "The same model on its CLIP in float32."
     if model.clip.precision == 'float32': return model
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter('ignore')                     # that the weights are rounded
+    with TemporaryDirectory() as folder, without_warnings():    # that the weights are rounded
         path = Path(folder)/'model.safetensors'
         model.save(path)
         return load_model(path, as_clip(clip))

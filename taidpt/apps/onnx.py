@@ -6,9 +6,8 @@
 __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
-import io, json, warnings
+import io, json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from operator import mul
 from pathlib import Path
@@ -268,23 +267,15 @@ def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width 
 
     return Scores().eval()
 
-@contextmanager
-def _plain_attention()->Iterator[None]:
-    "While the block runs, attention consists of operations that ONNX has."
-    from torch.backends import mha
-    fused = mha.get_fastpath_enabled()
-    mha.set_fastpath_enabled(False)
-    try: yield
-    finally: mha.set_fastpath_enabled(fused)
-
 # %% ../../nbs/apps/onnx.ipynb #4ccb979a
 def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of pictures
     "An ONNX graph from `pixels` to `scores`. Raises `ValueError` if PyTorch cannot trace it."
     import torch
+    from taidpt.encoders.engines import PlainAttention
+    from taidpt.encoders.weights import without_warnings
     graph = io.BytesIO()
     try:
-        with torch.no_grad(), _plain_attention(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')             # sizes that become constants, as they may
+        with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants
             torch.onnx.export(
                 module, (torch.zeros(2, 3, *size),), graph, dynamo=False, opset_version=17,
                 input_names=['pixels'], output_names=['scores'],

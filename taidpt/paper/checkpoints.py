@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
+from ..encoders.weights import without_warnings
 from ..files import check_numbers
 from ..learner import TaIDPT, with_contexts
 
@@ -48,8 +49,7 @@ def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what
     allowed = [(thing, name) for name,thing in _STAND_INS.items()]
     try:
         _check_unpacked(path)
-        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-            warnings.simplefilter('ignore')                 # of pickles in other formats
+        with without_warnings(), torch.serialization.safe_globals(allowed): # one at a time
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as e:
         asked = re.search(r'GLOBAL (\S+\.\S+)', str(e))
