@@ -56,8 +56,10 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     U = U.to(torch.promote_types(U.dtype, torch.float32))
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
     P = U @ L.T / length                                             # T × C
-    where = mask.flatten().nonzero()[:, 0]
-    P = P.new_zeros(mask.numel(), len(L)).index_copy(0, where, P).unflatten(0, mask.shape)
+    if len(P) < mask.numel():                                        # some do not count
+        where = mask.flatten().nonzero()[:, 0]
+        P = P.new_zeros(mask.numel(), len(L)).index_copy(0, where, P)
+    P = P.unflatten(0, mask.shape)
     pad = ~mask[..., None]                                           # N × J × C from here on
     best = P.detach().masked_fill(pad, -torch.inf).amax(1, keepdim=True)     # a constant
     d = P - best

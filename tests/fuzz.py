@@ -32,7 +32,7 @@ from safetensors.torch import save_file
 from taidpt.all import (
     ClassSet, Ensemble, LabeledTexts, NounFilter, TaIDPT, TextConcepts, Thresholds, Tiled,
     load_model, read_captions, read_labels)
-from taidpt.apps.onnx import Tagger
+from taidpt.apps.onnx import _SEAL, Tagger, _sealed
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
 from taidpt.files import NO_CHECKSUM, seal
@@ -111,22 +111,28 @@ def mean_colour() -> onnx.GraphProto:
         helper.make_node('Flatten', ['m'], ['f']),
         helper.make_node('MatMul', ['f', 'w'], ['scores']),
     ]
-    given = [helper.make_tensor_value_info('pixels', 1, ['pictures', 3, 8, 8])]
-    result = [helper.make_tensor_value_info('scores', 1, ['pictures', 2])]
+    given = [helper.make_tensor_value_info('pixels', 1, [1, 3, 8, 8])]
+    result = [helper.make_tensor_value_info('scores', 1, [1, 2])]
     weights = [numpy_helper.from_array(np.ones((3, 2), np.float32), 'w')]
     return helper.make_graph(nodes, 'g', given, result, weights)
 
 
 def tagger() -> bytes:
-    "A graph that looks at the mean colour, with the words of a tagger"
+    "A graph that looks at the mean colour, with the words and the checksum of a tagger"
     words = dict(
         format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2],
         mean=[.5]*3, std=[.5]*3, crop=True, draft=False)
     opset = helper.make_opsetid('', 17)
+    opset.ClearField('domain')
     model = helper.make_model(mean_colour(), opset_imports=[opset], ir_version=8)
     texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in words.items()}
     helper.set_model_props(model, texts)
-    return model.SerializeToString()
+    return _sealed(model.SerializeToString())
+
+
+def unsealed() -> bytes:
+    "The same without its checksum"
+    return tagger().rpartition(_SEAL)[0]
 
 
 def picture(kind: str) -> bytes:
@@ -389,6 +395,7 @@ def spoil_header(content: bytes, rng: random.Random) -> bytes:
 def one_case(reader: str, rng: random.Random) -> tuple[str, bytes]:
     "Name and content of a spoilt file"
     name, content = rng.choice(seeds(reader))
+    if reader == 'tagger' and rng.random() < .7: return name, _sealed(spoil(unsealed(), rng))
     by_header = reader.endswith('_header') or (reader == 'vectors' and rng.random() < .7)
     spoilt = spoil_header(content, rng) if by_header else spoil(content, rng)
     return name, spoilt
