@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, bundled_photos, check_pictures
+from ..encoders.pictures import open_rgb
 from ..files import parse_json, read_json, utf8_text
 from ..text.corpora import Captions, bundled_captions, read_captions
 
@@ -309,9 +309,8 @@ def _picture_error(path:Path, verify:bool)->str|None:
     "The fault of a picture file, or None; `verify` decodes it."
     fault = _file_error(path)
     if fault or not verify: return fault
-    try:
-        with Image.open(path) as picture: picture.load()
-    except Exception as e:  # noqa: BLE001
+    try: open_rgb(path)
+    except (OSError, ValueError) as e:
         return f'cannot be read ({e})'.replace(f'{path}', path.name)
 
 def _broken_pictures(folder:Path, names:list[str], verify:bool)->dict[str,str]: # name -> fault
