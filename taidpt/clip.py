@@ -32,6 +32,7 @@ from .encoders.towers import any_text_features, is_causal, picture_features, pro
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
 from .files import DATA, digest, text_list
+from .text.words import cut_words
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
@@ -129,7 +130,8 @@ class FrozenCLIP:
 
     def tokenize(self, texts:str|Sequence[str]) -> Tensor: # N × context length, int64, on the CPU
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
-        return self.tokenizer(text_list(texts))
+        longest = 40*self.context_length                # characters; a token has 32 at most
+        return self.tokenizer([cut_words(text, longest) for text in text_list(texts)])
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` names a row without one."

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb', 'read_pixels',
            'picture_identity', 'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread', 'model_view',
-           'core_threads', 'in_batches']
+           'cores_here', 'core_threads', 'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
@@ -369,19 +369,27 @@ def model_view(
     return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
 
 # %% ../../nbs/encoders/pictures.ipynb #7e9d3e6f
+_SETTING_CORES = Lock()                     # PyTorch has one number for all threads to come
+
+def cores_here() -> int:
+    "The cores that PyTorch uses in this thread."
+    import torch                                        # here, as it takes a second
+    with _SETTING_CORES: return torch.get_num_threads()
+
 def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
     "n threads in which PyTorch uses `each` cores; the calling thread keeps all its cores."
     import torch                                        # here, as it takes a second
     pool = ThreadPoolExecutor(n)
-    cores = torch.get_num_threads()
+    cores = cores_here()
     all_here = Barrier(n)
     def keep_to_few(_):
         torch.get_num_threads()      # sets this thread up now; later it would undo the next line
         torch.set_num_threads(each)
         all_here.wait()              # until every thread has come here
     if cores > each:
-        list(pool.map(keep_to_few, range(n)))
-        torch.set_num_threads(cores) # for this thread, and for threads to come
+        with _SETTING_CORES:
+            list(pool.map(keep_to_few, range(n)))
+            torch.set_num_threads(cores) # for this thread, and for threads to come
     return pool
 
 # %% ../../nbs/encoders/pictures.ipynb #4540bc72
@@ -409,8 +417,7 @@ def in_batches(
     side_by_side:bool, # several threads may encode batches at a time
 ) -> Iterator: # results of `encode`, in order
     "Read and encode items, working at most a few batches ahead."
-    import torch
-    cores = torch.get_num_threads()
+    cores = cores_here()
     starts = range(0, len(items), batch_size)
     n = min(8, cores)
     together = side_by_side and len(starts) >= n        # a thread a batch, else a thread a picture
