@@ -19,9 +19,10 @@ import numpy as np
 
 from .. import __version__
 from .onnx import Tagger
-from ..encoders.pictures import UnreadablePicture, as_pictures, read_pixels, what_is_wrong
+from ..encoders.pictures import (
+    UnreadablePicture, as_pictures, picture_identity, read_pixels, what_is_wrong)
 from ..files import (
-    content_digest, digest, fingerprint, is_url, join_labels, locked, name_beside, shown,
+    content_digest, digest, is_url, join_labels, locked, name_beside, shown,
     with_remedy, write_whole)
 from ..metrics import as_array
 from ..tags import Rule, Tag
@@ -180,7 +181,7 @@ def _in_tiles(model:'Predictor', tiles:int, own_rule:bool)->'Predictor':
 def _why(picture, preprocess)->str:
     "Why a picture cannot be read: it is read again."
     try: read_pixels(picture, preprocess)
-    except Exception as e:                                  # kinds vary  # noqa: BLE001
+    except (OSError, ValueError) as e:
         told = what_is_wrong(picture, 0, e).removeprefix(f'{shown(picture)}: ')
         return f'cannot be read: {told}'
     return 'cannot be read'
@@ -341,7 +342,7 @@ class _Part:
         self.kept = kept
         self.new = list(range(len(pictures)))               # those without scores
         if kept is None: return
-        self.keys = [fingerprint([picture]).encode() for picture in pictures]
+        self.keys = [digest([picture_identity(picture)]).encode() for picture in pictures]
         self.new = [i for i in self.new if self.keys[i] not in kept.rows]
 
     @property
