@@ -358,7 +358,16 @@ class _Part:
         return np.array(rows, np.float32).reshape(-1, scores.shape[1])
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-5
-_AT_ONCE = 32 * max(2, os.cpu_count() or 1)     # a second's work or so: cores wait at its end
+_AT_ONCE = 32 * max(2, os.cpu_count() or 1)     # cores wait at the end of each such part
+
+def _growing(pictures:Sequence, first:int, most:int)->Iterator[Sequence]:
+    "Parts of pictures, each twice as long as the one before it."
+    start = 0
+    size = min(first, most)
+    while start < len(pictures):
+        yield pictures[start:start + size]
+        start += size
+        size = min(2*size, most)
 
 def _clear(bar)->None: # of tqdm
     "Take a bar off the screen, where lines will be printed; it comes back below them."
@@ -370,15 +379,15 @@ def iter_tags(
     on_error:str='raise', # as in `tag_pictures`
     progress:bool=True, # a bar
     kept:KeptScores|None=None, # scores of an earlier run, and for the next one; of `keep_scores`
-    at_once:int=_AT_ONCE, # pictures
+    at_once:int=_AT_ONCE, # most pictures of a part; the first has 8
 )->Iterator[TaggedPictures]: # of some pictures after the others
     "Tags as they come. `UnreadablePicture`, after the tags of the pictures before it."
     from tqdm.auto import tqdm          # late, as it reads its settings when it is imported
-    if not tagging.independent: at_once = max(1, len(pictures))
+    parts = _growing(pictures, 8, at_once) if tagging.independent else [pictures]
     nothing = np.empty((0, len(tagging.names)), np.float32)
     with tqdm(total=len(pictures), desc='pictures', disable=not progress) as bar:
-        for start in range(0, len(pictures), at_once):
-            part = _Part(pictures[start:start + at_once], kept)
+        for some in parts:
+            part = _Part(some, kept)
             error = None
             try: scores = tagging.score(part.unscored, on_error, False) if part.new else nothing
             except UnreadablePicture as e:
@@ -386,9 +395,9 @@ def iter_tags(
                 scores = _before_unreadable(tagging, part.unscored)
             scores = part.filled(as_array(scores))
             _clear(bar)
-            if len(scores): yield tagging.tagged(part.pictures[:len(scores)], scores)
+            if len(scores): yield tagging.tagged(some[:len(scores)], scores)
             if error: raise error
-            bar.update(len(part.pictures))
+            bar.update(len(some))
 
 def joined(parts:Sequence[TaggedPictures])->TaggedPictures: # one or more, of one `Tagging`
     "All pictures of several results."
