@@ -89,7 +89,7 @@ def test_any_unreadable_picture_can_be_skipped(tmp_path):
     path.write_bytes(tagger())
     look = Tagger(path, threads=1)
     odd = [*PICTURES.glob('*'), picture('PNG')]
-    with pytest.warns(UserWarning, match='Skipped .*damaged.avif'):
+    with pytest.warns(UserWarning, match='Skipped'):
         scores = look.predict(odd, on_error='skip')
     assert np.isnan(scores).all(1).tolist() == [True]*(len(odd) - 1) + [False]
     refused = pytest.raises(ValueError, match='cannot be decoded.*some')

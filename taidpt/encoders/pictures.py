@@ -239,7 +239,7 @@ def _unreadable_as_value_error() -> Iterator[None]:
     "Raise `ValueError` for any error but `OSError` and `ValueError`."
     try: yield
     except (OSError, ValueError): raise
-    except Exception as e:              # Pillow's and fsspec's kinds vary  # noqa: BLE001
+    except Exception as e:              # Pillow's and fsspec's kinds vary
         why = str(e) or type(e).__name__
         raise ValueError(f'it cannot be decoded: {why:.200}') from e
 
