@@ -28,7 +28,7 @@ from .encoders.pictures import as_pictures
 from .files import check_shapes, digest
 from .metrics import as_array, average_precision, mean_average_precision
 from .model_files import (
-    ModelHeader, clip_of, read_model_file, warn_of_another_clip, write_model_file)
+    ModelHeader, check_learned, clip_of, read_model_file, warn_of_another_clip, write_model_file)
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Rule, Tag, Thresholds, as_thresholds, reference_thresholds
 from .training import Recipe, check_same_run
@@ -462,7 +462,9 @@ class Predictor:
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write the learned model and all that it needs, atomically."
         self.check_fitted()
-        write_model_file(path, header_of(self), all_tensors(self))
+        tensors = all_tensors(self)
+        check_learned(tensors, path)
+        write_model_file(path, header_of(self), tensors)
 
     @classmethod
     def load(cls,
@@ -696,7 +698,9 @@ def learn_at_once(
         header, tensors = read_model_file(checkpoint)
         check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
         trial.take_tensors(tensors)
-    else: compute(trial)
+    else:
+        compute(trial)
+        check_learned(all_tensors(trial), 'this model')
     if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
     if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
     vars(model).update(vars(trial))

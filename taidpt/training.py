@@ -266,7 +266,8 @@ def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, 
     finite = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
     if not finite: raise with_remedy(
         ValueError, f'Learning went astray in epoch {epoch}, with a loss of {mean}:',
-        f'lower the learning rate ({recipe.lr}).', f'give a lower --lr than {recipe.lr}.')
+        python=f'lower the learning rate ({recipe.lr}).',
+        command=f'lower --lr (it was {recipe.lr}).')
     if epoch == 1 and mean == 0: warnings.warn(
         "The loss is 0, so the prompts learn nothing: loss='ranking' needs two or more "
         "classes, loss='pairs' items with and without a class.", stacklevel=4)

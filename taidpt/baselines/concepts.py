@@ -110,7 +110,7 @@ class ClassVectors(Predictor):
         return {'vectors': (len(self.classes), 'D')}
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the vectors of a file."
-        self.vectors_ = tensors['vectors'].to(self.clip.device)
+        self.vectors_ = tensors['vectors'].to(self.clip.device, torch.float32)
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
 class TextConcepts(ClassVectors):
