@@ -13,7 +13,6 @@ from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
@@ -596,12 +595,11 @@ def _folder(out:str|None, clip:str, data:Path|None, dataset:str|None, limit:int|
     return os.path.join('reproduced', '-'.join(parts))
 
 def _own_method(member:str|None): # a class
-    "The class that MODULE:CLASS names, from a file here or a package. Raises `ValueError`."
+    "The class that FILE.py:CLASS or MODULE:CLASS names. Raises `ValueError`."
     if member is None: return None
-    sys.path.insert(0, os.getcwd())
-    try: return resolve_name(member)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ValueError(f'--member {member}: {e}; write MODULE:CLASS') from None
+    from taidpt.paper.family import own_method
+    try: return own_method(member)
+    except ValueError as e: raise ValueError(f'--member {e}') from None
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-run
 def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Path|None, seeds:int,
@@ -650,8 +648,8 @@ _Dataset = Annotated[str|None, Option('--dataset', '--datasets', help=(
     'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]
 _CaptionIds = Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]
 _MinPhotos = Annotated[int|None, Option(min=1, help='For family: photos per class.')]
-_Member = Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
-    'For family: your own method, from a file here or a package.'))]
+_Member = Annotated[str|None, Option(metavar='FILE.py:CLASS', help=(
+    'For family: your own method, from this file; or MODULE:CLASS of a package.'))]
 _Miniature = Annotated[str|None, Option(metavar='DIR', help=(
     'Write the layouts of the data sets in small, to try a command on.'))]
 _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
