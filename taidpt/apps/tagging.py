@@ -315,7 +315,7 @@ def keep_scores(
     if table is None or not tagging.independent:
         yield None
         return
-    path = name_beside(os.path.realpath(table), '.partial')
+    path = name_beside(table, '.partial')
     with locked(path):
         kept = KeptScores(path, tagging.identity, len(tagging.names))
         try:
