@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike
 
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures
-from .files import content_digest, digest
 from .encoders.weights import without_warnings
+from .files import content_digest, digest
 from .metrics import as_array
 from .predict import Predictor
 from .tags import Thresholds, picture_thresholds

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'name_beside', 'locked', 'put_in_place', 'check_target',
-           'write_whole', 'check_limit', 'bounded', 'shown', 'file_name', 'join_labels', 'split_labels', 'with_remedy',
-           'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'text_list', 'seal',
-           'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'check_shapes', 'check_numbers',
+           'write_whole', 'check_limit', 'bounded', 'shown', 'from_cell', 'file_name', 'join_labels', 'split_labels',
+           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'text_list',
+           'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'check_shapes', 'check_numbers',
            'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint', 'content_digest', 'read_class_file',
            'clean_text']
 
@@ -181,14 +181,22 @@ def _escaped(found:re.Match)->str:
         return rf'\x{ord(character) - 0xdc00:x}'
     return ascii(character)[1:-1]
 
+# where a spreadsheet may begin a cell that it takes for a formula, in whatever language
+_FORMULA = r"""(?=[\s"']*[=+\-@＝＋－＠])"""
+_BEFORE_FORMULA = re.compile(f'(^|[;,]){_FORMULA}')
+_MARKED_FORMULA = re.compile(f"(^|[;,])'{_FORMULA}")
+
 def shown(
     text:object, # a name, a path, a message
     cell:bool=False, # of a table for spreadsheets
 )->str: # safe to print, and to write to any text file
     r"Text on one line that controls no terminal; a byte that is not UTF-8 is written as \xNN."
     text = _ODD.sub(_escaped, str(text))
-    if cell and text.startswith(('=', '+', '-', '@')): return f"'{text}"
-    return text
+    return _BEFORE_FORMULA.sub(r"\1'", text) if cell else text
+
+def from_cell(text:str)->str: # of `shown(…, cell=True)`
+    "A cell without the marks before formulas; escapes stay."
+    return _MARKED_FORMULA.sub(r'\1', text)
 
 # %% ../nbs/files.ipynb #files-nam-5
 def file_name(name:str)->str: # of anything, from a file of somebody else

@@ -167,9 +167,9 @@ def test_names_control_neither_terminal_nor_spreadsheet(tmp_path):
     found.save_table(table, scores=True)
     with table.open(newline='') as f: rows = list(csv.reader(f))
     assert rows == [
-        ['picture', 'tags', "'@dog\\x9b"],
-        ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '0.5000'],
-        ["'=1+1.jpg", "'@dog\\x9b", '0.5000'],
+        ['picture', 'tags', 'error', "'@dog\\x9b"],
+        ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '', '0.5000'],
+        ["'=1+1.jpg", "'@dog\\x9b", '', '0.5000'],
     ]
 
 

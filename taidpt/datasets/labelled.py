@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset
-from ..files import DATA, check_limit, read_json, split_labels
+from ..files import DATA, check_limit, from_cell, read_json, split_labels
 from ..text.corpora import table_rows
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
@@ -69,11 +69,14 @@ _MARKS = ('1', '0', '-1')
 
 def _rows(path:Path)->Iterator[tuple[str,list[str]]]: # file and line, for messages, and cells
     "The lines of a table of labels, headings included."
-    of_tag = None                       # whether `tag` wrote it, perhaps with scores
+    head = None
     for where,row in table_rows(path):
         cells = [cell.strip() for cell in row]
-        if of_tag is None: of_tag = cells[:2] == ['picture', 'tags']
-        yield where, cells[:2] if of_tag else cells
+        head = head or cells
+        if head[:2] != ['picture', 'tags']:
+            yield where, cells
+        elif head[2:3] != ['error'] or cells is head or not any(cells[2:3]):    # as `tag` writes it
+            yield where, [from_cell(cells[0]), *cells[1:2]]
 
 def _only_marks(path:Path)->bool:
     "Whether the column below the headings has marks, and nothing else."
@@ -102,7 +105,7 @@ def _listed(where:str, cells:list[str])->dict[str,int]: # label -> 1
     for cell in cells:
         try: labels += split_labels(cell)
         except ValueError as e: raise ValueError(f'{where}: {e}') from None
-    return dict.fromkeys(labels, 1)
+    return dict.fromkeys(map(from_cell, labels), 1)
 
 def _marked(
     where:str, # file and line, for messages

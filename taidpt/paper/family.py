@@ -27,7 +27,7 @@ from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..encoders.features import FeatureStore
 from ..ensemble import Attended
-from ..files import DATA, digest, locked, write_whole
+from ..files import DATA, digest, from_cell, locked, shown, write_whole
 from ..learner import TaIDPT
 from ..metrics import Interval, Measured
 from ..nounfilter import NounFilter
@@ -208,6 +208,11 @@ class Result:
     def over_zeroshot(self)->Interval: return Interval(self.gain, self.gain_low, self.gain_high)
 
 # %% ../../nbs/paper/family.ipynb #family-022
+def _result(row:dict)->Result: # by heading
+    "A row of a file, whose texts are as they were before they became cells."
+    told = {name: from_cell(x) if isinstance(x, str) else x for name, x in row.items()}
+    return Result(**told)
+
 def read_results(
     path:str|Path, # .csv
 )->list[Result]: # empty if the file does not exist
@@ -220,7 +225,7 @@ def read_results(
         column_types=types, null_values=[], true_values=['yes'], false_values=['no'])
     try:
         table = arrow.read_csv(path, arrow.ReadOptions(use_threads=False), convert_options=convert)
-        return [Result(**row) for row in table.to_pylist()]
+        return [_result(row) for row in table.to_pylist()]
     except (TypeError, ArrowInvalid) as e: raise ValueError(
         f'{path}: {e}; correct the line, or delete it to measure it again') from None
 
@@ -228,7 +233,7 @@ def read_results(
 def _told(value)->str:
     "A value as the file holds it."
     if isinstance(value, bool): return 'yes' if value else 'no'
-    return f'{value:.2f}' if isinstance(value, float) else str(value)
+    return f'{value:.2f}' if isinstance(value, float) else shown(value, cell=True)
 
 def keep_results(
     path:str|Path, # .csv, new or existing
