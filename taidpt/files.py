@@ -139,6 +139,8 @@ LIMITS = {
     'bytes of a caption': 2**24,            # two million words
     'bytes of a document': 2**29,           # JSON or a pickle, which are parsed as a whole
     'labels of a table': 2**24,             # marks of 1, 0 and -1, or names
+    'bytes of a page of parquet': 2**29,    # which usually has a million
+    'bytes of a packed table': 2**26,       # plus 1,000 times the bytes of its file
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
     'scans of a JPEG': 100,                 # a progressive one has about ten
     'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
