@@ -116,6 +116,8 @@ class _Document:
 
     def peek(self)->str: # '' at the end
         "The next character that is not blank."
+        mark = self.text[self.at:self.at + 1]
+        if mark and mark not in ' \t\r\n': return mark       # most often
         while True:
             self.at = _BLANKS.match(self.text, self.at).end()
             if self.at < len(self.text): return self.text[self.at]
@@ -187,26 +189,6 @@ class _Document:
         if self.peek(): raise self.fault('no complete JSON (Extra data)', self.at)
 
 # %% ../../nbs/text/corpora.ipynb #corpora-doc-3
-def _caption_list(path:Path)->str: # 'annotations' or 'images'; '' for a list alone
-    "Which list of a JSON document has the captions. Raises `ValueError` if none has."
-    found = None
-    with _open(path) as file:
-        document = _Document(file, path)
-        opening = document.peek()
-        if opening == '[': return ''
-        if opening != '{': document.value()
-        else:
-            for key in document.keys():
-                if key in ('annotations', 'images'):
-                    found = key if document.peek() == '[' else None
-                    if key == 'annotations': break
-                document.skip()
-            else: document.check_end()
-    if found is None:
-        raise ValueError(f"{path}: JSON without captions that are known here: "
-                         "neither COCO's (a list under 'annotations') nor a list")
-    return found
-
 def _sentences(images:Iterable)->Iterator[object]:
     "The sentences in Karpathy's list of images."
     for image in images:
@@ -214,24 +196,37 @@ def _sentences(images:Iterable)->Iterator[object]:
         sentences = image.get('sentences')
         if isinstance(sentences, list): yield from sentences
 
-def _records(document:_Document, wanted:str)->Iterator[object]: # as of `_caption_list`
-    "The records of a document that have the captions."
-    if not wanted:
-        yield from document.elements()
-        return
+def _listed(document:_Document, wanted:str)->Iterator[object]: # and returns the keys of all lists
+    "The elements of a list in an object."
+    lists = []
     for key in document.keys():
-        if key != wanted: document.skip()
-        elif wanted == 'images': yield from _sentences(document.elements())
-        else: yield from document.elements()
+        is_list = document.peek() == '['
+        if is_list: lists.append(key)
+        if is_list and key == wanted: yield from document.elements()
+        else: document.skip()
+    document.check_end()
+    return lists
 
-def _read_json(path:Path, column:str|None)->Iterator[str]:
-    "The captions of a JSON document of any of the three shapes."
-    wanted = _caption_list(path)
+def _records(path:Path)->Iterator[object]:
+    "The records with captions in a JSON document of any of the three shapes."
     with _open(path) as file:
         document = _Document(file, path)
-        for i,record in enumerate(_records(document, wanted), 1):
-            yield _caption(record, column, f'{path}: record {i}')
+        opening = document.peek()
+        lists = []
+        if opening == '[': yield from document.elements()
+        elif opening == '{': lists = yield from _listed(document, 'annotations')
+        else: document.value()
         document.check_end()
+    if opening == '[' or 'annotations' in lists: return
+    if 'images' not in lists:
+        raise ValueError(f"{path}: JSON without captions that are known here: "
+                         "neither COCO's (a list under 'annotations') nor a list")
+    with _open(path) as file: yield from _sentences(_listed(_Document(file, path), 'images'))
+
+def _read_json(path:Path, column:str|None)->Iterator[str]:
+    "The captions of a JSON document."
+    for i,record in enumerate(_records(path), 1):
+        yield _caption(record, column, f'{path}: record {i}')
 
 # %% ../../nbs/text/corpora.ipynb #25f3d341
 def _wordy_columns(rows:list[list[str]])->list[int]:
