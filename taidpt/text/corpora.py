@@ -8,6 +8,7 @@ __all__ = ['table_rows', 'parquet_rows', 'Captions', 'read_captions', 'bundled_c
 # %% ../../nbs/text/corpora.ipynb #corpora-002
 import codecs, csv, gzip, json, os, re, reprlib, zlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -15,9 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from ..files import (
     DATA, LIMITS, check_limit, is_text_list, parse_json, utf8, with_remedy)
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+if TYPE_CHECKING: import pyarrow as pa
 
 # %% ../../nbs/text/corpora.ipynb #corpora-005
 def _open(path:Path)->BinaryIO:
@@ -322,38 +321,52 @@ def _read_table(path:Path, column:str|int|None)->Iterator[str]:
 def _number(raw:bytes, at:int)->tuple[int,int]: # its value, and where it ends
     "A whole number, seven bits a byte, the lowest first."
     value = shift = 0
-    while shift < 70:
+    while not value >> 64:
         value |= (raw[at] & 127) << shift
         shift += 7
         at += 1
-        if raw[at - 1] < 128: return value, at
-    raise ValueError('a header of a page has a number without an end')
+        if raw[at - 1] < 128: break
+    if value >> 64 or shift > 70: raise ValueError('a number has more than 64 bits')
+    return value, at
 
-def _signed(value:int)->int: return value >> 1 ^ -(value & 1)
+def _list(raw:bytes, at:int)->tuple[list,int]: # its elements, and where it ends
+    "A list in a header or summary."
+    kind = raw[at] & 15
+    count = raw[at] >> 4
+    at += 1
+    if count == 15: count, at = _number(raw, at)
+    elements = []
+    for _ in range(count):
+        element, at = _field(raw, at, kind)
+        elements.append(element)
+        if kind in (1, 2): at += 1              # outside of lists, the kind is the value
+    return elements, at
 
 def _field(raw:bytes, at:int, kind:int)->tuple[object,int]: # its value, and where it ends
-    "A field of a header. Raises `ValueError` for a kind that no header of a page has."
+    "A field of a header or summary. Raises `IndexError` if it is torn, `ValueError` for others."
+    if at >= len(raw): raise IndexError
     if kind in (1, 2): return kind == 1, at
-    if kind in (5, 6):
+    if kind == 3: return raw[at], at + 1
+    if kind in (4, 5, 6):
         value, at = _number(raw, at)
-        return _signed(value), at
+        return value >> 1 ^ -(value & 1), at
+    if kind == 7: return None, at + 8
     if kind == 8:
         size, at = _number(raw, at)
-        return None, at + size
+        return raw[at:at + size], at + size
+    if kind in (9, 10): return _list(raw, at)
     if kind == 12: return _fields(raw, at)
-    raise ValueError(f'a header of a page has a field of kind {kind}')
+    raise ValueError(f'there is a field of kind {kind}')
 
 def _fields(raw:bytes, at:int)->tuple[dict[int,object],int]: # by number; where they end
-    "The fields of a header. Raises `IndexError` if it is torn."
+    "The fields of a header, or of a part of it."
     fields, number = {}, 0
     while raw[at]:
         kind = raw[at] & 15
         step = raw[at] >> 4
         at += 1
         if step: number += step
-        else:
-            number, at = _number(raw, at)
-            number = _signed(number)
+        else: number, at = _field(raw, at, 4)
         fields[number], at = _field(raw, at, kind)
     return fields, at + 1
 
@@ -365,30 +378,53 @@ class _Page(NamedTuple):
     values:int # their number
     encoding:int # how they are written
 
-def _page(fields:dict)->_Page:
-    "A page by the fields of its header."
-    is_words = fields[1] == 2
-    about = fields.get(7 if is_words else 8 if fields[1] == 3 else 5, {})
-    encoding = about.get(4 if fields[1] == 3 else 2, 0)
-    return _Page(is_words, max(fields[2], 0), max(about.get(1, 0), 0), encoding)
+class _Chunk(NamedTuple):
+    "What the summary of a file says of a column in a group of rows."
+    path:tuple[str, ...] # name of the column, then of what is inside
+    start:int # of its first page, in bytes
+    size:int # of all its pages, as they are packed
+    values:int # their number
 
-def _pages(file:BinaryIO, column:'pq.ColumnChunkMetaData')->Iterator[_Page]:
+def _chunks(file:BinaryIO)->list[list[_Chunk]]: # of each group of rows
+    "The columns of a parquet file, by the summary at its end."
+    file.seek(-8, os.SEEK_END)
+    length = int.from_bytes(file.read(4), 'little')
+    file.seek(-8 - length, os.SEEK_END)
+    about, _ = _fields(file.read(length), 0)
+    groups = []
+    for group in about[4]:
+        columns = [chunk[3] for chunk in group[1]]
+        groups.append([])
+        for said in columns:
+            path = tuple(name.decode() for name in said[3])
+            start = said[9]
+            if said.get(11): start = min(start, said[11])
+            groups[-1].append(_Chunk(path, start, said[7], said[5]))
+    return groups
+
+_NUMBERS = {0: (5, 2), 1: (6, 2), 2: (7, 2), 3: (8, 4)} # kind -> fields: more about it, encoding
+
+def _pages(file:BinaryIO, chunk:_Chunk)->Iterator[_Page]:
     "The pages of a column in a group of rows. Raises `ValueError` for a torn header."
-    at = column.data_page_offset
-    if column.dictionary_page_offset: at = min(at, column.dictionary_page_offset)
-    end = at + column.total_compressed_size
+    at = chunk.start
+    end = at + chunk.size
     seen = 0
-    while at < end and seen < column.num_values:
+    while at < end and seen < chunk.values:
         for size in (2**12, 2**24):                 # statistics in a header may be long
             file.seek(at)
             raw = file.read(size)
-            try: fields, length = _fields(raw, 0)
-            except IndexError: continue
-            break
+            with suppress(IndexError):
+                fields, length = _fields(raw, 0)
+                break
         else: raise ValueError(f'no header of a page at byte {at:,}')
-        page = _page(fields)
+        kind, size, packed = fields[1], fields[2], fields[3]
+        at += length + packed
+        if kind not in _NUMBERS or min(size, packed) < 0 or at > end:
+            raise ValueError(f'the header of the page before byte {at:,} is torn')
+        about, encoding = _NUMBERS[kind]
+        about = fields.get(about, {})
+        page = _Page(kind == 2, size, max(about.get(1, 0), 0), about.get(encoding, 0))
         if not page.is_words: seen += page.values
-        at += length + max(fields[3], 0)
         yield page
 
 # %% ../../nbs/text/corpora.ipynb #pq-check
@@ -417,32 +453,25 @@ def _check_pages(
         if fault: raise ValueError(f'{path}: {fault}')
     return words
 
-def _leaves(about:'pq.FileMetaData', names:list[str])->list[int]:
-    "The numbers of the columns of values below columns with these names."
-    found = []
-    for i in range(about.num_columns):
-        path = about.schema.column(i).path
-        if any(path == name or path.startswith(f'{name}.') for name in names): found.append(i)
-    return found
-
 def _batches(path:Path, names:list[str])->Iterator['pa.RecordBatch']:
     "Columns of a parquet file in batches of rows. Raises `ValueError` beyond the limits."
     import pyarrow.parquet as pq                # here, as other files need none of it
-    about = pq.read_metadata(path)
-    leaves = _leaves(about, names)
-    columns = [about.schema.column(i) for i in leaves]
-    lists = any(column.max_repetition_level for column in columns)
-    by_number = [column.path for column in columns if lists]
     most = min(LIMITS['bytes of a page of parquet'], _most_bytes(path))
-    file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=by_number)
     with open(path, 'rb') as raw:
-        for number in range(about.num_row_groups):
-            group = about.row_group(number)
+        groups = []
+        for group in _chunks(raw):
+            groups.append([chunk for chunk in group if chunk.path[0] in names])
+        inside = set()                          # lists and the like
+        for group in groups: inside.update(chunk.path for chunk in group if len(chunk.path) > 1)
+        by_number = []
+        if inside: by_number = ['.'.join(chunk.path) for chunk in groups[0]]
+        file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=by_number)
+        for number,group in enumerate(groups):
             words = 1
-            for i in leaves:
-                pages = _pages(raw, group.column(i))
-                words = max(words, _check_pages(pages, lists, most, path))
-            rows = 2**24 if lists else min(max(2**26//words, 1), 2**16)
+            for chunk in group:
+                pages = _pages(raw, chunk)
+                words = max(words, _check_pages(pages, bool(inside), most, path))
+            rows = 2**24 if inside else min(max(2**26//words, 1), 2**16)
             for batch in file.iter_batches(rows, [number], names):
                 batch.validate(full=True)
                 yield batch
