@@ -137,8 +137,11 @@ LIMITS = {
     'bytes of a class file': 2**23,
     'entries of a class file': 500_000,     # names, synonyms and lists
     'bytes of a caption': 2**24,            # two million words
-    'bytes of a document': 2**29,           # JSON or a pickle, which are parsed as a whole
+    'bytes of a document': 2**29,           # JSON that is parsed as a whole
+    'bytes of a list of ids': 2**26,        # the published one has a megabyte
     'labels of a table': 2**24,             # marks of 1, 0 and -1, or names
+    'bytes of a page of parquet': 2**29,    # which usually has a million
+    'bytes of a packed table': 2**26,       # plus 1,000 times the bytes of its file
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
     'pixels in a tile': 2**24,              # of a TIFF; they rarely have more than 2**20
     'scans of a JPEG': 100,                 # a progressive one has about ten

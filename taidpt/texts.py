@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset, class_text
 from .files import DATA, write_whole
+from .text.corpora import parquet_rows
 
 # %% ../nbs/02_texts.ipynb #8b82a833
 def _check_labels(labels:Tensor, n:int, classes:ClassSet)->Tensor: # n × C, bool
@@ -161,17 +162,19 @@ class LabeledTexts:
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
-        import pyarrow.parquet as pq
-        about = _metadata(Path(path))
+        path = Path(path)
+        about = _metadata(path)
         try:
             header = {}
             for key in _HEADER:
                 entry = f'taidpt.{key}'.encode()
                 if entry in about: header[key] = about[entry].decode()
             classes = class_text(header['classes'], f'{path}: its classes')
-            table = pq.read_table(path)
-            texts = table['text'].to_pylist()
-            labels = _labels_by_name(table['labels'].to_pylist(), classes)
+            texts, named = [], []
+            for text,names in parquet_rows(path, ['text', 'labels']):
+                texts.append(text)
+                named.append(names)
+            labels = _labels_by_name(named, classes)
             if _checksum(texts, labels, header).encode() != about[b'taidpt.checksum']:
                 raise ValueError('its checksum is another')
             frequency = json.loads(header.get('frequency', 'null'))

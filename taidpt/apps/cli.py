@@ -21,7 +21,7 @@ from typer.core import TyperGroup
 
 from .console import (
     EXPECTED, LOG_FILE, bars, check_writable, examples, note, one_line, quiet, say)
-from ..files import CLASS_ENDINGS, read_class_file, shown
+from ..files import CLASS_ENDINGS, file_name, read_class_file, shown
 
 if TYPE_CHECKING:
     from taidpt.apps.evaluation import Evaluation
@@ -701,7 +701,7 @@ def _import(
 )->None:
     "Convert prompts that the published code learned."
     classes = _parse_classes(data, published=True).classes
-    path = out or f'{classes.name}.safetensors'
+    path = out or f'{file_name(classes.name)}.safetensors'
     check_writable(path, '.safetensors')
     if not out and Path(path).exists(): raise FileExistsError(f'{path} is there; say --out FILE')
     from taidpt.apps.models import as_clip

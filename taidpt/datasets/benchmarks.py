@@ -20,7 +20,7 @@ from torch import Tensor
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, bundled_photos, check_pictures
 from ..encoders.pictures import open_rgb
-from ..files import parse_json, read_json, utf8_text
+from ..files import LIMITS, bounded, parse_json, read_json, utf8_text
 from ..text.corpora import Captions, bundled_captions, read_captions
 
 # %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
@@ -407,7 +407,8 @@ def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
     "The ids of captions in a file. Raises `FileNotFoundError`, or `ValueError` for anything else."
-    raw = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')      # of Windows' text files
+    with open(path, 'rb') as file: raw = bounded(file, LIMITS['bytes of a list of ids'], path)
+    raw = raw.removeprefix(b'\xef\xbb\xbf')                # of Windows' text files
     try:
         ids = _parsed_ids(raw)
         whole = all(type(i) is int for i in ids)
