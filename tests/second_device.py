@@ -36,10 +36,12 @@ class SecondTensor(torch.Tensor):
     def __torch_dispatch__(cls, op, types, args=(), kwargs=None):
         return computed(op, *args, **kwargs or {})
 
-    # `Module.to` and `copy.deepcopy` ask for these
-    def __tensor_flatten__(self): return ['numbers'], None
-    @staticmethod
-    def __tensor_unflatten__(parts, meta, size, stride): return SecondTensor(parts['numbers'])
+    @property
+    def data(self): return self.detach()
+    @data.setter
+    def data(self, other):                  # what `Module.to` does to a parameter
+        torch._C.TensorBase.data.__set__(self, other)
+        self.numbers = other.numbers
 
     def tolist(self): return self.cpu().tolist()
     def __repr__(self): return f'{self.numbers}, on the second device'
