@@ -136,6 +136,7 @@ def install():
     set_up(NAME, Module())
     every = torch.library.Library('_', 'IMPL')
     every.fallback(computed, 'PrivateUse1')
+    every.fallback(torch.library.fallthrough_kernel, 'AutocastPrivateUse1')
     own = torch.library.Library('aten', 'IMPL')
     own.impl('_copy_from', copied, 'PrivateUse1')
     libraries.extend([every, own])
