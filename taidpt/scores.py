@@ -6,7 +6,6 @@
 __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fuse', 'standardized', 'relative_scores']
 
 # %% ../nbs/06_scores.ipynb #05-002
-from collections.abc import Sequence
 from functools import partial
 
 import torch
@@ -72,15 +71,22 @@ def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     weights = (d / tau).masked_fill(pad, -torch.inf).softmax(1)
     return best.squeeze(1) + (weights * d).sum(1)
 
+def _pool_in_blocks(U:Tensor, L:Tensor, tau:float, mask:Tensor, rows:int) -> Tensor:
+    "Eq. 6 on some rows at a time."
+    pool = _pool
+    if torch.is_grad_enabled():                                      # P is not kept for gradients
+        pool = partial(checkpoint, _pool, use_reentrant=False)
+    masks = mask.split(rows)
+    counts = [m.numel() for m in masks]
+    if len(U) < mask.numel(): counts = torch.stack([m.sum() for m in masks]).tolist()
+    parts = U.split(counts)
+    return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
+
+# %% ../nbs/06_scores.ipynb #sc-local-0
 def _rows(U:Tensor, mask:Tensor) -> Tensor: # N × J × D; N × J -> T × D, or N·J × D
     "The positions that count; on a GPU, which would wait, all, zeros in place of the others."
     if U.device.type != 'cpu': return U.masked_fill(~mask[..., None], 0).flatten(0, 1)
     return U.flatten(0, 1) if mask.all() else U[mask]
-
-def _counts(masks:Sequence[Tensor], all:bool) -> list[int]: # N × J each; all positions count
-    "How many positions count in each mask."
-    if all: return [m.numel() for m in masks]
-    return torch.stack([m.sum() for m in masks]).tolist()
 
 def _local_scores(U:Tensor, L:Tensor, tau:float, mask:Tensor|None=None) -> Tensor: # N × C
     "`local_scores`, unchecked."
@@ -93,12 +99,7 @@ def _local_scores(U:Tensor, L:Tensor, tau:float, mask:Tensor|None=None) -> Tenso
     rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
     with torch.autocast(U.device.type, enabled=False):
         if len(mask) <= rows: return _pool(U, L, tau, mask)
-        pool = _pool
-        if torch.is_grad_enabled():                                  # P is not kept for gradients
-            pool = partial(checkpoint, _pool, use_reentrant=False)
-        masks = mask.split(rows)
-        parts = U.split(_counts(masks, all=len(U) == mask.numel()))
-        return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
+        return _pool_in_blocks(U, L, tau, mask, rows)
 
 # %% ../nbs/06_scores.ipynb #05-019
 def _check_mask(mask:Tensor, U:Tensor) -> None: # N × J; N × J × D or T × D

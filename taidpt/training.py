@@ -142,6 +142,10 @@ def train_epoch(
     return mean.where(torch.stack(sound).all(), math.nan).item()
 
 # %% ../nbs/08_training.ipynb #08-016
+def _noisy(x:Tensor, noise:float, rng:torch.Generator)->Tensor: # any shape; deviation -> the same
+    "Features with noise on each number."
+    return x + noise*torch.randn(x.shape, generator=rng, device=x.device)
+
 def _batches(
     features:FeatureStore, # N items
     labels:Tensor, # N × C
@@ -160,8 +164,8 @@ def _batches(
     for index in order.split(size)[:len(order) // size]:
         u, U, mask = features.batch(index, device, padded=False)
         if recipe.noise:
-            u = u + recipe.noise*torch.randn(u.shape, generator=rng, device=u.device)
-            U = U + recipe.noise*torch.randn(U.shape, generator=rng, device=U.device)
+            u = _noisy(u, recipe.noise, rng)
+            U = _noisy(U, recipe.noise, rng)
         yield u, U, mask, to_device(labels[index], labels_on or device)
         if bar is not None: bar.update()
 

@@ -21,12 +21,12 @@ counters = []                               # of the blocks that count now
 class SecondTensor(torch.Tensor):
     "A tensor on the second device, around one on the CPU that holds its numbers"
     @staticmethod
-    def __new__(cls, numbers: torch.Tensor, requires_grad: bool = False):
+    def __new__(cls, numbers: torch.Tensor):
         if numbers.dtype in (torch.float64, torch.complex128):
             raise TypeError('the second device has no float64')
         self = torch.Tensor._make_wrapper_subclass(
             cls, numbers.shape, numbers.stride(), numbers.storage_offset(), dtype=numbers.dtype,
-            device=f'{NAME}:0', requires_grad=requires_grad)
+            device=f'{NAME}:0')
         self.numbers = numbers
         return self
 
