@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
-from .encoders.features import FeatureStore, check_features, check_store
-from .encoders.features import normalized_fp16, stored_features, to_device
+from .encoders.features import FeatureStore, check_features, check_store, on_cpu
+from .encoders.features import stored_features, to_device, unit_fp16
 from .encoders.pictures import as_pictures, in_batches, read_pixels, report_unread
 from .encoders.pictures import picture_identity, unreadable, what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
@@ -148,8 +148,9 @@ class FrozenCLIP:
         tokens:Tensor, # N × J token ids, J up to the context length
     ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × J × D; mask: N × J, True up to EOT
         "Features of whole sentences and of their tokens (Eq. 4), not normalised."
-        tokens, J = tokens.to(self.device), tokens.shape[1]
-        eot = self.eot_positions(tokens)
+        J = tokens.shape[1]
+        eot = to_device(self.eot_positions(tokens), self.device)
+        tokens = to_device(tokens, self.device)
         mask = torch.arange(J, device=self.device) <= eot[:, None]
         if not self.causal: return *any_text_features(self.model, tokens, self.special), mask
         words = self.text.token_embedding(tokens).to(self.dtype)
@@ -354,8 +355,10 @@ class _Sentences:
             for start in range(done, len(order), self.size):
                 rows = order[start:start + self.size]
                 longest = self.lengths[rows].max()
-                h, H, mask = self.clip.encode_texts(self.tokens[rows, :longest].long())
-                yield rows, normalized_fp16(h), normalized_fp16(H[mask])
+                h, H, _ = self.clip.encode_texts(self.tokens[rows, :longest].long())
+                h, H = on_cpu([unit_fp16(h), unit_fp16(H)])
+                real = np.arange(longest) < self.lengths[rows, None]
+                yield rows, h, H[torch.from_numpy(real)]
                 bar.update(len(rows))
 
 # %% ../nbs/04_clip.ipynb #cl-enc-sent
@@ -440,7 +443,7 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
 
 def _halved(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # as stored
     "f and F of some pictures at unit length, in half precision, positions row by row."
-    return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
+    return tuple(on_cpu([unit_fp16(f), unit_fp16(F_.flatten(1, 2))]))
 
 def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
     "Raise `UnreadablePicture` for a picture that was skipped when the store was written."

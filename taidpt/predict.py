@@ -11,6 +11,7 @@ import copy, inspect, json, sys, warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
@@ -23,7 +24,7 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP, as_features, feature_recipe, picture_batches
-from .encoders.features import FeatureStore, check_features
+from .encoders.features import FeatureStore, check_features, on_cpu
 from .encoders.pictures import as_pictures
 from .files import check_shapes, digest
 from .metrics import as_array, average_precision, mean_average_precision
@@ -581,7 +582,7 @@ def _from_store(model:Predictor, store:FeatureStore)->list[Tensor]: # scores of 
     rows = []
     for some in store.batches(256):
         u, U, _ = store.batch(some, model.clip.device)
-        with torch.no_grad(): rows.append([s.cpu() for s in model.branches(u, U)])
+        with torch.no_grad(): rows.append(on_cpu(model.branches(u, U)))
     return [torch.cat(branch) for branch in zip(*rows)]
 
 def _scorer(models:Sequence[Predictor], forms:Sequence[bool])->Callable:
@@ -590,8 +591,9 @@ def _scorer(models:Sequence[Predictor], forms:Sequence[bool])->Callable:
     @torch.no_grad()
     def scored(f, F_): # B × K × D; B × h × w × D -> of each model the scores of each branch
         U = F_.flatten(1, 2)
-        return [[s.cpu() for s in model.branches(f[:, form], U)]
-                for model, form in zip(models, form_of)]
+        of_models = [model.branches(f[:, form], U) for model, form in zip(models, form_of)]
+        together = iter(on_cpu([s for branches in of_models for s in branches]))
+        return [list(islice(together, len(branches))) for branches in of_models]
     return scored
 
 def predict_together(

@@ -20,7 +20,7 @@ from torch.optim import SGD, Adam, Optimizer
 from tqdm.auto import tqdm
 
 from . import __version__
-from .encoders.features import FeatureStore, to_gpu_if_fits
+from .encoders.features import FeatureStore, to_device, to_gpu_if_fits
 from .files import (
     check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors, with_remedy,
     write_safetensors)
@@ -127,19 +127,25 @@ def train_epoch(
     local:bool=True, # the local branch is used, too
 )->float: # mean loss of the steps; NaN if scores were not finite
     "One pass over the batches, each a step of gradient descent."
-    costs = []
+    costs, sound = [], []
     for u, U, mask, labels in batches:
         G, L = prompts(local)
         parts = scores(u, U, G, L, mask=mask)
-        if not all(s.isfinite().all() for s in parts): return math.nan
+        sound.append(torch.stack([s.isfinite().all() for s in parts]).all())
+        if u.device.type == 'cpu' and not sound[-1]: return math.nan
         cost = sum(loss(s, labels) for s in parts)
         optimizer.zero_grad()
         cost.backward()
         optimizer.step()
         costs.append(cost.detach())
-    return (sum(costs) / len(costs)).item()
+    mean = sum(costs) / len(costs)
+    return mean.where(torch.stack(sound).all(), math.nan).item()
 
 # %% ../nbs/08_training.ipynb #08-016
+def _noisy(x:Tensor, noise:float, rng:torch.Generator)->Tensor: # any shape; deviation -> the same
+    "Features with noise on each number."
+    return x + noise*torch.randn(x.shape, generator=rng, device=x.device)
+
 def _batches(
     features:FeatureStore, # N items
     labels:Tensor, # N × C
@@ -147,6 +153,7 @@ def _batches(
     epoch:int, # from 1
     device:str|torch.device='cpu', # of the batches
     bar:tqdm|None=None, # advanced after each
+    labels_on:str|torch.device|None=None, # where the labels are; None: on the same device
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
     "The full batches of an epoch, with its order and noise."
     start = int(recipe.seed)*100_003 + epoch                # NumPy's integers, too
@@ -157,9 +164,9 @@ def _batches(
     for index in order.split(size)[:len(order) // size]:
         u, U, mask = features.batch(index, device, padded=False)
         if recipe.noise:
-            u = u + recipe.noise*torch.randn(u.shape, generator=rng, device=u.device)
-            U = U + recipe.noise*torch.randn(U.shape, generator=rng, device=U.device)
-        yield u, U, mask, labels[index].to(device, non_blocking=True)
+            u = _noisy(u, recipe.noise, rng)
+            U = _noisy(U, recipe.noise, rng)
+        yield u, U, mask, to_device(labels[index], labels_on or device)
         if bar is not None: bar.update()
 
 # %% ../nbs/08_training.ipynb #08-check-1
@@ -313,10 +320,11 @@ def learn(
         if len(history) >= recipe.epochs: return history
         if callable(features): features = features()
         device = prompts.ctx_global.device
+        labels_on = 'cpu' if getattr(loss, 'counts_labels', False) else device
         features = _features_on(device, features, labels)
         with _progress_bar(recipe, len(features), len(history), progress) as bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
-                batches = _batches(features, labels, recipe, epoch, device, bar)
+                batches = _batches(features, labels, recipe, epoch, device, bar, labels_on)
                 row = _learn_epoch(epoch, prompts, optimizer, recipe, batches, scores, loss, local)
                 if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)

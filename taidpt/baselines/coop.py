@@ -8,7 +8,7 @@ __all__ = ['PICTURE_LOSSES', 'soft_softmax_loss', 'check_labels', 'pictures_dige
 # %% ../../nbs/baselines/coop.ipynb #co-003
 import warnings
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -180,7 +180,9 @@ class CoOp(PicturePrompts):
     def loss_for(self, labels)->Callable: # as given to `fit` -> (scores, 1, 0 or -1) -> number
         "The loss of one branch's scores."
         loss = scaled_loss(self.loss, self.scale, PICTURE_LOSSES)
-        return lambda scores, y: loss(scores, y == 1)
+        @wraps(loss)
+        def of_present(scores:Tensor, y:Tensor)->Tensor: return loss(scores, y == 1)
+        return of_present
 
     def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> scores
         "Scores while the prompts learn."

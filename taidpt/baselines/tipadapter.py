@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from .coop import PICTURE_LOSSES, check_labels, pictures_digest
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import FeatureStore
+from ..encoders.features import FeatureStore, to_device
 from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..losses import scaled_loss
@@ -48,7 +48,8 @@ def _fine_tuned(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
     for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
-        for index in torch.randperm(len(f), generator=rng).split(model.batch_size):
+        order = to_device(torch.randperm(len(f), generator=rng), f.device)
+        for index in order.split(model.batch_size):
             cost = loss(model.scores_with(f[index], keys), y[index])
             optimizer.zero_grad()
             cost.backward()
