@@ -56,12 +56,10 @@ def _check_weights(model:nn.Module, name:str) -> None:
         raise ValueError(f'{weight}, a weight of {name or "this CLIP"}, holds NaN or infinity: '
                          'copy or download the weights again.')
 
-def _kept(cache:dict, key, make:Callable, room:int): # () -> a value
-    "What a cache has under a key, made if it is missing; the oldest go beyond `room` entries."
-    value = cache.get(key)
-    if value is None:
-        value = cache[key] = make()
-        for old in list(cache)[:-room]: cache.pop(old, None)
+def _keep(cache:dict, key, value, room:int): # -> the value
+    "Put a value into a cache; the oldest go beyond `room` entries."
+    cache[key] = value
+    for old in list(cache)[:-room]: cache.pop(old, None)
     return value
 
 def _number_or_none(model:nn.Module, name:str) -> float|None:
@@ -199,11 +197,12 @@ class FrozenCLIP:
     ) -> PromptRows: # cached, as each training step needs the same
         "Tokens after the context in each prompt; `ValueError` names an empty or too long class."
         names, before = tuple(classnames), (self.special.start, n_ctx)
-        def make():
-            suffixes = name_suffixes(names, self.tokenize, self.eot_positions, before)
-            rows = lay_out_prompts(*suffixes, sum(before))
-            return PromptRows(*(t.to(self.device) for t in rows))
-        return _kept(self._rows, (names, n_ctx, self.device), make, self._room)
+        key = names, n_ctx, self.device
+        known = self._rows.get(key)
+        if known is not None: return known
+        suffixes = name_suffixes(names, self.tokenize, self.eot_positions, before)
+        rows = lay_out_prompts(*suffixes, sum(before))
+        return _keep(self._rows, key, PromptRows(*(t.to(self.device) for t in rows)), self._room)
 
     def _blocks(self, names:Sequence[str])->list[Sequence[str]]: # C names
         "The names in blocks whose prompts are encoded at a time; there is room for the rows of all."
@@ -274,9 +273,12 @@ class FrozenCLIP:
 
     def reference_features(self) -> FeatureStore: # both forms of f
         "Features of the bundled photos, encoded when first needed."
-        def make():
-            return encode_pictures(self, reference_photos(), pos_embed=(False, True), progress=False)
-        return _kept(self._references, feature_recipe(self), make, 8)
+        recipe = feature_recipe(self)
+        known = self._references.get(recipe)
+        if known is not None: return known
+        both = False, True
+        store = encode_pictures(self, reference_photos(), pos_embed=both, progress=False)
+        return _keep(self._references, recipe, store, 8)
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."

@@ -7,7 +7,7 @@ __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
 import io, json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
