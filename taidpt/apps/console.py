@@ -8,11 +8,10 @@ __all__ = ['quiet', 'LOG_FILE', 'EXPECTED', 'say', 'silent', 'note', 'bars', 'as
 # %% ../../nbs/apps/console.ipynb #console-003
 import os, sys
 from collections.abc import Sequence
-from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
-from ..files import in_command, shown, write_whole
+from ..files import check_target, in_command, name_beside, shown
 
 # %% ../../nbs/apps/console.ipynb #console-006
 quiet = ContextVar('quiet', default=False)      # results and errors only
@@ -69,19 +68,18 @@ def one_line(error:Exception|Warning)->str: # no line break in it
     return shown(' '.join(text.split())) or type(error).__name__
 
 # %% ../../nbs/apps/console.ipynb #console-031
-class _Tried(Exception):
-    "Ends the trial of a file before anything gets its name."
-
 def check_writable(
     path:str|Path, # file to write; its folder is made
     *endings:str, # allowed ones
 )->None:
     "Fail before the work: `ValueError` for another ending, `OSError` if nothing can be written."
     path = Path(path)
-    if os.path.isdir(path): raise IsADirectoryError(f'{path} is a folder; name a file to write')
+    check_target(path)
     if path.suffix.lower() not in endings:
         raise ValueError(f'{path}: the file to write must end in {" or ".join(endings)}')
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f'{path.parent}: no right to write in this folder')
-    with suppress(_Tried), write_whole(path): raise _Tried
+    trial = name_beside(path, '.trial')
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as e: raise OSError(e.errno, e.strerror, str(path)) from None
