@@ -166,8 +166,8 @@ class _Document:
         "The elements of a list, the next value."
         for _ in self.inside(']'): yield self.value()
 
-    def keys(self)->Iterator[object]:
-        "The keys of an object, the next value; who takes one reads or skips its value."
+    def names(self)->Iterator[object]:
+        "The names in an object, the next value; who takes one reads or skips its value."
         for _ in self.inside('}'):
             if self.peek() != '"': raise self.fault('no complete JSON (Expecting a name)', self.at)
             key = self.value()
@@ -180,7 +180,7 @@ class _Document:
         if mark == '[':
             for _ in self.elements(): pass
         elif mark == '{':
-            for _ in self.keys(): self.value()
+            for _ in self.names(): self.value()
         else: self.value()
 
     def check_end(self)->None:
@@ -195,10 +195,10 @@ def _sentences(images:Iterable)->Iterator[object]:
         sentences = image.get('sentences')
         if isinstance(sentences, list): yield from sentences
 
-def _listed(document:_Document, wanted:str)->Iterator[object]: # and returns the keys of all lists
+def _listed(document:_Document, wanted:str)->Iterator[object]: # and returns the names of all lists
     "The elements of a list in an object."
     lists = []
-    for key in document.keys():
+    for key in document.names():
         is_list = document.peek() == '['
         if is_list: lists.append(key)
         if is_list and key == wanted: yield from document.elements()
