@@ -7,7 +7,6 @@ __all__ = ['prompt_tensors', 'import_checkpoint']
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-002
 import os, pickle, pickletools, re, struct, warnings, zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 

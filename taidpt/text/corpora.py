@@ -166,8 +166,8 @@ class _Document:
         "The elements of a list, the next value."
         for _ in self.inside(']'): yield self.value()
 
-    def keys(self)->Iterator[object]:
-        "The keys of an object, the next value; who takes one reads or skips its value."
+    def names(self)->Iterator[object]:
+        "The names in an object, the next value; who takes one reads or skips its value."
         for _ in self.inside('}'):
             if self.peek() != '"': raise self.fault('no complete JSON (Expecting a name)', self.at)
             key = self.value()
@@ -180,7 +180,7 @@ class _Document:
         if mark == '[':
             for _ in self.elements(): pass
         elif mark == '{':
-            for _ in self.keys(): self.value()
+            for _ in self.names(): self.value()
         else: self.value()
 
     def check_end(self)->None:
@@ -195,10 +195,10 @@ def _sentences(images:Iterable)->Iterator[object]:
         sentences = image.get('sentences')
         if isinstance(sentences, list): yield from sentences
 
-def _listed(document:_Document, wanted:str)->Iterator[object]: # and returns the keys of all lists
+def _listed(document:_Document, wanted:str)->Iterator[object]: # and returns the names of all lists
     "The elements of a list in an object."
     lists = []
-    for key in document.keys():
+    for key in document.names():
         is_list = document.peek() == '['
         if is_list: lists.append(key)
         if is_list and key == wanted: yield from document.elements()
@@ -385,8 +385,8 @@ class _Chunk(NamedTuple):
     size:int # of all its pages, as they are packed
     values:int # their number
 
-def _chunks(file:BinaryIO)->list[list[_Chunk]]: # of each group of rows
-    "The columns of a parquet file, by the summary at its end."
+def _chunks(file:BinaryIO, names:list[str])->list[list[_Chunk]]: # of each group of rows
+    "Columns of a parquet file, by the summary at its end."
     file.seek(-8, os.SEEK_END)
     length = int.from_bytes(file.read(4), 'little')
     file.seek(-8 - length, os.SEEK_END)
@@ -399,7 +399,7 @@ def _chunks(file:BinaryIO)->list[list[_Chunk]]: # of each group of rows
             path = tuple(name.decode() for name in said[3])
             start = said[9]
             if said.get(11): start = min(start, said[11])
-            groups[-1].append(_Chunk(path, start, said[7], said[5]))
+            if path[0] in names: groups[-1].append(_Chunk(path, start, said[7], said[5]))
     return groups
 
 _NUMBERS = {0: (5, 2), 1: (6, 2), 2: (7, 2), 3: (8, 4)} # kind -> fields: more about it, encoding
@@ -458,19 +458,16 @@ def _batches(path:Path, names:list[str])->Iterator['pa.RecordBatch']:
     import pyarrow.parquet as pq                # here, as other files need none of it
     most = min(LIMITS['bytes of a page of parquet'], _most_bytes(path))
     with open(path, 'rb') as raw:
-        groups = []
-        for group in _chunks(raw):
-            groups.append([chunk for chunk in group if chunk.path[0] in names])
-        inside = set()                          # lists and the like
-        for group in groups: inside.update(chunk.path for chunk in group if len(chunk.path) > 1)
-        by_number = []
-        if inside: by_number = ['.'.join(chunk.path) for chunk in groups[0]]
+        groups = _chunks(raw, names)
+        paths = {chunk.path: None for group in groups for chunk in group}
+        inside = any(len(column) > 1 for column in paths)           # lists and the like
+        by_number = ['.'.join(column) for column in paths if inside]
         file = pq.ParquetFile(path, page_checksum_verification=True, read_dictionary=by_number)
         for number,group in enumerate(groups):
             words = 1
             for chunk in group:
                 pages = _pages(raw, chunk)
-                words = max(words, _check_pages(pages, bool(inside), most, path))
+                words = max(words, _check_pages(pages, inside, most, path))
             rows = 2**24 if inside else min(max(2**26//words, 1), 2**16)
             for batch in file.iter_batches(rows, [number], names):
                 batch.validate(full=True)
