@@ -61,7 +61,7 @@ first = {                                     # folder -> its pages in this orde
         'report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3',
         'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond', 'speed',
         'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
-    'apps': ['cli', 'report', 'explorer', 'onnx', 'hub', 'cluster'],
+    'apps': ['cli', 'report', 'explorer', 'onnx', 'graphs', 'hub', 'cluster'],
 }
 
 SITE = '''# This site
