@@ -251,7 +251,8 @@ def test_a_step_waits_for_nothing(loss, on):
 
     def waits(batch_size: int):
         with counting() as found:
-            prompts('second', {'features': lambda: store}, loss=loss, batch_size=batch_size, epochs=1)
+            given = {'features': lambda: store}
+            prompts('second', given, loss=loss, batch_size=batch_size, epochs=1)
         return found
 
     waits(3)                                    # class names are laid out once
