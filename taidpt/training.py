@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'PAIRS', 'learning_rate', 'at_least', 'more_than', 'Recipe', 'resolve', 'train_epoch', 'check_same_run',
-           'check_history', 'learn']
+           'check_history', 'read_checkpoint', 'learn']
 
 # %% ../nbs/08_training.ipynb #08-002
 import json, math, warnings
@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 from . import __version__
 from .encoders.features import FeatureStore, to_device, to_gpu_if_fits
 from .files import (
-    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors,
+    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors, with_remedy,
     write_safetensors)
 from .losses import ranking_loss
 from .prompts import PromptLearner
@@ -201,8 +201,10 @@ def check_same_run(
     for name, value in _choices(now).items():
         if before.get(name) != value:
             differ.append(f'{name} ({before.get(name)!r:.40}, now {value!r:.40})')
-    if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
-                                'Train with the same, or name another checkpoint.')
+    if differ: raise with_remedy(
+        ValueError, f'{path} is of another run; what differs: {", ".join(differ)}.',
+        'Train with the same, or name another checkpoint.',
+        'Train with the same, delete this file to begin anew, or name another --out.')
 
 # %% ../nbs/08_training.ipynb #08-check-4
 def _optimizer_state(prompts:PromptLearner, recipe:Recipe, names)->dict[str, tuple]: # in the file
@@ -233,13 +235,21 @@ def _check_resumed(tensors:dict[str, Tensor], parameters:dict, state:dict, path)
     check_numbers({name: tensors[name] for name in parameters}, path)
     check_numbers({key: tensors[key] for key in state}, path, 1e30)
 
-def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # the history
-    "Resume from a checkpoint. Raises `ValueError` for another run's or another file."
+def read_checkpoint(
+    path:str|Path,
+    about:dict, # description of this run
+)->tuple[dict[str, Tensor], list[dict]]: # tensors by name; the history
+    "What a checkpoint holds. Raises `ValueError` for another run's or another file."
     tensors, header = read_safetensors(path, 'taidpt-model', 'prompts')
     was = parse_json(header.get('about', '{}'), f'{path}: about')
     if not isinstance(was, dict): raise ValueError(f'{path}: it describes no run')  # noqa: TRY004
     history = check_history(was.get('history'), path)
     check_same_run(was, about, path)
+    return tensors, history
+
+def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # the history
+    "Resume from a checkpoint."
+    tensors, history = read_checkpoint(path, about)
     parameters = dict(prompts.named_parameters())
     state = _optimizer_state(prompts, recipe, tensors.keys())
     _check_resumed(tensors, parameters, state, path)
@@ -261,9 +271,10 @@ def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, 
     for group in optimizer.param_groups: group['lr'] = rate
     mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
     finite = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
-    if not finite: raise ValueError(
-        f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
-        f'lower the learning rate ({recipe.lr}).')
+    if not finite: raise with_remedy(
+        ValueError, f'Learning went astray in epoch {epoch}, with a loss of {mean}:',
+        python=f'lower the learning rate ({recipe.lr}).',
+        command=f'lower --lr (it was {recipe.lr}).')
     if epoch == 1 and mean == 0: warnings.warn(
         "The loss is 0, so the prompts learn nothing: loss='ranking' needs two or more "
         "classes, loss='pairs' items with and without a class.", stacklevel=4)
