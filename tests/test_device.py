@@ -243,7 +243,11 @@ def beyond(more: dict, few: dict) -> dict:
     return {kind: n - few[kind] for kind, n in more.items() if n != few[kind]}
 
 
-@pytest.mark.parametrize('loss', ['ranking', 'pairs'])
+# of a step: u, U and mask; labels of each branch; with 'pairs', where their positives are
+COPIES = {'ranking': 5, 'pairs': 7}
+
+
+@pytest.mark.parametrize('loss', COPIES)
 @pytest.mark.parametrize('on', DEVICES)
 def test_a_step_waits_for_nothing(loss, on):
     "Six steps in place of two copy four more batches, and that is all"
@@ -251,15 +255,12 @@ def test_a_step_waits_for_nothing(loss, on):
 
     def waits(batch_size: int):
         with counting() as found:
-            prompts('second', {'features': lambda: store}, loss=loss, batch_size=batch_size, epochs=1)
+            given = {'features': lambda: store}
+            prompts('second', given, loss=loss, batch_size=batch_size, epochs=1)
         return found
 
     waits(3)                                    # class names are laid out once
     assert beyond(waits(1), waits(3)) == {'copy to the device': 4*COPIES[loss]}
-
-
-# of u, U, mask; labels, for each branch; and of pairs, where they are
-COPIES = {'ranking': 5, 'pairs': 7}
 
 
 def test_a_batch_of_pictures_waits_once():
