@@ -117,7 +117,7 @@ class AugmentedPictures(FeatureStore):
         self.epoch = 0
         whole = [f for f,_ in self.looks(self.pictures, progress)]
         no_parts = np.zeros((0, clip.dim), np.float16)
-        no_offsets = np.zeros(1, np.int64)
+        no_offsets = np.zeros(len(self.pictures) + 1, np.int64)
         super().__init__(
             torch.cat(whole).numpy(), no_parts, no_offsets, kind='pictures',
             weights=clip.fingerprint(), preparation=clip.preparation(), form=clip.form())
