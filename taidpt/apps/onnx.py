@@ -6,7 +6,7 @@
 __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
-import io, json
+import errno, io, json, os
 from collections.abc import Sequence
 from functools import partial
 from hashlib import sha256
@@ -285,14 +285,17 @@ def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-fold-2
 def _folded(graph:bytes, at:Path)->'ModelProto': # a path to write to
-    "The graph with all constants computed."
+    "The graph with all constants computed; `OSError` for a full disk."
     import onnx, onnxruntime as ort
+    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
     options = ort.SessionOptions()
     options.log_severity_level = 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.add_session_config_entry('session.save_model_format', 'ONNX')
     options.optimized_model_filepath = str(at)
-    ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
+    try: ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
+    except InvalidProtobuf as e:                # so it says when it cannot write all
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(at)) from e
     return onnx.load_from_string(at.read_bytes())
 
 def _plain_side(values)->list: # the inputs or the outputs of a graph -> the same
