@@ -12,7 +12,7 @@ from pathlib import Path
 from ..clip import FrozenCLIP, load_clip
 from ..datasets.benchmarks import check_data
 from ..encoders.weights import model_and_tag
-from ..files import with_remedy
+from ..files import with_remedy, write_whole
 from .ablations import ablations
 from .fig6 import fig6
 from .fig7 import fig7
@@ -70,6 +70,14 @@ def _loaded(what:str, clips:list, whole:bool)->list[FrozenCLIP]: # whole: on who
     return loaded
 
 # %% ../../nbs/paper/reproduce.ipynb #16913e1f
+_OF_ONE_SET = 'fig6', 'fig7', 'table3', 'ablations'     # tables of one data set at a time
+
+def _keep_for_set(folder:Path, written:str, name:str)->None: # file's name without ending; data set
+    "Copy a table to a file of its data set, which another data set leaves alone."
+    for ending in ('.md', '.json'):
+        content = (folder/f'{written}{ending}').read_bytes()
+        with write_whole(folder/f'{written}-{name}{ending}') as tmp: tmp.write_bytes(content)
+
 def reproduce(
     what:str, # one of `TABLES`
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
@@ -93,5 +101,6 @@ def reproduce(
     elif others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
-    name = 'fig7-steps' if kwargs.get('equal_steps') else what
-    return (study.folder/f'{name}.md').read_text(encoding='utf-8')
+    written = 'fig7-steps' if kwargs.get('equal_steps') else what
+    if what in _OF_ONE_SET: _keep_for_set(study.folder, written, kwargs.get('name', 'voc2007'))
+    return (study.folder/f'{written}.md').read_text(encoding='utf-8')
