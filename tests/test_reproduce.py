@@ -2,6 +2,7 @@
 import copy
 import json
 import shutil
+from dataclasses import replace
 from itertools import islice
 from unittest import mock
 
@@ -9,7 +10,8 @@ import nbformat
 import pytest
 from conftest import ROOT
 from taidpt.apps.cli import main
-from taidpt.all import DualCoOp, bundled_captions, load_clip
+from taidpt.all import DualCoOp, ZeroShotCLIP, bundled_captions, load_clip
+from taidpt.baselines.coop import PicturePrompts
 from taidpt.datasets.benchmarks import write_miniature
 from taidpt.encoders.weights import Prepared
 from taidpt.paper.augment import cropped
@@ -86,20 +88,19 @@ def test_dualcoop_as_published(table, tmp_path, monkeypatch):
     assert model.get_params() == model.get_params() | dict(class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16)
 
 
-def as_openai(clip, origin, **how):
+def as_openai(origin, **how):
     "The embedded CLIP as if `load_clip` had found these weights"
-    found = copy.copy(clip)
+    found = copy.copy(load_clip(device='cpu'))
     found.name, found.origin, found.prepared = origin, origin, Prepared(**how)
-    found.preprocess = lambda picture: clip.preprocess(picture)
     return found
 
 
 @pytest.mark.parametrize('second, name', [(dict(image_size=448, crop=False), 'DualCoOp*'), (dict(image_size=448), 'DualCoOp on RN101/openai at 224')])
-def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch, one_clip):
+def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
     "DualCoOp* is so called, and has published numbers beside it, on OpenAI's RN101 squeezed into 448 pixels alone"
     monkeypatch.setattr(Material, 'published', True)
-    monkeypatch.setitem(DUALCOOP, 'voc2007', DUALCOOP['voc2007'] | dict(epochs=1, batch_size=36))
-    pair = [as_openai(one_clip, 'RN50/openai'), as_openai(one_clip, 'RN101/openai', **second)]
+    monkeypatch.setitem(DUALCOOP, 'voc2007', {'epochs': 1, 'batch_size': 36})     # one context for all: some classes have no picture
+    pair = [as_openai('RN50/openai'), as_openai('RN101/openai', **second)]
     reproduce('table3', data, pair, seeds=(1,), out=tmp_path, progress=False, shares=(.9,))
     rows = json.loads((tmp_path/'table3.json').read_text())['rows']
     beside = {r['method'] for r in rows if r['values'] and 'published' in r}
@@ -107,14 +108,14 @@ def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch, 
     assert beside == ({'DualCoOp*', 'DualCoOp* + TaI-DPT'} if name == 'DualCoOp*' else set())
 
 
-def test_rn50_alone_takes_rn101(data, tmp_path, monkeypatch, one_clip):
+def test_rn50_alone_takes_rn101(data, tmp_path, monkeypatch):
     "Table 3 on whole data sets; with a limit, or another CLIP, there is no second one"
     asked = mock.Mock(side_effect=RuntimeError('asked'))
     monkeypatch.setattr('taidpt.paper.reproduce.load_clip', asked)
     with pytest.raises(RuntimeError, match='asked'):
-        reproduce('table3', data, as_openai(one_clip, 'RN50/openai'), out=tmp_path, progress=False)
+        reproduce('table3', data, as_openai('RN50/openai'), out=tmp_path, progress=False)
     asked.assert_called_once_with('RN101', 'openai', image_size=448, crop=False)
-    reproduce('table3', data, as_openai(one_clip, 'RN50/openai'), seeds=(1,), limit=36, out=tmp_path, progress=False, shares=(.9,), dual={'epochs': 1})
+    reproduce('table3', data, as_openai('RN50/openai'), seeds=(1,), limit=36, out=tmp_path, progress=False, shares=(.9,), dual={'epochs': 1})
     assert asked.call_count == 1 and '| DualCoOp | 0.9 |' in (tmp_path/'table3.md').read_text()
 
 
@@ -136,7 +137,7 @@ def test_coop_augments(what, data, tmp_path, monkeypatch):
     "As its code does, on whole data sets or if asked; each epoch sees other crops"
     seen = []
     monkeypatch.setattr('taidpt.paper.fig6.cropped', lambda picture, rng, size: seen.append(size) or cropped(picture, rng, size))
-    how = dict(seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1,), coop=dict(epochs=2, batch_size=36))
+    how = dict(seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1,), coop={'epochs': 2, 'batch_size': 36})
     plain = reproduce(what, data, **how)
     assert not seen and 'pictures as they are; its code crops' in plain
     changed = reproduce(what, data, **how, augment=True)
@@ -147,8 +148,11 @@ def test_coop_augments(what, data, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize('what, sets', [('table3', ('voc2007', 'coco', 'nuswide')), ('fig6', ('voc2007', 'coco'))])
-def test_each_data_set_has_a_command(what, sets, table, tmp_path, capsys):
-    "Of the data sets, and of the bundled pictures; a table stays when another data set is measured"
+def test_each_data_set_has_a_command(what, sets, table, tmp_path, monkeypatch):
+    "Of the data sets, and of the bundled pictures; a table stays when another data set is measured. One epoch, for a test"
+    recipe = PicturePrompts.recipe
+    monkeypatch.setattr(PicturePrompts, 'recipe', lambda model: replace(recipe(model), epochs=1))
+    monkeypatch.setattr(Material, 'prompts', lambda m, seed: (ZeroShotCLIP(m.study.clip, m.classes),))
     for name in sets:
         assert table(what, '--datasets', name, '--limit', '36')['title'].partition(':')[0].endswith(name)
         assert main(['reproduce', what, '--datasets', name, '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'bundled')]) == 0
