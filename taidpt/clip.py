@@ -101,7 +101,7 @@ class FrozenCLIP:
         self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
-        self.origin = ''                                        # whose weights, if `load_clip` knows
+        self.origin = ''                                        # of `load_clip`: whose weights
         self.recommended = dict(recommended or {})
         self.tower = tower
         self.prepared = prepared
