@@ -99,6 +99,7 @@ class FrozenCLIP:
         self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
+        self.origin = ''                                        # of `load_clip`: whose weights
         self.recommended = dict(recommended or {})
         self.tower = tower
         self.prepared = prepared
@@ -326,8 +327,10 @@ def load_clip(
     tokenizer = open_clip.get_tokenizer(source.spec)
     preprocess = preprocessing(model, draft)
     prepared = Prepared(image_size, crop, draft, dense)
-    return FrozenCLIP(
+    clip = FrozenCLIP(
         model, tokenizer, preprocess, source.label, source.recommended, tower, prepared)
+    clip.origin = source.origin
+    return clip
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
 _IN_MEMORY = 4*2**30                    # bytes of features that may stay in memory

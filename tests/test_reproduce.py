@@ -1,6 +1,8 @@
 """`taidpt reproduce` on the real layouts in miniature; the tables' pages run them on the bundled data."""
+import copy
 import json
 import shutil
+from dataclasses import replace
 from itertools import islice
 from unittest import mock
 
@@ -8,11 +10,16 @@ import nbformat
 import pytest
 from conftest import ROOT
 from taidpt.apps.cli import main
-from taidpt.all import DualCoOp, bundled_captions, load_clip
+from taidpt.all import DualCoOp, ZeroShotCLIP, bundled_captions, load_clip
+from taidpt.baselines.coop import PicturePrompts
 from taidpt.datasets.benchmarks import write_miniature
+from taidpt.encoders.weights import Prepared
+from taidpt.paper.augment import cropped
 from taidpt.paper.family import FAMILY
+from taidpt.paper.fig6 import coop_change
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
-from taidpt.paper.study import Material
+from taidpt.paper.reproduce import reproduce
+from taidpt.paper.study import Material, Study
 
 pytestmark = [pytest.mark.xdist_group('reproduce'), pytest.mark.usefixtures('one_clip')]
 
@@ -67,14 +74,91 @@ def test_few_pictures_from_the_data_sets(what, rows, note, table):
 
 
 def test_dualcoop_as_published(table, tmp_path, monkeypatch):
-    "Without --limit, Table 3 has the recipe of DualCoOp*, under that name; two epochs and one share for a test"
+    "Without --limit, Table 3 has the recipe of DualCoOp*, named for the CLIP it is on; two epochs and one share for a test"
     monkeypatch.setitem(DUALCOOP, 'nuswide', DUALCOOP['nuswide'] | dict(epochs=2, batch_size=16))
     monkeypatch.setattr('taidpt.paper.table3.SHARES', (.9,))
-    ours = {r['method']: r for r in table('table3', '--dataset', 'nuswide')['rows'] if r['values'] and .9 in r.values()}
-    assert set(ours) == {'DualCoOp*', 'DualCoOp* + TaI-DPT'} and not any('published' in row for row in ours.values())
+    got = table('table3', '--dataset', 'nuswide', '--weights', '.7')
+    ours = {r['method']: r for r in got['rows'] if r['values'] and .9 in r.values()}
+    name = 'DualCoOp on the embedded CLIP at 224'
+    assert set(ours) == {name, f'{name} + TaI-DPT'} and not any('published' in row for row in got['rows'])
+    assert got['notes'][:2] == [f'Weight of {name} in the ensemble: 0.7.', f"{name}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448."]
+    assert (tmp_path/'table3-nuswide.md').read_text() == (tmp_path/'table3.md').read_text()
     file, = tmp_path.glob('prompts/table3.nuswide-*.0.9.seed1-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
     assert model.get_params() == model.get_params() | dict(class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16)
+
+
+def as_openai(origin, **how):
+    "The embedded CLIP as if `load_clip` had found these weights"
+    found = copy.copy(load_clip(device='cpu'))
+    found.name, found.origin, found.prepared = origin, origin, Prepared(**how)
+    return found
+
+
+@pytest.mark.parametrize('second, name', [(dict(image_size=448, crop=False), 'DualCoOp*'), (dict(image_size=448), 'DualCoOp on RN101/openai at 224')])
+def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
+    "DualCoOp* is so called, and has published numbers beside it, on OpenAI's RN101 squeezed into 448 pixels alone"
+    monkeypatch.setattr(Material, 'published', True)
+    monkeypatch.setitem(DUALCOOP, 'voc2007', {'epochs': 1, 'batch_size': 36})     # one context for all: some classes have no picture
+    pair = [as_openai('RN50/openai'), as_openai('RN101/openai', **second)]
+    reproduce('table3', data, pair, seeds=(1,), out=tmp_path, progress=False, shares=(.9,))
+    rows = json.loads((tmp_path/'table3.json').read_text())['rows']
+    beside = {r['method'] for r in rows if r['values'] and 'published' in r}
+    assert name in {r['method'] for r in rows if r['values']}
+    assert beside == ({'DualCoOp*', 'DualCoOp* + TaI-DPT'} if name == 'DualCoOp*' else set())
+
+
+def test_rn50_alone_takes_rn101(data, tmp_path, monkeypatch):
+    "Table 3 on whole data sets; with a limit, or another CLIP, there is no second one"
+    asked = mock.Mock(side_effect=RuntimeError('asked'))
+    monkeypatch.setattr('taidpt.paper.reproduce.load_clip', asked)
+    with pytest.raises(RuntimeError, match='asked'):
+        reproduce('table3', data, as_openai('RN50/openai'), out=tmp_path, progress=False)
+    asked.assert_called_once_with('RN101', 'openai', image_size=448, crop=False)
+    reproduce('table3', data, as_openai('RN50/openai'), seeds=(1,), limit=36, out=tmp_path, progress=False, shares=(.9,), dual={'epochs': 1})
+    assert asked.call_count == 1 and '| DualCoOp | 0.9 |' in (tmp_path/'table3.md').read_text()
+
+
+def test_weights_of_few_shots(table, tmp_path):
+    "All of the weight is CoOp-DPT's, or TaI-DPT's; the note says so, and nothing is learned again"
+    maps = {}
+    for weight in ('1', '0'):
+        got = table('fig6', '--limit', '36', '--weights', weight)
+        assert f'Weight of CoOp-DPT in the ensemble: {weight}.' in got['notes']
+        maps[weight] = {(r['method'], r['shots']): r['ours'] for r in got['rows']}
+    for k in (1, 2):
+        assert maps['1']['CoOp-DPT + TaI-DPT', k] == pytest.approx(maps['1']['CoOp-DPT', k])
+        assert maps['0']['CoOp-DPT + TaI-DPT', k] == pytest.approx(maps['0']['TaI-DPT', 0])
+    assert len(list((tmp_path/'scores').glob('fig6.*CoOp*'))) == 2
+
+
+@pytest.mark.parametrize('what', ['fig6', 'table2'])
+def test_coop_augments(what, data, tmp_path, monkeypatch):
+    "As its code does, on whole data sets or if asked; each epoch sees other crops"
+    seen = []
+    monkeypatch.setattr('taidpt.paper.fig6.cropped', lambda picture, rng, size: seen.append(size) or cropped(picture, rng, size))
+    how = dict(seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1,), coop={'epochs': 2, 'batch_size': 36})
+    plain = reproduce(what, data, **how)
+    assert not seen and 'pictures as they are; its code crops' in plain
+    changed = reproduce(what, data, **how, augment=True)
+    assert set(seen) == {224} and 'cropped and mirrored anew in each epoch, as in its code' in changed
+    rows = [{line for line in text.split('\n') if line.startswith('| CoOp |')} for text in (plain, changed)]
+    assert rows[0] != rows[1]
+    assert coop_change(Study(load_clip(device='cpu'), tmp_path, data)).keywords == {'size': 224}
+
+
+@pytest.mark.parametrize('what, sets', [('table3', ('voc2007', 'coco', 'nuswide')), ('fig6', ('voc2007', 'coco'))])
+def test_each_data_set_has_a_command(what, sets, table, tmp_path, monkeypatch):
+    "Of the data sets, and of the bundled pictures; a table stays when another data set is measured. One epoch, for a test"
+    recipe = PicturePrompts.recipe
+    monkeypatch.setattr(PicturePrompts, 'recipe', lambda model: replace(recipe(model), epochs=1))
+    monkeypatch.setattr(Material, 'prompts', lambda m, seed: (ZeroShotCLIP(m.study.clip, m.classes),))
+    for name in sets:
+        assert table(what, '--datasets', name, '--limit', '36')['title'].partition(':')[0].endswith(name)
+        assert main(['reproduce', what, '--datasets', name, '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'bundled')]) == 0
+    for folder in (tmp_path, tmp_path/'bundled'):
+        kept = {path.name for path in folder.glob('*-*.md')}
+        assert kept == {f'{what}-{name}.md' for name in sets}
 
 
 def test_broken_picture(data, tmp_path, capsys):

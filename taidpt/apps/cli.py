@@ -567,6 +567,7 @@ def _check_options(what:str, given:dict)->None: # option -> value
     "Raise `BadParameter` for an option of other tables."
     foreign = _OF_TABLES if what == 'family' else _OF_FAMILY
     if what == 'table2': foreign = [*foreign, 'dataset']                # it is COCO's
+    if what not in ('fig6', 'table2', 'table3'): foreign = [*foreign, 'weights']
     for name in foreign:
         if given[name] is not None: raise BadParameter(f'--{name} is not for {what}')
 
@@ -613,13 +614,15 @@ def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Path|No
     say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
 
 def _reproduce_table(what:str, data:Path|None, clips:list[str], seeds:tuple[int, ...],
-                     limit:int|None, dataset:str|None, caption_ids:str|None, out:str)->None:
+                     limit:int|None, dataset:str|None, caption_ids:str|None,
+                     weights:float|None, out:str)->None:
     "Measure a table or figure, print it, and write it to `out`."
     from taidpt.encoders.pictures import UnreadablePicture
     from taidpt.paper import reproduce as paper
     how = {'progress': bars(), 'caption_ids': caption_ids}
     if dataset and what == 'table1': how['datasets'] = [d.strip() for d in dataset.split(',')]
     elif dataset: how['name'] = dataset
+    if weights is not None: how['weight'] = weights
     try: print(paper.reproduce(what, data, clips, seeds, limit, out, **how))
     except UnreadablePicture as e: raise ValueError(
         f'{e.what} Unpack it from the data set again; the same command goes on where it stopped.'
@@ -641,11 +644,15 @@ _Data = Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
     'labelled pictures (default: the bundled captions and photos).'))]
 _Clips = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights; for ablations several with commas between, for "
-    'table3 a second one for DualCoOp (default: the embedded small CLIP).'))]
+    "table3 a second one for DualCoOp, RN101/openai beside OpenAI's RN50 unless named (default: "
+    'the embedded small CLIP).'))]
 _Seeds = Annotated[str, Option(metavar='S,S', help='For the prompts.')]
 _Limit = Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]
 _Dataset = Annotated[str|None, Option('--dataset', '--datasets', help=(
     'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]
+_Weights = Annotated[float|None, Option(metavar='W', min=0, max=1, help=(
+    'For fig6, table2, table3: weight of the prompts from pictures in the ensemble, 0 to 1; the '
+    "rest is TaI-DPT's (default: 0.5 for CoOp-DPT, 0.9 for DualCoOp)."))]
 _CaptionIds = Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]
 _MinPhotos = Annotated[int|None, Option(min=1, help='For family: photos per class.')]
 _Member = Annotated[str|None, Option(metavar='FILE.py:CLASS', help=(
@@ -668,6 +675,7 @@ def reproduce(
     limit:_Limit=None,
     dataset:_Dataset=None,
     caption_ids:_CaptionIds=None,
+    weights:_Weights=None,
     classes:_AnyClasses=None,
     captions:_Captions=None,
     min_photos:_MinPhotos=None,
@@ -680,14 +688,14 @@ def reproduce(
     if not what: raise BadParameter('name a table, such as table1')
     _check_options(what, {
         'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit, 'classes': classes,
-        'captions': captions, 'min-photos': min_photos, 'member': member})
+        'captions': captions, 'min-photos': min_photos, 'member': member, 'weights': weights})
     numbers = _parse_seeds(seeds)
     clips = [name.strip() for name in (clip or 'embedded').split(',')]
     out = _folder(out, clips[0], data, dataset, limit)
     if what == 'family':
         runs = _count_runs(numbers)
         _compare_family(clips[0], data, classes, captions, runs, min_photos, member, out)
-    else: _reproduce_table(what, data, clips, numbers, limit, dataset, caption_ids, out)
+    else: _reproduce_table(what, data, clips, numbers, limit, dataset, caption_ids, weights, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1
 @app.command('import', epilog=examples(

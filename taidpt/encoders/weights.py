@@ -7,7 +7,7 @@ __all__ = ['find_clip', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'wi
            'preprocessing']
 
 # %% ../../nbs/encoders/weights.ipynb #056a7cc7
-import difflib, logging, os, pickle, warnings
+import difflib, hashlib, logging, os, pickle, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +30,7 @@ class _ClipSource:
     label:str # for messages, and for files of prompts, e.g. 'RN50/openai'
     pretrained:str|None=None # a tag of open_clip's, or a file; None: spec has its own
     folder:Path|None=None # of the model, if it is on this disk
+    origin:str='' # 'RN50/openai' if these are OpenAI's weights of RN50, by tag or by hash
     recommended:dict = field(default_factory=dict) # training settings that suit this model
 
 # %% ../../nbs/encoders/weights.ipynb #2b0c09f4
@@ -46,6 +47,26 @@ def _clip_in_folder(folder:Path, label:str) -> _ClipSource: # its name
     if not isinstance(own, dict):
         raise ValueError(f'{config}: no description of a model of open_clip')     # noqa: TRY004
     return _ClipSource(f'local-dir:{folder}', label, folder=folder, recommended=own)
+
+# %% ../../nbs/encoders/weights.ipynb #w-origin-1
+def _listed_hash(spec:str) -> str: # 64 hexadecimal digits; '' if there is none
+    "The SHA-256 of OpenAI's file with a model's weights, from its address in open_clip's list."
+    import open_clip
+    address = open_clip.get_pretrained_url(spec, 'openai').split('/')
+    return address[-2] if len(address) > 1 else ''
+
+def _sha256(path:str|Path) -> str: # 64 hexadecimal digits
+    "The SHA-256 of a file."
+    sha = hashlib.sha256()
+    with open(path, 'rb') as file:
+        while block := file.read(2**20): sha.update(block)
+    return sha.hexdigest()
+
+def _is_of_openai(spec:str, pretrained:str) -> bool: # a tag or a file
+    "Whether weights are OpenAI's: by the tag, or by the SHA-256 of a file."
+    if pretrained == 'openai': return True
+    listed = _listed_hash(spec)
+    return bool(listed) and Path(pretrained).is_file() and _sha256(pretrained) == listed
 
 # %% ../../nbs/encoders/weights.ipynb #3e0fd3ff
 def _did_you_mean(name:str, known:Sequence[str]) -> str: # starts with a space, or is empty
@@ -91,10 +112,13 @@ def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
     _check_no_folder(spec)
     tags = open_clip.list_pretrained_tags_by_model(spec)
     _check_weights(spec, pretrained, tags)
-    if pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
+    source = _ClipSource(spec, f'{spec}/{pretrained}', pretrained)
+    if _is_of_openai(spec, pretrained):
+        source.origin = f'{spec.removesuffix("-quickgelu")}/openai'
+    elif pretrained not in tags and 'openai' in tags and f'{spec}-quickgelu' in known:
         warnings.warn(f'{spec} has GELU. If {pretrained} holds weights of OpenAI, which were '
                       f'trained with QuickGELU, load {spec}-quickgelu.', stacklevel=4)
-    return _ClipSource(spec, f'{spec}/{pretrained}', pretrained)
+    return source
 
 # %% ../../nbs/encoders/weights.ipynb #c94e3496
 def _folder_of(name:str|Path) -> Path:
@@ -121,7 +145,7 @@ def find_clip(
 
     if source.pretrained is None and pretrained is not None: raise ValueError(
         f'{name} has weights of its own: leave out pretrained={pretrained!r}.')
-    if not source.recommended and not source.label.endswith('/openai'): warnings.warn(
+    if not source.recommended and not source.origin: warnings.warn(
         f'No settings are known for {source.label}. TaIDPT takes the published ones, found on '
         'RN50/openai: auto_settings of taidpt.learner measures others, and lr '
         'wants some labelled pictures as val.', stacklevel=3)
@@ -214,12 +238,24 @@ class _NoInit(TorchFunctionMode):
         if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'): return args and args[0]
         return func(*args, **kwargs or {})
 
+def _fill(model:nn.Module, path:str) -> nn.Module: # itself
+    "Take a model's tensors from a program of TorchScript: one of OpenAI's files, by its hash."
+    with without_warnings(): state = torch.jit.load(path, map_location='cpu').state_dict()
+    model.load_state_dict({name: state[name] for name in model.state_dict()})
+    return model
+
+def _with_weights(source:_ClipSource, **how) -> nn.Module: # for `create_model`
+    "open_clip's model with its weights."
+    import open_clip
+    if not source.origin or source.pretrained == 'openai':
+        return open_clip.create_model(
+            source.spec, source.pretrained, require_pretrained=True, **how)
+    return _fill(open_clip.create_model(source.spec, **how), source.pretrained)
+
 def _create(source:_ClipSource, cfg:dict, **how) -> nn.Module: # cfg as above; for `create_model`
     "open_clip's model with its weights, and one error in place of the messages of many libraries."
-    import open_clip
     try:
-        with _without_logs(), _NoInit(): return open_clip.create_model(
-            source.spec, source.pretrained, require_pretrained=True, **how)
+        with _without_logs(), _NoInit(): return _with_weights(source, **how)
     except (ValueError, TypeError, KeyError, torch.OutOfMemoryError): raise
     except pickle.UnpicklingError as error:
         raise ValueError(f'The weights of {source.label} are no tensors alone: the file is '
@@ -247,7 +283,8 @@ def build_clip(
     pictures = {}
     if image_size: pictures['size'] = image_size
     if not crop: pictures['resize_mode'] = 'squash'
-    cfg = open_clip.get_pretrained_cfg(source.spec, source.pretrained or '') or {}
+    tag = 'openai' if source.origin else source.pretrained or ''
+    cfg = open_clip.get_pretrained_cfg(source.spec, tag) or {}
     torch.empty(0, device=device)                   # raises if there is none, before any download
     model = _create(source, cfg, precision=_PRECISIONS[precision], device=device,
                     force_quick_gelu=cfg.get('quick_gelu', False), force_preprocess_cfg=pictures)

@@ -12,10 +12,11 @@ from pathlib import Path
 from ..clip import FrozenCLIP, load_clip
 from ..datasets.benchmarks import check_data
 from ..encoders.weights import model_and_tag
+from ..files import with_remedy, write_whole
 from .ablations import ablations
 from .fig6 import fig6
 from .fig7 import fig7
-from .published import RUNS
+from .published import RUNS, is_published_clip
 from .study import Study
 from .table1 import table1
 from .table2 import table2
@@ -42,18 +43,41 @@ def _check_sets(what:str, data:str|Path|None, asked:dict)->None: # asked: of the
     else: sets = {'table1': list(RUNS), 'table2': ['coco']}.get(what, ['voc2007'])
     check_data(data, sets, train=what not in ('table1', 'fig7'))
 
-def _loaded(what:str, clips:list)->list[FrozenCLIP]:
-    "CLIPs by their names; the second one of Table 3 as DualCoOp takes it."
+_SQUEEZED = {'image_size': 448, 'crop': False}  # how DualCoOp* takes pictures
+
+def _clip_of_dualcoop(first:FrozenCLIP)->FrozenCLIP: # first: that of TaI-DPT
+    "OpenAI's RN101 at 448 × 448, as published; `ConnectionError` if it cannot be fetched."
+    try: return load_clip('RN101', 'openai', **_SQUEEZED)
+    except ConnectionError as error:
+        what = f'Table 3 learns DualCoOp on RN101/openai, as published. {error.what}'
+        raise with_remedy(
+            ConnectionError, what,
+            python=f"pass clip=['{first.name}', 'RN101/path/to/RN101.pt'], "
+                   "or any other CLIP as the second.",
+            command=f'say --clip {first.name},RN101/path/to/RN101.pt, '
+                    'or name any other CLIP as the second.') from error
+
+def _loaded(what:str, clips:list, whole:bool)->list[FrozenCLIP]: # whole: on whole data sets
+    "CLIPs by their names; for Table 3 on whole data sets also that of DualCoOp."
     loaded = []
     for clip in clips:
-        whole = {}
-        if what == 'table3' and loaded and clip != 'embedded':
-            whole = {'image_size': 448, 'crop': False}
-        if isinstance(clip, str): clip = load_clip(*model_and_tag(clip), **whole)
+        squeezed = what == 'table3' and loaded and clip != 'embedded'
+        how = _SQUEEZED if squeezed else {}
+        if isinstance(clip, str): clip = load_clip(*model_and_tag(clip), **how)
         loaded.append(clip)
+    if what == 'table3' and whole and len(loaded) == 1 and is_published_clip(loaded[0]):
+        loaded.append(_clip_of_dualcoop(loaded[0]))
     return loaded
 
 # %% ../../nbs/paper/reproduce.ipynb #16913e1f
+_OF_ONE_SET = 'fig6', 'fig7', 'table3', 'ablations'     # tables of one data set at a time
+
+def _keep_for_set(folder:Path, written:str, name:str)->None: # file's name without ending; data set
+    "Copy a table to a file of its data set, which another data set leaves alone."
+    for ending in ('.md', '.json'):
+        content = (folder/f'{written}{ending}').read_bytes()
+        with write_whole(folder/f'{written}-{name}{ending}') as tmp: tmp.write_bytes(content)
+
 def reproduce(
     what:str, # one of `TABLES`
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
@@ -71,10 +95,12 @@ def reproduce(
     if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
     clips = _several_clips(what, clip)
     _check_sets(what, data, kwargs)
-    first, *others = _loaded(what, clips)
+    whole = data is not None and not limit and 'dual_clip' not in kwargs
+    first, *others = _loaded(what, clips, whole)
     if others and what == 'table3': kwargs['dual_clip'] = others[0]
     elif others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
-    name = 'fig7-steps' if kwargs.get('equal_steps') else what
-    return (study.folder/f'{name}.md').read_text(encoding='utf-8')
+    written = 'fig7-steps' if kwargs.get('equal_steps') else what
+    if what in _OF_ONE_SET: _keep_for_set(study.folder, written, kwargs.get('name', 'voc2007'))
+    return (study.folder/f'{written}.md').read_text(encoding='utf-8')

@@ -35,7 +35,8 @@ from ..files import digest, fingerprint, locked, read_safetensors, write_safeten
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
-from .published import RUNS, published_settings
+from .augment import AugmentedPictures
+from .published import RUNS, is_published_clip, published_settings
 from ..predict import Predictor, model_identity
 from ..scores import fuse
 from ..text.corpora import bundled_captions
@@ -305,7 +306,7 @@ class Material:
     @cached_property
     def published(self)->bool:
         "Whether CLIP and data are the published ones, within a hundredth."
-        if not self.study.whole or self.study.clip.name != 'RN50/openai': return False
+        if not self.study.whole or not is_published_clip(self.study.clip): return False
         pictures = _is_near(len(self.test), self.run.pictures)
         return pictures and _is_near(len(self.train), self.run.sentences)
 
@@ -507,9 +508,18 @@ def labels_digest(pictures:LabeledPictures)->str:
     return digest([fingerprint(pictures.pictures), str(pictures.signed().tolist())])
 
 # %% ../../nbs/paper/study.ipynb #study-091
-def _as_fit_takes(pictures:LabeledPictures, study:Study)->tuple[FeatureStore, Tensor]: # N; N × C
+def _as_fit_takes(
+    pictures:LabeledPictures, # N pictures of C classes
+    study:Study,
+    model:Predictor, # that learns from them
+    change:Callable|None=None, # (RGB picture, rng) -> picture, in each epoch; None: none
+)->tuple[FeatureStore, Tensor]: # N; N × C
     "Features of pictures, and their labels with those that are unknown."
-    return study.features(pictures), pictures.signed()
+    labels = pictures.signed()
+    if change is None: return study.features(pictures), labels
+    files = pictures.pictures
+    seen = AugmentedPictures(model.clip, files, change, model.seed, study.progress, model.pos_embed)
+    return seen, labels
 
 @dataclass
 class Scene:
@@ -526,6 +536,7 @@ class Scene:
         shots:int, # pictures per class
         model:Predictor, # to learn; its seed also draws the pictures
         search:bool=False, # then search its settings, if there are pictures for it
+        change:partial|None=None, # changes a picture in each epoch, as in `AugmentedPictures`
     )->Cell:
         "Scores of a model that learns from few pictures."
         drawn = few_shot(self.train.labels, shots, model.seed, self.train.classes)
@@ -533,20 +544,22 @@ class Scene:
         val = self.val if search else None
         source = labels_digest(some)
         if val is not None: source += f' {labels_digest(val)}'
+        if change: source += f' {change.func.__name__} {sorted(change.keywords.items())}'
 
         def learn():
-            model.fit(*_as_fit_takes(some, self.study), progress=False)
-            if val is not None: model.search(*_as_fit_takes(val, self.study))
+            model.fit(*_as_fit_takes(some, self.study, model, change), progress=False)
+            if val is not None: model.search(*_as_fit_takes(val, self.study, model))
             return model
         return self.study.cell(f'{name}.{shots}.seed{model.seed}', self.test, model, learn, source)
 
     def runs(self,
         name:str, shots:int, # as in `learned`
         new:Callable, # (seed=…) -> a model to learn
-        search:bool=False, # as in `learned`
+        search:bool=False, change:partial|None=None, # as in `learned`
     )->list[Cell]: # one for each seed
         "Scores of models that differ in their seeds and their pictures."
-        return [self.learned(name, shots, new(seed=seed), search) for seed in self.study.seeds]
+        models = [new(seed=seed) for seed in self.study.seeds]
+        return [self.learned(name, shots, model, search, change) for model in models]
 
     def measured(self,
         by:float|str, # shots or share, the second part of a key

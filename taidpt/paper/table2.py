@@ -15,7 +15,8 @@ from ..baselines.coop import CoOp
 from ..baselines.tipadapter import TipAdapter
 from ..datasets.samples import LASO_NOVEL
 from ..metrics import Measured
-from .published import PUBLISHED
+from .fig6 import coop_change, coop_notes
+from .published import COOP_WEIGHT, PUBLISHED
 from taidpt.paper.study import (
     Cell, Material, Scene, Study, scene, scores_alone, scores_both, together,
 )
@@ -27,22 +28,24 @@ def _table2_scores(
     tai:Cell, # of TaI-DPT
     shots:int, # pictures per class
     coop:dict, # settings of `CoOp`
+    change:partial|None, # how CoOp's pictures change
+    weight:float, # of CoOp-DPT in the ensemble
 )->dict[str, list[Tensor]]: # of each method and seed
     "Scores of the methods that learn from some pictures of each class."
     clip, classes = seen.study.clip, seen.test.classes
     new = partial(CoOp, clip, classes, local=True, **coop)
-    cells = seen.runs('table2.CoOp', shots, new)
+    cells = seen.runs('table2.CoOp', shots, new, change=change)
     scores = {'CoOp': scores_alone(cells), 'CoOp-DPT': scores_both(cells)}
     for method, epochs in {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}.items():
         new = partial(TipAdapter, clip, classes, epochs=epochs)
         adapters = seen.runs(f'table2.{method}', shots, new, search=True)
         scores[method] = scores_both(adapters)
-    scores['CoOp-DPT + TaI-DPT'] = together(cells, tai)
+    scores['CoOp-DPT + TaI-DPT'] = together(cells, tai, weight)
     return scores
 
-def _write_table2(seen:Scene, found:dict[tuple, Measured])->None:
+def _write_table2(seen:Scene, found:dict[tuple, Measured], notes:list[str])->None: # of CoOp
     "Write the table, with notes on which test it is."
-    notes = ['Each test picture counts once, also without any of the classes.']
+    notes = ['Each test picture counts once, also without any of the classes.', *notes]
     if seen.published: notes.insert(0, (
         'Published: Guo et al., CVPR 2023, Table 2, RN50; '
         'which test pictures count there is not said.'))
@@ -55,15 +58,18 @@ def table2(
     shots:Sequence[int]|None=None, # pictures per class; None: 1 and 5, in a miniature 1 and 2
     coop:dict|None=None, # settings of `CoOp`
     pictures:Scene|None=None, # pictures in place of COCO's
+    weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
+    augment:bool|None=None, # CoOp crops and mirrors pictures; None: on the whole of COCO
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     if not shots: shots = (1, 5) if study.whole else (1, 2)
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
+    change = coop_change(study, augment)
     zero_shot = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
     zero = study.cell('table2.zero-shot', seen.test, zero_shot)
     tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
     found = seen.measured(0, {'zero-shot CLIP': [zero.both], 'TaI-DPT': [tai.both]})
     for k in shots:
-        found |= seen.measured(k, _table2_scores(seen, tai, k, coop or {}))
-    _write_table2(seen, found)
+        found |= seen.measured(k, _table2_scores(seen, tai, k, coop or {}, change, weight))
+    _write_table2(seen, found, coop_notes(change, weight))
     return found

@@ -12,7 +12,6 @@ from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from ..baselines.dualcoop import DualCoOp
 from ..clip import FrozenCLIP
@@ -20,8 +19,10 @@ from ..datasets.labelled import LabeledPictures
 from ..datasets.samples import partial_labels
 from ..encoders.features import FeatureStore
 from ..metrics import Measured
-from .augment import AugmentedPictures, augmented
-from .published import DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES
+from .augment import AugmentedPictures, augmented, picture_side
+from taidpt.paper.published import (
+    DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES, is_published_clip,
+)
 from taidpt.paper.study import (
     Cell, Material, Scene, Study, labels_digest, scene, scores_both, together,
 )
@@ -36,7 +37,13 @@ class _Dual(NamedTuple):
     @property
     def starred(self)->bool: return self.change is not None
     @property
-    def name(self)->str: return 'DualCoOp*' if self.starred else 'DualCoOp'
+    def published(self)->bool: return self.starred and is_published_clip(self.clip, 'DualCoOp*')
+    @property
+    def name(self)->str:
+        if not self.starred: return 'DualCoOp'
+        if self.published: return 'DualCoOp*'
+        clip = 'the embedded CLIP' if self.clip.name == 'embedded' else self.clip.name or 'a CLIP'
+        return f'DualCoOp on {clip} at {picture_side(self.clip)}'
 
 def _dual_features(
     study:Study,
@@ -72,13 +79,9 @@ def _dualcoop_cell(
     return study.cell(name, seen.test, model, learn, source)
 
 # %% ../../nbs/paper/table3.ipynb #table3-014
-def _picture_side(clip:FrozenCLIP)->int: # pixels
-    "The side of the square that a CLIP takes."
-    return clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
-
 def _as_published(name:str, clip:FrozenCLIP)->_Dual: # name: of the data set
     "The recipe of DualCoOp*."
-    change = partial(augmented, size=_picture_side(clip), smallest=DUALCOOP_PART[name])
+    change = partial(augmented, size=picture_side(clip), smallest=DUALCOOP_PART[name])
     return _Dual(clip, DUALCOOP[name], change)
 
 # %% ../../nbs/paper/table3.ipynb #7089a1a0
@@ -102,11 +105,19 @@ def _table3_results(
             found[name, 'mean'] = np.mean(each, 0).tolist()
     return found
 
-def _write_table3(seen:Scene, name:str, found:dict[tuple, Measured|list])->None:
+def _write_table3(
+    seen:Scene,
+    name:str, # of the data set
+    how:_Dual,
+    weight:float, # of DualCoOp in the ensemble
+    found:dict[tuple, Measured|list],
+)->None:
     "Write the table, with the published numbers if they are of the same measurement."
-    notes = []
-    if seen.published: notes.append(
-        'Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.')
+    notes = [f'Weight of {how.name} in the ensemble: {weight:g}.']
+    if seen.published: notes.insert(0, (
+        'Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.'))
+    elif how.starred and not how.published: notes.append(
+        f"{how.name}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
     title = f'Table 3, mAP over the share of known labels, {name}'
     seen.write('table3', title, 'share', found, PUBLISHED[f'table3_{name}'], notes)
 
@@ -126,13 +137,13 @@ def table3(
     starred = study.whole and dual is None
     how = _as_published(name, clip) if starred else _Dual(clip, dual or {})
     seen = pictures or scene(Material(study, name, crowds=not starred), 2)
-    side = _picture_side(clip)
+    side = picture_side(clip)
     group = f'table3.{name}-{side}'
     runs = {}
     for share in shares:
         runs[share] = [_dualcoop_cell(seen, group, how, share, seed) for seed in study.seeds]
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
     found = _table3_results(seen, how.name, tai, runs, weight)
-    published = seen.published and clip.name == 'RN101/openai' and side == 448
-    _write_table3(replace(seen, published=published), name, found)
+    published = seen.published and how.published
+    _write_table3(replace(seen, published=published), name, how, weight, found)
     return found
