@@ -83,13 +83,15 @@ def test_the_readme_has_no_other_rows():
 def test_the_readme_says_on_what():
     found = result('TaI-DPT')
     told = re.search(
-        r'on ([\d,]+) photos of VOC2012, over the (\d+) of VOC2007.s (\d+) classes', text_of('README.md'))
+        r'on ([\d,]+) photos of VOC2012, over the (\d+) of VOC2007.s (\d+) classes',
+        text_of('README.md'))
     assert told
     assert [int(n.replace(',', '')) for n in told.groups()] == [found.n_photos, found.n_classes, 20]
 
 
 def test_published_numbers_in_the_readme():
-    told = re.search(r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)', text_of('README.md'))
+    readme = text_of('README.md')
+    told = re.search(r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)', readme)
     assert told
     wanted = [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]
     assert list(map(float, told.groups())) == wanted
@@ -136,7 +138,7 @@ def test_the_card_of_the_embedded_clip(row, method):
 def test_table_1_without_learning(method):
     "Only what learns depends on the rules of the noun filter"
     rows = cells_of(shown_by('paper/table1'), f'voc2007 | {method}')
-    told = [number(f'{value} ({interval})') for value, interval, *_ in rows]
+    told = [number(f'{value} {limits}') for value, limits, *_ in rows if ' to ' in limits]
     assert len(told) == 2
     for one, photos in zip(told, ('coco_dev', 'voc2012_dev')):
         assert close(one, result(method, (photos, 'voc2007')).interval), photos
@@ -159,7 +161,9 @@ def test_claims_of_the_demo(page):
 
 
 def test_results_in_the_first_lesson():
-    lines = re.findall(r'^(zero-shot CLIP.*?|TaI-DPT.*?)  +(\d+\.\d \(.+\))$', shown_by('tutorials/learn'), re.MULTILINE)
+    lines = re.findall(
+        r'^(zero-shot CLIP.*?|TaI-DPT.*?)  +(\d+\.\d \(.+\))$', shown_by('tutorials/learn'),
+        re.MULTILINE)
     assert [method for method, _ in lines] == [
         'zero-shot CLIP', 'zero-shot CLIP with DPT', 'TaI-DPT at scale 4', 'TaI-DPT']
     for method, told in lines: assert close(number(told), result(method).interval)
@@ -176,9 +180,9 @@ class Repeated(NamedTuple):
 
 def gains(relative: bool = False) -> list[float]:
     "Of all methods over zero-shot CLIP on the photos of VOC2012"
-    return [
-        r.gain for r in bundled_results()
-        if (r.photos, r.classes, r.relative) == (*VOC2012, relative) and r.method != 'zero-shot CLIP']
+    wanted = *VOC2012, relative
+    rows = [r for r in bundled_results() if (r.photos, r.classes, r.relative) == wanted]
+    return [r.gain for r in rows if r.method != 'zero-shot CLIP']
 
 
 def by_relative_scores(method: str) -> float:
@@ -195,13 +199,18 @@ REPEATED = [
     Repeated('paper/family', r'The ([\d,]+) of VOC2012', [result('TaI').n_photos]),
     Repeated('paper/family', r'; (\d+) of their classes are on ten', [result('TaI').n_classes]),
     Repeated('paper/family', r'comes from (\d+) draws', [DRAWS]),
-    Repeated('paper/family', r'by (\d+) points \(DPT alone\) to (\d+)', [min(gains()), max(gains())]),
+    Repeated('paper/family', r'by (\d+) points \(DPT alone\) to (\d+)',
+             [min(gains()), max(gains())]),
     Repeated('paper/family', r'they add (\d) to (\d) points to zero-shot CLIP',
              sorted(map(by_relative_scores, ZERO))),
     Repeated('paper/beyond', r'zero-shot CLIP \[gains (\d) to (\d) points on VOC2012',
              sorted(map(by_relative_scores, ZERO))),
-    Repeated('paper/scale', r'and TaI-DPT (\d\.\d) \([\d.]+ to [\d.]+\) over scale 4', [of_scale('TaI-DPT')]),
-    Repeated('paper/table1', r'The local branch alone adds (\d\.\d) points', [result(ZERO[1]).gain]),
+    Repeated('paper/family', r'TaI-DPT is (\d\.\d) points ahead of the published 4',
+             [of_scale('TaI-DPT')]),
+    Repeated('paper/scale', r'and TaI-DPT (\d\.\d) \([\d.]+ to [\d.]+\) over scale 4',
+             [of_scale('TaI-DPT')]),
+    Repeated('paper/table1', r'The local branch alone adds (\d\.\d) points',
+             [result(ZERO[1]).gain]),
 ]
 
 
@@ -236,7 +245,8 @@ def test_agreement_is_claimed_as_it_is_tested():
         r'golden\["losses"\], (1e-\d)\)')
     wanted = [re.findall(pattern, tests) for pattern in patterns]
     assert all(len(found) == 1 for found in wanted)
-    claim = re.compile(r'losses (?:agree )?[^.;|]*?to (1e-\d), +gradients to (1e-\d), [^.;|]*? to (1e-\d)')
+    claim = re.compile(
+        r'losses (?:agree )?[^.;|]*?to (1e-\d), +gradients to (1e-\d), [^.;|]*? to (1e-\d)')
     pages = {
         'README.md': text_of('README.md'),
         'CHANGELOG.md': text_of('CHANGELOG.md'),
