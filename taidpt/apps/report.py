@@ -284,7 +284,7 @@ def _measured_words(
     new, old = methods[-1], against or methods[0]
     measured = {}
     for method, s in scores.items():
-        measured[method] = Measured(photos.labels, s, model.classes.natural, 500)
+        measured[method] = Measured(photos.labels, s, model.classes.natural)
     plain, claims = None, []
     if _ZERO in methods: plain = _zero_shot_headline(model, photos, scores[_ZERO])
     if _ZERO in methods[:-1]: claims = [_claim(measured, new, f'the {len(photos)} photos below')]
@@ -436,7 +436,7 @@ def figures_of(
     "All figures by name, with their 95 % limits; CF1 and OF1 of the 3 best tags, and by threshold."
     methods = {}
     for name, s in scores.items():
-        measured = Measured(photos.labels, s, photos.classes.natural, 500)
+        measured = Measured(photos.labels, s, photos.classes.natural)
         methods[name] = _method_figures(measured, s.numpy(), models[name], name in fitted)
     classes = methods[name]['tags']['classes']
     counts = {n: figures['pictures'] for n, figures in classes.items()}

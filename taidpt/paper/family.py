@@ -47,6 +47,7 @@ FAMILY:dict[str, Callable] = {               # name -> (clip, classes, seed) -> 
     'zero-shot CLIP with DPT': lambda clip, c, seed: ZeroShotCLIP(clip, c),
     'TaI': lambda clip, c, seed: TaIDPT(clip, c, local=False, seed=seed),
     'TaI-DPT': lambda clip, c, seed: TaIDPT(clip, c, seed=seed),
+    'TaI-DPT at scale 4': lambda clip, c, seed: TaIDPT(clip, c, seed=seed, scale=4.),
     'concepts, global': lambda clip, c, seed: TextConcepts(clip, c, local=False),
     'concepts': lambda clip, c, seed: TextConcepts(clip, c),
     'concepts with attention': lambda clip, c, seed: TextConcepts(clip, c),
@@ -144,7 +145,7 @@ class Comparison:
         "mAP of a member, computed once."
         if (name, relative) not in self.kept:
             scores = self.scores(name, relative)
-            found = Measured(self.labels, scores, self.photos.classes.names, draws=500)
+            found = Measured(self.labels, scores, self.photos.classes.names)
             self.kept[name, relative] = found
         return self.kept[name, relative]
 

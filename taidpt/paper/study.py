@@ -368,7 +368,7 @@ def measured(
     scores:Sequence[Tensor], # of each seed, N × C
 )->Measured:
     "mAP over the classes that pictures show; `ValueError` if they show none."
-    return Measured(pictures.labels, list(scores), pictures.classes.names, draws=200)
+    return Measured(pictures.labels, list(scores), pictures.classes.names)
 
 # %% ../../nbs/paper/study.ipynb #cf23775b
 def together(
@@ -479,6 +479,8 @@ def _for_citation(study:Study, data:Mapping[str, str])->dict:
         'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
 
 # %% ../../nbs/paper/study.ipynb #2fcbe51d
+_RULES_NOTE:str = "The noun filter's published rules label the sentences."
+
 def write_table(
     study:Study,
     what:str, # the files' name without an ending
@@ -491,11 +493,12 @@ def write_table(
 )->None:
     "Write a table as Markdown and, with all facts for a citation, as JSON."
     title = _full_title(study, title)
+    notes = [*notes, _RULES_NOTE]
     facts = {
         'title': title,
         'about': _for_citation(study, data),
         'rows': _rows(head, results, published),
-        'notes': list(notes)}
+        'notes': notes}
     text = '\n\n'.join([f'# {title}', table_text(head, results, published), *notes])
     numbers = json.dumps(facts, indent=1, ensure_ascii=False, default=lambda number: number.item())
     for ending, content in (('.md', text), ('.json', numbers)):

@@ -1,0 +1,256 @@
+"""A number that stands on several pages has one source: `results.csv`, the published table, or the
+tests of agreement. Each place that repeats it must say the same."""
+import re
+from typing import NamedTuple
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+from taidpt.metrics import DRAWS, Interval
+from taidpt.paper.family import Result, bundled_results
+from taidpt.paper.published import PUBLISHED_MAP
+
+VOC2012 = ('voc2012_dev', 'voc2007')
+COLUMNS = {                                       # of results.csv, as a page's table has them
+    'scale': [VOC2012, ('coco_dev', 'voc2007'), ('coco_dev', 'coco'), ('coco_demo', 'voc2007')],
+    'train_mini_clip': [
+        ('coco_dev', 'coco'), ('coco_dev', 'voc2007'), ('coco_demo', 'coco'),
+        ('coco_demo', 'voc2007')],
+}
+
+
+def text_of(page: str) -> str: return (ROOT/page).read_text(encoding='utf-8')
+
+
+def result(method: str, where: tuple[str, str] = VOC2012, relative: bool = False) -> Result:
+    "A row of results.csv"
+    [found] = [
+        r for r in bundled_results()
+        if (r.photos, r.classes, r.method, r.relative) == (*where, method, relative)]
+    return found
+
+
+def shown_by(page: str) -> str:
+    "All that a page's cells print, as text"
+    texts = []
+    for cell in nbformat.read(ROOT/f'nbs/{page}.ipynb', as_version=4).cells:
+        for output in cell.get('outputs', []):
+            data = output.get('data', {})
+            texts.append(data.get('text/markdown') or output.get('text') or '')
+    return '\n'.join(texts)
+
+
+def prose_of(page: str) -> str:
+    cells = nbformat.read(ROOT/f'nbs/{page}.ipynb', as_version=4).cells
+    return '\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
+
+
+def cells_of(text: str, first: str) -> list[list[str]]:
+    "The other cells of each line of a table that begins with these"
+    lines = [line for line in text.splitlines() if line.startswith(f'| {first} |')]
+    return [line.removeprefix(f'| {first} |').strip(' |').split(' | ') for line in lines]
+
+
+def number(text: str) -> Interval:
+    "'44.1 [40.8, 47.5]', '44.1 (40.8 to 47.5)' or '+5.7 (-4.1 to +7.4)'"
+    return Interval(*map(float, re.findall(r'[+-]?\d+\.\d', text)))
+
+
+def close(told: Interval, stored: Interval) -> bool:
+    "Within rounding: of the page to tenths, of the file to hundredths"
+    return told == pytest.approx(stored, abs=.0561)
+
+
+# README
+
+TABLE = [
+    'zero-shot CLIP', 'TaI-DPT at scale 4', 'TaI-DPT', 'concepts', 'prompts on pairs',
+    'linear on pairs with attention']
+
+
+@pytest.mark.parametrize('method', TABLE)
+def test_the_table_of_the_readme(method):
+    [[_, told]] = cells_of(text_of('README.md'), method)
+    assert close(number(told), result(method).interval)
+
+
+def test_the_readme_has_no_other_rows():
+    lines = re.findall(r'^\| (.+?) \| .+ \| \d.+ \|$', text_of('README.md'), re.MULTILINE)
+    assert lines == TABLE
+
+
+def test_the_readme_says_on_what():
+    found = result('TaI-DPT')
+    told = re.search(
+        r'on ([\d,]+) photos of VOC2012, over the (\d+) of VOC2007.s (\d+) classes',
+        text_of('README.md'))
+    assert told
+    assert [int(n.replace(',', '')) for n in told.groups()] == [found.n_photos, found.n_classes, 20]
+
+
+def test_published_numbers_in_the_readme():
+    readme = text_of('README.md')
+    told = re.search(r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)', readme)
+    assert told
+    wanted = [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]
+    assert list(map(float, told.groups())) == wanted
+
+
+# Pages that measure again what results.csv holds
+
+SCALE = {
+    'TaI, zero-shot': 'zero-shot CLIP',
+    'TaI-DPT, zero-shot': 'zero-shot CLIP with DPT',
+    'TaI, scale 1': 'TaI',
+    'TaI-DPT, scale 1': 'TaI-DPT',
+    'TaI-DPT, scale 4 (published)': 'TaI-DPT at scale 4',
+}
+
+
+@pytest.mark.parametrize('row, method', SCALE.items())
+def test_the_page_of_the_scale(row, method):
+    "The same captions, rules, seeds and draws: the same numbers"
+    first, *_ = cells_of(shown_by('paper/scale'), row)
+    for told, where in zip(first, COLUMNS['scale'], strict=True):
+        assert close(number(told), result(method, where).interval), where
+
+
+MINI = {
+    'zero-shot CLIP': 'zero-shot CLIP',
+    'zero-shot CLIP with DPT': 'zero-shot CLIP with DPT',
+    'TaI-DPT, global branch': 'TaI',
+    'TaI-DPT': 'TaI-DPT',
+}
+
+
+@pytest.mark.parametrize('row, method', MINI.items())
+def test_the_card_of_the_embedded_clip(row, method):
+    "On its page, and beside its weights"
+    for text in (shown_by('paper/train_mini_clip'), text_of('taidpt/data/mini_clip/README.md')):
+        first, *_ = cells_of(text, row)
+        for told, where in zip(first, COLUMNS['train_mini_clip'], strict=True):
+            value = float(told.partition(' ±')[0])
+            assert value == pytest.approx(result(method, where).map, abs=.0561), where
+
+
+@pytest.mark.parametrize('method', ['zero-shot CLIP', 'zero-shot CLIP with DPT'])
+def test_table_1_without_learning(method):
+    "Only what learns depends on the rules of the noun filter"
+    rows = cells_of(shown_by('paper/table1'), f'voc2007 | {method}')
+    told = [number(f'{value} {limits}') for value, limits, *_ in rows if ' to ' in limits]
+    assert len(told) == 2
+    for one, photos in zip(told, ('coco_dev', 'voc2012_dev')):
+        assert close(one, result(method, (photos, 'voc2007')).interval), photos
+
+
+# Lines that the commands print from results.csv
+
+@pytest.mark.parametrize('page', ['apps/demo', 'apps/cli'])
+def test_claims_of_the_demo(page):
+    "Its first lines"
+    lines = re.findall(
+        r'^(.+): mAP ([\d.]+) on ([\d,]+) other photos, of VOC2012, (.+) over zero-shot CLIP$',
+        shown_by(page), re.MULTILINE)
+    assert {method for method, *_ in lines} == {'TaI-DPT', 'linear on pairs with attention'}
+    for method, value, photos, gain in lines:
+        found = result(method)
+        assert float(value) == pytest.approx(found.map, abs=.0561)
+        assert photos == f'{found.n_photos:,}'
+        assert close(number(gain), found.over_zeroshot)
+
+
+def test_results_in_the_first_lesson():
+    lines = re.findall(
+        r'^(zero-shot CLIP.*?|TaI-DPT.*?)  +(\d+\.\d \(.+\))$', shown_by('tutorials/learn'),
+        re.MULTILINE)
+    assert [method for method, _ in lines] == [
+        'zero-shot CLIP', 'zero-shot CLIP with DPT', 'TaI-DPT at scale 4', 'TaI-DPT']
+    for method, told in lines: assert close(number(told), result(method).interval)
+
+
+# Prose
+
+class Repeated(NamedTuple):
+    "Prose that repeats numbers"
+    page: str
+    pattern: str                                  # a group for each number
+    values: list[float]                           # their source
+
+
+def gains(relative: bool = False) -> list[float]:
+    "Of all methods over zero-shot CLIP on the photos of VOC2012"
+    wanted = *VOC2012, relative
+    rows = [r for r in bundled_results() if (r.photos, r.classes, r.relative) == wanted]
+    return [r.gain for r in rows if r.method != 'zero-shot CLIP']
+
+
+def by_relative_scores(method: str) -> float:
+    return result(method, relative=True).map - result(method).map
+
+
+def of_scale(method: str) -> float:
+    "What the scale of 1 gains over the published one"
+    return result(method).map - result(f'{method} at scale 4').map
+
+
+ZERO = ['zero-shot CLIP', 'zero-shot CLIP with DPT']
+REPEATED = [
+    Repeated('paper/family', r'The ([\d,]+) of VOC2012', [result('TaI').n_photos]),
+    Repeated('paper/family', r'; (\d+) of their classes are on ten', [result('TaI').n_classes]),
+    Repeated('paper/family', r'comes from (\d+) draws', [DRAWS]),
+    Repeated('paper/family', r'by (\d+) points \(DPT alone\) to (\d+)',
+             [min(gains()), max(gains())]),
+    Repeated('paper/family', r'they add (\d) to (\d) points to zero-shot CLIP',
+             sorted(map(by_relative_scores, ZERO))),
+    Repeated('paper/beyond', r'zero-shot CLIP \[gains (\d) to (\d) points on VOC2012',
+             sorted(map(by_relative_scores, ZERO))),
+    Repeated('paper/family', r'TaI-DPT is (\d\.\d) points ahead of the published 4',
+             [of_scale('TaI-DPT')]),
+    Repeated('paper/scale', r'and TaI-DPT (\d\.\d) \([\d.]+ to [\d.]+\) over scale 4',
+             [of_scale('TaI-DPT')]),
+    Repeated('paper/table1', r'The local branch alone adds (\d\.\d) points',
+             [result(ZERO[1]).gain]),
+]
+
+
+@pytest.mark.parametrize('repeated', REPEATED)
+def test_prose_repeats_its_source(repeated):
+    found = re.search(repeated.pattern, prose_of(repeated.page))
+    assert found, f'{repeated.page} says it otherwise: follow it here'
+    for told, value in zip(found.groups(), repeated.values, strict=True):
+        digit = 10**-len(told.partition('.')[2])
+        assert float(told.replace(',', '')) == pytest.approx(value, abs=digit/2 + .011)
+
+
+# One number of draws
+
+def test_one_number_of_draws():
+    "No command and no page of the paper takes another"
+    code = [path.read_text(encoding='utf-8') for path in sorted((ROOT/'taidpt').rglob('*.py'))]
+    for path in sorted((ROOT/'nbs/paper').glob('*.ipynb')):
+        cells = nbformat.read(path, as_version=4).cells
+        code += [cell.source for cell in cells if cell.cell_type == 'code']
+    found = [int(n) for text in code for n in re.findall(r'\bdraws(?::int)?=(\d+)', text)]
+    assert set(found) <= {DRAWS}
+
+
+# Agreement with the published code
+
+def test_agreement_is_claimed_as_it_is_tested():
+    "Features, scores and losses; gradients; after eight steps"
+    tests = text_of('tests/test_golden.py')
+    patterns = (
+        r'def close\(ours, published, tolerance=(1e-\d)\)', r'"grad_ctx_\{\}", (1e-\d)\)',
+        r'golden\["losses"\], (1e-\d)\)')
+    wanted = [re.findall(pattern, tests) for pattern in patterns]
+    assert all(len(found) == 1 for found in wanted)
+    claim = re.compile(
+        r'losses (?:agree )?[^.;|]*?to (1e-\d), +gradients to (1e-\d), [^.;|]*? to (1e-\d)')
+    pages = {
+        'README.md': text_of('README.md'),
+        'CHANGELOG.md': text_of('CHANGELOG.md'),
+        'reproduce_the_paper': prose_of('tutorials/reproduce_the_paper')}
+    for page, text in pages.items():
+        told = claim.findall(re.sub(r'\s+', ' ', text))
+        assert told == [tuple(found for [found] in wanted)], page
