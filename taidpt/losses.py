@@ -123,7 +123,7 @@ def _focal_loss(scores:Tensor, labels:Tensor, gamma:float=2.0) -> Tensor:
     wanted = to_device(labels, scores.device).to(scores.dtype)
     bce = F.binary_cross_entropy_with_logits(scores, wanted, reduction='none')
     wrong = -torch.expm1(-bce)                                  # 1 - pi
-    return (wrong.clamp(min=1e-37)**gamma * bce).mean()
+    return (wrong.clamp(min=1e-37)**gamma * bce).mean()         # the slope of 0**0.5 is infinite
 
 def focal_loss(
     scores:Tensor, # N × C logits

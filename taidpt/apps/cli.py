@@ -544,6 +544,8 @@ def evaluate(
     if report: _keep_report(found, report)
     if found.fitted: note(f'the thresholds were fitted to {labels}; the cross-validated figures '
                           'show what to expect of other pictures')
+    if found.doubt: note(f'{found.doubt}. Label more pictures, or use the model as it was before '
+                         '--calibrate')
     print(found.as_json() if as_json else found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo-1

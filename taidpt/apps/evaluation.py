@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .report import figures_of, figures_text, write_report
-from ..calibrate import calibrate_scores, pictures_digest
+from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..metrics import Interval, Measured
 from ..predict import Predictor
@@ -41,6 +41,13 @@ class Evaluation:
         "All figures by name, as of `figures_of`."
         fitted = [self.name] if self.fitted else []
         return figures_of(self.models, self.scores, self.pictures, fitted)
+
+    @property
+    def doubt(self)->str: # '' if they do not, or if none were fitted
+        "Whether fitted thresholds tag worse than default ones, or no better, in words."
+        if not self.fitted: return ''
+        gains = self.figures['methods'][self.name]['held_out']['gain_over_default']
+        return calibration_doubt({name: Interval(*gain) for name, gain in gains.items()})
 
     def gain(self, over:str)->Interval: # in percent
         "The last model's gain in mAP over another one."

@@ -21,11 +21,11 @@ from PIL import Image
 from torch import Tensor
 
 from .console import as_table
-from ..calibrate import held_out_tags
+from ..calibrate import calibration_gain, held_out_tags
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import model_view
 from ..files import shown, write_whole
-from ..metrics import Measured, average_precision, tags_of
+from ..metrics import Interval, Measured, average_precision, tags_of
 from ..predict import Predictor
 from ..tags import Rule, Tag
 from ..visualize import unit_range
@@ -401,7 +401,10 @@ def _held_out_figures(
     tags = np.zeros(scores.shape, bool)
     usual = model.default_rule().limits
     tags[m.read] = held_out_tags(m.labels, scores[m.read], usual)
-    return _tag_figures(m, tags, limits, 'cross-validated')
+    figures = _tag_figures(m, tags, limits, 'cross-validated')
+    gains = calibration_gain(m.labels, scores[m.read], usual)
+    figures['gain_over_default'] = {name: list(gain) for name, gain in gains.items()}
+    return figures
 
 def _method_figures(
     m:Measured, # of N photos
@@ -487,6 +490,11 @@ def _classes_table(methods:Mapping[str, dict])->str:
     return as_table(rows, head)
 
 # %% ../../nbs/apps/report.ipynb #b1467ff7
+def _gains_line(gains:Mapping[str, Sequence[float]])->str: # of `calibration_gain`, as lists
+    "What calibration gains on other pictures, after the table of tags."
+    told = ', '.join(f'{name} {Interval(*gain)}' for name, gain in gains.items())
+    return f'\nGain over the default thresholds, cross-validated: {told}'
+
 def figures_text(
     figures:Mapping, # of `figures_of`
     classes:int, # how many the model has
@@ -502,9 +510,10 @@ def figures_text(
         f'{counted}; CF1 and OF1 of the 3 best tags\n',
         _methods_table(methods),
         '\nTags by threshold\n',
-        _tags_table(methods),
-        f'\n{by_class}\n',
-        _classes_table(methods)]
+        _tags_table(methods)]
+    if 'held_out' in methods[ours]:
+        lines.append(_gains_line(methods[ours]['held_out']['gain_over_default']))
+    lines += [f'\n{by_class}\n', _classes_table(methods)]
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
     if few:
         lines.append(

@@ -1,0 +1,77 @@
+"""What the pages give as the paper's words stands in the paper.
+
+The rule for writers: in a sentence that names the paper or one of its sections, quotation marks hold the paper's own words;
+examples are in italics. Words that are left out are three dots or `[…]`.
+"""
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = Path(os.environ.get('TAIDPT_SHARED') or ROOT.parent/'shared')
+PAPER = SHARED/'reference'/'paper.txt'
+NAMED = re.compile(r'\b[Tt]h(?:e|is) paper\b|Guo et al|\bSec\. ?\d')
+QUOTED = re.compile(r'"([^"]+)"|“([^”]+)”')
+CODE = re.compile(r'```.*?```|`[^`]*`|<[^>]*>', flags=re.DOTALL)
+GAP = re.compile(r'…|\.\.\.|\[…\]')
+
+
+def words(text: str) -> str:
+    "Letters and digits in lower case, a space between words, without the marks of TeX, Markdown and references"
+    text = re.sub(r'\[\d+(?:, ?\d+)*\]|\\[A-Za-z]+', ' ', text)
+    return f' {" ".join(re.findall(r"[a-z0-9]+", text.lower()))} '
+
+
+def as_read(text: str) -> list[str]:
+    "The words of a printed text; a word that a line cuts is read without its hyphen, or with it"
+    return [words(re.sub(r'-\s*\n\s*', hyphen, text)) for hyphen in ('', '-')]
+
+
+def quotations(text: str) -> list[str]:
+    "What stands in quotation marks in the sentences, and the rows of tables, that name the paper"
+    found = []
+    for line in CODE.sub(' ', text).splitlines():
+        quoted = [a or b for a, b in QUOTED.findall(line)]
+        masked = QUOTED.sub('«»', line)                         # so that no sentence ends in a quotation
+        ends = r'$' if line.startswith('|') else r'(?<=[.!?:»])\s+(?=[A-Z])'
+        for sentence in re.split(ends, masked):
+            here = [quoted.pop(0) for _ in range(sentence.count('«»'))]
+            if NAMED.search(sentence): found += here
+    return found
+
+
+def missing(quotation: str, paper: list[str]) -> list[str]:
+    "The parts of a quotation that are not in the paper"
+    parts = [words(part) for part in GAP.split(quotation)]
+    return [part for part in parts if not any(part in text for text in paper)]
+
+
+def texts(path: Path) -> list[str]:
+    "Prose of a page, and the tables that its code made"
+    if path.suffix == '.md': return [path.read_text('utf-8')]
+    found = []
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == 'markdown': found.append(cell.source)
+        made = [output.get('data', {}) for output in cell.get('outputs', [])]
+        found += [data['text/markdown'] for data in made if 'text/markdown' in data]
+    return found
+
+
+def test_quotations_are_found_by_the_rule():
+    text = 'The paper says "a b" (Sec. 3). We say "c".\n| Sec. 4 | “d … e”. So |\n\nIn `"f"` the paper is quiet. Guo et al. hold "g. H".'
+    assert quotations(text) == ['a b', 'd … e', 'g. H']
+    paper = as_read('We use the token-\nizer from NLTK [4] to\nrecover $\\tau_s$, *v.s.* all.')
+    for right in ('the tokenizer from NLTK […] to recover', 'τ_s', 'We use ... all', 'v.s. all'): assert not missing(right, paper)
+    for wrong in ('tokenized with NLTK', 'the tokens', 'recover … none'): assert missing(wrong, paper)
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not beside the checkout")
+def test_the_papers_words_are_in_the_paper():
+    paper = as_read(PAPER.read_text('utf-8'))
+    pages = [ROOT/'README.md', *sorted((ROOT/'nbs').glob('**/*.ipynb'))]
+    found = [(path.stem, one) for path in pages for text in texts(path) for one in quotations(text)]
+    assert len(found) >= 10
+    assert not [(page, one) for page, one in found if missing(one, paper)]
