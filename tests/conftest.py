@@ -183,22 +183,14 @@ def site(tmp_path_factory) -> Path:
     return html
 
 
-def place(item) -> int:
-    "When a test runs: 0, first"
-    group = item.get_closest_marker('xdist_group')
-    if group is None: return 2
-    return 0 if group.args == ('device',) else 1
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items):
     """Tests that share what takes long to make come first and run in one process
-    (`--dist loadgroup`), which makes it once. The second device comes before all: PyTorch sets up
-    a process for all devices when it first computes a gradient, and sees no later ones"""
+    (`--dist loadgroup`), which makes it once"""
     for item in items:
         used = set(item.fixturenames)
         if 'site' in used: item.add_marker(pytest.mark.xdist_group('site'))
         # on a busy machine Chromium misses a frame now and then; a fault of ours comes again
         if used & {'browser', 'served'}: item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=place)
+    items.sort(key=lambda item: item.get_closest_marker('xdist_group') is None)
     return (yield)
