@@ -12,11 +12,12 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 ||
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo test test-docs test-lowest chaos audit bench docs readme wheel clean
+.PHONY: help demo test test-gpu test-docs test-lowest chaos audit bench docs readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
 	@echo "make test       run the notebooks and every other test"
+	@echo "make test-gpu   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make chaos      kill commands, fill their disk, run two at once: two minutes of it; MINUTES=60 SEED=7 for more and other"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
@@ -33,6 +34,14 @@ demo: $(VENV)/.installed
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests
+
+# Cells flagged `cuda` in float32, with TF32 and without, bfloat16 and float16. `make test` runs them
+# in float32, without a GPU on a device that the CPU plays: tests/second_device.py
+test-gpu: $(VENV)/.dev
+	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
+	    echo "There is no CUDA device here: the CPU plays one (tests/second_device.py)"
+	TAIDPT_GPU=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
+	    tests/test_gpu.py tests/test_device.py
 
 # In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts
 test-docs: $(VENV)/.dev

@@ -106,7 +106,7 @@ class ClassSet:
 
     def _unknown(self, name:object)->UnknownClass:
         "The error for an unknown name, with the nearest class or else the first classes."
-        form = squeeze(str(name))
+        form = squeeze(str(name))[:1000]
         near = difflib.get_close_matches(form, self._columns, n=1)
         near = near or difflib.get_close_matches(form, self._phrase_columns, n=1)
         if near:
@@ -115,7 +115,7 @@ class ClassSet:
         else:
             hint = f"its classes are {', '.join(self.names[:30])}"
             if len(self) > 30: hint += ', …'
-        return UnknownClass(f"{name!r} is no class of {self.name}; {hint}")
+        return UnknownClass(f"{name!r:.100} is no class of {self.name}; {hint}")
 
     def columns(self, name:str)->list[int]: # name, natural spelling or synonym -> maybe none
         "The columns of all classes that a name may mean."

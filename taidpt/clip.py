@@ -7,7 +7,7 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
            'encode_pictures', 'as_features']
 
 # %% ../nbs/04_clip.ipynb #483db389
-import math, os, re
+import math, os, re, warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,17 +21,18 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
-from .encoders.features import FeatureStore, check_features, normalized_fp16
-from .encoders.features import stored_features, to_device
+from .encoders.features import FeatureStore, check_features, check_store, on_cpu
+from .encoders.features import stored_features, to_device, unit_fp16
 from .encoders.pictures import as_pictures, in_batches, read_pixels, report_unread
-from .encoders.pictures import unreadable, what_is_wrong
+from .encoders.pictures import picture_identity, unreadable, what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
-from .encoders.weights import build_clip, find_clip, preprocessing
-from .files import DATA, digest, file_identity, text_list
+from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
+from .files import DATA, digest, text_list
+from .text.words import cut_words
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
@@ -54,6 +55,12 @@ def _check_weights(model:nn.Module, name:str) -> None:
         if numbers.min().isfinite() and numbers.max().isfinite(): continue  # NaN is both, too
         raise ValueError(f'{weight}, a weight of {name or "this CLIP"}, holds NaN or infinity: '
                          'copy or download the weights again.')
+
+def _keep(cache:dict, key, value, room:int): # -> the value
+    "Put a value into a cache; the oldest go beyond `room` entries."
+    cache[key] = value
+    for old in list(cache)[:-room]: cache.pop(old, None)
+    return value
 
 def _number_or_none(model:nn.Module, name:str) -> float|None:
     "A parameter of one number; None if the model has none of this name."
@@ -84,6 +91,7 @@ class FrozenCLIP:
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
         tower:OpenVINOTower|None=None, # encodes pictures instead of the model's own tower
+        prepared:Prepared|None=None, # how `preprocess` was made; None: in a way of your own
     ):
         self.model = model.eval().requires_grad_(False)
         self.text = text_tower(model)
@@ -93,6 +101,7 @@ class FrozenCLIP:
         self.name = name
         self.recommended = dict(recommended or {})
         self.tower = tower
+        self.prepared = prepared
         self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
         self.causal = is_causal(model)
         self.special = special_tokens(tokenizer)
@@ -104,6 +113,7 @@ class FrozenCLIP:
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         _check_weights(model, name)
         self._rows = {}                                         # kept: tokens of prompts
+        self._room = 8                                          # for so many sets of classes
         self._references = {}                                   # kept: features of the photos
         self._block = prompt_block
         self._sized = None, model.visual                        # a size, and the tower for it
@@ -118,7 +128,8 @@ class FrozenCLIP:
 
     def tokenize(self, texts:str|Sequence[str]) -> Tensor: # N × context length, int64, on the CPU
         "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
-        return self.tokenizer(text_list(texts))
+        longest = 40*self.context_length                # characters; a token has 32 at most
+        return self.tokenizer([cut_words(text, longest) for text in text_list(texts)])
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` names a row without one."
@@ -135,8 +146,9 @@ class FrozenCLIP:
         tokens:Tensor, # N × J token ids, J up to the context length
     ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × J × D; mask: N × J, True up to EOT
         "Features of whole sentences and of their tokens (Eq. 4), not normalised."
-        tokens, J = tokens.to(self.device), tokens.shape[1]
-        eot = self.eot_positions(tokens)
+        J = tokens.shape[1]
+        eot = to_device(self.eot_positions(tokens), self.device)
+        tokens = to_device(tokens, self.device)
         mask = torch.arange(J, device=self.device) <= eot[:, None]
         if not self.causal: return *any_text_features(self.model, tokens, self.special), mask
         words = self.text.token_embedding(tokens).to(self.dtype)
@@ -186,11 +198,17 @@ class FrozenCLIP:
         "Tokens after the context in each prompt; `ValueError` names an empty or too long class."
         names, before = tuple(classnames), (self.special.start, n_ctx)
         key = names, n_ctx, self.device
-        if key not in self._rows:
-            suffixes = name_suffixes(names, self.tokenize, self.eot_positions, before)
-            rows = lay_out_prompts(*suffixes, sum(before))
-            self._rows[key] = PromptRows(*(t.to(self.device) for t in rows))
-        return self._rows[key]
+        known = self._rows.get(key)
+        if known is not None: return known
+        suffixes = name_suffixes(names, self.tokenize, self.eot_positions, before)
+        rows = lay_out_prompts(*suffixes, sum(before))
+        return _keep(self._rows, key, PromptRows(*(t.to(self.device) for t in rows)), self._room)
+
+    def _blocks(self, names:Sequence[str])->list[Sequence[str]]: # C names
+        "The names in blocks whose prompts are encoded at a time; there is room for the rows of all."
+        blocks = _blocks(names, self.device)
+        self._room = max(self._room, len(blocks))
+        return blocks
 
     def encode_shared_prompts(self,
         contexts:Tensor, # B × M × W, each shared by all classes
@@ -200,7 +218,7 @@ class FrozenCLIP:
         if not self.causal:
             each = contexts[:, None].expand(-1, len(classnames), -1, -1)
             return torch.stack([self.encode_prompts(c, classnames) for c in each])
-        blocks = _blocks(classnames, self.device)
+        blocks = self._blocks(classnames)
         if len(blocks) > 1:
             encode = self.encode_shared_prompts
             parts = [Recomputed.apply(encode, contexts, names) for names in blocks]
@@ -219,7 +237,7 @@ class FrozenCLIP:
             f'context must be M × {self.width}, or {count} × M × {self.width} for {count} classes, '
             f'got {tuple(context.shape)}.')
         if not own: return self.encode_shared_prompts(context[None], classnames)[0]
-        blocks = _blocks(classnames, self.device)
+        blocks = self._blocks(classnames)
         if len(blocks) > 1:
             contexts = context.split(len(blocks[0]))
             return torch.cat([Recomputed.apply(self.encode_prompts, part, names)
@@ -256,10 +274,11 @@ class FrozenCLIP:
     def reference_features(self) -> FeatureStore: # both forms of f
         "Features of the bundled photos, encoded when first needed."
         recipe = feature_recipe(self)
-        if recipe not in self._references:
-            self._references[recipe] = encode_pictures(
-                self, reference_photos(), pos_embed=(False, True), progress=False)
-        return self._references[recipe]
+        known = self._references.get(recipe)
+        if known is not None: return known
+        both = False, True
+        store = encode_pictures(self, reference_photos(), pos_embed=both, progress=False)
+        return _keep(self._references, recipe, store, 8)
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."
@@ -306,7 +325,9 @@ def load_clip(
     tower = openvino_tower(model.visual, precision) if on_engine else None
     tokenizer = open_clip.get_tokenizer(source.spec)
     preprocess = preprocessing(model, draft)
-    return FrozenCLIP(model, tokenizer, preprocess, source.label, source.recommended, tower)
+    prepared = Prepared(image_size, crop, draft, dense)
+    return FrozenCLIP(
+        model, tokenizer, preprocess, source.label, source.recommended, tower, prepared)
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
 _IN_MEMORY = 4*2**30                    # bytes of features that may stay in memory
@@ -336,8 +357,10 @@ class _Sentences:
             for start in range(done, len(order), self.size):
                 rows = order[start:start + self.size]
                 longest = self.lengths[rows].max()
-                h, H, mask = self.clip.encode_texts(self.tokens[rows, :longest].long())
-                yield rows, normalized_fp16(h), normalized_fp16(H[mask])
+                h, H, _ = self.clip.encode_texts(self.tokens[rows, :longest].long())
+                h, H = on_cpu([unit_fp16(h), unit_fp16(H)])
+                real = np.arange(longest) < self.lengths[rows, None]
+                yield rows, h, H[torch.from_numpy(real)]
                 bar.update(len(rows))
 
 # %% ../nbs/04_clip.ipynb #cl-enc-sent
@@ -420,16 +443,9 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     return (f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} '
             f'{clip.engine} {clip.precision}')
 
-def _identity(picture) -> str: # in any form
-    "A key for a picture: a file's path, size and times, or a hash of the content."
-    if isinstance(picture, (str, Path)): return repr(file_identity(picture))
-    if isinstance(picture, Tensor): picture = picture.detach().cpu().float().numpy()
-    content = picture if isinstance(picture, bytes) else np.ascontiguousarray(picture)
-    return f'{getattr(content, "shape", "")} {digest([content])}'
-
 def _halved(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # as stored
     "f and F of some pictures at unit length, in half precision, positions row by row."
-    return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
+    return tuple(on_cpu([unit_fp16(f), unit_fp16(F_.flatten(1, 2))]))
 
 def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
     "Raise `UnreadablePicture` for a picture that was skipped when the store was written."
@@ -464,19 +480,33 @@ def encode_pictures(
             yield range(done, done + len(f)), f, F_.flatten(0, 1)
             done += len(f)
     made_from = {'kind': 'pictures', 'weights': clip.fingerprint(),
-                 'preparation': clip.preparation(), 'form': clip.form(pos_embed)}
+                 'preparation': clip.preparation(), 'form': clip.form(pos_embed),
+                 'precision': clip.precision}
     if path is not None:
-        made_from |= {'source': digest(map(_identity, pictures)),
+        made_from |= {'source': digest(map(picture_identity, pictures)),
                       'recipe': digest([feature_recipe(clip, pos_embed)])}
     store = stored_features(path, made_from, sizes, batches)
     if on_error == 'raise': _check_all_read(store, pictures, path)
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1
+def _says_nothing(store:FeatureStore) -> bool: # made by hand, by who knows
+    said = store.kind, store.weights, store.preparation, store.form
+    return not any(said) and store.global_.ndim == 2
+
+def _warn_of_doubts(clip:FrozenCLIP, store:FeatureStore) -> None:
+    "Warn of a store that does not say what it holds, or that was computed in another precision."
+    if _says_nothing(store): warnings.warn(
+        f'{store} does not say what it holds: it is taken as made by {clip}.', stacklevel=3)
+    elif store.precision not in ('', clip.precision): warnings.warn(
+        f'{store} was computed in {store.precision}, and {clip} computes in {clip.precision}: '
+        'scores differ in the third digit.', stacklevel=3)
+
 def _mismatch(clip:FrozenCLIP, store:FeatureStore, kind:str, form:str) -> str: # '' if there is none
     "What a store holds in place of what is needed, and what to do."
-    said = store.kind, store.weights, store.preparation, store.form
-    if not any(said) and store.global_.ndim == 2: return ''     # made by hand, by who knows
+    D = store.global_.shape[-1]
+    other_width = f'have {D} numbers each, and those of {clip} have {clip.dim}.'
+    if _says_nothing(store): return '' if D == clip.dim else other_width
     pictures = kind == 'pictures'
     positional = f'encode_pictures(clip, pictures, pos_embed={form == "positional"})'
     if store.kind != kind:
@@ -488,7 +518,7 @@ def _mismatch(clip:FrozenCLIP, store:FeatureStore, kind:str, form:str) -> str: #
                 f'it ({clip.preparation()}): encode them again with this one.')
     if pictures and form not in store.form.split(','):
         return f'have f in the form {store.form!r}, and {form!r} is wanted: {positional}.'
-    return ''
+    return '' if D == clip.dim else other_width
 
 def as_features(
     clip:FrozenCLIP, # that is to use them
@@ -503,7 +533,9 @@ def as_features(
         if kind == 'sentences': items = encode_sentences(clip, items, progress=progress)
         else: items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
     form = clip.form(pos_embed)
+    check_store(items)
     wrong = _mismatch(clip, items, kind, form)
     if wrong: raise ValueError(f'{items} {wrong}')
+    _warn_of_doubts(clip, items)
     if items.form: items = items.one_form(items.form.split(',').index(form))
     return items if skipped else check_features(items)

@@ -31,7 +31,7 @@ from .prompts import PromptLearner
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
-from .training import Recipe, at_least, learn, resolve
+from .training import Recipe, at_least, learn, read_checkpoint, resolve
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
 def as_labelled(
@@ -102,6 +102,8 @@ def auto_settings(
     margin:float=1., # m
 )->dict[str, float]: # scale and tau_image, with two digits, for `TaIDPT(**…)`
     "Settings for any CLIP, by its gap between classes. `ValueError` if it has none."
+    if len(features.global_) != len(labels): raise ValueError(
+        f'{len(labels):,} sentences have labels, but {len(features.global_):,} have features.')
     some = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:2000]
     h = F.normalize(torch.as_tensor(features.global_)[some].float().cpu(), dim=-1)
     y = labels[some].bool()
@@ -308,6 +310,7 @@ class TaIDPT(PromptModel):
         "Learn the prompts. Labels of other classes, or none, raise an error before any work."
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
+        self.check_checkpoint(checkpoint, train)
         warn_of_rare_classes(train)
         measure = validation(self, val, progress)
         frequency = name_frequency(train)
@@ -322,6 +325,17 @@ class TaIDPT(PromptModel):
             self.training_scores(recipe), measure, checkpoint, _data_digest(train, self.init),
             frequency, progress)
         return self
+
+    def check_checkpoint(self, checkpoint:str|Path|None, train:LabeledTexts)->None:
+        "Raise `ValueError` for a checkpoint that `fit` could not resume from, before any work."
+        if not (checkpoint and Path(checkpoint).exists()): return
+        trial = copy.copy(self)
+        trial.forget()
+        trial.frequency_ = name_frequency(train)
+        if self.templates: train = train + template_sentences(self.classes)
+        trial.recipe_ = self.recipe_for(len(train))
+        data = _data_digest(train, self.init)
+        read_checkpoint(checkpoint, header_of(trial, data).to_dict())
 
     def training_scores(self, recipe:Recipe)->Callable: # (u, U, G, L, mask=mask) -> of each branch
         "Scores of sentences while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .encoders.features import to_device
+
 # %% ../nbs/07_losses.ipynb #06-005
 def _first_bad(bad:Tensor, values:Tensor, must:str) -> str: # N × C, bool; N × C
     "A message that names the first bad value and its row."
@@ -27,10 +29,11 @@ def _checked(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # as given;
         wrong = ('scores and labels must both be N × C, but they are '
                  f'{tuple(scores.shape)} and {tuple(labels.shape)}')
     elif scores.numel() == 0: wrong = f'nothing to compare: scores are {tuple(scores.shape)}'
-    elif not_labels.any(): wrong = _first_bad(not_labels, labels, 'labels must be 0 or 1')
-    elif not_finite.any(): wrong = _first_bad(not_finite, scores, 'scores must be finite')
+    elif not_labels.any() | not_finite.any():                   # a GPU waits once
+        if not_labels.any(): wrong = _first_bad(not_labels, labels, 'labels must be 0 or 1')
+        else: wrong = _first_bad(not_finite, scores, 'scores must be finite')
     if wrong: raise ValueError(wrong)
-    return scores, labels.bool().to(scores.device)
+    return scores, labels.bool()
 
 def _wide(scores:Tensor) -> Tensor:
     "Scores in float32 or wider."
@@ -39,11 +42,12 @@ def _wide(scores:Tensor) -> Tensor:
 # %% ../nbs/07_losses.ipynb #06-009
 def _count_near(
     p:Tensor, # scores, N × C
-    labels:Tensor, # N × C, bool
+    labels:Tensor, # N × C, bool, on any device
     margin:float,
 ) -> tuple[Tensor, Tensor, Tensor]: # n_j: N × C; the positives from low to high, and their k_i
     "How many positives each negative is too near (n_j), and the other way round (k_i)."
     most = max(1, int(labels.sum(1).max()))                     # positives in a row
+    labels = to_device(labels, p.device)
     positives = p.masked_fill(~labels, torch.inf)
     lowest = positives.topk(most, dim=1, largest=False)         # from low to high, then inf
     n = torch.searchsorted(lowest.values, p + margin).masked_fill(labels, 0)
@@ -55,7 +59,7 @@ def _count_near(
 def _ranking_loss(scores:Tensor, labels:Tensor, margin:float=1.0) -> Tensor:
     "Eq. 7 by the two counts, unchecked."
     scores = _wide(scores)
-    p = scores if scores.device.type == 'mps' else scores.double()
+    p = scores.double() if scores.device.type in ('cpu', 'cuda') else scores
     with torch.no_grad(): n, positives, k = _count_near(p, labels, margin)
     of_negatives = ((p + margin) * n).sum()
     of_positives = (p.gather(1, positives) * k).sum()
@@ -78,11 +82,14 @@ def _pairs_loss(scores:Tensor, labels:Tensor) -> Tensor:
     scores = _wide(scores)
     pairs = labels.sum(0) * (~labels).sum(0)                    # of each class
     column, row = (labels & (pairs > 0)).T.nonzero(as_tuple=True)   # positives, class by class
+    places = torch.stack([column, row, pairs[column]])
+    column, row, pairs_of_class = to_device(places, scores.device)
+    labels = to_device(labels, scores.device)
     rows_of_class = scores.T[column]                            # positives × N
     behind = rows_of_class - scores[row, column][:, None]
     price = F.softplus(behind).masked_fill(labels.T[column], 0)
     classes = (pairs > 0).sum().clamp(min=1)
-    return (price.sum(1) / pairs[column]).sum() / classes
+    return (price.sum(1) / pairs_of_class).sum() / classes
 
 def pairs_loss(
     scores:Tensor, # N × C; cosines scaled by the caller, times 8 in our recipe
@@ -99,7 +106,8 @@ def pairs_loss(
 def _bce_loss(scores:Tensor, labels:Tensor) -> Tensor:
     "Binary cross-entropy, unchecked."
     scores = _wide(scores)
-    return F.binary_cross_entropy_with_logits(scores, labels.to(scores.dtype))
+    wanted = to_device(labels, scores.device).to(scores.dtype)
+    return F.binary_cross_entropy_with_logits(scores, wanted)
 
 def bce_loss(
     scores:Tensor, # N × C logits
@@ -112,7 +120,7 @@ def bce_loss(
 def _focal_loss(scores:Tensor, labels:Tensor, gamma:float=2.0) -> Tensor:
     "Focal loss, unchecked."
     scores = _wide(scores)
-    wanted = labels.to(scores.dtype)
+    wanted = to_device(labels, scores.device).to(scores.dtype)
     bce = F.binary_cross_entropy_with_logits(scores, wanted, reduction='none')
     wrong = -torch.expm1(-bce)                                  # 1 - pi
     return (wrong.clamp(min=1e-37)**gamma * bce).mean()
@@ -144,6 +152,7 @@ def asymmetric_costs(
         weight_pos = weight_pos.detach()
         weight_neg = weight_neg.detach()
     cost_neg = -torch.log1p(-rho) if clip > 0 else F.softplus(scores)
+    labels = to_device(labels, scores.device)
     return torch.where(labels, -weight_pos * F.logsigmoid(scores), weight_neg * cost_neg)
 
 def asymmetric_loss(
@@ -180,4 +189,6 @@ def scaled_loss(
 ) -> Callable: # (cosines, labels), each N × C -> a number
     "A loss on scaled cosines. Raises `ValueError` for an unknown name."
     function = _loss_function(loss, known)
-    return lambda scores, labels: function(scale * scores, labels)
+    def scaled(scores:Tensor, labels:Tensor) -> Tensor: return function(scale * scores, labels)
+    scaled.counts_labels = function in LOSSES.values()          # so leave them on the CPU
+    return scaled

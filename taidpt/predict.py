@@ -4,14 +4,18 @@
 
 # %% auto #0
 __all__ = ['validation', 'clip_and_classes', 'settings_of', 'header_of', 'read_model', 'Predictor', 'all_tensors',
-           'predict_together', 'Wrapper', 'learn_at_once']
+           'model_identity', 'predict_together', 'Wrapper', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
-import copy, inspect
+import copy, inspect, json, sys, warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -19,13 +23,13 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet, as_classset
-from .clip import FrozenCLIP, as_features, picture_batches
-from .encoders.features import FeatureStore
+from .clip import FrozenCLIP, as_features, feature_recipe, picture_batches
+from .encoders.features import FeatureStore, check_features, on_cpu
 from .encoders.pictures import as_pictures
-from .files import check_shapes
+from .files import check_shapes, digest
 from .metrics import as_array, average_precision, mean_average_precision
 from .model_files import (
-    ModelHeader, clip_of, read_model_file, warn_of_another_clip, write_model_file)
+    ModelHeader, check_learned, clip_of, read_model_file, warn_of_another_clip, write_model_file)
 from .scores import branch_scores, dense_scores, fuse
 from .tags import Rule, Tag, Thresholds, as_thresholds, reference_thresholds
 from .training import Recipe, check_same_run
@@ -42,6 +46,15 @@ def _labels_for(labels:ArrayLike, pictures, classes:ClassSet)->np.ndarray: # N �
     average_precision(labels, labels == 1)              # fails for other numbers than labels
     return labels
 
+def _rows_read(rows:Tensor)->np.ndarray: # N × …; NaN throughout for skipped pictures -> places
+    "The pictures that were read; a warning says how many were not, `ValueError` that none was."
+    read = ~rows.isnan().flatten(1).all(1).numpy()
+    skipped = len(read) - read.sum()
+    if skipped == len(read): raise ValueError('None of the pictures could be read.')
+    if skipped: warnings.warn(f'{skipped} of {len(read)} pictures could not be read, and are left '
+                              'out of the score.', stacklevel=3)
+    return read.nonzero()[0]
+
 def validation(
     model:'Predictor', # that learns
     val:tuple|None, # pictures in any form, and their labels, N × C: bool, 0/1 or 1/0/-1
@@ -52,7 +65,10 @@ def validation(
     pictures, labels = val
     if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
     labels = _labels_for(labels, pictures, model.classes)
-    features = as_features(model.clip, pictures, 'pictures', model.pos_embed, progress)
+    features = as_features(model.clip, pictures, 'pictures', model.pos_embed, progress, skipped=True)
+    read = _rows_read(torch.as_tensor(features.global_).cpu())
+    if len(read) < len(labels): features, labels = features.take(read), labels[read]
+    check_features(features)
     def measure(learned:'Predictor')->dict[str, float]:
         branches = learned.predict_branches(features, progress=False)
         scores = {'val_map': fuse(*branches)}
@@ -119,6 +135,7 @@ def header_of(model:'Predictor', data:str='')->ModelHeader: # a hash of what it 
     return ModelHeader(
         method=type(model).__name__, settings=model.settings(), clip=model.clip.name,
         weights=model.clip.fingerprint(), preparation=model.clip.preparation(),
+        prepared=model.clip.prepared,
         classes=model.classes, recipe=model.recipe_, history=list(model.history_),
         frequency=model.frequency_, thresholds=model.thresholds, data=data,
         members=[header_of(part) for part in model.parts()])
@@ -203,8 +220,9 @@ def read_model(
     def clip_for(inner:ModelHeader)->FrozenCLIP:
         "The CLIP that was passed, or the one that the file names, loaded once."
         if clip is not None: return clip
-        if inner.clip not in loaded: loaded[inner.clip] = clip_of(inner, path, trust)
-        return loaded[inner.clip]
+        key = inner.clip, inner.prepared
+        if key not in loaded: loaded[key] = clip_of(inner, path, trust)
+        return loaded[key]
     return _rebuilt(header, tensors, clip_for, path, wanted or Predictor, given)
 
 # %% ../nbs/12_predict.ipynb #10-014
@@ -299,8 +317,12 @@ class Predictor:
         return torch.cat(list(batches))
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
-        "mAP of pictures, in percent."
-        return mean_average_precision(labels, self.predict(pictures, **how), self.classes.names)
+        "mAP of pictures, in percent; of those that were read, with `on_error='skip'`."
+        scores, labels = self.predict(pictures, **how), as_array(labels)
+        if how.get('on_error') == 'skip' and len(labels) == len(scores):
+            read = _rows_read(scores)
+            labels, scores = labels[read], scores[read]
+        return mean_average_precision(labels, scores, self.classes.names)
 
     # tags and probabilities
 
@@ -441,7 +463,9 @@ class Predictor:
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write the learned model and all that it needs, atomically."
         self.check_fitted()
-        write_model_file(path, header_of(self), all_tensors(self))
+        tensors = all_tensors(self)
+        check_learned(tensors, path)
+        write_model_file(path, header_of(self), tensors)
 
     @classmethod
     def load(cls,
@@ -474,6 +498,80 @@ def all_tensors(model:Predictor)->dict[str, Tensor]: # by name, of models inside
         for name, tensor in all_tensors(part).items(): tensors[f'{i}.{name}'] = tensor
     return tensors
 
+# %% ../nbs/12_predict.ipynb #pr-id-1
+_OF_THIS_RUN = WeakKeyDictionary()                      # what has no other key: a random one
+
+def _key_of_this_run(made)->str: # code without a file, or a foreign object
+    "A key that no other process has."
+    try: return _OF_THIS_RUN.setdefault(made, uuid4().hex)
+    except TypeError: return uuid4().hex                # it cannot be a key
+
+def _key_of_code(made:Callable)->str: # a class or a function
+    "The code of its module, outside of this package; without a file, a key of this process."
+    module = getattr(made, '__module__', None) or ''
+    if module.partition('.')[0] in ('taidpt', 'builtins'): return ''
+    try: return inspect.getsource(sys.modules[module])
+    except (OSError, TypeError, KeyError): return _key_of_this_run(made)
+
+def _key_of_function(f:Callable)->str:
+    "Its name, its code, and the values that it has enclosed."
+    inner = f.func if isinstance(f, partial) else f
+    made = inner if hasattr(inner, '__module__') else type(inner)
+    enclosed = [cell.cell_contents for cell in getattr(inner, '__closure__', None) or ()]
+    return f'{_function_name(f)} {enclosed!r} {_key_of_code(made)}'
+
+def _key_of_tensor(t:Tensor)->str:
+    "Its shape and type, and a hash of its numbers."
+    raw = t.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return f'{tuple(t.shape)} {t.dtype} {digest([raw.numpy()])}'
+
+def _key_of_setting(value): # a function, a tensor, what NumPy gives
+    "What `json.dumps` writes in place of a value that JSON does not know."
+    if isinstance(value, np.ndarray): value = torch.from_numpy(value)
+    if isinstance(value, Tensor): return _key_of_tensor(value)
+    if callable(value): return _key_of_function(value)
+    return value.item() if isinstance(value, np.generic) else repr(value)
+
+# %% ../nbs/12_predict.ipynb #pr-id-2
+def _made_from(model:Predictor)->dict: # name -> value, for JSON
+    "What the scores of a model depend on before it learns, without the models inside."
+    clip, kind = model.clip, type(model)
+    settings = model.settings()
+    for name, value in model.get_params(deep=False).items():    # whole, not by name
+        in_words = callable(value) or isinstance(value, Tensor)
+        if in_words and name in settings: settings[name] = value
+    was_given = isinstance(model, Wrapper) and not hasattr(model, 'fit')
+    return {
+        'method': f'{kind.__module__}.{kind.__qualname__}',
+        'code': [_key_of_code(base) for base in kind.__mro__],
+        'settings': settings,
+        'live': [model.local, model.pos_embed, model.tau_image],
+        'given': model.tensors() if was_given else {},
+        'classes': list(model.classes.synonyms.items()),
+        'clip': [feature_recipe(clip, model.pos_embed), str(clip.dtype), clip.recommended]}
+
+def _learned(model:Predictor)->dict: # name -> value, for JSON
+    "What a model has learned, without the models inside."
+    kept = {}
+    if model.is_fitted() is not False:
+        try: kept |= model.tensors()
+        except Exception: kept = {}     # one that does not say whether it is fitted  # noqa: BLE001
+    embeddings = vars(model).get('embeddings')
+    if embeddings is not None: kept |= dict(zip('GL', embeddings()))
+    recipe = model.recipe_ and asdict(model.recipe_)
+    return kept | {'frequency': model.frequency_, 'recipe': recipe}
+
+def model_identity(
+    model:Predictor,
+    learned:bool=True, # False: as it is before `fit`
+)->str: # 16 hexadecimal digits
+    "A hash of code, settings, classes, CLIP and all that a model and those inside it have learned."
+    if not isinstance(model, Predictor): return _key_of_this_run(model)[:16]
+    about = _made_from(model)
+    if learned: about |= {'learned': _learned(model)}
+    about['inside'] = [model_identity(part, learned) for part in model.parts()]
+    return digest([json.dumps(about, sort_keys=True, default=_key_of_setting)])
+
 # %% ../nbs/12_predict.ipynb #pr-tog-1
 def _from_store(model:Predictor, store:FeatureStore)->list[Tensor]: # scores of each branch, N × C
     "Scores of pictures that were encoded before, by a prepared model; `ValueError` for others."
@@ -484,7 +582,7 @@ def _from_store(model:Predictor, store:FeatureStore)->list[Tensor]: # scores of 
     rows = []
     for some in store.batches(256):
         u, U, _ = store.batch(some, model.clip.device)
-        with torch.no_grad(): rows.append([s.cpu() for s in model.branches(u, U)])
+        with torch.no_grad(): rows.append(on_cpu(model.branches(u, U)))
     return [torch.cat(branch) for branch in zip(*rows)]
 
 def _scorer(models:Sequence[Predictor], forms:Sequence[bool])->Callable:
@@ -493,8 +591,9 @@ def _scorer(models:Sequence[Predictor], forms:Sequence[bool])->Callable:
     @torch.no_grad()
     def scored(f, F_): # B × K × D; B × h × w × D -> of each model the scores of each branch
         U = F_.flatten(1, 2)
-        return [[s.cpu() for s in model.branches(f[:, form], U)]
-                for model, form in zip(models, form_of)]
+        of_models = [model.branches(f[:, form], U) for model, form in zip(models, form_of)]
+        together = iter(on_cpu([s for branches in of_models for s in branches]))
+        return [list(islice(together, len(branches))) for branches in of_models]
     return scored
 
 def predict_together(
@@ -601,7 +700,9 @@ def learn_at_once(
         header, tensors = read_model_file(checkpoint)
         check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)
         trial.take_tensors(tensors)
-    else: compute(trial)
+    else:
+        compute(trial)
+        check_learned(all_tensors(trial), 'this model')
     if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
     if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
     vars(model).update(vars(trial))

@@ -51,46 +51,68 @@ def dense_scores(
 # %% ../nbs/06_scores.ipynb #05-017
 _block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
 
+def _padded(P:Tensor, mask:Tensor) -> Tensor: # T × C; N × J, True at T places -> N × J × C
+    "The rows of P at their places, zeros at the others; a GPU would wait for `nonzero`."
+    real = mask.flatten()
+    row = (real.cumsum(0) - 1).masked_fill(~real, len(P))           # of P, at each place
+    place = torch.arange(len(real), device=P.device)
+    where = place.new_empty(len(P) + 1).scatter(0, row, place)[:-1] # of each row
+    return P.new_zeros(mask.numel(), P.shape[1]).index_copy(0, where, P).unflatten(0, mask.shape)
+
 def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
     "Eq. 6 for one block of rows: U, T × D, the positions that count in `mask`; L at unit length."
     U = U.to(torch.promote_types(U.dtype, torch.float32))
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
     P = U @ L.T / length                                             # T × C
-    where = mask.flatten().nonzero()[:, 0]
-    P = P.new_zeros(mask.numel(), len(L)).index_copy(0, where, P).unflatten(0, mask.shape)
+    P = P.unflatten(0, mask.shape) if len(P) == mask.numel() else _padded(P, mask)
     pad = ~mask[..., None]                                           # N × J × C from here on
     best = P.detach().masked_fill(pad, -torch.inf).amax(1, keepdim=True)     # a constant
     d = P - best
     weights = (d / tau).masked_fill(pad, -torch.inf).softmax(1)
     return best.squeeze(1) + (weights * d).sum(1)
 
+def _pool_in_blocks(U:Tensor, L:Tensor, tau:float, mask:Tensor, rows:int) -> Tensor:
+    "Eq. 6 on some rows at a time."
+    pool = _pool
+    if torch.is_grad_enabled():                                      # P is not kept for gradients
+        pool = partial(checkpoint, _pool, use_reentrant=False)
+    masks = mask.split(rows)
+    counts = [m.numel() for m in masks]
+    if len(U) < mask.numel(): counts = torch.stack([m.sum() for m in masks]).tolist()
+    parts = U.split(counts)
+    return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
+
+# %% ../nbs/06_scores.ipynb #sc-local-0
+def _rows(U:Tensor, mask:Tensor) -> Tensor: # N × J × D; N × J -> T × D, or N·J × D
+    "The positions that count; on a GPU, which would wait, all, zeros in place of the others."
+    if U.device.type != 'cpu': return U.masked_fill(~mask[..., None], 0).flatten(0, 1)
+    return U.flatten(0, 1) if mask.all() else U[mask]
+
 def _local_scores(U:Tensor, L:Tensor, tau:float, mask:Tensor|None=None) -> Tensor: # N × C
     "`local_scores`, unchecked."
-    if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
-    if U.ndim == 3: U = U.flatten(0, 1) if mask.all() else U[mask]   # T × D
+    if mask is None:
+        mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
+        U = U.flatten(0, 1)
+    elif U.ndim == 3: U = _rows(U, mask)
     tau = max(float(tau), 1e-30)
     L = F.normalize(L.to(torch.promote_types(L.dtype, torch.float32)), dim=-1)
     rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
     with torch.autocast(U.device.type, enabled=False):
         if len(mask) <= rows: return _pool(U, L, tau, mask)
-        pool = _pool
-        if torch.is_grad_enabled():                                  # P is not kept for gradients
-            pool = partial(checkpoint, _pool, use_reentrant=False)
-        masks = mask.split(rows)
-        parts = U.split([int(m.sum()) for m in masks])
-        return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
+        return _pool_in_blocks(U, L, tau, mask, rows)
 
 # %% ../nbs/06_scores.ipynb #05-019
 def _check_mask(mask:Tensor, U:Tensor) -> None: # N × J; N × J × D or T × D
     "`ValueError` unless the mask is bool, counts the positions of U, and leaves no row empty."
+    counts = mask.sum(-1).flatten().tolist()                         # of each row
     if mask.ndim != 2 or mask.dtype != torch.bool: fits = False
-    elif U.ndim == 2: fits = len(U) == mask.sum()
+    elif U.ndim == 2: fits = len(U) == sum(counts)
     else: fits = mask.shape == U.shape[:2]
     if not fits:
         raise ValueError("mask must be bool, N × J, and count the positions of U, but it is "
                          f"{mask.dtype}, {tuple(mask.shape)} beside {tuple(U.shape)}")
-    empty = (~mask.any(1)).nonzero()[:, 0].tolist()
-    if empty: raise ValueError(f"no position counts in row {empty[0]}: drop empty inputs")
+    if 0 in counts:
+        raise ValueError(f"no position counts in row {counts.index(0)}: drop empty inputs")
 
 def local_scores(
     U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D

@@ -79,6 +79,7 @@ class Thresholds:
     positives:list[int] # C: pictures that show each class
     pictures:int # number of all pictures
     source:str='' # of the pictures, e.g. the name of a table
+    data:str='' # a hash of the pictures' contents; '': unknown
 
     def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1
         "The probability of each class in each picture, by its score."
@@ -98,20 +99,20 @@ class Thresholds:
     def from_dict(cls, about:object, where:str)->'Thresholds': # its fields, from JSON; their place
         "Thresholds from a file's header. Raises `ValueError`."
         if _describes_thresholds(about): return cls(**about)
-        raise ValueError(f'{where} must have names, {", ".join(_NUMBERS)} of each class, pictures '
-                         'and source: the file was changed, or is of another taidpt')
+        raise ValueError(f'{where} must have names, {", ".join(_NUMBERS)} of each class, pictures, '
+                         'source and data: the file was changed, or is of another taidpt')
 
 def _describes_thresholds(about:object)->bool:
     "Whether a value from JSON has every field, no other, and each of its kind."
-    keys = {'names', *_NUMBERS, 'pictures', 'source'}
+    keys = {'names', *_NUMBERS, 'pictures', 'source', 'data'}
     if not (isinstance(about, dict) and about.keys() == keys and is_text_list(about['names'])):
         return False
     C, numbers = len(about['names']), [about['pictures']]
     for key in _NUMBERS:
         if not isinstance(about[key], list) or len(about[key]) != C: return False
         numbers += about[key]
-    source = about['source']
-    fine = isinstance(source, str) and source.isprintable()
+    words = [about['source'], about['data']]
+    fine = all(isinstance(text, str) and text.isprintable() for text in words)
     return fine and C > 0 and all(map(is_number, numbers))
 
 def check_frequency(shares:object, where:str)->list[float]: # from JSON -> the same

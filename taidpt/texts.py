@@ -18,6 +18,7 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset, class_text
 from .files import DATA, write_whole
+from .text.corpora import parquet_rows
 
 # %% ../nbs/02_texts.ipynb #8b82a833
 def _check_labels(labels:Tensor, n:int, classes:ClassSet)->Tensor: # n × C, bool
@@ -107,7 +108,13 @@ class LabeledTexts:
         if isinstance(i, Tensor): i = i.numpy()
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
-        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self.frequency)
+        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self._shares())
+
+    def _shares(self)->list[float]|None: # C
+        "The share of all sentences that names each class, where it is not that of these alone."
+        if self.frequency or not self.dropped: return self.frequency
+        whole = len(self) + self.dropped
+        return [count/whole for count in self.labels.sum(0).tolist()]
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
@@ -155,17 +162,19 @@ class LabeledTexts:
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
-        import pyarrow.parquet as pq
-        about = _metadata(Path(path))
+        path = Path(path)
+        about = _metadata(path)
         try:
             header = {}
             for key in _HEADER:
                 entry = f'taidpt.{key}'.encode()
                 if entry in about: header[key] = about[entry].decode()
             classes = class_text(header['classes'], f'{path}: its classes')
-            table = pq.read_table(path)
-            texts = table['text'].to_pylist()
-            labels = _labels_by_name(table['labels'].to_pylist(), classes)
+            texts, named = [], []
+            for text,names in parquet_rows(path, ['text', 'labels']):
+                texts.append(text)
+                named.append(names)
+            labels = _labels_by_name(named, classes)
             if _checksum(texts, labels, header).encode() != about[b'taidpt.checksum']:
                 raise ValueError('its checksum is another')
             frequency = json.loads(header.get('frequency', 'null'))

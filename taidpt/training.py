@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'PAIRS', 'learning_rate', 'at_least', 'more_than', 'Recipe', 'resolve', 'train_epoch', 'check_same_run',
-           'check_history', 'learn']
+           'check_history', 'read_checkpoint', 'learn']
 
 # %% ../nbs/08_training.ipynb #08-002
 import json, math, warnings
@@ -20,9 +20,9 @@ from torch.optim import SGD, Adam, Optimizer
 from tqdm.auto import tqdm
 
 from . import __version__
-from .encoders.features import FeatureStore, to_gpu_if_fits
+from .encoders.features import FeatureStore, to_device, to_gpu_if_fits
 from .files import (
-    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors,
+    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors, with_remedy,
     write_safetensors)
 from .losses import ranking_loss
 from .prompts import PromptLearner
@@ -127,19 +127,25 @@ def train_epoch(
     local:bool=True, # the local branch is used, too
 )->float: # mean loss of the steps; NaN if scores were not finite
     "One pass over the batches, each a step of gradient descent."
-    costs = []
+    costs, sound = [], []
     for u, U, mask, labels in batches:
         G, L = prompts(local)
         parts = scores(u, U, G, L, mask=mask)
-        if not all(s.isfinite().all() for s in parts): return math.nan
+        sound.append(torch.stack([s.isfinite().all() for s in parts]).all())
+        if u.device.type == 'cpu' and not sound[-1]: return math.nan
         cost = sum(loss(s, labels) for s in parts)
         optimizer.zero_grad()
         cost.backward()
         optimizer.step()
         costs.append(cost.detach())
-    return (sum(costs) / len(costs)).item()
+    mean = sum(costs) / len(costs)
+    return mean.where(torch.stack(sound).all(), math.nan).item()
 
 # %% ../nbs/08_training.ipynb #08-016
+def _noisy(x:Tensor, noise:float, rng:torch.Generator)->Tensor: # any shape; deviation -> the same
+    "Features with noise on each number."
+    return x + noise*torch.randn(x.shape, generator=rng, device=x.device)
+
 def _batches(
     features:FeatureStore, # N items
     labels:Tensor, # N × C
@@ -147,6 +153,7 @@ def _batches(
     epoch:int, # from 1
     device:str|torch.device='cpu', # of the batches
     bar:tqdm|None=None, # advanced after each
+    labels_on:str|torch.device|None=None, # where the labels are; None: on the same device
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
     "The full batches of an epoch, with its order and noise."
     start = int(recipe.seed)*100_003 + epoch                # NumPy's integers, too
@@ -157,9 +164,9 @@ def _batches(
     for index in order.split(size)[:len(order) // size]:
         u, U, mask = features.batch(index, device, padded=False)
         if recipe.noise:
-            u = u + recipe.noise*torch.randn(u.shape, generator=rng, device=u.device)
-            U = U + recipe.noise*torch.randn(U.shape, generator=rng, device=U.device)
-        yield u, U, mask, labels[index].to(device, non_blocking=True)
+            u = _noisy(u, recipe.noise, rng)
+            U = _noisy(U, recipe.noise, rng)
+        yield u, U, mask, to_device(labels[index], labels_on or device)
         if bar is not None: bar.update()
 
 # %% ../nbs/08_training.ipynb #08-check-1
@@ -194,8 +201,10 @@ def check_same_run(
     for name, value in _choices(now).items():
         if before.get(name) != value:
             differ.append(f'{name} ({before.get(name)!r:.40}, now {value!r:.40})')
-    if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}. '
-                                'Train with the same, or name another checkpoint.')
+    if differ: raise with_remedy(
+        ValueError, f'{path} is of another run; what differs: {", ".join(differ)}.',
+        'Train with the same, or name another checkpoint.',
+        'Train with the same, delete this file to begin anew, or name another --out.')
 
 # %% ../nbs/08_training.ipynb #08-check-4
 def _optimizer_state(prompts:PromptLearner, recipe:Recipe, names)->dict[str, tuple]: # in the file
@@ -226,13 +235,21 @@ def _check_resumed(tensors:dict[str, Tensor], parameters:dict, state:dict, path)
     check_numbers({name: tensors[name] for name in parameters}, path)
     check_numbers({key: tensors[key] for key in state}, path, 1e30)
 
-def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # the history
-    "Resume from a checkpoint. Raises `ValueError` for another run's or another file."
+def read_checkpoint(
+    path:str|Path,
+    about:dict, # description of this run
+)->tuple[dict[str, Tensor], list[dict]]: # tensors by name; the history
+    "What a checkpoint holds. Raises `ValueError` for another run's or another file."
     tensors, header = read_safetensors(path, 'taidpt-model', 'prompts')
     was = parse_json(header.get('about', '{}'), f'{path}: about')
     if not isinstance(was, dict): raise ValueError(f'{path}: it describes no run')  # noqa: TRY004
     history = check_history(was.get('history'), path)
     check_same_run(was, about, path)
+    return tensors, history
+
+def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # the history
+    "Resume from a checkpoint."
+    tensors, history = read_checkpoint(path, about)
     parameters = dict(prompts.named_parameters())
     state = _optimizer_state(prompts, recipe, tensors.keys())
     _check_resumed(tensors, parameters, state, path)
@@ -254,9 +271,10 @@ def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, 
     for group in optimizer.param_groups: group['lr'] = rate
     mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
     finite = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
-    if not finite: raise ValueError(
-        f'Learning went astray in epoch {epoch}, with a loss of {mean}: '
-        f'lower the learning rate ({recipe.lr}).')
+    if not finite: raise with_remedy(
+        ValueError, f'Learning went astray in epoch {epoch}, with a loss of {mean}:',
+        python=f'lower the learning rate ({recipe.lr}).',
+        command=f'lower --lr (it was {recipe.lr}).')
     if epoch == 1 and mean == 0: warnings.warn(
         "The loss is 0, so the prompts learn nothing: loss='ranking' needs two or more "
         "classes, loss='pairs' items with and without a class.", stacklevel=4)
@@ -302,10 +320,11 @@ def learn(
         if len(history) >= recipe.epochs: return history
         if callable(features): features = features()
         device = prompts.ctx_global.device
+        labels_on = 'cpu' if getattr(loss, 'counts_labels', False) else device
         features = _features_on(device, features, labels)
         with _progress_bar(recipe, len(features), len(history), progress) as bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
-                batches = _batches(features, labels, recipe, epoch, device, bar)
+                batches = _batches(features, labels, recipe, epoch, device, bar, labels_on)
                 row = _learn_epoch(epoch, prompts, optimizer, recipe, batches, scores, loss, local)
                 if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)

@@ -69,15 +69,43 @@ def alone(log, function, *args):
     os._exit(status)
 
 
-def run_page(path) -> bool:
-    "Whether a cell of a notebook fails, run from top to bottom"
-    import torch
+def run_page(path, precision='float32', tf32=False) -> bool:
+    """Whether a cell of a notebook fails, run from top to bottom; cells flagged `cuda` on a GPU, or
+    on the second device, where a CLIP has the precision that is asked for"""
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    flags = ['cuda'] if torch.cuda.is_available() else []
+    flags = []
+    if '#| cuda' in path.read_text(encoding='utf-8') and another_device(tf32):
+        compute_in(precision)
+        flags = ['cuda']
     skipped = get_config().tst_flags.split()
     success, _ = test_nb(path, skip_flags=skipped, force_flags=flags, basepath=ROOT)
     return not success
+
+
+def another_device(tf32: bool) -> bool:
+    "Whether `torch.accelerator` finds a device for the cells flagged `cuda`"
+    import second_device
+    import torch
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    if torch.cuda.is_available(): return True
+    if second_device.set_up: second_device.install()
+    else: print(f'Cells flagged cuda are left out: {second_device.TOO_OLD}')
+    return bool(second_device.set_up)
+
+
+def compute_in(precision: str):
+    "Let each CLIP that is loaded off the CPU have a precision, unless another is asked for"
+    import torch
+    from taidpt import clip
+    from taidpt.encoders import weights
+    build = weights.build_clip
+
+    def build_clip(source, device='cpu', asked='float32', *how):
+        if torch.device(device).type != 'cpu' and asked == 'float32': asked = precision
+        return build(source, device, asked, *how)
+
+    for module in (weights, clip): module.build_clip = build_clip
 
 
 def build_site(html) -> int: return docs_module('build').html(html)

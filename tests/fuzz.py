@@ -32,9 +32,10 @@ from safetensors.torch import save_file
 from taidpt.all import (
     ClassSet, Ensemble, LabeledTexts, NounFilter, TaIDPT, TextConcepts, Thresholds, Tiled,
     load_model, read_captions, read_labels)
-from taidpt.apps.onnx import Tagger
+from taidpt.apps.onnx import _SEAL, Tagger, _sealed
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
+from taidpt.encoders.features import load_features, stored_features
 from taidpt.files import NO_CHECKSUM, seal
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.predict import settings_of
@@ -84,6 +85,13 @@ def wrappers() -> Ensemble:
     return Ensemble([prompts(), Tiled(vectors())], [1, 2])
 
 
+def features(path: Path):
+    "Write a small file of features"
+    def batches(done):
+        yield range(done, 2), torch.ones(2, 4).half(), torch.ones(5, 4).half()
+    stored_features(path, dict(kind='sentences', weights='b6d1'), lambda: ([2, 3], [4]), batches)
+
+
 def saved(write, ending: str = '.safetensors') -> bytes:
     "What a function writes to a file"
     with tempfile.TemporaryDirectory() as folder:
@@ -111,22 +119,28 @@ def mean_colour() -> onnx.GraphProto:
         helper.make_node('Flatten', ['m'], ['f']),
         helper.make_node('MatMul', ['f', 'w'], ['scores']),
     ]
-    given = [helper.make_tensor_value_info('pixels', 1, ['pictures', 3, 8, 8])]
-    result = [helper.make_tensor_value_info('scores', 1, ['pictures', 2])]
+    given = [helper.make_tensor_value_info('pixels', 1, [1, 3, 8, 8])]
+    result = [helper.make_tensor_value_info('scores', 1, [1, 2])]
     weights = [numpy_helper.from_array(np.ones((3, 2), np.float32), 'w')]
     return helper.make_graph(nodes, 'g', given, result, weights)
 
 
 def tagger() -> bytes:
-    "A graph that looks at the mean colour, with the words of a tagger"
+    "A graph that looks at the mean colour, with the words and the checksum of a tagger"
     words = dict(
         format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2],
         mean=[.5]*3, std=[.5]*3, crop=True, draft=False)
     opset = helper.make_opsetid('', 17)
+    opset.ClearField('domain')
     model = helper.make_model(mean_colour(), opset_imports=[opset], ir_version=8)
     texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in words.items()}
     helper.set_model_props(model, texts)
-    return model.SerializeToString()
+    return _sealed(model.SerializeToString())
+
+
+def unsealed() -> bytes:
+    "The same without its checksum"
+    return tagger().rpartition(_SEAL)[0]
 
 
 def picture(kind: str) -> bytes:
@@ -211,6 +225,7 @@ SEEDS = {
     'prompt_header': lambda: [('a.safetensors', saved(prompts().save))],
     'vectors': lambda: [('a.safetensors', saved(vectors().save))],
     'wrapper_header': lambda: [('a.safetensors', saved(wrappers().save))],
+    'features': lambda: [('a.safetensors', saved(features))],
     'checkpoint': lambda: [('a.pth', saved(checkpoint, '.pth'))],
     'ids': id_files,
     'coco': lambda: [('a.json', COCO)],
@@ -262,6 +277,7 @@ READERS = {
     'prompt_header': lambda path: TaIDPT.load(path, clip()),
     'vectors': lambda path: TextConcepts.load(path, clip()),
     'wrapper_header': lambda path: load_model(path, clip()),
+    'features': load_features,
     'checkpoint': lambda path: import_checkpoint(path, clip(), PETS),
     'ids': read_caption_ids,
     'coco': lambda path: list(_captions_by_id(path, [3])),
@@ -325,7 +341,7 @@ def spoil(content: bytes, rng: random.Random) -> bytes:
 
 WORDS = ['null', '[]', '{}', '""', 'x', '-1', 'NaN', '[' * 3000, '5' * 5000, '["a"]', '\n']
 ENTRIES = [
-    None, [], {}, '', 'x', -1, 2**70, 1e300, math.inf, math.nan, True, [1], {'a': 1}, ['a'], [[]],
+    None, [], {}, '', 'x', -1, 2**70, 1e300, 1e-320, math.inf, math.nan, True, [1], {'a': 1}, ['a'], [[]],
     '<b>', '\n', 'hf-hub:a/b', 'TaIDPT', 'Tiled', {'name': 'a', 'names': ['cat', 'dog']},
     {'names': [[]]}, {'n_ctx': 2, 'lr': 'x'}, {'epochs': -1}, [{'epoch': '<b>', 'lr': 1}],
     ['cat', 'dog'], ['dog', 'cat', 'cow'], [.5, .5],
@@ -340,6 +356,7 @@ TENSORS = [
     torch.ones(2, 256).bool(),
     torch.ones(2, 256, dtype=torch.complex64),
     torch.full((2, 256), 1e30),
+    torch.ones(2, 256).to(torch.float8_e4m3fn),
 ]
 
 
@@ -389,6 +406,7 @@ def spoil_header(content: bytes, rng: random.Random) -> bytes:
 def one_case(reader: str, rng: random.Random) -> tuple[str, bytes]:
     "Name and content of a spoilt file"
     name, content = rng.choice(seeds(reader))
+    if reader == 'tagger' and rng.random() < .7: return name, _sealed(spoil(unsealed(), rng))
     by_header = reader.endswith('_header') or (reader == 'vectors' and rng.random() < .7)
     spoilt = spoil_header(content, rng) if by_header else spoil(content, rng)
     return name, spoilt

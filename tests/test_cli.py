@@ -78,7 +78,7 @@ def test_morning(command):
     classes, photos = 'dog,bicycle,crowd,sunset,fire hydrant', DEMO/'images'
     status, out, err = command('tag', '--classes', classes, photos, '--scores', '--out', 'tags.csv', '--report', 'tags.html', '--save', 'tagger.safetensors')
     assert status == 0 and 'taidpt evaluate tagger.safetensors' in err
-    assert Path('tags.csv').read_text().splitlines()[0] == f'picture,tags,{classes}'
+    assert Path('tags.csv').read_text().splitlines()[0] == f'picture,tags,error,{classes}'
     found = tag(photos, classes.split(','), progress=False, as_frame=True)
     assert found.tags.tolist() == [row['tags'] for row in csv.DictReader(open('tags.csv'))]
     shown = re.findall('aria-label="([^"]*), tagged: ([^"]*)"', Path('tags.html').read_text())

@@ -1,8 +1,19 @@
-"""What times a GPU does its work on a CPU, in small."""
-import importlib
-import re
+"""What is for a GPU: benchmarks/gpu.py in small, and cells flagged `cuda` in each precision.
 
-from conftest import ROOT
+`make test` runs those cells on a GPU or the second device in float32; `make test-gpu` runs all."""
+import importlib
+import os
+import re
+import warnings
+
+import pytest
+import torch
+from conftest import ROOT, forked, run_page
+
+FLAGGED = [path.relative_to(ROOT/'nbs').as_posix() for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
+           if '#| cuda' in path.read_text(encoding='utf-8')]
+only_test_gpu = pytest.mark.skipif('TAIDPT_GPU' not in os.environ, reason='make test-gpu runs it')
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')
 
 
 def test_small(monkeypatch, capsys):
@@ -17,3 +28,40 @@ def test_small(monkeypatch, capsys):
         line = rf'{name}: .* encode {sentences} sentences, .* 2 epochs .*8 pictures scored'
         assert re.search(line, said)
     assert (ROOT/'benchmarks/results.json').read_bytes() == before
+
+
+def test_each_component_has_flagged_cells():
+    assert FLAGGED == [
+        '04_clip.ipynb', '05_prompts.ipynb', '06_scores.ipynb', '07_losses.ipynb',
+        '08_training.ipynb', '12_predict.ipynb', '13_taidpt.ipynb', '14_zeroshot.ipynb',
+        '15_ensemble.ipynb', 'encoders/features.ipynb']
+
+
+@only_test_gpu
+@pytest.mark.parametrize('precision, tf32', [
+    ('float32', False), pytest.param('float32', True, marks=needs_cuda), ('bfloat16', False),
+    ('float16', False)])
+@pytest.mark.parametrize('name', FLAGGED)
+def test_flagged_cells(name, precision, tf32, tmp_path):
+    "On a card, or on the second device, which has no TF32"
+    path = ROOT/'nbs'/name
+    assert forked(run_page, path, precision, tf32, log=tmp_path/'log.txt') == 0
+
+
+def waits_on_a_card(batch_size: int) -> int:
+    "How often PyTorch says that it waits, in an epoch of six sentences"
+    from test_device import prompts, read
+    store = read('cuda')
+    torch.cuda.set_sync_debug_mode('warn')
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter('always')
+            prompts('cuda', {'features': lambda: store}, batch_size=batch_size, epochs=1)
+    finally: torch.cuda.set_sync_debug_mode('default')
+    return sum('synchronizing' in str(one.message) for one in told)
+
+
+@needs_cuda
+def test_a_step_waits_for_nothing_on_a_card():
+    waits_on_a_card(3)                          # class names are laid out once
+    assert waits_on_a_card(1) == waits_on_a_card(3)

@@ -11,11 +11,11 @@ import onnx
 import pytest
 import torch
 from conftest import ROOT, run
-from fuzz import picture, tagger
+from fuzz import picture, unsealed
 from onnx import helper, numpy_helper
 
 from taidpt.all import ClassSet, read_captions
-from taidpt.apps.onnx import Tagger
+from taidpt.apps.onnx import Tagger, _sealed
 from taidpt.apps.tagging import TaggedPictures
 from taidpt.encoders.pictures import decoded, open_rgb
 from taidpt.files import LIMITS, open_safetensors, write_safetensors
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.xdist_group('hostile')
 
 def model_with(*nodes, **numbers) -> onnx.ModelProto:
     "A tagger with more nodes and numbers, whose scores are multiplied by `x`"
-    model = onnx.load_from_string(tagger())
+    model = onnx.load_from_string(unsealed())
     graph = model.graph
     graph.node[-1].output[0] = 'plain'
     graph.node.extend([*nodes, helper.make_node('Mul', ['plain', 'x'], ['scores'])])
@@ -83,7 +83,7 @@ def test_a_tagger_is_arithmetic(attack, tmp_path, monkeypatch):
     import onnxruntime
     make, says = GRAPHS[attack]
     path = tmp_path/'a.onnx'
-    path.write_bytes(make().SerializeToString())
+    path.write_bytes(_sealed(make().SerializeToString()))
     monkeypatch.setattr(onnxruntime, 'InferenceSession', None)              # none is made
     with pytest.raises(ValueError, match=f'a.onnx.*({says})'): Tagger(path)
 
@@ -93,7 +93,7 @@ def test_a_tagger_has_so_much_memory(tmp_path):
     photo = open_rgb(picture('PNG'))
     for n in (10, too_many, 1000):
         path = tmp_path/f'{n}.onnx'
-        path.write_bytes(expand(n).SerializeToString())
+        path.write_bytes(_sealed(expand(n).SerializeToString()))
         look = Tagger(path, threads=1)
         if n == too_many:
             with pytest.raises(ValueError, match='cannot be run'): look.predict(photo)
@@ -167,9 +167,9 @@ def test_names_control_neither_terminal_nor_spreadsheet(tmp_path):
     found.save_table(table, scores=True)
     with table.open(newline='') as f: rows = list(csv.reader(f))
     assert rows == [
-        ['picture', 'tags', "'@dog\\x9b"],
-        ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '0.5000'],
-        ["'=1+1.jpg", "'@dog\\x9b", '0.5000'],
+        ['picture', 'tags', 'error', "'@dog\\x9b"],
+        ['a\\x1b[2J\\r\\nb.jpg: cat', "'@dog\\x9b", '', '0.5000'],
+        ["'=1+1.jpg", "'@dog\\x9b", '', '0.5000'],
     ]
 
 

@@ -22,7 +22,6 @@ MODULES = {                                                  # module -> package
     'PIL': 'pillow',
     'open_clip': 'open_clip_torch',
     'yaml': 'pyyaml',
-    'google': 'protobuf',
 }
 
 

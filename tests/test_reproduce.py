@@ -94,5 +94,5 @@ def test_method_of_your_own(tmp_path, monkeypatch, capsys):
     (tmp_path/'mine.py').write_text(cells['yi-imports'] + '\n\n' + cells['yi-method-1'].partition('\nmodel = ')[0])
     (tmp_path/'few.txt').write_text('\n'.join(islice(bundled_captions(), 400)))
     monkeypatch.chdir(tmp_path)
-    assert main(['reproduce', 'family', '--member', 'mine:Alone', '--classes', 'person,bus,cat', '--captions', 'few.txt', '--seeds', '1', '--out', '.']) == 0
+    assert main(['reproduce', 'family', '--member', 'mine.py:Alone', '--classes', 'person,bus,cat', '--captions', 'few.txt', '--seeds', '1', '--out', '.']) == 0
     assert '| Alone, relative |' in capsys.readouterr().out

@@ -7,12 +7,12 @@ __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduc
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import os, shlex, sys, warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
@@ -21,24 +21,28 @@ from typer.core import TyperGroup
 
 from .console import (
     EXPECTED, LOG_FILE, bars, check_writable, examples, note, one_line, quiet, say)
-from ..files import CLASS_ENDINGS, read_class_file, shown
+from ..files import CLASS_ENDINGS, file_name, read_class_file, shown
 
 if TYPE_CHECKING:
     from taidpt.apps.evaluation import Evaluation
     from taidpt.apps.learning import Learned
-    from taidpt.apps.tagging import TaggedPictures
+    from taidpt.apps.tagging import KeptScores, TaggedPictures, Tagging
     from taidpt.classes import ClassSet
     from taidpt.datasets.labelled import LabeledPictures
     from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-1
+def _print_no_more()->None:
+    "Let what is printed go nowhere: its reader has closed the pipe."
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
 class _Commands(TyperGroup):
     def invoke(self, ctx:typer.Context):
         "Run a command; one whose reader has closed the pipe ends there, without an error."
         try:
             super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except BrokenPipeError: _print_no_more()
 
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -61,10 +65,13 @@ def _shared(
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-3
 def _prepare_streams(installed:bool)->None: # as a command of its own, not from Python
-    "Make output possible where a service has closed it, and a pipe take any letter."
+    "Make output possible where a service has closed it, and take any letter, if need be escaped."
     for name in ('stdout', 'stderr'):
         if getattr(sys, name) is None: setattr(sys, name, open(os.devnull, 'w'))  # noqa: SIM115
-    if installed and not sys.stdout.isatty(): sys.stdout.reconfigure(encoding='utf-8')
+        stream = getattr(sys, name)
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+    if installed and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding='utf-8', errors='backslashreplace')
     if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
 
 def _print_error(error:Exception)->None:
@@ -135,7 +142,7 @@ def _read_classes(text:str, published:bool)->_Asked: # its classes may lack syno
     if name in ('voc2007', 'coco', 'nuswide'):
         if published: return _Asked(published_classes(name, paper=False), False)
         return _Asked(as_classset(name).spelled_naturally(), False)
-    if Path(text).is_file(): raise ValueError(
+    if os.path.isfile(text): raise ValueError(
         f'{text}: a file of classes is .yaml or .json; or give names with commas between')
     names = [part.strip(' \'"') for part in text.split(',')]
     return _Asked(ClassSet('yours', [name for name in names if name]), guessed=True)
@@ -188,7 +195,7 @@ def _is_model_file(text:str)->bool: # whether it exists or not
     "Whether a model file is meant: .safetensors, or any file that is not one of classes."
     ending = Path(text).suffix.lower()
     if ending == '.safetensors': return True
-    return ending not in CLASS_ENDINGS and Path(text).is_file()
+    return ending not in CLASS_ENDINGS and os.path.isfile(text)     # not so for a long list
 
 def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, or `ClassSet`
     "A model file of a command line, or classes. `FileNotFoundError` before anything is loaded."
@@ -257,14 +264,67 @@ def _keep_report(found:'TaggedPictures|Evaluation', path:str)->None:
     found.save_report(path)
     say(f'Written: {path}, every picture with its tags')
 
-def _print_tagged(found:'TaggedPictures', top:int|None, scores:bool, as_json:bool, out:str|None
-                  )->None:
-    "Write a table and print the tags. Raises `ValueError` if no picture could be read."
-    scores = scores or top is not None
-    if out: found.save_table(out, top, scores)      # before printing, as a reader may stop early
-    if as_json: print(found.as_json(top))
-    else: print(*found.lines(top, scores), sep='\n')
+# %% ../../nbs/apps/cli.ipynb #cli-tag-print
+def _json_part(found:'TaggedPictures', top:int|None, first:bool)->str:
+    "Some entries of a JSON document that is not closed."
+    entries = found.as_json(top)[1:-2]                  # without brackets
+    return f'[{entries}' if first else f',{entries}'
+
+class _Output:
+    "Prints tags as they come, and collects them."
+    def __init__(self,
+        show:dict, # top and scores, as for `TaggedPictures.lines`
+        as_json:bool, # one document, and no lines
+        only:bool, # nothing is written beside what is printed
+        kept:'KeptScores|None', # scores beside a table
+    ):
+        self.show = show
+        self.as_json = as_json
+        self.only = only
+        self.kept = kept
+        self.parts = []
+
+    def add(self, found:'TaggedPictures')->None:
+        "Print some; a reader that has stopped ends the work if nothing is to be written."
+        first = not self.parts
+        self.parts.append(found)
+        if self.as_json: text = _json_part(found, self.show['top'], first)
+        else: text = '\n'.join(found.lines(**self.show))
+        try: print(text, end='' if self.as_json else '\n', flush=True)
+        except BrokenPipeError:
+            if self.only: raise
+            _print_no_more()
+
+    def close(self)->None:
+        "Print the end of a JSON document."
+        if self.as_json and self.parts: print('\n]')
+
+@contextmanager
+def _going_on(kept:'KeptScores|None', total:int)->Iterator[None]: # of pictures
+    "If anything ends the work, tell what is kept of it."
+    try: yield
+    except (Exception, KeyboardInterrupt) as e:
+        if kept: note(f'the scores of {len(kept)} of {total} pictures are kept in {kept.path}; the '
+                      'same command goes on from there')
+        if not isinstance(e, KeyboardInterrupt): raise
+        raise typer.Exit(130) from None
+
+@contextmanager
+def _output(tagging:'Tagging', total:int, top:int|None, scores:bool, as_json:bool, out:str|None,
+            report:str|None)->Iterator[_Output]: # total: how many pictures
+    "Collects what the block finds. Then, a table and a page; `ValueError` if nothing was read."
+    from taidpt.apps.tagging import joined, keep_scores
+    show = {'top': top, 'scores': scores or top is not None}
+    with keep_scores(out, tagging) as kept:
+        output = _Output(show, as_json, not (out or report), kept)
+        with _going_on(kept, total):
+            try: yield output
+            finally: output.close()
+        found = joined(output.parts)
+        if out: found.save_table(out, **show)
+        if kept is not None: kept.remove()
     if not any(found.read): raise ValueError('none of the pictures could be read')
+    if report: _keep_report(found, report)
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-do
 @app.command(epilog=examples(
@@ -281,14 +341,14 @@ def tag(
 )->None:
     "Say which classes are in pictures."
     _check_tag(ctx)
-    from taidpt.apps.tagging import find_pictures, tag_pictures
+    from taidpt.apps.tagging import Tagging, find_pictures, iter_tags
     files = find_pictures(pictures, on_error)
     model = _model_or_tagger(tagger, prompts or classes, words, clip=clip, trust=trust,
                              engine=engine, precision=precision)
     if save: _keep_model(model, save)       # first, so that a broken picture does not cost it
-    found = tag_pictures(files, model, threshold, probability, tiles, on_error, bars())
-    if report and any(found.read): _keep_report(found, report)
-    _print_tagged(found, top, scores, as_json, out)
+    tagging = Tagging(model, threshold, probability, tiles)
+    with _output(tagging, len(files), top, scores, as_json, out, report) as output:
+        for found in iter_tags(files, tagging, on_error, bars(), output.kept): output.add(found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
 def _save_synonyms(asked:_Asked, path:str)->_Asked: # no longer guessed
@@ -355,9 +415,13 @@ def label(
     else: _label_file(asked, _captions(captions, column), out, rules)
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
-def _check_train(out:str, cache:str|None, val:str|None, val_labels:str|None)->None:
+def _checkpoint_of(out:str, method:str)->Path|None: # None: the method needs none
+    "The checkpoint of a model that is learned."
+    return Path(out).with_suffix('.prompts.checkpoint.safetensors') if method == 'prompts' else None
+
+def _check_train(out:str, method:str, cache:str|None, val:str|None, val_labels:str|None)->None:
     "Raise errors for files that cannot be written, and for pictures without labels."
-    for path in out, cache:
+    for path in out, _checkpoint_of(out, method), cache:
         if path: check_writable(path, '.safetensors')
     if val and not val_labels:
         raise BadParameter('--val needs --val-labels, a table of pictures and their labels')
@@ -378,10 +442,10 @@ def _keep_learned(learned:'Learned', out:str)->None: # a model file
     if learned.evaluation: say(f'Next: taidpt tag --prompts {path} photos/')
     else: say(f'How good is it? taidpt evaluate {path} --labels TABLE')
 
-def _tell_stopped(checkpoint:Path)->None:
+def _tell_stopped(checkpoint:Path|None)->None:
     "After Ctrl-C: how to go on."
     told = '\ntaidpt: stopped'
-    if checkpoint.exists(): told += (
+    if checkpoint and checkpoint.exists(): told += (
         f'; what was learned is kept in {checkpoint}. The same command goes on from there')
     say(told)
 
@@ -421,7 +485,7 @@ def train(
     val_labels:_ValLabels=None,
 )->None:
     "Learn classes from sentences."
-    _check_train(out, cache, val, val_labels)
+    _check_train(out, method, cache, val, val_labels)
     settings = _settings_of_prompts(method, loss=loss, epochs=epochs, seed=seed, lr=lr,
                                     batch_size=batch_size, n_ctx=n_ctx, local=local)
     asked = _parse_classes(classes, rules == 'published', words)
@@ -429,7 +493,7 @@ def train(
     say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
     _note_guesses(asked)
     from taidpt.apps.learning import learn_tagger
-    checkpoint = Path(out).with_suffix('.checkpoint.safetensors')
+    checkpoint = _checkpoint_of(out, method)
     try: learned = learn_tagger(
         asked.classes, _captions(captions, column), method, clip=clip, precision=precision,
         rules=rules, every_named=asked.guessed, val=pictures, cache=cache, checkpoint=checkpoint,
@@ -440,6 +504,11 @@ def train(
     _keep_learned(learned, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
+def _in_tiles(model:'Predictor', tiles:int)->'Predictor':
+    "A model that also scores tiles, and has thresholds of its own."
+    from taidpt.ensemble import Tiled
+    return Tiled(model, tiles)
+
 _Evaluated = Annotated[str, Argument(metavar='MODEL', help=(
     _SAVED + ' Or classes, as in --classes.'))]
 _Labels = Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')]
@@ -455,6 +524,7 @@ _Calibrate = Annotated[str|None, Option(metavar='FILE', help=(
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
     model:_Evaluated, labels:_Labels, pictures:_Beside=None, calibrate:_Calibrate=None,
+    tiles:_Tiles=1,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise', clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32',
     trust:_Trust=False,
@@ -463,6 +533,7 @@ def evaluate(
     if calibrate: check_writable(calibrate, '.safetensors')
     if report: check_writable(report, '.html')
     known = _ready(model, clip=clip, trust=trust, engine=engine, precision=precision)
+    if tiles > 1: known = _in_tiles(known, tiles)
     from taidpt.apps.evaluation import evaluate_model
     photos = _read_labels(labels, known.classes, pictures)
     found = evaluate_model(known, photos, calibrate=bool(calibrate), on_error=on_error,
@@ -512,8 +583,11 @@ def _count_runs(seeds:tuple[int, ...])->int: # of the family
         raise BadParameter('--seeds of family begin at 1, as in 1,2')
     return number
 
-def _default_folder(clip:str, data:Path|None, dataset:str|None, limit:int|None)->str:
-    "A folder whose name says where its results come from."
+def _folder(out:str|None, clip:str, data:Path|None, dataset:str|None, limit:int|None)->str:
+    "The folder that was asked for, or one whose name says where its results come from."
+    if out:
+        check_writable(os.path.join(out, 'results.csv'), '.csv')
+        return out
     parts = [clip.replace('/', '-').replace(':', '-')]
     if not data: parts.append('bundled')
     if dataset: parts.append(dataset)
@@ -521,12 +595,11 @@ def _default_folder(clip:str, data:Path|None, dataset:str|None, limit:int|None)-
     return os.path.join('reproduced', '-'.join(parts))
 
 def _own_method(member:str|None): # a class
-    "The class that MODULE:CLASS names, from a file here or a package. Raises `ValueError`."
+    "The class that FILE.py:CLASS or MODULE:CLASS names. Raises `ValueError`."
     if member is None: return None
-    sys.path.insert(0, os.getcwd())
-    try: return resolve_name(member)
-    except (ImportError, AttributeError, ValueError) as e:
-        raise ValueError(f'--member {member}: {e}; write MODULE:CLASS') from None
+    from taidpt.paper.family import own_method
+    try: return own_method(member)
+    except ValueError as e: raise ValueError(f'--member {e}') from None
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-run
 def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Path|None, seeds:int,
@@ -575,8 +648,8 @@ _Dataset = Annotated[str|None, Option('--dataset', '--datasets', help=(
     'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]
 _CaptionIds = Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]
 _MinPhotos = Annotated[int|None, Option(min=1, help='For family: photos per class.')]
-_Member = Annotated[str|None, Option(metavar='MODULE:CLASS', help=(
-    'For family: your own method, from a file here or a package.'))]
+_Member = Annotated[str|None, Option(metavar='FILE.py:CLASS', help=(
+    'For family: your own method, from this file; or MODULE:CLASS of a package.'))]
 _Miniature = Annotated[str|None, Option(metavar='DIR', help=(
     'Write the layouts of the data sets in small, to try a command on.'))]
 _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
@@ -610,7 +683,7 @@ def reproduce(
         'captions': captions, 'min-photos': min_photos, 'member': member})
     numbers = _parse_seeds(seeds)
     clips = [name.strip() for name in (clip or 'embedded').split(',')]
-    out = out or _default_folder(clips[0], data, dataset, limit)
+    out = _folder(out, clips[0], data, dataset, limit)
     if what == 'family':
         runs = _count_runs(numbers)
         _compare_family(clips[0], data, classes, captions, runs, min_photos, member, out)
@@ -628,7 +701,7 @@ def _import(
 )->None:
     "Convert prompts that the published code learned."
     classes = _parse_classes(data, published=True).classes
-    path = out or f'{classes.name}.safetensors'
+    path = out or f'{file_name(classes.name)}.safetensors'
     check_writable(path, '.safetensors')
     if not out and Path(path).exists(): raise FileExistsError(f'{path} is there; say --out FILE')
     from taidpt.apps.models import as_clip

@@ -9,6 +9,7 @@ __all__ = ['label_files', 'score_files']
 import json, os, posixpath, tempfile, warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from itertools import compress
 from pathlib import Path
@@ -23,9 +24,9 @@ from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
-from ..files import digest, fingerprint, in_command, with_remedy
+from ..files import digest, fingerprint, in_command, with_remedy, write_whole
 from ..nounfilter import NounFilter
-from ..predict import Predictor
+from ..predict import Predictor, model_identity
 from ..text.corpora import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
@@ -89,21 +90,30 @@ def _labelled(
 # %% ../../nbs/apps/cluster.ipynb #b04aa20f
 _COLUMNS = 'image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'
 
-def _picture_column(rows:pa.Table)->list:
-    "The cells of the column with pictures; `ValueError` if there is none."
+def _picture_column(rows:pa.Table)->str:
+    "The name of the column with pictures; `ValueError` if there is none."
     for name in _COLUMNS:
-        if name in rows.column_names: return rows[name].to_pylist()
+        if name in rows.column_names: return name
     columns = ', '.join(rows.column_names)
     raise ValueError(f'there are no pictures in it; its columns are {columns}')
+
+def _picture_of(cell:object, where:str)->tuple[str, bytes]: # its name; its content, b'' if missing
+    "The picture in a cell; `ValueError` unless it is bytes, alone or in a struct."
+    if not isinstance(cell, dict): cell = {'bytes': cell}
+    content = cell.get('bytes') or b''
+    if isinstance(content, bytes): return str(cell.get('path') or ''), content
+    raise ValueError(f'{where} holds {content!r:.60}; write the bytes of a picture there: '
+                     'no file or address in a table is opened')
 
 def _pictures_in(file:str)->tuple[list[str], list[bytes]]: # names; contents, b'' for a missing one
     "Pictures in the rows of a parquet file; `ValueError` if no column holds them."
     with fsspec.open(file) as opened: rows = pq.read_table(opened)
+    column = _picture_column(rows)
     names, contents = [], []
-    for i, cell in enumerate(_picture_column(rows), 1):
-        if not isinstance(cell, dict): cell = {'bytes': cell}
-        names.append(cell.get('path') or f'row {i}')
-        contents.append(cell.get('bytes') or b'')
+    for i, cell in enumerate(rows[column].to_pylist(), 1):
+        name, content = _picture_of(cell, f'row {i:,} of {column}')
+        names.append(name or f'row {i}')
+        contents.append(content)
     return names, contents
 
 # %% ../../nbs/apps/cluster.ipynb #160ff2d4
@@ -136,18 +146,34 @@ def _scored(
     return len(scores), read, _score_table(names, scores, model.classes)
 
 # %% ../../nbs/apps/cluster.ipynb #cl-016
-def _made_from(out:str)->str: # '' for a missing or truncated result
-    "The sources of a result, from its metadata."
+def _about(out:str)->dict[bytes, bytes]: # a path or a URL
+    "The metadata of a result; empty for a missing one, or another file."
     try:
-        with fsspec.open(out) as f:
-            return pq.read_schema(f).metadata[b'taidpt.made_from'].decode()
-    except Exception: return ''                         # of any kind  # noqa: BLE001
+        with fsspec.open(out) as f: return pq.read_schema(f).metadata or {}
+    except Exception: return {}                         # of any kind  # noqa: BLE001
 
-def _write_result(out:str, made_from:str, table:pa.Table)->None: # a path or a URL
+def _write_remote(table:pa.Table, url:str)->None:
+    "Write a table under another name, and rename it when it is whole."
+    fs, path = url_to_fs(url)
+    part = f'{path}.part'
+    fs.makedirs(posixpath.dirname(path), exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = f'{folder}/whole.parquet'
+        pq.write_table(table, whole, compression='zstd')
+        try:
+            fs.put_file(whole, part)
+            fs.mv(part, path)
+        except BaseException:
+            with suppress(Exception): fs.rm_file(part)
+            raise
+
+def _write_result(task:dict, table:pa.Table)->None: # out, source, made_from
     "Write a table that says what it was made from."
-    about = table.schema.metadata | {b'taidpt.made_from': made_from}
-    with fsspec.open(out, 'wb') as f:                   # makes its folder, too
-        pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
+    about = table.schema.metadata | {
+        b'taidpt.source': task['source'], b'taidpt.made_from': task['made_from']}
+    table = table.replace_schema_metadata(about)
+    if '://' in task['out']: return _write_remote(table, task['out'])
+    with write_whole(task['out']) as part: pq.write_table(table, part, compression='zstd')
 
 def _not_done(task:dict)->dict:
     "The report on a task, before it is done."
@@ -168,7 +194,7 @@ class _Worker:
             warnings.simplefilter('always')
             try:
                 done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
-                _write_result(task['out'], task['made_from'], table)
+                _write_result(task, table)
             except Exception as e:  # noqa: BLE001
                 done['error'] = f'{task["name"]}: {e}'
                 done['error_in_command'] = f'{task["name"]}: {in_command(e)}'
@@ -211,23 +237,28 @@ def _on_ray(
 
 # %% ../../nbs/apps/cluster.ipynb #786b60e0
 def _tasks(
+    kind:str, # 'labels' or 'scores'
+    source:str|Path, # where the files are from
     files:dict[str, list[str]], # name -> files
     out:str|Path, # folder of the results
     about:dict, # settings
-)->list[dict]: # name, files, made_from, out
+)->list[dict]: # name, files, source, made_from, out
     "A task for each name: its files, the path of its result, and a hash of its sources."
+    fs, place = url_to_fs(str(source))
+    origin = f'{kind} of {fs.unstrip_protocol(place)}'
     settings = json.dumps(about, sort_keys=True)
     folder = str(out).rstrip('/')
     tasks = []
-    for name, sources in files.items():
+    for name, paths in files.items():
         path = f'{folder}/{name.replace("/", "%2F")}.parquet'
-        made_from = digest([settings, fingerprint(sources)])
-        tasks.append({'name': name, 'files': sources, 'made_from': made_from, 'out': path})
+        made_from = digest([settings, fingerprint(paths)])
+        tasks.append({'name': name, 'files': paths, 'source': origin, 'made_from': made_from,
+                      'out': path})
     return tasks
 
 def _is_outdated(task:dict)->bool:
     "Whether its result is missing, or made from something else."
-    return _made_from(task['out']) != task['made_from']
+    return _about(task['out']).get(b'taidpt.made_from') != task['made_from'].encode()
 
 def _outdated(tasks:list[dict])->list[dict]:
     "Tasks whose results are to be made."
@@ -250,16 +281,37 @@ def _check_done(done:list[dict], total:int)->None:
             command=_named([task['error_in_command'] for task in broken]))
     for task in done: del task['error'], task['error_in_command']
 
+# %% ../../nbs/apps/cluster.ipynb #cl-gone
+def _without_file(tasks:list[dict])->list[str]: # paths
+    "Results of the same source for which there is no task any more."
+    fs, path = url_to_fs(tasks[0]['out'])
+    folder = posixpath.dirname(path)
+    if not fs.isdir(folder): return []
+    known = {posixpath.basename(task['out']) for task in tasks}
+    found = []
+    for file in fs.ls(folder, detail=False):
+        if not file.endswith('.parquet') or posixpath.basename(file) in known: continue
+        about = _about(fs.unstrip_protocol(file))
+        if about.get(b'taidpt.source') == tasks[0]['source'].encode(): found.append(file)
+    return found
+
+def _remove_results(tasks:list[dict])->None:
+    "Remove the results of files that are gone, with a warning."
+    gone = _without_file(tasks)
+    if not gone: return
+    fs, _ = url_to_fs(tasks[0]['out'])
+    for file in gone: fs.rm_file(file)
+    names = ', '.join(posixpath.basename(file) for file in gone)
+    warnings.warn(f'Removed results of files that are no longer there: {names:.400}', stacklevel=4)
+
 # %% ../../nbs/apps/cluster.ipynb #d1c76775
 def _do(
-    files:dict[str, list[str]], # name -> the files that its result is made from
-    out:str|Path, # folder of the results
+    tasks:list[dict],
     worker:tuple[Callable, Callable], # what to do, with what the second makes
-    about:dict, # settings
     ray:bool|str, progress:bool, # as in `label_files`
 )->list[dict]: # tasks done, by name
     "Make missing or outdated results."
-    tasks = _tasks(files, out, about)
+    _remove_results(tasks)
     left = _outdated(tasks)
     if not left: return []
     results = _on_ray(worker, left, ray) if ray else map(_Worker(*worker), left)
@@ -280,7 +332,9 @@ def label_files(
     ray:bool|str=False, # True: a Ray here, or the one we are part of; or a cluster's address
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, out, captions read and kept, warnings
-    "Label captions file by file, skipping current results. `ValueError` names broken files."
+    """Label captions file by file, skipping current results. `ValueError` names broken files.
+
+    Results of files that are gone are removed, with a warning."""
     classes = as_classset(classes)
     files = {name: [file] for name, file in _list_files(source, out, *_CAPTIONS).items()}
     if not files:
@@ -288,7 +342,7 @@ def label_files(
     about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
     work = partial(_labelled, column=column)
     make = partial(NounFilter, classes, rules=rules)
-    return _do(files, out, (work, make), about, ray, progress)
+    return _do(_tasks('labels', source, files, out, about), (work, make), ray, progress)
 
 # %% ../../nbs/apps/cluster.ipynb #b5e0d38a
 def _picture_files(
@@ -314,9 +368,13 @@ def score_files(
     ray:bool|str=False, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, out, pictures read and scored, warnings
-    "Score pictures file by file, skipping current results. `ValueError` names broken files."
+    """Score pictures file by file, skipping current results. `ValueError` names broken files.
+
+    Results of files that are gone are removed, with a warning."""
     files = _picture_files(source, out, size)
-    about = {'prompts': digest([Path(prompts).read_bytes()]), 'clip': clip}
-    work = partial(_scored, on_error=on_error)
     make = partial(_model, os.path.abspath(prompts), clip, trust)
-    return _do(files, out, (work, make), about, ray, progress)
+    model = make()
+    tasks = _tasks('scores', source, files, out, {'model': model_identity(model)})
+    work = partial(_scored, on_error=on_error)
+    if not ray: make = lambda: model
+    return _do(tasks, (work, make), ray, progress)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
-from ..files import in_command, shown
+from ..files import check_target, in_command, name_beside, shown
 
 # %% ../../nbs/apps/console.ipynb #console-006
 quiet = ContextVar('quiet', default=False)      # results and errors only
@@ -57,7 +57,8 @@ def examples(*lines:str)->str:
     return '\n'.join(['\b', 'Examples:', *(f'  {line}' for line in lines)])
 
 # %% ../../nbs/apps/console.ipynb #console-017
-EXPECTED = ValueError, OSError, TypeError, RuntimeError, ImportError, MemoryError
+EXPECTED = (ValueError, OSError, TypeError, RuntimeError, ImportError, MemoryError,
+            FloatingPointError)
 
 def one_line(error:Exception|Warning)->str: # no line break in it
     "The message of an error or a warning on one line, in the words of the command."
@@ -71,11 +72,14 @@ def check_writable(
     path:str|Path, # file to write; its folder is made
     *endings:str, # allowed ones
 )->None:
-    "Fail before the work: `IsADirectoryError`, `ValueError`, `PermissionError`."
+    "Fail before the work: `ValueError` for another ending, `OSError` if nothing can be written."
     path = Path(path)
-    if path.is_dir(): raise IsADirectoryError(f'{path} is a folder; name a file to write')
+    check_target(path)
     if path.suffix.lower() not in endings:
         raise ValueError(f'{path}: the file to write must end in {" or ".join(endings)}')
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not os.access(path.parent, os.W_OK):
-        raise PermissionError(f'{path.parent}: no right to write in this folder')
+    trial = name_beside(path, '.trial')
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as e: raise OSError(e.errno, e.strerror, str(path)) from None

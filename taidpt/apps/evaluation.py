@@ -15,7 +15,7 @@ from pathlib import Path
 from torch import Tensor
 
 from .report import figures_of, figures_text, write_report
-from ..calibrate import calibrate_scores
+from ..calibrate import calibrate_scores, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..metrics import Interval, Measured
 from ..predict import Predictor
@@ -67,11 +67,6 @@ def compare_models(
     return Evaluation(pictures, models, scores)
 
 # %% ../../nbs/apps/evaluation.ipynb #evaluation-do-1
-def _fitted_to(model:Predictor, source:str, read:int)->bool: # name of a table, pictures read
-    "Whether a model's thresholds were fitted to these pictures."
-    known = model.thresholds
-    return known is not None and (known.source, known.pictures) == (source, read)
-
 def evaluate_model(
     model:Predictor, # ready to predict; gets `thresholds` from `calibrate`
     labels:LabeledPictures|str|Path, # N pictures with labels; or a table, as in `read_labels`
@@ -87,9 +82,11 @@ def evaluate_model(
         f'{pictures.table or "these labels"}: no picture shows a class of '
         f'{pictures.classes.name}; there is nothing to measure')
     found = compare_models({model.title: model}, pictures, on_error, progress)
-    scores, source = found.scores[model.title], Path(pictures.table).name
+    scores = found.scores[model.title]
+    data = pictures_digest(pictures.pictures, scores)
     if calibrate:
         default, names = model.default_rule().limits, model.classes.names
-        model.thresholds = calibrate_scores(pictures.labels, scores, names, default, source)
-    read = int((~scores.isnan().any(1)).sum())
-    return replace(found, fitted=_fitted_to(model, source, read))
+        source = Path(pictures.table).name
+        model.thresholds = calibrate_scores(pictures.labels, scores, names, default, source, data)
+    known = model.thresholds
+    return replace(found, fitted=known is not None and bool(data) and known.data == data)

@@ -6,7 +6,6 @@
 __all__ = ['label_captions', 'Learned', 'learn_tagger']
 
 # %% ../../nbs/apps/learning.ipynb #learning-003
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -23,6 +22,7 @@ from ..classes import ClassSet, add_synonyms, as_classset
 from ..clip import FrozenCLIP, encode_pictures, encode_sentences
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import UnreadablePicture
+from ..encoders.weights import without_warnings
 from ..ensemble import Attended
 from ..files import with_remedy
 from ..learner import TaIDPT
@@ -81,8 +81,7 @@ def _learner(method:str, loss:str, clip:FrozenCLIP, classes:ClassSet, settings:d
 def _in_full_precision(model:Predictor, clip:str|None)->Predictor: # name of its CLIP
     "The same model on its CLIP in float32."
     if model.clip.precision == 'float32': return model
-    with TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter('ignore')                     # that the weights are rounded
+    with TemporaryDirectory() as folder, without_warnings():    # that the weights are rounded
         path = Path(folder)/'model.safetensors'
         model.save(path)
         return load_model(path, as_clip(clip))
@@ -96,7 +95,7 @@ class Learned:
     model:Predictor # ready to tag
     train:LabeledTexts # its sentences
     evaluation:Evaluation|None=None # on labelled pictures; None: there were none
-    checkpoint:str|Path|None=None # which its training wrote
+    checkpoint:str|Path|None=None # which its training wrote; None: it wrote none
 
     @property
     def gain(self)->Interval|None: # in percent; None: there were no pictures
@@ -148,6 +147,21 @@ def _is_papers(learner:Predictor)->bool:
     "Whether this is TaI-DPT as published, which learns from sentences with a class alone."
     return isinstance(learner, TaIDPT) and learner.loss == 'ranking'
 
+def _sentences_for(learner:Predictor, captions, rules:str, every_named:bool, progress:bool,
+                   say:Callable)->LabeledTexts:
+    "The labelled sentences that a model learns from."
+    unnamed = not _is_papers(learner)
+    train = label_captions(learner.classes, captions, rules, unnamed, every_named, progress)
+    say(_told_counts(train))
+    return train
+
+def _own_checkpoint(learner:Predictor, checkpoint:str|Path|None, train:LabeledTexts
+                    )->str|Path|None: # None: it writes none, so a file of this name is not its own
+    "The checkpoint of a learner. `ValueError` for another run's."
+    if not isinstance(learner, TaIDPT): return None
+    learner.check_checkpoint(checkpoint, train)
+    return checkpoint
+
 def _usual_shares(train:LabeledTexts)->LabeledTexts:
     "The same sentences, with the frequencies of classes in the bundled captions."
     usual = some_captions(train.classes, bundled_captions())
@@ -190,11 +204,10 @@ def learn_tagger(
     classes, every_named = _with_synonyms(classes, every_named)
     encoder = as_clip(clip, precision=precision)
     learner = _learner(method, loss, encoder, classes, settings)
-    seen = _encoded(encoder, val, progress)
-    unnamed = not _is_papers(learner)
-    train = label_captions(classes, captions, rules, unnamed, every_named, progress)
-    say(_told_counts(train))
+    train = _sentences_for(learner, captions, rules, every_named, progress, say)
     if captions is not None or val is not None: train = _usual_shares(train)
+    checkpoint = _own_checkpoint(learner, checkpoint, train)
+    seen = _encoded(encoder, val, progress)
     say(_told_start(learner, checkpoint))
     model = _fitted(learner, train, seen, cache, checkpoint, progress)
     model = _in_full_precision(model, clip)

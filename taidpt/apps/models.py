@@ -7,6 +7,7 @@ __all__ = ['as_clip', 'ready_model']
 
 # %% ../../nbs/apps/models.ipynb #models-003
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ..baselines.concepts import ready_to_tag
@@ -34,10 +35,12 @@ def _names_classes(what)->bool: # or else a file of a model
     in_file = Path(what).suffix.lower() in CLASS_ENDINGS
     return in_file or str(what).lower() in ('voc2007', 'coco', 'nuswide')
 
-def _clip_of_file(path:str|Path, trust:bool)->str|None: # its name; None: not to be loaded by it
-    "The CLIP that a model file names, if the file may choose it."
-    named = read_header(path).clip
-    return named if trust or is_known_clip(named) else None
+def _clip_for_file(path:str|Path, clip:str|None, trust:bool, how:dict)->FrozenCLIP|None:
+    "The CLIP of this name, or the one that the file names if it may choose it; prepared as there."
+    header = read_header(path)
+    if clip is None and (trust or is_known_clip(header.clip)): clip = header.clip
+    if clip == header.clip and header.prepared: how = how | asdict(header.prepared)
+    return None if clip is None else as_clip(clip, **how)
 
 def ready_model(
     what:str|Path|ClassSet|Sequence[str], # a file of `save`; or classes, as for `as_classset`
@@ -51,6 +54,6 @@ def ready_model(
     how = {'engine': engine, 'precision': precision}
     if _names_classes(what): return ready_to_tag(as_clip(clip, **how), what, progress)
     is_usual = engine == 'torch' and precision == 'float32'
-    if clip is None and not is_usual: clip = _clip_of_file(what, trust)
-    if clip is not None: clip = as_clip(clip, **how)
+    by_name = isinstance(clip, str) or clip is None and not is_usual
+    if by_name: clip = _clip_for_file(what, clip, trust, how)
     return load_model(what, clip, trust)

@@ -6,10 +6,11 @@
 __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
-import io, json, warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import io, json
+from collections.abc import Sequence
 from functools import partial
+from hashlib import sha256
+from importlib.util import find_spec
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +19,14 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
+from .graphs import Graph, begin_graph, read_graph
 from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
-from ..files import LIMITS, is_text_list, parse_json, write_whole
+from ..files import LIMITS, check_limit, is_text_list, parse_json, with_remedy, write_whole
 from ..tags import Rule, Tag, as_thresholds
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import Tensor, nn
     from taidpt.predict import Predictor
 
@@ -58,61 +61,40 @@ def _as_pixels(
     x = (x - np.float32(about['mean'])) / np.float32(about['std'])
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
-# %% ../../nbs/apps/onnx.ipynb #onnx-011
-_FIELDS = { # kind of message -> its fields, with the kind of those that are messages
-    'model': dict.fromkeys((1, 2, 3, 4, 5, 6, 8, 14)) | {7: 'graph'},
-    'graph': dict.fromkeys((2, 10, 11, 12, 13)) | {1: 'node', 5: 'tensor'},
-    'node': dict.fromkeys((1, 2, 3, 4, 6)) | {5: 'attribute'},
-    'attribute': dict.fromkeys((1, 2, 3, 4, 7, 8, 9, 13, 20)) | {5: 'tensor'},
-    'tensor': dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9, 10, 11, 12))}
-_OPERATORS = set(b'''Add AveragePool BatchNormalization Cast Ceil Clip Concat Constant
-    ConstantOfShape Conv Div Einsum Equal Erf Exp Expand Flatten Gather Gemm GlobalAveragePool
-    Identity LayerNormalization MatMul Mod Mul Neg NonZero Not Pad Pow ReduceL2 ReduceMax ReduceMean
-    ReduceProd ReduceSum Relu Reshape ScatterElements Shape Sigmoid Slice Softmax Split Sqrt Squeeze
-    Sub Tanh Transpose Unsqueeze Where'''.split())
-
-def _fields(message:bytes)->Iterator: # of `field_number` and `data`
-    "The fields of a protobuf message. Raises `ValueError` for other bytes."
-    from google.protobuf import empty_pb2, message as protobuf, unknown_fields
-    try:
-        return unknown_fields.UnknownFieldSet(empty_pb2.Empty.FromString(message))
-    except (protobuf.DecodeError, TypeError):
-        raise ValueError('torn, or no ONNX') from None
-
-def _check_graph(message:bytes, kind:str='model')->None:
-    "Raise `ValueError` for a graph that `export_tagger` would not write."
-    allowed = _FIELDS[kind]
-    for field in _fields(message):
-        number, odd = field.field_number, None
-        if number not in allowed: odd = f'field {number} of a {kind}'
-        elif (kind, number) == ('node', 4) and field.data not in _OPERATORS:
-            odd = f'the operator {field.data!r:.40}'
-        if odd: raise ValueError(f'{odd}, which no tagger has')
-        if allowed[number]: _check_graph(field.data, allowed[number])
-
 # %% ../../nbs/apps/onnx.ipynb #onnx-014
 _IN_JSON = 'classes', 'thresholds', 'relative', 'mean', 'std', 'crop', 'draft'
+_MOST_TEXT = 2**24 # characters of an entry; 50,000 classes have a tenth
 
 def _numbers(given:object, n:int)->np.ndarray|None: # n, float64
     "Finite numbers, one for all or n; None for anything else."
     try: return as_thresholds(given, n)
-    except (TypeError, ValueError): return None
+    except (TypeError, ValueError, OverflowError): return None
 
-def _wrong_words(about:dict)->list[str]:
+def _class_names(given:object)->list[str]|None:
+    "Names, each once; None for anything else."
+    if not is_text_list(given) or len(given) > LIMITS['classes']: return None
+    return given if 0 < len(given) == len(set(given)) else None
+
+def _wrong_words(about:dict, scores:int)->list[str]: # how many the graph computes
     "Names of a tagger's entries that are not what they must be; numbers have become arrays."
     right = {
         'classes': about['classes'] is not None,
         'filter': about.get('filter') in Image.Resampling.__members__,
-        'crop': isinstance(about['crop'], bool),
-        'draft': isinstance(about['draft'], bool),
-        'relative': isinstance(about['relative'], bool)}
-    for name in ('thresholds', 'mean', 'std'):
+        'std': about['std'] is not None and about['std'].all()}
+    for name in ('crop', 'draft', 'relative'):
+        right[name] = isinstance(about[name], bool)
+    for name in ('thresholds', 'mean'):
         right[name] = about[name] is not None
-    return [name for name, fine in right.items() if not fine]
+    wrong = [name for name, fine in right.items() if not fine]
+    if not wrong and len(about['classes']) != scores:
+        wrong = [f'its graph has {scores} scores']
+    return wrong
 
-def _class_names(given:object)->list[str]|None:
-    "Names, each once; None for anything else."
-    return given if is_text_list(given) and 0 < len(given) == len(set(given)) else None
+def _parsed(name:str, text:str, where:str|Path)->object:
+    "An entry of a tagger's file. Raises `ValueError`."
+    if len(text) > _MOST_TEXT:
+        raise ValueError(f'{where}: this tagger is damaged ({name} is too long); export it again')
+    return parse_json(text, f'{where}, {name}')
 
 def _read_about(
     words:dict[str, str], # of a file
@@ -122,67 +104,77 @@ def _read_about(
     "Decode and check the texts of a tagger's file. Raises `ValueError`."
     if words.get('format') != 'taidpt-tagger':
         raise ValueError(f'{where}: this is no tagger; write one with taidpt export')
-    about = {'relative': 'true'} | words                # files of earlier versions do not say it
+    about = {'relative': 'true'} | words
     for name in _IN_JSON:
-        about[name] = parse_json(about.get(name, 'null'), where)
+        about[name] = _parsed(name, about.get(name, 'null'), where)
     names = about['classes'] = _class_names(about['classes'])
     about['thresholds'] = _numbers(about['thresholds'], len(names or ()))
     for name in ('mean', 'std'):
         about[name] = _numbers(about[name], 3)
-    wrong = _wrong_words(about)
-    if not wrong and len(names) != scores:
-        wrong = [f'its graph has {scores} scores']
+    wrong = _wrong_words(about, scores)
     if wrong:
         raise ValueError(f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
     return about
 
+# %% ../../nbs/apps/onnx.ipynb #onnx-seal-2
+_SEAL = b'\x72\x4c\n\x08checksum\x12\x40' # 64 hexadecimal digits follow
+
+def _sealed(content:bytes)->bytes: # of an ONNX file
+    "The same with its checksum."
+    content += _SEAL
+    return content + sha256(content).hexdigest().encode()
+
+def _seal_fault(content:bytes)->str|None: # 'missing', 'another'; None: it fits
+    "What is wrong with the checksum at the end of a file."
+    if content[-78:-64] != _SEAL: return 'missing'
+    digits = sha256(memoryview(content)[:-64]).hexdigest()
+    return None if digits.encode() == content[-64:] else 'another'
+
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
-def _limit_memory(most:int)->None: # bytes
-    "Limit the memory of sessions that will be opened."
-    import onnxruntime as ort
-    arena = ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR
-    memory = ort.OrtMemoryInfo('Cpu', arena, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': most}))
+def _refused(path:Path, what:str)->Exception: # what is wrong; what to do
+    "The error of a file that no tagger can be read from."
+    return with_remedy(ValueError, f'{path}: {what}', python='with export_tagger',
+                       command='with taidpt export')
 
-def _session(content:bytes, threads:int|None): # an `onnxruntime.InferenceSession`
-    "A checked graph, ready to run in a memory that the size of its file limits."
-    import onnxruntime as ort
-    _check_graph(content)
-    _limit_memory(LIMITS['memory of a tagger'] + 8*len(content))
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0
-    options.add_session_config_entry('session.use_env_allocators', '1')
-    return ort.InferenceSession(
-        content, options, providers=['CPUExecutionProvider'],
-        disabled_optimizers=['ConstantFolding'], enable_fallback=0)     # fallback would print
+def _read_tagger(content:bytes)->tuple[Graph|None, str|None]: # what it says; what is wrong
+    "Read a tagger's file, and say what is wrong with it, and what to do."
+    fault = _seal_fault(content)
+    if fault == 'another':                              # a damaged file may say anything
+        return None, ('this tagger was changed or damaged after it was written, as its checksum '
+                      'tells; copy it, or write it again')
+    try: graph = read_graph(content)
+    except ValueError as e:
+        maybe = ', or one of an earlier version' if fault else ''
+        return None, f'this is no tagger{maybe} ({e!s:.120}); write one'
+    if fault is None: return graph, None
+    return None, ('this tagger has no checksum, so it is damaged, or an earlier version wrote it; '
+                  'write it again')
 
-def _shapes(session)->tuple[list[int], int]: # height and width of pictures; number of scores
-    "Sizes of a graph's input and output. Raises `ValueError` for other graphs than a tagger's."
-    pixels, = session.get_inputs()
-    scores, = session.get_outputs()
-    _, _, height, width = pixels.shape
-    _, classes = scores.shape
-    size = [height, width]
-    if not {*size} <= {*range(1, 4097)}:
-        raise ValueError(f'no size: {size}')
-    return size, classes
+def _open_in(graph, path:Path)->dict: # of `begin_graph` -> the texts, checked, and the size
+    "Open a tagger's file in what runs it. Raises `ValueError`."
+    content = path.read_bytes()
+    said, wrong = _read_tagger(content)
+    if wrong: raise _refused(path, wrong)
+    about = _read_about(said.words, said.scores, path)
+    try: graph.open(content)
+    except Exception as e:                              # what ONNX Runtime has  # noqa: BLE001
+        raise _refused(path, f'this is no tagger ({e!s:.120}); write one') from None
+    return about | {'size': list(said.size)}
 
-def _opened(path:Path, threads:int|None)->tuple: # the session; texts, checked, and the size
+def _opened(path:Path, threads:int|None)->tuple: # what runs the graph; texts and size
     "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
-    try: import onnxruntime                             # not everybody has it  # noqa: F401
-    except ImportError:
-        raise ImportError('onnxruntime is not installed: pip install onnxruntime') from None
+    if find_spec('onnxruntime') is None:                # not everybody has it
+        raise ImportError('onnxruntime is not installed: pip install onnxruntime')
     if not path.is_file():
         raise FileNotFoundError(f'{path}: there is no such tagger')
-    try:
-        session = _session(path.read_bytes(), threads)
-        size, scores = _shapes(session)
-        words = session.get_modelmeta().custom_metadata_map
-    except Exception as e:                              # or what ONNX Runtime has  # noqa: BLE001
-        raise ValueError(
-            f'{path}: this is no tagger ({e!s:.120}); write one with taidpt export') from None
-    return session, _read_about(words, scores, path) | {'size': size}
+    size = path.stat().st_size
+    check_limit(size, 'bytes of a tagger', path)
+    most = LIMITS['memory of a tagger'] + 8*size
+    graph = begin_graph(threads or 0, most)             # its process starts while we read the file
+    try: return graph, _open_in(graph, path)
+    except BaseException:
+        graph.end()
+        raise
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
@@ -200,10 +192,16 @@ class Tagger:
         transform = partial(_as_pixels, size=self.size, about=self.about)
         self.preprocess = Preprocess(transform, max(self.size), self.about['draft'])
 
+    def _pixels(self, picture)->np.ndarray: # in any form -> 3 × h × w
+        "Pixels of one picture. Raises `OSError` or `ValueError`."
+        if hasattr(picture, 'data_ptr'): raise ValueError('a tagger takes no tensors')
+        return read_pixels(picture, self.preprocess)
+
     def _scores(self, pixels:np.ndarray)->np.ndarray: # 3 × h × w -> C
         "Scores of one picture."
         try:
-            return self.session.run(None, {'pixels': pixels[None]})[0][0]
+            scores = self.session.run(pixels[None])
+            return scores.reshape(len(self.classes))
         except Exception as e:                          # as above  # noqa: BLE001
             raise ValueError(
                 f'{self.path}: its graph cannot be run ({e!s:.120})') from None
@@ -215,7 +213,7 @@ class Tagger:
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
         rows = []
         for place, picture in enumerate(as_pictures(pictures)):
-            try: pixels = read_pixels(picture, self.preprocess)
+            try: pixels = self._pixels(picture)
             except (OSError, ValueError, SyntaxError) as e:
                 report_unread(what_is_wrong(picture, place, e), on_error)
                 rows.append(np.full(len(self.classes), np.nan, np.float32))
@@ -268,31 +266,60 @@ def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width 
 
     return Scores().eval()
 
-@contextmanager
-def _plain_attention()->Iterator[None]:
-    "While the block runs, attention consists of operations that ONNX has."
-    from torch.backends import mha
-    fused = mha.get_fastpath_enabled()
-    mha.set_fastpath_enabled(False)
-    try: yield
-    finally: mha.set_fastpath_enabled(fused)
-
 # %% ../../nbs/apps/onnx.ipynb #4ccb979a
 def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of pictures
     "An ONNX graph from `pixels` to `scores`. Raises `ValueError` if PyTorch cannot trace it."
     import torch
+    from taidpt.encoders.engines import PlainAttention
+    from taidpt.encoders.weights import without_warnings
     graph = io.BytesIO()
     try:
-        with torch.no_grad(), _plain_attention(), warnings.catch_warnings():
-            warnings.simplefilter('ignore')             # sizes that become constants, as they may
+        with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants
             torch.onnx.export(
-                module, (torch.zeros(2, 3, *size),), graph, dynamo=False, opset_version=17,
-                input_names=['pixels'], output_names=['scores'],
-                dynamic_axes={name: {0: 'pictures'} for name in ('pixels', 'scores')})
+                module, (torch.zeros(1, 3, *size),), graph, dynamo=False, opset_version=17,
+                input_names=['pixels'], output_names=['scores'])
     except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as e:
         reason = str(e).splitlines()[0]
         raise ValueError(f'this model cannot be traced ({reason:.80})') from e
     return graph.getvalue()
+
+# %% ../../nbs/apps/onnx.ipynb #onnx-fold-2
+def _folded(graph:bytes, at:Path)->'ModelProto': # a path to write to
+    "The graph with all constants computed."
+    import onnx, onnxruntime as ort
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.add_session_config_entry('session.save_model_format', 'ONNX')
+    options.optimized_model_filepath = str(at)
+    ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
+    return onnx.load_from_string(at.read_bytes())
+
+def _plain_side(values)->list: # the inputs or the outputs of a graph -> the same
+    "Names and sizes."
+    from onnx import TensorProto, helper
+    plain = []
+    for value in values:
+        sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
+        plain.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sizes))
+    return plain
+
+def _plain(model:'ModelProto', words:dict[str, str])->bytes: # texts by name
+    "A graph with nothing but what `read_graph` knows."
+    from onnx import helper, numpy_helper
+    for node in model.graph.node:
+        for name in ('name', 'doc_string', 'domain'): node.ClearField(name)
+        for setting in node.attribute: setting.ClearField('doc_string')
+    weights = [numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)
+               for tensor in model.graph.initializer]
+    graph = helper.make_graph(
+        model.graph.node, 'tagger', _plain_side(model.graph.input),
+        _plain_side(model.graph.output), weights)
+    opset = helper.make_opsetid('', 17)
+    opset.ClearField('domain')
+    plain = helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    helper.set_model_props(plain, words)
+    return plain.SerializeToString()
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
 _PLAIN_STEPS = 'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'
@@ -365,20 +392,26 @@ def _check_same_scores(tagger:Tagger, model:'Predictor')->None:
         raise ValueError('the traced graph gives other scores than PyTorch: '
                          'this model cannot be written to a file')
 
+def _check_readable(content:bytes)->None: # of a file
+    "Raise `ValueError` for a graph that the reader would reject."
+    try: read_graph(content)
+    except ValueError as e:
+        raise ValueError(f'this model cannot be written to a file: it has {e}') from e
+
 def export_tagger(
     model:'Predictor', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
     path:str|Path, # the .onnx file to write
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
-    try: import onnx                                    # here, as a tagger does without
-    except ImportError:
+    if not (find_spec('onnx') and find_spec('onnxruntime')):    # a tagger does without onnx
         raise ImportError(
-            'A tagger is written with onnx: pip install onnx onnxruntime') from None
+            'A tagger is written with onnx: pip install onnx onnxruntime')
     _check_exportable(model)
     module = _scores_module(model)
     size = module.tower.size
-    graph = onnx.load_from_string(_traced(module, size))
-    onnx.helper.set_model_props(graph, _tagger_words(model, size))
+    traced = _traced(module, size)
     with write_whole(path) as part:
-        part.write_bytes(graph.SerializeToString())
+        content = _sealed(_plain(_folded(traced, part), _tagger_words(model, size)))
+        _check_readable(content)
+        part.write_bytes(content)
         _check_same_scores(Tagger(part), model)

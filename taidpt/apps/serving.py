@@ -38,11 +38,14 @@ def serve_explorer(
     "Serve the Explorer until Ctrl-C. `ImportError` without Voilà, `OSError` for a port in use."
     if not find_spec('voila'): raise ImportError(
         'the app needs Voilà, which is not installed here: pip install voila')
-    from nbformat import write                              # here, as only the app needs them
+    from jupyter_core.paths import jupyter_config_path      # here, as only the app needs them
+    from nbformat import write
     from voila.app import Voila
     port, token = _free_port(port), secrets.token_hex(24)
     how = [f'--port={port}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1', f'--token={token}',
            '--Voila.log_level=ERROR']
+    for place in jupyter_config_path():                     # without the current folder
+        how.append(f'--Voila.config_file_paths={place}')
     if not browser: how.append('--no-browser')
     path = None if prompts is None else Path(prompts).resolve()
     with tempfile.TemporaryDirectory() as folder:

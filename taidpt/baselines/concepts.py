@@ -110,7 +110,7 @@ class ClassVectors(Predictor):
         return {'vectors': (len(self.classes), 'D')}
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the vectors of a file."
-        self.vectors_ = tensors['vectors'].to(self.clip.device)
+        self.vectors_ = tensors['vectors'].to(self.clip.device, torch.float32)
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014
 class TextConcepts(ClassVectors):
@@ -198,6 +198,15 @@ def _tag_one_by_one(model:Predictor, pictures, on_error:str)->Iterator[tuple]: #
         scores = model.scores_for(rule, some, on_error, progress=False)
         yield from zip(some, rule.tags(scores, model.classes.names))
 
+def _columns(names:list[str])->list[str]: # C classes
+    "A heading over the scores of each class, all different, also from the first two."
+    taken = ['picture', 'tags']
+    for name in names:
+        heading = name
+        while heading in taken: heading += ' (class)'
+        taken.append(heading)
+    return taken
+
 def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFrame`, a row a picture
     "Pictures with their tags and all scores. Raises `ImportError` without pandas."
     try: from pandas import DataFrame
@@ -208,7 +217,7 @@ def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFram
         present = ','.join(tag.label for tag in tags if tag.present)
         score = {tag.label: tag.score for tag in tags}
         rows.append([name, present, *(score.get(n) for n in names)])
-    return DataFrame(rows, columns=['picture', 'tags', *names])
+    return DataFrame(rows, columns=_columns(names))
 
 def tag(
     pictures, # N, as for `predict`; with `stream` also an iterator; for these two no `FeatureStore`

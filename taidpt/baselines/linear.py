@@ -29,12 +29,12 @@ def ridge(
     penalty:float, # lambda, above 0
 )->Tensor: # C × D, float32
     "Weights of the ridge regression from features to labels, both less their means."
-    h, y = h.double(), y.double()
+    device = h.device
+    h, y = h.cpu().double(), y.cpu().double()               # Apple's GPU has no float64
     h = h - h.mean(0)
     y = y - y.mean(0)
-    eye = torch.eye(h.shape[1], dtype=h.dtype, device=h.device)
-    inner = h.T @ h / len(h) + penalty*eye
-    return torch.linalg.solve(inner, h.T @ y / len(h)).T.float()
+    inner = h.T @ h / len(h) + penalty*torch.eye(h.shape[1], dtype=h.dtype)
+    return torch.linalg.solve(inner, h.T @ y / len(h)).T.float().to(device)
 
 # %% ../../nbs/baselines/linear.ipynb #linear-pairs-1
 def pair_vectors(
@@ -43,9 +43,11 @@ def pair_vectors(
     penalty:float, # lambda, above 0
 )->Tensor: # C × D, float32
     "For each class the least squares solution over all its pairs, up to its length."
-    h, vectors = h.double(), []
+    device = h.device
+    h, y = h.cpu().double(), y.cpu()                        # Apple's GPU has no float64
+    vectors = []
     square, total = h.T @ h, h.sum(0)                       # of all sentences
-    ridge = penalty * torch.eye(h.shape[1], dtype=h.dtype, device=h.device)
+    ridge = penalty * torch.eye(h.shape[1], dtype=h.dtype)
     for named in y.T.bool():
         own = h[named]
         n, rest = len(own), len(h) - len(own)
@@ -55,7 +57,7 @@ def pair_vectors(
         spread = own_square / n - mean.outer(mean)
         spread += (square - own_square) / rest - other.outer(other)
         vectors.append(torch.linalg.solve(spread + ridge, mean - other))
-    return torch.stack(vectors).float()
+    return torch.stack(vectors).float().to(device)
 
 # %% ../../nbs/baselines/linear.ipynb #linear-010
 def _head_loss(model:'TextLinear')->Callable: # (features, labels, weight, bias) -> a number

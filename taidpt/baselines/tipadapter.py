@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from .coop import PICTURE_LOSSES, check_labels
+from .coop import PICTURE_LOSSES, check_labels, pictures_digest
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import FeatureStore
+from ..encoders.features import FeatureStore, to_device
 from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..losses import scaled_loss
@@ -48,7 +48,8 @@ def _fine_tuned(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
     for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
-        for index in torch.randperm(len(f), generator=rng).split(model.batch_size):
+        order = to_device(torch.randperm(len(f), generator=rng), f.device)
+        for index in order.split(model.batch_size):
             cost = loss(model.scores_with(f[index], keys), y[index])
             optimizer.zero_grad()
             cost.backward()
@@ -116,11 +117,14 @@ class TipAdapter(Predictor):
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         y = check_labels(labels, len(pictures), self.classes) == 1
         measure = validation(self, val, progress)
-        f = self.features_of(pictures, progress)
-        data = digest([f.cpu().numpy(), y.numpy()])
-        def compute(trial): trial.fill(f, y.to(f.device), progress)
+        if isinstance(pictures, FeatureStore):
+            data = digest([self.features_of(pictures, progress).cpu().numpy(), y.numpy()])
+        else: data = checkpoint and pictures_digest(self.clip, pictures, y, True)
+        def compute(trial):
+            f = self.features_of(pictures, progress)
+            trial.fill(f, y.to(f.device), progress)
         self.forget()
-        learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
+        learn_at_once(self, compute, copy.copy(self), data or '', measure, checkpoint)
         return self
 
     def fill(self, f:Tensor, y:Tensor, progress:bool)->None: # K × D; K × C, bool
@@ -194,7 +198,7 @@ class TipAdapter(Predictor):
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the tensors of a file."
         for name in ('keys', 'values', 'text'):
-            setattr(self, f'{name}_', tensors[name].to(self.clip.device))
+            setattr(self, f'{name}_', tensors[name].to(self.clip.device, torch.float32))
         self.alpha_, self.beta_ = tensors['weights'].tolist()
 
     @property

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, bundled_photos, check_pictures
-from ..files import parse_json, read_json, utf8_text
+from ..encoders.pictures import open_rgb
+from ..files import LIMITS, bounded, parse_json, read_json, utf8_text
 from ..text.corpora import Captions, bundled_captions, read_captions
 
 # %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
@@ -309,9 +309,8 @@ def _picture_error(path:Path, verify:bool)->str|None:
     "The fault of a picture file, or None; `verify` decodes it."
     fault = _file_error(path)
     if fault or not verify: return fault
-    try:
-        with Image.open(path) as picture: picture.load()
-    except Exception as e:  # noqa: BLE001
+    try: open_rgb(path)
+    except (OSError, ValueError) as e:
         return f'cannot be read ({e})'.replace(f'{path}', path.name)
 
 def _broken_pictures(folder:Path, names:list[str], verify:bool)->dict[str,str]: # name -> fault
@@ -408,7 +407,8 @@ def read_caption_ids(
     path:str|Path, # a pickle, JSON or text
 )->list[int]: # ids of captions of COCO
     "The ids of captions in a file. Raises `FileNotFoundError`, or `ValueError` for anything else."
-    raw = Path(path).read_bytes().removeprefix(b'\xef\xbb\xbf')      # of Windows' text files
+    with open(path, 'rb') as file: raw = bounded(file, LIMITS['bytes of a list of ids'], path)
+    raw = raw.removeprefix(b'\xef\xbb\xbf')                # of Windows' text files
     try:
         ids = _parsed_ids(raw)
         whole = all(type(i) is int for i in ids)

@@ -8,7 +8,7 @@ __all__ = ['LabeledPictures', 'check_pictures', 'read_labels', 'bundled_photos',
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..classes import ClassSet, UnknownClass, as_classset
-from ..files import DATA, read_json
+from ..files import DATA, check_limit, from_cell, read_json, split_labels
 from ..text.corpora import table_rows
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
@@ -67,35 +67,45 @@ class LabeledPictures:
 _HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
 _MARKS = ('1', '0', '-1')
 
-def _rows(path:Path)->list[tuple[str,list[str]]]: # file and line, for messages, and cells
+def _rows(path:Path)->Iterator[tuple[str,list[str]]]: # file and line, for messages, and cells
     "The lines of a table of labels, headings included."
-    rows = []
+    head = None
     for where,row in table_rows(path):
         cells = [cell.strip() for cell in row]
-        rows.append((where, cells))
-    if rows and rows[0][1][:2] == ['picture', 'tags']:      # of `tag`, perhaps with scores
-        return [(where, cells[:2]) for where,cells in rows]
-    return rows
+        head = head or cells
+        if head[:2] != ['picture', 'tags']:
+            yield where, cells
+        elif head[2:3] != ['error'] or cells is head or not any(cells[2:3]):    # as `tag` writes it
+            yield where, [from_cell(cells[0]), *cells[1:2]]
 
-def _titles(
-    where:str, # file and line of the headings, for messages
-    headings:list[str], # without the first
-    rows:list, # the lines below, as of `_rows`
-)->list[str]: # classes; none if the one column lists labels
+def _only_marks(path:Path)->bool:
+    "Whether the column below the headings has marks, and nothing else."
+    some = False
+    for n,(_,cells) in enumerate(_rows(path)):
+        if n == 0: continue
+        for cell in filter(None, cells[1:]):
+            some = True
+            if cell not in _MARKS: return False
+    return some
+
+def _titles(path:Path)->list[str]|None: # [] if the column lists labels; None without headings
     "The classes in the headings. `ValueError` if two are alike, or one is empty."
-    if len(headings) == 1:
-        marks = {cell for _,cells in rows for cell in cells[1:] if cell}
-        if not marks or not marks.issubset(_MARKS): return []
+    where, (first, *headings) = next(_rows(path), ('', ['']))
+    if first.lower() not in _HEADINGS: return None
+    if len(headings) == 1 and not _only_marks(path): return []
     for title,count in Counter(headings).items():
         if count > 1 or not title:
-            raise ValueError(f'{where}: each column needs a name of its own, not {title!r}')
+            raise ValueError(f'{where}: each column needs a name of its own, not {title!r:.60}')
     return headings
 
 # %% ../../nbs/datasets/labelled.ipynb #e08d12dc
-def _listed(cells:list[str])->dict[str,int]: # label -> 1
-    "The labels in the cells after a picture."
-    labels = map(str.strip, ','.join(cells).split(','))
-    return dict.fromkeys(filter(None, labels), 1)
+def _listed(where:str, cells:list[str])->dict[str,int]: # label -> 1
+    "The labels in the cells after a picture. `ValueError` for an open quote in one."
+    labels = []
+    for cell in cells:
+        try: labels += split_labels(cell)
+        except ValueError as e: raise ValueError(f'{where}: {e}') from None
+    return dict.fromkeys(map(from_cell, labels), 1)
 
 def _marked(
     where:str, # file and line, for messages
@@ -109,23 +119,24 @@ def _marked(
     for title,cell in zip(titles, cells):
         if not cell: continue
         if cell not in _MARKS:
-            raise ValueError(f'{where}: {cell!r} under {title!r}; write 1 or 0')
+            raise ValueError(f'{where}: {cell!r:.60} under {title!r:.60}; write 1 or 0')
         marks[title] = int(cell)
     return marks
 
 # %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
 def _read_table(path:Path)->dict[str,dict[str,int]]:
     "Read a table of labels: picture -> label -> 1, 0 or -1."
+    titles = _titles(path)
     rows = _rows(path)
-    titles = []
-    if rows and rows[0][1][0].lower() in _HEADINGS:
-        where, (_, *headings) = rows.pop(0)
-        titles = _titles(where, headings, rows)
+    if titles is not None: next(rows)
     table = {}
+    count = 0
     for where,(picture, *cells) in rows:
         if not picture: raise ValueError(f'{where}: there is no picture on this line')
         known = table.setdefault(picture, {})
-        marks = _marked(where, cells, titles) if titles else _listed(cells)
+        marks = _marked(where, cells, titles) if titles else _listed(where, cells)
+        count += len(marks)
+        check_limit(count, 'labels of a table', path)
         for label,mark in marks.items():
             known[label] = max(mark, known.get(label, -1))
     if not table:

@@ -4,30 +4,42 @@
 
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb', 'read_pixels',
-           'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread', 'model_view', 'core_threads',
-           'in_batches']
+           'picture_identity', 'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread', 'model_view',
+           'core_threads', 'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import partial
 from glob import glob, has_magic
+from importlib import import_module
 from pathlib import Path
 from threading import Barrier, Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..files import LIMITS, check_limit, is_url, shown, with_remedy
+from ..files import (
+    LIMITS, check_limit, digest, file_identity, is_url, shown, with_remedy)
 
 if TYPE_CHECKING: from torch import Tensor
 
-# %% ../../nbs/encoders/pictures.ipynb #b5df0394
-PICTURE_ENDINGS = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff'}
+# %% ../../nbs/encoders/pictures.ipynb #20b44018
+def _formats() -> Iterator[str]:
+    "The formats that we open and that Pillow can read here."
+    for name in ('Jpeg', 'Png', 'WebP', 'Gif', 'Bmp', 'Tiff', 'Avif'):
+        with suppress(ImportError): import_module(f'PIL.{name}ImagePlugin')     # registers itself
+        if name.upper() in Image.SAVE: yield name.upper()       # the codec is there, too
 
+_FORMATS = list(_formats())
+PICTURE_ENDINGS = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff'}
+if 'AVIF' in _FORMATS: PICTURE_ENDINGS.add('.avif')
+
+# %% ../../nbs/encoders/pictures.ipynb #b5df0394
 def _fetched(url:str) -> Iterable[str]: # URLs
     "The files of a folder's URL, or of one with *; else the URL itself."
     if url.lower().startswith(('http://', 'https://')): return [url]
@@ -37,19 +49,37 @@ def _fetched(url:str) -> Iterable[str]: # URLs
     if fs.isdir(path): return map(fs.unstrip_protocol, fs.find(path))
     return [url]
 
+def _folders_below(folder:str|Path) -> Iterator[tuple[str, list[str]]]: # and names of their files
+    "A folder, those in it and those that links lead to, each once; without hidden ones."
+    def fail(error): raise error
+    entered = set()
+    waiting = deque([folder])                   # links come last: they may lead to what is here
+    while waiting:
+        for place, folders, names in os.walk(waiting.popleft(), onerror=fail):
+            real = os.path.realpath(place)
+            is_new = real not in entered
+            folders[:] = [name for name in sorted(folders) if is_new and name[0] != '.']
+            paths = [os.path.join(place, name) for name in folders]
+            waiting += filter(os.path.islink, paths)
+            entered.add(real)
+            if is_new: yield place, names
+
 def files_below(folder:str|Path) -> Iterator[Path]:
     "Files in a folder and below, except hidden ones; `OSError` for an unreadable folder."
-    def fail(error): raise error
-    for place, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [f for f in folders if f[0] != '.']
+    for place, names in _folders_below(folder):
         for name in names:
             if name[0] != '.': yield Path(place, name)
 
 # %% ../../nbs/encoders/pictures.ipynb #bc475f73
+def _at_home(name): # of a file, or anything else
+    "A name that begins with ~, with the user's home folder for it; anything else unchanged."
+    is_home = isinstance(name, (str, Path)) and str(name).startswith('~')
+    return type(name)(os.path.expanduser(name)) if is_home else name
+
 def _files_of(place:str|Path) -> Iterable[Path|str]: # paths, or URLs
     "The files that a folder, a pattern or a URL means."
     if is_url(place): return [url for url in _fetched(place) if url.rpartition('/')[2][:1] != '.']
-    folder = Path(os.path.expanduser(place))
+    folder = Path(_at_home(place))
     if folder.is_dir(): return files_below(folder)
     if has_magic(str(place)): return map(Path, glob(str(folder), recursive=True))
     raise FileNotFoundError(f'There is no folder {place}.')
@@ -85,7 +115,7 @@ def _tell_places(pictures:Iterable) -> None:
 def _means_several(name:str|Path) -> bool:
     "Whether a name means a folder, a pattern, or a URL of such."
     if is_url(name): return list(_fetched(name)) != [name]
-    path = Path(os.path.expanduser(name))
+    path = Path(name)
     return path.is_dir() or has_magic(str(path)) and not path.exists()
 
 def _of_array(a:np.ndarray) -> Sequence: # N names; or one picture or N of them
@@ -102,7 +132,8 @@ def as_pictures(
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (str, Path)):
         _tell_places([pictures])
-        return list_pictures(pictures) if _means_several(pictures) else [pictures]
+        name = _at_home(pictures)
+        return list_pictures(name) if _means_several(name) else [name]
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
     if isinstance(pictures, np.ndarray): return _of_array(pictures)
     if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
@@ -110,18 +141,27 @@ def as_pictures(
     if not has_items and not isinstance(pictures, Iterable): raise TypeError(
         f'pictures are files, folders, URLs, PIL pictures, arrays or tensors, not {pictures!r:.60}')
     if hasattr(pictures, 'keys') or not has_items: pictures = list(pictures)
-    if isinstance(pictures, (list, tuple)): _tell_places(pictures)
-    return pictures
+    if not isinstance(pictures, (list, tuple)): return pictures
+    _tell_places(pictures)
+    return [_at_home(picture) for picture in pictures]
 
 # %% ../../nbs/encoders/pictures.ipynb #96aab1a6
+def _white(brightest:float, whole:bool) -> float: # of all pixels; integers
+    "The number that counts as white, by the table above."
+    usual = (255, 4095, 65535) if whole else (1, 255)
+    if not whole and 1 < brightest <= 2: return brightest
+    return next((white for white in usual if brightest <= white), brightest)
+
 def _as_grey(picture:Image.Image) -> Image.Image: # of 16 bits, 32 or floats -> of 8 bits
-    "A grey picture scaled to 255; `ValueError` for NaN or infinity."
+    "A grey picture scaled to 255, by the table above; `ValueError` for NaN or infinity."
     grey = np.asarray(picture, dtype=np.float32)
     if not np.isfinite(grey).all(): raise ValueError('it holds NaN or infinity')
-    brightest = grey.max()
-    full = 65535
-    if picture.mode == 'F': full = 255 if brightest > 1 else 1
-    grey = grey / max(full, brightest) * 255
+    darkest = float(grey.min())
+    white = _white(float(grey.max()), picture.mode[0] == 'I')
+    if darkest < 0:
+        white = float(grey.max()) - darkest or 1        # 1: all pixels are alike
+        grey = grey.astype(np.float64) - darkest
+    grey = grey / white * 255
     return Image.fromarray(grey.clip(0, 255).round().astype(np.uint8))
 
 def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
@@ -147,24 +187,79 @@ def _scans(content:bytes) -> int: # 0 for other files
         at = found.end() + int.from_bytes(size, 'big')
     return scans
 
-def _check_pixels(picture:Image.Image) -> None: # not decoded yet
+def _check_pixels(width:int, height:int, what:str='it has') -> None:
     "Raise `ValueError` beyond `MAX_IMAGE_PIXELS`."
-    pixels = picture.width * picture.height
+    pixels = width * height
     limit = Image.MAX_IMAGE_PIXELS
     if limit and pixels > limit: raise ValueError(
-        f'it has {picture.width} × {picture.height} pixels, and only {limit:,} are taken for safe; '
+        f'{what} {width} × {height} pixels, and only {limit:,} are taken for safe; '
         f'make a smaller copy of it, or set PIL.Image.MAX_IMAGE_PIXELS = {pixels} in Python')
 
+# %% ../../nbs/encoders/pictures.ipynb #06068751
+_SIDES = 256, 257                                       # tags: width and height of a picture
+_TILE_SIDES = 322, 323                                  # of a tile
+_STRIPS = 273                                           # where each strip begins in the file
+_TILES = 324                                            # where each tile does
+
+def _tags(content:bytes, tiff:Image.Image) -> list[int]: # opened
+    "The tags of a TIFF's first picture, with those that Pillow leaves out."
+    order = 'little' if tiff.tag_v2.prefix == b'II' else 'big'
+    is_big = content[2] == 43                           # a BigTIFF, with longer numbers
+    size = 8 if is_big else 2                           # of the count, in bytes
+    entry = 20 if is_big else 12
+    first = tiff.tag_v2.offset + size
+    count = int.from_bytes(content[first - size:first], order)
+    entries = content[first:first + count*entry]
+    return [int.from_bytes(entries[at:at + 2], order) for at in range(0, len(entries), entry)]
+
+def _tile_sides(content:bytes, tiff:Image.Image) -> list[int]|None: # opened -> None: no tiles
+    "Width and height of a TIFF's tiles; `ValueError` for several ones, or for other than integers."
+    named = [tag for tag in _tags(content, tiff) if tag in _TILE_SIDES]
+    if not named: return None
+    sides = [tiff.tag_v2.get(tag) for tag in _TILE_SIDES]
+    are_sizes = all(isinstance(side, int) and side > 0 for side in sides)
+    if are_sizes and sorted(named) == list(_TILE_SIDES): return sides
+    raise ValueError('the size of its tiles is unclear; save it again without tiles')
+
+def _check_tiff(content:bytes, tiff:Image.Image) -> None: # opened, not decoded
+    "Raise `ValueError` for tiles that are too large, and for a JPEG of too many scans."
+    tags = tiff.tag_v2
+    if sides := _tile_sides(content, tiff):
+        check_limit(math.prod(sides), 'pixels in a tile')
+        covered = [math.ceil(tags[tag] / side) * side for tag, side in zip(_SIDES, sides)]
+        _check_pixels(*covered, 'its tiles have')
+    compression = tiff.info['compression']
+    parts = tags.get(_TILES) or tags.get(_STRIPS) or [0]
+    if compression == 'tiff_jpeg': parts = [0]          # the old kind: all parts are one JPEG
+    if 'jpeg' in compression: check_limit(content.count(_SCAN) // len(parts), 'scans of a JPEG')
+
+# %% ../../nbs/encoders/pictures.ipynb #pic-wall-2
+@contextmanager
+def _unreadable_as_value_error() -> Iterator[None]:
+    "Raise `ValueError` for any error but `OSError` and `ValueError`."
+    try: yield
+    except (OSError, ValueError): raise
+    except Exception as e:              # Pillow's and fsspec's kinds vary
+        why = str(e) or type(e).__name__
+        raise ValueError(f'it cannot be decoded: {why:.200}') from e
+
+def _opened(content:bytes) -> Image.Image: # not decoded
+    "A picture of one of `_FORMATS`; `OSError` for anything else."
+    try: return Image.open(io.BytesIO(content), formats=_FORMATS)
+    except UnidentifiedImageError:
+        *some, last = _FORMATS
+        raise OSError(f'cannot identify it as {", ".join(some)} or {last}') from None
+
+@_unreadable_as_value_error()
 def decoded(content:bytes, min_side:int|None=None) -> Image.Image: # of a file -> upright, in RGB
-    "Decode a picture; a JPEG at a fraction of its size if both sides keep `min_side` pixels."
+    """Decode a picture; a JPEG at a fraction of its size if both sides keep `min_side` pixels.
+    Raises `OSError` or `ValueError`."""
     check_limit(len(content), 'bytes of a picture')
     check_limit(_scans(content), 'scans of a JPEG')
-    try: opened = Image.open(io.BytesIO(content))
-    except Image.DecompressionBombError as e: raise ValueError(str(e)) from None
-    with opened:
-        if opened.format == 'EPS': raise ValueError('it is PostScript, a program')
+    with _opened(content) as opened:
         if min_side: opened.draft(None, (min_side, min_side))
-        _check_pixels(opened)
+        _check_pixels(*opened.size)
+        if opened.format == 'TIFF': _check_tiff(content, opened)
         return _to_rgb(opened)
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-draft-8
@@ -196,6 +291,7 @@ _LOCKS = [Lock() for _ in range(61)]        # a prime, as addresses are multiple
 
 def _read(file:str|Path) -> bytes: # path or URL
     "The content of a file; `ValueError` beyond the limit, and for a pipe, a device or a folder."
+    file = _at_home(file)
     if is_url(file):
         import fsspec                                                   # here, as in `_fetched`
         with fsspec.open(file, 'rb') as f: return f.read(LIMITS['bytes of a picture'] + 1)
@@ -203,6 +299,7 @@ def _read(file:str|Path) -> bytes: # path or URL
     if not Path(file).is_file(): raise ValueError('it is a pipe, a device or a folder')
     return Path(file).read_bytes()
 
+@_unreadable_as_value_error()
 def open_rgb(
     picture:str|Path|bytes|Image.Image|np.ndarray, # one picture in any form but pixels
     min_side:int|None=None, # as in `decoded`
@@ -221,6 +318,18 @@ def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 ×
     if hasattr(picture, 'data_ptr'): return picture
     return preprocess(open_rgb(picture, getattr(preprocess, 'min_side', None)))
 
+# %% ../../nbs/encoders/pictures.ipynb #pic-key-2
+def picture_identity(picture) -> str: # in any form
+    "A key for a picture: a file's path, size and times, or a hash of its content or colours."
+    if isinstance(picture, (str, Path)): return repr(file_identity(_at_home(picture)))
+    if isinstance(picture, bytes): return f' {digest([picture])}'
+    if hasattr(picture, 'data_ptr'):                    # a tensor
+        pixels = picture.detach().cpu().float().numpy()
+        return f'{pixels.shape} {digest([np.ascontiguousarray(pixels)])}'
+    try: seen = open_rgb(picture)
+    except (OSError, ValueError): return f'an unreadable {type(picture).__name__}'
+    return f'{seen.size} {digest([seen.tobytes()])}'
+
 # %% ../../nbs/encoders/pictures.ipynb #97f608a2
 class UnreadablePicture(ValueError):
     "A picture that could not be decoded; the message names it."
@@ -236,7 +345,7 @@ def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
-    return f'{name}: ' + re.sub(' <_io.BytesIO[^>]*>', '', str(error)).removeprefix(f'{name}: ')
+    return f'{name}: ' + str(error).removeprefix(f'{name}: ')
 
 def report_unread(
     what:str, # the picture, and why; of `what_is_wrong`
@@ -260,19 +369,27 @@ def model_view(
     return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
 
 # %% ../../nbs/encoders/pictures.ipynb #7e9d3e6f
+_SETTING_CORES = Lock()                     # PyTorch has one number for all threads to come
+
+def _cores_here() -> int:
+    "The cores that PyTorch uses in this thread."
+    import torch                                        # here, as it takes a second
+    with _SETTING_CORES: return torch.get_num_threads()
+
 def core_threads(n:int, each:int=1) -> ThreadPoolExecutor:
     "n threads in which PyTorch uses `each` cores; the calling thread keeps all its cores."
     import torch                                        # here, as it takes a second
     pool = ThreadPoolExecutor(n)
-    cores = torch.get_num_threads()
+    cores = _cores_here()
     all_here = Barrier(n)
     def keep_to_few(_):
         torch.get_num_threads()      # sets this thread up now; later it would undo the next line
         torch.set_num_threads(each)
         all_here.wait()              # until every thread has come here
     if cores > each:
-        list(pool.map(keep_to_few, range(n)))
-        torch.set_num_threads(cores) # for this thread, and for threads to come
+        with _SETTING_CORES:
+            list(pool.map(keep_to_few, range(n)))
+            torch.set_num_threads(cores) # for this thread, and for threads to come
     return pool
 
 # %% ../../nbs/encoders/pictures.ipynb #4540bc72
@@ -300,8 +417,7 @@ def in_batches(
     side_by_side:bool, # several threads may encode batches at a time
 ) -> Iterator: # results of `encode`, in order
     "Read and encode items, working at most a few batches ahead."
-    import torch
-    cores = torch.get_num_threads()
+    cores = _cores_here()
     starts = range(0, len(items), batch_size)
     n = min(8, cores)
     together = side_by_side and len(starts) >= n        # a thread a batch, else a thread a picture

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .features import to_device
 from .towers import SpecialTokens, any_text_features, project
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #blocks-005
@@ -78,7 +79,7 @@ def _with_sot(text:nn.Module, sot:int|None, contexts:Tensor) -> Tensor: # B × M
     words = text.token_embedding.weight
     contexts = contexts.to(words.device, text.transformer.get_cast_dtype())
     if sot is None: return contexts
-    start = text.token_embedding(torch.tensor([sot], device=words.device))
+    start = words[sot]
     return torch.cat([start.to(contexts.dtype).expand(len(contexts), 1, -1), contexts], 1)
 
 def encode_whole_prompts(
@@ -102,7 +103,7 @@ def encode_any_prompts(
     ids:Tensor, # C × S, what follows them
 ) -> Tensor: # C × D, not normalised
     "Class embeddings (Eq. 1, 3) from a text tower of any kind, differentiable in the contexts."
-    start = special.blank[:special.start].to(ids.device).expand(len(ids), -1)
+    start = to_device(special.blank[:special.start], ids.device).expand(len(ids), -1)
     words = ids.new_full(contexts.shape[:2], special.word)
     return any_text_features(model, torch.cat([start, words, ids], 1), special, contexts)[0]
 

@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .features import to_device
+
 # %% ../../nbs/encoders/towers.ipynb #36dc829a
 def _is_hugging_face(text:nn.Module) -> bool:
     "Whether it is a Hugging Face text tower in open_clip's wrapper."
@@ -94,7 +96,7 @@ def any_text_features(
     text = text_tower(model)
     N, length = tokens.shape
     if not _is_hugging_face(text):                                   # it sees all padding
-        padding = special.blank[length:].to(tokens.device).expand(N, -1)
+        padding = to_device(special.blank[length:], tokens.device).expand(N, -1)
         tokens = torch.cat([tokens, padding], 1)
     outputs = []
     def keep(module, args, out): outputs.append(out)

@@ -129,9 +129,8 @@ def _sentence_cell(
     if 'lr' not in m.study.clip.recommended: settings['lr'] = 2e-3
     prompts = m.prompts(
         seed, f'texts-{m.name}-seed{seed}',
-        train=lambda: texts,
+        train=texts,
         classes=test.classes,
-        source=f'{m.source} {len(texts)}',
         **settings)
     return m.study.cell(f'texts-pictures.{m.name}.texts.seed{seed}', test, *prompts)
 

@@ -6,14 +6,16 @@
 __all__ = ['prompt_tensors', 'import_checkpoint']
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-002
-import pickle, re, warnings, zipfile
+import os, pickle, pickletools, re, struct, warnings, zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
+from ..encoders.weights import without_warnings
 from ..files import check_numbers
 from ..learner import TaIDPT, with_contexts
 
@@ -34,22 +36,70 @@ _STAND_INS = {                               # name in the file -> its replaceme
 }
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-011
-def _check_unpacked(path:str|Path)->None:
-    "`ValueError` for an archive whose content is larger than the file."
-    if not zipfile.is_zipfile(path): return
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.file_size > entry.compress_size:
-                raise ValueError('it is packed, as no checkpoint is')
+_ENDS = { # of an archive: bytes from its last records to its end -> where they tell of its list
+    98: ('<2Q', 40, b'PK\6\6'),
+    22: ('<2L', 12, b'PK\5\6'),
+}
 
+def _is_one_archive(path:str|Path)->bool:
+    "Whether the list of an archive's parts is its end, with nothing behind it."
+    size = os.path.getsize(path)
+    with open(path, 'rb') as file:
+        for end,(numbers, place, sign) in _ENDS.items():
+            file.seek(max(size - end, 0))
+            raw = file.read(end)
+            if raw[:4] != sign: continue
+            length, start = struct.unpack_from(numbers, raw, place)
+            return start + length + end == size and raw[-2:] == bytes(2)
+    return False
+
+def _check_archive(path:str|Path)->None:
+    "`ValueError` unless a file is an archive from end to end, and its content is not packed."
+    fault = None
+    if not _is_one_archive(path): fault = 'there is more in the file'
+    else:
+        with zipfile.ZipFile(path) as archive: parts = archive.infolist()
+        if any(part.file_size > part.compress_size for part in parts): fault = 'it is packed'
+        if sum(part.file_size for part in parts) > os.path.getsize(path): fault = 'its parts overlap'
+    if fault: raise ValueError(f'an archive, but {fault}, as in no checkpoint')
+
+# %% ../../nbs/paper/checkpoints.ipynb #ck-names
+_TENSOR_NAMES = re.compile(     # that PyTorch's reader needs for tensors alone
+    r'collections OrderedDict|torch [A-Z]\w*Storage|torch Size|_codecs encode|'
+    r'torch\._utils _rebuild_(tensor_v2|parameter|sparse_tensor)|'
+    r'torch\.serialization _get_layout')
+
+def _check_names(pickled:bytes|BinaryIO)->None:
+    "Raise `UnpicklingError` for a pickle that asks for more than tensors. Nothing of it is run."
+    for instruction,name,_ in pickletools.genops(pickled):
+        if instruction.name == 'STACK_GLOBAL': name = 'a name'
+        elif instruction.name not in ('GLOBAL', 'INST'): continue
+        dotted = name.replace(' ', '.').replace('__builtin__.', 'builtins.')
+        if _TENSOR_NAMES.fullmatch(name) or dotted in _STAND_INS: continue
+        raise pickle.UnpicklingError(f'GLOBAL {dotted}')
+
+def _check_content(path:str|Path)->None:
+    "Check what a file would take and ask for. Raises `ValueError` or `UnpicklingError`."
+    with open(path, 'rb') as file:
+        if file.read(4) == b'PK\3\4':                      # PyTorch's sign of an archive
+            _check_archive(path)
+            with zipfile.ZipFile(file) as archive:
+                for part in archive.infolist():
+                    if part.filename.lower().endswith('.pkl'): _check_names(archive.read(part))
+            return
+        file.seek(0)
+        for _ in range(5):                                  # as older versions of PyTorch write
+            _check_names(file)
+            if not file.peek(1): break
+
+# %% ../../nbs/paper/checkpoints.ipynb #ck-read
 def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what is no tensor
     "A checkpoint without its code. `FileNotFoundError`; `ValueError` for files of another kind."
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such file')
     allowed = [(thing, name) for name,thing in _STAND_INS.items()]
     try:
-        _check_unpacked(path)
-        with torch.serialization.safe_globals(allowed), warnings.catch_warnings():
-            warnings.simplefilter('ignore')                 # of pickles in other formats
+        _check_content(path)
+        with without_warnings(), torch.serialization.safe_globals(allowed): # one at a time
             return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as e:
         asked = re.search(r'GLOBAL (\S+\.\S+)', str(e))

@@ -44,9 +44,8 @@ def _sample_cell(
         ending = '-steps'
     prompts = m.prompts(
         seed, f'fig7-{m.name}-{size}-seed{seed}{ending}',
-        train=lambda: every[rows],
+        train=every[rows],
         features=lambda: study.sentence_features(every.texts).take(rows),
-        source=f'{m.source} {size}',
         templates=False,
         epochs=epochs)
     return study.cell(f'fig7.{m.name}{ending}.{size}.seed{seed}', m.test, *prompts)

@@ -29,6 +29,8 @@ def _cutters()->tuple:
     return sentences, NLTKWordTokenizer()
 
 # %% ../../nbs/text/published_labels.ipynb #a9c926ce
+_BLOCK = re.compile(r'.{1,2000}(?:\s|$)|.{2000}', re.DOTALL)
+
 def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
     "Tokens of one sentence or several, as NLTK's `word_tokenize`."
     text = text.lower().strip()
@@ -36,7 +38,8 @@ def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
         return text.replace(',', ' , ').replace('.', ' . ').split()
     sentences, words = _cutters()
     tokens = []
-    for sentence in sentences.tokenize(text): tokens += words.tokenize(sentence)
+    for block in _BLOCK.findall(text):                  # NLTK takes the square of time
+        for sentence in sentences.tokenize(block): tokens += words.tokenize(sentence)
     return tokens
 
 # %% ../../nbs/text/published_labels.ipynb #published-010

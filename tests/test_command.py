@@ -1,0 +1,288 @@
+"""The command keeps what it has done, writes names that are names, and says what went wrong."""
+import base64
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from conftest import ROOT
+
+from taidpt import training
+from taidpt.all import FrozenCLIP, Tiled, load_model
+from taidpt.apps.cli import main
+from taidpt.apps.tagging import TaggedPictures
+from taidpt.paper.family import bundled_results, keep_results, read_results
+from taidpt.tags import Tag
+from taidpt.text.corpora import bundled_captions
+
+DEMO = ROOT/'taidpt/data/coco_demo'
+PHOTOS = sorted((DEMO/'images').iterdir())[:3]
+FEW = [c for c in islice(bundled_captions(), 3000) if re.search(r'\b(cat|dog)s?\b', c)][:60]
+TRAIN = 'train --classes cat,dog --captions my.txt --out my.safetensors'.split()
+PROMPTS = [*TRAIN, *'--method prompts --loss ranking --n-ctx 2 --batch-size 32'.split()]
+
+pytestmark = [pytest.mark.xdist_group('cli'), pytest.mark.usefixtures('one_clip')]
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory, one_clip):
+    "A file with a model of three classes, one of them with a comma"
+    folder = tmp_path_factory.mktemp('model')
+    (folder/'my.yaml').write_text('[person, "dog, brown", bus]')
+    path = folder/'model.safetensors'
+    assert main(['tag', '-q', '--classes', folder/'my.yaml', PHOTOS[0], '--save', path]) == 0
+    return path
+
+
+@pytest.fixture
+def command(capsys, tmp_path, monkeypatch):
+    "The command in this process, in a folder with photos: exit status, standard output, error"
+    monkeypatch.chdir(tmp_path)
+    Path('photos').mkdir()
+    for photo in PHOTOS: shutil.copy(photo, 'photos')
+    Path('my.txt').write_text('\n'.join(FEW))
+
+    def call(*args):
+        capsys.readouterr()
+        return main(args), *capsys.readouterr()
+
+    return call
+
+
+def table(path) -> list[dict]:
+    "The rows of a table by heading"
+    with open(path, newline='', encoding='utf-8') as f: return list(csv.DictReader(f))
+
+
+def counted():
+    "While this lasts, the calls that encode pictures are counted"
+    encode = FrozenCLIP.encode_maps
+    return mock.patch.object(FrozenCLIP, 'encode_maps', autospec=True, side_effect=encode)
+
+
+def encoded(calls) -> int:
+    "How many pictures were encoded"
+    return sum(len(pixels) for (_, pixels, *_), _ in calls.call_args_list)
+
+
+# What is written as it comes
+
+def test_a_broken_picture_costs_only_itself(command, model):
+    "Tags before it are printed; the same command goes on, and scores only what it has not scored"
+    broken = Path('photos/z.jpg')
+    broken.write_bytes(b'no picture')
+    tag = ['tag', '--prompts', model, 'photos', '--out', 'tags.csv', '--threshold', .1]
+    status, out, err = command(*tag)
+    assert status == 1 and out.count('\n') == 3 and 'z.jpg' in err.splitlines()[-1]
+    assert '3 of 4 pictures are kept' in err and 'the same command goes on' in err
+    assert not Path('tags.csv').exists()
+    shutil.copy(PHOTOS[0], broken)
+    command(*tag[:3], PHOTOS[0])                    # the default threshold's photos are encoded
+    with counted() as calls: status, out, err = command(*tag)
+    assert status == 0 and encoded(calls) == 1
+    assert [row['picture'] for row in table('tags.csv')] == sorted(map(str, Path('photos').iterdir()))
+    assert not list(Path().glob('.*'))
+    broken.unlink()
+    rows = table('tags.csv')[:3]
+    assert command(*tag)[0] == 0 and table('tags.csv') == rows         # as of an unbroken run
+
+
+def test_scores_of_another_model_or_picture_are_not_kept(command, model):
+    Path('photos/z.jpg').write_bytes(b'no picture')
+    stopped = ['photos', '--out', 'tags.csv', '--threshold', .1]
+    assert command('tag', '--prompts', model, *stopped)[0] == 1
+    kept, = Path().glob('.*')
+    shutil.copy(PHOTOS[0], 'photos/z.jpg')
+    Path(PHOTOS[1].name).write_bytes(kept.read_bytes())
+    shutil.copy(PHOTOS[2], Path('photos', PHOTOS[1].name))               # another picture
+    with counted() as calls: assert command('tag', '--prompts', model, *stopped)[0] == 0
+    assert encoded(calls) == 2
+    kept.write_bytes(Path(PHOTOS[1].name).read_bytes()[:-30])            # torn, and of another model
+    with counted() as calls: assert command('tag', '--classes', 'cat,dog', *stopped)[0] == 0
+    assert encoded(calls) >= 4
+
+
+def test_ctrl_c_keeps_what_was_scored(command, model):
+    "Exit status 130, and a JSON document that is whole"
+    for i in range(40): os.link('photos/'+PHOTOS[0].name, f'photos/{i:02}.jpg')
+    encode = FrozenCLIP.encode_maps
+    seen = []
+
+    def stopped(clip, pixels, *args, **how):
+        seen.append(len(pixels))
+        if sum(seen) > 30: raise KeyboardInterrupt
+        return encode(clip, pixels, *args, **how)
+
+    tag = ['tag', '--prompts', model, 'photos', '--out', 'tags.csv', '--json', '--threshold', .1]
+    with mock.patch.object(FrozenCLIP, 'encode_maps', stopped): status, out, err = command(*tag)
+    assert status == 130 and len(json.loads(out)) == 24 and '24 of 43 pictures are kept' in err
+    with counted() as calls: assert len(json.loads(command(*tag)[1])) == len(table('tags.csv')) == 43
+    assert encoded(calls) == 43 - 24
+
+
+def test_a_table_says_why_a_picture_could_not_be_read(command, model):
+    "And `evaluate` passes over it"
+    Path('photos/torn.jpg').write_bytes(b'no picture')
+    skip = ['tag', '--prompts', model, 'photos', '--on-error', 'skip']
+    assert command(*skip, '--out', 'tags.csv', '--scores', '--threshold', 0)[0] == 0
+    *read, torn = table('tags.csv')
+    assert list(torn) == ['picture', 'tags', 'error', 'person', 'dog, brown', 'bus']
+    assert torn['error'].startswith('cannot be read: ') and torn['tags'] == torn['bus'] == ''
+    assert [row['error'] for row in read] == ['']*3
+    entry = json.loads(command(*skip, '--json')[1])[-1]
+    assert entry == {'picture': 'photos/torn.jpg', 'error': torn['error']}
+    status, out, _ = command('evaluate', model, '--labels', 'tags.csv', '--json')
+    assert status == 0 and json.loads(out)['pictures'] == 3
+
+
+@pytest.mark.parametrize('content', [b'%!PS-Adobe-3.0\n', b'\x1c\x02\x00\x00\x01a', b'\xff\xd8\xff', b''])
+def test_a_tagger_skips_any_odd_file(content, command, model):
+    pytest.importorskip('onnx')
+    tagger = model.with_suffix('.onnx')
+    if not tagger.exists(): assert main(['export', '-q', '--prompts', str(model), '--out', str(tagger)]) == 0
+    Path('photos/a.jpg').write_bytes(content)
+    status, out, _ = command('tag', '--tagger', tagger, 'photos', '--on-error', 'skip', '--out', 'tags.csv')
+    assert status == 0 and out.count('\n') == 4 and out.endswith('photos/a.jpg: cannot be read\n')
+
+
+# Names
+
+def cells(text: str) -> list[str]:
+    "The cells of a table for whoever splits it at semicolons, or at commas"
+    return [cell for mark in ',;\t' for row in csv.reader(io.StringIO(text), delimiter=mark) for cell in row]
+
+
+def test_no_cell_is_a_formula(tmp_path):
+    "Whatever a spreadsheet splits a line at; and names are found again"
+    names = ["x;=cmd|' /C calc'!A0.jpg", '=1.jpg', 'a;"=1"', ';+1', 'b; -1', '＝1;@2', 'plain;.jpg']
+    tags = [[Tag(name, .5, True)] for name in names]
+    tags[-1] += [Tag('-a,=b', .4, True)]
+    text = TaggedPictures(names, names, tags).as_csv(scores=True)
+    assert not [cell for cell in cells(text) if re.match(r'''[\s"]*[=+\-@＝]''', cell)]
+    row = bundled_results()[0]
+    keep_results(tmp_path/'results.csv', [replace(row, photos=name) for name in names])
+    text = (tmp_path/'results.csv').read_text()
+    assert not [cell for cell in cells(text) if re.match(r'''[\s"]*[=+\-@＝]''', cell)]
+    assert [row.photos for row in read_results(tmp_path/'results.csv')] == names
+
+
+def test_a_table_of_tags_is_a_table_of_labels(command, model):
+    "Classes with commas, pictures with odd names"
+    for photo, name in zip(PHOTOS, ("x;=1.jpg", '=1, b.jpg', "it's.jpg")): shutil.copy(photo, name)
+    tag = ['tag', '--prompts', model, '.', '--out', 'tags.csv', '--threshold', -9]
+    assert command(*tag)[0] == 0
+    status, out, err = command('evaluate', model, '--labels', 'tags.csv', '--json')
+    found = json.loads(out)
+    assert status == 0 and 'left out' not in err and found['pictures'] == 6
+    shown = found['methods'][list(found['methods'])[-1]]['tags']['classes']
+    assert {name: its['pictures'] for name, its in shown.items()} == dict.fromkeys(('person', 'dog, brown', 'bus'), 6)
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='names of any bytes')
+def test_json_names_files_exactly(command, model):
+    names = ['a\n\x1b\x9b\u202e.jpg', 'café.jpg', 'caf\udce9.jpg']
+    Path('odd').mkdir()
+    for name in names: shutil.copy(PHOTOS[0], f'odd/{name}')
+    out = command('tag', '--prompts', model, 'odd', '--json')[1]
+    assert not re.search('[\x1b\x9b\u202e\udce9]', out)
+    found = []
+    for entry in json.loads(out):
+        exact = entry.get('picture_base64')
+        found.append(os.fsdecode(base64.b64decode(exact)) if exact else entry['picture'])
+    assert sorted(found) == sorted(f'odd/{name}' for name in names)
+
+
+def test_any_name_on_any_terminal(command, model, monkeypatch):
+    shutil.copy(PHOTOS[0], 'фото.jpg')
+    for stream in ('stdout', 'stderr'):
+        monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), 'latin-1'))
+    assert main(['tag', '--prompts', str(model), 'фото.jpg', '--threshold', '9']) == 0
+    sys.stdout.flush()
+    assert sys.stdout.buffer.getvalue() == rb'\u0444\u043e\u0442\u043e.jpg: nothing' + os.linesep.encode()
+
+
+def test_a_long_list_of_classes_is_no_file(command):
+    names = [f'red bus number {i}' for i in range(40)]
+    status, out, err = command('tag', '--classes', ','.join(names), 'photos', '--json')
+    assert status == 0 and len(json.loads(out)) == 3, err
+
+
+def test_home_is_found(command, model, monkeypatch):
+    monkeypatch.setenv('HOME', str(Path('photos').absolute()))
+    monkeypatch.setenv('USERPROFILE', str(Path('photos').absolute()))
+    assert command('tag', '--prompts', model, f'~/{PHOTOS[0].name}')[0] == 0
+
+
+# What ends before the work
+
+LONG = 'x'*240
+WRITERS = [
+    ['tag', '--prompts', 'MODEL', 'photos', '--out', f'{LONG}.csv'],
+    ['tag', '--prompts', 'MODEL', 'photos', '--report', f'{LONG}.html'],
+    ['tag', '--prompts', 'MODEL', 'photos', '--out', f'{LONG}{LONG}.csv'],
+    [*PROMPTS[:-1], '64', '--epochs', '1', '--out', f'{LONG}.safetensors'],
+    ['reproduce', 'family', '--out', LONG + LONG],
+]
+
+
+@pytest.mark.parametrize('args', WRITERS, ids=lambda args: f'{args[0]} {len(args[-1])}')
+def test_a_long_name_is_written_or_refused_at_once(args, command, model):
+    args = [model if a == 'MODEL' else a for a in args]
+    with mock.patch('taidpt.apps.models.load_model', side_effect=load_model) as load:
+        status, out, err = command(*args)
+    if status == 0: assert Path(args[-1]).exists()
+    else:
+        assert out == '' and not load.called
+        assert 'too long' in err.splitlines()[-1] and 'xxx' in err.splitlines()[-1]
+
+
+def test_a_checkpoint_is_kept_by_other_methods(command):
+    "Only the run that goes on from it removes it; a run with other settings ends before its work"
+    one_epoch = training.train_epoch
+    seen = []
+
+    def stop_in_the_second(*args):
+        seen.append(1)
+        if len(seen) == 2: raise KeyboardInterrupt
+        return one_epoch(*args)
+
+    with mock.patch.object(training, 'train_epoch', stop_in_the_second):
+        assert command(*PROMPTS, '--epochs', 2)[0] == 130
+    kept, = Path().glob('*checkpoint*')
+    assert 'prompts' in kept.name
+    assert command(*TRAIN, '--method', 'linear')[0] == 0 and kept.exists()
+    with mock.patch.object(FrozenCLIP, 'encode_texts', side_effect=AssertionError):
+        status, out, err = command(*PROMPTS, '--epochs', 3)
+    told = err.splitlines()[-1]
+    assert status == 1 and kept.name in told and 'epochs (2, now 3)' in told
+    assert 'delete this file' in told and '--out' in told and kept.exists()
+    status, _, err = command(*PROMPTS, '--epochs', 2)
+    assert status == 0 and 'going on from' in err and not kept.exists()
+
+
+def test_a_rate_that_is_too_high_is_told(command):
+    status, out, err = command(*PROMPTS, '--epochs', 2, '--lr', 1e30)
+    told = err.splitlines()[-1]
+    assert status == 1 and out == '' and '--lr' in told and 'unexpected' not in told
+
+
+def test_tiles_leave_calibrated_thresholds_aloud(command, model, monkeypatch):
+    "They are for other scores; thresholds of tiles are found with tiles"
+    monkeypatch.setattr(Tiled, 'reference_scores', lambda tiled: tiled.model.reference_scores())
+    Path('labels.tsv').write_text(''.join(f'photos/{photo.name}\tperson\n' for photo in PHOTOS))
+    labels = ['--labels', 'labels.tsv']
+    tiles = ['--tiles', 2, '--calibrate', 'tiles.safetensors']
+    assert command('evaluate', model, *labels, '--calibrate', 'a.safetensors')[0] == 0
+    status, _, err = command('tag', '--prompts', 'a.safetensors', 'photos', '--tiles', 2)
+    assert status == 0 and 'thresholds are for scores without tiles' in err and '--calibrate' in err
+    status, out, err = command('evaluate', 'a.safetensors', *labels, *tiles)
+    assert status == 0 and 'with tiles' in out and load_model('tiles.safetensors').thresholds
+    assert 'without tiles' not in command('tag', '--prompts', 'tiles.safetensors', 'photos')[2]

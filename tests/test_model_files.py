@@ -1,0 +1,353 @@
+"""Files of models and features say what they are, keep what scores depend on, and decide nothing."""
+import json
+import logging
+import shutil
+import struct
+import threading
+import warnings
+from dataclasses import replace
+from functools import cache
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+
+from taidpt import model_files
+from taidpt.all import (
+    Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, TipAdapter, ZeroShotCLIP,
+    encode_pictures, encode_sentences, load_clip, load_model)
+from taidpt.apps.models import ready_model
+from taidpt.datasets.labelled import bundled_photos
+from taidpt.encoders import features as feature_files
+from taidpt.encoders.features import FeatureStore, load_features
+from taidpt.encoders.weights import find_clip, model_and_tag, _without_logs, without_warnings
+from taidpt.files import DATA, NO_CHECKSUM, in_command, seal
+from taidpt.model_files import read_header, read_model_file, write_model_file
+from taidpt.predict import Wrapper, model_identity
+
+pytestmark = pytest.mark.xdist_group('model_files')
+NAMES = ['cat', 'dog']
+TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
+LABELS = [[1, 0], [0, 1], [1, 1]]
+
+
+@cache
+def clip() -> FrozenCLIP: return load_clip(device='cpu')
+
+
+@cache
+def photos() -> list: return bundled_photos().pictures[:3]
+
+
+@cache
+def seen() -> FeatureStore: return encode_pictures(clip(), photos(), progress=False)
+
+
+@cache
+def concepts() -> TextConcepts:
+    return TextConcepts(clip(), NAMES).fit(TEXTS, progress=False)
+
+
+# Names of CLIPs
+
+@pytest.fixture
+def near(tmp_path, monkeypatch):
+    "A folder in which folders have the names of models of open_clip"
+    monkeypatch.chdir(tmp_path)
+    for name in ('RN50/openai', 'mine'): shutil.copytree(DATA/'mini_clip', tmp_path/name)
+    return tmp_path
+
+
+def test_a_known_name_is_no_folder(near):
+    "RN50/openai is OpenAI's RN50 whatever lies near; a folder is a path that says so."
+    assert model_and_tag('RN50/openai') == ('RN50', 'openai')
+    assert find_clip('RN50', 'openai').folder is None
+    for name in ('./RN50/openai', near/'RN50'/'openai', str(near/'RN50'/'openai'), 'mine'):
+        assert find_clip(*(model_and_tag(name) if isinstance(name, str) else (name,))).folder
+    with pytest.raises(ValueError, match=r'The folder of that name is ./RN50'): find_clip('RN50')
+    (near/'timm'/'ViT-B-16-SigLIP').mkdir(parents=True)
+    with pytest.raises(ValueError, match='work in another folder'):
+        find_clip('ViT-B-16-SigLIP', 'webli')
+
+
+def test_a_file_opens_no_folder_by_name(near):
+    "The name in a file is one of open_clip's, and never that of a folder near."
+    path = near/'m.safetensors'
+    concepts().save(path)
+    header, tensors = read_model_file(path)
+    write_model_file(path, replace(header, clip='RN50/openai'), tensors)
+    with mock.patch.object(model_files, 'load_clip', return_value=clip()) as load: load_model(path)
+    assert load.call_args.args == ('RN50', 'openai')
+    write_model_file(path, replace(header, clip='mine'), tensors)
+    with pytest.raises(ValueError, match='which a file does not decide'): load_model(path)
+
+
+# What a model file keeps
+
+def test_a_file_keeps_how_pictures_are_prepared(tmp_path):
+    "A model that is loaded by name has the scores of the saved one, or a warning says why not."
+    other = load_clip(device='cpu', image_size=288, crop=False, draft=False)
+    path = tmp_path/'m.safetensors'
+    model = TextConcepts(other, NAMES).fit(TEXTS, progress=False)
+    model.save(path)
+    want = model.predict(photos(), progress=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        for back in (load_model(path), ready_model(path, 'embedded', progress=False)):
+            assert torch.equal(back.predict(photos(), progress=False), want)
+    with pytest.warns(UserWarning, match=r'load_clip\(…, image_size=288, crop=False, draft=False'):
+        load_model(path, clip())
+
+
+@pytest.mark.parametrize('prepared', [
+    [], {'image_size': 10**6}, {'crop': 1}, {'size': 3}, {'dense': {}}])
+def test_odd_preparations(prepared, tmp_path):
+    "A file asks for nothing that load_clip would not take, and for no huge pictures."
+    concepts().save(tmp_path/'m.safetensors')
+    about = read_header(tmp_path/'m.safetensors').to_dict() | {'prepared': prepared}
+    with pytest.raises(ValueError, match='^x.safetensors: prepared'):
+        model_files.ModelHeader.from_dict(about, 'x.safetensors')
+
+
+def test_older_files_are_read():
+    "A file without `prepared` is read as before."
+    about = read_header(DATA/'prompts'/'voc2007.safetensors').to_dict()
+    del about['prepared']
+    assert model_files.ModelHeader.from_dict(about, 'x').prepared is None
+
+
+@pytest.mark.parametrize('name', ['tau_image', 'tau_text', 'scale', 'lr'])
+@pytest.mark.parametrize('number', [1e-320, 1e200])
+def test_numbers_of_a_recipe_are_credible(name, number):
+    "A temperature of 1e-320 is refused with the file's name."
+    about = read_header(DATA/'prompts'/'voc2007.safetensors').to_dict()
+    about['recipe'][name] = number
+    with pytest.raises(ValueError, match=f'^x.safetensors: recipe .*{name}'):
+        model_files.ModelHeader.from_dict(about, 'x.safetensors')
+
+
+@pytest.mark.parametrize('kind', [
+    torch.float8_e4m3fn, torch.int32, torch.complex64, torch.float64, torch.float16])
+def test_types_of_numbers(kind, tmp_path):
+    "Numbers of 16 to 64 bits are read; others are refused with the file's name."
+    path = tmp_path/'m.safetensors'
+    concepts().save(path)
+    header, tensors = read_model_file(path)
+    write_model_file(path, header, {name: t.to(kind) for name, t in tensors.items()})
+    if kind in (torch.float16, torch.float64):
+        scores = load_model(path, clip()).predict(seen())
+        torch.testing.assert_close(scores, concepts().predict(seen()), atol=1e-3, rtol=0)
+    else:
+        with pytest.raises(ValueError, match=f'^{path}: vectors should be'): load_model(path, clip())
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path):
+    "Numbers that went wrong, and tensors without numbers, are refused by `save`."
+    for vectors in (torch.full((2, 256), 1e30), torch.ones(2, 256, device='meta')):
+        model = TextConcepts(clip(), NAMES)
+        model.vectors_ = vectors
+        with pytest.raises(ValueError, match=f'^{tmp_path}.*vectors'): model.save(tmp_path/'m.safetensors')
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_identity(tmp_path):
+    "The same code, settings, classes, CLIP and learned numbers have one key; any other has another."
+    path = tmp_path/'m.safetensors'
+    concepts().save(path)
+    assert model_identity(load_model(path, clip())) == model_identity(concepts())
+    changed = TextConcepts(clip(), NAMES).fit(TEXTS[:4], progress=False)
+    class Own(TextConcepts): pass
+    others = [
+        changed, TextConcepts(clip(), NAMES, tau_image=.1), TextConcepts(clip(), NAMES[::-1]),
+        Wrapper(concepts()), ZeroShotCLIP(clip(), NAMES), Own(clip(), NAMES),
+        TextConcepts(load_clip(device='cpu', crop=False), NAMES),
+        TaIDPT(clip(), NAMES, loss=lambda s, y: s.mean()), TaIDPT(clip(), NAMES)]
+    keys = [model_identity(model) for model in (*others, concepts())]
+    assert len(set(keys)) == len(keys)
+    assert model_identity(changed, False) == model_identity(concepts(), False)
+
+
+# Features
+
+DOORS = {
+    'predict': lambda store: concepts().predict(store),
+    'val': lambda store: TextConcepts(clip(), NAMES).fit(TEXTS, val=(store, LABELS), progress=False),
+    'ensemble': lambda store: Ensemble([concepts(), concepts()]).predict(store),
+    'wrapper': lambda store: Attended(concepts(), TEXTS).predict(store),
+    'CoOp': lambda store: CoOp(clip(), NAMES, epochs=1).fit(store, LABELS, progress=False),
+    'Tip-Adapter': lambda store: TipAdapter(clip(), NAMES).fit(store, LABELS, progress=False),
+    'attention': lambda store: Attended(concepts(), store),
+    'features': lambda store: TextConcepts(clip(), NAMES).fit(TEXTS, features=store, progress=False),
+}
+
+
+@pytest.mark.parametrize('door', DOORS)
+def test_stores_that_say_half(door):
+    "A store that says only part of what it holds, or does not fit, is refused at every door."
+    stores = [
+        replace(seen(), weights=''), replace(seen(), preparation='another'),
+        replace(seen(), kind=''), replace(seen(), offsets=np.array([0, 60, 49, 147])),
+        replace(seen(), local=seen().local[:, :9])]
+    for store in stores:
+        with pytest.raises(ValueError): DOORS[door](store)
+
+
+def test_stores_with_a_doubt():
+    "A store that says nothing, or is of another precision, is taken with a warning."
+    by_hand = FeatureStore(seen().global_, seen().local, seen().offsets)
+    for store, says in ((by_hand, 'does not say what it holds'),
+                        (replace(seen(), precision='bfloat16'), 'computed in bfloat16')):
+        with pytest.warns(UserWarning, match=says): scores = concepts().predict(store)
+        assert torch.equal(scores, concepts().predict(seen()))
+    narrow = FeatureStore(seen().global_[:, :9], seen().local[:, :9], seen().offsets)
+    with pytest.raises(ValueError, match='have 9 numbers each'): concepts().predict(narrow)
+
+
+def written(path, about=(), **changes):
+    "A file of features with another header or other numbers, and its checksum"
+    raw = path.read_bytes()
+    size, = struct.unpack('<Q', raw[:8])
+    header, body = json.loads(raw[8:8 + size]), bytearray(raw[8 + size:])
+    header['__metadata__'] |= NO_CHECKSUM
+    for name, entry in dict(about).items(): header[name] |= entry
+    for name, (place, number) in changes.items():
+        start = header[name]['data_offsets'][0] + place*number.itemsize
+        body[start:start + number.itemsize] = number.tobytes()
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack('<Q', len(text)) + text + body)
+    seal(path)
+
+
+LIES = {
+    'type': dict(about={'local': {'dtype': 'BF16'}}),
+    'shape': dict(about={'global_': {'shape': [1, 512]}}),
+    'rank': dict(about={'offsets': {'shape': [3, 1]}}),
+    'kind': dict(about={'__metadata__': {'kind': 'sounds'}}),
+    'beyond': dict(offsets=(1, np.int64(10**9))),
+    'before': dict(offsets=(0, np.int64(-3))),
+    'back': dict(offsets=(1, np.int64(2**62))),
+    'unfinished': dict(done=(0, np.int64(1))),
+    'negative': dict(done=(0, np.int64(-1))),
+    'NaN': dict(local=(7, np.float16('nan'))),
+    'infinity': dict(global_=(300, np.float16('inf'))),
+}
+
+
+@pytest.mark.parametrize('lie', LIES)
+def test_features_that_lie(lie, tmp_path):
+    "A file of features is what its header says, or refused with its name."
+    path = tmp_path/'f.safetensors'
+    encode_sentences(clip(), TEXTS[:2], path, progress=False)
+    assert len(load_features(path)) == 2
+    written(path, **LIES[lie])
+    with pytest.raises(ValueError, match=f'^{path}'): load_features(path)
+    with pytest.raises(ValueError, match=f'^{path}'):
+        encode_sentences(clip(), TEXTS[:2], path, progress=False)
+
+
+def test_a_partial_file_that_lies(tmp_path):
+    "An unfinished file that does not fit is written anew, and none grows when it is read."
+    path = tmp_path/'f.safetensors'
+    want = encode_sentences(clip(), TEXTS[:2], path, progress=False)
+    local = np.array(want.local)
+    del want
+    partial = path.rename(tmp_path/'f.safetensors.partial')
+    written(partial, {'local': {'shape': [10**6, 256]}})
+    assert np.array_equal(encode_sentences(clip(), TEXTS[:2], path, progress=False).local, local)
+    assert [p.name for p in tmp_path.iterdir() if p.name[0] != '.'] == ['f.safetensors']
+
+
+def test_a_finished_cache_is_only_read(tmp_path):
+    "A finished file needs no lock, and nothing is written beside it."
+    path = tmp_path/'f.safetensors'
+    encode_sentences(clip(), TEXTS[:2], path, progress=False)
+    path.chmod(0o444)
+    with mock.patch.object(feature_files, 'locked') as lock:
+        assert len(encode_sentences(clip(), TEXTS[:2], path, progress=False)) == 2
+    assert lock.call_args.args == (None,)
+    assert [p.name for p in tmp_path.iterdir()] == ['f.safetensors']
+
+
+def test_skipped_pictures_are_left_out(tmp_path):
+    "`score` and `val` measure the pictures that could be read, and say how many could not."
+    broken = tmp_path/'broken.jpg'
+    broken.write_bytes(b'no picture')
+    some, labels = [*photos(), broken], [*LABELS, [0, 1]]
+    want = concepts().score(photos(), LABELS, progress=False)
+    with pytest.warns(UserWarning, match='1 of 4 pictures could not be read'):
+        assert concepts().score(some, labels, on_error='skip', progress=False) == want
+    with pytest.warns(UserWarning, match='Skipped'):
+        store = encode_pictures(clip(), some, on_error='skip', progress=False)
+    with pytest.warns(UserWarning, match='1 of 4 pictures could not be read'):
+        model = TextConcepts(clip(), NAMES).fit(TEXTS, val=(store, labels), progress=False)
+    assert model.history_[0]['val_map'] == want
+    with pytest.raises(ValueError, match='None of the pictures'), warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        concepts().score([broken], [[0, 1]], on_error='skip', progress=False)
+
+
+# One process, many threads
+
+def together(block):
+    "Enter a block in two threads, the first of which leaves first"
+    inside, left = threading.Event(), threading.Event()
+    def second():
+        with block(): inside.set(); left.wait(5)
+    with block():
+        thread = threading.Thread(target=second)
+        thread.start()
+        inside.wait(.2)
+    left.set()
+    thread.join()
+
+
+def test_silence_ends():
+    "Two threads that overlap leave logging and warnings as they were."
+    before = logging.root.manager.disable, list(logging.root.filters), list(warnings.filters)
+    for block in (_without_logs, without_warnings): together(block)
+    assert before == (logging.root.manager.disable, logging.root.filters, warnings.filters)
+    told = []
+    handler = logging.Handler()
+    handler.emit = told.append
+    logging.root.addHandler(handler)
+    with _without_logs():
+        logging.root.warning('mine')
+        other = threading.Thread(target=logging.root.warning, args=('of another thread',))
+        other.start()
+        other.join()
+    logging.root.removeHandler(handler)
+    assert [record.getMessage() for record in told] == ['of another thread']
+
+
+def test_caches_are_small():
+    "A CLIP keeps the tokens of the last few sets of classes, however many it meets."
+    one = load_clip(device='cpu')
+    for i in range(20): one.prompt_rows([f'thing {i}'], 2)
+    assert len(one._rows) == 8
+    many = [f'thing {i}' for i in range(601)]
+    with torch.no_grad(): one.encode_prompts(torch.zeros(2, one.width), many)
+    assert len(one._rows) == 8                              # 7 blocks of many classes fit in
+
+
+# Learning
+
+@pytest.mark.parametrize('make', [
+    lambda: CoOp(clip(), NAMES, n_ctx=2, epochs=1), lambda: TipAdapter(clip(), NAMES)])
+def test_a_finished_run_encodes_nothing(make, tmp_path):
+    "Prompts and caches of pictures go on from a finished checkpoint without encoding again."
+    def fit(pictures):
+        checkpoint = tmp_path/'run.safetensors'
+        return make().fit(pictures, LABELS, checkpoint=checkpoint, progress=False)
+    want = fit(photos()).predict(photos(), progress=False)
+    copies = [shutil.copy(path, tmp_path/path.name) for path in photos()]
+    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError): again = fit(copies)
+    assert torch.equal(again.predict(photos(), progress=False), want)
+    with pytest.raises(ValueError, match='the data'): fit(photos()[::-1])
+
+
+def test_divergence_names_the_remedy():
+    "A learning rate that is too high is an error with the remedy, in Python and for the command."
+    with pytest.raises(ValueError, match='lower the learning rate') as told:
+        TaIDPT(clip(), NAMES, n_ctx=2, epochs=3, lr=1e30).fit(TEXTS, progress=False)
+    assert 'lower --lr' in in_command(told.value)
