@@ -205,8 +205,8 @@ class FrozenCLIP:
         rows = lay_out_prompts(*suffixes, sum(before))
         return _keep(self._rows, key, PromptRows(*(t.to(self.device) for t in rows)), self._room)
 
-    def _blocks(self, names:Sequence[str])->list[Sequence[str]]: # C names
-        "The names in blocks whose prompts are encoded at a time; there is room for the rows of all."
+    def _blocks(self, names:Sequence[str])->list[Sequence[str]]:  # C names
+        "The names in blocks, each encoded at a time; there is room for the rows of all."
         blocks = _blocks(names, self.device)
         self._room = max(self._room, len(blocks))
         return blocks

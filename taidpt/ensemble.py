@@ -270,8 +270,10 @@ class Tiled(Wrapper):
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]:
         "Raise `ValueError`: features cannot be cut into tiles."
-        raise ValueError('Tiled cuts pictures, so it cannot score their features: give it pictures, '
-                         'and wrap it around other wrappers, as in Tiled(Attended(model, …)).')
+        raise ValueError(
+            'Tiled cuts pictures, so it cannot score their features: give it pictures, '
+            'and wrap it around other wrappers, as in Tiled(Attended(model, …)).'
+        )
 
     def with_best(self,
         whole:Tensor, # N × C

@@ -169,8 +169,11 @@ def bounded(
     left = most
     while block := stream.read(2**20):
         left -= len(block)
-        if left < 0: raise ValueError(
-            f'{what} has more than {most:,} bytes after unpacking, the limit in taidpt.files.LIMITS')
+        if left < 0:
+            raise ValueError(
+                f'{what} has more than {most:,} bytes after unpacking, the limit in '
+                f'taidpt.files.LIMITS'
+            )
         blocks.append(block)
     return b''.join(blocks)
 
@@ -315,7 +318,7 @@ def _parse_yaml(text:str, where:str|Path)->object:
     try:
         _refuse_traps(text)
         return yaml.load(text, _Loader)
-    except Exception as e:          # PyYAML's kinds know the line, those of values don't  # noqa: BLE001
+    except Exception as e:  # PyYAML's kinds know the line, those of values don't  # noqa: BLE001
         mark = getattr(e, 'problem_mark', None)
         line = f':{mark.line + 1}' if mark else ''
         hint = getattr(e, 'reason', f'{e}; put text in quotes')

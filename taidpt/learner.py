@@ -201,8 +201,11 @@ class PromptModel(Predictor):
     def own_thresholds(self)->Thresholds: # of the global branch
         "Probabilities by the CLIP's sigmoid, with a warning; `ValueError` if it has none."
         if self.clip.logit_bias is None: return super().own_thresholds()
-        warnings.warn("Probabilities of learned prompts by the CLIP's sigmoid, which was trained on "
-                      'sentences: calibrate with labelled pictures for better ones.', stacklevel=3)
+        warnings.warn(
+            "Probabilities of learned prompts by the CLIP's sigmoid, which was trained on "
+            'sentences: calibrate with labelled pictures for better ones.',
+            stacklevel=3,
+        )
         return sigmoid_thresholds(self.clip, self.classes.names, scale=1.)
 
     def tensors(self)->dict[str, Tensor]: # by name

@@ -165,7 +165,8 @@ _WENT_WRONG = ('the training that wrote it went wrong; train again with a lower 
 def check_learned(tensors:dict[str, Tensor], path:str|Path)->None: # of a file
     "`ValueError` for numbers that no model could use."
     for name, tensor in tensors.items():
-        if tensor.is_meta: raise ValueError(f'{path}: {name} is on the device meta, without numbers')
+        if tensor.is_meta:
+            raise ValueError(f'{path}: {name} is on the device meta, without numbers')
         logarithm = name.rpartition('.')[2].startswith('log_')
         check_numbers({name: tensor}, path, 20 if logarithm else 1e6, _WENT_WRONG)
 

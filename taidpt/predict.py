@@ -65,7 +65,9 @@ def validation(
     pictures, labels = val
     if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
     labels = _labels_for(labels, pictures, model.classes)
-    features = as_features(model.clip, pictures, 'pictures', model.pos_embed, progress, skipped=True)
+    features = as_features(
+        model.clip, pictures, 'pictures', model.pos_embed, progress, skipped=True
+    )
     read = _rows_read(torch.as_tensor(features.global_).cpu())
     if len(read) < len(labels): features, labels = features.take(read), labels[read]
     check_features(features)

@@ -345,7 +345,9 @@ class _Process:
             answer = _receive(line)
             kept = line
         except (OSError, EOFError):
-            raise ValueError('its process ended: it was stopped, or needed too much memory') from None
+            raise ValueError(
+                'its process ended: it was stopped, or needed too much memory'
+            ) from None
         finally:
             if line and not kept: line.close()
             self.lines.put(kept)

@@ -60,7 +60,8 @@ def _check_archive(path:str|Path)->None:
     else:
         with zipfile.ZipFile(path) as archive: parts = archive.infolist()
         if any(part.file_size > part.compress_size for part in parts): fault = 'it is packed'
-        if sum(part.file_size for part in parts) > os.path.getsize(path): fault = 'its parts overlap'
+        if sum(part.file_size for part in parts) > os.path.getsize(path):
+            fault = 'its parts overlap'
     if fault: raise ValueError(f'an archive, but {fault}, as in no checkpoint')
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-names

@@ -31,7 +31,8 @@ from ..datasets.labelled import LabeledPictures, bundled_photos, with_classes
 from ..datasets.samples import few_shot
 from ..encoders.features import FeatureStore
 from ..ensemble import ensemble_scores
-from ..files import digest, fingerprint, locked, read_safetensors, write_safetensors, write_whole
+from ..files import (digest, fingerprint, locked, read_safetensors, write_safetensors,
+                          write_whole)
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter

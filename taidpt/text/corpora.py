@@ -69,8 +69,10 @@ def _caption(record:object, column:str|None, where:str)->str:
     if isinstance(record, dict):
         text = record[_column(list(record), column, where, 'field')]
     elif not isinstance(record, str):
-        raise ValueError(f"{where}: expected a sentence or an object with a caption, "  # noqa: TRY004
-                         f"not {reprlib.repr(record)[:40]!r}")
+        raise ValueError(
+            f"{where}: expected a sentence or an object with a caption, "  # noqa: TRY004
+            f"not {reprlib.repr(record)[:40]!r}"
+        )
     if is_text_list([text]): return text
     raise ValueError(f"{where}: the caption is {reprlib.repr(text)[:40]!r}, which is no whole text")
 
@@ -244,8 +246,8 @@ _QUOTE_THEM = ('put sentences with the separator in them in quotes, '
 def _guessed_column(
     head:list[tuple[str,list[str]]], # file and line, and cells, of a table's first rows
     mark:str, # between the columns
-)->int|None: # the wordy column; None: there is not one, but none or several
-    "The caption column of a table without a usual heading. `ValueError` if it may be bare sentences."
+)->int|None:  # the wordy column; None: there is not one, but none or several
+    "The caption column of a table without a usual heading; `ValueError` for bare sentences."
     wordy = _wordy_columns([cells for _,cells in head])
     if len(wordy) != 1: return None
     for where,cells in head:
@@ -447,7 +449,8 @@ def _check_pages(
         size += page.size + 32*page.values
         if page.is_words: words = max(words, page.size)
         fault = None
-        if size > most: fault = f'a page has more than {most:,} bytes, a limit in taidpt.files.LIMITS'
+        if size > most:
+            fault = f'a page has more than {most:,} bytes, a limit in taidpt.files.LIMITS'
         if page.encoding not in _ENCODINGS:
             fault = f'encoding {page.encoding} is not read here; write it with the encoding PLAIN'
         if fault: raise ValueError(f'{path}: {fault}')
@@ -510,8 +513,11 @@ def parquet_rows(
         columns = [_values(batch.column(name)) for name in names]
         for row in zip(*columns):
             left -= sum(map(_cost, row))
-            if left < 0: raise ValueError(f'{path}: its rows are more than a thousand times as large '
-                                          'as the file, the limit in taidpt.files.LIMITS')
+            if left < 0:
+                raise ValueError(
+                    f'{path}: its rows are more than a thousand times as large '
+                    'as the file, the limit in taidpt.files.LIMITS'
+                )
             yield row
 
 # %% ../../nbs/text/corpora.ipynb #corpora-020
