@@ -11,10 +11,8 @@ for each module, is read off the package itself: signatures, docments and docstr
 (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
 """
 import ast
-import base64
 import importlib
 import inspect
-import io
 import re
 import shutil
 import sys
@@ -23,8 +21,8 @@ from pathlib import Path
 from typing import Annotated, NamedTuple, get_args, get_origin
 from uuid import uuid4
 
+import figures
 import nbformat
-import numpy as np
 from fastcore.docments import docments, empty
 from nbconvert import MarkdownExporter
 from nbdev.config import get_config
@@ -32,7 +30,6 @@ from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor
 from nbdev.processors import filter_stream_, hide_line, strip_ansi
 from numpy.typing import ArrayLike
-from PIL import Image
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
@@ -236,96 +233,22 @@ def described(cell, directives: dict) -> str:
 
 # Figures
 
-def decoded(content: str) -> Image.Image:
-    "The picture in an output"
-    return Image.open(io.BytesIO(base64.b64decode(content)))
-
-
-def encoded(picture: Image.Image, kind: str, **how) -> str:
-    "A picture as an output holds it: a PNG of 256 colours, or a JPEG"
-    file = io.BytesIO()
-    if kind == 'image/png':
-        flat = picture.quantize(256, dither=Image.Dither.NONE)
-        flat.save(file, 'PNG', optimize=True)
-    else:
-        picture.save(file, 'JPEG', optimize=True, **how)
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def lighter(data: dict) -> dict:
-    """An output whose PNG takes fewer bytes and looks the same: a chart with 256 colours, a photo
-    as JPEG"""
-    if 'image/png' not in data: return data
-    with decoded(data['image/png']) as file: picture = file.convert('RGBA')
-    lowest, _ = picture.getchannel('A').getextrema()
-    if lowest < 255: return data
-    picture = picture.convert('RGB')
-    is_chart = picture.getcolors(4096) is not None
-    kind = 'image/png' if is_chart else 'image/jpeg'
-    text = encoded(picture, kind, quality=88, progressive=True)
-    if len(text) >= len(data['image/png']): return data
-    others = {mime: content for mime, content in data.items() if mime != 'image/png'}
-    return others | {kind: text}
-
-
-def white_gaps(pixels: np.ndarray) -> list[tuple[int, int]]:
-    "Start and end of the columns that are white from top to bottom, with more on their right"
-    gaps = []
-    start = None
-    for x, white in enumerate((pixels > 240).all((0, 2))):
-        if white and start is None: start = x
-        if not white and start is not None:
-            gaps.append((start, x))
-            start = None
-    return gaps
-
-
-def cuts(pixels: np.ndarray, is_photo: bool) -> list[int]:
-    "The columns at which a figure's panels start"
-    width = pixels.shape[1]
-    # a chart's panel has an axis, right of its labels
-    axes = (pixels < 100).all(2).mean(0) > .3
-
-    def is_panel(left: int, right: int) -> bool:
-        if right - left < 120: return False
-        return is_photo or (axes[left:right].any() and axes[left:].argmax() > 12)
-
-    found = [0]
-    for start, end in white_gaps(pixels):
-        wide = end - start >= 4
-        if wide and is_panel(found[-1], start) and is_panel(end, width):
-            found.append((start + end)//2)
-    return found
-
-
-def panels(out: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """A wide figure as one output for each of its panels, which lie in a row on a desk and below
-    each other on a phone"""
-    kinds = [kind for kind in ('image/png', 'image/jpeg') if kind in out.get('data', {})]
-    if not kinds: return [out]
-    kind = kinds[0]
-    with decoded(out.data[kind]) as file: picture = file.convert('RGB')
-    if picture.width < 1.7*picture.height: return [out]
-    lefts = cuts(np.asarray(picture), is_photo=kind == 'image/jpeg')
-    if len(lefts) == 1: return [out]
-    found = []
-    for left, right in zip(lefts, [*lefts[1:], picture.width]):
-        panel = encoded(picture.crop((left, 0, right, picture.height)), kind, quality=90)
-        found.append(nbformat.from_dict(dict(out, data={kind: panel})))
-    return found
+def drawn(out: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    "An output; a drawing for light and dark pages, as one output for each of its panels"
+    svg = out.get('data', {}).get('image/svg+xml')
+    if not svg: return [out]
+    parts = [figures.for_pages(part) for part in figures.panels(svg)]
+    return [nbformat.from_dict(dict(out, data={'image/svg+xml': part})) for part in parts]
 
 
 def with_panels(cell) -> list:
     "A cell; its first figure that has panels follows as a cell of its own"
-    for out in cell.get('outputs', []):
-        if 'data' in out: out.data = nbformat.from_dict(lighter(out.data))
-    for out in cell.get('outputs', []):
-        row = panels(out)
-        if len(row) == 1: continue
-        cell.outputs.remove(out)
-        metadata = cell.metadata | dict(tags=['panels', 'remove-input'])
-        return [cell, made('code', 'figure', metadata, outputs=row, execution_count=None)]
-    return [cell]
+    found = [drawn(out) for out in cell.get('outputs', [])]
+    wide = next((row for row in found if len(row) > 1), [])
+    if 'outputs' in cell: cell.outputs = [out for row in found if row is not wide for out in row]
+    if not wide: return [cell]
+    metadata = cell.metadata | dict(tags=['panels', 'remove-input'])
+    return [cell, made('code', 'figure', metadata, outputs=wide, execution_count=None)]
 
 
 # The front page

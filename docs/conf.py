@@ -8,13 +8,10 @@ from html import unescape
 from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
-from PIL import Image
 from pygments.lexers import PythonLexer
 from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
-from scipy import ndimage
 from sphinx.search.en import SearchEnglish
 
 # Sphinx makes millions of nodes, which stay: a fifth of its time would go into looking for some
@@ -173,52 +170,21 @@ def fold_menu(app, pagename, templatename, context, doctree):
 # Figures
 
 def figures(app, pagename, templatename, context, doctree):
-    """A figure's further panels need no words of their own; its photos keep their colours where
-    the page is dark"""
-    # outputs are named by their digests
-    sources = {name: uri for uri, name in app.builder.images.items()}
-
+    """A figure's further panels need no words of their own; a drawing is there twice, for light and
+    for dark pages (see figures.py)"""
     def without_words(found):
         first, words, others = found.groups()
         return first + others.replace(f'alt="{words}"', 'alt=""')
 
-    def with_photos(found):
-        picture = found[0]
-        shape = photos(Path(app.srcdir, sources[found[1]]))
-        if not shape: return picture
-        copy = re.sub('alt="[^"]*"', 'alt="" aria-hidden="true"', picture)
-        copy = copy.replace('/>', f'style="clip-path: polygon({shape})" />')
-        return f'<span class="photos">{picture}{copy}</span>'
+    def in_both(found):
+        start, file, end = found.groups()
+        light = f'<img class="only-light" {start}{file}{end}'
+        return f'{light}<img class="only-dark" {start}{file}#dark{end}'
 
     panels = r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)'
     body = re.sub(panels, without_words, context.get('body', ''))
-    jpeg = r'<img [^>]*src="[^"]*_images/(\w{64}\.jpe?g)"[^>]*/>'
-    context['body'] = re.sub(jpeg, with_photos, body)
-
-
-def percent(place, length):
-    "Start and end of a slice in a figure's height or width, within its first and last pixel"
-    return 100*(place.start + 1)/length, 100*(place.stop - 1)/length
-
-
-@cache
-def photos(path):
-    "Where the photos in a figure are: the corners of a polygon, in percent"
-    with Image.open(path) as file: pixels = np.asarray(file.convert('RGB'))
-    height, width, _ = pixels.shape
-    spots, _ = ndimage.label((pixels < 240).any(2))
-    outlines = []
-    for spot, place in enumerate(ndimage.find_objects(spots), 1):
-        own = spots[place] == spot
-        if min(own.shape) < 40 or own.mean() < .6: continue
-        top, bottom = percent(place[0], height)
-        left, right = percent(place[1], width)
-        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-        outlines.append(corners)
-    # round all photos, and back over their first corners
-    line = [corner for outline in outlines for corner in outline]
-    line += [outline[0] for outline in outlines[-2::-1]]
-    return ', '.join(f'{x:.2f}% {y:.2f}%' for x, y in line)
+    drawing = r'<img ([^>]*src="[^"]*_images/)(\w{64}\.svg)("[^>]*/>)'
+    context['body'] = re.sub(drawing, in_both, body)
 
 
 # The whole site

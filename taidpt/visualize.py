@@ -75,7 +75,7 @@ def show_heatmaps(
 def compare(
     models:Mapping[str, Predictor], # name -> model
     picture:str|Path|Image.Image, # a file or a PIL picture
-    labels:Sequence[bool]|Tensor|None=None, # C: present classes, drawn darker and marked
+    labels:Sequence[bool]|Tensor|None=None, # C: present classes, drawn in blue and marked
     top:int=5, # how many classes of each model
 )->DescribedFigure:
     "A picture beside several models' best classes. `ValueError` for labels of other classes."
