@@ -117,8 +117,9 @@ def _keys(fig:'Figure')->list:
 
 def _mark(fig:'Figure')->None:
     "Name what looks the same on every ground."
-    same = [*_maps(fig), *_keys(fig), *_labels_on_grounds(fig)]
-    for i, artist in enumerate(same): artist.set_gid(f'as-is-{i}')
+    same = {'map': _maps(fig), 'key': _keys(fig), 'label': _labels_on_grounds(fig)}
+    for kind, artists in same.items():
+        for i, artist in enumerate(artists): artist.set_gid(f'as-is-{kind}-{i}')
 
 # %% ../nbs/plots.ipynb #plots-svg-04
 def _joined(ax:'Axes', left:'Axes', bars:dict)->bool: # bars: axes of a colour bar -> of its map

@@ -223,30 +223,81 @@ def test_front_page(served, browser, size):
 
 
 def test_figures(served, browser):
-    "A figure, which is black on white, is dark on dark pages alone, and its photos keep their colours; a phone shows panels one below the other"
+    "A figure has the page's ground and ink that stands out from it; a phone shows panels one below the other"
     browser.get(f'{served}/07_losses.html')
-    def ground():
-        pixels = shot(browser.find('.cell_output img[src$=".png"]'))
-        return None if pixels.std() < 5 else 'light' if pixels[2:6, 2:6].mean() > 127 else 'dark'        # None: not painted yet
+    def look():
+        "The ground and the ink that differs most from it, None where nothing is painted yet"
+        pixels = shot(next(e for e in browser.all('.cell_output img[src*=".svg"]') if e.is_displayed()))
+        ground = pixels[2:6, 2:6].mean()
+        return None if pixels.std() < 5 else ('light' if ground > 127 else 'dark', np.abs(pixels - ground).max() > 150)
     for theme, system, wanted in (('light', 'dark', 'light'), ('dark', 'light', 'dark'), ('auto', 'dark', 'dark'), ('auto', 'light', 'light')):
         in_theme(browser, theme, system)
-        browser.until(lambda: ground() == wanted, f'{theme} page, {system} system: the chart has no {wanted} ground')
+        browser.until(lambda: look() == (wanted, True), f'{theme} page, {system} system: the chart has no {wanted} ground')
     assert browser.execute_async_script("document.fonts.load('16px taidptMath').then(found => arguments[0](found.length))") == 1
-    panels = browser.all('.tag_panels img[src$=".png"]')[:2]
+    panels = browser.all('.tag_panels img.only-light')[:2]
     assert panels[0].rect['y'] == panels[1].rect['y']
     browser.width(PHONE)
     assert panels[0].rect['y'] + panels[0].rect['height'] <= panels[1].rect['y']
-    browser.width(DESK)
-    browser.get(f'{served}/16_visualize.html')
-    def middle():
-        photo = shot(browser.find('.photos'), 'RGB')
-        return photo[tuple(slice(n//3, 2*n//3) for n in photo.shape[:2])]
-    in_theme(browser, 'light', 'light')
-    browser.until(lambda: middle().std() > 20, 'a photo is not painted')
-    light = middle()
-    in_theme(browser, 'dark', 'dark')
-    browser.until(lambda: np.abs(middle() - light).mean() < 3, 'a photo does not keep its colours on a dark page')
-    assert shot(browser.find('.photos'))[2:6].mean() < 60
+
+
+PARTS = '''
+const [img, done] = arguments;
+fetch(img.src).then(answer => answer.text()).then(text => {
+  const svg = new DOMParser().parseFromString(text, 'image/svg+xml').documentElement, around = img.getBoundingClientRect();
+  svg.style.cssText = `position: absolute; top: 0; left: 0; width: ${around.width}px; height: ${around.height}px`;
+  document.body.append(svg);
+  const from = svg.getBoundingClientRect();
+  const parts = [...svg.querySelectorAll('image, g[id^="as-is-key"] path')].filter(part => !part.closest('defs')).map(part => {
+    const box = part.getBoundingClientRect(), href = part.getAttribute('xlink:href') || '';
+    return {kind: href ? href.slice(11, href.indexOf(';')) : 'patch', box: [box.left - from.left, box.top - from.top, box.width, box.height]}; });
+  svg.remove();
+  done(parts);
+});'''
+
+
+class Drawing:
+    "A notebook's figure on the page that is open: its photos, its maps with their keys, and how they look in a theme"
+    def __init__(self, browser, image):
+        self.parts = browser.execute_async_script(PARTS, image)
+        self.pixels = shot(image, 'RGB')
+
+    def look(self, part):
+        "The pixels of a part, without its edge"
+        x, y, width, height = part['box']
+        return self.pixels[round(y) + 2:round(y + height) - 2, round(x) + 2:round(x + width) - 2]
+
+    def of_kind(self, kind, bars=False):
+        "Colours of the maps ('png'), photos ('jpeg') or patches, or of colour bars: narrow maps"
+        found = [p for p in self.parts if p['kind'] == kind and (kind == 'png' and p['box'][2] < 30) == bars]
+        return [self.look(p).reshape(-1, 3) for p in found]
+
+
+def apart(colours, key):
+    "How far each colour lies from the nearest one of a key"
+    colours = np.unique(colours, axis=0)
+    return np.abs(colours[:, None] - np.unique(key, axis=0)[None]).max(2).min(1)
+
+
+@pytest.mark.parametrize('page', ['04_clip', '05_prompts', '13_taidpt', '16_visualize', 'tutorials/learn', 'baselines/dualcoop', 'datasets/samples'])
+def test_a_map_says_what_its_key_says(served, browser, page):
+    "Colour bars and legends have the colours of their maps, and no photo or map changes, on light pages and on dark ones"
+    browser.get(f'{served}/{page}.html')
+    looks = {}
+    for theme in ('light', 'dark'):
+        in_theme(browser, theme, 'light')
+        images = browser.all(f'.cell_output img.only-{theme}')
+        looks[theme] = [Drawing(browser, image) for image in images if image.is_displayed()]
+    keys = 0
+    for light, dark in zip(looks['light'], looks['dark'], strict=True):
+        assert np.abs(light.pixels - dark.pixels).max() > 150             # its ink changes
+        for part in light.parts:
+            assert np.abs(light.look(part) - dark.look(part)).mean() < 2, f'a {part["kind"]} of {page} changes'
+        for drawing in (light, dark):
+            maps, bars, patches = drawing.of_kind('png'), drawing.of_kind('png', bars=True), drawing.of_kind('patch')
+            if maps and bars: assert np.mean(apart(np.vstack(maps), np.vstack(bars)) > 12) < .1, f'no colours of the key in a map of {page}'
+            if maps and patches: assert apart(np.vstack(patches), np.vstack(maps)).max() < 6, f'a key of {page} has no colour of its map'
+            keys += bool(maps and (bars or patches))
+    assert keys
 
 
 # Figures to touch
