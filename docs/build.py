@@ -335,12 +335,24 @@ def definitions(source: str) -> list[str]:
     return [name.lower() for name in names]
 
 
+def in_both(found: re.Match, folder: Path) -> str:
+    """A picture of a screen, twice if there is one of a dark screen beside it: `NAME.jpg` for light
+    pages, `NAME-dark.jpg` for dark ones"""
+    told, path, kind = found.groups()
+    dark = f'{path}-dark.{kind}'
+    if not (folder/dark).is_file(): return found[0]
+    light = f'![{told}]({path}.{kind}){{.screen .only-light}}'
+    return f'{light}![{told}]({dark}){{.screen .only-dark}}'
+
+
 def prose(text: str, page: Path, link: Callable) -> str:
     "A text cell of a page, with its links as the site needs them"
     cfg = get_config()
     depth = len(page.parts)
     up = '../'*(depth - 1)
     text = link(text, up)
+    folder = (nbs/page).parent
+    text = re.sub(r'!\[([^]]*)\]\(([^)]+)\.(jpg)\)', lambda found: in_both(found, folder), text)
     text = re.sub(r'(\]\()(\.\./)+docs/images/', rf'\1{up}images/', text)
     # HTML, which Sphinx leaves as it is
     text = re.sub(r'(src="|srcset=")(\.\./)+docs/images/', rf'\1{up}_static/', text)
