@@ -112,7 +112,9 @@ def build_site(html) -> int: return docs_module('build').html(html)
 
 
 def docs_module(name: str):
-    "A script of docs/ as a module"
+    "A script of docs/ as a module, with those that it imports"
+    docs = str(ROOT/'docs')
+    if docs not in sys.path: sys.path.append(docs)
     spec = importlib.util.spec_from_file_location(name, ROOT/f'docs/{name}.py')
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

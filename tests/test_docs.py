@@ -11,6 +11,7 @@ from conftest import ROOT, docs_module
 from fontTools.ttLib import TTFont
 
 build = docs_module('build')
+figures = build.figures
 
 
 def read(path: Path) -> str: return path.read_text(encoding='utf-8')
@@ -108,6 +109,74 @@ def test_figures_are_told_in_words():
         for cell in filter(has_picture, build.visible(path).cells):
             told = cell.metadata.get('mystnb')
             assert told, f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
+
+
+# Figures on light and on dark pages
+
+@pytest.mark.parametrize('colour', ['#000000', '#4d4d4d', '#737373', '#999999', '#dddddd', '#ffffff'])
+def test_grey_stands_out_from_dark_as_from_white(colour):
+    "What stands out by 8 and more may lose some"
+    dark = figures.on_dark(colour)
+    before = figures.contrast(colour, '#ffffff')
+    after = figures.contrast(dark, figures.GROUND)
+    assert after == pytest.approx(before, abs=.15) if before < 8 else after > 7
+
+
+def test_hues_stand_out_from_dark_and_from_each_other():
+    "matplotlib's ten colours and those for the colour-blind"
+    hues = [
+        '#1f77b4', '#ff7f0e', '#2ca02c', '#d62728', '#9467bd', '#8c564b', '#e377c2', '#bcbd22',
+        '#17becf', '#0072b2', '#56b4e9', '#e69f00', '#d55e00', '#0b5394',
+    ]
+    dark = [figures.on_dark(hue) for hue in hues]
+    for one in dark: assert figures.contrast(one, figures.GROUND) > 4, one
+    assert len(set(dark)) == len(hues)
+
+
+def drawing(name: str, cell: str) -> str:
+    "The drawing in a notebook's cell"
+    cells = nbformat.read(build.nbs/name, 4).cells
+    [outputs] = [one.outputs for one in cells if one.id == cell]
+    [svg] = [out.data['image/svg+xml'] for out in outputs if 'image/svg+xml' in out.get('data', {})]
+    return svg
+
+
+def test_only_ink_changes_on_dark():
+    "Pictures and marked labels keep their colours, all other colours have one for dark pages"
+    svg = drawing('07_losses.ipynb', 'auc-6')            # two maps, with a + on some of their cells
+    page = figures.for_pages(svg)
+    tree = ElementTree.fromstring(page)
+    assert re.findall('data:image/[^"]*', page) == re.findall('data:image/[^"]*', svg)
+    marked = [element for element in tree.iter() if element.get('id', '').startswith('as-is')]
+    assert marked
+    kept = {id(part) for element in marked for part in element.iter()}
+    for element in tree.iter():
+        style = element.get('style', '')
+        if id(element) in kept: assert 'var(' not in style
+        else: assert not figures.HEX.search(style)
+    assert f'--000000:{figures.on_dark("#000000")}' in page.partition('svg:target')[2]
+
+
+def test_panels_have_all_of_a_drawing():
+    "Each axes is in one of them, with its letters"
+    svg = drawing('07_losses.ipynb', 'auc-6')
+    parts = figures.panels(svg)
+    assert len(parts) == 2
+    axes = [re.findall('id="(panel-[^"]*)"', part) for part in parts]
+    assert sorted(sum(axes, [])) == sorted(re.findall('id="(panel-[^"]*)"', svg))
+    for part in parts:
+        used = set(re.findall('href="#([^"]*)"', part))
+        assert used <= set(re.findall(' id="([^"]*)"', part))
+
+
+def test_pictures_of_screens_have_a_dark_one(site):
+    "But for one that is dark itself"
+    pictures = {path.stem for path in (build.nbs/'tutorials/images').glob('*.jpg')}
+    light = {name for name in pictures if not name.endswith('-dark')} - {'explorer-phone'}
+    assert {f'{name}-dark' for name in light} <= pictures
+    explorer = read(site/'tutorials/explorer.html')
+    for name in light - {'report'}: assert f'{name}-dark.jpg' in explorer
+    for page in ('report', 'demo', 'cli'): assert 'report-dark.jpg' in read(site/f'apps/{page}.html')
 
 
 # The glossary and the reference
