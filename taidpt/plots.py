@@ -71,33 +71,40 @@ def _is_grey(color)->bool: # any colour of matplotlib's
     r, g, b = to_rgb(color)
     return max(r, g, b) - min(r, g, b) < 0.15
 
-def _grounds(fig:'Figure')->list[tuple]:
-    "Pictures and coloured patches of a figure, each with its place in pixels."
+def _seen(ground:'Artist')->'Bbox|None':
+    "The place of a picture or patch in pixels, within its axes."
+    from matplotlib.transforms import Bbox
+    place = ground.get_window_extent()
+    return Bbox.intersection(place, ground.axes.bbox) if ground.axes else place
+
+def _grounds(fig:'Figure')->list['Bbox']:
+    "The places of a figure's pictures and coloured patches."
     from matplotlib.image import AxesImage
     from matplotlib.patches import Patch
     pictures = fig.findobj(AxesImage)
     patches = fig.findobj(lambda artist: isinstance(artist, Patch) and artist.get_fill())
     coloured = [patch for patch in patches if not _is_grey(patch.get_facecolor())]
-    return [(ground, ground.get_window_extent()) for ground in pictures + coloured]
+    places = [_seen(ground) for ground in pictures + coloured]
+    return [place for place in places if place is not None]
 
-def _lies_on(ink:'Artist', grounds:list[tuple])->bool: # as of `_grounds`
-    "Whether a text or a line lies on one of the grounds."
-    box = ink.get_window_extent()
+def _lies_on(ink:'Artist', grounds:list['Bbox'])->bool:
+    "Whether a text or a line lies on one of the grounds, or a text on a coloured patch of its own."
     own = ink.get_bbox_patch() if hasattr(ink, 'get_bbox_patch') else None
-    for ground, place in grounds:
-        if ground is own: return True
+    if own is not None and own.get_fill() and not _is_grey(own.get_facecolor()): return True
+    box = ink.get_window_extent()
+    for place in grounds:
         across = place.x0 <= box.x0 + 1 and box.x1 - 1 <= place.x1
         along = place.y0 <= box.y0 + 1 and box.y1 - 1 <= place.y1
         if across and along: return True
     return False
 
 def _labels_on_grounds(fig:'Figure')->list:
-    "Texts and lines in black, grey or white that lie on a picture or on a coloured patch."
-    from matplotlib.lines import Line2D
-    from matplotlib.text import Text
+    "Texts and lines of plots in black, grey or white that lie on a picture or a coloured patch."
+    from matplotlib.axes import Axes
     grounds = _grounds(fig)
-    inks = fig.findobj(lambda artist: isinstance(artist, (Line2D, Text)) and artist.get_visible())
-    return [ink for ink in inks if _is_grey(ink.get_color()) and _lies_on(ink, grounds)]
+    inks = [ink for ax in fig.findobj(Axes) for ink in (*ax.lines, *ax.texts)]
+    grey = [ink for ink in inks if ink.get_visible() and _is_grey(ink.get_color())]
+    return [ink for ink in grey if _lies_on(ink, grounds)]
 
 # %% ../nbs/plots.ipynb #plots-svg-02
 def _maps(fig:'Figure')->list:
@@ -176,7 +183,14 @@ def _light(svg:str)->str:
     svg = re.sub(r'"data:image/png;base64,([^"]*)"', _light_picture, svg)
     numbers = r'(?<= )(d|x|y)="([^"]*)"'
     svg = re.sub(numbers, lambda m: f'{m[1]}="{_rounded(m[2])}"', svg)
-    return re.sub(r'\n\s*', '\n', svg)
+    svg = re.sub(r'\n\s*', '\n', svg)
+    dots = r'<g( clip-path="[^"]*")?>((?:\n<use [^>]*(style="[^"]*")/>)(?:\n<use [^>]*\3/>)+\n)</g>'
+    return re.sub(dots, _one_style, svg)
+
+def _one_style(found:re.Match)->str: # a group of dots
+    "The dots with their style at the group, said once."
+    clip, dots, style = found.groups('')
+    return f'<g{clip} {style}>' + dots.replace(f' {style}', '') + '</g>'
 
 def _rounded(path:str)->str:
     "Coordinates with two decimals."
