@@ -172,14 +172,21 @@ def fold_menu(app, pagename, templatename, context, doctree):
 def figures(app, pagename, templatename, context, doctree):
     """A figure's further panels need no words of their own; a drawing is there twice, for light and
     for dark pages (see figures.py)"""
+    # outputs are named by their digests
+    sources = {name: uri for uri, name in app.builder.images.items()}
+
     def without_words(found):
         first, words, others = found.groups()
         return first + others.replace(f'alt="{words}"', 'alt=""')
 
     def in_both(found):
         start, file, end = found.groups()
-        light = f'<img class="only-light" {start}{file}{end}'
-        return f'{light}<img class="only-dark" {start}{file}#dark{end}'
+        svg = Path(app.srcdir, sources[file]).read_text(encoding='utf-8')
+        width = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
+        # text of 9 points is still legible; a phone scrolls what is wider
+        legible = f'style="min-width: {.62*width:.0f}px"'
+        light = f'<img class="only-light" {legible} {start}{file}{end}'
+        return f'{light}<img class="only-dark" {legible} {start}{file}#dark{end}'
 
     panels = r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)'
     body = re.sub(panels, without_words, context.get('body', ''))
