@@ -115,6 +115,7 @@ def mark(cell, helpers: set[str]):
         'remove-input': directives.get('echo:') == ['false'],
         'remove-output': directives.get('output:') == ['false'],
         'hide-input': directives.get('code-fold:') == ['true'],
+        'exported': 'export' in directives,
         'drop': hidden or directives.get('include:') == ['false'],
     }
     cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
