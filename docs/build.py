@@ -125,7 +125,9 @@ def mark(cell, helpers: set[str]):
     kind = folded(cell, helpers)
     if kind:
         cell.metadata['tags'].append('hide-input')
-        cell.metadata['mystnb'] = dict(code_prompt_show=kind, code_prompt_hide=kind)
+    elif tags['hide-input'] and tags['exported'] and not cell.get('outputs'):
+        kind = THE_CODE
+    if kind: cell.metadata['mystnb'] = fold_as(kind)
 
 
 def shown(cell) -> nbformat.NotebookNode:
@@ -188,6 +190,23 @@ def folded(cell, helpers: set[str]) -> str:
     if 'export' in cell.directives_ or whole <= 3: return ''
     tests = sum(n for statement, n in lines.items() if checks(statement, helpers))
     return 'Tests' if 2*tests >= whole else ''
+
+
+THE_CODE = 'The code'
+
+
+def fold_as(label: str) -> dict:
+    "What tells MyST-NB the words that a fold shows"
+    return dict(code_prompt_show=label, code_prompt_hide=label)
+
+
+def name_fold(cell):
+    "Say of a fold of exported code which public names it defines, or that it has helpers alone"
+    if fold_label(cell) != THE_CODE: return
+    kinds = ast.ClassDef, ast.FunctionDef
+    names = [s.name for s in statements(cell.source) if isinstance(s, kinds)]
+    public = ', '.join(name for name in names if not name.startswith('_'))
+    cell.metadata['mystnb'] = fold_as(f'{THE_CODE} of {public}' if public else 'Helpers')
 
 
 def fold_label(cell) -> str|None:
@@ -442,6 +461,7 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
             anchored.update(new)
             anchors = ''.join(f'<a id="{name}"></a>' for name in new)
             if anchors: cells.append(made('markdown', anchors))
+            name_fold(cell)
         cells += with_panels(cell)
     if page.name == get_config().readme_nb: cells.append(made('markdown', contents()))
     for i, cell in enumerate(cells): cell['id'] = f'cell-{i}'

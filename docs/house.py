@@ -461,9 +461,10 @@ def shows_a_picture(cell) -> bool:
 
 
 def words_of(text: str) -> int:
-    "How many words a text has; an equation is one, a drawing none"
+    "How many words a text has; an equation is one, a drawing or a tag none"
     text = re.sub(DRAWING, '', text, flags=re.DOTALL)
     text = re.sub(r'\$\$.*?\$\$|\$.*?\$', 'x', text, flags=re.DOTALL)
+    text = re.sub(r'</?[a-z][^<>]*>', '', text)
     return len(re.findall(r"\w[\w'’-]*", text))
 
 
@@ -508,17 +509,15 @@ def height(cell) -> float:
 
 
 def above_picture(cells: list) -> float:
-    "About how many pixels stand above the first picture; infinite without one"
-    pixels = 0
-    for cell in cells:
-        if not shows_a_picture(cell):
-            pixels += height(cell)
-            continue
-        if cell.cell_type == 'markdown':
-            before, *_ = re.split(PICTURE, cell.source)
-            return pixels + 26*words_of(before)/14
-        return pixels + 18*lines_in_sight(cell)
-    return math.inf
+    """About how many pixels stand above the first picture, or above the code that draws it;
+    infinite without one"""
+    above = list(takewhile(lambda cell: not shows_a_picture(cell), cells))
+    if len(above) == len(cells): return math.inf
+    pixels = sum(map(height, above))
+    last = cells[len(above)]
+    if last.cell_type != 'markdown': return pixels
+    before, *_ = re.split(PICTURE, last.source)
+    return pixels + 26*words_of(before)/14
 
 
 def sitting(path: Path) -> dict[str, float]:

@@ -78,6 +78,7 @@ def _raw_bytes(t:Tensor) -> np.ndarray:
     return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 # %% ../nbs/04_clip.ipynb #cl-ref-photos
+#| code-fold: true
 def reference_photos() -> list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
     return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))

@@ -171,7 +171,7 @@ def bootstrap_interval(
     drawn:np.ndarray, # B values, one of each draw; NaN (no positive drawn) is omitted
     lowest:float=0., # bound of the limits; the highest is 100
 )->Interval:
-    "A number with the middle 95 % of the draws, shifted to the measured value."
+    "A number with the 95 % interval of its draws, centred on the measured value."
     value = float(value)
     drawn = np.asarray(drawn)
     drawn = drawn[~np.isnan(drawn)]
