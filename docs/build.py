@@ -6,8 +6,9 @@
 
 Nothing is executed: pages show the outputs that the notebooks hold. nbdev's processors do what its
 own site does with `#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted names. Unlike
-there, exported code stays visible, since it is what the notebooks explain. The reference, a page
-for each module, is read off the package itself: signatures, docments and docstrings.
+there, exported code stays visible, since it is what the notebooks explain, unless its cell asks
+with `#| code-fold: true` to be folded. The reference, a page for each module, is read off the
+package itself: signatures, docments and docstrings.
 (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
 """
 import ast
@@ -181,7 +182,8 @@ def folded(cell, helpers: set[str]) -> str:
     """What a cell is a click away as: 'Imports' if it does nothing else, 'Tests' if most of its
     lines check something, '' for one that is in sight.
 
-    Exported code, code with an output, and up to three lines of tests stay in sight."""
+    Exported code, code with an output, and up to three lines of tests stay in sight, unless
+    `#| code-fold: true` folds them (`mark`)."""
     body = statements(cell.source)
     if cell.get('outputs') or not body: return ''
     if only_imports(body): return 'Imports'
