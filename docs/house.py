@@ -28,7 +28,7 @@ from unittest import mock
 import nbformat
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-import build  # noqa: E402
+import build
 
 FLOORS = {                        # of a folder or module; all others are the method, on floor 2
     'files': 0, 'plots': 0,
