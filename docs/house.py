@@ -70,7 +70,7 @@ FOR_USERS = {
     'apps.cluster': {'score_files'},
     'apps.demo': {'DemoResult'},
     'encoders.features': {'load_features'},
-    'paper.family': {'FAMILY', 'Result', 'read_results', 'keep_results'},
+    'paper.family': {'FAMILY', 'Method', 'Result', 'read_results', 'keep_results'},
     'paper.published': {'PublishedRun'},
     'paper.reproduce': {'TABLES'},
 }
