@@ -121,7 +121,10 @@ def test_figures_are_told_in_words():
 
 # Figures on light and on dark pages
 
-@pytest.mark.parametrize('colour', ['#000000', '#4d4d4d', '#737373', '#999999', '#dddddd', '#ffffff'])
+GREYS = ['#000000', '#4d4d4d', '#737373', '#999999', '#dddddd', '#ffffff']
+
+
+@pytest.mark.parametrize('colour', GREYS)
 def test_grey_stands_out_from_dark_as_from_white(colour):
     "What stands out by 8 and more may lose some"
     dark = figures.on_dark(colour)
@@ -184,7 +187,8 @@ def test_pictures_of_screens_have_a_dark_one(site):
     assert {f'{name}-dark' for name in light} <= pictures
     explorer = read(site/'tutorials/explorer.html')
     for name in light - {'report'}: assert f'{name}-dark.jpg' in explorer
-    for page in ('report', 'demo', 'cli'): assert 'report-dark.jpg' in read(site/f'apps/{page}.html')
+    for page in ('report', 'demo', 'cli'):
+        assert 'report-dark.jpg' in read(site/f'apps/{page}.html')
 
 
 # The glossary and the reference
