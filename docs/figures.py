@@ -1,8 +1,8 @@
 """Drawings of the notebooks for light and dark pages.
 
-`taidpt.plots.figure_svg` draws black on white. Here the ground becomes transparent, and each colour
+`figures_as_svg` of `taidpt.plots` draws black on white. Here the ground becomes transparent, and each colour
 gets a second one for dark pages: FILE.svg is for light pages, and FILE.svg#dark is the same file
-with the second colours. Photos, maps and what `figure_svg` has marked as `as-is` keep theirs, so
+with the second colours. Photos, maps and what it has marked as `as-is` keep theirs, so
 that a map still says what its key says.
 """
 import re
@@ -104,7 +104,7 @@ def grounds(tree):
 
 
 def for_pages(svg: str) -> str:
-    "A drawing of `figure_svg` with a transparent ground and colours for light and dark pages"
+    "A drawing with a transparent ground and colours for light and dark pages"
     tree = ElementTree.fromstring(svg)
     for group, patch in list(grounds(tree)): group.remove(patch)
     found = {'#000000'}
