@@ -1,9 +1,9 @@
 """Drawings of the notebooks for light and dark pages.
 
-`figures_as_svg` of `taidpt.plots` draws black on white. Here the ground becomes transparent, and each colour
-gets a second one for dark pages: FILE.svg is for light pages, and FILE.svg#dark is the same file
-with the second colours. Photos, maps and what it has marked as `as-is` keep theirs, so
-that a map still says what its key says.
+`figures_as_svg` of `taidpt.plots` draws black on white. Here the ground becomes transparent, and
+each colour gets a second one for dark pages: FILE.svg is for light pages, and FILE.svg#dark is the
+same file with the second colours. Photos, maps and what is marked as `as-is` keep theirs, so that
+a map still says what its key says.
 """
 import re
 from copy import deepcopy
