@@ -30,10 +30,12 @@ class Tag(NamedTuple):
     present:bool # whether the score reaches the threshold of the class
 
 def as_tags(
-    scores:ArrayLike, # N × C; NaN where a picture was skipped
-    names:Sequence[str], # C classes
-    thresholds:ArrayLike, # C numbers, one for all, or N × C
-)->list[list[Tag]]: # for each picture its classes, the surest first; [] for a skipped one
+    scores: ArrayLike,  # N × C; NaN where a picture was skipped
+    names: Sequence[str],  # C classes
+    thresholds: ArrayLike,  # C numbers, one for all, or N × C
+) -> list[
+    list[Tag]
+]:  # for each picture its classes, farthest above its threshold first; [] if skipped
     "Tags of pictures, in the order of score minus threshold."
     scores = _doubles(scores)
     margins = scores - _doubles(thresholds)
@@ -67,8 +69,6 @@ def picture_thresholds(
     return thresholds + np.maximum(best, 0)/5
 
 # %% ../nbs/10_tags.ipynb #15-thr
-_NUMBERS = 'values', 'slopes', 'offsets', 'positives'       # one of each for a class
-
 @dataclass
 class Thresholds:
     "Thresholds and probabilities of C classes, and their source."
@@ -101,6 +101,10 @@ class Thresholds:
         if _describes_thresholds(about): return cls(**about)
         raise ValueError(f'{where} must have names, {", ".join(_NUMBERS)} of each class, pictures, '
                          'source and data: the file was changed, or is of another taidpt')
+
+# %% ../nbs/10_tags.ipynb #15-thr-checks
+#| code-fold: true
+_NUMBERS = 'values', 'slopes', 'offsets', 'positives'       # one of each for a class
 
 def _describes_thresholds(about:object)->bool:
     "Whether a value from JSON has every field, no other, and each of its kind."
@@ -156,6 +160,6 @@ class Rule(NamedTuple):
         if self.relative: return picture_thresholds(scores, self.limits)
         return np.broadcast_to(as_array(self.limits), np.shape(scores))
 
-    def tags(self, scores:ArrayLike, names:Sequence[str])->list[list[Tag]]: # N × C; C
-        "For each picture (label, score, present) of each class, the surest first; [] if skipped."
+    def tags(self, scores:ArrayLike, names:Sequence[str])->list[list[Tag]]:  # N × C; C
+        "For each picture (label, score, present) of each class, farthest above its threshold first."
         return as_tags(scores, names, self.thresholds(scores))
