@@ -204,7 +204,7 @@ class Predictor:
         on_error:str='raise', # as in `predict`
         progress:bool=True, # a bar
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
-        "The classes of each picture, the surest first: present ones, then the others."
+        "The classes of each picture, by score minus threshold: present ones come first."
         rule = self.rule(threshold, probability)
         return rule.tags(self.scores_for(rule, pictures, on_error, progress), self.classes.names)
 

@@ -30,12 +30,10 @@ class Tag(NamedTuple):
     present:bool # whether the score reaches the threshold of the class
 
 def as_tags(
-    scores: ArrayLike,  # N × C; NaN where a picture was skipped
-    names: Sequence[str],  # C classes
-    thresholds: ArrayLike,  # C numbers, one for all, or N × C
-) -> list[
-    list[Tag]
-]:  # for each picture its classes, farthest above its threshold first; [] if skipped
+    scores:ArrayLike, # N × C; NaN where a picture was skipped
+    names:Sequence[str], # C classes
+    thresholds:ArrayLike, # C numbers, one for all, or N × C
+)->list[list[Tag]]: # for each picture its classes; [] for a skipped one
     "Tags of pictures, in the order of score minus threshold."
     scores = _doubles(scores)
     margins = scores - _doubles(thresholds)
@@ -160,6 +158,6 @@ class Rule(NamedTuple):
         if self.relative: return picture_thresholds(scores, self.limits)
         return np.broadcast_to(as_array(self.limits), np.shape(scores))
 
-    def tags(self, scores:ArrayLike, names:Sequence[str])->list[list[Tag]]:  # N × C; C
-        "For each picture (label, score, present) of each class, farthest above its threshold first."
+    def tags(self, scores:ArrayLike, names:Sequence[str])->list[list[Tag]]: # N × C; C
+        "For each picture (label, score, present) of each class, as `as_tags` orders them."
         return as_tags(scores, names, self.thresholds(scores))
