@@ -89,6 +89,14 @@ def test_pages_of_the_site(site):
     assert f'href="https://colab.research.google.com/github/taidpt/taidpt/blob/{notebook}' in learn
 
 
+def test_folds_of_exported_code_say_what_they_define(site):
+    "A class and its helpers are one fold"
+    clip = read(site/'04_clip.html')
+    of_class = 'The code of reference_photos, FrozenCLIP'
+    for label in (of_class, 'The code of encode_sentences', 'Helpers'):
+        assert f'>{label}<' in clip
+
+
 def test_reference_of_the_site(site):
     "Parameters with their defaults, a link to the notebook, and what a class inherits"
     scores = read(site/'reference/scores.html')
