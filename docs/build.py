@@ -38,7 +38,7 @@ images = root/'docs/images'
 pages = root/'docs/_build/src'
 sections = {                                  # title -> notebooks of nbs/
     'Tutorials': 'tutorials/*',
-    'The method': '[01]?_*',
+    'The method': '[01]?_* tiles attention',
     'Words and captions': 'text/*',
     'CLIP and its features': 'encoders/*',
     'Data sets and baselines': 'datasets/* baselines/*',

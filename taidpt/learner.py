@@ -67,6 +67,7 @@ def name_frequency(train:LabeledTexts)->list[float]: # C shares; `train` without
     return [count/sentences for count in train.labels.sum(0).tolist()]
 
 # %% ../nbs/13_taidpt.ipynb #09-set-1
+#| code-fold: true
 def check_n_ctx(n_ctx:int, clip:FrozenCLIP)->None:
     "`ValueError` unless a prompt has room for so many vectors and a class name."
     at_least(1, whole=True, n_ctx=n_ctx)
@@ -81,7 +82,7 @@ def _check_init(init:str|Tensor|None, C:int, D:int)->None:
     if not fits:
         raise ValueError(f"init must be 'concepts' or a {C} × {D} tensor, got {init!r:.60}.")
 
-# %% ../nbs/13_taidpt.ipynb #09-prompts-1
+# %% ../nbs/13_taidpt.ipynb #09-means
 def class_means(
     h:Tensor, # features of sentences, N × D
     y:Tensor, # their labels, N × C, 0 or 1
@@ -90,6 +91,8 @@ def class_means(
     count = y.sum(0).clamp(min=1)[:, None]
     return (y.T @ h) / count - h.mean(0)
 
+# %% ../nbs/13_taidpt.ipynb #09-prompts-1
+#| code-fold: true
 def _class_gap(h:Tensor, y:Tensor)->float: # N × D, of unit length; N × C, bool, no empty column
     "How far a sentence's own classes score above the others: the 95 % quantile."
     p = global_scores(h, class_means(h, y.float()))
@@ -113,6 +116,8 @@ def auto_settings(
     settings = {'scale': min(4., margin/gap), 'tau_image': .025*gap/.25}    # RN50 has a gap of 1/4
     return {name: float(f'{x:.2g}') for name, x in settings.items()}
 
+# %% ../nbs/13_taidpt.ipynb #09-start
+#| code-fold: true
 def start_near(
     prompts:PromptLearner, # changed in place
     vectors:Tensor, # C × D, any length
@@ -145,6 +150,7 @@ def warn_of_long_training(model:Predictor, recipe:Recipe, n:int)->None: # senten
                               'Fewer --epochs take less.'), stacklevel=3)
 
 # %% ../nbs/13_taidpt.ipynb #09-005
+#| code-fold: true
 class PromptModel(Predictor):
     "Base class of models that learn prompts, from sentences or from pictures."
     def is_fitted(self)->bool: return 'prompts_' in vars(self)
@@ -246,6 +252,7 @@ def with_contexts(
     return twin
 
 # %% ../nbs/13_taidpt.ipynb #09-tai-1
+#| code-fold: true
 def _data_digest(train:LabeledTexts, init:str|Tensor|None)->str:
     "A hash of sentences, labels and the vectors to begin near."
     parts = [train.labels]

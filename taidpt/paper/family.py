@@ -28,7 +28,7 @@ from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..encoders.features import FeatureStore
-from ..ensemble import Attended
+from ..attention import Attended
 from ..files import DATA, digest, from_cell, locked, shown, write_whole
 from ..learner import TaIDPT
 from ..metrics import Interval, Measured
