@@ -188,7 +188,8 @@ def figures(app, pagename, templatename, context, doctree):
         light = f'<img class="only-light" {legible} {start}{file}{end}'
         return f'{light}<img class="only-dark" {legible} {start}{file}#dark{end}'
 
-    panels = r'(<img alt="([^"]+)"[^>]*/>\s*)((?:<img alt="\2"[^>]*/>\s*)+)'
+    # those of an output have no class yet
+    panels = r'(<img alt="([^"]+)" src=[^>]*/>\s*)((?:<img alt="\2" src=[^>]*/>\s*)+)'
     body = re.sub(panels, without_words, context.get('body', ''))
     drawing = r'<img ([^>]*src="[^"]*_images/)(\w{64}\.svg)("[^>]*/>)'
     context['body'] = re.sub(drawing, in_both, body)
