@@ -117,7 +117,18 @@ def for_pages(svg: str) -> str:
     tree.set('id', 'dark')
     for side in ('width', 'height'):                                # of points, a pixel is 3/4
         tree.set(side, f"{float(tree.get(side).removesuffix('pt'))*4/3:.1f}")
-    return ElementTree.tostring(tree, encoding='unicode')
+    return lean(ElementTree.tostring(tree, encoding='unicode'))
+
+
+def lean(svg: str) -> str:
+    "The same drawing in fewer bytes: most are letters, their names and their places"
+    letters = dict.fromkeys(re.findall('<path id="([^"]+)"', svg))
+    short = {name: f'g{i}' for i, name in enumerate(letters)}
+    svg = re.sub('<path id="([^"]+)"', lambda found: f'<path id="{short[found[1]]}"', svg)
+    svg = re.sub('xlink:href="#([^"]+)"', lambda found: f'href="#{short[found[1]]}"', svg)
+    svg = re.sub(r'translate\([^)]*\)', lambda found: re.sub(r'(\.\d)\d+', r'\1', found[0]), svg)
+    svg = re.sub(' d="[^"]*"', lambda found: re.sub(' ?([A-Za-z]) ', r'\1', found[0]), svg)
+    return svg.replace(' />', '/>')
 
 
 def panels(svg: str) -> list[str]:
