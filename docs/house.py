@@ -55,7 +55,8 @@ IN_ORDER = {
 DEPTHS = {'frames of fit': 11, 'frames of predict': 12, 'frames of tag': 16}
 CHOICES = {'parameters of TaIDPT': 16, 'parameters of fit': 6, 'parameters of predict': 3}
 BOUNDS = READABLE | IN_ORDER | DEPTHS | CHOICES
-SITTING = {'words': 1_300, 'tests': 15, 'first picture': 25}       # of a page of the spine
+# of a page of the spine
+SITTING = {'words': 1_300, 'words of exercises': 120, 'tests': 15, 'first picture': 25}
 
 # Names that no other module or page needs: users call them, or meet them in what they call
 FOR_USERS = {
@@ -474,10 +475,22 @@ def before_edge_cases(cell) -> bool:
     return cell.cell_type != 'markdown' or not heading
 
 
+def split_exercises(cells: list) -> tuple[list, list]:
+    "Cells to read, and those of exercises, from a heading of that name to the next heading"
+    read, exercises = [], []
+    found = read
+    for cell in cells:
+        heading = re.match(r'#+ (\w+)', cell.source) if cell.cell_type == 'markdown' else None
+        if heading: found = exercises if heading[1].startswith('Exercise') else read
+        found.append(cell)
+    return read, exercises
+
+
 def sitting(path: Path) -> dict[str, float]:
-    """What a page asks of a reader: words of prose; the share of tests, in percent of the code
-    before its edge cases; how far down, in percent of the page, the first picture is (or 100)"""
-    cells = nbformat.read(path, as_version=4).cells
+    """What a page asks of a reader: words of prose, and of exercises, which one may leave out; the
+    share of tests, in percent of the code before its edge cases; how far down, in percent of the
+    page, the first picture is (or 100)"""
+    cells, exercises = split_exercises(nbformat.read(path, as_version=4).cells)
     main_part = list(takewhile(before_edge_cases, cells))
     code = sum(map(code_lines, main_part))
     tests = sum(map(code_lines, filter(is_test, main_part)))
@@ -486,6 +499,7 @@ def sitting(path: Path) -> dict[str, float]:
     length_above = sum(len(cell.source) for cell in above)
     return {
         'words': sum(map(words_in, cells)),
+        'words of exercises': sum(map(words_in, exercises)),
         'tests': 100*tests/max(code, 1),
         'first picture': 100*length_above/length,
     }
