@@ -1,12 +1,13 @@
-"""Draw ten seconds of learning: docs/images/learning.svg, which moves, from a run of forty steps.
+"""Draw ten seconds of learning from a run of forty steps: docs/images/learning.svg, which moves,
+and learning-still.svg, the last step.
 
     python docs/learning.py         learn, note every step or two in learning.json, draw
     python docs/learning.py draw    draw what is noted
 
-The front page and tutorials/learn show it. Five classes are learned from bundled captions: points
-of sentences stay where they are, points of classes move, the loss falls, and the map of a class
-over a photo changes. Whoever prefers less motion sees the last step. The photo is idea.jpg, the
-square that the embedded CLIP sees of 000000011149.jpg (CC BY 2.0).
+The front page and tutorials/learn show it; whoever prefers less motion sees the still. Five classes
+are learned from bundled captions: points of sentences stay where they are, points of classes move,
+the loss falls, and the map of a class over a photo changes. The photo is idea.jpg, the square that
+the embedded CLIP sees of 000000011149.jpg (CC BY 2.0).
 """
 import base64
 import json
@@ -22,8 +23,8 @@ OF_A_CLASS = 12                         # sentences that are drawn
 SECONDS = 10
 LEARNING = .8                           # share of the time; then the last step stays
 ABOUT = (
-    'Forty steps of learning: five classes move towards their sentences, the loss falls, and the '
-    'map of bicycle settles on the bicycles of a photo.')
+    'Forty steps of learning: five classes move among their sentences, the loss falls from 6.1 to '
+    '1.7, bicycle’s map brightens.')
 
 STYLE = '''
   .card { fill: #ffffff; }
@@ -61,10 +62,7 @@ font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" \
 font-size="12" role="img" aria-labelledby="title about">
 <title id="title">Prompts learn from sentences</title>
 <desc id="about">{about}</desc>
-<style>{style}
-  @media (prefers-reduced-motion: no-preference) {{
-{motion}
-  }}
+<style>{style}{motion}
 </style>
 <rect class="card" width="{w}" height="{h}" rx="10"/>'''
 
@@ -148,17 +146,22 @@ def rounded(numbers) -> list:
 # The drawing: points at the upper left, the photo beside them, the loss below
 
 WIDTH, HEIGHT = 358, 292
-POINTS = (8, 28, 170)                   # x, y and side
-PHOTO = (186, 28, 164)
+POINTS = (8, 28, 166)                   # x, y and side
+PHOTO = (184, 28, 166)
 LOSS = (36, 222, 306, 48)               # x, y, width and height
-HALF = .85                              # from the centre of the plane to its edge
+LEFT, TOP, ACROSS = -.82, .52, 1.36     # what is shown of the plane
+LABELS = {                              # where a name stands, from its point
+    'person': (8, 4, 'start'), 'bicycle': (-8, 2, 'end'), 'motorbike': (18, 15, 'end'),
+    'bus': (8, 4, 'start'), 'dog': (8, 4, 'start'),
+}
+DARK = .1                               # a cosine that gets nothing of the map's colour
 
 
 def on_plane(place) -> tuple[float, float]:
     "Where a point of the plane is drawn"
     left, top, side = POINTS
     x, y = place
-    return round(left + side*(x + HALF)/(2*HALF), 1), round(top + side*(HALF - y)/(2*HALF), 1)
+    return round(left + side*(x - LEFT)/ACROSS, 1), round(top + side*(TOP - y)/ACROSS, 1)
 
 
 def on_curve(step: int, loss: float, highest: float) -> tuple[float, float]:
@@ -168,8 +171,8 @@ def on_curve(step: int, loss: float, highest: float) -> tuple[float, float]:
 
 
 def brightness(cosine: float, highest: float) -> float:
-    "How much of the map's colour lies over a place: none for a cosine of 0 or less"
-    return round(.8*max(0, cosine)/highest, 2)
+    "How much of the map's colour lies over a place"
+    return round(.85*max(0, cosine - DARK)/(highest - DARK), 2)
 
 
 def frames(name: str, steps: list[int], states: list[str]) -> str:
@@ -193,7 +196,7 @@ def line(points) -> str:
 
 def points(noted: dict) -> tuple[list[str], list[str]]:
     "Sentences, which stay, and classes, which move; and how"
-    parts = [f'<rect class="panel" x="8" y="28" width="{POINTS[2]}" height="164" rx="6"/>']
+    parts = [f'<rect class="panel" x="8" y="28" width="{POINTS[2]}" height="{POINTS[2]}" rx="6"/>']
     motion = []
     for column, places in enumerate(noted['sentences']):
         for place in places:
@@ -203,8 +206,8 @@ def points(noted: dict) -> tuple[list[str], list[str]]:
         way = [on_plane(classes[column]) for classes in noted['classes']]
         parts.append(f'<path class="path" d="{line(way)}"/>')
         x, y = way[-1]
-        side, anchor = (-7, 'end') if x > POINTS[0] + .7*POINTS[2] else (7, 'start')
-        label = text(side, 4, name, '', 11, anchor)
+        right, down, anchor = LABELS[name]
+        label = text(right, down, name, '', 11, anchor)
         dot = f'<circle class="c{column}" r="5"/>'
         parts.append(f'<g class="k{column}" transform="translate({x} {y})">{dot}{label}</g>')
         motion += [frames(f'k{column}', noted['steps'], [*map(moved, way)]), played(f'k{column}')]
@@ -259,27 +262,35 @@ def curve(noted: dict) -> tuple[list[str], list[str]]:
     return parts, motion
 
 
-def drawing(noted: dict) -> str:
+def drawing(noted: dict, moves: bool = True) -> str:
     "The whole file"
-    titles = [
-        text(10, 19, 'Classes among sentences', 'bold', 12.5),
-        text(PHOTO[0], 19, f'Where “{SHOWN}” looks', 'bold', 12.5),
-        text(10, 210, f'Loss of {noted["learned_from"]} sentences', 'bold', 12.5),
+    parts = [
+        text(10, 19, 'Classes and sentences', 'bold', 11.5),
+        text(PHOTO[0], 19, f'Where “{SHOWN}” looks', 'bold', 11.5),
+        text(10, 212, f'Loss of {noted["learned_from"]} sentences', 'bold', 11.5),
     ]
-    parts, motion = titles, []
+    motion = []
     for more_parts, more_motion in (points(noted), heat_map(noted), curve(noted)):
         parts += more_parts
         motion += more_motion
+    rules = '\n'.join(motion)
+    quietly = f'\n  @media (prefers-reduced-motion: no-preference) {{\n{rules}\n  }}'
     head = HEAD.format(
-        w=WIDTH, h=HEIGHT, about=ABOUT, style=STYLE, motion='\n'.join(motion))
+        w=WIDTH, h=HEIGHT, about=ABOUT, style=STYLE, motion=quietly if moves else '')
     return '\n'.join([head, *parts, '</svg>\n'])
 
 
+def drawings() -> dict[str, str]:
+    "What each file holds"
+    noted = json.loads((images/'learning.json').read_text(encoding='utf-8'))
+    return {'learning.svg': drawing(noted), 'learning-still.svg': drawing(noted, moves=False)}
+
+
 def main():
-    kept = images/'learning.json'
-    if sys.argv[1:] != ['draw']: kept.write_text(json.dumps(record()) + '\n', encoding='utf-8')
-    noted = json.loads(kept.read_text(encoding='utf-8'))
-    (images/'learning.svg').write_text(drawing(noted), encoding='utf-8')
+    if sys.argv[1:] != ['draw']:
+        kept = json.dumps(record()) + '\n'
+        (images/'learning.json').write_text(kept, encoding='utf-8')
+    for name, svg in drawings().items(): (images/name).write_text(svg, encoding='utf-8')
 
 
 if __name__ == '__main__': main()
