@@ -51,8 +51,8 @@ sections = {                                  # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
-        'learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea',
-        'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
+        'learn', 'touch', 'teach', 'explorer', 'your_own_classes', 'bring_your_clip',
+        'your_own_idea', 'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
     'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
