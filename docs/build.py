@@ -134,7 +134,7 @@ def mark(cell, helpers: set[str], heading: str = ''):
     answers = heading.startswith('Exercise') and 'hide-input' in cell.metadata['tags']
     kind = 'Answer' if answers else folded(cell, helpers)
     if kind:
-        cell.metadata['tags'].append('hide-input')
+        if not answers: cell.metadata['tags'].append('hide-input')
         cell.metadata['mystnb'] = dict(code_prompt_show=kind, code_prompt_hide=kind)
 
 

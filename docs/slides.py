@@ -193,10 +193,10 @@ def picture(page: str, text: str) -> str:
     return f'<picture>{source}{shown}</picture>'
 
 
-def output(out) -> str:
-    "An output as the site shows it: a picture, HTML or text"
+def output(out, told: str) -> str:
+    "An output as the site shows it: a picture, told in words, HTML or text"
     data = out.get('data', {})
-    alt = html.escape(''.join(data.get('text/plain', '')))
+    alt = html.escape(told or ''.join(data.get('text/plain', '')))
     for kind in ('image/jpeg', 'image/png'):
         if kind in data:
             content = ''.join(data[kind]).strip()
@@ -218,7 +218,9 @@ def part(page: str, name: str, what: str) -> str:
     if what == 'picture': return picture(page, cell.source)
     if what == 'equations': return equations(cell.source)
     if what == 'code': return code(cell.source)
-    if what == 'outputs': return '\n'.join(map(output, cell.outputs))
+    if what == 'outputs':
+        told = re.search(r'^#\| fig-alt: (.+)', cell.source, flags=re.MULTILINE)
+        return '\n'.join(output(out, told[1] if told else '') for out in cell.outputs)
     text = listed(cell.source) if what == 'list' else without_heading(cell.source)
     return as_html(page, text)
 

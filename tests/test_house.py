@@ -1,6 +1,7 @@
 """The house is as readable as it is meant to be, and its floors carry what is above them."""
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import ROOT, docs_module
 
@@ -139,6 +140,15 @@ def test_names_for_users_are_used_nowhere_else():
 def test_a_page_is_read_in_one_sitting(path):
     asked = house.sitting(path)
     assert not {what: n for what, n in asked.items() if n > house.SITTING[what]}
+
+
+def test_exercises_are_no_part_of_a_sitting():
+    "Their words count apart, up to the next heading"
+    sources = '# Page', '### Exercise: one', 'a question', '## Edge cases', 'the end'
+    cells = [nbformat.v4.new_markdown_cell(source) for source in sources]
+    read, exercises = house.split_exercises(cells)
+    assert [cell.source for cell in read] == ['# Page', '## Edge cases', 'the end']
+    assert [cell.source for cell in exercises] == ['### Exercise: one', 'a question']
 
 
 def test_the_spine_is_in_order():
