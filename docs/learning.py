@@ -23,8 +23,8 @@ OF_A_CLASS = 12                         # sentences that are drawn
 SECONDS = 10
 LEARNING = .8                           # share of the time; then the last step stays
 ABOUT = (
-    'Forty steps of learning: five classes move among their sentences, the loss falls from 6.1 to '
-    '1.7, bicycle’s map brightens.')
+    'Forty steps: five classes move among their sentences, the loss falls from 6.1 to 1.7, '
+    'bicycle’s map brightens.')
 
 STYLE = '''
   .card { fill: #ffffff; }
