@@ -52,8 +52,8 @@ sections = {                                  # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
-        'learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea',
-        'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
+        'learn', 'touch', 'teach', 'explorer', 'your_own_classes', 'bring_your_clip',
+        'your_own_idea', 'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
     'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
@@ -96,7 +96,10 @@ def visible(path: Path) -> nbformat.NotebookNode:
     "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
     proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
     helpers = test_helpers(proc.nb.cells)
-    for cell in proc.nb.cells: mark(cell, helpers)
+    heading = ''
+    for cell in proc.nb.cells:
+        if cell.cell_type == 'markdown': heading = last_heading(cell.source) or heading
+        mark(cell, helpers, heading)
     proc.process()
     metadata = nbformat.read(path, as_version=4).metadata
     nb = nbformat.v4.new_notebook(metadata={**metadata, 'language_info': {'name': 'python'}})
@@ -108,8 +111,15 @@ def visible(path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def mark(cell, helpers: set[str]):
-    "Note in a cell's metadata what its directives ask for, its figure's words, and how it folds"
+def last_heading(text: str) -> str:
+    "The last heading of a text cell, '' without one"
+    found = re.findall(r'^#+ (.+)', text, flags=re.MULTILINE)
+    return found[-1] if found else ''
+
+
+def mark(cell, helpers: set[str], heading: str = ''):
+    """Note in a cell's metadata what its directives ask for, its figure's words, and how it folds:
+    under the heading of an exercise, a folded cell is the answer"""
     directives = cell.directives_
     hidden = {'hide', 'default_exp'} & directives.keys() or 'nbdev_export(' in cell.source
     tags = {
@@ -123,9 +133,10 @@ def mark(cell, helpers: set[str]):
     if cell.cell_type != 'code': return
     alt = described(cell, directives)
     if alt: cell.metadata['mystnb'] = dict(image=dict(alt=alt))
-    kind = folded(cell, helpers)
+    answers = heading.startswith('Exercise') and 'hide-input' in cell.metadata['tags']
+    kind = 'Answer' if answers else folded(cell, helpers)
     if kind:
-        cell.metadata['tags'].append('hide-input')
+        if not answers: cell.metadata['tags'].append('hide-input')
     elif tags['hide-input'] and tags['exported'] and not cell.get('outputs'):
         kind = THE_CODE
     if kind: cell.metadata['mystnb'] = fold_as(kind)

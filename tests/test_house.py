@@ -188,6 +188,15 @@ def test_what_stands_above_the_first_picture(tmp_path):
     assert sitting_of(tmp_path, 'x = 1\n'*10, '![a](b.png)')['first picture'] == 200
 
 
+def test_exercises_are_no_part_of_a_sitting():
+    "Their words count apart, up to the next heading"
+    sources = '# Page', '### Exercise: one', 'a question', '## Edge cases', 'the end'
+    cells = [nbformat.v4.new_markdown_cell(source) for source in sources]
+    read, exercises = house.split_exercises(cells)
+    assert [cell.source for cell in read] == ['# Page', '## Edge cases', 'the end']
+    assert [cell.source for cell in exercises] == ['### Exercise: one', 'a question']
+
+
 def test_the_spine_is_in_order():
     "00 to 17 without a gap, and 99"
     numbers = [int(path.stem[:2]) for path in SPINE]
