@@ -52,8 +52,9 @@ sections = {                                  # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
-        'learn', 'touch', 'teach', 'explorer', 'your_own_classes', 'bring_your_clip',
-        'your_own_idea', 'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
+        'learn', 'touch', 'teach', 'explorer', 'read_a_report', 'your_own_classes',
+        'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures', 'reproduce_the_paper',
+        'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
     'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
@@ -62,7 +63,7 @@ first = {                                     # folder -> its pages in this orde
         'report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3',
         'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond', 'speed',
         'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
-    'apps': ['cli', 'report', 'explorer', 'onnx', 'graphs', 'hub', 'cluster'],
+    'apps': ['command', 'onnx', 'graphs', 'hub', 'cluster', 'cli', 'report', 'explorer'],
 }
 
 SITE = '''# This site

@@ -4,10 +4,12 @@ from itertools import islice
 from pathlib import Path
 from unittest import mock
 
+import nbformat
 import pytest
+import typer
 from conftest import ROOT, run, tool
 from taidpt.all import FrozenCLIP, tag
-from taidpt.apps.cli import main
+from taidpt.apps.cli import app, main
 from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -49,6 +51,23 @@ def error(result, *says):
 
 def test_the_installed_command(tmp_path):
     assert run(tool('taidpt'), '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
+
+
+GROUP = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize('name', ['', *GROUP.commands])
+def test_manual_has_every_option(name):
+    "The table that is stored in the manual is today's"
+    cells = nbformat.read(ROOT/'nbs/apps/command.ipynb', as_version=4).cells
+    wanted = f'options({name!r})' if name else 'options()'
+    [cell] = [cell for cell in cells if cell.source.endswith(wanted)]
+    [table] = [out.data['text/markdown'] for out in cell.outputs]
+    command = GROUP.commands.get(name, GROUP)
+    rows = {param: row for param, row in zip([p for p in command.params if p.name != 'help'], table.splitlines()[2:], strict=True)}
+    for param, row in rows.items():
+        assert all(f'`{flag}`' in row for flag in param.opts + param.secondary_opts if flag.startswith('-')), row
+        assert (param.help or '').split('\n')[0] in row.replace('`', '')
 
 
 def test_files_of_tags_agree(folder, command):

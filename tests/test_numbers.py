@@ -146,7 +146,7 @@ def test_table_1_without_learning(method):
 
 # Lines that the commands print from results.csv
 
-@pytest.mark.parametrize('page', ['apps/demo', 'apps/cli'])
+@pytest.mark.parametrize('page', ['apps/demo', 'apps/cli', 'apps/command'])
 def test_claims_of_the_demo(page):
     "Its first lines"
     lines = re.findall(

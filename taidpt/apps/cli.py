@@ -468,8 +468,8 @@ _ValLabels = Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]
 # %% ../../nbs/apps/cli.ipynb #cli-train-do
 @app.command(epilog=examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
-    'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai '
-    '--captions captions_train2017.json --out voc.safetensors'))
+    'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai \\',
+    '    --captions captions_train2017.json --out voc.safetensors'))
 def train(
     classes:_Classes, out:_Model, method:_Method='linear', loss:_Loss=None, words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,

@@ -9,7 +9,9 @@ __all__ = ['quiet', 'LOG_FILE', 'EXPECTED', 'say', 'silent', 'note', 'bars', 'as
 import os, sys
 from collections.abc import Sequence
 from contextvars import ContextVar
+from itertools import zip_longest
 from pathlib import Path
+from textwrap import wrap
 
 from ..files import check_target, in_command, name_beside, shown
 
@@ -38,19 +40,56 @@ def _cell(x:str|float)->str:
     "A cell of a table as text: floats with one digit."
     return f'{x:.1f}' if isinstance(x, float) else str(x)
 
+def _longest_word(*texts:str)->int: # characters
+    return max(len(word) for text in texts for word in ['', *text.split()])
+
+def _narrowed(
+    widths:Sequence[int], # of the columns
+    least:Sequence[int], # of their longest words
+    total:int, # of the table
+)->list[int]:
+    "Widths of a table that fits, if its words allow it: the widest columns give way."
+    widths = list(widths)
+    gaps = 2*(len(widths) - 1)
+    while sum(widths) + gaps > total:
+        wide = [i for i, width in enumerate(widths) if width > least[i]]
+        if not wide: break
+        widest = max(wide, key=widths.__getitem__)
+        widths[widest] -= 1
+    return widths
+
+def _widths(head:Sequence[str], text:Sequence[Sequence[str]], total:int)->list[int]:
+    "The width of each column of a table."
+    widths, least = [], []
+    for name, *column in zip(head, *text):
+        widths.append(max(_longest_word(name), *map(len, column)))
+        least.append(_longest_word(name, *column))
+    return _narrowed(widths, least, total)
+
+# %% ../../nbs/apps/console.ipynb #faecb318
+def _broken(row:Sequence[str], widths:Sequence[int])->list[list[str]]: # lines of each cell
+    "A row's cells, each over as many lines as it needs."
+    return [wrap(cell, width, break_long_words=False, break_on_hyphens=False)
+            for cell, width in zip(row, widths)]
+
 def as_table(
     rows:Sequence[Sequence], # words, whole numbers, and floats, which get one digit
     head:Sequence[str], # a name for each column
+    total:int=100, # characters: a wider table has words on several lines
 )->str: # lines of equal columns
-    "Rows as text: words left-aligned, figures right-aligned."
-    text = [list(head), *([_cell(x) for x in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*text)]
+    "Rows as text: words left-aligned, figures right-aligned, long heads on several lines."
+    text = [[_cell(x) for x in row] for row in rows]
     sides = ['<' if isinstance(x, str) else '>' for x in rows[0]]
-    lines = []
-    for row in text:
-        cells = [f'{cell:{side}{width}}' for cell, side, width in zip(row, sides, widths)]
-        lines.append('  '.join(cells).rstrip())
-    return '\n'.join(lines)
+    widths = _widths(head, text, total)
+    heads = _broken(head, widths)
+    height = max(map(len, heads))
+    heads = [['']*(height - len(lines)) + lines for lines in heads]
+    table = []
+    for cells in [heads, *(_broken(row, widths) for row in text)]:
+        for parts in zip_longest(*cells, fillvalue=''):
+            padded = [f'{x:{side}{width}}' for x, side, width in zip(parts, sides, widths)]
+            table.append('  '.join(padded).rstrip())
+    return '\n'.join(table)
 
 def examples(*lines:str)->str:
     "Commands to type, for the end of a command's help."

@@ -87,7 +87,7 @@ def _in_full_precision(model:Predictor, clip:str|None)->Predictor: # name of its
         return load_model(path, as_clip(clip))
 
 # %% ../../nbs/apps/learning.ipynb #learning-class
-_UNTRAINED, _TRAINED = 'tag --classes, without training', 'this model'     # rows of its tables
+_UNTRAINED, _TRAINED = 'tag --classes', 'this model'            # rows of its tables
 
 @dataclass(frozen=True, eq=False)
 class Learned:
@@ -112,7 +112,7 @@ class Learned:
         if not self.evaluation: return told
         gain = self.gain
         return (f'{told}\n\n{self.evaluation}\n\nTraining brings {gain.value:+.1f} points of mAP '
-                f'(95 %: {gain.low:+.1f} to {gain.high:+.1f}) over {_UNTRAINED}')
+                f'(95 %: {gain.low:+.1f} to {gain.high:+.1f}) over {_UNTRAINED}, which needs none')
 
 # %% ../../nbs/apps/learning.ipynb #learning-words
 def _told_counts(train:LabeledTexts)->str: # of twelve classes at most
