@@ -53,8 +53,8 @@ about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
         'learn', 'touch', 'teach', 'explorer', 'read_a_report', 'your_own_classes',
-        'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures', 'reproduce_the_paper',
-        'serve', 'scaling'],
+        'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures',
+        'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
     'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
