@@ -112,7 +112,9 @@ def _needs_weights(spec:str, tags:Sequence[str]) -> Exception: # of the model
         command=f'say --clip {spec}/FILE.{folder}')
     first = favourite_tag(spec, tags)
     others = [tag for tag in tags if tag != first]
-    listed = f'one of {", ".join(others)}, or ' if others else ''
+    listed = ', '.join(others[:5])
+    if others[5:]: listed += f' (and {len(others) - 5} more)'
+    if others: listed = f'one of {listed}, or '
     return with_remedy(
         ValueError, f'{spec} needs weights:',
         python=f"pass pretrained='{first}', or {listed}a file.{folder}",
@@ -331,16 +333,14 @@ def _download_failed(source:_ClipSource, cfg:dict, why:str) -> Exception:
     tried = cfg.get('hf_hub') or source.spec
     spec = source.spec
     if cfg.get('quick_gelu') and 'quickgelu' not in spec: spec += '-quickgelu'
-    copied = '\nLoad it once where there is internet and copy ~/.cache/huggingface here'
-    in_python = f"load_clip('{spec}', '/path/to/weights.safetensors')"
-    in_command = f'say --clip {spec}/weights.safetensors'
-    if source.pretrained is None:
-        in_python = 'pass a folder with its files'
-        in_command = 'name a folder with its files'
+    copied = '\nCopy ~/.cache/huggingface from a machine that loaded it,'
+    in_python = f"pass pretrained='FILE' with the name {spec},"
+    in_command = f'say --clip {spec}/FILE,'
+    if source.pretrained is None: in_python = in_command = 'name a folder with its files,'
     return with_remedy(
         ConnectionError, f'Could not get the weights of {source.label}; tried {tried} ({why}).',
-        python=f'{copied}, or {in_python}; load_clip() needs no download.',
-        command=f'{copied}, or {in_command}; without --clip there is no download.')
+        python=f'{copied} {in_python} or take load_clip(), which needs no download.',
+        command=f'{copied} {in_command} or leave out --clip.')
 
 # %% ../../nbs/encoders/weights.ipynb #w-quiet-1
 @contextmanager
