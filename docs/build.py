@@ -54,7 +54,7 @@ first = {                                     # folder -> its pages in this orde
         'learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea',
         'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
-    'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
+    'encoders': ['weights', 'which', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
     'baselines': ['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
     'paper': [
