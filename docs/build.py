@@ -56,7 +56,7 @@ first = {                                     # folder -> its pages in this orde
         'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures',
         'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
-    'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
+    'encoders': ['weights', 'which', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
     'baselines': ['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
     'paper': [
