@@ -157,6 +157,8 @@ return {
 };
 '''
 
+UNFOLD = "document.querySelectorAll('article details').forEach(e => { e.open = true; })"
+
 def test_pages(site, served, browser):
     """On a desk and on a phone nothing is missing, cut off or without words; 100 columns of code
     fit; first columns stay in sight"""
@@ -165,14 +167,61 @@ def test_pages(site, served, browser):
     wrong = []
     for page in pages:
         browser.get(f'{served}/{page.relative_to(site).as_posix()}')
-        browser.execute_script(
-            "document.querySelectorAll('article details').forEach(e => { e.open = true; })"
-        )
+        browser.execute_script(UNFOLD)
         for size in (DESK, PHONE):
             browser.width(size)
             checks = browser.execute_script(CHECKS)
             wrong += [f'{page.name}, {size}: {what} {v}' for what, v in checks.items() if v]
     assert not [*wrong, *browser.problems()], '\n'.join(wrong)
+
+
+@pytest.mark.parametrize('page', ['paper/rank_pictures', '04_clip', 'paper/beyond'])
+def test_code_is_never_cut(served, browser, page):
+    "On a wide screen no cell scrolls sideways and no line of code breaks, tests and imports included"
+    browser.width((1440, 900))
+    browser.get(f'{served}/{page}.html')
+    browser.execute_script(UNFOLD)
+    checks = browser.execute_script(CHECKS)
+    assert browser.all('.cell_input pre')
+    assert not checks['code'] + checks['wrapped']
+
+
+PLACES = 'return arguments[0].map(e => e.getBoundingClientRect().toJSON())'
+
+@pytest.mark.parametrize('page', ['paper/table1', 'paper/beyond', 'paper/family'])
+def test_wide_figures_on_a_phone(served, browser, page):
+    "They stay as large as on a desk, and scroll in themselves, while the page does not"
+    browser.width(PHONE)
+    browser.get(f'{served}/{page}.html')
+    figures = [figure for figure in browser.all('img[data-wide]') if figure.is_displayed()]
+    assert figures
+    for place in browser.execute_script(PLACES, figures):
+        assert place['width'] > 540
+        assert place['height'] > 150
+    assert not browser.execute_script(CHECKS)['wide']
+    browser.execute_script('arguments[0].closest(".cell_output").scrollLeft = 100', figures[0])
+    [moved] = browser.execute_script(PLACES, figures[:1])
+    assert moved['left'] < 0
+
+
+def test_tables_on_a_phone(served, browser):
+    "A claim and its verdict are in sight at once; a wide table scrolls under its first column"
+    browser.width(PHONE)
+    browser.get(f'{served}/paper/report.html')
+    heads = '.table-wrapper th:nth-child({})'
+    verdicts = [head for head in browser.all(heads.format(2)) if head.text == 'verdict']
+    assert len(verdicts) > 3
+    for place in browser.execute_script(PLACES, verdicts): assert place['right'] <= PHONE[0]
+    scroll = 'arguments[0].closest(".table-wrapper").scrollLeft = 60'
+    row = 'return [...arguments[0].closest("table").querySelector("tbody tr").cells]'
+    before = browser.execute_script(PLACES, browser.execute_script(row, verdicts[0]))
+    browser.execute_script(scroll, verdicts[0])
+    after = browser.execute_script(PLACES, browser.execute_script(row, verdicts[0]))
+    assert after[0]['left'] == pytest.approx(before[0]['left'], abs=3)
+    assert after[1]['left'] == pytest.approx(before[1]['left'] - 60, abs=3)
+    browser.get(f'{served}/reference/learner.html')
+    first = browser.execute_script(PLACES, browser.all('.table-wrapper td:first-child'))
+    assert max(place['width'] for place in first) < .45*PHONE[0]
 
 
 def test_readable_by_all(served, browser):
