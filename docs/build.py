@@ -348,7 +348,7 @@ def readme() -> str:
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
     text = text.replace('```python\n\n```\n', '')                      # an output without its code
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
-    remark = '<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook. -->'
+    remark = '<!-- From nbs/index.ipynb by `make readme` -->'
     return f'{remark}\n\n{text}\n'
 
 

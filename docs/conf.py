@@ -215,8 +215,8 @@ FITS = 540                              # pixels of a figure that a phone shows 
 def width_of(path):
     "How many pixels wide a figure is; a drawing's width may be in points"
     if path.suffix == '.svg':
-        number, unit = re.search(r'<svg[^>]* width="([\d.]+)(pt)?', path.read_text('utf-8')).groups()
-        return float(number)*(4/3 if unit else 1)
+        width = re.search(r'<svg[^>]* width="([\d.]+)(pt)?', path.read_text('utf-8'))
+        return float(width[1])*(4/3 if width[2] else 1)
     from PIL import Image
     with Image.open(path) as file: return file.width
 

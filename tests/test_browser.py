@@ -177,7 +177,7 @@ def test_pages(site, served, browser):
 
 @pytest.mark.parametrize('page', ['paper/rank_pictures', '04_clip', 'paper/beyond'])
 def test_code_is_never_cut(served, browser, page):
-    "On a wide screen no cell scrolls sideways and no line of code breaks, tests and imports included"
+    "On a wide screen no cell scrolls sideways and no line of code breaks, also of what is folded"
     browser.width((1440, 900))
     browser.get(f'{served}/{page}.html')
     browser.execute_script(UNFOLD)

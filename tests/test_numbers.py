@@ -97,6 +97,17 @@ def test_published_numbers_in_the_readme():
     assert list(map(float, told.groups())) == wanted
 
 
+@pytest.mark.parametrize('text, pattern', [
+    (text_of('README.md'), r"pairs reach ([\d.]+), the paper's loss ([\d.]+)"),
+    (prose_of('paper/family'), r'prompts on pairs reach ([\d.]+) and Eq. 7 ([\d.]+)')])
+def test_pairs_on_photos_kept_apart(text, pattern):
+    "With the recipe of each, as the page that chooses on other photos measures them"
+    told = re.search(pattern, text)
+    rows = ['pairs, best of pairs', 'Eq. 7, published']
+    measured = [cells_of(shown_by('paper/rank_pictures'), row)[0][0] for row in rows]
+    assert [float(value) for value in told.groups()] == [number(row).value for row in measured]
+
+
 # Pages that measure again what results.csv holds
 
 SCALE = {
