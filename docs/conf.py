@@ -208,7 +208,7 @@ def photos(path):
 
 # Wide figures
 
-FITS = 540                              # pixels of a figure that a phone shows at two thirds of them
+FITS = 540                              # pixels: a phone shows two thirds of a figure as wide
 
 
 @cache

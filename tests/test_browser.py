@@ -297,6 +297,34 @@ const links = [...document.querySelectorAll('#search-results li > a')];
 return links.map(a => [a.textContent, a.pathname]);
 '''
 
+def searched(browser, served, words: str) -> list[tuple[str, str]]:
+    "Titles and paths of the pages that the site's search finds"
+    browser.get(f'{served}/search.html?q={words}')
+    ended = lambda: 'finished' in browser.find('#search-results').text
+    browser.until(ended, 'the search does not end')
+    return [tuple(found) for found in browser.execute_script(FOUND)]
+
+
+@pytest.mark.parametrize('words, page, place', [
+    ('tag my photos', 'tutorials/your_own_classes', 'A tagger for your own classes'),
+    ('cite', 'index', 'Licence and citation'),
+    ('speed', 'paper/speed', 'Speed and memory'),
+    ('modality gap', 'paper/statements', 'The gap between texts and pictures (Sec. 3.4)'),
+    ('install offline', 'security', 'Without a network'),
+    ('GPU', 'paper/speed', 'On a GPU')])
+def test_what_people_search_for(served, browser, words, page, place):
+    "The first hit leads to the heading that answers, also where the page has other words for it"
+    [(_, path), *_] = searched(browser, served, words)
+    assert path == f'/{page}.html'
+    browser.find('#search-results li > a').click()
+    browser.until(lambda: f'{page}.html#' in browser.current_url, 'the first hit leads elsewhere')
+    start = browser.execute_script('return document.querySelector(location.hash).offsetTop')
+    heads = browser.all('article :is(h1, h2, h3)')
+    tops = [head.get_property('offsetTop') for head in heads]
+    below = [head.text for head, top in zip(heads, tops) if top >= start]
+    assert below[0].startswith(place) or heads[0].text.startswith(place)
+
+
 def test_finding_ones_way(served, browser):
     """The menu shows the group of the page and scrolls to it; search names the page that teaches
     first, and the reference last"""
@@ -310,10 +338,7 @@ def test_finding_ones_way(served, browser):
         ('ranking loss', 'Losses > Ranking loss'),
         ('learning rate', 'Training > The learning rate'),
     ):
-        browser.get(f'{served}/search.html?q={words}')
-        ended = lambda: 'finished' in browser.find('#search-results').text
-        browser.until(ended, 'the search does not end')
-        found = browser.execute_script(FOUND)
+        found = searched(browser, served, words)
         assert found[0][0].startswith(title), found[0]
         reference = ['/reference/' in path for _, path in found]
         assert reference == sorted(reference)
@@ -349,7 +374,8 @@ def test_front_page(served, browser, size):
         )
         drawing = 'idea.svg' if size == DESK else 'idea-tall.svg'
         assert idea.get_property('currentSrc').endswith(f'/{drawing}')
-        assert 'taidpt tag' in command.text and command.rect['y'] + 40 <= size[1]
+        assert 'make demo' in command.text
+        assert command.rect['y'] + 40 <= size[1]
 
 
 def test_figures(served, browser):
