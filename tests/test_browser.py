@@ -157,6 +157,12 @@ return {
 };
 '''
 
+def all_loaded(browser):
+    "Wait for the pictures of a page"
+    loaded = lambda: not browser.execute_script(CHECKS)['pictures']
+    browser.until(loaded, 'the pictures do not load')
+
+
 UNFOLD = "document.querySelectorAll('article details').forEach(e => { e.open = true; })"
 
 def test_pages(site, served, browser):
@@ -193,6 +199,7 @@ def test_wide_figures_on_a_phone(served, browser, page):
     "They stay as large as on a desk, and scroll in themselves, while the page does not"
     browser.width(PHONE)
     browser.get(f'{served}/{page}.html')
+    all_loaded(browser)
     figures = [figure for figure in browser.all('img[data-wide]') if figure.is_displayed()]
     assert figures
     for place in browser.execute_script(PLACES, figures):
@@ -354,9 +361,7 @@ def in_theme(browser, theme, system):
     browser.theme(system)
     browser.execute_script('localStorage.setItem("theme", arguments[0])', theme)
     browser.refresh()
-    browser.until(
-        lambda: not browser.execute_script(CHECKS)['pictures'], 'the pictures do not load'
-    )
+    all_loaded(browser)
 
 
 @pytest.mark.parametrize('size', [DESK, PHONE])
