@@ -65,6 +65,18 @@ first = {                                     # folder -> its pages in this orde
         'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
     'apps': ['command', 'onnx', 'graphs', 'hub', 'cluster', 'cli', 'report', 'explorer'],
 }
+# What people search for: page, or page#heading -> words that it answers to, also in other words
+# than its own; they go into the site's index
+ASKED = {
+    'index#Licence and citation': 'cite, citation, how to cite, bibtex',
+    'index#Install': 'install, installation, getting started',
+    'tutorials/your_own_classes': 'tag my photos, tag photos, label my pictures, custom classes',
+    'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
+    'paper/speed': 'speed, how fast, latency, benchmarks',
+    'paper/speed#On a GPU': 'GPU, CUDA',
+    'paper/statements#The gap between texts and pictures': 'modality gap',
+    'security#Without a network': 'install offline, offline, without internet, air-gapped',
+}
 
 SITE = '''# This site
 
@@ -382,7 +394,7 @@ def readme() -> str:
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
     text = text.replace('```python\n\n```\n', '')                      # an output without its code
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
-    remark = '<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook. -->'
+    remark = '<!-- From nbs/index.ipynb by `make readme` -->'
     return f'{remark}\n\n{text}\n'
 
 
@@ -460,6 +472,20 @@ def prose(text: str, page: Path, link: Callable) -> str:
     return re.sub(rf'\]\((\.\./){{{depth}}}(?!\.)', f']({blob}', text)
 
 
+def indexed(page: str, text: str) -> str:
+    """A text with entries of the site's index, which its search reads: below the page's title, or
+    above the heading that answers"""
+    for place, words in ASKED.items():
+        name, _, heading = place.partition('#')
+        if name != page: continue
+        main = ', '.join(f'! {word}' for word in words.split(', '))
+        entry = f'```{{index}} {main}\n```'
+        above = rf'^(#+ {re.escape(heading)})'
+        if heading: text = re.sub(above, rf'{entry}\n\n\1', text, flags=re.MULTILINE)
+        else: text = re.sub(r'\A(# .+\n)', rf'\1\n{entry}\n', text)
+    return text
+
+
 def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     "A notebook as Sphinx reads it"
     page = path.relative_to(nbs)
@@ -469,7 +495,8 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     cells = []
     for cell in side_by_side(nb.cells):
         if cell.cell_type == 'markdown':
-            cell.source = prose(cell.source, page, link)
+            name = page.with_suffix('').as_posix()
+            cell.source = indexed(name, prose(cell.source, page, link))
         else:
             new = [name for name in definitions(cell.source) if name not in anchored]
             anchored.update(new)
@@ -492,6 +519,7 @@ def write_about():
         text = (root/name).read_text(encoding='utf-8')
         for other in about: text = text.replace(f']({other})', f']({other.lower()})')
         text = re.sub(rf'\]\((?![a-z]+:|#)(?!(?:{here})\))', f']({blob}', text)
+        text = indexed(Path(name).stem.lower(), text)
         (pages/name.lower()).write_text(text, encoding='utf-8')
 
 

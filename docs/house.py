@@ -117,7 +117,8 @@ class Page:
     @property
     def code(self) -> str:
         "Its Python, without lines for the shell and magics"
-        return re.sub(r'^\s*[%!].*$', '', '\n'.join(self.cells), flags=re.MULTILINE)
+        shell = r'^\s*[%!](?:.*\\\n)*.*$'
+        return re.sub(shell, '', '\n'.join(self.cells), flags=re.MULTILINE)
 
     @property
     def module(self) -> str:

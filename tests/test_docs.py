@@ -119,6 +119,23 @@ def test_folds_of_exported_code_say_what_they_define(site):
         assert f'>{label}<' in clip
 
 
+SPINE = sorted(build.nbs.glob('[01]?_*.ipynb'))
+
+
+@pytest.mark.parametrize('notebook', SPINE, ids=lambda path: path.stem)
+def test_the_method_runs_on_colab(site, notebook):
+    "A hidden cell installs the package there, so the site links to it"
+    where = f'colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/{notebook.name}'
+    remedy = f'{notebook.name} has no hidden cell `![ -e /content ] && pip install …`'
+    assert where in read(page_in(site, notebook)), remedy
+
+
+def test_the_front_page_leads_on(site):
+    "To what differs, what it costs in time, and other methods"
+    page = read(site/'index.html')
+    for name in ('differences', 'speed', 'family'): assert f'href="paper/{name}.html"' in page
+
+
 def test_reference_of_the_site(site):
     "Parameters with their defaults, a link to the notebook, and what a class inherits"
     scores = read(site/'reference/scores.html')

@@ -139,6 +139,17 @@ def test_names_for_users_are_used_nowhere_else():
     assert not sorted(listed - set(without))
 
 
+def test_lines_end_at_100_columns():
+    "Of tests, benchmarks and the site's scripts; test_notebooks.py looks at the pages' code"
+    long = []
+    for folder in ('tests', 'benchmarks', 'docs', 'nbs'):
+        for path in sorted((ROOT/folder).rglob('*.py')):
+            if {'_build', '.ipynb_checkpoints'} & set(path.parts): continue
+            lines = enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+            long += [f'{path}, line {n}' for n, line in lines if len(line) > 100]
+    assert not long
+
+
 @pytest.mark.parametrize('path', sorted((ROOT/'nbs').glob('[01]*.ipynb')), ids=lambda p: p.stem)
 def test_a_page_is_read_in_one_sitting(path):
     asked = house.sitting(path)

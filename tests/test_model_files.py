@@ -1,4 +1,5 @@
-"""Files of models and features say what they are, keep what scores depend on, and decide nothing."""
+"""Files of models and features say what they are, keep what scores depend on, and decide
+nothing."""
 import json
 import logging
 import shutil
@@ -139,7 +140,8 @@ def test_types_of_numbers(kind, tmp_path):
         scores = load_model(path, clip()).predict(seen())
         torch.testing.assert_close(scores, concepts().predict(seen()), atol=1e-3, rtol=0)
     else:
-        with pytest.raises(ValueError, match=f'^{path}: vectors should be'): load_model(path, clip())
+        with pytest.raises(ValueError, match=f'^{path}: vectors should be'):
+            load_model(path, clip())
 
 
 def test_what_could_not_be_read_is_not_written(tmp_path):
@@ -147,12 +149,14 @@ def test_what_could_not_be_read_is_not_written(tmp_path):
     for vectors in (torch.full((2, 256), 1e30), torch.ones(2, 256, device='meta')):
         model = TextConcepts(clip(), NAMES)
         model.vectors_ = vectors
-        with pytest.raises(ValueError, match=f'^{tmp_path}.*vectors'): model.save(tmp_path/'m.safetensors')
+        with pytest.raises(ValueError, match=f'^{tmp_path}.*vectors'):
+            model.save(tmp_path/'m.safetensors')
     assert not list(tmp_path.iterdir())
 
 
 def test_one_identity(tmp_path):
-    "The same code, settings, classes, CLIP and learned numbers have one key; any other has another."
+    """The same code, settings, classes, CLIP and learned numbers have one key; any other has
+    another."""
     path = tmp_path/'m.safetensors'
     concepts().save(path)
     assert model_identity(load_model(path, clip())) == model_identity(concepts())
@@ -172,13 +176,17 @@ def test_one_identity(tmp_path):
 
 DOORS = {
     'predict': lambda store: concepts().predict(store),
-    'val': lambda store: TextConcepts(clip(), NAMES).fit(TEXTS, val=(store, LABELS), progress=False),
+    'val': lambda store: TextConcepts(clip(), NAMES).fit(
+        TEXTS, val=(store, LABELS), progress=False
+    ),
     'ensemble': lambda store: Ensemble([concepts(), concepts()]).predict(store),
     'wrapper': lambda store: Attended(concepts(), TEXTS).predict(store),
     'CoOp': lambda store: CoOp(clip(), NAMES, epochs=1).fit(store, LABELS, progress=False),
     'Tip-Adapter': lambda store: TipAdapter(clip(), NAMES).fit(store, LABELS, progress=False),
     'attention': lambda store: Attended(concepts(), store),
-    'features': lambda store: TextConcepts(clip(), NAMES).fit(TEXTS, features=store, progress=False),
+    'features': lambda store: TextConcepts(clip(), NAMES).fit(
+        TEXTS, features=store, progress=False
+    ),
 }
 
 
