@@ -22,9 +22,7 @@ NOTED = [*range(11), *range(12, 21, 2), *range(23, 39, 3), STEPS]
 OF_A_CLASS = 12                         # sentences that are drawn
 SECONDS = 10
 LEARNING = .8                           # share of the time; then the last step stays
-ABOUT = (
-    'Forty steps: five classes move among their sentences, the loss falls from 6.1 to 1.7, '
-    'bicycle’s map brightens.')
+ABOUT = 'Forty steps: the loss falls from 6.1 to 1.7, and bicycle’s map brightens.'
 
 STYLE = '''
   .card { fill: #ffffff; }
