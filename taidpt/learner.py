@@ -26,7 +26,7 @@ from .files import digest, with_remedy
 from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
-from .predict import Predictor, header_of, validation
+from .predict import Predictor, header_of, validation, why_not_loadable
 from .prompts import PromptLearner
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
@@ -179,7 +179,10 @@ class PromptModel(Predictor):
         trial.recipe_ = recipe
         trial.frequency_ = frequency
         val = None if measure is None else partial(measure, trial)
-        about = header_of(trial, data).to_dict()
+        header = header_of(trial, data)
+        doubt = why_not_loadable(trial, header, trial.tensors())
+        if doubt: warnings.warn(doubt, stacklevel=3)            # before hours of learning
+        about = header.to_dict()
         trial.history_ = learn(prompts, features, labels, loss, recipe, scores, val, checkpoint,
                                about, self.local, progress)
         vars(self).update(vars(trial))
