@@ -26,16 +26,18 @@ from .files import digest, with_remedy
 from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
-from .predict import Predictor, header_of, validation, why_not_loadable
+from .predict import (
+    PicturesAndLabels, Predictor, header_of, validation, why_not_loadable)
 from .prompts import PromptLearner
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
+from .text.corpora import read_captions
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
 from .training import Recipe, at_least, learn, read_checkpoint, resolve
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
 def as_labelled(
-    train:LabeledTexts|Iterable[str], # training sentences
+    train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file of them
     classes:ClassSet, # C classes to learn
     progress:bool=True, # print the number kept
     keep_unnamed:bool=False, # keep unlabelled sentences that name no class, too
@@ -44,6 +46,7 @@ def as_labelled(
     """The sentences with labels, by `NounFilter` if they have none.
 
     Raises `TypeError` for other than sentences, `ValueError` for labels of other classes."""
+    if isinstance(train, str | Path): train = read_captions(train)
     if labels is not None:
         texts = train.texts if isinstance(train, LabeledTexts) else train
         train = LabeledTexts(texts, as_array(labels), classes)
@@ -306,9 +309,9 @@ class TaIDPT(PromptModel):
             class_specific=self.class_specific, noise=self.noise, seed=self.seed)
 
     def fit(self,
-        train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
+        train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:tuple|None=None, # (pictures, labels), scored after each epoch
+        val:PicturesAndLabels|None=None, # (pictures, labels) or `LabeledPictures`, scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score

@@ -24,7 +24,7 @@ from ..files import digest, shown
 from ..ensemble import Attended
 from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
-from ..predict import Predictor, learn_at_once, validation
+from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..tags import Tag
 from ..text.corpora import bundled_captions
 from ..text.synonyms import with_suggestions
@@ -76,9 +76,9 @@ class ClassVectors(Predictor):
         for name in ('vectors_', 'history_', 'frequency_', 'thresholds'): vars(self).pop(name, None)
 
     def fit(self,
-        train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
+        train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:tuple|None=None, # (pictures, labels), scored when the vectors are known
+        val:PicturesAndLabels|None=None, # (pictures, labels) or `LabeledPictures`, scored when the vectors are known
         checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         features:FeatureStore|None=None, # of sentences and templates, if already encoded
         progress:bool=True, # a bar

@@ -1,0 +1,57 @@
+"""What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
+from functools import cache
+
+import pytest
+import torch
+
+from taidpt.all import FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, load_clip
+from taidpt.apps.learning import learn_tagger
+from taidpt.text.synonyms import is_slip
+
+pytestmark = pytest.mark.xdist_group('doors')
+NAMES = ['cat', 'dog']
+TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
+
+
+@cache
+def clip() -> FrozenCLIP: return load_clip(device='cpu')
+
+
+def test_a_file_of_sentences(tmp_path):
+    "`fit` reads a file; a sentence in place of many names no file."
+    path = tmp_path/'llm.txt'
+    path.write_text('\n'.join(TEXTS))
+    concepts = TextConcepts(clip(), NAMES)
+    want = concepts.fit(TEXTS, progress=False).vectors_
+    for given in path, str(path): assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
+    with pytest.raises(FileNotFoundError, match='a cat: there is no such file'): concepts.fit('a cat')
+    with pytest.raises(TypeError, match=r"label\(read_captions\('llm.txt'\)\)"):
+        NounFilter(NAMES).label('llm.txt', progress=False)
+
+
+def test_val_takes_labelled_pictures():
+    "`val` takes `LabeledPictures` of the same classes, or (pictures, labels)."
+    photos = bundled_photos(['person', 'bicycle'])[:8]
+    concepts = TextConcepts(clip(), photos.classes)
+    texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a tree']*2
+    rows = [concepts.fit(texts, val=val, progress=False).history_
+            for val in (photos, (photos.pictures, photos.labels))]
+    assert rows[0] == rows[1]
+    for val, says in ((bundled_photos(['bicycle', 'person']), 'labels of bicycle, person, but'),
+                      (photos.pictures, 'val must be')):
+        with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
+
+
+@pytest.mark.parametrize(('name', 'word', 'slip'), [
+    ('dgo', 'dog', True), ('caat', 'cat', True), ('cat', 'car', True), ('axolotl', 'alot', False),
+    ('dog', 'god', False), ('dog', 'dog', True)])
+def test_slips(name, word, slip): assert is_slip(name, word) == slip
+
+
+def test_a_class_that_no_sentence_names():
+    "It is learned from templates, with a warning; a misspelled one is an error."
+    with pytest.warns(UserWarning, match='No sentence names axolotl: templates such as'):
+        learned = learn_tagger(['cat', 'dog', 'axolotl'], TEXTS, progress=False)
+    assert learned.model.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
+    with pytest.raises(ValueError, match='did you mean dog'):
+        learn_tagger(['cat', 'dgo', 'axolotl'], TEXTS, progress=False)
