@@ -7,10 +7,11 @@ __all__ = ['as_labelled', 'name_frequency', 'check_n_ctx', 'class_means', 'auto_
            'PromptModel', 'with_contexts', 'TaIDPT']
 
 # %% ../nbs/13_taidpt.ipynb #09-002
-import copy, time, warnings
+import copy, re, time, warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from itertools import zip_longest
+from os.path import isfile
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from .metrics import as_array
 from .nounfilter import NounFilter
 from .predict import (
     PicturesAndLabels, Predictor, header_of, validation, why_not_loadable)
-from .prompts import PromptLearner
+from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
 from .text.corpora import read_captions
@@ -36,6 +37,11 @@ from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
 from .training import Recipe, at_least, learn, read_checkpoint, resolve
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
+def _is_file(train:object)->bool:
+    "Whether it names a file: a path, or text without spaces and with an ending."
+    if isinstance(train, str): return bool(re.fullmatch(r'\S+\.\w+', train)) or isfile(train)
+    return isinstance(train, Path)
+
 def as_labelled(
     train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file of them
     classes:ClassSet, # C classes to learn
@@ -46,7 +52,7 @@ def as_labelled(
     """The sentences with labels, by `NounFilter` if they have none.
 
     Raises `TypeError` for other than sentences, `ValueError` for labels of other classes."""
-    if isinstance(train, str | Path): train = read_captions(train)
+    if _is_file(train): train = read_captions(train)
     if labels is not None:
         texts = train.texts if isinstance(train, LabeledTexts) else train
         train = LabeledTexts(texts, as_array(labels), classes)
@@ -78,11 +84,20 @@ def check_n_ctx(n_ctx:int, clip:FrozenCLIP)->None:
         f'n_ctx is {n_ctx}, but a prompt has {tokens} tokens, and four are '
         'SOT, a class name, a full stop and EOT.')
 
-def _check_init(init:str|Tensor|None, C:int, D:int)->None:
-    "`ValueError` unless prompts can begin there."
-    fits = init.shape == (C, D) if isinstance(init, Tensor) else init in (None, 'concepts')
-    if not fits:
-        raise ValueError(f"init must be 'concepts' or a {C} × {D} tensor, got {init!r:.60}.")
+def _in_words(init:str|Tensor|None)->bool:
+    "Whether prompts begin at the vectors of words."
+    return isinstance(init, str) and init != 'concepts'
+
+def _check_init(init:str|Tensor|None, n_ctx:int, clip:FrozenCLIP, C:int)->None:
+    "`ValueError` unless prompts of these C classes can begin there."
+    fits, got = init is None or isinstance(init, str), f'{init!r:.60}'
+    if isinstance(init, Tensor): fits = init.shape == (C, clip.dim)
+    elif _in_words(init):
+        M = len(word_vectors(clip, init))
+        fits, got = M == n_ctx, f'{got} with {M} tokens (n_ctx={M} would take it)'
+    if not fits: raise ValueError(
+        f"init must be 'concepts' or a {C} × {clip.dim} tensor, or words of n_ctx = {n_ctx} tokens, "
+        f'got {got}.')
 
 # %% ../nbs/13_taidpt.ipynb #09-prompts-1
 def class_means(
@@ -275,7 +290,7 @@ class TaIDPT(PromptModel):
         local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
         class_specific:bool|None=None, # one context a class; None: only with 'pairs'
         templates:bool=True, # add the 89 template sentences of each class to the captions
-        init:str|Tensor|None=None, # begin near the 'concepts' of the sentences, or C × D vectors
+        init:str|Tensor|None=None, # begin at words, 'a photo of a', or near 'concepts' or C × D vectors
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0
         seed:int=0, # of the initial prompts, the order of sentences and the noise
     ):
@@ -298,7 +313,7 @@ class TaIDPT(PromptModel):
         check_n_ctx(n_ctx, clip)
         self.recipe_for(None)
         scaled_loss(loss, 1.)
-        _check_init(init, len(self.classes), clip.dim)
+        _check_init(init, n_ctx, clip, len(self.classes))
 
     def recipe_for(self, sentences:int|None)->Recipe: # with templates; None: many
         "The recipe as asked for, as the CLIP recommends, or as the loss needs it."
@@ -360,9 +375,15 @@ class TaIDPT(PromptModel):
         if isinstance(features, FeatureStore): encode()     # other features are refused now
         return encode
 
+    def fresh_prompts(self, recipe:Recipe)->PromptLearner:
+        "Untrained prompts, at the words of `init` if it has some."
+        prompts = super().fresh_prompts(recipe)
+        if _in_words(self.init): begin_at(prompts, word_vectors(self.clip, self.init))
+        return prompts
+
     def begin(self, prompts:PromptLearner, encode:Callable, train:LabeledTexts)->None:
         "Move fresh prompts near the vectors of `init`, or near the means of the sentences."
-        if self.init is None: return
+        if self.init is None or _in_words(self.init): return
         vectors = self.init
         if not isinstance(vectors, Tensor):
             h = torch.as_tensor(encode().global_).float().cpu()

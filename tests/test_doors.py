@@ -3,6 +3,7 @@ from functools import cache
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from taidpt.all import FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, load_clip
 from taidpt.apps.learning import learn_tagger
@@ -24,7 +25,8 @@ def test_a_file_of_sentences(tmp_path):
     concepts = TextConcepts(clip(), NAMES)
     want = concepts.fit(TEXTS, progress=False).vectors_
     for given in path, str(path): assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
-    with pytest.raises(FileNotFoundError, match='a cat: there is no such file'): concepts.fit('a cat')
+    with pytest.raises(FileNotFoundError, match='lm.txt: there is no such file'): concepts.fit('lm.txt')
+    with pytest.raises(TypeError, match='many sentences, not one text'): concepts.fit('a cat')
     with pytest.raises(TypeError, match=r"label\(read_captions\('llm.txt'\)\)"):
         NounFilter(NAMES).label('llm.txt', progress=False)
 
@@ -55,3 +57,22 @@ def test_a_class_that_no_sentence_names():
     assert learned.model.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
     with pytest.raises(ValueError, match='did you mean dog'):
         learn_tagger(['cat', 'dgo', 'axolotl'], TEXTS, progress=False)
+
+
+def test_prompts_begin_at_words(tmp_path):
+    "With `init='a photo of a'` they are at first the hand-written ones, and learn from there."
+    texts = [f'a photo of a {name}.' for name in NAMES]
+    by_hand = F.normalize(clip().encode_texts(clip().tokenize(texts))[0], dim=-1)
+    for own in (False, True):
+        model = TaIDPT(clip(), NAMES, 4, init='a photo of a', class_specific=own, epochs=1, lr=1e-6)
+        for E in model.fresh_prompts(model.recipe_for(None))():
+            assert (E - by_hand).abs().max() < 1e-6
+    start = model.fresh_prompts(model.recipe_for(None)).ctx_global
+    model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
+    step = (model.prompts_.ctx_global - start).abs().max()
+    assert 0 < step < .01
+    other = TaIDPT(clip(), NAMES, 4, init='the picture of a', class_specific=True, epochs=1, lr=1e-6)
+    with pytest.raises(ValueError, match='init'):
+        other.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
+    with pytest.raises(ValueError, match=r"'a photo of a' with 4 tokens \(n_ctx=4"):
+        TaIDPT(clip(), NAMES, init='a photo of a')
