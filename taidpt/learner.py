@@ -34,7 +34,7 @@ from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
 from .text.corpora import read_captions
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
-from .training import Recipe, at_least, learn, read_checkpoint, resolve
+from .training import Recipe, at_least, learn, read_checkpoint, resolve, temperatures
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
 def _is_file(train:object)->bool:
@@ -96,8 +96,8 @@ def _check_init(init:str|Tensor|None, n_ctx:int, clip:FrozenCLIP, C:int)->None:
         M = len(word_vectors(clip, init))
         fits, got = M == n_ctx, f'{got} with {M} tokens (n_ctx={M} would take it)'
     if not fits: raise ValueError(
-        f"init must be 'concepts' or a {C} × {clip.dim} tensor, or words of n_ctx = {n_ctx} tokens, "
-        f'got {got}.')
+        f"init must be 'concepts' or a {C} × {clip.dim} tensor, or words of n_ctx = {n_ctx} "
+        f'tokens, got {got}.')
 
 # %% ../nbs/13_taidpt.ipynb #09-prompts-1
 def class_means(
@@ -211,7 +211,7 @@ class PromptModel(Predictor):
         with torch.no_grad(): G, L = self.prompts_(self.local)
         return G.clone(), None if L is None else L.clone()      # the prompts keep theirs
 
-    def picture_tau(self)->float: # tau_s of Eq. 6 on pictures
+    def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, or C
         "The temperature that was asked for, or else that of the recipe."
         return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
@@ -285,12 +285,12 @@ class TaIDPT(PromptModel):
         batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
         scale:float|None=None, # on the cosines; None: what the CLIP recommends, else 4
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'pairs'
-        tau_image:float|None=None, # on pictures; None: 0.025, with 'pairs' 0.05; NUS-WIDE: 0.25
+        tau_image:float|ArrayLike|None=None, # on pictures, or C; None: 0.025, pairs 0.05; NUS: 0.25
         loss:str|Callable='ranking', # 'pairs', 'bce', 'focal', 'asymmetric', or a function
         local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
         class_specific:bool|None=None, # one context a class; None: only with 'pairs'
         templates:bool=True, # add the 89 template sentences of each class to the captions
-        init:str|Tensor|None=None, # begin at words, 'a photo of a', or near 'concepts' or C × D vectors
+        init:str|Tensor|None=None, # begin at 'a photo of a', near 'concepts', or near C × D
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0
         seed:int=0, # of the initial prompts, the order of sentences and the noise
     ):
@@ -311,6 +311,7 @@ class TaIDPT(PromptModel):
         self.noise = noise
         self.seed = seed
         check_n_ctx(n_ctx, clip)
+        if tau_image is not None: temperatures(tau_image, len(self.classes))
         self.recipe_for(None)
         scaled_loss(loss, 1.)
         _check_init(init, n_ctx, clip, len(self.classes))
@@ -326,7 +327,7 @@ class TaIDPT(PromptModel):
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:PicturesAndLabels|None=None, # (pictures, labels) or `LabeledPictures`, scored after each epoch
+        val:PicturesAndLabels|None=None, # labelled pictures, scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score

@@ -131,12 +131,13 @@ def _function_name(f:Callable)->str:
     return f'{_function_name(f.func)}({", ".join(fixed)})'
 
 def _for_json(params:Mapping)->dict: # name -> value
-    "Arguments of a constructor for JSON; functions by name, tensors as None, without objects."
+    "Arguments of a constructor for JSON; functions by name, large tensors as None, no objects."
     settings = {}
     for name, value in params.items():
         if isinstance(value, FrozenCLIP | ClassSet | FeatureStore | Predictor): continue
         if callable(value): value = f'function {_function_name(value)}'
         if isinstance(value, Path): value = str(value)
+        if isinstance(value, np.ndarray | Tensor) and value.ndim < 2: value = value.tolist()
         settings[name] = None if isinstance(value, Tensor) else value
     return settings
 
@@ -290,7 +291,7 @@ def _learned_names(model:'Predictor')->set[str]: # of attributes
     for name, value in vars(model).items():
         learned = name.endswith('_') or isinstance(value, Tensor | torch.nn.Module)
         if learned and not name.startswith('_'): names.add(name)
-    return names
+    return names.difference(_arguments(type(model)))
 
 def _what_is_lost(model:'Predictor', back:'Predictor')->str: # '': nothing
     "What a model has, and the same model from its file lacks, in words."
@@ -333,7 +334,7 @@ class Predictor:
     "Base class of all models: scores, maps, tags and files from class embeddings."
     local = True                                        # False: only the global branch
     pos_embed = False                                   # f of pictures has the positional embedding
-    tau_image:float|None = .025                         # tau_s of Eq. 6 on pictures
+    tau_image:float|ArrayLike|None = .025               # tau_s of Eq. 6 on pictures, or C
     thresholds:Thresholds|None = None                   # of labelled pictures: `calibrate`
     recipe_:Recipe|None = None                          # how its prompts learned
     history_:Sequence[dict] = ()                        # a row for each epoch

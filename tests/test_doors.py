@@ -1,12 +1,17 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.base import clone
 
-from taidpt.all import FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, load_clip
+from taidpt.all import (
+    FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
+    load_model)
 from taidpt.apps.learning import learn_tagger
+from taidpt.encoders.features import FeatureStore
 from taidpt.text.synonyms import is_slip
 
 pytestmark = pytest.mark.xdist_group('doors')
@@ -76,3 +81,27 @@ def test_prompts_begin_at_words(tmp_path):
         other.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
     with pytest.raises(ValueError, match=r"'a photo of a' with 4 tokens \(n_ctx=4"):
         TaIDPT(clip(), NAMES, init='a photo of a')
+
+
+@cache
+def photos() -> FeatureStore:
+    return encode_pictures(clip(), bundled_photos().pictures[:6], progress=False)
+
+
+@pytest.mark.parametrize('kind', [list, tuple, np.array, torch.tensor])
+def test_a_temperature_for_each_class(kind, tmp_path):
+    "Each column has the scores of a model with that temperature, from a file, too."
+    def concepts(tau): return TextConcepts(clip(), NAMES, tau_image=tau).fit(TEXTS, progress=False)
+    def prompts(tau): return TaIDPT(clip(), NAMES, 2, epochs=1, tau_image=tau).fit(TEXTS, progress=False)
+    for make in concepts, prompts:
+        both = make(kind([.02, 1.]))
+        scores = both.predict(photos())
+        for c, tau in enumerate((.02, 1.)):
+            torch.testing.assert_close(scores[:, c], make(tau).predict(photos())[:, c])
+        both.save(tmp_path/'m.safetensors')
+        back = load_model(tmp_path/'m.safetensors', clip())
+        assert torch.equal(back.predict(photos()), scores)
+        assert clone(back).tau_image == back.tau_image
+    for tau, says in ((kind([.1]*3), '3 temperatures, but there are 2'), (kind([.1, 0.]), 'more than 0')):
+        for make in concepts, prompts:
+            with pytest.raises(ValueError, match=says): make(tau)

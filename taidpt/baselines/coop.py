@@ -117,7 +117,7 @@ class PicturePrompts(PromptModel):
     def fit(self,
         pictures, # N, in any form
         labels:Tensor|np.ndarray|list, # N × C: 1 or True if it shows the class, else 0 or -1
-        val:PicturesAndLabels|None=None, # (pictures, labels) or `LabeledPictures`, scored after each epoch
+        val:PicturesAndLabels|None=None, # labelled pictures, scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         progress:bool=True, # bars
     )->'Self': # itself

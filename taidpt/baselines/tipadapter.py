@@ -109,7 +109,7 @@ class TipAdapter(Predictor):
     def fit(self,
         pictures, # K labelled pictures, in any form
         labels:Tensor|np.ndarray|list, # K × C: 1 or True where the picture shows the class
-        val:PicturesAndLabels|None=None, # (pictures, labels) or `LabeledPictures`, scored when the cache is full
+        val:PicturesAndLabels|None=None, # labelled pictures, scored at the end
         checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         progress:bool=True, # bars
     )->'TipAdapter': # itself
