@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import islice
+from os.path import isfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 from uuid import uuid4
@@ -76,6 +77,14 @@ def _pictures_and_labels(val:tuple|Labelled, classes:ClassSet)->tuple:
                          f'{", ".join(classes.names[:5])}: read the labels with these classes.')
     if isinstance(val, tuple | list) and len(val) == 2: return val
     raise ValueError(f'val must be (pictures, labels), or LabeledPictures, not {val!r:.60}.')
+
+def _refuse_sentences(pictures)->None: # in any form
+    "`ValueError` for sentences, such as scikit-learn's `cross_val_score` would score."
+    first = pictures[0] if isinstance(pictures, list | tuple) and pictures else None
+    if not isinstance(first, str) or Path(first).suffix or ' ' not in first: return
+    if not isfile(first): raise ValueError(
+        f'score takes pictures, not sentences such as {first!r:.40}: in a search over sentences, '
+        'say scoring=lambda model, texts, y: model.score(pictures, labels)')
 
 def validation(
     model:'Predictor', # that learns
@@ -422,6 +431,7 @@ class Predictor:
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
         "mAP of pictures, in percent; of those that were read, with `on_error='skip'`."
+        _refuse_sentences(pictures)
         scores, labels = self.predict(pictures, **how), as_array(labels)
         if how.get('on_error') == 'skip' and len(labels) == len(scores):
             read = _rows_read(scores)

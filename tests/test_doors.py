@@ -1,4 +1,5 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
+import warnings
 from functools import cache
 
 import numpy as np
@@ -6,11 +7,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from taidpt.all import (
-    FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
+    CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
     load_model)
+from taidpt.apps.evaluation import evaluate_model
 from taidpt.apps.learning import learn_tagger
+from taidpt.apps.models import ready_model
+from taidpt.apps.onnx import Tagger, export_tagger
+from taidpt.datasets.labelled import LabeledPictures
 from taidpt.encoders.features import FeatureStore
 from taidpt.text.synonyms import is_slip
 
@@ -105,3 +111,54 @@ def test_a_temperature_for_each_class(kind, tmp_path):
     for tau, says in ((kind([.1]*3), '3 temperatures, but there are 2'), (kind([.1, 0.]), 'more than 0')):
         for make in concepts, prompts:
             with pytest.raises(ValueError, match=says): make(tau)
+
+
+def in_halves(pictures: LabeledPictures) -> tuple[list, list]:
+    "Pictures and labels as lists, in two halves that show each class"
+    rows = torch.arange(8).tolist()
+    for c in range(len(pictures.classes)): rows += pictures.labels[:, c].nonzero()[:2].flatten()
+    first, second = rows[8::2] + rows[:4], rows[9::2] + rows[4:8]
+    return ([str(pictures.pictures[i]) for i in first + second],
+            [pictures.labels[i].int().tolist() for i in first + second])
+
+
+def test_searches_take_lists():
+    "`cross_val_score` and `GridSearchCV` with paths, sentences, and labels as nested lists"
+    pictures, y = in_halves(bundled_photos(['person', 'bicycle']))
+    own = CoOp(clip(), ['person', 'bicycle'], 2, epochs=1)
+    assert len(cross_val_score(own, pictures, y, cv=2, error_score='raise')) == 2
+    texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a person']*4
+    labels = [[1, 1], [1, 0], [0, 1], [1, 0]]*4
+    def on_photos(model, texts, y): return model.score(photos(), shown)
+    shown = bundled_photos(['person', 'bicycle']).labels[:6].tolist()
+    for model in (TaIDPT(clip(), ['person', 'bicycle'], 2, epochs=1, templates=False),
+                  TextConcepts(clip(), ['person', 'bicycle'])):
+        search = GridSearchCV(model, {'tau_image': [.1, [.1, .2]]}, scoring=on_photos, cv=2,
+                              error_score='raise')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            assert search.fit(texts, labels).best_score_ == search.cv_results_['mean_test_score'].max()
+    with pytest.raises(ValueError, match='scoring=lambda'):
+        cross_val_score(model, texts, labels, cv=2, error_score='raise')
+
+
+def test_a_tagger_is_evaluated(tmp_path):
+    "With the scores, and by the thresholds, of the model in it; as a table by class, too"
+    pytest.importorskip('onnxruntime')
+    pictures = bundled_photos(['person', 'bicycle'])[:8]
+    model = ready_model(pictures.classes, clip(), progress=False)
+    export_tagger(model, tmp_path/'m.onnx')
+    want = evaluate_model(model, pictures, progress=False)
+    for tagger in Tagger(tmp_path/'m.onnx'), ready_model(tmp_path/'m.onnx'):
+        found = evaluate_model(tagger, pictures)
+        ours, theirs = (e.figures['methods'][e.name] for e in (found, want))
+        assert ours['mAP'] == pytest.approx(theirs['mAP'])
+        assert ours['tags']['CF1'] == pytest.approx(theirs['tags']['CF1'])
+    assert 'of the file' in str(found)
+    frame = found.to_frame()
+    assert frame.loc['person', 'm.onnx'] == ours['AP']['person']
+    assert 'person' in frame.to_csv()
+    for how, says in ((dict(calibrate=True), 'export it again'), ({}, 'read them with its classes')):
+        labels = pictures if how else bundled_photos(['bicycle', 'person'])
+        with pytest.raises(ValueError, match=says): evaluate_model(tagger, labels, **how)
+    with pytest.raises(ValueError, match='holds no CLIP'): found.save_report(tmp_path/'x.html')
