@@ -1,6 +1,8 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
 import warnings
+from dataclasses import is_dataclass
 from functools import cache
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
+from taidpt import all as everything
 from taidpt.all import (
     CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
     load_model)
@@ -162,3 +165,13 @@ def test_a_tagger_is_evaluated(tmp_path):
         labels = pictures if how else bundled_photos(['bicycle', 'person'])
         with pytest.raises(ValueError, match=says): evaluate_model(tagger, labels, **how)
     with pytest.raises(ValueError, match='holds no CLIP'): found.save_report(tmp_path/'x.html')
+
+
+def test_help_shows_every_argument():
+    "The docstring of each name of `taidpt.all` has its arguments, and remarks on those of TaIDPT."
+    for name in everything.__all__:
+        made = getattr(everything, name)
+        constructor = vars(made).get('__init__') if isinstance(made, type) else made
+        if not hasattr(constructor, '__code__') or is_dataclass(made): continue
+        for argument in signature(made).parameters: assert argument in made.__doc__, name
+    assert '    passes over the sentences; None: what the CLIP' in TaIDPT.__doc__
