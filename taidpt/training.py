@@ -93,9 +93,11 @@ class Recipe:
 
     def __post_init__(self):
         "Raises `ValueError` that names an impossible setting."
-        object.__setattr__(self, 'tau_image', temperatures(self.tau_image))
-        if self.tau_text is not None: more_than(0, tau_text=self.tau_text)
-        more_than(0, lr=self.lr, scale=self.scale)
+        numbers = {'lr': self.lr, 'scale': self.scale}
+        if self.tau_text is not None: numbers['tau_text'] = self.tau_text
+        if isinstance(self.tau_image, Real): numbers['tau_image'] = self.tau_image
+        else: object.__setattr__(self, 'tau_image', temperatures(self.tau_image))
+        more_than(0, **numbers)
         at_least(1, whole=True, epochs=self.epochs, batch_size=self.batch_size,
                  least_steps=self.least_steps)
         at_least(0, whole=True, seed=self.seed)

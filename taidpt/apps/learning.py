@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .console import silent
+from .console import check_no_file, silent
 from .evaluation import Evaluation, compare_models
 from .models import as_clip
 from ..baselines.concepts import TextConcepts, ready_to_tag, some_captions
@@ -219,6 +219,7 @@ def learn_tagger(
 )->Learned:
     "Learn a tagger from sentences. Raises what each step raises, before long work where it can."
     classes, every_named = _with_synonyms(classes, every_named)
+    check_no_file(classes.names)
     encoder = as_clip(clip, precision=precision)
     learner = _learner(method, loss, encoder, classes, settings)
     train = _sentences_for(learner, captions, rules, every_named, progress, say)

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from .console import check_no_file
 from .onnx import Tagger
 from ..baselines.concepts import ready_to_tag
 from ..baselines.loading import load_model
@@ -84,6 +85,7 @@ def ready_model(
     how = {'engine': engine, 'precision': precision}
     if isinstance(what, str | Path) and Path(what).suffix.lower() == '.onnx':
         return TaggerModel(Tagger(what))
+    if isinstance(what, ClassSet): check_no_file(what.names)
     if _names_classes(what): return ready_to_tag(as_clip(clip, **how), what, progress)
     is_usual = engine == 'torch' and precision == 'float32'
     by_name = isinstance(clip, str) or clip is None and not is_usual
