@@ -12,7 +12,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 ||
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo test test-gpu test-docs test-lowest chaos audit bench docs readme wheel clean
+.PHONY: help demo test test-gpu test-docs test-lowest chaos audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
@@ -25,6 +25,7 @@ help:
 	@echo "make wheel      build the packages in dist/, twice: they must be the same to the byte"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
 	@echo "make docs       build the site: docs/_build/html/index.html"
+	@echo "make slides     make the slides of the class (nbs/tutorials/teach): docs/_build/slides/index.html"
 	@echo "make readme     write README.md from nbs/index.ipynb"
 	@echo "make clean      remove what these commands made, $(VENV) included"
 	@echo "PYTHON=python3.12 make ... uses another Python (3.10 or newer) for a new $(VENV)"
@@ -79,6 +80,10 @@ endif
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py html
 	@echo "The site is in docs/_build/html: open docs/_build/html/index.html"
+
+# Their links lead to the site beside them
+slides: $(VENV)/.dev
+	$(BIN)/python docs/slides.py
 
 readme: $(VENV)/.dev
 	$(BIN)/python docs/build.py readme

@@ -6,8 +6,9 @@
 
 Nothing is executed: pages show the outputs that the notebooks hold. nbdev's processors do what its
 own site does with `#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted names. Unlike
-there, exported code stays visible, since it is what the notebooks explain. The reference, a page
-for each module, is read off the package itself: signatures, docments and docstrings.
+there, exported code stays visible, since it is what the notebooks explain, unless its cell asks
+with `#| code-fold: true` to be folded. The reference, a page for each module, is read off the
+package itself: signatures, docments and docstrings.
 (`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
 """
 import ast
@@ -40,7 +41,7 @@ images = root/'docs/images'
 pages = root/'docs/_build/src'
 sections = {                                  # title -> notebooks of nbs/
     'Tutorials': 'tutorials/*',
-    'The method': '[01]?_*',
+    'The method': '[01]?_* tiles attention',
     'Words and captions': 'text/*',
     'CLIP and its features': 'encoders/*',
     'Data sets and baselines': 'datasets/* baselines/*',
@@ -51,8 +52,8 @@ sections = {                                  # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
-        'learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea',
-        'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
+        'learn', 'touch', 'teach', 'explorer', 'your_own_classes', 'bring_your_clip',
+        'your_own_idea', 'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
     'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
@@ -95,7 +96,10 @@ def visible(path: Path) -> nbformat.NotebookNode:
     "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
     proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
     helpers = test_helpers(proc.nb.cells)
-    for cell in proc.nb.cells: mark(cell, helpers)
+    heading = ''
+    for cell in proc.nb.cells:
+        if cell.cell_type == 'markdown': heading = last_heading(cell.source) or heading
+        mark(cell, helpers, heading)
     proc.process()
     metadata = nbformat.read(path, as_version=4).metadata
     nb = nbformat.v4.new_notebook(metadata={**metadata, 'language_info': {'name': 'python'}})
@@ -107,24 +111,35 @@ def visible(path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def mark(cell, helpers: set[str]):
-    "Note in a cell's metadata what its directives ask for, its figure's words, and how it folds"
+def last_heading(text: str) -> str:
+    "The last heading of a text cell, '' without one"
+    found = re.findall(r'^#+ (.+)', text, flags=re.MULTILINE)
+    return found[-1] if found else ''
+
+
+def mark(cell, helpers: set[str], heading: str = ''):
+    """Note in a cell's metadata what its directives ask for, its figure's words, and how it folds:
+    under the heading of an exercise, a folded cell is the answer"""
     directives = cell.directives_
     hidden = {'hide', 'default_exp'} & directives.keys() or 'nbdev_export(' in cell.source
     tags = {
         'remove-input': directives.get('echo:') == ['false'],
         'remove-output': directives.get('output:') == ['false'],
         'hide-input': directives.get('code-fold:') == ['true'],
+        'exported': 'export' in directives,
         'drop': hidden or directives.get('include:') == ['false'],
     }
     cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
     if cell.cell_type != 'code': return
     alt = described(cell, directives)
     if alt: cell.metadata['mystnb'] = dict(image=dict(alt=alt))
-    kind = folded(cell, helpers)
+    answers = heading.startswith('Exercise') and 'hide-input' in cell.metadata['tags']
+    kind = 'Answer' if answers else folded(cell, helpers)
     if kind:
-        cell.metadata['tags'].append('hide-input')
-        cell.metadata['mystnb'] = dict(code_prompt_show=kind, code_prompt_hide=kind)
+        if not answers: cell.metadata['tags'].append('hide-input')
+    elif tags['hide-input'] and tags['exported'] and not cell.get('outputs'):
+        kind = THE_CODE
+    if kind: cell.metadata['mystnb'] = fold_as(kind)
 
 
 def shown(cell) -> nbformat.NotebookNode:
@@ -178,7 +193,8 @@ def folded(cell, helpers: set[str]) -> str:
     """What a cell is a click away as: 'Imports' if it does nothing else, 'Tests' if most of its
     lines check something, '' for one that is in sight.
 
-    Exported code, code with an output, and up to three lines of tests stay in sight."""
+    Exported code, code with an output, and up to three lines of tests stay in sight, unless
+    `#| code-fold: true` folds them (`mark`)."""
     body = statements(cell.source)
     if cell.get('outputs') or not body: return ''
     if only_imports(body): return 'Imports'
@@ -187,6 +203,23 @@ def folded(cell, helpers: set[str]) -> str:
     if 'export' in cell.directives_ or whole <= 3: return ''
     tests = sum(n for statement, n in lines.items() if checks(statement, helpers))
     return 'Tests' if 2*tests >= whole else ''
+
+
+THE_CODE = 'The code'
+
+
+def fold_as(label: str) -> dict:
+    "What tells MyST-NB the words that a fold shows"
+    return dict(code_prompt_show=label, code_prompt_hide=label)
+
+
+def name_fold(cell):
+    "Say of a fold of exported code which public names it defines, or that it has helpers alone"
+    if fold_label(cell) != THE_CODE: return
+    kinds = ast.ClassDef, ast.FunctionDef
+    names = [s.name for s in statements(cell.source) if isinstance(s, kinds)]
+    public = ', '.join(name for name in names if not name.startswith('_'))
+    cell.metadata['mystnb'] = fold_as(f'{THE_CODE} of {public}' if public else 'Helpers')
 
 
 def fold_label(cell) -> str|None:
@@ -441,6 +474,7 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
             anchored.update(new)
             anchors = ''.join(f'<a id="{name}"></a>' for name in new)
             if anchors: cells.append(made('markdown', anchors))
+            name_fold(cell)
         cells += with_panels(cell)
     if page.name == get_config().readme_nb: cells.append(made('markdown', contents()))
     for i, cell in enumerate(cells): cell['id'] = f'cell-{i}'

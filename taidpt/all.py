@@ -22,7 +22,9 @@ from .baselines.linear import TextLinear
 from .baselines.loading import load_model
 from .baselines.rescoring import Rescored
 from .baselines.tipadapter import TipAdapter
-from .ensemble import Attended, Ensemble, Tiled, ensemble_scores, search_weight
+from .attention import Attended
+from .ensemble import Ensemble, ensemble_scores, search_weight
+from .tiles import Tiled
 from .learner import TaIDPT, auto_settings
 from .predict import Predictor
 from .zeroshot import ZeroShotCLIP

@@ -52,7 +52,8 @@ def _platt(y:np.ndarray, s:np.ndarray)->tuple[float, float]: # n bool, n scores 
     slope = curve.coef_[0, 0]/width
     return float(slope), float(curve.intercept_[0] - slope*middle)
 
-# %% ../nbs/17_calibrate.ipynb #15-cal
+# %% ../nbs/17_calibrate.ipynb #15-cal-checks
+#| code-fold: true
 FEW = 5                         # pictures a class needs for its own threshold
 
 def _warn_of_few(names:Sequence[str], counts:Sequence[int])->None: # C each
@@ -74,6 +75,7 @@ def _read_rows(labels:ArrayLike, scores:ArrayLike, C:int)->tuple[np.ndarray, np.
     read = np.isfinite(s).all(1)
     return y[read], s[read]
 
+# %% ../nbs/17_calibrate.ipynb #15-cal
 def calibrate_scores(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # N × C; NaN where a picture was skipped
@@ -95,7 +97,8 @@ def calibrate_scores(
     _warn_of_few(names, counts)
     return Thresholds(list(names), limits, slopes, offsets, counts, len(y), source, data)
 
-# %% ../nbs/17_calibrate.ipynb #15-model
+# %% ../nbs/17_calibrate.ipynb #15-model-digest
+#| code-fold: true
 def pictures_digest(
     pictures:Sequence, # N
     scores:ArrayLike|None=None, # N × C; NaN for a picture that was skipped, which does not count
@@ -110,6 +113,7 @@ def pictures_digest(
         contents.append(content_digest(picture) if is_file else str(picture))
     return digest(sorted(contents))
 
+# %% ../nbs/17_calibrate.ipynb #15-model
 def calibrate(
     model:Predictor, # gets `thresholds`
     pictures, # N, in any form
@@ -170,6 +174,8 @@ def calibration_gain(
         gains[name] = bootstrap_interval(more[name] - less[name], drawn, lowest=-100)
     return gains
 
+# %% ../nbs/17_calibrate.ipynb #17-pays-words
+#| code-fold: true
 def calibration_doubt(gains:Mapping[str, Interval])->str: # of `calibration_gain`; '' if it pays
     "Why calibrated thresholds are not to be used: they tag worse, or no better."
     worse = [name for name, gain in gains.items() if gain.high < 0]

@@ -25,6 +25,7 @@ class UnknownClass(ValueError):
     "A name outside the class set; the message names the nearest class."
 
 # %% ../nbs/01_classes.ipynb #cb6621cc
+#| code-fold: true
 def _check_kinds(names:object, synonyms:object, natural:object)->None:
     "Raise `TypeError` unless the names are a list and the others, if there, map from names."
     if isinstance(names, (str, Mapping, set, frozenset)):
@@ -35,6 +36,7 @@ def _check_kinds(names:object, synonyms:object, natural:object)->None:
             raise TypeError(f"{what} must map class names to phrases, not be {given!r}")
 
 # %% ../nbs/01_classes.ipynb #4fe54ee6
+#| code-fold: true
 def _clean_phrases(name:str, phrases:Iterable[str]|None)->list[str]:
     "The synonyms that were given for a class. Raises `TypeError` if they are no list."
     phrases = phrases or []
@@ -44,6 +46,7 @@ def _clean_phrases(name:str, phrases:Iterable[str]|None)->list[str]:
     return [clean_text(phrase, f'a synonym of {name!r}') for phrase in phrases]
 
 # %% ../nbs/01_classes.ipynb #6ea9f587
+#| code-fold: true
 class ClassSet:
     "Class names in a fixed order, their natural spelling, and the phrases that name them."
     def __init__(self,
@@ -169,6 +172,7 @@ class ClassSet:
         with write_whole(path) as part: part.write_text(text, encoding='utf-8')
 
 # %% ../nbs/01_classes.ipynb #92dc4d38
+#| code-fold: true
 def class_text(text:str, where:str|Path)->ClassSet: # JSON of `ClassSet.to_dict`; its place
     "A class set from a file's header. Raises `ValueError`."
     about = parse_json(text, where)

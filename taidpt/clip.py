@@ -35,6 +35,7 @@ from .files import DATA, digest, text_list
 from .text.words import cut_words
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
+#| code-fold: true
 _BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
 
 def _blocks(names:Sequence[str], device:torch.device) -> list[Sequence[str]]: # C names
@@ -77,11 +78,13 @@ def _raw_bytes(t:Tensor) -> np.ndarray:
     return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
 # %% ../nbs/04_clip.ipynb #cl-ref-photos
+#| code-fold: true
 def reference_photos() -> list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
     return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))
 
 # %% ../nbs/04_clip.ipynb #cl-frozen
+#| code-fold: true
 class FrozenCLIP:
     "A frozen open_clip model, with the features of Eq. 4."
     def __init__(self,
@@ -288,7 +291,8 @@ class FrozenCLIP:
 
     def __sklearn_clone__(self): return self            # it never changes
 
-# %% ../nbs/04_clip.ipynb #c733bcc2
+# %% ../nbs/04_clip.ipynb #cl-load-0
+#| code-fold: true
 def _spare_a_full_disk() -> None:
     "Let PyTorch make no folder for its cache where nothing can be written."
     try: gettempdir()
@@ -299,6 +303,7 @@ def _best_device() -> str:
     if torch.cuda.is_available(): return 'cuda'
     return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
+# %% ../nbs/04_clip.ipynb #c733bcc2
 def load_clip(
     name:str|Path|None=None, # a model, a folder, 'hf-hub:org/repo'; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
@@ -333,6 +338,7 @@ def load_clip(
     return clip
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
+#| code-fold: true
 _IN_MEMORY = 4*2**30                    # bytes of features that may stay in memory
 
 class _Sentences:
@@ -367,6 +373,7 @@ class _Sentences:
                 bar.update(len(rows))
 
 # %% ../nbs/04_clip.ipynb #cl-enc-sent
+#| code-fold: true
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:str|Sequence[str], # N sentences
@@ -386,6 +393,7 @@ def encode_sentences(
     return replace(store, folder=folder)                    # it goes with the store
 
 # %% ../nbs/04_clip.ipynb #b5deb9f0
+#| code-fold: true
 def _check_pictures(clip:FrozenCLIP, pictures:Sequence, on_error:str) -> None:
     "`ValueError` for no pictures, another `on_error`, or files for a CLIP without `preprocess`."
     only_tensors = all(isinstance(p, Tensor) for p in pictures)
@@ -441,6 +449,7 @@ def picture_batches(
         yield wanted
 
 # %% ../nbs/04_clip.ipynb #b7c25262
+#| code-fold: true
 def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> str:
     "All settings that determine a picture's features."
     return (f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} '
@@ -459,6 +468,7 @@ def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
         f'{path} lacks picture {first}, {pictures[first]!s:.200}, which could not be read.')
 
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
+#| code-fold: true
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
@@ -493,6 +503,7 @@ def encode_pictures(
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1
+#| code-fold: true
 def _says_nothing(store:FeatureStore) -> bool: # made by hand, by who knows
     said = store.kind, store.weights, store.preparation, store.form
     return not any(said) and store.global_.ndim == 2

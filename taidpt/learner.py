@@ -76,6 +76,7 @@ def name_frequency(train:LabeledTexts)->list[float]: # C shares; `train` without
     return [count/sentences for count in train.labels.sum(0).tolist()]
 
 # %% ../nbs/13_taidpt.ipynb #09-set-1
+#| code-fold: true
 def check_n_ctx(n_ctx:int, clip:FrozenCLIP)->None:
     "`ValueError` unless a prompt has room for so many vectors and a class name."
     at_least(1, whole=True, n_ctx=n_ctx)
@@ -99,7 +100,7 @@ def _check_init(init:str|Tensor|None, n_ctx:int, clip:FrozenCLIP, C:int)->None:
         f"init must be 'concepts' or a {C} × {clip.dim} tensor, or words of n_ctx = {n_ctx} "
         f'tokens, got {got}.')
 
-# %% ../nbs/13_taidpt.ipynb #09-prompts-1
+# %% ../nbs/13_taidpt.ipynb #09-means
 def class_means(
     h:Tensor, # features of sentences, N × D
     y:Tensor, # their labels, N × C, 0 or 1
@@ -108,6 +109,8 @@ def class_means(
     count = y.sum(0).clamp(min=1)[:, None]
     return (y.T @ h) / count - h.mean(0)
 
+# %% ../nbs/13_taidpt.ipynb #09-prompts-1
+#| code-fold: true
 def _class_gap(h:Tensor, y:Tensor)->float: # N × D, of unit length; N × C, bool, no empty column
     "How far a sentence's own classes score above the others: the 95 % quantile."
     p = global_scores(h, class_means(h, y.float()))
@@ -131,6 +134,8 @@ def auto_settings(
     settings = {'scale': min(4., margin/gap), 'tau_image': .025*gap/.25}    # RN50 has a gap of 1/4
     return {name: float(f'{x:.2g}') for name, x in settings.items()}
 
+# %% ../nbs/13_taidpt.ipynb #09-start
+#| code-fold: true
 def start_near(
     prompts:PromptLearner, # changed in place
     vectors:Tensor, # C × D, any length
@@ -163,6 +168,7 @@ def warn_of_long_training(model:Predictor, recipe:Recipe, n:int)->None: # senten
                               'Fewer --epochs take less.'), stacklevel=3)
 
 # %% ../nbs/13_taidpt.ipynb #09-005
+#| code-fold: true
 class PromptModel(Predictor):
     "Base class of models that learn prompts, from sentences or from pictures."
     def is_fitted(self)->bool: return 'prompts_' in vars(self)
@@ -267,6 +273,7 @@ def with_contexts(
     return twin
 
 # %% ../nbs/13_taidpt.ipynb #09-tai-1
+#| code-fold: true
 def _data_digest(train:LabeledTexts, init:str|Tensor|None)->str:
     "A hash of sentences, labels and the vectors to begin near."
     parts = [train.labels]

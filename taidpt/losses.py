@@ -15,6 +15,7 @@ from torch import Tensor
 from .encoders.features import to_device
 
 # %% ../nbs/07_losses.ipynb #06-005
+#| code-fold: true
 def _first_bad(bad:Tensor, values:Tensor, must:str) -> str: # N × C, bool; N × C
     "A message that names the first bad value and its row."
     row = bad.nonzero()[0, 0].item()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 # %% ../nbs/09_metrics.ipynb #3bb9763a
+#| code-fold: true
 def as_array(x:ArrayLike)->np.ndarray:
     "Convert to NumPy, also from a tensor in bfloat16, which NumPy lacks."
     if hasattr(x, 'detach'):
@@ -29,6 +30,7 @@ def _as_floats(x:np.ndarray)->np.ndarray:
     return x.astype(np.float64)
 
 # %% ../nbs/09_metrics.ipynb #11-007
+#| code-fold: true
 def _fault(labels:np.ndarray, scores:np.ndarray)->str|None:
     "Why labels and scores cannot be measured, or None."
     if labels.shape != scores.shape or labels.ndim not in (1, 2) or 0 in labels.shape:
@@ -68,7 +70,8 @@ def average_precision(
         ap[c] = 100*average_precision_score(labels[:, c], scores[:, c])
     return ap
 
-# %% ../nbs/09_metrics.ipynb #11-015
+# %% ../nbs/09_metrics.ipynb #11-absent
+#| code-fold: true
 def _absent_classes(shown:np.ndarray, names:Sequence[str]|None)->str: # C, bool: with a positive
     "A warning that names the classes without a positive, ten at most."
     where = 'of'
@@ -81,6 +84,7 @@ def _absent_classes(shown:np.ndarray, names:Sequence[str]|None)->str: # C, bool:
     return (f'mAP over {shown.sum()} of {len(shown)} classes: '
             f'no positive label {where} {", ".join(some)}')
 
+# %% ../nbs/09_metrics.ipynb #11-015
 def mean_average_precision(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     scores:ArrayLike, # N × C, higher means more likely
@@ -94,6 +98,7 @@ def mean_average_precision(
     return float(ap[shown].mean())
 
 # %% ../nbs/09_metrics.ipynb #11-weighted-ap
+#| code-fold: true
 def _blocks(
     y:np.ndarray, # N, bool
     s:np.ndarray, # N scores, the best first
@@ -166,7 +171,7 @@ def bootstrap_interval(
     drawn:np.ndarray, # B values, one of each draw; NaN (no positive drawn) is omitted
     lowest:float=0., # bound of the limits; the highest is 100
 )->Interval:
-    "A number with the middle 95 % of the draws, shifted to the measured value."
+    "A number with the 95 % interval of its draws, centred on the measured value."
     value = float(value)
     drawn = np.asarray(drawn)
     drawn = drawn[~np.isnan(drawn)]
@@ -239,6 +244,7 @@ def precision_recall_f1(
     return measures
 
 # %% ../nbs/09_metrics.ipynb #30028bd8
+#| code-fold: true
 def _as_runs(scores:ArrayLike)->list[np.ndarray]: # N × C, or several -> each N × C
     "The scores of each run."
     several = len(scores) and np.ndim(scores[0]) == 2
@@ -251,6 +257,7 @@ def _readable(runs:list[np.ndarray])->np.ndarray: # N, bool
     return ~np.any(unread, axis=0)
 
 # %% ../nbs/09_metrics.ipynb #11-measured
+#| code-fold: true
 class Measured:
     "Metrics of scores on labelled pictures, with confidence intervals."
     def __init__(self,

@@ -23,7 +23,50 @@ from .files import (
 from .tags import Thresholds, check_frequency
 from .training import Recipe, check_history
 
+# %% ../nbs/11_model_files.ipynb #mf-header-2
+@dataclass
+class ModelHeader:
+    "What a model file says of its tensors."
+    method:str # the name of the model's class
+    settings:dict # arguments of its constructor, without CLIP and classes
+    clip:str # name of the CLIP, e.g. 'RN50/openai'
+    weights:str # its fingerprint
+    classes:ClassSet
+    preparation:str='' # of pictures, in words: `FrozenCLIP.preparation`
+    prepared:Prepared|None=None # the same, as arguments of `load_clip`; None: in a way of its own
+    recipe:Recipe|None=None # of prompts
+    history:list[dict]=field(default_factory=list) # a row for each epoch
+    frequency:list[float]|None=None # C, share of sentences that name each class
+    thresholds:Thresholds|None=None # from labelled pictures
+    data:str='' # a hash of what it learned from
+    members:list['ModelHeader']=field(default_factory=list) # of the models inside
+    version:str=__version__ # of taidpt
+
+    def to_dict(self)->dict: # for JSON
+        "The header as dictionaries, lists, text and numbers."
+        about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        about['classes'] = self.classes.to_dict()
+        for name in _OPTIONAL:
+            entry = about[name]
+            if is_dataclass(entry): about[name] = asdict(entry)
+        about['history'] = list(self.history)
+        about['members'] = [member.to_dict() for member in self.members]
+        return about
+
+    @classmethod
+    def from_dict(cls, about:object, where:str|Path)->'ModelHeader': # from JSON; its file
+        "A header with every entry checked. Raises `ValueError` that names the entry."
+        _check_keys(about, {entry.name for entry in fields(cls)}, where)
+        entries = _read_entries(about, where)
+        if not isinstance(about['members'], list):
+            raise ValueError(f'{where}: members must be a list')            # noqa: TRY004
+        entries['members'] = [cls.from_dict(member, where) for member in about['members']]
+        header = cls(**entries)
+        _check_lengths(header, where)
+        return header
+
 # %% ../nbs/11_model_files.ipynb #mf-header-1
+#| code-fold: true
 def _is_credible(x:object)->bool:
     "Whether it is a number that somebody would choose: 0, or neither tiny nor huge."
     if not is_number(x): return False
@@ -71,62 +114,28 @@ def _parsed_preparation(about:object, where:str)->Prepared: # from JSON
 
 _LARGEST = 2048                                             # pixels a side
 
-# %% ../nbs/11_model_files.ipynb #mf-header-2
-@dataclass
-class ModelHeader:
-    "What a model file says of its tensors."
-    method:str # the name of the model's class
-    settings:dict # arguments of its constructor, without CLIP and classes
-    clip:str # name of the CLIP, e.g. 'RN50/openai'
-    weights:str # its fingerprint
-    classes:ClassSet
-    preparation:str='' # of pictures, in words: `FrozenCLIP.preparation`
-    prepared:Prepared|None=None # the same, as arguments of `load_clip`; None: in a way of its own
-    recipe:Recipe|None=None # of prompts
-    history:list[dict]=field(default_factory=list) # a row for each epoch
-    frequency:list[float]|None=None # C, share of sentences that name each class
-    thresholds:Thresholds|None=None # from labelled pictures
-    data:str='' # a hash of what it learned from
-    members:list['ModelHeader']=field(default_factory=list) # of the models inside
-    version:str=__version__ # of taidpt
-
-    def to_dict(self)->dict: # for JSON
-        "The header as dictionaries, lists, text and numbers."
-        about = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        about['classes'] = self.classes.to_dict()
-        for name in _OPTIONAL:
-            entry = about[name]
-            if is_dataclass(entry): about[name] = asdict(entry)
-        about['history'] = list(self.history)
-        about['members'] = [member.to_dict() for member in self.members]
-        return about
-
-    @classmethod
-    def from_dict(cls, about:object, where:str|Path)->'ModelHeader': # from JSON; its file
-        "A header with every entry checked. Raises `ValueError` that names the entry."
-        known = {entry.name for entry in fields(cls)}
-        keys = about.keys() if isinstance(about, dict) else set()
-        if keys | {'prepared'} != known:                    # older files lack this one
-            odd = min((keys | {'prepared'}) ^ known)
-            raise ValueError(f'{where}: {odd!r} is missing, or of a newer version of taidpt')
-        entries = {name: _check_text(about[name], f'{where}: {name}') for name in _TEXTS}
-        entries['settings'] = _check_settings(about['settings'], f'{where}: settings')
-        entries['classes'] = _parsed(ClassSet, about['classes'], f'{where}: classes')
-        entries['history'] = check_history(about['history'], where)
-        for name, read in _OPTIONAL.items():
-            value = about.get(name)
-            entries[name] = None if value is None else read(value, f'{where}: {name}')
-        members = about['members']
-        if not isinstance(members, list):
-            raise ValueError(f'{where}: members must be a list')            # noqa: TRY004
-        entries['members'] = [cls.from_dict(member, where) for member in members]
-        header = cls(**entries)
-        _check_lengths(header, where)
-        return header
-
+# %% ../nbs/11_model_files.ipynb #mf-header-checks
+#| code-fold: true
 _TEXTS = 'method', 'clip', 'weights', 'preparation', 'data', 'version'
 _OPTIONAL = {'recipe': _parsed_recipe, 'prepared': _parsed_preparation,
              'frequency': check_frequency, 'thresholds': Thresholds.from_dict}
+
+def _check_keys(about:object, known:set[str], where:str|Path)->None: # from JSON; its entries
+    "`ValueError` for an entry that is missing, or that this version does not know."
+    keys = about.keys() if isinstance(about, dict) else set()
+    odd = (keys | {'prepared'}) ^ known                     # older files lack this one
+    if odd: raise ValueError(f'{where}: {min(odd)!r} is missing, or of a newer version of taidpt')
+
+def _read_entries(about:dict, where:str|Path)->dict: # name -> value, without the members
+    "The entries of a header from JSON. Raises `ValueError` that names the entry."
+    entries = {name: _check_text(about[name], f'{where}: {name}') for name in _TEXTS}
+    entries['settings'] = _check_settings(about['settings'], f'{where}: settings')
+    entries['classes'] = _parsed(ClassSet, about['classes'], f'{where}: classes')
+    entries['history'] = check_history(about['history'], where)
+    for name, read in _OPTIONAL.items():
+        value = about.get(name)
+        entries[name] = None if value is None else read(value, f'{where}: {name}')
+    return entries
 
 def _check_lengths(header:ModelHeader, where:str|Path)->None:
     "`ValueError` if thresholds or frequencies are for other classes."
@@ -207,6 +216,8 @@ def clip_of(
         type(e), f'{path} was learned on {label!r}, which cannot be loaded here:',
         f'{python}. ({e})', f'{command}. ({e})') from None
 
+# %% ../nbs/11_model_files.ipynb #mf-clip-warn
+#| code-fold: true
 def _loaded_as(header:ModelHeader)->str: # a sentence
     "How to load a CLIP that prepares pictures as that of the file."
     if not header.prepared: return 'Load it with the CLIP that it was made with.'

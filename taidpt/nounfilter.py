@@ -31,6 +31,7 @@ class Match:
     classes:tuple[str,...] # its classes; none for a blocked phrase
 
 # %% ../nbs/03_nounfilter.ipynb #27715e24
+#| code-fold: true
 _BLOCKED_LOOK = 'text-decoration:line-through;opacity:.6'
 
 def _marked(match:Match, text:str)->str: # HTML
@@ -47,6 +48,7 @@ def _marked(match:Match, text:str)->str: # HTML
     return f'<span style="{look};border-radius:4px;padding:1px 4px">{mark}</span>'
 
 # %% ../nbs/03_nounfilter.ipynb #9e2d5d7f
+#| code-fold: true
 @dataclass(repr=False)
 class Explanation:
     "The words of a sentence that name each class."
@@ -84,6 +86,7 @@ class Explanation:
         return f'<div style="line-height:1.9">{"".join(parts)}</div>'
 
 # %% ../nbs/03_nounfilter.ipynb #nounfilter-018
+#| code-fold: true
 def _paper_words(classes:ClassSet)->list[list[str]]:
     "The paper's words for each class of the three data sets; for others, their own synonyms."
     published = published_names().get(classes.name)
@@ -97,6 +100,7 @@ def _paper_words(classes:ClassSet)->list[list[str]]:
     return words
 
 # %% ../nbs/03_nounfilter.ipynb #588847bb
+#| code-fold: true
 class NounFilter:
     "Reads class labels off sentences, by the words that name each class (Sec. 3.2)."
     def __init__(self,

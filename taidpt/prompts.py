@@ -15,6 +15,19 @@ from torch import Tensor, nn
 from .clip import FrozenCLIP
 from .encoders.towers import word_embedding
 
+# %% ../nbs/05_prompts.ipynb #pr-checks
+#| code-fold: true
+def _check_prompts(classnames:Sequence[str], n_ctx:int) -> None:
+    "`ValueError` unless there are class names, and vectors before them."
+    if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
+    if isinstance(classnames, str) or not len(classnames): raise ValueError(
+        f"There are no class names in {classnames!r:.60}: give a list, as in ['cat', 'dog'].")
+
+def _is_kept(kept:tuple, settings:tuple, contexts:Tensor) -> bool: # what `PromptLearner` keeps
+    "Whether the embeddings of these contexts were computed last."
+    before, was, _ = kept
+    return before == settings and was.shape == contexts.shape and torch.equal(was, contexts)
+
 # %% ../nbs/05_prompts.ipynb #21e1499a
 class PromptLearner(nn.Module):
     "Learnable contexts of both branches; a call returns class embeddings G and L (Eq. 1, 3)."
@@ -26,9 +39,7 @@ class PromptLearner(nn.Module):
         seed:int|None=None, # of the initial vectors; None draws from torch's global generator
     ):
         super().__init__()
-        if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
-        if isinstance(classnames, str) or not len(classnames): raise ValueError(
-            f"There are no class names in {classnames!r:.60}: give a list, as in ['cat', 'dog'].")
+        _check_prompts(classnames, n_ctx)
         self.clip = clip
         self.classnames = list(classnames)
         clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
@@ -48,7 +59,7 @@ class PromptLearner(nn.Module):
         contexts = torch.stack(contexts)
         settings = tuple(self.classnames), self.clip.device, contexts.device, contexts.dtype
         keep = not torch.is_grad_enabled()
-        if keep and self._is_kept(settings, contexts): return self._kept[2]
+        if keep and _is_kept(self._kept, settings, contexts): return self._kept[2]
         if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, self.classnames)
         else:
             each = [self.clip.encode_prompts(own, self.classnames) for own in contexts]
@@ -57,11 +68,6 @@ class PromptLearner(nn.Module):
         embeddings = E[0], E[1] if local else None
         if keep: self._kept = settings, contexts, embeddings
         return embeddings
-
-    def _is_kept(self, settings:tuple, contexts:Tensor) -> bool:
-        "Whether the embeddings of these contexts were computed last."
-        before, was, _ = self._kept
-        return before == settings and was.shape == contexts.shape and torch.equal(was, contexts)
 
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'

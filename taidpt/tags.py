@@ -33,7 +33,7 @@ def as_tags(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
     names:Sequence[str], # C classes
     thresholds:ArrayLike, # C numbers, one for all, or N × C
-)->list[list[Tag]]: # for each picture its classes, the surest first; [] for a skipped one
+)->list[list[Tag]]: # for each picture its classes; [] for a skipped one
     "Tags of pictures, in the order of score minus threshold."
     scores = _doubles(scores)
     margins = scores - _doubles(thresholds)
@@ -67,8 +67,6 @@ def picture_thresholds(
     return thresholds + np.maximum(best, 0)/5
 
 # %% ../nbs/10_tags.ipynb #15-thr
-_NUMBERS = 'values', 'slopes', 'offsets', 'positives'       # one of each for a class
-
 @dataclass
 class Thresholds:
     "Thresholds and probabilities of C classes, and their source."
@@ -101,6 +99,10 @@ class Thresholds:
         if _describes_thresholds(about): return cls(**about)
         raise ValueError(f'{where} must have names, {", ".join(_NUMBERS)} of each class, pictures, '
                          'source and data: the file was changed, or is of another taidpt')
+
+# %% ../nbs/10_tags.ipynb #15-thr-checks
+#| code-fold: true
+_NUMBERS = 'values', 'slopes', 'offsets', 'positives'       # one of each for a class
 
 def _describes_thresholds(about:object)->bool:
     "Whether a value from JSON has every field, no other, and each of its kind."
@@ -157,5 +159,5 @@ class Rule(NamedTuple):
         return np.broadcast_to(as_array(self.limits), np.shape(scores))
 
     def tags(self, scores:ArrayLike, names:Sequence[str])->list[list[Tag]]: # N × C; C
-        "For each picture (label, score, present) of each class, the surest first; [] if skipped."
+        "For each picture (label, score, present) of each class, as `as_tags` orders them."
         return as_tags(scores, names, self.thresholds(scores))

@@ -21,6 +21,7 @@ from .files import DATA, write_whole
 from .text.corpora import parquet_rows
 
 # %% ../nbs/02_texts.ipynb #8b82a833
+#| code-fold: true
 def _check_labels(labels:Tensor, n:int, classes:ClassSet)->Tensor: # n × C, bool
     "Labels as a tensor of bool. Raises `ValueError` for another shape or other values."
     if not isinstance(labels, Tensor): labels = torch.as_tensor(np.array(labels))
@@ -42,6 +43,7 @@ def _check_shares(shares:Sequence[float]|None, n:int)->list[float]|None:
     return shares
 
 # %% ../nbs/02_texts.ipynb #5eecb09f
+#| code-fold: true
 _HEADER = 'classes', 'dropped', 'frequency'     # of a file; `frequency` only where it is known
 
 def _checksum(texts:list[str], labels:Tensor, header:dict[str,str])->str:
@@ -53,6 +55,7 @@ def _checksum(texts:list[str], labels:Tensor, header:dict[str,str])->str:
     return sha.hexdigest()
 
 # %% ../nbs/02_texts.ipynb #c5997c87
+#| code-fold: true
 def _metadata(path:Path)->dict[bytes,bytes]:
     "What a file of labelled sentences says of itself. Raises as `LabeledTexts.load`."
     import pyarrow.parquet as pq                # lazily: only files need it
@@ -67,6 +70,7 @@ def _metadata(path:Path)->dict[bytes,bytes]:
     return about
 
 # %% ../nbs/02_texts.ipynb #d22cd7ff
+#| code-fold: true
 def _labels_by_name(named:list[list[str]], classes:ClassSet)->Tensor: # N × C, bool
     "Labels from the names of each sentence's classes."
     columns = {name: i for i,name in enumerate(classes.names)}
@@ -77,6 +81,7 @@ def _labels_by_name(named:list[list[str]], classes:ClassSet)->Tensor: # N × C, 
     return labels
 
 # %% ../nbs/02_texts.ipynb #89114e74
+#| code-fold: true
 class LabeledTexts:
     "Sentences and their classes."
     def __init__(self,

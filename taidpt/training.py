@@ -43,6 +43,7 @@ def learning_rate(
     return lr * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / epochs))
 
 # %% ../nbs/08_training.ipynb #08-sch-1
+#| code-fold: true
 def at_least(min:float, whole:bool=False, **settings)->None: # name=value
     "Raise `ValueError` unless each setting is a finite number (`whole`: whole), not below `min`."
     kind, what = (Integral, 'whole number') if whole else (Real, 'number')
@@ -189,6 +190,7 @@ def _batches(
         if bar is not None: bar.update()
 
 # %% ../nbs/08_training.ipynb #08-check-1
+#| code-fold: true
 def _keep(path, prompts, optimizer, history:list[dict], about:dict)->None:
     "Write a checkpoint atomically."
     tensors = dict(prompts.named_parameters())
@@ -200,6 +202,7 @@ def _keep(path, prompts, optimizer, history:list[dict], about:dict)->None:
     write_safetensors(path, tensors, header)
 
 # %% ../nbs/08_training.ipynb #08-check-3
+#| code-fold: true
 _IN_WORDS = {'method': 'the method', 'clip': 'the CLIP', 'classes': 'the classes',
              'weights': 'the weights of the CLIP, or their precision', 'data': 'the data',
              'frequency': 'the frequencies of the classes'}
@@ -226,6 +229,7 @@ def check_same_run(
         'Train with the same, delete this file to begin anew, or name another --out.')
 
 # %% ../nbs/08_training.ipynb #08-check-4
+#| code-fold: true
 def _optimizer_state(prompts:PromptLearner, recipe:Recipe, names)->dict[str, tuple]: # in the file
     "By name in a file: the parameter, and which part of the optimizer's state of it."
     parts = ('momentum_buffer',)
@@ -278,6 +282,7 @@ def _go_on(path, prompts, optimizer, recipe:Recipe, about:dict)->list[dict]: # t
     return history
 
 # %% ../nbs/08_training.ipynb #08-022
+#| code-fold: true
 def _optimizer(prompts:PromptLearner, recipe:Recipe)->Optimizer:
     "The optimizer of a recipe."
     parameters = prompts.parameters()

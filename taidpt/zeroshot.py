@@ -20,7 +20,7 @@ from .predict import Predictor, predict_together
 from .scores import branch_scores, fuse
 from .tags import Thresholds, sigmoid_thresholds
 
-# %% ../nbs/14_zeroshot.ipynb #12-005
+# %% ../nbs/14_zeroshot.ipynb #12-templates
 def _checked_templates(templates:str|Sequence[str]|None)->list[str]: # None: the published one
     "Templates as a list; `ValueError` for none, or one without a place for the class."
     asked = text_list('a photo of a {}.' if templates is None else templates)
@@ -43,6 +43,7 @@ def encode_templates(
     h = F.normalize(torch.cat(parts), dim=-1).unflatten(0, (len(names), -1))
     return F.normalize(h.mean(1), dim=-1)                       # over templates
 
+# %% ../nbs/14_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Predictor):
     "CLIP with hand-written prompts, in both branches (DPT), or only the global (`local=False`)."
     pos_embed = True                                    # f of pictures as CLIP has it

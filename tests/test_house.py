@@ -1,8 +1,12 @@
 """The house is as readable as it is meant to be, and its floors carry what is above them."""
+import math
+import re
 from pathlib import Path
 
+import nbformat
 import pytest
 from conftest import ROOT, docs_module
+from nbformat.v4 import new_code_cell, new_markdown_cell
 
 house = docs_module('house')
 SPINE = sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))
@@ -138,7 +142,59 @@ def test_names_for_users_are_used_nowhere_else():
 @pytest.mark.parametrize('path', sorted((ROOT/'nbs').glob('[01]*.ipynb')), ids=lambda p: p.stem)
 def test_a_page_is_read_in_one_sitting(path):
     asked = house.sitting(path)
+    assert asked.keys() == house.SITTING.keys()
     assert not {what: n for what, n in asked.items() if n > house.SITTING[what]}
+
+
+FOLDED = '#| export\n#| code-fold: true\n' + 'y = 1\n'*60
+DRAWN = '<div>\n<svg viewBox="0 0 9 9"><text>not a word of prose</text></svg>\n</div>'
+
+
+def sitting_of(tmp_path, *cells: str) -> dict[str, float]:
+    "What a page of these cells asks; a cell of text begins with a sign that is no code"
+    book = nbformat.v4.new_notebook()
+    for source in cells:
+        new = new_code_cell if re.match(r'#\||\w+ =|assert', source) else new_markdown_cell
+        book.cells.append(new(source))
+    path = tmp_path/'page.ipynb'
+    nbformat.write(book, path)
+    return house.sitting(path)
+
+
+def test_minutes_are_those_of_what_is_in_sight(tmp_path):
+    "Words and lines count, but not what is folded, hidden, or written in a drawing"
+    text = '**' + 'word '*400 + '**'
+    code = 'x = 1\n'*80
+    seen = sitting_of(tmp_path, text, code)
+    assert (seen['minutes'], seen['words']) == (4, 400)
+    hidden = [FOLDED, '#| hide\n' + code, '#| echo: false\n' + code, DRAWN]
+    assert sitting_of(tmp_path, text, code, *hidden)['minutes'] == 4
+
+
+def test_the_longest_cell_is_exported_and_in_sight(tmp_path):
+    exported = '#| export\n' + 'x = 1\n\n'*41
+    assert sitting_of(tmp_path, 'x = 1\n'*80, FOLDED)['longest cell'] == 0
+    assert sitting_of(tmp_path, exported, FOLDED)['longest cell'] == 41
+
+
+def test_what_stands_above_the_first_picture(tmp_path):
+    "Text before a drawing in the same cell, too; nothing is in sight of a page without one"
+    text = '**' + 'word '*140 + '**'
+    assert sitting_of(tmp_path, text)['first picture'] == math.inf
+    assert sitting_of(tmp_path, DRAWN, text)['first picture'] == 0
+    assert sitting_of(tmp_path, text, DRAWN)['first picture'] == 280
+    assert sitting_of(tmp_path, f'{text}\n\n{DRAWN}')['first picture'] == 260
+    assert sitting_of(tmp_path, FOLDED, '![a](b.png)')['first picture'] == 50
+    assert sitting_of(tmp_path, 'x = 1\n'*10, '![a](b.png)')['first picture'] == 200
+
+
+def test_exercises_are_no_part_of_a_sitting():
+    "Their words count apart, up to the next heading"
+    sources = '# Page', '### Exercise: one', 'a question', '## Edge cases', 'the end'
+    cells = [nbformat.v4.new_markdown_cell(source) for source in sources]
+    read, exercises = house.split_exercises(cells)
+    assert [cell.source for cell in read] == ['# Page', '## Edge cases', 'the end']
+    assert [cell.source for cell in exercises] == ['### Exercise: one', 'a question']
 
 
 def test_the_spine_is_in_order():

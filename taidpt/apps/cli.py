@@ -506,7 +506,7 @@ def train(
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
 def _in_tiles(model:'Predictor', tiles:int)->'Predictor':
     "A model that also scores tiles, and has thresholds of its own."
-    from taidpt.ensemble import Tiled
+    from taidpt.tiles import Tiled
     return Tiled(model, tiles)
 
 _Evaluated = Annotated[str, Argument(metavar='MODEL', help=(

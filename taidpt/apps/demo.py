@@ -20,7 +20,7 @@ from ..baselines.linear import TextLinear
 from ..classes import VOC2007
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..datasets.labelled import LabeledPictures, bundled_photos, photo_credits
-from ..ensemble import Attended
+from ..attention import Attended
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..paper.family import bundled_results

@@ -24,7 +24,7 @@ from ..clip import FrozenCLIP, encode_pictures, encode_sentences
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import UnreadablePicture
 from ..encoders.weights import without_warnings
-from ..ensemble import Attended
+from ..attention import Attended
 from ..files import with_remedy
 from ..learner import TaIDPT
 from ..metrics import Interval

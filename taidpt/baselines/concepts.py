@@ -21,7 +21,7 @@ from ..clip import FrozenCLIP, as_features, encode_sentences, load_clip
 from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures
 from ..files import digest, shown
-from ..ensemble import Attended
+from ..attention import Attended
 from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
 from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation

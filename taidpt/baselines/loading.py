@@ -15,7 +15,9 @@ from .linear import TextLinear
 from .rescoring import Rescored
 from .tipadapter import TipAdapter
 from ..clip import FrozenCLIP
-from ..ensemble import Attended, Ensemble, Tiled
+from ..attention import Attended
+from ..ensemble import Ensemble
+from ..tiles import Tiled
 from ..learner import TaIDPT
 from ..predict import Predictor, read_model
 from ..zeroshot import ZeroShotCLIP

@@ -16,7 +16,8 @@ from tqdm.auto import tqdm
 
 from ..clip import picture_batches, reference_photos
 from ..encoders.pictures import open_rgb
-from ..ensemble import check_independent, files_or_pil
+from ..ensemble import check_independent
+from ..tiles import files_or_pil
 from ..predict import Predictor, Wrapper
 from ..scores import fuse
 

@@ -69,10 +69,9 @@ def _caption(record:object, column:str|None, where:str)->str:
     if isinstance(record, dict):
         text = record[_column(list(record), column, where, 'field')]
     elif not isinstance(record, str):
-        raise ValueError(
-            f"{where}: expected a sentence or an object with a caption, "  # noqa: TRY004
-            f"not {reprlib.repr(record)[:40]!r}"
-        )
+        raise ValueError(  # noqa: TRY004
+            f"{where}: expected a sentence or an object with a caption, "
+            f"not {reprlib.repr(record)[:40]!r}")
     if is_text_list([text]): return text
     raise ValueError(f"{where}: the caption is {reprlib.repr(text)[:40]!r}, which is no whole text")
 
