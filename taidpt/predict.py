@@ -642,6 +642,7 @@ def _what_is_lost(model:'Predictor', back:'Predictor')->str: # '': nothing
     lost = _learned_names(model) - _learned_names(back)
     return f'the {name} of the file would lack its {min(lost)}' if lost else ''
 
+# %% ../nbs/12_predict.ipynb #pr-file-why
 def why_not_loadable(
     model:'Predictor', # ready to predict
     header:ModelHeader, # of its file

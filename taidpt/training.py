@@ -57,7 +57,7 @@ def more_than(bound:float, **settings)->None: # name=value
         if not (isinstance(value, Real) and bound < value < math.inf):
             raise ValueError(f'{name} must be a number, more than {bound}, got {value!r}.')
 
-# %% ../nbs/08_training.ipynb #08-sch-2
+# %% ../nbs/08_training.ipynb #08-sch-tau
 def temperatures(
     tau:float|ArrayLike, # one, or C of them
     classes:int|None=None, # C; None: unknown
@@ -73,6 +73,7 @@ def temperatures(
     for one in each: more_than(0, **{name: one})
     return each
 
+# %% ../nbs/08_training.ipynb #08-sch-2
 @dataclass(frozen=True)
 class Recipe:
     "How prompts learn: optimizer, rate over time, batches, loss and scores. Defaults as published."
