@@ -13,6 +13,7 @@ from functools import cache, partial
 from itertools import zip_longest
 from os.path import isfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -217,7 +218,7 @@ class PromptModel(Predictor):
         with torch.no_grad(): G, L = self.prompts_(self.local)
         return G.clone(), None if L is None else L.clone()      # the prompts keep theirs
 
-    def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, or C
+    def picture_tau(self)->Any: # tau_s of Eq. 6 on pictures, a number or C
         "The temperature that was asked for, or else that of the recipe."
         return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
