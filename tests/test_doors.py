@@ -160,7 +160,7 @@ def test_a_tagger_is_evaluated(tmp_path):
     assert 'of the file' in str(found)
     frame = found.to_frame()
     assert frame.loc['person', 'm.onnx'] == ours['AP']['person']
-    assert 'person' in frame.to_csv()
+    for written in (frame.to_csv(), frame.to_latex()): assert 'person' in written
     for how, says in ((dict(calibrate=True), 'export it again'), ({}, 'read them with its classes')):
         labels = pictures if how else bundled_photos(['bicycle', 'person'])
         with pytest.raises(ValueError, match=says): evaluate_model(tagger, labels, **how)
