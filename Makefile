@@ -12,7 +12,7 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 ||
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo test test-gpu test-docs test-lowest chaos audit bench docs readme wheel clean
+.PHONY: help demo test test-gpu test-docs test-lowest chaos audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
@@ -25,6 +25,7 @@ help:
 	@echo "make wheel      build the packages in dist/, twice: they must be the same to the byte"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
 	@echo "make docs       build the site: docs/_build/html/index.html"
+	@echo "make slides     make the slides of the class (nbs/tutorials/teach): docs/_build/slides/index.html"
 	@echo "make readme     write README.md from nbs/index.ipynb"
 	@echo "make clean      remove what these commands made, $(VENV) included"
 	@echo "PYTHON=python3.12 make ... uses another Python (3.10 or newer) for a new $(VENV)"
@@ -69,7 +70,7 @@ wheel: $(VENV)/.dev
 
 # FULL=1: what takes a GPU as well
 bench: $(VENV)/.dev
-	for b in training nounfilter memory pictures engines latency; do $(BIN)/python benchmarks/$$b.py || exit 1; done
+	for b in training nounfilter memory pictures engines latency which; do $(BIN)/python benchmarks/$$b.py || exit 1; done
 ifdef FULL
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
 	then $(BIN)/python benchmarks/gpu.py; else echo "benchmarks/gpu.py is left out: there is no CUDA device here"; fi
@@ -79,6 +80,10 @@ endif
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py html
 	@echo "The site is in docs/_build/html: open docs/_build/html/index.html"
+
+# Their links lead to the site beside them
+slides: $(VENV)/.dev
+	$(BIN)/python docs/slides.py
 
 readme: $(VENV)/.dev
 	$(BIN)/python docs/build.py readme

@@ -49,17 +49,30 @@ sections = {                                  # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
-        'learn', 'touch', 'explorer', 'your_own_classes', 'bring_your_clip', 'your_own_idea',
-        'recipes', 'combine_with_pictures', 'reproduce_the_paper', 'serve', 'scaling'],
+        'learn', 'touch', 'teach', 'explorer', 'read_a_report', 'your_own_classes',
+        'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures',
+        'reproduce_the_paper', 'serve', 'scaling'],
     'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
-    'encoders': ['weights', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
+    'encoders': ['weights', 'which', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
     'baselines': ['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
     'paper': [
         'report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3',
         'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond', 'speed',
         'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
-    'apps': ['cli', 'report', 'explorer', 'onnx', 'graphs', 'hub', 'cluster'],
+    'apps': ['command', 'onnx', 'graphs', 'hub', 'cluster', 'cli', 'report', 'explorer'],
+}
+# What people search for: page, or page#heading -> words that it answers to, also in other words
+# than its own; they go into the site's index
+ASKED = {
+    'index#Licence and citation': 'cite, citation, how to cite, bibtex',
+    'index#Install': 'install, installation, getting started',
+    'tutorials/your_own_classes': 'tag my photos, tag photos, label my pictures, custom classes',
+    'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
+    'paper/speed': 'speed, how fast, latency, benchmarks',
+    'paper/speed#On a GPU': 'GPU, CUDA',
+    'paper/statements#The gap between texts and pictures': 'modality gap',
+    'security#Without a network': 'install offline, offline, without internet, air-gapped',
 }
 
 SITE = '''# This site
@@ -93,7 +106,10 @@ def visible(path: Path) -> nbformat.NotebookNode:
     "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
     proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
     helpers = test_helpers(proc.nb.cells)
-    for cell in proc.nb.cells: mark(cell, helpers)
+    heading = ''
+    for cell in proc.nb.cells:
+        if cell.cell_type == 'markdown': heading = last_heading(cell.source) or heading
+        mark(cell, helpers, heading)
     proc.process()
     metadata = nbformat.read(path, as_version=4).metadata
     nb = nbformat.v4.new_notebook(metadata={**metadata, 'language_info': {'name': 'python'}})
@@ -105,8 +121,15 @@ def visible(path: Path) -> nbformat.NotebookNode:
     return nb
 
 
-def mark(cell, helpers: set[str]):
-    "Note in a cell's metadata what its directives ask for, its figure's words, and how it folds"
+def last_heading(text: str) -> str:
+    "The last heading of a text cell, '' without one"
+    found = re.findall(r'^#+ (.+)', text, flags=re.MULTILINE)
+    return found[-1] if found else ''
+
+
+def mark(cell, helpers: set[str], heading: str = ''):
+    """Note in a cell's metadata what its directives ask for, its figure's words, and how it folds:
+    under the heading of an exercise, a folded cell is the answer"""
     directives = cell.directives_
     hidden = {'hide', 'default_exp'} & directives.keys() or 'nbdev_export(' in cell.source
     tags = {
@@ -120,9 +143,10 @@ def mark(cell, helpers: set[str]):
     if cell.cell_type != 'code': return
     alt = described(cell, directives)
     if alt: cell.metadata['mystnb'] = dict(image=dict(alt=alt))
-    kind = folded(cell, helpers)
+    answers = heading.startswith('Exercise') and 'hide-input' in cell.metadata['tags']
+    kind = 'Answer' if answers else folded(cell, helpers)
     if kind:
-        cell.metadata['tags'].append('hide-input')
+        if not answers: cell.metadata['tags'].append('hide-input')
     elif tags['hide-input'] and tags['exported'] and not cell.get('outputs'):
         kind = THE_CODE
     if kind: cell.metadata['mystnb'] = fold_as(kind)
@@ -293,7 +317,7 @@ def readme() -> str:
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
     text = text.replace('```python\n\n```\n', '')                      # an output without its code
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
-    remark = '<!-- Made from nbs/index.ipynb by `make readme`: edit the notebook. -->'
+    remark = '<!-- From nbs/index.ipynb by `make readme` -->'
     return f'{remark}\n\n{text}\n'
 
 
@@ -383,6 +407,20 @@ def prose(text: str, page: Path, link: Callable) -> str:
     return re.sub(rf'\]\((\.\./){{{depth}}}(?!\.)', f']({blob}', text)
 
 
+def indexed(page: str, text: str) -> str:
+    """A text with entries of the site's index, which its search reads: below the page's title, or
+    above the heading that answers"""
+    for place, words in ASKED.items():
+        name, _, heading = place.partition('#')
+        if name != page: continue
+        main = ', '.join(f'! {word}' for word in words.split(', '))
+        entry = f'```{{index}} {main}\n```'
+        above = rf'^(#+ {re.escape(heading)})'
+        if heading: text = re.sub(above, rf'{entry}\n\n\1', text, flags=re.MULTILINE)
+        else: text = re.sub(r'\A(# .+\n)', rf'\1\n{entry}\n', text)
+    return text
+
+
 def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     "A notebook as Sphinx reads it"
     page = path.relative_to(nbs)
@@ -392,7 +430,8 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     cells = []
     for cell in side_by_side(nb.cells):
         if cell.cell_type == 'markdown':
-            cell.source = prose(cell.source, page, link)
+            name = page.with_suffix('').as_posix()
+            cell.source = indexed(name, prose(cell.source, page, link))
         else:
             new = [name for name in definitions(cell.source) if name not in anchored]
             anchored.update(new)
@@ -415,6 +454,7 @@ def write_about():
         text = (root/name).read_text(encoding='utf-8')
         for other in about: text = text.replace(f']({other})', f']({other.lower()})')
         text = re.sub(rf'\]\((?![a-z]+:|#)(?!(?:{here})\))', f']({blob}', text)
+        text = indexed(Path(name).stem.lower(), text)
         (pages/name.lower()).write_text(text, encoding='utf-8')
 
 

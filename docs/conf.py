@@ -4,7 +4,6 @@ import configparser
 import gc
 import re
 from functools import cache
-from html import unescape
 from itertools import groupby
 from pathlib import Path
 
@@ -107,22 +106,10 @@ def edit_nothing(app, pagename, templatename, context, doctree):
     context['theme_source_repository'] = None
 
 
-def without_tags(html):
-    return re.sub('<[^>]+>', '', html)
-
-
 def inline_code(found):
     "Code within a sentence, which may break after a space or a slash"
     text = re.sub('</?span[^>]*>', '', found[1]).replace('/', '/<wbr>')
     return f'<code class="literal">{text}</code>'
-
-
-def scrolling_code(found):
-    "Code of a cell; where it scrolls, it takes the keyboard"
-    start, rest = found.groups()
-    scrolls = any(len(unescape(without_tags(line))) > 100 for line in rest.split('\n'))
-    focus = ' tabindex="0"' if scrolls else ''
-    return f'{start}{focus}>{rest}'
 
 
 def lean_body(app, pagename, templatename, context, doctree):
@@ -132,8 +119,6 @@ def lean_body(app, pagename, templatename, context, doctree):
     body = re.sub(inline, inline_code, body, flags=re.DOTALL)
     row = r'<(tr class="row-(?:odd|even)"|th class="head")>'
     body = re.sub(row, lambda found: f'<{found[1][:2]}>', body)
-    cell = r'(<div class="cell_input(?:(?!<pre).)*<pre)>(.*?</pre>)'
-    body = re.sub(cell, scrolling_code, body, flags=re.DOTALL)
     paragraph = r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t'
     context['body'] = re.sub(paragraph, r'<\1>\2</t', body, flags=re.DOTALL)
 
@@ -195,6 +180,35 @@ def figures(app, pagename, templatename, context, doctree):
     context['body'] = re.sub(drawing, in_both, body)
 
 
+# Wide figures
+
+FITS = 540                              # pixels: a phone shows two thirds of a figure as wide
+
+
+@cache
+def width_of(path):
+    "How many pixels wide a figure is; a drawing's width may be in points"
+    if path.suffix == '.svg':
+        width = re.search(r'<svg[^>]* width="([\d.]+)(pt)?', path.read_text('utf-8'))
+        return float(width[1])*(4/3 if width[2] else 1)
+    from PIL import Image
+    with Image.open(path) as file: return file.width
+
+
+def wide_figures(app, pagename, templatename, context, doctree):
+    """Mark figures that a phone would shrink until nobody can read them: site.css lets them scroll
+    there"""
+    sources = {name: uri for uri, name in app.builder.images.items()}
+
+    def marked(found):
+        picture, name = found.groups()
+        wide = name in sources and width_of(Path(app.srcdir, sources[name])) > FITS
+        return f'<img data-wide {picture}' if wide else found[0]
+
+    figure = r'<img ((?:(?!data-wide)[^>])*src="[^"]*_images/(\w{64}\.\w+)(?:#\w+)?")'
+    context['body'] = re.sub(figure, marked, context.get('body', ''))
+
+
 # The whole site
 
 def dense(html):
@@ -237,6 +251,7 @@ def setup(app):
     app.connect('html-page-context', edit_nothing)
     app.connect('html-page-context', lean_body)
     app.connect('html-page-context', figures)
+    app.connect('html-page-context', wide_figures)
     app.connect('html-page-context', lean_menu, priority=400)
     app.connect('html-page-context', fold_menu, priority=600)
     app.connect('build-finished', weigh)

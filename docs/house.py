@@ -61,7 +61,8 @@ CHOICES = {'parameters of TaIDPT': 16, 'parameters of fit': 6, 'parameters of pr
 BOUNDS = READABLE | IN_ORDER | DEPTHS | CHOICES
 # Of a page of the spine: its minutes, lines of its longest cell of exported code, and pixels above
 # its first picture count what is in sight; words and the share of tests, all that it has
-SITTING = {'minutes': 15, 'longest cell': 40, 'first picture': 700, 'words': 1_300, 'tests': 15}
+SITTING = {'minutes': 15, 'longest cell': 40, 'first picture': 700, 'words': 1_300,
+           'words of exercises': 120, 'tests': 15}
 WORDS_A_MINUTE = 200
 LINES_A_MINUTE = 40
 
@@ -116,7 +117,8 @@ class Page:
     @property
     def code(self) -> str:
         "Its Python, without lines for the shell and magics"
-        return re.sub(r'^\s*[%!].*$', '', '\n'.join(self.cells), flags=re.MULTILINE)
+        shell = r'^\s*[%!](?:.*\\\n)*.*$'
+        return re.sub(shell, '', '\n'.join(self.cells), flags=re.MULTILINE)
 
     @property
     def module(self) -> str:
@@ -520,13 +522,25 @@ def above_picture(cells: list) -> float:
     return pixels + 26*words_of(before)/14
 
 
+def split_exercises(cells: list) -> tuple[list, list]:
+    "Cells to read, and those of exercises, from a heading of that name to the next heading"
+    read, exercises = [], []
+    found = read
+    for cell in cells:
+        heading = re.match(r'#+ (\w+)', cell.source) if cell.cell_type == 'markdown' else None
+        if heading: found = exercises if heading[1].startswith('Exercise') else read
+        found.append(cell)
+    return read, exercises
+
+
 def sitting(path: Path) -> dict[str, float]:
     """What a page asks of a reader: minutes, from the words and the code in sight; lines of the
-    longest exported cell in sight; pixels above the first picture; words of prose; the share of
-    tests, in percent of the code before its edge cases"""
+    longest exported cell in sight; pixels above the first picture; words of prose, and of
+    exercises, which one may leave out; the share of tests, in percent of the code before its edge
+    cases"""
     on_site = build.visible(path).cells
     exported = [cell for cell in on_site if 'exported' in cell.metadata.get('tags', [])]
-    cells = nbformat.read(path, as_version=4).cells
+    cells, exercises = split_exercises(nbformat.read(path, as_version=4).cells)
     main_part = list(takewhile(before_edge_cases, cells))
     code = sum(map(code_lines, main_part))
     tests = sum(map(code_lines, filter(is_test, main_part)))
@@ -537,6 +551,7 @@ def sitting(path: Path) -> dict[str, float]:
         'longest cell': max(map(lines_in_sight, exported), default=0),
         'first picture': above_picture(on_site),
         'words': sum(map(words_in, cells)),
+        'words of exercises': sum(map(words_in, exercises)),
         'tests': 100*tests/max(code, 1),
     }
 

@@ -1,8 +1,10 @@
-"""Draw the idea in one picture: docs/images/idea.svg for a desk, idea-tall.svg for a phone.
+"""Draw the idea in one picture: docs/images/idea.svg for a desk, idea-tall.svg for a phone,
+idea-poster.svg for a wall.
 
     python docs/idea.py
 
-Both are on the front page and in tutorials/learn. They follow the light or dark colours that the
+The first two are on the front page and in tutorials/learn; tutorials/teach links to the poster,
+which is of size A1 and always light. The others follow the light or dark colours that the
 reader prefers. The caption is one of the bundled ones; the photo, idea.jpg, is the square that the
 embedded CLIP sees of 000000011149.jpg. The coloured places are the three best of each class, which
 the front page looks up again when it is run.
@@ -19,11 +21,10 @@ PLACES = {                                          # row and column of 7 × 7
     'motorbike': [(5, 0), (4, 0), (3, 0)],
 }
 ABOUT = (
-    'Learning: CLIP’s frozen text encoder turns “One bicycle is parked next to many motorcycles.” '
-    'into h for the whole and H for its words. Prompts, 16 learned vectors before a class name, '
-    'become G, compared with h, and L, compared with H. The ranking loss takes both scores and '
-    'moves the prompts. Use: f for a photo and F for its 7 × 7 places replace h and H; the tags '
-    'are bicycle and motorbike.')
+    'Learning: CLIP’s frozen text encoder turns “One bicycle is parked next to many '
+    'motorcycles.” into h (whole) and H (words). Prompts, 16 learned vectors before a class '
+    'name, become G and L, compared with h and H; the ranking loss moves the vectors. Use: a '
+    'photo’s f and F (7 × 7 places) replace h and H. Tags: bicycle, motorbike.')
 
 STYLE = '''
   .card { fill: #ffffff; }
@@ -72,7 +73,7 @@ STYLE = '''
     .back { stroke: #e58a8a; }
     .backtip { fill: #e58a8a; }
   }'''
-HEAD = '''<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" \
+HEAD = '''<svg xmlns="http://www.w3.org/2000/svg"{size} viewBox="0 0 {w} {h}" \
 font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" \
 font-size="12.5" role="img" aria-labelledby="title about">
 <title id="title">The idea: prompts for pictures, learned from sentences</title>
@@ -376,15 +377,98 @@ def tall() -> list[str]:
     return [*tall_learning(), *tall_prompts(), *tall_use()]
 
 
-def drawing(w, h, parts):
+# For a wall: the drawing for a desk, and what to say about it. A millimetre is two units
+
+PLAIN_STYLE, _, _ = STYLE.partition('  @media')
+COLUMNS = {                             # a heading, and lines of text under it
+    '1  Sentences bring labels': [
+        'A noun filter reads the classes',
+        'off a caption: they are its',
+        'positives, all others its',
+        'negatives. Nobody labels',
+        'a picture.'],
+    '2  Prompts learn': [
+        'Sixteen vectors before the',
+        'name of a class learn; CLIP',
+        'stays as it is. G is compared',
+        'with whole sentences, L with',
+        'their words.'],
+    '3  Pictures take over': [
+        'CLIP puts pictures and',
+        'sentences into one space. So a',
+        'picture replaces the sentence,',
+        'and its places the words. The',
+        'mean of both scores gives tags.'],
+}
+EQUATIONS = {
+    'Scores': [
+        'p<sub>i</sub> = ⟨h, G<sub>i</sub>⟩',
+        'P<sub>ij</sub> = ⟨H<sub>j</sub>, L<sub>i</sub>⟩'],
+    'Pooling': [
+        'p′<sub>i</sub> = Σ<sub>j</sub> w<sub>ij</sub> P<sub>ij</sub>',
+        'w<sub>ij</sub> ∝ exp(P<sub>ij</sub> / 0.02)'],
+    'Loss': [
+        'Σ<sub>i named</sub> Σ<sub>j not</sub>',
+        'max(0, 1 − 4p<sub>i</sub> + 4p<sub>j</sub>)'],
+}
+REMARK = [
+    'The ranking loss looks only at differences: a class that a caption forgets',
+    'may be in the picture all the same, and need only score lower.',
+]
+SOURCES = [
+    'Guo et al., Texts as Images in Prompt Tuning for Multi-Label Image Recognition, CVPR 2023, '
+    'arxiv.org/abs/2211.12739',
+    'Photo: COCO 000000011149, CC BY 2.0. Caption: COCO val2017, CC BY 4.0.',
+    'Drawing and code: github.com/taidpt/taidpt, Apache License 2.0.',
+]
+
+
+def lowered(formula: str) -> str:
+    "A formula with its indices set lower"
+    start = '<tspan dy="7" font-size="20">'
+    # what follows stands on the line again
+    end = '</tspan><tspan dy="-7" font-size="30">\u200a</tspan>'
+    return formula.replace('<sub>', start).replace('</sub>', end)
+
+
+def columns(y: int, found: dict[str, list[str]], size: int, step: int) -> list[str]:
+    "Three headings side by side, with their lines"
+    parts = []
+    for x, (heading, some) in zip((48, 430, 812), found.items()):
+        parts.append(text(x, y, heading, 'bold', 24))
+        for i, words in enumerate(some, 1): parts.append(text(x, y + 8 + step*i, words, '', size))
+    return parts
+
+
+def poster() -> list[str]:
+    "All parts of the poster"
+    formulas = {name: [*map(lowered, some)] for name, some in EQUATIONS.items()}
+    drawn = '\n'.join(wide())
+    return [
+        text(48, 120, 'Texts as images', 'bold', 92),
+        text(48, 178, 'Prompts for pictures, learned from sentences', 'soft', 42),
+        f'<svg x="33" y="225" width="1122" height="667" viewBox="0 0 680 404">{drawn}</svg>',
+        *columns(985, COLUMNS, 21, 36),
+        *columns(1290, formulas, 30, 56),
+        *[text(48, 1510 + 36*i, words, '', 25) for i, words in enumerate(REMARK)],
+        *[text(48, 1600 + 26*i, words, 'soft', 17) for i, words in enumerate(SOURCES)],
+    ]
+
+
+def drawing(w, h, parts, style=STYLE, size=''):
     "The whole file"
-    head = HEAD.format(w=w, h=h, about=ABOUT, style=STYLE)
+    head = HEAD.format(w=w, h=h, about=ABOUT, style=style, size=size)
     return '\n'.join([head, *parts, '</svg>\n'])
 
 
 def drawings() -> dict[str, str]:
     "What each file holds"
-    return {'idea.svg': drawing(680, 404, wide()), 'idea-tall.svg': drawing(358, 478, tall())}
+    a1 = ' width="594mm" height="841mm"'
+    return {
+        'idea.svg': drawing(680, 404, wide()),
+        'idea-tall.svg': drawing(358, 478, tall()),
+        'idea-poster.svg': drawing(1188, 1682, poster(), PLAIN_STYLE, a1),
+    }
 
 
 if __name__ == '__main__':

@@ -341,7 +341,8 @@ def spoil(content: bytes, rng: random.Random) -> bytes:
 
 WORDS = ['null', '[]', '{}', '""', 'x', '-1', 'NaN', '[' * 3000, '5' * 5000, '["a"]', '\n']
 ENTRIES = [
-    None, [], {}, '', 'x', -1, 2**70, 1e300, 1e-320, math.inf, math.nan, True, [1], {'a': 1}, ['a'], [[]],
+    None, [], {}, '', 'x', -1, 2**70, 1e300, 1e-320, math.inf, math.nan, True, [1], {'a': 1},
+    ['a'], [[]],
     '<b>', '\n', 'hf-hub:a/b', 'TaIDPT', 'Tiled', {'name': 'a', 'names': ['cat', 'dog']},
     {'names': [[]]}, {'n_ctx': 2, 'lr': 'x'}, {'epochs': -1}, [{'epoch': '<b>', 'lr': 1}],
     ['cat', 'dog'], ['dog', 'cat', 'cow'], [.5, .5],

@@ -21,7 +21,8 @@ from taidpt.apps.cli import main
 from taidpt.clip import encode_sentences, load_clip
 from taidpt.datasets.benchmarks import read_caption_ids
 from taidpt.files import (
-    LIMITS, check_target, file_name, join_labels, locked, read_class_file, split_labels, write_whole)
+    LIMITS, check_target, file_name, join_labels, locked, read_class_file, split_labels,
+    write_whole)
 from taidpt.learner import name_frequency
 from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors
 from taidpt.text.words import cut_words, squeeze
@@ -48,7 +49,8 @@ def repeated(text: str, times: int) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array([0]*times, pa.int32()), [text])
 
 
-def one_row(values: pa.Array) -> pa.ListArray: return pa.ListArray.from_arrays([0, len(values)], values)
+def one_row(values: pa.Array) -> pa.ListArray:
+    return pa.ListArray.from_arrays([0, len(values)], values)
 
 
 BOMBS = {
@@ -94,7 +96,7 @@ def test_what_parquet_says_of_itself_is_not_believed(tmp_path):
 
     said, small = number(size), bytearray(number(100))
     small[-1] |= 128
-    small += bytes([128]*(len(said) - len(small) - 1) + [0])                # the same number, longer
+    small += bytes([128]*(len(said) - len(small) - 1) + [0])  # the same number, longer
     path.write_bytes(path.read_bytes().replace(said, small))
     assert pq.read_metadata(path).row_group(0).column(0).total_uncompressed_size < size
     assert 'a page has more than' in refusal(path, all_captions)
@@ -114,7 +116,9 @@ assert list(read_captions({str(path)!r})) == ['a dog']
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)/2**10)
 '''
     if sys.platform.startswith('linux'):
-        told = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+        told = subprocess.run(
+            [sys.executable, '-c', code], capture_output=True, text=True, check=True
+        )
         assert float(told.stdout) < 30
     path.write_bytes(gzip.compress(b'[[' + b'[],'*10**6))
     monkeypatch.setitem(LIMITS, 'bytes of a caption', 10**6)
@@ -147,7 +151,9 @@ def test_a_checkpoint_is_one_archive(tmp_path):
     packed, whole = path.read_bytes(), good.read_bytes()
     length, start = struct.unpack('<2L', whole[-10:-2])
     elsewhere = whole[:-10] + struct.pack('<2L', length - 1, start) + whole[-2:]
-    for content in (packed, packed + bytes(66_000), whole + bytes(66_000), whole + b'PK', b'PK\3\4' + whole):
+    for content in (
+        packed, packed + bytes(66_000), whole + bytes(66_000), whole + b'PK', b'PK\3\4' + whole,
+    ):
         path.write_bytes(content)
         assert 'as in no checkpoint' in refusal(path, prompt_tensors)
     path.write_bytes(elsewhere)                             # PyTorch reads the longer record
@@ -190,7 +196,9 @@ def test_the_name_of_a_class_set_is_no_path(tmp_path, monkeypatch):
     monkeypatch.chdir(inside)
     Path('pets.yaml').write_text('name: ../../x\nclasses: [cat, dog]\n')
     checkpoint(Path('a.pth'))
-    monkeypatch.setattr(sys, 'argv', ['taidpt', 'import', 'a.pth', '--data', 'pets.yaml', '--clip', 'embedded'])
+    monkeypatch.setattr(
+        sys, 'argv', ['taidpt', 'import', 'a.pth', '--data', 'pets.yaml', '--clip', 'embedded']
+    )
     main()
     assert sorted(path.name for path in inside.iterdir()) == ['a.pth', 'pets.yaml', 'x.safetensors']
     assert sorted(tmp_path.rglob('x*')) == [inside/'x.safetensors']
@@ -304,7 +312,9 @@ def test_ordinary_files_are_read(tmp_path):
     rows = [texts[i:i + 3] for i in range(0, 3000, 3)]
     for i, how in enumerate(({}, {'data_page_version': '2.0'}, {'use_dictionary': False},
                              {'row_group_size': 100}, {'compression': 'gzip'})):
-        for name, column in (('plain', texts), ('lists', rows), ('large', pa.array(texts, pa.large_string()))):
+        for name, column in (
+            ('plain', texts), ('lists', rows), ('large', pa.array(texts, pa.large_string())),
+        ):
             path = tmp_path/f'{name}{i}.parquet'
             pq.write_table(pa.table({'id': range(len(column)), 'caption': column}), path, **how)
             assert all_captions(path) == texts

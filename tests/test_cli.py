@@ -4,10 +4,12 @@ from itertools import islice
 from pathlib import Path
 from unittest import mock
 
+import nbformat
 import pytest
+import typer
 from conftest import ROOT, run, tool
 from taidpt.all import FrozenCLIP, tag
-from taidpt.apps.cli import main
+from taidpt.apps.cli import app, main
 from taidpt.text.corpora import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -25,7 +27,13 @@ def folder(tmp_path_factory, one_clip):
     here = tmp_path_factory.mktemp('cli')
     (here/'my.txt').write_text('\n'.join(few))
     (here/'labels.tsv').write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
-    assert main(['train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out', f'{here}/my.safetensors', *quick]) == 0
+    status = main(
+        [
+            'train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out',
+            f'{here}/my.safetensors', *quick,
+        ]
+    )
+    assert status == 0
     return here
 
 
@@ -51,6 +59,23 @@ def test_the_installed_command(tmp_path):
     assert run(tool('taidpt'), '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
 
 
+GROUP = typer.main.get_command(app)
+
+
+@pytest.mark.parametrize('name', ['', *GROUP.commands])
+def test_manual_has_every_option(name):
+    "The table that is stored in the manual is today's"
+    cells = nbformat.read(ROOT/'nbs/apps/command.ipynb', as_version=4).cells
+    wanted = f'options({name!r})' if name else 'options()'
+    [cell] = [cell for cell in cells if cell.source.endswith(wanted)]
+    [table] = [out.data['text/markdown'] for out in cell.outputs]
+    command = GROUP.commands.get(name, GROUP)
+    rows = {param: row for param, row in zip([p for p in command.params if p.name != 'help'], table.splitlines()[2:], strict=True)}
+    for param, row in rows.items():
+        assert all(f'`{flag}`' in row for flag in param.opts + param.secondary_opts if flag.startswith('-')), row
+        assert (param.help or '').split('\n')[0] in row.replace('`', '')
+
+
 def test_files_of_tags_agree(folder, command):
     "The table of scores, the lines of JSON and what is printed"
     tag = ['tag', '--prompts', folder/'my.safetensors', DEMO/'images', '--quiet']
@@ -61,70 +86,129 @@ def test_files_of_tags_agree(folder, command):
     assert status == 0
     for row, entry in zip(rows, entries, strict=True):
         (best,) = entry['tags']
-        assert row['picture'] == entry['picture'] and best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
+        assert row['picture'] == entry['picture']
+        assert best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
 
 
 def test_calibrate(folder, command):
     "Thresholds from labelled pictures are what evaluate then uses"
     pictures = '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--json'
     def tags(*how): return json.loads(command('evaluate', *how, *pictures)[1])['methods']
-    before, after = tags(folder/'my.safetensors'), tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
-    assert after == tags('tuned.safetensors') and before['zero-shot CLIP'] == after['zero-shot CLIP']
-    assert [m['TaI-DPT']['tags']['thresholds'] for m in (before, after)] == ['default', 'calibrated on these']
+
+    before = tags(folder/'my.safetensors')
+    after = tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
+    assert after == tags('tuned.safetensors')
+    assert before['zero-shot CLIP'] == after['zero-shot CLIP']
+    used = [methods['TaI-DPT']['tags']['thresholds'] for methods in (before, after)]
+    assert used == ['default', 'calibrated on these']
 
 
 def test_morning(command):
-    "What an engineer typed with 200 photos and five classes: tags, a model, what it is worth, a tagger"
+    """What an engineer typed with 200 photos and five classes: tags, a model, what it is worth, a
+    tagger"""
     classes, photos = 'dog,bicycle,crowd,sunset,fire hydrant', DEMO/'images'
-    status, out, err = command('tag', '--classes', classes, photos, '--scores', '--out', 'tags.csv', '--report', 'tags.html', '--save', 'tagger.safetensors')
+    status, out, err = command(
+        'tag', '--classes', classes, photos, '--scores', '--out', 'tags.csv', '--report',
+        'tags.html', '--save', 'tagger.safetensors',
+    )
     assert status == 0 and 'taidpt evaluate tagger.safetensors' in err
     assert Path('tags.csv').read_text().splitlines()[0] == f'picture,tags,error,{classes}'
     found = tag(photos, classes.split(','), progress=False, as_frame=True)
     assert found.tags.tolist() == [row['tags'] for row in csv.DictReader(open('tags.csv'))]
     shown = re.findall('aria-label="([^"]*), tagged: ([^"]*)"', Path('tags.html').read_text())
-    assert len(shown) == 36 and [tags != 'nothing' for _, tags in shown] == sorted([t != '' for t in found.tags], reverse=True)
+    assert len(shown) == 36
+    tagged = sorted([t != '' for t in found.tags], reverse=True)
+    assert [tags != 'nothing' for _, tags in shown] == tagged
     assert 'dgo (did you mean dog' in command('tag', '--classes', 'dgo,bicycle', PHOTO)[2]
     named = re.compile(r'\b(dog|bicycle|crowd|sunset|hydrant|(evening|dark) sky)s?\b')
     Path('captions.txt').write_text('\n'.join([*filter(named.search, bundled_captions())][::3]))
-    counts = [command('label', 'captions.txt', '--classes', 'sunset', *words)[1].splitlines()[1] for words in ([], ['--words', 'sunset: evening sky, dark sky'])]
+    counts = [
+        command('label', 'captions.txt', '--classes', 'sunset', *words)[1].splitlines()[1]
+        for words in ([], ['--words', 'sunset: evening sky, dark sky'])
+    ]
     assert int(counts[0].split()[0]) < int(counts[1].split()[0])
     labels = '--pictures', photos, '--labels', DEMO/'labels.tsv'
-    status, out, err = command('evaluate', 'tagger.safetensors', *labels, '--calibrate', 'tagger.safetensors')
-    assert status == 0 and 'calibrated on these' in out and 'cross-validated' in out and 'the default threshold stays' in err
-    status, out, err = command('train', '--classes', classes, '--captions', 'captions.txt', '--out', 'my.safetensors', '--val', photos, '--val-labels', DEMO/'labels.tsv')
-    assert status == 0 and 'linear ' in out and 'Training brings' in out and 'tag --prompts my.safetensors' in err
+    status, out, err = command(
+        'evaluate', 'tagger.safetensors', *labels, '--calibrate', 'tagger.safetensors'
+    )
+    assert status == 0
+    assert 'calibrated on these' in out
+    assert 'cross-validated' in out
+    assert 'the default threshold stays' in err
+    status, out, err = command(
+        'train', '--classes', classes, '--captions', 'captions.txt', '--out', 'my.safetensors',
+        '--val', photos, '--val-labels', DEMO/'labels.tsv',
+    )
+    assert status == 0
+    assert 'linear ' in out
+    assert 'Training brings' in out
+    assert 'tag --prompts my.safetensors' in err
     pytest.importorskip('onnx')
     assert command('export', '--prompts', 'my.safetensors', '--out', 'my.onnx')[0] == 0
     few = sorted(photos.iterdir())[:6]
-    tags = [command('tag', how, model, *few)[1] for how, model in (('--prompts', 'my.safetensors'), ('--tagger', 'my.onnx'))]
+    tags = [
+        command('tag', how, model, *few)[1]
+        for how, model in (('--prompts', 'my.safetensors'), ('--tagger', 'my.onnx'))
+    ]
     assert tags[0] == tags[1] and tags[0].count('\n') == 6
 
 
 def test_evaluate_looks_once(folder, command):
     "Each picture is encoded once for all methods, and once more for the default thresholds of all"
-    with mock.patch.object(FrozenCLIP, 'encode_maps', autospec=True, side_effect=FrozenCLIP.encode_maps) as encode_maps:
-        assert command('evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels', folder/'labels.tsv')[0] == 0
+    with mock.patch.object(
+        FrozenCLIP, 'encode_maps', autospec=True, side_effect=FrozenCLIP.encode_maps
+    ) as encode_maps:
+        status, *_ = command(
+            'evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels',
+            folder/'labels.tsv',
+        )
+        assert status == 0
     assert 0 < sum(len(pixels) for (_, pixels, *_), _ in encode_maps.call_args_list) <= 12 + 2*36
 
 
 def test_synonyms_are_edited(folder, command):
     "Written, edited and given back, they are taken at their word"
-    status, _, err = command('label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--synonyms-out', 'my.yaml')
+    status, _, err = command(
+        'label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--synonyms-out', 'my.yaml'
+    )
     text = Path('my.yaml').read_text()
     assert status == 0 and 'fire engine' in text and 'my.yaml' in err
     Path('my.yaml').write_text(text.replace('fire engine', 'red engine'))
-    status, out, err = command('label', '--classes', 'my.yaml', '--explain', 'a red engine and a fire engine')
+    status, out, err = command(
+        'label', '--classes', 'my.yaml', '--explain', 'a red engine and a fire engine'
+    )
     assert status == 0 and "'red engine' -> fire truck" in out and "'fire engine'" not in out
-    status, out, err = command('train', '--classes', 'my.yaml', '--captions', folder/'my.txt', '--out', 'x.safetensors', *quick)
+    status, out, err = command(
+        'train', '--classes', 'my.yaml', '--captions', folder/'my.txt', '--out', 'x.safetensors',
+        *quick,
+    )
     assert status == 0 and 'Few sentences name these classes: fire truck (0)' in err
 
 
-BAD_INPUT = [                                       # nbs/apps/cli.ipynb has what is wrong in the options themselves
+BAD_INPUT = [  # nbs/apps/cli.ipynb has what is wrong in the options themselves
     (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml']),
-    (['train', '--classes', 'cat,dog', '--captions', 'empty.txt', '--out', 'x.safetensors'], ['empty.txt']),
-    (['train', '--classes', 'cat,dog', '--captions', 'torn.jsonl', '--out', 'x.safetensors'], ['torn.jsonl:2']),
-    (['train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a', '--out', 'x.safetensors'], ['none of']),
-    (['train', '--classes', 'cat,dog', '--val', '.', '--val-labels', 'broken.tsv', '--out', 'x.safetensors'], ['empty.txt', 'broken.tsv']),
+    (
+        ['train', '--classes', 'cat,dog', '--captions', 'empty.txt', '--out', 'x.safetensors'],
+        ['empty.txt'],
+    ),
+    (
+        ['train', '--classes', 'cat,dog', '--captions', 'torn.jsonl', '--out', 'x.safetensors'],
+        ['torn.jsonl:2'],
+    ),
+    (
+        [
+            'train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a', '--out',
+            'x.safetensors',
+        ],
+        ['none of'],
+    ),
+    (
+        [
+            'train', '--classes', 'cat,dog', '--val', '.', '--val-labels', 'broken.tsv', '--out',
+            'x.safetensors',
+        ],
+        ['empty.txt', 'broken.tsv'],
+    ),
     (['tag', '--prompts', 'no.safetensors', 'PHOTOS'], ['no.safetensors']),
     (['tag', '--prompts', 'PROMPTS', 'empty'], ['empty']),
     (['tag', '--prompts', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl']),
@@ -154,7 +238,11 @@ def test_bad_input(args, says, folder, command):
 def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     "Prompts that were learned on a CLIP in a folder say so where that folder is not"
     shutil.copytree(ROOT/'taidpt/data/mini_clip', 'tiny')
-    assert command('train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'tiny', *quick, '--out', 'x.safetensors')[0] == 0
+    status, *_ = command(
+        'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'tiny', *quick,
+        '--out', 'x.safetensors',
+    )
+    assert status == 0
     (tmp_path/'elsewhere').mkdir()
     monkeypatch.chdir(tmp_path/'elsewhere')
     error(command('tag', '--prompts', '../x.safetensors', DEMO/'images'),
@@ -170,19 +258,31 @@ def test_odd_files(folder, command):
     shutil.copy(PHOTO, 'odd/a::b.jpg')
     shutil.copy(PHOTO, 'odd/caf\udce9.jpg')                # a byte that is no UTF-8
     os.mkfifo('odd/pipe.jpg')
-    signal.alarm(120)                                       # ends this process if it waits for the pipe
+    signal.alarm(120)  # ends this process if it waits for the pipe
     status, out, err = command('tag', '--prompts', folder/'my.safetensors', 'odd', '--json')
-    assert status == 0 and [e['picture'] for e in json.loads(out)] == ['odd/a::b.jpg', r'odd/caf\xe9.jpg'], err
-    error(command('tag', '--prompts', folder/'my.safetensors', 'odd/pipe.jpg'), 'odd/pipe.jpg: it is a pipe')
+    assert status == 0, err
+    assert [e['picture'] for e in json.loads(out)] == ['odd/a::b.jpg', r'odd/caf\xe9.jpg'], err
+    error(
+        command('tag', '--prompts', folder/'my.safetensors', 'odd/pipe.jpg'),
+        'odd/pipe.jpg: it is a pipe',
+    )
     signal.alarm(0)
 
 
 def test_reader_that_stops_early(folder, monkeypatch):
     "taidpt label … | head -1; and a table of tags is written before they are printed"
-    pipe = f'set -o pipefail; PYTHONUNBUFFERED=1 {tool("taidpt")} label {folder}/my.txt --classes voc2007 | head -1'
+    label = f'{tool("taidpt")} label {folder}/my.txt --classes voc2007'
+    pipe = f'set -o pipefail; PYTHONUNBUFFERED=1 {label} | head -1'
     assert (done := run('bash', '-c', pipe)).stdout.count('\n') == 1 and done.returncode == 0
     reader, writer = os.pipe()
     os.close(reader)
     with open(writer, 'w', buffering=1) as nobody_reads:
         monkeypatch.setattr(sys, 'stdout', nobody_reads)
-        assert main(['tag', '-q', '--prompts', folder/'my.safetensors', DEMO/'images', '--out', folder/'t.csv']) == 0 and (folder/'t.csv').exists()
+        status = main(
+            [
+                'tag', '-q', '--prompts', folder/'my.safetensors', DEMO/'images', '--out',
+                folder/'t.csv',
+            ]
+        )
+        assert status == 0
+        assert (folder/'t.csv').exists()

@@ -7,18 +7,22 @@ import os
 import re
 import shutil
 import sys
+import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from socket import create_server
 from unittest import mock
 
 import pytest
 from conftest import ROOT
+from huggingface_hub import constants
 
 from taidpt import training
 from taidpt.all import FrozenCLIP, Tiled, load_model
 from taidpt.apps.cli import main
 from taidpt.apps.tagging import TaggedPictures
+from taidpt.encoders import weights
 from taidpt.paper.family import bundled_results, keep_results, read_results
 from taidpt.tags import Tag
 from taidpt.text.corpora import bundled_captions
@@ -88,7 +92,9 @@ def test_a_broken_picture_costs_only_itself(command, model):
     command(*tag[:3], PHOTOS[0])                    # the default threshold's photos are encoded
     with counted() as calls: status, out, err = command(*tag)
     assert status == 0 and encoded(calls) == 1
-    assert [row['picture'] for row in table('tags.csv')] == sorted(map(str, Path('photos').iterdir()))
+    assert [row['picture'] for row in table('tags.csv')] == sorted(
+        map(str, Path('photos').iterdir())
+    )
     assert not list(Path().glob('.*'))
     broken.unlink()
     rows = table('tags.csv')[:3]
@@ -105,7 +111,7 @@ def test_scores_of_another_model_or_picture_are_not_kept(command, model):
     shutil.copy(PHOTOS[2], Path('photos', PHOTOS[1].name))               # another picture
     with counted() as calls: assert command('tag', '--prompts', model, *stopped)[0] == 0
     assert encoded(calls) == 2
-    kept.write_bytes(Path(PHOTOS[1].name).read_bytes()[:-30])            # torn, and of another model
+    kept.write_bytes(Path(PHOTOS[1].name).read_bytes()[:-30])  # torn, and of another model
     with counted() as calls: assert command('tag', '--classes', 'cat,dog', *stopped)[0] == 0
     assert encoded(calls) >= 4
 
@@ -124,7 +130,8 @@ def test_ctrl_c_keeps_what_was_scored(command, model):
     tag = ['tag', '--prompts', model, 'photos', '--out', 'tags.csv', '--json', '--threshold', .1]
     with mock.patch.object(FrozenCLIP, 'encode_maps', stopped): status, out, err = command(*tag)
     assert status == 130 and len(json.loads(out)) == 24 and '24 of 43 pictures are kept' in err
-    with counted() as calls: assert len(json.loads(command(*tag)[1])) == len(table('tags.csv')) == 43
+    with counted() as calls:
+        assert len(json.loads(command(*tag)[1])) == len(table('tags.csv')) == 43
     assert encoded(calls) == 43 - 24
 
 
@@ -143,13 +150,18 @@ def test_a_table_says_why_a_picture_could_not_be_read(command, model):
     assert status == 0 and json.loads(out)['pictures'] == 3
 
 
-@pytest.mark.parametrize('content', [b'%!PS-Adobe-3.0\n', b'\x1c\x02\x00\x00\x01a', b'\xff\xd8\xff', b''])
+@pytest.mark.parametrize(
+    'content', [b'%!PS-Adobe-3.0\n', b'\x1c\x02\x00\x00\x01a', b'\xff\xd8\xff', b'']
+)
 def test_a_tagger_skips_any_odd_file(content, command, model):
     pytest.importorskip('onnx')
     tagger = model.with_suffix('.onnx')
-    if not tagger.exists(): assert main(['export', '-q', '--prompts', str(model), '--out', str(tagger)]) == 0
+    if not tagger.exists():
+        assert main(['export', '-q', '--prompts', str(model), '--out', str(tagger)]) == 0
     Path('photos/a.jpg').write_bytes(content)
-    status, out, _ = command('tag', '--tagger', tagger, 'photos', '--on-error', 'skip', '--out', 'tags.csv')
+    status, out, _ = command(
+        'tag', '--tagger', tagger, 'photos', '--on-error', 'skip', '--out', 'tags.csv'
+    )
     assert status == 0 and out.count('\n') == 4 and out.endswith('photos/a.jpg: cannot be read\n')
 
 
@@ -157,7 +169,12 @@ def test_a_tagger_skips_any_odd_file(content, command, model):
 
 def cells(text: str) -> list[str]:
     "The cells of a table for whoever splits it at semicolons, or at commas"
-    return [cell for mark in ',;\t' for row in csv.reader(io.StringIO(text), delimiter=mark) for cell in row]
+    return [
+        cell
+        for mark in ',;\t'
+        for row in csv.reader(io.StringIO(text), delimiter=mark)
+        for cell in row
+    ]
 
 
 def test_no_cell_is_a_formula(tmp_path):
@@ -183,7 +200,9 @@ def test_a_table_of_tags_is_a_table_of_labels(command, model):
     found = json.loads(out)
     assert status == 0 and 'left out' not in err and found['pictures'] == 6
     shown = found['methods'][list(found['methods'])[-1]]['tags']['classes']
-    assert {name: its['pictures'] for name, its in shown.items()} == dict.fromkeys(('person', 'dog, brown', 'bus'), 6)
+    assert {name: its['pictures'] for name, its in shown.items()} == dict.fromkeys(
+        ('person', 'dog, brown', 'bus'), 6
+    )
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='names of any bytes')
@@ -206,7 +225,10 @@ def test_any_name_on_any_terminal(command, model, monkeypatch):
         monkeypatch.setattr(sys, stream, io.TextIOWrapper(io.BytesIO(), 'latin-1'))
     assert main(['tag', '--prompts', str(model), 'фото.jpg', '--threshold', '9']) == 0
     sys.stdout.flush()
-    assert sys.stdout.buffer.getvalue() == rb'\u0444\u043e\u0442\u043e.jpg: nothing' + os.linesep.encode()
+    assert (
+        sys.stdout.buffer.getvalue()
+        == rb'\u0444\u043e\u0442\u043e.jpg: nothing' + os.linesep.encode()
+    )
 
 
 def test_a_long_list_of_classes_is_no_file(command):
@@ -219,6 +241,39 @@ def test_home_is_found(command, model, monkeypatch):
     monkeypatch.setenv('HOME', str(Path('photos').absolute()))
     monkeypatch.setenv('USERPROFILE', str(Path('photos').absolute()))
     assert command('tag', '--prompts', model, f'~/{PHOTOS[0].name}')[0] == 0
+
+
+# Names of CLIPs
+
+@pytest.fixture
+def no_internet(monkeypatch, tmp_path):
+    "The Hub is a port where nobody listens, and its cache is empty"
+    with create_server(('127.0.0.1', 0)) as server: port = server.getsockname()[1]
+    monkeypatch.setenv('no_proxy', '127.0.0.1')
+    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
+    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path/'cache'))
+    monkeypatch.setattr(constants, 'ENDPOINT', f'http://127.0.0.1:{port}')
+
+
+@pytest.mark.parametrize('name, says', [
+    ('ViT-B-32', 'say --clip ViT-B-32/datacomp_xl_s13b_b90k, or add to --clip a / and one of openai'),
+    ('RN50/openai', 'Could not get the weights of RN50/openai; tried timm/resnet50_clip.openai/'),
+    ('vit-b-32/OpenAI', 'Could not get the weights of ViT-B-32/openai;'),
+    ('openai/clip-vit-large-patch14', 'Could not get the weights of ViT-L-14/openai;'),
+    ('laion/CLIP-ViT-B-32-laion2B-s34B-b79K', 'the weights of ViT-B-32/laion2b_s34b_b79k;'),
+    ('google/siglip-base-patch16-224', 'webli needs the package transformers: pip install trans'),
+    ('someone/clip', "in open_clip's format is 'hf-hub:someone/clip'"),
+])
+def test_what_a_name_means_is_said_in_seconds(command, no_internet, monkeypatch, name, says):
+    "Without internet, and without the minute of retries of the Hub's client"
+    monkeypatch.setattr(weights, 'find_spec', lambda _: None)
+    start = time.monotonic()
+    status, _, err = command('tag', '--classes', 'cat,dog', 'photos', '--clip', name)
+    assert time.monotonic() - start < 20                   # imports of a busy machine
+    said = err.splitlines()[-1]
+    assert status == 1 and says in said and len(said) < 300
+    if 'Could not' in said: assert 'does not answer' in said and 'leave out --clip' in said
+    assert not constants.HF_HUB_OFFLINE
 
 
 # What ends before the work

@@ -1,11 +1,13 @@
 """README.md and the site follow from the notebooks, and drawings from their script."""
 import html
 import importlib
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
 
 import nbformat
+import numpy as np
 import pytest
 from conftest import ROOT, docs_module
 from fontTools.ttLib import TTFont
@@ -23,14 +25,34 @@ def test_readme_is_up_to_date():
     assert len(text.split()) < 700
 
 
-def test_the_idea_is_what_its_script_draws():
-    idea = docs_module('idea')
-    for name, svg in idea.drawings().items():
-        assert read(build.images/name) == svg, 'docs/idea.py has changed: run it'
-    assert idea.ABOUT in read(build.nbs/'tutorials/learn.ipynb')
+@pytest.mark.parametrize('name', ['idea', 'learning'])
+def test_drawings_are_what_their_script_draws(name):
+    script = docs_module(name)
+    for file, svg in script.drawings().items():
+        assert read(build.images/file) == svg, f'docs/{name}.py has changed: run it'
+        assert len(svg.encode()) < 100_000
+    assert script.ABOUT in read(build.nbs/'tutorials/learn.ipynb')
 
 
-@pytest.mark.parametrize('name', ['idea', 'found'])
+def test_the_moving_drawing_shows_a_run():
+    "The first steps of another run give what is noted; its words tell the loss; a still has none"
+    learning = docs_module('learning')
+    noted = json.loads(read(build.images/'learning.json'))
+    assert noted['steps'] == learning.NOTED
+    again = learning.record(steps=3)
+    assert again['learned_from'] == noted['learned_from']
+    for what in ('classes', 'losses', 'maps'):
+        found = np.array(again[what])
+        wanted = np.array(noted[what][:len(found)])
+        assert np.abs(found - wanted).max() < .02, what
+    assert np.ptp(noted['classes'], axis=0).max() > .1          # they move
+    first, last = noted['losses'][0], noted['losses'][-1]
+    assert f'from {first:.1f} to {last:.1f}' in learning.ABOUT
+    assert '@keyframes' in learning.drawing(noted)
+    assert '@keyframes' not in learning.drawing(noted, moves=False)
+
+
+@pytest.mark.parametrize('name', ['idea', 'found', 'learning'])
 def test_drawing_is_told_in_words(name):
     picture = rf'<img src="docs/images/{name}.svg"[^>]* alt="([^"]+)">'
     [alt] = re.findall(picture, read(ROOT/'README.md'))
@@ -96,6 +118,23 @@ def test_folds_of_exported_code_say_what_they_define(site):
     of_class = 'The code of reference_photos, FrozenCLIP'
     for label in (of_class, 'The code of encode_sentences', 'Helpers'):
         assert f'>{label}<' in clip
+
+
+SPINE = sorted(build.nbs.glob('[01]?_*.ipynb'))
+
+
+@pytest.mark.parametrize('notebook', SPINE, ids=lambda path: path.stem)
+def test_the_method_runs_on_colab(site, notebook):
+    "A hidden cell installs the package there, so the site links to it"
+    where = f'colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/{notebook.name}'
+    remedy = f'{notebook.name} has no hidden cell `![ -e /content ] && pip install …`'
+    assert where in read(page_in(site, notebook)), remedy
+
+
+def test_the_front_page_leads_on(site):
+    "To what differs, what it costs in time, and other methods"
+    page = read(site/'index.html')
+    for name in ('differences', 'speed', 'family'): assert f'href="paper/{name}.html"' in page
 
 
 def test_reference_of_the_site(site):
@@ -189,6 +228,89 @@ def test_pictures_of_screens_have_a_dark_one(site):
     for name in light - {'report'}: assert f'{name}-dark.jpg' in explorer
     for page in ('report', 'demo', 'cli'):
         assert 'report-dark.jpg' in read(site/f'apps/{page}.html')
+# Exercises, and the class that does them
+
+def slug(heading: str) -> str:
+    "What a link to a heading ends with"
+    return re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')
+
+
+def headings(path: Path) -> set[str]:
+    "What links to the headings and definitions of a notebook end with"
+    found = {slug(text) for text in re.findall(r'^#+ (.+)', prose(path), flags=re.MULTILINE)}
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == 'code': found |= set(build.definitions(cell.source))
+    return found
+
+
+def test_links_lead_to_headings():
+    wrong = []
+    links = 0
+    for path in build.notebooks():
+        for page, anchor in re.findall(r'\]\(([\w./]*\.ipynb)?#([^)\s]+)\)', prose(path)):
+            target = (path.parent/page).resolve() if page else path
+            links += 1
+            if anchor not in headings(target): wrong.append(f'{path.name}: {page}#{anchor}')
+    assert links > 100
+    assert not wrong, '\n'.join(wrong)
+
+
+def exercises(path: Path) -> list[list]:
+    "The cells under each heading of an exercise, as the site shows them"
+    found = []
+    inside = False
+    for cell in build.visible(path).cells:
+        heading = build.last_heading(cell.source) if cell.cell_type == 'markdown' else ''
+        if heading:
+            inside = heading.startswith('Exercise')
+            if inside: found.append([])
+        if inside: found[-1].append(cell)
+    return found
+
+
+def test_exercises_have_answers_that_are_tests():
+    "A question in sight, an answer folded under that name, which checks something"
+    pages = {path: exercises(path) for path in build.notebooks()}
+    pages = {path: some for path, some in pages.items() if some}
+    assert len(pages) >= 5
+    for path, some in pages.items():
+        for question, *answers in some:
+            assert '?' in question.source, path.name
+            assert {build.fold_label(cell) for cell in answers} == {'Answer'}, path.name
+            assert not any(cell.outputs for cell in answers), path.name
+            code = '\n'.join(cell.source for cell in answers)
+            assert any(build.checks(statement, set()) for statement in build.statements(code))
+
+
+def test_the_class_does_every_exercise():
+    "It lasts ninety minutes, and the slides show cells that are there"
+    teach = build.nbs/'tutorials/teach.ipynb'
+    rows = re.findall(r'^\| (\d):(\d\d) \| (\d+) \|', prose(teach), flags=re.MULTILINE)
+    at = 0
+    for hours, minutes, lasts in rows:
+        assert 60*int(hours) + int(minutes) == at
+        at += int(lasts)
+    assert at == 90
+    for path in build.notebooks():
+        page = path.relative_to(build.nbs).as_posix()
+        where = path.name if path.parent == teach.parent else f'../{page}'
+        for question, *_ in exercises(path):
+            assert f'({where}#{slug(build.last_heading(question.source))})' in prose(teach)
+
+
+def test_slides(tmp_path):
+    "They need nothing from elsewhere, and each has something to show and something to say"
+    pytest.importorskip('sphinx_revealjs')
+    slides = docs_module('slides')
+    slides.build(tmp_path)
+    text = read(tmp_path/'index.html')
+    shown = re.findall(r'<section>(.*?)</section>', text, flags=re.DOTALL)
+    assert len(shown) == len(slides.SLIDES) > 20
+    for one in shown: assert 'class="notes"><p><strong>Show</strong>' in one
+    for file in re.findall(r'(?:script src|rel="stylesheet" href)="([^"]+)"', text):
+        assert (tmp_path/file).is_file()
+    assert not re.search(r'src(set)?="(?!data:|\w+\.js)', text)
+    assert not re.search(r'url\(["\']?https?:|@import', read(tmp_path/'reveal.css') + text)
 
 
 # The glossary and the reference
@@ -211,7 +333,7 @@ def terms() -> dict[str, str]:
 
 def anchors() -> set[str]:
     "What links to its terms end with"
-    return {re.sub(r'[^\w -]', '', term.lower()).replace(' ', '-') for term in terms()}
+    return {slug(term) for term in terms()}
 
 
 def test_glossary_is_in_order():

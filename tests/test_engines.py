@@ -1,4 +1,5 @@
-"""Pictures go through OpenVINO wherever they are scored: the CLIP knows it, and nothing else has to."""
+"""Pictures go through OpenVINO wherever they are scored: the CLIP knows it, and nothing else has
+to."""
 from importlib.util import find_spec
 
 import pytest
@@ -10,13 +11,18 @@ from taidpt.all import Tiled, ZeroShotCLIP
 from taidpt.clip import reference_photos
 
 PHOTOS = [str(p) for p in reference_photos()[:3]]
-pytestmark = pytest.mark.skipif(find_spec('openvino') is None, reason='needs OpenVINO: pip install openvino')
+pytestmark = pytest.mark.skipif(
+    find_spec('openvino') is None, reason='needs OpenVINO: pip install openvino'
+)
 
 
 @pytest.fixture(scope='module')
 def models():
     "Zero-shot CLIP in PyTorch and in OpenVINO"
-    return [ZeroShotCLIP(load_clip(device='cpu', engine=engine), ['bicycle', 'bear', 'bus']) for engine in ('torch', 'openvino')]
+    return [
+        ZeroShotCLIP(load_clip(device='cpu', engine=engine), ['bicycle', 'bear', 'bus'])
+        for engine in ('torch', 'openvino')
+    ]
 
 
 def test_scores_are_those_of_torch(models):
@@ -35,7 +41,12 @@ def test_pytorch_encodes_no_picture(models, monkeypatch):
 
 def test_features_are_known_by_their_engine(models, tmp_path):
     plain, fast = (model.clip for model in models)
-    half = FrozenCLIP(fast.model, fast.tokenizer, fast.preprocess, tower=OpenVINOTower(fast.tower.graph, fast.tower.size, 'bfloat16'))
+    half = FrozenCLIP(
+        fast.model,
+        fast.tokenizer,
+        fast.preprocess,
+        tower=OpenVINOTower(fast.tower.graph, fast.tower.size, 'bfloat16'),
+    )
     assert len({feature_recipe(clip) for clip in (plain, fast, half)}) == 3
     assert len(encode_pictures(fast, PHOTOS, tmp_path/'f.safetensors', progress=False)) == 3
     with pytest.raises(ValueError, match='other preprocessing'):

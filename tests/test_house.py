@@ -139,6 +139,17 @@ def test_names_for_users_are_used_nowhere_else():
     assert not sorted(listed - set(without))
 
 
+def test_lines_end_at_100_columns():
+    "Of tests, benchmarks and the site's scripts; test_notebooks.py looks at the pages' code"
+    long = []
+    for folder in ('tests', 'benchmarks', 'docs', 'nbs'):
+        for path in sorted((ROOT/folder).rglob('*.py')):
+            if {'_build', '.ipynb_checkpoints'} & set(path.parts): continue
+            lines = enumerate(path.read_text(encoding='utf-8').splitlines(), 1)
+            long += [f'{path}, line {n}' for n, line in lines if len(line) > 100]
+    assert not long
+
+
 @pytest.mark.parametrize('path', sorted((ROOT/'nbs').glob('[01]*.ipynb')), ids=lambda p: p.stem)
 def test_a_page_is_read_in_one_sitting(path):
     asked = house.sitting(path)
@@ -186,6 +197,15 @@ def test_what_stands_above_the_first_picture(tmp_path):
     assert sitting_of(tmp_path, f'{text}\n\n{DRAWN}')['first picture'] == 260
     assert sitting_of(tmp_path, FOLDED, '![a](b.png)')['first picture'] == 50
     assert sitting_of(tmp_path, 'x = 1\n'*10, '![a](b.png)')['first picture'] == 200
+
+
+def test_exercises_are_no_part_of_a_sitting():
+    "Their words count apart, up to the next heading"
+    sources = '# Page', '### Exercise: one', 'a question', '## Edge cases', 'the end'
+    cells = [nbformat.v4.new_markdown_cell(source) for source in sources]
+    read, exercises = house.split_exercises(cells)
+    assert [cell.source for cell in read] == ['# Page', '## Edge cases', 'the end']
+    assert [cell.source for cell in exercises] == ['### Exercise: one', 'a question']
 
 
 def test_the_spine_is_in_order():

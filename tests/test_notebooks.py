@@ -64,6 +64,17 @@ def test_stored_outputs(name):
             if runs: check_figure(out.get('data', {}), cell.source)
 
 
+@pytest.mark.parametrize('name', notebooks)
+def test_lines_of_code_end_at_100_columns(name):
+    "So many fit into the site's column; directives are not shown there"
+    long = []
+    for cell in nbformat.read(NBS/name, as_version=4).cells:
+        if cell.cell_type != 'code': continue
+        lines = [line for line in cell.source.splitlines() if not line.startswith('#|')]
+        long += [line for line in lines if len(line) > 100]
+    assert not long
+
+
 def contents(folder) -> dict[str, bytes]:
     "The notebooks and modules of a folder"
     paths = [*folder.glob('nbs/**/*.ipynb'), *folder.glob('taidpt/**/*.py')]

@@ -97,6 +97,17 @@ def test_published_numbers_in_the_readme():
     assert list(map(float, told.groups())) == wanted
 
 
+@pytest.mark.parametrize('text, pattern', [
+    (text_of('README.md'), r"pairs reach ([\d.]+), the paper's loss ([\d.]+)"),
+    (prose_of('paper/family'), r'prompts on pairs reach ([\d.]+) and Eq. 7 ([\d.]+)')])
+def test_pairs_on_photos_kept_apart(text, pattern):
+    "With the recipe of each, as the page that chooses on other photos measures them"
+    told = re.search(pattern, text)
+    rows = ['pairs, best of pairs', 'Eq. 7, published']
+    measured = [cells_of(shown_by('paper/rank_pictures'), row)[0][0] for row in rows]
+    assert [float(value) for value in told.groups()] == [number(row).value for row in measured]
+
+
 # Pages that measure again what results.csv holds
 
 SCALE = {
@@ -108,14 +119,6 @@ SCALE = {
 }
 
 
-@pytest.mark.parametrize('row, method', SCALE.items())
-def test_the_page_of_the_scale(row, method):
-    "The same captions, rules, seeds and draws: the same numbers"
-    first, *_ = cells_of(shown_by('paper/scale'), row)
-    for told, where in zip(first, COLUMNS['scale'], strict=True):
-        assert close(number(told), result(method, where).interval), where
-
-
 MINI = {
     'zero-shot CLIP': 'zero-shot CLIP',
     'zero-shot CLIP with DPT': 'zero-shot CLIP with DPT',
@@ -124,14 +127,26 @@ MINI = {
 }
 
 
+def told_and_stored(text: str, row: str, method: str, page: str) -> list[tuple[str, Result]]:
+    "What a row of a page's table says, and the row of results.csv, column by column"
+    first, *_ = cells_of(text, row)
+    stored = [result(method, where) for where in COLUMNS[page]]
+    return [*zip(first, stored, strict=True)]
+
+
+@pytest.mark.parametrize('row, method', SCALE.items())
+def test_the_page_of_the_scale(row, method):
+    "The same captions, rules, seeds and draws: the same numbers"
+    for told, stored in told_and_stored(shown_by('paper/scale'), row, method, 'scale'):
+        assert close(number(told), stored.interval), stored
+
+
 @pytest.mark.parametrize('row, method', MINI.items())
 def test_the_card_of_the_embedded_clip(row, method):
     "On its page, and beside its weights"
     for text in (shown_by('paper/train_mini_clip'), text_of('taidpt/data/mini_clip/README.md')):
-        first, *_ = cells_of(text, row)
-        for told, where in zip(first, COLUMNS['train_mini_clip'], strict=True):
-            value = float(told.partition(' ±')[0])
-            assert value == pytest.approx(result(method, where).map, abs=.0561), where
+        for told, stored in told_and_stored(text, row, method, 'train_mini_clip'):
+            assert float(told.partition(' ±')[0]) == pytest.approx(stored.map, abs=.0561), stored
 
 
 @pytest.mark.parametrize('method', ['zero-shot CLIP', 'zero-shot CLIP with DPT'])
@@ -146,7 +161,7 @@ def test_table_1_without_learning(method):
 
 # Lines that the commands print from results.csv
 
-@pytest.mark.parametrize('page', ['apps/demo', 'apps/cli'])
+@pytest.mark.parametrize('page', ['apps/demo', 'apps/cli', 'apps/command'])
 def test_claims_of_the_demo(page):
     "Its first lines"
     lines = re.findall(

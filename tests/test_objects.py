@@ -31,7 +31,10 @@ from taidpt.scores import dense_scores
 from taidpt.zeroshot import beside_zero_shot
 
 NAMES = ['person', 'bus', 'bicycle']
-TEXTS = ['a person on a bicycle', 'a bus', 'a bicycle by a bus', 'a person waits', 'a red bus', 'two bicycles']
+TEXTS = [
+    'a person on a bicycle', 'a bus', 'a bicycle by a bus', 'a person waits', 'a red bus',
+    'two bicycles',
+]
 SMALL = {'n_ctx': 2, 'epochs': 1}
 
 
@@ -58,7 +61,8 @@ def of_pictures(method, **settings):
 
 def few(n=2): return photos().pictures[:n]
 
-def scores(model, pictures=None): return model.predict(few() if pictures is None else pictures, progress=False)
+def scores(model, pictures=None):
+    return model.predict(few() if pictures is None else pictures, progress=False)
 
 
 class Own(Predictor):
@@ -81,19 +85,25 @@ def test_features_of_another_form_are_refused():
     zero, coop = ZeroShotCLIP(resnet, NAMES), TaIDPT(resnet, NAMES, templates=False, **SMALL)
     coop.fit(TEXTS, progress=False)
     for model, right in ((zero, True), (coop, False)):
-        stores = {form: encode_pictures(resnet, pixels, pos_embed=form, progress=False) for form in (True, False)}
+        stores = {
+            form: encode_pictures(resnet, pixels, pos_embed=form, progress=False)
+            for form in (True, False)
+        }
         assert torch.allclose(model.predict(stores[right]), scores(model, pixels), atol=.1)
         with pytest.raises(ValueError, match='form'): model.predict(stores[not right])
         both = encode_pictures(resnet, pixels, pos_embed=(False, True), progress=False)
         assert torch.equal(model.predict(both), model.predict(stores[right]))
-    with pytest.raises(ValueError, match='sentences'): zero.predict(encode_sentences(resnet, TEXTS, progress=False))
+    with pytest.raises(ValueError, match='sentences'):
+        zero.predict(encode_sentences(resnet, TEXTS, progress=False))
     with pytest.raises(ValueError, match='weights'): zero.predict(features())
 
 
 def test_attention_shows_the_maps_of_the_positive_prompts():
     dual = of_pictures(DualCoOp, **SMALL)
     around = Attended(dual, sentences())
-    _, F = clip().encode_images(torch.stack([clip().preprocess(p) for p in map(open_picture, few())]))
+    _, F = clip().encode_images(
+        torch.stack([clip().preprocess(p) for p in map(open_picture, few())])
+    )
     positive = dense_scores(F, dual.embeddings()[0])
     maps = around.predict_dense(few(), progress=False).flatten(2).transpose(1, 2)
     assert torch.allclose(maps, positive, atol=1e-3)
@@ -132,7 +142,9 @@ def test_an_ensemble_of_three_in_a_comparison():
     members = [ZeroShotCLIP(clip(), NAMES), learned(), Own(clip(), NAMES).fit(TEXTS)]
     three = Ensemble(members, [1, 2, 3])
     want = scores(three, photos().pictures[:4])
-    models, found = beside_zero_shot({'three': three, 'one': members[1]}, photos().pictures[:4], progress=False)
+    models, found = beside_zero_shot(
+        {'three': three, 'one': members[1]}, photos().pictures[:4], progress=False
+    )
     assert list(models) == ['zero-shot CLIP', 'zero-shot with DPT', 'three', 'one']
     assert torch.allclose(found['three'], want, atol=1e-5)
     assert 'three' in compare({'three': Ensemble(members, normalize=None)}, few()[0]).alt
@@ -143,7 +155,10 @@ def test_fit_and_embeddings_are_enough(tmp_path):
     own = Own(clip(), NAMES).fit(TEXTS)
     want = scores(own)
     assert want.isfinite().all() and len(own.tags(few(), progress=False)[0]) == 3
-    wrapped = [own, Attended(own, sentences()), Tiled(own), Rescored(own), Ensemble([own, own], normalize=None)]
+    wrapped = [
+        own, Attended(own, sentences()), Tiled(own), Rescored(own),
+        Ensemble([own, own], normalize=None),
+    ]
     for model in wrapped:
         model.save(tmp_path/'own.safetensors')
         for load in (type(model).load, load_model):
@@ -165,7 +180,9 @@ def test_tip_adapter_in_wrappers_and_in_the_explorer():
 
 def test_a_member_that_learns_later_is_the_one_that_predicts():
     late = prompts(epochs=2, lr=.05)
-    around = [Attended(late, sentences()), Tiled(late), Rescored(late), Ensemble([late], normalize=None)]
+    around = [
+        Attended(late, sentences()), Tiled(late), Rescored(late), Ensemble([late], normalize=None),
+    ]
     for model in around:
         with pytest.raises(RuntimeError, match='learned nothing yet'): scores(model)
     late.fit(TEXTS, progress=False)
@@ -173,18 +190,29 @@ def test_a_member_that_learns_later_is_the_one_that_predicts():
         first = scores(model)
         assert first.isfinite().all() and model.frequency_ == late.frequency_
     late.fit(TEXTS[::-1], progress=False)
-    assert all(not torch.equal(scores(model), scores(type(model)(ZeroShotCLIP(clip(), NAMES), sentences())))
-               for model in around[:1])
+    assert all(
+        not torch.equal(
+            scores(model), scores(type(model)(ZeroShotCLIP(clip(), NAMES), sentences()))
+        )
+        for model in around[:1]
+    )
     assert torch.allclose(scores(around[3]), scores(late), atol=1e-6)
 
 
 def test_a_clone_of_a_wrapper():
     inner = learned()
-    for model in (Attended(inner, sentences(), tau=.1), Tiled(inner, 3), Rescored(inner, level=.8), Ensemble([inner])):
+    for model in (
+        Attended(inner, sentences(), tau=.1), Tiled(inner, 3), Rescored(inner, level=.8),
+        Ensemble([inner]),
+    ):
         twin = clone(model)
         assert type(twin) is type(model)
         assert twin.parts()[0] is not inner and not twin.parts()[0].is_fitted()
-        own = {name: x for name, x in model.get_params(deep=False).items() if name in ('tau', 'n', 'level', 'weights')}
+        own = {
+            name: x
+            for name, x in model.get_params(deep=False).items()
+            if name in ('tau', 'n', 'level', 'weights')
+        }
         assert {name: twin.get_params()[name] for name in own} == own
     nested = Tiled(Attended(inner, sentences()))
     assert nested.get_params()['model__model__n_ctx'] == 2
@@ -214,15 +242,23 @@ def test_a_checkpoint_has_the_thresholds_of_its_model(method, tmp_path):
 
 
 def test_a_model_keeps_its_clip():
-    model, other = learned(), FrozenCLIP(copy.deepcopy(clip().model), clip().tokenizer, clip().preprocess, 'other')
+    model = learned()
+    copied = copy.deepcopy(clip().model)
+    other = FrozenCLIP(copied, clip().tokenizer, clip().preprocess, 'other')
     with pytest.raises(AttributeError, match='keeps its CLIP'): model.clip = other
     assert scores(model).isfinite().all()
     assert not model.set_params(clip=other).is_fitted()
 
 
 def test_embeddings_belong_to_the_model():
-    models = [learned(), ZeroShotCLIP(clip(), NAMES), of_pictures(CoOp, local=True, **SMALL), of_pictures(TipAdapter),
-              TextLinear(clip(), NAMES).fit(TEXTS, progress=False), Attended(learned(), sentences())]
+    models = [
+        learned(),
+        ZeroShotCLIP(clip(), NAMES),
+        of_pictures(CoOp, local=True, **SMALL),
+        of_pictures(TipAdapter),
+        TextLinear(clip(), NAMES).fit(TEXTS, progress=False),
+        Attended(learned(), sentences()),
+    ]
     for model in models:
         before = scores(model)
         for E in model.embeddings():
@@ -248,7 +284,8 @@ def test_an_interrupted_fit_leaves_no_model(before, tmp_path):
             pytest.raises(KeyboardInterrupt):
         model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
     with pytest.raises(RuntimeError, match='learned nothing yet'): scores(model)
-    assert len(model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False).history_) == 3
+    model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
+    assert len(model.history_) == 3
 
 
 def test_tiles_of_the_reference_photos_are_encoded_once():
@@ -266,13 +303,21 @@ def test_tiles_of_the_reference_photos_are_encoded_once():
 
 def test_wrappers_in_wrappers_and_what_makes_no_sense():
     inner = learned()
-    for model in (Tiled(Attended(inner, sentences())), Rescored(Tiled(inner)), Tiled(Rescored(inner)),
-                  Ensemble([Tiled(inner), Attended(inner, sentences())], normalize=None),
-                  Attended(Ensemble([inner, inner], normalize=None), sentences()), Rescored(Ensemble([inner], normalize=None))):
+    for model in (
+        Tiled(Attended(inner, sentences())),
+        Rescored(Tiled(inner)),
+        Tiled(Rescored(inner)),
+        Ensemble([Tiled(inner), Attended(inner, sentences())], normalize=None),
+        Attended(Ensemble([inner, inner], normalize=None), sentences()),
+        Rescored(Ensemble([inner], normalize=None)),
+    ):
         assert scores(model).isfinite().all(), model.title
         assert model.tags(few(1), threshold=0., progress=False)[0]
         assert model.score(few(4), photos().labels[:4], progress=False) > 0
-    for wrong in (lambda: Attended(Tiled(inner), sentences()), lambda: Tiled(Ensemble([inner])), lambda: Rescored(Ensemble([inner]))):
+    for wrong in (
+        lambda: Attended(Tiled(inner), sentences()), lambda: Tiled(Ensemble([inner])),
+        lambda: Rescored(Ensemble([inner])),
+    ):
         with pytest.raises(TypeError, match='normalize=None|Tiled\\(Attended'): wrong()
     for model in (Tiled(inner), Rescored(inner)):
         with pytest.raises(ValueError, match='files or PIL'): model.predict(features())

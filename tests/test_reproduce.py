@@ -1,4 +1,5 @@
-"""`taidpt reproduce` on the real layouts in miniature; the tables' pages run them on the bundled data."""
+"""`taidpt reproduce` on the real layouts in miniature; the tables' pages run them on the bundled
+data."""
 import copy
 import json
 import shutil
@@ -26,9 +27,13 @@ pytestmark = [pytest.mark.xdist_group('reproduce'), pytest.mark.usefixtures('one
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory, one_clip):
-    "The layouts of the data sets in miniature; one picture is gone from Flickr, and one is something else"
+    """The layouts of the data sets in miniature; one picture is gone from Flickr, and one is
+    something else"""
     d = tmp_path_factory.mktemp('data')/'sets'
-    with mock.patch('taidpt.datasets.benchmarks.bundled_captions', lambda: islice(bundled_captions(), 200)): write_miniature(d)
+    with mock.patch(
+        'taidpt.datasets.benchmarks.bundled_captions', lambda: islice(bundled_captions(), 200)
+    ):
+        write_miniature(d)
     gone, broken = sorted((d/'NUSWIDE/Flickr').rglob('*.jpg'))[3:5]
     gone.unlink()
     broken.write_bytes(b'not a picture')
@@ -37,55 +42,92 @@ def data(tmp_path_factory, one_clip):
 
 @pytest.fixture
 def table(data, tmp_path):
-    "A function that runs the command with one seed, and gives the table as JSON after a look at its Markdown"
+    """A function that runs the command with one seed, and gives the table as JSON after a look at
+    its Markdown"""
+
     def run(what, *more):
-        assert main(['reproduce', what, '--data', str(data), '--seeds', '1', '--out', str(tmp_path), *more]) == 0
-        got, text = (json.loads((tmp_path/f'{what}.json').read_text()), (tmp_path/f'{what}.md').read_text())
+        status = main(
+            ['reproduce', what, '--data', str(data), '--seeds', '1', '--out', str(tmp_path), *more]
+        )
+        assert status == 0
+        got = json.loads((tmp_path/f'{what}.json').read_text())
+        text = (tmp_path/f'{what}.md').read_text()
         assert text.startswith(f'# {got["title"]}\n') and text.count('\n| ') == len(got['rows']) + 2
-        for r in got['rows']: assert r['seeds'] == len(r['values']) and (0 <= r['ours'] <= 100 if r['values'] else r['published'])
+        for r in got['rows']:
+            assert r['seeds'] == len(r['values'])
+            assert 0 <= r['ours'] <= 100 if r['values'] else r['published']
         return got
     return run
 
 
 def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
-    "Twelve rows, and all that they should be cited with; two pictures of NUS-WIDE are counted as missing"
+    """Twelve rows, and all that they should be cited with; two pictures of NUS-WIDE are counted as
+    missing"""
     got = table('table1')
     assert got['title'] == 'Table 1: the embedded CLIP'
-    assert [(r['data'], r['method']) for r in got['rows']] == [(d, m) for d in ('voc2007', 'coco', 'nuswide') for m in METHODS]
+    assert [(r['data'], r['method']) for r in got['rows']] == [
+        (d, m) for d in ('voc2007', 'coco', 'nuswide') for m in METHODS
+    ]
     assert not any('published' in r for r in got['rows'])
-    assert list(got['about']['data']) == ['voc2007', 'coco', 'nuswide'] and got['about']['seeds'] == [1]
+    assert list(got['about']['data']) == ['voc2007', 'coco', 'nuswide']
+    assert got['about']['seeds'] == [1]
     kept = {p: p.stat().st_mtime_ns for p in (tmp_path/'features').glob('pictures-*.safetensors')}
-    assert len(kept) == 3                                                  # encoded once for all epochs and seeds
-    assert any('2 pictures were missing' in n for n in got['notes']) and not any('66,087 captions, drawn' in n for n in got['notes'])
-    min((tmp_path/'scores').glob('*')).unlink()                            # measured again, from the kept prompts
-    monkeypatch.setattr(Material, 'published', True)                       # as with the published CLIP on all of the data
+    assert len(kept) == 3  # encoded once for all epochs and seeds
+    assert any('2 pictures were missing' in n for n in got['notes'])
+    assert not any('66,087 captions, drawn' in n for n in got['notes'])
+    min((tmp_path/'scores').glob('*')).unlink()  # measured again, from the kept prompts
+    # as with the published CLIP on all of the data
+    monkeypatch.setattr(Material, 'published', True)
     for before, r in zip(got['rows'], table('table1')['rows'], strict=True):
-        assert r == before | {'published': PUBLISHED_MAP[r['data'], r['method']], 'difference': r['ours'] - r['published']}
-    assert kept == {p: p.stat().st_mtime_ns for p in (tmp_path/'features').glob('pictures-*.safetensors')}
+        assert r == before | {
+            'published': PUBLISHED_MAP[r['data'], r['method']],
+            'difference': r['ours'] - r['published'],
+        }
+    assert kept == {
+        p: p.stat().st_mtime_ns for p in (tmp_path/'features').glob('pictures-*.safetensors')
+    }
 
 
-@pytest.mark.parametrize('what, rows, note', [('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'), ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: '),
-                                              ('table3 --dataset nuswide', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '4 pictures were missing'),
-                                              ('ablations --dataset nuswide', {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'}, 'pictures were missing')])
+@pytest.mark.parametrize(
+    'what, rows, note',
+    [
+        ('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'),
+        ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: '),
+        ('table3 --dataset nuswide', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '4 pictures were missing'),
+        (
+            'ablations --dataset nuswide',
+            {'0.25 (as published)', 'local weight 0.5 (as published)', 'focal'},
+            'pictures were missing',
+        ),
+    ],
+)
 def test_few_pictures_from_the_data_sets(what, rows, note, table):
     "Learned from the official training split, scored on the official test split"
     got = table(*what.split(), '--limit', '36')
-    assert rows <= {r.get('method', r.get('value')) for r in got['rows'] if r['values']} and any(note in n for n in got['notes']), got['notes']
+    assert rows <= {r.get('method', r.get('value')) for r in got['rows'] if r['values']}
+    assert any(note in n for n in got['notes']), got['notes']
 
 
 def test_dualcoop_as_published(table, tmp_path, monkeypatch):
-    "Without --limit, Table 3 has the recipe of DualCoOp*, named for the CLIP it is on; two epochs and one share for a test"
+    """Without --limit, Table 3 has the recipe of DualCoOp*, named for the CLIP it is on; two epochs
+    and one share for a test"""
     monkeypatch.setitem(DUALCOOP, 'nuswide', DUALCOOP['nuswide'] | dict(epochs=2, batch_size=16))
     monkeypatch.setattr('taidpt.paper.table3.SHARES', (.9,))
     got = table('table3', '--dataset', 'nuswide', '--weights', '.7')
     ours = {r['method']: r for r in got['rows'] if r['values'] and .9 in r.values()}
     name = 'DualCoOp on the embedded CLIP at 224'
-    assert set(ours) == {name, f'{name} + TaI-DPT'} and not any('published' in row for row in got['rows'])
-    assert got['notes'][:2] == [f'Weight of {name} in the ensemble: 0.7.', f"{name}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448."]
+    assert set(ours) == {name, f'{name} + TaI-DPT'}
+    assert not any('published' in row for row in got['rows'])
+    assert got['notes'][:2] == [
+        f'Weight of {name} in the ensemble: 0.7.',
+        f"{name}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.",
+    ]
     assert (tmp_path/'table3-nuswide.md').read_text() == (tmp_path/'table3.md').read_text()
     file, = tmp_path.glob('prompts/table3.nuswide-*.0.9.seed1-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
-    assert model.get_params() == model.get_params() | dict(class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16)
+    assert model.get_params() == model.get_params() | dict(
+        class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16
+    )
 
 
 def as_openai(origin, **how):
@@ -95,11 +137,19 @@ def as_openai(origin, **how):
     return found
 
 
-@pytest.mark.parametrize('second, name', [(dict(image_size=448, crop=False), 'DualCoOp*'), (dict(image_size=448), 'DualCoOp on RN101/openai at 224')])
+@pytest.mark.parametrize(
+    'second, name',
+    [
+        (dict(image_size=448, crop=False), 'DualCoOp*'),
+        (dict(image_size=448), 'DualCoOp on RN101/openai at 224'),
+    ],
+)
 def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
-    "DualCoOp* is so called, and has published numbers beside it, on OpenAI's RN101 squeezed into 448 pixels alone"
+    """DualCoOp* is so called, and has published numbers beside it, on OpenAI's RN101 squeezed into
+    448 pixels alone"""
     monkeypatch.setattr(Material, 'published', True)
-    monkeypatch.setitem(DUALCOOP, 'voc2007', {'epochs': 1, 'batch_size': 36})     # one context for all: some classes have no picture
+    # one context for all: some classes have no picture
+    monkeypatch.setitem(DUALCOOP, 'voc2007', {'epochs': 1, 'batch_size': 36})
     pair = [as_openai('RN50/openai'), as_openai('RN101/openai', **second)]
     reproduce('table3', data, pair, seeds=(1,), out=tmp_path, progress=False, shares=(.9,))
     rows = json.loads((tmp_path/'table3.json').read_text())['rows']
@@ -115,7 +165,10 @@ def test_rn50_alone_takes_rn101(data, tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match='asked'):
         reproduce('table3', data, as_openai('RN50/openai'), out=tmp_path, progress=False)
     asked.assert_called_once_with('RN101', 'openai', image_size=448, crop=False)
-    reproduce('table3', data, as_openai('RN50/openai'), seeds=(1,), limit=36, out=tmp_path, progress=False, shares=(.9,), dual={'epochs': 1})
+    reproduce(
+        'table3', data, as_openai('RN50/openai'), seeds=(1,), limit=36, out=tmp_path,
+        progress=False, shares=(.9,), dual={'epochs': 1},
+    )
     assert asked.call_count == 1 and '| DualCoOp | 0.9 |' in (tmp_path/'table3.md').read_text()
 
 
@@ -136,26 +189,48 @@ def test_weights_of_few_shots(table, tmp_path):
 def test_coop_augments(what, data, tmp_path, monkeypatch):
     "As its code does, on whole data sets or if asked; each epoch sees other crops"
     seen = []
-    monkeypatch.setattr('taidpt.paper.fig6.cropped', lambda picture, rng, size: seen.append(size) or cropped(picture, rng, size))
-    how = dict(seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1,), coop={'epochs': 2, 'batch_size': 36})
+    monkeypatch.setattr(
+        'taidpt.paper.fig6.cropped',
+        lambda picture, rng, size: seen.append(size) or cropped(picture, rng, size),
+    )
+    how = dict(
+        seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1,),
+        coop={'epochs': 2, 'batch_size': 36},
+    )
     plain = reproduce(what, data, **how)
     assert not seen and 'pictures as they are; its code crops' in plain
     changed = reproduce(what, data, **how, augment=True)
-    assert set(seen) == {224} and 'cropped and mirrored anew in each epoch, as in its code' in changed
-    rows = [{line for line in text.split('\n') if line.startswith('| CoOp |')} for text in (plain, changed)]
+    assert set(seen) == {224}
+    assert 'cropped and mirrored anew in each epoch, as in its code' in changed
+    rows = [
+        {line for line in text.split('\n') if line.startswith('| CoOp |')}
+        for text in (plain, changed)
+    ]
     assert rows[0] != rows[1]
     assert coop_change(Study(load_clip(device='cpu'), tmp_path, data)).keywords == {'size': 224}
 
 
-@pytest.mark.parametrize('what, sets', [('table3', ('voc2007', 'coco', 'nuswide')), ('fig6', ('voc2007', 'coco'))])
+@pytest.mark.parametrize(
+    'what, sets', [('table3', ('voc2007', 'coco', 'nuswide')), ('fig6', ('voc2007', 'coco'))]
+)
 def test_each_data_set_has_a_command(what, sets, table, tmp_path, monkeypatch):
-    "Of the data sets, and of the bundled pictures; a table stays when another data set is measured. One epoch, for a test"
+    """Of the data sets, and of the bundled pictures; a table stays when another data set is
+    measured. One epoch, for a test"""
     recipe = PicturePrompts.recipe
     monkeypatch.setattr(PicturePrompts, 'recipe', lambda model: replace(recipe(model), epochs=1))
-    monkeypatch.setattr(Material, 'prompts', lambda m, seed: (ZeroShotCLIP(m.study.clip, m.classes),))
+    monkeypatch.setattr(
+        Material, 'prompts', lambda m, seed: (ZeroShotCLIP(m.study.clip, m.classes),)
+    )
     for name in sets:
-        assert table(what, '--datasets', name, '--limit', '36')['title'].partition(':')[0].endswith(name)
-        assert main(['reproduce', what, '--datasets', name, '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'bundled')]) == 0
+        title = table(what, '--datasets', name, '--limit', '36')['title']
+        assert title.partition(':')[0].endswith(name)
+        status = main(
+            [
+                'reproduce', what, '--datasets', name, '--limit', '36', '--seeds', '1', '--out',
+                str(tmp_path/'bundled'),
+            ]
+        )
+        assert status == 0
     for folder in (tmp_path, tmp_path/'bundled'):
         kept = {path.name for path in folder.glob('*-*.md')}
         assert kept == {f'{what}-{name}.md' for name in sets}
@@ -167,16 +242,35 @@ def test_broken_picture(data, tmp_path, capsys):
     shutil.copytree(data, broken)
     picture = min((broken/'VOCdevkit/VOC2007/JPEGImages').iterdir())
     picture.write_bytes(b'')
-    assert main(['reproduce', 'table3', '--data', str(broken), '--limit', '36', '--seeds', '1', '--out', str(tmp_path/'out')]) == 1
+    status = main(
+        [
+            'reproduce', 'table3', '--data', str(broken), '--limit', '36', '--seeds', '1', '--out',
+            str(tmp_path/'out'),
+        ]
+    )
+    assert status == 1
     assert picture.name in capsys.readouterr().err
 
 
 def test_method_of_your_own(tmp_path, monkeypatch, capsys):
     "The method of the tutorial, moved to a file of its own, in a table with others"
-    monkeypatch.setattr('taidpt.paper.family.FAMILY', {m: FAMILY[m] for m in ('zero-shot CLIP', 'concepts')})
-    cells = {c.id: c.source for c in nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4).cells}
-    (tmp_path/'mine.py').write_text(cells['yi-imports'] + '\n\n' + cells['yi-method-1'].partition('\nmodel = ')[0])
+    monkeypatch.setattr(
+        'taidpt.paper.family.FAMILY', {m: FAMILY[m] for m in ('zero-shot CLIP', 'concepts')}
+    )
+    cells = {
+        c.id: c.source
+        for c in nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4).cells
+    }
+    (tmp_path/'mine.py').write_text(
+        cells['yi-imports'] + '\n\n' + cells['yi-method-1'].partition('\nmodel = ')[0]
+    )
     (tmp_path/'few.txt').write_text('\n'.join(islice(bundled_captions(), 400)))
     monkeypatch.chdir(tmp_path)
-    assert main(['reproduce', 'family', '--member', 'mine.py:Alone', '--classes', 'person,bus,cat', '--captions', 'few.txt', '--seeds', '1', '--out', '.']) == 0
+    status = main(
+        [
+            'reproduce', 'family', '--member', 'mine.py:Alone', '--classes', 'person,bus,cat',
+            '--captions', 'few.txt', '--seeds', '1', '--out', '.',
+        ]
+    )
+    assert status == 0
     assert '| Alone, relative |' in capsys.readouterr().out

@@ -1,4 +1,5 @@
-"""A result is what its inputs, its model and its code make of it, and it is there whole or not at all."""
+"""A result is what its inputs, its model and its code make of it, and it is there whole or not at
+all."""
 import errno
 import sys
 from dataclasses import replace
@@ -105,7 +106,10 @@ def test_a_method_is_its_code(tmp_path):
 def test_a_method_takes_no_name_of_the_family(tmp_path):
     kind = own_method(write_method(tmp_path/'mine.py', 'TaI', '0, 1'))
     with pytest.raises(ValueError, match='TaI is the name of a method of the family'):
-        compare(clip(), classes=['cat', 'dog'], member=kind, out=tmp_path/'results.csv', progress=False)
+        compare(
+            clip(), classes=['cat', 'dog'], member=kind, out=tmp_path/'results.csv',
+            progress=False,
+        )
     assert not (tmp_path/'results.csv').exists()
 
 
@@ -162,7 +166,9 @@ def score(model, source, out, **how):
 
 
 def rows_in(folder: Path) -> dict[str, list]:
-    return {path.name[0]: pq.read_table(path)['scores'].to_pylist() for path in sorted(folder.iterdir())}
+    return {
+        path.name[0]: pq.read_table(path)['scores'].to_pylist() for path in sorted(folder.iterdir())
+    }
 
 
 @pytest.mark.parametrize('cell', [

@@ -1,7 +1,8 @@
 """What the pages give as the paper's words stands in the paper.
 
-The rule for writers: in a sentence that names the paper or one of its sections, quotation marks hold the paper's own words;
-examples are in italics. Words that are left out are three dots or `[…]`.
+The rule for writers: in a sentence that names the paper or one of its sections, quotation marks
+hold the paper's own words; examples are in italics. Words that are left out are three dots or
+`[…]`.
 """
 import os
 import re
@@ -20,7 +21,8 @@ GAP = re.compile(r'…|\.\.\.|\[…\]')
 
 
 def words(text: str) -> str:
-    "Letters and digits in lower case, a space between words, without the marks of TeX, Markdown and references"
+    """Letters and digits in lower case, a space between words, without the marks of TeX, Markdown
+    and references"""
     text = re.sub(r'\[\d+(?:, ?\d+)*\]|\\[A-Za-z]+', ' ', text)
     return f' {" ".join(re.findall(r"[a-z0-9]+", text.lower()))} '
 
@@ -35,7 +37,7 @@ def quotations(text: str) -> list[str]:
     found = []
     for line in CODE.sub(' ', text).splitlines():
         quoted = [a or b for a, b in QUOTED.findall(line)]
-        masked = QUOTED.sub('«»', line)                         # so that no sentence ends in a quotation
+        masked = QUOTED.sub('«»', line)  # so that no sentence ends in a quotation
         ends = r'$' if line.startswith('|') else r'(?<=[.!?:»])\s+(?=[A-Z])'
         for sentence in re.split(ends, masked):
             here = [quoted.pop(0) for _ in range(sentence.count('«»'))]
@@ -61,11 +63,15 @@ def texts(path: Path) -> list[str]:
 
 
 def test_quotations_are_found_by_the_rule():
-    text = 'The paper says "a b" (Sec. 3). We say "c".\n| Sec. 4 | “d … e”. So |\n\nIn `"f"` the paper is quiet. Guo et al. hold "g. H".'
+    text = (
+        'The paper says "a b" (Sec. 3). We say "c".\n| Sec. 4 | “d … e”. So |\n\n'
+        'In `"f"` the paper is quiet. Guo et al. hold "g. H".')
     assert quotations(text) == ['a b', 'd … e', 'g. H']
     paper = as_read('We use the token-\nizer from NLTK [4] to\nrecover $\\tau_s$, *v.s.* all.')
-    for right in ('the tokenizer from NLTK […] to recover', 'τ_s', 'We use ... all', 'v.s. all'): assert not missing(right, paper)
-    for wrong in ('tokenized with NLTK', 'the tokens', 'recover … none'): assert missing(wrong, paper)
+    for right in ('the tokenizer from NLTK […] to recover', 'τ_s', 'We use ... all', 'v.s. all'):
+        assert not missing(right, paper)
+    for wrong in ('tokenized with NLTK', 'the tokens', 'recover … none'):
+        assert missing(wrong, paper)
 
 
 @pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not beside the checkout")

@@ -1,4 +1,5 @@
-"""One-file taggers: what is read of a file, where its graph runs, and what it says to odd pictures."""
+"""One-file taggers: what is read of a file, where its graph runs, and what it says to odd
+pictures."""
 import json
 import os
 import sys

@@ -1,7 +1,9 @@
-"""Every kind of text and image tower in open_clip, small and with random weights: what its features are, and that prompts learn
+"""Every kind of text and image tower in open_clip, small and with random weights: what its features
+are, and that prompts learn.
 
-Towers that differ in numbers alone (widths, layers, sizes of pictures and vocabularies) are of one kind, and the first of
-each kind stands for all, beside a plain tower. It keeps what makes it a kind: masks, pooling, positions, heads.
+Towers that differ in numbers alone (widths, layers, sizes of pictures and vocabularies) are of one
+kind, and the first of each kind stands for all, beside a plain tower. It keeps what makes it a
+kind: masks, pooling, positions, heads.
 """
 import functools, importlib.util, json, re, warnings, zlib
 
@@ -15,35 +17,58 @@ from taidpt.all import LabeledTexts, TaIDPT, load_clip
 from taidpt.classes import as_classset
 from taidpt.encoders.towers import _word_embedding
 
-NUMBERS = {'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size', 'context_length', 'mlp_ratio',
-           'timm_drop', 'timm_drop_path', 'timm_model_pretrained', 'hf_tokenizer_name', 'attn_pooler_heads', 'eos_id'}
-SIZES = r'tiny|small|medium|base|large2?|xlarge|xxlarge|giant|giantopt|gigantic|enormous|so400m|patch\d+|window\d+|\d+|clip'
+NUMBERS = {
+    'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size',
+    'context_length', 'mlp_ratio', 'timm_drop', 'timm_drop_path', 'timm_model_pretrained',
+    'hf_tokenizer_name', 'attn_pooler_heads', 'eos_id',
+}
+SIZES = (
+    r'tiny|small|medium|base|large2?|xlarge|xxlarge|giant|giantopt|gigantic|enormous|so400m'
+    r'|patch\d+|window\d+|\d+|clip')
 TOKENIZER = functools.cache(open_clip.SimpleTokenizer)        # it takes a while to make
 TOKENIZERS = 'SigLIP2', 'SigLIP', 'bert-base', 'xlm-v', 'mt5', 'nllb', 'roberta'
 
-def tokenizer_kind(text): return next((kind for kind in TOKENIZERS if kind in text.get('hf_tokenizer_name', '')), 'CLIP')
+def tokenizer_kind(text):
+    return next((kind for kind in TOKENIZERS if kind in text.get('hf_tokenizer_name', '')), 'CLIP')
+
 
 def kind(name, tower):
-    "What a tower has in common with others that differ in numbers alone: vit_large_patch16_siglip_384 is a vit_siglip"
+    """What a tower has in common with others that differ in numbers alone:
+    vit_large_patch16_siglip_384 is a vit_siglip"""
     config = open_clip.get_model_config(name)
     own = {k: v for k, v in config[tower].items() if k not in NUMBERS and v is not False}
-    if 'timm_model_name' in own: own['timm_model_name'] = [part for part in own['timm_model_name'].split('_') if not re.fullmatch(SIZES, part)]
-    if 'hf_model_name' in own: own['hf_model_name'] = re.split('-(?=base|xl$|large|200)', own['hf_model_name'])[0]
-    tokens = tokenizer_kind(config['text_cfg']) if tower == 'text_cfg' else isinstance(config[tower].get('layers'), list)
+    if 'timm_model_name' in own:
+        own['timm_model_name'] = [
+            part for part in own['timm_model_name'].split('_') if not re.fullmatch(SIZES, part)
+        ]
+    if 'hf_model_name' in own:
+        own['hf_model_name'] = re.split('-(?=base|xl$|large|200)', own['hf_model_name'])[0]
+    tokens = (
+        tokenizer_kind(config['text_cfg'])
+        if tower == 'text_cfg'
+        else isinstance(config[tower].get('layers'), list)
+    )
     return json.dumps([own, tokens, 'multimodal_cfg' in config], sort_keys=True)
 
-def kinds(tower): return list({kind(name, tower): name for name in reversed(open_clip.list_models())}.values())
+def kinds(tower):
+    return list({kind(name, tower): name for name in reversed(open_clip.list_models())}.values())
+
 
 # timm's towers that take their own size alone, as they had no `set_input_size` yet
 TIMM = Version(timm.__version__)
-ONE_SIZE = {name for name, first in (('Eva', '1.0.18'), ('VisionTransformerRelPos', '1.0.31')) if TIMM < Version(first)}
+ONE_SIZE = {
+    name
+    for name, first in (('Eva', '1.0.18'), ('VisionTransformerRelPos', '1.0.31'))
+    if TIMM < Version(first)
+}
 
 
 def timm_sizes(name):
     "Arguments with which timm makes a small tower of the same kind"
     from timm.models.vitamin import VitCfg, VitConvCfg
     if name.startswith('convnext'): return dict(depths=(1, 1, 1, 1), dims=(8, 8, 16, 16))
-    if name.startswith('swin'): return dict(embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
+    if name.startswith('swin'):
+        return dict(embed_dim=16, depths=(1, 1, 2, 1), num_heads=(1, 2, 4, 8))
     if name.startswith('fastvit'):
         n = 5 if name[-1] in '34' else 4
         return dict(layers=(1,)*n, embed_dims=(8, 8, 16, 32, 32)[:n] if n == 5 else (8, 16, 32, 32))
@@ -65,43 +90,69 @@ def small(name, tower):
     if 'timm_model_name' in vision:
         vision['image_size'] = timm_sizes(vision['timm_model_name']).get('img_size', 224)
         if vision['timm_model_name'].startswith(('convnext', 'fastvit')): vision['image_size'] = 64
-    elif isinstance(vision['layers'], list): vision.update(layers=[1, 1, 1, 1], width=16, image_size=64)
+    elif isinstance(vision['layers'], list):
+        vision.update(layers=[1, 1, 1, 1], width=16, image_size=64)
     else: vision.update(layers=2, width=64, head_width=32, image_size=3*vision['patch_size'])
     if 'attn_pooler_heads' in vision: vision['attn_pooler_heads'] = 4
-    text.update(width=32, heads=2, layers=2, vocab_size=49408 if tokenizer_kind(text) == 'CLIP' else 200, hf_model_pretrained=False)
+    text.update(
+        width=32,
+        heads=2,
+        layers=2,
+        vocab_size=49408 if tokenizer_kind(text) == 'CLIP' else 200,
+        hf_model_pretrained=False,
+    )
     return config
 
 class Words:
-    "A tokenizer that frames words as the real one of its kind does; words themselves get any number"
-    frames = {'SigLIP': ([], 1, 1), 'SigLIP2': ([], 1, 0), 'bert-base': ([2], 0, 0), 'xlm-v': ([0], 2, 1), 'mt5': ([], 1, 0),
-              'nllb': ([3], 2, 1), 'roberta': ([0], 2, 1)}              # before, after, padding
+    """A tokenizer that frames words as the real one of its kind does; words themselves get any
+    number"""
+    frames = {                                                  # before, after, padding
+        'SigLIP': ([], 1, 1), 'SigLIP2': ([], 1, 0), 'bert-base': ([2], 0, 0),
+        'xlm-v': ([0], 2, 1), 'mt5': ([], 1, 0), 'nllb': ([3], 2, 1), 'roberta': ([0], 2, 1),
+    }
 
     def __init__(self, kind, length): self.frame, self.length = self.frames[kind], length
 
     def __call__(self, texts):
         before, after, pad = self.frame
-        rows = [[*before, *(10 + zlib.crc32(w.encode()) % 190 for w in re.findall(r'\w+|\.', t))][:self.length - 1] + [after] for t in texts]
+        room = self.length - 1
+
+        def number(word): return 10 + zlib.crc32(word.encode()) % 190
+
+        words = [re.findall(r'\w+|\.', text) for text in texts]
+        rows = [[*before, *map(number, some)][:room] + [after] for some in words]
         return torch.tensor([row + [pad] * (self.length - len(row)) for row in rows])
 
 def small_hugging_config(name):
     "What transformers says of a text tower, with small numbers"
     import transformers as tr
-    small = dict(vocab_size=200, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    small = dict(
+        vocab_size=200, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64,
+    )
     if 'xlm-roberta' in name: return tr.XLMRobertaConfig(**small)
     if 'roberta' in name: return tr.RobertaConfig(**small)
-    if 'mt5' in name: return tr.MT5Config(vocab_size=200, d_model=32, d_kv=16, num_heads=2, num_layers=2, d_ff=64)
-    return tr.M2M100Config(vocab_size=200, d_model=32, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2,
-                           decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64)
+    if 'mt5' in name:
+        return tr.MT5Config(vocab_size=200, d_model=32, d_kv=16, num_heads=2, num_layers=2, d_ff=64)
+    return tr.M2M100Config(
+        vocab_size=200, d_model=32, encoder_layers=2, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=64, decoder_ffn_dim=64,
+    )
 
 @pytest.fixture
 def load(monkeypatch, tmp_path):
     "Writes a small CLIP with a tower of a kind into a folder, and opens it"
     make = timm.create_model
-    monkeypatch.setattr(timm, 'create_model', lambda name, **kw: make(name, **kw, **timm_sizes(name)))
+    monkeypatch.setattr(
+        timm, 'create_model', lambda name, **kw: make(name, **kw, **timm_sizes(name))
+    )
     monkeypatch.setattr(open_clip.factory, 'SimpleTokenizer', TOKENIZER)
     if importlib.util.find_spec('transformers'):
         import transformers
-        monkeypatch.setattr(transformers.AutoConfig, 'from_pretrained', lambda name, **kw: small_hugging_config(name))
+        monkeypatch.setattr(
+            transformers.AutoConfig, 'from_pretrained',
+            lambda name, **kw: small_hugging_config(name),
+        )
 
     def load(name, tower=None, **how):
         torch.manual_seed(0)
@@ -111,10 +162,15 @@ def load(monkeypatch, tmp_path):
             words = Words(which, text.get('context_length', 77))
             monkeypatch.setattr(open_clip, 'get_tokenizer', lambda spec: words)
         (tmp_path/'open_clip_config.json').write_text(json.dumps(dict(model_cfg=config)))
-        model = open_clip.create_model(f'local-dir:{tmp_path}', load_weights=False, pretrained_text=False)
-        for p in model.parameters():                        # some begin with zeros: let them say something
+        model = open_clip.create_model(
+            f'local-dir:{tmp_path}', load_weights=False, pretrained_text=False
+        )
+        for p in model.parameters():  # some begin with zeros: let them say something
             if p.ndim < 2: p.data += 0.05 * torch.randn_like(p)
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path/'open_clip_model.safetensors')
+        save_file(
+            {k: v.contiguous() for k, v in model.state_dict().items()},
+            tmp_path/'open_clip_model.safetensors',
+        )
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             return load_clip(tmp_path, device='cpu', **how)
@@ -130,18 +186,21 @@ def test_text(name, load):
     text = open_clip.get_model_config(name)['text_cfg']
     if 'hf_model_name' in text: pytest.importorskip('transformers')
     clip = load(name, 'text_cfg')
-    others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]    # the shared prefix is on wherever it can be
+    # the shared prefix is on wherever it can be
+    others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]
     assert clip.causal == (not any(others) and text.get('pool_type', 'argmax') in ('argmax', 'eos'))
 
     model, start, said = clip.model, clip.special.start, ['two dogs on a beach', 'a cat']
     tokens, names = clip.tokenize(said), ['cat', 'potted plant']
     prompts = clip.tokenize([f'a photo of a {name}.' for name in names])
-    with torch.no_grad(): want, G = (model.encode_text(t, normalize=False) for t in (tokens, prompts))
+    with torch.no_grad():
+        want, G = (model.encode_text(t, normalize=False) for t in (tokens, prompts))
     h, H, mask = clip.encode_texts(tokens)
     same(h, want)
     assert H.shape == (*tokens.shape, clip.dim) and H.isfinite().all() and clip.dim == 32
     assert mask.sum(1).tolist() == [len(t.split()) + start + 1 for t in said]
-    same(clip.encode_texts(tokens[:, :int(mask.sum(1).max())])[0], want)        # whatever the batch is cut to
+    # whatever the batch is cut to
+    same(clip.encode_texts(tokens[:, :int(mask.sum(1).max())])[0], want)
 
     words = _word_embedding(clip.text)(prompts[:1, start:start + 4])[0].detach().requires_grad_()
     ours = clip.encode_prompts(words, names)
@@ -150,10 +209,15 @@ def test_text(name, load):
     same(clip.encode_shared_prompts(torch.stack([0*words, words]), names)[1], G)
     assert torch.autograd.grad(ours.sum(), words)[0].abs().sum() > 0
 
-    train = LabeledTexts(['a cat on a sofa', 'a dog on a sofa'] * 4, torch.eye(2).bool().repeat(4, 1), as_classset(['cat', 'dog']))
+    train = LabeledTexts(
+        ['a cat on a sofa', 'a dog on a sofa'] * 4, torch.eye(2).bool().repeat(4, 1),
+        as_classset(['cat', 'dog']),
+    )
     learner = TaIDPT(clip, train.classes, n_ctx=2, epochs=2, batch_size=8, templates=False, lr=.01)
     with pytest.warns(UserWarning, match='Few sentences'): learner.fit(train, progress=False)
-    scores = learner.predict([Image.new('RGB', (80, 60), c) for c in ('red', 'white')], progress=False)
+    scores = learner.predict(
+        [Image.new('RGB', (80, 60), c) for c in ('red', 'white')], progress=False
+    )
     assert scores.shape == (2, 2) and scores.isfinite().all() and len(learner.history_) == 2
 
 @pytest.mark.parametrize('name', kinds('vision_cfg'))
@@ -167,21 +231,32 @@ def test_pictures(name, load, tmp_path):
             with pytest.raises(ValueError, match='takes no pictures of'): clip.encode_maps(pixels)
             continue
         f, maps = clip.encode_maps(pixels, pos_embed=True)
-        assert maps.ndim == 4 and maps.shape[1] == maps.shape[2] and maps.isfinite().all() and maps.shape[-1] == 32
+        assert maps.ndim == 4
+        assert maps.shape[1] == maps.shape[2]
+        assert maps.isfinite().all()
+        assert maps.shape[-1] == 32
         resized = size != native and (hasattr(visual, 'proj') or hasattr(visual, 'trunk'))
-        other = open_clip.create_model(f'local-dir:{tmp_path}', force_image_size=size).eval() if resized else clip.model
+        other = (
+            open_clip.create_model(f'local-dir:{tmp_path}', force_image_size=size).eval()
+            if resized
+            else clip.model
+        )
         with torch.no_grad():
             if size == native or resized: same(f, other.encode_image(pixels, normalize=False))
 
 
-@pytest.mark.parametrize('name, dense', [('RN50', None), ('ViT-B-16-SigLIP', None), ('coca_base', 'naclip')])
+@pytest.mark.parametrize(
+    'name, dense', [('RN50', None), ('ViT-B-16-SigLIP', None), ('coca_base', 'naclip')]
+)
 def test_half_precision(name, dense, load):
     "Weights in bfloat16: features and prompts follow, and gradients reach the vectors"
     clip = load(name, precision='bfloat16', dense=dense)
     assert clip.dtype == torch.bfloat16 and getattr(clip.model.visual, 'dense', None) == dense
     tokens = clip.tokenize(['two dogs on a beach'])
     h, *_ = clip.encode_texts(tokens)
-    assert (h.float() - clip.model.encode_text(tokens, normalize=False).float()).norm() < .05 * h.float().norm()
+    want = clip.model.encode_text(tokens, normalize=False).float()
+    assert (h.float() - want).norm() < .05 * h.float().norm()
     context = torch.zeros(4, clip.width, requires_grad=True)
     clip.encode_prompts(context, ['cat', 'dog']).float().sum().backward()
-    assert context.grad.abs().sum() > 0 and clip.encode_images(torch.zeros(1, 3, 96, 96))[0].isfinite().all()
+    assert context.grad.abs().sum() > 0
+    assert clip.encode_images(torch.zeros(1, 3, 96, 96))[0].isfinite().all()

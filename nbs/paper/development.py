@@ -1,4 +1,5 @@
-"""What the pages of this folder run on: photos that this project develops with, or else the bundled ones."""
+"""What the pages of this folder run on: photos that this project develops with, or else the bundled
+ones."""
 import os
 import tempfile
 from dataclasses import replace
@@ -15,7 +16,8 @@ from taidpt.text.corpora import bundled_captions
 
 
 def shared_data():
-    "The folder of the photos, beside the checkout or in the environment's TAIDPT_SHARED; None where there is none."
+    """The folder of the photos, beside the checkout or in the environment's TAIDPT_SHARED; None
+    where there is none."""
     places = [parent/'shared' for parent in Path.cwd().resolve().parents]
     if 'TAIDPT_SHARED' in os.environ: places = [Path(os.environ['TAIDPT_SHARED'])]
     for place in places:
@@ -25,13 +27,15 @@ def shared_data():
 
 
 def page_captions():
-    "The bundled captions; without the photos, where a page shows no more than that it runs, the first 1,500."
+    """The bundled captions; without the photos, where a page shows no more than that it runs, the
+    first 1,500."""
     captions = list(bundled_captions())
     return captions if shared_data() else captions[:1500]
 
 
 def miniature(folder='coco_dev', min_photos=1, **kwargs):
-    "A study on the embedded CLIP, in a temporary folder: on photos of `shared_data` without rare classes, or on the bundled ones."
+    """A study on the embedded CLIP, in a temporary folder: on photos of `shared_data` without rare
+    classes, or on the bundled ones."""
     def photos(name):
         found = read_labels(shared_data()/folder/'labels.tsv', name)
         common = found.labels.sum(0) >= min_photos
@@ -41,14 +45,16 @@ def miniature(folder='coco_dev', min_photos=1, **kwargs):
 
 
 def quick_prompts(clip, classes, limit=3000, **settings):
-    "TaI-DPT's prompts from some of the bundled captions that name a class, at random, or from all (COCO val2017, CC BY 4.0)."
+    """TaI-DPT's prompts from some of the bundled captions that name a class, at random, or from all
+    (COCO val2017, CC BY 4.0)."""
     found = NounFilter(classes).label(page_captions(), progress=False)
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     return TaIDPT(clip, classes, **settings).fit(found[order[:limit]], progress=False)
 
 
 def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
-    "Some of the 36 bundled photos to learn from, a few of each of these classes of COCO, and the others to be tested on."
+    """Some of the 36 bundled photos to learn from, a few of each of these classes of COCO, and the
+    others to be tested on."""
     photos = with_classes(bundled_photos(), names)
     drawn = few_shot(photos.labels, shots, classes=photos.classes)
     others = ~torch.isin(torch.arange(len(photos)), drawn)
@@ -78,21 +84,25 @@ def joined(*sets):
 def photos_to_test(classes, halve=False):
     """Photos of COCO and VOC2012 to be tested on, and the bundled ones.
 
-    With `halve`, COCO's are halved at random: the first half is to be learned from, or else empty."""
+    With `halve`, COCO's are halved at random: the first half is to be learned from, or else
+    empty."""
     coco = read_labels(shared_data()/'coco_dev'/'labels.tsv', classes)
     order, half = torch.arange(len(coco)), 0
     if halve:
         order = torch.randperm(len(coco), generator=torch.Generator().manual_seed(0))
         half = len(coco)//2
     sets = [coco[order[half:]], bundled_photos(classes)]
-    if classes.name == 'voc2007': sets.append(read_labels(shared_data()/'voc2012_dev'/'labels.tsv', classes))
+    if classes.name == 'voc2007':
+        sets.append(read_labels(shared_data()/'voc2012_dev'/'labels.tsv', classes))
     return coco[order[:half]], joined(*sets)
 
 
 def miniature_photos(classes, min_shots, names=None, halve=False):
-    """Photos of Flickr8k to learn from, `min_shots` of each class; of COCO and VOC2012 to be tested on.
+    """Photos of Flickr8k to learn from, `min_shots` of each class; of COCO and VOC2012 to be tested
+    on.
 
-    With `halve`, half of COCO's are learned from, too. A class takes part if two test photos show it."""
+    With `halve`, half of COCO's are learned from, too. A class takes part if two test photos show
+    it."""
     coco, test = photos_to_test(classes, halve)
     pool = flickr8k('train', classes)
     enough = (pool.labels.sum(0) >= min_shots) & (test.labels.sum(0) >= 2)

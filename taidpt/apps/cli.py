@@ -36,7 +36,21 @@ def _print_no_more()->None:
     "Let what is printed go nowhere: its reader has closed the pipe."
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
+def _refuse_repeated(ctx:typer.Context, command, args:list[str])->None: # of the command
+    "`BadParameter` for an option that is given twice and takes one value: one would be dropped."
+    *_, order = command.make_parser(type(ctx)(command, parent=ctx)).parse_args(args=[*args])
+    for option in {*order}:
+        one = option.param_type_name == 'option' and not (option.multiple or option.count)
+        if one and order.count(option) > 1: raise BadParameter(
+            f'{option.opts[0]} is given {order.count(option)} times, and takes one value')
+
 class _Commands(TyperGroup):
+    def resolve_command(self, ctx:typer.Context, args:list[str])->tuple:
+        "The command, with arguments that all count."
+        name, command, rest = super().resolve_command(ctx, args)
+        _refuse_repeated(ctx, command, rest)
+        return name, command, rest
+
     def invoke(self, ctx:typer.Context):
         "Run a command; one whose reader has closed the pipe ends there, without an error."
         try:
@@ -104,12 +118,14 @@ def main(
 # %% ../../nbs/apps/cli.ipynb #cli-options
 _CLASSES = 'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'
 _CAPTIONS = ('.json (COCO), .jsonl (Localized Narratives), .tsv, .csv, .txt, .parquet, or .gz of '
-             'these (default: the bundled captions).')
+             'these')
+_SOURCES = (f'{_CAPTIONS}; a folder of them, a pattern, - for standard input, or the word bundled; '
+            'more than once for several (default: the bundled captions).')
 _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _AnyClasses = Annotated[str|None, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
-_Captions = Annotated[Path|None, Option(metavar='FILE', exists=True, help=_CAPTIONS)]
+_Captions = Annotated[list[str]|None, Option(metavar='FILE', help=_SOURCES)]
 _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.',
                                      parser=lambda c: int(c) if c.isdecimal() else c)]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
@@ -169,11 +185,14 @@ def _parse_classes(text:str, published:bool=False, words:Sequence[str]|None=None
     return _Asked(_with_words(classes, words), guessed)
 
 # %% ../../nbs/apps/cli.ipynb #cli-captions-1
-def _captions(path:Path|None, column:str|int|None=None): # an iterable; None: the bundled ones
+def _captions(
+    places:Sequence[str]|None, # files and more, as `gather_captions` takes them
+    column:str|int|None=None,
+): # an iterable; None: the bundled ones
     "The sentences of a command line."
-    if path is None: return None
-    from taidpt.text.corpora import read_captions
-    return read_captions(path, column)
+    if not places: return None
+    from taidpt.text.corpora import gather_captions
+    return gather_captions(places, column)
 
 def _some_words(classes:'ClassSet')->str: # 'dog (puppy, hound), fire truck (no other word)'
     "Six classes at most, with three other words of each."
@@ -412,7 +431,7 @@ def label(
         from taidpt.nounfilter import NounFilter
         print(NounFilter(asked.classes, rules=rules).explain(explain))
     elif in_folder: _label_folder(asked.classes, captions, out, column, rules, ray)
-    else: _label_file(asked, _captions(captions, column), out, rules)
+    else: _label_file(asked, _captions([str(captions)] if captions else None, column), out, rules)
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-0b
 def _checkpoint_of(out:str, method:str)->Path|None: # None: the method needs none
@@ -468,8 +487,8 @@ _ValLabels = Annotated[str|None, Option(metavar='TABLE', help='Their labels.')]
 # %% ../../nbs/apps/cli.ipynb #cli-train-do
 @app.command(epilog=examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
-    'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai '
-    '--captions captions_train2017.json --out voc.safetensors'))
+    'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai \\',
+    '    --captions captions_train2017.json --out voc.safetensors'))
 def train(
     classes:_Classes, out:_Model, method:_Method='linear', loss:_Loss=None, words:_Words=None,
     captions:_Captions=None, column:_Column=None, rules:_Rules='careful', clip:_Clip=None,
@@ -490,7 +509,8 @@ def train(
                                     batch_size=batch_size, n_ctx=n_ctx, local=local)
     asked = _parse_classes(classes, rules == 'published', words)
     pictures = _read_labels(val_labels, asked.classes, val) if val_labels else None
-    say(f'Reading sentences from {captions or "the bundled captions of COCO val2017"}')
+    named = ', '.join(captions or ['the bundled captions of COCO val2017'])
+    say(f'Reading sentences from {named}')
     _note_guesses(asked)
     from taidpt.apps.learning import learn_tagger
     checkpoint = _checkpoint_of(out, method)
@@ -562,8 +582,8 @@ def demo(
     print(run_demo(out, epochs, bars(), say))
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
-_OF_FAMILY = ['classes', 'captions', 'min-photos', 'member']
-_OF_TABLES = ['dataset', 'caption-ids', 'limit']
+_OF_FAMILY = ['classes', 'captions', 'min-photos', 'member', 'only', 'over', 'pictures']
+_OF_TABLES = ['dataset', 'caption-ids']
 
 def _check_options(what:str, given:dict)->None: # option -> value
     "Raise `BadParameter` for an option of other tables."
@@ -597,23 +617,23 @@ def _folder(out:str|None, clip:str, data:Path|None, dataset:str|None, limit:int|
     if limit: parts.append(f'limit{limit}')
     return os.path.join('reproduced', '-'.join(parts))
 
-def _own_method(member:str|None): # a class
-    "The class that FILE.py:CLASS or MODULE:CLASS names. Raises `ValueError`."
-    if member is None: return None
+def _own_methods(members:Sequence[str])->list[type]:
+    "The classes that FILE.py:CLASS or MODULE:CLASS name. Raises `ValueError`."
     from taidpt.paper.family import own_method
-    try: return own_method(member)
+    try: return [own_method(member) for member in members]
     except ValueError as e: raise ValueError(f'--member {e}') from None
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-run
-def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Path|None, seeds:int,
-                    min_photos:int|None, member:str|None, out:str)->None:
+def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Sequence[str]|None,
+                    seeds:int, out:str, over:str, **asked)->None: # of `compare`
     "Measure the family, print its table, and write it to `out`."
-    own, known = _own_method(member), _parse_classes(classes or 'voc2007').classes
+    known = _parse_classes(classes or 'voc2007').classes
     from taidpt.apps.models import as_clip
     from taidpt.paper.family import compare
     table = os.path.join(out, 'results.csv')
-    print(compare(as_clip(clip), data, known, captions, seeds, min_photos or 1, own, table, bars()))
-    say(f'Written: {table}; the gain is over zero-shot CLIP, with the same pictures')
+    print(compare(as_clip(clip), data, known, captions, seeds, out=table, progress=bars(),
+                  over=over, **asked))
+    say(f'Written: {table}; gains are over {over}, with the same pictures')
 
 def _reproduce_table(what:str, data:Path|None, clips:list[str], seeds:tuple[int, ...],
                      limit:int|None, dataset:str|None, caption_ids:str|None,
@@ -657,8 +677,16 @@ _Weights = Annotated[float|None, Option(metavar='W', min=0, max=1, help=(
     "rest is TaI-DPT's (default: 0.5 for CoOp-DPT, 0.9 for DualCoOp)."))]
 _CaptionIds = Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]
 _MinPhotos = Annotated[int|None, Option(min=1, help='For family: photos per class.')]
-_Member = Annotated[str|None, Option(metavar='FILE.py:CLASS', help=(
-    'For family: your own method, from this file; or MODULE:CLASS of a package.'))]
+_Member = Annotated[list[str]|None, Option(metavar='FILE.py:CLASS', help=(
+    'For family: your own method, from this file; or MODULE:CLASS of a package; more than once '
+    'for several.'))]
+_Only = Annotated[str|None, Option(metavar='METHODS', help=(
+    "For family: methods of it with semicolons between, as in 'TaI-DPT; concepts, global' "
+    '(default: all).'))]
+_Over = Annotated[str|None, Option(metavar='METHOD', help=(
+    "For family: the method, its or yours, over which gains are given (default: zero-shot CLIP)."))]
+_OfTable = Annotated[Path|None, Option(metavar='DIR', exists=True, file_okay=False, help=(
+    'For family: the pictures of the table of labels (default: beside it).'))]
 _Miniature = Annotated[str|None, Option(metavar='DIR', help=(
     'Write the layouts of the data sets in small, to try a command on.'))]
 _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
@@ -668,6 +696,7 @@ _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in r
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
+    'taidpt reproduce family --member mine.py:Mine --only "TaI-DPT; concepts" --over TaI-DPT',
     'taidpt reproduce --miniature DIR'))
 def reproduce(
     what:_What=None,
@@ -682,6 +711,9 @@ def reproduce(
     captions:_Captions=None,
     min_photos:_MinPhotos=None,
     member:_Member=None,
+    only:_Only=None,
+    over:_Over=None,
+    pictures:_OfTable=None,
     miniature:_Miniature=None,
     out:_Results=None,
 )->None:
@@ -690,13 +722,17 @@ def reproduce(
     if not what: raise BadParameter('name a table, such as table1')
     _check_options(what, {
         'dataset': dataset, 'caption-ids': caption_ids, 'limit': limit, 'classes': classes,
-        'captions': captions, 'min-photos': min_photos, 'member': member, 'weights': weights})
+        'captions': captions, 'min-photos': min_photos, 'member': member, 'weights': weights,
+        'only': only, 'over': over, 'pictures': pictures})
     numbers = _parse_seeds(seeds)
     clips = [name.strip() for name in (clip or 'embedded').split(',')]
     out = _folder(out, clips[0], data, dataset, limit)
     if what == 'family':
-        runs = _count_runs(numbers)
-        _compare_family(clips[0], data, classes, captions, runs, min_photos, member, out)
+        chosen = [name.strip() for name in only.split(';')] if only else None
+        _compare_family(
+            clips[0], data, classes, captions, _count_runs(numbers), out, over or 'zero-shot CLIP',
+            min_photos=min_photos or 1, member=_own_methods(member or ()), only=chosen,
+            pictures=pictures, limit=limit)
     else: _reproduce_table(what, data, clips, numbers, limit, dataset, caption_ids, weights, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1

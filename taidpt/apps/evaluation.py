@@ -14,6 +14,8 @@ from pathlib import Path
 
 from torch import Tensor
 
+from .models import TaggerModel
+from .onnx import Tagger
 from .report import figures_of, figures_text, write_report
 from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
@@ -40,7 +42,25 @@ class Evaluation:
     def figures(self)->dict: # as JSON can hold it
         "All figures by name, as of `figures_of`."
         fitted = [self.name] if self.fitted else []
-        return figures_of(self.models, self.scores, self.pictures, fitted)
+        found = figures_of(self.models, self.scores, self.pictures, fitted)
+        if isinstance(self.model, TaggerModel):
+            found['methods'][self.name]['tags']['thresholds'] = 'of the file'
+        return found
+
+    def to_frame(self): # `pandas.DataFrame`, a row a class that a picture shows
+        """Pictures, AP of each model, and of the last one its limits and tags, in percent.
+
+        Has pandas' `to_csv`, `to_latex` and so on. Raises `ImportError` without pandas."""
+        try: from pandas import DataFrame
+        except ImportError: raise ImportError('a table needs pandas: pip install pandas') from None
+        methods = self.figures['methods']
+        ours = methods[self.name]
+        rows = {}
+        for name, tags in ours.get('held_out', ours['tags'])['classes'].items():
+            aps = {method: its['AP'][name] for method, its in methods.items()}
+            low, high = ours['AP_interval'][name]
+            rows[name] = {'pictures': tags['pictures']} | aps | {'low': low, 'high': high} | tags
+        return DataFrame.from_dict(rows, orient='index').rename_axis('class')
 
     @property
     def doubt(self)->str: # '' if they do not, or if none were fitted
@@ -63,6 +83,14 @@ class Evaluation:
         "Write a page with the figures and every picture."
         write_report(path, self.model, self.pictures, self.scores)
 
+def _measure_tagger(model:TaggerModel, pictures:LabeledPictures, on_error:str)->Evaluation:
+    "The scores of a tagger alone. `ValueError` for labels of other classes."
+    if pictures.classes.natural != model.tagger.classes: raise ValueError(
+        f'{model.title} tags {", ".join(model.tagger.classes[:5])}, the labels are of '
+        f'{", ".join(pictures.classes.natural[:5])}: read them with its classes')
+    scores = model.predict(pictures.pictures, on_error)
+    return Evaluation(pictures, {model.title: model}, {model.title: scores})
+
 def compare_models(
     models:Mapping[str, Predictor], # name -> model for the same classes; the last is in question
     pictures:LabeledPictures, # N pictures
@@ -75,19 +103,24 @@ def compare_models(
 
 # %% ../../nbs/apps/evaluation.ipynb #evaluation-do-1
 def evaluate_model(
-    model:Predictor, # ready to predict; gets `thresholds` from `calibrate`
+    model:Predictor|Tagger|TaggerModel, # gets `thresholds` from `calibrate`, if it is no tagger
     labels:LabeledPictures|str|Path, # N pictures with labels; or a table, as in `read_labels`
     folder:str|Path|None=None, # of the pictures of a table; None: beside it
     calibrate:bool=False, # fit the model's thresholds to these pictures; `save` keeps them
     on_error:str='raise', progress:bool=True, # as in `compare_models`
 )->Evaluation:
-    "Measure a model beside zero-shot CLIP. `ValueError` if no picture shows a class."
+    "Measure a model beside zero-shot CLIP, a tagger alone. `ValueError` if no picture shows a class."
+    if isinstance(model, Tagger): model = TaggerModel(model)
     pictures = labels
     if not isinstance(labels, LabeledPictures):
         pictures = read_labels(labels, model.classes, folder)
     if not pictures.labels.any(): raise ValueError(
         f'{pictures.table or "these labels"}: no picture shows a class of '
         f'{pictures.classes.name}; there is nothing to measure')
+    if isinstance(model, TaggerModel):
+        if not calibrate: return _measure_tagger(model, pictures, on_error)
+        raise ValueError(f'{model.title}: the thresholds of a tagger are fixed; calibrate the model '
+                         'that it was exported from, and export it again')
     found = compare_models({model.title: model}, pictures, on_error, progress)
     scores = found.scores[model.title]
     data = pictures_digest(pictures.pictures, scores)

@@ -476,18 +476,21 @@ def _tags_table(methods:Mapping[str, dict])->str:
     return as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture'])
 
 def _classes_table(methods:Mapping[str, dict])->str:
-    "Average precision by class; the limits, threshold, precision and recall of the last method."
+    "Average precision by class; the limits are of the last method."
     *_, last = methods.values()
-    tags = last.get('held_out', last['tags'])
+    rows = []
+    for name, its in last['tags']['classes'].items():
+        aps = [method['AP'][name] for method in methods.values()]
+        rows.append([name, its['pictures'], *aps, _LIMITS(*last['AP_interval'][name])])
+    return as_table(rows, ['', 'pictures', *methods, '95 %'])
+
+def _thresholds_table(tags:Mapping)->str:
+    "Threshold, precision and recall of each class."
     rows = []
     for name, its in tags['classes'].items():
-        aps = [method['AP'][name] for method in methods.values()]
-        limits = _LIMITS(*last['AP_interval'][name])
         threshold = f'{its["threshold"]:7.3f}'
-        row = [name, its['pictures'], *aps, limits, threshold, its['precision'], its['recall']]
-        rows.append(row)
-    head = ['', 'pictures', *methods, '95 %', 'threshold', 'precision', 'recall']
-    return as_table(rows, head)
+        rows.append([name, its['pictures'], threshold, its['precision'], its['recall']])
+    return as_table(rows, ['', 'pictures', 'threshold', 'precision', 'recall'])
 
 # %% ../../nbs/apps/report.ipynb #b1467ff7
 def _gains_line(gains:Mapping[str, Sequence[float]])->str: # of `calibration_gain`, as lists
@@ -502,18 +505,22 @@ def figures_text(
     "Tables: over all classes, tags by threshold, and by class; the classes on few pictures."
     methods = figures['methods']
     ours = list(methods)[-1]
-    by_class = f'Average precision by class; 95 %, threshold, precision and recall are of {ours}'
-    if 'held_out' in methods[ours]:
-        by_class += ', precision and recall cross-validated'
+    tags = methods[ours]['tags']
+    held_out = methods[ours].get('held_out')
+    by_class = f'Tags of {ours} by class'
+    if held_out: by_class += ', precision and recall cross-validated'
     counted = f'{figures["pictures"]} pictures, {figures["classes"]} of {classes} classes in them'
     lines = [
         f'{counted}; CF1 and OF1 of the 3 best tags\n',
         _methods_table(methods),
         '\nTags by threshold\n',
         _tags_table(methods)]
-    if 'held_out' in methods[ours]:
-        lines.append(_gains_line(methods[ours]['held_out']['gain_over_default']))
-    lines += [f'\n{by_class}\n', _classes_table(methods)]
+    if held_out: lines.append(_gains_line(held_out['gain_over_default']))
+    lines += [
+        f'\nAverage precision by class; 95 % is of {ours}\n',
+        _classes_table(methods),
+        f'\n{by_class}\n',
+        _thresholds_table(held_out or tags)]
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
     if few:
         lines.append(

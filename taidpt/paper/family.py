@@ -39,7 +39,7 @@ from taidpt.paper.study import (
 )
 from ..predict import Predictor, settings_of
 from ..scores import relative_scores
-from ..text.corpora import Captions, bundled_captions, read_captions
+from ..text.corpora import Captions, bundled_captions, gather_captions
 from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
@@ -300,10 +300,11 @@ def _labelled_pictures(
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
 # %% ../../nbs/paper/family.ipynb #95e86109
-def _sentences(captions:str|Path|None)->tuple[str, Captions]: # as in `compare`
+def _sentences(captions:str|Path|Sequence[str|Path]|None)->tuple[str, Captions]: # as in `compare`
     "Your sentences, or the bundled ones, with a name for them."
-    if captions: return Path(captions).name, read_captions(captions)
-    return 'COCO val2017', bundled_captions()
+    if not captions: return 'COCO val2017', bundled_captions()
+    places = [captions] if isinstance(captions, str | Path) else captions
+    return ' + '.join(Path(place).name for place in places), gather_captions(places)
 
 def _named_classes(classes:ClassSet|list[str]|str|Path)->tuple[str, ClassSet]:
     "Classes as `compare` takes them: their name in the results, and they themselves."
@@ -312,7 +313,7 @@ def _named_classes(classes:ClassSet|list[str]|str|Path)->tuple[str, ClassSet]:
     return called, known.spelled_naturally()
 
 def _labelled_sentences(
-    captions:str|Path|None, # file; None: the bundled captions
+    captions:str|Path|Sequence[str|Path]|None, # files; None: the bundled captions
     classes:ClassSet, # C classes
     limit:int|None, # the first so many; None: all
     progress:bool, # bars
@@ -392,7 +393,7 @@ def compare(
     clip:FrozenCLIP, # encoder
     data:str|Path|None=None, # labelled pictures; None: the 36 bundled photos
     classes:ClassSet|list[str]|str|Path='voc2007', # names, a set, or a file of them
-    captions:str|Path|None=None, # file of sentences to learn from; None: the bundled captions
+    captions:str|Path|Sequence[str|Path]|None=None, # to learn from, as `gather_captions` takes
     seeds:int=3, # runs to average for methods with a seed
     min_photos:int=1, # leave classes on fewer pictures out of mAP
     member:type[Predictor]|Sequence[type[Predictor]]|None=None, # your methods, to be compared

@@ -1,0 +1,72 @@
+"""Models of the table on nbs/encoders/which.ipynb: pictures a second beside RN50, on this machine.
+
+    python benchmarks/which.py [rounds] [pictures]
+
+Weights are random, since the arithmetic is the same. RN50 and one other model are in memory at a
+time and take turns. Timed are both kinds of features, f and F, of pictures that are prepared.
+"""
+import gc
+import logging
+import sys
+from functools import partial
+
+import open_clip
+import torch
+from torch import nn
+
+from common import interleave, ratios, record, spread
+
+from taidpt.encoders.towers import both_sides, picture_features
+from taidpt.encoders.weights import clip_table
+
+BASE = "RN50"
+
+
+def count(model: nn.Module) -> int:
+    "The parameters of a model."
+    return sum(weight.numel() for weight in model.parameters())
+
+
+def random_model(name: str) -> nn.Module:
+    "A model of open_clip's with random weights from a seed, as `FrozenCLIP` lays it out."
+    torch.manual_seed(0)
+    logging.disable(logging.WARNING)  # open_clip says that the weights are random
+    model = open_clip.create_model(name).eval().requires_grad_(False)
+    logging.disable(logging.NOTSET)
+    return model.to(memory_format=torch.channels_last)
+
+
+def encode(visual: nn.Module, pictures: int) -> partial:
+    "A call that computes the features of so many pictures of the tower's own size."
+    height, width = both_sides(visual.image_size)
+    pixels = torch.randn(pictures, 3, height, width).contiguous(memory_format=torch.channels_last)
+    return partial(torch.inference_mode()(picture_features), visual, pixels)
+
+
+def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
+    "Pictures a second of one model, and how many times as fast as the base it is."
+    model = random_model(name)
+    ways = {BASE: encode(base.visual, pictures), name: encode(model.visual, pictures)}
+    for way in ways.values(): way()                         # warm up
+    taken = interleave(ways, rounds)
+    return dict(
+        parameters=count(model),
+        picture_tower=count(model.visual),
+        side=both_sides(model.visual.image_size)[0],
+        speed=spread([pictures / seconds for seconds in taken[name]]),
+        ratio=ratios(taken, BASE)[name])
+
+
+def main(rounds: int = 5, pictures: int = 8):
+    base = random_model(BASE)
+    found = {}
+    for name in dict.fromkeys(row["model"] for row in clip_table()):
+        found[name] = case = beside_base(name, base, rounds, pictures)
+        speed, ratio = case["speed"]["median"], case["ratio"]
+        print(f"{name:20} {speed:6.2f} pictures a second; {ratio['median']:.2f} times RN50 "
+              f"({ratio['low']:.2f} to {ratio['high']:.2f})", flush=True)
+        gc.collect()
+    record("which", dict(models=found, rounds=rounds, pictures=pictures))
+
+
+if __name__ == "__main__": main(*map(int, sys.argv[1:]))
