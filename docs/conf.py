@@ -169,7 +169,7 @@ def figures(app, pagename, templatename, context, doctree):
         svg = Path(app.srcdir, sources[file]).read_text(encoding='utf-8')
         width = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
         # text of 9 points is still legible; a phone scrolls what is wider
-        legible = f'style="min-width: {.62*width:.0f}px"'
+        legible = f'style="min-width: {min(.62*width, 600):.0f}px"'
         light = f'<img class="only-light" {legible} {start}{file}{end}'
         return f'{light}<img class="only-dark" {legible} {start}{file}#dark{end}'
 

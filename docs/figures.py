@@ -127,8 +127,36 @@ def lean(svg: str) -> str:
     svg = re.sub('<path id="([^"]+)"', lambda found: f'<path id="{short[found[1]]}"', svg)
     svg = re.sub('xlink:href="#([^"]+)"', lambda found: f'href="#{short[found[1]]}"', svg)
     svg = re.sub(r'translate\([^)]*\)', lambda found: re.sub(r'(\.\d)\d+', r'\1', found[0]), svg)
-    svg = re.sub(' d="[^"]*"', lambda found: re.sub(' ?([A-Za-z]) ', r'\1', found[0]), svg)
+    svg = re.sub(' d="([^"]*)"', lambda found: f' d="{relative(found[1])}"', svg)
+    svg = re.sub(' id="(?!dark|as-is|panel|g\\d|p[0-9a-f]{10})[^"]*"', '', svg)
+    svg = re.sub('style="[^"]*"', lambda found: found[0].replace('; ', ';').replace(': ', ':'), svg)
     return svg.replace(' />', '/>')
+
+
+def relative(path: str) -> str:
+    "A path with each point told from the one before"
+    out = []
+    here = start = np.zeros(2)
+    for command, told in re.findall('([MLQCz])([^MLQCz]*)', path):
+        if command == 'z':
+            out.append('z')
+            here = start
+            continue
+        steps = (np.array(told.split(), float).reshape(-1, 2) - here).round(2)
+        here = here + steps[-1]
+        if command == 'M': start = here
+        out.append(step(command.lower(), steps))
+    return ''.join(out)
+
+
+def step(command: str, steps: np.ndarray) -> str:
+    "A command of a path in few letters: `h` and `v` for level and upright lines"
+    numbers = [re.sub(r'^(-?)0\.', r'\1.', f'{number:g}') for number in steps.ravel() + 0.]
+    if command == 'l' and '0' in numbers:
+        level = numbers[1] == '0'
+        command = 'h' if level else 'v'
+        numbers = numbers[:1] if level else numbers[1:]
+    return command + ' '.join(numbers).replace(' -', '-')
 
 
 def panels(svg: str) -> list[str]:
