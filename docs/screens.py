@@ -1,8 +1,11 @@
 """Take the pictures of the report and of the Explorer that pages show, on light and on dark:
 
-    taidpt demo && python docs/screens.py report.html
+    taidpt demo
+    taidpt tag --classes "bus,sheep,bicycle,person,fire truck" four/ --report tags.html
+    python docs/screens.py demo/report.html tags.html
 
-It needs Chromium with its chromedriver, and Voilà. A picture is as wide as a page's text, so that
+`four` holds the bundled photos 11149, 12062, 1268 and 6723. It needs Chromium with its
+chromedriver, and Voilà. A picture is as wide as a page's text, so that
 the site shows it in its own size; NAME-dark.jpg is NAME.jpg on a dark page.
 """
 import io
@@ -77,6 +80,26 @@ def report(chrome, file: Path):
     take(chrome, 'report', 'body', 1750)
 
 
+def card(chrome, file: Path, photo: str):
+    "The card of a photo in a report"
+    size(chrome, 740)
+    chrome.get(file.resolve().as_uri())
+    chrome.execute_script("""
+        for (const card of document.querySelectorAll('.card'))
+          if (!card.textContent.includes(arguments[0])) card.remove();
+        document.querySelector('.card').hidden = false;
+        document.querySelector('.card').scrollIntoView();""", photo)
+    take(chrome, 'card', '.card')
+
+
+def tags(chrome, file: Path):
+    "The photos of a page of tags, in two columns"
+    size(chrome, 960)
+    chrome.get(file.resolve().as_uri())
+    chrome.execute_script("document.querySelector('.grid').scrollIntoView()")
+    take(chrome, 'tags', '.grid')
+
+
 def explorer(chrome):
     "The app at first, with a class more, and with a sentence"
     command = [Path(sys.executable).with_name('taidpt'), 'app', '--no-browser', '--quiet']
@@ -121,5 +144,8 @@ def walk(chrome):
 
 if __name__ == '__main__':
     with browser() as chrome:
-        report(chrome, Path(sys.argv[1]))
+        made, tagged = map(Path, sys.argv[1:])
+        report(chrome, made)
+        card(chrome, made, '000000008021')
+        tags(chrome, tagged)
         explorer(chrome)
