@@ -2,11 +2,12 @@
 
     taidpt demo
     taidpt tag --classes "bus,sheep,bicycle,person,fire truck" four/ --report tags.html
-    python docs/screens.py demo/report.html tags.html
+    python docs/screens.py demo/report.html report.html tags.html
 
-`four` holds the bundled photos 11149, 12062, 1268 and 6723. It needs Chromium with its
-chromedriver, and Voilà. A picture is as wide as a page's text, so that
-the site shows it in its own size; NAME-dark.jpg is NAME.jpg on a dark page.
+`four` holds the bundled photos 11149, 12062, 1268 and 6723; report.html is the one that
+`nbs/tutorials/read_a_report.ipynb` writes. It needs Chromium with its chromedriver, and Voilà.
+A picture is as wide as a page's text, so that the site shows it in its own size; NAME-dark.jpg is
+NAME.jpg on a dark page.
 """
 import io
 import subprocess
@@ -144,8 +145,8 @@ def walk(chrome):
 
 if __name__ == '__main__':
     with browser() as chrome:
-        made, tagged = map(Path, sys.argv[1:])
+        made, measured, tagged = map(Path, sys.argv[1:])
         report(chrome, made)
-        card(chrome, made, '000000008021')
+        card(chrome, measured, '000000008021')
         tags(chrome, tagged)
         explorer(chrome)
