@@ -70,9 +70,16 @@ def test_manual_has_every_option(name):
     [cell] = [cell for cell in cells if cell.source.endswith(wanted)]
     [table] = [out.data['text/markdown'] for out in cell.outputs]
     command = GROUP.commands.get(name, GROUP)
-    rows = {param: row for param, row in zip([p for p in command.params if p.name != 'help'], table.splitlines()[2:], strict=True)}
+    rows = {
+        param: row
+        for param, row in zip(
+            [p for p in command.params if p.name != 'help'], table.splitlines()[2:], strict=True
+        )
+    }
     for param, row in rows.items():
-        assert all(f'`{flag}`' in row for flag in param.opts + param.secondary_opts if flag.startswith('-')), row
+        assert all(
+            f'`{flag}`' in row for flag in param.opts + param.secondary_opts if flag.startswith('-')
+        ), row
         assert (param.help or '').split('\n')[0] in row.replace('`', '')
 
 

@@ -255,15 +255,27 @@ def no_internet(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, 'ENDPOINT', f'http://127.0.0.1:{port}')
 
 
-@pytest.mark.parametrize('name, says', [
-    ('ViT-B-32', 'say --clip ViT-B-32/datacomp_xl_s13b_b90k, or add to --clip a / and one of openai'),
-    ('RN50/openai', 'Could not get the weights of RN50/openai; tried timm/resnet50_clip.openai/'),
-    ('vit-b-32/OpenAI', 'Could not get the weights of ViT-B-32/openai;'),
-    ('openai/clip-vit-large-patch14', 'Could not get the weights of ViT-L-14/openai;'),
-    ('laion/CLIP-ViT-B-32-laion2B-s34B-b79K', 'the weights of ViT-B-32/laion2b_s34b_b79k;'),
-    ('google/siglip-base-patch16-224', 'webli needs the package transformers: pip install trans'),
-    ('someone/clip', "in open_clip's format is 'hf-hub:someone/clip'"),
-])
+@pytest.mark.parametrize(
+    'name, says',
+    [
+        (
+            'ViT-B-32',
+            'say --clip ViT-B-32/datacomp_xl_s13b_b90k, or add to --clip a / and one of openai',
+        ),
+        (
+            'RN50/openai',
+            'Could not get the weights of RN50/openai; tried timm/resnet50_clip.openai/',
+        ),
+        ('vit-b-32/OpenAI', 'Could not get the weights of ViT-B-32/openai;'),
+        ('openai/clip-vit-large-patch14', 'Could not get the weights of ViT-L-14/openai;'),
+        ('laion/CLIP-ViT-B-32-laion2B-s34B-b79K', 'the weights of ViT-B-32/laion2b_s34b_b79k;'),
+        (
+            'google/siglip-base-patch16-224',
+            'webli needs the package transformers: pip install trans',
+        ),
+        ('someone/clip', "in open_clip's format is 'hf-hub:someone/clip'"),
+    ],
+)
 def test_what_a_name_means_is_said_in_seconds(command, no_internet, monkeypatch, name, says):
     "Without internet, and without the minute of retries of the Hub's client"
     monkeypatch.setattr(weights, 'find_spec', lambda _: None)

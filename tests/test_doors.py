@@ -38,8 +38,10 @@ def test_a_file_of_sentences(tmp_path):
     path.write_text('\n'.join(TEXTS))
     concepts = TextConcepts(clip(), NAMES)
     want = concepts.fit(TEXTS, progress=False).vectors_
-    for given in path, str(path): assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
-    with pytest.raises(FileNotFoundError, match='lm.txt: there is no such file'): concepts.fit('lm.txt')
+    for given in path, str(path):
+        assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
+    with pytest.raises(FileNotFoundError, match='lm.txt: there is no such file'):
+        concepts.fit('lm.txt')
     with pytest.raises(TypeError, match='many sentences, not one text'): concepts.fit('a cat')
     with pytest.raises(TypeError, match=r"label\(read_captions\('llm.txt'\)\)"):
         NounFilter(NAMES).label('llm.txt', progress=False)
@@ -85,7 +87,9 @@ def test_prompts_begin_at_words(tmp_path):
     model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
     step = (model.prompts_.ctx_global - start).abs().max()
     assert 0 < step < .01
-    other = TaIDPT(clip(), NAMES, 4, init='the picture of a', class_specific=True, epochs=1, lr=1e-6)
+    other = TaIDPT(
+        clip(), NAMES, 4, init='the picture of a', class_specific=True, epochs=1, lr=1e-6
+    )
     with pytest.raises(ValueError, match='init'):
         other.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
     with pytest.raises(ValueError, match=r"'a photo of a' with 4 tokens \(n_ctx=4"):
@@ -101,7 +105,10 @@ def photos() -> FeatureStore:
 def test_a_temperature_for_each_class(kind, tmp_path):
     "Each column has the scores of a model with that temperature, from a file, too."
     def concepts(tau): return TextConcepts(clip(), NAMES, tau_image=tau).fit(TEXTS, progress=False)
-    def prompts(tau): return TaIDPT(clip(), NAMES, 2, epochs=1, tau_image=tau).fit(TEXTS, progress=False)
+
+    def prompts(tau):
+        return TaIDPT(clip(), NAMES, 2, epochs=1, tau_image=tau).fit(TEXTS, progress=False)
+
     for make in concepts, prompts:
         both = make(kind([.02, 1.]))
         scores = both.predict(photos())
@@ -111,7 +118,10 @@ def test_a_temperature_for_each_class(kind, tmp_path):
         back = load_model(tmp_path/'m.safetensors', clip())
         assert torch.equal(back.predict(photos()), scores)
         assert clone(back).tau_image == back.tau_image
-    for tau, says in ((kind([.1]*3), '3 temperatures, but there are 2'), (kind([.1, 0.]), 'more than 0')):
+    for tau, says in (
+        (kind([.1]*3), '3 temperatures, but there are 2'),
+        (kind([.1, 0.]), 'more than 0'),
+    ):
         for make in concepts, prompts:
             with pytest.raises(ValueError, match=says): make(tau)
 
@@ -140,7 +150,9 @@ def test_searches_take_lists():
                               error_score='raise')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            assert search.fit(texts, labels).best_score_ == search.cv_results_['mean_test_score'].max()
+            assert (
+                search.fit(texts, labels).best_score_ == search.cv_results_['mean_test_score'].max()
+            )
     with pytest.raises(ValueError, match='scoring=lambda'):
         cross_val_score(model, texts, labels, cv=2, error_score='raise')
 
@@ -161,7 +173,10 @@ def test_a_tagger_is_evaluated(tmp_path):
     frame = found.to_frame()
     assert frame.loc['person', 'm.onnx'] == ours['AP']['person']
     for written in (frame.to_csv(), frame.to_latex()): assert 'person' in written
-    for how, says in ((dict(calibrate=True), 'export it again'), ({}, 'read them with its classes')):
+    for how, says in (
+        (dict(calibrate=True), 'export it again'),
+        ({}, 'read them with its classes'),
+    ):
         labels = pictures if how else bundled_photos(['bicycle', 'person'])
         with pytest.raises(ValueError, match=says): evaluate_model(tagger, labels, **how)
     with pytest.raises(ValueError, match='holds no CLIP'): found.save_report(tmp_path/'x.html')

@@ -193,9 +193,15 @@ class Biased(TextConcepts):
         return self
 
 
-@pytest.mark.parametrize(('model', 'says'), [
-    (WithMore, "it should hold 'ctx_global', 'ctx_local', but"), (Twice, 'n_ctx=4. has the n_ctx 8'),
-    (lambda clip, _: Fixed(clip), 'multiple values'), (Biased, 'would lack its bias_')])
+@pytest.mark.parametrize(
+    ('model', 'says'),
+    [
+        (WithMore, "it should hold 'ctx_global', 'ctx_local', but"),
+        (Twice, 'n_ctx=4. has the n_ctx 8'),
+        (lambda clip, _: Fixed(clip), 'multiple values'),
+        (Biased, 'would lack its bias_'),
+    ],
+)
 def test_what_could_not_be_loaded_is_not_written(model, says, tmp_path):
     "`save` names what a class of one's own lacks; training warns of it before it begins."
     own = model(clip(), NAMES)
