@@ -440,7 +440,7 @@ def table_text(
     published:Mapping[tuple, float]|None=None, # mAP by key
 )->str: # Markdown
     "A table for readers: mAP, interval, deviation, number of seeds, published, difference."
-    titles = [*head, 'mAP', '95 % of draws', '± (seeds)']
+    titles = [*head, 'mAP', '95 % interval', '± (seeds)']
     if published: titles += ['published', 'difference']
     lines = []
     for row in _rows(head, results, published):
