@@ -155,7 +155,7 @@ def test_no_table_for_an_empty_folder(night, folder):
 def test_files_that_are_passed_over_are_counted(night, folder):
     for name in ('a.heic', 'b.HEIC', 'c.txt', '.hidden.heic'): (folder/name).touch()
     err = night()[3]
-    assert '3 files of the folders are passed over (2 .heic, 1 .txt); only' in err
+    assert 'passed over in the folders: 2 .heic, 1 .txt; only' in err
     assert '.jpg' in err and 'passed over' not in night('--quiet')[3]
 
 

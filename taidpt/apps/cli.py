@@ -268,7 +268,8 @@ def _note_passed_over(places:Sequence[str])->None:
     endings = passed_over(places)
     if not endings: return
     some = [f'{count} {ending or "without an ending"}' for ending, count in endings.items()]
-    note(f'{endings.total()} files of the folders are passed over ({", ".join(some[:6])}); only '
+    more = ['and others'] if some[6:] else []
+    note(f'passed over in the folders: {", ".join(some[:6] + more)}; only '
          f'{", ".join(sorted(PICTURE_ENDINGS))} are read, so convert pictures of other kinds')
 
 def _check_tag(ctx:typer.Context)->None:
@@ -425,7 +426,7 @@ def _label_file(asked:_Asked, captions, out:Path|None, rules:str)->None: # capti
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-options
 _Folder = Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
-    _CAPTIONS + ' Or a folder of such files.'))]
+    f'{_CAPTIONS}. Or a folder of such files.'))]
 _Labelled = Annotated[Path|None, Option(metavar='FILE', help=(
     'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]
 _Sentence = Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]
