@@ -358,7 +358,7 @@ class KeptScores:
         self.head = f'taidpt-scores {identity} {classes}\n'.encode()
         self.size = 4*classes
         self.rows:dict[bytes, np.ndarray] = {}              # identity of a picture -> its scores
-        self.used:set[bytes] = set()                        # identities that were looked up
+        self.used:list[bytes] = []                          # identities that were looked up
         self.taken = 0                                      # how many of these had scores
         self.end = 0                                        # of the last whole record
         self.file:BinaryIO|None = None                      # while it is open to grow
@@ -394,7 +394,7 @@ class KeptScores:
     def look_up(self, pictures:Sequence)->list[bytes]: # N -> N
         "The identities of pictures of this run."
         keys = [_key(picture) for picture in pictures]
-        self.used.update(key for key, picture in zip(keys, pictures) if not _is_web(picture))
+        self.used += [key for key, picture in zip(keys, pictures) if not _is_web(picture)]
         self.taken += sum(key in self.rows for key in keys)
         return keys
 
@@ -405,8 +405,10 @@ class KeptScores:
     def finish(self)->None:
         "Write the file anew, for the next run: with the pictures of this run, but none of the web."
         self.file.close()
-        current = [_record(key, row) for key, row in self.rows.items() if key in self.used]
-        with write_whole(self.path) as tmp: tmp.write_bytes(b''.join([self.head, *current]))
+        current = [key for key in dict.fromkeys(self.used) if key in self.rows]
+        with write_whole(self.path) as tmp, open(tmp, 'wb') as file:
+            file.write(self.head)
+            for key in current: file.write(_record(key, self.rows[key]))
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-2
 _FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
