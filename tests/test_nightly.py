@@ -122,7 +122,7 @@ def test_a_stop_loses_nothing(night, folder):
         status = main(['tag', 'photos', '--classes', 'person,dog', '--out', 'tags.csv',
                        '--threshold', '.1'])
     assert status == 130 and Path('tags.csv').read_bytes() == table
-    status, read, encoded, err = night()
+    status, _, encoded, err = night()
     assert (status, encoded) == (0, 20 - sum(seen))
     assert f'{4 + sum(seen)} of 24 pictures' in err and len(rows()) == 24
 

@@ -408,7 +408,7 @@ class KeptScores:
         current = [key for key in dict.fromkeys(self.used) if key in self.rows]
         with write_whole(self.path) as tmp, open(tmp, 'wb') as file:
             file.write(self.head)
-            for key in current: file.write(_record(key, self.rows[key]))
+            file.writelines(_record(key, self.rows[key]) for key in current)
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-2
 _FULL = errno.ENOSPC, errno.EFBIG, errno.EDQUOT
