@@ -245,14 +245,32 @@ _Tagger = Annotated[str|None, Option(metavar='FILE', help='The .onnx that export
 _Threshold = Annotated[float|None, Option(help='A class is present from this score on.')]
 _Probability = Annotated[float|None, Option(help='Or from this probability on.')]
 _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]
-_Scores = Annotated[bool, Option('--scores', help='Show scores; in a .csv of all classes.')]
+_Scores = Annotated[bool, Option('--scores', help='Show scores; with --out of all classes.')]
 _Top = Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]
-_Table = Annotated[str|None, Option(metavar='FILE', help='A table, a row a picture: .csv.')]
+_Table = Annotated[str|None, Option(metavar='FILE', help=(
+    'A table, a row a picture: .csv, or a .db of SQLite; a later run keeps what is current.'))]
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
 _NOT_OF_TAGGER = ('words', 'probability', 'tiles', 'save', 'report', 'clip', 'engine', 'precision',
                   'trust')
+
+def _check_table(out:str)->None:
+    "Raise errors for a table that cannot be written."
+    check_writable(out, '.csv', '.db')
+    if Path(out).suffix.lower() == '.csv': return
+    from taidpt.apps.tagging import check_database
+    check_database(out)
+
+def _note_passed_over(places:Sequence[str])->None:
+    "Tell how many files of the folders are passed over, and of which kinds."
+    from taidpt.apps.tagging import PICTURE_ENDINGS, passed_over
+    endings = passed_over(places)
+    if not endings: return
+    some = [f'{count} {ending or "without an ending"}' for ending, count in endings.items()]
+    more = ['and others'] if some[6:] else []
+    note(f'passed over in the folders: {", ".join(some[:6] + more)}; only '
+         f'{", ".join(sorted(PICTURE_ENDINGS))} are read, so convert pictures of other kinds')
 
 def _check_tag(ctx:typer.Context)->None:
     "Raise errors for options that do not go together, and for files that cannot be written."
@@ -263,8 +281,9 @@ def _check_tag(ctx:typer.Context)->None:
     if asked['tagger'] and given:
         raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
     if asked['prompts'] and asked['words']: raise BadParameter('--words is for --classes')
-    for name, ending in ('out', '.csv'), ('report', '.html'), ('save', '.safetensors'):
+    for name, ending in ('report', '.html'), ('save', '.safetensors'):
         if asked[name]: check_writable(asked[name], ending)
+    if asked['out']: _check_table(asked['out'])
 
 def _model_or_tagger(tagger:str|None, what:str|None, words, **how): # how: as for `ready_model`
     "What tags: a one-file tagger, a saved model, or class concepts."
@@ -319,29 +338,36 @@ class _Output:
         if self.as_json and self.parts: print('\n]')
 
 @contextmanager
-def _going_on(kept:'KeptScores|None', total:int)->Iterator[None]: # of pictures
+def _going_on(kept:'KeptScores|None', files:Sequence)->Iterator[None]: # N pictures
     "If anything ends the work, tell what is kept of it."
     try: yield
     except (Exception, KeyboardInterrupt) as e:
-        if kept: note(f'the scores of {len(kept)} of {total} pictures are kept in {kept.path}; the '
-                      'same command goes on from there')
+        count = kept.count(files) if kept else 0
+        if count: note(f'the scores of {count} of {len(files)} pictures are kept in {kept.path}; '
+                       'the same command goes on from there')
         if not isinstance(e, KeyboardInterrupt): raise
         raise typer.Exit(130) from None
 
+def _finish(kept:'KeptScores', out:str, total:int)->None: # of pictures
+    "Keep scores for the next run, and tell how many an earlier one has spared."
+    kept.finish()
+    if kept.taken: say(f'Written: {out}; {kept.taken:,} of {total:,} pictures have the scores of '
+                       'an earlier run')
+
 @contextmanager
-def _output(tagging:'Tagging', total:int, top:int|None, scores:bool, as_json:bool, out:str|None,
-            report:str|None)->Iterator[_Output]: # total: how many pictures
+def _output(tagging:'Tagging', files:Sequence, top:int|None, scores:bool, as_json:bool,
+            out:str|None, report:str|None)->Iterator[_Output]: # files: N pictures
     "Collects what the block finds. Then, a table and a page; `ValueError` if nothing was read."
     from taidpt.apps.tagging import joined, keep_scores
     show = {'top': top, 'scores': scores or top is not None}
     with keep_scores(out, tagging) as kept:
         output = _Output(show, as_json, not (out or report), kept)
-        with _going_on(kept, total):
+        with _going_on(kept, files):
             try: yield output
             finally: output.close()
         found = joined(output.parts)
         if out: found.save_table(out, **show)
-        if kept is not None: kept.remove()
+        if kept: _finish(kept, out, len(files))
     if not any(found.read): raise ValueError('none of the pictures could be read')
     if report: _keep_report(found, report)
 
@@ -362,11 +388,12 @@ def tag(
     _check_tag(ctx)
     from taidpt.apps.tagging import Tagging, find_pictures, iter_tags
     files = find_pictures(pictures, on_error)
+    _note_passed_over(pictures)
     model = _model_or_tagger(tagger, prompts or classes, words, clip=clip, trust=trust,
                              engine=engine, precision=precision)
     if save: _keep_model(model, save)       # first, so that a broken picture does not cost it
     tagging = Tagging(model, threshold, probability, tiles)
-    with _output(tagging, len(files), top, scores, as_json, out, report) as output:
+    with _output(tagging, files, top, scores, as_json, out, report) as output:
         for found in iter_tags(files, tagging, on_error, bars(), output.kept): output.add(found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-1
@@ -399,7 +426,7 @@ def _label_file(asked:_Asked, captions, out:Path|None, rules:str)->None: # capti
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-options
 _Folder = Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
-    _CAPTIONS + ' Or a folder of such files.'))]
+    f'{_CAPTIONS}. Or a folder of such files.'))]
 _Labelled = Annotated[Path|None, Option(metavar='FILE', help=(
     'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]
 _Sentence = Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]

@@ -1,0 +1,213 @@
+"""A table of tags goes on from what is there: a run each night reads and encodes what is new or has
+changed, and nothing else."""
+import csv
+import os
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from unittest import mock
+
+import pytest
+from conftest import ROOT
+
+from taidpt.all import FrozenCLIP
+from taidpt.apps.cli import main
+from taidpt.encoders import pictures
+from taidpt.files import from_cell, split_labels
+
+PHOTOS = sorted((ROOT/'taidpt/data/coco_demo/images').iterdir())[:6]
+
+pytestmark = [pytest.mark.xdist_group('cli'), pytest.mark.usefixtures('one_clip')]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch) -> Path:
+    "A folder of four photos, in the folder at hand"
+    monkeypatch.chdir(tmp_path)
+    Path('photos').mkdir()
+    for photo in PHOTOS[:4]: shutil.copy(photo, 'photos')
+    return Path('photos')
+
+
+@pytest.fixture
+def night(folder, capsys):
+    "A run: exit status, the photos that were read, how many were encoded, standard error"
+
+    def run(*options, classes='person,dog', out='tags.csv', threshold=.1):
+        read, encode = pictures._read, FrozenCLIP.encode_maps
+        with mock.patch.object(pictures, '_read', side_effect=read) as reads, \
+                mock.patch.object(FrozenCLIP, 'encode_maps', autospec=True,
+                                  side_effect=encode) as encodes:
+            status = main(['tag', 'photos', '--classes', classes, '--out', out,
+                           '--threshold', threshold, *options])
+        names = [Path(call.args[0]).name for call in reads.call_args_list]
+        encoded = sum(len(call.args[1]) for call in encodes.call_args_list)
+        return status, names, encoded, capsys.readouterr().err
+
+    return run
+
+
+def rows(path='tags.csv') -> dict[str, dict]:
+    with open(path, newline='', encoding='utf-8') as f:
+        return {Path(row['picture']).name: row for row in csv.DictReader(f)}
+
+
+def test_a_second_night_reads_nothing(night):
+    "And writes the same bytes"
+    assert night('--scores')[:3] == (0, [photo.name for photo in PHOTOS[:4]], 4)
+    before = Path('tags.csv').read_bytes(), Path('.tags.csv.scores').read_bytes()
+    status, read, encoded, err = night('--scores')
+    assert (status, read, encoded) == (0, [], 0)
+    assert '4 of 4 pictures have the scores of an earlier run' in err
+    assert before == (Path('tags.csv').read_bytes(), Path('.tags.csv.scores').read_bytes())
+
+
+def test_one_new_one_gone_one_changed_in_place(night, folder):
+    "The changed one has the size and the date that it had"
+    night()
+    changed = folder/PHOTOS[2].name
+    about = changed.stat()
+    assert PHOTOS[5].stat().st_size < about.st_size
+    changed.write_bytes(PHOTOS[5].read_bytes().ljust(about.st_size, b'\0'))
+    os.utime(changed, ns=(about.st_atime_ns, about.st_mtime_ns))
+    shutil.copy(PHOTOS[4], folder)
+    (folder/PHOTOS[0].name).unlink()
+    status, read, encoded, err = night('--scores')
+    assert (status, read, encoded) == (0, [PHOTOS[2].name, PHOTOS[4].name], 2)
+    assert '2 of 4 pictures' in err
+    found = rows()
+    assert list(found) == [photo.name for photo in PHOTOS[1:5]]
+    head = len(Path('.tags.csv.scores').read_bytes().split(b'\n')[0]) + 1
+    assert Path('.tags.csv.scores').stat().st_size == head + 4*(16 + 2*4 + 4)
+    night('--scores', out='anew.csv')                       # as of a run that begins
+    for name, row in rows('anew.csv').items():
+        assert row['tags'] == found[name]['tags']
+        for column in ('person', 'dog'):
+            assert float(row[column]) == pytest.approx(float(found[name][column]), abs=2e-4)
+
+
+def test_scores_stay_where_only_thresholds_change(night):
+    night(threshold=-9)
+    assert {row['tags'].count(',') for row in rows().values()} == {1}
+    assert night(threshold=9)[1:3] == ([], 0)
+    assert {row['tags'] for row in rows().values()} == {''}
+
+
+def test_another_model_scores_all(night):
+    "In one line"
+    night()
+    status, read, encoded, err = night(classes='person,cat')
+    assert status == 0 and len(read) == encoded == 4
+    [told] = [line for line in err.splitlines() if 'another model' in line]
+    assert '.tags.csv.scores' in told and 'all pictures are scored anew' in told
+    assert 'another model' not in night(classes='person,cat')[3]
+    assert night('--tiles', '2', classes='person,cat')[2] > 4
+
+
+def test_a_stop_loses_nothing(night, folder):
+    "Neither what was there nor what the stopped run has scored; the table stays meanwhile"
+    night()
+    table = Path('tags.csv').read_bytes()
+    for i in range(20): shutil.copy(PHOTOS[4], folder/f'0 {i:02}.jpg')      # before the others
+    encode, seen = FrozenCLIP.encode_maps, []
+
+    def stopped(clip, pixels, *args, **how):
+        if sum(seen) >= 8: raise KeyboardInterrupt
+        seen.append(len(pixels))
+        return encode(clip, pixels, *args, **how)
+
+    with mock.patch.object(FrozenCLIP, 'encode_maps', stopped):
+        status = main(['tag', 'photos', '--classes', 'person,dog', '--out', 'tags.csv',
+                       '--threshold', '.1'])
+    assert status == 130 and Path('tags.csv').read_bytes() == table
+    status, _, encoded, err = night()
+    assert (status, encoded) == (0, 20 - sum(seen))
+    assert f'{4 + sum(seen)} of 24 pictures' in err and len(rows()) == 24
+
+
+def test_a_broken_picture_is_tried_each_night(night, folder):
+    "It may be one that was being copied; what was kept behind it counts"
+    night()
+    (folder/'0.jpg').write_bytes(PHOTOS[4].read_bytes()[:900])
+    status, _, _, err = night()
+    assert status == 1 and 'the scores of 4 of 5 pictures are kept' in err
+    for _ in range(2):
+        status, read, *_ = night('--on-error', 'skip')
+        assert status == 0 and set(read) == {'0.jpg'} and rows()['0.jpg']['error']
+    shutil.copy(PHOTOS[4], folder/'0.jpg')
+    assert night()[1:3] == (['0.jpg'], 1) and rows()['0.jpg']['error'] == ''
+
+
+def test_no_table_for_an_empty_folder(night, folder):
+    "Which may be a disk that is not mounted"
+    night()
+    table = Path('tags.csv').read_bytes()
+    folder.rename('elsewhere')
+    folder.mkdir()
+    assert night()[0] == 1 and Path('tags.csv').read_bytes() == table
+    folder.rmdir()
+    Path('elsewhere').rename(folder)
+    assert night()[1:3] == ([], 0)
+
+
+def test_files_that_are_passed_over_are_counted(night, folder):
+    for name in ('a.heic', 'b.HEIC', 'c.txt', '.hidden.heic'): (folder/name).touch()
+    err = night()[3]
+    assert 'passed over in the folders: 2 .heic, 1 .txt; only' in err
+    assert '.jpg' in err and 'passed over' not in night('--quiet')[3]
+
+
+# A database
+
+def ask(question: str, path='tags.db') -> list[tuple]:
+    with closing(sqlite3.connect(path)) as db: return db.execute(question).fetchall()
+
+
+def test_a_database_has_what_the_table_has(night, folder):
+    "After two nights, with a broken picture and odd names"
+    (folder/'=1, b.jpg').write_bytes(b'no picture')
+    for out in ('tags.csv', 'tags.db'): night('--scores', '--on-error', 'skip', out=out)
+    shutil.copy(PHOTOS[4], folder/"it's.jpg")
+    (folder/PHOTOS[0].name).unlink()
+    for out in ('tags.csv', 'tags.db'):
+        assert set(night('--scores', '--on-error', 'skip', out=out)[1]) == {'=1, b.jpg', "it's.jpg"}
+    table = list(rows().values())
+    found = [(from_cell(row['picture']), from_cell(row['error'])) for row in table]
+    assert ask('SELECT picture, error FROM pictures') == found
+    tags = {(from_cell(row['picture']), tag) for row in table for tag in split_labels(row['tags'])}
+    assert {*ask('SELECT picture, tag FROM tags')} == tags and tags
+    scores = {(from_cell(row['picture']), name, float(row[name]))
+              for row in table for name in ('person', 'dog') if row[name]}
+    assert {*ask('SELECT picture, class, score FROM scores')} == scores
+    assert ask('SELECT count(*) FROM tags JOIN scores ON tags.picture = scores.picture AND tag = '
+               'class AND tags.score = scores.score') == [(len(tags),)]
+    night('--on-error', 'skip', out='tags.db')
+    assert ask('SELECT * FROM scores') == []
+
+
+def test_a_database_changes_as_a_whole(night, folder):
+    "A reader sees the old rows until the end; what else is in the file stays"
+    night(out='tags.db', threshold=-9)
+    with closing(sqlite3.connect('tags.db')) as db:
+        db.execute('CREATE TABLE mine (note TEXT)')
+        db.execute("CREATE VIEW dogs AS SELECT picture FROM tags WHERE tag = 'dog'")
+    before = ask('SELECT * FROM tags')
+    stop = mock.patch('taidpt.apps.tagging._tag_rows', side_effect=[['a row that is torn'], ()])
+    with stop: assert night(out='tags.db', threshold=-9)[0] == 1
+    assert ask('SELECT * FROM tags') == before and len(before) == 8
+    (folder/PHOTOS[0].name).unlink()
+    assert night(out='tags.db', threshold=-9)[:3] == (0, [], 0)
+    assert len(ask('SELECT * FROM dogs')) == 3 and ask('SELECT * FROM mine') == []
+
+
+def test_no_other_database_is_written_to(night):
+    "It is refused before anything is read, and stays as it was"
+    with closing(sqlite3.connect('tags.db')) as db: db.execute('CREATE TABLE tags (name TEXT)')
+    Path('text.db').write_text('no database, but a text of more bytes than a header has'*9)
+    for name in ('tags.db', 'text.db'):
+        before = Path(name).read_bytes()
+        status, read, _, err = night(out=name)
+        assert (status, read) == (1, []) and re.search(f'error: {name}: .*name another', err)
+        assert Path(name).read_bytes() == before
