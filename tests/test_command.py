@@ -291,11 +291,12 @@ def test_what_a_name_means_is_said_in_seconds(command, no_internet, monkeypatch,
 # What ends before the work
 
 LONG = 'x'*240
+NOWHERE = [word for word in PROMPTS if word not in ('--out', 'my.safetensors')]
 WRITERS = [
     ['tag', '--prompts', 'MODEL', 'photos', '--out', f'{LONG}.csv'],
     ['tag', '--prompts', 'MODEL', 'photos', '--report', f'{LONG}.html'],
     ['tag', '--prompts', 'MODEL', 'photos', '--out', f'{LONG}{LONG}.csv'],
-    [*PROMPTS[:-1], '64', '--epochs', '1', '--out', f'{LONG}.safetensors'],
+    [*NOWHERE[:-1], '64', '--epochs', '1', '--out', f'{LONG}.safetensors'],
     ['reproduce', 'family', '--out', LONG + LONG],
 ]
 
@@ -309,6 +310,17 @@ def test_a_long_name_is_written_or_refused_at_once(args, command, model):
     else:
         assert out == '' and not load.called
         assert 'too long' in err.splitlines()[-1] and 'xxx' in err.splitlines()[-1]
+
+
+def test_an_option_that_takes_one_value_is_given_once(command):
+    "The last one would win without a word; --captions and --words take several"
+    status, out, err = command(*TRAIN, '--clip', 'embedded', '--clip', 'RN50/openai')
+    assert (status, out) == (2, '') and '--clip is given 2 times, and takes one value' in err
+    Path('more.txt').write_text('A cat\nA dog\n'*20)
+    assert (
+        command(*TRAIN, '--captions', 'more.txt', '--words', 'cat: tom', '--words', 'dog: rex')[0]
+        == 0
+    )
 
 
 def test_a_checkpoint_is_kept_by_other_methods(command):
