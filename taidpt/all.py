@@ -54,3 +54,34 @@ __all__ = [
     'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
     'ready_model', 'tag_pictures', 'evaluate_model', 'learn_tagger', 'Explorer',
     'from_pretrained', 'model_card', 'push_to_hub']
+
+# %% ../nbs/99_all.ipynb #all-help-1
+from itertools import dropwhile as _dropwhile
+from inspect import signature as _signature
+from linecache import getlines as _getlines
+
+def _arguments_in_words(f)->str: # a function
+    "Each argument of a function with the remark behind it, from the source; '' without a source."
+    code = f.__code__
+    names = set(code.co_varnames[:code.co_argcount + code.co_kwonlyargcount + 2])
+    source = _dropwhile(lambda line: not line.lstrip().startswith('def '),
+                        _getlines(code.co_filename)[code.co_firstlineno - 1:])
+    lines = []
+    if not next(source, '').endswith(('(\n', 'self,\n')):       # all on one line
+        found = _signature(f).parameters.values()
+        return '\n'.join(str(each) for each in found if each.name != 'self')
+    for line in source:
+        if line.lstrip().startswith(')'): break
+        entry, _, remark = line.strip().partition(' # ')
+        name = entry.lstrip('*').partition(':')[0].partition('=')[0].strip(' ,')
+        if name in names: lines += [f'{entry.rstrip(" ,")}', f'    {remark}'.rstrip()]
+    return '\n'.join(line for line in lines if line)
+
+def _explain_arguments(made)->None: # a class or function
+    "Put the arguments of a function or a constructor into its docstring."
+    f = vars(made).get('__init__') if isinstance(made, type) else made
+    if not hasattr(f, '__code__') or 'Parameters' in (made.__doc__ or ''): return
+    told = _arguments_in_words(f)
+    if told: made.__doc__ = f'{made.__doc__}\n\nParameters\n----------\n{told}'
+
+for _name in __all__: _explain_arguments(globals()[_name])

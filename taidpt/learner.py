@@ -7,11 +7,13 @@ __all__ = ['as_labelled', 'name_frequency', 'check_n_ctx', 'class_means', 'auto_
            'PromptModel', 'with_contexts', 'TaIDPT']
 
 # %% ../nbs/13_taidpt.ipynb #09-002
-import copy, time, warnings
+import copy, re, time, warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from itertools import zip_longest
+from os.path import isfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,16 +28,23 @@ from .files import digest, with_remedy
 from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
-from .predict import Predictor, header_of, validation
-from .prompts import PromptLearner
+from .predict import (
+    PicturesAndLabels, Predictor, header_of, validation, why_not_loadable)
+from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
+from .text.corpora import read_captions
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
-from .training import Recipe, at_least, learn, read_checkpoint, resolve
+from .training import Recipe, at_least, learn, read_checkpoint, resolve, temperatures
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
+def _is_file(train:object)->bool:
+    "Whether it names a file: a path, or text without spaces and with an ending."
+    if isinstance(train, str): return bool(re.fullmatch(r'\S+\.\w+', train)) or isfile(train)
+    return isinstance(train, Path)
+
 def as_labelled(
-    train:LabeledTexts|Iterable[str], # training sentences
+    train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file of them
     classes:ClassSet, # C classes to learn
     progress:bool=True, # print the number kept
     keep_unnamed:bool=False, # keep unlabelled sentences that name no class, too
@@ -44,6 +53,7 @@ def as_labelled(
     """The sentences with labels, by `NounFilter` if they have none.
 
     Raises `TypeError` for other than sentences, `ValueError` for labels of other classes."""
+    if _is_file(train): train = read_captions(train)
     if labels is not None:
         texts = train.texts if isinstance(train, LabeledTexts) else train
         train = LabeledTexts(texts, as_array(labels), classes)
@@ -76,11 +86,20 @@ def check_n_ctx(n_ctx:int, clip:FrozenCLIP)->None:
         f'n_ctx is {n_ctx}, but a prompt has {tokens} tokens, and four are '
         'SOT, a class name, a full stop and EOT.')
 
-def _check_init(init:str|Tensor|None, C:int, D:int)->None:
-    "`ValueError` unless prompts can begin there."
-    fits = init.shape == (C, D) if isinstance(init, Tensor) else init in (None, 'concepts')
-    if not fits:
-        raise ValueError(f"init must be 'concepts' or a {C} × {D} tensor, got {init!r:.60}.")
+def _in_words(init:str|Tensor|None)->bool:
+    "Whether prompts begin at the vectors of words."
+    return isinstance(init, str) and init != 'concepts'
+
+def _check_init(init:str|Tensor|None, n_ctx:int, clip:FrozenCLIP, C:int)->None:
+    "`ValueError` unless prompts of these C classes can begin there."
+    fits, got = init is None or isinstance(init, str), f'{init!r:.60}'
+    if isinstance(init, Tensor): fits = init.shape == (C, clip.dim)
+    elif _in_words(init):
+        M = len(word_vectors(clip, init))
+        fits, got = M == n_ctx, f'{got} with {M} tokens (n_ctx={M} would take it)'
+    if not fits: raise ValueError(
+        f"init must be 'concepts' or a {C} × {clip.dim} tensor, or words of n_ctx = {n_ctx} "
+        f'tokens, got {got}.')
 
 # %% ../nbs/13_taidpt.ipynb #09-means
 def class_means(
@@ -185,7 +204,10 @@ class PromptModel(Predictor):
         trial.recipe_ = recipe
         trial.frequency_ = frequency
         val = None if measure is None else partial(measure, trial)
-        about = header_of(trial, data).to_dict()
+        header = header_of(trial, data)
+        doubt = why_not_loadable(trial, header, trial.tensors())
+        if doubt: warnings.warn(doubt, stacklevel=3)            # before hours of learning
+        about = header.to_dict()
         trial.history_ = learn(prompts, features, labels, loss, recipe, scores, val, checkpoint,
                                about, self.local, progress)
         vars(self).update(vars(trial))
@@ -196,7 +218,7 @@ class PromptModel(Predictor):
         with torch.no_grad(): G, L = self.prompts_(self.local)
         return G.clone(), None if L is None else L.clone()      # the prompts keep theirs
 
-    def picture_tau(self)->float: # tau_s of Eq. 6 on pictures
+    def picture_tau(self)->Any: # tau_s of Eq. 6 on pictures, a number or C
         "The temperature that was asked for, or else that of the recipe."
         return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
@@ -271,12 +293,12 @@ class TaIDPT(PromptModel):
         batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
         scale:float|None=None, # on the cosines; None: what the CLIP recommends, else 4
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'pairs'
-        tau_image:float|None=None, # on pictures; None: 0.025, with 'pairs' 0.05; NUS-WIDE: 0.25
+        tau_image:float|ArrayLike|None=None, # on pictures, or C; None: 0.025, pairs 0.05; NUS: 0.25
         loss:str|Callable='ranking', # 'pairs', 'bce', 'focal', 'asymmetric', or a function
         local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
         class_specific:bool|None=None, # one context a class; None: only with 'pairs'
         templates:bool=True, # add the 89 template sentences of each class to the captions
-        init:str|Tensor|None=None, # begin near the 'concepts' of the sentences, or C × D vectors
+        init:str|Tensor|None=None, # begin at 'a photo of a', near 'concepts', or near C × D
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0
         seed:int=0, # of the initial prompts, the order of sentences and the noise
     ):
@@ -297,9 +319,10 @@ class TaIDPT(PromptModel):
         self.noise = noise
         self.seed = seed
         check_n_ctx(n_ctx, clip)
+        if tau_image is not None: temperatures(tau_image, len(self.classes))
         self.recipe_for(None)
         scaled_loss(loss, 1.)
-        _check_init(init, len(self.classes), clip.dim)
+        _check_init(init, n_ctx, clip, len(self.classes))
 
     def recipe_for(self, sentences:int|None)->Recipe: # with templates; None: many
         "The recipe as asked for, as the CLIP recommends, or as the loss needs it."
@@ -310,9 +333,9 @@ class TaIDPT(PromptModel):
             class_specific=self.class_specific, noise=self.noise, seed=self.seed)
 
     def fit(self,
-        train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
+        train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:tuple|None=None, # (pictures, labels), scored after each epoch
+        val:PicturesAndLabels|None=None, # labelled pictures, scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score
@@ -361,9 +384,15 @@ class TaIDPT(PromptModel):
         if isinstance(features, FeatureStore): encode()     # other features are refused now
         return encode
 
+    def fresh_prompts(self, recipe:Recipe)->PromptLearner:
+        "Untrained prompts, at the words of `init` if it has some."
+        prompts = super().fresh_prompts(recipe)
+        if _in_words(self.init): begin_at(prompts, word_vectors(self.clip, self.init))
+        return prompts
+
     def begin(self, prompts:PromptLearner, encode:Callable, train:LabeledTexts)->None:
         "Move fresh prompts near the vectors of `init`, or near the means of the sentences."
-        if self.init is None: return
+        if self.init is None or _in_words(self.init): return
         vectors = self.init
         if not isinstance(vectors, Tensor):
             h = torch.as_tensor(encode().global_).float().cpu()

@@ -154,8 +154,9 @@ class NounFilter:
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one. Raises `TypeError` for other than text."
         if isinstance(texts, str):
-            raise TypeError("label takes many sentences, not one text; "
-                            f"write label([{texts[:40]!r}])")
+            raise TypeError(
+                "label takes many sentences, not one text; write "
+                f"label([{texts[:40]!r}]), or for a file label(read_captions({texts[:40]!r}))")
         for n,text in enumerate(texts, 1):
             if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
             yield text, self.columns(text)

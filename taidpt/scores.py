@@ -8,6 +8,7 @@ __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fu
 # %% ../nbs/06_scores.ipynb #05-002
 from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
@@ -59,7 +60,7 @@ def _padded(P:Tensor, mask:Tensor) -> Tensor: # T × C; N × J, True at T places
     where = place.new_empty(len(P) + 1).scatter(0, row, place)[:-1] # of each row
     return P.new_zeros(mask.numel(), P.shape[1]).index_copy(0, where, P).unflatten(0, mask.shape)
 
-def _pool(U:Tensor, L:Tensor, tau:float, mask:Tensor) -> Tensor:
+def _pool(U:Tensor, L:Tensor, tau:float|Tensor, mask:Tensor) -> Tensor:
     "Eq. 6 for one block of rows: U, T × D, the positions that count in `mask`; L at unit length."
     U = U.to(torch.promote_types(U.dtype, torch.float32))
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
@@ -88,13 +89,21 @@ def _rows(U:Tensor, mask:Tensor) -> Tensor: # N × J × D; N × J -> T × D, or 
     if U.device.type != 'cpu': return U.masked_fill(~mask[..., None], 0).flatten(0, 1)
     return U.flatten(0, 1) if mask.all() else U[mask]
 
-def _local_scores(U:Tensor, L:Tensor, tau:float, mask:Tensor|None=None) -> Tensor: # N × C
+def _divisor(tau:float|ArrayLike, L:Tensor) -> float|Tensor: # one, or C
+    "What the cosines are divided by, a little more than 0; `ValueError` for another number."
+    if isinstance(tau, float | int) or np.ndim(tau) == 0: return max(float(tau), 1e-30)
+    tau = torch.as_tensor(tau, dtype=torch.float32, device=L.device)
+    if tau.shape == L.shape[:1]: return tau.clamp(min=1e-30)
+    raise ValueError(f"tau must be a number, or {len(L)}, one for each class, but it is "
+                     f"{' × '.join(map(str, tau.shape))}")
+
+def _local_scores(U:Tensor, L:Tensor, tau:float|ArrayLike, mask:Tensor|None=None) -> Tensor: # N × C
     "`local_scores`, unchecked."
     if mask is None:
         mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
         U = U.flatten(0, 1)
     elif U.ndim == 3: U = _rows(U, mask)
-    tau = max(float(tau), 1e-30)
+    tau = _divisor(tau, L)
     L = F.normalize(L.to(torch.promote_types(L.dtype, torch.float32)), dim=-1)
     rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
     with torch.autocast(U.device.type, enabled=False):
@@ -117,11 +126,12 @@ def _check_mask(mask:Tensor, U:Tensor) -> None: # N × J; N × J × D or T × D
 def local_scores(
     U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D
     L:Tensor, # class embeddings of the local branch, C × D, any length
-    tau:float=0.02, # tau_s: at 0 the maximum over positions; large values approach the mean
+    tau:float|ArrayLike=0.02, # tau_s, or C: at 0 the maximum over positions; large ones: the mean
     mask:Tensor|None=None, # N × J bool, True for positions that count; None: all
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for wrong shapes."
-    if not tau >= 0: raise ValueError(f"tau must not be negative, but it is {tau}")
+    if not np.all(np.asarray(tau) >= 0):
+        raise ValueError(f"tau must not be negative, but it is {tau}")
     padded = U.ndim == 3 or mask is None
     _check_width(U, 'U', 'N × J × D' if padded else 'T × D', L)
     if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
@@ -134,7 +144,7 @@ def branch_scores(
     U:Tensor, # features of their positions, N × J × D, or T × D as in `local_scores`
     G:Tensor, # class embeddings of the global branch, C × D
     L:Tensor|None, # class embeddings of the local branch, C × D; None: no local branch
-    tau:float|None=0.02, # tau_s of Eq. 6; None: compare L with the whole input, too
+    tau:float|ArrayLike|None=0.02, # tau_s of Eq. 6, or C; None: compare L with the whole, too
     mask:Tensor|None=None, # N × J bool, True on positions that count; None: all do
 ) -> list[Tensor]: # p, and p' if there is an L, each N × C
     "Scores of each branch (Eq. 5, 6)."

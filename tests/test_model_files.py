@@ -6,8 +6,10 @@ import shutil
 import struct
 import threading
 import warnings
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -152,6 +154,86 @@ def test_what_could_not_be_read_is_not_written(tmp_path):
         with pytest.raises(ValueError, match=f'^{tmp_path}.*vectors'):
             model.save(tmp_path/'m.safetensors')
     assert not list(tmp_path.iterdir())
+
+
+class WithMore(TaIDPT):
+    "An argument of its own, the others of TaIDPT behind **, and a number a class that is learned"
+    def __init__(self, clip, classes, table=Path('x'), **others):
+        super().__init__(clip, classes, **others)
+        self.table = table
+
+    def fresh_prompts(self, recipe):
+        prompts = super().fresh_prompts(recipe)
+        prompts.shift = torch.nn.Parameter(torch.full((2,), .1))
+        return prompts
+
+    def branches(self, f, F): return [s + self.prompts_.shift for s in super().branches(f, F)]
+
+
+class WithFile(WithMore):
+    "The same with what a file needs"
+    def shapes(self, tensors): return super().shapes(tensors) | {'shift': (2,)}
+
+    def take_tensors(self, tensors):
+        super().take_tensors(tensors)
+        self.prompts_.shift = torch.nn.Parameter(tensors['shift'])
+
+
+class Twice(TaIDPT):
+    def __init__(self, clip, classes, n_ctx=2): super().__init__(clip, classes, 2*n_ctx, epochs=1)
+
+
+class Fixed(TaIDPT):
+    def __init__(self, clip, epochs=1): super().__init__(clip, NAMES, n_ctx=2, epochs=epochs)
+
+
+class Biased(TextConcepts):
+    def fit(self, *args, **how):
+        super().fit(*args, **how).bias_ = torch.ones(2)
+        return self
+
+
+@pytest.mark.parametrize(('model', 'says'), [
+    (WithMore, "it should hold 'ctx_global', 'ctx_local', but"), (Twice, 'n_ctx=4. has the n_ctx 8'),
+    (lambda clip, _: Fixed(clip), 'multiple values'), (Biased, 'would lack its bias_')])
+def test_what_could_not_be_loaded_is_not_written(model, says, tmp_path):
+    "`save` names what a class of one's own lacks; training warns of it before it begins."
+    own = model(clip(), NAMES)
+    if hasattr(own, 'epochs'): own.epochs = 1
+    warned = nullcontext() if model is Biased else pytest.warns(UserWarning, match=says)
+    with warned: own.fit(TEXTS, progress=False)
+    with pytest.raises(ValueError, match=f'^{tmp_path}.*{says}.* take_tensors'):
+        own.save(tmp_path/'m.safetensors')
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_class_of_ones_own_is_loaded(tmp_path):
+    "With an argument and a learned parameter more, and the arguments of its base class behind **."
+    path = tmp_path/'m.safetensors'
+    own = WithFile(clip(), NAMES, Path('mine.csv'), n_ctx=2, epochs=1).fit(TEXTS, progress=False)
+    own.prompts_.shift.data += torch.tensor([0., .5])
+    own.save(path)
+    back = load_model(path, clip())
+    assert (back.n_ctx, back.table) == (2, 'mine.csv')
+    assert torch.equal(back.predict(seen()), own.predict(seen()))
+    class Lost(TaIDPT):
+        def __init__(self, clip, classes, top=3): super().__init__(clip, classes)
+    with pytest.raises(AttributeError, match='Lost must keep each of its arguments'):
+        Lost(clip(), NAMES).get_params()
+
+
+@pytest.mark.parametrize('around', [lambda m: Attended(m, TEXTS), lambda m: Ensemble([m, m])])
+def test_a_function_of_a_model_inside_is_given_back(around, tmp_path):
+    "The loss of a model inside another is asked for, and taken, by the outer one."
+    def mine(scores, labels): return -scores[labels].mean()
+    path = tmp_path/'m.safetensors'
+    model = around(TaIDPT(clip(), NAMES, n_ctx=2, epochs=1, loss=mine).fit(TEXTS, progress=False))
+    model.save(path)
+    with pytest.raises(ValueError, match=rf'{type(model).__name__}.load\(…, loss=…\)'):
+        load_model(path, clip())
+    back = load_model(path, clip(), loss=mine)
+    assert back.parts()[0].loss is mine
+    assert torch.equal(back.predict(seen()), model.predict(seen()))
 
 
 def test_one_identity(tmp_path):

@@ -13,6 +13,33 @@ from conftest import ROOT, run
 PAGES = sorted(path for path in (ROOT/'nbs/tutorials').glob('*.ipynb') if path.stem != 'serve')
 
 
+# What an own pooling looks like with types, and what `fit` and `tau_image` take
+TYPED = '''
+from collections.abc import Callable
+import torch
+from torch import Tensor
+from taidpt.all import TaIDPT, bundled_photos, global_scores, load_clip
+from taidpt.training import Recipe
+
+def best(u: Tensor, U: Tensor, G: Tensor, L: Tensor, mask: Tensor) -> list[Tensor]:
+    P = torch.full((*mask.shape, len(L)), -1.)
+    P = P.index_put((mask,), global_scores(U.flatten(0, -2), L))
+    return [global_scores(u, G), P.amax(1)]
+
+class Best(TaIDPT):
+    def training_scores(self, recipe: Recipe) -> Callable: return best
+
+    def branches(self, f: Tensor, F: Tensor) -> list[Tensor]:
+        G, L = self.embeddings()
+        assert L is not None
+        return best(f, F, G, L, torch.ones(F.shape[:2], dtype=torch.bool))
+
+photos = bundled_photos(['person', 'bicycle'])
+model = Best(load_clip(), photos.classes, 4, init='a photo of a', tau_image=[.1, .2])
+for val in (photos, (photos.pictures, photos.labels)): model.fit('llm.txt', val=val)
+'''
+
+
 def code_of(page: Path) -> str:
     "The Python of a page as one program, without what only a notebook understands"
     if page.suffix == '.md':
@@ -35,6 +62,7 @@ def test_examples_have_types_that_hold(tmp_path):
     pytest.importorskip('basedpyright')
     for page in [ROOT/'README.md', *PAGES]:
         (tmp_path/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
+    (tmp_path/'own_pooling.py').write_text(TYPED, encoding='utf-8')
     environment = dict(root='.', extraPaths=[str(ROOT), str(ROOT/'docs')])
     settings = dict(typeCheckingMode='standard', executionEnvironments=[environment])
     settings |= dict.fromkeys(NOT_ASKED, False)

@@ -6,13 +6,14 @@
 __all__ = ['label_captions', 'Learned', 'learn_tagger']
 
 # %% ../../nbs/apps/learning.ipynb #learning-003
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from .console import silent
+from .console import check_no_file, silent
 from .evaluation import Evaluation, compare_models
 from .models import as_clip
 from .report import BY_NAMES
@@ -31,7 +32,7 @@ from ..metrics import Interval
 from ..nounfilter import NounFilter
 from ..predict import Predictor
 from ..text.corpora import bundled_captions, read_captions
-from ..text.synonyms import with_suggestions
+from ..text.synonyms import is_slip, similar_words, with_suggestions
 from ..texts import LabeledTexts, template_sentences
 
 # %% ../../nbs/apps/learning.ipynb #learning-label
@@ -50,6 +51,22 @@ def _check_named(train:LabeledTexts, captions:Iterable[str])->None:
     missing = [name for name, count in train.counts().items() if not count]
     if missing: raise _unnamed(missing, captions)
 
+def _sentences(captions:str|Path|Iterable[str]|None)->Iterable[str]: # as in `label_captions`
+    "The sentences of a file, as given, or the bundled ones."
+    if captions is None: return bundled_captions()
+    return read_captions(captions) if isinstance(captions, str | Path) else captions
+
+def _warn_of_unnamed(train:LabeledTexts, captions:Iterable[str])->None:
+    "`ValueError` for a class that is probably misspelled; warn of others that no sentence names."
+    missing = [name for name, count in train.counts().items() if not count]
+    if not missing: return
+    near = similar_words(missing, captions)
+    slips = [name for name in missing if any(is_slip(name, word) for word in near[name])]
+    if slips: raise _unnamed(slips, captions)
+    more = ', …' if len(missing) > 5 else ''
+    warnings.warn(f'No sentence names {", ".join(missing[:5])}{more}: templates such as "a photo '
+                  f'of a {missing[0]}." stand for it', stacklevel=3)
+
 def label_captions(
     classes:ClassSet|list[str]|str|Path, # C classes
     captions:str|Path|Iterable[str]|None=None, # a file, or sentences; None: the bundled captions
@@ -59,8 +76,7 @@ def label_captions(
     progress:bool=True, # a bar
 )->LabeledTexts:
     "Read sentences and label them with classes. `ValueError` if none names a class."
-    if captions is None: captions = bundled_captions()
-    elif isinstance(captions, str | Path): captions = read_captions(captions)
+    captions = _sentences(captions)
     train = NounFilter(classes, rules=rules).label(captions, progress, keep_unnamed)
     if every_named: _check_named(train, captions)
     return train
@@ -152,7 +168,8 @@ def _sentences_for(learner:Predictor, captions, rules:str, every_named:bool, pro
                    say:Callable)->LabeledTexts:
     "The labelled sentences that a model learns from."
     unnamed = not _is_papers(learner)
-    train = label_captions(learner.classes, captions, rules, unnamed, every_named, progress)
+    train = label_captions(learner.classes, captions, rules, unnamed, progress=progress)
+    if every_named: _warn_of_unnamed(train, _sentences(captions))
     say(_told_counts(train))
     return train
 
@@ -203,6 +220,7 @@ def learn_tagger(
 )->Learned:
     "Learn a tagger from sentences. Raises what each step raises, before long work where it can."
     classes, every_named = _with_synonyms(classes, every_named)
+    check_no_file(classes.names)
     encoder = as_clip(clip, precision=precision)
     learner = _learner(method, loss, encoder, classes, settings)
     train = _sentences_for(learner, captions, rules, every_named, progress, say)

@@ -199,6 +199,7 @@ class Tagging:
         tiles:int=1, # score this many tiles a side, too
     ):
         "Raises `ValueError` for a tagger with a probability or tiles."
+        model = getattr(model, 'tagger', model)                 # of a `TaggerModel`
         self.model = self.looks = model
         self.in_file = isinstance(model, Tagger)
         if self.in_file:

@@ -24,12 +24,12 @@ from ..files import digest, shown
 from ..attention import Attended
 from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
-from ..predict import Predictor, learn_at_once, validation
+from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..tags import Tag
 from ..text.corpora import bundled_captions
 from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
-from ..training import more_than
+from ..training import temperatures
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
@@ -76,9 +76,9 @@ class ClassVectors(Predictor):
         for name in ('vectors_', 'history_', 'frequency_', 'thresholds'): vars(self).pop(name, None)
 
     def fit(self,
-        train:LabeledTexts|Iterable[str], # sentences, labelled with these classes or not yet
+        train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:tuple|None=None, # (pictures, labels), scored when the vectors are known
+        val:PicturesAndLabels|None=None, # labelled pictures, scored at the end
         checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         features:FeatureStore|None=None, # of sentences and templates, if already encoded
         progress:bool=True, # a bar
@@ -119,14 +119,14 @@ class TextConcepts(ClassVectors):
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         local:bool=True, # score positions, too
-        tau_image:float=0.05, # tau_s of Eq. 6
+        tau_image:float|ArrayLike=0.05, # tau_s of Eq. 6, or C
         templates:bool=True, # add the 89 template sentences of each class to the captions
     ):
         super().__init__(clip, classes)
         self.local = local
         self.tau_image = tau_image
         self.templates = templates
-        more_than(0, tau_image=tau_image)
+        temperatures(tau_image, len(self.classes))
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "The concept of each class."

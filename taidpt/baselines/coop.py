@@ -24,7 +24,7 @@ from ..encoders.pictures import as_pictures, picture_identity
 from ..files import content_digest, digest
 from ..learner import PromptModel, check_n_ctx
 from ..losses import LOSSES, scaled_loss
-from ..predict import validation
+from ..predict import PicturesAndLabels, validation
 from ..prompts import PromptLearner
 from ..scores import branch_scores
 from ..training import Recipe
@@ -117,7 +117,7 @@ class PicturePrompts(PromptModel):
     def fit(self,
         pictures, # N, in any form
         labels:Tensor|np.ndarray|list, # N × C: 1 or True if it shows the class, else 0 or -1
-        val:tuple|None=None, # (pictures, labels), scored after each epoch
+        val:PicturesAndLabels|None=None, # labelled pictures, scored after each epoch
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         progress:bool=True, # bars
     )->'Self': # itself

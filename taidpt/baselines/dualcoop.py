@@ -24,7 +24,7 @@ from ..predict import Predictor
 from ..prompts import PromptLearner
 from ..scores import dense_scores
 from ..tags import Thresholds
-from ..training import Recipe
+from ..training import Recipe, more_than
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-006
 DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
@@ -75,6 +75,7 @@ class DualCoOp(PicturePrompts):
         self.learn_scale = learn_scale
         self.seed = seed
         check_n_ctx(n_ctx, clip)
+        more_than(0, tau_image=tau_image)                   # one for all classes
         self.recipe()
 
     def checked_labels(self, labels, count:int)->Tensor: # N × C; N pictures -> int8

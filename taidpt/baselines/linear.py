@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from numpy.typing import ArrayLike
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -20,7 +21,7 @@ from ..clip import FrozenCLIP
 from ..learner import class_means
 from ..losses import LOSSES
 from ..scores import global_scores
-from ..training import at_least, more_than, resolve
+from ..training import at_least, more_than, resolve, temperatures
 
 # %% ../../nbs/baselines/linear.ipynb #linear-005
 def ridge(
@@ -102,7 +103,7 @@ class TextLinear(ClassVectors):
         lr:float=1e-2, # of Adam
         batch_size:int=512, # sentences a step
         local:bool=True, # score positions, too
-        tau_image:float=0.1, # tau_s of Eq. 6
+        tau_image:float|ArrayLike=0.1, # tau_s of Eq. 6, or C
         templates:bool=False, # add the 89 template sentences of each class to the captions
         seed:int=0, # of the order and of the noise
         solver:str|None=None, # 'closed' or 'adam'; None: closed where there is a closed form
@@ -124,7 +125,8 @@ class TextLinear(ClassVectors):
             raise ValueError(f"loss must be 'squares', 'pairs' or 'bce', not {loss!r}")
         if solver is not None and solver not in _SOLVERS[loss]: raise ValueError(
             f'solver of {loss!r} must be {" or ".join(map(repr, _SOLVERS[loss]))}, not {solver!r}')
-        more_than(0, penalty=penalty, lr=lr, tau_image=tau_image)
+        more_than(0, penalty=penalty, lr=lr)
+        temperatures(tau_image, len(self.classes))
         at_least(0, noise=noise)
         at_least(1, whole=True, epochs=epochs, batch_size=batch_size)
 

@@ -31,6 +31,7 @@ def load_model(
     path:str|Path, # a file of `save`, or a checkpoint
     clip:FrozenCLIP|None=None, # the CLIP it was made with; None loads it by its name
     trust:bool=False, # load that CLIP from a repository, folder or file, too
+    **given, # a setting that is your own function: loss=…
 )->Predictor: # of the class that was saved, ready to predict
     "Read a model of any method, with those inside it. Raises what `Predictor.load` raises."
-    return read_model(path, clip, trust)
+    return read_model(path, clip, trust, **given)

@@ -23,7 +23,7 @@ from ..encoders.features import FeatureStore, to_device
 from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..losses import scaled_loss
-from ..predict import Predictor, learn_at_once, validation
+from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..scores import global_scores
 from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
@@ -109,7 +109,7 @@ class TipAdapter(Predictor):
     def fit(self,
         pictures, # K labelled pictures, in any form
         labels:Tensor|np.ndarray|list, # K × C: 1 or True where the picture shows the class
-        val:tuple|None=None, # (pictures, labels), scored when the cache is full
+        val:PicturesAndLabels|None=None, # labelled pictures, scored at the end
         checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         progress:bool=True, # bars
     )->'TipAdapter': # itself

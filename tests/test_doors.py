@@ -1,0 +1,177 @@
+"""What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
+import warnings
+from dataclasses import is_dataclass
+from functools import cache
+from inspect import signature
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from taidpt import all as everything
+from taidpt.all import (
+    CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
+    load_model)
+from taidpt.apps.evaluation import evaluate_model
+from taidpt.apps.learning import learn_tagger
+from taidpt.apps.models import ready_model
+from taidpt.apps.onnx import Tagger, export_tagger
+from taidpt.datasets.labelled import LabeledPictures
+from taidpt.encoders.features import FeatureStore
+from taidpt.text.synonyms import is_slip
+
+pytestmark = pytest.mark.xdist_group('doors')
+NAMES = ['cat', 'dog']
+TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
+
+
+@cache
+def clip() -> FrozenCLIP: return load_clip(device='cpu')
+
+
+def test_a_file_of_sentences(tmp_path):
+    "`fit` reads a file; a sentence in place of many names no file."
+    path = tmp_path/'llm.txt'
+    path.write_text('\n'.join(TEXTS))
+    concepts = TextConcepts(clip(), NAMES)
+    want = concepts.fit(TEXTS, progress=False).vectors_
+    for given in path, str(path): assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
+    with pytest.raises(FileNotFoundError, match='lm.txt: there is no such file'): concepts.fit('lm.txt')
+    with pytest.raises(TypeError, match='many sentences, not one text'): concepts.fit('a cat')
+    with pytest.raises(TypeError, match=r"label\(read_captions\('llm.txt'\)\)"):
+        NounFilter(NAMES).label('llm.txt', progress=False)
+
+
+def test_val_takes_labelled_pictures():
+    "`val` takes `LabeledPictures` of the same classes, or (pictures, labels)."
+    photos = bundled_photos(['person', 'bicycle'])[:8]
+    concepts = TextConcepts(clip(), photos.classes)
+    texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a tree']*2
+    rows = [concepts.fit(texts, val=val, progress=False).history_
+            for val in (photos, (photos.pictures, photos.labels))]
+    assert rows[0] == rows[1]
+    for val, says in ((bundled_photos(['bicycle', 'person']), 'labels of bicycle, person, but'),
+                      (photos.pictures, 'val must be')):
+        with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
+
+
+@pytest.mark.parametrize(('name', 'word', 'slip'), [
+    ('dgo', 'dog', True), ('caat', 'cat', True), ('cat', 'car', True), ('axolotl', 'alot', False),
+    ('dog', 'god', False), ('dog', 'dog', True)])
+def test_slips(name, word, slip): assert is_slip(name, word) == slip
+
+
+def test_a_class_that_no_sentence_names():
+    "It is learned from templates, with a warning; a misspelled one is an error."
+    with pytest.warns(UserWarning, match='No sentence names axolotl: templates such as'):
+        learned = learn_tagger(['cat', 'dog', 'axolotl'], TEXTS, progress=False)
+    assert learned.model.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
+    with pytest.raises(ValueError, match='did you mean dog'):
+        learn_tagger(['cat', 'dgo', 'axolotl'], TEXTS, progress=False)
+
+
+def test_prompts_begin_at_words(tmp_path):
+    "With `init='a photo of a'` they are at first the hand-written ones, and learn from there."
+    texts = [f'a photo of a {name}.' for name in NAMES]
+    by_hand = F.normalize(clip().encode_texts(clip().tokenize(texts))[0], dim=-1)
+    for own in (False, True):
+        model = TaIDPT(clip(), NAMES, 4, init='a photo of a', class_specific=own, epochs=1, lr=1e-6)
+        for E in model.fresh_prompts(model.recipe_for(None))():
+            assert (E - by_hand).abs().max() < 1e-6
+    start = model.fresh_prompts(model.recipe_for(None)).ctx_global
+    model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
+    step = (model.prompts_.ctx_global - start).abs().max()
+    assert 0 < step < .01
+    other = TaIDPT(clip(), NAMES, 4, init='the picture of a', class_specific=True, epochs=1, lr=1e-6)
+    with pytest.raises(ValueError, match='init'):
+        other.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
+    with pytest.raises(ValueError, match=r"'a photo of a' with 4 tokens \(n_ctx=4"):
+        TaIDPT(clip(), NAMES, init='a photo of a')
+
+
+@cache
+def photos() -> FeatureStore:
+    return encode_pictures(clip(), bundled_photos().pictures[:6], progress=False)
+
+
+@pytest.mark.parametrize('kind', [list, tuple, np.array, torch.tensor])
+def test_a_temperature_for_each_class(kind, tmp_path):
+    "Each column has the scores of a model with that temperature, from a file, too."
+    def concepts(tau): return TextConcepts(clip(), NAMES, tau_image=tau).fit(TEXTS, progress=False)
+    def prompts(tau): return TaIDPT(clip(), NAMES, 2, epochs=1, tau_image=tau).fit(TEXTS, progress=False)
+    for make in concepts, prompts:
+        both = make(kind([.02, 1.]))
+        scores = both.predict(photos())
+        for c, tau in enumerate((.02, 1.)):
+            torch.testing.assert_close(scores[:, c], make(tau).predict(photos())[:, c])
+        both.save(tmp_path/'m.safetensors')
+        back = load_model(tmp_path/'m.safetensors', clip())
+        assert torch.equal(back.predict(photos()), scores)
+        assert clone(back).tau_image == back.tau_image
+    for tau, says in ((kind([.1]*3), '3 temperatures, but there are 2'), (kind([.1, 0.]), 'more than 0')):
+        for make in concepts, prompts:
+            with pytest.raises(ValueError, match=says): make(tau)
+
+
+def in_halves(pictures: LabeledPictures) -> tuple[list, list]:
+    "Pictures and labels as lists, in two halves that show each class"
+    rows = torch.arange(8).tolist()
+    for c in range(len(pictures.classes)): rows += pictures.labels[:, c].nonzero()[:2].flatten()
+    first, second = rows[8::2] + rows[:4], rows[9::2] + rows[4:8]
+    return ([str(pictures.pictures[i]) for i in first + second],
+            [pictures.labels[i].int().tolist() for i in first + second])
+
+
+def test_searches_take_lists():
+    "`cross_val_score` and `GridSearchCV` with paths, sentences, and labels as nested lists"
+    pictures, y = in_halves(bundled_photos(['person', 'bicycle']))
+    own = CoOp(clip(), ['person', 'bicycle'], 2, epochs=1)
+    assert len(cross_val_score(own, pictures, y, cv=2, error_score='raise')) == 2
+    texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a person']*4
+    labels = [[1, 1], [1, 0], [0, 1], [1, 0]]*4
+    def on_photos(model, texts, y): return model.score(photos(), shown)
+    shown = bundled_photos(['person', 'bicycle']).labels[:6].tolist()
+    for model in (TaIDPT(clip(), ['person', 'bicycle'], 2, epochs=1, templates=False),
+                  TextConcepts(clip(), ['person', 'bicycle'])):
+        search = GridSearchCV(model, {'tau_image': [.1, [.1, .2]]}, scoring=on_photos, cv=2,
+                              error_score='raise')
+        with warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            assert search.fit(texts, labels).best_score_ == search.cv_results_['mean_test_score'].max()
+    with pytest.raises(ValueError, match='scoring=lambda'):
+        cross_val_score(model, texts, labels, cv=2, error_score='raise')
+
+
+def test_a_tagger_is_evaluated(tmp_path):
+    "With the scores, and by the thresholds, of the model in it; as a table by class, too"
+    pytest.importorskip('onnxruntime')
+    pictures = bundled_photos(['person', 'bicycle'])[:8]
+    model = ready_model(pictures.classes, clip(), progress=False)
+    export_tagger(model, tmp_path/'m.onnx')
+    want = evaluate_model(model, pictures, progress=False)
+    for tagger in Tagger(tmp_path/'m.onnx'), ready_model(tmp_path/'m.onnx'):
+        found = evaluate_model(tagger, pictures)
+        ours, theirs = (e.figures['methods'][e.name] for e in (found, want))
+        assert ours['mAP'] == pytest.approx(theirs['mAP'])
+        assert ours['tags']['CF1'] == pytest.approx(theirs['tags']['CF1'])
+    assert 'of the file' in str(found)
+    frame = found.to_frame()
+    assert frame.loc['person', 'm.onnx'] == ours['AP']['person']
+    for written in (frame.to_csv(), frame.to_latex()): assert 'person' in written
+    for how, says in ((dict(calibrate=True), 'export it again'), ({}, 'read them with its classes')):
+        labels = pictures if how else bundled_photos(['bicycle', 'person'])
+        with pytest.raises(ValueError, match=says): evaluate_model(tagger, labels, **how)
+    with pytest.raises(ValueError, match='holds no CLIP'): found.save_report(tmp_path/'x.html')
+
+
+def test_help_shows_every_argument():
+    "The docstring of each name of `taidpt.all` has its arguments, and remarks on those of TaIDPT."
+    for name in everything.__all__:
+        made = getattr(everything, name)
+        constructor = vars(made).get('__init__') if isinstance(made, type) else made
+        if not hasattr(constructor, '__code__') or is_dataclass(made): continue
+        for argument in signature(made).parameters: assert argument in made.__doc__, name
+    assert '    passes over the sentences; None: what the CLIP' in TaIDPT.__doc__
