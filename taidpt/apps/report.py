@@ -537,14 +537,25 @@ def _tags_table(methods:Mapping[str, dict])->str:
             if tags: rows.append([name, *_tags_row(tags)])
     return as_table(rows, ['', 'thresholds', 'CF1', '95 %', 'OF1', '95 %', 'tags a picture'])
 
-def _classes_table(methods:Mapping[str, dict])->str:
-    "Average precision by class; the limits are of the last method."
-    *_, last = methods.values()
+def _classes_table(
+    methods:Mapping[str, dict],
+    last:str, # the method whose limits are shown, if it is among them
+)->str:
+    "Average precision by class; in several tables if one is wider than a terminal."
+    head = ['', 'pictures', *methods]
+    if last in methods: head.append('95 %')
+    counted = next(iter(methods.values()))['tags']['classes']
     rows = []
-    for name, its in last['tags']['classes'].items():
-        aps = [method['AP'][name] for method in methods.values()]
-        rows.append([name, its['pictures'], *aps, _LIMITS(*last['AP_interval'][name])])
-    return as_table(rows, ['', 'pictures', *methods, '95 %'])
+    for name, its in counted.items():
+        row = [name, its['pictures'], *(method['AP'][name] for method in methods.values())]
+        if last in methods: row.append(_LIMITS(*methods[last]['AP_interval'][name]))
+        rows.append(row)
+    table = as_table(rows, head)
+    width = max(map(len, table.splitlines()))
+    if width <= 100 or len(methods) == 1: return table
+    half = (len(methods) + 1) // 2
+    parts = dict(list(methods.items())[:half]), dict(list(methods.items())[half:])
+    return '\n\n'.join(_classes_table(part, last) for part in parts)
 
 def _thresholds_table(tags:Mapping)->str:
     "Threshold, precision and recall of each class."
@@ -581,7 +592,7 @@ def figures_text(
     if held_out: lines.append(_gains_line(held_out['gain_over_default']))
     lines += [
         f'\nAverage precision by class; 95 % is of {ours}\n',
-        _classes_table(methods),
+        _classes_table(methods, ours),
         f'\n{by_class}\n',
         _thresholds_table(held_out or tags)]
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
