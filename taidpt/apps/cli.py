@@ -399,7 +399,7 @@ def _label_file(asked:_Asked, captions, out:Path|None, rules:str)->None: # capti
 
 # %% ../../nbs/apps/cli.ipynb #cli-label-options
 _Folder = Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
-    _CAPTIONS + ' Or a folder of such files.'))]
+    _CAPTIONS + '. Or a folder of such files.'))]
 _Labelled = Annotated[Path|None, Option(metavar='FILE', help=(
     'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]
 _Sentence = Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]
@@ -583,7 +583,7 @@ def _note_fitted(found:'Evaluation', labels:str)->None: # the table of labels
 @app.command(epilog=examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors',
-    'taidpt evaluate mine.safetensors taidpt.safetensors --labels labels.tsv --over taidpt') + (
+    'taidpt evaluate taidpt.safetensors mine.safetensors --labels labels.tsv --over taidpt') + (
     '\n\n\b\nThe table has a line for each picture, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
