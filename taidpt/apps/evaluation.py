@@ -99,7 +99,8 @@ class Evaluation:
 
     def save_report(self, path:str|Path)->None: # an .html file
         "Write a page with the figures and every picture."
-        write_report(path, self.model, self.pictures, self.scores, over=self.over,
+        about = {BY_NAMES: 'class concepts from the bundled captions'}
+        write_report(path, self.model, self.pictures, self.scores, about=about, over=self.over,
                      models=self.models)
 
 def _measure_tagger(
@@ -145,7 +146,8 @@ def _check_alike(models:Mapping[str, Predictor])->None:
     "`ValueError` for a name of a row without training, or for other classes than the first's."
     (first, one), *others = models.items()
     for name in UNTRAINED:
-        if name in models: raise ValueError(f'{name} is a row without training; call yours otherwise')
+        if name in models:
+            raise ValueError(f'{name} is a row without training; call yours otherwise')
     for name, other in others:
         if other.classes.names != one.classes.names: raise ValueError(
             f'{name} has other classes than {first}, or in another order; compare models that '
@@ -216,7 +218,8 @@ def evaluate_model(
     over:str|None=None, # the row over which gains are given; None: the strongest without training
     by_names:bool=True, # measure `tag --classes`, too, on the CLIP of the first model
 )->Evaluation:
-    "Measure models beside what needs no training, a tagger alone. `ValueError` if no picture shows a class."
+    """Measure models beside what needs no training, a tagger alone. `ValueError` if no picture
+    shows a class, or models have other classes."""
     if isinstance(model, Tagger): model = TaggerModel(model)
     if isinstance(model, TaggerModel):
         pictures = _measurable(labels, folder, model)
