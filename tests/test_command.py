@@ -365,3 +365,30 @@ def test_tiles_leave_calibrated_thresholds_aloud(command, model, monkeypatch):
     status, out, err = command('evaluate', 'a.safetensors', *labels, *tiles)
     assert status == 0 and 'with tiles' in out and load_model('tiles.safetensors').thresholds
     assert 'without tiles' not in command('tag', '--prompts', 'tiles.safetensors', 'photos')[2]
+
+
+def test_several_models_are_compared(command, model):
+    "Over a row that is named as its file is; what is of one model is refused before any work"
+    labels = ['--labels', 'labels.tsv']
+    Path('labels.tsv').write_text(''.join(f'photos/{photo.name}\tperson\n' for photo in PHOTOS))
+    assert command('evaluate', model, *labels, '--fast', '--calibrate', 'a.safetensors')[0] == 0
+    for over in (model, model.name, model.stem):
+        both = ['evaluate', 'a.safetensors', model, *labels, '--over', over]
+        status, out, err = command(*both, '--json')
+        found = json.loads(out)
+        assert status == 0 and found['over'] == 'model' and not found['over_was_chosen']
+        assert found['methods']['a']['gain_interval'] == [0, 0] and 'of a were fitted' in err
+    assert list(found['methods'])[2:] == ['tag --classes', 'a', 'model']
+    status, out, _ = command(*both, '--fast', '--tiles', 2)
+    assert status == 0 and 'Gain in mAP over model' in out and 'tag --classes' not in out
+    wrong = [(['--report', 'r.html'], 2, '--report is for one model'),
+             (['--calibrate', 'r.safetensors'], 2, '--calibrate is for one model'),
+             (['--fast', '--over', 'tag --classes'], 1, "no row 'tag --classes'"),
+             ([model], 2, 'given twice')]
+    for more, code, told in wrong:
+        status, out, err = command('evaluate', 'a.safetensors', model, *labels, *more)
+        assert (status, out) == (code, '') and told in ' '.join(err.replace('│', ' ').split())
+    status, _, err = command('evaluate', model, 'cat,dog', *labels, '--fast')
+    assert status == 1 and 'cat,dog has other classes than model' in err
+    status, _, err = command('evaluate', model, 'gone.onnx', *labels)
+    assert status == 1 and 'gone.onnx' in err and 'unexpected' not in err

@@ -18,10 +18,12 @@ from taidpt.all import (
 from taidpt.apps import cluster
 from taidpt.apps.cluster import label_files, score_files
 from taidpt.apps.evaluation import evaluate_model
+from taidpt.apps.report import figures_of, figures_text, write_report
 from taidpt.calibrate import calibrate
 from taidpt.clip import reference_photos
 from taidpt.baselines import concepts
-from taidpt.datasets.labelled import LabeledPictures
+from taidpt.datasets.labelled import LabeledPictures, bundled_photos
+from taidpt.metrics import Measured
 from taidpt.paper.family import Comparison, compare, keep_results, own_method, read_results
 from taidpt.paper.study import Study
 
@@ -244,6 +246,65 @@ def test_a_bucket_that_fails_keeps_no_part(tmp_path):
     with down, pytest.raises(ValueError, match=r'a\.txt: the network is down'):
         label_files(PETS, tmp_path/'a.txt', 'memory://parts-of-e', progress=False)
     assert MemoryFileSystem().ls('/parts-of-e') == []
+
+
+# What a model gains
+
+ROWS = ['zero-shot CLIP', 'zero-shot with DPT', 'tag --classes']
+
+
+def guesses(labels: torch.Tensor, noise: float, seed: int) -> torch.Tensor:
+    "Scores that know the labels but for the noise"
+    return labels + noise*torch.randn(labels.shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_models_are_compared_on_the_same_draws():
+    "Gains are those of the scores; a copy gains nothing, whatever is drawn"
+    pictures = bundled_photos(['person', 'bicycle', 'chair'])
+    one, other = (ZeroShotCLIP(clip(), pictures.classes, [t]) for t in ('a {}.', 'no {}.'))
+    models = {'one': one, 'copy': one, 'other': other}
+    found = evaluate_model(models, pictures, over='one', progress=False)
+    methods = found.figures['methods']
+    assert list(methods) == [*ROWS, *models]
+    assert (methods['copy']['gain'], methods['copy']['gain_interval']) == (0, [0, 0])
+    for name in (*ROWS, 'other'):
+        measured = (Measured(pictures.labels, found.scores[n]) for n in (name, 'one'))
+        value, *limits = next(measured).gain(next(measured))
+        assert (methods[name]['gain'], methods[name]['gain_interval']) == (value, limits)
+    assert found.gain('copy') == found.gain('one') and 'over one' in str(found)
+    assert 'favours it' not in str(found)                 # one was not chosen by its mAP
+
+
+def test_the_class_concepts_are_no_row_beside_themselves():
+    pictures = bundled_photos(['person', 'bicycle'])[:8]
+    model = concepts.ready_to_tag(clip(), pictures.classes, progress=False)
+    assert list(evaluate_model(model, pictures, progress=False).models) == [*ROWS[:2], model.title]
+    asked = evaluate_model(model, pictures, over='tag --classes', progress=False)
+    assert list(asked.models) == [*ROWS, model.title] and asked.gain() == (0, 0, 0)
+
+
+def test_better_is_said_over_the_strongest(tmp_path):
+    "A model far above zero-shot CLIP, and perhaps no better than the class concepts"
+    pictures = bundled_photos(['person', 'bicycle', 'chair'])
+    y, path = pictures.labels, tmp_path/'report.html'
+    scores = {'zero-shot CLIP': guesses(y, 9., 0), 'tag --classes': guesses(y, .7, 1)}
+    model = ZeroShotCLIP(clip(), pictures.classes)
+    both = (None, 'This may be chance:'), ('zero-shot CLIP', 'Better, beyond chance:')
+    for named, said in both:
+        write_report(path, model, pictures, scores | {'mine': guesses(y, .7, 2)}, over=named)
+        page = path.read_text(encoding='utf-8')
+        assert said in page and f'over {named or "tag --classes"}<' in page
+        assert ('favours it' in page) == (named is None)
+
+
+def test_tables_of_many_models_fit_the_terminal():
+    pictures = bundled_photos(['person', 'bicycle', 'chair'])
+    names = [*ROWS, *(f'prompts_of_tuesday_{i}' for i in range(6))]
+    scores = {name: guesses(pictures.labels, 1., i) for i, name in enumerate(names)}
+    models = dict.fromkeys(names, ZeroShotCLIP(clip(), pictures.classes))
+    told = figures_text(figures_of(models, scores, pictures), 3)
+    assert max(map(len, told.splitlines())) <= 100
+    for name in names[3:]: assert told.count(name) >= 4         # in each table
 
 
 # Thresholds, and tables of tags

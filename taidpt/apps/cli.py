@@ -556,43 +556,86 @@ def _in_tiles(model:'Predictor', tiles:int)->'Predictor':
     from taidpt.tiles import Tiled
     return Tiled(model, tiles)
 
-_Evaluated = Annotated[str, Argument(metavar='MODEL', help=(
-    _SAVED + ' Or classes, as in --classes.'))]
+_Evaluated = Annotated[list[str], Argument(metavar='MODEL...', help=(
+    _SAVED + ' Or classes, as in --classes. Several are compared.'))]
 _Labels = Annotated[str, Option(metavar='TABLE', help='.tsv or .csv of pictures and labels.')]
 _Beside = Annotated[str|None, Option(metavar='FOLDER', help='(default: beside the table)')]
 _Calibrate = Annotated[str|None, Option(metavar='FILE', help=(
     'Fit thresholds on these pictures; write the model here (may be MODEL).'))]
+_OverRow = Annotated[str|None, Option(metavar='ROW', help=(
+    'Give gains over this row of the table: a file, or zero-shot CLIP, zero-shot with DPT, '
+    'tag --classes (default: of these three, the one with the highest mAP).'))]
+_Fast = Annotated[bool, Option('--fast', help=(
+    'Leave out the row tag --classes, which takes some seconds for ten classes.'))]
+
+# %% ../../nbs/apps/cli.ipynb #f615849d
+def _check_for_one(models:Sequence[str], calibrate:str|None, report:str|None)->None:
+    "Raise errors for files that cannot be written, and `BadParameter` for those of one model."
+    for option, path, ending in (('--calibrate', calibrate, '.safetensors'),
+                                 ('--report', report, '.html')):
+        if path and len(models) > 1: raise BadParameter(f'{option} is for one model')
+        if path: check_writable(path, ending)
+
+def _row_names(models:Sequence[str])->list[str]: # as they are typed
+    "A row's name for each: its file without the ending, or all that is typed if two are alike."
+    short = [Path(text).stem if _is_model_file(text) else text for text in models]
+    if len({*short}) == len(short): return short
+    if len({*models}) < len(models): raise BadParameter('a model is given twice')
+    return list(models)
+
+def _row_of(over:str|None, models:Sequence[str], names:Sequence[str])->str|None:
+    "The row that is meant by its name, or by the name of its file."
+    for text, name in zip(models, names):
+        if over in (text, Path(text).name, Path(text).stem): return name
+    return over
+
+def _ready_all(models:Sequence[str], tiles:int, **how)->list['Predictor']: # of `ready_models`
+    "Models that can tag; faults of the command line come first."
+    asked = [_parse_model(text) for text in models]
+    from taidpt.apps.models import ready_models
+    known = ready_models(asked, progress=bars(), **how)
+    return [_in_tiles(model, tiles) for model in known] if tiles > 1 else known
+
+def _note_fitted(found:'Evaluation', labels:str)->None: # the table of labels
+    "Say whose thresholds were fitted to these pictures, and whether that helps."
+    fitted = list(found.fitted_models)
+    if fitted:
+        whose = f' of {", ".join(fitted)}' if fitted != [found.name] else ''
+        note(f'the thresholds{whose} were fitted to {labels}; the cross-validated figures show '
+             'what to expect of other pictures')
+    if found.doubt: note(f'{found.doubt}. Label more pictures, or use the model as it was before '
+                         '--calibrate')
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-do
 @app.command(epilog=examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
-    'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors') + (
+    'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors',
+    'taidpt evaluate taidpt.safetensors mine.safetensors --labels labels.tsv --over taidpt') + (
     '\n\n\b\nThe table has a line for each picture, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
-    model:_Evaluated, labels:_Labels, pictures:_Beside=None, calibrate:_Calibrate=None,
-    tiles:_Tiles=1,
+    model:_Evaluated, labels:_Labels, pictures:_Beside=None, over:_OverRow=None, fast:_Fast=False,
+    calibrate:_Calibrate=None, tiles:_Tiles=1,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise', clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32',
     trust:_Trust=False,
 )->None:
-    "Measure a model on labelled pictures; find thresholds."
-    if calibrate: check_writable(calibrate, '.safetensors')
-    if report: check_writable(report, '.html')
-    known = _ready(model, clip=clip, trust=trust, engine=engine, precision=precision)
-    if tiles > 1: known = _in_tiles(known, tiles)
+    "Measure models on labelled pictures; find thresholds."
+    _check_for_one(model, calibrate, report)
+    names = _row_names(model)
+    known = _ready_all(model, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
     from taidpt.apps.evaluation import evaluate_model
-    photos = _read_labels(labels, known.classes, pictures)
-    found = evaluate_model(known, photos, calibrate=bool(calibrate), on_error=on_error,
-                           progress=bars())
+    photos = _read_labels(labels, known[0].classes, pictures)
+    if len(known) == 1: names = [known[0].title]
+    asked = known[0] if len(known) == 1 else dict(zip(names, known))
+    found = evaluate_model(
+        asked, photos, calibrate=bool(calibrate), on_error=on_error, progress=bars(),
+        over=_row_of(over, model, names), by_names=not fast)
     if calibrate:
-        known.save(calibrate)
-        say(f'Written: {calibrate}, thresholds from {known.thresholds.pictures} pictures')
+        found.model.save(calibrate)
+        say(f'Written: {calibrate}, thresholds from {found.model.thresholds.pictures} pictures')
     if report: _keep_report(found, report)
-    if found.fitted: note(f'the thresholds were fitted to {labels}; the cross-validated figures '
-                          'show what to expect of other pictures')
-    if found.doubt: note(f'{found.doubt}. Label more pictures, or use the model as it was before '
-                         '--calibrate')
+    _note_fitted(found, labels)
     print(found.as_json() if as_json else found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo-1

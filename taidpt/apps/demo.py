@@ -64,8 +64,9 @@ def _claims(clip:FrozenCLIP, methods:Sequence[str])->list[dict]: # as `write_rep
         if r.method not in methods or (r.weights, r.photos, r.classes, r.relative) != wanted:
             continue
         found.append({
-            'new': r.method, 'value': r.map, 'plain': r.map - r.gain, 'gain': r.over_zeroshot,
-            'where': f'{r.n_photos:,} other photos, of VOC2012', 'photos': r.n_photos})
+            'new': r.method, 'over': 'zero-shot CLIP', 'value': r.map, 'plain': r.map - r.gain,
+            'gain': r.over_zeroshot, 'where': f'{r.n_photos:,} other photos, of VOC2012',
+            'photos': r.n_photos})
     return found
 
 def _claim_in_words(claim:Mapping)->str:

@@ -6,17 +6,20 @@
 __all__ = ['Evaluation', 'compare_models', 'evaluate_model']
 
 # %% ../../nbs/apps/evaluation.ipynb #evaluation-003
-import json
-from collections.abc import Mapping
+import json, warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from .models import TaggerModel
 from .onnx import Tagger
-from .report import figures_of, figures_text, write_report
+from .report import (
+    BY_NAMES, UNTRAINED, figures_of, figures_text, write_report)
+from ..baselines.concepts import ready_to_tag
 from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..metrics import Interval, Measured
@@ -30,7 +33,8 @@ class Evaluation:
     pictures:LabeledPictures # N pictures, C classes
     models:Mapping[str, Predictor] # name -> model; the last one is in question
     scores:Mapping[str, Tensor] # name -> N × C; NaN: could not be read
-    fitted:bool=False # whether the last model's thresholds were fitted to these pictures
+    fitted_models:Sequence[str]=() # those whose thresholds were fitted to these pictures
+    over:str|None=None # the baseline; None: the strongest without training
 
     @property
     def name(self)->str: return list(self.models)[-1]
@@ -38,14 +42,24 @@ class Evaluation:
     @property
     def model(self)->Predictor: return self.models[self.name]
 
+    @property
+    def fitted(self)->bool:
+        "Whether the last model's thresholds were fitted to these pictures."
+        return self.name in self.fitted_models
+
     @cached_property
     def figures(self)->dict: # as JSON can hold it
         "All figures by name, as of `figures_of`."
-        fitted = [self.name] if self.fitted else []
-        found = figures_of(self.models, self.scores, self.pictures, fitted)
+        found = figures_of(
+            self.models, self.scores, self.pictures, self.fitted_models, self.over)
         if isinstance(self.model, TaggerModel):
             found['methods'][self.name]['tags']['thresholds'] = 'of the file'
         return found
+
+    @property
+    def baseline(self)->str|None: # None: it was not named, and all models were trained
+        "The model over which gains are given."
+        return self.figures['over']
 
     def to_frame(self): # `pandas.DataFrame`, a row a class that a picture shows
         """Pictures, AP of each model, and of the last one its limits and tags, in percent.
@@ -69,10 +83,14 @@ class Evaluation:
         gains = self.figures['methods'][self.name]['held_out']['gain_over_default']
         return calibration_doubt({name: Interval(*gain) for name, gain in gains.items()})
 
-    def gain(self, over:str)->Interval: # in percent
-        "The last model's gain in mAP over another one."
+    def gain(self,
+        over:str|None=None, # a model; None: the baseline
+        of:str|None=None, # a model; None: the last
+    )->Interval: # in percent
+        "A model's gain in mAP over another one, on the same draws of the pictures."
         labels = self.pictures.labels
-        ours, theirs = (Measured(labels, self.scores[name]) for name in (self.name, over))
+        ours = Measured(labels, self.scores[of or self.name])
+        theirs = Measured(labels, self.scores[over or self.baseline])
         return ours.gain(theirs)
 
     def __str__(self)->str: return figures_text(self.figures, len(self.pictures.classes))
@@ -81,10 +99,21 @@ class Evaluation:
 
     def save_report(self, path:str|Path)->None: # an .html file
         "Write a page with the figures and every picture."
-        write_report(path, self.model, self.pictures, self.scores)
+        about = {BY_NAMES: 'class concepts from the bundled captions'}
+        write_report(path, self.model, self.pictures, self.scores, about=about, over=self.over,
+                     models=self.models)
 
-def _measure_tagger(model:TaggerModel, pictures:LabeledPictures, on_error:str)->Evaluation:
-    "The scores of a tagger alone. `ValueError` for labels of other classes."
+def _measure_tagger(
+    model:TaggerModel,
+    pictures:LabeledPictures, # with labels of its classes
+    calibrate:bool, over:str|None, on_error:str, # as in `evaluate_model`
+)->Evaluation:
+    "The scores of a tagger alone. `ValueError` for what takes more, and labels of other classes."
+    if calibrate: raise ValueError(
+        f'{model.title}: the thresholds of a tagger are fixed; calibrate the model that it was '
+        'exported from, and export it again')
+    if over is not None: raise ValueError(
+        f'{model.title}: a tagger is measured alone; compare the model that it was exported from')
     if pictures.classes.natural != model.tagger.classes: raise ValueError(
         f'{model.title} tags {", ".join(model.tagger.classes[:5])}, the labels are of '
         f'{", ".join(pictures.classes.natural[:5])}: read them with its classes')
@@ -101,32 +130,113 @@ def compare_models(
     models, scores = beside_zero_shot(models, pictures.pictures, on_error, progress)
     return Evaluation(pictures, models, scores)
 
+# %% ../../nbs/apps/evaluation.ipynb #4816d452
+def _titled(models:Sequence[Predictor])->dict[str, Predictor]:
+    "Models by title; a title that another row has gets a number."
+    named = {}
+    for model in models:
+        name, number = model.title, 1
+        while name in named or name in UNTRAINED:
+            number += 1
+            name = f'{model.title} {number}'
+        named[name] = model
+    return named
+
+def _check_alike(models:Mapping[str, Predictor])->None:
+    "`ValueError` for a name of a row without training, or for other classes than the first's."
+    (first, one), *others = models.items()
+    for name in UNTRAINED:
+        if name in models:
+            raise ValueError(f'{name} is a row without training; call yours otherwise')
+    for name, other in others:
+        if other.classes.names != one.classes.names: raise ValueError(
+            f'{name} has other classes than {first}, or in another order; compare models that '
+            'have the same')
+
+def _as_named(models)->dict[str, Predictor]: # as `evaluate_model` takes them
+    "Models by name. `ValueError` for none, or for some that cannot be compared."
+    if isinstance(models, Mapping): named = dict(models)
+    else: named = _titled([models] if isinstance(models, Predictor) else models)
+    if not named: raise ValueError('there is no model to measure')
+    for name, one in named.items():
+        if isinstance(one, Tagger | TaggerModel): raise ValueError(
+            f'{name}: a tagger is measured alone; compare the model that it was exported from')
+    _check_alike(named)
+    return named
+
+# %% ../../nbs/apps/evaluation.ipynb #abd67d5d
+def _check_baseline(over:str|None, names:Sequence[str], by_names:bool)->None: # names of models
+    "Raise `ValueError` for a baseline that is no row."
+    rows = [row for row in UNTRAINED if by_names or row != BY_NAMES] + list(names)
+    if over is not None and over not in rows:
+        raise ValueError(f'there is no row {over!r}; the rows are {", ".join(rows)}')
+
+def _warn_of_clips(models:Mapping[str, Predictor])->None:
+    "Warn of models with another CLIP than the first's, which the rows without training have."
+    first = next(iter(models.values())).clip
+    others = [name for name, model in models.items() if model.clip is not first]
+    if others: warnings.warn(
+        f'{", ".join(others)}: on another CLIP than the rows without training, which are on '
+        f'{first.name or "that of the first model"}', stacklevel=3)
+
+def _without_twin(found:Evaluation)->Evaluation:
+    "The same without `tag --classes` if this is the only model."
+    *rows, name = found.models
+    if rows[-1] != BY_NAMES or found.over == BY_NAMES: return found
+    theirs, ours = (found.scores[row].nan_to_num() for row in (BY_NAMES, name))
+    if not torch.equal(theirs, ours): return found
+    rows = [*rows[:-1], name]
+    models = {row: found.models[row] for row in rows}
+    return replace(found, models=models, scores={row: found.scores[row] for row in rows})
+
 # %% ../../nbs/apps/evaluation.ipynb #evaluation-do-1
-def evaluate_model(
-    model:Predictor|Tagger|TaggerModel, # gets `thresholds` from `calibrate`, if it is no tagger
-    labels:LabeledPictures|str|Path, # N pictures with labels; or a table, as in `read_labels`
-    folder:str|Path|None=None, # of the pictures of a table; None: beside it
-    calibrate:bool=False, # fit the model's thresholds to these pictures; `save` keeps them
-    on_error:str='raise', progress:bool=True, # as in `compare_models`
-)->Evaluation:
-    "Measure a model beside zero-shot CLIP, a tagger alone. `ValueError` if no picture shows a class."
-    if isinstance(model, Tagger): model = TaggerModel(model)
+def _measurable(
+    labels:LabeledPictures|str|Path, folder:str|Path|None, # as in `evaluate_model`
+    model:Predictor, # with the classes
+)->LabeledPictures:
+    "The labelled pictures. `ValueError` if none shows a class."
     pictures = labels
     if not isinstance(labels, LabeledPictures):
         pictures = read_labels(labels, model.classes, folder)
     if not pictures.labels.any(): raise ValueError(
         f'{pictures.table or "these labels"}: no picture shows a class of '
         f'{pictures.classes.name}; there is nothing to measure')
+    return pictures
+
+def _fit_thresholds(model:Predictor, pictures:LabeledPictures, scores:Tensor, data:str)->None:
+    "Fit the model's thresholds to its scores, N × C, of pictures with this hash."
+    default, names = model.default_rule().limits, model.classes.names
+    source = Path(pictures.table).name
+    model.thresholds = calibrate_scores(pictures.labels, scores, names, default, source, data)
+
+def evaluate_model(
+    model:Predictor|Sequence[Predictor]|Mapping[str, Predictor]|Tagger|TaggerModel, # or several
+    labels:LabeledPictures|str|Path, # N pictures with labels; or a table, as in `read_labels`
+    folder:str|Path|None=None, # of the pictures of a table; None: beside it
+    calibrate:bool=False, # fit the one model's thresholds to these pictures; `save` keeps them
+    on_error:str='raise', progress:bool=True, # as in `compare_models`
+    over:str|None=None, # the row over which gains are given; None: the strongest without training
+    by_names:bool=True, # measure `tag --classes`, too, on the CLIP of the first model
+)->Evaluation:
+    """Measure models beside what needs no training, a tagger alone. `ValueError` if no picture
+    shows a class, or models have other classes."""
+    if isinstance(model, Tagger): model = TaggerModel(model)
     if isinstance(model, TaggerModel):
-        if not calibrate: return _measure_tagger(model, pictures, on_error)
-        raise ValueError(f'{model.title}: the thresholds of a tagger are fixed; calibrate the model '
-                         'that it was exported from, and export it again')
-    found = compare_models({model.title: model}, pictures, on_error, progress)
-    scores = found.scores[model.title]
-    data = pictures_digest(pictures.pictures, scores)
-    if calibrate:
-        default, names = model.default_rule().limits, model.classes.names
-        source = Path(pictures.table).name
-        model.thresholds = calibrate_scores(pictures.labels, scores, names, default, source, data)
-    known = model.thresholds
-    return replace(found, fitted=known is not None and bool(data) and known.data == data)
+        pictures = _measurable(labels, folder, model)
+        return _measure_tagger(model, pictures, calibrate, over, on_error)
+    models = _as_named(model)
+    *others, last = models
+    if calibrate and others: raise ValueError('calibrate one model at a time')
+    first = next(iter(models.values()))
+    pictures = _measurable(labels, folder, first)
+    _check_baseline(over, list(models), by_names)
+    _warn_of_clips(models)
+    untrained = {}
+    if by_names: untrained[BY_NAMES] = ready_to_tag(first.clip, first.classes, progress)
+    found = compare_models(untrained | models, pictures, on_error, progress)
+    data = pictures_digest(pictures.pictures, found.scores[last])
+    if calibrate: _fit_thresholds(models[last], pictures, found.scores[last], data)
+    fitted = [name for name, model in models.items()
+              if data and model.thresholds is not None and model.thresholds.data == data]
+    found = replace(found, fitted_models=fitted, over=over)
+    return found if others else _without_twin(found)

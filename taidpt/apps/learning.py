@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from .console import check_no_file, silent
 from .evaluation import Evaluation, compare_models
 from .models import as_clip
+from .report import BY_NAMES
 from ..baselines.concepts import TextConcepts, ready_to_tag, some_captions
 from ..baselines.linear import TextLinear
 from ..baselines.loading import load_model
@@ -103,7 +104,7 @@ def _in_full_precision(model:Predictor, clip:str|None)->Predictor: # name of its
         return load_model(path, as_clip(clip))
 
 # %% ../../nbs/apps/learning.ipynb #learning-class
-_UNTRAINED, _TRAINED = 'tag --classes', 'this model'            # rows of its tables
+_TRAINED = 'this model'                     # its row in the tables, beside `BY_NAMES`
 
 @dataclass(frozen=True, eq=False)
 class Learned:
@@ -116,7 +117,7 @@ class Learned:
     @property
     def gain(self)->Interval|None: # in percent; None: there were no pictures
         "What training brings in mAP, over class concepts from the bundled captions."
-        return self.evaluation and self.evaluation.gain(_UNTRAINED)
+        return self.evaluation and self.evaluation.gain(BY_NAMES)
 
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write the model, and remove the checkpoint, which is of no more use."
@@ -128,7 +129,7 @@ class Learned:
         if not self.evaluation: return told
         gain = self.gain
         return (f'{told}\n\n{self.evaluation}\n\nTraining brings {gain.value:+.1f} points of mAP '
-                f'(95 %: {gain.low:+.1f} to {gain.high:+.1f}) over {_UNTRAINED}, which needs none')
+                f'(95 %: {gain.low:+.1f} to {gain.high:+.1f}) over {BY_NAMES}, which needs none')
 
 # %% ../../nbs/apps/learning.ipynb #learning-words
 def _told_counts(train:LabeledTexts)->str: # of twelve classes at most
@@ -198,7 +199,7 @@ def _measured(model:Predictor, val:LabeledPictures|None, progress:bool)->Evaluat
     "The model beside zero-shot CLIP and class concepts."
     if val is None: return None
     untrained = ready_to_tag(model.clip, model.classes, progress)
-    return compare_models({_UNTRAINED: untrained, _TRAINED: model}, val, progress=progress)
+    return compare_models({BY_NAMES: untrained, _TRAINED: model}, val, progress=progress)
 
 # %% ../../nbs/apps/learning.ipynb #learning-do
 def learn_tagger(
