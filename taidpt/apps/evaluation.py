@@ -159,7 +159,7 @@ def _as_named(models)->dict[str, Predictor]: # as `evaluate_model` takes them
     else: named = _titled([models] if isinstance(models, Predictor) else models)
     if not named: raise ValueError('there is no model to measure')
     for name, one in named.items():
-        if isinstance(one, Tagger | TaggerModel): raise ValueError(
+        if isinstance(one, Tagger | TaggerModel): raise ValueError(  # noqa: TRY004
             f'{name}: a tagger is measured alone; compare the model that it was exported from')
     _check_alike(named)
     return named
