@@ -233,7 +233,7 @@ class Tagger:
         threshold:float|Sequence[float]|None=None, # as in `rule`
         on_error:str='raise', # as in `predict`
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
-        "The classes of each picture, the surest first: present ones, then the others."
+        "The classes of each picture, the most confident first: present ones, then the others."
         rule = self.rule(threshold)
         return rule.tags(self.predict(pictures, on_error), self.classes)
 

@@ -70,7 +70,7 @@ def _shade_url(weights:Tensor)->str: # h × w, any range
 class _Found(NamedTuple):
     "A photo that could be read, and what the model found in it."
     picture:str|Path # a file or a URL
-    tags:list[Tag] # of all classes under natural names, the surest first
+    tags:list[Tag] # of all classes under natural names, the most confident first
     limits:dict[str, float] # class -> its threshold on this photo
     labels:set[str]|None # None: unknown
 
@@ -111,7 +111,7 @@ def _card_tags(found:_Found)->list[Tag]:
 
 # %% ../../nbs/apps/report.ipynb #1e824907
 def _urgency(found:_Found, tags:Sequence[Tag])->float: # of its card
-    "Score minus threshold of the surest tag; with labels, how far the worst is on the wrong side."
+    "Score minus threshold of the most confident tag; with labels, how far the worst is on the wrong side."
     above = {tag.label: tag.score - found.limits[tag.label] for tag in tags}
     if found.labels is None: return max(above.values())
     return max(-margin if name in found.labels else margin for name, margin in above.items())
@@ -229,7 +229,7 @@ def _strongest_untrained(
 
 # %% ../../nbs/apps/report.ipynb #report-049
 def _headline(photos:Sequence[_Found])->dict: # with labels
-    "Share of photos with a class whose surest tag is right; number whose tags are all exact."
+    "Share of photos with a class whose most confident tag is right; number whose tags are all exact."
     first, exact = [], 0
     for found in photos:
         if found.labels:

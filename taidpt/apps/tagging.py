@@ -121,7 +121,7 @@ class TaggedPictures:
     "Pictures and the classes of each."
     pictures:Sequence[str|Path] # N files or URLs
     names:Sequence[str] # C classes
-    tags:list[list[Tag]] # N × C, the surest first; [] for a picture that could not be read
+    tags:list[list[Tag]] # N × C, the most confident first; [] for a picture that could not be read
     model:'Predictor|None'=None # which found them; None: a one-file tagger
     scores:'Tensor|None'=None # N × C, which the rule compared
     rule:Rule|None=None # what is tagged
@@ -135,8 +135,8 @@ class TaggedPictures:
         "Which pictures could be read."
         return [bool(tags) for tags in self.tags]
 
-    def best(self, top:int|None=None)->list[list[Tag]]: # N lists, the surest first
-        "The present classes of each picture, or its `top` surest ones, present or not."
+    def best(self, top:int|None=None)->list[list[Tag]]: # N lists, the most confident first
+        "The present classes of each picture, or its `top` most confident ones, present or not."
         if top is None: return [[t for t in tags if t.present] for tags in self.tags]
         return [tags[:top] for tags in self.tags]
 
@@ -228,7 +228,7 @@ def _tag_rows(found:TaggedPictures, tags:list[list[Tag]])->Iterator[tuple[str, s
 def _save_database(
     path:str|Path, # a .db file
     found:TaggedPictures,
-    top:int|None=None, # present classes among so many of the surest; None: all of them
+    top:int|None=None, # present classes among so many of the most confident; None: all of them
     scores:bool=False, # fill the table of scores, too
 )->None:
     "Write pictures and tags to a database. `ValueError` for a file of another kind."
