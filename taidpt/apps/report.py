@@ -111,7 +111,7 @@ def _card_tags(found:_Found)->list[Tag]:
 
 # %% ../../nbs/apps/report.ipynb #1e824907
 def _urgency(found:_Found, tags:Sequence[Tag])->float: # of its card
-    "Score minus threshold of the most confident tag; with labels, how far the worst is on the wrong side."
+    "Score minus threshold of its most confident tag; with labels, how far its worst one is wrong."
     above = {tag.label: tag.score - found.limits[tag.label] for tag in tags}
     if found.labels is None: return max(above.values())
     return max(-margin if name in found.labels else margin for name, margin in above.items())
@@ -229,7 +229,7 @@ def _strongest_untrained(
 
 # %% ../../nbs/apps/report.ipynb #report-049
 def _headline(photos:Sequence[_Found])->dict: # with labels
-    "Share of photos with a class whose most confident tag is right; number whose tags are all exact."
+    "Share of photos with a class whose best tag is right; number whose tags are all exact."
     first, exact = [], 0
     for found in photos:
         if found.labels:

@@ -227,7 +227,7 @@ def tag(
     progress:bool=True, # bars
     as_frame:bool=False, # return a pandas table: picture, tags, and the score of each class
     stream:bool=False, # yield (picture, tags) one after another
-)->list[list[Tag]]: # for each picture (label, score, present) of each class, the most confident first
+)->list[list[Tag]]: # of each picture (label, score, present), the most confident class first
     "Tag pictures with `ready_to_tag`, without training."
     model = ready_to_tag(load_clip() if clip is None else clip, classes, progress)
     if stream: return _tag_one_by_one(model, pictures, on_error)
