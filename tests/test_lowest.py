@@ -22,6 +22,8 @@ MODULES = {                                                  # module -> package
     'PIL': 'pillow',
     'open_clip': 'open_clip_torch',
     'yaml': 'pyyaml',
+    'IPython': 'ipython',
+    'matplotlib_inline': 'matplotlib-inline',
 }
 
 

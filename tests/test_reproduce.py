@@ -273,4 +273,4 @@ def test_method_of_your_own(tmp_path, monkeypatch, capsys):
         ]
     )
     assert status == 0
-    assert '| Alone, relative |' in capsys.readouterr().out
+    assert '\n| Alone |' in capsys.readouterr().out

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from taidpt.all import LabeledTexts, TaIDPT, load_clip
 from taidpt.classes import as_classset
-from taidpt.encoders.towers import _word_embedding
+from taidpt.encoders.towers import word_embedding
 
 NUMBERS = {
     'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size',
@@ -202,7 +202,7 @@ def test_text(name, load):
     # whatever the batch is cut to
     same(clip.encode_texts(tokens[:, :int(mask.sum(1).max())])[0], want)
 
-    words = _word_embedding(clip.text)(prompts[:1, start:start + 4])[0].detach().requires_grad_()
+    words = word_embedding(clip.text)(prompts[:1, start:start + 4])[0].detach().requires_grad_()
     ours = clip.encode_prompts(words, names)
     same(ours, G)
     same(clip.encode_prompts(words.expand(2, -1, -1), names), G)
