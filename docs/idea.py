@@ -26,13 +26,21 @@ ABOUT = (
     'name, become G and L, compared with h and H; the ranking loss moves the vectors. Use: a '
     'photo’s f and F (7 × 7 places) replace h and H. Tags: bicycle, motorbike.')
 
-STYLE = '''
+# What all drawings share: their ground and their text, on light and on dark pages
+GROUND = '''
   .card { fill: #ffffff; }
   .panel { fill: #f3f5f8; }
   text { fill: #1c2430; }
   .soft { fill: #566171; }
   .bold { font-weight: 600; }
-  .said { font-family: Georgia, 'DejaVu Serif', serif; font-style: italic; }
+'''
+GROUND_ON_DARK = '''  @media (prefers-color-scheme: dark) {
+    .card { fill: #14181e; }
+    .panel { fill: #1e242d; }
+    text { fill: #e8ecf2; }
+    .soft { fill: #adb7c4; }
+'''
+STYLE = GROUND + '''  .said { font-family: Georgia, 'DejaVu Serif', serif; font-style: italic; }
   .frozen { fill: #dbe9f8; stroke: #3b78b5; }
   .whole { fill: #f6c98f; stroke: #b3701a; }
   .part { fill: #a9d8b4; stroke: #33804a; }
@@ -51,12 +59,7 @@ STYLE = '''
   .back { fill: none; stroke: #b64a4a; stroke-width: 1.5; stroke-dasharray: 4 3; }
   .backtip { fill: #b64a4a; }
   .grid { fill: none; stroke: #ffffff; stroke-opacity: .55; stroke-width: .7; }
-  @media (prefers-color-scheme: dark) {
-    .card { fill: #14181e; }
-    .panel { fill: #1e242d; }
-    text { fill: #e8ecf2; }
-    .soft { fill: #adb7c4; }
-    .frozen { fill: #1f3850; stroke: #6ea6dd; }
+''' + GROUND_ON_DARK + '''    .frozen { fill: #1f3850; stroke: #6ea6dd; }
     .whole { fill: #84561a; stroke: #f0b567; }
     .part { fill: #2a643c; stroke: #7fcf96; }
     .loss { fill: #5a2a2c; stroke: #e58a8a; }

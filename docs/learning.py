@@ -13,7 +13,7 @@ import base64
 import json
 import sys
 
-from idea import images, text
+from idea import GROUND, GROUND_ON_DARK, images, text
 
 NAMES = ['person', 'bicycle', 'motorbike', 'bus', 'dog']
 SHOWN = 'bicycle'                       # the class whose map lies over the photo
@@ -24,13 +24,7 @@ SECONDS = 10
 LEARNING = .8                           # share of the time; then the last step stays
 ABOUT = 'Forty steps: the loss falls from 6.1 to 1.7, and bicycle’s map brightens.'
 
-STYLE = '''
-  .card { fill: #ffffff; }
-  .panel { fill: #f3f5f8; }
-  text { fill: #1c2430; }
-  .soft { fill: #566171; }
-  .bold { font-weight: 600; }
-  .c0 { fill: #6b3fc4; }
+STYLE = GROUND + '''  .c0 { fill: #6b3fc4; }
   .c1 { fill: #1f6fb2; }
   .c2 { fill: #b3560f; }
   .c3 { fill: #2b7a43; }
@@ -41,12 +35,7 @@ STYLE = '''
   .now { fill: #b64a4a; }
   .map { fill: #ffd23f; }
   .dim { fill: #10131a; fill-opacity: .45; }
-  @media (prefers-color-scheme: dark) {
-    .card { fill: #14181e; }
-    .panel { fill: #1e242d; }
-    text { fill: #e8ecf2; }
-    .soft { fill: #adb7c4; }
-    .c0 { fill: #b9a0f5; }
+''' + GROUND_ON_DARK + '''    .c0 { fill: #b9a0f5; }
     .c1 { fill: #7ab8ee; }
     .c2 { fill: #f0a868; }
     .c3 { fill: #7fcf96; }
