@@ -106,13 +106,15 @@ def visible(path: Path) -> nbformat.NotebookNode:
     "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
     proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
     helpers = test_helpers(proc.nb.cells)
+    written = nbformat.read(path, as_version=4)
+    sources = {cell.id: cell.source for cell in written.cells}
     heading = ''
     for cell in proc.nb.cells:
         if cell.cell_type == 'markdown': heading = last_heading(cell.source) or heading
-        mark(cell, helpers, heading)
+        mark(cell, helpers, heading, sources.get(cell.id, ''))
     proc.process()
-    metadata = nbformat.read(path, as_version=4).metadata
-    nb = nbformat.v4.new_notebook(metadata={**metadata, 'language_info': {'name': 'python'}})
+    metadata = {**written.metadata, 'language_info': {'name': 'python'}}
+    nb = nbformat.v4.new_notebook(metadata=metadata)
     for cell in proc.nb.cells:
         if cell.cell_type == 'raw' or 'drop' in cell.metadata['tags'] or not cell.source.strip():
             continue
@@ -127,9 +129,9 @@ def last_heading(text: str) -> str:
     return found[-1] if found else ''
 
 
-def mark(cell, helpers: set[str], heading: str = ''):
+def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
     """Note in a cell's metadata what its directives ask for, its figure's words, and how it folds:
-    under the heading of an exercise, a folded cell is the answer"""
+    under the heading of an exercise, a folded cell is the answer; `source` has its directives"""
     directives = cell.directives_
     hidden = {'hide', 'default_exp'} & directives.keys() or 'nbdev_export(' in cell.source
     tags = {
@@ -141,7 +143,7 @@ def mark(cell, helpers: set[str], heading: str = ''):
     }
     cell.metadata['tags'] = [tag for tag, wanted in tags.items() if wanted]
     if cell.cell_type != 'code': return
-    alt = described(cell, directives)
+    alt = described(cell, source)
     if alt: cell.metadata['mystnb'] = dict(image=dict(alt=alt))
     answers = heading.startswith('Exercise') and 'hide-input' in cell.metadata['tags']
     kind = 'Answer' if answers else folded(cell, helpers)
@@ -265,10 +267,19 @@ def joined(cells: list) -> list:
     return out
 
 
-def described(cell, directives: dict) -> str:
-    """What a cell's figure shows, in words: from `#| fig-alt:`, or the text that the figure prints
-    as (`taidpt.plots.DescribedFigure`)"""
-    if 'fig-alt:' in directives: return ' '.join(directives['fig-alt:'])
+def figure_alt(source: str) -> str:
+    "The words of `#| fig-alt:`, on its line or, after `>-`, on the indented ones below; '' if none"
+    found = re.search(r'^#\| fig-alt: (?:>-\n((?:#\|   .+\n)+)|(.+))', f'{source}\n', re.MULTILINE)
+    if not found: return ''
+    below, beside = found.groups()
+    return ' '.join((below or beside).replace('#|', '').split())
+
+
+def described(cell, source: str) -> str:
+    """What a cell's figure shows, in words: from the `#| fig-alt:` of its whole source, or the text
+    that the figure prints as (`taidpt.plots.DescribedFigure`)"""
+    alt = figure_alt(source)
+    if alt: return alt
     for out in cell.get('outputs', []):
         data = out.get('data', {})
         if not any(mime.startswith('image/') for mime in data): continue

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import nbformat
+from build import figure_alt
 from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from pygments import highlight
@@ -222,8 +223,8 @@ def part(page: str, name: str, what: str) -> str:
     if what == 'equations': return equations(cell.source)
     if what == 'code': return code(cell.source)
     if what == 'outputs':
-        told = re.search(r'^#\| fig-alt: (.+)', cell.source, flags=re.MULTILINE)
-        return '\n'.join(output(out, told[1] if told else '') for out in cell.outputs)
+        alt = figure_alt(cell.source)
+        return '\n'.join(output(out, alt) for out in cell.outputs)
     text = listed(cell.source) if what == 'list' else without_heading(cell.source)
     return as_html(page, text)
 

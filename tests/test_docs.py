@@ -151,6 +151,14 @@ def has_picture(cell) -> bool:
     return any(kind.startswith('image/') for kind in kinds)
 
 
+def test_words_of_a_figure():
+    "On one line, or on several, as Quarto takes them, too"
+    assert build.figure_alt('#| fig-alt: A bus: red\nplot()') == 'A bus: red'
+    below = '#| echo: false\n#| fig-alt: >-\n#|   A bus:\n#|   red\n#| hide\nplot()'
+    assert build.figure_alt(below) == 'A bus: red'
+    assert build.figure_alt('plot()') == ''
+
+
 def test_figures_are_told_in_words():
     for path in build.notebooks():
         for cell in filter(has_picture, build.visible(path).cells):
