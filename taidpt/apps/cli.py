@@ -299,8 +299,11 @@ def _keep_model(model:'Predictor', path:str)->None:
 
 def _keep_report(found:'TaggedPictures|Evaluation', path:str)->None:
     "Write a page with every picture."
-    found.save_report(path)
-    say(f'Written: {path}, every picture with its tags')
+    from taidpt.apps.report import thumbnails_of
+    found.save_report(path, bars())
+    folder = thumbnails_of(path)
+    also = f'; keep its thumbnails, {folder}, beside it' if folder.is_dir() else ''
+    say(f'Written: {path}, every picture with its tags{also}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-print
 def _json_part(found:'TaggedPictures', top:int|None, first:bool)->str:

@@ -180,12 +180,15 @@ class TaggedPictures:
         with write_whole(path) as tmp:
             tmp.write_text(self.as_csv(top, scores), encoding='utf-8', newline='')
 
-    def save_report(self, path:str|Path)->None: # an .html file
+    def save_report(self,
+        path:str|Path, # an .html file; beyond 300 pictures with a folder of thumbnails
+        progress:bool=True, # a bar
+    )->None:
         "Write a page with every picture. `ValueError` for a one-file tagger, which draws no maps."
         if self.model is None:
             raise ValueError('a one-file tagger draws no maps; tag with the model it was made of')
         from taidpt.apps.report import write_tag_report     # here, as a tagger needs no PyTorch
-        write_tag_report(path, self.model, self.pictures, self.scores, self.rule)
+        write_tag_report(path, self.model, self.pictures, self.scores, self.rule, progress)
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-db-1
 _TABLES = {
