@@ -278,15 +278,14 @@ class Tagging:
         probability:float|None=None, # instead: from this probability on
         tiles:int=1, # score this many tiles a side, too
     ):
-        "Raises `ValueError` for a tagger with a probability or tiles."
+        "Raises `ValueError` for a tagger with tiles."
         model = getattr(model, 'tagger', model)                 # of a `TaggerModel`
         self.model = self.looks = model
         self.in_file = isinstance(model, Tagger)
         if self.in_file:
-            if probability is not None or tiles > 1: raise ValueError(
-                'a one-file tagger takes a threshold, and neither probability nor tiles')
+            if tiles > 1: raise ValueError('a one-file tagger takes no tiles')
             self.names = model.classes
-            self.rule = model.rule(threshold)
+            self.rule = model.rule(threshold, probability)
             self.score = partial(_scores_of_file, model)    # (pictures, on_error, progress): N × C
             return
         if tiles > 1: self.looks = _in_tiles(model, tiles, threshold is None)
@@ -329,7 +328,7 @@ def tag_pictures(
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give no tags
     progress:bool=True, # bars
 )->TaggedPictures:
-    "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with a probability or tiles."
+    "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with tiles."
     if isinstance(pictures, str | Path): pictures = find_pictures(pictures, on_error)
     tagging = Tagging(model, threshold, probability, tiles)
     return tagging.tagged(pictures, tagging.score(pictures, on_error, progress))
