@@ -333,9 +333,9 @@ class Predictor:
         unit = 'epoch' if epochs == 1 else 'epochs'
         if epochs: state = f'learned in {epochs} {unit}, '
         branches = 'both branches' if self.local else 'global branch'
-        clip = self.clip.name or 'a CLIP'
+        clip = self.clip.name or 'of your own'
         return (f'{type(self).__name__}: {len(self.classes)} classes of {self.classes.name}, '
-                f'{branches}, {state}on {clip} ({self.clip.device})')
+                f'{branches}, {state}CLIP {clip} on {self.clip.device}')
 
     def __sklearn_tags__(self): # `sklearn.utils.Tags`
         "Tags for scikit-learn's searches: an estimator of no named kind."

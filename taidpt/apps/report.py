@@ -6,7 +6,7 @@
 __all__ = ['BY_NAMES', 'UNTRAINED', 'write_report', 'write_tag_report', 'figures_of', 'figures_text']
 
 # %% ../../nbs/apps/report.ipynb #report-003
-import base64, hashlib, io
+import base64, hashlib, io, textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
@@ -597,6 +597,6 @@ def figures_text(
         _thresholds_table(held_out or tags)]
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
     if few:
-        lines.append(
-            f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}')
+        few = f'On fewer than 5 pictures, so that one more or less would change much: {few}'
+        lines += ['', textwrap.fill(few, 100)]
     return '\n'.join(lines)
