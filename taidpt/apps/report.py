@@ -6,12 +6,13 @@
 __all__ = ['BY_NAMES', 'UNTRAINED', 'write_report', 'write_tag_report', 'figures_of', 'figures_text']
 
 # %% ../../nbs/apps/report.ipynb #report-003
-import base64, hashlib, io, textwrap
+import base64, hashlib, io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
+from textwrap import fill
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -598,5 +599,5 @@ def figures_text(
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
     if few:
         few = f'On fewer than 5 pictures, so that one more or less would change much: {few}'
-        lines += ['', textwrap.fill(few, 100)]
+        lines += ['', fill(few, 100)]
     return '\n'.join(lines)
