@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
+from textwrap import fill
 from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote
@@ -653,6 +654,6 @@ def figures_text(
         _thresholds_table(held_out or tags)]
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
     if few:
-        lines.append(
-            f'\nOn fewer than 5 pictures, so that one more or less would change much: {few}')
+        few = f'On fewer than 5 pictures, so that one more or less would change much: {few}'
+        lines += ['', fill(few, 100)]
     return '\n'.join(lines)
