@@ -88,6 +88,10 @@ def _prepare_streams(installed:bool)->None: # as a command of its own, not from 
         sys.stdout.reconfigure(encoding='utf-8', errors='backslashreplace')
     if not ('tqdm' in sys.modules or sys.stderr.isatty()): os.environ.update(LOG_FILE)
 
+def _wait_asleep()->None: # PyTorch reads it as it is imported
+    "Let threads sleep while they wait for each other, unless the user has chosen."
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
 def _print_error(error:Exception)->None:
     "Print an error on one line; one that the package does not raise on purpose is unexpected."
     told = one_line(error)
@@ -100,6 +104,7 @@ def main(
 )->int: # exit status
     "The command `taidpt`. Prints an error as one line, and each warning of the package once."
     _prepare_streams(installed=argv is None)
+    if argv is None: _wait_asleep()
     argv = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
     argv.sort(key=lambda word: word not in ('-q', '--quiet', '--debug'))    # allowed anywhere
     try:

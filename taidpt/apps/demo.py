@@ -8,14 +8,16 @@ __all__ = ['METHODS', 'DemoResult', 'run_demo']
 # %% ../../nbs/apps/demo.ipynb #demo-003
 import shlex, time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
 
 from .console import as_table, silent
 from .learning import label_captions
-from .report import write_report
+from .report import BY_NAMES, write_report
+from ..baselines.concepts import ready_to_tag
 from ..baselines.linear import TextLinear
 from ..classes import VOC2007
 from ..clip import FrozenCLIP, encode_sentences, load_clip
@@ -36,9 +38,9 @@ def _named(train:LabeledTexts)->tuple[list[int], LabeledTexts]: # rows, and the 
     named.dropped = len(train) - len(named)
     return rows, named
 
-def _learn_all(clip:FrozenCLIP, train:LabeledTexts, epochs:int|None, progress:bool,
-               say:Callable)->list[Predictor]: # TaI-DPT, TaI-DPT on pairs, the head
-    "Learn by three methods from the same sentences."
+def _learn_both(clip:FrozenCLIP, train:LabeledTexts, epochs:int|None, progress:bool,
+                say:Callable)->list[Predictor]: # TaI-DPT, the head
+    "Learn by two methods from the same sentences."
     rows, named = _named(train)
     say(f'      {len(named):,} captions name a class, {named.dropped:,} do not')
     say(f'Encoding the sentences once with the embedded CLIP, on {clip.device}')
@@ -46,14 +48,12 @@ def _learn_all(clip:FrozenCLIP, train:LabeledTexts, epochs:int|None, progress:bo
     features = encode_sentences(clip, (train + templates).texts, progress=progress)
     behind = range(len(train), len(features))                # where the templates are
     of_named = features.take([*rows, *behind])
-    say('Learning prompts for both branches (TaI-DPT), by Eq. 7 and by pairs, and a linear head')
+    say('Learning prompts for both branches (TaI-DPT), and a linear head')
     classic = TaIDPT(clip, train.classes, epochs=epochs, loss='ranking')
     classic.fit(named, features=of_named, progress=progress)
-    pairs = TaIDPT(clip, train.classes, epochs=epochs, loss='pairs')
-    pairs.fit(train, features=features, progress=progress)
     linear = TextLinear(clip, train.classes, 'pairs', templates=True)
     linear.fit(train, features=features, progress=progress)
-    return [classic, pairs, Attended(linear, features)]
+    return [classic, Attended(linear, features)]
 
 # %% ../../nbs/apps/demo.ipynb #demo-claims
 def _claims(clip:FrozenCLIP, methods:Sequence[str])->list[dict]: # as `write_report` takes them
@@ -72,17 +72,47 @@ def _claims(clip:FrozenCLIP, methods:Sequence[str])->list[dict]: # as `write_rep
 def _claim_in_words(claim:Mapping)->str:
     "A result on a line."
     gain = claim['gain']
-    return (f'{claim["new"]}: mAP {claim["value"]:.1f} on {claim["where"]}, {gain.value:+.1f} '
-            f'({gain.low:+.1f} to {gain.high:+.1f}) over zero-shot CLIP')
+    return (f'{claim["new"]}: mAP {claim["value"]:.1f}, {gain.value:+.1f} ({gain.low:+.1f} to '
+            f'{gain.high:+.1f}) over zero-shot CLIP')
+
+_CLAIMED = 'concepts with attention', 'TaI-DPT', 'linear on pairs with attention'
+
+def _claims_in_words(claims:Sequence[Mapping])->list[str]: # lines; none without claims
+    "Results below the photos that they are of."
+    if not claims: return []
+    return [f'On {claims[0]["where"]}:', *(f'  {_claim_in_words(claim)}' for claim in claims)]
 
 # %% ../../nbs/apps/demo.ipynb #demo-result
 METHODS = {
     'zero-shot CLIP': '“a photo of a {}.”, whole picture',
     'zero-shot with DPT': 'the same, whole picture and positions',
+    BY_NAMES: 'means of captions, with attention; no training',
     'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',
-    'TaI-DPT on pairs': 'prompts that rank captions for each class',
     'linear on pairs with attention': 'a head that ranks captions for each class, in closed form',
 }
+
+_REPORT, _HEAD, _PROMPTS = 'report.html', 'linear.safetensors', 'prompts.safetensors'
+
+def _next_commands(head:Path)->list[str]: # a model
+    "Commands to type next."
+    return ['taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
+            f'taidpt tag --prompts {shlex.quote(str(head))} my_photos/',
+            'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
+
+def _report_on(
+    page:Path, # the .html file to write
+    photos:LabeledPictures, # N
+    claims:Sequence[Mapping], # results on other photos
+    progress:bool, # bars
+    models:Mapping[str, Predictor], # by method; the report is on the last
+    **words, # learned_from, against and commands, as `write_report` takes them
+)->Mapping[str, Tensor]: # method -> N × C; zero-shot CLIP comes first
+    "Score photos by all methods, and write the report."
+    models, scores = beside_zero_shot(models, photos.pictures, progress=progress)
+    last = list(models.values())[-1]
+    write_report(page, last, photos, scores, credits=photo_credits(), about=METHODS,
+                 claims=claims, models=models, progress=progress, **words)
+    return scores
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
@@ -94,19 +124,15 @@ class DemoResult:
     seconds:float=0. # that it took
 
     @property
-    def report(self)->Path: return self.folder/'report.html'
+    def report(self)->Path: return self.folder/_REPORT
     @property
-    def head(self)->Path: return self.folder/'linear.safetensors'
+    def head(self)->Path: return self.folder/_HEAD
     @property
-    def prompts(self)->Path: return self.folder/'prompts.safetensors'
+    def prompts(self)->Path: return self.folder/_PROMPTS
 
     @property
-    def next(self)->list[str]:
-        "Commands to type next."
-        head = shlex.quote(str(self.head))
-        return ['taidpt tag --classes "cat,dog,fire truck" my_photos/ --report tags.html',
-                f'taidpt tag --prompts {head} my_photos/',
-                'taidpt train --classes cat,dog,bus --captions my.txt --out my.safetensors']
+    def next(self)->list[str]: # commands to type next
+        return _next_commands(self.head)
 
     def map(self)->dict[str, float]: # method -> percent
         "mAP of each method on the bundled photos."
@@ -116,7 +142,7 @@ class DemoResult:
     def __str__(self)->str:
         table = [[name, value, METHODS[name]] for name, value in self.map().items()]
         return '\n'.join([
-            *map(_claim_in_words, self.claims),
+            *_claims_in_words(self.claims),
             f'\nmAP on the {len(self.photos)} photos tagged here, too few to rank methods:\n',
             as_table(table, ['', 'mAP', '']),
             f'\nDone in {self.seconds:.0f} s.',
@@ -134,22 +160,21 @@ def run_demo(
     say:Callable=silent, # hears what is being done; e.g. `print`
 )->DemoResult:
     "Learn VOC2007's classes from the bundled captions, tag the bundled photos, write a page."
-    start = time.time()
+    start, folder = time.time(), Path(folder)
+    clip, classes = load_clip(), VOC2007.spelled_naturally()
+    photos, claims = bundled_photos(classes), _claims(clip, _CLAIMED)
+    report_on = partial(_report_on, folder/_REPORT, photos, claims, progress)
+    models = {BY_NAMES: ready_to_tag(clip, classes, progress)}
+    report_on(models)
+    say(f'After {time.time() - start:.0f} s, a first result without training: {folder/_REPORT}')
     say('Reading the bundled captions (COCO val2017, CC BY 4.0), '
         "and which of VOC2007's 20 classes each names")
-    classes = VOC2007.spelled_naturally()
     train = label_captions(classes, keep_unnamed=True, progress=progress)
-    clip = load_clip()
-    models = _learn_all(clip, train, epochs, progress, say)
-    classic, _, best = models
-    photos = bundled_photos(classes)
-    say(f'Tagging {len(photos)} photos and writing the report')
-    by_title = {model.title: model for model in models}
-    scores = beside_zero_shot(by_title, photos.pictures, progress=progress)[1]
-    claims = _claims(clip, ['TaI-DPT', best.title])
-    found = DemoResult(Path(folder), photos, scores, claims)
-    best.save(found.head)
-    classic.save(found.prompts)
-    write_report(found.report, best, photos, scores, f'{len(train):,} captions', photo_credits(),
-                 METHODS, found.next, against='TaI-DPT', claims=claims, progress=progress)
-    return replace(found, seconds=time.time() - start)
+    classic, best = _learn_both(clip, train, epochs, progress, say)
+    classic.save(folder/_PROMPTS)
+    best.save(folder/_HEAD)
+    say(f'Tagging {len(photos)} photos and writing the report anew')
+    models |= {classic.title: classic, best.title: best}
+    scores = report_on(models, learned_from=f'{len(train):,} captions', against=classic.title,
+                       commands=_next_commands(folder/_HEAD))
+    return DemoResult(folder, photos, scores, claims, time.time() - start)

@@ -394,8 +394,8 @@ def write_report(
     models:Mapping[str, Predictor]=MappingProxyType({}), # by method; of the baseline, for its tags
     progress:bool=True, # a bar
 )->None:
-    """Write a page with mAP by method, average precision by class, the loss, and every photo. Beyond
-    300 photos, their thumbnails stand in a folder beside it, `thumbnails_of(path)`.
+    """Write a page with mAP by method, average precision by class, the loss, and every photo.
+    Beyond 300 photos, their thumbnails stand in a folder beside it, `thumbnails_of(path)`.
     """
     new = list(scores)[-1]
     read, broken = _readable(photos.pictures, scores[new])
