@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -266,7 +267,8 @@ _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.
 _Scores = Annotated[bool, Option('--scores', help='Show scores; with --out of all classes.')]
 _Top = Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]
 _Table = Annotated[str|None, Option(metavar='FILE', help=(
-    'A table, a row a picture: .csv, or a .db of SQLite; a later run keeps what is current.'))]
+    'A table, a row a picture: .csv, .parquet, or a .db of SQLite; a later run keeps what is '
+    'current.'))]
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
@@ -275,10 +277,13 @@ _NOT_OF_TAGGER = ('words', 'probability', 'tiles', 'save', 'report', 'clip', 'en
 
 def _check_table(out:str)->None:
     "Raise errors for a table that cannot be written."
-    check_writable(out, '.csv', '.db')
-    if Path(out).suffix.lower() == '.csv': return
-    from taidpt.apps.tagging import check_database
-    check_database(out)
+    check_writable(out, '.csv', '.parquet', '.db')
+    ending = Path(out).suffix.lower()
+    if ending == '.parquet' and not find_spec('pyarrow'):
+        raise ImportError(f'{out}: a .parquet file takes pip install pyarrow')
+    if ending == '.db':
+        from taidpt.apps.tagging import check_database
+        check_database(out)
 
 def _note_passed_over(places:Sequence[str])->None:
     "Tell how many files of the folders are passed over, and of which kinds."
