@@ -270,8 +270,10 @@ def no_such_file(
     of:str='', # its content in words, e.g. 'of classes'
 )->Exception: # to be raised
     "The `FileNotFoundError` of a file that is missing, or is a folder."
-    what = 'this is a folder' if os.path.isdir(path) else f'there is no such file {of}'.rstrip()
-    return FileNotFoundError(f'{path}: {what}{near_file(path)}')
+    near = near_file(path)
+    if os.path.isdir(path): what = f'this is a folder{near or "; name a file"}'
+    else: what = f'there is no such file {of}'.rstrip() + near
+    return FileNotFoundError(f'{path}: {what}')
 
 # %% ../nbs/files.ipynb #files-039
 def utf8(raw:bytes, path:str|Path, line:int=1)->str: # a file's bytes, or a line's -> text
