@@ -257,6 +257,26 @@ def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     assert command('tag', '--prompts', '../x.safetensors', PHOTO, '--clip', '../tiny')[0] == 0
 
 
+def test_only_prompts_ask_for_settings(folder, command):
+    "A CLIP without settings for prompts says so where prompts are learned, and nowhere else"
+    def bare(name): # another name each time, as a CLIP is loaded once in these tests
+        shutil.copytree(ROOT/'taidpt/data/mini_clip', name)
+        config = Path(name, 'open_clip_config.json')
+        about = json.loads(config.read_text())
+        del about['taidpt']
+        config.write_text(json.dumps(about))
+        return '--clip', f'./{name}'
+
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out'
+    for line, told in (
+        (('tag', '--classes', 'cat,dog', PHOTO, *bare('a')), False),
+        ((*learn, 'x.safetensors', *bare('b')), False),
+        ((*learn, 'y.safetensors', *quick, *bare('c')), True),
+    ):
+        status, _, err = command(*line)
+        assert status == 0 and ('No settings are known' in err) == told, err
+
+
 def test_odd_files(folder, command):
     "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
     for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):

@@ -63,6 +63,10 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
 
+def _give_no_settings()->None:
+    "Let a CLIP say nothing about settings for prompts, where none are learned."
+    warnings.filterwarnings('ignore', '^No settings are known')
+
 def _version(package:str)->str:
     "The version of a package, or that it is not here: a tagger does without most."
     try: return version(package)
@@ -83,6 +87,7 @@ def _shared(
         print(f'taidpt {__version__}, torch {_version("torch")}, open_clip '
               f'{_version("open_clip_torch")}, Python {sys.version.split()[0]}')
     elif not ctx.invoked_subcommand: ctx.fail('Missing command.')
+    if ctx.invoked_subcommand not in ('train', 'reproduce'): _give_no_settings()
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-3
 def _prepare_streams(installed:bool)->None: # as a command of its own, not from Python
@@ -559,6 +564,7 @@ def train(
                                     batch_size=batch_size, n_ctx=n_ctx, local=local)
     asked = _parse_classes(classes, rules == 'published', words)
     pictures = _read_labels(val_labels, asked.classes, val) if val_labels else None
+    if method != 'prompts': _give_no_settings()
     named = ', '.join(captions or ['the bundled captions of COCO val2017'])
     say(f'Reading sentences from {named}')
     _note_guesses(asked)
