@@ -42,7 +42,8 @@ class TaggerModel:
 
     def __init__(self, tagger:Tagger):
         self.tagger = tagger
-        self.classes = as_classset(tagger.classes)
+        known = as_classset(tagger.classes)
+        self.classes = ClassSet('yours', known.names, known.synonyms)
 
     @property
     def title(self)->str: return self.tagger.path.name
