@@ -257,6 +257,23 @@ def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     assert command('tag', '--prompts', '../x.safetensors', PHOTO, '--clip', '../tiny')[0] == 0
 
 
+def test_what_was_meant(folder, command):
+    "A name that a file has is noted by each command; a folder of `save_pretrained` is its model"
+    Path('mine.yaml').write_text('cat: [kitten]\n')
+    Path('own.txt').write_text('cat\nfire truck\n')
+    for name, says in ('mine', 'the file mine.yaml?'), ('own', 'the names in own.txt? Give'):
+        for line in (['label', folder/'my.txt'], ['tag', PHOTO]):
+            assert f'did you mean {says}' in command(*line, '--classes', name)[2]
+    shutil.copy(folder/'my.txt', 'cat.txt')              # captions, which are no names
+    assert 'did you mean' not in command('label', 'cat.txt', '--classes', 'cat')[2]
+    Path('hub').mkdir()
+    shutil.copy(folder/'my.safetensors', 'hub/prompts.safetensors')
+    lines = [command('tag', PHOTO, '--prompts', at)[1] for at in ('hub', folder/'my.safetensors')]
+    assert lines[0] == lines[1] != ''
+    labels = '--labels', folder/'labels.tsv', '--pictures', DEMO/'images'
+    assert command('evaluate', 'hub', '--fast', *labels)[0] == 0
+
+
 def test_only_prompts_ask_for_settings(folder, command):
     "A CLIP without settings for prompts says so where prompts are learned, and nowhere else"
     def bare(name): # another name each time, as a CLIP is loaded once in these tests
