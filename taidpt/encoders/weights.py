@@ -337,8 +337,11 @@ def _download_failed(source:_ClipSource, cfg:dict, why:str) -> Exception:
     in_python = f"pass pretrained='FILE' with the name {spec},"
     in_command = f'say --clip {spec}/FILE,'
     if source.pretrained is None: in_python = in_command = 'name a folder with its files,'
+    known = _of_transformers(spec.removeprefix('hf-hub:').lower())  # has no files of open_clip
+    hint = f' In open_clip it is {known}.' if known else ''
+    what = f'Could not get the weights of {source.label}; tried {tried} ({why}).{hint}'
     return with_remedy(
-        ConnectionError, f'Could not get the weights of {source.label}; tried {tried} ({why}).',
+        ConnectionError, what,
         python=f'{copied} {in_python} or take load_clip(), which needs no download.',
         command=f'{copied} {in_command} or leave out --clip.')
 
