@@ -329,10 +329,13 @@ class Predictor:
 
     def __repr__(self)->str:
         state = {None: '', False: 'nothing learned yet, ', True: 'learned, '}[self.is_fitted()]
-        if self.history_: state = f'{len(self.history_)} epochs learned, '
+        epochs = len(self.history_)
+        unit = 'epoch' if epochs == 1 else 'epochs'
+        if epochs: state = f'learned in {epochs} {unit}, '
         branches = 'both branches' if self.local else 'global branch'
+        clip = self.clip.name or 'of your own'
         return (f'{type(self).__name__}: {len(self.classes)} classes of {self.classes.name}, '
-                f'{branches}, {state}{self.clip!r}')
+                f'{branches}, {state}CLIP {clip} on {self.clip.device}')
 
     def __sklearn_tags__(self): # `sklearn.utils.Tags`
         "Tags for scikit-learn's searches: an estimator of no named kind."

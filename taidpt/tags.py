@@ -81,8 +81,8 @@ class Thresholds:
 
     def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1
         "The probability of each class in each picture, by its score."
-        from scipy.special import expit                         # here, as most need none of it
-        return expit(_doubles(scores)*self.slopes + self.offsets)
+        log_odds = _doubles(scores)*self.slopes + self.offsets
+        return np.exp(-np.logaddexp(0, -log_odds))              # a sigmoid that never overflows
 
     def at(self, p:float)->np.ndarray: # C scores; infinite if higher scores are not likelier
         "The lowest score of each class with at least probability p."

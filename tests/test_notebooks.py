@@ -74,6 +74,17 @@ def test_lines_of_code_end_at_100_columns(name):
     assert not long
 
 
+@pytest.mark.parametrize('name', notebooks)
+def test_lines_of_printed_outputs_end_at_100_columns(name):
+    "Of what is shown as text alone"
+    for cell in nbformat.read(NBS/name, as_version=4).cells:
+        for out in cell.get('outputs', []):
+            kinds = out.get('data', {'text/plain': out.get('text', '')})
+            lines = kinds['text/plain'].splitlines() if set(kinds) == {'text/plain'} else []
+            long = [line for line in lines if len(line) > 100]
+            assert not long, f'fold them, as textwrap.fill(text, 100) does: {long}'
+
+
 def contents(folder) -> dict[str, bytes]:
     "The notebooks and modules of a folder"
     paths = [*folder.glob('nbs/**/*.ipynb'), *folder.glob('taidpt/**/*.py')]

@@ -277,8 +277,7 @@ _Table = Annotated[str|None, Option(metavar='FILE', help=(
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
-_NOT_OF_TAGGER = ('words', 'probability', 'tiles', 'save', 'report', 'clip', 'engine', 'precision',
-                  'trust')
+_NOT_OF_TAGGER = ('words', 'tiles', 'save', 'report', 'clip', 'engine', 'precision', 'trust')
 
 def _check_table(out:str)->None:
     "Raise errors for a table that cannot be written."
@@ -327,8 +326,11 @@ def _keep_model(model:'Predictor', path:str)->None:
 
 def _keep_report(found:'TaggedPictures|Evaluation', path:str)->None:
     "Write a page with every picture."
-    found.save_report(path)
-    say(f'Written: {path}, every picture with its tags')
+    from taidpt.apps.report import thumbnails_of
+    found.save_report(path, bars())
+    folder = thumbnails_of(path)
+    also = f'; keep its thumbnails, {folder}, beside it' if folder.is_dir() else ''
+    say(f'Written: {path}, every picture with its tags{also}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-print
 def _json_part(found:'TaggedPictures', top:int|None, first:bool)->str:

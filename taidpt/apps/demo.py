@@ -151,5 +151,5 @@ def run_demo(
     best.save(found.head)
     classic.save(found.prompts)
     write_report(found.report, best, photos, scores, f'{len(train):,} captions', photo_credits(),
-                 METHODS, found.next, against='TaI-DPT', claims=claims)
+                 METHODS, found.next, against='TaI-DPT', claims=claims, progress=progress)
     return replace(found, seconds=time.time() - start)

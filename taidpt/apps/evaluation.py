@@ -97,11 +97,14 @@ class Evaluation:
 
     def as_json(self)->str: return json.dumps(self.figures, indent=1, ensure_ascii=False)
 
-    def save_report(self, path:str|Path)->None: # an .html file
+    def save_report(self,
+        path:str|Path, # an .html file; beyond 300 pictures with a folder of thumbnails
+        progress:bool=True, # a bar
+    )->None:
         "Write a page with the figures and every picture."
         about = {BY_NAMES: 'class concepts from the bundled captions'}
         write_report(path, self.model, self.pictures, self.scores, about=about, over=self.over,
-                     models=self.models)
+                     models=self.models, progress=progress)
 
 def _measure_tagger(
     model:TaggerModel,

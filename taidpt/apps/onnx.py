@@ -8,9 +8,11 @@ __all__ = ['Tagger', 'export_tagger']
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
 import errno, io, json, os
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
+from itertools import permutations
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +26,7 @@ from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
 from ..files import (
     LIMITS, check_limit, is_text_list, no_such_file, parse_json, with_remedy, write_whole)
-from ..tags import Rule, Tag, as_thresholds
+from ..tags import Rule, Tag, Thresholds, as_thresholds
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -63,7 +65,7 @@ def _as_pixels(
     return np.ascontiguousarray(x.transpose(2, 0, 1))
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-014
-_IN_JSON = 'classes', 'thresholds', 'relative', 'mean', 'std', 'crop', 'draft'
+_IN_JSON = 'classes', 'thresholds', 'relative', 'mean', 'std', 'crop', 'draft', 'calibration'
 _MOST_TEXT = 2**24 # characters of an entry; 50,000 classes have a tenth
 
 def _numbers(given:object, n:int)->np.ndarray|None: # n, float64
@@ -76,6 +78,10 @@ def _class_names(given:object)->list[str]|None:
     if not is_text_list(given) or len(given) > LIMITS['classes']: return None
     return given if 0 < len(given) == len(set(given)) else None
 
+def _calibration(given:object, where:str|Path)->Thresholds|None: # None: it was not calibrated
+    "The curves of probabilities. Raises `ValueError`."
+    return None if given is None else Thresholds.from_dict(given, f'{where}: calibration')
+
 def _wrong_words(about:dict, scores:int)->list[str]: # how many the graph computes
     "Names of a tagger's entries that are not what they must be; numbers have become arrays."
     right = {
@@ -86,6 +92,8 @@ def _wrong_words(about:dict, scores:int)->list[str]: # how many the graph comput
         right[name] = isinstance(about[name], bool)
     for name in ('thresholds', 'mean'):
         right[name] = about[name] is not None
+    curves = about['calibration']
+    right['calibration'] = curves is None or len(curves.values) == scores
     wrong = [name for name, fine in right.items() if not fine]
     if not wrong and len(about['classes']) != scores:
         wrong = [f'its graph has {scores} scores']
@@ -112,6 +120,7 @@ def _read_about(
     about['thresholds'] = _numbers(about['thresholds'], len(names or ()))
     for name in ('mean', 'std'):
         about[name] = _numbers(about[name], 3)
+    about['calibration'] = _calibration(about['calibration'], where)
     wrong = _wrong_words(about, scores)
     if wrong:
         raise ValueError(f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
@@ -222,19 +231,37 @@ class Tagger:
 
     def rule(self,
         threshold:float|Sequence[float]|None=None, # for all classes, or C; None: that of the file
+        probability:float|None=None, # instead: lowest probability of a present class
     )->Rule:
-        "What is tagged."
-        if threshold is None:
-            return Rule(self.thresholds, self.about['relative'])
-        return Rule(as_thresholds(threshold, len(self.classes)))
+        "What is tagged. `ValueError` for a probability if the model was not calibrated."
+        if threshold is not None and probability is not None:
+            raise ValueError('give a threshold or a probability, not both')
+        if threshold is not None: return Rule(as_thresholds(threshold, len(self.classes)))
+        if probability is not None: return Rule(self.curves().at(probability))
+        return Rule(self.thresholds, self.about['relative'])
+
+    def curves(self)->Thresholds:
+        "What turns scores into probabilities. `ValueError` if the model was not calibrated."
+        if self.about['calibration'] is None: raise ValueError(
+            f'{self.path}: this tagger has no probabilities; calibrate the model that it was made '
+            'of (calibrate, or taidpt evaluate --calibrate), and export it again')
+        return self.about['calibration']
+
+    def predict_proba(self,
+        pictures, # as in `predict`
+        on_error:str='raise', # as in `predict`
+    )->np.ndarray: # N × C, from 0 to 1
+        "Probabilities of classes. `ValueError` if the model was not calibrated."
+        return self.curves().probabilities(self.predict(pictures, on_error))
 
     def tags(self,
         pictures, # as in `predict`
         threshold:float|Sequence[float]|None=None, # as in `rule`
         on_error:str='raise', # as in `predict`
+        probability:float|None=None, # as in `rule`
     )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
         "The classes of each picture, the most confident first: present ones, then the others."
-        rule = self.rule(threshold)
+        rule = self.rule(threshold, probability)
         return rule.tags(self.predict(pictures, on_error), self.classes)
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
@@ -298,6 +325,21 @@ def _folded(graph:bytes, at:Path)->'ModelProto': # a path to write to
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(at)) from e
     return onnx.load_from_string(at.read_bytes())
 
+def _share(graph)->None: # of a `ModelProto`
+    "Keep a matrix that the graph holds twice, once transposed, a single time."
+    from onnx import helper, numpy_helper
+    large = {}
+    for tensor in graph.initializer:
+        if len(tensor.dims) == 2 and min(tensor.dims) > 1:
+            large[tensor.name] = numpy_helper.to_array(tensor)
+    for name, other in permutations(large, 2):
+        if name not in large or other not in large: continue
+        if large[name].shape != large[other].T.shape: continue
+        if not np.array_equal(large[name], large[other].T): continue
+        del large[other]
+        graph.initializer.remove(next(t for t in graph.initializer if t.name == other))
+        graph.node.insert(0, helper.make_node('Transpose', [name], [other], perm=[1, 0]))
+
 def _plain_side(values)->list: # the inputs or the outputs of a graph -> the same
     "Names and sizes."
     from onnx import TensorProto, helper
@@ -310,6 +352,7 @@ def _plain_side(values)->list: # the inputs or the outputs of a graph -> the sam
 def _plain(model:'ModelProto', words:dict[str, str])->bytes: # texts by name
     "A graph with nothing but what `read_graph` knows."
     from onnx import helper, numpy_helper
+    _share(model.graph)
     for node in model.graph.node:
         for name in ('name', 'doc_string', 'domain'): node.ClearField(name)
         for setting in node.attribute: setting.ClearField('doc_string')
@@ -383,6 +426,7 @@ def _tagger_words(model:'Predictor', size:tuple[int, int])->dict[str, str]:
         'classes': list(model.classes.natural),
         'thresholds': [float(limit) for limit in rule.limits],
         'relative': rule.relative}
+    if model.thresholds: about['calibration'] = asdict(model.thresholds)
     return {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
 
 # %% ../../nbs/apps/onnx.ipynb #d13c7588

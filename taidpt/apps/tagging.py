@@ -182,12 +182,15 @@ class TaggedPictures:
             if ending == '.parquet': _write_parquet(tmp, self, top, scores)
             else: tmp.write_text(self.as_csv(top, scores), encoding='utf-8', newline='')
 
-    def save_report(self, path:str|Path)->None: # an .html file
+    def save_report(self,
+        path:str|Path, # an .html file; beyond 300 pictures with a folder of thumbnails
+        progress:bool=True, # a bar
+    )->None:
         "Write a page with every picture. `ValueError` for a one-file tagger, which draws no maps."
         if self.model is None:
             raise ValueError('a one-file tagger draws no maps; tag with the model it was made of')
         from taidpt.apps.report import write_tag_report     # here, as a tagger needs no PyTorch
-        write_tag_report(path, self.model, self.pictures, self.scores, self.rule)
+        write_tag_report(path, self.model, self.pictures, self.scores, self.rule, progress)
 
 # %% ../../nbs/apps/tagging.ipynb #2ab6fb82
 def _write_parquet(path:Path, found:TaggedPictures, top:int|None, scores:bool)->None:
@@ -292,15 +295,14 @@ class Tagging:
         probability:float|None=None, # instead: from this probability on
         tiles:int=1, # score this many tiles a side, too
     ):
-        "Raises `ValueError` for a tagger with a probability or tiles."
+        "Raises `ValueError` for a tagger with tiles."
         model = getattr(model, 'tagger', model)                 # of a `TaggerModel`
         self.model = self.looks = model
         self.in_file = isinstance(model, Tagger)
         if self.in_file:
-            if probability is not None or tiles > 1: raise ValueError(
-                'a one-file tagger takes a threshold, and neither probability nor tiles')
+            if tiles > 1: raise ValueError('a one-file tagger takes no tiles')
             self.names = model.classes
-            self.rule = model.rule(threshold)
+            self.rule = model.rule(threshold, probability)
             self.score = partial(_scores_of_file, model)    # (pictures, on_error, progress): N × C
             return
         if tiles > 1: self.looks = _in_tiles(model, tiles, threshold is None)
@@ -343,7 +345,7 @@ def tag_pictures(
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give no tags
     progress:bool=True, # bars
 )->TaggedPictures:
-    "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with a probability or tiles."
+    "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with tiles."
     if isinstance(pictures, str | Path): pictures = find_pictures(pictures, on_error)
     tagging = Tagging(model, threshold, probability, tiles)
     return tagging.tagged(pictures, tagging.score(pictures, on_error, progress))

@@ -50,9 +50,9 @@ def _text_lines(path:Path)->list[str]:
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
 def _in_words(paths:list[str], source:str)->str:
-    "Missing files of one source, at most three of them by name."
-    named = ', '.join(paths[:3])
-    if len(paths) > 3: named += f' and {len(paths) - 3} more'
+    "Missing files of one source, at most two of them by name."
+    named = ', '.join(paths[:2])
+    if len(paths) > 2: named += f' and {len(paths) - 2} more'
     return f'{named}, from {source}'
 
 def _missing(sources:dict[Path,str])->dict[str,list[str]]: # file -> source -> its missing files
@@ -63,10 +63,10 @@ def _missing(sources:dict[Path,str])->dict[str,list[str]]: # file -> source -> i
     return missing
 
 def _require(what:str, sources:dict[Path,str])->None: # file -> its source
-    "Raise one error for all missing files, by source."
+    "Raise one error for all missing files, a line for each source."
     missing = _missing(sources)
     if missing:
-        told = '; '.join(_in_words(paths, source) for source,paths in missing.items())
+        told = ';\n'.join(_in_words(paths, source) for source,paths in missing.items())
         raise FileNotFoundError(f'{what} needs what is not there: {told}')
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c403d687

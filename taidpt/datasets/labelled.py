@@ -40,7 +40,7 @@ class LabeledPictures:
                  f'{int(self.labels.sum()):,} labels']
         if self.unknown:
             count = sum(self.unknown.values())
-            parts.append(f'{count} labels of {len(self.unknown)} other classes left out')
+            parts.append(f'{count} others of {len(self.unknown)} classes left out')
         if self.missing: parts.append(f'{len(self.missing):,} more pictures missing')
         return f"LabeledPictures({', '.join(parts)})"
 
