@@ -67,9 +67,10 @@ def _arguments_in_words(f)->str: # a function
     source = _dropwhile(lambda line: not line.lstrip().startswith('def '),
                         _getlines(code.co_filename)[code.co_firstlineno - 1:])
     lines = []
-    if not next(source, '').endswith(('(\n', 'self,\n')):       # all on one line
+    if not next(source, '').endswith(('(\n', 'self,\n', 'cls,\n')):  # all on one line
         found = _signature(f).parameters.values()
-        return '\n'.join(str(each) for each in found if each.name != 'self')
+        told = [(each.name, str(each)) for each in found if each.name not in ('self', 'cls')]
+        return '\n'.join(name if len(text) > 80 else text for name, text in told)
     for line in source:
         if line.lstrip().startswith(')'): break
         entry, _, remark = line.strip().partition(' # ')
@@ -84,4 +85,14 @@ def _explain_arguments(made)->None: # a class or function
     told = _arguments_in_words(f)
     if told: made.__doc__ = f'{made.__doc__}\n\nParameters\n----------\n{told}'
 
-for _name in __all__: _explain_arguments(globals()[_name])
+def _explain_methods(kind:type)->None:
+    "Put the arguments of public methods into their docstrings, and of those that are inherited."
+    for each in kind.__mro__:
+        if not each.__module__.startswith('taidpt.'): continue
+        for name, method in vars(each).items():
+            method = getattr(method, '__func__', method)        # of a class method
+            if name[0] != '_' and getattr(method, '__doc__', None): _explain_arguments(method)
+
+for _name in __all__:
+    _explain_arguments(globals()[_name])
+    if isinstance(globals()[_name], type): _explain_methods(globals()[_name])

@@ -30,7 +30,8 @@ from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
-from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
+from .encoders.weights import (
+    Prepared, build_clip, build_tokenizer, find_clip, preprocessing)
 from .files import DATA, digest, text_list
 from .text.words import cut_words
 
@@ -318,7 +319,6 @@ def load_clip(
     """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
     `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
     _spare_a_full_disk()
-    import open_clip                                # here, as it takes a second
     on_engine = engine == 'openvino'
     if device is None: device = 'cpu' if on_engine else _best_device()
     if engine != 'torch' and not (on_engine and torch.device(device).type == 'cpu'):
@@ -329,7 +329,7 @@ def load_clip(
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
     if dense is not None: model.visual = with_patch_features(model.visual, dense)
     tower = openvino_tower(model.visual, precision) if on_engine else None
-    tokenizer = open_clip.get_tokenizer(source.spec)
+    tokenizer = build_tokenizer(source)
     preprocess = preprocessing(model, draft)
     prepared = Prepared(image_size, crop, draft, dense)
     clip = FrozenCLIP(

@@ -5,17 +5,19 @@
 # %% auto #0
 __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'name_beside', 'locked', 'put_in_place', 'check_target',
            'write_whole', 'check_limit', 'bounded', 'shown', 'from_cell', 'file_name', 'join_labels', 'split_labels',
-           'with_remedy', 'in_command', 'utf8', 'utf8_text', 'parse_json', 'read_json', 'is_text_list', 'text_list',
-           'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text', 'check_shapes', 'check_numbers',
-           'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint', 'content_digest', 'read_class_file',
-           'clean_text']
+           'with_remedy', 'in_command', 'near_file', 'no_such_file', 'utf8', 'utf8_text', 'parse_json', 'read_json',
+           'is_text_list', 'text_list', 'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text',
+           'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint',
+           'content_digest', 'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import csv, errno, hashlib, json, os, re, stat, warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from importlib import resources
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -244,6 +246,35 @@ def in_command(error:BaseException)->str: # of any kind
     "The text of an error, with the remedy for the command line if it has one."
     return vars(error).get('in_command', str(error))
 
+# %% ../nbs/files.ipynb #5c583fd8
+_MODELS = '.safetensors', '.onnx'
+
+def _files_in(folder:str)->list[str]: # 10,000 at most
+    "Names of files in a folder, without hidden ones; none if it cannot be read."
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in islice(entries, 10_000) if entry.name[0] != '.')
+    except OSError: return []
+
+def near_file(path:str|Path)->str: # '; did you mean my.safetensors?', or ''
+    "A hint at a file of a similar name, or at the model in a folder."
+    folder, name = os.path.split(path)
+    near = get_close_matches(name, _files_in(folder or '.'), 1, .8)
+    if os.path.isdir(path):
+        folder = path
+        near = [name for name in _files_in(path) if name.endswith(_MODELS)]
+    return f'; did you mean {os.path.join(folder, near[0])}?' if near else ''
+
+def no_such_file(
+    path:str|Path,
+    of:str='', # its content in words, e.g. 'of classes'
+)->Exception: # to be raised
+    "The `FileNotFoundError` of a file that is missing, or is a folder."
+    near = near_file(path)
+    if os.path.isdir(path): what = f'this is a folder{near or "; name a file"}'
+    else: what = f'there is no such file {of}'.rstrip() + near
+    return FileNotFoundError(f'{path}: {what}')
+
 # %% ../nbs/files.ipynb #files-039
 def utf8(raw:bytes, path:str|Path, line:int=1)->str: # a file's bytes, or a line's -> text
     "Text without a byte order mark; `ValueError` with file and line for other than UTF-8."
@@ -382,7 +413,7 @@ def open_safetensors(
     what:str, # the file's content in words, e.g. 'features'
 )->Iterator[tuple]: # the open file, which reads tensors on demand; the header, text by name
     "A file and its header. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
-    if not os.path.isfile(path): raise FileNotFoundError(f'{path}: there is no such file of {what}')
+    if not os.path.isfile(path): raise no_such_file(path, f'of {what}')
     fault = _checksum_fault(path)
     try: file = safe_open(path, 'pt')
     except (SafetensorError, OSError) as e:
@@ -550,7 +581,7 @@ def read_class_file(path:str|Path)->dict: # .yaml, .yml, .json -> name, names, s
     path = Path(path)
     if path.suffix.lower() not in CLASS_ENDINGS:
         raise ValueError(f"{path}: a class set is a .yaml, .yml or .json file")
-    if not path.is_file(): raise FileNotFoundError(f"{path}: there is no such file of classes")
+    if not path.is_file(): raise no_such_file(path, 'of classes')
     with open(path, 'rb') as file: raw = bounded(file, LIMITS['bytes of a class file'], path)
     content = _parse_yaml(utf8(raw, path), path)
     about = content if _is_described(content) else {'classes': content}

@@ -257,6 +257,43 @@ def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     assert command('tag', '--prompts', '../x.safetensors', PHOTO, '--clip', '../tiny')[0] == 0
 
 
+def test_what_was_meant(folder, command):
+    "A name that a file has is noted by each command; a folder of `save_pretrained` is its model"
+    Path('mine.yaml').write_text('cat: [kitten]\n')
+    Path('own.txt').write_text('cat\nfire truck\n')
+    for name, says in ('mine', 'the file mine.yaml?'), ('own', 'the names in own.txt? Give'):
+        for line in (['label', folder/'my.txt'], ['tag', PHOTO]):
+            assert f'did you mean {says}' in command(*line, '--classes', name)[2]
+    shutil.copy(folder/'my.txt', 'cat.txt')              # captions, which are no names
+    assert 'did you mean' not in command('label', 'cat.txt', '--classes', 'cat')[2]
+    Path('hub').mkdir()
+    shutil.copy(folder/'my.safetensors', 'hub/prompts.safetensors')
+    lines = [command('tag', PHOTO, '--prompts', at)[1] for at in ('hub', folder/'my.safetensors')]
+    assert lines[0] == lines[1] != ''
+    labels = '--labels', folder/'labels.tsv', '--pictures', DEMO/'images'
+    assert command('evaluate', 'hub', '--fast', *labels)[0] == 0
+
+
+def test_only_prompts_ask_for_settings(folder, command):
+    "A CLIP without settings for prompts says so where prompts are learned, and nowhere else"
+    def bare(name): # another name each time, as a CLIP is loaded once in these tests
+        shutil.copytree(ROOT/'taidpt/data/mini_clip', name)
+        config = Path(name, 'open_clip_config.json')
+        about = json.loads(config.read_text())
+        del about['taidpt']
+        config.write_text(json.dumps(about))
+        return '--clip', f'./{name}'
+
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out'
+    for line, told in (
+        (('tag', '--classes', 'cat,dog', PHOTO, *bare('a')), False),
+        ((*learn, 'x.safetensors', *bare('b')), False),
+        ((*learn, 'y.safetensors', *quick, *bare('c')), True),
+    ):
+        status, _, err = command(*line)
+        assert status == 0 and ('No settings are known' in err) == told, err
+
+
 def test_odd_files(folder, command):
     "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
     for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):

@@ -190,3 +190,7 @@ def test_help_shows_every_argument():
         if not hasattr(constructor, '__code__') or is_dataclass(made): continue
         for argument in signature(made).parameters: assert argument in made.__doc__, name
     assert '    passes over the sentences; None: what the CLIP' in TaIDPT.__doc__
+    for method in TaIDPT.fit, TaIDPT.load, TaIDPT.predict, TaIDPT.tags:
+        for argument in list(signature(method).parameters)[1:]:
+            assert f'\n{argument}' in method.__doc__ or f'\n**{argument}' in method.__doc__
+    assert '    sentences, labelled or not; or their file' in TaIDPT.fit.__doc__

@@ -9,6 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import ROOT
 
@@ -157,6 +159,59 @@ def test_files_that_are_passed_over_are_counted(night, folder):
     err = night()[3]
     assert 'passed over in the folders: 2 .heic, 1 .txt; only' in err
     assert '.jpg' in err and 'passed over' not in night('--quiet')[3]
+
+
+# Parquet
+
+def frame(path='tags.parquet') -> pd.DataFrame: return pd.read_parquet(path).set_index('picture')
+
+
+def test_parquet_has_what_the_table_has(night, folder):
+    "With types, and odd names as they are"
+    (folder/'=1, b.jpg').write_bytes(b'no picture')
+    for out in ('tags.csv', 'tags.parquet'): night('--scores', '--on-error', 'skip', out=out)
+    found = frame().fillna({'error': ''})
+    table = [(from_cell(row['picture']), row) for row in rows().values()]
+    assert [name for name, _ in table] == list(found.index)
+    for name, row in table:
+        assert list(found.tags[name]) == split_labels(row['tags'])
+        assert found.error[name] == from_cell(row['error'])
+        for column in ('person', 'dog'):
+            if row[column]: assert found[column][name] == float(row[column])
+            else: assert np.isnan(found[column][name])
+    assert found.tags.map(len).sum() > 0 and (found.error != '').sum() == 1
+
+
+def test_parquet_after_a_stop_is_that_of_one_run(night, folder):
+    "The same command goes on, and the table that was there stays until it ends"
+    night('--scores', out='tags.parquet')
+    before = Path('tags.parquet').read_bytes()
+    for i in range(20): shutil.copy(PHOTOS[4], folder/f'0 {i:02}.jpg')
+    encode, seen = FrozenCLIP.encode_maps, []
+
+    def stopped(clip, pixels, *args, **how):
+        if sum(seen) >= 8: raise KeyboardInterrupt
+        seen.append(len(pixels))
+        return encode(clip, pixels, *args, **how)
+
+    with mock.patch.object(FrozenCLIP, 'encode_maps', stopped):
+        assert main(['tag', 'photos', '--classes', 'person,dog', '--out', 'tags.parquet',
+                     '--threshold', '.1', '--scores']) == 130
+    assert Path('tags.parquet').read_bytes() == before
+    assert 0 < night('--scores', out='tags.parquet')[2] < 20
+    night('--scores', out='anew.parquet')
+    pd.testing.assert_frame_equal(frame(), frame('anew.parquet'), atol=2e-4)
+    torn = mock.patch('pyarrow.parquet.write_table', side_effect=OSError('the disk is full'))
+    whole = Path('tags.parquet').read_bytes()
+    with torn: assert night(out='tags.parquet')[0] == 1
+    assert Path('tags.parquet').read_bytes() == whole
+
+
+def test_parquet_needs_pyarrow(night):
+    "Said before any picture is read"
+    with mock.patch('taidpt.apps.cli.find_spec', return_value=None):
+        status, read, _, err = night(out='tags.parquet')
+    assert (status, read) == (1, []) and 'tags.parquet: a .parquet file takes pip install' in err
 
 
 # A database

@@ -2,18 +2,21 @@
 pictures."""
 import json
 import os
+import re
 import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import distribution
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from conftest import run
+from conftest import ROOT, run
 from fuzz import CORPUS, picture, tagger, unsealed
 from onnx import helper
+from packaging.requirements import Requirement
 
 from taidpt.apps.graphs import _Session, begin_graph, read_graph
 from taidpt.apps.onnx import Tagger, _sealed
@@ -211,3 +214,57 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
         warnings.simplefilter('ignore')
         tags = ready.tags([*odd, picture('PNG')], on_error='skip')
     assert [len(found) for found in tags] == [0]*len(odd) + [2]
+
+
+# Where PyTorch is not installed
+
+def with_what_they_need(names: list[str]) -> set[str]:
+    "Packages and those that they require"
+    found, new = set(), set(names)
+    while new:
+        found |= new
+        lines = [line for name in new for line in distribution(name).requires or ()]
+        needs = [Requirement(line) for line in lines]
+        new = {r.name for r in needs if not r.marker or r.marker.evaluate({'extra': ''})} - found
+    return found
+
+
+@pytest.fixture(scope='module')
+def bare(tmp_path_factory) -> Path:
+    "A folder with the package, and what the page about small installs names"
+    page = (ROOT/'nbs/tutorials/serve.ipynb').read_text(encoding='utf-8')
+    named = re.search(r'\$ pip install ([\w ]+)\\n', page)[1].split()
+    folder = tmp_path_factory.mktemp('bare')
+    (folder/'taidpt').symlink_to(ROOT/'taidpt')
+    for name in with_what_they_need(named):
+        its = distribution(name)
+        for top in {file.parts[0] for file in its.files} - {'..'}:
+            if not (folder/top).exists(): (folder/top).symlink_to(its.locate_file(top))
+    return folder
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='makes links, which take a right there')
+def test_a_tagger_without_pytorch(file, bare, tmp_path):
+    "In Python and by the command; what needs PyTorch says what to install, on one line"
+    photo = ROOT/'taidpt/data/coco_demo/images/000000011149.jpg'
+
+    def python(code, *words):
+        return run(sys.executable, '-S', '-c', code, *words, cwd=tmp_path, PYTHONPATH=str(bare))
+
+    def taidpt(*words):
+        return python('import sys; from taidpt.apps.cli import main; sys.exit(main())', *words)
+
+    look = 'import sys; from taidpt.apps.onnx import Tagger; t = Tagger(sys.argv[1]); '
+    done = python(look + 'print(len(t.tags(sys.argv[2])[0]))', file, photo)
+    assert (done.returncode, done.stdout) == (0, '2\n')
+    assert 'torch not installed' in taidpt('--version').stdout
+    assert taidpt('--help').returncode == 0
+    for out in 'tags.csv', 'tags.db':
+        assert taidpt('tag', '--tagger', file, photo, '--out', out).returncode == 0
+        assert (tmp_path/out).exists()
+    done = taidpt('-q', 'train', '--classes', 'cat,dog', '--out', 'x.safetensors')
+    assert done.returncode == 1
+    [line] = done.stdout.splitlines()
+    assert 'needs torch' in line and 'pip install taidpt' in line
+    done = taidpt('tag', '--tagger', file, photo, '--out', 'tags.parquet')
+    assert done.returncode == 1 and 'pip install pyarrow' in done.stdout

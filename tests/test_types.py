@@ -39,6 +39,28 @@ model = Best(load_clip(), photos.classes, 4, init='a photo of a', tau_image=[.1,
 for val in (photos, (photos.pictures, photos.labels)): model.fit('llm.txt', val=val)
 '''
 
+# What a short program does with the names that most people use
+SCRIPT = '''
+from pathlib import Path
+from taidpt.all import (
+    TaIDPT, TextConcepts, bundled_photos, evaluate_model, learn_tagger, load_clip, load_model, tag)
+
+photos = bundled_photos(['person', 'bicycle'])
+clip = load_clip()
+TaIDPT(clip, photos.classes, epochs=2).fit('llm.txt', val=photos).save('my.safetensors')
+model = TaIDPT.load('my.safetensors', clip)
+best: float = model.predict('photos/').max().item()
+for tags in tag('photos/', ['dog', 'bicycle']):
+    print(*(f'{t.label} {t.score:.2f}' for t in tags if t.present))
+print(tag('photos/', ['dog', 'bicycle'], as_frame=True).tags)
+for picture, tags in tag('photos/', ['dog'], progress=False, stream=True): print(picture, tags)
+learned = learn_tagger(['dog', 'bicycle'], 'my.txt')
+learned.save('learned.safetensors')
+print([t.label for t in learned.model.tags(Path('a.jpg'))[0]])
+print(evaluate_model(load_model('learned.safetensors'), photos).as_json())
+print(TextConcepts(clip, ['cat', 'dog']).fit(['a cat', 'a dog']).score(['a.jpg'], [[1, 0]]))
+'''
+
 
 def code_of(page: Path) -> str:
     "The Python of a page as one program, without what only a notebook understands"
@@ -63,6 +85,7 @@ def test_examples_have_types_that_hold(tmp_path):
     for page in [ROOT/'README.md', *PAGES]:
         (tmp_path/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
     (tmp_path/'own_pooling.py').write_text(TYPED, encoding='utf-8')
+    (tmp_path/'script.py').write_text(SCRIPT, encoding='utf-8')
     environment = dict(root='.', extraPaths=[str(ROOT), str(ROOT/'docs')])
     settings = dict(typeCheckingMode='standard', executionEnvironments=[environment])
     settings |= dict.fromkeys(NOT_ASKED, False)

@@ -10,7 +10,8 @@ import os, shlex, sys, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
@@ -20,8 +21,9 @@ from typer import Argument, BadParameter, Option
 from typer.core import TyperGroup
 
 from .console import (
-    EXPECTED, LOG_FILE, bars, check_writable, examples, note, one_line, quiet, say)
-from ..files import CLASS_ENDINGS, file_name, read_class_file, shown
+    EXPECTED, LOG_FILE, bars, check_no_file, check_writable, examples, note, one_line, quiet, say)
+from ..files import (
+    CLASS_ENDINGS, file_name, near_file, no_such_file, read_class_file, shown)
 
 if TYPE_CHECKING:
     from taidpt.apps.evaluation import Evaluation
@@ -61,6 +63,15 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
 
+def _give_no_settings()->None:
+    "Let a CLIP say nothing about settings for prompts, where none are learned."
+    warnings.filterwarnings('ignore', '^No settings are known')
+
+def _version(package:str)->str:
+    "The version of a package, or that it is not here: a tagger does without most."
+    try: return version(package)
+    except PackageNotFoundError: return 'not installed'
+
 @app.callback(invoke_without_command=True,
               epilog="Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
 def _shared(
@@ -73,9 +84,10 @@ def _shared(
     quiet.set(silent)
     if versions:
         from taidpt import __version__
-        print(f'taidpt {__version__}, torch {version("torch")}, open_clip '
-              f'{version("open_clip_torch")}, Python {sys.version.split()[0]}')
+        print(f'taidpt {__version__}, torch {_version("torch")}, open_clip '
+              f'{_version("open_clip_torch")}, Python {sys.version.split()[0]}')
     elif not ctx.invoked_subcommand: ctx.fail('Missing command.')
+    if ctx.invoked_subcommand not in ('train', 'reproduce'): _give_no_settings()
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-3
 def _prepare_streams(installed:bool)->None: # as a command of its own, not from Python
@@ -95,6 +107,9 @@ def _wait_asleep()->None: # PyTorch reads it as it is imported
 def _print_error(error:Exception)->None:
     "Print an error on one line; one that the package does not raise on purpose is unexpected."
     told = one_line(error)
+    if isinstance(error, ModuleNotFoundError): told = (
+        f'this needs {error.name}, which is not installed here: pip install taidpt installs all '
+        'that is missing; tag --tagger does without it')
     if not isinstance(error, EXPECTED):
         told = f'unexpected {type(error).__name__}, see --debug: {told}'
     print(f'taidpt: error: {told}', file=sys.stderr, flush=True)
@@ -142,8 +157,16 @@ _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='O
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
 _OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
 _SAVED = 'What train, import or tag --save wrote: .safetensors.'
+
+def _model_there(text:str)->str: # a folder of `save_pretrained` becomes its file
+    "A model file. `FileNotFoundError` if it is missing, or is a folder without one."
+    in_folder = os.path.join(text, 'prompts.safetensors')
+    if os.path.isfile(in_folder): return in_folder
+    if not os.path.isfile(text): raise no_such_file(text)
+    return text
+
 _Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED, # it must be there
-                                      parser=lambda path: os.stat(path) and path)]
+                                      parser=_model_there)]
 _Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
@@ -166,6 +189,7 @@ def _read_classes(text:str, published:bool)->_Asked: # its classes may lack syno
     if os.path.isfile(text): raise ValueError(
         f'{text}: a file of classes is .yaml or .json; or give names with commas between')
     names = [part.strip(' \'"') for part in text.split(',')]
+    if names != ['']: check_no_file(names)
     return _Asked(ClassSet('yours', [name for name in names if name]), guessed=True)
 
 def _with_words(
@@ -223,9 +247,9 @@ def _is_model_file(text:str)->bool: # whether it exists or not
 
 def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, or `ClassSet`
     "A model file of a command line, or classes. `FileNotFoundError` before anything is loaded."
-    if not _is_model_file(text): return _parse_classes(text, words=words).classes
-    os.stat(text)
-    return Path(text)
+    is_folder = os.path.isdir(text) and bool(near_file(text))   # with a model
+    if is_folder or _is_model_file(text): return Path(_model_there(text))
+    return _parse_classes(text, words=words).classes
 
 def _ready(text:str, words:Sequence[str]|None=None, **how)->'Predictor': # how: as for `ready_model`
     "A model that can tag, from a file or from classes; faults of the command line come first."
@@ -253,7 +277,8 @@ _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.
 _Scores = Annotated[bool, Option('--scores', help='Show scores; with --out of all classes.')]
 _Top = Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]
 _Table = Annotated[str|None, Option(metavar='FILE', help=(
-    'A table, a row a picture: .csv, or a .db of SQLite; a later run keeps what is current.'))]
+    'A table, a row a picture: .csv, .parquet, or a .db of SQLite; a later run keeps what is '
+    'current.'))]
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
@@ -261,10 +286,13 @@ _NOT_OF_TAGGER = ('words', 'tiles', 'save', 'report', 'clip', 'engine', 'precisi
 
 def _check_table(out:str)->None:
     "Raise errors for a table that cannot be written."
-    check_writable(out, '.csv', '.db')
-    if Path(out).suffix.lower() == '.csv': return
-    from taidpt.apps.tagging import check_database
-    check_database(out)
+    check_writable(out, '.csv', '.parquet', '.db')
+    ending = Path(out).suffix.lower()
+    if ending == '.parquet' and not find_spec('pyarrow'):
+        raise ImportError(f'{out}: a .parquet file takes pip install pyarrow')
+    if ending == '.db':
+        from taidpt.apps.tagging import check_database
+        check_database(out)
 
 def _note_passed_over(places:Sequence[str])->None:
     "Tell how many files of the folders are passed over, and of which kinds."
@@ -543,6 +571,7 @@ def train(
                                     batch_size=batch_size, n_ctx=n_ctx, local=local)
     asked = _parse_classes(classes, rules == 'published', words)
     pictures = _read_labels(val_labels, asked.classes, val) if val_labels else None
+    if method != 'prompts': _give_no_settings()
     named = ', '.join(captions or ['the bundled captions of COCO val2017'])
     say(f'Reading sentences from {named}')
     _note_guesses(asked)

@@ -15,7 +15,8 @@ from itertools import zip_longest
 from pathlib import Path
 from textwrap import wrap
 
-from ..files import CLASS_ENDINGS, check_target, in_command, name_beside, shown
+from ..files import (
+    CLASS_ENDINGS, check_target, in_command, name_beside, no_such_file, shown)
 
 # %% ../../nbs/apps/console.ipynb #console-006
 quiet = ContextVar('quiet', default=False)      # results and errors only
@@ -128,18 +129,30 @@ def check_writable(
 # %% ../../nbs/apps/console.ipynb #console-file-1
 _ENDINGS = ('.safetensors', '.onnx', *CLASS_ENDINGS)
 
+def _lists_names(path:str)->bool: # and holds no sentences
+    "Whether a file of text has a name of three words at most on each of its first lines."
+    try:
+        with open(path, encoding='utf-8') as file: start = file.read(2000)
+    except (OSError, ValueError): return False
+    lines = start.splitlines()
+    return bool(lines) and all(len(line.split()) <= 3 for line in lines)
+
+def _meant(name:str)->str: # '' if there is none
+    "A file whose name begins as that of a class, in words."
+    there = [name + ending for ending in _ENDINGS if os.path.isfile(name + ending)]
+    if there: return f'the file {there[0]}?'
+    listed = f'{name}.txt'
+    if not _lists_names(listed): return ''
+    return f'the names in {listed}? Give them with commas between, or in a .yaml or .json file.'
+
 def check_no_file(
     names:Sequence[str], # of classes
 )->None:
     "`FileNotFoundError` for a single name that is a file's; a warning if a file goes by it."
     if len(names) > 1: return
     name, = names
-    folder, ending = os.path.split(name)[0] or '.', os.path.splitext(name)[1].lower()
-    there = [ending for ending in _ENDINGS if os.path.isfile(name + ending)]
-    if there: warnings.warn(f'{name} is taken for the name of a class; did you mean the file '
-                            f'{name}{there[0]}?', stacklevel=3)
-    if not get_close_matches(ending, _ENDINGS, 1, .75): return
-    files = os.listdir(folder) if os.path.isdir(folder) else []
-    near = get_close_matches(os.path.basename(name), files, 1, .8)
-    hint = f'; did you mean {os.path.join(os.path.dirname(name), near[0])}?' if near else ''
-    raise FileNotFoundError(f'{name}: no such file{hint}')
+    meant = _meant(name)
+    if meant: warnings.warn(f'{name} is taken for the name of a class; did you mean {meant}',
+                            stacklevel=3)
+    ending = os.path.splitext(name)[1].lower()
+    if get_close_matches(ending, _ENDINGS, 1, .75): raise no_such_file(name)

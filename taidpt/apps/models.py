@@ -19,7 +19,7 @@ from ..baselines.concepts import ready_to_tag
 from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP, load_clip
-from ..encoders.weights import is_known_clip, model_and_tag
+from ..encoders.weights import clip_label, is_known_clip, model_and_tag
 from ..files import CLASS_ENDINGS
 from ..model_files import read_header
 from ..predict import Predictor
@@ -42,7 +42,8 @@ class TaggerModel:
 
     def __init__(self, tagger:Tagger):
         self.tagger = tagger
-        self.classes = as_classset(tagger.classes)
+        known = as_classset(tagger.classes)
+        self.classes = ClassSet('yours', known.names, known.synonyms)
 
     @property
     def title(self)->str: return self.tagger.path.name
@@ -70,7 +71,8 @@ def _clip_for_file(path:str|Path, clip:str|None, trust:bool, how:dict)->FrozenCL
     "The CLIP of this name, or the one that the file names if it may choose it; prepared as there."
     header = read_header(path)
     if clip is None and (trust or is_known_clip(header.clip)): clip = header.clip
-    if clip == header.clip and header.prepared: how = how | asdict(header.prepared)
+    if clip and header.prepared and clip_label(clip) == header.clip:
+        how = how | asdict(header.prepared)
     return None if clip is None else as_clip(clip, **how)
 
 def _is_tagger(what)->bool:
@@ -101,7 +103,7 @@ def _shared_clip(what, clip:FrozenCLIP|str|None, models:Sequence[Predictor])->Fr
     if not models: return None
     if _names_classes(what): return models[0].clip
     header = read_header(what)
-    label = clip or header.clip
+    label = clip_label(clip) if isinstance(clip, str) else clip or header.clip
     for model in models:
         alike = header.prepared == model.clip.prepared
         if alike and model.clip.name == label: return model.clip

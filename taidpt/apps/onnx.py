@@ -24,7 +24,8 @@ from .. import __version__
 from .graphs import Graph, begin_graph, read_graph
 from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
-from ..files import LIMITS, check_limit, is_text_list, parse_json, with_remedy, write_whole
+from ..files import (
+    LIMITS, check_limit, is_text_list, no_such_file, parse_json, with_remedy, write_whole)
 from ..tags import Rule, Tag, Thresholds, as_thresholds
 
 if TYPE_CHECKING:
@@ -174,8 +175,7 @@ def _opened(path:Path, threads:int|None)->tuple: # what runs the graph; texts an
     "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
     if find_spec('onnxruntime') is None:                # not everybody has it
         raise ImportError('onnxruntime is not installed: pip install onnxruntime')
-    if not path.is_file():
-        raise FileNotFoundError(f'{path}: there is no such tagger')
+    if not path.is_file(): raise no_such_file(path, 'of a tagger')
     size = path.stat().st_size
     check_limit(size, 'bytes of a tagger', path)
     most = LIMITS['memory of a tagger'] + 8*size

@@ -169,16 +169,18 @@ class TaggedPictures:
         return text.getvalue()
 
     def save_table(self,
-        path:str|Path, # a .csv or .db file
+        path:str|Path, # a .csv, .parquet or .db file
         top:int|None=None, # as in `best`
         scores:bool=False, # of all classes, too
     )->None:
-        "Write the table as CSV, or into a database of SQLite."
-        if Path(path).suffix.lower() == '.db':
+        "Write the table as CSV or Parquet, or into a database of SQLite."
+        ending = Path(path).suffix.lower()
+        if ending == '.db':
             _save_database(path, self, top, scores)
             return
         with write_whole(path) as tmp:
-            tmp.write_text(self.as_csv(top, scores), encoding='utf-8', newline='')
+            if ending == '.parquet': _write_parquet(tmp, self, top, scores)
+            else: tmp.write_text(self.as_csv(top, scores), encoding='utf-8', newline='')
 
     def save_report(self,
         path:str|Path, # an .html file; beyond 300 pictures with a folder of thumbnails
@@ -189,6 +191,21 @@ class TaggedPictures:
             raise ValueError('a one-file tagger draws no maps; tag with the model it was made of')
         from taidpt.apps.report import write_tag_report     # here, as a tagger needs no PyTorch
         write_tag_report(path, self.model, self.pictures, self.scores, self.rule, progress)
+
+# %% ../../nbs/apps/tagging.ipynb #2ab6fb82
+def _write_parquet(path:Path, found:TaggedPictures, top:int|None, scores:bool)->None:
+    "Write a row for each picture: the picture, its tags, its error and perhaps its scores."
+    import pyarrow as pa, pyarrow.parquet as pq             # here, as a tagger does without
+    present = [[shown(tag.label) for tag in best if tag.present] for best in found.best(top)]
+    columns = {
+        'picture': pa.array(map(shown, found.pictures), pa.string()),
+        'tags': pa.array(present, pa.list_(pa.string())),
+        'error': pa.array([shown(why) or None for why in found.reasons()], pa.string())}
+    by_class = [{tag.label: round(tag.score, 4) for tag in tags} for tags in found.tags]
+    for name in found.names if scores else ():
+        heading = f'{shown(name)} (class)' if shown(name) in _COLUMNS else shown(name)
+        columns[heading] = pa.array([each.get(name) for each in by_class], pa.float64())
+    pq.write_table(pa.table(columns), path)
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-db-1
 _TABLES = {

@@ -10,6 +10,7 @@ import copy, random, warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,8 @@ from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
 from ..training import temperatures
 from ..zeroshot import ZeroShotCLIP
+
+if TYPE_CHECKING: from pandas import DataFrame
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
 def _check_named(train:LabeledTexts)->None:
@@ -218,6 +221,18 @@ def _table(pictures, found:list[list[Tag]], names:list[str]): # `pandas.DataFram
         score = {tag.label: tag.score for tag in tags}
         rows.append([name, present, *(score.get(n) for n in names)])
     return DataFrame(rows, columns=_columns(names))
+
+# %% ../../nbs/baselines/concepts.ipynb #8b8aabd6
+@overload
+def tag(pictures, classes:ClassSet|list[str]|str|Path, clip:FrozenCLIP|None=None,
+        on_error:str='raise', progress:bool=True, as_frame:Literal[False]=False,
+        stream:Literal[False]=False)->list[list[Tag]]: ...
+@overload
+def tag(pictures, classes:ClassSet|list[str]|str|Path, clip:FrozenCLIP|None=None,
+        on_error:str='raise', progress:bool=True, *, as_frame:Literal[True])->'DataFrame': ...
+@overload
+def tag(pictures, classes:ClassSet|list[str]|str|Path, clip:FrozenCLIP|None=None,
+        on_error:str='raise', progress:bool=True, *, stream:Literal[True])->Iterator[tuple]: ...
 
 def tag(
     pictures, # N, as for `predict`; with `stream` also an iterator; for these two no `FeatureStore`

@@ -239,6 +239,8 @@ def _unreadable_as_value_error() -> Iterator[None]:
     "Raise `ValueError` for any error but `OSError` and `ValueError`."
     try: yield
     except (OSError, ValueError): raise
+    except ModuleNotFoundError as e:    # a tagger does without fsspec
+        raise ValueError('reading it from an address takes pip install "fsspec[http]"') from e
     except Exception as e:              # Pillow's and fsspec's kinds vary
         why = str(e) or type(e).__name__
         raise ValueError(f'it cannot be decoded: {why:.200}') from e

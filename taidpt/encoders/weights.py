@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['clip_table', 'favourite_tag', 'is_known_clip', 'opened_by_label', 'model_and_tag', 'find_clip', 'without_warnings',
-           'Prepared', 'build_clip', 'preprocessing']
+           'clip_label', 'Prepared', 'build_clip', 'build_tokenizer', 'preprocessing']
 
 # %% ../../nbs/encoders/weights.ipynb #056a7cc7
 import csv, difflib, hashlib, logging, os, pickle, re, ssl, textwrap, time, warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -337,8 +337,11 @@ def _download_failed(source:_ClipSource, cfg:dict, why:str) -> Exception:
     in_python = f"pass pretrained='FILE' with the name {spec},"
     in_command = f'say --clip {spec}/FILE,'
     if source.pretrained is None: in_python = in_command = 'name a folder with its files,'
+    known = _of_transformers(spec.removeprefix('hf-hub:').lower())  # has no files of open_clip
+    hint = f' In open_clip it is {known}.' if known else ''
+    what = f'Could not get the weights of {source.label}; tried {tried} ({why}).{hint}'
     return with_remedy(
-        ConnectionError, f'Could not get the weights of {source.label}; tried {tried} ({why}).',
+        ConnectionError, what,
         python=f'{copied} {in_python} or take load_clip(), which needs no download.',
         command=f'{copied} {in_command} or leave out --clip.')
 
@@ -363,6 +366,11 @@ def without_warnings(message:str='') -> Iterator[None]: # the beginning of some;
     with _FILTERS, warnings.catch_warnings():
         warnings.filterwarnings('ignore', message)
         yield
+
+# %% ../../nbs/encoders/weights.ipynb #e9002a93
+def clip_label(name:str) -> str: # as `find_clip` takes it
+    "The label of the CLIP that a name means. Raises as `find_clip` does."
+    with without_warnings(): return find_clip(name).label
 
 # %% ../../nbs/encoders/weights.ipynb #w-prep-1
 @dataclass(frozen=True)
@@ -475,6 +483,32 @@ def build_clip(
     if class_token is not None:
         class_token.data = class_token.data.to(text.transformer.get_cast_dtype())
     return model.eval()
+
+# %% ../../nbs/encoders/weights.ipynb #26b3532d
+def _tokenizer_failed(source:_ClipSource, name:str, why:str) -> Exception: # of the tokenizer
+    "The `ConnectionError` for a tokenizer that was not fetched."
+    copied = '\nCopy ~/.cache/huggingface from a machine that loaded it,'
+    return with_remedy(
+        ConnectionError, f'Could not get the tokenizer of {source.label}; tried {name} ({why}).',
+        python=f'{copied} or take load_clip(), which needs no download.',
+        command=f'{copied} or leave out --clip.')
+
+def build_tokenizer(
+    source:_ClipSource, # of `find_clip`
+) -> Callable: # list of str -> N × context length
+    "The tokenizer of a model; `ConnectionError` when a download fails, `ValueError` for a folder."
+    import open_clip
+    name = _text_settings(source).get('hf_tokenizer_name', '')
+    if source.spec.startswith('hf-hub:'): name = name or source.spec
+    if not name: return open_clip.get_tokenizer(source.spec)    # CLIP's own
+    in_reach = nullcontext() if source.folder else _hub_in_reach()
+    with in_reach as offline, _without_logs():
+        try: return open_clip.get_tokenizer(source.spec)
+        except Exception as error:                          # kinds vary  # noqa: BLE001
+            why = textwrap.shorten(f'{type(error).__name__}: {error}', 160, placeholder=' …')
+    if not source.folder: raise _tokenizer_failed(source, name, offline or why)
+    raise ValueError(f'{source.folder}: its tokenizer cannot be read; copy tokenizer.json and '
+                     f'the other files of {name} into the folder ({why})')
 
 # %% ../../nbs/encoders/weights.ipynb #671f3fa0
 def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 3 × h × w

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..files import (
-    DATA, LIMITS, check_limit, is_text_list, parse_json, utf8, with_remedy)
+    DATA, LIMITS, check_limit, is_text_list, no_such_file, parse_json, utf8, with_remedy)
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -577,7 +577,7 @@ class Captions:
 def _refusal(path:Path)->Exception|None:
     "What is wrong with a file before it is read, if anything."
     if path.is_dir(): return IsADirectoryError(f"{path} is a folder; give a file of captions")
-    if not path.exists(): return FileNotFoundError(f"{path}: there is no such file of captions")
+    if not path.exists(): return no_such_file(path, 'of captions')
     if not path.is_file():
         return ValueError(f"{path} is no file but a pipe or device; captions are read twice, "
                           "so write them to a file")
