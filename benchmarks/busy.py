@@ -21,6 +21,8 @@ start = time.perf_counter()
 encode_sentences(clip, [f"{text} ." for text in captions], progress=False)
 print(time.perf_counter() - start)
 """
+POLICIES = "OMP_WAIT_POLICY", "GOMP_SPINCOUNT"
+WAYS = {"usual": {}, "passive": {"OMP_WAIT_POLICY": "PASSIVE"}}
 
 
 @contextmanager
@@ -34,23 +36,23 @@ def busy(processes: int):
             loop.wait()
 
 
-def encode(captions: int, **env: str) -> float:
+def encode(captions: int, policy: dict[str, str]) -> float:
     "Seconds that a process of its own takes."
     command = [sys.executable, "-c", ENCODE, str(captions)]
-    told = subprocess.run(command, env=os.environ | env, stdout=subprocess.PIPE, check=True)
+    env = {name: value for name, value in os.environ.items() if name not in POLICIES}
+    told = subprocess.run(command, env=env | policy, stdout=subprocess.PIPE, check=True)
     return float(told.stdout)
 
 
 def main(captions: int = 2000, rounds: int = 7):
     found = {}
     for place, processes in {"alone": 0, "busy": os.cpu_count()}.items():
-        taken = {"active": [], "passive": []}
+        taken = {name: [] for name in WAYS}
         with busy(processes):
             for _ in range(rounds):
-                taken["active"].append(encode(captions, OMP_WAIT_POLICY="", GOMP_SPINCOUNT=""))
-                taken["passive"].append(encode(captions, OMP_WAIT_POLICY="PASSIVE"))
+                for name, policy in WAYS.items(): taken[name].append(encode(captions, policy))
         seconds = {name: spread(times) for name, times in taken.items()}
-        found[place] = dict(seconds=seconds, ratio=ratios(taken, "active")["passive"])
+        found[place] = dict(seconds=seconds, ratio=ratios(taken, "usual")["passive"])
         for name, s in seconds.items(): print(f"{place}, {name}: {s['median']:.1f} s", flush=True)
     record("busy", dict(cases=found, captions=captions, rounds=rounds))
 
