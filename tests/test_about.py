@@ -188,7 +188,7 @@ def test_every_set_has_every_method():
         first = results[0]
         assert first.method == next(iter(FAMILY))
         assert not first.relative
-        assert first.over_zeroshot == (0, 0, 0)
+        assert first.over_other == (0, 0, 0)
         seeds = {(result.method, result.relative): result.seeds for result in results}
         remedy = 'run the commands of nbs/paper/family.ipynb again'
         assert seeds == wanted, f'a member is new or gone: {remedy}'

@@ -176,12 +176,13 @@ class Comparison:
             self.kept[name, relative] = found
         return self.kept[name, relative]
 
-    def row(self, name:str, relative:bool, photos:str, classes:str, captions:str)->'Result':
-        "The row of a member; photos, classes and captions are names."
+    def row(self, name:str, relative:bool, photos:str, classes:str, captions:str,
+            over:str='zero-shot CLIP')->'Result':
+        "The row of a member, with its gain over another; photos, classes and captions are names."
         clip, cells = self.study.clip, self.cells(name)
         measured = self.measured(name, relative)
         interval = measured.map()
-        gain = measured.gain(self.measured('zero-shot CLIP'))
+        gain = measured.gain(self.measured(over))
         dense = getattr(clip.model.visual, 'dense', '')
         return Result(
             clip=clip.name or 'a CLIP',
@@ -198,7 +199,8 @@ class Comparison:
             map=interval.value, low=interval.low, high=interval.high,
             gain=gain.value, gain_low=gain.low, gain_high=gain.high,
             seconds=float(np.mean([cell.seconds for cell in cells])),
-            version=__version__)
+            version=__version__,
+            over=over)
 
 # %% ../../nbs/paper/family.ipynb #family-021
 @dataclass(frozen=True)
@@ -218,22 +220,23 @@ class Result:
     map:float # mean average precision in percent, mean over the runs
     low:float # lower end of its 95 % interval over such sets of photos, by the bootstrap
     high:float # upper end
-    gain:float # over zero-shot CLIP with the same weights on the same photos
+    gain:float # over another method, with the same weights on the same photos
     gain_low:float # lower end of its 95 % interval, on the same draws of the photos
     gain_high:float # upper end
     seconds:float # to learn once, when all is encoded
     version:str # of taidpt
+    over:str = 'zero-shot CLIP' # the other method
 
     @property
     def key(self)->tuple:
         "Identifies what was measured; a new row replaces one with the same key."
         names = self.photos, self.classes, self.captions
-        return self.weights, self.data, *names, self.method, self.relative
+        return self.weights, self.data, *names, self.method, self.relative, self.over
 
     @property
     def interval(self)->Interval: return Interval(self.map, self.low, self.high)
     @property
-    def over_zeroshot(self)->Interval: return Interval(self.gain, self.gain_low, self.gain_high)
+    def over_other(self)->Interval: return Interval(self.gain, self.gain_low, self.gain_high)
 
 # %% ../../nbs/paper/family.ipynb #family-022
 def _result(row:dict)->Result: # by heading
@@ -278,9 +281,11 @@ def keep_results(
             for row in rows: table.writerow(map(_told, astuple(row)))
     return rows
 
-def bundled_results()->list[Result]:
+def bundled_results(
+    over:str='zero-shot CLIP', # the method over which they give gains
+)->list[Result]:
     "Results of the embedded CLIP: VOC2012 and COCO photos, and the 36 bundled ones."
-    return read_results(DATA/'paper'/'results.csv')
+    return [row for row in read_results(DATA/'paper'/'results.csv') if row.over == over]
 
 # %% ../../nbs/paper/family.ipynb #family-cmd-1
 def _labelled_pictures(
@@ -364,22 +369,23 @@ def _measure(
     over:str, # the method over which the table gives gains
     names:tuple[str, str, str], # of photos, classes and captions
     out:str|Path, progress:bool, # as in `compare`
-)->list[tuple[Result, Interval]]: # and the gain
+)->list[Result]:
     "The rows of all methods, each written as soon as it is measured."
     every = [(name, relative) for name in chosen
              for relative in (False, True) if family.members[name].relative or not relative]
     rows = []
     for name, relative in tqdm(every, 'methods', disable=not progress):
-        row = family.row(name, relative, *names)
+        row = family.row(name, relative, *names, over)
         keep_results(out, [row])
-        rows.append((row, family.measured(name, relative).gain(family.measured(over))))
+        rows.append(row)
     return rows
 
-def _results_table(rows:list[tuple[Result, Interval]], over:str)->str:
+def _results_table(rows:list[Result], over:str)->str:
     "Results in Markdown."
     head = ['method', 'mAP', '95 %', f'gain over {over}', '95 %', 'seeds', 'seconds']
     lines = []
-    for row, gain in rows:
+    for row in rows:
+        gain = row.over_other
         method = f'{row.method}, relative' if row.relative else row.method
         lines.append([
             method,
