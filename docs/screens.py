@@ -68,7 +68,7 @@ def take(chrome, name: str, css: str, height: int|None = None, before: Callable 
         how = dict(format='png', captureBeyondViewport=bool(height), clip=clip)
         shot = chrome.execute_cdp_cmd('Page.captureScreenshot', how)
         picture = Image.open(io.BytesIO(b64decode(shot['data']))).convert('RGB')
-        picture.save(IMAGES/f'{file}.jpg', quality=66, optimize=True)
+        picture.save(IMAGES/f'{file}.jpg', quality=60, optimize=True)
     theme(chrome, 'light')
 
 
@@ -78,7 +78,7 @@ def report(chrome, file: Path):
     chrome.get(file.resolve().as_uri())
     chrome.execute_script(
         "for (const part of document.querySelectorAll('section:has(h2)')) part.remove()")
-    take(chrome, 'report', 'body', 2050)
+    take(chrome, 'report', 'body', 1900)
 
 
 def card(chrome, file: Path, photo: str):

@@ -170,7 +170,7 @@ def _light_picture(found:re.Match)->str: # base64 of a PNG
     alpha = np.asarray(picture)[..., 3]
     solid = (alpha[2:-2, 2:-2] == 255).all()                # the edge of a picture may be soft
     if solid and picture.getcolors(256) is None:
-        content = base64.b64encode(as_jpeg(picture, 85, optimize=True)).decode()
+        content = base64.b64encode(as_jpeg(picture, 75, optimize=True)).decode()
         return f'"data:image/jpeg;base64,{content}"'
     out = io.BytesIO()
     picture.save(out, 'PNG', optimize=True)
