@@ -196,6 +196,7 @@ class PromptModel(Predictor):
         data:str, # a hash of what it learns from
         frequency:list[float]|None=None, # C, share of sentences that name each class
         progress:bool=True, # a bar
+        on_step:Callable|None=None, # called after each step with the model, and the step's number
     )->None:
         "Learn prompts and keep them; nothing is kept of a run that does not finish."
         self.forget()
@@ -204,12 +205,13 @@ class PromptModel(Predictor):
         trial.recipe_ = recipe
         trial.frequency_ = frequency
         val = None if measure is None else partial(measure, trial)
+        told = None if on_step is None else partial(on_step, trial)
         header = header_of(trial, data)
         doubt = why_not_loadable(trial, header, trial.tensors())
         if doubt: warnings.warn(doubt, stacklevel=3)            # before hours of learning
         about = header.to_dict()
         trial.history_ = learn(prompts, features, labels, loss, recipe, scores, val, checkpoint,
-                               about, self.local, progress)
+                               about, self.local, progress, told)
         vars(self).update(vars(trial))
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
@@ -339,6 +341,7 @@ class TaIDPT(PromptModel):
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score
+        on_step:Callable|None=None, # called after each step: the model as it is then, the number
     )->'TaIDPT': # itself
         "Learn the prompts. Labels of other classes, or none, raise an error before any work."
         keep_unnamed = self.recipe_for(None).keep_unnamed
@@ -356,7 +359,7 @@ class TaIDPT(PromptModel):
         self.learn_prompts(
             prompts, encode, train.labels, recipe, scaled_loss(self.loss, recipe.scale),
             self.training_scores(recipe), measure, checkpoint, _data_digest(train, self.init),
-            frequency, progress)
+            frequency, progress, on_step)
         return self
 
     def check_checkpoint(self, checkpoint:str|Path|None, train:LabeledTexts)->None:

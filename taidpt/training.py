@@ -311,9 +311,18 @@ def _features_on(device:torch.device, features:FeatureStore, labels:Tensor)->Fea
         f'{len(labels):,} items have labels, but {len(features):,} have features.')
     return to_gpu_if_fits(features, device)
 
+def _steps(recipe:Recipe, items:int)->int: # of an epoch
+    return max(1, items // recipe.batch_size)
+
+def _with_calls(batches:Iterable, call:Callable, first:int)->Iterator: # of the first step
+    "The same batches, and a call with its number after each step."
+    for step, batch in enumerate(batches, first):
+        yield batch
+        call(step)
+
 def _progress_bar(recipe:Recipe, items:int, done:int, progress:bool)->tqdm: # done: epochs
     "A bar over all steps that goes on where the last run stopped."
-    steps = max(1, items // recipe.batch_size)
+    steps = _steps(recipe, items)
     return tqdm(desc='learning prompts', unit='step', disable=not progress,
                 total=steps*recipe.epochs, initial=steps*done)
 
@@ -335,6 +344,7 @@ def learn(
     about:dict|None=None, # description of the run, for JSON; a checkpoint must match
     local:bool=True, # the local branch learns, too
     progress:bool=True, # a bar
+    on_step:Callable|None=None, # called after each step with its number, from 1
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned
     "Learn prompts from features, for all or the remaining epochs."
     optimizer = _optimizer(prompts, recipe)
@@ -350,6 +360,9 @@ def learn(
         with _progress_bar(recipe, len(features), len(history), progress) as bar:
             for epoch in range(len(history) + 1, recipe.epochs + 1):
                 batches = _batches(features, labels, recipe, epoch, device, bar, labels_on)
+                if on_step:
+                    done = (epoch - 1)*_steps(recipe, len(features))
+                    batches = _with_calls(batches, on_step, done + 1)
                 row = _learn_epoch(epoch, prompts, optimizer, recipe, batches, scores, loss, local)
                 if val: row |= {name: float(x) for name, x in val().items()}
                 history.append(row)
