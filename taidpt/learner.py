@@ -337,17 +337,18 @@ class TaIDPT(PromptModel):
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:PicturesAndLabels|None=None, # labelled pictures, scored after each epoch
+        val:PicturesAndLabels|Callable|None=None, # labelled pictures; or called with (model, step)
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score
-        on_step:Callable|None=None, # called after each step: the model as it is then, the number
     )->'TaIDPT': # itself
-        "Learn the prompts. Labels of other classes, or none, raise an error before any work."
+        """Learn the prompts; score pictures after each epoch, or call a function after each step.
+        Labels of other classes, or none, raise an error before any work."""
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
         self.check_checkpoint(checkpoint, train)
         warn_of_rare_classes(train)
+        on_step, val = (val, None) if callable(val) else (None, val)
         measure = validation(self, val, progress)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
