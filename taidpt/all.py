@@ -57,7 +57,7 @@ __all__ = [
 
 # %% ../nbs/99_all.ipynb #all-help-1
 from itertools import dropwhile as _dropwhile
-from inspect import signature as _signature
+from inspect import cleandoc as _cleandoc, signature as _signature
 from linecache import getlines as _getlines
 
 def _arguments_in_words(f)->str: # a function
@@ -83,7 +83,7 @@ def _explain_arguments(made)->None: # a class or function
     f = vars(made).get('__init__') if isinstance(made, type) else made
     if not hasattr(f, '__code__') or 'Parameters' in (made.__doc__ or ''): return
     told = _arguments_in_words(f)
-    if told: made.__doc__ = f'{made.__doc__}\n\nParameters\n----------\n{told}'
+    if told: made.__doc__ = f'{_cleandoc(made.__doc__)}\n\nParameters\n----------\n{told}'
 
 def _explain_methods(kind:type)->None:
     "Put the arguments of public methods into their docstrings, and of those that are inherited."
