@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, check_features, check_store, on_cpu
 from .encoders.features import stored_features, to_device, unit_fp16
-from .encoders.pictures import as_pictures, in_batches, read_pixels, report_unread
+from .encoders.pictures import (
+    BATCH_ON_CPU, as_pictures, in_batches, read_pixels, report_unread)
 from .encoders.pictures import picture_identity, unreadable, what_is_wrong
 from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
@@ -441,7 +442,7 @@ def picture_batches(
         errors, f, F_ = _encode_read(clip, batch, pos_embed)
         return errors, then(f, F_)
     on_cpu = clip.device.type == 'cpu'
-    size = 4 if on_cpu else 32                              # a core's caches hold no more
+    size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
     total = math.ceil(len(pictures) / size)
     for errors, wanted in tqdm(batches, 'pictures', total, disable=not progress):

@@ -21,9 +21,9 @@ import numpy as np
 
 from .. import __version__
 from .onnx import Tagger
-from taidpt.encoders.pictures import (
-    PICTURE_ENDINGS, UnreadablePicture, as_pictures, files_below, picture_identity, read_pixels,
-    what_is_wrong)
+from ..encoders.pictures import (
+    PICTURE_ENDINGS, UnreadablePicture, as_pictures, files_below, full_batches, picture_identity,
+    read_pixels, what_is_wrong)
 from ..files import (
     content_digest, digest, is_url, join_labels, locked, name_beside, shown,
     with_remedy, write_whole)
@@ -456,11 +456,16 @@ def keep_scores(
             raise OSError(e.errno, told, str(table)) from None
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-4
-def _before_unreadable(tagging:Tagging, pictures:Sequence)->np.ndarray: # n × C
-    "Scores of the pictures before the first one that cannot be read."
+def _scored(tagging:Tagging, pictures:Sequence, on_error:str, kept:KeptScores|None)->np.ndarray:
+    "Scores of n pictures, n × C; in full batches if they are to be kept."
+    asked = pictures if kept is None or tagging.in_file else full_batches(pictures)
+    return as_array(tagging.score(asked, on_error, False))[:len(pictures)]
+
+def _before_unreadable(tagging:Tagging, pictures:Sequence, kept:KeptScores|None)->np.ndarray:
+    "Scores of the n pictures before the first one that cannot be read, n × C."
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '^Skipped ')      # the error tells it
-        scores = as_array(tagging.score(pictures, 'skip', False))
+        scores = _scored(tagging, pictures, 'skip', kept)
     first = int(np.isnan(scores).any(1).argmax())
     return scores[:first]
 
@@ -518,11 +523,11 @@ def iter_tags(
         for some in parts:
             part = _Part(some, kept)
             error = None
-            try: scores = tagging.score(part.unscored, on_error, False) if part.new else nothing
+            try: scores = _scored(tagging, part.unscored, on_error, kept) if part.new else nothing
             except UnreadablePicture as e:
                 error = e
-                scores = _before_unreadable(tagging, part.unscored)
-            scores = part.filled(as_array(scores))
+                scores = _before_unreadable(tagging, part.unscored, kept)
+            scores = part.filled(scores)
             _clear(bar)
             if len(scores): yield tagging.tagged(some[:len(scores)], scores)
             if error: raise error
