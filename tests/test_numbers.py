@@ -66,7 +66,7 @@ def close(told: Interval, stored: Interval) -> bool:
 # README
 
 TABLE = [
-    'zero-shot CLIP', 'TaI-DPT at scale 4', 'TaI-DPT', 'concepts', 'prompts on pairs',
+    'zero-shot CLIP', 'TaI-DPT at scale 4', 'TaI-DPT', 'concepts with attention', 'prompts on pairs',
     'linear on pairs with attention']
 
 

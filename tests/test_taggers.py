@@ -265,6 +265,6 @@ def test_a_tagger_without_pytorch(file, bare, tmp_path):
     done = taidpt('-q', 'train', '--classes', 'cat,dog', '--out', 'x.safetensors')
     assert done.returncode == 1
     [line] = done.stdout.splitlines()
-    assert 'needs torch' in line and 'pip install taidpt' in line
+    assert 'needs torch' in line and 'pip install git+https://github.com/taidpt/taidpt' in line
     done = taidpt('tag', '--tagger', file, photo, '--out', 'tags.parquet')
     assert done.returncode == 1 and 'pip install pyarrow' in done.stdout

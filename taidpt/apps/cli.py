@@ -108,8 +108,9 @@ def _print_error(error:Exception)->None:
     "Print an error on one line; one that the package does not raise on purpose is unexpected."
     told = one_line(error)
     if isinstance(error, ModuleNotFoundError): told = (
-        f'this needs {error.name}, which is not installed here: pip install taidpt installs all '
-        'that is missing; tag --tagger does without it')
+        f'this needs {error.name}, which is not installed here: pip install '
+        'git+https://github.com/taidpt/taidpt installs all that is missing; tag --tagger does '
+        'without it')
     if not isinstance(error, EXPECTED):
         told = f'unexpected {type(error).__name__}, see --debug: {told}'
     print(f'taidpt: error: {told}', file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from textwrap import wrap
 
 from torch import Tensor
 
@@ -57,6 +58,8 @@ def _learn_both(clip:FrozenCLIP, train:LabeledTexts, epochs:int|None, progress:b
 
 # %% ../../nbs/apps/demo.ipynb #demo-claims
 _NO_TRAINING = 'concepts with attention'
+_NOTE = ('The results on VOC2012 come with the package, and are over its {} classes that are on '
+         'ten photos or more. Settings were chosen on these photos, which favours what is trained.')
 _CLAIMED = { # method -> over which
     'linear on pairs with attention': _NO_TRAINING,
     'TaI-DPT': _NO_TRAINING,
@@ -74,7 +77,7 @@ def _claims(clip:FrozenCLIP)->list[dict]: # as `write_report` takes them; none f
             found.append({
                 'new': method, 'over': over, 'value': r.map, 'plain': r.map - r.gain,
                 'gain': r.over_other, 'where': f'{r.n_photos:,} other photos, of VOC2012',
-                'photos': r.n_photos})
+                'photos': r.n_photos, 'note': _NOTE.format(r.n_classes)})
     return found
 
 def _claim_in_words(claim:Mapping)->str:
@@ -86,13 +89,14 @@ def _claim_in_words(claim:Mapping)->str:
 def _claims_in_words(claims:Sequence[Mapping])->list[str]: # lines; none without claims
     "Results below the photos that they are of."
     if not claims: return []
-    return [f'On {claims[0]["where"]}:', *(f'  {_claim_in_words(claim)}' for claim in claims)]
+    lines = [f'  {_claim_in_words(claim)}' for claim in claims]
+    return [f'On {claims[0]["where"]}:', *lines, *wrap(claims[0]['note'], 100)]
 
 # %% ../../nbs/apps/demo.ipynb #demo-result
 METHODS = {
     'zero-shot CLIP': '“a photo of a {}.”, whole picture',
     'zero-shot with DPT': 'the same, whole picture and positions',
-    BY_NAMES: 'means of captions, with attention; no training',
+    BY_NAMES: 'concepts with attention, of 100 captions a class; no training',
     'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',
     'linear on pairs with attention': 'a head that ranks captions for each class, in closed form',
 }

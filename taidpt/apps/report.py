@@ -321,7 +321,8 @@ def _claim(
         'plain': theirs.map().value,
         'gain': ours.gain(theirs),
         'photos': int(ours.labels.any(1).sum()),
-        'where': where}
+        'where': where,
+        'note': ''}
 
 def _class_rows(ours:Measured, theirs:Measured)->list[dict]:
     "Average precision by two methods of each class that a photo shows."
@@ -389,7 +390,7 @@ def write_report(
     about:dict[str, str]|None=None, # method -> what it is, in a few words
     commands:Sequence[str]=(), # what to type next
     against:str|None=None, # the method to compare it with, class by class; None: the baseline
-    claims:Sequence[dict]=(), # on other photos: new, over, value, plain, gain, where, photos
+    claims:Sequence[dict]=(), # on other photos: new, over, value, plain, gain, where, photos, note
     over:str|None=None, # the baseline; None: the strongest without training
     models:Mapping[str, Predictor]=MappingProxyType({}), # by method; of the baseline, for its tags
     progress:bool=True, # a bar
@@ -401,12 +402,13 @@ def write_report(
     read, broken = _readable(photos.pictures, scores[new])
     photos = photos[read]
     scores = {method: s[read] for method, s in scores.items()}
-    found = _look_up(model, photos.pictures, scores[new], model.rule(), photos.labels)
+    rule = model.rule()
+    found = _look_up(model, photos.pictures, scores[new], rule, photos.labels)
     words = _measured_words(model, photos, found, scores, against, over, models)
     words['claims'] = [*claims, *words['claims']]
     _write_page(
         path, model, broken, _cards(model, found, credits or {}, path, progress), labelled=True,
-        about=about or {}, commands=commands, learned_from=learned_from,
+        about=about or {}, commands=commands, learned_from=learned_from, rises=rule.relative,
         history=model.history_, **words)
 
 # %% ../../nbs/apps/report.ipynb #report-tag-2
