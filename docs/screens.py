@@ -78,7 +78,7 @@ def report(chrome, file: Path):
     chrome.get(file.resolve().as_uri())
     chrome.execute_script(
         "for (const part of document.querySelectorAll('section:has(h2)')) part.remove()")
-    take(chrome, 'report', 'body', 1900)
+    take(chrome, 'report', 'body', 2010)
 
 
 def card(chrome, file: Path, photo: str):
