@@ -181,9 +181,8 @@ class Predictor:
     def own_thresholds(self)->Thresholds: # of the first branch
         "Thresholds and probabilities that need no labelled pictures. `ValueError` if it has none."
         raise ValueError(
-            f'No probabilities: scores of {type(self).__name__} are no cosines with sentences by a '
-            'CLIP that was trained with a sigmoid. Calibrate with labelled pictures (calibrate, or '
-            'taidpt evaluate --calibrate), or give a threshold.')
+            f'No probabilities: this {type(self).__name__} is not calibrated. Calibrate it with '
+            'labelled pictures (calibrate, or taidpt evaluate --calibrate), or give a threshold.')
 
     def rule(self,
         threshold:ArrayLike|None=None, # one for all classes, or C; None: the model's own
