@@ -112,31 +112,36 @@ def _is_foreign(model:Predictor)->bool:
     return type(model).__module__.partition('.')[0] != 'taidpt'
 
 # %% ../../nbs/paper/family.ipynb #family-checked-2
+def _not_finite(columns:Tensor, classes:ClassSet)->str: # N × C; '': all are finite
+    "The first class with a number that is not finite."
+    wrong = (~columns.isfinite()).any(0)
+    return classes.names[int(wrong.int().argmax())] if wrong.any() else ''
+
+def _fits(x, shape:tuple[int, int])->bool:
+    return isinstance(x, Tensor | np.ndarray) and tuple(x.shape) == shape
+
+def _ready(x:Tensor|np.ndarray, model:Predictor)->Tensor: # C × D
+    "Embeddings as scores take them; `ValueError` that names a class whose are not finite."
+    x = torch.as_tensor(x, device=model.clip.device).detach()
+    if x.dtype == torch.float64 or not x.is_floating_point(): x = x.float()
+    wrong = _not_finite(x.T, model.classes)
+    if not wrong: return x
+    raise ValueError(f'{type(model).__name__}.embeddings returned NaN or infinity for {wrong}.')
+
 def _checked_embeddings(model:Predictor)->tuple[Tensor, Tensor|None]: # G and L, C × D
     "Class embeddings of a method of yours; `ValueError` for others than scores need."
-    shape = len(model.classes), model.clip.dim
-    rule = (f'It must return G and L, each a tensor of {shape[0]} × {shape[1]} numbers (classes, '
-            'width of the CLIP); L may be None.')
+    C, D = len(model.classes), model.clip.dim
+    rule = (f'It must return G and L, each a tensor of {C} × {D} numbers (classes, width of the '
+            'CLIP); L may be None.')
     with _calling(type(model), 'embeddings', rule): found = model.embeddings()
-    def fits(x): return isinstance(x, Tensor | np.ndarray) and tuple(x.shape) == shape
-    pair = isinstance(found, tuple | list) and len(found) == 2
-    name = f'{type(model).__name__}.embeddings'
-    if not pair or not fits(found[0]) or not (found[1] is None or fits(found[1])):
-        raise ValueError(f'{name} returned {_described(found)}. {rule}')
-    ready = []
-    for x in found:
-        if x is not None:
-            x = torch.as_tensor(x, device=model.clip.device).detach()
-            if x.dtype == torch.float64 or not x.is_floating_point(): x = x.float()
-            if not x.isfinite().all(): raise ValueError(
-                f'{name} returned NaN or infinity for {_not_finite(x.T, model.classes)}.')
-        ready.append(x)
-    return tuple(ready)
+    pair = found if isinstance(found, tuple | list) and len(found) == 2 else (None, None)
+    G, L = pair
+    if _fits(G, (C, D)) and (L is None or _fits(L, (C, D))):
+        return _ready(G, model), None if L is None else _ready(L, model)
+    raise ValueError(
+        f'{type(model).__name__}.embeddings returned {_described(found)}. {rule}')
 
-def _not_finite(columns:Tensor, classes:ClassSet)->str: # N × C
-    "The first class with a number that is not finite."
-    return classes.names[int((~columns.isfinite()).any(0).int().argmax())]
-
+# %% ../../nbs/paper/family.ipynb #02136955
 def _checked_scores(
     model:Predictor, branches:Callable, # a method of yours, and its method
     f:Tensor, F:Tensor, # B × D; B × J × D: as `branches` takes it; NaN for unread pictures
@@ -145,14 +150,14 @@ def _checked_scores(
     shape = len(f), len(model.classes)
     rule = f'It must return a list of one or two tensors of scores, {shape[0]} × {shape[1]}.'
     with _calling(type(model), 'branches', rule): found = branches(f, F)
+    name = f'{type(model).__name__}.branches'
     listed = isinstance(found, tuple | list) and len(found) in (1, 2)
-    if not listed or any(not isinstance(x, Tensor) or tuple(x.shape) != shape for x in found):
-        raise ValueError(f'{type(model).__name__}.branches returned {_described(found)}. {rule}')
+    if not listed or not all(isinstance(x, Tensor) and _fits(x, shape) for x in found):
+        raise ValueError(f'{name} returned {_described(found)}. {rule}')
     read = f.isfinite().all(1)
     for x in found:
-        if not x[read].isfinite().all(): raise ValueError(
-            f'{type(model).__name__}.branches returned NaN or infinity as scores of '
-            f'{_not_finite(x[read], model.classes)}.')
+        wrong = _not_finite(x[read], model.classes)
+        if wrong: raise ValueError(f'{name} returned NaN or infinity as scores of {wrong}.')
     return list(found)
 
 # %% ../../nbs/paper/family.ipynb #family-checked-3
@@ -165,18 +170,19 @@ def _checked(model:Predictor)->Predictor: # ready to predict
     ready.branches = partial(_checked_scores, model, ready.branches)
     return ready
 
+def _taken(method:Callable, given:dict)->dict: # name -> value
+    "Those of some arguments that a method has; behind ** all."
+    known = inspect.signature(method).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()): return given
+    return {name: value for name, value in given.items() if name in known}
+
 def _fit(model:Predictor, train:LabeledTexts, features:FeatureStore)->None:
     "Call a method's `fit` with those of our arguments that it has."
-    given = {'features': features, 'progress': False}
+    given = _taken(model.fit, {'features': features, 'progress': False})
+    rule = 'The comparison calls fit(train, features=…, progress=False), with those that it has.'
     if not _is_foreign(model): model.fit(train, **given)
     else:
-        known = inspect.signature(model.fit).parameters.values()
-        names = {each.name for each in known}
-        open_ended = any(each.kind is each.VAR_KEYWORD for each in known)
-        taken = {name: x for name, x in given.items() if open_ended or name in names}
-        rule = ('The comparison calls fit(train, features=…, progress=False), with the arguments '
-                'that it has.')
-        with _calling(type(model), 'fit', rule): model.fit(train, **taken)
+        with _calling(type(model), 'fit', rule): model.fit(train, **given)
 
 # %% ../../nbs/paper/family.ipynb #family-008
 class Comparison:
@@ -460,17 +466,21 @@ def _members(
     wanted = {_method_name(name, yours) for name in (FAMILY if only is None else only)}
     return {name: method for name, method in FAMILY.items() if name in wanted} | yours
 
+def _advice(name:str, known:dict[str, str])->str: # names, by themselves in lower case
+    "What to write instead of a name that no method has."
+    parts = [part.strip() for part in name.split(',')]
+    if len(parts) > 1 and known.keys() & {part.lower() for part in parts}:
+        return f'put semicolons between names: {"; ".join(parts)!r}'
+    near = [known[each] for each in get_close_matches(name.lower(), known, 2)]
+    return f'did you mean {" or ".join(near or known.values())}?'
+
 def _method_name(name:str, own:Sequence[str]=())->str:
     "A name of the family or of your methods, as it is. Raises `ValueError` with what is near."
     known = list(dict.fromkeys([*FAMILY, *own]))
     if name in known: return name
     lower = {each.lower(): each for each in known}
     if name.lower() in lower: return lower[name.lower()]
-    parts = [part.strip() for part in name.split(',')]
-    if len(parts) > 1 and lower.keys() & {part.lower() for part in parts}: raise ValueError(
-        f'there is no method {name!r}; put semicolons between names: {"; ".join(parts)!r}')
-    near = [lower[each] for each in get_close_matches(name.lower(), lower, 2)] or known
-    raise ValueError(f'there is no method {name!r}; did you mean {" or ".join(near)}?')
+    raise ValueError(f'there is no method {name!r}; {_advice(name, lower)}')
 
 # %% ../../nbs/paper/family.ipynb #family-measure
 def _measure(
