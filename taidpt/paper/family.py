@@ -587,7 +587,7 @@ def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an install
     try:
         if place.endswith('.py'): return getattr(_module_of(place), name)
         return resolve_name(member)
-    except Exception as e:                                  # whatever the file does  # noqa: BLE001
+    except Exception as e:                                  # whatever the file does
         told = _told_with_line(e, place)
         if told: raise ValueError(told) from e
         raise ValueError(f'{member}: {e}; write FILE.py:CLASS, or MODULE:CLASS of an installed '
