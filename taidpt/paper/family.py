@@ -179,7 +179,8 @@ def _taken(method:Callable, given:dict)->dict: # name -> value
 def _fit(model:Predictor, train:LabeledTexts, features:FeatureStore)->None:
     "Call a method's `fit` with those of our arguments that it has."
     given = _taken(model.fit, {'features': features, 'progress': False})
-    rule = 'The comparison calls fit(train, features=…, progress=False), with those that it has.'
+    rule = ('The comparison calls fit(train, features=…, progress=False), and leaves out what it '
+            'does not take.')
     if not _is_foreign(model): model.fit(train, **given)
     else:
         with _calling(type(model), 'fit', rule): model.fit(train, **given)
