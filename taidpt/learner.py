@@ -404,7 +404,8 @@ class TaIDPT(PromptModel):
         start_near(prompts, vectors)
 
     @property
-    def title(self)->str: # in tables
+    def title(self)->str: # in tables; a class derived from this one is called by its own name
+        if type(self) is not TaIDPT: return super().title
         name = 'TaI-DPT' if self.local else 'TaI'
         pairs = isinstance(self.loss, str) and self.loss == 'pairs'
         return f'{name} on pairs' if pairs else name

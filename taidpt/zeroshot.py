@@ -77,7 +77,9 @@ class ZeroShotCLIP(Predictor):
         return sigmoid_thresholds(self.clip, self.classes.names, self.clip.logit_scale)
 
     @property
-    def title(self)->str: return 'zero-shot with DPT' if self.local else 'zero-shot CLIP'
+    def title(self)->str:
+        if type(self) is not ZeroShotCLIP: return super().title
+        return 'zero-shot with DPT' if self.local else 'zero-shot CLIP'
 
     def tensors(self)->dict[str, Tensor]: # none: a file needs only classes and templates
         return {}

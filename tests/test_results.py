@@ -46,7 +46,7 @@ def texts(*labels) -> LabeledTexts: return LabeledTexts(TEXTS, torch.tensor(labe
 
 class Sums(Predictor):
     "Adds up the sentences of a class, and does not say whether it has learned"
-    def fit(self, train, features, progress=True):
+    def fit(self, train, labels=None, features=None, progress=True):
         self.sums_ = train.labels.float().T @ torch.as_tensor(features.global_[:len(train)]).float()
         return self
 
@@ -60,7 +60,7 @@ def test_a_cell_is_of_what_was_learned(tmp_path):
     study = Study(clip(), tmp_path)
     every = [texts([1, 0], [0, 1], [1, 0], [1, 1]), texts([0, 1], [1, 0], [0, 1], [1, 0])]
     for train in every:
-        model = Sums(clip(), PETS).fit(train, study.sentence_features(TEXTS))
+        model = Sums(clip(), PETS).fit(train, features=study.sentence_features(TEXTS))
         cell = study.cell('sums', photos(), model)
         assert torch.allclose(cell.both, model.predict(PHOTOS, progress=False), atol=.02)
         [kept] = Comparison(study, photos(), train, members={'Sums': new_sums}).scores('Sums')
@@ -116,14 +116,54 @@ def test_a_method_takes_no_name_of_the_family(tmp_path):
 
 
 def test_a_method_is_run_from_its_file_alone(tmp_path, monkeypatch):
-    "What else is in the folder is not found, before and after"
+    "What else is in the folder is not run, unless the file imports it"
     (tmp_path/'stranger.py').write_text('raise SystemExit("run")')
-    (tmp_path/'mine.py').write_text('import stranger')
+    (tmp_path/'mine.py').write_text('')
     monkeypatch.chdir(tmp_path)
     before = list(sys.path)
     for member in ('mine.py:Mine', 'stranger:Mine', 'gone.py:Mine', 'mine'):
         with pytest.raises(ValueError, match=r'write FILE\.py:CLASS'): own_method(member)
     assert sys.path == before
+
+
+def test_a_file_imports_what_is_beside_it(tmp_path):
+    "Its own folder's module, not that of the method before; and no file replaces Python's modules"
+    before = list(sys.path)
+    for folder in ('a', 'b'):
+        (tmp_path/folder).mkdir()
+        (tmp_path/folder/'beside_mine.py').write_text(f'NAME = {folder!r}')
+        (tmp_path/folder/'colorsys.py').write_text('raise SystemExit("run")')
+        (tmp_path/folder/'mine.py').write_text(
+            'import beside_mine, colorsys\nclass Mine: name = beside_mine.NAME')
+        assert own_method(f'{tmp_path/folder}/mine.py:Mine').name == folder
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(('text', 'told'), [
+    ('x = 1\ndef oops(:', r'mine\.py, line 2: invalid syntax'),
+    ('\n\nimport nosuchpackage', r"mine\.py, line 3: ModuleNotFoundError: .*'nosuchpackage'"),
+    ('import torn_beside', r'torn_beside\.py, line 1: ')])
+def test_a_file_that_cannot_be_run_is_named_with_its_line(tmp_path, text, told):
+    (tmp_path/'torn_beside.py').write_text('1 +')
+    (tmp_path/'mine.py').write_text(text)
+    with pytest.raises(ValueError, match=told): own_method(f'{tmp_path}/mine.py:Mine')
+
+
+def test_a_changed_module_beside_a_method_is_another_cell(tmp_path):
+    (tmp_path/'mine.py').write_text(
+        'import torch\nimport rows_beside\nfrom taidpt.predict import Predictor\n'
+        'class Mine(Predictor):\n'
+        '    def embeddings(self):\n'
+        '        return (torch.eye(self.clip.dim)[rows_beside.ROWS],)*2\n')
+    study = Study(clip(), tmp_path/'out')
+    every = texts([1, 0], [0, 1], [1, 0], [1, 1])
+    for rows in ([0, 1], [5, 19]):
+        (tmp_path/'rows_beside.py').write_text(f'ROWS = {rows}')
+        kind = own_method(f'{tmp_path}/mine.py:Mine')
+        members = {'Mine': lambda clip, classes, seed, kind=kind: kind(clip, classes)}
+        [kept] = Comparison(study, photos(), every, members=members).scores('Mine')
+        expected = kind(clip(), PETS).predict(PHOTOS, progress=False)
+        assert torch.allclose(kept, expected, atol=.02)
 
 
 # Rows of results

@@ -136,7 +136,9 @@ class TextConcepts(ClassVectors):
         return class_means(h, y)
 
     @property
-    def title(self)->str: return 'concepts'
+    def title(self)->str:
+        if type(self) is not TextConcepts: return super().title
+        return 'concepts'
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-011
 def some_captions(

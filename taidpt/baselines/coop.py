@@ -189,4 +189,6 @@ class CoOp(PicturePrompts):
         return partial(branch_scores, tau=self.tau_image)
 
     @property
-    def title(self)->str: return 'CoOp-DPT' if self.local else 'CoOp'
+    def title(self)->str:
+        if type(self) is not CoOp: return super().title
+        return 'CoOp-DPT' if self.local else 'CoOp'

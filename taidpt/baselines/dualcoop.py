@@ -139,7 +139,9 @@ class DualCoOp(PicturePrompts):
             _add_scales(self.prompts_, tensors['log_scale'], tensors['log_sharpness'])
 
     @property
-    def title(self)->str: return 'DualCoOp'
+    def title(self)->str:
+        if type(self) is not DualCoOp: return super().title
+        return 'DualCoOp'
 
 def _learned_number(value, device:torch.device)->nn.Parameter: # a number, or a tensor of one
     "A copy of a number in float32, to be learned."

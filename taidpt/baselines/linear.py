@@ -141,4 +141,6 @@ class TextLinear(ClassVectors):
         return _CLOSED_FORMS[self.loss](h, y, self.penalty)
 
     @property
-    def title(self)->str: return 'linear on pairs' if self.loss == 'pairs' else 'linear'
+    def title(self)->str:
+        if type(self) is not TextLinear: return super().title
+        return 'linear on pairs' if self.loss == 'pairs' else 'linear'

@@ -202,4 +202,6 @@ class TipAdapter(Predictor):
         self.alpha_, self.beta_ = tensors['weights'].tolist()
 
     @property
-    def title(self)->str: return 'Tip-Adapter-F' if self.epochs else 'Tip-Adapter'
+    def title(self)->str:
+        if type(self) is not TipAdapter: return super().title
+        return 'Tip-Adapter-F' if self.epochs else 'Tip-Adapter'

@@ -6,17 +6,20 @@
 __all__ = ['FAMILY', 'Method', 'Comparison', 'Result', 'read_results', 'keep_results', 'bundled_results', 'compare', 'own_method']
 
 # %% ../../nbs/paper/family.ipynb #family-002
-import csv, inspect, sys
+import copy, csv, inspect, sys, traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields, replace
 from difflib import get_close_matches
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
 
 import numpy as np
+import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -41,6 +44,7 @@ from ..predict import Predictor, settings_of
 from ..scores import relative_scores
 from ..text.corpora import Captions, bundled_captions, gather_captions
 from ..texts import LabeledTexts, template_sentences
+from ..training import at_least
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/family.ipynb #family-006
@@ -84,6 +88,103 @@ def _learns_unnamed(model:Predictor)->bool:
 def _as_method(member:Method|Callable)->Method:
     return member if isinstance(member, Method) else Method(member)
 
+# %% ../../nbs/paper/family.ipynb #family-checked-1
+@contextmanager
+def _calling(kind:type, way:str, rule:str)->Iterator[None]: # class; its method; what that must do
+    "Raise `ValueError` with the line where a method of yours failed in the block."
+    try: yield
+    except Exception as e:
+        code = getattr(getattr(kind, way), '__code__', None)
+        path = code and code.co_filename
+        lines = [at.lineno for at in traceback.extract_tb(e.__traceback__) if at.filename == path]
+        where = f' at {Path(path).name}, line {lines[-1]}' if lines else ''
+        what = f'{type(e).__name__}: {e}'
+        raise ValueError(f'{kind.__name__}.{way} failed{where}: {what}. {rule}') from e
+
+def _described(x)->str:
+    "A result in a few words: shapes of tensors and arrays, kinds of all else."
+    if isinstance(x, tuple | list): return f'({", ".join(map(_described, x))})'
+    kind = type(x).__name__
+    return f'{kind} {" × ".join(map(str, x.shape))}' if isinstance(x, Tensor | np.ndarray) else kind
+
+def _is_foreign(model:Predictor)->bool:
+    "Whether its class is none of this package."
+    return type(model).__module__.partition('.')[0] != 'taidpt'
+
+# %% ../../nbs/paper/family.ipynb #family-checked-2
+def _not_finite(columns:Tensor, classes:ClassSet)->str: # N × C; '': all are finite
+    "The first class with a number that is not finite."
+    wrong = (~columns.isfinite()).any(0)
+    return classes.names[int(wrong.int().argmax())] if wrong.any() else ''
+
+def _fits(x, shape:tuple[int, int])->bool:
+    return isinstance(x, Tensor | np.ndarray) and tuple(x.shape) == shape
+
+def _ready(x:Tensor|np.ndarray, model:Predictor)->Tensor: # C × D
+    "Embeddings as scores take them; `ValueError` that names a class whose are not finite."
+    x = torch.as_tensor(x, device=model.clip.device).detach()
+    if x.dtype == torch.float64 or not x.is_floating_point(): x = x.float()
+    wrong = _not_finite(x.T, model.classes)
+    if not wrong: return x
+    raise ValueError(f'{type(model).__name__}.embeddings returned NaN or infinity for {wrong}.')
+
+def _checked_embeddings(model:Predictor)->tuple[Tensor, Tensor|None]: # G and L, C × D
+    "Class embeddings of a method of yours; `ValueError` for others than scores need."
+    C, D = len(model.classes), model.clip.dim
+    rule = (f'It must return G and L, each a tensor of {C} × {D} numbers (classes, width of the '
+            'CLIP); L may be None.')
+    with _calling(type(model), 'embeddings', rule): found = model.embeddings()
+    pair = found if isinstance(found, tuple | list) and len(found) == 2 else (None, None)
+    G, L = pair
+    if _fits(G, (C, D)) and (L is None or _fits(L, (C, D))):
+        return _ready(G, model), None if L is None else _ready(L, model)
+    raise ValueError(
+        f'{type(model).__name__}.embeddings returned {_described(found)}. {rule}')
+
+# %% ../../nbs/paper/family.ipynb #02136955
+def _checked_scores(
+    model:Predictor, branches:Callable, # a method of yours, and its method
+    f:Tensor, F:Tensor, # B × D; B × J × D: as `branches` takes it; NaN for unread pictures
+)->list[Tensor]: # one or two, B × C
+    "Scores of each branch; `ValueError` for others than `Cell` can hold."
+    shape = len(f), len(model.classes)
+    rule = f'It must return a list of one or two tensors of scores, {shape[0]} × {shape[1]}.'
+    with _calling(type(model), 'branches', rule): found = branches(f, F)
+    name = f'{type(model).__name__}.branches'
+    listed = isinstance(found, tuple | list) and len(found) in (1, 2)
+    if not listed or not all(isinstance(x, Tensor) and _fits(x, shape) for x in found):
+        raise ValueError(f'{name} returned {_described(found)}. {rule}')
+    read = f.isfinite().all(1)
+    for x in found:
+        wrong = _not_finite(x[read], model.classes)
+        if wrong: raise ValueError(f'{name} returned NaN or infinity as scores of {wrong}.')
+    return list(found)
+
+# %% ../../nbs/paper/family.ipynb #family-checked-3
+def _checked(model:Predictor)->Predictor: # ready to predict
+    "A copy of a method of yours that checks its embeddings now, and its scores of each batch."
+    if not _is_foreign(model): return model
+    ready, kind = copy.copy(model), type(model)
+    if kind.embeddings is not Predictor.embeddings:
+        ready = model.with_embeddings(*_checked_embeddings(model))
+    ready.branches = partial(_checked_scores, model, ready.branches)
+    return ready
+
+def _taken(method:Callable, given:dict)->dict: # name -> value
+    "Those of some arguments that a method has; behind ** all."
+    known = inspect.signature(method).parameters
+    if any(each.kind is each.VAR_KEYWORD for each in known.values()): return given
+    return {name: value for name, value in given.items() if name in known}
+
+def _fit(model:Predictor, train:LabeledTexts, features:FeatureStore)->None:
+    "Call a method's `fit` with those of our arguments that it has."
+    given = _taken(model.fit, {'features': features, 'progress': False})
+    rule = ('The comparison calls fit(train, features=…, progress=False), and leaves out what it '
+            'does not take.')
+    if not _is_foreign(model): model.fit(train, **given)
+    else:
+        with _calling(type(model), 'fit', rule): model.fit(train, **given)
+
 # %% ../../nbs/paper/family.ipynb #family-008
 class Comparison:
     "The family on one set of photos, learned from one set of sentences."
@@ -95,6 +196,7 @@ class Comparison:
         min_photos:int=1, # that a class must be on to be measured
         members:dict[str, Method|Callable]=FAMILY, # methods by name, or functions that make a model
     ):
+        at_least(1, whole=True, seeds=seeds)
         self.study, self.photos, self.every = study, photos, every
         self.seeds = seeds
         self.members = {name: _as_method(member) for name, member in members.items()}
@@ -109,7 +211,7 @@ class Comparison:
         self.templates = template_sentences(photos.classes)
         named_alike = data_digest(photos, self.train, min_photos)
         self.data = digest([named_alike, pictures_digest(photos.pictures)])
-        self.kept, self.encoded = {}, {}                    # what `measured` and `features` return
+        self.kept, self.encoded, self.found = {}, {}, {}    # of `measured`, `features`, `cells`
 
     def model(self, name:str, seed:int=1)->Predictor:
         "A member, before `fit`."
@@ -140,18 +242,22 @@ class Comparison:
         features = self.features(name)                      # now: the seconds are of learning
 
         def learn():
-            model.fit(train, features=features, progress=False)
-            return Attended(model, features) if self.members[name].attention else model
+            _fit(model, train, features)
+            if self.members[name].attention: return Attended(model, features)
+            return _checked(model)
         return learn
 
     def cells(self, name:str)->list[Cell]:
-        "A member's scores of the photos, one cell per seed."
+        "A member's scores of the photos, one cell per seed; made once."
+        if name in self.found: return self.found[name]
         source = texts_digest(self.sentences(name))
         cells = []
         for seed, model in enumerate(self.runs(name), 1):
             key = f'family.{name.replace(" ", "-")}.{seed}'
             learn = self.learner(name, model)
+            if learn is None: model = _checked(model)
             cells.append(self.study.cell(key, self.photos, model, learn, source))
+        self.found[name] = cells
         return cells
 
     def scale(self, name:str)->float:
@@ -338,29 +444,44 @@ def _own(member:type[Predictor])->Method:
                         f'or with branches, not {member!r:.60}')
     if member.__name__ in FAMILY: raise ValueError(
         f'{member.__name__} is the name of a method of the family; call your class otherwise')
-    seeded = 'seed' in inspect.signature(member).parameters
+    named = 'seed' in inspect.signature(member).parameters
+    rule = f'The comparison calls {member.__name__}(clip, classes): all else needs a default.'
     def make(clip, classes, seed):
-        return member(clip, classes, seed=seed) if seeded else member(clip, classes)
+        given = {'seed': seed} if named else {}
+        with _calling(member, '__init__', rule): model = member(clip, classes, **given)
+        passed_on = not named and 'seed' in model.get_params(deep=False)    # behind **
+        return model.set_params(seed=seed) if passed_on else model
     return Method(make, relative=False)
 
 def _members(
     own:type[Predictor]|Sequence[type[Predictor]]|None, # your methods
-    only:Sequence[str]|None, # names of the family that are wanted; None: all
+    only:Sequence[str]|str|None, # names of the family that are wanted; None: all
 )->dict[str, Method]:
     "The methods of a comparison. Raises `ValueError` for an unknown name, or one that two have."
     classes = [own] if isinstance(own, type) else list(own or ())
     methods = [(member.__name__, _own(member)) for member in classes]
     twice = [name for name, n in Counter(name for name, _ in methods).items() if n > 1]
     if twice: raise ValueError(f'two methods are called {twice[0]}; call one otherwise')
-    wanted = {_method_name(name): None for name in (FAMILY if only is None else only)}
-    return {name: method for name, method in FAMILY.items() if name in wanted} | dict(methods)
+    if isinstance(only, str): only = [name.strip() for name in only.split(';')]
+    yours = dict(methods)
+    wanted = {_method_name(name, yours) for name in (FAMILY if only is None else only)}
+    return {name: method for name, method in FAMILY.items() if name in wanted} | yours
+
+def _advice(name:str, known:dict[str, str])->str: # names, by themselves in lower case
+    "What to write instead of a name that no method has."
+    parts = [part.strip() for part in name.split(',')]
+    if len(parts) > 1 and known.keys() & {part.lower() for part in parts}:
+        return f'put semicolons between names: {"; ".join(parts)!r}'
+    near = [known[each] for each in get_close_matches(name.lower(), known, 2)]
+    return f'did you mean {" or ".join(near or known.values())}?'
 
 def _method_name(name:str, own:Sequence[str]=())->str:
     "A name of the family or of your methods, as it is. Raises `ValueError` with what is near."
-    known = [*FAMILY, *own]
+    known = list(dict.fromkeys([*FAMILY, *own]))
     if name in known: return name
-    near = get_close_matches(name, known, 2) or known
-    raise ValueError(f'there is no method {name!r}; did you mean {" or ".join(near)}?')
+    lower = {each.lower(): each for each in known}
+    if name.lower() in lower: return lower[name.lower()]
+    raise ValueError(f'there is no method {name!r}; {_advice(name, lower)}')
 
 # %% ../../nbs/paper/family.ipynb #family-measure
 def _measure(
@@ -405,13 +526,14 @@ def compare(
     member:type[Predictor]|Sequence[type[Predictor]]|None=None, # your methods, to be compared
     out:str|Path='results.csv', # rows are added to it; features and cells are stored beside it
     progress:bool=True, # show progress bars
-    only:Sequence[str]|None=None, # methods of the family; None: all
+    only:Sequence[str]|str|None=None, # methods of the family; None: all
     over:str='zero-shot CLIP', # the method, of the family or yours, over which gains are given
     pictures:str|Path|None=None, # folder of the pictures of a table of labels; None: beside it
     limit:int|None=None, # at most so many sentences and pictures, for a quick look
 )->str: # a table in Markdown
     """Compare the family and your methods on labelled pictures, each over one baseline, on the same
     draws of the pictures. An interrupted run resumes."""
+    at_least(1, whole=True, seeds=seeds)
     chosen = _members(member, only)
     over = _method_name(over, chosen)
     baselines = {name: FAMILY[name] for name in ('zero-shot CLIP', over) if name in FAMILY}
@@ -426,14 +548,39 @@ def compare(
     return _results_table(_measure(family, list(chosen), over, names, out, progress), over)
 
 # %% ../../nbs/paper/family.ipynb #family-own-1
+_BESIDE = set()                                             # names of modules of `_beside`
+
+@contextmanager
+def _beside(path:Path)->Iterator[None]:
+    "Let a file import the modules beside it while the block runs."
+    for name in _BESIDE: sys.modules.pop(name, None)        # of another file's folder
+    _BESIDE.clear()
+    folder, before = str(path.parent), set(sys.modules)
+    sys.path.append(folder)
+    try: yield
+    finally:
+        sys.path.remove(folder)
+        for name in set(sys.modules) - before:
+            file = getattr(sys.modules[name], '__file__', None) or ''
+            if path.parent in Path(file).parents: _BESIDE.add(name)
+
 def _module_of(path:str|Path): # a module
     "Run a Python file as a module of its own name. Raises what the file raises."
-    name = f'member of {Path(path).resolve()}'              # that no other module has
+    path = Path(path).resolve()
+    name = f'member of {path}'                              # that no other module has
     spec = spec_from_file_location(name, path)
     module = module_from_spec(spec)
     sys.modules[name] = module                              # where its code is looked up
-    spec.loader.exec_module(module)
+    with _beside(path): spec.loader.exec_module(module)
     return module
+
+# %% ../../nbs/paper/family.ipynb #26ee8152
+def _told_with_line(error:Exception, path:str)->str:
+    "An error with the line of a file at which it arose; '' if it arose elsewhere."
+    if isinstance(error, SyntaxError): return f'{error.filename}, line {error.lineno}: {error.msg}'
+    here = str(Path(path).resolve())
+    lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == here]
+    return f'{path}, line {lines[-1]}: {type(error).__name__}: {error}' if lines else ''
 
 def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an installed package
     "A method of your own. Raises `ValueError` with what is wrong, and how to name it."
@@ -441,5 +588,8 @@ def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an install
     try:
         if place.endswith('.py'): return getattr(_module_of(place), name)
         return resolve_name(member)
-    except Exception as e: raise ValueError(                # whatever the file does  # noqa: BLE001
-        f'{member}: {e}; write FILE.py:CLASS, or MODULE:CLASS of an installed package') from None
+    except Exception as e:                                  # whatever the file does
+        told = _told_with_line(e, place)
+        if told: raise ValueError(told) from e
+        raise ValueError(f'{member}: {e}; write FILE.py:CLASS, or MODULE:CLASS of an installed '
+                         'package') from None

@@ -8,18 +8,21 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'scores_alone', 'scores_both', 
            'scene']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, operator, platform, shlex, sys, time, warnings
+import dis, json, operator, platform, re, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property, partial, singledispatch
+from importlib import import_module
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from .. import __version__
 from ..classes import ClassSet, published_classes
@@ -98,6 +101,128 @@ def _fitted(model:Predictor, learn:Callable|None)->tuple[Predictor, float]: # as
     model = learn()
     return model, time.perf_counter() - begin
 
+# %% ../../nbs/paper/study.ipynb #study-code-1
+def _codes(code:CodeType)->Iterator[CodeType]:
+    "The code of a function, and that of the functions inside it."
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType): yield from _codes(constant)
+
+def _named(f:FunctionType)->dict[str, Any]: # name -> value
+    "The globals that a function names, and the modules that it imports."
+    steps = [step for code in _codes(f.__code__) for step in dis.get_instructions(code)]
+    named = {step.argval for step in steps if 'GLOBAL' in step.opname or step.opname == 'LOAD_NAME'}
+    found = {name: f.__globals__[name] for name in sorted(named) if name in f.__globals__}
+    for module in sorted({step.argval for step in steps if step.opname == 'IMPORT_NAME'}):
+        with suppress(Exception): found[module] = import_module(module)     # `f` will report it
+    return found
+
+def _is_yours(module:str|None)->bool: # its name
+    "Whether code of a module is neither taidpt's, nor Python's, nor an installed package's."
+    if not module: return False
+    if module.partition('.')[0] in ('taidpt', 'builtins', *sys.stdlib_module_names): return False
+    file = getattr(sys.modules.get(module), '__file__', None) or ''
+    return not {'site-packages', 'dist-packages'} & set(Path(file).parts)
+
+# %% ../../nbs/paper/study.ipynb #study-code-3
+@singledispatch
+def _parts_of(x)->tuple[str, list]: # in words; the values that it refers to
+    "What a value says about itself, and refers to."
+    if is_dataclass(x): return '', [type(x), *(getattr(x, each.name) for each in fields(x))]
+    if _is_yours(type(x).__module__): return '', [type(x), getattr(x, '__dict__', {})]
+    for way in ('__func__', '__wrapped__', 'func'):         # a method, or what wraps a function
+        if hasattr(x, way): return type(x).__name__, [getattr(x, way)]
+    return re.sub(' at 0x[0-9a-fA-F]+', '', repr(x)), []    # no addresses: they differ by run
+
+@_parts_of.register
+def _of_dict(x:dict): return 'dict', [*x, *x.values()]
+
+@_parts_of.register(list)
+@_parts_of.register(tuple)
+def _of_list(x): return 'list', [*x]
+
+@_parts_of.register(set)
+@_parts_of.register(frozenset)
+def _of_set(x): return 'set', sorted(x, key=repr)
+
+@_parts_of.register
+def _of_array(x:np.ndarray):
+    if x.dtype.hasobject: return 'objects', [x.tolist()]
+    return f'{x.dtype} {x.shape} {digest([x.tobytes()])}', []
+
+@_parts_of.register
+def _of_tensor(x:Tensor):
+    raw = x.detach().cpu().flatten().view(torch.uint8)
+    return f'{x.dtype} {tuple(x.shape)} {digest([raw.numpy()])}', []
+
+@_parts_of.register
+def _of_network(x:nn.Module): return repr(x), [type(x), x.state_dict()]
+
+@_parts_of.register
+def _of_model(x:Predictor): return model_identity(x), [type(x)]
+
+# %% ../../nbs/paper/study.ipynb #a6da07b0
+@_parts_of.register
+def _of_code(x:CodeType): return f'{x.co_code.hex()} {x.co_names}', [*x.co_consts]
+
+def _enclosed(f:FunctionType)->list:
+    "The values that a function has enclosed."
+    values = []
+    for cell in f.__closure__ or ():
+        with suppress(ValueError): values.append(cell.cell_contents)        # one may be empty
+    return values
+
+@_parts_of.register
+def _of_function(f:FunctionType):
+    if not _is_yours(f.__module__): return f'{f.__module__}.{f.__qualname__}', []
+    return '', [f.__code__, f.__defaults__, f.__kwdefaults__, _enclosed(f), _named(f)]
+
+@_parts_of.register
+def _of_partial(x:partial): return 'partial', [x.func, x.args, x.keywords]
+
+@_parts_of.register
+def _of_property(x:property): return 'property', [x.fget, x.fset]
+
+def _inside(x:type|ModuleType)->dict[str, Any]: # name -> value
+    "What a class or a module defines."
+    return {k: v for k, v in vars(x).items() if callable(v) or not k.startswith('__')}
+
+@_parts_of.register
+def _of_class(x:type):
+    if not _is_yours(x.__module__): return f'{x.__module__}.{x.__qualname__}', []
+    return x.__name__, [*x.__bases__, _inside(x)]
+
+@_parts_of.register
+def _of_module(x:ModuleType):
+    if not _is_yours(x.__name__): return x.__name__, []
+    return x.__name__, [_inside(x)]
+
+# %% ../../nbs/paper/study.ipynb #168b349d
+def _code_digest(
+    *roots, # classes, functions or any other values
+)->str: # 16 hexadecimal digits
+    "A hash of your code that they run, and of the values that it names; in any process the same."
+    told, waiting, seen = [], list(roots), {}
+    while waiting:
+        x = waiting.pop()
+        if id(x) in seen:
+            told.append(seen[id(x)][0])
+            continue
+        words, parts = _parts_of(x)
+        if parts and not isinstance(x, tuple | frozenset):  # equal ones may be one object, or two
+            seen[id(x)] = f'the one at {len(told)}', x      # `x`, so that it keeps its id
+        told.append(f'{words} {len(parts)}')
+        waiting.extend(parts)
+    return digest(told)
+
+# %% ../../nbs/paper/study.ipynb #study-code-4
+def _your_code(model:Predictor)->list: # classes and functions
+    "The class of a model and the functions among its settings, where they are yours."
+    made = [type(model), *model.get_params(deep=False).values()]
+    yours = [x for x in made if _is_yours(getattr(getattr(x, 'func', x), '__module__', None))]
+    for part in model.parts(): yours += _your_code(part)
+    return yours
+
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
 class Study:
@@ -155,7 +280,10 @@ class Study:
         *more:str, # further inputs
     )->Path:
         "The path of a file; its name contains a hash of all inputs."
-        return self._file(kind, name, [model_identity(model, learned=False), source, *more])
+        inputs = [model_identity(model, learned=False), source, *more]
+        yours = _your_code(model)
+        if yours: inputs.append(_code_digest(*yours))
+        return self._file(kind, name, inputs)
 
     def cell(self,
         name:str, # of the cell
