@@ -66,8 +66,8 @@ def close(told: Interval, stored: Interval) -> bool:
 # README
 
 TABLE = [
-    'zero-shot CLIP', 'TaI-DPT at scale 4', 'TaI-DPT', 'concepts with attention', 'prompts on pairs',
-    'linear on pairs with attention']
+    'zero-shot CLIP', 'TaI-DPT at scale 4', 'TaI-DPT', 'concepts with attention',
+    'prompts on pairs', 'linear on pairs with attention']
 
 
 @pytest.mark.parametrize('method', TABLE)

@@ -456,16 +456,11 @@ def keep_scores(
             raise OSError(e.errno, told, str(table)) from None
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-4
-def _scored(tagging:Tagging, pictures:Sequence, on_error:str, kept:KeptScores|None)->np.ndarray:
-    "Scores of n pictures, n × C; in full batches if they are to be kept."
-    asked = pictures if kept is None or tagging.in_file else full_batches(pictures)
-    return as_array(tagging.score(asked, on_error, False))[:len(pictures)]
-
-def _before_unreadable(tagging:Tagging, pictures:Sequence, kept:KeptScores|None)->np.ndarray:
-    "Scores of the n pictures before the first one that cannot be read, n × C."
+def _before_unreadable(tagging:Tagging, pictures:Sequence)->np.ndarray: # n × C
+    "Scores of the pictures before the first one that cannot be read."
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', '^Skipped ')      # the error tells it
-        scores = _scored(tagging, pictures, 'skip', kept)
+        scores = as_array(tagging.score(pictures, 'skip', False))
     first = int(np.isnan(scores).any(1).argmax())
     return scores[:first]
 
@@ -523,11 +518,13 @@ def iter_tags(
         for some in parts:
             part = _Part(some, kept)
             error = None
-            try: scores = _scored(tagging, part.unscored, on_error, kept) if part.new else nothing
+            asked = part.unscored
+            if kept and not tagging.in_file: asked = full_batches(asked)
+            try: scores = tagging.score(asked, on_error, False) if part.new else nothing
             except UnreadablePicture as e:
                 error = e
-                scores = _before_unreadable(tagging, part.unscored, kept)
-            scores = part.filled(scores)
+                scores = _before_unreadable(tagging, asked)
+            scores = part.filled(as_array(scores)[:len(part.new)])
             _clear(bar)
             if len(scores): yield tagging.tagged(some[:len(scores)], scores)
             if error: raise error
