@@ -29,7 +29,7 @@ from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
 from .predict import (
-    PicturesAndLabels, Predictor, header_of, validation, why_not_loadable)
+    PicturesAndLabels, Predictor, check_functions, header_of, validation, why_not_loadable)
 from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
@@ -344,6 +344,7 @@ class TaIDPT(PromptModel):
     )->'TaIDPT': # itself
         """Learn the prompts; score pictures after each epoch, or call a function after each step.
         Labels of other classes, or none, raise an error before any work."""
+        check_functions(self)
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
         self.check_checkpoint(checkpoint, train)
