@@ -92,6 +92,13 @@ def _in_words(init:str|Tensor|None)->bool:
 
 def _check_init(init:str|Tensor|None, n_ctx:int, clip:FrozenCLIP, C:int)->None:
     "`ValueError` unless prompts of these C classes can begin there."
+    if isinstance(init, str) and not init.strip(): raise ValueError(
+        'init has no words: say None, or some such as a photo of a.')
+    if isinstance(init, str) and '{' in init: raise ValueError(
+        f'init is {init!r:.60}: leave the braces and what follows out, as each class name comes '
+        'behind these words.')
+    if isinstance(init, Tensor) and not init.isfinite().all(): raise ValueError(
+        'init holds NaN or infinity, so prompts cannot begin near it.')
     fits, got = init is None or isinstance(init, str), f'{init!r:.60}'
     if isinstance(init, Tensor): fits = init.shape == (C, clip.dim)
     elif _in_words(init):
@@ -385,9 +392,20 @@ class TaIDPT(PromptModel):
         def encode():
             if features is None: return encode_sentences(self.clip, train.texts, None, progress)
             store = features() if callable(features) else features
-            return as_features(self.clip, store, 'sentences')
+            store = as_features(self.clip, store, 'sentences')
+            self.check_count(store, train)
+            return store
         if isinstance(features, FeatureStore): encode()     # other features are refused now
         return encode
+
+    def check_count(self, features:FeatureStore, train:LabeledTexts)->None: # with templates
+        "`ValueError` unless there are as many features as sentences."
+        if len(features) == len(train): return
+        behind = ', followed by those of the templates (unless templates=False)'
+        if not self.templates: behind = ''
+        raise ValueError(
+            f'{len(train):,} items have labels, but {len(features):,} have features: they belong '
+            f'to the sentences in their order{behind}; features.take(rows) gives those of some.')
 
     def fresh_prompts(self, recipe:Recipe)->PromptLearner:
         "Untrained prompts, at the words of `init` if it has some."

@@ -160,8 +160,10 @@ class Predictor:
         batches = picture_batches(self.clip, pictures, False, on_error, progress, of_batch)
         return torch.cat(list(batches))
 
-    def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
+    def score(self, pictures, labels:ArrayLike|None=None, **how)->float: # as `predict`, and N × C
         "mAP of pictures, in percent; of those that were read, with `on_error='skip'`."
+        if labels is None: raise TypeError(
+            'score takes pictures and their labels, as in score(photos.pictures, photos.labels)')
         _refuse_sentences(pictures)
         scores, labels = self.predict(pictures, **how), as_array(labels)
         if how.get('on_error') == 'skip' and len(labels) == len(scores):
