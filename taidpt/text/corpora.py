@@ -628,11 +628,13 @@ def _caption_files(place:str|Path)->list[Path]:
         f'{place}: there is no file of captions ({", ".join(_READERS)}, or .gz of these)')
     return sorted(found)
 
-def _check_new(path:Path|None, place:str|Path, seen:set[Path])->None: # `seen` grows
+def _check_new(path:Path|None, seen:set[Path])->None: # `seen` grows
     "`ValueError` for a file that was named before: its sentences would count twice."
-    if path in seen: raise ValueError(
-        f'{place}: {path.name} is named twice, and its sentences would count twice')
-    if path: seen.add(path)
+    if path is None: return
+    same = path.resolve()
+    if same in seen: raise ValueError(
+        f'{path}: it is named twice, and its sentences would count twice')
+    seen.add(same)
 
 def gather_captions(
     places:Iterable[str|Path], # files, folders, patterns; '-': standard input; 'bundled'
@@ -644,6 +646,6 @@ def gather_captions(
         if place == '-': found = [read_captions(sys.stdin.read().splitlines())]
         elif place == 'bundled': found = [bundled_captions()]
         else: found = [read_captions(path, column) for path in _caption_files(place)]
-        for reader in found: _check_new(reader.path and reader.path.resolve(), place, seen)
+        for reader in found: _check_new(reader.path, seen)
         readers += found
     return readers[0] if len(readers) == 1 else read_captions(_InTurn(readers))
