@@ -574,7 +574,7 @@ class MissingFunction:
     def __init__(self, name:str, of:str, setting:str): # of the function; class of the model
         self.__name__ = name
         self.remedy = (
-            f'the {of} was learned with a function for its {setting}, {name:.60}, which no file '
+            f'This {of} was learned with a function for its {setting}, {name:.60}, which no file '
             f'can hold: give it back, {of}.load(…, {setting}=…).')
 
     def __call__(self, *args, **how): raise ValueError(self.remedy)
