@@ -52,6 +52,7 @@ _MEANT = {'tai-dpt': 'prompts'}
 
 def _name_near_choice(error:BadParameter)->None: # changed in place
     "Let an error for a word that is none of some choices name the nearest one."
+    error.message = error.message.removeprefix('Value error, ')
     told = re.search("'(.*)' is not one of ('.*')", error.message)
     if not told: return
     word, choices = told[1].lower(), told[2].strip("'").split("', '")
