@@ -575,7 +575,7 @@ class MissingFunction:
         self.__name__ = name
         self.remedy = (
             f'This {of} was learned with a function for its {setting}, {name:.60}, which no file '
-            f'can hold: give it back, {of}.load(…, {setting}=…).')
+            f'can hold: give it back, load(…, {setting}=…).')
 
     def __call__(self, *args, **how): raise ValueError(self.remedy)
 
