@@ -309,7 +309,8 @@ _Table = Annotated[str|None, Option(metavar='FILE', help=(
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
-_NOT_OF_TAGGER = ('words', 'member', 'tiles', 'save', 'report', 'clip', 'engine', 'precision', 'trust')
+_NOT_OF_TAGGER = ('words', 'member', 'tiles', 'save', 'report', 'clip', 'engine', 'precision',
+                  'trust')
 
 def _check_table(out:str)->None:
     "Raise errors for a table that cannot be written."
