@@ -18,7 +18,8 @@ from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures
 from .encoders.weights import without_warnings
 from .files import content_digest, digest
-from .metrics import Interval, as_array, bootstrap_interval, precision_recall_f1
+from .metrics import (
+    Interval, as_array, bootstrap_interval, positives, precision_recall_f1)
 from .predict import Predictor
 from .tags import Thresholds, picture_thresholds
 
@@ -64,7 +65,7 @@ def _warn_of_few(names:Sequence[str], counts:Sequence[int])->None: # C each
 
 def _read_rows(labels:ArrayLike, scores:ArrayLike, C:int)->tuple[np.ndarray, np.ndarray]:
     "Labels as bool and scores of pictures that were read; `ValueError` for wrong shapes, or none."
-    y = as_array(labels) == 1
+    y = positives(labels)
     s = as_array(scores).astype(np.float64)
     wrong = ''
     if y.shape != s.shape or y.shape[1:] != (C,):
@@ -123,6 +124,7 @@ def calibrate(
     progress:bool=True, # a bar
 )->Thresholds: # also `model.thresholds`
     "Fit thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
+    labels = positives(labels)                              # before pictures are scored
     if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
     default = model.default_rule().limits
     scores = model.predict(pictures, on_error=on_error, progress=progress)
@@ -139,7 +141,8 @@ def held_out_tags(
     parts:int=5, # picture i is in part i mod 5
 )->np.ndarray: # N × C, bool
     "Tags by thresholds calibrated on other pictures (cross-validation)."
-    y, s = as_array(labels) == 1, as_array(scores)
+    y = positives(labels)
+    s = as_array(scores)
     names = range(s.shape[1])
     part = np.arange(len(s)) % parts
     tags = np.zeros(s.shape, bool)

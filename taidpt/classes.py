@@ -116,7 +116,8 @@ class ClassSet:
             meant = [repr(self.natural[i]) for i in self.columns(near[0])]
             hint = f"did you mean {' or '.join(meant)}?"
         else:
-            hint = f"its classes are {', '.join(self.names[:30])}"
+            whose = 'yours' if self.name == 'yours' else 'its classes'
+            hint = f"{whose} are {', '.join(self.names[:30])}"
             if len(self) > 30: hint += ', …'
         return UnknownClass(f"{name!r:.100} is no class of {self.name}; {hint}")
 

@@ -29,7 +29,7 @@ from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
 from .predict import (
-    PicturesAndLabels, Predictor, header_of, validation, why_not_loadable)
+    PicturesAndLabels, Predictor, check_functions, header_of, validation, why_not_loadable)
 from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
@@ -92,6 +92,13 @@ def _in_words(init:str|Tensor|None)->bool:
 
 def _check_init(init:str|Tensor|None, n_ctx:int, clip:FrozenCLIP, C:int)->None:
     "`ValueError` unless prompts of these C classes can begin there."
+    if isinstance(init, str) and not init.strip(): raise ValueError(
+        'init has no words: say None, or some such as a photo of a.')
+    if isinstance(init, str) and '{' in init: raise ValueError(
+        f'init is {init!r:.60}: leave the braces and what follows out, as each class name comes '
+        'behind these words.')
+    if isinstance(init, Tensor) and not init.isfinite().all(): raise ValueError(
+        'init holds NaN or infinity, so prompts cannot begin near it.')
     fits, got = init is None or isinstance(init, str), f'{init!r:.60}'
     if isinstance(init, Tensor): fits = init.shape == (C, clip.dim)
     elif _in_words(init):
@@ -344,6 +351,7 @@ class TaIDPT(PromptModel):
     )->'TaIDPT': # itself
         """Learn the prompts; score pictures after each epoch, or call a function after each step.
         Labels of other classes, or none, raise an error before any work."""
+        check_functions(self)
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
         self.check_checkpoint(checkpoint, train)
@@ -384,9 +392,20 @@ class TaIDPT(PromptModel):
         def encode():
             if features is None: return encode_sentences(self.clip, train.texts, None, progress)
             store = features() if callable(features) else features
-            return as_features(self.clip, store, 'sentences')
+            store = as_features(self.clip, store, 'sentences')
+            self.check_count(store, train)
+            return store
         if isinstance(features, FeatureStore): encode()     # other features are refused now
         return encode
+
+    def check_count(self, features:FeatureStore, train:LabeledTexts)->None: # with templates
+        "`ValueError` unless there are as many features as sentences."
+        if len(features) == len(train): return
+        behind = ', followed by those of the templates (unless templates=False)'
+        if not self.templates: behind = ''
+        raise ValueError(
+            f'{len(train):,} items have labels, but {len(features):,} have features: they belong '
+            f'to the sentences in their order{behind}; features.take(rows) gives those of some.')
 
     def fresh_prompts(self, recipe:Recipe)->PromptLearner:
         "Untrained prompts, at the words of `init` if it has some."

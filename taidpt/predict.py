@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['PicturesAndLabels', 'clip_and_classes', 'Predictor', 'predict_together', 'Wrapper', 'settings_of', 'header_of',
-           'read_model', 'why_not_loadable', 'all_tensors', 'model_identity', 'Labelled', 'validation', 'learn_at_once']
+           'MissingFunction', 'check_functions', 'read_model', 'why_not_loadable', 'all_tensors', 'model_identity',
+           'Labelled', 'validation', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
 import copy, inspect, json, sys, warnings
@@ -159,8 +160,10 @@ class Predictor:
         batches = picture_batches(self.clip, pictures, False, on_error, progress, of_batch)
         return torch.cat(list(batches))
 
-    def score(self, pictures, labels:ArrayLike, **how)->float: # as for `predict`, and N × C
+    def score(self, pictures, labels:ArrayLike|None=None, **how)->float: # as `predict`, and N × C
         "mAP of pictures, in percent; of those that were read, with `on_error='skip'`."
+        if labels is None: raise TypeError(
+            'score takes pictures and their labels, as in score(photos.pictures, photos.labels)')
         _refuse_sentences(pictures)
         scores, labels = self.predict(pictures, **how), as_array(labels)
         if how.get('on_error') == 'skip' and len(labels) == len(scores):
@@ -482,15 +485,20 @@ def settings_of(model:'Predictor')->dict: # name -> value
     inside = [{'method': type(part).__name__} | settings_of(part) for part in model.parts()]
     return model.settings() | ({'members': inside} if inside else {})
 
-def _arguments(kind:type)->list[str]: # names
+def _defaults(kind:type)->dict[str, Any]: # argument -> its default, or `inspect.Parameter.empty`
     "Arguments of a constructor; behind **, those of the class that it is derived from, too."
-    names = []
+    found = {}
     for base in kind.__mro__:
         if '__init__' not in vars(base): continue
         _, *own = inspect.signature(base.__init__).parameters.values()      # without self
-        names += [each.name for each in own if each.kind is not each.VAR_KEYWORD]
+        for each in own:
+            if each.kind is not each.VAR_KEYWORD: found.setdefault(each.name, each.default)
         if all(each.kind is not each.VAR_KEYWORD for each in own): break
-    return list(dict.fromkeys(names))
+    return found
+
+def _arguments(kind:type)->list[str]:
+    "The names of these arguments."
+    return list(_defaults(kind))
 
 def _split_nested(params:dict)->tuple[dict, dict[str, dict]]: # name -> value; name -> its own
     "Parameters of a model, and those of the models inside it: model__lr."
@@ -524,13 +532,16 @@ def _kind_of(header:ModelHeader, wanted:type, path)->type:
     method = header.method
     if method == wanted.__name__: return wanted
     kind = _kinds(Predictor).get(method)
-    if kind is None: raise ValueError(
-        f'{path} is of {method}, and no such model is known here: load it with '
-        'taidpt.all.load_model, or import its class first.')
+    if kind is None:
+        remedy = f'import its class first (a command takes --member FILE.py:{method})'
+        if wanted is not Predictor: remedy = f'load it with taidpt.all.load_model, or {remedy}'
+        raise ValueError(f'{path} is of {method}, and no such model is known here: {remedy}.')
     if not issubclass(kind, wanted): raise ValueError(                     # noqa: TRY004
         f'{path} is of {method}: load it with {method}.load.')
     return kind
 
+# %% ../nbs/12_predict.ipynb #0d613071
+#| code-fold: true
 def _functions(header:ModelHeader)->dict[str, str]: # setting -> 'function …'
     "Settings that were functions, in the models inside, too."
     found = {}
@@ -546,17 +557,43 @@ def _given_back(header:ModelHeader, given:Mapping)->ModelHeader: # setting -> fu
     members = [_given_back(inner, given) for inner in header.members]
     return replace(header, settings=settings, members=members)
 
-def _with_given(header:ModelHeader, given:dict, path)->ModelHeader:
-    "The header with what `load` was given; `ValueError` for a function that it was not given."
-    wanted = _functions(header)
-    for name, value in wanted.items():
-        if name not in given: raise ValueError(
-            f'{path}: it was learned with a function for its {name}, {value[9:]:.60}, which no '
-            f'file can hold: give it back, {header.method}.load(…, {name}=…).')
+def _with_given(header:ModelHeader, given:dict, kind:type)->ModelHeader: # class of the model
+    "The header with what `load` was given. `ValueError` for what the class does not take."
+    wanted, known = _functions(header), _arguments(kind)
     header = _given_back(header, given)
     others = {name: value for name, value in given.items() if name not in wanted}
+    for name in others:
+        if name not in known: raise ValueError(
+            f'{kind.__name__} has no argument {name!r}, only {", ".join(known)}: load it without '
+            f'{name}=…')
     return replace(header, settings=header.settings | others)
 
+class MissingFunction:
+    "Stands in for a function of which a file has only the name. A call raises `ValueError`."
+    def __init__(self, name:str, of:str, setting:str): # of the function; class of the model
+        self.__name__ = name
+        self.remedy = (
+            f'This {of} was learned with a function for its {setting}, {name:.60}, which no file '
+            f'can hold: give it back, load(…, {setting}=…).')
+
+    def __call__(self, *args, **how): raise ValueError(self.remedy)
+
+def check_functions(model:'Predictor')->None: # before it learns
+    "`ValueError` for a setting that is a `MissingFunction`."
+    for value in model.get_params().values():
+        if isinstance(value, MissingFunction): value()
+
+def _settings_for(kind:type, header:ModelHeader)->dict: # arguments of its constructor
+    "The settings of a file; a missing function is the constructor's default, or is stood in for."
+    settings = dict(header.settings)
+    for name, value in _functions(replace(header, members=[])).items():
+        function, default = value.removeprefix('function '), _defaults(kind).get(name)
+        is_default = callable(default) and _function_name(default) == function
+        settings[name] = default if is_default else MissingFunction(function, kind.__name__, name)
+    return settings
+
+# %% ../nbs/12_predict.ipynb #23a6734e
+#| code-fold: true
 def _check_tensors(model:'Predictor', tensors:dict[str, Tensor], header:ModelHeader, path)->None:
     "`ValueError` for tensors that the model does not expect, or of another CLIP's width."
     sizes = check_shapes(tensors, model.shapes(tensors), path)
@@ -585,7 +622,7 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], clip_for:Callable, p
              for i, inner in enumerate(header.members)]
     own = _tensors_of(tensors, '')
     clip = None if parts else clip_for(header)
-    try: model = kind.rebuilt(clip, header.classes, parts, own, header.settings)
+    try: model = kind.rebuilt(clip, header.classes, parts, own, _settings_for(kind, header))
     except (TypeError, ValueError, IndexError, AttributeError) as e:
         raise ValueError(f'{path}: its settings do not fit {kind.__name__} ({e})') from None
     _check_tensors(model, own, header, path)
@@ -614,8 +651,9 @@ def read_model(
         key = inner.clip, inner.prepared
         if key not in loaded: loaded[key] = clip_of(inner, path, trust)
         return loaded[key]
-    header = _with_given(header, given, path)
-    return _rebuilt(header, tensors, clip_for, path, wanted or Predictor)
+    wanted = wanted or Predictor
+    complete = _with_given(header, given, _kind_of(header, wanted, path))
+    return _rebuilt(complete, tensors, clip_for, path, wanted)
 
 # %% ../nbs/12_predict.ipynb #pr-file-sure
 def _with_inside(model:'Predictor')->Iterator['Predictor']:
@@ -663,6 +701,9 @@ def why_not_loadable(
         wrong = next(filter(None, found), '')
     except (ValueError, TypeError, AttributeError) as e: wrong = str(e).removeprefix('its file: ')
     if not wrong: return ''
+    if 'multiple values' in wrong: wrong += (
+        '. What a constructor sets by itself, it takes as an argument with that default, as in '
+        '__init__(self, clip, classes, loss=mine, **others)')
     return (f'This {type(model).__name__} cannot be loaded from a file: {wrong}. A constructor '
             'takes the CLIP and the classes first, and keeps each other argument under its own '
             'name. What a model learns beyond its base class, it returns from tensors(), with '

@@ -8,7 +8,7 @@ __all__ = ['PUBLISHED', 'PAIRS', 'learning_rate', 'at_least', 'more_than', 'temp
 
 # %% ../nbs/08_training.ipynb #08-002
 import json, math, warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -64,7 +64,10 @@ def temperatures(
     name:str='tau_image', # in messages
 )->float|tuple[float, ...]:
     "A temperature, or one for each class; `ValueError` unless they are numbers, more than 0."
-    if isinstance(tau, Real | str) or np.ndim(tau) != 1:
+    if isinstance(tau, Mapping) or np.ndim(tau) > 1: raise ValueError(
+        f'{name} must be a number, or one for each of {classes or "C"} classes in a list, more '
+        f'than 0, got {tau!r:.60}.')
+    if isinstance(tau, str) or np.ndim(tau) != 1:
         more_than(0, **{name: tau})
         return tau
     each = tuple(map(float, tau))
@@ -290,10 +293,27 @@ def _optimizer(prompts:PromptLearner, recipe:Recipe)->Optimizer:
     if recipe.optimizer == 'adam': return Adam(parameters, recipe.lr)
     return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
+def _first_checked(loss:Callable, scale:float)->Callable: # of scores and labels
+    "The same loss; the first call raises `ValueError` for no number, or none that is finite."
+    called = []
+    def checked(scores:Tensor, labels:Tensor)->Tensor:
+        cost = loss(scores, labels)
+        if called: return cost
+        called.append(True)
+        if not isinstance(cost, Tensor) or cost.numel() != 1:
+            got = tuple(cost.shape) if isinstance(cost, Tensor) else f'{cost!r:.60}'
+            raise ValueError(f'A loss returns a tensor with one number, such as a mean, not {got}.')
+        if scores.isfinite().all() and not cost.isfinite().all(): raise ValueError(
+            f'The loss is {cost.item()} at the first step, before anything was learned: look at '
+            f'the loss itself, and at the scale ({scale:g}), not at the learning rate.')
+        return cost
+    return checked
+
 def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, loss, local)->dict:
     "Learn one epoch; its row of the history. Raises `ValueError` if numbers grow without bound."
     rate = float(learning_rate(epoch, recipe.lr, recipe.epochs, recipe.warmup_lr))
     for group in optimizer.param_groups: group['lr'] = rate
+    if epoch == 1: loss = _first_checked(loss, recipe.scale)
     mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
     finite = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
     if not finite: raise with_remedy(

@@ -6,9 +6,10 @@
 __all__ = ['app', 'main', 'tag', 'label', 'train', 'evaluate', 'demo', 'reproduce', 'export']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import os, shlex, sys, warnings
+import os, re, shlex, sys, warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -38,19 +39,31 @@ def _print_no_more()->None:
     "Let what is printed go nowhere: its reader has closed the pipe."
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-def _refuse_repeated(ctx:typer.Context, command, args:list[str])->None: # of the command
+def _refuse_repeated(ctx:typer.Context, name:str, command, args:list[str])->None: # of the command
     "`BadParameter` for an option that is given twice and takes one value: one would be dropped."
-    *_, order = command.make_parser(type(ctx)(command, parent=ctx)).parse_args(args=[*args])
+    own = type(ctx)(command, parent=ctx, info_name=name)
+    *_, order = command.make_parser(own).parse_args(args=[*args])
     for option in {*order}:
         one = option.param_type_name == 'option' and not (option.multiple or option.count)
         if one and order.count(option) > 1: raise BadParameter(
             f'{option.opts[0]} is given {order.count(option)} times, and takes one value')
 
+_MEANT = {'tai-dpt': 'prompts'}
+
+def _name_near_choice(error:BadParameter)->None: # changed in place
+    "Let an error for a word that is none of some choices name the nearest one."
+    error.message = error.message.removeprefix('Value error, ')
+    told = re.search("'(.*)' is not one of ('.*')", error.message)
+    if not told: return
+    word, choices = told[1].lower(), told[2].strip("'").split("', '")
+    near = get_close_matches(_MEANT.get(word, word), choices, n=1)
+    if near: error.message = f"{error.message.rstrip('.')}; did you mean {near[0]}?"
+
 class _Commands(TyperGroup):
     def resolve_command(self, ctx:typer.Context, args:list[str])->tuple:
         "The command, with arguments that all count."
         name, command, rest = super().resolve_command(ctx, args)
-        _refuse_repeated(ctx, command, rest)
+        _refuse_repeated(ctx, name, command, rest)
         return name, command, rest
 
     def invoke(self, ctx:typer.Context):
@@ -59,6 +72,9 @@ class _Commands(TyperGroup):
             super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError: _print_no_more()
+        except BadParameter as e:
+            _name_near_choice(e)
+            raise
 
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -168,6 +184,9 @@ def _model_there(text:str)->str: # a folder of `save_pretrained` becomes its fil
 
 _Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED, # it must be there
                                       parser=_model_there)]
+_OWN = 'your own method, from this file; or MODULE:CLASS of a package; more than once for several.'
+_OwnKind = Annotated[list[str]|None, Option('--member', metavar='FILE.py:CLASS', help=(
+    f'The model is of {_OWN}'))]
 _Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
@@ -252,6 +271,12 @@ def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, o
     if is_folder or _is_model_file(text): return Path(_model_there(text))
     return _parse_classes(text, words=words).classes
 
+def _own_methods(members:Sequence[str])->list[type]:
+    "The classes that FILE.py:CLASS or MODULE:CLASS name. Raises `ValueError`."
+    from taidpt.paper.family import own_method
+    try: return [own_method(member) for member in members]
+    except ValueError as e: raise ValueError(f'--member {e}') from None
+
 def _ready(text:str, words:Sequence[str]|None=None, **how)->'Predictor': # how: as for `ready_model`
     "A model that can tag, from a file or from classes; faults of the command line come first."
     asked = _parse_model(text, words)
@@ -266,6 +291,8 @@ def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictur
     renamed = [f'{label} as {name}' for label, name in pictures.renamed.items()]
     if renamed: note(f'read as classes: {", ".join(renamed)}')
     some = [f'{label} ({count})' for label, count in islice(pictures.unknown.items(), 8)]
+    more = len(pictures.unknown) - len(some)
+    if more: some.append(f'and {more} more')
     if some: note(f'labels left out that are no class of {classes.name}: {", ".join(some)}')
     return pictures
 
@@ -283,7 +310,8 @@ _Table = Annotated[str|None, Option(metavar='FILE', help=(
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
-_NOT_OF_TAGGER = ('words', 'tiles', 'save', 'report', 'clip', 'engine', 'precision', 'trust')
+_NOT_OF_TAGGER = ('words', 'member', 'tiles', 'save', 'report', 'clip', 'engine', 'precision',
+                  'trust')
 
 def _check_table(out:str)->None:
     "Raise errors for a table that cannot be written."
@@ -314,6 +342,7 @@ def _check_tag(ctx:typer.Context)->None:
     if asked['tagger'] and given:
         raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
     if asked['prompts'] and asked['words']: raise BadParameter('--words is for --classes')
+    if asked['member'] and not asked['prompts']: raise BadParameter('--member is for --prompts')
     for name, ending in ('report', '.html'), ('save', '.safetensors'):
         if asked[name]: check_writable(asked[name], ending)
     if asked['out']: _check_table(asked['out'])
@@ -413,7 +442,7 @@ def _output(tagging:'Tagging', files:Sequence, top:int|None, scores:bool, as_jso
     'taidpt tag --prompts my.safetensors photos/*.jpg --out tags.csv --scores'))
 def tag(
     ctx:typer.Context, pictures:_Pictures, classes:_AnyClasses=None, words:_Words=None,
-    prompts:_Prompts=None, tagger:_Tagger=None, threshold:_Threshold=None,
+    prompts:_Prompts=None, member:_OwnKind=None, tagger:_Tagger=None, threshold:_Threshold=None,
     probability:_Probability=None, tiles:_Tiles=1, scores:_Scores=False, top:_Top=None,
     as_json:_Json=False, out:_Table=None, save:_Save=None, report:_Report=None,
     on_error:_OnError='raise', clip:_Clip=None, engine:_Engine='torch',
@@ -425,6 +454,7 @@ def tag(
     from taidpt.apps.tagging import Tagging, find_pictures, iter_tags
     files = find_pictures(pictures, on_error)
     _note_passed_over(pictures)
+    if member: _own_methods(member)
     model = _model_or_tagger(tagger, prompts or classes, words, clip=clip, trust=trust,
                              engine=engine, precision=precision)
     if save: _keep_model(model, save)       # first, so that a broken picture does not cost it
@@ -652,7 +682,7 @@ def _note_fitted(found:'Evaluation', labels:str)->None: # the table of labels
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
     model:_Evaluated, labels:_Labels, pictures:_Beside=None, over:_OverRow=None, fast:_Fast=False,
-    calibrate:_Calibrate=None, tiles:_Tiles=1,
+    calibrate:_Calibrate=None, member:_OwnKind=None, tiles:_Tiles=1,
     as_json:_Json=False, report:_Report=None, on_error:_OnError='raise', clip:_Clip=None,
     engine:_Engine='torch', precision:_Precision='float32',
     trust:_Trust=False,
@@ -660,6 +690,7 @@ def evaluate(
     "Measure models on labelled pictures; find thresholds."
     _check_for_one(model, calibrate, report)
     names = _row_names(model)
+    if member: _own_methods(member)
     known = _ready_all(model, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
     from taidpt.apps.evaluation import evaluate_model
     photos = _read_labels(labels, known[0].classes, pictures)
@@ -716,6 +747,8 @@ def _count_runs(seeds:tuple[int, ...])->int: # of the family
 def _folder(out:str|None, clip:str, data:Path|None, dataset:str|None, limit:int|None)->str:
     "The folder that was asked for, or one whose name says where its results come from."
     if out:
+        if Path(out).suffix in ('.csv', '.json', '.md'):
+            raise BadParameter(f'--out takes a folder, for several files, not {out}')
         check_writable(os.path.join(out, 'results.csv'), '.csv')
         return out
     parts = [clip.replace('/', '-').replace(':', '-')]
@@ -723,12 +756,6 @@ def _folder(out:str|None, clip:str, data:Path|None, dataset:str|None, limit:int|
     if dataset: parts.append(dataset)
     if limit: parts.append(f'limit{limit}')
     return os.path.join('reproduced', '-'.join(parts))
-
-def _own_methods(members:Sequence[str])->list[type]:
-    "The classes that FILE.py:CLASS or MODULE:CLASS name. Raises `ValueError`."
-    from taidpt.paper.family import own_method
-    try: return [own_method(member) for member in members]
-    except ValueError as e: raise ValueError(f'--member {e}') from None
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-run
 def _compare_family(clip:str, data:Path|None, classes:str|None, captions:Sequence[str]|None,
@@ -785,8 +812,7 @@ _Weights = Annotated[float|None, Option(metavar='W', min=0, max=1, help=(
 _CaptionIds = Annotated[str|None, Option(metavar='FILE', help='Captions to learn from.')]
 _MinPhotos = Annotated[int|None, Option(min=1, help='For family: photos per class.')]
 _Member = Annotated[list[str]|None, Option(metavar='FILE.py:CLASS', help=(
-    'For family: your own method, from this file; or MODULE:CLASS of a package; more than once '
-    'for several.'))]
+    f'For family: {_OWN}'))]
 _Only = Annotated[str|None, Option(metavar='METHODS', help=(
     "For family: methods of it with semicolons between, as in 'TaI-DPT; concepts, global' "
     '(default: all).'))]
@@ -794,6 +820,9 @@ _Over = Annotated[str|None, Option(metavar='METHOD', help=(
     "For family: the method, its or yours, over which gains are given (default: zero-shot CLIP)."))]
 _OfTable = Annotated[Path|None, Option(metavar='DIR', exists=True, file_okay=False, help=(
     'For family: the pictures of the table of labels (default: beside it).'))]
+_OfFamily = Annotated[str|None, Option(metavar='CLASSES', help=(
+    f'For family (default: voc2007). {_CLASSES}'))]
+_Learned = Annotated[list[str]|None, Option(metavar='FILE', help=f'For family: {_SOURCES}')]
 _Miniature = Annotated[str|None, Option(metavar='DIR', help=(
     'Write the layouts of the data sets in small, to try a command on.'))]
 _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
@@ -814,8 +843,8 @@ def reproduce(
     dataset:_Dataset=None,
     caption_ids:_CaptionIds=None,
     weights:_Weights=None,
-    classes:_AnyClasses=None,
-    captions:_Captions=None,
+    classes:_OfFamily=None,
+    captions:_Learned=None,
     min_photos:_MinPhotos=None,
     member:_Member=None,
     only:_Only=None,

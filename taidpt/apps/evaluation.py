@@ -199,6 +199,9 @@ def _measurable(
 )->LabeledPictures:
     "The labelled pictures. `ValueError` if none shows a class."
     pictures = labels
+    if not isinstance(labels, LabeledPictures | str | Path): raise TypeError(
+        'labels are LabeledPictures, as bundled_photos and read_labels give, or the file of a '
+        f'table, not {type(labels).__name__}')
     if not isinstance(labels, LabeledPictures):
         pictures = read_labels(labels, model.classes, folder)
     if not pictures.labels.any(): raise ValueError(

@@ -137,6 +137,8 @@ def _told_counts(train:LabeledTexts)->str: # of twelve classes at most
     named = int(train.labels.any(1).sum())
     others = len(train) - named + train.dropped
     counts = [f'{name} {count:,}' for name, count in islice(train.counts().items(), 12)]
+    more = len(train.classes) - len(counts)
+    if more: counts.append(f'and {more} more classes')
     return f'{named:,} name a class, {others:,} do not: {", ".join(counts)}'
 
 def _told_start(learner:Predictor, checkpoint:str|Path|None)->str:

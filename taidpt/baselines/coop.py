@@ -24,7 +24,7 @@ from ..encoders.pictures import as_pictures, picture_identity
 from ..files import content_digest, digest
 from ..learner import PromptModel, check_n_ctx
 from ..losses import LOSSES, scaled_loss
-from ..predict import PicturesAndLabels, validation
+from ..predict import PicturesAndLabels, check_functions, validation
 from ..prompts import PromptLearner
 from ..scores import branch_scores
 from ..training import Recipe
@@ -122,6 +122,7 @@ class PicturePrompts(PromptModel):
         progress:bool=True, # bars
     )->'Self': # itself
         "Learn the prompts; `ValueError` for labels that do not fit."
+        check_functions(self)
         loss = self.loss_for(labels)
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         y = self.checked_labels(labels, len(pictures))

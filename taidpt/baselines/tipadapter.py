@@ -23,7 +23,8 @@ from ..encoders.features import FeatureStore, to_device
 from ..encoders.pictures import as_pictures
 from ..files import digest
 from ..losses import scaled_loss
-from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
+from ..predict import (
+    PicturesAndLabels, Predictor, check_functions, learn_at_once, validation)
 from ..scores import global_scores
 from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
@@ -114,6 +115,7 @@ class TipAdapter(Predictor):
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
+        check_functions(self)
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         y = check_labels(labels, len(pictures), self.classes) == 1
         measure = validation(self, val, progress)

@@ -182,11 +182,11 @@ def _listed_pictures(
     folder:str|Path|None, # as in `read_labels`
 )->list[Path]:
     "The pictures that a table lists; `FileNotFoundError` if some are missing."
-    if not folder:
-        folder = path.parent
-        inside = folder/'images'
-        if os.path.isfile(inside/names[0]): folder = inside
-    pictures = [Path(folder)/name for name in names]
+    place = Path(folder or path.parent)
+    inside = place/'images'
+    as_named = folder and os.path.isfile(place/names[0])
+    if not as_named and os.path.isfile(inside/names[0]): place = inside
+    pictures = [place/name for name in names]
     return check_pictures(pictures, f'{path}', 'name the folder that they are in')
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
@@ -211,7 +211,7 @@ def _matrices(
 def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes
-    folder:str|Path|None=None, # of the pictures; None: beside the table, or in images there
+    folder:str|Path|None=None, # of the pictures, or of images with them; None: the table's own
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""

@@ -137,6 +137,8 @@ def as_pictures(
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
     if isinstance(pictures, np.ndarray): return _of_array(pictures)
     if hasattr(pictures, 'data_ptr') and pictures.ndim == 3: return pictures[None]      # a tensor
+    if hasattr(pictures, 'pictures') and hasattr(pictures, 'labels'): raise TypeError(
+        f'{type(pictures).__name__} has pictures and labels: pass its .pictures')
     has_items = hasattr(pictures, '__getitem__')
     if not has_items and not isinstance(pictures, Iterable): raise TypeError(
         f'pictures are files, folders, URLs, PIL pictures, arrays or tensors, not {pictures!r:.60}')

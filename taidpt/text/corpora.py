@@ -566,7 +566,8 @@ class Captions:
         except (gzip.BadGzipFile, EOFError, zlib.error) as e:
             raise ValueError(f"{name}: a torn gzip file ({e}); download it again") from None
         if empty:
-            why = '' if self.path else '; a generator gives its sentences once only'
+            rereads = self.path or isinstance(self.source, list | tuple)
+            why = '' if rereads else '; a generator gives its sentences once only'
             raise ValueError(f'{name}: there is no caption{why}')
 
     def __repr__(self)->str:
@@ -574,7 +575,7 @@ class Captions:
         return f'Captions({name})'
 
 # %% ../../nbs/text/corpora.ipynb #54b9f0d6
-def _refusal(path:Path)->Exception|None:
+def _refusal(path:Path, column:str|int|None)->Exception|None:
     "What is wrong with a file before it is read, if anything."
     if path.is_dir(): return IsADirectoryError(f"{path} is a folder; give a file of captions")
     if not path.exists(): return no_such_file(path, 'of captions')
@@ -584,6 +585,9 @@ def _refusal(path:Path)->Exception|None:
     if _ending(path) not in _READERS:
         known = ', '.join(_READERS)
         return ValueError(f"{path}: captions are read from {known} and .gz of these")
+    if column is not None and _ending(path) == '.txt': return ValueError(
+        f'{path}: a .txt file has no columns, but a sentence on each line; so leave out the '
+        f'column {column!r}')
     return None
 
 # %% ../../nbs/text/corpora.ipynb #4d2ddbcd
@@ -598,7 +602,7 @@ def read_captions(
     source = path
     if isinstance(path, (str, Path)):
         source = Path(path)
-        wrong = _refusal(source)
+        wrong = _refusal(source, column)
         if wrong: raise wrong
     return Captions(source, column, max_words)
 
@@ -624,14 +628,24 @@ def _caption_files(place:str|Path)->list[Path]:
         f'{place}: there is no file of captions ({", ".join(_READERS)}, or .gz of these)')
     return sorted(found)
 
+def _check_new(path:Path|None, seen:set[Path])->None: # `seen` grows
+    "`ValueError` for a file that was named before: its sentences would count twice."
+    if path is None: return
+    same = path.resolve()
+    if same in seen: raise ValueError(
+        f'{path}: it is named twice, and its sentences would count twice')
+    seen.add(same)
+
 def gather_captions(
     places:Iterable[str|Path], # files, folders, patterns; '-': standard input; 'bundled'
     column:str|int|None=None, # as in `read_captions`, of each file
 )->Captions: # sentences, reread in each loop
     "Captions of several places, one after the other. Raises what `read_captions` raises."
-    readers = []
+    readers, seen = [], set()
     for place in places:
-        if place == '-': readers.append(read_captions(sys.stdin.read().splitlines()))
-        elif place == 'bundled': readers.append(bundled_captions())
-        else: readers += [read_captions(path, column) for path in _caption_files(place)]
+        if place == '-': found = [read_captions(sys.stdin.read().splitlines())]
+        elif place == 'bundled': found = [bundled_captions()]
+        else: found = [read_captions(path, column) for path in _caption_files(place)]
+        for reader in found: _check_new(reader.path, seen)
+        readers += found
     return readers[0] if len(readers) == 1 else read_captions(_InTurn(readers))
