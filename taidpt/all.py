@@ -83,7 +83,8 @@ def _explain_arguments(made)->None: # a class or function
     f = vars(made).get('__init__') if isinstance(made, type) else made
     if not hasattr(f, '__code__') or 'Parameters' in (made.__doc__ or ''): return
     told = _arguments_in_words(f)
-    if told: made.__doc__ = f'{_cleandoc(made.__doc__)}\n\nParameters\n----------\n{told}'
+    own = _cleandoc(made.__doc__ or '')
+    if told: made.__doc__ = f'{own}\n\nParameters\n----------\n{told}'
 
 def _explain_methods(kind:type)->None:
     "Put the arguments of public methods into their docstrings, and of those that are inherited."

@@ -187,7 +187,8 @@ _Prompts = Annotated[str|None, Option(metavar='FILE', help=_SAVED, # it must be 
 _OWN = 'your own method, from this file; or MODULE:CLASS of a package; more than once for several.'
 _OwnKind = Annotated[list[str]|None, Option('--member', metavar='FILE.py:CLASS', help=(
     f'The model is of {_OWN}'))]
-_Report = Annotated[str|None, Option(metavar='FILE', help='A page with every picture: .html.')]
+_Report = Annotated[str|None, Option(metavar='FILE', help=(
+    'A page with every picture: .html; beyond 300, with a folder of thumbnails.'))]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
@@ -337,10 +338,10 @@ def _check_tag(ctx:typer.Context)->None:
     "Raise errors for options that do not go together, and for files that cannot be written."
     asked = ctx.params
     if sum(bool(asked[name]) for name in ('classes', 'prompts', 'tagger')) != 1:
-        raise BadParameter('name one of --classes, --prompts and --tagger')
+        raise BadParameter('name one of --classes, --prompts and --tagger, and only one')
     given = [n for n in _NOT_OF_TAGGER if ctx.get_parameter_source(n).name == 'COMMANDLINE']
     if asked['tagger'] and given:
-        raise BadParameter('a tagger is fixed in its file; it takes --threshold and output options')
+        raise BadParameter(f'--{given[0]} is not for a tagger, whose model is fixed in its file')
     if asked['prompts'] and asked['words']: raise BadParameter('--words is for --classes')
     if asked['member'] and not asked['prompts']: raise BadParameter('--member is for --prompts')
     for name, ending in ('report', '.html'), ('save', '.safetensors'):
