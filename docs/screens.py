@@ -68,7 +68,7 @@ def take(chrome, name: str, css: str, height: int|None = None, before: Callable 
         how = dict(format='png', captureBeyondViewport=bool(height), clip=clip)
         shot = chrome.execute_cdp_cmd('Page.captureScreenshot', how)
         picture = Image.open(io.BytesIO(b64decode(shot['data']))).convert('RGB')
-        picture.save(IMAGES/f'{file}.jpg', quality=60, optimize=True)
+        picture.save(IMAGES/f'{file}.jpg', quality=60, optimize=True, progressive=True)
     theme(chrome, 'light')
 
 

@@ -15,7 +15,7 @@ from socket import create_server
 from unittest import mock
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, photos_in
 from huggingface_hub import constants
 
 from taidpt import training
@@ -74,7 +74,7 @@ def counted():
 
 def encoded(calls) -> int:
     "How many pictures were encoded"
-    return sum(len(pixels) for (_, pixels, *_), _ in calls.call_args_list)
+    return sum(photos_in(pixels) for (_, pixels, *_), _ in calls.call_args_list)
 
 
 # What is written as it comes

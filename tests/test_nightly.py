@@ -12,8 +12,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import ROOT
-from torch import Tensor
+from conftest import ROOT, photos_in
 
 from taidpt.all import FrozenCLIP
 from taidpt.apps.cli import main
@@ -50,11 +49,6 @@ def night(folder, capsys):
         return status, names, encoded, capsys.readouterr().err
 
     return run
-
-
-def photos_in(batch: Tensor) -> int:
-    "How many pictures of a batch are not the grey ones that fill it"
-    return int((batch.float().flatten(2).std(2) > 1e-3).any(1).sum())
 
 
 def rows(path='tags.csv') -> dict[str, dict]:

@@ -218,7 +218,9 @@ def _code_digest(
 # %% ../../nbs/paper/study.ipynb #study-code-4
 def _your_code(model:Predictor)->list: # classes and functions
     "The class of a model and the functions among its settings, where they are yours."
-    made = [type(model), *model.get_params(deep=False).values()]
+    settings = model.get_params(deep=False)
+    settings.pop('clip', None)                          # its fingerprint identifies it
+    made = [type(model), *settings.values()]
     yours = [x for x in made if _is_yours(getattr(getattr(x, 'func', x), '__module__', None))]
     for part in model.parts(): yours += _your_code(part)
     return yours
