@@ -5,7 +5,8 @@ import os
 import re
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from unittest import mock
 
@@ -49,6 +50,19 @@ def night(folder, capsys):
         return status, names, encoded, capsys.readouterr().err
 
     return run
+
+
+@contextmanager
+def stopped_after_8() -> Iterator[list[int]]:
+    "Ctrl-C once eight photos are encoded; how many were, batch by batch"
+    encode, seen = FrozenCLIP.encode_maps, []
+
+    def stopped(clip, pixels, *args, **how):
+        if sum(seen) >= 8: raise KeyboardInterrupt
+        seen.append(len(pixels))
+        return encode(clip, pixels, *args, **how)
+
+    with mock.patch.object(FrozenCLIP, 'encode_maps', stopped): yield seen
 
 
 def rows(path='tags.csv') -> dict[str, dict]:
@@ -113,14 +127,7 @@ def test_a_stop_loses_nothing(night, folder):
     night()
     table = Path('tags.csv').read_bytes()
     for i in range(20): shutil.copy(PHOTOS[4], folder/f'0 {i:02}.jpg')      # before the others
-    encode, seen = FrozenCLIP.encode_maps, []
-
-    def stopped(clip, pixels, *args, **how):
-        if sum(seen) >= 8: raise KeyboardInterrupt
-        seen.append(len(pixels))
-        return encode(clip, pixels, *args, **how)
-
-    with mock.patch.object(FrozenCLIP, 'encode_maps', stopped):
+    with stopped_after_8() as seen:
         status = main(['tag', 'photos', '--classes', 'person,dog', '--out', 'tags.csv',
                        '--threshold', '.1'])
     assert status == 130 and Path('tags.csv').read_bytes() == table
@@ -187,14 +194,7 @@ def test_parquet_after_a_stop_is_that_of_one_run(night, folder):
     night('--scores', out='tags.parquet')
     before = Path('tags.parquet').read_bytes()
     for i in range(20): shutil.copy(PHOTOS[4], folder/f'0 {i:02}.jpg')
-    encode, seen = FrozenCLIP.encode_maps, []
-
-    def stopped(clip, pixels, *args, **how):
-        if sum(seen) >= 8: raise KeyboardInterrupt
-        seen.append(len(pixels))
-        return encode(clip, pixels, *args, **how)
-
-    with mock.patch.object(FrozenCLIP, 'encode_maps', stopped):
+    with stopped_after_8():
         assert main(['tag', 'photos', '--classes', 'person,dog', '--out', 'tags.parquet',
                      '--threshold', '.1', '--scores']) == 130
     assert Path('tags.parquet').read_bytes() == before
