@@ -79,8 +79,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
 
-def _give_no_settings()->None:
-    "Let a CLIP say nothing about settings for prompts, where none are learned."
+def _hide_settings_warning()->None:
+    "Hide the warning on settings for prompts, where none are learned."
     warnings.filterwarnings('ignore', '^No settings are known')
 
 def _version(package:str)->str:
@@ -103,7 +103,7 @@ def _shared(
         print(f'taidpt {__version__}, torch {_version("torch")}, open_clip '
               f'{_version("open_clip_torch")}, Python {sys.version.split()[0]}')
     elif not ctx.invoked_subcommand: ctx.fail('Missing command.')
-    if ctx.invoked_subcommand not in ('train', 'reproduce'): _give_no_settings()
+    if ctx.invoked_subcommand not in ('train', 'reproduce'): _hide_settings_warning()
 
 # %% ../../nbs/apps/cli.ipynb #cli-start-3
 def _prepare_streams(installed:bool)->None: # as a command of its own, not from Python
@@ -603,7 +603,7 @@ def train(
                                     batch_size=batch_size, n_ctx=n_ctx, local=local)
     asked = _parse_classes(classes, rules == 'published', words)
     pictures = _read_labels(val_labels, asked.classes, val) if val_labels else None
-    if method != 'prompts': _give_no_settings()
+    if method != 'prompts': _hide_settings_warning()
     named = ', '.join(captions or ['the bundled captions of COCO val2017'])
     say(f'Reading sentences from {named}')
     _note_guesses(asked)
