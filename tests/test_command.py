@@ -15,14 +15,14 @@ from socket import create_server
 from unittest import mock
 
 import pytest
-from conftest import ROOT, photos_in
+from conftest import ROOT, damaged, photos_in
 from huggingface_hub import constants
 
 from taidpt import training
 from taidpt.all import FrozenCLIP, Tiled, load_model
 from taidpt.apps.cli import main
 from taidpt.apps.tagging import TaggedPictures
-from taidpt.encoders import weights
+from taidpt.encoders import pictures, weights
 from taidpt.paper.family import bundled_results, keep_results, read_results
 from taidpt.tags import Tag
 from taidpt.text.corpora import bundled_captions
@@ -82,7 +82,7 @@ def encoded(calls) -> int:
 def test_a_broken_picture_costs_only_itself(command, model):
     "Tags before it are printed; the same command goes on, and scores only what it has not scored"
     broken = Path('photos/z.jpg')
-    broken.write_bytes(b'no picture')
+    broken.write_bytes(damaged(PHOTOS[0]))
     tag = ['tag', '--prompts', model, 'photos', '--out', 'tags.csv', '--threshold', .1]
     status, out, err = command(*tag)
     assert status == 1 and out.count('\n') == 3 and 'z.jpg' in err.splitlines()[-1]
@@ -101,8 +101,27 @@ def test_a_broken_picture_costs_only_itself(command, model):
     assert command(*tag)[0] == 0 and table('tags.csv') == rows         # as of an unbroken run
 
 
+def test_pictures_that_cannot_be_read_are_found_before_any_is_scored(command, model):
+    "All of them; but those that are kept are not looked at"
+    tag = ['tag', '--prompts', model, 'photos', '--out', 'tags.csv', '--threshold', .1]
+    assert command(*tag)[0] == 0
+    whole = PHOTOS[0].read_bytes()
+    faults = {'x.jpg': whole[:len(whole)//2], 'y.jpg': b'', 'z.png': b'no picture'}
+    for name, content in faults.items(): Path('photos', name).write_bytes(content)
+    shutil.copy(PHOTOS[0], 'photos/0 new.jpg')
+    with counted() as calls: status, out, err = command(*tag)
+    assert (status, out, encoded(calls)) == (1, '', 0)
+    assert 'Cannot read 3 pictures: photos/x.jpg: ' in err.replace('\n    ', ' ')
+    assert 'photos/y.jpg: ' in err and 'and 1 more' in err
+    assert 'the scores of 3 of 7 pictures are kept' in err
+    for name in faults: Path('photos', name).unlink()
+    with mock.patch.object(pictures, '_seems_whole', side_effect=pictures._seems_whole) as looks:
+        assert command(*tag)[0] == 0
+    assert [str(call.args[0]) for call in looks.call_args_list] == ['photos/0 new.jpg']
+
+
 def test_scores_of_another_model_or_picture_are_not_kept(command, model):
-    Path('photos/z.jpg').write_bytes(b'no picture')
+    Path('photos/z.jpg').write_bytes(damaged(PHOTOS[0]))
     stopped = ['photos', '--out', 'tags.csv', '--threshold', .1]
     assert command('tag', '--prompts', model, *stopped)[0] == 1
     kept, = Path().glob('.*')

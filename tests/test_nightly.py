@@ -86,7 +86,8 @@ def test_one_new_one_gone_one_changed_in_place(night, folder):
     changed = folder/PHOTOS[2].name
     about = changed.stat()
     assert PHOTOS[5].stat().st_size < about.st_size
-    changed.write_bytes(PHOTOS[5].read_bytes().ljust(about.st_size, b'\0'))
+    padded = PHOTOS[5].read_bytes().ljust(about.st_size - 2, b'\0')
+    changed.write_bytes(padded + b'\xff\xd9')             # the mark at the end of a JPEG
     os.utime(changed, ns=(about.st_atime_ns, about.st_mtime_ns))
     shutil.copy(PHOTOS[4], folder)
     (folder/PHOTOS[0].name).unlink()

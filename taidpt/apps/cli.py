@@ -408,7 +408,7 @@ def _going_on(kept:'KeptScores|None', files:Sequence)->Iterator[None]: # N pictu
     "If anything ends the work, tell what is kept of it."
     try: yield
     except (Exception, KeyboardInterrupt) as e:
-        count = kept.count(files) if kept else 0
+        count = len(files) - len(kept.new(files)) if kept else 0
         if count: note(f'the scores of {count} of {len(files)} pictures are kept in {kept.path}; '
                        'the same command goes on from there')
         if not isinstance(e, KeyboardInterrupt): raise

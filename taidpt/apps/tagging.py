@@ -22,8 +22,8 @@ import numpy as np
 from .. import __version__
 from .onnx import Tagger
 from ..encoders.pictures import (
-    PICTURE_ENDINGS, UnreadablePicture, as_pictures, files_below, full_batches, picture_identity,
-    read_pixels, what_is_wrong)
+    PICTURE_ENDINGS, UnreadablePicture, as_pictures, check_files, fault_of, files_below,
+    full_batches, picture_identity, read_pixels)
 from ..files import (
     content_digest, digest, is_url, join_labels, locked, name_beside, shown,
     with_remedy, write_whole)
@@ -277,11 +277,9 @@ def _in_tiles(model:'Predictor', tiles:int, own_rule:bool)->'Predictor':
 
 def _why(picture, preprocess)->str:
     "Why a picture cannot be read: it is read again."
-    try: read_pixels(picture, preprocess)
-    except (OSError, ValueError) as e:
-        told = what_is_wrong(picture, 0, e).removeprefix(f'{shown(picture)}: ')
-        return f'cannot be read: {told}'
-    return 'cannot be read'
+    fault = fault_of(picture, partial(read_pixels, preprocess=preprocess))
+    told = fault.removeprefix(f'{shown(picture)}: ')
+    return f'cannot be read: {told}' if told else 'cannot be read'
 
 def _scores_of_file(tagger:Tagger, pictures, on_error:str, progress:bool)->np.ndarray: # N × C
     "Scores by a one-file tagger, which shows no bar."
@@ -348,6 +346,7 @@ def tag_pictures(
     "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with tiles."
     if isinstance(pictures, str | Path): pictures = find_pictures(pictures, on_error)
     tagging = Tagging(model, threshold, probability, tiles)
+    if on_error == 'raise': check_files(pictures, progress)
     return tagging.tagged(pictures, tagging.score(pictures, on_error, progress))
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-on-key
@@ -418,9 +417,9 @@ class KeptScores:
         self.taken += sum(key in self.rows for key in keys)
         return keys
 
-    def count(self, pictures:Sequence)->int: # as they are now
-        "How many of these pictures have scores."
-        return sum(_key(picture) in self.rows for picture in pictures)
+    def new(self, pictures:Sequence)->list: # as they are now
+        "Those of these pictures that have no scores."
+        return [picture for picture in pictures if _key(picture) not in self.rows]
 
     def finish(self)->None:
         "Write the file anew, for the next run: with the pictures of this run, but none of the web."
@@ -510,8 +509,10 @@ def iter_tags(
     kept:KeptScores|None=None, # scores of an earlier run, and for the next one; of `keep_scores`
     at_once:int=_AT_ONCE, # most pictures of a part; the first has 8
 )->Iterator[TaggedPictures]: # of some pictures after the others
-    "Tags as they come. `UnreadablePicture`, after the tags of the pictures before it."
+    """Tags as they come. `UnreadablePicture` before the first, by `check_files`; or after the tags
+    of the pictures before it, if only its decoding fails."""
     from tqdm.auto import tqdm          # late, as it reads its settings when it is imported
+    if on_error == 'raise': check_files(kept.new(pictures) if kept else pictures, progress)
     parts = _growing(pictures, 8, at_once) if tagging.independent else [pictures]
     nothing = np.empty((0, len(tagging.names)), np.float32)
     with tqdm(total=len(pictures), desc='pictures', disable=not progress) as bar:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PICTURE_ENDINGS', 'BATCH_ON_CPU', 'files_below', 'list_pictures', 'as_pictures', 'decoded', 'Preprocess', 'open_rgb',
            'read_pixels', 'picture_identity', 'UnreadablePicture', 'unreadable', 'what_is_wrong', 'report_unread',
-           'model_view', 'core_threads', 'in_batches', 'full_batches']
+           'fault_of', 'check_files', 'model_view', 'core_threads', 'in_batches', 'full_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, math, os, re, warnings
@@ -358,6 +358,49 @@ def report_unread(
     "Raise `UnreadablePicture`, or warn of a picture that is skipped."
     if on_error != 'skip': raise unreadable(f'Cannot read {what}.') from None
     warnings.warn(f'Skipped {what}', stacklevel=3)          # one line: shown once
+
+# %% ../../nbs/encoders/pictures.ipynb #pic-look-1
+_END_MARKS = {'JPEG': _END, 'MPO': _END, 'PNG': b'IEND', 'GIF': b';'}
+_END_BYTES = 1024                           # in which the mark is looked for
+
+def _seems_whole(file:str|Path) -> bool: # path
+    "Whether a file has a picture's beginning, and its end if the format has a mark for it."
+    file = Path(_at_home(file))
+    if not file.is_file(): return False
+    try:
+        with (_unreadable_as_value_error(), open(file, 'rb') as f,
+              Image.open(f, formats=_FORMATS) as opened):
+            _check_pixels(*opened.size)
+            f.seek(-min(_END_BYTES, file.stat().st_size), os.SEEK_END)
+            return _END_MARKS.get(opened.format, b'') in f.read()
+    except (OSError, ValueError): return False
+
+def fault_of(
+    picture, # in any form that `read` takes
+    read:Callable=open_rgb, # reads it; its `OSError` or `ValueError` is the fault
+) -> str: # '' for none
+    "Read a picture, and describe what is wrong with it."
+    try: read(picture)
+    except (OSError, ValueError) as e: return what_is_wrong(picture, 0, e)
+    return ''
+
+# %% ../../nbs/encoders/pictures.ipynb #pic-look-3
+def check_files(
+    pictures:Sequence, # in any form; only files on this machine's disks are looked at
+    progress:bool=True, # a bar, if it takes more than a second
+) -> None:
+    "Raise `UnreadablePicture` that names the files that cannot be read; most are not decoded."
+    from tqdm.auto import tqdm          # late, as it reads its settings when it is imported
+    files = [name for name in pictures if isinstance(name, (str, Path)) and not is_url(name)]
+    with ThreadPoolExecutor(8) as pool: # as the disk of another machine may be slow to answer
+        looks = pool.map(_seems_whole, files)
+        whole = list(tqdm(looks, 'looking', len(files), delay=1, disable=not progress))
+    faults = [fault_of(file) for file, seems in zip(files, whole) if not seems]
+    some = list(filter(None, faults))
+    if not some: return
+    if len(some) == 1: raise unreadable(f'Cannot read {some[0]}.')
+    more = f'; and {len(some) - 2} more' if some[2:] else ''
+    raise unreadable(f'Cannot read {len(some)} pictures: {"; ".join(some[:2])}{more}.')
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8
 def model_view(
