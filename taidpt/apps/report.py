@@ -340,7 +340,11 @@ def _those(pictures:Sequence, wanted:Tensor)->list: # N; N, bool
     return [picture for picture, fine in zip(pictures, wanted, strict=True) if fine]
 
 def _readable(pictures:Sequence, scores:Tensor)->tuple[Tensor, list]: # N × C -> N bool; others
-    "Which pictures could be read, and those that could not. Raises `ValueError` if none could."
+    """Which pictures could be read, and those that could not. Raises `ValueError` if none could,
+    `TypeError` if one is no file."""
+    for place, picture in enumerate(pictures):
+        if not isinstance(picture, (str, Path)): raise TypeError(
+            f'a report shows files, and picture {place} is none; save it, and name the file')
     read = ~scores.isnan().any(1)
     if not read.any():
         raise ValueError('none of the pictures could be read')

@@ -119,7 +119,7 @@ def _row(picture:str|Path, tags:list[Tag], best:list[Tag], error:str, columns:Se
 @dataclass(frozen=True, eq=False)
 class TaggedPictures:
     "Pictures and the classes of each."
-    pictures:Sequence[str|Path] # N files or URLs
+    pictures:Sequence # N, in any form that `as_pictures` takes
     names:Sequence[str] # C classes
     tags:list[list[Tag]] # N × C, the most confident first; [] for a picture that could not be read
     model:'Predictor|None'=None # which found them; None: a one-file tagger
@@ -129,6 +129,12 @@ class TaggedPictures:
 
     def __len__(self)->int: return len(self.pictures)
     def __iter__(self)->Iterator[tuple]: return iter(zip(self.pictures, self.tags))
+
+    @property
+    def picture_names(self)->list[str|Path]: # N
+        "Files and URLs; 'picture 0' and so on for pictures in memory."
+        return [picture if isinstance(picture, (str, Path)) else f'picture {place}'
+                for place, picture in enumerate(self.pictures)]
 
     @property
     def read(self)->list[bool]: # N
@@ -142,7 +148,7 @@ class TaggedPictures:
 
     def lines(self, top:int|None=None, scores:bool=False)->list[str]: # N
         "A line for each picture."
-        each = zip(self.pictures, self.best(top), self.read)
+        each = zip(self.picture_names, self.best(top), self.read)
         return [_line(*one, scores) for one in each]
 
     def reasons(self)->list[str]: # N, '' for those that could be read
@@ -152,14 +158,14 @@ class TaggedPictures:
 
     def as_json(self, top:int|None=None)->str:
         "One JSON document, an entry for each picture; a name that is not UTF-8 also as base64."
-        entries = map(_entry, self.pictures, self.best(top), self.reasons())
+        entries = map(_entry, self.picture_names, self.best(top), self.reasons())
         return _json_text(list(entries))
 
     def rows(self, top:int|None=None, scores:bool=False)->list[list[str]]: # 1 + N
         "A table of text, the headings first."
         columns = list(self.names) if scores else []
         head = [*_COLUMNS, *map(_column, columns)]
-        each = zip(self.pictures, self.tags, self.best(top), self.reasons())
+        each = zip(self.picture_names, self.tags, self.best(top), self.reasons())
         return [head, *(_row(*one, columns) for one in each)]
 
     def as_csv(self, top:int|None=None, scores:bool=False)->str:
@@ -198,7 +204,7 @@ def _write_parquet(path:Path, found:TaggedPictures, top:int|None, scores:bool)->
     import pyarrow as pa, pyarrow.parquet as pq             # here, as a tagger does without
     present = [[shown(tag.label) for tag in best if tag.present] for best in found.best(top)]
     columns = {
-        'picture': pa.array(map(shown, found.pictures), pa.string()),
+        'picture': pa.array(map(shown, found.picture_names), pa.string()),
         'tags': pa.array(present, pa.list_(pa.string())),
         'error': pa.array([shown(why) or None for why in found.reasons()], pa.string())}
     by_class = [{tag.label: round(tag.score, 4) for tag in tags} for tags in found.tags]
@@ -242,7 +248,7 @@ def check_database(path:str|Path)->None: # a .db file, which may be missing
 # %% ../../nbs/apps/tagging.ipynb #tagging-db-2
 def _tag_rows(found:TaggedPictures, tags:list[list[Tag]])->Iterator[tuple[str, str, float]]:
     "A row for each tag: the picture, the class, the score."
-    for picture, its in zip(found.pictures, tags):
+    for picture, its in zip(found.picture_names, tags):
         for tag in its: yield shown(picture), shown(tag.label), round(tag.score, 4)
 
 def _save_database(
@@ -252,7 +258,7 @@ def _save_database(
     scores:bool=False, # fill the table of scores, too
 )->None:
     "Write pictures and tags to a database. `ValueError` for a file of another kind."
-    pictures = zip(map(shown, found.pictures), (shown(error) for error in found.reasons()))
+    pictures = zip(map(shown, found.picture_names), (shown(error) for error in found.reasons()))
     present = [[tag for tag in tags if tag.present] for tags in found.best(top)]
     rows = {'pictures': pictures, 'tags': _tag_rows(found, present), 'scores': ()}
     if scores: rows['scores'] = _tag_rows(found, found.tags)
@@ -335,7 +341,7 @@ class Tagging:
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-do-pictures
 def tag_pictures(
-    pictures:str|Path|Sequence, # a place as in `find_pictures`; or N files or URLs
+    pictures, # a place as in `find_pictures`; or N pictures in any form that `as_pictures` takes
     model:'Predictor|Tagger', # as in `Tagging`
     threshold:float|None=None, # as in `Tagging`
     probability:float|None=None, # as in `Tagging`
@@ -344,7 +350,8 @@ def tag_pictures(
     progress:bool=True, # bars
 )->TaggedPictures:
     "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with tiles."
-    if isinstance(pictures, str | Path): pictures = find_pictures(pictures, on_error)
+    is_place = isinstance(pictures, str | Path)
+    pictures = find_pictures(pictures, on_error) if is_place else as_pictures(pictures)
     tagging = Tagging(model, threshold, probability, tiles)
     if on_error == 'raise': check_files(pictures, progress)
     return tagging.tagged(pictures, tagging.score(pictures, on_error, progress))

@@ -318,8 +318,10 @@ def open_rgb(
 
 # %% ../../nbs/encoders/pictures.ipynb #6c3bc808
 def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 × height × width
-    "The pixels of a picture for CLIP; a tensor unchanged. Raises as `open_rgb` does."
-    if hasattr(picture, 'data_ptr'): return picture
+    "The pixels of a picture for CLIP; a finite tensor unchanged. Raises as `open_rgb` does."
+    if hasattr(picture, 'data_ptr'):
+        if not picture.isfinite().all(): raise ValueError('its pixels hold NaN or infinity')
+        return picture
     return preprocess(open_rgb(picture, getattr(preprocess, 'min_side', None)))
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-key-2
@@ -385,6 +387,12 @@ def fault_of(
     return ''
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-look-3
+def _told(faults:Sequence[str]) -> str: # one or more, of `fault_of`
+    "The first two of these faults, and how many there are."
+    if len(faults) == 1: return f'Cannot read {faults[0]}.'
+    more = f'; and {len(faults) - 2} more' if faults[2:] else ''
+    return f'Cannot read {len(faults)} pictures: {"; ".join(faults[:2])}{more}.'
+
 def check_files(
     pictures:Sequence, # in any form; only files on this machine's disks are looked at
     progress:bool=True, # a bar, if it takes more than a second
@@ -395,12 +403,9 @@ def check_files(
     with ThreadPoolExecutor(8) as pool: # as the disk of another machine may be slow to answer
         looks = pool.map(_seems_whole, files)
         whole = list(tqdm(looks, 'looking', len(files), delay=1, disable=not progress))
-    faults = [fault_of(file) for file, seems in zip(files, whole) if not seems]
-    some = list(filter(None, faults))
-    if not some: return
-    if len(some) == 1: raise unreadable(f'Cannot read {some[0]}.')
-    more = f'; and {len(some) - 2} more' if some[2:] else ''
-    raise unreadable(f'Cannot read {len(some)} pictures: {"; ".join(some[:2])}{more}.')
+    doubtful = [fault_of(file) for file, seems in zip(files, whole) if not seems]
+    faults = list(filter(None, doubtful))
+    if faults: raise unreadable(_told(faults))
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8
 def model_view(
