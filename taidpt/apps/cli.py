@@ -664,8 +664,11 @@ def _ready_all(models:Sequence[str], tiles:int, **how)->list['Predictor']: # of 
     known = ready_models(asked, progress=bars(), **how)
     return [_in_tiles(model, tiles) for model in known] if tiles > 1 else known
 
-def _note_fitted(found:'Evaluation', labels:str)->None: # the table of labels
-    "Say whose thresholds were fitted to these pictures, and whether that helps."
+def _note_doubts(found:'Evaluation', labels:str)->None: # the table of labels
+    """Say whose thresholds were fitted to these pictures, and whether that helps; and whose tags
+    the labels are."""
+    if found.echoed: note(f'{labels}: the labels are the tags of {found.echoed}, every one; correct '
+                          'them by hand, or the figures say nothing')
     fitted = list(found.fitted_models)
     if fitted:
         whose = f' of {", ".join(fitted)}' if fitted != [found.name] else ''
@@ -704,7 +707,7 @@ def evaluate(
         found.model.save(calibrate)
         say(f'Written: {calibrate}, thresholds from {found.model.thresholds.pictures} pictures')
     if report: _keep_report(found, report)
-    _note_fitted(found, labels)
+    _note_doubts(found, labels)
     print(found.as_json() if as_json else found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo-1
@@ -924,7 +927,7 @@ def export(
 # %% ../../nbs/apps/cli.ipynb #cli-app-1
 @app.command('app', epilog=examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
-    prompts:Annotated[Path|None, Argument(exists=True, resolve_path=True, help=_SAVED)]=None,
+    prompts:Annotated[str|None, Argument(help=_SAVED)]=None,
     port:Annotated[int, Option(min=0, max=65535, help='0: any free one.')]=0,
     browser:Annotated[bool, Option(help='Open a browser.')]=True,
     trust:_Trust=False,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-import torch
+import numpy as np, torch
 from torch import Tensor
 
 from .models import TaggerModel
@@ -22,6 +22,7 @@ from .report import (
 from ..baselines.concepts import ready_to_tag
 from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
+from ..encoders.pictures import check_files
 from ..metrics import Interval, Measured
 from ..predict import Predictor
 from ..zeroshot import beside_zero_shot
@@ -83,6 +84,15 @@ class Evaluation:
         gains = self.figures['methods'][self.name]['held_out']['gain_over_default']
         return calibration_doubt({name: Interval(*gain) for name, gain in gains.items()})
 
+    @property
+    def echoed(self)->str: # '' if there is none
+        "A model whose tags are these labels, every one, as in a table that nobody has corrected."
+        labels = self.pictures.labels.numpy()
+        for name, model in self.models.items():
+            scores = self.scores[name].numpy()
+            if np.array_equal(scores >= model.rule().thresholds(scores), labels): return name
+        return ''
+
     def gain(self,
         over:str|None=None, # a model; None: the baseline
         of:str|None=None, # a model; None: the last
@@ -130,6 +140,7 @@ def compare_models(
     progress:bool=True, # a bar
 )->Evaluation: # of zero-shot CLIP, zero-shot CLIP with DPT, and these models
     "Measure models beside zero-shot CLIP; each picture is encoded once for all."
+    if on_error == 'raise': check_files(pictures.pictures, progress)
     models, scores = beside_zero_shot(models, pictures.pictures, on_error, progress)
     return Evaluation(pictures, models, scores)
 

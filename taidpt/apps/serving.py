@@ -11,6 +11,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..model_files import read_header
+
 # %% ../../nbs/apps/serving.ipynb #serving-book
 def _notebook(prompts:Path|None, trust:bool): # an `nbformat.NotebookNode`
     "A notebook of one cell, which shows the Explorer of a model."
@@ -35,7 +37,9 @@ def serve_explorer(
     trust:bool=False, # load any CLIP that the file names
     tell:Callable[[str], object]=print, # hears the address
 )->None:
-    "Serve the Explorer until Ctrl-C. `ImportError` without Voilà, `OSError` for a port in use."
+    """Serve the Explorer until Ctrl-C. `ImportError` without Voilà, `OSError` for a port in use,
+    and as `read_header` raises."""
+    if prompts is not None: read_header(prompts)            # before a browser opens
     if not find_spec('voila'): raise ImportError(
         'the app needs Voilà, which is not installed here: pip install voila')
     from jupyter_core.paths import jupyter_config_path      # here, as only the app needs them
