@@ -8,8 +8,9 @@ __all__ = ['PUBLISHED', 'PAIRS', 'learning_rate', 'at_least', 'more_than', 'temp
 
 # %% ../nbs/08_training.ipynb #08-002
 import json, math, warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -293,27 +294,41 @@ def _optimizer(prompts:PromptLearner, recipe:Recipe)->Optimizer:
     if recipe.optimizer == 'adam': return Adam(parameters, recipe.lr)
     return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
 
-def _first_checked(loss:Callable, scale:float)->Callable: # of scores and labels
-    "The same loss; the first call raises `ValueError` for no number, or none that is finite."
+def _checked_at_first(function:Callable, check:Callable)->Callable:
+    "The same function; `check` is called with its first result."
     called = []
-    def checked(scores:Tensor, labels:Tensor)->Tensor:
-        cost = loss(scores, labels)
-        if called: return cost
+    def checked(*args, **how):
+        result = function(*args, **how)
+        if not called: check(result)
         called.append(True)
-        if not isinstance(cost, Tensor) or cost.numel() != 1:
-            got = tuple(cost.shape) if isinstance(cost, Tensor) else f'{cost!r:.60}'
-            raise ValueError(f'A loss returns a tensor with one number, such as a mean, not {got}.')
-        if scores.isfinite().all() and not cost.isfinite().all(): raise ValueError(
-            f'The loss is {cost.item()} at the first step, before anything was learned: look at '
-            f'the loss itself, and at the scale ({scale:g}), not at the learning rate.')
-        return cost
+        return result
     return checked
+
+_AT_FIRST = 'at the first step, before anything was learned'
+
+def _check_scores(parts:Sequence[Tensor])->None: # of each branch
+    "Raise `ValueError` for NaN or infinity."
+    if all(s.isfinite().all() for s in parts): return
+    raise ValueError(
+        f'Scores are NaN or infinite {_AT_FIRST}: look at how they are computed, and at the '
+        'temperatures, not at the learning rate.')
+
+def _check_cost(scale:float, cost:Tensor)->None:
+    "Raise `ValueError` for what is no number, or is not finite."
+    if not isinstance(cost, Tensor) or cost.numel() != 1:
+        got = tuple(cost.shape) if isinstance(cost, Tensor) else f'{cost!r:.60}'
+        raise ValueError(f'A loss returns a tensor with one number, such as a mean, not {got}.')
+    if not cost.isfinite().all(): raise ValueError(
+        f'The loss is {cost.item()} {_AT_FIRST}: look at the loss itself, and at the scale '
+        f'({scale:g}), not at the learning rate.')
 
 def _learn_epoch(epoch:int, prompts, optimizer, recipe:Recipe, batches, scores, loss, local)->dict:
     "Learn one epoch; its row of the history. Raises `ValueError` if numbers grow without bound."
     rate = float(learning_rate(epoch, recipe.lr, recipe.epochs, recipe.warmup_lr))
     for group in optimizer.param_groups: group['lr'] = rate
-    if epoch == 1: loss = _first_checked(loss, recipe.scale)
+    if epoch == 1:
+        scores = _checked_at_first(scores, _check_scores)
+        loss = _checked_at_first(loss, partial(_check_cost, recipe.scale))
     mean = train_epoch(prompts, batches, optimizer, scores, loss, local)
     finite = math.isfinite(mean) and all(p.isfinite().all() for p in prompts.parameters())
     if not finite: raise with_remedy(
