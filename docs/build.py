@@ -145,7 +145,10 @@ def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
     if cell.cell_type != 'code': return
     alt = described(cell, source)
     if alt: cell.metadata['mystnb'] = dict(image=dict(alt=alt))
-    answers = heading.startswith('Exercise') and 'hide-input' in cell.metadata['tags']
+    answers = heading.startswith('Exercise') and tags['hide-input']
+    if answers:                                             # what they print is folded, too
+        cell.metadata['tags'].remove('hide-input')
+        cell.metadata['tags'].append('hide-cell')
     kind = 'Answer' if answers else folded(cell, helpers)
     if kind:
         if not answers: cell.metadata['tags'].append('hide-input')

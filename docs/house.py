@@ -497,14 +497,16 @@ def before_edge_cases(cell) -> bool:
 def lines_in_sight(cell) -> int:
     "How many lines of code a cell of the site shows: none if they are folded or left out"
     tags = cell.metadata.get('tags', [])
-    return 0 if {'hide-input', 'remove-input'} & {*tags} else code_lines(cell)
+    return 0 if {'hide-cell', 'hide-input', 'remove-input'} & {*tags} else code_lines(cell)
 
 
 def height(cell) -> float:
     """About how many pixels a cell takes on the site, on a desk: a line of text has 14 words and
     26 pixels, one of code 18, one of output 17, a fold 30, and each cell 20 around it"""
     if cell.cell_type == 'markdown': return 20 + 26*words_in(cell)/14
-    fold = 30 if 'hide-input' in cell.metadata.get('tags', []) else 0
+    tags = cell.metadata.get('tags', [])
+    if 'hide-cell' in tags: return 50
+    fold = 30 if 'hide-input' in tags else 0
     outputs = [str(out.get('text', '')) for out in cell.get('outputs', [])]
     printed = sum(len(text.splitlines()) for text in outputs)
     return 20 + fold + 18*lines_in_sight(cell) + 17*printed

@@ -93,7 +93,7 @@ def _pairs_loss(scores:Tensor, labels:Tensor) -> Tensor:
     return (price.sum(1) / pairs_of_class).sum() / classes
 
 def pairs_loss(
-    scores:Tensor, # N × C; cosines scaled by the caller, times 8 in our recipe
+    scores:Tensor, # N × C; cosines scaled by the caller, by 32 in our recipe
     labels:Tensor, # N × C, bool or 0/1
 ) -> Tensor: # a single number, differentiable in scores
     """Loss of pairs (positive row, other row) in the wrong order: mean of pairs, then of classes.

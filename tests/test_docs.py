@@ -280,7 +280,7 @@ def exercises(path: Path) -> list[list]:
 
 
 def test_exercises_have_answers_that_are_tests():
-    "A question in sight, an answer folded under that name, which checks something"
+    "A question in sight; an answer folded under that name, on the site and in Jupyter, which checks"
     pages = {path: exercises(path) for path in build.notebooks()}
     pages = {path: some for path, some in pages.items() if some}
     assert len(pages) >= 5
@@ -288,7 +288,9 @@ def test_exercises_have_answers_that_are_tests():
         for question, *answers in some:
             assert '?' in question.source, path.name
             assert {build.fold_label(cell) for cell in answers} == {'Answer'}, path.name
-            assert not any(cell.outputs for cell in answers), path.name
+            folds = {'source_hidden': True, 'outputs_hidden': True}
+            assert all(cell.metadata.get('jupyter') == folds for cell in answers), path.name
+            assert any(cell.outputs for cell in answers), path.name
             code = '\n'.join(cell.source for cell in answers)
             assert any(build.checks(statement, set()) for statement in build.statements(code))
 
