@@ -157,6 +157,11 @@ def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
     if kind: cell.metadata['mystnb'] = fold_as(kind)
 
 
+def without_directives(source: str) -> str:
+    "Code without the lines that speak to nbdev"
+    return re.sub(r'^#\|.*\n', '', source, flags=re.MULTILINE)
+
+
 def shown(cell) -> nbformat.NotebookNode:
     "A code cell of nbdev's, which holds text as lists of lines, as one of nbformat's"
     outputs = [nbformat.from_dict(dict(out)) for out in cell.get('outputs', [])]
@@ -165,7 +170,7 @@ def shown(cell) -> nbformat.NotebookNode:
         for mime, data in out.get('data', {}).items():
             if isinstance(data, list): out.data[mime] = ''.join(data)
     metadata = {key: cell.metadata[key] for key in ('tags', 'mystnb') if key in cell.metadata}
-    source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.MULTILINE)
+    source = without_directives(cell.source)
     return made('code', source, metadata, outputs=outputs, execution_count=None)
 
 
@@ -251,8 +256,11 @@ def side_by_side(cells: list) -> list:
     for cell in cells:
         before = out[-1] if out else None
         alike = before and are_code(before, cell) and fold_label(cell) == fold_label(before)
-        if alike and fold_label(cell): before.source += f'\n\n{cell.source}'
-        else: out.append(cell)
+        if alike and fold_label(cell):
+            before.source += f'\n\n{cell.source}'
+            before.outputs += cell.outputs
+        else:
+            out.append(cell)
     return out
 
 

@@ -279,8 +279,11 @@ def exercises(path: Path) -> list[list]:
     return found
 
 
+HIDDEN_IN_JUPYTER = {'source_hidden': True, 'outputs_hidden': True}
+
+
 def test_exercises_have_answers_that_are_tests():
-    "A question in sight; an answer folded under that name, on the site and in Jupyter, which checks"
+    "A question in sight; an answer that checks something, folded on the site and in Jupyter"
     pages = {path: exercises(path) for path in build.notebooks()}
     pages = {path: some for path, some in pages.items() if some}
     assert len(pages) >= 5
@@ -288,11 +291,15 @@ def test_exercises_have_answers_that_are_tests():
         for question, *answers in some:
             assert '?' in question.source, path.name
             assert {build.fold_label(cell) for cell in answers} == {'Answer'}, path.name
-            folds = {'source_hidden': True, 'outputs_hidden': True}
-            assert all(cell.metadata.get('jupyter') == folds for cell in answers), path.name
+            assert all('hide-cell' in cell.metadata['tags'] for cell in answers), path.name
             assert any(cell.outputs for cell in answers), path.name
             code = '\n'.join(cell.source for cell in answers)
             assert any(build.checks(statement, set()) for statement in build.statements(code))
+        hidden = [cell.source for cell in nbformat.read(path, 4).cells
+                  if cell.metadata.get('jupyter') == HIDDEN_IN_JUPYTER]
+        told = '\n'.join(cell.source for _, *answers in some for cell in answers)
+        assert hidden and all(build.without_directives(source) in told for source in hidden)
+        assert len(told.split()) == sum(len(build.without_directives(s).split()) for s in hidden)
 
 
 def test_the_class_does_every_exercise():

@@ -667,8 +667,8 @@ def _ready_all(models:Sequence[str], tiles:int, **how)->list['Predictor']: # of 
 def _note_doubts(found:'Evaluation', labels:str)->None: # the table of labels
     """Say whose thresholds were fitted to these pictures, and whether that helps; and whose tags
     the labels are."""
-    if found.echoed: note(f'{labels}: the labels are the tags of {found.echoed}, every one; correct '
-                          'them by hand, or the figures say nothing')
+    if found.echoed: note(f'{labels}: the labels are the tags of {found.echoed}, every one; '
+                          'correct them by hand, or the figures say nothing')
     fitted = list(found.fitted_models)
     if fitted:
         whose = f' of {", ".join(fitted)}' if fitted != [found.name] else ''
