@@ -33,7 +33,7 @@ from .predict import (
 from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
-from .text.corpora import read_captions
+from .text.corpora import gather_captions, names_files, read_captions
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
 from .training import Recipe, at_least, learn, read_checkpoint, resolve, temperatures
 
@@ -44,7 +44,7 @@ def _is_file(train:object)->bool:
     return isinstance(train, Path)
 
 def as_labelled(
-    train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file of them
+    train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file or files of them
     classes:ClassSet, # C classes to learn
     progress:bool=True, # print the number kept
     keep_unnamed:bool=False, # keep unlabelled sentences that name no class, too
@@ -54,6 +54,7 @@ def as_labelled(
 
     Raises `TypeError` for other than sentences, `ValueError` for labels of other classes."""
     if _is_file(train): train = read_captions(train)
+    if names_files(train): train = gather_captions(train)
     if labels is not None:
         texts = train.texts if isinstance(train, LabeledTexts) else train
         train = LabeledTexts(texts, as_array(labels), classes)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PicturesAndLabels', 'clip_and_classes', 'Predictor', 'predict_together', 'Wrapper', 'settings_of', 'header_of',
            'MissingFunction', 'check_functions', 'read_model', 'why_not_loadable', 'all_tensors', 'model_identity',
-           'Labelled', 'validation', 'learn_at_once']
+           'Labelled', 'check_label_classes', 'validation', 'learn_at_once']
 
 # %% ../nbs/12_predict.ipynb #10-002
 import copy, inspect, json, sys, warnings
@@ -184,7 +184,7 @@ class Predictor:
     def own_thresholds(self)->Thresholds: # of the first branch
         "Thresholds and probabilities that need no labelled pictures. `ValueError` if it has none."
         raise ValueError(
-            f'No probabilities: this {type(self).__name__} is not calibrated. Calibrate it with '
+            f'No probabilities: {self.title} is not calibrated. Calibrate it with '
             'labelled pictures (calibrate, or taidpt evaluate --calibrate), or give a threshold.')
 
     def rule(self,
@@ -825,13 +825,22 @@ class Labelled(Protocol):
 
 PicturesAndLabels:TypeAlias = tuple[Any, ArrayLike]|Labelled       # as `fit` takes it
 
+def check_label_classes(
+    labelled:Labelled,
+    classes:ClassSet, # of a model
+    what:str, # the labels, for the message
+)->None:
+    "Raise `ValueError` for labels of other classes, or of these in another order."
+    theirs, ours = labelled.classes.names, classes.names
+    if theirs != ours: raise ValueError(
+        f'{what} has labels of {", ".join(theirs[:5])}, but the classes of the model are '
+        f'{", ".join(ours[:5])}: read the labels with these classes.')
+
 def _pictures_and_labels(val:tuple|Labelled, classes:ClassSet)->tuple:
     "Both parts of `val`; `ValueError` for other parts, or labels of other classes."
     if hasattr(val, 'pictures'):
-        theirs = val.classes.names
-        if theirs == classes.names: return val.pictures, val.labels
-        raise ValueError(f'val has labels of {", ".join(theirs[:5])}, but the classes to learn are '
-                         f'{", ".join(classes.names[:5])}: read the labels with these classes.')
+        check_label_classes(val, classes, 'val')
+        return val.pictures, val.labels
     if isinstance(val, tuple | list) and len(val) == 2: return val
     raise ValueError(f'val must be (pictures, labels), or LabeledPictures, not {val!r:.60}.')
 

@@ -285,10 +285,11 @@ def _ready(text:str, words:Sequence[str]|None=None, **how)->'Predictor': # how: 
     return ready_model(asked, progress=bars(), **how)
 
 # %% ../../nbs/apps/cli.ipynb #cli-labels-1
-def _read_labels(table:str, classes:'ClassSet', folder:str|None)->'LabeledPictures':
+def _read_labels(table:str, classes:'ClassSet', folder:str|None, on_error:str='raise'
+                 )->'LabeledPictures':
     "Labelled pictures of a command line, with notes on labels that match no class."
     from taidpt.datasets.labelled import read_labels
-    pictures = read_labels(table, classes, folder)
+    pictures = read_labels(table, classes, folder, on_error)
     renamed = [f'{label} as {name}' for label, name in pictures.renamed.items()]
     if renamed: note(f'read as classes: {", ".join(renamed)}')
     some = [f'{label} ({count})' for label, count in islice(pictures.unknown.items(), 8)]
@@ -674,6 +675,9 @@ def _note_doubts(found:'Evaluation', labels:str)->None: # the table of labels
         whose = f' of {", ".join(fitted)}' if fitted != [found.name] else ''
         note(f'the thresholds{whose} were fitted to {labels}; the cross-validated figures show '
              'what to expect of other pictures')
+    for name in found.too_common if found.fitted else ():
+        note(f'{name}: its threshold tags more than half of the pictures, twice as many as show it. '
+             f'Give it more words, as in --words "{name}: another word", or label more pictures')
     if found.doubt: note(f'{found.doubt}. Label more pictures, or use the model as it was before '
                          '--calibrate')
 
@@ -697,7 +701,7 @@ def evaluate(
     if member: _own_methods(member)
     known = _ready_all(model, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
     from taidpt.apps.evaluation import evaluate_model
-    photos = _read_labels(labels, known[0].classes, pictures)
+    photos = _read_labels(labels, known[0].classes, pictures, on_error)
     if len(known) == 1: names = [known[0].title]
     asked = known[0] if len(known) == 1 else dict(zip(names, known))
     found = evaluate_model(

@@ -24,11 +24,11 @@ from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..encoders.pictures import check_files
 from ..metrics import Interval, Measured
-from ..predict import Predictor
+from ..predict import Predictor, check_label_classes
 from ..zeroshot import beside_zero_shot
 
 # %% ../../nbs/apps/evaluation.ipynb #evaluation-class
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     "Models measured on the same labelled pictures."
     pictures:LabeledPictures # N pictures, C classes
@@ -93,6 +93,16 @@ class Evaluation:
             if np.array_equal(scores >= model.rule().thresholds(scores), labels): return name
         return ''
 
+    @property
+    def too_common(self)->list[str]:
+        "Classes tagged in more than half of the pictures, and in twice as many as show them."
+        names = self.pictures.classes.natural
+        scores = self.scores[self.name].numpy()
+        tagged = (scores >= self.model.rule().thresholds(scores)).sum(0)
+        shown = self.pictures.labels.sum(0).numpy()
+        loose = (tagged > len(scores)/2) & (tagged > 2*shown)
+        return [name for name, is_loose in zip(names, loose) if is_loose]
+
     def gain(self,
         over:str|None=None, # a model; None: the baseline
         of:str|None=None, # a model; None: the last
@@ -102,6 +112,9 @@ class Evaluation:
         ours = Measured(labels, self.scores[of or self.name])
         theirs = Measured(labels, self.scores[over or self.baseline])
         return ours.gain(theirs)
+
+    def __repr__(self)->str:
+        return f'Evaluation of {", ".join(self.models)} on {len(self.pictures)} pictures'
 
     def __str__(self)->str: return figures_text(self.figures, len(self.pictures.classes))
 
@@ -139,7 +152,10 @@ def compare_models(
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and leave it out
     progress:bool=True, # a bar
 )->Evaluation: # of zero-shot CLIP, zero-shot CLIP with DPT, and these models
-    "Measure models beside zero-shot CLIP; each picture is encoded once for all."
+    """Measure models beside zero-shot CLIP; each picture is encoded once for all. `ValueError` for
+    labels of other classes, `UnreadablePicture`."""
+    for model in models.values():
+        check_label_classes(pictures, model.classes, pictures.table or 'the table')
     if on_error == 'raise': check_files(pictures.pictures, progress)
     models, scores = beside_zero_shot(models, pictures.pictures, on_error, progress)
     return Evaluation(pictures, models, scores)

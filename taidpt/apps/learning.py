@@ -30,8 +30,8 @@ from ..files import with_remedy
 from ..learner import TaIDPT
 from ..metrics import Interval
 from ..nounfilter import NounFilter
-from ..predict import Predictor
-from ..text.corpora import bundled_captions, read_captions
+from ..predict import Predictor, check_label_classes
+from ..text.corpora import bundled_captions, gather_captions, names_files, read_captions
 from ..text.synonyms import is_slip, similar_words, with_suggestions
 from ..texts import LabeledTexts, template_sentences
 
@@ -54,6 +54,7 @@ def _check_named(train:LabeledTexts, captions:Iterable[str])->None:
 def _sentences(captions:str|Path|Iterable[str]|None)->Iterable[str]: # as in `label_captions`
     "The sentences of a file, as given, or the bundled ones."
     if captions is None: return bundled_captions()
+    if names_files(captions): return gather_captions(captions)
     return read_captions(captions) if isinstance(captions, str | Path) else captions
 
 def _warn_of_unnamed(train:LabeledTexts, captions:Iterable[str])->None:
@@ -63,13 +64,14 @@ def _warn_of_unnamed(train:LabeledTexts, captions:Iterable[str])->None:
     near = similar_words(missing, captions)
     slips = [name for name in missing if any(is_slip(name, word) for word in near[name])]
     if slips: raise _unnamed(slips, captions)
+    told = with_suggestions(missing[:5], captions)
     more = ', …' if len(missing) > 5 else ''
-    warnings.warn(f'No sentence names {", ".join(missing[:5])}{more}: templates such as "a photo '
+    warnings.warn(f'No sentence names {", ".join(told)}{more}: templates such as "a photo '
                   f'of a {missing[0]}." stand for it', stacklevel=3)
 
 def label_captions(
     classes:ClassSet|list[str]|str|Path, # C classes
-    captions:str|Path|Iterable[str]|None=None, # a file, or sentences; None: the bundled captions
+    captions:str|Path|Iterable[str]|None=None, # a file, several, or sentences; None: the bundled
     rules:str='careful', # or 'published', as in `NounFilter`
     keep_unnamed:bool=False, # keep sentences that name no class
     every_named:bool=False, # raise an error for a class that no sentence names
@@ -106,7 +108,7 @@ def _in_full_precision(model:Predictor, clip:str|None)->Predictor: # name of its
 # %% ../../nbs/apps/learning.ipynb #learning-class
 _TRAINED = 'this model'                     # its row in the tables, beside `BY_NAMES`
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Learned:
     "A model that was learned from sentences."
     model:Predictor # ready to tag
@@ -123,6 +125,8 @@ class Learned:
         "Write the model, and remove the checkpoint, which is of no more use."
         self.model.save(path)
         if self.checkpoint is not None: Path(self.checkpoint).unlink(missing_ok=True)
+
+    def __repr__(self)->str: return f'Learned: {self.model!r}'
 
     def __str__(self)->str:
         told = f'{self.model.title} for {len(self.model.classes)} classes'
@@ -154,9 +158,13 @@ def _with_synonyms(classes, every_named:bool|None)->tuple[ClassSet, bool]: # as 
     if every_named is None: every_named = bare
     return add_synonyms(classes) if bare else as_classset(classes), every_named
 
-def _encoded(clip:FrozenCLIP, val:LabeledPictures|None, progress:bool)->tuple|None: # as `fit` takes
-    "Features and labels of the pictures. `ValueError` for one that cannot be read."
+def _encoded(clip:FrozenCLIP, classes:ClassSet, val:LabeledPictures|None, progress:bool
+             )->tuple|None: # as `fit` takes it
+    "Features and labels of the pictures. `ValueError` for other classes, or an unreadable one."
     if val is None: return None
+    if not isinstance(val, LabeledPictures): raise TypeError(
+        f'val must be LabeledPictures, as of read_labels(table, classes, folder), not {val!r:.60}')
+    check_label_classes(val, classes, val.table or 'val')
     try: return encode_pictures(clip, val.pictures, progress=progress), val.labels
     except UnreadablePicture as e:
         table = val.table or 'the labels'
@@ -228,7 +236,7 @@ def learn_tagger(
     train = _sentences_for(learner, captions, rules, every_named, progress, say)
     if captions is not None or val is not None: train = _usual_shares(train)
     checkpoint = _own_checkpoint(learner, checkpoint, train)
-    seen = _encoded(encoder, val, progress)
+    seen = _encoded(encoder, learner.classes, val, progress)
     say(_told_start(learner, checkpoint))
     model = _fitted(learner, train, seen, cache, checkpoint, progress)
     model = _in_full_precision(model, clip)

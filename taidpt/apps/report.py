@@ -517,6 +517,7 @@ def _method_figures(
         'mAP': value,
         'mAP_interval': limits,
         'tags': _tag_figures(m, tags, rule.limits, thresholds),
+        'thresholds_rise': rule.relative,
         'CF1': best['CF1'].value,
         'OF1': best['OF1'].value} | _ap_figures(m)
     if fitted:
@@ -634,6 +635,9 @@ def _gains_line(gains:Mapping[str, Sequence[float]])->str: # of `calibration_gai
     told = ', '.join(f'{name} {Interval(*gain)}' for name, gain in gains.items())
     return f'\nGain over the default thresholds, cross-validated: {told}'
 
+_RISES = ('These thresholds rise with the best class of a picture, so a class whose score is a '
+          'little\nhigher may be absent.')
+
 def figures_text(
     figures:Mapping, # of `figures_of`
     classes:int, # how many the model has
@@ -658,6 +662,7 @@ def figures_text(
         _classes_table(methods, ours),
         f'\n{by_class}\n',
         _thresholds_table(held_out or tags)]
+    if methods[ours]['thresholds_rise']: lines.append(f'\n{_RISES}')
     few = ', '.join(f'{name} ({count})' for name, count in figures['few'].items())
     if few:
         few = f'On fewer than 5 pictures, so that one more or less would change much: {few}'

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features, encode_sentences, load_clip
 from ..encoders.features import FeatureStore
-from ..encoders.pictures import as_pictures
+from ..encoders.pictures import as_pictures, check_files
 from ..files import digest, shown
 from ..attention import Attended
 from ..learner import as_labelled, class_means, name_frequency
@@ -245,9 +245,12 @@ def tag(
     as_frame:bool=False, # return a pandas table: picture, tags, and the score of each class
     stream:bool=False, # yield (picture, tags) one after another
 )->list[list[Tag]]: # of each picture (label, score, present), the most confident class first
-    "Tag pictures with `ready_to_tag`, without training."
+    """Tag pictures with `ready_to_tag`, without training. Each call encodes sentences for the
+    classes, which takes seconds; the `tags` of one model of `ready_to_tag` take none."""
+    if not stream and not isinstance(pictures, FeatureStore):
+        pictures = as_pictures(pictures)
+        if on_error == 'raise': check_files(pictures, progress)     # before the sentences
     model = ready_to_tag(load_clip() if clip is None else clip, classes, progress)
     if stream: return _tag_one_by_one(model, pictures, on_error)
-    if as_frame: pictures = as_pictures(pictures)
     found = model.tags(pictures, on_error=on_error, progress=progress)
     return _table(pictures, found, model.classes.names) if as_frame else found

@@ -6,7 +6,7 @@
 __all__ = ['LabeledPictures', 'check_pictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import os
+import os, re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..classes import ClassSet, UnknownClass, as_classset
+from ..classes import ClassSet, as_classset
 from ..files import DATA, check_limit, from_cell, read_json, split_labels
 from ..text.corpora import table_rows
 
@@ -159,6 +159,10 @@ def _meanings(
             column[label] = meant[0]
             if not is_own: renamed[label] = classes.names[meant[0]]
         else: unknown[label] = used[label]
+    for label in unknown:
+        parts = re.split('[;|]', label)
+        if len(parts) > 1 and all(part.strip() in classes for part in parts): raise ValueError(
+            f'{label!r} holds several labels; write commas between them')
     if unknown and not column: classes.index(next(iter(unknown)))       # raises
     return column, unknown, renamed
 
@@ -180,6 +184,7 @@ def _listed_pictures(
     path:Path, # of the table
     names:list[str], # N files, as the table writes them
     folder:str|Path|None, # as in `read_labels`
+    on_error:str, # likewise
 )->list[Path]:
     "The pictures that a table lists; `FileNotFoundError` if some are missing."
     place = Path(folder or path.parent)
@@ -187,7 +192,12 @@ def _listed_pictures(
     as_named = folder and os.path.isfile(place/names[0])
     if not as_named and os.path.isfile(inside/names[0]): place = inside
     pictures = [place/name for name in names]
-    return check_pictures(pictures, f'{path}', 'name the folder that they are in')
+    first, *others = map(os.path.isfile, pictures)
+    if on_error == 'skip' and (first or any(others)): return pictures
+    remedy = 'name the folder that they are in, or take their lines out'
+    if any(others) and not first: remedy = (
+        f'if the first line has headings, begin it with {_HEADINGS[1]}, else take it out')
+    return check_pictures(pictures, f'{path}', remedy)
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
 def _matrices(
@@ -212,6 +222,7 @@ def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     folder:str|Path|None=None, # of the pictures, or of images with them; None: the table's own
+    on_error:str='raise', # at a missing picture; or 'skip': keep its name, unless all are missing
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""
@@ -219,12 +230,12 @@ def read_labels(
     classes = as_classset(classes)
     table = _read_table(path)
     marked = list(table.values())
-    pictures = _listed_pictures(path, list(table), folder)
+    pictures = _listed_pictures(path, list(table), folder, on_error)
     used = Counter()
     for marks in marked:
         for label,mark in marks.items(): used[label] += int(mark == 1)
     try: column, unknown, renamed = _meanings(used, classes)
-    except UnknownClass as e: raise UnknownClass(f'{path}: {e}') from None
+    except ValueError as e: raise type(e)(f'{path}: {e}') from None
     labels, difficult = _matrices(marked, column, len(classes))
     return LabeledPictures(pictures, labels, classes, unknown, renamed, difficult,
                            table=str(path))
