@@ -334,6 +334,13 @@ class TaIDPT(PromptModel):
         scaled_loss(loss, 1.)
         _check_init(init, n_ctx, clip, len(self.classes))
 
+    def set_params(self, **params)->'TaIDPT': # as of `Predictor`; itself
+        "Change parameters; with another loss, or other branches, forget what was learned."
+        before = self.loss, self.local
+        super().set_params(**params)
+        if (self.loss, self.local) != before: self.forget()
+        return self
+
     def recipe_for(self, sentences:int|None)->Recipe: # with templates; None: many
         "The recipe as asked for, as the CLIP recommends, or as the loss needs it."
         at_least(0, whole=True, seed=self.seed)

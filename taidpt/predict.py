@@ -315,7 +315,7 @@ class Predictor:
         self.check_fitted()
         header, tensors = header_of(self), all_tensors(self)
         check_learned(tensors, path)
-        wrong = why_not_loadable(self, header, tensors)
+        wrong = why_not_loadable(self, header, tensors, scores=True)
         if wrong: raise ValueError(f'{path} is not written. {wrong}')
         write_model_file(path, header, tensors)
 
@@ -566,6 +566,9 @@ def _with_given(header:ModelHeader, given:dict, kind:type)->ModelHeader: # class
         if name not in known: raise ValueError(
             f'{kind.__name__} has no argument {name!r}, only {", ".join(known)}: load it without '
             f'{name}=…')
+    was = header.settings.get('local')
+    if others.get('local', was) != was: raise ValueError(
+        f'This {kind.__name__} was learned with local={was}, and so it is loaded.')
     return replace(header, settings=header.settings | others)
 
 class MissingFunction:
@@ -662,10 +665,10 @@ def _with_inside(model:'Predictor')->Iterator['Predictor']:
     for part in model.parts(): yield from _with_inside(part)
 
 def _learned_names(model:'Predictor')->set[str]: # of attributes
-    "What it has learned, by name: what ends in an underscore, and public tensors and modules."
+    "What it has learned, by name: what ends in an underscore; public tensors, modules and models."
     names = set()
     for name, value in vars(model).items():
-        learned = name.endswith('_') or isinstance(value, Tensor | torch.nn.Module)
+        learned = name.endswith('_') or isinstance(value, Tensor | torch.nn.Module | Predictor)
         if learned and not name.startswith('_'): names.add(name)
     return names.difference(_arguments(type(model)))
 
@@ -683,10 +686,27 @@ def _what_is_lost(model:'Predictor', back:'Predictor')->str: # '': nothing
     return f'the {name} of the file would lack its {min(lost)}' if lost else ''
 
 # %% ../nbs/12_predict.ipynb #pr-file-why
+def _scores_apart(model:'Predictor', back:'Predictor')->str: # '': they are not
+    "How a model from a file scores random features otherwise, in words."
+    own_way = type(model).predict_branches is not Predictor.predict_branches
+    if own_way or model.from_pixels: return ''
+    rng = torch.Generator().manual_seed(0)
+    f, F = (torch.randn(*shape, model.clip.dim, generator=rng).to(model.clip.device)
+            for shape in ((2,), (2, 4)))
+    with torch.no_grad():
+        ours = model.branches(f, F)
+        try: theirs = back.branches(f, F)
+        except Exception as e:  # noqa: BLE001
+            return f'the {type(model).__name__} of the file could not score: {e}'
+    pairs = zip(ours, theirs, strict=True)
+    if all(torch.allclose(*pair, atol=1e-4, equal_nan=True) for pair in pairs): return ''
+    return f'the {type(model).__name__} of the file would give other scores'
+
 def why_not_loadable(
     model:'Predictor', # ready to predict
     header:ModelHeader, # of its file
     tensors:dict[str, Tensor], # of its file
+    scores:bool=False, # compare scores, too
 )->str: # '': it can be loaded
     "Why a file of this model could not be loaded again, and what to do."
     models = list(_with_inside(model))
@@ -699,6 +719,7 @@ def why_not_loadable(
         back = _rebuilt(read, tensors, lambda h: clips[h.weights], 'its file', type(model))
         found = map(_what_is_lost, models, _with_inside(back))
         wrong = next(filter(None, found), '')
+        if scores and not wrong: wrong = _scores_apart(model, back)
     except (ValueError, TypeError, AttributeError) as e: wrong = str(e).removeprefix('its file: ')
     if not wrong: return ''
     if 'multiple values' in wrong: wrong += (

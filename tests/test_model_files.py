@@ -193,9 +193,39 @@ class Biased(TextConcepts):
         return self
 
 
+class WithAnother(TextConcepts):
+    "Scores by a model beside it, too; `name` is where it keeps that"
+    name = 'beside'
+
+    def fit(self, *args, **how):
+        vars(self)[self.name] = TextConcepts(self.clip, self.classes).fit(*args, **how)
+        return super().fit(*args, **how)
+
+    def branches(self, f, F):
+        beside = vars(self)[self.name].branches(f, F)
+        return [own + more for own, more in zip(super().branches(f, F), beside)]
+
+
+class Hidden(WithAnother): name = '_beside'
+
+
+class Louder(TextConcepts):
+    "What it multiplies scores by is no tensor"
+    factor = 1.
+
+    def fit(self, *args, **how):
+        super().fit(*args, **how).factor = 2.
+        return self
+
+    def branches(self, f, F): return [self.factor*s for s in super().branches(f, F)]
+
+
 @pytest.mark.parametrize(
     ('model', 'says'),
     [
+        (WithAnother, 'would lack its beside'),
+        (Hidden, '_beside'),
+        (Louder, 'would give other scores'),
         (WithMore, "it should hold 'ctx_global', 'ctx_local', but"),
         (Twice, 'n_ctx=4. has the n_ctx 8'),
         (lambda clip, _: Fixed(clip), 'multiple values'),
@@ -206,11 +236,22 @@ def test_what_could_not_be_loaded_is_not_written(model, says, tmp_path):
     "`save` names what a class of one's own lacks; training warns of it before it begins."
     own = model(clip(), NAMES)
     if hasattr(own, 'epochs'): own.epochs = 1
-    warned = nullcontext() if model is Biased else pytest.warns(UserWarning, match=says)
+    warned = nullcontext() if not hasattr(own, 'epochs') else pytest.warns(UserWarning, match=says)
     with warned: own.fit(TEXTS, progress=False)
     with pytest.raises(ValueError, match=f'^{tmp_path}.*{says}.* take_tensors'):
         own.save(tmp_path/'m.safetensors')
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('change', [{'local': True}, {'loss': 'pairs'}])
+def test_another_loss_or_branch_forgets_what_was_learned(change, tmp_path):
+    "A name, a file and its scores say the same"
+    own = TaIDPT(clip(), NAMES, n_ctx=2, epochs=1, local=False).fit(TEXTS, progress=False)
+    own.save(tmp_path/'m.safetensors')
+    assert own.set_params(tau_image=.1, local=False).is_fitted()
+    assert not own.set_params(**change).is_fitted()
+    with pytest.raises(ValueError, match='learned with local=False'):
+        TaIDPT.load(tmp_path/'m.safetensors', clip(), local=True)
 
 
 def test_a_class_of_ones_own_is_loaded(tmp_path):
