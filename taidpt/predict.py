@@ -685,7 +685,6 @@ def _what_is_lost(model:'Predictor', back:'Predictor')->str: # '': nothing
     lost = _learned_names(model) - _learned_names(back)
     return f'the {name} of the file would lack its {min(lost)}' if lost else ''
 
-# %% ../nbs/12_predict.ipynb #pr-file-why
 def _scores_apart(model:'Predictor', back:'Predictor')->str: # '': they are not
     "How a model from a file scores random features otherwise, in words."
     own_way = type(model).predict_branches is not Predictor.predict_branches
@@ -702,6 +701,7 @@ def _scores_apart(model:'Predictor', back:'Predictor')->str: # '': they are not
     if all(torch.allclose(*pair, atol=1e-4, equal_nan=True) for pair in pairs): return ''
     return f'the {type(model).__name__} of the file would give other scores'
 
+# %% ../nbs/12_predict.ipynb #pr-file-why
 def why_not_loadable(
     model:'Predictor', # ready to predict
     header:ModelHeader, # of its file
