@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, check_features, check_store, on_cpu
-from .encoders.features import stored_features, to_device, unit_fp16
+from .encoders.features import stored_features, text_checksums, to_device, unit_fp16
 from .encoders.pictures import (
     BATCH_ON_CPU, as_pictures, in_batches, read_pixels, report_unread)
 from .encoders.pictures import picture_identity, unreadable, what_is_wrong
@@ -391,7 +391,7 @@ def encode_sentences(
     made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': digest(texts)}
     def sizes(): return sentences.lengths, [clip.dim]
     store = stored_features(path, made_from, sizes, sentences.batches, 64*sentences.size)
-    return replace(store, folder=folder)                    # it goes with the store
+    return replace(store, folder=folder, checksums=text_checksums(texts))
 
 # %% ../nbs/04_clip.ipynb #b5deb9f0
 #| code-fold: true

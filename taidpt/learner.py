@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .classes import ClassSet
 from .clip import FrozenCLIP, as_features, encode_sentences
-from .encoders.features import FeatureStore
+from .encoders.features import FeatureStore, check_sentences
 from .files import digest, with_remedy
 from .losses import scaled_loss
 from .metrics import as_array
@@ -407,8 +407,10 @@ class TaIDPT(PromptModel):
         return encode
 
     def check_count(self, features:FeatureStore, train:LabeledTexts)->None: # with templates
-        "`ValueError` unless there are as many features as sentences."
-        if len(features) == len(train): return
+        "`ValueError` unless there are as many features as sentences, of these, as far as known."
+        if len(features) == len(train):
+            check_sentences(features, train.texts)
+            return
         behind = ', followed by those of the templates (unless templates=False)'
         if not self.templates: behind = ''
         raise ValueError(

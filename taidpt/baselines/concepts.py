@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features, encode_sentences, load_clip
-from ..encoders.features import FeatureStore
+from ..encoders.features import FeatureStore, check_sentences
 from ..encoders.pictures import as_pictures, check_files
 from ..files import digest, shown
 from ..attention import Attended
@@ -60,6 +60,7 @@ def _sentence_vectors(
     features = as_features(clip, features, 'sentences')
     if len(features) != len(train): raise ValueError(
         f'{len(train):,} sentences, templates included, have {len(features):,} features.')
+    check_sentences(features, train.texts)
     return torch.as_tensor(features.global_, device=clip.device).float()
 
 class ClassVectors(Predictor):
