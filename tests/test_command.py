@@ -358,8 +358,8 @@ def test_what_others_wrote_is_kept(command, model):
     Path('x.html').write_text('')
     Path('x.parquet').unlink()
     Path('old.csv').write_text('picture,tags\ngone.jpg,cat\n')
-    for name in 'old.csv', 'x.parquet', 'x.html':
-        for _ in range(2): assert command(*tag, '--report' if 'html' in name else '--out', name)[0] == 0
+    for option, name in ('--out', 'old.csv'), ('--out', 'x.parquet'), ('--report', 'x.html'):
+        for _ in range(2): assert command(*tag, option, name)[0] == 0
     assert len(table('old.csv')) == len(PHOTOS)
     page = Path('x.html').read_text()
     mark = '<meta name="generator" content="taidpt">\n'
@@ -382,7 +382,8 @@ def test_a_list_of_classes_is_no_model(name, there, command):
 
 def test_standard_input_is_utf8(command, monkeypatch):
     def call(text):
-        monkeypatch.setattr('sys.stdin', io.TextIOWrapper(io.BytesIO(text), errors='surrogateescape'))
+        typed = io.TextIOWrapper(io.BytesIO(text), errors='surrogateescape')
+        monkeypatch.setattr('sys.stdin', typed)
         return command('train', '-q', '--classes', 'cat,dog', '--captions', '-', '--out',
                        'x.safetensors')
 
