@@ -80,11 +80,11 @@ class ClassSet:
         "Note what names a class. Raises `ValueError` if another has the same name."
         natural = self.natural[column]
         for form in (squeeze(name), squeeze(natural)):
-            first = self._columns.setdefault(form, column)
-            if first != column:
-                raise ValueError(
-                    f"class set {self.name!r} has two classes {self.names[first]!r} and {name!r} "
-                    "that differ in spelling only; drop one")
+            other = self.names[self._columns.setdefault(form, column)]
+            if self._columns[form] == column: continue
+            fault = f"has two classes {other!r} and {name!r} that differ in spelling only"
+            if other == name: fault = f"names {name!r} twice"
+            raise ValueError(f"class set {self.name!r} {fault}; drop one")
         own = _clean_phrases(name, phrases)
         self.synonyms[name] = list(dict.fromkeys([name, natural, *own]))
         forms = map(squeeze, self.synonyms[name])

@@ -24,7 +24,7 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP, as_features, encode_sentences
 from .encoders.features import FeatureStore, check_sentences
-from .files import digest, with_remedy
+from .files import at_home, digest, with_remedy
 from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
@@ -40,7 +40,7 @@ from .training import Recipe, at_least, learn, read_checkpoint, resolve, tempera
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
 def _is_file(train:object)->bool:
     "Whether it names a file: a path, or text without spaces and with an ending."
-    if isinstance(train, str): return bool(re.fullmatch(r'\S+\.\w+', train)) or isfile(train)
+    if isinstance(train, str): return bool(re.fullmatch(r'\S+\.\w+', train)) or isfile(at_home(train))
     return isinstance(train, Path)
 
 def as_labelled(
@@ -362,6 +362,7 @@ class TaIDPT(PromptModel):
         check_functions(self)
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
+        checkpoint = at_home(checkpoint)
         self.check_checkpoint(checkpoint, train)
         warn_of_rare_classes(train)
         on_step, val = (val, None) if callable(val) else (None, val)
@@ -381,7 +382,7 @@ class TaIDPT(PromptModel):
 
     def check_checkpoint(self, checkpoint:str|Path|None, train:LabeledTexts)->None:
         "Raise `ValueError` for a checkpoint that `fit` could not resume from, before any work."
-        if not (checkpoint and Path(checkpoint).exists()): return
+        if not (checkpoint and Path(at_home(checkpoint)).exists()): return
         trial = copy.copy(self)
         trial.forget()
         trial.frequency_ = name_frequency(train)

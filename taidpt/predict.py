@@ -28,7 +28,7 @@ from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP, as_features, feature_recipe, picture_batches
 from .encoders.features import FeatureStore, check_features, on_cpu
 from .encoders.pictures import as_pictures
-from .files import check_shapes, digest
+from .files import at_home, check_shapes, digest
 from .metrics import as_array, average_precision, mean_average_precision
 from .model_files import (
     ModelHeader, check_learned, clip_of, read_model_file, warn_of_another_clip, write_model_file)
@@ -313,6 +313,8 @@ class Predictor:
     def save(self, path:str|Path)->None: # a .safetensors file
         "Write the learned model, atomically. `ValueError` if it could not be loaded again."
         self.check_fitted()
+        if Path(path).suffix.lower() != '.safetensors':
+            raise ValueError(f'{path}: a model is saved as .safetensors')
         header, tensors = header_of(self), all_tensors(self)
         check_learned(tensors, path)
         wrong = why_not_loadable(self, header, tensors, scores=True)
@@ -900,6 +902,7 @@ def learn_at_once(
     checkpoint:str|Path|None=None, # file to read, if it exists, or to write
 )->None:
     "Learn in one step, or read the outcome from a checkpoint of the same run."
+    checkpoint = at_home(checkpoint)
     if checkpoint and Path(checkpoint).exists():
         header, tensors = read_model_file(checkpoint)
         check_same_run(header.to_dict(), header_of(trial, data).to_dict(), checkpoint)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from .classes import ClassSet, as_classset, class_text
-from .files import DATA, write_whole
+from .files import DATA, at_home, write_whole
 from .text.corpora import parquet_rows
 
 # %% ../nbs/02_texts.ipynb #8b82a833
@@ -167,7 +167,7 @@ class LabeledTexts:
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
-        path = Path(path)
+        path = Path(at_home(path))
         about = _metadata(path)
         try:
             header = {}

@@ -25,8 +25,8 @@ from tqdm.auto import tqdm
 from . import __version__
 from .encoders.features import FeatureStore, to_device, to_gpu_if_fits
 from .files import (
-    check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors, with_remedy,
-    write_safetensors)
+    at_home, check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors,
+    with_remedy, write_safetensors)
 from .losses import ranking_loss
 from .prompts import PromptLearner
 
@@ -384,6 +384,7 @@ def learn(
     "Learn prompts from features, for all or the remaining epochs."
     optimizer = _optimizer(prompts, recipe)
     about, history = about or {}, []
+    checkpoint = at_home(checkpoint)
     with locked(checkpoint or None):
         if checkpoint and Path(checkpoint).exists():
             history = _go_on(checkpoint, prompts, optimizer, recipe, about)

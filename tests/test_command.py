@@ -19,13 +19,21 @@ from conftest import ROOT, damaged, photos_in
 from huggingface_hub import constants
 
 from taidpt import training
-from taidpt.all import FrozenCLIP, Tiled, load_model
+from taidpt.all import ClassSet, FrozenCLIP, TaIDPT, Tiled, load_model
 from taidpt.apps.cli import main
-from taidpt.apps.tagging import TaggedPictures
+from taidpt.apps.hub import from_pretrained, save_pretrained
+from taidpt.apps.learning import label_captions
+from taidpt.apps.models import as_clip, ready_model
+from taidpt.apps.onnx import Tagger, export_tagger
+from taidpt.apps.tagging import TaggedPictures, tag_pictures
+from taidpt.clip import encode_sentences
+from taidpt.datasets.labelled import read_labels
 from taidpt.encoders import pictures, weights
+from taidpt.encoders.features import load_features
 from taidpt.paper.family import bundled_results, keep_results, read_results
 from taidpt.tags import Tag
-from taidpt.text.corpora import bundled_captions
+from taidpt.text.corpora import bundled_captions, gather_captions, read_captions
+from taidpt.texts import LabeledTexts
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTOS = sorted((DEMO/'images').iterdir())[:3]
@@ -260,6 +268,130 @@ def test_home_is_found(command, model, monkeypatch):
     monkeypatch.setenv('HOME', str(Path('photos').absolute()))
     monkeypatch.setenv('USERPROFILE', str(Path('photos').absolute()))
     assert command('tag', '--prompts', model, f'~/{PHOTOS[0].name}')[0] == 0
+
+
+@pytest.fixture
+def home(command, monkeypatch):
+    "The user's home, in the folder at hand; no folder called ~ is made beside it"
+    folder = Path('home').absolute()
+    for name in 'HOME', 'USERPROFILE': monkeypatch.setenv(name, str(folder))
+    folder.mkdir()
+    yield folder
+    assert '~' not in os.listdir()
+
+
+def test_files_of_a_command_are_at_home(command, model, home):
+    shutil.copy(model, home/'m.safetensors')
+    shutil.copy('my.txt', home)
+    tag = ['tag', '-q', '--prompts=~/m.safetensors', 'photos']
+    for name in 'x.csv', 'x.db', 'x.parquet': assert command(*tag, f'--out=~/{name}')[0] == 0
+    assert command(*tag, '--report=~/x.html', '--save=~/again.safetensors')[0] == 0
+    done = command('train', '-q', '--classes', 'cat,dog', '--captions=~/my.txt',
+                   '--out=~/new/learned.safetensors')
+    assert done[0] == 0 and (home/'new/learned.safetensors').is_file(), done
+    status, _, err = command('label', '--classes=cat,dog', '--synonyms-out=~/x.yaml', '~/my.txt',
+                             '--out=~/x.parquet')
+    assert status == 0, err
+    assert command('label', '--classes=~/x.yaml', '--explain', 'a cat')[0] == 0
+    made = {'x.csv', 'x.db', 'x.parquet', 'x.html', 'x.yaml', 'again.safetensors'}
+    assert made <= {*os.listdir(home)}
+
+
+def test_files_in_python_are_at_home(model, home, one_clip):
+    clip = as_clip(None)
+    named = load_model(model)
+    named.save('~/m.safetensors')
+    assert load_model('~/m.safetensors').classes.names == named.classes.names
+    assert ready_model(Path('~/m.safetensors')).title == named.title
+    save_pretrained(named, '~/hub')
+    assert from_pretrained('~/hub').classes.names == named.classes.names
+
+    found = tag_pictures(PHOTOS, named, progress=False)
+    for name in 'x.csv', 'x.db', 'x.parquet': found.save_table(f'~/{name}')
+    found.save_report('~/x.html', progress=False)
+    export_tagger(named, '~/x.onnx')
+    assert Tagger('~/x.onnx').classes == named.classes.natural
+
+    ClassSet('pets', ['cat', 'dog']).save('~/pets.yaml')
+    pets = ClassSet.from_file('~/pets.yaml')
+    (home/'my.txt').write_text('\n'.join(FEW))
+    for captions in read_captions('~/my.txt'), gather_captions(['~/*.txt']):
+        assert list(captions) == [' '.join(text.split()) for text in FEW]
+    labelled = label_captions(pets, '~/my.txt', progress=False)
+    labelled.save('~/labelled.parquet')
+    assert LabeledTexts.load('~/labelled.parquet').texts == labelled.texts
+    encode_sentences(clip, labelled.texts, '~/cache.safetensors', progress=False)
+    assert len(load_features('~/cache.safetensors')) == len(labelled)
+
+    shutil.copytree(DEMO, home/'demo')
+    assert len(read_labels('~/demo/labels.tsv', 'coco')) == 36
+    assert len(read_labels(DEMO/'labels.tsv', 'coco', '~/demo/images')) == 36
+    learner = TaIDPT(clip, pets, loss='ranking', n_ctx=2, epochs=1, batch_size=32)
+    for _ in range(2):
+        learner.fit(labelled, checkpoint='~/checkpoint.safetensors', progress=False)
+    assert load_model('~/checkpoint.safetensors').classes.names == pets.names
+    made = {'m.safetensors', 'hub', 'x.csv', 'x.db', 'x.parquet', 'x.html', 'x.onnx', 'pets.yaml',
+            'labelled.parquet', 'cache.safetensors', 'checkpoint.safetensors'}
+    assert made <= {*os.listdir(home)}
+
+
+def test_what_others_wrote_is_kept(command, model):
+    "Tables and pages are written over our own, of earlier versions, too, and over nothing else"
+    tag = ['tag', '-q', '--prompts', model, 'photos']
+    Path('labels.csv').write_text('picture,labels\n000000006723.jpg,person\n')
+    Path('x.html').write_text('- cat\n- dog\n')
+    Path('x.parquet').write_text('- cat\n- dog\n')
+    before = {name: Path(name).read_bytes() for name in ('labels.csv', 'x.html', 'x.parquet')}
+    evaluate = ['evaluate', model, '--labels', DEMO/'labels.tsv', '--fast', '--report', 'x.html']
+    with counted() as calls:
+        for line in ([*tag, '--out', 'labels.csv'], [*tag, '--out', 'x.parquet'],
+                     [*tag, '--report', 'x.html'], evaluate):
+            status, out, err = command(*line)
+            assert (status, out) == (1, '') and 'is not of taidpt' in err and 'name another' in err
+    assert not calls.called                              # before any work
+    found = tag_pictures(PHOTOS, load_model(model), progress=False)
+    for name in 'labels.csv', 'x.parquet':
+        with pytest.raises(ValueError, match='is not of taidpt'): found.save_table(name)
+    with pytest.raises(ValueError, match='is not of taidpt'): found.save_report('x.html', False)
+    assert before == {name: Path(name).read_bytes() for name in before}
+
+    Path('x.html').write_text('')
+    Path('x.parquet').unlink()
+    Path('old.csv').write_text('picture,tags\ngone.jpg,cat\n')
+    for option, name in ('--out', 'old.csv'), ('--out', 'x.parquet'), ('--report', 'x.html'):
+        for _ in range(2): assert command(*tag, option, name)[0] == 0
+    assert len(table('old.csv')) == len(PHOTOS)
+    page = Path('x.html').read_text()
+    mark = '<meta name="generator" content="taidpt">\n'
+    assert mark in page
+    Path('x.html').write_text(page.replace(mark, ''))    # as earlier versions wrote it
+    assert command(*tag, '--report', 'x.html')[0] == 0
+
+
+@pytest.mark.parametrize('name', ['classes.txt', 'classes.csv'])
+@pytest.mark.parametrize('there', [True, False])
+def test_a_list_of_classes_is_no_model(name, there, command):
+    if there: Path(name).write_text('cat\ndog\n')
+    says = f'{name}: a file of classes is .yaml or .json; or give names with commas between'
+    for line in (['tag', '--classes', name, 'photos'], ['evaluate', name, '--labels', 'x.tsv'],
+                 ['train', '--classes', name, '--out', 'x.safetensors']):
+        status, out, err = command(*line)
+        assert (status, out) == (1, '') and says in err
+    with pytest.raises(ValueError, match='or pass a list of names'): ready_model(name)
+
+
+def test_standard_input_is_utf8(command, monkeypatch):
+    def call(text):
+        typed = io.TextIOWrapper(io.BytesIO(text), errors='surrogateescape')
+        monkeypatch.setattr('sys.stdin', typed)
+        return command('train', '-q', '--classes', 'cat,dog', '--captions', '-', '--out',
+                       'x.safetensors')
+
+    text = '\n'.join(FEW).encode()
+    status, _, err = call(text + b'\nA caf\xe9')
+    assert status == 1
+    assert f'standard input:{len(FEW) + 1}: not UTF-8 (byte 5); save it as UTF-8' in err
+    assert call(text)[0] == 0
 
 
 # Names of CLIPs

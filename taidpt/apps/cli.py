@@ -22,9 +22,10 @@ from typer import Argument, BadParameter, Option
 from typer.core import TyperGroup
 
 from .console import (
-    EXPECTED, LOG_FILE, bars, check_no_file, check_writable, examples, note, one_line, quiet, say)
+    EXPECTED, LOG_FILE, bars, check_no_file, check_ours, check_writable, examples, lists_classes,
+    no_class_file, note, one_line, quiet, say)
 from ..files import (
-    CLASS_ENDINGS, file_name, near_file, no_such_file, read_class_file, shown)
+    CLASS_ENDINGS, at_home, file_name, near_file, no_such_file, read_class_file, shown)
 
 if TYPE_CHECKING:
     from taidpt.apps.evaluation import Evaluation
@@ -131,13 +132,19 @@ def _print_error(error:Exception)->None:
         told = f'unexpected {type(error).__name__}, see --debug: {told}'
     print(f'taidpt: error: {told}', file=sys.stderr, flush=True)
 
+def _word_at_home(word:str)->str: # of the command line
+    "The user's home for ~ at its start, as a shell has it, or behind --option=."
+    option, sign, value = word.partition('=')
+    if sign and option.startswith('--'): return f'{option}={at_home(value)}'
+    return at_home(word)
+
 def main(
     argv:Sequence[str]|None=None, # arguments; None: the program's own
 )->int: # exit status
     "The command `taidpt`. Prints an error as one line, and each warning of the package once."
     _prepare_streams(installed=argv is None)
     if argv is None: _wait_asleep()
-    argv = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
+    argv = [_word_at_home(str(word)) for word in (sys.argv[1:] if argv is None else argv)]
     argv.sort(key=lambda word: word not in ('-q', '--quiet', '--debug'))    # allowed anywhere
     try:
         with warnings.catch_warnings():
@@ -207,8 +214,7 @@ def _read_classes(text:str, published:bool)->_Asked: # its classes may lack syno
     if name in ('voc2007', 'coco', 'nuswide'):
         if published: return _Asked(published_classes(name, paper=False), False)
         return _Asked(as_classset(name).spelled_naturally(), False)
-    if os.path.isfile(text): raise ValueError(
-        f'{text}: a file of classes is .yaml or .json; or give names with commas between')
+    if lists_classes(text) or os.path.isfile(text): raise no_class_file(text)
     names = [part.strip(' \'"') for part in text.split(',')]
     if names != ['']: check_no_file(names)
     return _Asked(ClassSet('yours', [name for name in names if name]), guessed=True)
@@ -261,10 +267,11 @@ def _note_guesses(asked:_Asked)->None:
 
 # %% ../../nbs/apps/cli.ipynb #cli-clip-1
 def _is_model_file(text:str)->bool: # whether it exists or not
-    "Whether a model file is meant: .safetensors, or any file that is not one of classes."
+    "Whether a model file is meant: .safetensors, or any file but one of classes or of text."
     ending = Path(text).suffix.lower()
     if ending == '.safetensors': return True
-    return ending not in CLASS_ENDINGS and os.path.isfile(text)     # not so for a long list
+    if ending in CLASS_ENDINGS or lists_classes(text): return False
+    return os.path.isfile(text)                                 # not so for a long list
 
 def _parse_model(text:str, words:Sequence[str]|None=None): # `Path` of a file, or `ClassSet`
     "A model file of a command line, or classes. `FileNotFoundError` before anything is loaded."
@@ -324,6 +331,12 @@ def _check_table(out:str)->None:
     if ending == '.db':
         from taidpt.apps.tagging import check_database
         check_database(out)
+    else: check_ours(out)
+
+def _check_page(path:str|Path)->None:
+    "Raise errors for a page that cannot be written, or would replace something else."
+    check_writable(path, '.html')
+    check_ours(path)
 
 def _note_passed_over(places:Sequence[str])->None:
     "Tell how many files of the folders are passed over, and of which kinds."
@@ -345,8 +358,8 @@ def _check_tag(ctx:typer.Context)->None:
         raise BadParameter(f'--{given[0]} is not for a tagger, whose model is fixed in its file')
     if asked['prompts'] and asked['words']: raise BadParameter('--words is for --classes')
     if asked['member'] and not asked['prompts']: raise BadParameter('--member is for --prompts')
-    for name, ending in ('report', '.html'), ('save', '.safetensors'):
-        if asked[name]: check_writable(asked[name], ending)
+    if asked['report']: _check_page(asked['report'])
+    if asked['save']: check_writable(asked['save'], '.safetensors')
     if asked['out']: _check_table(asked['out'])
 
 def _model_or_tagger(tagger:str|None, what:str|None, words, **how): # how: as for `ready_model`
@@ -640,10 +653,10 @@ _Fast = Annotated[bool, Option('--fast', help=(
 # %% ../../nbs/apps/cli.ipynb #f615849d
 def _check_for_one(models:Sequence[str], calibrate:str|None, report:str|None)->None:
     "Raise errors for files that cannot be written, and `BadParameter` for those of one model."
-    for option, path, ending in (('--calibrate', calibrate, '.safetensors'),
-                                 ('--report', report, '.html')):
+    for option, path in ('--calibrate', calibrate), ('--report', report):
         if path and len(models) > 1: raise BadParameter(f'{option} is for one model')
-        if path: check_writable(path, ending)
+    if calibrate: check_writable(calibrate, '.safetensors')
+    if report: _check_page(report)
 
 def _row_names(models:Sequence[str])->list[str]: # as they are typed
     "A row's name for each: its file without the ending, or all that is typed if two are alike."
@@ -723,7 +736,7 @@ def demo(
     epochs:_Epochs=None,
 )->None:
     "Learn from bundled captions, tag bundled photos."
-    check_writable(out/'report.html', '.html')
+    _check_page(out/'report.html')
     from taidpt.apps.demo import run_demo
     print(run_demo(out, epochs, bars(), say))
 

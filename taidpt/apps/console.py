@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['quiet', 'LOG_FILE', 'EXPECTED', 'say', 'silent', 'note', 'bars', 'as_table', 'examples', 'one_line', 'check_writable',
-           'check_no_file']
+           'check_ours', 'lists_classes', 'no_class_file', 'check_no_file']
 
 # %% ../../nbs/apps/console.ipynb #console-003
-import os, sys, warnings
+import os, re, sys, warnings
 from collections.abc import Sequence
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -15,8 +15,9 @@ from itertools import zip_longest
 from pathlib import Path
 from textwrap import wrap
 
-from ..files import (
-    CLASS_ENDINGS, check_target, in_command, name_beside, no_such_file, shown)
+from taidpt.files import (
+    CLASS_ENDINGS, at_home, check_target, in_command, name_beside, no_such_file, shown,
+    with_remedy)
 
 # %% ../../nbs/apps/console.ipynb #console-006
 quiet = ContextVar('quiet', default=False)      # results and errors only
@@ -115,7 +116,7 @@ def check_writable(
     *endings:str, # allowed ones
 )->None:
     "Fail before the work: `ValueError` for another ending, `OSError` if nothing can be written."
-    path = Path(path)
+    path = Path(at_home(path))
     check_target(path)
     if path.suffix.lower() not in endings:
         raise ValueError(f'{path}: the file to write must end in {" or ".join(endings)}')
@@ -125,6 +126,34 @@ def check_writable(
         trial.touch()
         trial.unlink()
     except OSError as e: raise OSError(e.errno, e.strerror, str(path)) from None
+
+# %% ../../nbs/apps/console.ipynb #console-ours-1
+_TABLE = re.compile(rb'\A(\xef\xbb\xbf)?picture,tags(,|\s|\Z)')
+_PAGE = re.compile(rb'''<meta name="generator" content="taidpt">|'''
+                   rb'''content="default-src 'none';img-src data:''')    # earlier pages
+
+def _columns_of(path:Path)->list[str]: # of a .parquet file; none if it is no such file
+    "The names of its columns."
+    import pyarrow.parquet as pq            # here, as other files need none of it
+    try: return pq.read_schema(path).names
+    except Exception: return []             # pyarrow raises a dozen kinds  # noqa: BLE001
+
+def _is_ours(path:Path)->bool: # .csv, .parquet or .html
+    "Whether a file begins as those that we write."
+    ending = path.suffix.lower()
+    if ending == '.parquet': return _columns_of(path)[:2] == ['picture', 'tags']
+    with open(path, 'rb') as file: start = file.read(1000)
+    mark = _PAGE if ending == '.html' else _TABLE
+    return bool(mark.search(start))
+
+def check_ours(
+    path:str|Path, # of a table of tags, or of a page, that is going to be written
+)->None:
+    "`ValueError` for a file with other content, which would be lost."
+    path = Path(at_home(path))
+    if not path.is_file() or not path.stat().st_size or _is_ours(path): return
+    raise ValueError(f'{path}: what is in it is not of taidpt, and would be lost; name another '
+                     'file, or delete this one')
 
 # %% ../../nbs/apps/console.ipynb #console-file-1
 _ENDINGS = ('.safetensors', '.onnx', *CLASS_ENDINGS)
@@ -144,6 +173,17 @@ def _meant(name:str)->str: # '' if there is none
     listed = f'{name}.txt'
     if not _lists_names(listed): return ''
     return f'the names in {listed}? Give them with commas between, or in a .yaml or .json file.'
+
+def lists_classes(name:str|Path)->bool: # such as 'classes.txt', existing or not
+    "Whether a name is that of a text file or table, and no list of names."
+    is_text = Path(name).suffix.lower() in ('.txt', '.csv', '.tsv')
+    return is_text and (',' not in str(name) or os.path.isfile(at_home(name)))
+
+def no_class_file(name:str|Path)->Exception: # to be raised
+    "The `ValueError` of a file that cannot be read as classes."
+    return with_remedy(
+        ValueError, f'{name}: a file of classes is .yaml or .json;',
+        "or pass a list of names, ['cat', 'dog']", 'or give names with commas between')
 
 def check_no_file(
     names:Sequence[str], # of classes

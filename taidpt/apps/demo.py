@@ -23,6 +23,7 @@ from ..baselines.linear import TextLinear
 from ..classes import VOC2007
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..datasets.labelled import LabeledPictures, bundled_photos, photo_credits
+from ..files import at_home
 from ..attention import Attended
 from ..learner import TaIDPT
 from ..metrics import Measured
@@ -170,7 +171,7 @@ def run_demo(
     say:Callable=silent, # hears what is being done; e.g. `print`
 )->DemoResult:
     "Learn VOC2007's classes from the bundled captions, tag the bundled photos, write a page."
-    start, folder = time.time(), Path(folder)
+    start, folder = time.time(), Path(at_home(folder))
     clip, classes = load_clip(), VOC2007.spelled_naturally()
     photos, claims = bundled_photos(classes), _claims(clip)
     report_on = partial(_report_on, folder/_REPORT, photos, claims, progress)

@@ -14,7 +14,7 @@ from pathlib import Path
 from ..baselines.loading import load_model
 from ..clip import FrozenCLIP
 from ..encoders.weights import is_known_clip
-from ..files import DATA, write_whole
+from ..files import DATA, at_home, write_whole
 from ..predict import Predictor
 
 # %% ../../nbs/apps/hub.ipynb #hub-010
@@ -113,7 +113,7 @@ def save_pretrained(
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
     about = model_card(model, **card)       # raises errors before anything is written
-    folder = Path(folder)
+    folder = Path(at_home(folder))
     model.save(folder/_FILE)
     with write_whole(folder/'README.md') as part: about.save(part)
     return folder
@@ -141,7 +141,7 @@ def from_pretrained(
     trust:bool=False, # as in `load`
 )->Predictor: # of the class that was saved, ready to predict
     "Prompts from the Hub, a folder or a file. Raises what `load` and `hf_hub_download` raise."
-    path = Path(source)
+    path = Path(at_home(source))
     if path.is_dir(): path = path/_FILE
     elif not path.is_file() and path.suffix != '.safetensors':
         from huggingface_hub import hf_hub_download

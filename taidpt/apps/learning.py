@@ -26,7 +26,7 @@ from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import UnreadablePicture
 from ..encoders.weights import without_warnings
 from ..attention import Attended
-from ..files import with_remedy
+from ..files import at_home, with_remedy
 from ..learner import TaIDPT
 from ..metrics import Interval
 from ..nounfilter import NounFilter
@@ -188,7 +188,7 @@ def _own_checkpoint(learner:Predictor, checkpoint:str|Path|None, train:LabeledTe
     "The checkpoint of a learner. `ValueError` for another run's."
     if not isinstance(learner, TaIDPT): return None
     learner.check_checkpoint(checkpoint, train)
-    return checkpoint
+    return at_home(checkpoint)
 
 def _usual_shares(train:LabeledTexts)->LabeledTexts:
     "The same sentences, with the frequencies of classes in the bundled captions."

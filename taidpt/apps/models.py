@@ -6,6 +6,7 @@
 __all__ = ['as_clip', 'TaggerModel', 'ready_model', 'ready_models']
 
 # %% ../../nbs/apps/models.ipynb #models-003
+import os, re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,14 +14,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .console import check_no_file
+from .console import check_no_file, lists_classes, no_class_file
 from .onnx import Tagger
 from ..baselines.concepts import ready_to_tag
 from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP, load_clip
 from ..encoders.weights import clip_label, is_known_clip, model_and_tag
-from ..files import CLASS_ENDINGS
+from ..files import CLASS_ENDINGS, at_home, no_such_file
 from ..model_files import read_header
 from ..predict import Predictor
 from ..tags import Rule
@@ -61,11 +62,20 @@ class TaggerModel:
         "Scores of pictures, as the model's `predict`; there is no bar."
         return torch.from_numpy(self.tagger.predict(pictures, on_error))
 
+def _check_file(what:str|Path)->None: # of a model
+    "Raise an error for a file of text, and for names that are no list and no file's."
+    if lists_classes(what): raise no_class_file(what)
+    if re.search(r'\.\w+$', str(what)) or os.path.exists(at_home(what)): return
+    names = [name.strip() for name in str(what).split(',')]
+    raise FileNotFoundError(f'{no_such_file(what)}; for classes, pass a list, {names}')
+
 def _names_classes(what)->bool: # or else a file of a model
     "Whether these are classes, or the name of a data set or of a file that holds some."
     if not isinstance(what, str | Path): return True
     in_file = Path(what).suffix.lower() in CLASS_ENDINGS
-    return in_file or str(what).lower() in ('voc2007', 'coco', 'nuswide')
+    if in_file or str(what).lower() in ('voc2007', 'coco', 'nuswide'): return True
+    _check_file(what)
+    return False
 
 def _clip_for_file(path:str|Path, clip:str|None, trust:bool, how:dict)->FrozenCLIP|None:
     "The CLIP of this name, or the one that the file names if it may choose it; prepared as there."

@@ -24,8 +24,9 @@ from .. import __version__
 from .graphs import Graph, begin_graph, read_graph
 from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
-from ..files import (
-    LIMITS, check_limit, is_text_list, no_such_file, parse_json, with_remedy, write_whole)
+from taidpt.files import (
+    LIMITS, at_home, check_limit, is_text_list, no_such_file, parse_json, with_remedy,
+    write_whole)
 from ..tags import Rule, Tag, Thresholds, as_thresholds
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Tagger:
         threads:int|None=None, # None: one for each core
     ):
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for other files."
-        self.path = Path(path)
+        self.path = Path(at_home(path))
         self.session, self.about = _opened(self.path, threads)
         self.size = self.about['size']                  # height, width
         self.classes = self.about['classes']            # C

@@ -24,11 +24,11 @@ from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .console import as_table
+from .console import as_table, check_ours
 from ..calibrate import calibration_gain, held_out_tags
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import model_view
-from ..files import digest, is_url, shown, write_whole
+from ..files import at_home, digest, is_url, shown, write_whole
 from ..metrics import Interval, Measured, average_precision, tags_of
 from ..predict import Predictor
 from ..tags import Rule, Tag
@@ -148,7 +148,7 @@ def thumbnails_of(
     page:str|Path, # a report, an .html file
 )->Path: # exists if the report shows more than 300 photos
     "The folder of thumbnails beside a report."
-    page = Path(page)
+    page = Path(at_home(page))
     return page.with_name(f'{page.stem}_files')
 
 def _thumbnail(view:Image.Image, folder:Path|None)->str: # None: it is held in the page
@@ -401,7 +401,9 @@ def write_report(
 )->None:
     """Write a page with mAP by method, average precision by class, the loss, and every photo.
     Beyond 300 photos, their thumbnails stand in a folder beside it, `thumbnails_of(path)`.
+    `ValueError` for a file that is no such page.
     """
+    check_ours(path)
     new = list(scores)[-1]
     read, broken = _readable(photos.pictures, scores[new])
     photos = photos[read]
@@ -434,8 +436,9 @@ def write_tag_report(
     progress:bool=True, # a bar
 )->None:
     """Write a page with every picture, its tags and their maps. Beyond 300 photos, their thumbnails
-    stand in a folder beside it, `thumbnails_of(path)`.
+    stand in a folder beside it, `thumbnails_of(path)`. `ValueError` for a file that is no such page.
     """
+    check_ours(path)
     read, broken = _readable(pictures, scores)
     seen = _those(pictures, read)
     found = _look_up(model, seen, scores[read], rule)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..files import at_home
 from ..model_files import read_header
 
 # %% ../../nbs/apps/serving.ipynb #serving-book
@@ -51,7 +52,7 @@ def serve_explorer(
     for place in jupyter_config_path():                     # without the current folder
         how.append(f'--Voila.config_file_paths={place}')
     if not browser: how.append('--no-browser')
-    path = None if prompts is None else Path(prompts).resolve()
+    path = None if prompts is None else Path(at_home(prompts)).resolve()
     with tempfile.TemporaryDirectory() as folder:
         notebook = Path(folder)/'taidpt.ipynb'
         write(_notebook(path, trust), notebook)

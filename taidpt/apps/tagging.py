@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from .. import __version__
+from .console import check_ours
 from .onnx import Tagger
 from ..encoders.pictures import (
     PICTURE_ENDINGS, UnreadablePicture, as_pictures, check_files, fault_of, files_below,
     full_batches, picture_identity, read_pixels)
 from ..files import (
-    content_digest, digest, is_url, join_labels, locked, name_beside, shown,
+    at_home, content_digest, digest, is_url, join_labels, locked, name_beside, shown,
     with_remedy, write_whole)
 from ..metrics import as_array
 from ..tags import Rule, Tag
@@ -179,11 +180,13 @@ class TaggedPictures:
         top:int|None=None, # as in `best`
         scores:bool=False, # of all classes, too
     )->None:
-        "Write the table as CSV or Parquet, or into a database of SQLite."
+        """Write the table as CSV or Parquet, or into a database of SQLite. `ValueError` for a file
+        that holds anything else, which would be lost."""
         ending = Path(path).suffix.lower()
         if ending == '.db':
             _save_database(path, self, top, scores)
             return
+        check_ours(path)
         with write_whole(path) as tmp:
             if ending == '.parquet': _write_parquet(tmp, self, top, scores)
             else: tmp.write_text(self.as_csv(top, scores), encoding='utf-8', newline='')
@@ -226,7 +229,7 @@ def _database(path:str|Path)->Iterator: # a connection, in a transaction
     "Change a database, all or nothing. `ValueError` for a file that is none, or is in use."
     import sqlite3                                          # here, as some Pythons have none
     try:
-        with closing(sqlite3.connect(path, timeout=60, isolation_level=None)) as db:
+        with closing(sqlite3.connect(at_home(path), timeout=60, isolation_level=None)) as db:
             db.execute('BEGIN IMMEDIATE')
             with db: yield db
     except sqlite3.Error as e:
@@ -242,7 +245,7 @@ def _make_tables(db, path:str|Path)->None:
 
 def check_database(path:str|Path)->None: # a .db file, which may be missing
     "Raise `ValueError` for a file that `save_table` would refuse."
-    if not os.path.exists(path): return
+    if not os.path.exists(at_home(path)): return
     with _database(path) as db: _make_tables(db, path)
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-db-2

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, bundled_photos, check_pictures
 from ..encoders.pictures import open_rgb
-from ..files import LIMITS, bounded, parse_json, read_json, utf8_text
+from ..files import LIMITS, at_home, bounded, parse_json, read_json, utf8_text
 from ..text.corpora import Captions, bundled_captions, read_captions
 
 # %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
@@ -38,7 +38,7 @@ def _check_folder(root:Path)->None: # of the data sets
 
 def _home(root:str|Path, own:str, *places:str)->Path:
     "A data set's folder: `root`, if it contains `own`, or else one of the places below."
-    root = Path(root)
+    root = Path(at_home(root))
     _check_folder(root)
     if (root/own).exists(): return root
     return _first(*(root/place for place in places))
@@ -149,7 +149,7 @@ def _miniature_sentences(coco:Path, narratives:Path)->None: # the two files
 
 def write_miniature(root:str|Path)->None: # folder to make
     "The layouts of all data sets, with bundled photos and captions; an error if the folder exists."
-    root = Path(root)
+    root = Path(at_home(root))
     root.mkdir(parents=True)
     _miniature_voc(root/'VOCdevkit'/'VOC2007')
     _miniature_coco(root/'COCO')
@@ -370,7 +370,7 @@ def _narratives_file(root:str|Path)->dict[Path,str]:
     home = _home(root, 'captions', 'OpenImages', 'openimages')
     folder = home/'captions'
     path = _first(folder/_NARRATIVES, home/_NARRATIVES,
-                  folder/f'{_NARRATIVES}.gz', Path(root)/_NARRATIVES)
+                  folder/f'{_NARRATIVES}.gz', Path(at_home(root))/_NARRATIVES)
     return {path: _NARRATIVES_URL}
 
 def read_narratives(

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
-from ..files import DATA, check_limit, from_cell, read_json, split_labels
+from ..files import DATA, at_home, check_limit, from_cell, read_json, split_labels
 from ..text.corpora import table_rows
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
@@ -187,7 +187,7 @@ def _listed_pictures(
     on_error:str, # likewise
 )->list[Path]:
     "The pictures that a table lists; `FileNotFoundError` if some are missing."
-    place = Path(folder or path.parent)
+    place = Path(at_home(folder or path.parent))
     inside = place/'images'
     as_named = folder and os.path.isfile(place/names[0])
     if not as_named and os.path.isfile(inside/names[0]): place = inside
@@ -226,7 +226,7 @@ def read_labels(
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""
-    path = Path(path)
+    path = Path(at_home(path))
     classes = as_classset(classes)
     table = _read_table(path)
     marked = list(table.values())

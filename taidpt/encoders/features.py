@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..files import (
-    NO_CHECKSUM, locked, open_safetensors, parse_json, put_in_place, seal, write_whole)
+    NO_CHECKSUM, at_home, locked, open_safetensors, parse_json, put_in_place, seal, write_whole)
 
 # %% ../../nbs/encoders/features.ipynb #8687d794
 def unit_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same
@@ -313,8 +313,9 @@ def _odd_item(store:FeatureStore) -> int|None: # in memory or mapped
 
 def load_features(path:str|Path) -> FeatureStore: # that `encode_…` wrote -> memory-mapped
     "Features from a file. Raises `FileNotFoundError`, or `ValueError` for a wrong or damaged one."
+    path = Path(at_home(path))
     with open_safetensors(path, 'taidpt-features', 'features'):
-        store, done, _ = _map(Path(path), 'c')
+        store, done, _ = _map(path, 'c')
     wrong = ''
     if store.kind not in ('sentences', 'pictures'): wrong = 'does not say what it holds'
     elif done[0] < len(store): wrong = f'holds {done[0]} of {len(store)} items'
@@ -373,7 +374,7 @@ def stored_features(
         store, done = _empty(None, *sizes(), about)
         _fill(store, done, batches, every)
         return store
-    path = Path(path)
+    path = Path(at_home(path))
     with locked(None if path.exists() else path):
         if path.exists(): return _made_before(path, about)      # or made while we waited
         partial = path.with_name(path.name + '.partial')

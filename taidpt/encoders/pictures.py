@@ -24,7 +24,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..files import (
-    LIMITS, check_limit, digest, file_identity, is_url, shown, with_remedy)
+    LIMITS, at_home, check_limit, digest, file_identity, is_url, shown, with_remedy)
 
 if TYPE_CHECKING: from torch import Tensor
 
@@ -71,15 +71,10 @@ def files_below(folder:str|Path) -> Iterator[Path]:
             if name[0] != '.': yield Path(place, name)
 
 # %% ../../nbs/encoders/pictures.ipynb #bc475f73
-def _at_home(name): # of a file, or anything else
-    "A name that begins with ~, with the user's home folder for it; anything else unchanged."
-    is_home = isinstance(name, (str, Path)) and str(name).startswith('~')
-    return type(name)(os.path.expanduser(name)) if is_home else name
-
 def _files_of(place:str|Path) -> Iterable[Path|str]: # paths, or URLs
     "The files that a folder, a pattern or a URL means."
     if is_url(place): return [url for url in _fetched(place) if url.rpartition('/')[2][:1] != '.']
-    folder = Path(_at_home(place))
+    folder = Path(at_home(place))
     if folder.is_dir(): return files_below(folder)
     if has_magic(str(place)): return map(Path, glob(str(folder), recursive=True))
     raise FileNotFoundError(f'There is no folder {place}.')
@@ -132,7 +127,7 @@ def as_pictures(
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (str, Path)):
         _tell_places([pictures])
-        name = _at_home(pictures)
+        name = at_home(pictures)
         return list_pictures(name) if _means_several(name) else [name]
     if isinstance(pictures, (bytes, Image.Image)): return [pictures]
     if isinstance(pictures, np.ndarray): return _of_array(pictures)
@@ -145,7 +140,7 @@ def as_pictures(
     if hasattr(pictures, 'keys') or not has_items: pictures = list(pictures)
     if not isinstance(pictures, (list, tuple)): return pictures
     _tell_places(pictures)
-    return [_at_home(picture) for picture in pictures]
+    return [at_home(picture) for picture in pictures]
 
 # %% ../../nbs/encoders/pictures.ipynb #96aab1a6
 def _white(brightest:float, whole:bool) -> float: # of all pixels; integers
@@ -295,7 +290,7 @@ _LOCKS = [Lock() for _ in range(61)]        # a prime, as addresses are multiple
 
 def _read(file:str|Path) -> bytes: # path or URL
     "The content of a file; `ValueError` beyond the limit, and for a pipe, a device or a folder."
-    file = _at_home(file)
+    file = at_home(file)
     if is_url(file):
         import fsspec                                                   # here, as in `_fetched`
         with fsspec.open(file, 'rb') as f: return f.read(LIMITS['bytes of a picture'] + 1)
@@ -327,7 +322,7 @@ def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 ×
 # %% ../../nbs/encoders/pictures.ipynb #pic-key-2
 def picture_identity(picture) -> str: # in any form
     "A key for a picture: a file's path, size and times, or a hash of its content or colours."
-    if isinstance(picture, (str, Path)): return repr(file_identity(_at_home(picture)))
+    if isinstance(picture, (str, Path)): return repr(file_identity(at_home(picture)))
     if isinstance(picture, bytes): return f' {digest([picture])}'
     if hasattr(picture, 'data_ptr'):                    # a tensor
         pixels = picture.detach().cpu().float().numpy()
@@ -367,7 +362,7 @@ _END_BYTES = 1024                           # in which the mark is looked for
 
 def _seems_whole(file:str|Path) -> bool: # path
     "Whether a file has a picture's beginning, and its end if the format has a mark for it."
-    file = Path(_at_home(file))
+    file = Path(at_home(file))
     if not file.is_file(): return False
     try:
         with (_unreadable_as_value_error(), open(file, 'rb') as f,

@@ -26,7 +26,7 @@ from torch.overrides import TorchFunctionMode
 
 from .pictures import Preprocess
 from .towers import both_sides
-from ..files import DATA, read_json, with_remedy
+from ..files import DATA, at_home, read_json, with_remedy
 
 # %% ../../nbs/encoders/weights.ipynb #a4ac1740
 @dataclass
@@ -204,7 +204,7 @@ def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
     if not spec: raise _unknown_clip(name)
     _check_no_folder(spec)
     tags = open_clip.list_pretrained_tags_by_model(spec)
-    if pretrained: pretrained = _as_tag(pretrained, tags)
+    if pretrained: pretrained = _as_tag(at_home(pretrained), tags)
     _check_weights(spec, pretrained, tags)
     source = _ClipSource(spec, f'{spec}/{pretrained}', pretrained)
     if _is_of_openai(spec, pretrained):
@@ -218,7 +218,7 @@ def _clip_by_name(name:str, pretrained:str|None) -> _ClipSource:
 # %% ../../nbs/encoders/weights.ipynb #wh-folder-1
 def _folder_of(name:str|Path) -> Path:
     "The folder of that name."
-    return Path(os.path.expanduser(str(name).removeprefix('local-dir:')))
+    return Path(at_home(str(name).removeprefix('local-dir:')))
 
 def _says_folder(name:str|Path) -> bool:
     "Whether a name is a path by its looks."

@@ -16,7 +16,7 @@ from torch import Tensor
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..encoders.weights import without_warnings
-from ..files import check_numbers
+from ..files import at_home, check_numbers
 from ..learner import TaIDPT, with_contexts
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
@@ -96,6 +96,7 @@ def _check_content(path:str|Path)->None:
 # %% ../../nbs/paper/checkpoints.ipynb #ck-read
 def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what is no tensor
     "A checkpoint without its code. `FileNotFoundError`; `ValueError` for files of another kind."
+    path = at_home(path)
     if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such file')
     allowed = [(thing, name) for name,thing in _STAND_INS.items()]
     try:

@@ -32,7 +32,7 @@ from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..encoders.features import FeatureStore
 from ..attention import Attended
-from ..files import DATA, digest, from_cell, locked, shown, write_whole
+from ..files import DATA, at_home, digest, from_cell, locked, shown, write_whole
 from ..learner import TaIDPT
 from ..metrics import Interval, Measured
 from ..nounfilter import NounFilter
@@ -354,6 +354,7 @@ def read_results(
     path:str|Path, # .csv
 )->list[Result]: # empty if the file does not exist
     "The rows of a file. Raises `ValueError` for any other content."
+    path = at_home(path)
     if not Path(path).exists(): return []
     from pyarrow import ArrowInvalid, csv as arrow          # only readers need pyarrow
     kinds = {str: 'string', int: 'int64', float: 'float64', bool: 'bool'}
@@ -401,7 +402,7 @@ def _labelled_pictures(
 )->tuple[str, LabeledPictures]: # a name for them; the pictures
     "Your labelled pictures, or a data set's test pictures. Raises `FileNotFoundError`."
     if data is None: return 'coco_demo', bundled_photos(classes)
-    path = Path(data).resolve()
+    path = Path(at_home(data)).resolve()
     for table in (path, path/'labels.tsv', path/'labels.csv'):
         if table.is_file():
             return path.name.removesuffix(table.suffix), read_labels(table, classes, pictures)
@@ -566,7 +567,7 @@ def _beside(path:Path)->Iterator[None]:
 
 def _module_of(path:str|Path): # a module
     "Run a Python file as a module of its own name. Raises what the file raises."
-    path = Path(path).resolve()
+    path = Path(at_home(path)).resolve()
     name = f'member of {path}'                              # that no other module has
     spec = spec_from_file_location(name, path)
     module = module_from_spec(spec)
@@ -578,7 +579,7 @@ def _module_of(path:str|Path): # a module
 def _told_with_line(error:Exception, path:str)->str:
     "An error with the line of a file at which it arose; '' if it arose elsewhere."
     if isinstance(error, SyntaxError): return f'{error.filename}, line {error.lineno}: {error.msg}'
-    here = str(Path(path).resolve())
+    here = str(Path(at_home(path)).resolve())
     lines = [at.lineno for at in traceback.extract_tb(error.__traceback__) if at.filename == here]
     return f'{path}, line {lines[-1]}: {type(error).__name__}: {error}' if lines else ''
 

@@ -34,8 +34,8 @@ from ..datasets.labelled import LabeledPictures, bundled_photos, with_classes
 from ..datasets.samples import few_shot
 from ..encoders.features import FeatureStore
 from ..ensemble import ensemble_scores
-from ..files import (digest, fingerprint, locked, read_safetensors, write_safetensors,
-                          write_whole)
+from ..files import (
+    at_home, digest, fingerprint, locked, read_safetensors, write_safetensors, write_whole)
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
@@ -243,7 +243,7 @@ class Study:
         if len(set(self.seeds)) < max(1, len(self.seeds)):
             raise ValueError(f'seeds must be different numbers, at least one, not {self.seeds}')
         if self.caption_ids and self.data is None: raise ValueError('caption_ids need a data set')
-        self.folder = Path(self.folder)
+        self.folder = Path(at_home(self.folder))
         self.seeds = tuple(map(operator.index, self.seeds))
         self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
 

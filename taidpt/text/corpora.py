@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from ..files import (
-    DATA, LIMITS, check_limit, is_text_list, no_such_file, parse_json, utf8, with_remedy)
+    DATA, LIMITS, at_home, check_limit, is_text_list, no_such_file, parse_json, utf8, with_remedy)
 
 if TYPE_CHECKING: import pyarrow as pa
 
@@ -30,18 +30,25 @@ def _ending(path:Path)->str:
     return Path(path.name.lower().removesuffix('.gz')).suffix
 
 # %% ../../nbs/text/corpora.ipynb #1a83edb1
+def _lines_of(file:BinaryIO, name:str|Path)->Iterator[tuple[int,str]]: # its name, for messages
+    "Numbered lines of an open text file, from 1."
+    most = LIMITS['bytes of a caption']
+    lines = iter(lambda: file.readline(most + 1), b'')
+    for n,raw in enumerate(lines, 1):
+        check_limit(len(raw), 'bytes of a caption', f'{name}:{n}')
+        yield n, utf8(raw, name, n)
+
 def _lines(path:Path)->Iterator[tuple[int,str]]:
     "Numbered lines of a text file, from 1."
-    most = LIMITS['bytes of a caption']
-    with _open(path) as file:
-        lines = iter(lambda: file.readline(most + 1), b'')
-        for n,raw in enumerate(lines, 1):
-            check_limit(len(raw), 'bytes of a caption', f'{path}:{n}')
-            yield n, utf8(raw, path, n)
+    with _open(path) as file: yield from _lines_of(file, path)
+
+def _texts(lines:Iterable[tuple[int,str]])->Iterator[str]: # numbered
+    "A text for each line."
+    for _,line in lines: yield from line.split('\r')             # old Macs end lines so
 
 def _read_txt(path:Path, column:None)->Iterator[str]:
     "The lines of a text file."
-    for _,line in _lines(path): yield from line.split('\r')      # old Macs end lines so
+    return _texts(_lines(path))
 
 # %% ../../nbs/text/corpora.ipynb #corpora-009
 _USUAL_NAMES = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title',
@@ -601,7 +608,7 @@ def read_captions(
         raise ValueError(f"max_words must be 1 or more, not {max_words}")
     source = path
     if isinstance(path, (str, Path)):
-        source = Path(path)
+        source = Path(at_home(path))
         wrong = _refusal(source, column)
         if wrong: raise wrong
     return Captions(source, column, max_words)
@@ -619,6 +626,7 @@ class _InTurn:
 
 def _caption_files(place:str|Path)->list[Path]:
     "The files that a name stands for. `FileNotFoundError` for a folder or pattern without any."
+    place = at_home(place)
     path = Path(place)
     if path.is_dir(): found = [f for f in path.rglob('*') if f.is_file() and _ending(f) in _READERS]
     elif has_magic(str(place)) and not path.exists():
@@ -636,6 +644,10 @@ def _check_new(path:Path|None, seen:set[Path])->None: # `seen` grows
         f'{path}: it is named twice, and its sentences would count twice')
     seen.add(same)
 
+def _standard_input()->Captions:
+    "The sentences that another program writes to this one, a sentence a line."
+    return read_captions(list(_texts(_lines_of(sys.stdin.buffer, 'standard input'))))
+
 def gather_captions(
     places:Iterable[str|Path], # files, folders, patterns; '-': standard input; 'bundled'
     column:str|int|None=None, # as in `read_captions`, of each file
@@ -643,7 +655,7 @@ def gather_captions(
     "Captions of several places, one after the other. Raises what `read_captions` raises."
     readers, seen = [], set()
     for place in places:
-        if place == '-': found = [read_captions(sys.stdin.read().splitlines())]
+        if place == '-': found = [_standard_input()]
         elif place == 'bundled': found = [bundled_captions()]
         else: found = [read_captions(path, column) for path in _caption_files(place)]
         for reader in found: _check_new(reader.path, seen)
