@@ -111,6 +111,9 @@ def _row(picture:str|Path, tags:list[Tag], best:list[Tag], error:str, columns:Se
 # %% ../../nbs/apps/tagging.ipynb #tagging-class
 _SHOWN = 10                                                 # pictures that are printed
 
+def _counted(n:int, one:str, many:str)->str: # words for a thing and for things
+    return f'{n:,} {one if n == 1 else many}'
+
 @dataclass(frozen=True, eq=False, repr=False)
 class TaggedPictures:
     "Pictures and the classes of each."
@@ -126,13 +129,15 @@ class TaggedPictures:
     def __iter__(self)->Iterator[tuple]: return iter(zip(self.pictures, self.tags))
 
     def __repr__(self)->str:
-        told = f'TaggedPictures: {len(self)} pictures, {len(self.names)} classes'
+        pictures = _counted(len(self), 'picture', 'pictures')
+        classes = _counted(len(self.names), 'class', 'classes')
         unread = self.read.count(False)
-        return f'{told}, {unread} could not be read' if unread else told
+        more = f', {unread:,} could not be read' if unread else ''
+        return f'TaggedPictures: {pictures}, {classes}{more}'
 
     def __str__(self)->str: # a few lines of tags
         more = len(self) - _SHOWN
-        last = [f'… and {more} more'] if more > 0 else []
+        last = [f'… and {more:,} more'] if more > 0 else []
         return '\n'.join([*self.lines()[:_SHOWN], *last])
 
     @property
