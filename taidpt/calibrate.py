@@ -125,7 +125,7 @@ def calibrate(
 )->Thresholds: # also `model.thresholds`
     "Fit thresholds and probabilities on labelled pictures; `save` keeps them, `fit` drops them."
     labels = positives(labels)                              # before pictures are scored
-    if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
+    if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures, on_error)
     default = model.default_rule().limits
     scores = model.predict(pictures, on_error=on_error, progress=progress)
     data = pictures_digest(pictures, scores)

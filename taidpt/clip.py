@@ -435,7 +435,7 @@ def picture_batches(
     then:Callable=lambda f, F_: (f, F_), # what to return instead; several threads call it at a time
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
-    pictures = as_pictures(pictures)
+    pictures = as_pictures(pictures, on_error)
     _check_pictures(clip, pictures, on_error)
     def read(i): return _read_or_blank(clip, pictures[i], i)
     def encode(batch):
@@ -480,7 +480,7 @@ def encode_pictures(
 ) -> FeatureStore: # N items, the positions row by row
     """f and F (Eq. 4) of pictures, stored for reuse. `ValueError` if `path` contains
     other features, `UnreadablePicture` for a broken picture, `OSError` for a full disk."""
-    pictures = as_pictures(pictures)
+    pictures = as_pictures(pictures, on_error)
     _check_pictures(clip, pictures, on_error)
     def sizes(): # the first picture shows them
         pixels, _ = _read_or_blank(clip, pictures[0], 0)

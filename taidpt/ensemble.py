@@ -168,7 +168,8 @@ class Ensemble(Wrapper):
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "The members' scores, each normalised over these pictures, and their weighted mean: N × C."
-        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)     # read once
+        if not isinstance(pictures, FeatureStore):
+            pictures = as_pictures(pictures, on_error)                  # read once
         models = {i: m for i, m in enumerate(self.members) if isinstance(m, Predictor)}
         scores = predict_together(models, pictures, on_error, progress)
         scores = {i: fuse(*branches) for i, branches in scores.items()}

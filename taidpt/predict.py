@@ -381,7 +381,7 @@ def predict_together(
     "Scores of several models; each picture is encoded once for all that share a CLIP."
     found, groups = {}, {}
     stored = isinstance(pictures, FeatureStore)
-    if not stored: pictures = as_pictures(pictures)             # an iterator is read once
+    if not stored: pictures = as_pictures(pictures, on_error)   # an iterator is read once
     for name, model in models.items():
         if model.from_pixels: found[name] = model.predict_branches(pictures, on_error, progress)
         elif stored: found[name] = _from_store(model.prepared(), pictures)

@@ -33,9 +33,12 @@ def _tiles(picture, n:int)->list[Image.Image]: # a file or a PIL picture -> n ×
     return [whole.crop(_tile_box(whole.size, n, k)) for k in range(n*n)]
 
 # %% ../nbs/tiles.ipynb #tiles-files
-def files_or_pil(pictures)->list: # in any form -> files, URLs or PIL pictures
+def files_or_pil(
+    pictures, # in any form
+    on_error:str='raise', # as in `list_pictures`
+)->list: # files, URLs or PIL pictures
     "Pictures that can be cropped. `ValueError` for pixels or features."
-    if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
+    if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures, on_error)
     listed = isinstance(pictures, list|tuple)
     if listed and not any(isinstance(p, Tensor) for p in pictures): return pictures
     raise ValueError('Parts are cut from files or PIL pictures, not from a '
@@ -74,7 +77,7 @@ class Tiled(Wrapper):
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Scores of whole pictures and of their tiles, as one branch: N × C."
-        pictures = files_or_pil(pictures)
+        pictures = files_or_pil(pictures, on_error)
         scores = self.model.predict(pictures, on_error, progress)
         read = (~scores.isnan().any(1)).nonzero()[:, 0]
         def cut(i): # pixels are smaller than tiles

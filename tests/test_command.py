@@ -26,6 +26,7 @@ from taidpt.apps.learning import label_captions
 from taidpt.apps.models import as_clip, ready_model
 from taidpt.apps.onnx import Tagger, export_tagger
 from taidpt.apps.tagging import TaggedPictures, tag_pictures
+from taidpt.baselines.concepts import tag as quick_tag
 from taidpt.clip import encode_sentences
 from taidpt.datasets.labelled import read_labels
 from taidpt.encoders import pictures, weights
@@ -262,6 +263,27 @@ def test_a_long_list_of_classes_is_no_file(command):
     names = [f'red bus number {i}' for i in range(40)]
     status, out, err = command('tag', '--classes', ','.join(names), 'photos', '--json')
     assert status == 0 and len(json.loads(out)) == 3, err
+
+
+@pytest.mark.parametrize('names', [[''], ['photos', '']])
+def test_an_empty_name_is_not_the_folder_at_hand(names, command, model):
+    "As of a variable of the shell that is not set"
+    with counted() as calls:
+        status, out, err = command('tag', '--prompts', model, *names)
+    assert status == 1 and not out and encoded(calls) == 0
+    assert 'taidpt: error: an empty name is no picture' in err
+    with counted() as calls, pytest.raises(ValueError, match='an empty name'):
+        quick_tag(names if names[1:] else '', ['cat', 'dog'])
+    assert encoded(calls) == 0
+
+
+def test_a_folder_of_other_pictures_says_what_it_holds(command, model):
+    Path('phone').mkdir()
+    for name in ('a.HEIC', 'b.heic', 'c.mov'): Path('phone', name).touch()
+    status, _, err = command('tag', '--prompts', model, 'phone')
+    assert status == 1
+    assert 'phone holds no pictures: 2 .heic, 1 .mov; only .' in err
+    assert 'are read, so convert pictures of other kinds' in err
 
 
 def test_home_is_found(command, model, monkeypatch):

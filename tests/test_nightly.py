@@ -1,6 +1,7 @@
 """A table of tags goes on from what is there: a run each night reads and encodes what is new or has
 changed, and nothing else."""
 import csv
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,7 @@ import pytest
 from conftest import ROOT, photos_in
 
 from taidpt.all import FrozenCLIP
+from taidpt.apps import report
 from taidpt.apps.cli import main
 from taidpt.encoders import pictures
 from taidpt.files import from_cell, split_labels
@@ -167,6 +169,44 @@ def test_files_that_are_passed_over_are_counted(night, folder):
     err = night()[3]
     assert 'passed over in the folders: 2 .heic, 1 .txt; only' in err
     assert '.jpg' in err and 'passed over' not in night('--quiet')[3]
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='links need a privilege there')
+def test_links_that_lead_nowhere_are_counted(night, folder):
+    "Such as those to a disk that is not mounted; alone, no ending is recommended"
+    for name in ('a.jpg', 'album'): (folder/name).symlink_to('gone')
+    assert 'passed over in the folders: 2 links that lead nowhere\n' in night()[3]
+    (folder/'b.heic').touch()
+    assert '2 links that lead nowhere, 1 .heic; only' in night()[3]
+
+
+def test_thumbnails_of_a_report_are_no_pictures(night, folder, monkeypatch):
+    "Beyond 300 photos, a report in their folder has thumbnails beside it"
+    monkeypatch.setattr(report, '_ONE_FILE', 3)
+    page = folder/'tags.html'
+    for _ in range(2):
+        assert night('--report', page)[0] == 0
+        assert len(list((folder/'tags_files').iterdir())) == len(rows()) == 4
+    page.unlink()                                           # a folder like any other
+    assert night()[0] == 0 and len(rows()) == 8
+
+
+def test_a_closed_folder_is_skipped_or_named(night, folder):
+    "Each ext4 disk has one, lost+found; root may read it, so the system says no in a mock"
+    listed = os.scandir
+
+    def closed(place):
+        if str(place).endswith('lost+found'):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(place))
+        return listed(place)
+
+    (folder/'lost+found').mkdir()
+    with mock.patch.object(os, 'scandir', closed):
+        status, _, encoded, err = night()
+        assert (status, encoded) == (1, 0)
+        assert 'lost+found: Permission denied. Add --on-error skip to go on without it.' in err
+        status, _, encoded, err = night('--on-error', 'skip')
+        assert (status, encoded, err.count('lost+found')) == (0, 4, 1)
 
 
 # Parquet

@@ -1,9 +1,11 @@
 """Pictures that are something else than they seem: what opens them, what they cost, and what counts
 as the same picture. SECURITY.md promises it."""
+import errno
 import io
 import os
 import struct
 import zlib
+from functools import partial
 from unittest import mock
 
 import numpy as np
@@ -181,3 +183,40 @@ def test_home_is_home_for_files_too(tmp_path, monkeypatch):
     assert find_pictures([name]) == [str(path)]
     assert open_rgb(type(path)(name)).size == open_rgb(name).size == (48, 40)
     assert picture_identity(name) == picture_identity(path)
+
+
+def test_open_files_are_pictures(tmp_path):
+    "Alone and in a list, also where one of them is skipped"
+    path = tmp_path/'a.png'
+    path.write_bytes(picture('PNG'))
+    with open(path, 'rb') as one, open(path, 'rb') as two:
+        given = [*as_pictures(one), *as_pictures([two, io.BytesIO(b'torn')])]
+    assert given == [path.read_bytes()]*2 + [b'torn']
+    with pytest.warns(UserWarning, match='Skipped picture 3'):
+        store = encode_pictures(clip(), [path, *map(io.BytesIO, given)], on_error='skip')
+    rows = np.asarray(store.global_)
+    assert (rows[0] == rows[1]).all() and np.isnan(rows[3]).all()
+    with open(path, encoding='latin-1') as text, pytest.raises(TypeError, match="'rb'"):
+        as_pictures(text)
+
+
+def test_on_error_holds_for_closed_folders_of_any_model(tmp_path):
+    "Root may read every folder, so the system says no in a mock"
+    for name in ('a.png', 'closed/b.png'):
+        (tmp_path/name).parent.mkdir(exist_ok=True)
+        (tmp_path/name).write_bytes(picture('PNG'))
+    listed = os.scandir
+
+    def closed(place):
+        if str(place).endswith('closed'):
+            raise PermissionError(errno.EACCES, 'Permission denied', str(place))
+        return listed(place)
+
+    (tmp_path/'my.onnx').write_bytes(tagger())
+    encode = partial(encode_pictures, clip())
+    with mock.patch.object(os, 'scandir', closed):
+        for read in (Tagger(tmp_path/'my.onnx').predict, encode):
+            with pytest.raises(OSError, match="closed: Permission denied. Pass on_error='skip'"):
+                read(tmp_path)
+            with pytest.warns(UserWarning, match='Skipped the folder .*closed: Permission'):
+                assert len(read(tmp_path, on_error='skip')) == 1

@@ -340,13 +340,10 @@ def _check_page(path:str|Path)->None:
 
 def _note_passed_over(places:Sequence[str])->None:
     "Tell how many files of the folders are passed over, and of which kinds."
-    from taidpt.apps.tagging import PICTURE_ENDINGS, passed_over
-    endings = passed_over(places)
-    if not endings: return
-    some = [f'{count} {ending or "without an ending"}' for ending, count in endings.items()]
-    more = ['and others'] if some[6:] else []
-    note(f'passed over in the folders: {", ".join(some[:6] + more)}; only '
-         f'{", ".join(sorted(PICTURE_ENDINGS))} are read, so convert pictures of other kinds')
+    from taidpt.apps.tagging import passed_over
+    from taidpt.encoders.pictures import kinds_in_words
+    kinds = passed_over(places)
+    if kinds: note(f'passed over in the folders: {kinds_in_words(kinds)}')
 
 def _check_tag(ctx:typer.Context)->None:
     "Raise errors for options that do not go together, and for files that cannot be written."

@@ -222,7 +222,7 @@ class Tagger:
     )->np.ndarray: # N × C, float32
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
         rows = []
-        for place, picture in enumerate(as_pictures(pictures)):
+        for place, picture in enumerate(as_pictures(pictures, on_error)):
             try: pixels = self._pixels(picture)
             except (OSError, ValueError, SyntaxError) as e:
                 report_unread(what_is_wrong(picture, place, e), on_error)

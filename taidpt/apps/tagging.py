@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -23,8 +24,8 @@ from .. import __version__
 from .console import check_ours
 from .onnx import Tagger
 from ..encoders.pictures import (
-    PICTURE_ENDINGS, UnreadablePicture, as_pictures, check_files, fault_of, files_below,
-    full_batches, picture_identity, read_pixels)
+    UnreadablePicture, as_pictures, check_files, fault_of, full_batches, is_there, other_kinds,
+    picture_identity, read_pixels)
 from ..files import (
     at_home, content_digest, digest, is_url, join_labels, locked, name_beside, shown,
     with_remedy, write_whole)
@@ -37,31 +38,23 @@ if TYPE_CHECKING:
     from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-find
-def _is_there(picture:str|Path)->bool:
-    "Whether a file exists; a URL is taken at its word."
-    return is_url(picture) or os.path.exists(os.path.expanduser(picture))
-
 def find_pictures(
     places:str|Path|Iterable[str|Path], # files, folders, patterns or URLs; one or several
-    on_error:str='raise', # at a missing file; or 'skip': leave it to the model
+    on_error:str='raise', # or 'skip': leave a missing file to the model, pass over closed folders
 )->list[str|Path]: # N files or URLs
     "The pictures in all these places. `FileNotFoundError` names the first one that is missing."
     if isinstance(places, str | Path): places = [places]
-    found = [picture for place in places for picture in as_pictures(place)]
-    missing = [picture for picture in found if not _is_there(picture)]
+    found = [picture for place in places for picture in as_pictures(place, on_error)]
+    missing = [picture for picture in found if not is_there(picture)]
     if missing and on_error == 'raise':
         raise FileNotFoundError(f'{missing[0]}: there is no such picture or folder')
     return found
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-over
 def passed_over(places:Iterable[str|Path])->Counter[str]: # as of `find_pictures` -> files by ending
-    "How many files of the folders have no ending of a picture, the most frequent endings first."
+    "How many files of folders and patterns are no pictures, the most frequent endings first."
     found = Counter()
-    for place in places:
-        folder = os.path.expanduser(place)
-        if is_url(place) or not os.path.isdir(folder): continue
-        endings = [file.suffix.lower() for file in files_below(folder)]
-        found.update(shown(ending) for ending in endings if ending not in PICTURE_ENDINGS)
+    for place in places: found.update(other_kinds(place))
     return Counter(dict(found.most_common()))
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-line
@@ -117,7 +110,12 @@ def _row(picture:str|Path, tags:list[Tag], best:list[Tag], error:str, columns:Se
     return [shown(picture, cell=True), present, shown(error, cell=True), *cells]
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-class
-@dataclass(frozen=True, eq=False)
+_SHOWN = 10                                                 # pictures that are printed
+
+def _counted(n:int, one:str, many:str)->str: # words for a thing and for things
+    return f'{n:,} {one if n == 1 else many}'
+
+@dataclass(frozen=True, eq=False, repr=False)
 class TaggedPictures:
     "Pictures and the classes of each."
     pictures:Sequence # N, in any form that `as_pictures` takes
@@ -130,6 +128,18 @@ class TaggedPictures:
 
     def __len__(self)->int: return len(self.pictures)
     def __iter__(self)->Iterator[tuple]: return iter(zip(self.pictures, self.tags))
+
+    def __repr__(self)->str:
+        pictures = _counted(len(self), 'picture', 'pictures')
+        classes = _counted(len(self.names), 'class', 'classes')
+        unread = self.read.count(False)
+        more = f', {unread:,} could not be read' if unread else ''
+        return f'TaggedPictures: {pictures}, {classes}{more}'
+
+    def __str__(self)->str: # a few lines of tags
+        more = len(self) - _SHOWN
+        last = [f'… and {more:,} more'] if more > 0 else []
+        return '\n'.join([*self.lines()[:_SHOWN], *last])
 
     @property
     def picture_names(self)->list[str|Path]: # N
@@ -290,6 +300,28 @@ def _why(picture, preprocess)->str:
     told = fault.removeprefix(f'{shown(picture)}: ')
     return f'cannot be read: {told}' if told else 'cannot be read'
 
+_READERS = {'.safetensors': 'load_model', '.onnx': 'Tagger'}
+
+def _is_model(x)->bool: # or a tagger
+    return callable(getattr(x, 'rule', None))
+
+def _maker(name)->str: # of a file, or of classes
+    "The call that gives a model, for messages."
+    if not isinstance(name, str | Path): return 'ready_model(classes)'
+    reader = _READERS.get(Path(name).suffix.lower(), 'ready_model')
+    return f'{reader}({str(name)!r:.60})'
+
+def _check_model(model)->None:
+    "Raise `TypeError` for what tags nothing, such as the name of a file."
+    if not _is_model(model): raise TypeError(
+        f'{model!r:.60} is no model: tag_pictures(pictures, {_maker(model)})')
+
+def _check_tiles(tiles:int, in_file:bool)->None: # of a one-file tagger
+    "Raise `ValueError` unless the model takes so many tiles."
+    if not (isinstance(tiles, Integral) and tiles >= 1):
+        raise ValueError(f'tiles must be a whole number, at least 1, got {tiles!r}.')
+    if in_file and tiles > 1: raise ValueError('a one-file tagger takes no tiles')
+
 def _scores_of_file(tagger:Tagger, pictures, on_error:str, progress:bool)->np.ndarray: # N × C
     "Scores by a one-file tagger, which shows no bar."
     return tagger.predict(pictures, on_error)
@@ -302,12 +334,13 @@ class Tagging:
         probability:float|None=None, # instead: from this probability on
         tiles:int=1, # score this many tiles a side, too
     ):
-        "Raises `ValueError` for a tagger with tiles."
+        "Raises `TypeError` for no model, `ValueError` for a tagger with tiles."
         model = getattr(model, 'tagger', model)                 # of a `TaggerModel`
+        _check_model(model)
         self.model = self.looks = model
         self.in_file = isinstance(model, Tagger)
+        _check_tiles(tiles, self.in_file)
         if self.in_file:
-            if tiles > 1: raise ValueError('a one-file tagger takes no tiles')
             self.names = model.classes
             self.rule = model.rule(threshold, probability)
             self.score = partial(_scores_of_file, model)    # (pictures, on_error, progress): N × C
@@ -353,9 +386,11 @@ def tag_pictures(
     progress:bool=True, # bars
 )->TaggedPictures:
     "Tag pictures. `UnreadablePicture`; `ValueError` for a tagger with tiles."
+    if _is_model(pictures):
+        raise TypeError(f'the pictures come first: tag_pictures({model!r:.60}, model)')
+    tagging = Tagging(model, threshold, probability, tiles)
     is_place = isinstance(pictures, str | Path)
     pictures = find_pictures(pictures, on_error) if is_place else as_pictures(pictures)
-    tagging = Tagging(model, threshold, probability, tiles)
     if on_error == 'raise': check_files(pictures, progress)
     return tagging.tagged(pictures, tagging.score(pictures, on_error, progress))
 

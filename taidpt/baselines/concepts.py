@@ -196,10 +196,15 @@ def ready_to_tag(
     return Attended(model, encoded)
 
 # %% ../../nbs/baselines/concepts.ipynb #tag-1
+def _comes_as_it_is(pictures, stream:bool)->bool:
+    "Whether pictures are not listed first: stored ones, or an iterator to be tagged one by one."
+    is_iterator = isinstance(pictures, Iterator) and not hasattr(pictures, 'read') # an open file
+    return isinstance(pictures, FeatureStore) or stream and is_iterator
+
 def _tag_one_by_one(model:Predictor, pictures, on_error:str)->Iterator[tuple]: # (picture, its tags)
     "Pictures and their tags, some at a time."
     rule = model.rule()
-    left = iter(pictures if isinstance(pictures, Iterator) else as_pictures(pictures))
+    left = iter(pictures)
     while some := list(islice(left, 32)):
         scores = model.scores_for(rule, some, on_error, progress=False)
         yield from zip(some, rule.tags(scores, model.classes.names))
@@ -248,9 +253,9 @@ def tag(
 )->list[list[Tag]]: # of each picture (label, score, present), the most confident class first
     """Tag pictures with `ready_to_tag`, without training. Each call encodes sentences for the
     classes, which takes seconds; the `tags` of one model of `ready_to_tag` take none."""
-    if not stream and not isinstance(pictures, FeatureStore):
-        pictures = as_pictures(pictures)
-        if on_error == 'raise': check_files(pictures, progress)     # before the sentences
+    if not _comes_as_it_is(pictures, stream):
+        pictures = as_pictures(pictures, on_error)
+        if on_error == 'raise' and not stream: check_files(pictures, progress) # before sentences
     model = ready_to_tag(load_clip() if clip is None else clip, classes, progress)
     if stream: return _tag_one_by_one(model, pictures, on_error)
     found = model.tags(pictures, on_error=on_error, progress=progress)

@@ -119,7 +119,7 @@ class Rescored(Wrapper):
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Scores with a second look at regions of likely classes, as one branch: N × C."
-        pictures = files_or_pil(pictures)
+        pictures = files_or_pil(pictures, on_error)
         scores, boxes = self.first_look(pictures, on_error, progress)
         regions = list(_likely_regions(scores, boxes, self.likely).items())
         opened = lru_cache(1)(lambda i: open_rgb(pictures[i]))  # its regions follow each other
