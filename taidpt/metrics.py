@@ -195,6 +195,8 @@ def tags_of(
     "The tags of each picture; `ValueError` without threshold and top_k."
     if threshold is None and top_k is None:
         raise ValueError('tags need a threshold or top_k: give one of them, or both')
+    if top_k is not None and (top_k < 1 or top_k % 1): raise ValueError(
+        f'top_k must be a whole number, at least 1, not {top_k!r}')
     scores = as_array(scores)
     if threshold is None: tags = ~np.isnan(scores)
     else: tags = scores >= as_array(threshold)
@@ -238,7 +240,10 @@ def precision_recall_f1(
     weights:np.ndarray|None=None, # B × N, each picture's weight in each of B draws
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
     "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
-    labels, tags = _prepare(labels, as_array(tags) > 0)
+    tags = as_array(tags)
+    if not np.isin(tags, [-1, 0, 1]).all(): raise ValueError(
+        'tags are 1 or 0, and these look like scores: tags_of(scores, top_k=3) makes tags of them')
+    labels, tags = _prepare(labels, tags > 0)
     tags = tags > 0
     w = np.ones((1, len(labels))) if weights is None else weights
     right = w @ (labels & tags).astype(np.float32)

@@ -19,8 +19,9 @@ from torch.utils.checkpoint import checkpoint
 def _cosines(x:Tensor, classes:Tensor) -> Tensor: # N × D or N × J × D; C × D
     "Cosine of every vector with every class, unchecked."
     with torch.autocast(x.device.type, enabled=False):
-        x = x.to(torch.promote_types(x.dtype, torch.float32))
-        classes = classes.to(torch.promote_types(classes.dtype, torch.float32))
+        finest = torch.promote_types(x.dtype, classes.dtype)
+        dtype = torch.promote_types(finest, torch.float32)
+        x, classes = x.to(dtype), classes.to(dtype)
         return F.normalize(x, dim=-1) @ F.normalize(classes, dim=-1).T
 
 def _check_width(x:Tensor, name:str, shape:str, classes:Tensor) -> None:
@@ -62,7 +63,7 @@ def _padded(P:Tensor, mask:Tensor) -> Tensor: # T × C; N × J, True at T places
 
 def _pool(U:Tensor, L:Tensor, tau:float|Tensor, mask:Tensor) -> Tensor:
     "Eq. 6 for one block of rows: U, T × D, the positions that count in `mask`; L at unit length."
-    U = U.to(torch.promote_types(U.dtype, torch.float32))
+    U = U.to(L.dtype)
     length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
     P = U @ L.T / length                                             # T × C
     P = P.unflatten(0, mask.shape) if len(P) == mask.numel() else _padded(P, mask)
@@ -104,7 +105,8 @@ def _local_scores(U:Tensor, L:Tensor, tau:float|ArrayLike, mask:Tensor|None=None
         U = U.flatten(0, 1)
     elif U.ndim == 3: U = _rows(U, mask)
     tau = _divisor(tau, L)
-    L = F.normalize(L.to(torch.promote_types(L.dtype, torch.float32)), dim=-1)
+    finest = torch.promote_types(U.dtype, L.dtype)
+    L = F.normalize(L.to(torch.promote_types(finest, torch.float32)), dim=-1)
     rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
     with torch.autocast(U.device.type, enabled=False):
         if len(mask) <= rows: return _pool(U, L, tau, mask)
@@ -174,7 +176,7 @@ def standardized(
 
 def relative_scores(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
-    scale:float=16., # for cosines 16; for the published code's scores, which are 4 cosines, 4
+    scale:float=16., # of cosines 4 times the scale of learning, 16 as published; of 4 cosines 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
     "Scores relative to the picture's other classes: softmax(scale * scores)."
     return (scale * torch.as_tensor(scores).float()).softmax(1)

@@ -436,6 +436,9 @@ def _labelled_sentences(
     return name, NounFilter(classes).label(some, progress, keep_unnamed=True)
 
 # %% ../../nbs/paper/family.ipynb #cf0a1e2f
+_SET_ITSELF = ('What a constructor sets by itself, it takes as an argument with that default, as in '
+               '__init__(self, clip, classes, loss=mine, **others).')
+
 def _own(member:type[Predictor])->Method:
     "A class of yours as a method. `TypeError` for another object, `ValueError` for its name."
     own = isinstance(member, type) and issubclass(member, Predictor)
@@ -451,7 +454,8 @@ def _own(member:type[Predictor])->Method:
         given = {'seed': seed} if named else {}
         with _calling(member, '__init__', rule): model = member(clip, classes, **given)
         passed_on = not named and 'seed' in model.get_params(deep=False)    # behind **
-        return model.set_params(seed=seed) if passed_on else model
+        if not passed_on: return model
+        with _calling(member, '__init__', _SET_ITSELF): return model.set_params(seed=seed)
     return Method(make, relative=False)
 
 def _members(
@@ -540,9 +544,11 @@ def compare(
     baselines = {name: FAMILY[name] for name in ('zero-shot CLIP', over) if name in FAMILY}
     read_results(out)                                       # a malformed line fails now
     called, known = _named_classes(classes)
+    for method in chosen.values(): method.make(clip, known, 1)              # as does a constructor
     name, photos = _labelled_pictures(data, known, pictures)
     if limit: photos = photos[draw(len(photos), limit)]
     source, train = _labelled_sentences(captions, known, limit, progress)
+    if limit: source += f', the first {limit:,}'
     study = Study(clip, Path(out).parent, progress=progress)
     family = Comparison(study, photos, train, seeds, min_photos, baselines | chosen)
     names = name, called, source
