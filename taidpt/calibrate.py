@@ -129,8 +129,8 @@ def calibrate(
     default = model.default_rule().limits
     scores = model.predict(pictures, on_error=on_error, progress=progress)
     data = pictures_digest(pictures, scores)
-    model.thresholds = calibrate_scores(
-        labels, scores, model.classes.names, default, source, data)
+    model.take_thresholds(calibrate_scores(
+        labels, scores, model.classes.names, default, source, data))
     return model.thresholds
 
 # %% ../nbs/17_calibrate.ipynb #15-held

@@ -187,6 +187,19 @@ class Predictor:
             f'No probabilities: {self.title} is not calibrated. Calibrate it with '
             'labelled pictures (calibrate, or taidpt evaluate --calibrate), or give a threshold.')
 
+    def take_thresholds(self, thresholds:Thresholds)->None:
+        "Use these thresholds, which are of no use once a model inside has changed."
+        self.thresholds = thresholds
+        self.inside_then = [model_identity(part) for part in self.parts()]
+
+    def check_thresholds(self)->None:
+        "`ValueError` if a model inside has changed since this one was calibrated."
+        parts = self.parts() if self.thresholds else []
+        if not parts or 'inside_then' not in vars(self): return
+        if self.inside_then != [model_identity(part) for part in parts]: raise ValueError(
+            f'A model inside of {self.title} has changed since this one was calibrated: calibrate '
+            'it again, or set its thresholds to None.')
+
     def rule(self,
         threshold:ArrayLike|None=None, # one for all classes, or C; None: the model's own
         probability:float|None=None, # instead: lowest probability of a present class
@@ -195,6 +208,7 @@ class Predictor:
         if threshold is not None and probability is not None:
             raise ValueError('give a threshold or a probability, not both')
         if threshold is not None: return Rule(as_thresholds(threshold, len(self.classes)))
+        self.check_thresholds()
         if probability is not None and self.thresholds: return Rule(self.thresholds.at(probability))
         if probability is not None: return Rule(self.own_thresholds().at(probability), branch=0)
         if self.thresholds: return Rule(np.array(self.thresholds.values), relative=True)
@@ -226,6 +240,7 @@ class Predictor:
         progress:bool=True, # a bar
     )->Tensor: # N × C, from 0 to 1
         "Probabilities of classes, as calibrated or by the CLIP's sigmoid; else `ValueError`."
+        self.check_thresholds()
         curves, branch = self.thresholds, None
         if not curves: curves, branch = self.own_thresholds(), 0
         rule = Rule(np.array(curves.values), branch=branch)
@@ -433,6 +448,7 @@ class Wrapper(Predictor):
         "A copy around another model."
         twin = copy.copy(self)
         twin.model = model
+        vars(twin).pop('inside_then', None)             # it has another model inside, on purpose
         return twin
 
     def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D each
@@ -456,7 +472,7 @@ class Wrapper(Predictor):
 
     def restore(self, header:ModelHeader)->None:
         "Take its thresholds from a file; all else is the inner model's."
-        self.thresholds = header.thresholds
+        self.take_thresholds(header.thresholds)
 
     @classmethod
     def rebuilt(cls, clip, classes, parts:list[Predictor], tensors:dict, settings:dict)->'Self':

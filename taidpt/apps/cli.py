@@ -842,7 +842,8 @@ _OfFamily = Annotated[str|None, Option(metavar='CLASSES', help=(
     f'For family (default: voc2007). {_CLASSES}'))]
 _Learned = Annotated[list[str]|None, Option(metavar='FILE', help=f'For family: {_SOURCES}')]
 _Miniature = Annotated[str|None, Option(metavar='DIR', help=(
-    'Write the layouts of the data sets in small, to try a command on.'))]
+    'Write the layouts of the data sets in small, to try a command on; fig6, table2 and table3 '
+    'with --limit 100.'))]
 _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-do

@@ -240,7 +240,8 @@ def _fit_thresholds(model:Predictor, pictures:LabeledPictures, scores:Tensor, da
     "Fit the model's thresholds to its scores, N × C, of pictures with this hash."
     default, names = model.default_rule().limits, model.classes.names
     source = Path(pictures.table).name
-    model.thresholds = calibrate_scores(pictures.labels, scores, names, default, source, data)
+    fitted = calibrate_scores(pictures.labels, scores, names, default, source, data)
+    model.take_thresholds(fitted)
 
 def evaluate_model(
     model:Predictor|Sequence[Predictor]|Mapping[str, Predictor]|Tagger|TaggerModel, # or several
