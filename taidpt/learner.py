@@ -40,8 +40,8 @@ from .training import Recipe, at_least, learn, read_checkpoint, resolve, tempera
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
 def _is_file(train:object)->bool:
     "Whether it names a file: a path, or text without spaces and with an ending."
-    if isinstance(train, str): return bool(re.fullmatch(r'\S+\.\w+', train)) or isfile(at_home(train))
-    return isinstance(train, Path)
+    if not isinstance(train, str): return isinstance(train, Path)
+    return bool(re.fullmatch(r'\S+\.\w+', train)) or isfile(at_home(train))
 
 def as_labelled(
     train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file or files of them

@@ -687,7 +687,7 @@ def _note_doubts(found:'Evaluation', labels:str)->None: # the table of labels
              'what to expect of other pictures')
     for name in found.too_common if found.fitted else ():
         note(f'{name}: its threshold tags more than half of the pictures, twice as many as show '
-             f'it. Give it more words, as in --words "{name}: another word", or label more pictures')
+             f'it. Give it more words, as in --words "{name}: another word", or label more')
     if found.doubt: note(f'{found.doubt}. Label more pictures, or use the model as it was before '
                          '--calibrate')
 

@@ -436,7 +436,8 @@ def write_tag_report(
     progress:bool=True, # a bar
 )->None:
     """Write a page with every picture, its tags and their maps. Beyond 300 photos, their thumbnails
-    stand in a folder beside it, `thumbnails_of(path)`. `ValueError` for a file that is no such page.
+    stand in a folder beside it, `thumbnails_of(path)`. `ValueError` for a file that is no such
+    page.
     """
     check_ours(path)
     read, broken = _readable(pictures, scores)

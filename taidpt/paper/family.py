@@ -436,8 +436,9 @@ def _labelled_sentences(
     return name, NounFilter(classes).label(some, progress, keep_unnamed=True)
 
 # %% ../../nbs/paper/family.ipynb #cf0a1e2f
-_SET_ITSELF = ('What a constructor sets by itself, it takes as an argument with that default, as in '
-               '__init__(self, clip, classes, loss=mine, **others).')
+_SET_ITSELF = (
+    'What a constructor sets by itself, it takes as an argument with that default, as in '
+    '__init__(self, clip, classes, loss=mine, **others).')
 
 def _own(member:type[Predictor])->Method:
     "A class of yours as a method. `TypeError` for another object, `ValueError` for its name."
