@@ -294,6 +294,15 @@ def test_only_prompts_ask_for_settings(folder, command):
         assert status == 0 and ('No settings are known' in err) == told, err
 
 
+@pytest.mark.parametrize('work', ['_reproduce_table', '_compare_family'])
+def test_a_stopped_run_says_how_to_go_on(work, command):
+    "Also where its error goes to a file"
+    what = 'family' if work == '_compare_family' else 'table1'
+    with mock.patch(f'taidpt.apps.cli.{work}', side_effect=KeyboardInterrupt):
+        status, out, err = command('reproduce', what, '--out', 'results')
+    assert (status, out) == (130, '') and 'the same command goes on' in err and 'results' in err
+
+
 def test_odd_files(folder, command):
     "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
     for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):

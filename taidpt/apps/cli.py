@@ -847,6 +847,14 @@ _Miniature = Annotated[str|None, Option(metavar='DIR', help=(
 _Results = Annotated[str|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce-do
+@contextmanager
+def _resumable(out:str)->Iterator[None]: # the folder of results
+    "If Ctrl-C ends the block, say that the same command goes on."
+    try: yield
+    except KeyboardInterrupt:
+        note(f'stopped; the same command goes on with what is in {out}')
+        raise typer.Exit(130) from None
+
 @app.command(epilog=examples(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
@@ -882,13 +890,15 @@ def reproduce(
     numbers = _parse_seeds(seeds)
     clips = [name.strip() for name in (clip or 'embedded').split(',')]
     out = _folder(out, clips[0], data, dataset, limit)
-    if what == 'family':
-        chosen = [name.strip() for name in only.split(';')] if only else None
-        _compare_family(
-            clips[0], data, classes, captions, _count_runs(numbers), out, over or 'zero-shot CLIP',
-            min_photos=min_photos or 1, member=_own_methods(member or ()), only=chosen,
-            pictures=pictures, limit=limit)
-    else: _reproduce_table(what, data, clips, numbers, limit, dataset, caption_ids, weights, out)
+    with _resumable(out):
+        if what == 'family':
+            chosen = [name.strip() for name in only.split(';')] if only else None
+            _compare_family(
+                clips[0], data, classes, captions, _count_runs(numbers), out,
+                over or 'zero-shot CLIP', min_photos=min_photos or 1,
+                member=_own_methods(member or ()), only=chosen, pictures=pictures, limit=limit)
+            return
+        _reproduce_table(what, data, clips, numbers, limit, dataset, caption_ids, weights, out)
 
 # %% ../../nbs/apps/cli.ipynb #cli-import-1
 @app.command('import', epilog=examples(
