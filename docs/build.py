@@ -421,7 +421,7 @@ def prose(text: str, page: Path, link: Callable) -> str:
     text = link(text, up)
     folder = (nbs/page).parent
     text = re.sub(r'!\[([^]]*)\]\(([^)]+)\.(jpg)\)', lambda found: in_both(found, folder), text)
-    link = r'(?<!!)\[([^]]+)\]\((?:\.\./)+docs/images/([\w-]+\.svg)\)'      # no second copy of it
+    link = r'(?<!!)\[([^][]+)\]\((?:\.\./)+docs/images/([\w-]+\.svg)\)'      # no second copy of it
     text = re.sub(link, rf'<a href="{up}_static/\2">\1</a>', text)
     text = re.sub(r'(\]\()(\.\./)+docs/images/', rf'\1{up}images/', text)
     # HTML, which Sphinx leaves as it is
