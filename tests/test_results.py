@@ -70,6 +70,15 @@ def test_a_cell_is_of_what_was_learned(tmp_path):
 def new_sums(clip, classes, seed): return Sums(clip, classes)
 
 
+def test_a_row_says_its_limit(tmp_path):
+    "So that a quick look is not taken for the whole"
+    out = tmp_path/'results.csv'
+    for limit in (36, 30):
+        compare(clip(), only='zero-shot CLIP', limit=limit, seeds=1, out=out, progress=False)
+    told = {row.n_photos: row.captions for row in read_results(out)}
+    assert told == {36: 'COCO val2017, the first 36', 30: 'COCO val2017, the first 30'}
+
+
 def test_a_cell_needs_a_source(tmp_path):
     model = Sums(clip(), PETS)
     with pytest.raises(ValueError, match="cell 'mine': give a hash of what Sums learns from"):
