@@ -191,6 +191,17 @@ def test_thumbnails_of_a_report_are_no_pictures(night, folder, monkeypatch):
     assert night()[0] == 0 and len(rows()) == 8
 
 
+def test_a_report_that_is_stopped_leaves_no_thumbnails(night, folder, monkeypatch):
+    "Unless they are those of the page that is there"
+    monkeypatch.setattr(report, '_ONE_FILE', 3)
+    page, thumbnails = folder/'tags.html', folder/'tags_files'
+    with mock.patch.object(report, '_address', side_effect=[None, ValueError('full')]):
+        assert night('--report', page)[0] == 1 and not thumbnails.exists()
+    assert night('--report', page)[0] == 0
+    with mock.patch.object(report, '_address', side_effect=[None, ValueError('full')]):
+        assert night('--report', page)[0] == 1 and len(list(thumbnails.iterdir())) == 4
+
+
 def test_a_closed_folder_is_skipped_or_named(night, folder):
     "Each ext4 disk has one, lost+found; root may read it, so the system says no in a mock"
     listed = os.scandir

@@ -9,6 +9,7 @@ __all__ = ['BY_NAMES', 'UNTRAINED', 'thumbnails_of', 'write_report', 'write_tag_
 import base64, hashlib, io, os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
@@ -169,6 +170,16 @@ def _sweep(folder:Path, cards:Sequence[dict])->None: # of the page that was writ
         if file.name not in kept: file.unlink()
     if not any(folder.iterdir()): folder.rmdir()
 
+@contextmanager
+def _thumbnails(page:str|Path, photos:int)->Iterator[Path|None]: # None: the page holds them
+    "The folder for thumbnails; without any if the block fails, and there is no page yet."
+    folder = thumbnails_of(page) if photos > _ONE_FILE else None
+    if folder: folder.mkdir(exist_ok=True)
+    try: yield folder
+    except BaseException:                                   # Ctrl-C, too
+        if folder and not os.path.exists(at_home(page)): _sweep(folder, [])
+        raise
+
 def _address(picture:str|Path, page:str|Path)->str|None: # None: browsers cannot open it
     "The URL by which a page links to a photo's own file."
     if is_url(picture):
@@ -216,17 +227,16 @@ def _cards(
     "A card for each photo. Beyond 300 photos, thumbnails are written beside the page."
     names = model.classes.natural
     numbers = {name: c for c, name in enumerate(names)}
-    folder = thumbnails_of(page) if len(photos) > _ONE_FILE else None
-    if folder: folder.mkdir(exist_ok=True)
     views = _views(model, [found.picture for found in photos])
     cards = []
-    for found, (view, maps) in tqdm(zip(photos, views), 'report', len(photos),
-                                    disable=not progress):
-        card = _card(found, dict(zip(names, maps)), numbers)
-        card['photo'] = _thumbnail(view, folder)
-        card['file'] = _address(found.picture, page) if folder else None
-        card['credit'] = credits.get(card['name'])
-        cards.append(card)
+    with _thumbnails(page, len(photos)) as folder:
+        for found, (view, maps) in tqdm(zip(photos, views), 'report', len(photos),
+                                        disable=not progress):
+            card = _card(found, dict(zip(names, maps)), numbers)
+            card['photo'] = _thumbnail(view, folder)
+            card['file'] = _address(found.picture, page) if folder else None
+            card['credit'] = credits.get(card['name'])
+            cards.append(card)
     return _in_order(cards)
 
 # %% ../../nbs/apps/report.ipynb #report-page-code
