@@ -199,7 +199,7 @@ class Ensemble(Wrapper):
         "A copy of prepared members."
         twin = copy.copy(self)
         twin.members = [m.prepared() if isinstance(m, Predictor) else m for m in self.members]
-        vars(twin).pop('inside_then', None)             # they changed on purpose
+        vars(twin).pop('parts_calibrated', None)             # they changed on purpose
         return twin
 
     def parts(self)->list[Predictor]: return list(self.members)

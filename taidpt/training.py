@@ -299,8 +299,9 @@ def _checked_at_first(function:Callable, check:Callable)->Callable:
     called = []
     def checked(*args, **how):
         result = function(*args, **how)
-        if not called: check(result)
-        called.append(True)
+        if not called:
+            check(result)
+            called.append(True)
         return result
     return checked
 

@@ -23,7 +23,7 @@ from ..baselines.concepts import ready_to_tag
 from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..encoders.pictures import check_files
-from ..metrics import Interval, Measured
+from ..metrics import Interval, Measured, tags_of
 from ..predict import Predictor, check_label_classes
 from ..zeroshot import beside_zero_shot
 
@@ -84,23 +84,25 @@ class Evaluation:
         gains = self.figures['methods'][self.name]['held_out']['gain_over_default']
         return calibration_doubt({name: Interval(*gain) for name, gain in gains.items()})
 
+    def tags(self, name:str)->np.ndarray: # of a model -> N × C, bool
+        "What a model tags, by its rule."
+        scores = self.scores[name].numpy()
+        return tags_of(scores, self.models[name].rule().thresholds(scores))
+
     @property
     def echoed(self)->str: # '' if there is none
         "A model whose tags are these labels, every one, as in a table that nobody has corrected."
         labels = self.pictures.labels.numpy()
-        for name, model in self.models.items():
-            scores = self.scores[name].numpy()
-            if np.array_equal(scores >= model.rule().thresholds(scores), labels): return name
-        return ''
+        same = (name for name in self.models if np.array_equal(self.tags(name), labels))
+        return next(same, '')
 
     @property
     def too_common(self)->list[str]:
         "Classes tagged in more than half of the pictures, and in twice as many as show them."
         names = self.pictures.classes.natural
-        scores = self.scores[self.name].numpy()
-        tagged = (scores >= self.model.rule().thresholds(scores)).sum(0)
+        tagged = self.tags(self.name).sum(0)
         shown = self.pictures.labels.sum(0).numpy()
-        loose = (tagged > len(scores)/2) & (tagged > 2*shown)
+        loose = (tagged > len(self.pictures)/2) & (tagged > 2*shown)
         return [name for name, is_loose in zip(names, loose) if is_loose]
 
     def gain(self,

@@ -40,7 +40,7 @@ from .published import RUNS
 from taidpt.paper.study import (
     Cell, Study, data_digest, draw, markdown_table, published_pictures, texts_digest,
 )
-from ..predict import Predictor, settings_of
+from ..predict import SETTING_OF_ITS_OWN, Predictor, settings_of
 from ..scores import relative_scores
 from ..text.corpora import Captions, bundled_captions, gather_captions
 from ..texts import LabeledTexts, template_sentences
@@ -436,10 +436,6 @@ def _labelled_sentences(
     return name, NounFilter(classes).label(some, progress, keep_unnamed=True)
 
 # %% ../../nbs/paper/family.ipynb #cf0a1e2f
-_SET_ITSELF = (
-    'What a constructor sets by itself, it takes as an argument with that default, as in '
-    '__init__(self, clip, classes, loss=mine, **others).')
-
 def _own(member:type[Predictor])->Method:
     "A class of yours as a method. `TypeError` for another object, `ValueError` for its name."
     own = isinstance(member, type) and issubclass(member, Predictor)
@@ -456,7 +452,7 @@ def _own(member:type[Predictor])->Method:
         with _calling(member, '__init__', rule): model = member(clip, classes, **given)
         passed_on = not named and 'seed' in model.get_params(deep=False)    # behind **
         if not passed_on: return model
-        with _calling(member, '__init__', _SET_ITSELF): return model.set_params(seed=seed)
+        with _calling(member, '__init__', f'{SETTING_OF_ITS_OWN}.'): return model.set_params(seed=seed)
     return Method(make, relative=False)
 
 def _members(

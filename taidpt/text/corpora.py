@@ -663,7 +663,7 @@ def gather_captions(
     return readers[0] if len(readers) == 1 else read_captions(_InTurn(readers))
 
 def _is_file(place:object)->bool:
-    return isinstance(place, Path) or isinstance(place, str) and os.path.isfile(place)
+    return isinstance(place, Path) or isinstance(place, str) and os.path.isfile(at_home(place))
 
 def names_files(texts:object)->bool: # perhaps sentences
     "Whether a list or tuple holds names of files, as `gather_captions` takes them."
