@@ -584,9 +584,12 @@ def _with_given(header:ModelHeader, given:dict, kind:type)->ModelHeader: # class
         if name not in known: raise ValueError(
             f'{kind.__name__} has no argument {name!r}, only {", ".join(known)}: load it without '
             f'{name}=…')
-    was = header.settings.get('local')
-    if others.get('local', was) != was: raise ValueError(
-        f'This {kind.__name__} was learned with local={was}, and so it is loaded.')
+    for name, told in _for_json(others).items():
+        held = header.settings.get(name)
+        alike = json.dumps(held) == json.dumps(told, default=str)
+        if held is not None and not alike: raise ValueError(
+            f'This {kind.__name__} was learned with {name}={held!r:.60}, and so it is loaded; '
+            f'set_params({name}=…) changes it afterwards.')
     return replace(header, settings=header.settings | others)
 
 class MissingFunction:
