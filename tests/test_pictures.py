@@ -4,12 +4,14 @@ import errno
 import io
 import os
 import struct
+import sys
 import zlib
 from functools import partial
 from unittest import mock
 
 import numpy as np
 import pytest
+from conftest import ROOT, run
 from fuzz import CORPUS, clip, picture, tagger
 from PIL import EpsImagePlugin, Image
 
@@ -220,3 +222,33 @@ def test_on_error_holds_for_closed_folders_of_any_model(tmp_path):
                 read(tmp_path)
             with pytest.warns(UserWarning, match='Skipped the folder .*closed: Permission'):
                 assert len(read(tmp_path, on_error='skip')) == 1
+
+
+HEIF = """
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+
+class HeifImageFile(BmpImageFile): format = 'HEIF'
+
+def register_heif_opener():
+    "As that of pillow-heif does"
+    Image.register_open('HEIF', HeifImageFile, lambda start: start[:2] == b'BM')
+"""
+READS = """
+import sys
+from taidpt.encoders.pictures import PICTURE_ENDINGS, _FORMATS, list_pictures
+print('HEIF' in _FORMATS, '.heic' in PICTURE_ENDINGS, len(list_pictures(sys.argv[1])))
+"""
+
+
+def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
+    "A module that stands in for it registers the format; without it the ending is unknown"
+    photos = tmp_path/'photos'
+    photos.mkdir()
+    for name in ('a.heic', 'b.jpg'): (photos/name).touch()
+    installed = tmp_path/'installed'
+    installed.mkdir()
+    (installed/'pillow_heif.py').write_text(HEIF)
+    path = os.pathsep.join([str(installed), str(ROOT)])
+    done = run(sys.executable, '-c', READS, photos, PYTHONPATH=path)
+    assert done.stdout.split() == ['True', 'True', '2']

@@ -36,9 +36,17 @@ def _formats() -> Iterator[str]:
         with suppress(ImportError): import_module(f'PIL.{name}ImagePlugin')     # registers itself
         if name.upper() in Image.SAVE: yield name.upper()       # the codec is there, too
 
-_FORMATS = list(_formats())
+def _heif() -> Iterator[str]:
+    "The format of iPhones, if pillow-heif is installed."
+    with suppress(ImportError):
+        from pillow_heif import register_heif_opener
+        register_heif_opener()
+        yield 'HEIF'
+
+_FORMATS = [*_formats(), *_heif()]
 PICTURE_ENDINGS = {'.jpg', '.jpeg', '.png', '.webp', '.bmp', '.gif', '.tif', '.tiff'}
 if 'AVIF' in _FORMATS: PICTURE_ENDINGS.add('.avif')
+if 'HEIF' in _FORMATS: PICTURE_ENDINGS.update(['.heic', '.heif'])
 
 # %% ../../nbs/encoders/pictures.ipynb #b5df0394
 def _fetched(url:str) -> Iterable[str]: # URLs
@@ -146,7 +154,8 @@ def kinds_in_words(kinds:Counter[str]) -> str: # of `other_kinds` -> such as '2 
     told = ', '.join(some[:6] + more)
     if kinds.keys() == {_LOST}: return told
     endings = ', '.join(sorted(PICTURE_ENDINGS))
-    return f'{told}; only {endings} are read, so convert pictures of other kinds'
+    heif = ' (pip install pillow-heif for .heic)' if kinds.keys() & {'.heic', '.heif'} else ''
+    return f'{told}; only {endings} are read, so convert pictures of other kinds{heif}'
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-over-2
 def list_pictures(
