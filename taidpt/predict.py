@@ -448,7 +448,7 @@ class Wrapper(Predictor):
         "A copy around another model."
         twin = copy.copy(self)
         twin.model = model
-        vars(twin).pop('parts_calibrated', None)             # it has another model inside, on purpose
+        vars(twin).pop('parts_calibrated', None)             # the other one is on purpose
         return twin
 
     def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D each
