@@ -452,7 +452,8 @@ def _own(member:type[Predictor])->Method:
         with _calling(member, '__init__', rule): model = member(clip, classes, **given)
         passed_on = not named and 'seed' in model.get_params(deep=False)    # behind **
         if not passed_on: return model
-        with _calling(member, '__init__', f'{SETTING_OF_ITS_OWN}.'): return model.set_params(seed=seed)
+        with _calling(member, '__init__', f'{SETTING_OF_ITS_OWN}.'):
+            return model.set_params(seed=seed)
     return Method(make, relative=False)
 
 def _members(
