@@ -20,6 +20,7 @@ LOWEST = 'TAIDPT_LOWEST' in os.environ                       # set by `make test
 MODULES = {                                                  # module -> package, where they differ
     'sklearn': 'scikit-learn',
     'PIL': 'pillow',
+    'pillow_heif': 'pillow-heif',
     'open_clip': 'open_clip_torch',
     'yaml': 'pyyaml',
     'IPython': 'ipython',
