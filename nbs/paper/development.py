@@ -1,15 +1,18 @@
 """What the pages of this folder run on: photos that this project develops with, or else the bundled
 ones."""
+import json
 import os
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import torch
+from IPython.display import display
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels, with_classes
 from taidpt.datasets.samples import few_shot
 from taidpt.learner import TaIDPT
+from taidpt.metrics import Interval
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study
 from taidpt.text.corpora import bundled_captions
@@ -111,3 +114,22 @@ def miniature_photos(classes, min_shots, names=None, halve=False):
     pool = pool[few_shot(pool.labels, min_shots, classes=pool.classes)]
     if halve: pool = joined(with_classes(coco, names), pool)
     return pool, with_classes(test, names)
+
+
+NUMBERS = 'application/vnd.taidpt.numbers+json'
+
+
+def show_with_numbers(text, numbers, kind='text/markdown'):
+    """Show a table, or lines (`kind` 'text/plain'), and keep beside it what it rounds: intervals by
+    name, for the pages that judge them."""
+    exact = {name: [float(x) for x in interval] for name, interval in numbers.items()}
+    display({kind: text, 'text/plain': text, NUMBERS: exact}, raw=True)
+
+
+def stored_numbers(page, cell):
+    "The intervals that a cell of another page keeps beside its output, by name."
+    place = Path(__file__).parent/f'{page}.ipynb'
+    cells = json.loads(place.read_text(encoding='utf-8'))['cells']
+    outputs = next(c['outputs'] for c in cells if c.get('id') == cell)
+    kept = next(o['data'][NUMBERS] for o in outputs if NUMBERS in o.get('data', {}))
+    return {name: Interval(*numbers) for name, numbers in kept.items()}
