@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import FeatureStore, check_features, check_store, on_cpu
@@ -33,7 +32,7 @@ from .encoders.towers import any_text_features, is_causal, picture_features, pro
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.weights import (
     Prepared, build_clip, build_tokenizer, find_clip, preprocessing)
-from .files import DATA, digest, text_list
+from .files import DATA, digest, progress_bar, text_list
 from .text.words import cut_words
 
 # %% ../nbs/04_clip.ipynb #9e4e7a6d
@@ -353,7 +352,7 @@ class _Sentences:
     @cached_property
     def tokens(self) -> Tensor: # N × context length
         starts = range(0, len(self.texts), 4096)
-        bar = tqdm(starts, 'tokenizing', leave=False, disable=not self.progress)
+        bar = progress_bar(starts, 'tokenizing', self.progress, leave=False)
         return torch.cat([self.clip.tokenize(self.texts[i:i + 4096]).int() for i in bar])
 
     @cached_property
@@ -363,7 +362,7 @@ class _Sentences:
     def batches(self, done:int) -> Iterator[tuple]: # how many are done
         "Rows, h and H without padding of the others; sentences of similar length together."
         order = np.argsort(self.lengths, kind='stable')
-        with tqdm(order, 'encoding sentences', initial=done, disable=not self.progress) as bar:
+        with progress_bar(order, 'encoding sentences', self.progress, initial=done) as bar:
             for start in range(done, len(order), self.size):
                 rows = order[start:start + self.size]
                 longest = self.lengths[rows].max()
@@ -445,7 +444,7 @@ def picture_batches(
     size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
     total = math.ceil(len(pictures) / size)
-    for errors, wanted in tqdm(batches, 'pictures', total, disable=not progress):
+    for errors, wanted in progress_bar(batches, 'pictures', progress, total=total):
         for what in errors: report_unread(what, on_error)
         yield wanted
 

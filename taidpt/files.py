@@ -7,8 +7,8 @@ __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'at_home', 'name_be
            'write_whole', 'check_limit', 'bounded', 'shown', 'from_cell', 'file_name', 'join_labels', 'split_labels',
            'with_remedy', 'in_command', 'near_file', 'no_such_file', 'utf8', 'utf8_text', 'parse_json', 'read_json',
            'is_text_list', 'text_list', 'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text',
-           'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'fingerprint',
-           'content_digest', 'read_class_file', 'clean_text']
+           'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'progress_bar',
+           'fingerprint', 'content_digest', 'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import csv, errno, hashlib, json, os, re, stat, warnings
@@ -565,6 +565,19 @@ def digest(parts:Iterable)->str: # text, bytes, arrays -> 16 hexadecimal digits
         if isinstance(part, str): part = part.encode('utf-8', 'surrogatepass') + b'\0'
         sha.update(part)
     return sha.hexdigest()[:16]
+
+# %% ../nbs/files.ipynb #files-bar-1
+def progress_bar(
+    items:Iterable|None=None, # to go through; None: `update` advances the bar
+    name:str='', # what is done, at its left
+    progress:bool=True, # False: no bar
+    **how, # as `tqdm` takes it
+): # a `tqdm`
+    "A bar of tqdm, unless the environment's TQDM_DISABLE or `progress` hides it."
+    from tqdm.auto import tqdm              # late, as it reads the environment when it is imported
+    if not progress: how['disable'] = True
+    return tqdm(items, name, **how)
+
 
 # %% ../nbs/files.ipynb #33990a9d
 def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from .classes import ClassSet, as_classset
+from .files import progress_bar
 from .text.phrases import BLOCKED, PhraseDictionary, phrase_entries
 from .text.published_labels import WholeWords, published_names
 from .text.words import lower_words, token_spans
@@ -168,11 +169,10 @@ class NounFilter:
     )->'LabeledTexts': # sentences that name a class; `.dropped` counts the others
         "Label sentences and drop those without a class. Raises `ValueError` if none remains."
         import torch                                # here, as explaining needs none of it
-        from tqdm.auto import tqdm
         from taidpt.texts import LabeledTexts
         kept, rows, columns = [], [], []
         n = 0
-        found = tqdm(self.stream(texts), 'labelling', unit=' sentences', disable=not progress)
+        found = progress_bar(self.stream(texts), 'labelling', progress, unit=' sentences')
         for n,(text,here) in enumerate(found, 1):
             if not here and not keep_unnamed: continue
             rows += [len(kept)]*len(here)

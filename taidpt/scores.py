@@ -8,7 +8,6 @@ __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fu
 # %% ../nbs/06_scores.ipynb #05-002
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
@@ -92,9 +91,9 @@ def _rows(U:Tensor, mask:Tensor) -> Tensor: # N × J × D; N × J -> T × D, or 
 
 def _divisor(tau:float|ArrayLike, L:Tensor) -> float|Tensor: # one, or C
     "What the cosines are divided by, a little more than 0; `ValueError` for another number."
-    if isinstance(tau, float | int) or np.ndim(tau) == 0: return max(float(tau), 1e-30)
-    tau = torch.as_tensor(tau, dtype=torch.float32, device=L.device)
-    if tau.shape == L.shape[:1]: return tau.clamp(min=1e-30)
+    if isinstance(tau, float | int): return max(tau, 1e-30)
+    tau = torch.as_tensor(tau, dtype=L.dtype, device=L.device)       # a tensor may learn
+    if tau.ndim == 0 or tau.shape == L.shape[:1]: return tau.clamp(min=1e-30)
     raise ValueError(f"tau must be a number, or {len(L)}, one for each class, but it is "
                      f"{' × '.join(map(str, tau.shape))}")
 
@@ -104,9 +103,9 @@ def _local_scores(U:Tensor, L:Tensor, tau:float|ArrayLike, mask:Tensor|None=None
         mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
         U = U.flatten(0, 1)
     elif U.ndim == 3: U = _rows(U, mask)
-    tau = _divisor(tau, L)
     finest = torch.promote_types(U.dtype, L.dtype)
     L = F.normalize(L.to(torch.promote_types(finest, torch.float32)), dim=-1)
+    tau = _divisor(tau, L)
     rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
     with torch.autocast(U.device.type, enabled=False):
         if len(mask) <= rows: return _pool(U, L, tau, mask)
@@ -128,11 +127,11 @@ def _check_mask(mask:Tensor, U:Tensor) -> None: # N × J; N × J × D or T × D
 def local_scores(
     U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D
     L:Tensor, # class embeddings of the local branch, C × D, any length
-    tau:float|ArrayLike=0.02, # tau_s, or C: at 0 the maximum over positions; large ones: the mean
+    tau:float|ArrayLike=0.02, # tau_s, one or C, numbers or a tensor that learns; at 0 the maximum
     mask:Tensor|None=None, # N × J bool, True for positions that count; None: all
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for wrong shapes."
-    if not np.all(np.asarray(tau) >= 0):
+    if not (torch.as_tensor(tau) >= 0).all():
         raise ValueError(f"tau must not be negative, but it is {tau}")
     padded = U.ndim == 3 or mask is None
     _check_width(U, 'U', 'N × J × D' if padded else 'T × D', L)
@@ -157,13 +156,15 @@ def branch_scores(
 
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(
-    p:Tensor, # scores of one branch, N × C; as published the global one
-    q:Tensor|None=None, # scores of the other branch, N × C; None: none
-    weight:float=0.5, # weight of p, between 0 and 1; q gets the rest
-) -> Tensor: # weight * p + (1 - weight) * q, N × C
-    "Weighted mean of two branches, as published the plain one; `ValueError` for another weight."
+    *branches:Tensor, # scores of each branch, N × C; as published the global and the local one
+    weight:float=0.5, # of the first of two branches, between 0 and 1; the second gets the rest
+) -> Tensor: # N × C
+    "Weighted mean of two branches, as published the plain one; of any other number, their mean."
     if not 0 <= weight <= 1: raise ValueError(f"weight must be between 0 and 1, but it is {weight}")
-    return p if q is None else weight*p + (1 - weight)*q
+    if len(branches) != 2: return torch.stack(branches).mean(0)
+    p, q = branches
+    return weight*p + (1 - weight)*q
+
 
 # %% ../nbs/06_scores.ipynb #05-041
 def standardized(

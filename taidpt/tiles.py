@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .clip import encode_pictures, feature_recipe, reference_photos
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures, in_batches, open_rgb
 from .ensemble import check_independent
+from .files import progress_bar
 from .predict import Predictor, Wrapper
 from .scores import fuse
 from .training import at_least
@@ -84,7 +84,7 @@ class Tiled(Wrapper):
             tiles = _tiles(pictures[read[i]], self.n)
             return tiles if self.model.from_pixels else [self.clip.preprocess(t) for t in tiles]
         batches = zip(in_batches(cut, list, read, 16, False), read.split(16))
-        for cuts, some in tqdm(batches, 'tiles', -(-len(read) // 16), disable=not progress):
+        for cuts, some in progress_bar(batches, 'tiles', progress, total=-(-len(read) // 16)):
             tiles = [tile for of_picture in cuts for tile in of_picture]
             branches = self.model.predict_branches(tiles, progress=False)
             scores[some] = self.with_best(scores[some], branches)

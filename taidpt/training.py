@@ -20,13 +20,12 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
-from tqdm.auto import tqdm
 
 from . import __version__
 from .encoders.features import FeatureStore, to_device, to_gpu_if_fits
 from .files import (
-    at_home, check_numbers, check_shapes, is_number, locked, parse_json, read_safetensors,
-    with_remedy, write_safetensors)
+    at_home, check_numbers, check_shapes, is_number, locked, parse_json, progress_bar,
+    read_safetensors, with_remedy, write_safetensors)
 from .losses import ranking_loss
 from .prompts import PromptLearner
 
@@ -177,7 +176,7 @@ def _batches(
     recipe:Recipe, # with batch size, noise and seed
     epoch:int, # from 1
     device:str|torch.device='cpu', # of the batches
-    bar:tqdm|None=None, # advanced after each
+    bar=None, # of `progress_bar`, advanced after each
     labels_on:str|torch.device|None=None, # where the labels are; None: on the same device
 )->Iterator[tuple[Tensor, ...]]: # u, U without padding, mask, labels
     "The full batches of an epoch, with its order and noise."
@@ -356,13 +355,13 @@ def _with_calls(batches:Iterable, call:Callable, first:int)->Iterator: # of the 
         yield batch
         call(step)
 
-def _progress_bar(recipe:Recipe, items:int, done:int, progress:bool)->tqdm: # done: epochs
+def _progress_bar(recipe:Recipe, items:int, done:int, progress:bool): # done: epochs
     "A bar over all steps that goes on where the last run stopped."
     steps = _steps(recipe, items)
-    return tqdm(desc='learning prompts', unit='step', disable=not progress,
-                total=steps*recipe.epochs, initial=steps*done)
+    return progress_bar(None, 'learning prompts', progress, unit='step',
+                        total=steps*recipe.epochs, initial=steps*done)
 
-def _show(bar:tqdm, row:dict)->None: # of the history
+def _show(bar, row:dict)->None: # of the history
     "Show epoch, loss and mAP beside a bar."
     shown = {name: f'{row[name]:.3g}' for name in ('epoch', 'loss', 'val_map') if name in row}
     bar.set_postfix(shown, refresh=False)

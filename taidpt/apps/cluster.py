@@ -18,13 +18,13 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
-from tqdm.auto import tqdm
 
 from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS, files_below
-from ..files import digest, fingerprint, in_command, with_remedy, write_whole
+from ..files import (
+    digest, fingerprint, in_command, progress_bar, with_remedy, write_whole)
 from ..nounfilter import NounFilter
 from ..predict import Predictor, model_identity
 from ..text.corpora import read_captions
@@ -315,7 +315,8 @@ def _do(
     left = _outdated(tasks)
     if not left: return []
     results = _on_ray(worker, left, ray) if ray else map(_Worker(*worker), left)
-    bar = tqdm(results, 'files', len(tasks), initial=len(tasks) - len(left), disable=not progress)
+    bar = progress_bar(results, 'files', progress, total=len(tasks),
+                       initial=len(tasks) - len(left))
     done = sorted(bar, key=lambda task: task['name'])
     _check_done(done, len(tasks))
     return done

@@ -23,13 +23,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .console import as_table, check_ours
 from ..calibrate import calibration_gain, held_out_tags
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import model_view
-from ..files import at_home, digest, is_url, shown, write_whole
+from ..files import at_home, digest, is_url, progress_bar, shown, write_whole
 from ..metrics import Interval, Measured, average_precision, tags_of
 from ..predict import Predictor
 from ..tags import Rule, Tag
@@ -230,8 +229,8 @@ def _cards(
     views = _views(model, [found.picture for found in photos])
     cards = []
     with _thumbnails(page, len(photos)) as folder:
-        for found, (view, maps) in tqdm(zip(photos, views), 'report', len(photos),
-                                        disable=not progress):
+        for found, (view, maps) in progress_bar(zip(photos, views), 'report', progress,
+                                                total=len(photos)):
             card = _card(found, dict(zip(names, maps)), numbers)
             card['photo'] = _thumbnail(view, folder)
             card['file'] = _address(found.picture, page) if folder else None

@@ -27,8 +27,8 @@ from ..encoders.pictures import (
     UnreadablePicture, as_pictures, check_files, fault_of, full_batches, is_there, other_kinds,
     picture_identity, read_pixels)
 from ..files import (
-    at_home, content_digest, digest, is_url, join_labels, locked, name_beside, shown,
-    with_remedy, write_whole)
+    at_home, content_digest, digest, is_url, join_labels, locked, name_beside, progress_bar,
+    shown, with_remedy, write_whole)
 from ..metrics import as_array
 from ..tags import Rule, Tag
 
@@ -542,7 +542,7 @@ def _growing(pictures:Sequence, first:int, most:int)->Iterator[Sequence]:
         start += size
         size = min(2*size, most)
 
-def _clear(bar)->None: # of tqdm
+def _clear(bar)->None: # of `progress_bar`
     "Take a bar off the screen, where lines will be printed; it comes back below them."
     if not bar.disable and sys.stderr.isatty(): bar.clear()
 
@@ -556,11 +556,10 @@ def iter_tags(
 )->Iterator[TaggedPictures]: # of some pictures after the others
     """Tags as they come. `UnreadablePicture` before the first, by `check_files`; or after the tags
     of the pictures before it, if only its decoding fails."""
-    from tqdm.auto import tqdm          # late, as it reads its settings when it is imported
     if on_error == 'raise': check_files(kept.new(pictures) if kept else pictures, progress)
     parts = _growing(pictures, 8, at_once) if tagging.independent else [pictures]
     nothing = np.empty((0, len(tagging.names)), np.float32)
-    with tqdm(total=len(pictures), desc='pictures', disable=not progress) as bar:
+    with progress_bar(None, 'pictures', progress, total=len(pictures)) as bar:
         for some in parts:
             part = _Part(some, kept)
             error = None

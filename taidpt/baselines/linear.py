@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .concepts import ClassVectors
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
+from ..files import progress_bar
 from ..learner import class_means
 from ..losses import LOSSES
 from ..scores import global_scores
@@ -77,7 +77,7 @@ def _train_head(model:'TextLinear', h:Tensor, y:Tensor, progress:bool=False)->Te
     weight = F.normalize(start.to(h), dim=1).requires_grad_()
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()      # most classes are absent
     optimizer = torch.optim.Adam([weight, bias], model.lr)
-    for _ in tqdm(range(model.epochs), 'training the head', disable=not progress):
+    for _ in progress_bar(range(model.epochs), 'training the head', progress):
         order = torch.randperm(len(h), generator=rng, device=h.device)
         for rows in order.split(model.batch_size):
             noise = model.noise*torch.randn(h[rows].shape, generator=rng, device=h.device)

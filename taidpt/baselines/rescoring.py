@@ -12,11 +12,11 @@ from functools import lru_cache
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from ..clip import picture_batches, reference_photos
 from ..encoders.pictures import open_rgb
 from ..ensemble import check_independent
+from ..files import progress_bar
 from ..tiles import files_or_pil
 from ..predict import Predictor, Wrapper
 from ..scores import fuse
@@ -123,7 +123,7 @@ class Rescored(Wrapper):
         scores, boxes = self.first_look(pictures, on_error, progress)
         regions = list(_likely_regions(scores, boxes, self.likely).items())
         opened = lru_cache(1)(lambda i: open_rgb(pictures[i]))  # its regions follow each other
-        for start in tqdm(range(0, len(regions), 64), 'second look', disable=not progress):
+        for start in progress_bar(range(0, len(regions), 64), 'second look', progress):
             some = regions[start:start + 64]
             cut = [_cut(opened(i), box, self.clip.preprocess) for (i, box), _ in some]
             second = self.model.predict(cut, progress=False)

@@ -14,14 +14,13 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from .coop import PICTURE_LOSSES, check_labels, pictures_digest
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..encoders.features import FeatureStore, to_device
 from ..encoders.pictures import as_pictures
-from ..files import digest
+from ..files import digest, progress_bar
 from ..losses import scaled_loss
 from ..predict import (
     PicturesAndLabels, Predictor, check_functions, learn_at_once, validation)
@@ -48,7 +47,7 @@ def _fine_tuned(
     steps = model.epochs * math.ceil(len(f) / model.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
-    for _ in tqdm(range(model.epochs), 'fine-tuning the cache', disable=not progress):
+    for _ in progress_bar(range(model.epochs), 'fine-tuning the cache', progress):
         order = to_device(torch.randperm(len(f), generator=rng), f.device)
         for index in order.split(model.batch_size):
             cost = loss(model.scores_with(f[index], keys), y[index])

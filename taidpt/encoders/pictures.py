@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..files import (
-    LIMITS, at_home, check_limit, digest, file_identity, is_url, shown, with_remedy)
+from taidpt.files import (
+    LIMITS, at_home, check_limit, digest, file_identity, is_url, progress_bar, shown,
+    with_remedy)
 
 if TYPE_CHECKING: from torch import Tensor
 
@@ -495,11 +496,10 @@ def check_files(
     progress:bool=True, # a bar, if it takes more than a second
 ) -> None:
     "Raise `UnreadablePicture` that names the files that cannot be read; most are not decoded."
-    from tqdm.auto import tqdm          # late, as it reads its settings when it is imported
     files = [name for name in pictures if isinstance(name, (str, Path)) and not is_url(name)]
     with ThreadPoolExecutor(8) as pool: # as the disk of another machine may be slow to answer
         looks = pool.map(_seems_whole, files)
-        whole = list(tqdm(looks, 'looking', len(files), delay=1, disable=not progress))
+        whole = list(progress_bar(looks, 'looking', progress, total=len(files), delay=1))
     doubtful = [fault_of(file) for file, seems in zip(files, whole) if not seems]
     faults = list(filter(None, doubtful))
     if faults: raise unreadable(_told(faults))

@@ -95,7 +95,7 @@ def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
     for weight in np.linspace(0, 1, 11).round(1).tolist():
         name = f'local weight {weight}'
         if weight == .5: name += ' (as published)'
-        scores = [fuse(*cell.branches, 1 - weight) for cell in cells]
+        scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
         found['branches', name] = measured(m.test, scores).each
     return found
 

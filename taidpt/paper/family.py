@@ -21,7 +21,6 @@ from pkgutil import resolve_name
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from .. import __version__
 from ..baselines.concepts import TextConcepts
@@ -32,7 +31,8 @@ from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..encoders.features import FeatureStore
 from ..attention import Attended
-from ..files import DATA, at_home, digest, from_cell, locked, shown, write_whole
+from ..files import (
+    DATA, at_home, digest, from_cell, locked, progress_bar, shown, write_whole)
 from ..learner import TaIDPT
 from ..metrics import Interval, Measured
 from ..nounfilter import NounFilter
@@ -498,7 +498,7 @@ def _measure(
     every = [(name, relative) for name in chosen
              for relative in (False, True) if family.members[name].relative or not relative]
     rows = []
-    for name, relative in tqdm(every, 'methods', disable=not progress):
+    for name, relative in progress_bar(every, 'methods', progress):
         row = family.row(name, relative, *names, over)
         keep_results(out, [row])
         rows.append(row)
