@@ -94,6 +94,8 @@ def test_equations_need_no_script(site):
     signs = docs_module('mathfont').signs(site)
     missing = {sign for sign in signs if ord(sign) not in font}
     assert not missing, 'run docs/mathfont.py'
+    assert '<msqrt>' in read(site/'encoders/towers.html')
+    assert '√' in signs                             # which is in no page's text
     scores = read(site/'06_scores.html')
     assert '<math' in scores
     assert not re.search(r'<script[^>]*src="https?:', scores)
