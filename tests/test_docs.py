@@ -122,6 +122,32 @@ def test_folds_of_exported_code_say_what_they_define(site):
         assert f'>{label}<' in clip
 
 
+@pytest.mark.parametrize('page, name, target', [
+    ('01_classes', 'train', None),                          # a class of COCO, and a command
+    ('03_nounfilter', 'label', None),                       # a method of the page, and a command
+    ('16_visualize', 'compare', None),                      # the page's own, and another module's
+    ('17_calibrate', 'pictures_digest', None),
+    ('paper/rank_pictures', 'note', None),
+    ('apps/learning', 'say', None),                         # a parameter
+    ('baselines/concepts', 'tag', None),
+    ('apps/command', 'tag', None),                          # a command that the page explains
+    ('17_calibrate', 'tag', 'baselines/concepts.html#tag'),
+    ('99_all', 'tag', 'baselines/concepts.html#tag'),
+    ('tutorials/your_own_idea', 'compare', '../paper/family.html#compare'),
+    ('reference/visualize', 'compare', '../16_visualize.html#compare'),
+    ('00_overview', 'TaIDPT', '13_taidpt.html#taidpt')])
+def test_names_lead_to_what_they_mean(site, page, name, target):
+    "Not to what has the same name elsewhere"
+    links = re.findall(rf'<a href="([^"]*)"><code>{name}</code></a>', read(site/f'{page}.html'))
+    assert set(links) == ({target} if target else set())
+
+
+def test_links_hold_no_links(site):
+    for page in site.rglob('*.html'):
+        inside = ' '.join(re.findall('<a [^>]*>(.*?)</a>', read(page), flags=re.DOTALL))
+        assert '<a ' not in inside, page
+
+
 SPINE = sorted(build.nbs.glob('[01]?_*.ipynb'))
 
 
