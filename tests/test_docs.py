@@ -135,7 +135,7 @@ def test_folds_of_exported_code_say_what_they_define(site):
     ('99_all', 'tag', 'baselines/concepts.html#tag'),
     ('tutorials/your_own_idea', 'compare', '../paper/family.html#compare'),
     ('reference/visualize', 'compare', '../16_visualize.html#compare'),
-    ('00_overview', 'TaIDPT', '13_taidpt.html#taidpt')])
+    ('paper/scale', 'TaIDPT', '../13_taidpt.html#taidpt')])
 def test_names_lead_to_what_they_mean(site, page, name, target):
     "Not to what has the same name elsewhere"
     links = re.findall(rf'<a href="([^"]*)"><code>{name}</code></a>', read(site/f'{page}.html'))
