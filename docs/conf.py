@@ -94,9 +94,10 @@ class English(SearchEnglish):
 
 
 def index_sections(app, doctree):
-    "What the index says of a place holds for its section: the search shows the beginning of it"
+    "Entries of the index lead to their section, whose text the search shows, or to the whole page"
     for index in doctree.findall(addnodes.index):
-        section = index.parent['ids'][0]
+        whole = index.parent.parent is doctree
+        section = '' if whole else index.parent['ids'][0]
         index['entries'] = [
             (kind, words, section, *rest) for kind, words, _, *rest in index['entries']]
 
