@@ -18,7 +18,10 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from functools import partial
+from importlib.util import resolve_name
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, NamedTuple, get_args, get_origin
 from uuid import uuid4
 
@@ -72,6 +75,8 @@ ASKED = {
     'paper/speed': 'speed, how fast, latency, benchmarks',
     'paper/speed#On a GPU': 'GPU, CUDA',
     'paper/statements#The gap between texts and pictures': 'modality gap',
+    'baselines/linear#Noise': 'noise and modality gap',
+    '07_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',
 }
 
@@ -345,16 +350,93 @@ def readme() -> str:
 
 # The site's pages
 
+def bound(tree: ast.AST) -> set[str]:
+    "The names that code defines: functions, classes, parameters and variables"
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): found.add(node.name)
+        elif isinstance(node, ast.arg): found.add(node.arg)
+        elif isinstance(node, ast.Assign):
+            targets = [name for target in node.targets for name in ast.walk(target)]
+            found |= {name.id for name in targets if isinstance(name, ast.Name)}
+    return found
+
+
+def defines(module: str, name: str) -> bool:
+    return f'{module}.{name}' in index().get(module, {})
+
+
+def imported(tree: ast.AST, package: str = 'taidpt') -> dict[str, str]:
+    "Names that code imports, or takes from a module that it imports -> the module of each"
+    pairs = []
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            module = resolve_name('.'*node.level + (node.module or ''), package)
+            for name in node.names:
+                pairs.append((name.name, module))
+                modules[name.asname or name.name] = f'{module}.{name.name}'
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            pairs.append((node.attr, modules.get(node.value.id, '')))
+    return {name: module for name, module in pairs if defines(module, name)}
+
+
+class Names(NbdevLookup):
+    """nbdev's links for one page. What the page's code defines is no link, nor is the name of a
+    class. If several modules define a name, the page means the one that it imports the name from,
+    or else the one that `taidpt.all` imports it from, or none."""
+    def __init__(self, code: ast.AST, package: str = 'taidpt'):
+        super().__init__()
+        classes = importlib.import_module('taidpt.classes')
+        sets = classes.VOC2007, classes.COCO, classes.NUSWIDE
+        self.own = bound(code).union(*(some.names for some in sets))
+        everything = ast.parse((root/'taidpt/all.py').read_text(encoding='utf-8'))
+        self.modules = imported(everything) | imported(code, package)
+
+    def __getitem__(self, name: str):
+        if name.partition('.')[0] in self.own: return None
+        owners = [module for module in index() if defines(module, name)]
+        if len(owners) > 1: name = f'{self.modules.get(name)}.{name}'
+        return super().__getitem__(name)
+
+    def link_line(self, line: str) -> str:
+        "A line with its links; headings and links stay as they are"
+        if line.startswith('#'): return line
+        parts = re.split(r'(\[[^]]*\]\([^)]*\))', line)
+        parts[::2] = [super(Names, self).link_line(part) for part in parts[::2]]
+        return ''.join(parts)
+
+
+def names_of(path: Path) -> Names:
+    "What names mean in a notebook; `train` on a page that explains `taidpt train` is the command"
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell.source for cell in cells if cell.cell_type == 'code']
+    text = '\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
+    names = Names(ast.Module(sum(map(statements, code), []), []))
+    names.own |= set(re.findall(r'^#+ taidpt (\w+)', text, flags=re.MULTILINE))
+    return names
+
+
+def names_in(module: ModuleType) -> Names:
+    "What names mean in a module's docstrings; what it defines is explained in its notebook"
+    names = Names(ast.parse(inspect.getsource(module)), module.__package__)
+    prefix = f'{module.__name__}.'
+    defined = {name.removeprefix(prefix) for name in index()[module.__name__]}
+    names.own -= defined
+    names.modules |= dict.fromkeys(defined, module.__name__)
+    return names
+
+
 class Links(NamedTuple):
     "How names in a text become links"
-    link: Callable[[str, str], str]      # text, how far up the root is -> text with links
-    where: dict[str, Path]               # page as nbdev's links spell it -> its path in nbs/
+    link: Callable[[str, str, Names], str]   # text, how far up the root is -> text with links
+    where: dict[str, Path]                   # page as nbdev's links spell it -> its path in nbs/
 
 
 def linker() -> Links:
     "What links public names in a text to the notebook that defines them"
     cfg = get_config()
-    lookup = NbdevLookup()
     address = re.escape(f'{cfg.doc_host}{cfg.doc_baseurl}/')
     ours = re.compile(
         r'\[(`[^`]+`)\]\(' + address + r'((?:[\w-]+/)*[\w-]+)\.html(#[\w.]+)?\)')
@@ -364,12 +446,12 @@ def linker() -> Links:
         name = page.with_suffix('').as_posix().lower()
         where[re.sub(r'(^|/)\d+_', r'\1', name)] = page
 
-    def link(text: str, up: str = '') -> str:
+    def link(text: str, up: str, names: Names) -> str:
         def to_page(found):
             name, page, anchor = found.groups('')
             target = f'{up}{where[page].with_suffix(".html")}{anchor}'
             return f'<a href="{target}"><code>{name[1:-1]}</code></a>'
-        linked = (lookup.linkify(text) or text) if text else ''
+        linked = (names.linkify(text) or text) if text else ''
         return ours.sub(to_page, linked)
 
     return Links(link, where)
@@ -433,15 +515,14 @@ def prose(text: str, page: Path, link: Callable) -> str:
 
 def indexed(page: str, text: str) -> str:
     """A text with entries of the site's index, which its search reads: below the page's title, or
-    above the heading that answers"""
+    the heading that answers"""
     for place, words in ASKED.items():
         name, _, heading = place.partition('#')
         if name != page: continue
         main = ', '.join(f'! {word}' for word in words.split(', '))
         entry = f'```{{index}} {main}\n```'
-        above = rf'^(#+ {re.escape(heading)})'
-        if heading: text = re.sub(above, rf'{entry}\n\n\1', text, flags=re.MULTILINE)
-        else: text = re.sub(r'\A(# .+\n)', rf'\1\n{entry}\n', text)
+        title = rf'^#+ {re.escape(heading)}.*' if heading else r'\A# .+'
+        text = re.sub(title, rf'\g<0>\n\n{entry}', text, flags=re.MULTILINE)
     return text
 
 
@@ -450,6 +531,7 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     page = path.relative_to(nbs)
     nb = visible(path)
     nb.cells[0].source = with_colab(path, nb.cells[0].source)
+    link = partial(link, names=names_of(path))
     anchored = set()
     cells = []
     for cell in side_by_side(nb.cells):
@@ -555,12 +637,12 @@ def table(f: Callable, link: Callable) -> str:
 
 def index() -> dict:
     "nbdev's index of the package: module -> name -> where it is explained"
+    if str(root) not in sys.path: sys.path.insert(0, str(root))
     return importlib.import_module('taidpt._modidx').d['syms']
 
 
 def modules() -> dict[str, list[str]]:
     "Public names of each module, methods with their class, also those that are added elsewhere"
-    if str(root) not in sys.path: sys.path.insert(0, str(root))
     found = {}
     for module, owned in index().items():
         names = [name.removeprefix(f'{module}.') for name in owned]
@@ -649,9 +731,10 @@ def reference(links: Links):
             f'# {short}\n\n{module.__doc__}. The notebook that explains it: '
             f'[{page.stem}](../{page.as_posix()}).\n\n'
             f'```python\nfrom {name} import *\n```\n\n')
+        link = partial(links.link, names=names_in(module))
         for one in public:
             thing = found_in(module, one)
-            if thing is not None: text += entry(one, thing, owner, links.link)
+            if thing is not None: text += entry(one, thing, owner, link)
         (pages/'reference'/f'{short}.md').write_text(text, encoding='utf-8')
 
 

@@ -11,6 +11,7 @@ from docutils.nodes import SkipNode
 from latex2mathml.converter import convert
 from pygments.lexers import PythonLexer
 from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
+from sphinx import addnodes
 from sphinx.search.en import SearchEnglish
 
 # Sphinx makes millions of nodes, which stay: a fifth of its time would go into looking for some
@@ -90,6 +91,15 @@ class English(SearchEnglish):
     def __init__(self, options):
         super().__init__(options)
         self.stem = cache(super().stem)
+
+
+def index_sections(app, doctree):
+    "Entries of the index lead to their section, whose text the search shows, or to the whole page"
+    for index in doctree.findall(addnodes.index):
+        whole = index.parent.parent is doctree
+        section = '' if whole else index.parent['ids'][0]
+        index['entries'] = [
+            (kind, words, section, *rest) for kind, words, _, *rest in index['entries']]
 
 
 # What the theme makes of a page, each by its name and what the template is given
@@ -248,6 +258,7 @@ def site_files(folder):
 
 def setup(app):
     "Browsers draw MathML by themselves: pages need no script from elsewhere"
+    app.connect('doctree-read', index_sections)
     app.connect('html-page-context', edit_nothing)
     app.connect('html-page-context', lean_body)
     app.connect('html-page-context', figures)

@@ -30,6 +30,7 @@ def signs(site: Path) -> set[str]:
         text = page.read_text(encoding='utf-8')
         for equation in re.findall('<math.*?</math>', text, re.DOTALL):
             found |= set(html.unescape(re.sub('<[^>]+>', '', equation)))
+            if re.search('<m(sqrt|root)', equation): found.add('√')       # the browser draws it
     return {sign for sign in found if not sign.isspace()}
 
 

@@ -94,6 +94,8 @@ def test_equations_need_no_script(site):
     signs = docs_module('mathfont').signs(site)
     missing = {sign for sign in signs if ord(sign) not in font}
     assert not missing, 'run docs/mathfont.py'
+    assert '<msqrt>' in read(site/'encoders/towers.html')
+    assert '√' in signs                             # which is in no page's text
     scores = read(site/'06_scores.html')
     assert '<math' in scores
     assert not re.search(r'<script[^>]*src="https?:', scores)
@@ -118,6 +120,32 @@ def test_folds_of_exported_code_say_what_they_define(site):
     of_class = 'The code of reference_photos, FrozenCLIP'
     for label in (of_class, 'The code of encode_sentences', 'Helpers'):
         assert f'>{label}<' in clip
+
+
+@pytest.mark.parametrize('page, name, target', [
+    ('01_classes', 'train', None),                          # a class of COCO, and a command
+    ('03_nounfilter', 'label', None),                       # a method of the page, and a command
+    ('16_visualize', 'compare', None),                      # the page's own, and another module's
+    ('17_calibrate', 'pictures_digest', None),
+    ('paper/rank_pictures', 'note', None),
+    ('apps/learning', 'say', None),                         # a parameter
+    ('baselines/concepts', 'tag', None),
+    ('apps/command', 'tag', None),                          # a command that the page explains
+    ('17_calibrate', 'tag', 'baselines/concepts.html#tag'),
+    ('99_all', 'tag', 'baselines/concepts.html#tag'),
+    ('tutorials/your_own_idea', 'compare', '../paper/family.html#compare'),
+    ('reference/visualize', 'compare', '../16_visualize.html#compare'),
+    ('paper/scale', 'TaIDPT', '../13_taidpt.html#taidpt')])
+def test_names_lead_to_what_they_mean(site, page, name, target):
+    "Not to what has the same name elsewhere"
+    links = re.findall(rf'<a href="([^"]*)"><code>{name}</code></a>', read(site/f'{page}.html'))
+    assert set(links) == ({target} if target else set())
+
+
+def test_links_hold_no_links(site):
+    for page in site.rglob('*.html'):
+        inside = ' '.join(re.findall('<a [^>]*>(.*?)</a>', read(page), flags=re.DOTALL))
+        assert '<a ' not in inside, page
 
 
 SPINE = sorted(build.nbs.glob('[01]?_*.ipynb'))
