@@ -169,9 +169,11 @@ def bootstrap_ap(
 class Interval(NamedTuple):
     "A number with its confidence interval."
     value:float # as measured
-    low:float
+    low:float # both limits are NaN if there is no interval
     high:float
-    def __str__(self): return f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
+    def __str__(self):
+        if np.isnan(self.low): return f'{self.value:.1f} [–]'
+        return f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
 
 def bootstrap_interval(
     value:float, # as measured
@@ -325,12 +327,13 @@ class Measured:
         return bootstrap_interval(more, self.drawn - over.drawn, lowest=-100)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
-        "Average precision of each class with a positive, mean of all runs."
+        "Average precision of each class with a positive, mean of all runs; of one: no interval."
         ap = self._ap.mean(0)
         drawn = self._drawn_ap.mean(0)
         intervals = {}
         for c,(name, count) in enumerate(zip(self.names, self.counts)):
-            if count: intervals[name] = bootstrap_interval(ap[c], drawn[:, c])
+            if count > 1: intervals[name] = bootstrap_interval(ap[c], drawn[:, c])
+            elif count: intervals[name] = Interval(float(ap[c]), np.nan, np.nan)
         return intervals
 
     def f1(self,

@@ -1,5 +1,5 @@
 """A table of tags goes on from what is there: a run each night reads and encodes what is new or has
-changed, and nothing else."""
+changed, and nothing else, and each row that is there stays."""
 import csv
 import errno
 import os
@@ -68,7 +68,7 @@ def stopped_after_8() -> Iterator[list[int]]:
 
 
 def rows(path='tags.csv') -> dict[str, dict]:
-    with open(path, newline='', encoding='utf-8') as f:
+    with open(path, newline='', encoding='utf-8-sig') as f:
         return {Path(row['picture']).name: row for row in csv.DictReader(f)}
 
 
@@ -97,21 +97,46 @@ def test_one_new_one_gone_one_changed_in_place(night, folder):
     assert (status, read, encoded) == (0, [PHOTOS[2].name, PHOTOS[4].name], 2)
     assert '2 of 4 pictures' in err
     found = rows()
-    assert list(found) == [photo.name for photo in PHOTOS[1:5]]
+    assert list(found) == [photo.name for photo in PHOTOS[:5]]     # the new one below the others
     head = len(Path('.tags.csv.scores').read_bytes().split(b'\n')[0]) + 1
     assert Path('.tags.csv.scores').stat().st_size == head + 4*(16 + 2*4 + 4)
     night('--scores', out='anew.csv')                       # as of a run that begins
     for name, row in rows('anew.csv').items():
-        assert row['tags'] == found[name]['tags']
+        if name != changed.name: assert row['tags'] == found[name]['tags']
         for column in ('person', 'dog'):
             assert float(row[column]) == pytest.approx(float(found[name][column]), abs=2e-4)
 
 
 def test_scores_stay_where_only_thresholds_change(night):
+    "Rows stay, too; without the table, all are written anew from the scores"
     night(threshold=-9)
+    before = Path('tags.csv').read_bytes()
     assert {row['tags'].count(',') for row in rows().values()} == {1}
+    status, read, encoded, err = night(threshold=9)
+    assert (status, read, encoded) == (0, [], 0) and 'tags.csv: 4 of 4 pictures keep their' in err
+    assert Path('tags.csv').read_bytes() == before
+    Path('tags.csv').unlink()
     assert night(threshold=9)[1:3] == ([], 0)
     assert {row['tags'] for row in rows().values()} == {''}
+
+
+def test_a_corrected_table_stays(night, folder):
+    "Its tags and its own columns, whatever the model; a new picture gets a row"
+    night('--scores')
+    with open('tags.csv', newline='', encoding='utf-8') as f: head, *table = csv.reader(f)
+    table = [[picture, 'zebra', *others, 'seen'] for picture, _, *others in table]
+    with open('tags.csv', 'w', newline='', encoding='utf-8-sig') as f:      # as of a spreadsheet
+        csv.writer(f, lineterminator='\r\n').writerows([[*head, 'note'], *table])
+    corrected = rows()
+    shutil.copy(PHOTOS[4], folder/'0 new.jpg')
+    for classes in ('person,dog', 'person,cat'):
+        assert night('--scores', classes=classes)[0] == 0
+        found = rows()
+        assert list(found) == [*corrected, '0 new.jpg'] and found['0 new.jpg']['note'] == ''
+        for name, row in corrected.items(): assert found[name].items() >= row.items()
+    Path('tags.csv').write_text('picture,tags\nphotos/a.jpg,dog,a note without a heading\n')
+    status, read, _, err = night()
+    assert (status, read) == (1, []) and 'tags.csv: give each column a heading' in err
 
 
 def test_another_model_scores_all(night):
@@ -252,11 +277,26 @@ def test_parquet_after_a_stop_is_that_of_one_run(night, folder):
     assert Path('tags.parquet').read_bytes() == before
     assert 0 < night('--scores', out='tags.parquet')[2] < 20
     night('--scores', out='anew.parquet')
-    pd.testing.assert_frame_equal(frame(), frame('anew.parquet'), atol=2e-4)
+    anew = frame('anew.parquet')
+    pd.testing.assert_frame_equal(frame().sort_index(), anew.sort_index(), atol=2e-4)
     torn = mock.patch('pyarrow.parquet.write_table', side_effect=OSError('the disk is full'))
     whole = Path('tags.parquet').read_bytes()
     with torn: assert night(out='tags.parquet')[0] == 1
     assert Path('tags.parquet').read_bytes() == whole
+
+
+def test_a_corrected_parquet_stays(night, folder):
+    night(out='tags.parquet')
+    corrected = pd.read_parquet('tags.parquet')
+    corrected['tags'] = [['zebra'] for _ in range(len(corrected))]
+    corrected['note'] = range(len(corrected))
+    corrected.to_parquet('tags.parquet')
+    shutil.copy(PHOTOS[4], folder/'0 new.jpg')
+    assert night(out='tags.parquet')[0] == 0
+    found = pd.read_parquet('tags.parquet')
+    assert [list(tags) for tags in found.tags[:4]] == [['zebra']]*4
+    assert found.note.tolist()[:4] == [0, 1, 2, 3] and np.isnan(found.note[4])
+    assert found.picture[4] == 'photos/0 new.jpg'
 
 
 def test_parquet_needs_pyarrow(night):
@@ -282,7 +322,7 @@ def test_a_database_has_what_the_table_has(night, folder):
         assert set(night('--scores', '--on-error', 'skip', out=out)[1]) == {'=1, b.jpg', "it's.jpg"}
     table = list(rows().values())
     found = [(from_cell(row['picture']), from_cell(row['error'])) for row in table]
-    assert ask('SELECT picture, error FROM pictures') == found
+    assert ask('SELECT picture, error FROM pictures ORDER BY picture') == sorted(found)
     tags = {(from_cell(row['picture']), tag) for row in table for tag in split_labels(row['tags'])}
     assert {*ask('SELECT picture, tag FROM tags')} == tags and tags
     scores = {(from_cell(row['picture']), name, float(row[name]))
@@ -290,8 +330,9 @@ def test_a_database_has_what_the_table_has(night, folder):
     assert {*ask('SELECT picture, class, score FROM scores')} == scores
     assert ask('SELECT count(*) FROM tags JOIN scores ON tags.picture = scores.picture AND tag = '
                'class AND tags.score = scores.score') == [(len(tags),)]
+    before = ask('SELECT * FROM scores')
     night('--on-error', 'skip', out='tags.db')
-    assert ask('SELECT * FROM scores') == []
+    assert ask('SELECT * FROM scores') == before
 
 
 def test_a_database_changes_as_a_whole(night, folder):
@@ -304,9 +345,12 @@ def test_a_database_changes_as_a_whole(night, folder):
     stop = mock.patch('taidpt.apps.tagging._tag_rows', side_effect=[['a row that is torn'], ()])
     with stop: assert night(out='tags.db', threshold=-9)[0] == 1
     assert ask('SELECT * FROM tags') == before and len(before) == 8
-    (folder/PHOTOS[0].name).unlink()
-    assert night(out='tags.db', threshold=-9)[:3] == (0, [], 0)
-    assert len(ask('SELECT * FROM dogs')) == 3 and ask('SELECT * FROM mine') == []
+    with closing(sqlite3.connect('tags.db')) as db, db: db.execute("UPDATE tags SET tag = 'zebra' "
+                                                                   "WHERE tag = 'person'")
+    shutil.copy(PHOTOS[4], folder)
+    assert night(out='tags.db', threshold=-9)[:3] == (0, [PHOTOS[4].name], 1)
+    assert len(ask('SELECT * FROM dogs')) == 5 and ask('SELECT * FROM mine') == []
+    assert ask("SELECT count(*) FROM tags WHERE tag = 'zebra'") == [(4,)]   # a correction stays
 
 
 def test_no_other_database_is_written_to(night):

@@ -314,8 +314,8 @@ _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.
 _Scores = Annotated[bool, Option('--scores', help='Show scores; with --out of all classes.')]
 _Top = Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]
 _Table = Annotated[str|None, Option(metavar='FILE', help=(
-    'A table, a row a picture: .csv, .parquet, or a .db of SQLite; a later run keeps what is '
-    'current.'))]
+    'A table, a row per picture: .csv, .parquet, or a .db of SQLite. A picture that is in it keeps '
+    'its row, corrected or not, whatever the model; others are added.'))]
 _Save = Annotated[str|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-how
@@ -325,13 +325,10 @@ _NOT_OF_TAGGER = ('words', 'member', 'tiles', 'save', 'report', 'clip', 'engine'
 def _check_table(out:str)->None:
     "Raise errors for a table that cannot be written."
     check_writable(out, '.csv', '.parquet', '.db')
-    ending = Path(out).suffix.lower()
-    if ending == '.parquet' and not find_spec('pyarrow'):
+    if Path(out).suffix.lower() == '.parquet' and not find_spec('pyarrow'):
         raise ImportError(f'{out}: a .parquet file takes pip install pyarrow')
-    if ending == '.db':
-        from taidpt.apps.tagging import check_database
-        check_database(out)
-    else: check_ours(out)
+    from taidpt.apps.tagging import check_table
+    check_table(out)
 
 def _check_page(path:str|Path)->None:
     "Raise errors for a page that cannot be written, or would replace something else."
@@ -431,6 +428,12 @@ def _finish(kept:'KeptScores', out:str, total:int)->None: # of pictures
     if kept.taken: say(f'Written: {out}; {kept.taken:,} of {total:,} pictures have the scores of '
                        'an earlier run')
 
+def _keep_table(found:'TaggedPictures', out:str, **show)->None: # as for `save_table`
+    "Write the table, and tell how many pictures keep the rows that it has."
+    stay = found.save_table(out, **show)
+    if stay: say(f'{out}: {stay:,} of {len(found):,} pictures keep their rows; delete rows to have '
+                 'them written anew')
+
 @contextmanager
 def _output(tagging:'Tagging', files:Sequence, top:int|None, scores:bool, as_json:bool,
             out:str|None, report:str|None)->Iterator[_Output]: # files: N pictures
@@ -443,7 +446,7 @@ def _output(tagging:'Tagging', files:Sequence, top:int|None, scores:bool, as_jso
             try: yield output
             finally: output.close()
         found = joined(output.parts)
-        if out: found.save_table(out, **show)
+        if out: _keep_table(found, out, **show)
         if kept: _finish(kept, out, len(files))
     if not any(found.read): raise ValueError('none of the pictures could be read')
     if report: _keep_report(found, report)
@@ -710,8 +713,8 @@ def evaluate(
     names = _row_names(model)
     if member: _own_methods(member)
     known = _ready_all(model, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
-    from taidpt.apps.evaluation import evaluate_model
-    photos = _read_labels(labels, known[0].classes, pictures, on_error)
+    from taidpt.apps.evaluation import all_words, evaluate_model
+    photos = _read_labels(labels, all_words(known), pictures, on_error)
     if len(known) == 1: names = [known[0].title]
     asked = known[0] if len(known) == 1 else dict(zip(names, known))
     found = evaluate_model(

@@ -57,7 +57,7 @@ def _sentences(captions:str|Path|Iterable[str]|None)->Iterable[str]: # as in `la
     if names_files(captions): return gather_captions(captions)
     return read_captions(captions) if isinstance(captions, str | Path) else captions
 
-def _warn_of_unnamed(train:LabeledTexts, captions:Iterable[str])->None:
+def _warn_of_unnamed(train:LabeledTexts, captions:Iterable[str], templates:bool)->None:
     "`ValueError` for a class that is probably misspelled; warn of others that no sentence names."
     missing = [name for name, count in train.counts().items() if not count]
     if not missing: return
@@ -66,8 +66,9 @@ def _warn_of_unnamed(train:LabeledTexts, captions:Iterable[str])->None:
     if slips: raise _unnamed(slips, captions)
     told = with_suggestions(missing[:5], captions)
     more = ', …' if len(missing) > 5 else ''
-    warnings.warn(f'No sentence names {", ".join(told)}{more}: templates such as "a photo '
-                  f'of a {missing[0]}." stand for it', stacklevel=3)
+    instead = 'add captions or synonyms'
+    if templates: instead = f'templates such as "a photo of a {missing[0]}." stand for it'
+    warnings.warn(f'No sentence names {", ".join(told)}{more}: {instead}', stacklevel=3)
 
 def label_captions(
     classes:ClassSet|list[str]|str|Path, # C classes
@@ -86,7 +87,8 @@ def label_captions(
 # %% ../../nbs/apps/learning.ipynb #learning-learner
 def _learner(method:str, loss:str, clip:FrozenCLIP, classes:ClassSet, settings:dict)->Predictor:
     "The model of a method, before `fit`. `ValueError` for another method, or too few classes."
-    if method == 'linear': return TextLinear(clip, classes, loss, templates=True, **settings)
+    if method == 'linear':
+        return TextLinear(clip, classes, loss, **{'templates': True} | settings)
     if method == 'concepts': return TextConcepts(clip, classes, **settings)
     if method != 'prompts':
         raise ValueError(f"method must be 'linear', 'prompts' or 'concepts', not {method!r}")
@@ -179,7 +181,7 @@ def _sentences_for(learner:Predictor, captions, rules:str, every_named:bool, pro
     "The labelled sentences that a model learns from."
     unnamed = not _is_papers(learner)
     train = label_captions(learner.classes, captions, rules, unnamed, progress=progress)
-    if every_named: _warn_of_unnamed(train, _sentences(captions))
+    if every_named: _warn_of_unnamed(train, _sentences(captions), learner.templates)
     say(_told_counts(train))
     return train
 
@@ -197,8 +199,9 @@ def _usual_shares(train:LabeledTexts)->LabeledTexts:
 
 def _fitted(learner:Predictor, train:LabeledTexts, seen:tuple|None, cache:str|Path|None,
             checkpoint:str|Path|None, progress:bool)->Predictor: # with attention
-    "Encode the sentences and the templates once, and learn from them."
-    texts = train.texts + template_sentences(train.classes).texts
+    "Encode the sentences, and the templates if it takes them, once, and learn from them."
+    texts = train.texts
+    if learner.templates: texts = texts + template_sentences(train.classes).texts
     features = encode_sentences(learner.clip, texts, cache, progress)
     how = {}
     if isinstance(learner, TaIDPT): how = {'val': seen, 'checkpoint': checkpoint}
