@@ -172,8 +172,8 @@ class Interval(NamedTuple):
     low:float # both limits are NaN if there is no interval
     high:float
     def __str__(self):
-        if np.isnan(self.low): return f'{self.value:.1f} [–]'
-        return f'{self.value:.1f} [{self.low:.1f}, {self.high:.1f}]'
+        limits = '–' if np.isnan(self.low) else f'{self.low:.1f}, {self.high:.1f}'
+        return f'{self.value:.1f} [{limits}]'
 
 def bootstrap_interval(
     value:float, # as measured

@@ -598,14 +598,14 @@ def _gains_table(methods:Mapping[str, dict], one:bool)->str: # one: they have on
 
 _CHOSEN = ('Of those without training it has the highest mAP; choosing it on these pictures '
            'favours it.')
-_CHOSEN_EACH = 'It has the highest mAP of these; choosing it on these pictures favours it.'
+_CHOSEN_EACH = 'That row has the highest mAP of these; choosing it on these pictures favours it.'
 
 def _gains_lines(figures:Mapping)->list[str]: # of `figures_of`; none without a baseline
     "The gains of all other methods over the baseline, and how it was chosen."
     over, methods = figures['over'], figures['methods']
     if over is None or len(methods) == 1: return []
     one = all(m['over'] == over for m in methods.values())
-    told = over if one else 'the best row without training and with the same words'
+    told = over if one else 'the best untrained row with the same words'
     lines = [f'\nGain in mAP over {told}, on the same draws of the pictures\n',
              _gains_table(methods, one)]
     if figures['over_was_chosen']: lines.append(f'\n{_CHOSEN if one else _CHOSEN_EACH}')
