@@ -213,8 +213,8 @@ def warn_of_rare_classes(
     if not rare: return
     listed = ', '.join(rare[:10])
     if len(rare) > 10: listed += f' and {len(rare) - 10:,} more'
-    warnings.warn(f'Few sentences name these classes: {listed}. They learn from templates and '
-                  'from being negatives; add captions or synonyms for them.', stacklevel=3)
+    warnings.warn(f'Few sentences name these classes: {listed}; add captions or synonyms for '
+                  'them.', stacklevel=3)
 
 # %% ../nbs/02_texts.ipynb #ca7f62c2
 def cap_per_class(
