@@ -573,10 +573,10 @@ def progress_bar(
     progress:bool=True, # False: no bar
     **how, # as `tqdm` takes it
 ): # a `tqdm`
-    "A bar of tqdm, unless the environment's TQDM_DISABLE or `progress` hides it."
+    "A bar of tqdm, unless `progress` or the environment's TQDM_DISABLE hides it."
     from tqdm.auto import tqdm              # late, as it reads the environment when it is imported
-    if not progress: how['disable'] = True
-    return tqdm(items, name, **how)
+    hidden = not progress or bool(os.environ.get('TQDM_DISABLE'))   # tqdm ignores it in notebooks
+    return tqdm(items, name, disable=hidden, **how)
 
 
 # %% ../nbs/files.ipynb #33990a9d
