@@ -58,6 +58,19 @@ def number(text: str) -> Interval:
     return Interval(*map(float, re.findall(r'[+-]?\d+\.\d', text)))
 
 
+@pytest.mark.parametrize('page', ['ablations', 'fig7', 'statements', 'table1'])
+def test_numbers_kept_beside_a_table_are_its_own(page):
+    "The report judges them, so they must round to what the reader sees"
+    kept = {}
+    for cell in nbformat.read(ROOT/f'nbs/paper/{page}.ipynb', as_version=4).cells:
+        for output in cell.get('outputs', []):
+            kept |= output.get('data', {}).get('application/vnd.taidpt.numbers+json', {})
+    seen = shown_by(f'paper/{page}')
+    assert kept
+    for name, (value, low, high) in kept.items():
+        assert low == high or f'{value:+.1f} ({low:+.1f} to {high:+.1f})' in seen, name
+
+
 def close(told: Interval, stored: Interval) -> bool:
     "Within rounding: of the page to tenths, of the file to hundredths"
     return told == pytest.approx(stored, abs=.0561)

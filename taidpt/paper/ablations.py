@@ -55,10 +55,10 @@ def _with_tau(model:TaIDPT, tau_image:float)->TaIDPT:
 def _variant_cell(
     m:Material,
     seed:int, # of the prompts
-    name:str='published', # of the variant
+    name:str='unchanged', # of the variant
     **settings, # of `TaIDPT`, where they are changed
 )->Cell:
-    "Scores of the test pictures by TaI-DPT, as published or with changed settings."
+    "Scores of the test pictures by TaI-DPT, unchanged or with changed settings."
     if not settings: prompts = m.prompts(seed)
     elif settings.keys() == {'tau_image'}:
         tau = settings['tau_image']
@@ -78,11 +78,8 @@ def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group a
     found, standard = {}, _standard(m)
     for value, settings in _ABLATIONS[group].items():
         changed = {name: x for name, x in settings.items() if standard.get(name) != x}
-        if changed: name = f'{group}={value}'.replace(' ', '-')
-        else:
-            name = 'published'
-            recommended = settings.keys() & m.study.clip.recommended.keys()
-            value += " (the CLIP's)" if recommended else ' (as published)'
+        name = f'{group}={value}'.replace(' ', '-') if changed else 'unchanged'
+        if not changed: value += ' (unchanged)'
         cells = [_variant_cell(m, seed, name, **changed) for seed in m.study.seeds]
         found[group, value] = measured(m.test, scores_both(cells))
     return found
@@ -94,14 +91,14 @@ def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
     found = {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
         name = f'local weight {weight}'
-        if weight == .5: name += ' (as published)'
+        if weight == .5: name += ' (unchanged)'
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
         found['branches', name] = measured(m.test, scores).each
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
 def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # by group and CLIP
-    "mAP of the published settings on each CLIP."
+    "mAP of the unchanged settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
         own = Material(replace(m.study, clip=clip), m.name)
@@ -194,7 +191,7 @@ def ablations(
     groups:Sequence[str]|None=None, # such as 'loss', 'CLIP'; None: all
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
-    "Ablations of the published settings. Writes ablations.md and JSON."
+    "Ablations of one setting at a time. Writes ablations.md and JSON."
     chosen = _groups(clips, groups)
     m, found = Material(study, name), {}
     for measure in chosen.values(): found |= measure(m)

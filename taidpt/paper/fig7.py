@@ -71,7 +71,7 @@ def fig7(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
     sizes:Sequence[int]|None=None, # numbers of captions; None: 0, 250, … to all
-    equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as published
+    equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as in the paper
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md, or fig7-steps.md, and JSON."
     m = Material(study, name)
