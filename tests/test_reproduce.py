@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 from taidpt.apps.cli import main
-from taidpt.all import DualCoOp, ZeroShotCLIP, bundled_captions, load_clip
+from taidpt.all import CoOp, DualCoOp, ZeroShotCLIP, bundled_captions, load_clip
 from taidpt.baselines.coop import PicturePrompts
 from taidpt.datasets.benchmarks import write_miniature
 from taidpt.encoders.weights import Prepared
@@ -208,6 +208,21 @@ def test_coop_augments(what, data, tmp_path, monkeypatch):
     ]
     assert rows[0] != rows[1]
     assert coop_change(Study(load_clip(device='cpu'), tmp_path, data)).keywords == {'size': 224}
+
+
+@pytest.mark.parametrize('what', ['fig6', 'table2'])
+def test_epochs_of_coop(what, data, tmp_path, monkeypatch):
+    "More pictures per class mean more epochs, as in CoOp's code, unless epochs are given"
+    asked = []
+    def quick(*args, epochs, **settings):
+        asked.append(epochs)
+        return CoOp(*args, epochs=1, **settings)
+
+    monkeypatch.setattr(f'taidpt.paper.{what}.CoOp', quick)
+    how = dict(seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1, 2))
+    reproduce(what, data, **how)
+    reproduce(what, data, **how, coop={'epochs': 3})
+    assert asked == [50, 100, 3, 3]
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from taidpt.metrics import Interval
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study
 from taidpt.text.corpora import bundled_captions
+from taidpt.zeroshot import ZeroShotCLIP
 
 
 def shared_data():
@@ -114,6 +115,28 @@ def miniature_photos(classes, min_shots, names=None, halve=False):
     pool = pool[few_shot(pool.labels, min_shots, classes=pool.classes)]
     if halve: pool = joined(with_classes(coco, names), pool)
     return pool, with_classes(test, names)
+
+
+def zero_shot(scene):
+    """mAP of zero-shot CLIP on an experiment's test photos, alone and with DPT, by method and 0
+    shots."""
+    found, test = {}, scene.test
+    for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
+        model = ZeroShotCLIP(scene.study.clip, test.classes, local=local)
+        cell = scene.study.cell(f'zero-shot-{local}', test, model)
+        found |= scene.measured(0, {name: [cell.both]})
+    return found
+
+
+def marked(found):
+    """Results with † behind each method that learns at the embedded CLIP's scale of 1, which was
+    chosen on the photos of these pages."""
+    return {(f'{m} †' if 'TaI' in m else m, k): result for (m, k), result in found.items()}
+
+
+def gain_text(gain):
+    "A gain as text, with its interval."
+    return f'{gain.value:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})'
 
 
 NUMBERS = 'application/vnd.taidpt.numbers+json'

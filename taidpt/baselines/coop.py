@@ -151,7 +151,7 @@ class CoOp(PicturePrompts):
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         n_ctx:int=16, # M, learned vectors before the class name
         lr:float|None=None, # full learning rate; None: what the CLIP recommends, else 0.002
-        epochs:int=50, # passes over the pictures
+        epochs:int=50, # passes over the pictures; of CoOp's code for one picture a class
         batch_size:int=32, # pictures a step
         scale:float=4.0, # factor on the cosines before the loss
         tau_image:float=0.025, # tau_s of Eq. 6

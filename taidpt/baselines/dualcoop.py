@@ -27,7 +27,7 @@ from ..tags import Thresholds
 from ..training import Recipe, more_than
 
 # %% ../../nbs/baselines/dualcoop.ipynb #du-006
-DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # as published
+DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # of the published code
 
 def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->Tensor: # N × C
     "How much more positions, N × J × D, look like positive than negative prompts, C × D; logits."
@@ -47,7 +47,7 @@ class DualCoOp(PicturePrompts):
     local, pos_embed = True, False
 
     def __init__(self,
-        clip:FrozenCLIP, # as published `load_clip('RN101', 'openai', image_size=448, crop=False)`
+        clip:FrozenCLIP, # in Table 3 `load_clip('RN101', 'openai', image_size=448, crop=False)`
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
         n_ctx:int=16, # M, learned vectors before the class name
         lr:float|None=None, # full learning rate; None: what the CLIP recommends, else 0.002
@@ -59,7 +59,7 @@ class DualCoOp(PicturePrompts):
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`
-        weight_grad:bool=True, # False: constant factors in the loss, as published
+        weight_grad:bool=True, # False: constant factors in the loss, as in the published code
     ):
         "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)

@@ -12,7 +12,7 @@ from functools import partial
 from ..baselines.coop import CoOp
 from ..metrics import Measured
 from .augment import cropped, picture_side
-from .published import COOP_WEIGHT
+from .published import COOP_WEIGHT, coop_epochs
 from .study import Material, Scene, Study, scene, scores_alone, scores_both, together
 
 # %% ../../nbs/paper/fig6.ipynb #fig6-007
@@ -38,7 +38,7 @@ def fig6(
     study:Study, # CLIP, folder, data, seeds
     name:str='voc2007', # data set
     shots:Sequence[int]|None=None, # pictures per class; None: 1 to 16, in a miniature 1 and 2
-    coop:dict|None=None, # settings of `CoOp`
+    coop:dict|None=None, # settings of `CoOp`; without epochs, `coop_epochs`
     pictures:Scene|None=None, # pictures in place of the data set's
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
     augment:bool|None=None, # CoOp crops and mirrors pictures; None: on whole data sets
@@ -50,8 +50,9 @@ def fig6(
     change = coop_change(study, augment)
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
     found = seen.measured(0, {'TaI': [tai.alone], 'TaI-DPT': [tai.both]})
-    new = partial(CoOp, study.clip, seen.test.classes, local=True, **(coop or {}))
     for k in shots:
+        settings = {'epochs': coop_epochs(k)} | (coop or {})
+        new = partial(CoOp, study.clip, seen.test.classes, local=True, **settings)
         cells = seen.runs(f'{group}.CoOp', k, new, change=change)
         found |= seen.measured(k, {
             'CoOp': scores_alone(cells),

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'DUALCOOP', 'DUALCOOP_PART', 'DUALCOOP_WEIGHT', 'COOP_WEIGHT', 'METHODS', 'PUBLISHED_MAP', 'SHARES',
-           'PUBLISHED', 'PublishedRun', 'published_settings', 'is_published_clip']
+           'PUBLISHED', 'PublishedRun', 'published_settings', 'coop_epochs', 'is_published_clip']
 
 # %% ../../nbs/paper/published.ipynb #published-003
 from collections.abc import Iterable
@@ -75,6 +75,14 @@ DUALCOOP_PART = {'voc2007': .5, 'coco': .5, 'nuswide': .6}  # of a picture's are
 # %% ../../nbs/paper/published.ipynb #published-weights-1
 DUALCOOP_WEIGHT = .9                        # of DualCoOp* in the sum with TaI-DPT
 COOP_WEIGHT = .5                            # of CoOp-DPT; the authors' unused setting has 0.6
+
+# %% ../../nbs/paper/published.ipynb #published-coop-1
+def coop_epochs(
+    shots:int, # labelled pictures per class
+)->int:
+    "Epochs of CoOp's code for RN50; five shots, which it does not list, get those of four."
+    if shots == 1: return 50
+    return 100 if shots <= 5 else 200
 
 # %% ../../nbs/paper/published.ipynb #published-clip-1
 _PUBLISHED_CLIPS = { # where the weights are from, and how pictures are prepared

@@ -16,7 +16,7 @@ from ..baselines.tipadapter import TipAdapter
 from ..datasets.samples import LASO_NOVEL
 from ..metrics import Measured
 from .fig6 import coop_change, coop_notes
-from .published import COOP_WEIGHT, PUBLISHED
+from .published import COOP_WEIGHT, PUBLISHED, coop_epochs
 from taidpt.paper.study import (
     Cell, Material, Scene, Study, scene, scores_alone, scores_both, together,
 )
@@ -27,13 +27,14 @@ def _table2_scores(
     seen:Scene, # pictures
     tai:Cell, # of TaI-DPT
     shots:int, # pictures per class
-    coop:dict, # settings of `CoOp`
+    coop:dict, # settings of `CoOp`; without epochs, `coop_epochs`
     change:partial|None, # how CoOp's pictures change
     weight:float, # of CoOp-DPT in the ensemble
 )->dict[str, list[Tensor]]: # of each method and seed
     "Scores of the methods that learn from some pictures of each class."
     clip, classes = seen.study.clip, seen.test.classes
-    new = partial(CoOp, clip, classes, local=True, **coop)
+    settings = {'epochs': coop_epochs(shots)} | coop
+    new = partial(CoOp, clip, classes, local=True, **settings)
     cells = seen.runs('table2.CoOp', shots, new, change=change)
     scores = {'CoOp': scores_alone(cells), 'CoOp-DPT': scores_both(cells)}
     for method, epochs in {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}.items():
@@ -56,7 +57,7 @@ def _write_table2(seen:Scene, found:dict[tuple, Measured], notes:list[str])->Non
 def table2(
     study:Study, # CLIP, folder, data, seeds
     shots:Sequence[int]|None=None, # pictures per class; None: 1 and 5, in a miniature 1 and 2
-    coop:dict|None=None, # settings of `CoOp`
+    coop:dict|None=None, # settings of `CoOp`; without epochs, `coop_epochs`
     pictures:Scene|None=None, # pictures in place of COCO's
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
     augment:bool|None=None, # CoOp crops and mirrors pictures; None: on the whole of COCO
