@@ -54,8 +54,8 @@ def normalize_scores(
 # %% ../nbs/15_ensemble.ipynb #13-013
 def _checked_weights(weights:Sequence[float]|None, n:int)->Tensor: # n, with the sum 1
     "Weights of n members; `ValueError` for another number, or any that cannot be weights."
-    w = torch.ones(n) if weights is None else torch.as_tensor(weights)
-    w = w.to(torch.float64)
+    w = torch.ones(n) if weights is None else weights
+    w = torch.as_tensor(w, dtype=torch.float64)
     if w.shape != (n,) or (w < 0).any() or not 0 < w.sum() < torch.inf: raise ValueError(
         f'{n} members need as many weights, finite, none negative and not all zero, got {weights}.')
     return w / w.sum()

@@ -173,7 +173,7 @@ def _encoded(clip:FrozenCLIP, classes:ClassSet, val:LabeledPictures|None, progre
         raise ValueError(f'{e.what} Take its line out of {table}.') from None
 
 def _is_papers(learner:Predictor)->bool:
-    "Whether this is TaI-DPT as published, which learns from sentences with a class alone."
+    "Whether this is TaI-DPT with the paper's loss, which learns from sentences with a class alone."
     return isinstance(learner, TaIDPT) and learner.loss == 'ranking'
 
 def _sentences_for(learner:Predictor, captions, rules:str, every_named:bool, progress:bool,
