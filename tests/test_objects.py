@@ -280,7 +280,7 @@ def test_a_loss_that_cannot_be_hashed():
 def test_an_interrupted_fit_leaves_no_model(before, tmp_path):
     model = prompts(epochs=3)
     if before: model.fit(TEXTS, progress=False)
-    with mock.patch('taidpt.training.tqdm.set_postfix', side_effect=[None, KeyboardInterrupt]), \
+    with mock.patch('tqdm.auto.tqdm.set_postfix', side_effect=[None, KeyboardInterrupt]), \
             pytest.raises(KeyboardInterrupt):
         model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
     with pytest.raises(RuntimeError, match='learned nothing yet'): scores(model)
