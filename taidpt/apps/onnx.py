@@ -81,7 +81,7 @@ class Tagger:
         try:
             self.session = _session(content, threads)
             self._take(json.loads(self.session.get_modelmeta().custom_metadata_map['taidpt']))
-        except Exception as e:                              # of ONNX Runtime, too  # noqa: BLE001
+        except Exception as e:                              # of ONNX Runtime, too
             raise ValueError(f'{self.path}: no tagger of this version ({e!r:.300})') from e
 
     def _take(self, about:dict): # from JSON
