@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 
 from taidpt.apps.onnx import Tagger
 
+
 @pytest.fixture(scope='module')
 def file(tmp_path_factory) -> Path:
     "A tagger of two classes"
@@ -67,14 +68,10 @@ def test_a_tagger_opens_no_other_file(length, tmp_path, monkeypatch):
     (tmp_path/'w.bin').write_bytes(weights.raw_data)
     weights.ClearField('raw_data')
     weights.data_location = onnx.TensorProto.EXTERNAL
-    entry = weights.external_data.add(key='location', value='w.bin')
+    weights.external_data.add(key='location', value='w.bin')
     path = tmp_path/'a.onnx'
     content = model.SerializeToString()
-    key = b'\n\x08location'
-    assert entry.SerializeToString().startswith(key)
-    if length != key[1:2]:                              # outer lengths would change, too
-        content = content.replace(key, b'\n' + length + b'location')
-    path.write_bytes(content)
+    path.write_bytes(content.replace(b'\x08location', length + b'location'))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(onnxruntime, 'InferenceSession', None)              # none is made
     with pytest.raises(ValueError, match='a.onnx.*in another file'): Tagger(path)
