@@ -55,7 +55,7 @@ class _Pixels:
 
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
 def _session(content:bytes, threads:int|None): # of a file -> onnxruntime.InferenceSession
-    "Open a graph. Raises `ValueError` if its weights are in another file, and ONNX Runtime's errors."
+    "Open a graph. `ValueError` if its weights are elsewhere; ONNX Runtime's own errors."
     import onnxruntime as ort
     if b'\x08location' in content or b'\0location' in content: # behind the length of the word
         raise ValueError('its weights are in another file')
