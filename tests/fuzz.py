@@ -32,7 +32,6 @@ from safetensors.torch import save_file
 from taidpt.all import (
     ClassSet, Ensemble, LabeledTexts, NounFilter, TaIDPT, TextConcepts, Thresholds, Tiled,
     load_model, read_captions, read_labels)
-from taidpt.apps.onnx import _SEAL, Tagger, _sealed
 from taidpt.clip import load_clip, picture_batches
 from taidpt.datasets.benchmarks import _captions_by_id, read_caption_ids
 from taidpt.encoders.features import load_features, stored_features
@@ -126,21 +125,15 @@ def mean_colour() -> onnx.GraphProto:
 
 
 def tagger() -> bytes:
-    "A graph that looks at the mean colour, with the words and the checksum of a tagger"
-    words = dict(
-        format='taidpt-tagger', filter='BICUBIC', classes=['cat', 'dog'], thresholds=[.1, .2],
-        mean=[.5]*3, std=[.5]*3, crop=True, draft=False)
+    "A tagger that looks at the mean colour"
+    pixels = dict(size=[8, 8], crop=True, filter='BICUBIC', mean=[.5]*3, std=[.5]*3)
+    about = dict(
+        classes=['cat', 'dog'], thresholds=[.1, .2], relative=True, calibration=None,
+        pixels=pixels, draft=False)
     opset = helper.make_opsetid('', 17)
-    opset.ClearField('domain')
     model = helper.make_model(mean_colour(), opset_imports=[opset], ir_version=8)
-    texts = {name: x if isinstance(x, str) else json.dumps(x) for name, x in words.items()}
-    helper.set_model_props(model, texts)
-    return _sealed(model.SerializeToString())
-
-
-def unsealed() -> bytes:
-    "The same without its checksum"
-    return tagger().rpartition(_SEAL)[0]
+    helper.set_model_props(model, {'taidpt': json.dumps(about)})
+    return model.SerializeToString()
 
 
 def picture(kind: str) -> bytes:
@@ -229,7 +222,6 @@ SEEDS = {
     'checkpoint': lambda: [('a.pth', saved(checkpoint, '.pth'))],
     'ids': id_files,
     'coco': lambda: [('a.json', COCO)],
-    'tagger': lambda: [('a.onnx', tagger())],
     'pictures': picture_files,
 }
 
@@ -281,7 +273,6 @@ READERS = {
     'checkpoint': lambda path: import_checkpoint(path, clip(), PETS),
     'ids': read_caption_ids,
     'coco': lambda path: list(_captions_by_id(path, [3])),
-    'tagger': lambda path: Tagger(path, threads=1).predict(Image.new('RGB', (9, 8))),
     'pictures': lambda path: list(picture_batches(clip(), [path], progress=False)),
 }
 
@@ -407,7 +398,6 @@ def spoil_header(content: bytes, rng: random.Random) -> bytes:
 def one_case(reader: str, rng: random.Random) -> tuple[str, bytes]:
     "Name and content of a spoilt file"
     name, content = rng.choice(seeds(reader))
-    if reader == 'tagger' and rng.random() < .7: return name, _sealed(spoil(unsealed(), rng))
     by_header = reader.endswith('_header') or (reader == 'vectors' and rng.random() < .7)
     spoilt = spoil_header(content, rng) if by_header else spoil(content, rng)
     return name, spoilt

@@ -6,99 +6,19 @@ import os
 import re
 import sys
 
-import numpy as np
-import onnx
 import pytest
 import torch
 from conftest import ROOT, run
-from fuzz import picture, unsealed
-from onnx import helper, numpy_helper
+from fuzz import picture
 
 from taidpt.all import ClassSet, read_captions
-from taidpt.apps.onnx import Tagger, _sealed
 from taidpt.apps.tagging import TaggedPictures
 from taidpt.encoders.pictures import decoded, open_rgb
-from taidpt.files import LIMITS, open_safetensors, write_safetensors
+from taidpt.files import open_safetensors, write_safetensors
 from taidpt.paper.checkpoints import prompt_tensors
 from taidpt.tags import Tag
 
 pytestmark = pytest.mark.xdist_group('hostile')
-
-
-# Graphs that are no taggers
-
-def model_with(*nodes, **numbers) -> onnx.ModelProto:
-    "A tagger with more nodes and numbers, whose scores are multiplied by `x`"
-    model = onnx.load_from_string(unsealed())
-    graph = model.graph
-    graph.node[-1].output[0] = 'plain'
-    graph.node.extend([*nodes, helper.make_node('Mul', ['plain', 'x'], ['scores'])])
-    for name, value in numbers.items():
-        graph.initializer.append(numpy_helper.from_array(np.array(value), name))
-    return model
-
-
-def outside() -> onnx.ModelProto:
-    "A graph with a number that stands in another file"
-    model = model_with(x=np.float32(1))
-    number = model.graph.initializer[-1]
-    number.ClearField('raw_data')
-    number.data_location = onnx.TensorProto.EXTERNAL
-    number.external_data.add(key='location', value='/etc/passwd')
-    return model
-
-
-def loop() -> onnx.ModelProto:
-    "A graph that goes round and round"
-    integer = helper.make_tensor_value_info('i', 7, [])
-    go_on = helper.make_tensor_value_info('c', 9, [])
-    result = helper.make_tensor_value_info('d', 9, [])
-    node = helper.make_node('Identity', ['c'], ['d'])
-    body = helper.make_graph([node], 'b', [integer, go_on], [result])
-    return model_with(helper.make_node('Loop', ['', 'go'], ['x'], body=body), go=True)
-
-
-def foreign() -> onnx.ModelProto:
-    "A graph with an operator that is not ONNX's own"
-    node = helper.make_node('Gelu', ['one'], ['x'], domain='com.microsoft')
-    return model_with(node, one=np.float32(1))
-
-
-def expand(n: int) -> onnx.ModelProto:
-    "A graph that makes n numbers of one"
-    large = helper.make_node('Expand', ['one', 'n'], ['big'])
-    small = helper.make_node('ReduceMax', ['big'], ['x'], keepdims=0)
-    return model_with(large, small, one=np.float32([1]), n=[n])
-
-
-GRAPHS = {
-    'reads a file': (outside, 'field 1'),
-    'never ends': (loop, 'Loop'),
-    'foreign': (foreign, 'field 7|Gelu'),
-}
-
-
-@pytest.mark.parametrize('attack', GRAPHS)
-def test_a_tagger_is_arithmetic(attack, tmp_path, monkeypatch):
-    import onnxruntime
-    make, says = GRAPHS[attack]
-    path = tmp_path/'a.onnx'
-    path.write_bytes(_sealed(make().SerializeToString()))
-    monkeypatch.setattr(onnxruntime, 'InferenceSession', None)              # none is made
-    with pytest.raises(ValueError, match=f'a.onnx.*({says})'): Tagger(path)
-
-
-def test_a_tagger_has_so_much_memory(tmp_path):
-    too_many = LIMITS['memory of a tagger']                                 # numbers of 4 bytes
-    photo = open_rgb(picture('PNG'))
-    for n in (10, too_many, 1000):
-        path = tmp_path/f'{n}.onnx'
-        path.write_bytes(_sealed(expand(n).SerializeToString()))
-        look = Tagger(path, threads=1)
-        if n == too_many:
-            with pytest.raises(ValueError, match='cannot be run'): look.predict(photo)
-        else:
-            assert np.isfinite(look.predict(photo)).all()
 
 
 # Files that would fill the memory

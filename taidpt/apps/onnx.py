@@ -6,13 +6,10 @@
 __all__ = ['Tagger', 'export_tagger']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
-import errno, io, json, os
+import io, json
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
-from hashlib import sha256
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from itertools import permutations
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,170 +18,52 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from .graphs import Graph, begin_graph, read_graph
 from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
-from taidpt.files import (
-    LIMITS, at_home, check_limit, is_text_list, no_such_file, parse_json, with_remedy,
-    write_whole)
+from ..files import at_home, no_such_file, write_whole
 from ..tags import Rule, Tag, Thresholds, as_thresholds
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
     from torch import Tensor, nn
     from taidpt.predict import Predictor
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
-def _cropped(picture:Image.Image, width:int, height:int, filter)->Image.Image:
-    "A picture with its short side resized and its centre cut out."
-    short = min(picture.size)
-    W, H = (height if side == short else int(height * side / short) for side in picture.size)
-    left = round((W - width) / 2)
-    top = round((H - height) / 2)
-    return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
+@dataclass
+class _Pixels:
+    "The pixels of a picture, as torchvision makes them."
+    size:tuple[int, int] # height, width
+    crop:bool # cut out the centre; else squeeze the picture
+    filter:str # of Pillow, e.g. 'BICUBIC'
+    mean:list[float] # of red, green and blue
+    std:list[float]
 
-def _fitted(
-    picture:Image.Image,
-    size:tuple[int, int], # height, width
-    about:dict, # crop, filter
-)->Image.Image:
-    "A picture of one size: its centre, or squeezed."
-    height, width = size
-    filter = Image.Resampling[about['filter']]
-    if about['crop']: return _cropped(picture, width, height, filter)
-    return picture.resize((width, height), filter)
+    def fitted(self, picture:Image.Image)->Image.Image: # height × width
+        "The centre of a picture, or all of it, squeezed."
+        height, width = self.size
+        filter = Image.Resampling[self.filter]
+        if not self.crop: return picture.resize((width, height), filter)
+        short = min(picture.size)
+        W, H = (height if side == short else int(height*side/short) for side in picture.size)
+        left = round((W - width)/2)
+        top = round((H - height)/2)
+        return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
 
-def _as_pixels(
-    picture:Image.Image, # in RGB
-    size:tuple[int, int], # height, width
-    about:dict, # crop, filter, mean, std
-)->np.ndarray: # 3 × height × width, float32
-    "Pixels of a picture as torchvision makes them."
-    x = np.asarray(_fitted(picture, size, about), np.float32)
-    x = x / np.float32(255)
-    x = (x - np.float32(about['mean'])) / np.float32(about['std'])
-    return np.ascontiguousarray(x.transpose(2, 0, 1))
-
-# %% ../../nbs/apps/onnx.ipynb #onnx-014
-_IN_JSON = 'classes', 'thresholds', 'relative', 'mean', 'std', 'crop', 'draft', 'calibration'
-_MOST_TEXT = 2**24 # characters of an entry; 50,000 classes have a tenth
-
-def _numbers(given:object, n:int)->np.ndarray|None: # n, float64
-    "Finite numbers, one for all or n; None for anything else."
-    try: return as_thresholds(given, n)
-    except (TypeError, ValueError, OverflowError): return None
-
-def _class_names(given:object)->list[str]|None:
-    "Names, each once; None for anything else."
-    if not is_text_list(given) or len(given) > LIMITS['classes']: return None
-    return given if 0 < len(given) == len(set(given)) else None
-
-def _calibration(given:object, where:str|Path)->Thresholds|None: # None: it was not calibrated
-    "The curves of probabilities. Raises `ValueError`."
-    return None if given is None else Thresholds.from_dict(given, f'{where}: calibration')
-
-def _wrong_words(about:dict, scores:int)->list[str]: # how many the graph computes
-    "Names of a tagger's entries that are not what they must be; numbers have become arrays."
-    right = {
-        'classes': about['classes'] is not None,
-        'filter': about.get('filter') in Image.Resampling.__members__,
-        'std': about['std'] is not None and about['std'].all()}
-    for name in ('crop', 'draft', 'relative'):
-        right[name] = isinstance(about[name], bool)
-    for name in ('thresholds', 'mean'):
-        right[name] = about[name] is not None
-    curves = about['calibration']
-    right['calibration'] = curves is None or len(curves.values) == scores
-    wrong = [name for name, fine in right.items() if not fine]
-    if not wrong and len(about['classes']) != scores:
-        wrong = [f'its graph has {scores} scores']
-    return wrong
-
-def _parsed(name:str, text:str, where:str|Path)->object:
-    "An entry of a tagger's file. Raises `ValueError`."
-    if len(text) > _MOST_TEXT:
-        raise ValueError(f'{where}: this tagger is damaged ({name} is too long); export it again')
-    return parse_json(text, f'{where}, {name}')
-
-def _read_about(
-    words:dict[str, str], # of a file
-    scores:int, # how many its graph computes
-    where:str|Path, # the file
-)->dict:
-    "Decode and check the texts of a tagger's file. Raises `ValueError`."
-    if words.get('format') != 'taidpt-tagger':
-        raise ValueError(f'{where}: this is no tagger; write one with taidpt export')
-    about = {'relative': 'true'} | words
-    for name in _IN_JSON:
-        about[name] = _parsed(name, about.get(name, 'null'), where)
-    names = about['classes'] = _class_names(about['classes'])
-    about['thresholds'] = _numbers(about['thresholds'], len(names or ()))
-    for name in ('mean', 'std'):
-        about[name] = _numbers(about[name], 3)
-    about['calibration'] = _calibration(about['calibration'], where)
-    wrong = _wrong_words(about, scores)
-    if wrong:
-        raise ValueError(f'{where}: this tagger is damaged ({", ".join(wrong)}); export it again')
-    return about
-
-# %% ../../nbs/apps/onnx.ipynb #onnx-seal-2
-_SEAL = b'\x72\x4c\n\x08checksum\x12\x40' # 64 hexadecimal digits follow
-
-def _sealed(content:bytes)->bytes: # of an ONNX file
-    "The same with its checksum."
-    content += _SEAL
-    return content + sha256(content).hexdigest().encode()
-
-def _seal_fault(content:bytes)->str|None: # 'missing', 'another'; None: it fits
-    "What is wrong with the checksum at the end of a file."
-    if content[-78:-64] != _SEAL: return 'missing'
-    digits = sha256(memoryview(content)[:-64]).hexdigest()
-    return None if digits.encode() == content[-64:] else 'another'
+    def __call__(self, picture:Image.Image)->np.ndarray: # in RGB -> 3 × height × width, float32
+        x = np.asarray(self.fitted(picture), np.float32) / np.float32(255)
+        x = (x - np.float32(self.mean)) / np.float32(self.std)
+        return np.ascontiguousarray(x.transpose(2, 0, 1))
 
 # %% ../../nbs/apps/onnx.ipynb #24daebdd
-def _refused(path:Path, what:str)->Exception: # what is wrong; what to do
-    "The error of a file that no tagger can be read from."
-    return with_remedy(ValueError, f'{path}: {what}', python='with export_tagger',
-                       command='with taidpt export')
-
-def _read_tagger(content:bytes)->tuple[Graph|None, str|None]: # what it says; what is wrong
-    "Read a tagger's file, and say what is wrong with it, and what to do."
-    fault = _seal_fault(content)
-    if fault == 'another':                              # a damaged file may say anything
-        return None, ('this tagger was changed or damaged after it was written, as its checksum '
-                      'tells; copy it, or write it again')
-    try: graph = read_graph(content)
-    except ValueError as e:
-        maybe = ', or one of an earlier version' if fault else ''
-        return None, f'this is no tagger{maybe} ({e!s:.120}); write one'
-    if fault is None: return graph, None
-    return None, ('this tagger has no checksum, so it is damaged, or an earlier version wrote it; '
-                  'write it again')
-
-def _open_in(graph, path:Path)->dict: # of `begin_graph` -> the texts, checked, and the size
-    "Open a tagger's file in what runs it. Raises `ValueError`."
-    content = path.read_bytes()
-    said, wrong = _read_tagger(content)
-    if wrong: raise _refused(path, wrong)
-    about = _read_about(said.words, said.scores, path)
-    try: graph.open(content)
-    except Exception as e:                              # what ONNX Runtime has  # noqa: BLE001
-        raise _refused(path, f'this is no tagger ({e!s:.120}); write one') from None
-    return about | {'size': list(said.size)}
-
-def _opened(path:Path, threads:int|None)->tuple: # what runs the graph; texts and size
-    "Open a tagger's file. Raises `ImportError`, `FileNotFoundError`, or `ValueError`."
-    if find_spec('onnxruntime') is None:                # not everybody has it
-        raise ImportError('onnxruntime is not installed: pip install onnxruntime')
-    if not path.is_file(): raise no_such_file(path, 'of a tagger')
-    size = path.stat().st_size
-    check_limit(size, 'bytes of a tagger', path)
-    most = LIMITS['memory of a tagger'] + 8*size
-    graph = begin_graph(threads or 0, most)             # its process starts while we read the file
-    try: return graph, _open_in(graph, path)
-    except BaseException:
-        graph.end()
-        raise
+def _session(content:bytes, threads:int|None): # of a file -> onnxruntime.InferenceSession
+    "Open a graph. `ValueError` if its weights are elsewhere; ONNX Runtime's own errors."
+    import onnxruntime as ort
+    if b'\x08location' in content or b'\0location' in content: # behind the length of the word
+        raise ValueError('its weights are in another file')
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = threads or 0
+    options.add_session_config_entry('session.load_model_format', 'ONNX')
+    return ort.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger:
@@ -194,41 +73,48 @@ class Tagger:
         threads:int|None=None, # None: one for each core
     ):
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for other files."
+        if find_spec('onnxruntime') is None:
+            raise ImportError('onnxruntime is not installed: pip install onnxruntime')
         self.path = Path(at_home(path))
-        self.session, self.about = _opened(self.path, threads)
-        self.size = self.about['size']                  # height, width
-        self.classes = self.about['classes']            # C
-        self.thresholds = self.about['thresholds']      # C
-        transform = partial(_as_pixels, size=self.size, about=self.about)
-        self.preprocess = Preprocess(transform, max(self.size), self.about['draft'])
-
-    def _pixels(self, picture)->np.ndarray: # in any form -> 3 × h × w
-        "Pixels of one picture. Raises `OSError` or `ValueError`."
-        if hasattr(picture, 'data_ptr'): raise ValueError('a tagger takes no tensors')
-        return read_pixels(picture, self.preprocess)
-
-    def _scores(self, pixels:np.ndarray)->np.ndarray: # 3 × h × w -> C
-        "Scores of one picture."
+        if not self.path.is_file(): raise no_such_file(self.path, 'of a tagger')
+        content = self.path.read_bytes()
         try:
-            scores = self.session.run(pixels[None])
-            return scores.reshape(len(self.classes))
-        except Exception as e:                          # as above  # noqa: BLE001
-            raise ValueError(
-                f'{self.path}: its graph cannot be run ({e!s:.120})') from None
+            self.session = _session(content, threads)
+            self._take(json.loads(self.session.get_modelmeta().custom_metadata_map['taidpt']))
+        except Exception as e:                              # of ONNX Runtime, too
+            raise ValueError(f'{self.path}: no tagger of this version ({e!r:.300})') from e
+
+    def _take(self, about:dict): # from JSON
+        "Take what a file says. Raises an error for anything else."
+        self.classes = about['classes']                     # C
+        self.thresholds = as_thresholds(about['thresholds'], len(self.classes))
+        self.relative = about['relative']                   # to the best class of a picture
+        curves = about['calibration']                       # None: it was not calibrated
+        self.calibration = curves and Thresholds.from_dict(curves, 'calibration')
+        pixels = _Pixels(**about['pixels'])
+        self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
+        [scores] = self.session.get_outputs()
+        if scores.shape != [1, len(self.classes)]:
+            raise ValueError(f'{len(self.classes)} classes, but scores of {scores.shape}')
+
+    def _scores(self, picture)->np.ndarray: # in any form -> C
+        "Scores of one picture. Raises `OSError` or `ValueError` if it cannot be read."
+        if hasattr(picture, 'data_ptr'): raise ValueError('a tagger takes no tensors')
+        pixels = read_pixels(picture, self.preprocess)
+        return self.session.run(None, {'pixels': pixels[None]})[0][0]
 
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
         on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
     )->np.ndarray: # N × C, float32
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
-        rows = []
-        for place, picture in enumerate(as_pictures(pictures, on_error)):
-            try: pixels = self._pixels(picture)
+        pictures = as_pictures(pictures, on_error)
+        scores = np.full((len(pictures), len(self.classes)), np.nan, np.float32)
+        for place, picture in enumerate(pictures):
+            try: scores[place] = self._scores(picture)
             except (OSError, ValueError, SyntaxError) as e:
                 report_unread(what_is_wrong(picture, place, e), on_error)
-                rows.append(np.full(len(self.classes), np.nan, np.float32))
-            else: rows.append(self._scores(pixels))
-        return np.stack(rows) if rows else np.empty((0, len(self.classes)), np.float32)
+        return scores
 
     def rule(self,
         threshold:float|Sequence[float]|None=None, # for all classes, or C; None: that of the file
@@ -239,14 +125,13 @@ class Tagger:
             raise ValueError('give a threshold or a probability, not both')
         if threshold is not None: return Rule(as_thresholds(threshold, len(self.classes)))
         if probability is not None: return Rule(self.curves().at(probability))
-        return Rule(self.thresholds, self.about['relative'])
+        return Rule(self.thresholds, self.relative)
 
     def curves(self)->Thresholds:
         "What turns scores into probabilities. `ValueError` if the model was not calibrated."
-        if self.about['calibration'] is None: raise ValueError(
-            f'{self.path}: this tagger has no probabilities; calibrate the model that it was made '
-            'of (calibrate, or taidpt evaluate --calibrate), and export it again')
-        return self.about['calibration']
+        if self.calibration is None: raise ValueError(
+            f'{self.path}: this tagger has no probabilities; calibrate its model, and export again')
+        return self.calibration
 
     def predict_proba(self,
         pictures, # as in `predict`
@@ -270,13 +155,12 @@ def _fused(model:'Predictor', f:'Tensor', F:'Tensor')->'Tensor': # B × D; B × 
     "Mean of the branches' scores; of an ensemble, the weighted mean of its members'."
     from taidpt.ensemble import Ensemble
     from taidpt.scores import fuse
-    if not isinstance(model, Ensemble):
-        return fuse(*model.branches(f, F))
+    if not isinstance(model, Ensemble): return fuse(*model.branches(f, F))
     scores = [_fused(member, f, F) for member in model.members]
     weights = [1.]*len(scores) if model.weights is None else list(map(float, model.weights))
     return sum(map(mul, weights, scores)) / sum(weights)
 
-def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width -> N × C
+def _scores_module(model:'Predictor')->'nn.Module': # 1 × 3 × height × width -> 1 × C
     "What `predict` computes from pixels, as one PyTorch module."
     import torch                                        # here, as a tagger does without
     from taidpt.encoders.engines import PictureTower
@@ -289,146 +173,49 @@ def _scores_module(model:'Predictor')->'nn.Module': # N × 3 × height × width 
 
         def forward(self, pixels):
             f, F = self.tower(pixels)
-            f = f[:, int(model.pos_embed)]
-            return _fused(model, f, F.flatten(1, 2))
+            return _fused(model, f[:, int(model.pos_embed)], F.flatten(1, 2))
 
     return Scores().eval()
 
-# %% ../../nbs/apps/onnx.ipynb #4ccb979a
-def _traced(module:'nn.Module', size:tuple[int, int])->bytes: # height, width of pictures
-    "An ONNX graph from `pixels` to `scores`. Raises `ValueError` if PyTorch cannot trace it."
+def _traced(module:'nn.Module')->bytes: # of `_scores_module` -> an ONNX file, weights included
+    "The graph from `pixels` to `scores`. Raises PyTorch's errors."
     import torch
     from taidpt.encoders.engines import PlainAttention
     from taidpt.encoders.weights import without_warnings
     graph = io.BytesIO()
-    try:
-        with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants
-            torch.onnx.export(
-                module, (torch.zeros(1, 3, *size),), graph, dynamo=False, opset_version=17,
-                input_names=['pixels'], output_names=['scores'])
-    except (RuntimeError, ValueError, torch.onnx.errors.OnnxExporterError) as e:
-        reason = str(e).splitlines()[0]
-        raise ValueError(f'this model cannot be traced ({reason:.80})') from e
+    pixels = torch.zeros(1, 3, *module.tower.size)
+    with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants
+        torch.onnx.export(
+            module, (pixels,), graph, dynamo=False, opset_version=17,
+            input_names=['pixels'], output_names=['scores'])
     return graph.getvalue()
 
-# %% ../../nbs/apps/onnx.ipynb #onnx-fold-2
-def _folded(graph:bytes, at:Path)->'ModelProto': # a path to write to
-    "The graph with all constants computed; `OSError` for a full disk."
-    import onnx, onnxruntime as ort
-    from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.add_session_config_entry('session.save_model_format', 'ONNX')
-    options.optimized_model_filepath = str(at)
-    try: ort.InferenceSession(graph, options, providers=['CPUExecutionProvider'])
-    except InvalidProtobuf as e:                # so it says when it cannot write all
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(at)) from e
-    return onnx.load_from_string(at.read_bytes())
-
-def _share(graph)->None: # of a `ModelProto`
-    "Keep a matrix that the graph holds twice, once transposed, a single time."
-    from onnx import helper, numpy_helper
-    large = {}
-    for tensor in graph.initializer:
-        if len(tensor.dims) == 2 and min(tensor.dims) > 1:
-            large[tensor.name] = numpy_helper.to_array(tensor)
-    for name, other in permutations(large, 2):
-        if name not in large or other not in large: continue
-        if large[name].shape != large[other].T.shape: continue
-        if not np.array_equal(large[name], large[other].T): continue
-        del large[other]
-        graph.initializer.remove(next(t for t in graph.initializer if t.name == other))
-        graph.node.insert(0, helper.make_node('Transpose', [name], [other], perm=[1, 0]))
-
-def _plain_side(values)->list: # the inputs or the outputs of a graph -> the same
-    "Names and sizes."
-    from onnx import TensorProto, helper
-    plain = []
-    for value in values:
-        sizes = [size.dim_value for size in value.type.tensor_type.shape.dim]
-        plain.append(helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sizes))
-    return plain
-
-def _plain(model:'ModelProto', words:dict[str, str])->bytes: # texts by name
-    "A graph with nothing but what `read_graph` knows."
-    from onnx import helper, numpy_helper
-    _share(model.graph)
-    for node in model.graph.node:
-        for name in ('name', 'doc_string', 'domain'): node.ClearField(name)
-        for setting in node.attribute: setting.ClearField('doc_string')
-    weights = [numpy_helper.from_array(numpy_helper.to_array(tensor), tensor.name)
-               for tensor in model.graph.initializer]
-    graph = helper.make_graph(
-        model.graph.node, 'tagger', _plain_side(model.graph.input),
-        _plain_side(model.graph.output), weights)
-    opset = helper.make_opsetid('', 17)
-    opset.ClearField('domain')
-    plain = helper.make_model(graph, opset_imports=[opset], ir_version=8)
-    helper.set_model_props(plain, words)
-    return plain.SerializeToString()
-
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
-_PLAIN_STEPS = 'MaybeConvertMode', '_convert_to_rgb', 'MaybeToTensor', 'ToTensor'
-
-def _is_plain(step)->bool: # of a transform
-    "Whether it only makes a tensor of an RGB picture."
-    return getattr(step, '__name__', type(step).__name__) in _PLAIN_STEPS
-
-def _steps(transform, size:tuple[int, int])->tuple|None: # resizing, normalising; whether it crops
-    "What a transform of torchvision does; None for one that does not give a square of that size."
+def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, width
+    "The transform of a CLIP. Raises `ValueError` for one that a tagger does not support."
     from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
-    match [step for step in transform.transforms if not _is_plain(step)]:
-        case [Resize(size=int(short)) as resize, CenterCrop() as cut, Normalize() as norm]:
-            if (short, short) == size == tuple(cut.size):
-                return resize, norm, True
-        case [Resize(size=[h, w]) as resize, Normalize() as norm]:
-            if (h, w) == size: return resize, norm, False
-    return None
+    kinds = Resize, CenterCrop, Normalize
+    match [step for step in clip.preprocess.transform.transforms if isinstance(step, kinds)]:
+        case [Resize(size=int(short)) as resize, CenterCrop(), norm] if size == (short, short):
+            crop = True
+        case [Resize(size=[_, _]) as resize, norm]:
+            crop = False
+        case _: raise ValueError(f'{clip.name} prepares its pictures in another way than resizing')
+    return _Pixels(size, crop, resize.interpolation.name, list(norm.mean), list(norm.std))
 
-def _transform_words(clip, size:tuple[int, int])->dict: # of a `FrozenCLIP`
-    "The transform as metadata. Raises `ValueError` for one that a tagger does not support."
-    steps = _steps(clip.preprocess.transform, size)
-    if not steps:
-        raise ValueError(f'{clip.name or "this CLIP"} prepares its pictures '
-                         'in another way than resizing them to a square')
-    resize, norm, crop = steps
-    return {
-        'crop': crop,
-        'filter': resize.interpolation.name,
-        'mean': [float(x) for x in norm.mean],
-        'std': [float(x) for x in norm.std],
-        'draft': clip.preprocess.min_side is not None}
-
-# %% ../../nbs/apps/onnx.ipynb #onnx-026
-def _check_exportable(model:'Predictor')->None:
-    "Raise `ValueError` for a model that a tagger cannot hold."
-    clip, kind = model.clip, type(model).__name__
-    numbers = {str(weight.dtype) for weight in clip.model.visual.parameters()}
-    wrong = None
-    if not model.independent:
-        wrong = f'scores of this {kind} are normalised over the pictures: use normalize=None'
-    elif model.from_pixels:
-        wrong = f'this {kind} needs more than the features of one pass: export the models inside it'
-    elif clip.device.type != 'cpu' or numbers != {'torch.float32'}:
-        wrong = f'a tagger is made on the CPU and in float32, and this is {clip}'
-    if wrong: raise ValueError(wrong)
-
-def _tagger_words(model:'Predictor', size:tuple[int, int])->dict[str, str]:
-    "The texts of a tagger's file."
+def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
+    "What a file says beside its graph."
     rule = model.rule()
-    about = _transform_words(model.clip, size) | {
-        'format': 'taidpt-tagger',
+    return {
         'version': __version__,
-        'method': type(model).__name__,
         'clip': model.clip.name,
         'weights': model.clip.fingerprint(),
-        'size': size,
         'classes': list(model.classes.natural),
         'thresholds': [float(limit) for limit in rule.limits],
-        'relative': rule.relative}
-    if model.thresholds: about['calibration'] = asdict(model.thresholds)
-    return {name: x if isinstance(x, str) else json.dumps(x) for name, x in about.items()}
+        'relative': rule.relative,
+        'calibration': model.thresholds and asdict(model.thresholds),
+        'pixels': asdict(_pixels_of(model.clip, size)),
+        'draft': model.clip.preprocess.min_side is not None}
 
 # %% ../../nbs/apps/onnx.ipynb #d13c7588
 def _check_same_scores(tagger:Tagger, model:'Predictor')->None:
@@ -440,26 +227,20 @@ def _check_same_scores(tagger:Tagger, model:'Predictor')->None:
         raise ValueError('the traced graph gives other scores than PyTorch: '
                          'this model cannot be written to a file')
 
-def _check_readable(content:bytes)->None: # of a file
-    "Raise `ValueError` for a graph that the reader would reject."
-    try: read_graph(content)
-    except ValueError as e:
-        raise ValueError(f'this model cannot be written to a file: it has {e}') from e
-
 def export_tagger(
     model:'Predictor', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
     path:str|Path, # the .onnx file to write
 )->None:
-    "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`."
+    "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`, PyTorch's errors."
     if not (find_spec('onnx') and find_spec('onnxruntime')):    # a tagger does without onnx
-        raise ImportError(
-            'A tagger is written with onnx: pip install onnx onnxruntime')
-    _check_exportable(model)
+        raise ImportError('A tagger is written with onnx: pip install onnx onnxruntime')
+    if model.from_pixels or not model.independent: raise ValueError(
+        f'a tagger computes features once, and normalises no scores: this {type(model).__name__} '
+        'cannot be exported, but the models in it can')
+    import onnx
     module = _scores_module(model)
-    size = module.tower.size
-    traced = _traced(module, size)
+    graph = onnx.load_from_string(_traced(module))
+    onnx.helper.set_model_props(graph, {'taidpt': json.dumps(_about(model, module.tower.size))})
     with write_whole(path) as part:
-        content = _sealed(_plain(_folded(traced, part), _tagger_words(model, size)))
-        _check_readable(content)
-        part.write_bytes(content)
+        part.write_bytes(graph.SerializeToString())
         _check_same_scores(Tagger(part), model)
