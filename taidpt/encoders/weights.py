@@ -54,7 +54,7 @@ def find_clip(
         if pretrained is None: spec, _, pretrained = spec.partition('/')
         spec = spec.replace('/', '-')               # ViT-B/16
         pretrained = str(pretrained)
-        label = f'{spec}/{pretrained}'
+        label = f'{spec}/{pretrained}'.rstrip('/')
         if _is_of_openai(spec, pretrained): origin = f'{spec.removesuffix("-quickgelu")}/openai'
     if not recommended and not origin: warnings.warn(
         f'No settings are known for {label}. TaIDPT takes the published ones, found on '
