@@ -30,8 +30,7 @@ from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
-from .encoders.weights import (
-    Prepared, build_clip, build_tokenizer, find_clip, preprocessing)
+from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
 from .files import DATA, digest, progress_bar, text_list
 from .text.words import cut_words
 
@@ -306,7 +305,7 @@ def _best_device() -> str:
 
 # %% ../nbs/04_clip.ipynb #c733bcc2
 def load_clip(
-    name:str|Path|None=None, # a model, a folder, 'hf-hub:org/repo'; None or 'embedded': ours
+    name:str|Path|None=None, # open_clip's, 'RN50/openai'; a `Path`; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
     device:str|torch.device|None=None, # None: CUDA if available, else MPS, else the CPU
     precision:str='float32', # or 'float16', 'bfloat16': of the weights, or of OpenVINO's tower
@@ -316,8 +315,8 @@ def load_clip(
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
     dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip', 'naclip', 'surgery'
 ) -> FrozenCLIP:
-    """A CLIP by name. `ValueError` for unknown names, `FileNotFoundError` for missing files,
-    `ImportError` for a missing tokenizer or engine, `ConnectionError` when a download fails."""
+    "A CLIP by name. open_clip's `RuntimeError` for an unknown name or a download that fails."
+    import open_clip                                # here, as it takes a second
     _spare_a_full_disk()
     on_engine = engine == 'openvino'
     if device is None: device = 'cpu' if on_engine else _best_device()
@@ -329,7 +328,7 @@ def load_clip(
     if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
     if dense is not None: model.visual = with_patch_features(model.visual, dense)
     tower = openvino_tower(model.visual, precision) if on_engine else None
-    tokenizer = build_tokenizer(source)
+    tokenizer = open_clip.get_tokenizer(source.spec)
     preprocess = preprocessing(model, draft)
     prepared = Prepared(image_size, crop, draft, dense)
     clip = FrozenCLIP(

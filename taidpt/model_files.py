@@ -16,9 +16,9 @@ from torch import Tensor
 from . import __version__
 from .classes import ClassSet
 from .clip import FrozenCLIP, load_clip
-from .encoders.weights import Prepared, is_known_clip, model_and_tag, opened_by_label
+from .encoders.weights import Prepared, is_known_clip
 from .files import (
-    check_numbers, is_number, is_text_list, open_safetensors, parse_json, plain_text, with_remedy,
+    check_numbers, is_number, is_text_list, open_safetensors, parse_json, plain_text,
     write_safetensors)
 from .tags import Thresholds, check_frequency
 from .training import Recipe, check_history
@@ -192,29 +192,17 @@ def read_model_file(
     return header, tensors
 
 # %% ../nbs/11_model_files.ipynb #mf-clip-1
-_NAME_IT = 'pass the CLIP', 'name it with --clip'            # in Python, in the command
-
 def clip_of(
     header:ModelHeader, # which names it
     path:str|Path, # its file, for messages
     trust:bool=False, # load it from a repository, folder or file, too
 )->FrozenCLIP:
     "Load the CLIP that a file names. Raises as `load_clip` does."
-    label, (python, command) = header.clip, _NAME_IT
-    if not label: raise with_remedy(
-        ValueError, f'{path} does not say which CLIP it was learned on:', f'{python}.',
-        f'{command}.')
-    if not (trust or is_known_clip(label)):
-        where_from = 'if you know where the file is from.'
-        raise with_remedy(
-            ValueError, f'{path} was learned on {label!r}; to load that would '
-            f'{opened_by_label(label)}, which a file does not decide:',
-            f'{python}, or say trust=True {where_from}', f'{command}, or add --trust {where_from}')
+    if not (trust or is_known_clip(header.clip)): raise ValueError(
+        f'{path} was learned on {header.clip!r}, which a file does not decide: pass the CLIP, or '
+        'say trust=True (--clip, --trust) if you know where the file is from.')
     how = asdict(header.prepared) if header.prepared else {}
-    try: return load_clip(*model_and_tag(label), **how)
-    except (ValueError, FileNotFoundError) as e: raise with_remedy(
-        type(e), f'{path} was learned on {label!r}, which cannot be loaded here:',
-        f'{python}. ({e})', f'{command}. ({e})') from None
+    return load_clip(header.clip, **how)
 
 # %% ../nbs/11_model_files.ipynb #mf-clip-warn
 #| code-fold: true

@@ -246,15 +246,16 @@ def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     "Prompts that were learned on a CLIP in a folder say so where that folder is not"
     shutil.copytree(ROOT/'taidpt/data/mini_clip', 'tiny')
     status, *_ = command(
-        'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'tiny', *quick,
-        '--out', 'x.safetensors',
+        'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'local-dir:tiny',
+        *quick, '--out', 'x.safetensors',
     )
     assert status == 0
     (tmp_path/'elsewhere').mkdir()
     monkeypatch.chdir(tmp_path/'elsewhere')
     error(command('tag', '--prompts', '../x.safetensors', DEMO/'images'),
-          "x.safetensors was learned on 'tiny'", 'name it with --clip')
-    assert command('tag', '--prompts', '../x.safetensors', PHOTO, '--clip', '../tiny')[0] == 0
+          "x.safetensors was learned on 'local-dir:tiny'", '--clip')
+    line = 'tag', '--prompts', '../x.safetensors', PHOTO, '--clip', 'local-dir:../tiny'
+    assert command(*line)[0] == 0
 
 
 def test_what_was_meant(folder, command):
@@ -282,7 +283,7 @@ def test_only_prompts_ask_for_settings(folder, command):
         about = json.loads(config.read_text())
         del about['taidpt']
         config.write_text(json.dumps(about))
-        return '--clip', f'./{name}'
+        return '--clip', f'local-dir:{name}'
 
     learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out'
     for line, told in (

@@ -7,16 +7,13 @@ import os
 import re
 import shutil
 import sys
-import time
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from socket import create_server
 from unittest import mock
 
 import pytest
 from conftest import ROOT, damaged, photos_in
-from huggingface_hub import constants
 
 from taidpt import training
 from taidpt.all import ClassSet, FrozenCLIP, TaIDPT, Tiled, load_model
@@ -29,7 +26,7 @@ from taidpt.apps.tagging import TaggedPictures, tag_pictures
 from taidpt.baselines.concepts import tag as quick_tag
 from taidpt.clip import encode_sentences
 from taidpt.datasets.labelled import read_labels
-from taidpt.encoders import pictures, weights
+from taidpt.encoders import pictures
 from taidpt.encoders.features import load_features
 from taidpt.paper.family import bundled_results, keep_results, read_results
 from taidpt.tags import Tag
@@ -415,51 +412,6 @@ def test_standard_input_is_utf8(command, monkeypatch):
     assert status == 1
     assert f'standard input:{len(FEW) + 1}: not UTF-8 (byte 5); save it as UTF-8' in err
     assert call(text)[0] == 0
-
-
-# Names of CLIPs
-
-@pytest.fixture
-def no_internet(monkeypatch, tmp_path):
-    "The Hub is a port where nobody listens, and its cache is empty"
-    with create_server(('127.0.0.1', 0)) as server: port = server.getsockname()[1]
-    monkeypatch.setenv('no_proxy', '127.0.0.1')
-    monkeypatch.setattr(constants, 'HF_HUB_OFFLINE', False)
-    monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path/'cache'))
-    monkeypatch.setattr(constants, 'ENDPOINT', f'http://127.0.0.1:{port}')
-
-
-@pytest.mark.parametrize(
-    'name, says',
-    [
-        (
-            'ViT-B-32',
-            'say --clip ViT-B-32/datacomp_xl_s13b_b90k, or add to --clip a / and one of openai',
-        ),
-        (
-            'RN50/openai',
-            'Could not get the weights of RN50/openai; tried timm/resnet50_clip.openai/',
-        ),
-        ('vit-b-32/OpenAI', 'Could not get the weights of ViT-B-32/openai;'),
-        ('openai/clip-vit-large-patch14', 'Could not get the weights of ViT-L-14/openai;'),
-        ('laion/CLIP-ViT-B-32-laion2B-s34B-b79K', 'the weights of ViT-B-32/laion2b_s34b_b79k;'),
-        (
-            'google/siglip-base-patch16-224',
-            'webli needs the package transformers: pip install trans',
-        ),
-        ('someone/clip', "in open_clip's format is 'hf-hub:someone/clip'"),
-    ],
-)
-def test_what_a_name_means_is_said_in_seconds(command, no_internet, monkeypatch, name, says):
-    "Without internet, and without the minute of retries of the Hub's client"
-    monkeypatch.setattr(weights, 'find_spec', lambda _: None)
-    start = time.monotonic()
-    status, _, err = command('tag', '--classes', 'cat,dog', 'photos', '--clip', name)
-    assert time.monotonic() - start < 20                   # imports of a busy machine
-    said = err.splitlines()[-1]
-    assert status == 1 and says in said and len(said) < 300
-    if 'Could not' in said: assert 'does not answer' in said and 'leave out --clip' in said
-    assert not constants.HF_HUB_OFFLINE
 
 
 # What ends before the work

@@ -1,10 +1,9 @@
 """Files of models and features say what they are, keep what scores depend on, and decide
 nothing."""
+import hashlib
 import json
-import logging
 import shutil
 import struct
-import threading
 import warnings
 from contextlib import nullcontext
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import open_clip
 import pytest
 import torch
 
@@ -24,7 +24,7 @@ from taidpt.apps.models import ready_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore, load_features
-from taidpt.encoders.weights import find_clip, model_and_tag, _without_logs, without_warnings
+from taidpt.encoders.weights import build_clip, find_clip
 from taidpt.files import DATA, NO_CHECKSUM, in_command, seal
 from taidpt.model_files import read_header, read_model_file, write_model_file
 from taidpt.predict import Wrapper, model_identity
@@ -64,14 +64,11 @@ def near(tmp_path, monkeypatch):
 
 def test_a_known_name_is_no_folder(near):
     "RN50/openai is OpenAI's RN50 whatever lies near; a folder is a path that says so."
-    assert model_and_tag('RN50/openai') == ('RN50', 'openai')
-    assert find_clip('RN50', 'openai').folder is None
-    for name in ('./RN50/openai', near/'RN50'/'openai', str(near/'RN50'/'openai'), 'mine'):
-        assert find_clip(*(model_and_tag(name) if isinstance(name, str) else (name,))).folder
-    with pytest.raises(ValueError, match=r'The folder of that name is ./RN50'): find_clip('RN50')
-    (near/'timm'/'ViT-B-16-SigLIP').mkdir(parents=True)
-    with pytest.raises(ValueError, match='work in another folder'):
-        find_clip('ViT-B-16-SigLIP', 'webli')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert find_clip('RN50/openai') == find_clip('RN50', 'openai')
+        assert find_clip('RN50/openai').origin == 'RN50/openai'
+        for folder in 'local-dir:mine', near/'mine': assert find_clip(folder).recommended
 
 
 def test_a_file_opens_no_folder_by_name(near):
@@ -81,9 +78,60 @@ def test_a_file_opens_no_folder_by_name(near):
     header, tensors = read_model_file(path)
     write_model_file(path, replace(header, clip='RN50/openai'), tensors)
     with mock.patch.object(model_files, 'load_clip', return_value=clip()) as load: load_model(path)
-    assert load.call_args.args == ('RN50', 'openai')
+    assert load.call_args.args == ('RN50/openai',)
     write_model_file(path, replace(header, clip='mine'), tensors)
     with pytest.raises(ValueError, match='which a file does not decide'): load_model(path)
+
+
+class Bomb:
+    "Unpickling it calls a function"
+    def __reduce__(self): return pytest.fail, ('it was run',)
+
+
+def test_weights_are_tensors(tmp_path):
+    torch.save(Bomb(), tmp_path/'w.pt')
+    with pytest.warns(UserWarning, match='No settings are known'):
+        source = find_clip('RN50', tmp_path/'w.pt')
+    with pytest.raises(RuntimeError, match='RN50/.*w.pt: Weights only load failed'):
+        build_clip(source)
+
+
+class Program(torch.nn.Module):
+    "The tensors of a model, in a form that TorchScript takes"
+    def __init__(self, model):
+        super().__init__()
+        for name, part in model.named_children(): self.add_module(name, Program(part))
+        for name, t in model.named_parameters(recurse=False): self.register_parameter(name, t)
+        for name, t in model.named_buffers(recurse=False):
+            if name != 'attn_mask': self.register_buffer(name, t)       # it is in no file
+
+    def forward(self, x: int): return x
+
+
+@pytest.mark.filterwarnings('ignore:No settings are known')
+def test_a_file_of_openai(tmp_path, monkeypatch):
+    "Their own file is known by its SHA-256 under any name, and has their GELU; others are not."
+    about = open_clip.get_model_config('RN50')
+    about['vision_cfg'] |= {'layers': [1, 1, 1, 1], 'width': 8, 'image_size': 32}
+    about['text_cfg'] |= {'width': 64, 'heads': 1, 'layers': 1}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'RN50', about)
+    theirs = open_clip.create_model('RN50', force_quick_gelu=True)
+    file = tmp_path/'any name'
+    program = Program(theirs)
+    for name in 'input_resolution', 'context_length', 'vocab_size':     # which OpenAI's have
+        program.register_buffer(name, torch.tensor(1))
+    torch.jit.script(program).save(file)
+    hashed = hashlib.sha256(file.read_bytes()).hexdigest()
+    monkeypatch.setitem(open_clip.pretrained._RN50['openai'], 'url', f'https://a.net/{hashed}/T.pt')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)
+        ours = build_clip(find_clip('RN50', file))
+    for name, tensor in theirs.state_dict().items(): assert ours.state_dict()[name].equal(tensor)
+    assert 'QuickGELU' in {type(part).__name__ for part in ours.modules()}
+    assert find_clip('RN50', file).origin == 'RN50/openai'
+    with open(file, 'ab') as more: more.write(b' ')
+    assert find_clip('RN50', file).origin == ''
+    with pytest.raises(RuntimeError, match='TorchScript'): build_clip(find_clip('RN50', file))
 
 
 # What a model file keeps
@@ -425,39 +473,6 @@ def test_skipped_pictures_are_left_out(tmp_path):
     with pytest.raises(ValueError, match='None of the pictures'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         concepts().score([broken], [[0, 1]], on_error='skip', progress=False)
-
-
-# One process, many threads
-
-def together(block):
-    "Enter a block in two threads, the first of which leaves first"
-    inside, left = threading.Event(), threading.Event()
-    def second():
-        with block(): inside.set(); left.wait(5)
-    with block():
-        thread = threading.Thread(target=second)
-        thread.start()
-        inside.wait(.2)
-    left.set()
-    thread.join()
-
-
-def test_silence_ends():
-    "Two threads that overlap leave logging and warnings as they were."
-    before = logging.root.manager.disable, list(logging.root.filters), list(warnings.filters)
-    for block in (_without_logs, without_warnings): together(block)
-    assert before == (logging.root.manager.disable, logging.root.filters, warnings.filters)
-    told = []
-    handler = logging.Handler()
-    handler.emit = told.append
-    logging.root.addHandler(handler)
-    with _without_logs():
-        logging.root.warning('mine')
-        other = threading.Thread(target=logging.root.warning, args=('of another thread',))
-        other.start()
-        other.join()
-    logging.root.removeHandler(handler)
-    assert [record.getMessage() for record in told] == ['of another thread']
 
 
 def test_caches_are_small():

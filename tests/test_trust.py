@@ -46,8 +46,7 @@ def fetched(clip):
 def load_from_folder(path, **how): return from_pretrained(path.parent, **how)
 
 
-REFUSAL = ("fetch 'somebody/clip' from the Hugging Face Hub"
-           '.* pass the CLIP, or say trust=True')
+REFUSAL = "on 'hf-hub:somebody/clip', .*: pass the CLIP, or say trust=True"
 
 
 @pytest.mark.parametrize('load', [TaIDPT.load, load_from_folder])

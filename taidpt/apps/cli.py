@@ -174,8 +174,8 @@ _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the c
                                      parser=lambda c: int(c) if c.isdecimal() else c)]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
-    "A model of open_clip's and its weights, e.g. RN50/openai or RN50/my.pt, or a folder "
-    './NAME in its format (default: the one that the model names, or the embedded small CLIP).'))]
+    "A model of open_clip's and its weights, e.g. RN50/openai, RN50/my.pt or local-dir:FOLDER "
+    '(default: the one that the model names, or the embedded small CLIP).'))]
 _Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
 _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]

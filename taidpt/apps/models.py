@@ -20,7 +20,7 @@ from ..baselines.concepts import ready_to_tag
 from ..baselines.loading import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP, load_clip
-from ..encoders.weights import clip_label, is_known_clip, model_and_tag
+from ..encoders.weights import is_known_clip
 from ..files import CLASS_ENDINGS, at_home, no_such_file
 from ..model_files import read_header
 from ..predict import Predictor
@@ -32,8 +32,7 @@ def as_clip(
     **how, # device, precision or engine, as for `load_clip`
 )->FrozenCLIP:
     "The CLIP itself, or the one of this name. Raises as `load_clip` does."
-    if isinstance(clip, FrozenCLIP): return clip
-    return load_clip(*model_and_tag(clip), **how)
+    return clip if isinstance(clip, FrozenCLIP) else load_clip(clip, **how)
 
 # %% ../../nbs/apps/models.ipynb #models-ready-0
 class TaggerModel:
@@ -81,8 +80,7 @@ def _clip_for_file(path:str|Path, clip:str|None, trust:bool, how:dict)->FrozenCL
     "The CLIP of this name, or the one that the file names if it may choose it; prepared as there."
     header = read_header(path)
     if clip is None and (trust or is_known_clip(header.clip)): clip = header.clip
-    if clip and header.prepared and clip_label(clip) == header.clip:
-        how = how | asdict(header.prepared)
+    if clip and header.prepared and clip == header.clip: how = how | asdict(header.prepared)
     return None if clip is None else as_clip(clip, **how)
 
 def _is_tagger(what)->bool:
@@ -113,7 +111,7 @@ def _shared_clip(what, clip:FrozenCLIP|str|None, models:Sequence[Predictor])->Fr
     if not models: return None
     if _names_classes(what): return models[0].clip
     header = read_header(what)
-    label = clip_label(clip) if isinstance(clip, str) else clip or header.clip
+    label = clip or header.clip
     for model in models:
         alike = header.prepared == model.clip.prepared
         if alike and model.clip.name == label: return model.clip

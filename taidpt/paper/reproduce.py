@@ -11,8 +11,7 @@ from pathlib import Path
 
 from ..clip import FrozenCLIP, load_clip
 from ..datasets.benchmarks import check_data
-from ..encoders.weights import model_and_tag
-from ..files import with_remedy, write_whole
+from ..files import write_whole
 from .ablations import ablations
 from .fig6 import fig6
 from .fig7 import fig7
@@ -45,28 +44,16 @@ def _check_sets(what:str, data:str|Path|None, asked:dict)->None: # asked: of the
 
 _SQUEEZED = {'image_size': 448, 'crop': False}  # how DualCoOp* takes pictures
 
-def _clip_of_dualcoop(first:FrozenCLIP)->FrozenCLIP: # first: that of TaI-DPT
-    "OpenAI's RN101 at 448 × 448, as published; `ConnectionError` if it cannot be fetched."
-    try: return load_clip('RN101', 'openai', **_SQUEEZED)
-    except ConnectionError as error:
-        what = f'Table 3 learns DualCoOp on RN101/openai, as published. {error.what}'
-        raise with_remedy(
-            ConnectionError, what,
-            python=f"pass clip=['{first.name}', 'RN101/path/to/RN101.pt'], "
-                   "or any other CLIP as the second.",
-            command=f'say --clip {first.name},RN101/path/to/RN101.pt, '
-                    'or name any other CLIP as the second.') from error
-
 def _loaded(what:str, clips:list, whole:bool)->list[FrozenCLIP]: # whole: on whole data sets
     "CLIPs by their names; for Table 3 on whole data sets also that of DualCoOp."
     loaded = []
     for clip in clips:
         squeezed = what == 'table3' and loaded and clip != 'embedded'
         how = _SQUEEZED if squeezed else {}
-        if isinstance(clip, str): clip = load_clip(*model_and_tag(clip), **how)
+        if isinstance(clip, str): clip = load_clip(clip, **how)
         loaded.append(clip)
     if what == 'table3' and whole and len(loaded) == 1 and is_published_clip(loaded[0]):
-        loaded.append(_clip_of_dualcoop(loaded[0]))
+        loaded.append(load_clip('RN101', 'openai', **_SQUEEZED))   # DualCoOp*'s, as published
     return loaded
 
 # %% ../../nbs/paper/reproduce.ipynb #16913e1f
