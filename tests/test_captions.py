@@ -110,7 +110,7 @@ def test_json_is_parsed_a_record_at_a_time(tmp_path, monkeypatch):
     del many
     code = f'''
 import resource
-from taidpt.text.corpora import read_captions
+from taidpt.text.captions import read_captions
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert list(read_captions({str(path)!r})) == ['a dog']
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)/2**10)

@@ -33,7 +33,7 @@ from taidpt.encoders import pictures, weights
 from taidpt.encoders.features import load_features
 from taidpt.paper.family import bundled_results, keep_results, read_results
 from taidpt.tags import Tag
-from taidpt.text.corpora import bundled_captions, gather_captions, read_captions
+from taidpt.text.captions import bundled_captions, gather_captions, read_captions
 from taidpt.texts import LabeledTexts
 
 DEMO = ROOT/'taidpt/data/coco_demo'
