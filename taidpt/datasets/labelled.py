@@ -8,7 +8,7 @@ __all__ = ['LabeledPictures', 'check_pictures', 'read_labels', 'bundled_photos',
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
 import csv, os, re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 

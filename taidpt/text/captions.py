@@ -60,8 +60,8 @@ def _read_table(file:TextIO, column:str|int|None, **how)->Iterator[str]:
     "The captions of a table; `column` is a number if it has no headings."
     table = csv.reader(file, strict=True, **how)
     first = next(table, [])
-    if str(column).isdigit():
-        i = int(column)
+    if isinstance(column, int):
+        i = column
         yield first[i]
     else: i = first.index(_column(first, column))
     for cells in filter(None, table):
@@ -122,7 +122,7 @@ def _sources(place:str|Path)->list[Path|tuple[str, ...]]:
     files = sorted(file for file in found if _ending(file) in _READERS)
     if files: return files
     known = ', '.join(_READERS)
-    raise FileNotFoundError(f'{place}: there is no file of captions, {known} or .gz of these')
+    raise FileNotFoundError(f'{place}: there is no such file of captions, {known} or .gz of these')
 
 def read_captions(
     path:str|Path|Iterable[str], # .json, .jsonl, .tsv, .csv, .txt, also .gz; .parquet; sentences
