@@ -113,7 +113,8 @@ _BUNDLED = DATA/'captions'/'coco_captions_val2017.json.gz'
 
 def _sources(place:str|Path)->list[Path|tuple[str, ...]]:
     "What a name stands for. Raises `FileNotFoundError` if there is no file of captions."
-    if place == '-': return [tuple(sys.stdin.buffer.read().decode().split('\n'))]
+    if place == '-':
+        with reading('standard input'): return [tuple(sys.stdin.buffer.read().decode().split('\n'))]
     if place == 'bundled': return [_BUNDLED]
     path = Path(at_home(place))
     if path.is_dir(): found = path.rglob('*')
