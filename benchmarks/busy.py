@@ -14,7 +14,7 @@ ENCODE = """
 import sys, time
 from itertools import islice
 from taidpt.clip import encode_sentences, load_clip
-from taidpt.text.corpora import bundled_captions
+from taidpt.text.captions import bundled_captions
 captions, clip = list(islice(bundled_captions(), int(sys.argv[1]))), load_clip(device="cpu")
 encode_sentences(clip, captions[:100], progress=False)
 start = time.perf_counter()

@@ -38,7 +38,8 @@ def corpora() -> dict[str, list[str]]:
     "Captions by the name of their source"
     found = {"bundled": list(bundled_captions())}
     for path in sorted((SHARED/"captions").glob("*")):
-        found[path.name] = list(read_captions(path))[:5_000]
+        column = 1 if path.suffix == '.tsv' else None
+        found[path.name] = list(read_captions(path, column))[:5_000]
     return found
 
 

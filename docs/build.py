@@ -55,7 +55,7 @@ first = {                                     # folder -> its pages in this orde
         'learn', 'touch', 'teach', 'explorer', 'read_a_report', 'your_own_classes',
         'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures',
         'reproduce_the_paper', 'serve', 'scaling'],
-    'text': ['words', 'phrases', 'synonyms', 'published_labels', 'corpora'],
+    'text': ['words', 'phrases', 'synonyms', 'published_labels', 'captions'],
     'encoders': ['weights', 'which', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
     'datasets': ['labelled', 'benchmarks', 'samples'],
     'baselines': ['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],

@@ -8,7 +8,7 @@ __all__ = []
 # %% ../nbs/99_all.ipynb #all-004
 from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, add_synonyms
 from .nounfilter import NounFilter
-from .text.corpora import bundled_captions, read_captions
+from .text.captions import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
 from .clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
 from .encoders.pictures import UnreadablePicture

@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'at_home', 'name_beside', 'locked', 'put_in_place', 'check_target',
            'write_whole', 'check_limit', 'bounded', 'shown', 'from_cell', 'file_name', 'join_labels', 'split_labels',
-           'with_remedy', 'in_command', 'near_file', 'no_such_file', 'utf8', 'utf8_text', 'parse_json', 'read_json',
-           'is_text_list', 'text_list', 'seal', 'write_safetensors', 'open_safetensors', 'is_number', 'plain_text',
-           'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest', 'progress_bar',
-           'fingerprint', 'content_digest', 'read_class_file', 'clean_text']
+           'with_remedy', 'in_command', 'near_file', 'no_such_file', 'reading', 'utf8', 'utf8_text', 'parse_json',
+           'read_json', 'is_text_list', 'text_list', 'seal', 'write_safetensors', 'open_safetensors', 'is_number',
+           'plain_text', 'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest',
+           'progress_bar', 'fingerprint', 'content_digest', 'read_class_file', 'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import csv, errno, hashlib, json, os, re, stat, warnings
@@ -146,12 +146,8 @@ LIMITS = {
     'characters of a name': 1000,           # of a class, and of a synonym
     'bytes of a class file': 2**23,
     'entries of a class file': 500_000,     # names, synonyms and lists
-    'bytes of a caption': 2**24,            # two million words
     'bytes of a document': 2**29,           # JSON that is parsed as a whole
     'bytes of a list of ids': 2**26,        # the published one has a megabyte
-    'labels of a table': 2**24,             # marks of 1, 0 and -1, or names
-    'bytes of a page of parquet': 2**29,    # which usually has a million
-    'bytes of a packed table': 2**26,       # plus 1,000 times the bytes of its file
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
     'pixels in a tile': 2**24,              # of a TIFF; they rarely have more than 2**20
     'scans of a JPEG': 100,                 # a progressive one has about ten
@@ -283,6 +279,14 @@ def no_such_file(
     if os.path.isdir(path): what = f'this is a folder{near or "; name a file"}'
     else: what = f'there is no such file {of}'.rstrip() + near
     return FileNotFoundError(f'{path}: {what}')
+
+# %% ../nbs/files.ipynb #files-reading-1
+@contextmanager
+def reading(path:str|Path)->Iterator[None]: # a file, or a place in it
+    "Put the file's name before whatever goes wrong inside, as a `ValueError`."
+    try: yield
+    except FileNotFoundError: raise             # names it already
+    except Exception as error: raise ValueError(f'{path}: {error}') from error
 
 # %% ../nbs/files.ipynb #files-039
 def utf8(raw:bytes, path:str|Path, line:int=1)->str: # a file's bytes, or a line's -> text

@@ -33,7 +33,7 @@ from .predict import (
 from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
-from .text.corpora import gather_captions, names_files, read_captions
+from .text.captions import gather_captions, names_files, read_captions
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
 from .training import Recipe, at_least, learn, read_checkpoint, resolve, temperatures
 

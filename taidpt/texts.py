@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from .classes import ClassSet, as_classset, class_text
-from .files import DATA, at_home, write_whole
-from .text.corpora import parquet_rows
+from .files import DATA, at_home, reading, write_whole
 
 # %% ../nbs/02_texts.ipynb #8b82a833
 #| code-fold: true
@@ -53,21 +52,6 @@ def _checksum(texts:list[str], labels:Tensor, header:dict[str,str])->str:
     sha.update(np.packbits(labels.numpy()))
     for text in texts: sha.update(text.encode() + b'\0')
     return sha.hexdigest()
-
-# %% ../nbs/02_texts.ipynb #c5997c87
-#| code-fold: true
-def _metadata(path:Path)->dict[bytes,bytes]:
-    "What a file of labelled sentences says of itself. Raises as `LabeledTexts.load`."
-    import pyarrow.parquet as pq                # lazily: only files need it
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: there is no such file of labelled sentences")
-    try: about = pq.read_schema(path).metadata or {}
-    except Exception as e:          # pyarrow raises a dozen kinds for torn files  # noqa: BLE001
-        raise ValueError(f"{path}: no parquet file, or a torn one ({e})") from None
-    if b'taidpt.checksum' not in about:
-        raise ValueError(f"{path}: has no labels of taidpt in it; label its sentences with "
-                         f"NounFilter(classes).label(read_captions({str(path)!r}))")
-    return about
 
 # %% ../nbs/02_texts.ipynb #d22cd7ff
 #| code-fold: true
@@ -167,26 +151,24 @@ class LabeledTexts:
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
+        import pyarrow.parquet as pq
         path = Path(at_home(path))
-        about = _metadata(path)
-        try:
+        with reading(path), pq.ParquetFile(path) as file:
+            about = file.schema_arrow.metadata or {}
+            if b'taidpt.checksum' not in about: raise ValueError(
+                'it has no labels of taidpt; label its sentences with NounFilter')
             header = {}
             for key in _HEADER:
                 entry = f'taidpt.{key}'.encode()
                 if entry in about: header[key] = about[entry].decode()
-            classes = class_text(header['classes'], f'{path}: its classes')
-            texts, named = [], []
-            for text,names in parquet_rows(path, ['text', 'labels']):
-                texts.append(text)
-                named.append(names)
-            labels = _labels_by_name(named, classes)
+            classes = class_text(header['classes'], 'its classes')
+            table = file.read()
+            texts = table['text'].to_pylist()
+            labels = _labels_by_name(table['labels'].to_pylist(), classes)
             if _checksum(texts, labels, header).encode() != about[b'taidpt.checksum']:
-                raise ValueError('its checksum is another')
+                raise ValueError('its checksum is another; copy, download or make it again')
             frequency = json.loads(header.get('frequency', 'null'))
             return cls(texts, labels, classes, int(header['dropped']), frequency)
-        except Exception as e:  # noqa: BLE001
-            raise ValueError(f"{path} was changed or damaged after it was written ({e}); "
-                             "copy, download or make it again") from None
 
 # %% ../nbs/02_texts.ipynb #7dbe855f
 _lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()

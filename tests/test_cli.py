@@ -10,7 +10,7 @@ import typer
 from conftest import ROOT, run, tool
 from taidpt.all import FrozenCLIP, tag
 from taidpt.apps.cli import app, main
-from taidpt.text.corpora import bundled_captions
+from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTO = DEMO/'images/000000000785.jpg'

@@ -11,7 +11,7 @@ import torch
 from conftest import ROOT, run
 from fuzz import picture
 
-from taidpt.all import ClassSet, read_captions
+from taidpt.all import ClassSet
 from taidpt.apps.tagging import TaggedPictures
 from taidpt.encoders.pictures import decoded, open_rgb
 from taidpt.files import open_safetensors, write_safetensors
@@ -50,11 +50,6 @@ def scans(folder):
     decoded(before + scan*2000 + end)
 
 
-def caption(folder):
-    empty_file(folder/'a.txt')
-    list(read_captions(folder/'a.txt'))
-
-
 def classes(folder): ClassSet('many', map(str, range(50_001)))
 
 
@@ -62,7 +57,6 @@ SIZES = {
     checkpoint: '1,000,000,000,000 numbers',
     sparse: 'bytes of a picture',
     scans: 'scans of a JPEG',
-    caption: 'a.txt:1 has more than',
     classes: '50,000 classes',
 }
 

@@ -15,7 +15,7 @@ from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study
-from taidpt.text.corpora import bundled_captions
+from taidpt.text.captions import bundled_captions
 from taidpt.zeroshot import ZeroShotCLIP
 
 

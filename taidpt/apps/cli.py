@@ -247,7 +247,7 @@ def _captions(
 ): # an iterable; None: the bundled ones
     "The sentences of a command line."
     if not places: return None
-    from taidpt.text.corpora import gather_captions
+    from taidpt.text.captions import gather_captions
     return gather_captions(places, column)
 
 def _some_words(classes:'ClassSet')->str: # 'dog (puppy, hound), fire truck (no other word)'

@@ -27,7 +27,7 @@ from ..files import (
     digest, fingerprint, in_command, progress_bar, with_remedy, write_whole)
 from ..nounfilter import NounFilter
 from ..predict import Predictor, model_identity
-from ..text.corpora import read_captions
+from ..text.captions import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
 def _check_outside(source:str|Path, out:str|Path)->None: # two folders

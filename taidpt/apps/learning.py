@@ -31,7 +31,7 @@ from ..learner import TaIDPT
 from ..metrics import Interval
 from ..nounfilter import NounFilter
 from ..predict import Predictor, check_label_classes
-from ..text.corpora import bundled_captions, gather_captions, names_files, read_captions
+from ..text.captions import bundled_captions, gather_captions, names_files, read_captions
 from ..text.synonyms import is_slip, similar_words, with_suggestions
 from ..texts import LabeledTexts, template_sentences
 

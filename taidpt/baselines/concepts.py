@@ -27,7 +27,7 @@ from ..learner import as_labelled, class_means, name_frequency
 from ..nounfilter import NounFilter
 from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..tags import Tag
-from ..text.corpora import bundled_captions
+from ..text.captions import bundled_captions
 from ..text.synonyms import with_suggestions
 from ..texts import LabeledTexts, template_sentences
 from ..training import temperatures

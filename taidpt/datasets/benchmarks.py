@@ -21,7 +21,7 @@ from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, bundled_photos, check_pictures
 from ..encoders.pictures import open_rgb
 from ..files import LIMITS, at_home, bounded, parse_json, read_json, utf8_text
-from ..text.corpora import Captions, bundled_captions, read_captions
+from ..text.captions import Captions, bundled_captions, read_captions
 
 # %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
 def _first(*places:Path)->Path:

@@ -6,9 +6,9 @@
 __all__ = ['LabeledPictures', 'check_pictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import os, re
+import csv, os, re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
-from ..files import DATA, at_home, check_limit, from_cell, read_json, split_labels
-from ..text.corpora import table_rows
+from ..files import DATA, at_home, from_cell, read_json, reading, split_labels
+from ..text.captions import open_text
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass(eq=False)
@@ -67,32 +67,30 @@ class LabeledPictures:
 _HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
 _MARKS = ('1', '0', '-1')
 
-def _rows(path:Path)->Iterator[tuple[str,list[str]]]: # file and line, for messages, and cells
+def _rows(path:Path)->list[tuple]: # file and line, for messages, and cells
     "The lines of a table of labels, headings included."
-    head = None
-    for where,row in table_rows(path):
-        cells = [cell.strip() for cell in row]
-        head = head or cells
-        if head[:2] != ['picture', 'tags']:
-            yield where, cells
-        elif head[2:3] != ['error'] or cells is head or not any(cells[2:3]):    # as `tag` writes it
-            yield where, [from_cell(cells[0]), *cells[1:2]]
+    mark = '\t' if path.name.lower().endswith(('.tsv', '.tsv.gz')) else ','
+    rows = []
+    with reading(path), open_text(path) as file:
+        table = csv.reader(file, delimiter=mark, strict=True)
+        for row in table:
+            cells = [cell.strip() for cell in row]
+            if any(cells): rows.append((f'{path}:{table.line_num}', cells))
+    head = rows[0][1] if rows else []
+    if head[:2] != ['picture', 'tags']: return rows
+    if head[2:3] == ['error']: rows = [row for row in rows if row[1][2:3] in (['error'], [''], [])]
+    return [(where, [from_cell(cells[0]), *cells[1:2]]) for where,cells in rows]   # without scores
 
-def _only_marks(path:Path)->bool:
+def _only_marks(rows:list[tuple])->bool:
     "Whether the column below the headings has marks, and nothing else."
-    some = False
-    for n,(_,cells) in enumerate(_rows(path)):
-        if n == 0: continue
-        for cell in filter(None, cells[1:]):
-            some = True
-            if cell not in _MARKS: return False
-    return some
+    cells = {cell for _,row in rows[1:] for cell in row[1:] if cell}
+    return bool(cells) and cells <= set(_MARKS)
 
-def _titles(path:Path)->list[str]|None: # [] if the column lists labels; None without headings
+def _titles(rows:list[tuple])->list[str]|None: # [] if a column lists labels; None without headings
     "The classes in the headings. `ValueError` if two are alike, or one is empty."
-    where, (first, *headings) = next(_rows(path), ('', ['']))
+    where, (first, *headings) = (rows or [('', [''])])[0]
     if first.lower() not in _HEADINGS: return None
-    if len(headings) == 1 and not _only_marks(path): return []
+    if len(headings) == 1 and not _only_marks(rows): return []
     for title,count in Counter(headings).items():
         if count > 1 or not title:
             raise ValueError(f'{where}: each column needs a name of its own, not {title!r:.60}')
@@ -102,9 +100,8 @@ def _titles(path:Path)->list[str]|None: # [] if the column lists labels; None wi
 def _listed(where:str, cells:list[str])->dict[str,int]: # label -> 1
     "The labels in the cells after a picture. `ValueError` for an open quote in one."
     labels = []
-    for cell in cells:
-        try: labels += split_labels(cell)
-        except ValueError as e: raise ValueError(f'{where}: {e}') from None
+    with reading(where):
+        for cell in cells: labels += split_labels(cell)
     return dict.fromkeys(map(from_cell, labels), 1)
 
 def _marked(
@@ -126,17 +123,14 @@ def _marked(
 # %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
 def _read_table(path:Path)->dict[str,dict[str,int]]:
     "Read a table of labels: picture -> label -> 1, 0 or -1."
-    titles = _titles(path)
     rows = _rows(path)
-    if titles is not None: next(rows)
+    titles = _titles(rows)
+    if titles is not None: del rows[0]
     table = {}
-    count = 0
     for where,(picture, *cells) in rows:
         if not picture: raise ValueError(f'{where}: there is no picture on this line')
         known = table.setdefault(picture, {})
         marks = _marked(where, cells, titles) if titles else _listed(where, cells)
-        count += len(marks)
-        check_limit(count, 'labels of a table', path)
         for label,mark in marks.items():
             known[label] = max(mark, known.get(label, -1))
     if not table:

@@ -42,7 +42,7 @@ from taidpt.paper.study import (
 )
 from ..predict import SETTING_OF_ITS_OWN, Predictor, settings_of
 from ..scores import relative_scores
-from ..text.corpora import Captions, bundled_captions, gather_captions
+from ..text.captions import Captions, bundled_captions, gather_captions
 from ..texts import LabeledTexts, template_sentences
 from ..training import at_least
 from ..zeroshot import ZeroShotCLIP

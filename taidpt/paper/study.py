@@ -43,7 +43,7 @@ from .augment import AugmentedPictures
 from .published import RUNS, is_published_clip, published_settings
 from ..predict import Predictor, model_identity
 from ..scores import fuse
-from ..text.corpora import bundled_captions
+from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
 from ..training import Recipe, at_least, resolve
 
