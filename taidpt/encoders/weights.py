@@ -51,11 +51,15 @@ def find_clip(
         config = Path(spec.removeprefix('local-dir:'), 'open_clip_config.json')
         recommended = json.loads(config.read_text(encoding='utf-8')).get('taidpt', {})
     elif not spec.startswith('hf-hub:'):
+        from open_clip import get_pretrained_url
         if pretrained is None: spec, _, pretrained = spec.partition('/')
         spec = spec.replace('/', '-')               # ViT-B/16
         pretrained = str(pretrained)
         label = f'{spec}/{pretrained}'.rstrip('/')
         if _is_of_openai(spec, pretrained): origin = f'{spec.removesuffix("-quickgelu")}/openai'
+        elif Path(pretrained).is_file() and get_pretrained_url(f'{spec}-quickgelu', 'openai'):
+            warnings.warn(f'{spec} has GELU; weights that OpenAI trained want {spec}-quickgelu.',
+                          stacklevel=3)
     if not recommended and not origin: warnings.warn(
         f'No settings are known for {label}. TaIDPT takes the published ones, found on '
         'RN50/openai; auto_settings of taidpt.learner measures others.', stacklevel=3)
