@@ -151,8 +151,6 @@ LIMITS = {
     'bytes of a picture': 2**28,            # PIL.Image.MAX_IMAGE_PIXELS limits its pixels
     'pixels in a tile': 2**24,              # of a TIFF; they rarely have more than 2**20
     'scans of a JPEG': 100,                 # a progressive one has about ten
-    'bytes of a tagger': 2**31,             # what ONNX Runtime reads
-    'memory of a tagger': 2**30,            # plus 8 times the bytes of its file
 }
 
 def check_limit(

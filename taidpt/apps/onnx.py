@@ -170,6 +170,7 @@ def _scores_module(model:'Predictor')->'nn.Module': # 1 × 3 × height × width 
         def __init__(self):
             super().__init__()
             self.tower = PictureTower(model.clip.model.visual)
+            for name, tensor in model.tensors().items(): self.register_buffer(name, tensor)
 
         def forward(self, pixels):
             f, F = self.tower(pixels)
@@ -187,6 +188,7 @@ def _traced(module:'nn.Module')->bytes: # of `_scores_module` -> an ONNX file, w
     with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants
         torch.onnx.export(
             module, (pixels,), graph, dynamo=False, opset_version=17,
+            do_constant_folding=False,          # which would keep a large tensor several times
             input_names=['pixels'], output_names=['scores'])
     return graph.getvalue()
 
