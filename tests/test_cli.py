@@ -196,11 +196,11 @@ BAD_INPUT = [  # nbs/apps/cli.ipynb has what is wrong in the options themselves
     (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml']),
     (
         ['train', '--classes', 'cat,dog', '--captions', 'empty.txt', '--out', 'x.safetensors'],
-        ['empty.txt'],
+        ['none of 0 sentences'],
     ),
     (
         ['train', '--classes', 'cat,dog', '--captions', 'torn.jsonl', '--out', 'x.safetensors'],
-        ['torn.jsonl:2'],
+        ['torn.jsonl: line 2'],
     ),
     (
         [

@@ -25,7 +25,7 @@ def _column(names:Iterable[str], column:str|None)->str: # one of the names
     "The column that is asked for, or has a usual name. Raises `ValueError`, which lists them."
     for name in [column] if column else _USUAL:
         if name in names: return name
-    raise ValueError(f'which column has the captions? Say column=…, one of {list(names)}')
+    raise ValueError(f'no column {column or "caption"!r}: say column=…, one of {list(names)}')
 
 def _sentences(value:object, column:str|None=None)->Iterator[str]:
     "The sentences in text, in a record, or in any of several. Raises `ValueError` for others."
