@@ -8,7 +8,8 @@ __all__ = ['DATA', 'LIMITS', 'NO_CHECKSUM', 'CLASS_ENDINGS', 'at_home', 'name_be
            'with_remedy', 'in_command', 'near_file', 'no_such_file', 'reading', 'utf8', 'utf8_text', 'parse_json',
            'read_json', 'is_text_list', 'text_list', 'seal', 'write_safetensors', 'open_safetensors', 'is_number',
            'plain_text', 'check_shapes', 'check_numbers', 'read_safetensors', 'is_url', 'file_identity', 'digest',
-           'progress_bar', 'fingerprint', 'content_digest', 'read_class_file', 'clean_text']
+           'progress_bar', 'fingerprint', 'save_tensors', 'load_tensors', 'stored', 'content_digest', 'read_class_file',
+           'clean_text']
 
 # %% ../nbs/files.ipynb #files-002
 import csv, errno, hashlib, json, os, re, stat, warnings
@@ -585,6 +586,41 @@ def progress_bar(
 def fingerprint(files:Iterable[str|Path])->str: # 16 hexadecimal digits
     "A hash of the identities of files, in their order."
     return digest(repr(file_identity(path)) for path in files)
+
+# %% ../nbs/files.ipynb #files-stored-1
+def save_tensors(
+    path:str|Path, # a .safetensors file
+    tensors:dict[str, 'Tensor'], # by name
+    about:dict, # of JSON's types: what the tensors are
+)->None:
+    "Write tensors, and what they are, whole or not at all."
+    from safetensors.torch import save_file             # here, as reading classes needs no PyTorch
+    tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    with write_whole(path) as part:
+        save_file(tensors, part, {'taidpt': json.dumps(about, sort_keys=True)})
+
+def load_tensors(path:str|Path)->tuple[dict[str, 'Tensor'], dict]: # by name; what they are
+    "A file of `save_tensors`. Raises `FileNotFoundError`, or `ValueError` for any other file."
+    with reading(path), safe_open(path, 'pt') as file:
+        words = (file.metadata() or {}).get('taidpt')
+        if words is None: raise ValueError('these tensors were not written by taidpt')
+        tensors = {name: file.get_tensor(name) for name in file.keys()}     # noqa: SIM118
+    return tensors, json.loads(words)
+
+def stored(
+    path:str|Path|None, # a .safetensors file; None: nothing is stored
+    about:dict, # of JSON's types: all that the tensors depend on
+    make:Callable, # () -> tensors by name
+)->dict[str, 'Tensor']: # on the CPU
+    "The tensors in a file that says `about` of itself, or those of `make()`, written there."
+    if path is None: return make()
+    if Path(path).exists():
+        tensors, said = load_tensors(path)
+        if said == json.loads(json.dumps(about)): return tensors
+    tensors = make()
+    save_tensors(path, tensors, about)
+    return tensors
+
 
 # %% ../nbs/files.ipynb #files-cd
 def content_digest(path:str|Path)->str: # 16 hexadecimal digits
