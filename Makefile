@@ -22,7 +22,7 @@ help:
 	@echo "make chaos      kill commands, fill their disk, run two at once: two minutes of it; MINUTES=60 SEED=7 for more and other"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
-	@echo "make wheel      build the packages in dist/, twice: they must be the same to the byte"
+	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
 	@echo "make docs       build the site: docs/_build/html/index.html"
 	@echo "make slides     make the slides of the class (nbs/tutorials/teach): docs/_build/slides/index.html"
@@ -66,7 +66,7 @@ audit: $(VENV)/.installed
 	$(BIN)/pip-audit --local --skip-editable
 
 wheel: $(VENV)/.dev
-	$(BIN)/python docs/wheel.py dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation
 
 # FULL=1: what takes a GPU as well
 bench: $(VENV)/.dev

@@ -12,8 +12,9 @@ the embedded CLIP sees of 000000011149.jpg (CC BY 2.0).
 import base64
 import json
 import sys
+from pathlib import Path
 
-from idea import GROUND, GROUND_ON_DARK, images, text
+images = Path(__file__).resolve().parent/'images'
 
 NAMES = ['person', 'bicycle', 'motorbike', 'bus', 'dog']
 SHOWN = 'bicycle'                       # the class whose map lies over the photo
@@ -24,6 +25,20 @@ SECONDS = 10
 LEARNING = .8                           # share of the time; then the last step stays
 ABOUT = 'Forty steps: the loss falls from 6.1 to 1.7, and bicycle’s map brightens.'
 
+# What all drawings share: their ground and their text, on light and on dark pages
+GROUND = '''
+  .card { fill: #ffffff; }
+  .panel { fill: #f3f5f8; }
+  text { fill: #1c2430; }
+  .soft { fill: #566171; }
+  .bold { font-weight: 600; }
+'''
+GROUND_ON_DARK = '''  @media (prefers-color-scheme: dark) {
+    .card { fill: #14181e; }
+    .panel { fill: #1e242d; }
+    text { fill: #e8ecf2; }
+    .soft { fill: #adb7c4; }
+'''
 STYLE = GROUND + '''  .c0 { fill: #6b3fc4; }
   .c1 { fill: #1f6fb2; }
   .c2 { fill: #b3560f; }
@@ -52,6 +67,13 @@ font-size="12" role="img" aria-labelledby="title about">
 <style>{style}{motion}
 </style>
 <rect class="card" width="{w}" height="{h}" rx="10"/>'''
+
+
+def text(x, y, words, look='', size=12.5, anchor='start'):
+    "A line of text"
+    place = f'x="{x}" y="{y}"'
+    font = f'font-size="{size}" text-anchor="{anchor}"'
+    return f'<text {place} class="{look}" {font}>{words}</text>'
 
 
 # The run

@@ -5,7 +5,7 @@ The drawing follows the light or dark colours that the reader prefers; it has no
 """
 import base64
 
-from idea import text
+from learning import text
 
 from taidpt.plots import as_jpeg
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
-from conftest import ROOT, docs_module
+from conftest import ROOT
 from test_lowest import settings
 
 import taidpt
@@ -49,54 +49,10 @@ def test_citation():
     assert '](CITATION.cff) for the software' in text('README.md')
 
 
-# Citation File Format 1.2.0: the keys of a file, of a reference in it, of a person, of an entity
-ANY = {
-    'abstract', 'authors', 'contact', 'commit', 'date-released', 'doi', 'identifiers', 'keywords',
-    'license', 'license-url', 'repository', 'repository-artifact', 'repository-code', 'title',
-    'type', 'url', 'version'}
-CFF = ANY | {'cff-version', 'message', 'preferred-citation', 'references'}
-REFERENCE = ANY | {
-    'collection-title', 'conference', 'editors', 'end', 'journal', 'month', 'pages', 'publisher',
-    'start', 'volume', 'year'}
-PERSON = {'affiliation', 'alias', 'email', 'family-names', 'given-names', 'name-suffix', 'orcid'}
-ENTITY = {'address', 'alias', 'city', 'country', 'email', 'name', 'orcid', 'website'}
-NUMBERS = {'month', 'year'}
-
-
-def check_authors(authors: list[dict]):
-    "Persons and entities, with known keys"
-    assert authors
-    for author in authors:
-        assert author.keys() <= (ENTITY if 'name' in author else PERSON)
-        assert all(isinstance(value, str) for value in author.values())
-
-
-def check_cff(found: dict, known: set[str], required: set[str]):
-    "Known keys alone, the required ones among them, each with a value of its kind"
-    assert required <= found.keys() <= known
-    for key, value in found.items():
-        if key == 'authors': check_authors(value)
-        elif key == 'keywords': assert value and all(isinstance(word, str) for word in value)
-        elif key != 'preferred-citation':
-            assert isinstance(value, int if key in NUMBERS else str), key
-
-
-def test_citation_is_valid():
-    cite = yaml.safe_load(text('CITATION.cff'))
-    check_cff(cite, CFF, {'cff-version', 'message', 'title', 'authors'})
-    check_cff(cite['preferred-citation'], REFERENCE, {'type', 'title', 'authors'})
-    assert cite['preferred-citation']['type'] == 'conference-paper'
-
-
-def test_badges():
-    "They say what settings.ini and LICENSE say, in words, too, where they are shown"
-    badges = docs_module('badges')
-    for name, svg in badges.drawings().items():
-        assert text(f'docs/images/{name}') == svg, 'settings.ini has changed: run docs/badges.py'
-    badge = r'!\[(\w+): ([^\]]+)\]\(docs/images/(badge-[\w.]+)\)'
-    shown = re.findall(badge, text('README.md'))
-    assert {file: (name.lower(), value) for name, value, file in shown} == badges.said()
-    assert badges.said()['badge-licence.svg'] == ('licence', 'Apache 2.0')
+def test_licence_and_python():
+    "README.md says what settings.ini and LICENSE say"
+    said = f'[Apache 2.0](LICENSE), Python {cfg["min_python"]} to {cfg["max_python"]}.'
+    assert said in text('README.md')
     assert text('LICENSE').split()[:4] == ['Apache', 'License', 'Version', '2.0,']
 
 
