@@ -655,31 +655,11 @@ def unwrapped(thing):
     return getattr(thing, '__func__', getattr(thing, 'f', thing))
 
 
-def source(thing) -> str:
-    "The module that a method, class method or property was written in"
-    function = thing.fget if isinstance(thing, property) else unwrapped(thing)
-    return getattr(function, '__module__', '')
-
-
-def inherited(cls: type, owner: dict[str, str], link: Callable) -> str:
-    """Public methods that a class has from elsewhere, each with a link to its arguments; `owner`:
-    the page of each method.
-
-    From elsewhere: from the package's other classes, or added to this one in another module."""
-    rows = []
-    own = {name for name, thing in vars(cls).items() if source(thing) in ('', cls.__module__)}
-    for base in cls.__mro__:
-        for name, thing in vars(base).items():
-            page = owner.get(f'{base.__name__}.{name}')
-            if name in own or not page or source(thing) != f'taidpt.{page}': continue
-            own.add(name)
-            summary = (inspect.getdoc(getattr(base, name)) or '').split('\n\n')[0]
-            told = escaped(link(' '.join(summary.split()), '../'))
-            anchor = f'{page}.md#{base.__name__.lower()}{name.lower()}'
-            origin = page if base is cls else base.__name__
-            rows.append(f'| [`{cls.__name__}.{name}`]({anchor}) | {told} | `{origin}` |')
-    if not rows: return ''
-    return '| it also has | | from |\n|---|---|---|\n' + '\n'.join(rows) + '\n\n'
+def inherited(cls: type, owner: dict[str, str]) -> str:
+    "Links to the classes of the package that a class inherits from; `owner`: the page of each"
+    bases = [base.__name__ for base in cls.__mro__[1:] if base.__name__ in owner]
+    links = ', '.join(f'[{name}]({owner[name]}.md#class-{name.lower()})' for name in bases)
+    return f'It has all that these have: {links}.\n\n' if links else ''
 
 
 def found_in(module, name: str):
@@ -689,14 +669,6 @@ def found_in(module, name: str):
         get = inspect.getattr_static if inspect.isclass(thing) else getattr
         thing = get(thing, part, None)
     return None if thing is None else unwrapped(thing)
-
-
-def takes_arguments(thing) -> bool:
-    "Has a thing parameters of its own: no property, and no class without an `__init__` of ours?"
-    if isinstance(thing, property): return False
-    if not inspect.isclass(thing): return True
-    ours = [base for base in thing.__mro__ if base.__module__.startswith('taidpt')]
-    return any('__init__' in vars(base) for base in ours)
 
 
 def entry(name: str, thing, owner: dict[str, str], link: Callable) -> str:
@@ -709,8 +681,9 @@ def entry(name: str, thing, owner: dict[str, str], link: Callable) -> str:
     # without the arguments, which the table has
     documented = inspect.unwrap(f) if inspect.isfunction(f) else f
     told = link(inspect.getdoc(documented) or '', '../')
-    parameters = table(f, link) if takes_arguments(thing) else ''
-    more = inherited(thing, owner, link) if is_class else ''
+    takes = not isinstance(thing, property) and (not is_class or '__init__' in vars(thing))
+    parameters = table(f, link) if takes else ''
+    more = inherited(thing, owner) if is_class else ''
     return f'{heading} {kind}{name}\n\n{told}\n\n{parameters}{more}'
 
 
@@ -718,7 +691,7 @@ def reference(links: Links):
     "A page for each module: public names, signatures, docments, docstrings; what a class inherits"
     owner = {}
     for module, names in modules().items():
-        owner |= {name: module.removeprefix('taidpt.') for name in names if '.' in name}
+        owner |= {name: module.removeprefix('taidpt.') for name in names if '.' not in name}
     (pages/'reference').mkdir(parents=True)
     for name, owned in index().items():
         public = modules()[name]

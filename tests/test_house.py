@@ -1,6 +1,6 @@
 """The floors carry what is above them, and the sums of tokens keep their bounds."""
 import pytest
-from conftest import ROOT, docs_module
+from conftest import docs_module
 
 house = docs_module('house')
 
