@@ -187,7 +187,7 @@ def _ridge(
     "Weights of the ridge regression from features to labels, both less their means."
     from sklearn.linear_model import Ridge              # whose penalty is not divided by N
     fitted = Ridge(alpha=penalty*len(h)).fit(h.cpu().double(), y.cpu().double())
-    return torch.as_tensor(fitted.coef_).view(-1, h.shape[1]).float().to(h.device)
+    return torch.as_tensor(fitted.coef_).reshape(-1, h.shape[1]).to(h).contiguous()
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-pairs-1

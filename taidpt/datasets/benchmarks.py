@@ -60,14 +60,12 @@ def _voc_files(root:str|Path, split:str)->dict[Path,str]: # pictures, list, tabl
     return dict.fromkeys(files, f'{_VOC}VOC{part}_06-Nov-2007.tar')
 
 def _voc_column(path:Path, names:list[str])->list[int]: # N pictures -> 1, 0 or -1 of each
-    "The labels of one class; `ValueError` unless there is one for each picture."
+    "The labels of one class; `ValueError` for those of other pictures."
     values = {'1': 1, '0': 0, '-1': -1}
-    words = path.read_text().split()
     with reading(path):
-        labels = {name: values[label] for name,label in zip(words[::2], words[1::2])}
-        if labels.keys() != set(names):
-            raise ValueError(f'not one label for each of the {len(names):,} pictures')
-    return [labels[name] for name in names]
+        labels = dict(line.split() for line in path.read_text().splitlines())
+        if list(labels) != names: raise ValueError('its pictures are not those of the list')
+        return [values[label] for label in labels.values()]
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
@@ -86,18 +84,14 @@ def read_voc2007(
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
-def _category_columns(kinds:list[dict])->dict[int,int]: # a category's number -> column
-    "The columns of COCO's categories; `ValueError` for others."
-    kinds = sorted(kinds, key=lambda kind: kind['id'])
-    if [kind['name'] for kind in kinds] != COCO.names:
-        raise ValueError('its categories are not the 80 of COCO')
-    return {kind['id']: column for column,kind in enumerate(kinds)}
-
 def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[str],Tensor]: # N; N × 80, bool
     "The pictures' names and labels in COCO's file of instances; `ValueError` for any other file."
     with reading(path):
         data = json.loads(path.read_bytes())
-        column = _category_columns(data['categories'])
+        kinds = sorted(data['categories'], key=lambda kind: kind['id'])
+        if [kind['name'] for kind in kinds] != COCO.names:
+            raise ValueError('its categories are not the 80 of COCO')
+        column = {kind['id']: c for c,kind in enumerate(kinds)}
         row = {image['id']: i for i,image in enumerate(data['images'])}
         labels = torch.zeros(len(row), len(COCO), dtype=torch.bool)
         for note in data['annotations']:
@@ -189,11 +183,10 @@ def read_nuswide(
     with ThreadPoolExecutor(8) as pool:
         faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
     missing = {name: fault for name,fault in zip(names, faults) if fault}
-    some = [f'{name} ({fault})' for name,fault in missing.items()][:3]
-    told = (f'{len(missing):,} of {len(names):,} pictures are missing or broken, such as '
-            f'{", ".join(some)}')
-    if len(missing) == len(names): raise FileNotFoundError(f'{folder}: {told}')
-    if missing: warnings.warn(f'NUS-WIDE {split}: {told}; they are left out', stacklevel=2)
+    if missing:
+        some = ', '.join(f'{name} ({fault})' for name,fault in [*missing.items()][:3])
+        warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are missing '
+                      f'or broken, such as {some}; they are left out', stacklevel=2)
     kept = [i for i,name in enumerate(names) if name not in missing]
     pictures = [folder/names[i] for i in kept]
     return LabeledPictures(pictures, labels[kept], NUSWIDE, missing=missing)
