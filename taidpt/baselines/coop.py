@@ -189,9 +189,9 @@ def _partial_asymmetric_loss(scores:Tensor, labels:Tensor, **how)->Tensor: # N Ã
 # %% ../../nbs/baselines/coop.ipynb #du-015
 def _add_scales(prompts:PromptLearner, log_scale, log_sharpness)->None: # numbers
     "Give prompts a logit scale and a temperature that learn, as logarithms."
-    device = prompts.ctx_global.device
-    prompts.log_scale = nn.Parameter(torch.tensor(float(log_scale), device=device))
-    prompts.log_sharpness = nn.Parameter(torch.tensor(float(log_sharpness), device=device))
+    for name, value in ('log_scale', log_scale), ('log_sharpness', log_sharpness):
+        number = torch.as_tensor(value, dtype=torch.float32, device=prompts.ctx_global.device)
+        setattr(prompts, name, nn.Parameter(number.clone()))
 
 class DualCoOp(PicturePrompts):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
