@@ -8,10 +8,8 @@ __all__ = ['METHODS', 'load_model']
 # %% ../../nbs/baselines/loading.ipynb #lm-1
 from pathlib import Path
 
-from .concepts import TextConcepts
-from .coop import CoOp
-from .dualcoop import DualCoOp
-from .linear import TextLinear
+from .concepts import TextConcepts, TextLinear
+from .coop import CoOp, DualCoOp
 from .rescoring import Rescored
 from .tipadapter import TipAdapter
 from ..clip import FrozenCLIP

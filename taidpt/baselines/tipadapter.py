@@ -13,20 +13,20 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from .coop import PICTURE_LOSSES, check_labels, pictures_digest
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import FeatureStore, to_device
+from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures
-from ..files import digest, progress_bar
 from ..losses import scaled_loss
-from ..predict import (
-    PicturesAndLabels, Predictor, check_functions, learn_at_once, validation)
+from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..scores import global_scores
 from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
+
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-005
 def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N × C
@@ -35,27 +35,27 @@ def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
 def _fine_tuned(
-    model:'TipAdapter',
+    model:'TipAdapter', # with its cache
     f:Tensor, # of the pictures, K × D
     y:Tensor, # K × C, bool
-    progress:bool,
 )->Tensor: # K × D
     "Keys learned from the features and labels of the cached pictures."
-    keys = nn.Parameter(F.normalize(f, dim=-1).clone())
+    keys = model.keys_.clone().requires_grad_()
     loss = scaled_loss(model.loss, 1., PICTURE_LOSSES)
     optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
     steps = model.epochs * math.ceil(len(f) / model.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
-    for _ in progress_bar(range(model.epochs), 'fine-tuning the cache', progress):
-        order = to_device(torch.randperm(len(f), generator=rng), f.device)
-        for index in order.split(model.batch_size):
-            cost = loss(model.scores_with(f[index], keys), y[index])
+    for _ in range(model.epochs):
+        order = torch.randperm(len(f), generator=rng).to(f.device)
+        for rows in order.split(model.batch_size):
+            cost = loss(model.scores_with(f[rows], keys), y[rows])
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
             schedule.step()
     return keys.detach()
+
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-017e
 def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N × C -> A, in percent
@@ -108,39 +108,32 @@ class TipAdapter(Predictor):
 
     def fit(self,
         pictures, # K labelled pictures, in any form
-        labels:Tensor|np.ndarray|list, # K × C: 1 or True where the picture shows the class
+        labels:ArrayLike, # K × C: 1 or True where the picture shows the class
         val:PicturesAndLabels|None=None, # labelled pictures, scored at the end
         checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
-        check_functions(self)
         if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
         y = check_labels(labels, len(pictures), self.classes) == 1
         measure = validation(self, val, progress)
-        if isinstance(pictures, FeatureStore):
-            data = digest([self.features_of(pictures, progress).cpu().numpy(), y.numpy()])
-        else: data = checkpoint and pictures_digest(self.clip, pictures, y, True)
         def compute(trial):
             f = self.features_of(pictures, progress)
-            trial.fill(f, y.to(f.device), progress)
+            shown = y.sum(0)
+            zero_shot = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False)
+            trial.text_, _ = zero_shot.embeddings()
+            trial.values_ = (y * (shown.min() / shown)).to(f)
+            trial.alpha_, trial.beta_ = float(self.alpha), float(self.beta)
+            trial.keys_ = F.normalize(f, dim=-1)
+            if self.epochs: trial.keys_ = _fine_tuned(trial, f, y.to(f.device))
+        data = pictures_digest(self.clip, pictures, y, True)
         self.forget()
-        learn_at_once(self, compute, copy.copy(self), data or '', measure, checkpoint)
+        learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
         return self
-
-    def fill(self, f:Tensor, y:Tensor, progress:bool)->None: # K × D; K × C, bool
-        "Put pictures into the cache, and fine-tune its keys."
-        zero_shot = ZeroShotCLIP(self.clip, self.classes, self.templates, False)
-        shown = y.sum(0)
-        self.text_, _ = zero_shot.embeddings()
-        self.values_ = y.float() * (shown.min() / shown)
-        self.alpha_, self.beta_ = float(self.alpha), float(self.beta)
-        self.keys_ = F.normalize(f, dim=-1)
-        if self.epochs: self.keys_ = _fine_tuned(self, f, y, progress)
 
     def search(self,
         pictures, # N validation pictures, as in `fit`
-        labels:Tensor|np.ndarray|list, # their labels, N × C
+        labels:ArrayLike, # their labels, N × C
         alphas:Sequence[float]=np.linspace(.1, 3, 20, endpoint=False).tolist(), # to be tried
         betas:Sequence[float]=np.linspace(.1, 7, 200, endpoint=False).tolist(), # to be tried
         progress:bool=True, # a bar

@@ -6,18 +6,20 @@
 __all__ = ['LabeledPictures', 'check_pictures', 'read_labels', 'bundled_photos', 'photo_credits', 'with_classes']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import csv, os, re
+import csv, json
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
-from ..files import DATA, at_home, from_cell, read_json, reading, split_labels
+from ..files import DATA, reading, split_labels
 from ..text.captions import open_text
+
 
 # %% ../../nbs/datasets/labelled.ipynb #6dfe59fc
 @dataclass(eq=False)
@@ -35,27 +37,23 @@ class LabeledPictures:
     def __len__(self)->int: return len(self.pictures)
 
     def __repr__(self)->str:
-        parts = [f'{len(self):,} pictures',
-                 f'{len(self.classes)} classes of {self.classes.name}',
-                 f'{int(self.labels.sum()):,} labels']
-        if self.unknown:
-            count = sum(self.unknown.values())
-            parts.append(f'{count} others of {len(self.unknown)} classes left out')
-        if self.missing: parts.append(f'{len(self.missing):,} more pictures missing')
-        return f"LabeledPictures({', '.join(parts)})"
+        told = (f'{len(self):,} pictures, {len(self.classes)} classes of {self.classes.name}, '
+                f'{int(self.labels.sum()):,} labels')
+        others = sum(self.unknown.values())
+        if others: told += f', {others} others of {len(self.unknown)} classes left out'
+        if self.missing: told += f', {len(self.missing):,} more pictures missing'
+        return f'LabeledPictures({told})'
 
     def __getitem__(self, index:slice|list|Tensor)->'LabeledPictures': # or a bool mask
         "Some of the pictures."
         rows = torch.arange(len(self))[index].reshape(-1)
-        pictures = [self.pictures[i] for i in rows.tolist()]
-        difficult = self.difficult
-        if difficult is not None: difficult = difficult[rows]
+        pictures = [self.pictures[i] for i in rows]
+        difficult = None if self.difficult is None else self.difficult[rows]
         return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
 
     def names(self, i:int)->list[str]: # number of a picture -> class names
         "The classes of one picture."
-        columns = self.labels[i].nonzero().flatten().tolist()
-        return [self.classes.names[c] for c in columns]
+        return [self.classes.names[c] for c in self.labels[i].nonzero().flatten()]
 
     def signed(self)->Tensor: # N × C, int8
         "Labels as VOC writes them: 1 present, 0 difficult, -1 absent."
@@ -63,176 +61,92 @@ class LabeledPictures:
         if self.difficult is None: return y
         return y.masked_fill(self.difficult & ~self.labels, 0)
 
+
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
-_HEADINGS = ('image', 'picture', 'file', 'filename', 'file_name', 'photo', 'path')
-_MARKS = ('1', '0', '-1')
+def _marks(row:dict[str,str])->dict[str,int]: # heading -> cell, without the picture's
+    "The labels in a row: label -> 1, 0 or -1."
+    first, cell = next(iter(row.items()))
+    if first in ('labels', 'tags'): return dict.fromkeys(split_labels(cell or ''), 1)
+    values = {'1': 1, '0': 0, '-1': -1}
+    return {name: values[cell] for name,cell in row.items() if cell != ''}
 
-def _rows(path:Path)->list[tuple]: # file and line, for messages, and cells
-    "The lines of a table of labels, headings included."
-    mark = '\t' if path.name.lower().endswith(('.tsv', '.tsv.gz')) else ','
-    rows = []
+def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 or -1
+    "A table of labels. `ValueError` with the file and the line for a row that does not fit."
+    found = {}
     with reading(path), open_text(path) as file:
-        table = csv.reader(file, delimiter=mark, strict=True)
-        for row in table:
-            cells = [cell.strip() for cell in row]
-            if any(cells): rows.append((f'{path}:{table.line_num}', cells))
-    head = rows[0][1] if rows else []
-    if head[:2] != ['picture', 'tags']: return rows
-    if head[2:3] == ['error']: rows = [row for row in rows if row[1][2:3] in (['error'], [''], [])]
-    return [(where, [from_cell(cells[0]), *cells[1:2]]) for where,cells in rows]   # without scores
+        rows = csv.DictReader(file, delimiter='\t' if '.tsv' in path.suffixes else ',', strict=True)
+        first, *others = rows.fieldnames or ['']
+        if first not in ('image', 'picture', 'file') or not 0 < len({*others}) == len(others):
+            raise ValueError('its first line must be headings: image, then labels, or each class')
+        for row in rows:
+            if row.get('error') and others[0] == 'tags': continue       # it could not be read
+            known = found.setdefault(row.pop(first), {})
+            with reading(f'line {rows.line_num}'):
+                if None in row: raise ValueError('more cells than headings')
+                for label,mark in _marks(row).items():
+                    known[label] = max(mark, known.get(label, -1))
+    return found
 
-def _only_marks(rows:list[tuple])->bool:
-    "Whether the column below the headings has marks, and nothing else."
-    cells = {cell for _,row in rows[1:] for cell in row[1:] if cell}
-    return bool(cells) and cells <= set(_MARKS)
-
-def _titles(rows:list[tuple])->list[str]|None: # [] if a column lists labels; None without headings
-    "The classes in the headings. `ValueError` if two are alike, or one is empty."
-    where, (first, *headings) = (rows or [('', [''])])[0]
-    if first.lower() not in _HEADINGS: return None
-    if len(headings) == 1 and not _only_marks(rows): return []
-    for title,count in Counter(headings).items():
-        if count > 1 or not title:
-            raise ValueError(f'{where}: each column needs a name of its own, not {title!r:.60}')
-    return headings
-
-# %% ../../nbs/datasets/labelled.ipynb #e08d12dc
-def _listed(where:str, cells:list[str])->dict[str,int]: # label -> 1
-    "The labels in the cells after a picture. `ValueError` for an open quote in one."
-    labels = []
-    with reading(where):
-        for cell in cells: labels += split_labels(cell)
-    return dict.fromkeys(map(from_cell, labels), 1)
-
-def _marked(
-    where:str, # file and line, for messages
-    cells:list[str], # after the picture's
-    titles:list[str], # their headings
-)->dict[str,int]: # label -> 1, 0 or -1
-    "The marks in a row under headings; an empty cell has none. `ValueError` for others."
-    if len(cells) != len(titles):
-        raise ValueError(f'{where}: {len(cells) + 1} columns, but {len(titles) + 1} headings')
-    marks = {}
-    for title,cell in zip(titles, cells):
-        if not cell: continue
-        if cell not in _MARKS:
-            raise ValueError(f'{where}: {cell!r:.60} under {title!r:.60}; write 1 or 0')
-        marks[title] = int(cell)
-    return marks
-
-# %% ../../nbs/datasets/labelled.ipynb #ff87eeb1
-def _read_table(path:Path)->dict[str,dict[str,int]]:
-    "Read a table of labels: picture -> label -> 1, 0 or -1."
-    rows = _rows(path)
-    titles = _titles(rows)
-    if titles is not None: del rows[0]
-    table = {}
-    for where,(picture, *cells) in rows:
-        if not picture: raise ValueError(f'{where}: there is no picture on this line')
-        known = table.setdefault(picture, {})
-        marks = _marked(where, cells, titles) if titles else _listed(where, cells)
-        for label,mark in marks.items():
-            known[label] = max(mark, known.get(label, -1))
-    if not table:
-        raise ValueError(f'{path}: there is no picture in it; write one a line, then its labels')
-    return table
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
 def _meanings(
     used:Counter, # label -> pictures
     classes:ClassSet, # C classes
-)->tuple[dict[str,int],dict[str,int],dict[str,str]]: # label -> column; `unknown` and `renamed`
-    "What labels mean, the most frequent first; `UnknownClass` if no label matches."
+)->dict[str,int]: # label -> column, the most frequent first
+    "What labels mean; `UnknownClass` if no label matches."
     own = {label for label in used if label in classes}     # by name or natural spelling
     taken = {classes.index(label) for label in own}
-    column, unknown, renamed = {}, {}, {}
-    for label in sorted(sorted(used), key=used.get, reverse=True):
+    column = {}
+    for label,_ in used.most_common():
         meant = classes.columns(label)
-        is_own = label in own
-        if len(meant) == 1 and (is_own or meant[0] not in taken):
-            column[label] = meant[0]
-            if not is_own: renamed[label] = classes.names[meant[0]]
-        else: unknown[label] = used[label]
-    for label in unknown:
-        parts = re.split('[;|]', label)
-        if len(parts) > 1 and all(part.strip() in classes for part in parts): raise ValueError(
-            f'{label!r} holds several labels; write commas between them')
-    if unknown and not column: classes.index(next(iter(unknown)))       # raises
-    return column, unknown, renamed
+        if len(meant) == 1 and (label in own or meant[0] not in taken): column[label] = meant[0]
+    if used and not column: classes.index(next(iter(used)))     # raises
+    return column
+
 
 # %% ../../nbs/datasets/labelled.ipynb #b20bd5ab
 def check_pictures(
     pictures:list[Path], # files that should exist
-    what:str, # their list, for the message
-    remedy:str, # what to do
+    source:str='the folder that they are in', # where to get them
 )->list[Path]: # the same
-    "Raise a `FileNotFoundError` that counts missing pictures and names three."
-    missing = [path for path in pictures if not os.path.isfile(path)]
-    if not missing: return pictures
-    some = ', '.join(f'{path!s:.400}' for path in missing[:3])
-    if len(missing) > 3: some += ', …'
-    raise FileNotFoundError(f'{what}: {len(missing):,} of {len(pictures):,} pictures '
-                            f'are not there, such as {some}; {remedy}')
+    "Raise a `FileNotFoundError` that counts missing pictures and names the first."
+    missing = [path for path in pictures if not path.is_file()]
+    if missing: raise FileNotFoundError(
+        f'{missing[0]}: {len(missing):,} of {len(pictures):,} pictures are not there; get them '
+        f'from {source}')
+    return pictures
 
-def _listed_pictures(
-    path:Path, # of the table
-    names:list[str], # N files, as the table writes them
-    folder:str|Path|None, # as in `read_labels`
-    on_error:str, # likewise
-)->list[Path]:
-    "The pictures that a table lists; `FileNotFoundError` if some are missing."
-    place = Path(at_home(folder or path.parent))
-    inside = place/'images'
-    as_named = folder and os.path.isfile(place/names[0])
-    if not as_named and os.path.isfile(inside/names[0]): place = inside
-    pictures = [place/name for name in names]
-    first, *others = map(os.path.isfile, pictures)
-    if on_error == 'skip' and (first or any(others)): return pictures
-    remedy = 'name the folder that they are in, or take their lines out'
-    if any(others) and not first: remedy = (
-        f'if the first line has headings, begin it with {_HEADINGS[1]}, else take it out')
-    return check_pictures(pictures, f'{path}', remedy)
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
-def _matrices(
-    marked:list[dict[str,int]], # N pictures: label -> 1, 0 or -1
-    column:dict[str,int], # label -> its column
-    count:int, # C
-)->tuple[Tensor,Tensor|None]: # `labels` and `difficult`, N × C, bool
-    "The marks in their columns. A 0 means difficult if the table has -1, too."
-    labels = torch.zeros(len(marked), count, dtype=torch.bool)
-    zero = torch.zeros_like(labels)
-    three_values = False
-    for row,marks in enumerate(marked):
-        if -1 in marks.values(): three_values = True
-        for label,mark in marks.items():
-            if label not in column: continue
-            if mark == 1: labels[row, column[label]] = True
-            if mark == 0: zero[row, column[label]] = True
-    if not three_values: return labels, None
-    return labels, zero & ~labels
-
 def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     folder:str|Path|None=None, # of the pictures, or of images with them; None: the table's own
-    on_error:str='raise', # at a missing picture; or 'skip': keep its name, unless all are missing
+    on_error:str='raise', # at a missing picture; or 'skip': keep its name
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""
-    path = Path(at_home(path))
-    classes = as_classset(classes)
+    path, classes = Path(path), as_classset(classes)
     table = _read_table(path)
-    marked = list(table.values())
-    pictures = _listed_pictures(path, list(table), folder, on_error)
+    place = Path(folder or path.parent)
+    if not any((place/name).is_file() for name in table): place = place/'images'
+    pictures = [place/name for name in table]
+    if on_error == 'raise': check_pictures(pictures, f'the folder that {path} is of')
     used = Counter()
-    for marks in marked:
-        for label,mark in marks.items(): used[label] += int(mark == 1)
-    try: column, unknown, renamed = _meanings(used, classes)
-    except ValueError as e: raise type(e)(f'{path}: {e}') from None
-    labels, difficult = _matrices(marked, column, len(classes))
-    return LabeledPictures(pictures, labels, classes, unknown, renamed, difficult,
-                           table=str(path))
+    for marks in table.values():
+        for label,mark in marks.items(): used[label] += mark == 1
+    with reading(path): column = _meanings(used, classes)
+    y = np.full((len(table), len(classes)), -1)
+    for row,marks in zip(y, table.values()):
+        for label in marks.keys() & column.keys():
+            row[column[label]] = max(row[column[label]], marks[label])
+    three_values = any(-1 in marks.values() for marks in table.values())
+    unknown = {label: count for label,count in used.most_common() if label not in column}
+    renamed = {label: classes.names[c] for label,c in column.items() if label not in classes}
+    y = torch.from_numpy(y)
+    difficult = y == 0 if three_values else None
+    return LabeledPictures(pictures, y == 1, classes, unknown, renamed, difficult, table=str(path))
+
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
 _BUNDLED = DATA/'coco_demo'
@@ -245,7 +159,9 @@ def bundled_photos(
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Source and licence of each bundled photo."
-    return {credit['image']: credit for credit in read_json(_BUNDLED/'attribution.json')}
+    credits = json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))
+    return {credit['image']: credit for credit in credits}
+
 
 # %% ../../nbs/datasets/labelled.ipynb #2b70feee
 def with_classes(
@@ -253,12 +169,11 @@ def with_classes(
     names:Iterable[str], # of the classes to keep, in this order
 )->LabeledPictures: # N pictures, fewer columns
     "The same pictures, labelled with some of their classes; `UnknownClass` for another name."
-    classes = pictures.classes
+    classes, difficult = pictures.classes, pictures.difficult
     columns = [classes.index(name) for name in names]
     kept = [classes.names[c] for c in columns]
     natural = {classes.names[c]: classes.natural[c] for c in columns}
-    synonyms = {name: classes.synonyms[name] for name in kept}
-    fewer = ClassSet(classes.name, kept, synonyms, natural)
-    difficult = pictures.difficult
+    fewer = ClassSet(classes.name, kept, {name: classes.synonyms[name] for name in kept}, natural)
     if difficult is not None: difficult = difficult[:, columns]
     return replace(pictures, labels=pictures.labels[:, columns], classes=fewer, difficult=difficult)
+
