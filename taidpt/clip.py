@@ -10,7 +10,7 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
 import math, re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -86,7 +86,7 @@ class FrozenCLIP:
         self.pixel_dtype = first.dtype                          # of what pixels meet first
         self._block = prompt_block
         self._rows = {}                                         # kept: tokens of prompts
-        self._sized = None, model.visual                        # kept: a size, the tower for it
+        self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
         self._fingerprint = self._references = None             # kept, when first needed
 
     @property
@@ -138,17 +138,10 @@ class FrozenCLIP:
         forms = pos_embed if several else (pos_embed,)
         pixels = pixels.to(self.device, self.pixel_dtype)
         if self.tower: f, F_ = self.tower(pixels, forms)
-        else: f, F_ = picture_features(self._tower_for(pixels), pixels, forms)
+        else:
+            visual = self._tower_for(tuple(pixels.shape[-2:]))
+            f, F_ = picture_features(visual, pixels, forms)
         return (f if several else f[:, 0]), F_
-
-    def _tower_for(self, pixels:Tensor) -> nn.Module:
-        "The picture tower for pixels of this size; the last one is kept."
-        key = tuple(pixels.shape[-2:]), pixels.device
-        kept, tower = self._sized
-        if kept != key:
-            tower = tower_for(self.model.visual, key[0])
-            self._sized = key, tower
-        return tower
 
     def encode_images(self,
         pixels:Tensor, # as in `encode_maps`
@@ -179,7 +172,7 @@ class FrozenCLIP:
         "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
         C = len(classnames)
         if not self.causal:
-            each = contexts[:, None].expand(-1, C, -1, -1)
+            each = [c.expand(C, -1, -1) for c in contexts]
             return torch.stack([self.encode_prompts(c, classnames) for c in each])
         if C > _AT_A_TIME:
             same = [contexts]*math.ceil(C / _AT_A_TIME)
@@ -221,16 +214,15 @@ class FrozenCLIP:
     def form(self, pos_embed:bool|tuple[bool, ...]=False) -> str: # 'plain,positional', 'any', …
         "What `FeatureStore.form` says of f with or without the positional embedding."
         forms = pos_embed if isinstance(pos_embed, (tuple, list)) else (pos_embed,)
-        matters = type(self.model.visual).__name__ == 'ModifiedResNet'
-        if not matters: return ','.join('any' for _ in forms)
-        return ','.join('positional' if positional else 'plain' for positional in forms)
+        is_resnet = type(self.model.visual).__name__ == 'ModifiedResNet'
+        names = ('plain', 'positional') if is_resnet else ('any', 'any')
+        return ','.join(names[positional] for positional in forms)
 
     def reference_features(self) -> FeatureStore: # both forms of f
         "Features of the bundled photos, encoded when first needed."
         if self._references is None:
-            both = False, True
             self._references = encode_pictures(
-                self, reference_photos(), pos_embed=both, progress=False)
+                self, reference_photos(), pos_embed=(False, True), progress=False)
         return self._references
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
@@ -258,8 +250,7 @@ def load_clip(
     if device is None:
         mps = 'mps' if torch.backends.mps.is_available() else 'cpu'
         device = 'cpu' if on_engine else 'cuda' if torch.cuda.is_available() else mps
-    if engine != 'torch' and (not on_engine or torch.device(device).type != 'cpu'):
-        raise ValueError(f"engine must be 'torch', or 'openvino' on the CPU, not {engine!r}")
+    if engine not in ('torch', 'openvino'): raise ValueError(f'{engine!r} is no engine')
     source = find_clip(name, pretrained)
     model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
     if dense is not None: model.visual = with_patch_features(model.visual, dense)
@@ -329,8 +320,10 @@ def picture_batches(
     def encode(batch):
         pixels, faults = zip(*batch)
         f, F_ = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)
-        for i, fault in enumerate(faults):
-            if fault: f[i] = F_[i] = torch.nan
+        unread = [i for i, fault in enumerate(faults) if fault]
+        if unread:
+            rows = torch.tensor(unread, device=f.device)
+            f, F_ = (x.index_fill(0, rows, torch.nan) for x in (f, F_))
         return faults, then(f, F_)
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
@@ -368,7 +361,7 @@ def encode_pictures(
         return {'global_': f, 'local': F_.flatten(0, 1), 'lengths': lengths}
     about = {'kind': 'pictures', 'weights': clip.fingerprint(), 'form': clip.form(pos_embed),
              'preparation': clip.preparation(), 'precision': f'{clip.engine} {clip.precision}'}
-    store = stored_features(path, about, pictures, 1024, picture_identity, encode, progress)
+    store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
     unread = np.isnan(store.global_).reshape(len(store), -1).any(1)
     if on_error == 'raise' and unread.any(): raise unreadable(
         f'{path} lacks picture {unread.argmax()}, which could not be read.')
@@ -387,12 +380,10 @@ def as_features(
     if not isinstance(items, FeatureStore):
         if kind == 'sentences': items = encode_sentences(clip, items, progress=progress)
         else: items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
-    said = {'kind': items.kind, 'CLIP': items.weights, 'preparation': items.preparation}
-    wanted = {'kind': kind, 'CLIP': clip.fingerprint(), 'preparation': ''}
-    if kind == 'pictures': wanted['preparation'] = clip.preparation()
-    for name, value in wanted.items():
-        if any(said.values()) and said[name] != value: raise ValueError(
-            f'{items} is of another {name} than {clip} needs: {said[name]!r}, not {value!r}')
+    said = items.kind, items.weights, items.preparation
+    wanted = kind, clip.fingerprint(), clip.preparation() if kind == 'pictures' else ''
+    if any(said) and said != wanted: raise ValueError(
+        f'{items} is not what {clip} needs: kind, CLIP and preparation are {said}, not {wanted}')
     if items.form:
         form, forms = clip.form(pos_embed), items.form.split(',')
         if form not in forms: raise ValueError(f'{items} has f {items.form}, and not {form}')

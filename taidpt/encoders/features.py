@@ -136,11 +136,10 @@ class FeatureStore:
         index:Sequence[int]|np.ndarray|Tensor, # B items, in any order; or N bool, True for these
     ) -> 'FeatureStore': # of these items, in memory
         "Copy some items to a store in memory."
-        index = np.arange(len(self))[np.asarray(index) if len(index) else []]
-        rows = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in index]
-        return replace(self, global_=self.global_[index],
-                       local=self.local[np.concatenate([np.arange(0), *rows])],
-                       offsets=_offsets_of([len(some) for some in rows]),
+        index = np.arange(len(self))[np.asarray(index)]
+        rows, mask = _rows(torch.as_tensor(self.offsets), torch.from_numpy(index))
+        return replace(self, global_=self.global_[index], local=self.local[rows.numpy()],
+                       offsets=_offsets_of(mask.sum(1)),
                        checksums=None if self.checksums is None else self.checksums[index])
 
     def to(self, device:str|torch.device) -> 'FeatureStore': # with tensors in place of arrays
@@ -171,7 +170,7 @@ def check_sentences(features:FeatureStore, texts:Sequence[str]) -> None: # N eac
 
 def _offsets_of(lengths:Sequence[int]) -> np.ndarray: # N, rows of each item -> N + 1
     "First row of each item, and the end of the last."
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return np.concatenate([[0], np.asarray(lengths).cumsum()])
 
 # %% ../../nbs/encoders/features.ipynb #fs-gpu-1
 def to_gpu_if_fits(features:FeatureStore, device:torch.device) -> FeatureStore:
@@ -218,13 +217,13 @@ def stored_features(
     parts = []
     with progress_bar(None, f'encoding {about["kind"]}', progress, total=len(items)) as bar:
         for start in range(0, len(items), size):
-            some, file, said = items[start:start + size], None, about
+            some = items[start:start + size]
+            make = partial(encode, some, bar)
             if path:
                 file = Path(path)/f'{start:09}.safetensors'
                 said = about | {'items': digest(map(identity, some)), 'of': len(items)}
-            tensors = stored(file, said, partial(encode, some, bar))
-            if path: tensors['local'] = file
-            parts.append(tensors)
+                parts.append(stored(file, said, make) | {'local': file})
+            else: parts.append(make())
             bar.update(start + len(some) - bar.n)
     return _joined(parts, about)
 
@@ -233,7 +232,8 @@ def load_features(path:str|Path) -> FeatureStore: # a folder that `encode_…` w
     files = sorted(Path(path).glob('*.safetensors'))
     if not files: raise FileNotFoundError(f'{path} holds no features')
     parts, said = zip(*map(load_tensors, files))
-    store = _joined([part | {'local': file} for part, file in zip(parts, files)], said[0])
-    same = all(about | {'items': ''} == said[0] | {'items': ''} for about in said)
-    if same and len(store) == said[0]['of']: return store
-    raise ValueError(f'{path} holds parts of several runs, or of one that was stopped')
+    for about in said: about.pop('items')
+    count = sum(len(part['global_']) for part in parts)
+    if any(about != said[0] for about in said) or count != said[0]['of']:
+        raise ValueError(f'{path} holds parts of several runs, or of one that was stopped')
+    return _joined([part | {'local': file} for part, file in zip(parts, files)], said[0])
