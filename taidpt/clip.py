@@ -7,25 +7,26 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
            'encode_pictures', 'as_features']
 
 # %% ../nbs/04_clip.ipynb #483db389
-import math, os, re, warnings
+import math, re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import lru_cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .encoders.engines import OpenVINOTower, openvino_tower
-from .encoders.features import FeatureStore, check_features, check_store, on_cpu
+from .encoders.features import FeatureStore, check_features, on_cpu
 from .encoders.features import stored_features, text_checksums, to_device, unit_fp16
 from .encoders.pictures import (
     BATCH_ON_CPU, as_pictures, in_batches, read_pixels, report_unread)
 from .encoders.pictures import picture_identity, unreadable, what_is_wrong
-from .encoders.shared_prefix import PromptRows, Recomputed, encode_any_prompts
+from .encoders.shared_prefix import PromptRows, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
@@ -34,57 +35,20 @@ from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
 from .files import DATA, digest, progress_bar, text_list
 from .text.words import cut_words
 
-# %% ../nbs/04_clip.ipynb #9e4e7a6d
-#| code-fold: true
-_BLOCK = 500, 100                       # classes encoded at a time; of more, on a CPU
-
-def _blocks(names:Sequence[str], device:torch.device) -> list[Sequence[str]]: # C names
-    "The names in blocks whose prompts are encoded at a time."
-    most, few = _BLOCK
-    size = few if len(names) > most and device.type == 'cpu' else most
-    return [names[i:i + size] for i in range(0, len(names), size)]
-
-def _cast_dtype(text:nn.Module) -> torch.dtype:
-    "The floating-point type of a text tower's blocks."
-    blocks = text.transformer
-    return blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
-
-def _check_weights(model:nn.Module, name:str) -> None:
-    "Raise `ValueError` that names a weight with NaN or infinity."
-    for weight, numbers in model.state_dict().items():
-        if weight.startswith('text_decoder.'): continue     # CoCa's writes captions: not used
-        if numbers.min().isfinite() and numbers.max().isfinite(): continue  # NaN is both, too
-        raise ValueError(f'{weight}, a weight of {name or "this CLIP"}, holds NaN or infinity: '
-                         'copy or download the weights again.')
-
-def _keep(cache:dict, key, value, room:int): # -> the value
-    "Put a value into a cache; the oldest go beyond `room` entries."
-    cache[key] = value
-    for old in list(cache)[:-room]: cache.pop(old, None)
-    return value
-
-def _number_or_none(model:nn.Module, name:str) -> float|None:
-    "A parameter of one number; None if the model has none of this name."
-    parameter = getattr(model, name, None)
-    return None if parameter is None else parameter.item()
-
-def _pixel_dtype(visual:nn.Module) -> torch.dtype:
-    "The floating-point type of the weights that pixels meet first."
-    convolutions = (m.weight for m in visual.modules() if isinstance(m, nn.Conv2d))
-    return next(convolutions, next(visual.parameters())).dtype
-
-def _raw_bytes(t:Tensor) -> np.ndarray:
-    "The bytes of a tensor."
-    return t.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-
 # %% ../nbs/04_clip.ipynb #cl-ref-photos
-#| code-fold: true
 def reference_photos() -> list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
     return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))
 
+_AT_A_TIME = 500                        # prompts, if the gradient computes them again
+
+def _recomputed(encode:Callable, contexts:Sequence[Tensor], names:Sequence[str]) -> list[Tensor]:
+    "Prompts of many classes, some at a time, of which only the contexts are kept."
+    chunks = [names[i:i + _AT_A_TIME] for i in range(0, len(names), _AT_A_TIME)]
+    return [checkpoint(encode, *each, use_reentrant=False, preserve_rng_state=False)
+            for each in zip(contexts, chunks)]
+
 # %% ../nbs/04_clip.ipynb #cl-frozen
-#| code-fold: true
 class FrozenCLIP:
     "A frozen open_clip model, with the features of Eq. 4."
     def __init__(self,
@@ -111,16 +75,19 @@ class FrozenCLIP:
         self.special = special_tokens(tokenizer)
         self.width, self.dim, longest = widths(model)           # W of the text transformer; D
         self.context_length = longest or len(self.special.blank)    # tokens of a sentence
-        self.dtype = _cast_dtype(self.text)
+        blocks = self.text.transformer
+        self.dtype = blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
         self.precision = tower.precision if tower else str(self.dtype).removeprefix('torch.')
-        self.logit_bias = _number_or_none(model, 'logit_bias')  # of SigLIP and its kind, e.g. -10
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
-        _check_weights(model, name)
-        self._rows = {}                                         # kept: tokens of prompts
-        self._room = 8                                          # for so many sets of classes
-        self._references = {}                                   # kept: features of the photos
+        bias = getattr(model, 'logit_bias', None)
+        self.logit_bias = None if bias is None else bias.item() # of SigLIP and its kind, e.g. -10
+        convolutions = (m.weight for m in model.visual.modules() if isinstance(m, nn.Conv2d))
+        first = next(convolutions, next(model.visual.parameters()))
+        self.pixel_dtype = first.dtype                          # of what pixels meet first
         self._block = prompt_block
-        self._sized = None, model.visual                        # a size, and the tower for it
+        self._rows = {}                                         # kept: tokens of prompts
+        self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
+        self._fingerprint = self._references = None             # kept, when first needed
 
     @property
     def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
@@ -136,13 +103,10 @@ class FrozenCLIP:
         return self.tokenizer([cut_words(text, longest) for text in text_list(texts)])
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
-        "The end of each sentence; `ValueError` names a row without one."
+        "The end of each sentence; `ValueError` for one without."
         is_eot = tokens == self.special.eot
-        ends = is_eot.any(1)
-        if not ends.all():
-            row = (~ends).nonzero()[0].item()
-            raise ValueError(f'Row {row} of tokens has no end-of-text token '
-                             f'({self.special.eot}): was it cut short?')
+        if not is_eot.any(1).all(): raise ValueError(
+            f'a row of tokens has no end-of-text token ({self.special.eot}): was it cut short?')
         return is_eot.int().argmax(1)
 
     @torch.no_grad()
@@ -167,25 +131,17 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
-        if pixels.ndim != 4 or pixels.shape[1] != 3 or not pixels.is_floating_point():
-            raise ValueError('pixels must be N × 3 × height × width and floating point, '
-                             f'got {pixels.dtype} of shape {tuple(pixels.shape)}.')
+        if pixels.ndim != 4 or not pixels.is_floating_point(): raise ValueError(
+            f'pixels must be N × 3 × height × width of floats, not {pixels.dtype} of shape '
+            f'{tuple(pixels.shape)}')
         several = isinstance(pos_embed, (tuple, list))
         forms = pos_embed if several else (pos_embed,)
-        pixels = pixels.to(self.device, _pixel_dtype(self.model.visual))
+        pixels = pixels.to(self.device, self.pixel_dtype)
         if self.tower: f, F_ = self.tower(pixels, forms)
-        else: f, F_ = picture_features(self._tower_for(pixels), pixels, forms)
+        else:
+            visual = self._tower_for(tuple(pixels.shape[-2:]))
+            f, F_ = picture_features(visual, pixels, forms)
         return (f if several else f[:, 0]), F_
-
-    def _tower_for(self, pixels:Tensor) -> nn.Module:
-        "The picture tower for pixels of this size; the last one is kept."
-        size = tuple(pixels.shape[-2:])
-        key = size, pixels.device
-        kept, tower = self._sized
-        if kept != key:
-            tower = tower_for(self.model.visual, size)
-            self._sized = key, tower
-        return tower
 
     def encode_images(self,
         pixels:Tensor, # as in `encode_maps`
@@ -198,35 +154,29 @@ class FrozenCLIP:
     def prompt_rows(self,
         classnames:Sequence[str], # C names
         n_ctx:int, # M, the vectors before the name
-    ) -> PromptRows: # cached, as each training step needs the same
+    ) -> PromptRows: # kept, as each training step needs the same
         "Tokens after the context in each prompt; `ValueError` names an empty or too long class."
-        names, before = tuple(classnames), (self.special.start, n_ctx)
-        key = names, n_ctx, self.device
-        known = self._rows.get(key)
-        if known is not None: return known
-        suffixes = name_suffixes(names, self.tokenize, self.eot_positions, before)
-        rows = lay_out_prompts(*suffixes, sum(before))
-        return _keep(self._rows, key, PromptRows(*(t.to(self.device) for t in rows)), self._room)
-
-    def _blocks(self, names:Sequence[str])->list[Sequence[str]]:  # C names
-        "The names in blocks, each encoded at a time; there is room for the rows of all."
-        blocks = _blocks(names, self.device)
-        self._room = max(self._room, len(blocks))
-        return blocks
+        key = tuple(classnames), n_ctx, self.device
+        if key not in self._rows:
+            if len(self._rows) > 64: self._rows = {}
+            before = self.special.start, n_ctx
+            suffixes = name_suffixes(classnames, self.tokenize, self.eot_positions, before)
+            rows = lay_out_prompts(*suffixes, sum(before))
+            self._rows[key] = PromptRows(*(t.to(self.device) for t in rows))
+        return self._rows[key]
 
     def encode_shared_prompts(self,
         contexts:Tensor, # B × M × W, each shared by all classes
         classnames:Sequence[str], # C names
     ) -> Tensor: # B × C × D, not normalised
         "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
+        C = len(classnames)
         if not self.causal:
-            each = contexts[:, None].expand(-1, len(classnames), -1, -1)
+            each = [c.expand(C, -1, -1) for c in contexts]
             return torch.stack([self.encode_prompts(c, classnames) for c in each])
-        blocks = self._blocks(classnames)
-        if len(blocks) > 1:
-            encode = self.encode_shared_prompts
-            parts = [Recomputed.apply(encode, contexts, names) for names in blocks]
-            return torch.cat(parts, 1)
+        if C > _AT_A_TIME:
+            same = [contexts]*math.ceil(C / _AT_A_TIME)
+            return torch.cat(_recomputed(self.encode_shared_prompts, same, classnames), 1)
         rows = self.prompt_rows(classnames, contexts.shape[1])
         return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
 
@@ -235,31 +185,24 @@ class FrozenCLIP:
         classnames:Sequence[str], # C names
     ) -> Tensor: # C × D, not normalised
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
-        *own, _, W = context.shape                              # own: C, or nothing if shared
-        count = len(classnames)
-        if W != self.width or own not in ([], [count]): raise ValueError(
-            f'context must be M × {self.width}, or {count} × M × {self.width} for {count} classes, '
-            f'got {tuple(context.shape)}.')
-        if not own: return self.encode_shared_prompts(context[None], classnames)[0]
-        blocks = self._blocks(classnames)
-        if len(blocks) > 1:
-            contexts = context.split(len(blocks[0]))
-            return torch.cat([Recomputed.apply(self.encode_prompts, part, names)
-                              for part, names in zip(contexts, blocks)])
+        if context.ndim == 2: return self.encode_shared_prompts(context[None], classnames)[0]
+        if len(classnames) > _AT_A_TIME:
+            contexts = context.split(_AT_A_TIME)
+            return torch.cat(_recomputed(self.encode_prompts, contexts, classnames))
         rows = self.prompt_rows(classnames, context.shape[1])
         if not self.causal: return encode_any_prompts(self.model, self.special, context, rows.ids)
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights and of the kind of GELU, which determine the features."
-        if not hasattr(self, '_fingerprint'):
-            kinds = {type(m).__name__ for m in self.model.modules()}
+        if self._fingerprint is None:
             parts = []
             for name, weight in sorted(self.model.state_dict().items()):
-                parts += name.encode(), weight
+                raw = weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+                parts += name.encode(), raw
+            kinds = {type(m).__name__ for m in self.model.modules()}
             if 'QuickGELU' in kinds: parts.append(b'QuickGELU')
-            self._fingerprint = digest(
-                _raw_bytes(x) if isinstance(x, Tensor) else x for x in parts)
+            self._fingerprint = digest(parts)
         return self._fingerprint
 
     def preparation(self) -> str: # in words
@@ -271,18 +214,16 @@ class FrozenCLIP:
     def form(self, pos_embed:bool|tuple[bool, ...]=False) -> str: # 'plain,positional', 'any', …
         "What `FeatureStore.form` says of f with or without the positional embedding."
         forms = pos_embed if isinstance(pos_embed, (tuple, list)) else (pos_embed,)
-        matters = type(self.model.visual).__name__ == 'ModifiedResNet'
-        if not matters: return ','.join('any' for _ in forms)
-        return ','.join('positional' if positional else 'plain' for positional in forms)
+        is_resnet = type(self.model.visual).__name__ == 'ModifiedResNet'
+        names = ('plain', 'positional') if is_resnet else ('any', 'any')
+        return ','.join(names[positional] for positional in forms)
 
     def reference_features(self) -> FeatureStore: # both forms of f
         "Features of the bundled photos, encoded when first needed."
-        recipe = feature_recipe(self)
-        known = self._references.get(recipe)
-        if known is not None: return known
-        both = False, True
-        store = encode_pictures(self, reference_photos(), pos_embed=both, progress=False)
-        return _keep(self._references, recipe, store, 8)
+        if self._references is None:
+            self._references = encode_pictures(
+                self, reference_photos(), pos_embed=(False, True), progress=False)
+        return self._references
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."
@@ -290,18 +231,6 @@ class FrozenCLIP:
         return self
 
     def __sklearn_clone__(self): return self            # it never changes
-
-# %% ../nbs/04_clip.ipynb #cl-load-0
-#| code-fold: true
-def _spare_a_full_disk() -> None:
-    "Let PyTorch make no folder for its cache where nothing can be written."
-    try: gettempdir()
-    except FileNotFoundError: os.environ.setdefault('TORCHINDUCTOR_CACHE_DIR', os.getcwd())
-
-def _best_device() -> str:
-    "CUDA if there is one, else MPS, else the CPU."
-    if torch.cuda.is_available(): return 'cuda'
-    return 'mps' if torch.backends.mps.is_available() else 'cpu'
 
 # %% ../nbs/04_clip.ipynb #c733bcc2
 def load_clip(
@@ -317,15 +246,13 @@ def load_clip(
 ) -> FrozenCLIP:
     "A CLIP by name. open_clip's `RuntimeError` for an unknown name or a download that fails."
     import open_clip                                # here, as it takes a second
-    _spare_a_full_disk()
     on_engine = engine == 'openvino'
-    if device is None: device = 'cpu' if on_engine else _best_device()
-    if engine != 'torch' and not (on_engine and torch.device(device).type == 'cpu'):
-        raise ValueError("engine must be 'torch' or 'openvino', which works on the CPU; "
-                         f'got {engine!r}, {device}.')
+    if device is None:
+        mps = 'mps' if torch.backends.mps.is_available() else 'cpu'
+        device = 'cpu' if on_engine else 'cuda' if torch.cuda.is_available() else mps
+    if engine not in ('torch', 'openvino'): raise ValueError(f'{engine!r} is no engine')
     source = find_clip(name, pretrained)
     model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
-    if image_size is not None: tower_for(model.visual, (image_size, image_size)) # refuses
     if dense is not None: model.visual = with_patch_features(model.visual, dense)
     tower = openvino_tower(model.visual, precision) if on_engine else None
     tokenizer = open_clip.get_tokenizer(source.spec)
@@ -337,91 +264,41 @@ def load_clip(
     return clip
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
-#| code-fold: true
-_IN_MEMORY = 4*2**30                    # bytes of features that may stay in memory
+_IN_MEMORY = 4*2**30                    # bytes of features of sentences that may stay there
 
-class _Sentences:
-    "Sentences to be encoded, tokenized when that is first needed."
-    def __init__(self, clip:FrozenCLIP, texts:list[str], progress:bool):
-        self.clip = clip
-        self.texts = texts
-        self.progress = progress
-        self.size = 64 if clip.device.type == 'cpu' else 512    # of a batch: what fits its caches
-
-    @cached_property
-    def tokens(self) -> Tensor: # N × context length
-        starts = range(0, len(self.texts), 4096)
-        bar = progress_bar(starts, 'tokenizing', self.progress, leave=False)
-        return torch.cat([self.clip.tokenize(self.texts[i:i + 4096]).int() for i in bar])
-
-    @cached_property
-    def lengths(self) -> np.ndarray: # N, in tokens
-        return self.clip.eot_positions(self.tokens).numpy() + 1
-
-    def batches(self, done:int) -> Iterator[tuple]: # how many are done
-        "Rows, h and H without padding of the others; sentences of similar length together."
-        order = np.argsort(self.lengths, kind='stable')
-        with progress_bar(order, 'encoding sentences', self.progress, initial=done) as bar:
-            for start in range(done, len(order), self.size):
-                rows = order[start:start + self.size]
-                longest = self.lengths[rows].max()
-                h, H, _ = self.clip.encode_texts(self.tokens[rows, :longest].long())
-                h, H = on_cpu([unit_fp16(h), unit_fp16(H)])
-                real = np.arange(longest) < self.lengths[rows, None]
-                yield rows, h, H[torch.from_numpy(real)]
-                bar.update(len(rows))
+def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, Tensor]:
+    "h and H of some sentences; those of similar length go through the encoder together."
+    tokens = clip.tokenize(texts)
+    lengths = clip.eot_positions(tokens) + 1
+    h = torch.empty(len(texts), clip.dim, dtype=torch.half)
+    H = [h]*len(texts)
+    size = 64 if clip.device.type == 'cpu' else 512         # of a batch: what fits its caches
+    for rows in lengths.argsort(stable=True).split(size):
+        u, U, _ = clip.encode_texts(tokens[rows, :lengths[rows].max()])
+        h[rows], U = on_cpu([unit_fp16(u), unit_fp16(U)])
+        for i, of_tokens in zip(rows, U): H[i] = of_tokens[:lengths[i]]
+        bar.update(len(rows))
+    checksums = torch.from_numpy(text_checksums(texts))
+    return {'global_': h, 'local': torch.cat(H), 'lengths': lengths, 'checksums': checksums}
 
 # %% ../nbs/04_clip.ipynb #cl-enc-sent
-#| code-fold: true
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:str|Sequence[str], # N sentences
-    path:str|Path|None=None, # file to write, or to reuse; None: no file
+    path:str|Path|None=None, # folder to write, or to reuse; None: in memory
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
-    "h and H (Eq. 4) of sentences; `ValueError` if `path` contains other features."
+    "h and H (Eq. 4) of sentences; with a path, only what is not there is encoded."
     texts = text_list(texts)
-    if not texts: raise ValueError('There are no sentences to encode.')
-    sentences, folder = _Sentences(clip, texts, progress), None
-    if path is None and 2 * clip.dim * int(sentences.lengths.sum()) > _IN_MEMORY:
+    likely = 2*clip.dim*sum(map(len, texts)) / 4            # bytes, as a token has 4 letters
+    folder = None
+    if path is None and likely > _IN_MEMORY:
         folder = TemporaryDirectory(prefix='taidpt-')
-        path = Path(folder.name)/'features.safetensors'
-    made_from = {'kind': 'sentences', 'weights': clip.fingerprint(), 'source': digest(texts)}
-    def sizes(): return sentences.lengths, [clip.dim]
-    store = stored_features(path, made_from, sizes, sentences.batches, 64*sentences.size)
-    return replace(store, folder=folder, checksums=text_checksums(texts))
-
-# %% ../nbs/04_clip.ipynb #b5deb9f0
-#| code-fold: true
-def _check_pictures(clip:FrozenCLIP, pictures:Sequence, on_error:str) -> None:
-    "`ValueError` for no pictures, another `on_error`, or files for a CLIP without `preprocess`."
-    only_tensors = all(isinstance(p, Tensor) for p in pictures)
-    wrong = ''
-    if on_error not in ('raise', 'skip'):
-        wrong = f"on_error must be 'raise' or 'skip', got {on_error!r}."
-    elif not len(pictures): wrong = 'There are no pictures.'
-    elif clip.preprocess is None and not only_tensors:
-        wrong = 'This FrozenCLIP has no preprocess: it takes normalised tensors only.'
-    if wrong: raise ValueError(wrong)
-
-def _read_or_blank(clip:FrozenCLIP, picture, place:int)->tuple[Tensor, str]: # pixels; what is wrong
-    "The pixels of a picture, or those of a blank one and why it could not be read."
-    try: return read_pixels(picture, clip.preprocess), ''
-    except Exception as e:  # noqa: BLE001
-        blank = clip.preprocess(Image.new('RGB', (64, 64)))
-        return blank, what_is_wrong(picture, place, e)
-
-def _encode_read(clip:FrozenCLIP, batch:Sequence[tuple], pos_embed
-                 )->tuple[list[str], Tensor, Tensor]:
-    "Errors, f and F of a batch of `_read_or_blank`; NaN for pictures that could not be read."
-    pixels, errors = zip(*batch)
-    f, F_ = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)
-    unread = [i for i, error in enumerate(errors) if error]
-    if unread:
-        rows = torch.tensor(unread, device=clip.device)
-        f = f.index_fill(0, rows, torch.nan)
-        F_ = F_.index_fill(0, rows, torch.nan)
-    return [errors[i] for i in unread], f, F_
+        path = folder.name
+    about = {'kind': 'sentences', 'weights': clip.fingerprint()}
+    encode = partial(_sentence_features, clip)
+    store = stored_features(path, about, texts, 4096, str, encode, progress)
+    return replace(store, folder=folder)
 
 # %% ../nbs/04_clip.ipynb #cl-pic-batches
 def picture_batches(
@@ -434,105 +311,63 @@ def picture_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
     pictures = as_pictures(pictures, on_error)
-    _check_pictures(clip, pictures, on_error)
-    def read(i): return _read_or_blank(clip, pictures[i], i)
+    if not len(pictures): raise ValueError('There are no pictures.')
+    def read(i): # pixels; what is wrong with them
+        try: return read_pixels(pictures[i], clip.preprocess), ''
+        except Exception as error:  # Pillow's and fsspec's kinds vary  # noqa: BLE001
+            blank = clip.preprocess(Image.new('RGB', (64, 64)))
+            return blank, what_is_wrong(pictures[i], i, error)
     def encode(batch):
-        errors, f, F_ = _encode_read(clip, batch, pos_embed)
-        return errors, then(f, F_)
+        pixels, faults = zip(*batch)
+        f, F_ = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)
+        unread = [i for i, fault in enumerate(faults) if fault]
+        if unread:
+            rows = torch.tensor(unread, device=f.device)
+            f, F_ = (x.index_fill(0, rows, torch.nan) for x in (f, F_))
+        return faults, then(f, F_)
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
     total = math.ceil(len(pictures) / size)
-    for errors, wanted in progress_bar(batches, 'pictures', progress, total=total):
-        for what in errors: report_unread(what, on_error)
+    for faults, wanted in progress_bar(batches, 'pictures', progress, total=total):
+        for fault in filter(None, faults): report_unread(fault, on_error)
         yield wanted
 
 # %% ../nbs/04_clip.ipynb #b7c25262
-#| code-fold: true
 def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> str:
     "All settings that determine a picture's features."
     return (f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} '
             f'{clip.engine} {clip.precision}')
 
-def _halved(f:Tensor, F_:Tensor)->tuple[Tensor, Tensor]: # as stored
-    "f and F of some pictures at unit length, in half precision, positions row by row."
-    return tuple(on_cpu([unit_fp16(f), unit_fp16(F_.flatten(1, 2))]))
-
-def _check_all_read(store:FeatureStore, pictures:Sequence, path)->None:
-    "Raise `UnreadablePicture` for a picture that was skipped when the store was written."
-    unread = np.isnan(store.global_.reshape(len(store), -1)[:, 0])
-    if not unread.any(): return
-    first = unread.argmax()
-    raise unreadable(
-        f'{path} lacks picture {first}, {pictures[first]!s:.200}, which could not be read.')
-
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
-#| code-fold: true
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
-    path:str|Path|None=None, # safetensors file to write, or to reuse; None: in memory
+    path:str|Path|None=None, # folder to write, or to reuse; None: in memory
     on_error:str='raise', # or 'skip': warn, and store NaN for unreadable ones
     pos_embed:bool|tuple[bool, ...]=False, # as in `FrozenCLIP.encode_maps`; (False, True): both
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
-    """f and F (Eq. 4) of pictures, stored for reuse. `ValueError` if `path` contains
-    other features, `UnreadablePicture` for a broken picture, `OSError` for a full disk."""
+    "f and F (Eq. 4) of pictures, stored for reuse; `UnreadablePicture` for a broken one."
     pictures = as_pictures(pictures, on_error)
-    _check_pictures(clip, pictures, on_error)
-    def sizes(): # the first picture shows them
-        pixels, _ = _read_or_blank(clip, pictures[0], 0)
-        f, F_ = clip.encode_maps(pixels[None], pos_embed)
-        positions = F_.shape[1] * F_.shape[2]
-        return np.full(len(pictures), positions), f.shape[1:]
-    def batches(done):
-        if done == len(pictures): return
-        some = picture_batches(clip, pictures[done:], pos_embed, on_error, progress, _halved)
-        for f, F_ in some:
-            yield range(done, done + len(f)), f, F_.flatten(0, 1)
-            done += len(f)
-    made_from = {'kind': 'pictures', 'weights': clip.fingerprint(),
-                 'preparation': clip.preparation(), 'form': clip.form(pos_embed),
-                 'precision': clip.precision}
-    if path is not None:
-        made_from |= {'source': digest(map(picture_identity, pictures)),
-                      'recipe': digest([feature_recipe(clip, pos_embed)])}
-    store = stored_features(path, made_from, sizes, batches)
-    if on_error == 'raise': _check_all_read(store, pictures, path)
+    def halved(f, F_): return on_cpu([unit_fp16(f), unit_fp16(F_.flatten(1, 2))])
+    def encode(some, bar):
+        of_batches = []
+        for batch in picture_batches(clip, some, pos_embed, on_error, False, halved):
+            of_batches.append(batch)
+            bar.update(len(batch[0]))
+        f, F_ = map(torch.cat, zip(*of_batches))
+        lengths = torch.full((len(f),), F_.shape[1])
+        return {'global_': f, 'local': F_.flatten(0, 1), 'lengths': lengths}
+    about = {'kind': 'pictures', 'weights': clip.fingerprint(), 'form': clip.form(pos_embed),
+             'preparation': clip.preparation(), 'precision': f'{clip.engine} {clip.precision}'}
+    store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
+    unread = np.isnan(store.global_).reshape(len(store), -1).any(1)
+    if on_error == 'raise' and unread.any(): raise unreadable(
+        f'{path} lacks picture {unread.argmax()}, which could not be read.')
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1
-#| code-fold: true
-def _says_nothing(store:FeatureStore) -> bool: # made by hand, by who knows
-    said = store.kind, store.weights, store.preparation, store.form
-    return not any(said) and store.global_.ndim == 2
-
-def _warn_of_doubts(clip:FrozenCLIP, store:FeatureStore) -> None:
-    "Warn of a store that does not say what it holds, or that was computed in another precision."
-    if _says_nothing(store): warnings.warn(
-        f'{store} does not say what it holds: it is taken as made by {clip}.', stacklevel=3)
-    elif store.precision not in ('', clip.precision): warnings.warn(
-        f'{store} was computed in {store.precision}, and {clip} computes in {clip.precision}: '
-        'scores differ in the third digit.', stacklevel=3)
-
-def _mismatch(clip:FrozenCLIP, store:FeatureStore, kind:str, form:str) -> str: # '' if there is none
-    "What a store holds in place of what is needed, and what to do."
-    D = store.global_.shape[-1]
-    other_width = f'have {D} numbers each, and those of {clip} have {clip.dim}.'
-    if _says_nothing(store): return '' if D == clip.dim else other_width
-    pictures = kind == 'pictures'
-    positional = f'encode_pictures(clip, pictures, pos_embed={form == "positional"})'
-    if store.kind != kind:
-        return f'hold features of {store.kind or "unknown origin"}, and {kind} are wanted.'
-    if store.weights != clip.fingerprint():
-        return f'are of a CLIP with other weights than {clip}: encode them again with this one.'
-    if pictures and store.preparation != clip.preparation():
-        return (f'are of pictures prepared in another way ({store.preparation}) than {clip} does '
-                f'it ({clip.preparation()}): encode them again with this one.')
-    if pictures and form not in store.form.split(','):
-        return f'have f in the form {store.form!r}, and {form!r} is wanted: {positional}.'
-    return '' if D == clip.dim else other_width
-
 def as_features(
     clip:FrozenCLIP, # that is to use them
     items, # such a store, or N sentences or pictures to encode
@@ -545,10 +380,12 @@ def as_features(
     if not isinstance(items, FeatureStore):
         if kind == 'sentences': items = encode_sentences(clip, items, progress=progress)
         else: items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
-    form = clip.form(pos_embed)
-    check_store(items)
-    wrong = _mismatch(clip, items, kind, form)
-    if wrong: raise ValueError(f'{items} {wrong}')
-    _warn_of_doubts(clip, items)
-    if items.form: items = items.one_form(items.form.split(',').index(form))
+    said = items.kind, items.weights, items.preparation
+    wanted = kind, clip.fingerprint(), clip.preparation() if kind == 'pictures' else ''
+    if any(said) and said != wanted: raise ValueError(
+        f'{items} is not what {clip} needs: kind, CLIP and preparation are {said}, not {wanted}')
+    if items.form:
+        form, forms = clip.form(pos_embed), items.form.split(',')
+        if form not in forms: raise ValueError(f'{items} has f {items.form}, and not {form}')
+        items = items.one_form(forms.index(form))
     return items if skipped else check_features(items)

@@ -1,9 +1,7 @@
 """Files of models and features say what they are, keep what scores depend on, and decide
 nothing."""
 import hashlib
-import json
 import shutil
-import struct
 import warnings
 from contextlib import nullcontext
 from dataclasses import replace
@@ -23,9 +21,9 @@ from taidpt.all import (
 from taidpt.apps.models import ready_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
-from taidpt.encoders.features import FeatureStore, load_features
+from taidpt.encoders.features import FeatureStore, check_sentences, load_features
 from taidpt.encoders.weights import build_clip, find_clip
-from taidpt.files import DATA, NO_CHECKSUM, in_command, seal
+from taidpt.files import DATA, in_command
 from taidpt.model_files import read_header, read_model_file, write_model_file
 from taidpt.predict import Wrapper, model_identity
 
@@ -372,89 +370,130 @@ DOORS = {
 
 @pytest.mark.parametrize('door', DOORS)
 def test_stores_that_say_half(door):
-    "A store that says only part of what it holds, or does not fit, is refused at every door."
+    "A store that says only part of what it holds, or another thing, is refused at every door."
     stores = [
-        replace(seen(), weights=''), replace(seen(), preparation='another'),
-        replace(seen(), kind=''), replace(seen(), offsets=np.array([0, 60, 49, 147])),
-        replace(seen(), local=seen().local[:, :9])]
+        replace(seen(), weights=''), replace(seen(), weights='another'),
+        replace(seen(), preparation='another'), replace(seen(), kind=''),
+        replace(seen(), form='another')]
     for store in stores:
         with pytest.raises(ValueError): DOORS[door](store)
 
 
-def test_stores_with_a_doubt():
-    "A store that says nothing, or is of another precision, is taken with a warning."
+def test_a_store_made_by_hand():
+    "A store that says nothing is taken as it is."
     by_hand = FeatureStore(seen().global_, seen().local, seen().offsets)
-    for store, says in ((by_hand, 'does not say what it holds'),
-                        (replace(seen(), precision='bfloat16'), 'computed in bfloat16')):
-        with pytest.warns(UserWarning, match=says): scores = concepts().predict(store)
-        assert torch.equal(scores, concepts().predict(seen()))
-    narrow = FeatureStore(seen().global_[:, :9], seen().local[:, :9], seen().offsets)
-    with pytest.raises(ValueError, match='have 9 numbers each'): concepts().predict(narrow)
+    assert torch.equal(concepts().predict(by_hand), concepts().predict(seen()))
 
 
-def written(path, about=(), **changes):
-    "A file of features with another header or other numbers, and its checksum"
-    raw = path.read_bytes()
-    size, = struct.unpack('<Q', raw[:8])
-    header, body = json.loads(raw[8:8 + size]), bytearray(raw[8 + size:])
-    header['__metadata__'] |= NO_CHECKSUM
-    for name, entry in dict(about).items(): header[name] |= entry
-    for name, (place, number) in changes.items():
-        start = header[name]['data_offsets'][0] + place*number.itemsize
-        body[start:start + number.itemsize] = number.tobytes()
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack('<Q', len(text)) + text + body)
-    seal(path)
+def stopping(method, after: int):
+    "A method that stops the program at a call"
+    calls = []
+    def then_stop(*args, **kwargs):
+        calls.append(1)
+        if len(calls) > after: raise KeyboardInterrupt
+        return method(*args, **kwargs)
+    return then_stop
 
 
-LIES = {
-    'type': dict(about={'local': {'dtype': 'BF16'}}),
-    'shape': dict(about={'global_': {'shape': [1, 512]}}),
-    'rank': dict(about={'offsets': {'shape': [3, 1]}}),
-    'kind': dict(about={'__metadata__': {'kind': 'sounds'}}),
-    'beyond': dict(offsets=(1, np.int64(10**9))),
-    'before': dict(offsets=(0, np.int64(-3))),
-    'back': dict(offsets=(1, np.int64(2**62))),
-    'unfinished': dict(done=(0, np.int64(1))),
-    'negative': dict(done=(0, np.int64(-1))),
-    'NaN': dict(local=(7, np.float16('nan'))),
-    'infinity': dict(global_=(300, np.float16('inf'))),
-}
+def equal(one: FeatureStore, other: FeatureStore) -> bool:
+    names = 'global_', 'local', 'offsets'
+    return all(np.array_equal(*(np.asarray(getattr(s, n)) for s in (one, other))) for n in names)
 
 
-@pytest.mark.parametrize('lie', LIES)
-def test_features_that_lie(lie, tmp_path):
-    "A file of features is what its header says, or refused with its name."
-    path = tmp_path/'f.safetensors'
-    encode_sentences(clip(), TEXTS[:2], path, progress=False)
-    assert len(load_features(path)) == 2
-    written(path, **LIES[lie])
-    with pytest.raises(ValueError, match=f'^{path}'): load_features(path)
-    with pytest.raises(ValueError, match=f'^{path}'):
-        encode_sentences(clip(), TEXTS[:2], path, progress=False)
+def test_stopped_encoding_goes_on(tmp_path, monkeypatch):
+    "The same bits as without a stop, from disk too; what is there is not encoded again."
+    monkeypatch.setattr('taidpt.clip.stored_features', partial_sizes)
+    pictures = photos()*3
+    for encode, items, method, calls in (
+            (encode_sentences, TEXTS, 'encode_texts', 4),
+            (encode_pictures, pictures, 'encode_maps', 3)):
+        path = tmp_path/encode.__name__
+        own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
+        with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
+            m.setattr(own, method, stopping(getattr(own, method), 1))
+            encode(own, items, path, progress=False)
+        assert len(list(path.iterdir())) == 1
+        with pytest.raises(ValueError, match='was stopped'): load_features(path)
+        with monkeypatch.context() as m:
+            m.setattr(own, method, stopping(getattr(own, method), calls - 1))
+            store = encode(own, items, path, progress=False)
+            assert equal(store, encode(own, items, path, progress=False))
+        assert equal(store, encode(own, items, progress=False))
+        assert equal(store, load_features(path))
+        assert equal(store.take([5, 0]), encode(own, items, progress=False).take([5, 0]))
 
 
-def test_a_partial_file_that_lies(tmp_path):
-    "An unfinished file that does not fit is written anew, and none grows when it is read."
-    path = tmp_path/'f.safetensors'
-    want = encode_sentences(clip(), TEXTS[:2], path, progress=False)
-    local = np.array(want.local)
-    del want
-    partial = path.rename(tmp_path/'f.safetensors.partial')
-    written(partial, {'local': {'shape': [10**6, 256]}})
-    assert np.array_equal(encode_sentences(clip(), TEXTS[:2], path, progress=False).local, local)
-    assert [p.name for p in tmp_path.iterdir() if p.name[0] != '.'] == ['f.safetensors']
+def partial_sizes(path, about, items, size, *args):
+    "Features in parts of four items"
+    return feature_files.stored_features(path, about, items, 4, *args)
 
 
-def test_a_finished_cache_is_only_read(tmp_path):
-    "A finished file needs no lock, and nothing is written beside it."
-    path = tmp_path/'f.safetensors'
-    encode_sentences(clip(), TEXTS[:2], path, progress=False)
-    path.chmod(0o444)
-    with mock.patch.object(feature_files, 'locked') as lock:
-        assert len(encode_sentences(clip(), TEXTS[:2], path, progress=False)) == 2
-    assert lock.call_args.args == (None,)
-    assert [p.name for p in tmp_path.iterdir()] == ['f.safetensors']
+def test_parts_of_another_run(tmp_path):
+    "Parts that were made of others are made again, and never read with those of another run."
+    encode_pictures(clip(), photos(), tmp_path, progress=False)
+    other = encode_pictures(clip(), photos()[::-1], tmp_path, progress=False)
+    assert equal(other, seen().take([2, 1, 0]))
+    (tmp_path/'000000000.safetensors').rename(tmp_path/'000000003.safetensors')
+    encode_pictures(clip(), photos(), tmp_path, pos_embed=(False, True), progress=False)
+    with pytest.raises(ValueError, match='several runs'): load_features(tmp_path)
+
+
+def test_sentences_in_order(tmp_path):
+    "Features of other sentences, or in another order, are refused, also from disk."
+    encode_sentences(clip(), TEXTS[:3], tmp_path, progress=False)
+    store = load_features(tmp_path)
+    check_sentences(store, TEXTS[:3])
+    for texts in TEXTS[1::-1] + TEXTS[2:3], TEXTS[:2] + ['a']:
+        with pytest.raises(ValueError, match='are not those of'): check_sentences(store, texts)
+
+
+def test_many_sentences_go_to_disk(monkeypatch):
+    "into a folder that goes with them."
+    monkeypatch.setattr('taidpt.clip._IN_MEMORY', 0)
+    store = encode_sentences(clip(), TEXTS, progress=False)
+    folder = Path(store.folder.name)
+    assert folder.exists()
+    del store
+    assert not folder.exists()
+
+
+def test_pictures_that_cannot_be_read(tmp_path):
+    "An error, or NaN; and NaN on disk is an error for who asked for none."
+    broken = tmp_path/'broken.jpg'
+    broken.write_bytes(photos()[0].read_bytes()[:2000])
+    some, path = [photos()[0], broken], tmp_path/'features'
+    with pytest.raises(ValueError, match='broken.jpg'):
+        encode_pictures(clip(), some, progress=False)
+    with pytest.warns(UserWarning, match='broken.jpg'):
+        store = encode_pictures(clip(), some, path, 'skip', (False, True), progress=False)
+    assert np.isnan(store.global_).all((1, 2)).tolist() == [False, True]
+    with pytest.raises(ValueError, match='lacks picture 1'):
+        encode_pictures(clip(), some, path, pos_embed=(False, True), progress=False)
+
+
+def test_inputs_that_do_not_fit():
+    tokens = clip().tokenize('a cat')
+    assert clip().tokenize('word '*1000)[0, -1] == clip().special.eot
+    for wrong, says in (
+        (lambda: clip().encode_texts(tokens[:, :2]), 'no end-of-text'),
+        (lambda: clip().encode_images(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)), 'uint8'),
+        (lambda: clip().encode_prompts(torch.zeros(4, 256), ['cat', ' ']), 'holds no word'),
+        (lambda: clip().encode_prompts(torch.zeros(75, 256), NAMES), 'but this CLIP reads 77'),
+        (lambda: load_clip(engine='onnx'), "'onnx' is no engine")):
+        with pytest.raises(ValueError, match=says): wrong()
+
+
+def test_thousands_of_classes(monkeypatch):
+    "Embeddings and gradients are the same if they are computed some at a time."
+    names = [f'thing {i}' for i in range(7)]
+    both, each = (torch.randn(n, 4, clip().width, requires_grad=True) for n in (2, 7))
+    def embedded():
+        G, H = clip().encode_shared_prompts(both, names), clip().encode_prompts(each, names)
+        return G, H, *torch.autograd.grad(G.sum() + H.pow(2).sum(), (both, each))
+    whole = embedded()
+    monkeypatch.setattr('taidpt.clip._AT_A_TIME', 3)
+    for ours, theirs in zip(embedded(), whole, strict=True):
+        assert torch.allclose(ours, theirs, atol=1e-4*theirs.abs().max().item())
 
 
 def test_skipped_pictures_are_left_out(tmp_path):
@@ -473,16 +512,6 @@ def test_skipped_pictures_are_left_out(tmp_path):
     with pytest.raises(ValueError, match='None of the pictures'), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         concepts().score([broken], [[0, 1]], on_error='skip', progress=False)
-
-
-def test_caches_are_small():
-    "A CLIP keeps the tokens of the last few sets of classes, however many it meets."
-    one = load_clip(device='cpu')
-    for i in range(20): one.prompt_rows([f'thing {i}'], 2)
-    assert len(one._rows) == 8
-    many = [f'thing {i}' for i in range(601)]
-    with torch.no_grad(): one.encode_prompts(torch.zeros(2, one.width), many)
-    assert len(one._rows) == 8                              # 7 blocks of many classes fit in
 
 
 # Learning
