@@ -20,11 +20,8 @@ from .baselines.coop import CoOp
 from .baselines.dualcoop import DualCoOp
 from .baselines.linear import TextLinear
 from .baselines.loading import load_model
-from .baselines.rescoring import Rescored
 from .baselines.tipadapter import TipAdapter
-from .attention import Attended
-from .ensemble import Ensemble, ensemble_scores, search_weight
-from .tiles import Tiled
+from .ensemble import Attended, Ensemble, Rescored, Tiled, ensemble_scores, search_weight
 from .learner import TaIDPT, auto_settings
 from .predict import Predictor
 from .zeroshot import ZeroShotCLIP
@@ -54,46 +51,3 @@ __all__ = [
     'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
     'ready_model', 'tag_pictures', 'evaluate_model', 'learn_tagger', 'Explorer',
     'from_pretrained', 'model_card', 'push_to_hub']
-
-# %% ../nbs/99_all.ipynb #all-help-1
-from itertools import dropwhile as _dropwhile
-from inspect import cleandoc as _cleandoc, signature as _signature
-from linecache import getlines as _getlines
-
-def _arguments_in_words(f)->str: # a function
-    "Each argument of a function with the remark behind it, from the source; '' without a source."
-    code = f.__code__
-    names = set(code.co_varnames[:code.co_argcount + code.co_kwonlyargcount + 2])
-    source = _dropwhile(lambda line: not line.lstrip().startswith('def '),
-                        _getlines(code.co_filename)[code.co_firstlineno - 1:])
-    lines = []
-    if not next(source, '').endswith(('(\n', 'self,\n', 'cls,\n')):  # all on one line
-        found = _signature(f).parameters.values()
-        told = [(each.name, str(each)) for each in found if each.name not in ('self', 'cls')]
-        return '\n'.join(name if len(text) > 80 else text for name, text in told)
-    for line in source:
-        if line.lstrip().startswith(')'): break
-        entry, _, remark = line.strip().partition(' # ')
-        name = entry.lstrip('*').partition(':')[0].partition('=')[0].strip(' ,')
-        if name in names: lines += [f'{entry.rstrip(" ,")}', f'    {remark}'.rstrip()]
-    return '\n'.join(line for line in lines if line)
-
-def _explain_arguments(made)->None: # a class or function
-    "Put the arguments of a function or a constructor into its docstring."
-    f = vars(made).get('__init__') if isinstance(made, type) else made
-    if not hasattr(f, '__code__') or 'Parameters' in (made.__doc__ or ''): return
-    told = _arguments_in_words(f)
-    own = _cleandoc(made.__doc__ or '')
-    if told: made.__doc__ = f'{own}\n\nParameters\n----------\n{told}'
-
-def _explain_methods(kind:type)->None:
-    "Put the arguments of public methods into their docstrings, and of those that are inherited."
-    for each in kind.__mro__:
-        if not each.__module__.startswith('taidpt.'): continue
-        for name, method in vars(each).items():
-            method = getattr(method, '__func__', method)        # of a class method
-            if name[0] != '_' and getattr(method, '__doc__', None): _explain_arguments(method)
-
-for _name in __all__:
-    _explain_arguments(globals()[_name])
-    if isinstance(globals()[_name], type): _explain_methods(globals()[_name])
