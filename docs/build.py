@@ -75,7 +75,7 @@ ASKED = {
     'paper/speed': 'speed, how fast, latency, benchmarks',
     'paper/speed#On a GPU': 'GPU, CUDA',
     'paper/statements#The gap between texts and pictures': 'modality gap',
-    'baselines/linear#Noise': 'noise and modality gap',
+    'baselines/concepts#Noise': 'noise and modality gap',
     '07_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',
 }

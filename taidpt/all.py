@@ -17,8 +17,8 @@ from .prompts import PromptLearner
 from .scores import fuse, global_scores, local_scores, relative_scores, standardized
 from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
-from .baselines.dualcoop import DualCoOp
-from .baselines.linear import TextLinear
+from .baselines.coop import DualCoOp
+from .baselines.concepts import TextLinear
 from .baselines.loading import load_model
 from .baselines.tipadapter import TipAdapter
 from .ensemble import Attended, Ensemble, Rescored, Tiled, ensemble_scores, search_weight

@@ -473,7 +473,7 @@ def foreign(pixels, key, tolerance=12):
 
 
 WITH_KEYS = [
-    '04_clip', '05_prompts', '13_taidpt', '16_visualize', 'tutorials/learn', 'baselines/dualcoop',
+    '04_clip', '05_prompts', '13_taidpt', '16_visualize', 'tutorials/learn', 'baselines/coop',
     'datasets/samples',
 ]
 

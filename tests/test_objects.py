@@ -25,7 +25,7 @@ from taidpt.all import (
     encode_sentences,
     load_clip,
 )
-from taidpt.baselines.rescoring import Rescored
+from taidpt.ensemble import Rescored
 from taidpt.predict import Predictor
 from taidpt.scores import dense_scores
 from taidpt.zeroshot import beside_zero_shot

@@ -13,7 +13,7 @@ from conftest import ROOT
 from taidpt.apps.cli import main
 from taidpt.all import CoOp, DualCoOp, ZeroShotCLIP, bundled_captions, load_clip
 from taidpt.baselines.coop import PicturePrompts
-from taidpt.datasets.benchmarks import write_miniature
+from miniature import write_miniature
 from taidpt.encoders.weights import Prepared
 from taidpt.paper.augment import cropped
 from taidpt.paper.family import FAMILY
@@ -31,7 +31,7 @@ def data(tmp_path_factory, one_clip):
     something else"""
     d = tmp_path_factory.mktemp('data')/'sets'
     with mock.patch(
-        'taidpt.datasets.benchmarks.bundled_captions', lambda: islice(bundled_captions(), 200)
+        'miniature.bundled_captions', lambda: islice(bundled_captions(), 200)
     ):
         write_miniature(d)
     gone, broken = sorted((d/'NUSWIDE/Flickr').rglob('*.jpg'))[3:5]

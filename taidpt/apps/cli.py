@@ -635,7 +635,7 @@ def train(
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate-3
 def _in_tiles(model:'Predictor', tiles:int)->'Predictor':
     "A model that also scores tiles, and has thresholds of its own."
-    from taidpt.tiles import Tiled
+    from taidpt.ensemble import Tiled
     return Tiled(model, tiles)
 
 _Evaluated = Annotated[list[str], Argument(metavar='MODEL...', help=(

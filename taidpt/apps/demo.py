@@ -19,12 +19,12 @@ from .console import as_table, silent
 from .learning import label_captions
 from .report import BY_NAMES, write_report
 from ..baselines.concepts import ready_to_tag
-from ..baselines.linear import TextLinear
+from ..baselines.concepts import TextLinear
 from ..classes import VOC2007
 from ..clip import FrozenCLIP, encode_sentences, load_clip
 from ..datasets.labelled import LabeledPictures, bundled_photos, photo_credits
 from ..files import at_home
-from ..attention import Attended
+from ..ensemble import Attended
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..paper.family import bundled_results

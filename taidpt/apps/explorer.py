@@ -23,7 +23,7 @@ from ..clip import FrozenCLIP, picture_batches
 from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.pictures import (
     UnreadablePicture, as_pictures, model_view, open_rgb, what_is_wrong)
-from ..attention import Attended
+from ..ensemble import Attended
 from ..files import DATA
 from ..learner import PromptModel, TaIDPT
 from ..plots import as_jpeg, where_highest

@@ -18,14 +18,14 @@ from .evaluation import Evaluation, compare_models
 from .models import as_clip
 from .report import BY_NAMES
 from ..baselines.concepts import TextConcepts, ready_to_tag, some_captions
-from ..baselines.linear import TextLinear
+from ..baselines.concepts import TextLinear
 from ..baselines.loading import load_model
 from ..classes import ClassSet, add_synonyms, as_classset
 from ..clip import FrozenCLIP, encode_pictures, encode_sentences
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import UnreadablePicture
 from ..encoders.weights import without_warnings
-from ..attention import Attended
+from ..ensemble import Attended
 from ..files import at_home, with_remedy
 from ..learner import TaIDPT
 from ..metrics import Interval

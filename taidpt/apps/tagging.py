@@ -345,7 +345,7 @@ _ANOTHER_SCALE = with_remedy(
 
 def _in_tiles(model:'Predictor', tiles:int, own_rule:bool)->'Predictor':
     "A model that scores tiles, too; a warning if `own_rule` would take other scores' thresholds."
-    from taidpt.tiles import Tiled                          # here, as a tagger needs no PyTorch
+    from taidpt.ensemble import Tiled                          # here, as a tagger needs no PyTorch
     if own_rule and model.thresholds: warnings.warn(_ANOTHER_SCALE, stacklevel=3)
     return Tiled(model, tiles)
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from ..attention import Attended
+from ..ensemble import Attended
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features, encode_sentences, load_clip
 from ..encoders.features import FeatureStore, check_sentences

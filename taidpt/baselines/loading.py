@@ -10,12 +10,12 @@ from pathlib import Path
 
 from .concepts import TextConcepts, TextLinear
 from .coop import CoOp, DualCoOp
-from .rescoring import Rescored
+from ..ensemble import Rescored
 from .tipadapter import TipAdapter
 from ..clip import FrozenCLIP
-from ..attention import Attended
+from ..ensemble import Attended
 from ..ensemble import Ensemble
-from ..tiles import Tiled
+from ..ensemble import Tiled
 from ..learner import TaIDPT
 from ..predict import Predictor, read_model
 from ..zeroshot import ZeroShotCLIP

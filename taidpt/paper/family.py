@@ -24,13 +24,13 @@ from torch import Tensor
 
 from .. import __version__
 from ..baselines.concepts import TextConcepts
-from ..baselines.linear import TextLinear
+from ..baselines.concepts import TextLinear
 from ..calibrate import pictures_digest
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..encoders.features import FeatureStore
-from ..attention import Attended
+from ..ensemble import Attended
 from ..files import (
     DATA, at_home, digest, from_cell, locked, progress_bar, shown, write_whole)
 from ..learner import TaIDPT

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..baselines.dualcoop import DualCoOp
+from ..baselines.coop import DualCoOp
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures
 from ..datasets.samples import partial_labels
