@@ -240,7 +240,7 @@ class Predictor:
         return cls(*(parts or (clip, classes)), **settings)
 
     def save(self, path:str|Path)->None: # a .safetensors file
-        "Write the learned model, whole or not at all. `ValueError` for a setting that is a function."
+        "Write the learned model, whole or not at all. `ValueError` if a setting is a function."
         self.check_fitted()
         header = header_of(self)
         if '"<function ' in json.dumps(header.to_dict()): raise ValueError(
