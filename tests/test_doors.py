@@ -1,8 +1,6 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
 import warnings
-from dataclasses import is_dataclass
 from functools import cache
-from inspect import signature
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from taidpt import all as everything
 from taidpt.all import (
     CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
     load_model)
@@ -21,7 +18,6 @@ from taidpt.apps.models import ready_model
 from taidpt.apps.onnx import Tagger, export_tagger
 from taidpt.datasets.labelled import LabeledPictures
 from taidpt.encoders.features import FeatureStore
-from taidpt.text.synonyms import is_slip
 
 pytestmark = pytest.mark.xdist_group('doors')
 NAMES = ['cat', 'dog']
@@ -40,8 +36,7 @@ def test_a_file_of_sentences(tmp_path):
     want = concepts.fit(TEXTS, progress=False).vectors_
     for given in path, str(path):
         assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
-    with pytest.raises(FileNotFoundError, match='lm.txt: there is no such file'):
-        concepts.fit('lm.txt')
+    with pytest.raises(FileNotFoundError): concepts.fit('lm.txt')
     with pytest.raises(TypeError, match='many sentences, not one text'): concepts.fit('a cat')
     with pytest.raises(TypeError, match=r"label\(read_captions\('llm.txt'\)\)"):
         NounFilter(NAMES).label('llm.txt', progress=False)
@@ -56,14 +51,8 @@ def test_val_takes_labelled_pictures():
             for val in (photos, (photos.pictures, photos.labels))]
     assert rows[0] == rows[1]
     for val, says in ((bundled_photos(['bicycle', 'person']), 'labels of bicycle, person, but'),
-                      (photos.pictures, 'val must be')):
+                      ((photos.pictures, photos.labels[:, :1]), 'labels and scores')):
         with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
-
-
-@pytest.mark.parametrize(('name', 'word', 'slip'), [
-    ('dgo', 'dog', True), ('caat', 'cat', True), ('cat', 'car', True), ('axolotl', 'alot', False),
-    ('dog', 'god', False), ('dog', 'dog', True)])
-def test_slips(name, word, slip): assert is_slip(name, word) == slip
 
 
 def test_a_class_that_no_sentence_names():
@@ -153,8 +142,6 @@ def test_searches_take_lists():
             assert (
                 search.fit(texts, labels).best_score_ == search.cv_results_['mean_test_score'].max()
             )
-    with pytest.raises(ValueError, match='scoring=lambda'):
-        cross_val_score(model, texts, labels, cv=2, error_score='raise')
 
 
 def test_a_tagger_is_evaluated(tmp_path):
@@ -180,17 +167,3 @@ def test_a_tagger_is_evaluated(tmp_path):
         labels = pictures if how else bundled_photos(['bicycle', 'person'])
         with pytest.raises(ValueError, match=says): evaluate_model(tagger, labels, **how)
     with pytest.raises(ValueError, match='holds no CLIP'): found.save_report(tmp_path/'x.html')
-
-
-def test_help_shows_every_argument():
-    "The docstring of each name of `taidpt.all` has its arguments, and remarks on those of TaIDPT."
-    for name in everything.__all__:
-        made = getattr(everything, name)
-        constructor = vars(made).get('__init__') if isinstance(made, type) else made
-        if not hasattr(constructor, '__code__') or is_dataclass(made): continue
-        for argument in signature(made).parameters: assert argument in made.__doc__, name
-    assert '    passes over the sentences; None: what the CLIP' in TaIDPT.__doc__
-    for method in TaIDPT.fit, TaIDPT.load, TaIDPT.predict, TaIDPT.tags:
-        for argument in list(signature(method).parameters)[1:]:
-            assert f'\n{argument}' in method.__doc__ or f'\n**{argument}' in method.__doc__
-    assert '    sentences, labelled or not; or their file' in TaIDPT.fit.__doc__
