@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet
-from .clip import FrozenCLIP, as_features, encode_sentences
+from .clip import FrozenCLIP, as_features
 from .encoders.features import FeatureStore, check_sentences
 from .files import digest
 from .losses import scaled_loss
@@ -30,13 +30,13 @@ from .predict import PicturesAndLabels, Predictor, check_label_classes, validati
 from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
-from .text.captions import gather_captions, names_files, read_captions
+from .text.captions import read_captions
 from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
 from .training import Recipe, at_least, learn, resolve, temperatures
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
 def as_labelled(
-    train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file or files of them
+    train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file of them
     classes:ClassSet, # C classes to learn
     progress:bool=True, # print the number kept
     keep_unnamed:bool=False, # keep unlabelled sentences that name no class, too
@@ -44,7 +44,6 @@ def as_labelled(
 )->LabeledTexts:
     "The sentences with labels, by `NounFilter` if they have none; `ValueError` for other classes."
     if isinstance(train, str | Path): train = read_captions(train)
-    if names_files(train): train = gather_captions(train)
     if labels is not None:
         texts = train.texts if isinstance(train, LabeledTexts) else train
         train = LabeledTexts(texts, as_array(labels), classes)
@@ -286,16 +285,20 @@ class TaIDPT(PromptModel):
         if self.templates: train = train + template_sentences(self.classes)
         recipe = self.recipe_for(len(train))
         @cache
-        def encode(): return self.features_of(train.texts, features, progress)
+        def encode()->FeatureStore:
+            made = features() if callable(features) else features
+            items = train.texts if made is None else made
+            store = as_features(self.clip, items, 'sentences', progress=progress)
+            check_sentences(store, train.texts)
+            return store
         prompts = self.fresh_prompts(recipe)
-        vectors = self.init if isinstance(self.init, Tensor) else None
-        if isinstance(self.init, str) and self.init == 'concepts':
-            h = torch.as_tensor(encode().global_).float().cpu()
-            vectors = class_means(h, train.labels.float())
         data = [*train.texts, train.labels.numpy()]
-        if vectors is not None:
-            start_near(prompts, vectors)
-            data.append(as_array(vectors))
+        if isinstance(self.init, Tensor):
+            start_near(prompts, self.init)
+            data.append(as_array(self.init.float()))
+        elif self.init == 'concepts':
+            h = torch.as_tensor(encode().global_).float().cpu()
+            start_near(prompts, class_means(h, train.labels.float()))
         measure, on_step = (None, val) if callable(val) else (validation(self, val, progress), None)
         loss, scores = scaled_loss(self.loss, recipe.scale), self.training_scores(recipe)
         self.learn_prompts(prompts, encode, train.labels, recipe, loss, scores, measure,
@@ -305,14 +308,6 @@ class TaIDPT(PromptModel):
     def training_scores(self, recipe:Recipe)->Callable: # (u, U, G, L, mask=mask) -> of each branch
         "Scores of sentences while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."
         return partial(branch_scores, tau=recipe.tau_text)
-
-    def features_of(self, texts:list[str], features, progress:bool)->FeatureStore: # as for `fit`
-        "Features of the sentences, as passed or encoded. `ValueError` for those of others."
-        if callable(features): features = features()
-        if features is None: return encode_sentences(self.clip, texts, None, progress)
-        features = as_features(self.clip, features, 'sentences')
-        if len(features) == len(texts): check_sentences(features, texts)
-        return features
 
     def fresh_prompts(self, recipe:Recipe)->PromptLearner:
         "Untrained prompts, at the words of `init` if it has some."

@@ -87,8 +87,6 @@ class Recipe:
         object.__setattr__(self, 'tau_image', temperatures(self.tau_image))
         more_than(0, lr=self.lr, scale=self.scale, tau_text=self.tau_text or 1)
         at_least(1, whole=True, epochs=self.epochs, batch_size=self.batch_size)
-        at_least(0, whole=True, seed=self.seed)
-        at_least(0, warmup_lr=self.warmup_lr, noise=self.noise)
 
 PUBLISHED = Recipe()                                        # of loss='ranking' and most others
 PAIRS = Recipe(                                             # of loss='pairs'
