@@ -7,9 +7,9 @@ __all__ = ['as_labelled', 'name_frequency', 'check_n_ctx', 'class_means', 'auto_
            'with_contexts', 'TaIDPT']
 
 # %% ../nbs/13_taidpt.ipynb #09-002
-import copy, json
+import copy
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -26,7 +26,8 @@ from .files import digest
 from .losses import scaled_loss
 from .metrics import as_array
 from .nounfilter import NounFilter
-from .predict import PicturesAndLabels, Predictor, check_label_classes, validation
+from .predict import (
+    PicturesAndLabels, Predictor, check_label_classes, header_of, validation)
 from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
@@ -111,11 +112,6 @@ def start_near(
     return near.item()
 
 # %% ../nbs/13_taidpt.ipynb #09-005
-def _in_words(value)->object:
-    "What JSON says of a setting that it does not know."
-    if isinstance(value, np.generic): return value.item()
-    return getattr(value, '__name__', type(value).__name__)
-
 class PromptModel(Predictor):
     "Base class of models that learn prompts, from sentences or from pictures."
     def is_fitted(self)->bool: return 'prompts_' in vars(self)
@@ -129,13 +125,6 @@ class PromptModel(Predictor):
         "Drop all that was learned."
         for name in ('prompts_', 'recipe_', 'history_', 'frequency_', 'thresholds', 'embeddings'):
             vars(self).pop(name, None)
-
-    def _run(self, recipe:Recipe, data:str)->dict: # a hash of what it learns from
-        "What a run is, for its checkpoint."
-        settings = self.get_params(deep=False) | asdict(recipe) | {
-            'method': type(self), 'clip': self.clip.fingerprint(), 'classes': self.classes.names,
-            'data': data}
-        return json.loads(json.dumps(settings, default=_in_words))
 
     def learn_prompts(self,
         prompts:PromptLearner, # to begin with
@@ -154,11 +143,13 @@ class PromptModel(Predictor):
         "Learn prompts and keep them; nothing is kept of a run that does not finish."
         self.forget()
         self.prompts_, self.frequency_ = prompts, frequency
-        named = getattr(recipe.optimizer, '__name__', recipe.optimizer)
-        self.recipe_ = replace(recipe, optimizer=named)                 # as a file has it
+        self.recipe_ = recipe
+        if callable(recipe.optimizer):                          # a file has its name
+            self.recipe_ = replace(recipe, optimizer=recipe.optimizer.__name__)
+        about = header_of(self, data).to_dict()
         try: self.history_ = learn(
             prompts, features, labels, loss, recipe, scores, measure and partial(measure, self),
-            checkpoint, self._run(recipe, data), self.local, progress,
+            checkpoint, about, self.local, progress,
             on_step and partial(on_step, self))
         except BaseException:
             self.forget()
@@ -292,10 +283,10 @@ class TaIDPT(PromptModel):
             check_sentences(store, train.texts)
             return store
         prompts = self.fresh_prompts(recipe)
-        data = [*train.texts, train.labels.numpy()]
+        data = [*train.texts, train.labels.contiguous().numpy()]
         if isinstance(self.init, Tensor):
             start_near(prompts, self.init)
-            data.append(as_array(self.init.float()))
+            data.append(as_array(self.init.float().contiguous()))
         elif self.init == 'concepts':
             h = torch.as_tensor(encode().global_).float().cpu()
             start_near(prompts, class_means(h, train.labels.float()))

@@ -141,6 +141,9 @@ def _percent(part:np.ndarray, of:np.ndarray)->np.ndarray: # counts -> the same s
     "`part` in percent of `of`; 0 where `of` is 0."
     return 100*np.divide(part, of, out=np.zeros(np.shape(part)), where=of > 0)
 
+def _f1(precision:np.ndarray, recall:np.ndarray)->np.ndarray: # in percent
+    return _percent(2*precision*recall/100, precision + recall)
+
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
@@ -151,17 +154,17 @@ def precision_recall_f1(
     _same_shape(y, t)
     w = np.ones((1, len(y))) if weights is None else weights
     right, given, wanted = (w @ x.astype(np.float32) for x in (y & t, t, y))    # each B × C
+    precision = _percent(right, given)
+    recall = _percent(right, wanted)
     shown = wanted > 0
-    m = {}
-    m['precision'] = _percent(right, given)
-    m['recall'] = _percent(right, wanted)
-    m['CP'] = np.where(shown, m['precision'], 0).sum(1) / shown.sum(1).clip(1)
-    m['CR'] = np.where(shown, m['recall'], 0).sum(1) / shown.sum(1).clip(1)
-    m['OP'] = _percent(right.sum(1), given.sum(1))
-    m['OR'] = _percent(right.sum(1), wanted.sum(1))
-    for name, p, r in ('f1', 'precision', 'recall'), ('CF1', 'CP', 'CR'), ('OF1', 'OP', 'OR'):
-        m[name] = _percent(2*m[p]*m[r]/100, m[p] + m[r])
-    return m if weights is not None else {name: x[0] for name, x in m.items()}
+    classes = shown.sum(1).clip(1)
+    CP = (precision*shown).sum(1) / classes
+    CR = (recall*shown).sum(1) / classes
+    OP = _percent(right.sum(1), given.sum(1))
+    OR = _percent(right.sum(1), wanted.sum(1))
+    measures = {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR), 'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
+                'precision': precision, 'recall': recall, 'f1': _f1(precision, recall)}
+    return measures if weights is not None else {name: x[0] for name, x in measures.items()}
 
 # %% ../nbs/09_metrics.ipynb #11-measured
 class Measured:

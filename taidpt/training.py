@@ -53,13 +53,12 @@ def more_than(bound:float, **settings)->None: # name=value
 def temperatures(
     tau:float|ArrayLike, # one, or C of them
     classes:int|None=None, # C; None: unknown
-    name:str='tau_image', # in messages
 )->float|tuple[float, ...]:
     "A temperature, or one for each class; `ValueError` unless they are more than 0."
-    more_than(0, **{name: np.min(tau)})
+    more_than(0, tau_image=np.min(tau))
     if not np.ndim(tau): return tau
     if classes not in (None, len(tau)):
-        raise ValueError(f'{name} has {len(tau)} temperatures for {classes} classes.')
+        raise ValueError(f'tau_image has {len(tau)} temperatures for {classes} classes.')
     return tuple(map(float, tau))
 
 # %% ../nbs/08_training.ipynb #08-sch-2
@@ -141,31 +140,36 @@ def save_checkpoint(
     prompts:PromptLearner,
     optimizer:Optimizer,
     history:list[dict], # a row for each epoch
-    about:dict|None=None, # description of the run, for JSON
+    about:dict, # description of the run, for JSON
 )->None:
     "Write what a run needs to go on, whole or not at all."
     tensors = dict(prompts.named_parameters())
     for i, state in optimizer.state_dict()['state'].items():
         for part, value in state.items():
             if value is not None: tensors[f'optimizer.{i}.{part}'] = torch.as_tensor(value)
-    save_tensors(path, tensors, (about or {}) | {'history': history})
+    save_tensors(path, tensors, about | {'history': history})
+
+def _by_name(about:dict)->dict:
+    "A description, with settings one by one; those of the recipe are the ones that were used."
+    entries = about | (about.get('settings') or {}) | (about.get('recipe') or {})
+    return {name: x for name, x in entries.items() if name not in ('settings', 'recipe', 'history')}
 
 def check_same_run(
     was:dict, # `about` of the checkpoint
-    now:dict|None, # of this run
+    now:dict, # of this run
     path:str|Path, # of the checkpoint
 )->None:
     "Raise `ValueError` that names the differences."
-    now = json.loads(json.dumps(now or {}))
-    differ = [f'{name} ({was.get(name)!r:.40}, now {value!r:.40})' for name, value in now.items()
-              if was.get(name) != value and name != 'history']
+    was, now = _by_name(was), _by_name(json.loads(json.dumps(now)))
+    differ = [f'{name} ({was.get(name)!r:.40}, now {value!r:.40})'
+              for name, value in now.items() if was.get(name) != value]
     if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}.')
 
 def resume(
     path:str|Path|None, # of `save_checkpoint`; a file that is not there begins a run
     prompts:PromptLearner, # changed in place
     optimizer:Optimizer, # changed in place
-    about:dict|None=None, # description of this run
+    about:dict, # description of this run
 )->list[dict]: # the history so far
     "Go on from a checkpoint. Raises `ValueError` for another run's."
     if not path or not Path(path).exists(): return []
@@ -195,19 +199,19 @@ def learn(
     on_step:Callable|None=None, # called after each step with its number, from 1
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned
     "Learn prompts from features, for all or the remaining epochs."
+    about = about or {}
     optimizer = OPTIMIZERS.get(recipe.optimizer, recipe.optimizer)(prompts.parameters(), recipe)
     history = resume(checkpoint, prompts, optimizer, about)
     if len(history) == recipe.epochs: return history
-    features = features() if callable(features) else features
+    if callable(features): features = features()
     if len(features) != len(labels):
         raise ValueError(f'{len(labels)} items have labels, but {len(features)} have features.')
     device = prompts.ctx_global.device
     features = to_gpu_if_fits(features, device)
     labels_on = 'cpu' if getattr(loss, 'counts_labels', False) else device
     steps = max(1, len(labels) // recipe.batch_size)        # of an epoch
-    step = steps * len(history)
-    with progress_bar(None, 'learning prompts', progress, unit='step', initial=step,
-                      total=steps*recipe.epochs) as bar:
+    with progress_bar(None, 'learning prompts', progress, unit='step',
+                      initial=steps*len(history), total=steps*recipe.epochs) as bar:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             rate = learning_rate(epoch, recipe.lr, recipe.epochs, recipe.warmup_lr)
             for group in optimizer.param_groups: group['lr'] = rate
@@ -219,9 +223,8 @@ def learn(
                 cost.backward()
                 optimizer.step()
                 costs.append(cost.detach())
-                step += 1
                 bar.update()
-                if on_step: on_step(step)
+                if on_step: on_step((epoch - 1)*steps + len(costs))
             row = {'epoch': epoch, 'lr': rate, 'loss': torch.stack(costs).mean().item()}
             learned = [p.isfinite().all() for p in prompts.parameters()]
             if not (math.isfinite(row['loss']) and all(learned)): raise ValueError(
