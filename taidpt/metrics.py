@@ -164,7 +164,8 @@ def precision_recall_f1(
     OR = _percent(right.sum(1), wanted.sum(1))
     measures = {'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR), 'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
                 'precision': precision, 'recall': recall, 'f1': _f1(precision, recall)}
-    return measures if weights is not None else {name: x[0] for name, x in measures.items()}
+    if weights is not None: return measures
+    return {name: x[0] if x.ndim > 1 else x.item() for name, x in measures.items()}
 
 # %% ../nbs/09_metrics.ipynb #11-measured
 class Measured:
