@@ -14,182 +14,101 @@ from torch import Tensor
 
 from .encoders.features import to_device
 
-# %% ../nbs/07_losses.ipynb #06-005
-#| code-fold: true
-def _first_bad(bad:Tensor, values:Tensor, must:str) -> str: # N × C, bool; N × C
-    "A message that names the first bad value and its row."
-    row = bad.nonzero()[0, 0].item()
-    return f'{must}, but row {row} holds {values[bad][0].item()}'
-
-def _checked(scores:Tensor, labels:Tensor) -> tuple[Tensor, Tensor]: # as given; bool
-    "`ValueError` unless scores are finite and labels mark each as positive or negative."
-    not_labels = (labels != 0) & (labels != 1)
-    not_finite = ~scores.detach().isfinite()
-    wrong = ''
-    if scores.ndim != 2 or scores.shape != labels.shape:
-        wrong = ('scores and labels must both be N × C, but they are '
-                 f'{tuple(scores.shape)} and {tuple(labels.shape)}')
-    elif scores.numel() == 0: wrong = f'nothing to compare: scores are {tuple(scores.shape)}'
-    elif not_labels.any() | not_finite.any():                   # a GPU waits once
-        if not_labels.any(): wrong = _first_bad(not_labels, labels, 'labels must be 0 or 1')
-        else: wrong = _first_bad(not_finite, scores, 'scores must be finite')
-    if wrong: raise ValueError(wrong)
-    return scores, labels.bool()
-
-def _wide(scores:Tensor) -> Tensor:
-    "Scores in float32 or wider."
-    return scores.to(torch.promote_types(scores.dtype, torch.float32))
-
 # %% ../nbs/07_losses.ipynb #06-009
-def _count_near(
-    p:Tensor, # scores, N × C
-    labels:Tensor, # N × C, bool, on any device
-    margin:float,
-) -> tuple[Tensor, Tensor, Tensor]: # n_j: N × C; the positives from low to high, and their k_i
-    "How many positives each negative is too near (n_j), and the other way round (k_i)."
-    most = max(1, int(labels.sum(1).max()))                     # positives in a row
-    labels = to_device(labels, p.device)
-    positives = p.masked_fill(~labels, torch.inf)
-    lowest = positives.topk(most, dim=1, largest=False)         # from low to high, then inf
-    n = torch.searchsorted(lowest.values, p + margin).masked_fill(labels, 0)
-    histogram = torch.zeros(len(p), most + 1, dtype=torch.long, device=p.device)
-    histogram.scatter_add_(1, n, torch.ones_like(n))            # how often n_j is 0, 1, …
-    k = histogram[:, 1:].flip(1).cumsum(1).flip(1)
-    return n, lowest.indices, k
-
-def _ranking_loss(scores:Tensor, labels:Tensor, margin:float=1.0) -> Tensor:
-    "Eq. 7 by the two counts, unchecked."
-    scores = _wide(scores)
-    p = scores.double() if scores.device.type in ('cpu', 'cuda') else scores
-    with torch.no_grad(): n, positives, k = _count_near(p, labels, margin)
-    of_negatives = ((p + margin) * n).sum()
-    of_positives = (p.gather(1, positives) * k).sum()
-    return ((of_negatives - of_positives) / len(p)).to(scores.dtype)
+def _positives(labels:Tensor, device:torch.device) -> tuple[Tensor, Tensor]: # N × C, 0 or 1
+    "Row and column of each positive, on this device."
+    return to_device(labels.nonzero().T, device).unbind()
 
 def ranking_loss(
     scores:Tensor, # N × C; cosines scaled by the caller, times 4 in the paper
-    labels:Tensor, # N × C, bool or 0/1
+    labels:Tensor, # N × C, bool or 0/1, on any device
     margin:float=1.0, # of each positive above each negative
 ) -> Tensor: # a single number, differentiable in scores
-    """Sum over (positive, negative) pairs of max(0, margin - p_i + p_j), mean of rows (Eq. 7).
-
-    Exact, in memory linear in C. Rows without a positive or without a negative count as 0.
-    Raises `ValueError` for shapes that differ, labels other than 0 and 1, scores not finite."""
-    return _ranking_loss(*_checked(scores, labels), margin)
+    "Sum over (positive, negative) pairs of max(0, margin - p_i + p_j), mean of rows (Eq. 7)."
+    row, column = _positives(labels, scores.device)
+    negative = to_device(labels == 0, scores.device)
+    hinge = (margin - scores[row, column][:, None] + scores[row]).clamp(min=0)
+    return (hinge * negative[row]).sum() / len(scores)
 
 # %% ../nbs/07_losses.ipynb #auc-3
-def _pairs_loss(scores:Tensor, labels:Tensor) -> Tensor:
-    "The loss of pairs, unchecked."
-    scores = _wide(scores)
-    pairs = labels.sum(0) * (~labels).sum(0)                    # of each class
-    column, row = (labels & (pairs > 0)).T.nonzero(as_tuple=True)   # positives, class by class
-    places = torch.stack([column, row, pairs[column]])
-    column, row, pairs_of_class = to_device(places, scores.device)
-    labels = to_device(labels, scores.device)
-    rows_of_class = scores.T[column]                            # positives × N
-    behind = rows_of_class - scores[row, column][:, None]
-    price = F.softplus(behind).masked_fill(labels.T[column], 0)
-    classes = (pairs > 0).sum().clamp(min=1)
-    return (price.sum(1) / pairs_of_class).sum() / classes
-
 def pairs_loss(
     scores:Tensor, # N × C; cosines scaled by the caller, by 32 in our recipe
-    labels:Tensor, # N × C, bool or 0/1
+    labels:Tensor, # N × C, bool or 0/1, on any device
 ) -> Tensor: # a single number, differentiable in scores
     """Loss of pairs (positive row, other row) in the wrong order: mean of pairs, then of classes.
 
     log(1 + exp(s_other - s_pos)), the logistic surrogate of 1 - AUC (Burges et al., 2005; Gao and
-    Zhou, 2015). Exact, in memory linear in the pairs. Classes without a positive or without a
-    negative are omitted; 0 if no class is left. Raises as `ranking_loss` does."""
-    return _pairs_loss(*_checked(scores, labels))
+    Zhou, 2015). Classes without a positive or without a negative are omitted; 0 if none is left."""
+    column, row = _positives(labels.T, scores.device)
+    negative = to_device(labels.T == 0, scores.device)          # C × N
+    s = scores.T
+    cost = (F.softplus(s[column] - s[column, row][:, None]) * negative[column]).sum(1)
+    pairs = negative.sum(1) * (~negative).sum(1)                # of each class
+    classes = (pairs > 0).sum().clamp(min=1)
+    return (cost / pairs[column].clamp(min=1)).sum() / classes
 
 # %% ../nbs/07_losses.ipynb #06-019
-def _bce_loss(scores:Tensor, labels:Tensor) -> Tensor:
-    "Binary cross-entropy, unchecked."
-    scores = _wide(scores)
-    wanted = to_device(labels, scores.device).to(scores.dtype)
-    return F.binary_cross_entropy_with_logits(scores, wanted)
-
 def bce_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
 ) -> Tensor: # a single number
-    "Binary cross-entropy of each class, mean over all entries; raises as `ranking_loss` does."
-    return _bce_loss(*_checked(scores, labels))
+    "Binary cross-entropy of each class, mean over all entries."
+    wanted = to_device(labels, scores.device).to(scores.dtype)
+    return F.binary_cross_entropy_with_logits(scores, wanted)
 
 # %% ../nbs/07_losses.ipynb #06-021
-def _focal_loss(scores:Tensor, labels:Tensor, gamma:float=2.0) -> Tensor:
-    "Focal loss, unchecked."
-    scores = _wide(scores)
-    wanted = to_device(labels, scores.device).to(scores.dtype)
-    bce = F.binary_cross_entropy_with_logits(scores, wanted, reduction='none')
-    wrong = -torch.expm1(-bce)                                  # 1 - pi
-    return (wrong.clamp(min=1e-37)**gamma * bce).mean()         # the slope of 0**0.5 is infinite
-
 def focal_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
     gamma:float=2.0, # down-weights easy entries; 0 is `bce_loss`
 ) -> Tensor: # a single number
-    "Focal loss (Lin et al., 2017, without alpha), mean over all entries; raises as `ranking_loss`."
-    return _focal_loss(*_checked(scores, labels), gamma)
+    "Focal loss (Lin et al., 2017, without alpha), mean over all entries."
+    wanted = to_device(labels, scores.device).to(scores.dtype)
+    bce = F.binary_cross_entropy_with_logits(scores, wanted, reduction='none')
+    wrong = -torch.expm1(-bce)                                  # 1 - pi
+    return (wrong.clamp(min=1e-37)**gamma * bce).mean()         # the slope of 0**0.5 is infinite
 
 # %% ../nbs/07_losses.ipynb #06-023
 def asymmetric_costs(
-    scores:Tensor, # N × C logits, finite
+    scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool
     gamma_neg:float=2.0, # down-weights easy negatives
     gamma_pos:float=1.0, # down-weights easy positives
     clip:float=0.05, # negatives with a probability below this cost nothing
     weight_grad:bool=True, # False: the powers are constants for the gradient
 ) -> Tensor: # N × C
-    "Asymmetric loss (Ridnik et al., 2021) of each entry, unchecked."
-    scores = _wide(scores)
+    "Asymmetric loss (Ridnik et al., 2021) of each entry."
     prob = scores.sigmoid()
     rho = (prob - clip).clamp(min=0)
     weight_pos = (1 - prob).clamp(min=1e-37)**gamma_pos
     weight_neg = rho.clamp(min=1e-37)**gamma_neg
-    if not weight_grad:
-        weight_pos = weight_pos.detach()
-        weight_neg = weight_neg.detach()
+    if not weight_grad: weight_pos, weight_neg = weight_pos.detach(), weight_neg.detach()
     cost_neg = -torch.log1p(-rho) if clip > 0 else F.softplus(scores)
-    labels = to_device(labels, scores.device)
-    return torch.where(labels, -weight_pos * F.logsigmoid(scores), weight_neg * cost_neg)
+    positive = to_device(labels, scores.device).bool()
+    return torch.where(positive, -weight_pos * F.logsigmoid(scores), weight_neg * cost_neg)
 
 def asymmetric_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
-    gamma_neg:float=2.0, # as in `asymmetric_costs`, like the next three
-    gamma_pos:float=1.0,
-    clip:float=0.05,
-    weight_grad:bool=True,
+    **how, # as for `asymmetric_costs`
 ) -> Tensor: # a single number
-    "Asymmetric loss (Ridnik et al., 2021), mean over all entries; raises as `ranking_loss` does."
-    return asymmetric_costs(
-        *_checked(scores, labels), gamma_neg, gamma_pos, clip, weight_grad).mean()
+    "Asymmetric loss (Ridnik et al., 2021), mean over all entries."
+    return asymmetric_costs(scores, labels, **how).mean()
 
 # %% ../nbs/07_losses.ipynb #lo-name-1
-def _asymmetric_loss(scores:Tensor, labels:Tensor) -> Tensor:
-    "Asymmetric loss, unchecked."
-    return asymmetric_costs(scores, labels).mean()
-
-LOSSES = { # by name, unchecked: training checks its labels once
-    'ranking': _ranking_loss, 'pairs': _pairs_loss, 'bce': _bce_loss, 'focal': _focal_loss,
-    'asymmetric': _asymmetric_loss}
-
-def _loss_function(loss:str|Callable, known:dict[str, Callable]) -> Callable:
-    "A loss by its name, or the function itself; `ValueError` for an unknown name."
-    if callable(loss): return loss
-    if isinstance(loss, str) and loss in known: return known[loss]
-    raise ValueError(f'loss must be one of {", ".join(known)} or a function, got {loss!r}.')
+LOSSES = {
+    'ranking': ranking_loss, 'pairs': pairs_loss, 'bce': bce_loss, 'focal': focal_loss,
+    'asymmetric': asymmetric_loss}
 
 def scaled_loss(
     loss:str|Callable, # a name, or (scores, labels) -> a number
     scale:float, # on the cosines
     known:dict[str, Callable]=LOSSES, # losses by name
-) -> Callable: # (cosines, labels), each N × C -> a number
+) -> Callable: # (cosines, labels), each N × C, labels on any device -> a number
     "A loss on scaled cosines. Raises `ValueError` for an unknown name."
-    function = _loss_function(loss, known)
+    if isinstance(loss, str) and loss not in known:
+        raise ValueError(f'loss must be {", ".join(known)} or a function, not {loss!r}')
+    function = known[loss] if isinstance(loss, str) else loss
     def scaled(scores:Tensor, labels:Tensor) -> Tensor: return function(scale * scores, labels)
     scaled.counts_labels = function in LOSSES.values()          # so leave them on the CPU
     return scaled

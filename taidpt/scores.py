@@ -6,38 +6,26 @@
 __all__ = ['global_scores', 'dense_scores', 'local_scores', 'branch_scores', 'fuse', 'standardized', 'relative_scores']
 
 # %% ../nbs/06_scores.ipynb #05-002
-from functools import partial
-
 import torch
 import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/06_scores.ipynb #05-006
-def _cosines(x:Tensor, classes:Tensor) -> Tensor: # N × D or N × J × D; C × D
-    "Cosine of every vector with every class, unchecked."
+def _cosines(x:Tensor, classes:Tensor) -> Tensor: # … × D; C × D -> … × C
+    "Cosine of every vector with every class, in float32 or finer."
     with torch.autocast(x.device.type, enabled=False):
         finest = torch.promote_types(x.dtype, classes.dtype)
-        dtype = torch.promote_types(finest, torch.float32)
-        x, classes = x.to(dtype), classes.to(dtype)
-        return F.normalize(x, dim=-1) @ F.normalize(classes, dim=-1).T
-
-def _check_width(x:Tensor, name:str, shape:str, classes:Tensor) -> None:
-    "`ValueError` unless `x` has this shape, with vectors as wide as those of `classes`, C × D."
-    dimensions = len(shape.split('×'))
-    same_width = x.shape[-1] == classes.shape[-1]
-    if not (x.ndim == dimensions and classes.ndim == 2 and same_width):
-        raise ValueError(f"{name} must be {shape} and the class embeddings C × D, both of one CLIP "
-                         f"model, but they are {tuple(x.shape)} and {tuple(classes.shape)}")
+        x = x.to(torch.promote_types(finest, torch.float32))
+        products = x @ F.normalize(classes.to(x.dtype), dim=-1).T
+        return products / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 # %% ../nbs/06_scores.ipynb #05-009
 def global_scores(
     u:Tensor, # features of whole pictures or sentences, N × D, any length, any float type
     G:Tensor, # class embeddings of the global branch, C × D, any length
 ) -> Tensor: # p, cosines, N × C, float32
-    "Cosine of every whole input with every class (Eq. 5); `ValueError` for wrong shapes."
-    _check_width(u, 'u', 'N × D', G)
+    "Cosine of every whole input with every class (Eq. 5)."
     return _cosines(u, G)
 
 # %% ../nbs/06_scores.ipynb #05-014
@@ -45,99 +33,25 @@ def dense_scores(
     U:Tensor, # features of every position, N × J × D, any length, any float type
     L:Tensor, # class embeddings of the local branch, C × D, any length
 ) -> Tensor: # P, cosines, N × J × C, float32
-    "Cosine of every position with every class (Eq. 5); `ValueError` for wrong shapes."
-    _check_width(U, 'U', 'N × J × D', L)
+    "Cosine of every position with every class (Eq. 5)."
     return _cosines(U, L)
 
 # %% ../nbs/06_scores.ipynb #05-017
-_block = 2**24 # entries of P held at a time when pooling: 64 MB in float32
-
-def _padded(P:Tensor, mask:Tensor) -> Tensor: # T × C; N × J, True at T places -> N × J × C
-    "The rows of P at their places, zeros at the others; a GPU would wait for `nonzero`."
-    real = mask.flatten()
-    row = (real.cumsum(0) - 1).masked_fill(~real, len(P))           # of P, at each place
-    place = torch.arange(len(real), device=P.device)
-    where = place.new_empty(len(P) + 1).scatter(0, row, place)[:-1] # of each row
-    return P.new_zeros(mask.numel(), P.shape[1]).index_copy(0, where, P).unflatten(0, mask.shape)
-
-def _pool(U:Tensor, L:Tensor, tau:float|Tensor, mask:Tensor) -> Tensor:
-    "Eq. 6 for one block of rows: U, T × D, the positions that count in `mask`; L at unit length."
-    U = U.to(L.dtype)
-    length = torch.linalg.vector_norm(U, dim=-1, keepdim=True).clamp(min=1e-12)
-    P = U @ L.T / length                                             # T × C
-    P = P.unflatten(0, mask.shape) if len(P) == mask.numel() else _padded(P, mask)
-    pad = ~mask[..., None]                                           # N × J × C from here on
-    best = P.detach().masked_fill(pad, -torch.inf).amax(1, keepdim=True)     # a constant
-    d = P - best
-    weights = (d / tau).masked_fill(pad, -torch.inf).softmax(1)
-    return best.squeeze(1) + (weights * d).sum(1)
-
-def _pool_in_blocks(U:Tensor, L:Tensor, tau:float, mask:Tensor, rows:int) -> Tensor:
-    "Eq. 6 on some rows at a time."
-    pool = _pool
-    if torch.is_grad_enabled():                                      # P is not kept for gradients
-        pool = partial(checkpoint, _pool, use_reentrant=False)
-    masks = mask.split(rows)
-    counts = [m.numel() for m in masks]
-    if len(U) < mask.numel(): counts = torch.stack([m.sum() for m in masks]).tolist()
-    parts = U.split(counts)
-    return torch.cat([pool(part, L, tau, m) for part, m in zip(parts, masks)])
-
-# %% ../nbs/06_scores.ipynb #sc-local-0
-def _rows(U:Tensor, mask:Tensor) -> Tensor: # N × J × D; N × J -> T × D, or N·J × D
-    "The positions that count; on a GPU, which would wait, all, zeros in place of the others."
-    if U.device.type != 'cpu': return U.masked_fill(~mask[..., None], 0).flatten(0, 1)
-    return U.flatten(0, 1) if mask.all() else U[mask]
-
-def _divisor(tau:float|ArrayLike, L:Tensor) -> float|Tensor: # one, or C
-    "What the cosines are divided by, a little more than 0; `ValueError` for another number."
-    if isinstance(tau, float | int): return max(tau, 1e-30)
-    tau = torch.as_tensor(tau, dtype=L.dtype, device=L.device)       # a tensor may learn
-    if tau.ndim == 0 or tau.shape == L.shape[:1]: return tau.clamp(min=1e-30)
-    raise ValueError(f"tau must be a number, or {len(L)}, one for each class, but it is "
-                     f"{' × '.join(map(str, tau.shape))}")
-
-def _local_scores(U:Tensor, L:Tensor, tau:float|ArrayLike, mask:Tensor|None=None) -> Tensor: # N × C
-    "`local_scores`, unchecked."
-    if mask is None:
-        mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
-        U = U.flatten(0, 1)
-    elif U.ndim == 3: U = _rows(U, mask)
-    finest = torch.promote_types(U.dtype, L.dtype)
-    L = F.normalize(L.to(torch.promote_types(finest, torch.float32)), dim=-1)
-    tau = _divisor(tau, L)
-    rows = max(1, _block // max(1, mask.shape[1]*len(L)))            # of a block
-    with torch.autocast(U.device.type, enabled=False):
-        if len(mask) <= rows: return _pool(U, L, tau, mask)
-        return _pool_in_blocks(U, L, tau, mask, rows)
-
-# %% ../nbs/06_scores.ipynb #05-019
-def _check_mask(mask:Tensor, U:Tensor) -> None: # N × J; N × J × D or T × D
-    "`ValueError` unless the mask is bool, counts the positions of U, and leaves no row empty."
-    counts = mask.sum(-1).flatten().tolist()                         # of each row
-    if mask.ndim != 2 or mask.dtype != torch.bool: fits = False
-    elif U.ndim == 2: fits = len(U) == sum(counts)
-    else: fits = mask.shape == U.shape[:2]
-    if not fits:
-        raise ValueError("mask must be bool, N × J, and count the positions of U, but it is "
-                         f"{mask.dtype}, {tuple(mask.shape)} beside {tuple(U.shape)}")
-    if 0 in counts:
-        raise ValueError(f"no position counts in row {counts.index(0)}: drop empty inputs")
-
 def local_scores(
     U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D
     L:Tensor, # class embeddings of the local branch, C × D, any length
-    tau:float|ArrayLike=0.02, # tau_s, one or C, numbers or a tensor that learns; at 0 the maximum
-    mask:Tensor|None=None, # N × J bool, True for positions that count; None: all
+    tau:float|ArrayLike=0.02, # tau_s, more than 0: a number, one a class, or a tensor that learns
+    mask:Tensor|None=None, # N × J bool, True for positions that count, one a row; None: all
 ) -> Tensor: # p', N × C, float32
-    "Cosines pooled with weights softmax(P / tau) (Eq. 6); `ValueError` for wrong shapes."
-    if not (torch.as_tensor(tau) >= 0).all():
-        raise ValueError(f"tau must not be negative, but it is {tau}")
-    padded = U.ndim == 3 or mask is None
-    _check_width(U, 'U', 'N × J × D' if padded else 'T × D', L)
-    if mask is None: mask = torch.ones(U.shape[:2], dtype=torch.bool, device=U.device)
-    _check_mask(mask, U)
-    return _local_scores(U, L, tau, mask)
+    "Cosines pooled with weights softmax(P / tau) (Eq. 6)."
+    P = _cosines(U, L)
+    if U.ndim == 2:
+        row = (mask.flatten().cumsum(0) - 1).clamp(min=0)       # of P, at each place
+        P = P.index_select(0, row).unflatten(0, mask.shape)
+    if not isinstance(tau, float | int): tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
+    closeness = P / tau
+    if mask is not None: closeness = closeness.masked_fill(~mask[..., None], -torch.inf)
+    return (closeness.softmax(1) * P).sum(1)
 
 # %% ../nbs/06_scores.ipynb #8a014028
 def branch_scores(
@@ -145,14 +59,14 @@ def branch_scores(
     U:Tensor, # features of their positions, N × J × D, or T × D as in `local_scores`
     G:Tensor, # class embeddings of the global branch, C × D
     L:Tensor|None, # class embeddings of the local branch, C × D; None: no local branch
-    tau:float|ArrayLike|None=0.02, # tau_s of Eq. 6, or C; None: compare L with the whole, too
+    tau:float|ArrayLike|None=0.02, # as in `local_scores`; None: compare L with the whole, too
     mask:Tensor|None=None, # N × J bool, True on positions that count; None: all do
 ) -> list[Tensor]: # p, and p' if there is an L, each N × C
     "Scores of each branch (Eq. 5, 6)."
-    p = _cosines(u, G)
+    p = global_scores(u, G)
     if L is None: return [p]
-    if tau is None: return [p, _cosines(u, L)]
-    return [p, _local_scores(U, L, tau, mask)]
+    if tau is None: return [p, global_scores(u, L)]
+    return [p, local_scores(U, L, tau, mask)]
 
 # %% ../nbs/06_scores.ipynb #05-038
 def fuse(
@@ -160,7 +74,6 @@ def fuse(
     weight:float=0.5, # of the first of two branches, between 0 and 1; the second gets the rest
 ) -> Tensor: # N × C
     "Weighted mean of two branches, as published the plain one; of any other number, their mean."
-    if not 0 <= weight <= 1: raise ValueError(f"weight must be between 0 and 1, but it is {weight}")
     if len(branches) != 2: return torch.stack(branches).mean(0)
     p, q = branches
     return weight*p + (1 - weight)*q

@@ -21,15 +21,6 @@ from .scores import branch_scores, fuse
 from .tags import Thresholds, sigmoid_thresholds
 
 # %% ../nbs/14_zeroshot.ipynb #12-templates
-def _checked_templates(templates:str|Sequence[str]|None)->list[str]: # None: the published one
-    "Templates as a list; `ValueError` for none, or one without a place for the class."
-    asked = text_list('a photo of a {}.' if templates is None else templates)
-    if not asked: raise ValueError('There is no template.')
-    for template in asked:
-        if '{}' not in template:
-            raise ValueError(f'The template {template!r} has no {{}} for the class name.')
-    return asked
-
 def encode_templates(
     clip:FrozenCLIP,
     names:Sequence[str], # C classes
@@ -58,7 +49,9 @@ class ZeroShotCLIP(Predictor):
         super().__init__(clip, classes)
         self.templates = templates
         self.local = local
-        self.templates_ = _checked_templates(templates)
+        self.templates_ = text_list('a photo of a {}.' if templates is None else templates)
+        if any('{}' not in template for template in self.templates_):
+            raise ValueError(f'Each template needs {{}} for the class name: {self.templates_}')
         self.tau_image = 1/clip.logit_scale
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
