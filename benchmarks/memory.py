@@ -27,7 +27,6 @@ from taidpt.all import (
 from taidpt.encoders.features import load_features, stored_features
 from taidpt.losses import pairs_loss, ranking_loss
 from taidpt.scores import branch_scores
-from taidpt.training import train_epoch
 
 D = 1024                # numbers of a feature
 BATCH = 512
@@ -79,8 +78,11 @@ def train_from_store(path: Path, steps: int) -> dict:
     before = resident()
     after = []
     for items in torch.randperm(len(store))[:steps * BATCH].split(BATCH):
-        batch = *store.batch(items, padded=False), labels[items]
-        train_epoch(prompts, [batch], optimizer, scores)
+        u, U, mask = store.batch(items, padded=False)
+        loss = sum(ranking_loss(s, labels[items]) for s in scores(u, U, *prompts(), mask=mask))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
         after.append(resident())
     return dict(
         steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after))

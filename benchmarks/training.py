@@ -21,7 +21,6 @@ from torch import Tensor
 from taidpt.all import (
     COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_sentences, ranking_loss)
 from taidpt.scores import branch_scores
-from taidpt.training import train_epoch
 
 BATCH = 512
 M = 16                  # vectors of a context
@@ -97,13 +96,8 @@ class PublishedWay:
 
 # This package
 
-def scaled_loss(scores: Tensor, labels: Tensor) -> Tensor:
-    "Eq. 7 of scaled scores."
-    return ranking_loss(SCALE * scores, labels)
-
-
 class Ours:
-    "The same with `taidpt`: features computed once, then `train_epoch`."
+    "The same with `taidpt`: features computed once."
     def __init__(self, clip: FrozenCLIP, features, labels: Tensor, contexts: list[Tensor]):
         self.clip = clip
         self.features = features
@@ -121,9 +115,11 @@ class Ours:
 
     def step(self, items: Tensor) -> float:
         "A step of gradient descent; the loss before it."
-        batch = *self.features.batch(items, padded=False), self.labels[items]
-        scores = partial(branch_scores, tau=TAU)
-        return train_epoch(self.prompts, [batch], self.optimizer, scores, scaled_loss)
+        loss = sum(ranking_loss(s, self.labels[items]) for s in self.scores(items))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        return loss.item()
 
 
 # How far both are from each other

@@ -19,7 +19,7 @@ from .baselines.concepts import TextConcepts, tag
 from .baselines.coop import CoOp
 from .baselines.coop import DualCoOp
 from .baselines.concepts import TextLinear
-from .baselines.loading import load_model
+from .predict import load_model
 from .baselines.tipadapter import TipAdapter
 from .ensemble import Attended, Ensemble, Rescored, Tiled, ensemble_scores, search_weight
 from .learner import TaIDPT, auto_settings
@@ -29,7 +29,7 @@ from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
 from .plots import show_class_ap
 from .tags import Thresholds
-from .calibrate import calibrate
+from .tags import calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
 from .apps.models import ready_model
 from .apps.tagging import tag_pictures

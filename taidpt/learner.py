@@ -8,7 +8,7 @@ __all__ = ['as_labelled', 'name_frequency', 'check_n_ctx', 'class_means', 'auto_
 
 # %% ../nbs/13_taidpt.ipynb #09-002
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import fields, replace
 from functools import cache, partial
 from pathlib import Path
@@ -176,12 +176,6 @@ class PromptModel(Predictor):
     def tensors(self)->dict[str, Tensor]: # by name
         "The tensors of a file: the contexts."
         return dict(self.prompts_.named_parameters())
-
-    def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]:
-        "The contexts that it expects in a file: M × W, or C × M × W."
-        own = tensors['ctx_global'].ndim == 3
-        shape = (len(self.classes), 'M', 'W') if own else ('M', 'W')
-        return {'ctx_global': shape, 'ctx_local': shape}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the contexts of a file."

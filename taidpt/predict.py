@@ -355,8 +355,7 @@ def _in_words(x): # what JSON does not know: arrays, functions, paths
 
 # %% ../nbs/12_predict.ipynb #pr-file-1
 MODULES = ( # of the models whose files can be read; others, once their class is defined
-    'learner', 'zeroshot', 'ensemble', 'attention', 'tiles', 'baselines.rescoring',
-    'baselines.concepts', 'baselines.linear', 'baselines.coop', 'baselines.dualcoop',
+    'learner', 'zeroshot', 'ensemble', 'baselines.concepts', 'baselines.coop',
     'baselines.tipadapter')
 
 def header_of(model:Predictor, data:str='')->ModelHeader: # a hash of what it learns from

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PUBLISHED', 'PAIRS', 'OPTIMIZERS', 'learning_rate', 'at_least', 'more_than', 'temperatures', 'Recipe', 'resolve',
-           'epoch_batches', 'check_history', 'save_checkpoint', 'check_same_run', 'resume', 'learn']
+           'epoch_batches', 'save_checkpoint', 'check_same_run', 'resume', 'learn']
 
 # %% ../nbs/08_training.ipynb #08-002
 import json, math
@@ -132,8 +132,6 @@ def epoch_batches(
 OPTIMIZERS = { # by name: (parameters, recipe) -> an `Optimizer`
     'sgd': lambda p, recipe: SGD(p, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay),
     'adam': lambda p, recipe: Adam(p, recipe.lr)}
-
-def check_history(rows:list[dict], where:str|Path)->list[dict]: return rows # for `model_files`
 
 def save_checkpoint(
     path:str|Path,

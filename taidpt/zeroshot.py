@@ -76,7 +76,6 @@ class ZeroShotCLIP(Predictor):
 
     def tensors(self)->dict[str, Tensor]: # none: a file needs only classes and templates
         return {}
-    def shapes(self, tensors)->dict[str, tuple]: return {}
     def take_tensors(self, tensors)->None: pass
 
 # %% ../nbs/14_zeroshot.ipynb #12-beside

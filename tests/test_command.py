@@ -451,7 +451,7 @@ def test_an_option_that_takes_one_value_is_given_once(command):
 
 def test_a_checkpoint_is_kept_by_other_methods(command):
     "Only the run that goes on from it removes it; a run with other settings ends before its work"
-    one_epoch = training.train_epoch
+    one_epoch = training.learning_rate
     seen = []
 
     def stop_in_the_second(*args):
@@ -459,7 +459,7 @@ def test_a_checkpoint_is_kept_by_other_methods(command):
         if len(seen) == 2: raise KeyboardInterrupt
         return one_epoch(*args)
 
-    with mock.patch.object(training, 'train_epoch', stop_in_the_second):
+    with mock.patch.object(training, 'learning_rate', stop_in_the_second):
         assert command(*PROMPTS, '--epochs', 2)[0] == 130
     kept, = Path().glob('*checkpoint*')
     assert 'prompts' in kept.name

@@ -19,7 +19,7 @@ from taidpt.apps import cluster
 from taidpt.apps.cluster import label_files, score_files
 from taidpt.apps.evaluation import evaluate_model
 from taidpt.apps.report import figures_of, figures_text, write_report
-from taidpt.calibrate import calibrate
+from taidpt.tags import calibrate
 from taidpt.clip import reference_photos
 from taidpt.baselines import concepts
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from ..baselines.loading import load_model
+from ..predict import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS, files_below

@@ -20,7 +20,7 @@ from .onnx import Tagger
 from .report import (
     BY_NAMES, UNTRAINED, figures_of, figures_text, own_concepts, write_report)
 from ..baselines.concepts import ready_to_tag
-from ..calibrate import calibrate_scores, calibration_doubt, pictures_digest
+from ..tags import calibrate_scores, calibration_doubt, pictures_digest
 from ..classes import ClassSet
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..encoders.pictures import check_files
@@ -262,7 +262,7 @@ def _fit_thresholds(model:Predictor, pictures:LabeledPictures, scores:Tensor, da
     default, names = model.default_rule().limits, model.classes.names
     source = Path(pictures.table).name
     fitted = calibrate_scores(pictures.labels, scores, names, default, source, data)
-    model.take_thresholds(fitted)
+    model.thresholds = fitted
 
 def evaluate_model(
     model:Predictor|Sequence[Predictor]|Mapping[str, Predictor]|Tagger|TaggerModel, # or several

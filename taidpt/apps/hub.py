@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from ..baselines.loading import load_model
+from ..predict import load_model
 from ..clip import FrozenCLIP
 from ..encoders.weights import is_known_clip
 from ..files import DATA, at_home, write_whole

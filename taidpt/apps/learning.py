@@ -19,7 +19,7 @@ from .models import as_clip
 from .report import BY_NAMES
 from ..baselines.concepts import TextConcepts, ready_to_tag, some_captions
 from ..baselines.concepts import TextLinear
-from ..baselines.loading import load_model
+from ..predict import load_model
 from ..classes import ClassSet, add_synonyms, as_classset
 from ..clip import FrozenCLIP, encode_pictures, encode_sentences
 from ..datasets.labelled import LabeledPictures
@@ -189,7 +189,6 @@ def _own_checkpoint(learner:Predictor, checkpoint:str|Path|None, train:LabeledTe
                     )->str|Path|None: # None: it writes none, so a file of this name is not its own
     "The checkpoint of a learner. `ValueError` for another run's."
     if not isinstance(learner, TaIDPT): return None
-    learner.check_checkpoint(checkpoint, train)
     return at_home(checkpoint)
 
 def _usual_shares(train:LabeledTexts)->LabeledTexts:

@@ -17,7 +17,7 @@ from torch import Tensor
 from .console import check_no_file, lists_classes, no_class_file
 from .onnx import Tagger
 from ..baselines.concepts import ready_to_tag
-from ..baselines.loading import load_model
+from ..predict import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP, load_clip
 from ..encoders.weights import is_known_clip

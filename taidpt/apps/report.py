@@ -26,7 +26,7 @@ from PIL import Image
 from torch import Tensor
 
 from .console import as_table, check_ours
-from ..calibrate import calibration_gain, held_out_tags
+from ..tags import calibration_gain, held_out_tags
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import model_view
 from ..files import at_home, digest, is_url, progress_bar, shown, write_whole

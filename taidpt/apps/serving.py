@@ -20,7 +20,7 @@ def _notebook(prompts:Path|None, trust:bool): # an `nbformat.NotebookNode`
     from nbformat import v4                                 # here, as only the app needs it
     lines = ['from taidpt.apps.explorer import Explorer', 'Explorer()']
     if prompts is not None: lines[1:] = [
-        'from taidpt.baselines.loading import load_model',
+        'from taidpt.predict import load_model',
         f'Explorer(load_model({str(prompts)!a}, trust={trust}))']
     kernel = {'name': 'python3', 'display_name': 'Python 3'}
     return v4.new_notebook(cells=[v4.new_code_cell('\n'.join(lines))],

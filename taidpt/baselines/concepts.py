@@ -85,8 +85,7 @@ class ClassVectors(Predictor):
         return V, V if self.local else None
 
     def tensors(self)->dict[str, Tensor]: return {'vectors': self.vectors_}
-    def shapes(self, tensors:Mapping)->dict[str, tuple]:
-        return {'vectors': (len(self.classes), 'D')}
+
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the vectors of a file."
         self.vectors_ = tensors['vectors'].to(self.clip.device, torch.float32)

@@ -272,11 +272,6 @@ class DualCoOp(PicturePrompts):
         "Raises `ValueError`: differences of cosines are no probabilities."
         return Predictor.own_thresholds(self)
 
-    def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]:
-        "The contexts, and learned scales if there are some."
-        scales = {name: () for name in tensors if name.startswith('log_')}
-        return super().shapes(tensors) | scales
-
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the contexts and scales of a file."
         super().take_tensors(tensors)

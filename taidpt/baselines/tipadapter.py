@@ -184,11 +184,6 @@ class TipAdapter(Predictor):
         weights = torch.tensor([self.alpha_, self.beta_], dtype=torch.float64)
         return {'keys': self.keys_, 'values': self.values_, 'text': self.text_, 'weights': weights}
 
-    def shapes(self, tensors:Mapping[str, Tensor])->dict[str, tuple]:
-        "The tensors that it expects in a file, of K pictures."
-        C = len(self.classes)
-        return {'keys': ('K', 'D'), 'values': ('K', C), 'text': (C, 'D'), 'weights': (2,)}
-
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the tensors of a file."
         for name in ('keys', 'values', 'text'):

@@ -25,7 +25,7 @@ from torch import Tensor
 from .. import __version__
 from ..baselines.concepts import TextConcepts
 from ..baselines.concepts import TextLinear
-from ..calibrate import pictures_digest
+from ..tags import pictures_digest
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
