@@ -10,10 +10,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from difflib import get_close_matches
-from functools import lru_cache
+from functools import cache
 from itertools import islice
 from os.path import commonprefix
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
 
@@ -21,15 +21,13 @@ from ..files import DATA
 from .words import lower_words, shortest_lemma, squeeze, token_spans, wordnet_file
 
 # %% ../../nbs/text/synonyms.ipynb #synonyms-005
-@lru_cache(maxsize=1)
+@cache
 def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
     "By squeezed name: the equivalent class of a data set; the words of a kind."
     listed = yaml.safe_load((DATA/'classes'/'same.yaml').read_text('utf-8'))
-    classes, kinds = {}, {}
-    for name,others in listed['classes'].items():
-        for spelling in (name, *others): classes[squeeze(spelling)] = name
-    for words in listed['kinds']:
-        for word in words: kinds[squeeze(word)] = words
+    classes = {squeeze(spelling): squeeze(name) for name,others in listed['classes'].items()
+               for spelling in (name, *others)}
+    kinds = {squeeze(word): words for words in listed['kinds'] for word in words}
     return classes, kinds
 
 def _spellings(name:str)->list[str]:
@@ -44,30 +42,15 @@ def _spellings(name:str)->list[str]:
 # %% ../../nbs/text/synonyms.ipynb #3e41af6a
 def _look_up(forms:list[str], table:dict)->Any:
     "What a table says of the first form that it lists; None if it lists none."
-    for form in forms:
-        if form in table: return table[form]
-    return None
+    return next((table[form] for form in forms if form in table), None)
 
 def _words_of_class(name:str, known:list[dict[str,list[str]]])->list[str]:
     "The words of a name's class in the data sets, its own name first; or none."
-    classes, _ = _same_words()
     forms = _spellings(name)
-    same = _look_up(forms, classes)
-    if same: forms = [squeeze(same)]
-    for words in known:
-        found = _look_up(forms, words)
-        if found: return found
-    return []
-
-# %% ../../nbs/text/synonyms.ipynb #synonyms-014
-def _words_and_claim(name:str, known:list[dict[str,list[str]]])->tuple[list[str], set[str]]:
-    "The words for a name; what a name outside the data sets claims for itself alone, squeezed."
-    words = _words_of_class(name, known)
-    if words: return words, set()
-    _, kinds = _same_words()
-    forms = _spellings(name)
-    words = _look_up(forms, kinds) or []
-    return words, {*forms, *map(squeeze, words)}
+    same = _look_up(forms, _same_words()[0])
+    if same: forms = [same]
+    found = (_look_up(forms, words) for words in known)
+    return next(filter(None, found), [])
 
 # %% ../../nbs/text/synonyms.ipynb #a534a8b7
 def curated_words(
@@ -75,21 +58,19 @@ def curated_words(
     known:list[dict[str,list[str]]], # of data sets: squeezed name -> words; the first one wins
 )->dict[str,list[str]]: # known name -> words that name the class
     "This package's words for class names, without those of a listed kind."
-    rows = []
-    claims, same = Counter(), Counter()
+    words, claims = {}, {}              # of each name; what it claims for itself alone, squeezed
     for name in names:
-        words, own = _words_and_claim(name, known)
-        rows.append((name, words, own))
-        claims.update(own)
-        if words: same[words[0]] += 1
+        words[name], claims[name] = _words_of_class(name, known), set()
+        if words[name]: continue
+        forms = _spellings(name)
+        words[name] = _look_up(forms, _same_words()[1]) or []
+        claims[name] = {*forms, *map(squeeze, words[name])}
+    claimed = Counter(form for own in claims.values() for form in own)
+    same = Counter(own[0] for own in words.values() if own)
     found = {}
-    for name,words,own in rows:
-        if not words or same[words[0]] > 1: continue
-        kept = []
-        for word in words:
-            form = squeeze(word)
-            others = claims[form] - (form in own)
-            if not others: kept.append(word)
+    for name,own in words.items():
+        if not own or same[own[0]] > 1: continue
+        kept = [word for word in own if claimed[squeeze(word)] == (squeeze(word) in claims[name])]
         if kept: found[name] = kept
     return found
 
@@ -99,70 +80,50 @@ def _table(name:str)->list[list[str]]:
     text = (DATA/'nouns'/name).read_text('utf-8')
     return [line.split('\t') for line in text.splitlines()]
 
-# %% ../../nbs/text/synonyms.ipynb #386a5f58
-class _Nouns(NamedTuple):
-    "WordNet's nouns, with underscores between their words, by their first meaning."
-    meaning:dict[str,str] # of each noun
-    with_meaning:dict[str,list[str]] # meaning -> its nouns
-    common:set[str] # nouns in use
-    below:dict[str,list[str]] # meaning -> the meanings below it
-
 # %% ../../nbs/text/synonyms.ipynb #8ee3f964
-@lru_cache(maxsize=1)
-def _nouns()->_Nouns:
-    "WordNet's list of nouns, and this package's tables."
-    known = _Nouns({}, {}, set(), {})
-    for noun,_ in _table('common.tsv'): known.common.add(noun.replace(' ', '_'))
+@cache
+def _nouns()->tuple[dict[str,str], dict[str,list[str]]]: # with underscores between words
+    "The first meaning of each of WordNet's nouns; the nouns in use with each first meaning."
+    common = {noun.replace(' ', '_') for noun,_ in _table('common.tsv')}
+    meanings, used = {}, {}
     for line in wordnet_file('index.noun').splitlines():
         if line.startswith(' '): continue             # the licence
         noun, _, _, pointers, *rest = line.split()
         _, tagged, first, *_ = rest[int(pointers):]   # behind the pointers
-        known.meaning[noun] = first
-        known.with_meaning.setdefault(first, []).append(noun)
-        if int(tagged): known.common.add(noun)        # it occurs in WordNet's tagged texts
-    for here,*above in _table('hypernyms.tsv'):
-        for other in above: known.below.setdefault(other, []).append(here)
-    return known
+        meanings[noun] = first
+        if int(tagged) or noun in common: used.setdefault(first, []).append(noun)
+    return meanings, used
 
 # %% ../../nbs/text/synonyms.ipynb #d10ebe6b
 def _as_in_wordnet(name:str)->str|None: # such as 'fire_engine'
     "A name, or its singular, as WordNet spells it; None if WordNet has neither."
-    words = [squeeze(name[start:end]) for start,end in token_spans(name)]
-    if not words: return None
-    *before, last = words
+    *before, last = [squeeze(name[start:end]) for start,end in token_spans(name)] or ['']
     for form in (last, shortest_lemma(last)):
         for glue in ('_', '-', ''):
             noun = glue.join([*before, form])
-            if noun in _nouns().meaning: return noun
+            if noun in _nouns()[0]: return noun
     return None
 
-def _meanings_below(meaning:str)->set[str]:
-    "All kinds of a thing, and the kinds of these."
-    below = _nouns().below
-    left, kinds = [meaning], set()
-    while left:
-        new = set(below.get(left.pop(), ())) - kinds
-        left += new
-        kinds |= new
-    return kinds
+@cache
+def _above()->dict[str,list[str]]:
+    "The meanings right above each meaning."
+    return {here: above for here,*above in _table('hypernyms.tsv')}
+
+def _is_kind(meaning:str, general:str)->bool:
+    "Whether a meaning lies below another: a guitar's below a musical instrument's."
+    return any(up == general or _is_kind(up, general) for up in _above().get(meaning, ()))
 
 # %% ../../nbs/text/synonyms.ipynb #1574df05
 def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'automobile', …]
     "Common nouns with the same first meaning as the name, then its kinds, the frequent first."
     noun = _as_in_wordnet(name)
     if noun is None: return []
-    known = _nouns()
-    meaning = known.meaning[noun]
-    like = []
-    for other in known.with_meaning[meaning]:
-        if other in known.common and other != noun and squeeze(other) != squeeze(name):
-            like.append(other.replace('_', ' '))
-    kinds = set()
-    if hyponyms: kinds = _meanings_below(meaning)
-    if not kinds: return like               # without reading the table for each of many names
-    for other,_ in _table('common.tsv'):
-        if known.meaning[other.replace(' ', '_')] in kinds: like.append(other)
-    return like
+    meanings, used = _nouns()
+    like = [other.replace('_', ' ') for other in used.get(meanings[noun], [])
+            if squeeze(other) not in (squeeze(noun), squeeze(name))]
+    if not hyponyms: return like
+    return like + [other for other,_ in _table('common.tsv')
+                   if _is_kind(meanings[other.replace(' ', '_')], meanings[noun])]
 
 # %% ../../nbs/text/synonyms.ipynb #620a9a37
 def wordnet_words(
@@ -170,55 +131,33 @@ def wordnet_words(
     hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
 )->dict[str,list[str]]: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
-    new, taken = {}, Counter()
-    for name,words in own.items():
-        new[name] = []
-        if not words: new[name] = _nouns_like(name, hyponyms)
-        phrases = [name, *words, *new[name]]
-        taken.update(set(map(squeeze, phrases)))
-    found = {}
-    for name,words in own.items():
-        single = [phrase for phrase in new[name] if taken[squeeze(phrase)] == 1]
-        found[name] = words + single
-    return found
-
-# %% ../../nbs/text/synonyms.ipynb #synonyms-029
-def _similar_words(name:str, usual:list[str])->list[str]:
-    "Three words at most that are spelled like a name, the frequent ones first."
-    low = name.casefold()
-    near = []
-    for words in (usual[:300], usual):
-        near += get_close_matches(low, words, 3, .65)
-    others = [word for word in dict.fromkeys(near) if word != low]
-    return others[:3]
+    new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
+    taken = Counter()
+    for name,words in own.items(): taken.update(set(map(squeeze, [name, *words, *new[name]])))
+    return {name: words + [phrase for phrase in new[name] if taken[squeeze(phrase)] == 1]
+            for name,words in own.items()}
 
 # %% ../../nbs/text/synonyms.ipynb #9898946a
 def similar_words(
     names:Iterable[str], # class names in no sentence
     texts:Iterable[str], # the sentences
-)->dict[str,list[str]]: # name -> three words at most
-    "Words of the sentences that are spelled like each name."
-    count = Counter()
-    for text in islice(texts, 100_000):
-        count.update(word for word in lower_words(text) if len(word) > 2)
-    usual = [word for word,_ in count.most_common(5000)]
-    return {name: _similar_words(name, usual) for name in names}
+)->dict[str,list[str]]: # name -> the nearest word, or none
+    "The frequent word of the sentences that is spelled most like each name."
+    count = Counter(word for text in islice(texts, 100_000) for word in lower_words(text))
+    usual = [word for word,_ in count.most_common(1000) if len(word) > 2]
+    return {name: get_close_matches(name.casefold(), usual, 1, .65) for name in names}
 
 def is_slip(name:str, word:str)->bool:
     "Whether they differ by one letter, or by two that are swapped."
     same = len(commonprefix([name, word]))
     name, word = name[same:], word[same:]
-    same = len(commonprefix([name[::-1], word[::-1]]))
-    name, word = name[:len(name) - same], word[:len(word) - same]
-    return max(len(name), len(word)) <= 1 or len(name) == 2 and name == word[::-1]
+    return (name[1:] in (word, word[1:]) or name == word[1:]
+            or name[:2][::-1] + name[2:] == word)
 
 def with_suggestions(
     names:Iterable[str], # class names in no sentence
     texts:Iterable[str], # the sentences
 )->list[str]: # such as 'dgo (did you mean dog?)'
     "Each name, with a suggestion if a similar word exists."
-    told = []
-    for name,near in similar_words(names, texts).items():
-        if near: name += f" (did you mean {' or '.join(near)}?)"
-        told.append(name)
-    return told
+    return [f"{name} (did you mean {near[0]}?)" if near else name
+            for name,near in similar_words(names, texts).items()]
