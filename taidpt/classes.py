@@ -96,7 +96,7 @@ class ClassSet:
 
     def _own_words(self)->dict[str,list[str]]:
         "Class name -> its synonyms, without the name and its natural spelling."
-        return {name: [p for p in self.synonyms[name] if p not in (name, natural)]
+        return {name: self.synonyms[name][len({name, natural}):]
                 for name,natural in zip(self.names, self.natural)}
 
     @classmethod

@@ -6,9 +6,9 @@
 __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'warn_of_rare_classes', 'cap_per_class']
 
 # %% ../nbs/02_texts.ipynb #69674800
-import json, warnings
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,6 @@ class LabeledTexts:
         self.frequency = None if frequency is None else list(map(float, frequency))
 
     def __len__(self)->int: return len(self.texts)
-    def __iter__(self)->Iterator[tuple[str,Tensor]]: return zip(self.texts, self.labels)
 
     def __repr__(self)->str:
         dropped = f", {self.dropped:,} dropped" if self.dropped else ""
@@ -81,31 +80,25 @@ class LabeledTexts:
 
     def save(self, path:str|Path)->None:
         "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
-        import pyarrow as pa                    # lazily: only files need it
-        import pyarrow.parquet as pq
+        import pandas as pd                     # here, as only files need it
         names = np.array(self.classes.names, dtype=object)
         rows = [names[row].tolist() for row in self.labels.numpy()]
-        about = {'classes': self.classes.to_dict(), 'dropped': self.dropped,
-                 'frequency': self.frequency}
-        schema = pa.schema({'text': pa.string(), 'labels': pa.list_(pa.string())},
-                           {'taidpt': json.dumps(about)})
-        table = pa.table([self.texts, rows], schema=schema)
-        with write_whole(path) as part: pq.write_table(table, part, compression='zstd')
+        table = pd.DataFrame({'text': self.texts, 'labels': rows})
+        table.attrs = {'classes': self.classes.to_dict(), 'dropped': self.dropped,
+                       'frequency': self.frequency}
+        with write_whole(path) as part: table.to_parquet(part, compression='zstd')
 
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for any other file."
-        import pyarrow.parquet as pq
+        import pandas as pd
         with reading(path):
-            table = pq.ParquetFile(path).read()
-            words = (table.schema.metadata or {}).get(b'taidpt')
-            if words is None: raise ValueError('these sentences were not labelled by taidpt')
-            about = json.loads(words)
-            classes = about['classes'] = ClassSet(**about['classes'])
-            labels = [[name in here for name in classes.names]
-                      for here in table['labels'].to_pylist()]
-            labels = torch.tensor(labels).view(-1, len(classes))
-            return cls(table['text'].to_pylist(), labels, **about)
+            table = pd.read_parquet(path)
+            if 'classes' not in table.attrs: raise ValueError('taidpt has not labelled its text')
+            about = dict(table.attrs, classes=ClassSet(**table.attrs['classes']))
+            names = about['classes'].names
+            labels = [[name in here for name in names] for here in map(set, table['labels'])]
+            return cls(table['text'], torch.tensor(labels).view(-1, len(names)), **about)
 
 # %% ../nbs/02_texts.ipynb #7dbe855f
 _lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()

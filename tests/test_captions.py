@@ -98,7 +98,7 @@ def test_labelled_sentences_are_kept(tmp_path):
         assert (back.texts, back.classes, back.dropped) == (some.texts, PETS, some.dropped)
         assert torch.equal(back.labels, some.labels)
     pq.write_table(pa.table({'caption': ['a']}), path)
-    assert 'not labelled by taidpt' in refusal(path, LabeledTexts.load)
+    assert 'taidpt has not labelled' in refusal(path, LabeledTexts.load)
 
 
 @pytest.mark.parametrize('table', [

@@ -126,7 +126,6 @@ class WholeWords:
         tagged = [(word, 'NN') for word in words]
         if any(map(self.matters, words)): tagged = _tagger().tag(words)
         named = _names_in([_lemma(word, tag) for word,tag in tagged], self.names)
-        if not named: return []
         spans = _spans(words, text.lower())
         return sorted((spans[first][0], spans[end - 1][1], name, [column])
                       for first,end,name,column in named)

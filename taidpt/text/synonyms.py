@@ -33,11 +33,8 @@ def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
 def _spellings(name:str)->list[str]:
     "A squeezed name, with its singular or plural."
     name = squeeze(name)
-    forms = [name]
-    if name.endswith('ies'): forms.append(name[:-3] + 'y')
-    if name.endswith('s'): forms.append(name[:-1])
-    if re.search('(s|x|z|ch|sh|o)es$', name): forms.append(name[:-2])
-    return [*forms, name + 's']
+    endings = ('ies$', 'y'), ('s$', ''), ('(s|x|z|ch|sh|o)es$', r'\1')
+    return [name, *(re.sub(ending, new, name) for ending,new in endings), name + 's']
 
 # %% ../../nbs/text/synonyms.ipynb #3e41af6a
 def _look_up(forms:list[str], table:dict)->Any:
