@@ -152,8 +152,8 @@ class NounFilter:
             columns += here
             kept.append(text)
         if not columns: raise ValueError(
-            f'none of {n:,} sentences names a class of {self.classes}: are they English, and '
-            'about these classes?')
+            f'none of {n:,} sentences names a class of {self.classes.name}: are they English, '
+            f'and about {", ".join(self.classes.natural[:5])}?')
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped=n - len(kept))
