@@ -26,6 +26,7 @@ class UnknownClass(KeyError):
     def __str__(self)->str: return self.args[0]         # a `KeyError` would put it in quotes
 
 # %% ../nbs/01_classes.ipynb #6ea9f587
+#| code-fold: true
 class ClassSet:
     "Class names in a fixed order, their natural spelling, and the phrases that name them."
     def __init__(self,

@@ -20,6 +20,7 @@ from .classes import ClassSet, as_classset
 from .files import DATA, reading, write_whole
 
 # %% ../nbs/02_texts.ipynb #89114e74
+#| code-fold: true
 class LabeledTexts:
     "Sentences and their classes."
     def __init__(self,
