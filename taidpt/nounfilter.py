@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from .classes import ClassSet, as_classset
-from .files import progress_bar
+from .files import progress_bar, text_list
 from .text.phrases import BLOCKED, PhraseDictionary, phrase_entries
 from .text.published_labels import WholeWords, published_names
 from .text.words import lower_words, token_spans
@@ -33,15 +33,12 @@ class Match:
 
 # %% ../nbs/03_nounfilter.ipynb #27715e24
 #| code-fold: true
-_BLOCKED_LOOK = 'text-decoration:line-through;opacity:.6'
-
 def _marked(match:Match, text:str)->str: # HTML
     "The words of a match in the colour of its classes, which follow in small, or struck out."
     label = ', '.join(match.classes)
-    look = _BLOCKED_LOOK
-    if label:
-        hue = crc32(label.encode()) % 24 * 15
-        look = f'background:hsl({hue},75%,86%);color:#111'
+    hue = crc32(label.encode()) % 24 * 15
+    look = f'background:hsl({hue},75%,86%);color:#111'
+    if not label: look = 'text-decoration:line-through;opacity:.6'
     mark = html.escape(text)
     if label.casefold() != match.text.casefold():
         note = html.escape(label or 'blocked')
@@ -59,24 +56,18 @@ class Explanation:
     @property
     def classes(self)->list[str]:
         "The classes of the sentence, in order of mention."
-        named = []
-        for match in self.matches: named += match.classes
-        return list(dict.fromkeys(named))
+        return list(dict.fromkeys(name for match in self.matches for name in match.classes))
 
     def __repr__(self):
-        lines = [self.text]
-        for match in self.matches:
-            meant = ', '.join(match.classes) or 'blocked'
-            lines.append(f'{match.text!r} -> {meant}')
-        if not self.matches: lines.append('names no class')
-        return '\n  '.join(lines)
+        lines = [f"{match.text!r} -> {', '.join(match.classes) or 'blocked'}"
+                 for match in self.matches]
+        return '\n  '.join([self.text, *(lines or ['names no class'])])
 
     def _repr_html_(self)->str: # HTML
         "The sentence in a notebook, its matches in the colour of their class or struck out."
         parts = []
         at = 0
-        starts = [match.start for match in self.matches]
-        limits = [*starts[1:], len(self.text)]
+        limits = [*(match.start for match in self.matches[1:]), len(self.text)]
         for match,limit in zip(self.matches, limits):
             end = min(match.end, limit)         # a blocked phrase may enclose a match
             parts.append(html.escape(self.text[at:match.start]))
@@ -87,18 +78,14 @@ class Explanation:
         return f'<div style="line-height:1.9">{"".join(parts)}</div>'
 
 # %% ../nbs/03_nounfilter.ipynb #nounfilter-018
-#| code-fold: true
 def _paper_words(classes:ClassSet)->list[list[str]]:
     "The paper's words for each class of the three data sets; for others, their own synonyms."
     published = published_names().get(classes.name)
     if published is None: return list(classes.synonyms.values())
     official = as_classset(classes.name)
     rows = list(published.values())
-    words = []
-    for name,own in classes.synonyms.items():
-        if name in official: words.append(rows[official.index(name)])
-        else: words.append(own)
-    return words
+    return [rows[official.index(name)] if name in official else own
+            for name,own in classes.synonyms.items()]
 
 # %% ../nbs/03_nounfilter.ipynb #588847bb
 #| code-fold: true
@@ -109,10 +96,9 @@ class NounFilter:
         blocked:Iterable[str]=BLOCKED, # phrases that name no class; words in parentheses count
         rules:str='careful', # or 'published': as the authors' code, nothing blocked
     ):
-        "Raises `ValueError` for other rules, or a synonym without a letter or digit."
-        if isinstance(blocked, str): raise TypeError(f"blocked must be a list, not {blocked!r}")
+        "Raises `ValueError` for other rules."
         self.classes = as_classset(classes)
-        self.blocked = tuple(blocked)
+        self.blocked = tuple(text_list(blocked))
         self.rules = rules
         if rules == 'careful':
             entries = phrase_entries(self.classes.synonyms, self.blocked)
@@ -126,23 +112,17 @@ class NounFilter:
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        found = set()
-        if self.rules == 'published':
-            for _,_,_,columns in self.words.find(text): found.update(columns)
-        else:
-            for _,_,entry in self.phrases.find(lower_words(text)): found.update(entry.columns)
-        return sorted(found)
+        if self.rules == 'published': rows = [columns for *_,columns in self.words.find(text)]
+        else: rows = [entry.columns for *_,entry in self.phrases.find(lower_words(text))]
+        return sorted(set().union(*rows))
 
     def _found(self, text:str)->list[tuple[int,int,str,list[int]]]:
         "Start and end in characters, phrase and columns of each match, from left to right."
         if self.rules == 'published': return self.words.find(text)
         spans = token_spans(text)
         words = [text[start:end].lower() for start,end in spans]
-        found = []
-        for first,end,entry in self.phrases.find(words):
-            start, stop = spans[first][0], spans[end - 1][1]
-            found.append((start, stop, entry.phrase, entry.columns))
-        return found
+        return [(spans[first][0], spans[end - 1][1], entry.phrase, entry.columns)
+                for first,end,entry in self.phrases.find(words)]
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones."
@@ -153,14 +133,8 @@ class NounFilter:
         return Explanation(text, matches)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
-        "Each sentence and its columns, one by one. Raises `TypeError` for other than text."
-        if isinstance(texts, str):
-            raise TypeError(
-                "label takes many sentences, not one text; write "
-                f"label([{texts[:40]!r}]), or for a file label(read_captions({texts[:40]!r}))")
-        for n,text in enumerate(texts, 1):
-            if not isinstance(text, str): raise TypeError(f"sentence {n} is {text!r}, not text")
-            yield text, self.columns(text)
+        "Each sentence and its columns, one by one."
+        for text in texts: yield text, self.columns(text)
 
     def label(self,
         texts:Iterable[str], # sentences, from any iterable
@@ -178,12 +152,9 @@ class NounFilter:
             rows += [len(kept)]*len(here)
             columns += here
             kept.append(text)
-        if not columns:
-            few = ', '.join(self.classes.natural[:5])
-            if len(self.classes) > 5: few += ', …'
-            raise ValueError(
-                f"none of {n:,} sentences names a class of {self.classes.name} ({few}); are "
-                "these English sentences about them? Else give the classes more synonyms")
+        if not columns: raise ValueError(
+            f'none of {n:,} sentences names a class of {self.classes.name}: are they English, '
+            f'and about {", ".join(self.classes.natural[:5])}?')
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped=n - len(kept))

@@ -6,9 +6,9 @@
 __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'warn_of_rare_classes', 'cap_per_class']
 
 # %% ../nbs/02_texts.ipynb #69674800
-import hashlib, json, warnings
+import warnings
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,53 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .classes import ClassSet, as_classset, class_text
-from .files import DATA, at_home, reading, write_whole
-
-# %% ../nbs/02_texts.ipynb #8b82a833
-#| code-fold: true
-def _check_labels(labels:Tensor, n:int, classes:ClassSet)->Tensor: # n × C, bool
-    "Labels as a tensor of bool. Raises `ValueError` for another shape or other values."
-    if not isinstance(labels, Tensor): labels = torch.as_tensor(np.array(labels))
-    c = len(classes)
-    if labels.shape != (n, c):
-        shape = ' × '.join(map(str, labels.shape))
-        raise ValueError(f"labels are {shape}, but there are {n} sentences and {classes.name} has "
-                         f"{c} classes; they must be {n} × {c}")
-    if labels.dtype != torch.bool and not ((labels == 0) | (labels == 1)).all():
-        raise ValueError("labels must be true or false, 1 or 0")
-    return labels.bool()
-
-def _check_shares(shares:Sequence[float]|None, n:int)->list[float]|None:
-    "Shares as a list. Raises `ValueError` unless there is one between 0 and 1 for each class."
-    if shares is None: return None
-    shares = list(map(float, shares))
-    if len(shares) != n or not all(0 <= share <= 1 for share in shares):
-        raise ValueError(f"frequency must be {n} shares between 0 and 1, one for each class")
-    return shares
-
-# %% ../nbs/02_texts.ipynb #5eecb09f
-#| code-fold: true
-_HEADER = 'classes', 'dropped', 'frequency'     # of a file; `frequency` only where it is known
-
-def _checksum(texts:list[str], labels:Tensor, header:dict[str,str])->str:
-    "SHA-256 of the content of a file of labelled sentences."
-    about = json.dumps([*header.values(), list(labels.shape)])
-    sha = hashlib.sha256(about.encode())
-    sha.update(np.packbits(labels.numpy()))
-    for text in texts: sha.update(text.encode() + b'\0')
-    return sha.hexdigest()
-
-# %% ../nbs/02_texts.ipynb #d22cd7ff
-#| code-fold: true
-def _labels_by_name(named:list[list[str]], classes:ClassSet)->Tensor: # N × C, bool
-    "Labels from the names of each sentence's classes."
-    columns = {name: i for i,name in enumerate(classes.names)}
-    labels = torch.zeros(len(named), len(classes), dtype=torch.bool)
-    for row,names in zip(labels, named):
-        here = [columns[name] for name in names]
-        row[here] = True
-    return labels
+from .classes import ClassSet, as_classset
+from .files import DATA, reading, write_whole
 
 # %% ../nbs/02_texts.ipynb #89114e74
 #| code-fold: true
@@ -75,26 +30,27 @@ class LabeledTexts:
         dropped:int=0, # number of omitted sentences, which name no class
         frequency:Sequence[float]|None=None, # C shares of all, of which these are a selection
     ):
-        "Raises `ValueError` if the numbers of sentences, labels, shares and classes disagree."
+        "Raises `ValueError` for labels of another shape, or other than true and false."
         self.texts = list(texts)
         self.classes = as_classset(classes)
-        self.labels = _check_labels(labels, len(self.texts), self.classes)
+        labels = torch.as_tensor(labels)
+        if labels.shape != (len(self.texts), len(self.classes)): raise ValueError(
+            f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
+        self.labels = labels.bool()
+        if not (self.labels == labels).all(): raise ValueError('labels must be true or false')
         self.dropped = dropped
-        self.frequency = _check_shares(frequency, len(self.classes))
+        self.frequency = None if frequency is None else list(map(float, frequency))
 
     def __len__(self)->int: return len(self.texts)
-    def __iter__(self)->Iterator[tuple[str,Tensor]]: return zip(self.texts, self.labels)
 
     def __repr__(self)->str:
-        count = int(self.labels.sum())
         dropped = f", {self.dropped:,} dropped" if self.dropped else ""
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
-                f"{self.classes.name}, {count:,} labels{dropped})")
+                f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
 
     def __getitem__(self, i:int|slice|list|np.ndarray|Tensor)->Any: # a pair, or `LabeledTexts`
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
-        if isinstance(i, Tensor): i = i.numpy()
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
         return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self._shares())
@@ -107,9 +63,8 @@ class LabeledTexts:
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
-        if self.classes.names != other.classes.names:
-            raise ValueError(f"sentences of different classes don't add up: {self.classes} "
-                             f"and {other.classes}")
+        if self.classes.names != other.classes.names: raise ValueError(
+            f'sentences of different classes: {self.classes} and {other.classes}')
         frequency = self.frequency or other.frequency
         if other.frequency not in (None, frequency): frequency = None       # of two wholes
         labels = torch.cat([self.labels, other.labels])
@@ -124,51 +79,27 @@ class LabeledTexts:
         "Number of sentences that name each class."
         return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
 
-    def _header(self)->dict[str,str]:
-        "What a file says of these sentences besides their texts and labels."
-        header = {'classes': json.dumps(self.classes.to_dict(), ensure_ascii=False),
-                  'dropped': str(self.dropped)}
-        if self.frequency: header['frequency'] = json.dumps(self.frequency)
-        return header
-
     def save(self, path:str|Path)->None:
         "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
-        import pyarrow as pa                    # lazily: only files need it
-        import pyarrow.parquet as pq
-        path = Path(path)
-        if path.suffix.lower() != '.parquet':
-            raise ValueError(f"{path}: labelled sentences are saved as .parquet")
-        header = self._header()
-        header['checksum'] = _checksum(self.texts, self.labels, header)
-        metadata = {f'taidpt.{key}': value for key,value in header.items()}
-        columns = {'text': pa.string(), 'labels': pa.list_(pa.string())}
-        schema = pa.schema(columns, metadata)
+        import pandas as pd                     # here, as only files need it
         names = np.array(self.classes.names, dtype=object)
         rows = [names[row].tolist() for row in self.labels.numpy()]
-        table = pa.table([self.texts, rows], schema=schema)
-        with write_whole(path) as part: pq.write_table(table, part, compression='zstd')
+        table = pd.DataFrame({'text': self.texts, 'labels': rows})
+        table.attrs = {'classes': self.classes.to_dict(), 'dropped': self.dropped,
+                       'frequency': self.frequency}
+        with write_whole(path) as part: table.to_parquet(part, compression='zstd')
 
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
-        "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for a wrong file."
-        import pyarrow.parquet as pq
-        path = Path(at_home(path))
-        with reading(path), pq.ParquetFile(path) as file:
-            about = file.schema_arrow.metadata or {}
-            if b'taidpt.checksum' not in about: raise ValueError(
-                'it has no labels of taidpt; label its sentences with NounFilter')
-            header = {}
-            for key in _HEADER:
-                entry = f'taidpt.{key}'.encode()
-                if entry in about: header[key] = about[entry].decode()
-            classes = class_text(header['classes'], 'its classes')
-            table = file.read()
-            texts = table['text'].to_pylist()
-            labels = _labels_by_name(table['labels'].to_pylist(), classes)
-            if _checksum(texts, labels, header).encode() != about[b'taidpt.checksum']:
-                raise ValueError('its checksum is another; copy, download or make it again')
-            frequency = json.loads(header.get('frequency', 'null'))
-            return cls(texts, labels, classes, int(header['dropped']), frequency)
+        "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for any other file."
+        import pandas as pd
+        with reading(path):
+            table = pd.read_parquet(path)
+            if 'classes' not in table.attrs: raise ValueError('taidpt has not labelled its text')
+            about = dict(table.attrs, classes=ClassSet(**table.attrs['classes']))
+            names = about['classes'].names
+            labels = [[name in here for name in names] for here in map(set, table['labels'])]
+            return cls(table['text'], torch.tensor(labels).view(-1, len(names)), **about)
 
 # %% ../nbs/02_texts.ipynb #7dbe855f
 _lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()
@@ -192,11 +123,8 @@ def warn_of_rare_classes(
     "Warn of classes that fewer than `at_least` sentences name, the rarest first."
     counts = sorted(labeled.counts().items(), key=lambda pair: pair[1])
     rare = [f'{name} ({n})' for name,n in counts if n < at_least]
-    if not rare: return
-    listed = ', '.join(rare[:10])
-    if len(rare) > 10: listed += f' and {len(rare) - 10:,} more'
-    warnings.warn(f'Few sentences name these classes: {listed}; add captions or synonyms for '
-                  'them.', stacklevel=3)
+    if rare: warnings.warn(f'Few sentences name these classes: {", ".join(rare[:10])}',
+                           stacklevel=3)
 
 # %% ../nbs/02_texts.ipynb #ca7f62c2
 def cap_per_class(
@@ -204,13 +132,10 @@ def cap_per_class(
     cap:int=1000, # sentences counted for a class
 )->LabeledTexts: # in the same order
     "The first `cap` sentences a class, each counted for its rarest; keeps all without a class."
-    if cap < 1: raise ValueError(f"cap must be 1 or more, not {cap}")
-    counts = labeled.labels.sum(0)
-    named = labeled.labels.any(1).tolist()
-    count_of_label = torch.where(labeled.labels, counts, len(labeled) + 1)
-    rarest = count_of_label.argmin(1).tolist()
+    counts = torch.where(labeled.labels, labeled.labels.sum(0), len(labeled) + 1)
+    rarest = counts.argmin(1).tolist()
     taken, kept = Counter(), []
-    for i,column in enumerate(rarest):
-        if named[i]: taken[column] += 1
-        if taken[column] <= cap or not named[i]: kept.append(i)
+    for i,named in enumerate(labeled.labels.any(1).tolist()):
+        taken[rarest[i]] += named
+        if taken[rarest[i]] <= cap or not named: kept.append(i)
     return labeled[kept]

@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from ..files import DATA, at_home, reading
+from ..files import DATA, reading
 
 # %% ../../nbs/text/captions.ipynb #corpora-010
 _USUAL = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title', 'description',
@@ -116,7 +116,7 @@ def _sources(place:str|Path)->list[Path|tuple[str, ...]]:
     if place == '-':
         with reading('standard input'): return [tuple(sys.stdin.buffer.read().decode().split('\n'))]
     if place == 'bundled': return [_BUNDLED]
-    path = Path(at_home(place))
+    path = Path(place)
     if path.is_dir(): found = path.rglob('*')
     elif path.exists(): found = [path]
     else: found = map(Path, glob(str(path), recursive=True))
@@ -148,7 +148,7 @@ def gather_captions(
     return Captions(list(dict.fromkeys(sources)), column)
 
 def _is_place(text:object)->bool:
-    if isinstance(text, str): return text == 'bundled' or os.path.isfile(at_home(text))
+    if isinstance(text, str): return text == 'bundled' or os.path.isfile(text)
     return isinstance(text, Path)
 
 def names_files(texts:object)->bool: # perhaps sentences

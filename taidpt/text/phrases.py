@@ -7,7 +7,7 @@ __all__ = ['BLOCKED', 'phrase_entries', 'PhraseDictionary']
 
 # %% ../../nbs/text/phrases.ipynb #phrases-002
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import product
 from typing import NamedTuple
@@ -20,56 +20,42 @@ from .words import by_rule, is_noun, lower_words, shortest_lemma, squeeze
 # %% ../../nbs/text/phrases.ipynb #phrases-008
 def _phrase_words(phrase:str)->tuple[str,...]:
     "A phrase's words: those in WordNet stay, others become singular."
-    words = []
-    for word in map(squeeze, lower_words(phrase)):
-        if not word[0].isalnum(): continue                      # punctuation
-        if not is_noun(word): word = shortest_lemma(word)
-        words.append(word)
-    return tuple(words)
+    words = [word for word in map(squeeze, lower_words(phrase)) if word.isalnum()]
+    return tuple(word if is_noun(word) else shortest_lemma(word) for word in words)
 
 # %% ../../nbs/text/phrases.ipynb #dabdddc6
-def _two_nouns(word:str)->Iterator[tuple[str,...]]:
-    "All cuts of a compound into two nouns."
-    for i in range(3, len(word) - 2):
-        first, second = word[:i], word[i:]
-        if is_noun(first) and is_noun(second): yield first, second
-
-def _joined_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
-    "A phrase with some of its words joined, or all."
-    for gaps in product((' ', ''), repeat=len(words) - 1):
-        if '' not in gaps: continue                             # as it is
-        text = words[0]
-        for gap,word in zip(gaps, words[1:]): text += gap + word
-        yield tuple(text.split())
-
-def _other_spellings(words:tuple[str,...])->Iterator[tuple[str,...]]:
+def _other_spellings(words:tuple[str,...])->list[tuple[str,...]]:
     "Joined spellings of two to four words; one word split into two nouns."
-    if len(words) == 1: yield from _two_nouns(words[0])
-    elif len(words) <= 4: yield from _joined_spellings(words)
+    if len(words) == 1:
+        word = words[0]
+        cuts = [(word[:i], word[i:]) for i in range(3, len(word) - 2)]
+        return [cut for cut in cuts if all(map(is_noun, cut))]
+    if len(words) > 4: return []
+    spellings = []
+    for gaps in product((' ', ''), repeat=len(words) - 1):
+        text = ''.join(word + gap for word,gap in zip(words, (*gaps, '')))
+        spellings.append(tuple(text.split()))
+    return spellings[1:]                                    # the first is the phrase as it is
 
 # %% ../../nbs/text/phrases.ipynb #phrases-006
 def _listed_phrases()->tuple[str,...]:
-    "The blocked phrases in this package's file, each once."
+    "The blocked phrases in this package's file."
     listed = yaml.safe_load((DATA/'blocked_phrases.yaml').read_text('utf-8'))
-    phrases = []
-    for group in listed['phrases'].values(): phrases += group
-    for animal in listed['animals']:
-        phrases += [f'{word} ({animal})' for word in listed['family']]
+    phrases = sum(listed['phrases'].values(), [])
+    pairs = product(listed['animals'], listed['family'])
+    phrases += [f'{word} ({animal})' for animal,word in pairs]
     return tuple(dict.fromkeys(phrases))
 
 BLOCKED = _listed_phrases()                             # such as 'hot dog', 'baby (elephant)'
 
 # %% ../../nbs/text/phrases.ipynb #9c7a372c
 def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
-    "Words of a blocked phrase, and the places of hidden ones. `ValueError` if it hides none."
+    "Words of a blocked phrase, and the places of hidden ones."
     words, hidden = [], []
     for part in re.split(r'(\([^()]*\))', phrase):
         here = _phrase_words(part)
-        if not part.startswith('('):
-            hidden += range(len(words), len(words) + len(here))
+        if not part.startswith('('): hidden += range(len(words), len(words) + len(here))
         words += here
-    if not hidden:
-        raise ValueError(f"{phrase!r} blocks no word: those in parentheses stay in sight")
     return tuple(words), tuple(hidden)
 
 # %% ../../nbs/text/phrases.ipynb #phrases-018
@@ -79,36 +65,25 @@ class _Entry(NamedTuple):
     columns:list[int] # of its classes; none for a blocked phrase
     hidden:tuple[int,...]=() # places of the words that a blocked phrase hides
 
-# %% ../../nbs/text/phrases.ipynb #6c497777
-def _add_synonym(entries:dict, column:int, name:str, phrase:str)->None:
-    "Enter a phrase of a class. Raises `ValueError` if it has no word."
-    words = _phrase_words(phrase)
-    if not words:
-        raise ValueError(f"{phrase!r}, a synonym of {name!r}, has no letter or digit in it")
-    columns = entries.setdefault(words, _Entry(phrase, [])).columns
-    if column not in columns: columns.append(column)
-
-def _add_blocked(entries:dict, phrase:str)->None:
-    "Enter a blocked phrase, in other spellings too if it hides all of its words."
-    words, hidden = _blocked_words(phrase)
-    entries.setdefault(words, _Entry(phrase, [], hidden))
-    if len(hidden) < len(words): return
-    for other in _other_spellings(words):
-        every = tuple(range(len(other)))
-        entries.setdefault(other, _Entry(phrase, [], every))
-
 # %% ../../nbs/text/phrases.ipynb #79dc8d95
 def phrase_entries(
     synonyms:dict[str,list[str]], # the phrases of each of C classes, in order
     blocked:Iterable[str]=BLOCKED, # phrases that name no class
 )->dict[tuple[str,...], _Entry]: # words -> meaning
-    "The whole dictionary. Raises `ValueError` for an impossible phrase."
+    "The whole dictionary."
     entries = {}
-    for column,(name,phrases) in enumerate(synonyms.items()):
-        for phrase in phrases: _add_synonym(entries, column, name, phrase)
+    for column,phrases in enumerate(synonyms.values()):
+        for phrase in phrases:
+            columns = entries.setdefault(_phrase_words(phrase), _Entry(phrase, [])).columns
+            if column not in columns: columns.append(column)
     for words,entry in list(entries.items()):
         for other in _other_spellings(words): entries.setdefault(other, entry)
-    for phrase in blocked: _add_blocked(entries, phrase)
+    for phrase in blocked:
+        words, hidden = _blocked_words(phrase)
+        entries.setdefault(words, _Entry(phrase, [], hidden))
+        if len(hidden) < len(words): continue
+        for other in _other_spellings(words):
+            entries.setdefault(other, _Entry(phrase, [], tuple(range(len(other)))))
     return entries
 
 # %% ../../nbs/text/phrases.ipynb #phrases-028
@@ -122,30 +97,25 @@ def _tree(entries:dict[tuple[str,...], _Entry])->dict: # word -> the tree below 
     return tree
 
 # %% ../../nbs/text/phrases.ipynb #59598a41
-def _longest_phrase(node:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
+def _longest_phrase(tree:dict, forms:list[tuple[str,...]], start:int)->tuple[int,_Entry]|None:
     "The longest phrase in a tree that the forms from `start` on spell: its end and its entry."
-    best = None
-    left = [(node, start)]
-    while left:
-        node, end = left.pop()
-        if None in node and (best is None or end >= best[0]):
-            best = end, node[None]
-        if end == len(forms): continue
-        for word in forms[end]:
-            if word in node: left.append((node[word], end + 1))     # the first form is popped last
-    return best
+    longest = None
+    nodes = [tree]
+    for end in range(start, len(forms)):
+        nodes = [node[word] for node in nodes for word in forms[end] if word in node]
+        if not nodes: break
+        entries = [node[None] for node in nodes if None in node]
+        if entries: longest = end + 1, entries[0]
+    return longest
 
 # %% ../../nbs/text/phrases.ipynb #phrases-032
 def _forms(word:str, vocabulary:set[str])->tuple[str,...]: # none for most words
     "The forms of a word in the dictionary: itself, its singular."
     word = squeeze(word)
-    shorter = by_rule(word)
-    if vocabulary.isdisjoint((word, *shorter)): return ()
     lemma = shortest_lemma(word)
     forms = [word, lemma]
-    if not is_noun(lemma): forms += shorter           # unknown to WordNet
-    known = [form for form in forms if form in vocabulary]
-    return tuple(dict.fromkeys(known))
+    if not is_noun(lemma): forms += by_rule(word)           # unknown to WordNet
+    return tuple(form for form in dict.fromkeys(forms) if form in vocabulary)
 
 # %% ../../nbs/text/phrases.ipynb #phrases-deny-1
 def _denied(
@@ -154,11 +124,10 @@ def _denied(
     found:list[tuple[int,int,_Entry]]=(), # phrases before it; negated ones without columns
 )->int|None: # the first word of the negation; None: the phrase counts
     "Find a negation before a phrase: 'no dogs', 'no cats or dogs'."
-    before = words[max(start - 2, 0):start]
-    last = before[-1:]
-    if last in (['no'], ['without']): return start - 1
-    if before in (['without', 'a'], ['without', 'an'], ['without', 'any']): return start - 2
-    if last in (['or'], ['nor']) and found:
+    before, last = ['', '', *words[:start]][-2:]
+    if last in ('no', 'without'): return start - 1
+    if before == 'without' and last in ('a', 'an', 'any'): return start - 2
+    if last in ('or', 'nor') and found:
         first, end, entry = found[-1]
         denied = not entry.columns and words[first] in ('no', 'without', 'or', 'nor')
         if denied and end == start - 1: return end
@@ -168,8 +137,8 @@ def _denied(
 class PhraseDictionary:
     "Finds phrases in sentences."
     def __init__(self, entries:dict[tuple[str,...], _Entry]): # from `phrase_entries`
+        self.tree = _tree(entries)
         vocabulary = set().union(*entries)
-        self.trie = _tree(entries)
         self.forms = lru_cache(1_000_000)(lambda word: _forms(word, vocabulary))
 
     def find(self, words:list[str])->list[tuple[int,int,_Entry]]: # first word, one past the last
@@ -179,7 +148,7 @@ class PhraseDictionary:
         i = 0
         while i < len(forms):
             longest = None
-            if forms[i]: longest = _longest_phrase(self.trie, forms, i)
+            if forms[i]: longest = _longest_phrase(self.tree, forms, i)
             if longest is None:
                 i += 1
                 continue

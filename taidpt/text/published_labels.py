@@ -7,8 +7,7 @@ __all__ = ['published_names', 'WholeWords']
 
 # %% ../../nbs/text/published_labels.ipynb #published-002
 import gzip, json, re
-from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import yaml
 
@@ -19,7 +18,7 @@ from .words import shortest_lemma
 _PLAIN = re.compile(r'[a-z ,\-]*\.?')
 _CUT = re.compile(r'--|,,|cannot|gimme|gonna|gotta|lemme|wanna') # NLTK has rules for these
 
-@lru_cache(maxsize=1)
+@cache
 def _cutters()->tuple:
     "NLTK's splitters into sentences and words."
     from nltk.tokenize import NLTKWordTokenizer
@@ -29,21 +28,16 @@ def _cutters()->tuple:
     return sentences, NLTKWordTokenizer()
 
 # %% ../../nbs/text/published_labels.ipynb #a9c926ce
-_BLOCK = re.compile(r'.{1,2000}(?:\s|$)|.{2000}', re.DOTALL)
-
 def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
     "Tokens of one sentence or several, as NLTK's `word_tokenize`."
     text = text.lower().strip()
     if _PLAIN.fullmatch(text) and not _CUT.search(text):
         return text.replace(',', ' , ').replace('.', ' . ').split()
     sentences, words = _cutters()
-    tokens = []
-    for block in _BLOCK.findall(text):                  # NLTK takes the square of time
-        for sentence in sentences.tokenize(block): tokens += words.tokenize(sentence)
-    return tokens
+    return sum(map(words.tokenize, sentences.tokenize(text)), [])
 
 # %% ../../nbs/text/published_labels.ipynb #published-010
-@lru_cache(maxsize=1)
+@cache
 def _tagger():
     "NLTK's tagger with the user's weights or, if there are none, those in this package."
     from nltk.tag.perceptron import PerceptronTagger
@@ -66,7 +60,7 @@ def _lemma(word:str, tag:str='NN')->str:
     return shortest_lemma(word, _PARTS.get(tag[:1], 'n'))
 
 # %% ../../nbs/text/published_labels.ipynb #published-022
-@lru_cache(maxsize=1)
+@cache
 def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prompts -> words
     "The names in the published prompts, in the official order, and the paper's words for them."
     return yaml.safe_load((DATA/'classes'/'published.yaml').read_text('utf-8'))
@@ -76,41 +70,27 @@ def _search_order(words:list[list[str]])->list[tuple[list[str],int]]: # names an
     "The names of C classes as words: those of several first, also joined, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
-        for name in names:
-            name = name.lower()
-            columns[name] = column
-            columns[name.replace(' ', '')] = column
+        for name in map(str.lower, names):
+            columns |= {name: column, name.replace(' ', ''): column}
     order = [(name.split(), column) for name,column in columns.items()]
     return sorted(order, key=lambda name: len(name[0]) == 1)
 
 # %% ../../nbs/text/published_labels.ipynb #published-024
-def _occurrences(
-    name:list[str], # words
-    lemmas:list[str], # of a text
-    left:list[int], # places of the lemmas that no name has used up, in order
-)->Iterator[list[int]]:
-    "The places of a name, each time that it occurs."
-    free = 0
-    for i,place in enumerate(left):
-        if lemmas[place] != name[0] or i < free: continue
-        here = left[i:i + len(name)]
-        if [lemmas[k] for k in here] != name: continue
-        yield here
-        free = i + len(name) + 1            # the next word stays: it shares the space
-
-# %% ../../nbs/text/published_labels.ipynb #f67a596d
 def _names_in(lemmas:list[str], names:list[tuple[list[str],int]])->list[tuple[int,int,str,int]]:
     "First word, one past the last, name and column of each name, which is removed when found."
     there = set(lemmas)
-    left = list(range(len(lemmas)))
+    left = list(range(len(lemmas)))         # places that no name has used up
     found = []
     for name,column in names:
         if name[0] not in there: continue
-        gone = set()
-        for places in _occurrences(name, lemmas, left):
-            found.append((places[0], places[-1] + 1, ' '.join(name), column))
-            gone.update(places)
-        if gone: left = [place for place in left if place not in gone]
+        gone, free = set(), 0
+        for i in range(len(left)):
+            here = left[i:i + len(name)]
+            if i < free or [lemmas[place] for place in here] != name: continue
+            found.append((here[0], here[-1] + 1, ' '.join(name), column))
+            gone.update(here)
+            free = i + len(name) + 1        # the next word stays: it shares the space
+        left = [place for place in left if place not in gone]
     return found
 
 # %% ../../nbs/text/published_labels.ipynb #published-027
@@ -122,13 +102,6 @@ def _spans(words:list[str], low:str)->list[tuple[int,int]]:
         if word not in ('``', "''"): end = low.find(word, end) + len(word)
         spans.append((end - len(word), end))
     return spans
-
-def _places(text:str)->list[int]:
-    "The place in a text of each character of its lower case, and its end; İ becomes two."
-    places = []
-    for i,character in enumerate(text):
-        places += [i]*len(character.lower())
-    return [*places, len(text)]
 
 # %% ../../nbs/text/published_labels.ipynb #f5c4545d
 class WholeWords:
@@ -152,15 +125,7 @@ class WholeWords:
         words = _tokens(text)[:self.first]
         tagged = [(word, 'NN') for word in words]
         if any(map(self.matters, words)): tagged = _tagger().tag(words)
-        lemmas = [_lemma(word, tag) for word,tag in tagged]
-        named = _names_in(lemmas, self.names)
-        if not named: return []
-        low = text.lower()
-        spans = _spans(words, low)
-        places = range(len(low) + 1)
-        if len(low) > len(text): places = _places(text)
-        found = []
-        for first,end,name,column in named:
-            start, stop = spans[first][0], spans[end - 1][1]
-            found.append((places[start], places[stop], name, [column]))
-        return sorted(found)
+        named = _names_in([_lemma(word, tag) for word,tag in tagged], self.names)
+        spans = _spans(words, text.lower())
+        return sorted((spans[first][0], spans[end - 1][1], name, [column])
+                      for first,end,name,column in named)

@@ -6,8 +6,9 @@
 __all__ = ['token_spans', 'lower_words', 'squeeze', 'cut_words', 'wordnet_file', 'is_noun', 'by_rule', 'shortest_lemma']
 
 # %% ../../nbs/text/words.ipynb #words-002
-import re, unicodedata, zipfile
-from functools import lru_cache
+import re, unicodedata
+from functools import cache
+from zipfile import ZipFile
 
 from ..files import DATA
 
@@ -17,64 +18,40 @@ _LETTER = rf'[^\W\d_]{_ACCENT}'
 _RUN = rf'(?:[^\W_]{_ACCENT})+'          # letters and digits
 _TOKEN = re.compile(
     rf"(?:{_LETTER}\.)+{_LETTER}(?![^\W_])"  # T.V
+    r"|'(?:s|m|d|t|ll|re|ve)(?!'?[^\W_])"   # a clitic alone, as in `dogs 's`
     rf"|{_RUN}(?:'{_RUN})*"                  # dog, 5, o'clock
-    r"|--+|[^\w\s'\-]")                     # punctuation, which ends a phrase; a hyphen doesn't
-_CLITICS = {"'s", "'re", "'ve", "'ll", "'m", "'d", "'t", "n't", "'"}
+    r"|--+|[^\w\s'\-]",                     # punctuation, which ends a phrase; a hyphen doesn't
+    re.IGNORECASE)
+_CLITIC = re.compile(r"(?:n't|'(?:s|m|d|t|ll|re|ve))$", re.IGNORECASE)
 _PLAIN_QUOTES = str.maketrans({            # one for one, so that positions stay what they are
     '\u2018': "'", '\u2019': "'", '`': "'", '"': ';', '\u201c': ';', '\u201d': ';'})
-
-# %% ../../nbs/text/words.ipynb #words-013
-_CUT_WORDS = 'cannot', 'gimme', 'gonna', 'gotta', 'lemme', 'wanna'
-_CUT = re.compile(  # cases beyond finding tokens
-    rf"'|\b(?:{'|'.join(_CUT_WORDS)})\b", re.IGNORECASE)
-_CLITIC = re.compile(r"(?:'(?:s|m|d|ll|re|ve)|n't)$", re.IGNORECASE)
-_FIRST_PART = dict.fromkeys(_CUT_WORDS, 3) | {"d'ye": 1, "more'n": 4}      # its length
-
-def _parts_of(text:str, start:int, end:int)->list[tuple[int,int]]:
-    "A token without its clitic: none for a clitic alone, two for *cannot*."
-    word = text[start:end].lower()
-    after_quote = text[start - 1:start] == "'"
-    if word in _CLITICS or after_quote and f"'{word}" in _CLITICS:
-        return []
-    clitic = _CLITIC.search(text, start, end)
-    if clitic: end = clitic.start()
-    first = _FIRST_PART.get(text[start:end].lower())
-    if first is None: return [(start, end)]
-    cut = start + first
-    rest = cut
-    if text[cut] == "'": rest += 1
-    return [(start, cut), (rest, end)]
 
 # %% ../../nbs/text/words.ipynb #60e1b554
 def token_spans(text:str)->list[tuple[int,int]]: # start and end of each token, in characters
     "Words and punctuation: NLTK's tokens, split at hyphens and slashes, without clitics ('s)."
     text = text.translate(_PLAIN_QUOTES)
-    spans = [match.span() for match in _TOKEN.finditer(text)]
-    if not _CUT.search(text): return spans
-    parts = []
-    for start,end in spans: parts += _parts_of(text, start, end)
-    return parts
+    spans = []
+    for match in _TOKEN.finditer(text):
+        start, end = match.span()
+        clitic = _CLITIC.search(text, start, end)
+        if clitic: end = clitic.start()
+        if start < end: spans.append((start, end))
+    return spans
 
 # %% ../../nbs/text/words.ipynb #words-019
-_SIMPLE = re.compile(r'[a-z0-9, ]*(?:(?:\.|[^\S ])\s*)?')
+_SIMPLE = re.compile(r'[a-z0-9, ]*\.?')
 
 def lower_words(text:str)->list[str]:
     "The tokens of `token_spans` in lower case, without their positions, and faster."
     low = text.lower()
-    if _SIMPLE.fullmatch(low) and not any(word in low for word in _CUT_WORDS):
-        return low.replace(',', ' , ').replace('.', ' . ').split()
+    if _SIMPLE.fullmatch(low): return low.replace(',', ' , ').replace('.', ' . ').split()
     return [text[start:end].lower() for start,end in token_spans(text)]
 
 # %% ../../nbs/text/words.ipynb #words-022
 def squeeze(text:str)->str: # without capitals, accents, spaces, hyphens and other punctuation
     "Letters and digits alone: 'Dining-Table' and 'diningtable' become the same, T.V. and tv, too."
-    text = text.casefold()
-    if text.isalnum() and text.isascii(): return text
-    kept = ''
-    for start in range(0, len(text), 1000):             # as it sorts accents, in the square of time
-        characters = unicodedata.normalize('NFKD', text[start:start + 1000])
-        kept += ''.join(filter(str.isalnum, characters))
-    return kept or text.strip()
+    characters = unicodedata.normalize('NFKD', text.casefold())
+    return ''.join(filter(str.isalnum, characters)) or text.strip()
 
 # %% ../../nbs/text/words.ipynb #words-cut-1
 def cut_words(
@@ -82,57 +59,41 @@ def cut_words(
     longest:int, # characters of a word that are kept
 )->str:
     "A text in which what is longer than this, without a space, ends there."
-    if len(text) <= longest: return text
-    return re.sub(rf'(?<!\S)(\S{{{longest}}})\S+', r'\1', text)
+    return re.sub(rf'(\S{{{longest}}})\S+', r'\1', text)
 
 # %% ../../nbs/text/words.ipynb #words-w2
-_LISTS = {'n': 'noun', 'v': 'verb', 'a': 'adj', 'r': 'adv'}      # as WordNet's files are called
-
 def wordnet_file(name:str)->str:
     "A file of the WordNet in this package, such as 'index.noun'."
-    packed = DATA/'nltk_data'/'corpora'/'wordnet.zip'
-    with packed.open('rb') as file, zipfile.ZipFile(file) as archive:
+    with ZipFile(DATA/'nltk_data'/'corpora'/'wordnet.zip') as archive:
         return archive.read(f'wordnet/{name}').decode()
 
 # %% ../../nbs/text/words.ipynb #04359afe
-@lru_cache(maxsize=len(_LISTS))
+@cache
 def _word_lists(part:str)->tuple[set[str], dict[str,list[str]]]:
     "WordNet's words of a part of speech, and the lemmas of exceptions."
-    index = wordnet_file(f'index.{_LISTS[part]}')
-    words = set(re.findall(r'^\S+', index, re.MULTILINE))
-    exceptions = {}
-    for line in wordnet_file(f'{_LISTS[part]}.exc').splitlines():
-        word, *lemmas = line.split()
-        exceptions[word] = lemmas
-    return words, exceptions
+    name = {'n': 'noun', 'v': 'verb', 'a': 'adj', 'r': 'adv'}[part]
+    words = set(re.findall(r'^\S+', wordnet_file(f'index.{name}'), re.MULTILINE))
+    lines = map(str.split, wordnet_file(f'{name}.exc').splitlines())
+    return words, {word: lemmas for word,*lemmas in lines}
 
 def is_noun(word:str)->bool:
     "Whether WordNet lists a squeezed word as a noun."
     return word in _word_lists('n')[0]
 
-# %% ../../nbs/text/words.ipynb #a1ff0988
-def _rules(listed:str)->list[list[str]]: # of pairs
-    "Endings and what replaces them."
-    return [rule.split('>') for rule in listed.split()]
-
-_ENDINGS = {
-    'n': _rules('s> ses>s ves>f xes>x zes>z ches>ch shes>sh men>man ies>y'),
-    'v': _rules('s> ies>y es>e es> ed>e ed> ing>e ing>'),
-    'a': _rules('er> est> er>e est>e'),
-    'r': [],
+# %% ../../nbs/text/words.ipynb #9bf6a08a
+_ENDINGS = { # of each part of speech, and what replaces them
+    'n': 's> ses>s ves>f xes>x zes>z ches>ch shes>sh men>man ies>y',
+    'v': 's> ies>y es>e es> ed>e ed> ing>e ing>',
+    'a': 'er> est> er>e est>e',
+    'r': '',
 }
 
-# %% ../../nbs/text/words.ipynb #9bf6a08a
 def by_rule(word:str, part:str='n')->list[str]: # words that may be missing in WordNet
     "Candidate lemmas by WordNet's exceptions (mice: mouse), else its suffix rules."
     exceptions = _word_lists(part)[1]
-    lemmas = exceptions.get(word)
-    if lemmas: return lemmas
-    candidates = []
-    for ending,new in _ENDINGS[part]:
-        if word.endswith(ending):
-            candidates.append(word.removesuffix(ending) + new)
-    return candidates
+    if word in exceptions: return exceptions[word]
+    rules = [rule.split('>') for rule in _ENDINGS[part].split()]
+    return [word.removesuffix(ending) + new for ending,new in rules if word.endswith(ending)]
 
 # %% ../../nbs/text/words.ipynb #d52b1f73
 def shortest_lemma(
