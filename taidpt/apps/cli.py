@@ -73,7 +73,7 @@ def main(
     argv:list[str]|None=None, # arguments; None: the program's own
 )->int: # exit status
     "The command `taidpt`. Prints an error in a sentence, and each warning of the package once."
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')     # PyTorch's threads sleep, and don't spin
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')     # waiting threads of PyTorch sleep
     _prepare_streams()
     argv = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
     argv.sort(key=lambda word: word not in ('-q', '--quiet', '--debug'))    # allowed anywhere
@@ -161,7 +161,8 @@ def tag(
     threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
     probability:Annotated[float|None, Option(help='Or from this probability on.')]=None,
     tiles:_Tiles=1,
-    scores:Annotated[bool, Option('--scores', help='Show scores; with --out of all classes.')]=False,
+    scores:Annotated[bool, Option('--scores', help=(
+        'Show scores; with --out of all classes.'))]=False,
     top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
     as_json:_Json=False,
     out:Annotated[Path|None, Option(metavar='FILE', help=(
@@ -183,7 +184,10 @@ def tag(
     opened = _open(model, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
     if save: opened.save(save)
     table = TagTable(out, opened, scores) if out else None
-    if table and not report: files = [file for file in files if table.lacks(file)]
+    if table and not report:
+        new = [file for file in files if table.lacks(file)]
+        if len(new) < len(files): say(f'{len(files) - len(new)} pictures are in {table.csv}')
+        files = new
     parts = []
     for found in iter_tags(files, opened, threshold, probability, on_error, bars()):
         if table: table.add(found)
@@ -201,10 +205,12 @@ def tag(
     '\n\n\b\nThe table has a line for each picture, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def evaluate(
-    model:Annotated[list[str], Argument(metavar='MODEL...', help=f'{_MODEL} Several are compared.')],
+    model:Annotated[list[str], Argument(metavar='MODEL...', help=(
+        f'{_MODEL} Several are compared.'))],
     labels:Annotated[Path, Option(metavar='TABLE', exists=True, help=(
         '.tsv or .csv of pictures and labels.'))],
-    pictures:Annotated[Path|None, Option(metavar='FOLDER', help='(default: beside the table)')]=None,
+    pictures:Annotated[Path|None, Option(metavar='FOLDER', help=(
+        '(default: beside the table)'))]=None,
     over:Annotated[str|None, Option(metavar='ROW', help=(
         'Give gains over this row of the table (default: the highest of those without training).'
         ))]=None,
@@ -361,8 +367,8 @@ def demo(
     'taidpt reproduce family --member mine.py:Mine --only "TaI-DPT; concepts" --over TaI-DPT',
     'taidpt reproduce --miniature DIR'))
 def reproduce(
-    what:Annotated[Literal['table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None,
-                   Argument()]=None,
+    what:Annotated[Literal[
+        'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family']|None, Argument()]=None,
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,

@@ -204,6 +204,8 @@ class TaggedPictures:
         write_tag_report(path, self.model, self.pictures, scores, self.rule, progress)
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-do
+_PART = 64                                                  # pictures that are scored at once
+
 def _why(picture, model)->str: # in any form
     "Why a picture cannot be read: it is read again."
     source = model.tagger if isinstance(model, TaggerModel) else model.clip
@@ -223,7 +225,7 @@ def iter_tags(
     if isinstance(model, Tagger): model = TaggerModel(model)
     pictures = as_pictures(pictures, on_error)
     rule, names = model.rule(threshold, probability), model.classes.natural
-    size = 64 if model.independent else len(pictures)
+    size = _PART if model.independent else len(pictures)
     with progress_bar(None, 'pictures', progress, total=len(pictures)) as bar:
         for start in range(0, len(pictures), size or 1):
             some = pictures[start:start + size]
@@ -297,7 +299,7 @@ class TagTable:
 
     def _write(self)->None:
         with write_whole(self.csv) as part, open(part, 'w', newline='', encoding='utf-8') as file:
-            table = csv.DictWriter(file, self.columns)
+            table = csv.DictWriter(file, self.columns, lineterminator='\n')
             table.writeheader()
             table.writerows(self.rows.values())
 
@@ -310,7 +312,7 @@ class TagTable:
     def add(self, found:TaggedPictures)->None:
         "Write the rows of these pictures, of those that it lacks."
         with open(self.csv, 'a', newline='', encoding='utf-8') as file:
-            table = csv.DictWriter(file, self.columns)
+            table = csv.DictWriter(file, self.columns, lineterminator='\n')
             for picture, row in zip(found.pictures, found.rows()):
                 if not self.lacks(picture): continue
                 row |= {'model': self.model, 'changed': _changed(picture)}
