@@ -242,6 +242,7 @@ def test_no_other_table_is_written_to(night):
         assert night(out='labels.csv') == (1, 0) and Path('labels.csv').read_text() == text
     Path('mine.parquet').write_text('mine')
     assert night(out='mine.parquet') == (1, 0) and Path('mine.parquet').read_text() == 'mine'
+    assert night(out='tags.tsv') == (1, 0)
 
 
 def test_parquet_and_a_database_have_what_the_table_has(night, folder):

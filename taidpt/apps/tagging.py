@@ -22,7 +22,8 @@ import numpy as np
 from .onnx import Tagger
 from ..classes import ClassSet, add_synonyms, as_classset, published_classes
 from ..encoders.pictures import as_pictures, read_pixels
-from ..files import digest, join_labels, progress_bar, reading, shown, split_labels, write_whole
+from ..files import (
+    digest, join_labels, progress_bar, reading, shown, split_labels, write_whole)
 from ..metrics import as_array
 from ..tags import Rule, Tag
 
@@ -236,22 +237,18 @@ def iter_tags(
             yield TaggedPictures(some, names, rule.tags(scores, names), errors, model, scores, rule)
             bar.update(len(some))
 
-def joined(parts:Iterable[TaggedPictures])->TaggedPictures: # one or more, of one model
+def joined(parts:Sequence[TaggedPictures])->TaggedPictures: # one or more, of one model
     "All pictures of several results."
-    first, *others = parts
-    for part in others:
-        scores = np.concatenate([first.scores, part.scores])
-        lists = {name: [*getattr(first, name), *getattr(part, name)]
-                 for name in ('pictures', 'tags', 'errors')}
-        first = replace(first, scores=scores, **lists)
-    return first
+    lists = {name: [x for part in parts for x in getattr(part, name)]
+             for name in ('pictures', 'tags', 'errors')}
+    return replace(parts[0], scores=np.concatenate([part.scores for part in parts]), **lists)
 
 def tag_pictures(
     pictures, model:'Predictor|Tagger', threshold:float|None=None, probability:float|None=None,
     on_error:str='raise', progress:bool=True, # all as in `iter_tags`
 )->TaggedPictures:
     "Tag pictures. Raises `UnreadablePicture`."
-    return joined(iter_tags(pictures, model, threshold, probability, on_error, progress))
+    return joined(list(iter_tags(pictures, model, threshold, probability, on_error, progress)))
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-table
 def _identity(model:'Predictor|TaggerModel')->str: # of all that its scores and limits depend on
@@ -277,6 +274,8 @@ class TagTable:
     ):
         "Reads the rows that are there. `ValueError` for a table of anything else."
         self.path, self.independent = Path(path), model.independent
+        if self.path.suffix not in ('.csv', '.parquet', '.db'):
+            raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
         self.csv = self.path.with_suffix('.csv')
         self.model, self.rows = _identity(model), {}
         head = self._read() if self.csv.exists() else []
