@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Argument, BadParameter, Option
+from typer.core import TyperGroup
 
 from ..files import file_name, shown
 
 if TYPE_CHECKING: from taidpt.classes import ClassSet
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
-                  context_settings={'help_option_names': ['-h', '--help']})
+class _Commands(TyperGroup):
+    def invoke(self, ctx:typer.Context):
+        "Run a command; one whose reader has closed the pipe ends there, without an error."
+        try:
+            super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None,
+                  no_args_is_help=True, context_settings={'help_option_names': ['-h', '--help']})
 quiet = ContextVar('quiet', default=False)      # results and errors only
 
 def say(text:str)->None:
@@ -84,14 +93,11 @@ def main(
             tell = cache(say)
             warnings.showwarning = lambda warning, *_: tell(f'taidpt: note: {_sentence(warning)}')
             typer.main.get_command(app).main(argv, prog_name='taidpt')
-    except SystemExit as e: status = e.code or 0
+    except SystemExit as e: return e.code or 0
     except Exception as e:
         if '--debug' in argv: raise
         print(f'taidpt: error: {_sentence(e)}', file=sys.stderr, flush=True)
-        status = 1
-    try: sys.stdout.flush()
-    except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return status
+        return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
 _CLASSES = 'Names with commas between; or voc2007, coco, nuswide; or a YAML or JSON file.'

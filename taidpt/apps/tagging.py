@@ -7,7 +7,7 @@ __all__ = ['read_classes', 'TaggerModel', 'open_model', 'TaggedPictures', 'iter_
            'learn_tagger']
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-003
-import csv, os
+import csv, os, warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
@@ -373,6 +373,8 @@ def learn_tagger(
     elif names_files(captions): texts = gather_captions(captions)
     elif isinstance(captions, str | Path): texts = read_captions(captions)
     train = NounFilter(classes, rules=rules).label(texts, progress, keep_unnamed=not is_papers)
+    missing = [name for name, count in train.counts().items() if not count]
+    if missing: warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
     if captions is not None or val is not None:
         train = train.with_frequency(some_captions(classes, bundled_captions()).frequency)
 
