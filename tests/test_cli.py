@@ -21,7 +21,8 @@ DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTOS = sorted((DEMO/'images').iterdir())[:6]
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
 few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
-quick = ['--method', 'prompts', '--loss', 'ranking', '--epochs', 2, '--batch-size', 128, '--n-ctx', 4]
+quick = ['--method', 'prompts', '--loss', 'ranking', '--epochs', 2, '--batch-size', 128,
+         '--n-ctx', 4]
 
 pytestmark = [pytest.mark.xdist_group('cli'), pytest.mark.usefixtures('one_clip')]
 

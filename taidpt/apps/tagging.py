@@ -324,7 +324,7 @@ class TagTable:
         self._write()
         if self.path == self.csv: return
         from pandas import read_csv
-        numbers = dict.fromkeys([name for name in self.columns if name not in _COLUMNS], [''])
+        numbers = {name: '' for name in self.columns if name not in _COLUMNS}
         frame = read_csv(self.csv, dtype=dict.fromkeys(_COLUMNS, str), keep_default_na=False,
                          na_values=numbers)
         tags = frame.assign(tags=[split_labels(cell) for cell in frame.tags])
