@@ -19,17 +19,17 @@ PROMPTS = files("taidpt")/"data/prompts/voc2007.safetensors"
 
 
 def main(rounds: int = 7):
-    tag = TAIDPT, "tag", "-q", reference_photos()[9]
+    tag, photo = (TAIDPT, "tag", "-q"), reference_photos()[9]
     with tempfile.TemporaryDirectory() as folder:
         tagger = f"{folder}/voc2007.onnx"
         env = os.environ | dict(XDG_CACHE_HOME=folder)
         run = partial(subprocess.run, env=env, stdout=subprocess.DEVNULL, check=True)
-        run([TAIDPT, "export", "-q", "--classes", "voc2007", "--out", tagger])
+        run([TAIDPT, "export", "-q", "voc2007", "--out", tagger])
         commands = {
             "import torch": [sys.executable, "-c", "import torch"],
-            "classes": [*tag, "--classes", "voc2007"],
-            "prompts": [*tag, "--prompts", PROMPTS],
-            "tagger": [*tag, "--tagger", tagger],
+            "classes": [*tag, "voc2007", photo],
+            "prompts": [*tag, PROMPTS, photo],
+            "tagger": [*tag, tagger, photo],
         }
         ways = {name: partial(run, command) for name, command in commands.items()}
         for way in ways.values(): way()                  # files are in memory afterwards

@@ -1,7 +1,7 @@
 """Take the pictures of the report and of the Explorer that pages show, on light and on dark:
 
     taidpt demo
-    taidpt tag --classes "bus,sheep,bicycle,person,fire truck" four/ --report tags.html
+    taidpt tag "bus,sheep,bicycle,person,fire truck" four/ --report tags.html
     python docs/screens.py demo/report.html report.html tags.html
 
 `four` holds the bundled photos 11149, 12062, 1268 and 6723; report.html is the one that

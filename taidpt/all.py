@@ -31,10 +31,8 @@ from .plots import show_class_ap
 from .tags import Thresholds
 from .tags import calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
-from .apps.models import ready_model
-from .apps.tagging import tag_pictures
+from .apps.tagging import learn_tagger, open_model, tag_pictures
 from .apps.evaluation import evaluate_model
-from .apps.learning import learn_tagger
 from .apps.explorer import Explorer
 from .apps.hub import from_pretrained, model_card, push_to_hub
 
@@ -49,5 +47,5 @@ __all__ = [
     'auto_settings', 'Predictor', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
     'read_labels', 'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap',
     'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
-    'ready_model', 'tag_pictures', 'evaluate_model', 'learn_tagger', 'Explorer',
+    'open_model', 'tag_pictures', 'evaluate_model', 'learn_tagger', 'Explorer',
     'from_pretrained', 'model_card', 'push_to_hub']

@@ -169,7 +169,6 @@ def one_clip():
     """A CLIP that remembers, two templates and every sixth caption: each command would load the
     CLIP anew, encode the same photos, 89 template sentences a class, and read all captions"""
     from taidpt import clip, model_files, texts
-    from taidpt.apps import models
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
     load = cache(clip.load_clip)
@@ -177,7 +176,7 @@ def one_clip():
     with pytest.MonkeyPatch.context() as m:
         m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
         m.setattr(concepts, 'bundled_captions', lambda: some)
-        for module in (clip, model_files, concepts, models, reproduce):
+        for module in (clip, model_files, concepts, reproduce):
             m.setattr(module, 'load_clip', load)
         for name in ('encode_texts', 'encode_maps'):
             encode = getattr(clip.FrozenCLIP, name)

@@ -1,22 +1,28 @@
-"""The `taidpt` command, on small data: what its page, nbs/apps/cli.ipynb, does not show."""
-import csv, json, os, re, shutil, signal, sys
+"""The `taidpt` command, on small data."""
+import csv, json, os, re, shutil, sqlite3, sys
+from contextlib import closing
+from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from unittest import mock
 
 import nbformat
+import pandas as pd
 import pytest
+import torch
 import typer
-from conftest import ROOT, run, tool
-from taidpt.all import FrozenCLIP, tag
+from conftest import ROOT, forked, photos_in, run, tool
+from taidpt.all import FrozenCLIP, load_model, tag
+from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
 from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
-PHOTO = DEMO/'images/000000000785.jpg'
+PHOTOS = sorted((DEMO/'images').iterdir())[:6]
 words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
 few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
-quick = '--method prompts --loss ranking --epochs 2 --batch-size 128 --n-ctx 4'.split()
+quick = ['--method', 'prompts', '--loss', 'ranking', '--epochs', 2, '--batch-size', 128,
+         '--n-ctx', 4]
 
 pytestmark = [pytest.mark.xdist_group('cli'), pytest.mark.usefixtures('one_clip')]
 
@@ -27,13 +33,9 @@ def folder(tmp_path_factory, one_clip):
     here = tmp_path_factory.mktemp('cli')
     (here/'my.txt').write_text('\n'.join(few))
     (here/'labels.tsv').write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
-    status = main(
-        [
-            'train', '--classes', 'cat,dog,bus,person', '--captions', f'{here}/my.txt', '--out',
-            f'{here}/my.safetensors', *quick,
-        ]
-    )
-    assert status == 0
+    learn = ['train', '--classes', 'cat,dog,bus,person', '--captions', here/'my.txt', *quick]
+    assert main([*learn, '--out', here/'my.safetensors']) == 0
+    assert not list(here.glob('*checkpoint*'))
     return here
 
 
@@ -45,14 +47,6 @@ def command(capsys, tmp_path, monkeypatch):
         capsys.readouterr()
         return main(args), *capsys.readouterr()
     return call
-
-
-def error(result, *says):
-    "One line of error that says this, and nothing on standard output"
-    status, out, err = result
-    assert status == 1 and out == '' and 'Traceback' not in err
-    assert len(re.findall('^taidpt: error: ', err, re.M)) == 1
-    assert all(s in err.splitlines()[-1] for s in says), err
 
 
 def test_the_installed_command(tmp_path):
@@ -70,273 +64,262 @@ def test_manual_has_every_option(name):
     [cell] = [cell for cell in cells if cell.source.endswith(wanted)]
     [table] = [out.data['text/markdown'] for out in cell.outputs]
     command = GROUP.commands.get(name, GROUP)
-    rows = {
-        param: row
-        for param, row in zip(
-            [p for p in command.params if p.name != 'help'], table.splitlines()[2:], strict=True
-        )
-    }
-    for param, row in rows.items():
-        assert all(
-            f'`{flag}`' in row for flag in param.opts + param.secondary_opts if flag.startswith('-')
-        ), row
+    params = [p for p in command.params if p.name != 'help']
+    for param, row in zip(params, table.splitlines()[2:], strict=True):
+        flags = [f for f in param.opts + param.secondary_opts if f.startswith('-')]
+        assert all(f'`{flag}`' in row for flag in flags), row
         assert (param.help or '').split('\n')[0] in row.replace('`', '')
 
 
-def test_files_of_tags_agree(folder, command):
-    "The table of scores, the lines of JSON and what is printed"
-    tag = ['tag', '--prompts', folder/'my.safetensors', DEMO/'images', '--quiet']
-    assert command(*tag, '--out', 'tags.csv', '--scores')[0] == 0
-    rows = list(csv.DictReader(open('tags.csv')))
-    status, out, _ = command(*tag, '--top', 1, '--json')
-    entries = json.loads(out)
-    assert status == 0
-    for row, entry in zip(rows, entries, strict=True):
-        (best,) = entry['tags']
-        assert row['picture'] == entry['picture']
-        assert best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
-
-
-def test_calibrate(folder, command):
-    "Thresholds from labelled pictures are what evaluate then uses"
-    pictures = '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--json'
-    def tags(*how): return json.loads(command('evaluate', *how, *pictures)[1])['methods']
-
-    before = tags(folder/'my.safetensors')
-    after = tags(folder/'my.safetensors', '--calibrate', 'tuned.safetensors')
-    assert after == tags('tuned.safetensors')
-    assert before['zero-shot CLIP'] == after['zero-shot CLIP']
-    used = [methods['TaI-DPT']['tags']['thresholds'] for methods in (before, after)]
-    assert used == ['default', 'calibrated on these']
-
-
-def test_morning(command):
-    """What an engineer typed with 200 photos and five classes: tags, a model, what it is worth, a
-    tagger"""
+def test_morning(folder, command):
+    "What an engineer types with some photos: tags, a model, what it is worth, a tagger"
     classes, photos = 'dog,bicycle,crowd,sunset,fire hydrant', DEMO/'images'
-    status, out, err = command(
-        'tag', '--classes', classes, photos, '--scores', '--out', 'tags.csv', '--report',
-        'tags.html', '--save', 'tagger.safetensors',
-    )
-    assert status == 0 and 'taidpt evaluate tagger.safetensors' in err
-    assert Path('tags.csv').read_text().splitlines()[0] == f'picture,tags,error,{classes}'
+    files = ['--out', 'tags.csv', '--report', 'tags.html', '--save', 'tagger.safetensors']
+    assert command('tag', classes, photos, '--scores', *files)[0] == 0
+    head, *_ = Path('tags.csv').read_text().splitlines()
+    assert head == f'picture,tags,error,model,changed,{classes}'
+    table = pd.read_csv('tags.csv', keep_default_na=False)
     found = tag(photos, classes.split(','), progress=False, as_frame=True)
-    assert found.tags.tolist() == [row['tags'] for row in csv.DictReader(open('tags.csv'))]
+    assert found.tags.tolist() == table.tags.tolist()
     shown = re.findall('aria-label="([^"]*), tagged: ([^"]*)"', Path('tags.html').read_text())
-    assert len(shown) == 36
-    tagged = sorted([t != '' for t in found.tags], reverse=True)
-    assert [tags != 'nothing' for _, tags in shown] == tagged
-    assert 'dgo (did you mean dog' in command('tag', '--classes', 'dgo,bicycle', PHOTO)[2]
-    named = re.compile(r'\b(dog|bicycle|crowd|sunset|hydrant|(evening|dark) sky)s?\b')
-    Path('captions.txt').write_text('\n'.join([*filter(named.search, bundled_captions())][::3]))
-    counts = [
-        command('label', 'captions.txt', '--classes', 'sunset', *words)[1].splitlines()[1]
-        for words in ([], ['--words', 'sunset: evening sky, dark sky'])
-    ]
-    assert int(counts[0].split()[0]) < int(counts[1].split()[0])
+    assert sorted(t == 'nothing' for _, t in shown) == sorted(t == '' for t in table.tags)
+    entries = json.loads(command('tag', 'tagger.safetensors', photos, '--top', 1, '--json')[1])
+    for row, entry in zip(table.to_dict('records'), entries, strict=True):
+        [best] = entry['tags']
+        assert row['picture'] == entry['picture']
+        assert best['score'] == pytest.approx(row[best['class']], abs=1e-3)
+
     labels = '--pictures', photos, '--labels', DEMO/'labels.tsv'
-    status, out, err = command(
-        'evaluate', 'tagger.safetensors', *labels, '--calibrate', 'tagger.safetensors'
-    )
-    assert status == 0
-    assert 'calibrated on these' in out
-    assert 'cross-validated' in out
-    assert 'the default threshold stays' in err
-    status, out, err = command(
-        'train', '--classes', classes, '--captions', 'captions.txt', '--out', 'my.safetensors',
-        '--val', photos, '--val-labels', DEMO/'labels.tsv',
-    )
-    assert status == 0
-    assert 'linear ' in out
-    assert 'Training brings' in out
-    assert 'tag --prompts my.safetensors' in err
+    calibrate = *labels, '--calibrate', 'tuned.safetensors', '--json'
+    status, out, err = command('evaluate', 'tagger.safetensors', *calibrate)
+    assert status == 0 and 'labels that are no class: ' in err
+    assert json.loads(out) == json.loads(command('evaluate', 'tuned.safetensors', *calibrate)[1])
+    status, out, _ = command('train', '--classes', 'cat,dog,bus,person', '--captions',
+                             folder/'my.txt', '--out', 'my.safetensors', '--val', photos,
+                             '--val-labels', DEMO/'labels.tsv')
+    assert status == 0 and 'linear ' in out and 'zero-shot CLIP' in out
     pytest.importorskip('onnx')
-    assert command('export', '--prompts', 'my.safetensors', '--out', 'my.onnx')[0] == 0
-    few = sorted(photos.iterdir())[:6]
-    tags = [
-        command('tag', how, model, *few)[1]
-        for how, model in (('--prompts', 'my.safetensors'), ('--tagger', 'my.onnx'))
-    ]
-    assert tags[0] == tags[1] and tags[0].count('\n') == 6
+    assert command('export', 'my.safetensors', '--out', 'my.onnx')[0] == 0
+    ours, theirs = (command('tag', model, *PHOTOS)[1] for model in ('my.safetensors', 'my.onnx'))
+    assert ours == theirs and ours.count('\n') == 6
+    status, out, _ = command('evaluate', 'my.onnx', *labels)
+    assert status == 0 and 'my.onnx' in out
 
 
-def test_evaluate_looks_once(folder, command):
-    "Each picture is encoded once for all methods, and once more for the default thresholds of all"
-    with mock.patch.object(
-        FrozenCLIP, 'encode_maps', autospec=True, side_effect=FrozenCLIP.encode_maps
-    ) as encode_maps:
-        status, *_ = command(
-            'evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--labels',
-            folder/'labels.tsv',
-        )
-        assert status == 0
-    assert 0 < sum(len(pixels) for (_, pixels, *_), _ in encode_maps.call_args_list) <= 12 + 2*36
+def test_several_models_are_compared(folder, command):
+    labels = '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--json'
+    shutil.copy(folder/'my.safetensors', 'a.safetensors')
+    status, out, _ = command('evaluate', folder/'my.safetensors', 'a.safetensors', *labels,
+                             '--over', 'my')
+    found = json.loads(out)
+    assert status == 0 and found['over'] == 'my' and [*found['methods']][-2:] == ['my', 'a']
+    assert found['methods']['a']['gain_interval'] == [0, 0]
 
 
 def test_synonyms_are_edited(folder, command):
-    "Written, edited and given back, they are taken at their word"
-    status, _, err = command(
-        'label', folder/'my.txt', '--classes', 'dog,"fire truck",bus', '--synonyms-out', 'my.yaml'
-    )
+    "Written, edited and given back, they are taken at their word; --words adds some"
+    label = 'label', folder/'my.txt', '--classes', 'dog,"fire truck",bus'
+    status, out, _ = command(*label, '--synonyms-out', 'my.yaml', '--words', 'dog: frisbee')
+    assert status == 0 and int(re.search(r'(\d+)  dog', out)[1]) > int(
+        re.search(r'(\d+)  dog', command(*label)[1])[1])
     text = Path('my.yaml').read_text()
-    assert status == 0 and 'fire engine' in text and 'my.yaml' in err
     Path('my.yaml').write_text(text.replace('fire engine', 'red engine'))
-    status, out, err = command(
-        'label', '--classes', 'my.yaml', '--explain', 'a red engine and a fire engine'
-    )
+    explain = '--explain', 'a red engine and a fire engine'
+    status, out, _ = command('label', '--classes', 'my.yaml', *explain)
     assert status == 0 and "'red engine' -> fire truck" in out and "'fire engine'" not in out
-    status, out, err = command(
-        'train', '--classes', 'my.yaml', '--captions', folder/'my.txt', '--out', 'x.safetensors',
-        *quick,
-    )
-    assert status == 0 and 'Few sentences name these classes: fire truck (0)' in err
 
 
-BAD_INPUT = [  # nbs/apps/cli.ipynb has what is wrong in the options themselves
-    (['train', '--classes', 'my.yaml', '--out', 'x.safetensors'], ['my.yaml']),
-    (
-        ['train', '--classes', 'cat,dog', '--captions', 'empty.txt', '--out', 'x.safetensors'],
-        ['none of 0 sentences'],
-    ),
-    (
-        ['train', '--classes', 'cat,dog', '--captions', 'torn.jsonl', '--out', 'x.safetensors'],
-        ['torn.jsonl: line 2'],
-    ),
-    (
-        [
-            'train', '--classes', 'yak,gnu', '--captions', 'table.csv', '--column', 'a', '--out',
-            'x.safetensors',
-        ],
-        ['none of'],
-    ),
-    (
-        [
-            'train', '--classes', 'cat,dog', '--val', '.', '--val-labels', 'broken.tsv', '--out',
-            'x.safetensors',
-        ],
-        ['empty.txt', 'broken.tsv'],
-    ),
-    (['tag', '--prompts', 'no.safetensors', 'PHOTOS'], ['no.safetensors']),
-    (['tag', '--prompts', 'PROMPTS', 'empty'], ['empty']),
-    (['tag', '--prompts', 'PROMPTS', 'torn.jsonl'], ['torn.jsonl']),
-    (['tag', '--tagger', 'my.onnx', 'PHOTOS'], ['my.onnx']),
-    (['evaluate', 'PROMPTS', '--labels', 'labels.tsv'], ['gone.jpg']),
-    (['label', 'table.csv', '--column', 'c', '--classes', 'voc2007'], ["'c'"]),
-    (['export', '--classes', 'bus', '--out', 'x.zip'], ['x.zip']),
-    (['reproduce', 'family', '--data', 'empty', '--classes', 'cat,dog'], ['labels.tsv']),
-    (['import', 'PROMPTS', '--data', 'voc2007'], ['my.safetensors']),
+BAD_INPUT = [
+    ('train --classes my.yaml --out x.safetensors', 'my.yaml'),
+    ('train --classes cat,dog --captions empty.txt --out x.safetensors', 'none of 0 sentences'),
+    ('train --classes cat,dog --captions torn.jsonl --out x.safetensors', 'torn.jsonl'),
+    ('tag no.safetensors PHOTOS', 'no.safetensors'),
+    ('tag cat PHOTOS', 'cat'),
+    ('tag PROMPTS empty', 'empty'),
+    ('tag PROMPTS torn.jsonl', 'torn.jsonl'),
+    ('tag my.onnx PHOTOS', 'my.onnx'),
+    ('evaluate PROMPTS --labels labels.tsv', 'gone.jpg'),
+    ('label table.csv --column c --classes voc2007', "'c'"),
+    ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
 ]
 
 
-@pytest.mark.parametrize('args, says', BAD_INPUT, ids=[' '.join(args) for args, _ in BAD_INPUT])
-def test_bad_input(args, says, folder, command):
+@pytest.mark.parametrize('line, says', BAD_INPUT)
+def test_bad_input(line, says, folder, command):
+    "One line of error, nothing on standard output, nothing written"
     Path('empty').mkdir()
     Path('empty.txt').touch()
     Path('torn.jsonl').write_text('{"caption": "a cat"}\n{"caption": "a do')
     Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
     Path('labels.tsv').write_text('gone.jpg\tcat\n')
-    Path('broken.tsv').write_text('empty.txt\tcat\n')
     before = sorted(os.listdir())
     given = {'PROMPTS': folder/'my.safetensors', 'PHOTOS': DEMO/'images'}
-    error(command(*(given.get(a, a) for a in args)), *says)
-    assert sorted(os.listdir()) == before                # nothing was written
+    status, out, err = command(*(given.get(a, a) for a in line.split()))
+    assert (status, out) == (1, '') and 'Traceback' not in err
+    assert err.splitlines()[-1].startswith('taidpt: error: ') and says in err.splitlines()[-1]
+    assert sorted(os.listdir()) == before
 
 
 def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     "Prompts that were learned on a CLIP in a folder say so where that folder is not"
     shutil.copytree(ROOT/'taidpt/data/mini_clip', 'tiny')
-    status, *_ = command(
-        'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--clip', 'local-dir:tiny',
-        *quick, '--out', 'x.safetensors',
-    )
-    assert status == 0
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', *quick
+    assert command(*learn, '--clip', 'local-dir:tiny', '--out', 'x.safetensors')[0] == 0
     (tmp_path/'elsewhere').mkdir()
     monkeypatch.chdir(tmp_path/'elsewhere')
-    error(command('tag', '--prompts', '../x.safetensors', DEMO/'images'),
-          "x.safetensors was learned on 'local-dir:tiny'", '--clip')
-    line = 'tag', '--prompts', '../x.safetensors', PHOTO, '--clip', 'local-dir:../tiny'
-    assert command(*line)[0] == 0
+    line = 'tag', '../x.safetensors', PHOTOS[0]
+    status, _, err = command(*line)
+    assert status == 1 and "learned on 'local-dir:tiny'" in err and '--clip' in err
+    assert command(*line, '--clip', 'local-dir:../tiny')[0] == 0
 
 
-def test_what_was_meant(folder, command):
-    "A name that a file has is noted by each command; a folder of `save_pretrained` is its model"
-    Path('mine.yaml').write_text('cat: [kitten]\n')
-    Path('own.txt').write_text('cat\nfire truck\n')
-    for name, says in ('mine', 'the file mine.yaml?'), ('own', 'the names in own.txt? Give'):
-        for line in (['label', folder/'my.txt'], ['tag', PHOTO]):
-            assert f'did you mean {says}' in command(*line, '--classes', name)[2]
-    shutil.copy(folder/'my.txt', 'cat.txt')              # captions, which are no names
-    assert 'did you mean' not in command('label', 'cat.txt', '--classes', 'cat')[2]
-    Path('hub').mkdir()
-    shutil.copy(folder/'my.safetensors', 'hub/prompts.safetensors')
-    lines = [command('tag', PHOTO, '--prompts', at)[1] for at in ('hub', folder/'my.safetensors')]
-    assert lines[0] == lines[1] != ''
-    labels = '--labels', folder/'labels.tsv', '--pictures', DEMO/'images'
-    assert command('evaluate', 'hub', '--fast', *labels)[0] == 0
+def test_names_are_text(folder, command, monkeypatch):
+    "Also on a terminal of few letters, and as JSON, which names a file exactly"
+    Path('odd').mkdir()
+    names = ['a\n\x1b\x9b\u202e.jpg', 'caf\udce9.jpg', 'фото.jpg']
+    for name in names: shutil.copy(PHOTOS[0], f'odd/{name}')
+    line = ['tag', str(folder/'my.safetensors'), 'odd']
+    assert not re.search('[\x1b\x9b\u202e\udce9]', command(*line)[1])
+    found = json.loads(command(*line, '--json')[1])
+    assert sorted(entry['picture'] for entry in found) == sorted(f'odd/{name}' for name in names)
+    for stream in ('stdout', 'stderr'):
+        monkeypatch.setattr(sys, stream, TextIOWrapper(BytesIO(), 'latin-1'))
+    assert main([*line[:2], 'odd/фото.jpg', '--threshold', '9']) == 0
+    sys.stdout.flush()
+    assert sys.stdout.buffer.getvalue() == rb'odd/\u0444\u043e\u0442\u043e.jpg: nothing' + b'\n'
 
 
-def test_only_prompts_ask_for_settings(folder, command):
-    "A CLIP without settings for prompts says so where prompts are learned, and nowhere else"
-    def bare(name): # another name each time, as a CLIP is loaded once in these tests
-        shutil.copytree(ROOT/'taidpt/data/mini_clip', name)
-        config = Path(name, 'open_clip_config.json')
-        about = json.loads(config.read_text())
-        del about['taidpt']
-        config.write_text(json.dumps(about))
-        return '--clip', f'local-dir:{name}'
+# A table that grows
 
-    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out'
-    for line, told in (
-        (('tag', '--classes', 'cat,dog', PHOTO, *bare('a')), False),
-        ((*learn, 'x.safetensors', *bare('b')), False),
-        ((*learn, 'y.safetensors', *quick, *bare('c')), True),
-    ):
-        status, _, err = command(*line)
-        assert status == 0 and ('No settings are known' in err) == told, err
+@pytest.fixture
+def night(command, folder):
+    "A run in a folder of four photos: exit status, how many were encoded"
+    Path('photos').mkdir()
+    for photo in PHOTOS[:4]: shutil.copy(photo, 'photos')
+
+    def run(*options, model=folder/'my.safetensors', out='tags.csv'):
+        encode = FrozenCLIP.encode_maps
+        with mock.patch.object(FrozenCLIP, 'encode_maps', autospec=True, side_effect=encode) as e:
+            status, *_ = command('tag', model, 'photos', '--out', out, '--threshold', .1, *options)
+        return status, sum(photos_in(call.args[1]) for call in e.call_args_list)
+
+    return run
 
 
-@pytest.mark.parametrize('work', ['_reproduce_table', '_compare_family'])
-def test_a_stopped_run_says_how_to_go_on(work, command):
-    "Also where its error goes to a file"
-    what = 'family' if work == '_compare_family' else 'table1'
-    with mock.patch(f'taidpt.apps.cli.{work}', side_effect=KeyboardInterrupt):
-        status, out, err = command('reproduce', what, '--out', 'results')
-    assert (status, out) == (130, '') and 'the same command goes on' in err and 'results' in err
+def rows(path='tags.csv') -> dict[str, dict]:
+    with open(path, newline='', encoding='utf-8') as f:
+        return {Path(row['picture']).name: row for row in csv.DictReader(f)}
 
 
-def test_odd_files(folder, command):
-    "Only files are taken from a folder, whatever their names; a pipe that is named is an error"
-    for name in ('.hidden.jpg', '._x.jpg', '.thumbnails/x.jpg'):
-        Path('odd', name).parent.mkdir(parents=True, exist_ok=True)
-        Path('odd', name).write_bytes(b'no picture')
-    shutil.copy(PHOTO, 'odd/a::b.jpg')
-    shutil.copy(PHOTO, 'odd/caf\udce9.jpg')                # a byte that is no UTF-8
-    os.mkfifo('odd/pipe.jpg')
-    signal.alarm(120)  # ends this process if it waits for the pipe
-    status, out, err = command('tag', '--prompts', folder/'my.safetensors', 'odd', '--json')
-    assert status == 0, err
-    assert [e['picture'] for e in json.loads(out)] == ['odd/a::b.jpg', r'odd/caf\xe9.jpg'], err
-    error(
-        command('tag', '--prompts', folder/'my.safetensors', 'odd/pipe.jpg'),
-        'odd/pipe.jpg: it is a pipe',
-    )
-    signal.alarm(0)
+def test_a_second_night(night):
+    "Scores what is new, changed, or had an error; each other row stays, with what was corrected"
+    assert night('--scores') == (0, 4)
+    before = Path('tags.csv').read_bytes()
+    assert night('--scores') == (0, 0) and Path('tags.csv').read_bytes() == before
+    with open('tags.csv', newline='') as f: head, *table = csv.reader(f)
+    table = [[picture, 'zebra', *others, 'seen'] for picture, _, *others in table]
+    with open('tags.csv', 'w', newline='', encoding='utf-8-sig') as f:      # as of a spreadsheet
+        csv.writer(f, lineterminator='\r\n').writerows([[*head, 'note'], *table])
+    Path('photos/torn.jpg').write_bytes(b'no picture')
+    shutil.copy(PHOTOS[4], 'photos/0 new.jpg')
+    os.utime(f'photos/{PHOTOS[0].name}', (0, 0))
+    assert night()[0] == 1                                  # the broken picture
+    assert night('--on-error', 'skip') == (0, 2)
+    found = rows()
+    assert len(found) == 6 and found['torn.jpg']['error'].startswith('cannot be read: ')
+    changed = found.pop(PHOTOS[0].name)
+    assert changed['tags'] != 'zebra' and changed['note'] == 'seen'
+    for name in [photo.name for photo in PHOTOS[1:4]]:
+        assert (found[name]['tags'], found[name]['note']) == ('zebra', 'seen')
+    shutil.copy(PHOTOS[5], 'photos/torn.jpg')
+    assert night() == (0, 1) and rows()['torn.jpg']['error'] == ''
+    assert night('--tiles', 2)[1] > 6                       # another model
+    assert {row['note'] for row in rows().values()} == {'seen', ''}
 
 
-def test_reader_that_stops_early(folder, monkeypatch):
-    "taidpt label … | head -1; and a table of tags is written before they are printed"
-    label = f'{tool("taidpt")} label {folder}/my.txt --classes voc2007'
-    pipe = f'set -o pipefail; PYTHONUNBUFFERED=1 {label} | head -1'
-    assert (done := run('bash', '-c', pipe)).stdout.count('\n') == 1 and done.returncode == 0
-    reader, writer = os.pipe()
-    os.close(reader)
-    with open(writer, 'w', buffering=1) as nobody_reads:
-        monkeypatch.setattr(sys, 'stdout', nobody_reads)
-        status = main(
-            [
-                'tag', '-q', '--prompts', folder/'my.safetensors', DEMO/'images', '--out',
-                folder/'t.csv',
-            ]
-        )
-        assert status == 0
-        assert (folder/'t.csv').exists()
+def test_no_other_table_is_written_to(night):
+    for text in ('picture,labels\na.jpg,cat\n', f'{",".join(tagging._COLUMNS)},note,note\n'):
+        Path('labels.csv').write_text(text)
+        assert night(out='labels.csv') == (1, 0) and Path('labels.csv').read_text() == text
+    Path('mine.parquet').write_text('mine')
+    assert night(out='mine.parquet') == (1, 0) and Path('mine.parquet').read_text() == 'mine'
+    assert night(out='tags.tsv') == (1, 0)
+
+
+def test_parquet_and_a_database_have_what_the_table_has(night, folder):
+    assert night('--scores', out='tags.parquet') == (0, 4)
+    assert night('--scores', out='tags.db') == (0, 0)
+    table, frame = rows(), pd.read_parquet('tags.parquet')
+    with closing(sqlite3.connect('tags.db')) as db:
+        tags = db.execute('SELECT picture, tag FROM taidpt_tags').fetchall()
+        scores = db.execute('SELECT picture, person FROM taidpt').fetchall()
+    for row in frame.to_dict('records'):
+        told = table[Path(row['picture']).name]
+        assert ','.join(row['tags']) == told['tags'] and row['person'] == float(told['person'])
+        assert [tag for name, tag in tags if name == row['picture']] == list(row['tags'])
+    assert scores == list(zip(frame.picture, frame.person)) and tags
+
+
+def test_ctrl_c(night):
+    with mock.patch.object(tagging.TagTable, 'add', side_effect=KeyboardInterrupt):
+        assert night()[0] == 130
+    assert night() == (0, 4)
+
+
+def test_a_model_that_compares_pictures_scores_all(folder, command):
+    "And writes all rows anew"
+    from taidpt.all import Ensemble
+    model = load_model(folder/'my.safetensors')
+    Ensemble([model, model], normalize='minmax').save('both.safetensors')
+    line = 'tag', 'both.safetensors', '--out', 'tags.csv', '--scores', '--threshold', .5
+    assert command(*line, *PHOTOS[:2])[0] == 0
+    before = rows()
+    assert command(*line, *PHOTOS)[0] == 0
+    assert len(rows()) == 6 and rows()[PHOTOS[0].name] != before[PHOTOS[0].name]
+
+
+# Killed in the middle
+
+def killed_while_tagging(*line) -> int:
+    "The process dies in the middle of the fifth row"
+    add = tagging.TagTable.add
+
+    def die(table, found):
+        if len(table.rows) < 4: return add(table, found)
+        with open(table.csv, 'a') as file: file.write('photos/0000,"per')
+        os._exit(9)
+
+    with mock.patch.object(tagging.TagTable, 'add', die), mock.patch.object(tagging, '_PART', 2):
+        return main(line)
+
+
+def killed_while_learning(checkpoint, *line) -> int:
+    "The process dies in the second epoch"
+    step = torch.optim.SGD.step
+
+    def die(*args, **how):
+        if checkpoint.exists(): os._exit(9)
+        return step(*args, **how)
+
+    with mock.patch.object(torch.optim.SGD, 'step', die): return main(line)
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs fork')
+def test_a_killed_run_goes_on(folder, command, tmp_path):
+    "And ends as one that was not killed"
+    line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
+    assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
+    assert command(*line, 'tags.csv')[1].count('\n') == 2
+    assert command(*line, 'anew.csv')[1].count('\n') == 6
+    assert Path('tags.csv').read_text() == Path('anew.csv').read_text()
+
+    line = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', *quick, '--out'
+    checkpoint = tmp_path/'x.prompts.checkpoint.safetensors'
+    out = tmp_path/'x.safetensors'
+    assert forked(killed_while_learning, checkpoint, *line, out, log=tmp_path/'log2.txt') == 9
+    assert forked(main, [*line, out, '--epochs', 3], log=tmp_path/'log3.txt') == 1
+    assert checkpoint.name in (tmp_path/'log3.txt').read_text()             # of another run
+    for path in out, 'y.safetensors':
+        assert forked(main, [*line, path], log=tmp_path/f'log-{Path(path).stem}.txt') == 0
+    ours, theirs = (load_model(path).tensors() for path in (out, 'y.safetensors'))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and not checkpoint.exists()

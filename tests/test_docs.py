@@ -117,7 +117,6 @@ def test_pages_of_the_site(site):
     ('16_visualize', 'compare', None),                      # the page's own, and another module's
     ('10_tags', 'pictures_digest', None),
     ('paper/rank_pictures', 'note', None),
-    ('apps/learning', 'say', None),                         # a parameter
     ('baselines/concepts', 'tag', None),
     ('apps/command', 'tag', None),                          # a command that the page explains
     ('10_tags', 'tag', 'baselines/concepts.html#tag'),

@@ -13,8 +13,8 @@ from taidpt.all import (
     CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
     load_model)
 from taidpt.apps.evaluation import evaluate_model
-from taidpt.apps.learning import learn_tagger
-from taidpt.apps.models import ready_model
+from taidpt.apps.tagging import learn_tagger
+from taidpt.apps.tagging import open_model
 from taidpt.apps.onnx import Tagger, export_tagger
 from taidpt.datasets.labelled import LabeledPictures
 from taidpt.encoders.features import FeatureStore
@@ -37,8 +37,8 @@ def test_a_file_of_sentences(tmp_path):
     for given in path, str(path):
         assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
     with pytest.raises(FileNotFoundError): concepts.fit('lm.txt')
-    with pytest.raises(TypeError, match='many sentences, not one text'): concepts.fit('a cat')
-    with pytest.raises(TypeError, match=r"label\(read_captions\('llm.txt'\)\)"):
+    with pytest.raises(ValueError, match='none of 5 sentences'): concepts.fit('a cat')
+    with pytest.raises(ValueError, match='none of 7 sentences'):
         NounFilter(NAMES).label('llm.txt', progress=False)
 
 
@@ -56,12 +56,10 @@ def test_val_takes_labelled_pictures():
 
 
 def test_a_class_that_no_sentence_names():
-    "It is learned from templates, with a warning; a misspelled one is an error."
-    with pytest.warns(UserWarning, match='No sentence names axolotl: templates such as'):
+    "It is learned from templates, with a warning"
+    with pytest.warns(UserWarning, match='No sentence names axolotl'):
         learned = learn_tagger(['cat', 'dog', 'axolotl'], TEXTS, progress=False)
-    assert learned.model.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
-    with pytest.raises(ValueError, match='did you mean dog'):
-        learn_tagger(['cat', 'dgo', 'axolotl'], TEXTS, progress=False)
+    assert learned.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
 
 
 def test_prompts_begin_at_words(tmp_path):
@@ -148,10 +146,10 @@ def test_a_tagger_is_evaluated(tmp_path):
     "With the scores, and by the thresholds, of the model in it; as a table by class, too"
     pytest.importorskip('onnxruntime')
     pictures = bundled_photos(['person', 'bicycle'])[:8]
-    model = ready_model(pictures.classes, clip(), progress=False)
+    model = open_model(pictures.classes, clip(), progress=False)
     export_tagger(model, tmp_path/'m.onnx')
     want = evaluate_model(model, pictures, progress=False)
-    for tagger in Tagger(tmp_path/'m.onnx'), ready_model(tmp_path/'m.onnx'):
+    for tagger in Tagger(tmp_path/'m.onnx'), open_model(tmp_path/'m.onnx'):
         found = evaluate_model(tagger, pictures)
         ours, theirs = (e.figures['methods'][e.name] for e in (found, want))
         assert ours['mAP'] == pytest.approx(theirs['mAP'])

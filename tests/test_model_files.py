@@ -18,7 +18,7 @@ from taidpt.all import (
     Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, Thresholds, TipAdapter,
     ZeroShotCLIP,
     encode_pictures, encode_sentences, load_clip, load_model)
-from taidpt.apps.models import ready_model
+from taidpt.apps.tagging import open_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore, check_sentences, load_features
@@ -142,7 +142,7 @@ def test_a_file_keeps_how_pictures_are_prepared(tmp_path):
     want = model.predict(photos(), progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter('error')
-        for back in (load_model(path), ready_model(path, 'embedded', progress=False)):
+        for back in (load_model(path), open_model(path, 'embedded', progress=False)):
             assert torch.equal(back.predict(photos(), progress=False), want)
     with pytest.warns(UserWarning, match='image_size=288, crop=False, draft=False'):
         load_model(path, clip())

@@ -183,22 +183,6 @@ def test_table_1_without_learning(method):
         assert close(one, result(method, (photos, 'voc2007')).interval), photos
 
 
-# Lines that the commands print from results.csv
-
-@pytest.mark.parametrize('page', ['apps/demo', 'apps/cli', 'apps/command'])
-def test_claims_of_the_demo(page):
-    "Its first lines"
-    text = shown_by(page)
-    lines = re.findall(r'^  (.+): mAP ([\d.]+), (.+) over (.+)$', text, re.MULTILINE)
-    assert {method for method, *_ in lines} == {
-        'linear on pairs with attention', 'TaI-DPT', 'concepts with attention'}
-    assert f'On {result("TaI-DPT").n_photos:,} other photos, of VOC2012:' in text
-    for method, value, gain, over in lines:
-        found = result(method, over=over)
-        assert float(value) == pytest.approx(found.map, abs=.0561)
-        assert close(number(gain), found.over_other)
-
-
 def test_results_in_the_first_lesson():
     lines = re.findall(
         r'^(zero-shot CLIP.*?|TaI-DPT.*?)  +(\d+\.\d \(.+\))$', shown_by('tutorials/learn'),

@@ -12,17 +12,16 @@ from unittest import mock
 import numpy as np
 import pytest
 from conftest import ROOT, run
-from fuzz import CORPUS, clip, picture, tagger
+from made import clip, picture, tagger
 from PIL import EpsImagePlugin, Image
 
 from taidpt.apps.onnx import Tagger
-from taidpt.apps.tagging import find_pictures
 from taidpt.clip import encode_pictures
 from taidpt.encoders.pictures import (
     _FORMATS, as_pictures, decoded, list_pictures, open_rgb, picture_identity)
 
 pytestmark = pytest.mark.xdist_group('pictures')
-PICTURES = CORPUS/'pictures'
+PICTURES = Path(__file__).parent/'corpus'/'pictures'
 
 
 def saved(photo: Image.Image, kind: str, **kwargs) -> bytes:
@@ -182,7 +181,6 @@ def test_home_is_home_for_files_too(tmp_path, monkeypatch):
     name = os.path.join('~', 'a.png')
     for given in (name, [name], np.array([name]), '~', os.path.join('~', '*.png')):
         assert [str(found) for found in as_pictures(given)] == [str(path)]
-    assert find_pictures([name]) == [str(path)]
     assert open_rgb(type(path)(name)).size == open_rgb(name).size == (48, 40)
     assert picture_identity(name) == picture_identity(path)
 

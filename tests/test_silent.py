@@ -152,7 +152,7 @@ def test_tagging_needs_no_disk_and_no_home(tmp_path):
     Image.new('RGB', (8, 8)).save(path)
     engine = 'openvino' if find_spec('openvino') else 'torch'
     done = run(
-        sys.executable, '-c', TAG_ON_A_FULL_DISK, '--classes', 'cat,dog', '--engine', engine, path,
+        sys.executable, '-c', TAG_ON_A_FULL_DISK, 'cat,dog', '--engine', engine, path,
         HOME='/proc/none', XDG_CACHE_HOME='/proc/none')
     assert done.returncode == 0
     assert 'a.png: ' in done.stdout

@@ -40,7 +40,8 @@ def stranger(clip, tmp_path):
 @pytest.fixture
 def fetched(clip):
     "The function that fetches a CLIP, which fetches nothing"
-    with mock.patch.object(model_files, 'load_clip', return_value=clip) as load: yield load
+    with (mock.patch.object(model_files, 'load_clip', return_value=clip) as load,
+          mock.patch('taidpt.clip.load_clip', load)): yield load
 
 
 def load_from_folder(path, **how): return from_pretrained(path.parent, **how)
@@ -60,10 +61,10 @@ def test_a_file_does_not_choose_its_clip(fetched, stranger, load):
 
 def test_the_command_asks_for_trust(fetched, stranger, capsys):
     photo = bundled_photos().pictures[0]
-    assert main(['tag', '--prompts', stranger, photo]) == 1
+    assert main(['tag', stranger, photo]) == 1
     assert not fetched.called
     assert '--trust' in capsys.readouterr().err
-    assert main(['tag', '--prompts', stranger, photo, '--trust']) == 0
+    assert main(['tag', stranger, photo, '--trust']) == 0
     assert fetched.called
 
 

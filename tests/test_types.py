@@ -56,7 +56,7 @@ print(tag('photos/', ['dog', 'bicycle'], as_frame=True).tags)
 for picture, tags in tag('photos/', ['dog'], progress=False, stream=True): print(picture, tags)
 learned = learn_tagger(['dog', 'bicycle'], 'my.txt')
 learned.save('learned.safetensors')
-print([t.label for t in learned.model.tags(Path('a.jpg'))[0]])
+print([t.label for t in learned.tags(Path('a.jpg'))[0]])
 print(evaluate_model(load_model('learned.safetensors'), photos).as_json())
 print(TextConcepts(clip, ['cat', 'dog']).fit(['a cat', 'a dog']).score(['a.jpg'], [[1, 0]]))
 '''

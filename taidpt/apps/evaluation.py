@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
 
-from .models import TaggerModel
+from .tagging import TaggerModel
 from .onnx import Tagger
 from .report import (
     BY_NAMES, UNTRAINED, figures_of, figures_text, own_concepts, write_report)

@@ -25,7 +25,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
-from .console import as_table, check_ours
+from .console import as_table
 from ..tags import calibration_gain, held_out_tags
 from ..datasets.labelled import LabeledPictures
 from ..encoders.pictures import model_view
@@ -419,7 +419,6 @@ def write_report(
     Beyond 300 photos, their thumbnails stand in a folder beside it, `thumbnails_of(path)`.
     `ValueError` for a file that is no such page.
     """
-    check_ours(path)
     new = list(scores)[-1]
     read, broken = _readable(photos.pictures, scores[new])
     photos = photos[read]
@@ -455,7 +454,6 @@ def write_tag_report(
     stand in a folder beside it, `thumbnails_of(path)`. `ValueError` for a file that is no such
     page.
     """
-    check_ours(path)
     read, broken = _readable(pictures, scores)
     seen = _those(pictures, read)
     found = _look_up(model, seen, scores[read], rule)
