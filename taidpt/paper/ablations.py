@@ -15,23 +15,19 @@ import numpy as np
 
 from ..baselines.coop import CoOp
 from ..clip import FrozenCLIP
-from ..datasets.labelled import LabeledPictures
 from ..losses import ranking_loss
 from ..metrics import Measured
 from .pictures import scene
 from taidpt.paper.study import (
-    Cell, Material, Study, data_digest, draw, files_digest, measured, together, write_table,
+    Material, Study, data_digest, draw, files_digest, measured, together, write_table,
 )
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-007
-def _each(setting:str, *values)->dict: # name of a value -> settings
-    return {str(value): {setting: value} for value in values}
-
-def _margin(m:float)->dict: # settings
-    return {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
+def _each(setting, *values): return {str(value): {setting: value} for value in values}
+def _margin(m): return {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
 
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
@@ -44,25 +40,19 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variant_cell(
-    m:Material,
-    seed:int, # of the prompts
-    name:str='unchanged', # of the variant
-    **settings, # of `TaIDPT`, where they are changed
-)->Cell:
+def _variant_cell(m, seed, name='unchanged', **settings): # a `Material`; of `TaIDPT`, if changed
     "Scores of the test pictures by TaI-DPT, unchanged or with changed settings."
-    if settings.keys() <= {'tau_image'}: model, learn, source = m.prompts(seed)
-    else: model, learn, source = m.prompts(
-        seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
-
-    def changed():
+    tau = settings.pop('tau_image', None)
+    what = f'ablations-{m.name}-{name}-seed{seed}' if settings else ''
+    model, learn, source = m.prompts(seed, what, **settings)
+    def softened():
         other = copy.copy(learn())
-        if 'tau_image' in settings: other.tau_image = settings['tau_image']
+        if tau: other.tau_image = tau
         return other
-    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, changed, source)
+    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, softened, source)
 
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
-def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
+def _setting_results(m, group): # -> (group, value) -> `Measured`
     "mAP for each value of one setting."
     found = {}
     standard = asdict(m.recipe) | {'loss': 'ranking', 'n_ctx': m.run.n_ctx}     # unchanged
@@ -75,19 +65,17 @@ def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group a
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
-def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
+def _branch_results(m): # -> (group, weight) -> mAP of each seed
     "mAP over the weight of the local branch."
-    cells = [_variant_cell(m, seed) for seed in m.study.seeds]
-    found = {}
+    cells, found = [_variant_cell(m, seed) for seed in m.study.seeds], {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
-        name = f'local weight {weight}'
-        if weight == .5: name += ' (unchanged)'
+        name = f'local weight {weight}' + (' (unchanged)' if weight == .5 else '')
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
         found['branches', name] = measured(m.test, scores).each
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
-def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # by group and CLIP
+def _clip_results(m, clips): # -> (group, CLIP) -> mAP of each seed
     "mAP of the unchanged settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
@@ -97,32 +85,24 @@ def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # 
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
-def _learned_cells(
-    m:Material,
-    train:LabeledPictures, # to learn from
-    texts:LabeledTexts, # to learn from, as many
-    test:LabeledPictures, # to be scored
-    seed:int, # of the prompts
-)->tuple[Cell, Cell]: # of TaI-DPT with the settings of CoOp; of CoOp with both branches
-    "Scores of prompts from sentences and from pictures."
-    study, group = m.study, f'texts-pictures.{m.name}'
+def _learned_cells(m, train, texts, test, seed): # pictures, and as many sentences, to learn from
+    "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
+    study, run, group = m.study, m.run, f'texts-pictures.{m.name}'
     settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in study.clip.recommended: settings['lr'] = 2e-3
-    prompts = m.prompts(
-        seed, f'texts-{m.name}-seed{seed}', train=texts, classes=test.classes, **settings)
-    from_texts = study.cell(f'{group}.texts.seed{seed}', test, *prompts)
-
-    model = CoOp(study.clip, test.classes, n_ctx=m.run.n_ctx, tau_image=m.run.tau_image,
-                 local=True, seed=seed)
+    name = f'texts-{m.name}-seed{seed}'
+    prompts = m.prompts(seed, name, train=texts, classes=test.classes, **settings)
+    model = CoOp(study.clip, test.classes, run.n_ctx, tau_image=run.tau_image, local=True, seed=seed)
     source = files_digest(train) + data_digest(train)
     path = study.path('prompts', f'pictures-{m.name}-seed{seed}', study.about(model, source))
     def learn():
         seen = study.features(train)
         return model.fit(seen, train.labels, checkpoint=path, progress=study.progress)
-    return from_texts, study.cell(f'{group}.pictures.seed{seed}', test, model, learn, source)
+    return (study.cell(f'{group}.texts.seed{seed}', test, *prompts),
+            study.cell(f'{group}.pictures.seed{seed}', test, model, learn, source))
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
-def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was learned from
+def _texts_or_pictures(m): # -> (group, what was learned from) -> mAP of each seed
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
     study, seen = m.study, scene(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]

@@ -45,23 +45,17 @@ def prompt_tensors(
         return state
 
 # %% ../../nbs/paper/checkpoints.ipynb #87f9c9ac
-def _check_words(
-    state:dict[str, Tensor], # as of `prompt_tensors`
-    clip:FrozenCLIP,
-    classes:ClassSet, # C classes
-)->None:
+def _check_words(state, clip, classes): # as of `prompt_tensors`; a `ClassSet`
     "`ValueError` for prompts of another CLIP, other classes, or another order of them."
-    ctx = state['ctx']
-    M, prefix, suffix = ctx.shape[-2], state['token_prefix'], state['token_suffix']
+    M = state['ctx'].shape[-2]
     tokens = clip.tokenize([f'{"X "*M}{name}.' for name in classes.names])
-    tokens = torch.cat([tokens[:, :1], tokens[:, 1 + M:]], 1)
+    tokens = torch.cat([tokens[:, :1], tokens[:, 1 + M:]], 1)       # without the context
     with torch.no_grad(): words = clip.text.token_embedding(tokens.to(clip.device)).float().cpu()
-    if len(suffix) != len(classes):
-        raise ValueError(f'the prompts are for {len(suffix)} classes, not {len(classes)}')
-    if ctx.shape[-1] != clip.width or suffix.shape[1] < words.shape[1] - 1:
-        raise ValueError(f'the contexts and words do not have the shape of {clip.name}')
-    held = torch.cat([prefix, suffix], 1)[:, :words.shape[1]]
-    same = (held - words).norm(dim=-1) < .01*words.norm(dim=-1)             # in half precision
+    held = torch.cat([state['token_prefix'], state['token_suffix']], 1)
+    if held.shape != words.shape: raise ValueError(
+        f'words of the prompts are {tuple(held.shape)}, not {tuple(words.shape)}: '
+        f'they are of other classes, or of another CLIP than {clip.name}')
+    same = (held - words).norm(dim=-1) < .01*words.norm(dim=-1)     # in half precision
     if not same[0, 0]: raise ValueError(f'the prompts were learned on another CLIP than {clip.name}')
     wrong = ~(same | (tokens == 0).cpu()).all(1)
     if wrong.any(): raise ValueError(

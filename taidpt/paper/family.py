@@ -13,6 +13,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from itertools import chain, islice
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..attention import Attended
@@ -31,6 +32,8 @@ from ..scores import relative_scores
 from ..text.captions import bundled_captions, read_captions
 from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
+
+if TYPE_CHECKING: from pandas import DataFrame
 
 # %% ../../nbs/paper/family.ipynb #family-006
 @dataclass(frozen=True)
@@ -72,19 +75,17 @@ def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an install
     place, _, name = member.rpartition(':')
     if not place.endswith('.py'): return resolve_name(member)
     path = Path(place).resolve()
+    sys.path.append(str(path.parent))                           # it may import what is beside it
     spec = spec_from_file_location(f'member of {path}', path)   # a name that no other module has
     module = sys.modules[spec.name] = module_from_spec(spec)
-    sys.path.append(str(path.parent))                           # it may import what is beside it
-    try: spec.loader.exec_module(module)
-    finally: sys.path.remove(str(path.parent))
+    spec.loader.exec_module(module)
     return getattr(module, name)
 
 # %% ../../nbs/paper/family.ipynb #family-008
-def _learns_unnamed(model:Predictor)->bool:
-    "Does it learn from sentences that name no class, too?"
+def _learns_unnamed(model): # from sentences that name no class, too
     return getattr(model, 'loss', '') == 'pairs' or getattr(model, 'keep_unnamed', False)
 
-def _relative_scale(model:Predictor)->float:
+def _relative_scale(model):
     "The factor on scores in the softmax of relative scores: 16 for cosines."
     if isinstance(model, ZeroShotCLIP): return 16/model.clip.logit_scale    # on cosines already
     if isinstance(model, TaIDPT) and model.loss == 'ranking':
@@ -146,19 +147,14 @@ def keep_results(
         rows.drop_duplicates(what, keep='last').to_csv(part, index=False, float_format='%.2f')
 
 # %% ../../nbs/paper/family.ipynb #family-cmd-1
-def _labelled_pictures(
-    data:str|Path|None, # folder or table; None: the bundled photos
-    classes:ClassSet, # C classes
-    pictures:str|Path|None=None, # folder of a table's pictures
-)->tuple[str, LabeledPictures]: # a name for them; the pictures
-    "Your labelled pictures, or a data set's test pictures. Raises `FileNotFoundError`."
+def _labelled_pictures(data, classes, pictures=None): # as `compare_family` takes them
+    "A name for labelled pictures, and they themselves. Raises `FileNotFoundError`."
     if data is None: return 'coco_demo', bundled_photos(classes)
     path = Path(data).resolve()
-    for table in (path, path/'labels.tsv', path/'labels.csv'):
-        if table.is_file():
-            return path.name.removesuffix(table.suffix), read_labels(table, classes, pictures)
-    if classes.name not in RUNS: raise FileNotFoundError(
-        f'{data}: neither labels.tsv nor labels.csv is in it; write one, or name the table')
+    tables = [path, path/'labels.csv', path/'labels.tsv']
+    table = next(filter(Path.is_file, tables), tables[-1])
+    if table.is_file() or classes.name not in RUNS:
+        return path.name.removesuffix(table.suffix), read_labels(table, classes, pictures)
     found = published_pictures(classes.name, path)
     return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
 
@@ -209,6 +205,6 @@ def compare_family(
         'data': digest([data_digest(photos), data_digest(every)]),
         'method': frame['method'].str.removesuffix(', relative'),
         'relative': frame['method'].str.endswith(', relative')}
-    rows = frame.drop(columns='values').assign(**about, version=__version__, over=over)
-    keep_results(out, rows[[*about, *rows.columns.difference(about, sort=False)]])
+    about |= {'version': __version__, 'over': over}
+    keep_results(out, frame.drop(columns='values').assign(**about))
     return frame

@@ -40,33 +40,23 @@ from taidpt.paper.study import (
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/pictures.ipynb #au-006
-def _random_box(
-    width:int, # of the picture
-    height:int,
-    smallest:float, # least share of its area
-    rng:Random, # draws
-)->tuple[int, int, int, int]: # left, upper, width and height
+def _random_box(width, height, smallest, rng): # least share of the area -> left, upper, w, h
     "A random crop, as in `RandomResizedCrop`."
     for _ in range(10):
         area = width*height * rng.uniform(smallest, 1)
         ratio = math.exp(rng.uniform(math.log(3/4), math.log(4/3)))
-        w = round(math.sqrt(area*ratio))
-        h = round(math.sqrt(area/ratio))
+        w, h = round(math.sqrt(area*ratio)), round(math.sqrt(area/ratio))
         if 0 < w <= width and 0 < h <= height:
-            left = rng.randint(0, width - w)
-            upper = rng.randint(0, height - h)
-            return left, upper, w, h
-    w = min(width, round(height*4/3))
-    h = min(height, round(width*4/3))
+            return rng.randint(0, width - w), rng.randint(0, height - h), w, h
+    w, h = min(width, round(height*4/3)), min(height, round(width*4/3))
     return (width - w)//2, (height - h)//2, w, h
 
 # %% ../../nbs/paper/pictures.ipynb #au-010
-def _cut_out(picture:Image.Image, size:int, part:float, rng:Random)->Image.Image: # size × size
+def _cut_out(picture, size, part, rng): # PIL; its new side; that of the cover, as a share
     "The whole picture, squeezed into a square, with a smaller square covered."
     picture = picture.resize((size, size), Image.Resampling.BILINEAR)
     half = round(part*size) // 2
-    x = rng.randrange(size)
-    y = rng.randrange(size)
+    x, y = rng.randrange(size), rng.randrange(size)
     colour = tuple(rng.randrange(256) for _ in range(3))
     box = (x - half, y - half, x + half, y + half)
     ImageDraw.Draw(picture).rectangle(box, fill=colour)
@@ -81,15 +71,14 @@ class _PublishedPolicy(AutoAugment):
 
     @staticmethod
     @cache
-    def _get_policies(policy)->list: # pairs of [operation, chance, level or None]
+    def _get_policies(policy): # pairs of [operation, chance, level or None]
         return yaml.safe_load((DATA/'autoaugment.yaml').read_text('utf-8'))
 
-    def _augmentation_space(self, num_bins:int, image_size:tuple[int, int])->dict:
+    def _augmentation_space(self, num_bins, image_size):
         space = super()._augmentation_space(num_bins, image_size)
-        angles, _ = space['Rotate']
-        return space | {'Rotate': (angles, False)}
+        return space | {'Rotate': (space['Rotate'][0], False)}
 
-    def get_params(self, transform_num:int)->tuple[int, list, list]: # pair, chances, signs
+    def get_params(self, transform_num): # which pair, chances, signs
         chances = [self.rng.random() for _ in range(2)]
         signs = [self.rng.randrange(2) for _ in range(2)]
         return self.rng.randrange(transform_num), chances, signs
@@ -99,15 +88,13 @@ def picture_side(clip:FrozenCLIP)->int: # pixels
     "The side of the square that a CLIP takes."
     return clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
 
-def _random_crop(picture:Image.Image, size:int, smallest:float, rng:Random)->Image.Image:
+def _random_crop(picture, size, smallest, rng): # PIL; its new side; least share of its area
     "A random part of a picture, squeezed into a square."
     left, upper, w, h = _random_box(*picture.size, smallest, rng)
     crop = picture.crop((left, upper, left + w, upper + h))
     return crop.resize((size, size), Image.Resampling.BICUBIC)
 
-def _maybe_mirrored(picture:Image.Image, rng:Random)->Image.Image:
-    "A picture or its mirror image, each half of the time."
-    return ImageOps.mirror(picture) if rng.random() < .5 else picture
+def _maybe_mirrored(picture, rng): return ImageOps.mirror(picture) if rng.random() < .5 else picture
 
 def augmented(
     picture:Image.Image, # RGB, of any size
@@ -141,12 +128,8 @@ class AugmentedPictures(FeatureStore):
         progress:bool=True, # a bar for epoch 0
         pos_embed:bool=False, # the form of f, as in `encode_pictures`
     ):
-        self.clip = clip
-        self.pos_embed = pos_embed
-        self.pictures = list(pictures)
-        self.change = change
-        self.seed = seed
-        self.epoch = 0
+        self.clip, self.pictures, self.change = clip, list(pictures), change
+        self.seed, self.pos_embed, self.epoch = seed, pos_embed, 0
         whole = [f for f,_ in self.looks(self.pictures, progress)]
         no_parts = np.zeros((0, clip.dim), np.float16)
         no_offsets = np.zeros(len(self.pictures) + 1, np.int64)
@@ -172,12 +155,9 @@ class AugmentedPictures(FeatureStore):
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
         "Some pictures in this epoch, in the form of `FeatureStore.batch`."
         where = device or self.clip.device
-        some = [self.pictures[i] for i in index]
-        whole, parts = zip(*self.looks(some))
-        u = torch.cat(whole).to(where).float()
-        U = torch.cat(parts).to(where).float()
-        mask = torch.ones(U.shape[:2], dtype=torch.bool, device=where)
-        return u, U, mask
+        whole, parts = zip(*self.looks([self.pictures[i] for i in index]))
+        u, U = (torch.cat(some).to(where).float() for some in (whole, parts))
+        return u, U, torch.ones(U.shape[:2], dtype=torch.bool, device=where)
 
     def of_epoch(self, epoch:int)->'AugmentedPictures':
         "The same pictures in another epoch."
@@ -190,6 +170,12 @@ class AugmentedPictures(FeatureStore):
         return self
 
 # %% ../../nbs/paper/pictures.ipynb #study-091
+def _seen(study, model, pictures, change): # change: as in `Scene.runs`
+    "Features that a model learns from: stored ones, or new ones in each epoch."
+    if change is None: return study.features(pictures, model.clip)
+    files, seed = pictures.pictures, model.seed
+    return AugmentedPictures(model.clip, files, change, seed, study.progress, model.pos_embed)
+
 @dataclass
 class Scene:
     "An experiment's labelled pictures, and prompts from sentences for its classes."
@@ -212,14 +198,11 @@ class Scene:
         for seed in study.seeds:
             model = new(seed=seed)
             some = self.train[few_shot(self.train.labels, shots, seed, self.train.classes)]
-            learned_from = [some] + ([val] if val is not None else [])
-            source = [files_digest(x) + data_digest(x) for x in learned_from]
+            source = [files_digest(x) + data_digest(x) for x in (some, val) if x is not None]
             if change: source.append(f'{change.func.__name__} {change.keywords}')
 
-            def learn(model=model, some=some, seed=seed):
-                seen = study.features(some) if change is None else AugmentedPictures(
-                    model.clip, some.pictures, change, seed, study.progress, model.pos_embed)
-                model.fit(seen, some.signed(), progress=False)
+            def learn(model=model, some=some):
+                model.fit(_seen(study, model, some, change), some.signed(), progress=False)
                 if val is not None: model.search(study.features(val), val.signed())
                 return model
             key = f'{name}.{shots}.seed{seed}'
@@ -271,34 +254,33 @@ def scene(
     return Scene(study, m.prompts(study.seeds[0]), train, test, val, m.published)
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _coop_change(study:Study, augment:bool|None)->partial|None: # None: on whole data sets
-    "How pictures change in each epoch of CoOp; None: not at all."
-    if augment is None: augment = study.whole
-    return partial(cropped, size=picture_side(study.clip)) if augment else None
-
-def _coop_notes(change:partial|None, weight:float)->list[str]: # weight: of CoOp-DPT
-    "Notes on CoOp for readers of a table."
+def _few_shots(seen, what, shots, coop, weight, augment, tip=False): # as in `fig6`; its cells' name
+    "Results of CoOp and TaI-DPT; with `tip`, of zero-shot CLIP and Tip-Adapter, too; and notes."
+    study, classes, change = seen.study, seen.test.classes, None
+    if study.whole if augment is None else augment:
+        change = partial(cropped, size=picture_side(study.clip))
+    tai = study.cell(f'{what}.TaI-DPT', seen.test, *seen.prompts)
+    first = {'TaI': [tai.alone]}
+    if tip:
+        plain = ZeroShotCLIP(study.clip, classes, local=False)
+        zero = study.cell(f'{what}.zero-shot', seen.test, plain, source='no training')
+        first = {'zero-shot CLIP': [zero.both]}
+    found = seen.measured(0, first | {'TaI-DPT': [tai.both]})
+    for k in shots:
+        settings = {'epochs': coop_epochs(k)} | (coop or {})
+        new = partial(CoOp, study.clip, classes, local=True, **settings)
+        cells = seen.runs(f'{what}.CoOp', k, new, change=change)
+        scores = {'CoOp': [c.alone for c in cells], 'CoOp-DPT': [c.both for c in cells]}
+        for method, epochs in (('Tip-Adapter', 0), ('Tip-Adapter-F', 20)) if tip else ():
+            new = partial(TipAdapter, study.clip, classes, epochs=epochs)
+            adapters = seen.runs(f'{what}.{method}', k, new, search=True)
+            scores[method] = [cell.both for cell in adapters]
+        scores['CoOp-DPT + TaI-DPT'] = together(cells, tai, weight)
+        found |= seen.measured(k, scores)
     how = 'as they are; its code crops and mirrors them in each epoch'
     if change: how = 'that are cropped and mirrored anew in each epoch, as in its code'
-    return [f'CoOp learns from pictures {how}.', f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
-
-def _coop_scores(
-    seen:Scene, # pictures
-    group:str, # beginning of the cells' names
-    shots:int, # pictures per class
-    coop:dict|None, # settings of `CoOp`; without epochs, `coop_epochs`
-    change:partial|None, # of pictures
-    tai:Cell, # of TaI-DPT
-    weight:float, # of CoOp-DPT
-)->dict[str, list[Tensor]]: # of each method and seed
-    "Scores of CoOp, of CoOp-DPT, and of its ensemble with TaI-DPT."
-    settings = {'epochs': coop_epochs(shots)} | (coop or {})
-    new = partial(CoOp, seen.study.clip, seen.test.classes, local=True, **settings)
-    cells = seen.runs(f'{group}.CoOp', shots, new, change=change)
-    return {
-        'CoOp': [cell.alone for cell in cells],
-        'CoOp-DPT': [cell.both for cell in cells],
-        'CoOp-DPT + TaI-DPT': together(cells, tai, weight)}
+    return found, [
+        f'CoOp learns from pictures {how}.', f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
 
 def fig6(
     study:Study, # CLIP, folder, data, seeds
@@ -312,14 +294,9 @@ def fig6(
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
     shots = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, name), max(shots))
-    change = _coop_change(study, augment)
-    tai = study.cell(f'fig6.{name}.TaI-DPT', seen.test, *seen.prompts)
-    found = seen.measured(0, {'TaI': [tai.alone], 'TaI-DPT': [tai.both]})
-    for k in shots:
-        scores = _coop_scores(seen, f'fig6.{name}', k, coop, change, tai, weight)
-        found |= seen.measured(k, scores)
+    found, notes = _few_shots(seen, f'fig6.{name}', shots, coop, weight, augment)
     title = f'Fig. 6, mAP over pictures a class, {name}'
-    seen.write('fig6', title, 'shots', found, {}, _coop_notes(change, weight))
+    seen.write('fig6', title, 'shots', found, {}, notes)
     return found
 
 # %% ../../nbs/paper/pictures.ipynb #table2-010
@@ -334,22 +311,8 @@ def table2(
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
-    clip, classes = study.clip, seen.test.classes
-    change = _coop_change(study, augment)
-    plain = ZeroShotCLIP(clip, classes, local=False)
-    zero = study.cell('table2.zero-shot', seen.test, plain, source='no training')
-    tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
-    found = seen.measured(0, {'zero-shot CLIP': [zero.both], 'TaI-DPT': [tai.both]})
-    for k in shots:
-        scores = _coop_scores(seen, 'table2', k, coop, change, tai, weight)
-        both = scores.pop('CoOp-DPT + TaI-DPT')
-        for method, epochs in {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}.items():
-            new = partial(TipAdapter, clip, classes, epochs=epochs)
-            cells = seen.runs(f'table2.{method}', k, new, search=True)
-            scores[method] = [cell.both for cell in cells]
-        found |= seen.measured(k, scores | {'CoOp-DPT + TaI-DPT': both})
-    notes = ['Each test picture counts once, also without any of the classes.',
-             *_coop_notes(change, weight)]
+    found, notes = _few_shots(seen, 'table2', shots, coop, weight, augment, tip=True)
+    notes.insert(0, 'Each test picture counts once, also without any of the classes.')
     if seen.published: notes.insert(0, (
         'Published: Guo et al., CVPR 2023, Table 2, RN50; '
         'which test pictures count there is not said.'))
@@ -358,7 +321,7 @@ def table2(
     return found
 
 # %% ../../nbs/paper/pictures.ipynb #6e96e473
-def _dualcoop_name(clip:FrozenCLIP, starred:bool)->str: # starred: with the authors' recipe
+def _dualcoop_name(clip, starred): # starred: with the authors' recipe
     "What DualCoOp is called on a CLIP."
     if not starred: return 'DualCoOp'
     if is_published_clip(clip, 'DualCoOp*'): return 'DualCoOp*'
@@ -366,23 +329,20 @@ def _dualcoop_name(clip:FrozenCLIP, starred:bool)->str: # starred: with the auth
     return f'DualCoOp on {called} at {picture_side(clip)}'
 
 def _dualcoop_cell(
-    seen:Scene, # pictures
-    name:str, # beginning of the cell's name
-    model:DualCoOp, # before it learns
-    change:partial|None, # augments pictures, for DualCoOp*
-    share:float, # of labels that are known
-)->Cell:
+    seen, # a `Scene`
+    name, # beginning of the cell's name
+    model, # `DualCoOp`, before it learns
+    change, # augments pictures, for DualCoOp*; or None
+    share, # of labels that are known
+): # -> `Cell`
     "Scores of DualCoOp, learned from part of the labels; its seed hides the others."
-    study, train, seed = seen.study, seen.train, model.seed
+    study, train, name = seen.study, seen.train, f'{name}.{share}.seed{model.seed}'
     known = train.labels if change else train.signed()
-    labels = partial_labels(known, share, seed, per_label=change is not None)
+    labels = partial_labels(known, share, model.seed, per_label=change is not None)
     source = f'{files_digest(train)} {data_digest(train)} {share} {change and change.keywords}'
-    name = f'{name}.{share}.seed{seed}'
     path = study.path('prompts', name, study.about(model, source))
-
     def learn():
-        features = study.features(train, model.clip) if change is None else AugmentedPictures(
-            model.clip, train.pictures, change, seed, study.progress)
+        features = _seen(study, model, train, change)
         return model.fit(features, labels, checkpoint=path, progress=study.progress)
     return study.cell(name, seen.test, model, learn, source)
 

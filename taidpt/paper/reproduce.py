@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..clip import FrozenCLIP, load_clip
-from ..datasets.benchmarks import check_data
 from .ablations import ablations
 from .pictures import fig6, table2, table3
-from .published import RUNS, is_published_clip
+from .published import is_published_clip
 from .study import Study
 from .table1 import fig7, table1
 
@@ -22,12 +21,6 @@ from .table1 import fig7, table1
 TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table3': table3,
           'ablations': ablations}
 _SQUEEZED = {'image_size': 448, 'crop': False}  # how DualCoOp* takes pictures
-
-def _check_sets(what:str, data:str|Path, asked:dict)->None: # asked: of the table's function
-    "`FileNotFoundError` if files of the data sets are missing."
-    usual = {'table1': list(RUNS), 'table2': ['coco']}.get(what, ['voc2007'])
-    sets = asked.get('datasets') or ([asked['name']] if 'name' in asked else usual)
-    check_data(data, sets, train=what not in ('table1', 'fig7'))
 
 def _loaded(what:str, clips:Sequence, whole:bool)->list[FrozenCLIP]: # whole: on whole data sets
     "CLIPs by their names; for Table 3 on whole data sets also that of DualCoOp."
@@ -52,14 +45,11 @@ def reproduce(
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
-    """Measure a table or figure of the paper; what is finished in `out` is not measured again.
-
-    `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
+    "Measure a table or figure of the paper; what is finished in `out` is not measured again."
     measure = TABLES[what]
     clips = [clip or 'embedded'] if clip is None or isinstance(clip, FrozenCLIP | str) else clip
     if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
         f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
-    if data is not None: _check_sets(what, data, kwargs)
     whole = data is not None and not limit and 'dual_clip' not in kwargs
     first, *others = _loaded(what, clips, whole)
     if others: kwargs |= {'dual_clip': others[0]} if what == 'table3' else {'clips': others}

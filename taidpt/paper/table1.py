@@ -48,23 +48,16 @@ def table1(
     return results
 
 # %% ../../nbs/paper/table1.ipynb #fig7-018
-def _equal_epochs(size:int, largest:int, epochs:int, batch_size:int)->int:
+def _equal_epochs(size, largest, epochs, batch_size):
     "Epochs that give a sample as many steps as the largest one."
     def steps(n): return max(1, n // min(batch_size, n))
     return round(epochs * steps(largest) / steps(size))
 
-def _sample_cell(
-    m:Material,
-    size:int, # captions in the sample
-    largest:int, # captions in the largest sample
-    seed:int, # of the sample and of the prompts
-    equal_steps:bool, # as in `fig7`
-)->Cell:
+def _sample_cell(m, size, largest, seed, equal_steps): # captions of the sample, and of the largest
     "Scores of the test pictures by prompts from a sample."
     study, templates = m.study, template_sentences(m.classes)
-    every = m.train + templates
-    drawn = draw(len(m.train), size, seed)
-    rows = torch.cat([drawn, torch.ones(len(templates), dtype=torch.bool)]).nonzero()[:, 0]
+    every, always = m.train + templates, torch.ones(len(templates), dtype=torch.bool)
+    rows = torch.cat([draw(len(m.train), size, seed), always]).nonzero()[:, 0]
     epochs, ending = m.recipe.epochs, '-steps' if equal_steps else ''
     if equal_steps:
         most = largest + len(templates)
