@@ -92,7 +92,8 @@ def _learned_cells(m, train, texts, test, seed): # pictures, and as many sentenc
     if 'lr' not in study.clip.recommended: settings['lr'] = 2e-3
     name = f'texts-{m.name}-seed{seed}'
     prompts = m.prompts(seed, name, train=texts, classes=test.classes, **settings)
-    model = CoOp(study.clip, test.classes, run.n_ctx, tau_image=run.tau_image, local=True, seed=seed)
+    how = {'n_ctx': run.n_ctx, 'tau_image': run.tau_image, 'local': True, 'seed': seed}
+    model = CoOp(study.clip, test.classes, **how)
     source = files_digest(train) + data_digest(train)
     path = study.path('prompts', f'pictures-{m.name}-seed{seed}', study.about(model, source))
     def learn():

@@ -56,11 +56,12 @@ def _check_words(state, clip, classes): # as of `prompt_tensors`; a `ClassSet`
         f'words of the prompts are {tuple(held.shape)}, not {tuple(words.shape)}: '
         f'they are of other classes, or of another CLIP than {clip.name}')
     same = (held - words).norm(dim=-1) < .01*words.norm(dim=-1)     # in half precision
-    if not same[0, 0]: raise ValueError(f'the prompts were learned on another CLIP than {clip.name}')
+    if not same[0, 0]:
+        raise ValueError(f'the prompts were learned on another CLIP than {clip.name}')
     wrong = ~(same | (tokens == 0).cpu()).all(1)
     if wrong.any(): raise ValueError(
-        f'the prompts have other words in the place of {classes.names[int(wrong.int().argmax())]!r}: '
-        'give the names as they stood in the prompts')
+        'give the names as they stood in the prompts, which have other words in the place of '
+        f'{classes.names[int(wrong.int().argmax())]!r}')
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-027
 def import_checkpoint(
@@ -77,6 +78,7 @@ def import_checkpoint(
     not_learned = torch.tensor(3.)
     temperature, sharpness = (state.get(n, not_learned) for n in ('temperature', 'spatial_T'))
     if temperature != 3: settings['scale'] = temperature.exp().item()
-    if sharpness != 3: settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/sharpness.exp().item())
+    if sharpness != 3:
+        settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/sharpness.exp().item())
     model = TaIDPT(clip, classes, **settings)
     return with_contexts(model, ctx, state['ctx_double'], model.recipe_for(None))

@@ -56,7 +56,7 @@ def reproduce(
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     measure(study, **kwargs)
     written = study.folder/('fig7-steps' if kwargs.get('equal_steps') else what)
-    if what not in ('table1', 'table2'):                    # of one data set: another leaves it alone
+    if what not in ('table1', 'table2'):        # of one data set: another leaves the copy alone
         for ending in ('.md', '.json'):
             copied = f'{written}-{kwargs.get("name", "voc2007")}{ending}'
             shutil.copyfile(f'{written}{ending}', copied)

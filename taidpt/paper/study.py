@@ -158,7 +158,7 @@ class Study:
             'clip': feature_recipe(model.clip, (False, True)),
             'source': source}
 
-    def path(self, kind:str, name:str, about:dict)->Path|None: # 'prompts' or 'scores'; its beginning
+    def path(self, kind:str, name:str, about:dict)->Path|None: # kind: 'prompts' or 'scores'
         "The file of a run; None without a source, or for a class of a notebook: it is not stored."
         if not about['code'] or not about['source'][0]: return None
         return self.folder/kind/f'{name}-{digest([json.dumps(about)])}.safetensors'
