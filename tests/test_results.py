@@ -1,7 +1,6 @@
 """A result is what its inputs, its model and its code make of it, and it is there whole or not at
 all."""
 import errno
-import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -24,8 +23,8 @@ from taidpt.clip import reference_photos
 from taidpt.baselines import concepts
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos
 from taidpt.metrics import Measured
-from taidpt.paper.family import Comparison, compare, keep_results, own_method, read_results
-from taidpt.paper.study import Study
+from taidpt.paper.family import Method, compare_family, family_cells, own_method, read_results
+from taidpt.paper.study import Study, compare
 
 PETS = ClassSet('pets', ['cat', 'dog'])
 PHOTOS = reference_photos()[:4]
@@ -55,142 +54,86 @@ class Sums(Predictor):
 
 # Cells
 
+def scores_of(study, photos, train, kind) -> torch.Tensor:
+    [cell] = family_cells(study, photos, train, {'Mine': Method(kind, relative=False)})['Mine']
+    return cell.both
+
+
 def test_a_cell_is_of_what_was_learned(tmp_path):
     "Equal settings, other labels: other scores"
     study = Study(clip(), tmp_path)
     every = [texts([1, 0], [0, 1], [1, 0], [1, 1]), texts([0, 1], [1, 0], [0, 1], [1, 0])]
     for train in every:
         model = Sums(clip(), PETS).fit(train, features=study.sentence_features(TEXTS))
+        expected = model.predict(PHOTOS, progress=False)
         cell = study.cell('sums', photos(), model)
-        assert torch.allclose(cell.both, model.predict(PHOTOS, progress=False), atol=.02)
-        [kept] = Comparison(study, photos(), train, members={'Sums': new_sums}).scores('Sums')
-        assert torch.allclose(kept, cell.both, atol=.02)
+        assert torch.allclose(cell.both, expected, atol=.02)
+        assert torch.allclose(scores_of(study, photos(), train, Sums), expected, atol=.02)
 
 
-def new_sums(clip, classes, seed): return Sums(clip, classes)
+def test_scores_that_are_no_number(tmp_path):
+    "Are an error, and no picture that could not be read"
+    class Lost(Sums):
+        def branches(self, f, F): return [s*torch.nan for s in super().branches(f, F)]
+    with pytest.raises(ValueError, match='Lost gives NaN'):
+        scores_of(Study(clip(), tmp_path), photos(), texts([1, 0], [0, 1], [1, 0], [1, 1]), Lost)
 
 
 def test_a_row_says_its_limit(tmp_path):
-    "So that a quick look is not taken for the whole"
+    "So that a quick look is not taken for the whole; rows of both are kept"
     out = tmp_path/'results.csv'
-    for limit in (36, 30):
-        compare(clip(), only='zero-shot CLIP', limit=limit, seeds=1, out=out, progress=False)
-    told = {row.n_photos: row.captions for row in read_results(out)}
+    for limit in (36, 30, 36):
+        how = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': 1}
+        frame = compare_family(clip(), out=out, progress=False, **how)
+        assert list(frame['method']) == ['zero-shot CLIP', 'zero-shot CLIP, relative']
+    rows = read_results(out)
+    told = {row.n_photos: row.captions for row in rows.itertuples()}
     assert told == {36: 'COCO val2017, the first 36', 30: 'COCO val2017, the first 30'}
+    assert len(rows) == 4
 
 
-def test_a_cell_needs_a_source(tmp_path):
-    model = Sums(clip(), PETS)
-    with pytest.raises(ValueError, match="cell 'mine': give a hash of what Sums learns from"):
-        Study(clip(), tmp_path).cell('mine', photos(), model, lambda: model)
+def test_models_are_compared():
+    "Ready ones and cells, over one of them"
+    one, other = (ZeroShotCLIP(clip(), PETS, [t]) for t in ('a {}.', 'no {}.'))
+    frame = compare({'one': one, 'other': other}, photos(), over='one').set_index('method')
+    measured = [
+        Measured(photos().labels, model.predict(PHOTOS, progress=False)) for model in (one, other)]
+    gain = measured[1].gain(measured[0])
+    assert frame.loc['other', ['gain', 'gain_low', 'gain_high']].tolist() == pytest.approx([*gain])
+    assert frame.loc['one', 'mAP'] == pytest.approx(measured[0].map().value)
 
 
 # Methods of your own
 
 MINE = '''
-import torch
+import torch, rows_beside
 from taidpt.predict import Predictor
-class {name}(Predictor):
+class Mine(Predictor):
     def embeddings(self):
         return (torch.eye({dim})[[{rows}]],)*2
 '''
 
 
-def write_method(path: Path, name: str, rows: str) -> str:
-    path.write_text(MINE.format(name=name, rows=rows, dim=clip().dim))
-    return f'{path}:{name}'
-
-
-def test_a_method_is_its_code(tmp_path):
-    "Two files of one name and one class have two cells"
+def test_a_method_is_its_file(tmp_path):
+    "Two files of one name and one class have two cells; a file may import what is beside it"
     study = Study(clip(), tmp_path/'out')
     every = texts([1, 0], [0, 1], [1, 0], [1, 1])
     for folder, rows in (('a', '0, 1'), ('b', '5, 9')):
         (tmp_path/folder).mkdir()
-        kind = own_method(write_method(tmp_path/folder/'mine.py', 'Mine', rows))
-        members = {'Mine': lambda clip, classes, seed, kind=kind: kind(clip, classes)}
-        [kept] = Comparison(study, photos(), every, members=members).scores('Mine')
+        (tmp_path/folder/'rows_beside.py').write_text('')
+        path = tmp_path/folder/'mine.py'
+        path.write_text(MINE.format(rows=rows, dim=clip().dim))
+        kind = own_method(f'{path}:Mine')
         expected = kind(clip(), PETS).predict(PHOTOS, progress=False)
-        assert torch.allclose(kept, expected, atol=.02)
+        assert torch.allclose(scores_of(study, photos(), every, kind), expected, atol=.02)
+    assert len(list((tmp_path/'out'/'scores').iterdir())) == 2
 
 
-def test_a_method_takes_no_name_of_the_family(tmp_path):
-    kind = own_method(write_method(tmp_path/'mine.py', 'TaI', '0, 1'))
-    with pytest.raises(ValueError, match='TaI is the name of a method of the family'):
-        compare(
-            clip(), classes=['cat', 'dog'], member=kind, out=tmp_path/'results.csv',
-            progress=False,
-        )
-    assert not (tmp_path/'results.csv').exists()
-
-
-def test_a_method_is_run_from_its_file_alone(tmp_path, monkeypatch):
-    "What else is in the folder is not run, unless the file imports it"
-    (tmp_path/'stranger.py').write_text('raise SystemExit("run")')
-    (tmp_path/'mine.py').write_text('')
-    monkeypatch.chdir(tmp_path)
-    before = list(sys.path)
-    for member in ('mine.py:Mine', 'stranger:Mine', 'gone.py:Mine', 'mine'):
-        with pytest.raises(ValueError, match=r'write FILE\.py:CLASS'): own_method(member)
-    assert sys.path == before
-
-
-def test_a_file_imports_what_is_beside_it(tmp_path):
-    "Its own folder's module, not that of the method before; and no file replaces Python's modules"
-    before = list(sys.path)
-    for folder in ('a', 'b'):
-        (tmp_path/folder).mkdir()
-        (tmp_path/folder/'beside_mine.py').write_text(f'NAME = {folder!r}')
-        (tmp_path/folder/'colorsys.py').write_text('raise SystemExit("run")')
-        (tmp_path/folder/'mine.py').write_text(
-            'import beside_mine, colorsys\nclass Mine: name = beside_mine.NAME')
-        assert own_method(f'{tmp_path/folder}/mine.py:Mine').name == folder
-    assert sys.path == before
-
-
-@pytest.mark.parametrize(('text', 'told'), [
-    ('x = 1\ndef oops(:', r'mine\.py, line 2: invalid syntax'),
-    ('\n\nimport nosuchpackage', r"mine\.py, line 3: ModuleNotFoundError: .*'nosuchpackage'"),
-    ('import torn_beside', r'torn_beside\.py, line 1: ')])
-def test_a_file_that_cannot_be_run_is_named_with_its_line(tmp_path, text, told):
-    (tmp_path/'torn_beside.py').write_text('1 +')
+@pytest.mark.parametrize(('text', 'error'), [
+    ('x = 1\ndef oops(:', SyntaxError), ('\n\nimport nosuchpackage', ModuleNotFoundError)])
+def test_a_file_raises_its_own_error(tmp_path, text, error):
     (tmp_path/'mine.py').write_text(text)
-    with pytest.raises(ValueError, match=told): own_method(f'{tmp_path}/mine.py:Mine')
-
-
-def test_a_changed_module_beside_a_method_is_another_cell(tmp_path):
-    (tmp_path/'mine.py').write_text(
-        'import torch\nimport rows_beside\nfrom taidpt.predict import Predictor\n'
-        'class Mine(Predictor):\n'
-        '    def embeddings(self):\n'
-        '        return (torch.eye(self.clip.dim)[rows_beside.ROWS],)*2\n')
-    study = Study(clip(), tmp_path/'out')
-    every = texts([1, 0], [0, 1], [1, 0], [1, 1])
-    for rows in ([0, 1], [5, 19]):
-        (tmp_path/'rows_beside.py').write_text(f'ROWS = {rows}')
-        kind = own_method(f'{tmp_path}/mine.py:Mine')
-        members = {'Mine': lambda clip, classes, seed, kind=kind: kind(clip, classes)}
-        [kept] = Comparison(study, photos(), every, members=members).scores('Mine')
-        expected = kind(clip(), PETS).predict(PHOTOS, progress=False)
-        assert torch.allclose(kept, expected, atol=.02)
-
-
-# Rows of results
-
-def test_rows_of_two_folders_of_one_name(tmp_path):
-    "Same names, classes and labels, other pictures: two rows a method"
-    path = tmp_path/'results.csv'
-    study = Study(clip(), tmp_path)
-    rows = []
-    for folder, first in (('a', 0), ('b', 2)):
-        (tmp_path/folder/'photos').mkdir(parents=True)
-        files = [tmp_path/folder/'photos'/f'{i}.jpg' for i in range(2)]
-        for file, photo in zip(files, PHOTOS[first:]): file.write_bytes(photo.read_bytes())
-        found = Comparison(study, photos(files), texts([1, 0], [0, 1], [1, 0], [1, 1]))
-        rows.append(found.row('zero-shot CLIP', False, 'photos', 'pets', 'few'))
-        keep_results(path, rows[-1:])
-    assert len(read_results(path)) == 2
-    assert len(keep_results(path, rows)) == 2
+    with pytest.raises(error): own_method(f'{tmp_path}/mine.py:Mine')
 
 
 # Files of scores and labels

@@ -123,7 +123,7 @@ def zero_shot(scene):
     found, test = {}, scene.test
     for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
         model = ZeroShotCLIP(scene.study.clip, test.classes, local=local)
-        cell = scene.study.cell(f'zero-shot-{local}', test, model)
+        cell = scene.study.cell(f'zero-shot-{local}', test, model, source='no training')
         found |= scene.measured(0, {name: [cell.both]})
     return found
 

@@ -14,26 +14,20 @@ from functools import partial
 import numpy as np
 
 from ..baselines.coop import CoOp
-from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..datasets.labelled import LabeledPictures
-from ..learner import TaIDPT
 from ..losses import ranking_loss
 from ..metrics import Measured
+from .pictures import scene
 from taidpt.paper.study import (
-    Cell, Material, Study, data_digest, draw, labels_digest, measured, scene, scores_both, together,
-    write_table,
+    Material, Study, data_digest, draw, files_digest, measured, together, write_table,
 )
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-007
-def _each(setting:str, *values)->dict: # name of a value -> settings
-    return {str(value): {setting: value} for value in values}
-
-def _margin(m:float)->dict: # settings
-    return {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
+def _each(setting, *values): return {str(value): {setting: value} for value in values}
+def _margin(m): return {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
 
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
@@ -46,58 +40,42 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _with_tau(model:TaIDPT, tau_image:float)->TaIDPT:
-    "A model with the same prompts and another temperature on pictures."
-    other = copy.copy(model)
-    other.tau_image = tau_image
-    return other
-
-def _variant_cell(
-    m:Material,
-    seed:int, # of the prompts
-    name:str='unchanged', # of the variant
-    **settings, # of `TaIDPT`, where they are changed
-)->Cell:
+def _variant_cell(m, seed, name='unchanged', **settings): # a `Material`; of `TaIDPT`, if changed
     "Scores of the test pictures by TaI-DPT, unchanged or with changed settings."
-    if not settings: prompts = m.prompts(seed)
-    elif settings.keys() == {'tau_image'}:
-        tau = settings['tau_image']
-        model, learn, source = m.prompts(seed)
-        prompts = _with_tau(model, tau), lambda: _with_tau(learn(), tau), source
-    else:
-        prompts = m.prompts(seed, f'ablations-{m.name}-{name}-seed{seed}', **settings)
-    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, *prompts)
+    tau = settings.pop('tau_image', None)
+    what = f'ablations-{m.name}-{name}-seed{seed}' if settings else ''
+    model, learn, source = m.prompts(seed, what, **settings)
+    def softened():
+        other = copy.copy(learn())
+        if tau: other.tau_image = tau
+        return other
+    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, softened, source)
 
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
-def _standard(m:Material)->dict: # setting -> value
-    "What an unchanged run has, the CLIP's recommendations included."
-    return asdict(m.recipe) | {'loss': 'ranking', 'n_ctx': m.run.n_ctx}
-
-def _setting_results(m:Material, group:str)->dict[tuple, Measured]: # by group and value
+def _setting_results(m, group): # -> (group, value) -> `Measured`
     "mAP for each value of one setting."
-    found, standard = {}, _standard(m)
+    found = {}
+    standard = asdict(m.recipe) | {'loss': 'ranking', 'n_ctx': m.run.n_ctx}     # unchanged
     for value, settings in _ABLATIONS[group].items():
         changed = {name: x for name, x in settings.items() if standard.get(name) != x}
         name = f'{group}={value}'.replace(' ', '-') if changed else 'unchanged'
         if not changed: value += ' (unchanged)'
         cells = [_variant_cell(m, seed, name, **changed) for seed in m.study.seeds]
-        found[group, value] = measured(m.test, scores_both(cells))
+        found[group, value] = measured(m.test, [cell.both for cell in cells])
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
-def _branch_results(m:Material)->dict[tuple, list]: # by group and weight
+def _branch_results(m): # -> (group, weight) -> mAP of each seed
     "mAP over the weight of the local branch."
-    cells = [_variant_cell(m, seed) for seed in m.study.seeds]
-    found = {}
+    cells, found = [_variant_cell(m, seed) for seed in m.study.seeds], {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
-        name = f'local weight {weight}'
-        if weight == .5: name += ' (unchanged)'
+        name = f'local weight {weight}' + (' (unchanged)' if weight == .5 else '')
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
         found['branches', name] = measured(m.test, scores).each
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
-def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # by group and CLIP
+def _clip_results(m, clips): # -> (group, CLIP) -> mAP of each seed
     "mAP of the unchanged settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
@@ -107,82 +85,45 @@ def _clip_results(m:Material, clips:Sequence[FrozenCLIP])->dict[tuple, list]: # 
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
-def _sentences_naming(m:Material, classes:ClassSet, n:int)->LabeledTexts:
-    "Sentences that name some of the classes, n at most, with the labels of these classes."
-    columns = [m.classes.index(name) for name in classes.names]
-    naming = m.train[m.train.labels[:, columns].any(1)]
-    some = naming[draw(len(naming), n)]
-    return LabeledTexts(some.texts, some.labels[:, columns], classes)
-
-# %% ../../nbs/paper/ablations.ipynb #886c9e9f
-def _sentence_cell(
-    m:Material,
-    test:LabeledPictures, # to be scored
-    texts:LabeledTexts, # to learn from
-    seed:int, # of the prompts
-)->Cell:
-    "Scores of TaI-DPT with the settings of CoOp."
+def _learned_cells(m, train, texts, test, seed): # pictures, and as many sentences, to learn from
+    "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
+    study, run, group = m.study, m.run, f'texts-pictures.{m.name}'
     settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
-    if 'lr' not in m.study.clip.recommended: settings['lr'] = 2e-3
-    prompts = m.prompts(
-        seed, f'texts-{m.name}-seed{seed}',
-        train=texts,
-        classes=test.classes,
-        **settings)
-    return m.study.cell(f'texts-pictures.{m.name}.texts.seed{seed}', test, *prompts)
-
-# %% ../../nbs/paper/ablations.ipynb #bce0af49
-def _picture_cell(
-    m:Material,
-    test:LabeledPictures, # to be scored
-    train:LabeledPictures, # to learn from
-    seed:int, # of the prompts
-)->Cell:
-    "Scores of CoOp with both branches."
-    study, run = m.study, m.run
-    model = CoOp(study.clip, test.classes, n_ctx=run.n_ctx, tau_image=run.tau_image,
-                 local=True, seed=seed)
-    source = labels_digest(train)
-    path = study.path('prompts', f'pictures-{m.name}-seed{seed}', model, source)
-
+    if 'lr' not in study.clip.recommended: settings['lr'] = 2e-3
+    name = f'texts-{m.name}-seed{seed}'
+    prompts = m.prompts(seed, name, train=texts, classes=test.classes, **settings)
+    how = {'n_ctx': run.n_ctx, 'tau_image': run.tau_image, 'local': True, 'seed': seed}
+    model = CoOp(study.clip, test.classes, **how)
+    source = files_digest(train) + data_digest(train)
+    path = study.path('prompts', f'pictures-{m.name}-seed{seed}', study.about(model, source))
     def learn():
-        features = study.features(train)
-        return model.fit(features, train.labels, checkpoint=path, progress=study.progress)
-    name = f'texts-pictures.{m.name}.pictures.seed{seed}'
-    return study.cell(name, test, model, learn, source)
+        seen = study.features(train)
+        return model.fit(seen, train.labels, checkpoint=path, progress=study.progress)
+    return (study.cell(f'{group}.texts.seed{seed}', test, *prompts),
+            study.cell(f'{group}.pictures.seed{seed}', test, model, learn, source))
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
-def _texts_or_pictures(m:Material)->dict[tuple, list]: # by group and what was learned from
+def _texts_or_pictures(m): # -> (group, what was learned from) -> mAP of each seed
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
     study, seen = m.study, scene(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
-    texts = _sentences_naming(m, test.classes, len(pictures))
+    columns = [m.classes.index(name) for name in test.classes.names]
+    naming = m.train[m.train.labels[:, columns].any(1)]
+    some = naming[draw(len(naming), len(pictures))]
+    texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
     zero_shot = ZeroShotCLIP(study.clip, test.classes)
-    zero = study.cell(f'texts-pictures.{m.name}.zero-shot', test, zero_shot)
-    from_texts = [_sentence_cell(m, test, texts, seed) for seed in study.seeds]
-    from_pictures = [_picture_cell(m, test, pictures, seed) for seed in study.seeds]
+    name = f'texts-pictures.{m.name}.zero-shot'
+    zero = study.cell(name, test, zero_shot, source='no training')
+    both = [_learned_cells(m, pictures, texts, test, seed) for seed in study.seeds]
+    from_texts, from_pictures = zip(*both)
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
-        f'TaI-DPT, {len(texts)} sentences': scores_both(from_texts),
-        f'CoOp-DPT, {len(pictures)} pictures': scores_both(from_pictures)}
+        f'TaI-DPT, {len(texts)} sentences': [cell.both for cell in from_texts],
+        f'CoOp-DPT, {len(pictures)} pictures': [cell.both for cell in from_pictures]}
     for weight in (.2, .4, .5, .6, .8):
         name = f'both, weight {weight:g} for pictures'
         scores[name] = together(from_pictures, from_texts, weight)
     return {('texts, pictures', what): measured(test, runs).each for what, runs in scores.items()}
-
-# %% ../../nbs/paper/ablations.ipynb #ablations-025
-def _groups(clips:Sequence[FrozenCLIP], names:Sequence[str]|None)->dict: # name -> function of m
-    "The groups to measure: all, or some by name; `ValueError` for other names."
-    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
-    known |= {
-        'branches': _branch_results,
-        'texts, pictures': _texts_or_pictures,
-        'CLIP': partial(_clip_results, clips=clips)}
-    if names is None: return known
-    for name in names:
-        if name not in known:
-            raise ValueError(f'{name!r} is no group of ablations; there are {", ".join(known)}')
-    return {name: known[name] for name in names}
 
 # %% ../../nbs/paper/ablations.ipynb #889cfc38
 def ablations(
@@ -192,13 +133,18 @@ def ablations(
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
     "Ablations of one setting at a time. Writes ablations.md and JSON."
-    chosen = _groups(clips, groups)
+    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
+    known |= {
+        'branches': _branch_results,
+        'texts, pictures': _texts_or_pictures,
+        'CLIP': partial(_clip_results, clips=clips)}
     m, found = Material(study, name), {}
-    for measure in chosen.values(): found |= measure(m)
+    chosen = list(known) if groups is None else groups
+    for group in chosen: found |= known[group](m)
     notes = m.notes(found.values())
     if 'CLIP' in chosen and not clips:
         notes.insert(0, 'No other CLIP was named, so there is one row of them.')
-    data = {name: data_digest(m.test, m.train)}
+    data = {name: f'{data_digest(m.test)} {data_digest(m.train)}'}
     write_table(study, 'ablations', f'Ablations on {name}', data, ['ablation', 'value'], found,
                 notes=notes)
     return found

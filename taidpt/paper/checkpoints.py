@@ -6,17 +6,14 @@
 __all__ = ['prompt_tensors', 'import_checkpoint']
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-002
-import os, pickle, pickletools, re, struct, warnings, zipfile
 from pathlib import Path
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
-from ..encoders.weights import without_warnings
-from ..files import at_home, check_numbers
+from ..files import reading
 from ..learner import TaIDPT, with_contexts
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
@@ -25,235 +22,48 @@ class _Ignored:
     def __init__(self, *args): pass
     def __setstate__(self, state): pass
 
-_STAND_INS = {                               # name in the file -> its replacement
-    'torch.optim.lr_scheduler.CosineAnnealingLR': _Ignored,
-    'torch.optim.sgd.SGD': _Ignored,
-    'collections.defaultdict': lambda *args: {},            # to be filled by the reader
-    'builtins.dict': _Ignored,              # what a `defaultdict` makes; it makes nothing here
-    'numpy.dtype': _Ignored,
-    'numpy.core.multiarray.scalar': _Ignored,
-    'numpy._core.multiarray.scalar': _Ignored,
-}
+_STAND_INS = dict.fromkeys((                # name in the file -> its replacement
+    'torch.optim.lr_scheduler.CosineAnnealingLR', 'torch.optim.sgd.SGD', 'builtins.dict',
+    'numpy.dtype', 'numpy.core.multiarray.scalar', 'numpy._core.multiarray.scalar'), _Ignored)
+_STAND_INS['collections.defaultdict'] = lambda *args: {}    # to be filled by the reader
 
-# %% ../../nbs/paper/checkpoints.ipynb #ck-011
-_ENDS = { # of an archive: bytes from its last records to its end -> where they tell of its list
-    98: ('<2Q', 40, b'PK\6\6'),
-    22: ('<2L', 12, b'PK\5\6'),
-}
-
-def _is_one_archive(path:str|Path)->bool:
-    "Whether the list of an archive's parts is its end, with nothing behind it."
-    size = os.path.getsize(path)
-    with open(path, 'rb') as file:
-        for end,(numbers, place, sign) in _ENDS.items():
-            file.seek(max(size - end, 0))
-            raw = file.read(end)
-            if raw[:4] != sign: continue
-            length, start = struct.unpack_from(numbers, raw, place)
-            return start + length + end == size and raw[-2:] == bytes(2)
-    return False
-
-def _check_archive(path:str|Path)->None:
-    "`ValueError` unless a file is an archive from end to end, and its content is not packed."
-    fault = None
-    if not _is_one_archive(path): fault = 'there is more in the file'
-    else:
-        with zipfile.ZipFile(path) as archive: parts = archive.infolist()
-        if any(part.file_size > part.compress_size for part in parts): fault = 'it is packed'
-        if sum(part.file_size for part in parts) > os.path.getsize(path):
-            fault = 'its parts overlap'
-    if fault: raise ValueError(f'an archive, but {fault}, as in no checkpoint')
-
-# %% ../../nbs/paper/checkpoints.ipynb #ck-names
-_TENSOR_NAMES = re.compile(     # that PyTorch's reader needs for tensors alone
-    r'collections OrderedDict|torch [A-Z]\w*Storage|torch Size|_codecs encode|'
-    r'torch\._utils _rebuild_(tensor_v2|parameter|sparse_tensor)|'
-    r'torch\.serialization _get_layout')
-
-def _check_names(pickled:bytes|BinaryIO)->None:
-    "Raise `UnpicklingError` for a pickle that asks for more than tensors. Nothing of it is run."
-    for instruction,name,_ in pickletools.genops(pickled):
-        if instruction.name == 'STACK_GLOBAL': name = 'a name'
-        elif instruction.name not in ('GLOBAL', 'INST'): continue
-        dotted = name.replace(' ', '.').replace('__builtin__.', 'builtins.')
-        if _TENSOR_NAMES.fullmatch(name) or dotted in _STAND_INS: continue
-        raise pickle.UnpicklingError(f'GLOBAL {dotted}')
-
-def _check_content(path:str|Path)->None:
-    "Check what a file would take and ask for. Raises `ValueError` or `UnpicklingError`."
-    with open(path, 'rb') as file:
-        if file.read(4) == b'PK\3\4':                      # PyTorch's sign of an archive
-            _check_archive(path)
-            with zipfile.ZipFile(file) as archive:
-                for part in archive.infolist():
-                    if part.filename.lower().endswith('.pkl'): _check_names(archive.read(part))
-            return
-        file.seek(0)
-        for _ in range(5):                                  # as older versions of PyTorch write
-            _check_names(file)
-            if not file.peek(1): break
-
-# %% ../../nbs/paper/checkpoints.ipynb #ck-read
-def _read_checkpoint(path:str|Path)->dict: # with empty objects in place of what is no tensor
-    "A checkpoint without its code. `FileNotFoundError`; `ValueError` for files of another kind."
-    path = at_home(path)
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path}: there is no such file')
-    allowed = [(thing, name) for name,thing in _STAND_INS.items()]
-    try:
-        _check_content(path)
-        with without_warnings(), torch.serialization.safe_globals(allowed): # one at a time
-            return torch.load(path, map_location='cpu', weights_only=True)
-    except pickle.UnpicklingError as e:
-        asked = re.search(r'GLOBAL (\S+\.\S+)', str(e))
-        what = f'wants to load {asked[1]}' if asked else 'holds more than tensors'
-        raise ValueError(f'{path} {what}, which the published code does not keep: '
-                         'it is refused, and nothing of it was run.') from None
-    except Exception as e:  # noqa: BLE001
-        what = str(e).partition('\n')[0] or type(e).__name__
-        if 'weights_only' in what: what = 'it is a program'     # and not to be run, as PyTorch says
-        raise ValueError(f'{path} is no checkpoint that PyTorch can read: {what}') from None
-
-# %% ../../nbs/paper/checkpoints.ipynb #53381f3b
-_TENSORS = ('ctx', 'ctx_double', 'token_prefix', 'token_suffix', 'temperature', 'spatial_T')
-
-def _is_plain(t:object)->bool:
-    "Whether something is a tensor that holds its real numbers one by one."
-    if not isinstance(t, Tensor) or t.layout != torch.strided: return False
-    return not (t.is_quantized or t.is_complex())
-
-def _plain_tensors(held:dict, path:str|Path)->dict[str, Tensor]: # name -> float32
-    "The tensors that we know by name; `ValueError` for one that is larger than its file."
-    state = {}
-    for name in _TENSORS:
-        t = held.get(name)
-        if not _is_plain(t): continue
-        if t.nbytes > t.untyped_storage().nbytes():
-            raise ValueError(f'{path}: {name} has {t.numel():,} numbers, '
-                             'and the file holds fewer.')
-        state[name] = t.float()
-    return state
-
-# %% ../../nbs/paper/checkpoints.ipynb #ck-017
 def prompt_tensors(
     path:str|Path, # of the published code, e.g. prompt_learner/model-best.pth.tar
 )->dict[str, Tensor]: # name in the published code -> float32
-    "The tensors of TaI-DPT's prompts. `ValueError` if they are of another method, or not finite."
-    held = _read_checkpoint(path)
-    if isinstance(held, dict): held = held.get('state_dict', held)
-    if not isinstance(held, dict): held = {}
-    state = _plain_tensors(held, path)
-    if not {'ctx', 'ctx_double'} <= state.keys():
-        what = 'of DualCoOp' if 'ctx_neg' in held else 'of another kind, or none'
-        raise ValueError(f'{path} holds prompts {what}; read are those of TaI-DPT, '
-                         'which have a ctx and a ctx_double.')
-    ctx = state['ctx']
-    if ctx.shape != state['ctx_double'].shape or ctx.ndim not in (2, 3) or not ctx.numel():
-        raise ValueError(f'ctx and ctx_double in {path} must both be M × W or C × M × W.')
-    not_empty = {name: t for name,t in state.items() if t.numel()}
-    check_numbers(not_empty, path)
-    return state
+    "The tensors of TaI-DPT's prompts. `ValueError` for a file of another kind, or with NaN."
+    allowed = [(thing, name) for name, thing in _STAND_INS.items()]
+    with reading(path), torch.serialization.safe_globals(allowed):
+        held = torch.load(path, map_location='cpu', weights_only=True)
+        held = held.get('state_dict', held)
+        state = {name: t.float() for name, t in held.items() if isinstance(t, Tensor)}
+        if not {'ctx', 'ctx_double'} <= state.keys():
+            raise ValueError('the prompts are not those of TaI-DPT, with a ctx and a ctx_double')
+        if state['ctx'].shape != state['ctx_double'].shape:
+            raise ValueError('ctx and ctx_double must both be M × W or C × M × W')
+        for name, t in state.items():
+            if not t.isfinite().all(): raise ValueError(f'{name} holds NaN or infinity')
+        return state
 
 # %% ../../nbs/paper/checkpoints.ipynb #87f9c9ac
-def _shape_misfit(
-    state:dict[str, Tensor], # as of `prompt_tensors`
-    clip:FrozenCLIP,
-    classes:ClassSet, # C classes
-    path:str|Path, # of the checkpoint
-)->str|None: # what to tell the user, or None
-    "Whether the prompts are for as many classes as these, and as wide as the CLIP's."
-    ctx = state['ctx']
-    if ctx.shape[-1] != clip.width:
-        return (f'The contexts in {path} have {ctx.shape[-1]} numbers a word, those of '
-                f'{clip.name or "this CLIP"} have {clip.width}: name the CLIP that they were '
-                'learned on.')
-    of_each_class = [ctx] if ctx.ndim == 3 else []
-    for part in ('token_prefix', 'token_suffix'):
-        if part in state and state[part].ndim: of_each_class.append(state[part])
-    for t in of_each_class:
-        if len(t) != len(classes):
-            return (f'The prompts in {path} are for {len(t)} classes, and {classes.name} has '
-                    f'{len(classes)}: name the classes they are for.')
-    return None
-
-# %% ../../nbs/paper/checkpoints.ipynb #c8ef2884
-def _are_whole(words:Tensor, least:int, width:int)->bool: # C × S × W
-    "Whether word vectors have this width, and enough of them for a prompt."
-    return words.ndim == 3 and words.shape[1] >= least and words.shape[2] == width
-
-def _same(a:Tensor, b:Tensor)->Tensor: # … × W -> …, bool
-    "Which word vectors are the same to half precision."
-    return (a - b).norm(dim=-1) < 0.01 * b.norm(dim=-1)
-
-def _word_misfit(
-    prefix:Tensor, # C × S × W, token_prefix
-    suffix:Tensor, # C × S × W, token_suffix
-    length:int, # of a whole suffix
-    clip:FrozenCLIP,
-    path:str|Path, # of the checkpoint
-)->str|None: # what to tell the user, or None
-    "Whether the word vectors are those of whole prompts and of this CLIP."
-    if not (_are_whole(prefix, 1, clip.width) and _are_whole(suffix, length, clip.width)):
-        return f'Word vectors in {path} must hold whole prompts, C × S × {clip.width}.'
-    sot = clip.tokenize('')[0, 0]
-    if not _same(prefix[0, 0], clip.text.token_embedding.weight[sot].float().cpu()):
-        return (f'The prompts in {path} were learned on another CLIP than '
-                f'{clip.name or "this CLIP"}: its word vectors differ.')
-    return None
-
-# %% ../../nbs/paper/checkpoints.ipynb #d1d44969
-def _name_misfit(
-    suffix:Tensor, # C × S or more × W, token_suffix
-    ids:Tensor, # C × S, tokens after the context
-    eot:Tensor, # C, where they end
-    clip:FrozenCLIP,
-    classes:ClassSet, # C classes
-    path:str|Path, # of the checkpoint
-)->str|None: # what to tell the user, or None
-    "Whether the word vectors spell these classes in this order."
-    length = ids.shape[1]
-    words = clip.text.token_embedding(ids).float().cpu()
-    padding = torch.arange(length) > eot.cpu()[:, None]
-    fits = (_same(suffix[:, :length], words) | padding).all(1)
-    if fits.all(): return None
-    odd = (~fits).nonzero().flatten().tolist()
-    some = ', '.join(f'{classes.names[c]!r} (class {c + 1})' for c in odd[:5])
-    if len(odd) > 5: some += ' and more'
-    return (f'The prompts in {path} are for other classes, or in another order: it has other words '
-            f'in the place of {some}. Give the names as they stood in the prompts.')
-
-# %% ../../nbs/paper/checkpoints.ipynb #ck-020
-def _check_fit(state:dict[str, Tensor], clip:FrozenCLIP, classes:ClassSet, path:str|Path)->None:
+def _check_words(state, clip, classes): # as of `prompt_tensors`; a `ClassSet`
     "`ValueError` for prompts of another CLIP, other classes, or another order of them."
-    misfit = _shape_misfit(state, clip, classes, path)
-    has_words = {'token_prefix', 'token_suffix'} <= state.keys()
-    if has_words and not misfit:
-        prefix = state['token_prefix']
-        suffix = state['token_suffix']
-        ids, eot, *_ = clip.prompt_rows(classes.names, state['ctx'].shape[-2])
-        misfit = (_word_misfit(prefix, suffix, ids.shape[1], clip, path) or
-                  _name_misfit(suffix, ids, eot, clip, classes, path))
-    if misfit: raise ValueError(misfit)
-    if not has_words:
-        warnings.warn(f'{path} has no word vectors of the class names: whether the CLIP and the '
-                      'order of the classes fit cannot be told.', stacklevel=3)
+    M = state['ctx'].shape[-2]
+    tokens = clip.tokenize([f'{"X "*M}{name}.' for name in classes.names])
+    tokens = torch.cat([tokens[:, :1], tokens[:, 1 + M:]], 1)       # without the context
+    with torch.no_grad(): words = clip.text.token_embedding(tokens.to(clip.device)).float().cpu()
+    held = torch.cat([state['token_prefix'], state['token_suffix']], 1)
+    if held.shape != words.shape: raise ValueError(
+        f'words of the prompts are {tuple(held.shape)}, not {tuple(words.shape)}: '
+        f'they are of other classes, or of another CLIP than {clip.name}')
+    same = (held - words).norm(dim=-1) < .01*words.norm(dim=-1)     # in half precision
+    if not same[0, 0]:
+        raise ValueError(f'the prompts were learned on another CLIP than {clip.name}')
+    wrong = ~(same | (tokens == 0).cpu()).all(1)
+    if wrong.any(): raise ValueError(
+        'give the names as they stood in the prompts, which have other words in the place of '
+        f'{classes.names[int(wrong.int().argmax())]!r}')
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-027
-def _settings_in(state:dict[str, Tensor], path:str|Path)->dict: # of `TaIDPT`
-    "The settings that a checkpoint reveals. `ValueError` for a scale out of range."
-    ctx = state['ctx']
-    settings = {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}
-    not_learned = torch.tensor(3.)
-    temperature = state.get('temperature', not_learned)
-    spatial_T = state.get('spatial_T', not_learned)
-    for t in (temperature, spatial_T):
-        if t.numel() != 1 or t.abs() > 20:
-            raise ValueError(f'temperature or spatial_T in {path} is no number between -20 and 20.')
-    if temperature != 3: settings['scale'] = temperature.exp().item()
-    if spatial_T != 3:
-        tau = (-spatial_T).exp().item()
-        settings |= {'tau_text': tau, 'tau_image': tau}
-    return settings
-
 def import_checkpoint(
     path:str|Path, # of the published code, e.g. prompt_learner/model-best.pth.tar
     clip:FrozenCLIP, # on which its prompts were learned
@@ -261,9 +71,14 @@ def import_checkpoint(
     **settings, # of `TaIDPT`; those in the checkpoint come first
 )->TaIDPT: # ready to predict
     "Prompts of the published code. `ValueError` if they do not fit CLIP or classes."
-    state = prompt_tensors(path)
-    classes = as_classset(classes)
-    _check_fit(state, clip, classes, path)
-    settings |= _settings_in(state, path)
+    state, classes = prompt_tensors(path), as_classset(classes)
+    with reading(path): _check_words(state, clip, classes)
+    ctx = state['ctx']
+    settings |= {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}
+    not_learned = torch.tensor(3.)
+    temperature, sharpness = (state.get(n, not_learned) for n in ('temperature', 'spatial_T'))
+    if temperature != 3: settings['scale'] = temperature.exp().item()
+    if sharpness != 3:
+        settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/sharpness.exp().item())
     model = TaIDPT(clip, classes, **settings)
-    return with_contexts(model, state['ctx'], state['ctx_double'], model.recipe_for(None))
+    return with_contexts(model, ctx, state['ctx_double'], model.recipe_for(None))

@@ -7,11 +7,12 @@ __all__ = ['RUNS', 'DUALCOOP', 'DUALCOOP_PART', 'DUALCOOP_WEIGHT', 'COOP_WEIGHT'
            'PUBLISHED', 'PublishedRun', 'published_settings', 'coop_epochs', 'is_published_clip']
 
 # %% ../../nbs/paper/published.ipynb #published-003
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass, replace
 
 from ..clip import FrozenCLIP
 from ..encoders.weights import Prepared
+from ..files import DATA
 
 # %% ../../nbs/paper/published.ipynb #3a29dfd4
 @dataclass(frozen=True)
@@ -97,51 +98,17 @@ def is_published_clip(clip:FrozenCLIP, method:str='TaI-DPT')->bool: # or 'DualCo
     return replace(clip.prepared, draft=prepared.draft) == prepared
 
 # %% ../../nbs/paper/published.ipynb #published-021
-def _table(
-    columns:Iterable, # of the table
-    rows:dict[str, tuple], # method -> mAP in each column, None where nothing is printed
-)->dict[tuple, float]: # (method, column) -> mAP
-    "A published table, by method and column."
-    numbers = {}
-    for method,row in rows.items():
-        for column,value in zip(columns, row):
-            if value is not None: numbers[method, column] = value
-    return numbers
+_PRINTED = json.loads((DATA/'paper'/'published.json').read_text())
 
-_TABLE1 = {
-    'zero-shot CLIP': (76.2, 47.3, 36.4),
-    'zero-shot CLIP with DPT': (77.3, 49.7, 37.4),
-    'TaI': (86.0, 61.1, 44.9),
-    'TaI-DPT': (88.3, 65.1, 46.5),
-}
-METHODS = tuple(_TABLE1)
-PUBLISHED_MAP = {(name, method): value for (method, name),value in _table(RUNS, _TABLE1).items()}
+def _table(what:str)->dict[tuple, float]: # (method, column) -> mAP
+    "A published table."
+    columns, rows = _PRINTED[what].values()
+    return {(method, column): value for method, row in rows.items()
+            for column, value in zip(columns, row) if value is not None}
+
+METHODS = tuple(_PRINTED['table1']['rows'])
+PUBLISHED_MAP = {(name, method): value for (method, name),value in _table('table1').items()}
 
 # %% ../../nbs/paper/published.ipynb #published-027
 SHARES = (.1, .2, .3, .4, .5, .6, .7, .8, .9)
-
-_TABLE2 = {
-    'LaSO': (None, 45.3, 58.1),
-    'ML-FSL': (None, 54.4, 63.6),
-    'zero-shot CLIP': (40.2,),
-    'CoOp': (None, 46.9, 55.6),
-    'Tip-Adapter': (None, 53.8, 59.7),
-    'TaI-DPT': (59.2,),
-}
-_TABLE3 = {
-    'voc2007': {
-        'SARB': (83.5, 88.6, 90.7, 91.4, 91.9, 92.2, 92.6, 92.8, 92.9, 90.7),
-        'DualCoOp': (90.3, 92.2, 92.8, 93.3, 93.6, 93.9, 94.0, 94.1, 94.2, 93.2),
-        'DualCoOp*': (91.4, 93.8, 93.8, 94.3, 94.6, 94.7, 94.8, 94.9, 94.9, 94.1),
-        'DualCoOp* + TaI-DPT': (93.3, 94.6, 94.8, 94.9, 95.1, 95.0, 95.1, 95.3, 95.5, 94.8)},
-    'coco': {
-        'SARB': (71.2, 75.0, 77.1, 78.3, 78.9, 79.6, 79.8, 80.5, 80.5, 77.9),
-        'DualCoOp': (78.7, 80.9, 81.7, 82.0, 82.5, 82.7, 82.8, 83.0, 83.1, 81.9),
-        'DualCoOp*': (81.0, 82.3, 82.9, 83.4, 83.5, 83.9, 84.0, 84.1, 84.3, 83.3),
-        'DualCoOp* + TaI-DPT': (81.5, 82.6, 83.3, 83.7, 83.9, 84.0, 84.2, 84.4, 84.5, 83.6)},
-    'nuswide': {
-        'DualCoOp*': (54.0, 56.2, 56.9, 57.4, 57.9, 57.9, 57.6, 58.2, 58.8, 57.2),
-        'DualCoOp* + TaI-DPT': (56.4, 57.9, 57.8, 58.1, 58.5, 58.8, 58.6, 59.1, 59.4, 58.3)},
-}
-PUBLISHED = {'table2': _table((0, 1, 5), _TABLE2)}
-PUBLISHED |= {f'table3_{name}': _table((*SHARES, 'mean'), rows) for name,rows in _TABLE3.items()}
+PUBLISHED = {what: _table(what) for what in _PRINTED if what != 'table1'}

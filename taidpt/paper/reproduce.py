@@ -6,65 +6,34 @@
 __all__ = ['TABLES', 'reproduce']
 
 # %% ../../nbs/paper/reproduce.ipynb #reproduce-003
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..clip import FrozenCLIP, load_clip
-from ..datasets.benchmarks import check_data
-from ..files import write_whole
 from .ablations import ablations
-from .fig6 import fig6
-from .fig7 import fig7
-from .published import RUNS, is_published_clip
+from .pictures import fig6, table2, table3
+from .published import is_published_clip
 from .study import Study
-from .table1 import table1
-from .table2 import table2
-from .table3 import table3
+from .table1 import fig7, table1
 
 # %% ../../nbs/paper/reproduce.ipynb #reproduce-005
 TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table3': table3,
           'ablations': ablations}
-
-def _several_clips(what:str, clip:FrozenCLIP|str|Sequence|None)->list: # CLIPs or their names
-    "The CLIPs of a table; `ValueError` if they are too many."
-    if not clip: clip = 'embedded'
-    clips = [clip] if isinstance(clip, FrozenCLIP | str) else list(clip)
-    most = {'table3': 2, 'ablations': len(clips)}.get(what, 1)
-    if len(clips) <= most: return clips
-    raise ValueError(
-        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
-
-def _check_sets(what:str, data:str|Path|None, asked:dict)->None: # asked: of the table's function
-    "`FileNotFoundError` if files of the data sets are missing."
-    if data is None: return
-    if asked.get('datasets'): sets = asked['datasets']
-    elif 'name' in asked: sets = [asked['name']]
-    else: sets = {'table1': list(RUNS), 'table2': ['coco']}.get(what, ['voc2007'])
-    check_data(data, sets, train=what not in ('table1', 'fig7'))
-
 _SQUEEZED = {'image_size': 448, 'crop': False}  # how DualCoOp* takes pictures
 
-def _loaded(what:str, clips:list, whole:bool)->list[FrozenCLIP]: # whole: on whole data sets
+def _loaded(what:str, clips:Sequence, whole:bool)->list[FrozenCLIP]: # whole: on whole data sets
     "CLIPs by their names; for Table 3 on whole data sets also that of DualCoOp."
     loaded = []
     for clip in clips:
         squeezed = what == 'table3' and loaded and clip != 'embedded'
-        how = _SQUEEZED if squeezed else {}
-        if isinstance(clip, str): clip = load_clip(clip, **how)
+        if isinstance(clip, str): clip = load_clip(clip, **(_SQUEEZED if squeezed else {}))
         loaded.append(clip)
     if what == 'table3' and whole and len(loaded) == 1 and is_published_clip(loaded[0]):
         loaded.append(load_clip('RN101', 'openai', **_SQUEEZED))   # DualCoOp*'s, as published
     return loaded
 
 # %% ../../nbs/paper/reproduce.ipynb #16913e1f
-_OF_ONE_SET = 'fig6', 'fig7', 'table3', 'ablations'     # tables of one data set at a time
-
-def _keep_for_set(folder:Path, written:str, name:str)->None: # file's name without ending; data set
-    "Copy a table to a file of its data set, which another data set leaves alone."
-    for ending in ('.md', '.json'):
-        content = (folder/f'{written}{ending}').read_bytes()
-        with write_whole(folder/f'{written}-{name}{ending}') as tmp: tmp.write_bytes(content)
-
 def reproduce(
     what:str, # one of `TABLES`
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
@@ -76,18 +45,19 @@ def reproduce(
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
-    """Measure a table or figure of the paper; what is finished in `out` is not measured again.
-
-    `FileNotFoundError` lists all that the data sets lack, before a CLIP is loaded by its name."""
-    if what not in TABLES: raise ValueError(f'{what!r} is none of {", ".join(TABLES)}')
-    clips = _several_clips(what, clip)
-    _check_sets(what, data, kwargs)
+    "Measure a table or figure of the paper; what is finished in `out` is not measured again."
+    measure = TABLES[what]
+    clips = [clip or 'embedded'] if clip is None or isinstance(clip, FrozenCLIP | str) else clip
+    if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
+        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
     whole = data is not None and not limit and 'dual_clip' not in kwargs
     first, *others = _loaded(what, clips, whole)
-    if others and what == 'table3': kwargs['dual_clip'] = others[0]
-    elif others: kwargs['clips'] = others
+    if others: kwargs |= {'dual_clip': others[0]} if what == 'table3' else {'clips': others}
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
-    TABLES[what](study, **kwargs)
-    written = 'fig7-steps' if kwargs.get('equal_steps') else what
-    if what in _OF_ONE_SET: _keep_for_set(study.folder, written, kwargs.get('name', 'voc2007'))
-    return (study.folder/f'{written}.md').read_text(encoding='utf-8')
+    measure(study, **kwargs)
+    written = study.folder/('fig7-steps' if kwargs.get('equal_steps') else what)
+    if what not in ('table1', 'table2'):        # of one data set: another leaves the copy alone
+        for ending in ('.md', '.json'):
+            copied = f'{written}-{kwargs.get("name", "voc2007")}{ending}'
+            shutil.copyfile(f'{written}{ending}', copied)
+    return Path(f'{written}.md').read_text(encoding='utf-8')
