@@ -9,6 +9,7 @@ __all__ = ['PictureTower', 'PlainAttention', 'OpenVINOTower', 'openvino_tower']
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future
+from threading import Lock
 
 import numpy as np
 import torch
@@ -53,6 +54,7 @@ class OpenVINOTower:
         compiled = openvino.compile_model(graph, 'CPU', {
             'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'THROUGHPUT'})
         self.queue = openvino.AsyncInferQueue(compiled)
+        self.lock = Lock()                      # the queue may be asked by one thread at a time
         self.queue.set_callback(_finish)
 
     def __call__(self,
@@ -63,7 +65,7 @@ class OpenVINOTower:
         results = []
         for picture in pixels.cpu().float().contiguous().numpy():
             results.append(Future())
-            self.queue.start_async([picture[None]], results[-1])
+            with self.lock: self.queue.start_async([picture[None]], results[-1])
         found = zip(*(result.result() for result in results))
         f, F_ = (torch.from_numpy(np.concatenate(some)) for some in found)
         return f[:, [int(p) for p in pos_embeds]], F_

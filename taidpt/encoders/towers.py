@@ -168,16 +168,15 @@ def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W ->
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
     return attn.out_proj(value)
 
-def _compared(attn:nn.MultiheadAttention, x:Tensor, letters:str) -> Tensor: # N × J × W -> the same
-    "Attention of tokens whose queries or keys (`letters`) are compared with each other."
+def _compared(attn:nn.MultiheadAttention, x:Tensor, which:Sequence[int]) -> Tensor: # N × J × W
+    "Attention of tokens whose queries (0) or keys (1) are compared with each other."
     qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    alike = [{'q': q, 'k': k}[letter] for letter in letters]
-    y = sum(F.scaled_dot_product_attention(t, t, v) for t in alike)
+    qkv = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    y = sum(F.scaled_dot_product_attention(qkv[i], qkv[i], qkv[2]) for i in which)
     return attn.out_proj(y.transpose(1, 2).flatten(2))
 
 # %% ../../nbs/encoders/towers.ipynb #d12066ae
-_ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q'}
+_ALIKE = {'values': (), 'sclip': (0, 1), 'clearclip': (0,)}
 
 def _patches(block:nn.Module, x:Tensor, dense:str) -> Tensor: # N × (1 + P) × W -> N × P × W
     "The patches by another last block of a ViT; the class token comes first."
