@@ -16,7 +16,7 @@ import torch
 
 from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP
-from taidpt.encoders.weights import preprocessing
+from taidpt.encoders.towers import preprocessing
 from taidpt.files import write_whole
 from taidpt.learner import TaIDPT
 from taidpt.training import PUBLISHED

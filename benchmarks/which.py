@@ -17,7 +17,7 @@ from torch import nn
 from common import interleave, ratios, record, spread
 
 from taidpt.encoders.towers import both_sides, picture_features
-from taidpt.encoders.weights import clip_table
+from taidpt.encoders.towers import clip_table
 
 BASE = "RN50"
 

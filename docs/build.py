@@ -62,7 +62,7 @@ first = {                                     # folder -> its pages in this orde
     'paper': [
         'report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3',
         'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond', 'speed',
-        'published', 'study', 'reproduce', 'checkpoints', 'augment', 'train_mini_clip'],
+        'published', 'study', 'reproduce', 'checkpoints', 'pictures', 'train_mini_clip'],
     'apps': ['command', 'onnx', 'hub', 'cluster', 'cli', 'report', 'explorer'],
 }
 # What people search for: page, or page#heading -> words that it answers to, also in other words

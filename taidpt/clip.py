@@ -31,7 +31,7 @@ from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
 from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
-from .encoders.weights import Prepared, build_clip, find_clip, preprocessing
+from .encoders.towers import Prepared, build_clip, find_clip, preprocessing
 from .files import DATA, digest, progress_bar, text_list
 from .text.words import cut_words
 
@@ -242,7 +242,7 @@ def load_clip(
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
     crop:bool=True, # crop the centre; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
-    dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip', 'naclip', 'surgery'
+    dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip'
 ) -> FrozenCLIP:
     "A CLIP by name. open_clip's `RuntimeError` for an unknown name or a download that fails."
     import open_clip                                # here, as it takes a second

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .classes import ClassSet
 from .clip import FrozenCLIP, load_clip
-from .encoders.weights import Prepared, is_known_clip
+from .encoders.towers import Prepared, is_known_clip
 from .files import load_tensors, reading, save_tensors
 from .tags import Thresholds
 from .training import Recipe

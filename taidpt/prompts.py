@@ -15,19 +15,6 @@ from torch import Tensor, nn
 from .clip import FrozenCLIP
 from .encoders.towers import word_embedding
 
-# %% ../nbs/05_prompts.ipynb #pr-checks
-#| code-fold: true
-def _check_prompts(classnames:Sequence[str], n_ctx:int) -> None:
-    "`ValueError` unless there are class names, and vectors before them."
-    if n_ctx < 1: raise ValueError(f'n_ctx must be at least 1, got {n_ctx}.')
-    if isinstance(classnames, str) or not len(classnames): raise ValueError(
-        f"There are no class names in {classnames!r:.60}: give a list, as in ['cat', 'dog'].")
-
-def _is_kept(kept:tuple, settings:tuple, contexts:Tensor) -> bool: # what `PromptLearner` keeps
-    "Whether the embeddings of these contexts were computed last."
-    before, was, _ = kept
-    return before == settings and was.shape == contexts.shape and torch.equal(was, contexts)
-
 # %% ../nbs/05_prompts.ipynb #21e1499a
 class PromptLearner(nn.Module):
     "Learnable contexts of both branches; a call returns class embeddings G and L (Eq. 1, 3)."
@@ -39,7 +26,6 @@ class PromptLearner(nn.Module):
         seed:int|None=None, # of the initial vectors; None draws from torch's global generator
     ):
         super().__init__()
-        _check_prompts(classnames, n_ctx)
         self.clip = clip
         self.classnames = list(classnames)
         clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
@@ -49,24 +35,22 @@ class PromptLearner(nn.Module):
         def drawn(): return nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
         self.ctx_global = drawn()
         self.ctx_local = drawn()
-        self._kept = None, None, None                       # settings, contexts, embeddings
+        self._kept = None                           # contexts and embeddings without gradients
 
     def forward(self,
         local:bool=True, # also the local branch; False computes only G, at half the cost
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
         "Class embeddings, differentiable in the contexts; cached without gradients."
-        contexts = [self.ctx_global, self.ctx_local] if local else [self.ctx_global]
-        contexts = torch.stack(contexts)
-        settings = tuple(self.classnames), self.clip.device, contexts.device, contexts.dtype
+        contexts = torch.stack([self.ctx_global, self.ctx_local] if local else [self.ctx_global])
         keep = not torch.is_grad_enabled()
-        if keep and _is_kept(self._kept, settings, contexts): return self._kept[2]
+        if keep and self._kept:
+            was, embeddings = self._kept
+            if was.device == contexts.device and torch.equal(was, contexts): return embeddings
         if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, self.classnames)
-        else:
-            each = [self.clip.encode_prompts(own, self.classnames) for own in contexts]
-            E = torch.stack(each)
+        else: E = torch.stack([self.clip.encode_prompts(c, self.classnames) for c in contexts])
         E = F.normalize(E.float(), dim=-1)
         embeddings = E[0], E[1] if local else None
-        if keep: self._kept = settings, contexts, embeddings
+        if keep: self._kept = contexts, embeddings
         return embeddings
 
     def extra_repr(self) -> str:

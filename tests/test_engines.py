@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from taidpt.clip import FrozenCLIP, encode_pictures, feature_recipe, load_clip
+from taidpt.clip import FrozenCLIP, feature_recipe, load_clip
 from taidpt.encoders.engines import OpenVINOTower
 from taidpt.all import Tiled, ZeroShotCLIP
 from taidpt.clip import reference_photos
@@ -39,7 +39,7 @@ def test_pytorch_encodes_no_picture(models, monkeypatch):
     assert models[1].predict(PHOTOS, progress=False).isfinite().all()
 
 
-def test_features_are_known_by_their_engine(models, tmp_path):
+def test_features_are_known_by_their_engine(models):
     plain, fast = (model.clip for model in models)
     half = FrozenCLIP(
         fast.model,
@@ -48,6 +48,15 @@ def test_features_are_known_by_their_engine(models, tmp_path):
         tower=OpenVINOTower(fast.tower.graph, fast.tower.size, 'bfloat16'),
     )
     assert len({feature_recipe(clip) for clip in (plain, fast, half)}) == 3
-    assert len(encode_pictures(fast, PHOTOS, tmp_path/'f.safetensors', progress=False)) == 3
-    with pytest.raises(ValueError, match='other preprocessing'):
-        encode_pictures(plain, PHOTOS, tmp_path/'f.safetensors', progress=False)
+
+
+def test_threads_share_one_queue(models):
+    "Pictures of several threads come back to who asked for them"
+    from concurrent.futures import ThreadPoolExecutor
+    tower = models[1].clip.tower
+    pixels = torch.randn(4, 3, *tower.size)
+    want, _ = tower(pixels)
+    assert torch.allclose(tower(pixels[:1])[0], want[:1], atol=1e-6)
+    with ThreadPoolExecutor(4) as pool:
+        for i, (f, _) in enumerate(pool.map(lambda i: tower(pixels[i:i + 1]), [0, 1, 2, 3]*50)):
+            assert torch.equal(f, want[i % 4:i % 4 + 1])

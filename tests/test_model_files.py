@@ -22,7 +22,7 @@ from taidpt.apps.tagging import open_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore, check_sentences, load_features
-from taidpt.encoders.weights import build_clip, find_clip
+from taidpt.encoders.towers import build_clip, find_clip
 from taidpt.files import DATA
 from taidpt.model_files import read_model_file, write_model_file
 

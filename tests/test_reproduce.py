@@ -14,7 +14,7 @@ from taidpt.apps.cli import main
 from taidpt.all import CoOp, DualCoOp, ZeroShotCLIP, bundled_captions, load_clip
 from taidpt.baselines.coop import PicturePrompts
 from miniature import write_miniature
-from taidpt.encoders.weights import Prepared
+from taidpt.encoders.towers import Prepared
 from taidpt.paper.family import FAMILY
 from taidpt.paper.pictures import cropped
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP

@@ -18,8 +18,8 @@ from taidpt.all import (
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import list_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
-from taidpt.paper.family import Comparison
-from taidpt.paper.study import Study, labels_digest
+from taidpt.paper.family import FAMILY, family_cells
+from taidpt.paper.study import Study, data_digest
 
 PETS = ClassSet('pets', ['cat', 'dog'])
 
@@ -49,9 +49,10 @@ def compare_kept_scores(tmp_path, *sets: tuple[str, int, int]):
     for place, seed, n in sets:
         photos = frames(tmp_path/place/'photos', seed, n)
         no_sentences = LabeledTexts([], photos.labels[:0], PETS)
-        [kept] = Comparison(study, photos, no_sentences).scores('zero-shot CLIP')
+        zero_shot = {'zero-shot CLIP': FAMILY['zero-shot CLIP']}
+        [cell] = family_cells(study, photos, no_sentences, zero_shot)['zero-shot CLIP']
         expected = plain.predict(photos.pictures, progress=False)
-        assert torch.allclose(kept, expected, atol=.02)
+        assert torch.allclose(cell.both, expected, atol=.02)
 
 
 def test_scores_of_another_folder(tmp_path):
@@ -64,9 +65,9 @@ def test_scores_of_other_pictures_in_the_folder(tmp_path):
 
 def test_labels_that_are_corrected(tmp_path):
     photos = frames(tmp_path, 1)
-    before = labels_digest(photos)
+    before = data_digest(photos)
     photos.labels = ~photos.labels
-    assert labels_digest(photos) != before
+    assert data_digest(photos) != before
 
 
 def test_features_of_pictures_that_are_replaced(tmp_path):

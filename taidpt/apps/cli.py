@@ -413,12 +413,12 @@ def reproduce(
     if what == 'family':
         if max(numbers) > len(numbers): raise BadParameter('--seeds of family begin at 1')
         from taidpt.clip import load_clip
-        from taidpt.paper.family import compare
-        print(compare(
+        from taidpt.paper.family import compare_family
+        from taidpt.paper.study import figures_text
+        names = [name.strip() for name in only.split(';')] if only else None
+        return print(figures_text(compare_family(
             load_clip(clips[0]), data, _read_classes(classes), captions, len(numbers), min_photos,
-            _own_methods(member), out/'results.csv', bars(), only and only.split(';'), over,
-            pictures, limit))
-        return
+            _own_methods(member), out/'results.csv', bars(), names, over, pictures, limit)))
     from taidpt.paper.reproduce import reproduce
     how = {'caption_ids': caption_ids, 'weight': weights}
     if dataset and what == 'table1': how['datasets'] = dataset.split(',')

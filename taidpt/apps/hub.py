@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..predict import load_model
 from ..clip import FrozenCLIP
-from ..encoders.weights import is_known_clip
+from ..encoders.towers import is_known_clip
 from ..files import DATA, at_home, write_whole
 from ..predict import Predictor
 

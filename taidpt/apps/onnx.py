@@ -182,7 +182,7 @@ def _traced(module:'nn.Module')->bytes: # of `_scores_module` -> an ONNX file, w
     "The graph from `pixels` to `scores`. Raises PyTorch's errors."
     import torch
     from taidpt.encoders.engines import PlainAttention
-    from taidpt.encoders.weights import without_warnings
+    from taidpt.encoders.towers import without_warnings
     graph = io.BytesIO()
     pixels = torch.zeros(1, 3, *module.tower.size)
     with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants

@@ -116,7 +116,7 @@ def open_model(
     from taidpt.baselines.concepts import ready_to_tag
     from taidpt.predict import load_model
     from taidpt.clip import FrozenCLIP
-    from taidpt.encoders.weights import is_known_clip
+    from taidpt.encoders.towers import is_known_clip
     from taidpt.model_files import read_header
     how = {'engine': engine, 'precision': precision}
     if in_words and _names_classes(what): what, in_words = read_classes(what), False

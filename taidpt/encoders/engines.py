@@ -8,16 +8,15 @@ __all__ = ['PictureTower', 'PlainAttention', 'OpenVINOTower', 'openvino_tower']
 # %% ../../nbs/encoders/engines.ipynb #engines-004
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
-from queue import SimpleQueue
+from concurrent.futures import Future
 from threading import Lock
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .towers import both_sides, picture_features, tower_for
-from .weights import without_warnings
+from .towers import both_sides, picture_features, tower_for, without_warnings
 
 # %% ../../nbs/encoders/engines.ipynb #engines-013
 class PictureTower(nn.Module):
@@ -27,123 +26,61 @@ class PictureTower(nn.Module):
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = both_sides(size)
         self.visual = tower_for(visual, self.size)
-        self.shapes = None
-        with torch.no_grad(): f, F_ = self(torch.zeros(1, 3, *self.size))
-        self.shapes = f.shape[1:], F_.shape[1:]
 
     def forward(self, pixels:Tensor) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D
         "Features of pictures, N × 3 × height × width, of the CLIP's own size."
-        features = picture_features(self.visual, pixels, (False, True))
-        if not self.shapes: return features
-        N = pixels.shape[0]                         # a tracer may make -1 a constant
-        return tuple(x.reshape(N, *shape) for x, shape in zip(features, self.shapes))
-
-# %% ../../nbs/encoders/engines.ipynb #c1141f6e
-def _openvino(): # the module
-    "OpenVINO, imported where it is needed, as few need it; `ImportError` if it is missing."
-    if find_spec('openvino') is None: raise ImportError(
-        'openvino is not installed: pip install openvino, or leave engine out.')
-    sys.modules.setdefault('openvino_telemetry', None)  # no telemetry
-    import openvino
-    return openvino
+        return picture_features(self.visual, pixels, (False, True))
 
 class PlainAttention(TorchFunctionMode):
     "While it is on, attention in this thread consists of plain operations."
     def __torch_function__(self, func, types, args=(), kwargs=None): # there is no fused one, then
         return func(*args, **kwargs or {})
 
-def _graph_of(tower:PictureTower): # -> openvino.Model
-    "The tower as a graph for any number of pictures; `ValueError` if it cannot be traced."
-    openvino = _openvino()
-    example = torch.zeros(2, 3, *tower.size)
-    try:
-        with torch.no_grad(), without_warnings(), PlainAttention():
-            traced = torch.jit.trace(tower, example, check_trace=False)
-            graph = openvino.convert_model(traced, example_input=example)
-    except (RuntimeError, openvino.frontend.OpConversionFailure) as e:
-        raise ValueError('this picture tower cannot be traced for pictures of this size '
-                         f"({str(e).splitlines()[0]:.80}): leave engine='openvino' out.") from e
-    graph.reshape([-1, 3, *tower.size])
-    return graph
-
 # %% ../../nbs/encoders/engines.ipynb #engines-024
-_HINTS = {'float32': 'f32', 'bfloat16': 'bf16'}                 # precisions, and OpenVINO's names
+def _finish(request, result:Future) -> None: # an openvino.InferRequest
+    "Copy the outputs of a request, which the next one overwrites."
+    result.set_result([output.data.copy() for output in request.output_tensors])
 
 class OpenVINOTower:
     "An image encoder in OpenVINO, safe to call from any number of threads."
     def __init__(self,
-        graph, # an openvino.Model, from pixels to f and F
+        graph, # an openvino.Model, from one picture's pixels to f and F
         size:tuple[int, int], # height, width of pictures
         precision:str='float32', # or 'bfloat16'
     ):
-        self.core = _openvino().Core()
+        import openvino
         self.graph, self.size, self.precision = graph, size, precision
-        self.cores = torch.get_num_threads()
-        self.lock = Lock()
-        self.usual = None                       # pictures in the first call
-        self.free = {}                          # for a number of pictures, and cores of a thread
-
-    def _compiled(self, n:int, cores:int) -> SimpleQueue: # pictures, -1 for any; cores of a thread
-        "Requests to a graph that is compiled for n pictures, one for each concurrent thread."
-        graph = self.graph.clone()
-        graph.reshape([n, 3, *self.size])
-        streams = max(1, self.cores // cores)
-        compiled = self.core.compile_model(graph, 'CPU', {
-            'INFERENCE_PRECISION_HINT': _HINTS[self.precision],
-            'INFERENCE_NUM_THREADS': cores * streams,
-            'NUM_STREAMS': streams})
-        requests = SimpleQueue()
-        for _ in range(streams): requests.put(compiled.create_infer_request())
-        return requests
-
-    def _requests(self, n:int) -> SimpleQueue: # requests that are free
-        "Requests for n pictures if the first call had n, else for any number."
-        cores = torch.get_num_threads()         # of this thread
-        with self.lock:
-            self.usual = self.usual or n
-            size = n if n == self.usual else -1
-            key = size, cores
-            if key not in self.free: self.free[key] = self._compiled(*key)
-            return self.free[key]
+        hint = {'float32': 'f32', 'bfloat16': 'bf16'}[precision]
+        compiled = openvino.compile_model(graph, 'CPU', {
+            'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'THROUGHPUT'})
+        self.queue = openvino.AsyncInferQueue(compiled)
+        self.lock = Lock()                      # the queue may be asked by one thread at a time
+        self.queue.set_callback(_finish)
 
     def __call__(self,
         pixels:Tensor, # N × 3 × height × width, of the CLIP's own size
         pos_embeds:Sequence[bool]=(False,), # K forms of f, as in `picture_features`
     ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
-        "Features of pictures and of their positions (Eq. 4); `ValueError` for another size."
-        if tuple(pixels.shape[2:]) != self.size: raise ValueError(
-            f"engine='openvino' takes pictures of {self.size[0]} × {self.size[1]} pixels, got "
-            f"{pixels.shape[2]} × {pixels.shape[3]}: engine='torch' takes other sizes.")
-        array = pixels.detach().cpu().float().contiguous().numpy()
-        free = self._requests(len(pixels))
-        request = free.get()
-        try:
-            outputs = request.infer([array], share_inputs=True, share_outputs=True)
-            f, F_ = (torch.from_numpy(outputs[i].copy()) for i in (0, 1))
-        finally: free.put(request)
+        "Features of pictures and of their positions (Eq. 4); OpenVINO's error for another size."
+        results = []
+        for picture in pixels.cpu().float().contiguous().numpy():
+            results.append(Future())
+            with self.lock: self.queue.start_async([picture[None]], results[-1])
+        found = zip(*(result.result() for result in results))
+        f, F_ = (torch.from_numpy(np.concatenate(some)) for some in found)
         return f[:, [int(p) for p in pos_embeds]], F_
-
-# %% ../../nbs/encoders/engines.ipynb #0db73454
-def _check_graph(graph, tower:PictureTower) -> None: # an openvino.Model
-    "Raise `ValueError` if a graph and its tower give different features."
-    noise = torch.randn(3, 3, *tower.size, generator=torch.Generator().manual_seed(0))
-    with torch.no_grad(): wanted = tower(noise)
-    found = OpenVINOTower(graph, tower.size)(noise, (False, True))
-    for name, a, b in zip('fF', found, wanted):
-        same = a.shape == b.shape and torch.allclose(a, b, 1e-3, 1e-3*b.abs().max())
-        if not same: raise ValueError(
-            f"OpenVINO's graph of the picture tower gives another {name} than PyTorch: this kind "
-            'of tower cannot be traced, so leave engine out.')
 
 def openvino_tower(
     visual:nn.Module, # image tower of an open_clip model, float32, on the CPU
     precision:str='float32', # or 'bfloat16'
 ) -> OpenVINOTower:
-    "The tower in OpenVINO. `ImportError` without it, `ValueError` for a tower with wrong results."
-    if precision not in _HINTS: raise ValueError(
-        f"precision of engine='openvino' must be 'float32' or 'bfloat16', got {precision!r}.")
-    _openvino()                             # raises if it is missing, before any work
+    "The tower in OpenVINO."
+    sys.modules.setdefault('openvino_telemetry', None)  # no telemetry
+    import openvino                                     # here, as few need it
     tower = PictureTower(visual).eval()
-    graph = _graph_of(tower)
-    _check_graph(graph, tower)
+    example = torch.zeros(1, 3, *tower.size)
+    with torch.no_grad(), without_warnings(), PlainAttention():
+        traced = torch.jit.trace(tower, example, check_trace=False)
+        graph = openvino.convert_model(traced, example_input=example)
+    graph.reshape(list(example.shape))
     return OpenVINOTower(graph, tower.size, precision)

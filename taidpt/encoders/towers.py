@@ -4,20 +4,25 @@
 
 # %% auto #0
 __all__ = ['text_tower', 'is_causal', 'SpecialTokens', 'special_tokens', 'project', 'word_embedding', 'any_text_features',
-           'widths', 'with_patch_features', 'both_sides', 'tower_for', 'picture_features']
+           'widths', 'with_patch_features', 'both_sides', 'tower_for', 'picture_features', 'find_clip', 'is_known_clip',
+           'without_warnings', 'build_clip', 'Prepared', 'preprocessing', 'clip_table']
 
 # %% ../../nbs/encoders/towers.ipynb #9bab9bb4
-import copy
-from collections import deque
-from collections.abc import Callable, Sequence
+import copy, csv, hashlib, json, pickle, warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .features import to_device
+from .pictures import Preprocess
+from ..files import DATA
 
 # %% ../../nbs/encoders/towers.ipynb #36dc829a
 def _is_hugging_face(text:nn.Module) -> bool:
@@ -26,26 +31,19 @@ def _is_hugging_face(text:nn.Module) -> bool:
     return isinstance(text, HFTextEncoder)
 
 def text_tower(model:nn.Module) -> nn.Module: # owner of the text transformer
-    "The text tower of an open_clip model; `TypeError` for a model without one."
-    text = getattr(model, 'text', model)
-    if _is_hugging_face(text) or hasattr(text, 'text_projection'): return text
-    raise TypeError(f'{type(model).__name__} has no text encoder that open_clip would know.')
+    "The text tower of an open_clip model."
+    return getattr(model, 'text', model)
 
 # %% ../../nbs/encoders/towers.ipynb #11f5e19b
-def _has_class_token(text:nn.Module) -> bool:
-    "Whether a text tower has CoCa's class token behind the padding."
-    return getattr(text, 'cls_emb', None) is not None
-
 def is_causal(model:nn.Module) -> bool: # an open_clip model
     """Whether the text tower is like the paper's: plain blocks, no token sees later ones,
     and a sentence's feature is the output at its EOT."""
     from open_clip.transformer import ResidualAttentionBlock
     text = text_tower(model)
-    if _is_hugging_face(text) or _has_class_token(text): return False
+    if _is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None: return False
     pool = getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
-    ends_at_eot = pool in ('argmax', 'eos')
     is_plain = all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
-    return is_plain and ends_at_eot and text.attn_mask is not None
+    return is_plain and pool in ('argmax', 'eos') and text.attn_mask is not None
 
 # %% ../../nbs/encoders/towers.ipynb #any-9eaadf
 class SpecialTokens(NamedTuple):
@@ -79,13 +77,6 @@ def word_embedding(text:nn.Module) -> nn.Module: # text tower -> token ids to ve
     if _is_hugging_face(text): return text.transformer.get_input_embeddings()
     return text.token_embedding
 
-def _replaces_words(vectors:Tensor, start:int) -> Callable: # N × M × W; tokens before the words
-    "A hook that puts vectors in place of those of the first words."
-    end = start + vectors.shape[1]
-    def hook(module, args, out):
-        return torch.cat([out[:, :start], vectors.to(out), out[:, end:]], 1)
-    return hook
-
 def any_text_features(
     model:nn.Module, # an open_clip model
     tokens:Tensor, # N × J token ids
@@ -94,21 +85,23 @@ def any_text_features(
 ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × J × D
     "Features of sentences or prompts from a text tower of any kind, differentiable in vectors."
     text = text_tower(model)
-    N, length = tokens.shape
+    N, J = tokens.shape
     if not _is_hugging_face(text):                                   # it sees all padding
-        padding = to_device(special.blank[length:], tokens.device).expand(N, -1)
+        padding = to_device(special.blank[J:], tokens.device).expand(N, -1)
         tokens = torch.cat([tokens, padding], 1)
     outputs = []
     def keep(module, args, out): outputs.append(out)
-    hooks = [text.transformer.register_forward_hook(keep)]
-    if vectors is not None:
-        put_in = _replaces_words(vectors, special.start)
-        hooks.append(word_embedding(text).register_forward_hook(put_in))
+    def put_in(module, args, out):
+        if vectors is None: return out
+        before, after = out[:, :special.start], out[:, special.start + vectors.shape[1]:]
+        return torch.cat([before, vectors.to(out), after], 1)
+    hooks = [text.transformer.register_forward_hook(keep),
+             word_embedding(text).register_forward_hook(put_in)]
     try: h = model.encode_text(tokens, normalize=False)
     finally:
         for hook in hooks: hook.remove()
     out = getattr(outputs[0], 'last_hidden_state', outputs[0])
-    return h, project(text, out[:, :length])
+    return h, project(text, out[:, :J])
 
 # %% ../../nbs/encoders/towers.ipynb #4d2ef7cf
 def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
@@ -117,7 +110,7 @@ def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
     W = word_embedding(text).weight.shape[1]
     if _is_hugging_face(text): return W, text.output_dim, None
     length = len(text.positional_embedding)
-    if _has_class_token(text): length -= 1                           # it takes a place
+    if getattr(text, 'cls_emb', None) is not None: length -= 1       # CoCa's takes a place
     projection = text.text_projection
     if projection is None: return W, W, length
     D = projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
@@ -175,83 +168,47 @@ def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W ->
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
     return attn.out_proj(value)
 
-def _compared(block:nn.Module, x:Tensor, letters:str, hill:Tensor|None=None) -> Tensor: # N × J × W
-    "Attention of tokens whose queries, keys or values (`letters`) are compared with each other."
-    attn = block.attn
-    qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
-    q, k, v = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    by_letter = {'q': q, 'k': k, 'v': v}
-    y = 0
-    for letter in letters:
-        alike = by_letter[letter]
-        y = y + F.scaled_dot_product_attention(alike, alike, v, hill)
+def _compared(attn:nn.MultiheadAttention, x:Tensor, which:Sequence[int]) -> Tensor: # N × J × W
+    "Attention of tokens whose queries (0) or keys (1) are compared with each other."
+    qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
+    qkv = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    y = sum(F.scaled_dot_product_attention(qkv[i], qkv[i], qkv[2]) for i in which)
     return attn.out_proj(y.transpose(1, 2).flatten(2))
 
-def _hill(grid:Sequence[int], like:Tensor) -> Tensor: # h, w -> (1 + P) × (1 + P)
-    "NACLIP's ω: highest for neighbours, zero for the class token."
-    near = []
-    for n in map(int, grid):
-        places = np.arange(n)
-        near.append(np.exp(-np.subtract.outer(places, places)**2 / 50))
-    omega = np.kron(*near)
-    return torch.tensor(np.pad(omega, (1, 0))).to(like)
-
 # %% ../../nbs/encoders/towers.ipynb #d12066ae
-_ALIKE = {'values': '', 'sclip': 'qk', 'clearclip': 'q', 'naclip': 'k', 'surgery': 'v'}
+_ALIKE = {'values': (), 'sclip': (0, 1), 'clearclip': (0,)}
 
-def _beside(blocks:Sequence[nn.Module], entered:Sequence[Tensor]) -> Tensor: # N × (1 + P) × W
-    "CLIP Surgery's path: what enters the first block, and each block's attention of values."
-    x = entered[0]
-    for block, before in zip(blocks, entered):
-        x = x + block.ls_1(_compared(block, before, 'v'))
-    return x
-
-def _patches(
-    blocks:nn.ModuleList, # of a ViT
-    entered:Sequence[Tensor], # N × (1 + P) × W, what entered the last of them; class token first
-    grid:Sequence[int], # h, w; P = h·w
-    dense:str, # the way
-) -> Tensor: # N × P × W
-    "The patches by another last block, or by a path beside the last ones."
-    if dense == 'surgery': return _beside(blocks[-len(entered):], entered)[:, 1:]
-    block = blocks[-1]
-    x = entered[-1]
-    hill = _hill(grid, x) if dense == 'naclip' else None
-    if dense == 'values': y = _own_value(block.attn, block.ln_1(x[:, 1:]))
-    else: y = _compared(block, x, _ALIKE[dense], hill)[:, 1:]
-    if dense in ('clearclip', 'naclip'): return y
+def _patches(block:nn.Module, x:Tensor, dense:str) -> Tensor: # N × (1 + P) × W -> N × P × W
+    "The patches by another last block of a ViT; the class token comes first."
+    normed = block.ln_1(x)
+    if dense == 'values': y = _own_value(block.attn, normed[:, 1:])
+    else: y = _compared(block.attn, normed, _ALIKE[dense])[:, 1:]
+    if dense == 'clearclip': return y
     x = x[:, 1:] + block.ls_1(y)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 # %% ../../nbs/encoders/towers.ipynb #tw-vit-features
-def _with_grid(visual:nn.Module, grid:Sequence[int]) -> nn.Module: # h, w
-    "A copy of a ViT with positions for a grid, and the same weights."
-    pos = _grid_positions(visual.positional_embedding, grid)
-    twin = copy.copy(visual)
-    twin._parameters = visual._parameters | {'positional_embedding': pos}
-    return twin
-
 def _vit_features(
     visual:nn.Module, # image tower, a `VisionTransformer`
     pixels:Tensor, # N × 3 × height × width
 ) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and its patches after another last block."
     grid = tuple(n // side for n, side in zip(pixels.shape[-2:], visual.patch_size))
-    x = _with_grid(visual, grid)._embeds(pixels)
-    blocks = visual.transformer.resblocks
-    entered = deque(maxlen=6)                                           # the last six blocks
-    for block in blocks:
-        entered.append(x)
-        x = block(x)
-    f = visual._pool(x)[0] @ visual.proj
-    x = _patches(blocks, entered, grid, getattr(visual, 'dense', 'values'))
-    pool = visual.attn_pool                                             # CoCa's
+    sized = copy.copy(visual)                           # with positions for the grid
+    sized._parameters = visual._parameters | {
+        'positional_embedding': _grid_positions(visual.positional_embedding, grid)}
+    x = sized._embeds(pixels)
+    *early, last = visual.transformer.resblocks
+    for block in early: x = block(x)
+    f = visual._pool(last(x))[0] @ visual.proj
+    x = _patches(last, x, getattr(visual, 'dense', 'values'))
+    pool = visual.attn_pool                             # CoCa's
     if pool: x = _own_value(pool.attn, pool.ln_k(x))
     return f, (visual.ln_post(x) @ visual.proj).unflatten(1, grid)
 
 # %% ../../nbs/encoders/towers.ipynb #tw-dense-1
 def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
-    "A ViT with F by 'values', 'sclip', 'naclip', …; `ValueError` for another way or tower."
+    "A ViT with F by 'values', 'sclip' or 'clearclip'; `ValueError` for another way or tower."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
     if dense not in _ALIKE: raise ValueError(f'dense must be one of {[*_ALIKE]}, got {dense!r}.')
     if not isinstance(visual, VisionTransformer): raise ValueError(  # noqa: TRY004
@@ -291,39 +248,17 @@ def both_sides(size:int|Sequence[int]) -> tuple[int, int]: # of a square, or hei
     "Height and width of pictures."
     return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
 
-def _least_side(trunk:nn.Module) -> int: # pixels
-    "The side of a picture that becomes one position."
-    patch = max(getattr(getattr(trunk, 'patch_embed', trunk), 'patch_size', None) or [1])
-    if patch > 1: return patch
-    stages = getattr(trunk, 'feature_info', None) or [{'reduction': 32}]
-    return max(stage['reduction'] for stage in stages)
-
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
-    "The tower, or a copy with positions for this size; `ValueError` if that is impossible."
+    "The tower, or a copy with positions for this size, and the same weights."
     trunk = getattr(visual, 'trunk', visual)
-    least = _least_side(trunk)
     native = getattr(getattr(trunk, 'patch_embed', None), 'img_size', None) or size     # of timm's
-    is_fixed = native != size and not hasattr(trunk, 'set_input_size')
-    if is_fixed or min(size) < least:
-        taken = f'any of at least {least} × {least}'
-        if is_fixed: taken = f'{native[0]} × {native[1]} alone'
-        raise ValueError(
-            f'This {type(trunk).__name__} takes no pictures of {size[0]} × {size[1]}, only '
-            f'{taken}: give load_clip another image_size, or none.')
-    if native == size: return visual
+    if native == size or not hasattr(trunk, 'set_input_size'): return visual
     same = {id(p): p for p in visual.parameters()}      # for the copy, too
     twin = copy.deepcopy(visual, same)
     twin.trunk.set_input_size(size)
     return twin.requires_grad_(False)
 
 # %% ../../nbs/encoders/towers.ipynb #da57c2c0
-def _is_plain_vit(visual:nn.Module) -> bool:
-    "Whether it is open_clip's vision transformer, with its own blocks and one pooling."
-    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-    if not isinstance(visual, VisionTransformer): return False
-    if getattr(visual, 'attn_pool_contrastive', None) is not None: return False
-    return isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock)
-
 def picture_features(
     visual:nn.Module, # image tower
     pixels:Tensor, # N × 3 × height × width
@@ -332,11 +267,135 @@ def picture_features(
     "Features of pictures and of their positions (Eq. 4); `TypeError` for an unknown tower."
     from open_clip.modified_resnet import ModifiedResNet    # here, as these take a second
     from open_clip.timm_model import TimmModel
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
     if isinstance(visual, ModifiedResNet): return _resnet_features(visual, pixels, pos_embeds)
-    if _is_plain_vit(visual): f, F_ = _vit_features(visual, pixels)
+    is_plain = (isinstance(visual, VisionTransformer)
+                and getattr(visual, 'attn_pool_contrastive', None) is None
+                and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock))
+    if is_plain: f, F_ = _vit_features(visual, pixels)
     elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()):
         f, F_ = _timm_features(visual, pixels)              # its pooling is timm's own
-    else: raise TypeError(
-        f'No dense features are known for this {type(visual).__name__}; supported are '
-        'ModifiedResNet, VisionTransformer, and timm towers with a pooling of their own.')
+    else: raise TypeError(f'no dense features are known for this {type(visual).__name__}')
     return f[:, None].expand(-1, len(pos_embeds), -1), F_
+
+# %% ../../nbs/encoders/towers.ipynb #a4ac1740
+@dataclass
+class _ClipSource:
+    "Where a CLIP comes from."
+    spec:str # open_clip's name, e.g. 'RN50' or 'local-dir:/some/folder'
+    pretrained:str|None # a tag of open_clip's, or a file; None: spec has its own weights
+    label:str # e.g. 'RN50/openai'
+    origin:str # 'RN50/openai' if these are OpenAI's weights of RN50, else ''
+    recommended:dict # training settings that suit this model
+
+def _is_of_openai(spec:str, weights:str) -> bool: # a tag or a file
+    "Whether weights are OpenAI's: by the tag, or by the SHA-256 of a file."
+    import open_clip                                # here, as it takes a second
+    if weights == 'openai': return True
+    address = open_clip.get_pretrained_url(spec, 'openai')
+    if not address or not Path(weights).is_file(): return False
+    return hashlib.sha256(Path(weights).read_bytes()).hexdigest() in address
+
+# %% ../../nbs/encoders/towers.ipynb #c94e3496
+def find_clip(
+    name:str|Path|None=None, # as in the table above
+    pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
+) -> _ClipSource:
+    "What a name means; `FileNotFoundError` for a folder without a description."
+    label = f'local-dir:{name}' if isinstance(name, Path) else name or 'embedded'
+    spec = f'local-dir:{DATA/"mini_clip"}' if label == 'embedded' else label
+    origin, recommended = '', {}
+    if spec.startswith('local-dir:'):
+        config = Path(spec.removeprefix('local-dir:'), 'open_clip_config.json')
+        recommended = json.loads(config.read_text(encoding='utf-8')).get('taidpt', {})
+    elif not spec.startswith('hf-hub:'):
+        from open_clip import get_pretrained_url
+        if pretrained is None: spec, _, pretrained = spec.partition('/')
+        spec = spec.replace('/', '-')               # ViT-B/16
+        pretrained = str(pretrained)
+        label = f'{spec}/{pretrained}'.rstrip('/')
+        if _is_of_openai(spec, pretrained): origin = f'{spec.removesuffix("-quickgelu")}/openai'
+        elif Path(pretrained).is_file() and get_pretrained_url(f'{spec}-quickgelu', 'openai'):
+            warnings.warn(f'{spec} has GELU; weights that OpenAI trained want {spec}-quickgelu.',
+                          stacklevel=3)
+    if not recommended and not origin: warnings.warn(
+        f'No settings are known for {label}. TaIDPT takes the published ones, found on '
+        'RN50/openai; auto_settings of taidpt.learner measures others.', stacklevel=3)
+    return _ClipSource(spec, pretrained, label, origin, recommended)
+
+# %% ../../nbs/encoders/towers.ipynb #mo-know-2
+def is_known_clip(label:str) -> bool: # e.g. 'RN50/openai'; `FrozenCLIP.name`
+    "Whether a name means the embedded CLIP, or one of open_clip's models with a tag of its list."
+    if label == 'embedded': return True
+    import open_clip
+    name, _, tag = label.partition('/')
+    return tag in open_clip.list_pretrained_tags_by_model(name)
+
+# %% ../../nbs/encoders/towers.ipynb #w-quiet-1
+@contextmanager
+def without_warnings(message:str='') -> Iterator[None]: # the beginning of some; '': all
+    "Show no such warnings while the block runs."
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', message)
+        yield
+
+# %% ../../nbs/encoders/towers.ipynb #5e44c9f5
+class _NoInit(TorchFunctionMode):
+    "Draws no random weights."
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'): return args and args[0]
+        return func(*args, **kwargs or {})
+
+# %% ../../nbs/encoders/towers.ipynb #4a74bd0a
+_PRECISIONS = {'float32': 'fp32', 'float16': 'fp16', 'bfloat16': 'bf16'}     # and open_clip's names
+
+def build_clip(
+    source:_ClipSource, # of `find_clip`
+    device:str|torch.device='cpu', # where the weights go
+    precision:str='float32', # of the weights; or 'float16', 'bfloat16'
+    image_size:int|None=None, # pixels a side; None: the model's own
+    crop:bool=True, # the centre; False squeezes the whole picture into the square
+) -> nn.Module: # an open_clip model with its weights, in evaluation mode
+    "Build the model and load its weights; open_clip's `RuntimeError` behind the CLIP's label."
+    import open_clip
+    pictures = {}
+    if image_size: pictures['size'] = image_size
+    if not crop: pictures['resize_mode'] = 'squash'
+    tag = 'openai' if source.origin else source.pretrained or ''
+    about = open_clip.get_pretrained_cfg(source.spec, tag)
+    is_program = source.origin and source.pretrained != 'openai'     # their own file
+    try:
+        with _NoInit(), without_warnings("'torch.load' received a zip file"):
+            model = open_clip.create_model(
+                source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
+                force_quick_gelu=about.get('quick_gelu', False), force_preprocess_cfg=pictures,
+                require_pretrained=True, weights_only=not is_program)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise RuntimeError(f'{source.label}: {error}') from error
+    text = getattr(model, 'text', model)
+    class_token = getattr(text, 'cls_emb', None)    # CoCa's, which open_clip leaves in float32
+    if class_token is not None:
+        class_token.data = class_token.data.to(text.transformer.get_cast_dtype())
+    return model.eval()
+
+# %% ../../nbs/encoders/towers.ipynb #w-prep-1
+@dataclass(frozen=True)
+class Prepared:
+    "How `load_clip` was asked to prepare pictures, and dense features of them."
+    image_size:int|None=None # pixels a side; None: the model's own
+    crop:bool=True # the centre; False squeezes the whole picture into the square
+    draft:bool=True # decode large JPEGs at a fraction of their size
+    dense:str|None=None # way of a ViT's patches; None: the model's own
+
+def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 3 × h × w
+    "The picture transform of a model, with or without drafts of large JPEGs."
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    config = PreprocessCfg(**model.visual.preprocess_cfg)
+    side = max(both_sides(config.size))
+    return Preprocess(image_transform_v2(config, is_train=False), side, draft)
+
+# %% ../../nbs/encoders/towers.ipynb #wh-fav-1
+def clip_table() -> list[dict[str, str]]: # a row for each; numbers are text
+    "Some of open_clip's models with weights, and what is published about them."
+    lines = (DATA/'clips.csv').read_text(encoding='utf-8').splitlines()
+    return list(csv.DictReader(line for line in lines if not line.startswith('#')))

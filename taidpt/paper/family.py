@@ -16,9 +16,9 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..attention import Attended
+from ..ensemble import Attended
 from ..baselines.concepts import TextConcepts
-from ..baselines.linear import TextLinear
+from ..baselines.concepts import TextLinear
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels

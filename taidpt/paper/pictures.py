@@ -21,7 +21,7 @@ from torch import Tensor
 from torchvision.transforms import AutoAugment
 
 from ..baselines.coop import CoOp
-from ..baselines.dualcoop import DualCoOp
+from ..baselines.coop import DualCoOp
 from ..baselines.tipadapter import TipAdapter
 from ..clip import FrozenCLIP, picture_batches
 from ..datasets.labelled import LabeledPictures, with_classes
