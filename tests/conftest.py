@@ -26,7 +26,7 @@ os.environ['PYTHONPATH'] = os.pathsep.join(python_path)
 # What a forked process finds loaded
 LOADED = [
     'torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics',
-    'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'hypothesis', 'safetensors.torch',
+    'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'safetensors.torch',
     'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline',
     'taidpt.all', 'conftest',
 ]
