@@ -1,7 +1,6 @@
 """Sphinx's settings: notebooks through MyST-NB, shown with the outputs they hold. `make docs`
 builds the site."""
 import configparser
-import gc
 import re
 from functools import cache
 from itertools import groupby
@@ -12,11 +11,7 @@ from latex2mathml.converter import convert
 from pygments.lexers import PythonLexer
 from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
 from sphinx import addnodes
-from sphinx.search.en import SearchEnglish
 
-# Sphinx makes millions of nodes, which stay: a fifth of its time would go into looking for some
-# that could go
-gc.set_threshold(50_000, 20, 20)
 ini = configparser.ConfigParser(delimiters=['='])
 ini.read(Path(__file__).parent.parent/'settings.ini')
 cfg = ini['DEFAULT']
@@ -86,13 +81,6 @@ class Lean(PythonLexer):
             yield kind, ''.join(value for _, value in some)
 
 
-class English(SearchEnglish):
-    "Sphinx's index of words, which looks at each word once"
-    def __init__(self, options):
-        super().__init__(options)
-        self.stem = cache(super().stem)
-
-
 def index_sections(app, doctree):
     "Entries of the index lead to their section, whose text the search shows, or to the whole page"
     for index in doctree.findall(addnodes.index):
@@ -114,38 +102,6 @@ def edit_nothing(app, pagename, templatename, context, doctree):
     if not made and pagename not in ABOUT: return
     context['page_source_suffix'] = None
     context['theme_source_repository'] = None
-
-
-def inline_code(found):
-    "Code within a sentence, which may break after a space or a slash"
-    text = re.sub('</?span[^>]*>', '', found[1]).replace('/', '/<wbr>')
-    return f'<code class="literal">{text}</code>'
-
-
-def lean_body(app, pagename, templatename, context, doctree):
-    "Without marks that nothing looks at"
-    body = context.get('body', '')
-    inline = r'<code class="docutils literal notranslate">(.*?)</code>'
-    body = re.sub(inline, inline_code, body, flags=re.DOTALL)
-    row = r'<(tr class="row-(?:odd|even)"|th class="head")>'
-    body = re.sub(row, lambda found: f'<{found[1][:2]}>', body)
-    paragraph = r'<(t[dh](?: [^>]*)?)><p>((?:(?!</?p>|</t[dh]>).)*)</p>\n?</t'
-    context['body'] = re.sub(paragraph, r'<\1>\2</t', body, flags=re.DOTALL)
-
-
-def lean_menu(app, pagename, templatename, context, doctree):
-    """The menu before Furo makes it, without what takes a fifth of it and is said in site.css; a
-    caption is no heading of the page"""
-    toctree = context.get('toctree')
-    if not toctree: return
-
-    def lean(**how):
-        html = toctree(**how | dict(collapse=True))
-        html = html.replace('class="reference internal"', 'class="reference"')
-        html = html.replace(' role="heading"', '')
-        return html.replace('<li class="toctree-l1">', '<li>').replace('</li>\n', '</li>')
-
-    context['toctree'] = lean
 
 
 CAPTION = r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span></p>'
@@ -221,30 +177,16 @@ def wide_figures(app, pagename, templatename, context, doctree):
 
 # The whole site
 
-def dense(html):
-    """A page without the indentation and the empty lines of the theme's templates; what is within
-    the article stays as it is"""
-    before, start, rest = html.partition('<article')
-    article, end, after = rest.rpartition('</article>')
-    return re.sub(r'\n\s+', '\n', before) + start + article + end + re.sub(r'\n\s+', '\n', after)
-
-
-def rewrite(path, change):
-    "Change the text of a file"
-    text = path.read_text(encoding='utf-8')
-    path.write_text(change(text), encoding='utf-8')
-
-
 def weigh(app, error):
     """Say what the site weighs, here and on its own page, without maps of the theme's sources,
     which nobody debugs here"""
     if error or app.builder.name != 'html': return
     site = Path(app.outdir)
     for theirs in (site/'_static').rglob('*.map'): theirs.unlink()
-    for page in site.rglob('*.html'): rewrite(page, dense)
     total = sum(file.stat().st_size for file in site_files(site))
     weight = f'{total/1e6:.1f} MB'
-    rewrite(site/'site.html', lambda text: text.replace('SITE-WEIGHT', weight))
+    about = site/'site.html'
+    about.write_text(about.read_text('utf-8').replace('SITE-WEIGHT', weight), 'utf-8')
     print(f'The site weighs {weight}.')
 
 
@@ -260,12 +202,9 @@ def setup(app):
     "Browsers draw MathML by themselves: pages need no script from elsewhere"
     app.connect('doctree-read', index_sections)
     app.connect('html-page-context', edit_nothing)
-    app.connect('html-page-context', lean_body)
     app.connect('html-page-context', figures)
     app.connect('html-page-context', wide_figures)
-    app.connect('html-page-context', lean_menu, priority=400)
     app.connect('html-page-context', fold_menu, priority=600)
     app.connect('build-finished', weigh)
     app.add_lexer('python', Lean)
-    app.add_search_language(English)
     app.add_html_math_renderer('mathml', (math('inline'), None), (math('block'), None))

@@ -117,46 +117,7 @@ def for_pages(svg: str) -> str:
     tree.set('id', 'dark')
     for side in ('width', 'height'):                                # of points, a pixel is 3/4
         tree.set(side, f"{float(tree.get(side).removesuffix('pt'))*4/3:.1f}")
-    return lean(ElementTree.tostring(tree, encoding='unicode'))
-
-
-def lean(svg: str) -> str:
-    "The same drawing in fewer bytes: most are letters, their names and their places"
-    letters = dict.fromkeys(re.findall('<path id="([^"]+)"', svg))
-    short = {name: f'g{i}' for i, name in enumerate(letters)}
-    svg = re.sub('<path id="([^"]+)"', lambda found: f'<path id="{short[found[1]]}"', svg)
-    svg = re.sub('xlink:href="#([^"]+)"', lambda found: f'href="#{short[found[1]]}"', svg)
-    svg = re.sub(r'translate\([^)]*\)', lambda found: re.sub(r'(\.\d)\d+', r'\1', found[0]), svg)
-    svg = re.sub(' d="([^"]*)"', lambda found: f' d="{relative(found[1])}"', svg)
-    svg = re.sub(' id="(?!dark|as-is|panel|g\\d|p[0-9a-f]{10})[^"]*"', '', svg)
-    svg = re.sub('style="[^"]*"', lambda found: found[0].replace('; ', ';').replace(': ', ':'), svg)
-    return svg.replace(' />', '/>')
-
-
-def relative(path: str) -> str:
-    "A path with each point told from the one before"
-    out = []
-    here = start = np.zeros(2)
-    for command, told in re.findall('([MLQCz])([^MLQCz]*)', path):
-        if command == 'z':
-            out.append('z')
-            here = start
-            continue
-        steps = (np.array(told.split(), float).reshape(-1, 2) - here).round(2)
-        here = here + steps[-1]
-        if command == 'M': start = here
-        out.append(step(command.lower(), steps))
-    return ''.join(out)
-
-
-def step(command: str, steps: np.ndarray) -> str:
-    "A command of a path in few letters: `h` and `v` for level and upright lines"
-    numbers = [re.sub(r'^(-?)0\.', r'\1.', f'{number:g}') for number in steps.ravel() + 0.]
-    if command == 'l' and '0' in numbers:
-        level = numbers[1] == '0'
-        command = 'h' if level else 'v'
-        numbers = numbers[:1] if level else numbers[1:]
-    return command + ' '.join(numbers).replace(' -', '-')
+    return ElementTree.tostring(tree, encoding='unicode')
 
 
 def panels(svg: str) -> list[str]:
