@@ -12,14 +12,13 @@ WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 ||
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo test test-gpu test-docs test-lowest chaos audit bench docs slides readme wheel clean
+.PHONY: help demo test test-gpu test-docs test-lowest audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
 	@echo "make test       run the notebooks and every other test"
 	@echo "make test-gpu   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
-	@echo "make chaos      kill commands, fill their disk, run two at once: two minutes of it; MINUTES=60 SEED=7 for more and other"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
@@ -49,11 +48,6 @@ test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py
-
-MINUTES ?= 2
-SEED    ?= 0
-chaos: $(VENV)/.dev
-	$(BIN)/python tests/chaos.py --minutes $(MINUTES) --seed $(SEED)
 
 # uv finds LOWEST_PYTHON, or fetches it; a path to a Python will do, too
 test-lowest: $(LOWEST)/.installed
