@@ -113,14 +113,13 @@ def compute_in(precision: str):
     "Let each CLIP that is loaded off the CPU have a precision, unless another is asked for"
     import torch
     from taidpt import clip
-    from taidpt.encoders import weights
-    build = weights.build_clip
+    build = clip.build_clip
 
     def build_clip(source, device='cpu', asked='float32', *how):
         if torch.device(device).type != 'cpu' and asked == 'float32': asked = precision
         return build(source, device, asked, *how)
 
-    for module in (weights, clip): module.build_clip = build_clip
+    clip.build_clip = build_clip
 
 
 def build_site(html) -> int: return docs_module('build').html(html)
