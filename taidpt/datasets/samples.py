@@ -17,21 +17,11 @@ from ..metrics import as_array
 
 # %% ../../nbs/datasets/samples.ipynb #c296a622
 def signs(labels:ArrayLike)->Tensor: # N × C: bool, or 1, 0 and -1 -> int8
-    "Labels as 1, 0 and -1; `ValueError` for any other."
-    y = torch.as_tensor(as_array(labels).copy())
-    odd = y[(y != 0) & (y.double().abs() != 1)].tolist()
-    if y.ndim != 2 or odd: raise ValueError(
-        f'labels must be N × C, of 1, 0 or -1 (or bool), but they are {tuple(y.shape)}, and hold '
-        f'{odd[:1] or "these"}')
-    return y.to(torch.int8)
-
-def _shown(labels:ArrayLike, least:int, classes:ClassSet|None)->Tensor: # N × C, bool
-    "Positive labels; `ValueError` names the rarest class if it has fewer than `least` pictures."
-    shown = signs(labels) == 1
-    count, c = shown.sum(0).min(0)
-    if count >= least: return shown
-    name = classes.names[c] if classes else f'column {c}'
-    raise ValueError(f'{least} pictures a class are needed, but {name} has {count}')
+    "Labels as 1, 0 and -1, where False is -1; `ValueError` for other numbers, as NaN."
+    y = as_array(labels)
+    if y.ndim != 2 or not np.isin(y, (-1, 0, 1)).all():
+        raise ValueError(f'labels must be N × C, bool or 1, 0 and -1, not {y!r:.200}')
+    return torch.tensor(2*y - 1 if y.dtype == bool else y, dtype=torch.int8)
 
 
 # %% ../../nbs/datasets/samples.ipynb #ae1f7643
@@ -42,19 +32,20 @@ def few_shot(
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the chosen pictures, int64, in the order of the draw
     "Pictures with at least `shots` of each class; `ValueError` if a class has fewer."
-    shown = _shown(labels, shots, classes)
+    shown = signs(labels) == 1
+    count, c = shown.sum(0).min(0)
+    if count < shots:
+        name = classes.names[c] if classes else f'column {c}'
+        raise ValueError(f'{shots} pictures a class are needed, but {name} has {count}')
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
     waiting = {}                            # class, the rarest first -> its pictures, in order
     for c in shown.sum(0).argsort(stable=True).tolist():
-        waiting[c] = iter(order[shown[order, c]].tolist())
+        waiting[c] = order[shown[order, c]].tolist()
     chosen = []
-    count = torch.zeros_like(shown[0], dtype=torch.long)    # chosen pictures of each class
     for goal in range(1, shots + 1):
         for c,pictures in waiting.items():
-            if count[c] >= goal: continue
-            new = next(i for i in pictures if i not in chosen)
-            chosen.append(new)
-            count += shown[new]
+            if shown[chosen, c].sum() < goal:
+                chosen.append(next(i for i in pictures if i not in chosen))
     return torch.tensor(chosen)
 
 # %% ../../nbs/datasets/samples.ipynb #b19eeb17
@@ -68,8 +59,7 @@ def partial_labels(
     y = signs(labels)
     if not 0 < fraction <= 1:
         raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
-    two_values = not (y == -1).any()
-    if two_values: y = torch.where(y == 1, 1, -1).to(torch.int8)
+    if (y >= 0).all(): y = 2*y - 1                          # two values: 0 is absent
     generator = torch.Generator().manual_seed(seed)
     chance = torch.rand(y.shape, generator=generator, dtype=torch.float64)
     if per_label: return y * (chance < fraction)
@@ -86,13 +76,12 @@ LASO_NOVEL = ( # COCO's novel classes in the protocol of LaSO (CVPR 2019), in CO
 
 # %% ../../nbs/datasets/samples.ipynb #bd-002
 def balanced_draws(
-    labels:ArrayLike, # N × C: 1 or True where the picture shows the class
+    labels:ArrayLike, # N × C: 1 or True where the picture shows the class; each has a picture
     draws:int|None=None, # None: the number of pictures
     seed:int=0, # to choose among equally rare classes
-    classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the drawn pictures, int64, some of them many times
-    "Draw each time for the class shown least so far; `ValueError` for a class without a picture."
-    shown = _shown(labels, 1, classes).numpy()
+    "Draw each time for the class shown least so far."
+    shown = (signs(labels) == 1).numpy()
     of_class = [column.nonzero()[0] for column in shown.T]
     rng = np.random.default_rng(seed)
     count = np.zeros(len(of_class), int)    # of the draws that show each class
@@ -100,7 +89,6 @@ def balanced_draws(
     for i,c in enumerate(rng.integers(len(of_class), size=draws or len(shown))):
         if count[c] > count.min(): c = count.argmin()
         pictures = of_class[c]
-        new = pictures[i % len(pictures)]
-        chosen.append(new)
-        count += shown[new]
-    return torch.from_numpy(np.array(chosen))
+        chosen.append(pictures[i % len(pictures)])
+        count += shown[chosen[-1]]
+    return torch.tensor(chosen)
