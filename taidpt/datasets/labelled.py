@@ -133,8 +133,8 @@ def read_labels(
     with reading(path): column = _meanings(used, classes)
     y = torch.full((len(table), len(classes)), -1)
     for row,marks in zip(y, table.values()):
-        for label in marks.keys() & column.keys():
-            row[column[label]] = max(row[column[label]], marks[label])
+        for label,mark in marks.items():
+            if label in column: row[column[label]] = max(row[column[label]], mark)
     three_values = any(-1 in marks.values() for marks in table.values())
     unknown = {label: count for label,count in used.most_common() if label not in column}
     renamed = {label: classes.names[c] for label,c in column.items() if label not in classes}
@@ -153,7 +153,7 @@ def bundled_photos(
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Source and licence of each bundled photo."
-    credits = json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))
+    credits = json.loads((_BUNDLED/'attribution.json').read_bytes())
     return {credit['image']: credit for credit in credits}
 
 
