@@ -29,7 +29,7 @@ from ..scores import global_scores
 from ..tags import Tag
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, template_sentences
-from ..training import resolve, temperatures
+from ..training import resolve
 from ..zeroshot import ZeroShotCLIP
 
 
@@ -98,7 +98,6 @@ class TextConcepts(ClassVectors):
         self.local = local
         self.tau_image = tau_image
         self.templates = templates
-        temperatures(tau_image, len(self.classes))
 
     solve = staticmethod(class_means)           # the concept of each class, C × D
 
@@ -257,7 +256,6 @@ class TextLinear(ClassVectors):
         self.seed = seed
         if solver not in _SOLVERS.get(loss, ()):
             raise ValueError(f'loss {loss!r} with solver {solver!r} is none of {_SOLVERS}')
-        temperatures(tau_image, len(self.classes))
         self.keep_unnamed = loss == 'pairs'     # which use sentences that name no class
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D

@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features, feature_recipe
-from ..datasets.samples import signs
 from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures, picture_identity
 from ..files import digest
 from ..learner import PromptModel
 from ..losses import LOSSES, asymmetric_costs, scaled_loss
-from ..metrics import as_array
+from ..metrics import as_array, as_labels
 from ..predict import PicturesAndLabels, Predictor, validation
 from ..prompts import PromptLearner
 from ..scores import branch_scores, dense_scores
@@ -49,10 +48,8 @@ def check_labels(
     every:bool=True, # each class must have a picture; False: one of them must
 )->Tensor: # N × C, int8: 1, 0 or -1
     "Labels as a tensor; `ValueError` for another shape, other values, a class without a picture."
-    y = signs(labels)
-    if y.shape != (count, len(classes)): raise ValueError(
-        f'{count} pictures of {len(classes)} classes need labels of {count} × {len(classes)}, '
-        f'not {tuple(y.shape)}')
+    y = torch.from_numpy(as_labels(labels, count, len(classes)))
+    if as_array(labels).dtype == bool: y = 2*y - 1      # False is absent, never unknown
     empty = [name for name, shown in zip(classes.names, (y == 1).any(0)) if not shown]
     if empty and (every or len(empty) == len(classes)):
         raise ValueError(f'No picture shows {", ".join(empty)}: a class needs one to learn from')
@@ -77,7 +74,7 @@ class PicturePrompts(PromptModel):
     """Base class of prompts that learn from labelled pictures. A subclass has `picture_loss`, of
     the scores of one branch, and `training_scores`."""
     def recipe(self)->Recipe:
-        "All settings of learning. Raises `ValueError` for impossible ones."
+        "All settings of learning."
         lr = self.clip.recommended.get('lr', 2e-3) if self.lr is None else self.lr
         return Recipe(
             lr=lr, epochs=self.epochs, batch_size=self.batch_size, warmup_lr=self.warmup_lr,
@@ -130,7 +127,6 @@ class CoOp(PicturePrompts):
         warmup_lr:float=1e-5, # of the first epoch
         seed:int=0, # of the initial prompts and of the order of pictures
     ):
-        "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
         self.n_ctx = n_ctx
         self.class_specific = class_specific
@@ -143,8 +139,6 @@ class CoOp(PicturePrompts):
         self.tau_image = tau_image
         self.loss = loss
         self.seed = seed
-        self.recipe()
-        scaled_loss(loss, 1., PICTURE_LOSSES)               # refuses an unknown name
 
     def picture_loss(self, scores:Tensor, y:Tensor)->Tensor: # N × C; 1, 0 or -1 -> a number
         "The loss of one branch's scores."
@@ -188,7 +182,6 @@ class DualCoOp(PicturePrompts):
         learn_scale:bool=False, # learn scale and temperature, from `scale` and `tau_image`
         weight_grad:bool=True, # False: constant factors in the loss, as in the published code
     ):
-        "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
         self.n_ctx = n_ctx
         self.class_specific = class_specific
@@ -201,7 +194,6 @@ class DualCoOp(PicturePrompts):
         self.scale = scale
         self.learn_scale = learn_scale
         self.seed = seed
-        self.recipe()
 
     def checked_labels(self, labels:ArrayLike, count:int)->Tensor: # N × C; N pictures -> int8
         "Labels: 1 present, -1 absent, 0 unknown; bool: all known. `ValueError` if none is absent."

@@ -34,8 +34,10 @@ def _require(what:str, sources:dict[Path,str])->None: # file -> its source
     missing = {}
     for path,source in sources.items():
         if not path.exists(): missing.setdefault(source, []).append(f'{path}')
-    lines = [f'{", ".join(paths[:2])} ({len(paths)} in all), from {source}'
-             for source,paths in missing.items()]
+    lines = []
+    for source,paths in missing.items():
+        more = f' and {len(paths) - 2} more' if len(paths) > 2 else ''
+        lines.append(f'{", ".join(paths[:2])}{more}, from {source}')
     if lines: raise FileNotFoundError(f'{what} needs what is not there: ' + ';\n'.join(lines))
 
 
@@ -171,7 +173,7 @@ def read_nuswide(
         faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
     missing = {name: fault for name,fault in zip(names, faults) if fault}
     if missing: warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are '
-                              f'left out, such as {min(missing.items())}', stacklevel=2)
+                              f'left out, such as {min(missing)}', stacklevel=2)
     kept = [i for i,fault in enumerate(faults) if not fault]
     pictures = [folder/names[i] for i in kept]
     return LabeledPictures(pictures, labels[kept], NUSWIDE, missing=missing)
