@@ -61,14 +61,11 @@ def seconds(f: Callable) -> float:
     return time.perf_counter() - start
 
 
-def interleave(ways: dict[str, Callable], repeats: int, times: dict[str, int] = {}) -> Times:
-    """Seconds that each way takes in each round, in which the ways take turns; of a way that is
-    called several `times`, the median."""
+def interleave(ways: dict[str, Callable], repeats: int) -> Times:
+    "Seconds that each way takes in each round, in which the ways take turns."
     taken = {name: [] for name in ways}
     for _ in range(repeats):
-        for name, way in ways.items():
-            calls = [seconds(way) for _ in range(times.get(name, 1))]
-            taken[name].append(statistics.median(calls))
+        for name, way in ways.items(): taken[name].append(seconds(way))
     return taken
 
 

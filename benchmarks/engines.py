@@ -14,47 +14,40 @@ from typing import Callable
 
 import torch
 from common import SHARED, copies, interleave, ratios, record, rn50, spread, untrained
-from pictures import enlarge
+from PIL import Image
 
 from taidpt.all import (
     COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
+from taidpt.clip import reference_photos
 from taidpt.encoders.engines import openvino_tower
 from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
-from taidpt.clip import reference_photos
 
-WAYS = {                                            # engine and precision
-    "torch bfloat16": ("torch", "bfloat16"),
-    "openvino": ("openvino", "float32"),
-    "bfloat16": ("openvino", "bfloat16"),
-}
-PLAIN = "torch", "float32"
+PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO
 
 
-def clip_by(engine: str, precision: str) -> FrozenCLIP:
-    "The embedded CLIP with an engine."
-    return load_clip(device="cpu", engine=engine, precision=precision)
-
-
-def check_same(ways: dict[str, Callable]):
-    "All give the vectors of the eager way; afterwards they are warm."
-    wanted = ways["eager"]()
-    for name, way in ways.items():
-        far = (way() - wanted).norm(dim=-1).max() / wanted.norm(dim=-1).max()
-        allowed = .1 if "bfloat16" in name else 1e-3
-        assert far < allowed, (name, far)
+def by_openvino(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
+    "The same CLIP with OpenVINO's tower, in each precision."
+    found = {}
+    for name, precision in PRECISIONS.items():
+        tower = openvino_tower(clip.model.visual, precision)
+        found[name] = FrozenCLIP(
+            clip.model, clip.tokenizer, clip.preprocess, clip.name, tower=tower)
+    return found
 
 
 def in_turn(name: str, ways: dict[str, Callable], rounds: int, pictures: int) -> dict:
     """Pictures a second of eager PyTorch, and round by round how many times as fast the others
     are, whose vectors are the same."""
-    check_same(ways)
+    wanted = ways["eager"]()
+    for way, call in ways.items():                  # afterwards they are warm
+        far = (call() - wanted).norm(dim=-1).max() / wanted.norm(dim=-1).max()
+        assert far < (.1 if way == "bfloat16" else 1e-3), (way, far)
     taken = interleave(ways, rounds)
     ratio = ratios(taken, "eager")
     del ratio["eager"]
     speed = spread([pictures / t for t in taken["eager"]])
-    others = []
-    for way, found in ratio.items():
-        others.append(f"{way} {found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})")
+    others = [f"{way} {found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
+              for way, found in ratio.items()]
     print(f"{name}: eager {speed['median']:.1f} pictures/s; {', '.join(others)}", flush=True)
     return dict(eager=speed, rounds=rounds, ratio=ratio)
 
@@ -62,10 +55,6 @@ def in_turn(name: str, ways: dict[str, Callable], rounds: int, pictures: int) ->
 def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dict:
     "The towers alone, on batches of four."
     pixels = torch.stack([clip.preprocess(open_rgb(path)) for path in reference_photos()[:4]])
-
-    def by_openvino(precision):
-        tower = openvino_tower(clip.model.visual, precision)
-        return FrozenCLIP(clip.model, clip.tokenizer, clip.preprocess, clip.name, tower=tower)
 
     def one_by_one():
         for _ in range(batches): found = clip.encode_images(pixels)[0]
@@ -76,52 +65,47 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
         def encode(some): return way.encode_images(some[0])[0]
         return list(in_batches(read, encode, range(batches), 1, True))[-1]
 
-    ways = {
-        "eager": one_by_one,
-        "a batch a core": partial(side_by_side, clip),
-        "openvino": partial(side_by_side, by_openvino("float32")),
-        "bfloat16": partial(side_by_side, by_openvino("bfloat16")),
-    }
+    ways = {"eager": one_by_one}
+    for way, own in {"a batch a core": clip, **by_openvino(clip)}.items():
+        ways[way] = partial(side_by_side, own)
     return in_turn(name, ways, rounds, batches * len(pixels))
 
 
 def on_photos(folder: Path, rounds: int) -> dict:
     "`predict` with the embedded CLIP, from files to scores."
-    plain = untrained(clip_by(*PLAIN), COCO)
-    models = {"a batch a core": plain}
-    for name, how in WAYS.items(): models[name] = untrained(clip_by(*how), COCO)
-    paths = list_pictures(folder)
+    clip, paths = load_clip(device="cpu"), list_pictures(folder)
+    model = untrained(clip, COCO).prepared()
 
     @torch.no_grad()
     def eager():
         "As one would write it first: decode four photos, then all cores on these."
-        model = plain.prepared()
         found = []
         for i in range(0, len(paths), 4):
-            pixels = [plain.clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
-            f, F = plain.clip.encode_images(torch.stack(pixels))
+            pixels = [clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
+            f, F = clip.encode_images(torch.stack(pixels))
             found.append(fuse(*model.branches(f, F)))
         return torch.cat(found)
 
     ways = {"eager": eager}
-    for name, model in models.items(): ways[name] = partial(model.predict, folder, progress=False)
+    for way, own in {"a batch a core": clip, **by_openvino(clip)}.items():
+        ways[way] = partial(untrained(own, COCO).predict, paths, progress=False)
     return in_turn("predict on photos", ways, rounds, len(paths))
 
 
 def beside_float32(table: Path) -> dict:
     """What engines do to cosines, best tags and mAP of zero-shot CLIP with the embedded CLIP on
     labelled photos."""
-    data = read_labels(table, VOC2007.spelled_naturally(), table.with_name("images"))
+    data = read_labels(table, VOC2007.spelled_naturally())
 
-    def cosines(engine, precision):
-        clip = clip_by(engine, precision)
+    def cosines(clip):
         scores = ZeroShotCLIP(clip, data.classes).predict(data.pictures, progress=False)
         return scores.float() / clip.logit_scale
 
-    plain = cosines(*PLAIN)
+    clip = load_clip(device="cpu")
+    plain = cosines(clip)
     found = {}
-    for name, how in WAYS.items():
-        scores = cosines(*how)
+    for name, own in by_openvino(clip).items():
+        scores = cosines(own)
         far = (scores - plain).abs()
         same = scores.argmax(1) == plain.argmax(1)
         found[name] = dict(
@@ -134,14 +118,13 @@ def beside_float32(table: Path) -> dict:
 
 def main(rounds: int = 9, photos: int = 144):
     warnings.filterwarnings("ignore")
-    cases = {
-        "embedded": on_pixels("embedded", load_clip(device="cpu"), rounds),
-        "RN50": on_pixels("RN50", rn50(), rounds),
-    }
+    cases = {name: on_pixels(name, clip, rounds)
+             for name, clip in {"embedded": load_clip(device="cpu"), "RN50": rn50()}.items()}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        once = enlarge(reference_photos(), folder/"once", .3)       # 640 pixels on the long side
-        cases["predict"] = on_photos(copies(once, photos, folder/"photos"), rounds)
+        folder = copies(reference_photos(), photos, Path(name)/"photos")
+        for path in folder.iterdir():               # the size of COCO's
+            Image.open(path).convert("RGB").resize((640, 480)).save(path, quality=90)
+        cases["predict"] = on_photos(folder, rounds)
     figures = dict(cases=cases, photos=photos)
     table = SHARED/"voc2012_dev/labels.tsv"
     if table.is_file():

@@ -14,12 +14,14 @@ architecture with random weights from a seed for CLIP's.
 """
 import argparse
 import sys
+import time
 import warnings
+from collections.abc import Callable
 from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
-from common import record, rn50, seconds
+from common import record, rn50
 from training import BATCH
 
 from taidpt.all import (
@@ -43,23 +45,15 @@ RUNS = {
 }
 
 
-class Clock:
-    "Seconds of named calls, until the GPU has done them."
-    def __init__(self): self.seconds = {}
-
-    def time(self, name, f, *args, **how):
-        "Call a function, and give what it gives."
-        given = []
-
-        def call():
-            given.append(f(*args, **how))
-            if torch.cuda.is_available(): torch.cuda.synchronize()
-
-        self.seconds[name] = seconds(call)
-        return given[0]
+def timed(f: Callable, *args, **how) -> tuple:
+    "What a call gives, and its seconds, until the GPU has done it."
+    start = time.perf_counter()
+    given = f(*args, **how)
+    if torch.cuda.is_available(): torch.cuda.synchronize()
+    return given, time.perf_counter() - start
 
 
-def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int = 1) -> dict:
+def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int) -> dict:
     "Seconds of encoding, of learning, and of scoring pictures; of the templates, one in so many."
     found = NounFilter(run.classes).label(bundled_captions(), progress=False)
     captions = found[torch.arange(run.captions) % len(found)]
@@ -68,15 +62,15 @@ def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int = 1) -> dict:
     # templates are there already
     model = TaIDPT(clip, run.classes, epochs=epochs, batch_size=BATCH, templates=False)
 
-    clock = Clock()
-    features = clock.time("encoding", encode_sentences, clip, train.texts, progress=False)
-    clock.time("learning", model.fit, train, features=features, progress=False)
-    scores = clock.time("scoring", model.predict, photos, progress=False)
+    features, encoding = timed(encode_sentences, clip, train.texts, progress=False)
+    _, learning = timed(model.fit, train, features=features, progress=False)
+    scores, scoring = timed(model.predict, photos, progress=False)
     if not scores.isfinite().all():
         raise ValueError(f"Scores of {run.classes.name} hold NaN or infinity.")
     return dict(
         captions=run.captions, sentences=len(train), epochs=epochs, pictures=run.pictures,
-        seconds=clock.seconds, published_on_rtx3090=run.published, target=run.target)
+        seconds=dict(encoding=encoding, learning=learning, scoring=scoring),
+        published_on_rtx3090=run.published, target=run.target)
 
 
 def show(name: str, found: dict):
@@ -90,14 +84,9 @@ def show(name: str, found: dict):
 
 def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument(
-        "--small", action="store_true",
-        help="a few sentences and pictures, with the embedded CLIP on the CPU")
-    parser.add_argument(
-        "--precision", choices=["float32", "bfloat16", "float16"], default="float32",
-        help="of the weights")
-    parser.add_argument(
-        "--compile", action="store_true", help="let torch.compile fuse the blocks of prompts")
+    parser.add_argument("--small", action="store_true", help="a few sentences, on the CPU")
+    parser.add_argument("--precision", default="float32", help="or bfloat16, float16")
+    parser.add_argument("--compile", action="store_true", help="use torch.compile on prompts")
     return parser.parse_args(arguments)
 
 
@@ -120,18 +109,18 @@ def main(arguments: list[str]) -> int:
         return 2
     warnings.filterwarnings("ignore")
     clip = clip_for(options)
-    runs = {}
-    for name, run in RUNS.items():
-        if options.small:
-            run = run._replace(captions=200, pictures=8)
-            runs[name] = whole_run(clip, run, epochs=2, every=20)
-        else:
-            runs[name] = whole_run(clip, run, epochs=20)
-        show(name, runs[name])
+    runs, epochs, every = RUNS, 20, 1
+    if options.small:
+        runs = {name: run._replace(captions=200, pictures=8) for name, run in RUNS.items()}
+        epochs, every = 2, 20
+    found = {}
+    for name, run in runs.items():
+        found[name] = whole_run(clip, run, epochs, every)
+        show(name, found[name])
     if not options.small:
         record("gpu", dict(
             gpu=torch.cuda.get_device_name(), precision=options.precision,
-            compiled=options.compile, memory=torch.cuda.max_memory_allocated(), runs=runs))
+            compiled=options.compile, memory=torch.cuda.max_memory_allocated(), runs=found))
     return 0
 
 

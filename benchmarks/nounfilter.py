@@ -34,30 +34,19 @@ def published_way(texts: list[str]) -> list[list[int]]:
     return found
 
 
-def our_way(texts: list[str]) -> list[list[int]]:
-    "The same by a new filter, which remembers nothing."
-    return [found for _, found in NounFilter(COCO).stream(texts)]
-
-
-def same_share(ours: list[list[int]], theirs: list[list[int]]) -> float:
-    "The share of sentences that get the same classes."
-    same = [sorted(a) == sorted(b) for a, b in zip(ours, theirs)]
-    return sum(same) / len(same)
-
-
 def main(sentences: int = 8000, rounds: int = 3):
     nltk.data.path.append(str(files("taidpt")/"data"/"nltk_data"))       # the user's come first
     nltk.corpus.wordnet.ensure_loaded()
     texts = list(bundled_captions())[:sentences]
     labels = {}
 
-    def ours(): labels["ours"] = our_way(texts)
+    def ours(): labels["ours"] = [found for _, found in NounFilter(COCO).stream(texts)]
     def published(): labels["published"] = published_way(texts)
 
-    ways = {"ours": ours, "published": published}
-    case = compare(interleave(ways, rounds, dict(ours=3)))
+    case = compare(interleave({"ours": ours, "published": published}, rounds))
     case["sentences"] = len(texts)
-    case["same labels"] = same_share(labels["ours"], labels["published"])
+    same = [sorted(a) == sorted(b) for a, b in zip(labels["ours"], labels["published"])]
+    case["same labels"] = sum(same) / len(same)
     show("noun filter, plain", case)
     each = 1e6 * case["seconds"]["ours"]["median"] / len(texts)
     print(f"   {case['same labels']:.2%} of {len(texts):,} sentences get the same labels; "

@@ -6,11 +6,12 @@ and encodes them anew, encodes two full-length prompts for each class, and takes
 over a table of all pairs of classes. RN50's text tower with random weights serves both sides;
 speed does not depend on the weights.
 
-    python benchmarks/training.py [rounds]
+    python benchmarks/training.py [rounds] [batch]
 """
 import copy
 import sys
 import warnings
+from collections.abc import Iterable
 from functools import partial
 
 import torch
@@ -53,14 +54,34 @@ def published_loss(scores: Tensor, labels: Tensor) -> Tensor:
     return (hinge * pairs).sum((1, 2)).mean()
 
 
-class PublishedWay:
-    "Prompts and a step of gradient descent on them."
-    def __init__(self, clip: FrozenCLIP, contexts: list[Tensor]):
+class Way:
+    "Steps of gradient descent on contexts, with the losses before them."
+    def __init__(self, clip: FrozenCLIP, sentences, labels: Tensor, parameters: Iterable[Tensor]):
         self.clip = clip
-        self.contexts = [context.detach().clone().requires_grad_() for context in contexts]
+        self.sentences = sentences
+        self.labels = labels
+        self.contexts = list(parameters)
+        self.optimizer = torch.optim.SGD(self.contexts, LR, 0.9, weight_decay=5e-4)
+        self.losses = []
+
+    def step(self, items: Tensor):
+        "A step on some of the sentences."
+        loss = sum(self.loss(SCALE * s, self.labels[items]) for s in self.scores(items))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.losses.append(loss.item())
+
+
+class PublishedWay(Way):
+    "Sentences are texts, encoded anew in each step."
+    loss = staticmethod(published_loss)
+
+    def __init__(self, clip: FrozenCLIP, texts: list[str], labels: Tensor, contexts: list[Tensor]):
+        own = [context.detach().clone().requires_grad_() for context in contexts]
+        super().__init__(clip, texts, labels, own)
         context = " ".join(["X"] * M)
         self.prompts = clip.tokenize([f"{context} {name}." for name in COCO.names])
-        self.optimizer = torch.optim.SGD(self.contexts, LR, 0.9, weight_decay=5e-4)
 
     def embed(self, context: Tensor, words: Tensor) -> Tensor:
         "Class embeddings of one context: SOT, context, name, full stop, EOT, padding."
@@ -69,8 +90,9 @@ class PublishedWay:
         embedding, _ = encode(self.clip, x, self.prompts.argmax(1))
         return embedding
 
-    def scores(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def scores(self, items: Tensor) -> tuple[Tensor, Tensor]:
         "Global and local scores of sentences, N × C."
+        tokens = self.clip.tokenize([self.sentences[i] for i in items])
         ends = tokens.argmax(1)
         with torch.no_grad():
             embed = self.clip.text.token_embedding
@@ -82,70 +104,42 @@ class PublishedWay:
         P = unit(H) @ unit(L).T
         padding = torch.arange(tokens.shape[1]) > ends[:, None]
         weights = (P / TAU).masked_fill(padding[..., None], -torch.inf).softmax(1)
-        return SCALE * p, SCALE * (weights * P).sum(1)
-
-    def step(self, texts: list[str], labels: Tensor) -> float:
-        "A step of gradient descent; the loss before it."
-        tokens = self.clip.tokenize(texts)
-        loss = sum(published_loss(scores, labels) for scores in self.scores(tokens))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+        return p, (weights * P).sum(1)
 
 
 # This package
 
-class Ours:
-    "The same with `taidpt`: features computed once."
+class Ours(Way):
+    "The same with `taidpt`: sentences are features, computed once."
+    loss = staticmethod(ranking_loss)
+
     def __init__(self, clip: FrozenCLIP, features, labels: Tensor, contexts: list[Tensor]):
-        self.clip = clip
-        self.features = features
-        self.labels = labels
         self.prompts = PromptLearner(clip, COCO.names, M)
+        super().__init__(clip, features, labels, self.prompts.parameters())
         with torch.no_grad():
-            for own, context in zip(self.prompts.parameters(), contexts): own.copy_(context)
-        self.optimizer = torch.optim.SGD(
-            self.prompts.parameters(), LR, 0.9, weight_decay=5e-4)
+            for own, context in zip(self.contexts, contexts): own.copy_(context)
 
     def scores(self, items: Tensor) -> list[Tensor]:
         "Global and local scores of sentences, N × C."
-        u, U, mask = self.features.batch(items, padded=False)
-        return [SCALE * s for s in branch_scores(u, U, *self.prompts(), TAU, mask)]
-
-    def step(self, items: Tensor) -> float:
-        "A step of gradient descent; the loss before it."
-        loss = sum(ranking_loss(s, self.labels[items]) for s in self.scores(items))
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
+        u, U, mask = self.sentences.batch(items, padded=False)
+        return branch_scores(u, U, *self.prompts(), TAU, mask)
 
 
 # How far both are from each other
 
-def away(ours: Tensor, theirs: Tensor) -> float:
-    "Distance relative to the size of what the published way gives."
-    theirs = theirs.detach()
-    return ((ours.detach().float() - theirs).norm() / theirs.norm()).item()
+def away(ours: Iterable[Tensor], theirs: Iterable[Tensor]) -> float:
+    "The largest distance of a pair, relative to the size of what the published way gives."
+    return max(((a.float() - b).norm() / b.norm()).item() for a, b in zip(ours, theirs))
 
 
-def furthest(ours: list[Tensor], theirs: list[Tensor]) -> float:
-    "The largest distance of a pair."
-    return max(map(away, ours, theirs))
-
-
-def changes(now: list[Tensor], start: list[Tensor]) -> list[Tensor]:
-    "What steps have changed."
-    return [after.detach() - before for after, before in zip(now, start)]
-
-
-def agreement(side: Ours, published: PublishedWay, start: list[Tensor]) -> dict[str, float]:
-    "How far prompts are from the published ones, after as many steps."
-    ours = list(side.prompts.parameters())
-    theirs = published.contexts
-    moved = furthest(changes(ours, start), changes(theirs, start))
-    return {"prompts": furthest(ours, theirs), "change of the prompts": moved}
+@torch.no_grad()
+def agreement(ours: Ours, published: PublishedWay, start: list[Tensor]) -> dict[str, float]:
+    "How far losses and prompts are from the published ones, after as many steps."
+    losses = [abs(a - b) / b for a, b in zip(ours.losses, published.losses)]
+    moved = [[now - before for now, before in zip(way.contexts, start)]
+             for way in (ours, published)]
+    return {"loss": max(losses), "prompts": away(ours.contexts, published.contexts),
+            "change of the prompts": away(*moved)}
 
 
 # Whole runs, multiplied out
@@ -159,113 +153,63 @@ def whole_run(run: str, step: float, each: float) -> dict[str, float]:
         sentences=sentences, steps=steps, encoding=each * sentences, learning=steps * step)
 
 
-def beside(ours: list[float], published: list[float], each: float) -> dict:
-    "COCO's run on both sides, from the seconds of their steps."
-    run = whole_run("COCO", 1., each)
-    taken = {
-        "ours": [run["encoding"] + run["steps"] * step for step in ours],
-        "published": [run["steps"] * step for step in published],
-    }
-    captions, classes = RUNS["COCO"]
-    return dict(
-        captions=captions, templates=TEMPLATES * classes, epochs=EPOCHS, steps=run["steps"],
-        encoding_once=run["encoding"], milliseconds_a_caption=1e3 * each, **compare(taken))
-
-
 # What is measured
 
-class Sides:
-    "This package in one or more precisions, and the published way, all with the same start."
-    def __init__(self, clip: FrozenCLIP):
-        captions = list(bundled_captions())[:4000]
-        train = NounFilter(COCO).label(captions, progress=False)[:BATCH * 2]
-        self.texts = train.texts
-        self.labels = train.labels
-        self.features = encode_sentences(clip, self.texts, progress=False)
-        fresh = PromptLearner(clip, COCO.names, M, seed=0)
-        self.start = [parameter.detach() for parameter in fresh.parameters()]
-        self.published = PublishedWay(clip, self.start)
-        self.ours = {"ours": self.made(clip)}
-        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            half = FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer)
-            compiled = FrozenCLIP(half.model, half.tokenizer).compile()
-            self.ours["bfloat16"] = self.made(half)
-            self.ours["bfloat16, compiled"] = self.made(compiled)
-        self.losses = {name: [] for name in (*self.ours, "published")}
-
-    def made(self, clip: FrozenCLIP) -> Ours:
-        "This package's side with some CLIP."
-        return Ours(clip, self.features, self.labels, self.start)
-
-    def warm(self):
-        "The first step of all is slow."
-        for side in self.ours.values():
-            for _ in range(2): self.made(side.clip).step(torch.arange(BATCH))
-
-    @torch.no_grad()
-    def scores_away(self) -> dict[str, float]:
-        "How far the scores of the first batch are from the published ones."
-        theirs = self.published.scores(self.published.clip.tokenize(self.texts[:BATCH]))
-        first = torch.arange(BATCH)
-        return {name: furthest(side.scores(first), theirs) for name, side in self.ours.items()}
-
-    def step(self, name: str):
-        "A step of one side, on one of two batches that alternate."
-        losses = self.losses[name]
-        batches = torch.arange(2 * BATCH).split(BATCH)
-        items = batches[len(losses) % 2]
-        if name == "published":
-            texts = [self.texts[i] for i in items]
-            losses.append(self.published.step(texts, self.labels[items]))
-        else:
-            losses.append(self.ours[name].step(items))
-
-    def loss_away(self, name: str) -> float:
-        "How far the losses of one side's steps are from the published ones."
-        pairs = zip(self.losses[name], self.losses["published"])
-        return max(abs(ours - theirs) / theirs for ours, theirs in pairs)
+def in_precisions(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
+    "The CLIP, and if the processor has bfloat16, in that, too."
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported(): return {"float32": clip}
+    half = FrozenCLIP(copy.deepcopy(clip.model).bfloat16(), clip.tokenizer)
+    compiled = FrozenCLIP(half.model, half.tokenizer).compile()
+    return {"float32": clip, "bfloat16": half, "bfloat16, compiled": compiled}
 
 
-def main(rounds: int = 3):
+def main(rounds: int = 3, batch: int = BATCH):
     warnings.filterwarnings("ignore")
-    sides = Sides(rn50())
-    scores = sides.scores_away()
-    sides.warm()
+    clip = rn50()
+    train = NounFilter(COCO).label(list(bundled_captions())[:4000], progress=False)[:batch * 2]
+    features = encode_sentences(clip, train.texts, progress=False)
+    start = [p.detach() for p in PromptLearner(clip, COCO.names, M, seed=0).parameters()]
+    published = PublishedWay(clip, train.texts, train.labels, start)
+    clips = in_precisions(clip)
+    sides = {name: Ours(c, features, train.labels, start) for name, c in clips.items()}
+    batches = torch.arange(2 * batch).split(batch)
+    with torch.no_grad():
+        theirs = published.scores(batches[0])
+        scores = {name: away(side.scores(batches[0]), theirs) for name, side in sides.items()}
+    for c in clips.values():                        # the first steps are slow
+        for _ in range(2): Ours(c, features, train.labels, start).step(batches[0])
 
-    # steps of all sides in turn
-    taken = interleave({name: partial(sides.step, name) for name in sides.losses}, rounds)
+    # steps of all sides in turn, on two batches that alternate
+    def step(way): way.step(batches[len(way.losses) % 2])
+    ways = {name: partial(step, way) for name, way in (sides | {"published": published}).items()}
+    taken = interleave(ways, rounds)
     figures = {}
-    for name, side in sides.ours.items():
+    for name, side in sides.items():
         case = compare({"ours": taken[name], "published": taken["published"]})
-        case["agreement"] = {
-            "scores": scores[name],
-            "loss": sides.loss_away(name),
-            **agreement(side, sides.published, sides.start),
-        }
-        figures[f"step, {'float32' if name == 'ours' else name}"] = case
+        case["agreement"] = {"scores": scores[name], **agreement(side, published, start)}
+        figures[f"step, {name}"] = case
         show(f"step, {name}", case)
         far = [f"{what} {value:.1e}" for what, value in case["agreement"].items()]
         print(f"   relative distance: {', '.join(far)}")
 
-    # more of our own steps, which are short, and encoding, for the figures that are multiplied out
-    first = torch.arange(BATCH)
-    steps = {name: partial(side.step, first) for name, side in sides.ours.items()}
-    extra = interleave(steps, 7)
-    encoding = {}
-    for name, side in sides.ours.items():
-        if "compiled" in name: continue
-        encoding[name] = partial(encode_sentences, side.clip, sides.texts[:256], progress=False)
-    each = {name: min(times) / 256 for name, times in interleave(encoding, 5).items()}
-
-    case = beside(taken["ours"] + extra["ours"], taken["published"], each["ours"])
-    figures["whole run"] = case
+    # encoding, and whole runs multiplied out
+    some = train.texts[:256]
+    encoding = {name: partial(encode_sentences, c, some, progress=False)
+                for name, c in clips.items() if "compiled" not in name}
+    each = {name: min(times) / len(some) for name, times in interleave(encoding, 5).items()}
+    captions, classes = RUNS["COCO"]
+    run = whole_run("COCO", 1., each["float32"])
+    case = compare({
+        "ours": [run["encoding"] + run["steps"] * step for step in taken["float32"]],
+        "published": [run["steps"] * step for step in taken["published"]]})
+    figures["whole run"] = dict(
+        case, captions=captions, templates=TEMPLATES * classes, epochs=EPOCHS, steps=run["steps"],
+        encoding_once=run["encoding"], milliseconds_a_caption=1e3 * each["float32"])
     show("20 epochs over COCO's captions, steps multiplied out, encoding included", case)
-    runs = {}
-    for name in sides.ours:
-        step = spread(extra[name])["median"]
-        precision = name.split(",")[0]
-        runs[name] = {run: whole_run(run, step, each[precision]) for run in RUNS}
-    figures["runs"] = runs
+    figures["runs"] = {}
+    for name in sides:
+        median, encoded = spread(taken[name])["median"], each[name.split(",")[0]]
+        figures["runs"][name] = {run: whole_run(run, median, encoded) for run in RUNS}
     record("training", figures)
 
 

@@ -7,7 +7,7 @@ __all__ = ['ClassVectors', 'TextConcepts', 'some_captions', 'ready_to_tag', 'tag
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
 import copy, random, warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -29,24 +29,17 @@ from ..scores import global_scores
 from ..tags import Tag
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, template_sentences
-from ..training import at_least, more_than, resolve, temperatures
+from ..training import resolve
 from ..zeroshot import ZeroShotCLIP
 
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
 class ClassVectors(Predictor):
-    "A vector for each class, computed from labelled sentences by `solve` of a subclass."
+    """A vector for each class, computed from labelled sentences by a subclass: its
+    `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
     keep_unnamed = False                                # use sentences that name no class
 
-    def solve(self, h:Tensor, y:Tensor)->Tensor: # N × D; N × C, 0 or 1 -> C × D
-        "The vectors."
-        raise NotImplementedError
-
     def is_fitted(self)->bool: return 'vectors_' in vars(self)
-
-    def forget(self)->None:
-        "Drop all that was learned."
-        for name in ('vectors_', 'history_', 'frequency_', 'thresholds'): vars(self).pop(name, None)
 
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
@@ -71,7 +64,7 @@ class ClassVectors(Predictor):
             check_sentences(store, train.texts)
             h = torch.as_tensor(store.global_, device=self.clip.device).float()
             trial.vectors_ = self.solve(h, train.labels.to(h))
-        self.forget()
+        for name in ('vectors_', 'history_', 'thresholds'): vars(self).pop(name, None)
         trial = copy.copy(self)
         trial.frequency_ = frequency
         data = digest([*train.texts, train.labels.numpy().tobytes()])
@@ -105,11 +98,8 @@ class TextConcepts(ClassVectors):
         self.local = local
         self.tau_image = tau_image
         self.templates = templates
-        temperatures(tau_image, len(self.classes))
 
-    def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
-        "The concept of each class."
-        return class_means(h, y)
+    solve = staticmethod(class_means)           # the concept of each class, C × D
 
     @property
     def title(self)->str: return 'concepts' if type(self) is TextConcepts else super().title
@@ -119,25 +109,22 @@ class TextConcepts(ClassVectors):
 def some_captions(
     classes:ClassSet, # C classes
     texts:Iterable[str], # captions to choose from
-    each:int=100, # captions wanted of each class
-    others:int=500, # and of those that name none
 )->LabeledTexts: # with the `frequency` of each class in the captions that were searched
-    "Some captions of each class and others, in a random order that is always the same."
+    "100 captions of each class and 500 others, in a random order that is always the same."
     texts = list(texts)
     random.Random(0).shuffle(texts)
-    reader, C = NounFilter(classes), len(classes)
-    seen, taken = np.zeros((2, C), int)                 # captions of each class
-    kept, rows, looked = [], [], 0
+    reader, others = NounFilter(classes), 500
+    seen, taken = np.zeros((2, len(classes)), int)      # captions of each class
+    kept, rows = [], []
     for looked, text in enumerate(texts, 1):
-        columns = reader.columns(text)
-        seen[columns] += 1
-        wanted = (taken[columns] < each).any() if columns else others > 0
-        if not wanted: continue
-        kept.append(text)
-        rows.append(np.isin(range(C), columns))
-        taken[columns] += 1
-        if not columns: others -= 1
-        if not others and (taken >= each).all(): break
+        named = reader.columns(text)
+        seen[named] += 1
+        if (taken[named] < 100).any() if named else others:
+            kept.append(text)
+            rows.append(np.isin(range(len(classes)), named))
+            taken[named] += 1
+            others -= not named
+        if not others and (taken >= 100).all(): break
     labels = torch.from_numpy(np.array(rows))
     return LabeledTexts(kept, labels, classes, frequency=(seen/looked).tolist())
 
@@ -154,8 +141,7 @@ def ready_to_tag(
     if clip.logit_bias is not None: return zero_shot        # probabilities by its own sigmoid
     train = some_captions(classes, bundled_captions())
     unknown = [name for name, share in zip(classes.names, train.frequency) if not share]
-    if unknown: warnings.warn(f'No bundled caption names {", ".join(unknown)}: "a photo of a '
-                              f'{unknown[0]}." and the like stand for it', stacklevel=2)
+    if unknown: warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
     if len(unknown) == len(classes): return zero_shot
     texts = (train + template_sentences(classes)).texts
     encoded = encode_sentences(clip, texts, progress=progress)
@@ -196,21 +182,16 @@ def _pair_vectors(
     penalty:float, # lambda, above 0
 )->Tensor: # C × D, float32
     "For each class the least squares solution over all its pairs, up to its length."
-    device = h.device
-    h, y = h.cpu().double(), y.cpu()                    # Apple's GPU has no float64
-    square, total = h.T @ h, h.sum(0)                   # of all sentences
+    x, y = h.cpu().double(), y.cpu()                    # Apple's GPU has no float64
+    x = x - x.mean(0)
+    total = x.T @ x
     vectors = []
     for named in y.T.bool():
-        own = h[named]
-        n, rest = len(own), len(h) - len(own)
-        mean = own.mean(0)
-        other = (total - own.sum(0)) / rest             # mean of the other sentences
-        own_square = own.T @ own
-        spread = own_square / n - mean.outer(mean)
-        spread += (square - own_square) / rest - other.outer(other)
-        spread += penalty * torch.eye(len(spread))
-        vectors.append(torch.linalg.solve(spread, mean - other))
-    return torch.stack(vectors).float().to(device)
+        own = x[named]
+        n, square = len(own), own.T @ own
+        spread = square/n + (total - square)/(len(x) - n) + penalty*torch.eye(len(total))
+        vectors.append(torch.linalg.solve(spread, own.mean(0)))
+    return torch.stack(vectors).to(h)
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-010
@@ -221,7 +202,7 @@ def _trained_head(
 )->Tensor: # C × D, float32
     "Weights of a head trained on noisy features, with a bias for binary cross-entropy."
     rng = torch.Generator(h.device).manual_seed(model.seed)
-    start = class_means(h, y) if model.loss == 'pairs' else h.new_zeros(y.shape[1], h.shape[1])
+    start = class_means(h, y) if model.loss == 'pairs' else torch.zeros_like(y.T @ h)
     weight = F.normalize(start, dim=1).requires_grad_()
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()      # most classes are absent
     scale = resolve(model.clip, 'pairs').scale
@@ -229,9 +210,10 @@ def _trained_head(
     for _ in range(model.epochs):
         order = torch.randperm(len(h), generator=rng, device=h.device)
         for rows in order.split(model.batch_size):
-            x = h[rows] + model.noise*torch.randn(h[rows].shape, generator=rng, device=h.device)
-            if model.loss == 'bce': scores = x @ weight.T + bias
-            else: scores = scale * global_scores(x, weight)
+            x = h[rows]
+            x = x + model.noise*torch.empty_like(x).normal_(generator=rng)
+            bce = model.loss == 'bce'
+            scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
             cost = LOSSES[model.loss](scores, y[rows].bool())
             optimizer.zero_grad()
             cost.backward()
@@ -240,9 +222,7 @@ def _trained_head(
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-012
-_SOLVERS = { # loss, solver -> a function of features, labels and penalty; None: training
-    ('squares', 'closed'): _ridge, ('pairs', 'closed'): _pair_vectors,
-    ('pairs', 'adam'): None, ('bce', 'adam'): None}
+_SOLVERS = {'squares': (None, 'closed'), 'pairs': (None, 'closed', 'adam'), 'bce': (None, 'adam')}
 
 class TextLinear(ClassVectors):
     "A linear head on sentence features, in closed form or trained with noise."
@@ -261,7 +241,7 @@ class TextLinear(ClassVectors):
         seed:int=0, # of the order and of the noise
         solver:str|None=None, # 'closed' or 'adam'; None: closed where there is a closed form
     ):
-        "Raises `ValueError` for another loss or impossible settings."
+        "Raises `ValueError` for another loss, or a solver that it does not have."
         super().__init__(clip, classes)
         self.loss = loss
         self.solver = solver
@@ -274,24 +254,15 @@ class TextLinear(ClassVectors):
         self.tau_image = tau_image
         self.templates = templates
         self.seed = seed
-        if (loss, self.chosen_solver) not in _SOLVERS: raise ValueError(
-            f'loss {loss!r} with solver {solver!r} is none of {", ".join(map(" ".join, _SOLVERS))}')
-        more_than(0, penalty=penalty, lr=lr)
-        temperatures(tau_image, len(self.classes))
-        at_least(0, noise=noise)
-        at_least(1, whole=True, epochs=epochs, batch_size=batch_size)
-
-    @property
-    def chosen_solver(self)->str: return self.solver or ('adam' if self.loss == 'bce' else 'closed')
-
-    @property
-    def keep_unnamed(self)->bool: # pairs use sentences that name no class
-        return self.loss == 'pairs'
+        if solver not in _SOLVERS.get(loss, ()):
+            raise ValueError(f'loss {loss!r} with solver {solver!r} is none of {_SOLVERS}')
+        self.keep_unnamed = loss == 'pairs'     # which use sentences that name no class
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Weights in closed form, or trained."
-        closed = _SOLVERS[self.loss, self.chosen_solver]
-        return closed(h, y, self.penalty) if closed else _trained_head(self, h, y)
+        if self.solver == 'adam' or self.loss == 'bce': return _trained_head(self, h, y)
+        closed = _ridge if self.loss == 'squares' else _pair_vectors
+        return closed(h, y, self.penalty)
 
     @property
     def title(self)->str:

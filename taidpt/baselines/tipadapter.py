@@ -6,8 +6,8 @@
 __all__ = ['TipAdapter']
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-003
-import copy, math
-from collections.abc import Callable, Mapping, Sequence
+import copy
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .coop import PICTURE_LOSSES, check_labels, pictures_digest
+from .coop import PICTURE_LOSSES, check_labels, labelled_digest
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..encoders.features import FeatureStore
@@ -24,7 +24,6 @@ from ..encoders.pictures import as_pictures
 from ..losses import scaled_loss
 from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..scores import global_scores
-from ..training import at_least, more_than
 from ..zeroshot import ZeroShotCLIP
 
 
@@ -42,18 +41,17 @@ def _fine_tuned(
     "Keys learned from the features and labels of the cached pictures."
     keys = model.keys_.clone().requires_grad_()
     loss = scaled_loss(model.loss, 1., PICTURE_LOSSES)
-    optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
-    steps = model.epochs * math.ceil(len(f) / model.batch_size)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     rng = torch.Generator().manual_seed(model.seed)
-    for _ in range(model.epochs):
-        order = torch.randperm(len(f), generator=rng).to(f.device)
-        for rows in order.split(model.batch_size):
-            cost = loss(model.scores_with(f[rows], keys), y[rows])
-            optimizer.zero_grad()
-            cost.backward()
-            optimizer.step()
-            schedule.step()
+    orders = [torch.randperm(len(f), generator=rng) for _ in range(model.epochs)]
+    batches = [rows for order in orders for rows in order.to(f.device).split(model.batch_size)]
+    optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(batches))
+    for rows in batches:
+        cost = loss(model.scores_with(f[rows], keys), y[rows])
+        optimizer.zero_grad()
+        cost.backward()
+        optimizer.step()
+        schedule.step()
     return keys.detach()
 
 
@@ -83,7 +81,6 @@ class TipAdapter(Predictor):
         seed:int=0, # of the order of pictures
         loss:str|Callable='soft_softmax', # of fine-tuning; others as in `CoOp`
     ):
-        "Raises `ValueError` that names an impossible setting."
         super().__init__(clip, classes)
         self.templates = templates
         self.alpha = alpha
@@ -93,18 +90,8 @@ class TipAdapter(Predictor):
         self.lr = lr
         self.batch_size = batch_size
         self.seed = seed
-        at_least(0, alpha=alpha, beta=beta)
-        at_least(0, whole=True, epochs=epochs, seed=seed)
-        at_least(1, whole=True, batch_size=batch_size)
-        more_than(0, lr=lr)
-        scaled_loss(loss, 1., PICTURE_LOSSES)               # refuses an unknown name
 
     def is_fitted(self)->bool: return 'keys_' in vars(self)
-
-    def forget(self)->None:
-        "Drop all that was learned."
-        for name in ('text_', 'keys_', 'values_', 'alpha_', 'beta_', 'history_', 'thresholds'):
-            vars(self).pop(name, None)
 
     def fit(self,
         pictures, # K labelled pictures, in any form
@@ -120,14 +107,11 @@ class TipAdapter(Predictor):
         def compute(trial):
             f = self.features_of(pictures, progress)
             shown = y.sum(0)
-            zero_shot = ZeroShotCLIP(self.clip, self.classes, self.templates, local=False)
-            trial.text_, _ = zero_shot.embeddings()
             trial.values_ = (y * (shown.min() / shown)).to(f)
-            trial.alpha_, trial.beta_ = float(self.alpha), float(self.beta)
             trial.keys_ = F.normalize(f, dim=-1)
-            if self.epochs: trial.keys_ = _fine_tuned(trial, f, y.to(f.device))
-        data = pictures_digest(self.clip, pictures, y, True)
-        self.forget()
+            if self.epochs: trial.keys_ = _fine_tuned(trial.prepared(), f, y.to(f.device))
+        for name in ('keys_', 'values_', 'history_', 'thresholds'): vars(self).pop(name, None)
+        data = labelled_digest(self.clip, pictures, y, True)
         learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
         return self
 
@@ -138,18 +122,18 @@ class TipAdapter(Predictor):
         betas:Sequence[float]=np.linspace(.1, 7, 200, endpoint=False).tolist(), # to be tried
         progress:bool=True, # a bar
     )->dict[tuple, float]: # (alpha, beta) -> mAP
-        "Set `alpha_` and `beta_` to the best pair on validation pictures; the first of equals."
+        "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
         self.check_fitted()
         f = self.features_of(pictures, progress)
         y = check_labels(labels, len(f), self.classes, every=False).to(f.device) == 1
-        zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
+        zero_shot = self.clip.logit_scale * global_scores(f, self.embeddings()[0])
         weights = f.new_tensor(alphas)[:, None, None]
         found = {}
         for beta in betas:
             cache = _cache_scores(f, self.keys_, self.values_, beta)
             maps = _map_of_many(y, zero_shot + weights * cache).tolist()
             found |= {(alpha, beta): value for alpha, value in zip(alphas, maps)}
-        self.alpha_, self.beta_ = max(found, key=found.get)
+        self.alpha, self.beta = max(found, key=found.get)
         self.thresholds = None                              # they were for other scores
         return found
 
@@ -160,35 +144,23 @@ class TipAdapter(Predictor):
 
     def scores_with(self, f:Tensor, keys:Tensor)->Tensor: # N × D; K × D -> N × C
         "CLIP's own scores and those of the cache, added up."
-        zero_shot = self.clip.logit_scale * global_scores(f, self.text_)
-        return zero_shot + self.alpha_ * _cache_scores(f, keys, self.values_, self.beta_)
+        zero_shot = self.clip.logit_scale * global_scores(f, self.embeddings()[0])
+        return zero_shot + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D -> one B × C
         "The scores of pictures from their features."
-        self.check_fitted()
         return [self.scores_with(f, self.keys_)]
 
     def embeddings(self)->tuple[Tensor, None]: # C × D, of unit length
         "The text classifier, without the cache."
-        self.check_fitted()
-        return self.text_.clone(), None
+        return ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()
 
-    def with_embeddings(self, G:Tensor, L:Tensor|None)->'TipAdapter': # C × D
-        "A copy; `ValueError` for more classes, which no picture of the cache shows."
-        if len(G) != len(self.classes): raise ValueError(
-            'Tip-Adapter takes no other class: the pictures in its cache have no label for it.')
-        return super().with_embeddings(G, L)
-
-    def tensors(self)->dict[str, Tensor]: # by name
-        "Keys, values, the text classifier, and alpha and beta."
-        weights = torch.tensor([self.alpha_, self.beta_], dtype=torch.float64)
-        return {'keys': self.keys_, 'values': self.values_, 'text': self.text_, 'weights': weights}
+    def tensors(self)->dict[str, Tensor]: return {'keys': self.keys_, 'values': self.values_}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Use the tensors of a file."
-        for name in ('keys', 'values', 'text'):
-            setattr(self, f'{name}_', tensors[name].to(self.clip.device, torch.float32))
-        self.alpha_, self.beta_ = tensors['weights'].tolist()
+        "Use the cache of a file."
+        here = [tensors[name].to(self.clip.device) for name in ('keys', 'values')]
+        self.keys_, self.values_ = here
 
     @property
     def title(self)->str:

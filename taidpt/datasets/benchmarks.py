@@ -16,21 +16,16 @@ from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, check_pictures
-from ..encoders.pictures import open_rgb
+from ..encoders.pictures import fault_of
 from ..files import reading
 from ..text.captions import Captions, read_captions
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #06e5c3ba
-def _first(*places:Path)->Path:
+def _first(folder:str|Path, *names:str)->Path: # of files or folders in it
     "The first that exists, or else the first."
+    places = [Path(folder)/name for name in names]
     return next((place for place in places if place.exists()), places[0])
-
-def _home(root:str|Path, own:str, *places:str)->Path: # a file or folder of the data set
-    "A data set's folder: `root`, if it contains `own`, or else one of the places below."
-    root = Path(root)
-    if (root/own).exists(): return root
-    return _first(*(root/place for place in places))
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c2ec66c6
@@ -43,8 +38,7 @@ def _require(what:str, sources:dict[Path,str])->None: # file -> its source
     for source,paths in missing.items():
         more = f' and {len(paths) - 2} more' if len(paths) > 2 else ''
         lines.append(f'{", ".join(paths[:2])}{more}, from {source}')
-    told = ';\n'.join(lines)
-    if told: raise FileNotFoundError(f'{what} needs what is not there: {told}')
+    if lines: raise FileNotFoundError(f'{what} needs what is not there: ' + ';\n'.join(lines))
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #4d514f81
@@ -52,7 +46,7 @@ _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
 
 def _voc_files(root:str|Path, split:str)->dict[Path,str]: # pictures, list, tables -> archive
     "Required files of a split of VOC2007."
-    home = _home(root, 'ImageSets', 'VOCdevkit/VOC2007', 'VOC2007')
+    home = _first(root, 'VOCdevkit/VOC2007/ImageSets', 'ImageSets').parent
     part = 'test' if split == 'test' else 'trainval'
     lists = home/'ImageSets'/'Main'
     tables = [lists/f'{name}_{split}.txt' for name in VOC2007.names]
@@ -61,11 +55,10 @@ def _voc_files(root:str|Path, split:str)->dict[Path,str]: # pictures, list, tabl
 
 def _voc_column(path:Path, names:list[str])->list[int]: # N pictures -> 1, 0 or -1 of each
     "The labels of one class; `ValueError` for those of other pictures."
-    values = {'1': 1, '0': 0, '-1': -1}
     with reading(path):
-        labels = dict(line.split() for line in path.read_text().splitlines())
-        if list(labels) != names: raise ValueError('its pictures are not those of the list')
-        return [values[label] for label in labels.values()]
+        listed, marks = zip(*map(str.split, path.read_text().splitlines()))
+        if [*listed] != names: raise ValueError('its pictures are not those of the list')
+        return [{'1': 1, '0': 0, '-1': -1}[mark] for mark in marks]
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
@@ -110,7 +103,7 @@ def _coco_files(
     kind:str='instances', # with the pictures; or 'captions'
 )->dict[Path,str]: # file -> archive
     "Required files of a COCO split."
-    home = _home(root, 'annotations', 'COCO', 'coco', 'MSCOCO')
+    home = _first(root, 'COCO/annotations', 'annotations').parent
     notes = home/'annotations'/f'{kind}_{name}.json'
     files = {notes: f'{_COCO_URL}annotations/annotations_trainval{name[-4:]}.zip'}
     if kind == 'instances': files[home/name] = f'{_COCO_URL}zips/{name}.zip'
@@ -137,9 +130,9 @@ _NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS
 
 def _nuswide_files(root:str|Path, part:str)->dict[Path,str]: # concepts, list, pictures, tables
     "Required files of a part of NUS-WIDE, Test or Train."
-    home = _home(root, 'ImageList', 'NUSWIDE', 'NUS-WIDE', 'nuswide')
-    concepts = _first(home/'Concepts81.txt', home/'ConceptsList'/'Concepts81.txt')
-    truth = _first(home/'TrainTestLabels', home/'Groundtruth'/'TrainTestLabels')
+    home = _first(root, 'NUSWIDE/ImageList', 'ImageList').parent
+    concepts = _first(home, 'Concepts81.txt', 'ConceptsList/Concepts81.txt')
+    truth = _first(home, 'TrainTestLabels', 'Groundtruth/TrainTestLabels')
     files = {concepts: f'ConceptsList.zip of {_NUS}',
              home/'ImageList'/f'{part}Imagelist.txt': f'ImageList.zip of {_NUS}',
              home/'Flickr': f'the links in NUS-WIDE-urls.zip of {_NUS}, or from its authors'}
@@ -158,12 +151,8 @@ def _nus_column(path:Path, count:int)->list[bool]: # of each picture
 # %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
 def _fault(path:Path, verify:bool)->str: # '': none
     "What is wrong with a picture; `verify` decodes it."
-    if not path.is_file(): return 'is not there'
-    if not path.stat().st_size: return 'is empty'
-    try:
-        if verify: open_rgb(path)
-    except (OSError, ValueError) as e: return f'cannot be read ({e})'
-    return ''
+    if verify: return fault_of(path)
+    return '' if path.is_file() and path.stat().st_size else 'it is missing, or empty'
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
@@ -183,26 +172,14 @@ def read_nuswide(
     with ThreadPoolExecutor(8) as pool:
         faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
     missing = {name: fault for name,fault in zip(names, faults) if fault}
-    if missing:
-        some = ', '.join(f'{name} ({fault})' for name,fault in [*missing.items()][:3])
-        warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are missing '
-                      f'or broken, such as {some}; they are left out', stacklevel=2)
-    kept = [i for i,name in enumerate(names) if name not in missing]
+    if missing: warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are '
+                              f'left out, such as {min(missing)}', stacklevel=2)
+    kept = [i for i,fault in enumerate(faults) if not fault]
     pictures = [folder/names[i] for i in kept]
     return LabeledPictures(pictures, labels[kept], NUSWIDE, missing=missing)
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #3d4cf3d1
-def _captions_by_id(path:Path, ids:list[int])->Captions: # in the order of the ids
-    "Some captions of COCO's file. Raises `ValueError` for unknown ids."
-    with reading(path):
-        notes = json.loads(path.read_bytes())['annotations']
-        text = {note['id']: note['caption'] for note in notes}
-        lost = [i for i in ids if i not in text]
-        if lost: raise ValueError(f'{len(lost):,} of {len(ids):,} caption ids are not in it, the '
-                                  f'first is {lost[0]}')
-    return read_captions([text[i] for i in ids])
-
 def read_coco_captions(
     root:str|Path, # folder with COCO in it, or COCO's own
     split:str='train', # 'train' or 'val'
@@ -213,14 +190,18 @@ def read_coco_captions(
     files = _coco_files(root, f'{split}{year}', 'captions')
     _require(f'Captions of MS-COCO {split}{year}', files)
     path, = files
-    return read_captions(path) if ids is None else _captions_by_id(path, ids)
+    if ids is None: return read_captions(path)
+    with reading(f'{path}: a caption id'):
+        notes = json.loads(path.read_bytes())['annotations']
+        text = {note['id']: note['caption'] for note in notes}
+        return read_captions([text[i] for i in ids])
 
 _NARRATIVES = 'open_images_train_v6_captions.jsonl'
 
 def _narratives_file(root:str|Path)->dict[Path,str]:
     "The file of Localized Narratives, and its source."
-    folder = _home(root, 'captions', 'OpenImages', 'openimages')/'captions'
-    path = _first(folder/_NARRATIVES, folder/f'{_NARRATIVES}.gz', Path(root)/_NARRATIVES)
+    names = f'OpenImages/captions/{_NARRATIVES}', f'captions/{_NARRATIVES}', _NARRATIVES
+    path = _first(root, *names, *(f'{name}.gz' for name in names))
     return {path: f'https://storage.googleapis.com/localized-narratives/annotations/{_NARRATIVES}'}
 
 def read_narratives(
@@ -229,8 +210,7 @@ def read_narratives(
     "Localized Narratives of Open Images V6. `FileNotFoundError` names their source."
     files = _narratives_file(root)
     _require('Localized Narratives of Open Images V6', files)
-    path, = files
-    return read_captions(path, max_words=77)
+    return read_captions(*files, max_words=77)
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #capids-1

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -47,28 +46,22 @@ class LabeledPictures:
     def __getitem__(self, index:slice|list|Tensor)->'LabeledPictures': # or a bool mask
         "Some of the pictures."
         rows = torch.arange(len(self))[index].reshape(-1)
-        pictures = [self.pictures[i] for i in rows]
         difficult = None if self.difficult is None else self.difficult[rows]
-        return replace(self, pictures=pictures, labels=self.labels[rows], difficult=difficult)
+        return replace(self, pictures=[self.pictures[i] for i in rows], labels=self.labels[rows],
+                       difficult=difficult)
 
     def names(self, i:int)->list[str]: # number of a picture -> class names
         "The classes of one picture."
-        return [self.classes.names[c] for c in self.labels[i].nonzero().flatten()]
+        return [name for name, shown in zip(self.classes, self.labels[i]) if shown]
 
     def signed(self)->Tensor: # N × C, int8
         "Labels as VOC writes them: 1 present, 0 difficult, -1 absent."
-        y = torch.where(self.labels, 1, -1).to(torch.int8)
-        if self.difficult is None: return y
-        return y.masked_fill(self.difficult & ~self.labels, 0)
+        y = 2*self.labels.to(torch.int8) - 1
+        return y if self.difficult is None else y.maximum(-1 + self.difficult.to(torch.int8))
 
 
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
-def _marks(row:dict[str,str])->dict[str,int]: # heading -> cell, without the picture's
-    "The labels in a row: label -> 1, 0 or -1."
-    first, cell = next(iter(row.items()))
-    if first in ('labels', 'tags'): return dict.fromkeys(split_labels(cell or ''), 1)
-    values = {'1': 1, '0': 0, '-1': -1}
-    return {name: values[cell] for name,cell in row.items() if cell != ''}
+_MARKS = {'1': 1, '0': 0, '-1': -1}
 
 def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 or -1
     "A table of labels. `ValueError` with the file and the line for a row that does not fit."
@@ -83,8 +76,11 @@ def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 
             known = found.setdefault(row.pop(first), {})
             with reading(f'line {rows.line_num}'):
                 if None in row: raise ValueError('more cells than headings')
-                for label,mark in _marks(row).items():
-                    known[label] = max(mark, known.get(label, -1))
+                if others[0] in ('labels', 'tags'):
+                    known |= dict.fromkeys(split_labels(row[others[0]] or ''), 1)
+                    continue
+                for label,cell in row.items():
+                    if cell != '': known[label] = max(_MARKS[cell], known.get(label, -1))
     return found
 
 
@@ -94,12 +90,11 @@ def _meanings(
     classes:ClassSet, # C classes
 )->dict[str,int]: # label -> column, the most frequent first
     "What labels mean; `UnknownClass` if no label matches."
-    own = {label for label in used if label in classes}     # by name or natural spelling
-    taken = {classes.index(label) for label in own}
+    taken = {classes.index(label) for label in used if label in classes}    # by name
     column = {}
     for label,_ in used.most_common():
         meant = classes.columns(label)
-        if len(meant) == 1 and (label in own or meant[0] not in taken): column[label] = meant[0]
+        if len(meant) == 1 and (label in classes or meant[0] not in taken): column[label] = meant[0]
     if used and not column: classes.index(next(iter(used)))     # raises
     return column
 
@@ -107,7 +102,7 @@ def _meanings(
 # %% ../../nbs/datasets/labelled.ipynb #b20bd5ab
 def check_pictures(
     pictures:list[Path], # files that should exist
-    source:str='the folder that they are in', # where to get them
+    source:str, # where to get them
 )->list[Path]: # the same
     "Raise a `FileNotFoundError` that counts missing pictures and names the first."
     missing = [path for path in pictures if not path.is_file()]
@@ -136,14 +131,13 @@ def read_labels(
     for marks in table.values():
         for label,mark in marks.items(): used[label] += mark == 1
     with reading(path): column = _meanings(used, classes)
-    y = np.full((len(table), len(classes)), -1)
+    y = torch.full((len(table), len(classes)), -1)
     for row,marks in zip(y, table.values()):
-        for label in marks.keys() & column.keys():
-            row[column[label]] = max(row[column[label]], marks[label])
+        for label,mark in marks.items():
+            if label in column: row[column[label]] = max(row[column[label]], mark)
     three_values = any(-1 in marks.values() for marks in table.values())
     unknown = {label: count for label,count in used.most_common() if label not in column}
     renamed = {label: classes.names[c] for label,c in column.items() if label not in classes}
-    y = torch.from_numpy(y)
     difficult = y == 0 if three_values else None
     return LabeledPictures(pictures, y == 1, classes, unknown, renamed, difficult, table=str(path))
 
@@ -159,7 +153,7 @@ def bundled_photos(
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Source and licence of each bundled photo."
-    credits = json.loads((_BUNDLED/'attribution.json').read_text(encoding='utf-8'))
+    credits = json.loads((_BUNDLED/'attribution.json').read_bytes())
     return {credit['image']: credit for credit in credits}
 
 
@@ -169,11 +163,11 @@ def with_classes(
     names:Iterable[str], # of the classes to keep, in this order
 )->LabeledPictures: # N pictures, fewer columns
     "The same pictures, labelled with some of their classes; `UnknownClass` for another name."
-    classes, difficult = pictures.classes, pictures.difficult
-    columns = [classes.index(name) for name in names]
-    kept = [classes.names[c] for c in columns]
-    natural = {classes.names[c]: classes.natural[c] for c in columns}
-    fewer = ClassSet(classes.name, kept, {name: classes.synonyms[name] for name in kept}, natural)
+    old, difficult = pictures.classes, pictures.difficult
+    columns = [old.index(name) for name in names]
+    natural = {old.names[c]: old.natural[c] for c in columns}
+    synonyms = {name: old.synonyms[name] for name in natural}
     if difficult is not None: difficult = difficult[:, columns]
-    return replace(pictures, labels=pictures.labels[:, columns], classes=fewer, difficult=difficult)
+    return replace(pictures, labels=pictures.labels[:, columns], difficult=difficult,
+                   classes=ClassSet(old.name, [*natural], synonyms, natural))
 
