@@ -64,17 +64,17 @@ class FrozenCLIP:
         self.preprocess = preprocess
         self.name = name
         self.origin = ''                                        # of `load_clip`: whose weights
-        self.recommended = dict(recommended or {})
+        self.recommended = recommended or {}
         self.tower = tower
         self.prepared = prepared
-        self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
         self.causal = is_causal(model)
         self.special = special_tokens(tokenizer)
         self.width, self.dim, longest = widths(model)           # W of the text transformer; D
         self.context_length = longest or len(self.special.blank)    # tokens of a sentence
         blocks = self.text.transformer
         self.dtype = blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
-        self.precision = tower.precision if tower else str(self.dtype).removeprefix('torch.')
+        self.precision = str(self.dtype).removeprefix('torch.') # of pictures
+        if tower: self.precision = f'openvino {tower.precision}'
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         bias = getattr(model, 'logit_bias', None)
         self.logit_bias = None if bias is None else bias.item() # of SigLIP and its kind, e.g. -10
@@ -89,7 +89,7 @@ class FrozenCLIP:
     def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
 
     def __repr__(self):
-        by = '' if self.engine == 'torch' else f', pictures by {self.engine} in {self.precision}'
+        by = f', pictures by {self.precision}' if self.tower else ''
         return (f'{type(self).__name__}({self.name or type(self.model).__name__}: D={self.dim}, '
                 f'W={self.width}, {self.context_length} tokens, {self.dtype}, {self.device}{by})')
 
@@ -182,8 +182,7 @@ class FrozenCLIP:
         if self._fingerprint is None:
             parts = []
             for name, weight in sorted(self.model.state_dict().items()):
-                raw = weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-                parts += name.encode(), raw
+                parts += name.encode(), weight.cpu().flatten().view(torch.uint8).numpy()
             kinds = {type(m).__name__ for m in self.model.modules()}
             self._fingerprint = digest([*parts, b'QuickGELU'*('QuickGELU' in kinds)])
         return self._fingerprint
@@ -219,7 +218,7 @@ class FrozenCLIP:
 def load_clip(
     name:str|Path|None=None, # open_clip's, 'RN50/openai'; a `Path`; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
-    device:str|torch.device|None=None, # None: CUDA if available, else MPS, else the CPU
+    device:str|torch.device|None=None, # None: CUDA, MPS or another accelerator, else the CPU
     precision:str='float32', # or 'float16', 'bfloat16': of the weights, or of OpenVINO's tower
     engine:str='torch', # of the picture tower; on a CPU also 'openvino'
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
@@ -231,8 +230,8 @@ def load_clip(
     import open_clip                                # here, as it takes a second
     make_tower = {'torch': None, 'openvino': openvino_tower}[engine]
     if device is None:
-        mps = 'mps' if torch.backends.mps.is_available() else 'cpu'
-        device = 'cpu' if make_tower else 'cuda' if torch.cuda.is_available() else mps
+        on_gpu = torch.accelerator.is_available() and not make_tower
+        device = torch.accelerator.current_accelerator() if on_gpu else 'cpu'
     source = find_clip(name, pretrained)
     model = build_clip(source, device, 'float32' if make_tower else precision, image_size, crop)
     if dense is not None: model.visual = with_patch_features(model.visual, dense)
@@ -300,8 +299,7 @@ def picture_batches(
 # %% ../nbs/04_clip.ipynb #b7c25262
 def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> str:
     "All settings that determine a picture's features."
-    return (f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} '
-            f'{clip.engine} {clip.precision}')
+    return f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} {clip.precision}'
 
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
 def encode_pictures(
@@ -323,12 +321,11 @@ def encode_pictures(
         lengths = torch.full((len(f),), F_.shape[1])
         return {'global_': f, 'local': F_.flatten(0, 1), 'lengths': lengths}
     about = {'kind': 'pictures', 'weights': clip.fingerprint(), 'form': clip.form(pos_embed),
-             'preparation': clip.preparation(), 'precision': f'{clip.engine} {clip.precision}'}
+             'preparation': clip.preparation(), 'precision': clip.precision}
     pictures = as_pictures(pictures, on_error)
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
-    unread = store.global_.flatten(1).isnan().any(1)
-    if on_error == 'raise' and unread.any(): raise UnreadablePicture(
-        f"{path} lacks picture {int(unread.int().argmax())}: on_error='skip' goes on without it.")
+    if on_error == 'raise' and store.global_.isnan().any(): raise UnreadablePicture(
+        f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1
