@@ -11,7 +11,7 @@ import copy, json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from inspect import signature
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -179,7 +179,7 @@ class Predictor:
 
     def get_params(self, deep:bool=True)->dict: # name -> value
         "Arguments of the constructor; with `deep` those of models inside, too: model__lr."
-        params = {name: getattr(self, name) for name in signature(type(self)).parameters}
+        params = {name: getattr(self, name) for name in _arguments(type(self))}
         inside = {name: x.get_params() for name, x in params.items() if isinstance(x, Predictor)}
         for name, own in inside.items():
             if deep: params |= {f'{name}__{inner}': x for inner, x in own.items()}
@@ -206,7 +206,7 @@ class Predictor:
 
     def settings(self)->dict: # name -> value, for JSON
         "Arguments of the constructor for a file, without CLIP, classes and models inside."
-        usual = signature(type(self)).parameters
+        usual = _arguments(type(self))
         own = {name: x for name, x in self.get_params(deep=False).items()
                if not (isinstance(x, FrozenCLIP | ClassSet | Predictor)
                        or callable(x) and x is usual[name].default)}    # the constructor has it
@@ -320,6 +320,12 @@ class Wrapper(Predictor):
     def take_tensors(self, tensors:dict[str, Tensor])->None: pass
 
 # %% ../nbs/12_predict.ipynb #pr-par-1
+def _arguments(kind:type)->dict[str, Parameter]: # by name
+    "Arguments of a constructor; behind **, those of the class that it is derived from, too."
+    own = dict(signature(kind).parameters)
+    rest = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
+    return _arguments(kind.__base__) | {n: own[n] for n in own if n not in rest} if rest else own
+
 def _in_words(x): # what JSON does not know: arrays, functions, paths
     "Small arrays as lists, large ones as None, functions by name."
     if hasattr(x, 'tolist'): return x.tolist() if x.ndim < 2 else None
