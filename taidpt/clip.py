@@ -8,24 +8,22 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
 
 # %% ../nbs/04_clip.ipynb #483db389
 import math, re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
+from itertools import repeat
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from .encoders.engines import OpenVINOTower, openvino_tower
-from .encoders.features import FeatureStore, check_features, on_cpu
-from .encoders.features import stored_features, text_checksums, to_device, unit_fp16
+from .encoders.features import (
+    FeatureStore, stored_features, text_checksums, to_device, unit_fp16)
 from .encoders.pictures import (
-    BATCH_ON_CPU, as_pictures, in_batches, read_pixels, report_unread)
-from .encoders.pictures import picture_identity, unreadable, what_is_wrong
+    BATCH_ON_CPU, UnreadablePicture, as_pictures, in_batches, picture_identity, read_pixels,
+    report_unread, what_is_wrong)
 from .encoders.shared_prefix import PromptRows, encode_any_prompts
 from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
 from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
@@ -33,7 +31,6 @@ from .encoders.towers import any_text_features, is_causal, picture_features, pro
 from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
 from .encoders.towers import Prepared, build_clip, find_clip, preprocessing
 from .files import DATA, digest, progress_bar, text_list
-from .text.words import cut_words
 
 # %% ../nbs/04_clip.ipynb #cl-ref-photos
 def reference_photos() -> list[Path]:
@@ -42,11 +39,11 @@ def reference_photos() -> list[Path]:
 
 _AT_A_TIME = 500                        # prompts, if the gradient computes them again
 
-def _recomputed(encode:Callable, contexts:Sequence[Tensor], names:Sequence[str]) -> list[Tensor]:
+def _recomputed(encode:Callable, contexts:Iterable[Tensor], names:Sequence[str], dim:int) -> Tensor:
     "Prompts of many classes, some at a time, of which only the contexts are kept."
     chunks = [names[i:i + _AT_A_TIME] for i in range(0, len(names), _AT_A_TIME)]
-    return [checkpoint(encode, *each, use_reentrant=False, preserve_rng_state=False)
-            for each in zip(contexts, chunks)]
+    some = [checkpoint(encode, *each, use_reentrant=False) for each in zip(contexts, chunks)]
+    return torch.cat(some, dim)
 
 # %% ../nbs/04_clip.ipynb #cl-frozen
 class FrozenCLIP:
@@ -63,29 +60,28 @@ class FrozenCLIP:
         self.model = model.eval().requires_grad_(False)
         self.text = text_tower(model)
         model.visual.to(memory_format=torch.channels_last)      # faster convolutions
-        self.tokenizer = tokenizer
+        self.tokenize = self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
         self.origin = ''                                        # of `load_clip`: whose weights
-        self.recommended = dict(recommended or {})
+        self.recommended = recommended or {}
         self.tower = tower
         self.prepared = prepared
-        self.engine = 'openvino' if tower else 'torch'          # what computes the picture tower
         self.causal = is_causal(model)
         self.special = special_tokens(tokenizer)
         self.width, self.dim, longest = widths(model)           # W of the text transformer; D
         self.context_length = longest or len(self.special.blank)    # tokens of a sentence
         blocks = self.text.transformer
         self.dtype = blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
-        self.precision = tower.precision if tower else str(self.dtype).removeprefix('torch.')
+        self.precision = str(self.dtype).removeprefix('torch.') # of pictures
+        if tower: self.precision = f'openvino {tower.precision}'
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
         bias = getattr(model, 'logit_bias', None)
         self.logit_bias = None if bias is None else bias.item() # of SigLIP and its kind, e.g. -10
-        convolutions = (m.weight for m in model.visual.modules() if isinstance(m, nn.Conv2d))
-        first = next(convolutions, next(model.visual.parameters()))
-        self.pixel_dtype = first.dtype                          # of what pixels meet first
+        self.pixel_dtype = next(                                # of what pixels meet first
+            m.weight.dtype for m in model.visual.modules() if isinstance(m, nn.Conv2d))
         self._block = prompt_block
-        self._rows = {}                                         # kept: tokens of prompts
+        self._rows = None, None                                 # kept: tokens of prompts
         self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
         self._fingerprint = self._references = None             # kept, when first needed
 
@@ -93,14 +89,9 @@ class FrozenCLIP:
     def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
 
     def __repr__(self):
-        by = '' if self.engine == 'torch' else f', pictures by {self.engine} in {self.precision}'
+        by = f', pictures by {self.precision}' if self.tower else ''
         return (f'{type(self).__name__}({self.name or type(self.model).__name__}: D={self.dim}, '
                 f'W={self.width}, {self.context_length} tokens, {self.dtype}, {self.device}{by})')
-
-    def tokenize(self, texts:str|Sequence[str]) -> Tensor: # N × context length, int64, on the CPU
-        "Token ids, each row SOT, words, EOT, zeros; longer sentences are cut and keep their EOT."
-        longest = 40*self.context_length                # characters; a token has 32 at most
-        return self.tokenizer([cut_words(text, longest) for text in text_list(texts)])
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` for one without."
@@ -131,16 +122,12 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
-        if pixels.ndim != 4 or not pixels.is_floating_point(): raise ValueError(
-            f'pixels must be N × 3 × height × width of floats, not {pixels.dtype} of shape '
-            f'{tuple(pixels.shape)}')
-        several = isinstance(pos_embed, (tuple, list))
+        if not pixels.is_floating_point(): raise ValueError(f'pixels are floats, not {pixels.dtype}')
+        several = isinstance(pos_embed, tuple)
         forms = pos_embed if several else (pos_embed,)
         pixels = pixels.to(self.device, self.pixel_dtype)
-        if self.tower: f, F_ = self.tower(pixels, forms)
-        else:
-            visual = self._tower_for(tuple(pixels.shape[-2:]))
-            f, F_ = picture_features(visual, pixels, forms)
+        tower = self.tower or partial(picture_features, self._tower_for(tuple(pixels.shape[-2:])))
+        f, F_ = tower(pixels, forms)
         return (f if several else f[:, 0]), F_
 
     def encode_images(self,
@@ -156,27 +143,25 @@ class FrozenCLIP:
         n_ctx:int, # M, the vectors before the name
     ) -> PromptRows: # kept, as each training step needs the same
         "Tokens after the context in each prompt; `ValueError` names an empty or too long class."
-        key = tuple(classnames), n_ctx, self.device
-        if key not in self._rows:
-            if len(self._rows) > 64: self._rows = {}
+        wanted = tuple(classnames), n_ctx, self.device
+        kept, rows = self._rows
+        if kept != wanted:
             before = self.special.start, n_ctx
             suffixes = name_suffixes(classnames, self.tokenize, self.eot_positions, before)
-            rows = lay_out_prompts(*suffixes, sum(before))
-            self._rows[key] = PromptRows(*(t.to(self.device) for t in rows))
-        return self._rows[key]
+            rows = PromptRows(*(t.to(self.device) for t in lay_out_prompts(*suffixes, sum(before))))
+            self._rows = wanted, rows
+        return rows
 
     def encode_shared_prompts(self,
         contexts:Tensor, # B × M × W, each shared by all classes
         classnames:Sequence[str], # C names
     ) -> Tensor: # B × C × D, not normalised
         "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
-        C = len(classnames)
+        if len(classnames) > _AT_A_TIME:
+            return _recomputed(self.encode_shared_prompts, repeat(contexts), classnames, 1)
         if not self.causal:
-            each = [c.expand(C, -1, -1) for c in contexts]
-            return torch.stack([self.encode_prompts(c, classnames) for c in each])
-        if C > _AT_A_TIME:
-            same = [contexts]*math.ceil(C / _AT_A_TIME)
-            return torch.cat(_recomputed(self.encode_shared_prompts, same, classnames), 1)
+            each = [context.expand(len(classnames), -1, -1) for context in contexts]
+            return torch.stack([self.encode_prompts(own, classnames) for own in each])
         rows = self.prompt_rows(classnames, contexts.shape[1])
         return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
 
@@ -187,8 +172,7 @@ class FrozenCLIP:
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
         if context.ndim == 2: return self.encode_shared_prompts(context[None], classnames)[0]
         if len(classnames) > _AT_A_TIME:
-            contexts = context.split(_AT_A_TIME)
-            return torch.cat(_recomputed(self.encode_prompts, contexts, classnames))
+            return _recomputed(self.encode_prompts, context.split(_AT_A_TIME), classnames, 0)
         rows = self.prompt_rows(classnames, context.shape[1])
         if not self.causal: return encode_any_prompts(self.model, self.special, context, rows.ids)
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
@@ -198,11 +182,9 @@ class FrozenCLIP:
         if self._fingerprint is None:
             parts = []
             for name, weight in sorted(self.model.state_dict().items()):
-                raw = weight.cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-                parts += name.encode(), raw
+                parts += name.encode(), weight.cpu().flatten().view(torch.uint8).numpy()
             kinds = {type(m).__name__ for m in self.model.modules()}
-            if 'QuickGELU' in kinds: parts.append(b'QuickGELU')
-            self._fingerprint = digest(parts)
+            self._fingerprint = digest([*parts, b'QuickGELU'*('QuickGELU' in kinds)])
         return self._fingerprint
 
     def preparation(self) -> str: # in words
@@ -213,7 +195,7 @@ class FrozenCLIP:
 
     def form(self, pos_embed:bool|tuple[bool, ...]=False) -> str: # 'plain,positional', 'any', …
         "What `FeatureStore.form` says of f with or without the positional embedding."
-        forms = pos_embed if isinstance(pos_embed, (tuple, list)) else (pos_embed,)
+        forms = pos_embed if isinstance(pos_embed, tuple) else (pos_embed,)
         is_resnet = type(self.model.visual).__name__ == 'ModifiedResNet'
         names = ('plain', 'positional') if is_resnet else ('any', 'any')
         return ','.join(names[positional] for positional in forms)
@@ -236,7 +218,7 @@ class FrozenCLIP:
 def load_clip(
     name:str|Path|None=None, # open_clip's, 'RN50/openai'; a `Path`; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
-    device:str|torch.device|None=None, # None: CUDA if available, else MPS, else the CPU
+    device:str|torch.device|None=None, # None: CUDA, MPS or another accelerator, else the CPU
     precision:str='float32', # or 'float16', 'bfloat16': of the weights, or of OpenVINO's tower
     engine:str='torch', # of the picture tower; on a CPU also 'openvino'
     image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
@@ -246,26 +228,21 @@ def load_clip(
 ) -> FrozenCLIP:
     "A CLIP by name. open_clip's `RuntimeError` for an unknown name or a download that fails."
     import open_clip                                # here, as it takes a second
-    on_engine = engine == 'openvino'
+    make_tower = {'torch': None, 'openvino': openvino_tower}[engine]
     if device is None:
-        mps = 'mps' if torch.backends.mps.is_available() else 'cpu'
-        device = 'cpu' if on_engine else 'cuda' if torch.cuda.is_available() else mps
-    if engine not in ('torch', 'openvino'): raise ValueError(f'{engine!r} is no engine')
+        on_gpu = torch.accelerator.is_available() and not make_tower
+        device = torch.accelerator.current_accelerator() if on_gpu else 'cpu'
     source = find_clip(name, pretrained)
-    model = build_clip(source, device, 'float32' if on_engine else precision, image_size, crop)
+    model = build_clip(source, device, 'float32' if make_tower else precision, image_size, crop)
     if dense is not None: model.visual = with_patch_features(model.visual, dense)
-    tower = openvino_tower(model.visual, precision) if on_engine else None
-    tokenizer = open_clip.get_tokenizer(source.spec)
-    preprocess = preprocessing(model, draft)
-    prepared = Prepared(image_size, crop, draft, dense)
     clip = FrozenCLIP(
-        model, tokenizer, preprocess, source.label, source.recommended, tower, prepared)
+        model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft), source.label,
+        source.recommended, make_tower and make_tower(model.visual, precision),
+        Prepared(image_size, crop, draft, dense))
     clip.origin = source.origin
     return clip
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
-_IN_MEMORY = 4*2**30                    # bytes of features of sentences that may stay there
-
 def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, Tensor]:
     "h and H of some sentences; those of similar length go through the encoder together."
     tokens = clip.tokenize(texts)
@@ -275,10 +252,10 @@ def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, T
     size = 64 if clip.device.type == 'cpu' else 512         # of a batch: what fits its caches
     for rows in lengths.argsort(stable=True).split(size):
         u, U, _ = clip.encode_texts(tokens[rows, :lengths[rows].max()])
-        h[rows], U = on_cpu([unit_fp16(u), unit_fp16(U)])
-        for i, of_tokens in zip(rows, U): H[i] = of_tokens[:lengths[i]]
+        h[rows] = unit_fp16(u).cpu()
+        for i, of_tokens in zip(rows, unit_fp16(U).cpu()): H[i] = of_tokens[:lengths[i]]
         bar.update(len(rows))
-    checksums = torch.from_numpy(text_checksums(texts))
+    checksums = text_checksums(texts)
     return {'global_': h, 'local': torch.cat(H), 'lengths': lengths, 'checksums': checksums}
 
 # %% ../nbs/04_clip.ipynb #cl-enc-sent
@@ -289,16 +266,9 @@ def encode_sentences(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; with a path, only what is not there is encoded."
-    texts = text_list(texts)
-    likely = 2*clip.dim*sum(map(len, texts)) / 4            # bytes, as a token has 4 letters
-    folder = None
-    if path is None and likely > _IN_MEMORY:
-        folder = TemporaryDirectory(prefix='taidpt-')
-        path = folder.name
     about = {'kind': 'sentences', 'weights': clip.fingerprint()}
     encode = partial(_sentence_features, clip)
-    store = stored_features(path, about, texts, 4096, str, encode, progress)
-    return replace(store, folder=folder)
+    return stored_features(path, about, text_list(texts), 4096, str, encode, progress)
 
 # %% ../nbs/04_clip.ipynb #cl-pic-batches
 def picture_batches(
@@ -311,33 +281,25 @@ def picture_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
     pictures = as_pictures(pictures, on_error)
-    if not len(pictures): raise ValueError('There are no pictures.')
-    def read(i): # pixels; what is wrong with them
-        try: return read_pixels(pictures[i], clip.preprocess), ''
-        except Exception as error:  # Pillow's and fsspec's kinds vary  # noqa: BLE001
-            blank = clip.preprocess(Image.new('RGB', (64, 64)))
-            return blank, what_is_wrong(pictures[i], i, error)
+    def read(i): # pixels; NaN for a picture that is skipped
+        try: return read_pixels(pictures[i], clip.preprocess)
+        except (OSError, ValueError) as error:
+            report_unread(what_is_wrong(pictures[i], i, error), on_error)
+            return clip.preprocess(Image.new('RGB', (64, 64))).fill_(torch.nan)
     def encode(batch):
-        pixels, faults = zip(*batch)
-        f, F_ = clip.encode_maps(to_device(torch.stack(pixels), clip.device), pos_embed)
-        unread = [i for i, fault in enumerate(faults) if fault]
-        if unread:
-            rows = torch.tensor(unread, device=f.device)
-            f, F_ = (x.index_fill(0, rows, torch.nan) for x in (f, F_))
-        return faults, then(f, F_)
+        pixels = to_device(torch.stack(batch), clip.device)
+        skipped = pixels.flatten(1)[:, 0].isnan()
+        def marked(x): return x.masked_fill(skipped.view(-1, *[1]*(x.ndim - 1)), torch.nan)
+        return then(*map(marked, clip.encode_maps(pixels, pos_embed)))
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
-    total = math.ceil(len(pictures) / size)
-    for faults, wanted in progress_bar(batches, 'pictures', progress, total=total):
-        for fault in filter(None, faults): report_unread(fault, on_error)
-        yield wanted
+    return iter(progress_bar(batches, 'pictures', progress, total=math.ceil(len(pictures) / size)))
 
 # %% ../nbs/04_clip.ipynb #b7c25262
 def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> str:
     "All settings that determine a picture's features."
-    return (f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} '
-            f'{clip.engine} {clip.precision}')
+    return f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} {clip.precision}'
 
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
 def encode_pictures(
@@ -349,22 +311,21 @@ def encode_pictures(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
     "f and F (Eq. 4) of pictures, stored for reuse; `UnreadablePicture` for a broken one."
-    pictures = as_pictures(pictures, on_error)
-    def halved(f, F_): return on_cpu([unit_fp16(f), unit_fp16(F_.flatten(1, 2))])
+    def halved(f, F_): return unit_fp16(f).cpu(), unit_fp16(F_.flatten(1, 2)).cpu()
     def encode(some, bar):
-        of_batches = []
+        batches = []
         for batch in picture_batches(clip, some, pos_embed, on_error, False, halved):
-            of_batches.append(batch)
+            batches.append(batch)
             bar.update(len(batch[0]))
-        f, F_ = map(torch.cat, zip(*of_batches))
+        f, F_ = map(torch.cat, zip(*batches))
         lengths = torch.full((len(f),), F_.shape[1])
         return {'global_': f, 'local': F_.flatten(0, 1), 'lengths': lengths}
     about = {'kind': 'pictures', 'weights': clip.fingerprint(), 'form': clip.form(pos_embed),
-             'preparation': clip.preparation(), 'precision': f'{clip.engine} {clip.precision}'}
+             'preparation': clip.preparation(), 'precision': clip.precision}
+    pictures = as_pictures(pictures, on_error)
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
-    unread = np.isnan(store.global_).reshape(len(store), -1).any(1)
-    if on_error == 'raise' and unread.any(): raise unreadable(
-        f'{path} lacks picture {unread.argmax()}, which could not be read.')
+    if on_error == 'raise' and store.global_.isnan().any(): raise UnreadablePicture(
+        f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1
@@ -376,16 +337,18 @@ def as_features(
     progress:bool=True, # a bar
     skipped:bool=False, # pictures may have been skipped: NaN in their place
 ) -> FeatureStore: # with one form of f
-    "Features as passed, or of sentences or pictures. `ValueError` for other features than needed."
+    "Features as passed, or of sentences or pictures. `ValueError` for other features, or NaN."
     if not isinstance(items, FeatureStore):
         if kind == 'sentences': items = encode_sentences(clip, items, progress=progress)
         else: items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
+    form, forms = clip.form(pos_embed), items.form.split(',')
     said = items.kind, items.weights, items.preparation
     wanted = kind, clip.fingerprint(), clip.preparation() if kind == 'pictures' else ''
-    if any(said) and said != wanted: raise ValueError(
-        f'{items} is not what {clip} needs: kind, CLIP and preparation are {said}, not {wanted}')
-    if items.form:
-        form, forms = clip.form(pos_embed), items.form.split(',')
-        if form not in forms: raise ValueError(f'{items} has f {items.form}, and not {form}')
-        items = items.one_form(forms.index(form))
-    return items if skipped else check_features(items)
+    if (any(said) and said != wanted) or (items.form and form not in forms): raise ValueError(
+        f'{items} is not what {clip} needs: kind, weights, preparation and form are '
+        f'{(*said, items.form)}, not {(*wanted, form)}')
+    if items.form: items = items.one_form(forms.index(form))
+    broken = (~items.global_.isfinite()).flatten(1).any(1)
+    if broken.any() and not skipped: raise ValueError(
+        f'The features of item {int(broken.int().argmax())} hold NaN or infinity.')
+    return items

@@ -160,7 +160,7 @@ def test_features_are_the_same():
         same(there.cpu().float(), here.float())
     assert ours.fingerprint() == theirs.fingerprint()
     for store in (seen, read):
-        there, here = (torch.from_numpy(store(on).local) for on in ('second', 'cpu'))
+        there, here = (store(on).local for on in ('second', 'cpu'))
         assert torch.allclose(there, here, rtol=1e-3, atol=1e-4)
 
 
@@ -203,7 +203,7 @@ def test_a_picture_that_cannot_be_read():
 
 def test_prompts_that_begin_near_vectors():
     moved = [PromptLearner(clip(on), NAMES, 2, seed=0) for on in ('second', 'cpu')]
-    vectors = torch.from_numpy(read('cpu').global_[:3])
+    vectors = read('cpu').global_[:3]
     near = [start_near(prompts, vectors, steps=3) for prompts in moved]
     assert near[0] == pytest.approx(near[1], abs=1e-5)
     same(*(prompts.ctx_local.detach().cpu() for prompts in moved))

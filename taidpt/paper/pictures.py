@@ -26,7 +26,7 @@ from ..baselines.tipadapter import TipAdapter
 from ..clip import FrozenCLIP, picture_batches
 from ..datasets.labelled import LabeledPictures, with_classes
 from ..datasets.samples import LASO_NOVEL, few_shot, partial_labels
-from ..encoders.features import FeatureStore, normalized_fp16
+from ..encoders.features import FeatureStore, unit_fp16
 from ..files import DATA
 from ..metrics import Measured
 from taidpt.paper.published import (
@@ -131,10 +131,10 @@ class AugmentedPictures(FeatureStore):
         self.clip, self.pictures, self.change = clip, list(pictures), change
         self.seed, self.pos_embed, self.epoch = seed, pos_embed, 0
         whole = [f for f,_ in self.looks(self.pictures, progress)]
-        no_parts = np.zeros((0, clip.dim), np.float16)
-        no_offsets = np.zeros(len(self.pictures) + 1, np.int64)
+        no_parts = torch.zeros(0, clip.dim)
+        no_offsets = torch.zeros(len(self.pictures) + 1, dtype=torch.long)
         super().__init__(
-            torch.cat(whole).numpy(), no_parts, no_offsets, kind='pictures',
+            torch.cat(whole), no_parts, no_offsets, kind='pictures',
             weights=clip.fingerprint(), preparation=clip.preparation(), form=clip.form(pos_embed))
 
     def _preprocess(self, picture:Image.Image)->Tensor: # -> 3 × height × width, as CLIP wants them
@@ -145,7 +145,7 @@ class AugmentedPictures(FeatureStore):
         "f and F of some pictures in this epoch, batch by batch, in half precision."
         clip = copy.copy(self.clip)
         clip.preprocess = self._preprocess
-        def halved(f, F_): return normalized_fp16(f), normalized_fp16(F_.flatten(1, 2))
+        def halved(f, F_): return unit_fp16(f).cpu(), unit_fp16(F_.flatten(1, 2)).cpu()
         return picture_batches(clip, pictures, self.pos_embed, progress=progress, then=halved)
 
     def batch(self,
