@@ -6,7 +6,7 @@
 __all__ = ['label_files', 'score_files']
 
 # %% ../../nbs/apps/cluster.ipynb #cl-002
-import json, posixpath, tempfile, warnings
+import json, posixpath, tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -93,21 +93,19 @@ class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
     def __init__(self, make:Callable, work:Callable): self.tool, self.work = make(), work
 
-    def __call__(self, task:dict)->dict: # name, out, read, kept, told and error
+    def __call__(self, task:dict)->dict: # name, out, read, kept and error
         "Write one result."
         done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0, 'error': ''}
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter('always')
-            try:
-                done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
-                about = table.schema.metadata | {b'taidpt.made_from': task['made_from']}
-                fs, path = url_to_fs(task['out'])
-                fs.makedirs(posixpath.dirname(path), exist_ok=True)
-                with fs.transaction, fs.open(path, 'wb') as f:
-                    pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
-            except Exception as e:  # noqa: BLE001
-                done['error'] = f'{task["name"]}: {e}'
-        return done | {'told': [str(w.message) for w in told]}
+        try:
+            done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
+            about = table.schema.metadata | {b'taidpt.made_from': task['made_from']}
+            fs, path = url_to_fs(task['out'])
+            fs.makedirs(posixpath.dirname(path), exist_ok=True)
+            with fs.transaction, fs.open(path, 'wb') as f:
+                pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
+        except Exception as e:  # noqa: BLE001
+            done['error'] = f'{task["name"]}: {e}'
+        return done
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
 def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]: # results
@@ -116,13 +114,11 @@ def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]: #
     if not ray.is_initialized():
         ray.init(None if address is True else address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
-    resources = ray.cluster_resources()
-    gpus = int(worker[0].func is _model and 'GPU' in resources)
-    places = int(resources['GPU' if gpus else 'CPU'])
+    gpus = int(worker[0].func is _model and 'GPU' in ray.cluster_resources())
+    places = ray.data.ActorPoolStrategy(min_size=1, max_size=len(tasks))
     rows = ray.data.from_items(tasks, override_num_blocks=len(tasks))
-    done = rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
-                    concurrency=(1, min(len(tasks), places)))
-    yield from done.iter_rows()
+    yield from rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
+                        compute=places).iter_rows()
 
 def _do(
     files:dict[str, list[str]], # name -> files
@@ -156,7 +152,7 @@ def label_files(
     rules:str='careful', # or 'published', as in `NounFilter`
     ray:bool|str=False, # True: a Ray here, or the one we are part of; or a cluster's address
     progress:bool=True, # a bar
-)->list[dict]: # tasks done: name, out, captions read and kept, warnings
+)->list[dict]: # tasks done: name, out, captions read and kept
     "Label captions file by file, skipping current results. `ValueError` names broken files."
     classes = as_classset(classes)
     endings = '.parquet', '.json', '.jsonl', '.txt', '.tsv', '.csv', '.gz'
@@ -180,7 +176,7 @@ def score_files(
     ray:bool|str=False, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
     column:str='image', # of parquet files, with the pictures
-)->list[dict]: # tasks done: name, out, pictures read and scored, warnings
+)->list[dict]: # tasks done: name, out, pictures read and scored
     "Score pictures file by file, skipping current results. `ValueError` names broken files."
     files = _list_files(source, out, '.parquet', *PICTURE_ENDINGS)
     tables = {name: [file] for name, file in files.items() if name.lower().endswith('.parquet')}

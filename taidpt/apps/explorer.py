@@ -65,12 +65,16 @@ def _read(model:Predictor, item:Image.Image|str)->tuple: # u: 1 × D; U: 1 × J 
 
 def look_at(
     model:Predictor,
-    added:Sequence[str], # names of more classes, which the model can take
+    added:Sequence[str], # names of more classes; those that the model cannot take are left out
     item:Image.Image|str, # a picture or a sentence
 )->tuple[list[tuple], list[float]]: # name, score, threshold or None, map: h × w; ends of an axis
     "What a model finds, the class highest above its threshold first, and the usual scores."
-    rule, more = model.rule(), model.prepared()
-    for name in added: more = with_class(more, name)
+    rule, more, names = model.rule(), model.prepared(), list(model.classes.natural)
+    for name in added:
+        if name in names: continue
+        try: more = with_class(more, name)
+        except ValueError: continue
+        names.append(name)
     usual = more.reference_scores()
     new = reference_thresholds(usual)[len(model.classes):]
     rule = rule._replace(limits=np.append(rule.limits, new))
@@ -80,7 +84,7 @@ def look_at(
         maps = unit_range(more.maps(U)[0].float().cpu().T.unflatten(1, grid))
     limits = rule.thresholds(scores[None])[0].tolist()
     if isinstance(item, str): limits = [None]*len(limits)
-    rows = list(zip([*model.classes.natural, *added], scores.tolist(), limits, maps))
+    rows = list(zip(names, scores.tolist(), limits, maps))
     axis = torch.cat([torch.zeros(1), scores, usual.flatten()])
     best_first = sorted(rows, key=lambda row: (row[2] or 0) - row[1])
     return best_first, [axis.min().item(), axis.max().item()]
@@ -166,21 +170,12 @@ class Explorer(ipywidgets.VBox):
         except Exception as e:  # noqa: BLE001
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
-    def _taken(self)->list[str]:
-        "Added classes that the chosen prompts can take, without their own."
-        model, taken = self._models[self.prompts.value], []
-        for name in self.added:
-            try: class_rows(model, name)
-            except ValueError: continue
-            if name not in model.classes.natural: taken.append(name)
-        return taken
-
     def _score(self, item:Image.Image|str|None=None, **about): # of the widget's item
         "Show another picture or sentence; None: the same, by other prompts or classes."
         item = self._item if item is None else item
         if item is None: return                         # nothing to show yet
         model = self._models[self.prompts.value]
-        found, axis = look_at(model, self._taken(), item)
+        found, axis = look_at(model, self.added, item)
         words, photo = [], ''
         if isinstance(item, str): words = words_of(model.clip, item)
         else: photo = picture_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)

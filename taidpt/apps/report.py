@@ -188,6 +188,8 @@ def evaluate_model(
     pictures = labels
     if not isinstance(labels, LabeledPictures): pictures = read_labels(labels, words, folder)
     if not isinstance(last, Predictor):
+        if len(named) > 1 or calibrate or over: raise ValueError(
+            f'{name} is a tagger, which is measured alone: take the model that it was made of')
         check_label_classes(pictures, words, pictures.table or 'the table')
         return Evaluation(pictures, named, {name: last.predict(pictures.pictures, on_error)})
     clip = next(iter(named.values())).clip
@@ -195,8 +197,10 @@ def evaluate_model(
     found = compare_models(rows | named, pictures, on_error, progress, over)
     scores, default = found.scores[name], last.default_rule().limits
     data = pictures_digest(pictures.pictures, scores)
-    if calibrate: last.take_thresholds(calibrate_scores(
-        pictures.labels, scores, words.names, default, Path(pictures.table).name, data))
+    if calibrate:
+        source = Path(pictures.table).name
+        limits = calibrate_scores(pictures.labels, scores, words.names, default, source, data)
+        last.take_thresholds(limits)
     fitted = [n for n, m in named.items() if m.thresholds and data and m.thresholds.data == data]
     return Evaluation(pictures, found.models, found.scores, found.over, fitted)
 
