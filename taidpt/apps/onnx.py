@@ -89,7 +89,7 @@ class Tagger:
         self.thresholds = as_thresholds(about['thresholds'], len(self.classes))
         self.relative = about['relative']                   # to the best class of a picture
         curves = about['calibration']                       # None: it was not calibrated
-        self.calibration = curves and Thresholds.from_dict(curves, 'calibration')
+        self.calibration = curves and Thresholds(**curves)
         pixels = _Pixels(**about['pixels'])
         self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
         [scores] = self.session.get_outputs()
