@@ -32,7 +32,7 @@ from .tags import Thresholds
 from .tags import calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
 from .apps.tagging import learn_tagger, open_model, tag_pictures
-from .apps.evaluation import evaluate_model
+from .apps.report import evaluate_model
 from .apps.explorer import Explorer
 from .apps.hub import from_pretrained, model_card, push_to_hub
 

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'write_whole', 'reading', 'save_tensors', 'load_tensors', 'stored', 'digest', 'shown', 'file_name',
-           'join_labels', 'split_labels', 'at_home', 'with_remedy', 'in_command', 'no_such_file', 'text_list', 'is_url',
-           'progress_bar']
+           'join_labels', 'split_labels', 'text_list', 'is_url', 'progress_bar']
 
 # %% ../nbs/files.ipynb #files-002
 import csv, hashlib, json, os, re
@@ -109,13 +108,6 @@ def split_labels(cell:str)->list[str]:
     "The names in a cell, without spaces around and empty ones. `csv.Error` for an open quote."
     rows = csv.reader([cell.strip()], skipinitialspace=True, strict=True)
     return [name.strip() for row in rows for name in row if name.strip()]
-
-# %% ../nbs/files.ipynb #files-interim
-def at_home(name): return name
-def with_remedy(kind, what, python, command): return kind(f'{what} {python}')
-def in_command(error): return str(error)
-def no_such_file(path, of=''): return FileNotFoundError(f'{path}: there is no such file {of}')
-
 
 # %% ../nbs/files.ipynb #files-small-1
 def text_list(texts:str|Iterable[str])->list[str]:

@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from taidpt.all import (
     CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
     load_model)
-from taidpt.apps.evaluation import evaluate_model
+from taidpt.apps.report import evaluate_model
 from taidpt.apps.tagging import learn_tagger
 from taidpt.apps.tagging import open_model
 from taidpt.apps.onnx import Tagger, export_tagger

@@ -16,7 +16,7 @@ from taidpt.all import (
     ClassSet, FrozenCLIP, LabeledTexts, Predictor, ZeroShotCLIP, load_clip, tag)
 from taidpt.apps import cluster
 from taidpt.apps.cluster import label_files, score_files
-from taidpt.apps.evaluation import evaluate_model
+from taidpt.apps.report import evaluate_model
 from taidpt.apps.report import figures_of, figures_text, write_report
 from taidpt.tags import calibrate
 from taidpt.clip import reference_photos

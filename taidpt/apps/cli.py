@@ -127,7 +127,7 @@ _Member = Annotated[list[str]|None, Option(metavar='FILE.py:CLASS', help=(
     'Your own method, from this file; or MODULE:CLASS of a package; more than once for several.'))]
 _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]
 _Report = Annotated[Path|None, Option(metavar='FILE', help=(
-    'A page with every picture: .html; beyond 300, with a folder of thumbnails.'))]
+    'A page with every picture: .html.'))]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
@@ -240,7 +240,7 @@ def evaluate(
     opened = [_open(one, member, tiles, **how) for one in model]
     names = [Path(one).stem for one in model]
     if len({*names}) < len(names): names = model
-    from taidpt.apps.evaluation import evaluate_model
+    from taidpt.apps.report import evaluate_model
     found = evaluate_model(
         dict(zip(names, opened)) if opened[1:] else opened[0], labels, pictures, bool(calibrate),
         on_error, bars(), over)
@@ -273,7 +273,7 @@ def _app(
     trust:_Trust=False,
 )->None:
     "Open the Explorer in a browser."
-    from taidpt.apps.serving import serve_explorer
+    from taidpt.apps.explorer import serve_explorer
     serve_explorer(model, port, browser, trust, lambda address: print(address, flush=True))
 
 # %% ../../nbs/apps/cli.ipynb #cli-label
@@ -343,7 +343,7 @@ def train(
     given = {'loss': loss, 'epochs': epochs, 'seed': seed, 'lr': lr, 'batch_size': batch_size,
              'n_ctx': n_ctx}
     settings = {name: value for name, value in given.items() if value is not None}
-    from taidpt.apps.evaluation import evaluate_model
+    from taidpt.apps.report import evaluate_model
     from taidpt.apps.tagging import learn_tagger
     from taidpt.datasets.labelled import read_labels
     pictures = read_labels(val_labels, known, val) if val_labels else None

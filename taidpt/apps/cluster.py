@@ -6,12 +6,9 @@
 __all__ = ['label_files', 'score_files']
 
 # %% ../../nbs/apps/cluster.ipynb #cl-002
-import json, os, posixpath, tempfile, warnings
+import json, posixpath, tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import partial
-from itertools import compress
 from pathlib import Path
 
 import fsspec
@@ -22,51 +19,30 @@ from fsspec.core import url_to_fs
 from ..predict import load_model
 from ..classes import ClassSet, as_classset
 from ..clip import load_clip
-from ..encoders.pictures import PICTURE_ENDINGS, files_below
-from ..files import (
-    digest, fingerprint, in_command, progress_bar, with_remedy, write_whole)
+from ..encoders.pictures import PICTURE_ENDINGS
+from ..files import digest, progress_bar
 from ..nounfilter import NounFilter
-from ..predict import Predictor, model_identity
+from ..predict import Predictor
 from ..text.captions import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
-def _check_outside(source:str|Path, out:str|Path)->None: # two folders
-    "Raise `ValueError` for results among the sources, where the next run would read them."
-    sources, results = (url_to_fs(str(place))[1] for place in (source, out))
-    if not posixpath.relpath(results, sources).startswith('..'):
-        raise ValueError(f'{out}: name a folder outside {source}, or results are read as sources')
-
-def _found(fs, path:str, remote:bool)->list: # text, or `Path` below a folder here
-    "Files in a folder and below, or of a pattern, or the file itself."
-    if not fs.isdir(path): return fs.glob(path)
-    return fs.find(path) if remote else files_below(path)
-
-def _paths(fs, path:str, remote:bool)->list[str]: # sorted
-    "The same as text, with / between folders."
-    found = map(str, _found(fs, path, remote))
-    return sorted(file.replace(os.sep, '/') for file in found)
-
-def _hidden(name:str)->bool: # a path from the root
-    "Whether a file, or a folder on the way to it, begins with a dot."
-    return '/.' in f'/{name}'
-
 def _list_files(
     source:str|Path, # a folder, a pattern or a file
     out:str|Path, # folder of the results
     *endings:str, # of the files that are wanted
-)->dict[str, str]: # name -> path
-    "Files in a folder or of a pattern, or the file itself; hidden ones must be named."
-    fs, path = url_to_fs(str(source))
-    remote = '://' in str(source)
-    root = path
-    if fs.isdir(path): _check_outside(source, out)
-    else: root = posixpath.dirname(path.partition('*')[0])
+)->dict[str, str]: # name -> path or URL, sorted
+    "Files in a folder and below, or of a pattern, or the file itself."
+    fs, root = url_to_fs(str(source))
+    results = url_to_fs(str(out))[1]
+    found = fs.find(root) if fs.isdir(root) else fs.glob(root)
+    if not fs.isdir(root): root = posixpath.dirname(root.partition('*')[0])
     listed = {}
-    for file in _paths(fs, path, remote):
+    for file in sorted(found):
         name = posixpath.relpath(file, root)
-        named = file == path or not _hidden(name)
-        if named and file.lower().endswith(endings) and fs.isfile(file):
-            listed[name] = fs.unstrip_protocol(file) if remote else file
+        skipped = '/.' in f'/{name}' or file.startswith(f'{results}/')
+        if skipped or not file.lower().endswith(endings): continue
+        listed[name] = fs.unstrip_protocol(file) if '://' in str(source) else file
+    if not listed: raise FileNotFoundError(f'{source}: there is no file {", ".join(endings)}')
     return listed
 
 # %% ../../nbs/apps/cluster.ipynb #cl-012
@@ -77,252 +53,96 @@ def _labelled(
 )->tuple[int, int, pa.Table]: # captions read, captions kept, labels of those kept
     "Label the captions of a file (Sec. 3.2)."
     with tempfile.TemporaryDirectory() as folder:
-        fs, path = url_to_fs(files[0])
-        if '://' in files[0]:
-            copy = f'{folder}/{posixpath.basename(path)}'
-            fs.get_file(path, copy)
-            path = copy
+        path, table = files[0], f'{folder}/labels.parquet'
+        if '://' in path:
+            path = f'{folder}/{posixpath.basename(path)}'
+            fsspec.filesystem(files[0].partition('://')[0]).get_file(files[0], path)
         found = noun_filter.label(read_captions(path, column), progress=False)
-        out = f'{folder}/out/labels.parquet'
-        found.save(out)
-        return len(found) + found.dropped, len(found), pq.read_table(out)
+        found.save(table)
+        return len(found) + found.dropped, len(found), pq.read_table(table)
 
-# %% ../../nbs/apps/cluster.ipynb #b04aa20f
-_COLUMNS = 'image', 'picture', 'jpg', 'jpeg', 'png', 'bytes', 'img'
-
-def _picture_column(rows:pa.Table)->str:
-    "The name of the column with pictures; `ValueError` if there is none."
-    for name in _COLUMNS:
-        if name in rows.column_names: return name
-    columns = ', '.join(rows.column_names)
-    raise ValueError(f'there are no pictures in it; its columns are {columns}')
-
-def _picture_of(cell:object, where:str)->tuple[str, bytes]: # its name; its content, b'' if missing
-    "The picture in a cell; `ValueError` unless it is bytes, alone or in a struct."
-    if not isinstance(cell, dict): cell = {'bytes': cell}
-    content = cell.get('bytes') or b''
-    if isinstance(content, bytes): return str(cell.get('path') or ''), content
-    raise ValueError(f'{where} holds {content!r:.60}; write the bytes of a picture there: '
-                     'no file or address in a table is opened')
-
-def _pictures_in(file:str)->tuple[list[str], list[bytes]]: # names; contents, b'' for a missing one
-    "Pictures in the rows of a parquet file; `ValueError` if no column holds them."
-    with fsspec.open(file) as opened: rows = pq.read_table(opened)
-    column = _picture_column(rows)
-    names, contents = [], []
-    for i, cell in enumerate(rows[column].to_pylist(), 1):
-        name, content = _picture_of(cell, f'row {i:,} of {column}')
-        names.append(name or f'row {i}')
-        contents.append(content)
-    return names, contents
-
-# %% ../../nbs/apps/cluster.ipynb #160ff2d4
-def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
-    "The model of a file, with a CLIP of its own."
-    return load_model(prompts, clip and load_clip(**clip), trust)
-
-def _score_table(
-    names:list[str], # of N pictures
-    scores:list[list[float]|None], # N × C; None for a picture that could not be read
-    classes:ClassSet, # C
-)->pa.Table: # a row for each picture
-    "Scores as a table, whose metadata name the classes."
-    column = pa.array(scores, pa.list_(pa.float32()))
-    table = pa.table({'picture': names, 'scores': column})
-    return table.replace_schema_metadata({'taidpt.classes': json.dumps(classes.names)})
+def _pictures_in(file:str, column:str)->tuple[list[str], list[bytes]]: # names, contents
+    "Pictures in the rows of a parquet file; `TypeError` for text in place of bytes."
+    with fsspec.open(file) as opened: cells = pq.read_table(opened)[column].to_pylist()
+    cells = [cell if isinstance(cell, dict) else {'bytes': cell} for cell in cells]
+    names = [cell.get('path') or f'row {i}' for i, cell in enumerate(cells, 1)]
+    return names, [b''.join([cell['bytes'] or b'']) for cell in cells]
 
 def _scored(
     model:Predictor,
     files:list[str], # pictures, or one parquet file of them
-    on_error:str, # as in `score_files`
+    on_error:str, column:str, # as in `score_files`
 )->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
     "Score pictures."
-    table = files[0].lower().endswith('.parquet')
-    names, pictures = _pictures_in(files[0]) if table else (files, files)
-    scores = []
-    for row in model.predict(pictures, on_error=on_error, progress=False):
-        scores.append(None if row.isnan().any() else row.tolist())
-    read = len(scores) - scores.count(None)
-    return len(scores), read, _score_table(names, scores, model.classes)
+    names, pictures = files, files
+    if files[0].lower().endswith('.parquet'): names, pictures = _pictures_in(files[0], column)
+    scores = model.predict(pictures, on_error=on_error, progress=False)
+    rows = [None if row.isnan().any() else row.tolist() for row in scores]
+    table = pa.table({'picture': names, 'scores': pa.array(rows, pa.list_(pa.float32()))})
+    classes = {'taidpt.classes': json.dumps(model.classes.names)}
+    return len(rows), len(rows) - rows.count(None), table.replace_schema_metadata(classes)
 
 # %% ../../nbs/apps/cluster.ipynb #cl-016
-def _about(out:str)->dict[bytes, bytes]: # a path or a URL
-    "The metadata of a result; empty for a missing one, or another file."
+def _made_from(out:str)->bytes: # '' for a missing or torn file
+    "What a result says that it was made from."
     try:
-        with fsspec.open(out) as f: return pq.read_schema(f).metadata or {}
-    except Exception: return {}                         # of any kind  # noqa: BLE001
-
-def _write_remote(table:pa.Table, url:str)->None:
-    "Write a table under another name, and rename it when it is whole."
-    fs, path = url_to_fs(url)
-    part = f'{path}.part'
-    fs.makedirs(posixpath.dirname(path), exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        whole = f'{folder}/whole.parquet'
-        pq.write_table(table, whole, compression='zstd')
-        try:
-            fs.put_file(whole, part)
-            fs.mv(part, path)
-        except BaseException:
-            with suppress(Exception): fs.rm_file(part)
-            raise
-
-def _write_result(task:dict, table:pa.Table)->None: # out, source, made_from
-    "Write a table that says what it was made from."
-    about = table.schema.metadata | {
-        b'taidpt.source': task['source'], b'taidpt.made_from': task['made_from']}
-    table = table.replace_schema_metadata(about)
-    if '://' in task['out']: return _write_remote(table, task['out'])
-    with write_whole(task['out']) as part: pq.write_table(table, part, compression='zstd')
-
-def _not_done(task:dict)->dict:
-    "The report on a task, before it is done."
-    counts = {'read': 0, 'kept': 0}
-    errors = {'error': '', 'error_in_command': ''}
-    return {'name': task['name'], 'out': task['out']} | counts | errors
+        with fsspec.open(out) as f: return pq.read_schema(f).metadata[b'taidpt.made_from']
+    except (OSError, pa.ArrowInvalid): return b''
 
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
-    def __init__(self, work:Callable, make:Callable):
-        self.work = work
-        self.tool = make()
+    def __init__(self, make:Callable, work:Callable): self.tool, self.work = make(), work
 
-    def __call__(self, task:dict)->dict: # name, out, read, kept, told, error and error_in_command
-        "Make one result. Reports errors, as one bad file must not end a long job."
-        done = _not_done(task)
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter('always')
-            try:
-                done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
-                _write_result(task, table)
-            except Exception as e:  # noqa: BLE001
-                done['error'] = f'{task["name"]}: {e}'
-                done['error_in_command'] = f'{task["name"]}: {in_command(e)}'
-        return done | {'told': [str(w.message) for w in told]}
+    def __call__(self, task:dict)->dict: # name, out, read, kept and error
+        "Write one result."
+        done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0, 'error': ''}
+        try:
+            done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
+            about = table.schema.metadata | {b'taidpt.made_from': task['made_from']}
+            fs, path = url_to_fs(task['out'])
+            fs.makedirs(posixpath.dirname(path), exist_ok=True)
+            with fs.transaction, fs.open(path, 'wb') as f:
+                pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
+        except Exception as e:  # noqa: BLE001
+            done['error'] = f'{task["name"]}: {e}'
+        return done
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
-def _import_ray(): # the module
-    "Ray with its data sets; `ImportError` says how to install it."
-    try: import ray, ray.data
-    except ImportError as e:
-        raise ImportError(f'Ray is not installed ({e}): pip install "ray[data]"') from None
-    return ray
-
-def _ray_cluster(address:bool|str): # the module `ray.data`, and the cluster's resources by name
-    "Join the Ray at an address, or start or join one here. Raises `ImportError` without Ray."
-    ray = _import_ray()
+def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]: # results
+    "Do tasks in the processes of a Ray cluster, each with its own worker."
+    import ray, ray.data                                # here, as few use it
     if not ray.is_initialized():
         ray.init(None if address is True else address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
-    return ray.data, ray.cluster_resources()
+    gpus = int(worker[0].func is _model and 'GPU' in ray.cluster_resources())
+    places = ray.data.ActorPoolStrategy(min_size=1, max_size=len(tasks))
+    rows = ray.data.from_items(tasks, override_num_blocks=len(tasks))
+    yield from rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
+                        compute=places).iter_rows()
 
-def _places(make:Callable, resources:dict)->tuple[int, int]: # what a worker begins with
-    "GPUs of each worker, one for a model if there are any; how many workers there can be."
-    makes_model = make.func is _model
-    if makes_model and resources.get('GPU'): return 1, int(resources['GPU'])
-    return 0, int(resources.get('CPU', 1))
-
-def _on_ray(
-    worker:tuple[Callable, Callable], # of each process
-    tasks:list[dict],
-    address:bool|str, # as `ray` in `label_files`
-)->Iterator[dict]: # results
-    "Do tasks in the processes of a Ray cluster, each with its own worker."
-    data, resources = _ray_cluster(address)
-    gpus, places = _places(worker[1], resources)
-    rows = data.from_items(tasks, override_num_blocks=len(tasks))
-    done = rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
-                    concurrency=(1, min(len(tasks), places)))
-    yield from done.iter_rows()
-
-# %% ../../nbs/apps/cluster.ipynb #786b60e0
-def _tasks(
-    kind:str, # 'labels' or 'scores'
-    source:str|Path, # where the files are from
+def _do(
     files:dict[str, list[str]], # name -> files
     out:str|Path, # folder of the results
-    about:dict, # settings
-)->list[dict]: # name, files, source, made_from, out
-    "A task for each name: its files, the path of its result, and a hash of its sources."
-    fs, place = url_to_fs(str(source))
-    origin = f'{kind} of {fs.unstrip_protocol(place)}'
-    settings = json.dumps(about, sort_keys=True)
-    folder = str(out).rstrip('/')
-    tasks = []
-    for name, paths in files.items():
-        path = f'{folder}/{name.replace("/", "%2F")}.parquet'
-        made_from = digest([settings, fingerprint(paths)])
-        tasks.append({'name': name, 'files': paths, 'source': origin, 'made_from': made_from,
-                      'out': path})
-    return tasks
-
-def _is_outdated(task:dict)->bool:
-    "Whether its result is missing, or made from something else."
-    return _about(task['out']).get(b'taidpt.made_from') != task['made_from'].encode()
-
-def _outdated(tasks:list[dict])->list[dict]:
-    "Tasks whose results are to be made."
-    with ThreadPoolExecutor(16) as pool:
-        return list(compress(tasks, pool.map(_is_outdated, tasks)))
-
-def _named(errors:list[str])->str:
-    "The first five errors in one sentence, and what to do."
-    first = '; '.join(error.rstrip('.') for error in errors[:5])
-    more = ' …' if len(errors) > 5 else ''
-    return f'{first}{more}. Repair them and run again.'
-
-def _check_done(done:list[dict], total:int)->None:
-    "Raise `ValueError` with the names of broken files; else forget that there were none."
-    broken = [task for task in done if task['error']]
-    if broken:
-        raise with_remedy(
-            ValueError, f'{len(broken)} of {total} files are broken, the others are done:',
-            python=_named([task['error'] for task in broken]),
-            command=_named([task['error_in_command'] for task in broken]))
-    for task in done: del task['error'], task['error_in_command']
-
-# %% ../../nbs/apps/cluster.ipynb #cl-gone
-def _without_file(tasks:list[dict])->list[str]: # paths
-    "Results of the same source for which there is no task any more."
-    fs, path = url_to_fs(tasks[0]['out'])
-    folder = posixpath.dirname(path)
-    if not fs.isdir(folder): return []
-    known = {posixpath.basename(task['out']) for task in tasks}
-    found = []
-    for file in fs.ls(folder, detail=False):
-        if not file.endswith('.parquet') or posixpath.basename(file) in known: continue
-        about = _about(fs.unstrip_protocol(file))
-        if about.get(b'taidpt.source') == tasks[0]['source'].encode(): found.append(file)
-    return found
-
-def _remove_results(tasks:list[dict])->None:
-    "Remove the results of files that are gone, with a warning."
-    gone = _without_file(tasks)
-    if not gone: return
-    fs, _ = url_to_fs(tasks[0]['out'])
-    for file in gone: fs.rm_file(file)
-    names = ', '.join(posixpath.basename(file) for file in gone)
-    warnings.warn(f'Removed results of files that are no longer there: {names:.400}', stacklevel=4)
-
-# %% ../../nbs/apps/cluster.ipynb #d1c76775
-def _do(
-    tasks:list[dict],
-    worker:tuple[Callable, Callable], # what to do, with what the second makes
+    about:str, # settings
+    worker:tuple[Callable, Callable], # what makes a tool, and what to do with it
     ray:bool|str, progress:bool, # as in `label_files`
 )->list[dict]: # tasks done, by name
-    "Make missing or outdated results."
-    _remove_results(tasks)
-    left = _outdated(tasks)
-    if not left: return []
-    results = _on_ray(worker, left, ray) if ray else map(_Worker(*worker), left)
-    bar = progress_bar(results, 'files', progress, total=len(tasks),
-                       initial=len(tasks) - len(left))
+    "Make missing or outdated results; `ValueError` names broken files."
+    tasks = []
+    for name, paths in files.items():
+        fs, _ = url_to_fs(paths[0])
+        made_from = digest([about, *map(fs.ukey, paths)])       # size and time of change
+        result = f'{str(out).rstrip("/")}/{name.replace("/", "%2F")}.parquet'
+        if _made_from(result) == made_from.encode(): continue
+        tasks.append({'name': name, 'files': paths, 'made_from': made_from, 'out': result})
+    if not tasks: return []
+    results = _on_ray(worker, tasks, ray) if ray else map(_Worker(*worker), tasks)
+    bar = progress_bar(results, 'files', progress, total=len(tasks))
     done = sorted(bar, key=lambda task: task['name'])
-    _check_done(done, len(tasks))
+    broken = [error for task in done if (error := task.pop('error'))]
+    if broken: raise ValueError(f'{len(broken)} of {len(files)} files are broken, the others are '
+                                f'done: {"; ".join(broken[:5])}')
     return done
-
-# %% ../../nbs/apps/cluster.ipynb #cl-019
-_CAPTIONS = '.parquet', '.json', '.jsonl', '.txt', '.tsv', '.csv', '.gz'
 
 def label_files(
     classes:ClassSet|list|str|Path, # the classes to look for
@@ -332,31 +152,18 @@ def label_files(
     rules:str='careful', # or 'published', as in `NounFilter`
     ray:bool|str=False, # True: a Ray here, or the one we are part of; or a cluster's address
     progress:bool=True, # a bar
-)->list[dict]: # tasks done: name, out, captions read and kept, warnings
-    """Label captions file by file, skipping current results. `ValueError` names broken files.
-
-    Results of files that are gone are removed, with a warning."""
+)->list[dict]: # tasks done: name, out, captions read and kept
+    "Label captions file by file, skipping current results. `ValueError` names broken files."
     classes = as_classset(classes)
-    files = {name: [file] for name, file in _list_files(source, out, *_CAPTIONS).items()}
-    if not files:
-        raise FileNotFoundError(f'{source}: there is no file of captions')
-    about = {'classes': classes.to_dict(), 'column': column, 'rules': rules}
-    work = partial(_labelled, column=column)
-    make = partial(NounFilter, classes, rules=rules)
-    return _do(_tasks('labels', source, files, out, about), (work, make), ray, progress)
+    endings = '.parquet', '.json', '.jsonl', '.txt', '.tsv', '.csv', '.gz'
+    files = {name: [file] for name, file in _list_files(source, out, *endings).items()}
+    about = json.dumps([classes.to_dict(), column, rules], sort_keys=True)
+    worker = partial(NounFilter, classes, rules=rules), partial(_labelled, column=column)
+    return _do(files, out, about, worker, ray, progress)
 
-# %% ../../nbs/apps/cluster.ipynb #b5e0d38a
-def _picture_files(
-    source:str|Path, out:str|Path, size:int, # as in `score_files`
-)->dict[str, list[str]]: # name -> files
-    "Parquet files, each for itself; or pictures, `size` together. Raises `FileNotFoundError`."
-    tables = _list_files(source, out, '.parquet')
-    if tables: return {name: [file] for name, file in tables.items()}
-    pictures = list(_list_files(source, out, *PICTURE_ENDINGS).values())
-    if not pictures:
-        raise FileNotFoundError(f'{source}: there are no pictures, nor parquet files of them')
-    starts = range(0, len(pictures), size)
-    return {f'pictures-{i // size:06d}': pictures[i:i + size] for i in starts}
+def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
+    "The model of a file, with a CLIP of its own."
+    return load_model(prompts, clip and load_clip(**clip), trust)
 
 def score_files(
     prompts:str|Path, # file of `save`, with prompts or class vectors
@@ -364,18 +171,18 @@ def score_files(
     out:str|Path, # folder for the scores; a path or a URL
     on_error:str='raise', # or 'skip': null in place of the scores of a broken picture
     size:int=1000, # pictures of a folder per file of scores
-    clip:dict|None=None, # settings for `load_clip`: {'engine': 'openvino'}; None: the file's CLIP
+    clip:dict|None=None, # settings for `load_clip`: {'draft': False}; None: the file's CLIP
     trust:bool=False, # as in `TaIDPT.load`
     ray:bool|str=False, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
-)->list[dict]: # tasks done: name, out, pictures read and scored, warnings
-    """Score pictures file by file, skipping current results. `ValueError` names broken files.
-
-    Results of files that are gone are removed, with a warning."""
-    files = _picture_files(source, out, size)
-    make = partial(_model, os.path.abspath(prompts), clip, trust)
-    model = make()
-    tasks = _tasks('scores', source, files, out, {'model': model_identity(model)})
-    work = partial(_scored, on_error=on_error)
-    if not ray: make = lambda: model
-    return _do(tasks, (work, make), ray, progress)
+    column:str='image', # of parquet files, with the pictures
+)->list[dict]: # tasks done: name, out, pictures read and scored
+    "Score pictures file by file, skipping current results. `ValueError` names broken files."
+    files = _list_files(source, out, '.parquet', *PICTURE_ENDINGS)
+    tables = {name: [file] for name, file in files.items() if name.lower().endswith('.parquet')}
+    files = list(files.values())
+    parts = {f'pictures-{i // size:06d}': files[i:i + size] for i in range(0, len(files), size)}
+    make = partial(_model, str(Path(prompts).absolute()), clip, trust)
+    about = digest([Path(prompts).read_bytes(), make().clip.fingerprint(), json.dumps(clip)])
+    worker = make, partial(_scored, on_error=on_error, column=column)
+    return _do(tables or parts, out, about, worker, ray, progress)

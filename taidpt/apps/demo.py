@@ -8,7 +8,7 @@ __all__ = ['ABOUT', 'run_demo']
 # %% ../../nbs/apps/demo.ipynb #demo-003
 from pathlib import Path
 
-from .evaluation import Evaluation, evaluate_model
+from .report import Evaluation, evaluate_model
 from .report import BY_NAMES, write_report
 from .tagging import learn_tagger
 from ..classes import VOC2007
@@ -41,5 +41,5 @@ def run_demo(
     models = {model.title: model for model in (tai_dpt, linear)}
     found = evaluate_model(models, bundled_photos(classes), progress=progress)
     write_report(folder/'report.html', linear, found.pictures, found.scores, about=ABOUT,
-                 credits=photo_credits(), models=found.models, progress=progress)
+                 credits=photo_credits(), progress=progress)
     return found

@@ -6,67 +6,29 @@
 __all__ = ['model_card', 'save_pretrained', 'push_to_hub', 'from_pretrained']
 
 # %% ../../nbs/apps/hub.ipynb #hub-002
-import re, tempfile
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from ..predict import load_model
 from ..clip import FrozenCLIP
-from ..encoders.towers import is_known_clip
-from ..files import DATA, at_home, write_whole
+from ..files import DATA
 from ..predict import Predictor
 
 # %% ../../nbs/apps/hub.ipynb #hub-010
-_MARKS = re.compile(r'[\\`*\[\]<>|~$&#@]|(?<![^\W_])_|_(?![^\W_])|(?<=:)//|(?<=www)\.')
-_STARTS = re.compile(r'^(\d*)(?=[-+.)](?:\s|$)|[-=]+$)')      # of a list; a line
-
-def _in_markdown(text:object)->str: # one line without markup
-    "Text for Markdown, with a backslash before each character of markup."
-    line = _MARKS.sub(r'\\\g<0>', ' '.join(str(text).split()))
-    return _STARTS.sub(r'\1\\', line)
-
-# %% ../../nbs/apps/hub.ipynb #hub-012
-def _evaluations(scores:Mapping[str, float])->list: # data set -> mAP -> `EvalResult`s
-    "Results as the Hub compares them. Raises `ValueError` for other numbers than percentages."
-    from huggingface_hub import EvalResult              # here, as it takes a while
-    results = []
-    for data, value in scores.items():
-        if not 0 <= value <= 100:
-            raise ValueError(f'the mAP on {data} is {value}, not a percentage')
-        short = re.sub(r'\W+', '-', data.lower()).strip('-')
-        value = round(float(value), 2)
-        results.append(EvalResult('image-classification', short, data, 'mAP', value))
-    return results
-
-def _card_data(
-    name:str, # of the model
-    clip:str, # its name
-    license:str|None, datasets:Sequence[str], # as in `model_card`
-    results:list, # of `_evaluations`
-): # a `ModelCardData`
-    "The metadata of a card."
-    from huggingface_hub import ModelCardData
-    base = clip.removeprefix('hf-hub:') if clip.startswith('hf-hub:') else None
-    return ModelCardData(
-        model_name=name,
-        language='en',
-        license=license,
-        library_name='taidpt',
-        base_model=base,
-        pipeline_tag='image-classification',
-        tags=['multi-label', 'prompt-tuning', 'clip', 'taidpt'],
-        datasets=list(datasets) or None,
-        metrics=['mAP'] if results else None,
-        eval_results=results or None)
+def _in_markdown(text:object)->str: # one line
+    "Text for Markdown, whose markup is shown and not obeyed."
+    line = ' '.join(str(text).split())
+    return re.sub(r'[\\`*_\[\]<>|~$&#@]|(?<=:)//|(?<=www)\.', r'\\\g<0>', line)
 
 # %% ../../nbs/apps/hub.ipynb #fba4ee4a
 def _final_settings(model:Predictor)->dict:
     "Settings by name, those that were left open as the recipe has them; of models inside, too."
     recipe = asdict(model.recipe_) if model.recipe_ else {}
-    settings = {}
-    for name, value in model.settings().items():
-        settings[name] = recipe.get(name) if value is None else value
+    settings = {name: recipe.get(name) if value is None else value
+                for name, value in model.settings().items()}
     for part in model.parts():
         for name, value in _final_settings(part).items():
             settings[f'{type(part).__name__}: {name}'] = value
@@ -82,26 +44,13 @@ def model_card(
 ): # a `huggingface_hub.ModelCard`
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
     from huggingface_hub import ModelCard               # here, as it takes a while
+    from jinja2 import Template
     model.check_fitted()
-    name = repo.split('/')[-1] or f'taidpt-{model.classes.name}'
-    clip = model.clip.name
-    found_by_name = not clip or is_known_clip(clip)
-    return ModelCard.from_template(
-        _card_data(name, clip, license, datasets, _evaluations(scores or {})),
-        template_str=(DATA/'model_card.md').read_text(encoding='utf-8'),
-        plain=_in_markdown,
-        name=name,
-        repo=repo,
-        kind=type(model).__name__,
-        clip=clip,
-        fingerprint=model.clip.fingerprint(),
-        given='' if found_by_name else f', load_clip({clip!r})',
-        classes=list(model.classes.natural),
-        captions=captions,
-        history=model.history_,
-        scores=scores,
-        license=license,
-        settings=_final_settings(model))
+    about = Template((DATA/'model_card.md').read_text(encoding='utf-8')).render(
+        plain=_in_markdown, model=model, settings=_final_settings(model), captions=captions,
+        scores=scores or {}, license=license, repo=repo, datasets=list(datasets),
+        name=repo.split('/')[-1] or f'taidpt-{model.classes.name}', clip=model.clip.name or '')
+    return ModelCard(about)
 
 # %% ../../nbs/apps/hub.ipynb #hub-015
 _FILE = 'prompts.safetensors'
@@ -112,13 +61,12 @@ def save_pretrained(
     **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
-    about = model_card(model, **card)       # raises errors before anything is written
-    folder = Path(at_home(folder))
+    about, folder = model_card(model, **card), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     model.save(folder/_FILE)
-    with write_whole(folder/'README.md') as part: about.save(part)
+    about.save(folder/'README.md')
     return folder
 
-# %% ../../nbs/apps/hub.ipynb #d9fa77fb
 def push_to_hub(
     model:Predictor, # after `fit` or `load`
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
@@ -128,12 +76,11 @@ def push_to_hub(
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
     from huggingface_hub import HfApi
     api = HfApi()                                       # with the token that `hf auth login` keeps
-    with tempfile.TemporaryDirectory() as folder:
-        save_pretrained(model, folder, repo=repo, **card)   # fail before making a repository
+    with TemporaryDirectory() as folder:
+        save_pretrained(model, folder, repo=repo, **card)
         repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
         return str(api.upload_folder(repo_id=repo, folder_path=folder))
 
-# %% ../../nbs/apps/hub.ipynb #0546edaa
 def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:FrozenCLIP|None=None, # the CLIP that it was learned on; None loads it by its name
@@ -141,9 +88,9 @@ def from_pretrained(
     trust:bool=False, # as in `load`
 )->Predictor: # of the class that was saved, ready to predict
     "Prompts from the Hub, a folder or a file. Raises what `load` and `hf_hub_download` raise."
-    path = Path(at_home(source))
+    path = Path(source)
     if path.is_dir(): path = path/_FILE
-    elif not path.is_file() and path.suffix != '.safetensors':
+    elif path.suffix != '.safetensors':
         from huggingface_hub import hf_hub_download
         path = hf_hub_download(str(source), _FILE, revision=revision)
     return load_model(path, clip, trust)

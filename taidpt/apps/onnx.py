@@ -20,7 +20,7 @@ from PIL import Image
 from .. import __version__
 from ..encoders.pictures import (
     Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
-from ..files import at_home, no_such_file, write_whole
+from ..files import write_whole
 from ..tags import Rule, Tag, Thresholds, as_thresholds
 
 if TYPE_CHECKING:
@@ -75,8 +75,7 @@ class Tagger:
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for other files."
         if find_spec('onnxruntime') is None:
             raise ImportError('onnxruntime is not installed: pip install onnxruntime')
-        self.path = Path(at_home(path))
-        if not self.path.is_file(): raise no_such_file(self.path, 'of a tagger')
+        self.path = Path(path)
         content = self.path.read_bytes()
         try:
             self.session = _session(content, threads)
@@ -90,7 +89,7 @@ class Tagger:
         self.thresholds = as_thresholds(about['thresholds'], len(self.classes))
         self.relative = about['relative']                   # to the best class of a picture
         curves = about['calibration']                       # None: it was not calibrated
-        self.calibration = curves and Thresholds.from_dict(curves, 'calibration')
+        self.calibration = curves and Thresholds(**curves)
         pixels = _Pixels(**about['pixels'])
         self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
         [scores] = self.session.get_outputs()

@@ -194,7 +194,7 @@ class TaggedPictures:
         return DataFrame(self.rows(), columns=[*_COLUMNS[:3], *map(_heading, self.names)])
 
     def save_report(self,
-        path:str|Path, # an .html file; beyond 300 pictures with a folder of thumbnails
+        path:str|Path, # an .html file
         progress:bool=True, # a bar
     )->None:
         "Write a page with every picture."

@@ -15,7 +15,7 @@ function page(root) {
   const list = name => el('div', {role: 'listbox', 'aria-label': name});
   const p = {
     gallery: list('Pictures'), classes: list('Classes, best first'), axis: el('div', {'aria-hidden': 'true'}),
-    photo: el('img'), view: el('img'), words: el('p'), about: el('figcaption'), where: el('figcaption'),
+    photo: el('img'), view: el('div', {role: 'img'}), words: el('p'), about: el('figcaption'), where: el('figcaption'),
     told: el('p', {role: 'status'}), credit: el('p'), hint: el('p'),
     file: el('input', {type: 'file', accept: 'image/*'}),
   };
@@ -58,18 +58,15 @@ async function content(file) {
   return (await canvas.convertToBlob({type: 'image/jpeg', quality: 0.95})).arrayBuffer();
 }
 
-function listen(model, p) {
-  const set = (trait, value) => {
-    if (value !== model.get(trait)) { model.set(trait, value); model.save_changes(); }
-  };
+function listen(model, p, point) {
   const option = e => e.target.closest('[role=option]');
   const focused = () => p.classes.contains(document.activeElement) ? document.activeElement.dataset.name ?? '' : '';
-  const look = e => { if (option(e)) set('hover', option(e).dataset.name); };
+  const look = e => { if (option(e)) point(option(e).dataset.name); };
   roving(p.classes, 'ArrowUp', 'ArrowDown');
   p.classes.addEventListener('mouseover', look);
-  p.classes.addEventListener('mouseleave', () => set('hover', focused()));
+  p.classes.addEventListener('mouseleave', () => point(focused()));
   p.classes.addEventListener('focusin', look);
-  p.classes.addEventListener('focusout', e => { if (!p.classes.contains(e.relatedTarget)) set('hover', ''); });
+  p.classes.addEventListener('focusout', e => { if (!p.classes.contains(e.relatedTarget)) point(''); });
 
   const choose = e => { if (option(e)) model.send({show: options(p.gallery).indexOf(option(e))}); };
   roving(p.gallery, 'ArrowLeft', 'ArrowRight');
@@ -101,8 +98,8 @@ const ends = ticks => [ticks[0], ticks.at(-1)];
 
 const spelled = score => (+score.toFixed(2) + 0).toFixed(2);  // no minus before a zero
 
-function row([name, score, added], limit, at) {
-  const known = limit !== undefined, present = known && score >= limit;
+function row([name, score, added, limit], at) {
+  const known = limit !== null, present = known && score >= limit;
   const track = el('span', {className: 'track'});
   const from = Math.min(at(0), at(score)), to = Math.max(at(0), at(score));
   track.append(el('i', {style: `left: ${from}%; width: ${to - from}%`}));
@@ -119,59 +116,59 @@ function row([name, score, added], limit, at) {
 }
 
 
-// How each trait is shown, whenever it changes
+// How each trait is shown, whenever it changes; `point` shows the class under the pointer, or else the first
 
 function drawing(model, p) {
-  const url = bytes => URL.createObjectURL(new Blob([bytes], {type: 'image/jpeg'}));
-  const picture = name => {
-    const bytes = model.get(name), image = p[name];
-    image.parentNode.hidden = !bytes.byteLength;
-    URL.revokeObjectURL(image.src);
-    if (bytes.byteLength) image.src = url(bytes);
-  };
-  const text = name => { p[name].textContent = model.get(name); };
+  let hover = '', listed = new Set();
   const at = score => {                                     // per cent of the axis, from left to right
     const [low, high] = ends(axis(model.get('range')));
     return 100 * Math.min(1, Math.max(0, (score - low) / (high - low)));
   };
+  const present = ([, score, , limit]) => limit !== null && score >= limit;
+
+  const point = name => {
+    const tags = model.get('tags'), {photo, words} = model.get('item');
+    if (!tags.length) return;
+    hover = tags.some(tag => tag[0] === name) ? name : '';
+    const tag = tags.find(tag => tag[0] === hover) ?? tags[0], [first, score, , limit, map, place] = tag;
+    const known = limit !== null, found = tags.filter(present).map(([n]) => n);
+    for (const o of options(p.classes)) {
+      const here = o.dataset.name === hover;
+      o.setAttribute('aria-selected', here);
+      if (here && !p.classes.matches(':hover, :focus-within'))
+        p.bars.scrollTop = o.offsetTop - p.bars.clientHeight / 2;
+    }
+    p.where.textContent = `Where ${first} scores high; highest ${place}.`;
+    p.view.setAttribute('aria-label', p.where.textContent);
+    p.view.style.backgroundImage = photo ? `url(${map}), url(${photo})` : '';
+    const best = words.length && Math.max(...map);
+    p.words.replaceChildren(...words.map((w, i) => el('span', {className: map[i] === best ? 'best' : ''},
+      el('i', {style: `height: ${2.5 * map[i]}em`}), w)));
+    const verdict = known ? `, ${present(tag) ? 'present' : 'absent'} (threshold ${spelled(limit)})` : '';
+    p.told.textContent = hover ? `${hover}: score ${spelled(score)}${verdict}, highest ${place}.`
+      : !known ? `Best: ${tags.slice(0, 3).map(([n, s]) => `${n} ${spelled(s)}`).join(', ')}.`
+      : found.length ? `Present: ${found.join(', ')}.` : `Nothing reaches its threshold; ${first} comes nearest.`;
+  };
+
   const draw = {
     gallery() {
-      p.gallery.replaceChildren(...model.get('gallery').map(([alt, bytes], i) =>
-        el('div', {role: 'option', tabIndex: i ? -1 : 0, 'aria-label': alt, title: alt},
-           el('img', {src: url(bytes), alt: ''}))));
+      p.gallery.replaceChildren(...model.get('gallery').map(([alt, src], i) =>
+        el('div', {role: 'option', tabIndex: i ? -1 : 0, 'aria-label': alt, title: alt}, el('img', {src, alt: ''}))));
       p.gallery.hidden = !p.gallery.children.length;
-      draw.shown();
+      draw.item();
     },
-    shown() {
-      const all = [...p.gallery.children], now = all[model.get('shown')];
+    item() {
+      const {shown, photo, words, about, credit} = model.get('item'), all = [...p.gallery.children], now = all[shown];
       for (const o of all) o.setAttribute('aria-selected', o === now);
       requestAnimationFrame(() => {                         // when there is room for it on the page
         if (now) p.gallery.scrollLeft = now.offsetLeft - p.gallery.clientWidth / 2;
       });
+      for (const part of [p.photo, p.view]) part.parentNode.hidden = !photo;
+      p.words.hidden = !words?.length;
+      if (photo) p.photo.src = photo;
+      p.photo.alt = p.about.textContent = about ?? '';
+      p.credit.textContent = credit ?? '';
     },
-    photo() { picture('photo'); },
-    view() { picture('view'); },
-    words() {
-      const heights = model.get('weights'), best = Math.max(...heights);
-      p.words.hidden = !model.get('words').length;
-      p.words.replaceChildren(...model.get('words').map((w, i) =>
-        el('span', {className: heights[i] === best ? 'best' : ''},
-           el('i', {style: `height: ${2.5 * (heights[i] ?? 0)}em`}), w)));
-    },
-    weights() { draw.words(); },
-    about() { text('about'); p.photo.alt = model.get('about'); },
-    place() {                                               // what is found, in words
-      const tags = model.get('tags'), limits = model.get('thresholds'), hover = model.get('hover'), place = model.get('place');
-      if (!tags.length) return;
-      const present = tags.filter(([n, s]) => s >= limits[n]).map(([n]) => n), known = Object.keys(limits).length > 0;
-      const [name, score] = tags.find(([n]) => n === hover) ?? tags[0];
-      p.where.textContent = p.view.alt = `Where ${name} scores high; highest ${place}.`;
-      const verdict = known ? `, ${present.includes(name) ? 'present' : 'absent'} (threshold ${spelled(limits[name])})` : '';
-      p.told.textContent = hover ? `${name}: score ${spelled(score)}${verdict}, highest ${place}.`
-        : !known ? `Best: ${tags.slice(0, 3).map(([n, s]) => `${n} ${spelled(s)}`).join(', ')}.`
-        : present.length ? `Present: ${present.join(', ')}.` : `Nothing reaches its threshold; ${name} comes nearest.`;
-    },
-    credit() { text('credit'); },
     range() {
       const ticks = axis(model.get('range'));
       const line = t => `linear-gradient(var(--line), var(--line)) ${at(t)}% 0 / 1px 100% no-repeat`;
@@ -180,41 +177,32 @@ function drawing(model, p) {
         el('s', {style: `left: ${at(t)}%`}, `${+t.toFixed(6)}`))));
       draw.tags();
     },
-    thresholds() { draw.tags(); },
     tags() {
-      const limits = model.get('thresholds'), held = p.classes.contains(document.activeElement);
-      const rows = model.get('tags').map(tag => row(tag, limits[tag[0]], at));
+      const tags = model.get('tags'), held = p.classes.contains(document.activeElement);
+      const known = tags.some(tag => tag[3] !== null), rows = tags.map(tag => row(tag, at));
       const group = (name, kind) => {
         const inside = rows.filter(o => o.className === kind), head = `${name} (${inside.length})`;
         return el('div', {role: 'group', 'aria-label': head, hidden: !inside.length},
                   el('span', {className: 'head', 'aria-hidden': 'true'}, head), ...inside);
       };
-      const known = Object.keys(limits).length > 0;
       p.classes.replaceChildren(...known ? [group('Present', 'present'), group('Absent', 'absent')] : rows);
       p.hint.textContent = 'Point at a class or tap it, or reach it with Tab and the arrow keys, to see where it looks.'
         + (known ? ' The upright line is its threshold: it is present from there on.' : '');
-      draw.hover();
-      const first = options(p.classes).find(o => o.dataset.name === model.get('hover')) ?? options(p.classes)[0];
+      const fresh = listed.size && tags.find(([name, , added]) => added && !listed.has(name));
+      listed = new Set(tags.map(tag => tag[0]));
+      point(fresh ? fresh[0] : hover);
+      const first = options(p.classes).find(o => o.dataset.name === hover) ?? options(p.classes)[0];
       if (first) first.tabIndex = 0;
       if (held) first?.focus();
     },
-    hover() {
-      for (const o of options(p.classes)) {
-        const here = o.dataset.name === model.get('hover');
-        o.setAttribute('aria-selected', here);
-        if (here && !p.classes.matches(':hover, :focus-within'))
-          p.bars.scrollTop = o.offsetTop - p.bars.clientHeight / 2;
-      }
-      draw.place();
-    },
   };
-  return draw;
+  return [draw, point];
 }
 
 
 function render({model, el: root}) {
-  const p = page(root), draw = drawing(model, p);
-  listen(model, p);
+  const p = page(root), [draw, point] = drawing(model, p);
+  listen(model, p, point);
   for (const trait in draw) { draw[trait](); model.on('change:' + trait, draw[trait]); }
   return () => { for (const trait in draw) model.off('change:' + trait, draw[trait]); };
 }
