@@ -182,7 +182,7 @@ def model_view(
     "The image encoder's input, in true colours. Raises `OSError` for other than pictures."
     import torch
     norm = getattr(preprocess, 'transform', preprocess).transforms[-1]
-    mean, std = (torch.tensor(x)[:, None, None] for x in (norm.mean, norm.std))
+    mean, std = torch.tensor([norm.mean, norm.std])[..., None, None]
     pixels = (preprocess(open_rgb(picture)) * std + mean).clamp(0, 1)
     return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).numpy())
 

@@ -200,10 +200,9 @@ def _vit_features(
 def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
     "A ViT with F by 'values', 'sclip' or 'clearclip'; `ValueError` for another way or tower."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
-    if dense not in _ALIKE: raise ValueError(f'dense must be one of {[*_ALIKE]}, got {dense!r}.')
-    if not isinstance(visual, VisionTransformer): raise ValueError(  # noqa: TRY004
-        f"dense={dense!r} is for open_clip's own vision transformers, and this picture tower is a "
-        f'{type(visual).__name__}, with one way only: leave dense out.')
+    if dense not in _ALIKE or not isinstance(visual, VisionTransformer): raise ValueError(
+        f"dense must be one of {[*_ALIKE]}, in one of open_clip's vision transformers; "
+        f'this is {dense!r} in a {type(visual).__name__}')
     twin = copy.copy(visual)
     twin.dense = dense
     return twin
