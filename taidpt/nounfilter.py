@@ -88,7 +88,6 @@ def _paper_words(classes:ClassSet)->list[list[str]]:
             for name,own in classes.synonyms.items()]
 
 # %% ../nbs/03_nounfilter.ipynb #588847bb
-#| code-fold: true
 class NounFilter:
     "Reads class labels off sentences, by the words that name each class (Sec. 3.2)."
     def __init__(self,
