@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'PICTURE_ENDINGS', 'BATCH_ON_CPU', 'UnreadablePicture', 'report_unread', 'unreadable', 'as_pictures',
-           'open_rgb', 'Preprocess', 'read_pixels', 'picture_identity', 'what_is_wrong', 'model_view', 'in_batches']
+           'open_rgb', 'Preprocess', 'read_pixels', 'picture_identity', 'what_is_wrong', 'fault_of', 'model_view',
+           'in_batches']
 
 # %% ../../nbs/encoders/pictures.ipynb #55bcd4d7
 import io, os, warnings
@@ -173,6 +174,12 @@ def what_is_wrong(picture, place:int, error:Exception) -> str:
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
     if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
     return f'{name}: {error}'
+
+def fault_of(picture) -> str: # in any form -> '' for none
+    "Read a picture, and describe what is wrong with it."
+    try: open_rgb(picture)
+    except (OSError, ValueError) as e: return what_is_wrong(picture, 0, e)
+    return ''
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8
 def model_view(
