@@ -141,24 +141,21 @@ def published_classes(
     return ClassSet(official.name, names, synonyms, natural)
 
 # %% ../nbs/01_classes.ipynb #8d663f7d
-_KNOWN = [ # squeezed name or natural spelling -> the words of its class
-    {form: classes.synonyms[classes.names[i]] for form,i in classes._columns.items()}
-    for classes in (COCO, VOC2007, NUSWIDE)]
+_KNOWN = { # squeezed name or natural spelling -> the words of its class; the last data set wins
+    form: classes.synonyms[classes.names[i]]
+    for classes in (NUSWIDE, VOC2007, COCO) for form,i in classes._columns.items()}
 
 # %% ../nbs/01_classes.ipynb #bb36ca87
 def as_classset(
     classes:ClassSet|Iterable[str]|str|Path, # names; or a file, 'voc2007', 'coco', …
 )->ClassSet:
-    "Classes in any form as a `ClassSet`; `ValueError` for any other text."
+    "Classes in any form as a `ClassSet`; what `ClassSet.from_file` raises for any other text."
     if isinstance(classes, ClassSet): return classes
     if not isinstance(classes, (str, Path)):
         names = list(classes)
         return ClassSet('classes', names, curated_words(names, _KNOWN))
-    for known in (VOC2007, COCO, NUSWIDE):
-        if squeeze(str(classes)) == known.name: return known
-    if Path(classes).suffix in ('.yaml', '.yml', '.json'): return ClassSet.from_file(classes)
-    raise ValueError(f'{str(classes)!r} is no set of classes: give a list of names, '
-                     'voc2007, coco, nuswide, or a .yaml or .json file')
+    known = {some.name: some for some in (VOC2007, COCO, NUSWIDE)}
+    return known.get(squeeze(str(classes))) or ClassSet.from_file(classes)
 
 # %% ../nbs/01_classes.ipynb #classes-add
 def add_synonyms(

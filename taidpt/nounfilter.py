@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from .classes import ClassSet, as_classset
-from .files import progress_bar, text_list
+from .files import progress_bar
 from .text.phrases import BLOCKED, PhraseDictionary, phrase_entries
 from .text.published_labels import WholeWords, published_names
 from .text.words import lower_words, token_spans
@@ -88,7 +88,6 @@ def _paper_words(classes:ClassSet)->list[list[str]]:
             for name,own in classes.synonyms.items()]
 
 # %% ../nbs/03_nounfilter.ipynb #588847bb
-#| code-fold: true
 class NounFilter:
     "Reads class labels off sentences, by the words that name each class (Sec. 3.2)."
     def __init__(self,
@@ -98,7 +97,7 @@ class NounFilter:
     ):
         "Raises `ValueError` for other rules."
         self.classes = as_classset(classes)
-        self.blocked = tuple(text_list(blocked))
+        self.blocked = tuple(blocked)
         self.rules = rules
         if rules == 'careful':
             entries = phrase_entries(self.classes.synonyms, self.blocked)
@@ -144,17 +143,15 @@ class NounFilter:
         "Label sentences and drop those without a class. Raises `ValueError` if none remains."
         import torch                                # here, as explaining needs none of it
         from taidpt.texts import LabeledTexts
-        kept, rows, columns = [], [], []
-        n = 0
+        kept, rows, columns, dropped = [], [], [], 0
         found = progress_bar(self.stream(texts), 'labelling', progress, unit=' sentences')
-        for n,(text,here) in enumerate(found, 1):
-            if not here and not keep_unnamed: continue
-            rows += [len(kept)]*len(here)
-            columns += here
-            kept.append(text)
-        if not columns: raise ValueError(
-            f'none of {n:,} sentences names a class of {self.classes.name}: are they English, '
-            f'and about {", ".join(self.classes.natural[:5])}?')
+        for text,here in found:
+            if here or keep_unnamed:
+                rows += [len(kept)]*len(here)
+                columns += here
+                kept.append(text)
+            else: dropped += 1
+        if not columns: raise ValueError(f'no sentence names a class of {self.classes.name}')
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
-        return LabeledTexts(kept, labels, self.classes, dropped=n - len(kept))
+        return LabeledTexts(kept, labels, self.classes, dropped)

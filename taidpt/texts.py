@@ -10,6 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,26 +21,24 @@ from .classes import ClassSet, as_classset
 from .files import DATA, reading, write_whole
 
 # %% ../nbs/02_texts.ipynb #89114e74
-#| code-fold: true
+@dataclass(repr=False, eq=False)
 class LabeledTexts:
-    "Sentences and their classes."
-    def __init__(self,
-        texts:Iterable[str], # N sentences
-        labels:Tensor, # N × C, true where the sentence names the class
-        classes:ClassSet|Iterable[str]|str|Path, # C classes
-        dropped:int=0, # number of omitted sentences, which name no class
-        frequency:Sequence[float]|None=None, # C shares of all, of which these are a selection
-    ):
-        "Raises `ValueError` for labels of another shape, or other than true and false."
-        self.texts = list(texts)
-        self.classes = as_classset(classes)
-        labels = torch.as_tensor(labels)
+    "Sentences and their classes; `ValueError` for labels of another shape, or not true or false."
+    texts:Iterable[str] # N sentences
+    labels:Tensor # N × C, true where the sentence names the class
+    classes:ClassSet|Iterable[str]|str|Path # C classes
+    dropped:int=0 # number of omitted sentences, which name no class
+    frequency:Sequence[float]|None=None # C shares of all, of which these are a selection
+
+    def __post_init__(self):
+        self.texts = list(self.texts)
+        self.classes = as_classset(self.classes)
+        labels = torch.as_tensor(self.labels)
         if labels.shape != (len(self.texts), len(self.classes)): raise ValueError(
             f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
         self.labels = labels.bool()
         if not (self.labels == labels).all(): raise ValueError('labels must be true or false')
-        self.dropped = dropped
-        self.frequency = None if frequency is None else list(map(float, frequency))
+        if self.frequency is not None: self.frequency = list(map(float, self.frequency))
 
     def __len__(self)->int: return len(self.texts)
 
@@ -53,13 +52,11 @@ class LabeledTexts:
         if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
-        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=self._shares())
-
-    def _shares(self)->list[float]|None: # C
-        "The share of all sentences that names each class, where it is not that of these alone."
-        if self.frequency or not self.dropped: return self.frequency
-        whole = len(self) + self.dropped
-        return [count/whole for count in self.labels.sum(0).tolist()]
+        frequency = self.frequency
+        if self.dropped and not frequency:
+            whole = len(self) + self.dropped
+            frequency = [count/whole for count in self.labels.sum(0).tolist()]
+        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=frequency)
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
@@ -73,7 +70,7 @@ class LabeledTexts:
 
     def with_frequency(self, shares:Sequence[float]|None)->'LabeledTexts': # C shares; None: unknown
         "The same sentences as a selection from a whole, in which this share names each class."
-        return LabeledTexts(self.texts, self.labels, self.classes, self.dropped, shares)
+        return replace(self, frequency=shares)
 
     def counts(self)->dict[str,int]:
         "Number of sentences that name each class."

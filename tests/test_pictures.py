@@ -12,7 +12,7 @@ from PIL import EpsImagePlugin, Image
 
 from taidpt.clip import encode_pictures, load_clip
 from taidpt.encoders.pictures import (
-    FORMATS, UnreadablePicture, as_pictures, list_pictures, open_rgb, picture_identity)
+    FORMATS, UnreadablePicture, as_pictures, open_rgb, picture_identity)
 
 pytestmark = pytest.mark.xdist_group('pictures')
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8))
@@ -133,7 +133,7 @@ def test_linked_folders_are_listed_once(tmp_path):
     links = {'circle': folder, 'linked': other, '.dot': other}
     for name, target in links.items(): (folder/name).symlink_to(target)
     (other/'back').symlink_to(folder)
-    names = [str(path.relative_to(folder)) for path in list_pictures(folder)]
+    names = [str(path.relative_to(folder)) for path in as_pictures(folder)]
     assert names == ['linked/2.jpg', 'linked/deep/3.jpg', 'z/1.jpg']
 
 
@@ -168,8 +168,8 @@ def register_heif_opener():
 """
 READS = """
 import sys
-from taidpt.encoders.pictures import FORMATS, PICTURE_ENDINGS, list_pictures
-print('HEIF' in FORMATS, '.heic' in PICTURE_ENDINGS, len(list_pictures(sys.argv[1])))
+from taidpt.encoders.pictures import FORMATS, PICTURE_ENDINGS, as_pictures
+print('HEIF' in FORMATS, '.heic' in PICTURE_ENDINGS, len(as_pictures(sys.argv[1])))
 """
 
 

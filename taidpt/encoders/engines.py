@@ -16,15 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from .towers import both_sides, picture_features, tower_for, without_warnings
+from .towers import picture_features, tower_for, without_warnings
 
 # %% ../../nbs/encoders/engines.ipynb #engines-013
 class PictureTower(nn.Module):
     "Pixels to both forms of f, and to F (Eq. 4)."
     def __init__(self, visual:nn.Module): # image tower of an open_clip model
         super().__init__()
+        from open_clip.utils import to_2tuple               # here, as it takes a second
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
-        self.size = both_sides(size)
+        self.size = to_2tuple(size)
         self.visual = tower_for(visual, self.size)
 
     def forward(self, pixels:Tensor) -> tuple[Tensor, Tensor]: # f: N × 2 × D; F: N × h × w × D

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['name_suffixes', 'run_causal', 'encode_whole_prompts', 'encode_any_prompts', 'PromptRows', 'lay_out_prompts',
-           'prompt_block', 'encode_shared_prefix', 'Recomputed']
+           'prompt_block', 'encode_shared_prefix']
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #911ea10a
 from collections.abc import Callable, Sequence
@@ -13,7 +13,6 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .features import to_device
 from .towers import SpecialTokens, any_text_features, project
@@ -31,8 +30,8 @@ def name_suffixes(
     eot = find_ends(tokens)
     last = eot.max().item()
     total, most = M + last + 1, tokens.shape[1]
-    if total > most: raise ValueError(
-        f'the prompt of {classnames[eot.argmax()]!r} has {total} tokens, but this CLIP reads {most}')
+    if total > most: raise ValueError(f'the prompt of {classnames[eot.argmax()]!r} '
+                                      f'has {total} tokens, but this CLIP reads {most}')
     return tokens[:, start:last + 1], eot - start
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #a42be8e5
@@ -85,34 +84,42 @@ class PromptRows(NamedTuple):
 def lay_out_prompts(
     ids:Tensor, # C × S token ids of 'name', '.', EOT, then anything
     eot:Tensor, # C, where EOT is
-    prefix:int=0, # any
+    *_, # the tokens before, which do not matter
 ) -> PromptRows:
     "Number the tokens of many names without their padding."
     real = (torch.arange(ids.shape[1]) <= eot[:, None]).flatten()
     return PromptRows(ids, eot, real.nonzero()[:, 0], real.cumsum(0).view_as(ids) - 1)
 
 # %% ../../nbs/encoders/shared_prefix.ipynb #dc944166
+def _by_head(qkv:Tensor, heads:int) -> Tensor: # … × J × 3W -> 3 × … × heads × J × d
+    "Queries, keys and values of each head."
+    return qkv.unflatten(-1, (3, heads, -1)).movedim(-3, 0).transpose(-2, -3)
+
+def _names_attended(names:Tensor, prefixes:Tensor) -> Tensor: # -> B × C × heads × S × d
+    "Attention of each name's tokens to a prefix (by head), and to those before them."
+    (q, k, v), (_, pk, pv) = names, prefixes
+    q = q * q.shape[-1]**-0.5
+    S = q.shape[-2]
+    later = torch.ones(S, S, dtype=torch.bool, device=q.device).triu(1)
+    to_name = (q @ k.mT).masked_fill(later, -torch.inf)
+    to_prefix = torch.einsum('bchsd,bhpd->bchsp', q, pk)
+    P = to_prefix.shape[-1]
+    a = torch.cat([to_prefix, to_name], -1).softmax(-1)
+    return torch.einsum('bchsp,bhpd->bchsd', a[..., :P], pv) + a[..., P:] @ v
+
 def _attended(
     qkv:Tensor, # B × (P + T) × 3W: prefixes of P tokens, then the T tokens of names
     rows:PromptRows,
     heads:int, # of the block
 ) -> Tensor: # B × (P + T) × W
     "Attention of prefixes to themselves, and of names to their prefix and to themselves."
-    C, S = rows.at.shape
     P = qkv.shape[1] - len(rows.real)
-    def by_head(x): return x.unflatten(-1, (3, heads, -1)).movedim(-3, 0).transpose(-2, -3)
-    pq, pk, pv = by_head(qkv[:, :P])                                    # B × heads × P × d
-    padded = qkv[:, P:].index_select(1, rows.at.flatten())
-    q, k, v = by_head(padded.unflatten(1, (C, S)))                      # B × C × heads × S × d
-    q = q * q.shape[-1]**-0.5
-    later = torch.ones(S, S, dtype=torch.bool, device=q.device).triu(1)
-    to_name = (q @ k.mT).masked_fill(later, -torch.inf)
-    to_prefix = torch.einsum('bchsd,bhpd->bchsp', q, pk)
-    a = torch.cat([to_prefix, to_name], -1).softmax(-1)
-    o = torch.einsum('bchsp,bhpd->bchsd', a[..., :P], pv) + a[..., P:] @ v
+    prefixes = _by_head(qkv[:, :P], heads)
+    padded = qkv[:, P:].index_select(1, rows.at.flatten()).unflatten(1, rows.at.shape)
+    o = _names_attended(_by_head(padded, heads), prefixes)
     names = o.transpose(2, 3).flatten(3).flatten(1, 2).index_select(1, rows.real)
-    prefixes = F.scaled_dot_product_attention(pq, pk, pv, is_causal=True)
-    return torch.cat([prefixes.transpose(1, 2).flatten(2), names], 1)
+    o = F.scaled_dot_product_attention(*prefixes, is_causal=True)
+    return torch.cat([o.transpose(1, 2).flatten(2), names], 1)
 
 def prompt_block(
     block:nn.Module, # of the text transformer
@@ -147,11 +154,3 @@ def encode_shared_prefix(
     *early, last = text.transformer.resblocks
     for b in early: x = block(b, x, rows)
     return project(text, block(last, x, rows, P + rows.at[:, -1]))
-
-# %% ../../nbs/encoders/shared_prefix.ipynb #shared_prefi-c19a6cf4
-class Recomputed:
-    "Class embeddings of which only the contexts are kept: the gradient computes them again."
-    @staticmethod
-    def apply(encode:Callable, contexts:Tensor, names:Sequence[str]) -> Tensor:
-        "`encode(contexts, names)`"
-        return checkpoint(encode, contexts, names, use_reentrant=False)

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['text_tower', 'is_causal', 'SpecialTokens', 'special_tokens', 'project', 'word_embedding', 'any_text_features',
-           'widths', 'with_patch_features', 'both_sides', 'tower_for', 'picture_features', 'find_clip', 'is_known_clip',
-           'without_warnings', 'build_clip', 'Prepared', 'preprocessing', 'clip_table']
+           'widths', 'with_patch_features', 'tower_for', 'picture_features', 'find_clip', 'is_known_clip',
+           'without_warnings', 'build_clip', 'Prepared', 'preprocessing']
 
 # %% ../../nbs/encoders/towers.ipynb #9bab9bb4
-import copy, csv, hashlib, json, pickle, warnings
+import copy, hashlib, json, pickle, warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,11 +95,9 @@ def any_text_features(
         if vectors is None: return out
         before, after = out[:, :special.start], out[:, special.start + vectors.shape[1]:]
         return torch.cat([before, vectors.to(out), after], 1)
-    hooks = [text.transformer.register_forward_hook(keep),
-             word_embedding(text).register_forward_hook(put_in)]
-    try: h = model.encode_text(tokens, normalize=False)
-    finally:
-        for hook in hooks: hook.remove()
+    with (text.transformer.register_forward_hook(keep),
+          word_embedding(text).register_forward_hook(put_in)):
+        h = model.encode_text(tokens, normalize=False)
     out = getattr(outputs[0], 'last_hidden_state', outputs[0])
     return h, project(text, out[:, :J])
 
@@ -108,13 +106,8 @@ def widths(model:nn.Module) -> tuple[int, int, int|None]: # an open_clip model
     "W of its text transformer; D of features; context length, if the model stores it."
     text = text_tower(model)
     W = word_embedding(text).weight.shape[1]
-    if _is_hugging_face(text): return W, text.output_dim, None
-    length = len(text.positional_embedding)
-    if getattr(text, 'cls_emb', None) is not None: length -= 1       # CoCa's takes a place
-    projection = text.text_projection
-    if projection is None: return W, W, length
-    D = projection.out_features if isinstance(projection, nn.Linear) else projection.shape[1]
-    return W, D, length
+    D = text.text_projection.shape[1] if text is model else text.output_dim
+    return W, D, None if _is_hugging_face(text) else text.context_length
 
 # %% ../../nbs/encoders/towers.ipynb #8d2f9c5f
 def _attention_pooled(
@@ -154,11 +147,8 @@ def _resnet_features(
     F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
     f = []
     for wanted in pos_embeds:
-        if wanted:
-            pos = _grid_positions(pool.positional_embedding, grid).to(x.dtype)
-            v_pos = v + F.linear(pos, pool.v_proj.weight)
-            f.append(_attention_pooled(pool, x + pos, v_pos))
-        else: f.append(_attention_pooled(pool, x, v))
+        pos = wanted * _grid_positions(pool.positional_embedding, grid).to(x.dtype)
+        f.append(_attention_pooled(pool, x + pos, v + F.linear(pos, pool.v_proj.weight)))
     return torch.stack(f, 1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
@@ -210,10 +200,9 @@ def _vit_features(
 def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
     "A ViT with F by 'values', 'sclip' or 'clearclip'; `ValueError` for another way or tower."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
-    if dense not in _ALIKE: raise ValueError(f'dense must be one of {[*_ALIKE]}, got {dense!r}.')
-    if not isinstance(visual, VisionTransformer): raise ValueError(  # noqa: TRY004
-        f"dense={dense!r} is for open_clip's own vision transformers, and this picture tower is a "
-        f'{type(visual).__name__}, with one way only: leave dense out.')
+    if dense not in _ALIKE or not isinstance(visual, VisionTransformer): raise ValueError(
+        f"dense must be one of {[*_ALIKE]}, in one of open_clip's vision transformers; "
+        f'this is {dense!r} in a {type(visual).__name__}')
     twin = copy.copy(visual)
     twin.dense = dense
     return twin
@@ -226,14 +215,13 @@ def _positions(
 ) -> tuple[Sequence[int], Tensor]: # h, w; N·h·w outputs of one position each
     "The positions of each picture, every one as a picture of its own."
     if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
-        grid = trunk.patch_embed.dynamic_feat_size(size)
         prefix = getattr(trunk, 'num_prefix_tokens', 0)
-        alone = x[:, prefix:].reshape(-1, 1, x.shape[-1])
-        return grid, alone.expand(-1, prefix + 1, -1)
-    if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC':      # a map, N × h × w × W
-        return x.shape[1:3], x.reshape(-1, 1, 1, x.shape[-1])
-    channels_last = x.permute(0, 2, 3, 1)                   # from a map, N × W × h × w
-    return x.shape[2:], channels_last.reshape(-1, x.shape[1], 1, 1)
+        alone = x[:, prefix:].flatten(0, 1)[:, None]
+        return trunk.patch_embed.dynamic_feat_size(size), alone.expand(-1, prefix + 1, -1)
+    channels_last = getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC'
+    if not channels_last: x = x.permute(0, 2, 3, 1)
+    alone = x.flatten(0, 2)
+    return x.shape[1:3], alone[:, None, None] if channels_last else alone[..., None, None]
 
 def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # f; F
     "The tower's own pooled feature, and each position through the same head."
@@ -244,16 +232,11 @@ def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # 
     return f, F_.reshape(x.shape[0], *grid, -1)             # tracing would fix `len`
 
 # %% ../../nbs/encoders/towers.ipynb #any-1c07b4
-def both_sides(size:int|Sequence[int]) -> tuple[int, int]: # of a square, or height and width
-    "Height and width of pictures."
-    return tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
     "The tower, or a copy with positions for this size, and the same weights."
-    trunk = getattr(visual, 'trunk', visual)
-    native = getattr(getattr(trunk, 'patch_embed', None), 'img_size', None) or size     # of timm's
-    if native == size or not hasattr(trunk, 'set_input_size'): return visual
-    same = {id(p): p for p in visual.parameters()}      # for the copy, too
+    trunk = getattr(visual, 'trunk', None)                  # timm's
+    if not hasattr(trunk, 'set_input_size') or trunk.patch_embed.img_size == size: return visual
+    same = {id(p): p for p in visual.parameters()}          # for the copy, too
     twin = copy.deepcopy(visual, same)
     twin.trunk.set_input_size(size)
     return twin.requires_grad_(False)
@@ -292,8 +275,8 @@ def _is_of_openai(spec:str, weights:str) -> bool: # a tag or a file
     "Whether weights are OpenAI's: by the tag, or by the SHA-256 of a file."
     import open_clip                                # here, as it takes a second
     if weights == 'openai': return True
-    address = open_clip.get_pretrained_url(spec, 'openai')
-    if not address or not Path(weights).is_file(): return False
+    if not Path(weights).is_file(): return False
+    address = open_clip.get_pretrained_url(spec, 'openai')      # contains it
     return hashlib.sha256(Path(weights).read_bytes()).hexdigest() in address
 
 # %% ../../nbs/encoders/towers.ipynb #c94e3496
@@ -358,9 +341,7 @@ def build_clip(
 ) -> nn.Module: # an open_clip model with its weights, in evaluation mode
     "Build the model and load its weights; open_clip's `RuntimeError` behind the CLIP's label."
     import open_clip
-    pictures = {}
-    if image_size: pictures['size'] = image_size
-    if not crop: pictures['resize_mode'] = 'squash'
+    pictures = {'size': image_size, 'resize_mode': None if crop else 'squash'}
     tag = 'openai' if source.origin else source.pretrained or ''
     about = open_clip.get_pretrained_cfg(source.spec, tag)
     is_program = source.origin and source.pretrained != 'openai'     # their own file
@@ -372,7 +353,7 @@ def build_clip(
                 require_pretrained=True, weights_only=not is_program)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise RuntimeError(f'{source.label}: {error}') from error
-    text = getattr(model, 'text', model)
+    text = text_tower(model)
     class_token = getattr(text, 'cls_emb', None)    # CoCa's, which open_clip leaves in float32
     if class_token is not None:
         class_token.data = class_token.data.to(text.transformer.get_cast_dtype())
@@ -391,11 +372,4 @@ def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # picture -> 
     "The picture transform of a model, with or without drafts of large JPEGs."
     from open_clip.transform import PreprocessCfg, image_transform_v2
     config = PreprocessCfg(**model.visual.preprocess_cfg)
-    side = max(both_sides(config.size))
-    return Preprocess(image_transform_v2(config, is_train=False), side, draft)
-
-# %% ../../nbs/encoders/towers.ipynb #wh-fav-1
-def clip_table() -> list[dict[str, str]]: # a row for each; numbers are text
-    "Some of open_clip's models with weights, and what is published about them."
-    lines = (DATA/'clips.csv').read_text(encoding='utf-8').splitlines()
-    return list(csv.DictReader(line for line in lines if not line.startswith('#')))
+    return Preprocess(image_transform_v2(config, is_train=False), max(config.input_size[1:]), draft)

@@ -147,10 +147,7 @@ def gather_captions(
     sources = chain.from_iterable(map(_sources, places))
     return Captions(list(dict.fromkeys(sources)), column)
 
-def _is_place(text:object)->bool:
-    if isinstance(text, str): return text == 'bundled' or os.path.isfile(text)
-    return isinstance(text, Path)
-
 def names_files(texts:object)->bool: # perhaps sentences
     "Whether a list or tuple holds names of files, as `gather_captions` takes them."
-    return isinstance(texts, list | tuple) and all(map(_is_place, texts))
+    return isinstance(texts, list | tuple) and all(
+        text == 'bundled' or os.path.isfile(text) for text in texts)

@@ -9,7 +9,7 @@ __all__ = ['BLOCKED', 'phrase_entries', 'PhraseDictionary']
 import re
 from collections.abc import Iterable
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from typing import NamedTuple
 
 import yaml
@@ -31,22 +31,15 @@ def _other_spellings(words:tuple[str,...])->list[tuple[str,...]]:
         cuts = [(word[:i], word[i:]) for i in range(3, len(word) - 2)]
         return [cut for cut in cuts if all(map(is_noun, cut))]
     if len(words) > 4: return []
-    spellings = []
-    for gaps in product((' ', ''), repeat=len(words) - 1):
-        text = ''.join(word + gap for word,gap in zip(words, (*gaps, '')))
-        spellings.append(tuple(text.split()))
-    return spellings[1:]                                    # the first is the phrase as it is
+    gaps = product(*[(' ', '')]*(len(words) - 1), [''])
+    joined = [''.join(map(''.join, zip(words, some))) for some in gaps]
+    return [tuple(text.split()) for text in joined[1:]]    # the first is the phrase as it is
 
 # %% ../../nbs/text/phrases.ipynb #phrases-006
-def _listed_phrases()->tuple[str,...]:
-    "The blocked phrases in this package's file."
-    listed = yaml.safe_load((DATA/'blocked_phrases.yaml').read_text('utf-8'))
-    phrases = sum(listed['phrases'].values(), [])
-    pairs = product(listed['animals'], listed['family'])
-    phrases += [f'{word} ({animal})' for animal,word in pairs]
-    return tuple(dict.fromkeys(phrases))
-
-BLOCKED = _listed_phrases()                             # such as 'hot dog', 'baby (elephant)'
+_listed = yaml.safe_load((DATA/'blocked_phrases.yaml').read_text('utf-8'))
+_pairs = product(_listed['animals'], _listed['family'])
+BLOCKED = tuple(dict.fromkeys([                         # such as 'hot dog', 'baby (elephant)'
+    *chain(*_listed['phrases'].values()), *(f'{word} ({animal})' for animal,word in _pairs)]))
 
 # %% ../../nbs/text/phrases.ipynb #9c7a372c
 def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
@@ -147,9 +140,8 @@ class PhraseDictionary:
         found = []
         i = 0
         while i < len(forms):
-            longest = None
-            if forms[i]: longest = _longest_phrase(self.tree, forms, i)
-            if longest is None:
+            longest = forms[i] and _longest_phrase(self.tree, forms, i)
+            if not longest:
                 i += 1
                 continue
             end, entry = longest
