@@ -20,7 +20,7 @@ from taidpt.all import (
     COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
 from taidpt.clip import reference_photos
 from taidpt.encoders.engines import openvino_tower
-from taidpt.encoders.pictures import in_batches, list_pictures, open_rgb
+from taidpt.encoders.pictures import as_pictures, in_batches, open_rgb
 
 PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO
 
@@ -73,7 +73,7 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
 
 def on_photos(folder: Path, rounds: int) -> dict:
     "`predict` with the embedded CLIP, from files to scores."
-    clip, paths = load_clip(device="cpu"), list_pictures(folder)
+    clip, paths = load_clip(device="cpu"), as_pictures(folder)
     model = untrained(clip, COCO).prepared()
 
     @torch.no_grad()

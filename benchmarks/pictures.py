@@ -13,13 +13,13 @@ from PIL import Image
 
 from taidpt.all import COCO
 from taidpt.clip import reference_photos
-from taidpt.encoders.pictures import list_pictures
+from taidpt.encoders.pictures import as_pictures
 
 
 def beside_the_encoder(folder: Path, rounds: int) -> Times:
     "Seconds of `predict` on files with RN50, and of the encoder alone on pixels, four at a time."
     model = untrained(rn50(), COCO)
-    photos = [Image.open(path).convert("RGB") for path in list_pictures(folder)]
+    photos = [Image.open(path).convert("RGB") for path in as_pictures(folder)]
     pixels = torch.stack([model.clip.preprocess(photo) for photo in photos])
 
     @torch.no_grad()

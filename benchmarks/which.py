@@ -11,13 +11,15 @@ import sys
 from functools import partial
 
 import open_clip
+import pandas as pd
 import torch
+from open_clip.utils import to_2tuple
 from torch import nn
 
 from common import interleave, ratios, record, spread
 
-from taidpt.encoders.towers import both_sides, picture_features
-from taidpt.encoders.towers import clip_table
+from taidpt.encoders.towers import picture_features
+from taidpt.files import DATA
 
 BASE = "RN50"
 
@@ -38,7 +40,7 @@ def random_model(name: str) -> nn.Module:
 
 def encode(visual: nn.Module, pictures: int) -> partial:
     "A call that computes the features of so many pictures of the tower's own size."
-    height, width = both_sides(visual.image_size)
+    height, width = to_2tuple(visual.image_size)
     pixels = torch.randn(pictures, 3, height, width).contiguous(memory_format=torch.channels_last)
     return partial(torch.inference_mode()(picture_features), visual, pixels)
 
@@ -52,7 +54,7 @@ def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
     return dict(
         parameters=count(model),
         picture_tower=count(model.visual),
-        side=both_sides(model.visual.image_size)[0],
+        side=to_2tuple(model.visual.image_size)[0],
         speed=spread([pictures / seconds for seconds in taken[name]]),
         ratio=ratios(taken, BASE)[name])
 
@@ -60,7 +62,7 @@ def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
 def main(rounds: int = 5, pictures: int = 8):
     base = random_model(BASE)
     found = {}
-    for name in dict.fromkeys(row["model"] for row in clip_table()):
+    for name in dict.fromkeys(pd.read_csv(DATA/"clips.csv", comment="#")["model"]):
         found[name] = case = beside_base(name, base, rounds, pictures)
         speed, ratio = case["speed"]["median"], case["ratio"]
         print(f"{name:20} {speed:6.2f} pictures a second; {ratio['median']:.2f} times RN50 "

@@ -16,7 +16,7 @@ from PIL import Image
 from taidpt.all import (
     ClassSet, FrozenCLIP, LabeledTexts, ZeroShotCLIP, encode_pictures, load_clip)
 from taidpt.datasets.labelled import LabeledPictures, read_labels
-from taidpt.encoders.pictures import list_pictures
+from taidpt.encoders.pictures import as_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
 from taidpt.paper.family import FAMILY, family_cells
 from taidpt.paper.study import Study, data_digest
@@ -37,7 +37,7 @@ def frames(folder, seed: int, n: int = 3) -> LabeledPictures:
         Image.fromarray(pixels).save(path)
         os.utime(path, (0, 0))
     labels = torch.arange(2*n).view(n, 2) % 3 == 0
-    return LabeledPictures(list_pictures(folder), labels, PETS)
+    return LabeledPictures(as_pictures(folder), labels, PETS)
 
 
 # Scores and features of other pictures
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path):
 
     for name in ('open', 'closed'): frames(tmp_path/name, 1)
     with mock.patch.object(os, 'scandir', scandir), pytest.raises(OSError, match='closed'):
-        list_pictures(tmp_path)
+        as_pictures(tmp_path)
 
 
 # Files and weights that are damaged
