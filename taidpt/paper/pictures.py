@@ -322,12 +322,6 @@ def table2(
     return _few_shots(seen, 'table2', title, shots, coop, weight, augment, notes)
 
 # %% ../../nbs/paper/pictures.ipynb #eca12afc
-def _dualcoop_name(clip, starred): # starred: with the authors' recipe
-    "What DualCoOp is called on a CLIP."
-    if not starred: return 'DualCoOp'
-    if is_published_clip(clip, 'DualCoOp*'): return 'DualCoOp*'
-    return f'DualCoOp on {clip.name} at {picture_side(clip)}'
-
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
     name:str='voc2007', # data set
@@ -342,12 +336,13 @@ def table3(
     clip, starred = dual_clip or study.clip, study.whole and dual is None
     seen = pictures or scene(Material(study, name, crowds=not starred), 2)
     train, side = seen.train, picture_side(clip)
-    known, change, settings = train.signed(), None, dual or {}
-    if starred:
+    method, known, change, settings = 'DualCoOp', train.signed(), None, dual or {}
+    if starred:                                             # with the authors' recipe
+        method = f'DualCoOp on {clip.name} at {side}'
+        if is_published_clip(clip, 'DualCoOp*'): method = 'DualCoOp*'
         known, settings = train.labels, DUALCOOP[name]
         change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
-    method, group = _dualcoop_name(clip, starred), f'table3.{name}-{side}'
-    ensemble = f'{method} + TaI-DPT'
+    group, ensemble = f'table3.{name}-{side}', f'{method} + TaI-DPT'
 
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
     scores = {('TaI-DPT', 0): [tai.both]}
