@@ -1,7 +1,6 @@
 """A number that stands on several pages has one source: `results.csv`, the published table, or the
 tests of agreement. Each place that repeats it must say the same."""
 import re
-from typing import NamedTuple
 
 import nbformat
 import pytest
@@ -107,34 +106,6 @@ def test_the_readme_has_no_other_rows():
     assert sorted(lines) == sorted([*TABLE, CONTROL])
 
 
-def test_the_readme_says_on_what():
-    found = result('TaI-DPT')
-    told = re.search(
-        r'on ([\d,]+) photos of VOC2012, over the (\d+) of VOC2007.s (\d+) classes',
-        text_of('README.md'))
-    assert told
-    assert [int(n.replace(',', '')) for n in told.groups()] == [found.n_photos, found.n_classes, 20]
-
-
-def test_published_numbers_in_the_readme():
-    readme = text_of('README.md')
-    told = re.search(r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)', readme)
-    assert told
-    wanted = [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]
-    assert list(map(float, told.groups())) == wanted
-
-
-@pytest.mark.parametrize('text, pattern', [
-    (text_of('README.md'), r"pairs reach (\d+\.\d), the paper's loss (\d+\.\d)"),
-    (prose_of('paper/family'), r'prompts on pairs reach (\d+\.\d) and Eq. 7 (\d+\.\d)')])
-def test_pairs_on_the_other_photos(text, pattern):
-    "With the recipe of each, as the page that chooses on other photos measures them"
-    told = re.search(pattern, text)
-    rows = ['pairs, best of pairs', 'Eq. 7, recommended']
-    measured = [cells_of(shown_by('paper/rank_pictures'), row)[0][0] for row in rows]
-    assert [float(value) for value in told.groups()] == [number(row).value for row in measured]
-
-
 # Pages that measure again what results.csv holds
 
 SCALE = {
@@ -197,16 +168,9 @@ def test_results_in_the_first_lesson():
 
 # Prose
 
-class Repeated(NamedTuple):
-    "Prose that repeats numbers"
-    page: str
-    pattern: str                                  # a group for each number
-    values: list[float]                           # their source
-
-
-def gains(relative: bool = False) -> list[float]:
+def gains() -> list[float]:
     "Of all methods over zero-shot CLIP on the photos of VOC2012"
-    wanted = *VOC2012, relative
+    wanted = *VOC2012, False
     rows = [r for r in bundled_results().itertuples() if (r.photos, r.classes, r.relative) == wanted]
     return [r.gain for r in rows if r.method != 'zero-shot CLIP']
 
@@ -220,45 +184,36 @@ def of_scale(method: str) -> float:
     return result(method).mAP - result(f'{method} at scale 4').mAP
 
 
+README = text_of('README.md')
+FAMILY, SCALING, TABLE1 = map(prose_of, ('paper/family', 'paper/scale', 'paper/table1'))
 ZERO = ['zero-shot CLIP', 'zero-shot CLIP with DPT']
-REPEATED = [
-    Repeated('paper/family', r'The ([\d,]+) of VOC2012', [result('TaI').n_photos]),
-    Repeated('paper/family', r'; (\d+) of their classes are on ten', [result('TaI').n_classes]),
-    Repeated('paper/family', r'comes from (\d+) draws', [DRAWS]),
-    Repeated('paper/family', r'by (\d+) points \(DPT alone\) to (\d+)',
-             [min(gains()), max(gains())]),
-    Repeated('paper/family', r'they add (\d) to (\d) points to zero-shot CLIP',
-             sorted(map(by_relative_scores, ZERO))),
-    Repeated('paper/beyond', r'zero-shot CLIP \[gains (\d) to (\d) points on VOC2012',
-             sorted(map(by_relative_scores, ZERO))),
-    Repeated('paper/family', r'TaI-DPT is (\d\.\d) points ahead of the published 4',
-             [of_scale('TaI-DPT')]),
-    Repeated('paper/scale', r'and TaI-DPT (\d\.\d) \([\d.]+ to [\d.]+\) over scale 4',
-             [of_scale('TaI-DPT')]),
-    Repeated('paper/table1', r'The local branch alone adds (\d\.\d) points',
-             [result(ZERO[1]).gain]),
+TAI = result('TaI-DPT')
+REPEATED = [                                      # text, a group for each number, their source
+    (README, r'on ([\d,]+) photos of VOC2012, over the (\d+) of VOC2007.s (\d+) classes',
+     [TAI.n_photos, TAI.n_classes, 20]),
+    (README, r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)',
+     [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]),
+    (FAMILY, r'The ([\d,]+) of VOC2012', [TAI.n_photos]),
+    (FAMILY, r'; (\d+) of their classes are on ten', [TAI.n_classes]),
+    (FAMILY, r'comes from (\d+) draws', [DRAWS]),
+    (FAMILY, r'by (\d+) points \(DPT alone\) to (\d+)', [min(gains()), max(gains())]),
+    (FAMILY, r'they add (\d) to (\d) points to zero-shot CLIP',
+     sorted(map(by_relative_scores, ZERO))),
+    (prose_of('paper/beyond'), r'zero-shot CLIP \[gains (\d) to (\d) points on VOC2012',
+     sorted(map(by_relative_scores, ZERO))),
+    (FAMILY, r'TaI-DPT is (\d\.\d) points ahead of the published 4', [of_scale('TaI-DPT')]),
+    (SCALING, r'and TaI-DPT (\d\.\d) \([\d.]+ to [\d.]+\) over scale 4', [of_scale('TaI-DPT')]),
+    (TABLE1, r'The local branch alone adds (\d\.\d) points', [result(ZERO[1]).gain]),
 ]
 
 
-@pytest.mark.parametrize('repeated', REPEATED)
-def test_prose_repeats_its_source(repeated):
-    found = re.search(repeated.pattern, prose_of(repeated.page))
-    assert found, f'{repeated.page} says it otherwise: follow it here'
-    for told, value in zip(found.groups(), repeated.values, strict=True):
+@pytest.mark.parametrize('text, pattern, values', REPEATED)
+def test_prose_repeats_its_source(text, pattern, values):
+    found = re.search(pattern, text)
+    assert found, 'the page says it otherwise: follow it here'
+    for told, value in zip(found.groups(), values, strict=True):
         digit = 10**-len(told.partition('.')[2])
         assert float(told.replace(',', '')) == pytest.approx(value, abs=digit/2 + .011)
-
-
-# One number of draws
-
-def test_one_number_of_draws():
-    "No command and no page of the paper takes another"
-    code = [path.read_text(encoding='utf-8') for path in sorted((ROOT/'taidpt').rglob('*.py'))]
-    for path in sorted((ROOT/'nbs/paper').glob('*.ipynb')):
-        cells = nbformat.read(path, as_version=4).cells
-        code += [cell.source for cell in cells if cell.cell_type == 'code']
-    found = [int(n) for text in code for n in re.findall(r'\bdraws(?::int)?=(\d+)', text)]
-    assert set(found) <= {DRAWS}
 
 
 # Agreement with the published code

@@ -124,7 +124,7 @@ def zero_shot(scene):
     for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
         model = ZeroShotCLIP(scene.study.clip, test.classes, local=local)
         cell = scene.study.cell(f'zero-shot-{local}', test, model, source='no training')
-        found |= scene.measured(0, {name: [cell.both]})
+        found |= scene.measured({(name, 0): [cell.both]})
     return found
 
 

@@ -18,20 +18,18 @@ from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
 from .pictures import scene
-from taidpt.paper.study import (
-    Material, Study, data_digest, draw, files_digest, measured, together, write_table,
-)
+from .study import Material, Study, draw, measured, together, write_table
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-007
 def _each(setting, *values): return {str(value): {setting: value} for value in values}
-def _margin(m): return {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
 
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
-    'margin': {str(m): _margin(m) for m in (.25, .5, 1., 2.)},
+    'margin': {str(m): {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
+               for m in (.25, .5, 1., 2.)},
     'scale': _each('scale', 1., 2., 4., 8., 16.),
     'prompt length': _each('n_ctx', 4, 8, 16, 32),
     'context': {'shared': {}, 'class-specific': {'class_specific': True}},
@@ -40,70 +38,70 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variant_cell(m, seed, name='unchanged', **settings): # a `Material`; of `TaIDPT`, if changed
-    "Scores of the test pictures by TaI-DPT, unchanged or with changed settings."
-    tau = settings.pop('tau_image', None)
-    what = f'ablations-{m.name}-{name}-seed{seed}' if settings else ''
-    model, learn, source = m.prompts(seed, what, **settings)
-    def softened():
-        other = copy.copy(learn())
-        if tau: other.tau_image = tau
-        return other
-    return m.study.cell(f'ablations.{m.name}.{name}.seed{seed}', m.test, model, softened, source)
+def _variants(m, name='unchanged', **settings): # a `Material`; of `TaIDPT`, if changed
+    "Scores of TaI-DPT on the test pictures by each seed, unchanged or with changed settings."
+    tau, cells = settings.pop('tau_image', None), []
+    for seed in m.study.seeds:
+        what = f'ablations-{m.name}-{name}-seed{seed}' if settings else ''
+        model, learn, source = m.prompts(seed, what, **settings)
+        def softened(learn=learn):
+            other = copy.copy(learn())
+            if tau: other.tau_image = tau
+            return other
+        key = f'ablations.{m.name}.{name}.seed{seed}'
+        cells.append(m.study.cell(key, m.test, model, softened, source))
+    return cells
 
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
-def _setting_results(m, group): # -> (group, value) -> `Measured`
+def _setting_results(m, group): # -> value -> `Measured`
     "mAP for each value of one setting."
-    found = {}
-    standard = asdict(m.recipe) | {'loss': 'ranking', 'n_ctx': m.run.n_ctx}     # unchanged
+    model, found = m.prompts(1)[0], {}
+    unchanged = model.get_params(deep=False) | asdict(model.recipe_for(None))
     for value, settings in _ABLATIONS[group].items():
-        changed = {name: x for name, x in settings.items() if standard.get(name) != x}
+        changed = {name: x for name, x in settings.items() if unchanged[name] != x}
         name = f'{group}={value}'.replace(' ', '-') if changed else 'unchanged'
         if not changed: value += ' (unchanged)'
-        cells = [_variant_cell(m, seed, name, **changed) for seed in m.study.seeds]
-        found[group, value] = measured(m.test, [cell.both for cell in cells])
+        scores = [cell.both for cell in _variants(m, name, **changed)]
+        found[value] = measured(m.test, scores)
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
-def _branch_results(m): # -> (group, weight) -> mAP of each seed
+def _branch_results(m): # -> weight -> mAP of each seed
     "mAP over the weight of the local branch."
-    cells, found = [_variant_cell(m, seed) for seed in m.study.seeds], {}
+    cells, found = _variants(m), {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
         name = f'local weight {weight}' + (' (unchanged)' if weight == .5 else '')
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
-        found['branches', name] = measured(m.test, scores).each
+        found[name] = measured(m.test, scores).each
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
-def _clip_results(m, clips): # -> (group, CLIP) -> mAP of each seed
+def _clip_results(m, clips): # -> CLIP -> mAP of each seed
     "mAP of the unchanged settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
         own = Material(replace(m.study, clip=clip), m.name)
-        scores = [_variant_cell(own, seed).both for seed in m.study.seeds]
-        found['CLIP', clip.name] = measured(own.test, scores).each
+        found[clip.name] = measured(own.test, [cell.both for cell in _variants(own)]).each
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
-def _learned_cells(m, train, texts, test, seed): # pictures, and as many sentences, to learn from
-    "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
-    study, run, group = m.study, m.run, f'texts-pictures.{m.name}'
+def _learned_cells(m, seen, pictures, texts): # a `Scene`, its pictures and sentences to learn from
+    "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches, by each seed."
+    study, run, group, cells = m.study, m.run, f'texts-pictures.{m.name}', []
     settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in study.clip.recommended: settings['lr'] = 2e-3
-    name = f'texts-{m.name}-seed{seed}'
-    prompts = m.prompts(seed, name, train=texts, classes=test.classes, **settings)
-    how = {'n_ctx': run.n_ctx, 'tau_image': run.tau_image, 'local': True, 'seed': seed}
-    model = CoOp(study.clip, test.classes, **how)
-    source = files_digest(train) + data_digest(train)
-    path = study.path('prompts', f'pictures-{m.name}-seed{seed}', study.about(model, source))
-    def learn():
-        seen = study.features(train)
-        return model.fit(seen, train.labels, checkpoint=path, progress=study.progress)
-    return (study.cell(f'{group}.texts.seed{seed}', test, *prompts),
-            study.cell(f'{group}.pictures.seed{seed}', test, model, learn, source))
+    how = {'n_ctx': run.n_ctx, 'tau_image': run.tau_image, 'local': True}
+    for seed in study.seeds:
+        name = f'texts-{m.name}-seed{seed}'
+        prompts = m.prompts(seed, name, texts, classes=texts.classes, **settings)
+        from_texts = study.cell(f'{group}.texts.seed{seed}', seen.test, *prompts)
+        model = CoOp(study.clip, texts.classes, seed=seed, **how)
+        name = f'{group}.pictures.seed{seed}'
+        cells.append((from_texts, seen.learned(name, model, pictures, pictures.labels)))
+    return cells
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
-def _texts_or_pictures(m): # -> (group, what was learned from) -> mAP of each seed
+def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
     study, seen = m.study, scene(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
@@ -111,19 +109,17 @@ def _texts_or_pictures(m): # -> (group, what was learned from) -> mAP of each se
     naming = m.train[m.train.labels[:, columns].any(1)]
     some = naming[draw(len(naming), len(pictures))]
     texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
-    zero_shot = ZeroShotCLIP(study.clip, test.classes)
-    name = f'texts-pictures.{m.name}.zero-shot'
+    zero_shot, name = ZeroShotCLIP(study.clip, test.classes), f'texts-pictures.{m.name}.zero-shot'
     zero = study.cell(name, test, zero_shot, source='no training')
-    both = [_learned_cells(m, pictures, texts, test, seed) for seed in study.seeds]
-    from_texts, from_pictures = zip(*both)
+    cells = _learned_cells(m, seen, pictures, texts)
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
-        f'TaI-DPT, {len(texts)} sentences': [cell.both for cell in from_texts],
-        f'CoOp-DPT, {len(pictures)} pictures': [cell.both for cell in from_pictures]}
+        f'TaI-DPT, {len(texts)} sentences': [one.both for one, _ in cells],
+        f'CoOp-DPT, {len(pictures)} pictures': [other.both for _, other in cells]}
     for weight in (.2, .4, .5, .6, .8):
-        name = f'both, weight {weight:g} for pictures'
-        scores[name] = together(from_pictures, from_texts, weight)
-    return {('texts, pictures', what): measured(test, runs).each for what, runs in scores.items()}
+        both = [together(from_pictures, from_texts, weight) for from_texts, from_pictures in cells]
+        scores[f'both, weight {weight:g} for pictures'] = both
+    return {what: measured(test, runs).each for what, runs in scores.items()}
 
 # %% ../../nbs/paper/ablations.ipynb #889cfc38
 def ablations(
@@ -139,12 +135,11 @@ def ablations(
         'texts, pictures': _texts_or_pictures,
         'CLIP': partial(_clip_results, clips=clips)}
     m, found = Material(study, name), {}
-    chosen = list(known) if groups is None else groups
-    for group in chosen: found |= known[group](m)
+    for group in groups or known:
+        found |= {(group, value): runs for value, runs in known[group](m).items()}
     notes = m.notes(found.values())
-    if 'CLIP' in chosen and not clips:
+    if ('CLIP', study.clip.name) in found and not clips:
         notes.insert(0, 'No other CLIP was named, so there is one row of them.')
-    data = {name: f'{data_digest(m.test)} {data_digest(m.train)}'}
-    write_table(study, 'ablations', f'Ablations on {name}', data, ['ablation', 'value'], found,
-                notes=notes)
+    write_table(study, 'ablations', f'Ablations on {name}', m.digests(), ['ablation', 'value'],
+                found, notes=notes)
     return found

@@ -38,8 +38,6 @@ def prompt_tensors(
         state = {name: t.float() for name, t in held.items() if isinstance(t, Tensor)}
         if not {'ctx', 'ctx_double'} <= state.keys():
             raise ValueError('the prompts are not those of TaI-DPT, with a ctx and a ctx_double')
-        if state['ctx'].shape != state['ctx_double'].shape:
-            raise ValueError('ctx and ctx_double must both be M × W or C × M × W')
         for name, t in state.items():
             if not t.isfinite().all(): raise ValueError(f'{name} holds NaN or infinity')
         return state

@@ -8,7 +8,7 @@ __all__ = ['picture_side', 'augmented', 'cropped', 'AugmentedPictures', 'Scene',
 # %% ../../nbs/paper/pictures.ipynb #au-002
 import copy, math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, partial
 from random import Random
 from zlib import crc32
@@ -20,14 +20,13 @@ from PIL import Image, ImageDraw, ImageOps
 from torch import Tensor
 from torchvision.transforms import AutoAugment
 
-from ..baselines.coop import CoOp
-from ..baselines.coop import DualCoOp
+from ..baselines.coop import CoOp, DualCoOp
 from ..baselines.tipadapter import TipAdapter
 from ..clip import FrozenCLIP, picture_batches
 from ..datasets.labelled import LabeledPictures, with_classes
 from ..datasets.samples import LASO_NOVEL, few_shot, partial_labels
 from ..encoders.features import FeatureStore, unit_fp16
-from ..files import DATA
+from ..files import DATA, digest
 from ..metrics import Measured
 from taidpt.paper.published import (
     COOP_WEIGHT, DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES, coop_epochs,
@@ -37,6 +36,7 @@ from taidpt.paper.study import (
     Cell, Material, Study, data_digest, draw, files_digest, measured, picture_notes, together,
     write_table,
 )
+from ..predict import Predictor
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/pictures.ipynb #au-006
@@ -130,22 +130,20 @@ class AugmentedPictures(FeatureStore):
     ):
         self.clip, self.pictures, self.change = clip, list(pictures), change
         self.seed, self.pos_embed, self.epoch = seed, pos_embed, 0
-        whole = [f for f,_ in self.looks(self.pictures, progress)]
-        no_parts = torch.zeros(0, clip.dim)
-        no_offsets = torch.zeros(len(self.pictures) + 1, dtype=torch.long)
+        whole = torch.cat([f for f,_ in self.looks(self.pictures, progress)])
+        no_parts, no_offsets = whole[:0].numpy(), np.zeros(len(whole) + 1, np.int64)
         super().__init__(
-            torch.cat(whole), no_parts, no_offsets, kind='pictures',
-            weights=clip.fingerprint(), preparation=clip.preparation(), form=clip.form(pos_embed))
-
-    def _preprocess(self, picture:Image.Image)->Tensor: # -> 3 × height × width, as CLIP wants them
-        rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
-        return self.clip.preprocess(self.change(picture, rng))
+            whole.numpy(), no_parts, no_offsets, kind='pictures', weights=clip.fingerprint(),
+            preparation=clip.preparation(), form=clip.form(pos_embed))
 
     def looks(self, pictures:list, progress:bool=False):
         "f and F of some pictures in this epoch, batch by batch, in half precision."
         clip = copy.copy(self.clip)
-        clip.preprocess = self._preprocess
-        def halved(f, F_): return unit_fp16(f).cpu(), unit_fp16(F_.flatten(1, 2)).cpu()
+        def preprocess(picture):
+            rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
+            return self.clip.preprocess(self.change(picture, rng))
+        def halved(f, F_): return [unit_fp16(x).cpu() for x in (f, F_.flatten(1, 2))]
+        clip.preprocess = preprocess
         return picture_batches(clip, pictures, self.pos_embed, progress=progress, then=halved)
 
     def batch(self,
@@ -154,10 +152,9 @@ class AugmentedPictures(FeatureStore):
         padded:bool=True, # ignored: all pictures have equally many positions
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
         "Some pictures in this epoch, in the form of `FeatureStore.batch`."
-        where = device or self.clip.device
-        whole, parts = zip(*self.looks([self.pictures[i] for i in index]))
-        u, U = (torch.cat(some).to(where).float() for some in (whole, parts))
-        return u, U, torch.ones(U.shape[:2], dtype=torch.bool, device=where)
+        seen = zip(*self.looks([self.pictures[i] for i in index]))
+        u, U = (torch.cat(some).to(device or self.clip.device).float() for some in seen)
+        return u, U, torch.ones_like(U[..., 0], dtype=torch.bool)
 
     def of_epoch(self, epoch:int)->'AugmentedPictures':
         "The same pictures in another epoch."
@@ -170,12 +167,6 @@ class AugmentedPictures(FeatureStore):
         return self
 
 # %% ../../nbs/paper/pictures.ipynb #study-091
-def _seen(study, model, pictures, change): # change: as in `Scene.runs`
-    "Features that a model learns from: stored ones, or new ones in each epoch."
-    if change is None: return study.features(pictures, model.clip)
-    files, seed = pictures.pictures, model.seed
-    return AugmentedPictures(model.clip, files, change, seed, study.progress, model.pos_embed)
-
 @dataclass
 class Scene:
     "An experiment's labelled pictures, and prompts from sentences for its classes."
@@ -186,101 +177,115 @@ class Scene:
     val: LabeledPictures|None = None # to search settings on
     published: bool = False # CLIP and data are the published ones
 
+    def learned(self,
+        name:str, # of the cell
+        model:Predictor, # before it learns
+        pictures:LabeledPictures, # N pictures to learn from
+        labels:Tensor, # N × C: known ones, for `fit`
+        change:Callable|None=None, # (picture, rng) -> picture, in each epoch
+        search:bool=False, # then search its settings, if there are pictures for it
+    )->Cell:
+        "Scores of a model that learns from labelled pictures; an interrupted run resumes."
+        study, val = self.study, self.val if search else None
+        told = str(change and change.keywords)
+        source = [files_digest(pictures), told, labels.contiguous().numpy()]
+        if val: source += [files_digest(val), val.signed().numpy()]
+        path, _ = study.file_of('prompts', name, model, source := digest(source))
+        def learn():
+            if change: seen = AugmentedPictures(
+                model.clip, pictures.pictures, change, model.seed, study.progress, model.pos_embed)
+            else: seen = study.features(pictures, model.clip)
+            model.fit(seen, labels, checkpoint=path, progress=study.progress)
+            if val: model.search(study.features(val), val.signed())
+            return model
+        return study.cell(name, self.test, model, learn, source)
+
     def runs(self,
         name:str, # beginning of the cells' names
         shots:int, # pictures per class
         new:Callable, # (seed=…) -> a model to learn; the seed also draws the pictures
-        search:bool=False, # then search its settings, if there are pictures for it
-        change:Callable|None=None, # (picture, rng) -> picture, in each epoch
+        **how, # as in `learned`
     )->list[Cell]: # one for each seed
         "Scores of models that learn from few pictures."
-        study, val, cells = self.study, self.val if search else None, []
-        for seed in study.seeds:
-            model = new(seed=seed)
-            some = self.train[few_shot(self.train.labels, shots, seed, self.train.classes)]
-            source = [files_digest(x) + data_digest(x) for x in (some, val) if x is not None]
-            if change: source.append(f'{change.func.__name__} {change.keywords}')
-
-            def learn(model=model, some=some):
-                model.fit(_seen(study, model, some, change), some.signed(), progress=False)
-                if val is not None: model.search(study.features(val), val.signed())
-                return model
+        cells, train = [], self.train
+        for seed in self.study.seeds:
+            few = train[few_shot(train.labels, shots, seed, train.classes)]
             key = f'{name}.{shots}.seed{seed}'
-            cells.append(study.cell(key, self.test, model, learn, ' '.join(source)))
+            cells.append(self.learned(key, new(seed=seed), few, few.signed(), **how))
         return cells
 
     def measured(self,
-        by:float|str, # shots or share, the second part of a key
-        scores:dict[str, list[Tensor]], # of each method and seed, N × C
-    )->dict[tuple, Measured]: # by method and shots or share
+        scores:dict[tuple, list[Tensor]], # of each method and shots or share, by seed, N × C
+    )->dict[tuple, Measured]:
         "mAP of methods on the test pictures."
-        return {(method, by): measured(self.test, runs) for method, runs in scores.items()}
+        return {key: measured(self.test, runs) for key, runs in scores.items()}
 
     def write(self,
         what:str, title:str, # as in `write_table`
         by:str, # 'shots' or 'share': the second part of a key
         results:dict, published:Mapping, notes:Sequence[str]=(), # as in `write_table`
-    )->None:
+    )->dict: # the results
         "Write a table by method and shots or share."
         train, test = self.train, self.test
         data = {'learned from': data_digest(train), 'scored': data_digest(test)}
         told = f'{len(train):,} pictures to learn from; {by} 0: no picture.'
         if len(test.classes) <= 16: told = f'Classes: {", ".join(test.classes.names)}. {told}'
         notes = [*notes, *picture_notes(results.values(), test, train), told]
-        if not self.published: published = {}
         write_table(self.study, what, title, data, ['method', by], results, published, notes)
+        return results
 
 # %% ../../nbs/paper/pictures.ipynb #079b8ed2
 def scene(
     m:Material, # where pictures come from
     min_shots:int, # pictures of each class to learn from
-    names:Sequence[str]|None=None, # classes wanted; None: all
+    names:Sequence[str]|None=None, # classes wanted of whole data sets; None: all
     val:int=0, # held-out pictures for a search, with a data set
 )->Scene:
     "Pictures of an experiment; `ValueError` before training if a class has too few."
-    study = m.study
-    learn, test = m.halves
-    held_out = 0 if study.data is None else min(val, len(learn)//2)
+    learn, test = m.halves()
+    held_out = min(val, len(learn)//2) if m.study.data else 0
     apart = draw(len(learn), held_out, 1)
     train, val = learn[~apart], learn[apart] if held_out else None
-    wanted = names if names and study.whole else m.classes.names
-    least = len(wanted) if names and study.whole else 2
+    wanted, least = (names, len(names)) if names and m.study.whole else (m.classes.names, 2)
     enough = (train.labels.sum(0) >= min_shots) & test.labels.any(0)
     served = [name for name in wanted if enough[m.classes.index(name)]]
     if len(served) < least: raise ValueError(
         f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} pictures to learn from '
         f'and one to be tested on, and {least} must')
     train, test, val = (part and with_classes(part, served) for part in (train, test, val))
-    return Scene(study, m.prompts(study.seeds[0]), train, test, val, m.published)
+    return Scene(m.study, m.prompts(m.study.seeds[0]), train, test, val, m.published)
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _few_shots(seen, what, shots, coop, weight, augment, tip=False): # as in `fig6`; its cells' name
-    "Results of CoOp and TaI-DPT; with `tip`, of zero-shot CLIP and Tip-Adapter, too; and notes."
-    study, classes, change = seen.study, seen.test.classes, None
+def _few_shots(seen, what, title, shots, coop, weight, augment, notes=()): # as in `fig6`
+    "Write the results of CoOp and TaI-DPT; for Table 2, of zero-shot CLIP and Tip-Adapter, too."
+    study, classes, change, tip = seen.study, seen.test.classes, None, what == 'table2'
     if study.whole if augment is None else augment:
         change = partial(cropped, size=picture_side(study.clip))
     tai = study.cell(f'{what}.TaI-DPT', seen.test, *seen.prompts)
-    first = {'TaI': [tai.alone]}
     if tip:
         plain = ZeroShotCLIP(study.clip, classes, local=False)
         zero = study.cell(f'{what}.zero-shot', seen.test, plain, source='no training')
-        first = {'zero-shot CLIP': [zero.both]}
-    found = seen.measured(0, first | {'TaI-DPT': [tai.both]})
+        scores = {('zero-shot CLIP', 0): [zero.both]}
+    else: scores = {('TaI', 0): [tai.alone]}
+    scores['TaI-DPT', 0] = [tai.both]
     for k in shots:
         settings = {'epochs': coop_epochs(k)} | (coop or {})
         new = partial(CoOp, study.clip, classes, local=True, **settings)
         cells = seen.runs(f'{what}.CoOp', k, new, change=change)
-        scores = {'CoOp': [c.alone for c in cells], 'CoOp-DPT': [c.both for c in cells]}
+        scores['CoOp', k] = [cell.alone for cell in cells]
+        scores['CoOp-DPT', k] = [cell.both for cell in cells]
         for method, epochs in (('Tip-Adapter', 0), ('Tip-Adapter-F', 20)) if tip else ():
             new = partial(TipAdapter, study.clip, classes, epochs=epochs)
-            adapters = seen.runs(f'{what}.{method}', k, new, search=True)
-            scores[method] = [cell.both for cell in adapters]
-        scores['CoOp-DPT + TaI-DPT'] = together(cells, tai, weight)
-        found |= seen.measured(k, scores)
+            adapted = seen.runs(f'{what}.{method}', k, new, search=True)
+            scores[method, k] = [cell.both for cell in adapted]
+        scores['CoOp-DPT + TaI-DPT', k] = [together(cell, tai, weight) for cell in cells]
     how = 'as they are; its code crops and mirrors them in each epoch'
     if change: how = 'that are cropped and mirrored anew in each epoch, as in its code'
-    return found, [
-        f'CoOp learns from pictures {how}.', f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
+    notes = [*notes, f'CoOp learns from pictures {how}.',
+             f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
+    published = PUBLISHED['table2'] if tip and seen.published else {}
+    return seen.write(
+        what.partition('.')[0], title, 'shots', seen.measured(scores), published, notes)
 
 def fig6(
     study:Study, # CLIP, folder, data, seeds
@@ -294,10 +299,8 @@ def fig6(
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
     shots = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, name), max(shots))
-    found, notes = _few_shots(seen, f'fig6.{name}', shots, coop, weight, augment)
     title = f'Fig. 6, mAP over pictures a class, {name}'
-    seen.write('fig6', title, 'shots', found, {}, notes)
-    return found
+    return _few_shots(seen, f'fig6.{name}', title, shots, coop, weight, augment)
 
 # %% ../../nbs/paper/pictures.ipynb #table2-010
 def table2(
@@ -311,40 +314,12 @@ def table2(
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
-    found, notes = _few_shots(seen, 'table2', shots, coop, weight, augment, tip=True)
-    notes.insert(0, 'Each test picture counts once, also without any of the classes.')
+    title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
+    notes = ['Each test picture counts once, also without any of the classes.']
     if seen.published: notes.insert(0, (
         'Published: Guo et al., CVPR 2023, Table 2, RN50; '
         'which test pictures count there is not said.'))
-    what = 'mAP on novel classes' if study.whole else 'mAP from few pictures'
-    seen.write('table2', f'Table 2, {what}', 'shots', found, PUBLISHED['table2'], notes)
-    return found
-
-# %% ../../nbs/paper/pictures.ipynb #6e96e473
-def _dualcoop_name(clip, starred): # starred: with the authors' recipe
-    "What DualCoOp is called on a CLIP."
-    if not starred: return 'DualCoOp'
-    if is_published_clip(clip, 'DualCoOp*'): return 'DualCoOp*'
-    called = 'the embedded CLIP' if clip.name == 'embedded' else clip.name or 'a CLIP'
-    return f'DualCoOp on {called} at {picture_side(clip)}'
-
-def _dualcoop_cell(
-    seen, # a `Scene`
-    name, # beginning of the cell's name
-    model, # `DualCoOp`, before it learns
-    change, # augments pictures, for DualCoOp*; or None
-    share, # of labels that are known
-): # -> `Cell`
-    "Scores of DualCoOp, learned from part of the labels; its seed hides the others."
-    study, train, name = seen.study, seen.train, f'{name}.{share}.seed{model.seed}'
-    known = train.labels if change else train.signed()
-    labels = partial_labels(known, share, model.seed, per_label=change is not None)
-    source = f'{files_digest(train)} {data_digest(train)} {share} {change and change.keywords}'
-    path = study.path('prompts', name, study.about(model, source))
-    def learn():
-        features = _seen(study, model, train, change)
-        return model.fit(features, labels, checkpoint=path, progress=study.progress)
-    return study.cell(name, seen.test, model, learn, source)
+    return _few_shots(seen, 'table2', title, shots, coop, weight, augment, notes)
 
 # %% ../../nbs/paper/pictures.ipynb #eca12afc
 def table3(
@@ -360,30 +335,36 @@ def table3(
     shares = shares or (SHARES if study.whole else (.3, .9))
     clip, starred = dual_clip or study.clip, study.whole and dual is None
     seen = pictures or scene(Material(study, name, crowds=not starred), 2)
-    change, side = None, picture_side(clip)
-    if starred: change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
-    settings = DUALCOOP[name] if starred else dual or {}
-    method, group = _dualcoop_name(clip, starred), f'table3.{name}-{side}'
-    ensemble = f'{method} + TaI-DPT'
+    train, side = seen.train, picture_side(clip)
+    method, known, change, settings = 'DualCoOp', train.signed(), None, dual or {}
+    if starred:                                             # with the authors' recipe
+        method = f'DualCoOp on {clip.name} at {side}'
+        if is_published_clip(clip, 'DualCoOp*'): method = 'DualCoOp*'
+        known, settings = train.labels, DUALCOOP[name]
+        change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
+    group, ensemble = f'table3.{name}-{side}', f'{method} + TaI-DPT'
 
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
-    found = seen.measured(0, {'TaI-DPT': [tai.both]})
+    scores = {('TaI-DPT', 0): [tai.both]}
     for share in shares:
-        models = [DualCoOp(clip, seen.test.classes, seed=s, **settings) for s in study.seeds]
-        cells = [_dualcoop_cell(seen, group, model, change, share) for model in models]
-        alone = [cell.both for cell in cells]
-        found |= seen.measured(share, {method: alone, ensemble: together(cells, tai, weight)})
+        cells = []
+        for seed in study.seeds:
+            model = DualCoOp(clip, seen.test.classes, seed=seed, **settings)
+            labels = partial_labels(known, share, seed, per_label=starred)
+            cells.append(seen.learned(f'{group}.{share}.seed{seed}', model, train, labels, change))
+        scores[method, share] = [cell.both for cell in cells]
+        scores[ensemble, share] = [together(cell, tai, weight) for cell in cells]
+    found = seen.measured(scores)
     if set(SHARES) <= set(shares):
         for row in (method, ensemble):
             found[row, 'mean'] = np.mean([found[row, share].each for share in SHARES], 0).tolist()
 
-    notes = [f'Weight of {method} in the ensemble: {weight:g}.']
-    published = seen.published and method == 'DualCoOp*'
-    if published: notes.insert(0, (
-        'Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.'))
-    elif starred and method != 'DualCoOp*': notes.append(
+    published, notes = {}, [f'Weight of {method} in the ensemble: {weight:g}.']
+    if starred and method != 'DualCoOp*': notes.append(
         f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
+    elif starred and seen.published:
+        published = PUBLISHED[f'table3_{name}']
+        notes.insert(
+            0, 'Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.')
     title = f'Table 3, mAP over the share of known labels, {name}'
-    numbers = PUBLISHED[f'table3_{name}']
-    replace(seen, published=published).write('table3', title, 'share', found, numbers, notes)
-    return found
+    return seen.write('table3', title, 'share', found, published, notes)

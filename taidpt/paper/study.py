@@ -7,7 +7,7 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'files_digest', 'data_digest', 
            'figures', 'compare', 'together', 'markdown_table', 'figures_text', 'write_table']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import inspect, json, platform, re, shlex, sys, time, warnings
+import json, platform, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -34,11 +34,10 @@ from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, is_published_clip, published_settings
-from ..predict import Predictor
+from ..predict import Predictor, header_of
 from ..scores import fuse
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
-from ..training import Recipe, resolve
 
 if TYPE_CHECKING: from pandas import DataFrame
 
@@ -71,7 +70,7 @@ def published_pictures(
 class Cell:
     "One model's scores of some pictures."
     branches: list[Tensor] # scores of each branch, each N × C; NaN for unreadable pictures
-    seconds: float # to learn; 0 if there was nothing to learn
+    seconds: float # to learn
 
     @property
     def alone(self)->Tensor: return self.branches[0] # N × C
@@ -114,54 +113,43 @@ class Study:
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
 
     def __post_init__(self):
-        self.folder, self.seeds = Path(self.folder), tuple(map(int, self.seeds))
+        self.folder = Path(self.folder)
+        (self.folder/'features').mkdir(parents=True, exist_ok=True)
         self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
-
-    @property
-    def whole(self)->bool:
-        "Whether it is on whole data sets."
-        return self.data is not None and not self.limit
+        self.whole = self.data is not None and not self.limit       # on whole data sets
 
     def features(self,
         pictures:LabeledPictures, # N pictures
         clip:FrozenCLIP|None=None, # another encoder than the study's
         on_error:str='raise', # or 'skip': NaN for an unreadable picture
     )->FeatureStore: # with and without the positional embedding: a model takes what it needs
-        "Features of pictures, from one file."
+        "Features of pictures, from one folder."
         clip, forms = clip or self.clip, (False, True)
         name = digest([feature_recipe(clip, forms), files_digest(pictures)])
-        path = self.folder/f'features/pictures-{name}.safetensors'
+        path = self.folder/f'features/pictures-{name}'
         return encode_pictures(clip, pictures.pictures, path, on_error, forms, self.progress)
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
-        "Features of sentences, from one file."
+        "Features of sentences, from one folder."
         path = self.folder/f'features/sentences-{digest([self.clip.fingerprint(), *texts])}'
-        return encode_sentences(self.clip, texts, path.with_suffix('.safetensors'), self.progress)
+        return encode_sentences(self.clip, texts, path, self.progress)
 
-    def about(self,
+    def file_of(self,
+        kind:str, # 'prompts' or 'scores'
+        name:str, # of the run
         model:Predictor, # before it learns
         *source:str, # hashes of what it learns from, and of what it is to score
-    )->dict:
-        "All that decides a model's scores, for JSON; no `code` if its class is in no file."
-        settings, kind = model.get_params(deep=False), type(model)
-        for name in ('clip', 'classes'): settings.pop(name, None)
-        def told(x): return re.sub(' at 0x[0-9a-f]+', '', str(x))           # of a run alone
-        own = not kind.__module__.startswith('taidpt.')
-        try: code = digest([Path(inspect.getfile(kind)).read_bytes()] if own else [])
-        except (TypeError, OSError): code = ''
-        return {
-            'kind': kind.__name__,
-            'code': code,
+    )->tuple[Path|None, dict]: # None without a source, or for a class of a notebook: not stored
+        "The file of a run, and all that decides what is in it."
+        code = getattr(sys.modules[type(model).__module__], '__file__', None)
+        about = header_of(model).to_dict() | {
+            'name': name,
+            'code': code and digest([Path(code).read_bytes()]),
             'version': __version__,
-            'settings': json.dumps(settings, default=told, sort_keys=True),
-            'classes': [model.classes.names, model.classes.natural],
             'clip': feature_recipe(model.clip, (False, True)),
-            'source': source}
-
-    def path(self, kind:str, name:str, about:dict)->Path|None: # kind: 'prompts' or 'scores'
-        "The file of a run; None without a source, or for a class of a notebook: it is not stored."
-        if not about['code'] or not about['source'][0]: return None
-        return self.folder/kind/f'{name}-{digest([json.dumps(about)])}.safetensors'
+            'data': source}
+        path = self.folder/kind/f'{name}-{digest([json.dumps(about)])}.safetensors'
+        return path if code and source[0] else None, about
 
     def cell(self,
         name:str, # of the cell
@@ -172,17 +160,15 @@ class Study:
     )->Cell:
         "A model's scores of pictures, read from a file or computed."
         tested = files_digest(pictures), *pictures.classes.names
-        about = self.about(model, source, *tested) | {'name': name}
         def make():
             begin = time.perf_counter()
             ready = learn() if learn else model
-            seconds = time.perf_counter() - begin if learn else 0.
+            seconds = torch.tensor(time.perf_counter() - begin)
             seen = pictures.pictures
             if not ready.from_pixels: seen = self.features(pictures, ready.clip, 'skip')
-            branches = _score(ready, pictures, seen)
-            made = {f'branch{i}': scores for i, scores in enumerate(branches)}
-            return made | {'seconds': torch.tensor(seconds)}
-        held = stored(self.path('scores', name, about), about, make)
+            branches = enumerate(_score(ready, pictures, seen))
+            return {f'branch{i}': scores for i, scores in branches} | {'seconds': seconds}
+        held = stored(*self.file_of('scores', name, model, source, *tested), make)
         seconds = held.pop('seconds').item()
         return Cell([held[branch] for branch in sorted(held)], seconds)
 
@@ -199,11 +185,11 @@ def picture_notes(
 )->list[str]:
     "How many pictures were scored, whether they are few, and how many were lost."
     scored = min((len(r.labels) for r in results if isinstance(r, Measured)), default=len(test))
-    note = f'{scored:,} photos with {int(test.labels.any(0).sum())} classes'
-    if len(test) < 500: note += '; differences of some points are chance'
+    few = '; differences of some points are chance' if len(test) < 500 else ''
+    notes = [f'{scored:,} photos with {int(test.labels.any(0).sum())} classes{few}.']
     lost = len(test) - scored + sum(len(pictures.missing) for pictures in (test, *others))
-    lost = [f'{lost:,} pictures were missing or could not be read.'] if lost else []
-    return [f'{note}.', *lost]
+    if lost: notes.append(f'{lost:,} pictures were missing or could not be read.')
+    return notes
 
 # %% ../../nbs/paper/study.ipynb #study-016
 class Material:
@@ -241,19 +227,15 @@ class Material:
         return found[draw(len(found), None if self.study.ids else self.run.sentences)]
 
     @cached_property
-    def recipe(self)->Recipe:
-        "How Table 1's prompts learn on the study's CLIP."
-        settings = published_settings(self.run, self.study.clip)
-        del settings['n_ctx']                               # the prompts' own
-        return resolve(self.study.clip, 'ranking', **settings)
+    def test(self)->LabeledPictures: # scored
+        return self.labelled()
 
     @cached_property
     def published(self)->bool:
         "Whether CLIP and data are the published ones, within a hundredth."
         if not self.study.whole or not is_published_clip(self.study.clip): return False
-        def near(number, wanted): return not wanted or abs(number - wanted) <= wanted/100
-        pictures = near(len(self.test), self.run.pictures)
-        return pictures and near(len(self.train), self.run.sentences)
+        sizes = (self.test, self.run.pictures), (self.train, self.run.sentences)
+        return all(abs(len(held) - wanted) <= wanted/100 for held, wanted in sizes if wanted)
 
     def labelled(self, train:bool=False)->LabeledPictures:
         "The study's labelled pictures of a split; photos without a data set."
@@ -261,10 +243,6 @@ class Material:
         else: found = published_pictures(self.name, self.study.data, train, self.crowds)
         return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
-    @cached_property
-    def test(self)->LabeledPictures: return self.labelled()
-
-    @cached_property
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
         "The official split, or halves: most classes on two training and one test picture."
         if self.study.data is not None: return self.labelled(train=True), self.test
@@ -284,7 +262,7 @@ class Material:
         settings = published_settings(self.run, study.clip) | settings
         model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
         source = data_digest(train)
-        path = study.path('prompts', name or f'{self.name}-seed{seed}', study.about(model, source))
+        path, _ = study.file_of('prompts', name or f'{self.name}-seed{seed}', model, source)
         every = train + template_sentences(model.classes) if model.templates else train
         encode = features or partial(study.sentence_features, every.texts)
 
@@ -295,6 +273,10 @@ class Material:
                     train, checkpoint=path, features=encode(), progress=study.progress)
         return model, learn, source
 
+    def digests(self)->dict[str, str]: # as `write_table` takes them
+        "Hashes of pictures and sentences, by the data set's name."
+        return {self.name: f'{data_digest(self.test)} {data_digest(self.train)}'}
+
     def notes(self, results:Iterable)->list[str]: # as in `write_table`
         "Notes for readers of a table on its captions and pictures."
         study, run, notes = self.study, self.run, []
@@ -303,8 +285,7 @@ class Material:
             f'{len(self.train):,} captions, not the published {run.sentences:,} of --caption-ids.')
         if study.whole and listed != run.pictures: notes.append(
             f'{listed:,} test pictures, where the official list has {run.pictures:,}.')
-        notes += picture_notes(results, self.test)
-        return [f'{self.name}: {note}' for note in notes]
+        return [f'{self.name}: {note}' for note in notes + picture_notes(results, self.test)]
 
 # %% ../../nbs/paper/study.ipynb #study-together
 def measured(
@@ -323,7 +304,7 @@ def figures(
     "mAP of each seed and its mean; the interval and the gain where pictures can be drawn."
     from pandas import DataFrame
     published, rows = published or {}, []
-    for key in dict(found) | published:
+    for key in {**found, **published}:
         runs = found.get(key, [])
         each = getattr(runs, 'each', runs)
         row = dict(zip(head, key)) | {'mAP': np.mean(each) if each else None}
@@ -355,14 +336,12 @@ def compare(
 
 # %% ../../nbs/paper/study.ipynb #cf23775b
 def together(
-    cells:Sequence[Cell], # of each seed
-    others:Sequence[Cell]|Cell, # of another model: of each seed, or one for all
-    weight:float=.5, # of the first model
-)->list[Tensor]: # of each seed, N × C
-    "Ensembles of two models' scores (Sec. 3.5)."
-    if isinstance(others, Cell): others = [others]*len(cells)
-    return [ensemble_scores([one.both, other.both], [weight, 1 - weight]).float()
-            for one, other in zip(cells, others)]
+    one:Cell, # a model's scores
+    other:Cell, # another's
+    weight:float=.5, # of the first
+)->Tensor: # N × C
+    "The ensemble of two models' scores (Sec. 3.5)."
+    return ensemble_scores([one.both, other.both], [weight, 1 - weight]).float()
 
 # %% ../../nbs/paper/study.ipynb #study-043
 def markdown_table(
@@ -374,35 +353,35 @@ def markdown_table(
     rule = ['---']*words + ['---:']*(len(head) - words)
     return '\n'.join('| ' + ' | '.join(line) + ' |' for line in (head, rule, *rows))
 
-_SHOWN = { # heading -> sign, columns of the frame
-    'mAP': ('', 'mAP'), '95 % interval': ('', 'low', 'high'),
-    'gain': ('+', 'gain'), 'its interval': ('+', 'gain_low', 'gain_high'),
-    '± (seeds)': ('', 'seeds'), 'published': ('', 'published'), 'difference': ('+', 'difference'),
-    'seconds': ('', 'seconds')}
+_SHOWN = ( # heading, sign, columns of the frame
+    ('mAP', '', 'mAP'), ('95 % interval', '', 'low', 'high'),
+    ('gain', '+', 'gain'), ('its interval', '+', 'gain_low', 'gain_high'),
+    ('± (seeds)', '', 'values'), ('published', '', 'published'), ('difference', '+', 'difference'),
+    ('seconds', '', 'seconds'))
 
 def figures_text(
     frame:'DataFrame', # of `figures` or `compare`
     words:int=1, # its leading columns that say what a row is
 )->str: # Markdown
     "A comparison for readers."
-    def told(row, sign, *columns):
-        n, values = row['seeds'], row['values']
-        if columns == ('seeds',):
-            return f'{np.std(values, ddof=1):.1f} ({n})' if n > 1 else f'({n})' if n else ''
-        numbers = [row[column] for column in columns]
-        if any(x is None or np.isnan(x) for x in numbers): return ''
-        return ' to '.join(f'{x:{sign}.1f}' for x in numbers)
-    head = list(frame.columns[:words])
-    shown = {title: how for title, how in _SHOWN.items() if how[1] in frame}
     def name(x): return f'{x:g}' if isinstance(x, float) else str(x)
-    lines = [[*(name(row[part]) for part in head), *(told(row, *how) for how in shown.values())]
-             for row in frame.to_dict('records')]
-    return markdown_table([*head, *shown], lines, words)
+    def spread(values):
+        if len(values) < 2: return f'({len(values)})' if values else ''
+        return f'{np.std(values, ddof=1):.1f} ({len(values)})'
+    def told(row, sign):
+        return '' if np.isnan(row).any() else ' to '.join(f'{x:{sign}.1f}' for x in row)
+    text = {column: map(name, frame[column]) for column in frame.columns[:words]}
+    for title, sign, *columns in _SHOWN:
+        if columns == ['values']: text[title] = map(spread, frame['values'])
+        elif columns[0] in frame:
+            text[title] = [told(row, sign) for row in frame[columns].to_numpy(float)]
+    return markdown_table(list(text), zip(*text.values()), words)
 
 # %% ../../nbs/paper/study.ipynb #2fcbe51d
 def _for_citation(study:Study, data:Mapping[str, str])->dict:
     "All facts that a citation of a number needs."
     clip = study.clip
+    versions = {name: version(name) for name in ('torch', 'open_clip_torch')}
     return {
         'clip': clip.name,
         'weights': clip.fingerprint(),
@@ -410,8 +389,7 @@ def _for_citation(study:Study, data:Mapping[str, str])->dict:
         'seeds': study.seeds,
         'limit': study.limit,
         'date': time.strftime('%Y-%m-%d'),
-        'versions': {'taidpt': __version__} | {
-            name: version(name) for name in ('torch', 'open_clip_torch')},
+        'versions': versions | {'taidpt': __version__},
         'machine': f'{platform.platform()}, Python {platform.python_version()}, {clip.device}',
         'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
 
@@ -420,7 +398,7 @@ def write_table(
     what:str, # the files' name without an ending
     title:str, # of the table
     data:Mapping[str, str], # hashes of training and test data, by name
-    head:Sequence[str], # as in `table_text`, like the next two
+    head:Sequence[str], # as in `figures`, like the next two
     results:Mapping[tuple, Measured|list],
     published:Mapping[tuple, float]|None=None,
     notes:Sequence[str]=(), # for the reader
@@ -435,10 +413,11 @@ def write_table(
     if study.limit: measured_on.append(f'{study.limit} sentences and pictures at most')
     title = f'{title}: {", ".join(measured_on)}'
     notes = [*notes, "The noun filter's published rules label the sentences."]
-    text = '\n\n'.join([f'# {title}', figures_text(frame, len(head)), *notes])
     facts = {'title': title, 'about': _for_citation(study, data),
              'rows': json.loads(frame.to_json(orient='records')), 'notes': notes}
-    numbers = json.dumps(facts, indent=1, ensure_ascii=False)
-    for ending, content in (('.md', text), ('.json', numbers)):
+    written = {
+        '.md': '\n\n'.join([f'# {title}', figures_text(frame, len(head)), *notes]),
+        '.json': json.dumps(facts, indent=1, ensure_ascii=False)}
+    for ending, text in written.items():
         with write_whole(study.folder/f'{what}{ending}') as part:
-            part.write_text(content + '\n', encoding='utf-8')
+            part.write_text(text + '\n', encoding='utf-8')

@@ -12,7 +12,7 @@ import torch
 
 from ..metrics import Measured
 from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Cell, Material, Study, data_digest, draw, measured, write_table
+from .study import Cell, Material, Study, draw, measured, write_table
 from ..texts import template_sentences
 from ..zeroshot import ZeroShotCLIP
 
@@ -40,7 +40,7 @@ def table1(
         scores = [zero.alone], [zero.both], [c.alone for c in learned], [c.both for c in learned]
         found = {(m.name, method): measured(m.test, runs) for method, runs in zip(METHODS, scores)}
         results |= found
-        data[m.name] = f'{data_digest(m.test)} {data_digest(m.train)}'
+        data |= m.digests()
         notes += m.notes(found.values())
         if m.published: published |= {key: PUBLISHED_MAP[key] for key in found}
     if published: notes.insert(0, 'Published: Guo et al., CVPR 2023, Table 1, RN50.')
@@ -50,18 +50,18 @@ def table1(
 # %% ../../nbs/paper/table1.ipynb #fig7-018
 def _equal_epochs(size, largest, epochs, batch_size):
     "Epochs that give a sample as many steps as the largest one."
-    def steps(n): return max(1, n // min(batch_size, n))
+    def steps(n): return max(1, n // batch_size)
     return round(epochs * steps(largest) / steps(size))
 
-def _sample_cell(m, size, largest, seed, equal_steps): # captions of the sample, and of the largest
-    "Scores of the test pictures by prompts from a sample."
+def _sample_cell(m, size, largest, seed, ending): # captions of the sample, and of the largest
+    "Scores of the test pictures by prompts from a sample, with equal steps if the name ends so."
     study, templates = m.study, template_sentences(m.classes)
     every, always = m.train + templates, torch.ones(len(templates), dtype=torch.bool)
     rows = torch.cat([draw(len(m.train), size, seed), always]).nonzero()[:, 0]
-    epochs, ending = m.recipe.epochs, '-steps' if equal_steps else ''
-    if equal_steps:
-        most = largest + len(templates)
-        epochs = _equal_epochs(len(rows), most, epochs, m.recipe.batch_size)
+    recipe = m.prompts(seed)[0].recipe_for(None)
+    epochs = recipe.epochs
+    if ending: epochs = _equal_epochs(
+        len(rows), largest + len(templates), epochs, recipe.batch_size)
     prompts = m.prompts(
         seed, f'fig7-{m.name}-{size}-seed{seed}{ending}', train=every[rows], templates=False,
         features=lambda: study.sentence_features(every.texts).take(rows), epochs=epochs)
@@ -75,18 +75,17 @@ def fig7(
     equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as in the paper
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md, or fig7-steps.md, and JSON."
-    m, found = Material(study, name), {}
+    m, found, ending = Material(study, name), {}, '-steps' if equal_steps else ''
     n = len(m.train)
     sizes = sorted({min(size, n) for size in sizes or [0, *(250 * 4**i for i in range(9)), n]})
     for size in sizes:
-        cells = [_sample_cell(m, size, sizes[-1], seed, equal_steps) for seed in study.seeds]
+        cells = [_sample_cell(m, size, sizes[-1], seed, ending) for seed in study.seeds]
         found[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
         found[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
     how = 'As many epochs for each size, and so fewer steps for fewer sentences.'
     if equal_steps: how = 'About as many steps for each size.'
     how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
-    data = {name: f'{data_digest(m.test)} {data_digest(m.train)}'}
-    write_table(study, 'fig7-steps' if equal_steps else 'fig7',
-                'Fig. 7, mAP over the number of sentences', data,
-                ['data', 'sentences', 'method'], found, notes=[how, *m.notes(found.values())])
+    write_table(
+        study, f'fig7{ending}', 'Fig. 7, mAP over the number of sentences', m.digests(),
+        ['data', 'sentences', 'method'], found, notes=[how, *m.notes(found.values())])
     return found
