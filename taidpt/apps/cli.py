@@ -345,7 +345,8 @@ def _demo(
     'taidpt reproduce family --member mine.py:Mine --only "TaI-DPT; concepts" --over TaI-DPT'))
 def _reproduce(
     what:Annotated[Literal[
-        'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'], Argument(help='What to measure.')],
+        'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
+        Argument(help='What to measure.')],
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
         'labelled pictures (default: the bundled captions and photos).'))]=None,
