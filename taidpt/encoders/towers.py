@@ -147,7 +147,7 @@ def _resnet_features(
     F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
     f = []
     for wanted in pos_embeds:
-        pos = wanted * _grid_positions(pool.positional_embedding, grid).to(x.dtype)
+        pos = int(wanted) * _grid_positions(pool.positional_embedding, grid).to(x.dtype)
         f.append(_attention_pooled(pool, x + pos, v + F.linear(pos, pool.v_proj.weight)))
     return torch.stack(f, 1), F_
 
