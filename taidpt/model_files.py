@@ -41,7 +41,8 @@ class ModelHeader:
         "The header as dictionaries, lists, text and numbers."
         def plain(x): # what JSON does not know
             if isinstance(x, ClassSet | ModelHeader): return x.to_dict()
-            return vars(x) if is_dataclass(x) else x.item()
+            if callable(x): return x.__name__                   # an optimizer
+            return vars(x) if is_dataclass(x) else x.tolist()
         return json.loads(json.dumps(vars(self), default=plain))
 
     @classmethod
