@@ -259,13 +259,19 @@ class TaIDPT(PromptModel):
         if near == 'concepts':
             near = class_means(torch.as_tensor(encode().global_).float().cpu(), train.labels.float())
         prompts = self.fresh_prompts(recipe)
-        if isinstance(near, str): begin_at(prompts, word_vectors(self.clip, near))
-        elif near is not None: start_near(prompts, near)
+        if isinstance(near, Tensor): start_near(prompts, near)
         measure, on_step = (None, val) if callable(val) else (validation(self, val, progress), None)
         loss, scores = scaled_loss(self.loss, recipe.scale), self.training_scores(recipe)
         self.learn_prompts(prompts, encode, train.labels, recipe, loss, scores, measure,
                            checkpoint, digest(data), frequency, progress, on_step)
         return self
+
+    def fresh_prompts(self, recipe:Recipe)->PromptLearner:
+        "Untrained prompts, at the words of `init` if it has some."
+        prompts = super().fresh_prompts(recipe)
+        if isinstance(self.init, str) and self.init != 'concepts':
+            begin_at(prompts, word_vectors(self.clip, self.init))
+        return prompts
 
     def training_scores(self, recipe:Recipe)->Callable: # (u, U, G, L, mask=mask) -> of each branch
         "Scores of sentences while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."

@@ -70,22 +70,21 @@ def test_labels_that_are_corrected(tmp_path):
 
 
 def test_features_of_pictures_that_are_replaced(tmp_path):
-    path = tmp_path/'f.safetensors'
-    encode_pictures(clip(), frames(tmp_path, 1).pictures, path, progress=False)
-    replaced = frames(tmp_path, 2).pictures
-    with pytest.raises(ValueError, match='was made from other pictures'):
-        encode_pictures(clip(), replaced, path, progress=False)
+    before, after = (
+        encode_pictures(clip(), frames(tmp_path, seed).pictures, tmp_path/'f', progress=False)
+        for seed in (1, 2))
+    assert not np.array_equal(before.global_, after.global_)
 
 
 # Rows of a table
 
-UNCLOSED = 'image,text\na.jpg,cat\nb.jpg,"a cat\nc.jpg,dog\nd.jpg,a dog"\n'
+UNCLOSED = 'image,labels\na.jpg,cat\nb.jpg,"a cat\nc.jpg,dog\nd.jpg,a dog"\n'
 
 
 def test_labels_after_an_unclosed_quotation_mark(tmp_path):
     path = tmp_path/'l.csv'
     path.write_text(UNCLOSED)
-    with pytest.raises(ValueError, match='l.csv:5: .*a quotation mark is not closed'):
+    with pytest.raises(ValueError, match='l.csv: line 5'):
         read_labels(path, PETS)
 
 
@@ -102,7 +101,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path):
         list_pictures(tmp_path)
 
 
-# Files and weights that are damaged
+# Files that are damaged
 
 def test_sentences_with_a_flipped_bit(tmp_path):
     "A bit of every fifth byte: refused, or read as they were"
@@ -118,13 +117,6 @@ def test_sentences_with_a_flipped_bit(tmp_path):
             assert read.texts == ['a cat', 'two dogs']
             assert read.labels.tolist() == [[True, False], [False, True]]
             assert read.classes.names == PETS.names
-
-
-def test_weights_that_are_not_finite():
-    model = load_clip(device='cpu').model
-    model.state_dict()['visual.head.proj.weight'][3, 5] = torch.nan
-    with pytest.raises(ValueError, match='visual.head.proj.weight, a weight of mine, holds NaN'):
-        FrozenCLIP(model, clip().tokenizer, name='mine')
 
 
 # What a command leaves, and what it needs
