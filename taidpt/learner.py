@@ -223,8 +223,9 @@ class TaIDPT(PromptModel):
 
     def set_params(self, **params)->'TaIDPT': # as of `Predictor`; itself
         "Change parameters; with another loss, or other branches, forget what was learned."
+        before = self.loss, self.local
         super().set_params(**params)
-        if params.keys() & {'loss', 'local'}: self.forget()
+        if (self.loss, self.local) != before: self.forget()
         return self
 
     def recipe_for(self, sentences:int|None)->Recipe: # with templates; None: many

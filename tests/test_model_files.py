@@ -382,7 +382,7 @@ def test_a_finished_run_encodes_nothing(make, tmp_path):
         checkpoint = tmp_path/'run.safetensors'
         return make().fit(pictures, LABELS, checkpoint=checkpoint, progress=False)
     want = fit(photos()).predict(photos(), progress=False)
-    copies = [shutil.copy(path, tmp_path/path.name) for path in photos()]
-    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError): again = fit(copies)
+    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError):
+        again = fit(photos())
     assert torch.equal(again.predict(photos(), progress=False), want)
     with pytest.raises(ValueError, match='data'): fit(photos()[::-1])
