@@ -40,7 +40,7 @@ class ModelHeader:
     def to_dict(self)->dict: # for JSON
         "The header as dictionaries, lists, text and numbers."
         def plain(x): # what JSON does not know
-            if isinstance(x, ClassSet | ModelHeader): return x.to_dict()
+            if hasattr(x, 'to_dict'): return x.to_dict()
             if callable(x): return x.__name__                   # an optimizer
             return vars(x) if is_dataclass(x) else x.tolist()
         return json.loads(json.dumps(vars(self), default=plain))
