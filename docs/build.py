@@ -41,7 +41,7 @@ images = root/'docs/images'
 pages = root/'docs/_build/src'
 sections = {                                  # title -> notebooks of nbs/
     'Tutorials': 'tutorials/*',
-    'The method': '[01]?_* tiles attention',
+    'The method': '[01]?_* tags model_files tiles attention',
     'Words and captions': 'text/*',
     'CLIP and its features': 'encoders/*',
     'Data sets and baselines': 'datasets/* baselines/*',

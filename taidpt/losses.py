@@ -53,39 +53,36 @@ def bce_loss(
     labels:Tensor, # N × C, bool or 0/1
 ) -> Tensor: # a single number
     "Binary cross-entropy of each class, mean over all entries."
-    wanted = to_device(labels, scores.device).to(scores.dtype)
-    return F.binary_cross_entropy_with_logits(scores, wanted)
+    return F.binary_cross_entropy_with_logits(scores, labels.to(scores))
 
 # %% ../nbs/07_losses.ipynb #06-021
 def focal_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
-    gamma:float=2.0, # down-weights easy entries; 0 is `bce_loss`
+    gamma:float=2.0, # down-weights easy entries, 0 or at least 1; 0 is `bce_loss`
 ) -> Tensor: # a single number
     "Focal loss (Lin et al., 2017, without alpha), mean over all entries."
-    wanted = to_device(labels, scores.device).to(scores.dtype)
-    bce = F.binary_cross_entropy_with_logits(scores, wanted, reduction='none')
+    bce = F.binary_cross_entropy_with_logits(scores, labels.to(scores), reduction='none')
     wrong = -torch.expm1(-bce)                                  # 1 - pi
-    return (wrong.clamp(min=1e-37)**gamma * bce).mean()         # the slope of 0**0.5 is infinite
+    return (wrong**gamma * bce).mean()
 
 # %% ../nbs/07_losses.ipynb #06-023
 def asymmetric_costs(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool
-    gamma_neg:float=2.0, # down-weights easy negatives
-    gamma_pos:float=1.0, # down-weights easy positives
+    gamma_neg:float=2.0, # down-weights easy negatives, 0 or at least 1
+    gamma_pos:float=1.0, # down-weights easy positives, 0 or at least 1
     clip:float=0.05, # negatives with a probability below this cost nothing
     weight_grad:bool=True, # False: the powers are constants for the gradient
 ) -> Tensor: # N × C
     "Asymmetric loss (Ridnik et al., 2021) of each entry."
     prob = scores.sigmoid()
     rho = (prob - clip).clamp(min=0)
-    weight_pos = (1 - prob).clamp(min=1e-37)**gamma_pos
-    weight_neg = rho.clamp(min=1e-37)**gamma_neg
+    weight_pos, weight_neg = (1 - prob)**gamma_pos, rho**gamma_neg
     if not weight_grad: weight_pos, weight_neg = weight_pos.detach(), weight_neg.detach()
-    cost_neg = -torch.log1p(-rho) if clip > 0 else F.softplus(scores)
-    positive = to_device(labels, scores.device).bool()
-    return torch.where(positive, -weight_pos * F.logsigmoid(scores), weight_neg * cost_neg)
+    cost_pos, cost_neg = -F.logsigmoid(scores), -torch.log1p(-rho)
+    positive = labels.to(scores.device).bool()
+    return torch.where(positive, weight_pos*cost_pos, weight_neg*cost_neg)
 
 def asymmetric_loss(
     scores:Tensor, # N × C logits
@@ -104,11 +101,9 @@ def scaled_loss(
     loss:str|Callable, # a name, or (scores, labels) -> a number
     scale:float, # on the cosines
     known:dict[str, Callable]=LOSSES, # losses by name
-) -> Callable: # (cosines, labels), each N × C, labels on any device -> a number
-    "A loss on scaled cosines. Raises `ValueError` for an unknown name."
-    if isinstance(loss, str) and loss not in known:
-        raise ValueError(f'loss must be {", ".join(known)} or a function, not {loss!r}')
+) -> Callable: # (cosines, labels), each N × C -> a number
+    "A loss on scaled cosines. Raises `KeyError` for an unknown name."
     function = known[loss] if isinstance(loss, str) else loss
     def scaled(scores:Tensor, labels:Tensor) -> Tensor: return function(scale * scores, labels)
-    scaled.counts_labels = function in LOSSES.values()          # so leave them on the CPU
+    scaled.counts_labels = function in (ranking_loss, pairs_loss)       # so leave them on the CPU
     return scaled

@@ -34,12 +34,12 @@ def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w,
     small = Image.fromarray(np.asarray(weights, dtype=np.float32))
     large = np.asarray(small.resize(picture.size, Image.BICUBIC)).clip(0, 1)
     w = large[..., None]
-    tint = colormaps['inferno'](large)[..., :3].astype(np.float32)
-    rgb = np.asarray(picture.convert('RGB'), dtype=np.float32) / 255
-    grey = rgb @ np.float32([[.299], [.587], [.114]])
-    light = (1 - w) * 0.45 * grey + w * rgb
-    out = (1 - 0.5*w) * light + 0.5*w * tint + 0.12 * (1 - w) * tint
-    return Image.fromarray((out.clip(0, 1) * 255).round().astype(np.uint8))
+    tint = colormaps['inferno'](large)[..., :3]
+    rgb = np.asarray(picture.convert('RGB')) / 255
+    grey = rgb @ [[.299], [.587], [.114]]
+    light = .45*(1 - w)*grey + w*rgb
+    out = (1 - w/2)*light + (.12 + .38*w)*tint
+    return Image.fromarray((255*out.clip(0, 1)).round().astype(np.uint8))
 
 # %% ../nbs/16_visualize.ipynb #visualize-034
 def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)->list[int]:

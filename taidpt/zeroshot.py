@@ -49,7 +49,7 @@ class ZeroShotCLIP(Predictor):
         super().__init__(clip, classes)
         self.templates = templates
         self.local = local
-        self.templates_ = text_list('a photo of a {}.' if templates is None else templates)
+        self.templates_ = text_list(templates or 'a photo of a {}.')
         if any('{}' not in template for template in self.templates_):
             raise ValueError(f'Each template needs {{}} for the class name: {self.templates_}')
         self.tau_image = 1/clip.logit_scale
@@ -87,8 +87,7 @@ def beside_zero_shot(
 )->tuple[dict[str, Predictor], dict[str, Tensor]]: # models; scores of each, N × C
     "Zero-shot CLIP, with DPT, and models; encodes each picture once."
     model = next(iter(models.values()))
-    plain = ZeroShotCLIP(model.clip, model.classes, local=False)
-    dpt = ZeroShotCLIP(model.clip, model.classes)
-    models = {plain.title: plain, dpt.title: dpt} | models
+    both = (ZeroShotCLIP(model.clip, model.classes, local=local) for local in (False, True))
+    models = {zero.title: zero for zero in both} | models
     branches = predict_together(models, pictures, on_error, progress)
     return models, {name: fuse(*scores) for name, scores in branches.items()}

@@ -115,11 +115,11 @@ def test_pages_of_the_site(site):
     ('01_classes', 'train', None),                          # a class of COCO, and a command
     ('03_nounfilter', 'label', None),                       # a method of the page, and a command
     ('16_visualize', 'compare', None),                      # the page's own, and another module's
-    ('10_tags', 'pictures_digest', None),
+    ('tags', 'pictures_digest', None),
     ('paper/rank_pictures', 'note', None),
     ('baselines/concepts', 'tag', None),
     ('apps/command', 'tag', None),                          # a command that the page explains
-    ('10_tags', 'tag', 'baselines/concepts.html#tag'),
+    ('tags', 'tag', 'baselines/concepts.html#tag'),
     ('99_all', 'tag', 'baselines/concepts.html#tag'),
     ('tutorials/your_own_idea', 'compare_family', '../paper/family.html#compare-family'),
     ('reference/visualize', 'compare', '../16_visualize.html#compare'),

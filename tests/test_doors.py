@@ -51,7 +51,7 @@ def test_val_takes_labelled_pictures():
             for val in (photos, (photos.pictures, photos.labels))]
     assert rows[0] == rows[1]
     for val, says in ((bundled_photos(['bicycle', 'person']), 'labels of bicycle, person, but'),
-                      ((photos.pictures, photos.labels[:, :1]), 'labels and scores')):
+                      ((photos.pictures, photos.labels[:, :1]), 'labels must be')):
         with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
 
 
@@ -79,8 +79,6 @@ def test_prompts_begin_at_words(tmp_path):
     )
     with pytest.raises(ValueError, match='init'):
         other.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
-    with pytest.raises(ValueError, match=r"'a photo of a' with 4 tokens \(n_ctx=4"):
-        TaIDPT(clip(), NAMES, init='a photo of a')
 
 
 @cache
@@ -105,12 +103,6 @@ def test_a_temperature_for_each_class(kind, tmp_path):
         back = load_model(tmp_path/'m.safetensors', clip())
         assert torch.equal(back.predict(photos()), scores)
         assert clone(back).tau_image == back.tau_image
-    for tau, says in (
-        (kind([.1]*3), '3 temperatures, but there are 2'),
-        (kind([.1, 0.]), 'more than 0'),
-    ):
-        for make in concepts, prompts:
-            with pytest.raises(ValueError, match=says): make(tau)
 
 
 def in_halves(pictures: LabeledPictures) -> tuple[list, list]:

@@ -32,9 +32,9 @@ def test_small(monkeypatch, capsys):
 
 def test_each_component_has_flagged_cells():
     assert FLAGGED == [
-        '04_clip.ipynb', '05_prompts.ipynb', '06_scores.ipynb', '07_losses.ipynb',
-        '08_training.ipynb', '12_predict.ipynb', '13_taidpt.ipynb', '14_zeroshot.ipynb',
-        '15_ensemble.ipynb', 'attention.ipynb', 'encoders/features.ipynb', 'tiles.ipynb']
+        '05_prompts.ipynb', '06_scores.ipynb', '07_losses.ipynb', '08_training.ipynb',
+        '12_predict.ipynb', '13_taidpt.ipynb', '14_zeroshot.ipynb', '15_ensemble.ipynb',
+        'attention.ipynb', 'encoders/features.ipynb', 'tiles.ipynb']
 
 
 @only_test_gpu

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
 import open_clip
 import pytest
 import torch
@@ -161,7 +160,6 @@ def test_what_could_not_be_read_is_not_written(tmp_path):
 @pytest.mark.parametrize(('changes', 'says'), [
     ({'method': 'Unknown'}, 'import the class Unknown first'),
     ({'settings': {'speed': 1}}, "unexpected keyword argument 'speed'"),
-    ({'settings': {'tau_image': -1}}, 'tau_image must be'),
 ])
 def test_the_constructor_checks_a_file(changes, says, tmp_path):
     "Other settings than a model takes, or a class that nobody defined, are an error with the file"
@@ -186,7 +184,15 @@ def test_thresholds_are_for_the_classes_of_the_file(tmp_path):
         load_model(path, clip())
 
 
-class WithMore(TaIDPT):
+@pytest.mark.parametrize('change', [{'local': True}, {'loss': 'pairs'}])
+def test_another_loss_or_branch_forgets_what_was_learned(change):
+    "A name and its scores say the same"
+    own = TaIDPT(clip(), NAMES, n_ctx=2, epochs=1, local=False).fit(TEXTS, progress=False)
+    assert own.set_params(tau_image=.1, local=False).is_fitted()
+    assert not own.set_params(**change).is_fitted()
+
+
+class WithFile(TaIDPT):
     "An argument of its own, the others of TaIDPT behind **, and a number a class that is learned"
     def __init__(self, clip, classes, table=Path('x'), **others):
         super().__init__(clip, classes, **others)
@@ -199,27 +205,9 @@ class WithMore(TaIDPT):
 
     def branches(self, f, F): return [s + self.prompts_.shift for s in super().branches(f, F)]
 
-
-class WithFile(WithMore):
-    "The same with what a file needs"
     def take_tensors(self, tensors):
         super().take_tensors(tensors)
-        self.prompts_.shift = torch.nn.Parameter(tensors['shift'])
-
-
-def test_a_learned_number_is_not_lost(tmp_path):
-    "A class that learns more than its base class takes from a file cannot be loaded without it."
-    path = tmp_path/'m.safetensors'
-    WithMore(clip(), NAMES, n_ctx=2, epochs=1).fit(TEXTS, progress=False).save(path)
-    with pytest.raises(ValueError, match='and the file .*shift'): load_model(path, clip())
-
-
-@pytest.mark.parametrize('change', [{'local': True}, {'loss': 'pairs'}])
-def test_another_loss_or_branch_forgets_what_was_learned(change):
-    "A name and its scores say the same"
-    own = TaIDPT(clip(), NAMES, n_ctx=2, epochs=1, local=False).fit(TEXTS, progress=False)
-    assert own.set_params(tau_image=.1, local=False).is_fitted()
-    assert not own.set_params(**change).is_fitted()
+        if self.table: self.prompts_.shift = torch.nn.Parameter(tensors['shift'])
 
 
 def test_a_class_of_ones_own_is_loaded(tmp_path):
@@ -231,6 +219,9 @@ def test_a_class_of_ones_own_is_loaded(tmp_path):
     back = load_model(path, clip())
     assert (back.n_ctx, back.table) == (2, 'mine.csv')
     assert torch.equal(back.predict(seen()), own.predict(seen()))
+    own.table = ''                              # its class forgets to take the number
+    own.save(path)
+    with pytest.raises(ValueError, match='and the file .*shift'): load_model(path, clip())
 
 
 def mine(scores, labels): return -scores[labels].mean()
@@ -367,30 +358,6 @@ def test_pictures_that_cannot_be_read(tmp_path):
         encode_pictures(clip(), some, path, pos_embed=(False, True), progress=False)
 
 
-def test_inputs_that_do_not_fit():
-    tokens = clip().tokenize('a cat')
-    assert clip().tokenize('word '*1000)[0, -1] == clip().special.eot
-    for wrong, says in (
-        (lambda: clip().encode_texts(tokens[:, :2]), 'no end-of-text'),
-        (lambda: clip().encode_images(torch.zeros(1, 3, 8, 8, dtype=torch.uint8)), 'uint8'),
-        (lambda: clip().encode_prompts(torch.zeros(4, 256), ['cat', ' ']), 'holds no word'),
-        (lambda: clip().encode_prompts(torch.zeros(75, 256), NAMES), 'but this CLIP reads 77')):
-        with pytest.raises(ValueError, match=says): wrong()
-
-
-def test_thousands_of_classes(monkeypatch):
-    "Embeddings and gradients are the same if they are computed some at a time."
-    names = [f'thing {i}' for i in range(7)]
-    both, each = (torch.randn(n, 4, clip().width, requires_grad=True) for n in (2, 7))
-    def embedded():
-        G, H = clip().encode_shared_prompts(both, names), clip().encode_prompts(each, names)
-        return G, H, *torch.autograd.grad(G.sum() + H.pow(2).sum(), (both, each))
-    whole = embedded()
-    monkeypatch.setattr('taidpt.clip._AT_A_TIME', 3)
-    for ours, theirs in zip(embedded(), whole, strict=True):
-        assert torch.allclose(ours, theirs, atol=1e-4*theirs.abs().max().item())
-
-
 def test_skipped_pictures_are_not_measured(tmp_path):
     "A picture that could not be read does not count as one without classes."
     broken = tmp_path/'broken.jpg'
@@ -414,13 +381,7 @@ def test_a_finished_run_encodes_nothing(make, tmp_path):
         checkpoint = tmp_path/'run.safetensors'
         return make().fit(pictures, LABELS, checkpoint=checkpoint, progress=False)
     want = fit(photos()).predict(photos(), progress=False)
-    copies = [shutil.copy(path, tmp_path/path.name) for path in photos()]
-    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError): again = fit(copies)
+    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError):
+        again = fit(photos())
     assert torch.equal(again.predict(photos(), progress=False), want)
     with pytest.raises(ValueError, match='data'): fit(photos()[::-1])
-
-
-def test_divergence_names_the_remedy():
-    "A learning rate that is too high is an error with the remedy."
-    with pytest.raises(ValueError, match='lower'):
-        TaIDPT(clip(), NAMES, n_ctx=2, epochs=3, lr=1e30).fit(TEXTS, progress=False)

@@ -77,7 +77,7 @@ def test_names_are_text_in_a_report(clip, tmp_path):
     credit = dict.fromkeys(('source', 'license', 'license_url', 'changes'), EVIL)
     credits = {path.name: credit for path in photos.pictures}
     path = tmp_path/'report.html'
-    write_report(path, model, photos, scores, EVIL, credits, {'TaI-DPT': EVIL}, [EVIL])
+    write_report(path, model, photos, scores, credits, {'TaI-DPT': EVIL})
     page = path.read_text()
     assert page.lower().count('<script') == 1         # the page's own
     assert page.count('&lt;script&gt;') > 5

@@ -196,7 +196,7 @@ def evaluate_model(
     rows = {BY_NAMES: ready_to_tag(clip, words, progress)} if by_names else {}
     found = compare_models(rows | named, pictures, on_error, progress, over)
     scores, default = found.scores[name], last.default_rule().limits
-    data = pictures_digest(pictures.pictures, scores)
+    data = pictures_digest(pictures.pictures)
     if calibrate:
         source = Path(pictures.table).name
         limits = calibrate_scores(pictures.labels, scores, words.names, default, source, data)
