@@ -36,10 +36,8 @@ def test_a_file_of_sentences(tmp_path):
     want = concepts.fit(TEXTS, progress=False).vectors_
     for given in path, str(path):
         assert torch.equal(concepts.fit(given, progress=False).vectors_, want)
-    with pytest.raises(FileNotFoundError): concepts.fit('lm.txt')
-    with pytest.raises(ValueError, match='none of 5 sentences'): concepts.fit('a cat')
-    with pytest.raises(ValueError, match='none of 7 sentences'):
-        NounFilter(NAMES).label('llm.txt', progress=False)
+    for one in 'lm.txt', 'a cat':
+        with pytest.raises(FileNotFoundError): concepts.fit(one)
 
 
 def test_val_takes_labelled_pictures():
