@@ -56,6 +56,11 @@ def test_licence_and_python():
     assert text('LICENSE').split()[:4] == ['Apache', 'License', 'Version', '2.0,']
 
 
+def test_each_promise_names_its_test():
+    for module, name in re.findall('`(test_\\w+)::(test_\\w+)`', text('SECURITY.md')):
+        assert f'def {name}(' in text(f'tests/{module}.py'), name
+
+
 def test_links_of_the_readme():
     "Files that exist, the site, and the address to clone from"
     readme = text('README.md')

@@ -10,7 +10,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from taidpt.all import (
-    CoOp, FrozenCLIP, NounFilter, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
+    CoOp, FrozenCLIP, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
     load_model)
 from taidpt.apps.report import evaluate_model
 from taidpt.apps.tagging import learn_tagger
