@@ -129,7 +129,8 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
-        if not pixels.is_floating_point(): raise ValueError(f'pixels are floats, not {pixels.dtype}')
+        if not pixels.is_floating_point():
+            raise ValueError(f'pixels are floats, not {pixels.dtype}')
         several = isinstance(pos_embed, tuple)
         forms = pos_embed if several else (pos_embed,)
         convolutions = (m for m in self.model.visual.modules() if isinstance(m, nn.Conv2d))
