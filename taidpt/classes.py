@@ -6,7 +6,6 @@
 __all__ = ['VOC2007', 'COCO', 'NUSWIDE', 'UnknownClass', 'ClassSet', 'published_classes', 'as_classset', 'add_synonyms']
 
 # %% ../nbs/01_classes.ipynb #b67bdfac
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -112,13 +111,12 @@ class ClassSet:
             return cls(about['name'], list(names), synonyms, about.get('natural'))
 
     def save(self, path:str|Path)->None:
-        "Write the class set to a .yaml, .yml or .json file that `from_file` reads and people edit."
+        "Write the class set to a .yaml file that `from_file` reads and people edit."
         about = {'name': self.name, 'classes': self._own_words()}
         spelled = {n: natural for n,natural in zip(self.names, self.natural) if natural != n}
         if spelled: about['natural'] = spelled
-        if Path(path).suffix == '.json': text = json.dumps(about, indent=1, ensure_ascii=False)
-        else: text = yaml.safe_dump(about, sort_keys=False, allow_unicode=True,
-                                    default_flow_style=None, width=110)
+        text = yaml.safe_dump(
+            about, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
         with write_whole(path) as part: part.write_text(text, encoding='utf-8')
 
 # %% ../nbs/01_classes.ipynb #44c660bf

@@ -24,12 +24,12 @@ from .encoders.features import (
 from .encoders.pictures import (
     BATCH_ON_CPU, UnreadablePicture, as_pictures, in_batches, picture_identity, read_pixels,
     report_unread, what_is_wrong)
-from .encoders.shared_prefix import PromptRows, encode_any_prompts
-from .encoders.shared_prefix import encode_shared_prefix, encode_whole_prompts
-from .encoders.shared_prefix import lay_out_prompts, name_suffixes, prompt_block, run_causal
-from .encoders.towers import any_text_features, is_causal, picture_features, project, widths
-from .encoders.towers import special_tokens, text_tower, tower_for, with_patch_features
-from .encoders.towers import Prepared, build_clip, find_clip, preprocessing
+from .encoders.shared_prefix import (
+    PromptRows, encode_any_prompts, encode_shared_prefix, encode_whole_prompts, lay_out_prompts,
+    name_suffixes, prompt_block, run_causal)
+from .encoders.towers import (
+    Prepared, any_text_features, build_clip, find_clip, is_causal, picture_features,
+    preprocessing, project, special_tokens, text_tower, tower_for, widths, with_patch_features)
 from .files import DATA, digest, progress_bar, text_list
 
 # %% ../nbs/04_clip.ipynb #cl-ref-photos
@@ -71,15 +71,7 @@ class FrozenCLIP:
         self.special = special_tokens(tokenizer)
         self.width, self.dim, longest = widths(model)           # W of the text transformer; D
         self.context_length = longest or len(self.special.blank)    # tokens of a sentence
-        blocks = self.text.transformer
-        self.dtype = blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
-        self.precision = str(self.dtype).removeprefix('torch.') # of pictures
-        if tower: self.precision = f'openvino {tower.precision}'
         self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
-        bias = getattr(model, 'logit_bias', None)
-        self.logit_bias = None if bias is None else bias.item() # of SigLIP and its kind, e.g. -10
-        self.pixel_dtype = next(                                # of what pixels meet first
-            m.weight.dtype for m in model.visual.modules() if isinstance(m, nn.Conv2d))
         self._block = prompt_block
         self._rows = None, None                                 # kept: tokens of prompts
         self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
@@ -87,6 +79,21 @@ class FrozenCLIP:
 
     @property
     def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
+
+    @property
+    def dtype(self) -> torch.dtype: # of the text tower
+        blocks = self.text.transformer
+        return blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
+
+    @property
+    def precision(self) -> str: # of pictures, such as 'float32' or 'openvino float16'
+        if self.tower: return f'openvino {self.tower.precision}'
+        return str(self.dtype).removeprefix('torch.')
+
+    @property
+    def logit_bias(self) -> float|None: # of SigLIP and its kind, e.g. -10
+        bias = getattr(self.model, 'logit_bias', None)
+        return None if bias is None else bias.item()
 
     def __repr__(self):
         by = f', pictures by {self.precision}' if self.tower else ''
@@ -122,10 +129,12 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
         "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
-        if not pixels.is_floating_point(): raise ValueError(f'pixels are floats, not {pixels.dtype}')
+        if not pixels.is_floating_point():
+            raise ValueError(f'pixels are floats, not {pixels.dtype}')
         several = isinstance(pos_embed, tuple)
         forms = pos_embed if several else (pos_embed,)
-        pixels = pixels.to(self.device, self.pixel_dtype)
+        convolutions = (m for m in self.model.visual.modules() if isinstance(m, nn.Conv2d))
+        pixels = pixels.to(self.device, next(convolutions).weight.dtype)
         tower = self.tower or partial(picture_features, self._tower_for(tuple(pixels.shape[-2:])))
         f, F_ = tower(pixels, forms)
         return (f if several else f[:, 0]), F_
@@ -271,6 +280,13 @@ def encode_sentences(
     return stored_features(path, about, text_list(texts), 4096, str, encode, progress)
 
 # %% ../nbs/04_clip.ipynb #cl-pic-batches
+def _pixels_of(clip:FrozenCLIP, pictures:Sequence, on_error:str, i:int) -> Tensor:
+    "The pixels of a picture; NaN if it is skipped."
+    try: return read_pixels(pictures[i], clip.preprocess)
+    except (OSError, ValueError) as error:
+        report_unread(what_is_wrong(pictures[i], i, error), on_error)
+        return clip.preprocess(Image.new('RGB', (64, 64))).fill_(torch.nan)
+
 def picture_batches(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
@@ -281,11 +297,7 @@ def picture_batches(
 ) -> Iterator[tuple[Tensor, Tensor]]: # a batch's f: B × D or B × K × D, and F: B × h × w × D
     "f and F (Eq. 4) of pictures, not normalised; `UnreadablePicture` names a broken one."
     pictures = as_pictures(pictures, on_error)
-    def read(i): # pixels; NaN for a picture that is skipped
-        try: return read_pixels(pictures[i], clip.preprocess)
-        except (OSError, ValueError) as error:
-            report_unread(what_is_wrong(pictures[i], i, error), on_error)
-            return clip.preprocess(Image.new('RGB', (64, 64))).fill_(torch.nan)
+    read = partial(_pixels_of, clip, pictures, on_error)
     def encode(batch):
         pixels = to_device(torch.stack(batch), clip.device)
         skipped = pixels.flatten(1)[:, 0].isnan()
@@ -302,6 +314,19 @@ def feature_recipe(clip:FrozenCLIP, pos_embed:bool|tuple[bool, ...]=False) -> st
     return f'{clip.fingerprint()} {clip.preparation()} {clip.form(pos_embed)} {clip.precision}'
 
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
+def _halved(f:Tensor, F_:Tensor) -> tuple[Tensor, Tensor]: # on the CPU
+    return unit_fp16(f).cpu(), unit_fp16(F_.flatten(1, 2)).cpu()
+
+def _picture_features(clip:FrozenCLIP, pos_embed, on_error:str, pictures:Sequence, bar) -> dict:
+    "f and F of some pictures."
+    batches = []
+    for batch in picture_batches(clip, pictures, pos_embed, on_error, False, _halved):
+        batches.append(batch)
+        bar.update(len(batch[0]))
+    f, F_ = map(torch.cat, zip(*batches))
+    lengths = torch.full((len(f),), F_.shape[1])
+    return {'global_': f, 'local': F_.flatten(0, 1), 'lengths': lengths}
+
 def encode_pictures(
     clip:FrozenCLIP, # the encoder
     pictures, # N, in any form that `as_pictures` takes
@@ -311,18 +336,10 @@ def encode_pictures(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
     "f and F (Eq. 4) of pictures, stored for reuse; `UnreadablePicture` for a broken one."
-    def halved(f, F_): return unit_fp16(f).cpu(), unit_fp16(F_.flatten(1, 2)).cpu()
-    def encode(some, bar):
-        batches = []
-        for batch in picture_batches(clip, some, pos_embed, on_error, False, halved):
-            batches.append(batch)
-            bar.update(len(batch[0]))
-        f, F_ = map(torch.cat, zip(*batches))
-        lengths = torch.full((len(f),), F_.shape[1])
-        return {'global_': f, 'local': F_.flatten(0, 1), 'lengths': lengths}
     about = {'kind': 'pictures', 'weights': clip.fingerprint(), 'form': clip.form(pos_embed),
              'preparation': clip.preparation(), 'precision': clip.precision}
     pictures = as_pictures(pictures, on_error)
+    encode = partial(_picture_features, clip, pos_embed, on_error)
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
     if on_error == 'raise' and store.global_.isnan().any(): raise UnreadablePicture(
         f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")

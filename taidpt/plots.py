@@ -74,17 +74,16 @@ def _score_panel(ax:'Axes', names:Sequence[str], scores:'Tensor', labels, top:in
     "The best classes as bars, the first on top, and the same in words."
     best = scores.argsort(descending=True)[:top].tolist()
     lowest = scores.min().item() if len(names) > 1 else 0.
-    right = [labels is None or labels[c] == 1 for c in best]
-    colours = ['#0b5394' if hit else '#b9c3cf' for hit in right]
+    hits = [labels is not None and bool(labels[c] == 1) for c in best]
+    colours = ['#0b5394' if hit or labels is None else '#b9c3cf' for hit in hits]
     ax.barh(range(len(best)), [scores[c].item() - lowest for c in best], left=lowest, height=.62,
             color=colours)
-    marks = [' ✓' if labels is not None and hit else '' for hit in right]
-    ax.set_yticks(range(len(best)), [names[c] + mark for c, mark in zip(best, marks)])
+    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*hit for c, hit in zip(best, hits)])
     ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
     ax.locator_params(axis='x', nbins=4)
     _bare(ax)
-    return ', '.join(f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*bool(mark)
-                     for c, mark in zip(best, marks))
+    return ', '.join(
+        f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*hit for c, hit in zip(best, hits))
 
 
 # %% ../nbs/plots.ipynb #plots-012
@@ -110,6 +109,16 @@ def score_bars(
 
 
 # %% ../nbs/plots.ipynb #plots-021
+def _ap_panel(ax:'Axes', rows:Sequence[tuple], legend:Sequence[str]):
+    "A bar for each class, and a mark for its baseline."
+    labels, ap, baseline = zip(*rows)
+    places = range(len(labels))
+    ax.barh(places, ap, height=0.66, color='#56B4E9', label=legend[0])
+    ax.plot(baseline, places, '|', color='#d55e00', ms=9, mew=2.2, label=legend[1])
+    ax.set_yticks(places, labels)
+    ax.set(xlim=(0, 100), ylim=(-0.6, len(labels) - 0.4), xlabel='average precision, %')
+    _bare(ax)
+
 def show_class_ap(
     classes:Iterable[str], # C names
     ap:Sequence[float]|np.ndarray, # C average precisions, %; NaN for a class without a positive
@@ -119,17 +128,10 @@ def show_class_ap(
     "Average precision of each class beside a baseline's, the best class first."
     rows = zip(getattr(classes, 'natural', classes), ap, baseline, strict=True)
     rows = sorted((row for row in rows if row[1] == row[1]), key=lambda row: -row[1])
-    labels, ap, baseline = zip(*rows)
-    means = f'{np.mean(ap):.1f}', f'{np.mean(baseline):.1f}'
-    bars, marks = (f'{name}, mAP {mean}' for name, mean in zip(names, means))
-    fig = blank_figure(5.6, 1.1 + 0.2*len(labels))
-    ax = fig.subplots()
-    places = range(len(labels))
-    ax.barh(places, ap, height=0.66, color='#56B4E9', label=bars)
-    ax.plot(baseline, places, '|', color='#d55e00', ms=9, mew=2.2, label=marks)
-    ax.set_yticks(places, labels)
-    ax.set(xlim=(0, 100), ylim=(-0.6, len(labels) - 0.4), xlabel='average precision, %')
-    _bare(ax)
+    _, ap, baseline = zip(*rows)
+    means = [f'{np.mean(values):.1f}' for values in (ap, baseline)]
+    fig = blank_figure(5.6, 1.1 + 0.2*len(rows))
+    _ap_panel(fig.subplots(), rows, [f'{name}, mAP {mean}' for name, mean in zip(names, means)])
     fig.legend(fontsize=8, frameon=False, loc='outside upper center', ncols=2)
     each = '; '.join(f'{label} {a:.0f} and {b:.0f}' for label, a, b in rows)
     fig.alt = (f'Average precision of each class in percent, {names[0]} (mean {means[0]}) '

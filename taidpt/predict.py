@@ -8,7 +8,7 @@ __all__ = ['PicturesAndLabels', 'Predictor', 'predict_together', 'Wrapper', 'hea
 
 # %% ../nbs/12_predict.ipynb #10-002
 import copy, json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from inspect import Parameter, signature
@@ -262,6 +262,24 @@ def _scores(model:Predictor, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J
 def _joined(batches)->list[Tensor]: # of some pictures each: scores of each branch
     return [torch.cat(branch) for branch in zip(*batches)]
 
+def _of_features(model:Predictor, store:FeatureStore)->list[Tensor]: # of each branch, N × C
+    "Scores of stored features by a prepared model."
+    store = as_features(model.clip, store, 'pictures', model.pos_embed, skipped=True)
+    some = (store.batch(i, model.clip.device) for i in torch.arange(len(store)).split(256))
+    return _joined(_scores(model, f, F) for f, F, _ in some)
+
+def _of_pictures(
+    clip:FrozenCLIP, # of all the models
+    models:Iterable[Predictor], # prepared
+    pictures:Sequence, # N, of `as_pictures`
+    *how, # on_error and progress
+)->list[list[Tensor]]: # of each model: of each branch, N × C
+    "Scores of pictures by models that share a CLIP."
+    def scored(f, F): # B × 2 × D, without and with positions; B × h × w × D
+        return [_scores(m, f[:, int(m.pos_embed)], F.flatten(1, 2)) for m in models]
+    batches = picture_batches(clip, pictures, (False, True), *how, scored)
+    return [_joined(of_model) for of_model in zip(*batches)]
+
 def predict_together(
     models:Mapping[str, Predictor], # by name
     pictures, # N, in any form
@@ -269,24 +287,16 @@ def predict_together(
     progress:bool=True, # a bar
 )->dict[str, list[Tensor]]: # by name: scores of each branch, N × C
     "Scores of several models; each picture is encoded once for all that share a CLIP."
-    is_stored = isinstance(pictures, FeatureStore)
-    if not is_stored: pictures = as_pictures(pictures, on_error)    # an iterator is read once
+    if not isinstance(pictures, FeatureStore):
+        pictures = as_pictures(pictures, on_error)      # an iterator is read once
     found, ready = dict.fromkeys(models), {}
     for name, model in models.items():
         if model.from_pixels: found[name] = model.predict_branches(pictures, on_error, progress)
-        else: ready[name] = model.prepared()
-    if is_stored:
-        for name, model in ready.items():
-            store = as_features(model.clip, pictures, 'pictures', model.pos_embed, skipped=True)
-            some = (store.batch(i, model.clip.device) for i in torch.arange(len(store)).split(256))
-            found[name] = _joined(_scores(model, f, F) for f, F, _ in some)
-        return found
-    for clip in {model.clip for model in ready.values()}:
-        group = {name: model for name, model in ready.items() if model.clip is clip}
-        def scored(f, F, group=group): # B × 2 × D, without and with positions; B × h × w × D
-            return [_scores(m, f[:, int(m.pos_embed)], F.flatten(1, 2)) for m in group.values()]
-        batches = picture_batches(clip, pictures, (False, True), on_error, progress, scored)
-        found |= zip(group, map(_joined, zip(*batches)))
+        elif isinstance(pictures, FeatureStore):
+            found[name] = _of_features(model.prepared(), pictures)
+        else: ready.setdefault(model.clip, {})[name] = model.prepared()
+    for clip, group in ready.items():
+        found |= zip(group, _of_pictures(clip, group.values(), pictures, on_error, progress))
     return found
 
 # %% ../nbs/12_predict.ipynb #pr-wrap-1

@@ -7,7 +7,7 @@ __all__ = ['ClassVectors', 'TextConcepts', 'some_captions', 'ready_to_tag', 'tag
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
 import copy, random, warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,24 @@ from ..zeroshot import ZeroShotCLIP
 
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
+def _check_both(train:LabeledTexts):
+    "Raise `ValueError` for a class without a positive, or without a negative."
+    for name, count in train.counts().items():
+        if count in (0, len(train)): raise ValueError(
+            f'{name} is named by {count} of {len(train)} sentences: some must name it, '
+            'and some must not.')
+
+def _sentence_vectors(
+    clip:FrozenCLIP, # frozen encoder
+    texts:list[str], # N sentences
+    features:FeatureStore|None, # of these; None: encode them
+    progress:bool, # a bar
+)->Tensor: # h: N × D
+    "Features of whole sentences. `ValueError` for features of other sentences."
+    store = as_features(clip, features or texts, 'sentences', progress=progress)
+    check_sentences(store, texts)
+    return torch.as_tensor(store.global_, device=clip.device).float()
+
 class ClassVectors(Predictor):
     """A vector for each class, computed from labelled sentences by a subclass: its
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
@@ -54,15 +72,10 @@ class ClassVectors(Predictor):
         measure = validation(self, val, progress)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
-        for name, count in train.counts().items():
-            if count in (0, len(train)): raise ValueError(
-                f'{name} is named by {count} of {len(train)} sentences: some must name it, '
-                'and some must not.')
+        _check_both(train)
         def compute(trial):
-            store = features() if callable(features) else features or train.texts
-            store = as_features(self.clip, store, 'sentences', progress=progress)
-            check_sentences(store, train.texts)
-            h = torch.as_tensor(store.global_, device=self.clip.device).float()
+            given = features() if callable(features) else features
+            h = _sentence_vectors(self.clip, train.texts, given, progress)
             trial.vectors_ = self.solve(h, train.labels.to(h))
         for name in ('vectors_', 'history_', 'thresholds'): vars(self).pop(name, None)
         trial = copy.copy(self)
@@ -195,34 +208,42 @@ def _pair_vectors(
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-010
+def _noisy_batches(
+    model:'TextLinear', # its settings
+    h:Tensor, # features of sentences, N × D
+    y:Tensor, # labels, N × C, 0 or 1
+)->Iterator[tuple[Tensor, Tensor]]: # B × D; B × C, bool
+    "Batches of all epochs, with fresh noise on the features."
+    rng = torch.Generator(h.device).manual_seed(model.seed)
+    for _ in range(model.epochs):
+        order = torch.randperm(len(h), generator=rng, device=h.device)
+        for rows in order.split(model.batch_size):
+            noise = torch.empty_like(h[rows]).normal_(generator=rng)
+            yield h[rows] + model.noise*noise, y[rows].bool()
+
 def _trained_head(
     model:'TextLinear', # its settings
     h:Tensor, # features of sentences, N × D
     y:Tensor, # labels, N × C, 0 or 1
 )->Tensor: # C × D, float32
     "Weights of a head trained on noisy features, with a bias for binary cross-entropy."
-    rng = torch.Generator(h.device).manual_seed(model.seed)
-    start = class_means(h, y) if model.loss == 'pairs' else torch.zeros_like(y.T @ h)
+    bce = model.loss == 'bce'
+    start = torch.zeros_like(y.T @ h) if bce else class_means(h, y)
     weight = F.normalize(start, dim=1).requires_grad_()
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()      # most classes are absent
     scale = resolve(model.clip, 'pairs').scale
     optimizer = torch.optim.Adam([weight, bias], model.lr)
-    for _ in range(model.epochs):
-        order = torch.randperm(len(h), generator=rng, device=h.device)
-        for rows in order.split(model.batch_size):
-            x = h[rows]
-            x = x + model.noise*torch.empty_like(x).normal_(generator=rng)
-            bce = model.loss == 'bce'
-            scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
-            cost = LOSSES[model.loss](scores, y[rows].bool())
-            optimizer.zero_grad()
-            cost.backward()
-            optimizer.step()
+    for x, named in _noisy_batches(model, h, y):
+        scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
+        cost = LOSSES[model.loss](scores, named)
+        optimizer.zero_grad()
+        cost.backward()
+        optimizer.step()
     return weight.detach()
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-012
-_SOLVERS = {'squares': (None, 'closed'), 'pairs': (None, 'closed', 'adam'), 'bce': (None, 'adam')}
+_CLOSED = {'squares': _ridge, 'pairs': _pair_vectors}
 
 class TextLinear(ClassVectors):
     "A linear head on sentence features, in closed form or trained with noise."
@@ -239,9 +260,8 @@ class TextLinear(ClassVectors):
         tau_image:float|ArrayLike=0.1, # tau_s of Eq. 6, or C
         templates:bool=False, # add the 89 template sentences of each class to the captions
         seed:int=0, # of the order and of the noise
-        solver:str|None=None, # 'closed' or 'adam'; None: closed where there is a closed form
+        solver:str|None=None, # 'adam'; None: in closed form, which 'bce' lacks
     ):
-        "Raises `ValueError` for another loss, or a solver that it does not have."
         super().__init__(clip, classes)
         self.loss = loss
         self.solver = solver
@@ -254,15 +274,12 @@ class TextLinear(ClassVectors):
         self.tau_image = tau_image
         self.templates = templates
         self.seed = seed
-        if solver not in _SOLVERS.get(loss, ()):
-            raise ValueError(f'loss {loss!r} with solver {solver!r} is none of {_SOLVERS}')
         self.keep_unnamed = loss == 'pairs'     # which use sentences that name no class
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
-        "Weights in closed form, or trained."
-        if self.solver == 'adam' or self.loss == 'bce': return _trained_head(self, h, y)
-        closed = _ridge if self.loss == 'squares' else _pair_vectors
-        return closed(h, y, self.penalty)
+        "Weights in closed form, or trained; `KeyError` for another loss."
+        if self.solver == 'adam' or self.loss not in _CLOSED: return _trained_head(self, h, y)
+        return _CLOSED[self.loss](h, y, self.penalty)
 
     @property
     def title(self)->str:

@@ -126,7 +126,7 @@ class TipAdapter(Predictor):
         self.check_fitted()
         f = self.features_of(pictures, progress)
         y = check_labels(labels, len(f), self.classes, every=False).to(f.device) == 1
-        zero_shot = self.clip.logit_scale * global_scores(f, self.embeddings()[0])
+        zero_shot = self.zero_shot_scores(f)
         weights = f.new_tensor(alphas)[:, None, None]
         found = {}
         for beta in betas:
@@ -142,10 +142,14 @@ class TipAdapter(Predictor):
         store = as_features(self.clip, pictures, 'pictures', True, progress)
         return torch.as_tensor(store.global_, device=self.clip.device).float()
 
+    def zero_shot_scores(self, f:Tensor)->Tensor: # N × D -> N × C
+        "CLIP's own scores."
+        return self.clip.logit_scale * global_scores(f, self.embeddings()[0])
+
     def scores_with(self, f:Tensor, keys:Tensor)->Tensor: # N × D; K × D -> N × C
         "CLIP's own scores and those of the cache, added up."
-        zero_shot = self.clip.logit_scale * global_scores(f, self.embeddings()[0])
-        return zero_shot + self.alpha * _cache_scores(f, keys, self.values_, self.beta)
+        cache = _cache_scores(f, keys, self.values_, self.beta)
+        return self.zero_shot_scores(f) + self.alpha*cache
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D -> one B × C
         "The scores of pictures from their features."
@@ -159,10 +163,9 @@ class TipAdapter(Predictor):
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the cache of a file."
-        here = [tensors[name].to(self.clip.device) for name in ('keys', 'values')]
-        self.keys_, self.values_ = here
+        self.keys_ = tensors['keys'].to(self.clip.device)
+        self.values_ = tensors['values'].to(self.clip.device)
 
     @property
     def title(self)->str:
-        if type(self) is not TipAdapter: return super().title
         return 'Tip-Adapter-F' if self.epochs else 'Tip-Adapter'

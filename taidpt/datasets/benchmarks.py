@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007
 from .labelled import LabeledPictures, check_pictures
-from ..encoders.pictures import fault_of
+from ..encoders.pictures import open_rgb
 from ..files import reading
 from ..text.captions import Captions, read_captions
 
@@ -151,8 +151,11 @@ def _nus_column(path:Path, count:int)->list[bool]: # of each picture
 # %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
 def _fault(path:Path, verify:bool)->str: # '': none
     "What is wrong with a picture; `verify` decodes it."
-    if verify: return fault_of(path)
-    return '' if path.is_file() and path.stat().st_size else 'it is missing, or empty'
+    if not (path.is_file() and path.stat().st_size): return 'it is missing, or empty'
+    try:
+        if verify: open_rgb(path)
+    except (OSError, ValueError) as error: return str(error)
+    return ''
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7

@@ -28,7 +28,6 @@ class LabeledPictures:
     labels: Tensor # N × C, bool
     classes: ClassSet # C classes
     unknown: dict[str,int] = field(default_factory=dict) # label outside the classes -> pictures
-    renamed: dict[str,str] = field(default_factory=dict) # label that is a synonym -> class
     difficult: Tensor|None = None # N × C, bool: present, but hard to make out; False in `labels`
     missing: dict[str,str] = field(default_factory=dict) # listed but missing picture -> why
     table: str = '' # path of the table that lists them
@@ -113,11 +112,23 @@ def check_pictures(
 
 
 # %% ../../nbs/datasets/labelled.ipynb #8ac2aeab
+def _matrix(
+    table:dict[str,dict[str,int]], # N pictures -> label -> 1, 0 or -1
+    column:dict[str,int], # label -> column
+    C:int, # classes
+)->Tensor: # N × C, 1, 0 or -1
+    "The marks of each class, the highest of all labels that mean it; -1 without any."
+    y = torch.full((len(table), C), -1)
+    for row,marks in zip(y, table.values()):
+        for label in marks.keys() & column.keys():
+            c = column[label]
+            row[c] = max(row[c], marks[label])
+    return y
+
 def read_labels(
     path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     folder:str|Path|None=None, # of the pictures, or of images with them; None: the table's own
-    on_error:str='raise', # at a missing picture; or 'skip': keep its name
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""
@@ -126,20 +137,16 @@ def read_labels(
     place = Path(folder or path.parent)
     if not any((place/name).is_file() for name in table): place = place/'images'
     pictures = [place/name for name in table]
-    if on_error == 'raise': check_pictures(pictures, f'the folder that {path} is of')
+    check_pictures(pictures, f'the folder that {path} is of')
     used = Counter()
     for marks in table.values():
         for label,mark in marks.items(): used[label] += mark == 1
     with reading(path): column = _meanings(used, classes)
-    y = torch.full((len(table), len(classes)), -1)
-    for row,marks in zip(y, table.values()):
-        for label,mark in marks.items():
-            if label in column: row[column[label]] = max(row[column[label]], mark)
+    y = _matrix(table, column, len(classes))
     three_values = any(-1 in marks.values() for marks in table.values())
-    unknown = {label: count for label,count in used.most_common() if label not in column}
-    renamed = {label: classes.names[c] for label,c in column.items() if label not in classes}
     difficult = y == 0 if three_values else None
-    return LabeledPictures(pictures, y == 1, classes, unknown, renamed, difficult, table=str(path))
+    unknown = {label: count for label,count in used.most_common() if label not in column}
+    return LabeledPictures(pictures, y == 1, classes, unknown, difficult, table=str(path))
 
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
