@@ -2,7 +2,6 @@
 data."""
 import copy
 import json
-import re
 import shutil
 
 import nbformat
@@ -113,7 +112,6 @@ def test_dualcoop_as_published(table, tmp_path, monkeypatch):
         f'Weight of {name} in the ensemble: 0.7.',
         f"{name}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.",
     ]
-    assert (tmp_path/'table3-nuswide.md').read_text() == (tmp_path/'table3.md').read_text()
     file, = tmp_path.glob('prompts/table3.nuswide-*.0.9.seed1-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
     assert model.get_params() == model.get_params() | dict(
@@ -150,7 +148,7 @@ def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
 
 
 def test_coop_augments(data, tmp_path, monkeypatch):
-    "As its code does, on whole data sets or if asked; more pictures per class mean more epochs"
+    "As its code does, on whole data sets; more pictures per class mean more epochs"
     sizes, asked = [], []
 
     def quick(*args, epochs, **settings):
@@ -162,14 +160,13 @@ def test_coop_augments(data, tmp_path, monkeypatch):
         'taidpt.paper.pictures.cropped',
         lambda picture, rng, size: sizes.append(size) or cropped(picture, rng, size),
     )
-    how = dict(seeds=(1,), limit=36, out=tmp_path, progress=False, shots=(1, 2))
-    plain = reproduce('fig6', data, **how)
-    assert not sizes and 'pictures as they are; its code crops' in plain
-    changed = reproduce('fig6', data, **how, augment=True, coop={'epochs': 3})
-    assert set(sizes) == {224} and asked == [50, 100, 3, 3]
-    assert 'cropped and mirrored anew in each epoch, as in its code' in changed
-    rows = [re.findall(r'\| CoOp \| .+', text) for text in (plain, changed)]
-    assert rows[0] != rows[1]
+    how = dict(seeds=(1,), out=tmp_path, progress=False)
+    plain = reproduce('fig6', data, **how, limit=36, shots=(1, 2))
+    assert not sizes and asked == [50, 100]
+    assert 'cropped and mirrored never, but in its code' in plain
+    changed = reproduce('fig6', data, **how, shots=(1,), coop={'epochs': 3})
+    assert set(sizes) == {224} and asked[2:] == [3]
+    assert 'cropped and mirrored in each epoch, as in its code' in changed
 
 
 def test_broken_picture(data, tmp_path, capsys):

@@ -85,33 +85,35 @@ def _clip_results(m, clips): # -> CLIP -> mAP of each seed
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
-def _learned_cells(m, seen, pictures, texts): # a `Scene`, its pictures and sentences to learn from
-    "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches, by each seed."
-    study, run, group, cells = m.study, m.run, f'texts-pictures.{m.name}', []
+def _few_sentences(m, pictures): # a `Material`; labelled pictures
+    "As many random sentences that name one of the pictures' classes."
+    columns = [m.classes.index(name) for name in pictures.classes.names]
+    naming = m.train[m.train.labels[:, columns].any(1)]
+    some = naming[draw(len(naming), len(pictures))]
+    return LabeledTexts(some.texts, some.labels[:, columns], pictures.classes)
+
+def _learned_cells(m, seen, pictures, texts, seed): # a `Scene`, its pictures and sentences
+    "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
+    clip, group = m.study.clip, f'texts-pictures.{m.name}'
     settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
-    if 'lr' not in study.clip.recommended: settings['lr'] = 2e-3
-    how = {'n_ctx': run.n_ctx, 'tau_image': run.tau_image, 'local': True}
-    for seed in study.seeds:
-        name = f'texts-{m.name}-seed{seed}'
-        prompts = m.prompts(seed, name, texts, classes=texts.classes, **settings)
-        from_texts = study.cell(f'{group}.texts.seed{seed}', seen.test, *prompts)
-        model = CoOp(study.clip, texts.classes, seed=seed, **how)
-        name = f'{group}.pictures.seed{seed}'
-        cells.append((from_texts, seen.learned(name, model, pictures, pictures.labels)))
-    return cells
+    if 'lr' not in clip.recommended: settings['lr'] = 2e-3
+    name = f'texts-{m.name}-seed{seed}'
+    prompts = m.prompts(seed, name, texts, classes=texts.classes, **settings)
+    model = CoOp(clip, texts.classes, m.run.n_ctx, seed=seed, tau_image=m.run.tau_image, local=True)
+    name = f'{group}.pictures.seed{seed}'
+    return (m.study.cell(f'{group}.texts.seed{seed}', seen.test, *prompts),
+            seen.learned(name, model, pictures, pictures.labels))
+
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
 def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
     study, seen = m.study, scene(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
-    columns = [m.classes.index(name) for name in test.classes.names]
-    naming = m.train[m.train.labels[:, columns].any(1)]
-    some = naming[draw(len(naming), len(pictures))]
-    texts = LabeledTexts(some.texts, some.labels[:, columns], test.classes)
+    texts = _few_sentences(m, pictures)
     zero_shot, name = ZeroShotCLIP(study.clip, test.classes), f'texts-pictures.{m.name}.zero-shot'
     zero = study.cell(name, test, zero_shot, source='no training')
-    cells = _learned_cells(m, seen, pictures, texts)
+    cells = [_learned_cells(m, seen, pictures, texts, seed) for seed in study.seeds]
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
         f'TaI-DPT, {len(texts)} sentences': [one.both for one, _ in cells],
@@ -120,6 +122,7 @@ def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
         both = [together(from_pictures, from_texts, weight) for from_texts, from_pictures in cells]
         scores[f'both, weight {weight:g} for pictures'] = both
     return {what: measured(test, runs).each for what, runs in scores.items()}
+
 
 # %% ../../nbs/paper/ablations.ipynb #889cfc38
 def ablations(
@@ -137,9 +140,6 @@ def ablations(
     m, found = Material(study, name), {}
     for group in groups or known:
         found |= {(group, value): runs for value, runs in known[group](m).items()}
-    notes = m.notes(found.values())
-    if ('CLIP', study.clip.name) in found and not clips:
-        notes.insert(0, 'No other CLIP was named, so there is one row of them.')
     write_table(study, 'ablations', f'Ablations on {name}', m.digests(), ['ablation', 'value'],
-                found, notes=notes)
+                found, notes=m.notes(found.values()))
     return found

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, NamedTuple
@@ -28,7 +28,7 @@ from .published import RUNS
 from .study import Cell, Study, compare, data_digest, draw, published_pictures
 from ..predict import Predictor
 from ..scores import relative_scores
-from ..text.captions import bundled_captions, read_captions
+from ..text.captions import gather_captions
 from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
@@ -72,12 +72,22 @@ def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an install
     return getattr(module, name)
 
 # %% ../../nbs/paper/family.ipynb #family-008
-def _relative_scale(model):
-    "The factor on scores in the softmax of relative scores: 16 for cosines."
-    if isinstance(model, ZeroShotCLIP): return 16/model.clip.logit_scale    # on cosines already
-    if isinstance(model, TaIDPT) and model.loss == 'ranking':
-        return 4*model.recipe_for(None).scale               # on cosines, in the loss
-    return 16.
+def _relative(model, cells): # that scored them
+    "Cells of relative scores: the factor in their softmax is 16 for cosines."
+    scale = 16.
+    if isinstance(model, ZeroShotCLIP): scale = 16/model.clip.logit_scale   # on cosines already
+    elif isinstance(model, TaIDPT) and model.loss == 'ranking':
+        scale = 4*model.recipe_for(None).scale              # on cosines, in the loss
+    return [Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in cells]
+
+def _learning(study, model, train, attention): # an unfitted model; `LabeledTexts`; of a `Method`
+    "A function that learns and gives the fitted model; None if there is nothing to learn."
+    if not hasattr(model, 'fit'): return None
+    features = study.sentence_features((train + template_sentences(model.classes)).texts)
+    def learn():
+        model.fit(train, features=features, progress=False)
+        return Attended(model, features) if attention else model
+    return learn
 
 def family_cells(
     study:Study, # CLIP, and folder of features and cells
@@ -87,27 +97,20 @@ def family_cells(
     seeds:int=3, # runs of members that have seeds: 1, 2, …
 )->dict[str, list[Cell]]: # of each member, and '…, relative': a cell a seed
     "Scores of the family on one set of photos, learned from one set of sentences."
-    named = every[every.labels.any(1)].with_frequency(name_frequency(every))
-    templates, found = template_sentences(photos.classes), {}
+    named, found = every[every.labels.any(1)].with_frequency(name_frequency(every)), {}
     for name, method in progress_bar(members.items(), 'methods', study.progress):
-        found[name] = []
-        for seed in range(1, seeds + 1) if method.seeded else [None]:
-            settings = method.settings if seed is None else method.settings | {'seed': seed}
-            model, learn = method.kind(study.clip, photos.classes, **settings), None
+        found[name] = cells = []
+        for seed in range(1, seeds + 1) if method.seeded else [1]:
+            settings = method.settings | ({'seed': seed} if method.seeded else {})
+            model = method.kind(study.clip, photos.classes, **settings)
             pairs = getattr(model, 'loss', '') == 'pairs' or getattr(model, 'keep_unnamed', False)
             train = every if pairs else named
-            if hasattr(model, 'fit'):
-                features = study.sentence_features((train + templates).texts)
-                def learn(model=model, train=train, features=features, method=method):
-                    model.fit(train, features=features, progress=False)
-                    return Attended(model, features) if method.attention else model
-            key = f'family.{name}.{seed or 1}'.replace(' ', '-')
-            found[name].append(study.cell(key, photos, model, learn, data_digest(train)))
-        if method.relative:
-            scale = _relative_scale(model)
-            found[f'{name}, relative'] = [
-                Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in found[name]]
+            learn = _learning(study, model, train, method.attention)
+            key = f'family.{name}.{seed}'.replace(' ', '-')
+            cells.append(study.cell(key, photos, model, learn, data_digest(train)))
+        if method.relative: found[f'{name}, relative'] = _relative(model, cells)
     return found
+
 
 # %% ../../nbs/paper/family.ipynb #family-021
 def read_results(path:str|Path)->'DataFrame': # .csv
@@ -146,11 +149,19 @@ def _labelled_pictures(data, classes, pictures=None): # as `compare_family` take
     return path.stem, read_labels(table, classes, pictures)
 
 # %% ../../nbs/paper/family.ipynb #d3f8433a
+def _members(clip, classes, only, own, over): # `own`: classes of models; else as `compare_family`
+    "Methods by name, among them the one over which gains are given."
+    members = {name: FAMILY[name] for name in only or FAMILY}
+    for kind in own:
+        seeded = 'seed' in kind(clip, classes).get_params(deep=False)
+        members[kind.__name__] = Method(kind, seeded=seeded, relative=False)
+    return members if over in members else {over: FAMILY[over]} | members
+
 def compare_family(
     clip:FrozenCLIP, # encoder
     data:str|Path|None=None, # labelled pictures; None: the 36 bundled photos
     classes:ClassSet|list[str]|str|Path='voc2007', # names, a set, or a file of them
-    captions:str|Path|Sequence[str|Path]|None=None, # files to learn from; None: the bundled ones
+    captions:Sequence[str|Path]|None=None, # files to learn from; None: the bundled ones
     seeds:int=3, # runs to average for methods with a seed
     min_photos:int=1, # leave classes on fewer pictures out of mAP
     member:Sequence[type[Predictor]]=(), # your methods, to be compared
@@ -164,26 +175,20 @@ def compare_family(
     """Compare the family and your methods on labelled pictures, each over one baseline, on the same
     draws of the pictures. An interrupted run resumes."""
     known = as_classset(classes).spelled_naturally()
-    members = {name: FAMILY[name] for name in (FAMILY if only is None else only)}
-    for kind in member:
-        seeded = 'seed' in kind(clip, known).get_params(deep=False)
-        members[kind.__name__] = Method(kind, seeded=seeded, relative=False)
-    if over not in members: members = {over: FAMILY[over]} | members
-
+    members = _members(clip, known, only, member, over)
     name, photos = _labelled_pictures(data, known, pictures)
     photos = photos[draw(len(photos), limit)]
     photos = replace(photos, labels=photos.labels & (photos.labels.sum(0) >= min_photos))
-    places = [captions] if isinstance(captions, str | Path) else captions
-    sentences = chain.from_iterable(map(read_captions, places)) if places else bundled_captions()
-    source = ' + '.join(Path(place).name for place in places or ['COCO val2017'])
+    sentences = islice(gather_captions(captions or ['bundled']), limit)
+    source = ' + '.join(Path(place).name for place in captions or ['COCO val2017'])
     if limit: source += f', the first {limit:,}'
-    every = NounFilter(known).label(islice(sentences, limit), progress, keep_unnamed=True)
+    every = NounFilter(known).label(sentences, progress, keep_unnamed=True)
 
     study = Study(clip, Path(out).parent, progress=progress)
     frame = compare(family_cells(study, photos, every, members, seeds), photos, over)
     _keep_results(
         out, frame, clip=clip.name, weights=clip.fingerprint(), photos=name, n_photos=len(photos),
-        classes=str(classes) if isinstance(classes, str | Path) else known.name,
-        n_classes=int(photos.labels.any(0).sum()), captions=source, over=over,
+        classes=known.name, n_classes=int(photos.labels.any(0).sum()), captions=source, over=over,
         data=digest([data_digest(photos), data_digest(every)]), version=__version__)
     return frame
+

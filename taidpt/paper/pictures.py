@@ -7,7 +7,7 @@ __all__ = ['picture_side', 'augmented', 'cropped', 'AugmentedPictures', 'Scene',
 
 # %% ../../nbs/paper/pictures.ipynb #au-002
 import copy, math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from random import Random
@@ -101,11 +101,10 @@ def augmented(
     rng:Random, # draws
     size:int=448, # pixels a side of the result
     smallest:float=.5, # least share of the picture's area in a crop
-    cover:float=.4, # side of the covered square, as a share
 )->Image.Image: # size × size
     "A picture as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
     if rng.random() < .5: square = _random_crop(picture, size, smallest, rng)
-    else: square = _cut_out(picture, size, cover, rng)
+    else: square = _cut_out(picture, size, .4, rng)
     return _maybe_mirrored(_PublishedPolicy(rng)(square), rng)
 
 def cropped(
@@ -131,9 +130,9 @@ class AugmentedPictures(FeatureStore):
         self.clip, self.pictures, self.change = clip, list(pictures), change
         self.seed, self.pos_embed, self.epoch = seed, pos_embed, 0
         whole = torch.cat([f for f,_ in self.looks(self.pictures, progress)])
-        no_parts, no_offsets = whole[:0].numpy(), np.zeros(len(whole) + 1, np.int64)
+        no_offsets = torch.zeros(len(whole) + 1, dtype=torch.long)
         super().__init__(
-            whole.numpy(), no_parts, no_offsets, kind='pictures', weights=clip.fingerprint(),
+            whole, whole[:0], no_offsets, kind='pictures', weights=clip.fingerprint(),
             preparation=clip.preparation(), form=clip.form(pos_embed))
 
     def looks(self, pictures:list, progress:bool=False):
@@ -223,16 +222,21 @@ class Scene:
     def write(self,
         what:str, title:str, # as in `write_table`
         by:str, # 'shots' or 'share': the second part of a key
-        results:dict, published:Mapping, notes:Sequence[str]=(), # as in `write_table`
+        results:dict, notes:Sequence[str], # as in `write_table`
+        printed:str='', # name of the published numbers for them
     )->dict: # the results
         "Write a table by method and shots or share."
-        train, test = self.train, self.test
-        data = {'learned from': data_digest(train), 'scored': data_digest(test)}
+        train, test, published = self.train, self.test, {}
         told = f'{len(train):,} pictures to learn from; {by} 0: no picture.'
         if len(test.classes) <= 16: told = f'Classes: {", ".join(test.classes.names)}. {told}'
         notes = [*notes, *picture_notes(results.values(), test, train), told]
+        if printed and self.published:
+            published = PUBLISHED[printed]
+            notes.insert(0, 'Published: Guo et al., CVPR 2023.')
+        data = {'learned from': data_digest(train), 'scored': data_digest(test)}
         write_table(self.study, what, title, data, ['method', by], results, published, notes)
         return results
+
 
 # %% ../../nbs/paper/pictures.ipynb #079b8ed2
 def scene(
@@ -256,36 +260,28 @@ def scene(
     return Scene(m.study, m.prompts(m.study.seeds[0]), train, test, val, m.published)
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _few_shots(seen, what, title, shots, coop, weight, augment, notes=()): # as in `fig6`
-    "Write the results of CoOp and TaI-DPT; for Table 2, of zero-shot CLIP and Tip-Adapter, too."
-    study, classes, change, tip = seen.study, seen.test.classes, None, what == 'table2'
-    if study.whole if augment is None else augment:
-        change = partial(cropped, size=picture_side(study.clip))
-    tai = study.cell(f'{what}.TaI-DPT', seen.test, *seen.prompts)
-    if tip:
-        plain = ZeroShotCLIP(study.clip, classes, local=False)
-        zero = study.cell(f'{what}.zero-shot', seen.test, plain, source='no training')
-        scores = {('zero-shot CLIP', 0): [zero.both]}
-    else: scores = {('TaI', 0): [tai.alone]}
-    scores['TaI-DPT', 0] = [tai.both]
-    for k in shots:
-        settings = {'epochs': coop_epochs(k)} | (coop or {})
-        new = partial(CoOp, study.clip, classes, local=True, **settings)
-        cells = seen.runs(f'{what}.CoOp', k, new, change=change)
-        scores['CoOp', k] = [cell.alone for cell in cells]
-        scores['CoOp-DPT', k] = [cell.both for cell in cells]
-        for method, epochs in (('Tip-Adapter', 0), ('Tip-Adapter-F', 20)) if tip else ():
-            new = partial(TipAdapter, study.clip, classes, epochs=epochs)
-            adapted = seen.runs(f'{what}.{method}', k, new, search=True)
-            scores[method, k] = [cell.both for cell in adapted]
-        scores['CoOp-DPT + TaI-DPT', k] = [together(cell, tai, weight) for cell in cells]
-    how = 'as they are; its code crops and mirrors them in each epoch'
-    if change: how = 'that are cropped and mirrored anew in each epoch, as in its code'
-    notes = [*notes, f'CoOp learns from pictures {how}.',
-             f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
-    published = PUBLISHED['table2'] if tip and seen.published else {}
-    return seen.write(
-        what.partition('.')[0], title, 'shots', seen.measured(scores), published, notes)
+def _few_shots(seen, group, k, tai, coop, weight, adapters=None): # as in `fig6`; names -> epochs
+    "Scores of methods that learn from k pictures a class, and of CoOp-DPT with TaI-DPT, a cell."
+    clip, classes, change = seen.study.clip, seen.test.classes, None
+    if seen.study.whole: change = partial(cropped, size=picture_side(clip))
+    settings = {'epochs': coop_epochs(k)} | (coop or {})
+    new = partial(CoOp, clip, classes, local=True, **settings)
+    cells = seen.runs(f'{group}.CoOp', k, new, change=change)
+    scores = {
+        ('CoOp', k): [cell.alone for cell in cells],
+        ('CoOp-DPT', k): [cell.both for cell in cells]}
+    for method, epochs in (adapters or {}).items():
+        new = partial(TipAdapter, clip, classes, epochs=epochs)
+        adapted = seen.runs(f'{group}.{method}', k, new, search=True)
+        scores[method, k] = [cell.both for cell in adapted]
+    scores['CoOp-DPT + TaI-DPT', k] = [together(cell, tai, weight) for cell in cells]
+    return scores
+
+def _coop_notes(study, weight): # as in `fig6`
+    "How CoOp took pictures, and its weight."
+    how = 'in each epoch, as in its code' if study.whole else 'never, but in its code'
+    return [f"CoOp's pictures are cropped and mirrored {how}.",
+            f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
 
 def fig6(
     study:Study, # CLIP, folder, data, seeds
@@ -294,13 +290,16 @@ def fig6(
     coop:dict|None=None, # settings of `CoOp`; without epochs, `coop_epochs`
     pictures:Scene|None=None, # pictures in place of the data set's
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
-    augment:bool|None=None, # CoOp crops and mirrors pictures; None: on whole data sets
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
     shots = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2))
-    seen = pictures or scene(Material(study, name), max(shots))
-    title = f'Fig. 6, mAP over pictures a class, {name}'
-    return _few_shots(seen, f'fig6.{name}', title, shots, coop, weight, augment)
+    seen, group = pictures or scene(Material(study, name), max(shots)), f'fig6.{name}'
+    tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
+    scores = {('TaI', 0): [tai.alone], ('TaI-DPT', 0): [tai.both]}
+    for k in shots: scores |= _few_shots(seen, group, k, tai, coop, weight)
+    title, notes = f'Fig. 6, mAP over pictures a class, {name}', _coop_notes(study, weight)
+    return seen.write('fig6', title, 'shots', seen.measured(scores), notes)
+
 
 # %% ../../nbs/paper/pictures.ipynb #table2-010
 def table2(
@@ -309,19 +308,31 @@ def table2(
     coop:dict|None=None, # settings of `CoOp`; without epochs, `coop_epochs`
     pictures:Scene|None=None, # pictures in place of COCO's
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
-    augment:bool|None=None, # CoOp crops and mirrors pictures; None: on the whole of COCO
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or scene(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
+    plain = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
+    zero = study.cell('table2.zero-shot', seen.test, plain, source='no training')
+    tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
+    scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
+    adapters = {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}
+    for k in shots: scores |= _few_shots(seen, 'table2', k, tai, coop, weight, adapters)
     title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
-    notes = ['Each test picture counts once, also without any of the classes.']
-    if seen.published: notes.insert(0, (
-        'Published: Guo et al., CVPR 2023, Table 2, RN50; '
-        'which test pictures count there is not said.'))
-    return _few_shots(seen, 'table2', title, shots, coop, weight, augment, notes)
+    notes = ['Each test picture counts once, also without any of the classes.',
+             *_coop_notes(study, weight)]
+    return seen.write('table2', title, 'shots', seen.measured(scores), notes, 'table2')
+
 
 # %% ../../nbs/paper/pictures.ipynb #eca12afc
+def _dualcoop(study, name, clip, dual): # as in `table3`
+    "How DualCoOp is called, its settings, and how pictures change in each epoch."
+    if not study.whole or dual is not None: return 'DualCoOp', dual or {}, None
+    side = picture_side(clip)                               # with the authors' recipe
+    method = f'DualCoOp on {clip.name} at {side}'
+    if is_published_clip(clip, 'DualCoOp*'): method = 'DualCoOp*'
+    return method, DUALCOOP[name], partial(augmented, size=side, smallest=DUALCOOP_PART[name])
+
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
     name:str='voc2007', # data set
@@ -332,25 +343,19 @@ def table3(
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
 )->dict[tuple, Measured|list]: # by method and share (0: no picture)
     "Table 3: mAP of DualCoOp, alone and with TaI-DPT. Writes table3.md and table3.json."
-    shares = shares or (SHARES if study.whole else (.3, .9))
-    clip, starred = dual_clip or study.clip, study.whole and dual is None
-    seen = pictures or scene(Material(study, name, crowds=not starred), 2)
-    train, side = seen.train, picture_side(clip)
-    method, known, change, settings = 'DualCoOp', train.signed(), None, dual or {}
-    if starred:                                             # with the authors' recipe
-        method = f'DualCoOp on {clip.name} at {side}'
-        if is_published_clip(clip, 'DualCoOp*'): method = 'DualCoOp*'
-        known, settings = train.labels, DUALCOOP[name]
-        change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
-    group, ensemble = f'table3.{name}-{side}', f'{method} + TaI-DPT'
-
-    tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
+    shares, clip = shares or (SHARES if study.whole else (.3, .9)), dual_clip or study.clip
+    method, settings, change = _dualcoop(study, name, clip, dual)
+    seen = pictures or scene(Material(study, name, crowds=not change), 2)
+    test, train = seen.test, seen.train
+    known = train.labels if change else train.signed()
+    group, ensemble = f'table3.{name}-{picture_side(clip)}', f'{method} + TaI-DPT'
+    tai = study.cell(f'{group}.TaI-DPT', test, *seen.prompts)
     scores = {('TaI-DPT', 0): [tai.both]}
     for share in shares:
         cells = []
         for seed in study.seeds:
-            model = DualCoOp(clip, seen.test.classes, seed=seed, **settings)
-            labels = partial_labels(known, share, seed, per_label=starred)
+            model = DualCoOp(clip, test.classes, seed=seed, **settings)
+            labels = partial_labels(known, share, seed, per_label=bool(change))
             cells.append(seen.learned(f'{group}.{share}.seed{seed}', model, train, labels, change))
         scores[method, share] = [cell.both for cell in cells]
         scores[ensemble, share] = [together(cell, tai, weight) for cell in cells]
@@ -358,13 +363,10 @@ def table3(
     if set(SHARES) <= set(shares):
         for row in (method, ensemble):
             found[row, 'mean'] = np.mean([found[row, share].each for share in SHARES], 0).tolist()
-
-    published, notes = {}, [f'Weight of {method} in the ensemble: {weight:g}.']
-    if starred and method != 'DualCoOp*': notes.append(
+    notes, printed = [f'Weight of {method} in the ensemble: {weight:g}.'], ''
+    if method == 'DualCoOp*': printed = f'table3_{name}'
+    elif change: notes.append(
         f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
-    elif starred and seen.published:
-        published = PUBLISHED[f'table3_{name}']
-        notes.insert(
-            0, 'Published: Guo et al., CVPR 2023, Table 3, DualCoOp with RN101 at 448 × 448.')
     title = f'Table 3, mAP over the share of known labels, {name}'
-    return seen.write('table3', title, 'share', found, published, notes)
+    return seen.write('table3', title, 'share', found, notes, printed)
+

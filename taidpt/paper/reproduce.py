@@ -6,32 +6,29 @@
 __all__ = ['TABLES', 'reproduce']
 
 # %% ../../nbs/paper/reproduce.ipynb #reproduce-003
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..clip import FrozenCLIP, load_clip
 from .ablations import ablations
 from .pictures import fig6, table2, table3
-from .published import is_published_clip
 from .study import Study
 from .table1 import fig7, table1
 
 # %% ../../nbs/paper/reproduce.ipynb #reproduce-005
 TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table3': table3,
           'ablations': ablations}
-_SQUEEZED = {'image_size': 448, 'crop': False}  # how DualCoOp* takes pictures
 
-def _loaded(what:str, clips:Sequence, whole:bool)->list[FrozenCLIP]: # whole: on whole data sets
-    "CLIPs by their names; for Table 3 on whole data sets also that of DualCoOp."
+def _loaded(what:str, clips:Sequence)->list[FrozenCLIP]:
+    "CLIPs by their names; Table 3's second takes pictures as that of DualCoOp*."
     loaded = []
     for clip in clips:
-        squeezed = what == 'table3' and loaded and clip != 'embedded'
-        if isinstance(clip, str): clip = load_clip(clip, **(_SQUEEZED if squeezed else {}))
-        loaded.append(clip)
-    if what == 'table3' and whole and len(loaded) == 1 and is_published_clip(loaded[0]):
-        loaded.append(load_clip('RN101', 'openai', **_SQUEEZED))   # DualCoOp*'s, as published
+        how = {}
+        if what == 'table3' and loaded and clip != 'embedded':
+            how = {'image_size': 448, 'crop': False}
+        loaded.append(load_clip(clip, **how) if isinstance(clip, str) else clip)
     return loaded
+
 
 # %% ../../nbs/paper/reproduce.ipynb #16913e1f
 def reproduce(
@@ -46,18 +43,12 @@ def reproduce(
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
     "Measure a table or figure of the paper; what is finished in `out` is not measured again."
-    measure = TABLES[what]
     clips = [clip or 'embedded'] if clip is None or isinstance(clip, FrozenCLIP | str) else clip
-    if len(clips) > {'table3': 2, 'ablations': len(clips)}.get(what, 1): raise ValueError(
-        f'{what} takes one CLIP; ablations compare several, and table3 takes another for DualCoOp')
-    whole = data is not None and not limit and 'dual_clip' not in kwargs
-    first, *others = _loaded(what, clips, whole)
-    if others: kwargs |= {'dual_clip': others[0]} if what == 'table3' else {'clips': others}
+    first, *others = _loaded(what, clips)
+    if len(others) == 1 and what == 'table3': kwargs['dual_clip'] = others[0]
+    elif others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
-    measure(study, **kwargs)
-    written = study.folder/('fig7-steps' if kwargs.get('equal_steps') else what)
-    if what not in ('table1', 'table2'):        # of one data set: another leaves the copy alone
-        for ending in ('.md', '.json'):
-            copied = f'{written}-{kwargs.get("name", "voc2007")}{ending}'
-            shutil.copyfile(f'{written}{ending}', copied)
-    return Path(f'{written}.md').read_text(encoding='utf-8')
+    TABLES[what](study, **kwargs)
+    written = 'fig7-steps' if kwargs.get('equal_steps') else what
+    return (study.folder/f'{written}.md').read_text(encoding='utf-8')
+

@@ -7,7 +7,7 @@ __all__ = ['draw', 'published_pictures', 'Cell', 'files_digest', 'data_digest', 
            'figures', 'compare', 'together', 'markdown_table', 'figures_text', 'write_table']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, platform, shlex, sys, time, warnings
+import json, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -82,7 +82,7 @@ def _score(model, pictures, seen): # LabeledPictures; they, or features -> of ea
     columns = [model.classes.index(name) for name in pictures.classes.names]
     branches = model.predict_branches(seen, on_error='skip', progress=False)
     if isinstance(seen, FeatureStore):
-        read = ~np.isnan(seen.global_.reshape(len(seen), -1)[:, 0])
+        read = ~seen.global_.flatten(1)[:, 0].isnan()
         if any(scores[read].isnan().any() for scores in branches):
             raise ValueError(f'{type(model).__name__} gives NaN as scores of pictures')
     return [scores[:, columns] for scores in branches]
@@ -115,7 +115,6 @@ class Study:
     def __post_init__(self):
         self.folder = Path(self.folder)
         (self.folder/'features').mkdir(parents=True, exist_ok=True)
-        self.ids = self.caption_ids and read_caption_ids(self.caption_ids)
         self.whole = self.data is not None and not self.limit       # on whole data sets
 
     def features(self,
@@ -173,11 +172,6 @@ class Study:
         return Cell([held[branch] for branch in sorted(held)], seconds)
 
 # %% ../../nbs/paper/study.ipynb #b7fab06e
-def _fair_half(labels:Tensor)->Tensor: # N × C -> N, bool
-    "The half that leaves most classes on two pictures inside and on one outside."
-    def served(half): return int(((labels[half].sum(0) > 1) & labels[~half].any(0)).sum())
-    return max((draw(len(labels), len(labels)//2, seed) for seed in range(100)), key=served)
-
 def picture_notes(
     results:Iterable, # of a table
     test:LabeledPictures, # scored
@@ -210,7 +204,8 @@ class Material:
         "The raw sentences; `FileNotFoundError` says where to get them."
         if self.study.data is None: return bundled_captions()
         if self.name == 'nuswide': return read_narratives(self.study.data)
-        return read_coco_captions(self.study.data, ids=self.study.ids)
+        listed = self.study.caption_ids
+        return read_coco_captions(self.study.data, ids=listed and read_caption_ids(listed))
 
     @cached_property
     def train(self)->LabeledTexts:
@@ -224,7 +219,7 @@ class Material:
             captions = list(islice((text for text, columns in labelled if columns), limit))
         found = reader.label(captions, progress=self.study.progress)
         if self.run.per_class: found = cap_per_class(found, self.run.per_class)
-        return found[draw(len(found), None if self.study.ids else self.run.sentences)]
+        return found[draw(len(found), None if self.study.caption_ids else self.run.sentences)]
 
     @cached_property
     def test(self)->LabeledPictures: # scored
@@ -246,7 +241,9 @@ class Material:
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
         "The official split, or halves: most classes on two training and one test picture."
         if self.study.data is not None: return self.labelled(train=True), self.test
-        half = _fair_half(self.test.labels)
+        y = self.test.labels
+        def served(half): return int(((y[half].sum(0) > 1) & y[~half].any(0)).sum())
+        half = max((draw(len(y), len(y)//2, seed) for seed in range(100)), key=served)
         return self.test[half], self.test[~half]
 
     def prompts(self,
@@ -279,13 +276,11 @@ class Material:
 
     def notes(self, results:Iterable)->list[str]: # as in `write_table`
         "Notes for readers of a table on its captions and pictures."
-        study, run, notes = self.study, self.run, []
-        listed = len(self.test) + len(self.test.missing)
-        if study.whole and run.sentences and not study.ids: notes.append(
-            f'{len(self.train):,} captions, not the published {run.sentences:,} of --caption-ids.')
-        if study.whole and listed != run.pictures: notes.append(
-            f'{listed:,} test pictures, where the official list has {run.pictures:,}.')
-        return [f'{self.name}: {note}' for note in notes + picture_notes(results, self.test)]
+        study, run, notes = self.study, self.run, picture_notes(results, self.test)
+        if study.whole and run.sentences and not study.caption_ids: notes.insert(
+            0, f'{len(self.train):,} captions, not the published {run.sentences:,}.')
+        return [f'{self.name}: {note}' for note in notes]
+
 
 # %% ../../nbs/paper/study.ipynb #study-together
 def measured(
@@ -319,20 +314,17 @@ def figures(
     return frame
 
 def compare(
-    models:Mapping[str, 'Predictor|Sequence[Cell]'], # by name; or their scores, a cell a seed
-    photos:LabeledPictures, # to be measured on
+    models:Mapping[str, Sequence[Cell]], # by name; of each, a cell a seed
+    photos:LabeledPictures, # that they scored
     over:str|None=None, # the row over which gains are given
-)->'DataFrame': # a row a method, with seconds: to learn, or for a model, to score
+)->'DataFrame': # a row a method, with the seconds that it took to learn
     "mAP of methods and its interval, the paired gain over one of them and its interval."
     found, seconds = {}, []
     for name, cells in models.items():
-        if isinstance(cells, Predictor):
-            begin = time.perf_counter()
-            branches = _score(cells, photos, photos.pictures)
-            cells = [Cell(branches, time.perf_counter() - begin)]
         found[name,] = measured(photos, [cell.both for cell in cells])
         seconds.append(np.mean([cell.seconds for cell in cells]))
     return figures(found, over=over and (over,)).assign(seconds=seconds)
+
 
 # %% ../../nbs/paper/study.ipynb #cf23775b
 def together(
@@ -378,7 +370,7 @@ def figures_text(
     return markdown_table(list(text), zip(*text.values()), words)
 
 # %% ../../nbs/paper/study.ipynb #2fcbe51d
-def _for_citation(study:Study, data:Mapping[str, str])->dict:
+def _for_citation(study, data): # as in `write_table`
     "All facts that a citation of a number needs."
     clip = study.clip
     versions = {name: version(name) for name in ('torch', 'open_clip_torch')}
@@ -390,8 +382,18 @@ def _for_citation(study:Study, data:Mapping[str, str])->dict:
         'limit': study.limit,
         'date': time.strftime('%Y-%m-%d'),
         'versions': versions | {'taidpt': __version__},
-        'machine': f'{platform.platform()}, Python {platform.python_version()}, {clip.device}',
         'command': shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
+
+def _title(study, title): # of the table
+    "The title, with what was measured on what."
+    clip = study.clip.name or 'a CLIP'
+    measured_on = ['the embedded CLIP' if clip == 'embedded' else clip]
+    if study.data is None:
+        title += ' in miniature, no reproduction'
+        photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
+        measured_on += ['bundled captions', photos]
+    if study.limit: measured_on.append(f'{study.limit} sentences and pictures at most')
+    return f'{title}: {", ".join(measured_on)}'
 
 def write_table(
     study:Study,
@@ -404,14 +406,7 @@ def write_table(
     notes:Sequence[str]=(), # for the reader
 )->None:
     "Write a table as Markdown and, with all facts for a citation, as JSON."
-    frame, clip = figures(results, head, published), study.clip.name or 'a CLIP'
-    measured_on = ['the embedded CLIP' if clip == 'embedded' else clip]
-    if study.data is None:
-        title += ' in miniature, no reproduction'
-        photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
-        measured_on += ['bundled captions', photos]
-    if study.limit: measured_on.append(f'{study.limit} sentences and pictures at most')
-    title = f'{title}: {", ".join(measured_on)}'
+    frame, title = figures(results, head, published), _title(study, title)
     notes = [*notes, "The noun filter's published rules label the sentences."]
     facts = {'title': title, 'about': _for_citation(study, data),
              'rows': json.loads(frame.to_json(orient='records')), 'notes': notes}
