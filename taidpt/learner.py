@@ -32,7 +32,7 @@ from .prompts import PromptLearner, begin_at, word_vectors
 from .scores import branch_scores, global_scores
 from .tags import Thresholds, sigmoid_thresholds
 from .text.captions import read_captions
-from .texts import LabeledTexts, template_sentences, warn_of_rare_classes
+from .texts import LabeledTexts, template_sentences
 from .training import Recipe, learn, resolve
 
 # %% ../nbs/13_taidpt.ipynb #09-sent-1
@@ -244,7 +244,6 @@ class TaIDPT(PromptModel):
         "Learn the prompts; score pictures after each epoch, or call a function after each step."
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
-        warn_of_rare_classes(train)
         frequency = name_frequency(train)
         if self.templates: train = train + template_sentences(self.classes)
         recipe = self.recipe_for(len(train))
