@@ -24,7 +24,8 @@ from ..baselines.concepts import ready_to_tag
 from ..datasets.labelled import LabeledPictures, read_labels
 from ..encoders.pictures import model_view
 from ..files import progress_bar, shown, write_whole
-from ..metrics import Measured, average_precision, precision_recall_f1, tags_of
+from ..metrics import (
+    Interval, Measured, average_precision, precision_recall_f1, tags_of)
 from ..paper.study import Cell, compare
 from ..predict import Predictor, check_label_classes
 from ..tags import (
@@ -94,17 +95,14 @@ class Evaluation:
         from pandas import DataFrame
         labels, names = self.pictures.labels, self.pictures.classes.natural
         measured = {name: Measured(labels, s, names) for name, s in self.scores.items()}
-        table = DataFrame({'pictures': measured[self.name].counts}, names)
-        table = table[table.pictures > 0].rename_axis('class')
-        for name, m in measured.items():
-            ap = m.ap()
-            table[name] = [ap[label].value for label in table.index]
-        f1 = DataFrame(self._f1(self.name), names).loc[table.index]
-        limits = DataFrame({'threshold': self.model.rule().limits}, names)
-        return table.assign(
-            low=[ap[label].low for label in table.index],
-            high=[ap[label].high for label in table.index],
-            threshold=limits.threshold, precision=f1.precision, recall=f1.recall)
+        ap = {name: DataFrame(m.ap(), Interval._fields).T for name, m in measured.items()}
+        ours, counts = ap[self.name], measured[self.name].counts
+        limits = self.model.rule().limits
+        more = DataFrame(self._f1(self.name) | {'pictures': counts, 'threshold': limits}, names)
+        columns = {'pictures': more.pictures} | {name: one.value for name, one in ap.items()}
+        columns |= {'low': ours.low, 'high': ours.high}
+        columns |= {name: more[name] for name in ('threshold', 'precision', 'recall')}
+        return DataFrame(columns, ours.index).rename_axis('class')
 
     def __repr__(self)->str:
         classes, labels = self.to_frame(), self.pictures.labels
@@ -134,14 +132,6 @@ class Evaluation:
                      progress=progress)
 
 # %% ../../nbs/apps/report.ipynb #evaluation-do-1
-def _as_named(model:Predictor|Sequence|Mapping)->dict[str, Predictor]:
-    "Models by name. `ValueError` for two of one name."
-    models = [model] if hasattr(model, 'predict') else model
-    named = dict(models) if isinstance(models, Mapping) else {m.title: m for m in models}
-    if len(named) < len(models) or {*named} & {*UNTRAINED}: raise ValueError(
-        f'{", ".join(named)}: give each model a name of its own, in a dict')
-    return named
-
 def _scored(
     named:dict[str, Predictor],
     pictures:LabeledPictures, # N pictures, C classes
@@ -158,7 +148,7 @@ def _scored(
     return Evaluation(pictures, models, scores, over)
 
 def evaluate_model(
-    model:Predictor|Sequence[Predictor]|Mapping[str, Predictor], # one, or several; or a tagger
+    model:Predictor|Mapping[str, Predictor], # one, or several by name; or a tagger
     labels:LabeledPictures|str|Path, # N pictures with labels; or a table, as in `read_labels`
     folder:str|Path|None=None, # of the pictures of a table; None: beside it
     calibrate:bool=False, # fit the last model's thresholds to these pictures; `save` keeps them
@@ -168,9 +158,12 @@ def evaluate_model(
     by_names:bool=True, # measure `tag --classes`, too
 )->Evaluation: # of zero-shot CLIP, zero-shot CLIP with DPT, and these models
     "Measure models beside what needs no training. `ValueError` for models with other classes."
-    named, pictures = _as_named(model), labels
+    named = dict(model) if isinstance(model, Mapping) else {model.title: model}
+    if {*named} & {*UNTRAINED}: raise ValueError(
+        f'{", ".join(named)}: give each model a name of its own, in a dict')
     name, last = list(named.items())[-1]
-    if not isinstance(labels, LabeledPictures): pictures = read_labels(labels, last.classes, folder)
+    if isinstance(labels, LabeledPictures): pictures = labels
+    else: pictures = read_labels(labels, last.classes, folder)
     for one in named.values():
         check_label_classes(pictures, one.classes, pictures.table or 'the table')
     if not isinstance(last, Predictor):
@@ -178,9 +171,9 @@ def evaluate_model(
             f'{name} is a tagger, which is measured alone: take the model that it was made of')
         return Evaluation(pictures, named, {name: last.predict(pictures.pictures, on_error)})
     found = _scored(named, pictures, on_error, progress, over, by_names)
-    data, default = pictures_digest(pictures.pictures), last.default_rule().limits
+    data = pictures_digest(pictures.pictures)
     if calibrate: last.thresholds = calibrate_scores(
-        pictures.labels, found.scores[name], last.classes.names, default,
+        pictures.labels, found.scores[name], last.classes.names, last.default_rule().limits,
         Path(pictures.table).name, data)
     fitted = [n for n, m in named.items() if m.thresholds and data and m.thresholds.data == data]
     return replace(found, fitted=fitted)
