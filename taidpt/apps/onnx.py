@@ -109,7 +109,7 @@ class Tagger:
         scores = np.full((len(pictures), len(self.classes)), np.nan, np.float32)
         for place, picture in enumerate(pictures):
             try: scores[place] = self._scores(picture)
-            except (OSError, ValueError, SyntaxError) as e:
+            except (OSError, ValueError, SyntaxError, ZeroDivisionError) as e:
                 report_unread(what_is_wrong(picture, place, e), on_error)
         return scores
 
