@@ -99,7 +99,7 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
     torn = tmp_path/'torn.png'
     torn.write_bytes(picture('PNG')[:60])
     odd = [
-        None, 7, {}, b'', b'%!PS', torn, tmp_path/'none.jpg', tmp_path, np.zeros((5, 5)),
+        None, 7, {}, b'', b'%!PS', torn, tmp_path/'none.jpg', tmp_path,
         np.zeros((0, 4, 3), np.uint8), np.zeros((2, 2, 3)), np.array(None)]
     if find_spec('torch'):
         import torch
