@@ -69,7 +69,7 @@ def test_the_same_labels(here):
     def label(out, **how):
         return label_files(VOC2007, here/'captions', here/out, progress=False, **how)
 
-    with pytest.raises(ValueError, match='1 of 3 files.*2.jsonl'): label('labels-ray', ray=True)
+    with pytest.raises(ValueError, match='1 of 3 files.*2.jsonl'): label('labels-ray', ray='auto')
     assert set(rows_by_file(here/'labels-ray')) == {'0.parquet.parquet', '1.jsonl.parquet'}
 
     # the next run does what is left, here what has been repaired, with Ray or without
@@ -77,7 +77,7 @@ def test_the_same_labels(here):
     broken.write_text(broken.read_text().replace(f'{BROKEN}\n', ''))
     [task] = label('labels-ray')
     assert (task['name'], task['read']) == ('2.jsonl', 300)
-    assert label('labels-ray', ray=True) == []
+    assert label('labels-ray', ray='auto') == []
     label('labels')
     assert rows_by_file(here/'labels') == rows_by_file(here/'labels-ray')
 
@@ -88,7 +88,7 @@ def test_the_same_scores(here):
         pictures = here/'pictures'
         return score_files(prompts, pictures, here/out, progress=False, on_error='skip', **how)
 
-    whole, half = score('scores-ray', ray=True)
+    whole, half = score('scores-ray', ray='auto')
     assert whole['kept'] == 2
     assert (half['read'], half['kept']) == (2, 1)
 

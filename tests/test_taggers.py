@@ -45,7 +45,7 @@ def with_words(**words) -> bytes:
 
 WORDS = {
     'classes': [None, [], ['cat'], ['cat', 'dog', 'axolotl']],
-    'thresholds': [None, math.nan, [math.inf, 0], [.1], [[.1, .2]], ['a', 'b']],
+    'thresholds': [None, math.nan, [math.inf, 0], [.1, .2, .3], [[.1, .2]], ['a', 'b']],
     'calibration': [7, ['cat'], {'values': [1, 2]}],
     'pixels': [None, {}, {'size': [8, 8]}],
 }
@@ -99,7 +99,7 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
     torn = tmp_path/'torn.png'
     torn.write_bytes(picture('PNG')[:60])
     odd = [
-        None, 7, {}, b'', b'%!PS', torn, tmp_path/'none.jpg', tmp_path, np.zeros((5, 5)),
+        None, 7, {}, b'', b'%!PS', torn, tmp_path/'none.jpg', tmp_path,
         np.zeros((0, 4, 3), np.uint8), np.zeros((2, 2, 3)), np.array(None)]
     if find_spec('torch'):
         import torch
@@ -158,4 +158,4 @@ def test_a_tagger_without_pytorch(file, bare, tmp_path):
     done = taidpt('-q', 'train', '--classes', 'cat,dog', '--out', 'x.safetensors')
     assert done.returncode == 1
     [line] = done.stdout.splitlines()
-    assert "No module named 'torch'" in line
+    assert 'No module named' in line

@@ -26,24 +26,17 @@ from ..predict import Predictor
 from ..text.captions import read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-007
-def _list_files(
-    source:str|Path, # a folder, a pattern or a file
-    out:str|Path, # folder of the results
+def _files_in(
+    source:str|Path, # a folder
     *endings:str, # of the files that are wanted
 )->dict[str, str]: # name -> path or URL, sorted
-    "Files in a folder and below, or of a pattern, or the file itself."
+    "Files in a folder and below. `FileNotFoundError` if there is none."
     fs, root = url_to_fs(str(source))
-    results = url_to_fs(str(out))[1]
-    found = fs.find(root) if fs.isdir(root) else fs.glob(root)
-    if not fs.isdir(root): root = posixpath.dirname(root.partition('*')[0])
-    listed = {}
-    for file in sorted(found):
-        name = posixpath.relpath(file, root)
-        skipped = '/.' in f'/{name}' or file.startswith(f'{results}/')
-        if skipped or not file.lower().endswith(endings): continue
-        listed[name] = fs.unstrip_protocol(file) if '://' in str(source) else file
-    if not listed: raise FileNotFoundError(f'{source}: there is no file {", ".join(endings)}')
-    return listed
+    files = [file for file in sorted(fs.find(root)) if file.lower().endswith(endings)]
+    if not files: raise FileNotFoundError(f'{source}: there is no file {", ".join(endings)}')
+    names = [posixpath.relpath(file, root) for file in files]
+    if '://' in str(source): files = map(fs.unstrip_protocol, files)
+    return dict(zip(names, files))
 
 # %% ../../nbs/apps/cluster.ipynb #cl-012
 def _labelled(
@@ -55,27 +48,24 @@ def _labelled(
     with tempfile.TemporaryDirectory() as folder:
         path, table = files[0], f'{folder}/labels.parquet'
         if '://' in path:
-            path = f'{folder}/{posixpath.basename(path)}'
-            fsspec.filesystem(files[0].partition('://')[0]).get_file(files[0], path)
+            fs, remote = url_to_fs(path)
+            path = f'{folder}/{posixpath.basename(remote)}'
+            fs.get_file(remote, path)
         found = noun_filter.label(read_captions(path, column), progress=False)
         found.save(table)
         return len(found) + found.dropped, len(found), pq.read_table(table)
 
-def _pictures_in(file:str, column:str)->tuple[list[str], list[bytes]]: # names, contents
-    "Pictures in the rows of a parquet file; `TypeError` for text in place of bytes."
-    with fsspec.open(file) as opened: cells = pq.read_table(opened)[column].to_pylist()
-    cells = [cell if isinstance(cell, dict) else {'bytes': cell} for cell in cells]
-    names = [cell.get('path') or f'row {i}' for i, cell in enumerate(cells, 1)]
-    return names, [b''.join([cell['bytes'] or b'']) for cell in cells]
-
 def _scored(
     model:Predictor,
     files:list[str], # pictures, or one parquet file of them
-    on_error:str, column:str, # as in `score_files`
+    on_error:str, # as in `score_files`
 )->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
-    "Score pictures."
+    "Score pictures. `TypeError` for text in place of bytes."
     names, pictures = files, files
-    if files[0].lower().endswith('.parquet'): names, pictures = _pictures_in(files[0], column)
+    if files[0].lower().endswith('.parquet'):
+        with fsspec.open(files[0]) as opened: cells = pq.read_table(opened)['image'].to_pylist()
+        names = [cell['path'] for cell in cells]
+        pictures = [b''.join([cell['bytes']]) for cell in cells]
     scores = model.predict(pictures, on_error=on_error, progress=False)
     rows = [None if row.isnan().any() else row.tolist() for row in scores]
     table = pa.table({'picture': names, 'scores': pa.array(rows, pa.list_(pa.float32()))})
@@ -93,96 +83,90 @@ class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
     def __init__(self, make:Callable, work:Callable): self.tool, self.work = make(), work
 
-    def __call__(self, task:dict)->dict: # name, out, read, kept and error
+    def __call__(self, task:dict)->dict: # name, read, kept and error
         "Write one result."
-        done = {'name': task['name'], 'out': task['out'], 'read': 0, 'kept': 0, 'error': ''}
         try:
-            done['read'], done['kept'], table = self.work(self.tool, list(task['files']))
+            read, kept, table = self.work(self.tool, list(task['files']))
             about = table.schema.metadata | {b'taidpt.made_from': task['made_from']}
             fs, path = url_to_fs(task['out'])
             fs.makedirs(posixpath.dirname(path), exist_ok=True)
             with fs.transaction, fs.open(path, 'wb') as f:
                 pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
+            error = ''
         except Exception as e:  # noqa: BLE001
-            done['error'] = f'{task["name"]}: {e}'
-        return done
+            read, kept, error = 0, 0, f'{task["name"]}: {e}'
+        return {'name': task['name'], 'read': read, 'kept': kept, 'error': error}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
-def _on_ray(worker:tuple, tasks:list[dict], address:bool|str)->Iterator[dict]: # results
+def _on_ray(worker:tuple, tasks:list[dict], address:str)->Iterator[dict]: # results
     "Do tasks in the processes of a Ray cluster, each with its own worker."
     import ray, ray.data                                # here, as few use it
-    if not ray.is_initialized():
-        ray.init(None if address is True else address, log_to_driver=False)
+    ray.init(address, ignore_reinit_error=True, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
     gpus = int(worker[0].func is _model and 'GPU' in ray.cluster_resources())
-    places = ray.data.ActorPoolStrategy(min_size=1, max_size=len(tasks))
-    rows = ray.data.from_items(tasks, override_num_blocks=len(tasks))
-    yield from rows.map(_Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
-                        compute=places).iter_rows()
+    return ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
+        _Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
+        concurrency=(1, len(tasks))).iter_rows()
 
 def _do(
     files:dict[str, list[str]], # name -> files
     out:str|Path, # folder of the results
     about:str, # settings
     worker:tuple[Callable, Callable], # what makes a tool, and what to do with it
-    ray:bool|str, progress:bool, # as in `label_files`
+    ray:str|None, progress:bool, # as in `label_files`
 )->list[dict]: # tasks done, by name
     "Make missing or outdated results; `ValueError` names broken files."
     tasks = []
     for name, paths in files.items():
         fs, _ = url_to_fs(paths[0])
         made_from = digest([about, *map(fs.ukey, paths)])       # size and time of change
-        result = f'{str(out).rstrip("/")}/{name.replace("/", "%2F")}.parquet'
+        result = f'{out}/{name}.parquet'
         if _made_from(result) == made_from.encode(): continue
         tasks.append({'name': name, 'files': paths, 'made_from': made_from, 'out': result})
     if not tasks: return []
     results = _on_ray(worker, tasks, ray) if ray else map(_Worker(*worker), tasks)
     bar = progress_bar(results, 'files', progress, total=len(tasks))
     done = sorted(bar, key=lambda task: task['name'])
-    broken = [error for task in done if (error := task.pop('error'))]
+    broken = [task['error'] for task in done if task['error']]
     if broken: raise ValueError(f'{len(broken)} of {len(files)} files are broken, the others are '
-                                f'done: {"; ".join(broken[:5])}')
+                                f'done: {"; ".join(broken)}')
     return done
 
 def label_files(
     classes:ClassSet|list|str|Path, # the classes to look for
-    source:str|Path, # files of captions: a folder, a file or a pattern; a path or a URL
-    out:str|Path, # folder for the labelled sentences, a parquet file for each file; a path or a URL
+    source:str|Path, # a folder with files of captions; a path or a URL
+    out:str|Path, # another folder, for a parquet file of labelled sentences for each file
     column:str|None=None, # column or field with the captions, as in `read_captions`
     rules:str='careful', # or 'published', as in `NounFilter`
-    ray:bool|str=False, # True: a Ray here, or the one we are part of; or a cluster's address
+    ray:str|None=None, # a cluster's address; 'auto': the one we are part of; 'local': a new one
     progress:bool=True, # a bar
-)->list[dict]: # tasks done: name, out, captions read and kept
+)->list[dict]: # tasks done: name, captions read and kept
     "Label captions file by file, skipping current results. `ValueError` names broken files."
     classes = as_classset(classes)
     endings = '.parquet', '.json', '.jsonl', '.txt', '.tsv', '.csv', '.gz'
-    files = {name: [file] for name, file in _list_files(source, out, *endings).items()}
+    files = {name: [file] for name, file in _files_in(source, *endings).items()}
     about = json.dumps([classes.to_dict(), column, rules], sort_keys=True)
     worker = partial(NounFilter, classes, rules=rules), partial(_labelled, column=column)
     return _do(files, out, about, worker, ray, progress)
 
-def _model(prompts:str, clip:dict|None, trust:bool)->Predictor: # as in `score_files`
+def _model(prompts:str, clip:dict|None)->Predictor: # as in `score_files`
     "The model of a file, with a CLIP of its own."
-    return load_model(prompts, clip and load_clip(**clip), trust)
+    return load_model(prompts, clip and load_clip(**clip))
 
 def score_files(
     prompts:str|Path, # file of `save`, with prompts or class vectors
     source:str|Path, # a folder of pictures or of parquet files with pictures; a path or a URL
-    out:str|Path, # folder for the scores; a path or a URL
+    out:str|Path, # another folder, for the scores
     on_error:str='raise', # or 'skip': null in place of the scores of a broken picture
-    size:int=1000, # pictures of a folder per file of scores
     clip:dict|None=None, # settings for `load_clip`: {'draft': False}; None: the file's CLIP
-    trust:bool=False, # as in `TaIDPT.load`
-    ray:bool|str=False, # as in `label_files`; with GPUs, each process has one
+    ray:str|None=None, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
-    column:str='image', # of parquet files, with the pictures
-)->list[dict]: # tasks done: name, out, pictures read and scored
-    "Score pictures file by file, skipping current results. `ValueError` names broken files."
-    files = _list_files(source, out, '.parquet', *PICTURE_ENDINGS)
-    tables = {name: [file] for name, file in files.items() if name.lower().endswith('.parquet')}
-    files = list(files.values())
-    parts = {f'pictures-{i // size:06d}': files[i:i + size] for i in range(0, len(files), size)}
-    make = partial(_model, str(Path(prompts).absolute()), clip, trust)
-    about = digest([Path(prompts).read_bytes(), make().clip.fingerprint(), json.dumps(clip)])
-    worker = make, partial(_scored, on_error=on_error, column=column)
-    return _do(tables or parts, out, about, worker, ray, progress)
+)->list[dict]: # tasks done: name, pictures read and scored
+    "Score tables, or 1,000 pictures at a time. `ValueError` names broken files."
+    files = _files_in(source, '.parquet', *PICTURE_ENDINGS)
+    parts = {name: [file] for name, file in files.items() if name.lower().endswith('.parquet')}
+    pictures = [] if parts else list(files.values())
+    for i in range(0, len(pictures), 1000): parts[f'pictures-{i:06d}'] = pictures[i:i + 1000]
+    make = partial(_model, str(Path(prompts).absolute()), clip)
+    about = digest([Path(prompts).read_bytes(), json.dumps(clip)])
+    return _do(parts, out, about, (make, partial(_scored, on_error=on_error)), ray, progress)

@@ -63,18 +63,26 @@ def _read(model:Predictor, item:Image.Image|str)->tuple: # u: 1 × D; U: 1 × J 
     f, F = next(picture_batches(model.clip, [item], model.pos_embed, progress=False))
     return f, F.flatten(1, 2), F.shape[1:3]
 
-def look_at(
+def _with_classes(
     model:Predictor,
     added:Sequence[str], # names of more classes; those that the model cannot take are left out
+)->tuple[Predictor, list[str]]: # with names of all classes
+    "The model with more classes."
+    model, names = model.prepared(), list(model.classes.natural)
+    for name in added:
+        if name in names: continue
+        try: model = with_class(model, name)
+        except ValueError: continue
+        names.append(name)
+    return model, names
+
+def look_at(
+    model:Predictor,
+    added:Sequence[str], # names of more classes
     item:Image.Image|str, # a picture or a sentence
 )->tuple[list[tuple], list[float]]: # name, score, threshold or None, map: h × w; ends of an axis
     "What a model finds, the class highest above its threshold first, and the usual scores."
-    rule, more, names = model.rule(), model.prepared(), list(model.classes.natural)
-    for name in added:
-        if name in names: continue
-        try: more = with_class(more, name)
-        except ValueError: continue
-        names.append(name)
+    rule, (more, names) = model.rule(), _with_classes(model, added)
     usual = more.reference_scores()
     new = reference_thresholds(usual)[len(model.classes):]
     rule = rule._replace(limits=np.append(rule.limits, new))
@@ -148,13 +156,17 @@ class Explorer(ipywidgets.VBox):
         super().__init__([controls, self.look, self.message])
         controls.add_class('controls')
         self.add_class('taidpt-app')
-        for widget, act in ((self.prompts, lambda _: self._score()), (self.sentence, self.read),
-                            (self.name, self.add)):
-            widget.observe(lambda c, act=act: c.new and self._asked(act, c.new), 'value')
-        self.look.on_msg(self._received)
+        self._listen()
         files = [file for file, *_ in self._strip]
         parked = [file for file in files if file.name == '000000011149.jpg']
         if files: self.show((parked or files)[0])
+
+    def _listen(self):
+        "Act on what is chosen, typed and uploaded."
+        self.prompts.observe(lambda _: self._asked(self._score), 'value')
+        for text, act in ((self.sentence, self.read), (self.name, self.add)):
+            text.observe(lambda c, act=act: c.new and self._asked(act, c.new), 'value')
+        self.look.on_msg(self._received)
 
     def _received(self, widget, asked:dict, data:list):
         "Show the picture that was uploaded or chosen."

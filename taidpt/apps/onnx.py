@@ -9,7 +9,6 @@ __all__ = ['Tagger', 'export_tagger']
 import io, json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,8 +72,7 @@ class Tagger:
         threads:int|None=None, # None: one for each core
     ):
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for other files."
-        if find_spec('onnxruntime') is None:
-            raise ImportError('onnxruntime is not installed: pip install onnxruntime')
+        import onnxruntime  # noqa: F401                    # here, so that its absence has a name
         self.path = Path(path)
         content = self.path.read_bytes()
         try:
@@ -111,7 +109,7 @@ class Tagger:
         scores = np.full((len(pictures), len(self.classes)), np.nan, np.float32)
         for place, picture in enumerate(pictures):
             try: scores[place] = self._scores(picture)
-            except (OSError, ValueError, SyntaxError) as e:
+            except (OSError, ValueError, SyntaxError, ZeroDivisionError) as e:
                 report_unread(what_is_wrong(picture, place, e), on_error)
         return scores
 
@@ -120,8 +118,6 @@ class Tagger:
         probability:float|None=None, # instead: lowest probability of a present class
     )->Rule:
         "What is tagged. `ValueError` for a probability if the model was not calibrated."
-        if threshold is not None and probability is not None:
-            raise ValueError('give a threshold or a probability, not both')
         if threshold is not None: return Rule(as_thresholds(threshold, len(self.classes)))
         if probability is not None: return Rule(self.curves().at(probability))
         return Rule(self.thresholds, self.relative)
@@ -233,12 +229,10 @@ def export_tagger(
     path:str|Path, # the .onnx file to write
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`, PyTorch's errors."
-    if not (find_spec('onnx') and find_spec('onnxruntime')):    # a tagger does without onnx
-        raise ImportError('A tagger is written with onnx: pip install onnx onnxruntime')
     if model.from_pixels or not model.independent: raise ValueError(
         f'a tagger computes features once, and normalises no scores: this {type(model).__name__} '
         'cannot be exported, but the models in it can')
-    import onnx
+    import onnx                                         # here, as a tagger does without
     module = _scores_module(model)
     graph = onnx.load_from_string(_traced(module))
     onnx.helper.set_model_props(graph, {'taidpt': json.dumps(_about(model, module.tower.size))})
