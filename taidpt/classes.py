@@ -22,7 +22,8 @@ _Loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)         # the former is 
 
 class UnknownClass(KeyError):
     "A name outside the class set; the message names the nearest class."
-    def __str__(self)->str: return self.args[0]         # a `KeyError` would put it in quotes
+    def __str__(self)->str:
+        return self.args[0]         # a `KeyError` would put it in quotes
 
 # %% ../nbs/01_classes.ipynb #6ea9f587
 #| code-fold: true
@@ -43,23 +44,28 @@ class ClassSet:
         self._columns = {}              # squeezed name or natural spelling -> column
         for i,spellings in enumerate(zip(self.names, self.natural)):
             for form in map(squeeze, spellings):
-                if self._columns.setdefault(form, i) != i: raise ValueError(
+                if self._columns.setdefault(form, i) != i:
+                    raise ValueError(
                     f'{spellings[0]!r} is there twice in {name}, perhaps in another spelling')
             phrases = text_list(synonyms.get(spellings[0]) or [])
             self.synonyms[spellings[0]] = list(dict.fromkeys([*spellings, *phrases]))
         for n in (*natural, *synonyms):
-            if n not in self.synonyms: raise self._unknown(n)
+            if n not in self.synonyms:
+                raise self._unknown(n)
 
     def __len__(self)->int: return len(self.names)
-    def __iter__(self)->Iterator[str]: return iter(self.names)
-    def __contains__(self, name:str)->bool: return squeeze(name) in self._columns
+    def __iter__(self)->Iterator[str]:
+        return iter(self.names)
+    def __contains__(self, name:str)->bool:
+        return squeeze(name) in self._columns
 
     def __eq__(self, other)->bool:
         return isinstance(other, ClassSet) and vars(self) == vars(other)
 
     def __repr__(self)->str:
         shown = self.natural
-        if len(self) > 6: shown = [*shown[:3], '…', *shown[-2:]]
+        if len(self) > 6:
+            shown = [*shown[:3], '…', *shown[-2:]]
         return f"ClassSet({self.name!r}, {len(self)} classes: {', '.join(shown)})"
 
     def _unknown(self, name:str)->UnknownClass:
@@ -71,7 +77,8 @@ class ClassSet:
     def columns(self, name:str)->list[int]: # name, natural spelling or synonym -> maybe none
         "The columns of all classes that a name may mean."
         form = squeeze(name)
-        if form in self._columns: return [self._columns[form]]
+        if form in self._columns:
+            return [self._columns[form]]
         return [i for i,phrases in enumerate(self.synonyms.values())
                 if form in map(squeeze, phrases)]
 
@@ -105,7 +112,8 @@ class ClassSet:
         with reading(path):
             content = yaml.load(Path(path).read_bytes(), _Loader)
             about = {'name': Path(path).stem, 'classes': content}
-            if isinstance(content, dict) and 'classes' in content: about |= content
+            if isinstance(content, dict) and 'classes' in content:
+                about |= content
             names = about['classes']
             synonyms = names if isinstance(names, dict) else None
             return cls(about['name'], list(names), synonyms, about.get('natural'))
@@ -117,7 +125,8 @@ class ClassSet:
         if spelled: about['natural'] = spelled
         text = yaml.safe_dump(
             about, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-        with write_whole(path) as part: part.write_text(text, encoding='utf-8')
+        with write_whole(path) as part:
+            part.write_text(text, encoding='utf-8')
 
 # %% ../nbs/01_classes.ipynb #44c660bf
 VOC2007 = ClassSet.from_file(DATA/'classes'/'voc2007.yaml')
@@ -134,7 +143,8 @@ def published_classes(
     published = published_names()[official.name]            # name -> the paper's words
     names = list(published)
     synonyms = published
-    if not paper: synonyms = dict(zip(names, official.synonyms.values()))
+    if not paper:
+        synonyms = dict(zip(names, official.synonyms.values()))
     natural = dict(zip(names, official.natural))
     return ClassSet(official.name, names, synonyms, natural)
 

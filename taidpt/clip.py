@@ -78,7 +78,8 @@ class FrozenCLIP:
         self._fingerprint = self._references = None             # kept, when first needed
 
     @property
-    def device(self) -> torch.device: return self.model.logit_scale.device # where the weights are
+    def device(self) -> torch.device:
+        return self.model.logit_scale.device # where the weights are
 
     @property
     def dtype(self) -> torch.dtype: # of the text tower
@@ -87,7 +88,8 @@ class FrozenCLIP:
 
     @property
     def precision(self) -> str: # of pictures, such as 'float32' or 'openvino float16'
-        if self.tower: return f'openvino {self.tower.precision}'
+        if self.tower:
+            return f'openvino {self.tower.precision}'
         return str(self.dtype).removeprefix('torch.')
 
     @property
@@ -116,7 +118,8 @@ class FrozenCLIP:
         eot = to_device(self.eot_positions(tokens), self.device)
         tokens = to_device(tokens, self.device)
         mask = torch.arange(J, device=self.device) <= eot[:, None]
-        if not self.causal: return *any_text_features(self.model, tokens, self.special), mask
+        if not self.causal:
+            return *any_text_features(self.model, tokens, self.special), mask
         words = self.text.token_embedding(tokens).to(self.dtype)
         positions = self.text.positional_embedding[:J].to(self.dtype)
         H = project(self.text, run_causal(self.text, words + positions))
@@ -179,11 +182,13 @@ class FrozenCLIP:
         classnames:Sequence[str], # C names
     ) -> Tensor: # C × D, not normalised
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
-        if context.ndim == 2: return self.encode_shared_prompts(context[None], classnames)[0]
+        if context.ndim == 2:
+            return self.encode_shared_prompts(context[None], classnames)[0]
         if len(classnames) > _AT_A_TIME:
             return _recomputed(self.encode_prompts, context.split(_AT_A_TIME), classnames, 0)
         rows = self.prompt_rows(classnames, context.shape[1])
-        if not self.causal: return encode_any_prompts(self.model, self.special, context, rows.ids)
+        if not self.causal:
+            return encode_any_prompts(self.model, self.special, context, rows.ids)
         return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
@@ -221,7 +226,8 @@ class FrozenCLIP:
         self._block = torch.compile(prompt_block, **kwargs)
         return self
 
-    def __sklearn_clone__(self): return self            # it never changes
+    def __sklearn_clone__(self):
+        return self            # it never changes
 
 # %% ../nbs/04_clip.ipynb #c733bcc2
 def load_clip(
@@ -243,7 +249,8 @@ def load_clip(
         device = torch.accelerator.current_accelerator() if on_gpu else 'cpu'
     source = find_clip(name, pretrained)
     model = build_clip(source, device, 'float32' if make_tower else precision, image_size, crop)
-    if dense is not None: model.visual = with_patch_features(model.visual, dense)
+    if dense is not None:
+        model.visual = with_patch_features(model.visual, dense)
     clip = FrozenCLIP(
         model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft), source.label,
         source.recommended, make_tower and make_tower(model.visual, precision),
@@ -262,7 +269,8 @@ def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, T
     for rows in lengths.argsort(stable=True).split(size):
         u, U, _ = clip.encode_texts(tokens[rows, :lengths[rows].max()])
         h[rows] = unit_fp16(u).cpu()
-        for i, of_tokens in zip(rows, unit_fp16(U).cpu()): H[i] = of_tokens[:lengths[i]]
+        for i, of_tokens in zip(rows, unit_fp16(U).cpu()):
+            H[i] = of_tokens[:lengths[i]]
         bar.update(len(rows))
     checksums = text_checksums(texts)
     return {'global_': h, 'local': torch.cat(H), 'lengths': lengths, 'checksums': checksums}
@@ -301,7 +309,8 @@ def picture_batches(
     def encode(batch):
         pixels = to_device(torch.stack(batch), clip.device)
         skipped = pixels.flatten(1)[:, 0].isnan()
-        def marked(x): return x.masked_fill(skipped.view(-1, *[1]*(x.ndim - 1)), torch.nan)
+        def marked(x):
+            return x.masked_fill(skipped.view(-1, *[1]*(x.ndim - 1)), torch.nan)
         return then(*map(marked, clip.encode_maps(pixels, pos_embed)))
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
@@ -341,7 +350,8 @@ def encode_pictures(
     pictures = as_pictures(pictures, on_error)
     encode = partial(_picture_features, clip, pos_embed, on_error)
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
-    if on_error == 'raise' and store.global_.isnan().any(): raise UnreadablePicture(
+    if on_error == 'raise' and store.global_.isnan().any():
+        raise UnreadablePicture(
         f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")
     return store
 
@@ -356,12 +366,15 @@ def as_features(
 ) -> FeatureStore: # with one form of f
     "Features as passed, or of sentences or pictures. `ValueError` for other features, or NaN."
     if not isinstance(items, FeatureStore):
-        if kind == 'sentences': items = encode_sentences(clip, items, progress=progress)
-        else: items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
+        if kind == 'sentences':
+            items = encode_sentences(clip, items, progress=progress)
+        else:
+            items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
     form, forms = clip.form(pos_embed), items.form.split(',')
     said = items.kind, items.weights, items.preparation
     wanted = kind, clip.fingerprint(), clip.preparation() if kind == 'pictures' else ''
-    if (any(said) and said != wanted) or (items.form and form not in forms): raise ValueError(
+    if (any(said) and said != wanted) or (items.form and form not in forms):
+        raise ValueError(
         f'{items} is not what {clip} needs: kind, weights, preparation and form are '
         f'{(*said, items.form)}, not {(*wanted, form)}')
     if items.form: items = items.one_form(forms.index(form))

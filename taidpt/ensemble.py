@@ -33,7 +33,8 @@ def normalize_scores(
 )->Tensor: # N × C, float64, between 0 and 1 unless `how` is None
     "Scores on a common scale; what is the same everywhere becomes 0. `ValueError` for NaN."
     scores = torch.as_tensor(scores).double()
-    if not scores.isfinite().all(): raise ValueError('scores that are normalised must be finite')
+    if not scores.isfinite().all():
+        raise ValueError('scores that are normalised must be finite')
     if how is None: return scores
     if how == 'rank':
         from scipy.stats import rankdata                # here, as it takes a second
@@ -140,7 +141,8 @@ class Ensemble(Wrapper):
         _check_independent(self)
         return super().default_rule()
 
-    def embeddings(self): raise NotImplementedError     # the members have their own
+    def embeddings(self):
+        raise NotImplementedError     # the members have their own
 
     def prepared(self)->'Ensemble':
         "A copy of prepared members."
@@ -148,13 +150,15 @@ class Ensemble(Wrapper):
         twin.members = [member.prepared() for member in self.members]
         return twin
 
-    def parts(self)->list[Predictor]: return list(self.members)
+    def parts(self)->list[Predictor]:
+        return list(self.members)
 
     def is_fitted(self)->bool: # False if a member has yet to learn
         return all(member.is_fitted() is not False for member in self.members)
 
     @property
-    def title(self)->str: return ' + '.join(member.title for member in self.members)
+    def title(self)->str:
+        return ' + '.join(member.title for member in self.members)
 
     def settings(self)->dict: # for JSON
         "Its own settings; the members have a place of theirs in a file."
@@ -207,10 +211,12 @@ class Attended(Wrapper):
         return [(first + through) / 2, *others]
 
     @property
-    def title(self)->str: return f'{self.model.title} with attention'
+    def title(self)->str:
+        return f'{self.model.title} with attention'
 
     def settings(self)->dict: return {'tau': self.tau}
-    def tensors(self)->dict[str, Tensor]: return {'sentences': self.sentences_}
+    def tensors(self)->dict[str, Tensor]:
+        return {'sentences': self.sentences_}
 
     @classmethod
     def rebuilt(cls, clip, classes, parts:list[Predictor], tensors:dict, settings:dict)->'Attended':
@@ -290,7 +296,8 @@ class Rescored(Wrapper):
         return [scores]
 
     @property
-    def title(self)->str: return f'{self.model.title} with a second look'
+    def title(self)->str:
+        return f'{self.model.title} with a second look'
 
 # %% ../nbs/tiles.ipynb #tiles-box
 def _tile_box(size:tuple[int, int], n:int, k:int)->tuple[int, int, int, int]: # edges, in pixels
@@ -327,4 +334,5 @@ class Tiled(Wrapper):
         return [scores]
 
     @property
-    def title(self)->str: return f'{self.model.title} with tiles'
+    def title(self)->str:
+        return f'{self.model.title} with tiles'

@@ -39,8 +39,10 @@ def write_whole(path:str|Path)->Iterator[Path]: # a temporary path in the same f
 def reading(path:str|Path)->Iterator[None]: # a file, or a place in it
     "Put the file's name before whatever goes wrong inside, as a `ValueError`."
     try: yield
-    except FileNotFoundError: raise             # names it already
-    except Exception as error: raise ValueError(f'{path}: {error}') from error
+    except FileNotFoundError:
+        raise             # names it already
+    except Exception as error:
+        raise ValueError(f'{path}: {error}') from error
 
 # %% ../nbs/files.ipynb #files-stored-1
 def save_tensors(
@@ -58,7 +60,8 @@ def load_tensors(path:str|Path)->tuple[dict[str, 'Tensor'], dict]: # by name; wh
     "A file of `save_tensors`. Raises `FileNotFoundError`, or `ValueError` for any other file."
     with reading(path), safe_open(path, 'pt') as file:
         words = (file.metadata() or {}).get('taidpt')
-        if words is None: raise ValueError('these tensors were not written by taidpt')
+        if words is None:
+            raise ValueError('these tensors were not written by taidpt')
         tensors = {name: file.get_tensor(name) for name in file.keys()}     # noqa: SIM118
     return tensors, json.loads(words)
 
@@ -71,7 +74,8 @@ def stored(
     if path is None: return make()
     if Path(path).exists():
         tensors, said = load_tensors(path)
-        if said == json.loads(json.dumps(about)): return tensors
+        if said == json.loads(json.dumps(about)):
+            return tensors
     tensors = make()
     save_tensors(path, tensors, about)
     return tensors
@@ -82,7 +86,8 @@ def digest(parts:Iterable)->str: # text, bytes, arrays -> 16 hexadecimal digits
     "A hash of data, in their order."
     sha = hashlib.sha256()
     for part in parts:
-        if isinstance(part, str): part = part.encode('utf-8', 'surrogatepass') + b'\0'
+        if isinstance(part, str):
+            part = part.encode('utf-8', 'surrogatepass') + b'\0'
         sha.update(part)
     return sha.hexdigest()[:16]
 

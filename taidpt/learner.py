@@ -44,19 +44,23 @@ def as_labelled(
     labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
 )->LabeledTexts:
     "The sentences with labels, by `NounFilter` if they have none; `ValueError` for other classes."
-    if isinstance(train, str | Path): train = read_captions(train)
-    if labels is not None: train = LabeledTexts(train, as_array(labels), classes)
+    if isinstance(train, str | Path):
+        train = read_captions(train)
+    if labels is not None:
+        train = LabeledTexts(train, as_array(labels), classes)
     elif not isinstance(train, LabeledTexts):
         train = NounFilter(classes).label(train, progress, keep_unnamed)
         if progress: print(f'Learning from {train!r}')
     check_label_classes(train, classes, 'train')
-    if not train.labels.any(): raise ValueError('No sentence names any class.')
+    if not train.labels.any():
+        raise ValueError('No sentence names any class.')
     return train
 
 def name_frequency(train:LabeledTexts)->list[float]: # C shares; `train` without templates
     "The share of all sentences that names each class."
-    if train.frequency is not None: return list(train.frequency)
-    sentences = len(train) + train.dropped
+    if train.frequency is not None:
+        return list(train.frequency)
+    sentences = max(1, len(train) + train.dropped)
     return [count/sentences for count in train.labels.sum(0).tolist()]
 
 # %% ../nbs/13_taidpt.ipynb #09-means
@@ -102,7 +106,8 @@ def start_near(
 # %% ../nbs/13_taidpt.ipynb #09-005
 class PromptModel(Predictor):
     "Base class of models that learn prompts, from sentences or from pictures."
-    def is_fitted(self)->bool: return 'prompts_' in vars(self)
+    def is_fitted(self)->bool:
+        return 'prompts_' in vars(self)
 
     def fresh_prompts(self, recipe:Recipe)->PromptLearner:
         "Untrained prompts."
@@ -142,7 +147,8 @@ class PromptModel(Predictor):
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L, C × D, of unit length; L if `local`
         "The learned class embeddings."
         self.check_fitted()
-        with torch.no_grad(): return self.prompts_(self.local)
+        with torch.no_grad():
+            return self.prompts_(self.local)
 
     def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, a number or C
         "The temperature that was asked for, or else that of the recipe."
@@ -154,7 +160,8 @@ class PromptModel(Predictor):
 
     def own_thresholds(self)->Thresholds: # of the global branch
         "Probabilities by the CLIP's sigmoid, a rough guess; `ValueError` if it has none."
-        if self.clip.logit_bias is None: return super().own_thresholds()
+        if self.clip.logit_bias is None:
+            return super().own_thresholds()
         return sigmoid_thresholds(self.clip, self.classes.names, scale=1.)
 
     def tensors(self)->dict[str, Tensor]: # by name
@@ -245,7 +252,8 @@ class TaIDPT(PromptModel):
         keep_unnamed = self.recipe_for(None).keep_unnamed
         train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
         frequency = name_frequency(train)
-        if self.templates: train = train + template_sentences(self.classes)
+        if self.templates:
+            train = train + template_sentences(self.classes)
         recipe = self.recipe_for(len(train))
         @cache
         def encode()->FeatureStore:
@@ -255,11 +263,13 @@ class TaIDPT(PromptModel):
             return store
         data = [*train.texts, train.labels.contiguous().numpy()]
         near = self.init
-        if isinstance(near, Tensor): data.append(as_array(near.float().contiguous()))
+        if isinstance(near, Tensor):
+            data.append(as_array(near.float().contiguous()))
         if near == 'concepts':
             near = class_means(torch.as_tensor(encode().global_).float().cpu(), train.labels.float())
         prompts = self.fresh_prompts(recipe)
-        if isinstance(near, Tensor): start_near(prompts, near)
+        if isinstance(near, Tensor):
+            start_near(prompts, near)
         measure, on_step = (None, val) if callable(val) else (validation(self, val, progress), None)
         loss, scores = scaled_loss(self.loss, recipe.scale), self.training_scores(recipe)
         self.learn_prompts(prompts, encode, train.labels, recipe, loss, scores, measure,

@@ -79,7 +79,8 @@ def asymmetric_costs(
     prob = scores.sigmoid()
     rho = (prob - clip).clamp(min=0)
     weight_pos, weight_neg = (1 - prob)**gamma_pos, rho**gamma_neg
-    if not weight_grad: weight_pos, weight_neg = weight_pos.detach(), weight_neg.detach()
+    if not weight_grad:
+        weight_pos, weight_neg = weight_pos.detach(), weight_neg.detach()
     cost_pos, cost_neg = -F.logsigmoid(scores), -torch.log1p(-rho)
     positive = labels.to(scores.device).bool()
     return torch.where(positive, weight_pos*cost_pos, weight_neg*cost_neg)
@@ -104,6 +105,7 @@ def scaled_loss(
 ) -> Callable: # (cosines, labels), each N × C -> a number
     "A loss on scaled cosines. Raises `KeyError` for an unknown name."
     function = known[loss] if isinstance(loss, str) else loss
-    def scaled(scores:Tensor, labels:Tensor) -> Tensor: return function(scale * scores, labels)
+    def scaled(scores:Tensor, labels:Tensor) -> Tensor:
+        return function(scale * scores, labels)
     scaled.counts_labels = function in (ranking_loss, pairs_loss)       # so leave them on the CPU
     return scaled

@@ -29,7 +29,8 @@ def as_labels(
 )->np.ndarray: # int8: 1, 0 or -1; True is 1 and False 0
     "Labels as whole numbers; `ValueError` for another shape, or other numbers."
     y = as_array(labels)
-    if shape not in ((), y.shape) or not np.isin(y, (-1, 0, 1)).all(): raise ValueError(
+    if shape not in ((), y.shape) or not np.isin(y, (-1, 0, 1)).all():
+        raise ValueError(
         f'labels must be {shape or "N × C"}, of 1, 0 or -1 (or bool); these are {y.shape}')
     return y.astype(np.int8)
 
@@ -42,9 +43,11 @@ def average_precision(
     from sklearn.metrics import average_precision_score     # lazily: training needs none of it
     s = as_array(scores)
     y = as_labels(labels, *s.shape) == 1
-    if y.ndim == 1: return average_precision(y[:, None], s[:, None])[0]
+    if y.ndim == 1:
+        return average_precision(y[:, None], s[:, None])[0]
     ap = np.full(y.shape[1], np.nan)
-    for c in y.any(0).nonzero()[0]: ap[c] = 100*average_precision_score(y[:, c], s[:, c])
+    for c in y.any(0).nonzero()[0]:
+        ap[c] = 100*average_precision_score(y[:, c], s[:, c])
     return ap
 
 # %% ../nbs/09_metrics.ipynb #11-015
@@ -56,7 +59,8 @@ def mean_average_precision(
     "Mean over classes with a positive; a warning names the others. `ValueError` if all lack one."
     ap = average_precision(labels, scores)
     absent = np.isnan(ap)
-    if absent.all(): raise ValueError('no class has a positive label')
+    if absent.all():
+        raise ValueError('no class has a positive label')
     if absent.any():
         without = ', '.join(map(str, np.array(names or range(len(ap)))[absent]))
         warnings.warn(f'mAP over {(~absent).sum()} of {len(ap)} classes: no positive label of '
@@ -142,8 +146,10 @@ def precision_recall_f1(
     w = np.ones((1, len(y))) if weights is None else weights
     right, given, wanted = (w @ x.astype(np.float32) for x in (y & t, t, y))    # each B × C
     shown = wanted > 0
-    def percent(part, of): return 100*part / np.maximum(of, 1)                  # 0/0 is 0
-    def mean(x): return (x*shown).sum(1) / shown.sum(1).clip(1)
+    def percent(part, of):
+        return 100*part / np.maximum(of, 1)                  # 0/0 is 0
+    def mean(x):
+        return (x*shown).sum(1) / shown.sum(1).clip(1)
     def f1(P, R): return 2*P*R / np.maximum(P + R, 1e-12)
     P, R = percent(right, given), percent(right, wanted)
     CP, CR = mean(P), mean(R)
@@ -165,7 +171,8 @@ class Measured:
         runs = np.stack([as_array(run) for run in (scores if np.ndim(scores[0]) > 1 else [scores])])
         self.read = ~np.isnan(runs).all(2).any(0)
         self.labels = as_labels(labels, *runs.shape[1:])[self.read] == 1
-        if not self.labels.any(): raise ValueError('no picture that was read shows any class')
+        if not self.labels.any():
+            raise ValueError('no picture that was read shows any class')
         self.runs = runs[:, self.read]
         self.names = names or range(runs.shape[2])
         self.draws = draws
@@ -182,7 +189,8 @@ class Measured:
     def drawn(self)->np.ndarray: # one a draw; NaN without a drawn positive
         "mAP in draws of the pictures, mean of all runs."
         classes = (~np.isnan(self._drawn_ap)).sum(1)        # with a drawn positive
-        with np.errstate(invalid='ignore'): return np.nansum(self._drawn_ap, 1) / classes
+        with np.errstate(invalid='ignore'):
+            return np.nansum(self._drawn_ap, 1) / classes
 
     def map(self)->Interval: # in percent
         "mAP over the classes with a positive, mean of all runs."
@@ -201,8 +209,10 @@ class Measured:
         "Average precision of each class with a positive, mean of all runs; of one: no interval."
         intervals = {}
         for name, count, ap, drawn in zip(self.names, self.counts, self._ap, self._drawn_ap.T):
-            if count > 1: intervals[name] = bootstrap_interval(ap, drawn)
-            elif count: intervals[name] = Interval(float(ap), np.nan, np.nan)
+            if count > 1:
+                intervals[name] = bootstrap_interval(ap, drawn)
+            elif count:
+                intervals[name] = Interval(float(ap), np.nan, np.nan)
         return intervals
 
     def f1(self,

@@ -41,7 +41,8 @@ class ModelHeader:
         "The header as dictionaries, lists, text and numbers."
         def plain(x): # what JSON does not know
             if hasattr(x, 'to_dict'): return x.to_dict()
-            if callable(x): return x.__name__                   # an optimizer
+            if callable(x):
+                return x.__name__                   # an optimizer
             return vars(x) if is_dataclass(x) else x.tolist()
         return json.loads(json.dumps(vars(self), default=plain))
 
@@ -51,7 +52,8 @@ class ModelHeader:
         entries = about | {'classes': ClassSet(**about['classes'])}
         entries['members'] = [cls.from_dict(member) for member in about['members']]
         for name, kind in (('prepared', Prepared), ('recipe', Recipe), ('thresholds', Thresholds)):
-            if about[name]: entries[name] = kind(**about[name])
+            if about[name]:
+                entries[name] = kind(**about[name])
         header = cls(**entries)
         if header.thresholds and header.thresholds.names != header.classes.names:
             raise ValueError('its thresholds are for other classes')
@@ -78,7 +80,8 @@ def read_model_file(
 )->tuple[ModelHeader, dict[str, Tensor]]: # tensors by name, without the optimizer's
     "Header and tensors of a model file. Raises `FileNotFoundError`, or `ValueError`."
     tensors, about = load_tensors(path)
-    with reading(path): header = ModelHeader.from_dict(about)
+    with reading(path):
+        header = ModelHeader.from_dict(about)
     tensors = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
     _check_finite(tensors, path)
     return header, tensors
@@ -95,12 +98,14 @@ def clip_of(
 )->FrozenCLIP:
     "The CLIP for a file, with a warning if that was learned on another. Raises as `load_clip`."
     if clip is None:
-        if not (trust or is_known_clip(header.clip)): raise ValueError(
+        if not (trust or is_known_clip(header.clip)):
+            raise ValueError(
             f'it was learned on {header.clip!r}, which a file does not decide: pass the CLIP, or '
             'say trust=True (--clip, --trust) if you know where the file is from.')
         clip = load_clip(header.clip, **vars(header.prepared or Prepared()))
     now = clip.fingerprint(), clip.preparation()
-    if (header.weights, header.preparation) != now: warnings.warn(
+    if (header.weights, header.preparation) != now:
+        warnings.warn(
         f'The file was learned on {header.clip} as {header.prepared}; scores and thresholds differ '
         f'on {clip.name} in {clip.precision} as {clip.prepared}, unless you calibrate.',
         stacklevel=6)

@@ -38,7 +38,8 @@ def _marked(match:Match, text:str)->str: # HTML
     label = ', '.join(match.classes)
     hue = crc32(label.encode()) % 24 * 15
     look = f'background:hsl({hue},75%,86%);color:#111'
-    if not label: look = 'text-decoration:line-through;opacity:.6'
+    if not label:
+        look = 'text-decoration:line-through;opacity:.6'
     mark = html.escape(text)
     if label.casefold() != match.text.casefold():
         note = html.escape(label or 'blocked')
@@ -74,14 +75,16 @@ class Explanation:
             parts.append(_marked(match, self.text[match.start:end]))
             at = end
         parts.append(html.escape(self.text[at:]))
-        if not self.matches: parts.append(' <i style="opacity:.6">(names no class)</i>')
+        if not self.matches:
+            parts.append(' <i style="opacity:.6">(names no class)</i>')
         return f'<div style="line-height:1.9">{"".join(parts)}</div>'
 
 # %% ../nbs/03_nounfilter.ipynb #nounfilter-018
 def _paper_words(classes:ClassSet)->list[list[str]]:
     "The paper's words for each class of the three data sets; for others, their own synonyms."
     published = published_names().get(classes.name)
-    if published is None: return list(classes.synonyms.values())
+    if published is None:
+        return list(classes.synonyms.values())
     official = as_classset(classes.name)
     rows = list(published.values())
     return [rows[official.index(name)] if name in official else own
@@ -105,19 +108,24 @@ class NounFilter:
         elif rules == 'published':
             first = 77 if self.classes.name == 'nuswide' else None
             self.words = WholeWords(_paper_words(self.classes), first)
-        else: raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
+        else:
+            raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
 
-    def __reduce__(self): return type(self), (self.classes, self.blocked, self.rules)
+    def __reduce__(self):
+        return type(self), (self.classes, self.blocked, self.rules)
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        if self.rules == 'published': rows = [columns for *_,columns in self.words.find(text)]
-        else: rows = [entry.columns for *_,entry in self.phrases.find(lower_words(text))]
+        if self.rules == 'published':
+            rows = [columns for *_,columns in self.words.find(text)]
+        else:
+            rows = [entry.columns for *_,entry in self.phrases.find(lower_words(text))]
         return sorted(set().union(*rows))
 
     def _found(self, text:str)->list[tuple[int,int,str,list[int]]]:
         "Start and end in characters, phrase and columns of each match, from left to right."
-        if self.rules == 'published': return self.words.find(text)
+        if self.rules == 'published':
+            return self.words.find(text)
         spans = token_spans(text)
         words = [text[start:end].lower() for start,end in spans]
         return [(spans[first][0], spans[end - 1][1], entry.phrase, entry.columns)
@@ -151,7 +159,8 @@ class NounFilter:
                 columns += here
                 kept.append(text)
             else: dropped += 1
-        if not columns: raise ValueError(f'no sentence names a class of {self.classes.name}')
+        if not columns:
+            raise ValueError(f'no sentence names a class of {self.classes.name}')
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 class DescribedFigure:
     "A matplotlib figure with `alt`, a description, which it prints."
     alt = ''
-    def __repr__(self): return self.alt or super().__repr__()
+    def __repr__(self):
+        return self.alt or super().__repr__()
 
 def blank_figure(width:float, height:float)->DescribedFigure: # inches -> without axes
     "A figure that matplotlib does not keep."
@@ -44,7 +45,8 @@ def figures_as_svg()->None:
 # %% ../nbs/plots.ipynb #plots-006
 def picture_name(picture:str|Path|Image.Image)->str: # a file or a PIL picture
     "The name of a picture in a description."
-    if isinstance(picture, (str, Path)): return Path(picture).name
+    if isinstance(picture, (str, Path)):
+        return Path(picture).name
     return 'a picture'
 
 def where_highest(weights:'Tensor')->str: # h × w
@@ -53,7 +55,8 @@ def where_highest(weights:'Tensor')->str: # h × w
     y, x = divmod(int(weights.argmax()), w)
     row = ('top', 'middle', 'bottom')[3*y // h]
     column = ('left', 'centre', 'right')[3*x // w]
-    if row == 'middle' and column == 'centre': return 'in the centre'
+    if row == 'middle' and column == 'centre':
+        return 'in the centre'
     return f'at the {row} {column}'
 
 def as_jpeg(picture:Image.Image, quality:int=88, **how)->bytes: # any mode -> a file's content

@@ -131,11 +131,13 @@ class Predictor:
         probability:float|None=None, # without a threshold: the lowest of a present class
     )->Rule:
         "What is tagged: as requested, as calibrated, or by default."
-        if threshold is not None: return Rule(as_thresholds(threshold, len(self.classes)))
+        if threshold is not None:
+            return Rule(as_thresholds(threshold, len(self.classes)))
         if probability is not None:
             curves, branch = self.curves()
             return Rule(curves.at(probability), branch=branch)
-        if self.thresholds: return Rule(np.array(self.thresholds.values), relative=True)
+        if self.thresholds:
+            return Rule(np.array(self.thresholds.values), relative=True)
         return self.default_rule()
 
     def scores_for(self, rule:Rule, pictures, *how, **named)->Tensor: # as `predict` -> N × C
@@ -182,7 +184,8 @@ class Predictor:
         params = {name: getattr(self, name) for name in _arguments(type(self))}
         inside = {name: x.get_params() for name, x in params.items() if isinstance(x, Predictor)}
         for name, own in inside.items():
-            if deep: params |= {f'{name}__{inner}': x for inner, x in own.items()}
+            if deep:
+                params |= {f'{name}__{inner}': x for inner, x in own.items()}
         return params
 
     def set_params(self, **params)->'Self': # name=value, as for the constructor; itself
@@ -192,7 +195,8 @@ class Predictor:
         for name, x in nested.items():
             outer, _, inner = name.partition('__')
             getattr(fresh, outer).set_params(**{inner: x})
-        if params.keys() & {'clip', 'classes'}: vars(self).clear()  # of no use with others
+        if params.keys() & {'clip', 'classes'}:
+            vars(self).clear()  # of no use with others
         vars(self).pop('embeddings', None)                          # from a file
         vars(self).update(vars(fresh), thresholds=None)
         return self
@@ -231,7 +235,8 @@ class Predictor:
         "Write the learned model, whole or not at all. `ValueError` if a setting is a function."
         self.check_fitted()
         header = header_of(self)
-        if '"<function ' in json.dumps(header.to_dict()): raise ValueError(
+        if '"<function ' in json.dumps(header.to_dict()):
+            raise ValueError(
             f'{path} is not written: no file holds a function such as your loss; make it the '
             'default of a class of your own, or set it to a name first')
         write_model_file(path, header, all_tensors(self))
@@ -248,7 +253,8 @@ class Predictor:
     def __repr__(self)->str:
         state = {None: '', False: 'nothing learned yet, ', True: 'learned, '}[self.is_fitted()]
         epochs = len(self.history_)
-        if epochs: state = f'learned in {epochs} epoch{"s"*(epochs > 1)}, '
+        if epochs:
+            state = f'learned in {epochs} epoch{"s"*(epochs > 1)}, '
         branches = 'both branches' if self.local else 'global branch'
         return (f'{type(self).__name__}: {len(self.classes)} classes of {self.classes.name}, '
                 f'{branches}, {state}CLIP {self.clip.name or "of your own"} on {self.clip.device}')
@@ -291,16 +297,19 @@ def predict_together(
         pictures = as_pictures(pictures, on_error)      # an iterator is read once
     found, ready = dict.fromkeys(models), {}
     for name, model in models.items():
-        if model.from_pixels: found[name] = model.predict_branches(pictures, on_error, progress)
+        if model.from_pixels:
+            found[name] = model.predict_branches(pictures, on_error, progress)
         elif isinstance(pictures, FeatureStore):
             found[name] = _of_features(model.prepared(), pictures)
-        else: ready.setdefault(model.clip, {})[name] = model.prepared()
+        else:
+            ready.setdefault(model.clip, {})[name] = model.prepared()
     for clip, group in ready.items():
         found |= zip(group, _of_pictures(clip, group.values(), pictures, on_error, progress))
     return found
 
 # %% ../nbs/12_predict.ipynb #pr-wrap-1
-def _inner(name:str)->property: return property(lambda self: getattr(self.model, name))
+def _inner(name:str)->property:
+    return property(lambda self: getattr(self.model, name))
 
 class Wrapper(Predictor):
     "Base class of models that add something to another, whose state and methods they follow."
@@ -326,8 +335,10 @@ class Wrapper(Predictor):
         twin.model = self.model.prepared()
         return twin
 
-    def tensors(self)->dict[str, Tensor]: return {}             # of its own, in a file
-    def take_tensors(self, tensors:dict[str, Tensor])->None: pass
+    def tensors(self)->dict[str, Tensor]:
+        return {}             # of its own, in a file
+    def take_tensors(self, tensors:dict[str, Tensor])->None:
+        pass
 
 # %% ../nbs/12_predict.ipynb #pr-par-1
 def _arguments(kind:type)->dict[str, Parameter]: # by name
@@ -338,7 +349,8 @@ def _arguments(kind:type)->dict[str, Parameter]: # by name
 
 def _in_words(x): # what JSON does not know: arrays, functions, paths
     "Small arrays as lists, large ones as None, functions by name."
-    if hasattr(x, 'tolist'): return x.tolist() if x.ndim < 2 else None
+    if hasattr(x, 'tolist'):
+        return x.tolist() if x.ndim < 2 else None
     return f'<function {getattr(x, "__name__", type(x).__name__)}>' if callable(x) else str(x)
 
 # %% ../nbs/12_predict.ipynb #pr-file-1
@@ -360,12 +372,14 @@ def all_tensors(model:Predictor)->dict[str, Tensor]: # by name, of models inside
 def _kinds(base:type)->dict[str, type]: # by name
     "A class and all that are derived from it; of equal names the last that was defined."
     kinds = {base.__name__: base}
-    for derived in base.__subclasses__(): kinds |= _kinds(derived)
+    for derived in base.__subclasses__():
+        kinds |= _kinds(derived)
     return kinds
 
 def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], kinds:dict, clip_for:Callable):
     "A model from header and tensors, with those inside it."
-    if header.method not in kinds: raise ValueError(f'import the class {header.method} first')
+    if header.method not in kinds:
+        raise ValueError(f'import the class {header.method} first')
     inside = [{} for _ in header.members]
     for name in [name for name in tensors if name[0].isdecimal()]:
         i, _, inner = name.partition('.')
@@ -377,7 +391,8 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], kinds:dict, clip_for
     model.take_tensors(tensors)
     vars(model).update(recipe_=header.recipe, history_=header.history,
                        frequency_=header.frequency, thresholds=header.thresholds)
-    if model.tensors().keys() != tensors.keys(): raise ValueError(
+    if model.tensors().keys() != tensors.keys():
+        raise ValueError(
         f'{header.method} has {sorted(model.tensors())}, and the file {sorted(tensors)}')
     return model
 
@@ -389,12 +404,14 @@ def load_model(
 )->Predictor: # ready to predict
     "Read a model of any method, with those inside. `ValueError` for other files, tensors, or NaN."
     for module in ('learner', 'ensemble', 'baselines.concepts', 'baselines.coop',
-                   'baselines.tipadapter'): import_module(f'taidpt.{module}')   # their classes
+                   'baselines.tipadapter'):
+        import_module(f'taidpt.{module}')   # their classes
     header, tensors = read_model_file(path)
     clips = {}
     def clip_for(inner:ModelHeader)->FrozenCLIP: # each is loaded once
         key = inner.clip, inner.prepared
-        if key not in clips: clips[key] = clip_of(inner, trust, clip)
+        if key not in clips:
+            clips[key] = clip_of(inner, trust, clip)
         return clips[key]
     with reading(path):
         model = _rebuilt(header, tensors, _kinds(Predictor), clip_for)
@@ -430,7 +447,8 @@ def validation(
     def measure(learned:Predictor)->dict[str, float]:
         branches = learned.predict_branches(features, progress=False)
         scores = {'val_map': fuse(*branches)}
-        if len(branches) == 2: scores |= zip(('val_global', 'val_local'), branches)
+        if len(branches) == 2:
+            scores |= zip(('val_global', 'val_local'), branches)
         names = learned.classes.names
         return {name: mean_average_precision(labels, s, names) for name, s in scores.items()}
     return measure
@@ -451,6 +469,8 @@ def learn_at_once(
         check_same_run(header.to_dict(), run, checkpoint)
         trial.take_tensors(tensors)
     else: compute(trial)
-    if measure: trial.history_ = [{'epoch': 1} | measure(trial)]
-    if checkpoint: write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
+    if measure:
+        trial.history_ = [{'epoch': 1} | measure(trial)]
+    if checkpoint:
+        write_model_file(checkpoint, header_of(trial, data), all_tensors(trial))
     vars(model).update(vars(trial))

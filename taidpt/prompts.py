@@ -31,8 +31,10 @@ class PromptLearner(nn.Module):
         clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
         shape = (n_ctx, clip.width)
-        if class_specific: shape = (len(self.classnames), *shape)
-        def drawn(): return nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
+        if class_specific:
+            shape = (len(self.classnames), *shape)
+        def drawn():
+            return nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
         self.ctx_global = drawn()
         self.ctx_local = drawn()
         self._kept = None                           # contexts and embeddings without gradients
@@ -45,9 +47,12 @@ class PromptLearner(nn.Module):
         keep = not torch.is_grad_enabled()
         if keep and self._kept:
             was, embeddings = self._kept
-            if was.device == contexts.device and torch.equal(was, contexts): return embeddings
-        if contexts.ndim == 3: E = self.clip.encode_shared_prompts(contexts, self.classnames)
-        else: E = torch.stack([self.clip.encode_prompts(c, self.classnames) for c in contexts])
+            if was.device == contexts.device and torch.equal(was, contexts):
+                return embeddings
+        if contexts.ndim == 3:
+            E = self.clip.encode_shared_prompts(contexts, self.classnames)
+        else:
+            E = torch.stack([self.clip.encode_prompts(c, self.classnames) for c in contexts])
         E = F.normalize(E.float(), dim=-1)
         embeddings = E[0], E[1] if local else None
         if keep: self._kept = contexts, embeddings
@@ -64,9 +69,11 @@ def word_vectors(
     "What CLIP looks up for the tokens of a text."
     tokens = clip.tokenize([text])
     end = clip.eot_positions(tokens).item()
-    with torch.no_grad(): return word_embedding(clip.text)(tokens[0, clip.special.start:end])
+    with torch.no_grad():
+        return word_embedding(clip.text)(tokens[0, clip.special.start:end])
 
 def begin_at(prompts:PromptLearner, vectors:Tensor)->None: # changed in place; M × W
     "Put the context of each branch, and of each class, at these vectors."
     with torch.no_grad():
-        for context in (prompts.ctx_global, prompts.ctx_local): context.copy_(vectors)
+        for context in (prompts.ctx_global, prompts.ctx_local):
+            context.copy_(vectors)

@@ -48,9 +48,11 @@ def local_scores(
     if U.ndim == 2:
         row = (mask.flatten().cumsum(0) - 1).clamp(min=0)       # of P, at each place
         P = P.index_select(0, row).unflatten(0, mask.shape)
-    if not isinstance(tau, float | int): tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
+    if not isinstance(tau, float | int):
+        tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
     closeness = P / tau
-    if mask is not None: closeness = closeness.masked_fill(~mask[..., None], -torch.inf)
+    if mask is not None:
+        closeness = closeness.masked_fill(~mask[..., None], -torch.inf)
     return (closeness.softmax(1) * P).sum(1)
 
 # %% ../nbs/06_scores.ipynb #8a014028
@@ -74,7 +76,8 @@ def fuse(
     weight:float=0.5, # of the first of two branches, between 0 and 1; the second gets the rest
 ) -> Tensor: # N × C
     "Weighted mean of two branches, as published the plain one; of any other number, their mean."
-    if len(branches) != 2: return torch.stack(branches).mean(0)
+    if len(branches) != 2:
+        return torch.stack(branches).mean(0)
     p, q = branches
     return weight*p + (1 - weight)*q
 

@@ -104,7 +104,8 @@ class Rule(NamedTuple):
 
     def thresholds(self, scores:ArrayLike)->np.ndarray: # N × C -> the same shape
         "The threshold of each class in each picture."
-        if self.relative: return picture_thresholds(scores, self.limits)
+        if self.relative:
+            return picture_thresholds(scores, self.limits)
         return np.broadcast_to(self.limits, np.shape(scores))
 
     def tags(self,
@@ -159,18 +160,21 @@ def calibrate_scores(
     counts = y.sum(0).tolist()
     limits = np.array(default, float)
     enough = [c for c, count in enumerate(counts) if count >= FEW]
-    for c in enough: limits[c] = best_threshold(y[:, c], s[:, c])
+    for c in enough:
+        limits[c] = best_threshold(y[:, c], s[:, c])
     slope, offset = _platt(y.ravel(), (s - limits).ravel())     # all classes, relative to limits
     slopes = np.full(len(limits), slope)
     offsets = offset - slope*limits
-    for c in enough: slopes[c], offsets[c] = _platt(y[:, c], s[:, c])
+    for c in enough:
+        slopes[c], offsets[c] = _platt(y[:, c], s[:, c])
     curves = limits.tolist(), slopes.tolist(), offsets.tolist()
     return Thresholds(list(names), *curves, counts, len(y), source, data)
 
 # %% ../nbs/tags.ipynb #15-model
 def pictures_digest(pictures:Sequence)->str: # N -> '' unless all are files or addresses
     "A hash of the contents of picture files, whatever their names and their order."
-    if not all(isinstance(picture, str | Path) for picture in pictures): return ''
+    if not all(isinstance(picture, str | Path) for picture in pictures):
+        return ''
     files = map(Path, pictures)
     contents = (digest([f.read_bytes()]) if f.is_file() else f.as_posix() for f in files)
     return digest(sorted(contents))
@@ -187,7 +191,8 @@ def calibrate(
     from taidpt.encoders.features import FeatureStore       # here, as a tagger needs no PyTorch
     from taidpt.encoders.pictures import as_pictures
     stored = isinstance(pictures, FeatureStore)
-    if not stored: pictures = as_pictures(pictures, on_error)
+    if not stored:
+        pictures = as_pictures(pictures, on_error)
     names = model.classes.names
     labels = as_labels(labels, len(pictures), len(names))   # before pictures are scored
     default = model.default_rule().limits
@@ -230,8 +235,10 @@ def calibration_gain(
 def calibration_doubt(gains:Mapping[str, Interval])->str: # of `calibration_gain`; '' if it pays
     "Why calibrated thresholds are not to be used: they tag worse, or no better."
     worse = [name for name, gain in gains.items() if gain.high < 0]
-    if not worse and any(gain.low > 0 for gain in gains.values()): return ''
+    if not worse and any(gain.low > 0 for gain in gains.values()):
+        return ''
     found = 'no better than default ones, beyond chance'
-    if worse: found = f'worse than default ones by {" and ".join(worse)}'
+    if worse:
+        found = f'worse than default ones by {" and ".join(worse)}'
     figures = ', '.join(f'{name} {gain}' for name, gain in gains.items())
     return f'cross-validated, calibrated thresholds tag {found} (gains: {figures})'

@@ -33,11 +33,14 @@ class LabeledTexts:
         self.texts = list(self.texts)
         self.classes = as_classset(self.classes)
         labels = torch.as_tensor(self.labels)
-        if labels.shape != (len(self.texts), len(self.classes)): raise ValueError(
+        if labels.shape != (len(self.texts), len(self.classes)):
+            raise ValueError(
             f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
         self.labels = labels.bool()
-        if not (self.labels == labels).all(): raise ValueError('labels must be true or false')
-        if self.frequency is not None: self.frequency = list(map(float, self.frequency))
+        if not (self.labels == labels).all():
+            raise ValueError('labels must be true or false')
+        if self.frequency is not None:
+            self.frequency = list(map(float, self.frequency))
 
     def __len__(self)->int: return len(self.texts)
 
@@ -48,7 +51,8 @@ class LabeledTexts:
 
     def __getitem__(self, i:int|slice|list|np.ndarray|Tensor)->Any: # a pair, or `LabeledTexts`
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
-        if isinstance(i, (int, np.integer)): return self.texts[i], self.labels[i]
+        if isinstance(i, (int, np.integer)):
+            return self.texts[i], self.labels[i]
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
         frequency = self.frequency
@@ -59,10 +63,12 @@ class LabeledTexts:
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
-        if self.classes.names != other.classes.names: raise ValueError(
+        if self.classes.names != other.classes.names:
+            raise ValueError(
             f'sentences of different classes: {self.classes} and {other.classes}')
         frequency = self.frequency or other.frequency
-        if other.frequency not in (None, frequency): frequency = None       # of two wholes
+        if other.frequency not in (None, frequency):
+            frequency = None       # of two wholes
         labels = torch.cat([self.labels, other.labels])
         dropped = self.dropped + other.dropped
         return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped, frequency)
@@ -83,7 +89,8 @@ class LabeledTexts:
         table = pd.DataFrame({'text': self.texts, 'labels': rows})
         table.attrs = {'classes': self.classes.to_dict(), 'dropped': self.dropped,
                        'frequency': self.frequency}
-        with write_whole(path) as part: table.to_parquet(part, compression='zstd')
+        with write_whole(path) as part:
+            table.to_parquet(part, compression='zstd')
 
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
@@ -91,7 +98,8 @@ class LabeledTexts:
         import pandas as pd
         with reading(path):
             table = pd.read_parquet(path)
-            if 'classes' not in table.attrs: raise ValueError('taidpt has not labelled its text')
+            if 'classes' not in table.attrs:
+                raise ValueError('taidpt has not labelled its text')
             about = dict(table.attrs, classes=ClassSet(**table.attrs['classes']))
             names = about['classes'].names
             labels = [[name in here for name in names] for here in map(set, table['labels'])]
@@ -107,7 +115,8 @@ def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: #
     classes = as_classset(classes)
     forms = [TEMPLATES[0]]*9 + list(TEMPLATES)
     texts = []
-    for name in classes.names: texts += [form.format(name) for form in forms]
+    for name in classes.names:
+        texts += [form.format(name) for form in forms]
     labels = torch.eye(len(classes), dtype=torch.bool)
     return LabeledTexts(texts, labels.repeat_interleave(len(forms), 0), classes)
 
@@ -122,5 +131,6 @@ def cap_per_class(
     taken, kept = Counter(), []
     for i,named in enumerate(labeled.labels.any(1).tolist()):
         taken[rarest[i]] += named
-        if taken[rarest[i]] <= cap or not named: kept.append(i)
+        if taken[rarest[i]] <= cap or not named:
+            kept.append(i)
     return labeled[kept]

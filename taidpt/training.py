@@ -113,7 +113,8 @@ def save_checkpoint(
     tensors = dict(prompts.named_parameters())
     for i, state in optimizer.state_dict()['state'].items():
         for part, value in state.items():
-            if value is not None: tensors[f'optimizer.{i}.{part}'] = torch.as_tensor(value)
+            if value is not None:
+                tensors[f'optimizer.{i}.{part}'] = torch.as_tensor(value)
     save_tensors(path, tensors, about | {'history': history})
 
 def check_same_run(
@@ -122,11 +123,13 @@ def check_same_run(
     path:str|Path, # of the checkpoint
 )->None:
     "Raise `ValueError` that names the differences."
-    def each(about): return about | about.get('settings', {}) | (about.get('recipe') or {})
+    def each(about):
+        return about | about.get('settings', {}) | (about.get('recipe') or {})
     was, now = each(was), each(now)
     differ = [f'{name} ({was.get(name)!r:.40}, now {x!r:.40})' for name, x in now.items()
               if name not in ('settings', 'recipe', 'history') and was.get(name) != x]
-    if differ: raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}.')
+    if differ:
+        raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}.')
 
 def resume(
     path:str|Path|None, # of `save_checkpoint`; a file that is not there begins a run
@@ -176,7 +179,8 @@ def learn(
                       initial=steps*len(history), total=steps*recipe.epochs) as bar:
         for epoch in range(len(history) + 1, recipe.epochs + 1):
             rate = learning_rate(epoch, recipe.lr, recipe.epochs, recipe.warmup_lr)
-            for group in optimizer.param_groups: group['lr'] = rate
+            for group in optimizer.param_groups:
+                group['lr'] = rate
             costs = []
             for u, U, mask, y in epoch_batches(features, labels, recipe, epoch, device):
                 y = to_device(y, labels_on)
@@ -186,12 +190,15 @@ def learn(
                 optimizer.step()
                 costs.append(cost.detach())
                 bar.update()
-                if on_step: on_step((epoch - 1)*steps + len(costs))
+                if on_step:
+                    on_step((epoch - 1)*steps + len(costs))
             row = {'epoch': epoch, 'lr': rate, 'loss': torch.stack(costs).mean().item()}
-            if not all(p.isfinite().all() for p in prompts.parameters()): raise ValueError(
+            if not all(p.isfinite().all() for p in prompts.parameters()):
+                raise ValueError(
                 f'The prompts are NaN in epoch {epoch}: lower the learning rate, lr={recipe.lr}.')
             if val: row |= val()
             history.append(row)
             bar.set_postfix(row, refresh=False)
-            if checkpoint: save_checkpoint(checkpoint, prompts, optimizer, history, about)
+            if checkpoint:
+                save_checkpoint(checkpoint, prompts, optimizer, history, about)
     return history

@@ -44,7 +44,8 @@ def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w,
 # %% ../nbs/16_visualize.ipynb #visualize-034
 def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)->list[int]:
     "Columns of the named classes, or of the `top` best."
-    if classes is None: return scores.argsort(descending=True)[:top].tolist()
+    if classes is None:
+        return scores.argsort(descending=True)[:top].tolist()
     return [known.index(name) for name in text_list(classes)]
 
 def show_heatmaps(

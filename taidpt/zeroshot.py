@@ -66,12 +66,14 @@ class ZeroShotCLIP(Predictor):
 
     def own_thresholds(self)->Thresholds: # of the global branch
         "Probabilities by the CLIP's sigmoid; `ValueError` if it has none."
-        if self.clip.logit_bias is None: return super().own_thresholds()
+        if self.clip.logit_bias is None:
+            return super().own_thresholds()
         return sigmoid_thresholds(self.clip, self.classes.names, self.clip.logit_scale)
 
     @property
     def title(self)->str:
-        if type(self) is not ZeroShotCLIP: return super().title
+        if type(self) is not ZeroShotCLIP:
+            return super().title
         return 'zero-shot with DPT' if self.local else 'zero-shot CLIP'
 
     def tensors(self)->dict[str, Tensor]: # none: a file needs only classes and templates

@@ -33,9 +33,11 @@ def _files_in(
     "Files in a folder and below. `FileNotFoundError` if there is none."
     fs, root = url_to_fs(str(source))
     files = [file for file in sorted(fs.find(root)) if file.lower().endswith(endings)]
-    if not files: raise FileNotFoundError(f'{source}: there is no file {", ".join(endings)}')
+    if not files:
+        raise FileNotFoundError(f'{source}: there is no file {", ".join(endings)}')
     names = [posixpath.relpath(file, root) for file in files]
-    if '://' in str(source): files = map(fs.unstrip_protocol, files)
+    if '://' in str(source):
+        files = map(fs.unstrip_protocol, files)
     return dict(zip(names, files))
 
 # %% ../../nbs/apps/cluster.ipynb #cl-012
@@ -63,7 +65,8 @@ def _scored(
     "Score pictures. `TypeError` for text in place of bytes."
     names, pictures = files, files
     if files[0].lower().endswith('.parquet'):
-        with fsspec.open(files[0]) as opened: cells = pq.read_table(opened)['image'].to_pylist()
+        with fsspec.open(files[0]) as opened:
+            cells = pq.read_table(opened)['image'].to_pylist()
         names = [cell['path'] for cell in cells]
         pictures = [b''.join([cell['bytes']]) for cell in cells]
     scores = model.predict(pictures, on_error=on_error, progress=False)
@@ -76,12 +79,14 @@ def _scored(
 def _made_from(out:str)->bytes: # '' for a missing or torn file
     "What a result says that it was made from."
     try:
-        with fsspec.open(out) as f: return pq.read_schema(f).metadata[b'taidpt.made_from']
+        with fsspec.open(out) as f:
+            return pq.read_schema(f).metadata[b'taidpt.made_from']
     except (OSError, pa.ArrowInvalid): return b''
 
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
-    def __init__(self, make:Callable, work:Callable): self.tool, self.work = make(), work
+    def __init__(self, make:Callable, work:Callable):
+        self.tool, self.work = make(), work
 
     def __call__(self, task:dict)->dict: # name, read, kept and error
         "Write one result."
@@ -121,14 +126,16 @@ def _do(
         fs, _ = url_to_fs(paths[0])
         made_from = digest([about, *map(fs.ukey, paths)])       # size and time of change
         result = f'{out}/{name}.parquet'
-        if _made_from(result) == made_from.encode(): continue
+        if _made_from(result) == made_from.encode():
+            continue
         tasks.append({'name': name, 'files': paths, 'made_from': made_from, 'out': result})
     if not tasks: return []
     results = _on_ray(worker, tasks, ray) if ray else map(_Worker(*worker), tasks)
     bar = progress_bar(results, 'files', progress, total=len(tasks))
     done = sorted(bar, key=lambda task: task['name'])
     broken = [task['error'] for task in done if task['error']]
-    if broken: raise ValueError(f'{len(broken)} of {len(files)} files are broken, the others are '
+    if broken:
+        raise ValueError(f'{len(broken)} of {len(files)} files are broken, the others are '
                                 f'done: {"; ".join(broken)}')
     return done
 
@@ -166,7 +173,8 @@ def score_files(
     files = _files_in(source, '.parquet', *PICTURE_ENDINGS)
     parts = {name: [file] for name, file in files.items() if name.lower().endswith('.parquet')}
     pictures = [] if parts else list(files.values())
-    for i in range(0, len(pictures), 1000): parts[f'pictures-{i:06d}'] = pictures[i:i + 1000]
+    for i in range(0, len(pictures), 1000):
+        parts[f'pictures-{i:06d}'] = pictures[i:i + 1000]
     make = partial(_model, str(Path(prompts).absolute()), clip)
     about = digest([Path(prompts).read_bytes(), json.dumps(clip)])
     return _do(parts, out, about, (make, partial(_scored, on_error=on_error)), ray, progress)

@@ -34,15 +34,18 @@ from ..zeroshot import ZeroShotCLIP, encode_templates
 # %% ../../nbs/apps/explorer.ipynb #explorer-007
 def class_rows(model:Predictor, name:str)->list[Tensor]: # 1 × D each, of unit length
     "Rows of G and L, if there is an L, for any name. `ValueError` if that is impossible."
-    if isinstance(model, Attended): return class_rows(model.model, name)
+    if isinstance(model, Attended):
+        return class_rows(model.model, name)
     if isinstance(model, ZeroShotCLIP):
         G = encode_templates(model.clip, [name], model.templates_)
         return [G, G] if model.local else [G]
-    if not isinstance(model, PromptModel) or model.prompts_.ctx_global.ndim > 2: raise ValueError(
+    if not isinstance(model, PromptModel) or model.prompts_.ctx_global.ndim > 2:
+        raise ValueError(
         f'{model.title} scores only its own classes, and {name!r} is none of them: choose '
         'zero-shot CLIP, or prompts that share their vectors')
     contexts = [model.prompts_.ctx_global]
-    if model.local: contexts.append(model.prompts_.ctx_local)
+    if model.local:
+        contexts.append(model.prompts_.ctx_local)
     with torch.no_grad():
         return list(normalize(
             model.clip.encode_shared_prompts(torch.stack(contexts), [name]).float(), dim=-1))
@@ -110,7 +113,8 @@ class _Look(anywidget.AnyWidget):
 # %% ../../nbs/apps/explorer.ipynb #d8764c0d
 def _named_models(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]:
     "Models by name. `ValueError` for one that needs more than the features of one pass."
-    if models is None: models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
+    if models is None:
+        models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
     if isinstance(models, Predictor):
         zero = ZeroShotCLIP(models.clip, models.classes, local=False)
         models = {'zero-shot CLIP': zero, models.title: models}
@@ -122,7 +126,8 @@ def _named_models(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Pred
 
 def _choices(pictures:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, description, credit
     "The strip: these pictures; without any, the bundled photos."
-    if pictures is not None: return [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
+    if pictures is not None:
+        return [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
     photos, credits = bundled_photos(), photo_credits()
     choices = []
     for i, file in enumerate(photos.pictures):
@@ -170,8 +175,10 @@ class Explorer(ipywidgets.VBox):
 
     def _received(self, widget, asked:dict, data:list):
         "Show the picture that was uploaded or chosen."
-        if data: self._asked(self.show, bytes(data[0]), asked['upload'])
-        else: self._asked(self.show, self._strip[asked['show']][0])
+        if data:
+            self._asked(self.show, bytes(data[0]), asked['upload'])
+        else:
+            self._asked(self.show, self._strip[asked['show']][0])
 
     def _asked(self, act:Callable, *args):
         "Carry out a request of the page; an error becomes a message."
@@ -185,16 +192,20 @@ class Explorer(ipywidgets.VBox):
     def _score(self, item:Image.Image|str|None=None, **about): # of the widget's item
         "Show another picture or sentence; None: the same, by other prompts or classes."
         item = self._item if item is None else item
-        if item is None: return                         # nothing to show yet
+        if item is None:
+            return                         # nothing to show yet
         model = self._models[self.prompts.value]
         found, axis = look_at(model, self.added, item)
         words, photo = [], ''
-        if isinstance(item, str): words = words_of(model.clip, item)
-        else: photo = picture_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
+        if isinstance(item, str):
+            words = words_of(model.clip, item)
+        else:
+            photo = picture_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
         tags = []
         for name, score, limit, weights in found:
             drawn, place = weights.flatten().tolist(), where_highest(weights)
-            if words: place = f'at “{words[np.argmax(drawn)]}”'
+            if words:
+                place = f'at “{words[np.argmax(drawn)]}”'
             else: drawn = shade_url(weights)
             tags.append([name, score, name in self.added, limit, drawn, place])
         self._item = item
@@ -212,7 +223,8 @@ class Explorer(ipywidgets.VBox):
         with reading(about): image = open_rgb(picture)
         place, credit = -1, ''
         for i, choice in enumerate(self._strip):
-            if is_file and choice[0] == Path(picture): place, (_, about, credit) = i, choice
+            if is_file and choice[0] == Path(picture):
+                place, (_, about, credit) = i, choice
         self._score(image, shown=place, about=about, credit=credit)
 
     def read(self, sentence:str): # its words are scored as a picture's positions are
@@ -252,10 +264,12 @@ def serve_explorer(
     from nbformat import v4, write
     from voila.app import Voila
     model = ''
-    if prompts: model = f'load_model({str(Path(prompts).resolve())!a}, trust={trust})'
+    if prompts:
+        model = f'load_model({str(Path(prompts).resolve())!a}, trust={trust})'
     cell = v4.new_code_cell(f'from taidpt.all import *\nExplorer({model})')
     about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
-    with socket.create_server(('127.0.0.1', port)) as server: port = server.getsockname()[1]
+    with socket.create_server(('127.0.0.1', port)) as server:
+        port = server.getsockname()[1]
     token = secrets.token_hex(24)
     how = [f'--port={port}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1', f'--token={token}',
            '--Voila.log_level=ERROR']

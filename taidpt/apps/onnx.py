@@ -40,7 +40,8 @@ class _Pixels:
         "The centre of a picture, or all of it, squeezed."
         height, width = self.size
         filter = Image.Resampling[self.filter]
-        if not self.crop: return picture.resize((width, height), filter)
+        if not self.crop:
+            return picture.resize((width, height), filter)
         short = min(picture.size)
         W, H = (height if side == short else int(height*side/short) for side in picture.size)
         left = round((W - width)/2)
@@ -96,7 +97,8 @@ class Tagger:
 
     def _scores(self, picture)->np.ndarray: # in any form -> C
         "Scores of one picture. Raises `OSError` or `ValueError` if it cannot be read."
-        if hasattr(picture, 'data_ptr'): raise ValueError('a tagger takes no tensors')
+        if hasattr(picture, 'data_ptr'):
+            raise ValueError('a tagger takes no tensors')
         pixels = read_pixels(picture, self.preprocess)
         return self.session.run(None, {'pixels': pixels[None]})[0][0]
 
@@ -118,8 +120,10 @@ class Tagger:
         probability:float|None=None, # instead: lowest probability of a present class
     )->Rule:
         "What is tagged. `ValueError` for a probability if the model was not calibrated."
-        if threshold is not None: return Rule(as_thresholds(threshold, len(self.classes)))
-        if probability is not None: return Rule(self.curves().at(probability))
+        if threshold is not None:
+            return Rule(as_thresholds(threshold, len(self.classes)))
+        if probability is not None:
+            return Rule(self.curves().at(probability))
         return Rule(self.thresholds, self.relative)
 
     def curves(self)->Thresholds:
@@ -150,7 +154,8 @@ def _fused(model:'Predictor', f:'Tensor', F:'Tensor')->'Tensor': # B × D; B × 
     "Mean of the branches' scores; of an ensemble, the weighted mean of its members'."
     from taidpt.ensemble import Ensemble
     from taidpt.scores import fuse
-    if not isinstance(model, Ensemble): return fuse(*model.branches(f, F))
+    if not isinstance(model, Ensemble):
+        return fuse(*model.branches(f, F))
     scores = [_fused(member, f, F) for member in model.members]
     weights = [1.]*len(scores) if model.weights is None else list(map(float, model.weights))
     return sum(map(mul, weights, scores)) / sum(weights)
@@ -165,7 +170,8 @@ def _scores_module(model:'Predictor')->'nn.Module': # 1 × 3 × height × width 
         def __init__(self):
             super().__init__()
             self.tower = PictureTower(model.clip.model.visual)
-            for name, tensor in model.tensors().items(): self.register_buffer(name, tensor)
+            for name, tensor in model.tensors().items():
+                self.register_buffer(name, tensor)
 
         def forward(self, pixels):
             f, F = self.tower(pixels)
@@ -229,7 +235,8 @@ def export_tagger(
     path:str|Path, # the .onnx file to write
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`, PyTorch's errors."
-    if model.from_pixels or not model.independent: raise ValueError(
+    if model.from_pixels or not model.independent:
+        raise ValueError(
         f'a tagger computes features once, and normalises no scores: this {type(model).__name__} '
         'cannot be exported, but the models in it can')
     import onnx                                         # here, as a tagger does without

@@ -69,7 +69,8 @@ class Evaluation:
     def name(self)->str: return list(self.models)[-1]
 
     @property
-    def model(self)->Predictor: return self.models[self.name]
+    def model(self)->Predictor:
+        return self.models[self.name]
 
     def _read(self, name:str)->tuple[np.ndarray, np.ndarray]: # N × C each
         "Labels and scores of the pictures that could be read."
@@ -79,8 +80,10 @@ class Evaluation:
     def _f1(self, name:str)->dict: # of `precision_recall_f1`
         "Figures of a model's tags; cross-validated if its thresholds are of these pictures."
         model, (labels, scores) = self.models[name], self._read(name)
-        if name in self.fitted: tags = held_out_tags(labels, scores, model.default_rule().limits)
-        else: tags = tags_of(scores, model.rule().thresholds(scores))
+        if name in self.fitted:
+            tags = held_out_tags(labels, scores, model.default_rule().limits)
+        else:
+            tags = tags_of(scores, model.rule().thresholds(scores))
         return precision_recall_f1(labels, tags)
 
     @cached_property
@@ -109,10 +112,12 @@ class Evaluation:
         how = {'float_format': '{:.1f}'.format, 'na_rep': '', 'line_width': 100}
         lines = [f'{len(labels)} pictures, {len(classes)} of {labels.shape[1]} classes in them\n',
                  self.frame.to_string(**how)]
-        if self.over: lines.append(f'\nGains are over {self.over}, on the same draws of pictures')
+        if self.over:
+            lines.append(f'\nGains are over {self.over}, on the same draws of pictures')
         threshold = {'threshold': '{:.3f}'.format}
         lines.append(f'\n{classes.to_string(formatters=threshold, **how)}')
-        if self.fitted: lines.append(f'\nCross-validated: tags of {", ".join(self.fitted)}')
+        if self.fitted:
+            lines.append(f'\nCross-validated: tags of {", ".join(self.fitted)}')
         if self.name in self.fitted:
             gain = calibration_gain(*self._read(self.name), self.model.default_rule().limits)
             lines.append(calibration_doubt(gain))
@@ -162,12 +167,15 @@ def evaluate_model(
     if {*named} & {*UNTRAINED}: raise ValueError(
         f'{", ".join(named)}: give each model a name of its own, in a dict')
     name, last = list(named.items())[-1]
-    if isinstance(labels, LabeledPictures): pictures = labels
-    else: pictures = read_labels(labels, last.classes, folder)
+    if isinstance(labels, LabeledPictures):
+        pictures = labels
+    else:
+        pictures = read_labels(labels, last.classes, folder)
     for one in named.values():
         check_label_classes(pictures, one.classes, pictures.table or 'the table')
     if not isinstance(last, Predictor):
-        if len(named) > 1 or calibrate or over: raise ValueError(
+        if len(named) > 1 or calibrate or over:
+            raise ValueError(
             f'{name} is a tagger, which is measured alone: take the model that it was made of')
         return Evaluation(pictures, named, {name: last.predict(pictures.pictures, on_error)})
     found = _scored(named, pictures, on_error, progress, over, by_names)
@@ -229,14 +237,16 @@ def _card(
     if known is None: return card
     card['labels'] = [names[c] for c in np.flatnonzero(known)]
     card['urgency'] = np.where(known, -margin, margin).max()
-    if known.any(): card['ap'] = average_precision(known, scores)
+    if known.any():
+        card['ap'] = average_precision(known, scores)
     return card
 
 def _in_order(cards:list[dict])->list[dict]:
     "The best, the median and the worst photo, if there are three with labels; the most urgent."
     ranked = sorted((card for card in cards if card['ap'] is not None), key=lambda c: -c['ap'])
     if len(ranked) > 2:
-        for place, i in enumerate((0, len(ranked)//2, -1)): ranked[i]['place'] = place
+        for place, i in enumerate((0, len(ranked)//2, -1)):
+            ranked[i]['place'] = place
     return sorted(cards, key=lambda card: (card['place'], -card['urgency']))
 
 # %% ../../nbs/apps/report.ipynb #report-page-code
@@ -280,7 +290,8 @@ def _write_page(
     page = _TEMPLATES.get_template('page.html').render(
         names=model.classes.natural, broken=broken, script=Markup(script), allowed=allowed,
         clip=model.clip.name or 'one of your own', **words)
-    with write_whole(path) as part: part.write_text(page, encoding='utf-8')
+    with write_whole(path) as part:
+        part.write_text(page, encoding='utf-8')
 
 def write_report(
     path:str|Path, # the .html file to write

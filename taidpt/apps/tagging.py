@@ -46,7 +46,8 @@ def read_classes(
         return add_synonyms(ClassSet('yours', filter(None, names)))
     classes = as_classset(text)
     if not Path(text).suffix:                               # a data set
-        if published: return published_classes(classes.name, paper=False)
+        if published:
+            return published_classes(classes.name, paper=False)
         return classes.spelled_naturally()
     words = sum(map(len, classes.synonyms.values()))
     return classes if words > len({*classes.names, *classes.natural}) else add_synonyms(classes)
@@ -90,7 +91,8 @@ def _of_file(what:str|Path, clip, trust:bool, how:dict)->'Predictor': # as in `o
         path = hf_hub_download(str(what), name)
     header = read_header(path)
     if clip or trust or is_known_clip(header.clip):
-        if header.prepared and clip in (None, header.clip): how |= vars(header.prepared)
+        if header.prepared and clip in (None, header.clip):
+            how |= vars(header.prepared)
         clip = _clip(clip or header.clip, **how)
     return load_model(path, clip, trust)
 
@@ -103,8 +105,10 @@ def open_model(
 )->'Predictor': # of an .onnx file a `TaggerModel`
     "A model that is ready to tag. Raises as `load_model` and `load_clip` do."
     if isinstance(what, str | Path):
-        if Path(what).suffix == '.onnx': return TaggerModel(Tagger(what))
-        if ',' not in str(what) and not _is_set(what): return _of_file(what, clip, trust, how)
+        if Path(what).suffix == '.onnx':
+            return TaggerModel(Tagger(what))
+        if ',' not in str(what) and not _is_set(what):
+            return _of_file(what, clip, trust, how)
         what = read_classes(what)
     from taidpt.baselines.concepts import ready_to_tag
     return ready_to_tag(_clip(clip or 'embedded', **how), what, progress)
@@ -132,8 +136,10 @@ class TaggedPictures:
         for i, (picture, tags) in enumerate(zip(self.pictures, self.tags)):
             error = '' if tags else 'cannot be read'
             if error:
-                try: open_rgb(picture)                      # again, to know why
-                except (OSError, ValueError) as e: error += f': {e}'
+                try:
+                    open_rgb(picture)                      # again, to know why
+                except (OSError, ValueError) as e:
+                    error += f': {e}'
             name = str(picture) if isinstance(picture, str | Path) else f'picture {i}'
             yield name, tags[:top] if top else [tag for tag in tags if tag.present], error
 
@@ -177,7 +183,8 @@ def tag_pictures(
             part = slice(start, start + size)
             scores[part] = model.scores_for(rule, pictures[part], on_error, False)
             bar.clear()                                     # it comes back below what is told
-            if tell: tell(TaggedPictures(pictures[part], model, scores[part], rule))
+            if tell:
+                tell(TaggedPictures(pictures[part], model, scores[part], rule))
             bar.update(len(scores[part]))
     return TaggedPictures(pictures, model, scores, rule)
 
@@ -199,7 +206,8 @@ class TagTable:
         self.csv = self.path.with_suffix('.csv')
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
-        if isinstance(model, TaggerModel): parts = [model.tagger.path.read_bytes()]
+        if isinstance(model, TaggerModel):
+            parts = [model.tagger.path.read_bytes()]
         else:
             from taidpt.predict import all_tensors, header_of
             tensors = [t.detach().float().cpu().numpy() for t in all_tensors(model).values()]
@@ -215,9 +223,11 @@ class TagTable:
         with reading(self.csv), open(self.csv, newline='', encoding='utf-8-sig') as file:
             table = csv.DictReader(file)
             rows, head = list(table), table.fieldnames
-            if not {*_COLUMNS} <= {*head} or len({*head}) < len(head): raise ValueError(
+            if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
+                raise ValueError(
                 f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
-        if rows and None in rows[-1].values(): rows.pop()   # torn, as a process was killed
+        if rows and None in rows[-1].values():
+            rows.pop()   # torn, as a process was killed
         self.rows = {row['picture']: row for row in rows}
         return head
 
@@ -230,7 +240,8 @@ class TagTable:
     def lacks(self, picture:str|Path)->bool:
         "Whether a picture is to be scored: it is new, changed, broken, or of another model."
         row = self.rows.get(shown(picture))
-        if not row or row['error'] or not self.independent: return True
+        if not row or row['error'] or not self.independent:
+            return True
         return (row['model'], row['changed']) != (self.model, _changed(picture))
 
     def add(self, found:TaggedPictures)->None:
@@ -256,7 +267,8 @@ class TagTable:
                          na_values='')
         tags = frame.tags.fillna('').map(split_labels)
         if self.path.suffix == '.parquet':
-            with write_whole(self.path) as part: frame.assign(tags=tags).to_parquet(part)
+            with write_whole(self.path) as part:
+                frame.assign(tags=tags).to_parquet(part)
             return
         import sqlite3
         rows = frame[['picture']].assign(tag=tags).explode('tag').dropna()
@@ -291,19 +303,22 @@ def learn_tagger(
     kind = {'linear': TextLinear, 'prompts': TaIDPT, 'concepts': TextConcepts}[method]
     settings = {name: value for name, value in settings.items() if value is not None}
     if method != 'concepts': settings['loss'] = loss
-    if method == 'linear': settings.setdefault('templates', True)
+    if method == 'linear':
+        settings.setdefault('templates', True)
     learner = kind(clip, classes, **settings)
     is_papers = (method, loss) == ('prompts', 'ranking')
 
     texts = bundled_captions() if captions is None else read_captions(captions)
     train = NounFilter(classes, rules=rules).label(texts, progress, keep_unnamed=not is_papers)
     missing = [name for name, count in train.counts().items() if not count]
-    if missing: warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
+    if missing:
+        warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
     if captions is not None or val is not None:
         train = train.with_frequency(some_captions(classes, bundled_captions()).frequency)
 
     sentences = train.texts
-    if learner.templates: sentences = sentences + template_sentences(classes).texts
+    if learner.templates:
+        sentences = sentences + template_sentences(classes).texts
     features = encode_sentences(clip, sentences, cache, progress)
     how = {'val': val, 'checkpoint': checkpoint} if method == 'prompts' else {}
     learner.fit(train, features=features, progress=progress, **how)

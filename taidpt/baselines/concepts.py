@@ -57,7 +57,8 @@ class ClassVectors(Predictor):
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
     keep_unnamed = False                                # use sentences that name no class
 
-    def is_fitted(self)->bool: return 'vectors_' in vars(self)
+    def is_fitted(self)->bool:
+        return 'vectors_' in vars(self)
 
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
@@ -71,13 +72,15 @@ class ClassVectors(Predictor):
         train = as_labelled(train, self.classes, progress, self.keep_unnamed, labels)
         measure = validation(self, val, progress)
         frequency = name_frequency(train)
-        if self.templates: train = train + template_sentences(self.classes)
+        if self.templates:
+            train = train + template_sentences(self.classes)
         _check_both(train)
         def compute(trial):
             given = features() if callable(features) else features
             h = _sentence_vectors(self.clip, train.texts, given, progress)
             trial.vectors_ = self.solve(h, train.labels.to(h))
-        for name in ('vectors_', 'history_', 'thresholds'): vars(self).pop(name, None)
+        for name in ('vectors_', 'history_', 'thresholds'):
+            vars(self).pop(name, None)
         trial = copy.copy(self)
         trial.frequency_ = frequency
         data = digest([*train.texts, train.labels.numpy().tobytes()])
@@ -90,7 +93,8 @@ class ClassVectors(Predictor):
         V = F.normalize(self.vectors_, dim=-1)
         return V, V if self.local else None
 
-    def tensors(self)->dict[str, Tensor]: return {'vectors': self.vectors_}
+    def tensors(self)->dict[str, Tensor]:
+        return {'vectors': self.vectors_}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the vectors of a file."
@@ -115,7 +119,8 @@ class TextConcepts(ClassVectors):
     solve = staticmethod(class_means)           # the concept of each class, C × D
 
     @property
-    def title(self)->str: return 'concepts' if type(self) is TextConcepts else super().title
+    def title(self)->str:
+        return 'concepts' if type(self) is TextConcepts else super().title
 
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-011
@@ -151,10 +156,12 @@ def ready_to_tag(
     "Concepts with attention from the bundled captions; zero-shot CLIP if none names a class."
     zero_shot = ZeroShotCLIP(clip, classes)
     classes = zero_shot.classes
-    if clip.logit_bias is not None: return zero_shot        # probabilities by its own sigmoid
+    if clip.logit_bias is not None:
+        return zero_shot        # probabilities by its own sigmoid
     train = some_captions(classes, bundled_captions())
     unknown = [name for name, share in zip(classes.names, train.frequency) if not share]
-    if unknown: warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
+    if unknown:
+        warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
     if len(unknown) == len(classes): return zero_shot
     texts = (train + template_sentences(classes)).texts
     encoded = encode_sentences(clip, texts, progress=progress)
@@ -278,11 +285,13 @@ class TextLinear(ClassVectors):
 
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
         "Weights in closed form, or trained; `KeyError` for another loss."
-        if self.solver == 'adam' or self.loss not in _CLOSED: return _trained_head(self, h, y)
+        if self.solver == 'adam' or self.loss not in _CLOSED:
+            return _trained_head(self, h, y)
         return _CLOSED[self.loss](h, y, self.penalty)
 
     @property
     def title(self)->str:
-        if type(self) is not TextLinear: return super().title
+        if type(self) is not TextLinear:
+            return super().title
         return 'linear on pairs' if self.loss == 'pairs' else 'linear'
 

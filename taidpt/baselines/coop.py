@@ -49,7 +49,8 @@ def check_labels(
 )->Tensor: # N × C, int8: 1, 0 or -1
     "Labels as a tensor; `ValueError` for another shape, other values, a class without a picture."
     y = torch.from_numpy(as_labels(labels, count, len(classes)))
-    if as_array(labels).dtype == bool: y = 2*y - 1      # False is absent, never unknown
+    if as_array(labels).dtype == bool:
+        y = 2*y - 1      # False is absent, never unknown
     empty = [name for name, shown in zip(classes.names, (y == 1).any(0)) if not shown]
     if empty and (every or len(empty) == len(classes)):
         raise ValueError(f'No picture shows {", ".join(empty)}: a class needs one to learn from')
@@ -64,8 +65,10 @@ def labelled_digest(
     pos_embed:bool, # the form of f
 )->str: # 16 hexadecimal digits
     "What a checkpoint is of: pictures, how they are encoded, and their labels."
-    if isinstance(pictures, FeatureStore): seen = [as_array(pictures.global_).tobytes()]
-    else: seen = [feature_recipe(clip, pos_embed), *map(picture_identity, pictures)]
+    if isinstance(pictures, FeatureStore):
+        seen = [as_array(pictures.global_).tobytes()]
+    else:
+        seen = [feature_recipe(clip, pos_embed), *map(picture_identity, pictures)]
     return digest([*seen, y.numpy()])
 
 
@@ -93,7 +96,8 @@ class PicturePrompts(PromptModel):
         progress:bool=True, # bars
     )->'PicturePrompts': # itself
         "Learn the prompts; `ValueError` for labels that do not fit."
-        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
+        if not isinstance(pictures, FeatureStore):
+            pictures = as_pictures(pictures)
         y = self.checked_labels(labels, len(pictures))
         recipe = self.recipe()
         prompts = self.fresh_prompts(recipe)
@@ -198,7 +202,8 @@ class DualCoOp(PicturePrompts):
     def checked_labels(self, labels:ArrayLike, count:int)->Tensor: # N × C; N pictures -> int8
         "Labels: 1 present, -1 absent, 0 unknown; bool: all known. `ValueError` if none is absent."
         y = as_array(labels)
-        if y.dtype != bool and not (y == -1).any(): raise ValueError(
+        if y.dtype != bool and not (y == -1).any():
+            raise ValueError(
             'No label is -1, and 0 stands for unknown here: write -1 where a picture does not show '
             'the class, or give the labels as bool if all of them are known')
         return check_labels(labels, count, self.classes, every=self.class_specific)
@@ -222,7 +227,8 @@ class DualCoOp(PicturePrompts):
 
     def scales(self, prompts:PromptLearner)->tuple[float|Tensor, float|Tensor]:
         "Temperature of the pooling and factor on the scores, as set or learned by the prompts."
-        if not hasattr(prompts, 'log_scale'): return self.tau_image, self.scale
+        if not hasattr(prompts, 'log_scale'):
+            return self.tau_image, self.scale
         return (-prompts.log_sharpness).exp(), prompts.log_scale.exp()
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × J × D -> one B × C

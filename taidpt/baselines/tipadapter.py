@@ -101,7 +101,8 @@ class TipAdapter(Predictor):
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
-        if not isinstance(pictures, FeatureStore): pictures = as_pictures(pictures)
+        if not isinstance(pictures, FeatureStore):
+            pictures = as_pictures(pictures)
         y = check_labels(labels, len(pictures), self.classes) == 1
         measure = validation(self, val, progress)
         def compute(trial):
@@ -109,8 +110,10 @@ class TipAdapter(Predictor):
             shown = y.sum(0)
             trial.values_ = (y * (shown.min() / shown)).to(f)
             trial.keys_ = F.normalize(f, dim=-1)
-            if self.epochs: trial.keys_ = _fine_tuned(trial.prepared(), f, y.to(f.device))
-        for name in ('keys_', 'values_', 'history_', 'thresholds'): vars(self).pop(name, None)
+            if self.epochs:
+                trial.keys_ = _fine_tuned(trial.prepared(), f, y.to(f.device))
+        for name in ('keys_', 'values_', 'history_', 'thresholds'):
+            vars(self).pop(name, None)
         data = labelled_digest(self.clip, pictures, y, True)
         learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
         return self
@@ -159,7 +162,8 @@ class TipAdapter(Predictor):
         "The text classifier, without the cache."
         return ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()
 
-    def tensors(self)->dict[str, Tensor]: return {'keys': self.keys_, 'values': self.values_}
+    def tensors(self)->dict[str, Tensor]:
+        return {'keys': self.keys_, 'values': self.values_}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the cache of a file."

@@ -33,12 +33,14 @@ def _require(what:str, sources:dict[Path,str])->None: # file -> its source
     "Raise one error for all missing files, a line for each source."
     missing = {}
     for path,source in sources.items():
-        if not path.exists(): missing.setdefault(source, []).append(f'{path}')
+        if not path.exists():
+            missing.setdefault(source, []).append(f'{path}')
     lines = []
     for source,paths in missing.items():
         more = f' and {len(paths) - 2} more' if len(paths) > 2 else ''
         lines.append(f'{", ".join(paths[:2])}{more}, from {source}')
-    if lines: raise FileNotFoundError(f'{what} needs what is not there: ' + ';\n'.join(lines))
+    if lines:
+        raise FileNotFoundError(f'{what} needs what is not there: ' + ';\n'.join(lines))
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #4d514f81
@@ -57,7 +59,8 @@ def _voc_column(path:Path, names:list[str])->list[int]: # N pictures -> 1, 0 or 
     "The labels of one class; `ValueError` for those of other pictures."
     with reading(path):
         listed, marks = zip(*map(str.split, path.read_text().splitlines()))
-        if [*listed] != names: raise ValueError('its pictures are not those of the list')
+        if [*listed] != names:
+            raise ValueError('its pictures are not those of the list')
         return [{'1': 1, '0': 0, '-1': -1}[mark] for mark in marks]
 
 
@@ -89,7 +92,8 @@ def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[str],Tensor]: # N;
         labels = torch.zeros(len(row), len(COCO), dtype=torch.bool)
         for note in data['annotations']:
             if note['iscrowd'] and not crowds: continue
-            if min(note['bbox'][2:]) < 1 and not tiny: continue
+            if min(note['bbox'][2:]) < 1 and not tiny:
+                continue
             labels[row[note['image_id']], column[note['category_id']]] = True
         return [image['file_name'] for image in data['images']], labels
 
@@ -106,7 +110,8 @@ def _coco_files(
     home = _first(root, 'COCO/annotations', 'annotations').parent
     notes = home/'annotations'/f'{kind}_{name}.json'
     files = {notes: f'{_COCO_URL}annotations/annotations_trainval{name[-4:]}.zip'}
-    if kind == 'instances': files[home/name] = f'{_COCO_URL}zips/{name}.zip'
+    if kind == 'instances':
+        files[home/name] = f'{_COCO_URL}zips/{name}.zip'
     return files
 
 def read_coco(
@@ -151,7 +156,8 @@ def _nus_column(path:Path, count:int)->list[bool]: # of each picture
 # %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
 def _fault(path:Path, verify:bool)->str: # '': none
     "What is wrong with a picture; `verify` decodes it."
-    if not (path.is_file() and path.stat().st_size): return 'it is missing, or empty'
+    if not (path.is_file() and path.stat().st_size):
+        return 'it is missing, or empty'
     try:
         if verify: open_rgb(path)
     except (OSError, ValueError) as error: return str(error)
@@ -175,7 +181,8 @@ def read_nuswide(
     with ThreadPoolExecutor(8) as pool:
         faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
     missing = {name: fault for name,fault in zip(names, faults) if fault}
-    if missing: warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are '
+    if missing:
+        warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are '
                               f'left out, such as {min(missing)}', stacklevel=2)
     kept = [i for i,fault in enumerate(faults) if not fault]
     pictures = [folder/names[i] for i in kept]
@@ -258,8 +265,11 @@ def check_data(
     files = {}
     for name in names:
         find, *parts = _SETS[name]
-        for part in parts[:1 + train]: files |= find(root, part)
-        if name == 'nuswide': files |= _narratives_file(root)
-        else: files |= _coco_files(root, 'train2017', 'captions')
+        for part in parts[:1 + train]:
+            files |= find(root, part)
+        if name == 'nuswide':
+            files |= _narratives_file(root)
+        else:
+            files |= _coco_files(root, 'train2017', 'captions')
     _require(f'A run on {", ".join(names)}', files)
 

@@ -38,8 +38,10 @@ class LabeledPictures:
         told = (f'{len(self):,} pictures, {len(self.classes)} classes of {self.classes.name}, '
                 f'{int(self.labels.sum()):,} labels')
         others = sum(self.unknown.values())
-        if others: told += f', {others} others of {len(self.unknown)} classes left out'
-        if self.missing: told += f', {len(self.missing):,} more pictures missing'
+        if others:
+            told += f', {others} others of {len(self.unknown)} classes left out'
+        if self.missing:
+            told += f', {len(self.missing):,} more pictures missing'
         return f'LabeledPictures({told})'
 
     def __getitem__(self, index:slice|list|Tensor)->'LabeledPictures': # or a bool mask
@@ -71,15 +73,18 @@ def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 
         if first not in ('image', 'picture', 'file') or not 0 < len({*others}) == len(others):
             raise ValueError('its first line must be headings: image, then labels, or each class')
         for row in rows:
-            if row.get('error') and others[0] == 'tags': continue       # it could not be read
+            if row.get('error') and others[0] == 'tags':
+                continue       # it could not be read
             known = found.setdefault(row.pop(first), {})
             with reading(f'line {rows.line_num}'):
-                if None in row: raise ValueError('more cells than headings')
+                if None in row:
+                    raise ValueError('more cells than headings')
                 if others[0] in ('labels', 'tags'):
                     known |= dict.fromkeys(split_labels(row[others[0]] or ''), 1)
                     continue
                 for label,cell in row.items():
-                    if cell != '': known[label] = max(_MARKS[cell], known.get(label, -1))
+                    if cell != '':
+                        known[label] = max(_MARKS[cell], known.get(label, -1))
     return found
 
 
@@ -93,8 +98,10 @@ def _meanings(
     column = {}
     for label,_ in used.most_common():
         meant = classes.columns(label)
-        if len(meant) == 1 and (label in classes or meant[0] not in taken): column[label] = meant[0]
-    if used and not column: classes.index(next(iter(used)))     # raises
+        if len(meant) == 1 and (label in classes or meant[0] not in taken):
+            column[label] = meant[0]
+    if used and not column:
+        classes.index(next(iter(used)))     # raises
     return column
 
 
@@ -135,12 +142,14 @@ def read_labels(
     path, classes = Path(path), as_classset(classes)
     table = _read_table(path)
     place = Path(folder or path.parent)
-    if not any((place/name).is_file() for name in table): place = place/'images'
+    if not any((place/name).is_file() for name in table):
+        place = place/'images'
     pictures = [place/name for name in table]
     check_pictures(pictures, f'the folder that {path} is of')
     used = Counter()
     for marks in table.values():
-        for label,mark in marks.items(): used[label] += mark == 1
+        for label,mark in marks.items():
+            used[label] += mark == 1
     with reading(path): column = _meanings(used, classes)
     y = _matrix(table, column, len(classes))
     three_values = any(-1 in marks.values() for marks in table.values())
@@ -174,7 +183,8 @@ def with_classes(
     columns = [old.index(name) for name in names]
     natural = {old.names[c]: old.natural[c] for c in columns}
     synonyms = {name: old.synonyms[name] for name in natural}
-    if difficult is not None: difficult = difficult[:, columns]
+    if difficult is not None:
+        difficult = difficult[:, columns]
     return replace(pictures, labels=pictures.labels[:, columns], difficult=difficult,
                    classes=ClassSet(old.name, [*natural], synonyms, natural))
 

@@ -50,7 +50,8 @@ def partial_labels(
     y = torch.from_numpy(as_labels(labels))
     if not 0 < fraction <= 1:
         raise ValueError(f'fraction must be above 0 and at most 1 (0.3 keeps 30 %), got {fraction}')
-    if (y >= 0).all(): y = 2*y - 1                          # two values: 0 is absent
+    if (y >= 0).all():
+        y = 2*y - 1                          # two values: 0 is absent
     generator = torch.Generator().manual_seed(seed)
     chance = torch.rand(y.shape, generator=generator, dtype=torch.float64)
     if per_label: return y * (chance < fraction)

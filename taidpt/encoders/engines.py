@@ -66,7 +66,8 @@ class OpenVINOTower:
         results = []
         for picture in pixels.cpu().float().contiguous().numpy():
             results.append(Future())
-            with self.lock: self.queue.start_async([picture[None]], results[-1])
+            with self.lock:
+                self.queue.start_async([picture[None]], results[-1])
         found = zip(*(result.result() for result in results))
         f, F_ = (torch.from_numpy(np.concatenate(some)) for some in found)
         return f[:, [int(p) for p in pos_embeds]], F_

@@ -78,7 +78,8 @@ class FeatureStore:
     def __len__(self): return len(self.global_)
 
     @property
-    def nbytes(self) -> int: return self.global_.nbytes + self.local.nbytes # in memory or on disk
+    def nbytes(self) -> int:
+        return self.global_.nbytes + self.local.nbytes # in memory or on disk
 
     def __repr__(self):
         size = f'{self.nbytes/2**20:,.0f} MiB'
@@ -100,7 +101,8 @@ class FeatureStore:
         U = self.local.index_select(0, to_device(places.flatten(), here))
         u, U, mask = (to_device(x, device or here) for x in (u, U, mask))
         if padded or is_full: U = U.unflatten(0, mask.shape)
-        if padded and not is_full: U = U.masked_fill(~mask[..., None], 0)
+        if padded and not is_full:
+            U = U.masked_fill(~mask[..., None], 0)
         return u.float(), U.float(), mask
 
     def take(self,
@@ -123,7 +125,8 @@ class FeatureStore:
         if self.global_.ndim == 2: return self
         return replace(self, global_=self.global_[:, k], form=self.form.split(',')[k])
 
-    def of_epoch(self, epoch:int) -> 'FeatureStore': return self # the same in each
+    def of_epoch(self, epoch:int) -> 'FeatureStore':
+        return self # the same in each
 
 def text_checksums(texts:Sequence[str]) -> Tensor: # N -> N
     "A checksum of each sentence."

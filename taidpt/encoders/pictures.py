@@ -48,7 +48,8 @@ def report_unread(
 
 def _files_below(folder:str|Path, on_error:str) -> Iterator[Path]:
     "Files in a folder and below, except in hidden folders."
-    def report(error): report_unread(f'the folder {error.filename}: {error.strerror}', on_error)
+    def report(error):
+        report_unread(f'the folder {error.filename}: {error.strerror}', on_error)
     entered = set()
     for place, folders, names in os.walk(folder, onerror=report, followlinks=True):
         real = os.path.realpath(place)
@@ -60,10 +61,12 @@ def _files_below(folder:str|Path, on_error:str) -> Iterator[Path]:
 def _files_of(place:str|Path, on_error:str) -> Iterable[Path|str]|None: # None: it is one picture
     "The files that a folder, a pattern, or a URL of such means."
     if not is_url(place):
-        if os.path.isdir(place): return _files_below(place, on_error)
+        if os.path.isdir(place):
+            return _files_below(place, on_error)
         is_one = os.path.exists(place) or not has_magic(str(place))
         return None if is_one else map(Path, glob(str(place), recursive=True))
-    if place.startswith(('http://', 'https://')): return None
+    if place.startswith(('http://', 'https://')):
+        return None
     import fsspec                                   # here, as files on this disk need none of it
     fs, path = fsspec.core.url_to_fs(place)
     if '*' not in path and not fs.isdir(path): return None
@@ -75,15 +78,18 @@ def as_pictures(
     on_error:str='raise', # at a folder in a folder that cannot be read; or 'skip': warn
 ) -> Sequence: # N names, pictures, arrays or tensors of pixels
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
-    if isinstance(pictures, (bytes, Image.Image)): return [pictures]
+    if isinstance(pictures, (bytes, Image.Image)):
+        return [pictures]
     if isinstance(pictures, (str, Path)):
         files = _files_of(pictures, on_error)
         if files is None: return [pictures]
         found = [file for file in files if Path(file).suffix.lower() in PICTURE_ENDINGS
                  and Path(file).name[0] != '.']
-        if not found: raise FileNotFoundError(f'{pictures} holds no pictures')
+        if not found:
+            raise FileNotFoundError(f'{pictures} holds no pictures')
         return sorted(found)
-    if getattr(pictures, 'ndim', 0) in (2, 3): return pictures[None]                # one of N
+    if getattr(pictures, 'ndim', 0) in (2, 3):
+        return pictures[None]                # one of N
     is_sequence = hasattr(pictures, '__getitem__') and not hasattr(pictures, 'keys')
     return pictures if is_sequence else list(pictures)
 
@@ -93,9 +99,11 @@ def _as_grey(picture:Image.Image) -> Image.Image: # of 16 bits, 32 or floats -> 
     grey = np.asarray(picture, dtype=np.float64)
     black = min(grey.min(), 0)
     white = grey.max() - black
-    if not np.isfinite(white): raise ValueError('it holds NaN or infinity')
+    if not np.isfinite(white):
+        raise ValueError('it holds NaN or infinity')
     usual = (255, 4095, 65535) if picture.mode[0] == 'I' else (1, min(white, 2), 255)
-    if black == 0: white = next((w for w in usual if white <= w), white)
+    if black == 0:
+        white = next((w for w in usual if white <= w), white)
     return Image.fromarray(((grey - black) / (white or 1) * 255).round().astype(np.uint8))
 
 def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
@@ -113,17 +121,22 @@ def open_rgb(
     try:
         if is_url(picture):
             import fsspec
-            with fsspec.open(picture, 'rb') as file: picture = file.read()
-        if isinstance(picture, bytes): picture = io.BytesIO(picture)
-        if isinstance(picture, np.ndarray): picture = Image.fromarray(picture)
+            with fsspec.open(picture, 'rb') as file:
+                picture = file.read()
+        if isinstance(picture, bytes):
+            picture = io.BytesIO(picture)
+        if isinstance(picture, np.ndarray):
+            picture = Image.fromarray(picture)
         if isinstance(picture, Image.Image):
             with _LOADING: picture.load()
             return _to_rgb(picture)
         with Image.open(picture, formats=FORMATS) as opened:
-            if min_side: opened.draft(None, (min_side, min_side))
+            if min_side:
+                opened.draft(None, (min_side, min_side))
             return _to_rgb(opened)
     except (OSError, ValueError): raise
-    except Exception as e: raise ValueError(f'{type(e).__name__}: {e}') from e # kinds vary
+    except Exception as e:
+        raise ValueError(f'{type(e).__name__}: {e}') from e # kinds vary
 
 # %% ../../nbs/encoders/pictures.ipynb #pic-draft-8
 class Preprocess:
@@ -149,7 +162,8 @@ def read_pixels(picture, preprocess:Callable) -> 'Tensor': # in any form -> 3 ×
     "The pixels of a picture for CLIP; a finite tensor unchanged. Raises as `open_rgb` does."
     if not hasattr(picture, 'data_ptr'):
         return preprocess(open_rgb(picture, getattr(preprocess, 'min_side', None)))
-    if not picture.isfinite().all(): raise ValueError('its pixels hold NaN or infinity')
+    if not picture.isfinite().all():
+        raise ValueError('its pixels hold NaN or infinity')
     return picture
 
 def picture_identity(picture) -> str: # in any form
@@ -159,7 +173,8 @@ def picture_identity(picture) -> str: # in any form
         about = os.stat(picture)
         return f'{picture} {about.st_size} {about.st_mtime_ns}'
     if isinstance(picture, bytes): return digest([picture])
-    if hasattr(picture, 'data_ptr'): seen = picture.cpu().float().numpy()
+    if hasattr(picture, 'data_ptr'):
+        seen = picture.cpu().float().numpy()
     else: seen = np.asarray(open_rgb(picture))
     return f'{seen.shape} {digest([np.ascontiguousarray(seen)])}'
 
@@ -167,7 +182,8 @@ def picture_identity(picture) -> str: # in any form
 def what_is_wrong(picture, place:int, error:Exception) -> str:
     "Describe which picture in a list could not be read, and why."
     name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
-    if isinstance(error, FileNotFoundError): return f'{name}: there is no such file'
+    if isinstance(error, FileNotFoundError):
+        return f'{name}: there is no such file'
     return f'{name}: {error}'
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8
@@ -207,7 +223,8 @@ def _in_turn(
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
-                if len(waiting) == ahead: yield waiting.popleft().result()
+                if len(waiting) == ahead:
+                    yield waiting.popleft().result()
             while waiting: yield waiting.popleft().result()
         finally: pool.shutdown(cancel_futures=True)
 
@@ -224,8 +241,10 @@ def in_batches(
     n, N = min(8, cores), len(items)
     batches = [range(i, min(i + batch_size, N)) for i in range(0, N, batch_size)]
     if side_by_side and len(batches) >= n:              # a thread a batch
-        def work(batch): return encode([read(i) for i in batch])
+        def work(batch):
+            return encode([read(i) for i in batch])
         yield from _in_turn(work, batches, n, max(1, cores // n), 2*n)
     else:                                               # a thread a picture
         found = _in_turn(read, range(N), n, 1, batch_size + n)
-        for batch in batches: yield encode([next(found) for _ in batch])
+        for batch in batches:
+            yield encode([next(found) for _ in batch])

@@ -30,7 +30,8 @@ def name_suffixes(
     eot = find_ends(tokens)
     last = eot.max().item()
     total, most = M + last + 1, tokens.shape[1]
-    if total > most: raise ValueError(f'the prompt of {classnames[eot.argmax()]!r} '
+    if total > most:
+        raise ValueError(f'the prompt of {classnames[eot.argmax()]!r} '
                                       f'has {total} tokens, but this CLIP reads {most}')
     return tokens[:, start:last + 1], eot - start
 
@@ -131,7 +132,8 @@ def prompt_block(
     attn = block.attn
     qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
     o = _attended(qkv, rows, attn.num_heads)
-    if ends is not None: x, o = x.index_select(1, ends), o.index_select(1, ends)
+    if ends is not None:
+        x, o = x.index_select(1, ends), o.index_select(1, ends)
     x = x + block.ls_1(attn.out_proj(o))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 

@@ -40,7 +40,8 @@ def is_causal(model:nn.Module) -> bool: # an open_clip model
     and a sentence's feature is the output at its EOT."""
     from open_clip.transformer import ResidualAttentionBlock
     text = text_tower(model)
-    if _is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None: return False
+    if _is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None:
+        return False
     pool = getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
     is_plain = all(type(b) is ResidualAttentionBlock for b in text.transformer.resblocks)
     return is_plain and pool in ('argmax', 'eos') and text.attn_mask is not None
@@ -65,7 +66,8 @@ def special_tokens(tokenizer:Callable) -> SpecialTokens: # list of str -> N × J
 # %% ../../nbs/encoders/towers.ipynb #ce1a8557
 def project(text:nn.Module, x:Tensor) -> Tensor: # a tower; … × W, its output -> … × D
     "`ln_final` and the text projection, at every position alike."
-    if _is_hugging_face(text): return text.proj(x)             # contains its own norm
+    if _is_hugging_face(text):
+        return text.proj(x)             # contains its own norm
     x = text.ln_final(x)
     projection = text.text_projection
     if projection is None: return x
@@ -74,7 +76,8 @@ def project(text:nn.Module, x:Tensor) -> Tensor: # a tower; … × W, its output
 # %% ../../nbs/encoders/towers.ipynb #any-c67f4d
 def word_embedding(text:nn.Module) -> nn.Module: # text tower -> token ids to vectors
     "The layer that looks up the vector of each token."
-    if _is_hugging_face(text): return text.transformer.get_input_embeddings()
+    if _is_hugging_face(text):
+        return text.transformer.get_input_embeddings()
     return text.token_embedding
 
 def any_text_features(
@@ -171,8 +174,10 @@ _ALIKE = {'values': (), 'sclip': (0, 1), 'clearclip': (0,)}
 def _patches(block:nn.Module, x:Tensor, dense:str) -> Tensor: # N × (1 + P) × W -> N × P × W
     "The patches by another last block of a ViT; the class token comes first."
     normed = block.ln_1(x)
-    if dense == 'values': y = _own_value(block.attn, normed[:, 1:])
-    else: y = _compared(block.attn, normed, _ALIKE[dense])[:, 1:]
+    if dense == 'values':
+        y = _own_value(block.attn, normed[:, 1:])
+    else:
+        y = _compared(block.attn, normed, _ALIKE[dense])[:, 1:]
     if dense == 'clearclip': return y
     x = x[:, 1:] + block.ls_1(y)
     return x + block.ls_2(block.mlp(block.ln_2(x)))
@@ -200,7 +205,8 @@ def _vit_features(
 def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
     "A ViT with F by 'values', 'sclip' or 'clearclip'; `ValueError` for another way or tower."
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
-    if dense not in _ALIKE or not isinstance(visual, VisionTransformer): raise ValueError(
+    if dense not in _ALIKE or not isinstance(visual, VisionTransformer):
+        raise ValueError(
         f"dense must be one of {[*_ALIKE]}, in one of open_clip's vision transformers; "
         f'this is {dense!r} in a {type(visual).__name__}')
     twin = copy.copy(visual)
@@ -235,7 +241,8 @@ def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # 
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of pictures
     "The tower, or a copy with positions for this size, and the same weights."
     trunk = getattr(visual, 'trunk', None)                  # timm's
-    if not hasattr(trunk, 'set_input_size') or trunk.patch_embed.img_size == size: return visual
+    if not hasattr(trunk, 'set_input_size') or trunk.patch_embed.img_size == size:
+        return visual
     same = {id(p): p for p in visual.parameters()}          # for the copy, too
     twin = copy.deepcopy(visual, same)
     twin.trunk.set_input_size(size)
@@ -251,14 +258,16 @@ def picture_features(
     from open_clip.modified_resnet import ModifiedResNet    # here, as these take a second
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
-    if isinstance(visual, ModifiedResNet): return _resnet_features(visual, pixels, pos_embeds)
+    if isinstance(visual, ModifiedResNet):
+        return _resnet_features(visual, pixels, pos_embeds)
     is_plain = (isinstance(visual, VisionTransformer)
                 and getattr(visual, 'attn_pool_contrastive', None) is None
                 and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock))
     if is_plain: f, F_ = _vit_features(visual, pixels)
     elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()):
         f, F_ = _timm_features(visual, pixels)              # its pooling is timm's own
-    else: raise TypeError(f'no dense features are known for this {type(visual).__name__}')
+    else:
+        raise TypeError(f'no dense features are known for this {type(visual).__name__}')
     return f[:, None].expand(-1, len(pos_embeds), -1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #a4ac1740
@@ -293,11 +302,13 @@ def find_clip(
         recommended = json.loads(config.read_text(encoding='utf-8')).get('taidpt', {})
     elif not spec.startswith('hf-hub:'):
         from open_clip import get_pretrained_url
-        if pretrained is None: spec, _, pretrained = spec.partition('/')
+        if pretrained is None:
+            spec, _, pretrained = spec.partition('/')
         spec = spec.replace('/', '-')               # ViT-B/16
         pretrained = str(pretrained)
         label = f'{spec}/{pretrained}'.rstrip('/')
-        if _is_of_openai(spec, pretrained): origin = f'{spec.removesuffix("-quickgelu")}/openai'
+        if _is_of_openai(spec, pretrained):
+            origin = f'{spec.removesuffix("-quickgelu")}/openai'
         elif Path(pretrained).is_file() and get_pretrained_url(f'{spec}-quickgelu', 'openai'):
             warnings.warn(f'{spec} has GELU; weights that OpenAI trained want {spec}-quickgelu.',
                           stacklevel=3)
@@ -326,7 +337,8 @@ def without_warnings(message:str='') -> Iterator[None]: # the beginning of some;
 class _NoInit(TorchFunctionMode):
     "Draws no random weights."
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'): return args and args[0]
+        if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'):
+            return args and args[0]
         return func(*args, **kwargs or {})
 
 # %% ../../nbs/encoders/towers.ipynb #4a74bd0a

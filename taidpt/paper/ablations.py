@@ -24,7 +24,8 @@ from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-007
-def _each(setting, *values): return {str(value): {setting: value} for value in values}
+def _each(setting, *values):
+    return {str(value): {setting: value} for value in values}
 
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
     'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),

@@ -39,7 +39,8 @@ def prompt_tensors(
         if not {'ctx', 'ctx_double'} <= state.keys():
             raise ValueError('the prompts are not those of TaI-DPT, with a ctx and a ctx_double')
         for name, t in state.items():
-            if not t.isfinite().all(): raise ValueError(f'{name} holds NaN or infinity')
+            if not t.isfinite().all():
+                raise ValueError(f'{name} holds NaN or infinity')
         return state
 
 # %% ../../nbs/paper/checkpoints.ipynb #87f9c9ac
@@ -48,7 +49,8 @@ def _check_words(state, clip, classes): # as of `prompt_tensors`; a `ClassSet`
     M = state['ctx'].shape[-2]
     tokens = clip.tokenize([f'{"X "*M}{name}.' for name in classes.names])
     tokens = torch.cat([tokens[:, :1], tokens[:, 1 + M:]], 1)       # without the context
-    with torch.no_grad(): words = clip.text.token_embedding(tokens.to(clip.device)).float().cpu()
+    with torch.no_grad():
+        words = clip.text.token_embedding(tokens.to(clip.device)).float().cpu()
     held = torch.cat([state['token_prefix'], state['token_suffix']], 1)
     if held.shape != words.shape: raise ValueError(
         f'words of the prompts are {tuple(held.shape)}, not {tuple(words.shape)}: '
@@ -75,7 +77,8 @@ def import_checkpoint(
     settings |= {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}
     not_learned = torch.tensor(3.)
     temperature, sharpness = (state.get(n, not_learned) for n in ('temperature', 'spatial_T'))
-    if temperature != 3: settings['scale'] = temperature.exp().item()
+    if temperature != 3:
+        settings['scale'] = temperature.exp().item()
     if sharpness != 3:
         settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/sharpness.exp().item())
     model = TaIDPT(clip, classes, **settings)

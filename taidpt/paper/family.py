@@ -63,7 +63,8 @@ FAMILY:dict[str, Method] = {
 def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an installed package
     "A method of your own. Raises what its file raises."
     place, _, name = member.rpartition(':')
-    if not place.endswith('.py'): return resolve_name(member)
+    if not place.endswith('.py'):
+        return resolve_name(member)
     path = Path(place).resolve()
     sys.path.append(str(path.parent))                           # it may import what is beside it
     spec = spec_from_file_location(f'member of {path}', path)   # a name that no other module has
@@ -75,7 +76,8 @@ def own_method(member:str)->type: # FILE.py:CLASS, or MODULE:CLASS of an install
 def _relative(model, cells): # that scored them
     "Cells of relative scores: the factor in their softmax is 16 for cosines."
     scale = 16.
-    if isinstance(model, ZeroShotCLIP): scale = 16/model.clip.logit_scale   # on cosines already
+    if isinstance(model, ZeroShotCLIP):
+        scale = 16/model.clip.logit_scale   # on cosines already
     elif isinstance(model, TaIDPT) and model.loss == 'ranking':
         scale = 4*model.recipe_for(None).scale              # on cosines, in the loss
     return [Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in cells]
@@ -108,7 +110,8 @@ def family_cells(
             learn = _learning(study, model, train, method.attention)
             key = f'family.{name}.{seed}'.replace(' ', '-')
             cells.append(study.cell(key, photos, model, learn, data_digest(train)))
-        if method.relative: found[f'{name}, relative'] = _relative(model, cells)
+        if method.relative:
+            found[f'{name}, relative'] = _relative(model, cells)
     return found
 
 
@@ -131,7 +134,8 @@ def _keep_results(path, frame, **about): # of `compare`; what its numbers depend
     method = frame['method'].str.removesuffix(', relative')
     relative = frame['method'] != method
     rows = frame.drop(columns='values').assign(**about, method=method, relative=relative)
-    if Path(path).exists(): rows = concat([read_results(path), rows])
+    if Path(path).exists():
+        rows = concat([read_results(path), rows])
     what = ['weights', 'data', 'photos', 'classes', 'captions', 'method', 'relative', 'over']
     with write_whole(path) as part:
         rows.drop_duplicates(what, keep='last').to_csv(part, index=False, float_format='%.2f')
@@ -139,13 +143,15 @@ def _keep_results(path, frame, **about): # of `compare`; what its numbers depend
 # %% ../../nbs/paper/family.ipynb #family-cmd-1
 def _labelled_pictures(data, classes, pictures=None): # as `compare_family` takes them
     "A name for labelled pictures, and they themselves. Raises `FileNotFoundError`."
-    if data is None: return 'coco_demo', bundled_photos(classes)
+    if data is None:
+        return 'coco_demo', bundled_photos(classes)
     path = Path(data).resolve()
     if path.is_dir() and classes.name in RUNS and not [*path.glob('labels.[ct]sv')]:
         found = published_pictures(classes.name, path)
         return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
     table = path
-    if path.is_dir(): table = min(path.glob('labels.[ct]sv'), default=path/'labels.tsv')
+    if path.is_dir():
+        table = min(path.glob('labels.[ct]sv'), default=path/'labels.tsv')
     return path.stem, read_labels(table, classes, pictures)
 
 # %% ../../nbs/paper/family.ipynb #d3f8433a

@@ -94,7 +94,8 @@ def _random_crop(picture, size, smallest, rng): # PIL; its new side; least share
     crop = picture.crop((left, upper, left + w, upper + h))
     return crop.resize((size, size), Image.Resampling.BICUBIC)
 
-def _maybe_mirrored(picture, rng): return ImageOps.mirror(picture) if rng.random() < .5 else picture
+def _maybe_mirrored(picture, rng):
+    return ImageOps.mirror(picture) if rng.random() < .5 else picture
 
 def augmented(
     picture:Image.Image, # RGB, of any size
@@ -103,7 +104,8 @@ def augmented(
     smallest:float=.5, # least share of the picture's area in a crop
 )->Image.Image: # size × size
     "A picture as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
-    if rng.random() < .5: square = _random_crop(picture, size, smallest, rng)
+    if rng.random() < .5:
+        square = _random_crop(picture, size, smallest, rng)
     else: square = _cut_out(picture, size, .4, rng)
     return _maybe_mirrored(_PublishedPolicy(rng)(square), rng)
 
@@ -141,7 +143,8 @@ class AugmentedPictures(FeatureStore):
         def preprocess(picture):
             rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
             return self.clip.preprocess(self.change(picture, rng))
-        def halved(f, F_): return [unit_fp16(x).cpu() for x in (f, F_.flatten(1, 2))]
+        def halved(f, F_):
+            return [unit_fp16(x).cpu() for x in (f, F_.flatten(1, 2))]
         clip.preprocess = preprocess
         return picture_batches(clip, pictures, self.pos_embed, progress=progress, then=halved)
 
@@ -188,14 +191,17 @@ class Scene:
         study, val = self.study, self.val if search else None
         told = str(change and change.keywords)
         source = [files_digest(pictures), told, labels.contiguous().numpy()]
-        if val: source += [files_digest(val), val.signed().numpy()]
+        if val:
+            source += [files_digest(val), val.signed().numpy()]
         path, _ = study.file_of('prompts', name, model, source := digest(source))
         def learn():
             if change: seen = AugmentedPictures(
                 model.clip, pictures.pictures, change, model.seed, study.progress, model.pos_embed)
-            else: seen = study.features(pictures, model.clip)
+            else:
+                seen = study.features(pictures, model.clip)
             model.fit(seen, labels, checkpoint=path, progress=study.progress)
-            if val: model.search(study.features(val), val.signed())
+            if val:
+                model.search(study.features(val), val.signed())
             return model
         return study.cell(name, self.test, model, learn, source)
 
@@ -228,7 +234,8 @@ class Scene:
         "Write a table by method and shots or share."
         train, test, published = self.train, self.test, {}
         told = f'{len(train):,} pictures to learn from; {by} 0: no picture.'
-        if len(test.classes) <= 16: told = f'Classes: {", ".join(test.classes.names)}. {told}'
+        if len(test.classes) <= 16:
+            told = f'Classes: {", ".join(test.classes.names)}. {told}'
         notes = [*notes, *picture_notes(results.values(), test, train), told]
         if printed and self.published:
             published = PUBLISHED[printed]
@@ -263,7 +270,8 @@ def scene(
 def _few_shots(seen, group, k, tai, coop, weight, adapters=None): # as in `fig6`; names -> epochs
     "Scores of methods that learn from k pictures a class, and of CoOp-DPT with TaI-DPT, a cell."
     clip, classes, change = seen.study.clip, seen.test.classes, None
-    if seen.study.whole: change = partial(cropped, size=picture_side(clip))
+    if seen.study.whole:
+        change = partial(cropped, size=picture_side(clip))
     settings = {'epochs': coop_epochs(k)} | (coop or {})
     new = partial(CoOp, clip, classes, local=True, **settings)
     cells = seen.runs(f'{group}.CoOp', k, new, change=change)
@@ -296,7 +304,8 @@ def fig6(
     seen, group = pictures or scene(Material(study, name), max(shots)), f'fig6.{name}'
     tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
     scores = {('TaI', 0): [tai.alone], ('TaI-DPT', 0): [tai.both]}
-    for k in shots: scores |= _few_shots(seen, group, k, tai, coop, weight)
+    for k in shots:
+        scores |= _few_shots(seen, group, k, tai, coop, weight)
     title, notes = f'Fig. 6, mAP over pictures a class, {name}', _coop_notes(study, weight)
     return seen.write('fig6', title, 'shots', seen.measured(scores), notes)
 
@@ -317,7 +326,8 @@ def table2(
     tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
     scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
     adapters = {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}
-    for k in shots: scores |= _few_shots(seen, 'table2', k, tai, coop, weight, adapters)
+    for k in shots:
+        scores |= _few_shots(seen, 'table2', k, tai, coop, weight, adapters)
     title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
     notes = ['Each test picture counts once, also without any of the classes.',
              *_coop_notes(study, weight)]
@@ -327,10 +337,12 @@ def table2(
 # %% ../../nbs/paper/pictures.ipynb #eca12afc
 def _dualcoop(study, name, clip, dual): # as in `table3`
     "How DualCoOp is called, its settings, and how pictures change in each epoch."
-    if not study.whole or dual is not None: return 'DualCoOp', dual or {}, None
+    if not study.whole or dual is not None:
+        return 'DualCoOp', dual or {}, None
     side = picture_side(clip)                               # with the authors' recipe
     method = f'DualCoOp on {clip.name} at {side}'
-    if is_published_clip(clip, 'DualCoOp*'): method = 'DualCoOp*'
+    if is_published_clip(clip, 'DualCoOp*'):
+        method = 'DualCoOp*'
     return method, DUALCOOP[name], partial(augmented, size=side, smallest=DUALCOOP_PART[name])
 
 def table3(

@@ -59,7 +59,8 @@ def published_settings(
     "The published settings of a run, except those that the CLIP overrides."
     settings = {}
     for name in ('lr', 'epochs', 'tau_image', 'n_ctx'):
-        if name not in clip.recommended: settings[name] = getattr(run, name)
+        if name not in clip.recommended:
+            settings[name] = getattr(run, name)
     # always given: few sentences would get smaller batches
     settings['batch_size'] = clip.recommended.get('batch_size', run.batch_size)
     return settings
@@ -94,7 +95,8 @@ _PUBLISHED_CLIPS = { # where the weights are from, and how pictures are prepared
 def is_published_clip(clip:FrozenCLIP, method:str='TaI-DPT')->bool: # or 'DualCoOp*'
     "Whether a CLIP has the weights of the published runs, and takes pictures as they did."
     origin, prepared = _PUBLISHED_CLIPS[method]
-    if clip.origin != origin or clip.prepared is None: return False
+    if clip.origin != origin or clip.prepared is None:
+        return False
     return replace(clip.prepared, draft=prepared.draft) == prepared
 
 # %% ../../nbs/paper/published.ipynb #published-021

@@ -45,7 +45,8 @@ def reproduce(
     "Measure a table or figure of the paper; what is finished in `out` is not measured again."
     clips = [clip or 'embedded'] if clip is None or isinstance(clip, FrozenCLIP | str) else clip
     first, *others = _loaded(what, clips)
-    if len(others) == 1 and what == 'table3': kwargs['dual_clip'] = others[0]
+    if len(others) == 1 and what == 'table3':
+        kwargs['dual_clip'] = others[0]
     elif others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)

@@ -59,7 +59,8 @@ def published_pictures(
     crowds:bool=True, # COCO's crowds count, and specks in training
 )->LabeledPictures:
     "The pictures of a data set; `FileNotFoundError` says where to get them."
-    if name == 'voc2007': return read_voc2007(data, 'trainval' if train else 'test')
+    if name == 'voc2007':
+        return read_voc2007(data, 'trainval' if train else 'test')
     if name == 'coco':
         split = 'train' if train else 'val'
         return read_coco(data, split, crowds=crowds, tiny=crowds or not train)
@@ -75,7 +76,8 @@ class Cell:
     @property
     def alone(self)->Tensor: return self.branches[0] # N × C
     @property
-    def both(self)->Tensor: return fuse(*self.branches) # N × C
+    def both(self)->Tensor:
+        return fuse(*self.branches) # N × C
 
 def _score(model, pictures, seen): # LabeledPictures; they, or features -> of each branch, N × C
     "Scores with the columns of the labels. `ValueError` for NaN where a picture was read."
@@ -95,8 +97,10 @@ def files_digest(pictures:LabeledPictures)->str:
 
 def data_digest(data:LabeledPictures|LabeledTexts)->str:
     "A hash of sentences, or names of pictures, and their labels: equal on every machine."
-    if isinstance(data, LabeledTexts): items = [str((data.dropped, data.frequency)), *data.texts]
-    else: items = [str(data.signed().tolist()), *(picture.name for picture in data.pictures)]
+    if isinstance(data, LabeledTexts):
+        items = [str((data.dropped, data.frequency)), *data.texts]
+    else:
+        items = [str(data.signed().tolist()), *(picture.name for picture in data.pictures)]
     return digest([*data.classes.names, *items, data.labels.contiguous().numpy()])
 
 # %% ../../nbs/paper/study.ipynb #study-046
@@ -164,7 +168,8 @@ class Study:
             ready = learn() if learn else model
             seconds = torch.tensor(time.perf_counter() - begin)
             seen = pictures.pictures
-            if not ready.from_pixels: seen = self.features(pictures, ready.clip, 'skip')
+            if not ready.from_pixels:
+                seen = self.features(pictures, ready.clip, 'skip')
             branches = enumerate(_score(ready, pictures, seen))
             return {f'branch{i}': scores for i, scores in branches} | {'seconds': seconds}
         held = stored(*self.file_of('scores', name, model, source, *tested), make)
@@ -182,7 +187,8 @@ def picture_notes(
     few = '; differences of some points are chance' if len(test) < 500 else ''
     notes = [f'{scored:,} photos with {int(test.labels.any(0).sum())} classes{few}.']
     lost = len(test) - scored + sum(len(pictures.missing) for pictures in (test, *others))
-    if lost: notes.append(f'{lost:,} pictures were missing or could not be read.')
+    if lost:
+        notes.append(f'{lost:,} pictures were missing or could not be read.')
     return notes
 
 # %% ../../nbs/paper/study.ipynb #study-016
@@ -202,8 +208,10 @@ class Material:
     @cached_property
     def captions(self)->Iterable[str]:
         "The raw sentences; `FileNotFoundError` says where to get them."
-        if self.study.data is None: return bundled_captions()
-        if self.name == 'nuswide': return read_narratives(self.study.data)
+        if self.study.data is None:
+            return bundled_captions()
+        if self.name == 'nuswide':
+            return read_narratives(self.study.data)
         listed = self.study.caption_ids
         return read_coco_captions(self.study.data, ids=listed and read_caption_ids(listed))
 
@@ -218,7 +226,8 @@ class Material:
             labelled = reader.stream(every[i] for i in order)
             captions = list(islice((text for text, columns in labelled if columns), limit))
         found = reader.label(captions, progress=self.study.progress)
-        if self.run.per_class: found = cap_per_class(found, self.run.per_class)
+        if self.run.per_class:
+            found = cap_per_class(found, self.run.per_class)
         return found[draw(len(found), None if self.study.caption_ids else self.run.sentences)]
 
     @cached_property
@@ -228,21 +237,26 @@ class Material:
     @cached_property
     def published(self)->bool:
         "Whether CLIP and data are the published ones, within a hundredth."
-        if not self.study.whole or not is_published_clip(self.study.clip): return False
+        if not self.study.whole or not is_published_clip(self.study.clip):
+            return False
         sizes = (self.test, self.run.pictures), (self.train, self.run.sentences)
         return all(abs(len(held) - wanted) <= wanted/100 for held, wanted in sizes if wanted)
 
     def labelled(self, train:bool=False)->LabeledPictures:
         "The study's labelled pictures of a split; photos without a data set."
-        if self.study.data is None: found = self.study.photos(self.name)
-        else: found = published_pictures(self.name, self.study.data, train, self.crowds)
+        if self.study.data is None:
+            found = self.study.photos(self.name)
+        else:
+            found = published_pictures(self.name, self.study.data, train, self.crowds)
         return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
         "The official split, or halves: most classes on two training and one test picture."
-        if self.study.data is not None: return self.labelled(train=True), self.test
+        if self.study.data is not None:
+            return self.labelled(train=True), self.test
         y = self.test.labels
-        def served(half): return int(((y[half].sum(0) > 1) & y[~half].any(0)).sum())
+        def served(half):
+            return int(((y[half].sum(0) > 1) & y[~half].any(0)).sum())
         half = max((draw(len(y), len(y)//2, seed) for seed in range(100)), key=served)
         return self.test[half], self.test[~half]
 
@@ -265,7 +279,8 @@ class Material:
 
         def learn():
             with warnings.catch_warnings():
-                if not study.whole: warnings.filterwarnings('ignore', 'Few sentences name')
+                if not study.whole:
+                    warnings.filterwarnings('ignore', 'Few sentences name')
                 return model.fit(
                     train, checkpoint=path, features=encode(), progress=study.progress)
         return model, learn, source
@@ -277,7 +292,8 @@ class Material:
     def notes(self, results:Iterable)->list[str]: # as in `write_table`
         "Notes for readers of a table on its captions and pictures."
         study, run, notes = self.study, self.run, picture_notes(results, self.test)
-        if study.whole and run.sentences and not study.caption_ids: notes.insert(
+        if study.whole and run.sentences and not study.caption_ids:
+            notes.insert(
             0, f'{len(self.train):,} captions, not the published {run.sentences:,}.')
         return [f'{self.name}: {note}' for note in notes]
 
@@ -303,24 +319,31 @@ def figures(
         runs = found.get(key, [])
         each = getattr(runs, 'each', runs)
         row = dict(zip(head, key)) | {'mAP': np.mean(each) if each else None}
-        if isinstance(runs, Measured): _, row['low'], row['high'] = runs.map()
-        if over: row |= zip(('gain', 'gain_low', 'gain_high'), runs.gain(found[over]))
+        if isinstance(runs, Measured):
+            _, row['low'], row['high'] = runs.map()
+        if over:
+            row |= zip(('gain', 'gain_low', 'gain_high'), runs.gain(found[over]))
         row |= {'seeds': len(each), 'values': each}
         if published: row['published'] = published.get(key)
         if not each: row[head[0]] += ' (quoted)'
         rows.append(row)
     frame = DataFrame(rows)
-    if published: frame['difference'] = frame['mAP'] - frame['published']
+    if published:
+        frame['difference'] = frame['mAP'] - frame['published']
     return frame
 
 def compare(
-    models:Mapping[str, Sequence[Cell]], # by name; of each, a cell a seed
-    photos:LabeledPictures, # that they scored
+    models:Mapping[str, 'Predictor|Sequence[Cell]'], # by name: a model, or a cell for each seed
+    photos:LabeledPictures, # that they score
     over:str|None=None, # the row over which gains are given
-)->'DataFrame': # a row a method, with the seconds that it took to learn
+)->'DataFrame': # a row a method, with the seconds that it took to learn, or a model to score
     "mAP of methods and its interval, the paired gain over one of them and its interval."
     found, seconds = {}, []
     for name, cells in models.items():
+        if isinstance(cells, Predictor):
+            begun = time.perf_counter()
+            scores = cells.predict_branches(photos.pictures)
+            cells = [Cell(scores, time.perf_counter() - begun)]
         found[name,] = measured(photos, [cell.both for cell in cells])
         seconds.append(np.mean([cell.seconds for cell in cells]))
     return figures(found, over=over and (over,)).assign(seconds=seconds)
@@ -356,15 +379,18 @@ def figures_text(
     words:int=1, # its leading columns that say what a row is
 )->str: # Markdown
     "A comparison for readers."
-    def name(x): return f'{x:g}' if isinstance(x, float) else str(x)
+    def name(x):
+        return f'{x:g}' if isinstance(x, float) else str(x)
     def spread(values):
-        if len(values) < 2: return f'({len(values)})' if values else ''
+        if len(values) < 2:
+            return f'({len(values)})' if values else ''
         return f'{np.std(values, ddof=1):.1f} ({len(values)})'
     def told(row, sign):
         return '' if np.isnan(row).any() else ' to '.join(f'{x:{sign}.1f}' for x in row)
     text = {column: map(name, frame[column]) for column in frame.columns[:words]}
     for title, sign, *columns in _SHOWN:
-        if columns == ['values']: text[title] = map(spread, frame['values'])
+        if columns == ['values']:
+            text[title] = map(spread, frame['values'])
         elif columns[0] in frame:
             text[title] = [told(row, sign) for row in frame[columns].to_numpy(float)]
     return markdown_table(list(text), zip(*text.values()), words)
@@ -392,7 +418,8 @@ def _title(study, title): # of the table
         title += ' in miniature, no reproduction'
         photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
         measured_on += ['bundled captions', photos]
-    if study.limit: measured_on.append(f'{study.limit} sentences and pictures at most')
+    if study.limit:
+        measured_on.append(f'{study.limit} sentences and pictures at most')
     return f'{title}: {", ".join(measured_on)}'
 
 def write_table(

@@ -41,8 +41,10 @@ def table1(
         results |= found
         data |= m.digests()
         notes += m.notes(found.values())
-        if m.published: published |= {key: PUBLISHED_MAP[key] for key in found}
-    if published: notes.insert(0, 'Published: Guo et al., CVPR 2023.')
+        if m.published:
+            published |= {key: PUBLISHED_MAP[key] for key in found}
+    if published:
+        notes.insert(0, 'Published: Guo et al., CVPR 2023.')
     write_table(study, 'table1', 'Table 1', data, ['data', 'method'], results, published, notes)
     return results
 
@@ -82,7 +84,8 @@ def fig7(
         found[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
         found[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
     how = 'As many epochs for each size, and so fewer steps for fewer sentences.'
-    if equal_steps: how = 'About as many steps for each size.'
+    if equal_steps:
+        how = 'About as many steps for each size.'
     how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
     write_table(
         study, f'fig7{ending}', 'Fig. 7, mAP over the number of sentences', m.digests(),

@@ -30,10 +30,13 @@ def _column(names:Iterable[str], column:str|None)->str: # one of the names
 def _sentences(value:object, column:str|None=None)->Iterator[str]:
     "The sentences in text, in a record, or in any of several. Raises `ValueError` for others."
     if isinstance(value, str): yield value
-    elif isinstance(value, dict): yield from _sentences(value[_column(value, column)])
+    elif isinstance(value, dict):
+        yield from _sentences(value[_column(value, column)])
     elif isinstance(value, Iterable):
-        for part in value: yield from _sentences(part, column)
-    elif value is not None: raise ValueError(f'{value!r} is no sentence')
+        for part in value:
+            yield from _sentences(part, column)
+    elif value is not None:
+        raise ValueError(f'{value!r} is no sentence')
 
 # %% ../../nbs/text/captions.ipynb #corpora-006
 def open_text(path:Path)->TextIO:
@@ -53,7 +56,8 @@ def _read_jsonl(file:TextIO, column:str|None)->Iterator[str]:
     "The captions of a file with JSON on each line."
     for n,line in enumerate(file, 1):
         with reading(f'line {n}'):
-            if line.strip(): yield from _sentences(json.loads(line), column)
+            if line.strip():
+                yield from _sentences(json.loads(line), column)
 
 # %% ../../nbs/text/captions.ipynb #corpora-017
 def _read_table(file:TextIO, column:str|int|None, **how)->Iterator[str]:
@@ -74,7 +78,8 @@ def _read_parquet(file:TextIO, column:str|None)->Iterator[str]:
     import pyarrow.parquet as pq                # here, as other files need none of it
     table = pq.ParquetFile(file.buffer)         # which is no text
     name = _column(table.schema_arrow.names, column)
-    for batch in table.iter_batches(columns=[name]): yield from _sentences(batch[0].to_pylist())
+    for batch in table.iter_batches(columns=[name]):
+        yield from _sentences(batch[0].to_pylist())
 
 # %% ../../nbs/text/captions.ipynb #corpora-023
 _READERS = {
@@ -114,7 +119,8 @@ _BUNDLED = DATA/'captions'/'coco_captions_val2017.json.gz'
 def _sources(place:str|Path)->list[Path|tuple[str, ...]]:
     "What a name stands for. Raises `FileNotFoundError` if there is no file of captions."
     if place == '-':
-        with reading('standard input'): return [tuple(sys.stdin.buffer.read().decode().split('\n'))]
+        with reading('standard input'):
+            return [tuple(sys.stdin.buffer.read().decode().split('\n'))]
     if place == 'bundled': return [_BUNDLED]
     path = Path(place)
     if path.is_dir(): found = path.rglob('*')

@@ -47,7 +47,8 @@ def _blocked_words(phrase:str)->tuple[tuple[str,...], tuple[int,...]]:
     words, hidden = [], []
     for part in re.split(r'(\([^()]*\))', phrase):
         here = _phrase_words(part)
-        if not part.startswith('('): hidden += range(len(words), len(words) + len(here))
+        if not part.startswith('('):
+            hidden += range(len(words), len(words) + len(here))
         words += here
     return tuple(words), tuple(hidden)
 
@@ -70,7 +71,8 @@ def phrase_entries(
             columns = entries.setdefault(_phrase_words(phrase), _Entry(phrase, [])).columns
             if column not in columns: columns.append(column)
     for words,entry in list(entries.items()):
-        for other in _other_spellings(words): entries.setdefault(other, entry)
+        for other in _other_spellings(words):
+            entries.setdefault(other, entry)
     for phrase in blocked:
         words, hidden = _blocked_words(phrase)
         entries.setdefault(words, _Entry(phrase, [], hidden))
@@ -107,7 +109,8 @@ def _forms(word:str, vocabulary:set[str])->tuple[str,...]: # none for most words
     word = squeeze(word)
     lemma = shortest_lemma(word)
     forms = [word, lemma]
-    if not is_noun(lemma): forms += by_rule(word)           # unknown to WordNet
+    if not is_noun(lemma):
+        forms += by_rule(word)           # unknown to WordNet
     return tuple(form for form in dict.fromkeys(forms) if form in vocabulary)
 
 # %% ../../nbs/text/phrases.ipynb #phrases-deny-1
@@ -119,7 +122,8 @@ def _denied(
     "Find a negation before a phrase: 'no dogs', 'no cats or dogs'."
     before, last = ['', '', *words[:start]][-2:]
     if last in ('no', 'without'): return start - 1
-    if before == 'without' and last in ('a', 'an', 'any'): return start - 2
+    if before == 'without' and last in ('a', 'an', 'any'):
+        return start - 2
     if last in ('or', 'nor') and found:
         first, end, entry = found[-1]
         denied = not entry.columns and words[first] in ('no', 'without', 'or', 'nor')
@@ -147,10 +151,12 @@ class PhraseDictionary:
             end, entry = longest
             if entry.hidden:                                # search the other words again
                 found.append((i + entry.hidden[0], i + entry.hidden[-1] + 1, entry))
-                for place in entry.hidden: forms[i + place] = ()
+                for place in entry.hidden:
+                    forms[i + place] = ()
                 continue
             start = _denied(words, i, found)
             if start is None: found.append((i, end, entry))
-            else: found.append((start, end, entry._replace(columns=[])))
+            else:
+                found.append((start, end, entry._replace(columns=[])))
             i = end
         return sorted(found, key=lambda match: match[:2])

@@ -42,7 +42,8 @@ def _tagger():
     "NLTK's tagger with the user's weights or, if there are none, those in this package."
     from nltk.tag.perceptron import PerceptronTagger
     try: return PerceptronTagger()
-    except LookupError: tagger = PerceptronTagger(load=False)
+    except LookupError:
+        tagger = PerceptronTagger(load=False)
     packed = (DATA/'tagger'/'perceptron.json.gz').read_bytes()
     learned = json.loads(gzip.decompress(packed))
     tagger.tagdict = learned['tagdict']
@@ -86,7 +87,8 @@ def _names_in(lemmas:list[str], names:list[tuple[list[str],int]])->list[tuple[in
         gone, free = set(), 0
         for i in range(len(left)):
             here = left[i:i + len(name)]
-            if i < free or [lemmas[place] for place in here] != name: continue
+            if i < free or [lemmas[place] for place in here] != name:
+                continue
             found.append((here[0], here[-1] + 1, ' '.join(name), column))
             gone.update(here)
             free = i + len(name) + 1        # the next word stays: it shares the space
@@ -99,7 +101,8 @@ def _spans(words:list[str], low:str)->list[tuple[int,int]]:
     spans = []
     end = 0
     for word in words:                      # NLTK rewrites quotation marks: they take no place
-        if word not in ('``', "''"): end = low.find(word, end) + len(word)
+        if word not in ('``', "''"):
+            end = low.find(word, end) + len(word)
         spans.append((end - len(word), end))
     return spans
 
@@ -124,7 +127,8 @@ class WholeWords:
         "The names in a text with their places in characters, from left to right."
         words = _tokens(text)[:self.first]
         tagged = [(word, 'NN') for word in words]
-        if any(map(self.matters, words)): tagged = _tagger().tag(words)
+        if any(map(self.matters, words)):
+            tagged = _tagger().tag(words)
         named = _names_in([_lemma(word, tag) for word,tag in tagged], self.names)
         spans = _spans(words, text.lower())
         return sorted((spans[first][0], spans[end - 1][1], name, [column])

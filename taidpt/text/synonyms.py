@@ -77,11 +77,13 @@ def _nouns()->tuple[dict[str,str], dict[str,list[str]]]: # with underscores betw
     common = {noun.replace(' ', '_') for noun,_ in _table('common.tsv')}
     meanings, used = {}, {}
     for line in wordnet_file('index.noun').splitlines():
-        if line.startswith(' '): continue             # the licence
+        if line.startswith(' '):
+            continue             # the licence
         noun, _, _, pointers, *rest = line.split()
         _, tagged, first, *_ = rest[int(pointers):]   # behind the pointers
         meanings[noun] = first
-        if int(tagged) or noun in common: used.setdefault(first, []).append(noun)
+        if int(tagged) or noun in common:
+            used.setdefault(first, []).append(noun)
     return meanings, used
 
 # %% ../../nbs/text/synonyms.ipynb #d10ebe6b
@@ -119,6 +121,7 @@ def wordnet_words(
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
     taken = Counter()
-    for name,words in own.items(): taken.update(set(map(squeeze, [name, *words, *new[name]])))
+    for name,words in own.items():
+        taken.update(set(map(squeeze, [name, *words, *new[name]])))
     return {name: words + [phrase for phrase in new[name] if taken[squeeze(phrase)] == 1]
             for name,words in own.items()}

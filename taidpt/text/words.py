@@ -44,7 +44,8 @@ _SIMPLE = re.compile(r'[a-z0-9, ]*\.?')
 def lower_words(text:str)->list[str]:
     "The tokens of `token_spans` in lower case, without their positions, and faster."
     low = text.lower()
-    if _SIMPLE.fullmatch(low): return low.replace(',', ' , ').replace('.', ' . ').split()
+    if _SIMPLE.fullmatch(low):
+        return low.replace(',', ' , ').replace('.', ' . ').split()
     return [text[start:end].lower() for start,end in token_spans(text)]
 
 # %% ../../nbs/text/words.ipynb #words-022
