@@ -46,7 +46,7 @@ class ClassSet:
             for form in map(squeeze, spellings):
                 if self._columns.setdefault(form, i) != i:
                     raise ValueError(
-                    f'{spellings[0]!r} is there twice in {name}, perhaps in another spelling')
+                        f'{spellings[0]!r} is there twice in {name}, perhaps in another spelling')
             phrases = text_list(synonyms.get(spellings[0]) or [])
             self.synonyms[spellings[0]] = list(dict.fromkeys([*spellings, *phrases]))
         for n in (*natural, *synonyms):

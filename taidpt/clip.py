@@ -352,7 +352,7 @@ def encode_pictures(
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
     if on_error == 'raise' and store.global_.isnan().any():
         raise UnreadablePicture(
-        f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")
+            f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1
@@ -375,8 +375,8 @@ def as_features(
     wanted = kind, clip.fingerprint(), clip.preparation() if kind == 'pictures' else ''
     if (any(said) and said != wanted) or (items.form and form not in forms):
         raise ValueError(
-        f'{items} is not what {clip} needs: kind, weights, preparation and form are '
-        f'{(*said, items.form)}, not {(*wanted, form)}')
+            f'{items} is not what {clip} needs: kind, weights, preparation and form are '
+            f'{(*said, items.form)}, not {(*wanted, form)}')
     if items.form: items = items.one_form(forms.index(form))
     broken = (~items.global_.isfinite()).flatten(1).any(1)
     if broken.any() and not skipped: raise ValueError(

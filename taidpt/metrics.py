@@ -31,7 +31,7 @@ def as_labels(
     y = as_array(labels)
     if shape not in ((), y.shape) or not np.isin(y, (-1, 0, 1)).all():
         raise ValueError(
-        f'labels must be {shape or "N × C"}, of 1, 0 or -1 (or bool); these are {y.shape}')
+            f'labels must be {shape or "N × C"}, of 1, 0 or -1 (or bool); these are {y.shape}')
     return y.astype(np.int8)
 
 # %% ../nbs/09_metrics.ipynb #11-012

@@ -100,13 +100,15 @@ def clip_of(
     if clip is None:
         if not (trust or is_known_clip(header.clip)):
             raise ValueError(
-            f'it was learned on {header.clip!r}, which a file does not decide: pass the CLIP, or '
-            'say trust=True (--clip, --trust) if you know where the file is from.')
+                f'it was learned on {header.clip!r}, which a file does not decide: pass the '
+                'CLIP, or '
+                'say trust=True (--clip, --trust) if you know where the file is from.')
         clip = load_clip(header.clip, **vars(header.prepared or Prepared()))
     now = clip.fingerprint(), clip.preparation()
     if (header.weights, header.preparation) != now:
         warnings.warn(
-        f'The file was learned on {header.clip} as {header.prepared}; scores and thresholds differ '
-        f'on {clip.name} in {clip.precision} as {clip.prepared}, unless you calibrate.',
-        stacklevel=6)
+            f'The file was learned on {header.clip} as {header.prepared}; scores and thresholds '
+            'differ '
+            f'on {clip.name} in {clip.precision} as {clip.prepared}, unless you calibrate.',
+            stacklevel=6)
     return clip

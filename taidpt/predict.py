@@ -237,8 +237,8 @@ class Predictor:
         header = header_of(self)
         if '"<function ' in json.dumps(header.to_dict()):
             raise ValueError(
-            f'{path} is not written: no file holds a function such as your loss; make it the '
-            'default of a class of your own, or set it to a name first')
+                f'{path} is not written: no file holds a function such as your loss; make it the '
+                'default of a class of your own, or set it to a name first')
         write_model_file(path, header, all_tensors(self))
 
     @classmethod
@@ -393,7 +393,7 @@ def _rebuilt(header:ModelHeader, tensors:dict[str, Tensor], kinds:dict, clip_for
                        frequency_=header.frequency, thresholds=header.thresholds)
     if model.tensors().keys() != tensors.keys():
         raise ValueError(
-        f'{header.method} has {sorted(model.tensors())}, and the file {sorted(tensors)}')
+            f'{header.method} has {sorted(model.tensors())}, and the file {sorted(tensors)}')
     return model
 
 def load_model(

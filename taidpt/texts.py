@@ -35,7 +35,7 @@ class LabeledTexts:
         labels = torch.as_tensor(self.labels)
         if labels.shape != (len(self.texts), len(self.classes)):
             raise ValueError(
-            f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
+                f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
         self.labels = labels.bool()
         if not (self.labels == labels).all():
             raise ValueError('labels must be true or false')
@@ -65,7 +65,7 @@ class LabeledTexts:
         "Both corpora in one; `ValueError` unless they have the same classes."
         if self.classes.names != other.classes.names:
             raise ValueError(
-            f'sentences of different classes: {self.classes} and {other.classes}')
+                f'sentences of different classes: {self.classes} and {other.classes}')
         frequency = self.frequency or other.frequency
         if other.frequency not in (None, frequency):
             frequency = None       # of two wholes

@@ -195,7 +195,8 @@ def learn(
             row = {'epoch': epoch, 'lr': rate, 'loss': torch.stack(costs).mean().item()}
             if not all(p.isfinite().all() for p in prompts.parameters()):
                 raise ValueError(
-                f'The prompts are NaN in epoch {epoch}: lower the learning rate, lr={recipe.lr}.')
+                    f'The prompts are NaN in epoch {epoch}: lower the learning rate, '
+                    f'lr={recipe.lr}.')
             if val: row |= val()
             history.append(row)
             bar.set_postfix(row, refresh=False)

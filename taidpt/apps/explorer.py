@@ -41,8 +41,8 @@ def class_rows(model:Predictor, name:str)->list[Tensor]: # 1 × D each, of unit 
         return [G, G] if model.local else [G]
     if not isinstance(model, PromptModel) or model.prompts_.ctx_global.ndim > 2:
         raise ValueError(
-        f'{model.title} scores only its own classes, and {name!r} is none of them: choose '
-        'zero-shot CLIP, or prompts that share their vectors')
+            f'{model.title} scores only its own classes, and {name!r} is none of them: choose '
+            'zero-shot CLIP, or prompts that share their vectors')
     contexts = [model.prompts_.ctx_global]
     if model.local:
         contexts.append(model.prompts_.ctx_local)

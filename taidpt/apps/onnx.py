@@ -237,8 +237,9 @@ def export_tagger(
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`, PyTorch's errors."
     if model.from_pixels or not model.independent:
         raise ValueError(
-        f'a tagger computes features once, and normalises no scores: this {type(model).__name__} '
-        'cannot be exported, but the models in it can')
+            f'a tagger computes features once, and normalises no scores: this '
+            f'{type(model).__name__} '
+            'cannot be exported, but the models in it can')
     import onnx                                         # here, as a tagger does without
     module = _scores_module(model)
     graph = onnx.load_from_string(_traced(module))

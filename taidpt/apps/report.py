@@ -176,7 +176,7 @@ def evaluate_model(
     if not isinstance(last, Predictor):
         if len(named) > 1 or calibrate or over:
             raise ValueError(
-            f'{name} is a tagger, which is measured alone: take the model that it was made of')
+                f'{name} is a tagger, which is measured alone: take the model that it was made of')
         return Evaluation(pictures, named, {name: last.predict(pictures.pictures, on_error)})
     found = _scored(named, pictures, on_error, progress, over, by_names)
     data = pictures_digest(pictures.pictures)

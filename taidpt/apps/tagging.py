@@ -225,7 +225,7 @@ class TagTable:
             rows, head = list(table), table.fieldnames
             if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
                 raise ValueError(
-                f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
+                    f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
         if rows and None in rows[-1].values():
             rows.pop()   # torn, as a process was killed
         self.rows = {row['picture']: row for row in rows}

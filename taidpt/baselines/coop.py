@@ -204,8 +204,9 @@ class DualCoOp(PicturePrompts):
         y = as_array(labels)
         if y.dtype != bool and not (y == -1).any():
             raise ValueError(
-            'No label is -1, and 0 stands for unknown here: write -1 where a picture does not show '
-            'the class, or give the labels as bool if all of them are known')
+                'No label is -1, and 0 stands for unknown here: write -1 where a picture does not '
+                'show '
+                'the class, or give the labels as bool if all of them are known')
         return check_labels(labels, count, self.classes, every=self.class_specific)
 
     def picture_loss(self, scores:Tensor, y:Tensor)->Tensor: # N × C; 1, 0 or -1 -> a number

@@ -207,8 +207,8 @@ def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, wit
     from open_clip.transformer import VisionTransformer     # here, as it takes a second
     if dense not in _ALIKE or not isinstance(visual, VisionTransformer):
         raise ValueError(
-        f"dense must be one of {[*_ALIKE]}, in one of open_clip's vision transformers; "
-        f'this is {dense!r} in a {type(visual).__name__}')
+            f"dense must be one of {[*_ALIKE]}, in one of open_clip's vision transformers; "
+            f'this is {dense!r} in a {type(visual).__name__}')
     twin = copy.copy(visual)
     twin.dense = dense
     return twin

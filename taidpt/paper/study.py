@@ -294,7 +294,7 @@ class Material:
         study, run, notes = self.study, self.run, picture_notes(results, self.test)
         if study.whole and run.sentences and not study.caption_ids:
             notes.insert(
-            0, f'{len(self.train):,} captions, not the published {run.sentences:,}.')
+                0, f'{len(self.train):,} captions, not the published {run.sentences:,}.')
         return [f'{self.name}: {note}' for note in notes]
 
 
