@@ -133,7 +133,7 @@ def test_synonyms_are_edited(folder, command):
 
 BAD_INPUT = [
     ('train --classes my.yaml --out x.safetensors', 'my.yaml'),
-    ('train --classes cat,dog --captions empty.txt --out x.safetensors', 'no sentence names a class'),
+    ('train --classes cat,dog --captions empty.txt --out x.safetensors', 'no sentence names'),
     ('train --classes cat,dog --captions torn.jsonl --out x.safetensors', 'torn.jsonl'),
     ('tag no.safetensors PHOTOS', 'no.safetensors'),
     ('tag cat PHOTOS', 'cat'),

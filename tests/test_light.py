@@ -63,7 +63,7 @@ def test_importing_all_loads_little():
 
 
 def test_explaining_needs_no_torch():
-    *said, modules = loaded(EXPLAIN, ['torch', 'numpy', *HEAVY])
+    *said, modules = loaded(EXPLAIN, ['torch', *HEAVY])
     assert modules == ''
     of_dogs = [line.split('->')[1] for line in said if "'dogs' ->" in line]
     assert sum('dog' in result for result in of_dogs) == 4
