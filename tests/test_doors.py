@@ -145,7 +145,8 @@ def test_a_tagger_is_evaluated(tmp_path):
     assert ours['mAP'] == pytest.approx(theirs['mAP'])
     assert ours['CF1'] == pytest.approx(theirs['CF1'])
     frame = found.to_frame()
-    assert frame.loc['person', found.name] == pytest.approx(want.to_frame().loc['person', want.name])
+    alike = want.to_frame().loc['person', want.name]
+    assert frame.loc['person', found.name] == pytest.approx(alike)
     with pytest.raises(ValueError, match='measured alone'):
         evaluate_model(tagger, pictures, calibrate=True)
     with pytest.raises(ValueError, match='read the labels with these classes'):

@@ -171,7 +171,8 @@ def test_results_in_the_first_lesson():
 def gains() -> list[float]:
     "Of all methods over zero-shot CLIP on the photos of VOC2012"
     wanted = *VOC2012, False
-    rows = [r for r in bundled_results().itertuples() if (r.photos, r.classes, r.relative) == wanted]
+    rows = [r for r in bundled_results().itertuples()
+            if (r.photos, r.classes, r.relative) == wanted]
     return [r.gain for r in rows if r.method != 'zero-shot CLIP']
 
 

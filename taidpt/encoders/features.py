@@ -135,6 +135,8 @@ def text_checksums(texts:Sequence[str]) -> Tensor: # N -> N
 def check_sentences(features:FeatureStore, texts:Sequence[str]) -> None: # N each
     "Raise `ValueError` for features of other sentences, or in another order, if that is known."
     if features.checksums is None: return
+    if len(features) != len(texts):
+        raise ValueError(f'features of {len(features)} sentences, and {len(texts)} sentences')
     others = (features.checksums != text_checksums(texts)).nonzero()
     if len(others): raise ValueError(
         f'The features of item {int(others[0])} are not those of {texts[others[0]]!r:.60}: '
