@@ -350,9 +350,11 @@ def encode_pictures(
     pictures = as_pictures(pictures, on_error)
     encode = partial(_picture_features, clip, pos_embed, on_error)
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
-    if on_error == 'raise' and store.global_.isnan().any():
+    unread = store.global_.isnan().flatten(1).any(1).nonzero()
+    if on_error == 'raise' and len(unread):
         raise UnreadablePicture(
-            f"{path} lacks pictures that could not be read: on_error='skip' goes on without them.")
+            f"{path} lacks pictures that could not be read, {pictures[int(unread[0])]} the first: "
+            "on_error='skip' goes on without them.")
     return store
 
 # %% ../nbs/04_clip.ipynb #cl-asf-1

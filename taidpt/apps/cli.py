@@ -235,7 +235,7 @@ def _export(
     trust:_Trust=False,
 )->None:
     "Write a one-file tagger that runs without PyTorch."
-    opened = _open(what or model, clip=clip, trust=trust)
+    opened = _open(what or model, clip=clip, trust=trust, device='cpu')    # as graphs are traced
     from taidpt.apps.onnx import export_tagger
     export_tagger(opened, out)
     print(f'Written: {out}, {len(opened.classes)} classes in {out.stat().st_size/1e6:.0f} MB')
