@@ -320,7 +320,7 @@ class Tiled(Wrapper):
         self.n = n
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
-        "Mean of each picture's scores and of its best tile's, class by class, as one branch: N × C."
+        "Mean of each picture's scores and its best tile's, by class, as one branch: N × C."
         pictures = as_pictures(pictures, on_error)
         scores = self.model.predict(pictures, on_error, progress)
         read = (~scores.isnan().any(1)).nonzero()[:, 0].split(16)

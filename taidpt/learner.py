@@ -266,7 +266,7 @@ class TaIDPT(PromptModel):
         if isinstance(near, Tensor):
             data.append(as_array(near.float().contiguous()))
         if near == 'concepts':
-            near = class_means(torch.as_tensor(encode().global_).float().cpu(), train.labels.float())
+            near = class_means(encode().global_.float().cpu(), train.labels.float())
         prompts = self.fresh_prompts(recipe)
         if isinstance(near, Tensor):
             start_near(prompts, near)
