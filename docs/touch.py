@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 
@@ -107,7 +108,7 @@ def touch_pooling(
     photo,                # as the model sees it
     maps: Tensor,         # its cosines, C × h × w
     names: Sequence[str], # classes
-    tau=0.025,            # where the figure starts
+    tau: ArrayLike=0.025, # where the figure starts
     credit=None,          # of the photo
     taus=TAUS,            # where one can slide to
 ) -> TouchFigure:

@@ -148,7 +148,8 @@ class PromptModel(Predictor):
         "The learned class embeddings."
         self.check_fitted()
         with torch.no_grad():
-            return self.prompts_(self.local)
+            G, L = self.prompts_(self.local)
+        return G.clone(), None if L is None else L.clone()
 
     def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, a number or C
         "The temperature that was asked for, or else that of the recipe."

@@ -23,9 +23,9 @@ from .files import DATA, reading, write_whole
 @dataclass(repr=False, eq=False)
 class LabeledTexts:
     "Sentences and their classes; `ValueError` for labels of another shape, or not true or false."
-    texts:Iterable[str] # N sentences
+    texts:Sequence[str] # N sentences
     labels:Tensor # N × C, true where the sentence names the class
-    classes:ClassSet|Iterable[str]|str|Path # C classes
+    classes:ClassSet # C classes; or names, or a file of them
     dropped:int=0 # number of omitted sentences, which name no class
     frequency:Sequence[float]|None=None # C shares of all, of which these are a selection
 

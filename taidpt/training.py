@@ -159,13 +159,14 @@ def learn(
     scores:Callable, # (u, U, G, L, mask=mask) -> N × C scores of each branch
     val:Callable|None=None, # called after each epoch; returns numbers by name
     checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
-    about:dict={}, # description of the run, as JSON has it; a checkpoint must match
+    about:dict|None=None, # description of the run, as JSON has it; a checkpoint must match
     local:bool=True, # the local branch learns, too
     progress:bool=True, # a bar
     on_step:Callable|None=None, # called after each step with its number, from 1
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned
     "Learn prompts from features, for all or the remaining epochs."
     optimizer = _OPTIMIZERS.get(recipe.optimizer, recipe.optimizer)(prompts.parameters(), recipe)
+    about = about or {}
     history = resume(checkpoint, prompts, optimizer, about)
     if len(history) == recipe.epochs: return history
     if callable(features): features = features()

@@ -52,8 +52,6 @@ model = TaIDPT.load('my.safetensors', clip)
 best: float = model.predict('photos/').max().item()
 for tags in tag('photos/', ['dog', 'bicycle']):
     print(*(f'{t.label} {t.score:.2f}' for t in tags if t.present))
-print(tag('photos/', ['dog', 'bicycle'], as_frame=True).tags)
-for picture, tags in tag('photos/', ['dog'], progress=False, stream=True): print(picture, tags)
 learned = learn_tagger(['dog', 'bicycle'], 'my.txt')
 learned.save('learned.safetensors')
 print([t.label for t in learned.tags(Path('a.jpg'))[0]])

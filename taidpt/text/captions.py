@@ -6,7 +6,7 @@
 __all__ = ['open_text', 'Captions', 'read_captions', 'bundled_captions', 'gather_captions']
 
 # %% ../../nbs/text/captions.ipynb #corpora-002
-import csv, gzip, json, os, sys
+import csv, gzip, json, sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial

@@ -34,7 +34,7 @@ def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
     if _PLAIN.fullmatch(text) and not _CUT.search(text):
         return text.replace(',', ' , ').replace('.', ' . ').split()
     sentences, words = _cutters()
-    return sum(map(words.tokenize, sentences.tokenize(text)), [])
+    return [word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)]
 
 # %% ../../nbs/text/published_labels.ipynb #published-010
 @cache
