@@ -121,7 +121,7 @@ def test_pages_of_the_site(site):
     ('apps/command', 'tag', None),                          # a command that the page explains
     ('tags', 'tag', 'baselines/concepts.html#tag'),
     ('99_all', 'tag', 'baselines/concepts.html#tag'),
-    ('tutorials/your_own_idea', 'compare_family', '../paper/family.html#compare-family'),
+    ('tutorials/your_own_idea', 'compare_family', '../paper/family.html#compare_family'),
     ('reference/visualize', 'compare', '../16_visualize.html#compare'),
     ('paper/scale', 'TaIDPT', '../13_taidpt.html#taidpt')])
 def test_names_lead_to_what_they_mean(site, page, name, target):
