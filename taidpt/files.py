@@ -51,10 +51,10 @@ def save_tensors(
     about:dict, # of JSON's types: what the tensors are
 )->None:
     "Write tensors, and what they are, whole or not at all."
-    from safetensors.torch import save_file             # here, as reading classes needs no PyTorch
+    from safetensors.torch import save                  # here, as reading classes needs no PyTorch
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     with write_whole(path) as part:
-        save_file(tensors, part, {'taidpt': json.dumps(about, sort_keys=True)})
+        part.write_bytes(save(tensors, {'taidpt': json.dumps(about, sort_keys=True)}))
 
 def load_tensors(path:str|Path)->tuple[dict[str, 'Tensor'], dict]: # by name; what they are
     "A file of `save_tensors`. Raises `FileNotFoundError`, or `ValueError` for any other file."
