@@ -69,7 +69,6 @@ ifdef FULL
 	@if $(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
 	then $(BIN)/python benchmarks/gpu.py; else echo "benchmarks/gpu.py is left out: there is no CUDA device here"; fi
 endif
-	$(BIN)/python benchmarks/table.py
 
 docs: $(VENV)/.dev
 	$(BIN)/python docs/build.py html

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import platform
+import re
 import shutil
 import statistics
 import time
@@ -13,6 +14,7 @@ from typing import Callable
 
 import open_clip
 import torch
+from torch import nn
 
 from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP
@@ -29,12 +31,18 @@ LIBRARIES = "torch", "open_clip_torch", "nltk", "numpy", "pyarrow", "pillow"
 Times = dict[str, list[float]]      # of each way, its seconds in each round
 
 
-def rn50() -> FrozenCLIP:
-    "The paper's model with random weights from a seed, as speed does not depend on them."
+def random_model(name: str) -> nn.Module:
+    "A model of open_clip's with random weights from a seed, as speed does not depend on them."
     torch.manual_seed(0)
     logging.disable(logging.WARNING)  # open_clip says that the weights are random
-    model = open_clip.create_model("RN50-quickgelu")
+    model = open_clip.create_model(name)
     logging.disable(logging.NOTSET)
+    return model
+
+
+def rn50() -> FrozenCLIP:
+    "The paper's model with random weights."
+    model = random_model("RN50-quickgelu")
     tokenizer = open_clip.get_tokenizer("RN50")
     return FrozenCLIP(model, tokenizer, preprocessing(model, draft=False), "RN50-quickgelu")
 
@@ -98,19 +106,11 @@ def show(name: str, case: dict):
     print(f"{name}: {', '.join(times)}; ratio {ratio['median']:.1f} ({range_})", flush=True)
 
 
-def cpu() -> str:
-    "The processor's name, where the system tells."
-    try: lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError: return platform.processor() or platform.machine()
-    for line in lines:
-        if line.startswith("model name"): return line.split(":", 1)[1].strip()
-    return platform.machine()
-
-
 def machine() -> dict:
-    "What a time depends on; no names."
+    "What a time depends on, on Linux; no names."
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return dict(
-        cpu=cpu(),
+        cpu=cpu[1] if cpu else platform.machine(),
         cores=os.cpu_count(),
         threads=torch.get_num_threads(),
         instructions=torch.backends.cpu.get_cpu_capability(),

@@ -25,9 +25,9 @@ from taidpt.encoders.pictures import as_pictures, in_batches, open_rgb
 PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO
 
 
-def by_openvino(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
-    "The same CLIP with OpenVINO's tower, in each precision."
-    found = {}
+def by_engine(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
+    "The CLIP itself, and with OpenVINO's tower in each precision."
+    found = {"a batch a core": clip}
     for name, precision in PRECISIONS.items():
         tower = openvino_tower(clip.model.visual, precision)
         found[name] = FrozenCLIP(
@@ -66,8 +66,7 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
         return list(in_batches(read, encode, range(batches), 1, True))[-1]
 
     ways = {"eager": one_by_one}
-    for way, own in {"a batch a core": clip, **by_openvino(clip)}.items():
-        ways[way] = partial(side_by_side, own)
+    for way, own in by_engine(clip).items(): ways[way] = partial(side_by_side, own)
     return in_turn(name, ways, rounds, batches * len(pixels))
 
 
@@ -87,7 +86,7 @@ def on_photos(folder: Path, rounds: int) -> dict:
         return torch.cat(found)
 
     ways = {"eager": eager}
-    for way, own in {"a batch a core": clip, **by_openvino(clip)}.items():
+    for way, own in by_engine(clip).items():
         ways[way] = partial(untrained(own, COCO).predict, paths, progress=False)
     return in_turn("predict on photos", ways, rounds, len(paths))
 
@@ -104,7 +103,8 @@ def beside_float32(table: Path) -> dict:
     clip = load_clip(device="cpu")
     plain = cosines(clip)
     found = {}
-    for name, own in by_openvino(clip).items():
+    for name, own in by_engine(clip).items():
+        if own is clip: continue
         scores = cosines(own)
         far = (scores - plain).abs()
         same = scores.argmax(1) == plain.argmax(1)

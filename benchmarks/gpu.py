@@ -12,7 +12,6 @@ architecture with random weights from a seed for CLIP's.
                                         made to end within ten minutes on a card such as an H100
     python benchmarks/gpu.py --small    the same code, in seconds on the CPU; nothing is recorded
 """
-import argparse
 import sys
 import time
 import warnings
@@ -21,6 +20,7 @@ from itertools import cycle, islice
 from typing import NamedTuple
 
 import torch
+import typer
 from common import record, rn50
 from training import BATCH
 
@@ -65,8 +65,7 @@ def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int) -> dict:
     features, encoding = timed(encode_sentences, clip, train.texts, progress=False)
     _, learning = timed(model.fit, train, features=features, progress=False)
     scores, scoring = timed(model.predict, photos, progress=False)
-    if not scores.isfinite().all():
-        raise ValueError(f"Scores of {run.classes.name} hold NaN or infinity.")
+    assert scores.isfinite().all()
     return dict(
         captions=run.captions, sentences=len(train), epochs=epochs, pictures=run.pictures,
         seconds=dict(encoding=encoding, learning=learning, scoring=scoring),
@@ -82,46 +81,29 @@ def show(name: str, found: dict):
           f"{found['pictures']:,} pictures scored in {took['scoring']:.1f} s", flush=True)
 
 
-def parse(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--small", action="store_true", help="a few sentences, on the CPU")
-    parser.add_argument("--precision", default="float32", help="or bfloat16, float16")
-    parser.add_argument("--compile", action="store_true", help="use torch.compile on prompts")
-    return parser.parse_args(arguments)
+def clip_on_gpu(precision: str, compiled: bool) -> FrozenCLIP:
+    "RN50 on the GPU"
+    plain = rn50()
+    model = plain.model.to("cuda", getattr(torch, precision))
+    clip = FrozenCLIP(model, plain.tokenizer, plain.preprocess, plain.name)
+    return clip.compile() if compiled else clip
 
 
-def clip_for(options: argparse.Namespace) -> FrozenCLIP:
-    "The embedded CLIP on the CPU, or RN50 on the GPU"
-    if options.small:
-        clip = load_clip(device="cpu")
-    else:
-        plain = rn50()
-        model = plain.model.to("cuda", getattr(torch, options.precision))
-        clip = FrozenCLIP(model, plain.tokenizer, plain.preprocess, plain.name)
-    return clip.compile() if options.compile else clip
-
-
-def main(arguments: list[str]) -> int:
-    "The exit status: 2 if there is no GPU."
-    options = parse(arguments)
-    if not options.small and not torch.cuda.is_available():
-        print("There is no CUDA GPU here; --small runs the same code on the CPU.", file=sys.stderr)
-        return 2
+def main(small: bool = False, precision: str = "float32", compile: bool = False):
     warnings.filterwarnings("ignore")
-    clip = clip_for(options)
-    runs, epochs, every = RUNS, 20, 1
-    if options.small:
-        runs = {name: run._replace(captions=200, pictures=8) for name, run in RUNS.items()}
-        epochs, every = 2, 20
+    if small:
+        for name, run in RUNS.items():
+            run = run._replace(captions=200, pictures=8)
+            show(name, whole_run(load_clip(device="cpu"), run, 2, 20))
+        return
+    if not torch.cuda.is_available(): sys.exit("There is no CUDA GPU; --small runs on the CPU.")
+    clip = clip_on_gpu(precision, compile)
     found = {}
-    for name, run in runs.items():
-        found[name] = whole_run(clip, run, epochs, every)
+    for name, run in RUNS.items():
+        found[name] = whole_run(clip, run, 20, 1)
         show(name, found[name])
-    if not options.small:
-        record("gpu", dict(
-            gpu=torch.cuda.get_device_name(), precision=options.precision,
-            compiled=options.compile, memory=torch.cuda.max_memory_allocated(), runs=found))
-    return 0
+    record("gpu", dict(
+        gpu=torch.cuda.get_device_name(), precision=precision, compiled=compile, runs=found))
 
 
-if __name__ == "__main__": sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__": typer.run(main)

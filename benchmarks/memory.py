@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -67,14 +66,14 @@ def train_from_store(path: Path, steps: int) -> dict:
     prompts = PromptLearner(rn50(), COCO.names, seed=0)
     labels = labels_of(len(store), 80)
     optimizer = torch.optim.SGD(prompts.parameters(), 1e-4)
-    scores = partial(branch_scores, tau=0.02)
     for _ in range(2):                              # what a step takes without any features
         sum(embedding.sum() for embedding in prompts()).backward()
     before = resident()
     after = []
     for items in torch.randperm(len(store))[:steps * BATCH].split(BATCH):
         u, U, mask = store.batch(items, padded=False)
-        loss = sum(ranking_loss(s, labels[items]) for s in scores(u, U, *prompts(), mask=mask))
+        scores = branch_scores(u, U, *prompts(), 0.02, mask)
+        loss = sum(ranking_loss(s, labels[items]) for s in scores)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -101,13 +100,6 @@ def loss_by_classes(sizes: tuple[int, ...]) -> list[dict]:
     for case in found:
         if case["classes"] <= 200: case["all pairs"] = typical(published_loss, case["classes"])
     return found
-
-
-def loss_memory(classes: int) -> dict:
-    "A step of the ranking loss."
-    before = resident()
-    return dict(
-        classes=classes, seconds=seconds(step_of(ranking_loss, classes)), resident_before=before)
 
 
 def label(sentences: int) -> dict:
@@ -139,7 +131,6 @@ def main(captions: int = 100_000, sentences: int = 3_000_000):
     figures = {
         "store": store,
         "noun filter": in_a_process(label, sentences),
-        "ranking loss": in_a_process(loss_memory, 10_000),
         "ranking loss by classes": loss_by_classes((80, 200, 1000, 2000, 5000, 10_000)),
     }
     for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")

@@ -6,17 +6,15 @@ Weights are random, since the arithmetic is the same. RN50 and one other model a
 time and take turns. Timed are both kinds of features, f and F, of pictures that are prepared.
 """
 import gc
-import logging
 import sys
 from functools import partial
 
-import open_clip
 import pandas as pd
 import torch
 from open_clip.utils import to_2tuple
 from torch import nn
 
-from common import interleave, ratios, record, spread
+from common import interleave, random_model, ratios, record, spread
 
 from taidpt.encoders.towers import picture_features
 from taidpt.files import DATA
@@ -29,12 +27,9 @@ def count(model: nn.Module) -> int:
     return sum(weight.numel() for weight in model.parameters())
 
 
-def random_model(name: str) -> nn.Module:
-    "A model of open_clip's with random weights from a seed, as `FrozenCLIP` lays it out."
-    torch.manual_seed(0)
-    logging.disable(logging.WARNING)  # open_clip says that the weights are random
-    model = open_clip.create_model(name).eval().requires_grad_(False)
-    logging.disable(logging.NOTSET)
+def laid_out(name: str) -> nn.Module:
+    "A model as `FrozenCLIP` lays it out."
+    model = random_model(name).eval().requires_grad_(False)
     return model.to(memory_format=torch.channels_last)
 
 
@@ -47,7 +42,7 @@ def encode(visual: nn.Module, pictures: int) -> partial:
 
 def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
     "Pictures a second of one model, and how many times as fast as the base it is."
-    model = random_model(name)
+    model = laid_out(name)
     ways = {BASE: encode(base.visual, pictures), name: encode(model.visual, pictures)}
     for way in ways.values(): way()                         # warm up
     taken = interleave(ways, rounds)
@@ -60,7 +55,7 @@ def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
 
 
 def main(rounds: int = 5, pictures: int = 8):
-    base = random_model(BASE)
+    base = laid_out(BASE)
     found = {}
     for name in dict.fromkeys(pd.read_csv(DATA/"clips.csv", comment="#")["model"]):
         found[name] = case = beside_base(name, base, rounds, pictures)
