@@ -54,7 +54,7 @@ def _shares(weights:Sequence[float]|None, n:int)->Tensor: # n, with the sum 1
 def ensemble_scores(
     members:Sequence, # N × C scores of the same pictures and classes; NaN for a skipped picture
     weights:Sequence[float]|None=None, # one for each member, divided by their sum; None: equal ones
-    normalize:str|None='minmax', # 'minmax', 'class', 'rank' or None: as above
+    normalize:str|None='minmax', # over all scores; or 'class', 'rank'; None: unchanged
 )->Tensor: # N × C, float64; NaN for a picture that a member skipped
     "Weighted mean of normalised scores (Sec. 3.5); `ValueError` for weights that do not fit."
     scores = torch.stack([torch.as_tensor(member).double() for member in members])
@@ -72,7 +72,7 @@ def search_weight(
     first:ArrayLike, # N × C scores of the first member
     second:ArrayLike, # N × C scores of the second member
     weights:Sequence[float]=np.linspace(0, 1, 21).round(4), # of the second, to try
-    normalize:str|None='minmax', # 'minmax', 'class', 'rank' or None: as above
+    normalize:str|None='minmax', # over all scores; or 'class', 'rank'; None: unchanged
 )->tuple[float, dict[float, float]]: # the best weight of the second member; each weight's mAP
     "mAP of the ensemble over the second's weight; ties go to the weight nearest to 1/2."
     one, two = _normalized(first, normalize), _normalized(second, normalize)
