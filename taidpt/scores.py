@@ -11,22 +11,17 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-# %% ../nbs/06_scores.ipynb #05-006
-def _cosines(x:Tensor, classes:Tensor) -> Tensor: # … × D; C × D -> … × C
-    "Cosine of every vector with every class, in float32 or finer."
-    with torch.autocast(x.device.type, enabled=False):
-        finest = torch.promote_types(x.dtype, classes.dtype)
-        x = x.to(torch.promote_types(finest, torch.float32))
-        products = x @ F.normalize(classes.to(x.dtype), dim=-1).T
-        return products / x.norm(dim=-1, keepdim=True).clamp(min=1e-12)
-
 # %% ../nbs/06_scores.ipynb #05-009
 def global_scores(
     u:Tensor, # features of whole pictures or sentences, N × D, any length, any float type
     G:Tensor, # class embeddings of the global branch, C × D, any length
-) -> Tensor: # p, cosines, N × C, float32
+) -> Tensor: # p, cosines, N × C, in float32 or finer
     "Cosine of every whole input with every class (Eq. 5)."
-    return _cosines(u, G)
+    with torch.autocast(u.device.type, enabled=False):
+        finest = torch.promote_types(u.dtype, G.dtype)
+        u = u.to(torch.promote_types(finest, torch.float32))
+        products = u @ F.normalize(G.to(u.dtype), dim=-1).T
+        return products / u.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 # %% ../nbs/06_scores.ipynb #05-014
 def dense_scores(
@@ -34,7 +29,7 @@ def dense_scores(
     L:Tensor, # class embeddings of the local branch, C × D, any length
 ) -> Tensor: # P, cosines, N × J × C, float32
     "Cosine of every position with every class (Eq. 5)."
-    return _cosines(U, L)
+    return global_scores(U, L)
 
 # %% ../nbs/06_scores.ipynb #05-017
 def local_scores(
@@ -44,7 +39,7 @@ def local_scores(
     mask:Tensor|None=None, # N × J bool, True for positions that count, one a row; None: all
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6)."
-    P = _cosines(U, L)
+    P = dense_scores(U, L)
     if U.ndim == 2:
         row = (mask.flatten().cumsum(0) - 1).clamp(min=0)       # of P, at each place
         P = P.index_select(0, row).unflatten(0, mask.shape)

@@ -9,7 +9,7 @@ __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'cap_per_class']
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,7 @@ class LabeledTexts:
             return self.texts[i], self.labels[i]
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
-        frequency = self.frequency
-        if self.dropped and not frequency:
-            whole = len(self) + self.dropped
-            frequency = [count/whole for count in self.labels.sum(0).tolist()]
+        frequency = self.shares() if self.dropped else self.frequency
         return LabeledTexts(texts, self.labels[rows], self.classes, frequency=frequency)
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
@@ -73,9 +70,12 @@ class LabeledTexts:
         dropped = self.dropped + other.dropped
         return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped, frequency)
 
-    def with_frequency(self, shares:Sequence[float]|None)->'LabeledTexts': # C shares; None: unknown
-        "The same sentences as a selection from a whole, in which this share names each class."
-        return replace(self, frequency=shares)
+    def shares(self)->list[float]: # C
+        "The share of all sentences that names each class."
+        if self.frequency is not None:
+            return list(self.frequency)
+        whole = max(1, len(self) + self.dropped)
+        return [count/whole for count in self.labels.sum(0).tolist()]
 
     def counts(self)->dict[str,int]:
         "Number of sentences that name each class."
@@ -114,11 +114,9 @@ def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: #
     "For each class, 'a photo of a {}.' nine times, and each of the 80 templates once."
     classes = as_classset(classes)
     forms = [TEMPLATES[0]]*9 + list(TEMPLATES)
-    texts = []
-    for name in classes.names:
-        texts += [form.format(name) for form in forms]
-    labels = torch.eye(len(classes), dtype=torch.bool)
-    return LabeledTexts(texts, labels.repeat_interleave(len(forms), 0), classes)
+    texts = [form.format(name) for name in classes.names for form in forms]
+    labels = torch.eye(len(classes)).repeat_interleave(len(forms), 0)
+    return LabeledTexts(texts, labels, classes)
 
 # %% ../nbs/02_texts.ipynb #ca7f62c2
 def cap_per_class(

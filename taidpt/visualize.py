@@ -80,11 +80,11 @@ def compare(
     top:int=5, # how many classes of each model
 )->DescribedFigure:
     "A picture beside several models' best classes. `ValueError` for labels of other classes."
-    views = [model_view(model.clip.preprocess, picture) for model in models.values()]
     panels = {}
-    for view, (name, model) in zip(views, models.items()):
+    for name, model in models.items():
+        view = model_view(model.clip.preprocess, picture)
         panels[name] = model.classes.natural, model.predict([view], progress=False)[0]
-    return score_bars(views[0], panels, labels, top, picture_name(picture))
+    return score_bars(view, panels, labels, top, picture_name(picture))
 
 def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigure:
     "A picture beside its best classes by one model, as in `compare`."
@@ -123,10 +123,11 @@ def show_words(
     _, H, mask = model.clip.encode_texts(model.clip.tokenize(sentence))
     P = model.maps(H[:, mask[0]])[0].T.cpu()            # C × words
     columns = _columns(model.classes, P.amax(1), classes, top)
-    words, names = words_of(model.clip, sentence), [model.classes.natural[c] for c in columns]
-    fig = _draw_words(P[columns], words, names)
+    P, names = P[columns], [model.classes.natural[c] for c in columns]
+    words = words_of(model.clip, sentence)
+    fig = _draw_words(P, words, names)
     best = [f'for {name}, “{words[row.argmax()]}” ({row.max():.2f})'
-            for name, row in zip(names, P[columns])]
+            for name, row in zip(names, P)]
     fig.alt = (f'Cosine of each word of “{sentence}” with each class. '
                f'The best word: {"; ".join(best)}.')
     return fig
