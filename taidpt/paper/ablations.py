@@ -17,8 +17,8 @@ from ..baselines.coop import CoOp
 from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
-from .pictures import scene
-from .study import Material, Study, draw, measured, together, write_table
+from .pictures import Scene
+from .study import Material, Study, draw, measured
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
@@ -109,7 +109,7 @@ def _learned_cells(m, seen, pictures, texts, seed): # a `Scene`, its pictures an
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
 def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
-    study, seen = m.study, scene(m, 1)
+    study, seen = m.study, Scene.of(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
     texts = _few_sentences(m, pictures)
     zero_shot, name = ZeroShotCLIP(study.clip, test.classes), f'texts-pictures.{m.name}.zero-shot'
@@ -120,7 +120,7 @@ def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
         f'TaI-DPT, {len(texts)} sentences': [one.both for one, _ in cells],
         f'CoOp-DPT, {len(pictures)} pictures': [other.both for _, other in cells]}
     for weight in (.2, .4, .5, .6, .8):
-        both = [together(from_pictures, from_texts, weight) for from_texts, from_pictures in cells]
+        both = [other.together(one, weight) for one, other in cells]
         scores[f'both, weight {weight:g} for pictures'] = both
     return {what: measured(test, runs).each for what, runs in scores.items()}
 
@@ -141,6 +141,5 @@ def ablations(
     m, found = Material(study, name), {}
     for group in groups or known:
         found |= {(group, value): runs for value, runs in known[group](m).items()}
-    write_table(study, 'ablations', f'Ablations on {name}', m.digests(), ['ablation', 'value'],
-                found, notes=m.notes(found.values()))
+    study.write('ablations', f'Ablations on {name}', ['ablation', 'value'], found, [m])
     return found
