@@ -54,11 +54,9 @@ def _check_words(state, clip, classes): # as of `_prompt_tensors`; a `ClassSet`
         f'words of the prompts are {tuple(held.shape)}, not {tuple(words.shape)}: '
         f'they are of other classes, or of another CLIP than {clip.name}')
     same = (held - words).norm(dim=-1) < .01*words.norm(dim=-1)     # in half precision
-    if not same[0, 0]:
-        raise ValueError(f'the prompts were learned on another CLIP than {clip.name}')
     wrong = ~(same | (tokens == 0).cpu()).all(1)
     if wrong.any(): raise ValueError(
-        'give the names as they stood in the prompts, which have other words in the place of '
+        f'the prompts are of another CLIP than {clip.name}, or have other words in the place of '
         f'{classes.names[int(wrong.int().argmax())]!r}')
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-027

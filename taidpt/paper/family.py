@@ -75,17 +75,16 @@ def _relative(model, cells): # that scored them
         scale = 4*model.recipe_for(None).scale              # on cosines, in the loss
     return [Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in cells]
 
-def _family_cell(study, photos, name, run, model, every, named): # `LabeledTexts`: all, of a class
+def _family_cell(study, photos, name, model, every, named): # `LabeledTexts`: all, of a class
     "Scores of the photos by one model, after it learned."
     pairs = getattr(model, 'loss', '') == 'pairs' or getattr(model, 'keep_unnamed', False)
-    train, learn = every if pairs else named, None
+    train, learn, attended = every if pairs else named, None, name in _ATTENDED
     if hasattr(model, 'fit'):
         features = study.sentence_features((train + template_sentences(model.classes)).texts)
         def learn():
             model.fit(train, features=features, progress=False)
-            return Attended(model, features) if name in _ATTENDED else model
-    key = f'family.{name}.{run}'.replace(' ', '-')
-    return study.cell(key, photos, model, learn, data_digest(train))
+            return Attended(model, features) if attended else model
+    return study.cell(photos, model, learn, f'{data_digest(train)} {attended}')
 
 def family_cells(
     study:Study, # CLIP, and folder of features and cells
@@ -97,11 +96,10 @@ def family_cells(
     "Scores of the family on one set of photos, learned from one set of sentences."
     named, found = every[every.labels.any(1)].with_frequency(name_frequency(every)), {}
     for name, new in progress_bar(members.items(), 'methods', study.progress):
-        found[name], models = [], [new(study.clip, photos.classes)]
+        models = [new(study.clip, photos.classes)]
         if 'seed' in models[0].get_params(deep=False) and not isinstance(models[0], TextLinear):
             models = [new(study.clip, photos.classes, seed=seed) for seed in range(1, seeds + 1)]
-        for run, model in enumerate(models, 1):
-            found[name].append(_family_cell(study, photos, name, run, model, every, named))
+        found[name] = [_family_cell(study, photos, name, m, every, named) for m in models]
         if name in FAMILY:
             found[f'{name}, relative'] = _relative(models[0], found[name])
     return found

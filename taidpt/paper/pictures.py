@@ -38,22 +38,26 @@ from ..predict import Predictor
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/pictures.ipynb #au-006
-def _random_box(width, height, smallest, rng): # least share of the area -> left, upper, w, h
-    "A random crop, as in `RandomResizedCrop`."
+def _random_crop(picture, smallest, rng): # PIL; least share of its area
+    "A random part of a picture, as in `RandomResizedCrop`."
+    width, height = picture.size
     for _ in range(10):
         area = width*height * rng.uniform(smallest, 1)
-        ratio = math.exp(rng.uniform(math.log(3/4), math.log(4/3)))
+        ratio = (4/3)**rng.uniform(-1, 1)
         w, h = round(math.sqrt(area*ratio)), round(math.sqrt(area/ratio))
         if 0 < w <= width and 0 < h <= height:
-            return rng.randint(0, width - w), rng.randint(0, height - h), w, h
-    w, h = min(width, round(height*4/3)), min(height, round(width*4/3))
-    return (width - w)//2, (height - h)//2, w, h
+            x, y = rng.randint(0, width - w), rng.randint(0, height - h)
+            break
+    else:
+        w, h = min(width, round(height*4/3)), min(height, round(width*4/3))
+        x, y = (width - w)//2, (height - h)//2
+    return picture.crop((x, y, x + w, y + h))
 
 # %% ../../nbs/paper/pictures.ipynb #au-010
-def _cut_out(picture, size, part, rng): # PIL; its new side; that of the cover, as a share
+def _cut_out(picture, size, rng): # PIL; its new side
     "The whole picture, squeezed into a square, with a smaller square covered."
     picture = picture.resize((size, size), Image.Resampling.BILINEAR)
-    half = round(part*size) // 2
+    half = round(.4*size) // 2
     x, y = rng.randrange(size), rng.randrange(size)
     colour = tuple(rng.randrange(256) for _ in range(3))
     box = (x - half, y - half, x + half, y + half)
@@ -86,12 +90,6 @@ def _side(clip): # -> pixels
     "The side of the square that a CLIP takes."
     return clip.preprocess(Image.new('RGB', (64, 64))).shape[-1]
 
-def _random_crop(picture, size, smallest, rng): # PIL; its new side; least share of its area
-    "A random part of a picture, squeezed into a square."
-    left, upper, w, h = _random_box(*picture.size, smallest, rng)
-    crop = picture.crop((left, upper, left + w, upper + h))
-    return crop.resize((size, size), Image.Resampling.BICUBIC)
-
 def _maybe_mirrored(picture, rng):
     return ImageOps.mirror(picture) if rng.random() < .5 else picture
 
@@ -103,8 +101,8 @@ def augmented(
 )->Image.Image: # size × size
     "A picture as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
     if rng.random() < .5:
-        square = _random_crop(picture, size, smallest, rng)
-    else: square = _cut_out(picture, size, .4, rng)
+        square = _random_crop(picture, smallest, rng).resize((size, size))      # bicubic
+    else: square = _cut_out(picture, size, rng)
     return _maybe_mirrored(_PublishedPolicy(rng)(square), rng)
 
 def cropped(
@@ -114,7 +112,7 @@ def cropped(
     smallest:float=.08, # least share of the picture's area
 )->Image.Image: # size × size
     "A picture as CoOp sees it in an epoch (KaiyangZhou/CoOp, with the crops of Dassl)."
-    return _maybe_mirrored(_random_crop(picture, size, smallest, rng), rng)
+    return _maybe_mirrored(_random_crop(picture, smallest, rng).resize((size, size)), rng)
 
 # %% ../../nbs/paper/pictures.ipynb #au-027
 class AugmentedPictures(FeatureStore):
@@ -198,7 +196,6 @@ class Scene:
         return cls(m.study, m.prompts(m.study.seeds[0]), *sets, m.name, m.published)
 
     def learned(self,
-        name:str, # of the cell
         model:Predictor, # before it learns
         pictures:LabeledPictures, # N pictures to learn from
         labels:Tensor, # N × C: known ones, for `fit`
@@ -210,7 +207,7 @@ class Scene:
         parts = [*map(picture_identity, pictures.pictures), told, labels.contiguous().numpy()]
         if val:
             parts += [*map(picture_identity, val.pictures), val.signed().numpy()]
-        path, _ = study.file_of('prompts', name, model, source := digest(parts))
+        path, _ = study.file_of('prompts', model, source := digest(parts))
         def learn():
             if change: seen = AugmentedPictures(
                 model.clip, pictures.pictures, change, model.seed, study.progress, model.pos_embed)
@@ -220,10 +217,9 @@ class Scene:
             if val:
                 model.search(study.features(val), val.signed())
             return model
-        return study.cell(name, self.test, model, learn, source)
+        return study.cell(self.test, model, learn, source)
 
     def runs(self,
-        name:str, # beginning of the cells' names
         shots:int, # pictures per class
         new:Callable, # (seed=…) -> a model to learn; the seed also draws the pictures
         **how, # as in `learned`
@@ -232,8 +228,7 @@ class Scene:
         cells, train = [], self.train
         for seed in self.study.seeds:
             few = train[few_shot(train.labels, shots, seed, train.classes)]
-            key = f'{name}.{shots}.seed{seed}'
-            cells.append(self.learned(key, new(seed=seed), few, few.signed(), **how))
+            cells.append(self.learned(new(seed=seed), few, few.signed(), **how))
         return cells
 
     def measured(self, scores:dict)->dict: # key -> scores by seed, N × C -> key -> `Measured`
@@ -256,20 +251,19 @@ class Scene:
 
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _few_shots(seen, group, shots, tai, coop, weight, adapters=()): # as in `fig6`
+def _few_shots(seen, shots, tai, coop, weight, adapters=()): # as in `fig6`
     "Scores of methods that learn from few pictures, and of CoOp-DPT with TaI-DPT; notes on CoOp."
     clip, classes, whole, scores = seen.study.clip, seen.test.classes, seen.study.whole, {}
     change = partial(cropped, size=_side(clip)) if whole else None
     for k in shots:
         settings = {'epochs': coop_epochs(k)} | (coop or {})
         new = partial(CoOp, clip, classes, local=True, **settings)
-        cells = seen.runs(f'{group}.CoOp', k, new, change=change)
+        cells = seen.runs(k, new, change=change)
         scores['CoOp', k] = [cell.alone for cell in cells]
         scores['CoOp-DPT', k] = [cell.both for cell in cells]
         for method, epochs in adapters:
             new = partial(TipAdapter, clip, classes, epochs=epochs)
-            adapted = seen.runs(f'{group}.{method}', k, new, val=seen.val)
-            scores[method, k] = [cell.both for cell in adapted]
+            scores[method, k] = [cell.both for cell in seen.runs(k, new, val=seen.val)]
         scores['CoOp-DPT + TaI-DPT', k] = [cell.together(tai, weight) for cell in cells]
     how = 'in each epoch, as in its code' if whole else 'never, but in its code'
     return scores, [f"CoOp's pictures are cropped and mirrored {how}.",
@@ -284,11 +278,11 @@ def fig6(
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
 )->dict[tuple, Measured]: # by method and shots (0: no picture)
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
-    shots, group = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2)), f'fig6.{name}'
+    shots = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2))
     seen = pictures or Scene.of(Material(study, name), max(shots))
-    tai = study.cell(f'{group}.TaI-DPT', seen.test, *seen.prompts)
+    tai = study.cell(seen.test, *seen.prompts)
     scores = {('TaI', 0): [tai.alone], ('TaI-DPT', 0): [tai.both]}
-    more, notes = _few_shots(seen, group, shots, tai, coop, weight)
+    more, notes = _few_shots(seen, shots, tai, coop, weight)
     title, found = f'Fig. 6, mAP over pictures a class, {name}', seen.measured(scores | more)
     return seen.write('fig6', title, 'shots', found, notes)
 
@@ -305,11 +299,11 @@ def table2(
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
     plain = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
-    zero = study.cell('table2.zero-shot', seen.test, plain, source='no training')
-    tai = study.cell('table2.TaI-DPT', seen.test, *seen.prompts)
+    zero = study.cell(seen.test, plain, source='no training')
+    tai = study.cell(seen.test, *seen.prompts)
     scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
     adapters = ('Tip-Adapter', 0), ('Tip-Adapter-F', 20)            # and their epochs
-    more, notes = _few_shots(seen, 'table2', shots, tai, coop, weight, adapters)
+    more, notes = _few_shots(seen, shots, tai, coop, weight, adapters)
     notes.insert(0, 'Each test picture counts once, also without any of the classes.')
     title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
     return seen.write('table2', title, 'shots', seen.measured(scores | more), notes, 'table2')
@@ -341,15 +335,14 @@ def table3(
     seen = pictures or Scene.of(Material(study, name, crowds=not change), 2)
     test, train = seen.test, seen.train
     known = train.labels if change else train.signed()
-    group, ensemble = f'table3.{name}-{_side(clip)}', f'{method} + TaI-DPT'
-    tai = study.cell(f'{group}.TaI-DPT', test, *seen.prompts)
+    ensemble, tai = f'{method} + TaI-DPT', study.cell(test, *seen.prompts)
     scores = {('TaI-DPT', 0): [tai.both]}
     for share in shares:
         cells = []
         for seed in study.seeds:
             model = DualCoOp(clip, test.classes, seed=seed, **settings)
             labels = partial_labels(known, share, seed, per_label=bool(change))
-            cells.append(seen.learned(f'{group}.{share}.seed{seed}', model, train, labels, change))
+            cells.append(seen.learned(model, train, labels, change))
         scores[method, share] = [cell.both for cell in cells]
         scores[ensemble, share] = [cell.together(tai, weight) for cell in cells]
     found = seen.measured(scores)

@@ -6,10 +6,10 @@
 __all__ = ['draw', 'Cell', 'data_digest', 'Study', 'Material', 'measured', 'figures', 'compare', 'markdown_table', 'figures_text']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, shlex, sys, time, warnings
+import json, shlex, sys, time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..classes import ClassSet, published_classes
+from ..classes import published_classes
 from ..clip import FrozenCLIP, encode_pictures, encode_sentences, feature_recipe
 from taidpt.datasets.benchmarks import (
     read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
@@ -132,27 +132,24 @@ class Study:
 
     def file_of(self,
         kind:str, # 'prompts' or 'scores'
-        name:str, # of the run
         model:Predictor, # before it learns
         *source:str, # hashes of what it learns from, and of what it is to score
     )->tuple[Path|None, dict]: # None without a source, or for a class of a notebook: not stored
         "The file of a run, and all that decides what is in it."
         code = getattr(sys.modules[type(model).__module__], '__file__', None)
         about = header_of(model).to_dict() | {
-            'name': name,
             'code': code and digest([Path(code).read_bytes()]),
             'version': __version__,
             'clip': feature_recipe(model.clip, (False, True)),
             'data': source}
-        path = self.folder/kind/f'{name}-{digest([json.dumps(about)])}.safetensors'
-        return path if code and source[0] else None, about
+        name = f'{type(model).__name__}-{digest([json.dumps(about)])}.safetensors'
+        return self.folder/kind/name if code and source[0] else None, about
 
     def cell(self,
-        name:str, # of the cell
         pictures:LabeledPictures, # N test pictures, of the model's C classes
         model:Predictor, # predicts, perhaps after learning
         learn:Callable|None=None, # () -> the fitted model, called if the cell is missing
-        source:str='', # what it learns from, as a hash; '': the cell is not stored
+        source:str='', # all else that decides the scores; '': the cell is not stored
     )->Cell:
         "A model's scores of pictures, read from a file or computed."
         tested = digest(map(picture_identity, pictures.pictures)), *pictures.classes.names
@@ -165,7 +162,7 @@ class Study:
                 seen = self.features(pictures, ready.clip, 'skip')
             branches = enumerate(_score(ready, pictures, seen))
             return {f'branch{i}': scores for i, scores in branches} | {'seconds': seconds}
-        held = stored(*self.file_of('scores', name, model, source, *tested), make)
+        held = stored(*self.file_of('scores', model, source, *tested), make)
         seconds = held.pop('seconds').item()
         return Cell([held[branch] for branch in sorted(held)], seconds)
 
@@ -263,27 +260,19 @@ class Material:
 
     def prompts(self,
         seed:int, # of the prompts
-        name:str='', # of their file; '': that of the published run
+        name:str='', # of a setting that is a function
         train:LabeledTexts|None=None, # sentences in place of the material's
-        features:Callable|None=None, # () -> their features
-        classes:ClassSet|None=None, # in place of the material's
         **settings, # of `TaIDPT`, in place of the published ones
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
         "A model, a function that learns or reads its prompts, a hash; by default those of Table 1."
         study, train = self.study, self.train if train is None else train
         settings = self.run.settings(study.clip) | settings
-        model = TaIDPT(study.clip, classes or self.classes, seed=seed, **settings)
-        source = data_digest(train)
-        path, _ = study.file_of('prompts', name or f'{self.name}-seed{seed}', model, source)
+        model = TaIDPT(study.clip, train.classes, seed=seed, **settings)
+        path, _ = study.file_of('prompts', model, source := digest([data_digest(train), name]))
         every = train + template_sentences(model.classes) if model.templates else train
-        encode = features or partial(study.sentence_features, every.texts)
-
         def learn():
-            with warnings.catch_warnings():
-                if not study.whole:
-                    warnings.filterwarnings('ignore', 'Few sentences name')
-                return model.fit(
-                    train, checkpoint=path, features=encode(), progress=study.progress)
+            features = study.sentence_features(every.texts)
+            return model.fit(train, checkpoint=path, features=features, progress=study.progress)
         return model, learn, source
 
 # %% ../../nbs/paper/study.ipynb #study-together
@@ -321,19 +310,15 @@ def figures(
     return frame
 
 def compare(
-    models:Mapping[str, 'Predictor|Sequence[Cell]'], # by name: a model, or a cell for each seed
-    photos:LabeledPictures, # that they score
+    cells:Mapping[str, Sequence[Cell]], # by method, one for each seed
+    photos:LabeledPictures, # that were scored
     over:str|None=None, # the row over which gains are given
-)->'DataFrame': # a row a method, with the seconds that it took to learn, or a model to score
+)->'DataFrame': # a row a method, with the seconds that it took to learn
     "mAP of methods and its interval, the paired gain over one of them and its interval."
-    found, seconds = {}, []
-    for name, cells in models.items():
-        if isinstance(cells, Predictor):
-            begun = time.perf_counter()
-            scores = cells.predict_branches(photos.pictures)
-            cells = [Cell(scores, time.perf_counter() - begun)]
-        found[name,] = measured(photos, [cell.both for cell in cells])
-        seconds.append(np.mean([cell.seconds for cell in cells]))
+    found = {}
+    for name, runs in cells.items():
+        found[name,] = measured(photos, [cell.both for cell in runs])
+    seconds = [np.mean([cell.seconds for cell in runs]) for runs in cells.values()]
     return figures(found, over=over and (over,)).assign(seconds=seconds)
 
 
@@ -414,9 +399,8 @@ def _notes(study, head, results, sources): # as in `Study.write`
         elif study.whole and source.run.sentences and not study.caption_ids:
             wanted = f'{source.run.sentences:,}'
             notes.append(f'{name}: {len(train):,} captions, not the published {wanted}.')
-        few = '; differences of some points are chance' if len(test) < 500 else ''
         shown = int(test.labels.any(0).sum())
-        notes.append(f'{name}: {scored:,} photos with {shown} classes{few}.')
+        notes.append(f'{name}: {scored:,} photos with {shown} classes.')
         if lost:
             notes.append(f'{name}: {lost:,} pictures were missing or could not be read.')
     return [*notes, "The noun filter's published rules label the sentences."]

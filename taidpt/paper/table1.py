@@ -8,8 +8,6 @@ __all__ = ['table1', 'fig7']
 # %% ../../nbs/paper/table1.ipynb #table1-003
 from collections.abc import Sequence
 
-import torch
-
 from ..metrics import Measured
 from .published import METHODS, PUBLISHED_MAP, RUNS
 from .study import Material, Study, draw, measured
@@ -19,11 +17,10 @@ from ..zeroshot import ZeroShotCLIP
 # %% ../../nbs/paper/table1.ipynb #table1-007
 def _table1_cells(m): # a `Material`
     "Scores by zero-shot CLIP, and then by the prompts of each seed."
-    study, group = m.study, f'table1.{m.name}'
-    zero_shot = ZeroShotCLIP(study.clip, m.classes)
-    cells = [study.cell(f'{group}.zero-shot', m.test, zero_shot, source='no training')]
+    study, zero_shot = m.study, ZeroShotCLIP(m.study.clip, m.classes)
+    cells = [study.cell(m.test, zero_shot, source='no training')]
     for seed in study.seeds:
-        cells.append(study.cell(f'{group}.seed{seed}', m.test, *m.prompts(seed)))
+        cells.append(study.cell(m.test, *m.prompts(seed)))
     return cells
 
 # %% ../../nbs/paper/table1.ipynb #table1-012
@@ -49,21 +46,6 @@ def _equal_epochs(size, largest, epochs, batch_size):
     def steps(n): return max(1, n // batch_size)
     return round(epochs * steps(largest) / steps(size))
 
-def _sample_cell(m, size, largest, seed, equal_steps): # captions of the sample, and of the largest
-    "Scores of the test pictures by prompts from a sample."
-    study, templates = m.study, template_sentences(m.classes)
-    every, always = m.train + templates, torch.ones(len(templates), dtype=torch.bool)
-    rows = torch.cat([draw(len(m.train), size, seed), always]).nonzero()[:, 0]
-    recipe = m.prompts(seed)[0].recipe_for(None)
-    epochs, what = recipe.epochs, 'fig7'
-    if equal_steps:
-        most, what = largest + len(templates), 'fig7-steps'
-        epochs = _equal_epochs(len(rows), most, epochs, recipe.batch_size)
-    prompts = m.prompts(
-        seed, f'{what}-{m.name}-{size}-seed{seed}', train=every[rows], templates=False,
-        features=lambda: study.sentence_features(every.texts).take(rows), epochs=epochs)
-    return study.cell(f'{what}.{m.name}.{size}.seed{seed}', m.test, *prompts)
-
 # %% ../../nbs/paper/table1.ipynb #0ea81d34
 def fig7(
     study:Study, # CLIP, folder, data, seeds
@@ -72,17 +54,23 @@ def fig7(
     equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as in the paper
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md and fig7.json."
-    m, found = Material(study, name), {}
-    n = len(m.train)
+    m, found, how = Material(study, name), {}, {}
+    n, templates = len(m.train), len(template_sentences(m.classes))
     sizes = sorted({min(size, n) for size in sizes or [0, *(250 * 4**i for i in range(9)), n]})
+    recipe = m.prompts(1)[0].recipe_for(None)
     for size in sizes:
-        cells = [_sample_cell(m, size, sizes[-1], seed, equal_steps) for seed in study.seeds]
+        if equal_steps: how = {'epochs': _equal_epochs(
+            size + templates, sizes[-1] + templates, recipe.epochs, recipe.batch_size)}
+        cells = []
+        for seed in study.seeds:
+            sample = m.train[draw(n, size, seed)]
+            cells.append(study.cell(m.test, *m.prompts(seed, train=sample, **how)))
         found[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
         found[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
-    how = 'As many epochs for each size, and so fewer steps for fewer sentences.'
+    told = 'As many epochs for each size, and so fewer steps for fewer sentences.'
     if equal_steps:
-        how = 'About as many steps for each size.'
-    how += f' The {len(template_sentences(m.classes)):,} template sentences are always there.'
+        told = 'About as many steps for each size.'
+    told += f' The {templates:,} template sentences are always there.'
     title, head = 'Fig. 7, mAP over the number of sentences', ['data', 'sentences', 'method']
-    study.write('fig7', title, head, found, [m], notes=[how])
+    study.write('fig7', title, head, found, [m], notes=[told])
     return found
