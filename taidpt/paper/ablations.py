@@ -125,8 +125,7 @@ def ablations(
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
     "Ablations of one setting at a time. Writes ablations.md and JSON."
-    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
-    known |= {
+    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS} | {
         'branches': _branch_results,
         'texts, pictures': _texts_or_pictures,
         'CLIP': partial(_clip_results, clips=clips)}

@@ -71,11 +71,9 @@ def import_checkpoint(
     with reading(path): _check_words(state, clip, classes)
     ctx = state['ctx']
     settings |= {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}
-    not_learned = torch.tensor(3.)
-    temperature, sharpness = (state.get(n, not_learned) for n in ('temperature', 'spatial_T'))
-    if temperature != 3:
-        settings['scale'] = temperature.exp().item()
-    if sharpness != 3:
-        settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/sharpness.exp().item())
+    if state.get('temperature', 3) != 3:                # 3: it did not learn
+        settings['scale'] = state['temperature'].exp().item()
+    if state.get('spatial_T', 3) != 3:
+        settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/state['spatial_T'].exp().item())
     model = TaIDPT(clip, classes, **settings)
     return with_contexts(model, ctx, state['ctx_double'], model.recipe_for(None))

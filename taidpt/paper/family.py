@@ -75,10 +75,9 @@ def _relative(model, cells): # that scored them
         scale = 4*model.recipe_for(None).scale              # on cosines, in the loss
     return [Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in cells]
 
-def _family_cell(study, photos, name, model, every, named): # `LabeledTexts`: all, of a class
+def _family_cell(study, photos, model, train, attended): # `LabeledTexts`; a bool
     "Scores of the photos by one model, after it learned."
-    pairs = getattr(model, 'loss', '') == 'pairs' or getattr(model, 'keep_unnamed', False)
-    train, learn, attended = every if pairs else named, None, name in _ATTENDED
+    learn = None
     if hasattr(model, 'fit'):
         features = study.sentence_features((train + template_sentences(model.classes)).texts)
         def learn():
@@ -99,7 +98,10 @@ def family_cells(
         models = [new(study.clip, photos.classes)]
         if 'seed' in models[0].get_params(deep=False) and not isinstance(models[0], TextLinear):
             models = [new(study.clip, photos.classes, seed=seed) for seed in range(1, seeds + 1)]
-        found[name] = [_family_cell(study, photos, name, m, every, named) for m in models]
+        of_pairs = getattr(models[0], 'loss', '') == 'pairs'
+        train = every if of_pairs or getattr(models[0], 'keep_unnamed', False) else named
+        attended = name in _ATTENDED
+        found[name] = [_family_cell(study, photos, m, train, attended) for m in models]
         if name in FAMILY:
             found[f'{name}, relative'] = _relative(models[0], found[name])
     return found
@@ -115,8 +117,7 @@ def bundled_results(
     over:str='zero-shot CLIP', # the method over which they give gains
 )->'DataFrame':
     "Results of the embedded CLIP: VOC2012 and COCO photos, and the 36 bundled ones."
-    rows = _read_results(DATA/'paper'/'results.csv')
-    return rows[rows['over'] == over]
+    return _read_results(DATA/'paper'/'results.csv').query('over == @over')
 
 def _keep_results(path, frame, **about): # of `compare`; what its numbers depend on
     "Add rows to a file, in place of those of the same method and data."
@@ -126,7 +127,7 @@ def _keep_results(path, frame, **about): # of `compare`; what its numbers depend
     rows = frame.drop(columns='values').assign(**about, method=method, relative=relative)
     if Path(path).exists():
         rows = concat([_read_results(path), rows])
-    what = ['weights', 'data', 'photos', 'classes', 'captions', 'method', 'relative', 'over']
+    what = ['weights', 'data', 'method', 'relative', 'over']
     with write_whole(path) as part:
         rows.drop_duplicates(what, keep='last').to_csv(part, index=False, float_format='%.2f')
 

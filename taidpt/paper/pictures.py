@@ -118,32 +118,29 @@ def cropped(
 class AugmentedPictures(FeatureStore):
     "Features of pictures augmented anew in each epoch, computed on demand."
     def __init__(self,
-        clip:FrozenCLIP, # the encoder, with a `preprocess`
+        model:Predictor, # that learns: its CLIP, its seed and its form of f
         pictures:Sequence, # N files
         change:Callable=augmented, # (RGB picture, rng) -> picture
-        seed:int=0, # of all draws
         progress:bool=True, # a bar for epoch 0
-        pos_embed:bool=False, # the form of f, as in `encode_pictures`
     ):
-        self.clip, self.pictures, self.change = clip, list(pictures), change
-        self.seed, self.pos_embed, self.epoch = seed, pos_embed, 0
+        self.model, self.pictures, self.change, self.epoch = model, list(pictures), change, 0
         whole = torch.cat([unit_fp16(f).cpu() for f,_ in self.looks(self.pictures, progress)])
-        no_offsets = torch.zeros(len(whole) + 1, dtype=torch.long)
+        clip, offsets = model.clip, torch.zeros(len(whole) + 1, dtype=torch.long)
         super().__init__(
-            whole, whole[:0], no_offsets, kind='pictures', weights=clip.fingerprint(),
-            preparation=clip.preparation(), form=clip.form(pos_embed))
+            whole, whole[:0], offsets, kind='pictures', weights=clip.fingerprint(),
+            preparation=clip.preparation(), form=clip.form(model.pos_embed))
 
     def looks(self, pictures:list, progress:bool=False):
         "f and F of some pictures in this epoch, batch by batch."
-        clip = copy.copy(self.clip)
+        model, clip = self.model, copy.copy(self.model.clip)
         def preprocess(picture):
-            rng = Random(f'{self.seed} {self.epoch} {crc32(picture.tobytes())}')
-            return self.clip.preprocess(self.change(picture, rng))
+            rng = Random(f'{model.seed} {self.epoch} {crc32(picture.tobytes())}')
+            return model.clip.preprocess(self.change(picture, rng))
         clip.preprocess = preprocess
-        return picture_batches(clip, pictures, self.pos_embed, progress=progress)
+        return picture_batches(clip, pictures, model.pos_embed, progress=progress)
 
     def batch(self,
-        index:Sequence[int]|np.ndarray|Tensor, # B items, in any order
+        index:Sequence[int]|Tensor, # B items, in any order
         device:str|torch.device|None=None, # where to put the tensors; None: the CLIP's
         padded:bool=True, # ignored: all pictures have equally many positions
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
@@ -184,9 +181,8 @@ class Scene:
         "Pictures of a data set; `ValueError` before training if a class has too few."
         learn, test = m.halves()
         apart = draw(len(learn), min(val, len(learn)//2) if m.study.data else 0, 1)
-        wanted, least = m.classes.names, 2
-        if names and m.study.whole:
-            wanted, least = names, len(names)
+        whole = names and m.study.whole
+        wanted, least = (names, len(names)) if whole else (m.classes.names, 2)
         enough = (learn[~apart].labels.sum(0) >= min_shots) & test.labels.any(0)
         served = [name for name in wanted if enough[m.classes.index(name)]]
         if len(served) < least: raise ValueError(
@@ -209,10 +205,9 @@ class Scene:
             parts += [*map(picture_identity, val.pictures), val.signed().numpy()]
         path, _ = study.file_of('prompts', model, source := digest(parts))
         def learn():
-            if change: seen = AugmentedPictures(
-                model.clip, pictures.pictures, change, model.seed, study.progress, model.pos_embed)
-            else:
-                seen = study.features(pictures, model.clip)
+            if change:
+                seen = AugmentedPictures(model, pictures.pictures, change, study.progress)
+            else: seen = study.features(pictures, model.clip)
             model.fit(seen, labels, checkpoint=path, progress=study.progress)
             if val:
                 model.search(study.features(val), val.signed())
@@ -235,25 +230,11 @@ class Scene:
         "mAP on the test pictures."
         return {key: measured(self.test, runs) for key, runs in scores.items()}
 
-    def write(self,
-        what:str, title:str, # as in `Study.write`
-        by:str, # 'shots' or 'share': the second part of a key
-        results:dict, notes:Sequence[str], # as in `Study.write`
-        printed:str='', # name of the published numbers for them
-    )->dict: # the results
-        "Write a table by method and shots or share."
-        told = f'{len(self.train):,} pictures to learn from; {by} 0: no picture.'
-        if len(self.test.classes) <= 16:
-            told = f'Classes: {", ".join(self.test.classes.names)}. {told}'
-        published = PUBLISHED[printed] if printed and self.published else None
-        self.study.write(what, title, ['method', by], results, [self], published, [*notes, told])
-        return results
-
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _few_shots(seen, shots, tai, coop, weight, adapters=()): # as in `fig6`
-    "Scores of methods that learn from few pictures, and of CoOp-DPT with TaI-DPT; notes on CoOp."
-    clip, classes, whole, scores = seen.study.clip, seen.test.classes, seen.study.whole, {}
+def _few_shots(seen, scores, shots, tai, coop, weight, adapters=()): # as in `fig6`; epochs
+    "Add methods that learn from few pictures, and CoOp-DPT with TaI-DPT: results, notes on CoOp."
+    clip, classes, whole = seen.study.clip, seen.test.classes, seen.study.whole
     change = partial(cropped, size=_side(clip)) if whole else None
     for k in shots:
         settings = {'epochs': coop_epochs(k)} | (coop or {})
@@ -266,8 +247,9 @@ def _few_shots(seen, shots, tai, coop, weight, adapters=()): # as in `fig6`
             scores[method, k] = [cell.both for cell in seen.runs(k, new, val=seen.val)]
         scores['CoOp-DPT + TaI-DPT', k] = [cell.together(tai, weight) for cell in cells]
     how = 'in each epoch, as in its code' if whole else 'never, but in its code'
-    return scores, [f"CoOp's pictures are cropped and mirrored {how}.",
-                    f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
+    return seen.measured(scores), [
+        f"CoOp's pictures are cropped and mirrored {how}.",
+        f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
 
 def fig6(
     study:Study, # CLIP, folder, data, seeds
@@ -282,9 +264,10 @@ def fig6(
     seen = pictures or Scene.of(Material(study, name), max(shots))
     tai = study.cell(seen.test, *seen.prompts)
     scores = {('TaI', 0): [tai.alone], ('TaI-DPT', 0): [tai.both]}
-    more, notes = _few_shots(seen, shots, tai, coop, weight)
-    title, found = f'Fig. 6, mAP over pictures a class, {name}', seen.measured(scores | more)
-    return seen.write('fig6', title, 'shots', found, notes)
+    found, notes = _few_shots(seen, scores, shots, tai, coop, weight)
+    title = f'Fig. 6, mAP over pictures a class, {name}'
+    study.write('fig6', title, ['method', 'shots'], found, [seen], notes=notes)
+    return found
 
 
 # %% ../../nbs/paper/pictures.ipynb #table2-010
@@ -303,35 +286,36 @@ def table2(
     tai = study.cell(seen.test, *seen.prompts)
     scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
     adapters = ('Tip-Adapter', 0), ('Tip-Adapter-F', 20)            # and their epochs
-    more, notes = _few_shots(seen, shots, tai, coop, weight, adapters)
+    found, notes = _few_shots(seen, scores, shots, tai, coop, weight, adapters)
     notes.insert(0, 'Each test picture counts once, also without any of the classes.')
     title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
-    return seen.write('table2', title, 'shots', seen.measured(scores | more), notes, 'table2')
+    published = PUBLISHED['table2'] if seen.published else {}
+    study.write('table2', title, ['method', 'shots'], found, [seen], published, notes)
+    return found
 
 
 # %% ../../nbs/paper/pictures.ipynb #eca12afc
-def _dualcoop(study, name, clip, dual): # as in `table3`
-    "How DualCoOp is called, its settings, and how pictures change in each epoch."
-    if not study.whole or dual is not None:
-        return 'DualCoOp', dual or {}, None
-    side = _side(clip)                               # with the authors' recipe
-    method = f'DualCoOp on {clip.name} at {side}'
-    if is_published_clip(clip, 'DualCoOp*'):
-        method = 'DualCoOp*'
-    return method, DUALCOOP[name], partial(augmented, size=side, smallest=DUALCOOP_PART[name])
-
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
     name:str='voc2007', # data set
     shares:Sequence[float]|None=None, # of known labels; None: 10 to 90 %, in a miniature two
-    dual_clip:FrozenCLIP|None=None, # for DualCoOp, published RN101 at 448 × 448; None: the study's
+    clips:Sequence[FrozenCLIP]=(), # one for DualCoOp, published RN101 at 448 × 448; (): the study's
     dual:dict|None=None, # settings of `DualCoOp`; None: on a data set, those of DualCoOp*
     pictures:Scene|None=None, # pictures in place of the data set's
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
 )->dict[tuple, Measured|list]: # by method and share (0: no picture)
     "Table 3: mAP of DualCoOp, alone and with TaI-DPT. Writes table3.md and table3.json."
-    shares, clip = shares or (SHARES if study.whole else (.3, .9)), dual_clip or study.clip
-    method, settings, change = _dualcoop(study, name, clip, dual)
+    shares, (clip,) = shares or (SHARES if study.whole else (.3, .9)), clips or [study.clip]
+    method, settings, change = 'DualCoOp', dual or {}, None
+    notes = [f'Weight of DualCoOp in the ensemble: {weight:g}.']
+    if study.whole and dual is None:
+        side, settings = _side(clip), DUALCOOP[name]
+        change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
+        method = f'DualCoOp on {clip.name} at {side}'
+        if is_published_clip(clip, 'DualCoOp*'):
+            method = 'DualCoOp*'
+        else: notes.append(
+            f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
     seen = pictures or Scene.of(Material(study, name, crowds=not change), 2)
     test, train = seen.test, seen.train
     known = train.labels if change else train.signed()
@@ -349,10 +333,9 @@ def table3(
     if set(SHARES) <= set(shares):
         for row in (method, ensemble):
             found[row, 'mean'] = np.mean([found[row, share].each for share in SHARES], 0).tolist()
-    notes, printed = [f'Weight of {method} in the ensemble: {weight:g}.'], ''
-    if method == 'DualCoOp*': printed = f'table3_{name}'
-    elif change: notes.append(
-        f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
+    starred = seen.published and method == 'DualCoOp*'
+    published = PUBLISHED[f'table3_{name}'] if starred else {}
     title = f'Table 3, mAP over the share of known labels, {name}'
-    return seen.write('table3', title, 'share', found, notes, printed)
+    study.write('table3', title, ['method', 'share'], found, [seen], published, notes)
+    return found
 

@@ -88,9 +88,7 @@ _PUBLISHED_CLIPS = { # where the weights are from, and how pictures are prepared
 def is_published_clip(clip:FrozenCLIP, method:str='TaI-DPT')->bool: # or 'DualCoOp*'
     "Whether a CLIP has the weights of the published runs, and takes pictures as they did."
     origin, prepared = _PUBLISHED_CLIPS[method]
-    if clip.origin != origin or clip.prepared is None:
-        return False
-    return replace(clip.prepared, draft=prepared.draft) == prepared
+    return clip.origin == origin and clip.prepared in (prepared, replace(prepared, draft=False))
 
 # %% ../../nbs/paper/published.ipynb #published-021
 _PRINTED = json.loads((DATA/'paper'/'published.json').read_text())

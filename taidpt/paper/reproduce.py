@@ -37,9 +37,7 @@ def reproduce(
         loaded.append(load_clip(one, **how) if isinstance(one, str) else one)
         if what == 'table3': how = {'image_size': 448, 'crop': False}      # as of DualCoOp*
     first, *others = loaded
-    if len(others) == 1 and what == 'table3':
-        kwargs['dual_clip'] = others[0]
-    elif others: kwargs['clips'] = others
+    if others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
     return (study.folder/f'{what}.md').read_text(encoding='utf-8')

@@ -51,16 +51,6 @@ def draw(
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return torch.isin(torch.arange(n), order[:k])
 
-# %% ../../nbs/paper/study.ipynb #study-011
-def _published_pictures(name, data, train, crowds): # of a data set, as `Material` takes them
-    "The pictures of a split; `FileNotFoundError` says where to get them."
-    if name == 'voc2007':
-        return read_voc2007(data, 'trainval' if train else 'test')
-    if name == 'coco':
-        split = 'train' if train else 'val'
-        return read_coco(data, split, crowds=crowds, tiny=crowds or not train)
-    return read_nuswide(data, 'train' if train else 'test', verify=train)   # some are no pictures
-
 # %% ../../nbs/paper/study.ipynb #study-cell
 @dataclass
 class Cell:
@@ -177,9 +167,8 @@ class Study:
     )->None:
         "Write a table as Markdown and, with all that a citation needs, as JSON."
         frame, title = figures(results, head, published), _title(self, title)
-        notes = [*notes, *_notes(self, head, results, sources)]
-        if published:
-            notes.insert(0, 'Published: Guo et al., CVPR 2023.')
+        cited = ['Published: Guo et al., CVPR 2023.'] if published else []
+        notes = [*cited, *notes, *_notes(self, head, results, sources)]
         facts = {'title': title, 'about': _for_citation(self, sources),
                  'rows': json.loads(frame.to_json(orient='records')), 'notes': notes}
         written = {
@@ -241,11 +230,17 @@ class Material:
         return all(abs(len(held) - wanted) <= wanted/100 for held, wanted in sizes if wanted)
 
     def labelled(self, train:bool=False)->LabeledPictures:
-        "The study's labelled pictures of a split; photos without a data set."
-        if self.study.data is None:
+        "Labelled pictures of a split; `FileNotFoundError` says where to get them."
+        data = self.study.data
+        if data is None:
             found = self.study.photos(self.name)
-        else:
-            found = _published_pictures(self.name, self.study.data, train, self.crowds)
+        elif self.name == 'voc2007':
+            found = read_voc2007(data, 'trainval' if train else 'test')
+        elif self.name == 'coco':
+            found = read_coco(data, 'train' if train else 'val', crowds=self.crowds,
+                              tiny=self.crowds or not train)
+        else:                                               # some training files are no pictures
+            found = read_nuswide(data, 'train' if train else 'test', verify=train)
         return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
     def halves(self)->tuple[LabeledPictures, LabeledPictures]:
@@ -254,7 +249,7 @@ class Material:
             return self.labelled(train=True), self.test
         y = self.test.labels
         def served(half):
-            return int(((y[half].sum(0) > 1) & y[~half].any(0)).sum())
+            return ((y[half].sum(0) > 1) & y[~half].any(0)).sum()
         half = max((draw(len(y), len(y)//2, seed) for seed in range(100)), key=served)
         return self.test[half], self.test[~half]
 
@@ -281,7 +276,7 @@ def measured(
     scores:Sequence[Tensor], # of each seed, N × C
 )->Measured:
     "mAP over the classes that pictures show; `ValueError` if they show none."
-    return Measured(pictures.labels, list(scores), pictures.classes.names)
+    return Measured(pictures.labels, scores, pictures.classes.names)
 
 def figures(
     found:Mapping, # (method, …) -> `Measured`, or each seed's mAP
@@ -315,9 +310,8 @@ def compare(
     over:str|None=None, # the row over which gains are given
 )->'DataFrame': # a row a method, with the seconds that it took to learn
     "mAP of methods and its interval, the paired gain over one of them and its interval."
-    found = {}
-    for name, runs in cells.items():
-        found[name,] = measured(photos, [cell.both for cell in runs])
+    found = {(name,): measured(photos, [cell.both for cell in runs])
+             for name, runs in cells.items()}
     seconds = [np.mean([cell.seconds for cell in runs]) for runs in cells.values()]
     return figures(found, over=over and (over,)).assign(seconds=seconds)
 
@@ -362,11 +356,10 @@ def figures_text(
 # %% ../../nbs/paper/study.ipynb #2fcbe51d
 def _for_citation(study, sources): # as in `Study.write`
     "All facts that a citation of a number needs."
-    clip = study.clip
     versions = {name: version(name) for name in ('torch', 'open_clip_torch')}
     return {
-        'clip': clip.name,
-        'weights': clip.fingerprint(),
+        'clip': study.clip.name,
+        'weights': study.clip.fingerprint(),
         'data': {s.name: f'{data_digest(s.test)} {data_digest(s.train)}' for s in sources},
         'seeds': study.seeds,
         'limit': study.limit,
@@ -396,6 +389,8 @@ def _notes(study, head, results, sources): # as in `Study.write`
         lost = len(test) - scored + len(test.missing)
         if isinstance(train, LabeledPictures):
             lost += len(train.missing)
+            notes += [f'{name}: {len(train):,} pictures to learn from; 0: no picture.',
+                      f'Classes: {", ".join(test.classes.names)}.']
         elif study.whole and source.run.sentences and not study.caption_ids:
             wanted = f'{source.run.sentences:,}'
             notes.append(f'{name}: {len(train):,} captions, not the published {wanted}.')
