@@ -100,8 +100,7 @@ def family_cells(
             models = [new(study.clip, photos.classes, seed=seed) for seed in range(1, seeds + 1)]
         of_pairs = getattr(models[0], 'loss', '') == 'pairs'
         train = every if of_pairs or getattr(models[0], 'keep_unnamed', False) else named
-        attended = name in _ATTENDED
-        found[name] = [_family_cell(study, photos, m, train, attended) for m in models]
+        found[name] = [_family_cell(study, photos, m, train, name in _ATTENDED) for m in models]
         if name in FAMILY:
             found[f'{name}, relative'] = _relative(models[0], found[name])
     return found

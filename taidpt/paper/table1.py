@@ -54,23 +54,24 @@ def fig7(
     equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as in the paper
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md and fig7.json."
-    m, found, how = Material(study, name), {}, {}
-    n, templates = len(m.train), len(template_sentences(m.classes))
+    m, found, how = Material(study, name), {}, {'templates': False}
+    n, templates = len(m.train), template_sentences(m.classes)      # which are always there
     sizes = sorted({min(size, n) for size in sizes or [0, *(250 * 4**i for i in range(9)), n]})
     recipe = m.prompts(1)[0].recipe_for(None)
     for size in sizes:
-        if equal_steps: how = {'epochs': _equal_epochs(
-            size + templates, sizes[-1] + templates, recipe.epochs, recipe.batch_size)}
+        if equal_steps:
+            every = size + len(templates), sizes[-1] + len(templates)
+            how['epochs'] = _equal_epochs(*every, recipe.epochs, recipe.batch_size)
         cells = []
         for seed in study.seeds:
-            sample = m.train[draw(n, size, seed)]
+            sample = m.train[draw(n, size, seed)] + templates
             cells.append(study.cell(m.test, *m.prompts(seed, train=sample, **how)))
         found[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
         found[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
     told = 'As many epochs for each size, and so fewer steps for fewer sentences.'
     if equal_steps:
         told = 'About as many steps for each size.'
-    told += f' The {templates:,} template sentences are always there.'
+    told += f' The {len(templates):,} template sentences are always there.'
     title, head = 'Fig. 7, mAP over the number of sentences', ['data', 'sentences', 'method']
     study.write('fig7', title, head, found, [m], notes=[told])
     return found
