@@ -3,6 +3,7 @@ ones."""
 import json
 import os
 import tempfile
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study
 from taidpt.text.captions import bundled_captions
 from taidpt.zeroshot import ZeroShotCLIP
+
+warnings.filterwarnings('ignore', 'Few sentences name')             # the pages know
 
 
 def shared_data():
@@ -123,7 +126,7 @@ def zero_shot(scene):
     found, test = {}, scene.test
     for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
         model = ZeroShotCLIP(scene.study.clip, test.classes, local=local)
-        cell = scene.study.cell(f'zero-shot-{local}', test, model, source='no training')
+        cell = scene.study.cell(test, model, source='no training')
         found |= scene.measured({(name, 0): [cell.both]})
     return found
 

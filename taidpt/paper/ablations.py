@@ -17,8 +17,8 @@ from ..baselines.coop import CoOp
 from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
-from .pictures import scene
-from .study import Material, Study, draw, measured, together, write_table
+from .pictures import Scene
+from .study import Material, Study, draw, measured
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
@@ -39,18 +39,16 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variants(m, name='unchanged', **settings): # a `Material`; of `TaIDPT`, if changed
+def _variants(m, name='', **settings): # a `Material`; of `TaIDPT`, if changed
     "Scores of TaI-DPT on the test pictures by each seed, unchanged or with changed settings."
     tau, cells = settings.pop('tau_image', None), []
     for seed in m.study.seeds:
-        what = f'ablations-{m.name}-{name}-seed{seed}' if settings else ''
-        model, learn, source = m.prompts(seed, what, **settings)
+        model, learn, source = m.prompts(seed, name if settings else '', **settings)
         def softened(learn=learn):
             other = copy.copy(learn())
             if tau: other.tau_image = tau
             return other
-        key = f'ablations.{m.name}.{name}.seed{seed}'
-        cells.append(m.study.cell(key, m.test, model, softened, source))
+        cells.append(m.study.cell(m.test, model, softened, f'{source} {tau}'))
     return cells
 
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
@@ -60,10 +58,9 @@ def _setting_results(m, group): # -> value -> `Measured`
     unchanged = model.get_params(deep=False) | asdict(model.recipe_for(None))
     for value, settings in _ABLATIONS[group].items():
         changed = {name: x for name, x in settings.items() if unchanged[name] != x}
-        name = f'{group}={value}'.replace(' ', '-') if changed else 'unchanged'
+        cells = _variants(m, f'{group} {value}', **changed)
         if not changed: value += ' (unchanged)'
-        scores = [cell.both for cell in _variants(m, name, **changed)]
-        found[value] = measured(m.test, scores)
+        found[value] = measured(m.test, [cell.both for cell in cells])
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
@@ -89,38 +86,33 @@ def _clip_results(m, clips): # -> CLIP -> mAP of each seed
 def _few_sentences(m, pictures): # a `Material`; labelled pictures
     "As many random sentences that name one of the pictures' classes."
     columns = [m.classes.index(name) for name in pictures.classes.names]
-    naming = m.train[m.train.labels[:, columns].any(1)]
-    some = naming[draw(len(naming), len(pictures))]
-    return LabeledTexts(some.texts, some.labels[:, columns], pictures.classes)
+    naming = LabeledTexts(m.train.texts, m.train.labels[:, columns], pictures.classes)
+    naming = naming[naming.labels.any(1)]
+    return naming[draw(len(naming), len(pictures))]
 
 def _learned_cells(m, seen, pictures, texts, seed): # a `Scene`, its pictures and sentences
     "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
-    clip, group = m.study.clip, f'texts-pictures.{m.name}'
-    settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
+    clip, settings = m.study.clip, {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in clip.recommended: settings['lr'] = 2e-3
-    name = f'texts-{m.name}-seed{seed}'
-    prompts = m.prompts(seed, name, texts, classes=texts.classes, **settings)
+    prompts = m.prompts(seed, train=texts, **settings)
     model = CoOp(clip, texts.classes, m.run.n_ctx, seed=seed, tau_image=m.run.tau_image, local=True)
-    name = f'{group}.pictures.seed{seed}'
-    return (m.study.cell(f'{group}.texts.seed{seed}', seen.test, *prompts),
-            seen.learned(name, model, pictures, pictures.labels))
+    return m.study.cell(seen.test, *prompts), seen.learned(model, pictures, pictures.labels)
 
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
 def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
-    study, seen = m.study, scene(m, 1)
+    study, seen = m.study, Scene.of(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
     texts = _few_sentences(m, pictures)
-    zero_shot, name = ZeroShotCLIP(study.clip, test.classes), f'texts-pictures.{m.name}.zero-shot'
-    zero = study.cell(name, test, zero_shot, source='no training')
+    zero = study.cell(test, ZeroShotCLIP(study.clip, test.classes), source='no training')
     cells = [_learned_cells(m, seen, pictures, texts, seed) for seed in study.seeds]
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
         f'TaI-DPT, {len(texts)} sentences': [one.both for one, _ in cells],
         f'CoOp-DPT, {len(pictures)} pictures': [other.both for _, other in cells]}
     for weight in (.2, .4, .5, .6, .8):
-        both = [together(from_pictures, from_texts, weight) for from_texts, from_pictures in cells]
+        both = [other.together(one, weight) for one, other in cells]
         scores[f'both, weight {weight:g} for pictures'] = both
     return {what: measured(test, runs).each for what, runs in scores.items()}
 
@@ -133,14 +125,12 @@ def ablations(
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured|list]: # by group and value
     "Ablations of one setting at a time. Writes ablations.md and JSON."
-    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
-    known |= {
+    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS} | {
         'branches': _branch_results,
         'texts, pictures': _texts_or_pictures,
         'CLIP': partial(_clip_results, clips=clips)}
     m, found = Material(study, name), {}
     for group in groups or known:
         found |= {(group, value): runs for value, runs in known[group](m).items()}
-    write_table(study, 'ablations', f'Ablations on {name}', m.digests(), ['ablation', 'value'],
-                found, notes=m.notes(found.values()))
+    study.write('ablations', f'Ablations on {name}', ['ablation', 'value'], found, [m])
     return found

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'DUALCOOP', 'DUALCOOP_PART', 'DUALCOOP_WEIGHT', 'COOP_WEIGHT', 'METHODS', 'PUBLISHED_MAP', 'SHARES',
-           'PUBLISHED', 'PublishedRun', 'published_settings', 'coop_epochs', 'is_published_clip']
+           'PUBLISHED', 'coop_epochs', 'is_published_clip']
 
 # %% ../../nbs/paper/published.ipynb #published-003
 import json
@@ -16,7 +16,7 @@ from ..files import DATA
 
 # %% ../../nbs/paper/published.ipynb #3a29dfd4
 @dataclass(frozen=True)
-class PublishedRun:
+class _Run:
     "Settings of training and test for one data set."
     captions:str # which sentences
     test:str # which pictures
@@ -33,37 +33,30 @@ class PublishedRun:
     templates:int = 89 # sentences per class, added to the captions
     seeds:tuple[int,...] = (1, 2, 3)
 
+    def settings(self, clip:FrozenCLIP)->dict: # of `TaIDPT`
+        "The published settings, except those that the CLIP recommends otherwise."
+        names = 'lr', 'epochs', 'tau_image', 'n_ctx'
+        settings = {name: getattr(self, name) for name in names if name not in clip.recommended}
+        # always given: few sentences would get smaller batches
+        return settings | {'batch_size': clip.recommended.get('batch_size', self.batch_size)}
+
 # %% ../../nbs/paper/published.ipynb #published-007
 _COCO = 'COCO captions_train2017'
 _NARRATIVES = 'Localized Narratives, Open Images V6'
 RUNS = {
-    'voc2007': PublishedRun(
+    'voc2007': _Run(
         captions=_COCO, test='test', pictures=4_952,
         sentences=66_087, per_class=None, max_words=None,
         lr=1e-4, tau_image=1/40),
-    'coco': PublishedRun(
+    'coco': _Run(
         captions=_COCO, test='val2014', pictures=40_504,
         sentences=100_543, per_class=None, max_words=None,
         lr=1e-4, tau_image=1/40),
-    'nuswide': PublishedRun(
+    'nuswide': _Run(
         captions=_NARRATIVES, test='test', pictures=107_859,
         sentences=None, per_class=1000, max_words=77,
         lr=1e-3, tau_image=1/4),
 }
-
-# %% ../../nbs/paper/published.ipynb #published-014
-def published_settings(
-    run:PublishedRun, # of the data set
-    clip:FrozenCLIP, # its recommended settings come first
-)->dict: # of `TaIDPT`
-    "The published settings of a run, except those that the CLIP overrides."
-    settings = {}
-    for name in ('lr', 'epochs', 'tau_image', 'n_ctx'):
-        if name not in clip.recommended:
-            settings[name] = getattr(run, name)
-    # always given: few sentences would get smaller batches
-    settings['batch_size'] = clip.recommended.get('batch_size', run.batch_size)
-    return settings
 
 # %% ../../nbs/paper/published.ipynb #published-017
 _STARRED = {'class_specific': True, 'learn_scale': True, 'weight_grad': False}
@@ -95,9 +88,7 @@ _PUBLISHED_CLIPS = { # where the weights are from, and how pictures are prepared
 def is_published_clip(clip:FrozenCLIP, method:str='TaI-DPT')->bool: # or 'DualCoOp*'
     "Whether a CLIP has the weights of the published runs, and takes pictures as they did."
     origin, prepared = _PUBLISHED_CLIPS[method]
-    if clip.origin != origin or clip.prepared is None:
-        return False
-    return replace(clip.prepared, draft=prepared.draft) == prepared
+    return clip.origin == origin and clip.prepared in (prepared, replace(prepared, draft=False))
 
 # %% ../../nbs/paper/published.ipynb #published-021
 _PRINTED = json.loads((DATA/'paper'/'published.json').read_text())

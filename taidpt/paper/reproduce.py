@@ -19,22 +19,11 @@ from .table1 import fig7, table1
 TABLES = {'table1': table1, 'fig6': fig6, 'fig7': fig7, 'table2': table2, 'table3': table3,
           'ablations': ablations}
 
-def _loaded(what:str, clips:Sequence)->list[FrozenCLIP]:
-    "CLIPs by their names; Table 3's second takes pictures as that of DualCoOp*."
-    loaded = []
-    for clip in clips:
-        how = {}
-        if what == 'table3' and loaded and clip != 'embedded':
-            how = {'image_size': 448, 'crop': False}
-        loaded.append(load_clip(clip, **how) if isinstance(clip, str) else clip)
-    return loaded
-
-
 # %% ../../nbs/paper/reproduce.ipynb #16913e1f
 def reproduce(
     what:str, # one of `TABLES`
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
-    clip:FrozenCLIP|str|Sequence|None=None, # one or several, or their names; None: the embedded one
+    clip:FrozenCLIP|str|Sequence='embedded', # one or several, or their names
     seeds:Sequence[int]=(1, 2, 3), # of the prompts
     limit:int|None=None, # sentences and pictures, for a quick look
     out:str|Path='reproduced', # folder for the table, its cells, prompts and features
@@ -43,13 +32,13 @@ def reproduce(
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
     "Measure a table or figure of the paper; what is finished in `out` is not measured again."
-    clips = [clip or 'embedded'] if clip is None or isinstance(clip, FrozenCLIP | str) else clip
-    first, *others = _loaded(what, clips)
-    if len(others) == 1 and what == 'table3':
-        kwargs['dual_clip'] = others[0]
-    elif others: kwargs['clips'] = others
+    loaded, how = [], {}
+    for one in [clip] if isinstance(clip, FrozenCLIP | str) else clip:
+        loaded.append(load_clip(one, **how) if isinstance(one, str) else one)
+        if what == 'table3': how = {'image_size': 448, 'crop': False}      # as of DualCoOp*
+    first, *others = loaded
+    if others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
-    written = 'fig7-steps' if kwargs.get('equal_steps') else what
-    return (study.folder/f'{written}.md').read_text(encoding='utf-8')
+    return (study.folder/f'{what}.md').read_text(encoding='utf-8')
 
