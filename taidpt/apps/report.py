@@ -79,7 +79,7 @@ class _Evaluation:
     @cached_property
     def frame(self)->'DataFrame': # a row a method
         "mAP, gain and their intervals, and CF1 and OF1 of the tags, in percent."
-        cells = {name: Cell([one], 0.) for name, one in self.scores.items()}
+        cells = {name: [Cell([one], 0.)] for name, one in self.scores.items()}
         frame = compare(cells, self.pictures, self.over).set_index('method').rename_axis(None)
         f1 = [self._f1(name) for name in self.scores]
         return frame.drop(columns=['seeds', 'values', 'seconds']).assign(
@@ -123,10 +123,16 @@ class _Evaluation:
         return json.dumps(about | tables, indent=1, ensure_ascii=False)
 
     def save_report(self, path:str|Path, progress:bool=True)->None: # an .html file; a bar
-        "Write a page with the figures and every picture."
-        about = {BY_NAMES: 'class concepts from the bundled captions'}
-        write_report(path, self.model, self.pictures, self.scores, about=about, over=self.over,
-                     progress=progress)
+        "Write a page with mAP by method, average precision by class, the loss, and every photo."
+        model, photos, pair = self.model, self.pictures, (self.name, self.over)
+        rows = [{'name': name, 'photos': int(row.pictures),
+                 'bars': [(row[one], f'{row[one]:.1f}') for one in pair]}
+                for name, row in self.to_frame().iterrows()]
+        write_report(
+            path, model, photos.pictures, self.scores[self.name].numpy(), model.rule(),
+            photos.labels.numpy(), progress, rows=rows, new=self.name, baseline=self.over,
+            chosen=self.over == _strongest_untrained(self.scores, photos.labels), about=_ABOUT,
+            methods=self.frame.to_dict('index'), history=model.history_)
 
 # %% ../../nbs/apps/report.ipynb #evaluation-do-1
 def _scored(

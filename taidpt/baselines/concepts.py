@@ -7,7 +7,7 @@ __all__ = ['TextConcepts', 'some_captions', 'ready_to_tag', 'tag', 'TextLinear']
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
 import copy, random, warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -41,17 +41,6 @@ def _check_both(train:LabeledTexts):
             f'{name} is named by {count} of {len(train)} sentences: some must name it, '
             'and some must not.')
 
-def _sentence_vectors(
-    clip:FrozenCLIP, # frozen encoder
-    texts:list[str], # N sentences
-    features:FeatureStore|None, # of these; None: encode them
-    progress:bool, # a bar
-)->Tensor: # h: N × D
-    "Features of whole sentences. `ValueError` for features of other sentences."
-    store = as_features(clip, features or texts, 'sentences', progress=progress)
-    check_sentences(store, texts)
-    return torch.as_tensor(store.global_, device=clip.device).float()
-
 class _ClassVectors(Predictor):
     """A vector for each class, computed from labelled sentences by a subclass: its
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
@@ -77,7 +66,9 @@ class _ClassVectors(Predictor):
         _check_both(train)
         def compute(trial):
             given = features() if callable(features) else features
-            h = _sentence_vectors(self.clip, train.texts, given, progress)
+            store = as_features(self.clip, given or train.texts, 'sentences', progress=progress)
+            check_sentences(store, train.texts)
+            h = torch.as_tensor(store.global_, device=self.clip.device).float()
             trial.vectors_ = self.solve(h, train.labels.to(h))
         for name in ('vectors_', 'history_', 'thresholds'):
             vars(self).pop(name, None)
@@ -215,19 +206,6 @@ def _pair_vectors(
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-010
-def _noisy_batches(
-    model:'TextLinear', # its settings
-    h:Tensor, # features of sentences, N × D
-    y:Tensor, # labels, N × C, 0 or 1
-)->Iterator[tuple[Tensor, Tensor]]: # B × D; B × C, bool
-    "Batches of all epochs, with fresh noise on the features."
-    rng = torch.Generator(h.device).manual_seed(model.seed)
-    for _ in range(model.epochs):
-        order = torch.randperm(len(h), generator=rng, device=h.device)
-        for rows in order.split(model.batch_size):
-            noise = torch.empty_like(h[rows]).normal_(generator=rng)
-            yield h[rows] + model.noise*noise, y[rows].bool()
-
 def _trained_head(
     model:'TextLinear', # its settings
     h:Tensor, # features of sentences, N × D
@@ -240,12 +218,16 @@ def _trained_head(
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()      # most classes are absent
     scale = resolve(model.clip, 'pairs').scale
     optimizer = torch.optim.Adam([weight, bias], model.lr)
-    for x, named in _noisy_batches(model, h, y):
-        scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
-        cost = LOSSES[model.loss](scores, named)
-        optimizer.zero_grad()
-        cost.backward()
-        optimizer.step()
+    rng = torch.Generator(h.device).manual_seed(model.seed)
+    for _ in range(model.epochs):
+        order = torch.randperm(len(h), generator=rng, device=h.device)
+        for rows in order.split(model.batch_size):
+            x = h[rows] + model.noise*torch.empty_like(h[rows]).normal_(generator=rng)
+            scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
+            cost = LOSSES[model.loss](scores, y[rows].bool())
+            optimizer.zero_grad()
+            cost.backward()
+            optimizer.step()
     return weight.detach()
 
 
