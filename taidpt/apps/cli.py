@@ -398,7 +398,8 @@ def _reproduce(
     out:Annotated[Path|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
-    clips, numbers = clip.split(','), [int(seed) for seed in seeds.split(',')]
+    clips = clip.split(',')
+    numbers = [int(seed) for seed in seeds.split(',')]
     if not out:
         place = clips[0], '' if data else 'bundled', dataset, limit and f'limit{limit}'
         out = Path('reproduced', file_name('-'.join(filter(None, place))))
@@ -435,7 +436,8 @@ def _import(
     from taidpt.clip import load_clip
     from taidpt.paper.checkpoints import import_checkpoint
     from taidpt.paper.published import RUNS, published_settings
-    encoder, run = load_clip(clip), RUNS.get(classes.name)
+    encoder = load_clip(clip)
+    run = RUNS.get(classes.name)
     settings = published_settings(run, encoder) if run else {}
     import_checkpoint(checkpoint, encoder, classes, **settings).save(path)
     print(shown(f'Written: {path}, {len(classes)} classes of {classes.name}'))

@@ -47,7 +47,8 @@ def _labelled(
 )->tuple[int, int, pa.Table]: # captions read, captions kept, labels of those kept
     "Label the captions of a file (Sec. 3.2)."
     with tempfile.TemporaryDirectory() as folder:
-        path, table = files[0], f'{folder}/labels.parquet'
+        path = files[0]
+        table = f'{folder}/labels.parquet'
         if '://' in path:
             fs, remote = url_to_fs(path)
             path = f'{folder}/{posixpath.basename(remote)}'
@@ -62,7 +63,7 @@ def _scored(
     on_error:str, # as in `score_files`
 )->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
     "Score pictures. `TypeError` for text in place of bytes."
-    names, pictures = files, files
+    names = pictures = files
     if files[0].lower().endswith('.parquet'):
         with fsspec.open(files[0]) as opened:
             cells = pq.read_table(opened)['image'].to_pylist()
@@ -85,7 +86,8 @@ def _made_from(out:str)->bytes: # '' for a missing or torn file
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
     def __init__(self, make:Callable, work:Callable):
-        self.tool, self.work = make(), work
+        self.tool = make()
+        self.work = work
 
     def __call__(self, task:dict)->dict: # name, read, kept and error
         "Write one result."
@@ -98,7 +100,8 @@ class _Worker:
                 pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
             error = ''
         except Exception as e:  # noqa: BLE001
-            read, kept, error = 0, 0, f'{task["name"]}: {e}'
+            read = kept = 0
+            error = f'{task["name"]}: {e}'
         return {'name': task['name'], 'read': read, 'kept': kept, 'error': error}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018

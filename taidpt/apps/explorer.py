@@ -66,13 +66,15 @@ def _with_classes(
     added:Sequence[str], # names of more classes
 )->tuple[Predictor, list[str]]: # with names of all classes
     "The model with more classes; as it is, if it scores only its own."
-    model, names = model.prepared(), list(model.classes.natural)
+    model = model.prepared()
+    names = list(model.classes.natural)
     new = [name for name in added if name not in names]
     if not new: return model, names
     try: g, *l = _class_rows(model, new)
     except ValueError: return model, names
     G, L = model.embeddings()
-    G, L = torch.cat([G, g]), torch.cat([L, *l]) if l else None
+    G = torch.cat([G, g])
+    L = torch.cat([L, *l]) if l else None
     return model.with_embeddings(G, L), names + new
 
 def _look_at(
@@ -81,7 +83,8 @@ def _look_at(
     item:Image.Image|str, # a picture or a sentence
 )->tuple[list[tuple], list[float]]: # name, score, threshold or None, map: h × w; ends of an axis
     "What a model finds, the class highest above its threshold first, and the usual scores."
-    rule, (more, names) = model.rule(), _with_classes(model, added)
+    rule = model.rule()
+    more, names = _with_classes(model, added)
     usual = more.reference_scores()
     new = reference_thresholds(usual)[len(model.classes):]
     rule = rule._replace(limits=np.append(rule.limits, new))
@@ -124,7 +127,8 @@ def _choices(pictures:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, de
     "The strip: these pictures; without any, the bundled photos."
     if pictures is not None:
         return [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
-    photos, credits = bundled_photos(), photo_credits()
+    photos = bundled_photos()
+    credits = photo_credits()
     choices = []
     for i, file in enumerate(photos.pictures):
         its = credits[file.name]
@@ -140,7 +144,8 @@ class Explorer(ipywidgets.VBox):
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
         "Raises `RuntimeError` for an untrained model, `ValueError` if features are not enough."
-        self._models, self._strip = _named_models(models), _choices(pictures)
+        self._models = _named_models(models)
+        self._strip = _choices(pictures)
         self.added = []             # names of classes
         self._item = None           # the picture or sentence
         names = list(self._models)
@@ -199,7 +204,8 @@ class Explorer(ipywidgets.VBox):
             photo = picture_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
         tags = []
         for name, score, limit, weights in found:
-            drawn, place = weights.flatten().tolist(), where_highest(weights)
+            drawn = weights.flatten().tolist()
+            place = where_highest(weights)
             if words:
                 place = f'at “{words[np.argmax(drawn)]}”'
             else: drawn = shade_url(weights)
@@ -207,7 +213,8 @@ class Explorer(ipywidgets.VBox):
         self._item = item
         with self.look.hold_sync():
             self.look.item = self.look.item | about | {'photo': photo, 'words': words}
-            self.look.range, self.look.tags = axis, tags
+            self.look.range = axis
+            self.look.tags = tags
 
     def show(self,
         picture:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL picture
@@ -220,7 +227,8 @@ class Explorer(ipywidgets.VBox):
         place, credit = -1, ''
         for i, choice in enumerate(self._strip):
             if is_file and choice[0] == Path(picture):
-                place, (_, about, credit) = i, choice
+                place = i
+                _, about, credit = choice
         self._score(image, shown=place, about=about, credit=credit)
 
     def read(self, sentence:str): # its words are scored as a picture's positions are
@@ -229,7 +237,8 @@ class Explorer(ipywidgets.VBox):
 
     def add(self, name:str): # of a class, as in the prompts
         "Score one more class, with all prompts. `ValueError` if these prompts cannot take it."
-        name, model = ' '.join(name.split()), self._models[self.prompts.value]
+        name = ' '.join(name.split())
+        model = self._models[self.prompts.value]
         if squeeze(name) in map(squeeze, [*model.classes.natural, *self.added]):
             raise ValueError(f'{name} is in the list already')
         _class_rows(model, [name])
@@ -242,7 +251,8 @@ class Explorer(ipywidgets.VBox):
 
     def remove(self, name:str):
         "Remove an added class from all prompts."
-        place, buttons = self.added.index(name), list(self.others.children)
+        place = self.added.index(name)
+        buttons = list(self.others.children)
         del self.added[place], buttons[place]
         self.others.children = buttons
         self._score()

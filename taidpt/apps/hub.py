@@ -57,7 +57,8 @@ def save_pretrained(
     **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
-    about, folder = model_card(model, **card), Path(folder)
+    about = model_card(model, **card)
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder/'prompts.safetensors')
     about.save(folder/'README.md')

@@ -64,12 +64,14 @@ class _Evaluation:
 
     def _read(self, name:str)->tuple[np.ndarray, np.ndarray]: # N × C each
         "Labels and scores of the pictures that could be read."
-        read = ~self.scores[name].isnan().any(1)
-        return self.pictures.labels[read].numpy(), self.scores[name][read].numpy()
+        scores = self.scores[name]
+        read = ~scores.isnan().any(1)
+        return self.pictures.labels[read].numpy(), scores[read].numpy()
 
     def _f1(self, name:str)->dict: # of `precision_recall_f1`
         "Figures of a model's tags; cross-validated if its thresholds are of these pictures."
-        model, (labels, scores) = self.models[name], self._read(name)
+        model = self.models[name]
+        labels, scores = self._read(name)
         if name in self.fitted:
             tags = held_out_tags(labels, scores, model.default_rule().limits)
         else:
@@ -83,24 +85,29 @@ class _Evaluation:
         frame = compare(cells, self.pictures, self.over).set_index('method').rename_axis(None)
         f1 = [self._f1(name) for name in self.scores]
         return frame.drop(columns=['seeds', 'values', 'seconds']).assign(
-            CF1=[f['CF1'] for f in f1], OF1=[f['OF1'] for f in f1])
+            CF1=[f['CF1'] for f in f1],
+            OF1=[f['OF1'] for f in f1])
 
     def to_frame(self)->'DataFrame': # a row a class that a picture shows
         "Pictures, AP of each model, and of the last one its interval, threshold and tags."
         from pandas import DataFrame
-        labels, names = self.pictures.labels, self.pictures.classes.natural
+        labels = self.pictures.labels
+        names = self.pictures.classes.natural
         measured = {name: Measured(labels, s, names) for name, s in self.scores.items()}
         ap = {name: DataFrame(m.ap(), Interval._fields).T for name, m in measured.items()}
-        ours, counts = ap[self.name], measured[self.name].counts
+        ours = ap[self.name]
+        counts = measured[self.name].counts
         limits = self.model.rule().limits
         more = DataFrame(self._f1(self.name) | {'pictures': counts, 'threshold': limits}, names)
-        columns = {'pictures': more.pictures} | {name: one.value for name, one in ap.items()}
+        columns = {'pictures': more.pictures}
+        columns |= {name: one.value for name, one in ap.items()}
         columns |= {'low': ours.low, 'high': ours.high}
         columns |= {name: more[name] for name in ('threshold', 'precision', 'recall')}
         return DataFrame(columns, ours.index).rename_axis('class')
 
     def __repr__(self)->str:
-        classes, labels = self.to_frame(), self.pictures.labels
+        classes = self.to_frame()
+        labels = self.pictures.labels
         how = {'float_format': '{:.1f}'.format, 'na_rep': '', 'line_width': 100}
         lines = [f'{len(labels)} pictures, {len(classes)} of {labels.shape[1]} classes in them\n',
                  self.frame.to_string(**how)]
@@ -124,15 +131,22 @@ class _Evaluation:
 
     def save_report(self, path:str|Path, progress:bool=True)->None: # an .html file; a bar
         "Write a page with mAP by method, average precision by class, the loss, and every photo."
-        model, photos, pair = self.model, self.pictures, (self.name, self.over)
-        rows = [{'name': name, 'photos': int(row.pictures),
-                 'bars': [(row[one], f'{row[one]:.1f}') for one in pair]}
-                for name, row in self.to_frame().iterrows()]
+        model = self.model
+        photos = self.pictures
+        rows = []
+        for name, row in self.to_frame().iterrows():
+            bars = [(row[one], f'{row[one]:.1f}') for one in (self.name, self.over)]
+            rows.append({'name': name, 'photos': int(row.pictures), 'bars': bars})
+        scores = self.scores[self.name].numpy()
         write_report(
-            path, model, photos.pictures, self.scores[self.name].numpy(), model.rule(),
-            photos.labels.numpy(), progress, rows=rows, new=self.name, baseline=self.over,
-            chosen=self.over == _strongest_untrained(self.scores, photos.labels), about=_ABOUT,
-            methods=self.frame.to_dict('index'), history=model.history_)
+            path, model, photos.pictures, scores, model.rule(), photos.labels.numpy(), progress,
+            new=self.name,
+            baseline=self.over,
+            chosen=self.over == _strongest_untrained(self.scores, photos.labels),
+            methods=self.frame.to_dict('index'),
+            rows=rows,
+            about=_ABOUT,
+            history=model.history_)
 
 # %% ../../nbs/apps/report.ipynb #evaluation-do-1
 def _scored(
@@ -209,29 +223,37 @@ def _card(
     names:Sequence[str], # C classes
     scores:np.ndarray, # C
     rule:Rule, # what is tagged
-    known:np.ndarray|None, # C, bool: labels
+    labels:np.ndarray, # C, bool; all False where they are unknown
     maps:Tensor, # C × h × w
 )->dict:
     "What is shown of a photo; of its classes those that are present or labelled, at least three."
-    margin = scores - rule.thresholds(scores[None])[0]
-    present = margin >= 0
-    labels = np.zeros(len(names), bool) if known is None else known
-    wanted = present | labels
+    limits = rule.thresholds(scores[None])[0]
+    margin = scores - limits
+    wanted = (margin >= 0) | labels
     order = sorted(range(len(names)), key=lambda c: (not wanted[c], -margin[c]))
-    tags = [
-        {'number': c, 'label': names[c], 'score': scores[c], 'limit': scores[c] - margin[c],
-         'present': present[c], 'right': labels[c], 'shade': shade_url(maps[c])}
-        for c in order[:max(3, wanted.sum())]]
+    tags = []
+    for c in order[:max(3, wanted.sum())]:
+        tags.append({
+            'number': c,
+            'label': names[c],
+            'score': scores[c],
+            'limit': limits[c],
+            'present': margin[c] >= 0,
+            'right': labels[c],
+            'shade': shade_url(maps[c])})
     return {
-        'tags': tags, 'place': 3, 'first': names[margin.argmax()],
-        'tagged': [names[c] for c in np.flatnonzero(present)],
-        'labels': None if known is None else [names[c] for c in np.flatnonzero(known)],
+        'tags': tags,
+        'tagged': [tag['label'] for tag in tags if tag['present']],
+        'labels': [tag['label'] for tag in tags if tag['right']],
+        'first': names[margin.argmax()],
         'ap': average_precision(labels, scores) if labels.any() else None,
-        'urgency': np.where(labels, -margin, margin).max()}
+        'urgency': np.where(labels, -margin, margin).max(),
+        'place': 3}
 
 def _in_order(cards:list[dict])->list[dict]:
     "The best, the median and the worst photo, if there are three with labels; the most urgent."
-    ranked = sorted((card for card in cards if card['ap'] is not None), key=lambda c: -c['ap'])
+    ranked = [card for card in cards if card['ap'] is not None]
+    ranked.sort(key=lambda card: -card['ap'])
     if len(ranked) > 2:
         for place, i in enumerate((0, len(ranked)//2, -1)):
             ranked[i]['place'] = place
@@ -260,22 +282,32 @@ def write_report(
     **words, # of the template above labelled photos
 )->None:
     "Write a page with a headline, filters, a card for each picture, and the unreadable ones."
-    names, files = model.classes.natural, [shown(Path(p).name) for p in pictures]
+    names = model.classes.natural
+    files = [shown(Path(p).name) for p in pictures]
     torn = np.isnan(scores).any(1)
     read = np.flatnonzero(~torn)
+    known = np.zeros(scores.shape, bool) if labels is None else labels
     views = _views(model, [pictures[i] for i in read])
-    cards, credits = [], photo_credits()
+    cards = []
+    credits = photo_credits()
     for i, (view, maps) in zip(read, progress_bar(views, 'report', progress, total=len(read))):
-        card = _card(names, scores[i], rule, None if labels is None else labels[i], maps)
         view.thumbnail((224, 224))
-        cards.append(card | {'photo': picture_url(view, 'JPEG', quality=70), 'name': files[i],
-                             'credit': credits.get(files[i])})
+        cards.append(_card(names, scores[i], rule, known[i], maps) | {
+            'name': files[i],
+            'photo': picture_url(view, 'JPEG', quality=70),
+            'credit': credits.get(files[i])})
     script = _TEMPLATES.loader.get_source(_TEMPLATES, 'report.js')[0]
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _TEMPLATES.get_template('page.html').render(
-        words, names=names, cards=_in_order(cards), labelled=labels is not None,
-        broken=[files[i] for i in np.flatnonzero(torn)], rises=rule.relative,
-        script=Markup(script), allowed=allowed, clip=model.clip.name or 'one of your own')
+        words,
+        names=names,
+        cards=_in_order(cards),
+        labelled=labels is not None,
+        broken=[files[i] for i in np.flatnonzero(torn)],
+        rises=rule.relative,
+        script=Markup(script),
+        allowed=allowed,
+        clip=model.clip.name or 'one of your own')
     with write_whole(path) as part:
         part.write_text(page, encoding='utf-8')
 

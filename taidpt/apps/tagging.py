@@ -63,7 +63,8 @@ class _TaggerModel(Tagger):
 
     def __init__(self, path:str|Path): # an .onnx file
         super().__init__(path)
-        self.classes, self.title = as_classset(self.classes), self.path.name
+        self.classes = as_classset(self.classes)
+        self.title = self.path.name
 
     @property
     def clip(self): raise ValueError(
@@ -84,7 +85,8 @@ def from_pretrained(
     from taidpt.encoders.towers import is_known_clip
     from taidpt.model_files import read_header
     from taidpt.predict import load_model
-    path, name = Path(source), 'prompts.safetensors'
+    path = Path(source)
+    name = 'prompts.safetensors'
     if path.is_dir(): path /= name
     elif not path.exists() and path.suffix != '.safetensors' and str(source).count('/') == 1:
         from huggingface_hub import hf_hub_download
@@ -199,7 +201,9 @@ class TagTable:
         scores:bool=False, # with a column for the score of each class
     ):
         "Reads the rows that are there. `ValueError` for a table of anything else."
-        self.path, self.independent, self.rows = Path(path), model.independent, {}
+        self.path = Path(path)
+        self.independent = model.independent
+        self.rows = {}
         self.csv = self.path.with_suffix('.csv')
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
@@ -219,7 +223,8 @@ class TagTable:
         "Take the rows of the file."
         with reading(self.csv), open(self.csv, newline='', encoding='utf-8-sig') as file:
             table = csv.DictReader(file)
-            rows, head = list(table), table.fieldnames
+            rows = list(table)
+            head = table.fieldnames
             if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
                 raise ValueError(
                     f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')

@@ -122,7 +122,8 @@ def some_captions(
     "100 captions of each class and 500 others, in a random order that is always the same."
     texts = list(texts)
     random.Random(0).shuffle(texts)
-    reader, others = NounFilter(classes), 500
+    reader = NounFilter(classes)
+    others = 500
     seen, taken = np.zeros((2, len(classes)), int)      # captions of each class
     kept, rows = [], []
     for looked, text in enumerate(texts, 1):
@@ -199,7 +200,8 @@ def _pair_vectors(
     vectors = []
     for named in y.T.bool():
         own = x[named]
-        n, square = len(own), own.T @ own
+        n = len(own)
+        square = own.T @ own
         spread = square/n + (total - square)/(len(x) - n) + penalty*torch.eye(len(total))
         vectors.append(torch.linalg.solve(spread, own.mean(0)))
     return torch.stack(vectors).to(h)

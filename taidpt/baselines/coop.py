@@ -156,7 +156,8 @@ def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->
 # %% ../../nbs/baselines/coop.ipynb #du-015
 class DualCoOp(_PicturePrompts):
     "Positive and negative prompts learned from partly labelled pictures (Sun et al., 2022)."
-    local, pos_embed = True, False
+    local = True
+    pos_embed = False
 
     def __init__(self,
         clip:FrozenCLIP, # in Table 3 `load_clip('RN101', 'openai', image_size=448, crop=False)`

@@ -88,7 +88,8 @@ def read_coco(
     tiny:bool=True, # boxes under one pixel wide or high count
 )->LabeledPictures: # in the file's order, 80 classes
     "MS-COCO. `FileNotFoundError` for missing files, `ValueError` for files that are not COCO's."
-    folder, name = _first(root, 'COCO/annotations', 'annotations'), f'{split}{year}'
+    folder = _first(root, 'COCO/annotations', 'annotations')
+    name = f'{split}{year}'
     notes = folder/f'instances_{name}.json'
     check_files(f'MS-COCO {name}', {notes: f'{_COCO}annotations/annotations_trainval{year}.zip'})
     names, labels = _instances(notes, crowds, tiny)
@@ -126,8 +127,10 @@ def read_nuswide(
     verify:bool=False, # decode each picture, and omit unreadable ones
 )->LabeledPictures: # in the official order, without those in its `missing`, 81 classes
     "NUS-WIDE. Omits missing pictures, with a warning; otherwise as `read_voc2007`."
-    lists, part = _first(root, 'NUSWIDE/ImageList', 'ImageList'), split.capitalize()
-    listed, folder = lists/f'{part}Imagelist.txt', lists.parent/'Flickr'
+    lists = _first(root, 'NUSWIDE/ImageList', 'ImageList')
+    part = split.capitalize()
+    listed = lists/f'{part}Imagelist.txt'
+    folder = lists.parent/'Flickr'
     concepts = _first(lists.parent, 'Concepts81.txt', 'ConceptsList/Concepts81.txt')
     truth = _first(lists.parent, 'TrainTestLabels', 'Groundtruth/TrainTestLabels')
     tables = [truth/f'Labels_{name}_{part}.txt' for name in NUSWIDE.names]
@@ -159,7 +162,8 @@ _LIST = {'PROTO', 'FRAME', 'EMPTY_LIST', 'MARK', 'MEMOIZE', 'BINPUT', 'LONG_BINP
 
 def _caption_ids(path:str|Path)->list[int]: # a pickle, JSON or text
     "The ids in a file; a pickle is not run. `ValueError` for more than a list of numbers."
-    raw, ids = Path(path).read_bytes(), []
+    raw = Path(path).read_bytes()
+    ids = []
     with reading(path):
         if raw[:1] == b'[': return json.loads(raw)
         if raw[:1] != b'\x80':

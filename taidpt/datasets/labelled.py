@@ -62,7 +62,8 @@ class LabeledPictures:
 
     def with_classes(self, names:Iterable[str])->'LabeledPictures': # those to keep, in this order
         "The same pictures, labelled with some of the classes; `UnknownClass` for another name."
-        old, difficult = self.classes, self.difficult
+        old = self.classes
+        difficult = self.difficult
         columns = [old.index(name) for name in names]
         natural = {old.names[c]: old.natural[c] for c in columns}
         synonyms = {name: old.synonyms[name] for name in natural}
@@ -153,7 +154,8 @@ def read_labels(
 )->LabeledPictures:
     """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
     `ValueError` with file and line, `UnknownClass` if no label matches a class."""
-    path, classes = Path(path), as_classset(classes)
+    path = Path(path)
+    classes = as_classset(classes)
     table = _read_table(path)
     place = Path(folder or path.parent)
     if not any((place/name).is_file() for name in table):
