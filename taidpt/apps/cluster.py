@@ -16,9 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.core import url_to_fs
 
-from ..predict import load_model
+from .tagging import from_pretrained
 from ..classes import ClassSet, as_classset
-from ..clip import load_clip
 from ..encoders.pictures import PICTURE_ENDINGS
 from ..files import digest, progress_bar
 from ..nounfilter import NounFilter
@@ -48,7 +47,8 @@ def _labelled(
 )->tuple[int, int, pa.Table]: # captions read, captions kept, labels of those kept
     "Label the captions of a file (Sec. 3.2)."
     with tempfile.TemporaryDirectory() as folder:
-        path, table = files[0], f'{folder}/labels.parquet'
+        path = files[0]
+        table = f'{folder}/labels.parquet'
         if '://' in path:
             fs, remote = url_to_fs(path)
             path = f'{folder}/{posixpath.basename(remote)}'
@@ -63,7 +63,7 @@ def _scored(
     on_error:str, # as in `score_files`
 )->tuple[int, int, pa.Table]: # pictures there are, pictures scored, their scores
     "Score pictures. `TypeError` for text in place of bytes."
-    names, pictures = files, files
+    names = pictures = files
     if files[0].lower().endswith('.parquet'):
         with fsspec.open(files[0]) as opened:
             cells = pq.read_table(opened)['image'].to_pylist()
@@ -86,7 +86,8 @@ def _made_from(out:str)->bytes: # '' for a missing or torn file
 class _Worker:
     "Does tasks with a noun filter or a model, made once with the worker."
     def __init__(self, make:Callable, work:Callable):
-        self.tool, self.work = make(), work
+        self.tool = make()
+        self.work = work
 
     def __call__(self, task:dict)->dict: # name, read, kept and error
         "Write one result."
@@ -99,7 +100,8 @@ class _Worker:
                 pq.write_table(table.replace_schema_metadata(about), f, compression='zstd')
             error = ''
         except Exception as e:  # noqa: BLE001
-            read, kept, error = 0, 0, f'{task["name"]}: {e}'
+            read = kept = 0
+            error = f'{task["name"]}: {e}'
         return {'name': task['name'], 'read': read, 'kept': kept, 'error': error}
 
 # %% ../../nbs/apps/cluster.ipynb #cl-018
@@ -108,7 +110,7 @@ def _on_ray(worker:tuple, tasks:list[dict], address:str)->Iterator[dict]: # resu
     import ray, ray.data                                # here, as few use it
     ray.init(address, ignore_reinit_error=True, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False     # we have our own
-    gpus = int(worker[0].func is _model and 'GPU' in ray.cluster_resources())
+    gpus = int(worker[0].func is from_pretrained and 'GPU' in ray.cluster_resources())
     return ray.data.from_items(tasks, override_num_blocks=len(tasks)).map(
         _Worker, fn_constructor_args=worker, num_cpus=1, num_gpus=gpus,
         concurrency=(1, len(tasks))).iter_rows()
@@ -156,16 +158,12 @@ def label_files(
     worker = partial(NounFilter, classes, rules=rules), partial(_labelled, column=column)
     return _do(files, out, about, worker, ray, progress)
 
-def _model(prompts:str, clip:dict|None)->Predictor: # as in `score_files`
-    "The model of a file, with a CLIP of its own."
-    return load_model(prompts, clip and load_clip(**clip))
-
 def score_files(
     prompts:str|Path, # file of `save`, with prompts or class vectors
     source:str|Path, # a folder of pictures or of parquet files with pictures; a path or a URL
     out:str|Path, # another folder, for the scores
     on_error:str='raise', # or 'skip': null in place of the scores of a broken picture
-    clip:dict|None=None, # settings for `load_clip`: {'draft': False}; None: the file's CLIP
+    clip:dict|None=None, # how to load the file's CLIP, as in `load_clip`: {'draft': False}
     ray:str|None=None, # as in `label_files`; with GPUs, each process has one
     progress:bool=True, # a bar
 )->list[dict]: # tasks done: name, pictures read and scored
@@ -175,6 +173,6 @@ def score_files(
     pictures = [] if parts else list(files.values())
     for i in range(0, len(pictures), 1000):
         parts[f'pictures-{i:06d}'] = pictures[i:i + 1000]
-    make = partial(_model, str(Path(prompts).absolute()), clip)
+    make = partial(from_pretrained, str(Path(prompts).absolute()), **(clip or {}))
     about = digest([Path(prompts).read_bytes(), json.dumps(clip)])
     return _do(parts, out, about, (make, partial(_scored, on_error=on_error)), ray, progress)

@@ -16,11 +16,9 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .coop import PICTURE_LOSSES, check_labels, labelled_digest
+from .coop import PICTURE_LOSSES, labelled_pictures
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
-from ..encoders.features import FeatureStore
-from ..encoders.pictures import as_pictures
 from ..losses import scaled_loss
 from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
 from ..scores import global_scores
@@ -67,7 +65,8 @@ def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N ×
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
-    local, pos_embed = False, True
+    local = False
+    pos_embed = True
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
@@ -101,9 +100,8 @@ class TipAdapter(Predictor):
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
-        if not isinstance(pictures, FeatureStore):
-            pictures = as_pictures(pictures)
-        y = check_labels(labels, len(pictures), self.classes) == 1
+        pictures, y, data = labelled_pictures(self, pictures, labels)
+        y = y == 1
         measure = validation(self, val, progress)
         def compute(trial):
             f = self.features_of(pictures, progress)
@@ -114,7 +112,6 @@ class TipAdapter(Predictor):
                 trial.keys_ = _fine_tuned(trial.prepared(), f, y.to(f.device))
         for name in ('keys_', 'values_', 'history_', 'thresholds'):
             vars(self).pop(name, None)
-        data = labelled_digest(self.clip, pictures, y, True)
         learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
         return self
 
@@ -127,8 +124,9 @@ class TipAdapter(Predictor):
     )->dict[tuple, float]: # (alpha, beta) -> mAP
         "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
         self.check_fitted()
+        pictures, y, _ = labelled_pictures(self, pictures, labels, every=False)
         f = self.features_of(pictures, progress)
-        y = check_labels(labels, len(f), self.classes, every=False).to(f.device) == 1
+        y = y.to(f.device) == 1
         zero_shot = self.zero_shot_scores(f)
         weights = f.new_tensor(alphas)[:, None, None]
         found = {}
