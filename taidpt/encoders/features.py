@@ -189,12 +189,10 @@ def stored_features(
     with progress_bar(None, f'encoding {about["kind"]}', progress, total=len(items)) as bar:
         for start in range(0, len(items), size):
             some = items[start:start + size]
-            if path:
-                file = Path(path)/f'{start:09}.safetensors'
-                said = about | {'items': digest(map(identity, some)), 'of': len(items)}
-                stored(file, said, partial(make, some))
-                parts.append(load_tensors(file)[0])             # mapped, not read
-            else: parts.append(make(some))
+            file = path and Path(path)/f'{start:09}.safetensors'
+            said = about | {'items': path and digest(map(identity, some)), 'of': len(items)}
+            part = stored(file, said, partial(make, some))
+            parts.append(load_tensors(file)[0] if path else part)       # mapped, not read
             bar.update(start + len(some) - bar.n)
     return _joined(parts, about, _StoredRows if path else torch.cat)
 

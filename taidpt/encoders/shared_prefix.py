@@ -111,7 +111,8 @@ def encode_shared_prefix(
     block:Callable=prompt_block, # runs a block of the transformer
 ) -> Tensor: # B × C × D, not normalised
     "Class embeddings (Eq. 1, 3) of several shared contexts in one pass, differentiable in them."
-    (B, M, _), device = contexts.shape, rows.ids.device
+    B, M, _ = contexts.shape
+    device = rows.ids.device
     start = text.token_embedding(rows.start).expand(B, -1, -1)
     names = text.token_embedding(rows.ids.flatten()[rows.real]).expand(B, -1, -1)
     x = torch.cat([start, contexts.to(device), names], 1)

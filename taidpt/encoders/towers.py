@@ -77,7 +77,8 @@ class TextTower:
         vectors:Tensor|None=None, # N × M × W, in place of the first M words; None: none
     ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × J × D
         "Features of sentences or prompts, differentiable in the vectors."
-        text, (N, J) = self.text, tokens.shape
+        text = self.text
+        N, J = tokens.shape
         def put_in(module, args, out):
             if vectors is None: return out
             before, after = out[:, :self.start], out[:, self.start + vectors.shape[1]:]
