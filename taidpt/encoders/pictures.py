@@ -37,21 +37,11 @@ PICTURE_ENDINGS = {end for end, name in Image.registered_extensions().items() if
 class UnreadablePicture(ValueError):
     "A picture that could not be read; the message names it."
 
-def _report_unread(
-    what:str, # which picture, and what is wrong with it
-    on_error:str, # 'raise' or 'skip'
-) -> None:
-    "Raise `UnreadablePicture`, or warn of a picture that is skipped."
-    if on_error != 'skip': raise UnreadablePicture(
-        f"Cannot read {what}. on_error='skip' goes on without it.") from None
-    warnings.warn(f'Skipped {what}', stacklevel=3)
-
-def _files_below(folder:str|Path, on_error:str) -> Iterator[Path]:
+def _files_below(folder:str|Path) -> Iterator[Path]:
     "Files in a folder and below, except in hidden folders."
-    def report(error):
-        _report_unread(f'the folder {error.filename}: {error.strerror}', on_error)
+    def fail(error): raise error
     entered = set()
-    for place, folders, names in os.walk(folder, onerror=report, followlinks=True):
+    for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         real = os.path.realpath(place)
         if real in entered: names, folders[:] = [], []
         entered.add(real)
@@ -62,11 +52,11 @@ def _is_url(name) -> bool: # of a file, or a picture
     "Whether this is text that starts with a scheme and ://. A `Path` is not."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
-def _files_of(place:str|Path, on_error:str) -> Iterable[Path|str]|None: # None: it is one picture
+def _files_of(place:str|Path) -> Iterable[Path|str]|None: # None: it is one picture
     "The files that a folder, a pattern, or a URL of such means."
     if not _is_url(place):
         if os.path.isdir(place):
-            return _files_below(place, on_error)
+            return _files_below(place)
         is_one = os.path.exists(place) or not has_magic(str(place))
         return None if is_one else map(Path, glob(str(place), recursive=True))
     if place.startswith(('http://', 'https://')):
@@ -79,13 +69,12 @@ def _files_of(place:str|Path, on_error:str) -> Iterable[Path|str]|None: # None: 
 # %% ../../nbs/encoders/pictures.ipynb #961a9a2c
 def as_pictures(
     pictures:str|Path|bytes|Image.Image|np.ndarray|Iterable, # in any form; also a tensor
-    on_error:str='raise', # at a folder in a folder that cannot be read; or 'skip': warn
 ) -> Sequence: # N names, pictures, arrays or tensors of pixels
     "One picture or many, as a sequence; `FileNotFoundError` for a folder or pattern without any."
     if isinstance(pictures, (bytes, Image.Image)):
         return [pictures]
     if isinstance(pictures, (str, Path)):
-        files = _files_of(pictures, on_error)
+        files = _files_of(pictures)
         if files is None: return [pictures]
         found = [file for file in files if Path(file).suffix.lower() in PICTURE_ENDINGS
                  and Path(file).name[0] != '.']
@@ -191,7 +180,10 @@ def read_pixels(
     except (OSError, ValueError, ZeroDivisionError) as error:       # of an empty picture
         name = shown(picture) if isinstance(picture, (str, Path)) else f'picture {place}'
         missing = isinstance(error, FileNotFoundError)
-        _report_unread(f'{name}: {"there is no such file" if missing else error}', on_error)
+        fault = f'{name}: {"there is no such file" if missing else error}'
+        if on_error != 'skip': raise UnreadablePicture(
+            f"Cannot read {fault}. on_error='skip' goes on without it.") from None
+        warnings.warn(f'Skipped {fault}', stacklevel=2)
 
 
 # %% ../../nbs/encoders/pictures.ipynb #198d02d8

@@ -77,29 +77,31 @@ class TextTower:
         vectors:Tensor|None=None, # N × M × W, in place of the first M words; None: none
     ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × J × D
         "Features of sentences or prompts, differentiable in the vectors."
-        text = self.text
+        def put_in(words):
+            if vectors is None: return words
+            before, after = words[:, :self.start], words[:, self.start + vectors.shape[1]:]
+            return torch.cat([before, vectors.to(words), after], 1)
+        if not self.causal: return self._by_hooks(tokens, put_in)
         N, J = tokens.shape
-        def put_in(module, args, out):
-            if vectors is None: return out
-            before, after = out[:, :self.start], out[:, self.start + vectors.shape[1]:]
-            return torch.cat([before, vectors.to(out), after], 1)
-        if self.causal:
-            dtype = text.transformer.get_cast_dtype()
-            x = put_in(None, None, self.embedding(tokens)).to(dtype)
-            x = x + text.positional_embedding[:J].to(dtype)
-            H = project(text, text.transformer(x, attn_mask=text.attn_mask[:J, :J]))
-            eot = (tokens == self.eot).int().argmax(1)
-            return H[torch.arange(N, device=H.device), eot], H
-        if not _is_hugging_face(text):                      # it sees all padding
+        text = self.text
+        dtype = text.transformer.get_cast_dtype()
+        x = put_in(self.embedding(tokens)).to(dtype) + text.positional_embedding[:J].to(dtype)
+        H = project(text, text.transformer(x, attn_mask=text.attn_mask[:J, :J]))
+        eot = (tokens == self.eot).int().argmax(1)
+        return H[torch.arange(N, device=H.device), eot], H
+
+    def _by_hooks(self, tokens:Tensor, put_in:Callable) -> tuple[Tensor, Tensor]: # h; H
+        "Features from the model's own `encode_text`."
+        N, J = tokens.shape
+        if not _is_hugging_face(self.text):                 # it sees all padding
             padding = to_device(self.blank[J:], tokens.device).expand(N, -1)
             tokens = torch.cat([tokens, padding], 1)
         outputs = []
-        def keep(module, args, out): outputs.append(out)
-        with (text.transformer.register_forward_hook(keep),
-              self.embedding.register_forward_hook(put_in)):
+        with (self.text.transformer.register_forward_hook(lambda *run: outputs.append(run[-1])),
+              self.embedding.register_forward_hook(lambda *run: put_in(run[-1]))):
             h = self.model.encode_text(tokens, normalize=False)
         out = getattr(outputs[0], 'last_hidden_state', outputs[0])
-        return h, project(text, out[:, :J])
+        return h, project(self.text, out[:, :J])
 
 
 # %% ../../nbs/encoders/towers.ipynb #8d2f9c5f
