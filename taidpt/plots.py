@@ -73,16 +73,15 @@ def _score_panel(ax:'Axes', names:Sequence[str], scores:'Tensor', labels, top:in
     "The best classes as bars, the first on top, and the same in words."
     best = scores.argsort(descending=True)[:top].tolist()
     lowest = scores.min().item() if len(names) > 1 else 0.
-    hits = [labels is not None and bool(labels[c] == 1) for c in best]
-    colours = ['#0b5394' if hit or labels is None else '#b9c3cf' for hit in hits]
+    hits = [c for c in best if labels is not None and labels[c] == 1]
+    colours = ['#0b5394' if labels is None or c in hits else '#b9c3cf' for c in best]
     ax.barh(range(len(best)), [scores[c].item() - lowest for c in best], left=lowest, height=.62,
             color=colours)
-    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*hit for c, hit in zip(best, hits)])
+    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*(c in hits) for c in best])
     ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
     ax.locator_params(axis='x', nbins=4)
     _bare(ax)
-    return ', '.join(
-        f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*hit for c, hit in zip(best, hits))
+    return ', '.join(f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*(c in hits) for c in best)
 
 
 # %% ../nbs/plots.ipynb #plots-012

@@ -129,13 +129,10 @@ class FeatureStore:
 
     def check_sentences(self, texts:Sequence[str]) -> None: # N
         "Raise `ValueError` for features of other sentences or in another order, if that is known."
-        if self.checksums is None: return
-        if len(self) != len(texts):
-            raise ValueError(f'features of {len(self)} sentences, and {len(texts)} sentences')
-        others = (self.checksums != _checksums(texts)).nonzero()
-        if len(others): raise ValueError(
-            f'The features of item {int(others[0])} are not those of {texts[others[0]]!r:.60}: '
-            'features.take(rows) gives them in the order of rows.')
+        known = self.checksums
+        if known is not None and not torch.equal(known, _checksums(texts)): raise ValueError(
+            f'These features of {len(self)} sentences are not those of the {len(texts)} given, in '
+            'their order: features.take(rows) gives them in the order of rows.')
 
     def to_gpu_if_fits(self, device:torch.device) -> 'FeatureStore':
         "The features on a GPU, if they fit in half of its free memory; otherwise as they are."

@@ -106,10 +106,10 @@ class TextTower:
 
 # %% ../../nbs/encoders/towers.ipynb #8d2f9c5f
 def _attention_pooled(
-    pool:nn.Module, # the attention pooling of a `ModifiedResNet`
-    x:Tensor, # N × (1 + J) × W, the mean before the positions
-    v:Tensor, # N × (1 + J) × W, their values
-) -> Tensor: # N × D
+    pool, # the attention pooling of a `ModifiedResNet`
+    x, # N × (1 + J) × W, the mean before the positions
+    v, # N × (1 + J) × W, their values
+): # N × D
     "f (Eq. 4): values pooled by attention to the mean, without keys."
     heads = pool.num_heads
     d = x.shape[2] // heads
@@ -121,16 +121,16 @@ def _attention_pooled(
     return pool.c_proj(torch.einsum('nhp,nphd->nhd', a, v).flatten(1))
 
 # %% ../../nbs/encoders/towers.ipynb #692a4912
-def _grid_positions(embedding:Tensor, grid:Sequence[int]) -> Tensor: # (1 + J') × W; h, w
+def _grid_positions(embedding, grid): # (1 + J') × W; h, w
     "A positional embedding that was learned for one grid, for another; the first row stays."
     from timm.layers import resample_abs_pos_embed          # here, as it takes a second
     return resample_abs_pos_embed(embedding[None], grid)[0]
 
 def _resnet_features(
-    visual:nn.Module, # image tower, a `ModifiedResNet`
-    pixels:Tensor, # N × 3 × height × width
-    pos_embeds:Sequence[bool], # K forms of f: with the positional embedding, or without
-) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
+    visual, # image tower, a `ModifiedResNet`
+    pixels, # N × 3 × height × width
+    pos_embeds, # K forms of f: with the positional embedding, or without
+): # f: N × K × D; F: N × h × w × D
     "Attention pooling and its value path (Eq. 4); F never has the positional embedding."
     found = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
     feature_map = found['image_intermediates'][0]                               # N × W × h × w
@@ -147,13 +147,13 @@ def _resnet_features(
     return torch.stack(f, 1), F_
 
 # %% ../../nbs/encoders/towers.ipynb #152df4fe
-def _own_value(attn:nn.MultiheadAttention, x:Tensor) -> Tensor: # N × J × W -> N × J × its width
+def _own_value(attn, x): # N × J × W -> N × J × its width
     "Attention of a token that sees only itself: its value, through the output layer."
     weight = attn.in_proj_weight if attn._qkv_same_embed_dim else attn.v_proj_weight
     value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
     return attn.out_proj(value)
 
-def _compared(attn:nn.MultiheadAttention, x:Tensor, which:Sequence[int]) -> Tensor: # N × J × W
+def _compared(attn, x, which): # N × J × W
     "Attention of tokens whose queries (0) or keys (1) are compared with each other."
     qkv = F.linear(x, attn.in_proj_weight, attn.in_proj_bias)
     qkv = qkv.unflatten(-1, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -163,7 +163,7 @@ def _compared(attn:nn.MultiheadAttention, x:Tensor, which:Sequence[int]) -> Tens
 # %% ../../nbs/encoders/towers.ipynb #d12066ae
 _ALIKE = {'values': (), 'sclip': (0, 1), 'clearclip': (0,)}
 
-def _patches(block:nn.Module, x:Tensor, dense:str) -> Tensor: # N × (1 + P) × W -> N × P × W
+def _patches(block, x, dense): # N × (1 + P) × W -> N × P × W
     "The patches by another last block of a ViT; the class token comes first."
     normed = block.ln_1(x)
     if dense == 'values':
@@ -176,9 +176,9 @@ def _patches(block:nn.Module, x:Tensor, dense:str) -> Tensor: # N × (1 + P) × 
 
 # %% ../../nbs/encoders/towers.ipynb #tw-vit-features
 def _vit_features(
-    visual:nn.Module, # image tower, a `VisionTransformer`
-    pixels:Tensor, # N × 3 × height × width
-) -> tuple[Tensor, Tensor]: # f: N × D; F: N × h × w × D
+    visual, # image tower, a `VisionTransformer`
+    pixels, # N × 3 × height × width
+): # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and its patches after another last block."
     grid = tuple(n // side for n, side in zip(pixels.shape[-2:], visual.patch_size))
     sized = copy.copy(visual)                           # with positions for the grid
@@ -207,10 +207,10 @@ def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, wit
 
 # %% ../../nbs/encoders/towers.ipynb #2ee5d8b1
 def _positions(
-    trunk:nn.Module, # of a timm tower
-    x:Tensor, # its output
-    size:Sequence[int], # height, width of the pictures
-) -> tuple[Sequence[int], Tensor]: # h, w; N·h·w outputs of one position each
+    trunk, # of a timm tower
+    x, # its output
+    size, # height, width of the pictures
+): # h, w; N·h·w outputs of one position each
     "The positions of each picture, every one as a picture of its own."
     if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
         prefix = getattr(trunk, 'num_prefix_tokens', 0)
@@ -221,7 +221,7 @@ def _positions(
     alone = x.flatten(0, 2)
     return x.shape[1:3], alone[:, None, None] if channels_last else alone[..., None, None]
 
-def _timm_features(visual:nn.Module, pixels:Tensor) -> tuple[Tensor, Tensor]: # f; F
+def _timm_features(visual, pixels): # an image tower; N × 3 × height × width -> f; F
     "The tower's own pooled feature, and each position through the same head."
     trunk = visual.trunk
     x = trunk.forward_features(pixels)

@@ -44,7 +44,7 @@ def open_text(path:Path)->TextIO:
     opened = gzip.open if path.suffix.lower() == '.gz' else open
     return opened(path, 'rt', encoding='utf-8-sig', newline='')
 
-def _read_json(file:TextIO, column:str|None)->Iterator[str]:
+def _read_json(file, column):
     "The captions of a JSON document."
     match json.load(file):
         case {'annotations': records}: pass
@@ -52,7 +52,7 @@ def _read_json(file:TextIO, column:str|None)->Iterator[str]:
         case records: pass
     return _sentences(records, column)
 
-def _read_jsonl(file:TextIO, column:str|None)->Iterator[str]:
+def _read_jsonl(file, column):
     "The captions of a file with JSON on each line."
     for n,line in enumerate(file, 1):
         with reading(f'line {n}'):
@@ -60,7 +60,7 @@ def _read_jsonl(file:TextIO, column:str|None)->Iterator[str]:
                 yield from _sentences(json.loads(line), column)
 
 # %% ../../nbs/text/captions.ipynb #corpora-017
-def _read_table(file:TextIO, column:str|int|None, **how)->Iterator[str]:
+def _read_table(file, column, **how):
     "The captions of a table; `column` is a number if it has no headings."
     table = csv.reader(file, strict=True, **how)
     first = next(table, [])
@@ -73,7 +73,7 @@ def _read_table(file:TextIO, column:str|int|None, **how)->Iterator[str]:
             raise ValueError(f'line {table.line_num}: {len(cells)} columns, not {len(first)}')
         yield cells[i]
 
-def _read_parquet(file:TextIO, column:str|None)->Iterator[str]:
+def _read_parquet(file, column):
     "The captions of a parquet file."
     import pyarrow.parquet as pq                # here, as other files need none of it
     table = pq.ParquetFile(file.buffer)         # which is no text
