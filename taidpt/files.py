@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['DATA', 'write_whole', 'reading', 'save_tensors', 'load_tensors', 'stored', 'digest', 'shown', 'file_name',
-           'join_labels', 'split_labels', 'text_list', 'is_url', 'progress_bar']
+           'join_labels', 'split_labels', 'text_list', 'progress_bar']
 
 # %% ../nbs/files.ipynb #files-002
 import csv, hashlib, json, os, re
@@ -119,9 +119,6 @@ def text_list(texts:str|Iterable[str])->list[str]:
     "A list of texts, of one or several."
     return [texts] if isinstance(texts, str) else list(texts)
 
-def is_url(name)->bool: # of a file, or anything else
-    "Whether this is text that starts with a scheme and ://. A `Path` is not."
-    return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
 # %% ../nbs/files.ipynb #files-bar-1
 def progress_bar(

@@ -45,9 +45,7 @@ def figures_as_svg()->None:
 # %% ../nbs/plots.ipynb #plots-006
 def picture_name(picture:str|Path|Image.Image)->str: # a file or a PIL picture
     "The name of a picture in a description."
-    if isinstance(picture, (str, Path)):
-        return Path(picture).name
-    return 'a picture'
+    return 'a picture' if isinstance(picture, Image.Image) else Path(picture).name
 
 def where_highest(weights:'Tensor')->str: # h × w
     "The place where a map is highest, in words."
@@ -55,9 +53,7 @@ def where_highest(weights:'Tensor')->str: # h × w
     y, x = divmod(int(weights.argmax()), w)
     row = ('top', 'middle', 'bottom')[3*y // h]
     column = ('left', 'centre', 'right')[3*x // w]
-    if row == 'middle' and column == 'centre':
-        return 'in the centre'
-    return f'at the {row} {column}'
+    return f'at the {row} {column}'.replace('at the middle centre', 'in the centre')
 
 def as_jpeg(picture:Image.Image, quality:int=88, **how)->bytes: # any mode -> a file's content
     "A picture as the content of a JPEG file; `how` is for PIL's `save`."
@@ -77,16 +73,15 @@ def _score_panel(ax:'Axes', names:Sequence[str], scores:'Tensor', labels, top:in
     "The best classes as bars, the first on top, and the same in words."
     best = scores.argsort(descending=True)[:top].tolist()
     lowest = scores.min().item() if len(names) > 1 else 0.
-    hits = [labels is not None and bool(labels[c] == 1) for c in best]
-    colours = ['#0b5394' if hit or labels is None else '#b9c3cf' for hit in hits]
+    hits = [c for c in best if labels is not None and labels[c] == 1]
+    colours = ['#0b5394' if labels is None or c in hits else '#b9c3cf' for c in best]
     ax.barh(range(len(best)), [scores[c].item() - lowest for c in best], left=lowest, height=.62,
             color=colours)
-    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*hit for c, hit in zip(best, hits)])
+    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*(c in hits) for c in best])
     ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
     ax.locator_params(axis='x', nbins=4)
     _bare(ax)
-    return ', '.join(
-        f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*hit for c, hit in zip(best, hits))
+    return ', '.join(f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*(c in hits) for c in best)
 
 
 # %% ../nbs/plots.ipynb #plots-012
@@ -112,16 +107,6 @@ def score_bars(
 
 
 # %% ../nbs/plots.ipynb #plots-021
-def _ap_panel(ax:'Axes', rows:Sequence[tuple], legend:Sequence[str]):
-    "A bar for each class, and a mark for its baseline."
-    labels, ap, baseline = zip(*rows)
-    places = range(len(labels))
-    ax.barh(places, ap, height=0.66, color='#56B4E9', label=legend[0])
-    ax.plot(baseline, places, '|', color='#d55e00', ms=9, mew=2.2, label=legend[1])
-    ax.set_yticks(places, labels)
-    ax.set(xlim=(0, 100), ylim=(-0.6, len(labels) - 0.4), xlabel='average precision, %')
-    _bare(ax)
-
 def show_class_ap(
     classes:Iterable[str], # C names
     ap:Sequence[float]|np.ndarray, # C average precisions, %; NaN for a class without a positive
@@ -131,10 +116,17 @@ def show_class_ap(
     "Average precision of each class beside a baseline's, the best class first."
     rows = zip(getattr(classes, 'natural', classes), ap, baseline, strict=True)
     rows = sorted((row for row in rows if row[1] == row[1]), key=lambda row: -row[1])
-    _, ap, baseline = zip(*rows)
+    labels, ap, baseline = zip(*rows)
     means = [f'{np.mean(values):.1f}' for values in (ap, baseline)]
     fig = blank_figure(5.6, 1.1 + 0.2*len(rows))
-    _ap_panel(fig.subplots(), rows, [f'{name}, mAP {mean}' for name, mean in zip(names, means)])
+    ax = fig.subplots()
+    legend = [f'{name}, mAP {mean}' for name, mean in zip(names, means)]
+    places = range(len(rows))
+    ax.barh(places, ap, height=0.66, color='#56B4E9', label=legend[0])
+    ax.plot(baseline, places, '|', color='#d55e00', ms=9, mew=2.2, label=legend[1])
+    ax.set_yticks(places, labels)
+    ax.set(xlim=(0, 100), ylim=(-0.6, len(rows) - 0.4), xlabel='average precision, %')
+    _bare(ax)
     fig.legend(fontsize=8, frameon=False, loc='outside upper center', ncols=2)
     each = '; '.join(f'{label} {a:.0f} and {b:.0f}' for label, a, b in rows)
     fig.alt = (f'Average precision of each class in percent, {names[0]} (mean {means[0]}) '

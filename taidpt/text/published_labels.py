@@ -67,7 +67,9 @@ def published_names()->dict[str,dict[str,list[str]]]: # data set -> name in prom
     return yaml.safe_load((DATA/'classes'/'published.yaml').read_text('utf-8'))
 
 # %% ../../nbs/text/published_labels.ipynb #58ce2b67
-def _search_order(words:list[list[str]])->list[tuple[list[str],int]]: # names and their columns
+_Names = list[tuple[list[str], int]]     # words of a name, and its column
+
+def _search_order(words:list[list[str]])->_Names: # names and their columns
     "The names of C classes as words: those of several first, also joined, then single words."
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
@@ -77,7 +79,7 @@ def _search_order(words:list[list[str]])->list[tuple[list[str],int]]: # names an
     return sorted(order, key=lambda name: len(name[0]) == 1)
 
 # %% ../../nbs/text/published_labels.ipynb #published-024
-def _names_in(lemmas:list[str], names:list[tuple[list[str],int]])->list[tuple[int,int,str,int]]:
+def _names_in(lemmas:list[str], names:_Names)->list[tuple[int,int,str,int]]:
     "First word, one past the last, name and column of each name, which is removed when found."
     there = set(lemmas)
     left = list(range(len(lemmas)))         # places that no name has used up

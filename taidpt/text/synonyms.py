@@ -16,9 +16,11 @@ import yaml
 from ..files import DATA
 from .words import shortest_lemma, squeeze, token_spans, wordnet_file
 
+_Words = dict[str, list[str]]           # name -> words
+
 # %% ../../nbs/text/synonyms.ipynb #synonyms-005
 @cache
-def _same_words()->tuple[dict[str,str], dict[str,list[str]]]:
+def _same_words()->tuple[dict[str,str], _Words]:
     "By squeezed name: the equivalent class of a data set; the words of a kind."
     listed = yaml.safe_load((DATA/'classes'/'same.yaml').read_text('utf-8'))
     classes = {squeeze(spelling): squeeze(name) for name,others in listed['classes'].items()
@@ -36,7 +38,7 @@ def _look_up(forms:list[str], table:dict)->Any:
     "What a table says of the first form that it lists; None if it lists none."
     return next((table[form] for form in forms if form in table), None)
 
-def _words_of_class(name:str, known:dict[str,list[str]])->list[str]|None:
+def _words_of_class(name:str, known:_Words)->list[str]|None:
     "The words of a name's class in the data sets, its own name first."
     forms = _spellings(name)
     same = _look_up(forms, _same_words()[0])
@@ -45,8 +47,8 @@ def _words_of_class(name:str, known:dict[str,list[str]])->list[str]|None:
 # %% ../../nbs/text/synonyms.ipynb #a534a8b7
 def curated_words(
     names:list[str], # class names
-    known:dict[str,list[str]], # squeezed names of the data sets' classes -> words
-)->dict[str,list[str]]: # known name -> words that name the class
+    known:_Words, # squeezed names of the data sets' classes -> words
+)->_Words: # known name -> words that name the class
     "This package's words for class names, without those of a listed kind."
     words = {name: _words_of_class(name, known) for name in names}
     claims = dict.fromkeys(names, ())   # what a name claims for itself alone, squeezed
@@ -72,7 +74,7 @@ def _table(name:str)->list[list[str]]:
 
 # %% ../../nbs/text/synonyms.ipynb #8ee3f964
 @cache
-def _nouns()->tuple[dict[str,str], dict[str,list[str]]]: # with underscores between words
+def _nouns()->tuple[dict[str,str], _Words]: # with underscores between words
     "The first meaning of each of WordNet's nouns; the nouns in use with each first meaning."
     common = {noun.replace(' ', '_') for noun,_ in _table('common.tsv')}
     meanings, used = {}, {}
@@ -96,7 +98,7 @@ def _as_in_wordnet(name:str)->str|None: # such as 'fire_engine'
             if noun in _nouns()[0]: return noun
     return None
 
-def _is_kind(meaning:str, general:str, above:dict[str,list[str]])->bool:
+def _is_kind(meaning:str, general:str, above:_Words)->bool:
     "Whether a meaning lies below another: a guitar's below a musical instrument's."
     return any(up == general or _is_kind(up, general, above) for up in above.get(meaning, ()))
 
@@ -115,9 +117,9 @@ def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'a
 
 # %% ../../nbs/text/synonyms.ipynb #620a9a37
 def wordnet_words(
-    own:dict[str,list[str]], # name -> its words; none: WordNet's
+    own:_Words, # name -> its words; none: WordNet's
     hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
-)->dict[str,list[str]]: # name -> its words
+)->_Words: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
     taken = Counter()
