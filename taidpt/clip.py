@@ -7,15 +7,13 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
 
 # %% ../nbs/04_clip.ipynb #483db389
 import math, re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .encoders.engines import OpenVINOTower, openvino_tower
 from .encoders.features import (
@@ -35,14 +33,6 @@ from .files import DATA, digest, progress_bar, text_list
 def reference_photos() -> list[Path]:
     "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
     return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))
-
-_AT_A_TIME = 500                        # prompts, if the gradient computes them again
-
-def _recomputed(encode:Callable, contexts:Iterable[Tensor], names:Sequence[str], dim:int) -> Tensor:
-    "Prompts of many classes, some at a time, of which only the contexts are kept."
-    chunks = [names[i:i + _AT_A_TIME] for i in range(0, len(names), _AT_A_TIME)]
-    some = [checkpoint(encode, *each, use_reentrant=False) for each in zip(contexts, chunks)]
-    return torch.cat(some, dim)
 
 # %% ../nbs/04_clip.ipynb #cl-frozen
 class FrozenCLIP:
@@ -74,7 +64,9 @@ class FrozenCLIP:
         self._block = prompt_block
         self._rows = None, None                                 # kept: tokens of prompts
         self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
-        self._fingerprint = self._references = None             # kept, when first needed
+        self._fingerprint = None                                # kept, when first needed
+        self.reference_features = cache(partial(                # both forms of f
+            encode_pictures, self, reference_photos(), pos_embed=(False, True), progress=False))
 
     @property
     def device(self) -> torch.device:
@@ -168,8 +160,6 @@ class FrozenCLIP:
         classnames:Sequence[str], # C names
     ) -> Tensor: # B × C × D, not normalised
         "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
-        if len(classnames) > _AT_A_TIME:
-            return _recomputed(self.encode_shared_prompts, repeat(contexts), classnames, 1)
         if not self.causal:
             each = [context.expand(len(classnames), -1, -1) for context in contexts]
             return torch.stack([self.encode_prompts(own, classnames) for own in each])
@@ -183,8 +173,6 @@ class FrozenCLIP:
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
         if context.ndim == 2:
             return self.encode_shared_prompts(context[None], classnames)[0]
-        if len(classnames) > _AT_A_TIME:
-            return _recomputed(self.encode_prompts, context.split(_AT_A_TIME), classnames, 0)
         rows = self.prompt_rows(classnames, context.shape[1])
         if not self.causal:
             return encode_any_prompts(self.model, self.special, context, rows.ids)
@@ -214,13 +202,6 @@ class FrozenCLIP:
         return {'kind': 'pictures', 'weights': self.fingerprint(),
                 'form': ','.join(names[positional] for positional in forms),
                 'preparation': self.preparation(), 'precision': self.precision}
-
-    def reference_features(self) -> FeatureStore: # both forms of f
-        "Features of the bundled photos, encoded when first needed."
-        if self._references is None:
-            self._references = encode_pictures(
-                self, reference_photos(), pos_embed=(False, True), progress=False)
-        return self._references
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."

@@ -8,7 +8,7 @@ __all__ = ['PicturesAndLabels', 'Predictor', 'predict_together', 'Wrapper', 'loa
 
 # %% ../nbs/12_predict.ipynb #10-002
 import copy, json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib import import_module
 from inspect import Parameter, signature
@@ -63,7 +63,11 @@ class Predictor:
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Scores of some pictures on each branch, from their features (Eq. 5, 6)."
-        return branch_scores(f, F, *self.embeddings(), self.tau_image)
+        return branch_scores(f, F, *self.embeddings(), self.picture_tau())
+
+    def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, a number or C
+        "The temperature that was asked for, or else that of the recipe."
+        return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
     def maps(self, F:Tensor)->Tensor: # B × J × D -> P, B × J × C
         "Cosines of every position with every class (Eq. 5)."
@@ -183,7 +187,7 @@ class Predictor:
     def forget(self)->None:
         "Drop all that was learned."
         learned = [name for name in vars(self) if name.endswith('_')]
-        for name in (*learned, 'thresholds', 'embeddings'):
+        for name in (*learned, 'thresholds'):
             vars(self).pop(name, None)
 
     def parts(self)->list['Predictor']:
@@ -208,7 +212,6 @@ class Predictor:
         for name in ('clip', 'classes', 'loss', 'local'):
             if getattr(fresh, name, None) != getattr(self, name, None):
                 self.forget()
-        vars(self).pop('embeddings', None)                          # from a file
         vars(self).update(vars(fresh), thresholds=None)
         return self
 
@@ -228,13 +231,14 @@ class Predictor:
         return json.loads(json.dumps(own, default=_in_words))
 
     def tensors(self)->dict[str, Tensor]: # by name
-        "Tensors of a file: the class embeddings, unless a model keeps others."
-        return {name: E for name, E in zip('GL', self.embeddings()) if E is not None}
+        "Tensors of a file: the learned `vectors_` are its `vectors`."
+        return {name[:-1]: x for name, x in vars(self).items()
+                if name.endswith('_') and isinstance(x, Tensor)}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the tensors of a file."
-        here = {name: tensor.to(self.clip.device) for name, tensor in tensors.items()}
-        self.embeddings = partial(tuple, (here['G'], here.get('L')))
+        for name, tensor in tensors.items():
+            setattr(self, f'{name}_', tensor.to(self.clip.device))
 
     @classmethod
     def rebuilt(cls, clip:FrozenCLIP, classes:ClassSet, parts:list, tensors:dict,
@@ -273,30 +277,29 @@ class Predictor:
 
 # %% ../nbs/12_predict.ipynb #pr-tog-1
 @torch.no_grad()
-def _scores(model:Predictor, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D
-    "Scores of some pictures on each branch of a prepared model."
-    return [s.cpu() for s in model.branches(f, F)]
+def _scores(
+    models:Sequence[Predictor], # prepared
+    f:Tensor, # B × D, or without and with positions, B × 2 × D
+    F:Tensor, # B × J × D
+)->list[list[Tensor]]: # of each model: of each branch, B × C
+    "Scores of some pictures."
+    own = [f if f.ndim == 2 else f[:, int(model.pos_embed)] for model in models]
+    return [[s.cpu() for s in model.branches(u, F)] for model, u in zip(models, own)]
 
-def _joined(batches)->list[Tensor]: # of some pictures each: scores of each branch
-    return [torch.cat(branch) for branch in zip(*batches)]
-
-def _of_features(model:Predictor, store:FeatureStore)->list[Tensor]: # of each branch, N × C
-    "Scores of stored features by a prepared model."
-    store = as_features(model.clip, store, 'pictures', model.pos_embed, skipped=True)
-    some = (store.batch(i, model.clip.device) for i in torch.arange(len(store)).split(256))
-    return _joined(_scores(model, f, F) for f, F, _ in some)
-
-def _of_pictures(
+def _batches(
     clip:FrozenCLIP, # of all the models
-    models:Iterable[Predictor], # prepared
-    pictures:Sequence, # N, of `as_pictures`
+    models:Sequence[Predictor], # prepared; of one form of f, if features are scored
+    pictures:FeatureStore|Sequence, # N, of `as_pictures`
     *how, # on_error and progress
-)->list[list[Tensor]]: # of each model: of each branch, N × C
-    "Scores of pictures by models that share a CLIP."
-    def scored(f, F): # B × 2 × D, without and with positions; B × h × w × D
-        return [_scores(m, f[:, int(m.pos_embed)], F.flatten(1, 2)) for m in models]
-    batches = picture_batches(clip, pictures, (False, True), *how, scored)
-    return [_joined(of_model) for of_model in zip(*batches)]
+)->Iterator[list[list[Tensor]]]: # `_scores` of each batch
+    "Scores of features, or of pictures that are encoded."
+    if isinstance(pictures, FeatureStore):
+        form = models[0].pos_embed
+        store = as_features(clip, pictures, 'pictures', form, skipped=True)
+        some = (store.batch(i, clip.device) for i in torch.arange(len(store)).split(256))
+        return (_scores(models, f, F) for f, F, _ in some)
+    return picture_batches(clip, pictures, (False, True), *how,
+                           lambda f, F: _scores(models, f, F.flatten(1, 2)))
 
 def predict_together(
     models:Mapping[str, Predictor], # by name
@@ -305,18 +308,20 @@ def predict_together(
     progress:bool=True, # a bar
 )->dict[str, list[Tensor]]: # by name: scores of each branch, N × C
     "Scores of several models; each picture is encoded once for all that share a CLIP."
-    if not isinstance(pictures, FeatureStore):
+    stored = isinstance(pictures, FeatureStore)
+    if not stored:
         pictures = as_pictures(pictures, on_error)      # an iterator is read once
     found, ready = dict.fromkeys(models), {}
     for name, model in models.items():
         if model.from_pixels:
             found[name] = model.predict_branches(pictures, on_error, progress)
-        elif isinstance(pictures, FeatureStore):
-            found[name] = _of_features(model.prepared(), pictures)
         else:
-            ready.setdefault(model.clip, {})[name] = model.prepared()
-    for clip, group in ready.items():
-        found |= zip(group, _of_pictures(clip, group.values(), pictures, on_error, progress))
+            group = model.clip, stored and model.pos_embed
+            ready.setdefault(group, {})[name] = model.prepared()
+    for (clip, _), group in ready.items():
+        batches = _batches(clip, [*group.values()], pictures, on_error, progress)
+        for name, of_model in zip(group, zip(*batches)):
+            found[name] = [torch.cat(branch) for branch in zip(*of_model)]
     return found
 
 # %% ../nbs/12_predict.ipynb #pr-wrap-1
@@ -346,11 +351,6 @@ class Wrapper(Predictor):
         twin = copy.copy(self)
         twin.model = self.model.prepared()
         return twin
-
-    def tensors(self)->dict[str, Tensor]:
-        return {}             # of its own, in a file
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        pass
 
 # %% ../nbs/12_predict.ipynb #pr-par-1
 def _arguments(kind:type)->dict[str, Parameter]: # by name
@@ -396,9 +396,8 @@ def load_model(
     **how, # engine and precision of a CLIP that is loaded, as in `load_clip`
 )->Predictor: # ready to predict
     "Read a model of any method, with those inside. `ValueError` for other files, tensors, or NaN."
-    for module in ('learner', 'ensemble', 'baselines.concepts', 'baselines.coop',
-                   'baselines.tipadapter'):
-        import_module(f'taidpt.{module}')   # their classes
+    for module in ('concepts', 'tipadapter'):
+        import_module(f'taidpt.baselines.{module}')     # these import all classes of models
     tensors, header = load_tensors(path)
     tensors = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
     load = cache(partial(load_clip, **how))

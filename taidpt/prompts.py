@@ -7,10 +7,12 @@ __all__ = ['PromptLearner']
 
 # %% ../nbs/05_prompts.ipynb #83657ed1
 from collections.abc import Sequence
+from itertools import repeat
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from .clip import FrozenCLIP
 from .encoders.towers import word_embedding
@@ -49,14 +51,21 @@ class PromptLearner(nn.Module):
             was, embeddings = self._kept
             if was.device == contexts.device and torch.equal(was, contexts):
                 return embeddings
-        if contexts.ndim == 3:
-            E = self.clip.encode_shared_prompts(contexts, self.classnames)
-        else:
-            E = torch.stack([self.clip.encode_prompts(c, self.classnames) for c in contexts])
-        E = F.normalize(E.float(), dim=-1)
+        E = F.normalize(self._encode(contexts, self.classnames).float(), dim=-1)
         embeddings = E[0], E[1] if local else None
         if keep: self._kept = contexts, embeddings
         return embeddings
+
+    def _encode(self, contexts:Tensor, names:list[str]) -> Tensor: # B × M × W or B × C × M × W
+        "B × C × D; of many classes, gradients compute 500 at a time again, so that memory suffices."
+        if len(names) > 500:
+            chunks = [names[i:i + 500] for i in range(0, len(names), 500)]
+            own = contexts.split(500, 1) if contexts.ndim == 4 else repeat(contexts)
+            parts = zip(own, chunks)
+            return torch.cat([checkpoint(self._encode, *p, use_reentrant=False) for p in parts], 1)
+        if contexts.ndim == 3:
+            return self.clip.encode_shared_prompts(contexts, names)
+        return torch.stack([self.clip.encode_prompts(each, names) for each in contexts])
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'
