@@ -155,28 +155,21 @@ class FrozenCLIP:
             self._rows = wanted, rows
         return rows
 
-    def encode_shared_prompts(self,
-        contexts:Tensor, # B × M × W, each shared by all classes
-        classnames:Sequence[str], # C names
-    ) -> Tensor: # B × C × D, not normalised
-        "Class embeddings (Eq. 1, 3) of several contexts in one pass, differentiable in them."
-        if not self.causal:
-            each = [context.expand(len(classnames), -1, -1) for context in contexts]
-            return torch.stack([self.encode_prompts(own, classnames) for own in each])
-        rows = self.prompt_rows(classnames, contexts.shape[1])
-        return encode_shared_prefix(self.text, self.special.sot, contexts, rows, self._block)
-
     def encode_prompts(self,
-        context:Tensor, # M × W, shared by all classes, or C × M × W, one for each
+        context:Tensor, # M × W, shared by all classes; C × M × W, one for each; or several of them
         classnames:Sequence[str], # C names
-    ) -> Tensor: # C × D, not normalised
+    ) -> Tensor: # C × D, not normalised; of B × 1 × M × W or B × C × M × W, B × C × D
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
-        if context.ndim == 2:
-            return self.encode_shared_prompts(context[None], classnames)[0]
-        rows = self.prompt_rows(classnames, context.shape[1])
-        if not self.causal:
-            return encode_any_prompts(self.model, self.special, context, rows.ids)
-        return encode_whole_prompts(self.text, self.special.sot, context, rows.ids, rows.eot)
+        contexts = context[(None,)*(4 - context.ndim)]
+        rows, sot = self.prompt_rows(classnames, contexts.shape[2]), self.special.sot
+        if self.causal and contexts.shape[1] == 1:
+            E = encode_shared_prefix(self.text, sot, contexts[:, 0], rows, self._block)
+        else:
+            each = contexts.expand(-1, len(classnames), -1, -1)
+            E = torch.stack([
+                encode_whole_prompts(self.text, sot, own, rows.ids, rows.eot) if self.causal
+                else encode_any_prompts(self.model, self.special, own, rows.ids) for own in each])
+        return E if context.ndim == 4 else E[0]
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights and of the kind of GELU, which determine the features."
@@ -291,9 +284,9 @@ def picture_batches(
     def encode(batch):
         pixels = to_device(torch.stack(batch), clip.device)
         skipped = pixels.flatten(1)[:, 0].isnan()
-        f, F_ = clip.encode_maps(pixels, pos_embed)
-        f[skipped] = F_[skipped] = torch.nan
-        return then(f, F_)
+        features = clip.encode_maps(pixels, pos_embed)
+        last = (x.movedim(0, -1).masked_fill(skipped, torch.nan) for x in features)
+        return then(*(x.movedim(-1, 0) for x in last))
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
@@ -346,10 +339,9 @@ def as_features(
     if kind == 'sentences':
         wanted |= {'kind': kind, 'form': '', 'preparation': ''}
     if not isinstance(items, FeatureStore):
-        if kind == 'sentences':
-            items = encode_sentences(clip, items, progress=progress)
-        else:
-            items = encode_pictures(clip, items, pos_embed=pos_embed, progress=progress)
+        pictures = partial(encode_pictures, pos_embed=pos_embed)
+        encode = encode_sentences if kind == 'sentences' else pictures
+        items = encode(clip, items, progress=progress)
     form, forms = wanted['form'], items.form.split(',')
     if form in forms: items = items.one_form(forms.index(form))
     said = {name: getattr(items, name) for name in ('kind', 'weights', 'preparation', 'form')}

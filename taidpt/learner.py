@@ -230,7 +230,7 @@ class TaIDPT(PromptModel):
         data = [*train.texts, train.labels.contiguous().numpy()]
         near = self.init
         if isinstance(near, Tensor):
-            data.append(as_array(near.float().contiguous()))
+            data.append(str(near.tolist()))
         if near == 'concepts':
             near = class_means(encode().global_.float().cpu(), train.labels.float())
         prompts = self.fresh_prompts(recipe)

@@ -277,25 +277,15 @@ class Predictor:
 
 # %% ../nbs/12_predict.ipynb #pr-tog-1
 @torch.no_grad()
-def _scores(
-    models:Sequence[Predictor], # prepared
-    f:Tensor, # B × D, or without and with positions, B × 2 × D
-    F:Tensor, # B × J × D
-)->list[list[Tensor]]: # of each model: of each branch, B × C
-    "Scores of some pictures."
+def _scores(models, f:Tensor, F:Tensor): # f: B × D, or without and with positions, B × 2 × D
+    "Scores of some pictures by each prepared model, on each branch."
     own = [f if f.ndim == 2 else f[:, int(model.pos_embed)] for model in models]
     return [[s.cpu() for s in model.branches(u, F)] for model, u in zip(models, own)]
 
-def _batches(
-    clip:FrozenCLIP, # of all the models
-    models:Sequence[Predictor], # prepared; of one form of f, if features are scored
-    pictures:FeatureStore|Sequence, # N, of `as_pictures`
-    *how, # on_error and progress
-)->Iterator[list[list[Tensor]]]: # `_scores` of each batch
-    "Scores of features, or of pictures that are encoded."
+def _batches(clip:FrozenCLIP, models, pictures, *how)->Iterator: # on_error and progress
+    "Scores of each batch by prepared models of one CLIP and, on a store, of one form of f."
     if isinstance(pictures, FeatureStore):
-        form = models[0].pos_embed
-        store = as_features(clip, pictures, 'pictures', form, skipped=True)
+        store = as_features(clip, pictures, 'pictures', models[0].pos_embed, skipped=True)
         some = (store.batch(i, clip.device) for i in torch.arange(len(store)).split(256))
         return (_scores(models, f, F) for f, F, _ in some)
     return picture_batches(clip, pictures, (False, True), *how,
@@ -366,21 +356,19 @@ def _in_words(x): # what JSON does not know: arrays, functions, paths
     return f'<function {getattr(x, "__name__", type(x).__name__)}>' if callable(x) else str(x)
 
 # %% ../nbs/12_predict.ipynb #pr-file-1
-def _rebuilt(header:dict, tensors:dict[str, Tensor], clip_for:Callable)->Predictor:
+def _rebuilt(header:dict, tensors:dict[str, Tensor], clip_for:Callable, place:str='')->Predictor:
     "A model from header and tensors, with those inside it."
     method, classes = header['method'], ClassSet(**header['classes'])
     if method not in Predictor.kinds:
         raise ValueError(f'import the class {method} first')
-    inside = [{} for _ in header['members']]
-    for name in [name for name in tensors if name[0].isdecimal()]:
-        i, _, inner = name.partition('.')
-        inside[int(i)][inner] = tensors.pop(name)
-    parts = [_rebuilt(*part, clip_for) for part in zip(header['members'], inside)]
+    kind, recipe, thresholds = Predictor.kinds[method], header['recipe'], header['thresholds']
+    parts = [_rebuilt(member, tensors, clip_for, f'{place}{i}.')
+             for i, member in enumerate(header['members'])]
+    here = {name.removeprefix(place): t for name, t in tensors.items() if name.startswith(place)}
+    own = {name: t for name, t in here.items() if not name[0].isdecimal()}
     clip = None if parts else clip_for(header)
-    kind = Predictor.kinds[method]
-    model = kind.rebuilt(clip, classes, parts, tensors, header['settings'])
-    model.take_tensors(tensors)
-    recipe, thresholds = header['recipe'], header['thresholds']
+    model = kind.rebuilt(clip, classes, parts, own, header['settings'])
+    model.take_tensors(own)
     if thresholds and thresholds['names'] != classes.names:
         raise ValueError('its thresholds are for other classes')
     vars(model).update(history_=header['history'], frequency_=header['frequency'],
@@ -403,7 +391,7 @@ def load_model(
     load = cache(partial(load_clip, **how))
     with reading(path):
         clip_for = partial(clip_of, clip=clip, trust=trust, load=load)
-        model = _rebuilt(header, dict(tensors), clip_for)
+        model = _rebuilt(header, tensors, clip_for)
         held = all_tensors(model)
         if held.keys() != tensors.keys():
             raise ValueError(f'it has {sorted(tensors)}, and {header["method"]} {sorted(held)}')
@@ -421,8 +409,8 @@ def check_label_classes(
     "Raise `ValueError` for labels of other classes, or of these in another order."
     theirs, ours = labelled.classes.names, classes.names
     if theirs != ours: raise ValueError(
-        f'{what} has labels of {", ".join(theirs[:5])}, but the classes of the model are '
-        f'{", ".join(ours[:5])}: read the labels with these classes.')
+        f'{what} has labels of {theirs[:5]}, but the classes of the model are {ours[:5]}: '
+        'read the labels with these classes.')
 
 def validation(
     model:Predictor, # that learns

@@ -35,10 +35,8 @@ class PromptLearner(nn.Module):
         shape = (n_ctx, clip.width)
         if class_specific:
             shape = (len(self.classnames), *shape)
-        def drawn():
-            return nn.Parameter((0.02 * torch.randn(shape, generator=rng)).to(clip.device))
-        self.ctx_global = drawn()
-        self.ctx_local = drawn()
+        drawn = (0.02 * torch.randn(shape, generator=rng) for _ in range(2))
+        self.ctx_global, self.ctx_local = (nn.Parameter(t.to(clip.device)) for t in drawn)
         self._kept = None                           # contexts and embeddings without gradients
 
     def forward(self,
@@ -51,21 +49,20 @@ class PromptLearner(nn.Module):
             was, embeddings = self._kept
             if was.device == contexts.device and torch.equal(was, contexts):
                 return embeddings
-        E = F.normalize(self._encode(contexts, self.classnames).float(), dim=-1)
+        several = contexts if contexts.ndim == 4 else contexts[:, None]
+        E = F.normalize(self._encode(several, self.classnames).float(), dim=-1)
         embeddings = E[0], E[1] if local else None
         if keep: self._kept = contexts, embeddings
         return embeddings
 
-    def _encode(self, contexts:Tensor, names:list[str]) -> Tensor: # B × M × W or B × C × M × W
+    def _encode(self, contexts:Tensor, names:list[str]) -> Tensor: # B × 1 or C × M × W
         "B × C × D; of many classes, gradients compute 500 at a time again, so that memory suffices."
         if len(names) > 500:
             chunks = [names[i:i + 500] for i in range(0, len(names), 500)]
-            own = contexts.split(500, 1) if contexts.ndim == 4 else repeat(contexts)
+            own = contexts.split(500, 1) if contexts.shape[1] > 1 else repeat(contexts)
             parts = zip(own, chunks)
             return torch.cat([checkpoint(self._encode, *p, use_reentrant=False) for p in parts], 1)
-        if contexts.ndim == 3:
-            return self.clip.encode_shared_prompts(contexts, names)
-        return torch.stack([self.clip.encode_prompts(each, names) for each in contexts])
+        return self.clip.encode_prompts(contexts, names)
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'

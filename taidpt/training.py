@@ -7,6 +7,7 @@ __all__ = ['PUBLISHED', 'PAIRS', 'learning_rate', 'Recipe', 'resolve', 'read_che
 
 # %% ../nbs/08_training.ipynb #08-002
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,9 +106,8 @@ def _save_checkpoint(path:str|Path, prompts:PromptLearner, optimizer:Optimizer, 
     "Write what a run needs to go on, whole or not at all."
     tensors = dict(prompts.named_parameters())
     for i, state in optimizer.state_dict()['state'].items():
-        for part, value in state.items():
-            if value is not None:
-                tensors[f'optimizer.{i}.{part}'] = torch.as_tensor(value)
+        tensors |= {f'optimizer.{i}.{part}': torch.as_tensor(x)
+                    for part, x in state.items() if x is not None}
     save_tensors(path, tensors, about)
 
 def read_checkpoint(
@@ -128,10 +128,10 @@ def read_checkpoint(
 
 def _restore(prompts:PromptLearner, optimizer:Optimizer, tensors:dict[str, Tensor])->None:
     "Put prompts and optimizer where a checkpoint left them."
-    state = {}
+    state = defaultdict(dict)
     for name in [name for name in tensors if name.startswith('optimizer.')]:
         _, i, part = name.split('.')
-        state.setdefault(int(i), {})[part] = tensors.pop(name)
+        state[int(i)][part] = tensors.pop(name)
     prompts.load_state_dict(tensors)
     optimizer.load_state_dict(optimizer.state_dict() | {'state': state})
 
