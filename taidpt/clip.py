@@ -45,6 +45,7 @@ class FrozenCLIP:
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
         tower:OpenVINOTower|None=None, # encodes pictures instead of the model's own tower
         prepared:Prepared|None=None, # how `preprocess` was made; None: in a way of your own
+        origin:str='', # whose weights these are, e.g. 'RN50/openai'
     ):
         self.model = model.eval().requires_grad_(False)
         self.text = text_tower(model)
@@ -52,7 +53,7 @@ class FrozenCLIP:
         self.tokenize = self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
-        self.origin = ''                                        # of `load_clip`: whose weights
+        self.origin = origin
         self.recommended = recommended or {}
         self.tower = tower
         self.prepared = prepared
@@ -187,14 +188,19 @@ class FrozenCLIP:
         dense = getattr(self.model.visual, 'dense', 'values')
         return f'{" ".join(transform.split())} {dense}'
 
-    def feature_recipe(self, pos_embed:bool|tuple[bool, ...]=False) -> dict[str, str]:
-        "All that determines features of pictures, as a `FeatureStore` says it."
+    def feature_recipe(self,
+        kind:str='pictures', # or 'sentences'
+        pos_embed:bool|tuple[bool, ...]=False, # of pictures, as in `encode_maps`
+    ) -> dict[str, str]:
+        "All that determines features, as a `FeatureStore` says it."
+        about = {'kind': kind, 'weights': self.fingerprint()}
+        if kind == 'sentences': return about
         forms = pos_embed if isinstance(pos_embed, tuple) else (pos_embed,)
         is_resnet = type(self.model.visual).__name__ == 'ModifiedResNet'
         names = ('plain', 'positional') if is_resnet else ('any', 'any')
-        return {'kind': 'pictures', 'weights': self.fingerprint(),
-                'form': ','.join(names[positional] for positional in forms),
-                'preparation': self.preparation(), 'precision': self.precision}
+        return about | {
+            'form': ','.join(names[positional] for positional in forms),
+            'preparation': self.preparation(), 'precision': self.precision}
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."
@@ -226,12 +232,10 @@ def load_clip(
     model = build_clip(source, device, 'float32' if make_tower else precision, image_size, crop)
     if dense is not None:
         model.visual = with_patch_features(model.visual, dense)
-    clip = FrozenCLIP(
+    return FrozenCLIP(
         model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft), source.label,
         source.recommended, make_tower and make_tower(model.visual, precision),
-        Prepared(image_size, crop, draft, dense))
-    clip.origin = source.origin
-    return clip
+        Prepared(image_size, crop, draft, dense), source.origin)
 
 # %% ../nbs/04_clip.ipynb #e2f2cb40
 def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, Tensor]:
@@ -258,8 +262,7 @@ def encode_sentences(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; with a path, only what is not there is encoded."
-    about = {'kind': 'sentences', 'weights': clip.fingerprint()}
-    encode = partial(_sentence_features, clip)
+    about, encode = clip.feature_recipe('sentences'), partial(_sentence_features, clip)
     return stored_features(path, about, text_list(texts), 4096, str, encode, progress)
 
 # %% ../nbs/04_clip.ipynb #cl-pic-batches
@@ -314,7 +317,7 @@ def encode_pictures(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
     "f and F (Eq. 4) of pictures, stored for reuse; `UnreadablePicture` for a broken one."
-    about = clip.feature_recipe(pos_embed)
+    about = clip.feature_recipe(pos_embed=pos_embed)
     pictures = as_pictures(pictures, on_error)
     encode = partial(_picture_features, clip, pos_embed, on_error)
     store = stored_features(path, about, pictures, 512, picture_identity, encode, progress)
@@ -335,16 +338,14 @@ def as_features(
     skipped:bool=False, # pictures may have been skipped: NaN in their place
 ) -> FeatureStore: # with one form of f
     "Features as passed, or of sentences or pictures. `ValueError` for other features, or NaN."
-    wanted = clip.feature_recipe(pos_embed)
-    if kind == 'sentences':
-        wanted |= {'kind': kind, 'form': '', 'preparation': ''}
     if not isinstance(items, FeatureStore):
         pictures = partial(encode_pictures, pos_embed=pos_embed)
         encode = encode_sentences if kind == 'sentences' else pictures
         items = encode(clip, items, progress=progress)
-    form, forms = wanted['form'], items.form.split(',')
+    wanted = clip.feature_recipe(kind, pos_embed)
+    form, forms = wanted.get('form'), items.form.split(',')
     if form in forms: items = items.one_form(forms.index(form))
-    said = {name: getattr(items, name) for name in ('kind', 'weights', 'preparation', 'form')}
+    said = {name: getattr(items, name) for name in wanted if name != 'precision'}
     if any(said.values()) and not said.items() <= wanted.items():
         raise ValueError(f'{items} is not what {clip} needs: it is {said}, not {wanted}')
     broken = (~items.global_.isfinite()).flatten(1).any(1)

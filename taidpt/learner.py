@@ -6,7 +6,6 @@
 __all__ = ['as_labelled', 'class_means', 'auto_settings', 'PromptModel', 'TaIDPT']
 
 # %% ../nbs/13_taidpt.ipynb #09-002
-import copy
 from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import cache, partial
@@ -149,18 +148,6 @@ class PromptModel(Predictor):
         self.prompts_ = PromptLearner(self.clip, self.classes.names, context.shape[-2],
                                       context.ndim == 3, self.seed)
         self.prompts_.load_state_dict(tensors, strict=False)
-
-    def with_contexts(self,
-        ctx_global:Tensor, # M × W, or C × M × W
-        ctx_local:Tensor, # of the same shape
-        recipe:Recipe, # how they were learned
-    )->'PromptModel': # ready to predict
-        "A copy with contexts that were learned elsewhere."
-        twin = copy.copy(self)
-        twin.forget()
-        twin.take_tensors({'ctx_global': ctx_global, 'ctx_local': ctx_local})
-        twin.recipe_ = recipe
-        return twin
 
 # %% ../nbs/13_taidpt.ipynb #09-tai-1
 class TaIDPT(PromptModel):

@@ -186,9 +186,9 @@ class Predictor:
 
     def forget(self)->None:
         "Drop all that was learned."
-        learned = [name for name in vars(self) if name.endswith('_')]
-        for name in (*learned, 'thresholds'):
-            vars(self).pop(name, None)
+        for name in [name for name in vars(self) if name.endswith('_')]:
+            delattr(self, name)
+        self.thresholds = None
 
     def parts(self)->list['Predictor']:
         "The models inside this one."
@@ -315,17 +315,8 @@ def predict_together(
     return found
 
 # %% ../nbs/12_predict.ipynb #pr-wrap-1
-def _inner(name:str)->property:
-    return property(lambda self: getattr(self.model, name))
-
 class Wrapper(Predictor):
     "Base class of models that add something to another, whose state and methods they follow."
-    clip, classes, local, pos_embed = map(_inner, ('clip', 'classes', 'local', 'pos_embed'))
-    from_pixels, independent = map(_inner, ('from_pixels', 'independent'))
-    frequency_, history_, recipe_ = map(_inner, ('frequency_', 'history_', 'recipe_'))
-    embeddings, branches, maps = map(_inner, ('embeddings', 'branches', 'maps'))
-    is_fitted = _inner('is_fitted')
-
     def __init__(self, model:Predictor): self.model = model
 
     def parts(self)->list[Predictor]: return [self.model]
@@ -341,6 +332,10 @@ class Wrapper(Predictor):
         twin = copy.copy(self)
         twin.model = self.model.prepared()
         return twin
+
+for _name in ('clip', 'classes', 'local', 'pos_embed', 'from_pixels', 'independent', 'recipe_',
+              'history_', 'frequency_', 'embeddings', 'branches', 'maps', 'is_fitted'):
+    setattr(Wrapper, _name, property(lambda self, name=_name: getattr(self.model, name)))
 
 # %% ../nbs/12_predict.ipynb #pr-par-1
 def _arguments(kind:type)->dict[str, Parameter]: # by name
