@@ -64,13 +64,14 @@ def clip_of(
         raise ValueError(
             f'it was learned on {named!r}, which a file does not decide: pass the CLIP, or '
             'say trust=True (--clip, --trust) if you know where the file is from.')
+    asked = header['prepared'] and Prepared(**header['prepared'])
     if not isinstance(clip, FrozenCLIP):
-        asked = header['prepared'] if clip in (None, named) else None
-        clip = load(clip or named, **vars(Prepared(**(asked or {}))))
+        how = asked if clip in (None, named) else None
+        clip = load(clip or named, **vars(how or Prepared()))
     now = clip.fingerprint(), clip.preparation()
     if (header['weights'], header['preparation']) != now:
         warnings.warn(
-            f'The file was learned on {named} as {header["prepared"]}; scores and thresholds '
-            f'differ on {clip.name} in {clip.precision} as {clip.prepared}, unless you calibrate.',
+            f'The file was learned on {named} as {asked}; scores and thresholds differ '
+            f'on {clip.name} in {clip.precision} as {clip.prepared}, unless you calibrate.',
             stacklevel=5)
     return clip
