@@ -389,7 +389,7 @@ def load_model(
         model = _rebuilt(header, tensors, clip_for)
         held = all_tensors(model)
         if held.keys() != tensors.keys():
-            raise ValueError(f'it has {sorted(tensors)}, and {header["method"]} {sorted(held)}')
+            raise ValueError(f'{model} has {sorted(held)}, and the file {sorted(tensors)}')
         if isinstance(model, wanted): return model
         raise ValueError(f'it is of {header["method"]}, not of {wanted.__name__}')
 
