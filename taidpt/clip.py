@@ -66,8 +66,8 @@ class FrozenCLIP:
         self._rows = None, None                                 # kept: tokens of prompts
         self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
         self._fingerprint = None                                # kept, when first needed
-        self.reference_features = cache(partial(                # both forms of f
-            encode_pictures, self, reference_photos(), pos_embed=(False, True), progress=False))
+        self.reference_features = cache(lambda: encode_pictures(    # both forms of f
+            self, reference_photos(), pos_embed=(False, True), progress=False))
 
     @property
     def device(self) -> torch.device:
