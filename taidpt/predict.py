@@ -376,16 +376,15 @@ def load_model(
     clip:FrozenCLIP|str|None=None, # the CLIP it was learned on, or its name; None: as the file says
     trust:bool=False, # load the CLIP of the file from a repository, folder or file, too
     wanted:type=Predictor, # class of the model
-    **how, # engine and precision of a CLIP that is loaded, as in `load_clip`
+    load:Callable|None=None, # (name, **how) -> a CLIP; None: `load_clip`
 )->Predictor: # ready to predict
     "Read a model of any method, with those inside. `ValueError` for other files, tensors, or NaN."
     for module in ('concepts', 'tipadapter'):
         import_module(f'taidpt.baselines.{module}')     # these import all classes of models
     tensors, header = load_tensors(path)
     tensors = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
-    load = cache(partial(load_clip, **how))
     with reading(path):
-        clip_for = partial(clip_of, clip=clip, trust=trust, load=load)
+        clip_for = partial(clip_of, clip=clip, trust=trust, load=cache(load or load_clip))
         model = _rebuilt(header, tensors, clip_for)
         held = all_tensors(model)
         if held.keys() != tensors.keys():
