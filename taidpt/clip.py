@@ -8,7 +8,7 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'p
 # %% ../nbs/04_clip.ipynb #483db389
 import math, re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
@@ -65,9 +65,7 @@ class FrozenCLIP:
         self._block = prompt_block
         self._rows = None, None                                 # kept: tokens of prompts
         self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
-        self._fingerprint = None                                # kept, when first needed
-        self.reference_features = cache(lambda: encode_pictures(    # both forms of f
-            self, reference_photos(), pos_embed=(False, True), progress=False))
+        self._fingerprint = self._references = None             # kept, when first needed
 
     @property
     def device(self) -> torch.device:
@@ -162,7 +160,8 @@ class FrozenCLIP:
     ) -> Tensor: # C × D, not normalised; of B × 1 × M × W or B × C × M × W, B × C × D
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
         contexts = context[(None,)*(4 - context.ndim)]
-        rows, sot = self.prompt_rows(classnames, contexts.shape[2]), self.special.sot
+        rows = self.prompt_rows(classnames, contexts.shape[2])
+        sot = self.special.sot
         if self.causal and contexts.shape[1] == 1:
             E = encode_shared_prefix(self.text, sot, contexts[:, 0], rows, self._block)
         else:
@@ -200,7 +199,18 @@ class FrozenCLIP:
         names = ('plain', 'positional') if is_resnet else ('any', 'any')
         return about | {
             'form': ','.join(names[positional] for positional in forms),
-            'preparation': self.preparation(), 'precision': self.precision}
+            'preparation': self.preparation(),
+            'precision': self.precision}
+
+    def reference_features(self) -> FeatureStore: # both forms of f
+        "Features of the bundled photos, encoded when first needed."
+        if self._references is None:
+            self._references = encode_pictures(
+                self,
+                reference_photos(),
+                pos_embed=(False, True),
+                progress=False)
+        return self._references
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
         "Fuse the blocks of prompts by `torch.compile`: a slow first step, then faster ones."
@@ -262,7 +272,8 @@ def encode_sentences(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; with a path, only what is not there is encoded."
-    about, encode = clip.feature_recipe('sentences'), partial(_sentence_features, clip)
+    about = clip.feature_recipe('sentences')
+    encode = partial(_sentence_features, clip)
     return stored_features(path, about, text_list(texts), 4096, str, encode, progress)
 
 # %% ../nbs/04_clip.ipynb #cl-pic-batches

@@ -122,7 +122,9 @@ class PromptModel(Predictor):
         on_step = partial(val, self) if callable(val) else None
         measure = None if on_step else validation(self, val, progress)
         self.forget()
-        self.prompts_, self.recipe_, self.frequency_ = prompts, recipe, frequency
+        self.prompts_ = prompts
+        self.recipe_ = recipe
+        self.frequency_ = frequency
         about = header_of(self, data)
         try: self.history_ = learn(
             prompts, features, labels, loss, recipe, scores, measure, checkpoint, about,
@@ -225,7 +227,8 @@ class TaIDPT(PromptModel):
             _start_near(prompts, near)
         elif near:
             prompts.begin_at(near)
-        loss, scores = scaled_loss(self.loss, recipe.scale), self.training_scores(recipe)
+        loss = scaled_loss(self.loss, recipe.scale)
+        scores = self.training_scores(recipe)
         self.learn_prompts(prompts, encode, train.labels, recipe, loss, scores, digest(data),
                            val, checkpoint, progress, frequency)
         return self

@@ -301,7 +301,8 @@ def predict_together(
     stored = isinstance(pictures, FeatureStore)
     if not stored:
         pictures = as_pictures(pictures, on_error)      # an iterator is read once
-    found, ready = dict.fromkeys(models), {}
+    found = dict.fromkeys(models)
+    ready = {}
     for name, model in models.items():
         if model.from_pixels:
             found[name] = model.predict_branches(pictures, on_error, progress)
@@ -333,8 +334,11 @@ class Wrapper(Predictor):
         twin.model = self.model.prepared()
         return twin
 
-for _name in ('clip', 'classes', 'local', 'pos_embed', 'from_pixels', 'independent', 'recipe_',
-              'history_', 'frequency_', 'embeddings', 'branches', 'maps', 'is_fitted'):
+for _name in (
+        'clip', 'classes', 'is_fitted',
+        'local', 'pos_embed', 'from_pixels', 'independent',
+        'recipe_', 'history_', 'frequency_',
+        'embeddings', 'branches', 'maps'):
     setattr(Wrapper, _name, property(lambda self, name=_name: getattr(self.model, name)))
 
 # %% ../nbs/12_predict.ipynb #pr-par-1
@@ -353,22 +357,28 @@ def _in_words(x): # what JSON does not know: arrays, functions, paths
 # %% ../nbs/12_predict.ipynb #pr-file-1
 def _rebuilt(header:dict, tensors:dict[str, Tensor], clip_for:Callable, place:str='')->Predictor:
     "A model from header and tensors, with those inside it."
-    method, classes = header['method'], ClassSet(**header['classes'])
+    method = header['method']
+    classes = ClassSet(**header['classes'])
     if method not in Predictor.kinds:
         raise ValueError(f'import the class {method} first')
-    kind, recipe, thresholds = Predictor.kinds[method], header['recipe'], header['thresholds']
-    parts = [_rebuilt(member, tensors, clip_for, f'{place}{i}.')
-             for i, member in enumerate(header['members'])]
+    recipe = header['recipe']
+    thresholds = header['thresholds']
+    parts = [
+        _rebuilt(member, tensors, clip_for, f'{place}{i}.')
+        for i, member in enumerate(header['members'])]
     here = {name.removeprefix(place): t for name, t in tensors.items() if name.startswith(place)}
     own = {name: t for name, t in here.items() if not name[0].isdecimal()}
     clip = None if parts else clip_for(header)
+    kind = Predictor.kinds[method]
     model = kind.rebuilt(clip, classes, parts, own, header['settings'])
     model.take_tensors(own)
     if thresholds and thresholds['names'] != classes.names:
         raise ValueError('its thresholds are for other classes')
-    vars(model).update(history_=header['history'], frequency_=header['frequency'],
-                       recipe_=recipe and Recipe(**recipe),
-                       thresholds=thresholds and Thresholds(**thresholds))
+    vars(model).update(
+        history_=header['history'],
+        frequency_=header['frequency'],
+        recipe_=recipe and Recipe(**recipe),
+        thresholds=thresholds and Thresholds(**thresholds))
     return model
 
 def load_model(

@@ -56,7 +56,7 @@ class PromptLearner(nn.Module):
         return embeddings
 
     def _encode(self, contexts:Tensor, names:list[str]) -> Tensor: # B × 1 or C × M × W
-        "B × C × D; of many classes, gradients compute 500 at a time again, so that memory suffices."
+        "B × C × D; for many classes, gradients compute 500 at a time again, to save memory."
         if len(names) > 500:
             chunks = [names[i:i + 500] for i in range(0, len(names), 500)]
             own = contexts.split(500, 1) if contexts.shape[1] > 1 else repeat(contexts)
