@@ -355,7 +355,12 @@ def _in_words(x): # what JSON does not know: arrays, functions, paths
     return f'<function {getattr(x, "__name__", type(x).__name__)}>' if callable(x) else str(x)
 
 # %% ../nbs/12_predict.ipynb #pr-file-1
-def _rebuilt(header:dict, tensors:dict[str, Tensor], clip_for:Callable, place:str='')->Predictor:
+def _rebuilt(
+    header:dict, # of a file, or of a member
+    tensors:dict, # of the whole file, by name
+    clip_for:Callable, # header -> a CLIP
+    place:str='', # where the names of its own begin
+)->Predictor:
     "A model from header and tensors, with those inside it."
     method = header['method']
     classes = ClassSet(**header['classes'])

@@ -102,7 +102,12 @@ _OPTIMIZERS = { # by name: (parameters, recipe) -> an `Optimizer`
     'sgd': lambda p, recipe: SGD(p, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay),
     'adam': lambda p, recipe: Adam(p, recipe.lr)}
 
-def _save_checkpoint(path:str|Path, prompts:PromptLearner, optimizer:Optimizer, about:dict)->None:
+def _save_checkpoint(
+    path:str|Path,
+    prompts:PromptLearner,
+    optimizer:Optimizer,
+    about:dict, # description of the run with its history, for JSON
+)->None:
     "Write what a run needs to go on, whole or not at all."
     tensors = dict(prompts.named_parameters())
     for i, state in optimizer.state_dict()['state'].items():
@@ -126,7 +131,11 @@ def read_checkpoint(
         raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}.')
     return tensors, said['history']
 
-def _restore(prompts:PromptLearner, optimizer:Optimizer, tensors:dict[str, Tensor])->None:
+def _restore(
+    prompts:PromptLearner, # changed in place
+    optimizer:Optimizer, # changed in place
+    tensors:dict[str, Tensor], # of `read_checkpoint`
+)->None:
     "Put prompts and optimizer where a checkpoint left them."
     state = defaultdict(dict)
     for name in [name for name in tensors if name.startswith('optimizer.')]:
