@@ -360,7 +360,7 @@ def _rebuilt(
     tensors:dict, # of the whole file, by name
     clip_for:Callable, # header -> a CLIP
     place:str='', # where the names of its own begin
-)->Predictor:
+):
     "A model from header and tensors, with those inside it."
     method = header['method']
     classes = ClassSet(**header['classes'])
