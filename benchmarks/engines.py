@@ -19,7 +19,7 @@ from PIL import Image
 from taidpt.all import (
     COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
 from taidpt.clip import reference_photos
-from taidpt.encoders.engines import openvino_tower
+from taidpt.encoders.engines import OpenVINOTower
 from taidpt.encoders.pictures import as_pictures, in_batches, open_rgb
 
 PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO
@@ -29,9 +29,9 @@ def by_engine(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
     "The CLIP itself, and with OpenVINO's tower in each precision."
     found = {"a batch a core": clip}
     for name, precision in PRECISIONS.items():
-        tower = openvino_tower(clip.model.visual, precision)
         found[name] = FrozenCLIP(
-            clip.model, clip.tokenizer, clip.preprocess, clip.name, tower=tower)
+            clip.model, clip.tokenizer, clip.preprocess, clip.name,
+            tower=OpenVINOTower(clip.model.visual, precision))
     return found
 
 

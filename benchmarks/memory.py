@@ -18,7 +18,7 @@ from common import record, rn50, seconds
 from training import BATCH, published_loss
 
 from taidpt.all import COCO, NounFilter, PromptLearner, bundled_captions, ranking_loss
-from taidpt.encoders.features import load_features, stored_features
+from taidpt.encoders.features import FeatureStore, stored_features
 from taidpt.scores import branch_scores
 
 D = 1024                # numbers of a feature
@@ -62,7 +62,7 @@ def write_store(path: Path, captions: int) -> dict:
 
 def train_from_store(path: Path, steps: int) -> dict:
     "Steps on random batches of the store; the most memory that was resident after one of them."
-    store = load_features(path)
+    store = FeatureStore.load(path)
     prompts = PromptLearner(rn50(), COCO.names, seed=0)
     labels = labels_of(len(store), 80)
     optimizer = torch.optim.SGD(prompts.parameters(), 1e-4)

@@ -31,10 +31,10 @@ from .plots import show_class_ap
 from .tags import Thresholds
 from .tags import calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
-from .apps.tagging import learn_tagger, open_model, tag_pictures
+from .apps.tagging import from_pretrained, learn_tagger, open_model, tag_pictures
 from .apps.report import evaluate_model
 from .apps.explorer import Explorer
-from .apps.hub import from_pretrained, model_card, push_to_hub
+from .apps.hub import model_card, push_to_hub
 
 # %% ../nbs/99_all.ipynb #all-014
 __all__ = [

@@ -213,8 +213,6 @@ class Attended(Wrapper):
         return f'{self.model.title} with attention'
 
     def settings(self)->dict: return {'tau': self.tau}
-    def tensors(self)->dict[str, Tensor]:
-        return {'sentences': self.sentences_}
 
     @classmethod
     def rebuilt(cls, clip, classes, parts:list[Predictor], tensors:dict, settings:dict)->'Attended':
@@ -278,7 +276,7 @@ class Rescored(Wrapper):
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Scores with a second look at regions of likely classes, as one branch: N × C."
-        pictures = as_pictures(pictures, on_error)
+        pictures = as_pictures(pictures)
         scores, boxes = self.first_look(pictures, on_error=on_error, progress=progress)
         regions = list(_likely_regions(scores, boxes, self.likely).items())
         starts = range(0, len(regions), 64)
@@ -317,7 +315,7 @@ class Tiled(Wrapper):
 
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Mean of each picture's scores and its best tile's, by class, as one branch: N × C."
-        pictures = as_pictures(pictures, on_error)
+        pictures = as_pictures(pictures)
         scores = self.model.predict(pictures, on_error, progress)
         read = (~scores.isnan().any(1)).nonzero()[:, 0].split(16)
         for some in progress_bar(read, 'tiles', progress):

@@ -15,7 +15,7 @@ from zlib import crc32
 
 from .classes import ClassSet, as_classset
 from .files import progress_bar
-from .text.phrases import BLOCKED, PhraseDictionary, phrase_entries
+from .text.phrases import BLOCKED, PhraseDictionary
 from .text.published_labels import WholeWords, published_names
 from .text.words import lower_words, token_spans
 
@@ -102,8 +102,7 @@ class NounFilter:
         self.blocked = tuple(blocked)
         self.rules = rules
         if rules == 'careful':
-            entries = phrase_entries(self.classes.synonyms, self.blocked)
-            self.phrases = PhraseDictionary(entries)
+            self.phrases = PhraseDictionary(self.classes.synonyms, self.blocked)
         elif rules == 'published':
             first = 77 if self.classes.name == 'nuswide' else None
             self.words = WholeWords(_paper_words(self.classes), first)

@@ -186,7 +186,7 @@ def calibrate(
     from taidpt.encoders.pictures import as_pictures
     data = ''
     if not isinstance(pictures, FeatureStore):
-        pictures = as_pictures(pictures, on_error)
+        pictures = as_pictures(pictures)
         data = _digest_of(pictures)
     names = model.classes.names
     labels = as_labels(labels, len(pictures), len(names))   # before pictures are scored

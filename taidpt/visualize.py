@@ -96,7 +96,7 @@ def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text a token
     tokens = clip.tokenize(sentence)
     ids = tokens[0, :clip.eot_positions(tokens)[0] + 1].tolist()
     decode = getattr(clip.tokenizer, 'tokenizer', clip.tokenizer).decode
-    start = clip.special.start                      # 1 with SOT, 0 without
+    start = clip.text_tower.start                   # 1 with SOT, 0 without
     return [*['SOT'][:start], *(decode([t]).strip() for t in ids[start:-1]), 'EOT']
 
 # %% ../nbs/16_visualize.ipynb #visualize-046

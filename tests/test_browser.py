@@ -22,7 +22,7 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
 from taidpt.all import VOC2007, ZeroShotCLIP, bundled_photos, load_clip, local_scores, ranking_loss
-from taidpt.apps.report import write_report
+from taidpt.apps.report import evaluate_model
 
 NAMES = 'chromium', 'chromium-browser', 'google-chrome'
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -372,9 +372,8 @@ def test_report(tmp_path, browser):
     scroll it"""
     photos = bundled_photos(VOC2007.spelled_naturally())[:20]
     model = ZeroShotCLIP(load_clip(), photos.classes, local=False)
-    scores = {'zero-shot CLIP': model.predict(photos.pictures, progress=False)}
     page = tmp_path/'report.html'
-    write_report(page, model, photos, scores)
+    evaluate_model({'mine': model}, photos, by_names=False).save_report(page)
     other = '<script>document.title = "another script"</script></main>'
     page.write_text(page.read_text().replace('</main>', other))
     browser.get(page.as_uri())

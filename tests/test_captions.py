@@ -15,8 +15,7 @@ from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_l
 from taidpt.apps.cli import main
 from taidpt.clip import load_clip
 from taidpt.files import file_name, join_labels, shown, split_labels
-from taidpt.learner import name_frequency
-from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors
+from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.texts import cap_per_class
 
 pytestmark = pytest.mark.xdist_group('captions')
@@ -43,7 +42,7 @@ class Touch:
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     torch.save({'state_dict': Touch(tmp_path/'ran')}, tmp_path/'a.pth')
-    refusal(tmp_path/'a.pth', prompt_tensors)
+    refusal(tmp_path/'a.pth', lambda path: import_checkpoint(path, None, 'voc2007'))
     assert not (tmp_path/'ran').exists()
 
 
@@ -83,9 +82,9 @@ def test_a_selection_knows_how_many_sentences_were_dropped(tmp_path):
     whole = NounFilter(PETS).label(texts, progress=False)
     selections = [whole[:], whole[:1], whole[[1]], whole[[True, False]], cap_per_class(whole, 9),
                   cap_per_class(whole, 1), whole[:1] + whole[1:], whole[:1][:]]
-    for some in selections: assert name_frequency(some) == name_frequency(whole) == [.1, .2]
+    for some in selections: assert some.shares() == whole.shares() == [.1, .2]
     whole[:1].save(tmp_path/'some.parquet')
-    assert name_frequency(LabeledTexts.load(tmp_path/'some.parquet')) == [.1, .2]
+    assert LabeledTexts.load(tmp_path/'some.parquet').shares() == [.1, .2]
 
 
 def test_labelled_sentences_are_kept(tmp_path):

@@ -157,7 +157,7 @@ def test_a_run_goes_on_on_either_device(settings, tmp_path):
     for first, second in (DEVICES, DEVICES[::-1]):
         path = tmp_path/f'{first}.safetensors'
         with pytest.MonkeyPatch.context() as m, pytest.raises(KeyboardInterrupt):
-            m.setattr('taidpt.training.save_checkpoint', stopping(training.save_checkpoint))
+            m.setattr('taidpt.training._save_checkpoint', stopping(training._save_checkpoint))
             prompts(first, fit={'checkpoint': path}, **settings)
         again = prompts(second, fit={'checkpoint': path}, **settings)
         assert len(again.history_) == 2

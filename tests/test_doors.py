@@ -48,7 +48,7 @@ def test_val_takes_labelled_pictures():
     rows = [concepts.fit(texts, val=val, progress=False).history_
             for val in (photos, (photos.pictures, photos.labels))]
     assert rows[0] == rows[1]
-    for val, says in ((bundled_photos(['bicycle', 'person']), 'labels of bicycle, person, but'),
+    for val, says in ((bundled_photos(['bicycle', 'person']), "'bicycle', 'person'., but"),
                       ((photos.pictures, photos.labels[:, :1]), 'labels must be')):
         with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
 
@@ -66,11 +66,11 @@ def test_prompts_begin_at_words(tmp_path):
     by_hand = F.normalize(clip().encode_texts(clip().tokenize(texts))[0], dim=-1)
     for own in (False, True):
         model = TaIDPT(clip(), NAMES, 4, init='a photo of a', class_specific=own, epochs=1, lr=1e-6)
-        for E in model.fresh_prompts(model.recipe_for(None))():
-            assert (E - by_hand).abs().max() < 1e-6
-    start = model.fresh_prompts(model.recipe_for(None)).ctx_global
+        start = model.fresh_prompts(model.recipe_for(None))
+        start.begin_at(model.init)
+        for E in start(): assert (E - by_hand).abs().max() < 1e-6
     model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
-    step = (model.prompts_.ctx_global - start).abs().max()
+    step = (model.prompts_.ctx_global - start.ctx_global).abs().max()
     assert 0 < step < .01
     other = TaIDPT(
         clip(), NAMES, 4, init='the picture of a', class_specific=True, epochs=1, lr=1e-6

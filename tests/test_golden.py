@@ -72,10 +72,12 @@ def text_loss(contexts, clip, golden):
 
 def test_tokens(clip, golden):
     assert torch.equal(clip.tokenize(golden["captions"]), golden["caption_tokens"])
-    ids, eot, *_ = clip.prompt_rows(golden["classnames"], 16)
+    rows = clip.prompt_rows(golden["classnames"], 16)
+    ids = rows.tokens[:, 17:]
     suffixes = golden["prompt_tokens"][:, 17:]  # after SOT and the context
     assert torch.equal(ids, suffixes[:, : ids.shape[1]]) and not suffixes[:, ids.shape[1] :].any()
-    assert torch.equal(eot, golden["prompt_tokens"].argmax(1) - 17)
+    ends = (golden["prompt_tokens"].argmax(1) - 17)[:, None]
+    assert torch.equal(rows.real, (torch.arange(ids.shape[1]) <= ends).flatten().nonzero()[:, 0])
 
 
 def test_sentence_features(clip, golden):

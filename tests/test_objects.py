@@ -48,10 +48,10 @@ class Own(Predictor):
     "A method of a reader's own: nothing but what the page of prediction asks for"
     def fit(self, train, labels=None, **_):
         zero = ZeroShotCLIP(self.clip, self.classes)
-        self.mine = zero.embeddings()[0].roll(1, 0)
+        self.mine_ = zero.embeddings()[0].roll(1, 0)
         return self
 
-    def embeddings(self): return self.mine, self.mine
+    def embeddings(self): return self.mine_, self.mine_
 
 
 MODELS = {

@@ -109,10 +109,10 @@ def test_dualcoop_as_published(table, tmp_path, monkeypatch):
     assert set(ours) == {name, f'{name} + TaI-DPT'}
     assert not any('published' in row for row in got['rows'])
     assert got['notes'][:2] == [
-        f'Weight of {name} in the ensemble: 0.7.',
+        'Weight of DualCoOp in the ensemble: 0.7.',
         f"{name}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.",
     ]
-    file, = tmp_path.glob('prompts/table3.nuswide-*.0.9.seed1-*.safetensors')
+    file, = tmp_path.glob('prompts/DualCoOp-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
     assert model.get_params() == model.get_params() | dict(
         class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from unittest import mock
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,7 +21,7 @@ from taidpt.tags import calibrate
 from taidpt.clip import reference_photos
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos
 from taidpt.metrics import Measured
-from taidpt.paper.family import Method, compare_family, family_cells, own_method, read_results
+from taidpt.paper.family import compare_family, family_cells, own_method
 from taidpt.paper.study import Study
 
 PETS = ClassSet('pets', ['cat', 'dog'])
@@ -52,7 +53,7 @@ class Sums(Predictor):
 # Cells
 
 def scores_of(study, photos, train, kind) -> torch.Tensor:
-    [cell] = family_cells(study, photos, train, {'Mine': Method(kind, relative=False)})['Mine']
+    [cell] = family_cells(study, photos, train, {'Mine': kind})['Mine']
     return cell.both
 
 
@@ -63,7 +64,7 @@ def test_a_cell_is_of_what_was_learned(tmp_path):
     for train in every:
         model = Sums(clip(), PETS).fit(train, features=study.sentence_features(TEXTS))
         expected = model.predict(PHOTOS, progress=False)
-        cell = study.cell('sums', photos(), model)
+        cell = study.cell(photos(), model)
         assert torch.allclose(cell.both, expected, atol=.02)
         assert torch.allclose(scores_of(study, photos(), train, Sums), expected, atol=.02)
 
@@ -83,7 +84,7 @@ def test_a_row_says_its_limit(tmp_path):
         how = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': 1}
         frame = compare_family(clip(), out=out, progress=False, **how)
         assert list(frame['method']) == ['zero-shot CLIP', 'zero-shot CLIP, relative']
-    rows = read_results(out)
+    rows = pd.read_csv(out)
     told = {row.n_photos: row.captions for row in rows.itertuples()}
     assert told == {36: 'COCO val2017, the first 36', 30: 'COCO val2017, the first 30'}
     assert len(rows) == 4

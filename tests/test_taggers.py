@@ -7,7 +7,6 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distribution
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -101,9 +100,6 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
     odd = [
         None, 7, {}, b'', b'%!PS', torn, tmp_path/'none.jpg', tmp_path,
         np.zeros((0, 4, 3), np.uint8), np.zeros((2, 2, 3)), np.array(None)]
-    if find_spec('torch'):
-        import torch
-        odd.append(torch.zeros(3, 8, 8))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         tags = ready.tags([*odd, picture('PNG')], on_error='skip')

@@ -2,14 +2,14 @@
 from unittest import mock
 
 import pytest
-import torch
 
 from taidpt import model_files
 from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.apps.cli import main
-from taidpt.apps.hub import from_pretrained, save_pretrained
-from taidpt.apps.report import write_report
-from taidpt.datasets.labelled import bundled_photos, with_classes
+from taidpt.apps.hub import save_pretrained
+from taidpt.apps.report import evaluate_model
+from taidpt.apps.tagging import from_pretrained
+from taidpt.datasets.labelled import bundled_photos
 from taidpt.training import PUBLISHED
 
 pytestmark = pytest.mark.xdist_group('trust')
@@ -68,16 +68,18 @@ def test_the_command_asks_for_trust(fetched, stranger, capsys):
     assert fetched.called
 
 
-def test_names_are_text_in_a_report(clip, tmp_path):
+def test_names_are_text_in_a_report(clip, tmp_path, monkeypatch):
     model = learned(clip, [EVIL, 'person'])
     model.history_[0]['epoch'] = EVIL                 # what a file cannot hold, a program can
-    photos = with_classes(bundled_photos(), ['person', 'dog'])[:3]
+    photos = bundled_photos().with_classes(['person', 'dog'])[:3]
     photos.classes = model.classes
-    scores = {f'{EVIL} 0': torch.rand(3, 2), 'TaI-DPT': torch.rand(3, 2)}
     credit = dict.fromkeys(('source', 'license', 'license_url', 'changes'), EVIL)
     credits = {path.name: credit for path in photos.pictures}
     path = tmp_path/'report.html'
-    write_report(path, model, photos, scores, credits, {'TaI-DPT': EVIL})
+    monkeypatch.setattr('taidpt.apps.report.photo_credits', lambda: credits)
+    monkeypatch.setattr('taidpt.apps.report._ABOUT', {'TaI-DPT': EVIL})
+    models = {f'{EVIL} 0': model, 'TaI-DPT': model}
+    evaluate_model(models, photos, by_names=False, progress=False).save_report(path)
     page = path.read_text()
     assert page.lower().count('<script') == 1         # the page's own
     assert page.count('&lt;script&gt;') > 5

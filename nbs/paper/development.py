@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from IPython.display import display
 from taidpt.clip import load_clip
-from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels, with_classes
+from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from taidpt.datasets.samples import few_shot
 from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval
@@ -62,7 +62,7 @@ def quick_prompts(clip, classes, limit=3000, **settings):
 def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
     """Some of the 36 bundled photos to learn from, a few of each of these classes of COCO, and the
     others to be tested on."""
-    photos = with_classes(bundled_photos(), names)
+    photos = bundled_photos().with_classes(names)
     drawn = few_shot(photos.labels, shots, classes=photos.classes)
     others = ~torch.isin(torch.arange(len(photos)), drawn)
     return photos[drawn], photos[others]
@@ -114,10 +114,10 @@ def miniature_photos(classes, min_shots, names=None, halve=False):
     pool = flickr8k('train', classes)
     enough = (pool.labels.sum(0) >= min_shots) & (test.labels.sum(0) >= 2)
     names = [name for name in names or classes.names if enough[classes.index(name)]]
-    pool = with_classes(pool, names)
+    pool = pool.with_classes(names)
     pool = pool[few_shot(pool.labels, min_shots, classes=pool.classes)]
-    if halve: pool = joined(with_classes(coco, names), pool)
-    return pool, with_classes(test, names)
+    if halve: pool = joined(coco.with_classes(names), pool)
+    return pool, test.with_classes(names)
 
 
 def zero_shot(scene):

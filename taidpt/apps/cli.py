@@ -158,7 +158,7 @@ def _tag(
     model, *pictures = [model, *words] if model else words
     if not pictures:
         raise typer.BadParameter('PICTURES are missing')
-    files = [file for place in pictures for file in as_pictures(place, on_error)]
+    files = [file for place in pictures for file in as_pictures(place)]
     opened = _open(model, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
     if save: opened.save(save)
     table = TagTable(out, opened, scores) if out else None
@@ -321,9 +321,9 @@ def _train(
     from taidpt.apps.report import evaluate_model
     from taidpt.apps.tagging import learn_tagger
     from taidpt.datasets.labelled import read_labels
-    from taidpt.text.captions import gather_captions
+    from taidpt.text.captions import Captions
     pictures = read_labels(val_labels, known, val) if val_labels else None
-    sentences = gather_captions(captions, column) if captions else None
+    sentences = Captions.gather(captions, column) if captions else None
     checkpoint = out.with_suffix('.prompts.checkpoint.safetensors')
     model = learn_tagger(
         known, sentences, method, loss or 'pairs', clip, rules, pictures, cache, checkpoint,
@@ -393,8 +393,6 @@ def _reproduce(
         '(default: all).'))]=None,
     over:Annotated[str, Option(metavar='METHOD', help=(
         'For family: the method, its or yours, over which gains are given.'))]='zero-shot CLIP',
-    pictures:Annotated[Path|None, Option(metavar='DIR', exists=True, file_okay=False, help=(
-        'For family: the pictures of the table of labels (default: beside it).'))]=None,
     out:Annotated[Path|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
     "Measure a table or figure of the paper."
@@ -410,7 +408,7 @@ def _reproduce(
         found = compare_family(
             load_clip(clips[0]), data, _read_classes(classes), captions, max(numbers), min_photos,
             [own_method(name) for name in member or []], out/'results.csv', over=over, limit=limit,
-            only=only and [name.strip() for name in only.split(';')], pictures=pictures)
+            only=only and [name.strip() for name in only.split(';')])
         return print(figures_text(found))
     from taidpt.paper.reproduce import reproduce
     how = {} if weights is None else {'weight': weights}
@@ -435,9 +433,9 @@ def _import(
         raise FileExistsError(f'{path} is there; say --out FILE')
     from taidpt.clip import load_clip
     from taidpt.paper.checkpoints import import_checkpoint
-    from taidpt.paper.published import RUNS, published_settings
+    from taidpt.paper.published import RUNS
     encoder = load_clip(clip)
     run = RUNS.get(classes.name)
-    settings = published_settings(run, encoder) if run else {}
+    settings = run.settings(encoder) if run else {}
     import_checkpoint(checkpoint, encoder, classes, **settings).save(path)
     print(shown(f'Written: {path}, {len(classes)} classes of {classes.name}'))

@@ -29,7 +29,7 @@ from ..plots import where_highest
 from ..predict import Predictor
 from ..tags import reference_thresholds
 from ..visualize import unit_range, words_of
-from ..zeroshot import ZeroShotCLIP, encode_templates
+from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/apps/explorer.ipynb #explorer-007
 def _class_rows(model:Predictor, names:Sequence[str])->list[Tensor]: # n × D each, of unit length
@@ -37,7 +37,7 @@ def _class_rows(model:Predictor, names:Sequence[str])->list[Tensor]: # n × D ea
     if isinstance(model, Attended):
         return _class_rows(model.model, names)
     if isinstance(model, ZeroShotCLIP):
-        G = encode_templates(model.clip, names, model.templates_)
+        G, _ = ZeroShotCLIP(model.clip, names, model.templates).embeddings()
         return [G, G] if model.local else [G]
     if not isinstance(model, PromptModel) or model.prompts_.ctx_global.ndim > 2:
         raise ValueError(
@@ -48,7 +48,7 @@ def _class_rows(model:Predictor, names:Sequence[str])->list[Tensor]: # n × D ea
         contexts.append(model.prompts_.ctx_local)
     with torch.no_grad():
         return list(normalize(
-            model.clip.encode_shared_prompts(torch.stack(contexts), names).float(), dim=-1))
+            model.clip.encode_prompts(torch.stack(contexts)[:, None], names).float(), dim=-1))
 
 
 # %% ../../nbs/apps/explorer.ipynb #43ffc1f5

@@ -17,10 +17,9 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..encoders.pictures import (
-    Preprocess, as_pictures, read_pixels, report_unread, what_is_wrong)
+from ..encoders.pictures import Preprocess, as_pictures, read_pixels
 from ..files import write_whole
-from ..tags import Rule, Tag, Thresholds, as_thresholds
+from ..tags import Rule, Tag, Thresholds
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -85,7 +84,7 @@ class Tagger:
     def _take(self, about:dict): # from JSON
         "Take what a file says. Raises an error for anything else."
         self.classes = about['classes']                     # C
-        self.thresholds = as_thresholds(about['thresholds'], len(self.classes))
+        self.thresholds = Rule.of(about['thresholds'], len(self.classes)).limits
         self.relative = about['relative']                   # to the best class of a picture
         curves = about['calibration']                       # None: it was not calibrated
         self.calibration = curves and Thresholds(**curves)
@@ -95,24 +94,19 @@ class Tagger:
         if scores.shape != [1, len(self.classes)]:
             raise ValueError(f'{len(self.classes)} classes, but scores of {scores.shape}')
 
-    def _scores(self, picture)->np.ndarray: # in any form -> C
-        "Scores of one picture. Raises `OSError` or `ValueError` if it cannot be read."
-        if hasattr(picture, 'data_ptr'):
-            raise ValueError('a tagger takes no tensors')
-        pixels = read_pixels(picture, self.preprocess)
-        return self.session.run(None, {'pixels': pixels[None]})[0][0]
-
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
         on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
     )->np.ndarray: # N × C, float32
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
-        pictures = as_pictures(pictures, on_error)
+        pictures = as_pictures(pictures)
         scores = np.full((len(pictures), len(self.classes)), np.nan, np.float32)
         for place, picture in enumerate(pictures):
-            try: scores[place] = self._scores(picture)
-            except (OSError, ValueError, SyntaxError, ZeroDivisionError) as e:
-                report_unread(what_is_wrong(picture, place, e), on_error)
+            if hasattr(picture, 'data_ptr'):
+                raise ValueError('a tagger takes no tensors')
+            pixels = read_pixels(pictures, place, self.preprocess, on_error)
+            if pixels is not None:
+                scores[place] = self.session.run(None, {'pixels': pixels[None]})[0][0]
         return scores
 
     def rule(self,
@@ -121,7 +115,7 @@ class Tagger:
     )->Rule:
         "What is tagged. `ValueError` for a probability if the model was not calibrated."
         if threshold is not None:
-            return Rule(as_thresholds(threshold, len(self.classes)))
+            return Rule.of(threshold, len(self.classes))
         if probability is not None:
             return Rule(self.curves().at(probability))
         return Rule(self.thresholds, self.relative)
@@ -182,11 +176,10 @@ def _scores_module(model:'Predictor')->'nn.Module': # 1 × 3 × height × width 
 def _traced(module:'nn.Module')->bytes: # of `_scores_module` -> an ONNX file, weights included
     "The graph from `pixels` to `scores`. Raises PyTorch's errors."
     import torch
-    from taidpt.encoders.engines import PlainAttention
-    from taidpt.encoders.towers import without_warnings
+    from taidpt.encoders.engines import tracing
     graph = io.BytesIO()
     pixels = torch.zeros(1, 3, *module.tower.size)
-    with torch.no_grad(), PlainAttention(), without_warnings(): # sizes may become constants
+    with tracing():
         torch.onnx.export(
             module, (pixels,), graph, dynamo=False, opset_version=17,
             do_constant_folding=False,          # which would keep a large tensor several times

@@ -24,14 +24,13 @@ from ..baselines.concepts import ready_to_tag
 from ..datasets.labelled import LabeledPictures, photo_credits, read_labels
 from ..encoders.pictures import model_view
 from ..files import progress_bar, shown, write_whole
-from ..metrics import (
-    Interval, Measured, average_precision, precision_recall_f1, tags_of)
+from ..metrics import Interval, Measured, average_precision, precision_recall_f1
 from ..paper.study import Cell, compare
-from ..predict import Predictor, check_label_classes
-from ..tags import (
-    Rule, calibrate_scores, calibration_doubt, calibration_gain, held_out_tags, pictures_digest)
+from ..predict import Predictor, check_label_classes, predict_together
+from ..scores import fuse
+from ..tags import Rule, calibrate as fit_thresholds, calibration_doubt, held_out_tags
 from ..visualize import unit_range
-from ..zeroshot import beside_zero_shot
+from ..zeroshot import ZeroShotCLIP
 
 if TYPE_CHECKING: from pandas import DataFrame
 
@@ -75,7 +74,7 @@ class _Evaluation:
         if name in self.fitted:
             tags = held_out_tags(labels, scores, model.default_rule().limits)
         else:
-            tags = tags_of(scores, model.rule().thresholds(scores))
+            tags = scores >= model.rule().thresholds(scores)
         return precision_recall_f1(labels, tags)
 
     @cached_property
@@ -118,8 +117,8 @@ class _Evaluation:
         if self.fitted:
             lines.append(f'\nCross-validated: tags of {", ".join(self.fitted)}')
         if self.name in self.fitted:
-            gain = calibration_gain(*self._read(self.name), self.model.default_rule().limits)
-            lines.append(calibration_doubt(gain))
+            default = self.model.default_rule().limits
+            lines.append(calibration_doubt(*self._read(self.name), default))
         return '\n'.join(lines)
 
     def as_json(self)->str:
@@ -158,7 +157,11 @@ def _scored(
     if by_names:
         clip = next(iter(named.values())).clip
         named = {BY_NAMES: ready_to_tag(clip, list(named.values())[-1].classes, progress)} | named
-    models, scores = beside_zero_shot(named, pictures.pictures, on_error, progress)
+    first = next(iter(named.values()))
+    zeros = (ZeroShotCLIP(first.clip, first.classes, local=local) for local in (False, True))
+    models = {zero.title: zero for zero in zeros} | named
+    branches = predict_together(models, pictures.pictures, on_error, progress)
+    scores = {name: fuse(*each) for name, each in branches.items()}
     over = over or _strongest_untrained(scores, pictures.labels)
     if over not in scores:
         raise ValueError(f'there is no row {over!r}; the rows are {", ".join(scores)}')
@@ -192,11 +195,10 @@ def evaluate_model(
         scores = torch.as_tensor(last.predict(pictures.pictures, on_error))
         return _Evaluation(pictures, named, {name: scores})
     found = _scored(named, pictures, on_error, progress, over, by_names)
-    data = pictures_digest(pictures.pictures)
-    if calibrate: last.thresholds = calibrate_scores(
-        pictures.labels, found.scores[name], last.classes.names, last.default_rule().limits,
-        Path(pictures.table).name, data)
-    fitted = [n for n, m in named.items() if m.thresholds and data and m.thresholds.data == data]
+    files = pictures.pictures
+    if calibrate: fit_thresholds(
+        last, files, pictures.labels, Path(pictures.table).name, scores=found.scores[name])
+    fitted = [n for n, m in named.items() if m.thresholds and m.thresholds.are_of(files)]
     return replace(found, fitted=fitted)
 
 # %% ../../nbs/apps/report.ipynb #report-urls

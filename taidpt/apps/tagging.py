@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .onnx import Tagger
-from ..classes import ClassSet, add_synonyms, as_classset, published_classes
+from ..classes import ClassSet, add_synonyms, as_classset
 from ..encoders.pictures import as_pictures, open_rgb
 from ..files import (
     digest, join_labels, progress_bar, reading, shown, split_labels, write_whole)
@@ -45,7 +45,7 @@ def read_classes(
     classes = as_classset(text)
     if not Path(text).suffix:                               # a data set
         if published:
-            return published_classes(classes.name, paper=False)
+            return ClassSet.published(classes.name, paper=False)
         return classes.spelled_naturally()
     words = sum(map(len, classes.synonyms.values()))
     return classes if words > len({*classes.names, *classes.natural}) else add_synonyms(classes)
@@ -82,8 +82,6 @@ def from_pretrained(
     **how, # of a CLIP that is loaded, as in `load_clip`
 )->'Predictor': # of the class that was saved, ready to predict
     "A model from the Hub, a folder or a file. Raises as `load_model` and `hf_hub_download` do."
-    from taidpt.encoders.towers import is_known_clip
-    from taidpt.model_files import read_header
     from taidpt.predict import load_model
     path = Path(source)
     name = 'prompts.safetensors'
@@ -91,12 +89,7 @@ def from_pretrained(
     elif not path.exists() and path.suffix != '.safetensors' and str(source).count('/') == 1:
         from huggingface_hub import hf_hub_download
         path = hf_hub_download(str(source), name, revision=revision)
-    header = read_header(path)
-    if clip or trust or is_known_clip(header.clip):
-        if header.prepared and clip in (None, header.clip):
-            how |= vars(header.prepared)
-        clip = _clip(clip or header.clip, **how)
-    return load_model(path, clip, trust)
+    return load_model(path, clip, trust, load=partial(_clip, **how))
 
 def open_model(
     what:str|Path|ClassSet|Sequence[str], # a file, a folder, 'org/repo'; or classes, in words, too
@@ -173,7 +166,7 @@ def tag_pictures(
     tell:Callable|None=None, # gets those of 64 pictures, or of all if the model compares them
 )->_TaggedPictures:
     "Tag pictures. Raises `UnreadablePicture`."
-    pictures = as_pictures(pictures, on_error)
+    pictures = as_pictures(pictures)
     rule = model.rule(threshold, probability)
     size = _PART if model.independent else len(pictures)
     scores = np.empty((len(pictures), len(model.classes)), np.float32)
@@ -210,9 +203,9 @@ class TagTable:
         if isinstance(model, Tagger):
             parts = [model.path.read_bytes()]
         else:
-            from taidpt.predict import all_tensors, header_of
+            from taidpt.model_files import all_tensors, header_of
             tensors = [t.detach().float().cpu().numpy() for t in all_tensors(model).values()]
-            parts = [json.dumps(header_of(model).to_dict()), *tensors]
+            parts = [json.dumps(header_of(model)), *tensors]
         self.model = f'{model.title} {digest(parts)}'
         head = self._read() if self.csv.exists() else _COLUMNS
         names = map(shown, model.classes.natural) if scores else ()
@@ -316,7 +309,7 @@ def learn_tagger(
     if missing:
         warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
     if captions is not None or val is not None:
-        train = train.with_frequency(some_captions(classes, bundled_captions()).frequency)
+        train.frequency = some_captions(classes, bundled_captions()).frequency
 
     sentences = train.texts
     if learner.templates:

@@ -6,7 +6,7 @@
 __all__ = ['TextConcepts', 'some_captions', 'ready_to_tag', 'tag', 'TextLinear']
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-002
-import copy, random, warnings
+import random, warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,12 +19,12 @@ from torch import Tensor
 from ..ensemble import Attended
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features, encode_sentences, load_clip
-from ..encoders.features import FeatureStore, check_sentences
+from ..encoders.features import FeatureStore
 from ..files import digest
-from ..learner import as_labelled, class_means, name_frequency
+from ..learner import as_labelled, class_means
 from ..losses import LOSSES
 from ..nounfilter import NounFilter
-from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
+from ..predict import PicturesAndLabels, Predictor, learn_at_once
 from ..scores import global_scores
 from ..tags import Tag
 from ..text.captions import bundled_captions
@@ -59,23 +59,18 @@ class _ClassVectors(Predictor):
     )->'_ClassVectors': # itself
         "Compute the vectors. `ValueError` for labels of other classes, or none, before any work."
         train = as_labelled(train, self.classes, progress, self.keep_unnamed, labels)
-        measure = validation(self, val, progress)
-        frequency = name_frequency(train)
+        frequency = train.shares()
         if self.templates:
             train = train + template_sentences(self.classes)
         _check_both(train)
-        def compute(trial):
+        def compute()->dict[str, Tensor]:
             given = features() if callable(features) else features
             store = as_features(self.clip, given or train.texts, 'sentences', progress=progress)
-            check_sentences(store, train.texts)
+            store.check_sentences(train.texts)
             h = torch.as_tensor(store.global_, device=self.clip.device).float()
-            trial.vectors_ = self.solve(h, train.labels.to(h))
-        for name in ('vectors_', 'history_', 'thresholds'):
-            vars(self).pop(name, None)
-        trial = copy.copy(self)
-        trial.frequency_ = frequency
+            return {'vectors': self.solve(h, train.labels.to(h))}
         data = digest([*train.texts, train.labels.numpy().tobytes()])
-        learn_at_once(self, compute, trial, data, measure, checkpoint)
+        learn_at_once(self, compute, data, val, checkpoint, progress, frequency)
         return self
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # C × D twice; or once, and None
@@ -83,13 +78,6 @@ class _ClassVectors(Predictor):
         self.check_fitted()
         V = F.normalize(self.vectors_, dim=-1)
         return V, V if self.local else None
-
-    def tensors(self)->dict[str, Tensor]:
-        return {'vectors': self.vectors_}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Use the vectors of a file."
-        self.vectors_ = tensors['vectors'].to(self.clip.device, torch.float32)
 
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-014

@@ -17,14 +17,14 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from ..classes import ClassSet
-from ..clip import FrozenCLIP, as_features, feature_recipe
+from ..clip import FrozenCLIP, as_features
 from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures, picture_identity
 from ..files import digest
 from ..learner import PromptModel
-from ..losses import LOSSES, asymmetric_costs, scaled_loss
+from ..losses import LOSSES, asymmetric_loss, scaled_loss
 from ..metrics import as_array, as_labels
-from ..predict import PicturesAndLabels, Predictor, validation
+from ..predict import PicturesAndLabels, Predictor
 from ..prompts import PromptLearner
 from ..scores import branch_scores, dense_scores
 from ..training import Recipe
@@ -51,7 +51,8 @@ def labelled_pictures(
         seen = [as_array(pictures.global_).tobytes()]
     else:
         pictures = as_pictures(pictures)
-        seen = [feature_recipe(model.clip, model.pos_embed), *map(picture_identity, pictures)]
+        recipe = str(model.clip.feature_recipe(pos_embed=model.pos_embed))
+        seen = [recipe, *map(picture_identity, pictures)]
     names = model.classes.names
     y = torch.from_numpy(as_labels(labels, len(pictures), len(names)))
     if as_array(labels).dtype == bool:
@@ -92,7 +93,7 @@ class _PicturePrompts(PromptModel):
         encode = partial(as_features, self.clip, pictures, 'pictures', self.pos_embed, progress)
         self.learn_prompts(
             prompts, encode, y, recipe, self.picture_loss, self.training_scores(prompts),
-            validation(self, val, progress), checkpoint, data, progress=progress)
+            data, val, checkpoint, progress)
         return self
 
 
@@ -198,7 +199,7 @@ class DualCoOp(_PicturePrompts):
 
     def picture_loss(self, scores:Tensor, y:Tensor)->Tensor: # N × C; 1, 0 or -1 -> a number
         "Asymmetric loss summed over known labels; mean over pictures."
-        costs = asymmetric_costs(scores, y == 1, weight_grad=self.weight_grad)
+        costs = asymmetric_loss(scores, y == 1, weight_grad=self.weight_grad, reduction='none')
         return torch.where(y == 0, 0., costs).sum(1).mean()
 
     def fresh_prompts(self, recipe:Recipe)->PromptLearner:
@@ -227,7 +228,7 @@ class DualCoOp(_PicturePrompts):
         "Cosines of every position with the positive prompts."
         return dense_scores(F, self.embeddings()[0])
 
-    own_thresholds = Predictor.own_thresholds   # differences of cosines are no probabilities
+    sigmoid_scale = None                        # differences of cosines are no probabilities
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the contexts and scales of a file."

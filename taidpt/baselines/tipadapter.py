@@ -20,7 +20,7 @@ from .coop import PICTURE_LOSSES, labelled_pictures
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, as_features
 from ..losses import scaled_loss
-from ..predict import PicturesAndLabels, Predictor, learn_at_once, validation
+from ..predict import PicturesAndLabels, Predictor, learn_at_once
 from ..scores import global_scores
 from ..zeroshot import ZeroShotCLIP
 
@@ -102,17 +102,16 @@ class TipAdapter(Predictor):
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
         pictures, y, data = labelled_pictures(self, pictures, labels)
         y = y == 1
-        measure = validation(self, val, progress)
-        def compute(trial):
+        def compute()->dict[str, Tensor]:
             f = self.features_of(pictures, progress)
             shown = y.sum(0)
+            trial = copy.copy(self)
             trial.values_ = (y * (shown.min() / shown)).to(f)
             trial.keys_ = F.normalize(f, dim=-1)
             if self.epochs:
                 trial.keys_ = _fine_tuned(trial.prepared(), f, y.to(f.device))
-        for name in ('keys_', 'values_', 'history_', 'thresholds'):
-            vars(self).pop(name, None)
-        learn_at_once(self, compute, copy.copy(self), data, measure, checkpoint)
+            return trial.tensors()
+        learn_at_once(self, compute, data, val, checkpoint, progress)
         return self
 
     def search(self,
@@ -159,14 +158,6 @@ class TipAdapter(Predictor):
     def embeddings(self)->tuple[Tensor, None]: # C × D, of unit length
         "The text classifier, without the cache."
         return ZeroShotCLIP(self.clip, self.classes, self.templates, local=False).embeddings()
-
-    def tensors(self)->dict[str, Tensor]:
-        return {'keys': self.keys_, 'values': self.values_}
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Use the cache of a file."
-        self.keys_ = tensors['keys'].to(self.clip.device)
-        self.values_ = tensors['values'].to(self.clip.device)
 
     @property
     def title(self)->str:

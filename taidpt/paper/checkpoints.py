@@ -14,7 +14,7 @@ from torch import Tensor
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..files import reading
-from ..learner import TaIDPT, with_contexts
+from ..learner import TaIDPT
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-008
 class _Ignored:
@@ -76,4 +76,6 @@ def import_checkpoint(
     if state.get('spatial_T', 3) != 3:
         settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/state['spatial_T'].exp().item())
     model = TaIDPT(clip, classes, **settings)
-    return with_contexts(model, ctx, state['ctx_double'], model.recipe_for(None))
+    model.take_tensors({'ctx_global': ctx, 'ctx_local': state['ctx_double']})
+    model.recipe_ = model.recipe_for(None)
+    return model

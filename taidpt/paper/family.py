@@ -23,13 +23,13 @@ from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
 from ..files import DATA, digest, progress_bar, write_whole
-from ..learner import TaIDPT, name_frequency
+from ..learner import TaIDPT
 from ..nounfilter import NounFilter
 from .published import RUNS
 from .study import Cell, Material, Study, compare, data_digest, draw
 from ..predict import Predictor
 from ..scores import relative_scores
-from ..text.captions import gather_captions
+from ..text.captions import Captions
 from ..texts import LabeledTexts, template_sentences
 from ..zeroshot import ZeroShotCLIP
 
@@ -93,7 +93,8 @@ def family_cells(
     seeds:int=3, # runs of members that have seeds: 1, 2, …
 )->dict[str, list[Cell]]: # of each member, and '…, relative' of the family's: a cell a seed
     "Scores of the family on one set of photos, learned from one set of sentences."
-    named, found = every[every.labels.any(1)].with_frequency(name_frequency(every)), {}
+    named, found = every[every.labels.any(1)], {}
+    named.frequency = every.shares()
     for name, new in progress_bar(members.items(), 'methods', study.progress):
         models = [new(study.clip, photos.classes)]
         if 'seed' in models[0].get_params(deep=False) and not isinstance(models[0], TextLinear):
@@ -168,7 +169,7 @@ def compare_family(
     name, photos = _labelled_pictures(study, known)
     photos = photos[draw(len(photos), limit)]
     photos = replace(photos, labels=photos.labels & (photos.labels.sum(0) >= min_photos))
-    sentences = islice(gather_captions(captions or ['bundled']), limit)
+    sentences = islice(Captions.gather(captions or ['bundled']), limit)
     source = ' + '.join(Path(place).name for place in captions or ['COCO val2017'])
     if limit: source += f', the first {limit:,}'
     every = NounFilter(known).label(sentences, progress, keep_unnamed=True)

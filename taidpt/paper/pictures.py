@@ -23,7 +23,7 @@ from torchvision.transforms import AutoAugment
 from ..baselines.coop import CoOp, DualCoOp
 from ..baselines.tipadapter import TipAdapter
 from ..clip import FrozenCLIP, picture_batches
-from ..datasets.labelled import LabeledPictures, with_classes
+from ..datasets.labelled import LabeledPictures
 from ..datasets.samples import LASO_NOVEL, few_shot, partial_labels
 from ..encoders.features import FeatureStore, unit_fp16
 from ..encoders.pictures import picture_identity
@@ -127,8 +127,7 @@ class AugmentedPictures(FeatureStore):
         whole = torch.cat([unit_fp16(f).cpu() for f,_ in self.looks(self.pictures, progress)])
         clip, offsets = model.clip, torch.zeros(len(whole) + 1, dtype=torch.long)
         super().__init__(
-            whole, whole[:0], offsets, kind='pictures', weights=clip.fingerprint(),
-            preparation=clip.preparation(), form=clip.form(model.pos_embed))
+            whole, whole[:0], offsets, **clip.feature_recipe(pos_embed=model.pos_embed))
 
     def looks(self, pictures:list, progress:bool=False):
         "f and F of some pictures in this epoch, batch by batch."
@@ -188,7 +187,7 @@ class Scene:
         if len(served) < least: raise ValueError(
             f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} pictures to learn '
             f'from and one to be tested on, and {least} must')
-        sets = [with_classes(part, served) for part in (learn[~apart], test, learn[apart])]
+        sets = [part.with_classes(served) for part in (learn[~apart], test, learn[apart])]
         return cls(m.study, m.prompts(m.study.seeds[0]), *sets, m.name, m.published)
 
     def learned(self,

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor
 
 from .. import __version__
-from ..classes import published_classes
-from ..clip import FrozenCLIP, encode_pictures, encode_sentences, feature_recipe
+from ..classes import ClassSet
+from ..clip import FrozenCLIP, encode_pictures, encode_sentences
 from taidpt.datasets.benchmarks import (
-    read_caption_ids, read_coco, read_coco_captions, read_narratives, read_nuswide, read_voc2007,
+    read_coco, read_nuswide, read_sentences, read_voc2007,
 )
 from ..datasets.labelled import LabeledPictures, bundled_photos
 from ..encoders.features import FeatureStore
@@ -34,7 +34,8 @@ from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, is_published_clip
-from ..predict import Predictor, header_of
+from ..model_files import header_of
+from ..predict import Predictor
 from ..scores import fuse
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
@@ -111,7 +112,7 @@ class Study:
     )->FeatureStore: # with and without the positional embedding: a model takes what it needs
         "Features of pictures, from one folder."
         clip, forms = clip or self.clip, (False, True)
-        name = digest([feature_recipe(clip, forms), *map(picture_identity, pictures.pictures)])
+        name = digest([str(clip.feature_recipe(pos_embed=forms)), *map(picture_identity, pictures.pictures)])
         path = self.folder/f'features/pictures-{name}'
         return encode_pictures(clip, pictures.pictures, path, on_error, forms, self.progress)
 
@@ -127,10 +128,10 @@ class Study:
     )->tuple[Path|None, dict]: # None without a source, or for a class of a notebook: not stored
         "The file of a run, and all that decides what is in it."
         code = getattr(sys.modules[type(model).__module__], '__file__', None)
-        about = header_of(model).to_dict() | {
+        about = header_of(model) | {
             'code': code and digest([Path(code).read_bytes()]),
             'version': __version__,
-            'clip': feature_recipe(model.clip, (False, True)),
+            'clip': model.clip.feature_recipe(pos_embed=(False, True)),
             'data': source}
         name = f'{type(model).__name__}-{digest([json.dumps(about)])}.safetensors'
         return self.folder/kind/name if code and source[0] else None, about
@@ -188,7 +189,7 @@ class Material:
     ):
         self.study, self.name, self.crowds = study, name, crowds
         self.run = RUNS[name]
-        self.classes = published_classes(name)
+        self.classes = ClassSet.published(name)
         if study.data is None or study.clip.name == 'embedded':
             self.classes = self.classes.spelled_naturally()
 
@@ -197,10 +198,7 @@ class Material:
         "The raw sentences; `FileNotFoundError` says where to get them."
         if self.study.data is None:
             return bundled_captions()
-        if self.name == 'nuswide':
-            return read_narratives(self.study.data)
-        listed = self.study.caption_ids
-        return read_coco_captions(self.study.data, ids=listed and read_caption_ids(listed))
+        return read_sentences(self.study.data, self.name, self.study.caption_ids)
 
     @cached_property
     def train(self)->LabeledTexts:
