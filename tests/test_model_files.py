@@ -12,6 +12,7 @@ import open_clip
 import pytest
 import torch
 
+from made import clip
 from taidpt import model_files
 from taidpt.all import (
     Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, Thresholds, TipAdapter,
@@ -29,10 +30,6 @@ pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
 LABELS = [[1, 0], [0, 1], [1, 1]]
-
-
-@cache
-def clip() -> FrozenCLIP: return load_clip(device='cpu')
 
 
 @cache
@@ -84,39 +81,23 @@ class Bomb:
     def __reduce__(self): return pytest.fail, ('it was run',)
 
 
+@pytest.mark.filterwarnings('ignore:No settings are known')
 def test_weights_are_tensors(tmp_path):
     torch.save(Bomb(), tmp_path/'w.pt')
-    with pytest.warns(UserWarning, match='No settings are known'):
-        source = find_clip('RN50', tmp_path/'w.pt')
     with pytest.raises(RuntimeError, match='RN50/.*w.pt: Weights only load failed'):
-        build_clip(source)
-
-
-class Program(torch.nn.Module):
-    "The tensors of a model, in a form that TorchScript takes"
-    def __init__(self, model):
-        super().__init__()
-        for name, part in model.named_children(): self.add_module(name, Program(part))
-        for name, t in model.named_parameters(recurse=False): self.register_parameter(name, t)
-        for name, t in model.named_buffers(recurse=False):
-            if name != 'attn_mask': self.register_buffer(name, t)       # it is in no file
-
-    def forward(self, x: int): return x
+        build_clip(find_clip('RN50', tmp_path/'w.pt'))
 
 
 @pytest.mark.filterwarnings('ignore:No settings are known', 'ignore:RN50 has GELU')
 def test_a_file_of_openai(tmp_path, monkeypatch):
-    "Their own file is known by its SHA-256 under any name, and has their GELU; others are not."
+    "Their own file is known by its SHA-256 under any name, and has their GELU; others do not."
     about = open_clip.get_model_config('RN50')
     about['vision_cfg'] |= {'layers': [1, 1, 1, 1], 'width': 8, 'image_size': 32}
     about['text_cfg'] |= {'width': 64, 'heads': 1, 'layers': 1}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'RN50', about)
     theirs = open_clip.create_model('RN50', force_quick_gelu=True)
     file = tmp_path/'any name'
-    program = Program(theirs)
-    for name in 'input_resolution', 'context_length', 'vocab_size':     # which OpenAI's have
-        program.register_buffer(name, torch.tensor(1))
-    torch.jit.script(program).save(file)
+    torch.save(theirs.state_dict(), file)       # theirs is TorchScript, which open_clip reads
     hashed = hashlib.sha256(file.read_bytes()).hexdigest()
     monkeypatch.setitem(open_clip.pretrained._RN50['openai'], 'url', f'https://a.net/{hashed}/T.pt')
     with warnings.catch_warnings():
@@ -127,7 +108,6 @@ def test_a_file_of_openai(tmp_path, monkeypatch):
     assert find_clip('RN50', file).origin == 'RN50/openai'
     with open(file, 'ab') as more: more.write(b' ')
     with pytest.warns(match='RN50 has GELU'): assert find_clip('RN50', file).origin == ''
-    with pytest.raises(RuntimeError, match='TorchScript'): build_clip(find_clip('RN50', file))
 
 
 # What a model file keeps
@@ -145,16 +125,6 @@ def test_a_file_keeps_how_pictures_are_prepared(tmp_path):
             assert torch.equal(back.predict(photos(), progress=False), want)
     with pytest.warns(UserWarning, match='image_size=288, crop=False, draft=False'):
         load_model(path, clip())
-
-
-def test_what_could_not_be_read_is_not_written(tmp_path):
-    "Numbers that went wrong are refused by `save`, and the file that was there stands."
-    path = tmp_path/'m.safetensors'
-    concepts().save(path)
-    model = TextConcepts(clip(), NAMES)
-    model.vectors_ = torch.full((2, 256), torch.nan)
-    with pytest.raises(ValueError, match=f'^{path}: vectors holds NaN'): model.save(path)
-    assert torch.equal(load_model(path, clip()).predict(seen()), concepts().predict(seen()))
 
 
 @pytest.mark.parametrize(('changes', 'says'), [
@@ -342,20 +312,6 @@ def test_sentences_in_order(tmp_path):
     check_sentences(store, TEXTS[:3])
     for texts in TEXTS[1::-1] + TEXTS[2:3], TEXTS[:2] + ['a']:
         with pytest.raises(ValueError, match='are not those of'): check_sentences(store, texts)
-
-
-def test_pictures_that_cannot_be_read(tmp_path):
-    "An error, or NaN; and NaN on disk is an error for who asked for none."
-    broken = tmp_path/'broken.jpg'
-    broken.write_bytes(photos()[0].read_bytes()[:2000])
-    some, path = [photos()[0], broken], tmp_path/'features'
-    with pytest.raises(ValueError, match='broken.jpg'):
-        encode_pictures(clip(), some, progress=False)
-    with pytest.warns(UserWarning, match='broken.jpg'):
-        store = encode_pictures(clip(), some, path, 'skip', (False, True), progress=False)
-    assert store.global_.isnan().flatten(1).all(1).tolist() == [False, True]
-    with pytest.raises(ValueError, match='lacks pictures'):
-        encode_pictures(clip(), some, path, pos_embed=(False, True), progress=False)
 
 
 def test_skipped_pictures_are_not_measured(tmp_path):

@@ -2,7 +2,6 @@
 all."""
 import errno
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -10,9 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from made import clip
 
-from taidpt.all import (
-    ClassSet, FrozenCLIP, LabeledTexts, Predictor, ZeroShotCLIP, load_clip)
+from taidpt.all import ClassSet, LabeledTexts, Predictor, ZeroShotCLIP
 from taidpt.apps import cluster
 from taidpt.apps.cluster import label_files, score_files
 from taidpt.apps.report import evaluate_model
@@ -26,10 +25,6 @@ from taidpt.paper.study import Study
 PETS = ClassSet('pets', ['cat', 'dog'])
 PHOTOS = reference_photos()[:4]
 TEXTS = ['a cat', 'two dogs', 'a cat on a sofa', 'a dog and a cat']
-
-
-@cache
-def clip() -> FrozenCLIP: return load_clip(device='cpu')
 
 
 def photos(pictures=tuple(PHOTOS)) -> LabeledPictures:
@@ -155,12 +150,6 @@ def test_a_table_opens_no_other_file(file, model, pictures, tmp_path):
     with pytest.raises(ValueError, match=r'b\.parquet: .*bytes-like'):
         score(model, pictures, tmp_path/'out', on_error='skip')
     assert rows_in(tmp_path/'out').keys() == {'a'}
-
-
-def test_a_path_beside_bytes_is_a_name(model, pictures, tmp_path):
-    write_table(pictures/'b.parquet', b'', str(PHOTOS[0]))
-    score(model, pictures, tmp_path/'out', on_error='skip')
-    assert rows_in(tmp_path/'out')['b'] == [None]
 
 
 def on_a_full_disk(table, file, write=pq.write_table, **how):
