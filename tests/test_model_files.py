@@ -246,12 +246,6 @@ def test_stores_that_say_half(door):
         with pytest.raises(ValueError): DOORS[door](store)
 
 
-def test_a_store_made_by_hand():
-    "A store that says nothing is taken as it is."
-    by_hand = FeatureStore(seen().global_, seen().local, seen().offsets)
-    assert torch.equal(concepts().predict(by_hand), concepts().predict(seen()))
-
-
 def stopping(method, after: int):
     "A method that stops the program at a call"
     calls = []

@@ -24,7 +24,7 @@ SIZES = (
     r'tiny|small|medium|base|large2?|xlarge|xxlarge|giant|giantopt|gigantic|enormous|so400m'
     r'|patch\d+|window\d+|\d+|clip')
 TOKENIZER = functools.cache(open_clip.SimpleTokenizer)        # it takes a while to make
-TOKENIZERS = 'SigLIP2', 'SigLIP', 'bert-base', 'xlm-v', 'roberta'
+TOKENIZERS = 'SigLIP2', 'SigLIP', 'bert-base', 'xlm-v', 'mt5', 'roberta'
 
 def tokenizer_kind(text):
     return next((kind for kind in TOKENIZERS if kind in text.get('hf_tokenizer_name', '')), 'CLIP')
@@ -100,7 +100,7 @@ class Words:
     number"""
     frames = {                                                  # before, after, padding
         'SigLIP': ([], 1, 1), 'SigLIP2': ([], 1, 0), 'bert-base': ([2], 0, 0),
-        'xlm-v': ([0], 2, 1), 'roberta': ([0], 2, 1)}
+        'xlm-v': ([0], 2, 1), 'mt5': ([], 1, 0), 'roberta': ([0], 2, 1)}
 
     def __init__(self, kind, length): self.frame, self.length = self.frames[kind], length
 
