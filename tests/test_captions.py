@@ -8,13 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made import checkpoint, clip
+from made import checkpoint
 
 from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_labels
 from taidpt.apps.cli import main
 from taidpt.files import file_name, join_labels, shown, split_labels
 from taidpt.learner import name_frequency
-from taidpt.paper.checkpoints import import_checkpoint, prompt_tensors
+from taidpt.paper.checkpoints import prompt_tensors
 from taidpt.texts import cap_per_class
 
 pytestmark = pytest.mark.xdist_group('captions')
@@ -135,9 +135,3 @@ def test_a_file_that_is_cut_short_raises_an_error(tmp_path):
         assert all_captions(tmp_path/name)
         (tmp_path/name).write_bytes(content[:-1])
         refusal(tmp_path/name, all_captions)
-
-
-def test_imported_prompts_still_tag(tmp_path):
-    checkpoint(tmp_path/'a.pth')
-    model = import_checkpoint(tmp_path/'a.pth', clip(), PETS)
-    assert len(model.classes) == 2

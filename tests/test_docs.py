@@ -2,7 +2,6 @@
 import json
 import re
 from pathlib import Path
-from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
@@ -11,7 +10,6 @@ from conftest import ROOT, docs_module
 from fontTools.ttLib import TTFont
 
 build = docs_module('build')
-figures = build.figures
 
 
 def read(path: Path) -> str: return path.read_text(encoding='utf-8')
@@ -75,14 +73,11 @@ def test_equations_need_no_script(site):
 def test_pages_of_the_site(site):
     "Names have anchors, tests are there, directives are not; figures have words, pages have links"
     scores = read(site/'06_scores.html')
-    assert 'id="local_scores"' in scores
-    assert 'test_eq' in scores
+    for part in ('id="local_scores"', 'test_eq'): assert part in scores
     assert 'default_exp' not in scores
     learn = read(site/'tutorials/learn.html')
-    notebook = 'main/nbs/tutorials/learn.ipynb'
-    assert 'alt="Cosine of each word of' in learn
-    assert f'/edit/{notebook}' in learn
-    assert f'href="https://colab.research.google.com/github/taidpt/taidpt/blob/{notebook}' in learn
+    colab = 'colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/tutorials/learn.ipynb'
+    for part in ('alt="Cosine of each word of', colab): assert part in learn
 
 
 @pytest.mark.parametrize('page, name, target', [
@@ -103,10 +98,8 @@ def test_names_lead_to_what_they_mean(site, page, name, target):
 def test_reference_of_the_site(site):
     "Parameters with their defaults, a link to the notebook, and what a class inherits from"
     scores = read(site/'reference/scores.html')
-    for part in ('<code', 'tau_s', '0.02', '../06_scores.html'): assert part in scores
-    learner = read(site/'reference/learner.html')
-    assert 'TaIDPT.fit<' in learner
-    assert 'href="predict.html#class-predictor"' in learner
+    for part in ('tau_s', '0.02', '../06_scores.html'): assert part in scores
+    assert 'href="predict.html#class-predictor"' in read(site/'reference/learner.html')
 
 
 def has_picture(cell) -> bool:
@@ -121,33 +114,7 @@ def test_figures_are_told_in_words():
             assert told, f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
 
 
-# Figures on light and on dark pages
-
-def drawing(name: str, cell: str) -> str:
-    "The drawing in a notebook's cell"
-    cells = nbformat.read(build.nbs/name, 4).cells
-    [outputs] = [one.outputs for one in cells if one.id == cell]
-    [svg] = [out.data['image/svg+xml'] for out in outputs if 'image/svg+xml' in out.get('data', {})]
-    return svg
-
-
-def test_only_ink_changes_on_dark():
-    "Pictures and marked labels keep their colours, all other colours have one for dark pages"
-    svg = drawing('07_losses.ipynb', 'auc-6')            # two maps, with a + on some of their cells
-    page = figures.for_pages(svg)
-    tree = ElementTree.fromstring(page)
-    assert re.findall('data:image/[^"]*', page) == re.findall('data:image/[^"]*', svg)
-    marked = [element for element in tree.iter() if element.get('id', '').startswith('as-is')]
-    assert marked
-    kept = {id(part) for element in marked for part in element.iter()}
-    for element in tree.iter():
-        style = element.get('style', '')
-        if id(element) in kept: assert 'var(' not in style
-        else: assert not figures.HEX.search(style)
-    assert f'--000000:{figures.on_dark("#000000")}' in page.partition('svg:target')[2]
-
-
-# Exercises, and the class that does them
+# Links, and the class
 
 def slug(heading: str) -> str:
     "What a link to a heading ends with"
@@ -172,29 +139,6 @@ def test_links_lead_to_headings():
             if anchor not in headings(target): wrong.append(f'{path.name}: {page}#{anchor}')
     assert links > 100
     assert not wrong, '\n'.join(wrong)
-
-
-def exercises(path: Path) -> list[list]:
-    "The cells under each heading of an exercise, as the site shows them"
-    found = []
-    inside = False
-    for cell in build.visible(path).cells:
-        heading = build.last_heading(cell.source) if cell.cell_type == 'markdown' else ''
-        if heading:
-            inside = heading.startswith('Exercise')
-            if inside: found.append([])
-        if inside: found[-1].append(cell)
-    return found
-
-
-def test_exercises_have_answers_that_are_tests():
-    "A question in sight; an answer that checks something, folded"
-    for path in build.notebooks():
-        for question, *answers in exercises(path):
-            assert '?' in question.source, path.name
-            assert {build.fold_label(cell) for cell in answers} == {'Answer'}, path.name
-            code = '\n'.join(cell.source for cell in answers)
-            assert any(build.checks(statement, set()) for statement in build.statements(code))
 
 
 def test_slides(tmp_path):

@@ -2,7 +2,6 @@
 import os
 import sys
 from importlib.util import find_spec
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -11,7 +10,7 @@ from conftest import run
 from made import clip
 from PIL import Image
 
-from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_pictures, load_clip
+from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_pictures
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import as_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
@@ -75,13 +74,6 @@ def test_labels_after_an_unclosed_quotation_mark(tmp_path):
 
 
 # What a command leaves, and what it needs
-
-@pytest.mark.skipif(not find_spec('openvino'), reason='needs OpenVINO')
-def test_an_engine_keeps_nothing(tmp_path):
-    with mock.patch.dict(os.environ, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)):
-        load_clip(engine='openvino')
-    assert not any(tmp_path.iterdir())
-
 
 TAG_ON_A_FULL_DISK = '''
 import resource, sys
