@@ -1,6 +1,7 @@
 """README.md and the site follow from the notebooks, and drawings from their script."""
 import json
 import re
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -121,6 +122,7 @@ def slug(heading: str) -> str:
     return re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')
 
 
+@cache
 def headings(path: Path) -> set[str]:
     "What links to the headings and definitions of a notebook end with"
     found = {slug(text) for text in re.findall(r'^#+ (.+)', prose(path), flags=re.MULTILINE)}
