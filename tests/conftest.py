@@ -163,23 +163,26 @@ def remembered(encode):
     return call
 
 
-@pytest.fixture(scope='module')
-def one_clip():
-    """A CLIP that remembers, two templates and every sixth caption: each command would load the
+def quicken(m: pytest.MonkeyPatch):
+    """A CLIP that remembers, two templates and every twelfth caption: each command would load the
     CLIP anew, encode the same photos, 89 template sentences a class, and read all captions"""
     from taidpt import clip, model_files, texts
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
     load = cache(clip.load_clip)
-    some = list(concepts.bundled_captions())[::6]
+    some = list(concepts.bundled_captions())[::12]
+    m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
+    m.setattr(concepts, 'bundled_captions', lambda: some)
+    for module in (clip, model_files, concepts, reproduce): m.setattr(module, 'load_clip', load)
+    for name in ('encode_texts', 'encode_maps'):
+        encode = getattr(clip.FrozenCLIP, name)
+        m.setattr(clip.FrozenCLIP, name, remembered(encode))
+
+
+@pytest.fixture(scope='module')
+def one_clip():
     with pytest.MonkeyPatch.context() as m:
-        m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
-        m.setattr(concepts, 'bundled_captions', lambda: some)
-        for module in (clip, model_files, concepts, reproduce):
-            m.setattr(module, 'load_clip', load)
-        for name in ('encode_texts', 'encode_maps'):
-            encode = getattr(clip.FrozenCLIP, name)
-            m.setattr(clip.FrozenCLIP, name, remembered(encode))
+        quicken(m)
         yield
 
 

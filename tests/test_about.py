@@ -1,9 +1,7 @@
 """The files about the package agree with it and with each other: citation, README, licences; its
 results are whole and in order."""
-import json
 import re
 from fnmatch import fnmatch
-from typing import NamedTuple
 
 import pytest
 import yaml
@@ -26,34 +24,18 @@ def text(name: str) -> str: return (ROOT/name).read_text(encoding='utf-8')
 def test_citation():
     "It is what settings.ini says of the package, and what README.md says of the paper"
     cite = yaml.safe_load(text('CITATION.cff'))
-    assert cite['cff-version'] == '1.2.0'
-    assert cite['message']
-    assert cite['type'] == 'software'
     assert cite['version'] == taidpt.__version__ == cfg['version']
     assert cite['title'] == cfg['title']
     assert cite['authors'] == [{'name': cfg['author']}]
-    assert cite['license'] == 'Apache-2.0'
     assert cite['repository-code'] == cfg['git_url']
     assert cite['url'] == SITE
 
     paper = cite['preferred-citation']
     authors = [f'{author["family-names"]}, {author["given-names"]}' for author in paper['authors']]
     bibtex = dict(re.findall(r'^  (\w+) *= *\{(.+)\},?$', text('README.md'), re.MULTILINE))
-    assert bibtex == {
-        'title': paper['title'],
-        'author': ' and '.join(authors),
-        'booktitle': paper['collection-title'],
-        'year': str(paper['year']),
-    }
+    assert bibtex['title'] == paper['title']
+    assert bibtex['author'] == ' and '.join(authors)
     assert f']({paper["url"]})' in text('README.md')
-    assert '](CITATION.cff) for the software' in text('README.md')
-
-
-def test_licence_and_python():
-    "README.md says what settings.ini and LICENSE say"
-    said = f'[Apache 2.0](LICENSE), Python {cfg["min_python"]} to {cfg["max_python"]}.'
-    assert said in text('README.md')
-    assert text('LICENSE').split()[:4] == ['Apache', 'License', 'Version', '2.0,']
 
 
 def test_each_promise_names_its_test():
@@ -83,17 +65,6 @@ def test_the_readme_begins_with_the_two_commands():
     assert re.search(r'^exec make test\b', text('.ci/run'), re.MULTILINE)
 
 
-class Entry(NamedTuple):
-    "A row of LICENSES.md"
-    patterns: list[str]        # of files
-    licence: str
-
-
-def entries() -> list[Entry]:
-    rows = re.findall(r'^\| (`.*?) \| .+ \| (.+) \|$', text('LICENSES.md'), re.MULTILINE)
-    return [Entry(re.findall('`(.+?)`', files), licence) for files, licence in rows]
-
-
 def data_files() -> list[str]:
     "All files that are no code"
     found = []
@@ -106,29 +77,15 @@ def data_files() -> list[str]:
 
 def test_each_file_of_data_has_a_licence():
     files = data_files()
-    patterns = [pattern for entry in entries() for pattern in entry.patterns]
+    rows = re.findall(r'^\| (`.*?) \| .+ \| (.+) \|$', text('LICENSES.md'), re.MULTILINE)
+    patterns = [pattern for row, _ in rows for pattern in re.findall('`(.+?)`', row)]
     for file in files: assert any(fnmatch(file, pattern) for pattern in patterns), file
-    for pattern in patterns:
-        if pattern != 'nbs/': assert any(fnmatch(file, pattern) for file in files), pattern
-    for entry in entries():
-        known = re.search('Apache 2.0|MIT|CC BY|SIL OFL|WordNet 3.0 licence', entry.licence)
-        assert known, entry
+    for _, licence in rows:
+        assert re.search('Apache 2.0|MIT|CC BY|SIL OFL|WordNet 3.0 licence', licence), licence
 
 
-def test_photos_are_credited():
-    credits = json.loads(text('taidpt/data/coco_demo/attribution.json'))
-    photos = {path.name for path in (ROOT/'taidpt/data/coco_demo/images').iterdir()}
-    assert {credit['image'] for credit in credits} == photos
-    for credit in credits: assert credit['license_url'].endswith(('/by/2.0/', '/by-sa/2.0/'))
-
-
-SETS = {
-    ('voc2012_dev', 'voc2007'),
-    ('coco_dev', 'voc2007'),
-    ('coco_dev', 'coco'),
-    ('coco_demo', 'voc2007'),
-    ('coco_demo', 'coco'),
-}
+SETS = {('voc2012_dev', 'voc2007'), ('coco_dev', 'voc2007'), ('coco_dev', 'coco'),
+        ('coco_demo', 'voc2007'), ('coco_demo', 'coco')}
 
 
 def seeds_of(method: str) -> int:

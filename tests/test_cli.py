@@ -11,16 +11,15 @@ import pandas as pd
 import pytest
 import torch
 import typer
-from conftest import ROOT, forked, photos_in, run, tool
-from taidpt.all import FrozenCLIP, load_model, tag_pictures
+from conftest import ROOT, forked, photos_in, quicken
+from taidpt.all import FrozenCLIP, load_model
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
 from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
 PHOTOS = sorted((DEMO/'images').iterdir())[:6]
-words = re.compile(r'\b(cat|dog|bus|person|chair|bicycle)s?\b')
-few = list(islice((c for c in bundled_captions() if words.search(c.lower())), 400))
+few = list(islice(bundled_captions(), 400))
 quick = ['--method', 'prompts', '--loss', 'ranking', '--epochs', 2, '--batch-size', 128,
          '--n-ctx', 4]
 
@@ -32,7 +31,6 @@ def folder(tmp_path_factory, one_clip):
     "A folder with captions and with prompts that were learned from them"
     here = tmp_path_factory.mktemp('cli')
     (here/'my.txt').write_text('\n'.join(few))
-    (here/'labels.tsv').write_text('\n'.join((DEMO/'labels.tsv').read_text().splitlines()[:12]))
     learn = ['train', '--classes', 'cat,dog,bus,person', '--captions', here/'my.txt', *quick]
     assert main([*learn, '--out', here/'my.safetensors']) == 0
     assert not list(here.glob('*checkpoint*'))
@@ -49,86 +47,59 @@ def command(capsys, tmp_path, monkeypatch):
     return call
 
 
-def test_the_installed_command(tmp_path):
-    assert run(tool('taidpt'), '--version', cwd=tmp_path).stdout.startswith('taidpt 0.1.0, torch ')
-
-
 GROUP = typer.main.get_command(app)
 
 
-@pytest.mark.parametrize('name', ['', *GROUP.commands])
+@pytest.mark.parametrize('name', GROUP.commands)
 def test_manual_has_every_option(name):
     "The table that is stored in the manual is today's"
     cells = nbformat.read(ROOT/'nbs/apps/command.ipynb', as_version=4).cells
-    wanted = f'options({name!r})' if name else 'options()'
-    [cell] = [cell for cell in cells if cell.source.endswith(wanted)]
+    [cell] = [cell for cell in cells if cell.source.endswith(f'options({name!r})')]
     [table] = [out.data['text/markdown'] for out in cell.outputs]
-    command = GROUP.commands.get(name, GROUP)
-    params = [p for p in command.params if p.name != 'help']
+    params = [param for param in GROUP.commands[name].params if param.name != 'help']
     for param, row in zip(params, table.splitlines()[2:], strict=True):
-        flags = [f for f in param.opts + param.secondary_opts if f.startswith('-')]
-        assert all(f'`{flag}`' in row for flag in flags), row
+        assert all(f'`{flag}`' in row for flag in param.opts if flag.startswith('-')), row
         assert (param.help or '').split('\n')[0] in row.replace('`', '')
 
 
 def test_morning(folder, command):
     "What an engineer types with some photos: tags, a model, what it is worth, a tagger"
-    classes, photos = 'dog,bicycle,crowd,sunset,fire hydrant', DEMO/'images'
-    files = ['--out', 'tags.csv', '--report', 'tags.html', '--save', 'tagger.safetensors']
-    assert command('tag', classes, photos, '--scores', *files)[0] == 0
-    head, *_ = Path('tags.csv').read_text().splitlines()
-    assert head == f'picture,tags,error,model,changed,{classes}'
-    table = pd.read_csv('tags.csv', keep_default_na=False)
-    found = tag_pictures(photos, tagging.open_model(classes, progress=False), progress=False)
-    assert [line.split(': ')[1] for line in found.lines()] == [
-        tags.replace(',', ', ') or 'nothing' for tags in table.tags]
-    shown = re.findall('aria-label="([^"]*), tagged: ([^"]*)"', Path('tags.html').read_text())
-    assert sorted(t == 'nothing' for _, t in shown) == sorted(t == '' for t in table.tags)
+    photos = DEMO/'images'
+    files = '--out', 'tags.csv', '--save', 'tagger.safetensors'
+    assert command('tag', 'dog,bicycle,fire hydrant', photos, '--scores', *files)[0] == 0
+    with open('tags.csv', newline='') as f: table = list(csv.DictReader(f))
+    head = 'picture', 'tags', 'error', 'model', 'changed', 'dog', 'bicycle', 'fire hydrant'
+    assert tuple(table[0]) == head
     entries = json.loads(command('tag', 'tagger.safetensors', photos, '--top', 1, '--json')[1])
-    for row, entry in zip(table.to_dict('records'), entries, strict=True):
+    for row, entry in zip(table, entries, strict=True):
         [best] = entry['tags']
         assert row['picture'] == entry['picture']
-        assert best['score'] == pytest.approx(row[best['class']], abs=1e-3)
+        assert best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
 
-    labels = '--pictures', photos, '--labels', DEMO/'labels.tsv'
-    calibrate = *labels, '--calibrate', 'tuned.safetensors', '--json'
+    labels = '--pictures', photos, '--labels', DEMO/'labels.tsv', '--json'
+    calibrate = *labels, '--calibrate', 'tuned.safetensors'
     status, out, err = command('evaluate', 'tagger.safetensors', *calibrate)
     assert status == 0 and 'labels that are no class: ' in err
     assert json.loads(out) == json.loads(command('evaluate', 'tuned.safetensors', *calibrate)[1])
-    status, out, _ = command('train', '--classes', 'cat,dog,bus,person', '--captions',
-                             folder/'my.txt', '--out', 'my.safetensors', '--val', photos,
-                             '--val-labels', DEMO/'labels.tsv')
-    assert status == 0 and 'linear ' in out and 'zero-shot CLIP' in out
     pytest.importorskip('onnx')
-    assert command('export', 'my.safetensors', '--out', 'my.onnx')[0] == 0
-    ours, theirs = (command('tag', model, *PHOTOS)[1] for model in ('my.safetensors', 'my.onnx'))
+    model = folder/'my.safetensors'
+    assert command('export', model, '--out', 'my.onnx')[0] == 0
+    ours, theirs = (command('tag', name, *PHOTOS)[1] for name in (model, 'my.onnx'))
     assert ours == theirs and ours.count('\n') == 6
     status, out, _ = command('evaluate', 'my.onnx', *labels)
     assert status == 0 and 'my.onnx' in out
 
 
-def test_several_models_are_compared(folder, command):
-    labels = '--pictures', DEMO/'images', '--labels', folder/'labels.tsv', '--json'
-    shutil.copy(folder/'my.safetensors', 'a.safetensors')
-    status, out, _ = command('evaluate', folder/'my.safetensors', 'a.safetensors', *labels,
-                             '--over', 'my')
-    found = json.loads(out)
-    assert status == 0 and found['over'] == 'my' and [*found['methods']][-2:] == ['my', 'a']
-    same = found['methods']['a']
-    assert same['gain_low'] == same['gain_high'] == 0
-
-
 def test_synonyms_are_edited(folder, command):
     "Written, edited and given back, they are taken at their word; --words adds some"
     label = 'label', folder/'my.txt', '--classes', 'dog,"fire truck",bus'
-    status, out, _ = command(*label, '--synonyms-out', 'my.yaml', '--words', 'dog: frisbee')
-    assert status == 0 and int(re.search(r'(\d+)  dog', out)[1]) > int(
-        re.search(r'(\d+)  dog', command(*label)[1])[1])
+    assert command(*label, '--synonyms-out', 'my.yaml', '--words', 'dog: frisbee')[0] == 0
     text = Path('my.yaml').read_text()
     Path('my.yaml').write_text(text.replace('fire engine', 'red engine'))
-    explain = '--explain', 'a red engine and a fire engine'
+    explain = '--explain', 'a red engine and a fire engine by a frisbee'
     status, out, _ = command('label', '--classes', 'my.yaml', *explain)
-    assert status == 0 and "'red engine' -> fire truck" in out and "'fire engine'" not in out
+    assert status == 0 and "'red engine' -> fire truck" in out and "'frisbee' -> dog" in out
+    assert "'fire engine'" not in out
 
 
 BAD_INPUT = [
@@ -199,10 +170,11 @@ def night(command, folder):
     Path('photos').mkdir()
     for photo in PHOTOS[:4]: shutil.copy(photo, 'photos')
 
-    def run(*options, model=folder/'my.safetensors', out='tags.csv'):
+    def run(*options, out='tags.csv'):
+        line = 'tag', folder/'my.safetensors', 'photos', '--out', out, '--threshold', .1
         encode = FrozenCLIP.encode_maps
         with mock.patch.object(FrozenCLIP, 'encode_maps', autospec=True, side_effect=encode) as e:
-            status, *_ = command('tag', model, 'photos', '--out', out, '--threshold', .1, *options)
+            status, *_ = command(*line, *options)
         return status, sum(photos_in(call.args[1]) for call in e.call_args_list)
 
     return run
@@ -295,6 +267,7 @@ def killed_while_tagging(*line) -> int:
 
 def killed_while_learning(checkpoint, *line) -> int:
     "The process dies in the second epoch"
+    quicken(pytest.MonkeyPatch())
     step = torch.optim.SGD.step
 
     def die(*args, **how):
@@ -317,9 +290,8 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     checkpoint = tmp_path/'x.prompts.checkpoint.safetensors'
     out = tmp_path/'x.safetensors'
     assert forked(killed_while_learning, checkpoint, *line, out, log=tmp_path/'log2.txt') == 9
-    assert forked(main, [*line, out, '--epochs', 3], log=tmp_path/'log3.txt') == 1
-    assert checkpoint.name in (tmp_path/'log3.txt').read_text()             # of another run
-    for path in out, 'y.safetensors':
-        assert forked(main, [*line, path], log=tmp_path/f'log-{Path(path).stem}.txt') == 0
+    status, _, err = command(*line, out, '--epochs', 3)                     # of another run
+    assert status == 1 and checkpoint.name in err
+    for path in out, 'y.safetensors': assert command(*line, path)[0] == 0
     ours, theirs = (load_model(path).tensors() for path in (out, 'y.safetensors'))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and not checkpoint.exists()

@@ -6,26 +6,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from made import clip
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from taidpt.all import (
-    CoOp, FrozenCLIP, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_clip,
-    load_model)
+from taidpt.all import CoOp, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_model
 from taidpt.apps.report import evaluate_model
-from taidpt.apps.tagging import learn_tagger
-from taidpt.apps.tagging import open_model
+from taidpt.apps.tagging import learn_tagger, open_model
 from taidpt.apps.onnx import export_tagger
-from taidpt.datasets.labelled import LabeledPictures
 from taidpt.encoders.features import FeatureStore
 
 pytestmark = pytest.mark.xdist_group('doors')
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
-
-
-@cache
-def clip() -> FrozenCLIP: return load_clip(device='cpu')
 
 
 def test_a_file_of_sentences(tmp_path):
@@ -80,11 +73,12 @@ def test_prompts_begin_at_words(tmp_path):
 
 
 @cache
-def photos() -> FeatureStore:
+def six() -> FeatureStore:
+    "Features of six photos"
     return encode_pictures(clip(), bundled_photos().pictures[:6], progress=False)
 
 
-@pytest.mark.parametrize('kind', [list, tuple, np.array, torch.tensor])
+@pytest.mark.parametrize('kind', [list, np.array, torch.tensor])
 def test_a_temperature_for_each_class(kind, tmp_path):
     "Each column has the scores of a model with that temperature, from a file, too."
     def concepts(tau): return TextConcepts(clip(), NAMES, tau_image=tau).fit(TEXTS, progress=False)
@@ -94,42 +88,35 @@ def test_a_temperature_for_each_class(kind, tmp_path):
 
     for make in concepts, prompts:
         both = make(kind([.02, 1.]))
-        scores = both.predict(photos())
+        scores = both.predict(six())
         for c, tau in enumerate((.02, 1.)):
-            torch.testing.assert_close(scores[:, c], make(tau).predict(photos())[:, c])
+            torch.testing.assert_close(scores[:, c], make(tau).predict(six())[:, c])
         both.save(tmp_path/'m.safetensors')
         back = load_model(tmp_path/'m.safetensors', clip())
-        assert torch.equal(back.predict(photos()), scores)
+        assert torch.equal(back.predict(six()), scores)
         assert clone(back).tau_image == back.tau_image
-
-
-def in_halves(pictures: LabeledPictures) -> tuple[list, list]:
-    "Pictures and labels as lists, in two halves that show each class"
-    rows = torch.arange(8).tolist()
-    for c in range(len(pictures.classes)): rows += pictures.labels[:, c].nonzero()[:2].flatten()
-    first, second = rows[8::2] + rows[:4], rows[9::2] + rows[4:8]
-    return ([str(pictures.pictures[i]) for i in first + second],
-            [pictures.labels[i].int().tolist() for i in first + second])
 
 
 def test_searches_take_lists():
     "`cross_val_score` and `GridSearchCV` with paths, sentences, and labels as nested lists"
-    pictures, y = in_halves(bundled_photos(['person', 'bicycle']))
-    own = CoOp(clip(), ['person', 'bicycle'], 2, epochs=1)
+    names = ['person', 'bicycle']
+    photos = bundled_photos(names)
+    rows = [int(photos.labels[:, c].nonzero()[0]) for c in (0, 1)]*2        # halves show both
+    pictures = [str(photos.pictures[i]) for i in rows]
+    y = [photos.labels[i].int().tolist() for i in rows]
+    own = CoOp(clip(), names, 2, epochs=1)
     assert len(cross_val_score(own, pictures, y, cv=2, error_score='raise')) == 2
     texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a person']*4
     labels = [[1, 1], [1, 0], [0, 1], [1, 0]]*4
-    def on_photos(model, texts, y): return model.score(photos(), shown)
-    shown = bundled_photos(['person', 'bicycle']).labels[:6].tolist()
-    for model in (TaIDPT(clip(), ['person', 'bicycle'], 2, epochs=1, templates=False),
-                  TextConcepts(clip(), ['person', 'bicycle'])):
+    def on_photos(model, texts, y): return model.score(six(), photos.labels[:6].tolist())
+    for model in (TaIDPT(clip(), names, 2, epochs=1, templates=False),
+                  TextConcepts(clip(), names)):
         search = GridSearchCV(model, {'tau_image': [.1, [.1, .2]]}, scoring=on_photos, cv=2,
                               error_score='raise')
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            assert (
-                search.fit(texts, labels).best_score_ == search.cv_results_['mean_test_score'].max()
-            )
+            search.fit(texts, labels)
+        assert search.best_score_ == search.cv_results_['mean_test_score'].max()
 
 
 def test_a_tagger_is_evaluated(tmp_path):

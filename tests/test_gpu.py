@@ -30,13 +30,6 @@ def test_small(monkeypatch, capsys):
     assert (ROOT/'benchmarks/results.json').read_bytes() == before
 
 
-def test_each_component_has_flagged_cells():
-    assert FLAGGED == [
-        '05_prompts.ipynb', '06_scores.ipynb', '07_losses.ipynb', '08_training.ipynb',
-        '12_predict.ipynb', '13_taidpt.ipynb', '14_zeroshot.ipynb', '15_ensemble.ipynb',
-        'attention.ipynb', 'encoders/features.ipynb', 'tiles.ipynb']
-
-
 @only_test_gpu
 @pytest.mark.parametrize('precision, tf32', [
     ('float32', False), pytest.param('float32', True, marks=needs_cuda), ('bfloat16', False),

@@ -80,18 +80,3 @@ def test_features_on_disk_are_not_in_memory(tmp_path):
     size, grown = map(int, done.stdout.split()[-2:])
     assert size > 110
     assert grown < 100
-
-
-BARS = '''
-from taidpt.all import NounFilter, encode_sentences, load_clip
-captions = ['a cat on a sofa', 'a dog']
-NounFilter(['cat', 'dog']).label(captions)
-encode_sentences(load_clip(device='cpu'), captions)
-'''
-
-
-@pytest.mark.parametrize('off, shown', [('', True), ('1', False)])
-def test_the_environment_hides_bars(off, shown):
-    done = run(sys.executable, '-c', BARS, TQDM_DISABLE=off)
-    assert done.returncode == 0
-    assert ('encoding sentences' in done.stdout) == shown

@@ -2,12 +2,10 @@
 picture. SECURITY.md promises it."""
 import io
 import os
-import sys
 from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
 from PIL import EpsImagePlugin, Image
 
 from taidpt.clip import encode_pictures, load_clip
@@ -45,26 +43,24 @@ def test_formats_of_phones_and_cameras_are_opened():
 
 
 def test_any_unreadable_picture_can_be_skipped(tmp_path):
-    "Whatever Pillow raises, `on_error='skip'` goes on, and an error names the picture"
+    "Whatever Pillow raises, `on_error='skip'` goes on; NaN on disk is an error without it"
     clip = load_clip(device='cpu')
-    missing = tmp_path/'missing.jpg'
-    odd = [PHOTO, missing, saved(PHOTO, 'JPEG')[:900], b'', PHOTO]
+    odd = [PHOTO, tmp_path/'missing.jpg', saved(PHOTO, 'JPEG')[:900], b'', PHOTO]
+
+    def encode(**how): return encode_pictures(clip, odd, progress=False, **how)
+
     with pytest.warns(UserWarning, match='Skipped'):
-        store = encode_pictures(clip, odd, on_error='skip', progress=False)
-    unread = np.isnan(np.asarray(store.global_)).all(1)
-    assert unread.tolist() == [False, True, True, True, False]
-    with pytest.raises(UnreadablePicture, match=r'missing\.jpg'):
-        encode_pictures(clip, odd, progress=False)
+        store = encode(path=tmp_path/'features', on_error='skip')
+    assert store.global_.isnan().all(1).tolist() == [False, True, True, True, False]
+    with pytest.raises(ValueError, match='lacks pictures'): encode(path=tmp_path/'features')
+    with pytest.raises(UnreadablePicture, match=r'missing\.jpg'): encode()
     for kind in (SyntaxError, KeyError, EOFError, MemoryError, Image.DecompressionBombError):
         broken = mock.patch.object(Image, 'open', side_effect=kind('some'))
         with broken, pytest.raises(ValueError, match='some'): open_rgb(b'some')
 
 
-def test_colours_make_a_picture_not_indices(tmp_path):
-    "Another palette, or another note on how to turn it, is another picture"
-    one = PHOTO.quantize(8)
-    other = one.copy()
-    other.putpalette(one.getpalette()[::-1])
+def test_what_one_sees_makes_a_picture(tmp_path):
+    "Another note on how to turn it, or other sides, make another picture"
     exif = Image.Exif()
     exif[0x0112] = 3                                            # upside down
     turned = Image.open(io.BytesIO(saved(PHOTO, 'PNG', exif=exif)))
@@ -74,36 +70,9 @@ def test_colours_make_a_picture_not_indices(tmp_path):
     path.write_bytes(b'one')
     before = picture_identity(path)
     path.write_bytes(b'other')
-    different = [one, other, PHOTO, turned, wide, wide.reshape(6, 2, 3), b'']
+    different = [PHOTO, turned, wide, wide.reshape(6, 2, 3), b'']
     keys = {before, picture_identity(path), *map(picture_identity, different)}
     assert len(keys) == len(different) + 2
-    assert picture_identity(one) == picture_identity(one.copy())
-
-
-RAMP = np.tile(np.linspace(0, 1, 64), (4, 1))
-GREYS = {
-    '8 bits in 16': (RAMP * 255).astype(np.uint16),
-    '12 bits in 16': (RAMP * 4095).astype(np.uint16),
-    '16 bits': (RAMP * 65535).astype(np.uint16),
-    '12 bits in 32': (RAMP * 4095).astype(np.int32),
-    '32 bits': (RAMP * (2**31 - 1)).astype(np.int32),
-    'Hounsfield': (RAMP*4000 - 1000).astype(np.int32),
-    '0 to 1': RAMP.astype(np.float32),
-    '0 to 1.02': (RAMP * 1.02).astype(np.float32),
-    '0 to 255': (RAMP * 255).astype(np.float32),
-    '-1 to 1': (RAMP*2 - 1).astype(np.float32),
-    'below 0': (RAMP*5 - 9).astype(np.float32),
-    'huge': ((RAMP - .5) * 6e38).astype(np.float32),
-}
-
-
-@pytest.mark.parametrize('kind', GREYS)
-def test_a_grey_picture_is_not_black(kind):
-    "A ramp from black to white stays one, whatever its numbers"
-    grey = Image.fromarray(GREYS[kind])
-    for photo in (GREYS[kind], grey, saved(grey, 'TIFF')):
-        seen = np.asarray(open_rgb(photo))[..., 0]
-        assert np.abs(seen - RAMP*255).max() <= 1.5
 
 
 def test_a_grey_picture_of_one_colour():
@@ -126,15 +95,13 @@ def test_arrays_are_one_picture_or_many():
 def test_linked_folders_are_listed_once(tmp_path):
     "Links to folders are followed, without circles, and a picture that is there counts once"
     folder = tmp_path/'photos'
-    for name in ('photos/z/1.jpg', 'other/2.jpg', 'other/deep/3.jpg', 'other/.hidden/4.jpg'):
+    for name in ('photos/z/1.jpg', 'other/2.jpg', 'other/.hidden/4.jpg'):
         (tmp_path/name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path/name).touch()
-    other = tmp_path/'other'
-    links = {'circle': folder, 'linked': other, '.dot': other}
-    for name, target in links.items(): (folder/name).symlink_to(target)
-    (other/'back').symlink_to(folder)
+    (folder/'linked').symlink_to(tmp_path/'other')
+    (tmp_path/'other/back').symlink_to(folder)
     names = [str(path.relative_to(folder)) for path in as_pictures(folder)]
-    assert names == ['linked/2.jpg', 'linked/deep/3.jpg', 'z/1.jpg']
+    assert names == ['linked/2.jpg', 'z/1.jpg']
 
 
 def test_a_closed_folder_is_no_empty_one(tmp_path):
@@ -149,36 +116,7 @@ def test_a_closed_folder_is_no_empty_one(tmp_path):
         return listed(place)
 
     with mock.patch.object(os, 'scandir', closed):
-        with pytest.raises(PermissionError, match='Permission denied.*closed'):
+        with pytest.raises(UnreadablePicture, match='closed: Permission denied'):
             as_pictures(tmp_path)
-
-
-HEIF = """
-from PIL import Image
-from PIL.BmpImagePlugin import BmpImageFile
-
-class HeifImageFile(BmpImageFile): format = 'HEIF'
-
-def register_heif_opener():
-    "As that of pillow-heif does"
-    Image.register_open('HEIF', HeifImageFile, lambda start: start[:2] == b'BM')
-    Image.register_extension('HEIF', '.heic')
-"""
-READS = """
-import sys
-from taidpt.encoders.pictures import FORMATS, PICTURE_ENDINGS, as_pictures
-print('HEIF' in FORMATS, '.heic' in PICTURE_ENDINGS, len(as_pictures(sys.argv[1])))
-"""
-
-
-def test_heic_is_read_where_pillow_heif_is_installed(tmp_path):
-    "A module that stands in for it registers the format; without it the ending is unknown"
-    photos = tmp_path/'photos'
-    photos.mkdir()
-    for name in ('a.heic', 'b.jpg'): (photos/name).touch()
-    installed = tmp_path/'installed'
-    installed.mkdir()
-    (installed/'pillow_heif.py').write_text(HEIF)
-    path = os.pathsep.join([str(installed), str(ROOT)])
-    done = run(sys.executable, '-c', READS, photos, PYTHONPATH=path)
-    assert done.stdout.split() == ['True', 'True', '2']
+        with pytest.warns(UserWarning, match='Skipped the folder .*closed: Permission'):
+            assert as_pictures(tmp_path, on_error='skip') == [tmp_path/'a.png']

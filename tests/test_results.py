@@ -2,7 +2,6 @@
 all."""
 import errno
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from unittest import mock
 
@@ -11,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from made import clip
 
-from taidpt.all import (
-    ClassSet, FrozenCLIP, LabeledTexts, Predictor, ZeroShotCLIP, load_clip)
+from taidpt.all import ClassSet, LabeledTexts, Predictor, ZeroShotCLIP
 from taidpt.apps import cluster
 from taidpt.apps.cluster import label_files, score_files
 from taidpt.apps.report import evaluate_model
@@ -27,10 +26,6 @@ from taidpt.paper.study import Study
 PETS = ClassSet('pets', ['cat', 'dog'])
 PHOTOS = reference_photos()[:4]
 TEXTS = ['a cat', 'two dogs', 'a cat on a sofa', 'a dog and a cat']
-
-
-@cache
-def clip() -> FrozenCLIP: return load_clip(device='cpu')
 
 
 def photos(pictures=tuple(PHOTOS)) -> LabeledPictures:
@@ -80,13 +75,13 @@ def test_scores_that_are_no_number(tmp_path):
 def test_a_row_says_its_limit(tmp_path):
     "So that a quick look is not taken for the whole; rows of both are kept"
     out = tmp_path/'results.csv'
-    for limit in (36, 30, 36):
+    for limit in (12, 9, 12):
         how = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': 1}
         frame = compare_family(clip(), out=out, progress=False, **how)
         assert list(frame['method']) == ['zero-shot CLIP', 'zero-shot CLIP, relative']
     rows = pd.read_csv(out)
     told = {row.n_photos: row.captions for row in rows.itertuples()}
-    assert told == {36: 'COCO val2017, the first 36', 30: 'COCO val2017, the first 30'}
+    assert told == {12: 'COCO val2017, the first 12', 9: 'COCO val2017, the first 9'}
     assert len(rows) == 4
 
 
@@ -158,12 +153,6 @@ def test_a_table_opens_no_other_file(file, model, pictures, tmp_path):
     assert rows_in(tmp_path/'out').keys() == {'a'}
 
 
-def test_a_path_beside_bytes_is_a_name(model, pictures, tmp_path):
-    write_table(pictures/'b.parquet', b'', str(PHOTOS[0]))
-    score(model, pictures, tmp_path/'out', on_error='skip')
-    assert rows_in(tmp_path/'out')['b'] == [None]
-
-
 def on_a_full_disk(table, file, write=pq.write_table, **how):
     "Write half of a result, and fail; a temporary file is written"
     if b'taidpt.made_from' not in table.schema.metadata: return write(table, file, **how)
@@ -188,7 +177,7 @@ def test_a_full_disk_tears_no_result(tmp_path):
 
 def test_models_are_compared_on_the_same_draws():
     "Gains are those of the scores; a copy gains nothing, whatever is drawn"
-    pictures = bundled_photos(['person', 'bicycle', 'chair'])
+    pictures = bundled_photos(['person', 'bicycle', 'chair'])[:18]
     one, other = (ZeroShotCLIP(clip(), pictures.classes, [t]) for t in ('a {}.', 'no {}.'))
     models = {'one': one, 'copy': one, 'other': other}
     found = evaluate_model(models, pictures, over='one', progress=False)

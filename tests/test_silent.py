@@ -1,18 +1,16 @@
 """What must never go wrong in silence: numbers of other pictures, and rows that are missing."""
 import os
 import sys
-from functools import cache
 from importlib.util import find_spec
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 from conftest import run
+from made import clip
 from PIL import Image
 
-from taidpt.all import (
-    ClassSet, FrozenCLIP, LabeledTexts, ZeroShotCLIP, encode_pictures, load_clip)
+from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_pictures
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import as_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
@@ -20,10 +18,6 @@ from taidpt.paper.family import FAMILY, family_cells
 from taidpt.paper.study import Study, data_digest
 
 PETS = ClassSet('pets', ['cat', 'dog'])
-
-
-@cache
-def clip() -> FrozenCLIP: return load_clip(device='cpu')
 
 
 def frames(folder, seed: int, n: int = 3) -> LabeledPictures:
@@ -40,25 +34,17 @@ def frames(folder, seed: int, n: int = 3) -> LabeledPictures:
 
 # Scores and features of other pictures
 
-def compare_kept_scores(tmp_path, *sets: tuple[str, int, int]):
-    "The scores that a study keeps are those of its pictures: folder, seed and number of each set"
+def test_scores_of_other_pictures(tmp_path):
+    "In another folder, or new ones in a folder, or one more: not those that a study keeps"
     study = Study(clip(), tmp_path/'out')
     plain = ZeroShotCLIP(clip(), PETS, local=False)
-    for place, seed, n in sets:
+    for place, seed, n in (('a', 1, 3), ('b', 2, 3), ('a', 2, 3), ('a', 2, 4)):
         photos = frames(tmp_path/place/'photos', seed, n)
         sentences = LabeledTexts(['a cat', 'a dog'], torch.eye(2), PETS)
         zero_shot = {'zero-shot CLIP': FAMILY['zero-shot CLIP']}
         [cell] = family_cells(study, photos, sentences, zero_shot)['zero-shot CLIP']
         expected = plain.predict(photos.pictures, progress=False)
         assert torch.allclose(cell.both, expected, atol=.02)
-
-
-def test_scores_of_another_folder(tmp_path):
-    compare_kept_scores(tmp_path, ('a', 1, 3), ('b', 2, 3))
-
-
-def test_scores_of_other_pictures_in_the_folder(tmp_path):
-    compare_kept_scores(tmp_path, ('a', 1, 3), ('a', 2, 3), ('a', 2, 4))
 
 
 def test_labels_that_are_corrected(tmp_path):
@@ -87,27 +73,7 @@ def test_labels_after_an_unclosed_quotation_mark(tmp_path):
         read_labels(path, PETS)
 
 
-def test_a_folder_that_cannot_be_listed(tmp_path):
-    "Root may read every folder, so the system says no in a mock"
-    true_scandir = os.scandir
-
-    def scandir(place):
-        if str(place).endswith('closed'): place = f'{place}/0.bmp'
-        return true_scandir(place)
-
-    for name in ('open', 'closed'): frames(tmp_path/name, 1)
-    with (mock.patch.object(os, 'scandir', scandir),
-          pytest.raises((OSError, ValueError), match='closed')): as_pictures(tmp_path)
-
-
 # What a command leaves, and what it needs
-
-@pytest.mark.skipif(not find_spec('openvino'), reason='needs OpenVINO')
-def test_an_engine_keeps_nothing(tmp_path):
-    with mock.patch.dict(os.environ, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path)):
-        load_clip(engine='openvino')
-    assert not any(tmp_path.iterdir())
-
 
 TAG_ON_A_FULL_DISK = '''
 import resource, sys

@@ -62,18 +62,6 @@ def texts(path: Path) -> list[str]:
     return found
 
 
-def test_quotations_are_found_by_the_rule():
-    text = (
-        'The paper says "a b" (Sec. 3). We say "c".\n| Sec. 4 | “d … e”. So |\n\n'
-        'In `"f"` the paper is quiet. Guo et al. hold "g. H".')
-    assert quotations(text) == ['a b', 'd … e', 'g. H']
-    paper = as_read('We use the token-\nizer from NLTK [4] to\nrecover $\\tau_s$, *v.s.* all.')
-    for right in ('the tokenizer from NLTK […] to recover', 'τ_s', 'We use ... all', 'v.s. all'):
-        assert not missing(right, paper)
-    for wrong in ('tokenized with NLTK', 'the tokens', 'recover … none'):
-        assert missing(wrong, paper)
-
-
 @pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not beside the checkout")
 def test_the_papers_words_are_in_the_paper():
     paper = as_read(PAPER.read_text('utf-8'))

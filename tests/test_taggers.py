@@ -43,9 +43,9 @@ def with_words(**words) -> bytes:
 
 
 WORDS = {
-    'classes': [None, [], ['cat'], ['cat', 'dog', 'axolotl']],
-    'thresholds': [None, math.nan, [math.inf, 0], [.1, .2, .3], [[.1, .2]], ['a', 'b']],
-    'calibration': [7, ['cat'], {'values': [1, 2]}],
+    'classes': [None, ['cat'], ['cat', 'dog', 'axolotl']],
+    'thresholds': [None, [math.inf, 0], [.1, .2, .3], ['a', 'b']],
+    'calibration': [7, ['cat']],
     'pixels': [None, {}, {'size': [8, 8]}],
 }
 
@@ -98,8 +98,8 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
     torn = tmp_path/'torn.png'
     torn.write_bytes(picture('PNG')[:60])
     odd = [
-        None, 7, {}, b'', b'%!PS', torn, tmp_path/'none.jpg', tmp_path,
-        np.zeros((0, 4, 3), np.uint8), np.zeros((2, 2, 3)), np.array(None)]
+        None, 7, b'%!PS', torn, tmp_path/'none.jpg', np.zeros((0, 4, 3), np.uint8),
+        np.zeros((2, 2, 3)), np.array(None)]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         tags = ready.tags([*odd, picture('PNG')], on_error='skip')
