@@ -13,8 +13,7 @@ from made import checkpoint
 from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_labels
 from taidpt.apps.cli import main
 from taidpt.files import file_name, join_labels, shown, split_labels
-from taidpt.learner import name_frequency
-from taidpt.paper.checkpoints import prompt_tensors
+from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.texts import cap_per_class
 
 pytestmark = pytest.mark.xdist_group('captions')
@@ -41,7 +40,7 @@ class Touch:
 
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     torch.save({'state_dict': Touch(tmp_path/'ran')}, tmp_path/'a.pth')
-    refusal(tmp_path/'a.pth', prompt_tensors)
+    refusal(tmp_path/'a.pth', lambda path: import_checkpoint(path, None, 'voc2007'))
     assert not (tmp_path/'ran').exists()
 
 
@@ -77,9 +76,9 @@ def test_a_selection_knows_how_many_sentences_were_dropped(tmp_path):
     texts = ['a dog', 'a cat and a dog', *['a house']*8]
     whole = NounFilter(PETS).label(texts, progress=False)
     for some in whole, whole[[1]], cap_per_class(whole, 1), whole[:1] + whole[1:]:
-        assert name_frequency(some) == [.1, .2]
+        assert some.shares() == [.1, .2]
     whole[:1].save(tmp_path/'some.parquet')
-    assert name_frequency(LabeledTexts.load(tmp_path/'some.parquet')) == [.1, .2]
+    assert LabeledTexts.load(tmp_path/'some.parquet').shares() == [.1, .2]
 
 
 @pytest.mark.parametrize('table', [

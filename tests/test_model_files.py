@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from made import clip
-from taidpt import model_files
+from taidpt import predict
 from taidpt.all import (
     Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, Thresholds, TipAdapter,
     ZeroShotCLIP,
@@ -21,10 +21,9 @@ from taidpt.all import (
 from taidpt.apps.tagging import open_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
-from taidpt.encoders.features import FeatureStore, check_sentences, load_features
+from taidpt.encoders.features import FeatureStore
 from taidpt.encoders.towers import build_clip, find_clip
-from taidpt.files import DATA
-from taidpt.model_files import read_model_file, write_model_file
+from taidpt.files import DATA, load_tensors, save_tensors
 
 pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
@@ -68,11 +67,11 @@ def test_a_file_opens_no_folder_by_name(near):
     "The name in a file is one of open_clip's, and never that of a folder near."
     path = near/'m.safetensors'
     concepts().save(path)
-    header, tensors = read_model_file(path)
-    write_model_file(path, replace(header, clip='RN50/openai'), tensors)
-    with mock.patch.object(model_files, 'load_clip', return_value=clip()) as load: load_model(path)
+    tensors, header = load_tensors(path)
+    save_tensors(path, tensors, header | {'clip': 'RN50/openai'})
+    with mock.patch.object(predict, 'load_clip', return_value=clip()) as load: load_model(path)
     assert load.call_args.args == ('RN50/openai',)
-    write_model_file(path, replace(header, clip='mine'), tensors)
+    save_tensors(path, tensors, header | {'clip': 'mine'})
     with pytest.raises(ValueError, match='which a file does not decide'): load_model(path)
 
 
@@ -135,8 +134,8 @@ def test_the_constructor_checks_a_file(changes, says, tmp_path):
     "Other settings than a model takes, or a class that nobody defined, are an error with the file"
     path = tmp_path/'m.safetensors'
     concepts().save(path)
-    header, tensors = read_model_file(path)
-    write_model_file(path, replace(header, **changes), tensors)
+    tensors, header = load_tensors(path)
+    save_tensors(path, tensors, header | changes)
     with pytest.raises(ValueError, match=f'^{path}: .*{says}'): load_model(path, clip())
     with pytest.raises(ValueError, match=f'^{path}'): ZeroShotCLIP.load(path, clip())
 
@@ -147,9 +146,9 @@ def test_thresholds_are_for_the_classes_of_the_file(tmp_path):
     model.thresholds = Thresholds(NAMES, [.1]*2, [1.]*2, [0.]*2, [9]*2, 20)
     model.save(path)
     assert load_model(path, clip()).thresholds == model.thresholds
-    header, tensors = read_model_file(path)
-    header.thresholds.names = NAMES[::-1]
-    write_model_file(path, header, tensors)
+    tensors, header = load_tensors(path)
+    header['thresholds']['names'] = NAMES[::-1]
+    save_tensors(path, tensors, header)
     with pytest.raises(ValueError, match='thresholds are for other classes'):
         load_model(path, clip())
 
@@ -274,13 +273,13 @@ def test_stopped_encoding_goes_on(tmp_path, monkeypatch):
             m.setattr(own, method, stopping(getattr(own, method), 1))
             encode(own, items, path, progress=False)
         assert len(list(path.iterdir())) == 1
-        with pytest.raises(ValueError, match='was stopped'): load_features(path)
+        with pytest.raises(ValueError, match='was stopped'): FeatureStore.load(path)
         with monkeypatch.context() as m:
             m.setattr(own, method, stopping(getattr(own, method), calls - 1))
             store = encode(own, items, path, progress=False)
             assert equal(store, encode(own, items, path, progress=False))
         assert equal(store, encode(own, items, progress=False))
-        assert equal(store, load_features(path))
+        assert equal(store, FeatureStore.load(path))
         assert equal(store.take([5, 0]), encode(own, items, progress=False).take([5, 0]))
 
 
@@ -296,16 +295,16 @@ def test_parts_of_another_run(tmp_path):
     assert equal(other, seen().take([2, 1, 0]))
     (tmp_path/'000000000.safetensors').rename(tmp_path/'000000003.safetensors')
     encode_pictures(clip(), photos(), tmp_path, pos_embed=(False, True), progress=False)
-    with pytest.raises(ValueError, match='several runs'): load_features(tmp_path)
+    with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
 
 
 def test_sentences_in_order(tmp_path):
     "Features of other sentences, or in another order, are refused, also from disk."
     encode_sentences(clip(), TEXTS[:3], tmp_path, progress=False)
-    store = load_features(tmp_path)
-    check_sentences(store, TEXTS[:3])
+    store = FeatureStore.load(tmp_path)
+    store.check_sentences(TEXTS[:3])
     for texts in TEXTS[1::-1] + TEXTS[2:3], TEXTS[:2] + ['a']:
-        with pytest.raises(ValueError, match='are not those of'): check_sentences(store, texts)
+        with pytest.raises(ValueError, match='are not those of'): store.check_sentences(texts)
 
 
 def test_skipped_pictures_are_not_measured(tmp_path):

@@ -101,8 +101,8 @@ def test_dualcoop_as_published(table, tmp_path, monkeypatch):
     name = 'DualCoOp on embedded at 224'
     assert {r['method'] for r in got['rows'] if r['values']} >= {name, f'{name} + TaI-DPT'}
     assert not any('published' in row for row in got['rows'])
-    assert got['notes'][0] == f'Weight of {name} in the ensemble: 0.7.'
-    file, = tmp_path.glob('prompts/table3.nuswide-*.0.9.seed1-*.safetensors')
+    assert got['notes'][0] == 'Weight of DualCoOp in the ensemble: 0.7.'
+    file, = tmp_path.glob('prompts/DualCoOp-*.safetensors')
     model = DualCoOp.load(file, load_clip(device='cpu'))
     assert model.get_params() == model.get_params() | dict(
         class_specific=True, learn_scale=True, weight_grad=False, epochs=2, batch_size=16, n_ctx=16

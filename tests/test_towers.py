@@ -13,7 +13,6 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from taidpt.all import TaIDPT, load_clip
-from taidpt.encoders.towers import word_embedding
 
 NUMBERS = {
     'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size',
@@ -174,7 +173,7 @@ def test_text(name, load):
     others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]
     assert clip.causal == (not any(others) and text.get('pool_type', 'argmax') in ('argmax', 'eos'))
 
-    model, start, said = clip.model, clip.special.start, ['two dogs on a beach', 'a cat']
+    model, start, said = clip.model, clip.text_tower.start, ['two dogs on a beach', 'a cat']
     tokens, names = clip.tokenize(said), ['cat', 'potted plant']
     prompts = clip.tokenize([f'a photo of a {name}.' for name in names])
     with torch.no_grad():
@@ -186,11 +185,11 @@ def test_text(name, load):
     # whatever the batch is cut to
     same(clip.encode_texts(tokens[:, :int(mask.sum(1).max())])[0], want)
 
-    words = word_embedding(clip.text)(prompts[:1, start:start + 4])[0].detach().requires_grad_()
+    words = clip.text_tower.embedding(prompts[:1, start:start + 4])[0].detach().requires_grad_()
     ours = clip.encode_prompts(words, names)
     same(ours, G)
     same(clip.encode_prompts(words.expand(2, -1, -1), names), G)
-    same(clip.encode_shared_prompts(torch.stack([0*words, words]), names)[1], G)
+    same(clip.encode_prompts(torch.stack([0*words, words])[:, None], names)[1], G)
     assert torch.autograd.grad(ours.sum(), words)[0].abs().sum() > 0
 
     learner = TaIDPT(clip, ['cat', 'dog'], n_ctx=2, epochs=2, batch_size=8, templates=False, lr=.01)
