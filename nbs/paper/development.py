@@ -3,7 +3,6 @@ ones."""
 import json
 import os
 import tempfile
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +17,6 @@ from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study
 from taidpt.text.captions import bundled_captions
 from taidpt.zeroshot import ZeroShotCLIP
-
-warnings.filterwarnings('ignore', 'Few sentences name')             # the pages know
 
 
 def shared_data():

@@ -232,7 +232,7 @@ def _card(
     limits = rule.thresholds(scores[None])[0]
     margin = scores - limits
     wanted = (margin >= 0) | labels
-    order = sorted(range(len(names)), key=lambda c: (not wanted[c], -margin[c]))
+    order = np.lexsort((-margin, ~wanted))                  # the wanted ones first
     tags = []
     for c in order[:max(3, wanted.sum())]:
         tags.append({

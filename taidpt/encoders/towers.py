@@ -274,6 +274,12 @@ class _ClipSource:
 
 
 # %% ../../nbs/encoders/towers.ipynb #c94e3496
+def _is_of_openai(name:str, path:str) -> bool:
+    "Whether a file holds the weights that OpenAI trained for a model."
+    import open_clip                                # here, as it takes a second
+    own = open_clip.get_pretrained_url(name, 'openai')      # with the SHA-256 in it
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() in own
+
 def find_clip(
     name:str|Path|None=None, # as in the table above
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
@@ -292,10 +298,8 @@ def find_clip(
         spec = spec.replace('/', '-')               # ViT-B/16
         pretrained = str(pretrained)
         label = f'{spec}/{pretrained}'.rstrip('/')
-        file = Path(pretrained) if Path(pretrained).is_file() else None
-        sha = hashlib.sha256(file.read_bytes()).hexdigest() if file else 'openai'
-        own = open_clip.get_pretrained_url(spec, 'openai')      # with the SHA-256 in it
-        if pretrained == 'openai' or (file and sha in own):
+        file = Path(pretrained).is_file()
+        if pretrained == 'openai' or (file and _is_of_openai(spec, pretrained)):
             origin = f'{spec.removesuffix("-quickgelu")}/openai'
         elif file and open_clip.get_pretrained_url(f'{spec}-quickgelu', 'openai'):
             warnings.warn(f'{spec} has GELU; weights that OpenAI trained want {spec}-quickgelu.',

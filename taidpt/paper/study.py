@@ -112,7 +112,8 @@ class Study:
     )->FeatureStore: # with and without the positional embedding: a model takes what it needs
         "Features of pictures, from one folder."
         clip, forms = clip or self.clip, (False, True)
-        name = digest([str(clip.feature_recipe(pos_embed=forms)), *map(picture_identity, pictures.pictures)])
+        recipe = str(clip.feature_recipe(pos_embed=forms))
+        name = digest([recipe, *map(picture_identity, pictures.pictures)])
         path = self.folder/f'features/pictures-{name}'
         return encode_pictures(clip, pictures.pictures, path, on_error, forms, self.progress)
 
