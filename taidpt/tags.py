@@ -164,10 +164,10 @@ def _fitted(
     for c in enough:
         limits[c] = _best_threshold(y[:, c], s[:, c])
     slope, offset = _platt(y.ravel(), (s - limits).ravel())     # all classes, relative to limits
-    curves = np.stack([limits, np.full(len(limits), slope), offset - slope*limits])
+    curves = np.stack([limits, np.full_like(limits, slope), offset - slope*limits])
     for c in enough:
         curves[1:, c] = _platt(y[:, c], s[:, c])
-    return Thresholds(list(names), *curves.tolist(), counts, len(y), source, data)
+    return Thresholds(names, *curves.tolist(), counts, len(y), source, data)
 
 # %% ../nbs/tags.ipynb #15-model
 def calibrate(

@@ -29,7 +29,7 @@ from ..scores import global_scores
 from ..tags import Tag
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, template_sentences
-from ..training import resolve
+from ..training import noisy, resolve
 from ..zeroshot import ZeroShotCLIP
 
 
@@ -212,7 +212,7 @@ def _trained_head(
     for _ in range(model.epochs):
         order = torch.randperm(len(h), generator=rng, device=h.device)
         for rows in order.split(model.batch_size):
-            x = h[rows] + model.noise*torch.empty_like(h[rows]).normal_(generator=rng)
+            x = noisy(h[rows], model.noise, rng)
             scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
             cost = LOSSES[model.loss](scores, y[rows].bool())
             optimizer.zero_grad()

@@ -280,18 +280,16 @@ def table2(
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
     shots = shots or ((1, 5) if study.whole else (1, 2))
     seen = pictures or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
-    test = seen.test
-    plain = ZeroShotCLIP(study.clip, test.classes, local=False)
-    zero = study.cell(test, plain, source='no training')
-    tai = study.cell(test, *seen.prompts)
+    plain = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
+    zero = study.cell(seen.test, plain, source='no training')
+    tai = study.cell(seen.test, *seen.prompts)
     scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
     adapters = ('Tip-Adapter', 0), ('Tip-Adapter-F', 20)            # and their epochs
     found, notes = _few_shots(seen, scores, shots, tai, coop, weight, adapters)
     notes.insert(0, 'Each test picture counts once, also without any of the classes.')
-    what = 'on novel classes' if study.whole else 'from few pictures'
+    title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
     published = PUBLISHED['table2'] if seen.published else {}
-    study.write(
-        'table2', f'Table 2, mAP {what}', ['method', 'shots'], found, [seen], published, notes)
+    study.write('table2', title, ['method', 'shots'], found, [seen], published, notes)
     return found
 
 
