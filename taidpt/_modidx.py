@@ -970,4 +970,5 @@ d = { 'settings': { 'branch': 'main',
                                  'taidpt.zeroshot.ZeroShotCLIP.__init__': ('zeroshot.html#zeroshotclip.__init__', 'taidpt/zeroshot.py'),
                                  'taidpt.zeroshot.ZeroShotCLIP.branches': ('zeroshot.html#zeroshotclip.branches', 'taidpt/zeroshot.py'),
                                  'taidpt.zeroshot.ZeroShotCLIP.embeddings': ('zeroshot.html#zeroshotclip.embeddings', 'taidpt/zeroshot.py'),
+                                 'taidpt.zeroshot.ZeroShotCLIP.tensors': ('zeroshot.html#zeroshotclip.tensors', 'taidpt/zeroshot.py'),
                                  'taidpt.zeroshot.ZeroShotCLIP.title': ('zeroshot.html#zeroshotclip.title', 'taidpt/zeroshot.py')}}}

@@ -187,6 +187,7 @@ class Predictor:
         "Drop all that was learned."
         for name in [name for name in vars(self) if name.endswith('_')]:
             delattr(self, name)
+        vars(self).pop('embeddings', None)                  # from a file
         self.thresholds = None
 
     def parts(self)->list['Predictor']:
@@ -230,14 +231,19 @@ class Predictor:
         return json.loads(json.dumps(own, default=_in_words))
 
     def tensors(self)->dict[str, Tensor]: # by name
-        "Tensors of a file: the learned `vectors_` are its `vectors`."
-        return {name[:-1]: x for name, x in vars(self).items()
-                if name.endswith('_') and isinstance(x, Tensor)}
+        "Tensors of a file: the learned `vectors_` are its `vectors`; without any, the embeddings."
+        learned = {name[:-1]: x for name, x in vars(self).items()
+                   if name.endswith('_') and isinstance(x, Tensor)}
+        if learned or self.parts(): return learned
+        return {name: E for name, E in zip('GL', self.embeddings()) if E is not None}
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
         "Use the tensors of a file."
-        for name, tensor in tensors.items():
-            setattr(self, f'{name}_', tensor.to(self.clip.device))
+        here = {name: tensor.to(self.clip.device) for name, tensor in tensors.items()}
+        if 'G' in here:
+            self.embeddings = partial(tuple, (here['G'], here.get('L')))
+        else:
+            vars(self).update({f'{name}_': tensor for name, tensor in here.items()})
 
     @classmethod
     def rebuilt(cls, clip:FrozenCLIP, classes:ClassSet, parts:list, tensors:dict,

@@ -54,6 +54,8 @@ class ZeroShotCLIP(Predictor):
         "Cosines times the logit scale, pooled with its inverse as temperature."
         return [self.clip.logit_scale * s for s in super().branches(f, F)]
 
+    def tensors(self)->dict: return {}          # a file needs only classes and templates
+
     @property
     def title(self)->str:
         if type(self) is not ZeroShotCLIP:
