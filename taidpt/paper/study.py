@@ -22,9 +22,7 @@ from torch import Tensor
 from .. import __version__
 from ..classes import ClassSet
 from ..clip import FrozenCLIP, encode_pictures, encode_sentences
-from taidpt.datasets.benchmarks import (
-    read_coco, read_nuswide, read_sentences, read_voc2007,
-)
+from ..datasets.benchmarks import read_coco, read_nuswide, read_sentences, read_voc2007
 from ..datasets.labelled import LabeledPictures, bundled_photos
 from ..encoders.features import FeatureStore
 from ..encoders.pictures import picture_identity
@@ -262,7 +260,8 @@ class Material:
         study, train = self.study, self.train if train is None else train
         settings = self.run.settings(study.clip) | settings
         model = TaIDPT(study.clip, train.classes, seed=seed, **settings)
-        path, _ = study.file_of('prompts', model, source := digest([data_digest(train), name]))
+        source = digest([data_digest(train), name])
+        path, _ = study.file_of('prompts', model, source)
         every = train + template_sentences(model.classes) if model.templates else train
         def learn():
             features = study.sentence_features(every.texts)
@@ -304,14 +303,19 @@ def figures(
     return frame
 
 def compare(
-    cells:Mapping[str, Sequence[Cell]], # by method, one for each seed
-    photos:LabeledPictures, # that were scored
+    models:Mapping[str, 'Predictor|Sequence[Cell]'], # by name: a model, or a cell for each seed
+    photos:LabeledPictures, # that they score
     over:str|None=None, # the row over which gains are given
-)->'DataFrame': # a row a method, with the seconds that it took to learn
+)->'DataFrame': # a row a method, with the seconds that it took to learn, or a model to score
     "mAP of methods and its interval, the paired gain over one of them and its interval."
-    found = {(name,): measured(photos, [cell.both for cell in runs])
-             for name, runs in cells.items()}
-    seconds = [np.mean([cell.seconds for cell in runs]) for runs in cells.values()]
+    found, seconds = {}, []
+    for name, cells in models.items():
+        if isinstance(cells, Predictor):
+            begun = time.perf_counter()
+            branches = _score(cells, photos, photos.pictures)
+            cells = [Cell(branches, time.perf_counter() - begun)]
+        found[name,] = measured(photos, [cell.both for cell in cells])
+        seconds.append(np.mean([cell.seconds for cell in cells]))
     return figures(found, over=over and (over,)).assign(seconds=seconds)
 
 
