@@ -105,14 +105,20 @@ class PromptModel(Predictor):
         names, own = self.classes.names, recipe.class_specific
         return PromptLearner(self.clip, names, self.n_ctx, own, self.seed)
 
+    def training_scores(self,
+        prompts:PromptLearner, # that learn
+        recipe:Recipe,
+    )->Callable: # (u, U, G, L, mask=mask) -> scores of each branch, of any number
+        "Scores while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."
+        return partial(branch_scores, tau=recipe.tau_text)
+
     def learn_prompts(self,
         prompts:PromptLearner, # to begin with
         features:FeatureStore|Callable, # N items, or a function that makes them
         labels:Tensor, # N × C
         recipe:Recipe, # how to learn
         loss:Callable, # (scores, labels) -> a number
-        scores:Callable, # (u, U, G, L, mask=mask) -> scores of each branch
-        data:str, # a hash of what it learns from
+        data:list, # what it learns from, for `digest`
         val:PicturesAndLabels|Callable|None=None, # as in `TaIDPT.fit`
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         progress:bool=True, # a bar
@@ -122,10 +128,11 @@ class PromptModel(Predictor):
         on_step = partial(val, self) if callable(val) else None
         measure = None if on_step else validation(self, val, progress)
         self.forget()
-        self.prompts_ = prompts
+        self.prompts_ = prompts.to(self.clip.device)
         self.recipe_ = recipe
         self.frequency_ = frequency
-        about = header_of(self, data)
+        about = checkpoint and header_of(self, digest(data))
+        scores = self.training_scores(prompts, recipe)
         try: self.history_ = learn(
             prompts, features, labels, loss, recipe, scores, measure, checkpoint, about,
             self.local, progress, on_step)
@@ -141,15 +148,14 @@ class PromptModel(Predictor):
         return G.clone(), None if L is None else L.clone()
 
     def tensors(self)->dict[str, Tensor]: # by name
-        "The tensors of a file: the contexts."
+        "The tensors of a file: all that `fresh_prompts` has and that learned."
         return dict(self.prompts_.named_parameters())
 
     def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Use the contexts of a file."
-        context = tensors['ctx_global']
-        self.prompts_ = PromptLearner(self.clip, self.classes.names, context.shape[-2],
-                                      context.ndim == 3, self.seed)
-        self.prompts_.load_state_dict(tensors, strict=False)
+        "Use the contexts of a file, and what else learned with them."
+        prompts = self.fresh_prompts(self.recipe_for(None)).to(self.clip.device)
+        prompts.load_state_dict(tensors, strict=False)
+        self.prompts_ = prompts
 
 # %% ../nbs/13_taidpt.ipynb #09-tai-1
 class TaIDPT(PromptModel):
@@ -228,14 +234,9 @@ class TaIDPT(PromptModel):
         elif near:
             prompts.begin_at(near)
         loss = scaled_loss(self.loss, recipe.scale)
-        scores = self.training_scores(recipe)
-        self.learn_prompts(prompts, encode, train.labels, recipe, loss, scores, digest(data),
-                           val, checkpoint, progress, frequency)
+        self.learn_prompts(prompts, encode, train.labels, recipe, loss, data, val, checkpoint,
+                           progress, frequency)
         return self
-
-    def training_scores(self, recipe:Recipe)->Callable: # (u, U, G, L, mask=mask) -> of each branch
-        "Scores of sentences while the prompts learn (Eq. 5, 6); U may lack padding, as T × D."
-        return partial(branch_scores, tau=recipe.tau_text)
 
     @property
     def title(self)->str: # in tables; a class derived from this one is called by its own name

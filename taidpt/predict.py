@@ -252,15 +252,11 @@ class Predictor:
         return cls(*(parts or (clip, classes)), **settings)
 
     def save(self, path:str|Path)->None: # a .safetensors file
-        "Write the learned model, whole or not at all. `ValueError` if a setting is a function."
+        "Write the learned model, whole or not at all; of a function, such as a loss, its name."
         self.check_fitted()
-        header = header_of(self)
         with reading(path):
             tensors = all_tensors(self)
-            if '"<function ' in json.dumps(header): raise ValueError(
-                'no file holds a function such as your loss: make it the default of a class of '
-                'your own, or set it to a name first')
-        save_tensors(path, tensors, header)
+        save_tensors(path, tensors, header_of(self))
 
     @classmethod
     def load(cls,
@@ -357,7 +353,7 @@ def _in_words(x): # what JSON does not know: arrays, functions, paths
     "Small arrays as lists, large ones as None, functions by name."
     if hasattr(x, 'tolist'):
         return x.tolist() if x.ndim < 2 else None
-    return f'<function {getattr(x, "__name__", type(x).__name__)}>' if callable(x) else str(x)
+    return getattr(x, '__name__', type(x).__name__) if callable(x) else str(x)
 
 # %% ../nbs/12_predict.ipynb #pr-file-1
 def _rebuilt(

@@ -18,7 +18,7 @@ TYPED = '''
 from collections.abc import Callable
 import torch
 from torch import Tensor
-from taidpt.all import TaIDPT, bundled_photos, global_scores, load_clip
+from taidpt.all import PromptLearner, TaIDPT, bundled_photos, global_scores, load_clip
 from taidpt.training import Recipe
 
 def best(u: Tensor, U: Tensor, G: Tensor, L: Tensor, mask: Tensor) -> list[Tensor]:
@@ -27,7 +27,7 @@ def best(u: Tensor, U: Tensor, G: Tensor, L: Tensor, mask: Tensor) -> list[Tenso
     return [global_scores(u, G), P.amax(1)]
 
 class Best(TaIDPT):
-    def training_scores(self, recipe: Recipe) -> Callable: return best
+    def training_scores(self, prompts: PromptLearner, recipe: Recipe) -> Callable: return best
 
     def branches(self, f: Tensor, F: Tensor) -> list[Tensor]:
         G, L = self.embeddings()

@@ -66,8 +66,8 @@ def labelled_pictures(
 # %% ../../nbs/baselines/coop.ipynb #co-base
 class _PicturePrompts(PromptModel):
     """Base class of prompts that learn from labelled pictures. A subclass has `picture_loss`, of
-    the scores of one branch, and `training_scores`."""
-    def recipe(self)->Recipe:
+    the scores of one branch."""
+    def recipe_for(self, pictures:int|None)->Recipe: # the same for any number
         "All settings of learning."
         lr = self.clip.recommended.get('lr', 2e-3) if self.lr is None else self.lr
         return Recipe(
@@ -88,12 +88,11 @@ class _PicturePrompts(PromptModel):
     )->'_PicturePrompts': # itself
         "Learn the prompts; `ValueError` for labels that do not fit."
         pictures, y, data = self.checked(pictures, labels)
-        recipe = self.recipe()
+        recipe = self.recipe_for(None)
         prompts = self.fresh_prompts(recipe)
         encode = partial(as_features, self.clip, pictures, 'pictures', self.pos_embed, progress)
         self.learn_prompts(
-            prompts, encode, y, recipe, self.picture_loss, self.training_scores(prompts),
-            data, val, checkpoint, progress)
+            prompts, encode, y, recipe, self.picture_loss, [data], val, checkpoint, progress)
         return self
 
 
@@ -136,9 +135,9 @@ class CoOp(_PicturePrompts):
         "The loss of one branch's scores."
         return scaled_loss(self.loss, self.scale, PICTURE_LOSSES)(scores, y == 1)
 
-    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> scores
-        "Scores while the prompts learn."
-        return partial(branch_scores, tau=self.tau_image)
+    def training_scores(self, prompts:PromptLearner, recipe:Recipe)->Callable:
+        "Scores while the prompts learn, with the temperature of pictures."
+        return partial(branch_scores, tau=recipe.tau_image)
 
     @property
     def title(self)->str:
@@ -208,9 +207,9 @@ class DualCoOp(_PicturePrompts):
         if self.learn_scale:
             prompts.log_scale = nn.Parameter(torch.tensor(math.log(self.scale)))
             prompts.log_sharpness = nn.Parameter(torch.tensor(-math.log(self.tau_image)))
-        return prompts.to(self.clip.device)
+        return prompts
 
-    def training_scores(self, prompts:PromptLearner)->Callable: # (u, U, G, L, mask=mask) -> scores
+    def training_scores(self, prompts:PromptLearner, recipe:Recipe)->Callable:
         "Scores while the prompts learn; G holds the positive ones and L the negative ones."
         return lambda u, U, G, L, mask=None: [_dual_local_scores(U, G, L, *self.scales(prompts))]
 
@@ -229,10 +228,4 @@ class DualCoOp(_PicturePrompts):
         return dense_scores(F, self.embeddings()[0])
 
     sigmoid_scale = None                        # differences of cosines are no probabilities
-
-    def take_tensors(self, tensors:dict[str, Tensor])->None:
-        "Use the contexts and scales of a file."
-        super().take_tensors(tensors)
-        for name in {'log_scale', 'log_sharpness'} & tensors.keys():
-            setattr(self.prompts_, name, nn.Parameter(tensors[name].to(self.clip.device)))
 
