@@ -166,14 +166,14 @@ def remembered(encode):
 def quicken(m: pytest.MonkeyPatch):
     """A CLIP that remembers, two templates and every twelfth caption: each command would load the
     CLIP anew, encode the same photos, 89 template sentences a class, and read all captions"""
-    from taidpt import clip, model_files, texts
+    from taidpt import clip, predict, texts
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
     load = cache(clip.load_clip)
     some = list(concepts.bundled_captions())[::12]
     m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
     m.setattr(concepts, 'bundled_captions', lambda: some)
-    for module in (clip, model_files, concepts, reproduce): m.setattr(module, 'load_clip', load)
+    for module in (clip, predict, concepts, reproduce): m.setattr(module, 'load_clip', load)
     for name in ('encode_texts', 'encode_maps'):
         encode = getattr(clip.FrozenCLIP, name)
         m.setattr(clip.FrozenCLIP, name, remembered(encode))

@@ -3,7 +3,7 @@ from unittest import mock
 
 import pytest
 
-from taidpt import model_files
+from taidpt import predict
 from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.apps.cli import main
 from taidpt.apps.hub import save_pretrained
@@ -40,7 +40,7 @@ def stranger(clip, tmp_path):
 @pytest.fixture
 def fetched(clip):
     "The function that fetches a CLIP, which fetches nothing"
-    with (mock.patch.object(model_files, 'load_clip', return_value=clip) as load,
+    with (mock.patch.object(predict, 'load_clip', return_value=clip) as load,
           mock.patch('taidpt.clip.load_clip', load)): yield load
 
 

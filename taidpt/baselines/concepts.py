@@ -29,7 +29,7 @@ from ..scores import global_scores
 from ..tags import Tag
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, template_sentences
-from ..training import noisy, resolve
+from ..training import resolve, with_noise
 from ..zeroshot import ZeroShotCLIP
 
 
@@ -44,6 +44,7 @@ def _check_both(train:LabeledTexts):
 class _ClassVectors(Predictor):
     """A vector for each class, computed from labelled sentences by a subclass: its
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
+    vectors_:Tensor                                     # C × D, learned
     keep_unnamed = False                                # use sentences that name no class
 
     def is_fitted(self)->bool:
@@ -212,7 +213,7 @@ def _trained_head(
     for _ in range(model.epochs):
         order = torch.randperm(len(h), generator=rng, device=h.device)
         for rows in order.split(model.batch_size):
-            x = noisy(h[rows], model.noise, rng)
+            x = with_noise(h[rows], model.noise, rng)
             scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
             cost = LOSSES[model.loss](scores, y[rows].bool())
             optimizer.zero_grad()

@@ -65,6 +65,8 @@ def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N ×
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Predictor):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
+    keys_:Tensor                                        # K × D, of the pictures
+    values_:Tensor                                      # K × C, of their labels
     local = False
     pos_embed = True
 
