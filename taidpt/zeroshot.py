@@ -60,4 +60,4 @@ class ZeroShotCLIP(Predictor):
     def title(self)->str:
         if type(self) is not ZeroShotCLIP:
             return super().title
-        return 'zero-shot with DPT' if self.local else 'zero-shot CLIP'
+        return 'zero-shot CLIP with DPT' if self.local else 'zero-shot CLIP'

@@ -116,14 +116,17 @@ def _open(model:str, member:list[str]|None=None, tiles:int=1, **how): # of `open
     from taidpt.ensemble import Tiled
     return Tiled(opened, tiles)
 
-def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'ClassSet':
-    "Classes of a command line, with more words such as 'sunset: evening sky, dusk'."
-    from taidpt.apps.tagging import read_classes
-    classes = read_classes(text, published)
+def _add_words(classes:'ClassSet', words:list[str]|None)->'ClassSet': # the same
+    "Let words such as 'sunset: evening sky, dusk' name a class, too."
     for told in words or []:
         name, _, more = told.partition(':')
         classes.synonyms[classes.names[classes.index(name.strip())]] += more.split(',')
     return classes
+
+def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'ClassSet':
+    "Classes of a command line, with more words such as 'sunset: evening sky, dusk'."
+    from taidpt.apps.tagging import read_classes
+    return _add_words(read_classes(text, published), words)
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag
 @app.command('tag', epilog=_examples(
@@ -199,10 +202,12 @@ def _evaluate(
         ))]=None,
     calibrate:Annotated[Path|None, Option(metavar='FILE', help=(
         'Fit thresholds on these pictures; write the model here (may be MODEL).'))]=None,
+    words:_Words=None,
     member:_Member=None,
     tiles:_Tiles=1,
     as_json:_Json=False,
     report:_Report=None,
+    title:Annotated[str|None, Option(help='Of the report.')]=None,
     on_error:_OnError='raise',
     clip:_Clip=None,
     engine:_Engine='torch',
@@ -211,14 +216,17 @@ def _evaluate(
 )->None:
     "Measure models on labelled pictures; find thresholds."
     how = {'clip': clip, 'trust': trust, 'engine': engine, 'precision': precision}
-    opened = [_open(one, member, tiles, **how) for one in model]
+    given = [_read_classes(one, words=words) if ',' in one or one.endswith('.yaml') else one
+             for one in model]
+    opened = [_open(one, member, tiles, **how) for one in given]
+    _add_words(opened[-1].classes, words)                   # of a file, too, to read the labels
     names = [Path(one).stem for one in model]
     if len({*names}) < len(names): names = model
     from taidpt.apps.report import evaluate_model
     models = dict(zip(names, opened)) if opened[1:] else opened[0]
     found = evaluate_model(models, labels, pictures, bool(calibrate), on_error, over=over)
     if calibrate: found.model.save(calibrate)
-    if report: found.save_report(report)
+    if report: found.save_report(report, title=title)
     unknown = ', '.join(found.pictures.unknown)
     if unknown:
         warnings.warn(f'labels that are no class: {unknown}', stacklevel=1)
