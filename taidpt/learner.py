@@ -241,5 +241,5 @@ class TaIDPT(PromptModel):
     @property
     def title(self)->str: # in tables; a class derived from this one is called by its own name
         if type(self) is not TaIDPT: return super().title
-        name = 'TaI-DPT' if self.local else 'TaI'
-        return f'{name} on pairs' if self.loss == 'pairs' else name
+        if self.loss == 'pairs': return 'prompts on pairs'
+        return 'TaI-DPT' if self.local else 'TaI'

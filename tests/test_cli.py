@@ -102,6 +102,19 @@ def test_synonyms_are_edited(folder, command):
     assert "'fire engine'" not in out
 
 
+def test_labels_in_other_words(folder, command):
+    "A class's own words, and what --words adds; the page has the title that was asked for"
+    text = (DEMO/'labels.tsv').read_text().replace('bus', 'minibus')
+    Path('mine.tsv').write_text(text.replace('person', 'human being'))
+    line = 'evaluate', folder/'my.safetensors', '--pictures', DEMO/'images', '--json', '--labels'
+    added = 'mine.tsv', '--words', 'person: human being', '--title', 'Ours', '--report', 'r.html'
+    mine, plain = (
+        json.loads(command(*line, *more)[1])['classes'] for more in (added, [DEMO/'labels.tsv']))
+    pictures = [{name: row['pictures'] for name, row in rows.items()} for rows in (mine, plain)]
+    assert pictures[0] == pictures[1] and plain['bus']['pictures'] == 1
+    assert '<h1>Ours</h1>' in Path('r.html').read_text()
+
+
 BAD_INPUT = [
     ('train --classes my.yaml --out x.safetensors', 'my.yaml'),
     ('train --classes cat,dog --captions empty.txt --out x.safetensors', 'no sentence names'),

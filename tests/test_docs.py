@@ -85,7 +85,7 @@ def test_pages_of_the_site(site):
     ('01_classes', 'train', None),                          # a class of COCO, and a command
     ('03_nounfilter', 'label', None),                       # a method of the page, and a command
     ('16_visualize', 'compare', None),                      # the page's own, and another module's
-    ('tags', 'calibration_doubt', None),
+    ('tags', 'calibration_gain', None),
     ('apps/command', 'tag', None),                          # a command that the page explains
     ('tags', 'tag', 'baselines/concepts.html#tag'),
     ('reference/visualize', 'compare', '../16_visualize.html#compare'),

@@ -6,6 +6,7 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from taidpt.apps.report import _LARGER
 from taidpt.metrics import DRAWS, Interval
 from taidpt.paper.family import bundled_results
 from taidpt.paper.published import PUBLISHED_MAP
@@ -194,6 +195,8 @@ REPEATED = [                                      # text, a group for each numbe
      [TAI.n_photos, TAI.n_classes, 20]),
     (README, r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)',
      [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]),
+    (_LARGER, r'mAP is ([\d.]+) on ([\d,]+) photos of VOC2012', [result(ZERO[0]).mAP, TAI.n_photos]),
+    (_LARGER, r'is ([\d.]+) on VOC2007', [PUBLISHED_MAP['voc2007', ZERO[0]]]),
     (FAMILY, r'The ([\d,]+) of VOC2012', [TAI.n_photos]),
     (FAMILY, r'; (\d+) of their classes are on ten', [TAI.n_classes]),
     (FAMILY, r'comes from (\d+) draws', [DRAWS]),

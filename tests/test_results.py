@@ -15,12 +15,12 @@ from made import clip
 from taidpt.all import ClassSet, LabeledTexts, Predictor, ZeroShotCLIP
 from taidpt.apps import cluster
 from taidpt.apps.cluster import label_files, score_files
-from taidpt.apps.report import evaluate_model
+from taidpt.apps.report import UNTRAINED, evaluate_model
 from taidpt.tags import calibrate
 from taidpt.clip import reference_photos
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos
 from taidpt.metrics import Measured
-from taidpt.paper.family import compare_family, family_cells, own_method
+from taidpt.paper.family import FAMILY, compare_family, family_cells, own_method
 from taidpt.paper.study import Study
 
 PETS = ClassSet('pets', ['cat', 'dog'])
@@ -186,6 +186,14 @@ def test_models_are_compared_on_the_same_draws():
         gain = found.frame.loc[name, ['gain', 'gain_low', 'gain_high']].tolist()
         assert gain == [*ours.gain(theirs)], name
     assert found.frame.loc['copy', ['gain', 'gain_low']].tolist() == [0, 0]
+
+
+def test_a_method_has_one_name():
+    "In the paper's tables and in reports"
+    assert {*UNTRAINED} < {*FAMILY}
+    for name in ('zero-shot CLIP', 'zero-shot CLIP with DPT', 'TaI', 'TaI-DPT', 'concepts', 'linear',
+                 'prompts on pairs', 'linear on pairs'):
+        assert FAMILY[name](clip(), PETS).title == name
 
 
 # Thresholds

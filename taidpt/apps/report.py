@@ -44,11 +44,11 @@ def _strongest_untrained(scores:Mapping[str, Tensor], labels:Tensor)->str: # N �
     return max(maps, key=maps.get)
 
 # %% ../../nbs/apps/report.ipynb #evaluation-class
-_COLUMNS = ('low to high: 95 % intervals, for other pictures of the same kind; CF1, OF1: F1 of the '
-            'tags, mean of the classes and over all')
-_LARGER = ('The embedded CLIP is small: its zero-shot mAP is 44.1 on 1,759 photos of VOC2012, that '
-           'of RN50/openai 76.2 on VOC2007 (Guo et al.). To try a larger one, give its name as --clip '
-           'to train, or here with names of classes.')
+_COLUMNS = ('low, high: 95 % intervals; CF1, OF1: F1 of the tags, mean of the classes and of all '
+            'tags together')
+_LARGER = ('The embedded CLIP is small: zero-shot, its mAP is 44.1 on 1,759 photos of VOC2012; '
+           'that of RN50/openai is 76.2 on VOC2007 (Guo et al.). To try that, train with --clip '
+           'RN50/openai')
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Evaluation:
@@ -147,7 +147,7 @@ class _Evaluation:
         progress:bool=True, # a bar
         title:str|None=None, # None: the last model's name and the number of photos
     )->None:
-        "Write a page with mAP by method, figures by class, and every photo, tagged by the last one."
+        "Write a page with figures by method and class, and every photo, tagged by the last one."
         model = self.model
         photos = self.pictures
         columns = [self.name, *(name for name in self.scores if name != self.name)]
@@ -292,7 +292,7 @@ _TEMPLATES = Environment(loader=PackageLoader('taidpt', 'data/report'), autoesca
                          undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
 _ABOUT = { # method -> what the page says of it
     'zero-shot CLIP': '“a photo of a {}.”, whole picture',
-    CONCEPTS: 'from 100 bundled captions per class, as `taidpt tag` uses for names',
+    CONCEPTS: 'from 100 bundled captions per class; taidpt tag uses it for names',
     'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',
     'linear on pairs with attention': 'a head that ranks captions for each class',
 }
