@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property, lru_cache, partial
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,18 +38,26 @@ def _is_set(what:str|Path)->bool:
 def read_classes(
     text:str|Path, # names with commas between; 'voc2007', 'coco', 'nuswide'; or a YAML or JSON file
     published:bool=False, # a data set's names as in the published prompts
+    words:Iterable[str]=(), # more words for a class, each as in 'sunset: evening sky, dusk'
 )->ClassSet: # with synonyms
-    "Classes in words."
+    "Classes in words. Warns of a class that has no other word."
     if not _is_set(text):
         names = [part.strip(' \'"') for part in str(text).split(',')]
-        return add_synonyms(ClassSet('yours', filter(None, names)))
-    classes = as_classset(text)
-    if not Path(text).suffix:                               # a data set
-        if published:
-            return ClassSet.published(classes.name, paper=False)
-        return classes.spelled_naturally()
-    words = sum(map(len, classes.synonyms.values()))
-    return classes if words > len({*classes.names, *classes.natural}) else add_synonyms(classes)
+        classes = add_synonyms(ClassSet('yours', filter(None, names)))
+    elif Path(text).suffix:
+        classes = add_synonyms(text)
+    elif published:
+        classes = ClassSet.published(text, paper=False)
+    else:
+        classes = as_classset(text).spelled_naturally()
+    for told in words:
+        name, _, more = told.partition(':')
+        classes.synonyms[classes.names[classes.index(name.strip())]] += more.split(',')
+    alone = [name for name, phrases in classes.synonyms.items() if not phrases[1:]]
+    if alone:
+        warnings.warn(f'no other word is known for {", ".join(alone)}: add some by --words, or in '
+                      'a YAML file', stacklevel=2)
+    return classes
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-model
 @lru_cache(1)
@@ -127,8 +136,10 @@ class _TaggedPictures:
 
     def __str__(self)->str: return '\n'.join(self.lines())
 
-    def each(self, top:int|None=None)->Iterator[tuple[str, list[Tag], str]]: # name, tags, error
+    def each(self, top:int|None=None)->Iterator[tuple]: # name, tags, error, probabilities by class
         "The present classes of each picture, or its `top` most confident ones, present or not."
+        model = self.model
+        curves = model.calibration if isinstance(model, Tagger) else model.thresholds
         for i, (picture, tags) in enumerate(zip(self.pictures, self.tags)):
             error = '' if tags else 'cannot be read'
             if error:
@@ -137,14 +148,21 @@ class _TaggedPictures:
                 except (OSError, ValueError) as e:
                     error += f': {e}'
             name = str(picture) if isinstance(picture, str | Path) else f'picture {i}'
-            yield name, tags[:top] if top else [tag for tag in tags if tag.present], error
+            likely = {}
+            if curves and tags:
+                chances = curves.probabilities(self.scores[i]).round(4).tolist()
+                likely = dict(zip(map(shown, model.classes.natural), chances))
+            tags = tags[:top] if top else [tag for tag in tags if tag.present]
+            yield name, tags, error, likely
 
     def lines(self, top:int|None=None, scores:bool=False)->list[str]: # N
         "A line for each picture, such as 'a.jpg: dog, not cat'."
         lines = []
-        for name, tags, error in self.each(top):
+        for name, tags, error, likely in self.each(top):
             words = [('' if tag.present else 'not ') + tag.label +
-                     (f' {tag.score:.3f}' if scores else '') for tag in tags]
+                     (f' {tag.score:.3f}' if scores else '') +
+                     (f' ({likely[tag.label]:.0%} likely)' if scores and likely else '')
+                     for tag in tags]
             lines.append(shown(f'{name}: {error or ", ".join(words) or "nothing"}'))
         return lines
 
@@ -191,37 +209,46 @@ class TagTable:
     def __init__(self,
         path:str|Path, # a .csv; or a .parquet or .db, made at the end from the .csv beside it
         model:'Predictor|Tagger', # which scores the pictures
-        scores:bool=False, # with a column for the score of each class
+        scores:bool=False, # with a column for the score of each class, and for its probability
+        again:bool=False, # a new table: `FileExistsError` if it has rows
     ):
         "Reads the rows that are there. `ValueError` for a table of anything else."
         self.path = Path(path)
-        self.independent = model.independent
         self.rows = {}
         self.csv = self.path.with_suffix('.csv')
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
         if isinstance(model, Tagger):
-            parts = [model.path.read_bytes()]
+            about, curves = model.path.read_bytes(), model.calibration
         else:
-            from taidpt.model_files import all_tensors, header_of
-            tensors = [t.detach().float().cpu().numpy() for t in all_tensors(model).values()]
-            parts = [json.dumps(header_of(model)), *tensors]
-        self.model = f'{model.title} {digest(parts)}'
+            from taidpt.model_files import header_of
+            about, curves = json.dumps(header_of(model)), model.thresholds
+        self.model = f'{model.title} {digest([about])}'
         head = self._read() if self.csv.exists() else _COLUMNS
-        names = map(shown, model.classes.natural) if scores else ()
+        if self.rows and (again or not model.independent): raise FileExistsError(
+            f'{self.csv} has rows, which stay: all pictures are scored anew into another file')
+        self.there = len(self.rows)
+        names = [*map(shown, model.classes.natural)] if scores else []
+        if curves: names += [f'probability of {name}' for name in names]
         self.columns = list(dict.fromkeys([*head, *names]))
         self._write()
+
+    def __str__(self)->str:
+        new = len(self.rows) - self.there
+        return shown(f'{self.path}, rows: {new} new, {self.there} from before; '
+                     f'columns: {", ".join(self.columns)}')
 
     def _read(self)->Sequence[str]: # the headings
         "Take the rows of the file."
         with reading(self.csv), open(self.csv, newline='', encoding='utf-8-sig') as file:
-            table = csv.DictReader(file)
+            text = file.read()
+            table = csv.DictReader(StringIO(text, newline=''))
             rows = list(table)
             head = table.fieldnames
             if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
                 raise ValueError(
                     f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
-        if rows and None in rows[-1].values():
+        if rows and None in rows[-1].values() and not text.endswith('\n'):
             rows.pop()   # torn, as a process was killed
         self.rows = {row['picture']: row for row in rows}
         return head
@@ -233,22 +260,22 @@ class TagTable:
             table.writerows(self.rows.values())
 
     def lacks(self, picture:str|Path)->bool:
-        "Whether a picture is to be scored: it is new, changed, broken, or of another model."
+        "Whether a picture is to be scored: it is new, changed or broken."
         row = self.rows.get(shown(picture))
-        if not row or row['error'] or not self.independent:
-            return True
-        return (row['model'], row['changed']) != (self.model, _changed(picture))
+        return not row or bool(row['error']) or row['changed'] != _changed(picture)
 
     def add(self, found:_TaggedPictures)->None:
         "Write the rows of these pictures, of those that it lacks."
         with open(self.csv, 'a', newline='', encoding='utf-8') as file:
             table = csv.DictWriter(file, self.columns, lineterminator='\n')
-            for picture, tags, (name, present, error) in zip(
+            for picture, tags, (name, present, error, likely) in zip(
                 found.pictures, found.tags, found.each()
             ):
                 if not self.lacks(picture): continue
                 row = self.rows.setdefault(shown(name), {})
-                row |= {tag.label: round(tag.score, 4) for tag in tags if tag.label in self.columns}
+                cells = {tag.label: round(tag.score, 4) for tag in tags}
+                cells |= {f'probability of {label}': p for label, p in likely.items()}
+                row |= {name: cells[name] for name in self.columns if name in cells}
                 row |= {'picture': shown(name), 'tags': join_labels(tag.label for tag in present),
                         'error': shown(error), 'model': self.model, 'changed': _changed(picture)}
                 table.writerow(row)
