@@ -132,5 +132,5 @@ def progress_bar(
     from tqdm.auto import tqdm              # late, as it reads the environment when it is imported
     seen = progress and ('ipykernel' in sys.modules or os.isatty(2))    # of standard error
     hidden = os.environ.get('TQDM_DISABLE')                 # tqdm ignores it in notebooks
-    return tqdm(items, name, disable=bool(hidden or not seen), **how)
+    return tqdm(items, name, disable=hidden or not seen, **how)
 

@@ -300,9 +300,8 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
     assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
     assert 'tags.csv, rows: 2 new, 4 from before; ' in command(*line, 'tags.csv')[1]
-    told = command(*line, 'anew.csv')[1]
-    assert told.startswith('Written: anew.csv, rows: 6 new, 0 from before; columns: picture, tags')
-    assert told.count('\n') == 1
+    told = 'Written: anew.csv, rows: 6 new, 0 from before; columns: picture, tags, '
+    assert command(*line, 'anew.csv')[1].startswith(told)
     assert Path('tags.csv').read_text() == Path('anew.csv').read_text()
 
     line = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', *quick, '--out'

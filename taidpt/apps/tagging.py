@@ -138,8 +138,7 @@ class _TaggedPictures:
 
     def each(self, top:int|None=None)->Iterator[tuple]: # name, tags, error, probabilities by class
         "The present classes of each picture, or its `top` most confident ones, present or not."
-        model = self.model
-        curves = model.calibration if isinstance(model, Tagger) else model.thresholds
+        curves = self.model.thresholds                      # None: it was not calibrated
         for i, (picture, tags) in enumerate(zip(self.pictures, self.tags)):
             error = '' if tags else 'cannot be read'
             if error:
@@ -151,7 +150,7 @@ class _TaggedPictures:
             likely = {}
             if curves and tags:
                 chances = curves.probabilities(self.scores[i]).round(4).tolist()
-                likely = dict(zip(map(shown, model.classes.natural), chances))
+                likely = dict(zip(map(shown, self.model.classes.natural), chances))
             tags = tags[:top] if top else [tag for tag in tags if tag.present]
             yield name, tags, error, likely
 
@@ -219,17 +218,17 @@ class TagTable:
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
         if isinstance(model, Tagger):
-            about, curves = model.path.read_bytes(), model.calibration
+            about = model.path.read_bytes()
         else:
             from taidpt.model_files import header_of
-            about, curves = json.dumps(header_of(model)), model.thresholds
+            about = json.dumps(header_of(model))
         self.model = f'{model.title} {digest([about])}'
         head = self._read() if self.csv.exists() else _COLUMNS
         if self.rows and (again or not model.independent): raise FileExistsError(
             f'{self.csv} has rows, which stay: all pictures are scored anew into another file')
         self.there = len(self.rows)
         names = [*map(shown, model.classes.natural)] if scores else []
-        if curves: names += [f'probability of {name}' for name in names]
+        if model.thresholds: names += [f'probability of {name}' for name in names]
         self.columns = list(dict.fromkeys([*head, *names]))
         self._write()
 
