@@ -225,7 +225,7 @@ class TagTable:
         self.model = f'{model.title} {digest([about])}'
         head = self._read() if self.csv.exists() else _COLUMNS
         if self.rows and (again or not model.independent): raise FileExistsError(
-            f'{self.csv} has rows, which stay: all pictures are scored anew into another file')
+            f'{self.csv} has rows, which stay: name another file to score all pictures anew')
         self.there = len(self.rows)
         names = [*map(shown, model.classes.natural)] if scores else []
         if model.thresholds: names += [f'probability of {name}' for name in names]
