@@ -7,7 +7,7 @@ __all__ = ['DATA', 'write_whole', 'reading', 'save_tensors', 'load_tensors', 'st
            'join_labels', 'split_labels', 'text_list', 'progress_bar']
 
 # %% ../nbs/files.ipynb #files-002
-import csv, hashlib, json, os, re
+import csv, hashlib, json, os, re, sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import resources
@@ -20,6 +20,7 @@ from safetensors import safe_open
 if TYPE_CHECKING: from torch import Tensor
 
 DATA = Path(str(resources.files('taidpt')))/'data' # that comes with the package
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep while they wait
 
 # %% ../nbs/files.ipynb #files-whole
 @contextmanager
@@ -127,8 +128,9 @@ def progress_bar(
     progress:bool=True, # False: no bar
     **how, # as `tqdm` takes it
 ): # a `tqdm`
-    "A bar of tqdm, unless `progress` or the environment's TQDM_DISABLE hides it."
+    "A bar of tqdm in a terminal or notebook, unless the environment's TQDM_DISABLE hides it."
     from tqdm.auto import tqdm              # late, as it reads the environment when it is imported
-    hidden = not progress or bool(os.environ.get('TQDM_DISABLE'))   # tqdm ignores it in notebooks
-    return tqdm(items, name, disable=hidden, **how)
+    seen = progress and ('ipykernel' in sys.modules or os.isatty(2))    # of standard error
+    hidden = os.environ.get('TQDM_DISABLE')                 # tqdm ignores it in notebooks
+    return tqdm(items, name, disable=hidden or not seen, **how)
 

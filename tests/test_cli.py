@@ -67,14 +67,8 @@ def test_morning(folder, command):
     photos = DEMO/'images'
     files = '--out', 'tags.csv', '--save', 'tagger.safetensors'
     assert command('tag', 'dog,bicycle,fire hydrant', photos, '--scores', *files)[0] == 0
-    with open('tags.csv', newline='') as f: table = list(csv.DictReader(f))
-    head = 'picture', 'tags', 'error', 'model', 'changed', 'dog', 'bicycle', 'fire hydrant'
-    assert tuple(table[0]) == head
-    entries = json.loads(command('tag', 'tagger.safetensors', photos, '--top', 1, '--json')[1])
-    for row, entry in zip(table, entries, strict=True):
-        [best] = entry['tags']
-        assert row['picture'] == entry['picture']
-        assert best['score'] == pytest.approx(float(row[best['class']]), abs=1e-3)
+    head = *tagging._COLUMNS, 'dog', 'bicycle', 'fire hydrant'
+    assert tuple(pd.read_csv('tags.csv')) == head
 
     text = (DEMO/'labels.tsv').read_text().replace('bicycle', 'bike', 1)        # its own word
     Path('my.tsv').write_text(text.replace('bicycle', 'two wheels'))            # an added one
@@ -86,6 +80,18 @@ def test_morning(folder, command):
     assert json.loads(out)['classes']['bicycle']['pictures'] == 2
     assert '<h1>Ours</h1>' in Path('r.html').read_text()
     assert json.loads(out) == json.loads(command('evaluate', 'tuned.safetensors', *calibrate)[1])
+    line = 'tag', 'tuned.safetensors', photos, '--scores'
+    assert command(*line, '--out', 'tuned.csv')[0] == 0 and '% likely)' in command(*line)[1]
+    table = pd.read_csv('tuned.csv')
+    wanted = load_model('tuned.safetensors').predict_proba(photos)
+    found = table.filter(like='probability of ').to_numpy()
+    assert found == pytest.approx(wanted.numpy(), abs=1e-4)
+    entries = json.loads(command(*line, '--json', '--top', 1)[1])
+    for row, entry in zip(table.to_dict('records'), entries, strict=True):
+        [best] = entry['tags']
+        assert row['picture'] == entry['picture']
+        likely = row[f'probability of {best["class"]}']
+        assert (best['score'], best['probability']) == (row[best['class']], likely)
     pytest.importorskip('onnx')
     model = folder/'my.safetensors'
     assert command('export', model, '--out', 'my.onnx')[0] == 0
@@ -93,6 +99,12 @@ def test_morning(folder, command):
     assert ours == theirs and ours.count('\n') == 6
     status, out, _ = command('evaluate', 'my.onnx', *labels)
     assert status == 0 and 'my.onnx' in out
+
+
+def test_a_class_without_another_word(command):
+    line = 'tag', 'kitchen,dog', PHOTOS[0]
+    notes = [command(*line, *more)[2] for more in [('--words', 'kitchen: galley'), ()]]
+    assert ['no other word' in note for note in notes] == [False, True]
 
 
 def test_synonyms_are_edited(folder, command):
@@ -197,6 +209,7 @@ def test_a_second_night(night):
     assert night('--scores') == (0, 0) and Path('tags.csv').read_bytes() == before
     with open('tags.csv', newline='') as f: head, *table = csv.reader(f)
     table = [[picture, 'zebra', *others, 'seen'] for picture, _, *others in table]
+    table[-1].pop()                                         # as of an editor
     with open('tags.csv', 'w', newline='', encoding='utf-8-sig') as f:      # as of a spreadsheet
         csv.writer(f, lineterminator='\r\n').writerows([[*head, 'note'], *table])
     Path('photos/torn.jpg').write_bytes(b'no picture')
@@ -208,12 +221,12 @@ def test_a_second_night(night):
     assert len(found) == 6 and found['torn.jpg']['error'].startswith('cannot be read: ')
     changed = found.pop(PHOTOS[0].name)
     assert changed['tags'] != 'zebra' and changed['note'] == 'seen'
-    for name in [photo.name for photo in PHOTOS[1:4]]:
-        assert (found[name]['tags'], found[name]['note']) == ('zebra', 'seen')
+    assert [found[photo.name]['tags'] for photo in PHOTOS[1:4]] == ['zebra']*3
     shutil.copy(PHOTOS[5], 'photos/torn.jpg')
     assert night() == (0, 1) and rows()['torn.jpg']['error'] == ''
-    assert night('--tiles', 2)[1] > 6                       # another model
-    assert {row['note'] for row in rows().values()} == {'seen', ''}
+    assert night('--again') == (1, 0) and night('--again', out='anew.csv') == (0, 6)
+    assert night('--tiles', 2) == (0, 6)                    # another model
+    assert [row['note'] for row in rows().values()].count('seen') == 3
 
 
 def test_no_other_table_is_written_to(night):
@@ -244,7 +257,6 @@ def test_ctrl_c(night):
 
 
 def test_a_model_that_compares_pictures_scores_all(folder, command):
-    "And writes all rows anew"
     from taidpt.all import Ensemble
     model = load_model(folder/'my.safetensors')
     Ensemble([model, model], normalize='minmax').save('both.safetensors')
@@ -294,8 +306,9 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     "And ends as one that was not killed"
     line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
     assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
-    assert command(*line, 'tags.csv')[1].count('\n') == 2
-    assert command(*line, 'anew.csv')[1].count('\n') == 6
+    assert 'tags.csv, rows: 2 new, 4 from before; ' in command(*line, 'tags.csv')[1]
+    told = 'Written: anew.csv, rows: 6 new, 0 from before; columns: picture, tags, '
+    assert command(*line, 'anew.csv')[1].startswith(told)
     assert Path('tags.csv').read_text() == Path('anew.csv').read_text()
 
     line = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', *quick, '--out'

@@ -14,6 +14,14 @@ LOADED = '''
 import sys
 print(*sorted(name for name in sys.modules if name in sys.argv[1].split()))
 '''
+BAR = '''
+import os, sys, taidpt
+assert 'torch' not in sys.modules and os.environ['OMP_WAIT_POLICY'] == 'PASSIVE'
+from taidpt.files import progress_bar
+list(progress_bar(range(3)))
+os.isatty = lambda stream: True
+list(progress_bar(range(3), 'seen'))
+'''
 EXPLAIN = '''
 from taidpt.apps.cli import main
 sentence = "Two men's dogs can't see a cat; it's gonna hide."
@@ -60,6 +68,10 @@ def loaded(program: str, names: list[str]) -> list[str]:
 
 def test_importing_all_loads_little():
     assert loaded('import taidpt.all', ['torch', *HEAVY]) == ['torch']
+
+
+def test_bars_are_for_terminals_and_waiting_threads_sleep():
+    assert run(sys.executable, '-c', BAR, TQDM_DISABLE='').stdout.strip().startswith('seen: ')
 
 
 def test_explaining_needs_no_torch():

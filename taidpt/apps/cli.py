@@ -50,7 +50,6 @@ def main(
     argv:list[str]|None=None, # arguments; None: the program's own
 )->int: # exit status
     "The command `taidpt`. Prints an error in a sentence, and each warning of the package once."
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')     # waiting threads of PyTorch sleep
     for stream in (sys.stdout, sys.stderr):                 # perhaps of few letters
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors='backslashreplace')
@@ -116,36 +115,35 @@ def _open(model:str, member:list[str]|None=None, tiles:int=1, **how): # of `open
     from taidpt.ensemble import Tiled
     return Tiled(opened, tiles)
 
-def _add_words(classes:'ClassSet', words:list[str]|None)->'ClassSet': # the same
-    "Let words such as 'sunset: evening sky, dusk' name a class, too."
-    for told in words or []:
-        name, _, more = told.partition(':')
-        classes.synonyms[classes.names[classes.index(name.strip())]] += more.split(',')
-    return classes
-
 def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'ClassSet':
     "Classes of a command line, with more words such as 'sunset: evening sky, dusk'."
     from taidpt.apps.tagging import read_classes
-    return _add_words(read_classes(text, published), words)
+    return read_classes(text, published, words or ())
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag
 @app.command('tag', epilog=_examples(
     'taidpt tag "cat,dog,fire truck" photos/ --report tags.html',
     'taidpt tag my.safetensors photos/*.jpg --out tags.csv --scores'))
 def _tag(
-    words:Annotated[list[str], Argument(metavar='MODEL PICTURES...', help=(
+    what:Annotated[list[str], Argument(metavar='MODEL PICTURES...', help=(
         f'{_MODEL} Then files, folders, patterns or URLs of pictures.'))],
     model:_Model=None,
+    words:_Words=None,
     threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
     probability:Annotated[float|None, Option(help='Or from this probability on.')]=None,
     tiles:_Tiles=1,
     scores:Annotated[bool, Option('--scores', help=(
-        'Show scores; with --out of all classes.'))]=False,
-    top:Annotated[int|None, Option(min=1, help='Show so many classes, present or not.')]=None,
+        'Show scores, and probabilities if calibrated; with --out of all classes.'))]=False,
+    top:Annotated[int|None, Option(min=1, help=(
+        'Show so many classes, present or not; the surest come first, by score minus threshold, '
+        'with --json, too.'))]=None,
     as_json:_Json=False,
     out:Annotated[Path|None, Option(metavar='FILE', help=(
         'A table that grows: .csv; .parquet or .db are made from the .csv beside them. A picture '
-        'keeps its row, corrected or not, while it and the model are the same.'))]=None,
+        'keeps its row, with all that you corrected and added, while it and the model are the '
+        'same.'))]=None,
+    again:Annotated[bool, Option('--again', help=(
+        'Score all anew, into an --out that has no rows yet.'))]=False,
     save:Annotated[Path|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None,
     member:_Member=None,
@@ -158,29 +156,29 @@ def _tag(
     "Say which classes are in pictures."
     from taidpt.apps.tagging import TagTable, tag_pictures
     from taidpt.encoders.pictures import as_pictures
-    model, *pictures = [model, *words] if model else words
+    model, *pictures = [model, *what] if model else what
     if not pictures:
         raise typer.BadParameter('PICTURES are missing')
     files = [file for place in pictures for file in as_pictures(place)]
-    opened = _open(model, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
+    known = _read_classes(model, words=words) if words else model
+    opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
     if save: opened.save(save)
-    table = TagTable(out, opened, scores) if out else None
+    table = TagTable(out, opened, scores, again) if out else None
     if table and not report:
-        new = [file for file in files if table.lacks(file)]
-        if len(new) < len(files):
-            warnings.warn(f'{len(files) - len(new)} pictures are in {table.csv}', stacklevel=1)
-        files = new
+        files = [file for file in files if table.lacks(file)]
     def tell(some):
         if table: table.add(some)
-        if not as_json:
+        elif not as_json:
             print(*some.lines(top, scores or top), sep='\n', flush=True)
     found = tag_pictures(files, opened, threshold, probability, on_error, tell=tell)
     if table: table.close()
     if report: found.save_report(report)
+    if table and not as_json: print('Written:', table)
     if not as_json: return
     entries = [{'picture': name} | ({'error': error} if error else {'tags': [
-        {'class': tag.label, 'score': round(tag.score, 4), 'present': tag.present}
-        for tag in tags]}) for name, tags, error in found.each(top)]
+        {'class': tag.label, 'score': round(tag.score, 4), 'present': tag.present} |
+        ({'probability': likely[tag.label]} if likely else {})
+        for tag in tags]}) for name, tags, error, likely in found.each(top)]
     print(json.dumps(entries, indent=1))
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate
@@ -216,13 +214,14 @@ def _evaluate(
 )->None:
     "Measure models on labelled pictures; find thresholds."
     how = {'clip': clip, 'trust': trust, 'engine': engine, 'precision': precision}
+    from taidpt.apps.report import evaluate_model
+    from taidpt.apps.tagging import add_words
     given = [_read_classes(one, words=words) if ',' in one or one.endswith('.yaml') else one
              for one in model]
     opened = [_open(one, member, tiles, **how) for one in given]
-    _add_words(opened[-1].classes, words)                   # of a file, too, to read the labels
+    add_words(opened[-1].classes, words or ())              # of a file, too, to read the labels
     names = [Path(one).stem for one in model]
     if len({*names}) < len(names): names = model
-    from taidpt.apps.report import evaluate_model
     models = dict(zip(names, opened)) if opened[1:] else opened[0]
     found = evaluate_model(models, labels, pictures, bool(calibrate), on_error, over=over)
     if calibrate: found.model.save(calibrate)

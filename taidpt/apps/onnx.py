@@ -84,10 +84,10 @@ class Tagger:
     def _take(self, about:dict): # from JSON
         "Take what a file says. Raises an error for anything else."
         self.classes = about['classes']                     # C
-        self.thresholds = Rule.of(about['thresholds'], len(self.classes)).limits
+        self.limits = Rule.of(about['thresholds'], len(self.classes)).limits
         self.relative = about['relative']                   # to the best class of a picture
         curves = about['calibration']                       # None: it was not calibrated
-        self.calibration = curves and Thresholds(**curves)
+        self.thresholds = curves and Thresholds(**curves)
         pixels = _Pixels(**about['pixels'])
         self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
         [scores] = self.session.get_outputs()
@@ -118,13 +118,13 @@ class Tagger:
             return Rule.of(threshold, len(self.classes))
         if probability is not None:
             return Rule(self.curves().at(probability))
-        return Rule(self.thresholds, self.relative)
+        return Rule(self.limits, self.relative)
 
     def curves(self)->Thresholds:
         "What turns scores into probabilities. `ValueError` if the model was not calibrated."
-        if self.calibration is None: raise ValueError(
+        if self.thresholds is None: raise ValueError(
             f'{self.path}: this tagger has no probabilities; calibrate its model, and export again')
-        return self.calibration
+        return self.thresholds
 
     def predict_proba(self,
         pictures, # as in `predict`

@@ -51,19 +51,20 @@ def curated_words(
 )->_Words: # known name -> words that name the class
     "This package's words for class names, without those of a listed kind."
     words = {name: _words_of_class(name, known) for name in names}
-    claims = dict.fromkeys(names, ())   # what a name claims for itself alone, squeezed
+    claims = {}             # what a name outside the data sets claims for itself alone, squeezed
     for name,own in words.items():
         if own: continue
         forms = _spellings(name)
         words[name] = _look_up(forms, _same_words()[1]) or []
-        claims[name] = {*forms, *map(squeeze, words[name])}
-    claimed = Counter(form for own in claims.values() for form in own)
+        claims[name] = [*forms, *map(squeeze, words[name])]
+    owner = {}              # of a claimed word: the narrowest class, whose claims are the fewest
+    for name in sorted(claims, key=lambda name: -len(claims[name])):
+        owner |= dict.fromkeys(claims[name], name)
     same = Counter(own[0] for own in words.values() if own)
     found = {}
     for name,own in words.items():
         if not own or same[own[0]] > 1: continue
-        kept = [word for word in own if claimed[squeeze(word)] == (squeeze(word) in claims[name])]
-        if kept: found[name] = kept
+        found[name] = [word for word in own if owner.get(squeeze(word), name) == name]
     return found
 
 # %% ../../nbs/text/synonyms.ipynb #d1fc1aeb
