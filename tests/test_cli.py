@@ -225,7 +225,7 @@ def test_a_second_night(night):
     shutil.copy(PHOTOS[5], 'photos/torn.jpg')
     assert night() == (0, 1) and rows()['torn.jpg']['error'] == ''
     assert night('--again') == (1, 0) and night('--again', out='anew.csv') == (0, 6)
-    assert night('--tiles', 2) == (0, 6)                    # another model
+    assert night('--tiles', 2)[1] > 6                       # another model
     assert [row['note'] for row in rows().values()].count('seen') == 3
 
 
