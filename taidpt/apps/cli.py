@@ -345,8 +345,8 @@ def _train(
             doubt = '' if gain.low > 0 else ': not beyond chance'
             print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated{doubt}')
     except KeyboardInterrupt:
-        kept = map(str, filter(Path.exists, [features, checkpoint]))
-        _tell('stopped', f'kept: {", ".join(kept) or "nothing"}; the same command goes on')
+        _tell('stopped', f'encoded sentences are kept in {features}, and finished epochs beside '
+                         'it; the same command goes on')
         raise typer.Exit(130) from None
     model.save(out)
     checkpoint.unlink(missing_ok=True)

@@ -108,17 +108,16 @@ def some_captions(
     random.Random(0).shuffle(texts)
     reader = NounFilter(classes)
     others = 500
-    seen, taken = np.zeros((2, len(classes)), int)      # captions of each class
+    seen = np.zeros(len(classes), int)                  # captions of each class
     kept, rows = [], []
     for looked, text in enumerate(texts, 1):
         named = reader.columns(text)
         seen[named] += 1
-        if (taken[named] < 100).any() if named else others:
+        if (seen[named] <= 100).any() if named else others:
             kept.append(text)
             rows.append(np.isin(range(len(classes)), named))
-            taken[named] += 1
             others -= not named
-        if not others and (taken >= 100).all(): break
+        if not others and (seen >= 100).all(): break
     labels = torch.from_numpy(np.array(rows))
     return LabeledTexts(kept, labels, classes, frequency=(seen/looked).tolist())
 
