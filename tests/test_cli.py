@@ -308,7 +308,7 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
 def test_a_stopped_training_goes_on(folder, command):
     "And encodes no sentence again; labelled pictures add to what it has learned"
     learn = 'train', '--classes', 'person,car', '--captions', folder/'my.txt', '--limit', 300
-    line = *learn, '--labels', DEMO/'labels.tsv', '--pictures', DEMO/'images', '--out', 'x.safetensors'
+    line = *learn, '--labels', DEMO/'labels.tsv', '--out', 'x.safetensors'
     with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
         status, _, err = command(*line)
     assert status == 130 and 'kept in x.features' in err.splitlines()[-1]

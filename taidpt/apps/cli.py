@@ -342,8 +342,8 @@ def _train(
         if labelled:
             from taidpt.baselines.concepts import add_pictures
             model, gain = add_pictures(model, labelled)
-            doubt = '' if gain.low > 0 else ': not beyond chance'
-            print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated{doubt}')
+            print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
+                  'beyond chance' if gain.low > 0 else 'not beyond chance')
     except KeyboardInterrupt:
         _tell('stopped', f'encoded sentences are kept in {features}, and finished epochs beside '
                          'it; the same command goes on')

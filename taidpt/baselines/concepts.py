@@ -285,6 +285,5 @@ def add_pictures(
         second[part == k] = head(part != k).predict(seen.take(part == k))
     weight, _ = search_weight(y, first, second, normalize=None)
     gain = Measured(y, first.lerp(second, weight)).gain(Measured(y, first))
-    members = [model, head(part >= 0)]
-    return Ensemble(members, [1 - weight, weight], None), gain
+    return Ensemble([model, head(part >= 0)], [1 - weight, weight], None), gain
 
