@@ -145,11 +145,9 @@ class NounFilter:
         keep_unnamed:bool=False, # keep sentences that name no class, with a row of False
     )->'LabeledTexts': # sentences that name a class; `.dropped` counts the others
         "Label sentences and drop those without a class. Raises `ValueError` if none remains."
-        import torch                                # here, as explaining needs none of it
-        from taidpt.texts import LabeledTexts
         kept, rows, columns, dropped = [], [], [], 0
-        found = progress_bar(self.stream(texts), 'labelling', progress, unit=' sentences')
-        for text,here in found:
+        texts = progress_bar(texts, 'labelling', progress, unit=' sentences')
+        for text,here in self.stream(texts):
             if here or keep_unnamed:
                 rows += [len(kept)]*len(here)
                 columns += here
@@ -157,6 +155,8 @@ class NounFilter:
             else: dropped += 1
         if not columns:
             raise ValueError(f'no sentence names a class of {self.classes.name}')
+        import torch                                # late, so that the bar is there at once
+        from taidpt.texts import LabeledTexts
         labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped)

@@ -15,6 +15,7 @@ from conftest import ROOT, forked, photos_in, quicken
 from taidpt.all import FrozenCLIP, load_model
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
+from taidpt.baselines.concepts import TextLinear
 from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -320,3 +321,16 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     assert forked(learned, *line, out, 'y.safetensors', log=tmp_path/'log3.txt') == 0
     ours, theirs = (load_model(path).tensors() for path in (out, 'y.safetensors'))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and not checkpoint.exists()
+
+
+def test_a_stopped_training_goes_on(folder, command):
+    "And encodes no sentence again; labelled pictures add to what it has learned"
+    learn = 'train', '--classes', 'person,car', '--captions', folder/'my.txt', '--limit', 300
+    line = *learn, '--labels', DEMO/'labels.tsv', '--out', 'x.safetensors'
+    with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
+        status, _, err = command(*line)
+    assert status == 130 and 'kept in x.features' in err.splitlines()[-1]
+    with mock.patch.object(FrozenCLIP, 'encode_texts', side_effect=AssertionError):
+        status, out, _ = command(*line)
+    assert status == 0 and '36 pictures bring ' in out and os.listdir() == ['x.safetensors']
+    assert sum(load_model('x.safetensors').weights) == 1

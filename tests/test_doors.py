@@ -1,4 +1,5 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
+import sys
 import warnings
 from functools import cache
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import run
 from made import clip
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -51,6 +53,21 @@ def test_a_class_that_no_sentence_names():
     with pytest.warns(UserWarning, match='No sentence names axolotl'):
         learned = learn_tagger(['cat', 'dog', 'axolotl'], TEXTS, progress=False)
     assert learned.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
+
+
+READS = """
+import sys
+from taidpt.apps.tagging import learn_tagger
+from taidpt.nounfilter import NounFilter
+NounFilter.columns = lambda *_: sys.exit('torch' in sys.modules)
+learn_tagger(['cat'], ['a cat']*7)
+"""
+
+
+def test_sentences_are_read_at_once():
+    "A bar with a total is there before PyTorch, which takes seconds to import"
+    done = run(sys.executable, '-c', READS, TQDM_DISABLE='')
+    assert done.returncode == 0 and '0/7' in done.stdout
 
 
 def test_prompts_begin_at_words(tmp_path):

@@ -6,9 +6,10 @@
 __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import json, os, sys, warnings
+import json, os, shutil, sys, warnings
 from importlib.metadata import distributions
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -41,7 +42,7 @@ def _print_versions()->None:
     torch, clip = (found.get(name, 'not installed') for name in ('torch', 'open_clip_torch'))
     print(f'taidpt {__version__}, torch {torch}, open_clip {clip}, Python {sys.version.split()[0]}')
 
-def _tell(kind:str, message:Exception|Warning)->None:
+def _tell(kind:str, message:Exception|Warning|str)->None:
     "Print a note or an error on one line."
     text = shown(' '.join(str(message).split())) or type(message).__name__
     print(f'taidpt: {kind}: {text}', file=sys.stderr, flush=True)
@@ -311,6 +312,11 @@ def _train(
     words:_Words=None,
     captions:_Captions=None,
     column:_Column=None,
+    limit:Annotated[int|None, Option(min=1, help='Read so many sentences.')]=None,
+    labels:Annotated[Path|None, Option(metavar='TABLE', exists=True, help=(
+        'Learn from these labelled pictures, too.'))]=None,
+    pictures:Annotated[Path|None, Option(metavar='FOLDER', help=(
+        '(default: beside the table)'))]=None,
     rules:_Rules='careful',
     clip:_Clip=None,
     epochs:_Epochs=None,
@@ -323,23 +329,40 @@ def _train(
     val_labels:Annotated[Path|None, Option(metavar='TABLE', exists=True, help=(
         'Their labels.'))]=None,
 )->None:
-    "Learn classes from sentences."
+    "Learn classes from sentences, and from pictures if some are labelled."
     known = _read_classes(classes, rules == 'published', words)
-    from taidpt.apps.report import evaluate_model
     from taidpt.apps.tagging import learn_tagger
-    from taidpt.datasets.labelled import read_labels
     from taidpt.text.captions import Captions
-    pictures = read_labels(val_labels, known, val) if val_labels else None
-    sentences = Captions.gather(captions, column) if captions else None
+    labelled = measured = None
+    if labels or val_labels:
+        from taidpt.datasets.labelled import read_labels
+        if labels: labelled = read_labels(labels, known, pictures)
+        if val_labels: measured = read_labels(val_labels, known, val)
+    sentences = Captions.gather(captions or ['bundled'], column)
+    features = cache or out.with_suffix('.features')
     checkpoint = out.with_suffix('.prompts.checkpoint.safetensors')
-    model = learn_tagger(
-        known, sentences, method, loss or 'pairs', clip, rules, pictures, cache, checkpoint,
-        epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
+    try:
+        model = learn_tagger(
+            known, islice(sentences, limit) if captions or limit else None, method,
+            loss or 'pairs', clip, rules, measured, features, checkpoint,
+            epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
+        if labelled:
+            from taidpt.baselines.concepts import add_pictures
+            model, gain = add_pictures(model, labelled)
+            print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
+                  'beyond chance' if gain.low > 0 else 'not beyond chance')
+    except KeyboardInterrupt:
+        _tell('stopped', f'encoded sentences are kept in {features}, and finished epochs beside '
+                         'it; the same command goes on')
+        raise typer.Exit(130) from None
     model.save(out)
     checkpoint.unlink(missing_ok=True)
+    if not cache: shutil.rmtree(features)
     print(shown(f'Written: {out}, {model.title} for {len(known)} classes'))
-    if pictures:
-        print(evaluate_model({out.stem: model}, pictures))
+    if measured:
+        from taidpt.apps.report import evaluate_model
+        print(evaluate_model({out.stem: model}, measured))
+
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo
 @app.command('demo', epilog=_examples('taidpt demo', 'taidpt demo --out my_demo'))

@@ -322,14 +322,26 @@ def learn_tagger(
     **settings, # of `TextLinear`, `TaIDPT` or `TextConcepts`; None: its own
 )->'Predictor': # ready to tag
     "Learn a tagger from sentences. Raises what each step raises."
+    from taidpt.nounfilter import NounFilter
+    from taidpt.text.captions import bundled_captions, read_captions
+    classes = add_synonyms(classes) if isinstance(classes, list) else as_classset(classes)
+    is_papers = (method, loss) == ('prompts', 'ranking')
+    texts = bundled_captions() if captions is None else read_captions(captions)
+    texts = list(progress_bar(texts, 'reading', progress, unit=' sentences'))
+    train = NounFilter(classes, rules=rules).label(texts, progress, keep_unnamed=not is_papers)
+
     from taidpt.baselines.concepts import TextConcepts, TextLinear, some_captions
     from taidpt.clip import encode_sentences
     from taidpt.ensemble import Attended
     from taidpt.learner import TaIDPT
-    from taidpt.nounfilter import NounFilter
-    from taidpt.text.captions import bundled_captions, read_captions
-    from taidpt.texts import template_sentences
-    classes = add_synonyms(classes) if isinstance(classes, list) else as_classset(classes)
+    from taidpt.texts import cap_unnamed, template_sentences
+    train = cap_unnamed(train)
+    missing = [name for name, count in train.counts().items() if not count]
+    if missing:
+        warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
+    if captions is not None or val is not None:
+        train.frequency = some_captions(classes, bundled_captions()).frequency
+
     clip = _clip(clip or 'embedded')
     kind = {'linear': TextLinear, 'prompts': TaIDPT, 'concepts': TextConcepts}[method]
     settings = {name: value for name, value in settings.items() if value is not None}
@@ -337,16 +349,6 @@ def learn_tagger(
     if method == 'linear':
         settings.setdefault('templates', True)
     learner = kind(clip, classes, **settings)
-    is_papers = (method, loss) == ('prompts', 'ranking')
-
-    texts = bundled_captions() if captions is None else read_captions(captions)
-    train = NounFilter(classes, rules=rules).label(texts, progress, keep_unnamed=not is_papers)
-    missing = [name for name, count in train.counts().items() if not count]
-    if missing:
-        warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
-    if captions is not None or val is not None:
-        train.frequency = some_captions(classes, bundled_captions()).frequency
-
     sentences = train.texts
     if learner.templates:
         sentences = sentences + template_sentences(classes).texts
