@@ -339,7 +339,7 @@ def _train(
         if labels: labelled = read_labels(labels, known, pictures)
         if val_labels: measured = read_labels(val_labels, known, val)
     sentences = Captions.gather(captions or ['bundled'], column)
-    features = cache or out.with_suffix('.features')
+    features = cache or out.with_suffix('.sentences.checkpoint')
     checkpoint = out.with_suffix('.prompts.checkpoint.safetensors')
     try:
         model = learn_tagger(
@@ -352,8 +352,8 @@ def _train(
             print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
                   'beyond chance' if gain.low > 0 else 'not beyond chance')
     except KeyboardInterrupt:
-        _tell('stopped', f'encoded sentences are kept in {features}, and finished epochs beside '
-                         'it; the same command goes on')
+        _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; the '
+                         'same command goes on')
         raise typer.Exit(130) from None
     model.save(out)
     checkpoint.unlink(missing_ok=True)

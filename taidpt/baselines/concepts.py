@@ -37,6 +37,13 @@ from ..zeroshot import ZeroShotCLIP
 
 
 # %% ../../nbs/baselines/concepts.ipynb #concepts-009
+def _check_both(train:LabeledTexts):
+    "Raise `ValueError` for a class without a positive, or without a negative."
+    for name, count in train.counts().items():
+        if count in (0, len(train)): raise ValueError(
+            f'{name} is named by {count} of {len(train)} sentences: some must name it, '
+            'and some must not.')
+
 class _ClassVectors(Predictor):
     """A vector for each class, computed from labelled sentences by a subclass: its
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
@@ -59,6 +66,7 @@ class _ClassVectors(Predictor):
         frequency = train.shares()
         if self.templates:
             train = train + template_sentences(self.classes)
+        _check_both(train)
         def compute()->dict[str, Tensor]:
             given = features() if callable(features) else features
             store = as_features(self.clip, given or train.texts, 'sentences', progress=progress)
@@ -278,12 +286,17 @@ def add_pictures(
         one = TextLinear(model.clip, model.classes, 'pairs')
         one.take_tensors({'vectors': one.solve(seen.global_[rows].float(), y[rows].float())})
         return one
+    def weight(rows): # of the head
+        return search_weight(y[rows], first[rows], second[rows], normalize=None)[0]
     first = model.predict(seen)
-    second = torch.empty_like(first)
-    part = torch.arange(len(y)) % 5
-    for k in range(5):
-        second[part == k] = head(part != k).predict(seen.take(part == k))
-    weight, _ = search_weight(y, first, second, normalize=None)
-    gain = Measured(y, first.lerp(second, weight)).gain(Measured(y, first))
-    return Ensemble([model, head(part >= 0)], [1 - weight, weight], None), gain
+    second, together = torch.empty_like(first), first.clone()
+    parts = [torch.arange(len(y)) % 5 == k for k in range(5)]
+    for part in parts:
+        second[part] = head(~part).predict(seen.take(part))
+    for part in parts:
+        together[part] = first[part].lerp(second[part], weight(~part))
+    gain = Measured(y, together).gain(Measured(y, first))
+    every = torch.ones(len(y), dtype=torch.bool)
+    share = weight(every)
+    return Ensemble([model, head(every)], [1 - share, share], None), gain
 
