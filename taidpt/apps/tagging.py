@@ -210,6 +210,13 @@ def _changed(picture:str|Path)->str: # '' for an address
     if not os.path.isfile(picture): return ''
     return datetime.fromtimestamp(os.stat(picture).st_mtime, timezone.utc).isoformat()
 
+def _content(model:'Predictor|Tagger')->list: # for `digest`
+    "All that decides a model's scores."
+    if isinstance(model, Tagger): return [model.path.read_bytes()]
+    from taidpt.model_files import all_tensors, header_of
+    tensors = [t.detach().float().cpu().numpy() for t in all_tensors(model).values()]
+    return [json.dumps(header_of(model)), *tensors]
+
 class TagTable:
     "A table of tags that grows as pictures are scored."
     def __init__(self,
@@ -225,13 +232,7 @@ class TagTable:
         self.csv = self.path.with_suffix('.csv')
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
-        if isinstance(model, Tagger):
-            about = model.path.read_bytes()
-        else:
-            from taidpt.model_files import all_tensors, header_of
-            tensors = [t.detach().float().cpu().numpy() for t in all_tensors(model).values()]
-            about = digest([json.dumps(header_of(model)), *tensors])
-        self.model = f'{model.title} {digest([about])}'
+        self.model = f'{model.title} {digest(_content(model))}'
         head = self._read() if self.csv.exists() else _COLUMNS
         if self.rows and again: raise FileExistsError(
             f'{self.csv} has rows, which stay: name another file to score all pictures anew')

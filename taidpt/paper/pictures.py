@@ -270,6 +270,8 @@ def fig6(
 
 
 # %% ../../nbs/paper/pictures.ipynb #table2-010
+_ADAPTERS = ('Tip-Adapter', 0), ('Tip-Adapter-F', 20)               # and their epochs
+
 def table2(
     study:Study, # CLIP, folder, data, seeds
     shots:Sequence[int]|None=None, # pictures per class; None: 1 and 5, in a miniature 1 and 2
@@ -284,8 +286,7 @@ def table2(
     zero = study.cell(seen.test, plain, source='no training')
     tai = study.cell(seen.test, *seen.prompts)
     scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
-    adapters = ('Tip-Adapter', 0), ('Tip-Adapter-F', 20)            # and their epochs
-    found, notes = _few_shots(seen, scores, shots, tai, coop, weight, adapters)
+    found, notes = _few_shots(seen, scores, shots, tai, coop, weight, _ADAPTERS)
     notes.insert(0, 'Each test picture counts once, also without any of the classes.')
     title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
     published = PUBLISHED['table2'] if seen.published else {}
