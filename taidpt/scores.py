@@ -35,7 +35,7 @@ def dense_scores(
     if U.ndim == 2:
         row = (mask.flatten().cumsum(0) - 1).clamp(min=0)       # of P, at each place
         P = P.index_select(0, row).unflatten(0, mask.shape)
-    return P.masked_fill(~mask[..., None], -1e9)                # where infinity has no gradient
+    return P.masked_fill(~mask[..., None], -1e20)       # infinity / tau has no gradient
 
 # %% ../nbs/06_scores.ipynb #05-017
 def local_scores(
