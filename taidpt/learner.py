@@ -126,11 +126,8 @@ class PromptModel(Predictor):
         frequency:list[float]|None=None, # C, share of sentences that name each class
     )->None:
         "Learn prompts and keep them; nothing is kept of a run that does not finish."
-        on_step = measure = None
-        if callable(val):
-            on_step = partial(val, self)
-        elif val is not None:
-            measure = validation(self, val, progress)
+        on_step = partial(val, self) if callable(val) else None
+        measure = None if on_step or val is None else validation(self, val, progress)
         if self.is_fitted(): self.forget()
         self.prompts_ = prompts.to(self.clip.device)
         self.recipe_ = recipe

@@ -21,16 +21,12 @@ def _is_hugging_face(text:nn.Module) -> bool:
     from open_clip.hf_model import HFTextEncoder            # here, as it takes a second
     return isinstance(text, HFTextEncoder)
 
-def _text_of(model:nn.Module) -> nn.Module: # owner of the text transformer
-    "The text tower of an open_clip model."
-    return getattr(model, 'text', model)
-
 # %% ../../nbs/encoders/shared_prefix.ipynb #11f5e19b
 def is_causal(model:nn.Module) -> bool: # an open_clip model
     """Whether the text tower is like the paper's: plain blocks, no token sees later ones,
     and a sentence's feature is the output at its EOT."""
     from open_clip.transformer import ResidualAttentionBlock
-    text = _text_of(model)
+    text = getattr(model, 'text', model)
     if _is_hugging_face(text) or getattr(text, 'cls_emb', None) is not None:
         return False
     pool = getattr(text, 'pool_type', getattr(model, 'text_pool_type', None))
@@ -55,7 +51,7 @@ class TextTower:
         tokenizer:Callable, # list of str -> N × J token ids
     ):
         self.model = model
-        self.text = text = _text_of(model)
+        self.text = text = getattr(model, 'text', model)
         self.causal = is_causal(model)
         self.embedding = (text.transformer.get_input_embeddings() if _is_hugging_face(text)
                           else text.token_embedding)        # token ids -> vectors
