@@ -19,9 +19,10 @@ from .encoders.engines import OpenVINOTower
 from .encoders.features import FeatureStore, stored_features, to_device, unit_fp16
 from .encoders.pictures import (
     BATCH_ON_CPU, UnreadablePicture, as_pictures, in_batches, picture_identity, read_pixels)
-from .encoders.shared_prefix import PromptRows, encode_shared_prefix, prompt_block
+from .encoders.shared_prefix import (
+    PromptRows, TextTower, encode_shared_prefix, prompt_block)
 from taidpt.encoders.towers import (
-    Prepared, TextTower, build_clip, find_clip, picture_features, preprocessing, tower_for,
+    Prepared, build_clip, find_clip, picture_features, preprocessing, tower_for,
     with_patch_features)
 from .files import DATA, digest, progress_bar, text_list
 
@@ -289,7 +290,8 @@ def picture_batches(
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, pictures, size, side_by_side=on_cpu)
-    return iter(progress_bar(batches, 'pictures', progress, total=math.ceil(len(pictures) / size)))
+    if not progress: return batches
+    return iter(progress_bar(batches, 'pictures', total=math.ceil(len(pictures) / size)))
 
 # %% ../nbs/04_clip.ipynb #cl-enc-pic
 def _picture_features(clip:FrozenCLIP, pos_embed, on_error:str, pictures:Sequence, bar) -> dict:

@@ -45,10 +45,11 @@ def as_labelled(
         train = read_captions(train)
     if labels is not None:
         train = LabeledTexts(train, as_array(labels), classes)
-    elif not isinstance(train, LabeledTexts):
+    elif isinstance(train, LabeledTexts):
+        check_label_classes(train, classes, 'train')
+    else:
         train = NounFilter(classes).label(train, progress, keep_unnamed)
         if progress: print(f'Learning from {train!r}')
-    check_label_classes(train, classes, 'train')
     if not train.labels.any():
         raise ValueError('No sentence names any class.')
     return train
@@ -126,8 +127,8 @@ class PromptModel(Predictor):
     )->None:
         "Learn prompts and keep them; nothing is kept of a run that does not finish."
         on_step = partial(val, self) if callable(val) else None
-        measure = None if on_step else validation(self, val, progress)
-        self.forget()
+        measure = None if on_step or val is None else validation(self, val, progress)
+        if self.is_fitted(): self.forget()
         self.prompts_ = prompts.to(self.clip.device)
         self.recipe_ = recipe
         self.frequency_ = frequency

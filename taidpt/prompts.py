@@ -35,8 +35,8 @@ class PromptLearner(nn.Module):
         shape = (n_ctx, clip.width)
         if class_specific:
             shape = (len(self.classnames), *shape)
-        drawn = (0.02 * torch.randn(shape, generator=rng) for _ in range(2))
-        self.ctx_global, self.ctx_local = (nn.Parameter(t.to(clip.device)) for t in drawn)
+        drawn = [0.02 * torch.randn(shape, generator=rng).to(clip.device) for _ in 'GL']
+        self.ctx_global, self.ctx_local = map(nn.Parameter, drawn)
         self._kept = None                           # contexts and embeddings without gradients
 
     def forward(self,

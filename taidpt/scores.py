@@ -27,9 +27,15 @@ def global_scores(
 def dense_scores(
     U:Tensor, # features of every position, N × J × D, any length, any float type
     L:Tensor, # class embeddings of the local branch, C × D, any length
-) -> Tensor: # P, cosines, N × J × C, float32
+    mask:Tensor|None=None, # N × J bool, True for positions that count; U may have only these, T × D
+) -> Tensor: # P, cosines, N × J × C, float32; padding far below any cosine
     "Cosine of every position with every class (Eq. 5)."
-    return global_scores(U, L)
+    P = global_scores(U, L)
+    if mask is None: return P
+    if U.ndim == 2:
+        row = (mask.flatten().cumsum(0) - 1).clamp(min=0)       # of P, at each place
+        P = P.index_select(0, row).unflatten(0, mask.shape)
+    return P.masked_fill(~mask[..., None], -1e20)       # infinity / tau has no gradient
 
 # %% ../nbs/06_scores.ipynb #05-017
 def local_scores(
@@ -39,16 +45,10 @@ def local_scores(
     mask:Tensor|None=None, # N × J bool, True for positions that count, one a row; None: all
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6)."
-    P = dense_scores(U, L)
-    if U.ndim == 2:
-        row = (mask.flatten().cumsum(0) - 1).clamp(min=0)       # of P, at each place
-        P = P.index_select(0, row).unflatten(0, mask.shape)
+    P = dense_scores(U, L, mask)
     if not isinstance(tau, float | int):
         tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
-    closeness = P / tau
-    if mask is not None:
-        closeness = closeness.masked_fill(~mask[..., None], -torch.inf)
-    return (closeness.softmax(1) * P).sum(1)
+    return ((P / tau).softmax(1) * P).sum(1)
 
 # %% ../nbs/06_scores.ipynb #8a014028
 def branch_scores(

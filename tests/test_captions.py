@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made import checkpoint
+from made import checkpoint, clip
 
 from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_labels
 from taidpt.apps.cli import main
@@ -57,7 +57,7 @@ def test_the_name_of_a_class_set_is_no_path(tmp_path, monkeypatch):
     inside.mkdir(parents=True)
     monkeypatch.chdir(inside)
     Path('pets.yaml').write_text('name: ../../x\nclasses: [cat, dog]\n')
-    checkpoint(Path('a.pth'))
+    checkpoint(Path('a.pth'), clip())
     assert main(['import', 'a.pth', '--data', 'pets.yaml', '--clip', 'embedded']) == 0
     assert sorted(path.name for path in inside.iterdir()) == ['a.pth', 'pets.yaml', 'x.safetensors']
     assert sorted(tmp_path.rglob('x*')) == [inside/'x.safetensors']

@@ -3,16 +3,18 @@ import sys
 import warnings
 from functools import cache
 
+import nbformat
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import run
+from conftest import ROOT, run
 from made import clip
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
-from taidpt.all import CoOp, TaIDPT, TextConcepts, bundled_photos, encode_pictures, load_model
+from taidpt.all import (
+    CoOp, TaIDPT, TextConcepts, bundled_photos, calibrate, encode_pictures, load_model)
 from taidpt.apps.report import evaluate_model
 from taidpt.apps.tagging import learn_tagger, open_model
 from taidpt.apps.onnx import export_tagger
@@ -155,3 +157,38 @@ def test_a_tagger_is_evaluated(tmp_path):
         evaluate_model(tagger, pictures, calibrate=True)
     with pytest.raises(ValueError, match='read the labels with these classes'):
         evaluate_model(tagger, bundled_photos(['bicycle', 'person']))
+
+
+@pytest.mark.parametrize(('change', 'lines'), [
+    ('loss', 1), ('pool', 6), ('third', 12), ('adamw', 1), ('tau', 8), ('coop', 1)])
+def test_changes_of_the_tutorial(change, lines, tmp_path):
+    "Stopped, resumed, calibrated and loaded, a model predicts and tags as one learned at once."
+    page = nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4)
+    cells = {cell.id: cell.source for cell in page.cells}
+    photos = bundled_photos(['person', 'bicycle'])
+    seen = encode_pictures(clip(), photos.pictures, progress=False)
+    path = tmp_path/'m.safetensors'
+
+    def stop(model, step):
+        if path.exists(): raise KeyboardInterrupt           # in the second epoch
+
+    def learned(model, *data):
+        model.set_params(n_ctx=2, epochs=2, batch_size=20)
+        data = data or [['a man', 'a bicycle', 'a man on a bicycle']*5]
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(*data, val=stop, checkpoint=path, progress=False)
+        assert not model.is_fitted()
+        want = clone(model).fit(*data, progress=False).predict(seen)
+        model.fit(*data, checkpoint=path, progress=False)
+        calibrate(model, seen, photos.labels)
+        model.save(path)
+        back = load_model(path, clip())
+        for either in model, back: assert torch.equal(either.predict(seen), want)
+        assert back.tags(seen) == model.tags(seen)
+        return model
+
+    here = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen}
+    exec(cells['yi-imports'], here)
+    code = cells[f'yi-{change}-1']
+    exec(code, here | {'learned': learned})
+    assert len([*filter(None, code.splitlines())]) <= lines + ('\n' in code)     # its call

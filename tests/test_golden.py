@@ -12,6 +12,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from made import vectors
 
 from taidpt.all import VOC2007, FrozenCLIP, PromptLearner, global_scores, local_scores, ranking_loss
 from taidpt.paper.checkpoints import import_checkpoint
@@ -19,7 +20,7 @@ from taidpt.encoders.features import FeatureStore
 
 GOLDEN, BRANCHES = Path(__file__).parent / "golden", ("global", "local")
 sys.path.insert(0, str(GOLDEN))
-from weights import CONFIG, fill  # noqa: E402
+from weights import CONFIG, TINY, filled  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -32,11 +33,7 @@ def golden():
 
 
 @pytest.fixture(scope="module")
-def clip():
-    model = open_clip.model.CLIP(**CONFIG)
-    missing, unexpected = model.load_state_dict(fill(model.state_dict(), 0), strict=False)
-    assert not missing and not unexpected
-    return FrozenCLIP(model, open_clip.get_tokenizer("RN50"))
+def clip(): return filled(CONFIG)
 
 
 @pytest.fixture
@@ -137,6 +134,12 @@ def test_imported_checkpoint(clip, golden, tmp_path):
     both_close(
         [scale * scores for scores in model.predict_branches(pictures)], golden, "image_scores_{}"
     )
+
+
+def test_the_checkpoint_beside_this():
+    "`checkpoint` of made.py wrote it, for a tiny CLIP."
+    model = import_checkpoint(GOLDEN / "model-best.pth.tar", filled(TINY), ["cat", "dog"])
+    assert torch.equal(torch.stack([*model.tensors().values()]), vectors(16))
 
 
 def test_loss_on_given_logits(golden):
