@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pytest
 import torch
 from made import vectors
