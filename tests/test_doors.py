@@ -58,7 +58,8 @@ def test_a_class_that_no_sentence_names():
 
 
 READS = """
-import sys
+import os, sys
+os.isatty = lambda stream: True
 from taidpt.apps.tagging import learn_tagger
 from taidpt.nounfilter import NounFilter
 NounFilter.columns = lambda *_: sys.exit('torch' in sys.modules)
