@@ -292,7 +292,9 @@ def add_pictures(
     part = torch.arange(len(y)) % 5
     for k in range(5):
         second[part == k] = head(part != k).predict(seen.take(part == k))
-    weight, _ = search_weight(y, first, second, normalize=None)
-    gain = Measured(y, first.lerp(second, weight)).gain(Measured(y, first))
+    shown = y.any(0)                                    # classes without a photo have no AP
+    labels, one, two = (x[:, shown] for x in (y, first, second))
+    weight, _ = search_weight(labels, one, two, normalize=None)
+    gain = Measured(labels, one.lerp(two, weight)).gain(Measured(labels, one))
     return Ensemble([model, head(part >= 0)], [1 - weight, weight], None), gain
 
