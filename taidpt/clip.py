@@ -194,10 +194,7 @@ class FrozenCLIP:
         "Features of the bundled photos, encoded when first needed."
         if self._references is None:
             self._references = encode_pictures(
-                self,
-                reference_photos(),
-                pos_embed=(False, True),
-                progress=False)
+                self, reference_photos(), pos_embed=(False, True), progress=False)
         return self._references
 
     def compile(self, **kwargs) -> 'FrozenCLIP': # of `torch.compile` -> itself
