@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from ..files import DATA
 from ..predict import Predictor
@@ -51,18 +50,23 @@ def model_card(
     return ModelCard(about)
 
 # %% ../../nbs/apps/hub.ipynb #hub-015
+def _on_hub(model:Predictor, card): # a `ModelCard` -> a `ModelHubMixin`
+    "The model with the Hub's methods."
+    from huggingface_hub import ModelHubMixin
+    class OnHub(ModelHubMixin):
+        def _save_pretrained(self, save_directory:Path):
+            model.save(save_directory/'prompts.safetensors')
+            card.save(save_directory/'README.md')
+    return OnHub()
+
 def save_pretrained(
     model:Predictor, # after `fit` or `load`
     folder:str|Path, # made if need be
     **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
-    about = model_card(model, **card)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save(folder/'prompts.safetensors')
-    about.save(folder/'README.md')
-    return folder
+    _on_hub(model, model_card(model, **card)).save_pretrained(folder)
+    return Path(folder)
 
 def push_to_hub(
     model:Predictor, # after `fit` or `load`
@@ -71,10 +75,5 @@ def push_to_hub(
     **card, # of `model_card`: captions, scores, license, datasets
 )->str: # address of the commit
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
-    from huggingface_hub import HfApi
-    api = HfApi()                                       # with the token that `hf auth login` keeps
-    with TemporaryDirectory() as folder:
-        save_pretrained(model, folder, repo=repo, **card)
-        repo = api.create_repo(repo, private=private, exist_ok=True).repo_id
-        return str(api.upload_folder(repo_id=repo, folder_path=folder))
-
+    about = model_card(model, repo=repo, **card)
+    return str(_on_hub(model, about).push_to_hub(repo, private=private))
