@@ -19,7 +19,7 @@ from PIL import Image
 from taidpt.all import (
     COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
 from taidpt.clip import reference_photos
-from taidpt.encoders.engines import OpenVINOTower
+from taidpt.encoders.features import OpenVINOTower
 from taidpt.encoders.pictures import as_pictures, in_batches, open_rgb
 
 PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO

@@ -41,7 +41,8 @@ images = root/'docs/images'
 pages = root/'docs/_build/src'
 sections = {                                  # title -> notebooks of nbs/
     'Tutorials': 'tutorials/*',
-    'The method': '[01]?_* tags model_files tiles attention',
+    'The method': '[01]?_*',
+    'The package': 'classes texts tags model_files wrappers',
     'Words and captions': 'text/*',
     'CLIP and its features': 'encoders/*',
     'Data sets and baselines': 'datasets/* baselines/*',
@@ -52,17 +53,15 @@ sections = {                                  # title -> notebooks of nbs/
 about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
-        'learn', 'touch', 'teach', 'explorer', 'read_a_report', 'your_own_classes',
-        'bring_your_clip', 'your_own_idea', 'recipes', 'combine_with_pictures',
-        'reproduce_the_paper', 'serve', 'scaling'],
-    'text': ['words', 'phrases', 'synonyms', 'published_labels', 'captions'],
-    'encoders': ['weights', 'which', 'towers', 'shared_prefix', 'pictures', 'features', 'engines'],
-    'datasets': ['labelled', 'benchmarks', 'samples'],
-    'baselines': ['concepts', 'linear', 'coop', 'dualcoop', 'tipadapter', 'rescoring'],
+        'learn', 'touch', 'teach', 'your_own_classes', 'read_a_report', 'bring_your_clip',
+        'your_own_idea', 'reproduce_the_paper', 'serve'],
+    'text': ['words', 'synonyms', 'published_labels', 'captions'],
+    'encoders': ['towers', 'shared_prefix', 'pictures', 'features'],
+    'datasets': ['labelled', 'benchmarks'],
+    'baselines': ['concepts', 'coop', 'tipadapter'],
     'paper': [
-        'report', 'table1', 'expect', 'differences', 'fig6', 'fig7', 'table2', 'table3',
-        'ablations', 'statements', 'family', 'rank_pictures', 'scale', 'beyond', 'speed',
-        'published', 'study', 'reproduce', 'checkpoints', 'pictures', 'train_mini_clip'],
+        'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'family',
+        'rank_pictures', 'published', 'study', 'checkpoints', 'train_mini_clip'],
     'apps': ['command', 'onnx', 'hub', 'cluster', 'cli', 'report', 'explorer'],
 }
 # What people search for: page, or page#heading -> words that it answers to, also in other words
@@ -72,11 +71,11 @@ ASKED = {
     'index#Install': 'install, installation, getting started',
     'tutorials/your_own_classes': 'tag my photos, tag photos, label my pictures, custom classes',
     'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
-    'paper/speed': 'speed, how fast, latency, benchmarks',
-    'paper/speed#On a GPU': 'GPU, CUDA',
+    'tutorials/serve#Speed': 'speed, how fast, latency, benchmarks',
+    'tutorials/serve#On a GPU': 'GPU, CUDA',
     'paper/statements#The gap between texts and pictures': 'modality gap',
     'baselines/concepts#Noise': 'noise and modality gap',
-    '07_losses#Ranking loss': 'loss and modality gap',
+    '05_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',
 }
 

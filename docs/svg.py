@@ -1,7 +1,7 @@
 """Figures of notebooks as the site needs them: light SVG, with names for what keeps its colour on
 dark pages (`as-is`) and for the panels that a phone stacks.
 
-    IPYTHONDIR=docs/ipython jupyter nbconvert --to notebook --execute --inplace nbs/06_scores.ipynb
+    IPYTHONDIR=docs/ipython jupyter nbconvert --to notebook --execute --inplace nbs/04_scores.ipynb
 
 stores such figures in a page: docs/ipython holds the startup file that calls `install`.
 """

@@ -204,7 +204,7 @@ def test_readable_by_all(served, browser):
             for node in fault['nodes'][:3]
         )
 
-    for page in ('index.html', '05_prompts.html', 'reference/scores.html'):
+    for page in ('index.html', '03_prompts.html', 'reference/scores.html'):
         browser.get(f'{served}/{page}')
         browser.execute_script(script)
         look(page, 'light', every)
@@ -251,8 +251,8 @@ def searched(browser, served, words: str) -> list[tuple[str, str]]:
     ('own classes', 'tutorials/your_own_classes', 'A tagger for your own classes'),
     ('modality gap', 'paper/statements', 'The gap between texts and pictures (Sec. 3.4)'),
     ('install offline', 'security', 'Without a network'),
-    ('learning rate', '08_training', 'The learning rate'),
-    ('GPU', 'paper/speed', 'On a GPU')])
+    ('learning rate', '06_training', 'The learning rate'),
+    ('GPU', 'tutorials/serve', 'On a GPU')])
 def test_what_people_search_for(served, browser, words, page, place):
     """The first hit leads to the heading that answers, also where the page has other words for it;
     the reference comes last"""
@@ -298,7 +298,7 @@ def test_front_page(served, browser, size):
 
 def test_figures(served, browser):
     "A figure has the page's ground, and ink that stands out from it"
-    browser.get(f'{served}/07_losses.html')
+    browser.get(f'{served}/05_losses.html')
     def look():
         "Its ground, and whether ink stands out from it; None where nothing is painted yet"
         figures = browser.all('.cell_output img[src*=".svg"]')

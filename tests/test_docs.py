@@ -68,12 +68,12 @@ def test_equations_need_no_script(site):
     missing = {sign for sign in signs if ord(sign) not in font}
     assert not missing, 'run docs/mathfont.py'
     assert '<msqrt>' in read(site/'encoders/towers.html')
-    assert not re.search(r'<script[^>]*src="https?:', read(site/'06_scores.html'))
+    assert not re.search(r'<script[^>]*src="https?:', read(site/'04_scores.html'))
 
 
 def test_pages_of_the_site(site):
     "Names have anchors, tests are there, directives are not; figures have words, pages have links"
-    scores = read(site/'06_scores.html')
+    scores = read(site/'04_scores.html')
     for part in ('id="local_scores"', 'test_eq'): assert part in scores
     assert 'default_exp' not in scores
     learn = read(site/'tutorials/learn.html')
@@ -82,14 +82,14 @@ def test_pages_of_the_site(site):
 
 
 @pytest.mark.parametrize('page, name, target', [
-    ('01_classes', 'train', None),                          # a class of COCO, and a command
-    ('03_nounfilter', 'label', None),                       # a method of the page, and a command
-    ('16_visualize', 'compare', None),                      # the page's own, and another module's
+    ('classes', 'train', None),                          # a class of COCO, and a command
+    ('01_nounfilter', 'label', None),                       # a method of the page, and a command
+    ('12_visualize', 'compare', None),                      # the page's own, and another module's
     ('tags', 'calibration_gain', None),
     ('apps/command', 'tag', None),                          # a command that the page explains
     ('tags', 'tag', 'baselines/concepts.html#tag'),
-    ('reference/visualize', 'compare', '../16_visualize.html#compare'),
-    ('paper/scale', 'TaIDPT', '../13_taidpt.html#taidpt')])
+    ('reference/visualize', 'compare', '../12_visualize.html#compare'),
+    ('paper/ablations', 'TaIDPT', '../09_taidpt.html#taidpt')])
 def test_names_lead_to_what_they_mean(site, page, name, target):
     "Not to what has the same name elsewhere"
     links = re.findall(rf'<a href="([^"]*)"><code>{name}</code></a>', read(site/f'{page}.html'))
@@ -99,7 +99,7 @@ def test_names_lead_to_what_they_mean(site, page, name, target):
 def test_reference_of_the_site(site):
     "Parameters with their defaults, a link to the notebook, and what a class inherits from"
     scores = read(site/'reference/scores.html')
-    for part in ('tau_s', '0.02', '../06_scores.html'): assert part in scores
+    for part in ('tau_s', '0.02', '../04_scores.html'): assert part in scores
     assert 'href="predict.html#class-predictor"' in read(site/'reference/learner.html')
 
 

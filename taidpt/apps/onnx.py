@@ -157,7 +157,7 @@ def _fused(model:'Predictor', f:'Tensor', F:'Tensor')->'Tensor': # B × D; B × 
 def _scores_module(model:'Predictor')->'nn.Module': # 1 × 3 × height × width -> 1 × C
     "What `predict` computes from pixels, as one PyTorch module."
     import torch                                        # here, as a tagger does without
-    from taidpt.encoders.engines import PictureTower
+    from taidpt.encoders.features import PictureTower
     model = model.prepared()
 
     class Scores(torch.nn.Module):
@@ -176,7 +176,7 @@ def _scores_module(model:'Predictor')->'nn.Module': # 1 × 3 × height × width 
 def _traced(module:'nn.Module')->bytes: # of `_scores_module` -> an ONNX file, weights included
     "The graph from `pixels` to `scores`. Raises PyTorch's errors."
     import torch
-    from taidpt.encoders.engines import tracing
+    from taidpt.encoders.features import tracing
     graph = io.BytesIO()
     pixels = torch.zeros(1, 3, *module.tower.size)
     with tracing():

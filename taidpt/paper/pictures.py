@@ -24,7 +24,7 @@ from ..baselines.coop import CoOp, DualCoOp
 from ..baselines.tipadapter import TipAdapter
 from ..clip import FrozenCLIP, picture_batches
 from ..datasets.labelled import LabeledPictures
-from ..datasets.samples import LASO_NOVEL, few_shot, partial_labels
+from ..datasets.labelled import LASO_NOVEL, few_shot, partial_labels
 from ..encoders.features import FeatureStore, unit_fp16
 from ..encoders.pictures import picture_identity
 from ..files import DATA, digest
