@@ -456,14 +456,13 @@ def linker() -> Links:
     return Links(link, where)
 
 
-def with_colab(path: Path, text: str) -> str:
-    """A notebook's first cell with a link to Colab under the title, if a cell of it installs the
-    package there"""
-    if '[ -e /content ]' not in path.read_text(encoding='utf-8'): return text
+def in_colab(path: Path) -> list[nbformat.NotebookNode]:
+    "A link to Colab, for a notebook with a cell that installs the package there"
+    if '[ -e /content ]' not in path.read_text(encoding='utf-8'): return []
     cfg = get_config()
     repository = cfg.git_url.replace('//github.com', '//colab.research.google.com/github')
     where = f'{repository}/blob/{cfg.branch}/{path.relative_to(root).as_posix()}'
-    return re.sub(r'\A# .+\n\n> .+', lambda m: f'{m[0]}\n\n[Open in Colab]({where})', text)
+    return [made('markdown', f'[Open in Colab]({where})')]
 
 
 def definitions(source: str) -> list[str]:
@@ -529,7 +528,8 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     "A notebook as Sphinx reads it"
     page = path.relative_to(nbs)
     nb = visible(path)
-    nb.cells[0].source = with_colab(path, nb.cells[0].source)
+    nb.cells[0].source = re.sub(r'\A(# .+\n\n)> ', r'\1', nb.cells[0].source)      # the first sentence
+    nb.cells += in_colab(path)
     link = partial(link, names=names_of(path))
     anchored = set()
     cells = []

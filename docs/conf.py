@@ -49,10 +49,19 @@ myst_heading_anchors = 3
 suppress_warnings = ['mystnb.unknown_mime_type', 'myst.header']
 
 
+PRIME = '<mo lspace="0" rspace="0">&#x02032;</mo>'
+
+
 def math(display):
-    "A visitor that writes an equation as MathML"
+    "A visitor that writes an equation as MathML, with primes of full size, which stand high enough"
     def visit(writer, node):
-        writer.body.append(convert(node.astext(), display=display))
+        text = convert(node.astext(), display=display)
+        letter = r'(<mi[^>]*>[^<]*</mi>)'
+        text = re.sub(f'<msup>{letter}<mi>&#x02032;</mi></msup>', rf'<mrow>\1{PRIME}</mrow>', text)
+        text = re.sub(
+            rf'<msubsup>{letter}(<mi>.*?</mi>|<mrow>.*?</mrow>)<mi>&#x02032;</mi></msubsup>',
+            rf'<msub><mrow>\1{PRIME}</mrow>\2</msub>', text)
+        writer.body.append(text)
         raise SkipNode
     return visit
 

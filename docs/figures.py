@@ -60,6 +60,7 @@ def contrast(one: str, other: str) -> float:
 def grey_on_dark(colour: str) -> np.ndarray:
     "A grey that stands out from the dark ground as the colour does from white"
     wanted = contrast(colour, '#ffffff')
+    if wanted > 1.5: wanted = max(wanted, 3)                       # a mark, and no ground or grid
     if wanted > 8: wanted = 8 + (wanted - 8)*7/13                  # black becomes a soft white
     bright = wanted*(luminance(GROUND) + .05) - .05
     return linear(GROUND)*bright/luminance(GROUND) if wanted < 1.01 else np.full(3, bright)

@@ -1,20 +1,18 @@
 """Files on Ray, in two processes: the same labels and scores as without, and the same errors."""
 import json
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pandas as pd
 import pytest
 import torch
 from conftest import ROOT
 from made import clip
 
-from taidpt.all import VOC2007, NounFilter, TaIDPT, bundled_captions
+from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
 from taidpt.apps.cluster import label_files, score_files
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
 pytestmark = pytest.mark.xdist_group('ray')
 PHOTOS = sorted((ROOT/'taidpt/data/coco_demo/images').iterdir())[:4]
-BROKEN = '{"caption": "a d'
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -25,72 +23,46 @@ def two_workers():
     ray.shutdown()
 
 
-def write_captions(folder, captions: list[str]):
-    "Three files of captions, the last with a broken line"
-    folder.mkdir()
-    lines = [json.dumps(dict(caption=caption)) for caption in captions]
-    pq.write_table(pa.table(dict(caption=captions[:300])), folder/'0.parquet')
-    (folder/'1.jsonl').write_text('\n'.join(lines[300:600]))
-    (folder/'2.jsonl').write_text('\n'.join([*lines[600:700], BROKEN, *lines[700:]]))
-
-
-def write_pictures(folder):
-    "Two files of two pictures, the last picture broken"
-    folder.mkdir()
-    rows = [dict(bytes=path.read_bytes(), path=path.name) for path in PHOTOS]
-    rows[3]['bytes'] = rows[3]['bytes'][:1000]
-    pq.write_table(pa.table(dict(image=rows[:2])), folder/'0.parquet')
-    pq.write_table(pa.table(dict(image=rows[2:])), folder/'1.parquet')
-
-
-@pytest.fixture(scope='module')
-def here(tmp_path_factory):
-    "A folder with captions, pictures and prompts"
-    here = tmp_path_factory.mktemp('cluster')
+def test_the_same_labels(tmp_path):
+    "Made anew by a second run; a broken file raises its name and line"
     captions = list(bundled_captions())[:900]
-    write_captions(here/'captions', captions)
-    write_pictures(here/'pictures')
-    animals = NounFilter(['cat', 'dog']).label(captions, progress=False)
-    model = TaIDPT(clip(), animals.classes, n_ctx=2, epochs=1, templates=False)
-    model.fit(animals, progress=False).save(here/'my.safetensors')
-    return here
+    source = tmp_path/'captions'
+    source.mkdir()
+    (source/'0.txt').write_text('\n'.join(captions[:300]))
+    lines = [json.dumps(dict(caption=caption)) for caption in captions[300:]]
+    (source/'1.jsonl').write_text('\n'.join(lines))
+    for _ in range(2): label_files(VOC2007, source, tmp_path/'labels')
+    found = NounFilter(VOC2007).label(captions, progress=False)
+    table = pd.read_parquet(tmp_path/'labels')
+    here = dict(zip(table['text'], map(list, table['labels'])))
+    names = [[name for name, named in zip(VOC2007.names, row) if named] for row in found.labels]
+    assert len(table) == len(found)
+    assert here == dict(zip(found.texts, names))
+
+    (source/'1.jsonl').write_text('\n'.join([*lines, '{"caption": "a d']))
+    with pytest.raises(Exception, match=r'1\.jsonl: line 601'):
+        label_files(VOC2007, source, tmp_path/'broken')
 
 
-def rows_by_file(folder) -> dict[str, list[dict]]:
-    return {path.name: pq.read_table(path).to_pylist() for path in sorted(folder.iterdir())}
+def test_the_same_scores(tmp_path):
+    "A later run scores what is new; a broken picture has no scores"
+    model = ZeroShotCLIP(clip(), VOC2007)
+    model.save(tmp_path/'my.safetensors')
+    source = tmp_path/'pictures'
+    source.mkdir()
+    for photo in PHOTOS[:2]: (source/photo.name).write_bytes(photo.read_bytes())
 
+    def score():
+        where = score_files(tmp_path/'my.safetensors', source, tmp_path/'out', 'skip')
+        table = pd.read_parquet(where).sort_values('picture_path')
+        return torch.tensor(table[VOC2007.names].to_numpy())
 
-def test_the_same_labels(here):
-    def label(out, **how):
-        return label_files(VOC2007, here/'captions', here/out, progress=False, **how)
-
-    with pytest.raises(ValueError, match='1 of 3 files.*2.jsonl'): label('labels-ray', ray='auto')
-    assert set(rows_by_file(here/'labels-ray')) == {'0.parquet.parquet', '1.jsonl.parquet'}
-
-    # the next run does what is left, here what has been repaired
-    broken = here/'captions/2.jsonl'
-    broken.write_text(broken.read_text().replace(f'{BROKEN}\n', ''))
-    [task] = label('labels-ray', ray='auto')
-    assert (task['name'], task['read']) == ('2.jsonl', 300)
-    label('labels')
-    assert rows_by_file(here/'labels') == rows_by_file(here/'labels-ray')
-
-
-def test_the_same_scores(here):
-    def score(out, **how):
-        prompts = here/'my.safetensors'
-        pictures = here/'pictures'
-        return score_files(prompts, pictures, here/out, progress=False, on_error='skip', **how)
-
-    whole, half = score('scores-ray', ray='auto')
-    assert whole['kept'] == 2
-    assert (half['read'], half['kept']) == (2, 1)
-
-    score('scores')
-    found = []
-    for folder in ('scores', 'scores-ray'):
-        rows = sum(rows_by_file(here/folder).values(), [])
-        assert [row['picture'] for row in rows] == [path.name for path in PHOTOS]
-        assert rows[3]['scores'] is None
-        found.append(torch.tensor([row['scores'] for row in rows[:3]]))
-    assert torch.allclose(*found, atol=1e-5)
+    assert torch.allclose(score(), model.predict(PHOTOS[:2]), atol=1e-5)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path/'out').rglob('*.parquet')}
+    (source/PHOTOS[2].name).write_bytes(PHOTOS[2].read_bytes())
+    (source/PHOTOS[3].name).write_bytes(PHOTOS[3].read_bytes()[:1000])
+    scores = score()
+    assert torch.allclose(scores[:3], model.predict(PHOTOS[:3]), atol=1e-5)
+    assert scores[3].isnan().all()
+    assert before.items() < {
+        path: path.stat().st_mtime_ns for path in (tmp_path/'out').rglob('*.parquet')}.items()

@@ -1,20 +1,14 @@
 """A result is what its inputs, its model and its code make of it, and it is there whole or not at
 all."""
-import errno
 from dataclasses import replace
-from pathlib import Path
-from unittest import mock
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from made import clip
 
 from taidpt.all import ClassSet, LabeledTexts, Predictor, ZeroShotCLIP
-from taidpt.apps import cluster
-from taidpt.apps.cluster import label_files, score_files
+from taidpt.apps.cluster import PictureScorer
 from taidpt.apps.report import UNTRAINED, evaluate_model
 from taidpt.tags import calibrate
 from taidpt.clip import reference_photos
@@ -111,66 +105,14 @@ def test_a_method_is_its_file(tmp_path):
     assert len(list((tmp_path/'out'/'scores').iterdir())) == 2
 
 
-# Files of scores and labels
-
-@pytest.fixture
-def model(tmp_path) -> Path:
-    path = tmp_path/'model.safetensors'
-    ZeroShotCLIP(clip(), PETS).save(path)
-    return path
-
-
-def write_table(path, content, name='a.jpg'):
-    "One picture, as in Hugging Face's data sets"
-    pq.write_table(pa.table({'image': [{'bytes': content, 'path': name}]}), path)
-
-
-@pytest.fixture
-def pictures(tmp_path) -> Path:
-    "Two tables of a picture each"
-    folder = tmp_path/'pictures'
-    folder.mkdir()
-    for name, photo in zip('ab', PHOTOS):
-        write_table(folder/f'{name}.parquet', photo.read_bytes())
-    return folder
-
-
-def score(model, source, out, **how):
-    return score_files(model, source, out, progress=False, clip={'device': 'cpu'}, **how)
-
-
-def rows_in(folder: Path) -> dict[str, list]:
-    return {
-        path.name[0]: pq.read_table(path)['scores'].to_pylist() for path in sorted(folder.iterdir())
-    }
-
+# A table of pictures
 
 @pytest.mark.parametrize('file', [str(PHOTOS[0]), 'memory://secret.jpg'])
-def test_a_table_opens_no_other_file(file, model, pictures, tmp_path):
-    write_table(pictures/'b.parquet', file)
-    with pytest.raises(ValueError, match=r'b\.parquet: .*bytes-like'):
-        score(model, pictures, tmp_path/'out', on_error='skip')
-    assert rows_in(tmp_path/'out').keys() == {'a'}
-
-
-def on_a_full_disk(table, file, write=pq.write_table, **how):
-    "Write half of a result, and fail; a temporary file is written"
-    if b'taidpt.made_from' not in table.schema.metadata: return write(table, file, **how)
-    file.write(b'PAR1')
-    raise OSError(errno.ENOSPC, 'No space left on device')
-
-
-def test_a_full_disk_tears_no_result(tmp_path):
-    "The one that was there stays, and no other file is left"
-    source, out = tmp_path/'captions', tmp_path/'out'
-    source.mkdir()
-    (source/'a.txt').write_text('a cat')
-    label_files(PETS, source, out, progress=False)
-    full = mock.patch.object(cluster.pq, 'write_table', on_a_full_disk)
-    with full, pytest.raises(ValueError, match=r'a\.txt: .*[Nn]o space left'):
-        label_files(['dog', 'cat'], source, out, progress=False)
-    [whole] = out.iterdir()
-    assert pq.read_table(whole)['text'].to_pylist() == ['a cat']
+def test_a_table_opens_no_other_file(file, tmp_path):
+    path = tmp_path/'model.safetensors'
+    ZeroShotCLIP(clip(), PETS).save(path)
+    score = PictureScorer(str(path), 'skip', device='cpu')
+    with pytest.raises(TypeError): score({'path': ['a.jpg'], 'bytes': [file]})
 
 
 # What a model gains
