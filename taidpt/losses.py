@@ -31,7 +31,6 @@ def ranking_loss(
     return (hinge * negative[row]).sum() / len(scores)
 
 # %% ../nbs/05_losses.ipynb #06-019
-#| code-fold: true
 def bce_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1
@@ -40,7 +39,6 @@ def bce_loss(
     return F.binary_cross_entropy_with_logits(scores, labels.to(scores))
 
 # %% ../nbs/05_losses.ipynb #06-021
-#| code-fold: true
 def focal_loss(
     scores:Tensor, # N × C logits
     labels:Tensor, # N × C, bool or 0/1

@@ -46,8 +46,7 @@ def local_scores(
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6)."
     P = dense_scores(U, L, mask)
-    if not isinstance(tau, float | int):
-        tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
+    if not isinstance(tau, float | int): tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
     return ((P / tau).softmax(1) * P).sum(1)
 
 # %% ../nbs/04_scores.ipynb #8a014028
