@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
-from torch.optim import SGD, Adam, Optimizer
+from torch.optim import SGD, Adam
 
 from .encoders.features import FeatureStore, to_device
 from .files import load_tensors, progress_bar, save_tensors
