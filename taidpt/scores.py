@@ -46,8 +46,7 @@ def local_scores(
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6)."
     P = dense_scores(U, L, mask)
-    if not isinstance(tau, float | int):
-        tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
+    if not isinstance(tau, float | int): tau = torch.as_tensor(tau, dtype=P.dtype, device=P.device)
     return ((P / tau).softmax(1) * P).sum(1)
 
 # %% ../nbs/04_scores.ipynb #8a014028
@@ -77,7 +76,7 @@ def fuse(
     return weight*p + (1 - weight)*q
 
 
-# %% ../nbs/04_scores.ipynb #05-041
+# %% ../nbs/paper/rank_pictures.ipynb #05-041
 def standardized(
     scores:ArrayLike, # N × C, of N pictures, at least two; NaN where one was skipped
 ) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the pictures
@@ -88,7 +87,7 @@ def standardized(
 
 def relative_scores(
     scores:ArrayLike, # N × C; NaN where a picture was skipped
-    scale:float=16., # of cosines 4 times the scale of learning, 16 as published; of 4 cosines 4
+    scale:float=16., # for raw cosines, 4 times the scale of learning, 16 as published; else 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
     "Scores relative to the picture's other classes: softmax(scale * scores)."
     return (scale * torch.as_tensor(scores).float()).softmax(1)
