@@ -157,11 +157,9 @@ def published_rows(numbers, columns):
     return markdown_table(['Guo et al., CVPR 2023', *columns.values()], rows, 1)
 
 
-def how_many(train, test):
-    "A line on an experiment's photos and classes."
-    shown = test.labels.sum(0)
-    return (f'{len(train)} photos to learn from, {len(test):,} to be tested on, {len(test.classes)} '
-            f'classes, each on {shown.min()} to {shown.max()} of them')
+def how_many(test):
+    "A line on an experiment's test photos."
+    return f'{len(test):,} test photos, {len(test.classes)} classes'
 
 
 NUMBERS = 'application/vnd.taidpt.numbers+json'
