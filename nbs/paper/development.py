@@ -9,12 +9,11 @@ from pathlib import Path
 import torch
 from IPython.display import display
 from taidpt.clip import load_clip
-from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels
-from taidpt.datasets.labelled import few_shot
+from taidpt.datasets.labelled import LabeledPictures, bundled_photos, few_shot, read_labels
 from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval
 from taidpt.nounfilter import NounFilter
-from taidpt.paper.study import Study
+from taidpt.paper.study import Study, markdown_table
 from taidpt.text.captions import bundled_captions
 from taidpt.zeroshot import ZeroShotCLIP
 
@@ -135,8 +134,32 @@ def marked(found):
 
 
 def gain_text(gain):
-    "A gain as text, with its interval."
-    return f'{gain.value:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})'
+    "A gain as text, with its interval; in bold if that excludes 0."
+    text = f'{gain.value:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})'
+    return f'**{text}**' if gain.low > 0 or gain.high < 0 else text
+
+
+def by_column(found, columns, title='method'):
+    """mAP and its interval as a table: a row for each method, a column for each number of pictures
+    or share of labels."""
+    rows = []
+    for method in dict.fromkeys(m for m, _ in found):
+        values = [found[method, k].map() if (method, k) in found else None for k in columns]
+        rows.append([method, *(f'{i.value:.1f} ({i.low:.1f} to {i.high:.1f})' if i else ''
+                               for i in values)])
+    return markdown_table([title, *columns.values()], rows, 1)
+
+
+def published_rows(numbers, columns):
+    "A published table as Markdown, with the same rows and columns."
+    rows = [[method, *(str(numbers.get((method, k), '')) for k in columns)]
+            for method in dict.fromkeys(m for m, _ in numbers)]
+    return markdown_table(['Guo et al., CVPR 2023', *columns.values()], rows, 1)
+
+
+def how_many(test):
+    "A line on an experiment's test photos."
+    return f'{len(test):,} test photos, {len(test.classes)} classes'
 
 
 NUMBERS = 'application/vnd.taidpt.numbers+json'
