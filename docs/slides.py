@@ -68,7 +68,8 @@ SLIDES = [
         'Move its parts', 2, [(TEACH, 'tc-2', 'list')],
         'In pairs, on the page of interactive figures: one moves, the other predicts.'),
     Slide(
-        'The toy: scores and loss', 3, [('00_annotated', '4e1fe57a', 'code')],
+        'The toy: scores and loss', 3,
+        [('00_annotated', '4e1fe57a', 'code'), ('00_annotated', 'an-loss', 'code')],
         'Which shapes have p, P and weights?'),
     Slide('The toy: learning', 3, [('00_annotated', '9311e3eb', 'code')], 'Guess the curve.'),
     Slide('It learns', 3, [('00_annotated', 'd8d0d211', 'outputs')]),

@@ -189,8 +189,8 @@ FAMILY, SCALING, TABLE1 = map(prose_of, ('paper/family', 'paper/ablations', 'pap
 ZERO = ['zero-shot CLIP', 'zero-shot CLIP with DPT']
 TAI = result('TaI-DPT')
 REPEATED = [                                      # text, a group for each number, their source
-    (README, r'on ([\d,]+) photos of VOC2012, over the (\d+) of VOC2007.s (\d+) classes',
-     [TAI.n_photos, TAI.n_classes, 20]),
+    (README, r'on ([\d,]+) VOC2012 photos, averaged over the (\d+) VOC2007 classes',
+     [TAI.n_photos, TAI.n_classes]),
     (README, r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)',
      [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]),
     (_LARGER, r'(?s)of ([\d.]+) on VOC2007.* one ([\d.]+) on ([\d,]+) photos of VOC2012',
