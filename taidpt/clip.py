@@ -6,17 +6,28 @@
 __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip', 'encode_sentences', 'picture_batches', 'encode_pictures', 'as_features']
 
 # %% ../nbs/02_clip.ipynb #483db389
+from pathlib import Path
+
+from .files import DATA
+
+# %% ../nbs/02_clip.ipynb #cl-ref-photos
+def reference_photos() -> list[Path]:
+    "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
+    return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))
+
+# %% ../nbs/encoders/features.ipynb #clip-imports
 import math, re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
-from pathlib import Path
+from itertools import repeat
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from .encoders.features import OpenVINOTower
-from .encoders.features import FeatureStore, stored_features, to_device, unit_fp16
+from .encoders.features import (
+    FeatureStore, OpenVINOTower, stored_features, to_device, unit_fp16)
 from .encoders.pictures import (
     BATCH_ON_CPU, UnreadablePicture, as_pictures, in_batches, picture_identity, read_pixels)
 from .encoders.shared_prefix import (
@@ -24,14 +35,9 @@ from .encoders.shared_prefix import (
 from taidpt.encoders.towers import (
     Prepared, build_clip, find_clip, picture_features, preprocessing, tower_for,
     with_patch_features)
-from .files import DATA, digest, progress_bar, text_list
+from .files import digest, progress_bar, text_list
 
-# %% ../nbs/02_clip.ipynb #cl-ref-photos
-def reference_photos() -> list[Path]:
-    "The 36 bundled photos (COCO val2017, CC BY 2.0 and CC BY-SA 2.0)."
-    return sorted((DATA/'coco_demo'/'images').glob('*.jpg'))
-
-# %% ../nbs/02_clip.ipynb #cl-frozen
+# %% ../nbs/encoders/features.ipynb #cl-frozen
 class FrozenCLIP:
     "A frozen open_clip model, with the features of Eq. 4."
     def __init__(self,
@@ -151,13 +157,22 @@ class FrozenCLIP:
     ) -> Tensor: # C × D, not normalised; of B × 1 × M × W or B × C × M × W, B × C × D
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
         contexts = context[(None,)*(4 - context.ndim)]
-        rows = self.prompt_rows(classnames, contexts.shape[2])
-        if self.causal and contexts.shape[1] == 1:
-            E = encode_shared_prefix(self.text, contexts[:, 0], rows, self._block)
-        else:
-            each = contexts.expand(-1, len(classnames), -1, -1)
-            E = torch.stack([self.text_tower.features(rows.tokens, own)[0] for own in each])
+        E = self._encode_prompts(contexts, classnames)
         return E if context.ndim == 4 else E[0]
+
+    def _encode_prompts(self, contexts:Tensor, names:Sequence[str]) -> Tensor: # B × 1 or C × M × W
+        "B × C × D; for many classes, gradients compute 500 at a time again, to save memory."
+        if len(names) > 500:
+            chunks = [names[i:i + 500] for i in range(0, len(names), 500)]
+            own = contexts.split(500, 1) if contexts.shape[1] > 1 else repeat(contexts)
+            parts = zip(own, chunks)
+            return torch.cat(
+                [checkpoint(self._encode_prompts, *p, use_reentrant=False) for p in parts], 1)
+        rows = self.prompt_rows(names, contexts.shape[2])
+        if self.causal and contexts.shape[1] == 1:
+            return encode_shared_prefix(self.text, contexts[:, 0], rows, self._block)
+        each = contexts.expand(-1, len(names), -1, -1)
+        return torch.stack([self.text_tower.features(rows.tokens, own)[0] for own in each])
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights and of the kind of GELU, which determine the features."
@@ -205,7 +220,7 @@ class FrozenCLIP:
     def __sklearn_clone__(self):
         return self            # it never changes
 
-# %% ../nbs/02_clip.ipynb #c733bcc2
+# %% ../nbs/encoders/features.ipynb #c733bcc2
 def load_clip(
     name:str|Path|None=None, # open_clip's, 'RN50/openai'; a `Path`; None or 'embedded': ours
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
@@ -232,7 +247,7 @@ def load_clip(
         source.recommended, make_tower and make_tower(model.visual, precision),
         Prepared(image_size, crop, draft, dense), source.origin)
 
-# %% ../nbs/02_clip.ipynb #e2f2cb40
+# %% ../nbs/encoders/features.ipynb #e2f2cb40
 def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, Tensor]:
     "h and H of some sentences; those of similar length go through the encoder together."
     tokens = clip.tokenize(texts)
@@ -248,7 +263,7 @@ def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, T
         bar.update(len(rows))
     return {'global_': h, 'local': torch.cat(H), 'lengths': lengths}
 
-# %% ../nbs/02_clip.ipynb #cl-enc-sent
+# %% ../nbs/encoders/features.ipynb #cl-enc-sent
 def encode_sentences(
     clip:FrozenCLIP, # the encoder
     texts:str|Sequence[str], # N sentences
@@ -260,7 +275,7 @@ def encode_sentences(
     encode = partial(_sentence_features, clip)
     return stored_features(path, about, text_list(texts), 4096, str, encode, progress)
 
-# %% ../nbs/02_clip.ipynb #cl-pic-batches
+# %% ../nbs/encoders/features.ipynb #cl-pic-batches
 def _pixels_of(clip:FrozenCLIP, pictures:Sequence, on_error:str, i:int) -> Tensor:
     "The pixels of a picture; NaN if it is skipped."
     pixels = read_pixels(pictures, i, clip.preprocess, on_error)
@@ -290,7 +305,7 @@ def picture_batches(
     if not progress: return batches
     return iter(progress_bar(batches, 'pictures', total=math.ceil(len(pictures) / size)))
 
-# %% ../nbs/02_clip.ipynb #cl-enc-pic
+# %% ../nbs/encoders/features.ipynb #cl-enc-pic
 def _picture_features(clip:FrozenCLIP, pos_embed, on_error:str, pictures:Sequence, bar) -> dict:
     "f and F of some pictures."
     batches = []
@@ -323,7 +338,7 @@ def encode_pictures(
             "on_error='skip' goes on without them.")
     return store
 
-# %% ../nbs/02_clip.ipynb #cl-asf-1
+# %% ../nbs/encoders/features.ipynb #cl-asf-1
 def as_features(
     clip:FrozenCLIP, # that is to use them
     items, # such a store, or N sentences or pictures to encode

@@ -7,15 +7,12 @@ __all__ = ['PromptLearner']
 
 # %% ../nbs/03_prompts.ipynb #83657ed1
 from collections.abc import Sequence
-from itertools import repeat
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from .clip import FrozenCLIP
-
 
 # %% ../nbs/03_prompts.ipynb #21e1499a
 class PromptLearner(nn.Module):
@@ -24,17 +21,14 @@ class PromptLearner(nn.Module):
         clip:FrozenCLIP, # frozen encoder of the prompts
         classnames:Sequence[str], # C names, as in the prompt
         n_ctx:int=16, # M, vectors before the name
-        class_specific:bool=False, # one context a class (C × M × W) instead of one for all (M × W)
+        class_specific:bool=False, # one context for each class (C × M × W), not one for all (M × W)
         seed:int|None=None, # of the initial vectors; None draws from torch's global generator
     ):
         super().__init__()
-        self.clip = clip
-        self.classnames = list(classnames)
+        self.clip, self.classnames = clip, list(classnames)
         clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
-        shape = (n_ctx, clip.width)
-        if class_specific:
-            shape = (len(self.classnames), *shape)
+        shape = (len(self.classnames),)*class_specific + (n_ctx, clip.width)
         drawn = [0.02 * torch.randn(shape, generator=rng).to(clip.device) for _ in 'GL']
         self.ctx_global, self.ctx_local = map(nn.Parameter, drawn)
         self._kept = None                           # contexts and embeddings without gradients
@@ -50,19 +44,10 @@ class PromptLearner(nn.Module):
             if was.device == contexts.device and torch.equal(was, contexts):
                 return embeddings
         several = contexts if contexts.ndim == 4 else contexts[:, None]
-        E = F.normalize(self._encode(several, self.classnames).float(), dim=-1)
+        E = F.normalize(self.clip.encode_prompts(several, self.classnames).float(), dim=-1)
         embeddings = E[0], E[1] if local else None
         if keep: self._kept = contexts, embeddings
         return embeddings
-
-    def _encode(self, contexts:Tensor, names:list[str]) -> Tensor: # B × 1 or C × M × W
-        "B × C × D; for many classes, gradients compute 500 at a time again, to save memory."
-        if len(names) > 500:
-            chunks = [names[i:i + 500] for i in range(0, len(names), 500)]
-            own = contexts.split(500, 1) if contexts.shape[1] > 1 else repeat(contexts)
-            parts = zip(own, chunks)
-            return torch.cat([checkpoint(self._encode, *p, use_reentrant=False) for p in parts], 1)
-        return self.clip.encode_prompts(contexts, names)
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'
@@ -71,8 +56,7 @@ class PromptLearner(nn.Module):
         end = self.clip.eot_positions(tokens).item()
         tower = self.clip.text_tower
         words = tower.embedding(tokens[0, tower.start:end])
-        for context in (self.ctx_global, self.ctx_local):
-            context.copy_(words)
+        for context in (self.ctx_global, self.ctx_local): context.copy_(words)
 
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'

@@ -31,13 +31,11 @@ class ZeroShotCLIP(Predictor):
     ):
         "Raises `ValueError` for a template without {}."
         super().__init__(clip, classes)
-        self.templates = templates
-        self.local = local
+        self.templates, self.local = templates, local
         self.templates_ = text_list(templates or 'a photo of a {}.')
         if any('{}' not in template for template in self.templates_):
             raise ValueError(f'Each template needs {{}} for the class name: {self.templates_}')
-        self.tau_image = 1/clip.logit_scale
-        self.sigmoid_scale = clip.logit_scale
+        self.tau_image, self.sigmoid_scale = 1/clip.logit_scale, clip.logit_scale
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
@@ -58,6 +56,5 @@ class ZeroShotCLIP(Predictor):
 
     @property
     def title(self)->str:
-        if type(self) is not ZeroShotCLIP:
-            return super().title
+        if type(self) is not ZeroShotCLIP: return super().title
         return 'zero-shot CLIP with DPT' if self.local else 'zero-shot CLIP'
