@@ -20,9 +20,9 @@ from .encoders.features import FeatureStore
 from .files import digest
 from .losses import scaled_loss
 from .model_files import header_of
-from .predict import LearnedPrompts, PicturesAndLabels, validation
+from .predict import LearnedPrompts, PicturesAndLabels, check_label_classes, validation
 from .prompts import PromptLearner
-from .scores import branch_scores
+from .scores import branch_scores, global_scores
 from .texts import LabeledTexts, template_sentences
 from .training import Recipe, learn, resolve
 
@@ -146,8 +146,6 @@ import torch.nn.functional as F
 
 from .metrics import as_array
 from .nounfilter import NounFilter
-from .predict import check_label_classes
-from .scores import global_scores
 from .text.captions import read_captions
 
 # %% ../nbs/model_files.ipynb #09-sent-1

@@ -7,16 +7,16 @@ __all__ = ['Predictor', 'PicturesAndLabels', 'load_model', 'predict_together', '
 
 # %% ../nbs/08_predict.ipynb #10-002
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 from .classes import ClassSet, as_classset
-from .clip import FrozenCLIP, picture_batches
+from .clip import FrozenCLIP, as_features, load_clip, picture_batches
 from .metrics import mean_average_precision
-from .model_files import Model
+from .model_files import Model, all_tensors, clip_of, header_of
 from .scores import branch_scores, dense_scores, fuse
 
 if TYPE_CHECKING: from typing import Self
@@ -86,13 +86,10 @@ class Predictor(Model):
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache, partial
 from importlib import import_module
-from typing import Any, TypeAlias
 
-from .clip import as_features, load_clip
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures
 from .files import load_tensors, reading, save_tensors
-from .model_files import all_tensors, clip_of, header_of
 from .tags import Thresholds
 from .training import Recipe, read_checkpoint
 
