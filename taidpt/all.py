@@ -15,21 +15,17 @@ from .encoders.pictures import UnreadablePicture
 from .losses import ranking_loss
 from .prompts import PromptLearner
 from .scores import fuse, global_scores, local_scores, relative_scores, standardized
-from .baselines.concepts import TextConcepts, tag
-from .baselines.coop import CoOp
-from .baselines.coop import DualCoOp
-from .baselines.concepts import TextLinear
-from .predict import load_model
+from .baselines.concepts import TextConcepts, TextLinear, tag
+from .baselines.coop import CoOp, DualCoOp
 from .baselines.tipadapter import TipAdapter
 from .ensemble import Attended, Ensemble, Rescored, Tiled, ensemble_scores, search_weight
 from .learner import TaIDPT, auto_settings
-from .predict import Predictor
+from .predict import Predictor, load_model
 from .zeroshot import ZeroShotCLIP
 from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
 from .plots import show_class_ap
-from .tags import Thresholds
-from .tags import calibrate
+from .tags import Thresholds, calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
 from .apps.tagging import from_pretrained, learn_tagger, open_model, tag_pictures
 from .apps.report import evaluate_model

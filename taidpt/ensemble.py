@@ -6,25 +6,14 @@
 __all__ = ['ensemble_scores', 'search_weight', 'Ensemble', 'Attended', 'Tiled', 'Rescored']
 
 # %% ../nbs/11_ensemble.ipynb #13-003
-import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
-from PIL import Image
 from torch import Tensor
 
-from .clip import as_features
-from .encoders.features import FeatureStore, unit_fp16
-from .encoders.pictures import as_pictures, open_rgb
-from .files import progress_bar
 from .metrics import mean_average_precision
-from .predict import Predictor, Wrapper, predict_together
-from .scores import fuse
-from .tags import Rule
-
 
 # %% ../nbs/11_ensemble.ipynb #13-010
 def _normalized(
@@ -79,15 +68,28 @@ def search_weight(
     curve = {float(w): mean_average_precision(labels, (1 - w)*one + w*two) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 
-# %% ../nbs/11_ensemble.ipynb #13-024-checks
+# %% ../nbs/wrappers.ipynb #wr-ensemble-imports
+import copy
+from collections.abc import Iterable
+
+import torch.nn.functional as F
+from PIL import Image
+
+from .clip import as_features
+from .encoders.features import FeatureStore, unit_fp16
+from .encoders.pictures import as_pictures, open_rgb
+from .files import progress_bar
+from .predict import Predictor, Wrapper, predict_together
+from .scores import fuse
+
+# %% ../nbs/wrappers.ipynb #13-024-checks
 def _check_independent(model:Predictor)->None:
     "`ValueError` for a model whose scores of a picture depend on the other pictures."
     if not model.independent: raise ValueError(
         'these scores are normalised over the pictures of one call, so no threshold fits them, '
         'and no wrapper can add to one picture: use normalize=None')
 
-
-# %% ../nbs/11_ensemble.ipynb #13-024
+# %% ../nbs/wrappers.ipynb #13-024
 class Ensemble(Wrapper):
     "A weighted mean of several models' scores."
     def __init__(self,
@@ -135,7 +137,7 @@ class Ensemble(Wrapper):
         scores = [fuse(*branches) for branches in found.values()]
         return [ensemble_scores(scores, self.weights, self.normalize).float()]
 
-    def default_rule(self)->Rule:
+    def default_rule(self):
         "The rule without labelled pictures; `ValueError` for normalised scores."
         _check_independent(self)
         return super().default_rule()
@@ -168,7 +170,6 @@ class Ensemble(Wrapper):
     def rebuilt(cls, clip, classes, parts:list[Predictor], tensors:dict, settings:dict)->'Ensemble':
         "The ensemble of a file."
         return cls(parts, **settings)
-
 
 # %% ../nbs/wrappers.ipynb #13-att-1
 def _attend(

@@ -42,6 +42,7 @@ def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w,
     return Image.fromarray((255*out.clip(0, 1)).round().astype(np.uint8))
 
 # %% ../nbs/12_visualize.ipynb #visualize-034
+#| code-fold: true
 def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)->list[int]:
     "Columns of the named classes, or of the `top` best."
     if classes is None:
@@ -73,6 +74,7 @@ def show_heatmaps(
     return fig
 
 # %% ../nbs/12_visualize.ipynb #visualize-sc
+#| code-fold: true
 def compare(
     models:Mapping[str, Predictor], # name -> model
     picture:str|Path|Image.Image, # a file or a PIL picture
@@ -100,19 +102,7 @@ def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text a token
     return [*['SOT'][:start], *(decode([t]).strip() for t in ids[start:-1]), 'EOT']
 
 # %% ../nbs/12_visualize.ipynb #visualize-046
-def _draw_words(P:Tensor, words:list[str], names:list[str])->DescribedFigure: # classes × words
-    "A colour map of cosines, with a ring at each class's best word."
-    fig = blank_figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(names))
-    ax = fig.subplots()
-    im = ax.imshow(P, cmap='cividis', aspect='auto')
-    ax.set_xticks(range(len(words)), words, rotation=40, ha='right', rotation_mode='anchor')
-    ax.set_yticks(range(len(names)), names)
-    ax.plot(P.argmax(1), range(len(names)), 'o', mfc='none', mec='#d7301f', mew=1.8, ms=11)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0, labelsize=9)
-    fig.colorbar(im, ax=ax, label='cosine', fraction=0.05, pad=0.02).outline.set_visible(False)
-    return fig
-
+#| code-fold: true
 def show_words(
     model:Predictor, # source of class embeddings
     sentence:str, # a sentence
@@ -125,7 +115,15 @@ def show_words(
     columns = _columns(model.classes, P.amax(1), classes, top)
     P, names = P[columns], [model.classes.natural[c] for c in columns]
     words = words_of(model.clip, sentence)
-    fig = _draw_words(P, words, names)
+    fig = blank_figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(names))
+    ax = fig.subplots()
+    im = ax.imshow(P, cmap='cividis', aspect='auto')
+    ax.set_xticks(range(len(words)), words, rotation=40, ha='right', rotation_mode='anchor')
+    ax.set_yticks(range(len(names)), names)
+    ax.plot(P.argmax(1), range(len(names)), 'o', mfc='none', mec='#d7301f', mew=1.8, ms=11)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0, labelsize=9)
+    fig.colorbar(im, ax=ax, label='cosine', fraction=0.05, pad=0.02).outline.set_visible(False)
     best = [f'for {name}, “{words[row.argmax()]}” ({row.max():.2f})'
             for name, row in zip(names, P)]
     fig.alt = (f'Cosine of each word of “{sentence}” with each class. '
