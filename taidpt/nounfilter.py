@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .classes import ClassSet, as_classset
+from .classes import ClassSet, as_classset, paper_words
 from .files import progress_bar
-from .text.published_labels import WholeWords, published_names
+from .text.published_labels import WholeWords
 from .text.words import BLOCKED, Explanation, Match, PhraseDictionary
 
 if TYPE_CHECKING: from taidpt.texts import LabeledTexts
@@ -33,14 +33,16 @@ class NounFilter:
         self.rules = rules
         if rules == 'careful':
             self.phrases = PhraseDictionary(self.classes.synonyms, self.blocked)
-        else: self.phrases = _paper_phrases(self.classes)
+        else:
+            first = 77 if self.classes.name == 'nuswide' else None      # tokens that CLIP reads
+            self.phrases = WholeWords(paper_words(self.classes), first)
 
     def __reduce__(self):
         return type(self), (self.classes, self.blocked, self.rules)
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        return sorted(set().union(*self.phrases.columns(text)))
+        return sorted({i for *_,columns in self.phrases.find(text) for i in columns})
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones, from left to right."
@@ -75,15 +77,3 @@ class NounFilter:
         labels = torch.zeros(len(kept), len(self.classes.names), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped)
-
-# %% ../nbs/01_nounfilter.ipynb #nounfilter-018
-#| code-fold: true
-def _paper_phrases(classes:ClassSet)->WholeWords:
-    "The paper's words for the classes of its three data sets; for others, their own synonyms."
-    words = classes.synonyms
-    published = published_names().get(classes.name)
-    if published is not None:
-        official, rows = as_classset(classes.name), list(published.values())
-        words = {name: rows[official.index(name)] if name in official else own
-                 for name,own in words.items()}
-    return WholeWords(list(words.values()), 77 if classes.name == 'nuswide' else None)

@@ -135,7 +135,3 @@ class WholeWords:
         spans = _spans(words, text.lower())
         return sorted((spans[first][0], spans[end - 1][1], name, [column])
                       for first,end,name,column in named)
-
-    def columns(self, text:str)->list[list[int]]: # of each name
-        "The columns of the names in a text."
-        return [columns for *_,columns in self.find(text)]
