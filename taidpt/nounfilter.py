@@ -6,88 +6,16 @@
 __all__ = ['NounFilter']
 
 # %% ../nbs/01_nounfilter.ipynb #nounfilter-002
-import html
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from zlib import crc32
 
-from .classes import ClassSet, as_classset
+from .classes import ClassSet, as_classset, paper_words
 from .files import progress_bar
-from .text.words import BLOCKED, PhraseDictionary
-from .text.published_labels import WholeWords, published_names
-from .text.words import lower_words, token_spans
+from .text.published_labels import WholeWords
+from .text.words import BLOCKED, Explanation, Match, PhraseDictionary
 
 if TYPE_CHECKING: from taidpt.texts import LabeledTexts
-
-# %% ../nbs/01_nounfilter.ipynb #nounfilter-011
-@dataclass(frozen=True)
-class _Match:
-    "A phrase in a sentence that names classes, or is blocked."
-    text:str # as written in the sentence
-    start:int # where it starts, in characters
-    end:int # where it ends, in characters
-    synonym:str # the entry of the dictionary
-    classes:tuple[str,...] # its classes; none for a blocked phrase
-
-# %% ../nbs/01_nounfilter.ipynb #27715e24
-#| code-fold: true
-def _marked(match:_Match, text:str)->str: # HTML
-    "The words of a match in the colour of its classes, which follow in small, or struck out."
-    label = ', '.join(match.classes)
-    hue = crc32(label.encode()) % 24 * 15
-    look = f'background:hsl({hue},75%,86%);color:#111'
-    if not label:
-        look = 'text-decoration:line-through;opacity:.6'
-    mark = html.escape(text)
-    if label.casefold() != match.text.casefold():
-        note = html.escape(label or 'blocked')
-        mark += f' <span style="font-size:.7em;opacity:.75">{note}</span>'
-    return f'<span style="{look};border-radius:4px;padding:1px 4px">{mark}</span>'
-
-# %% ../nbs/01_nounfilter.ipynb #9e2d5d7f
-#| code-fold: true
-@dataclass(repr=False)
-class _Explanation:
-    "The words of a sentence that name each class."
-    text:str # the sentence
-    matches:list[_Match] # from left to right
-
-    @property
-    def classes(self)->list[str]:
-        "The classes of the sentence, in order of mention."
-        return list(dict.fromkeys(name for match in self.matches for name in match.classes))
-
-    def __repr__(self):
-        lines = [f"{match.text!r} -> {', '.join(match.classes) or 'blocked'}"
-                 for match in self.matches]
-        return '\n  '.join([self.text, *(lines or ['names no class'])])
-
-    def _repr_html_(self)->str: # HTML
-        "The sentence in a notebook, its matches in the colour of their class or struck out."
-        marked, at = '', 0
-        limits = [*(match.start for match in self.matches[1:]), len(self.text)]
-        for match,limit in zip(self.matches, limits):
-            end = min(match.end, limit)         # a blocked phrase may enclose a match
-            marked += html.escape(self.text[at:match.start])
-            marked += _marked(match, self.text[match.start:end])
-            at = end
-        marked += html.escape(self.text[at:])
-        if not self.matches:
-            marked += ' <i style="opacity:.6">(names no class)</i>'
-        return f'<div style="line-height:1.9">{marked}</div>'
-
-# %% ../nbs/01_nounfilter.ipynb #nounfilter-018
-def _paper_words(classes:ClassSet)->list[list[str]]:
-    "The paper's words for each class of the three data sets; for others, their own synonyms."
-    published = published_names().get(classes.name)
-    if published is None:
-        return list(classes.synonyms.values())
-    official = as_classset(classes.name)
-    rows = list(published.values())
-    return [rows[official.index(name)] if name in official else own
-            for name,own in classes.synonyms.items()]
 
 # %% ../nbs/01_nounfilter.ipynb #588847bb
 class NounFilter:
@@ -98,42 +26,31 @@ class NounFilter:
         rules:str='careful', # or 'published': as the authors' code, nothing blocked
     ):
         "Raises `ValueError` for other rules."
+        if rules not in ('careful', 'published'):
+            raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
         self.classes = as_classset(classes)
         self.blocked = tuple(blocked)
         self.rules = rules
         if rules == 'careful':
             self.phrases = PhraseDictionary(self.classes.synonyms, self.blocked)
-        elif rules == 'published':
-            first = 77 if self.classes.name == 'nuswide' else None
-            self.words = WholeWords(_paper_words(self.classes), first)
         else:
-            raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
+            first = 77 if self.classes.name == 'nuswide' else None      # tokens that CLIP reads
+            self.phrases = WholeWords(paper_words(self.classes), first)
 
     def __reduce__(self):
         return type(self), (self.classes, self.blocked, self.rules)
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        if self.rules == 'published':
-            rows = [columns for *_,columns in self.words.find(text)]
-        else:
-            rows = [entry.columns for *_,entry in self.phrases.find(lower_words(text))]
-        return sorted(set().union(*rows))
+        return sorted({i for *_,columns in self.phrases.find(text) for i in columns})
 
-    def explain(self, text:str)->_Explanation: # which shows itself in a notebook
+    def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones, from left to right."
-        if self.rules == 'published':
-            found = self.words.find(text)
-        else:
-            spans = token_spans(text)
-            words = [text[start:end].lower() for start,end in spans]
-            found = [(spans[first][0], spans[end - 1][1], entry.phrase, entry.columns)
-                     for first,end,entry in self.phrases.find(words)]
         matches = []
-        for start,end,phrase,columns in found:
+        for start,end,phrase,columns in self.phrases.find(text):
             names = tuple(self.classes.names[column] for column in columns)
-            matches.append(_Match(text[start:end], start, end, phrase, names))
-        return _Explanation(text, matches)
+            matches.append(Match(text[start:end], start, end, phrase, names))
+        return Explanation(text, matches)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one."
@@ -157,6 +74,6 @@ class NounFilter:
             raise ValueError(f'no sentence names a class of {self.classes.name}')
         import torch                                # late, so that the bar is there at once
         from taidpt.texts import LabeledTexts
-        labels = torch.zeros(len(kept), len(self.classes), dtype=torch.bool)
+        labels = torch.zeros(len(kept), len(self.classes.names), dtype=torch.bool)
         labels[rows, columns] = True
         return LabeledTexts(kept, labels, self.classes, dropped)

@@ -32,7 +32,7 @@ class LabeledTexts:
         self.texts = list(self.texts)
         self.classes = as_classset(self.classes)
         labels = torch.as_tensor(self.labels)
-        if labels.shape != (len(self.texts), len(self.classes)):
+        if labels.shape != (len(self.texts), len(self.classes.names)):
             raise ValueError(
                 f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
         self.labels = labels.bool()
@@ -114,7 +114,7 @@ def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: #
     classes = as_classset(classes)
     forms = [TEMPLATES[0]]*9 + list(TEMPLATES)
     texts = [form.format(name) for name in classes.names for form in forms]
-    labels = torch.eye(len(classes)).repeat_interleave(len(forms), 0)
+    labels = torch.eye(len(classes.names)).repeat_interleave(len(forms), 0)
     return LabeledTexts(texts, labels, classes)
 
 # %% ../nbs/texts.ipynb #ca7f62c2
