@@ -265,27 +265,27 @@ def _app(
     'taidpt label --classes voc2007 --explain "Two puppies on a couch, eating a hot dog."'))
 def _label(
     classes:_Classes,
-    captions:Annotated[Path|None, Argument(metavar='CAPTIONS', exists=True, help=(
-        f'{_CAPTIONS}. Or a folder of such files, with --out.'))]=None,
+    captions:Annotated[str|None, Argument(metavar='CAPTIONS', help=(
+        f'{_CAPTIONS}; a folder of such files, or a pattern.'))]=None,
     words:_Words=None,
-    out:Annotated[Path|None, Option(metavar='FILE', help=(
-        'Write the labelled sentences: .parquet; for a folder of captions, a folder.'))]=None,
+    out:Annotated[str|None, Option(metavar='FILE', help=(
+        'Write the labelled sentences: .parquet; with --ray a folder.'))]=None,
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]=None,
     synonyms_out:Annotated[Path|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to edit and pass to --classes.'))]=None,
     rules:_Rules='careful',
     column:_Column=None,
     ray:Annotated[str|None, Option(metavar='ADDRESS', help=(
-        'Label a folder on the Ray cluster at this address; also auto or local.'))]=None,
+        'Label a folder, or a URL, on the Ray cluster at this address; also auto or local.'))]=None,
 )->None:
     "Show which sentences name which class."
     known = _read_classes(classes, rules == 'published', words)
     if synonyms_out: known.save(synonyms_out)
-    if captions and captions.is_dir():
+    if ray:
+        from ray import init
         from taidpt.apps.cluster import label_files
-        for done in label_files(known, captions, out, column, rules, ray or False):
-            print(shown(f'{done["name"]}: {done["read"]:,} sentences, {done["kept"]:,} kept'))
-        return
+        init(None if ray == 'local' else ray)
+        return label_files(known, captions, out, column, rules)
     from taidpt.nounfilter import NounFilter
     from taidpt.text.captions import read_captions
     noun_filter = NounFilter(known, rules=rules)
