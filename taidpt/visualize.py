@@ -103,6 +103,19 @@ def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text a token
 
 # %% ../nbs/12_visualize.ipynb #visualize-046
 #| code-fold: true
+def _draw_words(P:Tensor, words:list[str], names:list[str])->DescribedFigure: # classes × words
+    "A colour map of cosines, with a ring at each class's best word."
+    fig = blank_figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(names))
+    ax = fig.subplots()
+    im = ax.imshow(P, cmap='cividis', aspect='auto')
+    ax.set_xticks(range(len(words)), words, rotation=40, ha='right', rotation_mode='anchor')
+    ax.set_yticks(range(len(names)), names)
+    ax.plot(P.argmax(1), range(len(names)), 'o', mfc='none', mec='#d7301f', mew=1.8, ms=11)
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0, labelsize=9)
+    fig.colorbar(im, ax=ax, label='cosine', fraction=0.05, pad=0.02).outline.set_visible(False)
+    return fig
+
 def show_words(
     model:Predictor, # source of class embeddings
     sentence:str, # a sentence
@@ -115,15 +128,7 @@ def show_words(
     columns = _columns(model.classes, P.amax(1), classes, top)
     P, names = P[columns], [model.classes.natural[c] for c in columns]
     words = words_of(model.clip, sentence)
-    fig = blank_figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(names))
-    ax = fig.subplots()
-    im = ax.imshow(P, cmap='cividis', aspect='auto')
-    ax.set_xticks(range(len(words)), words, rotation=40, ha='right', rotation_mode='anchor')
-    ax.set_yticks(range(len(names)), names)
-    ax.plot(P.argmax(1), range(len(names)), 'o', mfc='none', mec='#d7301f', mew=1.8, ms=11)
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0, labelsize=9)
-    fig.colorbar(im, ax=ax, label='cosine', fraction=0.05, pad=0.02).outline.set_visible(False)
+    fig = _draw_words(P, words, names)
     best = [f'for {name}, “{words[row.argmax()]}” ({row.max():.2f})'
             for name, row in zip(names, P)]
     fig.alt = (f'Cosine of each word of “{sentence}” with each class. '
