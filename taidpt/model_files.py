@@ -6,7 +6,7 @@
 __all__ = ['header_of', 'all_tensors', 'clip_of', 'Model']
 
 # %% ../nbs/model_files.ipynb #mf-imports
-import copy, json, warnings
+import json, warnings
 from collections.abc import Callable, Sequence
 from dataclasses import is_dataclass
 from functools import partial
@@ -172,17 +172,6 @@ class Model:
 
     # state
 
-    def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D, perhaps of more classes
-        "A copy that scores with other class embeddings."
-        twin = copy.copy(self)
-        twin.embeddings = partial(tuple, (G, L))
-        return twin
-
-    def prepared(self)->'Self':
-        "A copy whose embeddings are computed once, for many calls of `branches`."
-        self.check_fitted()
-        return self.with_embeddings(*self.embeddings())
-
     @property
     def title(self)->str: # in tables and reports
         return type(self).__name__
@@ -190,11 +179,6 @@ class Model:
     def is_fitted(self)->bool|None: # None: there is nothing to learn
         "Whether it has learned something."
         return None
-
-    def check_fitted(self)->None:
-        "Raise `RuntimeError` for an untrained model."
-        if self.is_fitted() is False: raise RuntimeError(
-            f'{type(self).__name__} has learned nothing yet: call fit, or load a file.')
 
     def forget(self)->None:
         "Drop all that was learned."

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .classes import ClassSet, as_classset, paper_words
+from .classes import ClassSet, as_classset
 from .files import progress_bar
 from .text.published_labels import WholeWords
-from .text.words import BLOCKED, Explanation, Match, PhraseDictionary
+from .text.words import BLOCKED, Explanation, PhraseDictionary
 
 if TYPE_CHECKING: from taidpt.texts import LabeledTexts
 
@@ -35,7 +35,7 @@ class NounFilter:
             self.phrases = PhraseDictionary(self.classes.synonyms, self.blocked)
         else:
             first = 77 if self.classes.name == 'nuswide' else None      # tokens that CLIP reads
-            self.phrases = WholeWords(paper_words(self.classes), first)
+            self.phrases = WholeWords(self.classes.paper_words(), first)
 
     def __reduce__(self):
         return type(self), (self.classes, self.blocked, self.rules)
@@ -46,11 +46,7 @@ class NounFilter:
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones, from left to right."
-        matches = []
-        for start,end,phrase,columns in self.phrases.find(text):
-            names = tuple(self.classes.names[column] for column in columns)
-            matches.append(Match(text[start:end], start, end, phrase, names))
-        return Explanation(text, matches)
+        return Explanation.of(text, self.phrases.find(text), self.classes.names)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one."

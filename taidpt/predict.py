@@ -49,6 +49,22 @@ class Predictor(Model):
         G, L = self.embeddings()
         return dense_scores(F, G if L is None else L)
 
+    def check_fitted(self)->None:
+        "Raise `RuntimeError` for an untrained model."
+        if self.is_fitted() is False: raise RuntimeError(
+            f'{type(self).__name__} has learned nothing yet: call fit, or load a file.')
+
+    def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D, perhaps of more classes
+        "A copy that scores with other class embeddings."
+        twin = copy.copy(self)
+        twin.embeddings = partial(tuple, (G, L))
+        return twin
+
+    def prepared(self)->'Self':
+        "A copy whose embeddings are computed once, for many calls of `branches`."
+        self.check_fitted()
+        return self.with_embeddings(*self.embeddings())
+
     def predict_branches(self,
         pictures, # N, in any form
         on_error:str='raise', # as in `predict`

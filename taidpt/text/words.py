@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BLOCKED', 'token_spans', 'squeeze', 'wordnet_file', 'is_noun', 'by_rule', 'shortest_lemma', 'PhraseDictionary',
-           'Match', 'Explanation']
+           'Explanation']
 
 # %% ../../nbs/text/words.ipynb #words-002
 import html, re, unicodedata
@@ -256,7 +256,7 @@ class PhraseDictionary:
 
 # %% ../../nbs/text/words.ipynb #nounfilter-011
 @dataclass(frozen=True)
-class Match:
+class _Match:
     "A phrase in a sentence that names classes, or is blocked."
     text:str # as written in the sentence
     start:int # where it starts, in characters
@@ -266,7 +266,7 @@ class Match:
 
 # %% ../../nbs/text/words.ipynb #27715e24
 #| code-fold: true
-def _marked(match:Match, text:str)->str: # HTML
+def _marked(match:_Match, text:str)->str: # HTML
     "The words of a match in the colour of its classes, which follow in small, or struck out."
     label = ', '.join(match.classes)
     hue = crc32(label.encode()) % 24 * 15
@@ -285,7 +285,17 @@ def _marked(match:Match, text:str)->str: # HTML
 class Explanation:
     "The words of a sentence that name each class."
     text:str # the sentence
-    matches:list[Match] # from left to right
+    matches:list[_Match] # from left to right
+
+    @classmethod
+    def of(cls,
+        text:str, # the sentence
+        found:list, # start, end, phrase and columns of each match, as from `find`
+        names:list[str], # of C classes
+    )->'Explanation':
+        "An explanation from what a dictionary finds."
+        return cls(text, [_Match(text[start:end], start, end, phrase, tuple(names[c] for c in cs))
+                          for start,end,phrase,cs in found])
 
     @property
     def classes(self)->list[str]:
