@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from IPython.display import display
 from taidpt.clip import load_clip
-from taidpt.datasets.labelled import LabeledPictures, bundled_photos, read_labels
-from taidpt.datasets.samples import few_shot
+from taidpt.datasets.labelled import LabeledPictures, bundled_photos, few_shot, read_labels
 from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval
 from taidpt.nounfilter import NounFilter
