@@ -73,7 +73,7 @@ ASKED = {
     'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
     'tutorials/serve#Speed': 'speed, how fast, latency, benchmarks',
     'tutorials/serve#On a GPU': 'GPU, CUDA',
-    'paper/statements#The gap between texts and pictures': 'modality gap',
+    'paper/statements#Do sigmoid losses widen the gap': 'modality gap',
     'baselines/concepts#Noise': 'noise and modality gap',
     '05_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',

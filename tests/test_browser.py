@@ -249,7 +249,7 @@ def searched(browser, served, words: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize('words, page, place', [
     ('own classes', 'tutorials/your_own_classes', 'A tagger for your own classes'),
-    ('modality gap', 'paper/statements', 'The gap between texts and pictures (Sec. 3.4)'),
+    ('modality gap', 'paper/statements', 'Do sigmoid losses widen the gap'),
     ('install offline', 'security', 'Without a network'),
     ('learning rate', '06_training', 'The learning rate'),
     ('GPU', 'tutorials/serve', 'On a GPU')])
