@@ -106,7 +106,6 @@ def family_cells(
             found[f'{name}, relative'] = _relative(models[0], found[name])
     return found
 
-
 # %% ../../nbs/paper/family.ipynb #family-021
 def _read_results(path): # .csv -> a frame
     "The rows of a file of results."
@@ -179,4 +178,3 @@ def compare_family(
         classes=known.name, n_classes=int(photos.labels.any(0).sum()), captions=source, over=over,
         data=digest([data_digest(photos), data_digest(every)]), version=__version__)
     return frame
-
