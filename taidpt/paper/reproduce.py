@@ -40,5 +40,5 @@ def reproduce(
     if others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)
-    return (study.folder/f'{what}.md').read_text(encoding='utf-8')
+    return Path(study.folder, f'{what}.md').read_text(encoding='utf-8')
 
