@@ -528,7 +528,8 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     "A notebook as Sphinx reads it"
     page = path.relative_to(nbs)
     nb = visible(path)
-    nb.cells[0].source = re.sub(r'\A(# .+\n\n)> ', r'\1', nb.cells[0].source)   # the first sentence
+    about = '' if page.name[0].isdigit() else r'\2'             # of a page of the method: no more
+    nb.cells[0].source = re.sub(r'\A(# .+)(\n\n> .+)', r'\1' + about, nb.cells[0].source)
     nb.cells += in_colab(path)
     link = partial(link, names=names_of(path))
     anchored = set()
