@@ -6,6 +6,8 @@
 __all__ = ['Predictor', 'PicturesAndLabels', 'load_model', 'predict_together', 'check_label_classes', 'validation', 'learn_at_once', 'LearnedPrompts', 'Wrapper']
 
 # %% ../nbs/08_predict.ipynb #10-002
+import copy
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -100,7 +102,6 @@ class Predictor(Model):
 
 # %% ../nbs/model_files.ipynb #mf-load-imports
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache, partial
 from importlib import import_module
 
 from .encoders.features import FeatureStore
@@ -279,9 +280,6 @@ class LearnedPrompts(Predictor):
         prompts = self.fresh_prompts(self.recipe_for(None)).to(self.clip.device)
         prompts.load_state_dict(tensors, strict=False)
         self.prompts_ = prompts
-
-# %% ../nbs/wrappers.ipynb #wr-predict-imports
-import copy
 
 # %% ../nbs/wrappers.ipynb #pr-wrap-1
 class Wrapper(Predictor):
