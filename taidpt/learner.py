@@ -76,7 +76,7 @@ class TaIDPT(PromptModel):
         n_ctx:int=16, # M, learned vectors before the class name
         lr:float|None=None, # full learning rate; None: what the CLIP recommends, else 1e-4
         epochs:int|None=None, # passes over the sentences; None: what the CLIP recommends, else 20
-        batch_size:int|None=None, # sentences a step; None: what the CLIP recommends, else 512
+        batch_size:int|None=None, # sentences per step; None: what the CLIP recommends, else 512
         scale:float|None=None, # on the cosines; None: what the CLIP recommends, else 4
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'pairs'
         tau_image:float|ArrayLike|None=None, # on pictures, or C; None: 0.025, pairs 0.05; NUS: 0.25

@@ -41,8 +41,8 @@ def dense_scores(
 def local_scores(
     U:Tensor, # features of every position, N × J × D; or only of those in `mask`, T × D
     L:Tensor, # class embeddings of the local branch, C × D, any length
-    tau:float|ArrayLike=0.02, # tau_s, more than 0: a number, one a class, or a tensor that learns
-    mask:Tensor|None=None, # N × J bool, True for positions that count, one a row; None: all
+    tau:float|ArrayLike=0.02, # tau_s, more than 0: a number, one per class, or a tensor that learns
+    mask:Tensor|None=None, # N × J bool, True for positions that count, one per row; None: all
 ) -> Tensor: # p', N × C, float32
     "Cosines pooled with weights softmax(P / tau) (Eq. 6)."
     P = dense_scores(U, L, mask)

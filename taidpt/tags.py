@@ -144,7 +144,7 @@ def _platt(y:np.ndarray, s:np.ndarray)->tuple[float, float]: # n bool, n scores 
     return float(curve.coef_[0, 0]), float(curve.intercept_[0])
 
 # %% ../nbs/tags.ipynb #15-cal
-FEW = 5                         # pictures a class needs for its own threshold
+FEW = 5                         # pictures that a class needs for its own threshold
 
 def _fitted(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive

@@ -122,7 +122,7 @@ def cap_per_class(
     labeled:LabeledTexts, # sentences with labels
     cap:int=1000, # sentences counted for a class
 )->LabeledTexts: # in the same order
-    "The first `cap` sentences a class, each counted for its rarest; keeps all without a class."
+    "The first `cap` sentences per class, each counted for its rarest; keeps all without a class."
     counts = torch.where(labeled.labels, labeled.labels.sum(0), len(labeled) + 1)
     rarest = torch.eye(len(labeled.classes), dtype=torch.bool)[counts.argmin(1)] & labeled.labels
     over = (rarest & (rarest.cumsum(0) > cap)).any(1)

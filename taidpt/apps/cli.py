@@ -322,7 +322,7 @@ def _train(
     epochs:_Epochs=None,
     seed:Annotated[int|None, Option(min=0, help='For prompts and sentence order.')]=None,
     lr:Annotated[float|None, Option(help='Learning rate (default: automatic).')]=None,
-    batch_size:Annotated[int|None, Option(min=1, help='Sentences a step (default: auto).')]=None,
+    batch_size:Annotated[int|None, Option(min=1, help='Sentences per step (default: auto).')]=None,
     n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
     cache:Annotated[Path|None, Option(metavar='FILE', help='Cache of sentence features.')]=None,
     val:Annotated[Path|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,

@@ -92,7 +92,7 @@ class _Evaluation:
             CF1=[f['CF1'] for f in f1],
             OF1=[f['OF1'] for f in f1])
 
-    def to_frame(self)->'DataFrame': # a row a class that a picture shows
+    def to_frame(self)->'DataFrame': # a row per class that a picture shows
         "Pictures, AP of each model, and of the last one its interval, threshold and tags."
         from pandas import DataFrame
         labels = self.pictures.labels

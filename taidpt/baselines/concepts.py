@@ -238,7 +238,7 @@ class TextLinear(_ClassVectors):
         noise:float=0.1, # deviation of the noise on features, in training
         epochs:int=20, # of training
         lr:float=1e-2, # of Adam
-        batch_size:int=512, # sentences a step
+        batch_size:int=512, # sentences per step
         local:bool=True, # score positions, too
         tau_image:float|ArrayLike=0.1, # tau_s of Eq. 6, or C
         templates:bool=False, # add the 89 template sentences of each class to the captions

@@ -109,7 +109,7 @@ class CoOp(_PicturePrompts):
         n_ctx:int=16, # M, learned vectors before the class name
         lr:float|None=None, # full learning rate; None: what the CLIP recommends, else 0.002
         epochs:int=50, # passes over the pictures; of CoOp's code for one picture a class
-        batch_size:int=32, # pictures a step
+        batch_size:int=32, # pictures per step
         scale:float=4.0, # factor on the cosines before the loss
         tau_image:float=0.025, # tau_s of Eq. 6
         loss:str|Callable='ranking', # 'bce', 'soft_softmax', or as in `TaIDPT`
@@ -165,7 +165,7 @@ class DualCoOp(_PicturePrompts):
         n_ctx:int=16, # M, learned vectors before the class name
         lr:float|None=None, # full learning rate; None: what the CLIP recommends, else 0.002
         epochs:int=50, # passes over the pictures
-        batch_size:int=64, # pictures a step
+        batch_size:int=64, # pictures per step
         tau_image:float=DUAL_TAU, # temperature of the pooling
         scale:float=DUAL_SCALE, # logit scale
         class_specific:bool=False, # separate contexts for each class

@@ -195,7 +195,7 @@ def photo_credits()->dict[str,dict]: # file name -> license, license_url, source
 # %% ../../nbs/datasets/labelled.ipynb #ae1f7643
 def few_shot(
     labels:ArrayLike, # N × C: 1 or True where the picture shows the class
-    shots:int, # k, pictures a class
+    shots:int, # k, pictures per class
     seed:int=0, # of the draw
     classes:ClassSet|None=None, # C classes, for the message; None: numbered columns
 )->Tensor: # indices of the chosen pictures, int64, in the order of the draw
@@ -204,7 +204,7 @@ def few_shot(
     count, c = shown.sum(0).min(0)
     if count < shots:
         name = classes.names[c] if classes else f'column {c}'
-        raise ValueError(f'{shots} pictures a class are needed, but {name} has {count}')
+        raise ValueError(f'{shots} pictures per class are needed, but {name} has {count}')
     order = torch.randperm(len(shown), generator=torch.Generator().manual_seed(seed))
     waiting = {}                            # class, the rarest first -> its pictures, in order
     for c in shown.sum(0).argsort(stable=True).tolist():
