@@ -47,7 +47,7 @@ def draw(
     maps: list,  # of two tags: (class, score, right?, map over the photo)
 ) -> str:        # an SVG
     parts = [HEAD.format(about=about, style=STYLE)]
-    parts += [text(0, 13, f'○ {missed}', 'missed', 12), image(0, photo)]
+    parts += [text(0, 13, f'missed: {missed}', 'missed', 12), image(0, photo)]
     for x, (name, score, right, over) in zip((122, 244), maps):
         parts += [text(x, 13, tag(name, score, right), '', 12), image(x, over)]
     return '\n'.join([*parts, '</svg>\n'])
