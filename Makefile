@@ -40,7 +40,7 @@ test: $(VENV)/.dev
 test-gpu: $(VENV)/.dev
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
 	    echo "There is no CUDA device here: the CPU plays one (tests/second_device.py)"
-	TAIDPT_GPU=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
+	TAIDPT_GPU=1 TAIDPT_DEVICE=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
 	    tests/test_gpu.py tests/test_device.py
 
 # In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts

@@ -15,6 +15,8 @@ from filelock import FileLock
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
+# A second device slows all of its process: tests/test_gpu.py runs these in their own
+collect_ignore = [] if 'TAIDPT_DEVICE' in os.environ else ['test_device.py']
 QUIET = {'HF_HUB_OFFLINE': '1', 'TQDM_DISABLE': '1', 'MPLBACKEND': 'agg'}     # of each process
 
 # tests/faster: here, and in all processes that these tests start

@@ -4,11 +4,12 @@
 import importlib
 import os
 import re
+import sys
 import warnings
 
 import pytest
 import torch
-from conftest import ROOT, forked, run_page
+from conftest import ROOT, forked, run, run_page
 
 FLAGGED = [path.relative_to(ROOT/'nbs').as_posix() for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
            if '#| cuda' in path.read_text(encoding='utf-8')]
@@ -65,3 +66,10 @@ def waits_grow() -> bool:
 @needs_cuda
 def test_a_step_waits_for_nothing_on_a_card(tmp_path):
     assert forked(waits_grow, log=tmp_path/'log.txt') == 0
+
+
+@pytest.mark.skipif('TAIDPT_DEVICE' in os.environ, reason='they run beside this test')
+def test_a_second_device():
+    "All of tests/test_device.py, in a process of its own, which the device slows"
+    tests = sys.executable, '-m', 'pytest', '-q', ROOT/'tests/test_device.py'
+    assert run(*tests, TAIDPT_DEVICE='1').returncode == 0

@@ -37,6 +37,7 @@ def table(data, tmp_path, monkeypatch):
     the table as JSON after a look at its Markdown"""
     monkeypatch.setattr('taidpt.paper.pictures.SHARES', (.9,))
     monkeypatch.setattr('taidpt.paper.pictures.coop_epochs', lambda shots: 2)
+    monkeypatch.setitem(DUALCOOP, 'voc2007', DUALCOOP['voc2007'] | dict(epochs=2))
 
     def run(what, *more):
         told = f'reproduce {what} --data {data} --seeds 1 --out {tmp_path}'
