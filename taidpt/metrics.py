@@ -168,12 +168,15 @@ class Measured:
         self._ap = ap.mean(0)
 
     @cached_property
-    def _drawn_ap(self)->np.ndarray: # draws × C, mean of all runs; NaN where no positive was drawn
-        return np.mean([_bootstrap_ap(self.labels, run, self.draws) for run in self.runs], 0)
+    def _drawn_ap(self)->np.ndarray: # draws × C; NaN where no positive was drawn
+        ap = np.stack([_bootstrap_ap(self.labels, run, self.draws) for run in self.runs])
+        few = max(1, len(ap) - 1)                           # of n runs: the variance of their mean
+        runs = np.random.default_rng(1).integers(len(ap), size=(few, self.draws))
+        return ap[runs, np.arange(self.draws)].mean(0)
 
     @cached_property
     def drawn(self)->np.ndarray: # one a draw; NaN without a drawn positive
-        "mAP in draws of the pictures, mean of all runs."
+        "mAP in draws of the pictures and of the runs."
         classes = (~np.isnan(self._drawn_ap)).sum(1)        # with a drawn positive
         with np.errstate(invalid='ignore'):
             return np.nansum(self._drawn_ap, 1) / classes

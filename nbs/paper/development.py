@@ -15,7 +15,11 @@ from taidpt.metrics import Interval
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study, markdown_table
 from taidpt.text.captions import bundled_captions
+from taidpt.training import PUBLISHED
 from taidpt.zeroshot import ZeroShotCLIP
+
+# The paper's recipe, where the embedded CLIP recommends others: chosen on photos of these pages
+PAPER = {name: getattr(PUBLISHED, name) for name in ('lr', 'epochs', 'warmup_lr', 'scale')}
 
 
 def shared_data():
