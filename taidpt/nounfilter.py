@@ -28,7 +28,7 @@ class NounFilter:
         "Raises `ValueError` for other rules."
         if rules not in ('careful', 'published'):
             raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
-        self.classes = as_classset(classes)
+        self.classes = classes if isinstance(classes, ClassSet) else as_classset(classes)
         self.blocked = tuple(blocked)
         self.rules = rules
         if rules == 'careful':

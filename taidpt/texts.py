@@ -30,7 +30,7 @@ class LabeledTexts:
 
     def __post_init__(self):
         self.texts = list(self.texts)
-        self.classes = as_classset(self.classes)
+        if not isinstance(self.classes, ClassSet): self.classes = as_classset(self.classes)
         labels = torch.as_tensor(self.labels)
         if labels.shape != (len(self.texts), len(self.classes.names)):
             raise ValueError(
@@ -111,7 +111,7 @@ TEMPLATES = tuple(line for line in _lines if not line.startswith('#'))
 # %% ../nbs/texts.ipynb #36b540db
 def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: # C -> 89 × C
     "For each class, 'a photo of a {}.' nine times, and each of the 80 templates once."
-    classes = as_classset(classes)
+    if not isinstance(classes, ClassSet): classes = as_classset(classes)
     forms = [TEMPLATES[0]]*9 + list(TEMPLATES)
     texts = [form.format(name) for name in classes.names for form in forms]
     labels = torch.eye(len(classes.names)).repeat_interleave(len(forms), 0)
