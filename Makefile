@@ -8,11 +8,14 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
+# The pages of nbs/paper that learn and measure for minutes, in order: the last judges the others
+STUDIES ?= table1 pictures ablations statements sentences rank_pictures family report
+
 # Where the lowest versions of everything go, and the Python they are tested on
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo test test-gpu test-docs test-lowest audit bench docs slides readme wheel clean
+.PHONY: help demo studies test test-gpu test-docs test-lowest audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
@@ -20,6 +23,7 @@ help:
 	@echo "make test-gpu   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
+	@echo "make studies    run the experiments of nbs/paper anew on the development photos: an hour or two"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
@@ -54,6 +58,13 @@ test-lowest: $(LOWEST)/.installed
 	TAIDPT_LOWEST=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
 	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
 	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
+
+# Where the photos are not, the pages show no more than that they run
+studies: $(VENV)/.dev
+	cd nbs/paper && for page in $(STUDIES); do \
+	    IPYTHONDIR=../../docs/ipython OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(abspath $(BIN))/jupyter nbconvert --log-level ERROR \
+	    --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 $$page.ipynb || exit 1; done
+	$(BIN)/nbdev_clean
 
 audit: $(VENV)/.installed
 	$(PIP) pip-audit
