@@ -35,7 +35,7 @@ class ClassSet:
         synonyms:Mapping[str,Iterable[str]]|None=None, # class name -> phrases that name it
         natural:Mapping[str,str]|None=None, # class name -> natural spelling, if it differs
     ):
-        "Raises `ValueError` for a name that is there twice, `UnknownClass` for unknown keys."
+        "Raises `ValueError` for a repeated name, `UnknownClass` for unknown keys."
         synonyms, natural = synonyms or {}, natural or {}
         self.name = name
         self.names = [' '.join(n.split()) for n in text_list(names)]
@@ -129,7 +129,7 @@ class ClassSet:
         return cls(official.name, names, synonyms, dict(zip(names, official.natural)))
 
     def save(self, path:str|Path)->None:
-        "Write the class set to a .yaml file that `from_file` reads and people edit."
+        "Write a .yaml file that people can edit and `from_file` reads."
         about = {'name': self.name, 'classes': self._own_words()}
         spelled = {n: natural for n,natural in zip(self.names, self.natural) if natural != n}
         if spelled: about['natural'] = spelled
@@ -170,7 +170,7 @@ def as_classset(
 # %% ../nbs/classes.ipynb #classes-add
 def add_synonyms(
     classes:ClassSet|Iterable[str]|str|Path, # classes, some or all without synonyms
-    hyponyms:bool=False, # kinds of a thing, too, for names that only WordNet knows
+    hyponyms:bool=False, # also kinds of a thing, for names that only WordNet has
 )->ClassSet: # the same classes, all with synonyms
     "Give classes without synonyms the data sets' words or else WordNet's."
     classes = as_classset(classes)

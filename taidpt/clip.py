@@ -194,7 +194,7 @@ class FrozenCLIP:
         kind:str='pictures', # or 'sentences'
         pos_embed:bool|tuple[bool, ...]=False, # of pictures, as in `encode_maps`
     ) -> dict[str, str]:
-        "All that determines features, as a `FeatureStore` says it."
+        "All that determines features, as a `FeatureStore` records it."
         about = {'kind': kind, 'weights': self.fingerprint()}
         if kind == 'sentences': return about
         forms = pos_embed if isinstance(pos_embed, tuple) else (pos_embed,)
@@ -227,7 +227,7 @@ def load_clip(
     device:str|torch.device|None=None, # None: CUDA, MPS or another accelerator, else the CPU
     precision:str='float32', # or 'float16', 'bfloat16': of the weights, or of OpenVINO's tower
     engine:str='torch', # of the picture tower; on a CPU also 'openvino'
-    image_size:int|None=None, # pixels a side after `preprocess`; None: the model's own
+    image_size:int|None=None, # pixels per side after `preprocess`; None: the model's own
     crop:bool=True, # crop the centre; False squeezes the picture into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
     dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip'
@@ -340,7 +340,7 @@ def encode_pictures(
 
 # %% ../nbs/encoders/features.ipynb #cl-asf-1
 def as_features(
-    clip:FrozenCLIP, # that is to use them
+    clip:FrozenCLIP, # that will use them
     items, # such a store, or N sentences or pictures to encode
     kind:str, # 'sentences' or 'pictures'
     pos_embed:bool=False, # of pictures: the wanted form of f

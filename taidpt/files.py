@@ -71,7 +71,7 @@ def stored(
     about:dict, # of JSON's types: all that the tensors depend on
     make:Callable, # () -> tensors by name
 )->dict[str, 'Tensor']: # on the CPU
-    "The tensors in a file that says `about` of itself, or those of `make()`, written there."
+    "The tensors in a file with this `about`, or those of `make()`, written there."
     if path is None: return make()
     if Path(path).exists():
         tensors, said = load_tensors(path)

@@ -82,7 +82,7 @@ class TaIDPT(PromptModel):
         tau_image:float|ArrayLike|None=None, # on pictures, or C; None: 0.025, pairs 0.05; NUS: 0.25
         loss:str|Callable='ranking', # 'pairs', 'bce', 'focal', 'asymmetric', or a function
         local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
-        class_specific:bool|None=None, # one context a class; None: only with 'pairs'
+        class_specific:bool|None=None, # one context per class; None: only with 'pairs'
         templates:bool=True, # add the 89 template sentences of each class to the captions
         init:str|Tensor|None=None, # begin at 'a photo of a', near 'concepts', or near C × D
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0

@@ -175,7 +175,7 @@ class Measured:
         return ap[runs, np.arange(self.draws)].mean(0)
 
     @cached_property
-    def drawn(self)->np.ndarray: # one a draw; NaN without a drawn positive
+    def drawn(self)->np.ndarray: # one per draw; NaN without a drawn positive
         "mAP in draws of the pictures and of the runs."
         classes = (~np.isnan(self._drawn_ap)).sum(1)        # with a drawn positive
         with np.errstate(invalid='ignore'):

@@ -30,7 +30,7 @@ if TYPE_CHECKING: from typing import Self
 
 # %% ../nbs/model_files.ipynb #mf-header-2
 def header_of(model, data:str='')->dict: # a `Predictor`; a hash of what it learns from
-    "What a model's file says of it; a checkpoint of the same run says the same."
+    "The header of a model's file; a checkpoint of the same run has the same."
     clip = model.clip
     about = {
         'method': type(model).__name__,

@@ -39,7 +39,7 @@ class Predictor(Model):
         raise NotImplementedError
 
     def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, a number or C
-        "The temperature that was asked for, or else that of the recipe."
+        "The temperature as set, or else that of the recipe."
         return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
@@ -115,7 +115,7 @@ def _rebuilt(
     header:dict, # of a file, or of a member
     tensors:dict, # of the whole file, by name
     clip_for:Callable, # header -> a CLIP
-    place:str='', # where the names of its own begin
+    place:str='', # what its names begin with
 ):
     "A model from header and tensors, with those inside it."
     method = header['method']

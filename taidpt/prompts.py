@@ -21,7 +21,7 @@ class PromptLearner(nn.Module):
         clip:FrozenCLIP, # frozen encoder of the prompts
         classnames:Sequence[str], # C names, as in the prompt
         n_ctx:int=16, # M, vectors before the name
-        class_specific:bool=False, # one context for each class (C × M × W), not one for all (M × W)
+        class_specific:bool=False, # one context per class (C × M × W), not one for all (M × W)
         seed:int|None=None, # of the initial vectors; None draws from torch's global generator
     ):
         super().__init__()

@@ -23,7 +23,7 @@ def reference_thresholds(
     scores:ArrayLike, # R × C, of arbitrary pictures
     frequency:Sequence[float]|None=None, # C shares of pictures with a class; None: 1 in 50
 )->np.ndarray: # C
-    "Thresholds above the score of pictures without a class, the further the rarer it is."
+    "Thresholds above the usual scores, farther for a rarer class."
     scores = as_array(scores, float)
     share = np.clip(0.02 if frequency is None else frequency, 0.02, 0.5)
     deviation = np.sqrt(scores.var(0).mean())

@@ -41,7 +41,7 @@ class Recipe:
     "How prompts learn: optimizer, rate over time, batches, loss and scores. Defaults as published."
     lr:float=1e-4 # full learning rate
     epochs:int=20 # passes over the items
-    batch_size:int=512 # items a step
+    batch_size:int=512 # items per step
     warmup_lr:float=1e-5 # of the first epoch of several
     optimizer:str|Callable='sgd' # or 'adam', or (parameters, recipe) -> an `Optimizer`
     momentum:float=0.9 # of SGD
@@ -49,9 +49,9 @@ class Recipe:
     scale:float=4. # on the cosines, before the loss
     tau_text:float|None=.02 # tau_s of Eq. 6 on sentences; None: both branches compare the whole
     tau_image:float|ArrayLike=.025 # tau_s of Eq. 6 on pictures; or one for each class
-    class_specific:bool=False # one context a class
-    keep_unnamed:bool=False # learn from sentences that name no class, too
-    least_steps:int=32 # of an epoch: few items get smaller batches, if no size is asked for
+    class_specific:bool=False # one context per class
+    keep_unnamed:bool=False # also learn from sentences that name no class
+    least_steps:int=32 # of an epoch: few items get smaller batches, unless a size is given
     noise:float=0. # deviation of noise on each number of a feature; published: none
     seed:int=0 # of the order of the items, and of the noise
 
@@ -72,7 +72,7 @@ def learn(
     val:Callable|None=None, # called after each epoch; returns numbers by name
     checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
     about:dict|None=None, # description of the run, as JSON has it; a checkpoint must match
-    local:bool=True, # the local branch learns, too
+    local:bool=True, # the local branch also learns
     progress:bool=True, # a bar
     on_step:Callable|None=None, # called after each step with its number, from 1
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned

@@ -93,7 +93,7 @@ def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigu
     return compare({'': model}, picture, labels, top)
 
 # %% ../nbs/12_visualize.ipynb #visualize-038
-def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text a token
+def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text per token
     "The tokens of a sentence as text, SOT and EOT included, without padding."
     tokens = clip.tokenize(sentence)
     ids = tokens[0, :clip.eot_positions(tokens)[0] + 1].tolist()

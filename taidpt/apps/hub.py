@@ -22,7 +22,7 @@ def _in_markdown(text:object)->str: # one line
 
 # %% ../../nbs/apps/hub.ipynb #fba4ee4a
 def _final_settings(model:Predictor)->dict:
-    "Settings by name, those that were left open as the recipe has them; of models inside, too."
+    "Settings by name, open ones as in the recipe, also of models inside."
     recipe = asdict(model.recipe_) if model.recipe_ else {}
     settings = {name: recipe.get(name) if value is None else value
                 for name, value in model.settings().items()}

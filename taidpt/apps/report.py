@@ -83,7 +83,7 @@ class _Evaluation:
         return precision_recall_f1(labels, tags)
 
     @cached_property
-    def frame(self)->'DataFrame': # a row a method
+    def frame(self)->'DataFrame': # one row per method
         "mAP, gain and their intervals, and CF1 and OF1 of the tags, in percent."
         cells = {name: [Cell([one], 0.)] for name, one in self.scores.items()}
         frame = compare(cells, self.pictures, self.over).set_index('method').rename_axis(None)
@@ -196,7 +196,7 @@ def evaluate_model(
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and leave it out
     progress:bool=True, # a bar
     over:str|None=None, # the row over which gains are given; None: the strongest without training
-    by_names:bool=True, # measure what `taidpt tag` uses for names, too
+    by_names:bool=True, # also measure what `taidpt tag` uses for names
 )->_Evaluation: # of zero-shot CLIP, concepts with attention, and these models
     "Measure models beside what needs no training. `ValueError` for models with other classes."
     if isinstance(model, Mapping):
@@ -290,7 +290,7 @@ def _in_order(cards:list[dict])->list[dict]:
 # %% ../../nbs/apps/report.ipynb #report-page-code
 _TEMPLATES = Environment(loader=PackageLoader('taidpt', 'data/report'), autoescape=True,
                          undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-_ABOUT = { # method -> what the page says of it
+_ABOUT = { # method -> its line on the page
     'zero-shot CLIP': '“a photo of a {}.”, whole picture',
     CONCEPTS: 'from 100 bundled captions per class; taidpt tag uses it for names',
     'TaI-DPT': 'prompts that rank the classes of each caption (Eq. 7)',

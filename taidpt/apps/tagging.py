@@ -198,7 +198,7 @@ def tag_pictures(
         for start in range(0, len(pictures), size or 1):
             part = slice(start, start + size)
             scores[part] = model.scores_for(rule, pictures[part], on_error, False)
-            bar.clear()                                     # it comes back below what is told
+            bar.clear()                                     # it comes back below the message
             if tell:
                 tell(_TaggedPictures(pictures[part], model, scores[part], rule))
             bar.update(len(scores[part]))

@@ -44,7 +44,7 @@ def to_device(t:Tensor, device:str|torch.device) -> Tensor:
 
 # %% ../../nbs/encoders/features.ipynb #fs-stored-rows
 class _StoredRows:
-    "The rows `local` of a store on disk, read when they are asked for."
+    "The rows `local` of a store on disk, read on demand."
     def __init__(self, parts:Sequence[Tensor]): # of files, each of some rows of D numbers
         self.parts = parts
         self.ends = torch.tensor([len(part) for part in parts]).cumsum(0)
@@ -78,7 +78,7 @@ class FeatureStore:
     preparation:str='' # of pictures: `FrozenCLIP.preparation`
     form:str='' # of f: 'plain', 'positional', 'any', or several with commas between
     precision:str='' # of pictures: engine and precision
-    checksums:Tensor|None=None # N, of the sentences; None: it is not known whose these are
+    checksums:Tensor|None=None # N, of the sentences; None: unknown
 
     def __len__(self): return len(self.global_)
 
@@ -182,7 +182,7 @@ def stored_features(
     encode:Callable, # some items and a bar -> tensors: global_, local, lengths
     progress:bool=True, # a bar
 ) -> FeatureStore:
-    "Features of items, part by part, from the files that say the same, or encoded."
+    "Features of items, part by part, from files with the same record, or encoded."
     def make(some):
         made = encode(some, bar)
         if about['kind'] == 'sentences':
@@ -246,7 +246,7 @@ class OpenVINOTower:
         compiled = openvino.compile_model(graph, 'CPU', {
             'INFERENCE_PRECISION_HINT': hint, 'PERFORMANCE_HINT': 'THROUGHPUT'})
         self.queue = openvino.AsyncInferQueue(compiled)
-        self.lock = Lock()                      # the queue may be asked by one thread at a time
+        self.lock = Lock()                      # one thread at a time may use the queue
         self.queue.set_callback(_finish)
 
     def __call__(self,

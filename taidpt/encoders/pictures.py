@@ -101,7 +101,7 @@ def _as_grey(picture:Image.Image) -> Image.Image: # of 16 bits, 32 or floats -> 
         white = next((w for w in usual if white <= w), white)
     return Image.fromarray(((grey - black) / (white or 1) * 255).round().astype(np.uint8))
 
-def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits a channel
+def _to_rgb(picture:Image.Image) -> Image.Image: # of any mode -> 8 bits per channel
     "A picture upright and in RGB."
     picture = ImageOps.exif_transpose(picture)
     return (_as_grey(picture) if picture.mode[0] in 'IF' else picture).convert('RGB')
@@ -242,11 +242,11 @@ def in_batches(
     cores = torch.get_num_threads()
     n, N = min(8, cores), len(items)
     batches = [range(i, min(i + batch_size, N)) for i in range(0, N, batch_size)]
-    if side_by_side and len(batches) >= n:              # a thread a batch
+    if side_by_side and len(batches) >= n:              # one thread per batch
         def work(batch):
             return encode([read(i) for i in batch])
         yield from _in_turn(work, batches, n, max(1, cores // n), 2*n)
-    else:                                               # a thread a picture
+    else:                                               # one thread per picture
         found = _in_turn(read, range(N), n, 1, batch_size + n)
         for batch in batches:
             yield encode([next(found) for _ in batch])

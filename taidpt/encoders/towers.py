@@ -127,7 +127,7 @@ def _positions(
     x, # its output
     size, # height, width of the pictures
 ): # h, w; N·h·w outputs of one position each
-    "The positions of each picture, every one as a picture of its own."
+    "The positions of each picture, each as a picture."
     if x.ndim == 3:                                         # tokens, N × (prefix + P) × W
         prefix = getattr(trunk, 'num_prefix_tokens', 0)
         alone = x[:, prefix:].flatten(0, 1)[:, None]
@@ -248,7 +248,7 @@ def build_clip(
     source:_ClipSource, # of `find_clip`
     device:str|torch.device='cpu', # where the weights go
     precision:str='float32', # of the weights; or 'float16', 'bfloat16'
-    image_size:int|None=None, # pixels a side; None: the model's own
+    image_size:int|None=None, # pixels per side; None: the model's own
     crop:bool=True, # the centre; False squeezes the whole picture into the square
 ) -> nn.Module: # an open_clip model with its weights, in evaluation mode
     "Build the model and load its weights; open_clip's `RuntimeError` behind the CLIP's label."
@@ -276,7 +276,7 @@ def build_clip(
 @dataclass(frozen=True)
 class Prepared:
     "How `load_clip` was asked to prepare pictures, and dense features of them."
-    image_size:int|None=None # pixels a side; None: the model's own
+    image_size:int|None=None # pixels per side; None: the model's own
     crop:bool=True # the centre; False squeezes the whole picture into the square
     draft:bool=True # decode large JPEGs at a fraction of their size
     dense:str|None=None # way of a ViT's patches; None: the model's own

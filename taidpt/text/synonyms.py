@@ -35,7 +35,7 @@ def _spellings(name:str)->list[str]:
 
 # %% ../../nbs/text/synonyms.ipynb #3e41af6a
 def _look_up(forms:list[str], table:dict)->Any:
-    "What a table says of the first form that it lists; None if it lists none."
+    "A table's entry for the first form that it lists; None if it lists none."
     return next((table[form] for form in forms if form in table), None)
 
 def _words_of_class(name:str, known:_Words)->list[str]|None:
@@ -119,7 +119,7 @@ def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'a
 # %% ../../nbs/text/synonyms.ipynb #620a9a37
 def wordnet_words(
     own:_Words, # name -> its words; none: WordNet's
-    hyponyms:bool=False, # kinds of a thing, too, such as 'guitar' for 'musical instrument'
+    hyponyms:bool=False, # also kinds of a thing, such as 'guitar' for 'musical instrument'
 )->_Words: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
     new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}

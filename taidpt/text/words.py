@@ -48,7 +48,7 @@ def token_spans(text:str)->list[tuple[int,int]]: # start and end of each token, 
 
 # %% ../../nbs/text/words.ipynb #words-022
 def squeeze(text:str)->str: # without capitals, accents, spaces, hyphens and other punctuation
-    "Letters and digits alone: 'Dining-Table' and 'diningtable' become the same, T.V. and tv, too."
+    "Letters and digits alone: 'Dining-Table' and 'diningtable' become the same, as do T.V. and tv."
     characters = unicodedata.normalize('NFKD', text.casefold())
     return ''.join(filter(str.isalnum, characters)) or text.strip()
 
