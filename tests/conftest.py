@@ -4,6 +4,7 @@ import importlib.util
 import multiprocessing
 import os
 import pickle
+import re
 import sqlite3
 import subprocess
 import sys
@@ -89,12 +90,13 @@ def alone(log, function, *args):
     os._exit(status)
 
 
-def run_page(path, precision='float32', tf32=False, keep=False) -> bool:
+def run_page(path, precision='float32', tf32=False) -> bool:
     """Whether a cell of a notebook fails, run from top to bottom; cells flagged `cuda` on a GPU, or
-    on the second device, where a CLIP has the precision that is asked for; `keep` keeps features"""
+    on the second device, where a CLIP has the precision that is asked for"""
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    if keep: keep_features(pytest.MonkeyPatch())
+    # the pages on encoding encode all that they show
+    if not re.search('02_|encoders/', path.as_posix()): keep_features(pytest.MonkeyPatch())
     flags = []
     if '#| cuda' in path.read_text(encoding='utf-8') and another_device(tf32):
         compute_in(precision)
@@ -128,31 +130,31 @@ def compute_in(precision: str):
     clip.build_clip = build_clip
 
 
-def recalled(path, about, contents: list[bytes], encode) -> list:
-    "What `encode` gives for numbers of contents, one each; made once, and kept in a file"
+def recalled(about, contents: list[bytes], encode):
+    """The tensors, in columns, that `encode` gives for numbers of contents, some for each: made
+    once, and kept in a file"""
+    import torch
+    path = Path(os.environ['XDG_CACHE_HOME'])/'features.db'
+    path.parent.mkdir(exist_ok=True)
     keys = [sha256(repr(about).encode() + content).digest() for content in contents]
     numbers = {key: i for i, key in enumerate(keys)}
     with closing(sqlite3.connect(path, timeout=900)) as db:
-        db.execute('pragma synchronous = off')
         db.execute('create table if not exists kept (key primary key, made)')
-        seek = 'select made from kept where key = ?'
-        found = {key: db.execute(seek, [key]).fetchone() for key in numbers}
+        found = {key: db.execute('select made from kept where key = ?', [key]).fetchone()
+                 for key in numbers}
         new = [key for key, row in found.items() if not row]
-        if new:
-            found |= zip(new, zip(map(pickle.dumps, encode([numbers[key] for key in new]))))
-            rows = [(key, *found[key]) for key in new]
-            with db: db.executemany('insert or ignore into kept values (?, ?)', rows)
-    return [pickle.loads(found[key][0]) for key in keys]
+        for key, some in zip(new, encode([numbers[key] for key in new]) if new else ()):
+            found[key] = [pickle.dumps([x.numpy() for x in some])]
+            db.execute('insert or ignore into kept values (?, ?)', [key, *found[key]])
+        db.commit()
+    return zip(*(map(torch.from_numpy, pickle.loads(*found[key])) for key in keys))
 
 
 def keep_features(m: pytest.MonkeyPatch):
     """Let all processes of these tests share what the embedded CLIP computes on the CPU: they
     would encode the same captions and photos anew"""
-    import numpy as np
     import torch
     from taidpt import clip as module
-    path = Path(os.environ['XDG_CACHE_HOME'])/'features.db'
-    path.parent.mkdir(exist_ok=True)
     read, look = module._sentence_features, module.FrozenCLIP.encode_maps
 
     def is_ours(clip) -> bool:
@@ -161,24 +163,21 @@ def keep_features(m: pytest.MonkeyPatch):
     def sentences(clip, texts, bar) -> dict:
         def encode(rows):
             made = read(clip, [texts[i] for i in rows], bar)
-            H = made['local'].split(made['lengths'].tolist())
-            return [(h.numpy(), H.numpy()) for h, H in zip(made['global_'], H)]
+            return zip(made['global_'], made['local'].split(made['lengths'].tolist()))
 
         if not is_ours(clip): return read(clip, texts, bar)
         contents = [text.encode('utf-8', 'surrogatepass') for text in texts]
-        h, H = zip(*recalled(path, clip.feature_recipe('sentences'), contents, encode))
-        lengths = torch.tensor([len(of_tokens) for of_tokens in H])
-        h, H = torch.from_numpy(np.stack(h)), torch.from_numpy(np.concatenate(H))
-        return {'global_': h, 'local': H, 'lengths': lengths}
+        h, H = recalled(clip.feature_recipe('sentences'), contents, encode)
+        return {'global_': torch.stack(h), 'local': torch.cat(H),
+                'lengths': torch.tensor([*map(len, H)])}
 
     def maps(clip, pixels, pos_embed=False) -> tuple:
-        def encode(rows): return zip(*(x.numpy() for x in look(clip, pixels[rows], pos_embed)))
+        def encode(rows): return zip(*look(clip, pixels[rows], pos_embed))
 
-        if not is_ours(clip) or pixels.dtype != torch.float32: return look(clip, pixels, pos_embed)
-        about = clip.feature_recipe(), pixels.shape[1:], pos_embed
+        if not is_ours(clip): return look(clip, pixels, pos_embed)
+        about = clip.feature_recipe(), pixels.dtype, pixels.shape[1:], pos_embed
         contents = [x.numpy().tobytes() for x in pixels]
-        return tuple(torch.from_numpy(np.stack(x))
-                     for x in zip(*recalled(path, about, contents, encode)))
+        return tuple(map(torch.stack, recalled(about, contents, encode)))
 
     m.setattr(module, '_sentence_features', sentences)
     m.setattr(module.FrozenCLIP, 'encode_maps', maps)

@@ -76,13 +76,11 @@ MODELS = {
     'pairs': lambda on: prompts(on, loss='pairs'),
     'asymmetric, noise, one branch, near concepts': lambda on: prompts(
         on, loss='asymmetric', noise=.1, local=False, init='concepts'),
-    'concepts': concepts,
     'linear': head,
     'linear, trained': lambda on: head(on, loss='pairs', solver='adam', epochs=2),
     'CoOp': lambda on: of_pictures(on, CoOp, local=True, loss='soft_softmax', **SMALL),
     'DualCoOp': lambda on: of_pictures(on, DualCoOp, learn_scale=True, **SMALL),
     'Tip-Adapter': lambda on: of_pictures(on, TipAdapter, epochs=2),
-    'zero-shot': zero,
     'attention': lambda on: Attended(zero(on), read('cpu')),
     'tiles': lambda on: Tiled(zero(on), 2),
     'a second look': lambda on: Rescored(zero(on)),
@@ -116,19 +114,17 @@ def test_features_are_the_same():
         same(there.cpu().float(), here.float())
     assert ours.fingerprint() == theirs.fingerprint()
     for store in (seen, read):
-        there, here = (store(on).local for on in ('second', 'cpu'))
-        assert torch.allclose(there, here, rtol=1e-3, atol=1e-4)
+        assert torch.allclose(*(store(on).local for on in DEVICES), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize('name', MODELS)
 def test_models_are_the_same(name, tmp_path, monkeypatch):
     "Scores, maps, and what a file gives on either device"
     monkeypatch.setattr(learner, 'range', lambda n: range(2), raising=False)    # of 100 steps
-    ours, theirs = (MODELS[name](on) for on in ('second', 'cpu'))
-    for branch, wanted in zip(ours.predict_branches(few(), **QUIET),
-                              theirs.predict_branches(few(), **QUIET), strict=True):
-        same(branch, wanted)
-    same(*(model.predict_dense(few()[:1], **QUIET) for model in (ours, theirs)))
+    models = theirs, ours = [MODELS[name](on) for on in DEVICES]
+    branches = [model.predict_branches(few(), **QUIET) for model in models]
+    for both in zip(*branches, strict=True): same(*both)
+    same(*(model.predict_dense(few()[:1], **QUIET) for model in models))
     ours.save(tmp_path/'model.safetensors')
     wanted = theirs.predict(few()[1:], **QUIET)
     for on in DEVICES:
@@ -136,8 +132,8 @@ def test_models_are_the_same(name, tmp_path, monkeypatch):
 
 
 def test_tags_and_probabilities():
-    models = [concepts(on) for on in ('second', 'cpu')]
-    ours, theirs = ([[one.label for one in of_photo] for of_photo in model.tags(few(), **QUIET)]
+    models = [concepts(on) for on in DEVICES]
+    ours, theirs = ([[one.label for one in tags] for tags in model.tags(few(), **QUIET)]
                     for model in models)
     assert ours == theirs
     for model in models: calibrate(model, seen('cpu'), photos().labels, **QUIET)

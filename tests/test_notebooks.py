@@ -2,7 +2,6 @@
 import json
 import re
 import shutil
-from functools import partial
 
 import nbformat
 import pytest
@@ -27,9 +26,7 @@ def test_runs(name, tmp_path):
     front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
     if front.get('skip_exec'):
         pytest.skip('its front matter says skip_exec: it needs more than the package')
-    # the pages on encoding encode all that they show
-    run = partial(run_page, keep=not re.match('02_|encoders/', name))
-    assert forked(run, NBS/name, log=tmp_path/'log.txt') == 0
+    assert forked(run_page, NBS/name, log=tmp_path/'log.txt') == 0
 
 
 def check_figure(data: dict, source: str):
