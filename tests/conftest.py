@@ -8,7 +8,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from functools import cache
 from hashlib import sha256
 from io import BytesIO
@@ -138,7 +137,7 @@ def recalled(about, contents: list[bytes], encode):
     path.parent.mkdir(exist_ok=True)
     keys = [sha256(repr(about).encode() + content).digest() for content in contents]
     numbers = {key: i for i, key in enumerate(keys)}
-    with closing(sqlite3.connect(path, timeout=900)) as db:
+    with sqlite3.connect(path, timeout=900) as db:
         db.execute('create table if not exists kept (key primary key, made)')
         found = {key: db.execute('select made from kept where key = ?', [key]).fetchone()
                  for key in numbers}
@@ -146,7 +145,7 @@ def recalled(about, contents: list[bytes], encode):
         for key, some in zip(new, encode([numbers[key] for key in new]) if new else ()):
             found[key] = [pickle.dumps([x.numpy() for x in some])]
             db.execute('insert or ignore into kept values (?, ?)', [key, *found[key]])
-        db.commit()
+    db.close()
     return zip(*(map(torch.from_numpy, pickle.loads(*found[key])) for key in keys))
 
 
