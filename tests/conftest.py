@@ -3,9 +3,12 @@ import gc
 import importlib.util
 import multiprocessing
 import os
+import pickle
+import re
+import sqlite3
 import subprocess
 import sys
-from functools import cache, wraps
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -91,6 +94,8 @@ def run_page(path, precision='float32', tf32=False) -> bool:
     on the second device, where a CLIP has the precision that is asked for"""
     from nbdev.config import get_config
     from nbdev.test import test_nb
+    # the pages on encoding encode all that they show
+    if not re.search('02_|encoders/', path.as_posix()): keep_features(pytest.MonkeyPatch())
     flags = []
     if '#| cuda' in path.read_text(encoding='utf-8') and another_device(tf32):
         compute_in(precision)
@@ -124,6 +129,59 @@ def compute_in(precision: str):
     clip.build_clip = build_clip
 
 
+def recalled(about, contents: list[bytes], encode):
+    """The tensors, in columns, that `encode` gives for numbers of contents, some for each: made
+    once, and kept in a file"""
+    import torch
+    path = Path(os.environ['XDG_CACHE_HOME'])/'features.db'
+    path.parent.mkdir(exist_ok=True)
+    keys = [sha256(repr(about).encode() + content).digest() for content in contents]
+    numbers = {key: i for i, key in enumerate(keys)}
+    with sqlite3.connect(path, timeout=900) as db:
+        db.execute('create table if not exists kept (key primary key, made)')
+        found = {key: db.execute('select made from kept where key = ?', [key]).fetchone()
+                 for key in numbers}
+        new = [key for key, row in found.items() if not row]
+        for key, some in zip(new, encode([numbers[key] for key in new]) if new else ()):
+            found[key] = [pickle.dumps([x.numpy() for x in some])]
+            db.execute('insert or ignore into kept values (?, ?)', [key, *found[key]])
+    db.close()
+    return zip(*(map(torch.from_numpy, pickle.loads(*found[key])) for key in keys))
+
+
+def keep_features(m: pytest.MonkeyPatch):
+    """Let all processes of these tests share what the embedded CLIP computes on the CPU: they
+    would encode the same captions and photos anew"""
+    import torch
+    from taidpt import clip as module
+    read, look = module._sentence_features, module.FrozenCLIP.encode_maps
+
+    def is_ours(clip) -> bool:
+        return (clip.width, clip.precision, clip.device.type) == (256, 'float32', 'cpu')
+
+    def sentences(clip, texts, bar) -> dict:
+        def encode(rows):
+            made = read(clip, [texts[i] for i in rows], bar)
+            return zip(made['global_'], made['local'].split(made['lengths'].tolist()))
+
+        if not is_ours(clip): return read(clip, texts, bar)
+        contents = [text.encode('utf-8', 'surrogatepass') for text in texts]
+        h, H = recalled(clip.feature_recipe('sentences'), contents, encode)
+        return {'global_': torch.stack(h), 'local': torch.cat(H),
+                'lengths': torch.tensor([*map(len, H)])}
+
+    def maps(clip, pixels, pos_embed=False) -> tuple:
+        def encode(rows): return zip(*look(clip, pixels[rows], pos_embed))
+
+        if not is_ours(clip): return look(clip, pixels, pos_embed)
+        about = clip.feature_recipe(), pixels.dtype, pixels.shape[1:], pos_embed
+        contents = [x.numpy().tobytes() for x in pixels]
+        return tuple(map(torch.stack, recalled(about, contents, encode)))
+
+    m.setattr(module, '_sentence_features', sentences)
+    m.setattr(module.FrozenCLIP, 'encode_maps', maps)
+
+
 def build_site(html) -> int: return docs_module('build').html(html)
 
 
@@ -143,31 +201,25 @@ def tool(name: str) -> Path:
     return Path(sys.executable).parent/name
 
 
+@pytest.fixture(scope='session')
+def shared_place(tmp_path_factory) -> Path:
+    "A folder for all processes that test side by side"
+    place = tmp_path_factory.getbasetemp()
+    return place.parent if 'PYTEST_XDIST_WORKER' in os.environ else place
+
+
 @pytest.fixture(scope='session', autouse=True)
-def user_cache(tmp_path_factory):
+def user_cache(shared_place):
     "What commands keep in the user's folder, they keep where these tests keep their files"
     with pytest.MonkeyPatch.context() as m:
-        m.setenv('XDG_CACHE_HOME', str(tmp_path_factory.getbasetemp()/'cache'))
+        m.setenv('XDG_CACHE_HOME', str(shared_place/'cache'))
         yield
 
 
-def remembered(encode):
-    "A method of a CLIP that gives what it gave for the same input"
-    seen = {}
-
-    @wraps(encode)
-    def call(clip, x, *args, **how):
-        content = sha256(x.cpu().contiguous().numpy()).digest()
-        key = id(clip), x.shape, content, repr((args, how))
-        if key not in seen: seen[key] = encode(clip, x, *args, **how)
-        return tuple(tensor.clone() for tensor in seen[key])
-
-    return call
-
-
 def quicken(m: pytest.MonkeyPatch):
-    """A CLIP that remembers, two templates and every twelfth caption: each command would load the
-    CLIP anew, encode the same photos, 89 template sentences a class, and read all captions"""
+    """One CLIP whose features are kept, two templates and every twelfth caption: each command would
+    load the CLIP anew, encode the same photos, 89 template sentences a class, and read all captions
+    """
     from taidpt import clip, predict, texts
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
@@ -176,9 +228,7 @@ def quicken(m: pytest.MonkeyPatch):
     m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
     m.setattr(concepts, 'bundled_captions', lambda: some)
     for module in (clip, predict, concepts, reproduce): m.setattr(module, 'load_clip', load)
-    for name in ('encode_texts', 'encode_maps'):
-        encode = getattr(clip.FrozenCLIP, name)
-        m.setattr(clip.FrozenCLIP, name, remembered(encode))
+    keep_features(m)
 
 
 @pytest.fixture(scope='module')
@@ -189,16 +239,13 @@ def one_clip():
 
 
 @pytest.fixture(scope='session')
-def site(tmp_path_factory) -> Path:
+def site(shared_place) -> Path:
     "The folder of the built site; processes that test side by side build it once"
     pytest.importorskip('myst_nb')
-    place = tmp_path_factory.getbasetemp()
-    if 'PYTEST_XDIST_WORKER' in os.environ: place = place.parent
-    done = place/'site.done'
-    html = place/'site'
-    with FileLock(place/'site.lock'):
+    done, html = (shared_place/name for name in ('site.done', 'site'))
+    with FileLock(shared_place/'site.lock'):
         if not done.exists():
-            assert forked(build_site, html, log=place/'site.log') == 0
+            assert forked(build_site, html, log=shared_place/'site.log') == 0
             done.touch()
     return html
 

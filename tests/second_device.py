@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import torch
 from torch.utils import backend_registration
-from torch.utils._pytree import tree_iter, tree_map
 
 NAME = 'second'
 TOO_OLD = 'a second device takes PyTorch 2.9 or newer'
@@ -52,16 +51,25 @@ def unwrapped(x): return x.numbers if is_second(x) else x
 def wrapped(x): return SecondTensor(x) if isinstance(x, torch.Tensor) else x
 
 
+def each(function, x):
+    "What a function gives for one thing, or for each in lists of them"
+    return type(x)([each(function, one) for one in x]) if type(x) in (list, tuple) else function(x)
+
+
 def computed(op, *args, **kwargs):
     "What an operation gives, computed on the CPU"
     device = kwargs.get('device')
     if device is not None: kwargs['device'] = torch.device('cpu')
     to_cpu = device is not None and device.type == 'cpu'
     if op in COPIES: note_copy(op, args, kwargs, to_cpu)
-    else: note(op, [x for x in tree_iter((args, kwargs)) if isinstance(x, torch.Tensor)])
-    numbers = op(*tree_map(unwrapped, args), **tree_map(unwrapped, kwargs))
+    else:
+        given = []
+        each(given.append, [*args, *kwargs.values()])
+        note(op, [x for x in given if isinstance(x, torch.Tensor)])
+    named = {name: each(unwrapped, x) for name, x in kwargs.items()}
+    numbers = op(*each(unwrapped, args), **named)
     if op._schema.is_mutable: return kwargs.get('out', args[0])
-    return numbers if to_cpu else tree_map(wrapped, numbers)
+    return numbers if to_cpu else each(wrapped, numbers)
 
 
 def copied(source: torch.Tensor, target: torch.Tensor, non_blocking=False) -> torch.Tensor:

@@ -330,7 +330,7 @@ def test_a_stopped_training_goes_on(folder, command):
     with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
         status, _, err = command(*line)
     assert status == 130 and 'x.sentences.checkpoint' in err.splitlines()[-1]
-    with mock.patch.object(FrozenCLIP, 'encode_texts', side_effect=AssertionError):
+    with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
         status, out, _ = command(*line)
     assert status == 0 and '36 pictures bring ' in out and os.listdir() == ['x.safetensors']
     assert sum(load_model('x.safetensors').weights) == 1
