@@ -56,24 +56,25 @@ def miniature(folder='coco_dev', min_photos=1, **kwargs):
     return Study(load_clip(device='cpu'), tempfile.mkdtemp(), **kwargs)
 
 
-def quick_prompts(study, classes, limit=3000, paper=True):
-    """TaI-DPT of each seed, as `Scene` takes it, by the paper's recipe, or else as the embedded CLIP
+def quick_prompts(study, classes, limit=3000):
+    """TaI-DPT of each seed, as `Scene` takes it: by the paper's recipe, and as the embedded CLIP
     recommends. It learns from some of the bundled captions that name a class, at random, or from
     all (COCO val2017, CC BY 4.0)."""
     found = NounFilter(classes).label(page_captions(), progress=False)
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    train, clip, settings = found[order[:limit]], copy.copy(study.clip), {}
-    if paper:
-        clip.recommended = {}                           # its warm-up and batches are the paper's, too
-        settings = {name: PAPER[name] for name in ('lr', 'epochs', 'scale')}
-        if not shared_data(): settings['epochs'] = 2
-    every = (train + template_sentences(classes)).texts
-    def prompts(seed):
+    train = found[order[:limit]]
+    texts = (train + template_sentences(classes)).texts
+    def prompts(seed, clip, settings):
         model = TaIDPT(clip, classes, seed=seed, **settings)
         def learn():
-            return model.fit(train, features=study.sentence_features(every), progress=False)
+            return model.fit(train, features=study.sentence_features(texts), progress=False)
         return model, learn, data_digest(train)
-    return [prompts(seed) for seed in study.seeds]
+    plain = copy.copy(study.clip)
+    plain.recommended = {}                              # warm-up and batches, too, as in the paper
+    paper = {name: PAPER[name] for name in ('lr', 'epochs', 'scale')}
+    if not shared_data(): paper['epochs'] = 2
+    recipes = (plain, paper), (study.clip, {})
+    return [[prompts(seed, *recipe) for seed in study.seeds] for recipe in recipes]
 
 
 def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
@@ -159,11 +160,10 @@ def ensemble(first, second, weight):
         ensemble_scores(pair, [weight, 1 - weight]) for pair in islice(pairs, n)])
 
 
-def with_tuned(found, scene, weight, limit=3000):
+def with_tuned(found, scene, tuned, weight):
     """Results, also with prompts from sentences that learn as the embedded CLIP recommends (†):
     alone, and with each method that `found` has with TaI-DPT."""
-    tuned = replace(scene, prompts=quick_prompts(scene.study, scene.test.classes, limit, False))
-    cells, found = tuned.sentences(), dict(found)
+    cells, found = replace(scene, prompts=tuned).sentences(), dict(found)
     for method, branch in (('TaI', 'alone'), ('TaI-DPT', 'both')):
         scores = [getattr(cell, branch) for cell in cells]
         if (method, 0) in found: found |= scene.measured({(f'{method} †', 0): scores})
