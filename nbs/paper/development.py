@@ -1,19 +1,24 @@
 """What the pages of this folder run on: photos that this project develops with, or else the bundled
 ones."""
+import copy
 import json
 import os
 import tempfile
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 from IPython.display import display
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos, few_shot, read_labels
+from taidpt.ensemble import ensemble_scores
 from taidpt.learner import TaIDPT
-from taidpt.metrics import Interval
+from taidpt.metrics import Interval, Measured
 from taidpt.nounfilter import NounFilter
-from taidpt.paper.study import Study, markdown_table
+from taidpt.paper.study import Study, data_digest, draw, markdown_table
+from taidpt.texts import template_sentences
 from taidpt.text.captions import bundled_captions
 from taidpt.training import PUBLISHED
 from taidpt.zeroshot import ZeroShotCLIP
@@ -51,12 +56,25 @@ def miniature(folder='coco_dev', min_photos=1, **kwargs):
     return Study(load_clip(device='cpu'), tempfile.mkdtemp(), **kwargs)
 
 
-def quick_prompts(clip, classes, limit=3000, **settings):
-    """TaI-DPT's prompts from some of the bundled captions that name a class, at random, or from all
-    (COCO val2017, CC BY 4.0)."""
+def quick_prompts(study, classes, limit=3000):
+    """TaI-DPT of each seed, as `Scene` takes it: by the paper's recipe, and as the embedded CLIP
+    recommends. It learns from some of the bundled captions that name a class, at random, or from
+    all (COCO val2017, CC BY 4.0)."""
     found = NounFilter(classes).label(page_captions(), progress=False)
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    return TaIDPT(clip, classes, **settings).fit(found[order[:limit]], progress=False)
+    train = found[order[:limit]]
+    texts = (train + template_sentences(classes)).texts
+    def prompts(seed, clip, settings):
+        model = TaIDPT(clip, classes, seed=seed, **settings)
+        def learn():
+            return model.fit(train, features=study.sentence_features(texts), progress=False)
+        return model, learn, data_digest(train)
+    plain = copy.copy(study.clip)
+    plain.recommended = {}                              # warm-up and batches, too, as in the paper
+    paper = {name: PAPER[name] for name in ('lr', 'epochs', 'scale')}
+    if not shared_data(): paper['epochs'] = 2
+    recipes = (plain, paper), (study.clip, {})
+    return [[prompts(seed, *recipe) for seed in study.seeds] for recipe in recipes]
 
 
 def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
@@ -91,33 +109,36 @@ def joined(*sets):
 def photos_to_test(classes, halve=False):
     """Photos of COCO and VOC2012 to be tested on, and the bundled ones.
 
-    With `halve`, COCO's are halved at random: the first half is to be learned from, or else
-    empty."""
-    coco = read_labels(shared_data()/'coco_dev'/'labels.tsv', classes)
-    order, half = torch.arange(len(coco)), 0
-    if halve:
-        order = torch.randperm(len(coco), generator=torch.Generator().manual_seed(0))
-        half = len(coco)//2
-    sets = [coco[order[half:]], bundled_photos(classes)]
-    if classes.name == 'voc2007':
-        sets.append(read_labels(shared_data()/'voc2012_dev'/'labels.tsv', classes))
-    return coco[order[:half]], joined(*sets)
+    With `halve`, a random half of COCO's and of VOC2012's comes first, to be learned from, which is
+    else empty."""
+    folders = ['coco_dev'] + ['voc2012_dev']*(classes.name == 'voc2007')
+    learn, test = [], [bundled_photos(classes)]
+    for folder in folders:
+        photos = read_labels(shared_data()/folder/'labels.tsv', classes)
+        first = draw(len(photos), len(photos)//2 if halve else 0)
+        learn.append(photos[first])
+        test.append(photos[~first])
+    return joined(*learn), joined(*test)
 
 
-def miniature_photos(classes, min_shots, names=None, halve=False):
+def miniature_photos(classes, min_shots, names=None, least=2):
     """Photos of Flickr8k to learn from, `min_shots` of each class; of COCO and VOC2012 to be tested
-    on.
-
-    With `halve`, half of COCO's are learned from, too. A class takes part if two test photos show
-    it."""
-    coco, test = photos_to_test(classes, halve)
+    on. A class takes part if `least` test photos show it."""
+    _, test = photos_to_test(classes)
     pool = flickr8k('train', classes)
-    enough = (pool.labels.sum(0) >= min_shots) & (test.labels.sum(0) >= 2)
+    enough = (pool.labels.sum(0) >= min_shots) & (test.labels.sum(0) >= least)
     names = [name for name in names or classes.names if enough[classes.index(name)]]
     pool = pool.with_classes(names)
-    pool = pool[few_shot(pool.labels, min_shots, classes=pool.classes)]
-    if halve: pool = joined(coco.with_classes(names), pool)
-    return pool, test.with_classes(names)
+    return pool[few_shot(pool.labels, min_shots, classes=pool.classes)], test.with_classes(names)
+
+
+def halved_photos(classes, least=5):
+    """Halves of the photos of COCO and VOC2012, with their own labels, to learn from and to be
+    tested on. A class takes part if `least` photos of both show it."""
+    halves = photos_to_test(classes, halve=True)
+    enough = [half.labels.sum(0) >= least for half in halves]
+    names = [name for name, *both in zip(classes.names, *enough) if all(both)]
+    return [half.with_classes(names) for half in halves]
 
 
 def zero_shot(scene):
@@ -131,10 +152,38 @@ def zero_shot(scene):
     return found
 
 
-def marked(found):
-    """Results with † behind each method that learns at the embedded CLIP's scale of 1, which was
-    chosen on the photos of these pages."""
-    return {(f'{m} †' if 'TaI' in m else m, k): result for (m, k), result in found.items()}
+def ensemble(first, second, weight):
+    "mAP of two methods together, run by run; a method that has one run takes part in all."
+    n = max(len(first.runs), len(second.runs))
+    pairs = zip(*(cycle(method.runs) for method in (first, second)))
+    return Measured(first.labels, [
+        ensemble_scores(pair, [weight, 1 - weight]) for pair in islice(pairs, n)])
+
+
+def with_tuned(found, scene, tuned, weight):
+    """Results, also with prompts from sentences that learn as the embedded CLIP recommends (†):
+    alone, and with each method that `found` has with TaI-DPT."""
+    cells, found = replace(scene, prompts=tuned).sentences(), dict(found)
+    for method, branch in (('TaI', 'alone'), ('TaI-DPT', 'both')):
+        scores = [getattr(cell, branch) for cell in cells]
+        if (method, 0) in found: found |= scene.measured({(f'{method} †', 0): scores})
+    for method, k in [*found]:
+        if method.endswith(' + TaI-DPT'):
+            member = found[method.removesuffix(' + TaI-DPT'), k]
+            found[f'{method} †', k] = ensemble(member, found['TaI-DPT †', 0], weight)
+    return found
+
+
+def nulls(found, member, k, weight):
+    """Ensembles in which a member from pictures, or TaI-DPT, gives its place to one that learned
+    nothing, or to its own like, by name."""
+    tai, zero, few = found['TaI-DPT', 0], found['zero-shot CLIP with DPT', 0], found[member, k]
+    noise = Measured(tai.labels, np.random.default_rng(0).normal(size=tai.runs.shape))
+    others = [Measured(tai.labels, np.roll(one.runs, 1, 0)) for one in (tai, few)]
+    return {name: ensemble(*pair, weight) for name, pair in {
+        'random scores + TaI-DPT': (noise, tai), 'zero-shot CLIP + TaI-DPT': (zero, tai),
+        'two seeds of TaI-DPT': (others[0], tai), f'{member} + zero-shot CLIP': (few, zero),
+        f'two draws of {member}': (few, others[1])}.items()}
 
 
 def gain_text(gain):

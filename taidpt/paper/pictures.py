@@ -42,7 +42,7 @@ from ..zeroshot import ZeroShotCLIP
 class Scene:
     "An experiment's labelled pictures, and prompts from sentences for its classes."
     study: Study # encoder, seeds and folder of cells
-    prompts: tuple # arguments of `Study.cell`: a fitted model, or one that learns
+    prompts: Sequence[tuple] # of each seed: arguments of `Study.cell`
     train: LabeledPictures # to draw from
     test: LabeledPictures # to be scored
     val: LabeledPictures|None = None # to search settings on
@@ -67,7 +67,8 @@ class Scene:
             f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} pictures to learn '
             f'from and one to be tested on, and {least} must')
         sets = [part.with_classes(served) for part in (learn[~apart], test, learn[apart])]
-        return cls(m.study, m.prompts(m.study.seeds[0]), *sets, m.name, m.published)
+        prompts = [m.prompts(seed) for seed in m.study.seeds]
+        return cls(m.study, prompts, *sets, m.name, m.published)
 
     def learned(self,
         model:Predictor, # before it learns
@@ -91,6 +92,10 @@ class Scene:
                 model.search(study.features(val), val.signed())
             return model
         return study.cell(self.test, model, learn, source)
+
+    def sentences(self)->list[Cell]: # one for each seed
+        "Scores of the prompts from sentences."
+        return [self.study.cell(self.test, *prompts) for prompts in self.prompts]
 
     def runs(self,
         shots:int, # pictures per class
@@ -123,7 +128,8 @@ def _few_shots(seen, scores, shots, tai, coop, weight, adapters=()): # as in `fi
         for method, epochs in adapters:
             new = partial(TipAdapter, clip, classes, epochs=epochs)
             scores[method, k] = [cell.both for cell in seen.runs(k, new, val=seen.val)]
-        scores['CoOp-DPT + TaI-DPT', k] = [cell.together(tai, weight) for cell in cells]
+        scores['CoOp-DPT + TaI-DPT', k] = [
+            cell.together(one, weight) for cell, one in zip(cells, tai)]
     how = 'in each epoch, as in its code' if whole else 'never, but in its code'
     return seen.measured(scores), [
         f"CoOp's pictures are cropped and mirrored {how}.",
@@ -140,8 +146,8 @@ def fig6(
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
     shots = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2))
     seen = pictures or Scene.of(Material(study, name), max(shots))
-    tai = study.cell(seen.test, *seen.prompts)
-    scores = {('TaI', 0): [tai.alone], ('TaI-DPT', 0): [tai.both]}
+    tai = seen.sentences()
+    scores = {('TaI', 0): [one.alone for one in tai], ('TaI-DPT', 0): [one.both for one in tai]}
     found, notes = _few_shots(seen, scores, shots, tai, coop, weight)
     title = f'Fig. 6, mAP over pictures a class, {name}'
     study.write('fig6', title, ['method', 'shots'], found, [seen], notes=notes)
@@ -163,8 +169,8 @@ def table2(
     seen = pictures or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
     plain = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
     zero = study.cell(seen.test, plain, source='no training')
-    tai = study.cell(seen.test, *seen.prompts)
-    scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [tai.both]}
+    tai = seen.sentences()
+    scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [one.both for one in tai]}
     found, notes = _few_shots(seen, scores, shots, tai, coop, weight, _ADAPTERS)
     notes.insert(0, 'Each test picture counts once, also without any of the classes.')
     title = f'Table 2, mAP {"on novel classes" if study.whole else "from few pictures"}'
@@ -198,8 +204,8 @@ def table3(
     seen = pictures or Scene.of(Material(study, name, crowds=not change), 2)
     test, train = seen.test, seen.train
     known = train.labels if change else train.signed()
-    ensemble, tai = f'{method} + TaI-DPT', study.cell(test, *seen.prompts)
-    scores = {('TaI-DPT', 0): [tai.both]}
+    ensemble, tai = f'{method} + TaI-DPT', seen.sentences()
+    scores = {('TaI-DPT', 0): [one.both for one in tai]}
     for share in shares:
         cells = []
         for seed in study.seeds:
@@ -207,7 +213,8 @@ def table3(
             labels = partial_labels(known, share, seed, per_label=bool(change))
             cells.append(seen.learned(model, train, labels, change))
         scores[method, share] = [cell.both for cell in cells]
-        scores[ensemble, share] = [cell.together(tai, weight) for cell in cells]
+        scores[ensemble, share] = [
+            cell.together(one, weight) for cell, one in zip(cells, tai)]
     found = seen.measured(scores)
     if set(SHARES) <= set(shares):
         for row in (method, ensemble):
