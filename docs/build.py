@@ -60,8 +60,8 @@ first = {                                     # folder -> its pages in this orde
     'datasets': ['labelled', 'benchmarks'],
     'baselines': ['concepts', 'coop', 'tipadapter'],
     'paper': [
-        'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'family',
-        'rank_pictures', 'published', 'study', 'checkpoints', 'train_mini_clip'],
+        'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'sentences',
+        'family', 'rank_pictures', 'published', 'study', 'checkpoints', 'train_mini_clip'],
     'apps': ['command', 'onnx', 'hub', 'cluster', 'cli', 'report', 'explorer'],
 }
 # What people search for: page, or page#heading -> words that it answers to, also in other words

@@ -61,7 +61,7 @@ def number(text: str) -> Interval:
     return Interval(*map(float, re.findall(r'[+-]?\d+\.\d', text)))
 
 
-@pytest.mark.parametrize('page', ['ablations', 'pictures', 'statements', 'table1'])
+@pytest.mark.parametrize('page', ['ablations', 'pictures', 'sentences', 'statements', 'table1'])
 def test_numbers_kept_beside_a_table_are_its_own(page):
     "The report judges them, so they must round to what the reader sees"
     kept = {}
