@@ -6,12 +6,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from IPython.display import display
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledPictures, bundled_photos, few_shot, read_labels
 from taidpt.learner import TaIDPT
-from taidpt.metrics import Interval
+from taidpt.metrics import Interval, Measured
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.study import Study, markdown_table
 from taidpt.text.captions import bundled_captions
@@ -183,3 +184,12 @@ def stored_numbers(page, cell):
     outputs = next(c['outputs'] for c in cells if c.get('id') == cell)
     kept = next(o['data'][NUMBERS] for o in outputs if NUMBERS in o.get('data', {}))
     return {name: Interval(*numbers) for name, numbers in kept.items()}
+
+
+ANIMALS = 'dog', 'cat', 'horse', 'cow', 'sheep'         # each photo of VOC2012 here shows one
+
+
+def part_of(measured, photos, classes):
+    "Measured scores on some photos, N bool, and some classes, C bool."
+    at = np.ix_(photos, classes)
+    return Measured(measured.labels[at], [run[at] for run in measured.runs])
