@@ -88,10 +88,12 @@ class TaIDPT(PromptModel):
         noise:float=0.0, # deviation of noise on each number of a sentence's features; published: 0
         seed:int=0, # of the initial prompts, the order of sentences and the noise
         optimizer:str|Callable|None=None, # as in `Recipe`; None: 'sgd', or 'adam' with 'pairs'
+        warmup_lr:float|None=None, # of the first epoch; None: as the CLIP recommends, else 1e-5
     ):
         super().__init__(clip, classes)
         self.n_ctx, self.class_specific, self.local = n_ctx, class_specific, local
         self.lr, self.epochs, self.batch_size, self.optimizer = lr, epochs, batch_size, optimizer
+        self.warmup_lr = warmup_lr
         self.scale, self.tau_text, self.tau_image = scale, tau_text, tau_image
         self.loss, self.templates, self.init = loss, templates, init
         self.noise, self.seed = noise, seed

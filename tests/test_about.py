@@ -99,10 +99,11 @@ def test_every_set_has_every_method():
     for result in bundled_results().itertuples():
         by_set.setdefault((result.photos, result.classes), []).append(result)
     assert by_set.keys() == SETS
-    wanted = {}
-    for method in FAMILY:
-        for relative in (False, True): wanted[method, relative] = seeds_of(method)
-    for results in by_set.values():
+    for (_, classes), results in by_set.items():
+        wanted = {}
+        for method in FAMILY:                       # 20 epochs with 80 classes take too long
+            if classes == 'coco' and 'recipe' in method: continue
+            for relative in (False, True): wanted[method, relative] = seeds_of(method)
         first = results[0]
         assert first.method == next(iter(FAMILY))
         assert not first.relative

@@ -31,6 +31,7 @@ from ..predict import Predictor
 from ..scores import relative_scores
 from ..text.captions import Captions
 from ..texts import LabeledTexts, template_sentences
+from ..training import PUBLISHED
 from ..zeroshot import ZeroShotCLIP
 
 if TYPE_CHECKING: from pandas import DataFrame
@@ -41,7 +42,9 @@ FAMILY:dict[str, Callable] = {              # name -> (CLIP, classes) -> a model
     'zero-shot CLIP with DPT': ZeroShotCLIP,
     'TaI': partial(TaIDPT, local=False),
     'TaI-DPT': TaIDPT,
-    'TaI-DPT at scale 4': partial(TaIDPT, scale=4.),
+    "TaI-DPT, the paper's recipe": partial(
+        TaIDPT, lr=PUBLISHED.lr, epochs=PUBLISHED.epochs, warmup_lr=PUBLISHED.warmup_lr,
+        scale=PUBLISHED.scale),
     'concepts, global': partial(TextConcepts, local=False),
     'concepts': TextConcepts,
     'concepts with attention': TextConcepts,
