@@ -1,6 +1,5 @@
 """What the pages of this folder run on: photos that this project develops with, or else the bundled
 ones."""
-import copy
 import json
 import os
 import tempfile
@@ -64,17 +63,13 @@ def quick_prompts(study, classes, limit=3000):
     order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
     train = found[order[:limit]]
     texts = (train + template_sentences(classes)).texts
-    def prompts(seed, clip, settings):
-        model = TaIDPT(clip, classes, seed=seed, **settings)
+    def prompts(seed, recipe):
+        model = TaIDPT(study.clip, classes, seed=seed, **recipe)
         def learn():
             return model.fit(train, features=study.sentence_features(texts), progress=False)
         return model, learn, data_digest(train)
-    plain = copy.copy(study.clip)
-    plain.recommended = {}                              # warm-up and batches, too, as in the paper
-    paper = {name: PAPER[name] for name in ('lr', 'epochs', 'scale')}
-    if not shared_data(): paper['epochs'] = 2
-    recipes = (plain, paper), (study.clip, {})
-    return [[prompts(seed, *recipe) for seed in study.seeds] for recipe in recipes]
+    paper = PAPER if shared_data() else PAPER | {'epochs': 2}
+    return [[prompts(seed, recipe) for seed in study.seeds] for recipe in (paper, {})]
 
 
 def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
