@@ -100,7 +100,7 @@ def _learned_cells(m, seen, pictures, texts, seed): # a `Scene`, its pictures an
 
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
-def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
+def _texts_or_pictures(m): # -> what was learned from -> `Measured`
     "mAP of prompts from sentences, from as many pictures, and of both at several weights."
     study, seen = m.study, Scene.of(m, 1)
     test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
@@ -114,7 +114,7 @@ def _texts_or_pictures(m): # -> what was learned from -> mAP of each seed
     for weight in (.2, .4, .5, .6, .8):
         both = [other.together(one, weight) for one, other in cells]
         scores[f'both, weight {weight:g} for pictures'] = both
-    return {what: measured(test, runs).each for what, runs in scores.items()}
+    return {what: measured(test, runs) for what, runs in scores.items()}
 
 
 # %% ../../nbs/paper/ablations.ipynb #889cfc38
