@@ -62,7 +62,7 @@ first = {                                     # folder -> its pages in this orde
     'paper': [
         'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'sentences',
         'family', 'rank_pictures', 'published', 'study', 'checkpoints', 'train_mini_clip'],
-    'apps': ['command', 'onnx', 'hub', 'cluster', 'cli', 'report', 'explorer'],
+    'apps': ['command', 'onnx', 'hub', 'cluster', 'cli', 'report'],
 }
 # What people search for: page, or page#heading -> words that it answers to, also in other words
 # than its own; they go into the site's index
