@@ -98,15 +98,6 @@ def test_the_table_of_the_readme():
         assert close(number(told), interval(result(ROWS[name], over=over))), name
 
 
-def test_the_control_of_the_readme():
-    "Another page measures it, too, on the same photos"
-    said = shown_by('paper/rank_pictures')
-    [(photos, measured)] = re.findall(rf'{CONTROL}, on ([\d,]+) photos: (.+)', said)
-    assert photos == f'{result("TaI-DPT").n_photos:,}'
-    stored = interval(result('Centred', over='TaI-DPT'))
-    assert number(measured) == pytest.approx(stored, abs=.2)
-
-
 def test_animals_and_the_rest_in_the_readme():
     told = re.search(r'reaches ([\d.]+) on the five animals and ([\d.]+) on the other eight',
                      text_of('README.md'))
@@ -191,7 +182,7 @@ def of_recipe() -> float:
 
 
 README = text_of('README.md')
-FAMILY, TABLE1 = map(prose_of, ('paper/family', 'paper/table1'))
+FAMILY = prose_of('paper/family')
 ZERO = ['zero-shot CLIP', 'zero-shot CLIP with DPT']
 TAI = result('TaI-DPT')
 REPEATED = [                                      # text, a group for each number, their source
@@ -210,7 +201,6 @@ REPEATED = [                                      # text, a group for each numbe
     (prose_of('paper/statements'), r'zero-shot CLIP \[gains (\d) to (\d) points on VOC2012',
      sorted(map(by_relative_scores, ZERO))),
     (FAMILY, r"TaI-DPT is (\d\.\d) points ahead of the paper's recipe", [of_recipe()]),
-    (TABLE1, r'The local branch alone adds (\d\.\d) points', [result(ZERO[1]).gain]),
 ]
 
 
