@@ -69,6 +69,7 @@ def code_of(page: Path) -> str:
         return '\n'.join(found)
     cells = ['from IPython.display import display']
     for cell in nbformat.read(page, 4).cells:
+        if cell.source.startswith('## The code'): break         # the package's own follows
         if cell.cell_type != 'code': continue
         cells.append(re.sub(r'^(\s*)[%!].*$', r'\1pass', cell.source, flags=re.MULTILINE))
     return '\n\n'.join(cells)
