@@ -9,9 +9,8 @@ import nbformat
 import pytest
 from conftest import ROOT, run
 
-# Without serve, whose programs are files that it writes, and what holds the Explorer's own code
-PAGES = sorted(path for path in (ROOT/'nbs/tutorials').glob('*.ipynb')
-               if path.stem not in ('serve', 'read_a_report'))
+# Without serve, whose programs are files that it writes
+PAGES = sorted(path for path in (ROOT/'nbs/tutorials').glob('*.ipynb') if path.stem != 'serve')
 
 
 # What an own pooling looks like with types, and what `fit` and `tau_image` take
