@@ -81,11 +81,6 @@ def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
         ('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'),
         ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: '),
         ('table3 --dataset voc2007', {'DualCoOp', 'DualCoOp + TaI-DPT'}, '36 pictures to'),
-        (
-            'ablations --dataset voc2007',
-            {'0.025 (unchanged)', 'local weight 0.5 (unchanged)', 'focal'},
-            '36 photos with',
-        ),
     ],
 )
 def test_few_pictures_from_the_data_sets(what, rows, note, table):
