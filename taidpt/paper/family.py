@@ -130,8 +130,10 @@ def _keep_results(path, frame, **about): # of `compare`; what its numbers depend
     if Path(path).exists():
         rows = concat([_read_results(path), rows])
     what = ['weights', 'data', 'method', 'relative', 'over']
+    places = rows.set_index(what).index.unique()            # a new number takes its old place
+    last = rows.drop_duplicates(what, keep='last').set_index(what).loc[places]
     with write_whole(path) as part:
-        rows.drop_duplicates(what, keep='last').to_csv(part, index=False, float_format='%.2f')
+        last.reset_index()[rows.columns].to_csv(part, index=False, float_format='%.2f')
 
 # %% ../../nbs/paper/family.ipynb #family-cmd-1
 def _labelled_pictures(study, classes): # of `compare_family`
