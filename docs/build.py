@@ -14,8 +14,10 @@ package itself: signatures, docments and docstrings.
 import ast
 import importlib
 import inspect
+import json
 import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -83,7 +85,8 @@ SITE = '''# This site
 
 Made from {notebooks} notebooks, each with the outputs that are stored in it, and from the \
 docstrings of {modules} modules. Nothing is run to make it, and nothing of it comes from another \
-server: no script, no font, no picture. It weighs SITE-WEIGHT altogether.
+server: no script, no font, no picture. It weighs SITE-WEIGHT, without the model of \
+[Try it](try.md), which comes when it is used.
 
 It is made with [Sphinx](https://www.sphinx-doc.org), [MyST-NB](https://myst-nb.readthedocs.io), \
 [Furo](https://pradyunsg.me/furo/) and \
@@ -574,6 +577,7 @@ def site():
         target.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(page_of(path, links.link), target)
     write_about()
+    shutil.copy(nbs/'try.md', pages)
     counted = sum(map(bool, modules().values()))
     text = SITE.format(notebooks=len(notebooks()), modules=counted)
     (pages/'site.md').write_text(text, encoding='utf-8')
@@ -583,10 +587,37 @@ def site():
     print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
 
 
+def try_it(folder: Path):
+    """Write the app of the page Try it: the bundled prompts and photos, and ONNX Runtime from npm;
+    without npm, the app takes it from a public server"""
+    from taidpt.apps.onnx import export_page
+    from taidpt.datasets.labelled import bundled_photos, photo_credits
+    from taidpt.learner import TaIDPT
+    prompts = root/'taidpt/data/prompts'
+    voc, coco = (TaIDPT.load(prompts/f'{name}.safetensors') for name in ('voc2007', 'coco'))
+    export_page({'VOC2007': voc, 'COCO': coco}, folder, words=True)
+    about = json.loads((folder/'page.json').read_text())
+    photos = bundled_photos()
+    about['photos'] = []
+    for i, path in enumerate(photos.pictures):
+        shutil.copy(path, folder)
+        its = photo_credits()[path.name]
+        credit = f'COCO {path.stem}, {its["license"]} ({its["license_url"]}), {its["source"]}'
+        about['photos'].append([f'Labelled {", ".join(photos.names(i))}', path.name, credit])
+    if shutil.which('npm'):
+        subprocess.run(['npm', 'install', '--silent'], cwd=root/'docs', check=True)
+        dist = root/'docs/node_modules/onnxruntime-web/dist'
+        for name in ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'):
+            shutil.copy(dist/name, folder)
+        about['runtime'] = './'
+    (folder/'page.json').write_text(json.dumps(about))
+
+
 def html(out: Path = root/'docs/_build/html') -> int:
     "Write the pages and let Sphinx make the site of them; its exit status"
     from sphinx.cmd.build import main as sphinx
     site()
+    try_it(out/'page')
     trees = out.parent/'doctrees'
     how = ['-q', '-W', '--keep-going', '-c', str(root/'docs'), '-d', str(trees)]
     return sphinx([*how, str(pages), str(out)])
@@ -756,6 +787,7 @@ def parts() -> list[str]:
 def contents() -> str:
     "The site's table of contents"
     rows = {title: entries(patterns) for title, patterns in sections.items()}
+    rows['Tutorials'].insert(0, 'try')
     rows['Reference'] += parts()
     rows['About'] = [*(Path(name).stem.lower() for name in about), 'site']
     return ''.join(toctree(title, some) for title, some in rows.items())

@@ -200,10 +200,10 @@ def weigh(app, error):
 
 
 def site_files(folder):
-    "The files that are served, without Sphinx's own notes"
+    "The files that are served, without Sphinx's own notes and the app of Try it"
     def served(path):
         parts = path.relative_to(folder).parts
-        return path.is_file() and not any(part.startswith('.') for part in parts)
+        return path.is_file() and parts[0] != 'page' and not any(p.startswith('.') for p in parts)
     return list(filter(served, folder.rglob('*')))
 
 

@@ -303,6 +303,6 @@ class Wrapper(Predictor):
 for _name in (
         'clip', 'classes', 'is_fitted',
         'local', 'pos_embed', 'from_pixels', 'independent',
-        'recipe_', 'history_', 'frequency_',
+        'recipe_', 'history_', 'frequency_', 'picture_tau',
         'embeddings', 'branches', 'maps'):
     setattr(Wrapper, _name, property(lambda self, name=_name: getattr(self.model, name)))

@@ -234,19 +234,25 @@ def _evaluate(
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
-    'taidpt export my.safetensors --out my.onnx', 'taidpt tag my.onnx photos/'))
+    'taidpt export my.safetensors --out my.onnx', 'taidpt tag my.onnx photos/',
+    'taidpt export my.safetensors --page site/'))
 def _export(
-    out:Annotated[Path, Option(metavar='FILE', help='The file to write: .onnx.')],
     what:Annotated[str, Argument(metavar='MODEL', help=_MODEL)]='',
+    out:Annotated[Path|None, Option(metavar='FILE', help='The file to write: .onnx.')]=None,
+    page:Annotated[Path|None, Option(metavar='FOLDER', help='A page that tags in the browser.')]=None,
     model:_Model='',
     clip:_Clip=None,
     trust:_Trust=False,
 )->None:
-    "Write a one-file tagger that runs without PyTorch."
+    "Write a one-file tagger that runs without PyTorch, or a page that tags."
+    if not (out or page):
+        raise ValueError('export needs --out FILE or --page FOLDER')
     opened = _open(what or model, clip=clip, trust=trust, device='cpu')    # as graphs are traced
-    from taidpt.apps.onnx import export_tagger
-    export_tagger(opened, out)
-    print(f'Written: {out}, {len(opened.classes)} classes in {out.stat().st_size/1e6:.0f} MB')
+    from taidpt.apps.onnx import export_page, export_tagger
+    classes = f'{len(opened.classes)} classes'
+    if page: export_page({classes: opened}, page)
+    if out: export_tagger(opened, out)
+    print(f'Written: {page or out}, {classes}')
 
 @app.command('app', epilog=_examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(

@@ -17,7 +17,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .report import picture_url, shade_url
+from .report import picture_url
 from ..ensemble import Attended
 from ..classes import squeeze
 from ..clip import picture_batches
@@ -25,10 +25,9 @@ from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.pictures import as_pictures, model_view, open_rgb
 from ..files import DATA, reading
 from ..learner import PromptModel, TaIDPT
-from ..plots import where_highest
 from ..predict import Predictor
 from ..tags import reference_thresholds
-from ..visualize import unit_range, words_of
+from ..visualize import words_of
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-007
@@ -81,23 +80,20 @@ def _look_at(
     model:Predictor,
     added:Sequence[str], # names of more classes
     item:Image.Image|str, # a picture or a sentence
-)->tuple[list[tuple], list[float]]: # name, score, threshold or None, map: h × w; ends of an axis
-    "What a model finds, the class highest above its threshold first, and the usual scores."
+)->list[tuple]: # name, score, threshold or None, map: h × w
+    "What a model finds, the class highest above its threshold first."
     rule = model.rule()
     more, names = _with_classes(model, added)
-    usual = more.reference_scores()
-    new = reference_thresholds(usual)[len(model.classes):]
+    new = reference_thresholds(more.reference_scores())[len(model.classes):]
     rule = rule._replace(limits=np.append(rule.limits, new))
     u, U, grid = _read(model, item)
     with torch.no_grad():
         scores = rule.choose(more.branches(u, U))[0].float().cpu()
-        maps = unit_range(more.maps(U)[0].float().cpu().T.unflatten(1, grid))
+        maps = more.maps(U)[0].float().cpu().T.unflatten(1, grid)
     limits = rule.thresholds(scores[None])[0].tolist()
     if isinstance(item, str): limits = [None]*len(limits)
-    rows = list(zip(names, scores.tolist(), limits, maps))
-    axis = torch.cat([torch.zeros(1), scores, usual.flatten()])
-    best_first = sorted(rows, key=lambda row: (row[2] or 0) - row[1])
-    return best_first, [axis.min().item(), axis.max().item()]
+    rows = zip(names, scores.tolist(), limits, maps)
+    return sorted(rows, key=lambda row: (row[2] or 0) - row[1])
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-022
 class _Look(anywidget.AnyWidget):
@@ -105,9 +101,8 @@ class _Look(anywidget.AnyWidget):
     _esm, _css = DATA/'explorer'/'widget.js', DATA/'explorer'/'style.css'
     gallery = traitlets.List(help='[description, URL] of each picture').tag(sync=True)
     item = traitlets.Dict(help='shown (place or -1), photo, words, about, credit').tag(sync=True)
-    tags = traitlets.List(help='[class, score, was added, threshold or null, shade or weights, '
-                               'where it is highest], best first').tag(sync=True)
-    range = traitlets.List([0., 1.], help='scores that the axis of the bars holds').tag(sync=True)
+    tags = traitlets.List(help='[class, score, was added, threshold or null, map: h × w], '
+                               'best first').tag(sync=True)
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #d8764c0d
 def _named_models(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]:
@@ -196,25 +191,16 @@ class Explorer(ipywidgets.VBox):
         if item is None:
             return                         # nothing to show yet
         model = self._models[self.prompts.value]
-        found, axis = _look_at(model, self.added, item)
+        found = _look_at(model, self.added, item)
         words, photo = [], ''
         if isinstance(item, str):
             words = words_of(model.clip, item)
         else:
             photo = picture_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
-        tags = []
-        for name, score, limit, weights in found:
-            drawn = weights.flatten().tolist()
-            place = where_highest(weights)
-            if words:
-                place = f'at “{words[np.argmax(drawn)]}”'
-            else: drawn = shade_url(weights)
-            tags.append([name, score, name in self.added, limit, drawn, place])
         self._item = item
-        with self.look.hold_sync():
-            self.look.item = self.look.item | about | {'photo': photo, 'words': words}
-            self.look.range = axis
-            self.look.tags = tags
+        self.look.item = self.look.item | about | {'photo': photo, 'words': words}
+        self.look.tags = [[name, score, name in self.added, limit, weights.tolist()]
+                          for name, score, limit, weights in found]
 
     def show(self,
         picture:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL picture

@@ -87,9 +87,10 @@ function listen(model, p, point) {
 
 // A class as a row of the list: a sign, its name, a bar from zero to its score, its threshold, the score
 
-// Ticks at round numbers, zero among them
-function axis([low, high]) {
-  const least = (high - low || 1) / 5, power = 10 ** Math.floor(Math.log10(least));
+// Ticks at round numbers, zero among them, around all scores and thresholds
+function axis(tags) {
+  const seen = [0, ...tags.flatMap(([, score, , limit]) => limit === null ? [score] : [score, limit])];
+  const low = Math.min(...seen), high = Math.max(...seen), least = (high - low || 1) / 5, power = 10 ** Math.floor(Math.log10(least));
   const step = [1, 2, 5, 10].map(k => k * power).find(s => s >= 0.999 * least), ticks = [];
   for (let k = Math.floor(low / step); k <= Math.ceil(high / step); k++) ticks.push(k * step);
   return ticks.length > 1 ? ticks : [0, step];
@@ -116,12 +117,35 @@ function row([name, score, added, limit], at) {
 }
 
 
+// A map, h × w, and the photo below it: clear where it is highest, dark elsewhere
+
+function unit(xs) {
+  const low = Math.min(...xs), high = Math.max(...xs);
+  return xs.map(x => (x - low) / (high - low || 1));
+}
+
+function shade(map) {
+  const canvas = el('canvas', {width: map[0].length, height: map.length}), pen = canvas.getContext('2d');
+  const image = pen.createImageData(canvas.width, canvas.height);
+  unit(map.flat()).forEach((x, j) => { image.data[4 * j + 3] = Math.round(215 * (1 - x)); });
+  pen.putImageData(image, 0, 0);
+  return canvas.toDataURL();
+}
+
+function highest(map) {
+  const all = map.flat(), w = map[0].length, j = all.indexOf(Math.max(...all));
+  const row = ['top', 'middle', 'bottom'][Math.floor(3 * Math.floor(j / w) / map.length)];
+  const column = ['left', 'centre', 'right'][Math.floor(3 * (j % w) / w)];
+  return `at the ${row} ${column}`.replace('at the middle centre', 'in the centre');
+}
+
+
 // How each trait is shown, whenever it changes; `point` shows the class under the pointer, or else the first
 
 function drawing(model, p) {
   let hover = '', listed = new Set();
   const at = score => {                                     // per cent of the axis, from left to right
-    const [low, high] = ends(axis(model.get('range')));
+    const [low, high] = ends(axis(model.get('tags')));
     return 100 * Math.min(1, Math.max(0, (score - low) / (high - low)));
   };
   const present = ([, score, , limit]) => limit !== null && score >= limit;
@@ -130,7 +154,8 @@ function drawing(model, p) {
     const tags = model.get('tags'), {photo, words} = model.get('item');
     if (!tags.length) return;
     hover = tags.some(tag => tag[0] === name) ? name : '';
-    const tag = tags.find(tag => tag[0] === hover) ?? tags[0], [first, score, , limit, map, place] = tag;
+    const tag = tags.find(tag => tag[0] === hover) ?? tags[0], [first, score, , limit, map] = tag;
+    const bars = unit(map.flat()), best = bars.indexOf(1), place = words.length ? `at “${words[best]}”` : highest(map);
     const known = limit !== null, found = tags.filter(present).map(([n]) => n);
     for (const o of options(p.classes)) {
       const here = o.dataset.name === hover;
@@ -140,10 +165,9 @@ function drawing(model, p) {
     }
     p.where.textContent = `Where ${first} scores high; highest ${place}.`;
     p.view.setAttribute('aria-label', p.where.textContent);
-    p.view.style.backgroundImage = photo ? `url(${map}), url(${photo})` : '';
-    const best = words.length && Math.max(...map);
-    p.words.replaceChildren(...words.map((w, i) => el('span', {className: map[i] === best ? 'best' : ''},
-      el('i', {style: `height: ${2.5 * map[i]}em`}), w)));
+    p.view.style.backgroundImage = photo ? `url(${shade(map)}), url(${photo})` : '';
+    p.words.replaceChildren(...words.map((w, i) => el('span', {className: i === best ? 'best' : ''},
+      el('i', {style: `height: ${2.5 * bars[i]}em`}), w)));
     const verdict = known ? `, ${present(tag) ? 'present' : 'absent'} (threshold ${spelled(limit)})` : '';
     p.told.textContent = hover ? `${hover}: score ${spelled(score)}${verdict}, highest ${place}.`
       : !known ? `Best: ${tags.slice(0, 3).map(([n, s]) => `${n} ${spelled(s)}`).join(', ')}.`
@@ -169,22 +193,18 @@ function drawing(model, p) {
       p.photo.alt = p.about.textContent = about ?? '';
       p.credit.textContent = credit ?? '';
     },
-    range() {
-      const ticks = axis(model.get('range'));
-      const line = t => `linear-gradient(var(--line), var(--line)) ${at(t)}% 0 / 1px 100% no-repeat`;
-      p.bars.style.setProperty('--ticks', ticks.map(line).join(', '));
-      p.axis.replaceChildren(el('span', {className: 'track'}, ...ticks.map(t =>
-        el('s', {style: `left: ${at(t)}%`}, `${+t.toFixed(6)}`))));
-      draw.tags();
-    },
     tags() {
-      const tags = model.get('tags'), held = p.classes.contains(document.activeElement);
+      const tags = model.get('tags'), ticks = axis(tags), held = p.classes.contains(document.activeElement);
       const known = tags.some(tag => tag[3] !== null), rows = tags.map(tag => row(tag, at));
       const group = (name, kind) => {
         const inside = rows.filter(o => o.className === kind), head = `${name} (${inside.length})`;
         return el('div', {role: 'group', 'aria-label': head, hidden: !inside.length},
                   el('span', {className: 'head', 'aria-hidden': 'true'}, head), ...inside);
       };
+      const line = t => `linear-gradient(var(--line), var(--line)) ${at(t)}% 0 / 1px 100% no-repeat`;
+      p.bars.style.setProperty('--ticks', ticks.map(line).join(', '));
+      p.axis.replaceChildren(el('span', {className: 'track'}, ...ticks.map(t =>
+        el('s', {style: `left: ${at(t)}%`}, `${+t.toFixed(6)}`))));
       p.classes.replaceChildren(...known ? [group('Present', 'present'), group('Absent', 'absent')] : rows);
       p.hint.textContent = 'Point at a class or tap it, or reach it with Tab and the arrow keys, to see where it looks.'
         + (known ? ' The upright line is its threshold: it is present from there on.' : '');
