@@ -344,6 +344,8 @@ def readme() -> str:
     # links leave from the root now
     text = re.sub(r'(\]\(|src="|srcset="|href=")\.\./', r'\1', text)
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
+    cfg = get_config()
+    text = text.replace('](try.md)', f']({cfg.doc_host}{cfg.doc_baseurl}/try.html)')
     text = text.replace('```python\n\n```\n', '')                      # an output without its code
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
     remark = '<!-- From nbs/index.ipynb by `make readme` -->'

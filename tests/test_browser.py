@@ -2,7 +2,8 @@
 
 Screenshots of the Explorer and of what fails stay in tests/artifacts.
 """
-import http.server, io, json, os, re, shutil, signal, socket, subprocess, threading
+import base64, http.server, io, json, operator, os, re, shutil, signal, socket, subprocess
+import threading
 from functools import partial
 
 import numpy as np
@@ -21,8 +22,12 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
-from taidpt.all import VOC2007, ZeroShotCLIP, bundled_photos, load_clip, local_scores, ranking_loss
+from taidpt.all import (
+    VOC2007, ClassSet, LabeledTexts, TaIDPT, TextConcepts, ZeroShotCLIP, bundled_photos, load_clip,
+    local_scores, ranking_loss)
 from taidpt.apps.report import evaluate_model
+from taidpt.clip import reference_photos
+from taidpt.files import DATA
 
 NAMES = 'chromium', 'chromium-browser', 'google-chrome'
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
@@ -347,6 +352,82 @@ def test_figures_to_touch(served, browser):
         want = ranking_loss(its['scales'][s]*scores, labels, its['margins'][m]).item()
         assert abs(number('margin', 'Loss:') - want) < 1e-3
     assert not browser.problems()
+
+
+# Try it
+
+PAGE = '''
+const [names, photos, done] = arguments;
+const work = async () => {
+    const {Tagger, prepared, pixelsOf} = await import('./page/page.js');
+    const tagger = window.tagger ??= await Tagger.open(), found = [];
+    const {about: {pixels}} = await tagger.graph('VOC2007.onnx');
+    for (const i of photos) {
+        const image = document.querySelectorAll('.gallery img')[i];
+        await image.decode();
+        const view = prepared(await createImageBitmap(image), pixels);
+        const own = {view: view.toDataURL()};
+        found.push(own);
+        if (!names) continue;
+        const features = await tagger.look(pixelsOf(view, pixels), pixels.size);
+        for (const name of tagger.about.classes) own[name] = await tagger.score(features, name);
+        own.typed = await tagger.scoreTyped(features, names);
+    }
+    return found;
+};
+work().then(done, error => done(String(error.stack)));
+'''
+
+def test_try_it(served, site, browser):
+    """From the same pixels the page computes what Python does, also for classes that one types; its
+    own pixels give the tags of all but two bundled photos at most"""
+    if not (site/'page/ort.wasm.bundle.min.mjs').exists(): pytest.skip('there is no npm here')
+    clip, photos = load_clip(device='cpu'), reference_photos()
+    load = lambda name: TaIDPT.load(DATA/f'prompts/{name.lower()}.safetensors', clip)
+    models = {name: load(name) for name in ('VOC2007', 'COCO')}
+    names = 'cat,dog,fire truck,tennis court,kitchen,axolotl,café,snow,people,T-shirt'.split(',')
+    prompts = [f'a photo of a {name}.' for name in names]
+    labels = LabeledTexts(prompts, torch.eye(10).bool(), ClassSet('ten', names), frequency=[.02]*10)
+    models['typed'] = TextConcepts(clip, names, templates=False).fit(labels, progress=False)
+
+    def busy(): return browser.find('.taidpt-page').get_attribute('aria-busy') != 'false'
+
+    def seen(*args):
+        found = browser.execute_async_script(PAGE, *args)
+        assert isinstance(found, list), found
+        def picture(it): return Image.open(io.BytesIO(base64.b64decode(it['view'].split(',')[1])))
+        return found, [picture(it).convert('RGB') for it in found]
+
+    browser.get(f'{served}/try.html')
+    browser.until(lambda: browser.all('.gallery [role=option]'), 'there are no photos')
+    some, views = seen(names, [0, 9, 13, 29, 33])
+    for name, model in models.items():
+        scores = model.predict(views, progress=False).numpy()
+        maps = model.predict_dense(views, progress=False)
+        wanted = dict(scores=scores, limits=model.rule().thresholds(scores), maps=maps.numpy())
+        for what, numbers in wanted.items():
+            assert np.abs([it[name][what] for it in some] - numbers).max() < 1e-3
+
+    _, views = seen(None, [*range(36)])
+    def tags(pictures):
+        found = models['COCO'].tags(pictures, progress=False)
+        return [{tag.label for tag in of_one if tag.present} for of_one in found]
+
+    assert sum(map(operator.eq, tags(views), tags(photos))) >= 34
+
+    # a click, without a network, on a phone
+    browser.width(PHONE)
+    browser.find('.gallery [role=option]').click()
+    browser.until(lambda: browser.all('.classes [role=option]') and not busy(), 'no tags')
+    network = dict(offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+    browser.execute_cdp_cmd('Network.enable', {})
+    browser.execute_cdp_cmd('Network.emulateNetworkConditions', network)
+    parked = browser.all('.gallery [role=option]')[29]
+    browser.execute_script('arguments[0].click()', parked)
+    told = lambda: browser.find('.taidpt-explorer .told').text
+    browser.until(lambda: 'bicycle, motorbike' in told(), 'no tags')
+    assert not browser.execute_script(CHECKS)['wide'] and not browser.problems()
+    browser.execute_cdp_cmd('Network.emulateNetworkConditions', network | dict(offline=False))
 
 
 # The report

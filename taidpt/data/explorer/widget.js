@@ -205,6 +205,7 @@ function drawing(model, p) {
       p.bars.style.setProperty('--ticks', ticks.map(line).join(', '));
       p.axis.replaceChildren(el('span', {className: 'track'}, ...ticks.map(t =>
         el('s', {style: `left: ${at(t)}%`}, `${+t.toFixed(6)}`))));
+      p.bars.parentNode.hidden = !tags.length;
       p.classes.replaceChildren(...known ? [group('Present', 'present'), group('Absent', 'absent')] : rows);
       p.hint.textContent = 'Point at a class or tap it, or reach it with Tab and the arrow keys, to see where it looks.'
         + (known ? ' The upright line is its threshold: it is present from there on.' : '');

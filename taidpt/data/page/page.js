@@ -245,10 +245,10 @@ async function start(root) {
   const [setLabel, set] = choice('Classes', sets);
   const [branchLabel, branch] = choice('Scores', [['', 'mean of both branches'], [0, 'global branch'], [1, 'local branch']]);
   const [kindLabel, kind] = choice('Maps', [['maps', 'cosines P'], ['weights', 'weights in the local score']]);
-  const names = el('input', {type: 'text', value: 'cat, fire truck, tennis court', size: 40, autocapitalize: 'off'});
+  const names = el('input', {type: 'text', value: 'bear, kitchen, tennis court, beach', size: 40, autocapitalize: 'off'});
   const namesLabel = el('label', {hidden: true}, 'Names ', names);
   const bar = el('progress', {hidden: true, ariaLabel: 'Fetched'}), message = el('p', {role: 'status'}), look = el('div');
-  root.replaceChildren(el('div', {className: 'choices'}, setLabel, namesLabel, branchLabel, kindLabel), look, bar, message);
+  root.replaceChildren(el('div', {className: 'choices'}, setLabel, namesLabel, branchLabel, kindLabel), message, bar, look);
 
   let features, result, last;                               // of the picture that is shown
   const state = new State({gallery: photos.map(([alt, src]) => [alt, new URL(src, here).href]), item: {shown: -1, words: []},
@@ -333,7 +333,7 @@ async function start(root) {
   });
   for (const control of [branch, kind]) control.addEventListener('change', draw);
   const first = ['tower.onnx', ...files].reduce((sum, name) => sum + bytes[name], WASM_SIZE);
-  say(`Choose, drop, paste or photograph a picture. The first one fetches the model, ${MB(first)}; no picture leaves this machine.`);
+  say(`Choose, drop, paste or photograph a picture. The first one fetches the model (${MB(first)}). No picture leaves this machine.`);
 }
 
 for (const root of document.querySelectorAll('.taidpt-page')) start(root).catch(e => root.replaceChildren(el('p', {role: 'alert'}, e.message)));
