@@ -239,7 +239,7 @@ def _evaluate(
 def _export(
     what:Annotated[str, Argument(metavar='MODEL', help=_MODEL)]='',
     out:Annotated[Path|None, Option(metavar='FILE', help='The file to write: .onnx.')]=None,
-    page:Annotated[Path|None, Option(metavar='FOLDER', help='A page that tags in the browser.')]=None,
+    page:Annotated[Path|None, Option(metavar='FOLDER', help='A page that tags in browsers.')]=None,
     model:_Model='',
     clip:_Clip=None,
     trust:_Trust=False,
