@@ -4,12 +4,11 @@
 import importlib
 import os
 import re
-import sys
 import warnings
 
 import pytest
 import torch
-from conftest import ROOT, forked, run, run_page
+from conftest import ROOT, forked, run_page
 
 FLAGGED = [path.relative_to(ROOT/'nbs').as_posix() for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
            if '#| cuda' in path.read_text(encoding='utf-8')]
@@ -68,8 +67,12 @@ def test_a_step_waits_for_nothing_on_a_card(tmp_path):
     assert forked(waits_grow, log=tmp_path/'log.txt') == 0
 
 
+def on_second_device() -> int:
+    os.environ['TAIDPT_DEVICE'] = '1'
+    return pytest.main(['-q', str(ROOT/'tests/test_device.py')])
+
+
 @pytest.mark.skipif('TAIDPT_DEVICE' in os.environ, reason='they run beside this test')
-def test_a_second_device():
+def test_a_second_device(tmp_path):
     "All of tests/test_device.py, in a process of its own, which the device slows"
-    tests = sys.executable, '-m', 'pytest', '-q', ROOT/'tests/test_device.py'
-    assert run(*tests, TAIDPT_DEVICE='1').returncode == 0
+    assert forked(on_second_device, log=tmp_path/'log.txt') == 0
