@@ -234,6 +234,13 @@ def quicken(m: pytest.MonkeyPatch):
 
 
 @pytest.fixture(scope='module')
+def kept_features():
+    with pytest.MonkeyPatch.context() as m:
+        keep_features(m)
+        yield
+
+
+@pytest.fixture(scope='module')
 def one_clip():
     with pytest.MonkeyPatch.context() as m:
         quicken(m)

@@ -20,7 +20,7 @@ from taidpt.apps.tagging import learn_tagger, open_model
 from taidpt.apps.onnx import export_tagger
 from taidpt.encoders.features import FeatureStore
 
-pytestmark = pytest.mark.xdist_group('doors')
+pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
 
