@@ -124,28 +124,23 @@ def menu_of(builder, folder, **how):
 
 
 def one_menu(app, pagename, templatename, context, doctree):
-    "The pages of a folder share a menu; `mark_page` marks each in it"
+    "The pages of a folder share a menu; `fold_menu` marks each in it"
     folder = pagename[:pagename.rfind('/') + 1]
     context['toctree'] = partial(menu_of, app.builder, folder)
-
-
-def mark_page(app, pagename, templatename, context, doctree):
-    "The page is marked in its menu, and what it is under is unfolded"
-    name = re.escape(pagename.split('/')[-1])
-    link = rf'(<li class="toctree-l\d[^"]*)"><a (class="[^"]+") href="{name}\.html"'
-    menu = re.sub(link, r'\1 current current-page"><a \2 href="#"', context['furo_navigation_tree'])
-    entries = re.split('(?=<li class="toctree-l1)', menu)
-    for i, entry in enumerate(entries):
-        if 'current-page' in entry: entries[i] = entry.replace('<input', '<input checked=""')
-    context['furo_navigation_tree'] = ''.join(entries)
 
 
 CAPTION = r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span></p>'
 
 
 def fold_menu(app, pagename, templatename, context, doctree):
-    "Each group of the menu folds away, but for the one that the page is in"
-    menu, *parts = re.split(CAPTION, context['furo_navigation_tree'])
+    "The page is marked, what it is under is unfolded, and all groups but its own fold away"
+    name = re.escape(pagename.split('/')[-1])
+    link = rf'(<li class="toctree-l\d[^"]*)"><a (class="[^"]+") href="{name}\.html"'
+    menu = re.sub(link, r'\1 current current-page"><a \2 href="#"', context['furo_navigation_tree'])
+    entries = re.split('(?=<li class="toctree-l1)', menu)
+    for i, entry in enumerate(entries):
+        if 'current-page' in entry: entries[i] = entry.replace('<input', '<input checked=""')
+    menu, *parts = re.split(CAPTION, ''.join(entries))
     for title, pages in zip(parts[::2], parts[1::2]):
         here = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
         state = ' open' if here else ''
@@ -241,8 +236,7 @@ def setup(app):
     app.connect('html-page-context', figures)
     app.connect('html-page-context', wide_figures)
     app.connect('html-page-context', one_menu, priority=400)        # Furo's own is at 500
-    app.connect('html-page-context', mark_page, priority=600)
-    app.connect('html-page-context', fold_menu, priority=700)
+    app.connect('html-page-context', fold_menu, priority=600)
     app.connect('build-finished', weigh)
     app.add_lexer('python', Lean)
     app.add_html_math_renderer('mathml', (math('inline'), None), (math('block'), None))

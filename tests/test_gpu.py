@@ -4,7 +4,6 @@
 import importlib
 import os
 import re
-import warnings
 
 import pytest
 import torch
@@ -39,32 +38,6 @@ def test_flagged_cells(name, precision, tf32, tmp_path):
     "On a card, or on the second device, which has no TF32"
     path = ROOT/'nbs'/name
     assert forked(run_page, path, precision, tf32, log=tmp_path/'log.txt') == 0
-
-
-def waits_on_a_card(batch_size: int) -> int:
-    "How often PyTorch says that it waits, in an epoch of six sentences"
-    from test_device import prompts, read
-    store = read('cuda')
-    torch.cuda.set_sync_debug_mode('warn')
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter('always')
-            prompts('cuda', {'features': lambda: store}, batch_size=batch_size, epochs=1)
-    finally: torch.cuda.set_sync_debug_mode('default')
-    return sum('synchronizing' in str(one.message) for one in told)
-
-
-def waits_grow() -> bool:
-    "Whether an epoch of six steps waits more often than one of two"
-    waits_on_a_card(3)                          # class names are laid out once
-    few, many = waits_on_a_card(3), waits_on_a_card(1)
-    print(f'{few} waits in an epoch of two steps, {many} in one of six')
-    return many > few
-
-
-@needs_cuda
-def test_a_step_waits_for_nothing_on_a_card(tmp_path):
-    assert forked(waits_grow, log=tmp_path/'log.txt') == 0
 
 
 def on_second_device() -> int:
