@@ -1,11 +1,10 @@
-"""Memory: the store of features on disk and while training from it, the noun filter on millions of
-sentences, and the ranking loss for many classes.
+"""Memory: the store of features on disk and while training from it, and the noun filter on
+millions of sentences.
 
     python benchmarks/memory.py [captions] [sentences]
 """
 import json
 import multiprocessing
-import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import record, rn50, seconds
-from training import BATCH, published_loss
+from common import record, rn50
+from training import BATCH
 
 from taidpt.all import COCO, NounFilter, PromptLearner, bundled_captions, ranking_loss
 from taidpt.encoders.features import FeatureStore, stored_features
@@ -29,12 +28,6 @@ def resident(what: str = "VmRSS") -> int:
     ever were."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
-
-
-def labels_of(rows: int, classes: int, each: int = 1) -> torch.Tensor:
-    """Labels, rows × classes, with as many positives in each row, one class on from those of the
-    row before."""
-    return (torch.arange(classes) - torch.arange(rows)[:, None]) % classes < each
 
 
 # The store of features
@@ -64,7 +57,7 @@ def train_from_store(path: Path, steps: int) -> dict:
     "Steps on random batches of the store; the most memory that was resident after one of them."
     store = FeatureStore.load(path)
     prompts = PromptLearner(rn50(), COCO.names, seed=0)
-    labels = labels_of(len(store), 80)
+    labels = torch.eye(80).bool().repeat(len(store)//80 + 1, 1)       # one positive a row
     optimizer = torch.optim.SGD(prompts.parameters(), 1e-4)
     for _ in range(2):                              # what a step takes without any features
         sum(embedding.sum() for embedding in prompts()).backward()
@@ -82,25 +75,7 @@ def train_from_store(path: Path, steps: int) -> dict:
         steps=steps, captions_read=steps * BATCH, resident_before=before, resident=max(after))
 
 
-# The loss and the noun filter
-
-def step_of(loss: Callable, classes: int) -> Callable:
-    "A step of a loss, forward and backward, with five positives in each row."
-    scores = torch.randn(BATCH, classes, requires_grad=True)
-    labels = labels_of(BATCH, classes, 5)
-    return lambda: loss(scores, labels).backward()
-
-
-def loss_by_classes(sizes: tuple[int, ...]) -> list[dict]:
-    "Median seconds of a step by number of classes; for few also with all pairs in one tensor."
-    def typical(loss, classes):
-        return statistics.median(seconds(step_of(loss, classes)) for _ in range(7))
-
-    found = [dict(classes=classes, seconds=typical(ranking_loss, classes)) for classes in sizes]
-    for case in found:
-        if case["classes"] <= 200: case["all pairs"] = typical(published_loss, case["classes"])
-    return found
-
+# The noun filter
 
 def label(sentences: int) -> dict:
     """A stream of captions, each with a word that no other has, through the noun filter; what is
@@ -131,7 +106,6 @@ def main(captions: int = 100_000, sentences: int = 3_000_000):
     figures = {
         "store": store,
         "noun filter": in_a_process(label, sentences),
-        "ranking loss by classes": loss_by_classes((80, 200, 1000, 2000, 5000, 10_000)),
     }
     for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")
     record("memory", figures)

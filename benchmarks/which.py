@@ -22,11 +22,6 @@ from taidpt.files import DATA
 BASE = "RN50"
 
 
-def count(model: nn.Module) -> int:
-    "The parameters of a model."
-    return sum(weight.numel() for weight in model.parameters())
-
-
 def laid_out(name: str) -> nn.Module:
     "A model as `FrozenCLIP` lays it out."
     model = random_model(name).eval().requires_grad_(False)
@@ -47,9 +42,6 @@ def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
     for way in ways.values(): way()                         # warm up
     taken = interleave(ways, rounds)
     return dict(
-        parameters=count(model),
-        picture_tower=count(model.visual),
-        side=to_2tuple(model.visual.image_size)[0],
         speed=spread([pictures / seconds for seconds in taken[name]]),
         ratio=ratios(taken, BASE)[name])
 

@@ -20,7 +20,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib.util import resolve_name
 from pathlib import Path
 from types import ModuleType
@@ -386,6 +386,11 @@ def imported(tree: ast.AST, package: str = 'taidpt') -> dict[str, str]:
     return {name: module for name, module in pairs if defines(module, name)}
 
 
+@cache
+def imported_by_all() -> dict[str, str]:
+    return imported(ast.parse((root/'taidpt/all.py').read_text(encoding='utf-8')))
+
+
 class Names(NbdevLookup):
     """nbdev's links for one page. What the page's code defines is no link, nor is the name of a
     class. If several modules define a name, the page means the one that it imports the name from,
@@ -395,8 +400,7 @@ class Names(NbdevLookup):
         classes = importlib.import_module('taidpt.classes')
         sets = classes.VOC2007, classes.COCO, classes.NUSWIDE
         self.own = bound(code).union(*(some.names for some in sets))
-        everything = ast.parse((root/'taidpt/all.py').read_text(encoding='utf-8'))
-        self.modules = imported(everything) | imported(code, package)
+        self.modules = imported_by_all() | imported(code, package)
 
     def __getitem__(self, name: str):
         if name.partition('.')[0] in self.own: return None

@@ -2,7 +2,7 @@
 builds the site."""
 import configparser
 import re
-from functools import cache
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from latex2mathml.converter import convert
 from pygments.lexers import PythonLexer
 from pygments.token import Name, Operator, Punctuation, String, Text, Whitespace
 from sphinx import addnodes
+from sphinx.search.en import SearchEnglish
 
 ini = configparser.ConfigParser(delimiters=['='])
 ini.read(Path(__file__).parent.parent/'settings.ini')
@@ -90,6 +91,9 @@ class Lean(PythonLexer):
             yield kind, ''.join(value for _, value in some)
 
 
+SearchEnglish.stem = cache(SearchEnglish.stem)      # of a word once, and not once a page
+
+
 def index_sections(app, doctree):
     "Entries of the index lead to their section, whose text the search shows, or to the whole page"
     for index in doctree.findall(addnodes.index):
@@ -113,12 +117,30 @@ def edit_nothing(app, pagename, templatename, context, doctree):
     context['theme_source_repository'] = None
 
 
+@cache
+def menu_of(builder, folder, **how):
+    "The menu of a folder's pages: one of each page's own would be a third of the work"
+    return builder._get_local_toctree(f'{folder}any', **how)
+
+
+def one_menu(app, pagename, templatename, context, doctree):
+    "The pages of a folder share a menu; `fold_menu` marks each in it"
+    folder = pagename[:pagename.rfind('/') + 1]
+    context['toctree'] = partial(menu_of, app.builder, folder)
+
+
 CAPTION = r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span></p>'
 
 
 def fold_menu(app, pagename, templatename, context, doctree):
-    "Each group of the menu folds away, but for the one that the page is in"
-    menu, *parts = re.split(CAPTION, context.get('furo_navigation_tree') or '')
+    "The page is marked, what it is under is unfolded, and all groups but its own fold away"
+    name = re.escape(pagename.split('/')[-1])
+    link = rf'(<li class="toctree-l\d[^"]*)"><a (class="[^"]+") href="{name}\.html"'
+    menu = re.sub(link, r'\1 current current-page"><a \2 href="#"', context['furo_navigation_tree'])
+    entries = re.split('(?=<li class="toctree-l1)', menu)
+    for i, entry in enumerate(entries):
+        if 'current-page' in entry: entries[i] = entry.replace('<input', '<input checked=""')
+    menu, *parts = re.split(CAPTION, ''.join(entries))
     for title, pages in zip(parts[::2], parts[1::2]):
         here = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
         state = ' open' if here else ''
@@ -213,6 +235,7 @@ def setup(app):
     app.connect('html-page-context', edit_nothing)
     app.connect('html-page-context', figures)
     app.connect('html-page-context', wide_figures)
+    app.connect('html-page-context', one_menu, priority=400)        # Furo's own is at 500
     app.connect('html-page-context', fold_menu, priority=600)
     app.connect('build-finished', weigh)
     app.add_lexer('python', Lean)

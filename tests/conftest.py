@@ -3,7 +3,6 @@ import gc
 import importlib.util
 import multiprocessing
 import os
-import pickle
 import re
 import sqlite3
 import subprocess
@@ -33,7 +32,7 @@ LOADED = [
     'torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics',
     'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'safetensors.torch',
     'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline',
-    'taidpt.all', 'conftest',
+    'taidpt.all', 'conftest', 'made_before',
 ]
 
 
@@ -92,8 +91,11 @@ def alone(log, function, *args):
 def run_page(path, precision='float32', tf32=False) -> bool:
     """Whether a cell of a notebook fails, run from top to bottom; cells flagged `cuda` on a GPU, or
     on the second device, where a CLIP has the precision that is asked for"""
+    from matplotlib_inline.config import InlineBackend
     from nbdev.config import get_config
     from nbdev.test import test_nb
+    # else each figure is drawn twice, to cut off its margins
+    InlineBackend.instance().print_figure_kwargs = {'bbox_inches': None}
     # the pages on encoding encode all that they show
     if not re.search('02_|encoders/', path.as_posix()): keep_features(pytest.MonkeyPatch())
     flags = []
@@ -132,7 +134,7 @@ def compute_in(precision: str):
 def recalled(about, contents: list[bytes], encode):
     """The tensors, in columns, that `encode` gives for numbers of contents, some for each: made
     once, and kept in a file"""
-    import torch
+    from safetensors.torch import load, save
     path = Path(os.environ['XDG_CACHE_HOME'])/'features.db'
     path.parent.mkdir(exist_ok=True)
     keys = [sha256(repr(about).encode() + content).digest() for content in contents]
@@ -143,10 +145,10 @@ def recalled(about, contents: list[bytes], encode):
                  for key in numbers}
         new = [key for key, row in found.items() if not row]
         for key, some in zip(new, encode([numbers[key] for key in new]) if new else ()):
-            found[key] = [pickle.dumps([x.numpy() for x in some])]
+            found[key] = [save({str(i): x.contiguous() for i, x in enumerate(some)})]
             db.execute('insert or ignore into kept values (?, ?)', [key, *found[key]])
     db.close()
-    return zip(*(map(torch.from_numpy, pickle.loads(*found[key])) for key in keys))
+    return zip(*([x for _, x in sorted(load(*found[key]).items())] for key in keys))
 
 
 def keep_features(m: pytest.MonkeyPatch):
@@ -229,6 +231,13 @@ def quicken(m: pytest.MonkeyPatch):
     m.setattr(concepts, 'bundled_captions', lambda: some)
     for module in (clip, predict, concepts, reproduce): m.setattr(module, 'load_clip', load)
     keep_features(m)
+
+
+@pytest.fixture(scope='module')
+def kept_features():
+    with pytest.MonkeyPatch.context() as m:
+        keep_features(m)
+        yield
 
 
 @pytest.fixture(scope='module')

@@ -185,9 +185,3 @@ def test_glossary_is_in_order():
         page = re.search(r'\]\(([\w/]+\.ipynb)(?:#[\w-]+)?\)$', told.strip())
         assert page, term
         assert (build.nbs/page[1]).is_file(), term
-
-
-def test_what_teaches_links_to_the_glossary():
-    for path in build.notebooks():
-        teaches = path.parent.name == 'tutorials' or re.match(r'[01]\d_', path.name)
-        if teaches: assert 'glossary.ipynb#' in prose(path), path.name

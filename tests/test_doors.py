@@ -1,6 +1,5 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
 import sys
-import warnings
 from functools import cache
 
 import nbformat
@@ -11,7 +10,7 @@ import torch.nn.functional as F
 from conftest import ROOT, run
 from made import clip
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.model_selection import cross_val_score
 
 from taidpt.all import (
     CoOp, TaIDPT, TextConcepts, bundled_photos, calibrate, encode_pictures, load_model)
@@ -20,7 +19,7 @@ from taidpt.apps.tagging import learn_tagger, open_model
 from taidpt.apps.onnx import export_tagger
 from taidpt.encoders.features import FeatureStore
 
-pytestmark = pytest.mark.xdist_group('doors')
+pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
 
@@ -73,7 +72,7 @@ def test_sentences_are_read_at_once():
     assert done.returncode == 0 and '0/7' in done.stdout
 
 
-def test_prompts_begin_at_words(tmp_path):
+def test_prompts_begin_at_words():
     "With `init='a photo of a'` they are at first the hand-written ones, and learn from there."
     texts = [f'a photo of a {name}.' for name in NAMES]
     by_hand = F.normalize(clip().encode_texts(clip().tokenize(texts))[0], dim=-1)
@@ -82,14 +81,9 @@ def test_prompts_begin_at_words(tmp_path):
         start = model.fresh_prompts(model.recipe_for(None))
         start.begin_at(model.init)
         for E in start(): assert (E - by_hand).abs().max() < 1e-6
-    model.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
+    model.fit(TEXTS, progress=False)
     step = (model.prompts_.ctx_global - start.ctx_global).abs().max()
     assert 0 < step < .01
-    other = TaIDPT(
-        clip(), NAMES, 4, init='the picture of a', class_specific=True, epochs=1, lr=1e-6
-    )
-    with pytest.raises(ValueError, match='init'):
-        other.fit(TEXTS, checkpoint=tmp_path/'run.safetensors', progress=False)
 
 
 @cache
@@ -118,7 +112,7 @@ def test_a_temperature_for_each_class(tmp_path):
 
 
 def test_searches_take_lists():
-    "`cross_val_score` and `GridSearchCV` with paths, sentences, and labels as nested lists"
+    "`cross_val_score` with paths, and labels as nested lists"
     names = ['person', 'bicycle']
     photos = bundled_photos(names)
     rows = [int(photos.labels[:, c].nonzero()[0]) for c in (0, 1)]*2        # halves show both
@@ -126,17 +120,6 @@ def test_searches_take_lists():
     y = [photos.labels[i].int().tolist() for i in rows]
     own = CoOp(clip(), names, 2, epochs=1)
     assert len(cross_val_score(own, pictures, y, cv=2, error_score='raise')) == 2
-    texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a person']*4
-    labels = [[1, 1], [1, 0], [0, 1], [1, 0]]*4
-    def on_photos(model, texts, y): return model.score(six(), photos.labels[:6].tolist())
-    for model in (TaIDPT(clip(), names, 2, epochs=1, templates=False),
-                  TextConcepts(clip(), names)):
-        search = GridSearchCV(model, {'tau_image': [.1, [.1, .2]]}, scoring=on_photos, cv=2,
-                              error_score='raise')
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            search.fit(texts, labels)
-        assert search.best_score_ == search.cv_results_['mean_test_score'].max()
 
 
 def test_a_tagger_is_evaluated(tmp_path):
@@ -154,14 +137,10 @@ def test_a_tagger_is_evaluated(tmp_path):
     frame = found.to_frame()
     alike = want.to_frame().loc['person', want.name]
     assert frame.loc['person', found.name] == pytest.approx(alike)
-    with pytest.raises(ValueError, match='measured alone'):
-        evaluate_model(tagger, pictures, calibrate=True)
-    with pytest.raises(ValueError, match='read the labels with these classes'):
-        evaluate_model(tagger, bundled_photos(['bicycle', 'person']))
 
 
 @pytest.mark.parametrize(('change', 'lines'), [
-    ('loss', 1), ('pool', 6), ('third', 12), ('adamw', 1), ('tau', 8), ('coop', 1)])
+    ('loss', 1), ('third', 12), ('adamw', 1), ('coop', 1)])
 def test_changes_of_the_tutorial(change, lines, tmp_path):
     "Stopped, resumed, calibrated and loaded, a model predicts and tags as one learned at once."
     page = nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4)

@@ -4,12 +4,10 @@
 import importlib
 import os
 import re
-import sys
-import warnings
 
 import pytest
 import torch
-from conftest import ROOT, forked, run, run_page
+from conftest import ROOT, forked, run_page
 
 FLAGGED = [path.relative_to(ROOT/'nbs').as_posix() for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
            if '#| cuda' in path.read_text(encoding='utf-8')]
@@ -42,34 +40,12 @@ def test_flagged_cells(name, precision, tf32, tmp_path):
     assert forked(run_page, path, precision, tf32, log=tmp_path/'log.txt') == 0
 
 
-def waits_on_a_card(batch_size: int) -> int:
-    "How often PyTorch says that it waits, in an epoch of six sentences"
-    from test_device import prompts, read
-    store = read('cuda')
-    torch.cuda.set_sync_debug_mode('warn')
-    try:
-        with warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter('always')
-            prompts('cuda', {'features': lambda: store}, batch_size=batch_size, epochs=1)
-    finally: torch.cuda.set_sync_debug_mode('default')
-    return sum('synchronizing' in str(one.message) for one in told)
-
-
-def waits_grow() -> bool:
-    "Whether an epoch of six steps waits more often than one of two"
-    waits_on_a_card(3)                          # class names are laid out once
-    few, many = waits_on_a_card(3), waits_on_a_card(1)
-    print(f'{few} waits in an epoch of two steps, {many} in one of six')
-    return many > few
-
-
-@needs_cuda
-def test_a_step_waits_for_nothing_on_a_card(tmp_path):
-    assert forked(waits_grow, log=tmp_path/'log.txt') == 0
+def on_second_device() -> int:
+    os.environ['TAIDPT_DEVICE'] = '1'
+    return pytest.main(['-q', str(ROOT/'tests/test_device.py')])
 
 
 @pytest.mark.skipif('TAIDPT_DEVICE' in os.environ, reason='they run beside this test')
-def test_a_second_device():
+def test_a_second_device(tmp_path):
     "All of tests/test_device.py, in a process of its own, which the device slows"
-    tests = sys.executable, '-m', 'pytest', '-q', ROOT/'tests/test_device.py'
-    assert run(*tests, TAIDPT_DEVICE='1').returncode == 0
+    assert forked(on_second_device, log=tmp_path/'log.txt') == 0

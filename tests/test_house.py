@@ -1,5 +1,4 @@
 """The floors carry what is above them, and the sums of tokens keep their bounds."""
-import pytest
 from conftest import docs_module
 
 house = docs_module('house')
@@ -10,21 +9,6 @@ def test_imports_and_sums():
     assert not wrong, '\n'.join(wrong)
     for folder, most in house.MOST.items():
         assert sum(map(house.tokens, house.sources(folder).values())) <= most, folder
-
-
-@pytest.mark.parametrize(('modules', 'told'), [
-    ({'files': 'import os', 'scores': 'from .files import x'}, []),
-    ({'scores': 'from .paper.study import x', 'paper.study': ''},
-     ['scores imports paper.study, a floor above it']),
-    ({'apps.cli': 'from ..scores import _x, y', 'scores': ''}, ['apps.cli takes _x of scores']),
-])
-def test_wrong_imports_are_found(modules, told):
-    assert house.wrong_imports(modules, {}) == told
-
-
-def test_imports_of_a_later_page_are_found():
-    pages = {'classes': (1, 'from taidpt.clip import x'), 'clip': (4, 'from .classes import y')}
-    assert house.wrong_imports({}, pages) == ['the page of classes imports clip of a later page']
 
 
 def test_lines_end_at_100_columns():

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import run
+from conftest import forked, run
 
 HEAVY = [
     'open_clip', 'torchvision', 'timm', 'sklearn', 'scipy', 'pandas', 'nltk', 'matplotlib',
@@ -81,14 +81,20 @@ def test_explaining_needs_no_torch():
     assert sum('dog' in result for result in of_dogs) == 4
 
 
+def features_on_disk(folder) -> int:
+    sys.argv[1:] = [folder]
+    exec(FEATURES, {})
+    return 0
+
+
 HAS_STATUS = Path('/proc/self/status').exists()
 
 
 @pytest.mark.skipif(not HAS_STATUS, reason='needs Linux, which tells the memory of a process')
 def test_features_on_disk_are_not_in_memory(tmp_path):
     "Encoded, learned from and scored: 115 MB of features, on top of what learning takes"
-    done = run(sys.executable, '-c', FEATURES, tmp_path)
-    assert done.returncode == 0
-    size, grown = map(int, done.stdout.split()[-2:])
+    log = tmp_path/'log.txt'
+    assert forked(features_on_disk, tmp_path, log=log) == 0
+    size, grown = map(int, log.read_text().split()[-2:])
     assert size > 110
     assert grown < 100

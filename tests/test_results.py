@@ -17,6 +17,7 @@ from taidpt.metrics import Measured
 from taidpt.paper.family import FAMILY, compare_family, family_cells, own_method
 from taidpt.paper.study import Study
 
+pytestmark = pytest.mark.usefixtures('kept_features')
 PETS = ClassSet('pets', ['cat', 'dog'])
 PHOTOS = reference_photos()[:4]
 TEXTS = ['a cat', 'two dogs', 'a cat on a sofa', 'a dog and a cat']
