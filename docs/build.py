@@ -17,12 +17,12 @@ import inspect
 import json
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache, partial
 from importlib.util import resolve_name
 from pathlib import Path
+from subprocess import run
 from types import ModuleType
 from typing import Annotated, NamedTuple, get_args, get_origin
 from uuid import uuid4
@@ -80,6 +80,8 @@ ASKED = {
     '05_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',
 }
+
+CREDIT = 'COCO {coco_id}, {license} ({license_url}), {source}'
 
 SITE = '''# This site
 
@@ -254,7 +256,7 @@ def fold_label(cell) -> str|None:
     return cell.metadata.get('mystnb', {}).get('code_prompt_show')
 
 
-def are_code(*cells) -> bool: return all(cell.cell_type == 'code' for cell in cells)
+def are_code(*cells): return all(cell.cell_type == 'code' for cell in cells)
 
 
 def side_by_side(cells: list) -> list:
@@ -344,8 +346,7 @@ def readme() -> str:
     # links leave from the root now
     text = re.sub(r'(\]\(|src="|srcset="|href=")\.\./', r'\1', text)
     text = re.sub(r'(\]\(|href=")([\w/]+\.ipynb)', rf'\1{nbs.name}/\2', text)
-    cfg = get_config()
-    text = text.replace('](try.md)', f']({cfg.doc_host}{cfg.doc_baseurl}/try.html)')
+    text = text.replace('](try.md)', '](https://taidpt.github.io/taidpt/try.html)')
     text = text.replace('```python\n\n```\n', '')                      # an output without its code
     text = re.sub(r'\n{3,}', '\n\n', text).strip()
     remark = '<!-- From nbs/index.ipynb by `make readme` -->'
@@ -597,26 +598,25 @@ def try_it(folder: Path):
     """Write the app of the page Try it: the bundled prompts and photos, and ONNX Runtime from npm;
     without npm, the app takes it from a public server"""
     from taidpt.apps.onnx import export_page
-    from taidpt.datasets.labelled import bundled_photos, photo_credits
+    from taidpt.datasets.labelled import photo_credits
     from taidpt.learner import TaIDPT
-    prompts = root/'taidpt/data/prompts'
-    voc, coco = (TaIDPT.load(prompts/f'{name}.safetensors') for name in ('voc2007', 'coco'))
-    export_page({'VOC2007': voc, 'COCO': coco}, folder, words=True)
-    about = json.loads((folder/'page.json').read_text())
-    photos = bundled_photos()
-    about['photos'] = []
-    for i, path in enumerate(photos.pictures):
-        shutil.copy(path, folder)
-        its = photo_credits()[path.name]
-        credit = f'COCO {path.stem}, {its["license"]} ({its["license_url"]}), {its["source"]}'
-        about['photos'].append([f'Labelled {", ".join(photos.names(i))}', path.name, credit])
+    data = root/'taidpt/data'
+    sets = 'voc2007', 'coco'
+    models = {name: TaIDPT.load(data/f'prompts/{name}.safetensors') for name in sets}
+    export_page(models, folder, words=True)
+    shutil.copytree(data/'coco_demo/images', folder, dirs_exist_ok=True)
+    page = folder/'page.json'
+    about = json.loads(page.read_text())
+    about['photos'] = [
+        [f'Labelled {", ".join(its["labels"])}', its['image'], CREDIT.format(**its)]
+        for its in photo_credits().values()]
     if shutil.which('npm'):
-        subprocess.run(['npm', 'install', '--silent'], cwd=root/'docs', check=True)
+        run(['npm', 'install', '--silent'], cwd=root/'docs', check=True)
         dist = root/'docs/node_modules/onnxruntime-web/dist'
         for name in ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'):
             shutil.copy(dist/name, folder)
         about['runtime'] = './'
-    (folder/'page.json').write_text(json.dumps(about))
+    page.write_text(json.dumps(about))
 
 
 def html(out: Path = root/'docs/_build/html') -> int:

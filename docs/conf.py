@@ -137,10 +137,11 @@ def fold_menu(app, pagename, templatename, context, doctree):
     name = re.escape(pagename.split('/')[-1])
     link = rf'(<li class="toctree-l\d[^"]*)"><a (class="[^"]+") href="{name}\.html"'
     menu = re.sub(link, r'\1 current current-page"><a \2 href="#"', context['furo_navigation_tree'])
+    def unfolded(entry):
+        return entry.replace('<input', '<input checked=""') if 'current-page' in entry else entry
+
     entries = re.split('(?=<li class="toctree-l1)', menu)
-    for i, entry in enumerate(entries):
-        if 'current-page' in entry: entries[i] = entry.replace('<input', '<input checked=""')
-    menu, *parts = re.split(CAPTION, ''.join(entries))
+    menu, *parts = re.split(CAPTION, ''.join(map(unfolded, entries)))
     for title, pages in zip(parts[::2], parts[1::2]):
         here = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
         state = ' open' if here else ''

@@ -361,7 +361,7 @@ const [names, photos, done] = arguments;
 const work = async () => {
     const {Tagger, prepared, pixelsOf} = await import('./page/page.js');
     const tagger = window.tagger ??= await Tagger.open(), found = [];
-    const {about: {pixels}} = await tagger.graph('VOC2007.onnx');
+    const {about: {pixels}} = await tagger.graph('coco.onnx');
     for (const i of photos) {
         const image = document.querySelectorAll('.gallery img')[i];
         await image.decode();
@@ -383,8 +383,7 @@ def test_try_it(served, site, browser):
     own pixels give the tags of all but two bundled photos at most"""
     if not (site/'page/ort.wasm.bundle.min.mjs').exists(): pytest.skip('there is no npm here')
     clip, photos = load_clip(device='cpu'), reference_photos()
-    load = lambda name: TaIDPT.load(DATA/f'prompts/{name.lower()}.safetensors', clip)
-    models = {name: load(name) for name in ('VOC2007', 'COCO')}
+    models = {path.stem: TaIDPT.load(path, clip) for path in (DATA/'prompts').iterdir()}
     names = 'cat,dog,fire truck,tennis court,kitchen,axolotl,café,snow,people,T-shirt'.split(',')
     prompts = [f'a photo of a {name}.' for name in names]
     labels = LabeledTexts(prompts, torch.eye(10).bool(), ClassSet('ten', names), frequency=[.02]*10)
@@ -410,7 +409,7 @@ def test_try_it(served, site, browser):
 
     _, views = seen(None, [*range(36)])
     def tags(pictures):
-        found = models['COCO'].tags(pictures, progress=False)
+        found = models['coco'].tags(pictures, progress=False)
         return [{tag.label for tag in of_one if tag.present} for of_one in found]
 
     assert sum(map(operator.eq, tags(views), tags(photos))) >= 34
@@ -427,6 +426,13 @@ def test_try_it(served, site, browser):
     told = lambda: browser.find('.taidpt-explorer .told').text
     browser.until(lambda: 'bicycle, motorbike' in told(), 'no tags')
     assert not browser.execute_script(CHECKS)['wide'] and not browser.problems()
+
+    # what goes wrong is said
+    alert = lambda: browser.find('.taidpt-page [role=alert]').text
+    browser.find('.choices select').send_keys('your own')
+    browser.until(lambda: 'connection was lost' in alert(), 'no word on the network')
+    browser.find('input[type=file]').send_keys(str(ROOT/'README.md'))
+    browser.until(lambda: 'README.md is no picture' in alert(), 'no word on the file')
     browser.execute_cdp_cmd('Network.emulateNetworkConditions', network | dict(offline=False))
 
 
