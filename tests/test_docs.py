@@ -57,8 +57,8 @@ def test_site_is_whole(site):
         assert not re.search(r'<p>\s*\|', text), page
         for link in re.findall(r'href="([^":#]+\.html)(?:#[^"]*)?"', text):
             assert (page.parent/link).resolve().exists(), f'{page.name} links to {link}'
-    sizes = [file.stat().st_size for file in site.rglob('*') if file.is_file()]
-    assert sum(sizes) < 15e6
+    conf = docs_module('conf')
+    assert sum(file.stat().st_size for file in conf.site_files(site)) < 15e6
 
 
 def test_equations_need_no_script(site):
