@@ -13,7 +13,8 @@ const el = (tag, props = {}, ...children) => {
 // Files
 
 // Of ONNX Runtime, unless page.json says otherwise
-const RUNTIME = 'https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/', WASM = 'ort-wasm-simd-threaded.wasm', WASM_SIZE = 14239897;
+const RUNTIME = 'https://cdn.jsdelivr.net/npm/onnxruntime-web@1.30.0/dist/';
+const WASM = 'ort-wasm-simd-threaded.wasm', WASM_SIZE = 14239897;
 const LOST = 'The connection was lost. What has arrived stays: try again when you are online.';
 
 // The content of a file; `told` hears its size, and of each part that comes
@@ -195,7 +196,8 @@ export class Tagger {
   async scoreTyped(features, names, told) {
     if (names.length < 2) throw Error('Name two classes or more, with commas between: each is compared with the others.');
     const text = await this.graph('text.onnx', told), {session, tensor} = await this.graph('typed.onnx', told);
-    const tokenizer = await this.once('tokenizer', async () => new Tokenizer(text.about.merges, text.session.inputMetadata[0].shape[1])), h = [];
+    const [, most] = text.session.inputMetadata[0].shape, h = [];
+    const tokenizer = await this.once('tokenizer', async () => new Tokenizer(text.about.merges, most));
     for (const name of names) {
       const {data} = await this.once(`h of ${name}`, async () => {
         const tokens = tokenizer.encode(text.about.prompt.replace('{}', name));
@@ -203,7 +205,8 @@ export class Tagger {
       });
       h.push(...data);
     }
-    const out = await session.run({...features, h: tensor('float32', Float32Array.from(h), [names.length, h.length / names.length])});
+    const all = tensor('float32', Float32Array.from(h), [names.length, h.length / names.length]);
+    const out = await session.run({...features, h: all});
     return found(out, features, names, {thresholds: [...out.limits.data], relative: true});
   }
 }
@@ -250,9 +253,9 @@ async function start(root) {
   const bar = el('progress', {hidden: true, ariaLabel: 'Fetched'}), message = el('p', {role: 'status'}), look = el('div');
   root.replaceChildren(el('div', {className: 'choices'}, setLabel, namesLabel, branchLabel, kindLabel), message, bar, look);
 
-  let features, result, last;                               // of the picture that is shown
-  const state = new State({gallery: photos.map(([alt, src]) => [alt, new URL(src, here).href]), item: {shown: -1, words: []},
-                           tags: []}, received);
+  let features, result;                                     // of the picture that is shown
+  const gallery = photos.map(([alt, src]) => [alt, new URL(src, here).href]);
+  const state = new State({gallery, item: {shown: -1, words: []}, tags: []}, received);
   widget.render({model: state, el: look});
 
   const say = (words, wrong = false) => {
@@ -323,7 +326,7 @@ async function start(root) {
     });
   }
 
-  const given = files => { for (const file of [...files].slice(0, 1)) open(file, file.name || 'the picture'); };
+  const given = ([file]) => { if (file) open(file, file.name || 'the picture'); };
   root.addEventListener('dragover', e => e.preventDefault());
   root.addEventListener('drop', e => { e.preventDefault(); given(e.dataTransfer.files); });
   document.addEventListener('paste', e => given(e.clipboardData.files));
@@ -336,4 +339,5 @@ async function start(root) {
   say(`Choose, drop, paste or photograph a picture. The first one fetches the model (${MB(first)}). No picture leaves this machine.`);
 }
 
-for (const root of document.querySelectorAll('.taidpt-page')) start(root).catch(e => root.replaceChildren(el('p', {role: 'alert'}, e.message)));
+for (const root of document.querySelectorAll('.taidpt-page'))
+  start(root).catch(e => root.replaceChildren(el('p', {role: 'alert'}, e.message)));
