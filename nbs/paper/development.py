@@ -236,3 +236,9 @@ def part_of(measured, photos, classes):
     "Measured scores on some photos, N bool, and some classes, C bool."
     at = np.ix_(photos, classes)
     return Measured(measured.labels[at], [run[at] for run in measured.runs])
+
+
+def of_animals(measured, yes=True):
+    "Measured scores on the five animals, or else on the other classes."
+    classes = np.isin(measured.names, ANIMALS) == yes
+    return part_of(measured, np.ones(len(measured.labels), bool), classes)
