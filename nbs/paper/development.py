@@ -151,8 +151,8 @@ def ensemble(first, second, weight):
     "mAP of two methods together, run by run; a method that has one run takes part in all."
     n = max(len(first.runs), len(second.runs))
     pairs = zip(*(cycle(method.runs) for method in (first, second)))
-    return Measured(first.labels, [
-        ensemble_scores(pair, [weight, 1 - weight]) for pair in islice(pairs, n)])
+    scores = [ensemble_scores(pair, [weight, 1 - weight]) for pair in islice(pairs, n)]
+    return Measured(first.labels, scores, first.names)
 
 
 def with_tuned(found, scene, tuned, weight):
@@ -173,8 +173,9 @@ def nulls(found, member, k, weight):
     """Ensembles in which a member from pictures, or TaI-DPT, gives its place to one that learned
     nothing, or to its own like, by name."""
     tai, zero, few = found['TaI-DPT', 0], found['zero-shot CLIP with DPT', 0], found[member, k]
-    noise = Measured(tai.labels, np.random.default_rng(0).normal(size=tai.runs.shape))
-    others = [Measured(tai.labels, np.roll(one.runs, 1, 0)) for one in (tai, few)]
+    def of(runs): return Measured(tai.labels, runs, tai.names)
+    noise = of(np.random.default_rng(0).normal(size=tai.runs.shape))
+    others = [of(np.roll(one.runs, 1, 0)) for one in (tai, few)]
     return {name: ensemble(*pair, weight) for name, pair in {
         'random scores + TaI-DPT': (noise, tai), 'zero-shot CLIP + TaI-DPT': (zero, tai),
         'two seeds of TaI-DPT': (others[0], tai), f'{member} + zero-shot CLIP': (few, zero),
@@ -236,3 +237,9 @@ def part_of(measured, photos, classes):
     "Measured scores on some photos, N bool, and some classes, C bool."
     at = np.ix_(photos, classes)
     return Measured(measured.labels[at], [run[at] for run in measured.runs])
+
+
+def of_animals(measured, yes=True):
+    "Measured scores on the five animals, or else on the other classes."
+    classes = np.isin(measured.names, ANIMALS) == yes
+    return part_of(measured, np.ones(len(measured.labels), bool), classes)

@@ -64,22 +64,22 @@ def _setting_results(m, group): # -> value -> `Measured`
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
-def _branch_results(m): # -> weight -> mAP of each seed
+def _branch_results(m): # -> weight -> `Measured`
     "mAP over the weight of the local branch."
     cells, found = _variants(m), {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
         name = f'local weight {weight}' + (' (unchanged)' if weight == .5 else '')
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
-        found[name] = measured(m.test, scores).each
+        found[name] = measured(m.test, scores)
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
-def _clip_results(m, clips): # -> CLIP -> mAP of each seed
+def _clip_results(m, clips): # -> CLIP -> `Measured`
     "mAP of the unchanged settings on each CLIP."
     found = {}
     for clip in (m.study.clip, *clips):
         own = Material(replace(m.study, clip=clip), m.name)
-        found[clip.name] = measured(own.test, [cell.both for cell in _variants(own)]).each
+        found[clip.name] = measured(own.test, [cell.both for cell in _variants(own)])
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
@@ -123,7 +123,7 @@ def ablations(
     name:str='voc2007', # data set
     groups:Sequence[str]|None=None, # such as 'loss', 'CLIP'; None: all
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
-)->dict[tuple, Measured|list]: # by group and value
+)->dict[tuple, Measured]: # by group and value
     "Ablations of one setting at a time. Writes ablations.md and JSON."
     known = {group: partial(_setting_results, group=group) for group in _ABLATIONS} | {
         'branches': _branch_results,
