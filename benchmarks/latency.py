@@ -23,7 +23,8 @@ PROMPTS = files("taidpt")/"data/prompts/voc2007.safetensors"
 
 ROOT = Path(__file__).resolve().parents[1]
 CLICK = """
-const [i, done] = arguments, start = performance.now(), page = document.querySelector('.taidpt-page');
+const [i, done] = arguments, start = performance.now();
+const page = document.querySelector('.taidpt-page');
 document.querySelectorAll('.gallery [role=option]')[i].click();
 const wait = () => page.ariaBusy !== 'false' || performance.now() - start < 20
     ? requestAnimationFrame(wait) : done((performance.now() - start) / 1000);

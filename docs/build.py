@@ -597,14 +597,13 @@ def site():
 def try_it(folder: Path):
     """Write the app of the page Try it: the bundled prompts and photos, and ONNX Runtime from npm;
     without npm, the app takes it from a public server"""
+    from taidpt.all import TaIDPT, load_clip, photo_credits
     from taidpt.apps.onnx import export_page
-    from taidpt.datasets.labelled import photo_credits
-    from taidpt.learner import TaIDPT
-    data = root/'taidpt/data'
-    sets = 'voc2007', 'coco'
-    models = {name: TaIDPT.load(data/f'prompts/{name}.safetensors') for name in sets}
+    clip = load_clip()
+    models = {name: TaIDPT.load(root/f'taidpt/data/prompts/{name}.safetensors', clip)
+              for name in ('voc2007', 'coco')}
     export_page(models, folder, words=True)
-    shutil.copytree(data/'coco_demo/images', folder, dirs_exist_ok=True)
+    shutil.copytree(root/'taidpt/data/coco_demo/images', folder, dirs_exist_ok=True)
     page = folder/'page.json'
     about = json.loads(page.read_text())
     about['photos'] = [

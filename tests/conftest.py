@@ -9,12 +9,10 @@ import subprocess
 import sys
 from functools import cache
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 # A second device slows all of its process: tests/test_gpu.py runs these in their own
@@ -39,14 +37,6 @@ LOADED = [
 def photos_in(batch) -> int: # N × 3 × height × width
     "How many pictures of a batch are not the grey ones that fill it"
     return int((batch.float().flatten(2).std(2) > 1e-3).any(1).sum())
-
-
-def damaged(photo) -> bytes:
-    "A photo as PNG that both ends of the file show whole, and decoding shows broken"
-    with BytesIO() as png:
-        Image.open(photo).save(png, 'png')
-        content = png.getvalue()
-    return content[:9000] + bytes(100) + content[9100:]
 
 
 def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:

@@ -57,14 +57,6 @@ def test_links_of_the_readme():
     assert f']({SITE})' in readme
 
 
-def test_the_readme_begins_with_the_two_commands():
-    "They do everything, and CI runs the second"
-    top = text('README.md').splitlines()[:20]
-    commands = [line.partition('#')[0].strip() for line in top if line.startswith('make ')]
-    assert commands == ['make demo', 'make test']
-    assert re.search(r'^exec make test\b', text('.ci/run'), re.MULTILINE)
-
-
 def data_files() -> list[str]:
     "All files that are no code"
     found = []

@@ -378,7 +378,7 @@ const work = async () => {
 work().then(done, error => done(String(error.stack)));
 '''
 
-def test_try_it(served, site, browser):
+def test_try_it(served, site, browser, kept_features):
     """From the same pixels the page computes what Python does, also for classes that one types; its
     own pixels give the tags of all but two bundled photos at most"""
     if not (site/'page/ort.wasm.bundle.min.mjs').exists(): pytest.skip('there is no npm here')

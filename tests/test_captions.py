@@ -12,7 +12,7 @@ from made import checkpoint, clip
 
 from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_labels
 from taidpt.apps.cli import main
-from taidpt.files import file_name, join_labels, shown, split_labels
+from taidpt.files import join_labels, split_labels
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.texts import cap_per_class
 
@@ -61,12 +61,6 @@ def test_the_name_of_a_class_set_is_no_path(tmp_path, monkeypatch):
     assert main(['import', 'a.pth', '--data', 'pets.yaml', '--clip', 'embedded']) == 0
     assert sorted(path.name for path in inside.iterdir()) == ['a.pth', 'pets.yaml', 'x.safetensors']
     assert sorted(tmp_path.rglob('x*')) == [inside/'x.safetensors']
-    assert file_name('/') == 'unnamed'
-
-
-def test_names_are_text():
-    "None controls a terminal or a row"
-    assert shown('a\x1b[2J\r\nb.jpg: dog\x9b') == r'a\x1b[2J\r\nb.jpg: dog\x9b'
 
 
 # What a corpus and a table know

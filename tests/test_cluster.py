@@ -9,6 +9,7 @@ from made import clip
 
 from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
 from taidpt.apps.cluster import label_files, score_files
+from taidpt.files import digest
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
 pytestmark = pytest.mark.xdist_group('ray')
@@ -45,24 +46,20 @@ def test_the_same_labels(tmp_path):
 
 
 def test_the_same_scores(tmp_path):
-    "A later run scores what is new; a broken picture has no scores"
+    "Scores that are there stay, new pictures get theirs, a broken one has none"
     model = ZeroShotCLIP(clip(), VOC2007)
-    model.save(tmp_path/'my.safetensors')
+    path = tmp_path/'my.safetensors'
+    model.save(path)
     source = tmp_path/'pictures'
     source.mkdir()
-    for photo in PHOTOS[:2]: (source/photo.name).write_bytes(photo.read_bytes())
-
-    def score():
-        where = score_files(tmp_path/'my.safetensors', source, tmp_path/'out', 'skip')
-        table = pd.read_parquet(where).sort_values('picture_path')
-        return torch.tensor(table[VOC2007.names].to_numpy())
-
-    assert torch.allclose(score(), model.predict(PHOTOS[:2]), atol=1e-5)
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path/'out').rglob('*.parquet')}
-    (source/PHOTOS[2].name).write_bytes(PHOTOS[2].read_bytes())
-    (source/PHOTOS[3].name).write_bytes(PHOTOS[3].read_bytes()[:1000])
-    scores = score()
-    assert torch.allclose(scores[:3], model.predict(PHOTOS[:3]), atol=1e-5)
-    assert scores[3].isnan().all()
-    assert before.items() < {
-        path: path.stat().st_mtime_ns for path in (tmp_path/'out').rglob('*.parquet')}.items()
+    for photo in PHOTOS: (source/photo.name).write_bytes(photo.read_bytes())
+    (source/PHOTOS[3].name).write_bytes(b'no picture')
+    there = tmp_path/'out'/digest([path.read_bytes()])
+    there.mkdir(parents=True)
+    before = dict.fromkeys(VOC2007.names, [7.]) | {'picture_path': [str(source/PHOTOS[0].name)]}
+    pd.DataFrame(before).to_parquet(there/'0.parquet')
+    where = score_files(path, source, tmp_path/'out', 'skip')
+    table = pd.read_parquet(where).sort_values('picture_path')
+    scores = torch.tensor(table[VOC2007.names].to_numpy())
+    assert torch.allclose(scores[1:3].float(), model.predict(PHOTOS[1:3]), atol=1e-5)
+    assert (scores[0] == 7).all() and scores[3].isnan().all()

@@ -85,7 +85,6 @@ def test_pages_of_the_site(site):
     ('classes', 'train', None),                          # a class of COCO, and a command
     ('01_nounfilter', 'label', None),                       # a method of the page, and a command
     ('12_visualize', 'compare', None),                      # the page's own, and another module's
-    ('tags', 'calibration_gain', None),
     ('apps/command', 'tag', None),                          # a command that the page explains
     ('tags', 'tag', 'baselines/concepts.html#tag'),
     ('reference/visualize', 'compare', '../12_visualize.html#compare'),

@@ -14,9 +14,7 @@ from sklearn.model_selection import cross_val_score
 
 from taidpt.all import (
     CoOp, TaIDPT, TextConcepts, bundled_photos, calibrate, encode_pictures, load_model)
-from taidpt.apps.report import evaluate_model
-from taidpt.apps.tagging import learn_tagger, open_model
-from taidpt.apps.onnx import export_tagger
+from taidpt.apps.tagging import learn_tagger
 from taidpt.encoders.features import FeatureStore
 
 pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
@@ -100,7 +98,7 @@ def test_a_temperature_for_each_class(tmp_path):
         model = TaIDPT(clip(), NAMES, 2, epochs=1, tau_image=tau, templates=False)
         return model.fit(TEXTS, progress=False)
 
-    for make, kind in (concepts, list), (prompts, np.array), (prompts, torch.tensor):
+    for make, kind in (concepts, list), (concepts, torch.tensor), (prompts, np.array):
         both = make(kind([.02, 1.]))
         scores = both.predict(six())
         for c, tau in enumerate((.02, 1.)):
@@ -122,26 +120,8 @@ def test_searches_take_lists():
     assert len(cross_val_score(own, pictures, y, cv=2, error_score='raise')) == 2
 
 
-def test_a_tagger_is_evaluated(tmp_path):
-    "With the scores, and by the thresholds, of the model in it; as a table by class, too"
-    pytest.importorskip('onnxruntime')
-    pictures = bundled_photos(['person', 'bicycle'])[:8]
-    model = open_model(pictures.classes, clip(), progress=False)
-    export_tagger(model, tmp_path/'m.onnx')
-    want = evaluate_model(model, pictures, progress=False)
-    tagger = open_model(tmp_path/'m.onnx')
-    found = evaluate_model(tagger, pictures)
-    ours, theirs = (e.frame.loc[e.name] for e in (found, want))
-    assert ours['mAP'] == pytest.approx(theirs['mAP'])
-    assert ours['CF1'] == pytest.approx(theirs['CF1'])
-    frame = found.to_frame()
-    alike = want.to_frame().loc['person', want.name]
-    assert frame.loc['person', found.name] == pytest.approx(alike)
-
-
-@pytest.mark.parametrize(('change', 'lines'), [
-    ('loss', 1), ('third', 12), ('adamw', 1), ('coop', 1)])
-def test_changes_of_the_tutorial(change, lines, tmp_path):
+@pytest.mark.parametrize('change', ['loss', 'third', 'coop'])
+def test_changes_of_the_tutorial(change, tmp_path):
     "Stopped, resumed, calibrated and loaded, a model predicts and tags as one learned at once."
     page = nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4)
     cells = {cell.id: cell.source for cell in page.cells}
@@ -169,6 +149,4 @@ def test_changes_of_the_tutorial(change, lines, tmp_path):
 
     here = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen}
     exec(cells['yi-imports'], here)
-    code = cells[f'yi-{change}-1']
-    exec(code, here | {'learned': learned})
-    assert len([*filter(None, code.splitlines())]) <= lines + ('\n' in code)     # its call
+    exec(cells[f'yi-{change}-1'], here | {'learned': learned})

@@ -64,25 +64,20 @@ def test_stored_outputs(name):
             if runs: check_figure(out.get('data', {}), cell.source)
 
 
-@pytest.mark.parametrize('name', notebooks)
-def test_lines_of_code_end_at_100_columns(name):
-    "So many fit into the site's column"
-    long = []
-    for cell in nbformat.read(NBS/name, as_version=4).cells:
-        lines = cell.source.splitlines() if cell.cell_type == 'code' else []
-        long += [line for line in lines if len(line) > 100]
-    assert not long
+def of_text(out) -> str:
+    "What an output shows as text alone"
+    data = out.get('data', {'text/plain': out.get('text', '')})
+    return data['text/plain'] if set(data) == {'text/plain'} else ''
 
 
 @pytest.mark.parametrize('name', notebooks)
-def test_lines_of_printed_outputs_end_at_100_columns(name):
-    "Of what is shown as text alone"
+def test_lines_end_at_100_columns(name):
+    "Of code, so many fit into the site's column, and of what it prints"
     for cell in nbformat.read(NBS/name, as_version=4).cells:
-        for out in cell.get('outputs', []):
-            kinds = out.get('data', {'text/plain': out.get('text', '')})
-            lines = kinds['text/plain'].splitlines() if set(kinds) == {'text/plain'} else []
-            long = [line for line in lines if len(line) > 100]
-            assert not long, f'fold them, as textwrap.fill(text, 100) does: {long}'
+        if cell.cell_type != 'code': continue
+        lines = '\n'.join([cell.source, *map(of_text, cell.outputs)]).splitlines()
+        long = [line for line in lines if len(line) > 100]
+        assert not long, f'fold them; textwrap.fill(text, 100) folds what is printed: {long}'
 
 
 def contents(folder) -> dict[str, bytes]:

@@ -107,9 +107,8 @@ def test_every_model_in_wrappers_of_features(name, tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore:Few sentences')
-@pytest.mark.parametrize('name', ['TaI-DPT', 'own'])
-def test_models_in_wrappers_that_cut_pictures(name, tmp_path):
-    inner = MODELS[name]()
+def test_models_in_wrappers_that_cut_pictures(tmp_path):
+    inner = learned()
     for wrap in CUTTING.values(): check(wrap(inner), inner, tmp_path/'m.safetensors')
 
 
