@@ -252,11 +252,12 @@ def site(shared_place) -> Path:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(items):
     """Tests that share what takes long to make come first and run in one process
-    (`--dist loadgroup`), which makes it once"""
+    (`--dist loadgroup`), which makes it once; the check of types, which is long, follows"""
     for item in items:
         used = set(item.fixturenames)
         if 'site' in used: item.add_marker(pytest.mark.xdist_group('site'))
         # on a busy machine Chromium misses a frame now and then; a fault of ours comes again
         if used & {'browser', 'served'}: item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: item.get_closest_marker('xdist_group') is None)
+    items.sort(key=lambda item: (
+        item.get_closest_marker('xdist_group') is None, item.path.stem != 'test_types'))
     return (yield)
