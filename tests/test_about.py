@@ -106,3 +106,11 @@ def test_every_set_has_every_method():
         assert len(conditions) == 1
         for result in results:
             assert result.gain == pytest.approx(result.mAP - first.mAP, abs=.011)
+
+
+def test_the_readme_begins_with_the_two_commands():
+    "They do everything, and CI runs the second"
+    top = text('README.md').splitlines()[:20]
+    commands = [line.partition('#')[0].strip() for line in top if line.startswith('make ')]
+    assert commands == ['make demo', 'make test']
+    assert re.search(r'^exec make test\b', text('.ci/run'), re.MULTILINE)
