@@ -249,10 +249,10 @@ def _export(
         raise ValueError('export needs --out FILE or --page FOLDER')
     opened = _open(what or model, clip=clip, trust=trust, device='cpu')    # as graphs are traced
     from taidpt.apps.onnx import export_page, export_tagger
-    classes = f'{len(opened.classes)} classes'
-    if page: export_page({classes: opened}, page)
+    if page: export_page({opened.classes.name: opened}, page)
     if out: export_tagger(opened, out)
-    print(f'Written: {page or out}, {classes}')
+    for place in filter(None, (page, out)):
+        print(f'Written: {place}, {len(opened.classes)} classes')
 
 @app.command('app', epilog=_examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
