@@ -610,7 +610,7 @@ def try_it(folder: Path):
         [f'Labelled {", ".join(its["labels"])}', its['image'], CREDIT.format(**its)]
         for its in photo_credits().values()]
     if shutil.which('npm'):
-        run(['npm', 'ci', '--silent'], cwd=root/'docs', check=True)
+        run(['npm', 'install', '--silent', '--no-audit'], cwd=root/'docs', check=True)
         dist = root/'docs/node_modules/onnxruntime-web/dist'
         for name in ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'):
             shutil.copy(dist/name, folder)

@@ -440,7 +440,7 @@ def test_try_it(served, site, browser, kept_features):
 
 # The report
 
-def test_report(tmp_path, browser):
+def test_report(tmp_path, browser, kept_features):
     """It filters and shows more by pointer and by keyboard, runs no other script, and a phone can
     scroll it"""
     photos = bundled_photos(VOC2007.spelled_naturally())[:20]
