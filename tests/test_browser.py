@@ -23,9 +23,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from taidpt.all import (
-    VOC2007, ClassSet, LabeledTexts, TaIDPT, TextConcepts, ZeroShotCLIP, bundled_photos, load_clip,
-    local_scores, ranking_loss)
+    VOC2007, ClassSet, TaIDPT, ZeroShotCLIP, bundled_photos, load_clip, local_scores, ranking_loss)
 from taidpt.apps.report import evaluate_model
+from taidpt.apps.tagging import open_model
 from taidpt.clip import reference_photos
 from taidpt.files import DATA
 
@@ -385,9 +385,7 @@ def test_try_it(served, site, browser, kept_features):
     clip, photos = load_clip(device='cpu'), reference_photos()
     models = {path.stem: TaIDPT.load(path, clip) for path in (DATA/'prompts').iterdir()}
     names = 'cat,dog,fire truck,tennis court,kitchen,axolotl,café,snow,people,T-shirt'.split(',')
-    prompts = [f'a photo of a {name}.' for name in names]
-    labels = LabeledTexts(prompts, torch.eye(10).bool(), ClassSet('ten', names), frequency=[.02]*10)
-    models['typed'] = TextConcepts(clip, names, templates=False).fit(labels, progress=False)
+    models['typed'] = open_model(ClassSet('typed', names), clip, captions=False)
 
     def busy(): return browser.find('.taidpt-page').get_attribute('aria-busy') != 'false'
 

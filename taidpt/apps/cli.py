@@ -88,7 +88,7 @@ _Column = Annotated[str|None, Option(metavar='NAME', help='The column with the c
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _MODEL = ('A file: .safetensors, or the .onnx that export wrote; org/repo on the Hub; or classes, '
           'two or more names with commas between or a YAML file.')
-_Model = Annotated[str|None, Option('--model', '--classes', '--prompts', '--tagger', help=(
+_Model = Annotated[str|None, Option('--model', '--classes', help=(
     'MODEL, where it does not come first.'))]
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai, RN50/my.pt or local-dir:FOLDER "
@@ -130,6 +130,8 @@ def _tag(
         f'{_MODEL} Then files, folders, patterns or URLs of pictures.'))],
     model:_Model=None,
     words:_Words=None,
+    names_only:Annotated[bool, Option('--names-only', help=(
+        'Know classes by their names alone, as the page Try it does; read no captions.'))]=False,
     threshold:Annotated[float|None, Option(help='A class is present from this score on.')]=None,
     probability:Annotated[float|None, Option(help='Or from this probability on.')]=None,
     tiles:_Tiles=1,
@@ -143,8 +145,6 @@ def _tag(
         'A table that grows: .csv; .parquet or .db are made from the .csv beside them. A picture '
         'keeps its row, with all that you corrected and added, while it and the model are the '
         'same.'))]=None,
-    again:Annotated[bool, Option('--again', help=(
-        'Score all anew, into an --out that has no rows yet.'))]=False,
     save:Annotated[Path|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None,
     member:_Member=None,
@@ -162,9 +162,10 @@ def _tag(
         raise typer.BadParameter('PICTURES are missing')
     files = [file for place in pictures for file in as_pictures(place)]
     known = _read_classes(model, words=words) if words else model
-    opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
+    opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision,
+                   captions=not names_only)
     if save: opened.save(save)
-    table = TagTable(out, opened, scores, again) if out else None
+    table = TagTable(out, opened, scores) if out else None
     if table and not report:
         files = [file for file in files if table.lacks(file)]
     def tell(some):

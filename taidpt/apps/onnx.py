@@ -104,9 +104,7 @@ class Tagger:
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
         pictures = as_pictures(pictures)
         scores = np.full((len(pictures), len(self.classes)), np.nan, np.float32)
-        for place, picture in enumerate(pictures):
-            if hasattr(picture, 'data_ptr'):
-                raise ValueError('a tagger takes no tensors')
+        for place in range(len(pictures)):
             pixels = read_pixels(pictures, place, self.preprocess, on_error)
             if pixels is not None:
                 scores[place] = self.session.run(None, {'pixels': pixels[None]})[0][0]
@@ -293,7 +291,7 @@ def _typed_graph(clip:'FrozenCLIP', features:dict[str, 'Tensor'])->bytes: # exam
         limits = usual.mean(0) + above*usual.var(0, correction=0).mean().sqrt()
         return *_outputs(model, f, F), limits
 
-    names = torch.zeros(2, features['f'].shape[-1])
+    names = torch.zeros(2, clip.dim)
     return _graph(typed, {'h': names} | features, [*_SHOWN, 'limits'], {})
 
 def _by_both(encode, score, preprocess:Callable, photos:Sequence)->list: # N × C

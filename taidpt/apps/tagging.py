@@ -112,6 +112,7 @@ def open_model(
     clip:'FrozenCLIP|str|None'=None, # a CLIP or its name; None: that of the file, or the embedded
     trust:bool=False, # load any CLIP that the file names
     progress:bool=True, # bars
+    captions:bool=True, # of classes: as in `ready_to_tag`
     **how, # engine and precision of a CLIP that is loaded, as in `load_clip`
 )->'Predictor|Tagger': # the latter of an .onnx file
     "A model that is ready to tag. Raises as `load_model` and `load_clip` do."
@@ -122,7 +123,7 @@ def open_model(
             return from_pretrained(what, clip, trust=trust, **how)
         what = read_classes(what)
     from taidpt.baselines.concepts import ready_to_tag
-    return ready_to_tag(_clip(clip or 'embedded', **how), what, progress)
+    return ready_to_tag(_clip(clip or 'embedded', **how), what, progress, captions)
 
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-class
@@ -223,7 +224,6 @@ class TagTable:
         path:str|Path, # a .csv; or a .parquet or .db, made at the end from the .csv beside it
         model:'Predictor|Tagger', # which scores the pictures
         scores:bool=False, # with a column for the score of each class, and for its probability
-        again:bool=False, # a new table: `FileExistsError` if it has rows
     ):
         "Reads the rows that are there. `ValueError` for a table of anything else."
         self.path = Path(path)
@@ -234,8 +234,6 @@ class TagTable:
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
         self.model = f'{model.title} {digest(_content(model))}'
         head = self._read() if self.csv.exists() else _COLUMNS
-        if self.rows and again: raise FileExistsError(
-            f'{self.csv} has rows, which stay: name another file to score all pictures anew')
         self.there = len(self.rows)
         names = [*map(shown, model.classes.natural)] if scores else []
         if model.thresholds: names += [f'probability of {name}' for name in names]
@@ -328,8 +326,8 @@ def learn_tagger(
     classes = add_synonyms(classes) if isinstance(classes, list) else as_classset(classes)
     is_papers = (method, loss) == ('prompts', 'ranking')
     texts = bundled_captions() if captions is None else read_captions(captions)
-    texts = list(progress_bar(texts, 'reading', progress, unit=' sentences'))
-    train = NounFilter(classes, rules=rules).label(texts, progress, keep_unnamed=not is_papers)
+    train = NounFilter(classes, rules=rules).label(
+        list(texts), progress, keep_unnamed=not is_papers)
 
     from taidpt.baselines.concepts import TextConcepts, TextLinear, some_captions
     from taidpt.clip import encode_sentences

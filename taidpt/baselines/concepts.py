@@ -126,8 +126,7 @@ def some_captions(
             rows.append(np.isin(range(len(classes)), named))
             others -= not named
         if not others and (seen >= 100).all(): break
-    labels = torch.from_numpy(np.array(rows))
-    return LabeledTexts(kept, labels, classes, frequency=(seen/looked).tolist())
+    return LabeledTexts(kept, np.array(rows), classes, frequency=seen/looked)
 
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-015
@@ -135,17 +134,24 @@ def ready_to_tag(
     clip:FrozenCLIP, # frozen encoder
     classes:ClassSet|list[str]|str|Path, # C classes; one will do
     progress:bool=True, # bars
+    captions:bool=True, # read the bundled captions; else the names alone
 )->Predictor: # ready to tag
-    "Concepts with attention from the bundled captions; zero-shot CLIP if none names a class."
+    "Concepts with attention from the bundled captions; from the names if no caption has one."
     zero_shot = ZeroShotCLIP(clip, classes)
     classes = zero_shot.classes
     if clip.logit_bias is not None:
         return zero_shot        # probabilities by its own sigmoid
-    train = some_captions(classes, bundled_captions())
-    unknown = [name for name, share in zip(classes.names, train.frequency) if not share]
-    if unknown:
-        warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
-    if len(unknown) == len(classes): return zero_shot
+    if captions:
+        train = some_captions(classes, bundled_captions())
+        unknown = [name for name, share in zip(classes.names, train.frequency) if not share]
+        if unknown:
+            warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
+        captions = len(unknown) < len(classes)
+    if not captions:
+        G, _ = zero_shot.embeddings()
+        model = TextConcepts(clip, classes, templates=False)
+        model.vectors_ = G - G.mean(0)
+        return model if len(classes) > 1 else zero_shot
     texts = (train + template_sentences(classes)).texts
     encoded = encode_sentences(clip, texts, progress=progress)
     model = TextConcepts(clip, classes).fit(train, features=encoded, progress=progress)
