@@ -105,12 +105,12 @@ def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text per token
 #| code-fold: true
 def _draw_words(P:Tensor, words:list[str], names:list[str])->DescribedFigure: # classes × words
     "A colour map of cosines, with a ring at each class's best word."
-    fig = blank_figure(1.5 + 0.46*len(words), 0.8 + 0.32*len(names))
+    fig = blank_figure(1.7 + 0.5*len(names), 0.9 + 0.25*len(words))
     ax = fig.subplots()
-    im = ax.imshow(P, cmap='cividis', aspect='auto')
-    ax.set_xticks(range(len(words)), words, rotation=40, ha='right', rotation_mode='anchor')
-    ax.set_yticks(range(len(names)), names)
-    ax.plot(P.argmax(1), range(len(names)), 'o', mfc='none', mec='#d7301f', mew=1.8, ms=11)
+    im = ax.imshow(P.T, cmap='cividis', aspect='auto')
+    ax.set_xticks(range(len(names)), names, rotation=40, ha='right', rotation_mode='anchor')
+    ax.set_yticks(range(len(words)), words)
+    ax.plot(range(len(names)), P.argmax(1), 'o', mfc='none', mec='#d7301f', mew=1.8, ms=11)
     ax.spines[:].set_visible(False)
     ax.tick_params(length=0, labelsize=9)
     fig.colorbar(im, ax=ax, label='cosine', fraction=0.05, pad=0.02).outline.set_visible(False)
