@@ -57,7 +57,7 @@ def main(
     words = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
     flags = {'-q', '--quiet', '--debug', '--version'} & {*words}    # allowed anywhere
     quiet = flags & {'-q', '--quiet'}
-    if quiet or not (sys.stderr and sys.stderr.isatty()):
+    if quiet:
         os.environ['TQDM_DISABLE'] = '1'
     if '--version' in flags: return _print_versions() or 0
     try:
@@ -289,9 +289,11 @@ def _label(
     known = _read_classes(classes, rules == 'published', words)
     if synonyms_out: known.save(synonyms_out)
     if ray:
+        if not (captions and out):
+            raise ValueError('label --ray needs CAPTIONS and --out FOLDER')
         from ray import init
         from taidpt.apps.cluster import label_files
-        init(None if ray == 'local' else ray)
+        init(ray)
         return label_files(known, captions, out, column, rules)
     from taidpt.nounfilter import NounFilter
     from taidpt.text.captions import read_captions
