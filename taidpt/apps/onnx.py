@@ -308,8 +308,8 @@ def _page_files(models:Mapping[str, 'Predictor'], words:bool)->dict[str, bytes]:
     tower = PictureTower(clip.model.visual)
     pixels = {'pixels': torch.zeros(1, 3, *tower.size)}
     with torch.no_grad(): features = dict(zip('fF', tower(**pixels)))
-    files = {'tower.onnx': _graph(tower, pixels, ['f', 'F'], {}, tower)}
-    encode = _session(files['tower.onnx'], None)
+    files = {'clip-tower.onnx': _graph(tower, pixels, ['f', 'F'], {}, tower)}
+    encode = _session(files['clip-tower.onnx'], None)
     for name, model in models.items():
         ready = _exportable(model)
         graph = _graph(partial(_outputs, ready), features, _SHOWN, _about(model, tower.size))
@@ -317,8 +317,8 @@ def _page_files(models:Mapping[str, 'Predictor'], words:bool)->dict[str, bytes]:
         score = _session(graph, None)
         _check_same_scores(partial(_by_both, encode, score, clip.preprocess), model)
     if words:
-        files['text.onnx'] = _text_graph(clip)
-        files['typed.onnx'] = _typed_graph(clip, features)
+        files['clip-text.onnx'] = _text_graph(clip)
+        files['clip-typed.onnx'] = _typed_graph(clip, features)
     return files
 
 def export_page(

@@ -182,7 +182,7 @@ export class Tagger {
 
   // f and F of a picture, from its pixels
   async look(pixels, [height, width], told) {
-    const {session, tensor} = await this.graph('tower.onnx', told);
+    const {session, tensor} = await this.graph('clip-tower.onnx', told);
     return session.run({pixels: tensor('float32', pixels, [1, 3, height, width])});
   }
 
@@ -195,7 +195,7 @@ export class Tagger {
   // The same of names that somebody typed
   async scoreTyped(features, names, told) {
     if (names.length < 2) throw Error('Name two classes or more, with commas between: each is compared with the others.');
-    const text = await this.graph('text.onnx', told), {session, tensor} = await this.graph('typed.onnx', told);
+    const text = await this.graph('clip-text.onnx', told), {session, tensor} = await this.graph('clip-typed.onnx', told);
     const [, most] = text.session.inputMetadata[0].shape, h = [];
     const tokenizer = await this.once('tokenizer', async () => new Tokenizer(text.about.merges, most));
     for (const name of names) {
@@ -244,7 +244,7 @@ function choice(label, options) {
 async function start(root) {
   const tagger = await Tagger.open(), {classes, bytes, photos = []} = tagger.about;
   const files = classes.map(name => `${name}.onnx`), sets = classes.map(name => [name, name]);
-  if ('text.onnx' in bytes) sets.push([OWN, `${OWN} (${MB(bytes['text.onnx'] + bytes['typed.onnx'])} more)`]);
+  if ('clip-text.onnx' in bytes) sets.push([OWN, `${OWN} (${MB(bytes['clip-text.onnx'] + bytes['clip-typed.onnx'])} more)`]);
   const [setLabel, set] = choice('Classes', sets);
   const [branchLabel, branch] = choice('Scores', [['', 'mean of both branches'], [0, 'global branch'], [1, 'local branch']]);
   const [kindLabel, kind] = choice('Maps', [['maps', 'cosines P'], ['weights', 'weights in the local score']]);
@@ -302,7 +302,7 @@ async function start(root) {
   }
 
   async function show(bitmap, item, told) {
-    const [{about: {pixels}}] = await Promise.all([...files, 'tower.onnx'].map(name => tagger.graph(name, told)));
+    const [{about: {pixels}}] = await Promise.all([...files, 'clip-tower.onnx'].map(name => tagger.graph(name, told)));
     const view = prepared(bitmap, pixels);
     features = await tagger.look(pixelsOf(view, pixels), pixels.size, told);
     state.set({item: {words: [], photo: view.toDataURL('image/jpeg', .88), ...item}});
@@ -335,7 +335,7 @@ async function start(root) {
     asked(score);
   });
   for (const control of [branch, kind]) control.addEventListener('change', draw);
-  const first = ['tower.onnx', ...files].reduce((sum, name) => sum + bytes[name], WASM_SIZE);
+  const first = ['clip-tower.onnx', ...files].reduce((sum, name) => sum + bytes[name], WASM_SIZE);
   say(`Choose, drop, paste or photograph a picture. The first one fetches the model (${MB(first)}). No picture leaves this machine.`);
 }
 
