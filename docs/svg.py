@@ -56,7 +56,8 @@ def labels(fig: Figure) -> list:
 
 
 def panels(fig: Figure, frame) -> list[float]:
-    "Name the axes of each panel; the panels' edges in inches, none for a figure of one panel"
+    """Name the axes of each panel; the panels' edges in inches, none for a figure of one panel, or
+    one that fits a phone"""
     bars = {artist.colorbar.ax for artist in maps(fig) if artist.colorbar is not None}
     groups, end = [], -np.inf
     for ax in sorted(fig.axes, key=lambda ax: ax.get_tightbbox().x0):
@@ -66,7 +67,7 @@ def panels(fig: Figure, frame) -> list[float]:
         if groups and (box.x0 < end or ax in bars or shared and bare): groups[-1].append(ax)
         else: groups.append([ax])
         end = max(end, box.x1)
-    if fig.texts or fig.legends or len(groups) < 2 or frame.width < 1.7*frame.height: return []
+    if fig.texts or fig.legends or len(groups) < 2 or frame.width < 5.6: return []
     places = [[ax.get_tightbbox() for ax in group] for group in groups]
     lefts = [min(box.x0 for box in boxes)/fig.dpi for boxes in places]
     rights = [max(box.x1 for box in boxes)/fig.dpi for boxes in places]
