@@ -57,7 +57,7 @@ def main(
     words = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
     flags = {'-q', '--quiet', '--debug', '--version'} & {*words}    # allowed anywhere
     quiet = flags & {'-q', '--quiet'}
-    if quiet:
+    if quiet or not os.isatty(2):                           # of standard error
         os.environ['TQDM_DISABLE'] = '1'
     if '--version' in flags: return _print_versions() or 0
     try:
