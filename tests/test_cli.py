@@ -12,10 +12,10 @@ import pytest
 import torch
 import typer
 from conftest import ROOT, forked, photos_in, quicken
-from taidpt.all import FrozenCLIP, TextConcepts, load_clip, load_model
+from taidpt.all import FrozenCLIP, TextConcepts, ZeroShotCLIP, load_clip, load_model
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
-from taidpt.baselines.concepts import TextLinear
+from taidpt.baselines.concepts import TextLinear, ready_to_tag
 from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -114,6 +114,16 @@ def test_names_only(command):
     [wanted] = model.fit(sentences, torch.eye(2), progress=False).predict(PHOTOS[0]).tolist()
     found = {tag['class']: tag['score'] for tag in entry['tags']}
     assert found == pytest.approx(dict(cat=wanted[0], dog=wanted[1]), abs=1e-4)
+
+    # so are names that no caption has; a single one has no mean to subtract
+    with pytest.warns(UserWarning, match='No bundled caption names narwhal, axolotl'):
+        assert ready_to_tag(load_clip(), ['narwhal', 'axolotl']).title == 'concepts'
+    assert isinstance(ready_to_tag(load_clip(), ['cat'], captions=False), ZeroShotCLIP)
+
+
+def test_a_cluster_needs_files(command):
+    status, _, err = command('label', '--classes', 'cat,dog', '--ray', 'local')
+    assert status == 1 and 'needs CAPTIONS and --out FOLDER' in err
 
 
 def test_a_class_without_another_word(command):

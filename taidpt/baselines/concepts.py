@@ -141,13 +141,13 @@ def ready_to_tag(
     classes = zero_shot.classes
     if clip.logit_bias is not None:
         return zero_shot        # probabilities by its own sigmoid
+    unknown = classes.names
     if captions:
         train = some_captions(classes, bundled_captions())
         unknown = [name for name, share in zip(classes.names, train.frequency) if not share]
         if unknown:
             warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
-        captions = len(unknown) < len(classes)
-    if not captions:
+    if len(unknown) == len(classes):
         G, _ = zero_shot.embeddings()
         model = TextConcepts(clip, classes, templates=False)
         model.vectors_ = G - G.mean(0)
