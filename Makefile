@@ -102,7 +102,7 @@ $(VENV)/.installed: $(BIN)/python settings.ini setup.py pyproject.toml
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/python settings.ini setup.py pyproject.toml
-	$(PIP) -U pip                                  # a newer one installs in two thirds of the time
+	$(PIP) -U pip                                  # an old one takes longer for the rest
 	$(PIP) --no-compile torch open_clip_torch
 	$(COMPILE) & $(PIP) --no-compile -e '.[dev,docs]' && wait
 	$(COMPILE)
