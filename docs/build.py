@@ -142,7 +142,7 @@ def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
     """Note in a cell's metadata what its directives ask for, its figure's words, and how it folds:
     under the heading of an exercise, a folded cell is the answer; `source` has its directives"""
     directives = cell.directives_
-    hidden = {'hide', 'default_exp'} & directives.keys() or 'nbdev_export(' in cell.source
+    hidden = {'hide', 'default_exp'} & directives.keys()
     tags = {
         'remove-input': directives.get('echo:') == ['false'],
         'remove-output': directives.get('output:') == ['false'],

@@ -80,6 +80,13 @@ def test_lines_end_at_100_columns(name):
         assert not long, f'fold them; textwrap.fill(text, 100) folds what is printed: {long}'
 
 
+@pytest.mark.parametrize('name', notebooks)
+def test_needs_no_nbdev(name):
+    "Which `pip install taidpt` does not bring: a page runs to its end without it"
+    for cell in nbformat.read(NBS/name, as_version=4).cells:
+        assert cell.cell_type != 'code' or 'nbdev' not in cell.source, cell.source
+
+
 def contents(folder) -> dict[str, bytes]:
     "The notebooks and modules of a folder"
     paths = [*folder.glob('nbs/**/*.ipynb'), *folder.glob('taidpt/**/*.py')]
