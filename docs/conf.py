@@ -53,16 +53,20 @@ suppress_warnings = ['mystnb.unknown_mime_type', 'myst.header']
 PRIME = '<mo lspace="0" rspace="0">&#x02032;</mo>'
 
 
+def mathml(latex, display):
+    "An equation as MathML, with primes of full size, which stand high enough"
+    text = convert(latex, display=display)
+    letter = r'(<mi[^>]*>[^<]*</mi>)'
+    text = re.sub(f'<msup>{letter}<mi>&#x02032;</mi></msup>', rf'<mrow>\1{PRIME}</mrow>', text)
+    return re.sub(
+        rf'<msubsup>{letter}(<m[in]>[^<]*</m[in]>|<mrow>.*?</mrow>)<mi>&#x02032;</mi></msubsup>',
+        rf'<msub><mrow>\1{PRIME}</mrow>\2</msub>', text)
+
+
 def math(display):
-    "A visitor that writes an equation as MathML, with primes of full size, which stand high enough"
+    "A visitor that writes an equation as MathML"
     def visit(writer, node):
-        text = convert(node.astext(), display=display)
-        letter = r'(<mi[^>]*>[^<]*</mi>)'
-        text = re.sub(f'<msup>{letter}<mi>&#x02032;</mi></msup>', rf'<mrow>\1{PRIME}</mrow>', text)
-        text = re.sub(
-            rf'<msubsup>{letter}(<mi>.*?</mi>|<mrow>.*?</mrow>)<mi>&#x02032;</mi></msubsup>',
-            rf'<msub><mrow>\1{PRIME}</mrow>\2</msub>', text)
-        writer.body.append(text)
+        writer.body.append(mathml(node.astext(), display))
         raise SkipNode
     return visit
 

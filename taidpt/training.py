@@ -31,7 +31,7 @@ def learning_rate(
     epochs:int=20, # of the whole run
     warmup_lr:float=1e-5, # of epoch 1, if there are more
 )->float: # the rate of this epoch
-    "The published schedule: constant for one epoch, then a cosine, two epochs late."
+    "The published schedule: constant for one epoch, then a cosine, one epoch late."
     if epoch == 1: return warmup_lr if epochs > 1 else lr
     return lr * 0.5 * (1 + math.cos(math.pi * (epoch - 2) / epochs))
 

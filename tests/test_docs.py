@@ -3,12 +3,15 @@ import json
 import re
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT, docs_module
 from fontTools.ttLib import TTFont
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 build = docs_module('build')
 
@@ -69,6 +72,27 @@ def test_equations_need_no_script(site):
     assert not missing, 'run docs/mathfont.py'
     assert '<msqrt>' in read(site/'encoders/towers.html')
     assert not re.search(r'<script[^>]*src="https?:', read(site/'04_scores.html'))
+
+
+def equations(text: str):
+    "LaTeX and display of each equation in Markdown"
+    reader = MarkdownIt().enable('table').use(dollarmath_plugin)
+    for token in reader.parse(text):
+        if token.type.startswith('math_block'): yield token.content, 'block'
+        for inner in token.children or ():
+            if inner.type.startswith('math_inline'): yield inner.content, 'inline'
+
+
+def test_equations_are_well_formed():
+    "A browser draws a broken one in a way of its own"
+    mathml = docs_module('conf').mathml
+    read_off = 0
+    for path in build.notebooks():
+        for latex, display in equations(prose(path)):
+            try: ElementTree.fromstring(mathml(latex, display))
+            except ElementTree.ParseError as error: pytest.fail(f'{path.name}: {latex}: {error}')
+            read_off += 1
+    assert read_off > 500
 
 
 def test_pages_of_the_site(site):

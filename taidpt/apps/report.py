@@ -46,9 +46,7 @@ def _strongest_untrained(scores:Mapping[str, Tensor], labels:Tensor)->str: # N Ã
 # %% ../../nbs/apps/report.ipynb #evaluation-class
 _COLUMNS = ('low, high: 95 % intervals; CF1, OF1: F1 of the tags, mean of the classes and of all '
             'tags together')
-_LARGER = ('A larger CLIP is usually better: zero-shot, RN50/openai has a mAP of 76.2 on VOC2007 '
-           '(Guo et al.),\nthe embedded one 44.1 on 1,759 photos of VOC2012. To try it: '
-           'taidpt train --clip RN50/openai')
+_LARGER = 'A larger CLIP will probably be better. To try one: taidpt train --clip RN50/openai'
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Evaluation:
