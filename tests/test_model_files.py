@@ -270,6 +270,17 @@ def test_parts_of_another_run(tmp_path):
     with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
 
 
+def test_a_stopped_second_run(tmp_path, monkeypatch):
+    "Its parts are not joined with those of the first, even of as many sentences by the same CLIP."
+    monkeypatch.setattr('taidpt.clip.stored_features', partial_sizes)
+    encode_sentences(clip(), TEXTS, tmp_path, progress=False)
+    own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
+    monkeypatch.setattr(own, 'encode_texts', stopping(own.encode_texts, 1))
+    with pytest.raises(KeyboardInterrupt):
+        encode_sentences(own, TEXTS[::-1], tmp_path, progress=False)
+    with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
+
+
 def test_what_a_kill_leaves_is_no_part(tmp_path):
     encode_pictures(clip(), photos(), tmp_path, progress=False)
     with write_whole(tmp_path/'000000003.safetensors') as part:
