@@ -63,7 +63,8 @@ def test_the_web_needs_a_package(monkeypatch):
     monkeypatch.setitem(sys.modules, 'fsspec.implementations.http', None)
     line = r"pip install 'taidpt\[http\]'"
     with pytest.raises(ValueError, match=line): open_rgb('https://example.org/a.jpg')
-    with pytest.raises(ValueError, match=line): as_pictures('zip://a.jpg::https://example.org/b.zip')
+    chain = 'zip://a.jpg::https://example.org/b.zip'
+    with pytest.raises(ValueError, match=line): as_pictures(chain)
 
 
 def test_pictures_of_phones_need_a_package(tmp_path, monkeypatch):
