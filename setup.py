@@ -35,6 +35,6 @@ setup(
     zip_safe=False,
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={name: cfg[f"{name}_requirements"].split() for name in ("app", "dev", "docs", "onnx", "openvino", "heif", "ray")},
+    extras_require={name: cfg[f"{name}_requirements"].split() for name in ("app", "dev", "docs", "onnx", "openvino", "heif", "http", "ray")},
     entry_points={"console_scripts": cfg["console_scripts"].split(), "nbdev": ["taidpt=taidpt._modidx:d"]},
 )

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from importlib import resources
 from io import StringIO
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from safetensors import safe_open
@@ -24,16 +25,15 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep wh
 
 # %% ../nbs/files.ipynb #files-whole
 @contextmanager
-def write_whole(path:str|Path)->Iterator[Path]: # a temporary path in the same folder, to write to
+def write_whole(path:str|Path)->Iterator[Path]: # a temporary path to write to, of the same name
     "Yield a temporary path, and rename it to `path` if the block raises no error."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.stem[:80]}-{os.getpid()}{path.suffix}')
-    try:
+    with TemporaryDirectory(prefix='.writing-', dir=path.parent) as folder:
+        part = Path(folder)/path.name
         yield part
         with open(part, 'rb+') as file: os.fsync(file)
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
 
 # %% ../nbs/files.ipynb #files-reading-1
 @contextmanager

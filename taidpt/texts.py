@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .files import DATA, reading, write_whole
+from .text.captions import refuse_extension_types
 
 # %% ../nbs/texts.ipynb #89114e74
 @dataclass(repr=False, eq=False)
@@ -95,7 +96,9 @@ class LabeledTexts:
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for any other file."
         import pandas as pd
+        import pyarrow.parquet as pq
         with reading(path):
+            refuse_extension_types(pq.read_schema(path))
             table = pd.read_parquet(path)
             if 'classes' not in table.attrs:
                 raise ValueError('taidpt has not labelled its text')

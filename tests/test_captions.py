@@ -2,13 +2,14 @@
 and nothing in a file is executed or chooses what else is opened. SECURITY.md promises it."""
 import gzip
 import json
+import pickle
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made import checkpoint, clip
+from made import Touch, checkpoint, clip
 
 from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_labels
 from taidpt.apps.cli import main
@@ -32,16 +33,43 @@ def all_captions(path: Path) -> list[str]: return list(read_captions(path))
 
 # Promises
 
-class Touch:
-    "What a pickle calls when it is read"
-    def __init__(self, path: Path): self.path = path
-    def __reduce__(self): return Path.touch, (self.path,)
-
-
 def test_nothing_in_a_checkpoint_is_executed(tmp_path):
     torch.save({'state_dict': Touch(tmp_path/'ran')}, tmp_path/'a.pth')
     refusal(tmp_path/'a.pth', lambda path: import_checkpoint(path, None, 'voc2007'))
     assert not (tmp_path/'ran').exists()
+
+
+class PickledType(pa.ExtensionType):
+    "A type as Ray's, which unpickles each value that is asked for"
+    def __init__(self): super().__init__(pa.binary(), 'tests.pickled')
+    def __arrow_ext_serialize__(self): return b''
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type, serialized): return cls()
+    def __arrow_ext_scalar_class__(self): return PickledValue
+
+
+class PickledValue(pa.ExtensionScalar):
+    def as_py(self, **kwargs): return pickle.loads(self.value.as_py())
+
+
+@pytest.fixture
+def pickled_type():
+    pa.register_extension_type(PickledType())
+    yield PickledType()
+    pa.unregister_extension_type('tests.pickled')
+
+
+@pytest.mark.parametrize('in_a_list', [False, True])
+@pytest.mark.parametrize('read', [all_captions, LabeledTexts.load])
+def test_nothing_in_a_parquet_file_is_executed(read, in_a_list, tmp_path, pickled_type):
+    "Where a program has registered a type that unpickles, as ray.data does, it is refused"
+    path = tmp_path/'a.parquet'
+    column = pickled_type.wrap_array(pa.array([pickle.dumps(Touch(tmp_path/'ran'))]))
+    if in_a_list: column = pa.ListArray.from_arrays([0, 1], column)
+    pq.write_table(pa.table({'note': ['a cat'], 'text': column}), path)
+    assert "column 'text' has an extension type" in refusal(path, read)
+    assert not (tmp_path/'ran').exists()
+    assert list(read_captions(path, 'note')) == ['a cat']
 
 
 def test_nothing_in_a_file_of_classes_is_executed(tmp_path):

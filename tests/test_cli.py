@@ -204,6 +204,26 @@ def test_names_are_text(folder, command, monkeypatch):
     assert sys.stdout.buffer.getvalue() == rb'odd/\u0444\u043e\u0442\u043e.jpg: nothing' + b'\n'
 
 
+def test_what_is_printed_is_text(folder, command):
+    "The names of classes, of models and of files control no terminal, and a sentence neither"
+    odd = 'cat \x1b[2J\a\x9b\u202e'
+    Path('my.yaml').write_text(json.dumps([odd, 'dog']))
+    label = 'label', '--classes', 'my.yaml', '--explain', f'a {odd} and a dog'
+    model, tagger = f'{odd}.safetensors', f'{odd}.onnx'
+    shutil.copy(folder/'my.safetensors', model)
+    labelled = '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv'
+    evaluate = 'evaluate', model, folder/'my.safetensors', *labelled
+    train = ('train', '--classes', 'cat,dog,bus,person', '--cache', 'features', '--out', model,
+             '--val', DEMO/'images', '--val-labels', DEMO/'labels.tsv')
+    with (mock.patch('taidpt.apps.onnx.export_tagger'),
+          mock.patch('taidpt.apps.tagging.learn_tagger', return_value=load_model(model))):
+        for line in (label, evaluate, (*evaluate, '--json'), ('export', model, '--out', tagger),
+                     train):
+            status, out, err = command(*line)
+            assert status == 0 and 'cat' in out, err
+            assert not re.search('[\x1b\a\x9b\u202e]', out), line[0]
+
+
 # A table that grows
 
 @pytest.fixture

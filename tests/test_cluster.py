@@ -1,11 +1,14 @@
 """Files on Ray, in two processes: the same labels and scores as without, and the same errors."""
 import json
+import pickle
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import ROOT
-from made import clip
+from made import Touch, clip
 
 from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
 from taidpt.apps.cluster import label_files, score_files
@@ -43,6 +46,21 @@ def test_the_same_labels(tmp_path):
     (source/'1.jsonl').write_text('\n'.join([*lines, '{"caption": "a d']))
     with pytest.raises(Exception, match=r'1\.jsonl: line 601'):
         label_files(VOC2007, source, tmp_path/'broken')
+
+
+@pytest.mark.parametrize('kind', ['arrow_pickled_object', 'arrow_tensor'])
+def test_a_worker_unpickles_nothing(kind, tmp_path):
+    "Neither what a column holds nor, in the Ray that settings.ini asks for, what its type says"
+    pickled = pickle.dumps(Touch(tmp_path/'ran'))
+    column = pa.array([pickled], pa.large_binary())
+    if kind == 'arrow_tensor': column = pa.array([[1]], pa.list_(pa.int64()))
+    about = {'ARROW:extension:name': f'ray.data.{kind}', 'ARROW:extension:metadata': pickled}
+    field = pa.field('caption', column.type, metadata=about)
+    (tmp_path/'captions').mkdir()
+    pq.write_table(pa.table([column], pa.schema([field])), tmp_path/'captions'/'a.parquet')
+    with pytest.raises(Exception, match=r'a\.parquet'):
+        label_files(VOC2007, tmp_path/'captions', tmp_path/'labels')
+    assert not (tmp_path/'ran').exists()
 
 
 def test_the_same_scores(tmp_path):

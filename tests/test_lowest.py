@@ -79,6 +79,12 @@ def test_bounds_are_kept():
         assert kept, f'{name} {given}, and the bound is {bound}'
 
 
+def test_ray_unpickles_no_schema():
+    "2.49 to 2.54 unpickle the type of a column when a parquet file is opened: GHSA-mw35-8rx3-xf9r"
+    bounds = [lower_bounds(need) for need in promised() if need.name == 'ray']
+    assert min(bounds) >= [Version('2.55')]
+
+
 def imported(path: Path) -> set[str]:
     "The packages that a file imports"
     names = set()

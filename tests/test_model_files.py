@@ -23,7 +23,7 @@ from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore
 from taidpt.encoders.towers import build_clip, find_clip
-from taidpt.files import DATA, load_tensors, save_tensors
+from taidpt.files import DATA, load_tensors, save_tensors, write_whole
 
 pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
@@ -175,6 +175,19 @@ def test_a_class_of_ones_own_is_loaded(tmp_path):
     assert torch.equal(back.predict(seen()), around.predict(seen()))
 
 
+def test_two_writers_of_one_file(tmp_path):
+    "Also in threads, and in containers whose processes have one number; anyone may read the file"
+    path = tmp_path/'a.txt'
+    plain = tmp_path/'plain.txt'
+    plain.touch()
+    with write_whole(path) as first, write_whole(path) as second:
+        first.write_text('one')
+        second.write_text('other')
+    assert path.read_text() == 'one'
+    assert path.stat().st_mode == plain.stat().st_mode
+    assert sorted(tmp_path.iterdir()) == [path, plain]
+
+
 # Features
 
 DOORS = {
@@ -255,6 +268,24 @@ def test_parts_of_another_run(tmp_path):
     (tmp_path/'000000000.safetensors').rename(tmp_path/'000000003.safetensors')
     encode_pictures(clip(), photos(), tmp_path, pos_embed=(False, True), progress=False)
     with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
+
+
+def test_a_stopped_second_run(tmp_path, monkeypatch):
+    "Its parts are not joined with those of the first, even of as many sentences by the same CLIP."
+    monkeypatch.setattr('taidpt.clip.stored_features', partial_sizes)
+    encode_sentences(clip(), TEXTS, tmp_path, progress=False)
+    own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
+    monkeypatch.setattr(own, 'encode_texts', stopping(own.encode_texts, 1))
+    with pytest.raises(KeyboardInterrupt):
+        encode_sentences(own, TEXTS[::-1], tmp_path, progress=False)
+    with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
+
+
+def test_what_a_kill_leaves_is_no_part(tmp_path):
+    encode_pictures(clip(), photos(), tmp_path, progress=False)
+    with write_whole(tmp_path/'000000003.safetensors') as part:
+        part.write_bytes(b'half')                       # and here it is killed
+        assert equal(FeatureStore.load(tmp_path), seen())
 
 
 def test_sentences_in_order(tmp_path):

@@ -2,15 +2,19 @@
 picture. SECURITY.md promises it."""
 import io
 import os
+import sys
+import zipfile
 from unittest import mock
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
 from taidpt.clip import encode_pictures, load_clip
+from taidpt.encoders import pictures as pictures_page
 from taidpt.encoders.pictures import (
-    FORMATS, UnreadablePicture, as_pictures, open_rgb, picture_identity)
+    FORMATS, UnreadablePicture, as_pictures, open_rgb, picture_identity, read_pixels)
 
 pytestmark = pytest.mark.xdist_group('pictures')
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8))
@@ -30,6 +34,49 @@ def test_a_picture_runs_no_program(tmp_path, monkeypatch):
     path.write_bytes(saved(PHOTO, 'EPS'))
     Image.open(path).close()                                    # Pillow would
     with pytest.raises(OSError, match='cannot identify'): open_rgb(path)
+
+
+def test_a_listed_name_opens_no_other_file():
+    "In a bucket, too, a picture may be called as a chain of URLs"
+    fs = fsspec.filesystem('memory')
+    fs.pipe(dict.fromkeys(['/photos/a.jpg', '/photos/b.jpg::memory://c.jpg'], b''))
+    for place in ('memory://photos', 'memory://photos/*.jpg*'):
+        with pytest.warns(UserWarning, match='1 left out: ::'):
+            assert as_pictures(place) == ['memory:///photos/a.jpg']
+
+
+def test_a_chain_of_urls_is_one_picture(tmp_path):
+    "Names in an archive are a stranger's, so none of them is read off a list"
+    archive = tmp_path/'s.zip'
+    with zipfile.ZipFile(archive, 'w') as opened:
+        opened.writestr('photos/a.jpg', saved(PHOTO, 'JPEG'))
+        opened.writestr(f'x.jpg::file://{tmp_path}/private.jpg', b'')
+    [picture] = as_pictures(f'zip://photos/a.jpg::{archive}')
+    assert open_rgb(picture).size == PHOTO.size
+    for several in ('', '*.jpg', 'photos'):
+        with pytest.raises(ValueError, match='names one picture'):
+            as_pictures(f'zip://{several}::{archive}')
+
+
+def test_the_web_needs_a_package(monkeypatch):
+    "The error says which line to type, in a chain, too"
+    monkeypatch.setitem(sys.modules, 'fsspec.implementations.http', None)
+    line = r"pip install 'taidpt\[http\]'"
+    with pytest.raises(ValueError, match=line): open_rgb('https://example.org/a.jpg')
+    chain = 'zip://a.jpg::https://example.org/b.zip'
+    with pytest.raises(ValueError, match=line): as_pictures(chain)
+
+
+def test_pictures_of_phones_need_a_package(tmp_path, monkeypatch):
+    "Without it, a folder's are counted, and one alone raises an error; both say the line to type"
+    monkeypatch.setattr(pictures_page, 'FORMATS', ['JPEG'])
+    monkeypatch.setattr(pictures_page, 'PICTURE_ENDINGS', {'.jpg'})
+    for name in ('a.heic', 'b.HEIF', 'c.jpg', '.d.heic'): (tmp_path/name).touch()
+    line = r"pip install 'taidpt\[heif\]'"
+    with pytest.warns(UserWarning, match=f'2 left out: HEIC .*{line}'):
+        assert as_pictures(tmp_path) == [tmp_path/'c.jpg']
+    with pytest.raises(UnreadablePicture, match=line):
+        read_pixels([tmp_path/'a.heic'], 0, np.asarray)
 
 
 def test_formats_of_phones_and_cameras_are_opened():

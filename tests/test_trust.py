@@ -6,7 +6,7 @@ import pytest
 from taidpt import predict
 from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.apps.cli import main
-from taidpt.apps.hub import save_pretrained
+from taidpt.apps.hub import model_card, save_pretrained
 from taidpt.apps.report import evaluate_model
 from taidpt.apps.tagging import from_pretrained
 from taidpt.datasets.labelled import bundled_photos
@@ -83,3 +83,11 @@ def test_names_are_text_in_a_report(clip, tmp_path, monkeypatch):
     page = path.read_text()
     assert page.lower().count('<script') == 1         # the page's own
     assert page.count('&lt;script&gt;') > 5
+
+
+def test_names_are_text_in_a_model_card(clip):
+    model = learned(clip, [EVIL, 'person'])
+    for epoch in model.history_: epoch['epoch'] = EVIL
+    card = model_card(model, scores={EVIL: 50.}, license=EVIL).text
+    assert '<script' not in card.replace(r'\<script\>', '')
+    assert card.count(r'\<script\>') == 5

@@ -47,6 +47,10 @@ def _tell(kind:str, message:Exception|Warning|str)->None:
     text = shown(' '.join(str(message).split())) or type(message).__name__
     print(f'taidpt: {kind}: {text}', file=sys.stderr, flush=True)
 
+def _print_lines(text:object)->None: # what shows itself on several lines
+    "Print a result whose names control no terminal."
+    for line in str(text).split('\n'): print(shown(line))
+
 def main(
     argv:list[str]|None=None, # arguments; None: the program's own
 )->int: # exit status
@@ -231,7 +235,8 @@ def _evaluate(
     unknown = ', '.join(found.pictures.unknown)
     if unknown:
         warnings.warn(f'labels that are no class: {unknown}', stacklevel=1)
-    print(found.as_json() if as_json else found)
+    if as_json: print(found.as_json())
+    else: _print_lines(found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
@@ -253,7 +258,7 @@ def _export(
     if page: export_page({opened.classes.name: opened}, page)
     if out: export_tagger(opened, out)
     for place in filter(None, (page, out)):
-        print(f'Written: {place}, {len(opened.classes)} classes')
+        print(shown(f'Written: {place}, {len(opened.classes)} classes'))
 
 @app.command('app', epilog=_examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
@@ -299,7 +304,7 @@ def _label(
     from taidpt.text.captions import read_captions
     noun_filter = NounFilter(known, rules=rules)
     if explain is not None:
-        return print(noun_filter.explain(explain))
+        return _print_lines(noun_filter.explain(explain))
     found = noun_filter.label(read_captions(captions or 'bundled', column))
     if out: found.save(out)
     print(f'{len(found):,} sentences name a class, {found.dropped:,} do not')
@@ -370,7 +375,7 @@ def _train(
     print(shown(f'Written: {out}, {model.title} for {len(known)} classes'))
     if measured:
         from taidpt.apps.report import evaluate_model
-        print(evaluate_model({out.stem: model}, measured))
+        _print_lines(evaluate_model({out.stem: model}, measured))
 
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo
@@ -394,8 +399,8 @@ def _demo(
     found = evaluate_model(models, bundled_photos(classes))
     found.save_report(out/'report.html')
     print(found)
-    print(f'Written: {out}/report.html (open it in a browser), linear.safetensors and '
-          f'prompts.safetensors. Next: taidpt tag {out}/linear.safetensors my_photos/')
+    print(shown(f'Written: {out}/report.html (open it in a browser), linear.safetensors and '
+                f'prompts.safetensors. Next: taidpt tag {out}/linear.safetensors my_photos/'))
 
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce
@@ -448,12 +453,12 @@ def _reproduce(
             load_clip(clips[0]), data, _read_classes(classes), captions, max(numbers), min_photos,
             [own_method(name) for name in member or []], out/'results.csv', over=over, limit=limit,
             only=only and [name.strip() for name in only.split(';')])
-        return print(figures_text(found))
+        return _print_lines(figures_text(found))
     from taidpt.paper.reproduce import reproduce
     how = {} if weights is None else {'weight': weights}
     if dataset:
         how |= {'datasets': dataset.split(',')} if what == 'table1' else {'name': dataset}
-    print(reproduce(what, data, clips, numbers, limit, out, caption_ids=caption_ids, **how))
+    _print_lines(reproduce(what, data, clips, numbers, limit, out, caption_ids=caption_ids, **how))
 
 # %% ../../nbs/apps/cli.ipynb #cli-import
 @app.command('import', epilog=_examples(

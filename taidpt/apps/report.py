@@ -138,7 +138,7 @@ class _Evaluation:
         tables = {name: json.loads(table.to_json(orient='index')) for name, table in tables.items()}
         about = {'pictures': len(self.pictures), 'over': self.over, 'fitted': [*self.fitted],
                  'calibration': self.calibration}
-        return json.dumps(about | tables, indent=1, ensure_ascii=False)
+        return json.dumps(about | tables, indent=1)
 
     def save_report(self,
         path:str|Path, # the .html file to write

@@ -149,11 +149,14 @@ class FeatureStore:
     @staticmethod
     def load(path:str|Path) -> 'FeatureStore': # a folder that `encode_…` wrote
         "Features from disk, with their items elsewhere. `ValueError` for parts of different runs."
-        parts, said = zip(*map(load_tensors, sorted(Path(path).glob('*.safetensors'))))
-        for about in said: del about['items']
+        parts, records = zip(*map(load_tensors, sorted(Path(path).glob('*.safetensors'))))
+        for record in records: del record['items']          # each part has its own
+        about = records[0]
         count = sum(len(part['lengths']) for part in parts)
-        if said.count(about) < len(said) or count != about.pop('of'):
+        of_one_run = all(record == about for record in records)
+        if not of_one_run or count != about['of']:
             raise ValueError(f'{path} holds parts of several runs, or of one that was stopped')
+        del about['of'], about['run']
         return _joined(parts, about, _StoredRows)
 
 def _checksums(texts:Iterable[str]) -> Tensor: # N -> N
@@ -188,13 +191,16 @@ def stored_features(
         if about['kind'] == 'sentences':
             made['checksums'] = _checksums(map(identity, some))
         return made
+    keys = [identity(item) for item in items] if path else []
+    run = digest(keys)
     parts = []
     with progress_bar(None, f'encoding {about["kind"]}', progress, total=len(items)) as bar:
         for start in range(0, len(items), size):
             some = items[start:start + size]
             file = path and Path(path)/f'{start:09}.safetensors'
-            said = about | {'items': path and digest(map(identity, some)), 'of': len(items)}
-            part = stored(file, said, partial(make, some))
+            here = digest(keys[start:start + size])
+            record = about | {'items': here, 'of': len(items), 'run': run}
+            part = stored(file, record, partial(make, some))
             parts.append(load_tensors(file)[0] if path else part)       # mapped, not read
             bar.update(start + len(some) - bar.n)
     return _joined(parts, about, _StoredRows if path else torch.cat)

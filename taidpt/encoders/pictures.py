@@ -18,7 +18,7 @@ from threading import Barrier, Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..files import digest, shown
 
@@ -32,6 +32,12 @@ Image.init()                                                            # all of
 _KNOWN = 'JPEG', 'PNG', 'WEBP', 'GIF', 'BMP', 'TIFF', 'AVIF', 'HEIF'
 FORMATS = [name for name in _KNOWN if name in Image.OPEN]
 PICTURE_ENDINGS = {end for end, name in Image.registered_extensions().items() if name in FORMATS}
+
+_HEIF_HINT = "HEIC needs a package: pip install 'taidpt[heif]'"
+
+def _lacks_heif(name:str|Path) -> bool:
+    "Whether a file is called as HEIC, and pillow-heif is not installed."
+    return 'HEIF' not in FORMATS and Path(name).suffix.lower() in ('.heic', '.heif')
 
 # %% ../../nbs/encoders/pictures.ipynb #b5df0394
 class UnreadablePicture(ValueError):
@@ -52,8 +58,16 @@ def _is_url(name) -> bool: # of a file, or a picture
     "Whether this is text that starts with a scheme and ://. A `Path` is not."
     return isinstance(name, str) and bool(re.match(r'[A-Za-z][A-Za-z0-9+.-]+://', name))
 
+def _in_fsspec(url:str) -> tuple: # a file system of fsspec, and a path in it
+    "Where a URL leads. Raises `ValueError` for the web if its package is not installed."
+    from fsspec.core import url_to_fs               # here, as files on this disk need none of it
+    try: return url_to_fs(url)
+    except ImportError as error:
+        if 'aiohttp' not in str(error): raise
+        raise ValueError("the web needs a package: pip install 'taidpt[http]'") from error
+
 def _files_of(place:str|Path) -> Iterable[Path|str]|None: # None: it is one picture
-    "The files that a folder, a pattern, or a URL of such means."
+    "The files that a folder, a pattern, or a URL of such means. `ValueError` for a chain of URLs."
     if not _is_url(place):
         if os.path.isdir(place):
             return _files_below(place)
@@ -61,10 +75,18 @@ def _files_of(place:str|Path) -> Iterable[Path|str]|None: # None: it is one pict
         return None if is_one else map(Path, glob(str(place), recursive=True))
     if place.startswith(('http://', 'https://')):
         return None
-    import fsspec                                   # here, as files on this disk need none of it
-    fs, path = fsspec.core.url_to_fs(place)
+    fs, path = _in_fsspec(place)
     if '*' not in path and not fs.isdir(path): return None
-    return map(fs.unstrip_protocol, fs.glob(path) if '*' in path else fs.find(path))
+    if '::' in place:
+        raise ValueError(f'{place}: a chain of URLs names one picture, no folder or pattern; '
+                         'unpack the archive first')
+    found = fs.glob(path) if '*' in path else fs.find(path)
+    urls = [fs.unstrip_protocol(file) for file in found]
+    plain = [url for url in urls if '::' not in url]
+    if len(plain) < len(urls):
+        warnings.warn(f'{place}: {len(urls) - len(plain)} left out: :: in a name chains URLs, and '
+                      'would open another file', stacklevel=3)
+    return plain
 
 # %% ../../nbs/encoders/pictures.ipynb #961a9a2c
 Picture = str | Path | bytes | Image.Image | np.ndarray
@@ -78,8 +100,11 @@ def as_pictures(
     if isinstance(pictures, (str, Path)):
         files = _files_of(pictures)
         if files is None: return [pictures]
-        found = [file for file in files if Path(file).suffix.lower() in PICTURE_ENDINGS
-                 and Path(file).name[0] != '.']
+        files = [file for file in files if Path(file).name[0] != '.']
+        found = [file for file in files if Path(file).suffix.lower() in PICTURE_ENDINGS]
+        left_out = sum(map(_lacks_heif, files))
+        if left_out:
+            warnings.warn(f'{pictures}: {left_out} left out: {_HEIF_HINT}', stacklevel=2)
         if not found:
             raise FileNotFoundError(f'{pictures} holds no pictures')
         return sorted(found)
@@ -113,10 +138,11 @@ def open_rgb(
     min_side:int|None=None, # decode a JPEG at a fraction of its size that keeps these pixels
 ) -> Image.Image: # upright, 8 bits a channel, decoded
     "Open and decode a picture. Raises `OSError` or `ValueError`."
+    name = picture if isinstance(picture, (str, Path)) else ''
     try:
         if _is_url(picture):
-            import fsspec
-            with fsspec.open(picture, 'rb') as file:
+            fs, path = _in_fsspec(picture)
+            with fs.open(path, 'rb') as file:
                 picture = file.read()
         if isinstance(picture, bytes):
             picture = io.BytesIO(picture)
@@ -129,6 +155,9 @@ def open_rgb(
             if min_side:
                 opened.draft(None, (min_side, min_side))
             return _to_rgb(opened)
+    except UnidentifiedImageError as error:
+        if not _lacks_heif(name): raise
+        raise OSError(_HEIF_HINT) from error
     except (OSError, ValueError): raise
     except Exception as e:
         raise ValueError(f'{type(e).__name__}: {e}') from e # kinds vary
