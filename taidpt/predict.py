@@ -304,5 +304,5 @@ for _name in (
         'clip', 'classes', 'is_fitted',
         'local', 'pos_embed', 'from_pixels', 'independent',
         'recipe_', 'history_', 'frequency_', 'picture_tau',
-        'embeddings', 'branches', 'maps'):
+        'embeddings', 'branches', 'maps', 'predict_dense'):
     setattr(Wrapper, _name, property(lambda self, name=_name: getattr(self.model, name)))

@@ -1,5 +1,6 @@
 """Combinations that people try: every model, in every wrapper, before and after it has learned."""
 import sys
+from copy import deepcopy
 from functools import cache
 
 import open_clip
@@ -11,7 +12,7 @@ from sklearn.base import clone
 from taidpt.all import (
     Attended, CoOp, DualCoOp, Ensemble, FrozenCLIP, LabeledTexts, Rescored, TaIDPT, TextConcepts,
     TextLinear, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_pictures,
-    encode_sentences, load_model)
+    encode_sentences, load_clip, load_model)
 from taidpt.predict import Predictor, predict_together
 
 sys.path.append(str(ROOT/'tests/golden'))
@@ -193,3 +194,39 @@ def test_what_makes_no_sense():
         with pytest.raises(ValueError, match='normalize=None|Tiled\\(Attended'): wrong()
     for model in (Tiled(zero), Rescored(zero)):
         with pytest.raises((TypeError, ValueError)): model.predict(sentences())
+
+
+def permuted(): # a `FrozenCLIP` like the embedded one, but for the order of the common space
+    "A CLIP with the same cosines, whose features fit no other CLIP"
+    model = deepcopy(clip().model)
+    order = torch.randperm(clip().dim, generator=torch.Generator().manual_seed(0))
+    model.text_projection.data = model.text_projection[:, order]
+    for part in model.visual.head.proj.parameters():
+        part.data = part[order]
+    return FrozenCLIP(model, clip().tokenizer, clip().preprocess, 'permuted')
+
+
+def test_each_member_has_the_maps_of_its_own_clip():
+    "Two CLIPs with the same cosines give the maps and the second look of one, inside wrappers, too"
+    one, same = (ZeroShotCLIP(c, NAMES) for c in (clip(), permuted()))
+    both = Ensemble([one, same], [1, 2], normalize=None)
+    want = one.predict_dense(few(), progress=False)
+    for model in both, Tiled(both), Ensemble([both, one]):
+        torch.testing.assert_close(
+            model.predict_dense(few(), progress=False), want, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        scores(Rescored(both)), scores(Rescored(one)), atol=1e-2, rtol=0)
+    f, F = clip().encode_images(torch.zeros(1, 3, 224, 224))
+    for refused in (lambda: both.maps(F), lambda: both.branches(f, F)):
+        with pytest.raises(ValueError, match='several CLIPs'): refused()
+
+
+def test_maps_of_members_with_different_grids():
+    "They are summed on the grid of the first"
+    coarse = ZeroShotCLIP(clip(), NAMES)
+    fine = ZeroShotCLIP(load_clip(device='cpu', image_size=448, draft=False), NAMES)
+    maps = Ensemble([coarse, fine]).predict_dense(few(1), progress=False)
+    alone, other = (model.predict_dense(few(1), progress=False) for model in (coarse, fine))
+    assert alone.shape != other.shape
+    halves = torch.nn.functional.avg_pool2d(other, 2)
+    torch.testing.assert_close(maps[..., 1:-1, 1:-1], ((alone + halves)/2)[..., 1:-1, 1:-1])
