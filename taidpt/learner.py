@@ -70,6 +70,7 @@ class PromptModel(LearnedPrompts):
 # %% ../nbs/09_taidpt.ipynb #09-tai-1
 class TaIDPT(PromptModel):
     "Double-grained prompts learned from sentences, for tagging pictures (Guo et al., 2023)."
+    prediction_params = 'tau_image',
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them

@@ -96,6 +96,13 @@ def _arguments(kind:type)->dict[str, Parameter]: # by name
     rest = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
     return _arguments(kind.__base__) | {n: own[n] for n in own if n not in rest} if rest else own
 
+def _same(one, other)->bool: # two values of a parameter
+    "Whether they are equal; arrays are by their numbers, stores of features only as one object."
+    if one is other: return True
+    one, other = (x.tolist() if hasattr(x, 'tolist') else x for x in (one, other))
+    try: return bool(one == other)
+    except (RuntimeError, ValueError): return False         # tensors inside, of several numbers
+
 def _in_words(x): # what JSON does not know: arrays, functions, paths
     "Small arrays as lists, large ones as None, functions by name."
     if hasattr(x, 'tolist'):
@@ -113,6 +120,7 @@ class Model:
     history_:Sequence[dict] = ()                        # a row for each epoch
     frequency_:list[float]|None = None                  # C, share of sentences that name each class
     kinds:ClassVar[dict[str, type]] = {}                # every class of models, by its name
+    prediction_params:ClassVar[tuple[str, ...]] = ()    # learning does not depend on these
 
     def __init_subclass__(cls): Model.kinds[cls.__name__] = cls
 
@@ -202,15 +210,20 @@ class Model:
         return params
 
     def set_params(self, **params)->'Self': # name=value, as for the constructor; itself
-        "Change parameters; drop thresholds, and what other classes, a CLIP, or a loss learned."
+        "Change parameters; drop thresholds, and what was learned with others. Equal ones stay."
+        before = self.get_params()
         nested = {name: params.pop(name) for name in list(params) if '__' in name}
-        fresh = type(self)(**self.get_params(deep=False) | params)
         for name, x in nested.items():
             outer, _, inner = name.partition('__')
-            getattr(fresh, outer).set_params(**{inner: x})
-        for name in ('clip', 'classes', 'loss', 'local'):
-            if getattr(fresh, name, None) != getattr(self, name, None):
-                self.forget()
+            params.get(outer, getattr(self, outer)).set_params(**{inner: x})
+        fresh = type(self)(**self.get_params(deep=False) | params)
+        changed = {name for name, x in fresh.get_params().items()
+                   if name not in before or not _same(before[name], x)}
+        if not changed:
+            return self
+        own = {name for name in changed if '__' not in name}
+        if not own <= {*self.prediction_params}:
+            self.forget()
         vars(self).update(vars(fresh), thresholds=None)
         return self
 

@@ -3,6 +3,7 @@ import sys
 from copy import deepcopy
 from functools import cache
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -167,13 +168,39 @@ def test_a_checkpoint_has_the_thresholds_of_its_model(method, tmp_path):
 
 
 def test_a_change_that_forgets_what_was_learned():
-    "A name and its scores say the same"
-    other = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess, 'other')
-    for change in {'clip': other}, {'local': True}, {'loss': 'pairs'}:
-        model = learned(local=False)
-        model.thresholds = 'fitted'
-        assert model.set_params(tau_image=.1).is_fitted() and model.thresholds is None
-        assert not model.set_params(**change).is_fitted()
+    "A model has what it would learn with its parameters, or nothing"
+    changes = {
+        'clip': FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess, 'other'),
+        'classes': NAMES[::-1], 'local': True, 'loss': 'pairs', 'n_ctx': 3, 'lr': .1,
+        'class_specific': True, 'init': torch.ones(3, clip().dim)}
+    for name, value in changes.items():
+        assert not learned(local=False).set_params(**{name: value}).is_fitted(), name
+
+
+def test_the_temperature_of_pictures_may_change_after_learning():
+    "Except where pictures are learned from; thresholds are for the old one"
+    model = learned()
+    model.thresholds = 'fitted'
+    model.set_params(tau_image=[.1, .2, .3])
+    assert model.is_fitted() and model.thresholds is None
+    assert not of_pictures(CoOp, local=True, **SMALL).set_params(tau_image=.1).is_fitted()
+
+
+def test_equal_parameters_change_nothing():
+    "Nor does a call without any, also of the model inside another"
+    start = torch.ones(3, clip().dim)
+    inner = learned(init=start, tau_image=np.array([.1, .2, .3]))
+    outer = Attended(inner, sentences())
+    equal = {
+        'init': start.clone(), 'tau_image': [.1, .2, .3], 'classes': deepcopy(inner.classes)}
+    outer.thresholds = inner.thresholds = 'fitted'
+    for params in {}, {f'model__{name}': value for name, value in equal.items()}:
+        outer.set_params(**params)
+        assert outer.thresholds == inner.thresholds == 'fitted' and inner.is_fitted()
+    outer.set_params(model__tau_image=.1)
+    assert outer.thresholds is None and inner.is_fitted()
+    outer.set_params(model__n_ctx=3)
+    assert not outer.is_fitted()
 
 
 def test_embeddings_belong_to_the_model():

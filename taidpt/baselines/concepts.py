@@ -49,6 +49,7 @@ class _ClassVectors(Predictor):
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
     vectors_:Tensor                                     # C × D, learned
     keep_unnamed = False                                # use sentences that name no class
+    prediction_params = 'tau_image',
 
     def is_fitted(self)->bool:
         return 'vectors_' in vars(self)
