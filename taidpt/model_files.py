@@ -96,6 +96,10 @@ def _arguments(kind:type)->dict[str, Parameter]: # by name
     rest = [name for name, each in own.items() if each.kind is each.VAR_KEYWORD]
     return _arguments(kind.__base__) | {n: own[n] for n in own if n not in rest} if rest else own
 
+def _is_ours(kind:type)->bool:
+    "Whether a class is of this package."
+    return kind.__module__.startswith('taidpt.')
+
 def _same(one, other)->bool: # two values of a parameter
     "Whether they are equal; arrays are by their numbers, stores of features only as one object."
     if one is other: return True
@@ -122,7 +126,14 @@ class Model:
     kinds:ClassVar[dict[str, type]] = {}                # every class of models, by its name
     prediction_params:ClassVar[tuple[str, ...]] = ()    # learning does not depend on these
 
-    def __init_subclass__(cls): Model.kinds[cls.__name__] = cls
+    def __init_subclass__(cls):
+        known = Model.kinds.get(cls.__name__, cls)
+        kept = known if _is_ours(known) and not _is_ours(cls) else cls
+        if known.__module__ != cls.__module__: warnings.warn(
+            f'two classes of models are called {cls.__name__}, of {known.__module__} and of '
+            f'{cls.__module__}: load_model reads files by that of {kept.__module__}, the `load` '
+            'of each class by itself. Give one another name.', stacklevel=1)
+        Model.kinds[cls.__name__] = kept
 
     # tags and probabilities
 

@@ -115,23 +115,23 @@ def _rebuilt(
     header:dict, # of a file, or of a member
     tensors:dict, # of the whole file, by name
     clip_for:Callable, # header -> a CLIP
+    kinds:Mapping[str, type], # classes of models by name
     place:str='', # what its names begin with
 ):
     "A model from header and tensors, with those inside it."
     method = header['method']
     classes = ClassSet(**header['classes'])
-    if method not in Predictor.kinds:
+    if method not in kinds:
         raise ValueError(f'import the class {method} first')
     recipe = header['recipe']
     thresholds = header['thresholds']
     parts = [
-        _rebuilt(member, tensors, clip_for, f'{place}{i}.')
+        _rebuilt(member, tensors, clip_for, kinds, f'{place}{i}.')
         for i, member in enumerate(header['members'])]
     here = {name.removeprefix(place): t for name, t in tensors.items() if name.startswith(place)}
     own = {name: t for name, t in here.items() if not name[0].isdecimal()}
     clip = None if parts else clip_for(header)
-    kind = Predictor.kinds[method]
-    model = kind.rebuilt(clip, classes, parts, own, header['settings'])
+    model = kinds[method].rebuilt(clip, classes, parts, own, header['settings'])
     model.take_tensors(own)
     if thresholds and thresholds['names'] != classes.names:
         raise ValueError('its thresholds are for other classes')
@@ -156,7 +156,7 @@ def load_model(
     tensors = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
     with reading(path):
         clip_for = partial(clip_of, clip=clip, trust=trust, load=cache(load or load_clip))
-        model = _rebuilt(header, tensors, clip_for)
+        model = _rebuilt(header, tensors, clip_for, Predictor.kinds | {wanted.__name__: wanted})
         held = all_tensors(model)
         if held.keys() != tensors.keys():
             raise ValueError(f'{model} has {sorted(held)}, and the file {sorted(tensors)}')

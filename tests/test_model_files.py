@@ -24,6 +24,7 @@ from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore
 from taidpt.encoders.towers import build_clip, find_clip
 from taidpt.files import DATA, load_tensors, save_tensors
+from taidpt.model_files import Model
 
 pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
@@ -293,3 +294,45 @@ def test_a_finished_run_encodes_nothing(make, tmp_path):
         again = fit(photos())
     assert torch.equal(again.predict(photos(), progress=False), want)
     with pytest.raises(ValueError, match='data'): fit(photos()[::-1])
+
+
+# Classes with the same name
+
+def method(module: str, name: str = 'Mine', base: type = TextConcepts) -> type:
+    "A class of models as a module defines it"
+    return type(base)(name, (base,), {'__module__': module})
+
+
+@pytest.fixture
+def kinds(monkeypatch):
+    "The names of classes, which are afterwards as before"
+    monkeypatch.setattr(Model, 'kinds', known := dict(Model.kinds))
+    return known
+
+
+def test_a_strangers_class_takes_over_no_file_of_ours(kinds, tmp_path):
+    "Nor where it is defined first; its own files are read by its own `load`."
+    path = tmp_path/'m.safetensors'
+    concepts().save(path)
+    with pytest.warns(UserWarning, match='two classes of models are called TextConcepts'):
+        stranger = method('theirs', 'TextConcepts')
+    assert type(load_model(path, clip())) is TextConcepts
+    assert type(stranger.load(path, clip())) is stranger
+    kinds['TextConcepts'] = stranger
+    with pytest.warns(UserWarning, match='TextConcepts, of theirs and of taidpt.x: .* taidpt.x'):
+        ours = method('taidpt.x', 'TextConcepts')
+    assert kinds['TextConcepts'] is ours
+
+
+def test_the_newest_definition_of_a_class_is_read(kinds, tmp_path):
+    "In a notebook without a warning"
+    path = tmp_path/'m.safetensors'
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        first, again = method('__main__'), method('__main__')
+    first(clip(), NAMES).fit(TEXTS, progress=False).save(path)
+    assert type(load_model(path, clip())) is again
+    with pytest.warns(UserWarning, match='Mine, of __main__ and of other'):
+        other = method('other')
+    assert type(load_model(path, clip())) is other
+    assert type(again.load(path, clip())) is again
