@@ -19,7 +19,7 @@ from .clip import FrozenCLIP, as_features
 from .encoders.features import FeatureStore
 from .files import digest
 from .losses import scaled_loss
-from .model_files import header_of
+from .model_files import run_header
 from .predict import LearnedPrompts, PicturesAndLabels, check_label_classes, validation
 from .prompts import PromptLearner
 from .scores import branch_scores, global_scores
@@ -58,11 +58,12 @@ class PromptModel(LearnedPrompts):
         if self.is_fitted(): self.forget()
         self.prompts_ = prompts.to(self.clip.device)
         self.recipe_, self.frequency_ = recipe, frequency
-        about = checkpoint and header_of(self, digest(data))
         scores = self.training_scores(prompts, recipe)
-        try: self.history_ = learn(
-            prompts, features, labels, loss, recipe, scores, measure, checkpoint, about,
-            self.local, progress, on_step)
+        try:
+            about = checkpoint and run_header(self, digest(data))
+            self.history_ = learn(
+                prompts, features, labels, loss, recipe, scores, measure, checkpoint, about,
+                self.local, progress, on_step)
         except BaseException:
             self.forget()
             raise

@@ -18,7 +18,7 @@ from torch import Tensor
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP, as_features, load_clip, picture_batches
 from .metrics import mean_average_precision
-from .model_files import Model, all_tensors, clip_of, header_of
+from .model_files import Model, all_tensors, clip_of, header_of, run_header
 from .scores import branch_scores, dense_scores, fuse
 
 if TYPE_CHECKING: from typing import Self
@@ -252,7 +252,8 @@ def learn_at_once(
     measure = validation(model, val, progress)
     model.forget()
     model.frequency_ = frequency
-    tensors, _ = read_checkpoint(checkpoint, header_of(model, data))
+    about = checkpoint and run_header(model, data)
+    tensors, _ = read_checkpoint(checkpoint, about)
     model.take_tensors(tensors or compute())
     if measure:
         model.history_ = [{'epoch': 1} | measure()]
