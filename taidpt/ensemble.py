@@ -274,7 +274,7 @@ class Tiled(Wrapper):
             tiles = [whole.crop(_tile_box(whole.size, self.n, k))
                      for whole in wholes for k in range(self.n**2)]
             branches = self.model.predict_branches(tiles, progress=False)
-            best = [branch.unflatten(0, (len(some), -1)).amax(1) for branch in branches]
+            best = [branch.unflatten(0, (len(some), self.n**2)).amax(1) for branch in branches]
             scores[some] = (scores[some] + fuse(*best)) / 2
         return [scores]
 

@@ -89,7 +89,8 @@ class Predictor(Model):
         def maps(f, F_): # B × h × w × D -> B × C × h × w
             P = model.maps(F_.flatten(1, 2))
             return P.mT.unflatten(2, F_.shape[1:3]).cpu()
-        return torch.cat(list(picture_batches(self.clip, pictures, **how, then=maps)))
+        found = list(picture_batches(self.clip, pictures, **how, then=maps))
+        return torch.cat(found) if found else torch.empty(0, len(self.classes), 1, 1)
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as `predict`, and N × C
         "mAP of pictures, in percent."
@@ -176,6 +177,9 @@ def _batches(clip:FrozenCLIP, models, pictures, *how)->Iterator: # on_error and 
         store = as_features(clip, pictures, 'pictures', models[0].pos_embed, skipped=True)
         some = (store.batch(i, clip.device) for i in torch.arange(len(store)).split(256))
         return (_scores(models, f, F) for f, F, _ in some)
+    if not len(pictures):                               # each branch has no rows
+        none = torch.empty(0, 2, clip.dim, device=clip.device)
+        return iter([_scores(models, none, none)])
     return picture_batches(clip, pictures, (False, True), *how,
                            lambda f, F: _scores(models, f, F.flatten(1, 2)))
 
