@@ -160,7 +160,7 @@ BAD_INPUT = [
     ('label table.csv --column c --classes voc2007', "'c'"),
     ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
     ('import no_words.pth --data voc2007 --clip embedded', 'no_words.pth: it lacks the words'),
-    ('import list.pth --data voc2007 --clip embedded', 'list.pth: it holds a list'),
+    ('import list.pth --data voc2007 --clip embedded', 'list.pth: the prompts are not those'),
 ]
 
 

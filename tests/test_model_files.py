@@ -378,3 +378,12 @@ def test_a_function_without_a_name(tmp_path):
         assert Study(clip(), tmp_path).file_of('scores', model, 'data')[0] is None
         model.fit(TEXTS, progress=False).save(tmp_path/'m.safetensors')
     assert '<BCEWithLogitsLoss object>' in callable_name(partial(mine, bce))
+
+
+def test_a_study_keeps_nothing_of_a_notebook(tmp_path):
+    "The code of its functions may change, and nothing tells"
+    def of_notebook(scores, labels): return -scores[labels].mean()
+    of_notebook.__module__, of_notebook.__qualname__ = '__main__', 'of_notebook'
+    for loss, kept in (mine, True), (of_notebook, False), (partial(of_notebook), False):
+        path, _ = Study(clip(), tmp_path).file_of('scores', prompts(loss=loss), 'data')
+        assert bool(path) == kept

@@ -32,8 +32,7 @@ def _prompt_tensors(path): # -> name in the published code -> tensor, float32
     allowed = [(thing, name) for name, thing in _STAND_INS.items()]
     with reading(path), torch.serialization.safe_globals(allowed):
         held = torch.load(path, map_location='cpu', weights_only=True)
-        if not isinstance(held, dict):
-            raise ValueError(f'it holds a {type(held).__name__}, and no prompts')
+        held = held if isinstance(held, dict) else {}           # of anything else
         held = held.get('state_dict', held)
         state = {name: t.float() for name, t in held.items() if isinstance(t, Tensor)}
         if not {'ctx', 'ctx_double'} <= state.keys():

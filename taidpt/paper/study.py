@@ -124,7 +124,7 @@ class Study:
         kind:str, # 'prompts' or 'scores'
         model:Predictor, # before it learns
         *source:str, # hashes of what it learns from, and of what it is to score
-    )->tuple[Path|None, dict]: # None: not stored, as nothing names its source or code
+    )->tuple[Path|None, dict]: # None, not stored: no source, or a notebook's class or function
         "The file of a run, and all that decides what is in it."
         code = getattr(sys.modules[type(model).__module__], '__file__', None)
         about = header_of(model) | {
@@ -133,7 +133,8 @@ class Study:
             'clip': model.clip.feature_recipe(pos_embed=(False, True)),
             'data': source}
         name = f'{type(model).__name__}-{digest([json.dumps(about)])}.safetensors'
-        known = code and source[0] and not unnamed_function(about)
+        of_notebook = not code or '__main__.' in json.dumps([about['settings'], about['recipe']])
+        known = source[0] and not of_notebook and not unnamed_function(about)
         return self.folder/kind/name if known else None, about
 
     def cell(self,
