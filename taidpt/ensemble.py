@@ -75,7 +75,7 @@ from collections.abc import Iterable
 import torch.nn.functional as F
 from PIL import Image
 
-from .clip import as_features
+from .clip import FrozenCLIP, as_features
 from .encoders.features import FeatureStore, unit_fp16
 from .encoders.pictures import as_pictures, open_rgb
 from .files import progress_bar
@@ -83,6 +83,12 @@ from .predict import Predictor, Wrapper, predict_together
 from .scores import fuse
 
 # %% ../nbs/wrappers.ipynb #13-024-checks
+def _clips_of(model:Predictor)->set[FrozenCLIP]:
+    "The CLIPs of a model, or of all models inside it."
+    parts = model.parts()
+    if not parts: return {model.clip}
+    return set().union(*map(_clips_of, parts))
+
 def _check_independent(model:Predictor)->None:
     "`ValueError` for a model whose scores of a picture depend on the other pictures."
     if not model.independent: raise ValueError(
@@ -123,13 +129,30 @@ class Ensemble(Wrapper):
         shares = _shares(self.weights, len(self.members)).tolist()
         return sum(w * part for w, part in zip(shares, parts))
 
+    def check_one_clip(self)->None:
+        "`ValueError` if the members are of several CLIPs, whose features differ."
+        if len(_clips_of(self)) > 1: raise ValueError(
+            'these are features of one CLIP, and the members have several CLIPs: ask each member, '
+            'or call predict or predict_dense')
+
     def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # one B × C
         "Scores of some pictures, unless the members need whole pictures."
+        self.check_one_clip()
         return [self.weighted(fuse(*member.branches(f, F)) for member in self.members)]
 
     def maps(self, F:Tensor)->Tensor: # B × J × D -> P, B × J × C
         "Weighted mean of the members' maps."
+        self.check_one_clip()
         return self.weighted(member.maps(F) for member in self.members)
+
+    def predict_dense(self, pictures, **how)->Tensor: # as `predict`, no store -> N × C × h × w
+        "Weighted mean of the members' maps, each of its own CLIP, on the first member's grid."
+        if len(_clips_of(self)) == 1:
+            return Predictor.predict_dense(self, pictures, **how)       # encodes pictures once
+        pictures = as_pictures(pictures)                                # an iterator is read once
+        maps = [member.predict_dense(pictures, **how) for member in self.members]
+        grid = maps[0].shape[2:]
+        return self.weighted(F.interpolate(P, grid, mode='area') for P in maps)
 
     def predict_branches(self, pictures, *how, **named)->list[Tensor]: # as `predict`
         "The members' scores, each normalised over these pictures, and their weighted mean: N × C."
@@ -251,7 +274,7 @@ class Tiled(Wrapper):
             tiles = [whole.crop(_tile_box(whole.size, self.n, k))
                      for whole in wholes for k in range(self.n**2)]
             branches = self.model.predict_branches(tiles, progress=False)
-            best = [branch.unflatten(0, (len(some), -1)).amax(1) for branch in branches]
+            best = [branch.unflatten(0, (len(some), self.n**2)).amax(1) for branch in branches]
             scores[some] = (scores[some] + fuse(*best)) / 2
         return [scores]
 

@@ -18,13 +18,13 @@ from .classes import ClassSet
 from .clip import FrozenCLIP, as_features
 from .encoders.features import FeatureStore
 from .files import digest
-from .losses import scaled_loss
-from .model_files import header_of
+from .losses import find_loss, scaled_loss
+from .model_files import run_header
 from .predict import LearnedPrompts, PicturesAndLabels, check_label_classes, validation
 from .prompts import PromptLearner
 from .scores import branch_scores, global_scores
 from .texts import LabeledTexts, template_sentences
-from .training import Recipe, learn, resolve
+from .training import Recipe, check_recipe, learn, resolve
 
 # %% ../nbs/09_taidpt.ipynb #09-005
 class PromptModel(LearnedPrompts):
@@ -58,11 +58,12 @@ class PromptModel(LearnedPrompts):
         if self.is_fitted(): self.forget()
         self.prompts_ = prompts.to(self.clip.device)
         self.recipe_, self.frequency_ = recipe, frequency
-        about = checkpoint and header_of(self, digest(data))
         scores = self.training_scores(prompts, recipe)
-        try: self.history_ = learn(
-            prompts, features, labels, loss, recipe, scores, measure, checkpoint, about,
-            self.local, progress, on_step)
+        try:
+            about = checkpoint and run_header(self, digest(data))
+            self.history_ = learn(
+                prompts, features, labels, loss, recipe, scores, measure, checkpoint, about,
+                self.local, progress, on_step)
         except BaseException:
             self.forget()
             raise
@@ -70,6 +71,7 @@ class PromptModel(LearnedPrompts):
 # %% ../nbs/09_taidpt.ipynb #09-tai-1
 class TaIDPT(PromptModel):
     "Double-grained prompts learned from sentences, for tagging pictures (Guo et al., 2023)."
+    prediction_params = 'tau_image',
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder
         classes:ClassSet|list[str]|str|Path, # C classes, their names, or a YAML/JSON file of them
@@ -112,8 +114,10 @@ class TaIDPT(PromptModel):
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
         "Learn the prompts; score pictures after each epoch, or call a function after each step."
-        keep_unnamed = self.recipe_for(None).keep_unnamed
-        train = as_labelled(train, self.classes, progress, keep_unnamed, labels)
+        usual = self.recipe_for(None)
+        check_recipe(usual)
+        find_loss(self.loss)
+        train = as_labelled(train, self.classes, progress, usual.keep_unnamed, labels)
         frequency = train.shares()
         if self.templates:
             train = train + template_sentences(self.classes)
@@ -162,6 +166,8 @@ def as_labelled(
     if isinstance(train, str | Path):
         train = read_captions(train)
     if labels is not None:
+        if isinstance(train, LabeledTexts): raise ValueError(
+            'these sentences have labels already: pass their texts, train.texts, to give others')
         train = LabeledTexts(train, as_array(labels), classes)
     elif isinstance(train, LabeledTexts):
         check_label_classes(train, classes, 'train')
@@ -209,6 +215,10 @@ def _begin_near(
         init = class_means(encode().global_.float().cpu(), labels.float())
     if isinstance(init, str):
         return prompts.begin_at(init)
+    C, D = len(prompts.classnames), prompts.clip.dim
+    if init.shape != (C, D):
+        shape = ' × '.join(map(str, init.shape))
+        raise ValueError(f'init is {shape}: it needs a vector for each class, {C} × {D}')
     wanted = F.normalize(init.detach().to(prompts.ctx_global), dim=-1)
     adam = torch.optim.Adam(prompts.parameters(), 1e-2)
     for _ in range(100):

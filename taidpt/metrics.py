@@ -40,7 +40,8 @@ def mean_average_precision(
     absent = np.isnan(ap)
     if absent.all(): raise ValueError('no class has a positive label')
     if absent.any():
-        without = ', '.join(map(str, np.array(names or range(len(ap)))[absent]))
+        names = range(len(ap)) if names is None else names
+        without = ', '.join(map(str, np.array(names)[absent]))
         over = f'mAP over {(~absent).sum()} of {len(ap)} classes'
         warnings.warn(f'{over}: no positive label of {without}', stacklevel=2)
     return float(np.nanmean(ap))
@@ -160,7 +161,7 @@ class Measured:
         if not self.labels.any():
             raise ValueError('no picture that was read shows any class')
         self.runs = runs[:, self.read]
-        self.names = names or range(runs.shape[2])
+        self.names = range(runs.shape[2]) if names is None else names
         self.draws = draws
         self.counts = self.labels.sum(0).tolist()
         ap = np.array([average_precision(self.labels, run) for run in self.runs])

@@ -18,7 +18,7 @@ from torch import Tensor
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP, as_features, load_clip, picture_batches
 from .metrics import mean_average_precision
-from .model_files import Model, all_tensors, clip_of, header_of
+from .model_files import Model, all_tensors, clip_of, header_of, run_header
 from .scores import branch_scores, dense_scores, fuse
 
 if TYPE_CHECKING: from typing import Self
@@ -89,7 +89,8 @@ class Predictor(Model):
         def maps(f, F_): # B × h × w × D -> B × C × h × w
             P = model.maps(F_.flatten(1, 2))
             return P.mT.unflatten(2, F_.shape[1:3]).cpu()
-        return torch.cat(list(picture_batches(self.clip, pictures, **how, then=maps)))
+        found = list(picture_batches(self.clip, pictures, **how, then=maps))
+        return torch.cat(found) if found else torch.empty(0, len(self.classes), 1, 1)
 
     def score(self, pictures, labels:ArrayLike, **how)->float: # as `predict`, and N × C
         "mAP of pictures, in percent."
@@ -115,23 +116,23 @@ def _rebuilt(
     header:dict, # of a file, or of a member
     tensors:dict, # of the whole file, by name
     clip_for:Callable, # header -> a CLIP
+    kinds:Mapping[str, type], # classes of models by name
     place:str='', # what its names begin with
 ):
     "A model from header and tensors, with those inside it."
     method = header['method']
     classes = ClassSet(**header['classes'])
-    if method not in Predictor.kinds:
+    if method not in kinds:
         raise ValueError(f'import the class {method} first')
     recipe = header['recipe']
     thresholds = header['thresholds']
     parts = [
-        _rebuilt(member, tensors, clip_for, f'{place}{i}.')
+        _rebuilt(member, tensors, clip_for, kinds, f'{place}{i}.')
         for i, member in enumerate(header['members'])]
     here = {name.removeprefix(place): t for name, t in tensors.items() if name.startswith(place)}
     own = {name: t for name, t in here.items() if not name[0].isdecimal()}
     clip = None if parts else clip_for(header)
-    kind = Predictor.kinds[method]
-    model = kind.rebuilt(clip, classes, parts, own, header['settings'])
+    model = kinds[method].rebuilt(clip, classes, parts, own, header['settings'])
     model.take_tensors(own)
     if thresholds and thresholds['names'] != classes.names:
         raise ValueError('its thresholds are for other classes')
@@ -156,7 +157,7 @@ def load_model(
     tensors = {name: t for name, t in tensors.items() if not name.startswith('optimizer.')}
     with reading(path):
         clip_for = partial(clip_of, clip=clip, trust=trust, load=cache(load or load_clip))
-        model = _rebuilt(header, tensors, clip_for)
+        model = _rebuilt(header, tensors, clip_for, Predictor.kinds | {wanted.__name__: wanted})
         held = all_tensors(model)
         if held.keys() != tensors.keys():
             raise ValueError(f'{model} has {sorted(held)}, and the file {sorted(tensors)}')
@@ -176,6 +177,9 @@ def _batches(clip:FrozenCLIP, models, pictures, *how)->Iterator: # on_error and 
         store = as_features(clip, pictures, 'pictures', models[0].pos_embed, skipped=True)
         some = (store.batch(i, clip.device) for i in torch.arange(len(store)).split(256))
         return (_scores(models, f, F) for f, F, _ in some)
+    if not len(pictures):                               # each branch has no rows
+        none = torch.empty(0, 2, clip.dim, device=clip.device)
+        return iter([_scores(models, none, none)])
     return picture_batches(clip, pictures, (False, True), *how,
                            lambda f, F: _scores(models, f, F.flatten(1, 2)))
 
@@ -252,7 +256,8 @@ def learn_at_once(
     measure = validation(model, val, progress)
     model.forget()
     model.frequency_ = frequency
-    tensors, _ = read_checkpoint(checkpoint, header_of(model, data))
+    about = checkpoint and run_header(model, data)
+    tensors, _ = read_checkpoint(checkpoint, about)
     model.take_tensors(tensors or compute())
     if measure:
         model.history_ = [{'epoch': 1} | measure()]
@@ -304,5 +309,5 @@ for _name in (
         'clip', 'classes', 'is_fitted',
         'local', 'pos_embed', 'from_pixels', 'independent',
         'recipe_', 'history_', 'frequency_', 'picture_tau',
-        'embeddings', 'branches', 'maps'):
+        'embeddings', 'branches', 'maps', 'predict_dense'):
     setattr(Wrapper, _name, property(lambda self, name=_name: getattr(self.model, name)))

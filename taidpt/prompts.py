@@ -51,11 +51,13 @@ class PromptLearner(nn.Module):
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'
-        "Put the context of each branch, and of each class, at the word vectors of a text."
+        "Put all contexts at the word vectors of a text; `ValueError` for another number of them."
         tokens = self.clip.tokenize([text]).to(self.clip.device)
         end = self.clip.eot_positions(tokens).item()
         tower = self.clip.text_tower
         words = tower.embedding(tokens[0, tower.start:end])
+        if len(words) != self.ctx_global.shape[-2]:
+            raise ValueError(f'{text!r} has {len(words)} tokens: pass n_ctx={len(words)}')
         for context in (self.ctx_global, self.ctx_local): context.copy_(words)
 
     def extra_repr(self) -> str:

@@ -148,6 +148,9 @@ BAD_INPUT = [
     ('train --classes my.yaml --out x.safetensors', 'my.yaml'),
     ('train --classes cat,dog --captions empty.txt --out x.safetensors', 'no sentence names'),
     ('train --classes cat,dog --captions torn.jsonl --out x.safetensors', 'torn.jsonl'),
+    ('train --classes cat,dog --loss ranking --out x.safetensors', '--method prompts'),
+    ('train --classes cat,dog --method concepts --loss ranking --out x.safetensors',
+     '--method prompts'),
     ('tag no.safetensors PHOTOS', 'no.safetensors'),
     ('tag cat PHOTOS', 'cat'),
     ('tag PROMPTS empty', 'empty'),
@@ -156,6 +159,8 @@ BAD_INPUT = [
     ('evaluate PROMPTS --labels labels.tsv', 'gone.jpg'),
     ('label table.csv --column c --classes voc2007', "'c'"),
     ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
+    ('import no_words.pth --data voc2007 --clip embedded', 'no_words.pth: it lacks the words'),
+    ('import list.pth --data voc2007 --clip embedded', 'list.pth: the prompts are not those'),
 ]
 
 
@@ -167,6 +172,8 @@ def test_bad_input(line, says, folder, command):
     Path('torn.jsonl').write_text('{"caption": "a cat"}\n{"caption": "a do')
     Path('table.csv').write_text('a,b\nno animal here today,and none here either\n')
     Path('labels.tsv').write_text('image\tlabels\ngone.jpg\tcat\n')
+    torch.save({'ctx': torch.ones(4, 256), 'ctx_double': torch.ones(4, 256)}, 'no_words.pth')
+    torch.save([1, 2], 'list.pth')
     before = sorted(os.listdir())
     given = {'PROMPTS': folder/'my.safetensors', 'PHOTOS': DEMO/'images'}
     status, out, err = command(*(given.get(a, a) for a in line.split()))

@@ -1,6 +1,7 @@
 """What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
 import sys
-from functools import cache
+from functools import cache, partial
+from unittest import mock
 
 import nbformat
 import numpy as np
@@ -13,9 +14,12 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from taidpt.all import (
-    CoOp, TaIDPT, TextConcepts, bundled_photos, calibrate, encode_pictures, load_model)
+    Attended, CoOp, Ensemble, LabeledTexts, Rescored, TaIDPT, TextConcepts, TextLinear, Tiled,
+    ZeroShotCLIP, bundled_photos, calibrate, encode_pictures, load_model)
 from taidpt.apps.tagging import learn_tagger
+from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.features import FeatureStore
+from taidpt.metrics import Measured, mean_average_precision
 
 pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
 NAMES = ['cat', 'dog']
@@ -150,3 +154,100 @@ def test_changes_of_the_tutorial(change, tmp_path):
     here = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen}
     exec(cells['yi-imports'], here)
     exec(cells[f'yi-{change}-1'], here | {'learned': learned})
+
+
+# Settings and data that nothing can be made of: one sentence
+
+def prompts(**settings): return TaIDPT(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1} | settings)
+
+
+@pytest.mark.parametrize('settings, says', [
+    ({'loss': 'rankng'}, "loss='rankng' .*ranking, pairs, bce, focal, asymmetric"),
+    ({'optimizer': 'adamw'}, "optimizer='adamw' .*sgd, adam, .*torch.optim.AdamW"),
+    ({'epochs': 0}, 'epochs=0'),
+])
+def test_settings_that_no_recipe_has(settings, says):
+    "Before sentences are read"
+    with mock.patch('taidpt.learner.as_labelled', side_effect=AssertionError):
+        with pytest.raises(ValueError, match=says): prompts(**settings).fit(TEXTS)
+
+
+@pytest.mark.parametrize('settings', [{'loss': 'rankng'}, {'epochs': 0}])
+def test_settings_of_prompts_from_pictures(settings):
+    "Before pictures are encoded"
+    model = CoOp(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1} | settings)
+    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError):
+        with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0'):
+            model.fit(bundled_photos().pictures[:2], torch.eye(2), progress=False)
+
+
+def test_losses_of_a_linear_head():
+    "Before sentences are read; pairs and cross-entropy are trained, squares never are."
+    wrong = [{'loss': 'ranking'}, {'loss': torch.nn.BCELoss()}, {'solver': 'sgd'},
+             {'loss': 'squares', 'solver': 'adam'}]
+    with mock.patch('taidpt.baselines.concepts.as_labelled', side_effect=AssertionError):
+        for settings in wrong:
+            with pytest.raises(ValueError, match='squares.*pairs.*bce'):
+                TextLinear(clip(), NAMES, **settings).fit(TEXTS)
+    with pytest.raises(ValueError, match='squares'):
+        TextLinear(clip(), NAMES, 'ranking').solve(torch.randn(9, 4), torch.eye(9, 2))
+
+
+def test_an_optimizer_of_torch():
+    "A class gets the rate; SGD momentum and weight decay, too, as by its name."
+    def context(optimizer):
+        model = prompts(optimizer=optimizer, lr=.01, templates=False)
+        return model.fit(TEXTS, progress=False).prompts_.ctx_global
+    adamw, sgd = torch.optim.AdamW, torch.optim.SGD
+    by_hand = context(lambda parameters, recipe: adamw(parameters, recipe.lr))
+    assert torch.equal(context(adamw), by_hand)
+    assert torch.equal(context(sgd), context('sgd'))
+    decayed = context(lambda parameters, recipe: adamw(parameters, recipe.lr, weight_decay=9.))
+    assert torch.equal(context(partial(adamw, weight_decay=9.)), decayed)
+
+
+@pytest.mark.parametrize('init, says', [
+    ('a photo of a', "'a photo of a' has 4 tokens: pass n_ctx=4"),
+    (torch.ones(3, 256), '3 × 256.*2 × 256'),
+])
+def test_a_start_of_another_size(init, says):
+    with pytest.raises(ValueError, match=says): prompts(init=init).fit(TEXTS, progress=False)
+
+
+def test_no_pictures():
+    "No rows of scores, from any model"
+    zero = ZeroShotCLIP(clip(), NAMES)
+    models = [
+        zero, ZeroShotCLIP(clip(), NAMES, local=False), Tiled(zero), Rescored(zero),
+        Ensemble([zero, zero], normalize=None), Attended(zero, TEXTS)]
+    for model in models:
+        assert model.predict([]).shape == (0, 2), model.title
+        assert model.tags([]) == []
+    assert Ensemble([zero, zero]).predict([]).shape == (0, 2)
+
+
+def test_labelled_sentences_with_other_labels():
+    labelled = LabeledTexts(TEXTS[:2], torch.eye(2), NAMES)
+    with pytest.raises(ValueError, match='texts'):
+        prompts().fit(labelled, labels=torch.eye(2))
+
+
+def test_names_in_an_array():
+    measured = Measured(np.eye(2), np.eye(2), names=np.array(NAMES))
+    assert list(measured.ap()) == NAMES
+    with pytest.warns(UserWarning, match='no positive label of dog'):
+        assert mean_average_precision([[1, 0]], [[1, 0]], np.array(NAMES)) == 100
+
+
+def test_marks_in_a_table(tmp_path):
+    "As pandas writes them, and with spaces; others are an error that names them."
+    table = tmp_path/'labels.csv'
+    for name in 'ab': (tmp_path/f'{name}.jpg').touch()
+    marks = ('1', '0'), ('True', 'FALSE'), ('1.0', '0.0'), (' 1', '-1 '), ('1', ' ')
+    for yes, no in marks:
+        table.write_text(f'image,cat,dog\na.jpg,{yes},{no}\nb.jpg,{no},{yes}\n')
+        assert read_labels(table, NAMES).labels.tolist() == [[True, False], [False, True]]
+    for wrong in 'a.jpg,1,yes', 'a.jpg,1':
+        table.write_text(f'image,cat,dog\n{wrong}\n')
+        with pytest.raises(ValueError, match='labels.csv: line 2: .* dog .*1, 0 or -1'):
+            read_labels(table, NAMES)

@@ -4,7 +4,7 @@ import hashlib
 import shutil
 import warnings
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from unittest import mock
 
@@ -24,6 +24,9 @@ from taidpt.encoders import features as feature_files
 from taidpt.encoders.features import FeatureStore
 from taidpt.encoders.towers import build_clip, find_clip
 from taidpt.files import DATA, load_tensors, save_tensors, write_whole
+from taidpt.losses import ranking_loss
+from taidpt.model_files import Model, callable_name
+from taidpt.paper.study import Study
 
 pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
@@ -324,3 +327,94 @@ def test_a_finished_run_encodes_nothing(make, tmp_path):
         again = fit(photos())
     assert torch.equal(again.predict(photos(), progress=False), want)
     with pytest.raises(ValueError, match='data'): fit(photos()[::-1])
+
+
+# Classes with the same name
+
+def method(module: str, name: str = 'Mine', base: type = TextConcepts) -> type:
+    "A class of models as a module defines it"
+    return type(base)(name, (base,), {'__module__': module})
+
+
+@pytest.fixture
+def kinds(monkeypatch):
+    "The names of classes, which are afterwards as before"
+    monkeypatch.setattr(Model, 'kinds', known := dict(Model.kinds))
+    return known
+
+
+def test_a_strangers_class_takes_over_no_file_of_ours(kinds, tmp_path):
+    "Nor where it is defined first; its own files are read by its own `load`."
+    path = tmp_path/'m.safetensors'
+    concepts().save(path)
+    with pytest.warns(UserWarning, match='two classes of models are called TextConcepts'):
+        stranger = method('theirs', 'TextConcepts')
+    assert type(load_model(path, clip())) is TextConcepts
+    assert type(stranger.load(path, clip())) is stranger
+    kinds['TextConcepts'] = stranger
+    with pytest.warns(UserWarning, match='TextConcepts, of theirs and of taidpt.x: .* taidpt.x'):
+        ours = method('taidpt.x', 'TextConcepts')
+    assert kinds['TextConcepts'] is ours
+
+
+def test_the_newest_definition_of_a_class_is_read(kinds, tmp_path):
+    "In a notebook without a warning"
+    path = tmp_path/'m.safetensors'
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        first, again = method('__main__'), method('__main__')
+    first(clip(), NAMES).fit(TEXTS, progress=False).save(path)
+    assert type(load_model(path, clip())) is again
+    with pytest.warns(UserWarning, match='Mine, of __main__ and of other'):
+        other = method('other')
+    assert type(load_model(path, clip())) is other
+    assert type(again.load(path, clip())) is again
+
+
+# Functions among the parameters of a run
+
+def prompts(**settings) -> TaIDPT:
+    return TaIDPT(clip(), NAMES, n_ctx=2, epochs=1, templates=False, **settings)
+
+
+def adagrad(parameters, recipe, eps): return torch.optim.Adagrad(parameters, recipe.lr, eps=eps)
+
+
+@pytest.mark.parametrize('name, function, other', [
+    ('loss', partial(ranking_loss, margin=.1), partial(ranking_loss, margin=9)),
+    ('loss', mine, ranking_loss),
+    ('optimizer', partial(adagrad, eps=.1), partial(adagrad, eps=.2))])
+def test_runs_with_other_functions(name, function, other, tmp_path):
+    "A checkpoint, and scores that a study keeps, belong to the function and its arguments"
+    path = tmp_path/'run.safetensors'
+    model, another = (prompts(**{name: f}) for f in (function, other))
+    model.fit(TEXTS, checkpoint=path, progress=False).save(tmp_path/'m.safetensors')
+    with pytest.raises(ValueError, match=f'of another run; what differs: {name}'):
+        another.fit(TEXTS, checkpoint=path, progress=False)
+    study = Study(clip(), tmp_path)
+    one, two = (study.file_of('scores', m, 'data')[0] for m in (model, another))
+    assert one != two
+
+
+def test_a_function_without_a_name(tmp_path):
+    "Nothing could tell it from another: it learns without a checkpoint, and no study keeps it."
+    def local(scores, labels): return -scores[labels].mean()
+    path = tmp_path/'run.safetensors'
+    bce = torch.nn.BCEWithLogitsLoss()
+    for loss in local, partial(local), lambda s, y: -s.mean(), lambda s, y: bce(s, y.float()):
+        model = prompts(loss=loss)
+        with pytest.raises(ValueError, match='loss=.* no name'):
+            model.fit(TEXTS, checkpoint=path, progress=False)
+        assert not model.is_fitted() and not path.exists()
+        assert Study(clip(), tmp_path).file_of('scores', model, 'data')[0] is None
+        model.fit(TEXTS, progress=False).save(tmp_path/'m.safetensors')
+    assert '<BCEWithLogitsLoss object>' in callable_name(partial(mine, bce))
+
+
+def test_a_study_keeps_nothing_of_a_notebook(tmp_path):
+    "The code of its functions may change, and nothing tells"
+    def of_notebook(scores, labels): return -scores[labels].mean()
+    of_notebook.__module__, of_notebook.__qualname__ = '__main__', 'of_notebook'
+    for loss, kept in (mine, True), (of_notebook, False), (partial(of_notebook), False):
+        path, _ = Study(clip(), tmp_path).file_of('scores', prompts(loss=loss), 'data')
+        assert bool(path) == kept

@@ -1,7 +1,9 @@
 """Combinations that people try: every model, in every wrapper, before and after it has learned."""
 import sys
+from copy import deepcopy
 from functools import cache
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -11,7 +13,7 @@ from sklearn.base import clone
 from taidpt.all import (
     Attended, CoOp, DualCoOp, Ensemble, FrozenCLIP, LabeledTexts, Rescored, TaIDPT, TextConcepts,
     TextLinear, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_pictures,
-    encode_sentences, load_model)
+    encode_sentences, load_clip, load_model)
 from taidpt.predict import Predictor, predict_together
 
 sys.path.append(str(ROOT/'tests/golden'))
@@ -166,13 +168,39 @@ def test_a_checkpoint_has_the_thresholds_of_its_model(method, tmp_path):
 
 
 def test_a_change_that_forgets_what_was_learned():
-    "A name and its scores say the same"
-    other = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess, 'other')
-    for change in {'clip': other}, {'local': True}, {'loss': 'pairs'}:
-        model = learned(local=False)
-        model.thresholds = 'fitted'
-        assert model.set_params(tau_image=.1).is_fitted() and model.thresholds is None
-        assert not model.set_params(**change).is_fitted()
+    "A model has what it would learn with its parameters, or nothing"
+    changes = {
+        'clip': FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess, 'other'),
+        'classes': NAMES[::-1], 'local': True, 'loss': 'pairs', 'n_ctx': 3, 'lr': .1,
+        'class_specific': True, 'init': torch.ones(3, clip().dim)}
+    for name, value in changes.items():
+        assert not learned(local=False).set_params(**{name: value}).is_fitted(), name
+
+
+def test_the_temperature_of_pictures_may_change_after_learning():
+    "Except where pictures are learned from; thresholds are for the old one"
+    model = learned()
+    model.thresholds = 'fitted'
+    model.set_params(tau_image=[.1, .2, .3])
+    assert model.is_fitted() and model.thresholds is None
+    assert not of_pictures(CoOp, local=True, **SMALL).set_params(tau_image=.1).is_fitted()
+
+
+def test_equal_parameters_change_nothing():
+    "Nor does a call without any, also of the model inside another"
+    start = torch.ones(3, clip().dim)
+    inner = learned(init=start, tau_image=np.array([.1, .2, .3]))
+    outer = Attended(inner, sentences())
+    equal = {
+        'init': start.clone(), 'tau_image': [.1, .2, .3], 'classes': deepcopy(inner.classes)}
+    outer.thresholds = inner.thresholds = 'fitted'
+    for params in {}, {f'model__{name}': value for name, value in equal.items()}:
+        outer.set_params(**params)
+        assert outer.thresholds == inner.thresholds == 'fitted' and inner.is_fitted()
+    outer.set_params(model__tau_image=.1)
+    assert outer.thresholds is None and inner.is_fitted()
+    outer.set_params(model__n_ctx=3)
+    assert not outer.is_fitted()
 
 
 def test_embeddings_belong_to_the_model():
@@ -193,3 +221,39 @@ def test_what_makes_no_sense():
         with pytest.raises(ValueError, match='normalize=None|Tiled\\(Attended'): wrong()
     for model in (Tiled(zero), Rescored(zero)):
         with pytest.raises((TypeError, ValueError)): model.predict(sentences())
+
+
+def permuted(): # a `FrozenCLIP` like the embedded one, but for the order of the common space
+    "A CLIP with the same cosines, whose features fit no other CLIP"
+    model = deepcopy(clip().model)
+    order = torch.randperm(clip().dim, generator=torch.Generator().manual_seed(0))
+    model.text_projection.data = model.text_projection[:, order]
+    for part in model.visual.head.proj.parameters():
+        part.data = part[order]
+    return FrozenCLIP(model, clip().tokenizer, clip().preprocess, 'permuted')
+
+
+def test_each_member_has_the_maps_of_its_own_clip():
+    "Two CLIPs with the same cosines give the maps and the second look of one, inside wrappers, too"
+    one, same = (ZeroShotCLIP(c, NAMES) for c in (clip(), permuted()))
+    both = Ensemble([one, same], [1, 2], normalize=None)
+    want = one.predict_dense(few(), progress=False)
+    for model in both, Tiled(both), Ensemble([both, one]):
+        torch.testing.assert_close(
+            model.predict_dense(few(), progress=False), want, atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        scores(Rescored(both)), scores(Rescored(one)), atol=1e-2, rtol=0)
+    f, F = clip().encode_images(torch.zeros(1, 3, 224, 224))
+    for refused in (lambda: both.maps(F), lambda: both.branches(f, F)):
+        with pytest.raises(ValueError, match='several CLIPs'): refused()
+
+
+def test_maps_of_members_with_different_grids():
+    "They are summed on the grid of the first"
+    coarse = ZeroShotCLIP(clip(), NAMES)
+    fine = ZeroShotCLIP(load_clip(device='cpu', image_size=448, draft=False), NAMES)
+    maps = Ensemble([coarse, fine]).predict_dense(few(1), progress=False)
+    alone, other = (model.predict_dense(few(1), progress=False) for model in (coarse, fine))
+    assert alone.shape != other.shape
+    halves = torch.nn.functional.avg_pool2d(other, 2)
+    torch.testing.assert_close(maps[..., 1:-1, 1:-1], ((alone + halves)/2)[..., 1:-1, 1:-1])

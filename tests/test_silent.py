@@ -14,7 +14,7 @@ from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_pictures
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import as_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
-from taidpt.paper.family import FAMILY, family_cells
+from taidpt.paper.family import FAMILY, compare_family, family_cells
 from taidpt.paper.study import Study, data_digest
 
 PETS = ClassSet('pets', ['cat', 'dog'])
@@ -45,6 +45,15 @@ def test_scores_of_other_pictures(tmp_path):
         [cell] = family_cells(study, photos, sentences, zero_shot)['zero-shot CLIP']
         expected = plain.predict(photos.pictures, progress=False)
         assert torch.allclose(cell.both, expected, atol=.02)
+
+
+def test_a_member_replaces_no_other():
+    "A class that is called like a row of the family, or like another member, is an error at once"
+    def mine(name): return type(name, (ZeroShotCLIP,), {'__module__': 'mine'})
+
+    for members in [mine('concepts')], [mine('Mine'), mine('Mine')]:
+        with pytest.raises(ValueError, match=f"'{members[0].__name__}'.*another name"):
+            compare_family(None, 'nowhere', member=members)
 
 
 def test_labels_that_are_corrected(tmp_path):

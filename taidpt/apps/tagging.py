@@ -323,6 +323,9 @@ def learn_tagger(
     "Learn a tagger from sentences. Raises what each step raises."
     from taidpt.nounfilter import NounFilter
     from taidpt.text.captions import bundled_captions, read_captions
+    if loss == 'ranking' and method != 'prompts': raise ValueError(
+        "loss='ranking' is for prompts alone: add method='prompts', or in a command "
+        '--method prompts')
     classes = add_synonyms(classes) if isinstance(classes, list) else as_classset(classes)
     is_papers = (method, loss) == ('prompts', 'ranking')
     texts = bundled_captions() if captions is None else read_captions(captions)

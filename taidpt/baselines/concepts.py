@@ -24,7 +24,7 @@ from ..datasets.labelled import LabeledPictures
 from ..encoders.features import FeatureStore
 from ..files import digest
 from ..learner import as_labelled, class_means
-from ..losses import LOSSES
+from ..losses import bce_loss, pairs_loss
 from ..metrics import Interval, Measured
 from ..nounfilter import NounFilter
 from ..predict import PicturesAndLabels, Predictor, check_label_classes, learn_at_once
@@ -49,9 +49,13 @@ class _ClassVectors(Predictor):
     `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
     vectors_:Tensor                                     # C × D, learned
     keep_unnamed = False                                # use sentences that name no class
+    prediction_params = 'tau_image',
 
     def is_fitted(self)->bool:
         return 'vectors_' in vars(self)
+
+    def check_settings(self)->None:
+        "`ValueError` for parameters with which nothing can be computed."
 
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
@@ -62,6 +66,7 @@ class _ClassVectors(Predictor):
         progress:bool=True, # a bar
     )->'_ClassVectors': # itself
         "Compute the vectors. `ValueError` for labels of other classes, or none, before any work."
+        self.check_settings()
         train = as_labelled(train, self.classes, progress, self.keep_unnamed, labels)
         frequency = train.shares()
         if self.templates:
@@ -224,7 +229,7 @@ def _trained_head(
         for rows in order.split(model.batch_size):
             x = with_noise(h[rows], model.noise, rng)
             scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
-            cost = LOSSES[model.loss](scores, y[rows].bool())
+            cost = _TRAINED[model.loss](scores, y[rows].bool())
             optimizer.zero_grad()
             cost.backward()
             optimizer.step()
@@ -233,6 +238,7 @@ def _trained_head(
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-012
 _CLOSED = {'squares': _ridge, 'pairs': _pair_vectors}
+_TRAINED = {'pairs': pairs_loss, 'bce': bce_loss}
 
 class TextLinear(_ClassVectors):
     "A linear head on sentence features, in closed form or trained with noise."
@@ -265,8 +271,16 @@ class TextLinear(_ClassVectors):
         self.seed = seed
         self.keep_unnamed = loss == 'pairs'     # which use sentences that name no class
 
+    def check_settings(self)->None:
+        "`ValueError` for another loss or solver."
+        losses = _TRAINED if self.solver == 'adam' else _CLOSED | _TRAINED
+        if self.solver not in (None, 'adam') or self.loss not in losses: raise ValueError(
+            f'loss={self.loss!r} with solver={self.solver!r}: a linear head learns by squares, '
+            "pairs or bce, and with solver='adam' by pairs or bce")
+
     def solve(self, h:Tensor, y:Tensor)->Tensor: # C × D
-        "Weights in closed form, or trained; `KeyError` for another loss."
+        "Weights in closed form, or trained; raises as `check_settings`."
+        self.check_settings()
         if self.solver == 'adam' or self.loss not in _CLOSED:
             return _trained_head(self, h, y)
         return _CLOSED[self.loss](h, y, self.penalty)

@@ -22,7 +22,7 @@ from ..encoders.features import FeatureStore
 from ..encoders.pictures import as_pictures, picture_identity
 from ..files import digest
 from ..learner import PromptModel
-from ..losses import LOSSES, asymmetric_loss, scaled_loss
+from ..losses import LOSSES, asymmetric_loss, find_loss, scaled_loss
 from ..metrics import as_array, as_labels
 from ..predict import PicturesAndLabels, Predictor
 from ..prompts import PromptLearner
@@ -130,6 +130,11 @@ class CoOp(_PicturePrompts):
         self.tau_image = tau_image
         self.loss = loss
         self.seed = seed
+
+    def checked(self, pictures, labels:ArrayLike)->tuple: # of `labelled_pictures`
+        "What to learn from. `ValueError` for an unknown loss, too."
+        find_loss(self.loss, PICTURE_LOSSES)
+        return super().checked(pictures, labels)
 
     def picture_loss(self, scores:Tensor, y:Tensor)->Tensor: # N × C; 1, 0 or -1 -> a number
         "The loss of one branch's scores."

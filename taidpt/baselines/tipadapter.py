@@ -69,6 +69,7 @@ class TipAdapter(Predictor):
     values_:Tensor                                      # K × C, of their labels
     local = False
     pos_embed = True
+    prediction_params = 'alpha', 'beta'                 # as `search` sets them after learning
 
     def __init__(self,
         clip:FrozenCLIP, # frozen encoder

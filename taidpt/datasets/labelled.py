@@ -77,7 +77,7 @@ class LabeledPictures:
 
 
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
-_MARKS = {'1': 1, '0': 0, '-1': -1}
+_MARKS = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, 'true': 1, 'false': 0}
 
 def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 or -1
     "A table of labels. `ValueError` with the file and the line for a row that does not fit."
@@ -98,8 +98,11 @@ def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 
                     known |= dict.fromkeys(split_labels(row[others[0]] or ''), 1)
                     continue
                 for label,cell in row.items():
-                    if cell != '':
-                        known[label] = max(_MARKS[cell], known.get(label, -1))
+                    mark = str(cell).strip().lower()
+                    if mark not in ('', *_MARKS):
+                        raise ValueError(f'{cell!r} of {label} is no mark: it is 1, 0 or -1')
+                    if mark:
+                        known[label] = max(_MARKS[mark], known.get(label, -1))
     return found
 
 

@@ -39,11 +39,11 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variants(m, name='', **settings): # a `Material`; of `TaIDPT`, if changed
+def _variants(m, **settings): # a `Material`; of `TaIDPT`, if changed
     "Scores of TaI-DPT on the test pictures by each seed, unchanged or with changed settings."
     tau, cells = settings.pop('tau_image', None), []
     for seed in m.study.seeds:
-        model, learn, source = m.prompts(seed, name if settings else '', **settings)
+        model, learn, source = m.prompts(seed, **settings)
         def softened(learn=learn):
             other = copy.copy(learn())
             if tau: other.tau_image = tau
@@ -58,7 +58,7 @@ def _setting_results(m, group): # -> value -> `Measured`
     unchanged = model.get_params(deep=False) | asdict(model.recipe_for(None))
     for value, settings in _ABLATIONS[group].items():
         changed = {name: x for name, x in settings.items() if unchanged[name] != x}
-        cells = _variants(m, f'{group} {value}', **changed)
+        cells = _variants(m, **changed)
         if not changed: value += ' (unchanged)'
         found[value] = measured(m.test, [cell.both for cell in cells])
     return found

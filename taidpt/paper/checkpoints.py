@@ -32,10 +32,14 @@ def _prompt_tensors(path): # -> name in the published code -> tensor, float32
     allowed = [(thing, name) for name, thing in _STAND_INS.items()]
     with reading(path), torch.serialization.safe_globals(allowed):
         held = torch.load(path, map_location='cpu', weights_only=True)
+        held = held if isinstance(held, dict) else {}           # of anything else
         held = held.get('state_dict', held)
         state = {name: t.float() for name, t in held.items() if isinstance(t, Tensor)}
         if not {'ctx', 'ctx_double'} <= state.keys():
             raise ValueError('the prompts are not those of TaI-DPT, with a ctx and a ctx_double')
+        if not {'token_prefix', 'token_suffix'} <= state.keys(): raise ValueError(
+            'it lacks the words around the prompts, token_prefix and token_suffix, without which '
+            'nobody can check the classes and the CLIP')
         for name, t in state.items():
             if not t.isfinite().all():
                 raise ValueError(f'{name} holds NaN or infinity')

@@ -166,7 +166,11 @@ def compare_family(
     draws of the pictures. An interrupted run resumes."""
     known = as_classset(classes).spelled_naturally()
     members = {name: FAMILY[name] for name in only or FAMILY}
-    members |= {kind.__name__: kind for kind in member}
+    for kind in member:
+        name = kind.__name__
+        if name in FAMILY or name in members: raise ValueError(
+            f'{name!r} is already a row of the table: give your class another name')
+        members[name] = kind
     if over not in members:
         members = {over: FAMILY[over]} | members
     study = Study(clip, Path(out).parent, data, progress=progress)

@@ -29,6 +29,7 @@ from ..encoders.features import FeatureStore, unit_fp16
 from ..encoders.pictures import picture_identity
 from ..files import DATA, digest
 from ..metrics import Measured
+from ..model_files import callable_name, has_name
 from taidpt.paper.published import (
     COOP_WEIGHT, DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES, coop_epochs,
     is_published_clip,
@@ -78,11 +79,13 @@ class Scene:
         val:LabeledPictures|None=None, # to search its settings on
     )->Cell:
         "Scores of a model that learns from labelled pictures; an interrupted run resumes."
-        study, told = self.study, str(change and change.keywords)
-        parts = [*map(picture_identity, pictures.pictures), told, labels.contiguous().numpy()]
+        study = self.study
+        changed = callable_name(change) if change else ''
+        parts = [*map(picture_identity, pictures.pictures), changed, labels.contiguous().numpy()]
         if val:
             parts += [*map(picture_identity, val.pictures), val.signed().numpy()]
-        path, _ = study.file_of('prompts', model, source := digest(parts))
+        source = digest(parts) if has_name(changed) else ''
+        path, _ = study.file_of('prompts', model, source)
         def learn():
             if change:
                 seen = AugmentedPictures(model, pictures.pictures, change, study.progress)

@@ -32,7 +32,7 @@ from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, is_published_clip
-from ..model_files import header_of
+from ..model_files import header_of, unnamed_function
 from ..predict import Predictor
 from ..scores import fuse
 from ..text.captions import bundled_captions
@@ -124,7 +124,7 @@ class Study:
         kind:str, # 'prompts' or 'scores'
         model:Predictor, # before it learns
         *source:str, # hashes of what it learns from, and of what it is to score
-    )->tuple[Path|None, dict]: # None without a source, or for a class of a notebook: not stored
+    )->tuple[Path|None, dict]: # None, not stored: no source, or a notebook's class or function
         "The file of a run, and all that decides what is in it."
         code = getattr(sys.modules[type(model).__module__], '__file__', None)
         about = header_of(model) | {
@@ -133,7 +133,9 @@ class Study:
             'clip': model.clip.feature_recipe(pos_embed=(False, True)),
             'data': source}
         name = f'{type(model).__name__}-{digest([json.dumps(about)])}.safetensors'
-        return self.folder/kind/name if code and source[0] else None, about
+        of_notebook = not code or '__main__.' in json.dumps([about['settings'], about['recipe']])
+        known = source[0] and not of_notebook and not unnamed_function(about)
+        return self.folder/kind/name if known else None, about
 
     def cell(self,
         pictures:LabeledPictures, # N test pictures, of the model's C classes
@@ -252,7 +254,6 @@ class Material:
 
     def prompts(self,
         seed:int, # of the prompts
-        name:str='', # of a setting that is a function
         train:LabeledTexts|None=None, # sentences in place of the material's
         **settings, # of `TaIDPT`, in place of the published ones
     )->tuple[TaIDPT, Callable, str]: # as `Study.cell` takes them
@@ -260,7 +261,7 @@ class Material:
         study, train = self.study, self.train if train is None else train
         settings = self.run.settings(study.clip) | settings
         model = TaIDPT(study.clip, train.classes, seed=seed, **settings)
-        source = digest([data_digest(train), name])
+        source = data_digest(train)
         path, _ = study.file_of('prompts', model, source)
         every = train + template_sentences(model.classes) if model.templates else train
         def learn():
