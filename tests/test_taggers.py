@@ -42,11 +42,26 @@ def with_words(**words) -> bytes:
     return model.SerializeToString()
 
 
+def pixels(**words) -> dict:
+    "How pictures are prepared, with something else"
+    usual = dict(size=[8, 8], crop=True, filter='BICUBIC', mean=[.5]*3, std=[.5]*3)
+    return usual | words
+
+
+def curves(**words) -> dict:
+    "The calibration of a tagger, with something else"
+    usual = dict(names=['cat', 'dog'], values=[.1, .2], slopes=[1., 1.], offsets=[0., 0.],
+                 positives=[9, 9], pictures=20)
+    return usual | words
+
+
 WORDS = {
     'classes': [None, ['cat'], ['cat', 'dog', 'axolotl']],
-    'thresholds': [None, [math.inf, 0], [.1, .2, .3], ['a', 'b']],
-    'calibration': [7, ['cat']],
-    'pixels': [None, {}, {'size': [8, 8]}],
+    'thresholds': [None, .1, [.1], [math.inf, 0], [.1, math.nan], [.1, .2, .3], ['a', 'b']],
+    'calibration': [
+        7, ['cat'], curves(slopes=[1.]), curves(offsets=[0, math.nan]), curves(values=.1),
+        curves(names=['cat'], values=[.1], slopes=[1.], offsets=[0.], positives=[9])],
+    'pixels': [None, {}, {'size': [8, 8]}, pixels(mean=[.5]), pixels(std=[.5, .5, math.nan])],
 }
 
 
@@ -56,6 +71,8 @@ def test_words_are_checked(name, tmp_path):
     for value in WORDS[name]:
         path.write_bytes(with_words(**{name: value}))
         with pytest.raises(ValueError, match='a.onnx: no tagger'): Tagger(path)
+    path.write_bytes(with_words(calibration=curves(), pixels=pixels()))
+    assert Tagger(path).thresholds.pictures == 20
 
 
 @pytest.mark.parametrize('length', [b'\x08', b'\x88\x00'], ids=['short', 'long'])

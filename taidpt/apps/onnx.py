@@ -20,7 +20,7 @@ from PIL import Image
 from .. import __version__
 from ..encoders.pictures import Preprocess, as_pictures, read_pixels
 from ..files import DATA, write_whole
-from ..tags import Rule, Tag, Thresholds
+from ..tags import Rule, Tag, Thresholds, finite_numbers
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,6 +38,10 @@ class _Pixels:
     mean:list[float] # of red, green and blue
     std:list[float]
 
+    def __post_init__(self):
+        for name in ('mean', 'std'):
+            finite_numbers(getattr(self, name), 3, name)
+
     def fitted(self, picture:Image.Image)->Image.Image: # height × width
         "The centre of a picture, or all of it, squeezed."
         height, width = self.size
@@ -45,7 +49,7 @@ class _Pixels:
         if not self.crop:
             return picture.resize((width, height), filter)
         short = min(picture.size)
-        W, H = (height if side == short else int(height*side/short) for side in picture.size)
+        W, H = (int(height*side/short) for side in picture.size)
         left = round((W - width)/2)
         top = round((H - height)/2)
         return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
@@ -87,10 +91,12 @@ class Tagger:
     def _take(self, about:dict): # from JSON
         "Take what a file says. Raises an error for anything else."
         self.classes = about['classes']                     # C
-        self.limits = Rule.of(about['thresholds'], len(self.classes)).limits
+        self.limits = finite_numbers(about['thresholds'], len(self.classes), 'thresholds')
         self.relative = about['relative']                   # to the best class of a picture
         curves = about['calibration']                       # None: it was not calibrated
         self.thresholds = curves and Thresholds(**curves)
+        if curves and len(self.thresholds.names) != len(self.classes):
+            raise ValueError('its calibration is for other classes')
         pixels = _Pixels(**about['pixels'])
         self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
         [scores] = self.session.get_outputs()
