@@ -135,7 +135,9 @@ class Thresholds:
         return np.exp(-np.logaddexp(0, -log_odds))              # a sigmoid that never overflows
 
     def at(self, p:float)->np.ndarray: # C scores; infinite if higher scores are not likelier
-        "The lowest score of each class with at least probability p."
+        "The lowest score of each class with at least probability p, between 0 and 1."
+        if not 0 < p < 1:
+            raise ValueError(f'a probability lies between 0 and 1, both excluded, not {p}')
         log_odds = math.log(p/(1 - p))
         return np.array([(log_odds - b)/a if a > 0 else math.inf
                          for a, b in zip(self.slopes, self.offsets)])

@@ -17,6 +17,7 @@ from made import picture, tagger
 from onnx import helper
 from packaging.requirements import Requirement
 
+from taidpt.apps.cli import main
 from taidpt.apps.onnx import Tagger
 
 
@@ -98,6 +99,20 @@ def test_other_files_are_named(content, tmp_path):
     path = tmp_path/'a.onnx'
     path.write_bytes(content)
     with pytest.raises(ValueError, match='a.onnx: no tagger'): Tagger(path)
+
+
+@pytest.mark.parametrize('probability', [0, 1, -.5, 1.5, math.nan, math.inf])
+def test_a_probability_lies_between_0_and_1(probability, tmp_path, capsys):
+    "In Python, by the command, and of a model in PyTorch, whose curves are the same"
+    path, photo = tmp_path/'a.onnx', tmp_path/'a.png'
+    path.write_bytes(with_words(calibration=curves()))
+    photo.write_bytes(picture('PNG'))
+    tagger = Tagger(path)
+    for ask in (lambda: tagger.tags(photo, probability=probability),
+                lambda: tagger.curves().at(probability)):
+        with pytest.raises(ValueError, match='between 0 and 1, both excluded, not'): ask()
+    assert main(['tag', path, photo, '--probability', probability]) == 1
+    assert 'error: a probability lies between 0 and 1' in capsys.readouterr().err
 
 
 # Who shares it
