@@ -7,18 +7,22 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from conftest import ROOT, run
-from made import picture, tagger
+from made import clip, picture, small_clip, tagger
 from onnx import helper
 from packaging.requirements import Requirement
 
 from taidpt.apps.cli import main
-from taidpt.apps.onnx import Tagger
+from taidpt.apps.onnx import Tagger, export_page
+from taidpt.classes import ClassSet
+from taidpt.encoders.features import OpenVINOTower, tracing
+from taidpt.zeroshot import ZeroShotCLIP
 
 
 @pytest.fixture(scope='module')
@@ -31,6 +35,13 @@ def file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def ready(file) -> Tagger: return Tagger(file, threads=1)
+
+
+@pytest.fixture
+def page(tmp_path) -> Path:
+    "A page with one set of classes"
+    export_page({'mine': zero_shot()}, tmp_path/'page')
+    return tmp_path/'page'
 
 
 # What is read of a file
@@ -123,6 +134,63 @@ def test_threads_share_a_tagger(ready):
     assert np.allclose(np.concatenate(found), ready.predict(pictures))
 
 
+# A page
+
+def zero_shot() -> ZeroShotCLIP: return ZeroShotCLIP(small_clip(), ['cat', 'dog'])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+def test_a_page_stays_in_its_folder(tmp_path, capsys):
+    "Whatever the class set of somebody's file is called"
+    path, page = tmp_path/'stranger.safetensors', tmp_path/'a'/'b'/'site'
+    ZeroShotCLIP(clip(), ClassSet('../../elsewhere', ['cat', 'dog'])).save(path)
+    assert main(['export', path, '--page', page]) == 0
+    assert {p.parent for p in tmp_path.rglob('*') if p.is_file()} == {tmp_path, page}
+    about = json.loads((page/'page.json').read_text())
+    assert (page/about['classes']['../../elsewhere']).exists()
+
+
+def test_sets_of_a_page_have_graphs_of_their_own(tmp_path):
+    names = ['clip-tower', 'a/b', 'a-b', 'A/B']
+    export_page({name: zero_shot() for name in names}, tmp_path)
+    about = json.loads((tmp_path/'page.json').read_text())
+    assert list(about['classes']) == names
+    graphs = {file for file in content(tmp_path) if file.endswith('.onnx')}
+    assert graphs == {'clip-tower.onnx', *about['classes'].values()} == about['bytes'].keys()
+    assert len({name.casefold() for name in graphs}) == 5
+    inputs = onnx.load(tmp_path/'clip-tower.onnx').graph.input
+    assert [its.name for its in inputs] == ['pixels']
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs limits of a process')
+def test_a_full_disk_leaves_a_page_as_it_was(page):
+    import resource
+    before = content(page)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError): export_page({'other': zero_shot()}, page)
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert content(page) == before
+
+
+def test_a_page_replaces_no_file_of_yours(tmp_path, page):
+    "But it may stand beside it, and a page is written again over itself"
+    (tmp_path/'notes.txt').write_text('mine')
+    (tmp_path/'index.html').write_text('mine')
+    before = content(tmp_path)
+    with pytest.raises(ValueError, match='an own index.html: name another folder'):
+        export_page({'mine': zero_shot()}, tmp_path)
+    assert content(tmp_path) == before
+    (page/'notes.txt').write_text('mine')
+    export_page({'other': zero_shot()}, page)
+    assert list(json.loads((page/'page.json').read_text())['classes']) == ['other']
+    assert (page/'notes.txt').read_text() == 'mine'
+
+
 # What it says to odd pictures
 
 def test_odd_pictures_are_skipped(ready, tmp_path):
@@ -136,6 +204,19 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
         warnings.simplefilter('ignore')
         tags = ready.tags([*odd, picture('PNG')], on_error='skip')
     assert [len(found) for found in tags] == [0]*len(odd) + [2]
+
+
+# What tracing says
+
+def test_tracing_hides_only_what_is_expected(tmp_path):
+    "Other warnings are heard, and the embedded CLIP's graphs give none"
+    for kind in UserWarning, DeprecationWarning:
+        with pytest.warns(kind, match='something else'), tracing():
+            warnings.warn('something else', kind, stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        export_page({'mine': ZeroShotCLIP(clip(), ['cat', 'dog'])}, tmp_path, words=True)
+        if find_spec('openvino'): OpenVINOTower(clip().model.visual)
 
 
 # Where PyTorch is not installed
