@@ -19,9 +19,13 @@ from onnx import helper
 from packaging.requirements import Requirement
 
 from taidpt.apps.cli import main
-from taidpt.apps.onnx import Tagger, export_page
+from taidpt.apps.onnx import Tagger, export_page, export_tagger
+from taidpt.apps.tagging import open_model
+from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
+from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders.features import OpenVINOTower, tracing
+from taidpt.ensemble import Tiled
 from taidpt.zeroshot import ZeroShotCLIP
 
 
@@ -132,6 +136,40 @@ def test_threads_share_a_tagger(ready):
     pictures = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 250, 5)]
     with ThreadPoolExecutor(8) as pool: found = list(pool.map(ready.predict, pictures))
     assert np.allclose(np.concatenate(found), ready.predict(pictures))
+
+
+# Tiles
+
+def test_tiles_of_a_tagger_are_those_of_its_model(tmp_path, capsys, monkeypatch):
+    "In Python and by the command, with a table, and measured; of one branch, as a file fuses them"
+    monkeypatch.chdir(tmp_path)
+    photos = bundled_photos(['person', 'bus', 'bicycle'])[:3]
+    monkeypatch.setattr('taidpt.model_files.reference_photos', lambda: photos.pictures)
+    texts = ['a person', 'two persons', 'a person walks', 'a bus', 'a bicycle', 'a tree']
+    model = TextConcepts(clip(), photos.classes, local=False).fit(texts, progress=False)
+    model.save('m.safetensors')
+    export_tagger(model, 'm.onnx')
+    tiled, ours = Tiled(open_model('m.onnx'), 2), Tiled(model, 2)
+    wanted = ours.predict(photos.pictures, progress=False)
+    assert np.allclose(tiled.predict(photos.pictures, progress=False), wanted, atol=1e-4)
+    assert np.allclose(tiled.rule().limits, ours.rule().limits, atol=1e-4)
+    assert repr(tiled) == 'Tiled(m.onnx: 3 classes, 2)'
+
+    found = []
+    for name in 'm.safetensors', 'm.onnx':
+        assert main(['tag', name, *photos.pictures, '--tiles', 2]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+    table = ['tag', 'm.onnx', *photos.pictures, '--tiles', 2, '--out', 'tags.csv']
+    for new in 3, 0:                                    # the second time none is scored again
+        assert main(table) == 0
+        assert f'rows: {new} new' in capsys.readouterr().out
+    lines = ['image\tlabels', *(f'{photo.name}\tperson' for photo in photos.pictures)]
+    Path('labels.tsv').write_text('\n'.join(lines))
+    folder = photos.pictures[0].parent
+    measure = ['evaluate', 'm.onnx', '--tiles', 2, '--labels', 'labels.tsv', '--pictures', folder]
+    assert main(measure) == 0
+    assert 'm.onnx with tiles' in capsys.readouterr().out
 
 
 # A page

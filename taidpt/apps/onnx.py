@@ -21,6 +21,7 @@ from PIL import Image
 from .. import __version__
 from ..encoders.pictures import Preprocess, as_pictures, read_pixels
 from ..files import DATA, file_name, write_whole
+from ..metrics import as_array
 from ..tags import Rule, Tag, Thresholds, finite_numbers
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class Tagger:
         self.classes = about['classes']                     # C
         self.limits = finite_numbers(about['thresholds'], len(self.classes), 'thresholds')
         self.relative = about['relative']                   # to the best class of a picture
+        self.frequency_ = about.get('frequency')            # of classes, in tiles; None: unknown
+        if self.frequency_ is not None:
+            finite_numbers(self.frequency_, len(self.classes), 'frequency')
         curves = about['calibration']                       # None: it was not calibrated
         self.thresholds = curves and Thresholds(**curves)
         if curves and len(self.thresholds.names) != len(self.classes):
@@ -227,6 +231,9 @@ def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, w
 def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
     "What a file says beside its graph."
     rule = model.rule()
+    frequency = model.frequency_
+    if frequency is not None:
+        frequency = as_array(frequency, float).tolist()
     return {
         'version': __version__,
         'clip': model.clip.name,
@@ -234,6 +241,7 @@ def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
         'classes': list(model.classes.natural),
         'thresholds': [float(limit) for limit in rule.limits],
         'relative': rule.relative,
+        'frequency': frequency,
         'calibration': model.thresholds and asdict(model.thresholds),
         'pixels': asdict(_pixels_of(model.clip, size)),
         'draft': model.clip.preprocess.min_side is not None}
