@@ -259,6 +259,9 @@ def test_tracing_hides_only_what_is_expected(tmp_path):
 
 # Where PyTorch is not installed
 
+HOME = 'git+https://github.com/taidpt/taidpt'
+
+
 def with_what_they_need(names: list[str]) -> set[str]:
     "Packages and those that they require"
     found, new = set(), set(names)
@@ -302,7 +305,25 @@ def test_a_tagger_without_pytorch(file, bare, tmp_path):
     assert taidpt('--help').returncode == 0
     assert taidpt('tag', file, photo, '--out', 'tags.csv').returncode == 0
     assert (tmp_path/'tags.csv').exists()
-    done = taidpt('-q', 'train', '--classes', 'cat,dog', '--out', 'x.safetensors')
-    assert done.returncode == 1
-    [line] = done.stdout.splitlines()
-    assert 'No module named' in line
+    (tmp_path/'labels.tsv').write_text(f'image\tlabels\n{photo}\tcat\n')
+    lines = [
+        ['train', '--classes', 'cat,dog', '--out', 'x.safetensors'],
+        ['evaluate', file, '--labels', 'labels.tsv'],
+        ['tag', 'x.safetensors', photo], ['tag', 'cat,dog', photo],
+        ['export', 'cat,dog', '--out', 'x.onnx'], ['demo'],
+    ]
+    for words in lines:
+        done = taidpt('-q', *words)
+        assert done.returncode == 1
+        [line] = done.stdout.splitlines()
+        assert line.endswith(f"error: No module named 'torch': pip install \"taidpt @ {HOME}\"")
+
+
+@pytest.mark.parametrize(('module', 'name', 'extra'), [
+    ('safetensors', 'a.safetensors', ''), ('onnxruntime', 'a.onnx', '[onnx]')])
+def test_what_is_missing_is_said(module, name, extra, capsys, monkeypatch):
+    "On one line, with what to type"
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(['tag', name, ROOT/'taidpt/data/coco_demo/images/000000011149.jpg']) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert module in line and line.endswith(f': pip install "taidpt{extra} @ {HOME}"')

@@ -6,7 +6,7 @@
 __all__ = ['add_words', 'read_classes', 'from_pretrained', 'open_model', 'tag_pictures', 'TagTable', 'learn_tagger']
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-003
-import csv, json, os, warnings
+import csv, os, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from ..files import (
 from ..tags import Rule, Tag
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from taidpt.clip import FrozenCLIP
     from taidpt.predict import PicturesAndLabels, Predictor
 
