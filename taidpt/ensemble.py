@@ -267,7 +267,7 @@ class Tiled(Wrapper):
     def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Mean of each picture's scores and its best tile's, by class, as one branch: N × C."
         pictures = as_pictures(pictures)
-        scores = self.model.predict(pictures, on_error, progress)
+        scores = fuse(*self.model.predict_branches(pictures, on_error, progress))
         read = (~scores.isnan().any(1)).nonzero()[:, 0].split(16)
         for some in progress_bar(read, 'tiles', progress):
             wholes = [open_rgb(pictures[i]) for i in some]
@@ -281,6 +281,9 @@ class Tiled(Wrapper):
     @property
     def title(self)->str:
         return f'{self.model.title} with tiles'
+
+    def __repr__(self)->str:
+        return f'Tiled({self.model!r}, {self.n})'
 
 
 # %% ../nbs/wrappers.ipynb #rescore-010

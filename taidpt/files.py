@@ -16,8 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from safetensors import safe_open
-
 if TYPE_CHECKING: from torch import Tensor
 
 DATA = Path(str(resources.files('taidpt')))/'data' # that comes with the package
@@ -59,6 +57,7 @@ def save_tensors(
 
 def load_tensors(path:str|Path)->tuple[dict[str, 'Tensor'], dict]: # by name; what they are
     "A file of `save_tensors`. Raises `FileNotFoundError`, or `ValueError` for any other file."
+    from safetensors import safe_open                   # here, as a tagger needs none
     with reading(path), safe_open(path, 'pt') as file:
         words = (file.metadata() or {}).get('taidpt')
         if words is None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP, load_clip, reference_photos
 from .encoders.towers import Prepared, is_known_clip
-from .files import reading, save_tensors
+from .files import digest, reading, save_tensors
 from .tags import Rule, Tag, Thresholds, reference_thresholds
 from .training import Recipe
 
@@ -159,6 +159,7 @@ class Model:
     recipe_:Recipe|None = None                          # how its prompts learned
     history_:Sequence[dict] = ()                        # a row for each epoch
     frequency_:list[float]|None = None                  # C, share of sentences that name each class
+    _usual:tuple = '', None                             # a fingerprint, and the usual scores then
     kinds:ClassVar[dict[str, type]] = {}                # every class of models, by its name
     prediction_params:ClassVar[tuple[str, ...]] = ()    # learning does not depend on these
 
@@ -175,8 +176,12 @@ class Model:
 
     def reference_scores(self)->Tensor: # 36 × C
         "Scores of the bundled photos, which tell what is usual."
-        photos = reference_photos() if self.from_pixels else self.clip.reference_features()
-        return self.predict(photos, progress=False)
+        if not self.from_pixels:
+            return self.predict(self.clip.reference_features(), progress=False)
+        now = self.fingerprint()
+        if self._usual[0] != now:
+            self._usual = now, self.predict(reference_photos(), progress=False)
+        return self._usual[1]
 
     def default_rule(self)->Rule:
         "The rule without labelled pictures, even for a calibrated model."
@@ -203,6 +208,10 @@ class Model:
             return Rule(curves.at(probability), branch=branch)
         if self.thresholds:
             return Rule(np.array(self.thresholds.values), relative=True)
+        for part in self.parts():
+            if part.thresholds: warnings.warn(
+                f'{self.title} tags by default, as the thresholds of {part.title} are for other '
+                'scores: calibrate it with labelled pictures', stacklevel=2)
         return self.default_rule()
 
     def scores_for(self, rule:Rule, pictures, *how, **named)->Tensor: # as `predict` -> N × C
@@ -245,6 +254,20 @@ class Model:
     def parts(self)->list['Model']:
         "The models inside this one."
         return []
+
+    def fingerprint(self)->str: # 16 hexadecimal digits
+        "A hash of all that decides its scores and tags."
+        self.check_fitted()
+        parts = [part.fingerprint() for part in self.parts()]
+        if parts:
+            about = [type(self).__name__, self.settings(), str(self.thresholds)]
+        else:
+            about = header_of(self)
+        tensors = self.tensors()
+        if 'embeddings' in vars(self):                      # of another model, or of a file
+            tensors |= {name: E for name, E in zip('GL', self.embeddings()) if E is not None}
+        arrays = [t.detach().float().cpu().numpy() for t in tensors.values()]
+        return digest([json.dumps(about), *arrays, *parts])
 
     # parameters
 

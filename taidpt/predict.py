@@ -108,8 +108,28 @@ from importlib import import_module
 from .encoders.features import FeatureStore
 from .encoders.pictures import as_pictures
 from .files import load_tensors, reading, save_tensors
-from .tags import Thresholds
+from .tags import Thresholds, finite_numbers
 from .training import Recipe, read_checkpoint
+
+# %% ../nbs/model_files.ipynb #mf-per-class
+_CLASS_AXIS = {'G': 0, 'L': 0, 'vectors': 0, 'values': 1}       # of tensors by name
+
+def _check_classes(
+    model:Predictor, # of C classes
+    tensors:dict, # its own, by name
+    header:dict, # of its file
+)->None:
+    "`ValueError` for tensors, frequencies or thresholds of other classes than the model's."
+    names = model.classes.names
+    for name, axis in _CLASS_AXIS.items():
+        if name in tensors and tensors[name].shape[axis] != len(names):
+            shape = tuple(tensors[name].shape)
+            raise ValueError(f'{name} has the shape {shape}, and there are {len(names)} classes')
+    if header['frequency'] is not None:
+        finite_numbers(header['frequency'], len(names), 'frequency')
+    if header['thresholds'] and header['thresholds']['names'] != names:
+        raise ValueError('its thresholds are for other classes')
+
 
 # %% ../nbs/model_files.ipynb #pr-file-1
 def _rebuilt(
@@ -133,9 +153,8 @@ def _rebuilt(
     own = {name: t for name, t in here.items() if not name[0].isdecimal()}
     clip = None if parts else clip_for(header)
     model = kinds[method].rebuilt(clip, classes, parts, own, header['settings'])
+    _check_classes(model, own, header)
     model.take_tensors(own)
-    if thresholds and thresholds['names'] != classes.names:
-        raise ValueError('its thresholds are for other classes')
     vars(model).update(
         history_=header['history'],
         frequency_=header['frequency'],

@@ -6,15 +6,28 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import open_clip
 import torch
 from onnx import helper, numpy_helper
+from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
-from taidpt.clip import load_clip
+from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.encoders.pictures import Preprocess
 
 
 @cache
 def clip(): return load_clip(device='cpu')
+
+
+@cache
+def small_clip() -> FrozenCLIP:
+    "A CLIP of few layers that has learned nothing"
+    torch.manual_seed(0)
+    resnet = dict(layers=[1]*4, width=16, image_size=96)
+    model = open_clip.model.CLIP(32, resnet, dict(width=64, heads=2, layers=2)).eval()
+    looks = Preprocess(image_transform_v2(PreprocessCfg(size=96), is_train=False), 96)
+    return FrozenCLIP(model, open_clip.get_tokenizer('RN50'), looks, 'small')
 
 
 def picture(kind: str) -> bytes:

@@ -361,7 +361,7 @@ const [names, photos, done] = arguments;
 const work = async () => {
     const {Tagger, prepared, pixelsOf} = await import('./page/page.js');
     const tagger = window.tagger ??= await Tagger.open(), found = [];
-    const {about: {pixels}} = await tagger.graph('coco.onnx');
+    const {about: {pixels}} = await tagger.graph(tagger.about.classes.coco);
     for (const i of photos) {
         const image = document.querySelectorAll('.gallery img')[i];
         await image.decode();
@@ -370,7 +370,7 @@ const work = async () => {
         found.push(own);
         if (!names) continue;
         const features = await tagger.look(pixelsOf(view, pixels), pixels.size);
-        for (const name of tagger.about.classes) own[name] = await tagger.score(features, name);
+        for (const name in tagger.about.classes) own[name] = await tagger.score(features, name);
         own.typed = await tagger.scoreTyped(features, names);
     }
     return found;

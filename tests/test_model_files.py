@@ -27,6 +27,7 @@ from taidpt.files import DATA, load_tensors, save_tensors, write_whole
 from taidpt.losses import ranking_loss
 from taidpt.model_files import Model, callable_name
 from taidpt.paper.study import Study
+from taidpt.predict import Predictor
 
 pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
@@ -154,6 +155,56 @@ def test_thresholds_are_for_the_classes_of_the_file(tmp_path):
     save_tensors(path, tensors, header)
     with pytest.raises(ValueError, match='thresholds are for other classes'):
         load_model(path, clip())
+
+
+@pytest.mark.parametrize(('name', 'value'), [
+    ('values', [.1]), ('slopes', [1.]), ('offsets', 0.), ('positives', [9]*3),
+    ('values', [.1, torch.inf]), ('slopes', [1., torch.nan]), ('offsets', [0., None]),
+])
+def test_calibration_has_a_number_for_each_class(name, value, tmp_path):
+    path = tmp_path/'m.safetensors'
+    model = TextConcepts(clip(), NAMES).fit(TEXTS, progress=False)
+    model.thresholds = Thresholds(NAMES, [.1]*2, [1.]*2, [0.]*2, [9]*2, 20)
+    model.save(path)
+    tensors, header = load_tensors(path)
+    header['thresholds'][name] = value
+    save_tensors(path, tensors, header)
+    with pytest.raises(ValueError, match=f'^{path}: {name} must be 2 finite numbers'):
+        load_model(path, clip())
+
+
+@pytest.mark.parametrize('frequency', [[.1], [.1, torch.nan]])
+def test_shares_of_sentences_are_of_each_class(frequency, tmp_path):
+    path = tmp_path/'m.safetensors'
+    concepts().save(path)
+    tensors, header = load_tensors(path)
+    save_tensors(path, tensors, header | {'frequency': frequency})
+    with pytest.raises(ValueError, match=f'^{path}: frequency must be 2 finite numbers'):
+        load_model(path, clip())
+
+
+class Given(Predictor):
+    "Class embeddings that somebody computed; a file has them as G and L"
+    def embeddings(self): return torch.ones(2, self.clip.dim), torch.ones(2, self.clip.dim)
+
+
+@pytest.mark.parametrize(('make', 'name', 'rows'), [
+    (concepts, 'vectors', slice(1)),
+    (lambda: Attended(concepts(), TEXTS), '0.vectors', slice(1)),
+    (lambda: Given(clip(), NAMES), 'G', slice(1)),
+    (lambda: Given(clip(), NAMES), 'L', slice(1)),
+    (lambda: TipAdapter(clip(), NAMES).fit(seen(), LABELS, progress=False), 'values',
+     (slice(None), slice(1))),
+    (lambda: CoOp(clip(), NAMES, n_ctx=2, epochs=1, class_specific=True).fit(
+        seen(), LABELS, progress=False), 'ctx_global', slice(1)),
+])
+def test_tensors_of_a_file_have_all_classes(make, name, rows, tmp_path):
+    path = tmp_path/'m.safetensors'
+    make().save(path)
+    tensors, header = load_tensors(path)
+    save_tensors(path, tensors | {name: tensors[name][rows]}, header)
+    with pytest.raises(ValueError, match=f'^{path}: ') as error: load_model(path, clip())
+    assert name.removeprefix('0.') in str(error.value)
 
 
 def mine(scores, labels): return -scores[labels].mean()

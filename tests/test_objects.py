@@ -1,7 +1,9 @@
 """Combinations that people try: every model, in every wrapper, before and after it has learned."""
 import sys
 from copy import deepcopy
+import warnings
 from functools import cache
+from unittest import mock
 
 import numpy as np
 import open_clip
@@ -12,8 +14,9 @@ from made import clip
 from sklearn.base import clone
 from taidpt.all import (
     Attended, CoOp, DualCoOp, Ensemble, FrozenCLIP, LabeledTexts, Rescored, TaIDPT, TextConcepts,
-    TextLinear, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_pictures,
+    TextLinear, Thresholds, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_pictures,
     encode_sentences, load_clip, load_model)
+from taidpt.apps.cli import main
 from taidpt.predict import Predictor, predict_together
 
 sys.path.append(str(ROOT/'tests/golden'))
@@ -112,6 +115,46 @@ def test_every_model_in_wrappers_of_features(name, tmp_path):
 def test_models_in_wrappers_that_cut_pictures(tmp_path):
     inner = learned()
     for wrap in CUTTING.values(): check(wrap(inner), inner, tmp_path/'m.safetensors')
+
+
+@pytest.mark.filterwarnings('ignore:Few sentences')
+def test_usual_scores_of_tiles_are_computed_once(monkeypatch):
+    "Until anything that they depend on is another"
+    inner = learned()
+    model = Tiled(inner)
+    usual = mock.Mock(return_value=few())
+    monkeypatch.setattr('taidpt.model_files.reference_photos', usual)
+    before = [model.rule().limits.tolist() for _ in range(2)]
+    model.tags(few(), progress=False)
+    assert usual.call_count == 1 and before[0] == before[1]
+
+    def learn_more(): inner.prompts_.ctx_global.data.neg_()
+    def other_vectors(): model.model = inner.with_embeddings(*reversed(inner.embeddings()))
+
+    changes = [learn_more, other_vectors, lambda: model.set_params(n=3)]
+    for change in changes:
+        change()
+        limits = model.rule().limits.tolist()
+        assert limits not in before
+        assert limits == Tiled(model.model, model.n).rule().limits.tolist()
+        before.append(limits)
+
+
+@pytest.mark.filterwarnings('ignore:Few sentences')
+def test_thresholds_of_a_model_are_not_those_of_its_tiles(tmp_path, capsys):
+    "Which is said, until the tiles are calibrated"
+    model = TextConcepts(clip(), NAMES).fit(TEXTS, progress=False)
+    model.thresholds = Thresholds(NAMES, [.1]*3, [1.]*3, [0.]*3, [9]*3, 20)
+    tiled = Tiled(model)
+    with pytest.warns(UserWarning, match='thresholds of concepts are for other scores'):
+        tiled.tags(few(1), progress=False)
+    model.save(tmp_path/'m.safetensors')
+    assert main(['tag', tmp_path/'m.safetensors', *few(1), '--tiles', 2]) == 0
+    assert capsys.readouterr().err.count('thresholds of concepts are for other scores') == 1
+    tiled.thresholds = model.thresholds
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        tiled.tags(few(1), progress=False)
 
 
 def test_features_of_another_form_are_refused():

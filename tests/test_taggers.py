@@ -7,17 +7,26 @@ import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from conftest import ROOT, run
-from made import picture, tagger
+from made import clip, picture, small_clip, tagger
 from onnx import helper
 from packaging.requirements import Requirement
 
-from taidpt.apps.onnx import Tagger
+from taidpt.apps.cli import main
+from taidpt.apps.onnx import Tagger, export_page, export_tagger
+from taidpt.apps.tagging import open_model
+from taidpt.baselines.concepts import TextConcepts
+from taidpt.classes import ClassSet
+from taidpt.datasets.labelled import bundled_photos
+from taidpt.encoders.features import OpenVINOTower, tracing
+from taidpt.ensemble import Tiled
+from taidpt.zeroshot import ZeroShotCLIP
 
 
 @pytest.fixture(scope='module')
@@ -32,6 +41,13 @@ def file(tmp_path_factory) -> Path:
 def ready(file) -> Tagger: return Tagger(file, threads=1)
 
 
+@pytest.fixture
+def page(tmp_path) -> Path:
+    "A page with one set of classes"
+    export_page({'mine': zero_shot()}, tmp_path/'page')
+    return tmp_path/'page'
+
+
 # What is read of a file
 
 def with_words(**words) -> bytes:
@@ -42,11 +58,26 @@ def with_words(**words) -> bytes:
     return model.SerializeToString()
 
 
+def pixels(**words) -> dict:
+    "How pictures are prepared, with something else"
+    usual = dict(size=[8, 8], crop=True, filter='BICUBIC', mean=[.5]*3, std=[.5]*3)
+    return usual | words
+
+
+def curves(**words) -> dict:
+    "The calibration of a tagger, with something else"
+    usual = dict(names=['cat', 'dog'], values=[.1, .2], slopes=[1., 1.], offsets=[0., 0.],
+                 positives=[9, 9], pictures=20)
+    return usual | words
+
+
 WORDS = {
     'classes': [None, ['cat'], ['cat', 'dog', 'axolotl']],
-    'thresholds': [None, [math.inf, 0], [.1, .2, .3], ['a', 'b']],
-    'calibration': [7, ['cat']],
-    'pixels': [None, {}, {'size': [8, 8]}],
+    'thresholds': [None, .1, [.1], [math.inf, 0], [.1, math.nan], [.1, .2, .3], ['a', 'b']],
+    'calibration': [
+        7, ['cat'], curves(slopes=[1.]), curves(offsets=[0, math.nan]), curves(values=.1),
+        curves(names=['cat'], values=[.1], slopes=[1.], offsets=[0.], positives=[9])],
+    'pixels': [None, {}, {'size': [8, 8]}, pixels(mean=[.5]), pixels(std=[.5, .5, math.nan])],
 }
 
 
@@ -56,6 +87,8 @@ def test_words_are_checked(name, tmp_path):
     for value in WORDS[name]:
         path.write_bytes(with_words(**{name: value}))
         with pytest.raises(ValueError, match='a.onnx: no tagger'): Tagger(path)
+    path.write_bytes(with_words(calibration=curves(), pixels=pixels()))
+    assert Tagger(path).thresholds.pictures == 20
 
 
 @pytest.mark.parametrize('length', [b'\x08', b'\x88\x00'], ids=['short', 'long'])
@@ -83,12 +116,117 @@ def test_other_files_are_named(content, tmp_path):
     with pytest.raises(ValueError, match='a.onnx: no tagger'): Tagger(path)
 
 
+@pytest.mark.parametrize('probability', [0, 1, -.5, 1.5, math.nan, math.inf])
+def test_a_probability_lies_between_0_and_1(probability, tmp_path, capsys):
+    "In Python, by the command, and of a model in PyTorch, whose curves are the same"
+    path, photo = tmp_path/'a.onnx', tmp_path/'a.png'
+    path.write_bytes(with_words(calibration=curves()))
+    photo.write_bytes(picture('PNG'))
+    tagger = Tagger(path)
+    for ask in (lambda: tagger.tags(photo, probability=probability),
+                lambda: tagger.curves().at(probability)):
+        with pytest.raises(ValueError, match='between 0 and 1, both excluded, not'): ask()
+    assert main(['tag', path, photo, '--probability', probability]) == 1
+    assert 'error: a probability lies between 0 and 1' in capsys.readouterr().err
+
+
 # Who shares it
 
 def test_threads_share_a_tagger(ready):
     pictures = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 250, 5)]
     with ThreadPoolExecutor(8) as pool: found = list(pool.map(ready.predict, pictures))
     assert np.allclose(np.concatenate(found), ready.predict(pictures))
+
+
+# Tiles
+
+def test_tiles_of_a_tagger_are_those_of_its_model(tmp_path, capsys, monkeypatch):
+    "In Python and by the command, with a table, and measured; of one branch, as a file fuses them"
+    monkeypatch.chdir(tmp_path)
+    photos = bundled_photos(['person', 'bus', 'bicycle'])[:3]
+    monkeypatch.setattr('taidpt.model_files.reference_photos', lambda: photos.pictures)
+    texts = ['a person', 'two persons', 'a person walks', 'a bus', 'a bicycle', 'a tree']
+    model = TextConcepts(clip(), photos.classes, local=False).fit(texts, progress=False)
+    model.save('m.safetensors')
+    export_tagger(model, 'm.onnx')
+    tiled, ours = Tiled(open_model('m.onnx'), 2), Tiled(model, 2)
+    wanted = ours.predict(photos.pictures, progress=False)
+    assert np.allclose(tiled.predict(photos.pictures, progress=False), wanted, atol=1e-4)
+    assert np.allclose(tiled.rule().limits, ours.rule().limits, atol=1e-4)
+    assert repr(tiled) == 'Tiled(m.onnx: 3 classes, 2)'
+
+    found = []
+    for name in 'm.safetensors', 'm.onnx':
+        assert main(['tag', name, *photos.pictures, '--tiles', 2]) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1]
+    table = ['tag', 'm.onnx', *photos.pictures, '--tiles', 2, '--out', 'tags.csv']
+    for new in 3, 0:                                    # the second time none is scored again
+        assert main(table) == 0
+        assert f'rows: {new} new' in capsys.readouterr().out
+    lines = ['image\tlabels', *(f'{photo.name}\tperson' for photo in photos.pictures)]
+    Path('labels.tsv').write_text('\n'.join(lines))
+    folder = photos.pictures[0].parent
+    measure = ['evaluate', 'm.onnx', '--tiles', 2, '--labels', 'labels.tsv', '--pictures', folder]
+    assert main(measure) == 0
+    assert 'm.onnx with tiles' in capsys.readouterr().out
+
+
+# A page
+
+def zero_shot() -> ZeroShotCLIP: return ZeroShotCLIP(small_clip(), ['cat', 'dog'])
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob('*') if p.is_file()}
+
+
+def test_a_page_stays_in_its_folder(tmp_path, capsys):
+    "Whatever the class set of somebody's file is called"
+    path, page = tmp_path/'stranger.safetensors', tmp_path/'a'/'b'/'site'
+    ZeroShotCLIP(clip(), ClassSet('../../elsewhere', ['cat', 'dog'])).save(path)
+    assert main(['export', path, '--page', page]) == 0
+    assert {p.parent for p in tmp_path.rglob('*') if p.is_file()} == {tmp_path, page}
+    about = json.loads((page/'page.json').read_text())
+    assert (page/about['classes']['../../elsewhere']).exists()
+
+
+def test_sets_of_a_page_have_graphs_of_their_own(tmp_path):
+    names = ['clip-tower', 'a/b', 'a-b', 'A/B']
+    export_page({name: zero_shot() for name in names}, tmp_path)
+    about = json.loads((tmp_path/'page.json').read_text())
+    assert list(about['classes']) == names
+    graphs = {file for file in content(tmp_path) if file.endswith('.onnx')}
+    assert graphs == {'clip-tower.onnx', *about['classes'].values()} == about['bytes'].keys()
+    assert len({name.casefold() for name in graphs}) == 5
+    inputs = onnx.load(tmp_path/'clip-tower.onnx').graph.input
+    assert [its.name for its in inputs] == ['pixels']
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs limits of a process')
+def test_a_full_disk_leaves_a_page_as_it_was(page):
+    import resource
+    before = content(page)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError): export_page({'other': zero_shot()}, page)
+    finally: resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert content(page) == before
+
+
+def test_a_page_replaces_no_file_of_yours(tmp_path, page):
+    "But it may stand beside it, and a page is written again over itself"
+    (tmp_path/'notes.txt').write_text('mine')
+    (tmp_path/'index.html').write_text('mine')
+    before = content(tmp_path)
+    with pytest.raises(ValueError, match='an own index.html: name another folder'):
+        export_page({'mine': zero_shot()}, tmp_path)
+    assert content(tmp_path) == before
+    (page/'notes.txt').write_text('mine')
+    export_page({'other': zero_shot()}, page)
+    assert list(json.loads((page/'page.json').read_text())['classes']) == ['other']
+    assert (page/'notes.txt').read_text() == 'mine'
 
 
 # What it says to odd pictures
@@ -106,7 +244,23 @@ def test_odd_pictures_are_skipped(ready, tmp_path):
     assert [len(found) for found in tags] == [0]*len(odd) + [2]
 
 
+# What tracing says
+
+def test_tracing_hides_only_what_is_expected(tmp_path):
+    "Other warnings are heard, and the embedded CLIP's graphs give none"
+    for kind in UserWarning, DeprecationWarning:
+        with pytest.warns(kind, match='something else'), tracing():
+            warnings.warn('something else', kind, stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        export_page({'mine': ZeroShotCLIP(clip(), ['cat', 'dog'])}, tmp_path, words=True)
+        if find_spec('openvino'): OpenVINOTower(clip().model.visual)
+
+
 # Where PyTorch is not installed
+
+HOME = 'git+https://github.com/taidpt/taidpt'
+
 
 def with_what_they_need(names: list[str]) -> set[str]:
     "Packages and those that they require"
@@ -151,7 +305,25 @@ def test_a_tagger_without_pytorch(file, bare, tmp_path):
     assert taidpt('--help').returncode == 0
     assert taidpt('tag', file, photo, '--out', 'tags.csv').returncode == 0
     assert (tmp_path/'tags.csv').exists()
-    done = taidpt('-q', 'train', '--classes', 'cat,dog', '--out', 'x.safetensors')
-    assert done.returncode == 1
-    [line] = done.stdout.splitlines()
-    assert 'No module named' in line
+    (tmp_path/'labels.tsv').write_text(f'image\tlabels\n{photo}\tcat\n')
+    lines = [
+        ['train', '--classes', 'cat,dog', '--out', 'x.safetensors'],
+        ['evaluate', file, '--labels', 'labels.tsv'],
+        ['tag', 'x.safetensors', photo], ['tag', 'cat,dog', photo],
+        ['export', 'cat,dog', '--out', 'x.onnx'], ['demo'],
+    ]
+    for words in lines:
+        done = taidpt('-q', *words)
+        assert done.returncode == 1
+        [line] = done.stdout.splitlines()
+        assert line.endswith(f"error: No module named 'torch': pip install \"taidpt @ {HOME}\"")
+
+
+@pytest.mark.parametrize(('module', 'name', 'extra'), [
+    ('safetensors', 'a.safetensors', ''), ('onnxruntime', 'a.onnx', '[onnx]')])
+def test_what_is_missing_is_said(module, name, extra, capsys, monkeypatch):
+    "On one line, with what to type"
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(['tag', name, ROOT/'taidpt/data/coco_demo/images/000000011149.jpg']) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert module in line and line.endswith(f': pip install "taidpt{extra} @ {HOME}"')

@@ -51,6 +51,10 @@ def _print_lines(text:object)->None: # what shows itself on several lines
     "Print a result whose names control no terminal."
     for line in str(text).split('\n'): print(shown(line))
 
+_EXTRAS = { # module -> what installs it with the package
+    'torch': '', 'safetensors': '', 'anywidget': '[app]', 'voila': '[app]', 'onnx': '[onnx]',
+    'onnxruntime': '[onnx]', 'openvino': '[openvino]', 'ray': '[ray]'}
+
 def main(
     argv:list[str]|None=None, # arguments; None: the program's own
 )->int: # exit status
@@ -74,7 +78,11 @@ def main(
     except SystemExit as e: return e.code or 0
     except Exception as e:
         if '--debug' in flags: raise
-        _tell('error', e)
+        message = e
+        if isinstance(e, ModuleNotFoundError) and e.name in _EXTRAS:
+            package = f'taidpt{_EXTRAS[e.name]} @ git+https://github.com/taidpt/taidpt'
+            message = f'{e}: pip install "{package}"'
+        _tell('error', message)
         return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options

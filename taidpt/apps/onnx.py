@@ -6,8 +6,9 @@
 __all__ = ['Tagger', 'export_tagger', 'export_page']
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-002
-import io, json, shutil
+import io, json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
 from operator import mul
@@ -19,8 +20,9 @@ from PIL import Image
 
 from .. import __version__
 from ..encoders.pictures import Preprocess, as_pictures, read_pixels
-from ..files import DATA, write_whole
-from ..tags import Rule, Tag, Thresholds
+from ..files import DATA, file_name, write_whole
+from ..metrics import as_array
+from ..tags import Rule, Tag, Thresholds, finite_numbers
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,6 +40,10 @@ class _Pixels:
     mean:list[float] # of red, green and blue
     std:list[float]
 
+    def __post_init__(self):
+        for name in ('mean', 'std'):
+            finite_numbers(getattr(self, name), 3, name)
+
     def fitted(self, picture:Image.Image)->Image.Image: # height × width
         "The centre of a picture, or all of it, squeezed."
         height, width = self.size
@@ -45,7 +51,7 @@ class _Pixels:
         if not self.crop:
             return picture.resize((width, height), filter)
         short = min(picture.size)
-        W, H = (height if side == short else int(height*side/short) for side in picture.size)
+        W, H = (int(height*side/short) for side in picture.size)
         left = round((W - width)/2)
         top = round((H - height)/2)
         return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
@@ -87,10 +93,15 @@ class Tagger:
     def _take(self, about:dict): # from JSON
         "Take what a file says. Raises an error for anything else."
         self.classes = about['classes']                     # C
-        self.limits = Rule.of(about['thresholds'], len(self.classes)).limits
+        self.limits = finite_numbers(about['thresholds'], len(self.classes), 'thresholds')
         self.relative = about['relative']                   # to the best class of a picture
+        self.frequency_ = about.get('frequency')            # of classes, in tiles; None: unknown
+        if self.frequency_ is not None:
+            finite_numbers(self.frequency_, len(self.classes), 'frequency')
         curves = about['calibration']                       # None: it was not calibrated
         self.thresholds = curves and Thresholds(**curves)
+        if curves and len(self.thresholds.names) != len(self.classes):
+            raise ValueError('its calibration is for other classes')
         pixels = _Pixels(**about['pixels'])
         self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
         [scores] = self.session.get_outputs()
@@ -185,15 +196,20 @@ def _graph(
     "A function as a graph in ONNX. Raises PyTorch's errors."
     import onnx, torch                                  # here, as a tagger does without
     from taidpt.encoders.features import tracing
-    module = type('Traced', (torch.nn.Module,), {'forward': staticmethod(forward)})()
-    module.parts = torch.nn.ModuleList(parts)
+    class Traced(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = torch.nn.ModuleList(parts)
+
+        def forward(self, *tensors): return forward(*tensors)
+
+    sizes = {'h': {0: 'names'}} if 'h' in inputs else {}    # of any number
     content = io.BytesIO()
     with tracing():
         torch.onnx.export(
-            module.eval(), tuple(inputs.values()), content, dynamo=False, opset_version=17,
+            Traced().eval(), tuple(inputs.values()), content, dynamo=False, opset_version=17,
             do_constant_folding=False,          # which would keep a large tensor several times
-            input_names=list(inputs), output_names=outputs,
-            dynamic_axes={'h': {0: 'names'}})   # of any number
+            input_names=list(inputs), output_names=outputs, dynamic_axes=sizes)
     graph = onnx.load_from_string(content.getvalue())
     _halve(graph)
     onnx.helper.set_model_props(graph, {'taidpt': json.dumps(about)})
@@ -215,6 +231,9 @@ def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, w
 def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
     "What a file says beside its graph."
     rule = model.rule()
+    frequency = model.frequency_
+    if frequency is not None:
+        frequency = as_array(frequency, float).tolist()
     return {
         'version': __version__,
         'clip': model.clip.name,
@@ -222,6 +241,7 @@ def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
         'classes': list(model.classes.natural),
         'thresholds': [float(limit) for limit in rule.limits],
         'relative': rule.relative,
+        'frequency': frequency,
         'calibration': model.thresholds and asdict(model.thresholds),
         'pixels': asdict(_pixels_of(model.clip, size)),
         'draft': model.clip.preprocess.min_side is not None}
@@ -300,7 +320,10 @@ def _by_both(encode, score, preprocess:Callable, photos:Sequence)->list: # N × 
     seen = (encode.run(None, {'pixels': x[None]}) for x in pixels)
     return [score.run(None, {'f': f, 'F': F})[0][0] for f, F in seen]
 
-def _page_files(models:Mapping[str, 'Predictor'], words:bool)->dict[str, bytes]: # name -> content
+def _page_graphs(
+    models:Mapping[str, 'Predictor'], # by the name of the file to write
+    words:bool, # graphs for typed names, too
+)->dict[str, bytes]: # name of a file -> its content
     "Graphs of a page. Raises as `export_tagger`."
     import torch
     from taidpt.encoders.features import PictureTower
@@ -310,10 +333,10 @@ def _page_files(models:Mapping[str, 'Predictor'], words:bool)->dict[str, bytes]:
     with torch.no_grad(): features = dict(zip('fF', tower(**pixels)))
     files = {'clip-tower.onnx': _graph(tower, pixels, ['f', 'F'], {}, tower)}
     encode = _session(files['clip-tower.onnx'], None)
-    for name, model in models.items():
+    for file, model in models.items():
         ready = _exportable(model)
         graph = _graph(partial(_outputs, ready), features, _SHOWN, _about(model, tower.size))
-        files[f'{name}.onnx'] = graph
+        files[file] = graph
         score = _session(graph, None)
         _check_same_scores(partial(_by_both, encode, score, clip.preprocess), model)
     if words:
@@ -326,11 +349,19 @@ def export_page(
     folder:str|Path, # to write: index.html, and what it needs
     words:bool=False, # visitors may type names, too: for CLIPs with OpenAI's tokenizer
 )->None:
-    "Write a page that tags pictures in the browser. Raises as `export_tagger`."
-    files = _page_files(models, words)
+    """Write a page that tags pictures in the browser, whole or not at all, over an older one, too.
+    Raises as `export_tagger`, and `ValueError` rather than replace a file of anything else."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in files.items(): (folder/name).write_bytes(content)
-    for kind in 'page', 'explorer': shutil.copytree(DATA/kind, folder, dirs_exist_ok=True)
-    about = {'classes': list(models), 'bytes': dict(zip(files, map(len, files.values())))}
-    (folder/'page.json').write_text(json.dumps(about), 'utf-8')
+    names = {name: f'{number}-{file_name(name)}.onnx' for number, name in enumerate(models, 1)}
+    graphs = _page_graphs({names[name]: model for name, model in models.items()}, words)
+    about = {'classes': names, 'bytes': dict(zip(graphs, map(len, graphs.values())))}
+    files = {'page.json': json.dumps(about).encode()} | graphs
+    for kind in 'page', 'explorer':
+        files |= {path.name: path.read_bytes() for path in (DATA/kind).iterdir()}
+    there = [name for name in files if (folder/name).exists()]
+    if there and not (folder/'clip-tower.onnx').exists():
+        raise ValueError(f'{folder} has an own {there[0]}: name another folder for the page')
+    with ExitStack() as stack:                          # all are written before any gets its name
+        for name, content in files.items():             # page.json is the last to get it
+            part = stack.enter_context(write_whole(folder/name))
+            part.write_bytes(content)

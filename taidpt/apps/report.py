@@ -23,6 +23,7 @@ from torch import Tensor
 from ..baselines.concepts import ready_to_tag
 from ..datasets.labelled import LabeledPictures, photo_credits, read_labels
 from ..encoders.pictures import model_view
+from ..ensemble import Tiled
 from ..files import progress_bar, shown, write_whole
 from ..metrics import Interval, Measured, average_precision, precision_recall_f1
 from ..paper.study import Cell, compare
@@ -211,7 +212,8 @@ def evaluate_model(
         pictures = read_labels(labels, last.classes, folder)
     for one in named.values():
         check_label_classes(pictures, one.classes, pictures.table or 'the table')
-    if not isinstance(last, Predictor):
+    scorer = last.model if isinstance(last, Tiled) else last
+    if not isinstance(scorer, Predictor):
         if len(named) > 1 or calibrate or over:
             raise ValueError(
                 f'{name} is a tagger, which is measured alone: take the model that it was made of')

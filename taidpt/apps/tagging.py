@@ -6,7 +6,7 @@
 __all__ = ['add_words', 'read_classes', 'from_pretrained', 'open_model', 'tag_pictures', 'TagTable', 'learn_tagger']
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-003
-import csv, json, os, warnings
+import csv, os, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from ..files import (
 from ..tags import Rule, Tag
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from taidpt.clip import FrozenCLIP
     from taidpt.predict import PicturesAndLabels, Predictor
 
@@ -77,6 +78,8 @@ class _TaggerModel(Tagger):
     "A one-file tagger in the place of a model."
     independent = True
 
+    def __repr__(self)->str: return f'{self.title}: {len(self.classes)} classes'
+
     def __init__(self, path:str|Path): # an .onnx file
         super().__init__(path)
         self.classes = as_classset(self.classes)
@@ -87,8 +90,19 @@ class _TaggerModel(Tagger):
         f'{self.title} is a tagger, which holds no CLIP and draws no maps: name the model that it '
         'was exported from')
 
-    def scores_for(self, rule, pictures, on_error='raise', progress=True)->np.ndarray: # N × C
-        return self.predict(pictures, on_error)
+    def is_fitted(self)->bool: return True
+
+    def fingerprint(self)->str: return digest([self.path.read_bytes()])
+
+    def predict(self, pictures, on_error='raise', progress=True)->np.ndarray: # N × C; no bar
+        return super().predict(pictures, on_error)
+
+    def predict_branches(self, *how, **named)->list['Tensor']: # for tiles, which need PyTorch
+        import torch
+        return [torch.from_numpy(self.predict(*how, **named))]
+
+    def scores_for(self, rule, *how, **named)->np.ndarray: # N × C
+        return self.predict(*how, **named)
 
 def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
@@ -211,13 +225,6 @@ def _changed(picture:str|Path)->str: # '' for an address
     if not os.path.isfile(picture): return ''
     return datetime.fromtimestamp(os.stat(picture).st_mtime, timezone.utc).isoformat()
 
-def _content(model:'Predictor|Tagger')->list: # for `digest`
-    "All that decides a model's scores."
-    if isinstance(model, Tagger): return [model.path.read_bytes()]
-    from taidpt.model_files import all_tensors, header_of
-    tensors = [t.detach().float().cpu().numpy() for t in all_tensors(model).values()]
-    return [json.dumps(header_of(model)), *tensors]
-
 class TagTable:
     "A table of tags that grows as pictures are scored."
     def __init__(self,
@@ -232,7 +239,7 @@ class TagTable:
         self.csv = self.path.with_suffix('.csv')
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
-        self.model = f'{model.title} {digest(_content(model))}'
+        self.model = f'{model.title} {model.fingerprint()}'
         head = self._read() if self.csv.exists() else _COLUMNS
         self.there = len(self.rows)
         names = [*map(shown, model.classes.natural)] if scores else []

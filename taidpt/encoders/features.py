@@ -220,11 +220,20 @@ class PictureTower(nn.Module):
         "Features of pictures, N × 3 × height × width, of the CLIP's own size."
         return picture_features(self.visual, pixels, (False, True))
 
+_EXPECTED = ( # warnings of PyTorch up to 2.13: how their messages begin
+    (torch.jit.TracerWarning, ''),                      # sizes may become constants
+    (DeprecationWarning, '`torch.jit.trace'),
+    (DeprecationWarning, 'You are using the legacy TorchScript-based ONNX export'),
+    (DeprecationWarning, 'The feature will be removed'),
+    (UserWarning, 'Exporting aten::index operator'),    # negative ones, as no sentence ends at
+)
+
 @contextmanager
 def tracing() -> Iterator[None]:
-    "While a tower is traced: attention in plain operations, no gradients, no warnings."
+    "While a tower is traced: attention in plain operations, no gradients, no expected warnings."
     with torch.no_grad(), BaseTorchFunctionMode(), warnings.catch_warnings():
-        warnings.simplefilter('ignore')                 # sizes may become constants
+        for category, message in _EXPECTED:
+            warnings.filterwarnings('ignore', message, category)
         yield
 
 

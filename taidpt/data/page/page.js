@@ -188,7 +188,7 @@ export class Tagger {
 
   // What a set of classes finds in f and F
   async score(features, name, told) {
-    const {session, about} = await this.graph(`${name}.onnx`, told);
+    const {session, about} = await this.graph(this.about.classes[name], told);
     return found(await session.run(features), features, about.classes, about);
   }
 
@@ -243,7 +243,7 @@ function choice(label, options) {
 
 async function start(root) {
   const tagger = await Tagger.open(), {classes, bytes, photos = []} = tagger.about;
-  const files = classes.map(name => `${name}.onnx`), sets = classes.map(name => [name, name]);
+  const files = Object.values(classes), sets = Object.keys(classes).map(name => [name, name]);
   if ('clip-text.onnx' in bytes) sets.push([OWN, `${OWN} (${MB(bytes['clip-text.onnx'] + bytes['clip-typed.onnx'])} more)`]);
   const [setLabel, set] = choice('Classes', sets);
   const [branchLabel, branch] = choice('Scores', [['', 'mean of both branches'], [0, 'global branch'], [1, 'local branch']]);
