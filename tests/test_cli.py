@@ -368,6 +368,9 @@ def test_tags_of_a_model_are_no_labels(night, command, folder):
     status, out, err = evaluate()
     assert status == 0 and out.startswith('2 pictures')
     assert '2 of 4 rows are labels' in err and model in err
+    learn = 'train', '--classes', 'cat,dog,person', '--labels', 'tags.csv'
+    status, _, err = command(*learn, '--out', 'x.safetensors')
+    assert status == 1 and 'tags.csv: 2 labelled pictures are too few' in err
 
 
 def test_parquet_and_a_database_have_what_the_table_has(night, folder):

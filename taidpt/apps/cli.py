@@ -354,7 +354,10 @@ def _train(
     labelled = measured = None
     if labels or val_labels:
         from taidpt.datasets.labelled import read_labels
-        if labels: labelled = read_labels(labels, known, pictures)
+        if labels:
+            labelled = read_labels(labels, known, pictures)
+            if len(labelled) < 10: raise ValueError(
+                f'{labels}: {len(labelled)} labelled pictures are too few: label at least ten')
         if val_labels: measured = read_labels(val_labels, known, val)
     sentences = Captions.gather(captions or ['bundled'], column)
     features = cache or out.with_suffix('.sentences.checkpoint')

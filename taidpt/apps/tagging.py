@@ -212,7 +212,7 @@ def _version(file:str|Path)->str: # '' for an address
     if not os.path.isfile(file): return ''
     about = os.stat(file)
     time = datetime.fromtimestamp(about.st_mtime, timezone.utc).isoformat()
-    return f'{time}, {about.st_size} bytes'
+    return f'{time} {about.st_size} bytes'
 
 def _content(model:'Predictor|Tagger')->list: # for `digest`
     "All that decides a model's scores."
