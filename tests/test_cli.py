@@ -306,18 +306,18 @@ def test_two_runs_on_one_table(night, folder):
     assert night()[0] == 0
 
 
-@pytest.fixture
-def edited(night, monkeypatch):
-    "A run during which a person edits the table of the first two rows, and saves it later"
+@pytest.fixture(params=[1, 2])
+def edited(night, monkeypatch, request):
+    "A run in two parts; after one of them, a person saves the table of the first with an edit"
     add = tagging.TagTable.add
-    first = []
+    saved = []
 
     def run(edit):
         def add_and_edit(table, found):
             add(table, found)
-            if not first: first.append(table.csv.read_text())
-            else:
-                table.csv.write_text(first[0])
+            saved.append(table.csv.read_text())
+            if len(saved) == request.param:
+                table.csv.write_text(saved[0])
                 edit()
 
         with monkeypatch.context() as patch:

@@ -366,22 +366,24 @@ class TagTable:
 
     def add(self, found:_TaggedPictures)->None:
         "Write the rows of these pictures, of those that it lacks."
+        new = {}
+        for picture, tags, (name, present, error, likely) in zip(
+            found.pictures, found.tags, found.each()
+        ):
+            if not self.lacks(picture): continue
+            cells = {tag.label: round(tag.score, 4) for tag in tags}
+            cells |= {f'probability of {label}': p for label, p in likely.items()}
+            cells = {name: cells[name] for name in self.columns if name in cells}
+            labels = join_labels(tag.label for tag in present)
+            cells |= {'picture': shown(name), 'tags': labels, 'error': shown(error),
+                      'model': self.model, 'changed': _version(picture),
+                      'checked': unchecked(labels)}
+            new[shown(name)] = cells
+        self.scored |= new
         self._take_edits()
         with open(self.csv, 'a', newline='', encoding='utf-8') as file:
             table = csv.DictWriter(file, self.columns, lineterminator='\n')
-            for picture, tags, (name, present, error, likely) in zip(
-                found.pictures, found.tags, found.each()
-            ):
-                if not self.lacks(picture): continue
-                cells = {tag.label: round(tag.score, 4) for tag in tags}
-                cells |= {f'probability of {label}': p for label, p in likely.items()}
-                cells = {name: cells[name] for name in self.columns if name in cells}
-                labels = join_labels(tag.label for tag in present)
-                cells |= {'picture': shown(name), 'tags': labels, 'error': shown(error),
-                          'model': self.model, 'changed': _version(picture),
-                          'checked': unchecked(labels)}
-                self.scored[shown(name)] = cells
-                table.writerow(self._put(cells))
+            for cells in new.values(): table.writerow(self._put(cells))
         self.version = _version(self.csv)
 
 
