@@ -243,7 +243,7 @@ def night(command, folder):
         line = 'tag', folder/'my.safetensors', 'photos', '--out', out, '--threshold', .1
         encode = FrozenCLIP.encode_maps
         with mock.patch.object(FrozenCLIP, 'encode_maps', autospec=True, side_effect=encode) as e:
-            status, *_ = command(*line, *options)
+            status, run.out, run.err = command(*line, *options)
         return status, sum(photos_in(call.args[1]) for call in e.call_args_list)
 
     return run
@@ -254,30 +254,150 @@ def rows(path='tags.csv') -> dict[str, dict]:
         return {Path(row['picture']).name: row for row in csv.DictReader(f)}
 
 
+def correct(picture, path='tags.csv', **cells):
+    "A person writes into the row of a picture"
+    frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+    for name, cell in cells.items(): frame.loc[frame.picture.str.contains(picture), name] = cell
+    frame.to_csv(path, index=False)
+
+
 def test_a_second_night(night):
     "Scores what is new, changed, or had an error; each other row stays, with what was corrected"
     assert night('--scores') == (0, 4)
     before = Path('tags.csv').read_bytes()
     assert night('--scores') == (0, 0) and Path('tags.csv').read_bytes() == before
     with open('tags.csv', newline='') as f: head, *table = csv.reader(f)
-    table = [[picture, 'zebra', *others, 'seen'] for picture, _, *others in table]
+    table = [[*cells, 'seen'] for cells in table]
+    for cells in table[1:]: cells[1] = 'zebra'
     table[-1].pop()                                         # as of an editor
     with open('tags.csv', 'w', newline='', encoding='utf-8-sig') as f:      # as of a spreadsheet
         csv.writer(f, lineterminator='\r\n').writerows([[*head, 'note'], *table])
     Path('photos/torn.jpg').write_bytes(b'no picture')
     shutil.copy(PHOTOS[4], 'photos/0 new.jpg')
-    os.utime(f'photos/{PHOTOS[0].name}', (0, 0))
+    for photo in PHOTOS[:2]: os.utime(f'photos/{photo.name}', (0, 0))
     assert night()[0] == 1                                  # the broken picture
     assert night('--on-error', 'skip') == (0, 2)
+    assert f'have changed since: photos/{PHOTOS[1].name}' in night.err
     found = rows()
     assert len(found) == 6 and found['torn.jpg']['error'].startswith('cannot be read: ')
     changed = found.pop(PHOTOS[0].name)
-    assert changed['tags'] != 'zebra' and changed['note'] == 'seen'
+    assert changed['changed'].startswith('1970') and changed['note'] == 'seen'
     assert [found[photo.name]['tags'] for photo in PHOTOS[1:4]] == ['zebra']*3
     shutil.copy(PHOTOS[5], 'photos/torn.jpg')
     assert night() == (0, 1) and rows()['torn.jpg']['error'] == ''
     assert night('--tiles', 2)[1] > 6                       # another model
     assert [row['note'] for row in rows().values()].count('seen') == 3
+    assert [rows()[photo.name]['tags'] for photo in PHOTOS[1:4]] == ['zebra']*3
+
+
+def test_a_corrected_row_outlives_its_model(night):
+    night()
+    correct(PHOTOS[0].stem, tags='zebra')
+    correct(PHOTOS[1].stem, checked='yes')
+    before = rows()
+    assert night('--tiles', 2)[0] == 0 and 'rows: 0 new, 2 kept, 2 scored again; ' in night.out
+    kept = [name for name, row in rows().items() if row == before[name]]
+    assert kept == [photo.name for photo in PHOTOS[:2]]
+
+
+def test_a_row_is_of_a_threshold_and_of_a_file(night):
+    night()
+    assert night('--threshold', .9) == (0, 4) and night('--threshold', .9) == (0, 0)
+    photo = Path('photos')/PHOTOS[0].name
+    time = photo.stat().st_mtime_ns
+    shutil.copy(PHOTOS[4], photo)
+    os.utime(photo, ns=(time, time))
+    assert night('--threshold', .9) == (0, 1)
+
+
+def test_a_torn_score(night):
+    "1.9199 that a full disk wrote as 1.919 is no score"
+    night('--scores')
+    whole = Path('tags.csv').read_bytes()
+    Path('tags.csv').write_bytes(whole[:-2])
+    assert night('--scores') == (0, 1) and Path('tags.csv').read_bytes() == whole
+
+
+def test_a_torn_letter(night):
+    shutil.move(f'photos/{PHOTOS[3].name}', 'photos/я.jpg')
+    night()
+    Path('tags.csv').write_bytes(Path('tags.csv').read_bytes().split(b'\x8f')[0])
+    assert night() == (0, 1) and 'я.jpg' in rows()
+
+
+def test_two_runs_on_one_table(night, folder):
+    night()
+    table = tagging.TagTable('tags.parquet', load_model(folder/'my.safetensors'))
+    with table.writing():
+        assert night()[0] == 1 and 'tags.csv: another run is writing it' in night.err
+    assert night()[0] == 0
+
+
+@pytest.fixture(params=[1, 2])
+def edited(night, monkeypatch, request):
+    "A run in two parts; after one of them, a person saves the table of the first with an edit"
+    add = tagging.TagTable.add
+    saved = []
+
+    def run(edit):
+        def add_and_edit(table, found):
+            add(table, found)
+            saved.append(table.csv.read_text())
+            if len(saved) == request.param:
+                table.csv.write_text(saved[0])
+                edit()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(tagging.TagTable, 'add', add_and_edit)
+            patch.setattr(tagging, '_PART', 2)
+            return night()[0]
+
+    return run
+
+
+def test_an_edit_while_a_run_goes_on(night, edited):
+    "The correction stays, and so do all rows of the run"
+    assert edited(lambda: correct(PHOTOS[0].stem, tags='zebra', note='seen')) == 0
+    assert 'tags.csv was changed during the run' in night.err
+    first, *others = rows().values()
+    assert (first['tags'], first['note']) == ('zebra', 'seen') and len(others) == 3
+    assert night() == (0, 0)
+
+
+def test_an_edit_that_breaks_the_table(night, edited):
+    "It stays, and the rows of the run are beside it"
+    def edit(table=Path('tags.csv')): table.write_text(table.read_text().replace(',', ';'))
+
+    assert edited(edit) == 1
+    assert 'semicolons' in night.err and 'in tags.new.csv' in night.err
+    assert len(rows('tags.new.csv')) == 4 and ';' in Path('tags.csv').read_text()
+
+
+def test_a_stopped_run_says_what_it_keeps(night, command, folder):
+    stop = mock.patch.object(FrozenCLIP, 'encode_maps', side_effect=KeyboardInterrupt)
+    with stop: status, _, err = command('tag', folder/'my.safetensors', 'photos', '--out', 't.csv')
+    assert status == 130 and err.splitlines()[-1].startswith('taidpt: stopped: ')
+    assert 't.csv has the rows so far; the same command goes on' in err
+    with stop: status, _, err = command('tag', folder/'my.safetensors', 'photos')
+    assert status == 130 and '--out' in err.splitlines()[-1]
+
+
+def test_tags_of_a_model_are_no_labels(night, command, folder):
+    "But rows that a person changed or checked"
+    night()
+    def evaluate(): return command('evaluate', folder/'my.safetensors', '--labels', 'tags.csv')
+
+    status, _, err = evaluate()
+    [model] = {row['model'] for row in rows().values()}
+    assert status == 1 and f'tags.csv: no row is a label: all are tags of {model}' in err
+    correct(PHOTOS[0].stem, tags='person,cat')
+    correct(PHOTOS[1].stem, checked='yes')
+    status, out, err = evaluate()
+    assert status == 0 and out.startswith('2 pictures')
+    assert '2 of 4 rows are labels' in err and model in err
+    learn = 'train', '--classes', 'cat,dog,person', '--labels', 'tags.csv'
+    status, _, err = command(*learn, '--out', 'x.safetensors')
+    assert status == 1 and 'tags.csv: 2 labelled pictures are too few' in err
 
 
 def test_parquet_and_a_database_have_what_the_table_has(night, folder):
@@ -344,8 +464,8 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     "And ends as one that was not killed"
     line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
     assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
-    assert 'tags.csv, rows: 2 new, 4 from before; ' in command(*line, 'tags.csv')[1]
-    told = 'Written: anew.csv, rows: 6 new, 0 from before; columns: picture, tags, '
+    assert 'tags.csv, rows: 2 new, 4 kept, 0 scored again; ' in command(*line, 'tags.csv')[1]
+    told = 'Written: anew.csv, rows: 6 new, 0 kept, 0 scored again; columns: picture, tags, '
     assert command(*line, 'anew.csv')[1].startswith(told)
     assert Path('tags.csv').read_text() == Path('anew.csv').read_text()
 

@@ -11,6 +11,7 @@ from made import clip
 from PIL import Image
 
 from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_pictures
+from taidpt.apps.tagging import TagTable
 from taidpt.datasets.labelled import LabeledPictures, read_labels
 from taidpt.encoders.pictures import as_pictures
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
@@ -78,8 +79,35 @@ UNCLOSED = 'image,labels\na.jpg,cat\nb.jpg,"a cat\nc.jpg,dog\nd.jpg,a dog"\n'
 def test_labels_after_an_unclosed_quotation_mark(tmp_path):
     path = tmp_path/'l.csv'
     path.write_text(UNCLOSED)
-    with pytest.raises(ValueError, match='l.csv: line 5'):
+    with pytest.raises(ValueError, match='l.csv: line 3: a quotation mark is not closed'):
         read_labels(path, PETS)
+
+
+TAGS = 'picture,tags,error,model,changed,checked\n'
+A_ROW = '.jpg,cat,,m,c,no 8eb2b9f9\n'
+
+
+@pytest.mark.parametrize('text, fault', [
+    (f'{TAGS}a{A_ROW}b.jpg,"cat,,m,c,\nc{A_ROW}d{A_ROW}', 'line 3: a quotation mark is not closed'),
+    (f'{TAGS}a{A_ROW}b.jpg,"cat,,m,c,\nc.jpg,"cat,dog",,m,c,\n', 'line 3: a quotation mark'),
+    (f'{TAGS}a{A_ROW}b.jpg,"cat\nc.jpg,dog",,m,c,\n', 'line 3: a quotation mark is not closed'),
+    (f'{TAGS}a.jpg,cat,dog,,m,c,\n', 'line 2: more cells than headings'),
+    (f'{TAGS}a{A_ROW}'.replace(',', ';'), 'separated by semicolons'),
+])
+def test_a_table_of_tags_with_a_fault(text, fault, tmp_path):
+    "Is an error, and stays as it is"
+    path = tmp_path/'t.csv'
+    path.write_text(text)
+    table = TagTable(path, ZeroShotCLIP(clip(), PETS))
+    with pytest.raises(ValueError, match=f't.csv: .*{fault}'), table.writing(): pass
+    assert path.read_text() == text
+
+
+def test_an_empty_file_is_a_new_table(tmp_path):
+    path = tmp_path/'t.csv'
+    path.touch()
+    with TagTable(path, ZeroShotCLIP(clip(), PETS)).writing(): pass
+    assert path.read_text() == TAGS
 
 
 # What a command leaves, and what it needs

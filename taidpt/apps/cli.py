@@ -7,6 +7,7 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import json, os, shutil, sys, warnings
+from contextlib import nullcontext
 from importlib.metadata import distributions
 from io import TextIOWrapper
 from itertools import islice
@@ -154,9 +155,9 @@ def _tag(
         'with --json, too.'))]=None,
     as_json:_Json=False,
     out:Annotated[Path|None, Option(metavar='FILE', help=(
-        'A table that grows: .csv; .parquet or .db are made from the .csv beside them. A picture '
-        'keeps its row, with all that you corrected and added, while it and the model are the '
-        'same.'))]=None,
+        'A table that grows: .csv; .parquet or .db are made from the .csv beside them. A row that '
+        'you corrected stays; any other stays while picture, model and threshold are the same.'
+        ))]=None,
     save:Annotated[Path|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None,
     member:_Member=None,
@@ -177,15 +178,23 @@ def _tag(
     opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision,
                    captions=not names_only)
     if save: opened.save(save)
-    table = TagTable(out, opened, scores) if out else None
-    if table and not report:
-        files = [file for file in files if table.lacks(file)]
+    table, writing = None, nullcontext()
+    kept = 'nothing is kept; with --out FILE the same command would go on'
+    if out:
+        table = TagTable(out, opened, scores, threshold, probability)
+        writing = table.writing()
+        kept = f'{table.csv} has the rows so far; the same command goes on'
     def tell(some):
         if table: table.add(some)
         elif not as_json:
             print(*some.lines(top, scores or top), sep='\n', flush=True)
-    found = tag_pictures(files, opened, threshold, probability, on_error, tell=tell)
-    if table: table.close()
+    try:
+        with writing:
+            if table and not report: files = table.pending(files)
+            found = tag_pictures(files, opened, threshold, probability, on_error, tell=tell)
+    except KeyboardInterrupt:
+        _tell('stopped', kept)
+        raise typer.Exit(130) from None
     if report: found.save_report(report)
     if table and not as_json: print('Written:', table)
     if not as_json: return
@@ -358,7 +367,10 @@ def _train(
     labelled = measured = None
     if labels or val_labels:
         from taidpt.datasets.labelled import read_labels
-        if labels: labelled = read_labels(labels, known, pictures)
+        if labels:
+            labelled = read_labels(labels, known, pictures)
+            if len(labelled) < 10: raise ValueError(
+                f'{labels}: {len(labelled)} labelled pictures are too few: label at least ten')
         if val_labels: measured = read_labels(val_labels, known, val)
     sentences = Captions.gather(captions or ['bundled'], column)
     features = cache or out.with_suffix('.sentences.checkpoint')

@@ -8,7 +8,7 @@ __all__ = ['add_words', 'read_classes', 'from_pretrained', 'open_model', 'tag_pi
 # %% ../../nbs/apps/tagging.ipynb #tagging-003
 import csv, os, warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property, lru_cache, partial
@@ -22,7 +22,8 @@ from .onnx import Tagger
 from ..classes import ClassSet, add_synonyms, as_classset
 from ..encoders.pictures import as_pictures, open_rgb
 from ..files import (
-    digest, join_labels, progress_bar, reading, shown, split_labels, write_whole)
+    TableReader, digest, is_checked, join_labels, only_writer, progress_bar, reading, shown,
+    split_labels, unchecked, write_whole)
 from ..tags import Rule, Tag
 
 if TYPE_CHECKING:
@@ -141,7 +142,7 @@ def open_model(
 
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-class
-_COLUMNS = 'picture', 'tags', 'error', 'model', 'changed'
+_COLUMNS = 'picture', 'tags', 'error', 'model', 'changed', 'checked'
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _TaggedPictures:
@@ -220,98 +221,178 @@ def tag_pictures(
     return _TaggedPictures(pictures, model, scores, rule)
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-table
-def _changed(picture:str|Path)->str: # '' for an address
-    "When a file was last changed."
-    if not os.path.isfile(picture): return ''
-    return datetime.fromtimestamp(os.stat(picture).st_mtime, timezone.utc).isoformat()
+def _version(file:str|Path)->str: # '' for an address
+    "When a file was last changed, and its size."
+    if not os.path.isfile(file): return ''
+    about = os.stat(file)
+    time = datetime.fromtimestamp(about.st_mtime, timezone.utc).isoformat()
+    return f'{time} {about.st_size} bytes'
 
+
+# %% ../../nbs/apps/tagging.ipynb #tagging-file-1
+def _read_rows(path:Path)->tuple[Sequence[str], dict[str, dict]]: # headings; rows by picture
+    "A table of tags; without a file, an empty one. `ValueError` for a table of anything else."
+    if not path.exists(): return _COLUMNS, {}
+    rows = {}
+    with reading(path):
+        content = path.read_bytes()
+        whole = content[:content.rfind(b'\n') + 1] or content
+        table = TableReader(StringIO(whole.decode('utf-8-sig'), newline=''))
+        head = table.fieldnames or _COLUMNS
+        if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
+            raise ValueError(
+                f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
+        for row in table:
+            other = rows.get(row['picture'])
+            if other and is_checked(other) and not is_checked(row): continue
+            rows[row['picture']] = row
+    return head, rows
+
+def _write_rows(path:Path, columns:Sequence[str], rows:Iterable[dict])->None:
+    "Write a table whole."
+    with write_whole(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
+        table = csv.DictWriter(file, columns, lineterminator='\n')
+        table.writeheader()
+        table.writerows(rows)
+
+
+# %% ../../nbs/apps/tagging.ipynb #tagging-kinds-1
+def _convert(path:Path, to:Path)->None: # a .csv; a .parquet or .db
+    "Make another kind of table of a .csv."
+    from pandas import read_csv
+    frame = read_csv(path, dtype=dict.fromkeys(_COLUMNS, str), keep_default_na=False, na_values='')
+    tags = frame.tags.fillna('').map(split_labels)
+    if to.suffix == '.parquet':
+        with write_whole(to) as part:
+            frame.assign(tags=tags).to_parquet(part)
+        return
+    import sqlite3
+    rows = frame[['picture']].assign(tag=tags).explode('tag').dropna()
+    with closing(sqlite3.connect(to)) as db:
+        frame.to_sql('taidpt', db, if_exists='replace', index=False)
+        rows.to_sql('taidpt_tags', db, if_exists='replace', index=False)
+
+
+# %% ../../nbs/apps/tagging.ipynb #tagging-grow-1
 class TagTable:
-    "A table of tags that grows as pictures are scored."
+    "A table of tags that grows as pictures are scored, while `writing`."
     def __init__(self,
         path:str|Path, # a .csv; or a .parquet or .db, made at the end from the .csv beside it
         model:'Predictor|Tagger', # which scores the pictures
         scores:bool=False, # with a column for the score of each class, and for its probability
+        threshold:float|None=None, # as in `tag_pictures`
+        probability:float|None=None, # as there
     ):
-        "Reads the rows that are there. `ValueError` for a table of anything else."
+        "`ValueError` for another kind of file."
         self.path = Path(path)
-        self.independent = model.independent
-        self.rows = {}
-        self.csv = self.path.with_suffix('.csv')
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
-        self.model = f'{model.title} {model.fingerprint()}'
-        head = self._read() if self.csv.exists() else _COLUMNS
-        self.there = len(self.rows)
-        names = [*map(shown, model.classes.natural)] if scores else []
-        if model.thresholds: names += [f'probability of {name}' for name in names]
-        self.columns = list(dict.fromkeys([*head, *names]))
-        self._write()
+        self.csv = self.path.with_suffix('.csv')
+        rule = f'{threshold} {probability}'
+        self.model = f'{model.title} {digest([model.fingerprint(), rule])}'
+        self.independent = model.independent
+        self.score_columns = [*map(shown, model.classes.natural)] if scores else []
+        if model.thresholds:
+            self.score_columns += [f'probability of {name}' for name in self.score_columns]
+        self.columns = []
+        self.rows = {}                      # picture -> row
+        self.before = set()                 # pictures that had a row before this run
+        self.scored = {}                    # picture -> cells that this run wrote
 
     def __str__(self)->str:
-        new = len(self.rows) - self.there
-        return shown(f'{self.path}, rows: {new} new, {self.there} from before; '
+        again = len(self.scored.keys() & self.before)
+        new = len(self.scored) - again
+        kept = len(self.rows) - len(self.scored)
+        return shown(f'{self.path}, rows: {new} new, {kept} kept, {again} scored again; '
                      f'columns: {", ".join(self.columns)}')
 
-    def _read(self)->Sequence[str]: # the headings
-        "Take the rows of the file."
-        with reading(self.csv), open(self.csv, newline='', encoding='utf-8-sig') as file:
-            text = file.read()
-            table = csv.DictReader(StringIO(text, newline=''))
-            rows = list(table)
-            head = table.fieldnames
-            if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
-                raise ValueError(
-                    f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
-        if rows and None in rows[-1].values() and not text.endswith('\n'):
-            rows.pop()   # torn, as a process was killed
-        self.rows = {row['picture']: row for row in rows}
-        return head
+    @contextmanager
+    def writing(self)->Iterator[None]:
+        "Keep other runs away, take the rows that are there, and write the table at the end."
+        with only_writer(self.csv):
+            self._read()
+            self.before = {*self.rows}
+            self._warn_of_changes()
+            self._write()
+            yield
+            self._take_edits()
+            self._write()
+            if self.path != self.csv: _convert(self.csv, self.path)
+
+    def _read(self)->None:
+        head, self.rows = _read_rows(self.csv)
+        self.columns = list(dict.fromkeys([*head, *self.score_columns]))
 
     def _write(self)->None:
-        with write_whole(self.csv) as part, open(part, 'w', newline='', encoding='utf-8') as file:
-            table = csv.DictWriter(file, self.columns, lineterminator='\n')
-            table.writeheader()
-            table.writerows(self.rows.values())
+        _write_rows(self.csv, self.columns, self.rows.values())
+        self.version = _version(self.csv)
+
+    def _warn_of_changes(self)->None:
+        "Name the pictures that have changed since a person saw their tags."
+        names = []
+        for name, row in self.rows.items():
+            if is_checked(row) and row['changed'] and _version(name) not in ('', row['changed']):
+                names.append(name)
+        if names:
+            warnings.warn(f'{self.csv}: pictures of {len(names)} rows that you changed or checked '
+                          f'have changed since: {", ".join(names[:2])}; delete a row to score its '
+                          'picture again', stacklevel=2)
+
+    def _take_edits(self)->None:
+        "If somebody has changed the file meanwhile, read it again and add the rows of this run."
+        if self.version == _version(self.csv): return
+        try: self._read()
+        except ValueError as error:
+            rest = self.csv.with_suffix('.new.csv')
+            _write_rows(rest, self.columns, self.scored.values())
+            raise ValueError(f'{error}; the rows of this run are in {rest}') from None
+        for cells in self.scored.values(): self._put(cells)
+        self._write()
+        warnings.warn(f'{self.csv} was changed during the run: the changes stay', stacklevel=2)
+
+    def _put(self, cells:dict)->dict: # of a picture -> its row
+        "Put cells into their row, unless a person has seen it."
+        row = self.rows.setdefault(cells['picture'], {})
+        if not row or not is_checked(row):
+            row |= cells
+        return row
 
     def lacks(self, picture:str|Path)->bool:
-        "Whether a picture is to be scored: it is new, changed, broken, or of another model."
+        """Whether its row is to be written: there is none, or one with an error, of an older
+        picture, or of another model or threshold; never one that a person has seen."""
         row = self.rows.get(shown(picture))
-        if not row or row['error'] or not self.independent: return True
-        return (row['model'], row['changed']) != (self.model, _changed(picture))
+        if not row: return True
+        if is_checked(row): return False
+        if row['error'] or not self.independent: return True
+        return (row['model'], row['changed']) != (self.model, _version(picture))
+
+    def pending(self, pictures:Sequence[str|Path])->Sequence[str|Path]:
+        "Those to be scored: that it lacks; or all, for a model that compares them."
+        if not self.independent: return pictures
+        return [picture for picture in pictures if self.lacks(picture)]
 
     def add(self, found:_TaggedPictures)->None:
         "Write the rows of these pictures, of those that it lacks."
+        new = {}
+        for picture, tags, (name, present, error, likely) in zip(
+            found.pictures, found.tags, found.each()
+        ):
+            if not self.lacks(picture): continue
+            cells = {tag.label: round(tag.score, 4) for tag in tags}
+            cells |= {f'probability of {label}': p for label, p in likely.items()}
+            cells = {name: cells[name] for name in self.columns if name in cells}
+            labels = join_labels(tag.label for tag in present)
+            cells |= {'picture': shown(name), 'tags': labels, 'error': shown(error),
+                      'model': self.model, 'changed': _version(picture),
+                      'checked': unchecked(labels)}
+            new[shown(name)] = cells
+        self.scored |= new
+        self._take_edits()
         with open(self.csv, 'a', newline='', encoding='utf-8') as file:
             table = csv.DictWriter(file, self.columns, lineterminator='\n')
-            for picture, tags, (name, present, error, likely) in zip(
-                found.pictures, found.tags, found.each()
-            ):
-                if not self.lacks(picture): continue
-                row = self.rows.setdefault(shown(name), {})
-                cells = {tag.label: round(tag.score, 4) for tag in tags}
-                cells |= {f'probability of {label}': p for label, p in likely.items()}
-                row |= {name: cells[name] for name in self.columns if name in cells}
-                row |= {'picture': shown(name), 'tags': join_labels(tag.label for tag in present),
-                        'error': shown(error), 'model': self.model, 'changed': _changed(picture)}
-                table.writerow(row)
+            for cells in new.values(): table.writerow(self._put(cells))
+        self.version = _version(self.csv)
 
-    def close(self)->None:
-        "Write the table with one row for each picture, and what is made from it."
-        self._write()
-        if self.path == self.csv: return
-        from pandas import read_csv
-        frame = read_csv(self.csv, dtype=dict.fromkeys(_COLUMNS, str), keep_default_na=False,
-                         na_values='')
-        tags = frame.tags.fillna('').map(split_labels)
-        if self.path.suffix == '.parquet':
-            with write_whole(self.path) as part:
-                frame.assign(tags=tags).to_parquet(part)
-            return
-        import sqlite3
-        rows = frame[['picture']].assign(tag=tags).explode('tag').dropna()
-        with closing(sqlite3.connect(self.path)) as db:
-            frame.to_sql('taidpt', db, if_exists='replace', index=False)
-            rows.to_sql('taidpt_tags', db, if_exists='replace', index=False)
 
 # %% ../../nbs/apps/tagging.ipynb #learning-do
 def learn_tagger(

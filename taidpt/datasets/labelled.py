@@ -7,7 +7,7 @@ __all__ = ['LASO_NOVEL', 'LabeledPictures', 'check_files', 'read_labels', 'bundl
            'partial_labels', 'balanced_draws']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import csv, json
+import json, warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
-from ..files import DATA, reading, split_labels
+from ..files import DATA, TableReader, is_checked, reading, split_labels
 from ..metrics import as_labels
 from ..text.captions import open_text
 
@@ -76,24 +76,43 @@ class LabeledPictures:
                        classes=ClassSet(old.name, [*natural], synonyms, natural))
 
 
+# %% ../../nbs/datasets/labelled.ipynb #lab-leave
+def _leave_out(
+    models:Counter, # model -> rows with its tags
+    path:Path, # of the table
+    labels:int, # other rows
+)->None:
+    "Warn that tags of a model are no labels. `ValueError` if there are no others."
+    of = f'tags of {", ".join(map(str, models))}'
+    if not labels: raise ValueError(
+        f'{path}: no row is a label: all are {of}. Correct them, and write yes under checked where '
+        'they are right')
+    warnings.warn(
+        f'{path}: {labels} of {labels + models.total()} rows are labels, those that you changed or '
+        f'checked; the others are {of}. Write yes under checked where they are right: with its '
+        'mistakes alone, a model looks worse than it is', stacklevel=4)
+
+
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
 _MARKS = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, 'true': 1, 'false': 0}
 
 def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 or -1
     "A table of labels. `ValueError` with the file and the line for a row that does not fit."
     found = {}
+    models = Counter()         # of tags that are no labels
     with reading(path), open_text(path) as file:
-        rows = csv.DictReader(file, delimiter='\t' if '.tsv' in path.suffixes else ',', strict=True)
+        rows = TableReader(file, '\t' if '.tsv' in path.suffixes else ',')
         first, *others = rows.fieldnames or ['']
         if first not in ('image', 'picture', 'file') or not 0 < len({*others}) == len(others):
             raise ValueError('its first line must be headings: image, then labels, or each class')
         for row in rows:
             if row.get('error') and others[0] == 'tags':
                 continue       # it could not be read
+            if not is_checked(row):
+                models[row.get('model')] += 1
+                continue
             known = found.setdefault(row.pop(first), {})
-            with reading(f'line {rows.line_num}'):
-                if None in row:
-                    raise ValueError('more cells than headings')
+            with reading(f'line {rows.line}'):
                 if others[0] in ('labels', 'tags'):
                     known |= dict.fromkeys(split_labels(row[others[0]] or ''), 1)
                     continue
@@ -103,6 +122,7 @@ def _read_table(path:Path)->dict[str,dict[str,int]]: # picture -> label -> 1, 0 
                         raise ValueError(f'{cell!r} of {label} is no mark: it is 1, 0 or -1')
                     if mark:
                         known[label] = max(_MARKS[mark], known.get(label, -1))
+    if models: _leave_out(models, path, len(found))
     return found
 
 
