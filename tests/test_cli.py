@@ -12,6 +12,7 @@ import pytest
 import torch
 import typer
 from conftest import ROOT, forked, photos_in, quicken
+from taidpt import training
 from taidpt.all import FrozenCLIP, TextConcepts, ZeroShotCLIP, load_clip, load_model
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
@@ -339,8 +340,41 @@ def test_a_stopped_training_goes_on(folder, command):
     line = *learn, '--labels', DEMO/'labels.tsv', '--out', 'x.safetensors'
     with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
         status, _, err = command(*line)
-    assert status == 130 and 'x.sentences.checkpoint' in err.splitlines()[-1]
+    assert status == 130 and 'x.linear.sentences.checkpoint' in err.splitlines()[-1]
     with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
         status, out, _ = command(*line)
     assert status == 0 and '36 pictures bring ' in out and os.listdir() == ['x.safetensors']
     assert sum(load_model('x.safetensors').weights) == 1
+
+
+def test_a_training_removes_only_its_own_files(folder, command):
+    "A stopped one by another method, with the same --out, still goes on"
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out', 'x.safetensors'
+    save = training._save_checkpoint
+
+    def save_and_stop(*args):
+        save(*args)
+        raise KeyboardInterrupt
+
+    with mock.patch.object(training, '_save_checkpoint', save_and_stop):
+        assert command(*learn, *quick)[0] == 130
+    kept = os.listdir()
+    assert command(*learn)[0] == 0 and {*os.listdir()} == {*kept, 'x.safetensors'}
+    with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
+        assert command(*learn, *quick)[0] == 0
+    assert os.listdir() == ['x.safetensors']
+
+
+def test_two_trainings_write_no_file_together(folder, command):
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out', 'x.safetensors'
+    solve = TextLinear.solve
+    second = []
+
+    def meanwhile(*args, **how):
+        with mock.patch.object(TextLinear, 'solve', solve): second.append(command(*learn))
+        return solve(*args, **how)
+
+    with mock.patch.object(TextLinear, 'solve', meanwhile):
+        assert command(*learn)[0] == 0 and os.listdir() == ['x.safetensors']
+    [(status, _, err)] = second
+    assert status == 1 and 'another training writes x.safetensors' in err

@@ -7,6 +7,8 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import json, os, shutil, sys, warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import distributions
 from io import TextIOWrapper
 from itertools import islice
@@ -307,6 +309,21 @@ def _label(
         print(f'{count:8,}  {shown(name)}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train
+@contextmanager
+def _alone(out:Path)->Iterator[None]: # the file that a training writes
+    "Raise `ValueError` while another training writes the same file."
+    from filelock import FileLock, Timeout
+    lock = FileLock(f'{out}.lock', timeout=0)
+    try: lock.acquire()
+    except Timeout:
+        raise ValueError(
+            f'another training writes {out}: wait until it ends, or say another --out') from None
+    try: yield
+    finally:
+        with suppress(PermissionError):                     # on Windows, FileLock removes it
+            os.remove(lock.lock_file)
+        lock.release()
+
 @app.command('train', epilog=_examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
     'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai \\',
@@ -348,25 +365,26 @@ def _train(
         if labels: labelled = read_labels(labels, known, pictures)
         if val_labels: measured = read_labels(val_labels, known, val)
     sentences = Captions.gather(captions or ['bundled'], column)
-    features = cache or out.with_suffix('.sentences.checkpoint')
-    checkpoint = out.with_suffix('.prompts.checkpoint.safetensors')
-    try:
-        model = learn_tagger(
-            known, islice(sentences, limit) if captions or limit else None, method,
-            loss or 'pairs', clip, rules, measured, features, checkpoint,
-            epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
-        if labelled:
-            from taidpt.baselines.concepts import add_pictures
-            model, gain = add_pictures(model, labelled)
-            print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
-                  'beyond chance' if gain.low > 0 else 'not beyond chance')
-    except KeyboardInterrupt:
-        _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; the '
-                         'same command goes on')
-        raise typer.Exit(130) from None
-    model.save(out)
-    checkpoint.unlink(missing_ok=True)
-    if not cache: shutil.rmtree(features)
+    features = cache or out.with_suffix(f'.{method}.sentences.checkpoint')
+    checkpoint = out.with_suffix(f'.{method}.checkpoint.safetensors')
+    with _alone(out):
+        try:
+            model = learn_tagger(
+                known, islice(sentences, limit) if captions or limit else None, method,
+                loss or 'pairs', clip, rules, measured, features, checkpoint,
+                epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
+            if labelled:
+                from taidpt.baselines.concepts import add_pictures
+                model, gain = add_pictures(model, labelled)
+                print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
+                      'beyond chance' if gain.low > 0 else 'not beyond chance')
+        except KeyboardInterrupt:
+            _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; '
+                             'the same command goes on')
+            raise typer.Exit(130) from None
+        model.save(out)
+        checkpoint.unlink(missing_ok=True)
+        if not cache: shutil.rmtree(features)
     print(shown(f'Written: {out}, {model.title} for {len(known)} classes'))
     if measured:
         from taidpt.apps.report import evaluate_model
