@@ -115,6 +115,13 @@ def test_a_table_opens_no_other_file(file, tmp_path):
     with pytest.raises(TypeError): score({'path': ['a.jpg'], 'bytes': [file]})
 
 
+def test_a_column_holds_one_thing(tmp_path):
+    path = tmp_path/'model.safetensors'
+    ZeroShotCLIP(clip(), ['cat', 'picture_path']).save(path)
+    with pytest.raises(ValueError, match='its class picture_path'):
+        PictureScorer(str(path), device='cpu')
+
+
 # Names
 
 def test_a_method_has_one_name():
