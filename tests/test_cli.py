@@ -378,3 +378,12 @@ def test_two_trainings_write_no_file_together(folder, command):
         assert command(*learn)[0] == 0 and os.listdir() == ['x.safetensors']
     [(status, _, err)] = second
     assert status == 1 and 'another training writes x.safetensors' in err
+
+
+def test_measuring_changes_no_model(command):
+    "The file is the same with --val-labels and without"
+    learn = 'train', '--classes', 'person,car', '--method', 'concepts', '--rules', 'published', '--out'
+    with mock.patch('taidpt.text.captions.bundled_captions', lambda: few):
+        assert command(*learn, 'x.safetensors')[0] == 0
+        assert command(*learn, 'y.safetensors', '--val-labels', DEMO/'labels.tsv')[0] == 0
+    assert Path('x.safetensors').read_bytes() == Path('y.safetensors').read_bytes()

@@ -338,7 +338,7 @@ def learn_tagger(
     missing = [name for name, count in train.counts().items() if not count]
     if missing:
         warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
-    if captions is not None or val is not None:
+    if captions is not None:
         train.frequency = some_captions(classes, bundled_captions()).frequency
 
     clip = _clip(clip or 'embedded')
