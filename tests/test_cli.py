@@ -382,8 +382,20 @@ def test_two_trainings_write_no_file_together(folder, command):
 
 def test_measuring_changes_no_model(command):
     "The file is the same with --val-labels and without"
-    learn = 'train', '--classes', 'person,car', '--method', 'concepts', '--rules', 'published', '--out'
+    learn = ('train', '--classes', 'person,car', '--method', 'concepts', '--rules', 'published',
+             '--out')
     with mock.patch('taidpt.text.captions.bundled_captions', lambda: few):
         assert command(*learn, 'x.safetensors')[0] == 0
         assert command(*learn, 'y.safetensors', '--val-labels', DEMO/'labels.tsv')[0] == 0
     assert Path('x.safetensors').read_bytes() == Path('y.safetensors').read_bytes()
+
+
+@pytest.mark.parametrize('option', ['--labels', '--val-labels'])
+def test_labels_that_are_no_class(option, folder, command):
+    "Are named, as two that are written with another mark between"
+    shutil.copytree(DEMO/'images', 'images')
+    text = (DEMO/'labels.tsv').read_text()
+    Path('my.tsv').write_text(text.replace('person', 'car|person', 1))
+    learn = 'train', '--classes', 'person,car', '--captions', folder/'my.txt', option, 'my.tsv'
+    status, _, err = command(*learn, '--out', 'x.safetensors')
+    assert status == 0 and 'my.tsv: labels that are no class: ' in err and 'car|person' in err

@@ -230,9 +230,6 @@ def _evaluate(
     found = evaluate_model(models, labels, pictures, bool(calibrate), on_error, over=over)
     if calibrate: found.model.save(calibrate)
     if report: found.save_report(report, title=title)
-    unknown = ', '.join(found.pictures.unknown)
-    if unknown:
-        warnings.warn(f'labels that are no class: {unknown}', stacklevel=1)
     print(found.as_json() if as_json else found)
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
