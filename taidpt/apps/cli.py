@@ -460,7 +460,7 @@ def _reproduce(
         from taidpt.paper.family import compare_family, own_method
         from taidpt.paper.study import figures_text
         found = compare_family(
-            load_clip(clips[0]), data, _read_classes(classes), captions, max(numbers), min_photos,
+            load_clip(clips[0]), data, _read_classes(classes), captions, numbers, min_photos,
             [own_method(name) for name in member or []], out/'results.csv', over=over, limit=limit,
             only=only and [name.strip() for name in only.split(';')])
         return print(figures_text(found))
