@@ -16,6 +16,7 @@ from taidpt import training
 from taidpt.all import FrozenCLIP, TextConcepts, ZeroShotCLIP, load_clip, load_model
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
+from taidpt.apps.tagging import read_classes
 from taidpt.baselines.concepts import TextLinear, ready_to_tag
 from taidpt.text.captions import bundled_captions
 
@@ -399,3 +400,18 @@ def test_labels_that_are_no_class(option, folder, command):
     learn = 'train', '--classes', 'person,car', '--captions', folder/'my.txt', option, 'my.tsv'
     status, _, err = command(*learn, '--out', 'x.safetensors')
     assert status == 0 and 'my.tsv: labels that are no class: ' in err and 'car|person' in err
+
+
+def test_words_are_added_once(command):
+    "Without the spaces around; words for no class are an error"
+    found = read_classes('cat,dog', words=['cat: kitty , moggy', 'cat:moggy']).synonyms['cat']
+    assert [word for word in found if word.strip() in ('kitty', 'moggy')] == ['kitty', 'moggy']
+    for words in ('kitty', 'cat:'):
+        status, _, err = command('tag', 'cat,dog', PHOTOS[0], '--words', words)
+        assert status == 1 and f'{words!r} adds no word' in err
+
+
+def test_words_of_evaluate_are_added_once(command):
+    with mock.patch('taidpt.apps.report.evaluate_model', side_effect=ValueError) as evaluate:
+        command('evaluate', 'cat,dog', '--labels', DEMO/'labels.tsv', '--words', 'cat:moggy')
+    assert evaluate.call_args.args[0].classes.synonyms['cat'].count('moggy') == 1

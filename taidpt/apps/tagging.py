@@ -39,10 +39,14 @@ def add_words(
     classes:ClassSet, # changed in place
     words:Iterable[str], # each for a class, as in 'sunset: evening sky, dusk'
 )->None:
-    "Let more words name a class."
-    for told in words:
-        name, _, more = told.partition(':')
-        classes.synonyms[classes.names[classes.index(name.strip())]] += more.split(',')
+    "Let more words name a class. `ValueError` for a text that has none."
+    for text in words:
+        name, _, phrases = text.partition(':')
+        new = split_labels(phrases)
+        if not new:
+            raise ValueError(f"{text!r} adds no word: write 'sunset: evening sky, dusk'")
+        synonyms = classes.synonyms[classes.names[classes.index(name.strip())]]
+        synonyms += [phrase for phrase in new if phrase not in synonyms]
 
 def read_classes(
     text:str|Path, # names with commas between; 'voc2007', 'coco', 'nuswide'; or a YAML or JSON file
