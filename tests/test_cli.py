@@ -132,6 +132,7 @@ def test_a_class_without_another_word(command):
     line = 'tag', 'kitchen,dog', PHOTOS[0]
     notes = [command(*line, *more)[2] for more in [('--words', 'kitchen: galley'), ()]]
     assert ['no other word' in note for note in notes] == [False, True]
+    assert 'add some by --words WORDS, or' in notes[1]
 
 
 def test_synonyms_are_edited(folder, command):
@@ -153,10 +154,12 @@ BAD_INPUT = [
     ('tag no.safetensors PHOTOS', 'no.safetensors'),
     ('tag cat PHOTOS', 'cat'),
     ('tag PROMPTS empty', 'empty'),
-    ('tag PROMPTS torn.jsonl', 'torn.jsonl'),
+    ('tag PROMPTS torn.jsonl', '--on-error skip goes on'),
     ('tag my.onnx PHOTOS', 'my.onnx'),
     ('evaluate PROMPTS --labels labels.tsv', 'gone.jpg'),
     ('label table.csv --column c --classes voc2007', "'c'"),
+    ('label table.csv --classes voc2007', 'say --column NAME, one of'),
+    ('label table.csv --classes voc2007 --column 2', 'no column 2: the table has 2, counted from 0'),
     ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
 ]
 
@@ -186,7 +189,8 @@ def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path/'elsewhere')
     line = 'tag', '../x.safetensors', PHOTOS[0]
     status, _, err = command(*line)
-    assert status == 1 and "learned on 'local-dir:tiny'" in err and '--clip' in err
+    assert status == 1 and "learned on 'local-dir:tiny'" in err
+    assert 'say --clip NAME, or --trust if you know' in err
     assert command(*line, '--clip', 'local-dir:../tiny')[0] == 0
 
 

@@ -6,8 +6,8 @@
 __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import json, os, shutil, sys, warnings
-from collections.abc import Iterator
+import json, os, re, shutil, sys, warnings
+from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import distributions
 from io import TextIOWrapper
@@ -44,10 +44,26 @@ def _print_versions()->None:
     torch, clip = (found.get(name, 'not installed') for name in ('torch', 'open_clip_torch'))
     print(f'taidpt {__version__}, torch {torch}, open_clip {clip}, Python {sys.version.split()[0]}')
 
-def _tell(kind:str, message:Exception|Warning|str)->None:
+def _with_options(
+    message:str, # which may name arguments: on_error='skip'
+    options:Container[str], # of the command
+)->str:
+    "A message that names the command's options in place of Python's arguments."
+    def option(argument:re.Match)->str:
+        name = '--' + argument['name'].replace('_', '-')
+        if name not in options: return argument[0]
+        if argument['value'] == 'True': return name
+        return f'{name} {argument["value"]}'
+    return re.sub(r"\b(?P<name>\w+)=(?P<quote>'?)(?P<value>\w+(\.\w+)?)(?P=quote)", option, message)
+
+def _tell(
+    kind:str, # such as error
+    message:Exception|Warning|str,
+    options:Container[str]=(), # of the command
+)->None:
     "Print a note or an error on one line."
     text = shown(' '.join(str(message).split())) or type(message).__name__
-    print(f'taidpt: {kind}: {text}', file=sys.stderr, flush=True)
+    print(f'taidpt: {kind}: {_with_options(text, options)}', file=sys.stderr, flush=True)
 
 def main(
     argv:list[str]|None=None, # arguments; None: the program's own
@@ -62,17 +78,21 @@ def main(
     if quiet or not os.isatty(2):                           # of standard error
         os.environ['TQDM_DISABLE'] = '1'
     if '--version' in flags: return _print_versions() or 0
+    line = [word for word in words if word not in flags]
+    group = typer.main.get_command(app)
+    command = group.commands.get(line[0], group) if line else group
+    options = {name for param in command.params for name in param.opts}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             if not quiet:
                 warnings.filterwarnings('once', category=UserWarning, module='taidpt')
-            warnings.showwarning = lambda warning, *_: _tell('note', warning)
-            typer.main.get_command(app).main([w for w in words if w not in flags], 'taidpt')
+            warnings.showwarning = lambda warning, *_: _tell('note', warning, options)
+            group.main(line, 'taidpt')
     except SystemExit as e: return e.code or 0
     except Exception as e:
         if '--debug' in flags: raise
-        _tell('error', e)
+        _tell('error', e, options)
         return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
@@ -85,8 +105,9 @@ _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
 _Captions = Annotated[list[str]|None, Option(metavar='FILE', help=_SOURCES)]
-_Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.',
-                                     parser=lambda c: int(c) if c.isdecimal() else c)]
+_Column = Annotated[str|None, Option(
+    metavar='NAME', parser=lambda c: int(c) if c.isdecimal() else c,
+    help='The column with the captions; of a table without headings its number, from 0.')]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _MODEL = ('A file: .safetensors, or the .onnx that export wrote; org/repo on the Hub; or classes, '
           'two or more names with commas between or a YAML file.')

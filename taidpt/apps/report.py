@@ -204,8 +204,9 @@ def evaluate_model(
     else:
         own = 'your ' if model.title in UNTRAINED else ''
         named = {own + model.title: model}
-    if {*named} & {*UNTRAINED}: raise ValueError(
-        f'{", ".join(named)}: give each model a name of its own, in a dict')
+    taken = [name for name in named if name in UNTRAINED]
+    if taken: raise ValueError(
+        f'{taken[0]} is the row of what needs no training: give the model a name of its own')
     name, last = list(named.items())[-1]
     if isinstance(labels, LabeledPictures):
         pictures = labels

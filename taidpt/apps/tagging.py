@@ -66,8 +66,8 @@ def read_classes(
     add_words(classes, words)
     alone = [name for name, phrases in classes.synonyms.items() if not phrases[1:]]
     if alone:
-        warnings.warn(f'no other word is known for {", ".join(alone)}: add some by --words, or in '
-                      'a YAML file', stacklevel=2)
+        warnings.warn(f'no other word is known for {", ".join(alone)}: add some by words=WORDS, '
+                      'or in a YAML file', stacklevel=2)
     return classes
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-model
