@@ -159,7 +159,7 @@ BAD_INPUT = [
     ('evaluate PROMPTS --labels labels.tsv', 'gone.jpg'),
     ('label table.csv --column c --classes voc2007', "'c'"),
     ('label table.csv --classes voc2007', 'say --column NAME, one of'),
-    ('label table.csv --classes voc2007 --column 2', 'no column 2: the table has 2, counted from 0'),
+    ('label table.csv --classes voc2007 --column 2', 'no column 2: the table has 2, counted'),
     ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
 ]
 
@@ -419,3 +419,27 @@ def test_words_of_evaluate_are_added_once(command):
     with mock.patch('taidpt.apps.report.evaluate_model', side_effect=ValueError) as evaluate:
         command('evaluate', 'cat,dog', '--labels', DEMO/'labels.tsv', '--words', 'cat:moggy')
     assert evaluate.call_args.args[0].classes.synonyms['cat'].count('moggy') == 1
+
+
+def test_rows_of_classes_have_short_names(command):
+    lists = 'person,car,bus,cat,dog,cow', 'person,car'
+    with (mock.patch('taidpt.apps.cli._open'),
+          mock.patch('taidpt.apps.report.evaluate_model', side_effect=ValueError) as evaluate):
+        command('evaluate', *lists, '--labels', DEMO/'labels.tsv')
+    assert [*evaluate.call_args.args[0]] == ['person,car and 4 more', 'person,car']
+
+
+def test_thresholds_that_are_worse_are_not_written(command):
+    "Unless one says so; those of chance are, and the last line says where"
+    line = ('evaluate', 'person,car', '--labels', DEMO/'labels.tsv', '--calibrate',
+            'x.safetensors')
+    status, out, err = command(*line)
+    assert out.splitlines()[-1].startswith('Written: x.safetensors, ')
+    assert 'low, high, threshold, precision and recall are of your concepts with attention' in out
+    Path('x.safetensors').unlink()
+    gains = {name: {'difference': -4., 'low': -7., 'high': -1.} for name in ('CF1', 'OF1')}
+    with mock.patch('taidpt.apps.report.calibration_gain', return_value=gains):
+        status, out, err = command(*line)
+        assert status == 0 and 'Written' not in out and not Path('x.safetensors').exists()
+        assert 'x.safetensors is not written; --force writes it' in err
+        assert command(*line, '--force')[0] == 0 and Path('x.safetensors').exists()

@@ -207,6 +207,12 @@ def _tag(
     print(json.dumps(entries, indent=1))
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate
+def _row_name(model:str)->str: # a file, a repository, or names with commas between
+    "The name of a model's row in a table."
+    names = model.split(',')
+    if len(names) > 3: return f'{names[0]},{names[1]} and {len(names) - 2} more'
+    return Path(model).stem
+
 @app.command('evaluate', epilog=_examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors',
@@ -224,7 +230,9 @@ def _evaluate(
         'Give gains over this row of the table (default: the highest of those without training).'
         ))]=None,
     calibrate:Annotated[Path|None, Option(metavar='FILE', help=(
-        'Fit thresholds on these pictures; write the model here (may be MODEL).'))]=None,
+        'Fit thresholds on these pictures; write the model here (may be MODEL), unless they are '
+        'worse than the default ones beyond chance.'))]=None,
+    force:Annotated[bool, Option('--force', help='With --calibrate: write it all the same.')]=False,
     words:_Words=None,
     member:_Member=None,
     tiles:_Tiles=1,
@@ -245,13 +253,19 @@ def _evaluate(
              for one in model]
     opened = [_open(one, member, tiles, **how) for one in given]
     add_words(opened[-1].classes, words or ())              # of a file, too, to read the labels
-    names = [Path(one).stem for one in model]
+    names = [_row_name(one) for one in model]
     if len({*names}) < len(names): names = model
     models = dict(zip(names, opened)) if opened[1:] else opened[0]
     found = evaluate_model(models, labels, pictures, bool(calibrate), on_error, over=over)
-    if calibrate: found.model.save(calibrate)
+    is_written = calibrate and (force or not found.calibration_harms)
+    if is_written: found.model.save(calibrate)
     if report: found.save_report(report, title=title)
     print(found.as_json() if as_json else found)
+    if is_written and not as_json:
+        print(shown(f'Written: {calibrate}, with thresholds of {len(found.pictures)} pictures'))
+    if calibrate and not is_written:
+        _tell('note', 'calibrated thresholds are worse than the default ones, beyond chance: '
+                      f'{calibrate} is not written; --force writes it')
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
