@@ -7,8 +7,7 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import json, os, re, shutil, sys, warnings
-from collections.abc import Container, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Container
 from importlib.metadata import distributions
 from io import TextIOWrapper
 from itertools import islice
@@ -19,7 +18,7 @@ import typer
 from typer import Argument, Option
 
 from .. import __version__
-from ..files import file_name, shown
+from ..files import file_name, only_writer, shown
 
 if TYPE_CHECKING: from taidpt.classes import ClassSet
 
@@ -310,7 +309,7 @@ def _label(
         f'{_CAPTIONS}; a folder of such files, or a pattern.'))]=None,
     words:_Words=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write the labelled sentences: .parquet; with --ray a folder.'))]=None,
+        'Write the labelled sentences: .parquet; with --ray a new folder.'))]=None,
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]=None,
     synonyms_out:Annotated[Path|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to edit and pass to --classes.'))]=None,
@@ -341,21 +340,6 @@ def _label(
         print(f'{count:8,}  {shown(name)}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train
-@contextmanager
-def _alone(out:Path)->Iterator[None]: # the file that a training writes
-    "Raise `ValueError` while another training writes the same file."
-    from filelock import FileLock, Timeout
-    lock = FileLock(f'{out}.lock', timeout=0)
-    try: lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f'another training writes {out}: wait until it ends, or say another --out') from None
-    try: yield
-    finally:
-        with suppress(PermissionError):                     # on Windows, FileLock removes it
-            os.remove(lock.lock_file)
-        lock.release()
-
 @app.command('train', epilog=_examples(
     'taidpt train --classes cat,dog,"fire truck" --captions my.txt --out my.safetensors',
     'taidpt train --classes voc2007 --method prompts --loss ranking --clip RN50/openai \\',
@@ -399,7 +383,7 @@ def _train(
     sentences = Captions.gather(captions or ['bundled'], column)
     features = cache or out.with_suffix(f'.{method}.sentences.checkpoint')
     checkpoint = out.with_suffix(f'.{method}.checkpoint.safetensors')
-    with _alone(out):
+    with only_writer(out):
         try:
             model = learn_tagger(
                 known, islice(sentences, limit) if captions or limit else None, method,
