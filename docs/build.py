@@ -9,7 +9,8 @@ own site does with `#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted
 there, exported code stays visible, since it is what the notebooks explain, unless its cell asks
 with `#| code-fold: true` to be folded. The reference, a page for each module, is read off the
 package itself: signatures, docments and docstrings.
-(`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, which is not on PyPI.)
+(`nbdev_readme` and `nbdev_proc_nbs` themselves want Quarto, a program that nothing else here needs;
+`quarto-cli` on PyPI downloads it when it is installed.)
 """
 import ast
 import importlib

@@ -93,7 +93,7 @@ def _check_independent(model:Predictor)->None:
     "`ValueError` for a model whose scores of a picture depend on the other pictures."
     if not model.independent: raise ValueError(
         'these scores are normalised over the pictures of one call, so no threshold fits them, '
-        'and no wrapper can add to one picture: use normalize=None')
+        'and no wrapper can add to one picture: make the ensemble with normalize=None')
 
 # %% ../nbs/wrappers.ipynb #13-024
 class Ensemble(Wrapper):

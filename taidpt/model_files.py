@@ -111,8 +111,8 @@ def clip_of(
     named = header['clip']
     if clip is None and not (trust or is_known_clip(named)):
         raise ValueError(
-            f'it was learned on {named!r}, which a file does not decide: pass the CLIP, or '
-            'say trust=True (--clip, --trust) if you know where the file is from.')
+            f'it was learned on {named!r}, which a file does not decide: say '
+            'clip=NAME, or trust=True if you know where the file is from.')
     asked = header['prepared'] and Prepared(**header['prepared'])
     if not isinstance(clip, FrozenCLIP):
         how = asked if clip in (None, named) else None

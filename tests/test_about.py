@@ -102,7 +102,7 @@ def test_every_set_has_every_method():
         seeds = {(result.method, result.relative): result.seeds for result in results}
         remedy = 'run the commands of nbs/paper/family.ipynb again'
         assert seeds == wanted, f'a member is new or gone: {remedy}'
-        conditions = {(r.clip, r.weights, r.captions, r.data) for r in results}
+        conditions = {(r.clip, r.weights, r.preparation, r.captions, r.data) for r in results}
         assert len(conditions) == 1
         for result in results:
             assert result.gain == pytest.approx(result.mAP - first.mAP, abs=.011)

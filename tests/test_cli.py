@@ -1,6 +1,7 @@
 """The `taidpt` command, on small data."""
 import csv, json, os, re, shutil, sqlite3, sys
 from contextlib import closing
+from glob import glob
 from io import BytesIO, TextIOWrapper
 from itertools import islice
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 import torch
 import typer
 from conftest import ROOT, forked, photos_in, quicken
+from taidpt import training
 from taidpt.all import FrozenCLIP, TextConcepts, ZeroShotCLIP, load_clip, load_model
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
+from taidpt.apps.tagging import read_classes
 from taidpt.baselines.concepts import TextLinear, ready_to_tag
 from taidpt.text.captions import bundled_captions
 
@@ -46,6 +49,11 @@ def command(capsys, tmp_path, monkeypatch):
         capsys.readouterr()
         return main(args), *capsys.readouterr()
     return call
+
+
+def listed() -> list[str]:
+    "What is in this folder, without the locks, which are hidden"
+    return sorted(glob('*'))
 
 
 GROUP = typer.main.get_command(app)
@@ -130,6 +138,7 @@ def test_a_class_without_another_word(command):
     line = 'tag', 'kitchen,dog', PHOTOS[0]
     notes = [command(*line, *more)[2] for more in [('--words', 'kitchen: galley'), ()]]
     assert ['no other word' in note for note in notes] == [False, True]
+    assert 'add some by --words WORDS, or' in notes[1]
 
 
 def test_synonyms_are_edited(folder, command):
@@ -154,10 +163,12 @@ BAD_INPUT = [
     ('tag no.safetensors PHOTOS', 'no.safetensors'),
     ('tag cat PHOTOS', 'cat'),
     ('tag PROMPTS empty', 'empty'),
-    ('tag PROMPTS torn.jsonl', 'torn.jsonl'),
+    ('tag PROMPTS torn.jsonl', '--on-error skip goes on'),
     ('tag my.onnx PHOTOS', 'my.onnx'),
     ('evaluate PROMPTS --labels labels.tsv', 'gone.jpg'),
     ('label table.csv --column c --classes voc2007', "'c'"),
+    ('label table.csv --classes voc2007', 'say --column NAME, one of'),
+    ('label table.csv --classes voc2007 --column 2', 'no column 2: the table has 2, counted'),
     ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
     ('import no_words.pth --data voc2007 --clip embedded', 'no_words.pth: it lacks the words'),
     ('import list.pth --data voc2007 --clip embedded', 'list.pth: the prompts are not those'),
@@ -174,12 +185,12 @@ def test_bad_input(line, says, folder, command):
     Path('labels.tsv').write_text('image\tlabels\ngone.jpg\tcat\n')
     torch.save({'ctx': torch.ones(4, 256), 'ctx_double': torch.ones(4, 256)}, 'no_words.pth')
     torch.save([1, 2], 'list.pth')
-    before = sorted(os.listdir())
+    before = listed()
     given = {'PROMPTS': folder/'my.safetensors', 'PHOTOS': DEMO/'images'}
     status, out, err = command(*(given.get(a, a) for a in line.split()))
     assert (status, out) == (1, '') and 'Traceback' not in err
     assert err.splitlines()[-1].startswith('taidpt: error: ') and says in err.splitlines()[-1]
-    assert sorted(os.listdir()) == before
+    assert listed() == before
 
 
 def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
@@ -191,7 +202,8 @@ def test_clip_folder_that_is_not_here(folder, command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path/'elsewhere')
     line = 'tag', '../x.safetensors', PHOTOS[0]
     status, _, err = command(*line)
-    assert status == 1 and "learned on 'local-dir:tiny'" in err and '--clip' in err
+    assert status == 1 and "learned on 'local-dir:tiny'" in err
+    assert 'say --clip NAME, or --trust if you know' in err
     assert command(*line, '--clip', 'local-dir:../tiny')[0] == 0
 
 
@@ -486,8 +498,101 @@ def test_a_stopped_training_goes_on(folder, command):
     line = *learn, '--labels', DEMO/'labels.tsv', '--out', 'x.safetensors'
     with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
         status, _, err = command(*line)
-    assert status == 130 and 'x.sentences.checkpoint' in err.splitlines()[-1]
+    assert status == 130 and 'x.linear.sentences.checkpoint' in err.splitlines()[-1]
     with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
         status, out, _ = command(*line)
-    assert status == 0 and '36 pictures bring ' in out and os.listdir() == ['x.safetensors']
+    assert status == 0 and '36 pictures bring ' in out and listed() == ['x.safetensors']
     assert sum(load_model('x.safetensors').weights) == 1
+
+
+def test_a_training_removes_only_its_own_files(folder, command):
+    "A stopped one by another method, with the same --out, still goes on"
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out', 'x.safetensors'
+    save = training._save_checkpoint
+
+    def save_and_stop(*args):
+        save(*args)
+        raise KeyboardInterrupt
+
+    with mock.patch.object(training, '_save_checkpoint', save_and_stop):
+        assert command(*learn, *quick)[0] == 130
+    kept = listed()
+    assert command(*learn)[0] == 0 and listed() == [*kept, 'x.safetensors']
+    with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
+        assert command(*learn, *quick)[0] == 0
+    assert listed() == ['x.safetensors']
+
+
+def test_two_trainings_write_no_file_together(folder, command):
+    learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out', 'x.safetensors'
+    solve = TextLinear.solve
+    second = []
+
+    def meanwhile(*args, **how):
+        with mock.patch.object(TextLinear, 'solve', solve): second.append(command(*learn))
+        return solve(*args, **how)
+
+    with mock.patch.object(TextLinear, 'solve', meanwhile):
+        assert command(*learn)[0] == 0 and listed() == ['x.safetensors']
+    [(status, _, err)] = second
+    assert status == 1 and 'x.safetensors: another run is writing it' in err
+
+
+def test_measuring_changes_no_model(command):
+    "The file is the same with --val-labels and without"
+    learn = ('train', '--classes', 'person,car', '--method', 'concepts', '--rules', 'published',
+             '--out')
+    with mock.patch('taidpt.text.captions.bundled_captions', lambda: few):
+        assert command(*learn, 'x.safetensors')[0] == 0
+        assert command(*learn, 'y.safetensors', '--val-labels', DEMO/'labels.tsv')[0] == 0
+    assert Path('x.safetensors').read_bytes() == Path('y.safetensors').read_bytes()
+
+
+@pytest.mark.parametrize('option', ['--labels', '--val-labels'])
+def test_labels_that_are_no_class(option, folder, command):
+    "Are named, as two that are written with another mark between"
+    shutil.copytree(DEMO/'images', 'images')
+    text = (DEMO/'labels.tsv').read_text()
+    Path('my.tsv').write_text(text.replace('person', 'car|person', 1))
+    learn = 'train', '--classes', 'person,car', '--captions', folder/'my.txt', option, 'my.tsv'
+    status, _, err = command(*learn, '--out', 'x.safetensors')
+    assert status == 0 and 'my.tsv: labels that are no class: ' in err and 'car|person' in err
+
+
+def test_words_are_added_once(command):
+    "Without the spaces around; words for no class are an error"
+    found = read_classes('cat,dog', words=['cat: kitty , moggy', 'cat:moggy']).synonyms['cat']
+    assert [word for word in found if word.strip() in ('kitty', 'moggy')] == ['kitty', 'moggy']
+    for words in ('kitty', 'cat:'):
+        status, _, err = command('tag', 'cat,dog', PHOTOS[0], '--words', words)
+        assert status == 1 and f'{words!r} adds no word' in err
+
+
+def test_words_of_evaluate_are_added_once(command):
+    with mock.patch('taidpt.apps.report.evaluate_model', side_effect=ValueError) as evaluate:
+        command('evaluate', 'cat,dog', '--labels', DEMO/'labels.tsv', '--words', 'cat:moggy')
+    assert evaluate.call_args.args[0].classes.synonyms['cat'].count('moggy') == 1
+
+
+def test_rows_of_classes_have_short_names(command):
+    lists = 'person,car,bus,cat,dog,cow', 'person,car'
+    with (mock.patch('taidpt.apps.cli._open'),
+          mock.patch('taidpt.apps.report.evaluate_model', side_effect=ValueError) as evaluate):
+        command('evaluate', *lists, '--labels', DEMO/'labels.tsv')
+    assert [*evaluate.call_args.args[0]] == ['person,car and 4 more', 'person,car']
+
+
+def test_thresholds_that_are_worse_are_not_written(command):
+    "Unless one says so; those of chance are, and the last line says where"
+    line = ('evaluate', 'person,car', '--labels', DEMO/'labels.tsv', '--calibrate',
+            'x.safetensors')
+    status, out, err = command(*line)
+    assert out.splitlines()[-1].startswith('Written: x.safetensors, ')
+    assert 'low, high, threshold, precision and recall are of your concepts with attention' in out
+    Path('x.safetensors').unlink()
+    gains = {name: {'difference': -4., 'low': -7., 'high': -1.} for name in ('CF1', 'OF1')}
+    with mock.patch('taidpt.apps.report.calibration_gain', return_value=gains):
+        status, out, err = command(*line)
+        assert status == 0 and 'Written' not in out and not Path('x.safetensors').exists()
+        assert 'x.safetensors is not written; --force writes it' in err
+        assert command(*line, '--force')[0] == 0 and Path('x.safetensors').exists()

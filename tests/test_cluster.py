@@ -63,6 +63,16 @@ def test_a_worker_unpickles_nothing(kind, tmp_path):
     assert not (tmp_path/'ran').exists()
 
 
+def test_labels_that_are_there_stay(tmp_path):
+    "In the folder of an earlier run nothing is written"
+    for name in ('captions', 'labels'):
+        (tmp_path/name).mkdir()
+        (tmp_path/name/'0.txt').write_text('a dog')
+    with pytest.raises(FileExistsError, match='labels is there'):
+        label_files(VOC2007, tmp_path/'captions', tmp_path/'labels')
+    assert [path.name for path in (tmp_path/'labels').iterdir()] == ['0.txt']
+
+
 def test_the_same_scores(tmp_path):
     "Scores that are there stay, new pictures get theirs, a broken one has none"
     model = ZeroShotCLIP(clip(), VOC2007)

@@ -85,6 +85,14 @@ def test_ray_unpickles_no_schema():
     assert min(bounds) >= [Version('2.55')]
 
 
+def test_an_upper_bound_has_its_reason():
+    "A comment of settings.ini says what a newer version does not do"
+    lines = (ROOT/'settings.ini').read_text(encoding='utf-8').splitlines()
+    reasons = ' '.join(line for line in lines if line.startswith('#'))
+    bounded = {need.name for need in promised() if '<' in str(need.specifier)}
+    assert bounded and all(name in reasons for name in bounded)
+
+
 def imported(path: Path) -> set[str]:
     "The packages that a file imports"
     names = set()

@@ -8,10 +8,11 @@ import torch
 from made import clip
 
 from taidpt.all import ClassSet, LabeledTexts, Predictor, ZeroShotCLIP
+from taidpt.apps.cli import main
 from taidpt.apps.cluster import PictureScorer
 from taidpt.apps.report import UNTRAINED, evaluate_model
 from taidpt.tags import calibrate
-from taidpt.clip import reference_photos
+from taidpt.clip import load_clip, reference_photos
 from taidpt.datasets.labelled import LabeledPictures
 from taidpt.paper.family import FAMILY, compare_family, family_cells, own_method
 from taidpt.paper.study import Study
@@ -70,7 +71,7 @@ def test_a_row_says_its_limit(tmp_path):
     "So that a quick look is not taken for the whole; rows of both are kept"
     out = tmp_path/'results.csv'
     for limit in (12, 9, 12):
-        how = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': 1}
+        how = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': [1]}
         frame = compare_family(clip(), out=out, progress=False, **how)
         assert list(frame['method']) == ['zero-shot CLIP', 'zero-shot CLIP, relative']
     rows = pd.read_csv(out)
@@ -79,7 +80,44 @@ def test_a_row_says_its_limit(tmp_path):
     assert len(rows) == 4
 
 
+def test_a_row_is_of_one_preparation(tmp_path):
+    "Of pictures by the same CLIP; rows of an older file, which does not say it, stay"
+    out = tmp_path/'results.csv'
+    how = {'only': ['zero-shot CLIP'], 'limit': 4, 'out': out, 'progress': False}
+    squeezed = load_clip(device='cpu', crop=False)
+    for one in (clip(), squeezed, clip()): compare_family(one, **how)
+    rows = pd.read_csv(out)
+    assert len(rows) == 4 and rows['preparation'].nunique() == 2
+    rows[:2].drop(columns='preparation').to_csv(out, index=False)
+    compare_family(clip(), **how)
+    assert list(pd.read_csv(out)['preparation'].isna()) == [True, True, False, False]
+
+
 # Methods of your own
+
+SEEDED = '''
+import torch
+from taidpt.predict import Predictor
+class Mine(Predictor):
+    def __init__(self, clip, classes, seed=0):
+        super().__init__(clip, classes)
+        self.seed = seed
+    def fit(self, train, labels=None, features=None, progress=True):
+        print('seed', self.seed)
+        return self
+    def embeddings(self): return (torch.eye({dim})[[0, 1]],)*2
+'''
+
+
+def test_the_seeds_that_are_asked_for(tmp_path, capsys):
+    "No other, and each once"
+    (tmp_path/'mine.py').write_text(SEEDED.format(dim=clip().dim))
+    line = 'reproduce family --classes person,car --limit 9 --seeds 4,5 --member'.split()
+    only = '--only', 'zero-shot CLIP', '--out', tmp_path
+    assert main([*line, f'{tmp_path}/mine.py:Mine', *only]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [text for text in out if text.startswith('seed ')] == ['seed 4', 'seed 5']
+
 
 MINE = '''
 import torch, rows_beside
@@ -113,6 +151,13 @@ def test_a_table_opens_no_other_file(file, tmp_path):
     ZeroShotCLIP(clip(), PETS).save(path)
     score = PictureScorer(str(path), 'skip', device='cpu')
     with pytest.raises(TypeError): score({'path': ['a.jpg'], 'bytes': [file]})
+
+
+def test_a_column_holds_one_thing(tmp_path):
+    path = tmp_path/'model.safetensors'
+    ZeroShotCLIP(clip(), ['cat', 'picture_path']).save(path)
+    with pytest.raises(ValueError, match='its class picture_path'):
+        PictureScorer(str(path), device='cpu')
 
 
 # Names

@@ -47,7 +47,7 @@ def fetched(clip):
 def load_from_folder(path, **how): return from_pretrained(path.parent, **how)
 
 
-REFUSAL = "on 'hf-hub:somebody/clip', .*: pass the CLIP, or say trust=True"
+REFUSAL = "on 'hf-hub:somebody/clip', .*: say clip=NAME, or trust=True if"
 
 
 @pytest.mark.parametrize('load', [TaIDPT.load, load_from_folder])

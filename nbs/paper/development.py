@@ -3,6 +3,7 @@ ones."""
 import json
 import os
 import tempfile
+import warnings
 from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
@@ -21,6 +22,8 @@ from taidpt.texts import template_sentences
 from taidpt.text.captions import bundled_captions
 from taidpt.training import PUBLISHED
 from taidpt.zeroshot import ZeroShotCLIP
+
+warnings.filterwarnings('ignore', '.*labels that are no class')     # of COCO, beside VOC2007's
 
 # The paper's recipe, where the embedded CLIP recommends others: chosen on photos of these pages
 PAPER = {name: getattr(PUBLISHED, name) for name in ('lr', 'epochs', 'warmup_lr', 'scale')}

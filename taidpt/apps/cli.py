@@ -6,7 +6,8 @@
 __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
-import json, os, shutil, sys, warnings
+import json, os, re, shutil, sys, warnings
+from collections.abc import Container
 from contextlib import nullcontext
 from importlib.metadata import distributions
 from io import TextIOWrapper
@@ -18,7 +19,7 @@ import typer
 from typer import Argument, Option
 
 from .. import __version__
-from ..files import file_name, shown
+from ..files import file_name, only_writer, shown
 
 if TYPE_CHECKING: from taidpt.classes import ClassSet
 
@@ -43,10 +44,26 @@ def _print_versions()->None:
     torch, clip = (found.get(name, 'not installed') for name in ('torch', 'open_clip_torch'))
     print(f'taidpt {__version__}, torch {torch}, open_clip {clip}, Python {sys.version.split()[0]}')
 
-def _tell(kind:str, message:Exception|Warning|str)->None:
+def _with_options(
+    message:str, # which may name arguments: on_error='skip'
+    options:Container[str], # of the command
+)->str:
+    "A message that names the command's options in place of Python's arguments."
+    def option(argument:re.Match)->str:
+        name = '--' + argument['name'].replace('_', '-')
+        if name not in options: return argument[0]
+        if argument['value'] == 'True': return name
+        return f'{name} {argument["value"]}'
+    return re.sub(r"\b(?P<name>\w+)=(?P<quote>'?)(?P<value>\w+(\.\w+)?)(?P=quote)", option, message)
+
+def _tell(
+    kind:str, # such as error
+    message:Exception|Warning|str,
+    options:Container[str]=(), # of the command
+)->None:
     "Print a note or an error on one line."
     text = shown(' '.join(str(message).split())) or type(message).__name__
-    print(f'taidpt: {kind}: {text}', file=sys.stderr, flush=True)
+    print(f'taidpt: {kind}: {_with_options(text, options)}', file=sys.stderr, flush=True)
 
 def _print_lines(text:object)->None: # what shows itself on several lines
     "Print a result whose names control no terminal."
@@ -69,13 +86,17 @@ def main(
     if quiet or not os.isatty(2):                           # of standard error
         os.environ['TQDM_DISABLE'] = '1'
     if '--version' in flags: return _print_versions() or 0
+    line = [word for word in words if word not in flags]
+    group = typer.main.get_command(app)
+    command = group.commands.get(line[0], group) if line else group
+    options = {name for param in command.params for name in param.opts}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
             if not quiet:
                 warnings.filterwarnings('once', category=UserWarning, module='taidpt')
-            warnings.showwarning = lambda warning, *_: _tell('note', warning)
-            typer.main.get_command(app).main([w for w in words if w not in flags], 'taidpt')
+            warnings.showwarning = lambda warning, *_: _tell('note', warning, options)
+            group.main(line, 'taidpt')
     except SystemExit as e: return e.code or 0
     except Exception as e:
         if '--debug' in flags: raise
@@ -83,7 +104,7 @@ def main(
         if isinstance(e, ModuleNotFoundError) and e.name in _EXTRAS:
             package = f'taidpt{_EXTRAS[e.name]} @ git+https://github.com/taidpt/taidpt'
             message = f'{e}: pip install "{package}"'
-        _tell('error', message)
+        _tell('error', message, options)
         return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
@@ -96,8 +117,9 @@ _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
 _Captions = Annotated[list[str]|None, Option(metavar='FILE', help=_SOURCES)]
-_Column = Annotated[str|None, Option(metavar='NAME', help='The column with the captions.',
-                                     parser=lambda c: int(c) if c.isdecimal() else c)]
+_Column = Annotated[str|None, Option(
+    metavar='NAME', parser=lambda c: int(c) if c.isdecimal() else c,
+    help='The column with the captions; of a table without headings its number, from 0.')]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _MODEL = ('A file: .safetensors, or the .onnx that export wrote; org/repo on the Hub; or classes, '
           'two or more names with commas between or a YAML file.')
@@ -205,6 +227,12 @@ def _tag(
     print(json.dumps(entries, indent=1))
 
 # %% ../../nbs/apps/cli.ipynb #cli-evaluate
+def _row_name(model:str)->str: # a file, a repository, or names with commas between
+    "The name of a model's row in a table."
+    names = model.split(',')
+    if len(names) > 3: return f'{names[0]},{names[1]} and {len(names) - 2} more'
+    return Path(model).stem
+
 @app.command('evaluate', epilog=_examples(
     'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors',
@@ -222,7 +250,9 @@ def _evaluate(
         'Give gains over this row of the table (default: the highest of those without training).'
         ))]=None,
     calibrate:Annotated[Path|None, Option(metavar='FILE', help=(
-        'Fit thresholds on these pictures; write the model here (may be MODEL).'))]=None,
+        'Fit thresholds on these pictures; write the model here (may be MODEL), unless they are '
+        'worse than the default ones beyond chance.'))]=None,
+    force:Annotated[bool, Option('--force', help='With --calibrate: write it all the same.')]=False,
     words:_Words=None,
     member:_Member=None,
     tiles:_Tiles=1,
@@ -243,17 +273,20 @@ def _evaluate(
              for one in model]
     opened = [_open(one, member, tiles, **how) for one in given]
     add_words(opened[-1].classes, words or ())              # of a file, too, to read the labels
-    names = [Path(one).stem for one in model]
+    names = [_row_name(one) for one in model]
     if len({*names}) < len(names): names = model
     models = dict(zip(names, opened)) if opened[1:] else opened[0]
     found = evaluate_model(models, labels, pictures, bool(calibrate), on_error, over=over)
-    if calibrate: found.model.save(calibrate)
+    is_written = calibrate and (force or not found.calibration_harms)
+    if is_written: found.model.save(calibrate)
     if report: found.save_report(report, title=title)
-    unknown = ', '.join(found.pictures.unknown)
-    if unknown:
-        warnings.warn(f'labels that are no class: {unknown}', stacklevel=1)
     if as_json: print(found.as_json())
     else: _print_lines(found)
+    if is_written and not as_json:
+        print(shown(f'Written: {calibrate}, with thresholds of {len(found.pictures)} pictures'))
+    if calibrate and not is_written:
+        _tell('note', 'calibrated thresholds are worse than the default ones, beyond chance: '
+                      f'{calibrate} is not written; --force writes it')
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
@@ -298,7 +331,7 @@ def _label(
         f'{_CAPTIONS}; a folder of such files, or a pattern.'))]=None,
     words:_Words=None,
     out:Annotated[str|None, Option(metavar='FILE', help=(
-        'Write the labelled sentences: .parquet; with --ray a folder.'))]=None,
+        'Write the labelled sentences: .parquet; with --ray a new folder.'))]=None,
     explain:Annotated[str|None, Option(metavar='SENTENCE', help='Explain its labels.')]=None,
     synonyms_out:Annotated[Path|None, Option(metavar='FILE', help=(
         'Write classes and synonyms as YAML, to edit and pass to --classes.'))]=None,
@@ -373,25 +406,26 @@ def _train(
                 f'{labels}: {len(labelled)} labelled pictures are too few: label at least ten')
         if val_labels: measured = read_labels(val_labels, known, val)
     sentences = Captions.gather(captions or ['bundled'], column)
-    features = cache or out.with_suffix('.sentences.checkpoint')
-    checkpoint = out.with_suffix('.prompts.checkpoint.safetensors')
-    try:
-        model = learn_tagger(
-            known, islice(sentences, limit) if captions or limit else None, method,
-            loss or 'pairs', clip, rules, measured, features, checkpoint,
-            epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
-        if labelled:
-            from taidpt.baselines.concepts import add_pictures
-            model, gain = add_pictures(model, labelled)
-            print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
-                  'beyond chance' if gain.low > 0 else 'not beyond chance')
-    except KeyboardInterrupt:
-        _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; the '
-                         'same command goes on')
-        raise typer.Exit(130) from None
-    model.save(out)
-    checkpoint.unlink(missing_ok=True)
-    if not cache: shutil.rmtree(features)
+    features = cache or out.with_suffix(f'.{method}.sentences.checkpoint')
+    checkpoint = out.with_suffix(f'.{method}.checkpoint.safetensors')
+    with only_writer(out):
+        try:
+            model = learn_tagger(
+                known, islice(sentences, limit) if captions or limit else None, method,
+                loss or 'pairs', clip, rules, measured, features, checkpoint,
+                epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
+            if labelled:
+                from taidpt.baselines.concepts import add_pictures
+                model, gain = add_pictures(model, labelled)
+                print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
+                      'beyond chance' if gain.low > 0 else 'not beyond chance')
+        except KeyboardInterrupt:
+            _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; '
+                             'the same command goes on')
+            raise typer.Exit(130) from None
+        model.save(out)
+        checkpoint.unlink(missing_ok=True)
+        if not cache: shutil.rmtree(features)
     print(shown(f'Written: {out}, {model.title} for {len(known)} classes'))
     if measured:
         from taidpt.apps.report import evaluate_model
@@ -470,7 +504,7 @@ def _reproduce(
         from taidpt.paper.family import compare_family, own_method
         from taidpt.paper.study import figures_text
         found = compare_family(
-            load_clip(clips[0]), data, _read_classes(classes), captions, max(numbers), min_photos,
+            load_clip(clips[0]), data, _read_classes(classes), captions, numbers, min_photos,
             [own_method(name) for name in member or []], out/'results.csv', over=over, limit=limit,
             only=only and [name.strip() for name in only.split(';')])
         return _print_lines(figures_text(found))

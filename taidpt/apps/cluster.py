@@ -40,15 +40,19 @@ def _labelled(
 def label_files(
     classes:ClassSet|list|str|Path, # the classes to look for
     source:str|Path, # a folder with files of captions; a path or a URL
-    out:str|Path, # another folder, for parquet files with columns text and labels; made anew
+    out:str|Path, # a new folder, for parquet files with columns text and labels
     column:str|None=None, # column or field with the captions, as in `read_captions`
     rules:str='careful', # or 'published', as in `NounFilter`
 )->None:
-    "Label all captions of a folder, on the cluster that `ray.init` has joined or on this machine."
+    """Label all captions of a folder, on the cluster that `ray.init` has joined or on this machine.
+    Raises `FileExistsError` if `out` is there."""
+    there, folder = url_to_fs(str(out))
+    if there.exists(folder):
+        raise FileExistsError(f'{out} is there: delete it, or name another folder')
     import ray.data                                     # here, as few use it
     files = ray.data.read_binary_files(str(source), include_paths=True)
     rows = files.flat_map(partial(_labelled, classes=classes, column=column, rules=rules))
-    rows.write_parquet(str(out), mode='overwrite')
+    rows.write_parquet(str(out))
 
 # %% ../../nbs/apps/cluster.ipynb #cl-016
 class PictureScorer:
@@ -59,6 +63,10 @@ class PictureScorer:
         **clip, # how to load its CLIP, as in `load_clip`: engine='openvino'
     ):
         self.model = from_pretrained(model, **clip)
+        if 'picture_path' in self.model.classes.names:
+            raise ValueError(
+                f'{model}: its class picture_path would overwrite the column with the paths of the '
+                'pictures: rename the class')
         self.on_error = on_error
 
     def __call__(self,

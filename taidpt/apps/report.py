@@ -114,6 +114,14 @@ class _Evaluation:
         if self.name not in self.fitted: return {}
         return calibration_gain(*self._read(self.name), self.model.default_rule().limits)
 
+    @property
+    def calibration_harms(self)->bool:
+        "Whether calibrated thresholds tag worse than the default ones, beyond chance."
+        gains = self.calibration.values()
+        is_worse = any(gain['high'] < 0 for gain in gains)
+        is_better = any(gain['low'] > 0 for gain in gains)
+        return is_worse and not is_better
+
     def __repr__(self)->str:
         from pandas import DataFrame
         classes = self.to_frame()
@@ -125,7 +133,8 @@ class _Evaluation:
             lines.append(f'Gains are over {self.over}, on the same draws of pictures')
             if self.model.clip.name == 'embedded': lines.append(_LARGER)
         threshold = {'threshold': '{:.3f}'.format}
-        lines.append(f'\n{classes.to_string(formatters=threshold, **how)}')
+        lines.append(f'\nBy class; low, high, threshold, precision and recall are of {self.name}\n')
+        lines.append(classes.to_string(formatters=threshold, **how))
         if self.fitted:
             lines.append(f'\nCross-validated: tags of {", ".join(self.fitted)}')
         if self.calibration:
@@ -203,8 +212,9 @@ def evaluate_model(
     else:
         own = 'your ' if model.title in UNTRAINED else ''
         named = {own + model.title: model}
-    if {*named} & {*UNTRAINED}: raise ValueError(
-        f'{", ".join(named)}: give each model a name of its own, in a dict')
+    taken = [name for name in named if name in UNTRAINED]
+    if taken: raise ValueError(
+        f'{taken[0]} is the row of what needs no training: give the model a name of its own')
     name, last = list(named.items())[-1]
     if isinstance(labels, LabeledPictures):
         pictures = labels

@@ -41,10 +41,14 @@ def add_words(
     classes:ClassSet, # changed in place
     words:Iterable[str], # each for a class, as in 'sunset: evening sky, dusk'
 )->None:
-    "Let more words name a class."
-    for told in words:
-        name, _, more = told.partition(':')
-        classes.synonyms[classes.names[classes.index(name.strip())]] += more.split(',')
+    "Let more words name a class. `ValueError` for a text that has none."
+    for text in words:
+        name, _, phrases = text.partition(':')
+        new = split_labels(phrases)
+        if not new:
+            raise ValueError(f"{text!r} adds no word: write 'sunset: evening sky, dusk'")
+        synonyms = classes.synonyms[classes.names[classes.index(name.strip())]]
+        synonyms += [phrase for phrase in new if phrase not in synonyms]
 
 def read_classes(
     text:str|Path, # names with commas between; 'voc2007', 'coco', 'nuswide'; or a YAML or JSON file
@@ -64,8 +68,8 @@ def read_classes(
     add_words(classes, words)
     alone = [name for name, phrases in classes.synonyms.items() if not phrases[1:]]
     if alone:
-        warnings.warn(f'no other word is known for {", ".join(alone)}: add some by --words, or in '
-                      'a YAML file', stacklevel=2)
+        warnings.warn(f'no other word is known for {", ".join(alone)}: add some by words=WORDS, '
+                      'or in a YAML file', stacklevel=2)
     return classes
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-model
@@ -429,7 +433,7 @@ def learn_tagger(
     missing = [name for name, count in train.counts().items() if not count]
     if missing:
         warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
-    if captions is not None or val is not None:
+    if captions is not None:
         train.frequency = some_captions(classes, bundled_captions()).frequency
 
     clip = _clip(clip or 'embedded')

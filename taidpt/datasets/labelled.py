@@ -173,13 +173,8 @@ def _matrix(
             row[c] = max(row[c], marks[label])
     return y
 
-def read_labels(
-    path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
-    classes:ClassSet|Iterable[str]|str|Path, # C classes
-    folder:str|Path|None=None, # of the pictures, or of images with them; None: the table's own
-)->LabeledPictures:
-    """Labelled pictures from a table. `FileNotFoundError` for missing pictures,
-    `ValueError` with file and line, `UnknownClass` if no label matches a class."""
+def _labelled(path, classes, folder=None)->LabeledPictures:
+    "As `read_labels`, but labels that are no class are dropped without a word."
     path = Path(path)
     classes = as_classset(classes)
     table = _read_table(path)
@@ -200,6 +195,19 @@ def read_labels(
     return LabeledPictures(pictures, y == 1, classes, unknown, difficult, table=str(path))
 
 
+# %% ../../nbs/datasets/labelled.ipynb #labelled-read
+def read_labels(
+    path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
+    classes:ClassSet|Iterable[str]|str|Path, # C classes
+    folder:str|Path|None=None, # of the pictures, or of images with them; None: the table's own
+)->LabeledPictures:
+    """Labelled pictures from a table. Warns of labels that are no class. `FileNotFoundError` for
+    missing pictures, `ValueError` with file and line, `UnknownClass` if no label is a class."""
+    found = _labelled(path, classes, folder)
+    if found.unknown:
+        warnings.warn(f'{path}: labels that are no class: {", ".join(found.unknown)}', stacklevel=2)
+    return found
+
 # %% ../../nbs/datasets/labelled.ipynb #31438985
 _BUNDLED = DATA/'coco_demo'
 
@@ -207,7 +215,7 @@ def bundled_photos(
     classes:ClassSet|Iterable[str]|str|Path='coco', # C classes
 )->LabeledPictures: # 36 photos
     "The photos of COCO val2017 in this package (CC BY 2.0 and CC BY-SA 2.0, see `photo_credits`)."
-    return read_labels(_BUNDLED/'labels.tsv', classes)
+    return _labelled(_BUNDLED/'labels.tsv', classes)
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Source and licence of each bundled photo."

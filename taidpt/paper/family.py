@@ -93,7 +93,7 @@ def family_cells(
     photos:LabeledPictures, # N photos, labelled with C classes
     every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
     members:Mapping[str, Callable]=FAMILY, # methods by name: (CLIP, classes) -> a model
-    seeds:int=3, # runs of members that have seeds: 1, 2, …
+    seeds:Sequence[int]=(1, 2, 3), # of members that have one: a run each
 )->dict[str, list[Cell]]: # of each member, and '…, relative' of the family's: a cell a seed
     "Scores of the family on one set of photos, learned from one set of sentences."
     named, found = every[every.labels.any(1)], {}
@@ -101,7 +101,7 @@ def family_cells(
     for name, new in progress_bar(members.items(), 'methods', study.progress):
         models = [new(study.clip, photos.classes)]
         if 'seed' in models[0].get_params(deep=False) and not isinstance(models[0], TextLinear):
-            models = [new(study.clip, photos.classes, seed=seed) for seed in range(1, seeds + 1)]
+            models = [new(study.clip, photos.classes, seed=seed) for seed in seeds]
         of_pairs = getattr(models[0], 'loss', '') == 'pairs'
         train = every if of_pairs or getattr(models[0], 'keep_unnamed', False) else named
         found[name] = [_family_cell(study, photos, m, train, name in _ATTENDED) for m in models]
@@ -113,7 +113,10 @@ def family_cells(
 def _read_results(path): # .csv -> a frame
     "The rows of a file of results."
     from pandas import read_csv
-    return read_csv(path, dtype={'weights': str, 'data': str})
+    frame = read_csv(path, dtype={'weights': str, 'preparation': str, 'data': str})
+    if 'preparation' not in frame:                          # as in older files
+        frame['preparation'] = ''
+    return frame.fillna({'preparation': ''})
 
 def bundled_results(
     over:str='zero-shot CLIP', # the method over which they give gains
@@ -122,14 +125,14 @@ def bundled_results(
     return _read_results(DATA/'paper'/'results.csv').query('over == @over')
 
 def _keep_results(path, frame, **about): # of `compare`; what its numbers depend on
-    "Add rows to a file, in place of those of the same method and data."
+    "Add rows to a file, in place of those of the same method, CLIP, preparation and data."
     from pandas import concat
     method = frame['method'].str.removesuffix(', relative')
     relative = frame['method'] != method
     rows = frame.drop(columns='values').assign(**about, method=method, relative=relative)
     if Path(path).exists():
         rows = concat([_read_results(path), rows])
-    what = ['weights', 'data', 'method', 'relative', 'over']
+    what = ['weights', 'preparation', 'data', 'method', 'relative', 'over']
     places = rows.set_index(what).index.unique()            # a new number takes its old place
     last = rows.drop_duplicates(what, keep='last').set_index(what).loc[places]
     with write_whole(path) as part:
@@ -153,7 +156,7 @@ def compare_family(
     data:str|Path|None=None, # labelled pictures; None: the 36 bundled photos
     classes:ClassSet|list[str]|str|Path='voc2007', # names, a set, or a file of them
     captions:Sequence[str|Path]|None=None, # files to learn from; None: the bundled ones
-    seeds:int=3, # runs to average for methods with a seed
+    seeds:Sequence[int]=(1, 2, 3), # of methods that have one: runs to average
     min_photos:int=1, # leave classes on fewer pictures out of mAP
     member:Sequence[type[Predictor]]=(), # your methods, to be compared
     out:str|Path='results.csv', # rows are added to it; features and cells are stored beside it
@@ -183,7 +186,8 @@ def compare_family(
     every = NounFilter(known).label(sentences, progress, keep_unnamed=True)
     frame = compare(family_cells(study, photos, every, members, seeds), photos, over)
     _keep_results(
-        out, frame, clip=clip.name, weights=clip.fingerprint(), photos=name, n_photos=len(photos),
+        out, frame, clip=clip.name, weights=clip.fingerprint(),
+        preparation=digest([clip.preparation()]), photos=name, n_photos=len(photos),
         classes=known.name, n_classes=int(photos.labels.any(0).sum()), captions=source, over=over,
         data=digest([data_digest(photos), data_digest(every)]), version=__version__)
     return frame

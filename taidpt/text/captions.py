@@ -27,7 +27,7 @@ def _column(names:Iterable[str], column:str|None)->str: # one of the names
     "The column that is asked for, or has a usual name. Raises `ValueError`, which lists them."
     for name in [column] if column else _USUAL:
         if name in names: return name
-    raise ValueError(f'no column {column or "caption"!r}: say column=…, one of {list(names)}')
+    raise ValueError(f'no column {column or "caption"!r}: say column=NAME, one of {list(names)}')
 
 def _sentences(value:object, column:str|None=None)->Iterator[str]:
     "The sentences in text, in a record, or in any of several. Raises `ValueError` for others."
@@ -77,6 +77,8 @@ def _read_table(file, column, **how):
     first = next(table, [])
     if isinstance(column, int):
         i = column
+        if i >= len(first):
+            raise ValueError(f'no column {i}: the table has {len(first)}, counted from 0')
         yield first[i]
     else: i = first.index(_column(first, column))
     for cells in filter(None, table):
