@@ -18,10 +18,10 @@ from torch import nn
 
 from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP
-from taidpt.encoders.towers import preprocessing
+from taidpt.encoders.openclip import preprocessing
 from taidpt.files import write_whole
 from taidpt.learner import TaIDPT
-from taidpt.training import PUBLISHED
+from taidpt.training import PUBLISHED, Fitted
 
 RESULTS = Path(__file__).with_name("results.json")
 BESIDE = Path(__file__).resolve().parents[2] / "shared"
@@ -50,8 +50,7 @@ def rn50() -> FrozenCLIP:
 def untrained(clip: FrozenCLIP, classes: ClassSet) -> TaIDPT:
     "A model with the prompts that learning starts with."
     model = TaIDPT(clip, classes)
-    model.recipe_ = PUBLISHED
-    model.prompts_ = model.fresh_prompts(PUBLISHED)
+    model.fitted_ = Fitted(model.fresh_prompts(PUBLISHED), recipe=PUBLISHED)
     return model
 
 

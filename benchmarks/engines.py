@@ -19,7 +19,7 @@ from PIL import Image
 from taidpt.all import (
     COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
 from taidpt.clip import reference_photos
-from taidpt.encoders.features import OpenVINOTower
+from taidpt.encoders.openvino import OpenVINOTower
 from taidpt.encoders.pictures import as_pictures, in_batches, open_rgb
 
 PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO
@@ -82,7 +82,7 @@ def on_photos(folder: Path, rounds: int) -> dict:
         for i in range(0, len(paths), 4):
             pixels = [clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
             f, F = clip.encode_images(torch.stack(pixels))
-            found.append(fuse(*model.branches(f, F)))
+            found.append(fuse(*model.score_features(f, F)))
         return torch.cat(found)
 
     ways = {"eager": eager}

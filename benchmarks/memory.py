@@ -17,7 +17,7 @@ from common import record, rn50
 from training import BATCH
 
 from taidpt.all import COCO, NounFilter, PromptLearner, bundled_captions, ranking_loss
-from taidpt.encoders.features import FeatureStore, stored_features
+from taidpt.encoders.store import FeatureStore, stored_features
 from taidpt.scores import branch_scores
 
 D = 1024                # numbers of a feature

@@ -16,7 +16,7 @@ from torch import nn
 
 from common import interleave, random_model, ratios, record, spread
 
-from taidpt.encoders.towers import picture_features
+from taidpt.encoders.image_tower import picture_features
 from taidpt.files import DATA
 
 BASE = "RN50"

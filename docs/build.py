@@ -45,7 +45,7 @@ pages = root/'docs/_build/src'
 sections = {                                  # title -> notebooks of nbs/
     'Tutorials': 'tutorials/*',
     'The method': '[01]?_*',
-    'The package': 'classes texts tags model_files wrappers',
+    'The package': 'classes texts encode resume starts tags model_files wrappers evaluate',
     'Words and captions': 'text/*',
     'CLIP and its features': 'encoders/*',
     'Data sets and baselines': 'datasets/* baselines/*',
@@ -59,7 +59,7 @@ first = {                                     # folder -> its pages in this orde
         'learn', 'touch', 'teach', 'your_own_classes', 'read_a_report', 'bring_your_clip',
         'your_own_idea', 'reproduce_the_paper', 'serve'],
     'text': ['words', 'synonyms', 'published_labels', 'captions'],
-    'encoders': ['towers', 'shared_prefix', 'pictures', 'features'],
+    'encoders': ['image_tower', 'text_tower', 'openclip', 'pictures', 'store', 'openvino'],
     'datasets': ['labelled', 'benchmarks'],
     'baselines': ['concepts', 'coop', 'tipadapter'],
     'paper': [

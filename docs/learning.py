@@ -106,7 +106,7 @@ def record(steps: int = STEPS) -> dict:
     from taidpt.all import (
         NounFilter, PromptLearner, bundled_captions, bundled_photos, load_clip, ranking_loss,
     )
-    from taidpt.clip import encode_sentences
+    from taidpt.encode import encode_sentences
     from taidpt.scores import branch_scores, dense_scores
     clip = load_clip(device='cpu')
     labelled = NounFilter(NAMES).label(list(bundled_captions())[::20], progress=False)

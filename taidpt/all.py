@@ -10,7 +10,8 @@ from .classes import COCO, NUSWIDE, VOC2007, ClassSet, UnknownClass, add_synonym
 from .nounfilter import NounFilter
 from .text.captions import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
-from .clip import FrozenCLIP, encode_pictures, encode_sentences, load_clip
+from .clip import FrozenCLIP, load_clip
+from .encode import encode_pictures, encode_sentences
 from .encoders.pictures import UnreadablePicture
 from .losses import ranking_loss
 from .prompts import PromptLearner
@@ -18,9 +19,12 @@ from .scores import fuse, global_scores, local_scores, relative_scores, standard
 from .baselines.concepts import TextConcepts, TextLinear, tag
 from .baselines.coop import CoOp, DualCoOp
 from .baselines.tipadapter import TipAdapter
-from .ensemble import Attended, Ensemble, Rescored, Tiled, ensemble_scores, search_weight
-from .learner import TaIDPT, auto_settings
-from .predict import Predictor, load_model
+from .wrappers import Attended, Rescored, Tiled
+from .ensemble import Ensemble, ensemble_scores, search_weight
+from .learner import TaIDPT
+from .starts import auto_settings
+from .predict import Model
+from .model_files import load_model
 from .zeroshot import ZeroShotCLIP
 from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
@@ -40,7 +44,7 @@ __all__ = [
     'PromptLearner', 'fuse', 'global_scores', 'local_scores', 'relative_scores', 'standardized',
     'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear', 'load_model', 'Rescored',
     'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
-    'auto_settings', 'Predictor', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
+    'auto_settings', 'Model', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
     'read_labels', 'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap',
     'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
     'open_model', 'tag_pictures', 'evaluate_model', 'learn_tagger', 'Explorer',

@@ -76,7 +76,7 @@ def fuse(
     return weight*p + (1 - weight)*q
 
 
-# %% ../nbs/paper/rank_pictures.ipynb #05-041
+# %% ../nbs/04_scores.ipynb #05-041
 def standardized(
     scores:ArrayLike, # N × C, of N pictures, at least two; NaN where one was skipped
 ) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the pictures

@@ -27,7 +27,7 @@ class LabeledTexts:
     labels:Tensor # N × C, true where the sentence names the class
     classes:ClassSet # C classes; or names, or a file of them
     dropped:int=0 # number of omitted sentences, which name no class
-    frequency:Sequence[float]|None=None # C shares of all, of which these are a selection
+    class_prior:Sequence[float]|None=None # C shares of all, of which these are a selection
 
     def __post_init__(self):
         self.texts = list(self.texts)
@@ -39,8 +39,8 @@ class LabeledTexts:
         self.labels = labels.bool()
         if not (self.labels == labels).all():
             raise ValueError('labels must be true or false')
-        if self.frequency is not None:
-            self.frequency = list(map(float, self.frequency))
+        if self.class_prior is not None:
+            self.class_prior = list(map(float, self.class_prior))
 
     def __len__(self)->int: return len(self.texts)
 
@@ -55,25 +55,25 @@ class LabeledTexts:
             return self.texts[i], self.labels[i]
         rows = np.arange(len(self))[i].reshape(-1).copy()
         texts = [self.texts[row] for row in rows]
-        frequency = self.shares() if self.dropped else self.frequency
-        return LabeledTexts(texts, self.labels[rows], self.classes, frequency=frequency)
+        class_prior = self.shares() if self.dropped else self.class_prior
+        return LabeledTexts(texts, self.labels[rows], self.classes, class_prior=class_prior)
 
     def __add__(self, other:'LabeledTexts')->'LabeledTexts':
         "Both corpora in one; `ValueError` unless they have the same classes."
         if self.classes.names != other.classes.names:
             raise ValueError(
                 f'sentences of different classes: {self.classes} and {other.classes}')
-        frequency = self.frequency or other.frequency
-        if other.frequency not in (None, frequency):
-            frequency = None       # of two wholes
+        class_prior = self.class_prior or other.class_prior
+        if other.class_prior not in (None, class_prior):
+            class_prior = None       # of two wholes
         labels = torch.cat([self.labels, other.labels])
         dropped = self.dropped + other.dropped
-        return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped, frequency)
+        return LabeledTexts(self.texts + other.texts, labels, self.classes, dropped, class_prior)
 
     def shares(self)->list[float]: # C
         "The share of all sentences that names each class."
-        if self.frequency is not None:
-            return list(self.frequency)
+        if self.class_prior is not None:
+            return list(self.class_prior)
         whole = max(1, len(self) + self.dropped)
         return [count/whole for count in self.labels.sum(0).tolist()]
 
@@ -88,7 +88,7 @@ class LabeledTexts:
         rows = [names[row].tolist() for row in self.labels.numpy()]
         table = pd.DataFrame({'text': self.texts, 'labels': rows})
         table.attrs = {'classes': self.classes.to_dict(), 'dropped': self.dropped,
-                       'frequency': self.frequency}
+                       'class_prior': self.class_prior}
         with write_whole(path) as part:
             table.to_parquet(part, compression='zstd')
 
@@ -141,5 +141,5 @@ def cap_unnamed(
     others = (~labeled.labels.any(1)).nonzero()[:, 0]
     left_out = np.random.default_rng(0).permutation(others)[cap:]
     kept = np.delete(np.arange(len(labeled)), left_out)
-    return replace(labeled[kept], frequency=labeled.shares())
+    return replace(labeled[kept], class_prior=labeled.shares())
 

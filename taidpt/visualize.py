@@ -18,7 +18,7 @@ from .clip import FrozenCLIP
 from .encoders.pictures import model_view
 from .files import text_list
 from .plots import DescribedFigure, blank_figure, picture_name, score_bars, where_highest
-from .predict import Predictor
+from .predict import Model
 
 # %% ../nbs/12_visualize.ipynb #visualize-018
 def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, each map from 0 to 1
@@ -50,7 +50,7 @@ def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)
     return [known.index(name) for name in text_list(classes)]
 
 def show_heatmaps(
-    model:Predictor, # source of scores and maps
+    model:Model, # source of scores and maps
     picture:str|Path|Image.Image, # a file or a PIL picture
     classes:Iterable[str]|None=None, # which classes; None: the best
     top:int=3, # how many, where `classes` is None
@@ -76,7 +76,7 @@ def show_heatmaps(
 # %% ../nbs/12_visualize.ipynb #visualize-sc
 #| code-fold: true
 def compare(
-    models:Mapping[str, Predictor], # name -> model
+    models:Mapping[str, Model], # name -> model
     picture:str|Path|Image.Image, # a file or a PIL picture
     labels:Sequence[bool]|Tensor|None=None, # C: present classes, drawn in blue and marked
     top:int=5, # how many classes of each model
@@ -88,7 +88,7 @@ def compare(
         panels[name] = model.classes.natural, model.predict([view], progress=False)[0]
     return score_bars(view, panels, labels, top, picture_name(picture))
 
-def show_scores(model:Predictor, picture, labels=None, top:int=6)->DescribedFigure:
+def show_scores(model:Model, picture, labels=None, top:int=6)->DescribedFigure:
     "A picture beside its best classes by one model, as in `compare`."
     return compare({'': model}, picture, labels, top)
 
@@ -117,7 +117,7 @@ def _draw_words(P:Tensor, words:list[str], names:list[str])->DescribedFigure: # 
     return fig
 
 def show_words(
-    model:Predictor, # source of class embeddings
+    model:Model, # source of class embeddings
     sentence:str, # a sentence
     classes:Iterable[str]|None=None, # which classes; None: the `top` best of the sentence
     top:int=5, # how many, where `classes` is None

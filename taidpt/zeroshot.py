@@ -16,12 +16,13 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP
 from .files import text_list
-from .predict import Predictor
+from .predict import Model
+from .tags import Traits
 
 # %% ../nbs/10_zeroshot.ipynb #12-005
-class ZeroShotCLIP(Predictor):
+class ZeroShotCLIP(Model):
     "CLIP with hand-written prompts, in both branches (DPT), or only the global (`local=False`)."
-    pos_embed = True                                    # f of pictures as CLIP has it
+    traits = Traits(pos_embed=True)                     # f of pictures as CLIP has it
 
     def __init__(self,
         clip:FrozenCLIP, # the model
@@ -29,18 +30,25 @@ class ZeroShotCLIP(Predictor):
         templates:str|Sequence[str]|None=None, # with {} for the class; None: 'a photo of a {}.'
         local:bool=True, # score positions, too
     ):
-        "Raises `ValueError` for a template without {}."
         super().__init__(clip, classes)
-        self.templates, self.local = templates, local
-        self.templates_ = text_list(templates or 'a photo of a {}.')
-        if any('{}' not in template for template in self.templates_):
-            raise ValueError(f'Each template needs {{}} for the class name: {self.templates_}')
-        self.tau_image, self.sigmoid_scale = 1/clip.logit_scale, clip.logit_scale
+        self.templates = templates
+        self.local = local
+
+    @property
+    def sigmoid_scale(self)->float: return self.clip.logit_scale
+    def picture_tau(self)->float: return 1/self.clip.logit_scale
+
+    def sentence_templates(self)->list[str]:
+        "The templates. `ValueError` for one without {}."
+        templates = text_list(self.templates or 'a photo of a {}.')
+        if all('{}' in template for template in templates): return templates
+        raise ValueError(f'Each template needs {{}} for the class name: {templates}')
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and the same as L, C × D, or G and None
         "Class embeddings: the mean over templates of unit-length sentence features."
         clip, names = self.clip, self.classes.names
-        sentences = [form.replace('{}', name) for name in names for form in self.templates_]
+        templates = self.sentence_templates()
+        sentences = [form.replace('{}', name) for name in names for form in templates]
         tokens = clip.tokenize(sentences)
         longest = clip.eot_positions(tokens).max() + 1
         parts = [clip.encode_texts(some[:, :longest])[0].float() for some in tokens.split(64)]
@@ -48,11 +56,12 @@ class ZeroShotCLIP(Predictor):
         G = F.normalize(h.mean(1), dim=-1)                      # over templates
         return G, G if self.local else None
 
-    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
+    def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Cosines times the logit scale, pooled with its inverse as temperature."
-        return [self.clip.logit_scale * s for s in super().branches(f, F)]
+        return [self.clip.logit_scale * s for s in super().score_features(f, F)]
 
-    def tensors(self)->dict: return {}          # a file needs only classes and templates
+    def state_dict(self)->dict[str, Tensor]: return {}      # a file has classes and templates
+    def load_state_dict(self, tensors:dict[str, Tensor])->None: pass
 
     @property
     def title(self)->str:

@@ -91,7 +91,7 @@ def run_page(path, precision='float32', tf32=False) -> bool:
         from taidpt import texts
         texts.TEMPLATES = texts.TEMPLATES[:8]
     # the pages on encoding encode all that they show
-    if not re.search('02_|encoders/', path.as_posix()): keep_features(pytest.MonkeyPatch())
+    if not re.search('02_|encode', path.as_posix()): keep_features(pytest.MonkeyPatch())
     flags = []
     if '#| cuda' in path.read_text(encoding='utf-8') and another_device(tf32):
         compute_in(precision)
@@ -149,8 +149,9 @@ def keep_features(m: pytest.MonkeyPatch):
     """Let all processes of these tests share what the embedded CLIP computes on the CPU: they
     would encode the same captions and photos anew"""
     import torch
-    from taidpt import clip as module
-    read, look = module._sentence_features, module.FrozenCLIP.encode_maps
+    from taidpt import encode as module
+    from taidpt.clip import FrozenCLIP
+    read, look = module._sentence_features, FrozenCLIP.encode_maps
 
     def is_ours(clip) -> bool:
         return (clip.width, clip.precision, clip.device.type) == (256, 'float32', 'cpu')
@@ -175,7 +176,7 @@ def keep_features(m: pytest.MonkeyPatch):
         return tuple(map(torch.stack, recalled(about, contents, encode)))
 
     m.setattr(module, '_sentence_features', sentences)
-    m.setattr(module.FrozenCLIP, 'encode_maps', maps)
+    m.setattr(FrozenCLIP, 'encode_maps', maps)
 
 
 def build_site(html) -> int: return docs_module('build').html(html)
@@ -216,14 +217,14 @@ def quicken(m: pytest.MonkeyPatch):
     """One CLIP whose features are kept, two templates and every twelfth caption: each command would
     load the CLIP anew, encode the same photos, 89 template sentences a class, and read all captions
     """
-    from taidpt import clip, predict, texts
+    from taidpt import clip, model_files, texts
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
     load = cache(clip.load_clip)
     some = list(concepts.bundled_captions())[::12]
     m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
     m.setattr(concepts, 'bundled_captions', lambda: some)
-    for module in (clip, predict, concepts, reproduce): m.setattr(module, 'load_clip', load)
+    for module in (clip, model_files, concepts, reproduce): m.setattr(module, 'load_clip', load)
     keep_features(m)
 
 

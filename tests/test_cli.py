@@ -488,7 +488,7 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     status, _, err = command(*line, out, '--epochs', 3)                     # of another run
     assert status == 1 and checkpoint.name in err
     assert forked(learned, *line, out, 'y.safetensors', log=tmp_path/'log3.txt') == 0
-    ours, theirs = (load_model(path).tensors() for path in (out, 'y.safetensors'))
+    ours, theirs = (load_model(path).state_dict() for path in (out, 'y.safetensors'))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and not checkpoint.exists()
 
 
@@ -499,7 +499,7 @@ def test_a_stopped_training_goes_on(folder, command):
     with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
         status, _, err = command(*line)
     assert status == 130 and 'x.linear.sentences.checkpoint' in err.splitlines()[-1]
-    with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
+    with mock.patch('taidpt.encode._sentence_features', side_effect=AssertionError):
         status, out, _ = command(*line)
     assert status == 0 and '36 pictures bring ' in out and listed() == ['x.safetensors']
     assert sum(load_model('x.safetensors').weights) == 1
@@ -508,17 +508,17 @@ def test_a_stopped_training_goes_on(folder, command):
 def test_a_training_removes_only_its_own_files(folder, command):
     "A stopped one by another method, with the same --out, still goes on"
     learn = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', '--out', 'x.safetensors'
-    save = training._save_checkpoint
+    save = training.save_checkpoint
 
     def save_and_stop(*args):
         save(*args)
         raise KeyboardInterrupt
 
-    with mock.patch.object(training, '_save_checkpoint', save_and_stop):
+    with mock.patch.object(training, 'save_checkpoint', save_and_stop):
         assert command(*learn, *quick)[0] == 130
     kept = listed()
     assert command(*learn)[0] == 0 and listed() == [*kept, 'x.safetensors']
-    with mock.patch('taidpt.clip._sentence_features', side_effect=AssertionError):
+    with mock.patch('taidpt.encode._sentence_features', side_effect=AssertionError):
         assert command(*learn, *quick)[0] == 0
     assert listed() == ['x.safetensors']
 

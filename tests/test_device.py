@@ -9,6 +9,7 @@ from taidpt import learner, training
 from taidpt.all import (
     CoOp, DualCoOp, Rescored, TaIDPT, TextConcepts, TextLinear, TipAdapter, ZeroShotCLIP,
     bundled_photos, calibrate, encode_pictures, encode_sentences, load_clip, load_model)
+from taidpt.encode import reference_features
 from taidpt.predict import predict_together
 
 NAMES = ['person', 'bus', 'bicycle']
@@ -37,7 +38,7 @@ def photos(): return bundled_photos(NAMES)
 
 
 @cache
-def seen(device: str): return clip(device).reference_features()         # of the same photos
+def seen(device: str): return reference_features(clip(device))          # of the same photos
 
 
 @cache
@@ -149,7 +150,7 @@ def test_a_run_goes_on_on_either_device(tmp_path):
     for first, second in (DEVICES, DEVICES[::-1]):
         path = tmp_path/f'{first}.safetensors'
         with pytest.MonkeyPatch.context() as m, pytest.raises(KeyboardInterrupt):
-            m.setattr('taidpt.training._save_checkpoint', stopping(training._save_checkpoint))
+            m.setattr('taidpt.training.save_checkpoint', stopping(training.save_checkpoint))
             prompts(first, fit={'checkpoint': path})
         again = prompts(second, fit={'checkpoint': path})
         assert len(again.history_) == 2
@@ -179,7 +180,7 @@ def test_a_step_waits_for_nothing(loss, on):
 
 def test_a_batch_of_pictures_waits_for_its_results():
     "32 are a batch: one copy there, and at most one back for each branch of each model"
-    models = {'zero': zero('second'), 'concepts': concepts('second')}
+    models = [zero('second'), concepts('second')]
 
     def waits(score, n):
         with counting() as found: score([few()[0]]*n)

@@ -70,7 +70,7 @@ def test_equations_need_no_script(site):
     signs = docs_module('mathfont').signs(site)
     missing = {sign for sign in signs if ord(sign) not in font}
     assert not missing, 'run docs/mathfont.py'
-    assert '<msqrt>' in read(site/'encoders/towers.html')
+    assert '<msqrt>' in read(site/'encoders/image_tower.html')
     assert not re.search(r'<script[^>]*src="https?:', read(site/'04_scores.html'))
 
 
@@ -123,7 +123,7 @@ def test_reference_of_the_site(site):
     "Parameters with their defaults, a link to the notebook, and what a class inherits from"
     scores = read(site/'reference/scores.html')
     for part in ('tau_s', '0.02', '../04_scores.html'): assert part in scores
-    assert 'href="predict.html#class-predictor"' in read(site/'reference/learner.html')
+    assert 'href="predict.html#class-model"' in read(site/'reference/learner.html')
 
 
 def has_picture(cell) -> bool:

@@ -18,7 +18,7 @@ from taidpt.all import (
     ZeroShotCLIP, bundled_photos, calibrate, encode_pictures, load_model)
 from taidpt.apps.tagging import learn_tagger
 from taidpt.datasets.labelled import read_labels
-from taidpt.encoders.features import FeatureStore
+from taidpt.encoders.store import FeatureStore
 from taidpt.metrics import Measured, mean_average_precision
 
 pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
@@ -176,7 +176,7 @@ def test_settings_that_no_recipe_has(settings, says):
 def test_settings_of_prompts_from_pictures(settings):
     "Before pictures are encoded"
     model = CoOp(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1} | settings)
-    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError):
+    with mock.patch('taidpt.encode.encode_pictures', side_effect=AssertionError):
         with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0'):
             model.fit(bundled_photos().pictures[:2], torch.eye(2), progress=False)
 

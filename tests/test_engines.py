@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from taidpt.clip import FrozenCLIP, load_clip
-from taidpt.encoders.features import OpenVINOTower
+from taidpt.encoders.openvino import OpenVINOTower
 from taidpt.all import Tiled, ZeroShotCLIP
 from taidpt.clip import reference_photos
 

@@ -15,7 +15,7 @@ from made import vectors
 
 from taidpt.all import VOC2007, FrozenCLIP, PromptLearner, global_scores, local_scores, ranking_loss
 from taidpt.paper.checkpoints import import_checkpoint
-from taidpt.encoders.features import FeatureStore
+from taidpt.encoders.store import FeatureStore
 
 GOLDEN, BRANCHES = Path(__file__).parent / "golden", ("global", "local")
 sys.path.insert(0, str(GOLDEN))
@@ -138,7 +138,7 @@ def test_imported_checkpoint(clip, golden, tmp_path):
 def test_the_checkpoint_beside_this():
     "`checkpoint` of made.py wrote it, for a tiny CLIP."
     model = import_checkpoint(GOLDEN / "model-best.pth.tar", filled(TINY), ["cat", "dog"])
-    assert torch.equal(torch.stack([*model.tensors().values()]), vectors(16))
+    assert torch.equal(torch.stack([*model.state_dict().values()]), vectors(16))
 
 
 def test_loss_on_given_logits(golden):

@@ -13,21 +13,21 @@ import pytest
 import torch
 
 from made import clip
-from taidpt import predict
+from taidpt import model_files
 from taidpt.all import (
     Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, Thresholds, TipAdapter,
     ZeroShotCLIP,
     encode_pictures, encode_sentences, load_clip, load_model)
 from taidpt.apps.tagging import open_model
 from taidpt.datasets.labelled import bundled_photos
-from taidpt.encoders import features as feature_files
-from taidpt.encoders.features import FeatureStore
-from taidpt.encoders.towers import build_clip, find_clip
+from taidpt.encoders import store as feature_files
+from taidpt.encoders.store import FeatureStore
+from taidpt.encoders.openclip import build_clip, find_clip
 from taidpt.files import DATA, load_tensors, save_tensors, write_whole
 from taidpt.losses import ranking_loss
-from taidpt.model_files import Model, callable_name
+from taidpt.model_files import callable_name
 from taidpt.paper.study import Study
-from taidpt.predict import Predictor
+from taidpt.predict import Model
 
 pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
@@ -73,7 +73,7 @@ def test_a_file_opens_no_folder_by_name(near):
     concepts().save(path)
     tensors, header = load_tensors(path)
     save_tensors(path, tensors, header | {'clip': 'RN50/openai'})
-    with mock.patch.object(predict, 'load_clip', return_value=clip()) as load: load_model(path)
+    with mock.patch.object(model_files, 'load_clip', return_value=clip()) as load: load_model(path)
     assert load.call_args.args == ('RN50/openai',)
     save_tensors(path, tensors, header | {'clip': 'mine'})
     with pytest.raises(ValueError, match='which a file does not decide'): load_model(path)
@@ -173,17 +173,17 @@ def test_calibration_has_a_number_for_each_class(name, value, tmp_path):
         load_model(path, clip())
 
 
-@pytest.mark.parametrize('frequency', [[.1], [.1, torch.nan]])
-def test_shares_of_sentences_are_of_each_class(frequency, tmp_path):
+@pytest.mark.parametrize('class_prior', [[.1], [.1, torch.nan]])
+def test_shares_of_sentences_are_of_each_class(class_prior, tmp_path):
     path = tmp_path/'m.safetensors'
     concepts().save(path)
     tensors, header = load_tensors(path)
-    save_tensors(path, tensors, header | {'frequency': frequency})
-    with pytest.raises(ValueError, match=f'^{path}: frequency must be 2 finite numbers'):
+    save_tensors(path, tensors, header | {'class_prior': class_prior})
+    with pytest.raises(ValueError, match=f'^{path}: class_prior must be 2 finite numbers'):
         load_model(path, clip())
 
 
-class Given(Predictor):
+class Given(Model):
     "Class embeddings that somebody computed; a file has them as G and L"
     def embeddings(self): return torch.ones(2, self.clip.dim), torch.ones(2, self.clip.dim)
 
@@ -253,7 +253,7 @@ DOORS = {
     'wrapper': lambda store: Attended(concepts(), TEXTS).predict(store),
     'CoOp': lambda store: CoOp(clip(), NAMES, epochs=1).fit(store, LABELS, progress=False),
     'Tip-Adapter': lambda store: TipAdapter(clip(), NAMES).fit(store, LABELS, progress=False),
-    'attention': lambda store: Attended(concepts(), store),
+    'attention': lambda store: Attended(concepts(), store).predict(seen()),
     'features': lambda store: TextConcepts(clip(), NAMES).fit(
         TEXTS, features=store, progress=False
     ),
@@ -288,7 +288,7 @@ def equal(one: FeatureStore, other: FeatureStore) -> bool:
 
 def test_stopped_encoding_goes_on(tmp_path, monkeypatch):
     "The same bits as without a stop, from disk too; what is there is not encoded again."
-    monkeypatch.setattr('taidpt.clip.stored_features', partial_sizes)
+    monkeypatch.setattr('taidpt.encode.stored_features', partial_sizes)
     pictures = photos()*3
     for encode, items, method, calls in (
             (encode_sentences, TEXTS, 'encode_texts', 4),
@@ -326,7 +326,7 @@ def test_parts_of_another_run(tmp_path):
 
 def test_a_stopped_second_run(tmp_path, monkeypatch):
     "Its parts are not joined with those of the first, even of as many sentences by the same CLIP."
-    monkeypatch.setattr('taidpt.clip.stored_features', partial_sizes)
+    monkeypatch.setattr('taidpt.encode.stored_features', partial_sizes)
     encode_sentences(clip(), TEXTS, tmp_path, progress=False)
     own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
     monkeypatch.setattr(own, 'encode_texts', stopping(own.encode_texts, 1))
@@ -374,7 +374,7 @@ def test_a_finished_run_encodes_nothing(make, tmp_path):
         checkpoint = tmp_path/'run.safetensors'
         return make().fit(pictures, LABELS, checkpoint=checkpoint, progress=False)
     want = fit(photos()).predict(photos(), progress=False)
-    with mock.patch('taidpt.clip.encode_pictures', side_effect=AssertionError):
+    with mock.patch('taidpt.encode.encode_pictures', side_effect=AssertionError):
         again = fit(photos())
     assert torch.equal(again.predict(photos(), progress=False), want)
     with pytest.raises(ValueError, match='data'): fit(photos()[::-1])
@@ -390,22 +390,18 @@ def method(module: str, name: str = 'Mine', base: type = TextConcepts) -> type:
 @pytest.fixture
 def kinds(monkeypatch):
     "The names of classes, which are afterwards as before"
-    monkeypatch.setattr(Model, 'kinds', known := dict(Model.kinds))
+    monkeypatch.setattr('taidpt.model_files._OTHERS', known := {})
     return known
 
 
 def test_a_strangers_class_takes_over_no_file_of_ours(kinds, tmp_path):
-    "Nor where it is defined first; its own files are read by its own `load`."
+    "Its own files are read by its own `load`."
     path = tmp_path/'m.safetensors'
     concepts().save(path)
     with pytest.warns(UserWarning, match='two classes of models are called TextConcepts'):
         stranger = method('theirs', 'TextConcepts')
     assert type(load_model(path, clip())) is TextConcepts
     assert type(stranger.load(path, clip())) is stranger
-    kinds['TextConcepts'] = stranger
-    with pytest.warns(UserWarning, match='TextConcepts, of theirs and of taidpt.x: .* taidpt.x'):
-        ours = method('taidpt.x', 'TextConcepts')
-    assert kinds['TextConcepts'] is ours
 
 
 def test_the_newest_definition_of_a_class_is_read(kinds, tmp_path):

@@ -17,7 +17,7 @@ from taidpt.all import (
     TextLinear, Thresholds, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_pictures,
     encode_sentences, load_clip, load_model)
 from taidpt.apps.cli import main
-from taidpt.predict import Predictor, predict_together
+from taidpt.predict import Model, predict_together
 
 sys.path.append(str(ROOT/'tests/golden'))
 from weights import CONFIG  # noqa: E402
@@ -51,7 +51,7 @@ def few(n=2): return photos().pictures[:n]
 def scores(model): return model.predict(few(), progress=False)
 
 
-class Own(Predictor):
+class Own(Model):
     "A method of a reader's own: nothing but what the page of prediction asks for"
     def fit(self, train, labels=None, **_):
         zero = ZeroShotCLIP(self.clip, self.classes)
@@ -91,8 +91,8 @@ def check(model, inner, path):
     "It scores, tags, and comes back from its file with the same scores"
     want = scores(model)
     assert want.shape == (2, 3) and want.isfinite().all(), model.title
-    together = predict_together({'it': model, 'inner': inner}, few(), progress=False)
-    assert torch.allclose(torch.stack(together['it']).mean(0), want, atol=1e-4)
+    together = predict_together([model, inner], few(), progress=False)
+    assert torch.allclose(torch.stack(together[0]).mean(0), want, atol=1e-4)
     model.save(path)
     again = load_model(path, clip())
     assert type(again) is type(model)
@@ -123,7 +123,7 @@ def test_usual_scores_of_tiles_are_computed_once(monkeypatch):
     inner = learned()
     model = Tiled(inner)
     usual = mock.Mock(return_value=few())
-    monkeypatch.setattr('taidpt.model_files.reference_photos', usual)
+    monkeypatch.setattr('taidpt.predict.reference_photos', usual)
     before = [model.rule().limits.tolist() for _ in range(2)]
     model.tags(few(), progress=False)
     assert usual.call_count == 1 and before[0] == before[1]
@@ -185,7 +185,7 @@ def test_a_member_that_learns_later_is_the_one_that_predicts():
         with pytest.raises(RuntimeError, match='learned nothing yet'): scores(model)
     late.fit(TEXTS, progress=False)
     for model in around:
-        assert scores(model).isfinite().all() and model.frequency_ == late.frequency_
+        assert scores(model).isfinite().all() and model.class_prior_ == late.class_prior_
     assert torch.allclose(scores(around[3]), scores(late), atol=1e-6)
 
 
@@ -193,7 +193,7 @@ def test_a_clone_of_a_wrapper():
     inner = learned()
     for model in (Attended(inner, sentences(), tau=.1), Tiled(inner, 3), Ensemble([inner])):
         twin = clone(model)
-        assert type(twin) is type(model) and not twin.parts()[0].is_fitted()
+        assert type(twin) is type(model) and not twin.children()[0].is_fitted()
         for name in {'tau', 'n', 'weights'} & model.get_params(deep=False).keys():
             assert twin.get_params()[name] == model.get_params()[name]
 
@@ -206,7 +206,7 @@ def test_a_checkpoint_has_the_thresholds_of_its_model(method, tmp_path):
     train = LabeledTexts(TEXTS, torch.tensor(labels), NAMES, dropped=44)
     model.fit(train, checkpoint=tmp_path/'run.safetensors', progress=False)
     again = method.load(tmp_path/'run.safetensors', clip())
-    assert again.frequency_ == model.frequency_ == [2/50, 3/50, 3/50]
+    assert again.class_prior_ == model.class_prior_ == [2/50, 3/50, 3/50]
     assert torch.allclose(torch.tensor(again.rule().limits), torch.tensor(model.rule().limits))
 
 
@@ -261,7 +261,7 @@ def test_what_makes_no_sense():
         lambda: Attended(Tiled(zero), sentences()), lambda: Tiled(Ensemble([zero])),
         lambda: Rescored(Ensemble([zero])),
     ):
-        with pytest.raises(ValueError, match='normalize=None|Tiled\\(Attended'): wrong()
+        with pytest.raises(ValueError, match='normalize=None|Tiled\\(Attended'): scores(wrong())
     for model in (Tiled(zero), Rescored(zero)):
         with pytest.raises((TypeError, ValueError)): model.predict(sentences())
 
@@ -287,7 +287,7 @@ def test_each_member_has_the_maps_of_its_own_clip():
     torch.testing.assert_close(
         scores(Rescored(both)), scores(Rescored(one)), atol=1e-2, rtol=0)
     f, F = clip().encode_images(torch.zeros(1, 3, 224, 224))
-    for refused in (lambda: both.maps(F), lambda: both.branches(f, F)):
+    for refused in (lambda: both.maps(F), lambda: both.score_features(f, F)):
         with pytest.raises(ValueError, match='several CLIPs'): refused()
 
 

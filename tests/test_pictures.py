@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import EpsImagePlugin, Image
 
-from taidpt.clip import encode_pictures, load_clip
+from taidpt.encode import encode_pictures
+from taidpt.clip import load_clip
 from taidpt.encoders import pictures as pictures_page
 from taidpt.encoders.pictures import (
     FORMATS, UnreadablePicture, as_pictures, open_rgb, picture_identity, read_pixels)

@@ -10,7 +10,7 @@ from conftest import ROOT
 from taidpt.apps.cli import main
 from taidpt.all import CoOp, DualCoOp, load_clip
 from miniature import write_miniature
-from taidpt.encoders.towers import Prepared
+from taidpt.encoders.openclip import Prepared
 from taidpt.paper.pictures import cropped
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
 from taidpt.paper.reproduce import reproduce

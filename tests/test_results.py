@@ -7,14 +7,15 @@ import pytest
 import torch
 from made import clip
 
-from taidpt.all import ClassSet, LabeledTexts, Predictor, ZeroShotCLIP
+from taidpt.all import ClassSet, LabeledTexts, Model, ZeroShotCLIP
 from taidpt.apps.cli import main
 from taidpt.apps.cluster import PictureScorer
 from taidpt.apps.report import UNTRAINED, evaluate_model
 from taidpt.tags import calibrate
 from taidpt.clip import load_clip, reference_photos
 from taidpt.datasets.labelled import LabeledPictures
-from taidpt.paper.family import FAMILY, compare_family, family_cells, own_method
+from taidpt.paper.family import FAMILY, compare_family, family_cells
+from taidpt.evaluate import own_method
 from taidpt.paper.study import Study
 
 pytestmark = pytest.mark.usefixtures('kept_features')
@@ -31,7 +32,7 @@ def photos(pictures=tuple(PHOTOS)) -> LabeledPictures:
 def texts(*labels) -> LabeledTexts: return LabeledTexts(TEXTS, torch.tensor(labels), PETS)
 
 
-class Sums(Predictor):
+class Sums(Model):
     "Adds up the sentences of a class, and does not say whether it has learned"
     def fit(self, train, labels=None, features=None, progress=True):
         self.sums_ = train.labels.float().T @ torch.as_tensor(features.global_[:len(train)]).float()
@@ -62,7 +63,7 @@ def test_a_cell_is_of_what_was_learned(tmp_path):
 def test_scores_that_are_no_number(tmp_path):
     "Are an error, and no picture that could not be read"
     class Lost(Sums):
-        def branches(self, f, F): return [s*torch.nan for s in super().branches(f, F)]
+        def score_features(self, f, F): return [s*torch.nan for s in super().score_features(f, F)]
     with pytest.raises(ValueError, match='Lost gives NaN'):
         scores_of(Study(clip(), tmp_path), photos(), texts([1, 0], [0, 1], [1, 0], [1, 1]), Lost)
 
@@ -97,8 +98,8 @@ def test_a_row_is_of_one_preparation(tmp_path):
 
 SEEDED = '''
 import torch
-from taidpt.predict import Predictor
-class Mine(Predictor):
+from taidpt.predict import Model
+class Mine(Model):
     def __init__(self, clip, classes, seed=0):
         super().__init__(clip, classes)
         self.seed = seed
@@ -121,8 +122,8 @@ def test_the_seeds_that_are_asked_for(tmp_path, capsys):
 
 MINE = '''
 import torch, rows_beside
-from taidpt.predict import Predictor
-class Mine(Predictor):
+from taidpt.predict import Model
+class Mine(Model):
     def embeddings(self):
         return (torch.eye({dim})[[{rows}]],)*2
 '''

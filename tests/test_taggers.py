@@ -24,8 +24,8 @@ from taidpt.apps.tagging import open_model
 from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
 from taidpt.datasets.labelled import bundled_photos
-from taidpt.encoders.features import OpenVINOTower, tracing
-from taidpt.ensemble import Tiled
+from taidpt.encoders.openvino import OpenVINOTower, tracing
+from taidpt.wrappers import Tiled
 from taidpt.zeroshot import ZeroShotCLIP
 
 
@@ -124,7 +124,7 @@ def test_a_probability_lies_between_0_and_1(probability, tmp_path, capsys):
     photo.write_bytes(picture('PNG'))
     tagger = Tagger(path)
     for ask in (lambda: tagger.tags(photo, probability=probability),
-                lambda: tagger.curves().at(probability)):
+                lambda: tagger.curves()[0].at(probability)):
         with pytest.raises(ValueError, match='between 0 and 1, both excluded, not'): ask()
     assert main(['tag', path, photo, '--probability', probability]) == 1
     assert 'error: a probability lies between 0 and 1' in capsys.readouterr().err
@@ -144,7 +144,7 @@ def test_tiles_of_a_tagger_are_those_of_its_model(tmp_path, capsys, monkeypatch)
     "In Python and by the command, with a table, and measured; of one branch, as a file fuses them"
     monkeypatch.chdir(tmp_path)
     photos = bundled_photos(['person', 'bus', 'bicycle'])[:3]
-    monkeypatch.setattr('taidpt.model_files.reference_photos', lambda: photos.pictures)
+    monkeypatch.setattr('taidpt.predict.reference_photos', lambda: photos.pictures)
     texts = ['a person', 'two persons', 'a person walks', 'a bus', 'a bicycle', 'a tree']
     model = TextConcepts(clip(), photos.classes, local=False).fit(texts, progress=False)
     model.save('m.safetensors')

@@ -3,14 +3,14 @@ from unittest import mock
 
 import pytest
 
-from taidpt import predict
+from taidpt import model_files
 from taidpt.all import ClassSet, PromptLearner, TaIDPT, load_clip
 from taidpt.apps.cli import main
 from taidpt.apps.hub import model_card, save_pretrained
 from taidpt.apps.report import evaluate_model
 from taidpt.apps.tagging import from_pretrained
 from taidpt.datasets.labelled import bundled_photos
-from taidpt.training import PUBLISHED
+from taidpt.training import PUBLISHED, Fitted
 
 pytestmark = pytest.mark.xdist_group('trust')
 EVIL = '<script>alert(1)</script>'
@@ -23,9 +23,8 @@ def clip(): return load_clip(device='cpu')
 def learned(clip, names, **settings) -> TaIDPT:
     "A model as it is after two epochs"
     model = TaIDPT(clip, ClassSet('mine', names), n_ctx=2, epochs=3, **settings)
-    model.recipe_ = PUBLISHED
-    model.prompts_ = PromptLearner(clip, names, 2)
-    model.history_ = [dict(epoch=epoch, lr=.1, loss=3. - epoch) for epoch in (1, 2)]
+    history = [dict(epoch=epoch, lr=.1, loss=3. - epoch) for epoch in (1, 2)]
+    model.fitted_ = Fitted(PromptLearner(clip, names, 2), recipe=PUBLISHED, history=history)
     return model
 
 
@@ -40,7 +39,7 @@ def stranger(clip, tmp_path):
 @pytest.fixture
 def fetched(clip):
     "The function that fetches a CLIP, which fetches nothing"
-    with (mock.patch.object(predict, 'load_clip', return_value=clip) as load,
+    with (mock.patch.object(model_files, 'load_clip', return_value=clip) as load,
           mock.patch('taidpt.clip.load_clip', load)): yield load
 
 

@@ -29,7 +29,7 @@ def best(u: Tensor, U: Tensor, G: Tensor, L: Tensor, mask: Tensor) -> list[Tenso
 class Best(TaIDPT):
     def training_scores(self, prompts: PromptLearner, recipe: Recipe) -> Callable: return best
 
-    def branches(self, f: Tensor, F: Tensor) -> list[Tensor]:
+    def score_features(self, f: Tensor, F: Tensor) -> list[Tensor]:
         G, L = self.embeddings()
         assert L is not None
         return best(f, F, G, L, torch.ones(F.shape[:2], dtype=torch.bool))

@@ -1,13 +1,14 @@
 """Prompts that have learned nothing: a control for TaI-DPT's. The page of learned prompts shows the
 result, that of the family the command."""
 from taidpt.learner import TaIDPT
+from taidpt.training import Fitted
 
 
 class Untrained(TaIDPT):
     "Random context vectors, one draw for each seed"
     def fit(self, train, features=None, progress=True):
-        self.recipe_ = self.recipe_for(len(train))
-        self.prompts_ = self.fresh_prompts(self.recipe_)
+        recipe = self.recipe_for(len(train))
+        self.fitted_ = Fitted(self.fresh_prompts(recipe), recipe=recipe)
         return self
 
 

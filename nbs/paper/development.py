@@ -17,7 +17,8 @@ from taidpt.ensemble import ensemble_scores
 from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval, Measured
 from taidpt.nounfilter import NounFilter
-from taidpt.paper.study import Study, data_digest, draw, markdown_table
+from taidpt.paper.study import Study, data_digest, draw
+from taidpt.evaluate import markdown_table
 from taidpt.texts import template_sentences
 from taidpt.text.captions import bundled_captions
 from taidpt.training import PUBLISHED

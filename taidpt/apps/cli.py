@@ -144,11 +144,11 @@ def _open(model:str, member:list[str]|None=None, tiles:int=1, **how): # of `open
     "A model of the command line, after the methods that it may be of."
     from taidpt.apps.tagging import open_model
     if member:
-        from taidpt.paper.family import own_method
+        from taidpt.evaluate import own_method
         for name in member: own_method(name)
     opened = open_model(model, **how)
     if tiles == 1: return opened
-    from taidpt.ensemble import Tiled
+    from taidpt.wrappers import Tiled
     return Tiled(opened, tiles)
 
 def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'ClassSet':
@@ -501,8 +501,9 @@ def _reproduce(
         out = Path('reproduced', file_name('-'.join(filter(None, place))))
     if what == 'family':
         from taidpt.clip import load_clip
-        from taidpt.paper.family import compare_family, own_method
-        from taidpt.paper.study import figures_text
+        from taidpt.paper.family import compare_family
+        from taidpt.evaluate import own_method
+        from taidpt.evaluate import figures_text
         found = compare_family(
             load_clip(clips[0]), data, _read_classes(classes), captions, numbers, min_photos,
             [own_method(name) for name in member or []], out/'results.csv', over=over, limit=limit,

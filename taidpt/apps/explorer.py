@@ -18,20 +18,20 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from .report import picture_url
-from ..ensemble import Attended
+from ..wrappers import Attended
 from ..classes import squeeze
-from ..clip import picture_batches
+from ..encode import picture_batches
 from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.pictures import as_pictures, model_view, open_rgb
 from ..files import DATA, reading
 from ..learner import PromptModel, TaIDPT
-from ..predict import Predictor
+from ..predict import Model
 from ..tags import reference_thresholds
 from ..visualize import words_of
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-007
-def _class_rows(model:Predictor, names:Sequence[str])->list[Tensor]: # n × D each, of unit length
+def _class_rows(model:Model, names:Sequence[str])->list[Tensor]: # n × D each, of unit length
     "Rows of G and L, if there is an L, for any names. `ValueError` if that is impossible."
     if isinstance(model, Attended):
         return _class_rows(model.model, names)
@@ -51,19 +51,19 @@ def _class_rows(model:Predictor, names:Sequence[str])->list[Tensor]: # n × D ea
 
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #43ffc1f5
-def _read(model:Predictor, item:Image.Image|str)->tuple: # u: 1 × D; U: 1 × J × D; h, w
+def _read(model:Model, item:Image.Image|str)->tuple: # u: 1 × D; U: 1 × J × D; h, w
     "Features of a picture, or of a sentence without padding."
     if isinstance(item, str):
         h, H, mask = model.clip.encode_texts(model.clip.tokenize(item))
         words = H[:, mask[0]]
         return h, words, (1, words.shape[1])
-    f, F = next(picture_batches(model.clip, [item], model.pos_embed, progress=False))
+    f, F = next(picture_batches(model.clip, [item], model.traits.pos_embed, progress=False))
     return f, F.flatten(1, 2), F.shape[1:3]
 
 def _with_classes(
-    model:Predictor,
+    model:Model,
     added:Sequence[str], # names of more classes
-)->tuple[Predictor, list[str]]: # with names of all classes
+)->tuple[Model, list[str]]: # with names of all classes
     "The model with more classes; as it is, if it scores only its own."
     model = model.prepared()
     names = list(model.classes.natural)
@@ -77,7 +77,7 @@ def _with_classes(
     return model.with_embeddings(G, L), names + new
 
 def _look_at(
-    model:Predictor,
+    model:Model,
     added:Sequence[str], # names of more classes
     item:Image.Image|str, # a picture or a sentence
 )->list[tuple]: # name, score, threshold or None, map: h × w
@@ -88,7 +88,7 @@ def _look_at(
     rule = rule._replace(limits=np.append(rule.limits, new))
     u, U, grid = _read(model, item)
     with torch.no_grad():
-        scores = rule.choose(more.branches(u, U))[0].float().cpu()
+        scores = rule.choose(more.score_features(u, U))[0].float().cpu()
         maps = more.maps(U)[0].float().cpu().T.unflatten(1, grid)
     limits = rule.thresholds(scores[None])[0].tolist()
     if isinstance(item, str): limits = [None]*len(limits)
@@ -105,16 +105,16 @@ class _Look(anywidget.AnyWidget):
                                'best first').tag(sync=True)
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #d8764c0d
-def _named_models(models:Predictor|Mapping[str, Predictor]|None)->dict[str, Predictor]:
+def _named_models(models:Model|Mapping[str, Model]|None)->dict[str, Model]:
     "Models by name. `ValueError` for one that needs more than the features of one pass."
     if models is None:
         models = TaIDPT.load(DATA/'prompts'/'voc2007.safetensors')
-    if isinstance(models, Predictor):
+    if isinstance(models, Model):
         zero = ZeroShotCLIP(models.clip, models.classes, local=False)
         models = {'zero-shot CLIP': zero, models.title: models}
     for name, model in models.items():
-        model.check_fitted()
-        if model.from_pixels: raise ValueError(
+        model.check_ready()
+        if model.traits.needs_images: raise ValueError(
             f'{name} needs more than the features of one pass: pass the models inside it')
     return dict(models)
 
@@ -135,7 +135,7 @@ def _choices(pictures:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, de
 class Explorer(ipywidgets.VBox):
     "An app: scores of a picture or a sentence by several prompts, and where each class looks."
     def __init__(self,
-        models:Predictor|Mapping[str, Predictor]|None=None, # one, or by name; None: bundled prompts
+        models:Model|Mapping[str, Model]|None=None, # one, or by name; None: bundled prompts
         pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
         "Raises `RuntimeError` for an untrained model, `ValueError` if features are not enough."

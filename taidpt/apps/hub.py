@@ -12,7 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ..files import DATA
-from ..predict import Predictor
+from ..model_files import settings_of
+from ..predict import Model
 
 # %% ../../nbs/apps/hub.ipynb #hub-010
 def _in_markdown(text:object)->str: # one line
@@ -21,18 +22,18 @@ def _in_markdown(text:object)->str: # one line
     return re.sub(r'[\\`*_\[\]<>|~$&#@]|(?<=:)//|(?<=www)\.', r'\\\g<0>', line)
 
 # %% ../../nbs/apps/hub.ipynb #fba4ee4a
-def _final_settings(model:Predictor)->dict:
+def _final_settings(model:Model)->dict:
     "Settings by name, open ones as in the recipe, also of models inside."
     recipe = asdict(model.recipe_) if model.recipe_ else {}
     settings = {name: recipe.get(name) if value is None else value
-                for name, value in model.settings().items()}
-    for part in model.parts():
+                for name, value in settings_of(model).items()}
+    for part in model.children():
         for name, value in _final_settings(part).items():
             settings[f'{type(part).__name__}: {name}'] = value
     return settings
 
 def model_card(
-    model:Predictor, # after `fit` or `load`
+    model:Model, # after `fit` or `load`
     captions:str='', # its sentences and their licence, in Markdown
     scores:Mapping[str, float]|None=None, # data set -> mAP in percent
     license:str|None=None, # of the prompts, as the Hub spells it, e.g. 'cc-by-4.0'
@@ -42,7 +43,7 @@ def model_card(
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
     from huggingface_hub import ModelCard               # here, as it takes a while
     from jinja2 import Template
-    model.check_fitted()
+    model.check_ready()
     about = Template((DATA/'model_card.md').read_text(encoding='utf-8')).render(
         plain=_in_markdown, model=model, settings=_final_settings(model), captions=captions,
         scores=scores or {}, license=license, repo=repo, datasets=list(datasets),
@@ -50,7 +51,7 @@ def model_card(
     return ModelCard(about)
 
 # %% ../../nbs/apps/hub.ipynb #hub-015
-def _on_hub(model:Predictor, card): # a `ModelCard` -> a `ModelHubMixin`
+def _on_hub(model:Model, card): # a `ModelCard` -> a `ModelHubMixin`
     "The model with the Hub's methods."
     from huggingface_hub import ModelHubMixin
     class OnHub(ModelHubMixin):
@@ -60,7 +61,7 @@ def _on_hub(model:Predictor, card): # a `ModelCard` -> a `ModelHubMixin`
     return OnHub()
 
 def save_pretrained(
-    model:Predictor, # after `fit` or `load`
+    model:Model, # after `fit` or `load`
     folder:str|Path, # made if need be
     **card, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
@@ -69,7 +70,7 @@ def save_pretrained(
     return Path(folder)
 
 def push_to_hub(
-    model:Predictor, # after `fit` or `load`
+    model:Model, # after `fit` or `load`
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
     private:bool|None=None, # of a repository that is made
     **card, # of `model_card`: captions, scores, license, datasets

@@ -10,7 +10,7 @@ import io, json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from operator import mul
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +20,16 @@ from PIL import Image
 
 from .. import __version__
 from ..encoders.pictures import Preprocess, as_pictures, read_pixels
-from ..files import DATA, file_name, write_whole
+from ..files import DATA, digest, file_name, write_whole
 from ..metrics import as_array
-from ..tags import Rule, Tag, Thresholds, finite_numbers
+from ..tags import Rule, Tagging, Thresholds, Traits, finite_numbers
 
 if TYPE_CHECKING:
     from onnx import ModelProto
     from torch import Tensor, nn
+    from taidpt.classes import ClassSet
     from taidpt.clip import FrozenCLIP
-    from taidpt.predict import Predictor
+    from taidpt.predict import Model
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
 @dataclass
@@ -74,8 +75,12 @@ def _session(content:bytes, threads:int|None): # of a file -> onnxruntime.Infere
     return ort.InferenceSession(content, options, providers=['CPUExecutionProvider'])
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
-class Tagger:
+class Tagger(Tagging):
     "Tag pictures with a file of `export_tagger`, without PyTorch."
+    traits = Traits(needs_images=True)
+    local = False
+    fitted_ = None
+
     def __init__(self,
         path:str|Path, # an .onnx file
         threads:int|None=None, # None: one for each core
@@ -92,85 +97,78 @@ class Tagger:
 
     def _take(self, about:dict): # from JSON
         "Take what a file says. Raises an error for anything else."
-        self.classes = about['classes']                     # C
-        self.limits = finite_numbers(about['thresholds'], len(self.classes), 'thresholds')
+        self.class_names = about['classes']                 # C
+        self.limits = finite_numbers(about['thresholds'], len(self.class_names), 'thresholds')
         self.relative = about['relative']                   # to the best class of a picture
-        self.frequency_ = about.get('frequency')            # of classes, in tiles; None: unknown
-        if self.frequency_ is not None:
-            finite_numbers(self.frequency_, len(self.classes), 'frequency')
+        self.class_prior_ = about.get('class_prior')        # of classes, in tiles; None: unknown
+        if self.class_prior_ is not None:
+            finite_numbers(self.class_prior_, len(self.class_names), 'class_prior')
         curves = about['calibration']                       # None: it was not calibrated
         self.thresholds = curves and Thresholds(**curves)
-        if curves and len(self.thresholds.names) != len(self.classes):
+        if curves and len(self.thresholds.names) != len(self.class_names):
             raise ValueError('its calibration is for other classes')
         pixels = _Pixels(**about['pixels'])
         self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
         [scores] = self.session.get_outputs()
-        if scores.shape != [1, len(self.classes)]:
-            raise ValueError(f'{len(self.classes)} classes, but scores of {scores.shape}')
+        if scores.shape != [1, len(self.class_names)]:
+            raise ValueError(f'{len(self.class_names)} classes, but scores of {scores.shape}')
 
     def predict(self,
         pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
         on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
+        progress:bool=True, # as for a model; a tagger shows no bar
     )->np.ndarray: # N × C, float32
         "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
         pictures = as_pictures(pictures)
-        scores = np.full((len(pictures), len(self.classes)), np.nan, np.float32)
+        scores = np.full((len(pictures), len(self.class_names)), np.nan, np.float32)
         for place in range(len(pictures)):
             pixels = read_pixels(pictures, place, self.preprocess, on_error)
             if pixels is not None:
                 scores[place] = self.session.run(None, {'pixels': pixels[None]})[0][0]
         return scores
 
-    def rule(self,
-        threshold:float|Sequence[float]|None=None, # for all classes, or C; None: that of the file
-        probability:float|None=None, # instead: lowest probability of a present class
-    )->Rule:
-        "What is tagged. `ValueError` for a probability if the model was not calibrated."
-        if threshold is not None:
-            return Rule.of(threshold, len(self.classes))
-        if probability is not None:
-            return Rule(self.curves().at(probability))
+    def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list:
+        "Its scores, as of one branch."
+        return [self.predict(pictures, on_error, progress)]
+
+    def default_rule(self)->Rule:
+        "What is tagged by the thresholds of the file."
         return Rule(self.limits, self.relative)
 
-    def curves(self)->Thresholds:
-        "What turns scores into probabilities. `ValueError` if the model was not calibrated."
-        if self.thresholds is None: raise ValueError(
-            f'{self.path}: this tagger has no probabilities; calibrate its model, and export again')
-        return self.thresholds
+    @cached_property
+    def classes(self)->'ClassSet':
+        from taidpt.classes import as_classset              # late, as few taggers need its YAML
+        return as_classset(self.class_names)
 
-    def predict_proba(self,
-        pictures, # as in `predict`
-        on_error:str='raise', # as in `predict`
-    )->np.ndarray: # N × C, from 0 to 1
-        "Probabilities of classes. `ValueError` if the model was not calibrated."
-        return self.curves().probabilities(self.predict(pictures, on_error))
+    @property
+    def title(self)->str: return self.path.name
+    @property
+    def clip(self): raise ValueError(
+        f'{self.title} is a tagger, which holds no CLIP and draws no maps: name the model that it '
+        'was exported from')
 
-    def tags(self,
-        pictures, # as in `predict`
-        threshold:float|Sequence[float]|None=None, # as in `rule`
-        on_error:str='raise', # as in `predict`
-        probability:float|None=None, # as in `rule`
-    )->list[list[Tag]]: # for each picture (label, score, present) of each class; [] if skipped
-        "The classes of each picture, the most confident first: present ones, then the others."
-        rule = self.rule(threshold, probability)
-        return rule.tags(self.predict(pictures, on_error), self.classes)
+    def is_fitted(self)->bool: return True
+    def check_ready(self)->None: pass                       # a file is whole, or an error
+    def children(self)->list: return []
+    def fingerprint(self)->str: return digest([self.path.read_bytes()])
+    def __repr__(self)->str: return f'{self.title}: {len(self.class_names)} classes'
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-022
-def _branches(model:'Predictor', f:'Tensor', F:'Tensor')->list: # B × D; B × J × D -> each B × C
+def _branches(model:'Model', f:'Tensor', F:'Tensor')->list: # B × D; B × J × D -> each B × C
     "Scores of each branch; of an ensemble, the weighted mean of its members'."
     from taidpt.ensemble import Ensemble
     from taidpt.scores import fuse
     if not isinstance(model, Ensemble):
-        return model.branches(f, F)
+        return model.score_features(f, F)
     scores = [fuse(*_branches(member, f, F)) for member in model.members]
     weights = [1.]*len(scores) if model.weights is None else list(map(float, model.weights))
     return [sum(map(mul, weights, scores)) / sum(weights)]
 
-def _outputs(model:'Predictor', f:'Tensor', F:'Tensor')->tuple: # 1 × 2 × D; 1 × h × w × D
+def _outputs(model:'Model', f:'Tensor', F:'Tensor')->tuple: # 1 × 2 × D; 1 × h × w × D
     "Scores, 1 × C, and those of each branch; of each class P (Eq. 5) and its weights in Eq. 6."
     import torch                                        # here, as a tagger does without
     from taidpt.scores import fuse
-    f, F = f[:, int(model.pos_embed)], F.flatten(1, 2)
+    f, F = f[:, int(model.traits.pos_embed)], F.flatten(1, 2)
     branches = _branches(model, f, F)
     P = model.maps(F)
     weights = (P / torch.as_tensor(model.picture_tau())).softmax(1)
@@ -195,7 +193,7 @@ def _graph(
 )->bytes:
     "A function as a graph in ONNX. Raises PyTorch's errors."
     import onnx, torch                                  # here, as a tagger does without
-    from taidpt.encoders.features import tracing
+    from taidpt.encoders.openvino import tracing
     class Traced(torch.nn.Module):
         def __init__(self):
             super().__init__()
@@ -228,12 +226,12 @@ def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, w
         case _: raise ValueError(f'{clip.name} prepares its pictures in another way than resizing')
     return _Pixels(size, crop, resize.interpolation.name, list(norm.mean), list(norm.std))
 
-def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
+def _about(model:'Model', size:tuple[int, int])->dict: # for JSON
     "What a file says beside its graph."
     rule = model.rule()
-    frequency = model.frequency_
-    if frequency is not None:
-        frequency = as_array(frequency, float).tolist()
+    class_prior = model.class_prior_
+    if class_prior is not None:
+        class_prior = as_array(class_prior, float).tolist()
     return {
         'version': __version__,
         'clip': model.clip.name,
@@ -241,7 +239,7 @@ def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
         'classes': list(model.classes.natural),
         'thresholds': [float(limit) for limit in rule.limits],
         'relative': rule.relative,
-        'frequency': frequency,
+        'class_prior': class_prior,
         'calibration': model.thresholds and asdict(model.thresholds),
         'pixels': asdict(_pixels_of(model.clip, size)),
         'draft': model.clip.preprocess.min_side is not None}
@@ -249,7 +247,7 @@ def _about(model:'Predictor', size:tuple[int, int])->dict: # for JSON
 # %% ../../nbs/apps/onnx.ipynb #d13c7588
 def _check_same_scores(
     predict:Callable, # of the graph: N photos -> N × C
-    model:'Predictor',
+    model:'Model',
 )->None:
     "Raise `ValueError` unless both give a few photos the same scores."
     from taidpt.clip import reference_photos
@@ -259,9 +257,9 @@ def _check_same_scores(
         raise ValueError('the traced graph gives other scores than PyTorch: '
                          'this model cannot be written to a file')
 
-def _exportable(model:'Predictor')->'Predictor':
+def _exportable(model:'Model')->'Model':
     "The model with its embeddings computed. `ValueError` for one that cannot be exported."
-    if model.from_pixels or not model.independent:
+    if model.traits.needs_images or not model.traits.independent:
         raise ValueError(
             f'a tagger computes features once, and normalises no scores: this '
             f'{type(model).__name__} '
@@ -269,12 +267,12 @@ def _exportable(model:'Predictor')->'Predictor':
     return model.prepared()
 
 def export_tagger(
-    model:'Predictor', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
+    model:'Model', # prompts, class vectors or zero-shot CLIP, in float32 on the CPU
     path:str|Path, # the .onnx file to write
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`, PyTorch's errors."
     import torch
-    from taidpt.encoders.features import PictureTower
+    from taidpt.encoders.openvino import PictureTower
     ready = _exportable(model)
     tower = PictureTower(model.clip.model.visual)
     graph = _graph(
@@ -306,7 +304,7 @@ def _typed_graph(clip:'FrozenCLIP', features:dict[str, 'Tensor'])->bytes: # exam
     above = reference_thresholds([[-1.], [1.]]).item()  # of scores with mean 0 and deviation 1
     def typed(h, f, F):
         model = TextConcepts(clip, ['a'])               # in name only: h is of any number
-        model.vectors_ = h - h.mean(0)
+        model.load_state_dict({'vectors': h - h.mean(0)})
         usual = model.reference_scores()
         limits = usual.mean(0) + above*usual.var(0, correction=0).mean().sqrt()
         return *_outputs(model, f, F), limits
@@ -321,12 +319,12 @@ def _by_both(encode, score, preprocess:Callable, photos:Sequence)->list: # N × 
     return [score.run(None, {'f': f, 'F': F})[0][0] for f, F in seen]
 
 def _page_graphs(
-    models:Mapping[str, 'Predictor'], # by the name of the file to write
+    models:Mapping[str, 'Model'], # by the name of the file to write
     words:bool, # graphs for typed names, too
 )->dict[str, bytes]: # name of a file -> its content
     "Graphs of a page. Raises as `export_tagger`."
     import torch
-    from taidpt.encoders.features import PictureTower
+    from taidpt.encoders.openvino import PictureTower
     clip = next(iter(models.values())).clip
     tower = PictureTower(clip.model.visual)
     pixels = {'pixels': torch.zeros(1, 3, *tower.size)}
@@ -345,7 +343,7 @@ def _page_graphs(
     return files
 
 def export_page(
-    models:Mapping[str, 'Predictor'], # by name, each as `export_tagger` takes it, of one CLIP
+    models:Mapping[str, 'Model'], # by name, each as `export_tagger` takes it, of one CLIP
     folder:str|Path, # to write: index.html, and what it needs
     words:bool=False, # visitors may type names, too: for CLIPs with OpenAI's tokenizer
 )->None:

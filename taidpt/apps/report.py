@@ -23,11 +23,12 @@ from torch import Tensor
 from ..baselines.concepts import ready_to_tag
 from ..datasets.labelled import LabeledPictures, photo_credits, read_labels
 from ..encoders.pictures import model_view
-from ..ensemble import Tiled
+from ..wrappers import Tiled
 from ..files import progress_bar, shown, write_whole
 from ..metrics import Interval, Measured, average_precision, precision_recall_f1
-from ..paper.study import Cell, compare
-from ..predict import Predictor, check_label_classes, predict_together
+from ..evaluate import Cell, compare
+from ..predict import Model, predict_together
+from ..classes import check_label_classes
 from ..scores import fuse
 from ..tags import Rule, calibrate as fit_thresholds, calibration_gain, held_out_tags
 from ..visualize import unit_range
@@ -53,7 +54,7 @@ _LARGER = 'A larger CLIP will probably be better. To try one: taidpt train --cli
 class _Evaluation:
     "Models measured on the same labelled pictures."
     pictures:LabeledPictures # N pictures, C classes
-    models:Mapping[str, Predictor] # name -> model; the last one is in question
+    models:Mapping[str, Model] # name -> model; the last one is in question
     scores:Mapping[str, Tensor] # name -> N × C; NaN: could not be read
     over:str|None=None # the method over which gains are given
     fitted:Sequence[str]=() # models whose thresholds were fitted to these pictures
@@ -62,7 +63,7 @@ class _Evaluation:
     def name(self)->str: return list(self.models)[-1]
 
     @property
-    def model(self)->Predictor:
+    def model(self)->Model:
         return self.models[self.name]
 
     def _read(self, name:str)->tuple[np.ndarray, np.ndarray]: # N × C each
@@ -179,7 +180,7 @@ class _Evaluation:
 
 # %% ../../nbs/apps/report.ipynb #evaluation-do-1
 def _scored(
-    named:dict[str, Predictor],
+    named:dict[str, Model],
     pictures:LabeledPictures, # N pictures, C classes
     on_error:str, progress:bool, over:str|None, by_names:bool, # as in `evaluate_model`
 )->_Evaluation:
@@ -189,15 +190,15 @@ def _scored(
     untrained = [ZeroShotCLIP(clip, classes, local=False)]
     if by_names: untrained.append(ready_to_tag(clip, classes, progress))
     models = {model.title: model for model in untrained} | named
-    branches = predict_together(models, pictures.pictures, on_error, progress)
-    scores = {name: fuse(*each) for name, each in branches.items()}
+    found = predict_together(list(models.values()), pictures.pictures, on_error, progress)
+    scores = {name: fuse(*branches) for name, branches in zip(models, found)}
     over = over or _strongest_untrained(scores, pictures.labels)
     if over not in scores:
         raise ValueError(f'there is no row {over!r}; the rows are {", ".join(scores)}')
     return _Evaluation(pictures, models, scores, over)
 
 def evaluate_model(
-    model:Predictor|Mapping[str, Predictor], # one, or several by name; or a tagger
+    model:Model|Mapping[str, Model], # one, or several by name; or a tagger
     labels:LabeledPictures|str|Path, # N pictures with labels; or a table, as in `read_labels`
     folder:str|Path|None=None, # of the pictures of a table; None: beside it
     calibrate:bool=False, # fit the last model's thresholds to these pictures; `save` keeps them
@@ -223,7 +224,7 @@ def evaluate_model(
     for one in named.values():
         check_label_classes(pictures, one.classes, pictures.table or 'the table')
     scorer = last.model if isinstance(last, Tiled) else last
-    if not isinstance(scorer, Predictor):
+    if not isinstance(scorer, Model):
         if len(named) > 1 or calibrate or over:
             raise ValueError(
                 f'{name} is a tagger, which is measured alone: take the model that it was made of')
@@ -250,7 +251,7 @@ def shade_url(weights:Tensor)->str: # h × w, any range
     return picture_url(Image.merge('LA', [black, Image.fromarray(dark)]), 'PNG')
 
 # %% ../../nbs/apps/report.ipynb #report-cards-code
-def _views(model:Predictor, pictures:Sequence)->Iterator[tuple[Image.Image, Tensor]]: # C × h × w
+def _views(model:Model, pictures:Sequence)->Iterator[tuple[Image.Image, Tensor]]: # C × h × w
     "Each picture as the model sees it, and its maps."
     for start in range(0, len(pictures), 16):
         views = [model_view(model.clip.preprocess, p) for p in pictures[start:start + 16]]
@@ -309,7 +310,7 @@ _ABOUT = { # method -> its line on the page
 
 def write_report(
     path:str|Path, # the .html file to write
-    model:Predictor, # whose maps are shown
+    model:Model, # whose maps are shown
     pictures:Sequence[str|Path], # N files or URLs
     scores:np.ndarray, # N × C; NaN: could not be read
     rule:Rule, # what is tagged, as `model.rule` gives it

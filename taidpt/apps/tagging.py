@@ -27,9 +27,9 @@ from ..files import (
 from ..tags import Rule, Tag
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from taidpt.clip import FrozenCLIP
-    from taidpt.predict import PicturesAndLabels, Predictor
+    from taidpt.starts import PicturesAndLabels
+    from taidpt.predict import Model
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-classes
 def _is_set(what:str|Path)->bool:
@@ -79,45 +79,15 @@ def _clip(clip:'FrozenCLIP|str', **how)->'FrozenCLIP':
     from taidpt.clip import FrozenCLIP, load_clip           # here, as a tagger needs no PyTorch
     return clip if isinstance(clip, FrozenCLIP) else load_clip(clip, **how)
 
-class _TaggerModel(Tagger):
-    "A one-file tagger in the place of a model."
-    independent = True
-
-    def __repr__(self)->str: return f'{self.title}: {len(self.classes)} classes'
-
-    def __init__(self, path:str|Path): # an .onnx file
-        super().__init__(path)
-        self.classes = as_classset(self.classes)
-        self.title = self.path.name
-
-    @property
-    def clip(self): raise ValueError(
-        f'{self.title} is a tagger, which holds no CLIP and draws no maps: name the model that it '
-        'was exported from')
-
-    def is_fitted(self)->bool: return True
-
-    def fingerprint(self)->str: return digest([self.path.read_bytes()])
-
-    def predict(self, pictures, on_error='raise', progress=True)->np.ndarray: # N × C; no bar
-        return super().predict(pictures, on_error)
-
-    def predict_branches(self, *how, **named)->list['Tensor']: # for tiles, which need PyTorch
-        import torch
-        return [torch.from_numpy(self.predict(*how, **named))]
-
-    def scores_for(self, rule, *how, **named)->np.ndarray: # N × C
-        return self.predict(*how, **named)
-
 def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:'FrozenCLIP|str|None'=None, # the CLIP that it was learned on; None loads it by its name
     revision:str|None=None, # branch, tag or commit of the repository
     trust:bool=False, # load any CLIP that the file names
     **how, # of a CLIP that is loaded, as in `load_clip`
-)->'Predictor': # of the class that was saved, ready to predict
+)->'Model': # of the class that was saved, ready to predict
     "A model from the Hub, a folder or a file. Raises as `load_model` and `hf_hub_download` do."
-    from taidpt.predict import load_model
+    from taidpt.model_files import load_model
     path = Path(source)
     name = 'prompts.safetensors'
     if path.is_dir(): path /= name
@@ -133,11 +103,11 @@ def open_model(
     progress:bool=True, # bars
     captions:bool=True, # of classes: as in `ready_to_tag`
     **how, # engine and precision of a CLIP that is loaded, as in `load_clip`
-)->'Predictor|Tagger': # the latter of an .onnx file
+)->'Model|Tagger': # the latter of an .onnx file
     "A model that is ready to tag. Raises as `load_model` and `load_clip` do."
     if isinstance(what, str | Path):
         if Path(what).suffix == '.onnx':
-            return _TaggerModel(what)
+            return Tagger(what)
         if ',' not in str(what) and not _is_set(what):
             return from_pretrained(what, clip, trust=trust, **how)
         what = read_classes(what)
@@ -152,7 +122,7 @@ _COLUMNS = 'picture', 'tags', 'error', 'model', 'changed', 'checked'
 class _TaggedPictures:
     "Pictures and the classes of each."
     pictures:Sequence # N, in any form that `as_pictures` takes
-    model:'Predictor|Tagger' # of C classes, which found them
+    model:'Model|Tagger' # of C classes, which found them
     scores:np.ndarray # N × C, which the rule compares; NaN: could not be read
     rule:Rule # what is tagged
 
@@ -202,7 +172,7 @@ _PART = 64                                                  # pictures that are 
 
 def tag_pictures(
     pictures, # N, in any form that `as_pictures` takes
-    model:'Predictor|Tagger', # of `open_model`
+    model:'Model|Tagger', # of `open_model`
     threshold:float|None=None, # a class is present from this score on; None: the model's own
     probability:float|None=None, # instead: from this probability on
     on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give no tags
@@ -212,7 +182,7 @@ def tag_pictures(
     "Tag pictures. Raises `UnreadablePicture`."
     pictures = as_pictures(pictures)
     rule = model.rule(threshold, probability)
-    size = _PART if model.independent else len(pictures)
+    size = _PART if model.traits.independent else len(pictures)
     scores = np.empty((len(pictures), len(model.classes)), np.float32)
     with progress_bar(None, 'pictures', progress, total=len(pictures)) as bar:
         for start in range(0, len(pictures), size or 1):
@@ -282,7 +252,7 @@ class TagTable:
     "A table of tags that grows as pictures are scored, while `writing`."
     def __init__(self,
         path:str|Path, # a .csv; or a .parquet or .db, made at the end from the .csv beside it
-        model:'Predictor|Tagger', # which scores the pictures
+        model:'Model|Tagger', # which scores the pictures
         scores:bool=False, # with a column for the score of each class, and for its probability
         threshold:float|None=None, # as in `tag_pictures`
         probability:float|None=None, # as there
@@ -294,7 +264,7 @@ class TagTable:
         self.csv = self.path.with_suffix('.csv')
         rule = f'{threshold} {probability}'
         self.model = f'{model.title} {digest([model.fingerprint(), rule])}'
-        self.independent = model.independent
+        self.independent = model.traits.independent
         self.score_columns = [*map(shown, model.classes.natural)] if scores else []
         if model.thresholds:
             self.score_columns += [f'probability of {name}' for name in self.score_columns]
@@ -411,7 +381,7 @@ def learn_tagger(
     checkpoint:str|Path|None=None, # file that prompts resume from, and write each epoch
     progress:bool=True, # bars
     **settings, # of `TextLinear`, `TaIDPT` or `TextConcepts`; None: its own
-)->'Predictor': # ready to tag
+)->'Model': # ready to tag
     "Learn a tagger from sentences. Raises what each step raises."
     from taidpt.nounfilter import NounFilter
     from taidpt.text.captions import bundled_captions, read_captions
@@ -425,8 +395,8 @@ def learn_tagger(
         list(texts), progress, keep_unnamed=not is_papers)
 
     from taidpt.baselines.concepts import TextConcepts, TextLinear, some_captions
-    from taidpt.clip import encode_sentences
-    from taidpt.ensemble import Attended
+    from taidpt.encode import encode_sentences
+    from taidpt.wrappers import Attended
     from taidpt.learner import TaIDPT
     from taidpt.texts import cap_unnamed, template_sentences
     train = cap_unnamed(train)
@@ -434,7 +404,7 @@ def learn_tagger(
     if missing:
         warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
     if captions is not None:
-        train.frequency = some_captions(classes, bundled_captions()).frequency
+        train.class_prior = some_captions(classes, bundled_captions()).class_prior
 
     clip = _clip(clip or 'embedded')
     kind = {'linear': TextLinear, 'prompts': TaIDPT, 'concepts': TextConcepts}[method]

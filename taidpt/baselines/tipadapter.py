@@ -18,10 +18,13 @@ from torch import Tensor
 
 from .coop import PICTURE_LOSSES, labelled_pictures
 from ..classes import ClassSet
-from ..clip import FrozenCLIP, as_features
+from ..clip import FrozenCLIP
+from ..encode import as_features
 from ..losses import scaled_loss
-from ..predict import PicturesAndLabels, Predictor, learn_at_once
+from ..starts import PicturesAndLabels, fit_once
+from ..predict import Model
 from ..scores import global_scores
+from ..tags import Traits
 from ..zeroshot import ZeroShotCLIP
 
 
@@ -63,12 +66,11 @@ def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N ×
     return 100 * ap[:, labels.any(0)].mean(1)
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
-class TipAdapter(Predictor):
+class TipAdapter(Model):
     "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
-    keys_:Tensor                                        # K × D, of the pictures
-    values_:Tensor                                      # K × C, of their labels
     local = False
-    pos_embed = True
+    learns = True
+    traits = Traits(pos_embed=True)
     prediction_params = 'alpha', 'beta'                 # as `search` sets them after learning
 
     def __init__(self,
@@ -93,7 +95,15 @@ class TipAdapter(Predictor):
         self.batch_size = batch_size
         self.seed = seed
 
-    def is_fitted(self)->bool: return 'keys_' in vars(self)
+    @property
+    def keys_(self)->Tensor: # K × D, of the pictures
+        self.check_ready()
+        return self.fitted_.tensors['keys']
+
+    @property
+    def values_(self)->Tensor: # K × C, of their labels
+        self.check_ready()
+        return self.fitted_.tensors['values']
 
     def fit(self,
         pictures, # K labelled pictures, in any form
@@ -108,13 +118,14 @@ class TipAdapter(Predictor):
         def compute()->dict[str, Tensor]:
             f = self.features_of(pictures, progress)
             shown = y.sum(0)
-            trial = copy.copy(self)
-            trial.values_ = (y * (shown.min() / shown)).to(f)
-            trial.keys_ = F.normalize(f, dim=-1)
+            values = (y * (shown.min() / shown)).to(f)
+            tensors = {'keys': F.normalize(f, dim=-1), 'values': values}
             if self.epochs:
-                trial.keys_ = _fine_tuned(trial.prepared(), f, y.to(f.device))
-            return trial.tensors()
-        learn_at_once(self, compute, data, val, checkpoint, progress)
+                trial = copy.copy(self)
+                trial.load_state_dict(tensors)
+                tensors['keys'] = _fine_tuned(trial.prepared(), f, y.to(f.device))
+            return tensors
+        fit_once(self, compute, data, val, checkpoint, progress)
         return self
 
     def search(self,
@@ -125,7 +136,7 @@ class TipAdapter(Predictor):
         progress:bool=True, # a bar
     )->dict[tuple, float]: # (alpha, beta) -> mAP
         "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
-        self.check_fitted()
+        self.check_ready()
         pictures, y, _ = labelled_pictures(self, pictures, labels, every=False)
         f = self.features_of(pictures, progress)
         y = y.to(f.device) == 1
@@ -137,7 +148,7 @@ class TipAdapter(Predictor):
             maps = _map_of_many(y, zero_shot + weights * cache).tolist()
             found |= {(alpha, beta): value for alpha, value in zip(alphas, maps)}
         self.alpha, self.beta = max(found, key=found.get)
-        self.thresholds = None                              # they were for other scores
+        vars(self).pop('thresholds', None)                  # they were for other scores
         return found
 
     def features_of(self, pictures, progress:bool)->Tensor: # N × D
@@ -154,7 +165,7 @@ class TipAdapter(Predictor):
         cache = _cache_scores(f, keys, self.values_, self.beta)
         return self.zero_shot_scores(f) + self.alpha*cache
 
-    def branches(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D -> one B × C
+    def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D -> one B × C
         "The scores of pictures from their features."
         return [self.scores_with(f, self.keys_)]
 

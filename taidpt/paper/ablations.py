@@ -18,7 +18,8 @@ from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
 from .pictures import Scene
-from .study import Material, Study, draw, measured
+from .study import Material, Study, draw
+from ..evaluate import measured
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP

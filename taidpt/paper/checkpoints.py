@@ -80,6 +80,6 @@ def import_checkpoint(
     if state.get('spatial_T', 3) != 3:
         settings |= dict.fromkeys(('tau_text', 'tau_image'), 1/state['spatial_T'].exp().item())
     model = TaIDPT(clip, classes, **settings)
-    model.take_tensors({'ctx_global': ctx, 'ctx_local': state['ctx_double']})
-    model.recipe_ = model.recipe_for(None)
+    model.load_state_dict({'ctx_global': ctx, 'ctx_local': state['ctx_double']})
+    model.fitted_.recipe = model.recipe_for(None)
     return model

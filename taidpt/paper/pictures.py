@@ -22,10 +22,11 @@ from torchvision.transforms import AutoAugment
 
 from ..baselines.coop import CoOp, DualCoOp
 from ..baselines.tipadapter import TipAdapter
-from ..clip import FrozenCLIP, picture_batches
+from ..clip import FrozenCLIP
+from ..encode import picture_batches
 from ..datasets.labelled import LabeledPictures
 from ..datasets.labelled import LASO_NOVEL, few_shot, partial_labels
-from ..encoders.features import FeatureStore, unit_fp16
+from ..encoders.store import FeatureStore, unit_fp16
 from ..encoders.pictures import picture_identity
 from ..files import DATA, digest
 from ..metrics import Measured
@@ -34,8 +35,9 @@ from taidpt.paper.published import (
     COOP_WEIGHT, DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES, coop_epochs,
     is_published_clip,
 )
-from .study import Cell, Material, Study, draw, measured
-from ..predict import Predictor
+from ..evaluate import Cell, measured
+from .study import Material, Study, draw
+from ..predict import Model
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/pictures.ipynb #study-091
@@ -72,7 +74,7 @@ class Scene:
         return cls(m.study, prompts, *sets, m.name, m.published)
 
     def learned(self,
-        model:Predictor, # before it learns
+        model:Model, # before it learns
         pictures:LabeledPictures, # N pictures to learn from
         labels:Tensor, # N × C: known ones, for `fit`
         change:Callable|None=None, # (picture, rng) -> picture, in each epoch
@@ -310,7 +312,7 @@ def cropped(
 class AugmentedPictures(FeatureStore):
     "Features of pictures augmented anew in each epoch, computed on demand."
     def __init__(self,
-        model:Predictor, # that learns: its CLIP, its seed and its form of f
+        model:Model, # that learns: its CLIP, its seed and its form of f
         pictures:Sequence, # N files
         change:Callable=augmented, # (RGB picture, rng) -> picture
         progress:bool=True, # a bar for epoch 0
@@ -319,7 +321,7 @@ class AugmentedPictures(FeatureStore):
         whole = torch.cat([unit_fp16(f).cpu() for f,_ in self.looks(self.pictures, progress)])
         clip, offsets = model.clip, torch.zeros(len(whole) + 1, dtype=torch.long)
         super().__init__(
-            whole, whole[:0], offsets, **clip.feature_recipe(pos_embed=model.pos_embed))
+            whole, whole[:0], offsets, **clip.feature_recipe(pos_embed=model.traits.pos_embed))
 
     def looks(self, pictures:list, progress:bool=False):
         "f and F of some pictures in this epoch, batch by batch."
@@ -328,7 +330,7 @@ class AugmentedPictures(FeatureStore):
             rng = Random(f'{model.seed} {self.epoch} {crc32(picture.tobytes())}')
             return model.clip.preprocess(self.change(picture, rng))
         clip.preprocess = preprocess
-        return picture_batches(clip, pictures, model.pos_embed, progress=progress)
+        return picture_batches(clip, pictures, model.traits.pos_embed, progress=progress)
 
     def batch(self,
         index:Sequence[int]|Tensor, # B items, in any order

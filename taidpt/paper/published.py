@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass, replace
 
 from ..clip import FrozenCLIP
-from ..encoders.towers import Prepared
+from ..encoders.openclip import Prepared
 from ..files import DATA
 
 # %% ../../nbs/paper/published.ipynb #3a29dfd4

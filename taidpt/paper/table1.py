@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from ..metrics import Measured
 from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Material, Study, draw, measured
+from .study import Material, Study, draw
+from ..evaluate import measured
 from ..texts import template_sentences
 from ..zeroshot import ZeroShotCLIP
 
