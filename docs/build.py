@@ -59,7 +59,7 @@ first = {                                     # folder -> its pages in this orde
         'your_own_idea', 'reproduce_the_paper', 'serve'],
     'text': ['words', 'synonyms', 'published_labels', 'captions'],
     'encoders': ['towers', 'shared_prefix', 'pictures', 'features'],
-    'datasets': ['labelled', 'benchmarks'],
+    'datasets': ['labelled', 'benchmarks', 'download'],
     'baselines': ['concepts', 'coop', 'tipadapter'],
     'paper': [
         'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'sentences',
