@@ -4,7 +4,7 @@ import re
 import shutil
 import tarfile
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -102,7 +102,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         end = len(content) if server.cut is None else start + server.cut
         server.cut = None
-        self.wfile.write(content[start:end])
+        with suppress(ConnectionError):  # who asked has left
+            self.wfile.write(content[start:end])
 
 
 @contextmanager

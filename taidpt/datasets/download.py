@@ -66,10 +66,12 @@ _NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/'
 
 _VOC_ARCHIVES = (
     Archive(
-        f'{_VOC}VOCtrainval_06-Nov-2007.tar', '', ('VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',),
+        f'{_VOC}VOCtrainval_06-Nov-2007.tar', '',
+        ('VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',),
         460_032_000, '7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508'),
     Archive(
-        f'{_VOC}VOCtest_06-Nov-2007.tar', '', ('VOCdevkit/VOC2007/ImageSets/Main/test.txt',),
+        f'{_VOC}VOCtest_06-Nov-2007.tar', '',
+        ('VOCdevkit/VOC2007/ImageSets/Main/test.txt',),
         451_020_800, '6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892'))
 _COCO_ARCHIVES = (
     Archive(
