@@ -111,7 +111,7 @@ def test_ctrl_c_keeps_what_was_fetched(server, root, monkeypatch, capsys):
         assert main(['data', 'voc2007', '--to', root]) == 130
     assert '/DIR/.download; the same command goes on' in capsys.readouterr().err
     assert main(['data', 'voc2007', '--to', root]) == 0
-    assert server.asked[1][1] == (1 << 20) - 1 and len(read_voc2007(root)) == 36
+    assert server.asked[1][1] == (1 << 16) - 1 and len(read_voc2007(root)) == 36
 
 
 def test_a_part_of_another_file_begins_anew(server, tmp_path):

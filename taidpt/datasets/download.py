@@ -146,7 +146,7 @@ def download(
                 file.seek(start)
                 with progress_bar(None, path.name, progress, total=total, initial=start,
                                   unit='B', unit_scale=True) as bar:
-                    while block := answer.read(1 << 20):
+                    while block := answer.read(1 << 16):
                         file.write(block)
                         bar.update(len(block))
             if total and file.tell() != total: raise ConnectionError('the connection broke')
