@@ -106,7 +106,7 @@ DATA_SETS = { # name -> its archives
     'coco': DataSet('MS-COCO of 2014, and the captions', (*_COCO_ARCHIVES, _CAPTIONS_ARCHIVE)),
     'nuswide': DataSet(
         "NUS-WIDE's lists and labels, and the narratives", (*_NUS_LISTS, _NARRATIVES_FILE),
-        "NUS-WIDE's site offers no pictures. Its authors send them to researchers who ask: "
+        "NUS-WIDE's site offers no pictures. Its authors may send them to researchers who ask: "
         f'{_NUS}NUS-WIDE.html. Unpack them to NUSWIDE/Flickr'),
     'captions': DataSet('Captions of MS-COCO train2017', (_CAPTIONS_ARCHIVE,)),
     'narratives': DataSet('Localized Narratives of Open Images V6', (_NARRATIVES_FILE,))}
@@ -187,17 +187,19 @@ def unpack(
         raise ValueError(f'{path.name} cannot be unpacked: {error}') from error
 
 # %% ../../nbs/datasets/download.ipynb #dl-place-1
-def _check_sum(archive:Archive, path:Path)->None:
+def _check_sum(archive:Archive, path:Path, progress:bool)->None:
     "`ValueError` if a file is not the published one."
     if not archive.sha256: return
     sha = hashlib.sha256()
     with open(path, 'rb') as file:
-        while block := file.read(1 << 20): sha.update(block)
+        blocks = iter(lambda: file.read(1 << 20), b'')
+        for block in progress_bar(blocks, f'{archive.name}, checking', progress, unit='MB'):
+            sha.update(block)
     if sha.hexdigest() != archive.sha256:
         raise ValueError(f'{archive.name} has the SHA-256 {sha.hexdigest()}, and '
                          f'{archive.sha256} is published')
 
-def _move_files(source:Path, root:Path, last:Iterable[str])->None:
+def _move_files(source:Path, root:Path, last:tuple[str,...])->None:
     "Move all files of a folder to the same places in another; `last` come last."
     files = [path.relative_to(source) for path in source.rglob('*') if path.is_file()]
     for file in files:
@@ -211,7 +213,7 @@ def _move_files(source:Path, root:Path, last:Iterable[str])->None:
 
 def _put_in_place(archive:Archive, path:Path, root:Path, progress:bool)->None:
     "Check a file that is whole, unpack it, and move its files to the data sets."
-    _check_sum(archive, path)
+    _check_sum(archive, path, progress)
     fresh = path.with_name(f'{path.name}.unpacked')
     shutil.rmtree(fresh, ignore_errors=True)            # of a process that was killed
     try:
