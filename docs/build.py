@@ -60,7 +60,7 @@ first = {                                     # folder -> its pages in this orde
         'your_own_idea', 'reproduce_the_paper', 'serve'],
     'text': ['words', 'synonyms', 'published_labels', 'captions'],
     'encoders': ['image_tower', 'text_tower', 'openclip', 'pictures', 'store', 'openvino'],
-    'datasets': ['labelled', 'benchmarks'],
+    'datasets': ['labelled', 'benchmarks', 'download'],
     'baselines': ['concepts', 'coop', 'tipadapter'],
     'paper': [
         'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'sentences',
