@@ -40,10 +40,10 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests
 
 # Cells flagged `cuda` in float32, with TF32 and without, bfloat16 and float16. `make test` runs them
-# in float32, without a GPU on a device that the CPU plays: tests/second_device.py
+# in float32, without a GPU on a device that the CPU plays: tests/fake_device.py
 test-gpu: $(VENV)/.dev
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
-	    echo "There is no CUDA device here: the CPU plays one (tests/second_device.py)"
+	    echo "There is no CUDA device here: the CPU plays one (tests/fake_device.py)"
 	TAIDPT_GPU=1 TAIDPT_DEVICE=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
 	    tests/test_gpu.py tests/test_device.py
 

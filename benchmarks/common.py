@@ -19,7 +19,7 @@ from torch import nn
 from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP
 from taidpt.encoders.openclip import preprocessing
-from taidpt.files import write_whole
+from taidpt.files import atomic_write
 from taidpt.learner import TaIDPT
 from taidpt.training import PUBLISHED, Fitted
 
@@ -122,4 +122,4 @@ def record(name: str, figures: dict):
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results[name] = dict(figures, machine=machine())
     text = json.dumps(dict(sorted(results.items())), indent=1)
-    with write_whole(RESULTS) as new: new.write_text(f"{text}\n")
+    with atomic_write(RESULTS) as new: new.write_text(f"{text}\n")

@@ -1,4 +1,4 @@
-"""The picture tower in PyTorch and in OpenVINO, in turn: pictures a second on pixels, and by
+"""The image tower in PyTorch and in OpenVINO, in turn: images a second on pixels, and by
 `predict` on a folder of photos of COCO's size. "Eager" is PyTorch with all cores on one batch
 after another; `predict` and the engine take a batch a core. With a table of labelled photos, also
 what bfloat16 does to scores, best tags and average precision.
@@ -20,7 +20,7 @@ from taidpt.all import (
     COCO, VOC2007, FrozenCLIP, ZeroShotCLIP, fuse, load_clip, mean_average_precision, read_labels)
 from taidpt.clip import reference_photos
 from taidpt.encoders.openvino import OpenVINOTower
-from taidpt.encoders.pictures import as_pictures, in_batches, open_rgb
+from taidpt.encoders.images import as_images, in_batches, open_rgb
 
 PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of OpenVINO
 
@@ -35,8 +35,8 @@ def by_engine(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
     return found
 
 
-def in_turn(name: str, ways: dict[str, Callable], rounds: int, pictures: int) -> dict:
-    """Pictures a second of eager PyTorch, and round by round how many times as fast the others
+def in_turn(name: str, ways: dict[str, Callable], rounds: int, images: int) -> dict:
+    """Images a second of eager PyTorch, and round by round how many times as fast the others
     are, whose vectors are the same."""
     wanted = ways["eager"]()
     for way, call in ways.items():                  # afterwards they are warm
@@ -45,10 +45,10 @@ def in_turn(name: str, ways: dict[str, Callable], rounds: int, pictures: int) ->
     taken = interleave(ways, rounds)
     ratio = ratios(taken, "eager")
     del ratio["eager"]
-    speed = spread([pictures / t for t in taken["eager"]])
+    speed = spread([images / t for t in taken["eager"]])
     others = [f"{way} {found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
               for way, found in ratio.items()]
-    print(f"{name}: eager {speed['median']:.1f} pictures/s; {', '.join(others)}", flush=True)
+    print(f"{name}: eager {speed['median']:.1f} images/s; {', '.join(others)}", flush=True)
     return dict(eager=speed, rounds=rounds, ratio=ratio)
 
 
@@ -57,12 +57,12 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
     pixels = torch.stack([clip.preprocess(open_rgb(path)) for path in reference_photos()[:4]])
 
     def one_by_one():
-        for _ in range(batches): found = clip.encode_images(pixels)[0]
+        for _ in range(batches): found = clip.encode_image(pixels)[0]
         return found
 
     def side_by_side(way):
         def read(i): return pixels
-        def encode(some): return way.encode_images(some[0])[0]
+        def encode(some): return way.encode_image(some[0])[0]
         return list(in_batches(read, encode, range(batches), 1, True))[-1]
 
     ways = {"eager": one_by_one}
@@ -72,7 +72,7 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
 
 def on_photos(folder: Path, rounds: int) -> dict:
     "`predict` with the embedded CLIP, from files to scores."
-    clip, paths = load_clip(device="cpu"), as_pictures(folder)
+    clip, paths = load_clip(device="cpu"), as_images(folder)
     model = untrained(clip, COCO).prepared()
 
     @torch.no_grad()
@@ -81,7 +81,7 @@ def on_photos(folder: Path, rounds: int) -> dict:
         found = []
         for i in range(0, len(paths), 4):
             pixels = [clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
-            f, F = clip.encode_images(torch.stack(pixels))
+            f, F = clip.encode_image(torch.stack(pixels))
             found.append(fuse(*model.score_features(f, F)))
         return torch.cat(found)
 
@@ -97,7 +97,7 @@ def beside_float32(table: Path) -> dict:
     data = read_labels(table, VOC2007.spelled_naturally())
 
     def cosines(clip):
-        scores = ZeroShotCLIP(clip, data.classes).predict(data.pictures, progress=False)
+        scores = ZeroShotCLIP(clip, data.classes).predict(data.images, progress=False)
         return scores.float() / clip.logit_scale
 
     clip = load_clip(device="cpu")
@@ -113,7 +113,7 @@ def beside_float32(table: Path) -> dict:
             same_tag=same.float().mean().item(),
             mAP=mean_average_precision(data.labels, scores))
     before = mean_average_precision(data.labels, plain)
-    return dict(photos=len(data.pictures), mAP=before, engines=found)
+    return dict(photos=len(data.images), mAP=before, engines=found)
 
 
 def main(rounds: int = 9, photos: int = 144):

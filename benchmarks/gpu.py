@@ -1,5 +1,5 @@
 """Whole runs on a GPU, in seconds: VOC2007's 66,087 sentences and COCO's 100,543 with templates of
-their classes, encoded once, learned from in 20 epochs, and used on as many pictures as the test
+their classes, encoded once, learned from in 20 epochs, and used on as many images as the test
 sets have.
 
 The published code took 639 s and 1,450 s to learn, on an RTX 3090 (an independent run of it). This
@@ -25,7 +25,7 @@ from common import record, rn50
 from training import BATCH
 
 from taidpt.all import (
-    COCO, VOC2007, ClassSet, FrozenCLIP, NounFilter, TaIDPT, bundled_captions, encode_sentences,
+    COCO, VOC2007, ClassSet, FrozenCLIP, NounFilter, TaIDPT, bundled_captions, encode_texts,
     load_clip, template_sentences)
 from taidpt.clip import reference_photos
 
@@ -34,7 +34,7 @@ class Run(NamedTuple):
     "What is learned from and looked at, and how long learning took and should take."
     classes: ClassSet
     captions: int
-    pictures: int
+    images: int
     published: int      # seconds that the published code took to learn
     target: int         # seconds that a card of today should take
 
@@ -54,20 +54,20 @@ def timed(f: Callable, *args, **how) -> tuple:
 
 
 def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int) -> dict:
-    "Seconds of encoding, of learning, and of scoring pictures; of the templates, one in so many."
+    "Seconds of encoding, of learning, and of scoring images; of the templates, one in so many."
     found = NounFilter(run.classes).label(bundled_captions(), progress=False)
     captions = found[torch.arange(run.captions) % len(found)]
     train = captions + template_sentences(run.classes)[::every]
-    photos = list(islice(cycle(reference_photos()), run.pictures))       # each is decoded anew
+    photos = list(islice(cycle(reference_photos()), run.images))       # each is decoded anew
     # templates are there already
     model = TaIDPT(clip, run.classes, epochs=epochs, batch_size=BATCH, templates=False)
 
-    features, encoding = timed(encode_sentences, clip, train.texts, progress=False)
+    features, encoding = timed(encode_texts, clip, train.texts, progress=False)
     _, learning = timed(model.fit, train, features=features, progress=False)
     scores, scoring = timed(model.predict, photos, progress=False)
     assert scores.isfinite().all()
     return dict(
-        captions=run.captions, sentences=len(train), epochs=epochs, pictures=run.pictures,
+        captions=run.captions, sentences=len(train), epochs=epochs, images=run.images,
         seconds=dict(encoding=encoding, learning=learning, scoring=scoring),
         published_on_rtx3090=run.published, target=run.target)
 
@@ -78,7 +78,7 @@ def show(name: str, found: dict):
     print(f"{name}: {took['encoding']:.1f} s to encode {found['sentences']:,} sentences, "
           f"{took['learning']:.1f} s for {found['epochs']} epochs "
           f"(target for both: {found['target']} s); "
-          f"{found['pictures']:,} pictures scored in {took['scoring']:.1f} s", flush=True)
+          f"{found['images']:,} images scored in {took['scoring']:.1f} s", flush=True)
 
 
 def clip_on_gpu(precision: str, compiled: bool) -> FrozenCLIP:
@@ -93,7 +93,7 @@ def main(small: bool = False, precision: str = "float32", compile: bool = False)
     warnings.filterwarnings("ignore")
     if small:
         for name, run in RUNS.items():
-            run = run._replace(captions=200, pictures=8)
+            run = run._replace(captions=200, images=8)
             show(name, whole_run(load_clip(device="cpu"), run, 2, 20))
         return
     if not torch.cuda.is_available(): sys.exit("There is no CUDA GPU; --small runs on the CPU.")

@@ -17,9 +17,9 @@ from common import SHARED
 
 from taidpt.all import (
     COCO, NUSWIDE, VOC2007, Attended, ClassSet, FrozenCLIP, NounFilter, TaIDPT, TextConcepts,
-    TextLinear, ZeroShotCLIP, bundled_captions, bundled_photos, encode_pictures, encode_sentences,
+    TextLinear, ZeroShotCLIP, bundled_captions, bundled_photos, encode_images, encode_texts,
     load_clip, mean_average_precision, read_captions, read_labels, template_sentences)
-from taidpt.datasets.labelled import LabeledPictures
+from taidpt.datasets.labelled import LabeledImages
 
 KEPT = Path(__file__).with_name("keep.json")
 METHODS = {
@@ -55,19 +55,19 @@ def labels() -> dict[str, str]:
     return found
 
 
-def maps(clip: FrozenCLIP, photos: LabeledPictures, classes: ClassSet) -> dict[str, float]:
+def maps(clip: FrozenCLIP, photos: LabeledImages, classes: ClassSet) -> dict[str, float]:
     "mAP of each method on labelled photos, in percent"
     train = NounFilter(classes).label(bundled_captions(), progress=False)
     sentences = train + template_sentences(classes)
-    features = encode_sentences(clip, sentences.texts, progress=False)
-    pictures = encode_pictures(clip, [str(path) for path in photos.pictures], progress=False)
+    features = encode_texts(clip, sentences.texts, progress=False)
+    images = encode_images(clip, [str(path) for path in photos.images], progress=False)
     shown = (photos.labels == 1).any(0)
     found = {}
     for name, make in METHODS.items():
         model = make(clip, classes)
         if hasattr(model, "fit"): model.fit(train, features=features, progress=False)
         if "attention" in name: model = Attended(model, features)
-        scores = model.predict(pictures, progress=False)
+        scores = model.predict(images, progress=False)
         ap = mean_average_precision(photos.labels[:, shown], scores[:, shown])
         found[name] = round(ap, 2)
     return found

@@ -1,6 +1,6 @@
 """`predict` on a folder of photos beside the bare image encoder on pixels that are decoded.
 
-    python benchmarks/pictures.py [rounds] [photos]
+    python benchmarks/images.py [rounds] [photos]
 """
 import sys
 import tempfile
@@ -13,13 +13,13 @@ from PIL import Image
 
 from taidpt.all import COCO
 from taidpt.clip import reference_photos
-from taidpt.encoders.pictures import as_pictures
+from taidpt.encoders.images import as_images
 
 
 def beside_the_encoder(folder: Path, rounds: int) -> Times:
     "Seconds of `predict` on files with RN50, and of the encoder alone on pixels, four at a time."
     model = untrained(rn50(), COCO)
-    photos = [Image.open(path).convert("RGB") for path in as_pictures(folder)]
+    photos = [Image.open(path).convert("RGB") for path in as_images(folder)]
     pixels = torch.stack([model.clip.preprocess(photo) for photo in photos])
 
     @torch.no_grad()
@@ -43,7 +43,7 @@ def main(rounds: int = 5, photos: int = 72):
     print(f"{photos} photos: bare encoder {took['bare']['median']:.2f} s, "
           f"predict {took['predict']['median']:.2f} s, "
           f"{more['median']:+.1%} (from {more['low']:+.1%} to {more['high']:+.1%})")
-    record("pictures", dict(
+    record("images", dict(
         photos=photos, size=[224, 224], rounds=rounds, seconds=took, overhead=more))
 
 

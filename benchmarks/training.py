@@ -20,7 +20,7 @@ from common import compare, interleave, record, rn50, show, spread
 from torch import Tensor
 
 from taidpt.all import (
-    COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_sentences, ranking_loss)
+    COCO, FrozenCLIP, NounFilter, PromptLearner, bundled_captions, encode_texts, ranking_loss)
 from taidpt.scores import branch_scores
 
 BATCH = 512
@@ -158,7 +158,7 @@ def main(rounds: int = 3, batch: int = BATCH):
     warnings.filterwarnings("ignore")
     clip = rn50()
     train = NounFilter(COCO).label(list(bundled_captions())[:4000], progress=False)[:batch * 2]
-    features = encode_sentences(clip, train.texts, progress=False)
+    features = encode_texts(clip, train.texts, progress=False)
     start = [p.detach() for p in PromptLearner(clip, COCO.names, M, seed=0).parameters()]
     published = PublishedWay(clip, train.texts, train.labels, start)
     clips = in_precisions(clip)
@@ -185,7 +185,7 @@ def main(rounds: int = 3, batch: int = BATCH):
 
     # encoding, and the whole run multiplied out
     some = train.texts[:256]
-    encoding = {"float32": partial(encode_sentences, clip, some, progress=False)}
+    encoding = {"float32": partial(encode_texts, clip, some, progress=False)}
     each = min(interleave(encoding, 5)["float32"]) / len(some)
     coco = whole_run(spread(taken["float32"])["median"], each)
     case = compare({

@@ -1,9 +1,9 @@
-"""Models of the table on nbs/encoders/which.ipynb: pictures a second beside RN50, on this machine.
+"""Models of the table on nbs/encoders/which.ipynb: images a second beside RN50, on this machine.
 
-    python benchmarks/which.py [rounds] [pictures]
+    python benchmarks/which.py [rounds] [images]
 
 Weights are random, since the arithmetic is the same. RN50 and one other model are in memory at a
-time and take turns. Timed are both kinds of features, f and F, of pictures that are prepared.
+time and take turns. Timed are both kinds of features, f and F, of images that are prepared.
 """
 import gc
 import sys
@@ -16,7 +16,7 @@ from torch import nn
 
 from common import interleave, random_model, ratios, record, spread
 
-from taidpt.encoders.image_tower import picture_features
+from taidpt.encoders.image_tower import image_features
 from taidpt.files import DATA
 
 BASE = "RN50"
@@ -28,34 +28,34 @@ def laid_out(name: str) -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def encode(visual: nn.Module, pictures: int) -> partial:
-    "A call that computes the features of so many pictures of the tower's own size."
+def encode(visual: nn.Module, images: int) -> partial:
+    "A call that computes the features of so many images of the tower's own size."
     height, width = to_2tuple(visual.image_size)
-    pixels = torch.randn(pictures, 3, height, width).contiguous(memory_format=torch.channels_last)
-    return partial(torch.inference_mode()(picture_features), visual, pixels)
+    pixels = torch.randn(images, 3, height, width).contiguous(memory_format=torch.channels_last)
+    return partial(torch.inference_mode()(image_features), visual, pixels)
 
 
-def beside_base(name: str, base: nn.Module, rounds: int, pictures: int) -> dict:
-    "Pictures a second of one model, and how many times as fast as the base it is."
+def beside_base(name: str, base: nn.Module, rounds: int, images: int) -> dict:
+    "Images a second of one model, and how many times as fast as the base it is."
     model = laid_out(name)
-    ways = {BASE: encode(base.visual, pictures), name: encode(model.visual, pictures)}
+    ways = {BASE: encode(base.visual, images), name: encode(model.visual, images)}
     for way in ways.values(): way()                         # warm up
     taken = interleave(ways, rounds)
     return dict(
-        speed=spread([pictures / seconds for seconds in taken[name]]),
+        speed=spread([images / seconds for seconds in taken[name]]),
         ratio=ratios(taken, BASE)[name])
 
 
-def main(rounds: int = 5, pictures: int = 8):
+def main(rounds: int = 5, images: int = 8):
     base = laid_out(BASE)
     found = {}
     for name in dict.fromkeys(pd.read_csv(DATA/"clips.csv", comment="#")["model"]):
-        found[name] = case = beside_base(name, base, rounds, pictures)
+        found[name] = case = beside_base(name, base, rounds, images)
         speed, ratio = case["speed"]["median"], case["ratio"]
-        print(f"{name:20} {speed:6.2f} pictures a second; {ratio['median']:.2f} times RN50 "
+        print(f"{name:20} {speed:6.2f} images a second; {ratio['median']:.2f} times RN50 "
               f"({ratio['low']:.2f} to {ratio['high']:.2f})", flush=True)
         gc.collect()
-    record("which", dict(models=found, rounds=rounds, pictures=pictures))
+    record("which", dict(models=found, rounds=rounds, images=images))
 
 
 if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -59,7 +59,7 @@ first = {                                     # folder -> its pages in this orde
         'learn', 'touch', 'teach', 'your_own_classes', 'read_a_report', 'bring_your_clip',
         'your_own_idea', 'reproduce_the_paper', 'serve'],
     'text': ['words', 'synonyms', 'published_labels', 'captions'],
-    'encoders': ['image_tower', 'text_tower', 'openclip', 'pictures', 'store', 'openvino'],
+    'encoders': ['image_tower', 'text_tower', 'openclip', 'images', 'store', 'openvino'],
     'datasets': ['labelled', 'benchmarks', 'download'],
     'baselines': ['concepts', 'coop', 'tipadapter'],
     'paper': [

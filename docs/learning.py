@@ -106,16 +106,16 @@ def record(steps: int = STEPS) -> dict:
     from taidpt.all import (
         NounFilter, PromptLearner, bundled_captions, bundled_photos, load_clip, ranking_loss,
     )
-    from taidpt.encode import encode_sentences
+    from taidpt.encode import encode_texts
     from taidpt.scores import branch_scores, dense_scores
     clip = load_clip(device='cpu')
     labelled = NounFilter(NAMES).label(list(bundled_captions())[::20], progress=False)
-    features = encode_sentences(clip, labelled.texts, progress=False)
+    features = encode_texts(clip, labelled.texts, progress=False)
     h = normalize(torch.as_tensor(features.global_).float(), dim=-1)
     drawn = single(labelled)
     directions, centre = plane(h, drawn)
-    photo = next(p for p in bundled_photos().pictures if p.name == '000000011149.jpg')
-    _, F = clip.encode_images(clip.preprocess(Image.open(photo).convert('RGB'))[None])
+    photo = next(p for p in bundled_photos().images if p.name == '000000011149.jpg')
+    _, F = clip.encode_image(clip.preprocess(Image.open(photo).convert('RGB'))[None])
 
     prompts = PromptLearner(clip, NAMES, n_ctx=16, seed=0)
     sgd = torch.optim.SGD(prompts.parameters(), lr=.003, momentum=.9)

@@ -11,8 +11,8 @@ from .nounfilter import NounFilter
 from .text.captions import bundled_captions, read_captions
 from .texts import LabeledTexts, template_sentences
 from .clip import FrozenCLIP, load_clip
-from .encode import encode_pictures, encode_sentences
-from .encoders.pictures import UnreadablePicture
+from .encode import encode_images, encode_texts
+from .encoders.images import UnreadableImage
 from .losses import ranking_loss
 from .prompts import PromptLearner
 from .scores import fuse, global_scores, local_scores, relative_scores, standardized
@@ -29,9 +29,9 @@ from .zeroshot import ZeroShotCLIP
 from .datasets.labelled import bundled_photos, photo_credits, read_labels
 from .metrics import Measured, average_precision, mean_average_precision
 from .plots import show_class_ap
-from .tags import Thresholds, calibrate
+from .tags import Calibration, calibrate
 from .visualize import compare, show_heatmaps, show_scores, show_words
-from .apps.tagging import from_pretrained, learn_tagger, open_model, tag_pictures
+from .apps.tagging import from_pretrained, learn_tagger, open_model, tag_images
 from .apps.report import evaluate_model
 from .apps.explorer import Explorer
 from .apps.hub import model_card, push_to_hub
@@ -40,12 +40,12 @@ from .apps.hub import model_card, push_to_hub
 __all__ = [
     'COCO', 'NUSWIDE', 'VOC2007', 'ClassSet', 'UnknownClass', 'add_synonyms', 'NounFilter',
     'bundled_captions', 'read_captions', 'LabeledTexts', 'template_sentences', 'FrozenCLIP',
-    'encode_pictures', 'encode_sentences', 'load_clip', 'UnreadablePicture', 'ranking_loss',
+    'encode_images', 'encode_texts', 'load_clip', 'UnreadableImage', 'ranking_loss',
     'PromptLearner', 'fuse', 'global_scores', 'local_scores', 'relative_scores', 'standardized',
     'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear', 'load_model', 'Rescored',
     'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
     'auto_settings', 'Model', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
     'read_labels', 'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap',
-    'Thresholds', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
-    'open_model', 'tag_pictures', 'evaluate_model', 'learn_tagger', 'Explorer',
+    'Calibration', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
+    'open_model', 'tag_images', 'evaluate_model', 'learn_tagger', 'Explorer',
     'from_pretrained', 'model_card', 'push_to_hub']

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from .files import DATA, reading, text_list, write_whole
+from .files import DATA, reading, text_list, atomic_write
 from .text.published_labels import published_names
 from .text.synonyms import curated_words, wordnet_words
 from .text.words import squeeze
@@ -135,7 +135,7 @@ class ClassSet:
         if spelled: about['natural'] = spelled
         text = yaml.safe_dump(
             about, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
-        with write_whole(path) as part:
+        with atomic_write(path) as part:
             part.write_text(text, encoding='utf-8')
 
     def paper_words(self)->list[list[str]]: # of each of C classes
@@ -184,7 +184,7 @@ def add_synonyms(
 
 # %% ../nbs/classes.ipynb #cl-check
 def check_label_classes(
-    labelled, # `LabeledPictures`
+    labelled, # `LabeledImages`
     classes:ClassSet, # of a model
     what:str, # the labels, for the message
 )->None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .encoders.image_tower import picture_features, tower_for, with_patch_features
+from .encoders.image_tower import image_features, tower_for, with_patch_features
 from .encoders.openclip import Prepared, build_clip, find_clip, preprocessing
 from .encoders.openvino import OpenVINOTower
 from .encoders.store import to_device
@@ -36,10 +36,10 @@ class FrozenCLIP:
     def __init__(self,
         model:nn.Module, # open_clip's `CLIP` or `CustomTextCLIP`
         tokenizer:Callable, # list of str -> N × 77 token ids, as from `open_clip.get_tokenizer`
-        preprocess:Callable|None=None, # PIL picture -> 3 × height × width; for picture files
+        preprocess:Callable|None=None, # PIL image -> 3 × height × width; for image files
         name:str='', # for messages and files of prompts, e.g. 'RN50/openai'
         recommended:dict|None=None, # training settings that suit this model, e.g. {'lr': 0.02}
-        tower:OpenVINOTower|None=None, # encodes pictures instead of the model's own tower
+        tower:OpenVINOTower|None=None, # encodes images instead of the model's own tower
         prepared:Prepared|None=None, # how `preprocess` was made; None: in a way of your own
         origin:str='', # whose weights these are, e.g. 'RN50/openai'
     ):
@@ -73,7 +73,7 @@ class FrozenCLIP:
         return blocks.get_cast_dtype() if hasattr(blocks, 'get_cast_dtype') else blocks.dtype
 
     @property
-    def precision(self) -> str: # of pictures, such as 'float32' or 'openvino float16'
+    def precision(self) -> str: # of images, such as 'float32' or 'openvino float16'
         if self.tower:
             return f'openvino {self.tower.precision}'
         return str(self.dtype).removeprefix('torch.')
@@ -84,7 +84,7 @@ class FrozenCLIP:
         return None if bias is None else bias.item()
 
     def __repr__(self):
-        by = f', pictures by {self.precision}' if self.tower else ''
+        by = f', images by {self.precision}' if self.tower else ''
         return (f'{type(self).__name__}({self.name or type(self.model).__name__}: D={self.dim}, '
                 f'W={self.width}, {self.context_length} tokens, {self.dtype}, {self.device}{by})')
 
@@ -96,7 +96,7 @@ class FrozenCLIP:
         return is_eot.int().argmax(1)
 
     @torch.no_grad()
-    def encode_texts(self,
+    def encode_text(self,
         tokens:Tensor, # N × J token ids, J up to the context length
     ) -> tuple[Tensor, Tensor, Tensor]: # h: N × D; H: N × J × D; mask: N × J, True up to EOT
         "Features of whole sentences and of their tokens (Eq. 4), not normalised."
@@ -111,22 +111,22 @@ class FrozenCLIP:
         pixels:Tensor, # N × 3 × height × width, normalised as `preprocess` does it
         pos_embed:bool|tuple[bool, ...]=False, # ResNets: add it before pooling; or several forms
     ) -> tuple[Tensor, Tensor]: # f: N × D, for a tuple of K N × K × D; F: N × h × w × D
-        "Features of pictures and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
+        "Features of images and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
         if not pixels.is_floating_point():
             raise ValueError(f'pixels are floats, not {pixels.dtype}')
         several = isinstance(pos_embed, tuple)
         forms = pos_embed if several else (pos_embed,)
         convolutions = (m for m in self.model.visual.modules() if isinstance(m, nn.Conv2d))
         pixels = pixels.to(self.device, next(convolutions).weight.dtype)
-        tower = self.tower or partial(picture_features, self._tower_for(tuple(pixels.shape[-2:])))
+        tower = self.tower or partial(image_features, self._tower_for(tuple(pixels.shape[-2:])))
         f, F_ = tower(pixels, forms)
         return (f if several else f[:, 0]), F_
 
-    def encode_images(self,
+    def encode_image(self,
         pixels:Tensor, # as in `encode_maps`
         pos_embed:bool|tuple[bool, ...]=False, # as in `encode_maps`
     ) -> tuple[Tensor, Tensor]: # f: N × D, or N × K × D; F: N × J × D, J = h·w, row by row
-        "Features of whole pictures and of their positions (Eq. 4), not normalised."
+        "Features of whole images and of their positions (Eq. 4), not normalised."
         f, F_ = self.encode_maps(pixels, pos_embed)
         return f, F_.flatten(1, 2)
 
@@ -178,14 +178,14 @@ class FrozenCLIP:
         return self._fingerprint
 
     def preparation(self) -> str: # in words
-        "How pictures are prepared: the transform, and the way of dense features."
+        "How images are prepared: the transform, and the way of dense features."
         transform = re.sub(' at 0x[0-9a-f]+', '', str(self.preprocess))
         dense = getattr(self.model.visual, 'dense', 'values')
         return f'{" ".join(transform.split())} {dense}'
 
     def feature_recipe(self,
-        kind:str='pictures', # or 'sentences'
-        pos_embed:bool|tuple[bool, ...]=False, # of pictures, as in `encode_maps`
+        kind:str='images', # or 'sentences'
+        pos_embed:bool|tuple[bool, ...]=False, # of images, as in `encode_maps`
     ) -> dict[str, str]:
         "All that determines features, as a `FeatureStore` records it."
         about = {'kind': kind, 'weights': self.fingerprint()}
@@ -212,9 +212,9 @@ def load_clip(
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
     device:str|torch.device|None=None, # None: CUDA, MPS or another accelerator, else the CPU
     precision:str='float32', # or 'float16', 'bfloat16': of the weights, or of OpenVINO's tower
-    engine:str='torch', # of the picture tower; on a CPU also 'openvino'
+    engine:str='torch', # of the image tower; on a CPU also 'openvino'
     image_size:int|None=None, # pixels per side after `preprocess`; None: the model's own
-    crop:bool=True, # crop the centre; False squeezes the picture into the square
+    crop:bool=True, # crop the centre; False squeezes the image into the square
     draft:bool=True, # decode large JPEGs at a fraction of their size; False: in full
     dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip'
 ) -> FrozenCLIP:

@@ -17,7 +17,7 @@ from torch.nn.functional import interpolate
 
 from .classes import ClassSet
 from .clip import FrozenCLIP
-from .encoders.pictures import as_pictures
+from .encoders.images import as_images
 from .metrics import mean_average_precision
 from .predict import Model, predict_together
 from .scores import fuse
@@ -49,10 +49,10 @@ def member_shares(weights:Sequence[float]|None, n:int)->Tensor: # n, with the su
     return w / w.sum()
 
 def ensemble_scores(
-    members:Sequence, # N × C scores of the same pictures and classes; NaN for a skipped picture
+    members:Sequence, # N × C scores of the same images and classes; NaN for a skipped image
     weights:Sequence[float]|None=None, # one for each member, divided by their sum; None: equal ones
     normalize:str|None='minmax', # over all scores; or 'class', 'rank'; None: unchanged
-)->Tensor: # N × C, float64; NaN for a picture that a member skipped
+)->Tensor: # N × C, float64; NaN for an image that a member skipped
     "Weighted mean of normalised scores (Sec. 3.5); `ValueError` for weights that do not fit."
     scores = torch.stack([torch.as_tensor(member).double() for member in members])
     read = ~scores.isnan().all(-1).any(0)
@@ -65,7 +65,7 @@ def ensemble_scores(
 
 # %% ../nbs/11_ensemble.ipynb #13-016
 def search_weight(
-    labels:ArrayLike, # N × C labels of validation pictures, 1 (or True) is positive
+    labels:ArrayLike, # N × C labels of validation images, 1 (or True) is positive
     first:ArrayLike, # N × C scores of the first member
     second:ArrayLike, # N × C scores of the second member
     weights:Sequence[float]=np.linspace(0, 1, 21).round(4), # of the second, to try
@@ -85,10 +85,10 @@ def clips_of(model:Model)->set[FrozenCLIP]:
     return set().union(*map(clips_of, children))
 
 def check_independent(model:Model)->None:
-    "`ValueError` for a model whose scores of a picture depend on the other pictures."
+    "`ValueError` for a model whose scores of an image depend on the other images."
     if not model.traits.independent: raise ValueError(
-        'these scores are normalised over the pictures of one call, so no threshold fits them, '
-        'and no wrapper can add to one picture: use normalize=None')
+        'these scores are normalised over the images of one call, so no threshold fits them, '
+        'and no wrapper can add to one image: use normalize=None')
 
 class Ensemble(Model):
     "A weighted mean of several models' scores."
@@ -97,7 +97,7 @@ class Ensemble(Model):
     def __init__(self,
         members:Sequence[Model], # models of the same classes
         weights:Sequence[float]|None=None, # as in `ensemble_scores`
-        normalize:str|None='minmax', # as in `ensemble_scores`, over the pictures of one call
+        normalize:str|None='minmax', # as in `ensemble_scores`, over the images of one call
     ):
         self.members = members
         self.weights = weights
@@ -112,7 +112,7 @@ class Ensemble(Model):
 
     @property
     def traits(self)->Traits:
-        "It needs pictures unless one look at a batch of features is enough for all members."
+        "It needs images unless one look at a batch of features is enough for all members."
         inner = [member.traits for member in self.members]
         forms = {(member.clip, t.pos_embed) for member, t in zip(self.members, inner)}
         enough = self.normalize is None and len(forms) == 1
@@ -144,7 +144,7 @@ class Ensemble(Model):
             'or call predict or predict_dense')
 
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # one B × C
-        "Scores of some pictures, unless the members need whole pictures."
+        "Scores of some images, unless the members need whole images."
         self.check_one_clip()
         return [self.weighted(fuse(*member.score_features(f, F)) for member in self.members)]
 
@@ -153,28 +153,28 @@ class Ensemble(Model):
         self.check_one_clip()
         return self.weighted(member.maps(F) for member in self.members)
 
-    def predict_dense(self, pictures, on_error:str='raise', progress:bool=True)->Tensor:
+    def predict_dense(self, images, on_error:str='raise', progress:bool=True)->Tensor:
         "Weighted mean of the members' maps, each of its own CLIP, on the first member's grid."
-        if len(clips_of(self)) == 1:                        # encodes pictures once
-            return super().predict_dense(pictures, on_error, progress)
-        pictures = as_pictures(pictures)                    # an iterator is read once
-        maps = [member.predict_dense(pictures, on_error, progress) for member in self.members]
+        if len(clips_of(self)) == 1:                        # encodes images once
+            return super().predict_dense(images, on_error, progress)
+        images = as_images(images)                    # an iterator is read once
+        maps = [member.predict_dense(images, on_error, progress) for member in self.members]
         grid = maps[0].shape[2:]
         return self.weighted(interpolate(P, grid, mode='area') for P in maps)
 
     def predict_branches(self,
-        pictures, # N, in any form
+        images, # N, in any form
         on_error:str='raise', # as in `predict`
         progress:bool=True, # a bar
     )->list[Tensor]: # one N × C
-        "The members' scores, each normalised over these pictures, and their weighted mean."
+        "The members' scores, each normalised over these images, and their weighted mean."
         self.check_ready()
-        found = predict_together(self.members, pictures, on_error, progress)
+        found = predict_together(self.members, images, on_error, progress)
         scores = [fuse(*branches) for branches in found]
         return [ensemble_scores(scores, self.weights, self.normalize).float()]
 
     def default_rule(self)->Rule:
-        "The rule without labelled pictures; `ValueError` for normalised scores."
+        "The rule without labelled images; `ValueError` for normalised scores."
         check_independent(self)
         return super().default_rule()
 

@@ -25,13 +25,13 @@ from .model_files import run_header
 from .predict import Model
 from .prompts import PromptLearner
 from .scores import branch_scores
-from .starts import PicturesAndLabels, as_labelled, begin_near, validation
+from .starts import ImagesAndLabels, as_labelled, begin_near, validation
 from .texts import LabeledTexts, template_sentences
 from .training import Fitted, Recipe, check_recipe, fit_prompts, resolve
 
 # %% ../nbs/09_taidpt.ipynb #09-005
 class PromptModel(Model):
-    "Base class of models whose class embeddings are learned prompts, of sentences or pictures."
+    "Base class of models whose class embeddings are learned prompts, of sentences or images."
     learns = True
     sigmoid_scale = 1.                                  # its scores are cosines
 
@@ -56,7 +56,7 @@ class PromptModel(Model):
         recipe:Recipe, # how to learn
         loss:Callable, # (scores, labels) -> a number
         data:list, # what it learns from, for `digest`
-        val:PicturesAndLabels|Callable|None=None, # as in `TaIDPT.fit`
+        val:ImagesAndLabels|Callable|None=None, # as in `TaIDPT.fit`
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         progress:bool=True, # a bar
         class_prior:list[float]|None=None, # C, share of sentences that name each class
@@ -96,7 +96,7 @@ class PromptModel(Model):
 
 # %% ../nbs/09_taidpt.ipynb #09-tai-1
 class TaIDPT(PromptModel):
-    "Double-grained prompts learned from sentences, for tagging pictures (Guo et al., 2023)."
+    "Double-grained prompts learned from sentences, for tagging images (Guo et al., 2023)."
     prediction_params = ('tau_image',)
 
     def __init__(self,
@@ -108,7 +108,7 @@ class TaIDPT(PromptModel):
         batch_size:int|None=None, # sentences per step; None: what the CLIP recommends, else 512
         scale:float|None=None, # on the cosines; None: what the CLIP recommends, else 4
         tau_text:float|None=None, # tau_s of Eq. 6 on sentences; None: 0.02, or none with 'pairs'
-        tau_image:float|ArrayLike|None=None, # on pictures, or C; None: 0.025, pairs 0.05; NUS: 0.25
+        tau_image:float|ArrayLike|None=None, # on images, or C; None: 0.025, pairs 0.05; NUS: 0.25
         loss:str|Callable='ranking', # 'pairs', 'bce', 'focal', 'asymmetric', or a function
         local:bool=True, # both branches, TaI-DPT; False: only the global one, TaI
         class_specific:bool|None=None, # one context per class; None: only with 'pairs'
@@ -136,12 +136,12 @@ class TaIDPT(PromptModel):
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
         labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
-        val:PicturesAndLabels|Callable|None=None, # labelled pictures; or called with (model, step)
+        val:ImagesAndLabels|Callable|None=None, # labelled images; or called with (model, step)
         checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
         features:FeatureStore|Callable|None=None, # of sentences and templates; or their maker
         progress:bool=True, # a bar with loss and score
     )->'TaIDPT': # itself
-        "Learn the prompts; score pictures after each epoch, or call a function after each step."
+        "Learn the prompts; score images after each epoch, or call a function after each step."
         usual = self.recipe_for(None)
         check_recipe(usual)
         find_loss(self.loss)

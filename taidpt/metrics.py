@@ -68,7 +68,7 @@ def mean_average_precision(
 
 # %% ../nbs/07_metrics.ipynb #11-weighted-ap
 def _weighted_ap(y, s, weights): # N bool, N scores, N × B -> B; NaN where no positive has a weight
-    "Average precision in percent of a class with weighted pictures, for B weightings at once."
+    "Average precision in percent of a class with weighted images, for B weightings at once."
     order = np.argsort(-s)
     y, falling, w = y[order], -s[order], weights[order]
     levels, count = np.unique(falling[y], return_counts=True)       # scores of positives
@@ -79,14 +79,14 @@ def _weighted_ap(y, s, weights): # N bool, N scores, N × B -> B; NaN where no p
         return 100*np.nansum(right*found/passed, 0) / right.sum(0)
 
 # %% ../nbs/07_metrics.ipynb #11-boot-3
-DRAWS:int = 500                              # of the pictures, for an interval
+DRAWS:int = 500                              # of the images, for an interval
 
 def _drawn_weights(n:int, draws:int=DRAWS)->np.ndarray: # draws × n
-    "How often each of n pictures is drawn, whatever is measured on them."
+    "How often each of n images is drawn, whatever is measured on them."
     return np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws).astype(np.float32)
 
 def _bootstrap_ap(y, s, draws=DRAWS): # N × C bool, N × C scores -> draws × C; NaN as above
-    "Average precision of each class on pictures drawn with replacement."
+    "Average precision of each class on images drawn with replacement."
     weights = np.ascontiguousarray(_drawn_weights(len(y), draws).T)
     return np.stack([_weighted_ap(*of_class, weights) for of_class in zip(y.T, s.T)], 1)
 
@@ -114,19 +114,19 @@ class Interval(NamedTuple):
 
 # %% ../nbs/07_metrics.ipynb #15-lab-5
 class Measured:
-    "Metrics of scores on labelled pictures, with confidence intervals."
+    "Metrics of scores on labelled images, with confidence intervals."
     def __init__(self,
         labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
         scores:ArrayLike, # N × C; or several, of runs to average
         names:Sequence[str]|None=None, # C names of classes; None: numbers
-        draws:int=DRAWS, # of the pictures, for the intervals
+        draws:int=DRAWS, # of the images, for the intervals
     ):
         runs = np.stack([*map(as_array, scores)])
         if runs.ndim == 2: runs = runs[None]
         self.read = ~np.isnan(runs).all(2).any(0)
         self.labels = as_labels(labels, *runs.shape[1:])[self.read] == 1
         if not self.labels.any():
-            raise ValueError('no picture that was read shows any class')
+            raise ValueError('no image that was read shows any class')
         self.runs = runs[:, self.read]
         self.names = range(runs.shape[2]) if names is None else names
         self.draws = draws
@@ -144,7 +144,7 @@ class Measured:
 
     @cached_property
     def drawn(self)->np.ndarray: # one per draw; NaN without a drawn positive
-        "mAP in draws of the pictures and of the runs."
+        "mAP in draws of the images and of the runs."
         classes = (~np.isnan(self._drawn_ap)).sum(1)        # with a drawn positive
         with np.errstate(invalid='ignore'):
             return np.nansum(self._drawn_ap, 1) / classes
@@ -154,11 +154,11 @@ class Measured:
         return Interval.of_draws(np.mean(self.each), self.drawn)
 
     def gain(self,
-        over:'Measured', # on the same pictures and draws
+        over:'Measured', # on the same images and draws
     )->Interval: # in percent; above 0 if this one is better
-        "The gain in mAP over another; `ValueError` for one on other pictures."
+        "The gain in mAP over another; `ValueError` for one on other images."
         if not np.array_equal(self.labels, over.labels):
-            raise ValueError('Both must be measured on the same pictures, with the same labels.')
+            raise ValueError('Both must be measured on the same images, with the same labels.')
         more = np.mean(self.each) - np.mean(over.each)
         return Interval.of_draws(more, self.drawn - over.drawn, lowest=-100)
 
@@ -188,7 +188,7 @@ def tags_of(
     scores:ArrayLike, # N × C
     top_k:int, # tags are the best k classes of each row (of equals, the first)
 )->np.ndarray: # N × C, bool; none for NaN
-    "The best classes of each picture."
+    "The best classes of each image."
     s = as_array(scores)
     best_first = np.argsort(-s, axis=1, kind='stable')
     place = best_first.argsort(1)                           # of each class in its row
@@ -197,7 +197,7 @@ def tags_of(
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
-    draws:int|None=None, # B draws of the pictures, as for intervals; None: the pictures
+    draws:int|None=None, # B draws of the images, as for intervals; None: the images
 )->dict: # in percent: CP, CR, CF1, OP, OR, OF1, and per class precision, recall, f1; or B of each
     "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
     t = as_labels(tags) == 1

@@ -22,7 +22,7 @@ from .classes import ClassSet
 from .clip import FrozenCLIP, load_clip
 from .encoders.openclip import Prepared, is_known_clip
 from .files import load_tensors, reading, save_tensors
-from .tags import Thresholds, finite_numbers
+from .tags import Calibration, finite_numbers
 from .training import Recipe
 
 if TYPE_CHECKING: from taidpt.predict import Model
@@ -227,7 +227,7 @@ def _model_of(
         model.fitted_.recipe = header['recipe'] and Recipe(**header['recipe'])
         model.fitted_.history = header['history']
         model.fitted_.class_prior = header['class_prior']
-    if header['thresholds']: model.thresholds = Thresholds(**header['thresholds'])
+    if header['thresholds']: model.thresholds = Calibration(**header['thresholds'])
     return model
 
 def save_model(model:'Model', path:str|Path)->None: # a .safetensors file

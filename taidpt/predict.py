@@ -18,15 +18,15 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .clip import FrozenCLIP, reference_photos
-from .encode import as_features, picture_batches, reference_features
-from .encoders.pictures import as_pictures
+from .encode import as_features, image_batches, reference_features
+from .encoders.images import as_images
 from .encoders.store import FeatureStore
 from .files import digest
 from .metrics import mean_average_precision
 from .model_files import (
     constructor_arguments, header_of, load_model, register_model, save_model, settings_of)
 from .scores import branch_scores, dense_scores, fuse
-from .tags import Rule, Tagging, Thresholds, Traits, reference_thresholds
+from .tags import Rule, Tagging, Calibration, Traits, reference_thresholds
 from .training import Fitted, Recipe
 
 if TYPE_CHECKING: from typing import Self
@@ -43,11 +43,11 @@ def _same(one, other)->bool: # two values of a parameter
 
 class Model(Tagging):
     """Base class of all models. A model of your own overrides one thing: `embeddings`, or the
-    scores of features, `score_features`, or those of pictures, `predict_branches`."""
+    scores of features, `score_features`, or those of images, `predict_branches`."""
     traits = Traits()
     local = True                                        # False: only the global branch
     learns = False                                      # True: it has to `fit` before it scores
-    tau_image:float|ArrayLike|None = .025               # tau_s of Eq. 6 on pictures, or C
+    tau_image:float|ArrayLike|None = .025               # tau_s of Eq. 6 on images, or C
     sigmoid_scale:float|None = None                     # of global scores, for the CLIP's sigmoid
     fitted_:Fitted|None = None                          # what it has learned
     prediction_params:ClassVar[tuple[str, ...]] = ()    # learning does not depend on these
@@ -69,13 +69,13 @@ class Model(Tagging):
         "Class embeddings of both branches: what a model gives."
         raise NotImplementedError
 
-    def picture_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on pictures, a number or C
+    def image_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on images, a number or C
         "The temperature as set, or else that of the recipe."
         return self.recipe_.tau_image if self.tau_image is None else self.tau_image
 
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
-        "Scores of some pictures on each branch, from their features (Eq. 5, 6)."
-        return branch_scores(f, F, *self.embeddings(), self.picture_tau())
+        "Scores of some images on each branch, from their features (Eq. 5, 6)."
+        return branch_scores(f, F, *self.embeddings(), self.image_tau())
 
     def maps(self, F:Tensor)->Tensor: # B × J × D -> P, B × J × C
         "Cosines of every position with every class (Eq. 5)."
@@ -83,24 +83,24 @@ class Model(Tagging):
         return dense_scores(F, G if L is None else L)
 
     def predict_branches(self,
-        pictures, # N, in any form
+        images, # N, in any form
         on_error:str='raise', # as in `predict`
         progress:bool=True, # a bar
     )->list[Tensor]: # scores of each branch, N × C: global and, unless `local=False`, local ones
         "Scores of each branch."
-        [branches] = predict_together([self], pictures, on_error, progress)
+        [branches] = predict_together([self], images, on_error, progress)
         return branches
 
     def predict(self,
-        pictures, # N: files, folders, URLs, PIL pictures, arrays, tensors, or a `FeatureStore`
-        on_error:str='raise', # at an unreadable picture; or 'skip': warn, and return NaN
+        images, # N: files, folders, URLs, PIL images, arrays, tensors, or a `FeatureStore`
+        on_error:str='raise', # at an unreadable image; or 'skip': warn, and return NaN
         progress:bool=True, # a bar
-    )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped pictures
-        "Scores of pictures. Raises `UnreadablePicture` that names the picture."
-        return fuse(*self.predict_branches(pictures, on_error, progress))
+    )->Tensor: # N × C, float32, on the CPU: the higher, the likelier; NaN for skipped images
+        "Scores of images. Raises `UnreadableImage` that names the image."
+        return fuse(*self.predict_branches(images, on_error, progress))
 
     def predict_dense(self,
-        pictures, # N, in any form but a store
+        images, # N, in any form but a store
         on_error:str='raise', # as in `predict`
         progress:bool=True, # a bar
     )->Tensor: # N × C × h × w
@@ -109,14 +109,14 @@ class Model(Tagging):
         def maps(f, F_): # B × h × w × D -> B × C × h × w
             P = model.maps(F_.flatten(1, 2))
             return P.mT.unflatten(2, F_.shape[1:3]).cpu()
-        batches = list(picture_batches(
-            self.clip, pictures, on_error=on_error, progress=progress, then=maps))
+        batches = list(image_batches(
+            self.clip, images, on_error=on_error, progress=progress, then=maps))
         if not batches: return torch.empty(0, len(self.classes), 1, 1)
         return torch.cat(batches)
 
-    def score(self, pictures, labels:ArrayLike, on_error:str='raise', progress:bool=True)->float:
-        "mAP of pictures with N × C labels, in percent."
-        scores = self.predict(pictures, on_error, progress)
+    def score(self, images, labels:ArrayLike, on_error:str='raise', progress:bool=True)->float:
+        "mAP of images with N × C labels, in percent."
+        scores = self.predict(images, on_error, progress)
         return mean_average_precision(labels, scores, self.classes.names)
 
     def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D, perhaps of more classes
@@ -144,19 +144,19 @@ class Model(Tagging):
         return scores
 
     def default_rule(self)->Rule:
-        "The rule without labelled pictures, even for a calibrated model."
+        "The rule without labelled images, even for a calibrated model."
         limits = reference_thresholds(self.reference_scores(), self.class_prior_)
         return Rule(limits, relative=True)
 
-    def curves(self)->tuple[Thresholds, int|None]: # and the branch whose scores they are of
-        "Thresholds and probabilities as calibrated, or by the CLIP's sigmoid; else `ValueError`."
+    def curves(self)->tuple[Calibration, int|None]: # and the branch whose scores they are of
+        "Calibration and probabilities as calibrated, or by the CLIP's sigmoid; else `ValueError`."
         if self.thresholds or self.sigmoid_scale is None or self.clip.logit_bias is None:
             return super().curves()
-        return Thresholds.of_sigmoid(self.clip, self.classes.names, self.sigmoid_scale), 0
+        return Calibration.of_sigmoid(self.clip, self.classes.names, self.sigmoid_scale), 0
 
-    def predict_proba(self, pictures, on_error:str='raise', progress:bool=True)->Tensor: # N × C
+    def predict_proba(self, images, on_error:str='raise', progress:bool=True)->Tensor: # N × C
         "Probabilities of classes, as calibrated or by the CLIP's sigmoid; else `ValueError`."
-        return torch.from_numpy(super().predict_proba(pictures, on_error, progress))
+        return torch.from_numpy(super().predict_proba(images, on_error, progress))
 
     # what was learned
 
@@ -285,7 +285,7 @@ class Model(Tagging):
 #| code-fold: true
 @torch.no_grad()
 def _scores(models, f:Tensor, F:Tensor): # f: B × D, or without and with positions, B × 2 × D
-    "Scores of some pictures by each prepared model, on each branch."
+    "Scores of some images by each prepared model, on each branch."
     scores = []
     for model in models:
         u = f if f.ndim == 2 else f[:, int(model.traits.pos_embed)]
@@ -295,46 +295,46 @@ def _scores(models, f:Tensor, F:Tensor): # f: B × D, or without and with positi
 def _score_batches(
     clip:FrozenCLIP, # that all models share
     models:Sequence[Model], # prepared; on a store, of one form of f
-    pictures, # N, in any form
+    images, # N, in any form
     on_error:str, # as in `predict`
     progress:bool, # a bar
 )->Iterator[list]:
     "Scores of each batch by each model, on each branch."
-    if isinstance(pictures, FeatureStore):
-        store = as_features(clip, pictures, 'pictures', models[0].traits.pos_embed, skipped=True)
+    if isinstance(images, FeatureStore):
+        store = as_features(clip, images, 'images', models[0].traits.pos_embed, skipped=True)
         for index in torch.arange(len(store)).split(256):
             f, F, _ = store.batch(index, clip.device)
             yield _scores(models, f, F)
         return
-    if not len(pictures):                               # each branch has no rows
+    if not len(images):                               # each branch has no rows
         none = torch.empty(0, 2, clip.dim, device=clip.device)
         yield _scores(models, none, none)
         return
-    yield from picture_batches(
-        clip, pictures, (False, True), on_error=on_error, progress=progress,
+    yield from image_batches(
+        clip, images, (False, True), on_error=on_error, progress=progress,
         then=lambda f, F: _scores(models, f, F.flatten(1, 2)))
 
 def predict_together(
     models:Sequence[Model], # of any CLIPs and classes
-    pictures, # N, in any form
-    on_error:str='raise', # at an unreadable picture; or 'skip': warn, and return NaN
+    images, # N, in any form
+    on_error:str='raise', # at an unreadable image; or 'skip': warn, and return NaN
     progress:bool=True, # a bar
 )->list[list[Tensor]]: # of each model: scores of each branch, N × C
-    "Scores of several models; each picture is encoded once for all that share a CLIP."
-    is_store = isinstance(pictures, FeatureStore)
-    if not is_store: pictures = as_pictures(pictures)   # an iterator is read once
+    "Scores of several models; each image is encoded once for all that share a CLIP."
+    is_store = isinstance(images, FeatureStore)
+    if not is_store: images = as_images(images)   # an iterator is read once
     found:list = [None]*len(models)
     groups = {}                                         # CLIP and form of f -> places of models
     for place, model in enumerate(models):
         model.check_ready()
         if model.traits.needs_images:
-            found[place] = model.predict_branches(pictures, on_error, progress)
+            found[place] = model.predict_branches(images, on_error, progress)
         else:
             group = model.clip, is_store and model.traits.pos_embed
             groups.setdefault(group, []).append(place)
     for (clip, _), places in groups.items():
         ready = [models[place].prepared() for place in places]
-        batches = list(_score_batches(clip, ready, pictures, on_error, progress))
+        batches = list(_score_batches(clip, ready, images, on_error, progress))
         for place, of_model in zip(places, zip(*batches)):
             found[place] = [torch.cat(branch) for branch in zip(*of_model)]
     return found

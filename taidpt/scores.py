@@ -13,7 +13,7 @@ from torch import Tensor
 
 # %% ../nbs/04_scores.ipynb #05-009
 def global_scores(
-    u:Tensor, # features of whole pictures or sentences, N × D, any length, any float type
+    u:Tensor, # features of whole images or sentences, N × D, any length, any float type
     G:Tensor, # class embeddings of the global branch, C × D, any length
 ) -> Tensor: # p, cosines, N × C, in float32 or finer
     "Cosine of every whole input with every class (Eq. 5)."
@@ -78,16 +78,16 @@ def fuse(
 
 # %% ../nbs/04_scores.ipynb #05-041
 def standardized(
-    scores:ArrayLike, # N × C, of N pictures, at least two; NaN where one was skipped
-) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the pictures
-    "Scores, shifted and scaled by class over these pictures."
+    scores:ArrayLike, # N × C, of N images, at least two; NaN where one was skipped
+) -> Tensor: # N × C, each class with mean 0 and standard deviation 1 over the images
+    "Scores, shifted and scaled by class over these images."
     scores = torch.as_tensor(scores)
     read = scores[~scores.isnan().any(1)]
     return (scores - read.mean(0)) / read.std(0).clamp(min=1e-12)
 
 def relative_scores(
-    scores:ArrayLike, # N × C; NaN where a picture was skipped
+    scores:ArrayLike, # N × C; NaN where an image was skipped
     scale:float=16., # for raw cosines, 4 times the scale of learning, 16 as published; else 4
 ) -> Tensor: # N × C, between 0 and 1, each row with the sum 1
-    "Scores relative to the picture's other classes: softmax(scale * scores)."
+    "Scores relative to the image's other classes: softmax(scale * scores)."
     return (scale * torch.as_tensor(scores).float()).softmax(1)

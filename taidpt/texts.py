@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .classes import ClassSet, as_classset
-from .files import DATA, reading, write_whole
+from .files import DATA, reading, atomic_write
 from .text.captions import refuse_extension_types
 
 # %% ../nbs/texts.ipynb #89114e74
@@ -89,7 +89,7 @@ class LabeledTexts:
         table = pd.DataFrame({'text': self.texts, 'labels': rows})
         table.attrs = {'classes': self.classes.to_dict(), 'dropped': self.dropped,
                        'class_prior': self.class_prior}
-        with write_whole(path) as part:
+        with atomic_write(path) as part:
             table.to_parquet(part, compression='zstd')
 
     @classmethod

@@ -52,10 +52,10 @@ class Recipe:
     weight_decay:float=5e-4 # of SGD
     scale:float=4. # on the cosines, before the loss
     tau_text:float|None=.02 # tau_s of Eq. 6 on sentences; None: both branches compare the whole
-    tau_image:float|ArrayLike=.025 # tau_s of Eq. 6 on pictures; or one for each class
+    tau_image:float|ArrayLike=.025 # tau_s of Eq. 6 on images; or one for each class
     class_specific:bool=False # one context per class
     keep_unnamed:bool=False # also learn from sentences that name no class
-    least_steps:int=32 # of an epoch: few items get smaller batches, unless a size is given
+    min_steps:int=32 # of an epoch: few items get smaller batches, unless a size is given
     noise:float=0. # deviation of noise on each number of a feature; published: none
     seed:int=0 # of the order of the items, and of the noise
 
@@ -64,7 +64,7 @@ PUBLISHED = Recipe()                                        # of loss='ranking' 
 # %% ../nbs/06_training.ipynb #08-sch-2b
 PAIRS = Recipe(                                             # of loss='pairs'
     lr=2e-3, epochs=5, batch_size=2048, warmup_lr=2e-3, optimizer='adam', scale=32., tau_text=None,
-    tau_image=.05, class_specific=True, keep_unnamed=True, least_steps=12)
+    tau_image=.05, class_specific=True, keep_unnamed=True, min_steps=12)
 
 # %% ../nbs/06_training.ipynb #08-res-1
 def resolve(
@@ -79,7 +79,7 @@ def resolve(
         usual = replace(PAIRS, scale=PAIRS.scale * usual.scale / PUBLISHED.scale)
     given = {name: value for name, value in asked.items() if value is not None}
     if items and 'batch_size' not in given:
-        given['batch_size'] = max(1, min(usual.batch_size, items // usual.least_steps))
+        given['batch_size'] = max(1, min(usual.batch_size, items // usual.min_steps))
     return replace(usual, **given)
 
 # %% ../nbs/06_training.ipynb #08-opt-1

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from .classes import ClassSet
 from .clip import FrozenCLIP
-from .encoders.pictures import model_view
+from .encoders.images import model_view
 from .files import text_list
-from .plots import DescribedFigure, blank_figure, picture_name, score_bars, where_highest
+from .plots import DescribedFigure, blank_figure, image_name, score_bars, where_highest
 from .predict import Model
 
 # %% ../nbs/12_visualize.ipynb #visualize-018
@@ -28,14 +28,14 @@ def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, e
     return (maps - low) / (high - low).clamp_min(1e-9)
 
 # %% ../nbs/12_visualize.ipynb #visualize-024
-def heatmap_overlay(picture:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1 (here)
-    "A picture, bright and tinted where the weights are high, dark and grey where they are low."
+def heatmap_overlay(image:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1 (here)
+    "An image, bright and tinted where the weights are high, dark and grey where they are low."
     from matplotlib import colormaps                # here, as other modules draw nothing
     small = Image.fromarray(np.asarray(weights, dtype=np.float32))
-    large = np.asarray(small.resize(picture.size, Image.BICUBIC)).clip(0, 1)
+    large = np.asarray(small.resize(image.size, Image.BICUBIC)).clip(0, 1)
     w = large[..., None]
     tint = colormaps['inferno'](large)[..., :3]
-    rgb = np.asarray(picture.convert('RGB')) / 255
+    rgb = np.asarray(image.convert('RGB')) / 255
     grey = rgb @ [[.299], [.587], [.114]]
     light = .45*(1 - w)*grey + w*rgb
     out = (1 - w/2)*light + (.12 + .38*w)*tint
@@ -51,12 +51,12 @@ def _columns(known:ClassSet, scores:Tensor, classes:Iterable[str]|None, top:int)
 
 def show_heatmaps(
     model:Model, # source of scores and maps
-    picture:str|Path|Image.Image, # a file or a PIL picture
+    image:str|Path|Image.Image, # a file or a PIL image
     classes:Iterable[str]|None=None, # which classes; None: the best
     top:int=3, # how many, where `classes` is None
 )->DescribedFigure:
-    "A picture with a map of each class (Fig. 4). Raises `UnknownClass`."
-    seen = model_view(model.clip.preprocess, picture)
+    "An image with a map of each class (Fig. 4). Raises `UnknownClass`."
+    seen = model_view(model.clip.preprocess, image)
     scores = model.predict([seen], progress=False)[0]
     columns = _columns(model.classes, scores, classes, top)
     maps = unit_range(model.predict_dense([seen], progress=False)[0, columns])
@@ -69,7 +69,7 @@ def show_heatmaps(
         ax.imshow(image)
         ax.set_title(title, fontsize=9)
     where = [f'{title} {where_highest(weights)}' for title, weights in zip(titles, maps)]
-    fig.alt = (f'{picture_name(picture)} as the model sees it, '
+    fig.alt = (f'{image_name(image)} as the model sees it, '
                f'and where each class scores highest: {"; ".join(where)}.')
     return fig
 
@@ -77,20 +77,20 @@ def show_heatmaps(
 #| code-fold: true
 def compare(
     models:Mapping[str, Model], # name -> model
-    picture:str|Path|Image.Image, # a file or a PIL picture
+    image:str|Path|Image.Image, # a file or a PIL image
     labels:Sequence[bool]|Tensor|None=None, # C: present classes, drawn in blue and marked
     top:int=5, # how many classes of each model
 )->DescribedFigure:
-    "A picture beside several models' best classes. `ValueError` for labels of other classes."
+    "An image beside several models' best classes. `ValueError` for labels of other classes."
     panels = {}
     for name, model in models.items():
-        view = model_view(model.clip.preprocess, picture)
+        view = model_view(model.clip.preprocess, image)
         panels[name] = model.classes.natural, model.predict([view], progress=False)[0]
-    return score_bars(view, panels, labels, top, picture_name(picture))
+    return score_bars(view, panels, labels, top, image_name(image))
 
-def show_scores(model:Model, picture, labels=None, top:int=6)->DescribedFigure:
-    "A picture beside its best classes by one model, as in `compare`."
-    return compare({'': model}, picture, labels, top)
+def show_scores(model:Model, image, labels=None, top:int=6)->DescribedFigure:
+    "An image beside its best classes by one model, as in `compare`."
+    return compare({'': model}, image, labels, top)
 
 # %% ../nbs/12_visualize.ipynb #visualize-038
 def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text per token
@@ -123,7 +123,7 @@ def show_words(
     top:int=5, # how many, where `classes` is None
 )->DescribedFigure:
     "Cosines of each token with the local class embeddings (Fig. 3); a ring marks the best token."
-    _, H, mask = model.clip.encode_texts(model.clip.tokenize(sentence))
+    _, H, mask = model.clip.encode_text(model.clip.tokenize(sentence))
     P = model.maps(H[:, mask[0]])[0].T.cpu()            # C × words
     columns = _columns(model.classes, P.amax(1), classes, top)
     P, names = P[columns], [model.classes.natural[c] for c in columns]

@@ -20,7 +20,7 @@ from torch import Tensor
 from .classes import ClassSet
 from .clip import FrozenCLIP
 from .encode import as_features
-from .encoders.pictures import as_pictures, open_rgb
+from .encoders.images import as_images, open_rgb
 from .encoders.store import FeatureStore, unit_fp16
 from .ensemble import check_independent
 from .files import progress_bar
@@ -54,12 +54,12 @@ class Wrapper(Model):
     def check_ready(self)->None: self.model.check_ready()
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: return self.model.embeddings()
-    def picture_tau(self)->float|ArrayLike: return self.model.picture_tau()
+    def image_tau(self)->float|ArrayLike: return self.model.image_tau()
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]:
         return self.model.score_features(f, F)
     def maps(self, F:Tensor)->Tensor: return self.model.maps(F)
-    def predict_dense(self, pictures, on_error:str='raise', progress:bool=True)->Tensor:
-        return self.model.predict_dense(pictures, on_error, progress)
+    def predict_dense(self, images, on_error:str='raise', progress:bool=True)->Tensor:
+        return self.model.predict_dense(images, on_error, progress)
 
     def with_embeddings(self, G:Tensor, L:Tensor|None)->'Self': # C × D each
         "A copy that scores with other class embeddings."
@@ -85,18 +85,18 @@ class Wrapper(Model):
 
 # %% ../nbs/wrappers.ipynb #13-att-1
 def _attend(
-    u:Tensor, # features of pictures, B × D
+    u:Tensor, # features of images, B × D
     h:Tensor, # features of sentences, N × D, of unit length
     tau:float, # temperature: the smaller, the fewer sentences count
 )->Tensor: # B × D
-    "Mean of sentences weighted by similarity to each picture, minus the mean of all."
+    "Mean of sentences weighted by similarity to each image, minus the mean of all."
     h = h.to(u)
     weights = (F.normalize(u, dim=-1) @ h.T / tau).softmax(1)
     return weights @ h - h.mean(0)
 
 # %% ../nbs/wrappers.ipynb #13-att-4
 class Attended(Wrapper):
-    "A model that also scores each picture's attention over sentences."
+    "A model that also scores each image's attention over sentences."
     not_settings = ('model', 'sentences')
     _encoded:tuple = None, None             # a CLIP and sentences, and their features
 
@@ -110,7 +110,7 @@ class Attended(Wrapper):
         self.tau = tau
 
     def check_ready(self)->None:
-        "Also `ValueError` for a model that needs pictures."
+        "Also `ValueError` for a model that needs images."
         super().check_ready()
         if self.model.traits.needs_images: raise ValueError(
             'Attended adds to scores of features: write Tiled(Attended(model, …)), and give '
@@ -134,7 +134,7 @@ class Attended(Wrapper):
         return super().prepared()
 
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
-        "Scores of the model; the first is the mean of the picture's and of its sentences'."
+        "Scores of the model; the first is the mean of the image's and of its sentences'."
         first, *others = self.model.score_features(f, F)
         attended = _attend(f, self.sentence_features(), self.tau)
         through = self.model.score_features(attended, attended[:, None])[0]
@@ -155,23 +155,23 @@ class Attended(Wrapper):
 
 # %% ../nbs/wrappers.ipynb #tiles-box
 def _tile_box(size:tuple[int, int], n:int, k:int)->tuple[int, int, int, int]: # edges, in pixels
-    "Box of tile k of n × n, row by row from 0, in a picture of this width and height."
+    "Box of tile k of n × n, row by row from 0, in an image of this width and height."
     width, height = (side / (1 + 0.75*(n - 1)) for side in size)
     left, upper = 0.75*width * (k % n), 0.75*height * (k // n)
     return round(left), round(upper), round(left + width), round(upper + height)
 
 # %% ../nbs/wrappers.ipynb #13-tiled
 class Tiled(Wrapper):
-    "A model that also scores n × n tiles of each picture."
+    "A model that also scores n × n tiles of each image."
     def __init__(self,
-        model:Model, # whose scores of a picture do not depend on other pictures
+        model:Model, # whose scores of an image do not depend on other images
         n:int=2, # tiles a side
     ):
         super().__init__(model)
         self.n = n
 
     @property
-    def traits(self)->Traits: # it cuts pictures
+    def traits(self)->Traits: # it cuts images
         return Traits(needs_images=True)
 
     def check_ready(self)->None:
@@ -179,15 +179,15 @@ class Tiled(Wrapper):
         super().check_ready()
         check_independent(self.model)
 
-    def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
-        "Mean of each picture's scores and its best tile's, by class, as one branch: N × C."
+    def predict_branches(self, images, on_error:str='raise', progress:bool=True)->list[Tensor]:
+        "Mean of each image's scores and its best tile's, by class, as one branch: N × C."
         self.check_ready()
-        pictures = as_pictures(pictures)
-        wholes = self.model.predict_branches(pictures, on_error, progress)
+        images = as_images(images)
+        wholes = self.model.predict_branches(images, on_error, progress)
         scores = fuse(*map(torch.as_tensor, wholes))
         read = (~scores.isnan().any(1)).nonzero()[:, 0].split(16)
         for some in progress_bar(read, 'tiles', progress):
-            wholes = [open_rgb(pictures[i]) for i in some]
+            wholes = [open_rgb(images[i]) for i in some]
             tiles = [whole.crop(_tile_box(whole.size, self.n, k))
                      for whole in wholes for k in range(self.n**2)]
             best = []
@@ -221,7 +221,7 @@ def _region_boxes(P:Tensor, level:float=0.5)->Tensor: # N × C × h × w, lambda
 
 # %% ../nbs/wrappers.ipynb #rescore-014
 def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, list[int]]:
-    "From scores, N × C, boxes, N × C × 4, and theta: (picture, box) -> classes for a second look."
+    "From scores, N × C, boxes, N × C × 4, and theta: (image, box) -> classes for a second look."
     is_part = (boxes != torch.tensor([0., 0, 1, 1])).any(2)
     regions = {}
     for i, c in (_in_upper_part(scores, likely, (1,)) & is_part).nonzero().tolist():
@@ -229,20 +229,20 @@ def _likely_regions(scores:Tensor, boxes:Tensor, likely:float=0.5)->dict[tuple, 
     return regions
 
 # %% ../nbs/wrappers.ipynb #rescore-006
-def _cut(picture:Image.Image, box:Sequence[float], preprocess)->Image.Image: # four edges, 0 to 1
+def _cut(image:Image.Image, box:Sequence[float], preprocess)->Image.Image: # four edges, 0 to 1
     "Crop a region of what the CLIP sees in full size, of a pixel at least."
-    whole = np.array(picture.size)
+    whole = np.array(image.size)
     seen = whole.min() if 'CenterCrop' in str(preprocess) else whole
     corners = (whole - seen)/2 + seen*np.reshape(box, (2, 2))
     first = np.floor(corners[0])
-    return picture.crop((*first, *np.maximum(corners[1].round(), first + 1)))
+    return image.crop((*first, *np.maximum(corners[1].round(), first + 1)))
 
 
 # %% ../nbs/wrappers.ipynb #rescore-020
 class Rescored(Wrapper):
     "A model that looks again at the region of each likely class (TagCLIP)."
     def __init__(self,
-        model:Model, # whose scores of a picture do not depend on other pictures
+        model:Model, # whose scores of an image do not depend on other images
         likely:float=0.5, # theta, classes with a second look: 0 all of them, 1 only the best
         level:float=0.5, # lambda, share of a class's map in its region: 0 all, 1 the best position
         weight:float=0.5, # of the second look, from 0 to 1; the first has the rest
@@ -253,7 +253,7 @@ class Rescored(Wrapper):
         self.weight = weight
 
     @property
-    def traits(self)->Traits: # it cuts pictures
+    def traits(self)->Traits: # it cuts images
         return Traits(needs_images=True)
 
     def check_ready(self)->None:
@@ -261,21 +261,21 @@ class Rescored(Wrapper):
         super().check_ready()
         check_independent(self.model)
 
-    def first_look(self, pictures, **how)->tuple[Tensor, Tensor]: # N × C; N × C × 4
-        "The model's scores, and the box of each class in each picture."
+    def first_look(self, images, **how)->tuple[Tensor, Tensor]: # N × C; N × C × 4
+        "The model's scores, and the box of each class in each image."
         self.check_ready()
-        maps = self.model.predict_dense(pictures, **how)
-        return self.model.predict(pictures, **how), _region_boxes(maps, self.level)
+        maps = self.model.predict_dense(images, **how)
+        return self.model.predict(images, **how), _region_boxes(maps, self.level)
 
-    def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list[Tensor]:
+    def predict_branches(self, images, on_error:str='raise', progress:bool=True)->list[Tensor]:
         "Scores with a second look at regions of likely classes, as one branch: N × C."
-        pictures = as_pictures(pictures)
-        scores, boxes = self.first_look(pictures, on_error=on_error, progress=progress)
+        images = as_images(images)
+        scores, boxes = self.first_look(images, on_error=on_error, progress=progress)
         regions = list(_likely_regions(scores, boxes, self.likely).items())
         starts = range(0, len(regions), 64)
         for start in progress_bar(starts, 'second look', progress):
             some = regions[start:start + 64]
-            opened = {i: open_rgb(pictures[i]) for (i, *_), _ in some}
+            opened = {i: open_rgb(images[i]) for (i, *_), _ in some}
             cut = [_cut(opened[i], box, self.clip.preprocess) for (i, *box), _ in some]
             second = self.model.predict(cut, progress=False)
             for ((i, *_), columns), again in zip(some, second):

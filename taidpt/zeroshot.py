@@ -22,7 +22,7 @@ from .tags import Traits
 # %% ../nbs/10_zeroshot.ipynb #12-005
 class ZeroShotCLIP(Model):
     "CLIP with hand-written prompts, in both branches (DPT), or only the global (`local=False`)."
-    traits = Traits(pos_embed=True)                     # f of pictures as CLIP has it
+    traits = Traits(pos_embed=True)                     # f of images as CLIP has it
 
     def __init__(self,
         clip:FrozenCLIP, # the model
@@ -36,7 +36,7 @@ class ZeroShotCLIP(Model):
 
     @property
     def sigmoid_scale(self)->float: return self.clip.logit_scale
-    def picture_tau(self)->float: return 1/self.clip.logit_scale
+    def image_tau(self)->float: return 1/self.clip.logit_scale
 
     def sentence_templates(self)->list[str]:
         "The templates. `ValueError` for one without {}."
@@ -51,7 +51,7 @@ class ZeroShotCLIP(Model):
         sentences = [form.replace('{}', name) for name in names for form in templates]
         tokens = clip.tokenize(sentences)
         longest = clip.eot_positions(tokens).max() + 1
-        parts = [clip.encode_texts(some[:, :longest])[0].float() for some in tokens.split(64)]
+        parts = [clip.encode_text(some[:, :longest])[0].float() for some in tokens.split(64)]
         h = F.normalize(torch.cat(parts), dim=-1).unflatten(0, (len(names), -1))
         G = F.normalize(h.mean(1), dim=-1)                      # over templates
         return G, G if self.local else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from unittest import mock
 from zipfile import ZipFile
 
-from miniature import write_miniature
+from fake_datasets import write_miniature
 from taidpt.datasets.download import DATA_SETS, Archive, DataSet
 
 CONTENTS = {  # what of its folder an archive has
@@ -47,7 +47,7 @@ def write_archives(folder: Path):
     for archive in {archive for data in DATA_SETS.values() for archive in data.archives}:
         home = sets/archive.folder
         shown = sets/archive.shown_by[0]
-        if not shown.exists():  # a picture that is not among the bundled ones
+        if not shown.exists():  # an image that is not among the bundled ones
             shutil.copy(next(shown.parent.iterdir()), shown)
         files = [file for pattern in CONTENTS[archive.name] for file in sorted(home.glob(pattern))]
         pack(folder/archive.name, home, files)

@@ -30,12 +30,12 @@ LOADED = [
     'torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics',
     'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'safetensors.torch',
     'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline',
-    'taidpt.all', 'conftest', 'made_before',
+    'taidpt.all', 'conftest', 'factories_preloaded',
 ]
 
 
 def photos_in(batch) -> int: # N × 3 × height × width
-    "How many pictures of a batch are not the grey ones that fill it"
+    "How many images of a batch are not the grey ones that fill it"
     return int((batch.float().flatten(2).std(2) > 1e-3).any(1).sum())
 
 
@@ -103,13 +103,13 @@ def run_page(path, precision='float32', tf32=False) -> bool:
 
 def another_device(tf32: bool) -> bool:
     "Whether `torch.accelerator` finds a device for the cells flagged `cuda`"
-    import second_device
+    import fake_device
     import torch
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     if torch.cuda.is_available(): return True
-    if second_device.set_up: second_device.install()
-    else: print(f'Cells flagged cuda are left out: {second_device.TOO_OLD}')
-    return bool(second_device.set_up)
+    if fake_device.set_up: fake_device.install()
+    else: print(f'Cells flagged cuda are left out: {fake_device.TOO_OLD}')
+    return bool(fake_device.set_up)
 
 
 def compute_in(precision: str):

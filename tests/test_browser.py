@@ -46,7 +46,7 @@ class Browser(webdriver.Chrome):
     def __init__(self):
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM
-        # sliding smoothly, an element's picture would wait ten seconds for the end
+        # sliding smoothly, an element's image would wait ten seconds for the end
         for flag in (
             '--headless=new', '--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu',
             '--hide-scrollbars', '--force-color-profile=srgb', '--disable-smooth-scrolling',
@@ -81,7 +81,7 @@ class Browser(webdriver.Chrome):
     def all(self, css): return self.find_elements(By.CSS_SELECTOR, css)
 
     def until(self, what, about, seconds=60):
-        "Wait until `what` is true; fail with a picture of the page if it never is"
+        "Wait until `what` is true; fail with an image of the page if it never is"
         not_yet = NoSuchElementException, StaleElementReferenceException
         try: return WebDriverWait(self, seconds, 0.1, not_yet).until(lambda _: what())
         except TimeoutException:
@@ -149,7 +149,7 @@ const math = all('article math').filter(shown), code = all('article pre').filter
 const cells = all('.cell_input pre').filter(shown), desk = width >= 1000;
 return {
     flat: math.filter(flat).length,
-    pictures: all('img').filter(e => shown(e) && !loaded(e)).map(e => e.src.slice(0, 200)),
+    images: all('img').filter(e => shown(e) && !loaded(e)).map(e => e.src.slice(0, 200)),
     alt: all('article img').filter((e, i, list) => !e.alt.trim() && !another(e, list[i - 1]))
         .map(e => e.src.slice(-80)),
     wide: all('html, .content').filter(scrolls).length,
@@ -163,9 +163,9 @@ return {
 '''
 
 def all_loaded(browser):
-    "Wait for the pictures of a page"
-    loaded = lambda: not browser.execute_script(CHECKS)['pictures']
-    browser.until(loaded, 'the pictures do not load')
+    "Wait for the images of a page"
+    loaded = lambda: not browser.execute_script(CHECKS)['images']
+    browser.until(loaded, 'the images do not load')
 
 
 UNFOLD = "document.querySelectorAll('article details').forEach(e => { e.open = true; })"
@@ -292,7 +292,7 @@ def test_front_page(served, browser, size):
     browser.get(f'{served}/index.html')
     for theme, other in (('light', 'dark'), ('dark', 'light')):
         in_theme(browser, theme, other)
-        idea, command = browser.find('article picture img'), browser.find('article .highlight')
+        idea, command = browser.find('article image img'), browser.find('article .highlight')
         dark = theme == 'dark'
         browser.until(lambda: (shot(idea).mean() < 128) == dark, f'the idea is not {theme}')
         drawing = 'idea.svg' if size == DESK else 'idea-tall.svg'
@@ -392,8 +392,8 @@ def test_try_it(served, site, browser, kept_features):
     def seen(*args):
         found = browser.execute_async_script(PAGE, *args)
         assert isinstance(found, list), found
-        def picture(it): return Image.open(io.BytesIO(base64.b64decode(it['view'].split(',')[1])))
-        return found, [picture(it).convert('RGB') for it in found]
+        def image(it): return Image.open(io.BytesIO(base64.b64decode(it['view'].split(',')[1])))
+        return found, [image(it).convert('RGB') for it in found]
 
     browser.get(f'{served}/try.html')
     browser.until(lambda: browser.all('.gallery [role=option]'), 'there are no photos')
@@ -406,8 +406,8 @@ def test_try_it(served, site, browser, kept_features):
             assert np.abs([it[name][what] for it in some] - numbers).max() < 1e-3
 
     _, views = seen(None, [*range(36)])
-    def tags(pictures):
-        found = models['coco'].tags(pictures, progress=False)
+    def tags(images):
+        found = models['coco'].tags(images, progress=False)
         return [{tag.label for tag in of_one if tag.present} for of_one in found]
 
     assert sum(map(operator.eq, tags(views), tags(photos))) >= 34
@@ -432,7 +432,7 @@ def test_try_it(served, site, browser, kept_features):
         sets.selectedIndex = 2; sets.dispatchEvent(new Event('change'));""")
     browser.until(lambda: 'connection was lost' in alert(), 'no word on the network')
     browser.find('input[type=file]').send_keys(str(ROOT/'README.md'))
-    browser.until(lambda: 'README.md is no picture' in alert(), 'no word on the file')
+    browser.until(lambda: 'README.md is no image' in alert(), 'no word on the file')
     browser.execute_cdp_cmd('Network.disable', {})
 
 
@@ -552,6 +552,6 @@ def test_explorer(address, tmp_path, browser):
     broken.write_bytes((ROOT/'taidpt/data/coco_demo/images/000000007281.jpg').read_bytes()[:5000])
     browser.find('input[type=file]').send_keys(str(broken))
     alert = lambda: browser.find('.taidpt-app [role=alert]').text
-    browser.until(lambda: 'holiday.jpg' in alert(), 'no word on a broken picture')
+    browser.until(lambda: 'holiday.jpg' in alert(), 'no word on a broken image')
     # Voilà's template asks the internet for icons, and goes without
     assert not [p for p in browser.problems() if 'fontawesome-free' not in p]

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from made import Touch, checkpoint, clip
+from factories import Touch, checkpoint, clip
 
 from taidpt.all import ClassSet, LabeledTexts, NounFilter, read_captions, read_labels
 from taidpt.apps.cli import main
@@ -122,7 +122,7 @@ def test_a_class_with_a_comma_is_written_and_read(tmp_path):
     names = ['cat', 'dog, brown', '12" ruler', '"quoted", too']
     assert split_labels(join_labels(names)) == names
     (tmp_path/'a.jpg').touch()
-    (tmp_path/'a.tsv').write_text(f'picture\ttags\na.jpg\t{join_labels(names)}\n')
+    (tmp_path/'a.tsv').write_text(f'image\ttags\na.jpg\t{join_labels(names)}\n')
     assert read_labels(tmp_path/'a.tsv', names).names(0) == names
 
 

@@ -81,12 +81,12 @@ def test_morning(folder, command):
 
     text = (DEMO/'labels.tsv').read_text().replace('bicycle', 'bike', 1)        # its own word
     Path('my.tsv').write_text(text.replace('bicycle', 'two wheels'))            # an added one
-    labels = '--pictures', photos, '--labels', 'my.tsv', '--json'
+    labels = '--images', photos, '--labels', 'my.tsv', '--json'
     added = '--words', 'bicycle: two wheels', '--title', 'Ours', '--report', 'r.html'
     calibrate = *labels, *added, '--calibrate', 'tuned.safetensors'
     status, out, err = command('evaluate', 'tagger.safetensors', *calibrate)
     assert status == 0 and 'labels that are no class: ' in err
-    assert json.loads(out)['classes']['bicycle']['pictures'] == 2
+    assert json.loads(out)['classes']['bicycle']['images'] == 2
     assert '<h1>Ours</h1>' in Path('r.html').read_text()
     assert json.loads(out) == json.loads(command('evaluate', 'tuned.safetensors', *calibrate)[1])
     line = 'tag', 'tuned.safetensors', photos, '--scores'
@@ -98,7 +98,7 @@ def test_morning(folder, command):
     entries = json.loads(command(*line, '--json', '--top', 1)[1])
     for row, entry in zip(table.to_dict('records'), entries, strict=True):
         [best] = entry['tags']
-        assert row['picture'] == entry['picture']
+        assert row['image'] == entry['image']
         likely = row[f'probability of {best["class"]}']
         assert (best['score'], best['probability']) == (row[best['class']], likely)
     pytest.importorskip('onnx')
@@ -215,7 +215,7 @@ def test_names_are_text(folder, command, monkeypatch):
     line = ['tag', str(folder/'my.safetensors'), 'odd']
     assert not re.search('[\x1b\x9b\u202e\udce9]', command(*line)[1])
     found = json.loads(command(*line, '--json')[1])
-    assert sorted(entry['picture'] for entry in found) == sorted(f'odd/{name}' for name in names)
+    assert sorted(entry['image'] for entry in found) == sorted(f'odd/{name}' for name in names)
     for stream in ('stdout', 'stderr'):
         monkeypatch.setattr(sys, stream, TextIOWrapper(BytesIO(), 'latin-1'))
     assert main([*line[:2], 'odd/фото.jpg', '--threshold', '9']) == 0
@@ -230,7 +230,7 @@ def test_what_is_printed_is_text(folder, command):
     label = 'label', '--classes', 'my.yaml', '--explain', f'a {odd} and a dog'
     model, tagger = f'{odd}.safetensors', f'{odd}.onnx'
     shutil.copy(folder/'my.safetensors', model)
-    labelled = '--pictures', DEMO/'images', '--labels', DEMO/'labels.tsv'
+    labelled = '--images', DEMO/'images', '--labels', DEMO/'labels.tsv'
     evaluate = 'evaluate', model, folder/'my.safetensors', *labelled
     train = ('train', '--classes', 'cat,dog,bus,person', '--cache', 'features', '--out', model,
              '--val', DEMO/'images', '--val-labels', DEMO/'labels.tsv')
@@ -263,13 +263,13 @@ def night(command, folder):
 
 def rows(path='tags.csv') -> dict[str, dict]:
     with open(path, newline='', encoding='utf-8') as f:
-        return {Path(row['picture']).name: row for row in csv.DictReader(f)}
+        return {Path(row['image']).name: row for row in csv.DictReader(f)}
 
 
-def correct(picture, path='tags.csv', **cells):
-    "A person writes into the row of a picture"
+def correct(image, path='tags.csv', **cells):
+    "A person writes into the row of an image"
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
-    for name, cell in cells.items(): frame.loc[frame.picture.str.contains(picture), name] = cell
+    for name, cell in cells.items(): frame.loc[frame.image.str.contains(image), name] = cell
     frame.to_csv(path, index=False)
 
 
@@ -284,10 +284,10 @@ def test_a_second_night(night):
     table[-1].pop()                                         # as of an editor
     with open('tags.csv', 'w', newline='', encoding='utf-8-sig') as f:      # as of a spreadsheet
         csv.writer(f, lineterminator='\r\n').writerows([[*head, 'note'], *table])
-    Path('photos/torn.jpg').write_bytes(b'no picture')
+    Path('photos/torn.jpg').write_bytes(b'no image')
     shutil.copy(PHOTOS[4], 'photos/0 new.jpg')
     for photo in PHOTOS[:2]: os.utime(f'photos/{photo.name}', (0, 0))
-    assert night()[0] == 1                                  # the broken picture
+    assert night()[0] == 1                                  # the broken image
     assert night('--on-error', 'skip') == (0, 2)
     assert f'have changed since: photos/{PHOTOS[1].name}' in night.err
     found = rows()
@@ -405,11 +405,11 @@ def test_tags_of_a_model_are_no_labels(night, command, folder):
     correct(PHOTOS[0].stem, tags='person,cat')
     correct(PHOTOS[1].stem, checked='yes')
     status, out, err = evaluate()
-    assert status == 0 and out.startswith('2 pictures')
+    assert status == 0 and out.startswith('2 images')
     assert '2 of 4 rows are labels' in err and model in err
     learn = 'train', '--classes', 'cat,dog,person', '--labels', 'tags.csv'
     status, _, err = command(*learn, '--out', 'x.safetensors')
-    assert status == 1 and 'tags.csv: 2 labelled pictures are too few' in err
+    assert status == 1 and 'tags.csv: 2 labelled images are too few' in err
 
 
 def test_parquet_and_a_database_have_what_the_table_has(night, folder):
@@ -417,16 +417,16 @@ def test_parquet_and_a_database_have_what_the_table_has(night, folder):
     assert night('--scores', out='tags.db') == (0, 0)
     table, frame = rows(), pd.read_parquet('tags.parquet')
     with closing(sqlite3.connect('tags.db')) as db:
-        tags = db.execute('SELECT picture, tag FROM taidpt_tags').fetchall()
-        scores = db.execute('SELECT picture, person FROM taidpt').fetchall()
+        tags = db.execute('SELECT image, tag FROM taidpt_tags').fetchall()
+        scores = db.execute('SELECT image, person FROM taidpt').fetchall()
     for row in frame.to_dict('records'):
-        told = table[Path(row['picture']).name]
+        told = table[Path(row['image']).name]
         assert ','.join(row['tags']) == told['tags'] and row['person'] == float(told['person'])
-        assert [tag for name, tag in tags if name == row['picture']] == list(row['tags'])
-    assert scores == list(zip(frame.picture, frame.person)) and tags
+        assert [tag for name, tag in tags if name == row['image']] == list(row['tags'])
+    assert scores == list(zip(frame.image, frame.person)) and tags
 
 
-def test_a_model_that_compares_pictures_scores_all(folder, command):
+def test_a_model_that_compares_images_scores_all(folder, command):
     from taidpt.all import Ensemble
     model = load_model(folder/'my.safetensors')
     Ensemble([model, model], normalize='minmax').save('both.safetensors')
@@ -477,7 +477,7 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
     assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
     assert 'tags.csv, rows: 2 new, 4 kept, 0 scored again; ' in command(*line, 'tags.csv')[1]
-    told = 'Written: anew.csv, rows: 6 new, 0 kept, 0 scored again; columns: picture, tags, '
+    told = 'Written: anew.csv, rows: 6 new, 0 kept, 0 scored again; columns: image, tags, '
     assert command(*line, 'anew.csv')[1].startswith(told)
     assert Path('tags.csv').read_text() == Path('anew.csv').read_text()
 
@@ -493,7 +493,7 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
 
 
 def test_a_stopped_training_goes_on(folder, command):
-    "And encodes no sentence again; labelled pictures add to what it has learned"
+    "And encodes no sentence again; labelled images add to what it has learned"
     learn = 'train', '--classes', 'person,car', '--captions', folder/'my.txt', '--limit', 300
     line = *learn, '--labels', DEMO/'labels.tsv', '--out', 'x.safetensors'
     with mock.patch.object(TextLinear, 'solve', side_effect=KeyboardInterrupt):
@@ -501,7 +501,7 @@ def test_a_stopped_training_goes_on(folder, command):
     assert status == 130 and 'x.linear.sentences.checkpoint' in err.splitlines()[-1]
     with mock.patch('taidpt.encode._sentence_features', side_effect=AssertionError):
         status, out, _ = command(*line)
-    assert status == 0 and '36 pictures bring ' in out and listed() == ['x.safetensors']
+    assert status == 0 and '36 images bring ' in out and listed() == ['x.safetensors']
     assert sum(load_model('x.safetensors').weights) == 1
 
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from conftest import ROOT
-from made import Touch, clip
+from factories import Touch, clip
 
 from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
 from taidpt.apps.cluster import label_files, score_files
@@ -74,20 +74,20 @@ def test_labels_that_are_there_stay(tmp_path):
 
 
 def test_the_same_scores(tmp_path):
-    "Scores that are there stay, new pictures get theirs, a broken one has none"
+    "Scores that are there stay, new images get theirs, a broken one has none"
     model = ZeroShotCLIP(clip(), VOC2007)
     path = tmp_path/'my.safetensors'
     model.save(path)
-    source = tmp_path/'pictures'
+    source = tmp_path/'images'
     source.mkdir()
     for photo in PHOTOS: (source/photo.name).write_bytes(photo.read_bytes())
-    (source/PHOTOS[3].name).write_bytes(b'no picture')
+    (source/PHOTOS[3].name).write_bytes(b'no image')
     there = tmp_path/'out'/digest([path.read_bytes()])
     there.mkdir(parents=True)
-    before = dict.fromkeys(VOC2007.names, [7.]) | {'picture_path': [str(source/PHOTOS[0].name)]}
+    before = dict.fromkeys(VOC2007.names, [7.]) | {'image_path': [str(source/PHOTOS[0].name)]}
     pd.DataFrame(before).to_parquet(there/'0.parquet')
     where = score_files(path, source, tmp_path/'out', 'skip')
-    table = pd.read_parquet(where).sort_values('picture_path')
+    table = pd.read_parquet(where).sort_values('image_path')
     scores = torch.tensor(table[VOC2007.names].to_numpy())
     assert torch.allclose(scores[1:3].float(), model.predict(PHOTOS[1:3]), atol=1e-5)
     assert (scores[0] == 7).all() and scores[3].isnan().all()

@@ -2,13 +2,13 @@
 from functools import cache
 
 import pytest
-import second_device
+import fake_device
 import torch
-from second_device import counting
+from fake_device import counting
 from taidpt import learner, training
 from taidpt.all import (
     CoOp, DualCoOp, Rescored, TaIDPT, TextConcepts, TextLinear, TipAdapter, ZeroShotCLIP,
-    bundled_photos, calibrate, encode_pictures, encode_sentences, load_clip, load_model)
+    bundled_photos, calibrate, encode_images, encode_texts, load_clip, load_model)
 from taidpt.encode import reference_features
 from taidpt.predict import predict_together
 
@@ -20,13 +20,13 @@ SMALL = {'n_ctx': 2, 'epochs': 2}
 DEVICES = 'cpu', 'second'
 
 pytestmark = [
-    pytest.mark.skipif(not second_device.set_up, reason=second_device.TOO_OLD),
+    pytest.mark.skipif(not fake_device.set_up, reason=fake_device.TOO_OLD),
     pytest.mark.xdist_group('device'),
     pytest.mark.filterwarnings('ignore:Few sentences')]
 
 
 # now, before any test: a process sees no device that comes after its first gradient
-if second_device.set_up: second_device.install()
+if fake_device.set_up: fake_device.install()
 
 
 @cache
@@ -42,10 +42,10 @@ def seen(device: str): return reference_features(clip(device))          # of the
 
 
 @cache
-def read(device: str): return encode_sentences(clip(device), TEXTS, **QUIET)
+def read(device: str): return encode_texts(clip(device), TEXTS, **QUIET)
 
 
-def few(): return photos().pictures[:2]
+def few(): return photos().images[:2]
 
 
 def prompts(device: str, fit=None, **settings):
@@ -60,7 +60,7 @@ def head(device: str, method=TextLinear, **settings):
     return model.fit(TEXTS, features=read('cpu'), **QUIET)
 
 
-def of_pictures(device: str, method, **settings):
+def of_images(device: str, method, **settings):
     labels = torch.where(photos().labels, 1, -1)
     return method(clip(device), NAMES, **settings).fit(seen('cpu'), labels, **QUIET)
 
@@ -78,9 +78,9 @@ MODELS = {
         on, loss='asymmetric', noise=.1, local=False, init='concepts'),
     'linear': lambda on: head(on, templates=False),
     'linear, trained': lambda on: head(on, loss='pairs', solver='adam', epochs=2),
-    'CoOp': lambda on: of_pictures(on, CoOp, local=True, loss='soft_softmax', **SMALL),
-    'DualCoOp': lambda on: of_pictures(on, DualCoOp, learn_scale=True, **SMALL),
-    'Tip-Adapter': lambda on: of_pictures(on, TipAdapter, epochs=2),
+    'CoOp': lambda on: of_images(on, CoOp, local=True, loss='soft_softmax', **SMALL),
+    'DualCoOp': lambda on: of_images(on, DualCoOp, learn_scale=True, **SMALL),
+    'Tip-Adapter': lambda on: of_images(on, TipAdapter, epochs=2),
     'a second look': lambda on: Rescored(zero(on)),
 }
 
@@ -107,7 +107,7 @@ def test_features_are_the_same():
     "A store, in half precision, may differ by a last digit"
     ours, theirs = clip('second'), clip('cpu')
     tokens = ours.tokenize(TEXTS)
-    for there, here in zip(ours.encode_texts(tokens), theirs.encode_texts(tokens), strict=True):
+    for there, here in zip(ours.encode_text(tokens), theirs.encode_text(tokens), strict=True):
         same(there.cpu().float(), here.float())
     assert ours.fingerprint() == theirs.fingerprint()
     for store in (seen, read):
@@ -178,7 +178,7 @@ def test_a_step_waits_for_nothing(loss, on):
     assert beyond(waits(2), waits(3)) == {'copy to the device': 7}
 
 
-def test_a_batch_of_pictures_waits_for_its_results():
+def test_a_batch_of_images_waits_for_its_results():
     "32 are a batch: one copy there, and at most one back for each branch of each model"
     models = [zero('second'), concepts('second')]
 
@@ -187,7 +187,7 @@ def test_a_batch_of_pictures_waits_for_its_results():
         return found
 
     for score in (lambda some: predict_together(models, some, progress=False),
-                  lambda some: encode_pictures(clip('second'), some, **QUIET)):
+                  lambda some: encode_images(clip('second'), some, **QUIET)):
         more = beyond(waits(score, 33), waits(score, 1))
         assert more.keys() == {'copy to the device', 'copy to the CPU'}
         assert more['copy to the device'] == 1 and more['copy to the CPU'] <= 4

@@ -1,4 +1,4 @@
-"""Pictures go through OpenVINO wherever they are scored: the CLIP knows it, and nothing else has
+"""Images go through OpenVINO wherever they are scored: the CLIP knows it, and nothing else has
 to."""
 from importlib.util import find_spec
 
@@ -34,8 +34,8 @@ def test_scores_are_those_of_torch(models):
     assert same(lambda model: Tiled(model, 2).predict(PHOTOS[:1], progress=False))
 
 
-def test_pytorch_encodes_no_picture(models, monkeypatch):
-    monkeypatch.setattr('taidpt.clip.picture_features', None)
+def test_pytorch_encodes_no_image(models, monkeypatch):
+    monkeypatch.setattr('taidpt.clip.image_features', None)
     assert models[1].predict(PHOTOS, progress=False).isfinite().all()
 
 
@@ -51,7 +51,7 @@ def test_features_are_known_by_their_engine(models):
 
 
 def test_threads_share_one_queue(models):
-    "Pictures of several threads come back to who asked for them"
+    "Images of several threads come back to who asked for them"
     from concurrent.futures import ThreadPoolExecutor
     tower = models[1].clip.tower
     pixels = torch.randn(4, 3, *tower.size)

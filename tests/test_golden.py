@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made import vectors
+from factories import vectors
 
 from taidpt.all import VOC2007, FrozenCLIP, PromptLearner, global_scores, local_scores, ranking_loss
 from taidpt.paper.checkpoints import import_checkpoint
@@ -55,7 +55,7 @@ def both_close(ours, golden, name, tolerance=1e-6):
 
 
 def text_scores(contexts, clip, golden):
-    h, H, mask = clip.encode_texts(golden["caption_tokens"])
+    h, H, mask = clip.encode_text(golden["caption_tokens"])
     G, L = (clip.encode_prompts(ctx, golden["classnames"]) for ctx in contexts)
     scale, tau = golden["logit_scale"].item(), 1 / golden["spatial_scale_text"].item()
     return scale * global_scores(h, G), scale * local_scores(H, L, tau, mask)
@@ -77,7 +77,7 @@ def test_tokens(clip, golden):
 
 
 def test_sentence_features(clip, golden):
-    h, H, mask = clip.encode_texts(golden["caption_tokens"])
+    h, H, mask = clip.encode_text(golden["caption_tokens"])
     close(h, golden["sentence_features"])
     close(H, golden["token_features"])
     ends = golden["caption_tokens"].argmax(1)
@@ -85,8 +85,8 @@ def test_sentence_features(clip, golden):
 
 
 @pytest.mark.parametrize("pos_embed", [False, True])
-def test_picture_features(clip, golden, pos_embed):
-    f, F = clip.encode_images(golden["images"], pos_embed=pos_embed)
+def test_image_features(clip, golden, pos_embed):
+    f, F = clip.encode_image(golden["images"], pos_embed=pos_embed)
     close(f, golden["image_global_pos" if pos_embed else "image_global_nopos"])
     close(F, golden["image_dense"])
 
@@ -109,8 +109,8 @@ def test_sentence_scores(clip, golden, contexts):
     both_close(text_scores(contexts, clip, golden), golden, "text_scores_{}")
 
 
-def test_picture_scores(clip, golden, contexts):
-    f, F = clip.encode_images(golden["images"])
+def test_image_scores(clip, golden, contexts):
+    f, F = clip.encode_image(golden["images"])
     G, L = (clip.encode_prompts(ctx, golden["classnames"]) for ctx in contexts)
     scale, tau = golden["logit_scale"].item(), 1 / golden["spatial_scale_image"].item()
     both_close(
@@ -119,7 +119,7 @@ def test_picture_scores(clip, golden, contexts):
 
 
 def test_imported_checkpoint(clip, golden, tmp_path):
-    "A checkpoint with the published contexts and tokens gives pictures the published scores."
+    "A checkpoint with the published contexts and tokens gives images the published scores."
     words = clip.text.token_embedding(golden["prompt_tokens"])
     state = dict(
         ctx=golden["ctx_global"], ctx_double=golden["ctx_local"], token_prefix=words[:, :1],
@@ -128,10 +128,10 @@ def test_imported_checkpoint(clip, golden, tmp_path):
     torch.save(dict(state_dict=state, epoch=20), tmp_path / "model.pth.tar-20")
     tau, scale = 1 / golden["spatial_scale_image"].item(), golden["logit_scale"].item()
     model = import_checkpoint(tmp_path / "model.pth.tar-20", clip, "voc2007", tau_image=tau)
-    f, F = clip.encode_images(golden["images"])
-    pictures = FeatureStore(f, F.flatten(0, 1), torch.arange(len(F) + 1) * F.shape[1])
+    f, F = clip.encode_image(golden["images"])
+    images = FeatureStore(f, F.flatten(0, 1), torch.arange(len(F) + 1) * F.shape[1])
     both_close(
-        [scale * scores for scores in model.predict_branches(pictures)], golden, "image_scores_{}"
+        [scale * scores for scores in model.predict_branches(images)], golden, "image_scores_{}"
     )
 
 

@@ -24,7 +24,7 @@ def test_small(monkeypatch, capsys):
     said = capsys.readouterr().out
     # 200 captions, and 89 of 1,780 templates or 356 of 7,120
     for name, sentences in (('voc2007', 289), ('coco', 556)):
-        line = rf'{name}: .* encode {sentences} sentences, .* 2 epochs .*8 pictures scored'
+        line = rf'{name}: .* encode {sentences} sentences, .* 2 epochs .*8 images scored'
         assert re.search(line, said)
     assert (ROOT/'benchmarks/results.json').read_bytes() == before
 

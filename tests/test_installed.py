@@ -13,7 +13,7 @@ from pathlib import Path
 assert Path(taidpt.__file__).is_relative_to(sys.argv[1]), taidpt.__file__
 from taidpt.all import *
 clip = load_clip()
-h, H, mask = clip.encode_texts(clip.tokenize(['a dog on a sofa']))
+h, H, mask = clip.encode_text(clip.tokenize(['a dog on a sofa']))
 labeled = NounFilter(VOC2007).label(['Two puppies near a couch.', 'Nothing at all.'])
 named = [n for n, l in zip(labeled.classes.names, labeled.labels[0]) if l]
 assert named == ['dog', 'sofa'] and len(labeled) == 1, named

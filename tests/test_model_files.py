@@ -12,18 +12,18 @@ import open_clip
 import pytest
 import torch
 
-from made import clip
+from factories import clip
 from taidpt import model_files
 from taidpt.all import (
-    Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, Thresholds, TipAdapter,
+    Attended, CoOp, Ensemble, FrozenCLIP, TaIDPT, TextConcepts, Calibration, TipAdapter,
     ZeroShotCLIP,
-    encode_pictures, encode_sentences, load_clip, load_model)
+    encode_images, encode_texts, load_clip, load_model)
 from taidpt.apps.tagging import open_model
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders import store as feature_files
 from taidpt.encoders.store import FeatureStore
 from taidpt.encoders.openclip import build_clip, find_clip
-from taidpt.files import DATA, load_tensors, save_tensors, write_whole
+from taidpt.files import DATA, load_tensors, save_tensors, atomic_write
 from taidpt.losses import ranking_loss
 from taidpt.model_files import callable_name
 from taidpt.paper.study import Study
@@ -36,11 +36,11 @@ LABELS = [[1, 0], [0, 1], [1, 1]]
 
 
 @cache
-def photos() -> list: return bundled_photos().pictures[:3]
+def photos() -> list: return bundled_photos().images[:3]
 
 
 @cache
-def seen() -> FeatureStore: return encode_pictures(clip(), photos(), progress=False)
+def seen() -> FeatureStore: return encode_images(clip(), photos(), progress=False)
 
 
 @cache
@@ -115,7 +115,7 @@ def test_a_file_of_openai(tmp_path, monkeypatch):
 
 # What a model file keeps
 
-def test_a_file_keeps_how_pictures_are_prepared(tmp_path):
+def test_a_file_keeps_how_images_are_prepared(tmp_path):
     "A model that is loaded by name has the scores of the saved one, or a warning says why not."
     other = load_clip(device='cpu', image_size=288, crop=False, draft=False)
     path = tmp_path/'m.safetensors'
@@ -147,7 +147,7 @@ def test_the_constructor_checks_a_file(changes, says, tmp_path):
 def test_thresholds_are_for_the_classes_of_the_file(tmp_path):
     path = tmp_path/'m.safetensors'
     model = TextConcepts(clip(), NAMES).fit(TEXTS, progress=False)
-    model.thresholds = Thresholds(NAMES, [.1]*2, [1.]*2, [0.]*2, [9]*2, 20)
+    model.thresholds = Calibration(NAMES, [.1]*2, [1.]*2, [0.]*2, [9]*2, 20)
     model.save(path)
     assert load_model(path, clip()).thresholds == model.thresholds
     tensors, header = load_tensors(path)
@@ -164,7 +164,7 @@ def test_thresholds_are_for_the_classes_of_the_file(tmp_path):
 def test_calibration_has_a_number_for_each_class(name, value, tmp_path):
     path = tmp_path/'m.safetensors'
     model = TextConcepts(clip(), NAMES).fit(TEXTS, progress=False)
-    model.thresholds = Thresholds(NAMES, [.1]*2, [1.]*2, [0.]*2, [9]*2, 20)
+    model.thresholds = Calibration(NAMES, [.1]*2, [1.]*2, [0.]*2, [9]*2, 20)
     model.save(path)
     tensors, header = load_tensors(path)
     header['thresholds'][name] = value
@@ -234,7 +234,7 @@ def test_two_writers_of_one_file(tmp_path):
     path = tmp_path/'a.txt'
     plain = tmp_path/'plain.txt'
     plain.touch()
-    with write_whole(path) as first, write_whole(path) as second:
+    with atomic_write(path) as first, atomic_write(path) as second:
         first.write_text('one')
         second.write_text('other')
     assert path.read_text() == 'one'
@@ -289,10 +289,10 @@ def equal(one: FeatureStore, other: FeatureStore) -> bool:
 def test_stopped_encoding_goes_on(tmp_path, monkeypatch):
     "The same bits as without a stop, from disk too; what is there is not encoded again."
     monkeypatch.setattr('taidpt.encode.stored_features', partial_sizes)
-    pictures = photos()*3
+    images = photos()*3
     for encode, items, method, calls in (
-            (encode_sentences, TEXTS, 'encode_texts', 4),
-            (encode_pictures, pictures, 'encode_maps', 3)):
+            (encode_texts, TEXTS, 'encode_text', 4),
+            (encode_images, images, 'encode_maps', 3)):
         path = tmp_path/encode.__name__
         own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
         with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
@@ -316,48 +316,48 @@ def partial_sizes(path, about, items, size, *args):
 
 def test_parts_of_another_run(tmp_path):
     "Parts that were made of others are made again, and never read with those of another run."
-    encode_pictures(clip(), photos(), tmp_path, progress=False)
-    other = encode_pictures(clip(), photos()[::-1], tmp_path, progress=False)
+    encode_images(clip(), photos(), tmp_path, progress=False)
+    other = encode_images(clip(), photos()[::-1], tmp_path, progress=False)
     assert equal(other, seen().take([2, 1, 0]))
     (tmp_path/'000000000.safetensors').rename(tmp_path/'000000003.safetensors')
-    encode_pictures(clip(), photos(), tmp_path, pos_embed=(False, True), progress=False)
+    encode_images(clip(), photos(), tmp_path, pos_embed=(False, True), progress=False)
     with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
 
 
 def test_a_stopped_second_run(tmp_path, monkeypatch):
     "Its parts are not joined with those of the first, even of as many sentences by the same CLIP."
     monkeypatch.setattr('taidpt.encode.stored_features', partial_sizes)
-    encode_sentences(clip(), TEXTS, tmp_path, progress=False)
+    encode_texts(clip(), TEXTS, tmp_path, progress=False)
     own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
-    monkeypatch.setattr(own, 'encode_texts', stopping(own.encode_texts, 1))
+    monkeypatch.setattr(own, 'encode_text', stopping(own.encode_text, 1))
     with pytest.raises(KeyboardInterrupt):
-        encode_sentences(own, TEXTS[::-1], tmp_path, progress=False)
+        encode_texts(own, TEXTS[::-1], tmp_path, progress=False)
     with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
 
 
 def test_what_a_kill_leaves_is_no_part(tmp_path):
-    encode_pictures(clip(), photos(), tmp_path, progress=False)
-    with write_whole(tmp_path/'000000003.safetensors') as part:
+    encode_images(clip(), photos(), tmp_path, progress=False)
+    with atomic_write(tmp_path/'000000003.safetensors') as part:
         part.write_bytes(b'half')                       # and here it is killed
         assert equal(FeatureStore.load(tmp_path), seen())
 
 
 def test_sentences_in_order(tmp_path):
     "Features of other sentences, or in another order, are refused, also from disk."
-    encode_sentences(clip(), TEXTS[:3], tmp_path, progress=False)
+    encode_texts(clip(), TEXTS[:3], tmp_path, progress=False)
     store = FeatureStore.load(tmp_path)
     store.check_sentences(TEXTS[:3])
     for texts in TEXTS[1::-1] + TEXTS[2:3], TEXTS[:2] + ['a']:
         with pytest.raises(ValueError, match='are not those of'): store.check_sentences(texts)
 
 
-def test_skipped_pictures_are_not_measured(tmp_path):
-    "A picture that could not be read does not count as one without classes."
+def test_skipped_images_are_not_measured(tmp_path):
+    "An image that could not be read does not count as one without classes."
     broken = tmp_path/'broken.jpg'
-    broken.write_bytes(b'no picture')
+    broken.write_bytes(b'no image')
     some, labels = [*photos(), broken], [*LABELS, [0, 1]]
     with pytest.warns(UserWarning, match='Skipped'):
-        store = encode_pictures(clip(), some, on_error='skip', progress=False)
+        store = encode_images(clip(), some, on_error='skip', progress=False)
     for measure in (lambda: concepts().score(store, labels),
                     lambda: TextConcepts(clip(), NAMES).fit(
                         TEXTS, val=(store, labels), progress=False)):
@@ -369,12 +369,12 @@ def test_skipped_pictures_are_not_measured(tmp_path):
 @pytest.mark.parametrize('make', [
     lambda: CoOp(clip(), NAMES, n_ctx=2, epochs=1), lambda: TipAdapter(clip(), NAMES)])
 def test_a_finished_run_encodes_nothing(make, tmp_path):
-    "Prompts and caches of pictures go on from a finished checkpoint without encoding again."
-    def fit(pictures):
+    "Prompts and caches of images go on from a finished checkpoint without encoding again."
+    def fit(images):
         checkpoint = tmp_path/'run.safetensors'
-        return make().fit(pictures, LABELS, checkpoint=checkpoint, progress=False)
+        return make().fit(images, LABELS, checkpoint=checkpoint, progress=False)
     want = fit(photos()).predict(photos(), progress=False)
-    with mock.patch('taidpt.encode.encode_pictures', side_effect=AssertionError):
+    with mock.patch('taidpt.encode.encode_images', side_effect=AssertionError):
         again = fit(photos())
     assert torch.equal(again.predict(photos(), progress=False), want)
     with pytest.raises(ValueError, match='data'): fit(photos()[::-1])

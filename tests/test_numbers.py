@@ -222,7 +222,7 @@ def seconds_of(command: str) -> float:
 README = text_of('README.md')
 FAMILY = prose_of('paper/family')
 ZERO = ['zero-shot CLIP', 'zero-shot CLIP with DPT']
-TAI, CENTRED = result('TaI-DPT'), result('Centred', over='TaI-DPT')
+TAI, CENTRED = result('TaI-DPT'), result('Centred', baseline='TaI-DPT')
 GAP = [float(x) for x in re.search(
     r'with photos ([\d.]+), captions with captions ([\d.]+), photos with captions ([\d.]+)',
     shown_by('wrappers')).groups()]
@@ -260,7 +260,7 @@ SENTENCES = [                                     # page, {} for each number, th
     ('00_annotated', '{} points ({} to {}) *ahead* of the ranking loss', BCE_AHEAD),
     ('02_clip', APART, GAP),
     ('03_prompts', 'untrained prompts rise from {} to {}.',
-     [result('Untrained', over='TaI-DPT').mAP, CENTRED.mAP]),
+     [result('Untrained', baseline='TaI-DPT').mAP, CENTRED.mAP]),
     ('03_prompts', 'the global branch alone, which has {}.', [result(ZERO[0]).mAP]),
     ('04_scores', 'it adds {} points ({} to {}) to the classes beside the large animals',
      kept_by('paper/table1')['DPT over zero-shot, others']),

@@ -9,7 +9,7 @@ import pytest
 from conftest import ROOT
 from taidpt.apps.cli import main
 from taidpt.all import CoOp, DualCoOp, load_clip
-from miniature import write_miniature
+from fake_datasets import write_miniature
 from taidpt.encoders.openclip import Prepared
 from taidpt.paper.pictures import cropped
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.xdist_group('reproduce'), pytest.mark.usefixtures('one
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory, one_clip):
-    """The layouts of the data sets in miniature; one picture is gone from Flickr, and one is
+    """The layouts of the data sets in miniature; one image is gone from Flickr, and one is
     something else"""
     d = tmp_path_factory.mktemp('data')/'sets'
     write_miniature(d, captions=200)
     gone, broken = sorted((d/'NUSWIDE/Flickr').rglob('*.jpg'))[3:5]
     gone.unlink()
-    broken.write_bytes(b'not a picture')
+    broken.write_bytes(b'not an image')
     return d
 
 
@@ -52,7 +52,7 @@ def table(data, tmp_path, monkeypatch):
 
 
 def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
-    """Twelve rows, and all that they should be cited with; two pictures of NUS-WIDE are counted as
+    """Twelve rows, and all that they should be cited with; two images of NUS-WIDE are counted as
     missing"""
     got = table('table1')
     assert [(r['data'], r['method']) for r in got['rows']] == [
@@ -60,13 +60,13 @@ def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
     ]
     assert not any('published' in r for r in got['rows'])
     assert list(got['about']['data']) == ['voc2007', 'coco', 'nuswide']
-    encoded = list((tmp_path/'features').glob('pictures-*'))
+    encoded = list((tmp_path/'features').glob('images-*'))
     assert len(encoded) == 3  # once for all epochs and seeds
-    assert any('2 pictures were missing' in n for n in got['notes'])
+    assert any('2 images were missing' in n for n in got['notes'])
     min((tmp_path/'scores').glob('*')).unlink()  # measured again, from the kept prompts
     # as with the published CLIP on all of the data
     monkeypatch.setattr(Material, 'published', True)
-    monkeypatch.setattr('taidpt.clip.picture_features', None)
+    monkeypatch.setattr('taidpt.clip.image_features', None)
     for before, r in zip(got['rows'], table('table1')['rows'], strict=True):
         assert r == before | {
             'published': PUBLISHED_MAP[r['data'], r['method']],
@@ -77,7 +77,7 @@ def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
 @pytest.mark.parametrize('what, rows, note', [
     ('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'),
     ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: ')])
-def test_few_pictures_from_the_data_sets(what, rows, note, table):
+def test_few_images_from_the_data_sets(what, rows, note, table):
     "Learned from the official training split, scored on the official test split"
     got = table(what, '--limit', '36')
     assert rows <= {r.get('method', r.get('value')) for r in got['rows'] if r['values']}
@@ -117,7 +117,7 @@ def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
     """DualCoOp* is so called, and has published numbers beside it, on OpenAI's RN101 squeezed into
     448 pixels alone"""
     monkeypatch.setattr(Material, 'published', True)
-    # one context for all: some classes have no picture
+    # one context for all: some classes have no image
     monkeypatch.setitem(DUALCOOP, 'voc2007', {'epochs': 1, 'batch_size': 36})
     pair = [as_openai('RN50/openai'), as_openai('RN101/openai', **second)]
     reproduce('table3', data, pair, seeds=(1,), out=tmp_path, progress=False, shares=(.9,))
@@ -128,7 +128,7 @@ def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
 
 
 def test_coop_augments(data, tmp_path, monkeypatch):
-    "As its code does, on whole data sets; more pictures per class mean more epochs"
+    "As its code does, on whole data sets; more images per class mean more epochs"
     sizes, asked = [], []
 
     def quick(*args, epochs, **settings):
@@ -138,7 +138,7 @@ def test_coop_augments(data, tmp_path, monkeypatch):
     monkeypatch.setattr('taidpt.paper.pictures.CoOp', quick)
     monkeypatch.setattr(
         'taidpt.paper.pictures.cropped',
-        lambda picture, rng, size: sizes.append(size) or cropped(picture, rng, size),
+        lambda image, rng, size: sizes.append(size) or cropped(image, rng, size),
     )
     how = dict(seeds=(1,), out=tmp_path, progress=False)
     reproduce('fig6', data, **how, limit=36, shots=(1, 2))
@@ -147,15 +147,15 @@ def test_coop_augments(data, tmp_path, monkeypatch):
     assert set(sizes) == {224} and asked[2:] == [3]
 
 
-def test_broken_picture(data, tmp_path, capsys):
+def test_broken_image(data, tmp_path, capsys):
     "Of a data set that should be whole: named before anything is learned from what is left"
     broken = tmp_path/'data'
     shutil.copytree(data, broken)
-    picture = min((broken/'VOCdevkit/VOC2007/JPEGImages').iterdir())
-    picture.write_bytes(b'')
+    image = min((broken/'VOCdevkit/VOC2007/JPEGImages').iterdir())
+    image.write_bytes(b'')
     told = f'reproduce table3 --data {broken} --limit 36 --seeds 1 --out {tmp_path}/out'
     assert main(told.split()) == 1
-    assert picture.name in capsys.readouterr().err
+    assert image.name in capsys.readouterr().err
 
 
 def test_method_of_your_own(tmp_path, monkeypatch, capsys):

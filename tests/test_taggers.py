@@ -1,4 +1,4 @@
-"""One-file taggers: what is read of a file, what they say to odd pictures, and no PyTorch."""
+"""One-file taggers: what is read of a file, what they say to odd images, and no PyTorch."""
 import json
 import math
 import os
@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT, run
-from made import clip, picture, small_clip, tagger
+from factories import clip, image, small_clip, tagger
 from onnx import helper
 from packaging.requirements import Requirement
 
@@ -59,7 +59,7 @@ def with_words(**words) -> bytes:
 
 
 def pixels(**words) -> dict:
-    "How pictures are prepared, with something else"
+    "How images are prepared, with something else"
     usual = dict(size=[8, 8], crop=True, filter='BICUBIC', mean=[.5]*3, std=[.5]*3)
     return usual | words
 
@@ -67,7 +67,7 @@ def pixels(**words) -> dict:
 def curves(**words) -> dict:
     "The calibration of a tagger, with something else"
     usual = dict(names=['cat', 'dog'], values=[.1, .2], slopes=[1., 1.], offsets=[0., 0.],
-                 positives=[9, 9], pictures=20)
+                 positives=[9, 9], images=20)
     return usual | words
 
 
@@ -88,7 +88,7 @@ def test_words_are_checked(name, tmp_path):
         path.write_bytes(with_words(**{name: value}))
         with pytest.raises(ValueError, match='a.onnx: no tagger'): Tagger(path)
     path.write_bytes(with_words(calibration=curves(), pixels=pixels()))
-    assert Tagger(path).thresholds.pictures == 20
+    assert Tagger(path).thresholds.images == 20
 
 
 @pytest.mark.parametrize('length', [b'\x08', b'\x88\x00'], ids=['short', 'long'])
@@ -109,7 +109,7 @@ def test_a_tagger_opens_no_other_file(length, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match='a.onnx.*in another file'): Tagger(path)
 
 
-@pytest.mark.parametrize('content', [b'', b'ORTM' * 9, picture('PNG'), tagger()[:-40]])
+@pytest.mark.parametrize('content', [b'', b'ORTM' * 9, image('PNG'), tagger()[:-40]])
 def test_other_files_are_named(content, tmp_path):
     path = tmp_path/'a.onnx'
     path.write_bytes(content)
@@ -121,7 +121,7 @@ def test_a_probability_lies_between_0_and_1(probability, tmp_path, capsys):
     "In Python, by the command, and of a model in PyTorch, whose curves are the same"
     path, photo = tmp_path/'a.onnx', tmp_path/'a.png'
     path.write_bytes(with_words(calibration=curves()))
-    photo.write_bytes(picture('PNG'))
+    photo.write_bytes(image('PNG'))
     tagger = Tagger(path)
     for ask in (lambda: tagger.tags(photo, probability=probability),
                 lambda: tagger.curves()[0].at(probability)):
@@ -133,9 +133,9 @@ def test_a_probability_lies_between_0_and_1(probability, tmp_path, capsys):
 # Who shares it
 
 def test_threads_share_a_tagger(ready):
-    pictures = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 250, 5)]
-    with ThreadPoolExecutor(8) as pool: found = list(pool.map(ready.predict, pictures))
-    assert np.allclose(np.concatenate(found), ready.predict(pictures))
+    images = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 250, 5)]
+    with ThreadPoolExecutor(8) as pool: found = list(pool.map(ready.predict, images))
+    assert np.allclose(np.concatenate(found), ready.predict(images))
 
 
 # Tiles
@@ -144,30 +144,30 @@ def test_tiles_of_a_tagger_are_those_of_its_model(tmp_path, capsys, monkeypatch)
     "In Python and by the command, with a table, and measured; of one branch, as a file fuses them"
     monkeypatch.chdir(tmp_path)
     photos = bundled_photos(['person', 'bus', 'bicycle'])[:3]
-    monkeypatch.setattr('taidpt.predict.reference_photos', lambda: photos.pictures)
+    monkeypatch.setattr('taidpt.predict.reference_photos', lambda: photos.images)
     texts = ['a person', 'two persons', 'a person walks', 'a bus', 'a bicycle', 'a tree']
     model = TextConcepts(clip(), photos.classes, local=False).fit(texts, progress=False)
     model.save('m.safetensors')
     export_tagger(model, 'm.onnx')
     tiled, ours = Tiled(open_model('m.onnx'), 2), Tiled(model, 2)
-    wanted = ours.predict(photos.pictures, progress=False)
-    assert np.allclose(tiled.predict(photos.pictures, progress=False), wanted, atol=1e-4)
+    wanted = ours.predict(photos.images, progress=False)
+    assert np.allclose(tiled.predict(photos.images, progress=False), wanted, atol=1e-4)
     assert np.allclose(tiled.rule().limits, ours.rule().limits, atol=1e-4)
     assert repr(tiled) == 'Tiled(m.onnx: 3 classes, 2)'
 
     found = []
     for name in 'm.safetensors', 'm.onnx':
-        assert main(['tag', name, *photos.pictures, '--tiles', 2]) == 0
+        assert main(['tag', name, *photos.images, '--tiles', 2]) == 0
         found.append(capsys.readouterr().out)
     assert found[0] == found[1]
-    table = ['tag', 'm.onnx', *photos.pictures, '--tiles', 2, '--out', 'tags.csv']
+    table = ['tag', 'm.onnx', *photos.images, '--tiles', 2, '--out', 'tags.csv']
     for new in 3, 0:                                    # the second time none is scored again
         assert main(table) == 0
         assert f'rows: {new} new' in capsys.readouterr().out
-    lines = ['image\tlabels', *(f'{photo.name}\tperson' for photo in photos.pictures)]
+    lines = ['image\tlabels', *(f'{photo.name}\tperson' for photo in photos.images)]
     Path('labels.tsv').write_text('\n'.join(lines))
-    folder = photos.pictures[0].parent
-    measure = ['evaluate', 'm.onnx', '--tiles', 2, '--labels', 'labels.tsv', '--pictures', folder]
+    folder = photos.images[0].parent
+    measure = ['evaluate', 'm.onnx', '--tiles', 2, '--labels', 'labels.tsv', '--images', folder]
     assert main(measure) == 0
     assert 'm.onnx with tiles' in capsys.readouterr().out
 
@@ -229,18 +229,18 @@ def test_a_page_replaces_no_file_of_yours(tmp_path, page):
     assert (page/'notes.txt').read_text() == 'mine'
 
 
-# What it says to odd pictures
+# What it says to odd images
 
-def test_odd_pictures_are_skipped(ready, tmp_path):
+def test_odd_images_are_skipped(ready, tmp_path):
     "Whatever they are; the others get tags"
     torn = tmp_path/'torn.png'
-    torn.write_bytes(picture('PNG')[:60])
+    torn.write_bytes(image('PNG')[:60])
     odd = [
         None, 7, b'%!PS', torn, tmp_path/'none.jpg', np.zeros((0, 4, 3), np.uint8),
         np.zeros((2, 2, 3)), np.array(None)]
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        tags = ready.tags([*odd, picture('PNG')], on_error='skip')
+        tags = ready.tags([*odd, image('PNG')], on_error='skip')
     assert [len(found) for found in tags] == [0]*len(odd) + [2]
 
 

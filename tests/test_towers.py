@@ -1,7 +1,7 @@
 """Every kind of text and image tower in open_clip, small and with random weights: what its features
 are, and that prompts learn.
 
-Towers that differ in numbers alone (widths, layers, sizes of pictures and vocabularies) are of one
+Towers that differ in numbers alone (widths, layers, sizes of images and vocabularies) are of one
 kind, and the first of each kind stands for all, beside a plain tower. It keeps what makes it a
 kind: masks, pooling, positions, heads.
 """
@@ -178,12 +178,12 @@ def test_text(name, load):
     prompts = clip.tokenize([f'a photo of a {name}.' for name in names])
     with torch.no_grad():
         want, G = (model.encode_text(t, normalize=False) for t in (tokens, prompts))
-    h, H, mask = clip.encode_texts(tokens)
+    h, H, mask = clip.encode_text(tokens)
     same(h, want)
     assert H.shape == (*tokens.shape, clip.dim) and H.isfinite().all() and clip.dim == 32
     assert mask.sum(1).tolist() == [len(t.split()) + start + 1 for t in said]
     # whatever the batch is cut to
-    same(clip.encode_texts(tokens[:, :int(mask.sum(1).max())])[0], want)
+    same(clip.encode_text(tokens[:, :int(mask.sum(1).max())])[0], want)
 
     words = clip.text_tower.embedding(prompts[:1, start:start + 4])[0].detach().requires_grad_()
     ours = clip.encode_prompts(words, names)
@@ -229,10 +229,10 @@ def test_half_precision(name, dense, load):
     clip = load(name, precision='bfloat16', dense=dense)
     assert clip.dtype == torch.bfloat16 and getattr(clip.model.visual, 'dense', None) == dense
     tokens = clip.tokenize(['two dogs on a beach'])
-    h, *_ = clip.encode_texts(tokens)
+    h, *_ = clip.encode_text(tokens)
     want = clip.model.encode_text(tokens, normalize=False).float()
     assert (h.float() - want).norm() < .05 * h.float().norm()
     context = torch.zeros(4, clip.width, requires_grad=True)
     clip.encode_prompts(context, ['cat', 'dog']).float().sum().backward()
     assert context.grad.abs().sum() > 0
-    assert clip.encode_images(torch.zeros(1, 3, 96, 96))[0].isfinite().all()
+    assert clip.encode_image(torch.zeros(1, 3, 96, 96))[0].isfinite().all()

@@ -36,7 +36,7 @@ class Best(TaIDPT):
 
 photos = bundled_photos(['person', 'bicycle'])
 model = Best(load_clip(), photos.classes, 4, init='a photo of a', tau_image=[.1, .2])
-for val in (photos, (photos.pictures, photos.labels)): model.fit('llm.txt', val=val)
+for val in (photos, (photos.images, photos.labels)): model.fit('llm.txt', val=val)
 '''
 
 # What a short program does with the names that most people use

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from IPython.display import display
 from taidpt.clip import load_clip
-from taidpt.datasets.labelled import LabeledPictures, bundled_photos, few_shot, read_labels
+from taidpt.datasets.labelled import LabeledImages, bundled_photos, few_shot, read_labels
 from taidpt.ensemble import ensemble_scores
 from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval, Measured
@@ -95,14 +95,14 @@ def flickr8k(split, classes):
     for line in (folder/'captions.tsv').read_text(encoding='utf-8').splitlines():
         name, sentence = line.split('\t', 1)
         if name in row: labels[row[name], list(reader.columns(sentence))] = True
-    return LabeledPictures([folder/'images'/name for name in names], labels, classes)
+    return LabeledImages([folder/'images'/name for name in names], labels, classes)
 
 
 def joined(*sets):
-    "Labelled pictures of the same classes as one set."
-    pictures = []
-    for some in sets: pictures += some.pictures
-    return LabeledPictures(pictures, torch.cat([some.labels for some in sets]), sets[0].classes)
+    "Labelled images of the same classes as one set."
+    images = []
+    for some in sets: images += some.images
+    return LabeledImages(images, torch.cat([some.labels for some in sets]), sets[0].classes)
 
 
 def photos_to_test(classes, halve=False):
@@ -174,7 +174,7 @@ def with_tuned(found, scene, tuned, weight):
 
 
 def nulls(found, member, k, weight):
-    """Ensembles in which a member from pictures, or TaI-DPT, gives its place to one that learned
+    """Ensembles in which a member from images, or TaI-DPT, gives its place to one that learned
     nothing, or to its own like, by name."""
     tai, zero, few = found['TaI-DPT', 0], found['zero-shot CLIP with DPT', 0], found[member, k]
     def of(runs): return Measured(tai.labels, runs, tai.names)
@@ -193,7 +193,7 @@ def gain_text(gain):
 
 
 def by_column(found, columns, title='method'):
-    """mAP and its interval as a table: a row for each method, a column for each number of pictures
+    """mAP and its interval as a table: a row for each method, a column for each number of images
     or share of labels."""
     rows = []
     for method in dict.fromkeys(m for m, _ in found):

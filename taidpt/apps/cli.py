@@ -36,7 +36,7 @@ def _taidpt(
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
     versions:Annotated[bool, Option('--version', help='Show versions.')]=False,
 )->None:
-    "Tag pictures with prompts that are learned from sentences."
+    "Tag images with prompts that are learned from sentences."
 
 # %% ../../nbs/apps/cli.ipynb #cli-main
 def _print_versions()->None:
@@ -128,15 +128,15 @@ _Model = Annotated[str|None, Option('--model', '--classes', help=(
 _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
     "A model of open_clip's and its weights, e.g. RN50/openai, RN50/my.pt or local-dir:FOLDER "
     '(default: the one that the model names, or the embedded small CLIP).'))]
-_Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes pictures on a CPU.')]
+_Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes images on a CPU.')]
 _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
-_OnError = Annotated[Literal['raise', 'skip'], Option(help='At a picture that cannot be read.')]
+_OnError = Annotated[Literal['raise', 'skip'], Option(help='At an image that cannot be read.')]
 _Member = Annotated[list[str]|None, Option(metavar='FILE.py:CLASS', help=(
     'Your own method, from this file; or MODULE:CLASS of a package; more than once for several.'))]
 _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]
 _Report = Annotated[Path|None, Option(metavar='FILE', help=(
-    'A page with every picture: .html.'))]
+    'A page with every image: .html.'))]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
@@ -161,8 +161,8 @@ def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'C
     'taidpt tag "cat,dog,fire truck" photos/ --report tags.html',
     'taidpt tag my.safetensors photos/*.jpg --out tags.csv --scores'))
 def _tag(
-    what:Annotated[list[str], Argument(metavar='MODEL PICTURES...', help=(
-        f'{_MODEL} Then files, folders, patterns or URLs of pictures.'))],
+    what:Annotated[list[str], Argument(metavar='MODEL IMAGES...', help=(
+        f'{_MODEL} Then files, folders, patterns or URLs of images.'))],
     model:_Model=None,
     words:_Words=None,
     names_only:Annotated[bool, Option('--names-only', help=(
@@ -178,7 +178,7 @@ def _tag(
     as_json:_Json=False,
     out:Annotated[Path|None, Option(metavar='FILE', help=(
         'A table that grows: .csv; .parquet or .db are made from the .csv beside them. A row that '
-        'you corrected stays; any other stays while picture, model and threshold are the same.'
+        'you corrected stays; any other stays while image, model and threshold are the same.'
         ))]=None,
     save:Annotated[Path|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None,
@@ -189,13 +189,13 @@ def _tag(
     precision:_Precision='float32',
     trust:_Trust=False,
 )->None:
-    "Say which classes are in pictures."
-    from taidpt.apps.tagging import TagTable, tag_pictures
-    from taidpt.encoders.pictures import as_pictures
-    model, *pictures = [model, *what] if model else what
-    if not pictures:
-        raise typer.BadParameter('PICTURES are missing')
-    files = [file for place in pictures for file in as_pictures(place)]
+    "Say which classes are in images."
+    from taidpt.apps.tagging import TagTable, tag_images
+    from taidpt.encoders.images import as_images
+    model, *images = [model, *what] if model else what
+    if not images:
+        raise typer.BadParameter('IMAGES are missing')
+    files = [file for place in images for file in as_images(place)]
     known = _read_classes(model, words=words) if words else model
     opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision,
                    captions=not names_only)
@@ -213,14 +213,14 @@ def _tag(
     try:
         with writing:
             if table and not report: files = table.pending(files)
-            found = tag_pictures(files, opened, threshold, probability, on_error, tell=tell)
+            found = tag_images(files, opened, threshold, probability, on_error, tell=tell)
     except KeyboardInterrupt:
         _tell('stopped', kept)
         raise typer.Exit(130) from None
     if report: found.save_report(report)
     if table and not as_json: print('Written:', table)
     if not as_json: return
-    entries = [{'picture': name} | ({'error': error} if error else {'tags': [
+    entries = [{'image': name} | ({'error': error} if error else {'tags': [
         {'class': tag.label, 'score': round(tag.score, 4), 'present': tag.present} |
         ({'probability': likely[tag.label]} if likely else {})
         for tag in tags]}) for name, tags, error, likely in found.each(top)]
@@ -234,23 +234,23 @@ def _row_name(model:str)->str: # a file, a repository, or names with commas betw
     return Path(model).stem
 
 @app.command('evaluate', epilog=_examples(
-    'taidpt evaluate my.safetensors --pictures photos --labels labels.tsv --report report.html',
+    'taidpt evaluate my.safetensors --images photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors',
-    'taidpt evaluate taidpt.safetensors mine.safetensors --labels labels.tsv --over taidpt') + (
-    '\n\n\b\nThe table has a line for each picture, with a tab after its name:\n'
+    'taidpt evaluate taidpt.safetensors mine.safetensors --labels labels.tsv --baseline taidpt') + (
+    '\n\n\b\nThe table has a line for each image, with a tab after its name:\n'
     '  street.jpg  person,bus\n  cat.jpg     cat'))
 def _evaluate(
     model:Annotated[list[str], Argument(metavar='MODEL...', help=(
         f'{_MODEL} Several are compared.'))],
     labels:Annotated[Path, Option(metavar='TABLE', exists=True, help=(
-        '.tsv or .csv of pictures and labels.'))],
-    pictures:Annotated[Path|None, Option(metavar='FOLDER', help=(
+        '.tsv or .csv of images and labels.'))],
+    images:Annotated[Path|None, Option(metavar='FOLDER', help=(
         '(default: beside the table)'))]=None,
-    over:Annotated[str|None, Option(metavar='ROW', help=(
+    baseline:Annotated[str|None, Option(metavar='ROW', help=(
         'Give gains over this row of the table (default: the highest of those without training).'
         ))]=None,
     calibrate:Annotated[Path|None, Option(metavar='FILE', help=(
-        'Fit thresholds on these pictures; write the model here (may be MODEL), unless they are '
+        'Fit thresholds on these images; write the model here (may be MODEL), unless they are '
         'worse than the default ones beyond chance.'))]=None,
     force:Annotated[bool, Option('--force', help='With --calibrate: write it all the same.')]=False,
     words:_Words=None,
@@ -265,7 +265,7 @@ def _evaluate(
     precision:_Precision='float32',
     trust:_Trust=False,
 )->None:
-    "Measure models on labelled pictures; find thresholds."
+    "Measure models on labelled images; find thresholds."
     how = {'clip': clip, 'trust': trust, 'engine': engine, 'precision': precision}
     from taidpt.apps.report import evaluate_model
     from taidpt.apps.tagging import add_words
@@ -276,14 +276,14 @@ def _evaluate(
     names = [_row_name(one) for one in model]
     if len({*names}) < len(names): names = model
     models = dict(zip(names, opened)) if opened[1:] else opened[0]
-    found = evaluate_model(models, labels, pictures, bool(calibrate), on_error, over=over)
+    found = evaluate_model(models, labels, images, bool(calibrate), on_error, baseline=baseline)
     is_written = calibrate and (force or not found.calibration_harms)
     if is_written: found.model.save(calibrate)
     if report: found.save_report(report, title=title)
     if as_json: print(found.as_json())
     else: _print_lines(found)
     if is_written and not as_json:
-        print(shown(f'Written: {calibrate}, with thresholds of {len(found.pictures)} pictures'))
+        print(shown(f'Written: {calibrate}, with thresholds of {len(found.images)} images'))
     if calibrate and not is_written:
         _tell('note', 'calibrated thresholds are worse than the default ones, beyond chance: '
                       f'{calibrate} is not written; --force writes it')
@@ -372,14 +372,14 @@ def _train(
     method:Annotated[Literal['linear', 'prompts', 'concepts'], Option(
         help='linear is the best on our photos; prompts are those of TaI-DPT.')]='linear',
     loss:Annotated[Literal['pairs', 'ranking']|None, Option(
-        help="For prompts: pairs (default) learns to rank pictures; ranking is the paper's.")]=None,
+        help="For prompts: pairs (default) learns to rank images; ranking is the paper's.")]=None,
     words:_Words=None,
     captions:_Captions=None,
     column:_Column=None,
     limit:Annotated[int|None, Option(min=1, help='Read so many sentences.')]=None,
     labels:Annotated[Path|None, Option(metavar='TABLE', exists=True, help=(
-        'Learn from these labelled pictures, too.'))]=None,
-    pictures:Annotated[Path|None, Option(metavar='FOLDER', help=(
+        'Learn from these labelled images, too.'))]=None,
+    images:Annotated[Path|None, Option(metavar='FOLDER', help=(
         '(default: beside the table)'))]=None,
     rules:_Rules='careful',
     clip:_Clip=None,
@@ -389,11 +389,11 @@ def _train(
     batch_size:Annotated[int|None, Option(min=1, help='Sentences per step (default: auto).')]=None,
     n_ctx:Annotated[int|None, Option(min=1, help='Learned vectors before the class name.')]=None,
     cache:Annotated[Path|None, Option(metavar='FILE', help='Cache of sentence features.')]=None,
-    val:Annotated[Path|None, Option(metavar='FOLDER', help='Pictures to measure on.')]=None,
+    val:Annotated[Path|None, Option(metavar='FOLDER', help='Images to measure on.')]=None,
     val_labels:Annotated[Path|None, Option(metavar='TABLE', exists=True, help=(
         'Their labels.'))]=None,
 )->None:
-    "Learn classes from sentences, and from pictures if some are labelled."
+    "Learn classes from sentences, and from images if some are labelled."
     known = _read_classes(classes, rules == 'published', words)
     from taidpt.apps.tagging import learn_tagger
     from taidpt.text.captions import Captions
@@ -401,9 +401,9 @@ def _train(
     if labels or val_labels:
         from taidpt.datasets.labelled import read_labels
         if labels:
-            labelled = read_labels(labels, known, pictures)
+            labelled = read_labels(labels, known, images)
             if len(labelled) < 10: raise ValueError(
-                f'{labels}: {len(labelled)} labelled pictures are too few: label at least ten')
+                f'{labels}: {len(labelled)} labelled images are too few: label at least ten')
         if val_labels: measured = read_labels(val_labels, known, val)
     sentences = Captions.gather(captions or ['bundled'], column)
     features = cache or out.with_suffix(f'.{method}.sentences.checkpoint')
@@ -415,9 +415,9 @@ def _train(
                 loss or 'pairs', clip, rules, measured, features, checkpoint,
                 epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
             if labelled:
-                from taidpt.baselines.concepts import add_pictures
-                model, gain = add_pictures(model, labelled)
-                print(f'{len(labelled)} pictures bring {gain} mAP, cross-validated:',
+                from taidpt.baselines.concepts import add_images
+                model, gain = add_images(model, labelled)
+                print(f'{len(labelled)} images bring {gain} mAP, cross-validated:',
                       'beyond chance' if gain.low > 0 else 'not beyond chance')
         except KeyboardInterrupt:
             _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; '
@@ -485,25 +485,25 @@ def _data(
     'taidpt reproduce table1 --data DIR --clip RN50/openai',
     'taidpt reproduce table3 --data DIR --clip RN50/openai,RN101/openai --dataset voc2007',
     'taidpt reproduce family --data photos --classes coco --clip ViT-B-16/openai',
-    'taidpt reproduce family --member mine.py:Mine --only "TaI-DPT; concepts" --over TaI-DPT'))
+    'taidpt reproduce family --member mine.py:Mine --only "TaI-DPT; concepts" --baseline TaI-DPT'))
 def _reproduce(
     what:Annotated[Literal[
         'table1', 'fig6', 'fig7', 'table2', 'table3', 'ablations', 'family'],
         Argument(help='What to measure.')],
     data:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         'Folder with VOCdevkit, COCO, NUSWIDE, OpenImages; for family also a folder or table of '
-        'labelled pictures (default: the bundled captions and photos).'))]=None,
+        'labelled images (default: the bundled captions and photos).'))]=None,
     clip:Annotated[str, Option(metavar='NAME/TAG', help=(
         "A model of open_clip's and its weights; for ablations several with commas between, for "
         "table3 a second one for DualCoOp, such as RN101/openai."
         ))]='embedded',
     seeds:Annotated[str, Option(metavar='S,S', help='For the prompts.')]='1,2,3',
-    limit:Annotated[int|None, Option(min=1, help='At most so many sentences and pictures.')]=None,
+    limit:Annotated[int|None, Option(min=1, help='At most so many sentences and images.')]=None,
     dataset:Annotated[str|None, Option('--dataset', '--datasets', help=(
         'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
     caption_ids:Annotated[Path|None, Option(metavar='FILE', help='Captions to learn from.')]=None,
     weights:Annotated[float|None, Option(metavar='W', min=0, max=1, help=(
-        'For fig6, table2, table3: weight of the prompts from pictures in the ensemble, 0 to 1; '
+        'For fig6, table2, table3: weight of the prompts from images in the ensemble, 0 to 1; '
         "the rest is TaI-DPT's (default: 0.5 for CoOp-DPT, 0.9 for DualCoOp)."))]=None,
     classes:Annotated[str, Option(metavar='CLASSES', help=f'For family. {_CLASSES}')]='voc2007',
     captions:Annotated[list[str]|None, Option(metavar='FILE', help=f'For family: {_SOURCES}')]=None,
@@ -512,7 +512,7 @@ def _reproduce(
     only:Annotated[str|None, Option(metavar='METHODS', help=(
         "For family: methods of it with semicolons between, as in 'TaI-DPT; concepts, global' "
         '(default: all).'))]=None,
-    over:Annotated[str, Option(metavar='METHOD', help=(
+    baseline:Annotated[str, Option(metavar='METHOD', help=(
         'For family: the method, its or yours, over which gains are given.'))]='zero-shot CLIP',
     out:Annotated[Path|None, Option(metavar='FOLDER', help='(default: one in reproduced)')]=None,
 )->None:
@@ -529,7 +529,8 @@ def _reproduce(
         from taidpt.evaluate import figures_text
         found = compare_family(
             load_clip(clips[0]), data, _read_classes(classes), captions, numbers, min_photos,
-            [own_method(name) for name in member or []], out/'results.csv', over=over, limit=limit,
+            [own_method(name) for name in member or []], out/'results.csv',
+            baseline=baseline, limit=limit,
             only=only and [name.strip() for name in only.split(';')])
         return _print_lines(figures_text(found))
     from taidpt.paper.reproduce import reproduce

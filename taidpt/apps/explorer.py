@@ -17,12 +17,12 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from .report import picture_url
+from .report import image_url
 from ..wrappers import Attended
 from ..classes import squeeze
-from ..encode import picture_batches
+from ..encode import image_batches
 from ..datasets.labelled import bundled_photos, photo_credits
-from ..encoders.pictures import as_pictures, model_view, open_rgb
+from ..encoders.images import as_images, model_view, open_rgb
 from ..files import DATA, reading
 from ..learner import PromptModel, TaIDPT
 from ..predict import Model
@@ -52,12 +52,12 @@ def _class_rows(model:Model, names:Sequence[str])->list[Tensor]: # n × D each, 
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #43ffc1f5
 def _read(model:Model, item:Image.Image|str)->tuple: # u: 1 × D; U: 1 × J × D; h, w
-    "Features of a picture, or of a sentence without padding."
+    "Features of an image, or of a sentence without padding."
     if isinstance(item, str):
-        h, H, mask = model.clip.encode_texts(model.clip.tokenize(item))
+        h, H, mask = model.clip.encode_text(model.clip.tokenize(item))
         words = H[:, mask[0]]
         return h, words, (1, words.shape[1])
-    f, F = next(picture_batches(model.clip, [item], model.traits.pos_embed, progress=False))
+    f, F = next(image_batches(model.clip, [item], model.traits.pos_embed, progress=False))
     return f, F.flatten(1, 2), F.shape[1:3]
 
 def _with_classes(
@@ -79,7 +79,7 @@ def _with_classes(
 def _look_at(
     model:Model,
     added:Sequence[str], # names of more classes
-    item:Image.Image|str, # a picture or a sentence
+    item:Image.Image|str, # an image or a sentence
 )->list[tuple]: # name, score, threshold or None, map: h × w
     "What a model finds, the class highest above its threshold first."
     rule = model.rule()
@@ -97,9 +97,9 @@ def _look_at(
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-022
 class _Look(anywidget.AnyWidget):
-    "The part under the pointer: photos to choose from, the picture or sentence, and the classes."
+    "The part under the pointer: photos to choose from, the image or sentence, and the classes."
     _esm, _css = DATA/'explorer'/'widget.js', DATA/'explorer'/'style.css'
-    gallery = traitlets.List(help='[description, URL] of each picture').tag(sync=True)
+    gallery = traitlets.List(help='[description, URL] of each image').tag(sync=True)
     item = traitlets.Dict(help='shown (place or -1), photo, words, about, credit').tag(sync=True)
     tags = traitlets.List(help='[class, score, was added, threshold or null, map: h × w], '
                                'best first').tag(sync=True)
@@ -118,14 +118,14 @@ def _named_models(models:Model|Mapping[str, Model]|None)->dict[str, Model]:
             f'{name} needs more than the features of one pass: pass the models inside it')
     return dict(models)
 
-def _choices(pictures:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, description, credit
-    "The strip: these pictures; without any, the bundled photos."
-    if pictures is not None:
-        return [(Path(p), Path(p).name, '') for p in as_pictures(pictures)]
+def _choices(images:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, description, credit
+    "The strip: these images; without any, the bundled photos."
+    if images is not None:
+        return [(Path(p), Path(p).name, '') for p in as_images(images)]
     photos = bundled_photos()
     credits = photo_credits()
     choices = []
-    for i, file in enumerate(photos.pictures):
+    for i, file in enumerate(photos.images):
         its = credits[file.name]
         credit = f'COCO {file.stem}, {its["license"]} ({its["license_url"]}), {its["source"]}'
         choices.append((file, f'Photo {i + 1}, labelled {", ".join(photos.names(i))}', credit))
@@ -133,16 +133,16 @@ def _choices(pictures:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, de
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-043
 class Explorer(ipywidgets.VBox):
-    "An app: scores of a picture or a sentence by several prompts, and where each class looks."
+    "An app: scores of an image or a sentence by several prompts, and where each class looks."
     def __init__(self,
         models:Model|Mapping[str, Model]|None=None, # one, or by name; None: bundled prompts
-        pictures:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
+        images:str|Path|Sequence[str|Path]|None=None, # files, a folder; None: bundled photos
     ):
         "Raises `RuntimeError` for an untrained model, `ValueError` if features are not enough."
         self._models = _named_models(models)
-        self._strip = _choices(pictures)
+        self._strip = _choices(images)
         self.added = []             # names of classes
-        self._item = None           # the picture or sentence
+        self._item = None           # the image or sentence
         names = list(self._models)
         self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
         self.sentence, self.name = (
@@ -150,7 +150,7 @@ class Explorer(ipywidgets.VBox):
             for label, example in (('Sentence', 'A dog runs.'), ('Add a class', 'fire hydrant')))
         self.others = ipywidgets.Box()                  # buttons of added classes
         self.look = _Look(gallery=[
-            [about, picture_url(ImageOps.fit(open_rgb(file), (96, 96)), 'JPEG')]
+            [about, image_url(ImageOps.fit(open_rgb(file), (96, 96)), 'JPEG')]
             for file, about, _ in self._strip])
         self.message = ipywidgets.HTML()
         controls = ipywidgets.Box([self.prompts, self.sentence, self.name, self.others])
@@ -170,7 +170,7 @@ class Explorer(ipywidgets.VBox):
         self.look.on_msg(self._received)
 
     def _received(self, widget, asked:dict, data:list):
-        "Show the picture that was uploaded or chosen."
+        "Show the image that was uploaded or chosen."
         if data:
             self._asked(self.show, bytes(data[0]), asked['upload'])
         else:
@@ -186,7 +186,7 @@ class Explorer(ipywidgets.VBox):
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
     def _score(self, item:Image.Image|str|None=None, **about): # of the widget's item
-        "Show another picture or sentence; None: the same, by other prompts or classes."
+        "Show another image or sentence; None: the same, by other prompts or classes."
         item = self._item if item is None else item
         if item is None:
             return                         # nothing to show yet
@@ -196,28 +196,28 @@ class Explorer(ipywidgets.VBox):
         if isinstance(item, str):
             words = words_of(model.clip, item)
         else:
-            photo = picture_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
+            photo = image_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
         self._item = item
         self.look.item = self.look.item | about | {'photo': photo, 'words': words}
         self.look.tags = [[name, score, name in self.added, limit, weights.tolist()]
                           for name, score, limit, weights in found]
 
     def show(self,
-        picture:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL picture
+        image:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL image
         name:str|None=None, # what to call it; None: the file's name
     ):
-        "Show a picture. `ValueError` if it cannot be read."
-        is_file = isinstance(picture, str | Path)
-        about = name or (Path(picture).name if is_file else 'a picture')
-        with reading(about): image = open_rgb(picture)
+        "Show an image. `ValueError` if it cannot be read."
+        is_file = isinstance(image, str | Path)
+        about = name or (Path(image).name if is_file else 'an image')
+        with reading(about): image = open_rgb(image)
         place, credit = -1, ''
         for i, choice in enumerate(self._strip):
-            if is_file and choice[0] == Path(picture):
+            if is_file and choice[0] == Path(image):
                 place = i
                 _, about, credit = choice
         self._score(image, shown=place, about=about, credit=credit)
 
-    def read(self, sentence:str): # its words are scored as a picture's positions are
+    def read(self, sentence:str): # its words are scored as an image's positions are
         "Show a sentence."
         self._score(' '.join(sentence.split()), shown=-1, about='', credit='')
 

@@ -19,10 +19,10 @@ import numpy as np
 from PIL import Image
 
 from .. import __version__
-from ..encoders.pictures import Preprocess, as_pictures, read_pixels
-from ..files import DATA, digest, file_name, write_whole
+from ..encoders.images import Preprocess, as_images, read_pixels
+from ..files import DATA, digest, file_name, atomic_write
 from ..metrics import as_array
-from ..tags import Rule, Tagging, Thresholds, Traits, finite_numbers
+from ..tags import Rule, Tagging, Calibration, Traits, finite_numbers
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 # %% ../../nbs/apps/onnx.ipynb #onnx-005
 @dataclass
 class _Pixels:
-    "The pixels of a picture, as torchvision makes them."
+    "The pixels of an image, as torchvision makes them."
     size:tuple[int, int] # height, width
-    crop:bool # cut out the centre; else squeeze the picture
+    crop:bool # cut out the centre; else squeeze the image
     filter:str # of Pillow, e.g. 'BICUBIC'
     mean:list[float] # of red, green and blue
     std:list[float]
@@ -45,20 +45,20 @@ class _Pixels:
         for name in ('mean', 'std'):
             finite_numbers(getattr(self, name), 3, name)
 
-    def fitted(self, picture:Image.Image)->Image.Image: # height × width
-        "The centre of a picture, or all of it, squeezed."
+    def fitted(self, image:Image.Image)->Image.Image: # height × width
+        "The centre of an image, or all of it, squeezed."
         height, width = self.size
         filter = Image.Resampling[self.filter]
         if not self.crop:
-            return picture.resize((width, height), filter)
-        short = min(picture.size)
-        W, H = (int(height*side/short) for side in picture.size)
+            return image.resize((width, height), filter)
+        short = min(image.size)
+        W, H = (int(height*side/short) for side in image.size)
         left = round((W - width)/2)
         top = round((H - height)/2)
-        return picture.resize((W, H), filter).crop((left, top, left + width, top + height))
+        return image.resize((W, H), filter).crop((left, top, left + width, top + height))
 
-    def __call__(self, picture:Image.Image)->np.ndarray: # in RGB -> 3 × height × width, float32
-        x = np.asarray(self.fitted(picture), np.float32) / np.float32(255)
+    def __call__(self, image:Image.Image)->np.ndarray: # in RGB -> 3 × height × width, float32
+        x = np.asarray(self.fitted(image), np.float32) / np.float32(255)
         x = (x - np.float32(self.mean)) / np.float32(self.std)
         return np.ascontiguousarray(x.transpose(2, 0, 1))
 
@@ -76,7 +76,7 @@ def _session(content:bytes, threads:int|None): # of a file -> onnxruntime.Infere
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-020
 class Tagger(Tagging):
-    "Tag pictures with a file of `export_tagger`, without PyTorch."
+    "Tag images with a file of `export_tagger`, without PyTorch."
     traits = Traits(needs_images=True)
     local = False
     fitted_ = None
@@ -99,12 +99,12 @@ class Tagger(Tagging):
         "Take what a file says. Raises an error for anything else."
         self.class_names = about['classes']                 # C
         self.limits = finite_numbers(about['thresholds'], len(self.class_names), 'thresholds')
-        self.relative = about['relative']                   # to the best class of a picture
+        self.relative = about['relative']                   # to the best class of an image
         self.class_prior_ = about.get('class_prior')        # of classes, in tiles; None: unknown
         if self.class_prior_ is not None:
             finite_numbers(self.class_prior_, len(self.class_names), 'class_prior')
         curves = about['calibration']                       # None: it was not calibrated
-        self.thresholds = curves and Thresholds(**curves)
+        self.thresholds = curves and Calibration(**curves)
         if curves and len(self.thresholds.names) != len(self.class_names):
             raise ValueError('its calibration is for other classes')
         pixels = _Pixels(**about['pixels'])
@@ -114,22 +114,22 @@ class Tagger(Tagging):
             raise ValueError(f'{len(self.class_names)} classes, but scores of {scores.shape}')
 
     def predict(self,
-        pictures, # a file, folder, pattern, URL, opened picture; or N of them, each one picture
-        on_error:str='raise', # at a picture that cannot be read; or 'skip': warn, and give NaN
+        images, # a file, folder, pattern, URL, opened image; or N of them, each one image
+        on_error:str='raise', # at an image that cannot be read; or 'skip': warn, and give NaN
         progress:bool=True, # as for a model; a tagger shows no bar
     )->np.ndarray: # N × C, float32
-        "Scores of pictures, as the model's `predict`. Raises `UnreadablePicture`."
-        pictures = as_pictures(pictures)
-        scores = np.full((len(pictures), len(self.class_names)), np.nan, np.float32)
-        for place in range(len(pictures)):
-            pixels = read_pixels(pictures, place, self.preprocess, on_error)
+        "Scores of images, as the model's `predict`. Raises `UnreadableImage`."
+        images = as_images(images)
+        scores = np.full((len(images), len(self.class_names)), np.nan, np.float32)
+        for place in range(len(images)):
+            pixels = read_pixels(images, place, self.preprocess, on_error)
             if pixels is not None:
                 scores[place] = self.session.run(None, {'pixels': pixels[None]})[0][0]
         return scores
 
-    def predict_branches(self, pictures, on_error:str='raise', progress:bool=True)->list:
+    def predict_branches(self, images, on_error:str='raise', progress:bool=True)->list:
         "Its scores, as of one branch."
-        return [self.predict(pictures, on_error, progress)]
+        return [self.predict(images, on_error, progress)]
 
     def default_rule(self)->Rule:
         "What is tagged by the thresholds of the file."
@@ -171,7 +171,7 @@ def _outputs(model:'Model', f:'Tensor', F:'Tensor')->tuple: # 1 × 2 × D; 1 × 
     f, F = f[:, int(model.traits.pos_embed)], F.flatten(1, 2)
     branches = _branches(model, f, F)
     P = model.maps(F)
-    weights = (P / torch.as_tensor(model.picture_tau())).softmax(1)
+    weights = (P / torch.as_tensor(model.image_tau())).softmax(1)
     return fuse(*branches), torch.cat(branches), P[0].T, weights[0].T
 
 def _halve(graph:'ModelProto')->None:
@@ -223,7 +223,7 @@ def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, w
             crop = True
         case [Resize(size=[_, _]) as resize, norm]:
             crop = False
-        case _: raise ValueError(f'{clip.name} prepares its pictures in another way than resizing')
+        case _: raise ValueError(f'{clip.name} prepares its images in another way than resizing')
     return _Pixels(size, crop, resize.interpolation.name, list(norm.mean), list(norm.std))
 
 def _about(model:'Model', size:tuple[int, int])->dict: # for JSON
@@ -272,14 +272,14 @@ def export_tagger(
 )->None:
     "Write a model as one file for `Tagger`. Raises `ImportError`, `ValueError`, PyTorch's errors."
     import torch
-    from taidpt.encoders.openvino import PictureTower
+    from taidpt.encoders.openvino import ImageTower
     ready = _exportable(model)
-    tower = PictureTower(model.clip.model.visual)
+    tower = ImageTower(model.clip.model.visual)
     graph = _graph(
         lambda pixels: _outputs(ready, *tower(pixels))[0],
         {'pixels': torch.zeros(1, 3, *tower.size)}, ['scores'],
         _about(model, tower.size), tower)
-    with write_whole(path) as part:
+    with atomic_write(path) as part:
         part.write_bytes(graph)
         _check_same_scores(Tagger(part).predict, model)
 
@@ -297,7 +297,7 @@ def _text_graph(clip:'FrozenCLIP')->bytes:
     return _graph(text, {'tokens': tokens}, ['h'], about, clip.model)
 
 def _typed_graph(clip:'FrozenCLIP', features:dict[str, 'Tensor'])->bytes: # examples
-    "From features of any number of names, and of a picture, to all that is shown, and thresholds."
+    "From features of any number of names, and of an image, to all that is shown, and thresholds."
     import torch
     from taidpt.baselines.concepts import TextConcepts
     from taidpt.tags import reference_thresholds
@@ -324,9 +324,9 @@ def _page_graphs(
 )->dict[str, bytes]: # name of a file -> its content
     "Graphs of a page. Raises as `export_tagger`."
     import torch
-    from taidpt.encoders.openvino import PictureTower
+    from taidpt.encoders.openvino import ImageTower
     clip = next(iter(models.values())).clip
-    tower = PictureTower(clip.model.visual)
+    tower = ImageTower(clip.model.visual)
     pixels = {'pixels': torch.zeros(1, 3, *tower.size)}
     with torch.no_grad(): features = dict(zip('fF', tower(**pixels)))
     files = {'clip-tower.onnx': _graph(tower, pixels, ['f', 'F'], {}, tower)}
@@ -347,7 +347,7 @@ def export_page(
     folder:str|Path, # to write: index.html, and what it needs
     words:bool=False, # visitors may type names, too: for CLIPs with OpenAI's tokenizer
 )->None:
-    """Write a page that tags pictures in the browser, whole or not at all, over an older one, too.
+    """Write a page that tags images in the browser, whole or not at all, over an older one, too.
     Raises as `export_tagger`, and `ValueError` rather than replace a file of anything else."""
     folder = Path(folder)
     names = {name: f'{number}-{file_name(name)}.onnx' for number, name in enumerate(models, 1)}
@@ -361,5 +361,5 @@ def export_page(
         raise ValueError(f'{folder} has an own {there[0]}: name another folder for the page')
     with ExitStack() as stack:                          # all are written before any gets its name
         for name, content in files.items():             # page.json is the last to get it
-            part = stack.enter_context(write_whole(folder/name))
+            part = stack.enter_context(atomic_write(folder/name))
             part.write_bytes(content)

@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-from .coop import PICTURE_LOSSES, labelled_pictures
+from .coop import IMAGE_LOSSES, labelled_images
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
 from ..encode import as_features
 from ..losses import scaled_loss
-from ..starts import PicturesAndLabels, fit_once
+from ..starts import ImagesAndLabels, fit_once
 from ..predict import Model
 from ..scores import global_scores
 from ..tags import Traits
@@ -36,12 +36,12 @@ def _cache_scores(f:Tensor, keys:Tensor, values:Tensor, beta:float)->Tensor: # N
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-015
 def _fine_tuned(
     model:'TipAdapter', # with its cache
-    f:Tensor, # of the pictures, K × D
+    f:Tensor, # of the images, K × D
     y:Tensor, # K × C, bool
 )->Tensor: # K × D
-    "Keys learned from the features and labels of the cached pictures."
+    "Keys learned from the features and labels of the cached images."
     keys = model.keys_.clone().requires_grad_()
-    loss = scaled_loss(model.loss, 1., PICTURE_LOSSES)
+    loss = scaled_loss(model.loss, 1., IMAGE_LOSSES)
     rng = torch.Generator().manual_seed(model.seed)
     orders = [torch.randperm(len(f), generator=rng) for _ in range(model.epochs)]
     batches = [rows for order in orders for rows in order.to(f.device).split(model.batch_size)]
@@ -67,7 +67,7 @@ def _map_of_many(labels:Tensor, scores:Tensor)->Tensor: # N × C bool, A × N ×
 
 # %% ../../nbs/baselines/tipadapter.ipynb #ti-010
 class TipAdapter(Model):
-    "Zero-shot CLIP with a cache of labelled pictures; `epochs` > 0 is the fine-tuned form."
+    "Zero-shot CLIP with a cache of labelled images; `epochs` > 0 is the fine-tuned form."
     local = False
     learns = True
     traits = Traits(pos_embed=True)
@@ -81,8 +81,8 @@ class TipAdapter(Model):
         beta:float=1.0, # sharpness of the similarity
         epochs:int=0, # of fine-tuning the keys; 0 for none, 20 as published
         lr:float=1e-3, # of AdamW, falling along a cosine
-        batch_size:int=256, # pictures a step of fine-tuning
-        seed:int=0, # of the order of pictures
+        batch_size:int=256, # images a step of fine-tuning
+        seed:int=0, # of the order of images
         loss:str|Callable='soft_softmax', # of fine-tuning; others as in `CoOp`
     ):
         super().__init__(clip, classes)
@@ -96,7 +96,7 @@ class TipAdapter(Model):
         self.seed = seed
 
     @property
-    def keys_(self)->Tensor: # K × D, of the pictures
+    def keys_(self)->Tensor: # K × D, of the images
         self.check_ready()
         return self.fitted_.tensors['keys']
 
@@ -106,17 +106,17 @@ class TipAdapter(Model):
         return self.fitted_.tensors['values']
 
     def fit(self,
-        pictures, # K labelled pictures, in any form
-        labels:ArrayLike, # K × C: 1 or True where the picture shows the class
-        val:PicturesAndLabels|None=None, # labelled pictures, scored at the end
+        images, # K labelled images, in any form
+        labels:ArrayLike, # K × C: 1 or True where the image shows the class
+        val:ImagesAndLabels|None=None, # labelled images, scored at the end
         checkpoint:str|Path|None=None, # file to read, if it exists, or to write
         progress:bool=True, # bars
     )->'TipAdapter': # itself
         "Fill the cache, and fine-tune its keys if `epochs` is not 0. `ValueError` for odd labels."
-        pictures, y, data = labelled_pictures(self, pictures, labels)
+        images, y, data = labelled_images(self, images, labels)
         y = y == 1
         def compute()->dict[str, Tensor]:
-            f = self.features_of(pictures, progress)
+            f = self.features_of(images, progress)
             shown = y.sum(0)
             values = (y * (shown.min() / shown)).to(f)
             tensors = {'keys': F.normalize(f, dim=-1), 'values': values}
@@ -129,16 +129,16 @@ class TipAdapter(Model):
         return self
 
     def search(self,
-        pictures, # N validation pictures, as in `fit`
+        images, # N validation images, as in `fit`
         labels:ArrayLike, # their labels, N × C
         alphas:Sequence[float]=np.linspace(.1, 3, 20, endpoint=False).tolist(), # to be tried
         betas:Sequence[float]=np.linspace(.1, 7, 200, endpoint=False).tolist(), # to be tried
         progress:bool=True, # a bar
     )->dict[tuple, float]: # (alpha, beta) -> mAP
-        "Set `alpha` and `beta` to the best pair on validation pictures; the first of equals."
+        "Set `alpha` and `beta` to the best pair on validation images; the first of equals."
         self.check_ready()
-        pictures, y, _ = labelled_pictures(self, pictures, labels, every=False)
-        f = self.features_of(pictures, progress)
+        images, y, _ = labelled_images(self, images, labels, every=False)
+        f = self.features_of(images, progress)
         y = y.to(f.device) == 1
         zero_shot = self.zero_shot_scores(f)
         weights = f.new_tensor(alphas)[:, None, None]
@@ -151,9 +151,9 @@ class TipAdapter(Model):
         vars(self).pop('thresholds', None)                  # they were for other scores
         return found
 
-    def features_of(self, pictures, progress:bool)->Tensor: # N × D
-        "f of pictures, with the positional embedding."
-        store = as_features(self.clip, pictures, 'pictures', True, progress)
+    def features_of(self, images, progress:bool)->Tensor: # N × D
+        "f of images, with the positional embedding."
+        store = as_features(self.clip, images, 'images', True, progress)
         return torch.as_tensor(store.global_, device=self.clip.device).float()
 
     def zero_shot_scores(self, f:Tensor)->Tensor: # N × D -> N × C
@@ -166,7 +166,7 @@ class TipAdapter(Model):
         return self.zero_shot_scores(f) + self.alpha*cache
 
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D -> one B × C
-        "The scores of pictures from their features."
+        "The scores of images from their features."
         return [self.scores_with(f, self.keys_)]
 
     def embeddings(self)->tuple[Tensor, None]: # C × D, of unit length

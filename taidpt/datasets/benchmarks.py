@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from ..classes import COCO, NUSWIDE, VOC2007
-from .labelled import LabeledPictures, check_files
-from ..encoders.pictures import open_rgb
+from .labelled import LabeledImages, check_files
+from ..encoders.images import open_rgb
 from ..files import reading
 from ..text.captions import Captions, read_captions
 
@@ -30,20 +30,20 @@ def _first(folder:str|Path, *names:str)->Path: # of files or folders in it
 # %% ../../nbs/datasets/benchmarks.ipynb #4d514f81
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
 
-def _voc_column(path:Path, names:list[str])->list[int]: # N pictures -> 1, 0 or -1 of each
-    "The labels of one class; `ValueError` for those of other pictures."
+def _voc_column(path:Path, names:list[str])->list[int]: # N images -> 1, 0 or -1 of each
+    "The labels of one class; `ValueError` for those of other images."
     with reading(path):
         listed, marks = zip(*map(str.split, path.read_text().splitlines()))
         if [*listed] != names:
-            raise ValueError('its pictures are not those of the list')
+            raise ValueError('its images are not those of the list')
         return [{'1': 1, '0': 0, '-1': -1}[mark] for mark in marks]
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
 def read_voc2007(
     root:str|Path, # folder with VOCdevkit/VOC2007 in it
-    split:str='test', # 'test' (4,952 pictures), 'trainval' (5,011), 'train' or 'val'
-)->LabeledPictures: # in the official order, 20 classes
+    split:str='test', # 'test' (4,952 images), 'trainval' (5,011), 'train' or 'val'
+)->LabeledImages: # in the official order, 20 classes
     "VOC2007. `FileNotFoundError` for missing files, `ValueError` for unreadable ones."
     lists = _first(root, 'VOCdevkit/VOC2007/ImageSets', 'ImageSets')/'Main'
     part = 'test' if split == 'test' else 'trainval'
@@ -53,14 +53,14 @@ def read_voc2007(
     check_files(f'VOC2007 {split}', dict.fromkeys([listed, *tables], archive))
     names = listed.read_text().split()
     labels = torch.tensor([_voc_column(path, names) for path in tables]).T
-    pictures = [lists.parents[1]/'JPEGImages'/f'{name}.jpg' for name in names]
-    check_files(f'VOC2007 {split}', dict.fromkeys(pictures, archive))
-    return LabeledPictures(pictures, labels == 1, VOC2007, difficult=labels == 0)
+    images = [lists.parents[1]/'JPEGImages'/f'{name}.jpg' for name in names]
+    check_files(f'VOC2007 {split}', dict.fromkeys(images, archive))
+    return LabeledImages(images, labels == 1, VOC2007, difficult=labels == 0)
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
 def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[str],Tensor]: # N; N × 80, bool
-    "The pictures' names and labels in COCO's file of instances; `ValueError` for any other file."
+    "The images' names and labels in COCO's file of instances; `ValueError` for any other file."
     with reading(path):
         data = json.loads(path.read_bytes())
         kinds = sorted(data['categories'], key=lambda kind: kind['id'])
@@ -83,35 +83,35 @@ _COCO = 'http://images.cocodataset.org/'
 def read_coco(
     root:str|Path, # folder with COCO in it, or COCO's own: annotations, val2014, …
     split:str='val', # 'val' or 'train'
-    year:int=2014, # 2014: val has 40,504 pictures, train 82,783; 2017: 5,000 and 118,287
+    year:int=2014, # 2014: val has 40,504 images, train 82,783; 2017: 5,000 and 118,287
     crowds:bool=True, # annotations of crowds count
     tiny:bool=True, # boxes under one pixel wide or high count
-)->LabeledPictures: # in the file's order, 80 classes
+)->LabeledImages: # in the file's order, 80 classes
     "MS-COCO. `FileNotFoundError` for missing files, `ValueError` for files that are not COCO's."
     folder = _first(root, 'COCO/annotations', 'annotations')
     name = f'{split}{year}'
     notes = folder/f'instances_{name}.json'
     check_files(f'MS-COCO {name}', {notes: f'{_COCO}annotations/annotations_trainval{year}.zip'})
     names, labels = _instances(notes, crowds, tiny)
-    pictures = [folder.parent/name/file for file in names]
-    check_files(f'MS-COCO {name}', dict.fromkeys(pictures, f'{_COCO}zips/{name}.zip'))
-    return LabeledPictures(pictures, labels, COCO)
+    images = [folder.parent/name/file for file in names]
+    check_files(f'MS-COCO {name}', dict.fromkeys(images, f'{_COCO}zips/{name}.zip'))
+    return LabeledImages(images, labels, COCO)
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #94355f14
 _NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html'
 
-def _nus_column(path:Path, count:int)->list[bool]: # of each picture
-    "The labels of one concept for `count` pictures; -1130179, a slip of one official file, is 0."
+def _nus_column(path:Path, count:int)->list[bool]: # of each image
+    "The labels of one concept for `count` images; -1130179, a slip of one official file, is 0."
     values = path.read_text().split()
     if len(values) != count or not {*values} <= {'0', '1', '-1130179'}:
-        raise ValueError(f'{path}: not 0 or 1 for each of the {count:,} pictures')
+        raise ValueError(f'{path}: not 0 or 1 for each of the {count:,} images')
     return [value == '1' for value in values]
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #4590cf09
 def _fault(path:Path, verify:bool)->str: # '': none
-    "What is wrong with a picture; `verify` decodes it."
+    "What is wrong with an image; `verify` decodes it."
     if not (path.is_file() and path.stat().st_size):
         return 'it is missing, or empty'
     try:
@@ -123,10 +123,10 @@ def _fault(path:Path, verify:bool)->str: # '': none
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
 def read_nuswide(
     root:str|Path, # folder with NUSWIDE in it, or its own: Concepts81.txt, ImageList, …
-    split:str='test', # 'test' (107,859 pictures) or 'train' (161,789)
-    verify:bool=False, # decode each picture, and omit unreadable ones
-)->LabeledPictures: # in the official order, without those in its `missing`, 81 classes
-    "NUS-WIDE. Omits missing pictures, with a warning; otherwise as `read_voc2007`."
+    split:str='test', # 'test' (107,859 images) or 'train' (161,789)
+    verify:bool=False, # decode each image, and omit unreadable ones
+)->LabeledImages: # in the official order, without those in its `missing`, 81 classes
+    "NUS-WIDE. Omits missing images, with a warning; otherwise as `read_voc2007`."
     lists = _first(root, 'NUSWIDE/ImageList', 'ImageList')
     part = split.capitalize()
     listed = lists/f'{part}Imagelist.txt'
@@ -147,11 +147,11 @@ def read_nuswide(
         faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
     missing = {name: fault for name,fault in zip(names, faults) if fault}
     if missing:
-        warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} pictures are '
+        warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} images are '
                               f'left out, such as {min(missing)}', stacklevel=2)
     kept = [i for i,fault in enumerate(faults) if not fault]
-    pictures = [folder/names[i] for i in kept]
-    return LabeledPictures(pictures, labels[kept], NUSWIDE, missing=missing)
+    images = [folder/names[i] for i in kept]
+    return LabeledImages(images, labels[kept], NUSWIDE, missing=missing)
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #3d4cf3d1

@@ -106,7 +106,7 @@ DATA_SETS = { # name -> its archives
     'coco': DataSet('MS-COCO of 2014, and the captions', (*_COCO_ARCHIVES, _CAPTIONS_ARCHIVE)),
     'nuswide': DataSet(
         "NUS-WIDE's lists and labels, and the narratives", (*_NUS_LISTS, _NARRATIVES_FILE),
-        "NUS-WIDE's site offers no pictures. Its authors may send them to researchers who ask: "
+        "NUS-WIDE's site offers no images. Its authors may send them to researchers who ask: "
         f'{_NUS}NUS-WIDE.html. Unpack them to NUSWIDE/Flickr'),
     'captions': DataSet('Captions of MS-COCO train2017', (_CAPTIONS_ARCHIVE,)),
     'narratives': DataSet('Localized Narratives of Open Images V6', (_NARRATIVES_FILE,))}

@@ -63,15 +63,15 @@ class _StoredRows:
 # %% ../../nbs/encoders/store.ipynb #06474c66
 @dataclass(eq=False, repr=False)
 class FeatureStore:
-    "Unit-length features of N sentences or pictures and of their parts, ragged, in half precision."
+    "Unit-length features of N sentences or images and of their parts, ragged, in half precision."
     global_:Tensor # N × D, h or f; N × K × D for K forms of f
     local:Tensor|_StoredRows # T × D, H or F of all items, one after another
     offsets:Tensor # N + 1; item i has the rows offsets[i] to offsets[i + 1] of local
-    kind:str='' # 'sentences' or 'pictures'; '': made by hand
+    kind:str='' # 'sentences' or 'images'; '': made by hand
     weights:str='' # fingerprint of the CLIP that encoded them
-    preparation:str='' # of pictures: `FrozenCLIP.preparation`
+    preparation:str='' # of images: `FrozenCLIP.preparation`
     form:str='' # of f: 'plain', 'positional', 'any', or several with commas between
-    precision:str='' # of pictures: engine and precision
+    precision:str='' # of images: engine and precision
     checksums:Tensor|None=None # N, of the sentences; None: unknown
 
     def __len__(self): return len(self.global_)
@@ -173,7 +173,7 @@ def _joined(parts:Sequence[dict], about:dict, join:Callable) -> FeatureStore: # 
 def stored_features(
     path:str|Path|None, # a folder, made if it is not there; None: in memory
     about:dict[str, str], # kind, weights and all else that the features depend on
-    items:Sequence, # N sentences or pictures
+    items:Sequence, # N sentences or images
     size:int, # items in a part
     identity:Callable, # item -> text that tells it from others
     encode:Callable, # some items and a bar -> tensors: global_, local, lengths

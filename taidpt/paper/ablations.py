@@ -36,12 +36,12 @@ _ABLATIONS = {                               # group -> name of the value -> set
     'prompt length': _each('n_ctx', 4, 8, 16, 32),
     'context': {'shared': {}, 'class-specific': {'class_specific': True}},
     'tau_s on sentences': _each('tau_text', .01, .02, .05, .1, 1.),
-    'tau_s on pictures': _each('tau_image', .01, .025, .05, .1, .25, 1.),
+    'tau_s on images': _each('tau_image', .01, .025, .05, .1, .25, 1.),
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
 def _variants(m, **settings): # a `Material`; of `TaIDPT`, if changed
-    "Scores of TaI-DPT on the test pictures by each seed, unchanged or with changed settings."
+    "Scores of TaI-DPT on the test images by each seed, unchanged or with changed settings."
     tau, cells = settings.pop('tau_image', None), []
     for seed in m.study.seeds:
         model, learn, source = m.prompts(seed, **settings)
@@ -84,37 +84,37 @@ def _clip_results(m, clips): # -> CLIP -> `Measured`
     return found
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
-def _few_sentences(m, pictures): # a `Material`; labelled pictures
-    "As many random sentences that name one of the pictures' classes."
-    columns = [m.classes.index(name) for name in pictures.classes.names]
-    naming = LabeledTexts(m.train.texts, m.train.labels[:, columns], pictures.classes)
+def _few_sentences(m, images): # a `Material`; labelled images
+    "As many random sentences that name one of the images' classes."
+    columns = [m.classes.index(name) for name in images.classes.names]
+    naming = LabeledTexts(m.train.texts, m.train.labels[:, columns], images.classes)
     naming = naming[naming.labels.any(1)]
-    return naming[draw(len(naming), len(pictures))]
+    return naming[draw(len(naming), len(images))]
 
-def _learned_cells(m, seen, pictures, texts, seed): # a `Scene`, its pictures and sentences
+def _learned_cells(m, seen, images, texts, seed): # a `Scene`, its images and sentences
     "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
     clip, settings = m.study.clip, {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in clip.recommended: settings['lr'] = 2e-3
     prompts = m.prompts(seed, train=texts, **settings)
     model = CoOp(clip, texts.classes, m.run.n_ctx, seed=seed, tau_image=m.run.tau_image, local=True)
-    return m.study.cell(seen.test, *prompts), seen.learned(model, pictures, pictures.labels)
+    return m.study.cell(seen.test, *prompts), seen.learned(model, images, images.labels)
 
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
-def _texts_or_pictures(m): # -> what was learned from -> `Measured`
-    "mAP of prompts from sentences, from as many pictures, and of both at several weights."
+def _texts_or_images(m): # -> what was learned from -> `Measured`
+    "mAP of prompts from sentences, from as many images, and of both at several weights."
     study, seen = m.study, Scene.of(m, 1)
-    test, pictures = seen.test, seen.train[seen.train.labels.any(1)]
-    texts = _few_sentences(m, pictures)
+    test, images = seen.test, seen.train[seen.train.labels.any(1)]
+    texts = _few_sentences(m, images)
     zero = study.cell(test, ZeroShotCLIP(study.clip, test.classes), source='no training')
-    cells = [_learned_cells(m, seen, pictures, texts, seed) for seed in study.seeds]
+    cells = [_learned_cells(m, seen, images, texts, seed) for seed in study.seeds]
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
         f'TaI-DPT, {len(texts)} sentences': [one.both for one, _ in cells],
-        f'CoOp-DPT, {len(pictures)} pictures': [other.both for _, other in cells]}
+        f'CoOp-DPT, {len(images)} images': [other.both for _, other in cells]}
     for weight in (.2, .4, .5, .6, .8):
         both = [other.together(one, weight) for one, other in cells]
-        scores[f'both, weight {weight:g} for pictures'] = both
+        scores[f'both, weight {weight:g} for images'] = both
     return {what: measured(test, runs) for what, runs in scores.items()}
 
 
@@ -128,7 +128,7 @@ def ablations(
     "Ablations of one setting at a time. Writes ablations.md and JSON."
     known = {group: partial(_setting_results, group=group) for group in _ABLATIONS} | {
         'branches': _branch_results,
-        'texts, pictures': _texts_or_pictures,
+        'texts, images': _texts_or_images,
         'CLIP': partial(_clip_results, clips=clips)}
     m, found = Material(study, name), {}
     for group in groups or known:

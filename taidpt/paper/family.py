@@ -18,8 +18,8 @@ from ..wrappers import Attended
 from ..baselines.concepts import TextConcepts, TextLinear
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
-from ..datasets.labelled import LabeledPictures, bundled_photos, read_labels
-from ..files import DATA, digest, progress_bar, write_whole
+from ..datasets.labelled import LabeledImages, bundled_photos, read_labels
+from ..files import DATA, digest, progress_bar, atomic_write
 from ..learner import TaIDPT
 from ..nounfilter import NounFilter
 from .published import RUNS
@@ -76,7 +76,7 @@ def _family_cell(study, photos, model, train, attended): # `LabeledTexts`; a boo
 
 def family_cells(
     study:Study, # CLIP, and folder of features and cells
-    photos:LabeledPictures, # N photos, labelled with C classes
+    photos:LabeledImages, # N photos, labelled with C classes
     every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
     members:Mapping[str, Callable]=FAMILY, # methods by name: (CLIP, classes) -> a model
     seeds:Sequence[int]=(1, 2, 3), # of members that have one: a run each
@@ -105,10 +105,10 @@ def _read_results(path): # .csv -> a frame
     return frame.fillna({'preparation': ''})
 
 def bundled_results(
-    over:str='zero-shot CLIP', # the method over which they give gains
+    baseline:str='zero-shot CLIP', # the method over which they give gains
 )->'DataFrame':
     "Results of the embedded CLIP: VOC2012 and COCO photos, and the 36 bundled ones."
-    return _read_results(DATA/'paper'/'results.csv').query('over == @over')
+    return _read_results(DATA/'paper'/'results.csv').query('baseline == @baseline')
 
 def _keep_results(path, frame, **about): # of `compare`; what its numbers depend on
     "Add rows to a file, in place of those of the same method, CLIP, preparation and data."
@@ -118,15 +118,15 @@ def _keep_results(path, frame, **about): # of `compare`; what its numbers depend
     rows = frame.drop(columns='values').assign(**about, method=method, relative=relative)
     if Path(path).exists():
         rows = concat([_read_results(path), rows])
-    what = ['weights', 'preparation', 'data', 'method', 'relative', 'over']
+    what = ['weights', 'preparation', 'data', 'method', 'relative', 'baseline']
     places = rows.set_index(what).index.unique()            # a new number takes its old place
     last = rows.drop_duplicates(what, keep='last').set_index(what).loc[places]
-    with write_whole(path) as part:
+    with atomic_write(path) as part:
         last.reset_index()[rows.columns].to_csv(part, index=False, float_format='%.2f')
 
 # %% ../../nbs/paper/family.ipynb #family-cmd-1
-def _labelled_pictures(study, classes): # of `compare_family`
-    "A name for labelled pictures, and they themselves. Raises `FileNotFoundError`."
+def _labelled_images(study, classes): # of `compare_family`
+    "A name for labelled images, and they themselves. Raises `FileNotFoundError`."
     if study.data is None:
         return 'coco_demo', bundled_photos(classes)
     path = Path(study.data).resolve()
@@ -139,20 +139,20 @@ def _labelled_pictures(study, classes): # of `compare_family`
 # %% ../../nbs/paper/family.ipynb #d3f8433a
 def compare_family(
     clip:FrozenCLIP, # encoder
-    data:str|Path|None=None, # labelled pictures; None: the 36 bundled photos
+    data:str|Path|None=None, # labelled images; None: the 36 bundled photos
     classes:ClassSet|list[str]|str|Path='voc2007', # names, a set, or a file of them
     captions:Sequence[str|Path]|None=None, # files to learn from; None: the bundled ones
     seeds:Sequence[int]=(1, 2, 3), # of methods that have one: runs to average
-    min_photos:int=1, # leave classes on fewer pictures out of mAP
+    min_photos:int=1, # leave classes on fewer images out of mAP
     member:Sequence[type[Model]]=(), # your methods, to be compared
     out:str|Path='results.csv', # rows are added to it; features and cells are stored beside it
     progress:bool=True, # show progress bars
     only:Sequence[str]|None=None, # methods of the family; None: all
-    over:str='zero-shot CLIP', # the method, of the family or yours, over which gains are given
-    limit:int|None=None, # at most so many sentences and pictures, for a quick look
+    baseline:str='zero-shot CLIP', # the method, of the family or yours, over which gains are given
+    limit:int|None=None, # at most so many sentences and images, for a quick look
 )->'DataFrame': # of `compare`
-    """Compare the family and your methods on labelled pictures, each over one baseline, on the same
-    draws of the pictures. An interrupted run resumes."""
+    """Compare the family and your methods on labelled images, each over one baseline, on the same
+    draws of the images. An interrupted run resumes."""
     known = as_classset(classes).spelled_naturally()
     members = {name: FAMILY[name] for name in only or FAMILY}
     for kind in member:
@@ -160,20 +160,21 @@ def compare_family(
         if name in FAMILY or name in members: raise ValueError(
             f'{name!r} is already a row of the table: give your class another name')
         members[name] = kind
-    if over not in members:
-        members = {over: FAMILY[over]} | members
+    if baseline not in members:
+        members = {baseline: FAMILY[baseline]} | members
     study = Study(clip, Path(out).parent, data, progress=progress)
-    name, photos = _labelled_pictures(study, known)
+    name, photos = _labelled_images(study, known)
     photos = photos[draw(len(photos), limit)]
     photos = replace(photos, labels=photos.labels & (photos.labels.sum(0) >= min_photos))
     sentences = islice(Captions.gather(captions or ['bundled']), limit)
     source = ' + '.join(Path(place).name for place in captions or ['COCO val2017'])
     if limit: source += f', the first {limit:,}'
     every = NounFilter(known).label(sentences, progress, keep_unnamed=True)
-    frame = compare(family_cells(study, photos, every, members, seeds), photos, over)
+    frame = compare(family_cells(study, photos, every, members, seeds), photos, baseline)
     _keep_results(
         out, frame, clip=clip.name, weights=clip.fingerprint(),
         preparation=digest([clip.preparation()]), photos=name, n_photos=len(photos),
-        classes=known.name, n_classes=int(photos.labels.any(0).sum()), captions=source, over=over,
+        classes=known.name, n_classes=int(photos.labels.any(0).sum()), captions=source,
+        baseline=baseline,
         data=digest([data_digest(photos), data_digest(every)]), version=__version__)
     return frame

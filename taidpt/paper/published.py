@@ -19,13 +19,13 @@ from ..files import DATA
 class _Run:
     "Settings of training and test for one data set."
     captions:str # which sentences
-    test:str # which pictures
-    pictures:int # how many they are
+    test:str # which images
+    images:int # how many they are
     sentences:int|None # drawn at random from those that name a class; None: all of them
     per_class:int|None # cap per class; a sentence counts for its rarest class; None: no cap
     max_words:int|None # labels come from the first words of a sentence; None: all
     lr:float # full learning rate
-    tau_image:float # tau_s of Eq. 6 on pictures
+    tau_image:float # tau_s of Eq. 6 on images
     epochs:int = 20
     batch_size:int = 512
     warmup_lr:float = 1e-5 # of the first epoch
@@ -45,15 +45,15 @@ _COCO = 'COCO captions_train2017'
 _NARRATIVES = 'Localized Narratives, Open Images V6'
 RUNS = {
     'voc2007': _Run(
-        captions=_COCO, test='test', pictures=4_952,
+        captions=_COCO, test='test', images=4_952,
         sentences=66_087, per_class=None, max_words=None,
         lr=1e-4, tau_image=1/40),
     'coco': _Run(
-        captions=_COCO, test='val2014', pictures=40_504,
+        captions=_COCO, test='val2014', images=40_504,
         sentences=100_543, per_class=None, max_words=None,
         lr=1e-4, tau_image=1/40),
     'nuswide': _Run(
-        captions=_NARRATIVES, test='test', pictures=107_859,
+        captions=_NARRATIVES, test='test', images=107_859,
         sentences=None, per_class=1000, max_words=77,
         lr=1e-3, tau_image=1/4),
 }
@@ -65,7 +65,7 @@ DUALCOOP = { # of `DualCoOp`, where its defaults differ
     'coco': _STARRED,
     'nuswide': _STARRED | {'batch_size': 192},
 }
-DUALCOOP_PART = {'voc2007': .5, 'coco': .5, 'nuswide': .6}  # of a picture's area, at least
+DUALCOOP_PART = {'voc2007': .5, 'coco': .5, 'nuswide': .6}  # of an image's area, at least
 
 # %% ../../nbs/paper/published.ipynb #published-weights-1
 DUALCOOP_WEIGHT = .9                        # of DualCoOp* in the sum with TaI-DPT
@@ -73,20 +73,20 @@ COOP_WEIGHT = .5                            # of CoOp-DPT; the authors' unused s
 
 # %% ../../nbs/paper/published.ipynb #published-coop-1
 def coop_epochs(
-    shots:int, # labelled pictures per class
+    shots:int, # labelled images per class
 )->int:
     "Epochs of CoOp's code for RN50; five shots, which it does not list, get those of four."
     if shots == 1: return 50
     return 100 if shots <= 5 else 200
 
 # %% ../../nbs/paper/published.ipynb #published-clip-1
-_PUBLISHED_CLIPS = { # where the weights are from, and how pictures are prepared
+_PUBLISHED_CLIPS = { # where the weights are from, and how images are prepared
     'TaI-DPT': ('RN50/openai', Prepared()),
     'DualCoOp*': ('RN101/openai', Prepared(image_size=448, crop=False)),
 }
 
 def is_published_clip(clip:FrozenCLIP, method:str='TaI-DPT')->bool: # or 'DualCoOp*'
-    "Whether a CLIP has the weights of the published runs, and takes pictures as they did."
+    "Whether a CLIP has the weights of the published runs, and takes images as they did."
     origin, prepared = _PUBLISHED_CLIPS[method]
     return clip.origin == origin and clip.prepared in (prepared, replace(prepared, draft=False))
 

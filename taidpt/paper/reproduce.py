@@ -25,7 +25,7 @@ def reproduce(
     data:str|Path|None=None, # folder with the data sets; None: bundled captions and photos
     clip:FrozenCLIP|str|Sequence='embedded', # one or several, or their names
     seeds:Sequence[int]=(1, 2, 3), # of the prompts
-    limit:int|None=None, # sentences and pictures, for a quick look
+    limit:int|None=None, # sentences and images, for a quick look
     out:str|Path='reproduced', # folder for the table, its cells, prompts and features
     progress:bool=True, # bars
     caption_ids:str|Path|None=None, # file with the ids of COCO's captions; None: at random

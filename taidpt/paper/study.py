@@ -20,13 +20,13 @@ from torch import Tensor
 from .. import __version__
 from ..classes import ClassSet
 from ..clip import FrozenCLIP
-from ..encode import encode_pictures, encode_sentences
+from ..encode import encode_images, encode_texts
 from ..datasets.benchmarks import read_coco, read_nuswide, read_sentences, read_voc2007
-from ..datasets.labelled import LabeledPictures, bundled_photos
+from ..datasets.labelled import LabeledImages, bundled_photos
 from ..encoders.store import FeatureStore
-from ..encoders.pictures import picture_identity
-from ..evaluate import Cell, figures, figures_text, score_pictures
-from ..files import digest, stored, write_whole
+from ..encoders.images import image_identity
+from ..evaluate import Cell, figures, figures_text, score_images
+from ..files import digest, stored, atomic_write
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
@@ -47,12 +47,12 @@ def draw(
     return torch.isin(torch.arange(n), order[:k])
 
 # %% ../../nbs/paper/study.ipynb #study-digests
-def data_digest(data:LabeledPictures|LabeledTexts)->str:
-    "A hash of sentences, or names of pictures, and their labels: equal on every machine."
+def data_digest(data:LabeledImages|LabeledTexts)->str:
+    "A hash of sentences, or names of images, and their labels: equal on every machine."
     if isinstance(data, LabeledTexts):
         items = [str((data.dropped, data.class_prior)), *data.texts]
     else:
-        items = [str(data.signed().tolist()), *(picture.name for picture in data.pictures)]
+        items = [str(data.signed().tolist()), *(image.name for image in data.images)]
     return digest([*data.classes.names, *items, data.labels.contiguous().numpy()])
 
 # %% ../../nbs/paper/study.ipynb #study-046
@@ -63,7 +63,7 @@ class Study:
     folder: str|Path # of features, prompts, scores and tables
     data: str|Path|None = None # folder with the data sets; None: bundled captions and photos
     seeds: Sequence[int] = (1, 2, 3) # different ones
-    limit: int|None = None # sentences and pictures, for a quick look
+    limit: int|None = None # sentences and images, for a quick look
     photos: Callable = bundled_photos # (data set) -> labelled photos, if data is None
     progress: bool = False # show progress bars
     caption_ids: str|Path|None = None # file with the ids of COCO's captions; None: at random
@@ -73,21 +73,21 @@ class Study:
         self.whole = self.data is not None and not self.limit       # on whole data sets
 
     def features(self,
-        pictures:LabeledPictures, # N pictures
+        images:LabeledImages, # N images
         clip:FrozenCLIP|None=None, # another encoder than the study's
-        on_error:str='raise', # or 'skip': NaN for an unreadable picture
+        on_error:str='raise', # or 'skip': NaN for an unreadable image
     )->FeatureStore: # with and without the positional embedding: a model takes what it needs
-        "Features of pictures, from one folder."
+        "Features of images, from one folder."
         clip, forms = clip or self.clip, (False, True)
         recipe = str(clip.feature_recipe(pos_embed=forms))
-        name = digest([recipe, *map(picture_identity, pictures.pictures)])
-        path = self.folder/f'features/pictures-{name}'
-        return encode_pictures(clip, pictures.pictures, path, on_error, forms, self.progress)
+        name = digest([recipe, *map(image_identity, images.images)])
+        path = self.folder/f'features/images-{name}'
+        return encode_images(clip, images.images, path, on_error, forms, self.progress)
 
     def sentence_features(self, texts:Sequence[str])->FeatureStore:
         "Features of sentences, from one folder."
         path = self.folder/f'features/sentences-{digest([self.clip.fingerprint(), *texts])}'
-        return encode_sentences(self.clip, texts, path, self.progress)
+        return encode_texts(self.clip, texts, path, self.progress)
 
     def file_of(self,
         kind:str, # 'prompts' or 'scores'
@@ -107,21 +107,21 @@ class Study:
         return self.folder/kind/name if known else None, about
 
     def cell(self,
-        pictures:LabeledPictures, # N test pictures, of the model's C classes
+        images:LabeledImages, # N test images, of the model's C classes
         model:Model, # predicts, perhaps after learning
         learn:Callable|None=None, # () -> the fitted model, called if the cell is missing
         source:str='', # all else that decides the scores; '': the cell is not stored
     )->Cell:
-        "A model's scores of pictures, read from a file or computed."
-        tested = digest(map(picture_identity, pictures.pictures)), *pictures.classes.names
+        "A model's scores of images, read from a file or computed."
+        tested = digest(map(image_identity, images.images)), *images.classes.names
         def make():
             begin = time.perf_counter()
             ready = learn() if learn else model
             seconds = torch.tensor(time.perf_counter() - begin)
-            seen = pictures.pictures
+            seen = images.images
             if not ready.traits.needs_images:
-                seen = self.features(pictures, ready.clip, 'skip')
-            branches = enumerate(score_pictures(ready, pictures, seen))
+                seen = self.features(images, ready.clip, 'skip')
+            branches = enumerate(score_images(ready, images, seen))
             return {f'branch{i}': scores for i, scores in branches} | {'seconds': seconds}
         held = stored(*self.file_of('scores', model, source, *tested), make)
         seconds = held.pop('seconds').item()
@@ -146,12 +146,12 @@ class Study:
             '.md': '\n\n'.join([f'# {title}', figures_text(frame), *notes]),
             '.json': json.dumps(facts, indent=1, ensure_ascii=False)}
         for ending, text in written.items():
-            with write_whole(self.folder/f'{what}{ending}') as part:
+            with atomic_write(self.folder/f'{what}{ending}') as part:
                 part.write_text(text + '\n', encoding='utf-8')
 
 # %% ../../nbs/paper/study.ipynb #study-016
 class Material:
-    "Sentences and pictures of one data set, read on demand."
+    "Sentences and images of one data set, read on demand."
     def __init__(self,
         study:Study, # where they come from
         name:str, # 'voc2007', 'coco' or 'nuswide'
@@ -186,7 +186,7 @@ class Material:
         return found[draw(len(found), None if self.study.caption_ids else self.run.sentences)]
 
     @cached_property
-    def test(self)->LabeledPictures: # scored
+    def test(self)->LabeledImages: # scored
         return self.labelled()
 
     @cached_property
@@ -194,11 +194,11 @@ class Material:
         "Whether CLIP and data are the published ones, within a hundredth."
         if not self.study.whole or not is_published_clip(self.study.clip):
             return False
-        sizes = (self.test, self.run.pictures), (self.train, self.run.sentences)
+        sizes = (self.test, self.run.images), (self.train, self.run.sentences)
         return all(abs(len(held) - wanted) <= wanted/100 for held, wanted in sizes if wanted)
 
-    def labelled(self, train:bool=False)->LabeledPictures:
-        "Labelled pictures of a split; `FileNotFoundError` says where to get them."
+    def labelled(self, train:bool=False)->LabeledImages:
+        "Labelled images of a split; `FileNotFoundError` says where to get them."
         data = self.study.data
         if data is None:
             found = self.study.photos(self.name)
@@ -207,12 +207,12 @@ class Material:
         elif self.name == 'coco':
             found = read_coco(data, 'train' if train else 'val', crowds=self.crowds,
                               tiny=self.crowds or not train)
-        else:                                               # some training files are no pictures
+        else:                                               # some training files are no images
             found = read_nuswide(data, 'train' if train else 'test', verify=train)
         return replace(found, classes=self.classes)[draw(len(found), self.study.limit)]
 
-    def halves(self)->tuple[LabeledPictures, LabeledPictures]:
-        "The official split, or halves: most classes on two training and one test picture."
+    def halves(self)->tuple[LabeledImages, LabeledImages]:
+        "The official split, or halves: most classes on two training and one test image."
         if self.study.data is not None:
             return self.labelled(train=True), self.test
         y = self.test.labels
@@ -261,20 +261,20 @@ def _title(study, title): # of the table
         photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
         measured_on += ['bundled captions', photos]
     if study.limit:
-        measured_on.append(f'{study.limit} sentences and pictures at most')
+        measured_on.append(f'{study.limit} sentences and images at most')
     return f'{title}: {", ".join(measured_on)}'
 
 def _notes(study, head, results, sources): # as in `Study.write`
-    "How many captions and pictures of each source were used, and how many pictures were lost."
+    "How many captions and images of each source were used, and how many images were lost."
     notes = []
     for source in sources:
         test, train, name = source.test, source.train, source.name
         own = [runs for key, runs in results.items() if head[0] != 'data' or key[0] == name]
         scored = min((len(r.labels) for r in own if isinstance(r, Measured)), default=len(test))
         lost = len(test) - scored + len(test.missing)
-        if isinstance(train, LabeledPictures):
+        if isinstance(train, LabeledImages):
             lost += len(train.missing)
-            notes += [f'{name}: {len(train):,} pictures to learn from; 0: no picture.',
+            notes += [f'{name}: {len(train):,} images to learn from; 0: no image.',
                       f'Classes: {", ".join(test.classes.names)}.']
         elif study.whole and source.run.sentences and not study.caption_ids:
             wanted = f'{source.run.sentences:,}'
@@ -282,5 +282,5 @@ def _notes(study, head, results, sources): # as in `Study.write`
         shown = int(test.labels.any(0).sum())
         notes.append(f'{name}: {scored:,} photos with {shown} classes.')
         if lost:
-            notes.append(f'{name}: {lost:,} pictures were missing or could not be read.')
+            notes.append(f'{name}: {lost:,} images were missing or could not be read.')
     return [*notes, "The noun filter's published rules label the sentences."]

@@ -13,7 +13,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
 from taidpt.clip import FrozenCLIP, load_clip
-from taidpt.encoders.pictures import Preprocess
+from taidpt.encoders.images import Preprocess
 
 
 @cache
@@ -30,8 +30,8 @@ def small_clip() -> FrozenCLIP:
     return FrozenCLIP(model, open_clip.get_tokenizer('RN50'), looks, 'small')
 
 
-def picture(kind: str) -> bytes:
-    "A small picture of three colours"
+def image(kind: str) -> bytes:
+    "A small image of three colours"
     gradient = Image.linear_gradient('L').resize((48, 40))
     bands = [gradient, gradient.rotate(90), gradient.rotate(180)]
     out = io.BytesIO()
@@ -66,7 +66,7 @@ def checkpoint(path: Path, clip):
 
 
 def mean_colour() -> onnx.GraphProto:
-    "A graph that gives two scores of a picture's mean colour"
+    "A graph that gives two scores of an image's mean colour"
     nodes = [
         helper.make_node('GlobalAveragePool', ['pixels'], ['m']),
         helper.make_node('Flatten', ['m'], ['f']),

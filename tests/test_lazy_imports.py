@@ -1,4 +1,4 @@
-"""Nothing heavy is loaded before it is needed; features of many pictures are on disk and not in
+"""Nothing heavy is loaded before it is needed; features of many images are on disk and not in
 memory, but for mapped pages, which the system drops when it needs the room."""
 import sys
 from pathlib import Path
@@ -32,7 +32,7 @@ FEATURES = '''
 import sys, torch
 from pathlib import Path
 from PIL import Image
-from taidpt.all import ClassSet, DualCoOp, FrozenCLIP, encode_pictures, load_clip
+from taidpt.all import ClassSet, DualCoOp, FrozenCLIP, encode_images, load_clip
 
 torch.set_num_threads(1)
 clip = load_clip(device='cpu')
@@ -49,10 +49,10 @@ def megabytes(what):
 
 quick = Quick(clip.model, clip.tokenizer, lambda image: torch.zeros(3, 4, 4))
 Image.new('RGB', (8, 8)).save(folder/'a.png')
-pictures = [folder/'a.png']*N
+images = [folder/'a.png']*N
 labels = torch.rand(N, 2) < .5
 start = megabytes('RssAnon:')
-features = encode_pictures(quick, pictures, folder/'features.safetensors', progress=False)
+features = encode_images(quick, images, folder/'features.safetensors', progress=False)
 model = DualCoOp(quick, ClassSet('two', ['cat', 'dog']), epochs=1)
 model.fit(features, labels, progress=False)
 model.predict(features, progress=False)

@@ -5,15 +5,15 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
-from made import clip
+from factories import clip
 
 from taidpt.all import ClassSet, LabeledTexts, Model, ZeroShotCLIP
 from taidpt.apps.cli import main
-from taidpt.apps.cluster import PictureScorer
+from taidpt.apps.cluster import ImageScorer
 from taidpt.apps.report import UNTRAINED, evaluate_model
 from taidpt.tags import calibrate
 from taidpt.clip import load_clip, reference_photos
-from taidpt.datasets.labelled import LabeledPictures
+from taidpt.datasets.labelled import LabeledImages
 from taidpt.paper.family import FAMILY, compare_family, family_cells
 from taidpt.evaluate import own_method
 from taidpt.paper.study import Study
@@ -24,9 +24,9 @@ PHOTOS = reference_photos()[:4]
 TEXTS = ['a cat', 'two dogs', 'a cat on a sofa', 'a dog and a cat']
 
 
-def photos(pictures=tuple(PHOTOS)) -> LabeledPictures:
+def photos(images=tuple(PHOTOS)) -> LabeledImages:
     "Each shows one of two pets, so to speak"
-    return LabeledPictures(list(pictures), torch.eye(2).bool().repeat(len(pictures)//2, 1), PETS)
+    return LabeledImages(list(images), torch.eye(2).bool().repeat(len(images)//2, 1), PETS)
 
 
 def texts(*labels) -> LabeledTexts: return LabeledTexts(TEXTS, torch.tensor(labels), PETS)
@@ -61,7 +61,7 @@ def test_a_cell_is_of_what_was_learned(tmp_path):
 
 
 def test_scores_that_are_no_number(tmp_path):
-    "Are an error, and no picture that could not be read"
+    "Are an error, and no image that could not be read"
     class Lost(Sums):
         def score_features(self, f, F): return [s*torch.nan for s in super().score_features(f, F)]
     with pytest.raises(ValueError, match='Lost gives NaN'):
@@ -82,7 +82,7 @@ def test_a_row_says_its_limit(tmp_path):
 
 
 def test_a_row_is_of_one_preparation(tmp_path):
-    "Of pictures by the same CLIP; rows of an older file, which does not say it, stay"
+    "Of images by the same CLIP; rows of an older file, which does not say it, stay"
     out = tmp_path/'results.csv'
     how = {'only': ['zero-shot CLIP'], 'limit': 4, 'out': out, 'progress': False}
     squeezed = load_clip(device='cpu', crop=False)
@@ -144,21 +144,21 @@ def test_a_method_is_its_file(tmp_path):
     assert len(list((tmp_path/'out'/'scores').iterdir())) == 2
 
 
-# A table of pictures
+# A table of images
 
 @pytest.mark.parametrize('file', [str(PHOTOS[0]), 'memory://secret.jpg'])
 def test_a_table_opens_no_other_file(file, tmp_path):
     path = tmp_path/'model.safetensors'
     ZeroShotCLIP(clip(), PETS).save(path)
-    score = PictureScorer(str(path), 'skip', device='cpu')
+    score = ImageScorer(str(path), 'skip', device='cpu')
     with pytest.raises(TypeError): score({'path': ['a.jpg'], 'bytes': [file]})
 
 
 def test_a_column_holds_one_thing(tmp_path):
     path = tmp_path/'model.safetensors'
-    ZeroShotCLIP(clip(), ['cat', 'picture_path']).save(path)
-    with pytest.raises(ValueError, match='its class picture_path'):
-        PictureScorer(str(path), device='cpu')
+    ZeroShotCLIP(clip(), ['cat', 'image_path']).save(path)
+    with pytest.raises(ValueError, match='its class image_path'):
+        ImageScorer(str(path), device='cpu')
 
 
 # Names
@@ -170,10 +170,10 @@ def test_a_method_has_one_name():
         assert FAMILY[name](clip(), PETS).title == name
 
 
-# Thresholds
+# Calibration
 
 @pytest.mark.filterwarnings('ignore:On fewer than')
-def test_thresholds_know_their_pictures(tmp_path):
+def test_thresholds_know_their_images(tmp_path):
     "By content: under another name, in another order; not others of the same number"
     model = ZeroShotCLIP(clip(), PETS)
     calibrate(model, PHOTOS, photos().labels, 'labels.tsv', progress=False)
@@ -181,7 +181,7 @@ def test_thresholds_know_their_pictures(tmp_path):
     model = ZeroShotCLIP.load(tmp_path/'m.safetensors', clip())
     copies = [tmp_path/f'{i}.jpg' for i in range(4)]
     for copied, photo in zip(copies, reversed(PHOTOS)): copied.write_bytes(photo.read_bytes())
-    for pictures, fitted in ((copies, ['mine']), (reference_photos()[4:8], [])):
-        table = replace(photos(pictures), table='labels.tsv')
+    for images, fitted in ((copies, ['mine']), (reference_photos()[4:8], [])):
+        table = replace(photos(images), table='labels.tsv')
         found = evaluate_model({'mine': model}, table, by_names=False, progress=False)
         assert found.fitted == fitted

@@ -10,12 +10,12 @@ import open_clip
 import pytest
 import torch
 from conftest import ROOT
-from made import clip
+from factories import clip
 from sklearn.base import clone
 from taidpt.all import (
     Attended, CoOp, DualCoOp, Ensemble, FrozenCLIP, LabeledTexts, Rescored, TaIDPT, TextConcepts,
-    TextLinear, Thresholds, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_pictures,
-    encode_sentences, load_clip, load_model)
+    TextLinear, Calibration, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_images,
+    encode_texts, load_clip, load_model)
 from taidpt.apps.cli import main
 from taidpt.predict import Model, predict_together
 
@@ -35,18 +35,18 @@ SMALL = {'n_ctx': 2, 'epochs': 1}
 def photos(): return bundled_photos(NAMES)
 
 @cache
-def sentences(): return encode_sentences(clip(), TEXTS, progress=False)
+def sentences(): return encode_texts(clip(), TEXTS, progress=False)
 
 def prompts(**settings):
     return TaIDPT(clip(), NAMES, templates=False, batch_size=3, **SMALL | settings)
 
 def learned(**settings): return prompts(**settings).fit(TEXTS, progress=False)
 
-def of_pictures(method, **settings):
+def of_images(method, **settings):
     labels = torch.where(photos().labels, 1, -1)
-    return method(clip(), NAMES, **settings).fit(photos().pictures, labels, progress=False)
+    return method(clip(), NAMES, **settings).fit(photos().images, labels, progress=False)
 
-def few(n=2): return photos().pictures[:n]
+def few(n=2): return photos().images[:n]
 
 def scores(model): return model.predict(few(), progress=False)
 
@@ -67,9 +67,9 @@ MODELS = {
     'TaI-DPT': learned,
     'concepts': lambda: TextConcepts(clip(), NAMES).fit(TEXTS, progress=False),
     'linear': lambda: TextLinear(clip(), NAMES).fit(TEXTS, progress=False),
-    'CoOp': lambda: of_pictures(CoOp, local=True, **SMALL),
-    'DualCoOp': lambda: of_pictures(DualCoOp, learn_scale=True, **SMALL),
-    'Tip-Adapter': lambda: of_pictures(TipAdapter),
+    'CoOp': lambda: of_images(CoOp, local=True, **SMALL),
+    'DualCoOp': lambda: of_images(DualCoOp, learn_scale=True, **SMALL),
+    'Tip-Adapter': lambda: of_images(TipAdapter),
     'own': lambda: Own(clip(), NAMES).fit(TEXTS),
 }
 OF_FEATURES = {
@@ -112,7 +112,7 @@ def test_every_model_in_wrappers_of_features(name, tmp_path):
 
 
 @pytest.mark.filterwarnings('ignore:Few sentences')
-def test_models_in_wrappers_that_cut_pictures(tmp_path):
+def test_models_in_wrappers_that_cut_images(tmp_path):
     inner = learned()
     for wrap in CUTTING.values(): check(wrap(inner), inner, tmp_path/'m.safetensors')
 
@@ -144,7 +144,7 @@ def test_usual_scores_of_tiles_are_computed_once(monkeypatch):
 def test_thresholds_of_a_model_are_not_those_of_its_tiles(tmp_path, capsys):
     "Which is said, until the tiles are calibrated"
     model = TextConcepts(clip(), NAMES).fit(TEXTS, progress=False)
-    model.thresholds = Thresholds(NAMES, [.1]*3, [1.]*3, [0.]*3, [9]*3, 20)
+    model.thresholds = Calibration(NAMES, [.1]*3, [1.]*3, [0.]*3, [9]*3, 20)
     tiled = Tiled(model)
     with pytest.warns(UserWarning, match='thresholds of concepts are for other scores'):
         tiled.tags(few(1), progress=False)
@@ -165,16 +165,16 @@ def test_features_of_another_form_are_refused():
     taidpt = TaIDPT(resnet, NAMES, templates=False, **SMALL).fit(TEXTS, progress=False)
     for model, right in ((zero, True), (taidpt, False)):
         stores = {
-            form: encode_pictures(resnet, pixels, pos_embed=form, progress=False)
+            form: encode_images(resnet, pixels, pos_embed=form, progress=False)
             for form in (True, False)
         }
         wanted = model.predict(pixels, progress=False)
         assert torch.allclose(model.predict(stores[right]), wanted, atol=.1)
         with pytest.raises(ValueError, match='form'): model.predict(stores[not right])
-        both = encode_pictures(resnet, pixels, pos_embed=(False, True), progress=False)
+        both = encode_images(resnet, pixels, pos_embed=(False, True), progress=False)
         assert torch.equal(model.predict(both), model.predict(stores[right]))
     with pytest.raises(ValueError, match='sentences'):
-        zero.predict(encode_sentences(resnet, TEXTS, progress=False))
+        zero.predict(encode_texts(resnet, TEXTS, progress=False))
 
 
 def test_a_member_that_learns_later_is_the_one_that_predicts():
@@ -220,13 +220,13 @@ def test_a_change_that_forgets_what_was_learned():
         assert not learned(local=False).set_params(**{name: value}).is_fitted(), name
 
 
-def test_the_temperature_of_pictures_may_change_after_learning():
-    "Except where pictures are learned from; thresholds are for the old one"
+def test_the_temperature_of_images_may_change_after_learning():
+    "Except where images are learned from; thresholds are for the old one"
     model = learned()
     model.thresholds = 'fitted'
     model.set_params(tau_image=[.1, .2, .3])
     assert model.is_fitted() and model.thresholds is None
-    assert not of_pictures(CoOp, local=True, **SMALL).set_params(tau_image=.1).is_fitted()
+    assert not of_images(CoOp, local=True, **SMALL).set_params(tau_image=.1).is_fitted()
 
 
 def test_equal_parameters_change_nothing():
@@ -286,7 +286,7 @@ def test_each_member_has_the_maps_of_its_own_clip():
             model.predict_dense(few(), progress=False), want, atol=1e-3, rtol=0)
     torch.testing.assert_close(
         scores(Rescored(both)), scores(Rescored(one)), atol=1e-2, rtol=0)
-    f, F = clip().encode_images(torch.zeros(1, 3, 224, 224))
+    f, F = clip().encode_image(torch.zeros(1, 3, 224, 224))
     for refused in (lambda: both.maps(F), lambda: both.score_features(f, F)):
         with pytest.raises(ValueError, match='several CLIPs'): refused()
 

@@ -1,4 +1,4 @@
-"""What must never go wrong in silence: numbers of other pictures, and rows that are missing."""
+"""What must never go wrong in silence: numbers of other images, and rows that are missing."""
 import os
 import sys
 from importlib.util import find_spec
@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import run
-from made import clip
+from factories import clip
 from PIL import Image
 
-from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_pictures
+from taidpt.all import ClassSet, LabeledTexts, ZeroShotCLIP, encode_images
 from taidpt.apps.tagging import TagTable
-from taidpt.datasets.labelled import LabeledPictures, read_labels
-from taidpt.encoders.pictures import as_pictures
+from taidpt.datasets.labelled import LabeledImages, read_labels
+from taidpt.encoders.images import as_images
 from taidpt.metrics import Measured, precision_recall_f1, tags_of
 from taidpt.paper.family import FAMILY, compare_family, family_cells
 from taidpt.paper.study import Study, data_digest
@@ -21,7 +21,7 @@ from taidpt.paper.study import Study, data_digest
 PETS = ClassSet('pets', ['cat', 'dog'])
 
 
-def frames(folder, seed: int, n: int = 3) -> LabeledPictures:
+def frames(folder, seed: int, n: int = 3) -> LabeledImages:
     "Frames of one camera, unpacked: all folders have the same names and sizes"
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(n):
@@ -30,12 +30,12 @@ def frames(folder, seed: int, n: int = 3) -> LabeledPictures:
         Image.fromarray(pixels).save(path)
         os.utime(path, (seed, seed))
     labels = torch.arange(2*n).view(n, 2) % 3 == 0
-    return LabeledPictures(as_pictures(folder), labels, PETS)
+    return LabeledImages(as_images(folder), labels, PETS)
 
 
-# Scores and features of other pictures
+# Scores and features of other images
 
-def test_scores_of_other_pictures(tmp_path):
+def test_scores_of_other_images(tmp_path):
     "In another folder, or new ones in a folder, or one more: not those that a study keeps"
     study = Study(clip(), tmp_path/'out')
     plain = ZeroShotCLIP(clip(), PETS, local=False)
@@ -44,7 +44,7 @@ def test_scores_of_other_pictures(tmp_path):
         sentences = LabeledTexts(['a cat', 'a dog'], torch.eye(2), PETS)
         zero_shot = {'zero-shot CLIP': FAMILY['zero-shot CLIP']}
         [cell] = family_cells(study, photos, sentences, zero_shot)['zero-shot CLIP']
-        expected = plain.predict(photos.pictures, progress=False)
+        expected = plain.predict(photos.images, progress=False)
         assert torch.allclose(cell.both, expected, atol=.02)
 
 
@@ -64,9 +64,9 @@ def test_labels_that_are_corrected(tmp_path):
     assert data_digest(photos) != before
 
 
-def test_features_of_pictures_that_are_replaced(tmp_path):
+def test_features_of_images_that_are_replaced(tmp_path):
     before, after = (
-        encode_pictures(clip(), frames(tmp_path, seed).pictures, tmp_path/'f', progress=False)
+        encode_images(clip(), frames(tmp_path, seed).images, tmp_path/'f', progress=False)
         for seed in (1, 2))
     assert not np.array_equal(before.global_, after.global_)
 
@@ -83,7 +83,7 @@ def test_labels_after_an_unclosed_quotation_mark(tmp_path):
         read_labels(path, PETS)
 
 
-TAGS = 'picture,tags,error,model,changed,checked\n'
+TAGS = 'image,tags,error,model,changed,checked\n'
 A_ROW = '.jpg,cat,,m,c,no 8eb2b9f9\n'
 
 
@@ -136,7 +136,7 @@ def test_tagging_needs_no_disk_and_no_home(tmp_path):
 
 # Measures
 
-def test_f1_leaves_out_a_class_that_no_picture_shows():
+def test_f1_leaves_out_a_class_that_no_image_shows():
     labels = np.array([[1, 0, 0], [0, 1, 0], [1, 1, 0]])
     scores = np.array([[.9, .2, .8], [.1, .7, .6], [.3, .4, .9]])
     for tags in (scores >= .5, tags_of(scores, top_k=1)):

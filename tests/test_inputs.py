@@ -1,4 +1,4 @@
-"""What people pass, and what it may have meant: files, pictures with labels, lists, own classes."""
+"""What people pass, and what it may have meant: files, images with labels, lists, own classes."""
 import sys
 from functools import cache, partial
 from unittest import mock
@@ -9,13 +9,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT, run
-from made import clip
+from factories import clip
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 
 from taidpt.all import (
     Attended, CoOp, Ensemble, LabeledTexts, Rescored, TaIDPT, TextConcepts, TextLinear, Tiled,
-    ZeroShotCLIP, bundled_photos, calibrate, encode_pictures, load_model)
+    ZeroShotCLIP, bundled_photos, calibrate, encode_images, load_model)
 from taidpt.apps.tagging import learn_tagger
 from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.store import FeatureStore
@@ -38,16 +38,16 @@ def test_a_file_of_sentences(tmp_path):
         with pytest.raises(FileNotFoundError): concepts.fit(one)
 
 
-def test_val_takes_labelled_pictures():
-    "`val` takes `LabeledPictures` of the same classes, or (pictures, labels)."
+def test_val_takes_labelled_images():
+    "`val` takes `LabeledImages` of the same classes, or (images, labels)."
     photos = bundled_photos(['person', 'bicycle'])[:8]
     concepts = TextConcepts(clip(), photos.classes)
     texts = ['a man on a bicycle', 'a woman', 'a red bike', 'a tree']*2
     rows = [concepts.fit(texts, val=val, progress=False).history_
-            for val in (photos, (photos.pictures, photos.labels))]
+            for val in (photos, (photos.images, photos.labels))]
     assert rows[0] == rows[1]
     for val, says in ((bundled_photos(['bicycle', 'person']), "'bicycle', 'person'., but"),
-                      ((photos.pictures, photos.labels[:, :1]), 'labels must be')):
+                      ((photos.images, photos.labels[:, :1]), 'labels must be')):
         with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
 
 
@@ -55,7 +55,7 @@ def test_a_class_that_no_sentence_names():
     "It is learned from templates, with a warning"
     with pytest.warns(UserWarning, match='No sentence names axolotl'):
         learned = learn_tagger(['cat', 'dog', 'axolotl'], TEXTS, progress=False)
-    assert learned.predict(bundled_photos().pictures[:1], progress=False).isfinite().all()
+    assert learned.predict(bundled_photos().images[:1], progress=False).isfinite().all()
 
 
 READS = """
@@ -77,7 +77,7 @@ def test_sentences_are_read_at_once():
 def test_prompts_begin_at_words():
     "With `init='a photo of a'` they are at first the hand-written ones, and learn from there."
     texts = [f'a photo of a {name}.' for name in NAMES]
-    by_hand = F.normalize(clip().encode_texts(clip().tokenize(texts))[0], dim=-1)
+    by_hand = F.normalize(clip().encode_text(clip().tokenize(texts))[0], dim=-1)
     for own in (False, True):
         model = TaIDPT(clip(), NAMES, 4, init='a photo of a', class_specific=own, epochs=1, lr=1e-6)
         start = model.fresh_prompts(model.recipe_for(None))
@@ -91,7 +91,7 @@ def test_prompts_begin_at_words():
 @cache
 def six() -> FeatureStore:
     "Features of six photos"
-    return encode_pictures(clip(), bundled_photos().pictures[:6], progress=False)
+    return encode_images(clip(), bundled_photos().images[:6], progress=False)
 
 
 def test_a_temperature_for_each_class(tmp_path):
@@ -118,10 +118,10 @@ def test_searches_take_lists():
     names = ['person', 'bicycle']
     photos = bundled_photos(names)
     rows = [int(photos.labels[:, c].nonzero()[0]) for c in (0, 1)]*2        # halves show both
-    pictures = [str(photos.pictures[i]) for i in rows]
+    images = [str(photos.images[i]) for i in rows]
     y = [photos.labels[i].int().tolist() for i in rows]
     own = CoOp(clip(), names, 2, epochs=1)
-    assert len(cross_val_score(own, pictures, y, cv=2, error_score='raise')) == 2
+    assert len(cross_val_score(own, images, y, cv=2, error_score='raise')) == 2
 
 
 @pytest.mark.parametrize('change', ['loss', 'third', 'coop'])
@@ -130,7 +130,7 @@ def test_changes_of_the_tutorial(change, tmp_path):
     page = nbformat.read(ROOT/'nbs/tutorials/your_own_idea.ipynb', as_version=4)
     cells = {cell.id: cell.source for cell in page.cells}
     photos = bundled_photos(['person', 'bicycle'])
-    seen = encode_pictures(clip(), photos.pictures, progress=False)
+    seen = encode_images(clip(), photos.images, progress=False)
     path = tmp_path/'m.safetensors'
 
     def stop(model, step):
@@ -173,12 +173,12 @@ def test_settings_that_no_recipe_has(settings, says):
 
 
 @pytest.mark.parametrize('settings', [{'loss': 'rankng'}, {'epochs': 0}])
-def test_settings_of_prompts_from_pictures(settings):
-    "Before pictures are encoded"
+def test_settings_of_prompts_from_images(settings):
+    "Before images are encoded"
     model = CoOp(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1} | settings)
-    with mock.patch('taidpt.encode.encode_pictures', side_effect=AssertionError):
+    with mock.patch('taidpt.encode.encode_images', side_effect=AssertionError):
         with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0'):
-            model.fit(bundled_photos().pictures[:2], torch.eye(2), progress=False)
+            model.fit(bundled_photos().images[:2], torch.eye(2), progress=False)
 
 
 def test_losses_of_a_linear_head():
@@ -214,7 +214,7 @@ def test_a_start_of_another_size(init, says):
     with pytest.raises(ValueError, match=says): prompts(init=init).fit(TEXTS, progress=False)
 
 
-def test_no_pictures():
+def test_no_images():
     "No rows of scores, from any model"
     zero = ZeroShotCLIP(clip(), NAMES)
     models = [

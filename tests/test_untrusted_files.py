@@ -59,7 +59,7 @@ def test_a_file_does_not_choose_its_clip(fetched, stranger, load):
 
 
 def test_the_command_asks_for_trust(fetched, stranger, capsys):
-    photo = bundled_photos().pictures[0]
+    photo = bundled_photos().images[0]
     assert main(['tag', stranger, photo]) == 1
     assert not fetched.called
     assert '--trust' in capsys.readouterr().err
@@ -73,7 +73,7 @@ def test_names_are_text_in_a_report(clip, tmp_path, monkeypatch):
     photos = bundled_photos().with_classes(['person', 'dog'])[:3]
     photos.classes = model.classes
     credit = dict.fromkeys(('source', 'license', 'license_url', 'changes'), EVIL)
-    credits = {path.name: credit for path in photos.pictures}
+    credits = {path.name: credit for path in photos.images}
     path = tmp_path/'report.html'
     monkeypatch.setattr('taidpt.apps.report.photo_credits', lambda: credits)
     monkeypatch.setattr('taidpt.apps.report._ABOUT', {'TaI-DPT': EVIL})

@@ -1,7 +1,7 @@
 """The layouts of the paper's data sets in small: the bundled photos and captions under the names of
 the originals. A run on the real data takes hours; a wrong path shows here in seconds.
 
-    python tests/miniature.py DIR
+    python tests/fake_datasets.py DIR
 """
 import json
 import shutil
@@ -23,7 +23,7 @@ def write_lines(path: Path, lines):
 
 def copy_photos(folder: Path, names: list[str]):
     "The bundled photos under other names, perhaps with a folder"
-    for photo, name in zip(bundled_photos().pictures, names):
+    for photo, name in zip(bundled_photos().images, names):
         copy = folder/name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(photo, copy)
@@ -32,7 +32,7 @@ def copy_photos(folder: Path, names: list[str]):
 def write_voc(home: Path):
     "VOC2007: one table a class"
     photos = bundled_photos(VOC2007)
-    numbers = [photo.stem[-6:] for photo in photos.pictures]
+    numbers = [photo.stem[-6:] for photo in photos.images]
     copy_photos(home/'JPEGImages', [f'{n}.jpg' for n in numbers])
     lists = home/'ImageSets'/'Main'
     for split in ('test', 'trainval'):
@@ -57,7 +57,7 @@ def instances(files: list[str]) -> dict:
 def write_coco(home: Path):
     "MS-COCO without captions"
     for split in ('val2014', 'train2014'):
-        files = [f'COCO_{split}_{photo.name}' for photo in bundled_photos().pictures]
+        files = [f'COCO_{split}_{photo.name}' for photo in bundled_photos().images]
         copy_photos(home/split, files)
         write_lines(home/'annotations'/f'instances_{split}.json', [json.dumps(instances(files))])
 
@@ -65,7 +65,7 @@ def write_coco(home: Path):
 def write_nuswide(home: Path):
     "NUS-WIDE: one column a concept, and paths of Windows"
     photos = bundled_photos(NUSWIDE)
-    files = [f'{"zoo" if i % 2 else "actor"}/{p.name}' for i, p in enumerate(photos.pictures)]
+    files = [f'{"zoo" if i % 2 else "actor"}/{p.name}' for i, p in enumerate(photos.images)]
     copy_photos(home/'Flickr', files)
     write_lines(home/'Concepts81.txt', NUSWIDE.names)
     for split in ('Train', 'Test'):
