@@ -27,10 +27,10 @@ def text_of(page: str) -> str: return (ROOT/page).read_text(encoding='utf-8')
 
 
 def result(method: str, where: tuple[str, str] = VOC2012, relative: bool = False,
-           over: str = 'zero-shot CLIP'):
+           baseline: str = 'zero-shot CLIP'):
     "A row of results.csv"
     [found] = [
-        r for r in bundled_results(over).itertuples()
+        r for r in bundled_results(baseline).itertuples()
         if (r.photos, r.classes, r.method, r.relative) == (*where, method, relative)]
     return found
 
@@ -104,8 +104,8 @@ def test_the_table_of_the_readme():
     lines = re.findall(r'^\| (.+?) \| .+ \| (\d.+) \|$', text_of('README.md'), re.MULTILINE)
     assert [name for name, _ in lines] == [*ROWS]
     for name, told in lines:
-        over = 'TaI-DPT' if name == CONTROL else 'zero-shot CLIP'
-        assert close(number(told), interval(result(ROWS[name], over=over))), name
+        baseline = 'TaI-DPT' if name == CONTROL else 'zero-shot CLIP'
+        assert close(number(told), interval(result(ROWS[name], baseline=baseline))), name
 
 
 def test_animals_and_the_rest_in_the_readme():
