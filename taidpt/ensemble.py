@@ -44,7 +44,7 @@ def _normalized(
 def member_shares(weights:Sequence[float]|None, n:int)->Tensor: # n, with the sum 1
     "Shares of n members; `ValueError` for another number of weights, or a negative one."
     w = torch.as_tensor([1]*n if weights is None else weights, dtype=torch.float64)
-    if w.shape != (n,) or w.min() < 0:
+    if w.shape != (n,) or not (w >= 0).all():
         raise ValueError(f'{n} members need {n} weights from 0 on, not {weights}')
     return w / w.sum()
 

@@ -19,6 +19,7 @@ from taidpt.all import (
 from taidpt.apps.tagging import learn_tagger
 from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.store import FeatureStore
+from taidpt.ensemble import ensemble_scores
 from taidpt.metrics import Measured, mean_average_precision
 
 pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
@@ -251,3 +252,8 @@ def test_marks_in_a_table(tmp_path):
         table.write_text(f'image,cat,dog\n{wrong}\n')
         with pytest.raises(ValueError, match='labels.csv: line 2: .* dog .*1, 0 or -1'):
             read_labels(table, NAMES)
+
+
+def test_weights_that_are_no_numbers():
+    with pytest.raises(ValueError, match='2 members need 2 weights from 0 on'):
+        ensemble_scores([torch.ones(2, 3)]*2, [torch.nan, 1])
