@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -183,6 +184,28 @@ def epoch_batches(
 
 # %% ../nbs/06_training.ipynb #tr-fit-1
 #| code-fold: true
+def _watched(
+    batches:Callable, # epoch -> batches, each of which is followed by a step
+    bar, # a `tqdm`, which moves on with each step
+    first:int, # number of the first step
+    on_step:Callable|None, # called after each step with its number
+)->Callable: # epoch -> the same batches
+    "Batches that tell of each step when it is done."
+    steps = count(first)
+    def watched(epoch:int)->Iterator[tuple]:
+        for batch in batches(epoch):
+            yield batch
+            bar.update()
+            step = next(steps)
+            if on_step: on_step(step)
+    return watched
+
+def _check_finite(prompts:PromptLearner, epoch:int, recipe:Recipe)->None:
+    "`ValueError` for prompts that diverged."
+    for parameter in prompts.parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f'NaN in epoch {epoch}: lower the learning rate, lr={recipe.lr}.')
+
 def fit_prompts(
     prompts:PromptLearner, # changed in place
     features:FeatureStore|Callable, # N items; or a function that makes them, if an epoch is left
@@ -209,21 +232,14 @@ def fit_prompts(
     features = features.to_gpu_if_fits(device)
     steps = max(1, len(labels) // recipe.batch_size)        # of an epoch
     done = steps*len(history)
-    bar = progress_bar(None, 'learning prompts', progress, unit='step',
-                       initial=done, total=steps*recipe.epochs)
-    def batches(epoch): # each is followed by its step
-        nonlocal done
-        for batch in epoch_batches(features, labels, recipe, epoch, device):
-            yield batch
-            done += 1
-            bar.update()
-            if on_step: on_step(done)
     left = range(len(history) + 1, recipe.epochs + 1)
-    with bar:
+    batches = partial(epoch_batches, features, labels, recipe, device=device)
+    with progress_bar(None, 'learning prompts', progress, unit='step',
+                      initial=done, total=steps*recipe.epochs) as bar:
+        batches = _watched(batches, bar, done + 1, on_step)
         for row in train_prompts(
                 prompts, batches, loss, scores, optimizer, scheduler, left, local):
-            if not all(p.isfinite().all() for p in prompts.parameters()): raise ValueError(
-                f'NaN in epoch {row["epoch"]}: lower the learning rate, lr={recipe.lr}.')
+            _check_finite(prompts, row['epoch'], recipe)
             if val: row |= val()
             history.append(row)
             bar.set_postfix(row, refresh=False)
