@@ -106,7 +106,8 @@ class Interval(NamedTuple):
         "A number with the 95 % interval of its draws, centred on the measured value."
         drawn = drawn[~np.isnan(drawn)]
         limits = value + np.quantile(drawn - drawn.mean(), [.025, .975])
-        return cls(*map(float, (value, *limits.clip(lowest, 100))))
+        low, high = limits.clip(lowest, 100)
+        return cls(float(value), float(low), float(high))
 
     def __str__(self):
         limits = '–' if np.isnan(self.low) else f'{self.low:.1f}, {self.high:.1f}'
@@ -154,13 +155,13 @@ class Measured:
         return Interval.of_draws(np.mean(self.each), self.drawn)
 
     def gain(self,
-        over:'Measured', # on the same images and draws
+        baseline:'Measured', # on the same images and draws
     )->Interval: # in percent; above 0 if this one is better
         "The gain in mAP over another; `ValueError` for one on other images."
-        if not np.array_equal(self.labels, over.labels):
+        if not np.array_equal(self.labels, baseline.labels):
             raise ValueError('Both must be measured on the same images, with the same labels.')
-        more = np.mean(self.each) - np.mean(over.each)
-        return Interval.of_draws(more, self.drawn - over.drawn, lowest=-100)
+        difference = np.mean(self.each) - np.mean(baseline.each)
+        return Interval.of_draws(difference, self.drawn - baseline.drawn, lowest=-100)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent
         "Average precision of each class with a positive, mean of all runs; of one: no interval."
@@ -177,8 +178,8 @@ class Measured:
     )->dict: # as `precision_recall_f1`, with CF1 and OF1 as `Interval`s
         "Precision, recall and F1 of tags; class means skip classes without a positive."
         tags = as_array(tags)[self.read]
-        measures, drawn = (
-            precision_recall_f1(self.labels, tags, draws) for draws in (None, self.draws))
+        measures = precision_recall_f1(self.labels, tags)
+        drawn = precision_recall_f1(self.labels, tags, self.draws)
         for name in ('CF1', 'OF1'):
             measures[name] = Interval.of_draws(measures[name], drawn[name])
         return measures
@@ -194,6 +195,10 @@ def tags_of(
     place = best_first.argsort(1)                           # of each class in its row
     return (place < top_k) & ~np.isnan(s)
 
+def _f1(precision, recall): # numbers or arrays of one shape, in percent
+    "Their harmonic mean; 0 if both are."
+    return 2*precision*recall / np.maximum(precision + recall, 1e-12)
+
 def precision_recall_f1(
     labels:ArrayLike, # N × C: bool, 0/1 or 1/0/-1; 1 is a positive
     tags:ArrayLike, # N × C, bool, e.g. of `tags_of`
@@ -202,17 +207,21 @@ def precision_recall_f1(
     "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
     t = as_labels(tags) == 1
     y = as_labels(labels, *t.shape) == 1
-    w = np.ones((1, len(y))) if draws is None else _drawn_weights(len(y), draws)
-    right, given, wanted = (w @ x.astype(np.float32) for x in (y & t, t, y))    # each B × C
-    shown = wanted > 0
-    of = np.stack([given, wanted])                                  # of precision, of recall
-    each = 100*right / np.maximum(of, 1)                            # 0/0 is 0
-    kinds = {
-        ('CP', 'CR', 'CF1'): (each*shown).sum(2) / shown.sum(1).clip(1),
-        ('OP', 'OR', 'OF1'): 100*right.sum(1) / np.maximum(of.sum(2), 1),
-        ('precision', 'recall', 'f1'): each}
-    measures = {}
-    for names, (P, R) in kinds.items():
-        measures |= zip(names, (P, R, 2*P*R / np.maximum(P + R, 1e-12)))
+    weights = np.ones((1, len(y))) if draws is None else _drawn_weights(len(y), draws)
+    right = weights @ (y & t).astype(np.float32)                    # B × C, like the next two
+    given = weights @ t.astype(np.float32)
+    wanted = weights @ y.astype(np.float32)
+    precision = 100*right / np.maximum(given, 1)                    # 0/0 is 0
+    recall = 100*right / np.maximum(wanted, 1)
+    has_positive = wanted > 0
+    classes = has_positive.sum(1).clip(1)                           # B
+    CP = (precision*has_positive).sum(1) / classes
+    CR = (recall*has_positive).sum(1) / classes
+    OP = 100*right.sum(1) / np.maximum(given.sum(1), 1)
+    OR = 100*right.sum(1) / np.maximum(wanted.sum(1), 1)
+    measures = {
+        'CP': CP, 'CR': CR, 'CF1': _f1(CP, CR),
+        'OP': OP, 'OR': OR, 'OF1': _f1(OP, OR),
+        'precision': precision, 'recall': recall, 'f1': _f1(precision, recall)}
     if draws is not None: return measures
     return {name: x[0] if x.ndim > 1 else x.item() for name, x in measures.items()}

@@ -71,15 +71,17 @@ def auto_settings(
     labels:Tensor, # N × C, bool or 0/1
 )->dict[str, float]: # scale and tau_image, with two digits, for `TaIDPT(**…)`
     "Settings for any CLIP, by its gap between classes."
-    some = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:2000]
-    h = features.global_[some].float().cpu()
-    y = labels[some].bool()
+    sample = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))[:2000]
+    h = features.global_[sample].float().cpu()
+    y = labels[sample].bool()
     y = y[:, y.any(0)]                                      # classes that are named
     p = global_scores(h, class_means(h, y.float()))
-    gaps = torch.cat([(s[named][:, None] - s[~named]).flatten() for s, named in zip(p, y)])
-    gap = float(np.quantile(gaps, .95))
-    settings = {'scale': min(4., 1/gap), 'tau_image': .025*gap/.25}    # RN50 has a gap of 1/4
-    return {name: float(f'{x:.2g}') for name, x in settings.items()}
+    gaps = []                                               # of named over other classes
+    for scores, named in zip(p, y):
+        gaps.append((scores[named][:, None] - scores[~named]).flatten())
+    gap = float(np.quantile(torch.cat(gaps), .95))
+    scale, tau_image = min(4., 1/gap), .025*gap/.25         # RN50 has a gap of 1/4
+    return {'scale': float(f'{scale:.2g}'), 'tau_image': float(f'{tau_image:.2g}')}
 
 # %% ../nbs/starts.ipynb #09-start
 def begin_near(

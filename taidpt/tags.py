@@ -55,7 +55,7 @@ class Rule(NamedTuple):
         "The scores to compare: fused, or those of one branch."
         if len(branches) == 1: return branches[0]
         if self.branch is not None: return branches[self.branch]
-        from taidpt.scores import fuse                      # late, as a tagger has no PyTorch
+        from taidpt.scores import fuse
         return fuse(*branches)
 
     def thresholds(self, scores:ArrayLike)->np.ndarray: # N × C -> the same shape
@@ -216,7 +216,7 @@ class Tagging:
 # %% ../nbs/tags.ipynb #15-best
 def _best_threshold(y:np.ndarray, s:np.ndarray)->float: # N bool, N scores of a class
     "The threshold with the highest F1; some image must show the class."
-    from sklearn.metrics import precision_recall_curve      # here, as most need none of it
+    from sklearn.metrics import precision_recall_curve
     precision, recall, cuts = precision_recall_curve(y, s)
     f1 = (2*precision*recall / np.maximum(precision + recall, 1e-12))[:-1].round(12)
     best = len(f1) - 1 - f1[::-1].argmax()                  # of equals the highest
@@ -271,7 +271,7 @@ def calibrate(
     scores:ArrayLike|None=None, # N × C, the model's; None: predict them
 )->Calibration: # also `model.thresholds`
     "Fit thresholds and probabilities on labelled images; `save` keeps them, `fit` drops them."
-    from taidpt.encoders.store import FeatureStore# here, as a tagger needs no PyTorch
+    from taidpt.encoders.store import FeatureStore
     from taidpt.encoders.images import as_images
     data = ''
     if not isinstance(images, FeatureStore):
@@ -295,9 +295,9 @@ def held_out_tags(
     y, s = as_array(labels), as_array(scores, float)
     tags = np.zeros(s.shape, bool)
     for k in range(5):
-        here = np.arange(len(s)) % 5 == k
-        limits = _fitted(y[~here], s[~here], range(s.shape[1]), default).values
-        tags[here] = s[here] >= Rule(limits, relative=True).thresholds(s[here])
+        held = np.arange(len(s)) % 5 == k
+        limits = _fitted(y[~held], s[~held], range(s.shape[1]), default).values
+        tags[held] = s[held] >= Rule(limits, relative=True).thresholds(s[held])
     return tags
 
 # %% ../nbs/tags.ipynb #17-pays-1
@@ -307,13 +307,17 @@ def calibration_gain(
     default:ArrayLike, # C thresholds
 )->dict[str, dict]: # of CF1 and OF1: default, calibrated, difference, low, high, in percent
     "F1 by default and by calibrated thresholds (cross-validated), and the paired difference."
-    by_default = scores >= Rule(default, relative=True).thresholds(scores)
-    ways = held_out_tags(labels, scores, default), by_default
-    (more, less), (drawn, drawn_less) = (
-        [precision_recall_f1(labels, tags, draws) for tags in ways] for draws in (None, DRAWS))
+    tags_before = scores >= Rule(default, relative=True).thresholds(scores)
+    tags_after = held_out_tags(labels, scores, default)
+    before = precision_recall_f1(labels, tags_before)
+    after = precision_recall_f1(labels, tags_after)
+    drawn_before = precision_recall_f1(labels, tags_before, DRAWS)
+    drawn_after = precision_recall_f1(labels, tags_after, DRAWS)
     gains = {}
     for name in ('CF1', 'OF1'):
-        gain = Interval.of_draws(more[name] - less[name], drawn[name] - drawn_less[name], -100)
-        gains[name] = {'default': less[name], 'calibrated': more[name]}
-        gains[name] |= zip(('difference', 'low', 'high'), gain)
+        drawn = drawn_after[name] - drawn_before[name]
+        difference, low, high = Interval.of_draws(after[name] - before[name], drawn, -100)
+        gains[name] = {
+            'default': before[name], 'calibrated': after[name],
+            'difference': difference, 'low': low, 'high': high}
     return gains
