@@ -121,17 +121,28 @@ class TaIDPT(PromptModel):
         warmup_lr:float|None=None, # of the first epoch; None: as the CLIP recommends, else 1e-5
     ):
         super().__init__(clip, classes)
-        self.n_ctx, self.class_specific, self.local = n_ctx, class_specific, local
-        self.lr, self.epochs, self.batch_size, self.optimizer = lr, epochs, batch_size, optimizer
-        self.scheduler, self.warmup_lr = scheduler, warmup_lr
-        self.scale, self.tau_text, self.tau_image = scale, tau_text, tau_image
-        self.loss, self.templates, self.init = loss, templates, init
-        self.noise, self.seed = noise, seed
+        self.n_ctx = n_ctx
+        self.lr = lr
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.scale = scale
+        self.tau_text = tau_text
+        self.tau_image = tau_image
+        self.loss = loss
+        self.local = local
+        self.class_specific = class_specific
+        self.templates = templates
+        self.init = init
+        self.noise = noise
+        self.seed = seed
+        self.optimizer = optimizer
+        self.scheduler = scheduler
+        self.warmup_lr = warmup_lr
 
     def recipe_for(self, sentences:int|None)->Recipe: # with templates; None: many
         "The recipe as asked for, as the CLIP recommends, or as the loss needs it."
-        asked = {field.name: getattr(self, field.name, None) for field in fields(Recipe)}
-        return resolve(self.clip, self.loss, sentences, **asked)
+        settings = {field.name: getattr(self, field.name, None) for field in fields(Recipe)}
+        return resolve(self.clip, self.loss, sentences, **settings)
 
     def fit(self,
         train:LabeledTexts|Iterable[str]|str|Path, # sentences, labelled or not; or their file
