@@ -46,7 +46,7 @@ class NounFilter:
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones, from left to right."
-        return Explanation.of(text, self.phrases.find(text), self.classes.names)
+        return Explanation.of_phrases(text, self.phrases.find(text), self.classes.names)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one."
