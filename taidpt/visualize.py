@@ -61,12 +61,12 @@ def show_heatmaps(
     columns = _columns(model.classes, scores, classes, top)
     maps = unit_range(model.predict_dense([seen], progress=False)[0, columns])
     titles = [f'{model.classes.natural[c]}  {scores[c]:.2f}' for c in columns]
-    images = [seen, *(heatmap_overlay(seen, weights) for weights in maps)]
-    fig = blank_figure(2.2*len(images), 2.5)
-    axes = fig.subplots(1, len(images), squeeze=False)[0]
-    for ax, title, image in zip(axes, ['as the model sees it', *titles], images):
+    panels = [seen, *(heatmap_overlay(seen, weights) for weights in maps)]
+    fig = blank_figure(2.2*len(panels), 2.5)
+    axes = fig.subplots(1, len(panels), squeeze=False)[0]
+    for ax, title, panel in zip(axes, ['as the model sees it', *titles], panels):
         ax.set_axis_off()
-        ax.imshow(image)
+        ax.imshow(panel)
         ax.set_title(title, fontsize=9)
     where = [f'{title} {where_highest(weights)}' for title, weights in zip(titles, maps)]
     fig.alt = (f'{image_name(image)} as the model sees it, '

@@ -66,11 +66,12 @@ def curated_words(
     "This package's words for class names, without those of a listed kind."
     words = {name: _words_of_class(name, known) for name in names}
     claims = {}             # what a name outside the data sets claims for itself alone, squeezed
-    for name in words:
-        if words[name]: continue
+    for name,synonyms in words.items():
+        if synonyms: continue
         forms = _spellings(name)
-        words[name] = _look_up(forms, _same_words()[1]) or []
-        claims[name] = [*forms, *map(squeeze, words[name])]
+        kinds = _look_up(forms, _same_words()[1]) or []
+        words[name] = kinds
+        claims[name] = [*forms, *map(squeeze, kinds)]
     owner = {}              # of a claimed word: the narrowest class, whose claims are the fewest
     for name in sorted(claims, key=lambda name: -len(claims[name])):
         owner |= dict.fromkeys(claims[name], name)
