@@ -42,16 +42,16 @@ class ClassSet:
         self.natural = [natural.get(n, n) for n in self.names]
         self.synonyms = {}
         self._columns = {}              # squeezed name or natural spelling -> column
-        for i,(own, spelled) in enumerate(zip(self.names, self.natural)):
-            for form in map(squeeze, (own, spelled)):
-                if self._columns.setdefault(form, i) != i:
+        for column,(class_name,spelled) in enumerate(zip(self.names, self.natural)):
+            for form in map(squeeze, (class_name, spelled)):
+                if self._columns.setdefault(form, column) != column:
                     raise ValueError(
-                        f'{own!r} is there twice in {name}, perhaps in another spelling')
-            phrases = text_list(synonyms.get(own) or [])
-            self.synonyms[own] = list(dict.fromkeys([own, spelled, *phrases]))
-        for n in (*natural, *synonyms):
-            if n not in self.synonyms:
-                raise self._unknown(n)
+                        f'{class_name!r} appears twice in {name}, perhaps in another spelling')
+            phrases = text_list(synonyms.get(class_name) or [])
+            self.synonyms[class_name] = list(dict.fromkeys([class_name, spelled, *phrases]))
+        for class_name in (*natural, *synonyms):
+            if class_name not in self.synonyms:
+                raise self._unknown(class_name)
 
     def __len__(self)->int: return len(self.names)
     def __iter__(self)->Iterator[str]:
@@ -70,18 +70,24 @@ class ClassSet:
 
     def _unknown(self, name:str, columns:Iterable[int]=())->UnknownClass:
         "The error for a name that is unknown or stands for several classes, with the nearest."
-        near = (self._columns[form] for form in get_close_matches(squeeze(name), self._columns, 1))
-        meant = ' or '.join(repr(self.natural[i]) for i in columns or near)
-        hint = f'; did you mean {meant}?' if meant else ''
-        return UnknownClass(f'{name!r} is no class of {self.name}{hint}')
+        if not columns:
+            near = get_close_matches(squeeze(name), self._columns, 1)
+            columns = [self._columns[form] for form in near]
+        message = f'{name!r} is not a class of {self.name}'
+        if columns:
+            meant = ' or '.join(repr(self.natural[i]) for i in columns)
+            message += f'; did you mean {meant}?'
+        return UnknownClass(message)
 
     def columns(self, name:str)->list[int]: # name, natural spelling or synonym -> maybe none
         "The columns of all classes that a name may mean."
         form = squeeze(name)
         if form in self._columns:
             return [self._columns[form]]
-        return [i for i,phrases in enumerate(self.synonyms.values())
-                if form in map(squeeze, phrases)]
+        columns = []
+        for i,phrases in enumerate(self.synonyms.values()):
+            if form in map(squeeze, phrases): columns.append(i)
+        return columns
 
     def index(self, name:str)->int: # name, natural spelling or synonym of one class -> its column
         "The column of a class. Raises `UnknownClass` with the nearest class, or those it may mean."
@@ -100,22 +106,24 @@ class ClassSet:
         return {'name': self.name, 'names': self.names, 'synonyms': self.synonyms,
                 'natural': natural}
 
-    def _own_words(self)->dict[str,list[str]]:
+    def _other_words(self)->dict[str,list[str]]:
         "Class name -> its synonyms, without the name and its natural spelling."
-        return {name: self.synonyms[name][len({name, natural}):]
-                for name,natural in zip(self.names, self.natural)}
+        words = {}
+        for name,natural in zip(self.names, self.natural):
+            words[name] = [word for word in self.synonyms[name] if word not in (name, natural)]
+        return words
 
     @classmethod
     def from_file(cls, path:str|Path)->'ClassSet': # .yaml, .yml or .json: names, or a whole set
         "A class set from a file. Raises `FileNotFoundError`, or `ValueError` with the file's name."
         with reading(path):
-            about = yaml.load(Path(path).read_bytes(), _Loader)
-            if 'classes' not in about:
-                about = {'classes': about}
-            names = about['classes']
+            content = yaml.load(Path(path).read_bytes(), _Loader)
+            if 'classes' not in content:
+                content = {'classes': content}
+            names = content['classes']
             synonyms = names if isinstance(names, dict) else None
-            name = about.get('name', Path(path).stem)
-            return cls(name, list(names), synonyms, about.get('natural'))
+            name = content.get('name', Path(path).stem)
+            return cls(name, list(names), synonyms, content.get('natural'))
 
     @classmethod
     def published(cls,
@@ -124,26 +132,31 @@ class ClassSet:
     )->'ClassSet':
         "A data set's classes with the names in the published prompts: 'aeroplane' in COCO."
         official = as_classset(name)
-        names = published_names()[official.name]            # name -> the paper's words
-        synonyms = names if paper else dict(zip(names, official.synonyms.values()))
-        return cls(official.name, names, synonyms, dict(zip(names, official.natural)))
+        paper_words = published_names()[official.name]      # by name
+        our_words = dict(zip(paper_words, official.synonyms.values()))
+        synonyms = paper_words if paper else our_words
+        natural = dict(zip(paper_words, official.natural))
+        return cls(official.name, paper_words, synonyms, natural)
 
     def save(self, path:str|Path)->None:
         "Write a .yaml file that people can edit and `from_file` reads."
-        about = {'name': self.name, 'classes': self._own_words()}
-        spelled = {n: natural for n,natural in zip(self.names, self.natural) if natural != n}
-        if spelled: about['natural'] = spelled
+        content = {'name': self.name, 'classes': self._other_words()}
+        natural = {n: spelled for n,spelled in zip(self.names, self.natural) if spelled != n}
+        if natural: content['natural'] = natural
         text = yaml.safe_dump(
-            about, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
+            content, sort_keys=False, allow_unicode=True, default_flow_style=None, width=110)
         with atomic_write(path) as part:
             part.write_text(text, encoding='utf-8')
 
     def paper_words(self)->list[list[str]]: # of each of C classes
         "The paper's words for classes of its three data sets; for others, their own synonyms."
         words = dict(self.synonyms)
+        official = _DATA_SETS.get(self.name, ())
         published = published_names().get(self.name, {})
-        for name,own in zip(_DATA_SETS.get(self.name, ()), published.values()):
-            if name in self: words[self.names[self.index(name)]] = own
+        for name,paper_words in zip(official, published.values()):
+            if name in self:
+                class_name = self.names[self.index(name)]
+                words[class_name] = paper_words
         return list(words.values())
 
 # %% ../nbs/classes.ipynb #44c660bf
@@ -152,9 +165,15 @@ _DATA_SETS = {name: ClassSet.from_file(DATA/'classes'/f'{name}.yaml')
 NUSWIDE, VOC2007, COCO = _DATA_SETS.values()
 
 # %% ../nbs/classes.ipynb #8d663f7d
-_KNOWN = { # squeezed name or natural spelling -> the words of its class; the last data set wins
-    form: classes.synonyms[classes.names[i]]
-    for classes in _DATA_SETS.values() for form,i in classes._columns.items()}
+def _known_words()->dict[str,list[str]]:
+    "Squeezed name or natural spelling -> the words of its class; the last data set wins."
+    known = {}
+    for classes in _DATA_SETS.values():
+        for form,column in classes._columns.items():
+            known[form] = classes.synonyms[classes.names[column]]
+    return known
+
+_KNOWN = _known_words()
 
 # %% ../nbs/classes.ipynb #bb36ca87
 def as_classset(
@@ -174,13 +193,16 @@ def add_synonyms(
 )->ClassSet: # the same classes, all with synonyms
     "Give classes without synonyms the data sets' words or else WordNet's."
     classes = as_classset(classes)
-    own = dict(zip(classes.natural, classes._own_words().values()))
-    taken = {squeeze(phrase) for phrases in own.values() for phrase in phrases}
-    for name,words in curated_words(classes.natural, _KNOWN).items():
-        if own[name]: continue
-        own[name] = [word for word in words if squeeze(word) not in taken and word != name]
-    synonyms = dict(zip(classes.names, wordnet_words(own, hyponyms).values()))
-    return ClassSet(**classes.to_dict() | {'synonyms': synonyms})
+    words = dict(zip(classes.natural, classes._other_words().values()))
+    taken = set()
+    for phrases in words.values():
+        taken.update(map(squeeze, phrases))
+    for name,curated in curated_words(classes.natural, _KNOWN).items():
+        if words[name]: continue
+        words[name] = [word for word in curated if squeeze(word) not in taken and word != name]
+    synonyms = dict(zip(classes.names, wordnet_words(words, hyponyms).values()))
+    natural = dict(zip(classes.names, classes.natural))
+    return ClassSet(classes.name, classes.names, synonyms, natural)
 
 # %% ../nbs/classes.ipynb #cl-check
 def check_label_classes(
@@ -189,8 +211,10 @@ def check_label_classes(
     what:str, # the labels, for the message
 )->None:
     "Raise `ValueError` for labels of other classes, or of these in another order."
-    theirs, ours = labelled.classes.names, classes.names
-    if theirs != ours: raise ValueError(
-        f'{what} has labels of {theirs[:5]}, but the classes of the model are {ours[:5]}: '
-        'read the labels with these classes.')
+    theirs = labelled.classes.names
+    ours = classes.names
+    if theirs != ours:
+        raise ValueError(
+            f'{what} has labels of {theirs[:5]}, but the classes of the model are {ours[:5]}: '
+            'read the labels with these classes.')
 

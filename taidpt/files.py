@@ -39,7 +39,7 @@ def atomic_write(path:str|Path)->Iterator[Path]: # a temporary path to write to,
 @contextmanager
 def only_writer(path:str|Path)->Iterator[None]:
     "Keep other runs that call this away from a file. `ValueError` if one is at it."
-    from filelock import FileLock, Timeout                  # here, as few files need it
+    from filelock import FileLock, Timeout
     path = Path(path)
     lock = FileLock(path.with_name(f'.{path.name}.lock'))
     try:
@@ -64,37 +64,37 @@ def reading(path:str|Path)->Iterator[None]: # a file, or a place in it
 def save_tensors(
     path:str|Path, # a .safetensors file
     tensors:dict[str, 'Tensor'], # by name
-    about:dict, # of JSON's types: what the tensors are
+    metadata:dict, # of JSON's types: what the tensors are
 )->None:
-    "Write tensors, and what they are, whole or not at all."
-    from safetensors.torch import save                  # here, as reading classes needs no PyTorch
+    "Write tensors and their metadata, atomically."
+    from safetensors.torch import save
     tensors = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
     with atomic_write(path) as part:
-        part.write_bytes(save(tensors, {'taidpt': json.dumps(about, sort_keys=True)}))
+        part.write_bytes(save(tensors, {'taidpt': json.dumps(metadata, sort_keys=True)}))
 
-def load_tensors(path:str|Path)->tuple[dict[str, 'Tensor'], dict]: # by name; what they are
+def load_tensors(path:str|Path)->tuple[dict[str, 'Tensor'], dict]: # by name; metadata
     "A file of `save_tensors`. Raises `FileNotFoundError`, or `ValueError` for any other file."
-    from safetensors import safe_open                   # here, as a tagger needs none
+    from safetensors import safe_open
     with reading(path), safe_open(path, 'pt') as file:
-        words = (file.metadata() or {}).get('taidpt')
-        if words is None:
+        header = file.metadata() or {}
+        if 'taidpt' not in header:
             raise ValueError('these tensors were not written by taidpt')
         tensors = {name: file.get_tensor(name) for name in file.keys()}     # noqa: SIM118
-    return tensors, json.loads(words)
+    return tensors, json.loads(header['taidpt'])
 
 def stored(
     path:str|Path|None, # a .safetensors file; None: nothing is stored
-    about:dict, # of JSON's types: all that the tensors depend on
+    metadata:dict, # of JSON's types: all that the tensors depend on
     make:Callable, # () -> tensors by name
 )->dict[str, 'Tensor']: # on the CPU
-    "The tensors in a file with this `about`, or those of `make()`, written there."
+    "The tensors in a file with this `metadata`, or those of `make()`, written there."
     if path is None: return make()
     if Path(path).exists():
-        tensors, said = load_tensors(path)
-        if said == json.loads(json.dumps(about)):
+        tensors, its_metadata = load_tensors(path)
+        if its_metadata == json.loads(json.dumps(metadata)):
             return tensors
     tensors = make()
-    save_tensors(path, tensors, about)
+    save_tensors(path, tensors, metadata)
     return tensors
 
 
@@ -113,7 +113,7 @@ _ODD = re.compile('[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff\uf
 
 def shown(text:object)->str: # a name, a path, a message -> safe to print
     "Text on one line that controls no terminal."
-    return _ODD.sub(lambda found: ascii(found[0])[1:-1], str(text))
+    return _ODD.sub(lambda match: ascii(match[0])[1:-1], str(text))
 
 def file_name(name:str)->str: # of anything, from a file of somebody else
     "A name as that of a file in the folder at hand: '../x' becomes 'x'."
@@ -129,7 +129,10 @@ def join_labels(names:Iterable[str])->str: # -> such as 'cat,"dog, brown"'
 def split_labels(cell:str)->list[str]:
     "The names in a cell, without spaces around and empty ones. `csv.Error` for an open quote."
     rows = csv.reader([cell.strip()], skipinitialspace=True, strict=True)
-    return [name.strip() for row in rows for name in row if name.strip()]
+    names = []
+    for row in rows:
+        names += [name.strip() for name in row if name.strip()]
+    return names
 
 # %% ../nbs/files.ipynb #files-tab-1
 _SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs'}
@@ -141,10 +144,11 @@ class TableReader(csv.DictReader):
         separator:str=',', # of its cells
     ):
         super().__init__(lines, delimiter=separator, strict=True)
-        head = self.fieldnames or []                        # None: there are no lines
         self.line = 1                                       # where the row begins
-        for mark, name in _SEPARATORS.items():
-            if len(head) == 1 and mark != separator and mark in head[0]:
+        headings = self.fieldnames or []                    # None: there are no lines
+        if len(headings) != 1: return
+        for mark, name in _SEPARATORS.items():              # that the one heading may contain
+            if mark != separator and mark in headings[0]:
                 raise ValueError(
                     f'its cells are separated by {name}: save it with {_SEPARATORS[separator]}')
 
@@ -183,11 +187,13 @@ def progress_bar(
     items:Iterable|None=None, # to go through; None: `update` advances the bar
     name:str='', # what is done, at its left
     progress:bool=True, # False: no bar
-    **how, # as `tqdm` takes it
+    **options, # of `tqdm`
 ): # a `tqdm`
     "A bar of tqdm in a terminal or notebook, unless the environment's TQDM_DISABLE hides it."
-    from tqdm.auto import tqdm              # late, as it reads the environment when it is imported
-    seen = progress and ('ipykernel' in sys.modules or os.isatty(2))    # of standard error
+    from tqdm.auto import tqdm
+    in_notebook = 'ipykernel' in sys.modules
+    in_terminal = os.isatty(2)                              # standard error
     hidden = os.environ.get('TQDM_DISABLE')                 # tqdm ignores it in notebooks
-    return tqdm(items, name, disable=hidden or not seen, **how)
+    shows = progress and not hidden and (in_notebook or in_terminal)
+    return tqdm(items, name, disable=not shows, **options)
 

@@ -28,7 +28,7 @@ class NounFilter:
         "Raises `ValueError` for other rules."
         if rules not in ('careful', 'published'):
             raise ValueError(f"rules must be 'careful' or 'published', not {rules!r}")
-        self.classes = classes if isinstance(classes, ClassSet) else as_classset(classes)
+        self.classes = as_classset(classes)
         self.blocked = tuple(blocked)
         self.rules = rules
         if rules == 'careful':
@@ -42,11 +42,14 @@ class NounFilter:
 
     def columns(self, text:str)->list[int]: # columns of the label matrix, in ascending order
         "The classes that a sentence names."
-        return sorted({i for *_,columns in self.phrases.find(text) for i in columns})
+        columns = set()
+        for _,_,_,named in self.phrases.find(text):
+            columns.update(named)
+        return sorted(columns)
 
     def explain(self, text:str)->Explanation: # which shows itself in a notebook
         "Words that name classes, and blocked ones, from left to right."
-        return Explanation.of(text, self.phrases.find(text), self.classes.names)
+        return Explanation.of_phrases(text, self.phrases.find(text), self.classes.names)
 
     def stream(self, texts:Iterable[str])->Iterator[tuple[str, list[int]]]: # as from `columns`
         "Each sentence and its columns, one by one."
@@ -58,17 +61,22 @@ class NounFilter:
         keep_unnamed:bool=False, # keep sentences that name no class, with a row of False
     )->'LabeledTexts': # sentences that name a class; `.dropped` counts the others
         "Label sentences and drop those without a class. Raises `ValueError` if none remains."
-        kept, rows, columns, dropped = [], [], [], 0
+        kept = []
+        rows = []                   # of each label
+        columns = []
+        dropped = 0
         texts = progress_bar(texts, 'labelling', progress, unit=' sentences')
-        for text,here in self.stream(texts):
-            if here or keep_unnamed:
-                rows += [len(kept)]*len(here)
-                columns += here
-                kept.append(text)
-            else: dropped += 1
+        for text,named in self.stream(texts):
+            if not named and not keep_unnamed:
+                dropped += 1
+                continue
+            for column in named:
+                rows.append(len(kept))
+                columns.append(column)
+            kept.append(text)
         if not columns:
             raise ValueError(f'no sentence names a class of {self.classes.name}')
-        import torch                                # late, so that the bar is there at once
+        import torch
         from taidpt.texts import LabeledTexts
         labels = torch.zeros(len(kept), len(self.classes.names), dtype=torch.bool)
         labels[rows, columns] = True

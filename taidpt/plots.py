@@ -29,7 +29,7 @@ class DescribedFigure:
 
 def blank_figure(width:float, height:float)->DescribedFigure: # inches -> without axes
     "A figure that matplotlib does not keep."
-    import matplotlib.pyplot as plt             # here, as learning and tagging draw nothing
+    import matplotlib.pyplot as plt
     kind = type('DescribedFigure', (DescribedFigure, plt.Figure), {})
     fig = plt.figure(figsize=(width, height), layout='constrained', FigureClass=kind)
     plt.close(fig)
@@ -55,10 +55,10 @@ def where_highest(weights:'Tensor')->str: # h × w
     column = ('left', 'centre', 'right')[3*x // w]
     return f'at the {row} {column}'.replace('at the middle centre', 'in the centre')
 
-def as_jpeg(image:Image.Image, quality:int=88, **how)->bytes: # any mode -> a file's content
-    "An image as the content of a JPEG file; `how` is for PIL's `save`."
+def as_jpeg(image:Image.Image, quality:int=88, **options)->bytes: # any mode -> a file's content
+    "An image as the content of a JPEG file; `options` are for PIL's `save`."
     out = io.BytesIO()
-    image.convert('RGB').save(out, 'JPEG', quality=quality, **how)
+    image.convert('RGB').save(out, 'JPEG', quality=quality, **options)
     return out.getvalue()
 
 # %% ../nbs/plots.ipynb #plots-012a
@@ -73,15 +73,29 @@ def _score_panel(ax:'Axes', names:Sequence[str], scores:'Tensor', labels, top:in
     "The best classes as bars, the first on top, and the same in words."
     best = scores.argsort(descending=True)[:top].tolist()
     lowest = scores.min().item() if len(names) > 1 else 0.
-    hits = [c for c in best if labels is not None and labels[c] == 1]
-    colours = ['#0b5394' if labels is None or c in hits else '#b9c3cf' for c in best]
-    ax.barh(range(len(best)), [scores[c].item() - lowest for c in best], left=lowest, height=.62,
-            color=colours)
-    ax.set_yticks(range(len(best)), [names[c] + ' ✓'*(c in hits) for c in best])
-    ax.set_xlabel('score' if labels is None else 'score (✓ labelled)')
+    ticks = []
+    colours = []
+    words = []
+    for c in best:
+        tick = names[c]
+        colour = '#0b5394'
+        in_words = f'{names[c]} {scores[c]:.2f}'
+        if labels is not None and labels[c] == 1:
+            tick += ' ✓'
+            in_words += ' (labelled)'
+        elif labels is not None:
+            colour = '#b9c3cf'
+        ticks.append(tick)
+        colours.append(colour)
+        words.append(in_words)
+    lengths = [scores[c].item() - lowest for c in best]
+    ax.barh(range(len(best)), lengths, left=lowest, height=.62, color=colours)
+    ax.set_yticks(range(len(best)), ticks)
+    xlabel = 'score' if labels is None else 'score (✓ labelled)'
+    ax.set_xlabel(xlabel)
     ax.locator_params(axis='x', nbins=4)
     _bare(ax)
-    return ', '.join(f'{names[c]} {scores[c]:.2f}' + ' (labelled)'*(c in hits) for c in best)
+    return ', '.join(words)
 
 
 # %% ../nbs/plots.ipynb #plots-012
@@ -97,12 +111,14 @@ def score_bars(
     left, *axes = fig.subplots(1, 1 + len(panels), width_ratios=[1] + [1.3]*len(panels))
     left.imshow(image)
     left.set_axis_off()
-    told = []
+    descriptions = []
     for ax, (title, (names, scores)) in zip(axes, panels.items()):
         words = _score_panel(ax, names, scores, labels, top)
-        if title: ax.set_title(title, fontsize=10)
-        told.append(f'{title}: {words}' if title else words)
-    fig.alt = f'{called} and its best classes with scores. {". ".join(told)}.'
+        if title:
+            ax.set_title(title, fontsize=10)
+            words = f'{title}: {words}'
+        descriptions.append(words)
+    fig.alt = f'{called} and its best classes with scores. {". ".join(descriptions)}.'
     return fig
 
 
@@ -114,8 +130,10 @@ def show_class_ap(
     names:tuple[str, str]=('TaI-DPT', 'zero-shot CLIP'), # of the two
 )->DescribedFigure:
     "Average precision of each class beside a baseline's, the best class first."
-    rows = zip(getattr(classes, 'natural', classes), ap, baseline, strict=True)
-    rows = sorted((row for row in rows if row[1] == row[1]), key=lambda row: -row[1])
+    rows = []
+    for row in zip(getattr(classes, 'natural', classes), ap, baseline, strict=True):
+        if not np.isnan(row[1]): rows.append(row)
+    rows.sort(key=lambda row: row[1], reverse=True)
     labels, ap, baseline = zip(*rows)
     means = [f'{np.mean(values):.1f}' for values in (ap, baseline)]
     fig = blank_figure(5.6, 1.1 + 0.2*len(rows))
@@ -128,8 +146,8 @@ def show_class_ap(
     ax.set(xlim=(0, 100), ylim=(-0.6, len(rows) - 0.4), xlabel='average precision, %')
     _bare(ax)
     fig.legend(fontsize=8, frameon=False, loc='outside upper center', ncols=2)
-    each = '; '.join(f'{label} {a:.0f} and {b:.0f}' for label, a, b in rows)
+    per_class = '; '.join(f'{label} {a:.0f} and {b:.0f}' for label, a, b in rows)
     fig.alt = (f'Average precision of each class in percent, {names[0]} (mean {means[0]}) '
-               f'and {names[1]} (mean {means[1]}): {each}.')
+               f'and {names[1]} (mean {means[1]}): {per_class}.')
     return fig
 

@@ -31,7 +31,7 @@ class LabeledTexts:
 
     def __post_init__(self):
         self.texts = list(self.texts)
-        if not isinstance(self.classes, ClassSet): self.classes = as_classset(self.classes)
+        self.classes = as_classset(self.classes)
         labels = torch.as_tensor(self.labels)
         if labels.shape != (len(self.texts), len(self.classes.names)):
             raise ValueError(
@@ -83,7 +83,7 @@ class LabeledTexts:
 
     def save(self, path:str|Path)->None:
         "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
-        import pandas as pd                     # here, as only files need it
+        import pandas as pd
         names = np.array(self.classes.names, dtype=object)
         rows = [names[row].tolist() for row in self.labels.numpy()]
         table = pd.DataFrame({'text': self.texts, 'labels': rows})
@@ -102,10 +102,14 @@ class LabeledTexts:
             table = pd.read_parquet(path)
             if 'classes' not in table.attrs:
                 raise ValueError('taidpt has not labelled its text')
-            about = dict(table.attrs, classes=ClassSet(**table.attrs['classes']))
-            names = about['classes'].names
-            labels = [[name in here for name in names] for here in map(set, table['labels'])]
-            return cls(table['text'], torch.tensor(labels).view(-1, len(names)), **about)
+            metadata = dict(table.attrs)
+            metadata['classes'] = ClassSet(**metadata['classes'])
+            names = metadata['classes'].names
+            rows = []
+            for present in map(set, table['labels']):
+                rows.append([name in present for name in names])
+            labels = torch.tensor(rows).view(-1, len(names))
+            return cls(table['text'], labels, **metadata)
 
 # %% ../nbs/texts.ipynb #7dbe855f
 _lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()
@@ -114,10 +118,12 @@ TEMPLATES = tuple(line for line in _lines if not line.startswith('#'))
 # %% ../nbs/texts.ipynb #36b540db
 def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: # C -> 89 × C
     "For each class, 'a photo of a {}.' nine times, and each of the 80 templates once."
-    if not isinstance(classes, ClassSet): classes = as_classset(classes)
-    forms = [TEMPLATES[0]]*9 + list(TEMPLATES)
-    texts = [form.format(name) for name in classes.names for form in forms]
-    labels = torch.eye(len(classes.names)).repeat_interleave(len(forms), 0)
+    classes = as_classset(classes)
+    templates = [TEMPLATES[0]]*9 + list(TEMPLATES)
+    texts = []
+    for name in classes.names:
+        texts += [template.format(name) for template in templates]
+    labels = torch.eye(len(classes.names)).repeat_interleave(len(templates), 0)
     return LabeledTexts(texts, labels, classes)
 
 # %% ../nbs/texts.ipynb #ca7f62c2
@@ -126,8 +132,10 @@ def cap_per_class(
     cap:int=1000, # sentences counted for a class
 )->LabeledTexts: # in the same order
     "The first `cap` sentences per class, each counted for its rarest; keeps all without a class."
-    counts = torch.where(labeled.labels, labeled.labels.sum(0), len(labeled) + 1)
-    rarest = torch.eye(len(labeled.classes), dtype=torch.bool)[counts.argmin(1)] & labeled.labels
+    labels = labeled.labels
+    frequency = torch.where(labels, labels.sum(0), len(labeled) + 1)    # of each named class
+    one_hot = torch.eye(len(labeled.classes), dtype=torch.bool)
+    rarest = one_hot[frequency.argmin(1)] & labels                      # False if none is named
     over = (rarest & (rarest.cumsum(0) > cap)).any(1)
     return labeled[~over]
 

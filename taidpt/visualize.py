@@ -28,9 +28,9 @@ def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, e
     return (maps - low) / (high - low).clamp_min(1e-9)
 
 # %% ../nbs/12_visualize.ipynb #visualize-024
-def heatmap_overlay(image:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1 (here)
+def heatmap_overlay(image:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1
     "An image, bright and tinted where the weights are high, dark and grey where they are low."
-    from matplotlib import colormaps                # here, as other modules draw nothing
+    from matplotlib import colormaps
     small = Image.fromarray(np.asarray(weights, dtype=np.float32))
     large = np.asarray(small.resize(image.size, Image.BICUBIC)).clip(0, 1)
     w = large[..., None]
@@ -61,12 +61,12 @@ def show_heatmaps(
     columns = _columns(model.classes, scores, classes, top)
     maps = unit_range(model.predict_dense([seen], progress=False)[0, columns])
     titles = [f'{model.classes.natural[c]}  {scores[c]:.2f}' for c in columns]
-    images = [seen, *(heatmap_overlay(seen, weights) for weights in maps)]
-    fig = blank_figure(2.2*len(images), 2.5)
-    axes = fig.subplots(1, len(images), squeeze=False)[0]
-    for ax, title, image in zip(axes, ['as the model sees it', *titles], images):
+    panels = [seen, *(heatmap_overlay(seen, weights) for weights in maps)]
+    fig = blank_figure(2.2*len(panels), 2.5)
+    axes = fig.subplots(1, len(panels), squeeze=False)[0]
+    for ax, title, panel in zip(axes, ['as the model sees it', *titles], panels):
         ax.set_axis_off()
-        ax.imshow(image)
+        ax.imshow(panel)
         ax.set_title(title, fontsize=9)
     where = [f'{title} {where_highest(weights)}' for title, weights in zip(titles, maps)]
     fig.alt = (f'{image_name(image)} as the model sees it, '
@@ -99,7 +99,9 @@ def words_of(clip:FrozenCLIP, sentence:str)->list[str]: # one text per token
     ids = tokens[0, :clip.eot_positions(tokens)[0] + 1].tolist()
     decode = getattr(clip.tokenizer, 'tokenizer', clip.tokenizer).decode
     start = clip.text_tower.start                   # 1 with SOT, 0 without
-    return [*['SOT'][:start], *(decode([t]).strip() for t in ids[start:-1]), 'EOT']
+    words = [decode([token]).strip() for token in ids[start:-1]]
+    if start: words = ['SOT', *words]
+    return [*words, 'EOT']
 
 # %% ../nbs/12_visualize.ipynb #visualize-046
 #| code-fold: true
@@ -126,7 +128,8 @@ def show_words(
     _, H, mask = model.clip.encode_text(model.clip.tokenize(sentence))
     P = model.maps(H[:, mask[0]])[0].T.cpu()            # C × words
     columns = _columns(model.classes, P.amax(1), classes, top)
-    P, names = P[columns], [model.classes.natural[c] for c in columns]
+    P = P[columns]
+    names = [model.classes.natural[c] for c in columns]
     words = words_of(model.clip, sentence)
     fig = _draw_words(P, words, names)
     best = [f'for {name}, “{words[row.argmax()]}” ({row.max():.2f})'

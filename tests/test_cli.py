@@ -167,7 +167,7 @@ BAD_INPUT = [
     ('tag my.onnx PHOTOS', 'my.onnx'),
     ('evaluate PROMPTS --labels labels.tsv', 'gone.jpg'),
     ('label table.csv --column c --classes voc2007', "'c'"),
-    ('label table.csv --classes voc2007', 'say --column NAME, one of'),
+    ('label table.csv --classes voc2007', 'pass --column NAME, one of'),
     ('label table.csv --classes voc2007 --column 2', 'no column 2: the table has 2, counted'),
     ('import PROMPTS --data voc2007 --clip embedded', 'my.safetensors'),
     ('import no_words.pth --data voc2007 --clip embedded', 'no_words.pth: it lacks the words'),

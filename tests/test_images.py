@@ -16,6 +16,8 @@ from taidpt.clip import load_clip
 from taidpt.encoders import images as pictures_page
 from taidpt.encoders.images import (
     FORMATS, UnreadableImage, as_images, open_rgb, image_identity, read_pixels)
+from taidpt.visualize import show_heatmaps
+from taidpt.zeroshot import ZeroShotCLIP
 
 pytestmark = pytest.mark.xdist_group('images')
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8))
@@ -150,3 +152,9 @@ def test_linked_folders_are_listed_once(tmp_path):
     (tmp_path/'other/back').symlink_to(folder)
     names = [str(path.relative_to(folder)) for path in as_images(folder)]
     assert names == ['linked/2.jpg', 'z/1.jpg']
+
+
+def test_a_heat_map_names_its_file(tmp_path):
+    PHOTO.save(tmp_path/'photo.png')
+    figure = show_heatmaps(ZeroShotCLIP(load_clip(device='cpu'), ['cat']), tmp_path/'photo.png')
+    assert figure.alt.startswith('photo.png as the model sees it')

@@ -25,9 +25,11 @@ _USUAL = ('caption', 'captions', 'text', 'sentence', 'sentences', 'raw', 'title'
 
 def _column(names:Iterable[str], column:str|None)->str: # one of the names
     "The column that is asked for, or has a usual name. Raises `ValueError`, which lists them."
-    for name in [column] if column else _USUAL:
+    wanted = [column] if column else _USUAL
+    for name in wanted:
         if name in names: return name
-    raise ValueError(f'no column {column or "caption"!r}: say column=NAME, one of {list(names)}')
+    raise ValueError(
+        f'no column {column or "caption"!r}: pass column=NAME, one of {list(names)}')
 
 def _sentences(value:object, column:str|None=None)->Iterator[str]:
     "The sentences in text, in a record, or in any of several. Raises `ValueError` for others."
@@ -38,7 +40,7 @@ def _sentences(value:object, column:str|None=None)->Iterator[str]:
         for part in value:
             yield from _sentences(part, column)
     elif value is not None:
-        raise ValueError(f'{value!r} is no sentence')
+        raise ValueError(f'{value!r} is not a sentence')
 
 # %% ../../nbs/text/captions.ipynb #corpora-006
 def open_text(path:Path)->TextIO:
@@ -49,10 +51,10 @@ def open_text(path:Path)->TextIO:
 def _read_json(file, column):
     "The captions of a JSON document."
     match json.load(file):
-        case {'annotations': records}: pass
-        case {'images': images}: records = [image.get('sentences') for image in images]
-        case records: pass
-    return _sentences(records, column)
+        case {'annotations': records}: captions = records
+        case {'images': images}: captions = [image.get('sentences') for image in images]
+        case sentences: captions = sentences
+    return _sentences(captions, column)
 
 def _read_jsonl(file, column):
     "The captions of a file with JSON on each line."
@@ -71,9 +73,9 @@ def refuse_extension_types(schema:'Schema')->None: # of pyarrow, for columns tha
                              'what the file holds: write it as plain text')
 
 # %% ../../nbs/text/captions.ipynb #corpora-017
-def _read_table(file, column, **how):
+def _read_table(file, column, **options): # as `csv.reader` takes
     "The captions of a table; `column` is a number if it has no headings."
-    table = csv.reader(file, strict=True, **how)
+    table = csv.reader(file, strict=True, **options)
     first = next(table, [])
     if isinstance(column, int):
         i = column
@@ -88,8 +90,8 @@ def _read_table(file, column, **how):
 
 def _read_parquet(file, column):
     "The captions of a parquet file."
-    import pyarrow.parquet as pq                # here, as other files need none of it
-    table = pq.ParquetFile(file.buffer)         # which is no text
+    import pyarrow.parquet as pq
+    table = pq.ParquetFile(file.buffer)         # its bytes
     name = _column(table.schema_arrow.names, column)
     for batch in table.iter_batches(columns=[name]):
         refuse_extension_types(batch.schema)
@@ -111,7 +113,7 @@ class Captions:
     "Sentences of files and lists, read anew in each loop."
     sources: list[Path|Iterable[str]]
     column: str|int|None=None # as in `read_captions`
-    max_words: int|None=None # likewise
+    max_words: int|None=None # as in `read_captions`
 
     def _texts(self)->Iterator[str]:
         "Sentences as they are written."
@@ -145,10 +147,10 @@ def _sources(place:str|Path)->list[Path|tuple[str, ...]]:
             return [tuple(sys.stdin.buffer.read().decode().split('\n'))]
     if place == 'bundled': return [DATA/'captions'/'coco_captions_val2017.json.gz']
     path = Path(place)
-    if path.is_dir(): found = path.rglob('*')
-    elif path.exists(): found = [path]
-    else: found = map(Path, glob(str(path), recursive=True))
-    files = sorted(file for file in found if _ending(file) in _READERS)
+    if path.is_dir(): paths = path.rglob('*')
+    elif path.exists(): paths = [path]
+    else: paths = map(Path, glob(str(path), recursive=True))
+    files = sorted(file for file in paths if _ending(file) in _READERS)
     if files: return files
     known = ', '.join(_READERS)
     raise FileNotFoundError(f'{place}: there is no such file of captions, {known} or .gz of these')

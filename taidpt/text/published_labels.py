@@ -34,7 +34,10 @@ def _tokens(text:str)->list[str]: # words and punctuation marks in lower case
     if _PLAIN.fullmatch(text) and not _CUT.search(text):
         return text.replace(',', ' , ').replace('.', ' . ').split()
     sentences, words = _cutters()
-    return [word for sentence in sentences.tokenize(text) for word in words.tokenize(sentence)]
+    tokens = []
+    for sentence in sentences.tokenize(text):
+        tokens += words.tokenize(sentence)
+    return tokens
 
 # %% ../../nbs/text/published_labels.ipynb #published-010
 @cache
@@ -45,11 +48,11 @@ def _tagger():
     except LookupError:
         tagger = PerceptronTagger(load=False)
     packed = (DATA/'tagger'/'perceptron.json.gz').read_bytes()
-    learned = json.loads(gzip.decompress(packed))
-    tagger.tagdict = learned['tagdict']
-    tagger.classes = set(learned['classes'])
+    trained = json.loads(gzip.decompress(packed))
+    tagger.tagdict = trained['tagdict']
+    tagger.classes = set(trained['classes'])
     tagger.model.classes = tagger.classes
-    tagger.model.weights = learned['weights']
+    tagger.model.weights = trained['weights']
     return tagger
 
 # %% ../../nbs/text/published_labels.ipynb #lemmas-015
@@ -74,28 +77,30 @@ def _search_order(words:list[list[str]])->_Names: # names and their columns
     columns = {}                            # a name of two classes belongs to the later one
     for column,names in enumerate(words):
         for name in map(str.lower, names):
-            columns |= {name: column, name.replace(' ', ''): column}
+            columns[name] = column
+            columns[name.replace(' ', '')] = column
     order = [(name.split(), column) for name,column in columns.items()]
     return sorted(order, key=lambda name: len(name[0]) == 1)
 
 # %% ../../nbs/text/published_labels.ipynb #published-024
 def _names_in(lemmas:list[str], names:_Names)->list[tuple[int,int,str,int]]:
     "First word, one past the last, name and column of each name, which is removed when found."
-    there = set(lemmas)
+    sentence_words = set(lemmas)
     left = list(range(len(lemmas)))         # places that no name has used up
-    found = []
+    matches = []
     for name,column in names:
-        if name[0] not in there: continue
-        gone, free = set(), 0
+        if name[0] not in sentence_words: continue
+        removed = set()
+        free = 0
         for i in range(len(left)):
-            here = left[i:i + len(name)]
-            if i < free or [lemmas[place] for place in here] != name:
+            places = left[i:i + len(name)]
+            if i < free or [lemmas[place] for place in places] != name:
                 continue
-            found.append((here[0], here[-1] + 1, ' '.join(name), column))
-            gone.update(here)
+            matches.append((places[0], places[-1] + 1, ' '.join(name), column))
+            removed.update(places)
             free = i + len(name) + 1        # the next word stays: it shares the space
-        left = [place for place in left if place not in gone]
-    return found
+        left = [place for place in left if place not in removed]
+    return matches
 
 # %% ../../nbs/text/published_labels.ipynb #published-027
 def _spans(words:list[str], low:str)->list[tuple[int,int]]:
@@ -117,7 +122,9 @@ class WholeWords:
     ):
         self.names = _search_order(words)
         self.first = first
-        self.vocabulary = set().union(*(name for name,_ in self.names))
+        self.vocabulary = set()
+        for name,_ in self.names:
+            self.vocabulary.update(name)
         self.matters = lru_cache(1_000_000)(self.depends_on_tag)
 
     def depends_on_tag(self, word:str)->bool:
@@ -131,7 +138,9 @@ class WholeWords:
         tagged = [(word, 'NN') for word in words]
         if any(map(self.matters, words)):
             tagged = _tagger().tag(words)
-        named = _names_in([_lemma(word, tag) for word,tag in tagged], self.names)
+        lemmas = [_lemma(word, tag) for word,tag in tagged]
         spans = _spans(words, text.lower())
-        return sorted((spans[first][0], spans[end - 1][1], name, [column])
-                      for first,end,name,column in named)
+        matches = []
+        for first,end,name,column in _names_in(lemmas, self.names):
+            matches.append((spans[first][0], spans[end - 1][1], name, [column]))
+        return sorted(matches)

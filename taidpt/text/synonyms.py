@@ -23,26 +23,40 @@ _Words = dict[str, list[str]]           # name -> words
 def _same_words()->tuple[dict[str,str], _Words]:
     "By squeezed name: the equivalent class of a data set; the words of a kind."
     listed = yaml.safe_load((DATA/'classes'/'same.yaml').read_text('utf-8'))
-    classes = {squeeze(spelling): squeeze(name) for name,others in listed['classes'].items()
-               for spelling in (name, *others)}
-    return classes, {squeeze(word): words for words in listed['kinds'] for word in words}
+    classes = {}
+    for name,others in listed['classes'].items():
+        for spelling in (name, *others):
+            classes[squeeze(spelling)] = squeeze(name)
+    kinds = {}
+    for words in listed['kinds']:
+        for word in words:
+            kinds[squeeze(word)] = words
+    return classes, kinds
 
 def _spellings(name:str)->list[str]:
     "A squeezed name, with its singular or plural."
     name = squeeze(name)
-    endings = ('ies$', 'y'), ('s$', ''), ('(s|x|z|ch|sh|o)es$', r'\1')
-    return [name, *(re.sub(ending, new, name) for ending,new in endings), name + 's']
+    return [
+        name,
+        re.sub('ies$', 'y', name),
+        re.sub('s$', '', name),
+        re.sub('(s|x|z|ch|sh|o)es$', r'\1', name),
+        name + 's',
+    ]
 
 # %% ../../nbs/text/synonyms.ipynb #3e41af6a
 def _look_up(forms:list[str], table:dict)->Any:
     "A table's entry for the first form that it lists; None if it lists none."
-    return next((table[form] for form in forms if form in table), None)
+    for form in forms:
+        if form in table: return table[form]
+    return None
 
 def _words_of_class(name:str, known:_Words)->list[str]|None:
     "The words of a name's class in the data sets, its own name first."
     forms = _spellings(name)
     same = _look_up(forms, _same_words()[0])
-    return _look_up([same] if same else forms, known)
+    if same: forms = [same]
+    return _look_up(forms, known)
 
 # %% ../../nbs/text/synonyms.ipynb #a534a8b7
 def curated_words(
@@ -52,20 +66,21 @@ def curated_words(
     "This package's words for class names, without those of a listed kind."
     words = {name: _words_of_class(name, known) for name in names}
     claims = {}             # what a name outside the data sets claims for itself alone, squeezed
-    for name,own in words.items():
-        if own: continue
+    for name,synonyms in words.items():
+        if synonyms: continue
         forms = _spellings(name)
-        words[name] = _look_up(forms, _same_words()[1]) or []
-        claims[name] = [*forms, *map(squeeze, words[name])]
+        kinds = _look_up(forms, _same_words()[1]) or []
+        words[name] = kinds
+        claims[name] = [*forms, *map(squeeze, kinds)]
     owner = {}              # of a claimed word: the narrowest class, whose claims are the fewest
     for name in sorted(claims, key=lambda name: -len(claims[name])):
         owner |= dict.fromkeys(claims[name], name)
-    same = Counter(own[0] for own in words.values() if own)
-    found = {}
-    for name,own in words.items():
-        if not own or same[own[0]] > 1: continue
-        found[name] = [word for word in own if owner.get(squeeze(word), name) == name]
-    return found
+    n_names = Counter(synonyms[0] for synonyms in words.values() if synonyms)    # of a class
+    curated = {}
+    for name,synonyms in words.items():
+        if not synonyms or n_names[synonyms[0]] > 1: continue
+        curated[name] = [word for word in synonyms if owner.get(squeeze(word), name) == name]
+    return curated
 
 # %% ../../nbs/text/synonyms.ipynb #d1fc1aeb
 def _table(name:str)->list[list[str]]:
@@ -78,53 +93,80 @@ def _table(name:str)->list[list[str]]:
 def _nouns()->tuple[dict[str,str], _Words]: # with underscores between words
     "The first meaning of each of WordNet's nouns; the nouns in use with each first meaning."
     common = {noun.replace(' ', '_') for noun,_ in _table('common.tsv')}
-    meanings, used = {}, {}
+    meanings = {}
+    used = {}
     for line in wordnet_file('index.noun').splitlines():
         if line.startswith(' '):
             continue             # the licence
-        noun, _, _, pointers, *rest = line.split()
-        _, tagged, first, *_ = rest[int(pointers):]   # behind the pointers
-        meanings[noun] = first
-        if int(tagged) or noun in common:
-            used.setdefault(first, []).append(noun)
+        fields = line.split()
+        noun = fields[0]
+        n_pointers = int(fields[3])             # which follow from field 4 on
+        n_tagged = int(fields[5 + n_pointers])  # uses of the noun in tagged texts
+        first_meaning = fields[6 + n_pointers]
+        meanings[noun] = first_meaning
+        if n_tagged or noun in common:
+            used.setdefault(first_meaning, []).append(noun)
     return meanings, used
 
 # %% ../../nbs/text/synonyms.ipynb #d10ebe6b
 def _as_in_wordnet(name:str)->str|None: # such as 'fire_engine'
     "A name, or its singular, as WordNet spells it; None if WordNet has neither."
-    *before, last = [squeeze(name[start:end]) for start,end in token_spans(name)] or ['']
+    words = [squeeze(name[start:end]) for start,end in token_spans(name)]
+    if not words: return None
+    meanings, _ = _nouns()
+    last = words.pop()
     for form in (last, shortest_lemma(last)):
         for glue in ('_', '-', ''):
-            noun = glue.join([*before, form])
-            if noun in _nouns()[0]: return noun
+            noun = glue.join([*words, form])
+            if noun in meanings: return noun
     return None
 
-def _is_kind(meaning:str, general:str, above:_Words)->bool:
+def _is_kind(meaning:str, general:str, hypernyms:_Words)->bool:
     "Whether a meaning lies below another: a guitar's below a musical instrument's."
-    return any(up == general or _is_kind(up, general, above) for up in above.get(meaning, ()))
+    for above in hypernyms.get(meaning, ()):
+        if above == general or _is_kind(above, general, hypernyms): return True
+    return False
 
 # %% ../../nbs/text/synonyms.ipynb #1574df05
+def _kinds(meaning:str)->list[str]:
+    "Common nouns whose first meaning lies below another, the frequent first."
+    meanings, _ = _nouns()
+    hypernyms = {below: above for below,*above in _table('hypernyms.tsv')}
+    kinds = []
+    for noun,_ in _table('common.tsv'):
+        if _is_kind(meanings[noun.replace(' ', '_')], meaning, hypernyms):
+            kinds.append(noun)
+    return kinds
+
 def _nouns_like(name:str, hyponyms:bool=False)->list[str]: # such as ['auto', 'automobile', …]
     "Common nouns with the same first meaning as the name, then its kinds, the frequent first."
     noun = _as_in_wordnet(name)
     if noun is None: return []
     meanings, used = _nouns()
-    like = [other.replace('_', ' ') for other in used.get(meanings[noun], [])
-            if squeeze(other) not in (squeeze(noun), squeeze(name))]
-    if not hyponyms: return like
-    above = {here: up for here,*up in _table('hypernyms.tsv')}      # each meaning
-    return like + [other for other,_ in _table('common.tsv')
-                   if _is_kind(meanings[other.replace(' ', '_')], meanings[noun], above)]
+    like = []
+    for other in used.get(meanings[noun], []):
+        if squeeze(other) not in (squeeze(noun), squeeze(name)):
+            like.append(other.replace('_', ' '))
+    if hyponyms:
+        like += _kinds(meanings[noun])
+    return like
 
 # %% ../../nbs/text/synonyms.ipynb #620a9a37
 def wordnet_words(
-    own:_Words, # name -> its words; none: WordNet's
+    words:_Words, # name -> its words; none: WordNet's
     hyponyms:bool=False, # also kinds of a thing, such as 'guitar' for 'musical instrument'
 )->_Words: # name -> its words
     "WordNet's common words for names without any; a phrase that fits two goes to neither."
-    new = {name: [] if words else _nouns_like(name, hyponyms) for name,words in own.items()}
-    taken = Counter()
-    for name,words in own.items():
-        taken.update(set(map(squeeze, [name, *words, *new[name]])))
-    return {name: words + [phrase for phrase in new[name] if taken[squeeze(phrase)] == 1]
-            for name,words in own.items()}
+    new = {name: [] for name in words}
+    for name in words:
+        if not words[name]:
+            new[name] = _nouns_like(name, hyponyms)
+    n_names = Counter()             # of a phrase, squeezed
+    for name in words:
+        phrases = [name, *words[name], *new[name]]
+        n_names.update(set(map(squeeze, phrases)))
+    completed = {}
+    for name in words:
+        unshared = [phrase for phrase in new[name] if n_names[squeeze(phrase)] == 1]
+        completed[name] = words[name] + unshared
+    return completed
