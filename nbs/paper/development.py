@@ -112,13 +112,16 @@ def photos_to_test(classes, halve=False):
 
     With `halve`, a random half of COCO's and of VOC2012's comes first, to be learned from, which is
     else empty."""
-    folders = ['coco_dev'] + ['voc2012_dev']*(classes.name == 'voc2007')
-    learn, test = [], [bundled_photos(classes)]
+    folders = ['coco_dev']
+    if classes.name == 'voc2007': folders.append('voc2012_dev')
+    learn = []
+    test = [bundled_photos(classes)]
     for folder in folders:
         photos = read_labels(shared_data()/folder/'labels.tsv', classes)
-        first = draw(len(photos), len(photos)//2 if halve else 0)
-        learn.append(photos[first])
-        test.append(photos[~first])
+        count = len(photos)//2 if halve else 0
+        drawn = draw(len(photos), count)
+        learn.append(photos[drawn])
+        test.append(photos[~drawn])
     return joined(*learn), joined(*test)
 
 
@@ -136,10 +139,10 @@ def miniature_photos(classes, min_shots, names=None, least=2):
 def halved_photos(classes, least=5):
     """Halves of the photos of COCO and VOC2012, with their own labels, to learn from and to be
     tested on. A class takes part if `least` photos of both show it."""
-    halves = photos_to_test(classes, halve=True)
-    enough = [half.labels.sum(0) >= least for half in halves]
-    names = [name for name, *both in zip(classes.names, *enough) if all(both)]
-    return [half.with_classes(names) for half in halves]
+    learn, test = photos_to_test(classes, halve=True)
+    enough = (learn.labels.sum(0) >= least) & (test.labels.sum(0) >= least)
+    names = [name for name, shown in zip(classes.names, enough) if shown]
+    return [learn.with_classes(names), test.with_classes(names)]
 
 
 def zero_shot(scene):
@@ -156,7 +159,7 @@ def zero_shot(scene):
 def ensemble(first, second, weight):
     "mAP of two methods together, run by run; a method that has one run takes part in all."
     n = max(len(first.runs), len(second.runs))
-    pairs = zip(*(cycle(method.runs) for method in (first, second)))
+    pairs = zip(cycle(first.runs), cycle(second.runs))
     scores = [ensemble_scores(pair, [weight, 1 - weight]) for pair in islice(pairs, n)]
     return Measured(first.labels, scores, first.names)
 
@@ -233,7 +236,7 @@ NUMBERS = 'application/vnd.taidpt.numbers+json'
 def show_with_numbers(text, numbers, kind='text/markdown'):
     """Show a table, or lines (`kind` 'text/plain'), and keep beside it what it rounds: intervals by
     name, for the pages that judge them."""
-    exact = {name: [float(x) for x in interval] for name, interval in numbers.items()}
+    exact = {name: list(map(float, interval)) for name, interval in numbers.items()}
     display({kind: text, 'text/plain': text, NUMBERS: exact}, raw=True)
 
 

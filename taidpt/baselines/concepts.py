@@ -179,7 +179,9 @@ def tag(
 )->list[list[Tag]]: # of each image (label, score, present), the most confident class first
     """Tag images with `ready_to_tag`, without training. Each call encodes sentences for the
     classes, which takes seconds; the `tags` of one model of `ready_to_tag` take none."""
-    model = ready_to_tag(load_clip() if clip is None else clip, classes, progress)
+    if clip is None:
+        clip = load_clip()
+    model = ready_to_tag(clip, classes, progress)
     return model.tags(images, on_error=on_error, progress=progress)
 
 

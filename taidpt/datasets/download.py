@@ -131,7 +131,9 @@ def _extent(
     if not answer.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
         start = 0
     length = answer.headers.get('Content-Length')
-    return start, start + int(length) if length else size
+    if length:
+        size = start + int(length)
+    return start, size
 
 def download(
     url:str, # http or https

@@ -125,8 +125,9 @@ def _read_table(path:Path)->dict[str,dict[str,int]]: # image -> label -> 1, 0 or
     "A table of labels. `ValueError` with the file and the line for a row that does not fit."
     table = {}
     models = Counter()         # of tags that are no labels
+    separator = '\t' if '.tsv' in path.suffixes else ','
     with reading(path), open_text(path) as file:
-        rows = TableReader(file, '\t' if '.tsv' in path.suffixes else ',')
+        rows = TableReader(file, separator)
         first, heading, *_ = _headings(rows)
         for row in rows:
             if row.get('error') and heading == 'tags':

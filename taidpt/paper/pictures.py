@@ -71,8 +71,8 @@ class Scene:
         served = [name for name in wanted if enough[m.classes.index(name)]]
         if len(served) < least:
             raise ValueError(
-                f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} images to learn '
-                f'from and one to be tested on, and {least} must')
+                f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} images to '
+                f'learn from and one to be tested on, and {least} must')
         return cls(
             m.study, [m.prompts(seed) for seed in m.study.seeds], train.with_classes(served),
             test.with_classes(served), held_out.with_classes(served), m.name, m.published)
@@ -202,7 +202,8 @@ def table2(
         ('TaI-DPT', 0): [cell.both for cell in tai]}
     scores |= _few_shot_scores(scene, shots, tai, coop, weight, _ADAPTERS)
     results = scene.measured(scores)
-    title = f'Table 2, mAP {"on novel classes" if study.whole else "from few images"}'
+    what = 'on novel classes' if study.whole else 'from few images'
+    title = f'Table 2, mAP {what}'
     published = PUBLISHED['table2'] if scene.published else {}
     notes = ['Each test image counts once, also without any of the classes.',
              *_coop_notes(study, weight)]
@@ -231,6 +232,15 @@ def _dual_cells(scene, clip, share, settings, change): # as of `_dual_recipe`
         labels = partial_labels(known, share, seed, per_label=change is not None)
         cells.append(scene.learned(model, train, labels, change))
     return cells
+
+def _dual_means(results, methods): # by method and share; those to average
+    "mAP of each seed, mean over the published shares, where all of them were measured."
+    means = {}
+    for method in methods:
+        if all((method, share) in results for share in SHARES):
+            by_seed = [results[method, share].each for share in SHARES]
+            means[method, 'mean'] = np.mean(by_seed, 0).tolist()
+    return means
 
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
@@ -261,10 +271,7 @@ def table3(
         scores[ensemble, share] = [
             cell.together(other, weight) for cell, other in zip(cells, tai)]
     results = scene.measured(scores)
-    if set(SHARES) <= set(shares):
-        for row in (method, ensemble):
-            by_seed = [results[row, share].each for share in SHARES]
-            results[row, 'mean'] = np.mean(by_seed, 0).tolist()
+    results |= _dual_means(results, [method, ensemble])
     published = PUBLISHED[f'table3_{name}'] if scene.published and starred else {}
     title = f'Table 3, mAP over the share of known labels, {name}'
     study.write('table3', title, ['method', 'share'], results, [scene], published, notes)

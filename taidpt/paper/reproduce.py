@@ -32,14 +32,14 @@ def reproduce(
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
     "Measure a table or figure of the paper; what is finished in `out` is not measured again."
-    clips = [clip] if isinstance(clip, FrozenCLIP | str) else list(clip)
-    for i, name in enumerate(clips):
-        if not isinstance(name, str):
-            continue                                        # it is loaded
-        options = {}
-        if what == 'table3' and i > 0:
-            options = {'image_size': 448, 'crop': False}    # as of DualCoOp*
-        clips[i] = load_clip(name, **options)
+    clips = []
+    for encoder in [clip] if isinstance(clip, FrozenCLIP | str) else clip:
+        if isinstance(encoder, FrozenCLIP):
+            clips.append(encoder)
+        elif what == 'table3' and clips:
+            clips.append(load_clip(encoder, image_size=448, crop=False))   # as of DualCoOp*
+        else:
+            clips.append(load_clip(encoder))
     first, *others = clips
     if others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)

@@ -286,7 +286,9 @@ def _for_citation(study, sources): # as in `Study.write`
 def _title(study, title): # of the table
     "The title, with what was measured on what."
     clip = study.clip.name or 'a CLIP'
-    measured_on = ['the embedded CLIP' if clip == 'embedded' else clip]
+    if clip == 'embedded':
+        clip = 'the embedded CLIP'
+    measured_on = [clip]
     if study.data is None:
         title += ' in miniature, no reproduction'
         photos = 'bundled photos' if study.photos is bundled_photos else 'labelled photos'
