@@ -16,7 +16,7 @@ from taidpt.clip import load_clip, reference_photos
 from taidpt.datasets.labelled import LabeledImages
 from taidpt.paper.family import FAMILY, compare_family, family_cells
 from taidpt.evaluate import own_method
-from taidpt.paper.study import Study
+from taidpt.paper.study import Run, Study
 
 pytestmark = pytest.mark.usefixtures('kept_features')
 PETS = ClassSet('pets', ['cat', 'dog'])
@@ -55,7 +55,7 @@ def test_a_cell_is_of_what_was_learned(tmp_path):
     for train in every:
         model = Sums(clip(), PETS).fit(train, features=study.sentence_features(TEXTS))
         expected = model.predict(PHOTOS, progress=False)
-        cell = study.cell(photos(), model)
+        cell = study.cell(photos(), Run(model))
         assert torch.allclose(cell.both, expected, atol=.02)
         assert torch.allclose(scores_of(study, photos(), train, Sums), expected, atol=.02)
 

@@ -17,7 +17,7 @@ from taidpt.ensemble import ensemble_scores
 from taidpt.learner import TaIDPT
 from taidpt.metrics import Interval, Measured
 from taidpt.nounfilter import NounFilter
-from taidpt.paper.study import Study, data_digest, draw
+from taidpt.paper.study import Run, Study, data_digest, draw
 from taidpt.evaluate import markdown_table
 from taidpt.texts import template_sentences
 from taidpt.text.captions import bundled_captions
@@ -52,9 +52,9 @@ def miniature(folder='coco_dev', min_photos=1, **kwargs):
     """A study on the embedded CLIP, in a temporary folder: on photos of `shared_data` without rare
     classes, or on the bundled ones."""
     def photos(name):
-        found = read_labels(shared_data()/folder/'labels.tsv', name)
-        common = found.labels.sum(0) >= min_photos
-        return replace(found, labels=found.labels & common)
+        images = read_labels(shared_data()/folder/'labels.tsv', name)
+        common = images.labels.sum(0) >= min_photos
+        return replace(images, labels=images.labels & common)
     if shared_data(): kwargs['photos'] = photos
     return Study(load_clip(device='cpu'), tempfile.mkdtemp(), **kwargs)
 
@@ -63,17 +63,19 @@ def quick_prompts(study, classes, limit=3000):
     """TaI-DPT of each seed, as `Scene` takes it: by the paper's recipe, and as the embedded CLIP
     recommends. It learns from some of the bundled captions that name a class, at random, or from
     all (COCO val2017, CC BY 4.0)."""
-    found = NounFilter(classes).label(page_captions(), progress=False)
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(0))
-    train = found[order[:limit]]
+    labelled = NounFilter(classes).label(page_captions(), progress=False)
+    order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(0))
+    train = labelled[order[:limit]]
     texts = (train + template_sentences(classes)).texts
     def prompts(seed, recipe):
         model = TaIDPT(study.clip, classes, seed=seed, **recipe)
         def learn():
             return model.fit(train, features=study.sentence_features(texts), progress=False)
-        return model, learn, data_digest(train)
+        return Run(model, learn, data_digest(train))
     paper = PAPER if shared_data() else PAPER | {'epochs': 2}
-    return [[prompts(seed, recipe) for seed in study.seeds] for recipe in (paper, {})]
+    by_paper = [prompts(seed, paper) for seed in study.seeds]
+    recommended = [prompts(seed, {}) for seed in study.seeds]
+    return by_paper, recommended
 
 
 def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
@@ -101,8 +103,8 @@ def flickr8k(split, classes):
 def joined(*sets):
     "Labelled images of the same classes as one set."
     images = []
-    for some in sets: images += some.images
-    return LabeledImages(images, torch.cat([some.labels for some in sets]), sets[0].classes)
+    for photos in sets: images += photos.images
+    return LabeledImages(images, torch.cat([photos.labels for photos in sets]), sets[0].classes)
 
 
 def photos_to_test(classes, halve=False):
@@ -110,13 +112,16 @@ def photos_to_test(classes, halve=False):
 
     With `halve`, a random half of COCO's and of VOC2012's comes first, to be learned from, which is
     else empty."""
-    folders = ['coco_dev'] + ['voc2012_dev']*(classes.name == 'voc2007')
-    learn, test = [], [bundled_photos(classes)]
+    folders = ['coco_dev']
+    if classes.name == 'voc2007': folders.append('voc2012_dev')
+    learn = []
+    test = [bundled_photos(classes)]
     for folder in folders:
         photos = read_labels(shared_data()/folder/'labels.tsv', classes)
-        first = draw(len(photos), len(photos)//2 if halve else 0)
-        learn.append(photos[first])
-        test.append(photos[~first])
+        count = len(photos)//2 if halve else 0
+        drawn = draw(len(photos), count)
+        learn.append(photos[drawn])
+        test.append(photos[~drawn])
     return joined(*learn), joined(*test)
 
 
@@ -134,27 +139,27 @@ def miniature_photos(classes, min_shots, names=None, least=2):
 def halved_photos(classes, least=5):
     """Halves of the photos of COCO and VOC2012, with their own labels, to learn from and to be
     tested on. A class takes part if `least` photos of both show it."""
-    halves = photos_to_test(classes, halve=True)
-    enough = [half.labels.sum(0) >= least for half in halves]
-    names = [name for name, *both in zip(classes.names, *enough) if all(both)]
-    return [half.with_classes(names) for half in halves]
+    learn, test = photos_to_test(classes, halve=True)
+    enough = (learn.labels.sum(0) >= least) & (test.labels.sum(0) >= least)
+    names = [name for name, shown in zip(classes.names, enough) if shown]
+    return [learn.with_classes(names), test.with_classes(names)]
 
 
 def zero_shot(scene):
     """mAP of zero-shot CLIP on an experiment's test photos, alone and with DPT, by method and 0
     shots."""
-    found, test = {}, scene.test
+    scores = {}
     for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
-        model = ZeroShotCLIP(scene.study.clip, test.classes, local=local)
-        cell = scene.study.cell(test, model, source='no training')
-        found |= scene.measured({(name, 0): [cell.both]})
-    return found
+        model = ZeroShotCLIP(scene.study.clip, scene.test.classes, local=local)
+        cell = scene.study.cell(scene.test, Run(model, source='no training'))
+        scores[name, 0] = [cell.both]
+    return scene.measured(scores)
 
 
 def ensemble(first, second, weight):
     "mAP of two methods together, run by run; a method that has one run takes part in all."
     n = max(len(first.runs), len(second.runs))
-    pairs = zip(*(cycle(method.runs) for method in (first, second)))
+    pairs = zip(cycle(first.runs), cycle(second.runs))
     scores = [ensemble_scores(pair, [weight, 1 - weight]) for pair in islice(pairs, n)]
     return Measured(first.labels, scores, first.names)
 
@@ -162,7 +167,8 @@ def ensemble(first, second, weight):
 def with_tuned(found, scene, tuned, weight):
     """Results, also with prompts from sentences that learn as the embedded CLIP recommends (†):
     alone, and with each method that `found` has with TaI-DPT."""
-    cells, found = replace(scene, prompts=tuned).sentences(), dict(found)
+    found = dict(found)
+    cells = replace(scene, prompts=tuned).sentences()
     for method, branch in (('TaI', 'alone'), ('TaI-DPT', 'both')):
         scores = [getattr(cell, branch) for cell in cells]
         if (method, 0) in found: found |= scene.measured({(f'{method} †', 0): scores})
@@ -177,13 +183,16 @@ def nulls(found, member, k, weight):
     """Ensembles in which a member from images, or TaI-DPT, gives its place to one that learned
     nothing, or to its own like, by name."""
     tai, zero, few = found['TaI-DPT', 0], found['zero-shot CLIP with DPT', 0], found[member, k]
-    def of(runs): return Measured(tai.labels, runs, tai.names)
-    noise = of(np.random.default_rng(0).normal(size=tai.runs.shape))
-    others = [of(np.roll(one.runs, 1, 0)) for one in (tai, few)]
-    return {name: ensemble(*pair, weight) for name, pair in {
-        'random scores + TaI-DPT': (noise, tai), 'zero-shot CLIP + TaI-DPT': (zero, tai),
-        'two seeds of TaI-DPT': (others[0], tai), f'{member} + zero-shot CLIP': (few, zero),
-        f'two draws of {member}': (few, others[1])}.items()}
+    def with_scores(runs): return Measured(tai.labels, runs, tai.names)
+    noise = with_scores(np.random.default_rng(0).normal(size=tai.runs.shape))
+    other_seeds = with_scores(np.roll(tai.runs, 1, 0))
+    other_draws = with_scores(np.roll(few.runs, 1, 0))
+    return {
+        'random scores + TaI-DPT': ensemble(noise, tai, weight),
+        'zero-shot CLIP + TaI-DPT': ensemble(zero, tai, weight),
+        'two seeds of TaI-DPT': ensemble(other_seeds, tai, weight),
+        f'{member} + zero-shot CLIP': ensemble(few, zero, weight),
+        f'two draws of {member}': ensemble(few, other_draws, weight)}
 
 
 def gain_text(gain):
@@ -197,16 +206,22 @@ def by_column(found, columns, title='method'):
     or share of labels."""
     rows = []
     for method in dict.fromkeys(m for m, _ in found):
-        values = [found[method, k].map() if (method, k) in found else None for k in columns]
-        rows.append([method, *(f'{i.value:.1f} ({i.low:.1f} to {i.high:.1f})' if i else ''
-                               for i in values)])
+        row = [method]
+        for k in columns:
+            text = ''
+            if (method, k) in found:
+                value, low, high = found[method, k].map()
+                text = f'{value:.1f} ({low:.1f} to {high:.1f})'
+            row.append(text)
+        rows.append(row)
     return markdown_table([title, *columns.values()], rows, 1)
 
 
 def published_rows(numbers, columns):
     "A published table as Markdown, with the same rows and columns."
-    rows = [[method, *(str(numbers.get((method, k), '')) for k in columns)]
-            for method in dict.fromkeys(m for m, _ in numbers)]
+    rows = []
+    for method in dict.fromkeys(m for m, _ in numbers):
+        rows.append([method, *(str(numbers.get((method, k), '')) for k in columns)])
     return markdown_table(['Guo et al., CVPR 2023', *columns.values()], rows, 1)
 
 
@@ -221,7 +236,7 @@ NUMBERS = 'application/vnd.taidpt.numbers+json'
 def show_with_numbers(text, numbers, kind='text/markdown'):
     """Show a table, or lines (`kind` 'text/plain'), and keep beside it what it rounds: intervals by
     name, for the pages that judge them."""
-    exact = {name: [float(x) for x in interval] for name, interval in numbers.items()}
+    exact = {name: list(map(float, interval)) for name, interval in numbers.items()}
     display({kind: text, 'text/plain': text, NUMBERS: exact}, raw=True)
 
 

@@ -40,9 +40,9 @@ from ..zeroshot import ZeroShotCLIP
 def _check_both(train:LabeledTexts):
     "Raise `ValueError` for a class without a positive, or without a negative."
     for name, count in train.counts().items():
-        if count in (0, len(train)): raise ValueError(
-            f'{name} is named by {count} of {len(train)} sentences: some must name it, '
-            'and some must not.')
+        if count in (0, len(train)):
+            raise ValueError(f'{name} is named by {count} of {len(train)} sentences: some must '
+                             'name it, and some must not.')
 
 class ClassVectors(Model):
     """A vector for each class, computed from labelled sentences by a subclass: its
@@ -121,18 +121,23 @@ def some_captions(
     texts = list(texts)
     random.Random(0).shuffle(texts)
     reader = NounFilter(classes)
-    others = 500
+    others = 0                                          # captions that name no class
     seen = np.zeros(len(classes), int)                  # captions of each class
-    kept, rows = [], []
-    for looked, text in enumerate(texts, 1):
+    kept = []
+    labels = []
+    for searched, text in enumerate(texts, 1):
         named = reader.columns(text)
         seen[named] += 1
-        if (seen[named] <= 100).any() if named else others:
+        if named:
+            wanted = (seen[named] <= 100).any()
+        else:
+            wanted = others < 500
+            others += 1
+        if wanted:
             kept.append(text)
-            rows.append(np.isin(range(len(classes)), named))
-            others -= not named
-        if not others and (seen >= 100).all(): break
-    return LabeledTexts(kept, np.array(rows), classes, class_prior=seen/looked)
+            labels.append(np.isin(range(len(classes)), named))
+        if others >= 500 and (seen >= 100).all(): break
+    return LabeledTexts(kept, np.array(labels), classes, class_prior=seen/searched)
 
 
 # %% ../../nbs/baselines/concepts.ipynb #ready-015
@@ -174,7 +179,9 @@ def tag(
 )->list[list[Tag]]: # of each image (label, score, present), the most confident class first
     """Tag images with `ready_to_tag`, without training. Each call encodes sentences for the
     classes, which takes seconds; the `tags` of one model of `ready_to_tag` take none."""
-    model = ready_to_tag(load_clip() if clip is None else clip, classes, progress)
+    if clip is None:
+        clip = load_clip()
+    model = ready_to_tag(clip, classes, progress)
     return model.tags(images, on_error=on_error, progress=progress)
 
 
@@ -202,12 +209,12 @@ def _pair_vectors(
     total = x.T @ x
     vectors = []
     for named in y.T.bool():
-        own = x[named]
-        n = max(1, len(own))
-        square = own.T @ own
-        others = (total - square)/max(1, len(x) - n)
-        spread = square/n + others + penalty*torch.eye(len(total))
-        vectors.append(torch.linalg.solve(spread, own.sum(0)/n))
+        positives = x[named]
+        n = max(1, len(positives))
+        square = positives.T @ positives
+        negatives = (total - square)/max(1, len(x) - n)
+        spread = square/n + negatives + penalty*torch.eye(len(total))
+        vectors.append(torch.linalg.solve(spread, positives.sum(0)/n))
     return torch.stack(vectors).to(h)
 
 
@@ -229,7 +236,10 @@ def _trained_head(
         order = torch.randperm(len(h), generator=rng, device=h.device)
         for rows in order.split(model.batch_size):
             x = with_noise(h[rows], model.noise, rng)
-            scores = x @ weight.T + bias if bce else scale*global_scores(x, weight)
+            if bce:
+                scores = x @ weight.T + bias
+            else:
+                scores = scale*global_scores(x, weight)
             cost = _TRAINED[model.loss](scores, y[rows].bool())
             optimizer.zero_grad()
             cost.backward()
@@ -274,9 +284,10 @@ class TextLinear(ClassVectors):
     def check_settings(self)->None:
         "`ValueError` for another loss or solver."
         losses = _TRAINED if self.solver == 'adam' else _CLOSED | _TRAINED
-        if self.solver not in (None, 'adam') or self.loss not in losses: raise ValueError(
-            f'loss={self.loss!r} with solver={self.solver!r}: a linear head learns by squares, '
-            "pairs or bce, and with solver='adam' by pairs or bce")
+        if self.solver not in (None, 'adam') or self.loss not in losses:
+            raise ValueError(
+                f'loss={self.loss!r} with solver={self.solver!r}: a linear head learns by squares, '
+                "pairs or bce, and with solver='adam' by pairs or bce")
 
     @property
     def keep_unnamed(self)->bool: # use sentences that name no class
@@ -297,6 +308,16 @@ class TextLinear(ClassVectors):
 
 
 # %% ../../nbs/baselines/concepts.ipynb #linear-pictures-1
+def _pair_head(
+    model:Model, # of C classes
+    features:FeatureStore, # of N images
+    y:Tensor, # N × C, bool
+)->TextLinear:
+    "A head that learns from pairs of labelled images."
+    head = TextLinear(model.clip, model.classes, 'pairs')
+    head.load_state_dict({'vectors': head.solve(features.global_.float(), y.float())})
+    return head
+
 def add_images(
     model:Model, # that learned C classes from sentences
     images:LabeledImages, # N of them, at least ten
@@ -306,19 +327,18 @@ def add_images(
     cross-validated scores that also give the gain, which favours it a little."""
     check_label_classes(images, model.classes, 'images')
     y = images.labels
-    seen = encode_images(model.clip, images.images, progress=progress)
-    def head(rows): # N, bool
-        one = TextLinear(model.clip, model.classes, 'pairs')
-        one.load_state_dict({'vectors': one.solve(seen.global_[rows].float(), y[rows].float())})
-        return one
-    first = model.predict(seen)
+    features = encode_images(model.clip, images.images, progress=progress)
+    first = model.predict(features)
     second = torch.empty_like(first)
-    part = torch.arange(len(y)) % 5
+    fold = torch.arange(len(y)) % 5
     for k in range(5):
-        second[part == k] = head(part != k).predict(seen.take(part == k))
+        train, test = fold != k, fold == k
+        head = _pair_head(model, features.take(train), y[train])
+        second[test] = head.predict(features.take(test))
     shown = y.any(0)                                    # classes without a photo have no AP
-    labels, one, two = (x[:, shown] for x in (y, first, second))
-    weight, _ = search_weight(labels, one, two, normalize=None)
-    gain = Measured(labels, one.lerp(two, weight)).gain(Measured(labels, one))
-    return Ensemble([model, head(part >= 0)], [1 - weight, weight], None), gain
+    y_shown, one, two = y[:, shown], first[:, shown], second[:, shown]
+    weight, _ = search_weight(y_shown, one, two, normalize=None)
+    gain = Measured(y_shown, one.lerp(two, weight)).gain(Measured(y_shown, one))
+    head = _pair_head(model, features, y)
+    return Ensemble([model, head], [1 - weight, weight], None), gain
 

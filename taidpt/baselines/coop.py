@@ -51,11 +51,11 @@ def labelled_images(
 )->tuple: # images; labels, N × C, int8: 1, 0 or -1; a hash of both, for a checkpoint
     "What to learn from; `ValueError` for labels that do not fit, or a class without an image."
     if isinstance(images, FeatureStore):
-        seen = [as_array(images.global_).tobytes()]
+        identity = [as_array(images.global_).tobytes()]
     else:
         images = as_images(images)
         recipe = str(model.clip.feature_recipe(pos_embed=model.traits.pos_embed))
-        seen = [recipe, *map(image_identity, images)]
+        identity = [recipe, *map(image_identity, images)]
     names = model.classes.names
     y = torch.from_numpy(as_labels(labels, len(images), len(names)))
     if as_array(labels).dtype == bool:
@@ -63,7 +63,7 @@ def labelled_images(
     empty = [name for name, shown in zip(names, (y == 1).any(0)) if not shown]
     if empty and (every or len(empty) == len(names)):
         raise ValueError(f'No image shows {", ".join(empty)}: a class needs one to learn from')
-    return images, y, digest([*seen, y.numpy()])
+    return images, y, digest([*identity, y.numpy()])
 
 
 # %% ../../nbs/baselines/coop.ipynb #co-base
@@ -154,7 +154,8 @@ class CoOp(ImagePrompts):
         return 'CoOp-DPT' if self.local else 'CoOp'
 
 # %% ../../nbs/baselines/coop.ipynb #du-006
-DUAL_SCALE, DUAL_TAU = math.exp(3.91), math.exp(-3)                     # of the published code
+DUAL_SCALE = math.exp(3.91)                 # of the published code, like the temperature
+DUAL_TAU = math.exp(-3)
 
 def _dual_local_scores(F_, positive, negative, tau=DUAL_TAU, scale=DUAL_SCALE)->Tensor: # N × C
     "How much more positions, N × J × D, look like positive than negative prompts, C × D."
@@ -220,7 +221,10 @@ class DualCoOp(ImagePrompts):
 
     def training_scores(self, prompts:PromptLearner, recipe:Recipe)->Callable:
         "Scores while the prompts learn; G holds the positive ones and L the negative ones."
-        return lambda u, U, G, L, mask=None: [_dual_local_scores(U, G, L, *self.scales(prompts))]
+        def scores(u, U, G, L, mask=None):
+            tau, scale = self.scales(prompts)
+            return [_dual_local_scores(U, G, L, tau, scale)]
+        return scores
 
     def scales(self, prompts:PromptLearner)->tuple[float|Tensor, float|Tensor]:
         "Temperature of the pooling and factor on the scores, as set or learned by the prompts."
@@ -230,7 +234,9 @@ class DualCoOp(ImagePrompts):
 
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × J × D -> one B × C
         "How much more the positions look like positive than negative prompts."
-        return [_dual_local_scores(F, *self.embeddings(), *self.scales(self.prompts_))]
+        positive, negative = self.embeddings()
+        tau, scale = self.scales(self.prompts_)
+        return [_dual_local_scores(F, positive, negative, tau, scale)]
 
     def maps(self, F:Tensor)->Tensor: # B × J × D -> P, B × J × C
         "Cosines of every position with the positive prompts."

@@ -43,8 +43,10 @@ def _fine_tuned(
     keys = model.keys_.clone().requires_grad_()
     loss = scaled_loss(model.loss, 1., IMAGE_LOSSES)
     rng = torch.Generator().manual_seed(model.seed)
-    orders = [torch.randperm(len(f), generator=rng) for _ in range(model.epochs)]
-    batches = [rows for order in orders for rows in order.to(f.device).split(model.batch_size)]
+    batches = []
+    for _ in range(model.epochs):
+        order = torch.randperm(len(f), generator=rng)
+        batches += order.to(f.device).split(model.batch_size)
     optimizer = torch.optim.AdamW([keys], model.lr, eps=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, len(batches))
     for rows in batches:
@@ -142,14 +144,15 @@ class TipAdapter(Model):
         y = y.to(f.device) == 1
         zero_shot = self.zero_shot_scores(f)
         weights = f.new_tensor(alphas)[:, None, None]
-        found = {}
+        tried = {}
         for beta in betas:
             cache = _cache_scores(f, self.keys_, self.values_, beta)
             maps = _map_of_many(y, zero_shot + weights * cache).tolist()
-            found |= {(alpha, beta): value for alpha, value in zip(alphas, maps)}
-        self.alpha, self.beta = max(found, key=found.get)
+            for alpha, value in zip(alphas, maps):
+                tried[alpha, beta] = value
+        self.alpha, self.beta = max(tried, key=tried.get)
         vars(self).pop('thresholds', None)                  # they were for other scores
-        return found
+        return tried
 
     def features_of(self, images, progress:bool)->Tensor: # N × D
         "f of images, with the positional embedding."

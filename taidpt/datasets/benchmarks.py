@@ -29,14 +29,15 @@ def _first(folder:str|Path, *names:str)->Path: # of files or folders in it
 
 # %% ../../nbs/datasets/benchmarks.ipynb #4d514f81
 _VOC = 'http://host.robots.ox.ac.uk/pascal/VOC/voc2007/'
+_VOC_MARKS = {'1': 1, '0': 0, '-1': -1}
 
 def _voc_column(path:Path, names:list[str])->list[int]: # N images -> 1, 0 or -1 of each
     "The labels of one class; `ValueError` for those of other images."
     with reading(path):
-        listed, marks = zip(*map(str.split, path.read_text().splitlines()))
-        if [*listed] != names:
+        rows = [line.split() for line in path.read_text().splitlines()]
+        if [name for name, _ in rows] != names:
             raise ValueError('its images are not those of the list')
-        return [{'1': 1, '0': 0, '-1': -1}[mark] for mark in marks]
+        return [_VOC_MARKS[mark] for _, mark in rows]
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #b8edc1d7
@@ -59,21 +60,30 @@ def read_voc2007(
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #dc260d4a
+def _is_label(
+    annotation:dict, # of COCO's file
+    crowds:bool, # annotations of crowds count
+    tiny:bool, # boxes under one pixel wide or high count
+)->bool:
+    "Whether an annotation makes its category a label of its image."
+    _, _, width, height = annotation['bbox']
+    if annotation['iscrowd'] and not crowds:
+        return False
+    return tiny or min(width, height) >= 1
+
 def _instances(path:Path, crowds:bool, tiny:bool)->tuple[list[str],Tensor]: # N; N × 80, bool
     "The images' names and labels in COCO's file of instances; `ValueError` for any other file."
     with reading(path):
         data = json.loads(path.read_bytes())
-        kinds = sorted(data['categories'], key=lambda kind: kind['id'])
-        if [kind['name'] for kind in kinds] != COCO.names:
+        categories = sorted(data['categories'], key=lambda category: category['id'])
+        if [category['name'] for category in categories] != COCO.names:
             raise ValueError('its categories are not the 80 of COCO')
-        column = {kind['id']: c for c,kind in enumerate(kinds)}
+        column = {category['id']: c for c,category in enumerate(categories)}
         row = {image['id']: i for i,image in enumerate(data['images'])}
         labels = torch.zeros(len(row), len(COCO), dtype=torch.bool)
-        for note in data['annotations']:
-            if note['iscrowd'] and not crowds: continue
-            if min(note['bbox'][2:]) < 1 and not tiny:
-                continue
-            labels[row[note['image_id']], column[note['category_id']]] = True
+        for annotation in data['annotations']:
+            if _is_label(annotation, crowds, tiny):
+                labels[row[annotation['image_id']], column[annotation['category_id']]] = True
         return [image['file_name'] for image in data['images']], labels
 
 
@@ -90,9 +100,10 @@ def read_coco(
     "MS-COCO. `FileNotFoundError` for missing files, `ValueError` for files that are not COCO's."
     folder = _first(root, 'COCO/annotations', 'annotations')
     name = f'{split}{year}'
-    notes = folder/f'instances_{name}.json'
-    check_files(f'MS-COCO {name}', {notes: f'{_COCO}annotations/annotations_trainval{year}.zip'})
-    names, labels = _instances(notes, crowds, tiny)
+    instances = folder/f'instances_{name}.json'
+    source = f'{_COCO}annotations/annotations_trainval{year}.zip'
+    check_files(f'MS-COCO {name}', {instances: source})
+    names, labels = _instances(instances, crowds, tiny)
     images = [folder.parent/name/file for file in names]
     check_files(f'MS-COCO {name}', dict.fromkeys(images, f'{_COCO}zips/{name}.zip'))
     return LabeledImages(images, labels, COCO)
@@ -114,10 +125,17 @@ def _fault(path:Path, verify:bool)->str: # '': none
     "What is wrong with an image; `verify` decodes it."
     if not (path.is_file() and path.stat().st_size):
         return 'it is missing, or empty'
-    try:
-        if verify: open_rgb(path)
-    except (OSError, ValueError) as error: return str(error)
+    if verify:
+        try: open_rgb(path)
+        except (OSError, ValueError) as error:
+            return str(error)
     return ''
+
+def _faults(folder:Path, names:list[str], verify:bool)->dict[str,str]: # name -> what is wrong
+    "The unusable ones of some images."
+    with ThreadPoolExecutor(8) as pool:
+        faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
+    return {name: fault for name,fault in zip(names, faults) if fault}
 
 
 # %% ../../nbs/datasets/benchmarks.ipynb #c46fb7a7
@@ -143,13 +161,11 @@ def read_nuswide(
         raise ValueError(f'{concepts}: not the 81 concepts of NUS-WIDE')
     names = listed.read_text().replace('\\', '/').split()     # from Windows
     labels = torch.tensor([_nus_column(path, len(names)) for path in tables]).T
-    with ThreadPoolExecutor(8) as pool:
-        faults = list(pool.map(lambda name: _fault(folder/name, verify), names))
-    missing = {name: fault for name,fault in zip(names, faults) if fault}
+    missing = _faults(folder, names, verify)
     if missing:
         warnings.warn(f'NUS-WIDE {split}: {len(missing):,} of {len(names):,} images are '
-                              f'left out, such as {min(missing)}', stacklevel=2)
-    kept = [i for i,fault in enumerate(faults) if not fault]
+                      f'left out, such as {min(missing)}', stacklevel=2)
+    kept = [i for i,name in enumerate(names) if name not in missing]
     images = [folder/names[i] for i in kept]
     return LabeledImages(images, labels[kept], NUSWIDE, missing=missing)
 
@@ -165,13 +181,16 @@ def _caption_ids(path:str|Path)->list[int]: # a pickle, JSON or text
     raw = Path(path).read_bytes()
     ids = []
     with reading(path):
-        if raw[:1] == b'[': return json.loads(raw)
+        if raw[:1] == b'[':
+            return json.loads(raw)
         if raw[:1] != b'\x80':
             return [int(line) for line in raw.split()]
         for instruction,argument,_ in pickletools.genops(raw):
-            if instruction.name in _NUMBERS: ids.append(argument)
-            elif instruction.name not in _LIST: raise ValueError(
-                f'it holds {instruction.name} {argument!r:.60}, and a list of ids needs none')
+            if instruction.name in _NUMBERS:
+                ids.append(argument)
+            elif instruction.name not in _LIST:
+                raise ValueError(f'it holds {instruction.name} {argument!r:.60}, and a list of '
+                                 'ids needs none')
     return ids
 
 def read_sentences(
@@ -182,17 +201,18 @@ def read_sentences(
     "The paper's sentences. `FileNotFoundError` names their source, `ValueError` unknown ids."
     if name == 'nuswide':
         file = 'open_images_train_v6_captions.jsonl'
-        places = f'OpenImages/captions/{file}', f'captions/{file}', file
-        path = _first(root, *places, *(f'{place}.gz' for place in places))
+        places = [f'OpenImages/captions/{file}', f'captions/{file}', file]
+        compressed = [f'{place}.gz' for place in places]
+        path = _first(root, *places, *compressed)
         check_files('Localized Narratives of Open Images V6', {path: f'{_NARRATIVES}{file}'})
         return read_captions(path, max_words=77)
     path = _first(root, 'COCO/annotations', 'annotations')/'captions_train2017.json'
     source = f'{_COCO}annotations/annotations_trainval2017.zip'
     check_files('Captions of MS-COCO train2017', {path: source})
     if ids is None: return read_captions(path)
-    notes = json.loads(path.read_bytes())['annotations']
-    text = {note['id']: note['caption'] for note in notes}
+    annotations = json.loads(path.read_bytes())['annotations']
+    caption = {annotation['id']: annotation['caption'] for annotation in annotations}
     wanted = _caption_ids(ids)
     with reading(f'{path}: a caption id'):
-        return read_captions([text[i] for i in wanted])
+        return read_captions([caption[i] for i in wanted])
 

@@ -44,8 +44,9 @@ class Archive:
 
     @property
     def amount(self)->str: # in words
-        about = 'about ' if self.size and not self.sha256 else ''
-        return about + _amount(self.size)
+        amount = _amount(self.size)
+        inexact = self.size and not self.sha256
+        return f'about {amount}' if inexact else amount
 
     def is_in(self, root:Path)->bool: # the folder of the data sets
         "Whether it is unpacked there."
@@ -54,7 +55,7 @@ class Archive:
 @dataclass(frozen=True)
 class DataSet:
     "The archives that make a data set."
-    about: str # one line
+    summary: str # one line
     archives: tuple[Archive,...]
     to_ask_for: str = '' # what no server offers, and where to ask
 
@@ -115,12 +116,25 @@ def list_data()->str: # several lines
     "All data sets, with size and server of each archive."
     lines = []
     for name,data in DATA_SETS.items():
-        lines.append(f'{name}: {data.about}')
+        lines.append(f'{name}: {data.summary}')
         lines += map(str, data.archives)
         if data.to_ask_for: lines.append(data.to_ask_for)
     return '\n'.join(lines)
 
 # %% ../../nbs/datasets/download.ipynb #dl-download
+def _extent(
+    answer, # of a server
+    start:int, # first byte that it was asked for
+    size:int|None, # bytes of the file, if they are known
+)->tuple[int,int|None]: # first byte that comes; bytes of the file
+    "What a server sends: the rest of a file, or all of it."
+    if not answer.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
+        start = 0
+    length = answer.headers.get('Content-Length')
+    if length:
+        size = start + int(length)
+    return start, size
+
 def download(
     url:str, # http or https
     path:str|Path, # file to write
@@ -136,10 +150,7 @@ def download(
         headers = {'User-Agent': 'taidpt', 'Range': f'bytes={start}-'}
         try:
             with urlopen(Request(url, headers=headers), timeout=60) as answer:
-                if not answer.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
-                    start = 0                   # all of it comes
-                length = answer.headers.get('Content-Length')
-                total = start + int(length) if length else size
+                start, total = _extent(answer, start, size)
                 if size and total != size:
                     raise ValueError(f'{url} has {total:,} bytes, and {size:,} are published')
                 file.truncate(start)
@@ -180,7 +191,8 @@ def unpack(
         elif path.suffix == '.zip':
             _unpack_zip(path, folder, progress)
         else:
-            with open(path, encoding='utf-8') as lines: json.loads(lines.readline())
+            with open(path, encoding='utf-8') as lines:
+                json.loads(lines.readline())
             shutil.copy(path, folder)
     except OSError: raise                               # such as a full disk
     except Exception as error:
@@ -233,6 +245,28 @@ def _check_room(archives:list[Archive], root:Path, downloads:Path)->None:
         raise OSError(f'{root} has {_amount(free)} of free room, and about '
                       f'{_amount(needed - present)} are needed for the archives and their content')
 
+def _missing(chosen:list[DataSet], root:Path)->list[Archive]:
+    "The archives of some data sets that are not unpacked yet, each once."
+    missing = []
+    for data in chosen:
+        for archive in data.archives:
+            if archive not in missing and not archive.is_in(root):
+                missing.append(archive)
+    return missing
+
+def _fetch(archive:Archive, root:Path, downloads:Path, keep:bool, progress:bool)->None:
+    "Fetch an archive and unpack it. `ValueError` for a damaged one, which is deleted."
+    path = downloads/archive.name
+    size = archive.size if archive.sha256 else None
+    if not path.exists():
+        download(archive.url, path, size, progress)
+    try: _put_in_place(archive, path, root, progress)
+    except ValueError as error:
+        path.unlink()
+        raise ValueError(f'{error}. It is deleted; the same call fetches it again from '
+                         f'{archive.url}') from error
+    if not keep: path.unlink()
+
 def fetch_data(
     names:str|Iterable[str], # of `DATA_SETS`
     root:str|Path, # folder of the data sets, as the readers take it
@@ -248,23 +282,14 @@ def fetch_data(
     downloads = root/'.download'
     downloads.mkdir(parents=True, exist_ok=True)
     chosen = [DATA_SETS[name] for name in dict.fromkeys(text_list(names))]
-    archives = dict.fromkeys(archive for data in chosen for archive in data.archives)
-    missing = [archive for archive in archives if not archive.is_in(root)]
+    missing = _missing(chosen, root)
     if missing:
         total = sum(archive.size for archive in missing)
         tell(f'{len(missing)} files to fetch, {_amount(total)}:')
     for archive in missing: tell(str(archive))
     _check_room(missing, root, downloads)
     for archive in missing:
-        path = downloads/archive.name
-        if not path.exists():
-            download(archive.url, path, archive.size if archive.sha256 else None, progress)
-        try: _put_in_place(archive, path, root, progress)
-        except ValueError as error:
-            path.unlink()
-            raise ValueError(f'{error}. It is deleted; the same call fetches it again from '
-                             f'{archive.url}') from error
-        if not keep: path.unlink()
+        _fetch(archive, root, downloads, keep, progress)
     with suppress(OSError): downloads.rmdir()           # if it is empty
     tell(f'Written: {root}' if missing else f'All of it is in {root}')
     for data in chosen:

@@ -38,14 +38,14 @@ class LabeledImages:
     def __len__(self)->int: return len(self.images)
 
     def __repr__(self)->str:
-        told = (f'{len(self):,} images, {len(self.classes)} classes of {self.classes.name}, '
+        text = (f'{len(self):,} images, {len(self.classes)} classes of {self.classes.name}, '
                 f'{int(self.labels.sum()):,} labels')
         others = sum(self.unknown.values())
         if others:
-            told += f', {others} others of {len(self.unknown)} classes left out'
+            text += f', {others} others of {len(self.unknown)} classes left out'
         if self.missing:
-            told += f', {len(self.missing):,} more images missing'
-        return f'LabeledImages({told})'
+            text += f', {len(self.missing):,} more images missing'
+        return f'LabeledImages({text})'
 
     def __getitem__(self, index:slice|list|Tensor)->'LabeledImages': # or a bool mask
         "Some of the images."
@@ -83,47 +83,65 @@ def _leave_out(
     labels:int, # other rows
 )->None:
     "Warn that tags of a model are no labels. `ValueError` if there are no others."
-    of = f'tags of {", ".join(map(str, models))}'
-    if not labels: raise ValueError(
-        f'{path}: no row is a label: all are {of}. Correct them, and write yes under checked where '
-        'they are right')
+    tags = f'tags of {", ".join(map(str, models))}'
+    if not labels:
+        raise ValueError(f'{path}: no row is a label: all are {tags}. Correct them, and write yes '
+                         'under checked where they are right')
     warnings.warn(
         f'{path}: {labels} of {labels + models.total()} rows are labels, those that you changed or '
-        f'checked; the others are {of}. Write yes under checked where they are right: with its '
+        f'checked; the others are {tags}. Write yes under checked where they are right: with its '
         'mistakes alone, a model looks worse than it is', stacklevel=4)
 
 
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
 _MARKS = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, 'true': 1, 'false': 0}
 
+def _headings(rows:TableReader)->list[str]: # of the images, and of their labels
+    "The headings of a table of labels. `ValueError` for those of any other table."
+    headings = rows.fieldnames or []
+    labels = headings[1:]
+    distinct = len({*labels}) == len(labels)
+    if not labels or not distinct or headings[0] not in ('image', 'picture', 'file'):
+        raise ValueError('its first line must be headings: image, then labels, or each class')
+    return headings
+
+def _row_labels(
+    row:dict[str,str], # cells by heading, without that of the image
+    heading:str, # the first of them
+)->dict[str,int]: # label -> 1, 0 or -1
+    "The labels of a row, which are named in one cell, or marked in the column of each class."
+    if heading in ('labels', 'tags'):
+        return dict.fromkeys(split_labels(row[heading] or ''), 1)
+    marks = {}
+    for label,cell in row.items():
+        mark = str(cell).strip().lower()
+        if mark in _MARKS:
+            marks[label] = _MARKS[mark]
+        elif mark:
+            raise ValueError(f'{cell!r} of {label} is no mark: it is 1, 0 or -1')
+    return marks
+
 def _read_table(path:Path)->dict[str,dict[str,int]]: # image -> label -> 1, 0 or -1
     "A table of labels. `ValueError` with the file and the line for a row that does not fit."
-    found = {}
+    table = {}
     models = Counter()         # of tags that are no labels
+    separator = '\t' if '.tsv' in path.suffixes else ','
     with reading(path), open_text(path) as file:
-        rows = TableReader(file, '\t' if '.tsv' in path.suffixes else ',')
-        first, *others = rows.fieldnames or ['']
-        if first not in ('image', 'image', 'file') or not 0 < len({*others}) == len(others):
-            raise ValueError('its first line must be headings: image, then labels, or each class')
+        rows = TableReader(file, separator)
+        first, heading, *_ = _headings(rows)
         for row in rows:
-            if row.get('error') and others[0] == 'tags':
+            if row.get('error') and heading == 'tags':
                 continue       # it could not be read
             if not is_checked(row):
                 models[row.get('model')] += 1
                 continue
-            known = found.setdefault(row.pop(first), {})
+            known = table.setdefault(row.pop(first), {})
             with reading(f'line {rows.line}'):
-                if others[0] in ('labels', 'tags'):
-                    known |= dict.fromkeys(split_labels(row[others[0]] or ''), 1)
-                    continue
-                for label,cell in row.items():
-                    mark = str(cell).strip().lower()
-                    if mark not in ('', *_MARKS):
-                        raise ValueError(f'{cell!r} of {label} is no mark: it is 1, 0 or -1')
-                    if mark:
-                        known[label] = max(_MARKS[mark], known.get(label, -1))
-    if models: _leave_out(models, path, len(found))
-    return found
+                marks = _row_labels(row, heading)
+            for label,mark in marks.items():
+                known[label] = max(mark, known.get(label, -1))
+    if models: _leave_out(models, path, len(table))
+    return table
 
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
@@ -135,9 +153,9 @@ def _meanings(
     taken = {classes.index(label) for label in used if label in classes}    # by name
     column = {}
     for label,_ in used.most_common():
-        meant = classes.columns(label)
-        if len(meant) == 1 and (label in classes or meant[0] not in taken):
-            column[label] = meant[0]
+        columns = classes.columns(label)
+        if len(columns) == 1 and (label in classes or columns[0] not in taken):
+            column[label] = columns[0]
     if used and not column:
         classes.index(next(iter(used)))     # raises
     return column
@@ -173,6 +191,14 @@ def _matrix(
             row[c] = max(row[c], marks[label])
     return y
 
+def _uses(table:dict[str,dict[str,int]])->Counter: # as in `_matrix`
+    "How many images show each label; 0 for one that is only marked as absent or difficult."
+    used = Counter()
+    for marks in table.values():
+        for label,mark in marks.items():
+            used[label] += int(mark == 1)
+    return used
+
 def _labelled(path, classes, folder=None)->LabeledImages:
     "As `read_labels`, but labels that are no class are dropped without a word."
     path = Path(path)
@@ -183,10 +209,7 @@ def _labelled(path, classes, folder=None)->LabeledImages:
         place = place/'images'
     images = [place/name for name in table]
     check_files(str(path), dict.fromkeys(images, 'the folder that it is of'))
-    used = Counter()
-    for marks in table.values():
-        for label,mark in marks.items():
-            used[label] += mark == 1
+    used = _uses(table)
     with reading(path): column = _meanings(used, classes)
     y = _matrix(table, column, len(classes))
     three_values = any(-1 in marks.values() for marks in table.values())
@@ -203,10 +226,11 @@ def read_labels(
 )->LabeledImages:
     """Labelled images from a table. Warns of labels that are no class. `FileNotFoundError` for
     missing images, `ValueError` with file and line, `UnknownClass` if no label is a class."""
-    found = _labelled(path, classes, folder)
-    if found.unknown:
-        warnings.warn(f'{path}: labels that are no class: {", ".join(found.unknown)}', stacklevel=2)
-    return found
+    labelled = _labelled(path, classes, folder)
+    if labelled.unknown:
+        names = ', '.join(labelled.unknown)
+        warnings.warn(f'{path}: labels that are no class: {names}', stacklevel=2)
+    return labelled
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
 _BUNDLED = DATA/'coco_demo'

@@ -18,70 +18,77 @@ from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
 from .pictures import Scene
-from .study import Material, Study, draw
+from .study import Material, Run, Study, draw
 from ..evaluate import measured
 from ..scores import fuse
 from ..texts import LabeledTexts
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-007
-def _each(setting, *values):
+def _values(setting, *values):
     return {str(value): {setting: value} for value in values}
 
+_MARGINS = {str(m): {'loss': partial(ranking_loss, margin=m)} for m in (.25, .5, 1., 2.)}
+_MARGINS['1.0'] = {}                         # the margin of the loss as it is
+
 _ABLATIONS = {                               # group -> name of the value -> settings of `TaIDPT`
-    'loss': _each('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
-    'margin': {str(m): {} if m == 1 else {'loss': partial(ranking_loss, margin=m)}
-               for m in (.25, .5, 1., 2.)},
-    'scale': _each('scale', 1., 2., 4., 8., 16.),
-    'prompt length': _each('n_ctx', 4, 8, 16, 32),
+    'loss': _values('loss', 'ranking', 'bce', 'focal', 'asymmetric'),
+    'margin': _MARGINS,
+    'scale': _values('scale', 1., 2., 4., 8., 16.),
+    'prompt length': _values('n_ctx', 4, 8, 16, 32),
     'context': {'shared': {}, 'class-specific': {'class_specific': True}},
-    'tau_s on sentences': _each('tau_text', .01, .02, .05, .1, 1.),
-    'tau_s on images': _each('tau_image', .01, .025, .05, .1, .25, 1.),
+    'tau_s on sentences': _values('tau_text', .01, .02, .05, .1, 1.),
+    'tau_s on images': _values('tau_image', .01, .025, .05, .1, .25, 1.),
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variants(m, **settings): # a `Material`; of `TaIDPT`, if changed
+def _variants(m, tau_image=None, **settings): # a `Material`; of `TaIDPT`, if changed
     "Scores of TaI-DPT on the test images by each seed, unchanged or with changed settings."
-    tau, cells = settings.pop('tau_image', None), []
+    cells = []
     for seed in m.study.seeds:
-        model, learn, source = m.prompts(seed, **settings)
-        def softened(learn=learn):
-            other = copy.copy(learn())
-            if tau: other.tau_image = tau
-            return other
-        cells.append(m.study.cell(m.test, model, softened, f'{source} {tau}'))
+        run = m.prompts(seed, **settings)
+        def learn(run=run):
+            model = copy.copy(run.learn())
+            if tau_image: model.tau_image = tau_image
+            return model
+        softened = Run(run.model, learn, f'{run.source} {tau_image}')
+        cells.append(m.study.cell(m.test, softened))
     return cells
 
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
 def _setting_results(m, group): # -> value -> `Measured`
     "mAP for each value of one setting."
-    model, found = m.prompts(1)[0], {}
+    model = m.prompts(1).model
     unchanged = model.get_params(deep=False) | asdict(model.recipe_for(None))
+    results = {}
     for value, settings in _ABLATIONS[group].items():
         changed = {name: x for name, x in settings.items() if unchanged[name] != x}
         cells = _variants(m, **changed)
         if not changed: value += ' (unchanged)'
-        found[value] = measured(m.test, [cell.both for cell in cells])
-    return found
+        results[value] = measured(m.test, [cell.both for cell in cells])
+    return results
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
 def _branch_results(m): # -> weight -> `Measured`
     "mAP over the weight of the local branch."
-    cells, found = _variants(m), {}
+    cells = _variants(m)
+    results = {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
-        name = f'local weight {weight}' + (' (unchanged)' if weight == .5 else '')
+        name = f'local weight {weight}'
+        if weight == .5: name += ' (unchanged)'
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
-        found[name] = measured(m.test, scores)
-    return found
+        results[name] = measured(m.test, scores)
+    return results
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
 def _clip_results(m, clips): # -> CLIP -> `Measured`
     "mAP of the unchanged settings on each CLIP."
-    found = {}
+    results = {}
     for clip in (m.study.clip, *clips):
-        own = Material(replace(m.study, clip=clip), m.name)
-        found[clip.name] = measured(own.test, [cell.both for cell in _variants(own)])
-    return found
+        material = Material(replace(m.study, clip=clip), m.name)
+        cells = _variants(material)
+        results[clip.name] = measured(material.test, [cell.both for cell in cells])
+    return results
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
 def _few_sentences(m, images): # a `Material`; labelled images
@@ -91,31 +98,35 @@ def _few_sentences(m, images): # a `Material`; labelled images
     naming = naming[naming.labels.any(1)]
     return naming[draw(len(naming), len(images))]
 
-def _learned_cells(m, seen, images, texts, seed): # a `Scene`, its images and sentences
+def _learned_cells(m, scene, images, texts, seed): # a `Scene`, its images and sentences
     "Cells of TaI-DPT with the settings of CoOp, and of CoOp with both branches."
-    clip, settings = m.study.clip, {'epochs': 50, 'batch_size': 32, 'templates': False}
+    clip = m.study.clip
+    settings = {'epochs': 50, 'batch_size': 32, 'templates': False}
     if 'lr' not in clip.recommended: settings['lr'] = 2e-3
-    prompts = m.prompts(seed, train=texts, **settings)
-    model = CoOp(clip, texts.classes, m.run.n_ctx, seed=seed, tau_image=m.run.tau_image, local=True)
-    return m.study.cell(seen.test, *prompts), seen.learned(model, images, images.labels)
+    from_texts = m.study.cell(scene.test, m.prompts(seed, train=texts, **settings))
+    coop = CoOp(clip, texts.classes, m.run.n_ctx, seed=seed, tau_image=m.run.tau_image, local=True)
+    return from_texts, scene.learned(coop, images, images.labels)
 
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
 def _texts_or_images(m): # -> what was learned from -> `Measured`
     "mAP of prompts from sentences, from as many images, and of both at several weights."
-    study, seen = m.study, Scene.of(m, 1)
-    test, images = seen.test, seen.train[seen.train.labels.any(1)]
+    study = m.study
+    scene = Scene.of(m, 1)
+    test = scene.test
+    images = scene.train[scene.train.labels.any(1)]
     texts = _few_sentences(m, images)
-    zero = study.cell(test, ZeroShotCLIP(study.clip, test.classes), source='no training')
-    cells = [_learned_cells(m, seen, images, texts, seed) for seed in study.seeds]
+    zero_shot = Run(ZeroShotCLIP(study.clip, test.classes), source='no training')
+    zero = study.cell(test, zero_shot)
+    cells = [_learned_cells(m, scene, images, texts, seed) for seed in study.seeds]
     scores = {
         f'zero-shot CLIP with DPT, {len(test.classes)} classes': [zero.both],
-        f'TaI-DPT, {len(texts)} sentences': [one.both for one, _ in cells],
-        f'CoOp-DPT, {len(images)} images': [other.both for _, other in cells]}
+        f'TaI-DPT, {len(texts)} sentences': [tai.both for tai, _ in cells],
+        f'CoOp-DPT, {len(images)} images': [coop.both for _, coop in cells]}
     for weight in (.2, .4, .5, .6, .8):
-        both = [other.together(one, weight) for one, other in cells]
+        both = [coop.together(tai, weight) for tai, coop in cells]
         scores[f'both, weight {weight:g} for images'] = both
-    return {what: measured(test, runs) for what, runs in scores.items()}
+    return scene.measured(scores)
 
 
 # %% ../../nbs/paper/ablations.ipynb #889cfc38
@@ -126,12 +137,14 @@ def ablations(
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
 )->dict[tuple, Measured]: # by group and value
     "Ablations of one setting at a time. Writes ablations.md and JSON."
-    known = {group: partial(_setting_results, group=group) for group in _ABLATIONS} | {
-        'branches': _branch_results,
-        'texts, images': _texts_or_images,
-        'CLIP': partial(_clip_results, clips=clips)}
-    m, found = Material(study, name), {}
-    for group in groups or known:
-        found |= {(group, value): runs for value, runs in known[group](m).items()}
-    study.write('ablations', f'Ablations on {name}', ['ablation', 'value'], found, [m])
-    return found
+    measures = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
+    measures['branches'] = _branch_results
+    measures['texts, images'] = _texts_or_images
+    measures['CLIP'] = partial(_clip_results, clips=clips)
+    m = Material(study, name)
+    results = {}
+    for group in groups or measures:
+        for value, result in measures[group](m).items():
+            results[group, value] = result
+    study.write('ablations', f'Ablations on {name}', ['ablation', 'value'], results, [m])
+    return results

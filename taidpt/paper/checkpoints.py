@@ -29,17 +29,19 @@ _STAND_INS['collections.defaultdict'] = lambda *args: {}    # to be filled by th
 
 def _prompt_tensors(path): # -> name in the published code -> tensor, float32
     "The tensors of TaI-DPT's prompts. `ValueError` for a file of another kind, or with NaN."
-    allowed = [(thing, name) for name, thing in _STAND_INS.items()]
+    allowed = [(stand_in, name) for name, stand_in in _STAND_INS.items()]
     with reading(path), torch.serialization.safe_globals(allowed):
-        held = torch.load(path, map_location='cpu', weights_only=True)
-        held = held if isinstance(held, dict) else {}           # of anything else
-        held = held.get('state_dict', held)
-        state = {name: t.float() for name, t in held.items() if isinstance(t, Tensor)}
+        content = torch.load(path, map_location='cpu', weights_only=True)
+        if not isinstance(content, dict):
+            content = {}                                        # it is something else
+        content = content.get('state_dict', content)
+        state = {name: t.float() for name, t in content.items() if isinstance(t, Tensor)}
         if not {'ctx', 'ctx_double'} <= state.keys():
             raise ValueError('the prompts are not those of TaI-DPT, with a ctx and a ctx_double')
-        if not {'token_prefix', 'token_suffix'} <= state.keys(): raise ValueError(
-            'it lacks the words around the prompts, token_prefix and token_suffix, without which '
-            'nobody can check the classes and the CLIP')
+        if not {'token_prefix', 'token_suffix'} <= state.keys():
+            raise ValueError('it lacks the words around the prompts, token_prefix and '
+                             'token_suffix, without which nobody can check the classes and the '
+                             'CLIP')
         for name, t in state.items():
             if not t.isfinite().all():
                 raise ValueError(f'{name} holds NaN or infinity')
@@ -54,14 +56,16 @@ def _check_words(state, clip, classes): # as of `_prompt_tensors`; a `ClassSet`
     with torch.no_grad():
         words = clip.text.token_embedding(tokens.to(clip.device)).float().cpu()
     held = torch.cat([state['token_prefix'], state['token_suffix']], 1)
-    if held.shape != words.shape: raise ValueError(
-        f'words of the prompts are {tuple(held.shape)}, not {tuple(words.shape)}: '
-        f'they are of other classes, or of another CLIP than {clip.name}')
+    if held.shape != words.shape:
+        raise ValueError(f'words of the prompts are {tuple(held.shape)}, not '
+                         f'{tuple(words.shape)}: they are of other classes, or of another CLIP '
+                         f'than {clip.name}')
     same = (held - words).norm(dim=-1) < .01*words.norm(dim=-1)     # in half precision
     wrong = ~(same | (tokens == 0).cpu()).all(1)
-    if wrong.any(): raise ValueError(
-        f'the prompts are of another CLIP than {clip.name}, or have other words in the place of '
-        f'{classes.names[int(wrong.int().argmax())]!r}')
+    if wrong.any():
+        name = classes.names[int(wrong.int().argmax())]
+        raise ValueError(f'the prompts are of another CLIP than {clip.name}, or have other words '
+                         f'in the place of {name!r}')
 
 # %% ../../nbs/paper/checkpoints.ipynb #ck-027
 def import_checkpoint(
@@ -71,7 +75,8 @@ def import_checkpoint(
     **settings, # of `TaIDPT`; those in the checkpoint come first
 )->TaIDPT: # ready to predict
     "Prompts of the published code. `ValueError` if they do not fit CLIP or classes."
-    state, classes = _prompt_tensors(path), as_classset(classes)
+    state = _prompt_tensors(path)
+    classes = as_classset(classes)
     with reading(path): _check_words(state, clip, classes)
     ctx = state['ctx']
     settings |= {'n_ctx': ctx.shape[-2], 'class_specific': ctx.ndim == 3}

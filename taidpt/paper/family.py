@@ -24,7 +24,7 @@ from ..learner import TaIDPT
 from ..nounfilter import NounFilter
 from .published import RUNS
 from ..evaluate import Cell, compare
-from .study import Material, Study, data_digest, draw
+from .study import Material, Run, Study, data_digest, draw
 from ..predict import Model
 from ..scores import relative_scores
 from ..text.captions import Captions
@@ -68,11 +68,18 @@ def _family_cell(study, photos, model, train, attended): # `LabeledTexts`; a boo
     "Scores of the photos by one model, after it learned."
     learn = None
     if hasattr(model, 'fit'):
-        features = study.sentence_features((train + template_sentences(model.classes)).texts)
+        texts = (train + template_sentences(model.classes)).texts
+        features = study.sentence_features(texts)
         def learn():
             model.fit(train, features=features, progress=False)
             return Attended(model, features) if attended else model
-    return study.cell(photos, model, learn, f'{data_digest(train)} {attended}')
+    return study.cell(photos, Run(model, learn, f'{data_digest(train)} {attended}'))
+
+def _models(new, clip, classes, seeds): # a member of `family_cells`
+    "A model for each seed; one if the method has none, or a closed form."
+    model = new(clip, classes)
+    seeded = 'seed' in model.get_params(deep=False) and not isinstance(model, TextLinear)
+    return [new(clip, classes, seed=seed) for seed in seeds] if seeded else [model]
 
 def family_cells(
     study:Study, # CLIP, and folder of features and cells
@@ -82,18 +89,19 @@ def family_cells(
     seeds:Sequence[int]=(1, 2, 3), # of members that have one: a run each
 )->dict[str, list[Cell]]: # of each member, and '…, relative' of the family's: a cell a seed
     "Scores of the family on one set of photos, learned from one set of sentences."
-    named, found = every[every.labels.any(1)], {}
+    named = every[every.labels.any(1)]
     named.class_prior = every.shares()
+    cells = {}
     for name, new in progress_bar(members.items(), 'methods', study.progress):
-        models = [new(study.clip, photos.classes)]
-        if 'seed' in models[0].get_params(deep=False) and not isinstance(models[0], TextLinear):
-            models = [new(study.clip, photos.classes, seed=seed) for seed in seeds]
-        of_pairs = getattr(models[0], 'loss', '') == 'pairs'
-        train = every if of_pairs or getattr(models[0], 'keep_unnamed', False) else named
-        found[name] = [_family_cell(study, photos, m, train, name in _ATTENDED) for m in models]
+        models = _models(new, study.clip, photos.classes, seeds)
+        first = models[0]
+        of_pairs = getattr(first, 'loss', '') == 'pairs'
+        train = every if of_pairs or getattr(first, 'keep_unnamed', False) else named
+        attended = name in _ATTENDED
+        cells[name] = [_family_cell(study, photos, m, train, attended) for m in models]
         if name in FAMILY:
-            found[f'{name}, relative'] = _relative(models[0], found[name])
-    return found
+            cells[f'{name}, relative'] = _relative(first, cells[name])
+    return cells
 
 # %% ../../nbs/paper/family.ipynb #family-021
 def _read_results(path): # .csv -> a frame
@@ -110,17 +118,17 @@ def bundled_results(
     "Results of the embedded CLIP: VOC2012 and COCO photos, and the 36 bundled ones."
     return _read_results(DATA/'paper'/'results.csv').query('baseline == @baseline')
 
-def _keep_results(path, frame, **about): # of `compare`; what its numbers depend on
+def _keep_results(path, frame, **inputs): # of `compare`; columns: what its numbers depend on
     "Add rows to a file, in place of those of the same method, CLIP, preparation and data."
     from pandas import concat
     method = frame['method'].str.removesuffix(', relative')
     relative = frame['method'] != method
-    rows = frame.drop(columns='values').assign(**about, method=method, relative=relative)
+    rows = frame.drop(columns='values').assign(**inputs, method=method, relative=relative)
     if Path(path).exists():
         rows = concat([_read_results(path), rows])
-    what = ['weights', 'preparation', 'data', 'method', 'relative', 'baseline']
-    places = rows.set_index(what).index.unique()            # a new number takes its old place
-    last = rows.drop_duplicates(what, keep='last').set_index(what).loc[places]
+    key = ['weights', 'preparation', 'data', 'method', 'relative', 'baseline']
+    places = rows.set_index(key).index.unique()             # a new number takes its old place
+    last = rows.drop_duplicates(key, keep='last').set_index(key).loc[places]
     with atomic_write(path) as part:
         last.reset_index()[rows.columns].to_csv(part, index=False, float_format='%.2f')
 
@@ -132,11 +140,24 @@ def _labelled_images(study, classes): # of `compare_family`
     path = Path(study.data).resolve()
     table = min(path.glob('labels.[ct]sv'), default=path)
     if table.is_dir() and classes.name in RUNS:
-        found = Material(study, classes.name).test
-        return f'{classes.name} {RUNS[classes.name].test}', replace(found, classes=classes)
+        images = Material(study, classes.name).test
+        return f'{classes.name} {RUNS[classes.name].test}', replace(images, classes=classes)
     return path.stem, read_labels(table, classes)
 
 # %% ../../nbs/paper/family.ipynb #d3f8433a
+def _members(only, member, baseline): # as in `compare_family`, but not None
+    "Methods by name. `ValueError` for one of yours with the name of another."
+    members = {name: FAMILY[name] for name in only}
+    for kind in member:
+        name = kind.__name__
+        if name in FAMILY or name in members:
+            raise ValueError(
+                f'{name!r} is already a row of the table: give your class another name')
+        members[name] = kind
+    if baseline not in members:
+        members = {baseline: FAMILY[baseline]} | members
+    return members
+
 def compare_family(
     clip:FrozenCLIP, # encoder
     data:str|Path|None=None, # labelled images; None: the 36 bundled photos
@@ -154,14 +175,7 @@ def compare_family(
     """Compare the family and your methods on labelled images, each over one baseline, on the same
     draws of the images. An interrupted run resumes."""
     known = as_classset(classes).spelled_naturally()
-    members = {name: FAMILY[name] for name in only or FAMILY}
-    for kind in member:
-        name = kind.__name__
-        if name in FAMILY or name in members: raise ValueError(
-            f'{name!r} is already a row of the table: give your class another name')
-        members[name] = kind
-    if baseline not in members:
-        members = {baseline: FAMILY[baseline]} | members
+    members = _members(only or FAMILY, member, baseline)
     study = Study(clip, Path(out).parent, data, progress=progress)
     name, photos = _labelled_images(study, known)
     photos = photos[draw(len(photos), limit)]

@@ -36,7 +36,7 @@ from taidpt.paper.published import (
     is_published_clip,
 )
 from ..evaluate import Cell, measured
-from .study import Material, Study, draw
+from .study import Material, Run, Study, draw
 from ..predict import Model
 from ..zeroshot import ZeroShotCLIP
 
@@ -45,7 +45,7 @@ from ..zeroshot import ZeroShotCLIP
 class Scene:
     "An experiment's labelled images, and prompts from sentences for its classes."
     study: Study # encoder, seeds and folder of cells
-    prompts: Sequence[tuple] # of each seed: arguments of `Study.cell`
+    prompts: Sequence[Run] # of each seed
     train: LabeledImages # to draw from
     test: LabeledImages # to be scored
     val: LabeledImages|None = None # to search settings on
@@ -60,18 +60,22 @@ class Scene:
         val:int=0, # held-out images for a search, with a data set
     )->'Scene':
         "Images of a data set; `ValueError` before training if a class has too few."
-        learn, test = m.halves()
-        apart = draw(len(learn), min(val, len(learn)//2) if m.study.data else 0, 1)
-        whole = names and m.study.whole
-        wanted, least = (names, len(names)) if whole else (m.classes.names, 2)
-        enough = (learn[~apart].labels.sum(0) >= min_shots) & test.labels.any(0)
+        train, test = m.halves()
+        count = min(val, len(train)//2) if m.study.data else 0
+        apart = draw(len(train), count, 1)
+        train, held_out = train[~apart], train[apart]
+        wanted, least = m.classes.names, 2
+        if names and m.study.whole:
+            wanted, least = names, len(names)
+        enough = (train.labels.sum(0) >= min_shots) & test.labels.any(0)
         served = [name for name in wanted if enough[m.classes.index(name)]]
-        if len(served) < least: raise ValueError(
-            f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} images to learn '
-            f'from and one to be tested on, and {least} must')
-        sets = [part.with_classes(served) for part in (learn[~apart], test, learn[apart])]
-        prompts = [m.prompts(seed) for seed in m.study.seeds]
-        return cls(m.study, prompts, *sets, m.name, m.published)
+        if len(served) < least:
+            raise ValueError(
+                f'{m.name}: {len(served)} of {len(wanted)} classes have {min_shots} images to '
+                f'learn from and one to be tested on, and {least} must')
+        return cls(
+            m.study, [m.prompts(seed) for seed in m.study.seeds], train.with_classes(served),
+            test.with_classes(served), held_out.with_classes(served), m.name, m.published)
 
     def learned(self,
         model:Model, # before it learns
@@ -90,28 +94,31 @@ class Scene:
         path, _ = study.file_of('prompts', model, source)
         def learn():
             if change:
-                seen = AugmentedImages(model, images.images, change, study.progress)
-            else: seen = study.features(images, model.clip)
-            model.fit(seen, labels, checkpoint=path, progress=study.progress)
+                features = AugmentedImages(model, images.images, change, study.progress)
+            else:
+                features = study.features(images, model.clip)
+            model.fit(features, labels, checkpoint=path, progress=study.progress)
             if val:
                 model.search(study.features(val), val.signed())
             return model
-        return study.cell(self.test, model, learn, source)
+        return study.cell(self.test, Run(model, learn, source))
 
     def sentences(self)->list[Cell]: # one for each seed
         "Scores of the prompts from sentences."
-        return [self.study.cell(self.test, *prompts) for prompts in self.prompts]
+        return [self.study.cell(self.test, run) for run in self.prompts]
 
     def runs(self,
         shots:int, # images per class
         new:Callable, # (seed=…) -> a model to learn; the seed also draws the images
-        **how, # as in `learned`
+        change:Callable|None=None, # as in `learned`
+        val:LabeledImages|None=None, # as in `learned`
     )->list[Cell]: # one for each seed
         "Scores of models that learn from few images."
-        cells, train = [], self.train
+        cells = []
         for seed in self.study.seeds:
-            few = train[few_shot(train.labels, shots, seed, train.classes)]
-            cells.append(self.learned(new(seed=seed), few, few.signed(), **how))
+            drawn = few_shot(self.train.labels, shots, seed, self.train.classes)
+            few = self.train[drawn]
+            cells.append(self.learned(new(seed=seed), few, few.signed(), change, val))
         return cells
 
     def measured(self, scores:dict)->dict: # key -> scores by seed, N × C -> key -> `Measured`
@@ -120,25 +127,34 @@ class Scene:
 
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _few_shots(seen, scores, shots, tai, coop, weight, adapters=()): # as in `fig6`; epochs
-    "Add methods that learn from few images, and CoOp-DPT with TaI-DPT: results, notes on CoOp."
-    clip, classes, whole = seen.study.clip, seen.test.classes, seen.study.whole
-    change = partial(cropped, size=_side(clip)) if whole else None
+def _coop_cells(scene, k, coop): # images per class; as in `fig6`
+    "Cells of CoOp-DPT that learns from few images; on whole data sets they change each epoch."
+    clip = scene.study.clip
+    settings = {'epochs': coop_epochs(k)} | (coop or {})
+    new = partial(CoOp, clip, scene.test.classes, local=True, **settings)
+    change = partial(cropped, size=_side(clip)) if scene.study.whole else None
+    return scene.runs(k, new, change=change)
+
+def _few_shot_scores(scene, shots, tai, coop, weight, adapters): # as in `fig6`; name -> epochs
+    "Scores, by method and shots, of methods that learn from few images, and of CoOp-DPT + TaI-DPT."
+    scores = {}
     for k in shots:
-        settings = {'epochs': coop_epochs(k)} | (coop or {})
-        new = partial(CoOp, clip, classes, local=True, **settings)
-        cells = seen.runs(k, new, change=change)
+        cells = _coop_cells(scene, k, coop)
         scores['CoOp', k] = [cell.alone for cell in cells]
         scores['CoOp-DPT', k] = [cell.both for cell in cells]
-        for method, epochs in adapters:
-            new = partial(TipAdapter, clip, classes, epochs=epochs)
-            scores[method, k] = [cell.both for cell in seen.runs(k, new, val=seen.val)]
+        for method, epochs in adapters.items():
+            new = partial(TipAdapter, scene.study.clip, scene.test.classes, epochs=epochs)
+            adapted = scene.runs(k, new, val=scene.val)
+            scores[method, k] = [cell.both for cell in adapted]
         scores['CoOp-DPT + TaI-DPT', k] = [
-            cell.together(one, weight) for cell, one in zip(cells, tai)]
-    how = 'in each epoch, as in its code' if whole else 'never, but in its code'
-    return seen.measured(scores), [
-        f"CoOp's images are cropped and mirrored {how}.",
-        f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
+            cell.together(other, weight) for cell, other in zip(cells, tai)]
+    return scores
+
+def _coop_notes(study, weight): # of CoOp-DPT
+    "What a reader must know of CoOp's images and weight."
+    when = 'in each epoch, as in its code' if study.whole else 'never, but in its code'
+    return [f"CoOp's images are cropped and mirrored {when}.",
+            f'Weight of CoOp-DPT in the ensemble: {weight:g}.']
 
 def fig6(
     study:Study, # CLIP, folder, data, seeds
@@ -149,18 +165,23 @@ def fig6(
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
 )->dict[tuple, Measured]: # by method and shots (0: no image)
     "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
-    shots = shots or ((1, 2, 4, 8, 16) if study.whole else (1, 2))
-    seen = images or Scene.of(Material(study, name), max(shots))
-    tai = seen.sentences()
-    scores = {('TaI', 0): [one.alone for one in tai], ('TaI-DPT', 0): [one.both for one in tai]}
-    found, notes = _few_shots(seen, scores, shots, tai, coop, weight)
+    if not shots:
+        shots = (1, 2, 4, 8, 16) if study.whole else (1, 2)
+    scene = images or Scene.of(Material(study, name), max(shots))
+    tai = scene.sentences()
+    scores = {
+        ('TaI', 0): [cell.alone for cell in tai],
+        ('TaI-DPT', 0): [cell.both for cell in tai]}
+    scores |= _few_shot_scores(scene, shots, tai, coop, weight, {})
+    results = scene.measured(scores)
     title = f'Fig. 6, mAP over images a class, {name}'
-    study.write('fig6', title, ['method', 'shots'], found, [seen], notes=notes)
-    return found
+    notes = _coop_notes(study, weight)
+    study.write('fig6', title, ['method', 'shots'], results, [scene], notes=notes)
+    return results
 
 
 # %% ../../nbs/paper/pictures.ipynb #table2-010
-_ADAPTERS = ('Tip-Adapter', 0), ('Tip-Adapter-F', 20)               # and their epochs
+_ADAPTERS = {'Tip-Adapter': 0, 'Tip-Adapter-F': 20}     # name -> epochs
 
 def table2(
     study:Study, # CLIP, folder, data, seeds
@@ -170,21 +191,57 @@ def table2(
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
 )->dict[tuple, Measured]: # by method and shots (0: no image)
     "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
-    shots = shots or ((1, 5) if study.whole else (1, 2))
-    seen = images or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
-    plain = ZeroShotCLIP(study.clip, seen.test.classes, local=False)
-    zero = study.cell(seen.test, plain, source='no training')
-    tai = seen.sentences()
-    scores = {('zero-shot CLIP', 0): [zero.both], ('TaI-DPT', 0): [one.both for one in tai]}
-    found, notes = _few_shots(seen, scores, shots, tai, coop, weight, _ADAPTERS)
-    notes.insert(0, 'Each test image counts once, also without any of the classes.')
-    title = f'Table 2, mAP {"on novel classes" if study.whole else "from few images"}'
-    published = PUBLISHED['table2'] if seen.published else {}
-    study.write('table2', title, ['method', 'shots'], found, [seen], published, notes)
-    return found
+    if not shots:
+        shots = (1, 5) if study.whole else (1, 2)
+    scene = images or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
+    zero_shot = ZeroShotCLIP(study.clip, scene.test.classes, local=False)
+    zero = study.cell(scene.test, Run(zero_shot, source='no training'))
+    tai = scene.sentences()
+    scores = {
+        ('zero-shot CLIP', 0): [zero.both],
+        ('TaI-DPT', 0): [cell.both for cell in tai]}
+    scores |= _few_shot_scores(scene, shots, tai, coop, weight, _ADAPTERS)
+    results = scene.measured(scores)
+    what = 'on novel classes' if study.whole else 'from few images'
+    title = f'Table 2, mAP {what}'
+    published = PUBLISHED['table2'] if scene.published else {}
+    notes = ['Each test image counts once, also without any of the classes.',
+             *_coop_notes(study, weight)]
+    study.write('table2', title, ['method', 'shots'], results, [scene], published, notes)
+    return results
 
 
 # %% ../../nbs/paper/pictures.ipynb #eca12afc
+def _dual_recipe(study, clip, name, dual): # CLIP of DualCoOp; the others as in `table3`
+    "What to call DualCoOp, its settings, and the change of images in each epoch, or None."
+    if dual is not None or not study.whole:
+        return 'DualCoOp', dual or {}, None
+    side = _side(clip)
+    change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
+    if is_published_clip(clip, 'DualCoOp*'):
+        return 'DualCoOp*', DUALCOOP[name], change
+    return f'DualCoOp on {clip.name} at {side}', DUALCOOP[name], change
+
+def _dual_cells(scene, clip, share, settings, change): # as of `_dual_recipe`
+    "Cells of DualCoOp that learns from a share of the labels."
+    train = scene.train
+    known = train.labels if change else train.signed()
+    cells = []
+    for seed in scene.study.seeds:
+        model = DualCoOp(clip, scene.test.classes, seed=seed, **settings)
+        labels = partial_labels(known, share, seed, per_label=change is not None)
+        cells.append(scene.learned(model, train, labels, change))
+    return cells
+
+def _dual_means(results, methods): # by method and share; those to average
+    "mAP of each seed, mean over the published shares, where all of them were measured."
+    means = {}
+    for method in methods:
+        if all((method, share) in results for share in SHARES):
+            by_seed = [results[method, share].each for share in SHARES]
+            means[method, 'mean'] = np.mean(by_seed, 0).tolist()
+    return means
+
 def table3(
     study:Study, # CLIP of TaI-DPT, folder, data, seeds
     name:str='voc2007', # data set
@@ -195,40 +252,30 @@ def table3(
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
 )->dict[tuple, Measured|list]: # by method and share (0: no image)
     "Table 3: mAP of DualCoOp, alone and with TaI-DPT. Writes table3.md and table3.json."
-    shares, (clip,) = shares or (SHARES if study.whole else (.3, .9)), clips or [study.clip]
-    method, settings, change = 'DualCoOp', dual or {}, None
+    if not shares:
+        shares = SHARES if study.whole else (.3, .9)
+    [clip] = clips or [study.clip]
+    method, settings, change = _dual_recipe(study, clip, name, dual)
+    starred = method == 'DualCoOp*'
     notes = [f'Weight of DualCoOp in the ensemble: {weight:g}.']
-    if study.whole and dual is None:
-        side, settings = _side(clip), DUALCOOP[name]
-        change = partial(augmented, size=side, smallest=DUALCOOP_PART[name])
-        method = f'DualCoOp on {clip.name} at {side}'
-        if is_published_clip(clip, 'DualCoOp*'):
-            method = 'DualCoOp*'
-        else: notes.append(
+    if change and not starred:
+        notes.append(
             f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
-    seen = images or Scene.of(Material(study, name, crowds=not change), 2)
-    test, train = seen.test, seen.train
-    known = train.labels if change else train.signed()
-    ensemble, tai = f'{method} + TaI-DPT', seen.sentences()
-    scores = {('TaI-DPT', 0): [one.both for one in tai]}
+    scene = images or Scene.of(Material(study, name, crowds=not change), 2)
+    tai = scene.sentences()
+    ensemble = f'{method} + TaI-DPT'
+    scores = {('TaI-DPT', 0): [cell.both for cell in tai]}
     for share in shares:
-        cells = []
-        for seed in study.seeds:
-            model = DualCoOp(clip, test.classes, seed=seed, **settings)
-            labels = partial_labels(known, share, seed, per_label=bool(change))
-            cells.append(seen.learned(model, train, labels, change))
+        cells = _dual_cells(scene, clip, share, settings, change)
         scores[method, share] = [cell.both for cell in cells]
         scores[ensemble, share] = [
-            cell.together(one, weight) for cell, one in zip(cells, tai)]
-    found = seen.measured(scores)
-    if set(SHARES) <= set(shares):
-        for row in (method, ensemble):
-            found[row, 'mean'] = np.mean([found[row, share].each for share in SHARES], 0).tolist()
-    starred = seen.published and method == 'DualCoOp*'
-    published = PUBLISHED[f'table3_{name}'] if starred else {}
+            cell.together(other, weight) for cell, other in zip(cells, tai)]
+    results = scene.measured(scores)
+    results |= _dual_means(results, [method, ensemble])
+    published = PUBLISHED[f'table3_{name}'] if scene.published and starred else {}
     title = f'Table 3, mAP over the share of known labels, {name}'
-    study.write('table3', title, ['method', 'share'], found, [seen], published, notes)
-    return found
+    study.write('table3', title, ['method', 'share'], results, [scene], published, notes)
+    return results
 
 
 # %% ../../nbs/paper/pictures.ipynb #au-006
@@ -296,7 +343,8 @@ def augmented(
     "An image as the authors' DualCoOp* sees it in an epoch (guozix/TaI-DPT, Caption_dual)."
     if rng.random() < .5:
         square = _random_crop(image, smallest, rng).resize((size, size))      # bicubic
-    else: square = _cut_out(image, size, rng)
+    else:
+        square = _cut_out(image, size, rng)
     return _maybe_mirrored(_PublishedPolicy(rng)(square), rng)
 
 def cropped(
@@ -306,7 +354,8 @@ def cropped(
     smallest:float=.08, # least share of the image's area
 )->Image.Image: # size × size
     "An image as CoOp sees it in an epoch (KaiyangZhou/CoOp, with the crops of Dassl)."
-    return _maybe_mirrored(_random_crop(image, smallest, rng).resize((size, size)), rng)
+    square = _random_crop(image, smallest, rng).resize((size, size))
+    return _maybe_mirrored(square, rng)
 
 # %% ../../nbs/paper/pictures.ipynb #au-027
 class AugmentedImages(FeatureStore):
@@ -317,15 +366,20 @@ class AugmentedImages(FeatureStore):
         change:Callable=augmented, # (RGB image, rng) -> image
         progress:bool=True, # a bar for epoch 0
     ):
-        self.model, self.images, self.change, self.epoch = model, list(images), change, 0
+        self.model = model
+        self.images = list(images)
+        self.change = change
+        self.epoch = 0
         whole = torch.cat([unit_fp16(f).cpu() for f,_ in self.looks(self.images, progress)])
-        clip, offsets = model.clip, torch.zeros(len(whole) + 1, dtype=torch.long)
-        super().__init__(
-            whole, whole[:0], offsets, **clip.feature_recipe(pos_embed=model.traits.pos_embed))
+        local = whole[:0]                                   # positions are not kept
+        offsets = torch.zeros(len(whole) + 1, dtype=torch.long)
+        recipe = model.clip.feature_recipe(pos_embed=model.traits.pos_embed)
+        super().__init__(whole, local, offsets, **recipe)
 
     def looks(self, images:list, progress:bool=False):
         "f and F of some images in this epoch, batch by batch."
-        model, clip = self.model, copy.copy(self.model.clip)
+        model = self.model
+        clip = copy.copy(model.clip)
         def preprocess(image):
             rng = Random(f'{model.seed} {self.epoch} {crc32(image.tobytes())}')
             return model.clip.preprocess(self.change(image, rng))
@@ -338,8 +392,12 @@ class AugmentedImages(FeatureStore):
         padded:bool=True, # ignored: all images have equally many positions
     )->tuple[Tensor, Tensor, Tensor]: # u: B × D; U: B × J × D; mask: B × J, all True
         "Some images in this epoch, in the form of `FeatureStore.batch`."
-        f, F_ = map(torch.cat, zip(*self.looks([self.images[i] for i in index])))
-        u, U = (unit_fp16(x).to(device or f.device).float() for x in (f, F_.flatten(1, 2)))
+        looks = list(self.looks([self.images[i] for i in index]))
+        f = torch.cat([whole for whole,_ in looks])
+        F_ = torch.cat([maps for _,maps in looks])
+        device = device or f.device
+        u = unit_fp16(f).to(device).float()
+        U = unit_fp16(F_.flatten(1, 2)).to(device).float()
         return u, U, torch.ones_like(U[..., 0], dtype=torch.bool)
 
     def of_epoch(self, epoch:int)->'AugmentedImages':

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RUNS', 'DUALCOOP', 'DUALCOOP_PART', 'DUALCOOP_WEIGHT', 'COOP_WEIGHT', 'METHODS', 'PUBLISHED_MAP', 'SHARES',
-           'PUBLISHED', 'coop_epochs', 'is_published_clip']
+           'PUBLISHED', 'PublishedRun', 'coop_epochs', 'is_published_clip']
 
 # %% ../../nbs/paper/published.ipynb #published-003
 import json
@@ -16,7 +16,7 @@ from ..files import DATA
 
 # %% ../../nbs/paper/published.ipynb #3a29dfd4
 @dataclass(frozen=True)
-class _Run:
+class PublishedRun:
     "Settings of training and test for one data set."
     captions:str # which sentences
     test:str # which images
@@ -44,15 +44,15 @@ class _Run:
 _COCO = 'COCO captions_train2017'
 _NARRATIVES = 'Localized Narratives, Open Images V6'
 RUNS = {
-    'voc2007': _Run(
+    'voc2007': PublishedRun(
         captions=_COCO, test='test', images=4_952,
         sentences=66_087, per_class=None, max_words=None,
         lr=1e-4, tau_image=1/40),
-    'coco': _Run(
+    'coco': PublishedRun(
         captions=_COCO, test='val2014', images=40_504,
         sentences=100_543, per_class=None, max_words=None,
         lr=1e-4, tau_image=1/40),
-    'nuswide': _Run(
+    'nuswide': PublishedRun(
         captions=_NARRATIVES, test='test', images=107_859,
         sentences=None, per_class=1000, max_words=77,
         lr=1e-3, tau_image=1/4),
@@ -95,9 +95,12 @@ _PRINTED = json.loads((DATA/'paper'/'published.json').read_text())
 
 def _table(what:str)->dict[tuple, float]: # (method, column) -> mAP
     "A published table."
-    columns, rows = _PRINTED[what].values()
-    return {(method, column): value for method, row in rows.items()
-            for column, value in zip(columns, row) if value is not None}
+    table = {}
+    for method, row in _PRINTED[what]['rows'].items():
+        for column, value in zip(_PRINTED[what]['columns'], row):
+            if value is not None:
+                table[method, column] = value
+    return table
 
 METHODS = tuple(_PRINTED['table1']['rows'])
 PUBLISHED_MAP = {(name, method): value for (method, name),value in _table('table1').items()}

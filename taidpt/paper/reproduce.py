@@ -32,11 +32,15 @@ def reproduce(
     **kwargs, # of the table's function
 )->str: # the table in Markdown, which is also written to `out`, beside it as JSON
     "Measure a table or figure of the paper; what is finished in `out` is not measured again."
-    loaded, how = [], {}
-    for one in [clip] if isinstance(clip, FrozenCLIP | str) else clip:
-        loaded.append(load_clip(one, **how) if isinstance(one, str) else one)
-        if what == 'table3': how = {'image_size': 448, 'crop': False}      # as of DualCoOp*
-    first, *others = loaded
+    clips = []
+    for encoder in [clip] if isinstance(clip, FrozenCLIP | str) else clip:
+        if isinstance(encoder, FrozenCLIP):
+            clips.append(encoder)
+        elif what == 'table3' and clips:
+            clips.append(load_clip(encoder, image_size=448, crop=False))   # as of DualCoOp*
+        else:
+            clips.append(load_clip(encoder))
+    first, *others = clips
     if others: kwargs['clips'] = others
     study = Study(first, out, data, tuple(seeds), limit, progress=progress, caption_ids=caption_ids)
     TABLES[what](study, **kwargs)

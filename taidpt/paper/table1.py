@@ -9,8 +9,8 @@ __all__ = ['table1', 'fig7']
 from collections.abc import Sequence
 
 from ..metrics import Measured
-from .published import METHODS, PUBLISHED_MAP, RUNS
-from .study import Material, Study, draw
+from .published import PUBLISHED_MAP, RUNS
+from .study import Material, Run, Study, draw
 from ..evaluate import measured
 from ..texts import template_sentences
 from ..zeroshot import ZeroShotCLIP
@@ -18,10 +18,11 @@ from ..zeroshot import ZeroShotCLIP
 # %% ../../nbs/paper/table1.ipynb #table1-007
 def _table1_cells(m): # a `Material`
     "Scores by zero-shot CLIP, and then by the prompts of each seed."
-    study, zero_shot = m.study, ZeroShotCLIP(m.study.clip, m.classes)
-    cells = [study.cell(m.test, zero_shot, source='no training')]
+    study = m.study
+    zero_shot = Run(ZeroShotCLIP(study.clip, m.classes), source='no training')
+    cells = [study.cell(m.test, zero_shot)]
     for seed in study.seeds:
-        cells.append(study.cell(m.test, *m.prompts(seed)))
+        cells.append(study.cell(m.test, m.prompts(seed)))
     return cells
 
 # %% ../../nbs/paper/table1.ipynb #table1-012
@@ -30,14 +31,20 @@ def table1(
     datasets:Sequence[str]=tuple(RUNS), # their names
 )->dict[tuple, Measured]: # by data set and method
     "Table 1: four methods on each data set. Writes table1.md and table1.json."
-    materials, results, published = [Material(study, name) for name in datasets], {}, {}
+    materials = [Material(study, name) for name in datasets]
+    results = {}
+    published = {}
     for m in materials:
         zero, *learned = _table1_cells(m)
-        scores = [zero.alone], [zero.both], [c.alone for c in learned], [c.both for c in learned]
-        found = {(m.name, method): measured(m.test, runs) for method, runs in zip(METHODS, scores)}
-        results |= found
-        if m.published:
-            published |= {key: PUBLISHED_MAP[key] for key in found}
+        scores = {
+            'zero-shot CLIP': [zero.alone],
+            'zero-shot CLIP with DPT': [zero.both],
+            'TaI': [cell.alone for cell in learned],
+            'TaI-DPT': [cell.both for cell in learned]}
+        for method, runs in scores.items():
+            results[m.name, method] = measured(m.test, runs)
+            if m.published:
+                published[m.name, method] = PUBLISHED_MAP[m.name, method]
     study.write('table1', 'Table 1', ['data', 'method'], results, materials, published)
     return results
 
@@ -55,24 +62,32 @@ def fig7(
     equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as in the paper
 )->dict[tuple, Measured]: # by data set, sentences and method
     "Fig. 7: mAP over the number of sentences. Writes fig7.md and fig7.json."
-    m, found, how = Material(study, name), {}, {'templates': False}
-    n, templates = len(m.train), template_sentences(m.classes)      # which are always there
-    sizes = sorted({min(size, n) for size in sizes or [0, *(250 * 4**i for i in range(9)), n]})
-    recipe = m.prompts(1)[0].recipe_for(None)
+    m = Material(study, name)
+    n = len(m.train)
+    templates = template_sentences(m.classes)               # which are always there
+    if not sizes:
+        sizes = [0, 250, 1_000, 4_000, 16_000, 64_000, 256_000, n]
+    sizes = sorted({min(size, n) for size in sizes})
+    recipe = m.prompts(1).model.recipe_for(None)
+    settings = {'templates': False}
+    results = {}
     for size in sizes:
         if equal_steps:
-            every = size + len(templates), sizes[-1] + len(templates)
-            how['epochs'] = _equal_epochs(*every, recipe.epochs, recipe.batch_size)
+            sentences = size + len(templates)
+            largest = sizes[-1] + len(templates)
+            epochs = _equal_epochs(sentences, largest, recipe.epochs, recipe.batch_size)
+            settings['epochs'] = epochs
         cells = []
         for seed in study.seeds:
             sample = m.train[draw(n, size, seed)] + templates
-            cells.append(study.cell(m.test, *m.prompts(seed, train=sample, **how)))
-        found[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
-        found[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
-    told = 'As many epochs for each size, and so fewer steps for fewer sentences.'
+            cells.append(study.cell(m.test, m.prompts(seed, train=sample, **settings)))
+        results[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
+        results[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
     if equal_steps:
-        told = 'About as many steps for each size.'
-    told += f' The {len(templates):,} template sentences are always there.'
+        note = 'About as many steps for each size.'
+    else:
+        note = 'As many epochs for each size, and so fewer steps for fewer sentences.'
+    note += f' The {len(templates):,} template sentences are always there.'
     title, head = 'Fig. 7, mAP over the number of sentences', ['data', 'sentences', 'method']
-    study.write('fig7', title, head, found, [m], notes=[told])
-    return found
+    study.write('fig7', title, head, results, [m], notes=[note])
+    return results
