@@ -1,6 +1,7 @@
 """Files on Ray, in two processes: the same labels and scores as without, and the same errors."""
 import json
 import pickle
+from unittest import mock
 
 import pandas as pd
 import pyarrow as pa
@@ -11,7 +12,7 @@ from conftest import ROOT
 from factories import Touch, clip
 
 from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
-from taidpt.apps.cluster import label_files, score_files
+from taidpt.apps.cluster import FileLabeler, label_files, score_files
 from taidpt.files import digest
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
@@ -46,6 +47,15 @@ def test_the_same_labels(tmp_path):
     (source/'1.jsonl').write_text('\n'.join([*lines, '{"caption": "a d']))
     with pytest.raises(Exception, match=r'1\.jsonl: line 601'):
         label_files(VOC2007, source, tmp_path/'broken')
+
+
+def test_a_worker_prepares_its_words_once():
+    "For all files that it labels"
+    with mock.patch('taidpt.apps.cluster.NounFilter', wraps=NounFilter) as build:
+        label = FileLabeler(['cat', 'dog'])
+        rows = [label({'path': 'a.txt', 'bytes': text}) for text in (b'a cat', b'a dog', b'a tree')]
+    assert build.call_count == 1
+    assert [[row['labels'] for row in found] for found in rows] == [[['cat']], [['dog']], []]
 
 
 @pytest.mark.parametrize('kind', ['arrow_pickled_object', 'arrow_tensor'])

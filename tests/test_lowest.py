@@ -112,6 +112,12 @@ def test_what_is_imported_is_required():
     assert needed <= {re.sub(r'\[.*', '', need.name) for need in promised(*of_users)}
 
 
+def test_what_only_the_app_needs_is_its_extra():
+    "And scipy is nobody's, as scikit-learn brings it"
+    assert {'nbformat', 'voila', 'jupyter_core'} <= {need.name for need in promised('app_requirements')}
+    assert not {'nbformat', 'voila', 'scipy'} & {need.name for need in promised('requirements')}
+
+
 def test_pythons():
     "One range in settings.ini, pyproject.toml, Makefile and workflow; both its ends are tested"
     def said(name): return (ROOT/name).read_text(encoding='utf-8')
