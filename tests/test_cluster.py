@@ -12,7 +12,7 @@ from conftest import ROOT
 from factories import Touch, clip
 
 from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
-from taidpt.apps.cluster import FileLabeler, label_files, score_files
+from taidpt.apps.cluster import label_files, score_files
 from taidpt.files import digest
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
@@ -49,13 +49,15 @@ def test_the_same_labels(tmp_path):
         label_files(VOC2007, source, tmp_path/'broken')
 
 
-def test_a_worker_prepares_its_words_once():
-    "For all files that it labels"
-    with mock.patch('taidpt.apps.cluster.NounFilter', wraps=NounFilter) as build:
-        label = FileLabeler(['cat', 'dog'])
-        rows = [label({'path': 'a.txt', 'bytes': text}) for text in (b'a cat', b'a dog', b'a tree')]
-    assert build.call_count == 1
-    assert [[row['labels'] for row in found] for found in rows] == [[['cat']], [['dog']], []]
+def test_the_words_of_classes_are_prepared_once(tmp_path):
+    "For all files"
+    files = [{'path': 'a.txt', 'bytes': text} for text in (b'a cat', b'a dog', b'a tree')]
+    with (mock.patch('ray.data.read_binary_files') as read,
+          mock.patch('taidpt.apps.cluster.NounFilter', wraps=NounFilter) as build):
+        label_files(['cat', 'dog'], tmp_path, tmp_path/'labels')
+        label = read.return_value.flat_map.call_args.args[0]
+        rows = [label(file) for file in files]
+    assert rows[1:] == [[{'text': 'a dog', 'labels': ['dog']}], []] and build.call_count == 1
 
 
 @pytest.mark.parametrize('kind', ['arrow_pickled_object', 'arrow_tensor'])

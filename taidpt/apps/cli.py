@@ -161,6 +161,7 @@ _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
 _Captions = Annotated[list[str]|None, Option(metavar='FILE', help=_SOURCES)]
+
 def _name_or_number(column:str)->str|int:
     if column.isdecimal(): return int(column)
     return column

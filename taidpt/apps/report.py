@@ -255,9 +255,9 @@ def evaluate_model(
     if calibrate: fit_thresholds(
         last, images.images, images.labels, Path(images.table).name, scores=evaluation.scores[name])
     fitted = []
-    for name, model in models.items():
-        if model.thresholds and model.thresholds.are_of(images.images):
-            fitted.append(name)
+    for row, measured in models.items():
+        if measured.thresholds and measured.thresholds.are_of(images.images):
+            fitted.append(row)
     return replace(evaluation, fitted=fitted)
 
 # %% ../../nbs/apps/report.ipynb #report-urls
