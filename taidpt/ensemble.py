@@ -34,8 +34,9 @@ def _normalized(
         raise ValueError('scores that are normalised must be finite')
     if how is None: return scores
     if how == 'rank':
-        from scipy.stats import rankdata                # here, as it takes a second
-        return torch.from_numpy(rankdata(scores, axis=0) - 1) / max(1, len(scores) - 1)
+        from pandas import DataFrame
+        ranks = DataFrame(scores.numpy()).rank().to_numpy()     # from 1; of ties their mean
+        return torch.from_numpy(ranks - 1) / max(1, len(scores) - 1)
     low, high = scores.aminmax(dim={'minmax': None, 'class': 0}[how])
     return ((scores - low) / (high - low)).nan_to_num(0)
 

@@ -243,6 +243,17 @@ def test_what_is_printed_is_text(folder, command):
             assert not re.search('[\x1b\a\x9b\u202e]', out), line[0]
 
 
+def test_arguments_that_are_repeated_are_text(command):
+    "Below the usage, with the status of a wrong argument; also a file of a shell's pattern"
+    odd = 'cat\x1b[2J\a\x9b\u202e'
+    for line in ('tag', f'--{odd}'), ('import', odd, '--data', 'voc2007'), ('data', odd), (odd,):
+        status, out, err = command(*line)
+        assert status == 2 and err.startswith('Usage: taidpt') and 'cat' in err, line
+        assert not re.search('[\x1b\a\x9b\u202e]', out + err), line
+    status, out, err = command()
+    assert status == 2 and 'Commands:\n  tag ' in out + err
+
+
 # A table that grows
 
 @pytest.fixture
@@ -335,6 +346,34 @@ def test_a_torn_letter(night):
     night()
     Path('tags.csv').write_bytes(Path('tags.csv').read_bytes().split(b'\x8f')[0])
     assert night() == (0, 1) and 'я.jpg' in rows()
+
+
+def test_a_class_that_is_called_like_a_column(folder, command):
+    "Its scores would be lost; nothing is scored or written"
+    options = '--names-only', '--out', 't.csv'
+    for name in 'model', 'checked':
+        status, _, err = command('tag', f'cat,{name}', PHOTOS[0], '--scores', *options)
+        assert status == 1 and not listed()
+        assert f"t.csv: '{name}' is a class and a column of the table: rename the class" in err
+        assert 'or leave out --scores' in err
+    assert command('tag', 'cat,model', PHOTOS[0], *options)[0] == 0
+
+
+def test_a_column_that_is_called_like_a_class(night):
+    "What a person wrote there stays, with --scores and without; a run's own scores are no error"
+    night()
+    correct('', cat='mine')
+    before = Path('tags.csv').read_bytes()
+    assert night('--scores') == (1, 0) and Path('tags.csv').read_bytes() == before
+    assert "tags.csv: 'cat' is a class and a column of yours: rename one of them" in night.err
+    shutil.copy(PHOTOS[4], 'photos')
+    assert night('--threshold', .9) == (0, 5)               # each row is written again
+    table = rows()
+    assert table.pop(PHOTOS[4].name)['cat'] == ''
+    assert {row['cat'] for row in table.values()} == {'mine'}
+    Path('tags.csv').unlink()
+    assert night('--scores') == (0, 5) and night('--threshold', .9) == (0, 5)
+    assert all(float(row['cat']) for row in rows().values())
 
 
 def test_two_runs_on_one_table(night, folder):

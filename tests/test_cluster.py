@@ -1,6 +1,7 @@
 """Files on Ray, in two processes: the same labels and scores as without, and the same errors."""
 import json
 import pickle
+from unittest import mock
 
 import pandas as pd
 import pyarrow as pa
@@ -46,6 +47,17 @@ def test_the_same_labels(tmp_path):
     (source/'1.jsonl').write_text('\n'.join([*lines, '{"caption": "a d']))
     with pytest.raises(Exception, match=r'1\.jsonl: line 601'):
         label_files(VOC2007, source, tmp_path/'broken')
+
+
+def test_the_words_of_classes_are_prepared_once(tmp_path):
+    "For all files"
+    files = [{'path': 'a.txt', 'bytes': text} for text in (b'a cat', b'a dog', b'a tree')]
+    with (mock.patch('ray.data.read_binary_files') as read,
+          mock.patch('taidpt.apps.cluster.NounFilter', wraps=NounFilter) as build):
+        label_files(['cat', 'dog'], tmp_path, tmp_path/'labels')
+        label = read.return_value.flat_map.call_args.args[0]
+        rows = [label(file) for file in files]
+    assert rows[1:] == [[{'text': 'a dog', 'labels': ['dog']}], []] and build.call_count == 1
 
 
 @pytest.mark.parametrize('kind', ['arrow_pickled_object', 'arrow_tensor'])

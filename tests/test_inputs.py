@@ -20,6 +20,7 @@ from taidpt.apps.tagging import learn_tagger
 from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.store import FeatureStore
 from taidpt.ensemble import ensemble_scores
+from taidpt.files import unchecked
 from taidpt.metrics import Measured, mean_average_precision
 
 pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
@@ -257,3 +258,16 @@ def test_marks_in_a_table(tmp_path):
 def test_weights_that_are_no_numbers():
     with pytest.raises(ValueError, match='2 members need 2 weights from 0 on'):
         ensemble_scores([torch.ones(2, 3)]*2, [torch.nan, 1])
+
+
+def test_a_note_on_labels_names_its_caller(tmp_path):
+    "The line that reads a table of which some rows are tags of a model"
+    table = tmp_path/'tags.csv'
+    rows = [
+        f'{name},cat,,m,,{checked}'
+        for name, checked in (('a.jpg', 'yes'), ('b.jpg', unchecked('cat')))]
+    table.write_text('\n'.join(['image,tags,error,model,changed,checked', *rows]))
+    for name in 'a.jpg', 'b.jpg': (tmp_path/name).touch()
+    with pytest.warns(UserWarning, match='1 of 2 rows are labels') as notes:
+        read_labels(table, NAMES)
+    assert [note.filename for note in notes] == [__file__]

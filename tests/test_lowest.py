@@ -112,6 +112,13 @@ def test_what_is_imported_is_required():
     assert needed <= {re.sub(r'\[.*', '', need.name) for need in promised(*of_users)}
 
 
+def test_what_only_the_app_needs_is_its_extra():
+    "And scipy is nobody's, as scikit-learn brings it"
+    app, everybody = (
+        {need.name for need in promised(group)} for group in ('app_requirements', 'requirements'))
+    assert 'nbformat' in app and not {'nbformat', 'scipy'} & everybody
+
+
 def test_pythons():
     "One range in settings.ini, pyproject.toml, Makefile and workflow; both its ends are tested"
     def said(name): return (ROOT/name).read_text(encoding='utf-8')

@@ -327,3 +327,19 @@ def test_what_is_missing_is_said(module, name, extra, capsys, monkeypatch):
     assert main(['tag', name, ROOT/'taidpt/data/coco_demo/images/000000011149.jpg']) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert module in line and line.endswith(f': pip install "taidpt{extra} @ {HOME}"')
+
+
+@pytest.mark.parametrize('missing', ['jupyter_core', 'nbformat', 'voila'])
+def test_what_the_explorer_needs_is_said(missing, capsys, monkeypatch):
+    import taidpt.apps.explorer
+
+    class Finder:
+        def find_spec(self, name, *_):
+            if name == missing: raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+    for name in [*sys.modules]:
+        if name.split('.')[0] == missing: monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, 'meta_path', [Finder(), *sys.meta_path])
+    monkeypatch.setattr(taidpt.apps.explorer, 'socket', None)       # so that nothing is served
+    assert main(['app', '--no-browser']) == 1
+    assert capsys.readouterr().err.endswith(f': pip install "taidpt[app] @ {HOME}"\n')

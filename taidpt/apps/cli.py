@@ -7,8 +7,8 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import json, os, re, shutil, sys, warnings
-from collections.abc import Container
-from contextlib import nullcontext
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, nullcontext
 from importlib.metadata import distributions
 from io import TextIOWrapper
 from itertools import islice
@@ -21,7 +21,13 @@ from typer import Argument, Option
 from .. import __version__
 from ..files import file_name, only_writer, shown
 
-if TYPE_CHECKING: from taidpt.classes import ClassSet
+if TYPE_CHECKING:
+    from taidpt.apps.onnx import Tagger
+    from taidpt.apps.tagging import TaggedImages
+    from taidpt.classes import ClassSet
+    from taidpt.datasets.labelled import LabeledImages
+    from taidpt.predict import Model
+    from taidpt.tags import Tag
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True,
                   context_settings={'help_option_names': ['-h', '--help']})
@@ -40,8 +46,9 @@ def _taidpt(
 
 # %% ../../nbs/apps/cli.ipynb #cli-main
 def _print_versions()->None:
-    found = {package.name: package.version for package in distributions()}
-    torch, clip = (found.get(name, 'not installed') for name in ('torch', 'open_clip_torch'))
+    versions = {package.name: package.version for package in distributions()}
+    torch = versions.get('torch', 'not installed')
+    clip = versions.get('open_clip_torch', 'not installed')
     print(f'taidpt {__version__}, torch {torch}, open_clip {clip}, Python {sys.version.split()[0]}')
 
 def _with_options(
@@ -56,7 +63,7 @@ def _with_options(
         return f'{name} {argument["value"]}'
     return re.sub(r"\b(?P<name>\w+)=(?P<quote>'?)(?P<value>\w+(\.\w+)?)(?P=quote)", option, message)
 
-def _tell(
+def _print_message(
     kind:str, # such as error
     message:Exception|Warning|str,
     options:Container[str]=(), # of the command
@@ -65,46 +72,83 @@ def _tell(
     text = shown(' '.join(str(message).split())) or type(message).__name__
     print(f'taidpt: {kind}: {_with_options(text, options)}', file=sys.stderr, flush=True)
 
-def _print_lines(text:object)->None: # what shows itself on several lines
-    "Print a result whose names control no terminal."
-    for line in str(text).split('\n'): print(shown(line))
+def _shown_lines(text:object)->str: # what shows itself on several lines
+    "A text whose names control no terminal."
+    return '\n'.join(shown(line) for line in str(text).split('\n'))
 
+# %% ../../nbs/apps/cli.ipynb #cli-main-1
 _EXTRAS = { # module -> what installs it with the package
-    'torch': '', 'safetensors': '', 'anywidget': '[app]', 'voila': '[app]', 'onnx': '[onnx]',
-    'onnxruntime': '[onnx]', 'openvino': '[openvino]', 'ray': '[ray]'}
+    'torch': '', 'safetensors': '', 'anywidget': '[app]', 'jupyter_core': '[app]',
+    'nbformat': '[app]', 'voila': '[app]', 'onnx': '[onnx]', 'onnxruntime': '[onnx]',
+    'openvino': '[openvino]', 'ray': '[ray]'}
+
+def _with_remedy(error:Exception)->Exception|str:
+    "An error; of a package that is missing, with the line that installs it."
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        package = f'taidpt{_EXTRAS[error.name]} @ git+https://github.com/taidpt/taidpt'
+        return f'{error}: pip install "{package}"'
+    return error
+
+@contextmanager
+def _printed_warnings(quiet:bool, options:Container[str])->Iterator[None]: # of the command
+    "Print each warning of the package once, and no other."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        if not quiet:
+            warnings.filterwarnings('once', category=UserWarning, module='taidpt')
+        warnings.showwarning = lambda warning, *_: _print_message('note', warning, options)
+        yield
+
+# %% ../../nbs/apps/cli.ipynb #cli-main-2
+_ANYWHERE = {'-q', '--quiet', '--debug', '--version'}       # before a command, or behind it
+_UsageError = typer.BadParameter.__bases__[0]               # which Typer does not export
+
+def _escape_odd_letters()->None:
+    "Print what the terminal has no letters for as escapes."
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+
+def _options_of(group, line:list[str])->set[str]: # Typer's group of commands
+    "The options of the command that a line begins with."
+    command = group
+    if line: command = group.commands.get(line[0], group)
+    options = set()
+    for param in command.params: options.update(param.opts)
+    return options
+
+def _run(group, line:list[str])->int: # exit status
+    "Run a command. Prints what is wrong with its arguments, below its usage."
+    try:
+        return group.main(line, 'taidpt', standalone_mode=False) or 0
+    except SystemExit as e: return e.code or 0              # the reader of a pipe has gone
+    except _UsageError as e:
+        e.message = _shown_lines(e.message)                 # which repeats arguments
+        e.show()
+        return e.exit_code
 
 def main(
     argv:list[str]|None=None, # arguments; None: the program's own
 )->int: # exit status
     "The command `taidpt`. Prints an error in a sentence, and each warning of the package once."
-    for stream in (sys.stdout, sys.stderr):                 # perhaps of few letters
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors='backslashreplace')
-    words = [str(word) for word in (sys.argv[1:] if argv is None else argv)]
-    flags = {'-q', '--quiet', '--debug', '--version'} & {*words}    # allowed anywhere
-    quiet = flags & {'-q', '--quiet'}
+    _escape_odd_letters()
+    if argv is None: argv = sys.argv[1:]
+    words = [str(word) for word in argv]
+    flags = _ANYWHERE & {*words}
+    line = [word for word in words if word not in flags]
+    if '--version' in flags:
+        _print_versions()
+        return 0
+    quiet = bool(flags & {'-q', '--quiet'})
     if quiet or not os.isatty(2):                           # of standard error
         os.environ['TQDM_DISABLE'] = '1'
-    if '--version' in flags: return _print_versions() or 0
-    line = [word for word in words if word not in flags]
     group = typer.main.get_command(app)
-    command = group.commands.get(line[0], group) if line else group
-    options = {name for param in command.params for name in param.opts}
+    options = _options_of(group, line)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            if not quiet:
-                warnings.filterwarnings('once', category=UserWarning, module='taidpt')
-            warnings.showwarning = lambda warning, *_: _tell('note', warning, options)
-            group.main(line, 'taidpt')
-    except SystemExit as e: return e.code or 0
+        with _printed_warnings(quiet, options): return _run(group, line)
     except Exception as e:
         if '--debug' in flags: raise
-        message = e
-        if isinstance(e, ModuleNotFoundError) and e.name in _EXTRAS:
-            package = f'taidpt{_EXTRAS[e.name]} @ git+https://github.com/taidpt/taidpt'
-            message = f'{e}: pip install "{package}"'
-        _tell('error', message, options)
+        _print_message('error', _with_remedy(e), options)
         return 1
 
 # %% ../../nbs/apps/cli.ipynb #cli-options
@@ -117,9 +161,13 @@ _Classes = Annotated[str, Option(metavar='CLASSES', help=_CLASSES)]
 _Words = Annotated[list[str]|None, Option(metavar='WORDS', help=(
     'More words for a class, as in "sunset: evening sky, dusk"; once for each class.'))]
 _Captions = Annotated[list[str]|None, Option(metavar='FILE', help=_SOURCES)]
-_Column = Annotated[str|None, Option(
-    metavar='NAME', parser=lambda c: int(c) if c.isdecimal() else c,
-    help='The column with the captions; of a table without headings its number, from 0.')]
+
+def _name_or_number(column:str)->str|int:
+    if column.isdecimal(): return int(column)
+    return column
+
+_Column = Annotated[str|None, Option(metavar='NAME', parser=_name_or_number, help=(
+    'The column with the captions; of a table without headings its number, from 0.'))]
 _Rules = Annotated[Literal['careful', 'published'], Option(help="published: as the authors' code.")]
 _MODEL = ('A file: .safetensors, or the .onnx that export wrote; org/repo on the Hub; or classes, '
           'two or more names with commas between or a YAML file.')
@@ -140,13 +188,18 @@ _Report = Annotated[Path|None, Option(metavar='FILE', help=(
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
 
-def _open(model:str, member:list[str]|None=None, tiles:int=1, **how): # of `open_model`
+def _open(
+    model:'str|ClassSet', # a file, a name on the Hub, or classes
+    member:list[str]|None=None,
+    tiles:int=1,
+    **options, # of `open_model`
+)->'Model|Tagger':
     "A model of the command line, after the methods that it may be of."
     from taidpt.apps.tagging import open_model
     if member:
         from taidpt.evaluate import own_method
         for name in member: own_method(name)
-    opened = open_model(model, **how)
+    opened = open_model(model, **options)
     if tiles == 1: return opened
     from taidpt.wrappers import Tiled
     return Tiled(opened, tiles)
@@ -155,6 +208,34 @@ def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'C
     "Classes of a command line, with more words such as 'sunset: evening sky, dusk'."
     from taidpt.apps.tagging import read_classes
     return read_classes(text, published, words or ())
+
+# %% ../../nbs/apps/cli.ipynb #cli-tag-1
+def _model_and_images(what:list[str], model:str|None)->tuple[str, list]:
+    "The model, which is the first argument where no option names it, and the images."
+    from taidpt.encoders.images import as_images
+    if model: what = [model, *what]
+    model, *places = what
+    if not places:
+        raise typer.BadParameter('IMAGES are missing')
+    return model, [image for place in places for image in as_images(place)]
+
+def _tag_entry(tag:'Tag', probabilities:dict[str, float])->dict: # {}: of no calibrated model
+    "A tag for JSON."
+    entry = {'class': tag.label, 'score': round(tag.score, 4), 'present': tag.present}
+    if probabilities:
+        entry['probability'] = probabilities[tag.label]
+    return entry
+
+def _entries(tagged:'TaggedImages', top:int|None)->list[dict]: # for JSON
+    "An entry for each image, with its tags or its error."
+    entries = []
+    for name, tags, error, probabilities in tagged.rows(top):
+        if error:
+            entries.append({'image': name, 'error': error})
+        else:
+            shown_tags = [_tag_entry(tag, probabilities) for tag in tags]
+            entries.append({'image': name, 'tags': shown_tags})
+    return entries
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag
 @app.command('tag', epilog=_examples(
@@ -191,48 +272,62 @@ def _tag(
 )->None:
     "Say which classes are in images."
     from taidpt.apps.tagging import TagTable, tag_images
-    from taidpt.encoders.images import as_images
-    model, *images = [model, *what] if model else what
-    if not images:
-        raise typer.BadParameter('IMAGES are missing')
-    files = [file for place in images for file in as_images(place)]
+    model, images = _model_and_images(what, model)
     known = _read_classes(model, words=words) if words else model
     opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision,
                    captions=not names_only)
     if save: opened.save(save)
-    table, writing = None, nullcontext()
+    def print_tags(tagged): print(*tagged.lines(top, scores or top), sep='\n', flush=True)
+    tell = None if as_json else print_tags
+    writing = nullcontext()
     kept = 'nothing is kept; with --out FILE the same command would go on'
     if out:
         table = TagTable(out, opened, scores, threshold, probability)
+        tell = table.add
         writing = table.writing()
         kept = f'{table.csv} has the rows so far; the same command goes on'
-    def tell(some):
-        if table: table.add(some)
-        elif not as_json:
-            print(*some.lines(top, scores or top), sep='\n', flush=True)
     try:
         with writing:
-            if table and not report: files = table.pending(files)
-            found = tag_images(files, opened, threshold, probability, on_error, tell=tell)
+            if out and not report: images = table.pending(images)
+            tagged = tag_images(images, opened, threshold, probability, on_error, tell=tell)
     except KeyboardInterrupt:
-        _tell('stopped', kept)
+        _print_message('stopped', kept)
         raise typer.Exit(130) from None
-    if report: found.save_report(report)
-    if table and not as_json: print('Written:', table)
-    if not as_json: return
-    entries = [{'image': name} | ({'error': error} if error else {'tags': [
-        {'class': tag.label, 'score': round(tag.score, 4), 'present': tag.present} |
-        ({'probability': likely[tag.label]} if likely else {})
-        for tag in tags]}) for name, tags, error, likely in found.each(top)]
-    print(json.dumps(entries, indent=1))
+    if report: tagged.save_report(report)
+    if as_json: print(json.dumps(_entries(tagged, top), indent=1))
+    elif out: print('Written:', table)
 
-# %% ../../nbs/apps/cli.ipynb #cli-evaluate
+# %% ../../nbs/apps/cli.ipynb #cli-rows
 def _row_name(model:str)->str: # a file, a repository, or names with commas between
     "The name of a model's row in a table."
     names = model.split(',')
     if len(names) > 3: return f'{names[0]},{names[1]} and {len(names) - 2} more'
     return Path(model).stem
 
+def _row_names(models:list[str])->list[str]:
+    "Short names of rows, or whole ones if short ones are equal."
+    names = [_row_name(model) for model in models]
+    if len({*names}) < len(names): return models
+    return names
+
+def _open_with_words(
+    models:list[str], # of the command line
+    words:list[str]|None, # more words for classes
+    member:list[str]|None,
+    tiles:int,
+    **options, # of `open_model`
+)->'list[Model|Tagger]':
+    "Models whose classes have more words; of files the last one, whose words read the labels."
+    from taidpt.apps.tagging import add_words
+    opened = []
+    for model in models:
+        names_classes = ',' in model or model.endswith('.yaml')
+        known = _read_classes(model, words=words) if names_classes else model
+        opened.append(_open(known, member, tiles, **options))
+    add_words(opened[-1].classes, words or ())
+    return opened
+
+# %% ../../nbs/apps/cli.ipynb #cli-evaluate
 @app.command('evaluate', epilog=_examples(
     'taidpt evaluate my.safetensors --images photos --labels labels.tsv --report report.html',
     'taidpt evaluate cat,dog --labels labels.tsv --calibrate my.safetensors',
@@ -266,27 +361,24 @@ def _evaluate(
     trust:_Trust=False,
 )->None:
     "Measure models on labelled images; find thresholds."
-    how = {'clip': clip, 'trust': trust, 'engine': engine, 'precision': precision}
     from taidpt.apps.report import evaluate_model
-    from taidpt.apps.tagging import add_words
-    given = [_read_classes(one, words=words) if ',' in one or one.endswith('.yaml') else one
-             for one in model]
-    opened = [_open(one, member, tiles, **how) for one in given]
-    add_words(opened[-1].classes, words or ())              # of a file, too, to read the labels
-    names = [_row_name(one) for one in model]
-    if len({*names}) < len(names): names = model
-    models = dict(zip(names, opened)) if opened[1:] else opened[0]
-    found = evaluate_model(models, labels, images, bool(calibrate), on_error, baseline=baseline)
-    is_written = calibrate and (force or not found.calibration_harms)
-    if is_written: found.model.save(calibrate)
-    if report: found.save_report(report, title=title)
-    if as_json: print(found.as_json())
-    else: _print_lines(found)
-    if is_written and not as_json:
-        print(shown(f'Written: {calibrate}, with thresholds of {len(found.images)} images'))
-    if calibrate and not is_written:
-        _tell('note', 'calibrated thresholds are worse than the default ones, beyond chance: '
-                      f'{calibrate} is not written; --force writes it')
+    opened = _open_with_words(
+        model, words, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision)
+    models = opened[0] if len(opened) == 1 else dict(zip(_row_names(model), opened))
+    evaluation = evaluate_model(
+        models, labels, images, bool(calibrate), on_error, baseline=baseline)
+    is_written = calibrate and (force or not evaluation.calibration_harms)
+    if is_written: evaluation.model.save(calibrate)
+    if report: evaluation.save_report(report, title=title)
+    if as_json: print(evaluation.as_json())
+    else: print(_shown_lines(evaluation))
+    if not calibrate: return
+    if not is_written:
+        _print_message(
+            'note', 'calibrated thresholds are worse than the default ones, beyond chance: '
+            f'{calibrate} is not written; --force writes it')
+    elif not as_json:
+        print(shown(f'Written: {calibrate}, with thresholds of {len(evaluation.images)} images'))
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
@@ -307,8 +399,8 @@ def _export(
     from taidpt.apps.onnx import export_page, export_tagger
     if page: export_page({opened.classes.name: opened}, page)
     if out: export_tagger(opened, out)
-    for place in filter(None, (page, out)):
-        print(shown(f'Written: {place}, {len(opened.classes)} classes'))
+    for place in (page, out):
+        if place: print(shown(f'Written: {place}, {len(opened.classes)} classes'))
 
 @app.command('app', epilog=_examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
@@ -354,12 +446,39 @@ def _label(
     from taidpt.text.captions import read_captions
     noun_filter = NounFilter(known, rules=rules)
     if explain is not None:
-        return _print_lines(noun_filter.explain(explain))
-    found = noun_filter.label(read_captions(captions or 'bundled', column))
-    if out: found.save(out)
-    print(f'{len(found):,} sentences name a class, {found.dropped:,} do not')
-    for name, count in found.counts().items():
+        return print(_shown_lines(noun_filter.explain(explain)))
+    labelled = noun_filter.label(read_captions(captions or 'bundled', column))
+    if out: labelled.save(out)
+    print(f'{len(labelled):,} sentences name a class, {labelled.dropped:,} do not')
+    for name, count in labelled.counts().items():
         print(f'{count:8,}  {shown(name)}')
+
+# %% ../../nbs/apps/cli.ipynb #cli-train-1
+def _sentences(
+    captions:list[str]|None, column:str|int|None, # of the command line
+    limit:int|None, # read so many
+)->Iterator[str]|None: # None: all bundled ones
+    "Sentences to learn from. Raises what `read_captions` raises."
+    if not (captions or limit): return None
+    from taidpt.text.captions import Captions
+    return islice(Captions.gather(captions or ['bundled'], column), limit)
+
+def _images_to_learn_from(table:Path, classes:'ClassSet', folder:Path|None)->'LabeledImages':
+    "Labelled images. `ValueError` for fewer than ten."
+    from taidpt.datasets.labelled import read_labels
+    labelled = read_labels(table, classes, folder)
+    if len(labelled) < 10:
+        raise ValueError(
+            f'{table}: {len(labelled)} labelled images are too few: label at least ten')
+    return labelled
+
+def _learn_images(model:'Model', labelled:'LabeledImages')->'Model':
+    "A model that has learned from images, too. Prints what they bring."
+    from taidpt.baselines.concepts import add_images
+    both, gain = add_images(model, labelled)
+    verdict = 'beyond chance' if gain.low > 0 else 'not beyond chance'
+    print(f'{len(labelled)} images bring {gain} mAP, cross-validated: {verdict}')
+    return both
 
 # %% ../../nbs/apps/cli.ipynb #cli-train
 @app.command('train', epilog=_examples(
@@ -396,32 +515,24 @@ def _train(
     "Learn classes from sentences, and from images if some are labelled."
     known = _read_classes(classes, rules == 'published', words)
     from taidpt.apps.tagging import learn_tagger
-    from taidpt.text.captions import Captions
-    labelled = measured = None
-    if labels or val_labels:
+    labelled = _images_to_learn_from(labels, known, images) if labels else None
+    measured = None
+    if val_labels:
         from taidpt.datasets.labelled import read_labels
-        if labels:
-            labelled = read_labels(labels, known, images)
-            if len(labelled) < 10: raise ValueError(
-                f'{labels}: {len(labelled)} labelled images are too few: label at least ten')
-        if val_labels: measured = read_labels(val_labels, known, val)
-    sentences = Captions.gather(captions or ['bundled'], column)
+        measured = read_labels(val_labels, known, val)
+    sentences = _sentences(captions, column, limit)
     features = cache or out.with_suffix(f'.{method}.sentences.checkpoint')
     checkpoint = out.with_suffix(f'.{method}.checkpoint.safetensors')
     with only_writer(out):
         try:
             model = learn_tagger(
-                known, islice(sentences, limit) if captions or limit else None, method,
-                loss or 'pairs', clip, rules, measured, features, checkpoint,
-                epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
-            if labelled:
-                from taidpt.baselines.concepts import add_images
-                model, gain = add_images(model, labelled)
-                print(f'{len(labelled)} images bring {gain} mAP, cross-validated:',
-                      'beyond chance' if gain.low > 0 else 'not beyond chance')
+                known, sentences, method, loss or 'pairs', clip, rules, measured, features,
+                checkpoint, epochs=epochs, seed=seed, lr=lr, batch_size=batch_size, n_ctx=n_ctx)
+            if labelled: model = _learn_images(model, labelled)
         except KeyboardInterrupt:
-            _tell('stopped', f'what was encoded is in {features}, and finished epochs beside it; '
-                             'the same command goes on')
+            _print_message(
+                'stopped', f'what was encoded is in {features}, and finished epochs beside it; '
+                'the same command goes on')
             raise typer.Exit(130) from None
         model.save(out)
         checkpoint.unlink(missing_ok=True)
@@ -429,7 +540,7 @@ def _train(
     print(shown(f'Written: {out}, {model.title} for {len(known)} classes'))
     if measured:
         from taidpt.apps.report import evaluate_model
-        _print_lines(evaluate_model({out.stem: model}, measured))
+        print(_shown_lines(evaluate_model({out.stem: model}, measured)))
 
 
 # %% ../../nbs/apps/cli.ipynb #cli-demo
@@ -450,9 +561,9 @@ def _demo(
     prompts.save(out/'prompts.safetensors')
     linear.save(out/'linear.safetensors')
     models = {model.title: model for model in (prompts, linear)}
-    found = evaluate_model(models, bundled_photos(classes))
-    found.save_report(out/'report.html')
-    print(found)
+    evaluation = evaluate_model(models, bundled_photos(classes))
+    evaluation.save_report(out/'report.html')
+    print(evaluation)
     print(shown(f'Written: {out}/report.html (open it in a browser), linear.safetensors and '
                 f'prompts.safetensors. Next: taidpt tag {out}/linear.safetensors my_photos/'))
 
@@ -477,8 +588,28 @@ def _data(
     def tell(line): print(shown(line), flush=True)
     try: fetch_data(names, to, keep, tell=tell)
     except KeyboardInterrupt:
-        _tell('stopped', f'what was fetched is in {to/".download"}; the same command goes on')
+        _print_message(
+            'stopped', f'what was fetched is in {to/".download"}; the same command goes on')
         raise typer.Exit(130) from None
+
+# %% ../../nbs/apps/cli.ipynb #cli-reproduce-1
+def _default_folder(clip:str, data:Path|None, dataset:str|None, limit:int|None)->Path:
+    "The folder in `reproduced` for results of these options."
+    parts = [clip]
+    if not data: parts.append('bundled')
+    if dataset: parts.append(dataset)
+    if limit: parts.append(f'limit{limit}')
+    return Path('reproduced', file_name('-'.join(parts)))
+
+def _settings(what:str, weights:float|None, dataset:str|None)->dict: # of `reproduce`
+    "Settings of a table or figure that were given."
+    settings = {}
+    if weights is not None: settings['weight'] = weights
+    if dataset and what == 'table1':
+        settings['datasets'] = dataset.split(',')
+    elif dataset:
+        settings['name'] = dataset
+    return settings
 
 # %% ../../nbs/apps/cli.ipynb #cli-reproduce
 @app.command('reproduce', epilog=_examples(
@@ -519,25 +650,21 @@ def _reproduce(
     "Measure a table or figure of the paper."
     clips = clip.split(',')
     numbers = [int(seed) for seed in seeds.split(',')]
-    if not out:
-        place = clips[0], '' if data else 'bundled', dataset, limit and f'limit{limit}'
-        out = Path('reproduced', file_name('-'.join(filter(None, place))))
+    out = out or _default_folder(clips[0], data, dataset, limit)
     if what == 'family':
         from taidpt.clip import load_clip
+        from taidpt.evaluate import figures_text, own_method
         from taidpt.paper.family import compare_family
-        from taidpt.evaluate import own_method
-        from taidpt.evaluate import figures_text
-        found = compare_family(
+        members = [own_method(name) for name in member or []]
+        methods = [name.strip() for name in only.split(';')] if only else None
+        table = compare_family(
             load_clip(clips[0]), data, _read_classes(classes), captions, numbers, min_photos,
-            [own_method(name) for name in member or []], out/'results.csv',
-            baseline=baseline, limit=limit,
-            only=only and [name.strip() for name in only.split(';')])
-        return _print_lines(figures_text(found))
+            members, out/'results.csv', baseline=baseline, limit=limit, only=methods)
+        return print(_shown_lines(figures_text(table)))
     from taidpt.paper.reproduce import reproduce
-    how = {} if weights is None else {'weight': weights}
-    if dataset:
-        how |= {'datasets': dataset.split(',')} if what == 'table1' else {'name': dataset}
-    _print_lines(reproduce(what, data, clips, numbers, limit, out, caption_ids=caption_ids, **how))
+    table = reproduce(what, data, clips, numbers, limit, out, caption_ids=caption_ids,
+                      **_settings(what, weights, dataset))
+    print(_shown_lines(table))
 
 # %% ../../nbs/apps/cli.ipynb #cli-import
 @app.command('import', epilog=_examples(
@@ -553,7 +680,7 @@ def _import(
     classes = _read_classes(data, published=True)
     path = out or Path(f'{file_name(classes.name)}.safetensors')
     if not out and path.exists():
-        raise FileExistsError(f'{path} is there; say --out FILE')
+        raise FileExistsError(f'{path} is there; pass --out FILE')
     from taidpt.clip import load_clip
     from taidpt.paper.checkpoints import import_checkpoint
     from taidpt.paper.published import RUNS

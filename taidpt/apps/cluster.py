@@ -24,17 +24,19 @@ from ..text.captions import read_captions
 # %% ../../nbs/apps/cluster.ipynb #cl-012
 def _labelled(
     file:dict, # its path and bytes
-    **how, # classes, column and rules of `label_files`
+    noun_filter:NounFilter,
+    column:str|None, # column or field with the captions, as in `read_captions`
 )->list[dict]: # text and labels, the names of its classes, of each caption that names a class
     "Label a file. Raises `ValueError` with its name if it is broken."
-    noun_filter = NounFilter(how['classes'], rules=how['rules'])
     names = noun_filter.classes.names
+    rows = []
     with TemporaryDirectory() as folder:
         copy = Path(folder, posixpath.basename(file['path']))
         copy.write_bytes(file['bytes'])
-        found = noun_filter.stream(read_captions(copy, how['column']))
-        return [{'text': text, 'labels': [names[c] for c in columns]}
-                for text, columns in found if columns]
+        for text, columns in noun_filter.stream(read_captions(copy, column)):
+            if columns:
+                rows.append({'text': text, 'labels': [names[c] for c in columns]})
+    return rows
 
 # %% ../../nbs/apps/cluster.ipynb #cl-014
 def label_files(
@@ -46,12 +48,13 @@ def label_files(
 )->None:
     """Label all captions of a folder, on the cluster that `ray.init` has joined or on this machine.
     Raises `FileExistsError` if `out` is there."""
-    there, folder = url_to_fs(str(out))
-    if there.exists(folder):
+    filesystem, folder = url_to_fs(str(out))
+    if filesystem.exists(folder):
         raise FileExistsError(f'{out} is there: delete it, or name another folder')
-    import ray.data                                     # here, as few use it
+    import ray.data
     files = ray.data.read_binary_files(str(source), include_paths=True)
-    rows = files.flat_map(partial(_labelled, classes=classes, column=column, rules=rules))
+    noun_filter = NounFilter(classes, rules=rules)
+    rows = files.flat_map(partial(_labelled, noun_filter=noun_filter, column=column))
     rows.write_parquet(str(out))
 
 # %% ../../nbs/apps/cluster.ipynb #cl-016
@@ -73,7 +76,7 @@ class ImageScorer:
         batch:dict[str, NDArray], # paths and bytes of images
     )->dict[str, NDArray]: # image_path, and a column for each class
         "Score images."
-        images = list(map(bytes, batch['bytes']))              # text would be the path of a file
+        images = [bytes(content) for content in batch['bytes']]    # text would be a file's path
         scores = self.model.predict(images, on_error=self.on_error, progress=False)
         columns = dict(zip(self.model.classes.names, scores.T.numpy()))
         return {'image_path': batch['path'], **columns}
@@ -86,17 +89,23 @@ def score_files(
     on_error:str='raise', # or 'skip': NaN in place of the scores of a broken image
     **clip, # how to load the file's CLIP, as in `load_clip`: engine='openvino'
 )->str: # the folder with this model's scores
-    "Score new images of a folder, likewise. With GPUs, each process has one."
+    """Score new images of a folder, on the cluster that `ray.init` has joined or on this machine.
+    With GPUs, each process has one."""
     import pandas as pd
     import ray.data
     scores = f'{out}/{digest([Path(model).read_bytes()])}'
-    there, folder = url_to_fs(scores)
-    done = set(pd.read_parquet(scores)['image_path']) if there.exists(folder) else set()
-    fs, root = url_to_fs(str(source))
-    paths = [path for path in fs.find(root)
-             if path.lower().endswith(tuple(IMAGE_ENDINGS)) and path not in done]
+    filesystem, folder = url_to_fs(scores)
+    done = set()
+    if filesystem.exists(folder):
+        done = set(pd.read_parquet(scores)['image_path'])
+    filesystem, folder = url_to_fs(str(source))
+    paths = []
+    for path in filesystem.find(folder):
+        is_image = path.lower().endswith(tuple(IMAGE_ENDINGS))
+        if is_image and path not in done:
+            paths.append(path)
     if paths:
-        images = ray.data.read_binary_files(paths, include_paths=True, filesystem=fs)
+        images = ray.data.read_binary_files(paths, include_paths=True, filesystem=filesystem)
         gpus = int('GPU' in ray.cluster_resources())
         rows = images.map_batches(
             ImageScorer, batch_size=64, num_gpus=gpus,

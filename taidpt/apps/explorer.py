@@ -93,7 +93,7 @@ def _look_at(
     limits = rule.thresholds(scores[None])[0].tolist()
     if isinstance(item, str): limits = [None]*len(limits)
     rows = zip(names, scores.tolist(), limits, maps)
-    return sorted(rows, key=lambda row: (row[2] or 0) - row[1])
+    return sorted(rows, key=lambda row: (row[2] or 0) - row[1])     # threshold - score
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-022
 class _Look(anywidget.AnyWidget):
@@ -126,10 +126,14 @@ def _choices(images:str|Path|Sequence[str|Path]|None)->list[tuple]: # file, desc
     credits = photo_credits()
     choices = []
     for i, file in enumerate(photos.images):
-        its = credits[file.name]
-        credit = f'COCO {file.stem}, {its["license"]} ({its["license_url"]}), {its["source"]}'
+        source = credits[file.name]
+        license = f'{source["license"]} ({source["license_url"]})'
+        credit = f'COCO {file.stem}, {license}, {source["source"]}'
         choices.append((file, f'Photo {i + 1}, labelled {", ".join(photos.names(i))}', credit))
     return choices
+
+def _text_field(label:str, example:str)->ipywidgets.Text: # heard when it is complete
+    return ipywidgets.Text(placeholder=example, description=label, continuous_update=False)
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #explorer-043
 class Explorer(ipywidgets.VBox):
@@ -145,13 +149,14 @@ class Explorer(ipywidgets.VBox):
         self._item = None           # the image or sentence
         names = list(self._models)
         self.prompts = ipywidgets.Dropdown(options=names, value=names[-1], description='Prompts')
-        self.sentence, self.name = (
-            ipywidgets.Text(placeholder=example, description=label, continuous_update=False)
-            for label, example in (('Sentence', 'A dog runs.'), ('Add a class', 'fire hydrant')))
+        self.sentence = _text_field('Sentence', 'A dog runs.')
+        self.name = _text_field('Add a class', 'fire hydrant')
         self.others = ipywidgets.Box()                  # buttons of added classes
-        self.look = _Look(gallery=[
-            [about, image_url(ImageOps.fit(open_rgb(file), (96, 96)), 'JPEG')]
-            for file, about, _ in self._strip])
+        gallery = []
+        for file, description, _ in self._strip:
+            small = ImageOps.fit(open_rgb(file), (96, 96))
+            gallery.append([description, image_url(small, 'JPEG')])
+        self.look = _Look(gallery=gallery)
         self.message = ipywidgets.HTML()
         controls = ipywidgets.Box([self.prompts, self.sentence, self.name, self.others])
         super().__init__([controls, self.look, self.message])
@@ -164,19 +169,23 @@ class Explorer(ipywidgets.VBox):
 
     def _listen(self):
         "Act on what is chosen, typed and uploaded."
-        self.prompts.observe(lambda _: self._asked(self._score), 'value')
-        for text, act in ((self.sentence, self.read), (self.name, self.add)):
-            text.observe(lambda c, act=act: c.new and self._asked(act, c.new), 'value')
+        self.prompts.observe(lambda _: self._carry_out(self._score), 'value')
+        self.sentence.observe(lambda change: self._typed(self.read, change.new), 'value')
+        self.name.observe(lambda change: self._typed(self.add, change.new), 'value')
         self.look.on_msg(self._received)
 
-    def _received(self, widget, asked:dict, data:list):
+    def _typed(self, act:Callable, text:str):
+        "Act on a text, unless the field was emptied."
+        if text: self._carry_out(act, text)
+
+    def _received(self, widget, request:dict, data:list):
         "Show the image that was uploaded or chosen."
         if data:
-            self._asked(self.show, bytes(data[0]), asked['upload'])
+            self._carry_out(self.show, bytes(data[0]), request['upload'])
         else:
-            self._asked(self.show, self._strip[asked['show']][0])
+            self._carry_out(self.show, self._strip[request['show']][0])
 
-    def _asked(self, act:Callable, *args):
+    def _carry_out(self, act:Callable, *args):
         "Carry out a request of the page; an error becomes a message."
         self.message.value = '<p role="status">Working …</p>'
         try:
@@ -185,22 +194,22 @@ class Explorer(ipywidgets.VBox):
         except Exception as e:  # noqa: BLE001
             self.message.value = f'<p role="alert">{escape(str(e) or type(e).__name__)}</p>'
 
-    def _score(self, item:Image.Image|str|None=None, **about): # of the widget's item
+    def _score(self, item:Image.Image|str|None=None, **traits): # of the widget's item
         "Show another image or sentence; None: the same, by other prompts or classes."
-        item = self._item if item is None else item
-        if item is None:
-            return                         # nothing to show yet
+        if item is None: item = self._item
+        if item is None: return            # nothing to show yet
         model = self._models[self.prompts.value]
-        found = _look_at(model, self.added, item)
-        words, photo = [], ''
+        rows = _look_at(model, self.added, item)
+        words = []
+        photo = ''
         if isinstance(item, str):
             words = words_of(model.clip, item)
         else:
             photo = image_url(model_view(model.clip.preprocess, item), 'JPEG', quality=88)
         self._item = item
-        self.look.item = self.look.item | about | {'photo': photo, 'words': words}
+        self.look.item = self.look.item | traits | {'photo': photo, 'words': words}
         self.look.tags = [[name, score, name in self.added, limit, weights.tolist()]
-                          for name, score, limit, weights in found]
+                          for name, score, limit, weights in rows]
 
     def show(self,
         image:str|Path|bytes|Image.Image, # a file, the content of one, or a PIL image
@@ -208,14 +217,16 @@ class Explorer(ipywidgets.VBox):
     ):
         "Show an image. `ValueError` if it cannot be read."
         is_file = isinstance(image, str | Path)
-        about = name or (Path(image).name if is_file else 'an image')
-        with reading(about): image = open_rgb(image)
-        place, credit = -1, ''
+        description = name or 'an image'
+        if is_file and not name: description = Path(image).name
+        with reading(description): pixels = open_rgb(image)
+        place = -1
+        credit = ''
         for i, choice in enumerate(self._strip):
             if is_file and choice[0] == Path(image):
                 place = i
-                _, about, credit = choice
-        self._score(image, shown=place, about=about, credit=credit)
+                _, description, credit = choice
+        self._score(pixels, shown=place, about=description, credit=credit)
 
     def read(self, sentence:str): # its words are scored as an image's positions are
         "Show a sentence."
@@ -231,7 +242,7 @@ class Explorer(ipywidgets.VBox):
         self.added.append(name)
         button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
         button.on_click(lambda _: self._asked(self.remove, name))
-        self.others.children += button,
+        self.others.children = [*self.others.children, button]
         self._score()
         self.name.value = ''
 
@@ -252,22 +263,22 @@ def serve_explorer(
     tell:Callable[[str], object]=print, # hears the address
 )->None:
     "Serve the Explorer until Ctrl-C. `ImportError` without Voilà, `OSError` for a port in use."
-    from jupyter_core.paths import jupyter_config_path      # here, as only the app needs them
+    from jupyter_core.paths import jupyter_config_path
     from nbformat import v4, write
     from voila.app import Voila
     model = ''
     if prompts:
         model = f'load_model({str(Path(prompts).resolve())!a}, trust={trust})'
     cell = v4.new_code_cell(f'from taidpt.all import *\nExplorer({model})')
-    about = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
+    metadata = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
     with socket.create_server(('127.0.0.1', port)) as server:
         port = server.getsockname()[1]
     token = secrets.token_hex(24)
-    how = [f'--port={port}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1', f'--token={token}',
-           '--Voila.log_level=ERROR']
-    how += [f'--Voila.config_file_paths={place}' for place in jupyter_config_path()]
-    if not browser: how.append('--no-browser')
+    options = [f'--port={port}', '--Voila.port_retries=0', '--Voila.ip=127.0.0.1',
+               f'--token={token}', '--Voila.log_level=ERROR']
+    options += [f'--Voila.config_file_paths={place}' for place in jupyter_config_path()]
+    if not browser: options.append('--no-browser')
     with tempfile.TemporaryDirectory() as folder:
-        write(v4.new_notebook(cells=[cell], metadata=about), f'{folder}/taidpt.ipynb')
+        write(v4.new_notebook(cells=[cell], metadata=metadata), f'{folder}/taidpt.ipynb')
         tell(f'http://127.0.0.1:{port}/?token={token}')
-        Voila.launch_instance([f'{folder}/taidpt.ipynb', *how])
+        Voila.launch_instance([f'{folder}/taidpt.ipynb', *options])

@@ -25,8 +25,10 @@ def _in_markdown(text:object)->str: # one line
 def _final_settings(model:Model)->dict:
     "Settings by name, open ones as in the recipe, also of models inside."
     recipe = asdict(model.recipe_) if model.recipe_ else {}
-    settings = {name: recipe.get(name) if value is None else value
-                for name, value in settings_of(model).items()}
+    settings = {}
+    for name, value in settings_of(model).items():
+        if value is None: value = recipe.get(name)
+        settings[name] = value
     for part in model.children():
         for name, value in _final_settings(part).items():
             settings[f'{type(part).__name__}: {name}'] = value
@@ -41,14 +43,14 @@ def model_card(
     datasets:Sequence[str]=(), # sources of the sentences, as the Hub names them: 'me/captions'
 ): # a `huggingface_hub.ModelCard`
     "A model card with the metadata that the Hub reads. Raises `RuntimeError` before `fit`."
-    from huggingface_hub import ModelCard               # here, as it takes a while
+    from huggingface_hub import ModelCard
     from jinja2 import Template
     model.check_ready()
-    about = Template((DATA/'model_card.md').read_text(encoding='utf-8')).render(
+    text = Template((DATA/'model_card.md').read_text(encoding='utf-8')).render(
         plain=_in_markdown, model=model, settings=_final_settings(model), captions=captions,
         scores=scores or {}, license=license, repo=repo, datasets=list(datasets),
         name=repo.split('/')[-1] or f'taidpt-{model.classes.name}', clip=model.clip.name or '')
-    return ModelCard(about)
+    return ModelCard(text)
 
 # %% ../../nbs/apps/hub.ipynb #hub-015
 def _on_hub(model:Model, card): # a `ModelCard` -> a `ModelHubMixin`
@@ -63,18 +65,19 @@ def _on_hub(model:Model, card): # a `ModelCard` -> a `ModelHubMixin`
 def save_pretrained(
     model:Model, # after `fit` or `load`
     folder:str|Path, # made if need be
-    **card, # of `model_card`: captions, scores, license, repo, datasets
+    **details, # of `model_card`: captions, scores, license, repo, datasets
 )->Path: # the folder
     "Write prompts and their model card, `prompts.safetensors` and `README.md`."
-    _on_hub(model, model_card(model, **card)).save_pretrained(folder)
+    card = model_card(model, **details)
+    _on_hub(model, card).save_pretrained(folder)
     return Path(folder)
 
 def push_to_hub(
     model:Model, # after `fit` or `load`
     repo:str, # 'user/name' on the Hugging Face Hub; made if need be
     private:bool|None=None, # of a repository that is made
-    **card, # of `model_card`: captions, scores, license, datasets
+    **details, # of `model_card`: captions, scores, license, datasets
 )->str: # address of the commit
     "Upload prompts and card. Raises huggingface_hub's errors for a missing token or right."
-    about = model_card(model, repo=repo, **card)
-    return str(_on_hub(model, about).push_to_hub(repo, private=private))
+    card = model_card(model, repo=repo, **details)
+    return str(_on_hub(model, card).push_to_hub(repo, private=private))

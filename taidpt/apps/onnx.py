@@ -52,7 +52,8 @@ class _Pixels:
         if not self.crop:
             return image.resize((width, height), filter)
         short = min(image.size)
-        W, H = (int(height*side/short) for side in image.size)
+        W = int(height*image.width/short)
+        H = int(height*image.height/short)
         left = round((W - width)/2)
         top = round((H - height)/2)
         return image.resize((W, H), filter).crop((left, top, left + width, top + height))
@@ -86,7 +87,7 @@ class Tagger(Tagging):
         threads:int|None=None, # None: one for each core
     ):
         "Raises `ImportError`, `FileNotFoundError`, or `ValueError` for other files."
-        import onnxruntime  # noqa: F401                    # here, so that its absence has a name
+        import onnxruntime  # noqa: F401                    # whose absence is an error of its own
         self.path = Path(path)
         content = self.path.read_bytes()
         try:
@@ -95,20 +96,21 @@ class Tagger(Tagging):
         except Exception as e:                              # of ONNX Runtime, too
             raise ValueError(f'{self.path}: no tagger of this version ({e!r:.300})') from e
 
-    def _take(self, about:dict): # from JSON
+    def _take(self, metadata:dict): # from JSON
         "Take what a file says. Raises an error for anything else."
-        self.class_names = about['classes']                 # C
-        self.limits = finite_numbers(about['thresholds'], len(self.class_names), 'thresholds')
-        self.relative = about['relative']                   # to the best class of an image
-        self.class_prior_ = about.get('class_prior')        # of classes, in tiles; None: unknown
+        self.class_names = metadata['classes']              # C
+        self.limits = finite_numbers(metadata['thresholds'], len(self.class_names), 'thresholds')
+        self.relative = metadata['relative']                # to the best class of an image
+        self.class_prior_ = metadata.get('class_prior')     # of classes, in tiles; None: unknown
         if self.class_prior_ is not None:
             finite_numbers(self.class_prior_, len(self.class_names), 'class_prior')
-        curves = about['calibration']                       # None: it was not calibrated
-        self.thresholds = curves and Calibration(**curves)
-        if curves and len(self.thresholds.names) != len(self.class_names):
-            raise ValueError('its calibration is for other classes')
-        pixels = _Pixels(**about['pixels'])
-        self.preprocess = Preprocess(pixels, max(pixels.size), about['draft'])
+        self.thresholds = None                              # it was not calibrated
+        if metadata['calibration']:
+            self.thresholds = Calibration(**metadata['calibration'])
+            if len(self.thresholds.names) != len(self.class_names):
+                raise ValueError('its calibration is for other classes')
+        pixels = _Pixels(**metadata['pixels'])
+        self.preprocess = Preprocess(pixels, max(pixels.size), metadata['draft'])
         [scores] = self.session.get_outputs()
         if scores.shape != [1, len(self.class_names)]:
             raise ValueError(f'{len(self.class_names)} classes, but scores of {scores.shape}')
@@ -137,7 +139,7 @@ class Tagger(Tagging):
 
     @cached_property
     def classes(self)->'ClassSet':
-        from taidpt.classes import as_classset              # late, as few taggers need its YAML
+        from taidpt.classes import as_classset
         return as_classset(self.class_names)
 
     @property
@@ -161,14 +163,17 @@ def _branches(model:'Model', f:'Tensor', F:'Tensor')->list: # B × D; B × J × 
     if not isinstance(model, Ensemble):
         return model.score_features(f, F)
     scores = [fuse(*_branches(member, f, F)) for member in model.members]
-    weights = [1.]*len(scores) if model.weights is None else list(map(float, model.weights))
+    weights = [1.]*len(scores)
+    if model.weights is not None:
+        weights = [float(weight) for weight in model.weights]
     return [sum(map(mul, weights, scores)) / sum(weights)]
 
 def _outputs(model:'Model', f:'Tensor', F:'Tensor')->tuple: # 1 × 2 × D; 1 × h × w × D
     "Scores, 1 × C, and those of each branch; of each class P (Eq. 5) and its weights in Eq. 6."
-    import torch                                        # here, as a tagger does without
+    import torch
     from taidpt.scores import fuse
-    f, F = f[:, int(model.traits.pos_embed)], F.flatten(1, 2)
+    f = f[:, int(model.traits.pos_embed)]
+    F = F.flatten(1, 2)
     branches = _branches(model, f, F)
     P = model.maps(F)
     weights = (P / torch.as_tensor(model.image_tau())).softmax(1)
@@ -188,11 +193,11 @@ def _graph(
     forward:Callable, # tensors -> tensors
     inputs:dict[str, 'Tensor'], # examples, by name
     outputs:list[str], # their names
-    about:dict, # for JSON
+    metadata:dict, # for JSON
     *parts:'nn.Module', # that it uses
 )->bytes:
     "A function as a graph in ONNX. Raises PyTorch's errors."
-    import onnx, torch                                  # here, as a tagger does without
+    import onnx, torch
     from taidpt.encoders.openvino import tracing
     class Traced(torch.nn.Module):
         def __init__(self):
@@ -210,13 +215,13 @@ def _graph(
             input_names=list(inputs), output_names=outputs, dynamic_axes=sizes)
     graph = onnx.load_from_string(content.getvalue())
     _halve(graph)
-    onnx.helper.set_model_props(graph, {'taidpt': json.dumps(about)})
+    onnx.helper.set_model_props(graph, {'taidpt': json.dumps(metadata)})
     return graph.SerializeToString()
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-024
 def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, width
     "The transform of a CLIP. Raises `ValueError` for one that a tagger does not support."
-    from torchvision.transforms import CenterCrop, Normalize, Resize    # here, as it takes a second
+    from torchvision.transforms import CenterCrop, Normalize, Resize
     kinds = Resize, CenterCrop, Normalize
     match [step for step in clip.preprocess.transform.transforms if isinstance(step, kinds)]:
         case [Resize(size=int(short)) as resize, CenterCrop(), norm] if size == (short, short):
@@ -226,8 +231,8 @@ def _pixels_of(clip, size:tuple[int, int])->_Pixels: # a `FrozenCLIP`; height, w
         case _: raise ValueError(f'{clip.name} prepares its images in another way than resizing')
     return _Pixels(size, crop, resize.interpolation.name, list(norm.mean), list(norm.std))
 
-def _about(model:'Model', size:tuple[int, int])->dict: # for JSON
-    "What a file says beside its graph."
+def _metadata(model:'Model', size:tuple[int, int])->dict: # for JSON
+    "What a file says besides its graph."
     rule = model.rule()
     class_prior = model.class_prior_
     if class_prior is not None:
@@ -260,10 +265,9 @@ def _check_same_scores(
 def _exportable(model:'Model')->'Model':
     "The model with its embeddings computed. `ValueError` for one that cannot be exported."
     if model.traits.needs_images or not model.traits.independent:
-        raise ValueError(
-            f'a tagger computes features once, and normalises no scores: this '
-            f'{type(model).__name__} '
-            'cannot be exported, but the models in it can')
+        kind = type(model).__name__
+        raise ValueError('a tagger computes features once, and normalises no scores: '
+                         f'this {kind} cannot be exported, but the models in it can')
     return model.prepared()
 
 def export_tagger(
@@ -278,7 +282,7 @@ def export_tagger(
     graph = _graph(
         lambda pixels: _outputs(ready, *tower(pixels))[0],
         {'pixels': torch.zeros(1, 3, *tower.size)}, ['scores'],
-        _about(model, tower.size), tower)
+        _metadata(model, tower.size), tower)
     with atomic_write(path) as part:
         part.write_bytes(graph)
         _check_same_scores(Tagger(part).predict, model)
@@ -289,12 +293,11 @@ _SHOWN = ['scores', 'branches', 'maps', 'weights']
 def _text_graph(clip:'FrozenCLIP')->bytes:
     "From tokens, 1 × J, to a sentence's feature of unit length, 1 × D."
     from torch.nn.functional import normalize
-    tokens = clip.tokenize('a')
-    about = {
+    metadata = {
         'prompt': 'a photo of a {}.',
-        'merges': [*map(' '.join, clip.tokenizer.bpe_ranks)]}
-    def text(tokens): return normalize(clip.text_tower.features(tokens)[0], dim=-1)
-    return _graph(text, {'tokens': tokens}, ['h'], about, clip.model)
+        'merges': [' '.join(pair) for pair in clip.tokenizer.bpe_ranks]}
+    def encode(tokens): return normalize(clip.text_tower.features(tokens)[0], dim=-1)
+    return _graph(encode, {'tokens': clip.tokenize('a')}, ['h'], metadata, clip.model)
 
 def _typed_graph(clip:'FrozenCLIP', features:dict[str, 'Tensor'])->bytes: # examples
     "From features of any number of names, and of an image, to all that is shown, and thresholds."
@@ -305,8 +308,8 @@ def _typed_graph(clip:'FrozenCLIP', features:dict[str, 'Tensor'])->bytes: # exam
     def typed(h, f, F):
         model = TextConcepts(clip, ['a'])               # in name only: h is of any number
         model.load_state_dict({'vectors': h - h.mean(0)})
-        usual = model.reference_scores()
-        limits = usual.mean(0) + above*usual.var(0, correction=0).mean().sqrt()
+        scores = model.reference_scores()
+        limits = scores.mean(0) + above*scores.var(0, correction=0).mean().sqrt()
         return *_outputs(model, f, F), limits
 
     names = torch.zeros(2, clip.dim)
@@ -314,9 +317,12 @@ def _typed_graph(clip:'FrozenCLIP', features:dict[str, 'Tensor'])->bytes: # exam
 
 def _by_both(encode, score, preprocess:Callable, photos:Sequence)->list: # N × C
     "Scores of photos by two sessions, the second of which takes what the first gives."
-    pixels = (read_pixels(photos, n, preprocess).numpy() for n in range(len(photos)))
-    seen = (encode.run(None, {'pixels': x[None]}) for x in pixels)
-    return [score.run(None, {'f': f, 'F': F})[0][0] for f, F in seen]
+    scores = []
+    for n in range(len(photos)):
+        pixels = read_pixels(photos, n, preprocess).numpy()
+        f, F = encode.run(None, {'pixels': pixels[None]})
+        scores.append(score.run(None, {'f': f, 'F': F})[0][0])
+    return scores
 
 def _page_graphs(
     models:Mapping[str, 'Model'], # by the name of the file to write
@@ -328,12 +334,13 @@ def _page_graphs(
     clip = next(iter(models.values())).clip
     tower = ImageTower(clip.model.visual)
     pixels = {'pixels': torch.zeros(1, 3, *tower.size)}
-    with torch.no_grad(): features = dict(zip('fF', tower(**pixels)))
+    with torch.no_grad(): f, F = tower(**pixels)
+    features = {'f': f, 'F': F}
     files = {'clip-tower.onnx': _graph(tower, pixels, ['f', 'F'], {}, tower)}
     encode = _session(files['clip-tower.onnx'], None)
     for file, model in models.items():
         ready = _exportable(model)
-        graph = _graph(partial(_outputs, ready), features, _SHOWN, _about(model, tower.size))
+        graph = _graph(partial(_outputs, ready), features, _SHOWN, _metadata(model, tower.size))
         files[file] = graph
         score = _session(graph, None)
         _check_same_scores(partial(_by_both, encode, score, clip.preprocess), model)
@@ -341,6 +348,18 @@ def _page_graphs(
         files['clip-text.onnx'] = _text_graph(clip)
         files['clip-typed.onnx'] = _typed_graph(clip, features)
     return files
+
+def _page_files(models:Mapping[str, 'Model'], words:bool)->dict[str, bytes]: # name -> content
+    "All files of a page, page.json the first. Raises as `export_tagger`."
+    files = {name: f'{number}-{file_name(name)}.onnx' for number, name in enumerate(models, 1)}
+    graphs = _page_graphs({files[name]: model for name, model in models.items()}, words)
+    sizes = {file: len(graph) for file, graph in graphs.items()}
+    page = json.dumps({'classes': files, 'bytes': sizes}).encode()
+    content = {'page.json': page} | graphs
+    for kind in ('page', 'explorer'):
+        for path in (DATA/kind).iterdir():
+            content[path.name] = path.read_bytes()
+    return content
 
 def export_page(
     models:Mapping[str, 'Model'], # by name, each as `export_tagger` takes it, of one CLIP
@@ -350,15 +369,10 @@ def export_page(
     """Write a page that tags images in the browser, whole or not at all, over an older one, too.
     Raises as `export_tagger`, and `ValueError` rather than replace a file of anything else."""
     folder = Path(folder)
-    names = {name: f'{number}-{file_name(name)}.onnx' for number, name in enumerate(models, 1)}
-    graphs = _page_graphs({names[name]: model for name, model in models.items()}, words)
-    about = {'classes': names, 'bytes': dict(zip(graphs, map(len, graphs.values())))}
-    files = {'page.json': json.dumps(about).encode()} | graphs
-    for kind in 'page', 'explorer':
-        files |= {path.name: path.read_bytes() for path in (DATA/kind).iterdir()}
-    there = [name for name in files if (folder/name).exists()]
-    if there and not (folder/'clip-tower.onnx').exists():
-        raise ValueError(f'{folder} has an own {there[0]}: name another folder for the page')
+    files = _page_files(models, words)
+    present = [name for name in files if (folder/name).exists()]
+    if present and not (folder/'clip-tower.onnx').exists():
+        raise ValueError(f'{folder} has an own {present[0]}: name another folder for the page')
     with ExitStack() as stack:                          # all are written before any gets its name
         for name, content in files.items():             # page.json is the last to get it
             part = stack.enter_context(atomic_write(folder/name))

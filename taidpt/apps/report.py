@@ -85,7 +85,7 @@ class Evaluation:
     @cached_property
     def frame(self)->'DataFrame': # one row per method
         "mAP, gain and their intervals, and CF1 and OF1 of the tags, in percent."
-        cells = {name: [Cell([one], 0.)] for name, one in self.scores.items()}
+        cells = {name: [Cell([scores], 0.)] for name, scores in self.scores.items()}
         frame = compare(cells, self.images, self.baseline).set_index('method').rename_axis(None)
         f1 = [self._f1(name) for name in self.scores]
         return frame.drop(columns=['seeds', 'values', 'seconds']).assign(
@@ -99,15 +99,15 @@ class Evaluation:
         names = self.images.classes.natural
         measured = {name: Measured(labels, s, names) for name, s in self.scores.items()}
         ap = {name: DataFrame(m.ap(), Interval._fields).T for name, m in measured.items()}
-        ours = ap[self.name]
+        last = ap[self.name]
         counts = measured[self.name].counts
         limits = self.model.rule().limits
-        more = DataFrame(self._f1(self.name) | {'images': counts, 'threshold': limits}, names)
-        columns = {'images': more.images}
-        columns |= {name: one.value for name, one in ap.items()}
-        columns |= {'low': ours.low, 'high': ours.high}
-        columns |= {name: more[name] for name in ('threshold', 'precision', 'recall')}
-        return DataFrame(columns, ours.index).rename_axis('class')
+        tags = DataFrame(self._f1(self.name) | {'images': counts, 'threshold': limits}, names)
+        columns = {'images': tags.images}
+        columns |= {name: intervals.value for name, intervals in ap.items()}
+        columns |= {'low': last.low, 'high': last.high}
+        columns |= {name: tags[name] for name in ('threshold', 'precision', 'recall')}
+        return DataFrame(columns, last.index).rename_axis('class')
 
     @cached_property
     def calibration(self)->dict[str, dict]: # {} if the thresholds are not of these images
@@ -127,29 +127,32 @@ class Evaluation:
         from pandas import DataFrame
         classes = self.to_frame()
         labels = self.images.labels
-        how = {'float_format': '{:.1f}'.format, 'na_rep': '', 'line_width': 100}
+        options = {'float_format': '{:.1f}'.format, 'na_rep': '', 'line_width': 100}
         lines = [f'{len(labels)} images, {len(classes)} of {labels.shape[1]} classes in them\n',
-                 self.frame.to_string(**how), f'\n{_COLUMNS}']
+                 self.frame.to_string(**options), f'\n{_COLUMNS}']
         if self.baseline:
             lines.append(f'Gains are over {self.baseline}, on the same draws of images')
             if self.model.clip.name == 'embedded': lines.append(_LARGER)
         threshold = {'threshold': '{:.3f}'.format}
         lines.append(f'\nBy class; low, high, threshold, precision and recall are of {self.name}\n')
-        lines.append(classes.to_string(formatters=threshold, **how))
+        lines.append(classes.to_string(formatters=threshold, **options))
         if self.fitted:
             lines.append(f'\nCross-validated: tags of {", ".join(self.fitted)}')
         if self.calibration:
-            gains = DataFrame(self.calibration).T.to_string(**how)
+            gains = DataFrame(self.calibration).T.to_string(**options)
             lines.append(f'\nF1 of {self.name} by default and by calibrated thresholds:\n{gains}')
         return '\n'.join(lines)
 
     def as_json(self)->str:
         "The numbers of images, the baseline, what calibration gains, and both tables by name."
-        tables = {'methods': self.frame, 'classes': self.to_frame()}
-        tables = {name: json.loads(table.to_json(orient='index')) for name, table in tables.items()}
-        about = {'images': len(self.images), 'baseline': self.baseline, 'fitted': [*self.fitted],
-                 'calibration': self.calibration}
-        return json.dumps(about | tables, indent=1)
+        def rows(table): return json.loads(table.to_json(orient='index'))
+        return json.dumps({
+            'images': len(self.images),
+            'baseline': self.baseline,
+            'fitted': list(self.fitted),
+            'calibration': self.calibration,
+            'methods': rows(self.frame),
+            'classes': rows(self.to_frame())}, indent=1)
 
     def save_report(self,
         path:str|Path, # the .html file to write
@@ -178,20 +181,51 @@ class Evaluation:
             about=_ABOUT,
             history=model.history_)
 
+# %% ../../nbs/apps/report.ipynb #evaluation-do-0
+def _by_row(model:Model|Mapping[str, Model])->dict[str, Model]: # as in `evaluate_model`
+    "Models by the names of their rows. `ValueError` for the row of what needs no training."
+    if isinstance(model, Mapping):
+        models = dict(model)
+    elif model.title in UNTRAINED:
+        models = {f'your {model.title}': model}
+    else:
+        models = {model.title: model}
+    for name in models:
+        if name in UNTRAINED: raise ValueError(
+            f'{name} is the row of what needs no training: give the model a name of its own')
+    return models
+
+def _labelled_images(
+    labels:LabeledImages|str|Path, folder:str|Path|None, # as in `evaluate_model`
+    models:Sequence[Model], # whose classes they must have; the last one's read a table
+)->LabeledImages:
+    "Images with labels. `ValueError` for models with other classes."
+    if isinstance(labels, LabeledImages):
+        images = labels
+    else:
+        images = read_labels(labels, models[-1].classes, folder)
+    for model in models:
+        check_label_classes(images, model.classes, images.table or 'the table')
+    return images
+
+def _is_tagger(model:Model)->bool: # or tiles of one
+    if isinstance(model, Tiled): model = model.model
+    return not isinstance(model, Model)
+
 # %% ../../nbs/apps/report.ipynb #evaluation-do-1
 def _scored(
-    named:dict[str, Model],
+    models:dict[str, Model],
     images:LabeledImages, # N images, C classes
     on_error:str, progress:bool, baseline:str|None, by_names:bool, # as in `evaluate_model`
 )->Evaluation:
     "Scores of models, and of those that need no training, on the first one's CLIP."
-    given = list(named.values())
+    given = list(models.values())
     clip, classes = given[0].clip, given[-1].classes
     untrained = [ZeroShotCLIP(clip, classes, local=False)]
     if by_names: untrained.append(ready_to_tag(clip, classes, progress))
-    models = {model.title: model for model in untrained} | named
-    found = predict_together(list(models.values()), images.images, on_error, progress)
-    scores = {name: fuse(*branches) for name, branches in zip(models, found)}
+    models = {model.title: model for model in untrained} | models
+    branches = predict_together(list(models.values()), images.images, on_error, progress)
+    scores = {name: fuse(*of_model) for name, of_model in zip(models, branches)}
     baseline = baseline or _strongest_untrained(scores, images.labels)
     if baseline not in scores:
         raise ValueError(f'there is no row {baseline!r}; the rows are {", ".join(scores)}')
@@ -208,40 +242,29 @@ def evaluate_model(
     by_names:bool=True, # also measure what `taidpt tag` uses for names
 )->Evaluation: # of zero-shot CLIP, concepts with attention, and these models
     "Measure models beside what needs no training. `ValueError` for models with other classes."
-    if isinstance(model, Mapping):
-        named = dict(model)
-    else:
-        own = 'your ' if model.title in UNTRAINED else ''
-        named = {own + model.title: model}
-    taken = [name for name in named if name in UNTRAINED]
-    if taken: raise ValueError(
-        f'{taken[0]} is the row of what needs no training: give the model a name of its own')
-    name, last = list(named.items())[-1]
-    if isinstance(labels, LabeledImages):
-        images = labels
-    else:
-        images = read_labels(labels, last.classes, folder)
-    for one in named.values():
-        check_label_classes(images, one.classes, images.table or 'the table')
-    scorer = last.model if isinstance(last, Tiled) else last
-    if not isinstance(scorer, Model):
-        if len(named) > 1 or calibrate or baseline:
+    models = _by_row(model)
+    images = _labelled_images(labels, folder, list(models.values()))
+    name, last = list(models.items())[-1]
+    if _is_tagger(last):
+        if len(models) > 1 or calibrate or baseline:
             raise ValueError(
                 f'{name} is a tagger, which is measured alone: take the model that it was made of')
         scores = torch.as_tensor(last.predict(images.images, on_error))
-        return Evaluation(images, named, {name: scores})
-    found = _scored(named, images, on_error, progress, baseline, by_names)
-    files = images.images
+        return Evaluation(images, models, {name: scores})
+    evaluation = _scored(models, images, on_error, progress, baseline, by_names)
     if calibrate: fit_thresholds(
-        last, files, images.labels, Path(images.table).name, scores=found.scores[name])
-    fitted = [n for n, m in named.items() if m.thresholds and m.thresholds.are_of(files)]
-    return replace(found, fitted=fitted)
+        last, images.images, images.labels, Path(images.table).name, scores=evaluation.scores[name])
+    fitted = []
+    for row, measured in models.items():
+        if measured.thresholds and measured.thresholds.are_of(images.images):
+            fitted.append(row)
+    return replace(evaluation, fitted=fitted)
 
 # %% ../../nbs/apps/report.ipynb #report-urls
-def image_url(image:Image.Image, format:str, **how)->str: # options of Pillow
+def image_url(image:Image.Image, format:str, **options)->str: # of Pillow's `save`
     "An image as a data URL for HTML."
     content = io.BytesIO()
-    image.save(content, format, optimize=True, **how)
+    image.save(content, format, optimize=True, **options)
     return f'data:image/{format.lower()};base64,{base64.b64encode(content.getvalue()).decode()}'
 
 def shade_url(weights:Tensor)->str: # h × w, any range

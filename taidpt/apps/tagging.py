@@ -7,6 +7,7 @@ __all__ = ['add_words', 'read_classes', 'from_pretrained', 'open_model', 'Tagged
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-003
 import csv, os, warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from taidpt.clip import FrozenCLIP
     from taidpt.starts import ImagesAndLabels
     from taidpt.predict import Model
+    from taidpt.texts import LabeledTexts
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-classes
 def _is_set(what:str|Path)->bool:
@@ -74,17 +76,17 @@ def read_classes(
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-model
 @lru_cache(1)
-def _clip(clip:'FrozenCLIP|str', **how)->'FrozenCLIP':
+def _clip(clip:'FrozenCLIP|str', **options)->'FrozenCLIP': # of `load_clip`
     "A CLIP, or the one of this name; the last one is kept."
-    from taidpt.clip import FrozenCLIP, load_clip           # here, as a tagger needs no PyTorch
-    return clip if isinstance(clip, FrozenCLIP) else load_clip(clip, **how)
+    from taidpt.clip import FrozenCLIP, load_clip
+    return clip if isinstance(clip, FrozenCLIP) else load_clip(clip, **options)
 
 def from_pretrained(
     source:str|Path, # 'user/name' on the Hub, a folder of `save_pretrained`, or a file of `save`
     clip:'FrozenCLIP|str|None'=None, # the CLIP that it was learned on; None loads it by its name
     revision:str|None=None, # branch, tag or commit of the repository
     trust:bool=False, # load any CLIP that the file names
-    **how, # of a CLIP that is loaded, as in `load_clip`
+    **options, # of a CLIP that is loaded, as in `load_clip`
 )->'Model': # of the class that was saved, ready to predict
     "A model from the Hub, a folder or a file. Raises as `load_model` and `hf_hub_download` do."
     from taidpt.model_files import load_model
@@ -94,7 +96,7 @@ def from_pretrained(
     elif not path.exists() and path.suffix != '.safetensors' and str(source).count('/') == 1:
         from huggingface_hub import hf_hub_download
         path = hf_hub_download(str(source), name, revision=revision)
-    return load_model(path, clip, trust, load=partial(_clip, **how))
+    return load_model(path, clip, trust, load=partial(_clip, **options))
 
 def open_model(
     what:str|Path|ClassSet|Sequence[str], # a file, a folder, 'org/repo'; or classes, in words, too
@@ -102,22 +104,42 @@ def open_model(
     trust:bool=False, # load any CLIP that the file names
     progress:bool=True, # bars
     captions:bool=True, # of classes: as in `ready_to_tag`
-    **how, # engine and precision of a CLIP that is loaded, as in `load_clip`
+    **options, # engine and precision of a CLIP that is loaded, as in `load_clip`
 )->'Model|Tagger': # the latter of an .onnx file
     "A model that is ready to tag. Raises as `load_model` and `load_clip` do."
     if isinstance(what, str | Path):
         if Path(what).suffix == '.onnx':
             return Tagger(what)
         if ',' not in str(what) and not _is_set(what):
-            return from_pretrained(what, clip, trust=trust, **how)
+            return from_pretrained(what, clip, trust=trust, **options)
         what = read_classes(what)
     from taidpt.baselines.concepts import ready_to_tag
-    return ready_to_tag(_clip(clip or 'embedded', **how), what, progress, captions)
+    return ready_to_tag(_clip(clip or 'embedded', **options), what, progress, captions)
 
+
+# %% ../../nbs/apps/tagging.ipynb #tagging-class-0
+def _why_unreadable(image)->str: # of any form that `as_images` takes
+    "Open an image again, to know why it cannot be read."
+    try:
+        open_rgb(image)
+    except (OSError, ValueError) as e:
+        return f'cannot be read: {e}'
+    return 'cannot be read'
+
+def _tag_text(
+    tag:Tag,
+    scores:bool,
+    probabilities:dict[str, float], # by class; {}: unknown
+)->str:
+    "A tag in words, such as 'not cat 0.121 (3% likely)'."
+    text = tag.label if tag.present else f'not {tag.label}'
+    if scores:
+        text += f' {tag.score:.3f}'
+    if scores and probabilities:
+        text += f' ({probabilities[tag.label]:.0%} likely)'
+    return text
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-class
-_COLUMNS = 'image', 'tags', 'error', 'model', 'changed', 'checked'
-
 @dataclass(frozen=True, eq=False, repr=False)
 class TaggedImages:
     "Images and the classes of each."
@@ -129,37 +151,34 @@ class TaggedImages:
     @cached_property
     def tags(self)->list[list[Tag]]: # N × C
         "The classes of each image, the most confident first; [] if it could not be read."
-        return self.rule.tags(self.scores, [*map(shown, self.model.classes.natural)])
+        return self.rule.tags(self.scores, self._labels())
 
     def __str__(self)->str: return '\n'.join(self.lines())
 
-    def each(self, top:int|None=None)->Iterator[tuple]: # name, tags, error, probabilities by class
+    def _labels(self)->list[str]: # C
+        return [shown(name) for name in self.model.classes.natural]
+
+    def _probabilities(self, i:int)->dict[str, float]: # by class
+        "Of image i; {} if it could not be read, or the model was not calibrated."
+        calibration = self.model.thresholds
+        if calibration is None or not self.tags[i]: return {}
+        probabilities = calibration.probabilities(self.scores[i]).round(4).tolist()
+        return dict(zip(self._labels(), probabilities))
+
+    def rows(self, top:int|None=None)->Iterator[tuple]: # name, tags, error, probabilities by class
         "The present classes of each image, or its `top` most confident ones, present or not."
-        curves = self.model.thresholds                      # None: it was not calibrated
         for i, (image, tags) in enumerate(zip(self.images, self.tags)):
-            error = '' if tags else 'cannot be read'
-            if error:
-                try:
-                    open_rgb(image)                      # again, to know why
-                except (OSError, ValueError) as e:
-                    error += f': {e}'
             name = str(image) if isinstance(image, str | Path) else f'image {i}'
-            likely = {}
-            if curves and tags:
-                chances = curves.probabilities(self.scores[i]).round(4).tolist()
-                likely = dict(zip(map(shown, self.model.classes.natural), chances))
-            tags = tags[:top] if top else [tag for tag in tags if tag.present]
-            yield name, tags, error, likely
+            error = '' if tags else _why_unreadable(image)
+            wanted = tags[:top] if top else [tag for tag in tags if tag.present]
+            yield name, wanted, error, self._probabilities(i)
 
     def lines(self, top:int|None=None, scores:bool=False)->list[str]: # N
         "A line for each image, such as 'a.jpg: dog, not cat'."
         lines = []
-        for name, tags, error, likely in self.each(top):
-            words = [('' if tag.present else 'not ') + tag.label +
-                     (f' {tag.score:.3f}' if scores else '') +
-                     (f' ({likely[tag.label]:.0%} likely)' if scores and likely else '')
-                     for tag in tags]
-            lines.append(shown(f'{name}: {error or ", ".join(words) or "nothing"}'))
+        for name, tags, error, probabilities in self.rows(top):
+            words = ', '.join(_tag_text(tag, scores, probabilities) for tag in tags)
+            lines.append(shown(f'{name}: {error or words or "nothing"}'))
         return lines
 
     def save_report(self, path:str|Path, progress:bool=True)->None: # an .html file; a bar
@@ -198,29 +217,36 @@ def tag_images(
 def _version(file:str|Path)->str: # '' for an address
     "When a file was last changed, and its size."
     if not os.path.isfile(file): return ''
-    about = os.stat(file)
-    time = datetime.fromtimestamp(about.st_mtime, timezone.utc).isoformat()
-    return f'{time} {about.st_size} bytes'
+    status = os.stat(file)
+    time = datetime.fromtimestamp(status.st_mtime, timezone.utc).isoformat()
+    return f'{time} {status.st_size} bytes'
 
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-file-1
+_COLUMNS = 'image', 'tags', 'error', 'model', 'changed', 'checked'
+
+def _open_table(path:Path)->TableReader: # of the lines that were written to their ends
+    "A table of tags. `ValueError` for a table of anything else."
+    content = path.read_bytes()
+    whole_lines = content[:content.rfind(b'\n') + 1] or content
+    table = TableReader(StringIO(whole_lines.decode('utf-8-sig'), newline=''))
+    head = table.fieldnames or _COLUMNS
+    if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
+        raise ValueError(f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
+    return table
+
 def _read_rows(path:Path)->tuple[Sequence[str], dict[str, dict]]: # headings; rows by image
-    "A table of tags; without a file, an empty one. `ValueError` for a table of anything else."
+    "A table of tags; without a file, an empty one. `ValueError` as `_open_table`."
     if not path.exists(): return _COLUMNS, {}
     rows = {}
     with reading(path):
-        content = path.read_bytes()
-        whole = content[:content.rfind(b'\n') + 1] or content
-        table = TableReader(StringIO(whole.decode('utf-8-sig'), newline=''))
-        head = table.fieldnames or _COLUMNS
-        if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
-            raise ValueError(
-                f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
+        table = _open_table(path)
         for row in table:
-            other = rows.get(row['image'])
-            if other and is_checked(other) and not is_checked(row): continue
-            rows[row['image']] = row
-    return head, rows
+            earlier = rows.get(row['image'])
+            was_seen = earlier and is_checked(earlier)
+            if not was_seen or is_checked(row):
+                rows[row['image']] = row
+    return table.fieldnames or _COLUMNS, rows
 
 def _write_rows(path:Path, columns:Sequence[str], rows:Iterable[dict])->None:
     "Write a table whole."
@@ -257,7 +283,7 @@ class TagTable:
         threshold:float|None=None, # as in `tag_images`
         probability:float|None=None, # as there
     ):
-        "`ValueError` for another kind of file."
+        "`ValueError` for another kind of file, or a class that is called like a column."
         self.path = Path(path)
         if self.path.suffix not in ('.csv', '.parquet', '.db'):
             raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
@@ -265,10 +291,18 @@ class TagTable:
         rule = f'{threshold} {probability}'
         self.model = f'{model.title} {digest([model.fingerprint(), rule])}'
         self.independent = model.traits.independent
-        self.score_columns = [*map(shown, model.classes.natural)] if scores else []
+        self.scores = scores
+        self.class_columns = [shown(name) for name in model.classes.natural]
+        self.probability_columns = []
         if model.thresholds:
-            self.score_columns += [f'probability of {name}' for name in self.score_columns]
+            self.probability_columns = [f'probability of {name}' for name in self.class_columns]
+        columns = Counter([*_COLUMNS, *self.class_columns, *self.probability_columns])
+        for name, count in columns.items():
+            if scores and count > 1:
+                raise ValueError(f'{self.csv}: {name!r} is a class and a column of the table: '
+                                 'rename the class, or leave out scores=True')
         self.columns = []
+        self.score_columns = []             # those of them that are written
         self.rows = {}                      # image -> row
         self.before = set()                 # images that had a row before this run
         self.scored = {}                    # image -> cells that this run wrote
@@ -285,6 +319,7 @@ class TagTable:
         "Keep other runs away, take the rows that are there, and write the table at the end."
         with only_writer(self.csv):
             self._read()
+            self._add_score_columns()
             self.before = {*self.rows}
             self._warn_of_changes()
             self._write()
@@ -296,6 +331,19 @@ class TagTable:
     def _read(self)->None:
         head, self.rows = _read_rows(self.csv)
         self.columns = list(dict.fromkeys([*head, *self.score_columns]))
+
+    def _add_score_columns(self)->None:
+        """Take all columns of scores, or without `scores` those that an earlier run wrote.
+        `ValueError` for a column that is not a run's, as those of other classes are missing."""
+        for columns in (self.class_columns, self.probability_columns):
+            names = [name for name in columns if name in self.columns]
+            is_of_a_run = len(names) == len(columns)
+            if self.scores and names and not is_of_a_run:
+                raise ValueError(f'{self.csv}: {names[0]!r} is a class and a column of yours: '
+                                 'rename one of them, or leave out scores=True')
+            if self.scores or is_of_a_run:
+                self.score_columns += columns
+        self.columns = list(dict.fromkeys([*self.columns, *self.score_columns]))
 
     def _write(self)->None:
         _write_rows(self.csv, self.columns, self.rows.values())
@@ -317,9 +365,9 @@ class TagTable:
         if self.version == _version(self.csv): return
         try: self._read()
         except ValueError as error:
-            rest = self.csv.with_suffix('.new.csv')
-            _write_rows(rest, self.columns, self.scored.values())
-            raise ValueError(f'{error}; the rows of this run are in {rest}') from None
+            new = self.csv.with_suffix('.new.csv')
+            _write_rows(new, self.columns, self.scored.values())
+            raise ValueError(f'{error}; the rows of this run are in {new}') from None
         for cells in self.scored.values(): self._put(cells)
         self._write()
         warnings.warn(f'{self.csv} was changed during the run: the changes stay', stacklevel=2)
@@ -345,21 +393,26 @@ class TagTable:
         if not self.independent: return images
         return [image for image in images if self.lacks(image)]
 
-    def add(self, found:TaggedImages)->None:
+    def _cells(self, image, tags:list[Tag], row:tuple)->dict: # C tags; of `TaggedImages.rows`
+        name, present, error, probabilities = row
+        scores = {tag.label: round(tag.score, 4) for tag in tags}
+        for label, probability in probabilities.items():
+            scores[f'probability of {label}'] = probability
+        labels = join_labels(tag.label for tag in present)
+        cells = {'image': shown(name), 'tags': labels, 'error': shown(error), 'model': self.model,
+                 'changed': _version(image), 'checked': unchecked(labels)}
+        for column in self.score_columns:
+            if column in scores:                            # none of an image with an error
+                cells[column] = scores[column]
+        return cells
+
+    def add(self, tagged:TaggedImages)->None:
         "Write the rows of these images, of those that it lacks."
         new = {}
-        for image, tags, (name, present, error, likely) in zip(
-            found.images, found.tags, found.each()
-        ):
-            if not self.lacks(image): continue
-            cells = {tag.label: round(tag.score, 4) for tag in tags}
-            cells |= {f'probability of {label}': p for label, p in likely.items()}
-            cells = {name: cells[name] for name in self.columns if name in cells}
-            labels = join_labels(tag.label for tag in present)
-            cells |= {'image': shown(name), 'tags': labels, 'error': shown(error),
-                      'model': self.model, 'changed': _version(image),
-                      'checked': unchecked(labels)}
-            new[shown(name)] = cells
+        for image, tags, row in zip(tagged.images, tagged.tags, tagged.rows()):
+            if self.lacks(image):
+                cells = self._cells(image, tags, row)
+                new[cells['image']] = cells
         self.scored |= new
         self._take_edits()
         with open(self.csv, 'a', newline='', encoding='utf-8') as file:
@@ -367,6 +420,43 @@ class TagTable:
             for cells in new.values(): table.writerow(self._put(cells))
         self.version = _version(self.csv)
 
+
+# %% ../../nbs/apps/tagging.ipynb #learning-do-0
+def _labelled_sentences(
+    classes:ClassSet, # C classes
+    captions:str|Path|Iterable[str]|None, # as in `learn_tagger`
+    rules:str, keep_unnamed:bool, progress:bool, # as in `NounFilter` and its `label`
+)->'LabeledTexts':
+    "Sentences to learn from. Warns of classes that none of them names."
+    from taidpt.nounfilter import NounFilter
+    from taidpt.text.captions import bundled_captions, read_captions
+    texts = bundled_captions() if captions is None else read_captions(captions)
+    labelled = NounFilter(classes, rules=rules).label(
+        list(texts), progress, keep_unnamed=keep_unnamed)
+
+    from taidpt.baselines.concepts import some_captions
+    from taidpt.texts import cap_unnamed
+    labelled = cap_unnamed(labelled)
+    missing = [name for name, count in labelled.counts().items() if not count]
+    if missing:
+        warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=3)
+    if captions is not None:
+        labelled.class_prior = some_captions(classes, bundled_captions()).class_prior
+    return labelled
+
+def _untrained(
+    method:str, loss:str, clip:'FrozenCLIP', classes:ClassSet, # as in `learn_tagger`
+    settings:dict, # None: the method's own
+)->'Model':
+    "A model of a method, with its settings."
+    from taidpt.baselines.concepts import TextConcepts, TextLinear
+    from taidpt.learner import TaIDPT
+    settings = {name: value for name, value in settings.items() if value is not None}
+    if method != 'concepts': settings['loss'] = loss
+    if method == 'linear':
+        settings.setdefault('templates', True)
+    kind = {'linear': TextLinear, 'prompts': TaIDPT, 'concepts': TextConcepts}[method]
+    return kind(clip, classes, **settings)
 
 # %% ../../nbs/apps/tagging.ipynb #learning-do
 def learn_tagger(
@@ -383,40 +473,24 @@ def learn_tagger(
     **settings, # of `TextLinear`, `TaIDPT` or `TextConcepts`; None: its own
 )->'Model': # ready to tag
     "Learn a tagger from sentences. Raises what each step raises."
-    from taidpt.nounfilter import NounFilter
-    from taidpt.text.captions import bundled_captions, read_captions
     if loss == 'ranking' and method != 'prompts': raise ValueError(
         "loss='ranking' is for prompts alone: add method='prompts', or in a command "
         '--method prompts')
     classes = add_synonyms(classes) if isinstance(classes, list) else as_classset(classes)
     is_papers = (method, loss) == ('prompts', 'ranking')
-    texts = bundled_captions() if captions is None else read_captions(captions)
-    train = NounFilter(classes, rules=rules).label(
-        list(texts), progress, keep_unnamed=not is_papers)
+    train = _labelled_sentences(classes, captions, rules, not is_papers, progress)
 
-    from taidpt.baselines.concepts import TextConcepts, TextLinear, some_captions
     from taidpt.encode import encode_texts
+    from taidpt.texts import template_sentences
     from taidpt.wrappers import Attended
-    from taidpt.learner import TaIDPT
-    from taidpt.texts import cap_unnamed, template_sentences
-    train = cap_unnamed(train)
-    missing = [name for name, count in train.counts().items() if not count]
-    if missing:
-        warnings.warn(f'No sentence names {", ".join(missing)}', stacklevel=2)
-    if captions is not None:
-        train.class_prior = some_captions(classes, bundled_captions()).class_prior
-
     clip = _clip(clip or 'embedded')
-    kind = {'linear': TextLinear, 'prompts': TaIDPT, 'concepts': TextConcepts}[method]
-    settings = {name: value for name, value in settings.items() if value is not None}
-    if method != 'concepts': settings['loss'] = loss
-    if method == 'linear':
-        settings.setdefault('templates', True)
-    learner = kind(clip, classes, **settings)
+    learner = _untrained(method, loss, clip, classes, settings)
     sentences = train.texts
     if learner.templates:
         sentences = sentences + template_sentences(classes).texts
     features = encode_texts(clip, sentences, cache, progress)
-    how = {'val': val, 'checkpoint': checkpoint} if method == 'prompts' else {}
-    learner.fit(train, features=features, progress=progress, **how)
+    if method == 'prompts':
+        learner.fit(train, features=features, progress=progress, val=val, checkpoint=checkpoint)
+    else:
+        learner.fit(train, features=features, progress=progress)
     return learner if is_papers else Attended(learner, features)

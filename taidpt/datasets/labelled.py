@@ -90,7 +90,7 @@ def _leave_out(
     warnings.warn(
         f'{path}: {labels} of {labels + models.total()} rows are labels, those that you changed or '
         f'checked; the others are {tags}. Write yes under checked where they are right: with its '
-        'mistakes alone, a model looks worse than it is', stacklevel=4)
+        'mistakes alone, a model looks worse than it is', stacklevel=5)    # `read_labels`' caller
 
 
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
