@@ -32,7 +32,7 @@ def _attention_pooled(
 # %% ../../nbs/encoders/image_tower.ipynb #692a4912
 def _grid_positions(embedding, grid): # (1 + J') × W; h, w
     "A positional embedding that was learned for one grid, for another; the first row stays."
-    from timm.layers import resample_abs_pos_embed          # here, as it takes a second
+    from timm.layers import resample_abs_pos_embed
     return resample_abs_pos_embed(embedding[None], grid)[0]
 
 def _resnet_features(
@@ -41,8 +41,8 @@ def _resnet_features(
     pos_embeds, # K forms of f: with the positional embedding, or without
 ): # f: N × K × D; F: N × h × w × D
     "Attention pooling and its value path (Eq. 4); F never has the positional embedding."
-    found = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
-    feature_map = found['image_intermediates'][0]                               # N × W × h × w
+    outputs = visual.forward_intermediates(pixels, indices=1, intermediates_only=True)
+    feature_map = outputs['image_intermediates'][0]                             # N × W × h × w
     grid = feature_map.shape[2:]
     x = feature_map.flatten(2).transpose(1, 2)                                  # N × J × W
     x = torch.cat([x.mean(1, keepdim=True), x], 1)
@@ -50,16 +50,22 @@ def _resnet_features(
     v = pool.v_proj(x)
     F_ = pool.c_proj(v[:, 1:]).unflatten(1, grid)
     f = []
-    for wanted in pos_embeds:
-        pos = int(wanted) * _grid_positions(pool.positional_embedding, grid).to(x.dtype)
-        f.append(_attention_pooled(pool, x + pos, v + F.linear(pos, pool.v_proj.weight)))
+    for with_positions in pos_embeds:
+        if with_positions:
+            pos = _grid_positions(pool.positional_embedding, grid).to(x.dtype)
+            v_with_pos = v + F.linear(pos, pool.v_proj.weight)
+            f.append(_attention_pooled(pool, x + pos, v_with_pos))
+        else:
+            f.append(_attention_pooled(pool, x, v))
     return torch.stack(f, 1), F_
 
 # %% ../../nbs/encoders/image_tower.ipynb #152df4fe
 def _own_value(attn, x): # N × J × W -> N × J × its width
     "Attention of a token that sees only itself: its value, through the output layer."
-    weight = attn.in_proj_weight if attn._qkv_same_embed_dim else attn.v_proj_weight
-    value = F.linear(x, weight[-attn.embed_dim:], attn.in_proj_bias[-attn.embed_dim:])
+    W = attn.embed_dim
+    weight = attn.in_proj_weight                            # queries, keys and values in one
+    if weight is None: weight = attn.v_proj_weight          # CoCa's pooling
+    value = F.linear(x, weight[-W:], attn.in_proj_bias[-W:])
     return attn.out_proj(value)
 
 def _compared(attn, x, which): # N × J × W
@@ -86,26 +92,26 @@ def _patches(block, x, dense): # N × (1 + P) × W -> N × P × W
 # %% ../../nbs/encoders/image_tower.ipynb #tw-vit-features
 def _vit_features(
     visual, # image tower, a `VisionTransformer`
-    pixels, # N × 3 × height × width
+    pixels, # N × 3 × height × width, of the tower's own size
 ): # f: N × D; F: N × h × w × D
     "The tower's own pooled feature, and its patches after another last block."
     grid = tuple(n // side for n, side in zip(pixels.shape[-2:], visual.patch_size))
-    sized = copy.copy(visual)                           # with positions for the grid
-    sized._parameters = visual._parameters | {
-        'positional_embedding': _grid_positions(visual.positional_embedding, grid)}
-    x = sized._embeds(pixels)
-    *early, last = visual.transformer.resblocks
-    for block in early: x = block(x)
-    f = visual._pool(last(x))[0] @ visual.proj
-    x = _patches(last, x, getattr(visual, 'dense', 'values'))
+    blocks = visual.transformer.resblocks
+    outputs = visual.forward_intermediates(
+        pixels, indices=[len(blocks) - 2], output_fmt='NLC', output_extra_tokens=True)
+    [class_token] = outputs['image_intermediates_prefix']
+    [patches] = outputs['image_intermediates']
+    x = torch.cat([class_token, patches], 1)            # N × (1 + P) × W
+    x = _patches(blocks[-1], x, getattr(visual, 'dense', 'values'))
     pool = visual.attn_pool                             # CoCa's
     if pool: x = _own_value(pool.attn, pool.ln_k(x))
-    return f, (visual.ln_post(x) @ visual.proj).unflatten(1, grid)
+    F_ = visual.ln_post(x) @ visual.proj
+    return outputs['image_features'], F_.unflatten(1, grid)
 
 # %% ../../nbs/encoders/image_tower.ipynb #tw-dense-1
 def with_patch_features(visual:nn.Module, dense:str) -> nn.Module: # a copy, with the same weights
     "A ViT with F by 'values', 'sclip' or 'clearclip'; `ValueError` for another way or tower."
-    from open_clip.transformer import VisionTransformer     # here, as it takes a second
+    from open_clip.transformer import VisionTransformer
     if dense not in _ALIKE or not isinstance(visual, VisionTransformer):
         raise ValueError(
             f"dense must be one of {[*_ALIKE]}, in one of open_clip's vision transformers; "
@@ -125,28 +131,42 @@ def _positions(
         prefix = getattr(trunk, 'num_prefix_tokens', 0)
         alone = x[:, prefix:].flatten(0, 1)[:, None]
         return trunk.patch_embed.dynamic_feat_size(size), alone.expand(-1, prefix + 1, -1)
-    channels_last = getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC'
-    if not channels_last: x = x.permute(0, 2, 3, 1)
-    alone = x.flatten(0, 2)
-    return x.shape[1:3], alone[:, None, None] if channels_last else alone[..., None, None]
+    if getattr(trunk, 'output_fmt', 'NCHW') == 'NHWC':
+        return x.shape[1:3], x.flatten(0, 2)[:, None, None]
+    alone = x.permute(0, 2, 3, 1).flatten(0, 2)
+    return x.shape[2:], alone[..., None, None]
 
 def _timm_features(visual, pixels): # an image tower; N × 3 × height × width -> f; F
     "The tower's own pooled feature, and each position through the same head."
     trunk = visual.trunk
     x = trunk.forward_features(pixels)
     grid, alone = _positions(trunk, x, pixels.shape[-2:])
-    f, F_ = (visual.head(trunk.forward_head(y)) for y in (x, alone))
+    f = visual.head(trunk.forward_head(x))
+    F_ = visual.head(trunk.forward_head(alone))
     return f, F_.reshape(x.shape[0], *grid, -1)             # tracing would fix `len`
 
 # %% ../../nbs/encoders/image_tower.ipynb #any-1c07b4
 def tower_for(visual:nn.Module, size:tuple[int, int]) -> nn.Module: # height, width of images
     "The tower, or a copy with positions for this size, and the same weights."
+    from open_clip.transformer import VisionTransformer
     trunk = getattr(visual, 'trunk', None)                  # timm's
-    if not hasattr(trunk, 'set_input_size') or trunk.patch_embed.img_size == size:
-        return visual
-    same = {id(p): p for p in visual.parameters()}          # for the copy, too
-    twin = copy.deepcopy(visual, same)
-    twin.trunk.set_input_size(size)
+    is_vit = isinstance(visual, VisionTransformer)
+    if is_vit:
+        grid = tuple(n // side for n, side in zip(size, visual.patch_size))
+        fits = grid == visual.grid_size
+    elif hasattr(trunk, 'set_input_size'):
+        fits = trunk.patch_embed.img_size == size
+    else:
+        fits = True                                         # any size, or its own alone
+    if fits: return visual
+    shared = {id(p): p for p in visual.parameters()}        # what `deepcopy` doesn't copy
+    twin = copy.deepcopy(visual, shared)
+    if is_vit:
+        twin.positional_embedding = nn.Parameter(
+            _grid_positions(visual.positional_embedding, grid))
+        twin.grid_size = grid
+    else:
+        twin.trunk.set_input_size(size)
     return twin.requires_grad_(False)
 
 # %% ../../nbs/encoders/image_tower.ipynb #da57c2c0
@@ -156,16 +176,18 @@ def image_features(
     pos_embeds:Sequence[bool]=(False,), # K forms of f, with or without it; equal except in ResNets
 ) -> tuple[Tensor, Tensor]: # f: N × K × D; F: N × h × w × D
     "Features of images and of their positions (Eq. 4); `TypeError` for an unknown tower."
-    from open_clip.modified_resnet import ModifiedResNet    # here, as these take a second
+    from open_clip.modified_resnet import ModifiedResNet
     from open_clip.timm_model import TimmModel
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
     if isinstance(visual, ModifiedResNet):
         return _resnet_features(visual, pixels, pos_embeds)
     is_plain = (isinstance(visual, VisionTransformer)
                 and getattr(visual, 'attn_pool_contrastive', None) is None
+                and len(visual.transformer.resblocks) > 1
                 and isinstance(visual.transformer.resblocks[-1], ResidualAttentionBlock))
-    if is_plain: f, F_ = _vit_features(visual, pixels)
-    elif isinstance(visual, TimmModel) and 'pool' not in dict(visual.head.named_children()):
+    if is_plain:
+        f, F_ = _vit_features(visual, pixels)
+    elif isinstance(visual, TimmModel) and not hasattr(visual.head, 'pool'):
         f, F_ = _timm_features(visual, pixels)              # its pooling is timm's own
     else:
         raise TypeError(f'no dense features are known for this {type(visual).__name__}')

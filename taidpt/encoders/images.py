@@ -49,10 +49,12 @@ def _files_below(folder:str|Path) -> Iterator[Path]:
     entered = set()
     for place, folders, names in os.walk(folder, onerror=fail, followlinks=True):
         real = os.path.realpath(place)
-        if real in entered: names, folders[:] = [], []
+        if real in entered:
+            folders.clear()                         # `os.walk` enters those that are left
+            continue
         entered.add(real)
         folders[:] = sorted(name for name in folders if name[0] != '.')
-        yield from (Path(place, name) for name in names)
+        for name in names: yield Path(place, name)
 
 def _is_url(name) -> bool: # of a file, or an image
     "Whether this is text that starts with a scheme and ://. A `Path` is not."
@@ -60,33 +62,36 @@ def _is_url(name) -> bool: # of a file, or an image
 
 def _in_fsspec(url:str) -> tuple: # a file system of fsspec, and a path in it
     "Where a URL leads. Raises `ValueError` for the web if its package is not installed."
-    from fsspec.core import url_to_fs               # here, as files on this disk need none of it
+    from fsspec.core import url_to_fs
     try: return url_to_fs(url)
     except ImportError as error:
         if 'aiohttp' not in str(error): raise
         raise ValueError("the web needs a package: pip install 'taidpt[http]'") from error
 
-def _files_of(place:str|Path) -> Iterable[Path|str]|None: # None: it is one image
-    "The files that a folder, a pattern, or a URL of such means. `ValueError` for a chain of URLs."
-    if not _is_url(place):
-        if os.path.isdir(place):
-            return _files_below(place)
-        is_one = os.path.exists(place) or not has_magic(str(place))
-        return None if is_one else map(Path, glob(str(place), recursive=True))
-    if place.startswith(('http://', 'https://')):
-        return None
-    fs, path = _in_fsspec(place)
-    if '*' not in path and not fs.isdir(path): return None
-    if '::' in place:
-        raise ValueError(f'{place}: a chain of URLs names one image, no folder or pattern; '
+def _files_of_url(url:str) -> list[str]|None: # URLs; None: it is one image
+    "The files that a URL of a folder or a pattern means. `ValueError` for a chain of URLs."
+    if url.startswith(('http://', 'https://')): return None
+    fs, path = _in_fsspec(url)
+    is_pattern = '*' in path
+    if not is_pattern and not fs.isdir(path): return None
+    if '::' in url:
+        raise ValueError(f'{url}: a chain of URLs names one image, no folder or pattern; '
                          'unpack the archive first')
-    found = fs.glob(path) if '*' in path else fs.find(path)
-    urls = [fs.unstrip_protocol(file) for file in found]
-    plain = [url for url in urls if '::' not in url]
-    if len(plain) < len(urls):
-        warnings.warn(f'{place}: {len(urls) - len(plain)} left out: :: in a name chains URLs, and '
-                      'would open another file', stacklevel=3)
-    return plain
+    paths = fs.glob(path) if is_pattern else fs.find(path)
+    urls = [fs.unstrip_protocol(path) for path in paths]
+    safe = [url for url in urls if '::' not in url]
+    left_out = len(urls) - len(safe)
+    if left_out:
+        warnings.warn(f'{url}: {left_out} left out: :: in a name chains URLs, and '
+                      'would open another file', stacklevel=4)
+    return safe
+
+def _files_of(place:str|Path) -> Iterable[Path|str]|None: # None: it is one image
+    "The files that a folder, a pattern, or a URL of such means."
+    if _is_url(place): return _files_of_url(place)
+    if os.path.isdir(place): return _files_below(place)
+    if os.path.exists(place) or not has_magic(str(place)): return None
+    return map(Path, glob(str(place), recursive=True))
 
 # %% ../../nbs/encoders/images.ipynb #961a9a2c
 AnyImage = str | Path | bytes | Image.Image | np.ndarray
@@ -101,35 +106,44 @@ def as_images(
         files = _files_of(images)
         if files is None: return [images]
         files = [file for file in files if Path(file).name[0] != '.']
-        found = [file for file in files if Path(file).suffix.lower() in IMAGE_ENDINGS]
-        left_out = sum(map(_lacks_heif, files))
+        known = [file for file in files if Path(file).suffix.lower() in IMAGE_ENDINGS]
+        left_out = [file for file in files if _lacks_heif(file)]
         if left_out:
-            warnings.warn(f'{images}: {left_out} left out: {_HEIF_HINT}', stacklevel=2)
-        if not found:
+            warnings.warn(f'{images}: {len(left_out)} left out: {_HEIF_HINT}', stacklevel=2)
+        if not known:
             raise FileNotFoundError(f'{images} holds no images')
-        return sorted(found)
+        return sorted(known)
     if getattr(images, 'ndim', 0) in (2, 3):
         return images[None]                # one of N
     is_sequence = hasattr(images, '__getitem__') and not hasattr(images, 'keys')
     return images if is_sequence else list(images)
 
 # %% ../../nbs/encoders/images.ipynb #96aab1a6
+def _white(brightest:float, integers:bool) -> float: # of the pixels; their kind
+    "The number that is white in a grey image, by the table above."
+    if not integers and 1 < brightest <= 2: return brightest
+    conventions = (255, 4095, 65535) if integers else (1, 255)
+    for white in conventions:
+        if brightest <= white: return white
+    return brightest
+
 def _as_grey(image:Image.Image) -> Image.Image: # of 16 bits, 32 or floats -> of 8 bits
-    "A grey image scaled to 255, by the table above; `ValueError` for NaN or infinity."
+    "A grey image scaled from black to white; `ValueError` for NaN or infinity."
     grey = np.asarray(image, dtype=np.float64)
     black = min(grey.min(), 0)
-    white = grey.max() - black
-    if not np.isfinite(white):
+    width = grey.max() - black
+    if not np.isfinite(width):
         raise ValueError('it holds NaN or infinity')
-    usual = (255, 4095, 65535) if image.mode[0] == 'I' else (1, min(white, 2), 255)
-    if black == 0:
-        white = next((w for w in usual if white <= w), white)
-    return Image.fromarray(((grey - black) / (white or 1) * 255).round().astype(np.uint8))
+    if black == 0: width = _white(width, integers=image.mode[0] == 'I')
+    if width == 0: width = 1                # one number below 0 everywhere
+    return Image.fromarray(((grey - black) / width * 255).round().astype(np.uint8))
 
 def _to_rgb(image:Image.Image) -> Image.Image: # of any mode -> 8 bits per channel
     "An image upright and in RGB."
     image = ImageOps.exif_transpose(image)
-    return (_as_grey(image) if image.mode[0] in 'IF' else image).convert('RGB')
+    if image.mode[0] in 'IF':               # integers of 16 or 32 bits, or floats
+        image = _as_grey(image)
+    return image.convert('RGB')
 
 _LOADING = Lock()                       # PIL decodes an image when its pixels are first needed
 
@@ -159,8 +173,8 @@ def open_rgb(
         if not _lacks_heif(name): raise
         raise OSError(_HEIF_HINT) from error
     except (OSError, ValueError): raise
-    except Exception as e:
-        raise ValueError(f'{type(e).__name__}: {e}') from e # kinds vary
+    except Exception as error:              # of any kind, from a decoder
+        raise ValueError(f'{type(error).__name__}: {error}') from error
 
 # %% ../../nbs/encoders/images.ipynb #pic-draft-8
 class Preprocess:
@@ -186,13 +200,14 @@ def image_identity(image) -> str: # in any form
     "A key for an image: a file's path, size and time of change, or a hash of its content."
     if isinstance(image, (str, Path)):
         if not os.path.isfile(image): return str(image)
-        about = os.stat(image)
-        return f'{image} {about.st_size} {about.st_mtime_ns}'
+        file = os.stat(image)
+        return f'{image} {file.st_size} {file.st_mtime_ns}'
     if isinstance(image, bytes): return digest([image])
-    if hasattr(image, 'data_ptr'):
-        seen = image.cpu().float().numpy()
-    else: seen = np.asarray(open_rgb(image))
-    return f'{seen.shape} {digest([np.ascontiguousarray(seen)])}'
+    if hasattr(image, 'data_ptr'):          # a tensor
+        pixels = image.cpu().float().numpy()
+    else:
+        pixels = np.asarray(open_rgb(image))
+    return f'{pixels.shape} {digest([np.ascontiguousarray(pixels)])}'
 
 # %% ../../nbs/encoders/images.ipynb #9dc3617b
 def read_pixels(
@@ -209,12 +224,15 @@ def read_pixels(
         if image.isfinite().all(): return image
         raise ValueError('its pixels hold NaN or infinity')
     except (OSError, ValueError, ZeroDivisionError) as error:       # of an empty image
-        name = shown(image) if isinstance(image, (str, Path)) else f'image {place}'
-        missing = isinstance(error, FileNotFoundError)
-        fault = f'{name}: {"there is no such file" if missing else error}'
-        if on_error != 'skip': raise UnreadableImage(
-            f"Cannot read {fault}. on_error='skip' goes on without it.") from None
-        warnings.warn(f'Skipped {fault}', stacklevel=2)
+        is_name = isinstance(image, (str, Path))
+        name = shown(image) if is_name else f'image {place}'
+        is_missing = isinstance(error, FileNotFoundError)
+        fault = 'there is no such file' if is_missing else error
+        if on_error != 'skip':
+            raise UnreadableImage(
+                f"Cannot read {name}: {fault}. on_error='skip' goes on without it.") from None
+        warnings.warn(f'Skipped {name}: {fault}', stacklevel=2)
+        return None
 
 
 # %% ../../nbs/encoders/images.ipynb #198d02d8
@@ -235,22 +253,22 @@ BATCH_ON_CPU = 4                                    # images; a core's caches ho
 def _in_turn(
     work:Callable, # of an item
     items:Iterable,
-    n:int, # threads
-    each:int, # cores that PyTorch uses in a thread
+    threads:int, # that work side by side
+    cores:int, # that PyTorch uses in a thread
     ahead:int, # items that are begun before the first has to be done
 ) -> Iterator: # results, in order
     "Results of work that threads begin a few items ahead."
-    import torch                                        # here, as it takes a second
-    cores = torch.get_num_threads()
-    all_here = Barrier(n)
+    import torch
+    all_cores = torch.get_num_threads()
+    all_set = Barrier(threads)
     def keep_to_few(_):
         torch.get_num_threads()      # sets this thread up now; later it would undo the next line
-        torch.set_num_threads(each)
-        all_here.wait()              # until every thread has come here
+        torch.set_num_threads(cores)
+        all_set.wait()               # until every thread has done so
     waiting = deque()
-    with ThreadPoolExecutor(n) as pool:
-        list(pool.map(keep_to_few, range(n)))
-        torch.set_num_threads(cores)                    # for this thread, and for threads to come
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(keep_to_few, range(threads)))
+        torch.set_num_threads(all_cores)                # for this thread, and for threads to come
         try:
             for item in items:
                 waiting.append(pool.submit(work, item))
@@ -268,14 +286,16 @@ def in_batches(
 ) -> Iterator: # results of `encode`, in order
     "Read and encode items, working at most a few batches ahead."
     import torch
+    N = len(items)
+    batches = [range(N)[start:start + batch_size] for start in range(0, N, batch_size)]
     cores = torch.get_num_threads()
-    n, N = min(8, cores), len(items)
-    batches = [range(i, min(i + batch_size, N)) for i in range(0, N, batch_size)]
-    if side_by_side and len(batches) >= n:              # one thread per batch
+    threads = min(8, cores)
+    if side_by_side and len(batches) >= threads:        # one thread per batch
         def work(batch):
             return encode([read(i) for i in batch])
-        yield from _in_turn(work, batches, n, max(1, cores // n), 2*n)
+        yield from _in_turn(
+            work, batches, threads, cores=max(1, cores // threads), ahead=2*threads)
     else:                                               # one thread per image
-        found = _in_turn(read, range(N), n, 1, batch_size + n)
+        results = _in_turn(read, range(N), threads, cores=1, ahead=batch_size + threads)
         for batch in batches:
-            yield encode([next(found) for _ in batch])
+            yield encode([next(results) for _ in batch])

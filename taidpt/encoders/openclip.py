@@ -31,38 +31,49 @@ class ClipSource:
 # %% ../../nbs/encoders/openclip.ipynb #c94e3496
 def _is_of_openai(name:str, path:str) -> bool:
     "Whether a file holds the weights that OpenAI trained for a model."
-    import open_clip                                # here, as it takes a second
-    own = open_clip.get_pretrained_url(name, 'openai')      # with the SHA-256 in it
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest() in own
+    import open_clip
+    url = open_clip.get_pretrained_url(name, 'openai')      # with the SHA-256 in it
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() in url
+
+def _find_listed(name:str, pretrained:str|Path|None) -> ClipSource: # None: the tag is in the name
+    "One of open_clip's listed models."
+    import open_clip
+    if pretrained is None:
+        name, _, pretrained = name.partition('/')
+    spec = name.replace('/', '-')                   # ViT-B/16
+    pretrained = str(pretrained)
+    label = f'{spec}/{pretrained}'.rstrip('/')
+    is_file = Path(pretrained).is_file()
+    origin = ''
+    if pretrained == 'openai' or (is_file and _is_of_openai(spec, pretrained)):
+        origin = f'{spec.removesuffix("-quickgelu")}/openai'
+    elif is_file and open_clip.get_pretrained_url(f'{spec}-quickgelu', 'openai'):
+        warnings.warn(f'{spec} has GELU; weights that OpenAI trained want {spec}-quickgelu.',
+                      stacklevel=4)
+    return ClipSource(spec, pretrained, label, origin, {})
 
 def find_clip(
     name:str|Path|None=None, # as in the table above
     pretrained:str|Path|None=None, # with a model name: a tag of open_clip's, or a file with weights
 ) -> ClipSource:
     "What a name means; `FileNotFoundError` for a folder without a description."
-    label = f'local-dir:{name}' if isinstance(name, Path) else name or 'embedded'
-    spec = f'local-dir:{DATA/"mini_clip"}' if label == 'embedded' else label
-    origin, recommended = '', {}
+    label = name or 'embedded'
+    if isinstance(name, Path): label = f'local-dir:{name}'
+    spec = label
+    if label == 'embedded': spec = f'local-dir:{DATA/"mini_clip"}'
     if spec.startswith('local-dir:'):
         config = Path(spec.removeprefix('local-dir:'), 'open_clip_config.json')
         recommended = json.loads(config.read_text(encoding='utf-8')).get('taidpt', {})
-    elif not spec.startswith('hf-hub:'):
-        import open_clip                            # here, as it takes a second
-        if pretrained is None:
-            spec, _, pretrained = spec.partition('/')
-        spec = spec.replace('/', '-')               # ViT-B/16
-        pretrained = str(pretrained)
-        label = f'{spec}/{pretrained}'.rstrip('/')
-        file = Path(pretrained).is_file()
-        if pretrained == 'openai' or (file and _is_of_openai(spec, pretrained)):
-            origin = f'{spec.removesuffix("-quickgelu")}/openai'
-        elif file and open_clip.get_pretrained_url(f'{spec}-quickgelu', 'openai'):
-            warnings.warn(f'{spec} has GELU; weights that OpenAI trained want {spec}-quickgelu.',
-                          stacklevel=3)
-    if not recommended and not origin: warnings.warn(
-        f'No settings are known for {label}. TaIDPT takes the published ones, found on '
-        'RN50/openai; auto_settings of taidpt.learner measures others.', stacklevel=3)
-    return ClipSource(spec, pretrained, label, origin, recommended)
+        source = ClipSource(spec, pretrained, label, '', recommended)
+    elif spec.startswith('hf-hub:'):
+        source = ClipSource(spec, pretrained, label, '', {})
+    else:
+        source = _find_listed(spec, pretrained)
+    if not source.recommended and not source.origin:
+        warnings.warn(
+            f'No settings are known for {source.label}. TaIDPT takes the published ones, found on '
+            'RN50/openai; auto_settings of taidpt.learner measures others.', stacklevel=3)
+    return source
 
 # %% ../../nbs/encoders/openclip.ipynb #mo-know-2
 def is_known_clip(label:str) -> bool: # e.g. 'RN50/openai'; `FrozenCLIP.name`
@@ -77,7 +88,7 @@ class _NoInit(TorchFunctionMode):
     "Draws no random weights."
     def __torch_function__(self, func, types, args=(), kwargs=None):
         if func.__name__ in ('normal_', 'uniform_', 'kaiming_uniform_'):
-            return args and args[0]
+            return args[0] if args else kwargs['tensor']        # as it is
         return func(*args, **kwargs or {})
 
 # %% ../../nbs/encoders/openclip.ipynb #4a74bd0a
@@ -92,17 +103,19 @@ def build_clip(
 ) -> nn.Module: # an open_clip model with its weights, in evaluation mode
     "Build the model and load its weights; open_clip's `RuntimeError` behind the CLIP's label."
     import open_clip
-    images = {'size': image_size, 'resize_mode': None if crop else 'squash'}
-    tag = 'openai' if source.origin else source.pretrained or ''
-    about = open_clip.get_pretrained_cfg(source.spec, tag)
-    is_program = source.origin and source.pretrained != 'openai'     # their own file
+    resize_mode = None if crop else 'squash'
+    tag = source.pretrained or ''
+    if source.origin: tag = 'openai'                # of a file, too
+    needs_quick_gelu = open_clip.get_pretrained_cfg(source.spec, tag).get('quick_gelu', False)
+    is_program = bool(source.origin) and source.pretrained != 'openai'      # their own file
     try:
         with _NoInit(), warnings.catch_warnings():
             warnings.filterwarnings('ignore', "'torch.load' received a zip file")
             model = open_clip.create_model(
                 source.spec, source.pretrained, precision=_PRECISIONS[precision], device=device,
-                force_quick_gelu=about.get('quick_gelu', False), force_preprocess_cfg=images,
-                require_pretrained=True, weights_only=not is_program)
+                force_quick_gelu=needs_quick_gelu, require_pretrained=True,
+                force_preprocess_cfg={'size': image_size, 'resize_mode': resize_mode},
+                weights_only=not is_program)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise RuntimeError(f'{source.label}: {error}') from error
     text = getattr(model, 'text', model)
@@ -124,4 +137,5 @@ def preprocessing(model:nn.Module, draft:bool=True) -> Preprocess: # image -> 3 
     "The image transform of a model, with or without drafts of large JPEGs."
     from open_clip.transform import PreprocessCfg, image_transform_v2
     config = PreprocessCfg(**model.visual.preprocess_cfg)
-    return Preprocess(image_transform_v2(config, is_train=False), max(config.input_size[1:]), draft)
+    longer_side = max(config.input_size[1:])
+    return Preprocess(image_transform_v2(config, is_train=False), longer_side, draft)

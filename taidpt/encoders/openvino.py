@@ -24,7 +24,7 @@ class ImageTower(nn.Module):
     "Pixels to both forms of f, and to F (Eq. 4)."
     def __init__(self, visual:nn.Module): # image tower of an open_clip model
         super().__init__()
-        from open_clip.utils import to_2tuple               # here, as it takes a second
+        from open_clip.utils import to_2tuple
         size = getattr(visual, 'preprocess_cfg', {}).get('size', visual.image_size)
         self.size = to_2tuple(size)
         self.visual = tower_for(visual, self.size)
@@ -62,7 +62,7 @@ class OpenVINOTower:
         precision:str='float32', # or 'bfloat16'
     ):
         sys.modules.setdefault('openvino_telemetry', None)  # no telemetry
-        import openvino                                     # here, as few need it
+        import openvino
         tower = ImageTower(visual).eval()
         self.size, self.precision = tower.size, precision
         example = torch.zeros(1, 3, *tower.size)
@@ -84,10 +84,12 @@ class OpenVINOTower:
         "Features of images and of their positions (Eq. 4); OpenVINO's error for another size."
         results = []
         for image in pixels.cpu().float().contiguous().numpy():
-            results.append(Future())
+            result = Future()
             with self.lock:
-                self.queue.start_async([image[None]], results[-1])
-        found = zip(*(result.result() for result in results))
-        f, F_ = (torch.from_numpy(np.concatenate(some)) for some in found)
-        return f[:, [int(p) for p in pos_embeds]], F_
+                self.queue.start_async([image[None]], result)
+            results.append(result)
+        outputs = [result.result() for result in results]       # f and F of each image
+        f = torch.from_numpy(np.concatenate([f for f, _ in outputs]))
+        F_ = torch.from_numpy(np.concatenate([F_ for _, F_ in outputs]))
+        return f[:, [int(with_positions) for with_positions in pos_embeds]], F_
 

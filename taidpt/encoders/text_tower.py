@@ -18,7 +18,7 @@ from .store import to_device
 # %% ../../nbs/encoders/text_tower.ipynb #36dc829a
 def _is_hugging_face(text:nn.Module) -> bool:
     "Whether it is a Hugging Face text tower in open_clip's wrapper."
-    from open_clip.hf_model import HFTextEncoder            # here, as it takes a second
+    from open_clip.hf_model import HFTextEncoder
     return isinstance(text, HFTextEncoder)
 
 # %% ../../nbs/encoders/text_tower.ipynb #11f5e19b
@@ -53,13 +53,17 @@ class TextTower:
         self.model = model
         self.text = text = getattr(model, 'text', model)
         self.causal = is_causal(model)
-        self.embedding = (text.transformer.get_input_embeddings() if _is_hugging_face(text)
-                          else text.token_embedding)        # token ids -> vectors
+        if _is_hugging_face(text):
+            self.embedding = text.transformer.get_input_embeddings()
+        else:
+            self.embedding = text.token_embedding           # token ids -> vectors
         self.width = self.embedding.weight.shape[1]         # W
-        self.dim = text.text_projection.shape[1] if text is model else text.output_dim  # D
-        self.blank, one = tokenizer(['', 'a']).long()       # the empty sentence; 'a'
-        self.start = (self.blank == one).int().cumprod(0).sum().item()  # 1 with SOT, else 0
-        self.word = one[self.start].item()          # a placeholder for a prompt's vectors
+        is_part = text is model                             # of the model, or an attribute
+        self.dim = text.text_projection.shape[1] if is_part else text.output_dim    # D
+        self.blank, one_word = tokenizer(['', 'a']).long()  # the empty sentence; 'a'
+        is_common = (self.blank == one_word).int()
+        self.start = is_common.cumprod(0).sum().item()      # tokens before words: 1 with SOT, or 0
+        self.word = one_word[self.start].item()     # a placeholder for a prompt's vectors
         self.eot = self.blank[self.start].item()    # EOT, or padding if there is none
 
     def features(self,
@@ -67,16 +71,18 @@ class TextTower:
         vectors:Tensor|None=None, # N × M × W, in place of the first M words; None: none
     ) -> tuple[Tensor, Tensor]: # h: N × D; H: N × J × D
         "Features of sentences or prompts, differentiable in the vectors."
-        def put_in(words):
+        def put_in(words):                          # N × J × W, looked up -> with the vectors
             if vectors is None: return words
-            before, after = words[:, :self.start], words[:, self.start + vectors.shape[1]:]
-            return torch.cat([before, vectors.to(words), after], 1)
+            end = self.start + vectors.shape[1]
+            return torch.cat([words[:, :self.start], vectors.to(words), words[:, end:]], 1)
         if not self.causal: return self._by_hooks(tokens, put_in)
         N, J = tokens.shape
         text = self.text
         dtype = text.transformer.get_cast_dtype()
-        x = put_in(self.embedding(tokens)).to(dtype) + text.positional_embedding[:J].to(dtype)
-        H = project(text, text.transformer(x, attn_mask=text.attn_mask[:J, :J]))
+        words = put_in(self.embedding(tokens))
+        x = words.to(dtype) + text.positional_embedding[:J].to(dtype)
+        x = text.transformer(x, attn_mask=text.attn_mask[:J, :J])
+        H = project(text, x)
         eot = (tokens == self.eot).int().argmax(1)
         return H[torch.arange(N, device=H.device), eot], H
 
@@ -87,11 +93,14 @@ class TextTower:
             padding = to_device(self.blank[J:], tokens.device).expand(N, -1)
             tokens = torch.cat([tokens, padding], 1)
         outputs = []
-        with (self.text.transformer.register_forward_hook(lambda *run: outputs.append(run[-1])),
-              self.embedding.register_forward_hook(lambda *run: put_in(run[-1]))):
+        def keep(module, args, output): outputs.append(output)
+        def replace(module, args, output): return put_in(output)
+        with (self.text.transformer.register_forward_hook(keep),
+              self.embedding.register_forward_hook(replace)):
             h = self.model.encode_text(tokens, normalize=False)
-        out = getattr(outputs[0], 'last_hidden_state', outputs[0])
-        return h, project(self.text, out[:, :J])
+        [output] = outputs
+        x = getattr(output, 'last_hidden_state', output)    # that of `transformers`
+        return h, project(self.text, x[:, :J])
 
 
 # %% ../../nbs/encoders/text_tower.ipynb #454f0b89
@@ -113,15 +122,18 @@ class PromptRows(NamedTuple):
         tokens = tokenize([f'{name}.' for name in classnames])
         ends = find_ends(tokens)
         last = ends.max().item()
-        total, most = n_ctx + last + 1, tokens.shape[1]
-        if total > most: raise ValueError(
-            f'the prompt of {classnames[ends.argmax()]!r} has {total} tokens, but this CLIP reads '
-            f'{most}')
+        total = n_ctx + last + 1
+        context_length = tokens.shape[1]
+        if total > context_length:
+            longest = classnames[ends.argmax()]
+            raise ValueError(f'the prompt of {longest!r} has {total} tokens, but this CLIP reads '
+                             f'{context_length}')
         start, names = tokens[:, :last + 1].tensor_split([tower.start], 1)
         words = tokens.new_full((len(tokens), n_ctx), tower.word)
-        real = torch.arange(tower.start, last + 1) <= ends[:, None]
-        at = real.flatten().cumsum(0).view_as(real) - 1
-        return PromptRows(torch.cat([start, words, names], 1), real.flatten().nonzero()[:, 0], at)
+        is_real = torch.arange(tower.start, last + 1) <= ends[:, None]      # C × S
+        real = is_real.flatten().nonzero()[:, 0]
+        at = is_real.flatten().cumsum(0).view_as(is_real) - 1
+        return PromptRows(torch.cat([start, words, names], 1), real, at)
 
 
 # %% ../../nbs/encoders/text_tower.ipynb #dc944166
@@ -131,15 +143,17 @@ def _by_head(qkv:Tensor, heads:int) -> Tensor: # … × J × 3W -> 3 × … × h
 
 def _names_attended(names:Tensor, prefixes:Tensor) -> Tensor: # -> B × C × heads × S × d
     "Attention of each name's tokens to a prefix (by head), and to those before them."
-    (q, k, v), (_, pk, pv) = names, prefixes
+    q, k, v = names
+    _, prefix_k, prefix_v = prefixes
     q = q * q.shape[-1]**-0.5
     S = q.shape[-2]
     later = torch.ones(S, S, dtype=torch.bool, device=q.device).triu(1)
     to_name = (q @ k.mT).masked_fill(later, -torch.inf)
-    to_prefix = torch.einsum('bchsd,bhpd->bchsp', q, pk)
+    to_prefix = torch.einsum('bchsd,bhpd->bchsp', q, prefix_k)
     P = to_prefix.shape[-1]
     a = torch.cat([to_prefix, to_name], -1).softmax(-1)
-    return torch.einsum('bchsp,bhpd->bchsd', a[..., :P], pv) + a[..., P:] @ v
+    from_prefix = torch.einsum('bchsp,bhpd->bchsd', a[..., :P], prefix_v)
+    return from_prefix + a[..., P:] @ v
 
 def _attended(
     qkv:Tensor, # B × (P + T) × 3W: prefixes of P tokens, then the T tokens of names
@@ -150,10 +164,10 @@ def _attended(
     P = qkv.shape[1] - len(rows.real)
     prefixes = _by_head(qkv[:, :P], heads)
     padded = qkv[:, P:].index_select(1, rows.at.flatten()).unflatten(1, rows.at.shape)
-    o = _names_attended(_by_head(padded, heads), prefixes)
-    names = o.transpose(2, 3).flatten(3).flatten(1, 2).index_select(1, rows.real)
-    o = F.scaled_dot_product_attention(*prefixes, is_causal=True)
-    return torch.cat([o.transpose(1, 2).flatten(2), names], 1)
+    names = _names_attended(_by_head(padded, heads), prefixes)
+    names = names.transpose(2, 3).flatten(3).flatten(1, 2).index_select(1, rows.real)
+    prefixes = F.scaled_dot_product_attention(*prefixes, is_causal=True)
+    return torch.cat([prefixes.transpose(1, 2).flatten(2), names], 1)
 
 def prompt_block(
     block:nn.Module, # of the text transformer
@@ -166,7 +180,8 @@ def prompt_block(
     qkv = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
     o = _attended(qkv, rows, attn.num_heads)
     if ends is not None:
-        x, o = x.index_select(1, ends), o.index_select(1, ends)
+        x = x.index_select(1, ends)
+        o = o.index_select(1, ends)
     x = x + block.ls_1(attn.out_proj(o))
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
@@ -179,9 +194,9 @@ def encode_shared_prefix(
 ) -> Tensor: # B × C × D, not normalised
     "Class embeddings (Eq. 1, 3) of several shared contexts in one pass, differentiable in them."
     B, M, _ = contexts.shape
-    S = rows.at.shape[1]
+    S = rows.at.shape[1]                        # tokens of a padded name
     prefix, ids = rows.tokens.tensor_split([-S], 1)
-    P = prefix.shape[1]
+    P = prefix.shape[1]                         # tokens of the prefix
     start = text.token_embedding(prefix[0, :P - M]).expand(B, -1, -1)
     names = text.token_embedding(ids.flatten()[rows.real]).expand(B, -1, -1)
     x = torch.cat([start, contexts.to(ids.device), names], 1)
@@ -189,6 +204,7 @@ def encode_shared_prefix(
     dtype = text.transformer.get_cast_dtype()
     x = x.to(dtype) + text.positional_embedding[places].to(dtype)
     *early, last = text.transformer.resblocks
-    for b in early: x = block(b, x, rows)
-    return project(text, block(last, x, rows, P + rows.at[:, -1]))
+    for layer in early: x = block(layer, x, rows)
+    x = block(last, x, rows, ends=P + rows.at[:, -1])
+    return project(text, x)
 
