@@ -60,7 +60,7 @@ def _pixels_of(clip:FrozenCLIP, images:Sequence, on_error:str, i:int) -> Tensor:
 
 def _nan_where(skipped:Tensor, x:Tensor) -> Tensor: # B, bool; B × … -> the same shape
     "Features with NaN in the rows of skipped images."
-    batch_last = x.movedim(0, -1)                           # … × B, as the mask is aligned at the end
+    batch_last = x.movedim(0, -1)                           # … × B, to which a mask of B fits
     return batch_last.masked_fill(skipped, torch.nan).movedim(-1, 0)
 
 def image_batches(
