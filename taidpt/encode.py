@@ -28,13 +28,13 @@ def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, T
     tokens = clip.tokenize(texts)
     lengths = clip.eot_positions(tokens) + 1
     h = torch.empty(len(texts), clip.dim, dtype=torch.half)
-    H = [h]*len(texts)
+    H = [None]*len(texts)
     size = 64 if clip.device.type == 'cpu' else 512         # of a batch: what fits its caches
     for rows in lengths.argsort(stable=True).split(size):
         u, U, _ = clip.encode_text(tokens[rows, :lengths[rows].max()])
         h[rows] = unit_fp16(u).cpu()
-        for i, of_tokens in zip(rows, unit_fp16(U).cpu()):
-            H[i] = of_tokens[:lengths[i]]
+        for i, tokens_of_text in zip(rows, unit_fp16(U).cpu()):
+            H[i] = tokens_of_text[:lengths[i]]
         bar.update(len(rows))
     return {'global_': h, 'local': torch.cat(H), 'lengths': lengths}
 
@@ -46,16 +46,22 @@ def encode_texts(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items
     "h and H (Eq. 4) of sentences; with a path, only what is not there is encoded."
-    about = clip.feature_recipe('sentences')
+    recipe = clip.feature_recipe('sentences')
     encode = partial(_sentence_features, clip)
-    return stored_features(path, about, text_list(texts), 4096, str, encode, progress)
+    return stored_features(path, recipe, text_list(texts), 4096, str, encode, progress)
 
 # %% ../nbs/encode.ipynb #cl-pic-batches
 def _pixels_of(clip:FrozenCLIP, images:Sequence, on_error:str, i:int) -> Tensor:
     "The pixels of an image; NaN if it is skipped."
     pixels = read_pixels(images, i, clip.preprocess, on_error)
     if pixels is not None: return pixels
-    return clip.preprocess(Image.new('RGB', (64, 64))).fill_(torch.nan)
+    blank = clip.preprocess(Image.new('RGB', (64, 64)))     # of the same shape
+    return blank.fill_(torch.nan)
+
+def _nan_where(skipped:Tensor, x:Tensor) -> Tensor: # B, bool; B × … -> the same shape
+    "Features with NaN in the rows of skipped images."
+    batch_last = x.movedim(0, -1)                           # … × B, to which a mask of B fits
+    return batch_last.masked_fill(skipped, torch.nan).movedim(-1, 0)
 
 def image_batches(
     clip:FrozenCLIP, # the encoder
@@ -71,9 +77,8 @@ def image_batches(
     def encode(batch):
         pixels = to_device(torch.stack(batch), clip.device)
         skipped = pixels.flatten(1)[:, 0].isnan()
-        features = clip.encode_maps(pixels, pos_embed)
-        last = (x.movedim(0, -1).masked_fill(skipped, torch.nan) for x in features)
-        return then(*(x.movedim(-1, 0) for x in last))
+        f, F_ = clip.encode_maps(pixels, pos_embed)
+        return then(_nan_where(skipped, f), _nan_where(skipped, F_))
     on_cpu = clip.device.type == 'cpu'
     size = BATCH_ON_CPU if on_cpu else 32
     batches = in_batches(read, encode, images, size, side_by_side=on_cpu)
@@ -83,15 +88,16 @@ def image_batches(
 # %% ../nbs/encode.ipynb #cl-enc-pic
 def _image_features(clip:FrozenCLIP, pos_embed, on_error:str, images:Sequence, bar) -> dict:
     "f and F of some images."
-    batches = []
-    for batch in image_batches(
-            clip, images, pos_embed, on_error, progress=False,
-            then=lambda *both: [unit_fp16(x).cpu() for x in both]):
-        batches.append(batch)
-        bar.update(len(batch[0]))
-    f, F_ = map(torch.cat, zip(*batches))
-    lengths = torch.full((len(f),), F_.shape[1]*F_.shape[2])
-    return {'global_': f, 'local': F_.flatten(0, 2), 'lengths': lengths}
+    def compress(f, F_): return unit_fp16(f).cpu(), unit_fp16(F_).cpu()
+    whole, places = [], []                          # f and F of each batch
+    for f, F_ in image_batches(
+            clip, images, pos_embed, on_error, progress=False, then=compress):
+        whole.append(f)
+        places.append(F_)
+        bar.update(len(f))
+    F_ = torch.cat(places)                          # N × h × w × D
+    lengths = torch.full((len(F_),), F_.shape[1]*F_.shape[2])
+    return {'global_': torch.cat(whole), 'local': F_.flatten(0, 2), 'lengths': lengths}
 
 def encode_images(
     clip:FrozenCLIP, # the encoder
@@ -102,21 +108,22 @@ def encode_images(
     progress:bool=True, # a bar
 ) -> FeatureStore: # N items, the positions row by row
     "f and F (Eq. 4) of images, stored for reuse; `UnreadableImage` for a broken one."
-    about = clip.feature_recipe(pos_embed=pos_embed)
+    recipe = clip.feature_recipe(pos_embed=pos_embed)
     images = as_images(images)
     encode = partial(_image_features, clip, pos_embed, on_error)
-    store = stored_features(path, about, images, 512, image_identity, encode, progress)
-    unread = store.global_.isnan().flatten(1).any(1).nonzero()
-    if on_error == 'raise' and len(unread):
+    store = stored_features(path, recipe, images, 512, image_identity, encode, progress)
+    skipped = store.global_.isnan().flatten(1).any(1).nonzero()     # by an earlier run
+    if on_error == 'raise' and len(skipped):
+        first = images[int(skipped[0])]
         raise UnreadableImage(
-            f"{path} lacks images that could not be read, {images[int(unread[0])]} the first: "
+            f"{path} lacks images that could not be read, {first} the first: "
             "on_error='skip' goes on without them.")
     return store
 
 # %% ../nbs/encode.ipynb #cl-asf-1
 def as_features(
     clip:FrozenCLIP, # that will use them
-    items, # such a store, or N sentences or images to encode
+    items, # a `FeatureStore`, or N sentences or images to encode
     kind:str, # 'sentences' or 'images'
     pos_embed:bool=False, # of images: the wanted form of f
     progress:bool=True, # a bar
@@ -124,18 +131,22 @@ def as_features(
 ) -> FeatureStore: # with one form of f
     "Features as passed, or of sentences or images. `ValueError` for other features, or NaN."
     if not isinstance(items, FeatureStore):
-        images = partial(encode_images, pos_embed=pos_embed)
-        encode = encode_texts if kind == 'sentences' else images
-        items = encode(clip, items, progress=progress)
-    wanted = clip.feature_recipe(kind, pos_embed)
-    form, forms = wanted.get('form'), items.form.split(',')
-    if form in forms: items = items.one_form(forms.index(form))
-    said = {name: getattr(items, name) for name in wanted if name != 'precision'}
-    if any(said.values()) and not said.items() <= wanted.items():
-        raise ValueError(f'{items} is not what {clip} needs: it is {said}, not {wanted}')
-    broken = (~items.global_.isfinite()).flatten(1).any(1)
-    if broken.any() and not skipped: raise ValueError(
-        f'The features of item {int(broken.int().argmax())} hold NaN or infinity.')
+        if kind == 'sentences':
+            items = encode_texts(clip, items, progress=progress)
+        else:
+            items = encode_images(clip, items, pos_embed=pos_embed, progress=progress)
+    needed = clip.feature_recipe(kind, pos_embed)
+    forms = items.form.split(',')
+    if needed.get('form') in forms:
+        items = items.one_form(forms.index(needed['form']))
+    stored = {name: getattr(items, name) for name in needed if name != 'precision'}
+    is_known = any(stored.values())
+    if is_known and not stored.items() <= needed.items():
+        raise ValueError(f'{items} is not what {clip} needs: it is {stored}, not {needed}')
+    is_broken = ~items.global_.isfinite().flatten(1).all(1)
+    if is_broken.any() and not skipped:
+        first = int(is_broken.int().argmax())
+        raise ValueError(f'The features of item {first} hold NaN or infinity.')
     return items
 
 # %% ../nbs/encode.ipynb #en-ref
