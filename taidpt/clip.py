@@ -219,7 +219,7 @@ def load_clip(
     dense:str|None=None, # of a ViT's patches: 'sclip', 'clearclip'
 ) -> FrozenCLIP:
     "A CLIP by name. open_clip's `RuntimeError` for an unknown name or a download that fails."
-    import open_clip                                # here, as it takes a second
+    import open_clip
     make_tower = {'torch': None, 'openvino': OpenVINOTower}[engine]
     if device is None:
         on_gpu = torch.accelerator.is_available() and not make_tower

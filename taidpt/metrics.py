@@ -40,7 +40,7 @@ def average_precision(
     scores:ArrayLike, # the same shape, higher means more likely
 )->np.ndarray: # C average precisions, NaN for a class without a positive; one float for one class
     "Average precision in percent, scikit-learn's; `ValueError` for wrong shapes or numbers."
-    from sklearn.metrics import average_precision_score     # lazily: training needs none of it
+    from sklearn.metrics import average_precision_score
     s = as_array(scores)
     y = as_labels(labels, *s.shape) == 1
     if y.ndim == 1: return average_precision(y[:, None], s[:, None])[0]

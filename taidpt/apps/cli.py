@@ -19,7 +19,7 @@ import typer
 from typer import Argument, Option
 
 from .. import __version__
-from ..files import file_name, only_writer, shown
+from ..files import escape_control, file_name, only_writer
 
 if TYPE_CHECKING:
     from taidpt.apps.onnx import Tagger
@@ -69,12 +69,12 @@ def _print_message(
     options:Container[str]=(), # of the command
 )->None:
     "Print a note or an error on one line."
-    text = shown(' '.join(str(message).split())) or type(message).__name__
+    text = escape_control(' '.join(str(message).split())) or type(message).__name__
     print(f'taidpt: {kind}: {_with_options(text, options)}', file=sys.stderr, flush=True)
 
 def _shown_lines(text:object)->str: # what shows itself on several lines
     "A text whose names control no terminal."
-    return '\n'.join(shown(line) for line in str(text).split('\n'))
+    return '\n'.join(escape_control(line) for line in str(text).split('\n'))
 
 # %% ../../nbs/apps/cli.ipynb #cli-main-1
 _EXTRAS = { # module -> what installs it with the package
@@ -378,7 +378,8 @@ def _evaluate(
             'note', 'calibrated thresholds are worse than the default ones, beyond chance: '
             f'{calibrate} is not written; --force writes it')
     elif not as_json:
-        print(shown(f'Written: {calibrate}, with thresholds of {len(evaluation.images)} images'))
+        count = len(evaluation.images)
+        print(escape_control(f'Written: {calibrate}, with thresholds of {count} images'))
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
@@ -400,7 +401,7 @@ def _export(
     if page: export_page({opened.classes.name: opened}, page)
     if out: export_tagger(opened, out)
     for place in (page, out):
-        if place: print(shown(f'Written: {place}, {len(opened.classes)} classes'))
+        if place: print(escape_control(f'Written: {place}, {len(opened.classes)} classes'))
 
 @app.command('app', epilog=_examples('taidpt app my.safetensors --port 8866 --no-browser'))
 def _app(
@@ -451,7 +452,7 @@ def _label(
     if out: labelled.save(out)
     print(f'{len(labelled):,} sentences name a class, {labelled.dropped:,} do not')
     for name, count in labelled.counts().items():
-        print(f'{count:8,}  {shown(name)}')
+        print(f'{count:8,}  {escape_control(name)}')
 
 # %% ../../nbs/apps/cli.ipynb #cli-train-1
 def _sentences(
@@ -537,7 +538,7 @@ def _train(
         model.save(out)
         checkpoint.unlink(missing_ok=True)
         if not cache: shutil.rmtree(features)
-    print(shown(f'Written: {out}, {model.title} for {len(known)} classes'))
+    print(escape_control(f'Written: {out}, {model.title} for {len(known)} classes'))
     if measured:
         from taidpt.apps.report import evaluate_model
         print(_shown_lines(evaluate_model({out.stem: model}, measured)))
@@ -564,8 +565,9 @@ def _demo(
     evaluation = evaluate_model(models, bundled_photos(classes))
     evaluation.save_report(out/'report.html')
     print(evaluation)
-    print(shown(f'Written: {out}/report.html (open it in a browser), linear.safetensors and '
-                f'prompts.safetensors. Next: taidpt tag {out}/linear.safetensors my_photos/'))
+    print(escape_control(
+        f'Written: {out}/report.html (open it in a browser), linear.safetensors and '
+        f'prompts.safetensors. Next: taidpt tag {out}/linear.safetensors my_photos/'))
 
 
 # %% ../../nbs/apps/cli.ipynb #cli-data
@@ -585,7 +587,7 @@ def _data(
     for name in names:
         if name not in DATA_SETS:
             raise typer.BadParameter(f'{name!r} is none of {", ".join(DATA_SETS)}')
-    def tell(line): print(shown(line), flush=True)
+    def tell(line): print(escape_control(line), flush=True)
     try: fetch_data(names, to, keep, tell=tell)
     except KeyboardInterrupt:
         _print_message(
@@ -688,4 +690,4 @@ def _import(
     run = RUNS.get(classes.name)
     settings = run.settings(encoder) if run else {}
     import_checkpoint(checkpoint, encoder, classes, **settings).save(path)
-    print(shown(f'Written: {path}, {len(classes)} classes of {classes.name}'))
+    print(escape_control(f'Written: {path}, {len(classes)} classes of {classes.name}'))

@@ -24,7 +24,7 @@ from ..baselines.concepts import ready_to_tag
 from ..datasets.labelled import LabeledImages, photo_credits, read_labels
 from ..encoders.images import model_view
 from ..wrappers import Tiled
-from ..files import progress_bar, shown, atomic_write
+from ..files import progress_bar, escape_control, atomic_write
 from ..metrics import Interval, Measured, average_precision, precision_recall_f1
 from ..evaluate import Cell, compare
 from ..predict import Model, predict_together
@@ -343,7 +343,7 @@ def write_report(
 )->None:
     "Write a page with a headline, filters, a card for each image, and the unreadable ones."
     names = model.classes.natural
-    files = [shown(Path(p).name) for p in images]
+    files = [escape_control(Path(p).name) for p in images]
     torn = np.isnan(scores).any(1)
     read = np.flatnonzero(~torn)
     known = np.zeros(scores.shape, bool) if labels is None else labels

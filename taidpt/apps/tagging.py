@@ -23,7 +23,7 @@ from .onnx import Tagger
 from ..classes import ClassSet, add_synonyms, as_classset
 from ..encoders.images import as_images, open_rgb
 from ..files import (
-    TableReader, digest, is_checked, join_labels, only_writer, progress_bar, reading, shown,
+    TableReader, digest, escape_control, is_checked, join_labels, only_writer, progress_bar, reading,
     split_labels, unchecked, atomic_write)
 from ..tags import Rule, Tag
 
@@ -156,7 +156,7 @@ class TaggedImages:
     def __str__(self)->str: return '\n'.join(self.lines())
 
     def _labels(self)->list[str]: # C
-        return [shown(name) for name in self.model.classes.natural]
+        return [escape_control(name) for name in self.model.classes.natural]
 
     def _probabilities(self, i:int)->dict[str, float]: # by class
         "Of image i; {} if it could not be read, or the model was not calibrated."
@@ -178,7 +178,7 @@ class TaggedImages:
         lines = []
         for name, tags, error, probabilities in self.rows(top):
             words = ', '.join(_tag_text(tag, scores, probabilities) for tag in tags)
-            lines.append(shown(f'{name}: {error or words or "nothing"}'))
+            lines.append(escape_control(f'{name}: {error or words or "nothing"}'))
         return lines
 
     def save_report(self, path:str|Path, progress:bool=True)->None: # an .html file; a bar
@@ -292,7 +292,7 @@ class TagTable:
         self.model = f'{model.title} {digest([model.fingerprint(), rule])}'
         self.independent = model.traits.independent
         self.scores = scores
-        self.class_columns = [shown(name) for name in model.classes.natural]
+        self.class_columns = [escape_control(name) for name in model.classes.natural]
         self.probability_columns = []
         if model.thresholds:
             self.probability_columns = [f'probability of {name}' for name in self.class_columns]
@@ -311,8 +311,9 @@ class TagTable:
         again = len(self.scored.keys() & self.before)
         new = len(self.scored) - again
         kept = len(self.rows) - len(self.scored)
-        return shown(f'{self.path}, rows: {new} new, {kept} kept, {again} scored again; '
-                     f'columns: {", ".join(self.columns)}')
+        return escape_control(
+            f'{self.path}, rows: {new} new, {kept} kept, {again} scored again; '
+            f'columns: {", ".join(self.columns)}')
 
     @contextmanager
     def writing(self)->Iterator[None]:
@@ -382,7 +383,7 @@ class TagTable:
     def lacks(self, image:str|Path)->bool:
         """Whether its row is to be written: there is none, or one with an error, of an older
         image, or of another model or threshold; never one that a person has seen."""
-        row = self.rows.get(shown(image))
+        row = self.rows.get(escape_control(image))
         if not row: return True
         if is_checked(row): return False
         if row['error'] or not self.independent: return True
@@ -399,7 +400,8 @@ class TagTable:
         for label, probability in probabilities.items():
             scores[f'probability of {label}'] = probability
         labels = join_labels(tag.label for tag in present)
-        cells = {'image': shown(name), 'tags': labels, 'error': shown(error), 'model': self.model,
+        cells = {'image': escape_control(name), 'tags': labels,
+                 'error': escape_control(error), 'model': self.model,
                  'changed': _version(image), 'checked': unchecked(labels)}
         for column in self.score_columns:
             if column in scores:                            # none of an image with an error

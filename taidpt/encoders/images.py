@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..files import digest, shown
+from ..files import digest, escape_control
 
 if TYPE_CHECKING: from torch import Tensor
 
@@ -225,7 +225,7 @@ def read_pixels(
         raise ValueError('its pixels hold NaN or infinity')
     except (OSError, ValueError, ZeroDivisionError) as error:       # of an empty image
         is_name = isinstance(image, (str, Path))
-        name = shown(image) if is_name else f'image {place}'
+        name = escape_control(image) if is_name else f'image {place}'
         is_missing = isinstance(error, FileNotFoundError)
         fault = 'there is no such file' if is_missing else error
         if on_error != 'skip':

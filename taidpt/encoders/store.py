@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..files import digest, load_tensors, progress_bar, stored
+from ..files import digest, load_tensors, progress_bar, cached_tensors
 
 # %% ../../nbs/encoders/store.ipynb #8687d794
 def unit_fp16(x:Tensor) -> Tensor: # … × D, of any length -> the same
@@ -220,7 +220,7 @@ def stored_features(
             if path: file = Path(path)/f'{start:09}.safetensors'
             key = digest(keys[start:start + size])
             record = metadata | {'items': key, 'of': len(items), 'run': run}
-            part = stored(file, record, partial(make, items_of_part))
+            part = cached_tensors(file, record, partial(make, items_of_part))
             if path: part, _ = load_tensors(file)       # mapped into memory, not read
             parts.append(part)
             bar.update(start + len(items_of_part) - bar.n)

@@ -26,7 +26,7 @@ from ..datasets.labelled import LabeledImages, bundled_photos
 from ..encoders.store import FeatureStore
 from ..encoders.images import image_identity
 from ..evaluate import Cell, figures, figures_text, score_images
-from ..files import digest, stored, atomic_write
+from ..files import digest, cached_tensors, atomic_write
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
@@ -134,7 +134,7 @@ class Study:
             return tensors
         tested = [digest(map(image_identity, images.images)), *images.classes.names]
         path, description = self.file_of('scores', run.model, run.source, *tested)
-        tensors = stored(path, description, score)
+        tensors = cached_tensors(path, description, score)
         seconds = tensors.pop('seconds').item()
         return Cell([tensors[branch] for branch in sorted(tensors)], seconds)
 
