@@ -23,8 +23,8 @@ from .onnx import Tagger
 from ..classes import ClassSet, add_synonyms, as_classset
 from ..encoders.images import as_images, open_rgb
 from ..files import (
-    TableReader, digest, escape_control, is_checked, join_labels, only_writer, progress_bar, reading,
-    split_labels, unchecked, atomic_write)
+    TableReader, atomic_write, digest, escape_control, is_checked, join_labels, only_writer,
+    progress_bar, reading, split_labels, unchecked)
 from ..tags import Rule, Tag
 
 if TYPE_CHECKING:
