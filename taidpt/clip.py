@@ -9,7 +9,6 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip']
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -91,8 +90,9 @@ class FrozenCLIP:
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` for one without."
         is_eot = tokens == self.text_tower.eot
-        if not is_eot.any(1).all(): raise ValueError(
-            f'a row of tokens has no end-of-text token ({self.text_tower.eot}): was it cut short?')
+        if not is_eot.any(1).all():
+            raise ValueError(f'a row of tokens has no end-of-text token ({self.text_tower.eot}): '
+                             'was it cut short?')
         return is_eot.int().argmax(1)
 
     @torch.no_grad()
@@ -114,13 +114,17 @@ class FrozenCLIP:
         "Features of images and of a grid of positions (Eq. 4); `ValueError` for a wrong size."
         if not pixels.is_floating_point():
             raise ValueError(f'pixels are floats, not {pixels.dtype}')
-        several = isinstance(pos_embed, tuple)
-        forms = pos_embed if several else (pos_embed,)
         convolutions = (m for m in self.model.visual.modules() if isinstance(m, nn.Conv2d))
         pixels = pixels.to(self.device, next(convolutions).weight.dtype)
-        tower = self.tower or partial(image_features, self._tower_for(tuple(pixels.shape[-2:])))
-        f, F_ = tower(pixels, forms)
-        return (f if several else f[:, 0]), F_
+        several = isinstance(pos_embed, tuple)
+        forms = pos_embed if several else (pos_embed,)
+        if self.tower:
+            f, F_ = self.tower(pixels, forms)
+        else:
+            visual = self._tower_for(tuple(pixels.shape[-2:]))
+            f, F_ = image_features(visual, pixels, forms)
+        if not several: f = f[:, 0]
+        return f, F_
 
     def encode_image(self,
         pixels:Tensor, # as in `encode_maps`
@@ -149,32 +153,39 @@ class FrozenCLIP:
         classnames:Sequence[str], # C names
     ) -> Tensor: # C × D, not normalised; of B × 1 × M × W or B × C × M × W, B × C × D
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
-        contexts = context[(None,)*(4 - context.ndim)]
+        contexts = context
+        while contexts.ndim < 4: contexts = contexts[None]      # to B × C × M × W
         E = self._encode_prompts(contexts, classnames)
         return E if context.ndim == 4 else E[0]
 
     def _encode_prompts(self, contexts:Tensor, names:Sequence[str]) -> Tensor: # B × 1 or C × M × W
         "B × C × D; for many classes, gradients compute 500 at a time again, to save memory."
+        shared = contexts.shape[1] == 1
         if len(names) > 500:
-            chunks = [names[i:i + 500] for i in range(0, len(names), 500)]
-            own = contexts.split(500, 1) if contexts.shape[1] > 1 else repeat(contexts)
-            parts = zip(own, chunks)
-            return torch.cat(
-                [checkpoint(self._encode_prompts, *p, use_reentrant=False) for p in parts], 1)
+            parts = []
+            for start in range(0, len(names), 500):
+                names_of_part = names[start:start + 500]
+                contexts_of_part = contexts if shared else contexts[:, start:start + 500]
+                parts.append(checkpoint(
+                    self._encode_prompts, contexts_of_part, names_of_part, use_reentrant=False))
+            return torch.cat(parts, 1)
         rows = self.prompt_rows(names, contexts.shape[2])
-        if self.causal and contexts.shape[1] == 1:
+        if self.causal and shared:
             return encode_shared_prefix(self.text, contexts[:, 0], rows, self._block)
-        each = contexts.expand(-1, len(names), -1, -1)
-        return torch.stack([self.text_tower.features(rows.tokens, own)[0] for own in each])
+        per_class = contexts.expand(-1, len(names), -1, -1)
+        E = [self.text_tower.features(rows.tokens, vectors)[0] for vectors in per_class]
+        return torch.stack(E)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights and of the kind of GELU, which determine the features."
         if self._fingerprint is None:
             parts = []
             for name, weight in sorted(self.model.state_dict().items()):
-                parts += name.encode(), weight.cpu().flatten().view(torch.uint8).numpy()
+                parts.append(name.encode())
+                parts.append(weight.cpu().flatten().view(torch.uint8).numpy())
             kinds = {type(m).__name__ for m in self.model.modules()}
-            self._fingerprint = digest([*parts, b'QuickGELU'*('QuickGELU' in kinds)])
+            if 'QuickGELU' in kinds: parts.append(b'QuickGELU')
+            self._fingerprint = digest(parts)
         return self._fingerprint
 
     def preparation(self) -> str: # in words
@@ -188,12 +199,12 @@ class FrozenCLIP:
         pos_embed:bool|tuple[bool, ...]=False, # of images, as in `encode_maps`
     ) -> dict[str, str]:
         "All that determines features, as a `FeatureStore` records it."
-        about = {'kind': kind, 'weights': self.fingerprint()}
-        if kind == 'sentences': return about
+        recipe = {'kind': kind, 'weights': self.fingerprint()}
+        if kind == 'sentences': return recipe
         forms = pos_embed if isinstance(pos_embed, tuple) else (pos_embed,)
         is_resnet = type(self.model.visual).__name__ == 'ModifiedResNet'
         names = ('plain', 'positional') if is_resnet else ('any', 'any')
-        return about | {
+        return recipe | {
             'form': ','.join(names[positional] for positional in forms),
             'preparation': self.preparation(),
             'precision': self.precision}
@@ -225,10 +236,12 @@ def load_clip(
         on_gpu = torch.accelerator.is_available() and not make_tower
         device = torch.accelerator.current_accelerator() if on_gpu else 'cpu'
     source = find_clip(name, pretrained)
-    model = build_clip(source, device, 'float32' if make_tower else precision, image_size, crop)
+    precision_of_weights = 'float32' if make_tower else precision
+    model = build_clip(source, device, precision_of_weights, image_size, crop)
     if dense is not None:
         model.visual = with_patch_features(model.visual, dense)
+    tower = make_tower(model.visual, precision) if make_tower else None
     return FrozenCLIP(
-        model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft), source.label,
-        source.recommended, make_tower and make_tower(model.visual, precision),
-        Prepared(image_size, crop, draft, dense), source.origin)
+        model, open_clip.get_tokenizer(source.spec), preprocessing(model, draft),
+        name=source.label, recommended=source.recommended, tower=tower,
+        prepared=Prepared(image_size, crop, draft, dense), origin=source.origin)

@@ -28,26 +28,32 @@ class PromptLearner(nn.Module):
         self.clip, self.classnames = clip, list(classnames)
         clip.prompt_rows(self.classnames, n_ctx)            # fails for a bad name
         rng = None if seed is None else torch.Generator().manual_seed(int(seed))
-        shape = (len(self.classnames),)*class_specific + (n_ctx, clip.width)
-        drawn = [0.02 * torch.randn(shape, generator=rng).to(clip.device) for _ in 'GL']
-        self.ctx_global, self.ctx_local = map(nn.Parameter, drawn)
+        shape = (n_ctx, clip.width)
+        if class_specific: shape = (len(self.classnames), *shape)
+        def draw(): return nn.Parameter(0.02 * torch.randn(shape, generator=rng).to(clip.device))
+        self.ctx_global = draw()
+        self.ctx_local = draw()
         self._kept = None                           # contexts and embeddings without gradients
 
     def forward(self,
         local:bool=True, # also the local branch; False computes only G, at half the cost
     ) -> tuple[Tensor, Tensor|None]: # G and L (None without `local`), C × D, unit length, float32
         "Class embeddings, differentiable in the contexts; cached without gradients."
-        contexts = torch.stack([self.ctx_global, self.ctx_local] if local else [self.ctx_global])
+        branches = [self.ctx_global]
+        if local: branches.append(self.ctx_local)
+        contexts = torch.stack(branches)
+        if contexts.ndim == 3: contexts = contexts[:, None]     # B × 1 × M × W: one for all classes
         keep = not torch.is_grad_enabled()
         if keep and self._kept:
-            was, embeddings = self._kept
-            if was.device == contexts.device and torch.equal(was, contexts):
+            kept, embeddings = self._kept
+            if kept.device == contexts.device and torch.equal(kept, contexts):
                 return embeddings
-        several = contexts if contexts.ndim == 4 else contexts[:, None]
-        E = F.normalize(self.clip.encode_prompts(several, self.classnames).float(), dim=-1)
-        embeddings = E[0], E[1] if local else None
-        if keep: self._kept = contexts, embeddings
-        return embeddings
+        E = self.clip.encode_prompts(contexts, self.classnames)
+        E = F.normalize(E.float(), dim=-1)
+        G = E[0]
+        L = E[1] if local else None
+        if keep: self._kept = contexts, (G, L)
+        return G, L
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'
@@ -58,7 +64,8 @@ class PromptLearner(nn.Module):
         words = tower.embedding(tokens[0, tower.start:end])
         if len(words) != self.ctx_global.shape[-2]:
             raise ValueError(f'{text!r} has {len(words)} tokens: pass n_ctx={len(words)}')
-        for context in (self.ctx_global, self.ctx_local): context.copy_(words)
+        self.ctx_global.copy_(words)
+        self.ctx_local.copy_(words)
 
     def extra_repr(self) -> str:
         return f'{len(self.classnames)} classes, contexts {tuple(self.ctx_global.shape)}'

@@ -13,6 +13,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from taidpt.all import TaIDPT, load_clip
+from taidpt.encoders.image_tower import image_features
 
 NUMBERS = {
     'width', 'layers', 'heads', 'head_width', 'image_size', 'patch_size', 'vocab_size',
@@ -219,6 +220,14 @@ def test_pictures(name, load, tmp_path):
         )
         with torch.no_grad():
             if size == native or resized: same(f, other.encode_image(pixels, normalize=False))
+
+def test_a_vit_of_one_block():
+    "Nothing can be told of what enters its last block: an error, no features of another block"
+    vision = dict(layers=1, width=64, head_width=32, patch_size=16, image_size=32)
+    text = dict(context_length=77, vocab_size=49408, width=32, heads=2, layers=1)
+    visual = open_clip.model.CLIP(32, vision, text).visual
+    with pytest.raises(TypeError, match='no dense features'):
+        image_features(visual, torch.zeros(1, 3, 32, 32))
 
 
 @pytest.mark.parametrize(
