@@ -26,18 +26,18 @@ from .tags import Rule, Traits
 # %% ../nbs/11_ensemble.ipynb #13-010
 def _normalized(
     scores:ArrayLike, # N × C
-    how:str|None='minmax', # over the whole matrix; 'class', 'rank': each class; None: unchanged
-)->Tensor: # N × C, float64, between 0 and 1 unless `how` is None
+    normalize:str|None='minmax', # over all scores; 'class', 'rank': each class; None: unchanged
+)->Tensor: # N × C, float64, between 0 and 1 unless `normalize` is None
     "Scores on a common scale; what is the same everywhere becomes 0. `ValueError` for NaN."
     scores = torch.as_tensor(scores).double()
     if not scores.isfinite().all():
         raise ValueError('scores that are normalised must be finite')
-    if how is None: return scores
-    if how == 'rank':
+    if normalize is None: return scores
+    if normalize == 'rank':
         from pandas import DataFrame
         ranks = DataFrame(scores.numpy()).rank().to_numpy()     # from 1; of ties their mean
         return torch.from_numpy(ranks - 1) / max(1, len(scores) - 1)
-    low, high = scores.aminmax(dim={'minmax': None, 'class': 0}[how])
+    low, high = scores.aminmax(dim={'minmax': None, 'class': 0}[normalize])
     return ((scores - low) / (high - low)).nan_to_num(0)
 
 
@@ -158,7 +158,7 @@ class Ensemble(Model):
         "Weighted mean of the members' maps, each of its own CLIP, on the first member's grid."
         if len(clips_of(self)) == 1:                        # encodes images once
             return super().predict_dense(images, on_error, progress)
-        images = as_images(images)                    # an iterator is read once
+        images = as_images(images)                          # an iterator is read once
         maps = [member.predict_dense(images, on_error, progress) for member in self.members]
         grid = maps[0].shape[2:]
         return self.weighted(interpolate(P, grid, mode='area') for P in maps)
@@ -170,8 +170,8 @@ class Ensemble(Model):
     )->list[Tensor]: # one N × C
         "The members' scores, each normalised over these images, and their weighted mean."
         self.check_ready()
-        found = predict_together(self.members, images, on_error, progress)
-        scores = [fuse(*branches) for branches in found]
+        members = predict_together(self.members, images, on_error, progress)
+        scores = [fuse(*branches) for branches in members]
         return [ensemble_scores(scores, self.weights, self.normalize).float()]
 
     def default_rule(self)->Rule:

@@ -78,7 +78,7 @@ def figures(
     rows = []
     for key in {**results, **published}:
         result = results.get(key, [])
-        values = result.each if isinstance(result, Measured) else result
+        values = result.map_by_run if isinstance(result, Measured) else result
         row = dict(zip(head, key))
         row['mAP'] = np.mean(values) if values else None
         if isinstance(result, Measured):

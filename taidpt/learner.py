@@ -69,11 +69,11 @@ class PromptModel(Model):
         self.fitted_ = Fitted(
             prompts.to(self.clip.device), recipe=recipe, class_prior=class_prior)
         try:
-            about = checkpoint and run_header(self, digest(data))
+            run = checkpoint and run_header(self, digest(data))
             scores = self.training_scores(prompts, recipe)
             self.fitted_.history = fit_prompts(
                 prompts, features, labels, loss, recipe, scores, self.local, measure, checkpoint,
-                about, progress, on_step)
+                run, progress, on_step)
         except BaseException:
             self.reset()
             raise

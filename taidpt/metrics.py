@@ -73,10 +73,10 @@ def _weighted_ap(y, s, weights): # N bool, N scores, N × B -> B; NaN where no p
     y, falling, w = y[order], -s[order], weights[order]
     levels, count = np.unique(falling[y], return_counts=True)       # scores of positives
     passed = w.cumsum(0)[np.searchsorted(falling, levels, 'right') - 1]
-    found = w[y].cumsum(0)[count.cumsum() - 1]
-    right = np.diff(found, axis=0, prepend=0)                       # at each of these scores
+    positives = w[y].cumsum(0)[count.cumsum() - 1]
+    right = np.diff(positives, axis=0, prepend=0)                       # at each of these scores
     with np.errstate(invalid='ignore'):
-        return 100*np.nansum(right*found/passed, 0) / right.sum(0)
+        return 100*np.nansum(right*positives/passed, 0) / right.sum(0)
 
 # %% ../nbs/07_metrics.ipynb #11-boot-3
 DRAWS:int = 500                              # of the images, for an interval
@@ -133,7 +133,7 @@ class Measured:
         self.draws = draws
         self.counts = self.labels.sum(0).tolist()
         ap = np.array([average_precision(self.labels, run) for run in self.runs])
-        self.each = np.nanmean(ap, 1).tolist()              # mAP of each run
+        self.map_by_run = np.nanmean(ap, 1).tolist()
         self._ap = ap.mean(0)
 
     @cached_property
@@ -152,7 +152,7 @@ class Measured:
 
     def map(self)->Interval: # in percent
         "mAP over the classes with a positive, mean of all runs."
-        return Interval.of_draws(np.mean(self.each), self.drawn)
+        return Interval.of_draws(np.mean(self.map_by_run), self.drawn)
 
     def gain(self,
         baseline:'Measured', # on the same images and draws
@@ -160,7 +160,7 @@ class Measured:
         "The gain in mAP over another; `ValueError` for one on other images."
         if not np.array_equal(self.labels, baseline.labels):
             raise ValueError('Both must be measured on the same images, with the same labels.')
-        difference = np.mean(self.each) - np.mean(baseline.each)
+        difference = np.mean(self.map_by_run) - np.mean(baseline.map_by_run)
         return Interval.of_draws(difference, self.drawn - baseline.drawn, lowest=-100)
 
     def ap(self)->dict: # name of a class -> `Interval` in percent

@@ -67,18 +67,18 @@ def _in_words(x): # what JSON does not know: arrays, functions, paths
 def settings_of(model:'Model')->dict: # name -> value, for JSON
     "Arguments of the constructor for a file; a function that is the default is left out."
     arguments = constructor_arguments(type(model))
-    own = {}
+    settings = {}
     for name, x in model.get_params(deep=False).items():
         is_inside = isinstance(x, FrozenCLIP | ClassSet) or name in model.not_settings
         is_default = callable(x) and x is arguments[name].default
-        if not (is_inside or is_default): own[name] = x
-    return json.loads(json.dumps(own, default=_in_words))
+        if not (is_inside or is_default): settings[name] = x
+    return json.loads(json.dumps(settings, default=_in_words))
 
 # %% ../nbs/model_files.ipynb #mf-header-2
 def header_of(model:'Model', data:str='')->dict: # a hash of what it learns from
     "The header of a model's file; a checkpoint of the same run has the same."
     clip = model.clip
-    about = {
+    header = {
         'method': type(model).__name__,
         'settings': settings_of(model),
         'clip': clip.name,
@@ -95,7 +95,7 @@ def header_of(model:'Model', data:str='')->dict: # a hash of what it learns from
     def plain(x): # what JSON does not know
         if callable(x): return callable_name(x)     # an optimizer
         return vars(x) if is_dataclass(x) else x.tolist()
-    return json.loads(json.dumps(about, default=plain))
+    return json.loads(json.dumps(header, default=plain))
 
 # %% ../nbs/model_files.ipynb #mf-header-3
 def unnamed_function(header:dict)->str: # of `header_of` -> such as 'loss=__main__.<lambda>', or ''
@@ -130,7 +130,7 @@ def clip_of(
     header:dict, # of a file
     clip:FrozenCLIP|str|None=None, # take this one; None: the one that the file names
     trust:bool=False, # load that from a repository, folder or file, too
-    load:Callable=load_clip, # (name, **how) -> a CLIP
+    load:Callable=load_clip, # (name, **preparation) -> a CLIP
 )->FrozenCLIP:
     "The CLIP for a file, with a warning if that was learned on another. Raises as `load_clip`."
     named = header['clip']
@@ -140,8 +140,9 @@ def clip_of(
             'clip=NAME, or trust=True if you know where the file is from.')
     asked = header['prepared'] and Prepared(**header['prepared'])
     if not isinstance(clip, FrozenCLIP):
-        how = asked if clip in (None, named) else None
-        clip = load(clip or named, **vars(how or Prepared()))
+        is_same_clip = clip in (None, named)
+        preparation = asked if asked and is_same_clip else Prepared()
+        clip = load(clip or named, **vars(preparation))
     now = clip.fingerprint(), clip.preparation()
     if (header['weights'], header['preparation']) != now:
         warnings.warn(
@@ -217,12 +218,12 @@ def _model_of(
     clip = None if children else clip_for(header)
     classes = ClassSet(**header['classes'])
     model = kind.from_file(clip, classes, children, header['settings'])
-    own = {}
+    own_tensors = {}
     for key, tensor in tensors.items():
         rest = key.removeprefix(place)
-        if key.startswith(place) and not rest[0].isdecimal(): own[rest] = tensor
-    _check_classes(classes.names, own, header)
-    model.load_state_dict(own)
+        if key.startswith(place) and not rest[0].isdecimal(): own_tensors[rest] = tensor
+    _check_classes(classes.names, own_tensors, header)
+    model.load_state_dict(own_tensors)
     if not children and model.fitted_:
         model.fitted_.recipe = header['recipe'] and Recipe(**header['recipe'])
         model.fitted_.history = header['history']

@@ -187,13 +187,13 @@ class Model(Tagging):
         "A hash of all that decides its scores and tags."
         self.check_ready()
         children = [child.fingerprint() for child in self.children()]
-        about = [type(self).__name__, settings_of(self), str(self.thresholds)]
-        if not children: about = header_of(self)
+        header = [type(self).__name__, settings_of(self), str(self.thresholds)]
+        if not children: header = header_of(self)
         tensors = dict(self.state_dict())
         if 'embeddings' in vars(self):                      # of another model, or of a file
             tensors |= {name: E for name, E in zip('GL', self.embeddings()) if E is not None}
         arrays = [t.detach().float().cpu().numpy() for t in tensors.values()]
-        return digest([json.dumps(about), *arrays, *children])
+        return digest([json.dumps(header), *arrays, *children])
 
     def reset(self)->None:
         "Drop all that was learned, and thresholds."
@@ -222,8 +222,8 @@ class Model(Tagging):
         for name, value in fresh.get_params().items():
             if name not in before or not _same(before[name], value): changed.append(name)
         if not changed: return self
-        own = {name for name in changed if '__' not in name}
-        if not own <= {*self.prediction_params}: self.reset()
+        changed_here = {name for name in changed if '__' not in name}
+        if not changed_here <= {*self.prediction_params}: self.reset()
         vars(self).update(vars(fresh))
         vars(self).pop('thresholds', None)                  # they were for other scores
         return self
@@ -322,13 +322,13 @@ def predict_together(
 )->list[list[Tensor]]: # of each model: scores of each branch, N × C
     "Scores of several models; each image is encoded once for all that share a CLIP."
     is_store = isinstance(images, FeatureStore)
-    if not is_store: images = as_images(images)   # an iterator is read once
-    found:list = [None]*len(models)
+    if not is_store: images = as_images(images)       # an iterator is read once
+    scores:list = [None]*len(models)
     groups = {}                                         # CLIP and form of f -> places of models
     for place, model in enumerate(models):
         model.check_ready()
         if model.traits.needs_images:
-            found[place] = model.predict_branches(images, on_error, progress)
+            scores[place] = model.predict_branches(images, on_error, progress)
         else:
             group = model.clip, is_store and model.traits.pos_embed
             groups.setdefault(group, []).append(place)
@@ -336,5 +336,5 @@ def predict_together(
         ready = [models[place].prepared() for place in places]
         batches = list(_score_batches(clip, ready, images, on_error, progress))
         for place, of_model in zip(places, zip(*batches)):
-            found[place] = [torch.cat(branch) for branch in zip(*of_model)]
-    return found
+            scores[place] = [torch.cat(branch) for branch in zip(*of_model)]
+    return scores

@@ -22,7 +22,7 @@ def save_checkpoint(
     path:str|Path, # a .safetensors file
     prompts:nn.Module, # that learn
     optimizer:Optimizer, # of their parameters
-    about:dict, # description of the run, as JSON has it
+    run:dict, # description of the run, as JSON has it
     history:list[dict], # a row for each finished epoch
 )->None:
     "Write what a run needs to go on, whole or not at all."
@@ -30,22 +30,22 @@ def save_checkpoint(
     for i, state in optimizer.state_dict()['state'].items():
         for part, x in state.items():
             if x is not None: tensors[f'optimizer.{i}.{part}'] = torch.as_tensor(x)
-    save_tensors(path, tensors, about | {'history': history})
+    save_tensors(path, tensors, run | {'history': history})
 
-def _with_settings(about:dict)->dict: # of a run
+def _with_settings(run:dict)->dict: # of a run
     "The description with each setting as an entry of its own."
-    return about | about.get('settings', {}) | (about.get('recipe') or {})
+    return run | run.get('settings', {}) | (run.get('recipe') or {})
 
 def read_checkpoint(
     path:str|Path|None, # of a run; a file that is not there begins one
-    about:dict, # description of this run, as JSON has it
+    run:dict, # description of this run, as JSON has it
 )->tuple[dict[str, Tensor], list[dict]]: # by name; a row for each epoch
     "What a run has reached. `ValueError` names what differs from another run."
     if not path or not Path(path).exists(): return {}, []
     tensors, stored = load_tensors(path)
     before = _with_settings(stored)
     differ = []
-    for name, now in _with_settings(about).items():
+    for name, now in _with_settings(run).items():
         if name in ('settings', 'recipe', 'history') or before.get(name) == now: continue
         differ.append(f'{name} ({before.get(name)!r:.40}, now {now!r:.40})')
     if differ:
@@ -54,13 +54,13 @@ def read_checkpoint(
 
 def resume(
     path:str|Path|None, # of a checkpoint, as for `read_checkpoint`
-    about:dict, # description of this run
+    run:dict, # description of this run
     prompts:nn.Module, # changed in place, like the other two
     optimizer:Optimizer,
     scheduler:LRScheduler, # counted on to the epoch that is next
 )->list[dict]: # the history
     "Put a run where its checkpoint left it."
-    tensors, history = read_checkpoint(path, about)
+    tensors, history = read_checkpoint(path, run)
     if not tensors: return history
     state = defaultdict(dict)
     for name in list(tensors):

@@ -37,7 +37,7 @@ def as_labelled(
     train:LabeledTexts|Iterable[str]|str|Path, # training sentences, or a file of them
     classes:ClassSet, # C classes to learn
     progress:bool=True, # print the number kept
-    keep_unnamed:bool=False, # keep unlabelled sentences that name no class,
+    keep_unnamed:bool=False, # keep unlabelled sentences that name no class
     labels:ArrayLike|None=None, # of the sentences, N × C; None: their own, or `NounFilter`'s
 )->LabeledTexts:
     "The sentences with labels, by `NounFilter` if they have none; `ValueError` for other classes."
@@ -144,8 +144,8 @@ def fit_once(
     "Learn in one step, or read the outcome from a checkpoint of the same run."
     measure = validation(model, val, progress)
     model.reset()
-    about = checkpoint and run_header(model, data) | {'class_prior': class_prior}
-    tensors, _ = read_checkpoint(checkpoint, about)
+    run = checkpoint and run_header(model, data) | {'class_prior': class_prior}
+    tensors, _ = read_checkpoint(checkpoint, run)
     fitted = Fitted(tensors=tensors or compute(), class_prior=class_prior)
     model.fitted_ = fitted
     if measure: fitted.history = [{'epoch': 1} | measure()]

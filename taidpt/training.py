@@ -216,14 +216,14 @@ def fit_prompts(
     local:bool=True,
     val:Callable|None=None, # called after each epoch; returns numbers by name
     checkpoint:str|Path|None=None, # file to resume from, if it exists, and to write each epoch
-    about:dict|None=None, # description of the run, as JSON has it; a checkpoint must match
+    run:dict|None=None, # description of the run, as JSON has it; a checkpoint must match
     progress:bool=True, # a bar
     on_step:Callable|None=None, # called after each step with its number, from 1
 )->list[dict]: # the history: epoch, lr, loss and what `val` returned
     "`train_prompts` by a recipe, for all or the remaining epochs."
     optimizer = make_optimizer(prompts.parameters(), recipe)
     scheduler = make_scheduler(optimizer, recipe)
-    history = resume(checkpoint, about or {}, prompts, optimizer, scheduler)
+    history = resume(checkpoint, run or {}, prompts, optimizer, scheduler)
     if len(history) == recipe.epochs: return history
     if callable(features): features = features()
     if len(features) != len(labels):
@@ -243,7 +243,7 @@ def fit_prompts(
             if val: row |= val()
             history.append(row)
             bar.set_postfix(row, refresh=False)
-            if checkpoint: save_checkpoint(checkpoint, prompts, optimizer, about or {}, history)
+            if checkpoint: save_checkpoint(checkpoint, prompts, optimizer, run or {}, history)
     return history
 
 # %% ../nbs/06_training.ipynb #tr-fitted-1

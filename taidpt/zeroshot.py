@@ -51,7 +51,7 @@ class ZeroShotCLIP(Model):
         sentences = [form.replace('{}', name) for name in names for form in templates]
         tokens = clip.tokenize(sentences)
         longest = clip.eot_positions(tokens).max() + 1
-        parts = [clip.encode_text(some[:, :longest])[0].float() for some in tokens.split(64)]
+        parts = [clip.encode_text(batch[:, :longest])[0].float() for batch in tokens.split(64)]
         h = F.normalize(torch.cat(parts), dim=-1).unflatten(0, (len(names), -1))
         G = F.normalize(h.mean(1), dim=-1)                      # over templates
         return G, G if self.local else None

@@ -42,7 +42,8 @@ UNTRAINED:tuple[str, ...] = ('zero-shot CLIP', 'zero-shot CLIP with DPT', CONCEP
 
 def _strongest_untrained(scores:Mapping[str, Tensor], labels:Tensor)->str: # N × C each
     "The method without training that has the highest mAP."
-    maps = {name: Measured(labels, scores[name]).each for name in UNTRAINED if name in scores}
+    maps = {name: Measured(labels, scores[name]).map_by_run
+            for name in UNTRAINED if name in scores}
     return max(maps, key=maps.get)
 
 # %% ../../nbs/apps/report.ipynb #evaluation-class

@@ -238,7 +238,7 @@ def _dual_means(results, methods): # by method and share; those to average
     means = {}
     for method in methods:
         if all((method, share) in results for share in SHARES):
-            by_seed = [results[method, share].each for share in SHARES]
+            by_seed = [results[method, share].map_by_run for share in SHARES]
             means[method, 'mean'] = np.mean(by_seed, 0).tolist()
     return means
 
