@@ -1,4 +1,6 @@
 """Each page defines one module, and imports run downward."""
+import ast
+
 from conftest import docs_module
 
 architecture = docs_module('architecture')
@@ -28,3 +30,21 @@ def test_lines_end_at_100_columns():
     for folder in ('tests', 'benchmarks', 'docs', 'nbs'):
         for name, code in architecture.sources(folder).items():
             assert max(map(len, code.splitlines()), default=0) <= 100, name
+
+
+def test_no_line_has_to_be_solved():
+    "No word that means everything, no comprehension inside another"
+    vague = {'how', 'each', 'some', 'here', 'own', 'told', 'said', 'found', 'about'}
+    comprehensions = ast.ListComp, ast.SetComp, ast.DictComp
+    wrong = []
+    for module, code in architecture.sources('taidpt').items():
+        for node in ast.walk(ast.parse(code)):
+            name = ''
+            if isinstance(node, ast.arg): name = node.arg
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store): name = node.id
+            if name in vague:
+                wrong.append(f'{module}:{node.lineno}: what does {name} hold?')
+            if not isinstance(node, (*comprehensions, ast.GeneratorExp)): continue
+            inner = [x for x in ast.walk(node) if x is not node and isinstance(x, comprehensions)]
+            if inner: wrong.append(f'{module}:{node.lineno}: a comprehension in another')
+    assert not wrong, '\n'.join(wrong)
